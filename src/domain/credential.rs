@@ -1,0 +1,144 @@
+//! Credentials: the passkeys of a person, as the relying party keeps them
+//! (WebAuthn Level 3, section 4, "credential record").
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{CredentialId, UserId};
+use super::time::Timestamp;
+
+/// The most passkeys one person may have.
+pub const CREDENTIALS_PER_USER_MAX: usize = 100;
+/// The longest name of a passkey, in characters.
+pub const CREDENTIAL_NAME_CHARS_MAX: usize = 200;
+
+/// A registered passkey.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Credential {
+    pub id: CredentialId,
+    pub user: UserId,
+    pub name: CredentialName,
+    /// What the ceremony library needs to verify assertions; opaque here.
+    pub verifier: Verifier,
+    /// The public key as COSE bytes (RFC 9052), as the authenticator sent it.
+    #[serde(with = "base64_bytes")]
+    pub public_key: Vec<u8>,
+    /// Signature counter of the last accepted assertion; 0 for authenticators that do not count.
+    pub counter: u32,
+    pub aaguid: uuid::Uuid,
+    /// As reported at registration, known values only, for allow and exclude lists.
+    pub transports: Vec<Transport>,
+    pub backup: Backup,
+    pub created_at: Timestamp,
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// The library's own serialised form of a credential.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Verifier(pub serde_json::Value);
+
+/// Backup eligibility and state (WebAuthn Level 3, section 6.1.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backup {
+    /// Lives on one device only.
+    DeviceBound,
+    /// May be synced, but is not at the moment.
+    Eligible,
+    /// Is synced.
+    BackedUp,
+}
+
+/// How a browser may reach the authenticator (WebAuthn Level 3, section 5.8.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    Usb,
+    Nfc,
+    Ble,
+    SmartCard,
+    Hybrid,
+    Internal,
+}
+
+impl Transport {
+    /// Reads the standard's spelling; unknown ones are `None` and simply not kept.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "usb" => Self::Usb,
+            "nfc" => Self::Nfc,
+            "ble" => Self::Ble,
+            "smart-card" => Self::SmartCard,
+            "hybrid" => Self::Hybrid,
+            "internal" => Self::Internal,
+            _ => return None,
+        })
+    }
+
+    /// The standard's spelling.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Usb => "usb",
+            Self::Nfc => "nfc",
+            Self::Ble => "ble",
+            Self::SmartCard => "smart-card",
+            Self::Hybrid => "hybrid",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// What its owner calls a passkey: 1 to 200 characters, no control characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CredentialName(String);
+
+/// The text cannot name a passkey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a passkey's name has 1 to 200 characters and no control characters")]
+pub struct MalformedCredentialName;
+
+impl CredentialName {
+    /// Trims and accepts 1 to 200 characters, none of them a control character.
+    pub fn parse(text: &str) -> Result<Self, MalformedCredentialName> {
+        let text = text.trim();
+        let ok = (1..=CREDENTIAL_NAME_CHARS_MAX).contains(&text.chars().count())
+            && !text.chars().any(char::is_control);
+        if ok { Ok(Self(text.to_owned())) } else { Err(MalformedCredentialName) }
+    }
+
+    /// The accepted text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for CredentialName {
+    type Error = MalformedCredentialName;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<CredentialName> for String {
+    fn from(name: CredentialName) -> Self {
+        name.0
+    }
+}
+
+/// Bytes as standard base64 text in JSON.
+mod base64_bytes {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,54 @@
+//! Invitations, and the one set-up secret that makes the first administrator.
+//!
+//! The secret travels in the fragment of a link and is posted by a page; the store sees its hash.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::InvitationId;
+use super::secret::SecretHash;
+use super::time::Timestamp;
+use super::user::{DisplayName, Email, Group, Role, Username};
+
+/// The longest life of an invitation (ASVS 6.4.1).
+pub const INVITATION_LIFETIME_MAX: Duration = Duration::from_secs(72 * 3_600);
+/// The life of an invitation unless said otherwise.
+pub const INVITATION_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
+/// The life of a set-up link; `serve` prints a new one at each start while there is no account.
+pub const SETUP_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
+
+/// A promise of an account to whoever shows the secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitation {
+    pub id: InvitationId,
+    pub secret: SecretHash,
+    pub email: Email,
+    pub display_name: Option<DisplayName>,
+    pub username: Option<Username>,
+    pub groups: BTreeSet<Group>,
+    pub role: Role,
+    /// Who invited, in words: a name, or "the administrator" for the command line.
+    pub invited_by: String,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+impl Invitation {
+    /// Whether it can still be redeemed.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        now < self.expires_at
+    }
+}
+
+/// Whether the first administrator has been made. A one-way door: `Closed` is never replaced,
+/// not even when there is nobody left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "state")]
+pub enum Setup {
+    /// Waiting for the holder of the secret.
+    Open { secret: SecretHash, expires_at: Timestamp },
+    /// Done, for good.
+    Closed { at: Timestamp },
+}

@@ -1,0 +1,18 @@
+//! Ring 0: what is true.
+//!
+//! People, credentials, ceremonies, sessions, invitations, policies and events, as values and
+//! pure functions. No async, no I/O, no clock (`now` is an argument) and no randomness of its own
+//! (bytes are an argument). webauthn-rs is named only in `ceremony/`, biscuit only in
+//! `session/token.rs`.
+
+pub mod ceremony;
+pub mod credential;
+pub mod event;
+pub mod id;
+pub mod invitation;
+pub mod policy;
+pub mod secret;
+pub mod session;
+pub mod time;
+pub mod user;
+pub mod way_back;

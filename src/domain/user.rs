@@ -1,0 +1,251 @@
+//! People: who they are, and how their names are read.
+//!
+//! Each name type parses once and is right from then on. Letter case never makes two accounts:
+//! e-mail addresses and usernames are compared, and stored, in lower case.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::UserId;
+use super::time::Timestamp;
+
+/// RFC 5321, section 4.5.3.1.3, less the angle brackets.
+pub const EMAIL_BYTES_MAX: usize = 254;
+/// RFC 5321, section 4.5.3.1.1.
+pub const EMAIL_LOCAL_BYTES_MAX: usize = 64;
+pub const USERNAME_BYTES_MAX: usize = 64;
+/// Display names are shown and sent to authenticators, which may cut at 64 bytes.
+pub const DISPLAY_NAME_CHARS_MAX: usize = 200;
+pub const GROUP_BYTES_MAX: usize = 64;
+pub const GROUPS_MAX: usize = 64;
+
+/// A person with an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    pub id: UserId,
+    pub username: Username,
+    pub email: Email,
+    pub display_name: DisplayName,
+    pub groups: BTreeSet<Group>,
+    pub role: Role,
+    pub standing: Standing,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// What a person may do to this installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Member,
+    Administrator,
+}
+
+/// Whether a person may use their account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    Active,
+    Disabled,
+}
+
+/// Why a name was not accepted; the text says what would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedName {
+    #[error("an e-mail address has one @, a name before it and a domain after it, in plain ASCII")]
+    Email,
+    #[error(
+        "a username has 1 to 64 characters from a-z, 0-9, '.', '_' and '-', and begins with a letter or digit"
+    )]
+    Username,
+    #[error("a name has 1 to 200 characters and no control characters")]
+    DisplayName,
+    #[error("a group has 1 to 64 characters from a-z, 0-9, '.', '_', '-' and ':'")]
+    Group,
+}
+
+/// Implements what every name type has: display, `as_str`, and serde through `parse`.
+macro_rules! parsed_name {
+    ($name:ident) => {
+        impl $name {
+            /// The accepted text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = MalformedName;
+
+            fn try_from(text: String) -> Result<Self, MalformedName> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+    };
+}
+
+/// An e-mail address in lower case, plain ASCII, with exactly one `@`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Email(String);
+parsed_name!(Email);
+
+impl Email {
+    /// Accepts `local@domain` where the local part is an RFC 5322 dot-atom and the domain a host
+    /// name. Quoted local parts, several `@`, control bytes and non-ASCII are refused: each has
+    /// been a way around a domain check somewhere.
+    pub fn parse(text: &str) -> Result<Self, MalformedName> {
+        let text = text.trim();
+        let (local, domain) = text.split_once('@').ok_or(MalformedName::Email)?;
+        let ok = text.len() <= EMAIL_BYTES_MAX
+            && local.len() <= EMAIL_LOCAL_BYTES_MAX
+            && is_dot_atom(local)
+            && is_host_name(domain);
+        if ok { Ok(Self(text.to_ascii_lowercase())) } else { Err(MalformedName::Email) }
+    }
+
+    /// What comes before the `@`.
+    pub fn local_part(&self) -> &str {
+        self.0.split_once('@').map_or("", |(local, _)| local)
+    }
+}
+
+fn is_dot_atom(text: &str) -> bool {
+    let atom = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&c);
+    text.split('.').all(|part| !part.is_empty() && part.bytes().all(atom))
+}
+
+fn is_host_name(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.split('.').all(label)
+}
+
+/// A unique short name, as applications see it in `Remote-User`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Username(String);
+parsed_name!(Username);
+
+impl Username {
+    /// Accepts 1 to 64 characters from `a-z 0-9 . _ -`, beginning with a letter or digit; upper
+    /// case is folded.
+    pub fn parse(text: &str) -> Result<Self, MalformedName> {
+        let lower = text.trim().to_ascii_lowercase();
+        let allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
+        let ok = (1..=USERNAME_BYTES_MAX).contains(&lower.len())
+            && lower.bytes().all(allowed)
+            && lower.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if ok { Ok(Self(lower)) } else { Err(MalformedName::Username) }
+    }
+
+    /// The `attempt`-th proposal for the owner of `email`: the local part, then with a number.
+    pub fn proposal(email: &Email, attempt: u32) -> Self {
+        let mut base: String = email
+            .local_part()
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' })
+            .take(USERNAME_BYTES_MAX - 8)
+            .collect();
+        if !base.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+            base.insert(0, 'u');
+        }
+        if attempt > 1 {
+            base.push_str(&attempt.to_string());
+        }
+        Self(base)
+    }
+}
+
+/// What a person is called. Any script, no control characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DisplayName(String);
+parsed_name!(DisplayName);
+
+impl DisplayName {
+    /// Accepts 1 to 200 characters after trimming, none of them a control character.
+    pub fn parse(text: &str) -> Result<Self, MalformedName> {
+        let text = text.trim();
+        let ok = (1..=DISPLAY_NAME_CHARS_MAX).contains(&text.chars().count())
+            && !text.chars().any(char::is_control);
+        if ok { Ok(Self(text.to_owned())) } else { Err(MalformedName::DisplayName) }
+    }
+}
+
+/// A group that routes can ask for with `group:name`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Group(String);
+parsed_name!(Group);
+
+impl Group {
+    /// Accepts 1 to 64 characters from `a-z 0-9 . _ - :`; upper case is folded. A comma would
+    /// make two groups of one in `Remote-Groups`, so it is not among them.
+    pub fn parse(text: &str) -> Result<Self, MalformedName> {
+        let lower = text.trim().to_ascii_lowercase();
+        let allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-' | b':');
+        let ok = (1..=GROUP_BYTES_MAX).contains(&lower.len()) && lower.bytes().all(allowed);
+        if ok { Ok(Self(lower)) } else { Err(MalformedName::Group) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_one_reading() {
+        assert_eq!(Email::parse(" Alice@Example.COM ").unwrap().as_str(), "alice@example.com");
+        for wrong in [
+            "",
+            "alice",
+            "@example.com",
+            "alice@",
+            "a@b@c",
+            "\"a@b\"@example.com",
+            "a b@example.com",
+            "a@exa mple.com",
+            "a..b@example.com",
+            "a@-example.com",
+            "a@example..com",
+            "é@example.com",
+            "a\r\n@example.com",
+            "a@example.com\0",
+        ] {
+            assert_eq!(Email::parse(wrong), Err(MalformedName::Email), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn usernames_are_proposed_from_addresses() {
+        let email = Email::parse("+alice+test@example.com").unwrap();
+        assert_eq!(Username::proposal(&email, 1).as_str(), "u-alice-test");
+        assert_eq!(Username::proposal(&email, 3).as_str(), "u-alice-test3");
+        assert!(Username::parse(Username::proposal(&email, 3).as_str()).is_ok());
+    }
+
+    #[test]
+    fn a_group_cannot_smuggle_a_second_one() {
+        assert!(Group::parse("staff,admin").is_err());
+        assert_eq!(Group::parse("Staff").unwrap().as_str(), "staff");
+    }
+}

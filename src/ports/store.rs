@@ -1,0 +1,154 @@
+//! The one seam between the program and its memory: a small, ordered key-value store.
+//!
+//! What lives here: the trait, its batch and its errors. What does not: keys, encodings and
+//! record types (`records/`), and engines (`store/`). Every engine passes the contract suite in
+//! `store/contract.rs`, which tests each sentence below.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+/// The longest value an engine has to accept. sled keeps larger ones in files it never fsyncs.
+pub const VALUE_BYTES_MAX: usize = 64 * 1024 - 1;
+/// The longest key an engine has to accept: a 1,023-byte credential id and its prefixes.
+pub const KEY_BYTES_MAX: usize = 1_200;
+/// The most operations one batch may hold.
+pub const BATCH_OPERATIONS_MAX: usize = 1_024;
+
+/// An ordered key-value store with atomic, durable commits.
+///
+/// Keys order bytewise. Values are opaque. All methods may be called from any task at any time.
+#[async_trait]
+pub trait KeyValue: Send + Sync {
+    /// The value at `key`, as of some moment between call and return.
+    async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Up to `limit` entries whose key starts with `prefix` and is greater than `after`, in key
+    /// order. Fewer than `limit` means there are no more.
+    async fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize)
+    -> Result<Vec<Entry>, StoreError>;
+
+    /// Removes the entry and returns its value. Of several concurrent callers at most one gets
+    /// `Some`, and the removal is durable before it does.
+    async fn take(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Applies `batch` if every expectation in it holds: all of it or nothing. When this returns
+    /// `Ok`, the change survives a power cut, and every watcher on this node has been told.
+    ///
+    /// A caller that goes away while waiting leaves either all of the batch or nothing behind.
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError>;
+
+    /// Calls `watcher` for every change to a key that starts with `prefix`, in commit order, and
+    /// before the commit that made it returns on this node. A watcher must be quick and must not
+    /// call the store. Only changes after this call are reported.
+    fn watch(&self, prefix: &[u8], watcher: Watcher);
+
+    /// Whether changes are accepted. `Err` says why not; reads may go on working.
+    fn health(&self) -> Result<(), StoreError>;
+}
+
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
+/// What a watcher is: a quick function of a change.
+pub type Watcher = Arc<dyn Fn(&Change) + Send + Sync>;
+
+/// One key's new state, as a watcher sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The key now has this value.
+    Put { key: Vec<u8>, value: Vec<u8> },
+    /// The key is gone. Reported even when it was not there before.
+    Delete { key: Vec<u8> },
+}
+
+impl Change {
+    /// The key that changed.
+    pub fn key(&self) -> &[u8] {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key } => key,
+        }
+    }
+}
+
+/// What must hold for a batch to be applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expectation {
+    /// The key has no value.
+    Absent { key: Vec<u8> },
+    /// The key has exactly this value.
+    Exactly { key: Vec<u8>, value: Vec<u8> },
+}
+
+/// Changes that happen together or not at all.
+///
+/// A key may appear once among `changes`; expectations are checked against the state before it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    pub expectations: Vec<Expectation>,
+    pub changes: Vec<Change>,
+}
+
+impl Batch {
+    /// Adds a write.
+    #[must_use]
+    pub fn put(mut self, key: Vec<u8>, value: Vec<u8>) -> Self {
+        self.changes.push(Change::Put { key, value });
+        self
+    }
+
+    /// Adds a removal.
+    #[must_use]
+    pub fn delete(mut self, key: Vec<u8>) -> Self {
+        self.changes.push(Change::Delete { key });
+        self
+    }
+
+    /// Adds the condition that `key` has no value.
+    #[must_use]
+    pub fn expect_absent(mut self, key: Vec<u8>) -> Self {
+        self.expectations.push(Expectation::Absent { key });
+        self
+    }
+
+    /// Adds the condition that `key` has exactly `value`.
+    #[must_use]
+    pub fn expect(mut self, key: Vec<u8>, value: Vec<u8>) -> Self {
+        self.expectations.push(Expectation::Exactly { key, value });
+        self
+    }
+
+    /// Appends everything in `other`.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.expectations.extend(other.expectations);
+        self.changes.extend(other.changes);
+        self
+    }
+}
+
+/// Why a batch was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// An expectation did not hold; nothing was changed. Load again and decide again.
+    #[error("the stored state is not the expected one")]
+    Conflict,
+    /// The engine could not do it. Whether it is durable is unknown only for
+    /// [`StoreError::Unavailable`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why the store could not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The engine failed or is shutting down. Nothing that was acknowledged is affected.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// What was read is not something this version wrote. Never treated as "absent".
+    #[error("a stored value cannot be read: {0}")]
+    Corrupt(String),
+    /// A key, value or batch above the limits of this module.
+    #[error("too large for the store: {0}")]
+    TooLarge(String),
+}
