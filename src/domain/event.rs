@@ -1,1 +1,196 @@
-//! To come.
+//! Security events: everything the audit log and the metrics are told.
+//!
+//! What always holds: an event names people, sessions and credentials by id, never by secret;
+//! labels for metrics come from the closed enums here.
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use std::net::IpAddr;
+
+use super::id::{CredentialId, InvitationId, SessionId, UserId};
+
+/// Where a request came from, for the audit log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The client's address: the peer, or what a trusted proxy reported.
+    pub client: Option<IpAddr>,
+    /// Correlates log lines and error pages.
+    pub request: String,
+}
+
+/// Something that happened to an account, a credential or a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    pub kind: Kind,
+    pub origin: Origin,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    SetupLinkIssued,
+    Invited { invitation: InvitationId, by: Option<UserId> },
+    InvitationRedeemed { user: UserId, session: SessionId },
+    InvitationRefused,
+    CeremonyBegun { ceremony: Ceremony },
+    CredentialAdded { user: UserId, credential: CredentialId },
+    CredentialRefused { user: Option<UserId>, why: Refusal },
+    CredentialRenamed { user: UserId, credential: CredentialId },
+    CredentialRemoved { user: UserId, credential: CredentialId },
+    BackupChanged { user: UserId, credential: CredentialId },
+    CounterRegressed { user: UserId, credential: CredentialId },
+    SignedIn { user: UserId, session: SessionId, credential: CredentialId },
+    SignInRefused { user: Option<UserId>, why: Refusal },
+    SignedOut { user: UserId, session: SessionId },
+    SessionEnded { user: UserId, session: SessionId, why: End },
+    HandedOff { user: UserId, session: SessionId, host: String },
+    HandOffRefused { host: String },
+    AccessDenied { user: UserId, route: String },
+    UserChanged { user: UserId, what: UserChange },
+    KeyRotated { key: u32 },
+    LoopDetected { host: String },
+}
+
+/// Which conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ceremony {
+    Registration,
+    Authentication,
+}
+
+impl Ceremony {
+    /// All of them, for zero-initialised metrics.
+    pub const ALL: [Self; 2] = [Self::Registration, Self::Authentication];
+
+    /// A metric label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Registration => "registration",
+            Self::Authentication => "authentication",
+        }
+    }
+}
+
+/// Why a ceremony or a sign-in failed, as far as the log and the metrics care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Refusal {
+    /// Never begun, already used, expired, or begun by another browser.
+    NoSuchCeremony,
+    /// The browser's answer could not be read.
+    Malformed,
+    /// Origin, RP ID, challenge, cross-origin flag or type is not ours.
+    WrongContext,
+    /// The authenticator did not verify the person.
+    NotVerified,
+    /// The signature, or the credential itself, did not hold.
+    BadProof,
+    /// No account has this credential.
+    UnknownCredential,
+    /// Another registration has this credential already.
+    DuplicateCredential,
+    /// Owner, user handle and named user are not one person.
+    WrongOwner,
+    /// The signature counter went backwards.
+    CounterRegressed,
+    /// The account is disabled.
+    Disabled,
+    /// Too many credentials, or too many ceremonies under way.
+    LimitReached,
+}
+
+impl Refusal {
+    /// All of them, for zero-initialised metrics.
+    pub const ALL: [Self; 11] = [
+        Self::NoSuchCeremony,
+        Self::Malformed,
+        Self::WrongContext,
+        Self::NotVerified,
+        Self::BadProof,
+        Self::UnknownCredential,
+        Self::DuplicateCredential,
+        Self::WrongOwner,
+        Self::CounterRegressed,
+        Self::Disabled,
+        Self::LimitReached,
+    ];
+
+    /// A metric label and a word for the log.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::NoSuchCeremony => "no_such_ceremony",
+            Self::Malformed => "malformed",
+            Self::WrongContext => "wrong_context",
+            Self::NotVerified => "not_verified",
+            Self::BadProof => "bad_proof",
+            Self::UnknownCredential => "unknown_credential",
+            Self::DuplicateCredential => "duplicate_credential",
+            Self::WrongOwner => "wrong_owner",
+            Self::CounterRegressed => "counter_regressed",
+            Self::Disabled => "disabled",
+            Self::LimitReached => "limit_reached",
+        }
+    }
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum End {
+    SignedOut,
+    EndedByOwner,
+    EndedByOperator,
+    Replaced,
+    Expired,
+    TooMany,
+    AccountDisabled,
+    CredentialRemoved,
+}
+
+impl End {
+    /// All of them, for zero-initialised metrics.
+    pub const ALL: [Self; 8] = [
+        Self::SignedOut,
+        Self::EndedByOwner,
+        Self::EndedByOperator,
+        Self::Replaced,
+        Self::Expired,
+        Self::TooMany,
+        Self::AccountDisabled,
+        Self::CredentialRemoved,
+    ];
+
+    /// A metric label and a word for the log.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::SignedOut => "signed_out",
+            Self::EndedByOwner => "ended_by_owner",
+            Self::EndedByOperator => "ended_by_operator",
+            Self::Replaced => "replaced",
+            Self::Expired => "expired",
+            Self::TooMany => "too_many",
+            Self::AccountDisabled => "account_disabled",
+            Self::CredentialRemoved => "credential_removed",
+        }
+    }
+}
+
+/// What changed about a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserChange {
+    Groups,
+    Disabled,
+    Enabled,
+    Deleted,
+    Role,
+}
+
+impl UserChange {
+    /// A word for the log.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Groups => "groups",
+            Self::Disabled => "disabled",
+            Self::Enabled => "enabled",
+            Self::Deleted => "deleted",
+            Self::Role => "role",
+        }
+    }
+}

@@ -1,1 +1,74 @@
-//! To come.
+//! Sessions: what the server remembers of a sign-in.
+//!
+//! The record decides, the token (`token.rs`) only points at it. A session is minted only from
+//! evidence: a verified assertion, a fresh registration, or a redeemed invitation. Nothing here
+//! reads a clock.
+
+pub mod token;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{CredentialId, SessionId, UserId};
+use super::time::Timestamp;
+
+/// The most sessions one person may have; the oldest ends first.
+pub const SESSIONS_PER_USER_MAX: usize = 20;
+/// What is kept of a `User-Agent`.
+pub const USER_AGENT_BYTES_MAX: usize = 256;
+/// How long a session that may only enrol a passkey lives.
+pub const ENROL_LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// How often `last_seen_at` of a session is written to the store.
+pub const LAST_SEEN_GRANULARITY: Duration = Duration::from_secs(60);
+
+/// How long sessions live, from the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetimes {
+    /// Ends a session that is not used for this long.
+    pub idle: Duration,
+    /// Ends a session this long after its sign-in, whatever happens.
+    pub absolute: Duration,
+    /// How long an assertion counts as fresh for sensitive changes.
+    pub fresh: Duration,
+}
+
+/// What a session may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Everything its person may do.
+    Full,
+    /// Add the first passkey, and nothing else. No application is opened by it.
+    Enrol,
+}
+
+/// A sign-in of one browser or program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    pub id: SessionId,
+    pub user: UserId,
+    pub scope: Scope,
+    /// The passkey that was used; `None` while enrolling.
+    pub credential: Option<CredentialId>,
+    pub created_at: Timestamp,
+    /// When the person was last verified by a passkey.
+    pub authenticated_at: Option<Timestamp>,
+    pub last_seen_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub client: Option<IpAddr>,
+    pub user_agent: Option<String>,
+}
+
+impl Session {
+    /// Whether it may be used at `now`, given when it was last seen.
+    pub fn is_live(&self, last_seen_at: Timestamp, lifetimes: &Lifetimes, now: Timestamp) -> bool {
+        now < self.expires_at && now.since(last_seen_at) < lifetimes.idle
+    }
+
+    /// Whether the person was verified recently enough for a sensitive change.
+    pub fn is_fresh(&self, lifetimes: &Lifetimes, now: Timestamp) -> bool {
+        self.authenticated_at.is_some_and(|at| now.since(at) < lifetimes.fresh)
+    }
+}
