@@ -1,0 +1,118 @@
+//! Whether a request path has exactly one reading.
+//!
+//! We decide on the bytes that the upstream gets. An application may decode or normalise those
+//! bytes further, and then see another path than we did. So a path that some common server would
+//! read differently is refused wherever a decision depends on the path.
+
+/// How a request path can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Every server reads the same path.
+    Plain,
+    /// Servers differ: dot segments, `//`, `;`, or an escape that hides an ordinary character.
+    Ambiguous,
+    /// No server should be shown this: not UTF-8, control bytes, backslash, `%00`, `%5c`, a bad escape.
+    Malformed,
+}
+
+/// Reads `path` (no query), as it stands in the request line.
+pub fn read(path: &[u8]) -> Reading {
+    if !path.starts_with(b"/") || std::str::from_utf8(path).is_err() {
+        return Reading::Malformed;
+    }
+    let mut reading = Reading::Plain;
+    let mut rest = path.iter().copied();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'%' => match escape(rest.next(), rest.next()) {
+                None | Some(b'\\' | 0..=0x1f | 0x7f) => return Reading::Malformed,
+                Some(hidden) if is_structural(hidden) => reading = Reading::Ambiguous,
+                Some(_) => {}
+            },
+            0..=0x20 | 0x7f | b'\\' | b'#' | b'?' => return Reading::Malformed,
+            b';' => reading = Reading::Ambiguous,
+            _ => {}
+        }
+    }
+    if has_odd_segments(path) { Reading::Ambiguous } else { reading }
+}
+
+fn escape(high: Option<u8>, low: Option<u8>) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    Some(digit(high?)? * 16 + digit(low?)?)
+}
+
+/// Characters that need no escape, or whose escape may be undone before the path is interpreted.
+fn is_structural(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/' | b';' | b'%' | b'?' | b'#')
+}
+
+fn has_odd_segments(path: &[u8]) -> bool {
+    let mut segments = path.split(|b| *b == b'/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        let trailing = segment.ends_with(b".") || segment.ends_with(b" ");
+        if trailing || (segment.is_empty() && !last) {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_paths_are_plain() {
+        for path in ["/", "/a", "/a/", "/a/b.c", "/.well-known/x", "/a%20b", "/%C3%A9", "/a:b@c", "/é"] {
+            assert_eq!(read(path.as_bytes()), Reading::Plain, "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_with_two_readings_are_ambiguous() {
+        for path in [
+            "//",
+            "/a//b",
+            "/.",
+            "/..",
+            "/a/./b",
+            "/a/../b",
+            "/%2e%2e/b",
+            "/a%2fb",
+            "/a;b",
+            "/a%3bb",
+            "/%61dmin",
+            "/a%252fb",
+            "/a%3fb",
+            "/a%23b",
+            "/a./b",
+            "/...",
+        ] {
+            assert_eq!(read(path.as_bytes()), Reading::Ambiguous, "{path}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_malformed() {
+        for path in [
+            &b""[..],
+            b"a",
+            b"*",
+            b"/a\\b",
+            b"/a%5cb",
+            b"/a%00",
+            b"/%",
+            b"/%4",
+            b"/%zz",
+            b"/\xff",
+            b"/a b",
+            b"/a#b",
+            b"/a\x01",
+        ] {
+            assert_eq!(read(path), Reading::Malformed, "{path:?}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Public paths: literals, compared segment by segment on the bytes of the request.
+//!
+//! `"/health"` opens exactly that path, `"/static/*"` everything below `/static/`. There are no
+//! patterns, no decoding and no query; a route that has public paths refuses ambiguous ones first.
+
+use super::path::{self, Reading};
+
+/// A literal path that strangers may fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublicPath {
+    /// This path alone.
+    Exact(String),
+    /// Everything below this path, which ends with a slash.
+    Below(String),
+}
+
+impl PublicPath {
+    /// Reads a line of the configuration.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let (literal, below) = match text.strip_suffix('*') {
+            Some(start) if start.ends_with('/') => (start, true),
+            Some(_) => return Err("\"*\" may only stand for everything below a slash, as in \"/static/*\""),
+            None => (text, false),
+        };
+        if literal.contains('*') || path::read(literal.as_bytes()) != Reading::Plain {
+            return Err(
+                "a public path is a literal that begins with \"/\", without escapes, \"//\", \";\" or dot segments",
+            );
+        }
+        let literal = literal.to_owned();
+        Ok(if below { Self::Below(literal) } else { Self::Exact(literal) })
+    }
+
+    /// Whether `path` is open to strangers. `path` has one reading.
+    pub fn opens(&self, path: &[u8]) -> bool {
+        match self {
+            Self::Exact(literal) => path == literal.as_bytes(),
+            Self::Below(literal) => path.starts_with(literal.as_bytes()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_literal_opens_itself_and_nothing_else() {
+        let health = PublicPath::parse("/health").unwrap();
+        assert!(health.opens(b"/health"));
+        for path in [&b"/health/"[..], b"/healthy", b"/Health", b"/health/x", b"/", b"/x/health"] {
+            assert!(!health.opens(path), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_star_opens_what_is_below_a_slash() {
+        let files = PublicPath::parse("/static/*").unwrap();
+        assert!(files.opens(b"/static/a/b"));
+        assert!(!files.opens(b"/static"));
+        assert!(!files.opens(b"/statics/a"));
+        for wrong in ["/static*", "static/*", "/a/*/b", "/a/../b", "/a;b", "", "*"] {
+            assert!(PublicPath::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Routes: which upstream a request belongs to, by host and path.
+//!
+//! What always holds: an exact host beats a wildcard, a longer prefix beats a shorter one, and a
+//! host that no route names is unknown. There is no default route.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Allow;
+use super::identity::IdentityHeaders;
+use super::public::PublicPath;
+
+/// A configured route.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Label for metrics and policy.
+    pub name: String,
+    pub host: HostPattern,
+    /// Segment prefix: `/` or `/x` without a trailing slash.
+    pub path: String,
+    pub upstreams: Vec<Upstream>,
+    pub allow: Vec<Allow>,
+    pub public: Vec<PublicPath>,
+    pub identity: IdentityHeaders,
+    pub websocket: WebSocket,
+    pub timeouts: Timeouts,
+}
+
+/// Which hosts a route answers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HostPattern {
+    /// One host, lower case, no port, no trailing dot.
+    Exact(String),
+    /// Any one label before this suffix, which begins with a dot: `*.example.com`.
+    Wildcard(String),
+}
+
+/// Whether a route passes WebSocket upgrades on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebSocket {
+    Allowed,
+    Refused,
+}
+
+/// Where an application listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    pub scheme: UpstreamScheme,
+    pub host: String,
+    pub port: u16,
+}
+
+/// How an application is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamScheme {
+    Http,
+    /// TLS, with the upstream's certificate verified for its host name.
+    Https,
+}
+
+/// Time limits towards an upstream. There is no limit on a request as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    pub connect: Duration,
+    /// Between two reads from the upstream.
+    pub read: Duration,
+    /// Between two writes to the upstream.
+    pub write: Duration,
+}
+
+impl HostPattern {
+    /// Reads `host` or `*.suffix`.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        const WRONG: &str = "expected a host name such as \"app.example.com\" or \"*.example.com\", without scheme, port or path";
+        let (wildcard, rest) = match text.strip_prefix("*.") {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let lower = rest.to_ascii_lowercase();
+        let label = |l: &str| {
+            !l.is_empty()
+                && l.len() <= 63
+                && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        if lower.len() > 253 || !lower.split('.').all(label) {
+            return Err(WRONG);
+        }
+        Ok(if wildcard { Self::Wildcard(format!(".{lower}")) } else { Self::Exact(lower) })
+    }
+
+    /// Whether `host` (lower case, no port) is one of these.
+    pub fn matches(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(exact) => host == exact,
+            Self::Wildcard(suffix) => host
+                .strip_suffix(suffix.as_str())
+                .is_some_and(|label| !label.is_empty() && !label.contains('.')),
+        }
+    }
+}
+
+impl std::fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(host) => f.write_str(host),
+            Self::Wildcard(suffix) => write!(f, "*{suffix}"),
+        }
+    }
+}
+
+/// All routes, ready for look-up.
+#[derive(Debug, Clone, Default)]
+pub struct RouteTable {
+    exact: HashMap<String, HostRoutes>,
+    /// Suffix and routes.
+    wildcard: Vec<(HostPattern, HostRoutes)>,
+}
+
+/// The routes of one host pattern, longest prefix first.
+#[derive(Debug, Clone, Default)]
+pub struct HostRoutes {
+    routes: Vec<Arc<Route>>,
+}
+
+impl RouteTable {
+    /// Orders routes for look-up. The configuration has made sure that none overlap.
+    pub fn new(routes: Vec<Route>) -> Self {
+        let mut table = Self::default();
+        for route in routes {
+            let route = Arc::new(route);
+            match &route.host {
+                HostPattern::Exact(host) => table.exact.entry(host.clone()).or_default().insert(route),
+                wildcard @ HostPattern::Wildcard(_) => {
+                    let wildcard = wildcard.clone();
+                    match table.wildcard.iter_mut().find(|(pattern, _)| *pattern == wildcard) {
+                        Some((_, routes)) => routes.insert(route),
+                        None => {
+                            let mut routes = HostRoutes::default();
+                            routes.insert(route);
+                            table.wildcard.push((wildcard, routes));
+                        }
+                    }
+                }
+            }
+        }
+        table
+    }
+
+    /// The routes of `host` (lower case, no port).
+    pub fn host(&self, host: &str) -> Option<&HostRoutes> {
+        let wildcard =
+            || self.wildcard.iter().find(|(pattern, _)| pattern.matches(host)).map(|(_, routes)| routes);
+        self.exact.get(host).or_else(wildcard)
+    }
+
+    /// Every route.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Route>> {
+        let wildcard = self.wildcard.iter().map(|(_, routes)| routes);
+        self.exact.values().chain(wildcard).flat_map(|routes| routes.routes.iter())
+    }
+}
+
+impl HostRoutes {
+    fn insert(&mut self, route: Arc<Route>) {
+        self.routes.push(route);
+        self.routes.sort_by_key(|route| std::cmp::Reverse(route.path.len()));
+    }
+
+    /// The route with the longest prefix that covers `path`.
+    pub fn find(&self, path: &[u8]) -> Option<&Arc<Route>> {
+        self.routes.iter().find(|route| covers(&route.path, path))
+    }
+
+    /// Whether a decision on this host depends on the path, so that ambiguous paths must be refused.
+    pub fn decides_by_path(&self) -> bool {
+        self.routes.len() > 1 || self.routes.iter().any(|route| !route.public.is_empty() || route.path != "/")
+    }
+}
+
+/// Whether `prefix` covers `path` at a segment boundary.
+pub fn covers(prefix: &str, path: &[u8]) -> bool {
+    if prefix == "/" {
+        return true;
+    }
+    path.strip_prefix(prefix.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(host: &str, path: &str) -> Route {
+        Route {
+            name: format!("{host}{path}"),
+            host: HostPattern::parse(host).unwrap(),
+            path: path.to_owned(),
+            upstreams: vec![],
+            allow: vec![],
+            public: vec![],
+            identity: IdentityHeaders::preset("remote").unwrap(),
+            websocket: WebSocket::Allowed,
+            timeouts: Timeouts {
+                connect: Duration::from_secs(1),
+                read: Duration::from_secs(1),
+                write: Duration::from_secs(1),
+            },
+        }
+    }
+
+    #[track_caller]
+    fn check(host: &str, path: &str, expected: Option<&str>) {
+        let table = RouteTable::new(vec![
+            route("a.example.com", "/"),
+            route("a.example.com", "/admin"),
+            route("a.example.com", "/admin/deep"),
+            route("*.example.com", "/"),
+            route("b.example.com", "/only"),
+        ]);
+        let found = table.host(host).and_then(|routes| routes.find(path.as_bytes()));
+        assert_eq!(found.map(|r| r.name.as_str()), expected, "{host}{path}");
+    }
+
+    #[test]
+    fn the_longest_prefix_wins_at_segment_boundaries() {
+        check("a.example.com", "/", Some("a.example.com/"));
+        check("a.example.com", "/admin", Some("a.example.com/admin"));
+        check("a.example.com", "/admin/", Some("a.example.com/admin"));
+        check("a.example.com", "/administrator", Some("a.example.com/"));
+        check("a.example.com", "/admin/deep/x", Some("a.example.com/admin/deep"));
+    }
+
+    #[test]
+    fn an_unknown_host_has_no_route() {
+        check("x.example.com", "/", Some("*.example.com/"));
+        check("x.y.example.com", "/", None);
+        check("example.com", "/", None);
+        check("badexample.com", "/", None);
+        check("b.example.com", "/other", None);
+        check("", "/", None);
+    }
+}
