@@ -6,10 +6,12 @@
 //! `session/token.rs`.
 
 pub mod ceremony;
+pub mod cookie;
 pub mod credential;
 pub mod event;
 pub mod id;
 pub mod invitation;
+pub mod place;
 pub mod policy;
 pub mod secret;
 pub mod session;

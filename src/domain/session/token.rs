@@ -1,1 +1,309 @@
-//! To come.
+//! Session tokens: sealed Ed25519 biscuits that point at a session record.
+//!
+//! The only file that names biscuit. A token says which session, whose, for which installation,
+//! in which carrier, and until when. It decides nothing: the session index does.
+//!
+//! What always holds: one block, sealed, no third-party keys, Ed25519 only, key chosen from our
+//! own table by id, and one text form: a token that is not exactly what we would write is refused.
+//! Nothing is read from it before its signature has been checked, except the key's id.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use biscuit_auth::builder::{Algorithm, fact, int, string};
+use biscuit_auth::error::{Format, Token as BiscuitError};
+use biscuit_auth::{AuthorizerBuilder, AuthorizerLimits, Biscuit, KeyPair, PrivateKey, PublicKey};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::domain::id::{SessionId, UserId};
+use crate::domain::time::Timestamp;
+
+/// The longest token that is looked at.
+pub const TOKEN_CHARS_MAX: usize = 1_024;
+/// Limits of the Datalog engine while a token is read. The library's default of 1 ms refuses
+/// valid tokens on a busy machine.
+const LIMITS: AuthorizerLimits =
+    AuthorizerLimits { max_facts: 200, max_iterations: 50, max_time: Duration::from_millis(50) };
+
+/// How a token travels. One kind is never accepted in place of another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Carrier {
+    /// The session cookie of this host.
+    Cookie(String),
+    /// An `Authorization` header at our own endpoints.
+    Bearer,
+}
+
+impl fmt::Display for Carrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cookie(host) => write!(f, "cookie:{host}"),
+            Self::Bearer => f.write_str("bearer"),
+        }
+    }
+}
+
+impl Carrier {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "bearer" => Some(Self::Bearer),
+            _ => text.strip_prefix("cookie:").map(|host| Self::Cookie(host.to_owned())),
+        }
+    }
+}
+
+/// What a token says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    pub session: SessionId,
+    pub user: UserId,
+    /// The installation's public origin.
+    pub audience: String,
+    pub carrier: Carrier,
+    pub issued_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+/// Why a token was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Not one of ours, altered, for something else, or expired. One variant: a stranger learns
+    /// nothing from the difference.
+    #[error("not a valid token")]
+    Invalid,
+    /// The check ran out of its budget; says nothing about the token.
+    #[error("the token could not be checked in time")]
+    LimitReached,
+}
+
+/// Signing keys: the newest signs, older ones are accepted until they are burnt or have outlived
+/// every token they signed.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Keyring {
+    keys: Vec<Key>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Key {
+    id: u32,
+    /// Ed25519 seed, hexadecimal.
+    private: Zeroizing<String>,
+    created_at: Timestamp,
+    /// When a newer key took over.
+    retired_at: Option<Timestamp>,
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keyring({} keys)", self.keys.len())
+    }
+}
+
+impl Keyring {
+    /// A keyring with one new key, from 32 random bytes.
+    pub fn generate(seed: &[u8; 32], now: Timestamp) -> Result<Self, TokenError> {
+        let mut ring = Self { keys: Vec::new() };
+        ring.rotate(seed, now, Duration::MAX)?;
+        Ok(ring)
+    }
+
+    /// Adds a key that signs from now on, and drops keys that retired more than `keep_for` ago.
+    /// Returns its id.
+    pub fn rotate(&mut self, seed: &[u8; 32], now: Timestamp, keep_for: Duration) -> Result<u32, TokenError> {
+        let private =
+            PrivateKey::from_bytes(seed, Algorithm::Ed25519).map_err(|_| TokenError::Invalid)?.to_bytes_hex();
+        self.keys.retain(|key| key.retired_at.is_none_or(|at| now.since(at) < keep_for));
+        for key in &mut self.keys {
+            key.retired_at.get_or_insert(now);
+        }
+        let id = self.keys.iter().map(|key| key.id).max().unwrap_or(0) + 1;
+        self.keys.push(Key { id, private: Zeroizing::new(private), created_at: now, retired_at: None });
+        Ok(id)
+    }
+
+    /// The keys' ids, when each was made, and when it retired; newest last.
+    pub fn list(&self) -> impl Iterator<Item = (u32, Timestamp, Option<Timestamp>)> + '_ {
+        self.keys.iter().map(|key| (key.id, key.created_at, key.retired_at))
+    }
+
+    /// Ready to sign and verify.
+    pub fn open(&self) -> Result<Signer, TokenError> {
+        let pair = |key: &Key| {
+            PrivateKey::from_bytes_hex(&key.private, Algorithm::Ed25519)
+                .map(|private| (key.id, KeyPair::from(&private)))
+                .map_err(|_| TokenError::Invalid)
+        };
+        let mut pairs = self.keys.iter().map(pair).collect::<Result<Vec<_>, _>>()?;
+        let (id, newest) = pairs.pop().ok_or(TokenError::Invalid)?;
+        let mut accepted: Vec<_> = pairs.iter().map(|(id, pair)| (*id, pair.public())).collect();
+        accepted.push((id, newest.public()));
+        Ok(Signer { id, newest, accepted })
+    }
+}
+
+/// Signs with the newest key and verifies with every key of the ring.
+pub struct Signer {
+    id: u32,
+    newest: KeyPair,
+    accepted: Vec<(u32, PublicKey)>,
+}
+
+impl Signer {
+    /// The token for `claims`, as text.
+    pub fn sign(&self, claims: &Claims) -> Result<String, TokenError> {
+        let said = fact(
+            "session",
+            &[
+                string(&claims.session.to_string()),
+                string(&claims.user.to_string()),
+                string(&claims.audience),
+                string(&claims.carrier.to_string()),
+                int(claims.issued_at.as_millis()),
+                int(claims.expires_at.as_millis()),
+            ],
+        );
+        let token = Biscuit::builder()
+            .root_key_id(self.id)
+            .fact(said)
+            .and_then(|builder| builder.build(&self.newest))
+            .and_then(|token| token.seal())
+            .and_then(|token| token.to_vec())
+            .map_err(|_| TokenError::Invalid)?;
+        Ok(URL_SAFE_NO_PAD.encode(token))
+    }
+
+    /// Checks signature, shape, audience and expiry, in that order.
+    pub fn verify(&self, text: &str, audience: &str, now: Timestamp) -> Result<Claims, TokenError> {
+        if text.len() > TOKEN_CHARS_MAX {
+            return Err(TokenError::Invalid);
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenError::Invalid)?;
+        let choose = |id: Option<u32>| {
+            let known = self.accepted.iter().find(|(known, _)| Some(*known) == id);
+            known.map(|(_, key)| *key).ok_or(Format::UnknownPublicKey)
+        };
+        let token = Biscuit::from(&bytes, choose).map_err(|_| TokenError::Invalid)?;
+        let claims = read_claims(&token, &bytes)?;
+        let ours =
+            claims.audience == audience && now < claims.expires_at && claims.issued_at <= claims.expires_at;
+        if ours { Ok(claims) } else { Err(TokenError::Invalid) }
+    }
+}
+
+fn read_claims(token: &Biscuit, bytes: &[u8]) -> Result<Claims, TokenError> {
+    // An unsealed token or a second block would let its holder grow it; unknown fields would
+    // give one token many spellings.
+    let sealed = token.seal().is_err();
+    let plain = token.block_count() == 1 && token.external_public_keys().iter().all(Option::is_none);
+    if !sealed || !plain || token.to_vec().ok().as_deref() != Some(bytes) {
+        return Err(TokenError::Invalid);
+    }
+    let mut authorizer = AuthorizerBuilder::new().set_limits(LIMITS).build(token).map_err(|e| verdict(&e))?;
+    let said: Vec<(String, String, String, String, i64, i64)> = authorizer
+        .query_with_limits("data($s, $u, $a, $c, $i, $e) <- session($s, $u, $a, $c, $i, $e)", LIMITS)
+        .map_err(|e| verdict(&e))?;
+    let [(session, user, audience, carrier, issued, expires)] =
+        <[_; 1]>::try_from(said).map_err(|_| TokenError::Invalid)?;
+    Ok(Claims {
+        session: SessionId::parse(&session).map_err(|_| TokenError::Invalid)?,
+        user: UserId::parse(&user).map_err(|_| TokenError::Invalid)?,
+        audience,
+        carrier: Carrier::parse(&carrier).ok_or(TokenError::Invalid)?,
+        issued_at: Timestamp::from_millis(issued),
+        expires_at: Timestamp::from_millis(expires),
+    })
+}
+
+fn verdict(error: &BiscuitError) -> TokenError {
+    match error {
+        BiscuitError::RunLimit(_) => TokenError::LimitReached,
+        _ => TokenError::Invalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+    const HERE: &str = "https://auth.example.com";
+
+    fn claims() -> Claims {
+        Claims {
+            session: SessionId([1; 16]),
+            user: UserId::from_random([2; 16]),
+            audience: HERE.to_owned(),
+            carrier: Carrier::Cookie("app.example.com".to_owned()),
+            issued_at: NOW,
+            expires_at: NOW.plus(Duration::from_secs(60)),
+        }
+    }
+
+    fn signer() -> Signer {
+        Keyring::generate(&[7; 32], NOW).unwrap().open().unwrap()
+    }
+
+    #[test]
+    fn a_token_says_what_was_signed_and_fits_a_cookie() {
+        let mut long = claims();
+        long.carrier = Carrier::Cookie(format!("{0}.{0}.{0}.example", "a".repeat(60)));
+        for said in [claims(), long] {
+            let token = signer().sign(&said).unwrap();
+            assert!(token.len() < 900, "{}", token.len());
+            assert_eq!(signer().verify(&token, HERE, NOW), Ok(said));
+        }
+    }
+
+    #[test]
+    fn s_31_every_other_spelling_is_refused() {
+        let token = signer().sign(&claims()).unwrap();
+        let check = |wrong: &str| {
+            assert_eq!(signer().verify(wrong, HERE, NOW), Err(TokenError::Invalid), "{wrong}");
+        };
+        for cut in (0..token.len()).step_by(7) {
+            check(&token[..cut]);
+            check(&token[cut + 1..]);
+            let mut flipped = token.clone().into_bytes();
+            flipped[cut] = if flipped[cut] == b'A' { b'B' } else { b'A' };
+            check(std::str::from_utf8(&flipped).unwrap());
+        }
+        check(&token.to_uppercase());
+        check(&format!("{token}="));
+        check(&format!(" {token}"));
+        // An unknown protobuf field (number 15, one byte) after the token proper.
+        let mut grown = URL_SAFE_NO_PAD.decode(&token).unwrap();
+        grown.extend([0x78, 0x01]);
+        check(&URL_SAFE_NO_PAD.encode(grown));
+    }
+
+    #[test]
+    fn expiry_and_audience_are_checked_at_use() {
+        let token = signer().sign(&claims()).unwrap();
+        assert!(signer().verify(&token, HERE, NOW.plus(Duration::from_secs(60))).is_err());
+        assert!(signer().verify(&token, "https://other.example.com", NOW).is_err());
+    }
+
+    #[test]
+    fn an_unsealed_token_is_refused() {
+        let pair = KeyPair::from(&PrivateKey::from_bytes(&[7; 32], Algorithm::Ed25519).unwrap());
+        let said = fact("session", &[string("x")]);
+        let open = Biscuit::builder().root_key_id(1).fact(said).unwrap().build(&pair).unwrap();
+        let text = URL_SAFE_NO_PAD.encode(open.to_vec().unwrap());
+        assert!(signer().verify(&text, HERE, NOW).is_err());
+    }
+
+    #[test]
+    fn a_retired_key_is_accepted_until_its_tokens_have_died() {
+        let mut ring = Keyring::generate(&[7; 32], NOW).unwrap();
+        let token = ring.open().unwrap().sign(&claims()).unwrap();
+        let week = Duration::from_secs(7 * 86_400);
+        assert_eq!(ring.rotate(&[8; 32], NOW, week), Ok(2));
+        assert!(ring.open().unwrap().verify(&token, HERE, NOW).is_ok());
+        assert_eq!(ring.rotate(&[9; 32], NOW.plus(week), week), Ok(3));
+        assert!(ring.open().unwrap().verify(&token, HERE, NOW).is_err());
+        assert!(!format!("{ring:?}").contains("0707"));
+    }
+}

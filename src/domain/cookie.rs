@@ -1,0 +1,142 @@
+//! Our cookies: their names, and how a `Cookie` header is read and cleaned.
+//!
+//! What always holds: two cookies with one of our names count as none (a sibling host may have
+//! tossed one in), and no cookie of ours reaches an upstream, while every other byte does.
+
+use super::place::Scheme;
+
+/// A cookie of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cookie {
+    /// Points at the session.
+    Session,
+    /// Points at the pending ceremony of this browser.
+    Challenge,
+    /// Binds the way back, and the hand-off, to the browser that asked.
+    Nonce,
+}
+
+impl Cookie {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Session, Self::Challenge, Self::Nonce];
+
+    /// Its name. Over https the `__Host-` prefix makes browsers refuse one set by another host or
+    /// over plain http.
+    pub const fn name(self, scheme: Scheme) -> &'static str {
+        match (self, scheme) {
+            (Self::Session, Scheme::Https) => "__Host-vestibule",
+            (Self::Session, Scheme::Http) => "vestibule",
+            (Self::Challenge, Scheme::Https) => "__Host-challenge",
+            (Self::Challenge, Scheme::Http) => "challenge",
+            (Self::Nonce, Scheme::Https) => "__Host-vestibule-nonce",
+            (Self::Nonce, Scheme::Http) => "vestibule-nonce",
+        }
+    }
+}
+
+/// What a request says about one cookie name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found<'a> {
+    Nothing,
+    One(&'a str),
+    /// More than one, or one that is not plain text: somebody is playing games.
+    Unclear,
+}
+
+/// Looks for `name` in all `Cookie` headers of a request.
+pub fn find<'a>(headers: impl IntoIterator<Item = &'a [u8]>, name: &str) -> Found<'a> {
+    let mut found = Found::Nothing;
+    for pair in headers.into_iter().flat_map(pairs) {
+        if name_of(pair) != name.as_bytes() {
+            continue;
+        }
+        let value = pair.iter().position(|b| *b == b'=').and_then(|at| pair.get(at + 1..)).unwrap_or(b"");
+        found = match (found, std::str::from_utf8(value)) {
+            (Found::Nothing, Ok(value)) => Found::One(value.trim_end()),
+            _ => Found::Unclear,
+        };
+    }
+    found
+}
+
+/// The header without our cookies. `None` when it had none of ours, `Some` with the rest, byte
+/// for byte, otherwise; the rest may be empty.
+pub fn without_ours(header: &[u8]) -> Option<Vec<u8>> {
+    let mut kept: Vec<&[u8]> = Vec::new();
+    let mut dropped = false;
+    for raw in header.split(|b| *b == b';') {
+        if is_our_name(name_of(raw.trim_ascii())) {
+            dropped = true;
+        } else {
+            kept.push(raw);
+        }
+    }
+    dropped.then(|| {
+        let joined = kept.join(&b';');
+        // The space after a separator belongs to the separator.
+        joined.strip_prefix(b" ").map_or(joined.clone(), <[u8]>::to_vec)
+    })
+}
+
+/// Whether a `Set-Cookie` header of an upstream uses one of our names.
+pub fn sets_ours(set_cookie: &[u8]) -> bool {
+    let pair = set_cookie.split(|b| *b == b';').next().unwrap_or(b"");
+    is_our_name(name_of(pair.trim_ascii()))
+}
+
+fn pairs(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    header.split(|b| *b == b';').map(<[u8]>::trim_ascii)
+}
+
+fn name_of(pair: &[u8]) -> &[u8] {
+    pair.split(|b| *b == b'=').next().unwrap_or(b"").trim_ascii_end()
+}
+
+/// Both spellings count, whatever the scheme: a cookie of ours is never an application's.
+/// `challenge` is too common a name to take from an application over https.
+fn is_our_name(name: &[u8]) -> bool {
+    Cookie::ALL.iter().any(|cookie| {
+        name == cookie.name(Scheme::Https).as_bytes()
+            || (name == cookie.name(Scheme::Http).as_bytes() && *cookie != Cookie::Challenge)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_find(headers: &[&str], expected: Found<'_>) {
+        assert_eq!(find(headers.iter().map(|h| h.as_bytes()), "vestibule"), expected, "{headers:?}");
+    }
+
+    #[test]
+    fn s_27_two_cookies_with_our_name_are_none() {
+        check_find(&["vestibule=a"], Found::One("a"));
+        check_find(&["x=1; vestibule=a; y=2"], Found::One("a"));
+        check_find(&["vestibule=a; vestibule=b"], Found::Unclear);
+        check_find(&["vestibule=a", "vestibule=a"], Found::Unclear);
+        check_find(&["vestibule"], Found::One(""));
+        check_find(&["Vestibule=a; xvestibule=b; vestibule2=c"], Found::Nothing);
+        check_find(&["x=vestibule=a"], Found::Nothing);
+        check_find(&[""], Found::Nothing);
+    }
+
+    #[test]
+    fn p_16_other_cookies_pass_byte_for_byte() {
+        let clean = |header: &str| without_ours(header.as_bytes()).map(|b| String::from_utf8(b).unwrap());
+        assert_eq!(clean("a=1; b=2"), None);
+        assert_eq!(clean("vestibule=x"), Some(String::new()));
+        assert_eq!(clean("a=1; __Host-vestibule=x; b=\"2;\""), Some("a=1; b=\"2;\"".to_owned()));
+        assert_eq!(clean("__Host-vestibule=x;b=2 ;  c"), Some("b=2 ;  c".to_owned()));
+        assert_eq!(clean("vestibule = x; a=1"), Some("a=1".to_owned()));
+        assert_eq!(clean("challenge=app"), None);
+    }
+
+    #[test]
+    fn s_27_an_upstream_cannot_set_our_cookie() {
+        assert!(sets_ours(b"__Host-vestibule=evil; Path=/"));
+        assert!(sets_ours(b"vestibule =evil"));
+        assert!(!sets_ours(b"sid=__Host-vestibule=evil"));
+    }
+}

@@ -1,0 +1,124 @@
+//! Where this installation lives: its public address, and the one path prefix that is ours.
+//!
+//! Every address we put into a redirect, a link or a token is built here, from configuration,
+//! never from a request header.
+
+/// The scheme people use to reach us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Only for `localhost` and `*.localhost`, which browsers treat as secure.
+    Http,
+    Https,
+}
+
+impl Scheme {
+    /// `http` or `https`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    const fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// Our public address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub scheme: Scheme,
+    /// The auth host: where people sign in. Lower case, no port.
+    pub host: String,
+    pub port: u16,
+    /// The path prefix that is ours on every host, for example `/auth`. No trailing slash.
+    pub prefix: String,
+}
+
+impl Place {
+    /// The origin of the auth host, as browsers write it (RFC 6454, section 6.1).
+    pub fn origin(&self) -> String {
+        self.origin_of(&self.host)
+    }
+
+    /// The origin of an application's host: our scheme and port on its name.
+    pub fn origin_of(&self, host: &str) -> String {
+        if self.port == self.scheme.default_port() {
+            format!("{}://{host}", self.scheme.as_str())
+        } else {
+            format!("{}://{host}:{}", self.scheme.as_str(), self.port)
+        }
+    }
+
+    /// An address of ours on the auth host; `below` begins with a slash.
+    pub fn url(&self, below: &str) -> String {
+        format!("{}{}{below}", self.origin(), self.prefix)
+    }
+
+    /// Whether `host` (lower case, no port) is where people sign in.
+    pub fn is_auth_host(&self, host: &str) -> bool {
+        self.host == host
+    }
+
+    /// Whether `path` is ours, on whatever host.
+    pub fn owns(&self, path: &[u8]) -> bool {
+        super::policy::route::covers(&self.prefix, path)
+    }
+}
+
+/// The host of a `Host` header or `:authority`: lower case, without port and trailing dot.
+/// `None` for anything that is not a plain host name or address.
+pub fn host_of(authority: &str) -> Option<String> {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !host.ends_with(':') && !authority.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    if port.is_some_and(|port| port.is_empty() || port.len() > 5 || !port.bytes().all(|b| b.is_ascii_digit()))
+    {
+        return None;
+    }
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'[' | b']' | b':');
+    (!host.is_empty() && host.len() <= 253 && host.bytes().all(plain)).then(|| host.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p_11_a_host_has_one_spelling() {
+        for (authority, host) in [
+            ("App.Example.COM", Some("app.example.com")),
+            ("app.example.com:8443", Some("app.example.com")),
+            ("app.example.com.", Some("app.example.com")),
+            ("app.example.com.:80", Some("app.example.com")),
+            ("127.0.0.1:80", Some("127.0.0.1")),
+            ("[::1]:80", Some("[::1]")),
+            ("[::1]", Some("[::1]")),
+            ("", None),
+            (":80", None),
+            ("a:", None),
+            ("a:b", None),
+            ("a:123456", None),
+            ("a b", None),
+            ("user@a", None),
+            ("a/b", None),
+            ("é.example", None),
+        ] {
+            assert_eq!(host_of(authority).as_deref(), host, "{authority}");
+        }
+    }
+
+    #[test]
+    fn default_ports_are_left_out() {
+        let place = |scheme, port| Place { scheme, host: "a.example".into(), port, prefix: "/auth".into() };
+        assert_eq!(place(Scheme::Https, 443).origin(), "https://a.example");
+        assert_eq!(place(Scheme::Https, 8443).url("/login"), "https://a.example:8443/auth/login");
+        assert_eq!(place(Scheme::Http, 80).origin_of("b.example"), "http://b.example");
+    }
+}
