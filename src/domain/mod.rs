@@ -5,6 +5,7 @@
 //! (bytes are an argument). webauthn-rs is named only in `ceremony/`, biscuit only in
 //! `session/token.rs`.
 
+pub mod assertion;
 pub mod ceremony;
 pub mod cookie;
 pub mod credential;

@@ -1,1 +1,221 @@
-//! To come.
+//! Ring 2: typed records over the key-value seam.
+//!
+//! What lives here: where a record is kept (`keys`), how it is written (a version byte and JSON),
+//! and the questions asked of more than one record. What does not: decisions (`flows/`) and
+//! engines (`store/`). Records sit inside `flows/` rather than beside the engines because the
+//! flows compose batches out of them: a flow saves once, atomically, at its end.
+//!
+//! What always holds: an unknown version or unreadable value is an error, never "absent"; and
+//! what has expired is not returned, swept or not (the flows check, with their own `now`).
+
+pub mod keys;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential};
+use crate::domain::id::{CredentialId, SessionId, UserId};
+use crate::domain::invitation::{Invitation, Setup};
+use crate::domain::secret::SecretHash;
+use crate::domain::session::Session;
+use crate::domain::user::{Email, User, Username};
+use crate::ports::{Batch, CommitError, KeyValue, StoreError};
+
+/// The version byte this program writes. Others are refused.
+const VERSION: u8 = 1;
+/// Entries read from the store at a time.
+const PAGE_ENTRIES: usize = 512;
+
+/// A record as it is written.
+pub fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = vec![VERSION];
+    serde_json::to_writer(&mut bytes, record).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+    Ok(bytes)
+}
+
+/// A record as it was written.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    match bytes.split_first() {
+        Some((&VERSION, json)) => {
+            serde_json::from_slice(json).map_err(|e| StoreError::Corrupt(e.to_string()))
+        }
+        Some((version, _)) => Err(StoreError::Corrupt(format!(
+            "written by another version (format {version}, this program knows {VERSION})"
+        ))),
+        None => Err(StoreError::Corrupt("an empty value".to_owned())),
+    }
+}
+
+/// The records of this installation.
+#[derive(Clone)]
+pub struct Records {
+    store: Arc<dyn KeyValue>,
+}
+
+impl Records {
+    /// Over this store.
+    pub fn new(store: Arc<dyn KeyValue>) -> Self {
+        Self { store }
+    }
+
+    /// The store itself, for watching and for health.
+    pub fn store(&self) -> &Arc<dyn KeyValue> {
+        &self.store
+    }
+
+    /// Applies a batch; see [`KeyValue::commit`].
+    pub async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        self.store.commit(batch).await
+    }
+
+    /// Reads one record.
+    pub async fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
+        self.store.get(key).await?.map(|bytes| decode(&bytes)).transpose()
+    }
+
+    /// Reads one record together with the bytes it was read from, to expect them in a commit.
+    pub async fn get_exact<T: DeserializeOwned>(
+        &self,
+        key: &[u8],
+    ) -> Result<Option<(T, Vec<u8>)>, StoreError> {
+        let Some(bytes) = self.store.get(key).await? else { return Ok(None) };
+        Ok(Some((decode(&bytes)?, bytes)))
+    }
+
+    /// Removes one record and returns it; at most one of several callers gets it.
+    pub async fn take<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
+        self.store.take(key).await?.map(|bytes| decode(&bytes)).transpose()
+    }
+
+    /// Every record below `prefix`.
+    pub async fn all<T: DeserializeOwned>(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
+        let mut records = Vec::new();
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = self.store.scan(prefix, after.as_deref(), PAGE_ENTRIES).await?;
+            let last = page.len() < PAGE_ENTRIES;
+            after = page.last().map(|(key, _)| key.clone());
+            for (key, bytes) in page {
+                records.push((key, decode(&bytes)?));
+            }
+            if last {
+                return Ok(records);
+            }
+        }
+    }
+
+    /// A person by id.
+    pub async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+        self.get(&keys::user(id)).await
+    }
+
+    /// A person by address.
+    pub async fn user_by_email(&self, email: &Email) -> Result<Option<User>, StoreError> {
+        match self.get::<UserId>(&keys::email(email)).await? {
+            Some(id) => self.user(&id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// A person by username.
+    pub async fn user_by_username(&self, username: &Username) -> Result<Option<User>, StoreError> {
+        match self.get::<UserId>(&keys::username(username)).await? {
+            Some(id) => self.user(&id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Everyone.
+    pub async fn users(&self) -> Result<Vec<User>, StoreError> {
+        Ok(self.all(keys::USERS).await?.into_iter().map(|(_, user)| user).collect())
+    }
+
+    /// A credential by its id, whoever owns it.
+    pub async fn credential(&self, id: &CredentialId) -> Result<Option<Credential>, StoreError> {
+        self.get(&keys::credential(id)).await
+    }
+
+    /// A person's credentials, oldest first.
+    pub async fn credentials_of(&self, user: &UserId) -> Result<Vec<Credential>, StoreError> {
+        let prefix = keys::credentials_of(user);
+        let index = self.store.scan(&prefix, None, CREDENTIALS_PER_USER_MAX).await?;
+        let mut credentials = Vec::with_capacity(index.len());
+        for (key, _) in index {
+            let id = key.strip_prefix(prefix.as_slice()).unwrap_or_default().to_vec();
+            let id = CredentialId::new(id).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+            credentials.extend(self.credential(&id).await?);
+        }
+        credentials.sort_by_key(|credential| credential.created_at);
+        Ok(credentials)
+    }
+
+    /// A session by id.
+    pub async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
+        self.get(&keys::session(id)).await
+    }
+
+    /// An invitation by its secret.
+    pub async fn invitation(&self, secret: &SecretHash) -> Result<Option<Invitation>, StoreError> {
+        self.get(&keys::invitation(secret)).await
+    }
+
+    /// Whether the first administrator has been made.
+    pub async fn setup(&self) -> Result<Option<Setup>, StoreError> {
+        self.get(&keys::setup()).await
+    }
+}
+
+/// Writes a person and the indexes that lead to them, if neither name is taken.
+pub fn create_user(user: &User) -> Result<Batch, StoreError> {
+    let id = encode(&user.id)?;
+    let (email, username) = (keys::email(&user.email), keys::username(&user.username));
+    Ok(Batch::default()
+        .expect_absent(email.clone())
+        .expect_absent(username.clone())
+        .put(email, id.clone())
+        .put(username, id)
+        .put(keys::user(&user.id), encode(user)?))
+}
+
+/// Writes a new credential, if its id is nobody's yet (WebAuthn Level 3, section 7.1, "not yet
+/// registered for any user").
+pub fn create_credential(credential: &Credential) -> Result<Batch, StoreError> {
+    let key = keys::credential(&credential.id);
+    Ok(Batch::default()
+        .expect_absent(key.clone())
+        .put(key, encode(credential)?)
+        .put(keys::user_credential(&credential.user, &credential.id), encode(&())?))
+}
+
+/// Overwrites a credential.
+pub fn update_credential(credential: &Credential) -> Result<Batch, StoreError> {
+    Ok(Batch::default().put(keys::credential(&credential.id), encode(credential)?))
+}
+
+/// Removes a credential.
+pub fn delete_credential(credential: &Credential) -> Batch {
+    Batch::default()
+        .delete(keys::credential(&credential.id))
+        .delete(keys::user_credential(&credential.user, &credential.id))
+}
+
+/// Writes a session.
+pub fn put_session(session: &Session) -> Result<Batch, StoreError> {
+    Ok(Batch::default().put(keys::session(&session.id), encode(session)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d_10_values_of_another_version_are_refused() {
+        assert_eq!(encode(&7).unwrap(), b"\x017");
+        assert_eq!(decode::<u8>(b"\x017").unwrap(), 7);
+        assert!(decode::<u8>(b"\x027").unwrap_err().to_string().contains("another version"));
+        assert!(decode::<u8>(b"").is_err());
+        assert!(decode::<u8>(b"\x01x").is_err());
+    }
+}

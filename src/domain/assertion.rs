@@ -1,0 +1,128 @@
+//! The signed statement that goes with every forwarded request: who this is, for which route.
+//!
+//! `X-Vestibule-Assertion` is a JWT (RFC 7519) signed with ES256 (RFC 7518, section 3.4), five
+//! minutes long, whose keys are published as a JWK set. An application that checks it need not
+//! trust the network between us.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use p256::elliptic_curve::sec1::ToEncodedPoint;
+use p256::pkcs8::EncodePrivateKey;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::session::Session;
+use super::time::Timestamp;
+use super::user::User;
+
+/// How long an assertion is good for.
+pub const ASSERTION_LIFETIME: Duration = Duration::from_secs(5 * 60);
+/// When a cached assertion is replaced: an application always gets one that lasts a while.
+pub const ASSERTION_RENEWAL: Duration = Duration::from_secs(4 * 60);
+
+/// The key that signs assertions, as it is kept.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct AssertionKey {
+    /// P-256 scalar, base64url.
+    private: Zeroizing<String>,
+}
+
+impl fmt::Debug for AssertionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AssertionKey(..)")
+    }
+}
+
+/// The stored key is not a P-256 private key.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the assertion key is not a P-256 private key")]
+pub struct BadKey;
+
+impl AssertionKey {
+    /// Makes a key from 32 random bytes. One draw in 2^32 is not a valid scalar: draw again.
+    pub fn generate(random: &[u8; 32]) -> Result<Self, BadKey> {
+        p256::SecretKey::from_slice(random).map_err(|_| BadKey)?;
+        Ok(Self { private: Zeroizing::new(URL_SAFE_NO_PAD.encode(random)) })
+    }
+
+    /// Ready to sign.
+    pub fn open(&self) -> Result<AssertionSigner, BadKey> {
+        let scalar = Zeroizing::new(URL_SAFE_NO_PAD.decode(self.private.as_bytes()).map_err(|_| BadKey)?);
+        let secret = p256::SecretKey::from_slice(&scalar).map_err(|_| BadKey)?;
+        let point = secret.public_key().to_encoded_point(false);
+        let (x, y) = point.x().zip(point.y()).ok_or(BadKey)?;
+        let kid =
+            URL_SAFE_NO_PAD.encode(Sha256::digest(point.as_bytes())).chars().take(16).collect::<String>();
+        let jwk = json!({
+            "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": kid,
+            "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
+        });
+        let der = secret.to_pkcs8_der().map_err(|_| BadKey)?;
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some(kid);
+        Ok(AssertionSigner { key: EncodingKey::from_ec_der(der.as_bytes()), header, jwk })
+    }
+}
+
+/// Signs assertions.
+pub struct AssertionSigner {
+    key: EncodingKey,
+    header: Header,
+    jwk: serde_json::Value,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    sub: String,
+    email: &'a str,
+    name: &'a str,
+    groups: Vec<&'a str>,
+    sid: String,
+    auth_time: Option<i64>,
+    amr: [&'static str; 3],
+    iat: i64,
+    exp: i64,
+}
+
+impl AssertionSigner {
+    /// A JWT that tells the application behind `route` who is there. `None` only if the signing
+    /// library fails.
+    pub fn sign(
+        &self,
+        issuer: &str,
+        route: &str,
+        user: &User,
+        session: &Session,
+        now: Timestamp,
+    ) -> Option<String> {
+        let claims = Claims {
+            iss: issuer,
+            aud: route,
+            sub: user.id.to_string(),
+            email: user.email.as_str(),
+            name: user.display_name.as_str(),
+            groups: user.groups.iter().map(super::user::Group::as_str).collect(),
+            sid: session.id.to_string(),
+            auth_time: session.authenticated_at.map(Timestamp::as_seconds),
+            // RFC 8176: a hardware- or software-secured key, used with user presence and user
+            // verification, is two factors.
+            amr: ["pop", "user", "mfa"],
+            iat: now.as_seconds(),
+            exp: now.plus(ASSERTION_LIFETIME).as_seconds(),
+        };
+        jsonwebtoken::encode(&self.header, &claims, &self.key).ok()
+    }
+
+    /// The public keys (RFC 7517, section 5).
+    pub fn jwks(&self) -> serde_json::Value {
+        json!({ "keys": [self.jwk] })
+    }
+}

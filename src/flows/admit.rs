@@ -1,0 +1,274 @@
+//! Admission: the one function that decides whether a request reaches an upstream.
+//!
+//! It reads memory only: no store, no lock that all requests share, and no signature is checked
+//! twice. It is the only maker of a [`Permit`], and the proxy cannot choose an upstream without
+//! one. Whatever is unclear is an [`Outcome`], which is answered, never forwarded.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+use sha2::{Digest, Sha256};
+
+use super::Gateway;
+use super::index::{LiveSession, Verified};
+use super::passport::Passport;
+use crate::domain::cookie::{self, Cookie, Found};
+use crate::domain::event::{Kind, Origin};
+use crate::domain::id::UserId;
+use crate::domain::place::Scheme;
+use crate::domain::policy::path::{self, Reading};
+use crate::domain::policy::route::Route;
+use crate::domain::session::Scope;
+use crate::domain::session::token::{Carrier, TokenError};
+use crate::domain::user::{Standing, User};
+
+/// Where a request came in, as the proxy found it. Nothing in it is believed from a header unless
+/// the peer is a trusted proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visit {
+    /// Lower case, no port, no trailing dot.
+    pub host: String,
+    /// What the person's browser used.
+    pub scheme: Scheme,
+    pub client: Option<IpAddr>,
+    pub request_id: String,
+}
+
+impl Visit {
+    /// For the audit log.
+    pub fn origin(&self) -> Origin {
+        Origin { client: self.client, request: self.request_id.clone() }
+    }
+}
+
+/// Permission to forward one request along one route. Only [`Gateway::admit`] makes one.
+#[must_use]
+pub struct Permit {
+    route: Arc<Route>,
+    visitor: Visitor,
+}
+
+enum Visitor {
+    /// On a public path, without a valid session.
+    Stranger,
+    Known {
+        session: Arc<LiveSession>,
+        passport: Arc<Passport>,
+    },
+}
+
+impl Permit {
+    /// The route to take.
+    pub fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    /// Who it is, to be written over whatever the client claimed.
+    pub fn identity_headers(&self) -> &[(HeaderName, HeaderValue)] {
+        match &self.visitor {
+            Visitor::Stranger => &[],
+            Visitor::Known { passport, .. } => passport.headers.as_deref().unwrap_or_default(),
+        }
+    }
+
+    /// The session that open streams live and die with.
+    pub fn session(&self) -> Option<&Arc<LiveSession>> {
+        match &self.visitor {
+            Visitor::Stranger => None,
+            Visitor::Known { session, .. } => Some(session),
+        }
+    }
+}
+
+/// What is to be done with a request.
+pub enum Admission {
+    /// Forward it.
+    Forward(Permit),
+    /// It is for our own endpoints.
+    Ours,
+    /// Answer it.
+    Answer(Outcome),
+}
+
+/// Why a request is answered instead of forwarded.
+#[derive(Clone)]
+pub enum Outcome {
+    /// A stranger on a protected route. `path_and_query` is where they were heading.
+    SignIn { route: Arc<Route> },
+    /// Signed in, but not allowed here.
+    Forbidden { route: Arc<Route>, user: Arc<User> },
+    /// No route and not the auth host.
+    UnknownHost,
+    /// A host of ours, but no route for this path.
+    NoRoute,
+    /// A path that must not be shown to any server.
+    MalformedRequest,
+    /// A path with more than one reading, on a host where decisions depend on the path.
+    AmbiguousPath,
+    /// A WebSocket upgrade on a route that does not allow them.
+    UpgradeRefused { route: Arc<Route> },
+    /// `CONNECT`, `TRACE`, or a method that is not an upper-case token.
+    MethodRefused,
+    /// A body above the limit of our own endpoints.
+    BodyTooLarge,
+    /// Headers above the limit.
+    HeadersTooLarge,
+    /// TLS was made for another host than the request names.
+    Misdirected,
+    /// The decision could not be made in time; says nothing about the visitor.
+    Unavailable,
+    /// The upstream could not be reached, or broke off before it answered.
+    UpstreamFailed { route: Arc<Route> },
+    /// The upstream took too long.
+    UpstreamTimedOut { route: Arc<Route> },
+    /// Something of ours went wrong.
+    Internal,
+}
+
+/// Who a request is from.
+pub enum Caller {
+    Known(Arc<LiveSession>, Arc<User>),
+    /// Nobody we know. `showed_token` says whether a token was shown, but not a valid one.
+    Stranger {
+        showed_token: bool,
+    },
+}
+
+/// The session check ran out of its budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the session could not be checked in time")]
+pub struct CheckUnavailable;
+
+impl Gateway {
+    /// Decides about a request for `raw_path` on the host of `visit`.
+    pub fn admit<'a>(
+        &self,
+        visit: &Visit,
+        raw_path: &[u8],
+        cookies: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Admission {
+        let host = self.routes.host(&visit.host);
+        if host.is_none() && !self.place.is_auth_host(&visit.host) {
+            return Admission::Answer(Outcome::UnknownHost);
+        }
+        let reading = path::read(raw_path);
+        if reading == Reading::Malformed {
+            return Admission::Answer(Outcome::MalformedRequest);
+        }
+        if self.place.owns(raw_path) {
+            return Admission::Ours;
+        }
+        let Some(host) = host else { return Admission::Answer(Outcome::NoRoute) };
+        if reading == Reading::Ambiguous && host.decides_by_path() {
+            return Admission::Answer(Outcome::AmbiguousPath);
+        }
+        match host.find(raw_path) {
+            Some(route) => self.admit_to(route, visit, raw_path, cookies),
+            None => Admission::Answer(Outcome::NoRoute),
+        }
+    }
+
+    fn admit_to<'a>(
+        &self,
+        route: &Arc<Route>,
+        visit: &Visit,
+        raw_path: &[u8],
+        cookies: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Admission {
+        let route = Arc::clone(route);
+        let public = route.public.iter().any(|path| path.opens(raw_path));
+        let caller = self.caller_by_cookie(&visit.host, cookies);
+        match caller {
+            Ok(Caller::Known(session, user)) if session.record().scope == Scope::Full => {
+                let passport = self.passport(&route, &session, user);
+                if passport.headers.is_some() {
+                    session.touch(self.clock.now());
+                    return Admission::Forward(Permit {
+                        route,
+                        visitor: Visitor::Known { session, passport },
+                    });
+                }
+                if !public {
+                    return self.forbid(route, visit, &passport.user);
+                }
+            }
+            Err(CheckUnavailable) if !public => return Admission::Answer(Outcome::Unavailable),
+            Ok(_) | Err(CheckUnavailable) => {}
+        }
+        if public {
+            return Admission::Forward(Permit { route, visitor: Visitor::Stranger });
+        }
+        Admission::Answer(Outcome::SignIn { route })
+    }
+
+    fn forbid(&self, route: Arc<Route>, visit: &Visit, user: &Arc<User>) -> Admission {
+        self.report(visit.origin(), Kind::AccessDenied { user: user.id, route: route.name.clone() });
+        Admission::Answer(Outcome::Forbidden { route, user: Arc::clone(user) })
+    }
+
+    fn passport(&self, route: &Route, session: &LiveSession, user: Arc<User>) -> Arc<Passport> {
+        let now = self.clock.now();
+        let passports = session.passports().pin();
+        if let Some(passport) = passports.get(&route.name)
+            && passport.holds(&user, now)
+        {
+            return Arc::clone(passport);
+        }
+        let issued = Passport::issue(&self.assertions, &self.issuer, route, user, &session.record(), now);
+        let issued = Arc::new(issued);
+        passports.insert(route.name.clone(), Arc::clone(&issued));
+        issued
+    }
+
+    /// Who a request with these `Cookie` headers is from, on `host`.
+    pub fn caller_by_cookie<'a>(
+        &self,
+        host: &str,
+        cookies: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Caller, CheckUnavailable> {
+        match cookie::find(cookies, Cookie::Session.name(self.place.scheme)) {
+            Found::One(token) => {
+                self.caller(token, |carrier| matches!(carrier, Carrier::Cookie(h) if h == host))
+            }
+            Found::Nothing => Ok(Caller::Stranger { showed_token: false }),
+            Found::Unclear => Ok(Caller::Stranger { showed_token: true }),
+        }
+    }
+
+    /// Who a request with this bearer token is from. Only our own endpoints ask.
+    pub fn caller_by_bearer(&self, token: &str) -> Result<Caller, CheckUnavailable> {
+        self.caller(token, |carrier| *carrier == Carrier::Bearer)
+    }
+
+    fn caller(&self, token: &str, fits: impl Fn(&Carrier) -> bool) -> Result<Caller, CheckUnavailable> {
+        let stranger = Ok(Caller::Stranger { showed_token: true });
+        let now = self.clock.now();
+        let digest = Sha256::digest(token).into();
+        let verified = match self.index.verified(&digest) {
+            Some(verified) => verified,
+            None => match self.signer.load().verify(token, &self.issuer, now) {
+                Err(TokenError::LimitReached) => return Err(CheckUnavailable),
+                Err(TokenError::Invalid) => return stranger,
+                Ok(claims) => match self.index.session(&claims.session) {
+                    Some(session) if session.record().user == claims.user => {
+                        self.index.remember(digest, Verified { session, carrier: claims.carrier })
+                    }
+                    _ => return stranger,
+                },
+            },
+        };
+        let session = &verified.session;
+        match self.active_user(&session.record().user) {
+            Some(user) if fits(&verified.carrier) && session.is_live(&self.lifetimes, now) => {
+                Ok(Caller::Known(Arc::clone(session), user))
+            }
+            _ => stranger,
+        }
+    }
+
+    /// A person who may use their account.
+    pub(super) fn active_user(&self, id: &UserId) -> Option<Arc<User>> {
+        self.index.user(id).filter(|user| user.standing == Standing::Active)
+    }
+}

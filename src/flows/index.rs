@@ -1,0 +1,220 @@
+//! The session index: what admission reads instead of the store.
+//!
+//! It follows the store through a watch, so whoever ends a session, and however, the index knows
+//! before the commit returns. Look-ups take no lock that all requests share.
+//!
+//! What always holds: a session that has ended here never comes back under the same id; a token
+//! is remembered as verified only as long as its session lives.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use arc_swap::ArcSwap;
+use papaya::HashMap;
+use tokio::sync::watch;
+
+use super::passport::Passport;
+use crate::domain::id::{SessionId, UserId};
+use crate::domain::session::token::Carrier;
+use crate::domain::session::{Lifetimes, Session};
+use crate::domain::time::Timestamp;
+use crate::domain::user::User;
+use crate::ports::{Change, StoreError};
+use crate::records::{Records, decode, keys};
+
+/// SHA-256 of a whole token.
+pub type TokenDigest = [u8; 32];
+
+/// A session as the running gateway knows it.
+pub struct LiveSession {
+    record: ArcSwap<Session>,
+    /// Milliseconds; ahead of the record by up to a minute.
+    last_seen_at: AtomicI64,
+    ended: watch::Sender<bool>,
+    /// Digests of this session's tokens that were verified, to forget them with it.
+    digests: HashMap<TokenDigest, ()>,
+    /// What each route needs to know, by the route's name.
+    passports: HashMap<String, Arc<Passport>>,
+}
+
+impl LiveSession {
+    fn new(record: Session) -> Self {
+        Self {
+            last_seen_at: AtomicI64::new(record.last_seen_at.as_millis()),
+            record: ArcSwap::from_pointee(record),
+            ended: watch::Sender::new(false),
+            digests: HashMap::new(),
+            passports: HashMap::new(),
+        }
+    }
+
+    /// The record.
+    pub fn record(&self) -> Arc<Session> {
+        self.record.load_full()
+    }
+
+    /// When it was last used.
+    pub fn last_seen_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.last_seen_at.load(Ordering::Relaxed))
+    }
+
+    /// Notes a use.
+    pub fn touch(&self, now: Timestamp) {
+        self.last_seen_at.fetch_max(now.as_millis(), Ordering::Relaxed);
+    }
+
+    /// Whether it may be used at `now`.
+    pub fn is_live(&self, lifetimes: &Lifetimes, now: Timestamp) -> bool {
+        !*self.ended.borrow() && self.record.load().is_live(self.last_seen_at(), lifetimes, now)
+    }
+
+    /// Returns when the session has ended; open streams wait for it.
+    pub async fn ended(&self) {
+        let mut ended = self.ended.subscribe();
+        // An error means that the sender is gone, and the session with it.
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+
+    /// The cached passports, by route name.
+    pub(super) fn passports(&self) -> &HashMap<String, Arc<Passport>> {
+        &self.passports
+    }
+
+    fn end(&self) {
+        self.ended.send_replace(true);
+    }
+}
+
+/// A token that was verified once, and the session it points at.
+pub struct Verified {
+    pub session: Arc<LiveSession>,
+    pub carrier: Carrier,
+}
+
+/// All sessions and people, in memory.
+#[derive(Default)]
+pub struct SessionIndex {
+    sessions: HashMap<SessionId, Arc<LiveSession>>,
+    of_user: HashMap<UserId, Arc<Vec<SessionId>>>,
+    verified: HashMap<TokenDigest, Arc<Verified>>,
+    users: HashMap<UserId, Arc<User>>,
+}
+
+impl SessionIndex {
+    /// Follows the store from here on, and reads what is there already.
+    pub async fn follow(records: &Records) -> Result<Arc<Self>, StoreError> {
+        let index = Arc::new(Self::default());
+        for prefix in [keys::SESSIONS, keys::USERS] {
+            let follower = Arc::clone(&index);
+            records.store().watch(prefix, Arc::new(move |change| follower.apply(change)));
+        }
+        for (_, user) in records.all::<User>(keys::USERS).await? {
+            index.users.pin().insert(user.id, Arc::new(user));
+        }
+        for (_, session) in records.all::<Session>(keys::SESSIONS).await? {
+            index.insert(session);
+        }
+        Ok(index)
+    }
+
+    /// A session by id, live or not.
+    pub fn session(&self, id: &SessionId) -> Option<Arc<LiveSession>> {
+        self.sessions.pin().get(id).cloned()
+    }
+
+    /// A person by id.
+    pub fn user(&self, id: &UserId) -> Option<Arc<User>> {
+        self.users.pin().get(id).cloned()
+    }
+
+    /// A person's sessions, oldest first.
+    pub fn sessions_of(&self, user: &UserId) -> Vec<Arc<LiveSession>> {
+        let ids = self.of_user.pin().get(user).cloned().unwrap_or_default();
+        let mut sessions: Vec<_> = ids.iter().filter_map(|id| self.session(id)).collect();
+        sessions.sort_by_key(|session| session.record.load().created_at);
+        sessions
+    }
+
+    /// Every session.
+    pub fn all(&self) -> Vec<Arc<LiveSession>> {
+        self.sessions.pin().values().cloned().collect()
+    }
+
+    /// How many sessions there are.
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// A token verified before.
+    pub fn verified(&self, digest: &TokenDigest) -> Option<Arc<Verified>> {
+        self.verified.pin().get(digest).cloned()
+    }
+
+    /// Remembers a token whose signature has just been checked.
+    pub fn remember(&self, digest: TokenDigest, verified: Verified) -> Arc<Verified> {
+        let verified = Arc::new(verified);
+        verified.session.digests.pin().insert(digest, ());
+        self.verified.pin().insert(digest, Arc::clone(&verified));
+        // The session may have ended between look-up and insertion; then nobody else forgets it.
+        if *verified.session.ended.borrow() {
+            self.verified.pin().remove(&digest);
+        }
+        verified
+    }
+
+    fn apply(&self, change: &Change) {
+        match change {
+            Change::Put { key, value } if key.starts_with(keys::SESSIONS) => match decode(value) {
+                Ok(session) => self.insert(session),
+                Err(error) => tracing::error!(%error, "a session record cannot be read"),
+            },
+            Change::Put { key, value } if key.starts_with(keys::USERS) => match decode::<User>(value) {
+                Ok(user) => drop(self.users.pin().insert(user.id, Arc::new(user)).cloned()),
+                Err(error) => tracing::error!(%error, "a user record cannot be read"),
+            },
+            Change::Put { .. } => {}
+            Change::Delete { key } => {
+                if let Some(id) = keys::session_id(key) {
+                    self.remove(&id);
+                }
+                if let Some(id) = keys::user_id(key) {
+                    self.users.pin().remove(&id);
+                }
+            }
+        }
+    }
+
+    fn insert(&self, session: Session) {
+        let (id, user) = (session.id, session.user);
+        if let Some(known) = self.sessions.pin().get(&id) {
+            known.touch(session.last_seen_at);
+            known.record.store(Arc::new(session));
+            return;
+        }
+        self.sessions.pin().insert(id, Arc::new(LiveSession::new(session)));
+        self.change_sessions_of(user, |ids| ids.push(id));
+    }
+
+    fn remove(&self, id: &SessionId) {
+        let Some(session) = self.sessions.pin().remove(id).cloned() else { return };
+        session.end();
+        for digest in session.digests.pin().keys() {
+            self.verified.pin().remove(digest);
+        }
+        self.change_sessions_of(session.record.load().user, |ids| ids.retain(|known| known != id));
+    }
+
+    fn change_sessions_of(&self, user: UserId, change: impl Fn(&mut Vec<SessionId>)) {
+        let changed = |ids: &Arc<Vec<SessionId>>| {
+            let mut ids = ids.to_vec();
+            change(&mut ids);
+            Arc::new(ids)
+        };
+        self.of_user.pin().update_or_insert_with(user, changed, || changed(&Arc::default()));
+    }
+}

@@ -1,0 +1,82 @@
+//! Where each record lives. Keys order bytewise; ids are stored as raw bytes.
+//!
+//! Every key begins with a word and a slash, so that one prefix scan finds one kind of record.
+
+use crate::domain::id::{CeremonyId, CredentialId, SessionId, UserId, WayBackId};
+use crate::domain::secret::SecretHash;
+use crate::domain::user::{Email, Username};
+
+pub const USERS: &[u8] = b"user/";
+pub const SESSIONS: &[u8] = b"session/";
+pub const CEREMONIES: &[u8] = b"ceremony/";
+pub const INVITATIONS: &[u8] = b"invitation/";
+pub const WAYS_BACK: &[u8] = b"way-back/";
+pub const HAND_OFFS: &[u8] = b"hand-off/";
+const CREDENTIALS: &[u8] = b"credential/";
+const USER_CREDENTIALS: &[u8] = b"user-credential/";
+const EMAILS: &[u8] = b"email/";
+const USERNAMES: &[u8] = b"username/";
+const SETUP: &[u8] = b"setup/state";
+
+fn key(prefix: &[u8], id: &[u8]) -> Vec<u8> {
+    [prefix, id].concat()
+}
+
+pub fn user(id: &UserId) -> Vec<u8> {
+    key(USERS, id.as_handle())
+}
+
+pub fn email(email: &Email) -> Vec<u8> {
+    key(EMAILS, email.as_str().as_bytes())
+}
+
+pub fn username(username: &Username) -> Vec<u8> {
+    key(USERNAMES, username.as_str().as_bytes())
+}
+
+pub fn credential(id: &CredentialId) -> Vec<u8> {
+    key(CREDENTIALS, id.as_bytes())
+}
+
+/// The index of a person's credentials.
+pub fn credentials_of(user: &UserId) -> Vec<u8> {
+    key(USER_CREDENTIALS, user.as_handle())
+}
+
+pub fn user_credential(user: &UserId, id: &CredentialId) -> Vec<u8> {
+    key(&credentials_of(user), id.as_bytes())
+}
+
+pub fn session(id: &SessionId) -> Vec<u8> {
+    key(SESSIONS, &id.0)
+}
+
+pub fn ceremony(id: &CeremonyId) -> Vec<u8> {
+    key(CEREMONIES, &id.0)
+}
+
+pub fn invitation(secret: &SecretHash) -> Vec<u8> {
+    key(INVITATIONS, secret.as_bytes())
+}
+
+pub fn way_back(id: &WayBackId) -> Vec<u8> {
+    key(WAYS_BACK, &id.0)
+}
+
+pub fn hand_off(code: &SecretHash) -> Vec<u8> {
+    key(HAND_OFFS, code.as_bytes())
+}
+
+pub fn setup() -> Vec<u8> {
+    SETUP.to_vec()
+}
+
+/// The session id in a key below [`SESSIONS`].
+pub fn session_id(key: &[u8]) -> Option<SessionId> {
+    key.strip_prefix(SESSIONS)?.try_into().ok().map(SessionId)
+}
+
+/// The user id in a key below [`USERS`].
+pub fn user_id(key: &[u8]) -> Option<UserId> {
+    UserId::from_handle(key.strip_prefix(USERS)?).ok()
+}
