@@ -7,6 +7,7 @@ mod authentication;
 mod options;
 mod registration;
 mod relying_party;
+mod vectors;
 
 use std::collections::BTreeSet;
 
