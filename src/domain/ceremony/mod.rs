@@ -10,7 +10,96 @@
 //! - Nothing here reads a clock. Callers pass `now`, and expiry is decided here.
 //! - Evidence types have no public constructor. Whoever holds one, ran the check.
 //! - User verification and a discoverable credential are required, at every door.
+//! - What the library tolerates and the standard does not is refused here, before or after asking
+//!   the library; the library alone never decides.
 //!
-//! What does not live here: HTTP, cookies, storage, and the question of who may begin.
+//! What does not live here: HTTP, cookies, storage, and the question of who may begin. One thing
+//! comes from outside all the same: webauthn-rs draws its 32-byte challenges from the operating
+//! system itself and offers no way to hand them in.
+
+mod answer;
+mod authentication;
+mod authenticator_data;
+mod client_data;
+mod registration;
+mod relying_party;
 
 pub mod aaguid;
+
+#[cfg(test)]
+#[path = "../../../tests/support/authenticator.rs"]
+pub(crate) mod authenticator;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use webauthn_rs::prelude::WebauthnError;
+
+use super::event::Refusal;
+
+pub use answer::{Assertion, read_assertion};
+pub use authentication::{PendingAuthentication, VerifiedAssertion};
+pub use registration::{NewCredential, PendingRegistration};
+pub use relying_party::{BadRelyingParty, CannotBegin, RelyingParty};
+
+/// How long a begun ceremony can be finished; also the time-out that browsers are told.
+pub const CEREMONY_LIFETIME: Duration = Duration::from_secs(300);
+
+/// Options for `navigator.credentials.create`: the contents of `publicKey`, as Level 3's
+/// `parseCreationOptionsFromJSON` reads them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreationOptions(pub serde_json::Value);
+
+/// Options for `navigator.credentials.get`: the contents of `publicKey`, as Level 3's
+/// `parseRequestOptionsFromJSON` reads them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RequestOptions(pub serde_json::Value);
+
+/// Why a browser's answer was not accepted. The text is for the log, never for the browser.
+#[derive(Debug, thiserror::Error)]
+#[error("{detail}")]
+pub struct CeremonyError {
+    why: Refusal,
+    detail: &'static str,
+    #[source]
+    library: Option<WebauthnError>,
+}
+
+impl CeremonyError {
+    const fn new(why: Refusal, detail: &'static str) -> Self {
+        Self { why, detail, library: None }
+    }
+
+    const fn malformed(detail: &'static str) -> Self {
+        Self::new(Refusal::Malformed, detail)
+    }
+
+    /// The reason, as far as the log and the metrics tell reasons apart.
+    pub const fn why(&self) -> Refusal {
+        self.why
+    }
+}
+
+impl From<WebauthnError> for CeremonyError {
+    fn from(error: WebauthnError) -> Self {
+        use WebauthnError as E;
+        let why = match error {
+            E::InvalidClientDataType
+            | E::MismatchedChallenge
+            | E::InvalidRPOrigin
+            | E::InvalidRPIDHash
+            | E::CredentialCrossOrigin => Refusal::WrongContext,
+            E::UserNotPresent | E::UserNotVerified => Refusal::NotVerified,
+            E::ParseBase64Failure(_)
+            | E::ParseCBORFailure(_)
+            | E::ParseJSONFailure(_)
+            | E::ParseNOMFailure
+            | E::ParseInsufficientBytesAvailable
+            | E::MissingAttestationCredentialData => Refusal::Malformed,
+            E::CredentialPossibleCompromise => Refusal::CounterRegressed,
+            _ => Refusal::BadProof,
+        };
+        Self { why, detail: "the credential was not accepted", library: Some(error) }
+    }
+}
