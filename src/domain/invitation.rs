@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::InvitationId;
+use super::id::{InvitationId, UserId};
 use super::secret::SecretHash;
 use super::time::Timestamp;
 use super::user::{DisplayName, Email, Group, Role, Username};
@@ -49,6 +49,8 @@ impl Invitation {
 pub enum Setup {
     /// Waiting for the holder of the secret.
     Open { secret: SecretHash, expires_at: Timestamp },
+    /// The secret was used; waiting for the first passkey of this person.
+    Claimed { user: UserId },
     /// Done, for good.
     Closed { at: Timestamp },
 }

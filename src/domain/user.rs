@@ -191,6 +191,13 @@ impl DisplayName {
     }
 }
 
+impl From<Username> for DisplayName {
+    /// A username is always a possible display name.
+    fn from(username: Username) -> Self {
+        Self(username.0)
+    }
+}
+
 /// A group that routes can ask for with `group:name`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -6,41 +6,157 @@
 //! What always holds: a flow consumes its pending state first and writes at most once,
 //! atomically, at its end. Any `.await` may be where the caller vanishes.
 
+pub mod account;
+pub mod administer;
 pub mod admit;
+pub mod enroll;
+pub mod error;
 pub mod index;
 pub mod passport;
+pub mod pending;
+pub mod sessions;
+pub mod sign_in;
+pub mod way_back;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
 
 use crate::domain::assertion::AssertionSigner;
+use crate::domain::ceremony::RelyingParty;
 use crate::domain::event::{Event, Kind, Origin};
 use crate::domain::place::Place;
 use crate::domain::policy::route::RouteTable;
 use crate::domain::session::Lifetimes;
 use crate::domain::session::token::Signer;
-use crate::ports::{Clock, Entropy, Observer};
+use crate::domain::user::{Email, User};
+use crate::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, StoreError, Vault};
 use crate::records::Records;
+pub use error::FlowError;
 use index::SessionIndex;
+use pending::Waiting;
+
+/// What an installation has decided about itself.
+pub struct Installation {
+    pub place: Place,
+    pub relying_party: RelyingParty,
+    pub routes: RouteTable,
+    pub lifetimes: Lifetimes,
+    pub keys: SigningKeys,
+}
+
+/// What the world provides.
+pub struct World {
+    pub store: Arc<dyn KeyValue>,
+    pub vault: Arc<dyn Vault>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub observer: Arc<dyn Observer>,
+}
 
 /// The running gateway, without its edges.
 pub struct Gateway {
     place: Place,
+    relying_party: RelyingParty,
     /// Our public origin: issuer of assertions and audience of tokens.
     issuer: String,
     routes: RouteTable,
     lifetimes: Lifetimes,
     records: Records,
     index: Arc<SessionIndex>,
+    ceremonies: Waiting,
+    ways_back: Waiting,
+    hand_offs: Waiting,
+    rounds: way_back::Rounds,
+    keys: Mutex<SigningKeys>,
     signer: ArcSwap<Signer>,
     assertions: AssertionSigner,
+    vault: Arc<dyn Vault>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     observer: Arc<dyn Observer>,
 }
 
 impl Gateway {
+    /// Opens the gateway: reads sessions and people into memory and follows the store from there.
+    pub async fn open(installation: Installation, world: World) -> Result<Arc<Self>, FlowError> {
+        let records = Records::new(world.store);
+        let index = SessionIndex::follow(&records).await?;
+        let Installation { place, relying_party, routes, lifetimes, keys } = installation;
+        let gateway = Self {
+            issuer: place.origin(),
+            place,
+            relying_party,
+            routes,
+            lifetimes,
+            records,
+            index,
+            ceremonies: Waiting::default(),
+            ways_back: Waiting::default(),
+            hand_offs: Waiting::default(),
+            rounds: way_back::Rounds::default(),
+            signer: ArcSwap::from_pointee(keys.sessions.open()?),
+            assertions: keys.assertions.open()?,
+            keys: Mutex::new(keys),
+            vault: world.vault,
+            clock: world.clock,
+            entropy: world.entropy,
+            observer: world.observer,
+        };
+        gateway.resume_waiting().await?;
+        Ok(Arc::new(gateway))
+    }
+
+    /// Our public address.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The relying party.
+    pub fn relying_party(&self) -> &RelyingParty {
+        &self.relying_party
+    }
+
+    /// The routes.
+    pub fn routes(&self) -> &RouteTable {
+        &self.routes
+    }
+
+    /// How long sessions live.
+    pub fn lifetimes(&self) -> &Lifetimes {
+        &self.lifetimes
+    }
+
+    /// The clock that everything here goes by.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// The source of randomness that everything here draws from.
+    pub fn entropy(&self) -> &dyn Entropy {
+        &*self.entropy
+    }
+
+    /// The public keys of assertions (RFC 7517).
+    pub fn jwks(&self) -> serde_json::Value {
+        self.assertions.jwks()
+    }
+
+    /// Whether changes can be stored; existing sessions go on either way.
+    pub fn health(&self) -> Result<(), StoreError> {
+        self.records.store().health()
+    }
+
+    /// The account with this address, for a sign-in that begins with it. The answer must never
+    /// show in what a stranger is told.
+    pub async fn account_with(&self, email: &str) -> Result<Option<User>, FlowError> {
+        match Email::parse(email) {
+            Ok(email) => Ok(self.records.user_by_email(&email).await?),
+            Err(_) => Ok(None),
+        }
+    }
+
     fn report(&self, origin: Origin, kind: Kind) {
         self.observer.record(&Event { kind, origin });
     }

@@ -9,8 +9,10 @@ pub mod clock;
 pub mod entropy;
 pub mod observer;
 pub mod store;
+pub mod vault;
 
 pub use clock::Clock;
 pub use entropy::Entropy;
 pub use observer::Observer;
 pub use store::{Batch, Change, CommitError, Expectation, KeyValue, StoreError};
+pub use vault::{SigningKeys, Vault, VaultError};

@@ -179,6 +179,15 @@ pub fn create_user(user: &User) -> Result<Batch, StoreError> {
         .put(keys::user(&user.id), encode(user)?))
 }
 
+/// Removes a person and the indexes that lead to them. Their credentials and sessions are the
+/// caller's to remove in the same batch.
+pub fn delete_user(user: &User) -> Batch {
+    Batch::default()
+        .delete(keys::user(&user.id))
+        .delete(keys::email(&user.email))
+        .delete(keys::username(&user.username))
+}
+
 /// Writes a new credential, if its id is nobody's yet (WebAuthn Level 3, section 7.1, "not yet
 /// registered for any user").
 pub fn create_credential(credential: &Credential) -> Result<Batch, StoreError> {

@@ -1,0 +1,99 @@
+//! What people do with their own account: list, name and remove passkeys.
+
+use super::admit::Visit;
+use super::sessions::{Ended, ending};
+use super::{FlowError, Gateway};
+use crate::domain::credential::{Credential, CredentialName};
+use crate::domain::event::{End, Kind};
+use crate::domain::id::{CredentialId, UserId};
+use crate::domain::session::{Scope, Session};
+use crate::ports::Batch;
+use crate::records::{self, keys};
+
+impl Gateway {
+    /// Whether `session` may add or remove passkeys now: it is enrolling its first one, or its
+    /// person was verified a short time ago.
+    pub(super) fn may_change_credentials(&self, session: &Session) -> Result<(), FlowError> {
+        match session.scope {
+            Scope::Enrol => Ok(()),
+            Scope::Full => self.must_be_fresh(session),
+        }
+    }
+
+    /// Refuses a session whose person was not verified a short time ago.
+    pub fn must_be_fresh(&self, session: &Session) -> Result<(), FlowError> {
+        if session.is_fresh(&self.lifetimes, self.clock.now()) { Ok(()) } else { Err(FlowError::NotFresh) }
+    }
+
+    /// Changes that need no fresh assertion on a host of our own need one where an application's
+    /// scripts share the origin and could make the same request (ASVS 3.5.4).
+    pub fn must_be_fresh_beside_applications(&self, session: &Session) -> Result<(), FlowError> {
+        match self.routes.host(&self.place.host) {
+            Some(_) => self.must_be_fresh(session),
+            None => Ok(()),
+        }
+    }
+
+    /// A person's passkeys, oldest first.
+    pub async fn credentials_of(&self, user: &UserId) -> Result<Vec<Credential>, FlowError> {
+        Ok(self.records.credentials_of(user).await?)
+    }
+
+    /// Renames a passkey of the session's owner.
+    pub async fn rename_credential(
+        &self,
+        session: &Session,
+        id: &CredentialId,
+        name: CredentialName,
+        visit: &Visit,
+    ) -> Result<Credential, FlowError> {
+        self.must_be_fresh_beside_applications(session)?;
+        let (found, stored) = self.own_credential(&session.user, id).await?;
+        let renamed = Credential { name, ..found };
+        let batch = records::update_credential(&renamed)?.expect(keys::credential(id), stored);
+        self.records.commit(batch).await?;
+        let kind = Kind::CredentialRenamed { user: session.user, credential: id.clone() };
+        self.report(visit.origin(), kind);
+        Ok(renamed)
+    }
+
+    /// Removes a passkey of the session's owner, and ends the sessions that it opened, except the
+    /// one that asks. The last one cannot be removed.
+    pub async fn remove_credential(
+        &self,
+        session: &Session,
+        id: &CredentialId,
+        visit: &Visit,
+    ) -> Result<(), FlowError> {
+        self.must_be_fresh(session)?;
+        let (found, stored) = self.own_credential(&session.user, id).await?;
+        let all = self.records.credentials_of(&session.user).await?;
+        let Some(other) = all.iter().find(|other| other.id != *id) else {
+            return Err(FlowError::LastCredential);
+        };
+        let opened = self.opened_with(&session.user, id).into_iter();
+        let opened = opened.filter(|other| other.record().id != session.id);
+        let ended: Ended = opened.map(|session| (session, End::CredentialRemoved)).collect();
+        // Two removals at once must not leave nothing: each expects the other's passkey in place.
+        let batch = Batch::default()
+            .expect(keys::credential(id), stored)
+            .expect(keys::credential(&other.id), records::encode(other)?)
+            .and(records::delete_credential(&found))
+            .and(ending(&ended));
+        self.records.commit(batch).await?;
+        self.report_ended(&visit.origin(), &ended);
+        let kind = Kind::CredentialRemoved { user: session.user, credential: id.clone() };
+        self.report(visit.origin(), kind);
+        Ok(())
+    }
+
+    /// A credential that belongs to `user`; anybody else's does not exist for them.
+    async fn own_credential(
+        &self,
+        user: &UserId,
+        id: &CredentialId,
+    ) -> Result<(Credential, Vec<u8>), FlowError> {
+        let found: Option<(Credential, _)> = self.records.get_exact(&keys::credential(id)).await?;
+        found.filter(|(credential, _)| credential.user == *user).ok_or(FlowError::NotFound)
+    }
+}

@@ -1,0 +1,166 @@
+//! What operators do: invite, change and disable people, end sessions, rotate keys.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::sessions::{Ended, ending};
+use super::{FlowError, Gateway};
+use crate::domain::event::{End, Kind, Origin, UserChange};
+use crate::domain::id::{InvitationId, SessionId, UserId};
+use crate::domain::invitation::{INVITATION_LIFETIME_MAX, Invitation};
+use crate::domain::secret::Secret;
+use crate::domain::user::{DisplayName, Email, Group, Role, Standing, User, Username};
+use crate::ports::{Batch, CommitError, entropy};
+use crate::records::{self, keys};
+
+/// How often a change is decided again because the record changed meanwhile.
+const ATTEMPTS_MAX: u32 = 8;
+
+/// Whom to invite, and as what.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    pub email: Email,
+    pub display_name: Option<DisplayName>,
+    pub username: Option<Username>,
+    pub groups: BTreeSet<Group>,
+    pub role: Role,
+    pub lifetime: Duration,
+    pub invited_by: String,
+}
+
+/// An invitation and the secret that its link carries.
+#[derive(Debug)]
+pub struct Invited {
+    pub invitation: Invitation,
+    pub secret: Secret,
+}
+
+impl Gateway {
+    /// Invites somebody. For an address that has an account already, the link adds a passkey to
+    /// that account: the way back in for somebody who has lost theirs.
+    pub async fn invite(&self, guest: Guest) -> Result<Invited, FlowError> {
+        self.must_be_free(&guest).await?;
+        let secret = Secret::from_random(entropy::bytes(&*self.entropy));
+        let now = self.clock.now();
+        let invitation = Invitation {
+            id: InvitationId(entropy::bytes(&*self.entropy)),
+            secret: secret.hashed(),
+            email: guest.email,
+            display_name: guest.display_name,
+            username: guest.username,
+            groups: guest.groups,
+            role: guest.role,
+            invited_by: guest.invited_by,
+            created_at: now,
+            expires_at: now.plus(guest.lifetime.min(INVITATION_LIFETIME_MAX)),
+        };
+        let key = keys::invitation(&invitation.secret);
+        let batch = Batch::default().expect_absent(key.clone()).put(key, records::encode(&invitation)?);
+        self.records.commit(batch).await?;
+        self.report(Origin::default(), Kind::Invited { invitation: invitation.id, by: None });
+        Ok(Invited { invitation, secret })
+    }
+
+    async fn must_be_free(&self, guest: &Guest) -> Result<(), FlowError> {
+        let Some(username) = &guest.username else { return Ok(()) };
+        match self.records.user_by_username(username).await? {
+            Some(other) if other.email != guest.email => Err(FlowError::Taken("username")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Everyone, by username.
+    pub async fn users(&self) -> Result<Vec<User>, FlowError> {
+        let mut users = self.records.users().await?;
+        users.sort_by(|a, b| a.username.cmp(&b.username));
+        Ok(users)
+    }
+
+    /// A person by e-mail address or username.
+    pub async fn find_user(&self, name: &str) -> Result<User, FlowError> {
+        let found = if name.contains('@') {
+            self.records.user_by_email(&Email::parse(name)?).await?
+        } else {
+            self.records.user_by_username(&Username::parse(name)?).await?
+        };
+        found.ok_or(FlowError::NotFound)
+    }
+
+    /// Puts a person into exactly these groups. Open sessions feel it on their next request.
+    pub async fn set_groups(&self, user: &UserId, groups: BTreeSet<Group>) -> Result<User, FlowError> {
+        self.change_user(user, UserChange::Groups, Ended::new(), |user| user.groups = groups.clone()).await
+    }
+
+    /// Closes an account and ends its sessions.
+    pub async fn disable_user(&self, user: &UserId) -> Result<User, FlowError> {
+        let sessions = self.index.sessions_of(user).into_iter();
+        let ended = sessions.map(|session| (session, End::AccountDisabled)).collect();
+        self.change_user(user, UserChange::Disabled, ended, |user| user.standing = Standing::Disabled).await
+    }
+
+    /// Opens an account again.
+    pub async fn enable_user(&self, user: &UserId) -> Result<User, FlowError> {
+        let none = Ended::new();
+        self.change_user(user, UserChange::Enabled, none, |user| user.standing = Standing::Active).await
+    }
+
+    async fn change_user(
+        &self,
+        id: &UserId,
+        what: UserChange,
+        ended: Ended,
+        change: impl Fn(&mut User),
+    ) -> Result<User, FlowError> {
+        let key = keys::user(id);
+        for _ in 0..ATTEMPTS_MAX {
+            let found: Option<(User, _)> = self.records.get_exact(&key).await?;
+            let (mut user, stored) = found.ok_or(FlowError::NotFound)?;
+            change(&mut user);
+            user.updated_at = self.clock.now();
+            let batch = Batch::default()
+                .expect(key.clone(), stored)
+                .put(key.clone(), records::encode(&user)?)
+                .and(ending(&ended));
+            match self.records.commit(batch).await {
+                Ok(()) => {
+                    self.report_ended(&Origin::default(), &ended);
+                    self.report(Origin::default(), Kind::UserChanged { user: *id, what });
+                    return Ok(user);
+                }
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    /// Ends one session, whoever owns it.
+    pub async fn end_any_session(&self, id: &SessionId) -> Result<(), FlowError> {
+        let session = self.index.session(id).ok_or(FlowError::NotFound)?;
+        self.end_all(&Origin::default(), vec![(session, End::EndedByOperator)]).await
+    }
+
+    /// Ends every session of a person. Returns how many there were.
+    pub async fn end_sessions_of(&self, user: &UserId) -> Result<usize, FlowError> {
+        let sessions = self.index.sessions_of(user).into_iter();
+        let ended: Ended = sessions.map(|session| (session, End::EndedByOperator)).collect();
+        let count = ended.len();
+        self.end_all(&Origin::default(), ended).await?;
+        Ok(count)
+    }
+
+    /// Signs with a new key from now on; older keys are accepted until their tokens have died.
+    pub async fn rotate_key(&self) -> Result<u32, FlowError> {
+        let mut keys = self.keys.lock().await;
+        let mut next = keys.clone();
+        let seed = entropy::bytes(&*self.entropy);
+        let id = next.sessions.rotate(&seed, self.clock.now(), self.lifetimes.absolute)?;
+        let signer = next.sessions.open()?;
+        self.vault.save(&next).await?;
+        self.signer.store(Arc::new(signer));
+        *keys = next;
+        self.report(Origin::default(), Kind::KeyRotated { key: id });
+        Ok(id)
+    }
+}

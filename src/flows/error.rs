@@ -1,0 +1,95 @@
+//! Why a flow did not do what was asked, in the words of the flows. Faces are given in `web/`.
+
+use crate::domain::assertion::BadKey;
+use crate::domain::ceremony::{CannotBegin, CeremonyError};
+use crate::domain::event::Refusal;
+use crate::domain::session::token::TokenError;
+use crate::domain::user::MalformedName;
+use crate::ports::{CommitError, StoreError, VaultError};
+
+/// Why a flow failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FlowError {
+    /// A ceremony was not accepted.
+    #[error("the passkey was not accepted: {}", .0.label())]
+    Refused(Refusal),
+    /// The invitation or set-up secret is unknown, used or expired. One variant on purpose.
+    #[error("no such invitation")]
+    NoSuchInvitation,
+    /// Set-up needs to know whose account it makes.
+    #[error("an e-mail address is needed")]
+    EmailNeeded,
+    /// A name that cannot be accepted.
+    #[error(transparent)]
+    MalformedName(#[from] MalformedName),
+    /// Somebody has this address or username already.
+    #[error("this {0} is taken")]
+    Taken(&'static str),
+    /// The person must show their passkey again first.
+    #[error("a fresh assertion is needed")]
+    NotFresh,
+    /// The session may only enrol a passkey, or the account is disabled.
+    #[error("this session may not do that")]
+    NotPermitted,
+    /// The one passkey that is left.
+    #[error("the last passkey cannot be removed")]
+    LastCredential,
+    /// What was named does not exist, or belongs to somebody else.
+    #[error("not found")]
+    NotFound,
+    /// Many others changed the same thing at the same moment.
+    #[error("too much contention")]
+    Busy,
+    /// A ceremony could not be begun; the fault is ours.
+    #[error("the ceremony could not be begun")]
+    CannotBegin(#[from] CannotBegin),
+    /// A token or assertion could not be signed; the fault is ours.
+    #[error("signing failed")]
+    Signing,
+    /// The signing keys could not be kept.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<Refusal> for FlowError {
+    fn from(why: Refusal) -> Self {
+        Self::Refused(why)
+    }
+}
+
+impl From<CeremonyError> for FlowError {
+    fn from(error: CeremonyError) -> Self {
+        tracing::debug!(%error, "a ceremony was refused");
+        Self::Refused(error.why())
+    }
+}
+
+impl From<StoreError> for FlowError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<CommitError> for FlowError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Conflict => Self::Busy,
+            CommitError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<TokenError> for FlowError {
+    fn from(_: TokenError) -> Self {
+        Self::Signing
+    }
+}
+
+impl From<BadKey> for FlowError {
+    fn from(_: BadKey) -> Self {
+        Self::Signing
+    }
+}

@@ -1,0 +1,168 @@
+//! Signing in with a passkey, and proving it again before a sensitive change.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::admit::Visit;
+use super::index::LiveSession;
+use super::sessions::Device;
+use super::{FlowError, Gateway};
+use crate::domain::ceremony::{
+    Assertion, CEREMONY_LIFETIME, PendingAuthentication, PendingRegistration, RequestOptions,
+    VerifiedAssertion, read_assertion,
+};
+use crate::domain::credential::Credential;
+use crate::domain::event::{Ceremony, Kind, Refusal};
+use crate::domain::id::{CeremonyId, UserId};
+use crate::domain::session::Session;
+use crate::domain::user::{Standing, User};
+use crate::ports::{CommitError, entropy};
+use crate::records::{self, keys};
+
+/// How often a sign-in is decided again because another one used the same passkey meanwhile.
+const ATTEMPTS_MAX: u32 = 16;
+
+/// A pending ceremony as the store keeps it.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Pending {
+    Registration(PendingRegistration),
+    Authentication(PendingAuthentication),
+}
+
+/// A sign-in that happened.
+#[derive(Debug)]
+pub struct SignedIn {
+    pub session: Session,
+    pub user: User,
+}
+
+impl Gateway {
+    /// Begins a sign-in. With a person's id, only their passkeys will do.
+    pub async fn begin_sign_in(
+        &self,
+        expected: Option<UserId>,
+        visit: &Visit,
+    ) -> Result<(CeremonyId, RequestOptions), FlowError> {
+        let (options, pending) = self.relying_party.begin_authentication(expected, self.clock.now())?;
+        let id = self.keep_pending(&Pending::Authentication(pending)).await?;
+        self.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Authentication });
+        Ok((id, options))
+    }
+
+    /// Finishes a sign-in. The ceremony is gone whatever the outcome; the session that this
+    /// browser had before, if any, ends in the same commit that begins the new one.
+    pub async fn finish_sign_in(
+        &self,
+        ceremony: Option<CeremonyId>,
+        answer: &Value,
+        before: Option<Arc<LiveSession>>,
+        visit: &Visit,
+        device: &Device,
+    ) -> Result<SignedIn, FlowError> {
+        match self.try_sign_in(ceremony, answer, before, visit, device).await {
+            Err(FlowError::Refused(why)) => {
+                let user = None;
+                self.report(visit.origin(), Kind::SignInRefused { user, why });
+                Err(FlowError::Refused(why))
+            }
+            other => other,
+        }
+    }
+
+    async fn try_sign_in(
+        &self,
+        ceremony: Option<CeremonyId>,
+        answer: &Value,
+        before: Option<Arc<LiveSession>>,
+        visit: &Visit,
+        device: &Device,
+    ) -> Result<SignedIn, FlowError> {
+        let pending = self.take_pending(ceremony).await?;
+        let assertion = read_assertion(answer)?;
+        for _ in 0..ATTEMPTS_MAX {
+            let pending = match serde_json::from_value(pending.clone()) {
+                Ok(Pending::Authentication(pending)) => pending,
+                // A registration's ceremony, or nothing we wrote: it is used up all the same.
+                Ok(Pending::Registration(_)) | Err(_) => return Err(Refusal::NoSuchCeremony.into()),
+            };
+            let (credential, stored) = self.claimed_credential(&assertion).await?;
+            let proof = self.verify(pending, &assertion, &credential, visit)?;
+            let (user, stored_user) = self.account_of(&proof).await?;
+            let session = self.session_from(&proof, visit, device);
+            let (batch, ended) = self.adding(&session, before.clone())?;
+            let batch = records::update_credential(proof.credential())?
+                .expect(keys::credential(&credential.id), stored)
+                .expect(keys::user(&user.id), stored_user)
+                .and(batch);
+            match self.records.commit(batch).await {
+                Ok(()) => {
+                    self.report_ended(&visit.origin(), &ended);
+                    self.report_sign_in(&proof, &session, visit);
+                    return Ok(SignedIn { session, user });
+                }
+                // Somebody used the same passkey, or changed the account, at the same moment:
+                // look again, so that neither counter nor standing is judged on an old record.
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    fn verify(
+        &self,
+        pending: PendingAuthentication,
+        assertion: &Assertion,
+        credential: &Credential,
+        visit: &Visit,
+    ) -> Result<VerifiedAssertion, FlowError> {
+        let checked =
+            self.relying_party.finish_authentication(pending, assertion, credential, self.clock.now());
+        if checked.as_ref().is_err_and(|error| error.why() == Refusal::CounterRegressed) {
+            let (user, credential) = (credential.user, credential.id.clone());
+            self.report(visit.origin(), Kind::CounterRegressed { user, credential });
+        }
+        Ok(checked?)
+    }
+
+    async fn claimed_credential(&self, assertion: &Assertion) -> Result<(Credential, Vec<u8>), FlowError> {
+        let key = keys::credential(assertion.credential_id());
+        let found = self.records.get_exact(&key).await?;
+        found.ok_or(FlowError::Refused(Refusal::UnknownCredential))
+    }
+
+    async fn account_of(&self, proof: &VerifiedAssertion) -> Result<(User, Vec<u8>), FlowError> {
+        let found: Option<(User, _)> = self.records.get_exact(&keys::user(&proof.user())).await?;
+        match found {
+            Some((user, stored)) if user.standing == Standing::Active => Ok((user, stored)),
+            _ => Err(Refusal::Disabled.into()),
+        }
+    }
+
+    fn report_sign_in(&self, proof: &VerifiedAssertion, session: &Session, visit: &Visit) {
+        let (user, credential) = (proof.user(), proof.credential_id().clone());
+        if proof.is_backup_changed() {
+            self.report(visit.origin(), Kind::BackupChanged { user, credential: credential.clone() });
+        }
+        self.report(visit.origin(), Kind::SignedIn { user, session: session.id, credential });
+    }
+
+    /// Keeps a pending ceremony for its lifetime, within the bound on their number.
+    pub(super) async fn keep_pending(&self, pending: &Pending) -> Result<CeremonyId, FlowError> {
+        let id = CeremonyId(entropy::bytes(&*self.entropy));
+        let (key, now) = (keys::ceremony(&id), self.clock.now());
+        let room = self.ceremonies.admit(key.clone(), now.plus(CEREMONY_LIFETIME), now);
+        self.records.commit(room.put(key, records::encode(pending)?)).await?;
+        Ok(id)
+    }
+
+    /// Takes a pending ceremony, as the JSON it was kept as: it may have to be decided on twice.
+    pub(super) async fn take_pending(&self, id: Option<CeremonyId>) -> Result<Value, FlowError> {
+        let id = id.ok_or(FlowError::Refused(Refusal::NoSuchCeremony))?;
+        let pending = self.records.take(&keys::ceremony(&id)).await?;
+        pending.ok_or(FlowError::Refused(Refusal::NoSuchCeremony))
+    }
+}

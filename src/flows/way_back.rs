@@ -1,0 +1,234 @@
+//! The way back to where a stranger was heading, across hosts.
+//!
+//! A stranger on an application's host gets a nonce cookie there, and the target is kept under an
+//! id. When they have signed in on the auth host, a one-time code carries the sign-in over: it is
+//! good for 30 seconds, for that target, and only for the browser that shows the nonce. The
+//! application's host then sets its own host-only cookie.
+//!
+//! Loops end here: a browser that comes back as a stranger after two completed rounds, or that
+//! does not show its nonce at all, is told why instead of being sent around again.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::admit::Visit;
+use super::{FlowError, Gateway};
+use crate::domain::event::Kind;
+use crate::domain::id::WayBackId;
+use crate::domain::secret::{Secret, SecretHash};
+use crate::domain::session::Session;
+use crate::domain::session::token::Carrier;
+use crate::domain::time::Timestamp;
+use crate::domain::way_back::{
+    HAND_OFF_LIFETIME, HandOff, TARGET_BYTES_MAX, Target, WAY_BACK_LIFETIME, WayBack,
+};
+use crate::ports::{Batch, entropy};
+use crate::records::{self, keys};
+
+/// Completed rounds after which a browser that is still a stranger is going in circles.
+pub const ROUNDS_MAX: u8 = 2;
+/// Rounds longer ago than this do not count.
+const ROUND_WINDOW: Duration = Duration::from_secs(60);
+/// The most browsers whose rounds are counted; beyond it the count starts afresh.
+const COUNTED_BROWSERS_MAX: usize = 10_000;
+
+/// Where a stranger goes next.
+#[derive(Debug)]
+pub enum Detour {
+    /// To sign in, with this way back and this nonce in a cookie of the present host.
+    SignIn { way_back: WayBackId, nonce: Secret },
+    /// Nowhere: this browser has been around twice.
+    Loop,
+}
+
+/// Where somebody who has signed in goes next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Onward {
+    /// To a target on the auth host itself.
+    Here(Target),
+    /// To the host of an application, with a code.
+    HandOff { url: String },
+    /// To their account: no way back is known.
+    Account,
+}
+
+/// A hand-off that was accepted.
+#[derive(Debug)]
+pub struct Arrived {
+    /// The session, for a cookie of this host.
+    pub token: String,
+    pub session: Session,
+    pub target: Target,
+}
+
+/// Why a hand-off was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Astray {
+    /// The browser does not show the nonce it was given: it keeps no cookies here.
+    NoNonce,
+    /// The code is unknown, used, expired, for another host, or the session has ended. Starting
+    /// again may help.
+    NoSuchCode,
+}
+
+/// Completed rounds by browser.
+#[derive(Default)]
+pub(super) struct Rounds(Mutex<HashMap<[u8; 32], (u8, Timestamp)>>);
+
+impl Rounds {
+    fn completed(&self, browser: &SecretHash, now: Timestamp) {
+        let mut rounds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if rounds.len() >= COUNTED_BROWSERS_MAX {
+            rounds.retain(|_, (_, at)| now.since(*at) < ROUND_WINDOW);
+        }
+        if rounds.len() >= COUNTED_BROWSERS_MAX {
+            rounds.clear();
+        }
+        let entry = rounds.entry(*browser.as_bytes()).or_insert((0, now));
+        let count = if now.since(entry.1) < ROUND_WINDOW { entry.0.saturating_add(1) } else { 1 };
+        *entry = (count, now);
+    }
+
+    fn is_exhausted(&self, browser: &SecretHash, now: Timestamp) -> bool {
+        let mut rounds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let exhausted = rounds
+            .get(browser.as_bytes())
+            .is_some_and(|(count, at)| *count >= ROUNDS_MAX && now.since(*at) < ROUND_WINDOW);
+        if exhausted {
+            // Being told once is enough; the next attempt starts afresh.
+            rounds.remove(browser.as_bytes());
+        }
+        exhausted
+    }
+}
+
+impl Gateway {
+    /// Remembers where a stranger on the host of `visit` was heading. `nonce` is the one their
+    /// browser shows already, if any.
+    pub async fn leave_for_sign_in(
+        &self,
+        visit: &Visit,
+        path_and_query: &str,
+        nonce: Option<&str>,
+    ) -> Result<Detour, FlowError> {
+        let now = self.clock.now();
+        let nonce = nonce.and_then(Secret::parse);
+        if let Some(nonce) = &nonce
+            && self.rounds.is_exhausted(&nonce.hashed(), now)
+        {
+            self.report(visit.origin(), Kind::LoopDetected { host: visit.host.clone() });
+            return Ok(Detour::Loop);
+        }
+        let nonce = nonce.unwrap_or_else(|| Secret::from_random(entropy::bytes(&*self.entropy)));
+        let fits = path_and_query.len() <= TARGET_BYTES_MAX && path_and_query.starts_with('/');
+        let path_and_query = if fits { path_and_query } else { "/" }.to_owned();
+        let way_back = WayBack {
+            id: WayBackId(entropy::bytes(&*self.entropy)),
+            target: Target { origin: self.place.origin_of(&visit.host), path_and_query },
+            browser: nonce.hashed(),
+            expires_at: now.plus(WAY_BACK_LIFETIME),
+        };
+        let key = keys::way_back(&way_back.id);
+        let room = self.ways_back.admit(key.clone(), way_back.expires_at, now);
+        self.records.commit(room.put(key, records::encode(&way_back)?)).await?;
+        Ok(Detour::SignIn { way_back: way_back.id, nonce })
+    }
+
+    /// The host that a way back leads to, for the sign-in page.
+    pub async fn heading_for(&self, id: Option<WayBackId>) -> Result<Option<String>, FlowError> {
+        let Some(way_back) = self.way_back(id).await? else { return Ok(None) };
+        let origin = way_back.target.origin;
+        Ok(origin.split_once("://").map(|(_, host)| host.to_owned()))
+    }
+
+    async fn way_back(&self, id: Option<WayBackId>) -> Result<Option<WayBack>, FlowError> {
+        let Some(id) = id else { return Ok(None) };
+        let found: Option<WayBack> = self.records.get(&keys::way_back(&id)).await?;
+        let now = self.clock.now();
+        Ok(found.filter(|way_back| now < way_back.expires_at))
+    }
+
+    /// Where the owner of `session` goes, having signed in on the auth host.
+    pub async fn onward(&self, session: &Session, id: Option<WayBackId>) -> Result<Onward, FlowError> {
+        let Some(way_back) = self.way_back(id).await? else { return Ok(Onward::Account) };
+        if way_back.target.origin == self.issuer {
+            return Ok(Onward::Here(way_back.target));
+        }
+        let now = self.clock.now();
+        let code = Secret::from_random(entropy::bytes(&*self.entropy));
+        let url = format!("{}{}/hand-off?code={}", way_back.target.origin, self.place.prefix, code.reveal());
+        let hand_off = HandOff {
+            session: session.id,
+            target: way_back.target,
+            browser: way_back.browser,
+            expires_at: now.plus(HAND_OFF_LIFETIME),
+        };
+        let key = keys::hand_off(&code.hashed());
+        let room = self.hand_offs.admit(key.clone(), hand_off.expires_at, now);
+        self.records.commit(room.put(key, records::encode(&hand_off)?)).await?;
+        Ok(Onward::HandOff { url })
+    }
+
+    /// Accepts a hand-off on the host of `visit`. The code is gone whatever the outcome.
+    pub async fn arrive(
+        &self,
+        visit: &Visit,
+        code: &str,
+        nonce: Option<&str>,
+    ) -> Result<Result<Arrived, Astray>, FlowError> {
+        let now = self.clock.now();
+        let taken: Option<HandOff> = match Secret::parse(code) {
+            Some(code) => self.records.take(&keys::hand_off(&code.hashed())).await?,
+            None => None,
+        };
+        let Some(nonce) = nonce.and_then(Secret::parse).map(|nonce| nonce.hashed()) else {
+            return Ok(Err(self.astray(visit, Astray::NoNonce)));
+        };
+        let ours = self.place.origin_of(&visit.host);
+        let fits = |h: &HandOff| h.browser == nonce && h.target.origin == ours && now < h.expires_at;
+        let Some(hand_off) = taken.filter(fits) else {
+            return Ok(Err(self.astray(visit, Astray::NoSuchCode)));
+        };
+        let live = self.index.session(&hand_off.session);
+        let Some(live) = live.filter(|session| session.is_live(&self.lifetimes, now)) else {
+            return Ok(Err(self.astray(visit, Astray::NoSuchCode)));
+        };
+        let session = (*live.record()).clone();
+        let token = self.token(&session, Carrier::Cookie(visit.host.clone()))?;
+        self.rounds.completed(&nonce, now);
+        let (user, host) = (session.user, visit.host.clone());
+        self.report(visit.origin(), Kind::HandedOff { user, session: session.id, host });
+        Ok(Ok(Arrived { token, session, target: hand_off.target }))
+    }
+
+    fn astray(&self, visit: &Visit, why: Astray) -> Astray {
+        let host = visit.host.clone();
+        let kind = match why {
+            Astray::NoNonce => Kind::LoopDetected { host },
+            Astray::NoSuchCode => Kind::HandOffRefused { host },
+        };
+        self.report(visit.origin(), kind);
+        why
+    }
+
+    /// Forgets what waited when the gateway stopped and has run out since.
+    pub(super) async fn resume_waiting(&self) -> Result<(), FlowError> {
+        let now = self.clock.now();
+        for (prefix, waiting) in [
+            (keys::CEREMONIES, &self.ceremonies),
+            (keys::WAYS_BACK, &self.ways_back),
+            (keys::HAND_OFFS, &self.hand_offs),
+        ] {
+            let mut removed = Batch::default();
+            for (key, _) in self.records.all::<serde_json::Value>(prefix).await? {
+                // The longest life of any of them: none can be finished after it.
+                removed = removed.and(waiting.admit(key, now.plus(WAY_BACK_LIFETIME), now));
+            }
+            if !removed.changes.is_empty() {
+                self.records.commit(removed).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,27 @@
+//! Where signing keys are kept between runs.
+
+use async_trait::async_trait;
+
+use crate::domain::assertion::AssertionKey;
+use crate::domain::session::token::Keyring;
+use serde::{Deserialize, Serialize};
+
+/// Every signing key of an installation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SigningKeys {
+    pub sessions: Keyring,
+    pub assertions: AssertionKey,
+}
+
+/// Keeps signing keys where only this program can read them.
+#[async_trait]
+pub trait Vault: Send + Sync {
+    /// Replaces what is kept, durably and at once: after a crash either the old or the new keys
+    /// are there.
+    async fn save(&self, keys: &SigningKeys) -> Result<(), VaultError>;
+}
+
+/// Why the keys could not be read or kept; the text says what to do.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct VaultError(pub String);
