@@ -1,0 +1,248 @@
+//! A browser without a screen: cookies, Fetch Metadata and `Origin` as browsers send them.
+//!
+//! It follows no redirect unless told to, so a test sees each answer.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Certificate, Client, Method, RequestBuilder};
+use serde_json::Value;
+use url::Url;
+
+use super::gateway::Gateway;
+use super::jar::{Jar, SetCookie};
+
+/// No answer of a gateway under test takes longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+const HOPS_MAX: usize = 10;
+const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0";
+const ACCEPT: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
+/// Every name is this machine.
+struct Here;
+
+impl Resolve for Here {
+    fn resolve(&self, _: Name) -> Resolving {
+        let here: Addrs = Box::new(std::iter::once(SocketAddr::from(([127, 0, 0, 1], 0))));
+        Box::pin(std::future::ready(Ok(here)))
+    }
+}
+
+/// One person's browser.
+#[derive(Clone)]
+pub struct Browser {
+    client: Client,
+    jar: Arc<Mutex<Jar>>,
+    origin: String,
+}
+
+/// An answer, read to its end.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+    pub url: Url,
+    pub version: reqwest::Version,
+}
+
+impl Browser {
+    /// A new browser that speaks HTTP/1.1, or what TLS settles on.
+    pub fn new(gateway: &Gateway) -> Self {
+        let authority = Certificate::from_pem(gateway.authority.certificate().as_bytes()).unwrap();
+        let client = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .dns_resolver(Arc::new(Here))
+            .add_root_certificate(authority)
+            .user_agent(AGENT)
+            .timeout(PATIENCE)
+            // Tests restart the gateway; a connection of before would fail the first request.
+            .pool_max_idle_per_host(0)
+            .build()
+            .unwrap();
+        Self { client, jar: Arc::default(), origin: gateway.origin() }
+    }
+
+    pub fn jar(&self) -> MutexGuard<'_, Jar> {
+        self.jar.lock().unwrap()
+    }
+
+    /// The gateway's public origin.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The name of our session cookie here.
+    pub fn session_cookie_name(&self) -> &'static str {
+        if self.origin.starts_with("https") { "__Host-vestibule" } else { "vestibule" }
+    }
+
+    /// The session cookie on the auth host.
+    pub fn session(&self) -> Option<String> {
+        let url = Url::parse(&self.origin).unwrap();
+        self.jar().get(url.host_str().unwrap(), self.session_cookie_name())
+    }
+
+    /// Every cookie that was set with this name, in order.
+    pub fn set_cookies(&self, name: &str) -> Vec<SetCookie> {
+        self.jar().history.iter().filter(|cookie| cookie.name == name).cloned().collect()
+    }
+
+    /// A request with this browser's cookies and nothing else that browsers add.
+    pub fn request(&self, method: Method, url: &str) -> RequestBuilder {
+        let url = Url::parse(url).unwrap_or_else(|e| panic!("{url}: {e}"));
+        let request = self.client.request(method, url.clone());
+        match self.jar().header(url.host_str().unwrap(), url.path()) {
+            Some(cookies) => request.header("cookie", cookies),
+            None => request,
+        }
+    }
+
+    /// Sends it, takes the cookies of the answer and reads it whole.
+    pub async fn send(&self, request: RequestBuilder) -> Reply {
+        self.try_send(request).await.unwrap_or_else(|e| panic!("no answer: {e:?}"))
+    }
+
+    /// As `send`, for a gateway that may not be there.
+    pub async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Reply> {
+        let reply = request.send().await?;
+        let (status, url, version) = (reply.status().as_u16(), reply.url().clone(), reply.version());
+        let headers = reply.headers().clone();
+        let https = url.scheme() == "https";
+        for cookie in headers.get_all("set-cookie") {
+            self.jar().store(url.host_str().unwrap(), https, cookie.to_str().unwrap());
+        }
+        let body = reply.bytes().await?.to_vec();
+        Ok(Reply { status, headers, body, url, version })
+    }
+
+    /// What a click or the address bar sends.
+    pub async fn navigate(&self, url: &str) -> Reply {
+        self.send(self.navigation(url)).await
+    }
+
+    pub fn navigation(&self, url: &str) -> RequestBuilder {
+        self.request(Method::GET, url)
+            .header("accept", ACCEPT)
+            .header("sec-fetch-site", "none")
+            .header("sec-fetch-mode", "navigate")
+            .header("sec-fetch-dest", "document")
+            .header("sec-fetch-user", "?1")
+    }
+
+    /// Navigates and follows redirects; the last answer, and every address on the way.
+    pub async fn arrive(&self, url: &str) -> (Reply, Vec<Reply>) {
+        let mut reply = self.navigate(url).await;
+        let mut hops = Vec::new();
+        while let Some(next) = reply.location() {
+            assert!(hops.len() < HOPS_MAX, "going in circles: {hops:?}");
+            hops.push(reply);
+            reply = self.navigate(next.as_str()).await;
+        }
+        (reply, hops)
+    }
+
+    /// What a script of a page on the same origin sends.
+    pub fn fetching(&self, method: Method, url: &str, body: Option<&Value>) -> RequestBuilder {
+        let origin = Url::parse(url).unwrap().origin().ascii_serialization();
+        let safe = method == Method::GET || method == Method::HEAD;
+        let request = self
+            .request(method, url)
+            .header("accept", "*/*")
+            .header("sec-fetch-site", "same-origin")
+            .header("sec-fetch-mode", "cors")
+            .header("sec-fetch-dest", "empty");
+        let request = if safe { request } else { request.header("origin", origin) };
+        match body {
+            Some(body) => request.json(body),
+            None => request,
+        }
+    }
+
+    pub async fn fetch(&self, method: Method, url: &str, body: Option<&Value>) -> Reply {
+        self.send(self.fetching(method, url, body)).await
+    }
+
+    /// The native API, below `/auth/`, from a page of ours.
+    pub async fn get(&self, below: &str) -> Reply {
+        self.fetch(Method::GET, &self.api(below), None).await
+    }
+
+    pub async fn post(&self, below: &str, body: &Value) -> Reply {
+        self.fetch(Method::POST, &self.api(below), Some(body)).await
+    }
+
+    pub async fn delete(&self, below: &str) -> Reply {
+        self.fetch(Method::DELETE, &self.api(below), None).await
+    }
+
+    pub async fn patch(&self, below: &str, body: &Value) -> Reply {
+        self.fetch(Method::PATCH, &self.api(below), Some(body)).await
+    }
+
+    pub fn api(&self, below: &str) -> String {
+        format!("{}/auth/{below}", self.origin)
+    }
+}
+
+impl Reply {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self}"))
+    }
+
+    /// A header that is there once; "" when it is not.
+    #[track_caller]
+    pub fn header(&self, name: &str) -> &str {
+        let mut values = self.headers.get_all(name).iter();
+        let value = values.next().map_or("", |value| value.to_str().unwrap());
+        assert!(values.next().is_none(), "{name} twice: {self}");
+        value
+    }
+
+    /// Where a redirect leads, as a browser reads it.
+    pub fn location(&self) -> Option<Url> {
+        let to = self.headers.get("location").map(HeaderValue::to_str)?.unwrap();
+        (300..400).contains(&self.status).then(|| self.url.join(to).unwrap())
+    }
+
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{self}");
+        self
+    }
+
+    /// Refused with problem+json (RFC 9457), in all its members.
+    #[track_caller]
+    pub fn expect_problem(self, status: u16) -> Value {
+        let reply = self.expect(status);
+        assert!(reply.header("content-type").starts_with("application/problem+json"), "{reply}");
+        assert_eq!(reply.header("cache-control"), "no-store", "{reply}");
+        let problem = reply.json();
+        for member in ["type", "title", "detail", "message", "code"] {
+            assert!(problem[member].is_string(), "{member} is missing: {problem}");
+        }
+        assert_eq!(problem["status"], status, "{problem}");
+        problem
+    }
+
+    #[track_caller]
+    pub fn expect_client_error(self) -> Self {
+        assert!((400..500).contains(&self.status), "{self}");
+        self
+    }
+}
+
+impl std::fmt::Display for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} answered {} {:?}\n{}", self.url, self.status, self.headers, self.text())
+    }
+}

@@ -1,0 +1,166 @@
+//! The `config.toml` of a test's gateway.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::tls::Authority;
+
+/// What a test decides about its gateway; everything else is as shipped.
+pub struct Config {
+    pub https: bool,
+    /// Where people sign in.
+    pub host: String,
+    /// The RP ID, when it is not the host.
+    pub rp_id: Option<String>,
+    /// Lines for `[server]`.
+    pub server: Vec<String>,
+    /// Lines for `[session]`.
+    pub session: Vec<String>,
+    /// Lines for `[log]`.
+    pub log: Vec<String>,
+    routes: Vec<Route>,
+}
+
+/// One `[[route]]`.
+pub struct Route {
+    name: String,
+    host: String,
+    path: String,
+    upstream: u16,
+    allow: Vec<String>,
+    public: Vec<String>,
+    lines: Vec<String>,
+}
+
+/// Where a gateway listens and keeps its things.
+pub struct Spot<'a> {
+    pub port: u16,
+    pub tls_port: u16,
+    pub metrics_port: u16,
+    pub directory: &'a Path,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            https: false,
+            host: "localhost".to_owned(),
+            rp_id: None,
+            server: Vec::new(),
+            session: Vec::new(),
+            log: Vec::new(),
+            routes: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Adds an application at `/` of the auth host for everyone signed in, until said otherwise.
+    pub fn route(&mut self, name: &str, upstream: u16) -> &mut Route {
+        self.routes.push(Route {
+            name: name.to_owned(),
+            host: self.host.clone(),
+            path: "/".to_owned(),
+            upstream,
+            allow: vec!["user".to_owned()],
+            public: Vec::new(),
+            lines: Vec::new(),
+        });
+        self.routes.last_mut().unwrap()
+    }
+
+    /// https on `host`, with certificates of the test's own authority.
+    pub fn tls(&mut self, host: &str) {
+        self.https = true;
+        host.clone_into(&mut self.host);
+    }
+
+    /// Every host there is, for certificates.
+    pub fn hosts(&self) -> Vec<String> {
+        let mut hosts = vec![self.host.clone()];
+        hosts.extend(self.routes.iter().map(|route| route.host.clone()));
+        hosts.sort();
+        hosts.dedup();
+        hosts
+    }
+
+    /// The public origin.
+    pub fn origin(&self, spot: &Spot<'_>) -> String {
+        let (scheme, port) = if self.https { ("https", spot.tls_port) } else { ("http", spot.port) };
+        format!("{scheme}://{}:{port}", self.host)
+    }
+
+    /// The file, as text. Certificates are written beside it.
+    pub fn text(&self, spot: &Spot<'_>, authority: &Authority) -> String {
+        let data = spot.directory.join("data");
+        let mut text = format!(
+            "public_url = {:?}\n\n[server]\nlisten = [\"127.0.0.1:{}\"]\nmetrics_listen = \"127.0.0.1:{}\"\nadmin_socket = {:?}\nworkers = 2\n",
+            self.origin(spot),
+            spot.port,
+            spot.metrics_port,
+            data.join("admin.sock"),
+        );
+        lines(&mut text, &self.server);
+        if self.https {
+            let (cert, key) = authority.issue(&self.hosts(), spot.directory);
+            let listen = spot.tls_port;
+            let _ = writeln!(
+                text,
+                "\n[server.tls]\nlisten = [\"127.0.0.1:{listen}\"]\ncert = {cert:?}\nkey = {key:?}"
+            );
+        }
+        if let Some(id) = &self.rp_id {
+            let _ = writeln!(text, "\n[relying_party]\nid = {id:?}");
+        }
+        let _ = writeln!(text, "\n[store]\npath = {data:?}");
+        text.push_str("\n[session]\n");
+        lines(&mut text, &self.session);
+        text.push_str("\n[log]\n");
+        lines(&mut text, &self.log);
+        for route in &self.routes {
+            route.write(&mut text);
+        }
+        text
+    }
+}
+
+impl Route {
+    pub fn host(&mut self, host: &str) -> &mut Self {
+        host.clone_into(&mut self.host);
+        self
+    }
+
+    pub fn path(&mut self, path: &str) -> &mut Self {
+        path.clone_into(&mut self.path);
+        self
+    }
+
+    pub fn allow(&mut self, allow: &[&str]) -> &mut Self {
+        self.allow = allow.iter().map(|line| (*line).to_owned()).collect();
+        self
+    }
+
+    pub fn public(&mut self, public: &[&str]) -> &mut Self {
+        self.public = public.iter().map(|line| (*line).to_owned()).collect();
+        self
+    }
+
+    /// Any other line, as it stands in the file.
+    pub fn line(&mut self, line: &str) -> &mut Self {
+        self.lines.push(line.to_owned());
+        self
+    }
+
+    fn write(&self, text: &mut String) {
+        let Self { name, host, path, upstream, allow, public, lines: extra } = self;
+        let _ = writeln!(text, "\n[[route]]\nname = {name:?}\nhost = {host:?}\npath = {path:?}");
+        let _ = writeln!(text, "upstream = [\"http://127.0.0.1:{upstream}\"]\nallow = {allow:?}\npublic = {public:?}");
+        lines(text, extra);
+    }
+}
+
+fn lines(text: &mut String, lines: &[String]) {
+    for line in lines {
+        let _ = writeln!(text, "{line}");
+    }
+}

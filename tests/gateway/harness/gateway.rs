@@ -1,0 +1,250 @@
+//! The real binary, started, stopped, killed and operated as its operator would.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::config::{Config, Spot};
+use super::port;
+use super::tls::Authority;
+
+/// How long the gateway may take to become ready, or to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+const BINARY: &str = env!("CARGO_BIN_EXE_vestibule");
+
+/// A gateway of the test's own.
+pub struct Gateway {
+    directory: TempDir,
+    config: Config,
+    child: Option<Child>,
+    pub port: u16,
+    pub tls_port: u16,
+    pub metrics_port: u16,
+    pub authority: Authority,
+}
+
+impl Gateway {
+    /// Starts a gateway that is as shipped but for what `arrange` says.
+    pub async fn start(arrange: impl FnOnce(&mut Config)) -> Self {
+        let mut gateway = Self::prepare(arrange);
+        gateway.launch().await;
+        gateway
+    }
+
+    /// Writes the configuration and starts nothing.
+    pub fn prepare(arrange: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        arrange(&mut config);
+        let gateway = Self {
+            directory: TempDir::new().unwrap(),
+            config,
+            child: None,
+            port: port::free(),
+            tls_port: port::free(),
+            metrics_port: port::free(),
+            authority: Authority::new(),
+        };
+        let text = gateway.config.text(&gateway.spot(), &gateway.authority);
+        fs::write(gateway.config_file(), text).unwrap();
+        gateway
+    }
+
+    fn spot(&self) -> Spot<'_> {
+        Spot {
+            port: self.port,
+            tls_port: self.tls_port,
+            metrics_port: self.metrics_port,
+            directory: self.directory.path(),
+        }
+    }
+
+    /// Starts the process and waits until it is ready.
+    pub async fn launch(&mut self) {
+        self.spawn(&[]);
+        self.wait_until_ready().await;
+    }
+
+    /// Starts the process, under `wrapper` if there is one, and waits for nothing.
+    pub fn spawn(&mut self, wrapper: &[&str]) {
+        assert!(self.child.is_none(), "the gateway runs already");
+        let log = OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
+        let words: Vec<&str> = wrapper.iter().copied().chain([BINARY]).collect();
+        let child = Command::new(words[0])
+            .args(&words[1..])
+            .args(["serve", "--config"])
+            .arg(self.config_file())
+            .current_dir(self.directory.path())
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.child = Some(child);
+    }
+
+    /// Waits until `GET {prefix}/ready` says 200.
+    pub async fn wait_until_ready(&mut self) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("http://127.0.0.1:{}/auth/ready", self.port);
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let asked = client.get(&url).header("host", self.host_header()).send().await;
+            // Plain http only redirects once there is TLS; that it answers is enough.
+            if asked.is_ok_and(|reply| reply.status() == 200 || self.config.https) {
+                return;
+            }
+            if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().unwrap()) {
+                panic!("the gateway ended at its start ({status}):\n{}", self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the gateway is not ready after {PATIENCE:?}:\n{}", self.log());
+    }
+
+    fn host_header(&self) -> String {
+        format!("{}:{}", self.config.host, self.port)
+    }
+
+    /// Where people sign in, as browsers write it.
+    pub fn origin(&self) -> String {
+        self.config.origin(&self.spot())
+    }
+
+    /// The origin of an application's host.
+    pub fn origin_of(&self, host: &str) -> String {
+        let (scheme, port) = if self.config.https { ("https", self.tls_port) } else { ("http", self.port) };
+        format!("{scheme}://{host}:{port}")
+    }
+
+    /// An address on the auth host.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.origin())
+    }
+
+    pub fn is_https(&self) -> bool {
+        self.config.https
+    }
+
+    /// The port that browsers use.
+    pub fn public_port(&self) -> u16 {
+        if self.config.https { self.tls_port } else { self.port }
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn config_file(&self) -> PathBuf {
+        self.directory.path().join("config.toml")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    /// Everything it has said on standard output and standard error, over all its runs.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.log_file()).unwrap_or_default()).into_owned()
+    }
+
+    /// The link that makes the first administrator, from the file only its owner may read.
+    pub fn setup_link(&self) -> String {
+        let file = self.setup_file();
+        let mode = fs::metadata(&file).expect("there is a set-up link").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "others can read the set-up link");
+        fs::read_to_string(file).unwrap().trim().to_owned()
+    }
+
+    /// Where the set-up link is while there is one.
+    pub fn setup_file(&self) -> PathBuf {
+        self.data().join("setup-link")
+    }
+
+    /// The id of the running process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the gateway runs").id()
+    }
+
+    /// Asks it to end, waits until it has, and starts it again over the same data.
+    pub async fn restart(&mut self) {
+        self.stop();
+        self.launch().await;
+    }
+
+    /// Asks it to end and waits until it has.
+    pub fn stop(&mut self) {
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let deadline = Instant::now() + PATIENCE;
+        let mut child = self.child.take().unwrap();
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("the gateway did not end within {PATIENCE:?} of SIGTERM:\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Ends it as a power button would end a process: at once.
+    pub fn kill9(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Runs an operator's command with this gateway's configuration.
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        let (command, rest) = arguments.split_first().expect("a command");
+        Command::new(BINARY)
+            .arg(command)
+            .args(rest)
+            .arg("--config")
+            .arg(self.config_file())
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// As `cli`, for commands that must succeed; returns what they print.
+    pub fn operate(&self, arguments: &[&str]) -> String {
+        let output = self.cli(arguments);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complained = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?} failed: {said}{complained}\n{}", self.log());
+        said
+    }
+
+    /// Invites somebody and returns the link.
+    pub fn invite(&self, email: &str, options: &[&str]) -> String {
+        let said = self.operate(&[&["invite", email], options].concat());
+        let link = said.split_whitespace().find(|word| word.contains("/enroll#"));
+        link.unwrap_or_else(|| panic!("no link in {said:?}")).to_owned()
+    }
+
+    /// A file in its directory, for what a test writes down.
+    pub fn file(&self, name: &str) -> File {
+        File::create(self.directory.path().join(name)).unwrap()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.kill9();
+        if std::thread::panicking() {
+            eprintln!("--- what the gateway said ---\n{}", self.log());
+        }
+    }
+}

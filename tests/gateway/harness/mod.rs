@@ -1,0 +1,37 @@
+//! What the tests of the real binary stand on: a gateway in a directory of its own, applications
+//! that record what reaches them, and browsers with strict cookie jars.
+//!
+//! What does not live here: anything of the crate itself. The gateway is spoken to as the world
+//! speaks to it, so that these tests would pass against any program that keeps the contract.
+//!
+//! What always holds: everything listens on 127.0.0.1, every wait is bounded, a process is ended
+//! by its id, and the same seeds give the same passkeys.
+#![allow(dead_code, unreachable_pub, reason = "several test binaries are built from this folder")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "a test that cannot go on stops here, and only the outside world has a clock"
+)]
+
+#[path = "../../support/authenticator.rs"]
+pub mod authenticator;
+pub mod browser;
+pub mod config;
+pub mod gateway;
+pub mod jar;
+pub mod journey;
+pub mod port;
+pub mod raw;
+pub mod tls;
+pub mod upstream;
+
+pub use authenticator::{Authenticator, Knobs, flag};
+pub use browser::{Browser, Reply};
+pub use config::Config;
+pub use gateway::Gateway;
+pub use upstream::{Recorded, Upstream};

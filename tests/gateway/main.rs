@@ -1,0 +1,30 @@
+//! Black-box tests of the real binary, named by the ids of the threat checklist: W WebAuthn,
+//! S session and account, P proxy, D durability.
+//!
+//! `harness/` is what they stand on. The modules `flows` and `faults` are the exception to the black
+//! box: they put a hand-moved clock and a failing store under the use cases, because the binary has
+//! no knob for either, and must not have one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on stops here"
+)]
+
+mod harness;
+
+mod accounts;
+mod assertions;
+mod ceremonies;
+mod durability;
+mod faults;
+mod flows;
+mod headers;
+mod pages;
+mod paths;
+mod redirects;
+mod sessions;
+mod single_use;
+mod tokens;
