@@ -63,6 +63,8 @@ every_promise!(memory, {
     (store, ())
 });
 
+every_promise!(sled, crate::store::sled::fresh_for_the_contract());
+
 async fn put(store: &Store, key: &str, value: &str) {
     store.commit(Batch::default().put(key.into(), value.into())).await.unwrap();
 }
