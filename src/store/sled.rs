@@ -120,6 +120,9 @@ impl OpenError {
 }
 
 /// The embedded store. Dropping it finishes what was begun and lets go of the directory.
+///
+/// Damage behind what the first start wrote can look to sled like a write that a crash cut short;
+/// then the log ends there. Against a disk that loses what it confirmed, only a backup helps.
 pub struct SledStore {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
