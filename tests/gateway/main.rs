@@ -15,16 +15,6 @@
 
 mod harness;
 
-mod accounts;
-mod assertions;
-mod ceremonies;
-mod durability;
 mod faults;
 mod flows;
-mod headers;
-mod pages;
-mod paths;
-mod redirects;
-mod sessions;
-mod single_use;
-mod tokens;
+mod stage;

@@ -154,7 +154,10 @@ impl Route {
     fn write(&self, text: &mut String) {
         let Self { name, host, path, upstream, allow, public, lines: extra } = self;
         let _ = writeln!(text, "\n[[route]]\nname = {name:?}\nhost = {host:?}\npath = {path:?}");
-        let _ = writeln!(text, "upstream = [\"http://127.0.0.1:{upstream}\"]\nallow = {allow:?}\npublic = {public:?}");
+        let _ = writeln!(
+            text,
+            "upstream = [\"http://127.0.0.1:{upstream}\"]\nallow = {allow:?}\npublic = {public:?}"
+        );
         lines(text, extra);
     }
 }

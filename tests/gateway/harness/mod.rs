@@ -6,7 +6,12 @@
 //!
 //! What always holds: everything listens on 127.0.0.1, every wait is bounded, a process is ended
 //! by its id, and the same seeds give the same passkeys.
-#![allow(dead_code, unreachable_pub, reason = "several test binaries are built from this folder")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    reason = "several test binaries are built from this folder"
+)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -30,7 +35,7 @@ pub mod raw;
 pub mod tls;
 pub mod upstream;
 
-pub use authenticator::{Authenticator, Knobs, flag};
+pub(crate) use authenticator::{Authenticator, Knobs, flag};
 pub use browser::{Browser, Reply};
 pub use config::Config;
 pub use gateway::Gateway;

@@ -1,0 +1,281 @@
+//! What depends on the time, with the clock in hand and the sweeper off (S-19); and single use,
+//! raced without a network in between (S-32, W-02, W-11).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use vestibule::domain::ceremony::CEREMONY_LIFETIME;
+use vestibule::domain::event::Refusal;
+use vestibule::domain::invitation::{INVITATION_LIFETIME_MAX, SETUP_LIFETIME};
+use vestibule::domain::session::ENROL_LIFETIME;
+use vestibule::domain::way_back::{HAND_OFF_LIFETIME, WAY_BACK_LIFETIME};
+use vestibule::flows::FlowError;
+use vestibule::flows::sessions::Device;
+use vestibule::flows::way_back::{Astray, Detour, Onward};
+use vestibule::store::MemoryStore;
+
+use crate::harness::Authenticator;
+use crate::stage::{ABSOLUTE, APP_HOST, AUTH_HOST, FRESH, IDLE, ORIGIN, Stage, visit};
+
+const MOMENT: Duration = Duration::from_millis(1);
+const RACERS: usize = 50;
+
+async fn stage() -> Stage {
+    Stage::set(Arc::new(MemoryStore::new())).await.unwrap()
+}
+
+#[tokio::test]
+async fn s_19_a_session_that_is_not_used_ends_by_itself() {
+    let stage = stage().await;
+    let mut device = Authenticator::new(1);
+    stage.enrol("alice@example.com", &mut device).await.unwrap();
+    let signed_in = stage.sign_in(&mut device).await.unwrap();
+    let token = stage.cookie(&signed_in.session, APP_HOST);
+    stage.clock.forward(IDLE - MOMENT);
+    assert!(stage.enters(&token), "one moment before its end it lives, and this use prolongs it");
+    stage.clock.forward(IDLE - MOMENT);
+    assert!(stage.enters(&token));
+    stage.clock.forward(IDLE);
+    assert!(!stage.enters(&token), "expiry is checked at use, nothing swept");
+    assert!(stage.gateway.sessions_of(&signed_in.user.id).is_empty(), "and it is not listed");
+    let again = stage.again().await;
+    assert!(!again.enters(&token), "a restart revives nothing");
+}
+
+#[tokio::test]
+async fn s_19_a_session_ends_at_its_absolute_time_however_busy_it_is() {
+    let stage = stage().await;
+    let mut device = Authenticator::new(1);
+    let enrolled = stage.enrol("alice@example.com", &mut device).await.unwrap();
+    let token = stage.cookie(&enrolled.session, APP_HOST);
+    let step = Duration::from_secs(3_600);
+    let mut lived = Duration::ZERO;
+    while lived + step < ABSOLUTE {
+        assert!(stage.enters(&token), "after {lived:?}");
+        stage.clock.forward(step);
+        lived += step;
+    }
+    stage.clock.forward(ABSOLUTE.checked_sub(lived).unwrap());
+    assert!(!stage.enters(&token));
+    // A token signed now for a record that has run out changes nothing.
+    assert!(!stage.enters(&stage.cookie(&enrolled.session, APP_HOST)));
+}
+
+#[tokio::test]
+async fn s_19_an_invitation_and_a_set_up_link_run_out() {
+    let stage = stage().await;
+    let setup = stage.gateway.issue_setup_secret().await.unwrap().unwrap().reveal();
+    stage.clock.forward(SETUP_LIFETIME - MOMENT);
+    assert!(stage.gateway.offer(&setup).await.is_ok());
+    stage.clock.forward(MOMENT);
+    assert!(matches!(stage.gateway.offer(&setup).await, Err(FlowError::NoSuchInvitation)));
+    assert!(matches!(stage.redeem(&setup).await, Err(FlowError::NoSuchInvitation)));
+
+    let long = Duration::from_secs(400 * 86_400);
+    let invited = stage.invite("bob@example.com", long).await.unwrap().secret.reveal();
+    stage.clock.forward(INVITATION_LIFETIME_MAX - MOMENT);
+    assert!(stage.gateway.offer(&invited).await.is_ok());
+    stage.clock.forward(MOMENT);
+    assert!(matches!(stage.redeem(&invited).await, Err(FlowError::NoSuchInvitation)));
+}
+
+#[tokio::test]
+async fn s_19_a_session_that_may_only_enrol_is_short() {
+    let stage = stage().await;
+    let invited = stage.invite("bob@example.com", Duration::from_secs(3_600)).await.unwrap();
+    let redeemed = stage.redeem(&invited.secret.reveal()).await.unwrap();
+    let token = stage.cookie(&redeemed.session, APP_HOST);
+    assert!(!stage.enters(&token), "it opens no application");
+    stage.clock.forward(ENROL_LIFETIME);
+    assert!(stage.gateway.sessions_of(&redeemed.user.id).is_empty());
+}
+
+#[tokio::test]
+async fn w_09_a_ceremony_runs_out_after_five_minutes() {
+    let stage = stage().await;
+    let mut device = Authenticator::new(1);
+    stage.enrol("alice@example.com", &mut device).await.unwrap();
+    for (waited, expected) in [(CEREMONY_LIFETIME - MOMENT, true), (CEREMONY_LIFETIME, false)] {
+        let (id, options) = stage.gateway.begin_sign_in(None, &visit(AUTH_HOST)).await.unwrap();
+        let answer = device.get(&options.0, ORIGIN);
+        stage.clock.forward(waited);
+        let at = visit(AUTH_HOST);
+        let done = stage.gateway.finish_sign_in(Some(id), &answer, None, &at, &Device::default()).await;
+        assert_eq!(done.is_ok(), expected, "after {waited:?}: {done:?}");
+    }
+}
+
+#[tokio::test]
+async fn s_26_an_old_sign_in_may_not_change_passkeys() {
+    let stage = stage().await;
+    let mut device = Authenticator::new(1);
+    stage.enrol("alice@example.com", &mut device).await.unwrap();
+    let signed_in = stage.sign_in(&mut device).await.unwrap();
+    let at = visit(AUTH_HOST);
+    stage.clock.forward(FRESH - MOMENT);
+    assert!(stage.gateway.begin_registration(&signed_in.session, &at).await.is_ok());
+    stage.clock.forward(MOMENT);
+    let refused = stage.gateway.begin_registration(&signed_in.session, &at).await;
+    assert!(matches!(refused, Err(FlowError::NotFresh)), "{refused:?}");
+}
+
+/// A stranger's way from the application to a hand-off code: the code and the nonce.
+async fn hand_off(stage: &Stage, session: &vestibule::domain::session::Session) -> (String, String) {
+    let detour = stage.gateway.leave_for_sign_in(&visit(APP_HOST), "/deep?x=1", None).await.unwrap();
+    let Detour::SignIn { way_back, nonce } = detour else { panic!("{detour:?}") };
+    let onward = stage.gateway.onward(session, Some(way_back)).await.unwrap();
+    let Onward::HandOff { url } = onward else { panic!("{onward:?}") };
+    (url.split_once("code=").unwrap().1.to_owned(), nonce.reveal())
+}
+
+#[tokio::test]
+async fn s_19_a_hand_off_and_a_way_back_run_out() {
+    let stage = stage().await;
+    let mut device = Authenticator::new(1);
+    let enrolled = stage.enrol("alice@example.com", &mut device).await.unwrap();
+    for (waited, expected) in [(HAND_OFF_LIFETIME - MOMENT, true), (HAND_OFF_LIFETIME, false)] {
+        let (code, nonce) = hand_off(&stage, &enrolled.session).await;
+        stage.clock.forward(waited);
+        let arrived = stage.gateway.arrive(&visit(APP_HOST), &code, Some(&nonce)).await.unwrap();
+        assert_eq!(arrived.is_ok(), expected, "after {waited:?}: {arrived:?}");
+    }
+    let detour = stage.gateway.leave_for_sign_in(&visit(APP_HOST), "/deep", None).await.unwrap();
+    let Detour::SignIn { way_back, .. } = detour else { panic!("{detour:?}") };
+    stage.clock.forward(WAY_BACK_LIFETIME);
+    let onward = stage.gateway.onward(&enrolled.session, Some(way_back)).await.unwrap();
+    assert_eq!(onward, Onward::Account);
+}
+
+#[tokio::test]
+async fn s_01_a_hand_off_is_worthless_in_another_browser_and_on_another_host() {
+    let stage = stage().await;
+    let mut device = Authenticator::new(1);
+    let enrolled = stage.enrol("alice@example.com", &mut device).await.unwrap();
+    let (code, _) = hand_off(&stage, &enrolled.session).await;
+    let (_, foreign) = hand_off(&stage, &enrolled.session).await;
+    let arrived = stage.gateway.arrive(&visit(APP_HOST), &code, Some(&foreign)).await.unwrap();
+    assert_eq!(arrived.map(|_| ()), Err(Astray::NoSuchCode));
+    let (code, nonce) = hand_off(&stage, &enrolled.session).await;
+    let arrived = stage.gateway.arrive(&visit(AUTH_HOST), &code, Some(&nonce)).await.unwrap();
+    assert_eq!(arrived.map(|_| ()), Err(Astray::NoSuchCode));
+    let arrived = stage.gateway.arrive(&visit(APP_HOST), &code, Some(&nonce)).await.unwrap();
+    assert_eq!(arrived.map(|_| ()), Err(Astray::NoSuchCode), "the failure consumed it");
+}
+
+/// Runs `RACERS` tasks at once and counts those that won.
+async fn winners<F>(race: impl Fn(usize) -> F) -> usize
+where
+    F: Future<Output = bool> + Send + 'static,
+{
+    let racers: Vec<_> = (0..RACERS).map(|number| tokio::spawn(race(number))).collect();
+    let mut won = 0;
+    for racer in racers {
+        won += usize::from(racer.await.unwrap());
+    }
+    won
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn s_32_every_single_use_thing_is_won_once() {
+    let stage = Arc::new(stage().await);
+    let mut device = Authenticator::new(1);
+    let setup = stage.gateway.issue_setup_secret().await.unwrap().unwrap().reveal();
+    let race = |secret: String| {
+        let stage = Arc::clone(&stage);
+        move |_| {
+            let (stage, secret) = (Arc::clone(&stage), secret.clone());
+            async move { stage.redeem(&secret).await.is_ok() }
+        }
+    };
+    assert_eq!(winners(race(setup)).await, 1, "the set-up secret");
+    let invited = stage.invite("bob@example.com", Duration::from_secs(60)).await.unwrap();
+    assert_eq!(winners(race(invited.secret.reveal())).await, 1, "an invitation");
+
+    let enrolled = stage.enrol("alice@example.com", &mut device).await.unwrap();
+    let (code, nonce) = hand_off(&stage, &enrolled.session).await;
+    let arriving = winners(|_| {
+        let (stage, code, nonce) = (Arc::clone(&stage), code.clone(), nonce.clone());
+        async move { stage.gateway.arrive(&visit(APP_HOST), &code, Some(&nonce)).await.unwrap().is_ok() }
+    });
+    assert_eq!(arriving.await, 1, "a hand-off");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn w_02_one_response_gives_one_session() {
+    let stage = Arc::new(stage().await);
+    let mut device = Authenticator::new(1);
+    let user = stage.enrol("alice@example.com", &mut device).await.unwrap().user;
+    let (id, options) = stage.gateway.begin_sign_in(None, &visit(AUTH_HOST)).await.unwrap();
+    let answer = device.get(&options.0, ORIGIN);
+    let before = stage.gateway.sessions_of(&user.id).len();
+    let signing_in = winners(|_| {
+        let (stage, answer) = (Arc::clone(&stage), answer.clone());
+        async move {
+            let (at, device) = (visit(AUTH_HOST), Device::default());
+            stage.gateway.finish_sign_in(Some(id), &answer, None, &at, &device).await.is_ok()
+        }
+    });
+    assert_eq!(signing_in.await, 1);
+    assert_eq!(stage.gateway.sessions_of(&user.id).len(), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn w_11_of_many_people_who_register_one_credential_one_has_it() {
+    let stage = Arc::new(stage().await);
+    let mut ready = Vec::new();
+    for number in 0..8 {
+        let invited = stage.invite(&format!("p{number}@example.com"), Duration::from_secs(60)).await.unwrap();
+        let redeemed = stage.redeem(&invited.secret.reveal()).await.unwrap();
+        let (id, options) =
+            stage.gateway.begin_registration(&redeemed.session, &visit(AUTH_HOST)).await.unwrap();
+        let answer = Authenticator::new(number)
+            .create_with(&options.0, ORIGIN, |knobs| knobs.credential_id = vec![9; 32]);
+        ready.push((redeemed.session, id, answer));
+    }
+    let racers: Vec<_> = ready
+        .into_iter()
+        .map(|(session, id, answer)| {
+            let stage = Arc::clone(&stage);
+            tokio::spawn(async move {
+                let at = visit(AUTH_HOST);
+                stage.gateway.finish_registration(&session, Some(id), &answer, None, &at).await
+            })
+        })
+        .collect();
+    let mut won = 0;
+    for racer in racers {
+        match racer.await.unwrap() {
+            Ok(_) => won += 1,
+            Err(FlowError::Refused(Refusal::DuplicateCredential)) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(won, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn w_15_two_removals_at_once_leave_one_passkey() {
+    let stage = Arc::new(stage().await);
+    for round in 0..20 {
+        let mut device = Authenticator::new(round);
+        let enrolled = stage.enrol(&format!("p{round}@example.com"), &mut device).await.unwrap();
+        let redeemed = vestibule::flows::enroll::Redeemed {
+            session: enrolled.session.clone(),
+            user: enrolled.user.clone(),
+        };
+        let second = stage.register(&redeemed, &mut device).await.unwrap();
+        let racers = [enrolled.credential.id.clone(), second.credential.id.clone()].map(|id| {
+            let (stage, session) = (Arc::clone(&stage), enrolled.session.clone());
+            tokio::spawn(async move {
+                let at = visit(AUTH_HOST);
+                stage.gateway.remove_credential(&session, &id, &at).await.is_ok()
+            })
+        });
+        let mut removed = 0;
+        for racer in racers {
+            removed += usize::from(racer.await.unwrap());
+        }
+        let left = stage.gateway.credentials_of(&enrolled.user.id).await.unwrap().len();
+        assert_eq!((removed, left), (1, 1), "round {round}");
+    }
+}

@@ -1,0 +1,213 @@
+//! The use cases on a stage: real flows over a store in memory, with a clock moved by hand.
+#![allow(unreachable_pub, reason = "shared by the modules of one test binary")]
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+use vestibule::domain::assertion::AssertionKey;
+use vestibule::domain::ceremony::RelyingParty;
+use vestibule::domain::event::Event;
+use vestibule::domain::place::{Place, Scheme};
+use vestibule::domain::policy::Allow;
+use vestibule::domain::policy::identity::IdentityHeaders;
+use vestibule::domain::policy::route::{
+    HostPattern, Route, RouteTable, Timeouts, Upstream, UpstreamScheme, WebSocket,
+};
+use vestibule::domain::session::Lifetimes;
+use vestibule::domain::session::token::{Carrier, Keyring};
+use vestibule::domain::time::Timestamp;
+use vestibule::domain::user::{Email, Role};
+use vestibule::flows::administer::{Guest, Invited};
+use vestibule::flows::admit::{Admission, Visit};
+use vestibule::flows::enroll::{Introduction, Redeemed, Registered};
+use vestibule::flows::sessions::Device;
+use vestibule::flows::sign_in::SignedIn;
+use vestibule::flows::{FlowError, Gateway, Installation, World};
+use vestibule::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, Vault, VaultError};
+
+use crate::harness::Authenticator;
+
+pub const ORIGIN: &str = "https://auth.example.com";
+pub const AUTH_HOST: &str = "auth.example.com";
+pub const APP_HOST: &str = "app.example.com";
+const START: i64 = 1_800_000_000_000;
+
+pub const IDLE: Duration = Duration::from_secs(12 * 3_600);
+pub const ABSOLUTE: Duration = Duration::from_secs(7 * 86_400);
+pub const FRESH: Duration = Duration::from_secs(300);
+
+/// A clock that stands still until it is moved.
+pub struct HandClock(AtomicI64);
+
+impl HandClock {
+    pub fn forward(&self, by: Duration) {
+        self.0.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Bytes that no two draws share and every run repeats.
+struct Dice(AtomicU64);
+
+impl Entropy for Dice {
+    fn fill(&self, into: &mut [u8]) {
+        for chunk in into.chunks_mut(32) {
+            let number = self.0.fetch_add(1, Ordering::SeqCst);
+            let drawn = Sha256::digest(number.to_be_bytes());
+            chunk.copy_from_slice(&drawn[..chunk.len()]);
+        }
+    }
+}
+
+struct Pocket;
+
+#[async_trait]
+impl Vault for Pocket {
+    async fn save(&self, _: &SigningKeys) -> Result<(), VaultError> {
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Notes(Mutex<Vec<Event>>);
+
+impl Observer for Notes {
+    fn record(&self, event: &Event) {
+        self.0.lock().unwrap().push(event.clone());
+    }
+}
+
+/// A gateway without edges, and the hands that move its world.
+pub struct Stage {
+    pub gateway: Arc<Gateway>,
+    pub clock: Arc<HandClock>,
+    pub store: Arc<dyn KeyValue>,
+    notes: Arc<Notes>,
+    dice: Arc<Dice>,
+}
+
+impl Stage {
+    pub async fn set(store: Arc<dyn KeyValue>) -> Result<Self, FlowError> {
+        let (clock, dice) = (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(Dice(AtomicU64::new(0))));
+        Self::open(store, clock, dice).await
+    }
+
+    /// The same world after a restart.
+    pub async fn again(&self) -> Self {
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        Self::open(store, clock, Arc::clone(&self.dice)).await.unwrap()
+    }
+
+    async fn open(
+        store: Arc<dyn KeyValue>,
+        clock: Arc<HandClock>,
+        dice: Arc<Dice>,
+    ) -> Result<Self, FlowError> {
+        let notes = Arc::<Notes>::default();
+        let world = World {
+            store: Arc::clone(&store),
+            vault: Arc::new(Pocket),
+            clock: Arc::<HandClock>::clone(&clock),
+            entropy: Arc::<Dice>::clone(&dice),
+            observer: Arc::<Notes>::clone(&notes),
+        };
+        let gateway = Gateway::open(installation(), world).await?;
+        Ok(Self { gateway, clock, store, notes, dice })
+    }
+
+    /// What was reported so far.
+    pub fn events(&self) -> Vec<Event> {
+        self.notes.0.lock().unwrap().clone()
+    }
+
+    pub async fn invite(&self, email: &str, lifetime: Duration) -> Result<Invited, FlowError> {
+        let guest = Guest {
+            email: Email::parse(email).unwrap(),
+            display_name: None,
+            username: None,
+            groups: [].into(),
+            role: Role::Member,
+            lifetime,
+            invited_by: "a test".to_owned(),
+        };
+        self.gateway.invite(guest).await
+    }
+
+    pub async fn redeem(&self, secret: &str) -> Result<Redeemed, FlowError> {
+        let who = Introduction { email: Some("first@example.com".to_owned()), name: None };
+        self.gateway.redeem(secret, &who, &visit(AUTH_HOST), &Device::default()).await
+    }
+
+    pub async fn register(
+        &self,
+        redeemed: &Redeemed,
+        device: &mut Authenticator,
+    ) -> Result<Registered, FlowError> {
+        let (id, options) = self.gateway.begin_registration(&redeemed.session, &visit(AUTH_HOST)).await?;
+        let answer = device.create(&options.0, ORIGIN);
+        let (session, at) = (&redeemed.session, visit(AUTH_HOST));
+        self.gateway.finish_registration(session, Some(id), &answer, None, &at).await
+    }
+
+    /// Invites, redeems and registers.
+    pub async fn enrol(&self, email: &str, device: &mut Authenticator) -> Result<Registered, FlowError> {
+        let invited = self.invite(email, Duration::from_secs(3_600)).await?;
+        let redeemed = self.redeem(&invited.secret.reveal()).await?;
+        self.register(&redeemed, device).await
+    }
+
+    pub async fn sign_in(&self, device: &mut Authenticator) -> Result<SignedIn, FlowError> {
+        let (id, options) = self.gateway.begin_sign_in(None, &visit(AUTH_HOST)).await?;
+        let answer = device.get(&options.0, ORIGIN);
+        let at = visit(AUTH_HOST);
+        self.gateway.finish_sign_in(Some(id), &answer, None, &at, &Device::default()).await
+    }
+
+    /// A cookie token of the session for a host.
+    pub fn cookie(&self, session: &vestibule::domain::session::Session, host: &str) -> String {
+        self.gateway.token(session, Carrier::Cookie(host.to_owned())).unwrap()
+    }
+
+    /// Whether a request with this cookie reaches the application.
+    pub fn enters(&self, token: &str) -> bool {
+        let header = format!("__Host-vestibule={token}");
+        let admission = self.gateway.admit(&visit(APP_HOST), b"/page", [header.as_bytes()]);
+        matches!(admission, Admission::Forward(_))
+    }
+}
+
+pub fn visit(host: &str) -> Visit {
+    Visit { host: host.to_owned(), scheme: Scheme::Https, client: None, request_id: "test".to_owned() }
+}
+
+fn installation() -> Installation {
+    let place =
+        Place { scheme: Scheme::Https, host: AUTH_HOST.to_owned(), port: 443, prefix: "/auth".to_owned() };
+    let relying_party = RelyingParty::new(AUTH_HOST, "Test", &[ORIGIN.to_owned()]).unwrap();
+    let seconds = Duration::from_secs;
+    let route = Route {
+        name: "app".to_owned(),
+        host: HostPattern::parse(APP_HOST).unwrap(),
+        path: "/".to_owned(),
+        upstreams: vec![Upstream { scheme: UpstreamScheme::Http, host: "127.0.0.1".to_owned(), port: 9 }],
+        allow: vec![Allow::AnyUser],
+        public: Vec::new(),
+        identity: IdentityHeaders::preset("remote").unwrap(),
+        websocket: WebSocket::Allowed,
+        timeouts: Timeouts { connect: seconds(1), read: seconds(1), write: seconds(1) },
+    };
+    let keys = SigningKeys {
+        sessions: Keyring::generate(&[7; 32], Timestamp::from_millis(START)).unwrap(),
+        assertions: AssertionKey::generate(&[8; 32]).unwrap(),
+    };
+    let lifetimes = Lifetimes { idle: IDLE, absolute: ABSOLUTE, fresh: FRESH };
+    Installation { place, relying_party, routes: RouteTable::new(vec![route]), lifetimes, keys }
+}
