@@ -40,7 +40,7 @@ sentences! {
     // Sign in.
     continue_to: "Continue to",
     sign_in_with_passkey: "Sign in with a passkey",
-    email_or_saved: "Or pick a saved passkey",
+    email_or_saved: "Or choose a saved passkey",
     continue_button: "Continue",
     use_email: "Use my e-mail address instead",
     lost_passkey: "Lost your passkey?",

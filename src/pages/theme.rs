@@ -9,6 +9,9 @@ const CONTRAST_MIN: f64 = 4.5;
 /// In how many steps a colour walks towards black or white.
 const STEPS: u16 = 50;
 
+/// How much of those steps a bright colour is paler than the pure one.
+const PALER_STEPS: u16 = 15;
+
 const BLACK: Rgb = [0, 0, 0];
 const WHITE: Rgb = [255, 255, 255];
 /// The light page and the dark card of `page.css` under their strongest tint: the surfaces that
@@ -45,7 +48,7 @@ impl Accent {
     /// The stylesheet that carries it.
     pub(super) fn stylesheet(self) -> String {
         let light = readable(self.0, LIGHT_SURFACE, BLACK);
-        let dark = readable(self.0, DARK_SURFACE, WHITE);
+        let dark = readable(self.0, DARK_SURFACE, bright(self.0));
         format!(
             ":root{{{}}}\n@media (prefers-color-scheme: dark){{:root{{{}}}}}\n",
             declarations(light),
@@ -68,7 +71,18 @@ fn readable(colour: Rgb, surface: Rgb, end: Rgb) -> Rgb {
     (0..=STEPS)
         .map(|step| mix(colour, end, step))
         .find(|candidate| contrast(*candidate, surface) >= CONTRAST_MIN)
-        .unwrap_or(end)
+        .unwrap_or(if luminance(surface) < 0.5 { WHITE } else { BLACK })
+}
+
+/// The same hue at full brightness, a little paler: where a dark accent walks to, so that it stays
+/// a colour and does not fade to grey.
+fn bright(colour: Rgb) -> Rgb {
+    let brightest = colour.into_iter().max().unwrap_or(0);
+    let full = match brightest {
+        0 => WHITE,
+        most => colour.map(|c| u8::try_from(u16::from(c) * 255 / u16::from(most)).unwrap_or(u8::MAX)),
+    };
+    mix(full, WHITE, PALER_STEPS)
 }
 
 fn mix(from: Rgb, to: Rgb, step: u16) -> Rgb {
@@ -103,7 +117,7 @@ mod tests {
     fn any_accent_can_be_read_on_light_and_dark() {
         for text in ["#000000", "#ffffff", "#ffff00", "#0b6b55", "#808080", "#ff0000", "#1a1aff", "#FA8072"] {
             let accent = Accent::parse(text).unwrap();
-            for (surface, end) in [(LIGHT_SURFACE, BLACK), (DARK_SURFACE, WHITE)] {
+            for (surface, end) in [(LIGHT_SURFACE, BLACK), (DARK_SURFACE, bright(accent.0))] {
                 let shown = readable(accent.0, surface, end);
                 assert!(contrast(shown, surface) >= CONTRAST_MIN, "{text}");
                 let on = if contrast(shown, WHITE) >= CONTRAST_MIN { WHITE } else { DARK_INK };

@@ -22,7 +22,11 @@ let autofill = { controller: new AbortController(), over: Promise.resolve() };
 let renewal;
 
 async function offerAutofill(signal) {
-  if (!(await PublicKeyCredential.isConditionalMediationAvailable?.())) return;
+  if (!(await PublicKeyCredential.isConditionalMediationAvailable?.())) {
+    // Without autofill there is nothing to choose from; the field is for an address only.
+    openEmail();
+    return;
+  }
   const options = await beginAssertion();
   if (signal.aborted) return;
   renewal = setTimeout(arm, RENEW_AFTER_MS);
@@ -34,7 +38,8 @@ async function offerAutofill(signal) {
     goOn();
   } catch (error) {
     ready(button);
-    throw error;
+    explain(error, ways);
+    if (error.status === 401 || error.status === 410) arm();
   }
 }
 
@@ -42,13 +47,8 @@ async function offerAutofill(signal) {
 async function arm() {
   await disarm();
   const controller = new AbortController();
-  const over = offerAutofill(controller.signal).catch((error) => {
-    // Nobody asked for anything yet, so a browser or a server that says no is not worth a word.
-    if (error.name === "Problem" && (error.status === 401 || error.status === 410)) {
-      explain(error, ways);
-      arm();
-    }
-  });
+  // Nobody has asked for anything yet, so a browser or a server that says no is not worth a word.
+  const over = offerAutofill(controller.signal).catch(() => {});
   autofill = { controller, over };
 }
 
@@ -76,6 +76,7 @@ async function signIn(pressed, email) {
 }
 
 function openEmail() {
+  byId("email-label").textContent = text.yourEmail;
   proceed.hidden = false;
   useEmail.hidden = true;
   useEmail.setAttribute("aria-expanded", "true");
@@ -130,5 +131,6 @@ if (!explainIfUnsupported(copyLink)) {
   field.addEventListener("input", () => (openEmail(), complain("")), { passive: true });
   useEmail.addEventListener("click", focusEmail);
   document.addEventListener("visibilitychange", comeBack);
+  addEventListener("online", () => (clear(), comeBack()));
   arm();
 }

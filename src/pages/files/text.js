@@ -71,6 +71,7 @@ export const text = {
   signIn: "Sign in",
   copied: "The link is copied. Paste it into another browser.",
   copyThis: (link) => `Copy this address into another browser: ${link}`,
+  yourEmail: "Your e-mail address",
   emailNeeded: "Please enter your e-mail address, like name@example.com.",
 
   // Enrolment.
@@ -110,6 +111,6 @@ export const text = {
 
   // The redirect-loop page.
   clockSame: "none: both clocks agree",
-  clockAhead: (seconds) => `this device is ${count(seconds, "second", "seconds")} ahead`,
-  clockBehind: (seconds) => `this device is ${count(seconds, "second", "seconds")} behind`,
+  clockAhead: (length) => `this device is ${length} ahead`,
+  clockBehind: (length) => `this device is ${length} behind`,
 };
