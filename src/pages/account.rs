@@ -5,7 +5,7 @@ use askama::Template;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Site, filters};
+use super::Site;
 use crate::domain::credential::Backup;
 use crate::domain::id::UserId;
 use crate::domain::time::Timestamp;
@@ -76,12 +76,28 @@ impl PasskeyRow {
         )
     }
 
+    fn created_day(&self) -> String {
+        day(self.created_at)
+    }
+
+    fn last_used_day(&self) -> String {
+        self.last_used_at.map(day).unwrap_or_default()
+    }
+
     fn is_this_one(&self) -> bool {
         self.here == Here::ThisOne
     }
 }
 
 impl SessionRow {
+    fn created_day(&self) -> String {
+        day(self.created_at)
+    }
+
+    fn last_seen_day(&self) -> String {
+        day(self.last_seen_at)
+    }
+
     fn is_this_one(&self) -> bool {
         self.here == Here::ThisOne
     }
@@ -114,4 +130,10 @@ impl Account<'_> {
             here: Here::Another,
         }
     }
+}
+
+/// A day in words, in UTC; the script replaces it by the reader's own time.
+fn day(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.as_millis())
+        .map_or_else(|_| String::new(), |moment| moment.strftime("%-d %B %Y").to_string())
 }

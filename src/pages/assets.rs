@@ -24,7 +24,7 @@ pub(super) const LOGO: &str = "logo";
 /// How many bytes of the digest make a version; a change only has to be noticed.
 const VERSION_BYTES: usize = 8;
 
-const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+pub(super) const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 

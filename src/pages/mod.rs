@@ -144,19 +144,3 @@ impl Site {
         self.assets.find(assets::LOGO).is_some()
     }
 }
-
-/// What templates may apply to a value (askama looks for this name).
-#[expect(unreachable_pub, reason = "the macro writes a type that is as public as the function")]
-mod filters {
-    use std::borrow::Borrow;
-
-    use crate::domain::time::Timestamp;
-
-    /// A day in words, in UTC; scripts replace it by the reader's own time.
-    #[askama::filter_fn]
-    pub(super) fn day(at: impl Borrow<Timestamp>, _: &dyn askama::Values) -> askama::Result<String> {
-        let millis = at.borrow().as_millis();
-        Ok(jiff::Timestamp::from_millisecond(millis)
-            .map_or_else(|_| String::new(), |moment| moment.strftime("%-d %B %Y").to_string()))
-    }
-}

@@ -12,6 +12,7 @@ use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
 use super::account::{Account, Greeting, Here, PasskeyRow, SessionRow};
+use super::assets::JAVASCRIPT;
 use super::enroll::Enroll;
 use super::notice::{CookieSeen, LoopSeen, Notice};
 use super::sign_in::SignIn;
@@ -250,7 +251,7 @@ fn s_02_scripts_go_only_where_the_server_said() {
         "location.replace(page.dataset.signedOut)",
         "location.assign(page.dataset.signIn)",
     ];
-    for asset in site.assets().iter().filter(|asset| asset.name.ends_with(".js")) {
+    for asset in site.assets().iter().filter(|asset| asset.content_type == JAVASCRIPT) {
         let mut source = String::from_utf8(asset.body.to_vec()).unwrap();
         for phrase in allowed {
             source = source.replace(phrase, "");
@@ -265,7 +266,7 @@ fn s_02_scripts_go_only_where_the_server_said() {
 #[test]
 fn every_import_is_versioned() {
     let site = site(&FRIENDLY);
-    for asset in site.assets().iter().filter(|asset| asset.name.ends_with(".js")) {
+    for asset in site.assets().iter().filter(|asset| asset.content_type == JAVASCRIPT) {
         let source = String::from_utf8(asset.body.to_vec()).unwrap();
         for line in source.lines().filter(|line| line.contains("from \"./")) {
             assert!(line.contains(".js?v="), "{}: {line}", asset.name);

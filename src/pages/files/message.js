@@ -3,7 +3,7 @@
 import { text } from "./text.js";
 
 const byId = (id) => document.getElementById(id);
-const [box, words, wait, actions] = ["message", "message-text", "message-wait", "message-actions"].map(byId);
+const [box, words, actions] = ["message", "message-text", "message-actions"].map(byId);
 
 /** Nobody reads and dismisses a prompt faster than this; the browser refused by itself. */
 const AT_ONCE_MS = 400;
@@ -14,7 +14,6 @@ let timer;
 export function clear() {
   clearInterval(timer);
   box.hidden = true;
-  wait.hidden = true;
   words.replaceChildren();
   actions.replaceChildren();
 }
@@ -37,15 +36,15 @@ function actionButton({ label, run }) {
   return button;
 }
 
-// The seconds are shown, not announced: a screen reader hears the wait once, in the message.
-function countDown(seconds, buttons) {
+// The seconds run on the button, not in the message: a screen reader hears the wait once.
+function countDown(seconds, button) {
+  const label = button.textContent;
   const until = Date.now() + seconds * 1000;
   const tick = () => {
     const left = Math.ceil((until - Date.now()) / 1000);
     const over = left <= 0;
-    wait.hidden = over;
-    wait.textContent = over ? "" : text.waitLeft(left);
-    for (const button of buttons) button.setAttribute("aria-disabled", String(!over));
+    button.textContent = over ? label : text.waitLeft(label, left);
+    button.setAttribute("aria-disabled", String(!over));
     if (over) clearInterval(timer);
   };
   tick();
@@ -61,7 +60,7 @@ export function show({ title, body, tone = "problem", next = [], waitS = 0 }) {
   actions.replaceChildren(...buttons);
   // A live region speaks when it changes while it is visible, so the words come last.
   requestAnimationFrame(() => words.replaceChildren(paragraph(title, "message-title"), paragraph(body)));
-  if (waitS > 0) countDown(waitS, buttons.slice(0, 1));
+  if (waitS > 0 && buttons.length > 0) countDown(waitS, buttons[0]);
 }
 
 export const tell = (message) => show({ ...message, tone: "good" });

@@ -58,7 +58,7 @@ export const text = {
     title: "Too many attempts",
     body: `Please wait ${count(seconds, "second", "seconds")}, then try again.`,
   }),
-  waitLeft: (seconds) => `You can try again in ${count(seconds, "second", "seconds")}.`,
+  waitLeft: (label, seconds) => `${label} (${seconds} s)`,
   refused: (said) => ({ title: "That was refused", body: said }),
   signedOut: { title: "You are signed out", body: "Sign in again to go on." },
 
