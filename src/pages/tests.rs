@@ -23,7 +23,7 @@ use crate::domain::credential::Backup;
 use crate::domain::id::{UserId, WayBackId};
 use crate::domain::time::Timestamp;
 
-/// What everything together may weigh, compressed (`pages.md`).
+/// What everything together may weigh, compressed.
 const BUDGET_BYTES_MAX: usize = 40 * 1024;
 
 /// Values that people and operators choose.
