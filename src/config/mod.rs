@@ -28,8 +28,7 @@ pub use environment::Environment;
 pub use mistake::{Mistake, Mistakes};
 use reader::Reader;
 pub use settings::{
-    Branding, Certificate, Engine, Log, LogFormat, PublicUrl, RelyingParty, Scheme, Server, Settings, Store,
-    Tls,
+    Branding, Certificate, Engine, Log, PublicUrl, RelyingParty, Scheme, Server, Settings, Store, Tls,
 };
 pub use value::Colour;
 

@@ -240,17 +240,11 @@ impl<'a> Section<'a> {
                     .unwrap_or(default);
             }
         };
-        match read.filter(|number| *number <= max) {
-            Some(number) => number,
-            None => {
-                self.reader.mistake(
-                    &at,
-                    "the number is out of range",
-                    format!("write a whole number from 0 to {max}"),
-                );
-                default
-            }
-        }
+        read.filter(|number| *number <= max).unwrap_or_else(|| {
+            let remedy = format!("write a whole number from 0 to {max}");
+            self.reader.mistake(&at, "the number is out of range", remedy);
+            default
+        })
     }
 
     /// `true` or `false`.

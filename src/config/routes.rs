@@ -19,7 +19,7 @@ use crate::domain::policy::path::{self, Reading};
 use crate::domain::policy::public::PublicPath;
 use crate::domain::policy::route::{HostPattern, Route, RouteTable, Timeouts, Upstream, WebSocket, covers};
 
-const TIMEOUTS: Limits = Limits { min: Duration::from_millis(1), max: Duration::from_secs(24 * 3_600) };
+const TIMEOUTS: Limits = Limits { min: Duration::from_millis(1), max: Duration::from_hours(24) };
 const NAME_BYTES_MAX: usize = 64;
 
 const HEADERS_REMEDY: &str = "write \"remote\", \"oauth2-proxy\", \"authelia\" or \"authentik\", or a table such as { Remote-User = \"{username}\" }";

@@ -7,20 +7,20 @@ use std::time::Duration;
 use super::reader::{Reader, Section};
 use super::relying_party::short_text;
 use super::server::{Limits, duration, file};
-use super::settings::{Branding, Engine, Log, LogFormat, Store};
+use super::settings::{Branding, Engine, Log, Store};
 use super::value;
 use crate::domain::session::Lifetimes;
+use crate::telemetry::logging::Format;
 
 const CACHE_BYTES_MIN: u64 = 1 << 20;
 const CACHE_BYTES_MAX: u64 = 1 << 40;
 /// What we show on every page has to be small.
 const LOGO_BYTES_MAX: u64 = 256 * 1024;
 const LOGO_EXTENSIONS: [&str; 6] = ["svg", "png", "webp", "jpg", "jpeg", "gif"];
-const HOUR: Duration = Duration::from_secs(3_600);
-const DAY: Duration = Duration::from_secs(24 * 3_600);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
 /// Browsers keep no cookie for longer (RFC 6265bis, section 5.5).
-const SESSION_LIMITS: Limits =
-    Limits { min: Duration::from_secs(1), max: Duration::from_secs(400 * 24 * 3_600) };
+const SESSION_LIMITS: Limits = Limits { min: Duration::from_secs(1), max: Duration::from_hours(400 * 24) };
 const FRESH_LIMITS: Limits = Limits { min: Duration::from_secs(1), max: DAY };
 
 /// Reads `[store]`.
@@ -54,7 +54,7 @@ pub(super) fn session(root: &Section<'_>, reader: &Reader<'_>) -> Lifetimes {
     let lifetimes = Lifetimes {
         idle: duration(&section, reader, "idle_timeout", 12 * HOUR, SESSION_LIMITS),
         absolute: duration(&section, reader, "absolute_timeout", 7 * DAY, SESSION_LIMITS),
-        fresh: duration(&section, reader, "fresh_for", Duration::from_secs(300), FRESH_LIMITS),
+        fresh: duration(&section, reader, "fresh_for", Duration::from_mins(5), FRESH_LIMITS),
     };
     for (key, length) in [("idle_timeout", lifetimes.idle), ("fresh_for", lifetimes.fresh)] {
         if length > lifetimes.absolute {
@@ -109,15 +109,15 @@ pub(super) fn log(root: &Section<'_>) -> Log {
         "write off, error, warn, info, debug or trace, or a list such as \"info,vestibule::proxy=debug\"";
     let level = section.parsed("level", remedy, value::log_level);
     let format = section.parsed("format", "write \"auto\", \"text\" or \"json\"", |text| match text {
-        "auto" => Ok(LogFormat::Auto),
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
+        "auto" => Ok(Format::Auto),
+        "text" => Ok(Format::Text),
+        "json" => Ok(Format::Json),
         _ => Err(format!("there is no format called {text:?}")),
     });
     section.close();
     Log {
         level: level.map_or_else(|| "info".to_owned(), |found| found.value),
-        format: format.map_or(LogFormat::Auto, |found| found.value),
+        format: format.map_or(Format::Auto, |found| found.value),
     }
 }
 

@@ -13,7 +13,7 @@ use super::value;
 use crate::domain::policy::path::{self, Reading};
 
 const WORKERS_MAX: usize = 1_024;
-const GRACE_PERIODS: Limits = Limits { min: Duration::ZERO, max: Duration::from_secs(3_600) };
+const GRACE_PERIODS: Limits = Limits { min: Duration::ZERO, max: Duration::from_hours(1) };
 /// `sun_path` on Linux, less the terminating zero.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use super::value::Colour;
 use crate::domain::policy::route::RouteTable;
 use crate::domain::session::Lifetimes;
+use crate::telemetry::logging::Format;
 
 /// Everything an operator can decide.
 #[derive(Debug, Clone)]
@@ -118,16 +119,7 @@ pub struct Branding {
 pub struct Log {
     /// A level, or several with targets, as `tracing` reads them.
     pub level: String,
-    pub format: LogFormat,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Text on a terminal, JSON otherwise.
-    Auto,
-    Text,
-    Json,
+    pub format: Format,
 }
 
 impl Settings {

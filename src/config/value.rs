@@ -136,7 +136,6 @@ mod tests {
 
     #[test]
     fn a_colour_has_six_digits() {
-        let colour = super::colour;
         assert_eq!(colour("#0a1bFF").unwrap().to_string(), "#0a1bff");
         for wrong in ["0a1bff", "#fff", "#gggggg", "#+12345", "red", "#00000é"] {
             assert!(colour(wrong).is_err(), "{wrong}");
