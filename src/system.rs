@@ -1,4 +1,5 @@
-//! The real clock and the real source of randomness. The only file that reads either.
+//! The real clock, the real source of randomness, and the service manager. The only file that
+//! reads the first two.
 //!
 //! What always holds: [`SystemClock`] never goes backwards within one process, and
 //! [`SystemEntropy`] never hands out anything weaker than what the operating system gives.
@@ -44,6 +45,26 @@ pub fn monotonic() -> Duration {
     #[expect(clippy::disallowed_methods, reason = "this file is where time comes in")]
     let now = Instant::now();
     now.saturating_duration_since(*START.get_or_init(|| now))
+}
+
+/// What the service manager is told (`Type=notify`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Every listener is open and the store is loaded.
+    Ready,
+    /// Requests under way are finished, no new ones are taken.
+    Stopping,
+}
+
+/// Tells the service manager, if there is one. Nobody to tell is no failure.
+pub fn tell_service_manager(phase: Phase) {
+    let state = match phase {
+        Phase::Ready => sd_notify::NotifyState::Ready,
+        Phase::Stopping => sd_notify::NotifyState::Stopping,
+    };
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
 }
 
 fn wall_clock_millis() -> i64 {

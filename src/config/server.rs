@@ -14,8 +14,8 @@ use crate::domain::policy::path::{self, Reading};
 
 const WORKERS_MAX: usize = 1_024;
 const GRACE_PERIODS: Limits = Limits { min: Duration::ZERO, max: Duration::from_hours(1) };
-/// `sun_path` on Linux, less the terminating zero.
-const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// `sun_path` on Linux has 108 bytes, and the socket is made under a slightly longer name.
+const SOCKET_PATH_BYTES_MAX: usize = 96;
 
 const LISTEN_REMEDY: &str = "write an address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
 const DURATION_REMEDY: &str = "write a whole number and ms, s, m, h or d, such as \"12h\"";
