@@ -1,1 +1,16 @@
-//! To come.
+//! Ring 3: what all our endpoints share on axum.
+//!
+//! `problem` is the one map from failures to public answers; `guard` says who is calling and from
+//! where; `cookies` writes ours; `navigation` tells a person's navigation from a program's
+//! request; `headers` says what every answer of ours carries. What does not live here: wire
+//! formats of an API (`dialects/`) and HTML (`pages/`).
+
+pub mod cookies;
+pub mod guard;
+pub mod headers;
+pub mod json;
+pub mod navigation;
+pub mod problem;
+pub mod user_agent;
+
+pub use problem::Problem;

@@ -1,0 +1,301 @@
+//! The embedded engine: sled behind one group-commit writer thread.
+//!
+//! Here are opening, reading and closing. The directory and its lock live in `home`, the writing
+//! in `writer`, the waiting in `queue`. No other module of the program names sled.
+//!
+//! What always holds:
+//! - Only the writer thread changes the tree, and a change is answered when it is durable.
+//! - Reads go to the tree directly. They may see a change that has been applied and is not yet
+//!   durable, a moment before its caller is told; a decision that must not rest on such a change
+//!   is made by a commit with an expectation, which is answered only from durable state.
+//! - sled's background flusher stays on at its default pace, because it alone reclaims space. It
+//!   acknowledges nothing, and an fsync error that it swallows is reported to the writer as well,
+//!   which has the file open for itself.
+//! - No entry is ever kept in one of sled's blob files, which it does not fsync: see
+//!   [`SEGMENT_BYTES`].
+
+mod home;
+mod queue;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+#[cfg(test)]
+pub(super) use self::tests::fresh as fresh_for_the_contract;
+
+use std::io;
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sled::{Config, Db, Tree};
+use tokio::sync::oneshot;
+
+use self::home::{Home, Past};
+use self::queue::Queue;
+use self::writer::{Fsync, Request, Shared, Writer};
+use super::limits;
+use super::watchers::Watchers;
+use crate::ports::store::{Batch, CommitError, Entry, KeyValue, StoreError, Watcher};
+
+const CACHE_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
+
+/// The unit in which sled writes its log. A page above a quarter of it goes to a blob file. A
+/// leaf holds up to 17 entries, 1.1 MiB within the limits of the port, so sled's own 512 KiB
+/// would not do although each value alone is small enough. Fixed when a database is created:
+/// changing it is a new format.
+const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// The tree beside the entries that shows a database to be ours and complete. sled can come up
+/// empty over a damaged file; the marker in the directory would then vouch for nothing.
+const FORMAT_TREE: &str = "format";
+const FORMAT_KEY: &str = "version";
+const FORMAT_VERSION: &str = "1";
+
+/// How much of the machine the store may use.
+#[derive(Debug, Clone)]
+pub struct SledOptions {
+    /// The size of sled's page cache.
+    pub cache_bytes: u64,
+}
+
+impl Default for SledOptions {
+    fn default() -> Self {
+        Self { cache_bytes: CACHE_BYTES_DEFAULT }
+    }
+}
+
+/// Measures commits, for whoever keeps the metrics.
+#[derive(Clone)]
+pub struct CommitTimer {
+    /// A clock that never goes backwards, from any fixed start.
+    pub now: Arc<dyn Fn() -> Duration + Send + Sync>,
+    /// Is given the time from picking up a group of changes to having it durable. Must be quick.
+    pub committed: Arc<dyn Fn(Duration) + Send + Sync>,
+}
+
+/// Why the store could not be opened. Nothing was changed that a restore would miss.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has the directory.
+    #[error("the store in {} is in use: another instance is running", path.display())]
+    AlreadyRunning { path: PathBuf },
+    /// The directory was in use before and the data is gone.
+    #[error(
+        "the store in {} was initialised before and its data is missing; restore it from a \
+         backup into an empty directory, or empty the directory to begin anew without any accounts",
+        path.display()
+    )]
+    Lost { path: PathBuf },
+    /// The data is there and cannot be read.
+    #[error(
+        "the store in {} is damaged ({reason}); keep the directory aside and restore from a \
+         backup into an empty one",
+        path.display()
+    )]
+    Corrupt { path: PathBuf, reason: String },
+    /// Written by a version that this one does not know.
+    #[error("the store in {} was written by a newer version; run that version", path.display())]
+    OtherFormat { path: PathBuf },
+    /// The operating system refused.
+    #[error("the store in {} cannot be opened", path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+impl OpenError {
+    fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+
+    fn sled(path: &Path, error: sled::Error) -> Self {
+        match error {
+            sled::Error::Io(source) => Self::io(path, source),
+            other => Self::Corrupt { path: path.to_owned(), reason: other.to_string() },
+        }
+    }
+}
+
+/// The embedded store. Dropping it finishes what was begun and lets go of the directory.
+///
+/// Damage behind what the first start wrote can look to sled like a write that a crash cut short;
+/// then the log ends there. Against a disk that loses what it confirmed, only a backup helps.
+pub struct SledStore {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    // Fields are dropped in this order: the database goes before the lock on its directory.
+    tree: Tree,
+    _database: Db,
+    _home: Home,
+}
+
+impl SledStore {
+    /// Opens the store in the directory `path`, making it on the first start.
+    ///
+    /// Blocks for as long as recovery takes.
+    pub fn open(path: &Path, options: &SledOptions, timer: CommitTimer) -> Result<Self, OpenError> {
+        Self::open_with(path, options, timer, |file| Box::new(move || file.sync_all()))
+    }
+
+    /// Opens with a replaceable last step, so that a test can make it fail.
+    fn open_with(
+        path: &Path,
+        options: &SledOptions,
+        timer: CommitTimer,
+        fsync: impl FnOnce(std::fs::File) -> Fsync,
+    ) -> Result<Self, OpenError> {
+        let home = Home::take(path)?;
+        let database = recover(&home, options)?;
+        let file = home.database_file()?;
+        if home.past() == Past::New {
+            write_format(&database).map_err(|error| OpenError::sled(path, error))?;
+            home.mark_initialised(&file)?;
+        }
+        let tree = Tree::clone(&database);
+        let shared =
+            Arc::new(Shared { queue: Queue::new(), watchers: Watchers::default(), failure: OnceLock::new() });
+        let writer = Writer { tree: tree.clone(), fsync: fsync(file), timer, shared: Arc::clone(&shared) };
+        let writer = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| OpenError::io(path, error))?;
+        Ok(Self { shared, writer: Mutex::new(Some(writer)), tree, _database: database, _home: home })
+    }
+
+    /// Takes no more changes, finishes those that were accepted, and returns when they are
+    /// answered. Reads go on working. Blocks for about one fsync.
+    pub fn close(&self) {
+        self.shared.queue.close();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            // A watcher may hold the last reference, and the writer cannot wait for itself.
+            if writer.thread().id() != thread::current().id() {
+                // A writer that panicked has said so and has refused what it could not finish.
+                let _ = writer.join();
+            }
+        }
+    }
+
+    fn scan_tree(
+        tree: &Tree,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let mut entries = Vec::new();
+        for entry in tree.range::<&[u8], _>((from, Bound::Unbounded)).take(limit) {
+            let (key, value) = entry.map_err(unreadable)?;
+            if !key.starts_with(prefix) {
+                break;
+            }
+            entries.push((key.to_vec(), value.to_vec()));
+        }
+        Ok(entries)
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[async_trait]
+impl KeyValue for SledStore {
+    /// Reads on the calling task: microseconds from the cache, one page from the disk otherwise.
+    async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.tree.get(key).map_err(unreadable)?.map(|value| value.to_vec()))
+    }
+
+    /// Reads on a blocking thread, since a long scan would hold up everything else on the task's.
+    async fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let (tree, prefix, after) = (self.tree.clone(), prefix.to_vec(), after.map(<[u8]>::to_vec));
+        tokio::task::spawn_blocking(move || Self::scan_tree(&tree, &prefix, after.as_deref(), limit))
+            .await
+            .map_err(|_| StoreError::Unavailable("a scan was cut short".to_owned()))?
+    }
+
+    async fn take(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        limits::check_key(key)?;
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Take { key: key.to_vec(), reply };
+        self.shared.queue.push(request).await.map_err(|_| self.shared.unavailable())?;
+        answer.await.map_err(|_| self.shared.unavailable())?
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        limits::check(&batch)?;
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Commit { batch, reply };
+        self.shared.queue.push(request).await.map_err(|_| self.shared.unavailable())?;
+        answer.await.map_err(|_| self.shared.unavailable())?
+    }
+
+    fn watch(&self, prefix: &[u8], watcher: Watcher) {
+        self.shared.watchers.add(prefix, watcher);
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        if self.shared.failure.get().is_some() || self.shared.queue.is_closed() {
+            return Err(self.shared.unavailable());
+        }
+        Ok(())
+    }
+}
+
+/// Lets sled recover what is in the directory. Damage can make it panic, which is an answer too.
+fn recover(home: &Home, options: &SledOptions) -> Result<Db, OpenError> {
+    let config =
+        Config::new().path(home.path()).cache_capacity(options.cache_bytes).segment_size(SEGMENT_BYTES);
+    let recovery = || {
+        let database = config.open().map_err(|error| OpenError::sled(home.path(), error))?;
+        match home.past() {
+            Past::New => Ok(database),
+            Past::Initialised => check_format(home, &database).map(|()| database),
+        }
+    };
+    catch_unwind(AssertUnwindSafe(recovery))
+        .unwrap_or_else(|_| Err(corrupt(home, "sled panicked while recovering it")))
+}
+
+fn write_format(database: &Db) -> Result<(), sled::Error> {
+    database.open_tree(FORMAT_TREE)?.insert(FORMAT_KEY, FORMAT_VERSION)?;
+    database.flush().map(drop)
+}
+
+/// Refuses a database that came up without what every database of ours has had from its start.
+fn check_format(home: &Home, database: &Db) -> Result<(), OpenError> {
+    let known = database.tree_names().iter().any(|name| *name == FORMAT_TREE);
+    if !database.was_recovered() || !known {
+        return Err(corrupt(home, "sled came up with an empty database"));
+    }
+    let found = database.open_tree(FORMAT_TREE).and_then(|tree| tree.get(FORMAT_KEY));
+    match found.map_err(|error| OpenError::sled(home.path(), error))? {
+        Some(version) if version == FORMAT_VERSION => Ok(()),
+        Some(_) => Err(OpenError::OtherFormat { path: home.path().to_owned() }),
+        None => Err(corrupt(home, "the format version is missing")),
+    }
+}
+
+fn corrupt(home: &Home, reason: &str) -> OpenError {
+    OpenError::Corrupt { path: home.path().to_owned(), reason: reason.to_owned() }
+}
+
+fn unreadable(error: sled::Error) -> StoreError {
+    match error {
+        sled::Error::Corruption { .. } => StoreError::Corrupt(error.to_string()),
+        other => StoreError::Unavailable(other.to_string()),
+    }
+}

@@ -1,0 +1,339 @@
+//! What only the embedded engine promises: surviving restarts, crashes and failing disks.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{CommitTimer, OpenError, SledOptions, SledStore};
+use crate::ports::store::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::ports::{Batch, CommitError, KeyValue, StoreError};
+
+fn timer() -> CommitTimer {
+    CommitTimer { now: Arc::new(|| Duration::ZERO), committed: Arc::new(|_| {}) }
+}
+
+fn options() -> SledOptions {
+    SledOptions { cache_bytes: 4 * 1024 * 1024 }
+}
+
+fn open(path: &Path) -> Result<SledStore, OpenError> {
+    SledStore::open(path, &options(), timer())
+}
+
+/// A store in a directory of its own, for the contract suite.
+pub(in crate::store) fn fresh() -> (Arc<dyn KeyValue>, TempDir) {
+    let home = TempDir::new().unwrap();
+    (Arc::new(open(&home.path().join("data")).unwrap()), home)
+}
+
+fn put(key: &str, value: &str) -> Batch {
+    Batch::default().put(key.into(), value.into())
+}
+
+fn is_unavailable(result: &Result<(), CommitError>) -> bool {
+    matches!(result, Err(CommitError::Store(StoreError::Unavailable(_))))
+}
+
+/// A closed store with one entry, `a` = `1`.
+async fn used() -> TempDir {
+    let home = TempDir::new().unwrap();
+    open(home.path()).unwrap().commit(put("a", "1")).await.unwrap();
+    home
+}
+
+async fn assert_complete(home: &TempDir) {
+    let store = open(home.path()).unwrap();
+    assert_eq!(store.get(b"a").await.unwrap(), Some(b"1".to_vec()));
+    store.commit(put("after", "")).await.unwrap();
+}
+
+#[tokio::test]
+async fn reopening_keeps_everything() {
+    let home = TempDir::new().unwrap();
+    for round in 0..20_u32 {
+        let store = open(home.path()).unwrap();
+        let found = store.scan(b"k/", None, 100).await.unwrap();
+        assert_eq!(found.len(), usize::try_from(round).unwrap());
+        store.commit(put(&format!("k/{round:02}"), &round.to_string())).await.unwrap();
+        store.commit(put("gone", "")).await.unwrap();
+        store.take(b"gone").await.unwrap();
+    }
+    let store = open(home.path()).unwrap();
+    assert_eq!(store.get(b"k/07").await.unwrap(), Some(b"7".to_vec()));
+    assert_eq!(store.get(b"gone").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_snapshot_cut_short_by_a_crash_is_survived() {
+    let home = used().await;
+    let stray = home.path().join("snap.FFFFFFFFFFFFFFFF.generating");
+    fs::write(&stray, b"").unwrap();
+    assert_complete(&home).await;
+    assert!(!stray.exists());
+}
+
+#[tokio::test]
+async fn a_second_instance_is_refused_and_touches_nothing() {
+    let home = TempDir::new().unwrap();
+    let first = open(home.path()).unwrap();
+    let unfinished = home.path().join("snap.0000000000000001.generating");
+    fs::write(&unfinished, b"being written").unwrap();
+    let second = open(home.path()).map(drop).unwrap_err();
+    assert!(matches!(second, OpenError::AlreadyRunning { .. }), "{second}");
+    assert!(unfinished.exists());
+    first.commit(put("a", "1")).await.unwrap();
+}
+
+#[tokio::test]
+async fn data_missing_beside_the_marker_is_never_an_empty_store() {
+    for damage in [(|db: &Path| fs::remove_file(db).unwrap()) as fn(&Path), |db| fs::write(db, b"").unwrap()]
+    {
+        let home = used().await;
+        damage(&home.path().join("db"));
+        for _ in 0..2 {
+            let refused = open(home.path()).map(drop).unwrap_err();
+            assert!(matches!(refused, OpenError::Lost { .. }), "{refused}");
+            assert!(refused.to_string().contains("backup"));
+        }
+    }
+}
+
+/// Damage before the end of what the first start wrote. Damage behind it cuts the log short,
+/// which sled cannot tell from a write that a crash interrupted.
+#[tokio::test]
+async fn damaged_data_is_refused_and_never_an_empty_store() {
+    let fresh = TempDir::new().unwrap();
+    drop(open(fresh.path()).unwrap());
+    let first_start_bytes = fs::read(fresh.path().join("db")).unwrap().len();
+    let home = used().await;
+    for cut in (0..first_start_bytes).step_by(11) {
+        for damage in [Vec::truncate, |db: &mut Vec<u8>, cut: usize| db[cut..].fill(0xa5)] {
+            let damaged = TempDir::new().unwrap();
+            for name in ["conf", "initialised"] {
+                fs::copy(home.path().join(name), damaged.path().join(name)).unwrap();
+            }
+            let mut content = fs::read(home.path().join("db")).unwrap();
+            damage(&mut content, cut);
+            fs::write(damaged.path().join("db"), content).unwrap();
+            // sled repairs what it comes across, so the second start is the one to fear.
+            for _ in 0..2 {
+                let refused = open(damaged.path()).map(drop).unwrap_err();
+                assert!(refused.to_string().contains("restore"), "cut at {cut}: {refused}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_snapshot_is_refused() {
+    let home = used().await;
+    fs::write(home.path().join("snap.FFFFFFFFFFFFFFFF"), vec![0xa5; 100]).unwrap();
+    let refused = open(home.path()).map(drop).unwrap_err();
+    assert!(matches!(refused, OpenError::Corrupt { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn an_interrupted_first_start_begins_anew() {
+    let home = TempDir::new().unwrap();
+    fs::write(home.path().join("conf"), b"").unwrap();
+    fs::write(home.path().join("db"), vec![0xa5; 100]).unwrap();
+    let store = open(home.path()).unwrap();
+    store.commit(put("a", "1")).await.unwrap();
+    drop(store);
+    assert_complete(&home).await;
+}
+
+#[tokio::test]
+async fn a_marker_of_another_format_is_refused() {
+    let home = used().await;
+    fs::write(home.path().join("initialised"), b"vestibule sled store, format 2\n").unwrap();
+    let refused = open(home.path()).map(drop).unwrap_err();
+    assert!(matches!(refused, OpenError::OtherFormat { .. }), "{refused}");
+    fs::write(home.path().join("initialised"), b"").unwrap();
+    assert_complete(&home).await;
+}
+
+#[tokio::test]
+async fn only_the_owner_may_enter_the_directory() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = TempDir::new().unwrap();
+    let path = home.path().join("var/data");
+    drop(open(&path).unwrap());
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_failed_fsync_changes_are_refused_and_reads_go_on() {
+    let home = TempDir::new().unwrap();
+    let fails = Arc::new(AtomicBool::new(false));
+    let told = Arc::new(AtomicUsize::new(0));
+    let failing = Arc::clone(&fails);
+    let store = SledStore::open_with(home.path(), &options(), timer(), move |file| {
+        Box::new(move || {
+            // Fails once only: a later fsync that succeeds must not bring the store back.
+            if failing.swap(false, Ordering::SeqCst) {
+                return Err(io::Error::other("the disk is gone"));
+            }
+            file.sync_all()
+        })
+    })
+    .unwrap();
+    let count = Arc::clone(&told);
+    store.watch(b"", Arc::new(move |_| _ = count.fetch_add(1, Ordering::SeqCst)));
+    store.commit(put("a", "1")).await.unwrap();
+    fails.store(true, Ordering::SeqCst);
+    assert!(is_unavailable(&store.commit(put("b", "2")).await));
+    assert!(is_unavailable(&store.commit(put("c", "3")).await));
+    assert!(matches!(store.take(b"a").await, Err(StoreError::Unavailable(_))));
+    let reason = store.health().unwrap_err().to_string();
+    assert!(reason.contains("the disk is gone"), "{reason}");
+    assert_eq!(store.get(b"a").await.unwrap(), Some(b"1".to_vec()));
+    assert_eq!(store.get(b"c").await.unwrap(), None);
+    assert_eq!(store.scan(b"a", None, 9).await.unwrap().len(), 1);
+    assert_eq!(told.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn changes_wait_for_one_fsync_and_reads_and_refusals_for_none() {
+    let home = TempDir::new().unwrap();
+    let synced = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&synced);
+    let store = SledStore::open_with(home.path(), &options(), timer(), move |file| {
+        Box::new(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            file.sync_all()
+        })
+    })
+    .unwrap();
+    store.commit(put("a", "1")).await.unwrap();
+    assert_eq!(synced.load(Ordering::SeqCst), 1);
+    store.take(b"a").await.unwrap();
+    assert_eq!(synced.load(Ordering::SeqCst), 2);
+    store.take(b"a").await.unwrap();
+    let refused = put("a", "2").expect(b"a".to_vec(), b"1".to_vec());
+    assert!(matches!(store.commit(refused).await, Err(CommitError::Conflict)));
+    store.get(b"a").await.unwrap();
+    assert_eq!(synced.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn commits_are_timed_by_the_given_clock() {
+    let home = TempDir::new().unwrap();
+    let now = AtomicUsize::new(0);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let list = Arc::clone(&seen);
+    let timer = CommitTimer {
+        now: Arc::new(move || {
+            Duration::from_millis(u64::try_from(now.fetch_add(5, Ordering::SeqCst)).unwrap())
+        }),
+        committed: Arc::new(move |taken| list.lock().unwrap().push(taken)),
+    };
+    let store = SledStore::open(home.path(), &options(), timer).unwrap();
+    store.commit(put("a", "1")).await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), [Duration::from_millis(5)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_finishes_what_was_accepted() {
+    let home = TempDir::new().unwrap();
+    let store = Arc::new(open(home.path()).unwrap());
+    let commits: Vec<_> = (0..100)
+        .map(|number| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.commit(put(&format!("{number:02}"), "")).await.is_ok() })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    store.close();
+    let mut accepted = 0;
+    for commit in commits {
+        accepted += usize::from(commit.await.unwrap());
+    }
+    assert!(is_unavailable(&store.commit(put("late", "")).await));
+    assert!(store.health().is_err());
+    assert_eq!(store.scan(b"", None, 200).await.unwrap().len(), accepted);
+    drop(store);
+    assert_eq!(open(home.path()).unwrap().scan(b"", None, 200).await.unwrap().len(), accepted);
+}
+
+#[tokio::test]
+async fn a_watcher_that_panics_stops_changes_and_leaves_nobody_waiting() {
+    let home = TempDir::new().unwrap();
+    let store = open(home.path()).unwrap();
+    store.watch(b"bad", Arc::new(|_| panic!("a broken watcher")));
+    store.commit(put("good", "")).await.unwrap();
+    assert!(is_unavailable(&store.commit(put("bad", "")).await));
+    assert!(is_unavailable(&store.commit(put("good", "")).await));
+    assert!(store.health().unwrap_err().to_string().contains("panicked"));
+    assert!(store.get(b"good").await.unwrap().is_some());
+}
+
+/// sled never fsyncs its blob files, so entries within the limits must not be kept in them,
+/// however many of them share a page.
+#[tokio::test]
+async fn the_largest_entries_stay_out_of_blob_files() {
+    let home = TempDir::new().unwrap();
+    let store = open(home.path()).unwrap();
+    for round in 0..2_u8 {
+        let mut batches = Vec::new();
+        for number in 0..60_u8 {
+            let mut key = vec![b'k'; KEY_BYTES_MAX - 1];
+            key.push(number.wrapping_mul(37));
+            batches.push(Batch::default().put(key, vec![round; VALUE_BYTES_MAX]));
+        }
+        let commits = batches.into_iter().map(|batch| store.commit(batch));
+        for result in futures_util::future::join_all(commits).await {
+            result.unwrap();
+        }
+        store.scan(b"", None, 100).await.unwrap();
+    }
+    assert_eq!(fs::read_dir(home.path().join("blobs")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_batch_larger_than_a_segment_survives_reopening() {
+    let home = TempDir::new().unwrap();
+    let mut batch = Batch::default();
+    for number in 0..200_u8 {
+        batch = batch.put(vec![number], vec![number; VALUE_BYTES_MAX]);
+    }
+    open(home.path()).unwrap().commit(batch).await.unwrap();
+    let found = open(home.path()).unwrap().scan(b"", None, 1_000).await.unwrap();
+    assert_eq!(found.len(), 200);
+    assert!(found.iter().all(|(key, value)| *value == vec![key[0]; VALUE_BYTES_MAX]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_callers_than_there_is_room_for_are_served_in_turn() {
+    let home = TempDir::new().unwrap();
+    let store = open(home.path()).unwrap();
+    let commits = (0..3_000).map(|number| store.commit(put(&format!("{number:04}"), "")));
+    for result in futures_util::future::join_all(commits).await {
+        result.unwrap();
+    }
+    assert_eq!(store.scan(b"", None, 4_000).await.unwrap().len(), 3_000);
+}
+
+/// A directory written by the first version. It has to open for as long as format 1 is read.
+#[tokio::test]
+async fn the_golden_directory_of_format_1_opens() {
+    let home = TempDir::new().unwrap();
+    for (name, content) in GOLDEN {
+        fs::write(home.path().join(name), content).unwrap();
+    }
+    let store = open(home.path()).unwrap();
+    let expected: Vec<_> = (0..40_u8).map(|number| (vec![b'g', number], vec![number; 20])).collect();
+    assert_eq!(store.scan(b"", None, 100).await.unwrap(), expected);
+    store.commit(put("after", "")).await.unwrap();
+}
+
+const GOLDEN: [(&str, &[u8]); 3] = [
+    ("conf", include_bytes!("golden/format-1/conf")),
+    ("db", include_bytes!("golden/format-1/db")),
+    ("initialised", include_bytes!("golden/format-1/initialised")),
+];

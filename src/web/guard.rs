@@ -1,0 +1,137 @@
+//! Who is calling one of our endpoints, and from which page.
+//!
+//! A handler asks for the evidence it needs: [`signed_in`] gives a caller, [`same_origin`] the
+//! knowledge that no other site's page sent the request. A cookie alone is never enough for a
+//! change: browsers attach it to requests of other sites as well.
+
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, ORIGIN};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use super::Problem;
+use crate::domain::session::{Scope, Session};
+use crate::domain::user::User;
+use crate::flows::Gateway;
+use crate::flows::admit::{Caller, Visit};
+use crate::flows::index::LiveSession;
+use crate::flows::sessions::Device;
+
+/// How a caller showed their session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    Cookie,
+    Bearer,
+}
+
+/// A caller we know. Made only by [`identify`].
+pub struct SignedIn {
+    pub session: Arc<LiveSession>,
+    pub user: Arc<User>,
+    pub shown: Shown,
+}
+
+impl SignedIn {
+    /// The session's record.
+    pub fn record(&self) -> Arc<Session> {
+        self.session.record()
+    }
+}
+
+/// Proof that the request was not sent by another site's page.
+#[derive(Debug, Clone, Copy)]
+pub struct SameOrigin(());
+
+/// Whether the request comes from a page of ours, or from no page at all.
+///
+/// `Origin` must be ours if it is there, and so must `Sec-Fetch-Site`; without either, a request
+/// that changes something is taken to come from elsewhere (ASVS 3.5.1 to 3.5.3).
+pub fn same_origin(gateway: &Gateway, headers: &HeaderMap) -> Result<SameOrigin, Problem> {
+    let elsewhere =
+        || Problem::new(StatusCode::FORBIDDEN, "wrong_origin", "This request came from another site.");
+    let text = |name| headers.get(name).map(HeaderValue::as_bytes);
+    let origin = text(ORIGIN.as_str());
+    let site = text("sec-fetch-site");
+    let ours = gateway.place().origin();
+    if origin.is_some_and(|origin| origin != ours.as_bytes())
+        || site.is_some_and(|site| site != b"same-origin")
+    {
+        return Err(elsewhere());
+    }
+    if origin.is_none() && site.is_none() { Err(elsewhere()) } else { Ok(SameOrigin(())) }
+}
+
+/// Refuses requests that say they come from another site's page. One that says nothing passes:
+/// for endpoints that use no cookie of a session.
+pub fn not_cross_site(gateway: &Gateway, headers: &HeaderMap) -> Result<(), Problem> {
+    let silent = !headers.contains_key(ORIGIN) && !headers.contains_key("sec-fetch-site");
+    if silent { Ok(()) } else { same_origin(gateway, headers).map(drop) }
+}
+
+/// Who is calling, if we know them: by bearer token, else by cookie. A cookie on a request that
+/// changes something counts only if the request comes from a page of ours.
+pub fn identify(
+    gateway: &Gateway,
+    visit: &Visit,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Option<SignedIn>, Problem> {
+    if let Some(token) = bearer(headers) {
+        return Ok(known(gateway.caller_by_bearer(token)?, Shown::Bearer));
+    }
+    let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if !safe && same_origin(gateway, headers).is_err() {
+        return Ok(None);
+    }
+    let cookies = headers.get_all(http::header::COOKIE).iter().map(HeaderValue::as_bytes);
+    Ok(known(gateway.caller_by_cookie(&visit.host, cookies)?, Shown::Cookie))
+}
+
+fn known(caller: Caller, shown: Shown) -> Option<SignedIn> {
+    match caller {
+        Caller::Known(session, user) => Some(SignedIn { session, user, shown }),
+        Caller::Stranger { .. } => None,
+    }
+}
+
+/// A caller with a session of whatever scope.
+pub fn enrolling_or_signed_in(
+    gateway: &Gateway,
+    visit: &Visit,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<SignedIn, Problem> {
+    let caller = identify(gateway, visit, method, headers)?.ok_or_else(Problem::unauthenticated)?;
+    caller.session.touch(gateway.clock().now());
+    Ok(caller)
+}
+
+/// A caller with a full session. One that may only enrol is nobody here.
+pub fn signed_in(
+    gateway: &Gateway,
+    visit: &Visit,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<SignedIn, Problem> {
+    let caller = enrolling_or_signed_in(gateway, visit, method, headers)?;
+    match caller.record().scope {
+        Scope::Full => Ok(caller),
+        Scope::Enrol => Err(Problem::unauthenticated()),
+    }
+}
+
+/// What the caller says about their program.
+pub fn device(headers: &HeaderMap) -> Device {
+    let user_agent = headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
+    Device { user_agent: user_agent.map(str::to_owned) }
+}
+
+/// Whether the request carries an `Authorization` header of any kind.
+pub fn has_authorization(headers: &HeaderMap) -> bool {
+    headers.contains_key(AUTHORIZATION)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}

@@ -1,0 +1,43 @@
+//! What every answer of ours carries (ASVS 3.4, 14.3). Proxied answers carry none of it.
+
+use axum::response::Response;
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue};
+
+use crate::domain::place::Scheme;
+
+/// Pages load their own script and style, talk to their own origin, and cannot be framed.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     img-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; \
+     object-src 'none'";
+
+const ALWAYS: [(HeaderName, &str); 7] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    // Addresses of ours may hold the name of a way back.
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "publickey-credentials-get=(self), publickey-credentials-create=(self)",
+    ),
+];
+
+/// One year; only over https, where browsers heed it.
+const STRICT_TRANSPORT_SECURITY: &str = "max-age=31536000";
+
+/// Adds them. Answers are not stored by anybody unless the handler said otherwise.
+pub fn protect(scheme: Scheme, mut response: Response) -> Response {
+    let headers: &mut HeaderMap = response.headers_mut();
+    for (name, value) in ALWAYS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if scheme == Scheme::Https {
+        headers
+            .insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(STRICT_TRANSPORT_SECURITY));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
