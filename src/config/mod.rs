@@ -31,6 +31,7 @@ pub use settings::{
     Branding, Certificate, Engine, Log, PublicUrl, RelyingParty, Scheme, Server, Settings, Store, Tls,
 };
 pub use value::Colour;
+pub(crate) use value::duration;
 
 /// Where the configuration is looked for, in this order, when no file is named.
 pub const SEARCH_PATH: [&str; 2] = ["config.toml", "/etc/vestibule/config.toml"];
