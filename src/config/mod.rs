@@ -1,6 +1,6 @@
 //! Configuration: a file and the environment in, validated [`Settings`] out.
 //!
-//! `reader` walks a TOML document and collects mistakes with their lines; `server`,
+//! `section` reads TOML and the environment, `reader` collects mistakes with their lines; `server`,
 //! `relying_party`, `routes` and `sections` know what the keys mean; `settings` is what the rest
 //! of the program sees. The manual is `config.toml` at the root of the repository, and a test
 //! keeps it and the defaults the same. What always holds: there are settings only when there is no
@@ -11,6 +11,7 @@ mod mistake;
 mod reader;
 mod relying_party;
 mod routes;
+mod section;
 mod sections;
 mod server;
 mod settings;
@@ -27,10 +28,12 @@ use toml::de::DeTable;
 pub use environment::Environment;
 pub use mistake::{Mistake, Mistakes};
 use reader::Reader;
+use section::Section;
 pub use settings::{
     Branding, Certificate, Engine, Log, PublicUrl, RelyingParty, Scheme, Server, Settings, Store, Tls,
 };
 pub use value::Colour;
+pub(crate) use value::duration;
 
 /// Where the configuration is looked for, in this order, when no file is named.
 pub const SEARCH_PATH: [&str; 2] = ["config.toml", "/etc/vestibule/config.toml"];
@@ -68,7 +71,7 @@ pub fn parse(text: &str, environment: &Environment) -> Result<Settings, Vec<Mist
 }
 
 fn read<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Settings {
-    let root = reader.root(table);
+    let root = Section::root(reader, table);
     let public_url = relying_party::public_url(&root, reader);
     let server = server::server(&root, reader);
     let relying_party = relying_party::relying_party(&root, &public_url, reader);

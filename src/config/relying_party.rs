@@ -6,7 +6,8 @@
 
 use url::{Host, Url};
 
-use super::reader::{Reader, Section};
+use super::reader::Reader;
+use super::section::Section;
 use super::settings::{PublicUrl, RelyingParty, Scheme};
 
 /// Browsers look at no more than a few; a list this long is a mistake.

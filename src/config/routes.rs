@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::reader::{At, Found, Reader, Section};
+use super::reader::{At, Found, Reader};
 use super::relying_party::is_localhost;
+use super::section::Section;
 use super::server::{Limits, duration, listening};
 use super::settings::{PublicUrl, Scheme, Server};
 use super::value;

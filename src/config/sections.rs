@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::reader::{Reader, Section};
+use super::reader::Reader;
 use super::relying_party::short_text;
+use super::section::Section;
 use super::server::{Limits, duration, file};
 use super::settings::{Branding, Engine, Log, Store};
 use super::value;

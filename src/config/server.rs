@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::reader::{Reader, Section};
+use super::reader::Reader;
+use super::section::Section;
 use super::settings::{Certificate, Server, Tls};
 use super::value;
 use crate::domain::policy::path::{self, Reading};
