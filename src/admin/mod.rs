@@ -6,6 +6,7 @@
 //! bounded length, and a socket that somebody answers on is never taken away.
 
 pub mod client;
+pub mod operator;
 pub mod protocol;
 pub mod server;
 

@@ -25,12 +25,14 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+use crate::domain::place::Scheme;
+
 pub use environment::Environment;
 pub use mistake::{Mistake, Mistakes};
 use reader::Reader;
 use section::Section;
 pub use settings::{
-    Branding, Certificate, Engine, Log, PublicUrl, RelyingParty, Scheme, Server, Settings, Store, Tls,
+    Branding, Certificate, Engine, Log, PublicUrl, RelyingParty, Server, Settings, Store, Tls,
 };
 pub use value::Colour;
 pub(crate) use value::duration;

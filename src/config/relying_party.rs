@@ -8,7 +8,8 @@ use url::{Host, Url};
 
 use super::reader::Reader;
 use super::section::Section;
-use super::settings::{PublicUrl, RelyingParty, Scheme};
+use super::settings::{PublicUrl, RelyingParty};
+use crate::domain::place::Scheme;
 
 /// Browsers look at no more than a few; a list this long is a mistake.
 const RELATED_ORIGINS_MAX: usize = 20;

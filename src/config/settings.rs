@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::value::Colour;
+use crate::domain::place::Scheme;
 use crate::domain::policy::route::RouteTable;
 use crate::domain::session::Lifetimes;
 use crate::telemetry::logging::Format;
@@ -38,14 +39,6 @@ pub struct PublicUrl {
     pub host: String,
     /// `None` for the scheme's own port.
     pub port: Option<u16>,
-}
-
-/// How browsers reach the gateway. Decides whether cookies are `Secure` and have the `__Host-` prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// On localhost only.
-    Http,
-    Https,
 }
 
 /// Listeners and what concerns all connections.
@@ -132,16 +125,6 @@ impl Settings {
     /// `public_url`.
     pub fn external_origin(&self, host: &str) -> String {
         PublicUrl { host: host.to_owned(), ..self.public_url.clone() }.to_string()
-    }
-}
-
-impl Scheme {
-    /// As in a URL.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
     }
 }
 

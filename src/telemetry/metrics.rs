@@ -14,7 +14,7 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 
-use crate::domain::event::{Ceremony, End, Event, Kind, Refusal};
+use crate::domain::event::{Answered, Ceremony, End, Event, Kind, Refusal};
 use crate::ports::Observer;
 
 /// The route label of requests that belong to no route. No route can have this name.
@@ -29,51 +29,6 @@ const DURATION_BUCKETS_S: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 /// An fsync takes from a fraction of a millisecond on good disks to seconds on failing ones.
 const COMMIT_BUCKETS_S: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0];
-
-/// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Admitted and answered by the application.
-    Forwarded,
-    /// A stranger's navigation, sent to sign in.
-    SignIn,
-    /// A stranger's other request: 401.
-    Unauthenticated,
-    /// Signed in, but not allowed: 403.
-    Forbidden,
-    /// Not a request we answer: unknown host, ambiguous path, too large.
-    Refused,
-    /// Answered by our own pages and API.
-    Own,
-    /// Admitted, but the application did not answer.
-    UpstreamError,
-}
-
-impl Outcome {
-    /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 7] = [
-        Self::Forwarded,
-        Self::SignIn,
-        Self::Unauthenticated,
-        Self::Forbidden,
-        Self::Refused,
-        Self::Own,
-        Self::UpstreamError,
-    ];
-
-    /// A metric label.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Forwarded => "forwarded",
-            Self::SignIn => "sign_in",
-            Self::Unauthenticated => "unauthenticated",
-            Self::Forbidden => "forbidden",
-            Self::Refused => "refused",
-            Self::Own => "own",
-            Self::UpstreamError => "upstream_error",
-        }
-    }
-}
 
 /// All metrics of the process.
 pub struct Metrics {
@@ -92,13 +47,10 @@ pub struct Metrics {
 /// The handles of one route. Cheap to clone and to use.
 #[derive(Clone)]
 pub struct RouteMetrics {
-    requests: Arc<[IntCounter; Outcome::ALL.len()]>,
+    requests: Arc<[IntCounter; Answered::ALL.len()]>,
     duration: Histogram,
     upstream: Histogram,
 }
-
-/// Counts one open stream for as long as it lives.
-pub struct OpenStream(IntGauge);
 
 impl Metrics {
     /// Registers everything, with all series at 0. `routes` are the names of the routes.
@@ -176,11 +128,14 @@ impl Metrics {
         self.store_healthy.set(i64::from(healthy));
     }
 
-    /// Counts a stream until the returned value is dropped.
-    #[must_use]
-    pub fn open_stream(&self) -> OpenStream {
+    /// A long-lived exchange has begun.
+    pub fn stream_opened(&self) {
         self.open_streams.inc();
-        OpenStream(self.open_streams.clone())
+    }
+
+    /// It has ended.
+    pub fn stream_closed(&self) {
+        self.open_streams.dec();
     }
 
     /// Everything, in the Prometheus text format.
@@ -248,8 +203,8 @@ impl Observer for Metrics {
 
 impl RouteMetrics {
     /// Counts a request that ended, and how long it took.
-    pub fn request(&self, outcome: Outcome, took: Duration) {
-        // `Outcome::ALL` is in the order of declaration, which is what `as` counts.
+    pub fn request(&self, outcome: Answered, took: Duration) {
+        // `Answered::ALL` is in the order of declaration, which is what `as` counts.
         if let Some(counter) = self.requests.get(outcome as usize) {
             counter.inc();
         }
@@ -259,12 +214,6 @@ impl RouteMetrics {
     /// Takes note of how long the application took to begin its answer.
     pub fn upstream_answered(&self, took: Duration) {
         self.upstream.observe(took.as_secs_f64());
-    }
-}
-
-impl Drop for OpenStream {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 
@@ -298,7 +247,7 @@ impl Families {
     }
 
     fn route(&self, name: &str) -> RouteMetrics {
-        let requests = Outcome::ALL.map(|outcome| self.requests.with_label_values(&[name, outcome.label()]));
+        let requests = Answered::ALL.map(|outcome| self.requests.with_label_values(&[name, outcome.label()]));
         RouteMetrics {
             requests: Arc::new(requests),
             duration: self.duration.with_label_values(&[name]),
@@ -395,14 +344,14 @@ mod tests {
     #[test]
     fn requests_are_counted_by_route_and_outcome() {
         let metrics = metrics();
-        for outcome in Outcome::ALL {
+        for outcome in Answered::ALL {
             metrics.route("app").request(outcome, Duration::from_millis(2));
             has(
                 &metrics,
                 &format!("vestibule_requests_total{{outcome=\"{}\",route=\"app\"}} 1", outcome.label()),
             );
         }
-        metrics.route("unheard-of").request(Outcome::Refused, Duration::ZERO);
+        metrics.route("unheard-of").request(Answered::Refused, Duration::ZERO);
         has(&metrics, "vestibule_requests_total{outcome=\"refused\",route=\"(gateway)\"} 1");
         has(&metrics, "vestibule_request_duration_seconds_count{route=\"app\"} 7");
     }
