@@ -6,9 +6,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Site;
+use crate::domain::ceremony::aaguid;
 use crate::domain::credential::Backup;
+use crate::domain::credential::Credential;
 use crate::domain::id::UserId;
+use crate::domain::session::{Session, network_of};
 use crate::domain::time::Timestamp;
+use crate::flows::index::LiveSession;
+use crate::web::user_agent;
 
 /// The page at `{prefix}/account`.
 #[derive(Debug, Template)]
@@ -67,6 +72,20 @@ pub struct SessionRow {
 }
 
 impl PasskeyRow {
+    /// The row of a credential, as the owner of `current` sees it.
+    pub fn of(credential: &Credential, current: &Session) -> Self {
+        let here = current.credential.as_ref() == Some(&credential.id);
+        Self {
+            id: credential.id.to_string(),
+            name: credential.name.as_str().to_owned(),
+            authenticator: aaguid::default_credential_name(credential.aaguid).as_str().to_owned(),
+            backup: credential.backup,
+            created_at: credential.created_at,
+            last_used_at: credential.last_used_at,
+            here: if here { Here::ThisOne } else { Here::Another },
+        }
+    }
+
     /// The authenticator's first letter, which stands for its icon.
     fn letter(&self) -> String {
         self.authenticator.chars().find(|c| c.is_alphanumeric()).map_or_else(
@@ -90,6 +109,19 @@ impl PasskeyRow {
 }
 
 impl SessionRow {
+    /// The row of a session, as the owner of `current` sees it.
+    pub fn of(session: &LiveSession, current: &Session) -> Self {
+        let record = session.record();
+        Self {
+            id: record.id.to_string(),
+            browser: user_agent::in_words(record.user_agent.as_deref()),
+            network: record.client.map(network_of),
+            created_at: record.created_at,
+            last_seen_at: session.last_seen_at(),
+            here: if record.id == current.id { Here::ThisOne } else { Here::Another },
+        }
+    }
+
     fn created_day(&self) -> String {
         day(self.created_at)
     }

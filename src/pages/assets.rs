@@ -134,12 +134,23 @@ async fn serve(
         return StatusCode::NOT_FOUND.into_response();
     };
     let current = query.as_deref().and_then(|query| query.strip_prefix("v=")) == Some(asset.version.as_str());
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type)),
-        (header::CACHE_CONTROL, if current { FOR_EVER } else { ASK_AGAIN }),
-        (header::X_CONTENT_TYPE_OPTIONS, NOSNIFF),
-        (header::HeaderName::from_static("cross-origin-resource-policy"), SAME_ORIGIN),
-        (header::CONTENT_SECURITY_POLICY, INERT),
-    ];
-    (headers, asset.body.clone()).into_response()
+    asset.cached(if current { FOR_EVER } else { ASK_AGAIN })
+}
+
+impl Asset {
+    /// The asset, to be asked for again before it is used again.
+    pub(super) fn answer(&self) -> Response {
+        self.cached(ASK_AGAIN)
+    }
+
+    fn cached(&self, how: HeaderValue) -> Response {
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static(self.content_type)),
+            (header::CACHE_CONTROL, how),
+            (header::X_CONTENT_TYPE_OPTIONS, NOSNIFF),
+            (header::HeaderName::from_static("cross-origin-resource-policy"), SAME_ORIGIN),
+            (header::CONTENT_SECURITY_POLICY, INERT),
+        ];
+        (headers, self.body.clone()).into_response()
+    }
 }

@@ -14,7 +14,9 @@
 pub mod account;
 pub mod assets;
 pub mod enroll;
+pub mod gate;
 pub mod notice;
+pub mod routes;
 pub mod sign_in;
 pub mod sign_out;
 pub mod text;
