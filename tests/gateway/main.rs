@@ -15,6 +15,8 @@
 
 mod harness;
 
+mod assertions;
+mod ceremonies;
 mod faults;
 mod flows;
 mod stage;

@@ -32,6 +32,7 @@ pub mod jar;
 pub mod journey;
 pub mod port;
 pub mod raw;
+pub mod scene;
 pub mod tls;
 pub mod upstream;
 
@@ -39,4 +40,5 @@ pub(crate) use authenticator::{Authenticator, Knobs, flag};
 pub use browser::{Browser, Reply};
 pub use config::Config;
 pub use gateway::Gateway;
+pub use scene::Scene;
 pub use upstream::{Recorded, Upstream};
