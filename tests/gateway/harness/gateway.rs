@@ -89,7 +89,8 @@ impl Gateway {
 
     /// Waits until `GET {prefix}/ready` says 200.
     pub async fn wait_until_ready(&mut self) {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let stay = reqwest::redirect::Policy::none();
+        let client = reqwest::Client::builder().no_proxy().redirect(stay).build().unwrap();
         let url = format!("http://127.0.0.1:{}/auth/ready", self.port);
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
@@ -194,6 +195,21 @@ impl Gateway {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Waits until it has ended by itself; its exit code.
+    pub fn wait_for_end(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut child = self.child.take().unwrap();
+        while Instant::now() < deadline {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        panic!("the gateway did not end by itself:\n{}", self.log());
     }
 
     /// Ends it as a power button would end a process: at once.

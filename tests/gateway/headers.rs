@@ -1,0 +1,369 @@
+//! What reaches an application: identity headers that only we can write, cookies that are not
+//! ours, and nothing that could be read twice (P-02, P-13, P-16, P-20, P-21).
+
+use std::fmt::Write as _;
+
+use futures_util::{SinkExt, StreamExt};
+use reqwest::Method;
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use crate::harness::{Authenticator, Recorded, Scene, raw};
+
+/// Everything an application might believe about a person or their whereabouts.
+const BELIEVED: [&str; 22] = [
+    "Remote-User",
+    "Remote-Email",
+    "Remote-Name",
+    "Remote-Groups",
+    "X-Vestibule-Assertion",
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Host",
+    "X-Forwarded-User",
+    "X-Forwarded-Email",
+    "X-Forwarded-Groups",
+    "X-Forwarded-Preferred-Username",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Uri",
+    "X-Auth-Request-User",
+    "X-Authentik-Username",
+    "X-WebAuth-User",
+    "X-Remote-User",
+    "X-Real-IP",
+    "X-Original-URL",
+    "X-Rewrite-URL",
+    "Forwarded",
+];
+const LIE: &str = "root";
+
+/// A small generator (Knuth's MMIX constants); the seed is in the failure message.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % sides
+    }
+
+    /// Another spelling of a header's name that some application reads alike.
+    fn spell(&mut self, name: &str) -> String {
+        name.chars()
+            .map(|c| match (c, self.roll(3)) {
+                ('-', 0) => '_',
+                (c, 1) => c.to_ascii_uppercase(),
+                (c, 2) => c.to_ascii_lowercase(),
+                (c, _) => c,
+            })
+            .collect()
+    }
+}
+
+/// Our values, once each, whatever the client said.
+#[track_caller]
+fn check_identity(request: &Recorded, person: Option<&str>, context: &str) {
+    let context = format!("{context}\n{}", request.text());
+    assert!(!request.headers().iter().any(|(_, value)| value.contains(LIE)), "{context}");
+    let expected: Vec<String> = person.map(str::to_owned).into_iter().collect();
+    assert_eq!(request.folded("remote-user"), expected, "{context}");
+    let email: Vec<_> = person.map(|person| format!("{person}@example.com")).into_iter().collect();
+    assert_eq!(request.folded("remote-email"), email, "{context}");
+    assert_eq!(request.folded("remote-name").len(), expected.len(), "{context}");
+    assert_eq!(request.folded("x-vestibule-assertion").len(), expected.len(), "{context}");
+    assert_eq!(request.folded("x-forwarded-for"), ["127.0.0.1"], "{context}");
+    for (name, _) in request.headers() {
+        assert!(!name.contains('_'), "{context}");
+    }
+    for gone in &BELIEVED[8..] {
+        assert!(request.folded(gone).is_empty(), "{gone}: {context}");
+    }
+}
+
+#[tokio::test]
+async fn p_02_whatever_a_client_says_the_application_sees_our_values() {
+    const SEED: u64 = 20_260_102;
+    const ROUNDS: usize = 300;
+    let scene = Scene::with(
+        |_| {},
+        |route| {
+            route.public(&["/open"]);
+        },
+    )
+    .await;
+    let token = scene.alice.session().unwrap();
+    let mut dice = Dice(SEED);
+    for round in 0..ROUNDS {
+        let mut lines: Vec<_> = (0..=dice.roll(6))
+            .map(|_| {
+                let name = BELIEVED[dice.roll(BELIEVED.len())];
+                let separator = [":", ": ", ":\t", ":   "][dice.roll(4)];
+                format!("{}{separator}{LIE}", dice.spell(name))
+            })
+            .collect();
+        let (path, person) =
+            [("/page", Some("alice")), ("/open", Some("alice")), ("/open", None)][dice.roll(3)];
+        if person.is_some() {
+            lines.insert(dice.roll(lines.len()), format!("Cookie: vestibule={token}"));
+        }
+        scene.app.take();
+        let reply = raw::get(scene.gateway.port, "localhost", path, &lines);
+        let seen = scene.app.take();
+        let context = format!("seed {SEED}, round {round}: {lines:#?}");
+        assert!([200, 400].contains(&reply.status()), "{context}: {}", reply.0);
+        assert_eq!(seen.len(), usize::from(reply.status() == 200), "{context}");
+        for request in &seen {
+            check_identity(request, person, &context);
+        }
+    }
+    // Every name at least once as itself, with both values empty and not.
+    for name in BELIEVED {
+        let lines = [format!("Cookie: vestibule={token}"), format!("{name}:"), format!("{name}: {LIE}")];
+        raw::get(scene.gateway.port, "localhost", "/page", &lines);
+        check_identity(&scene.app.take_one(), Some("alice"), name);
+    }
+}
+
+#[tokio::test]
+async fn p_02_names_that_are_nearly_headers_are_refused() {
+    let scene = Scene::set().await;
+    let token = scene.alice.session().unwrap();
+    for line in [
+        "Remote-User : root",
+        "Remote-User\t: root",
+        " Remote-User: root",
+        "Remote\0User: root",
+        "R\u{e9}mote-User: root",
+    ] {
+        let lines = [format!("Cookie: vestibule={token}"), line.to_owned()];
+        scene.app.take();
+        let reply = raw::get(scene.gateway.port, "localhost", "/page", &lines);
+        for request in scene.app.take() {
+            check_identity(&request, Some("alice"), line);
+        }
+        assert!([0, 200, 400].contains(&reply.status()), "{line:?}: {}", reply.0);
+    }
+}
+
+#[tokio::test]
+async fn p_02_over_http_2_too() {
+    let scene = Scene::with(|config| config.tls("auth.example.test"), |_| {}).await;
+    scene.app.take();
+    for name in BELIEVED {
+        for spelling in [name.to_lowercase(), name.to_lowercase().replace('-', "_")] {
+            let request = scene.alice.request(Method::GET, &scene.url("/page")).header(spelling, LIE);
+            let reply = scene.alice.send(request).await.expect(200);
+            assert_eq!(reply.version, reqwest::Version::HTTP_2);
+            let request = scene.app.take_one();
+            check_identity(&request, Some("alice"), name);
+            assert_eq!(request.value("x-forwarded-proto"), "https");
+        }
+    }
+}
+
+#[tokio::test]
+async fn p_02_over_a_websocket_too() {
+    let scene = Scene::set().await;
+    scene.app.take();
+    let url = format!("ws://127.0.0.1:{}/socket", scene.gateway.port);
+    let mut request = url.into_client_request().unwrap();
+    let headers = request.headers_mut();
+    let port = scene.gateway.port;
+    headers.insert("host", format!("localhost:{port}").parse().unwrap());
+    headers.insert("origin", format!("http://localhost:{port}").parse().unwrap());
+    let cookies = format!("a=1; vestibule={}; b=2", scene.alice.session().unwrap());
+    headers.insert("cookie", cookies.parse().unwrap());
+    for name in BELIEVED {
+        headers
+            .append(reqwest::header::HeaderName::from_bytes(name.as_bytes()).unwrap(), LIE.parse().unwrap());
+    }
+    let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    socket.send(Message::text("hello")).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("hello"));
+    let request = scene.app.take_one();
+    check_identity(&request, Some("alice"), "WebSocket");
+    assert_eq!(request.value("cookie"), "a=1; b=2");
+}
+
+#[tokio::test]
+async fn p_13_connection_cannot_name_our_headers_away() {
+    let scene = Scene::set().await;
+    let token = scene.alice.session().unwrap();
+    let port = scene.gateway.port;
+    scene.app.take();
+    for connection in [
+        "Connection: close, Remote-User",
+        "Connection: remote-user, close",
+        "Connection: close,REMOTE-USER,x-vestibule-assertion",
+        "Connection: close\r\nConnection: Remote-User",
+        "connection: close,\tremote-user\t,",
+        "Connection: Remote_User, close",
+        "Connection: close, x-forwarded-for, X-Forwarded-Proto",
+        "Connection: close, cookie",
+        "Connection: close, host",
+        "Connection: close, Remote-User, Remote-User, Remote-Email, Remote-Name, Remote-Groups",
+        "Connection: close, a, b, c, d, e, f, g, h, i, j, k, Remote-User",
+        "Proxy-Connection: Remote-User\r\nConnection: close",
+        "Connection: close\r\nKeep-Alive: Remote-User",
+    ] {
+        let request = format!(
+            "GET /page HTTP/1.1\r\nHost: localhost:{port}\r\nCookie: a=1; vestibule={token}\r\nRemote-User: {LIE}\r\n{connection}\r\n\r\n"
+        );
+        let reply = raw::exchange(port, request.as_bytes());
+        let seen = scene.app.take();
+        assert_eq!(seen.len(), usize::from(reply.status() == 200), "{connection}: {}", reply.0);
+        assert!([200, 400].contains(&reply.status()), "{connection}: {}", reply.0);
+        for request in seen {
+            check_identity(&request, Some("alice"), connection);
+            assert_eq!(request.values("x-forwarded-proto"), ["http"], "{connection}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn p_16_our_cookies_stay_here_and_others_go_through_byte_for_byte() {
+    let scene = Scene::set().await;
+    let token = scene.alice.session().unwrap();
+    let port = scene.gateway.port;
+    let ours = format!("vestibule={token}");
+    for (sent, forwarded) in [
+        (format!("{ours}"), None),
+        (format!("a=1; {ours}"), Some("a=1")),
+        (format!("{ours}; a=1; b=\"x y\";c=;  d"), Some("a=1; b=\"x y\";c=;  d")),
+        (format!("a=1;{ours};b=2"), Some("a=1;b=2")),
+        (format!("vestibule-nonce=x; {ours}; z=__Host-vestibule"), Some("z=__Host-vestibule")),
+        (format!("__Host-vestibule=x; {ours}; __Host-vestibule-nonce=y; q=\u{e9}"), Some("q=\u{e9}")),
+        (
+            format!("xvestibule=1; {ours}; vestibule2=2; Vestibule=3"),
+            Some("xvestibule=1; vestibule2=2; Vestibule=3"),
+        ),
+    ] {
+        scene.app.take();
+        let reply = raw::get(port, "localhost", "/page", &[format!("Cookie: {sent}")]);
+        assert_eq!(reply.status(), 200, "{sent}: {}", reply.0);
+        let request = scene.app.take_one();
+        assert!(!request.text().contains(&token), "{sent}");
+        let expected: Vec<String> = forwarded.map(str::to_owned).into_iter().collect();
+        assert_eq!(request.values("cookie"), expected, "{sent}");
+    }
+}
+
+#[tokio::test]
+async fn p_16_over_https_the_application_keeps_its_own_challenge() {
+    let scene = Scene::with(|config| config.tls("auth.example.test"), |_| {}).await;
+    scene.app.take();
+    let session = scene.alice.session().unwrap();
+    for (name, value) in
+        [("challenge", "app"), ("__Host-challenge", "ours"), ("__Host-vestibule-nonce", "ours"), ("sid", "1")]
+    {
+        scene.alice.jar().plant("auth.example.test", name, value);
+    }
+    scene.alice.fetch(Method::GET, &scene.url("/page"), None).await.expect(200);
+    let request = scene.app.take_one();
+    assert!(!request.text().contains(&session));
+    assert_eq!(request.value("cookie"), "challenge=app; sid=1", "{}", request.text());
+}
+
+#[tokio::test]
+async fn p_20_who_lacks_an_attribute_has_no_header_and_a_stranger_has_none() {
+    let custom = "headers = { X-Groups = \"{groups}\", Remote-User = \"{username}\" }";
+    for line in ["headers = \"remote\"", custom] {
+        let scene = Scene::with(
+            |_| {},
+            |route| {
+                route.public(&["/open"]).line(line);
+            },
+        )
+        .await;
+        let lies = ["Remote-Groups: admin", "X-Groups: admin", "Remote-User: admin", "Remote-Name: admin"];
+        let mut lines: Vec<String> = lines_of(&lies);
+        scene.app.take();
+        raw::get(scene.gateway.port, "localhost", "/open", &lines);
+        let stranger = scene.app.take_one();
+        for name in [
+            "remote-user",
+            "remote-groups",
+            "remote-name",
+            "remote-email",
+            "x-groups",
+            "x-vestibule-assertion",
+        ] {
+            // A name that no route writes is the client's own.
+            let ours = name != "x-groups" || line == custom;
+            assert!(!ours || stranger.folded(name).is_empty(), "{name}: {}", stranger.text());
+        }
+        lines.push(format!("Cookie: vestibule={}", scene.alice.session().unwrap()));
+        raw::get(scene.gateway.port, "localhost", "/page", &lines);
+        let request = scene.app.take_one();
+        assert_eq!(request.folded("remote-user"), ["alice"]);
+        assert!(request.folded("remote-groups").is_empty());
+        assert!(line != custom || request.folded("x-groups").is_empty());
+        // As soon as there is something to say, it is said.
+        scene.gateway.operate(&["user", "groups", "alice", "staff", "ops"]);
+        raw::get(scene.gateway.port, "localhost", "/page", &lines);
+        let name = if line == custom { "x-groups" } else { "remote-groups" };
+        assert_eq!(scene.app.take_one().folded(name), ["ops,staff"]);
+    }
+}
+
+fn lines_of(lines: &[&str]) -> Vec<String> {
+    lines.iter().map(|line| (*line).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn p_21_no_name_splits_a_header() {
+    let scene = Scene::set().await;
+    let long = "n".repeat(4_096);
+    for wrong in ["a\r\nX-Admin: 1", "a\nb", "a\0b", "\u{85}", "", long.as_str()] {
+        // Without a name there is one made from the address.
+        if !wrong.trim().is_empty() {
+            let link = scene.gateway.invite("x@example.com", &[]);
+            scene.stranger().redeem(&link, None, wrong).await.expect_problem(422);
+        }
+        let below = format!("passkeys/{}", first_passkey(&scene).await);
+        scene.alice.patch(&below, &json!({ "name": wrong })).await.expect_problem(422);
+    }
+    let emoji = "\u{1f511}".repeat(200);
+    for (number, name) in (10..).zip([
+        "Zo\u{eb} \u{1f511}",
+        "100% \"quoted\", comma; semi",
+        "\u{202e}evil",
+        "a\u{2028}line",
+        &emoji,
+    ]) {
+        let mut device = Authenticator::new(number);
+        let browser = scene.stranger();
+        let email = format!("p{number}@example.com");
+        browser.enrol(&scene.gateway.invite(&email, &[]), &email, name, &mut device).await;
+        scene.app.take();
+        browser.fetch(Method::GET, &scene.url("/page"), None).await.expect(200);
+        let value = scene.app.take_one().value("remote-name");
+        assert!(value.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{value}");
+        assert_eq!(percent_decoded(&value), name, "nothing is lost");
+    }
+    // What people ask for comes back in Location without making a header of its own.
+    for target in ["/page?x=%0d%0aX-Evil:%201", "/page?x=%E2%80%A8", "/a%20b?c=%00d"] {
+        let reply = raw::get(scene.gateway.port, "localhost", target, &lines_of(&["Accept: text/html"]));
+        assert!([302, 303, 307].contains(&reply.status()), "{target}: {}", reply.0);
+        assert!(reply.values("x-evil").is_empty(), "{}", reply.0);
+    }
+}
+
+async fn first_passkey(scene: &Scene) -> String {
+    scene.alice.passkeys().await[0]["id"].as_str().unwrap().to_owned()
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let mut hex = String::new();
+            let _ = write!(hex, "{}{}", char::from(rest.next().unwrap()), char::from(rest.next().unwrap()));
+            bytes.push(u8::from_str_radix(&hex, 16).unwrap());
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}

@@ -1,0 +1,356 @@
+//! Decisions and the request they are about: public paths, our own prefix, and everything that is
+//! unclear (P-01, P-10, P-12).
+
+use reqwest::Method;
+
+use crate::harness::{Gateway, Scene, raw};
+
+fn html() -> Vec<String> {
+    vec!["Accept: text/html".to_owned(), "Sec-Fetch-Mode: navigate".to_owned()]
+}
+
+#[tokio::test]
+async fn p_01_public_paths_are_literals() {
+    let scene = Scene::with(
+        |_| {},
+        |route| {
+            route.public(&["/public", "/static/*"]);
+        },
+    )
+    .await;
+    let port = scene.gateway.port;
+    scene.app.take();
+    for open in [
+        "/public",
+        "/public?x=/private",
+        "/static/",
+        "/static/a.css",
+        "/static/a/b?c=..",
+        "/public?../private",
+    ] {
+        let reply = raw::get(port, "localhost", open, &[]);
+        assert_eq!(reply.status(), 200, "{open}: {}", reply.0);
+        assert_eq!(scene.app.take_one().target(), open);
+    }
+    for closed in [
+        "/private?x=/public",
+        "/private?/public",
+        "/private;/public",
+        "/private#/public",
+        "/private%23/public",
+        "/private%3f/public",
+        "/private/public",
+        "/private/%2e%2e/public",
+        "/private/../public",
+        "/public/../private",
+        "/public/..;/private",
+        "/static/../private",
+        "/static/%2e%2e/private",
+        "/static/.%2e/private",
+        "/static/..%2fprivate",
+        "/static/..%5cprivate",
+        "/static/..\\private",
+        "/static%2f../private",
+        "/static/%252e%252e/private",
+        "/static/a/../../private",
+        "/static//../private",
+        "/static/./../private",
+        "/static/..%00/private",
+        "/static/%00",
+        "/static/x\x01y",
+        "/static;/x",
+        "/static/;/../private",
+        "/static",
+        "/statics/a",
+        "/static*",
+        "/publicx",
+        "/public/",
+        "/public//",
+        "/public;",
+        "/public%20",
+        "/public.",
+        "/public%2f",
+        "/PUBLIC",
+        "/Public",
+        "/%70ublic",
+        "/%2570ublic",
+        "//public",
+        "/./public",
+        "/.//public",
+        "public",
+        "*",
+        "http://localhost/private?/public",
+        "http://evil.example/public",
+        "//localhost/public",
+        "/%c0%ae%c0%ae/public",
+        "/static/%c0%ae%c0%ae/private",
+        "/static/\u{ff0e}\u{ff0e}/private",
+    ] {
+        let reply = raw::get(port, "localhost", closed, &[]);
+        let seen = scene.app.take();
+        // A path below /static/ that every server reads alike is open by its own rule.
+        let own_rule = ["/static/\u{ff0e}", "/static/%c0"].iter().any(|start| closed.starts_with(start));
+        assert!(own_rule || seen.is_empty(), "{closed} reached the application: {}", reply.0);
+        assert!(
+            own_rule || (400..500).contains(&reply.status()) || reply.status() == 0,
+            "{closed}: {}",
+            reply.0
+        );
+    }
+    // Neither the method nor what the client says about the path changes anything.
+    for line in [
+        "X-Original-URL: /public",
+        "X-Rewrite-URL: /public",
+        "X-Forwarded-Uri: /public",
+        "X-Original-URI: /public",
+        "X-Forwarded-Prefix: /public",
+        "Forwarded: for=1.2.3.4;path=/public",
+    ] {
+        let reply = raw::get(port, "localhost", "/private", &[line.to_owned()]);
+        assert_eq!(reply.status(), 401, "{line}");
+        assert!(scene.app.take().is_empty(), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn p_12_our_prefix_is_read_from_the_target_alone_and_never_forwarded() {
+    let scene = Scene::with(
+        |_| {},
+        |route| {
+            route.public(&["/open"]);
+        },
+    )
+    .await;
+    let port = scene.gateway.port;
+    let session = format!("Cookie: vestibule={}", scene.alice.session().unwrap());
+    scene.app.take();
+    for ours in [
+        "/auth",
+        "/auth/",
+        "/auth/x",
+        "/auth/login",
+        "/auth/health",
+        "/auth?x",
+        "/auth/nothing/here",
+        "/auth/;x",
+        "/auth/../page",
+        "/auth/%2e%2e/page",
+        "/auth//x",
+    ] {
+        let reply = raw::get(port, "localhost", ours, std::slice::from_ref(&session));
+        assert!(scene.app.take().is_empty(), "{ours} was forwarded: {}", reply.0);
+        assert_ne!(reply.status(), 0, "{ours}");
+    }
+    // With public paths on the host, whatever may be our prefix in another reading is refused.
+    for maybe in [
+        "//auth/x",
+        "/./auth/x",
+        "/x/../auth/health",
+        "/%61uth/health",
+        "/auth%2fhealth",
+        "/open/../auth/health",
+    ] {
+        let reply = raw::get(port, "localhost", maybe, std::slice::from_ref(&session));
+        assert_eq!(reply.status(), 400, "{maybe}: {}", reply.0);
+        assert!(scene.app.take().is_empty(), "{maybe}");
+    }
+    for line in [
+        "X-Original-URI: /auth/health",
+        "X-Original-URL: /auth/health",
+        "X-Forwarded-Uri: /auth/health",
+        "X-Rewrite-URL: /auth/login",
+        "X-Forwarded-Prefix: /auth",
+        "X-Forwarded-Host: auth.example.com",
+        "X-HTTP-Method-Override: OPTIONS",
+    ] {
+        let reply = raw::get(port, "localhost", "/page", &[line.to_owned()]);
+        assert_eq!(reply.status(), 401, "{line}: {}", reply.0);
+        assert!(scene.app.take().is_empty(), "{line}");
+    }
+    // What only begins alike is the application's.
+    for theirs in ["/authx", "/auth.html", "/Auth", "/authentication/x"] {
+        let reply = raw::get(port, "localhost", theirs, std::slice::from_ref(&session));
+        assert_eq!(reply.status(), 200, "{theirs}: {}", reply.0);
+        assert_eq!(scene.app.take_one().target(), theirs);
+    }
+}
+
+#[tokio::test]
+async fn p_12_on_the_host_of_an_application_too() {
+    let scene = Scene::with(
+        |_| {},
+        |route| {
+            route.host("app.localhost");
+        },
+    )
+    .await;
+    let port = scene.gateway.port;
+    scene.app.take();
+    for ours in ["/auth", "/auth/health", "/auth/hand-off", "/auth/passkeys/", "/auth/x"] {
+        raw::get(port, "app.localhost", ours, &[]);
+        assert!(scene.app.take().is_empty(), "{ours}");
+    }
+}
+
+#[tokio::test]
+async fn p_10_cookies_and_forwarded_headers_that_are_junk_let_nobody_in() {
+    let scene =
+        Scene::with(|config| config.server.push("trusted_proxies = [\"127.0.0.0/8\"]".to_owned()), |_| {})
+            .await;
+    let port = scene.gateway.port;
+    let token = scene.alice.session().unwrap();
+    scene.app.take();
+    let cookies = [
+        "vestibule",
+        "vestibule=",
+        "vestibule==",
+        "vestibule=;",
+        "=vestibule",
+        ";;;;",
+        "vestibule=\"\"",
+        "vestibule=null",
+        "vestibule=undefined",
+        "vestibule=AAAA",
+        "vestibule=../../etc/passwd",
+        "vestibule=%00",
+        "vestibule=\u{fffd}\u{e9}",
+        "vestibule={\"user\":\"alice\"}",
+        "vestibule=eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9.",
+        "vestibule=true; admin=1",
+    ];
+    let cut = format!("vestibule={}", &token[..token.len() - 1]);
+    let huge = format!("vestibule={}", "A".repeat(20_000));
+    let many = "vestibule=a; ".repeat(500);
+    let addresses = [
+        "",
+        " ",
+        ",",
+        ",,,",
+        "unknown",
+        "1.2.3.4.5",
+        "::",
+        "[::1",
+        "999.1.1.1",
+        "127.0.0.1:99999",
+        "\u{e9}",
+        "a".repeat(5_000).as_str(),
+        "1.1.1.1,".repeat(200).as_str(),
+    ]
+    .map(str::to_owned);
+    for cookie in cookies.into_iter().chain([cut.as_str(), huge.as_str(), many.as_str()]) {
+        let lines = [format!("Cookie: {cookie}")];
+        let reply = raw::get(port, "localhost", "/page", &lines);
+        assert!((400..500).contains(&reply.status()), "{cookie}: {}", reply.0);
+    }
+    for address in &addresses {
+        for name in ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded"] {
+            let lines = [format!("{name}: {address}"), format!("{name}: {address}")];
+            let reply = raw::get(port, "localhost", "/page", &lines);
+            assert!((400..500).contains(&reply.status()), "{name}: {address}: {}", reply.0);
+        }
+    }
+    assert!(scene.app.take().is_empty(), "a stranger reached the application");
+    // The same junk beside a valid session neither adds nor takes away anything.
+    for address in &addresses {
+        let lines = [format!("Cookie: vestibule={token}"), format!("X-Forwarded-For: {address}")];
+        let reply = raw::get(port, "localhost", "/page", &lines);
+        if reply.status() == 200 {
+            assert_eq!(scene.app.take_one().folded("remote-user"), ["alice"], "{address}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn p_10_an_unknown_host_has_no_route() {
+    let scene = Scene::set().await;
+    let port = scene.gateway.port;
+    let session = format!("Cookie: vestibule={}", scene.alice.session().unwrap());
+    scene.app.take();
+    for host in [
+        "evil.example",
+        "app.localhost",
+        "localhost.evil.example",
+        "evil-localhost",
+        "127.0.0.1",
+        "[::1]",
+        "xn--lcalhost-54a",
+    ] {
+        let reply = raw::get(port, host, "/page", std::slice::from_ref(&session));
+        assert_eq!(reply.status(), 421, "{host}: {}", reply.0);
+    }
+    for request in [
+        format!(
+            "GET /page HTTP/1.1\r\nHost: localhost:{port}\r\nHost: localhost:{port}\r\nConnection: close\r\n{session}\r\n\r\n"
+        ),
+        format!("GET /page HTTP/1.1\r\nHost: \r\nConnection: close\r\n{session}\r\n\r\n"),
+        format!("GET /page HTTP/1.1\r\nConnection: close\r\n{session}\r\n\r\n"),
+        format!("GET /page HTTP/1.0\r\n{session}\r\n\r\n"),
+        format!(
+            "GET http://evil.example/page HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n{session}\r\n\r\n"
+        ),
+        format!(
+            "GET /page HTTP/1.1\r\nHost: user@localhost:{port}\r\nConnection: close\r\n{session}\r\n\r\n"
+        ),
+        format!(
+            "CONNECT localhost:{port} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n{session}\r\n\r\n"
+        ),
+        format!("TRACE /page HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n{session}\r\n\r\n"),
+        format!("get /page HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n{session}\r\n\r\n"),
+    ] {
+        let reply = raw::exchange(port, request.as_bytes());
+        assert!((400..500).contains(&reply.status()) || reply.status() == 0, "{request}: {}", reply.0);
+    }
+    assert!(scene.app.take().is_empty());
+}
+
+#[tokio::test]
+async fn p_10_a_configuration_that_leaves_a_question_open_does_not_start() {
+    let wrong: [(&str, &[&str]); 8] = [
+        ("allow = []", &["allow"]),
+        ("allow = [\"user\", \"grp:x\"]", &["grp:x"]),
+        ("alow = [\"user\"]", &["alow"]),
+        ("public = [\"/a/../b\"]", &["public"]),
+        ("public = [\"/a*\"]", &["public"]),
+        ("headers = \"remot\"", &["headers"]),
+        ("websocket = \"yes\"", &["websocket"]),
+        ("host = \"*\"", &["host"]),
+    ];
+    for (line, named) in wrong {
+        let mut gateway = Gateway::prepare(|config| {
+            config.route("app", 9);
+        });
+        let file = gateway.config_file();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let key = line.split(' ').next().unwrap();
+        let kept: Vec<_> = text.lines().filter(|old| !old.starts_with(key)).collect();
+        std::fs::write(&file, format!("{}\n{line}\n", kept.join("\n"))).unwrap();
+        let output = gateway.cli(&["check"]);
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(1), "{line}: {said}");
+        assert!(named.iter().all(|word| said.contains(word)), "{line}: {said}");
+        gateway.spawn(&[]);
+        assert_eq!(gateway.wait_for_end(), Some(1), "serve started with {line}");
+    }
+    // A key that cannot be read is no reason to go on without TLS.
+    let mut gateway = Gateway::prepare(|config| config.tls("auth.example.test"));
+    std::fs::remove_file(gateway.directory().join("key.pem")).unwrap();
+    gateway.spawn(&[]);
+    assert_eq!(gateway.wait_for_end(), Some(1));
+}
+
+#[tokio::test]
+async fn a_stranger_is_sent_to_sign_in_or_told_where_that_is() {
+    let scene = Scene::set().await;
+    let stranger = scene.stranger();
+    scene.app.take();
+    let reply = stranger.navigate(&scene.url("/deep?a=1&b=%20")).await;
+    assert!([302, 303].contains(&reply.status), "{reply}");
+    assert_eq!(reply.header("cache-control"), "no-store");
+    assert!(reply.header("location").starts_with(&scene.url("/auth/login?to=")), "{reply}");
+    let problem = stranger.fetch(Method::GET, &scene.url("/deep"), None).await.expect_problem(401);
+    assert_eq!(problem["login_url"], scene.url("/auth/login"));
+    let reply = raw::get(scene.gateway.port, "localhost", "/deep", &html());
+    assert!([302, 303].contains(&reply.status()), "{}", reply.0);
+    assert!(scene.app.take().is_empty());
+}

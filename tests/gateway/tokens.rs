@@ -1,0 +1,143 @@
+//! Tokens and secrets in every spelling but their own (S-31), and `Authorization`, which is the
+//! application's (P-24).
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::journey::secret_of;
+use crate::harness::{Browser, Scene};
+
+/// Every way of not being `token`: cut at either end, another case, a flipped character, padding.
+fn misspelt(token: &str, step: usize) -> Vec<String> {
+    let mut wrong = vec![
+        token.to_uppercase(),
+        token.to_lowercase(),
+        format!("{token}="),
+        format!("{token}A"),
+        format!("A{token}"),
+        token.replace('_', "/").replace('-', "+") + "==",
+        format!("{token}{token}"),
+        String::new(),
+    ];
+    for at in (0..token.len()).step_by(step).chain([token.len() - 1]) {
+        wrong.push(token[..at].to_owned());
+        wrong.push(token[at + 1..].to_owned());
+        let mut flipped = token.as_bytes().to_vec();
+        for replacement in [b'A', b'B', flipped[at] ^ 1, flipped[at] ^ 0x20] {
+            flipped[at] = replacement;
+            if replacement.is_ascii_alphanumeric() {
+                wrong.push(String::from_utf8(flipped.clone()).unwrap());
+            }
+        }
+    }
+    wrong.retain(|spelling| spelling != token);
+    wrong
+}
+
+async fn signed_in_with_bearer(browser: &Browser, token: &str) -> bool {
+    let request = browser.request(Method::GET, &browser.api("sessions/current"));
+    match browser.send(request.header("authorization", format!("Bearer {token}"))).await.status {
+        200 => true,
+        204 => false,
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn s_31_a_cookie_has_one_spelling() {
+    let scene = Scene::set().await;
+    let token = scene.alice.session().unwrap();
+    assert!(token.len() < 1_024, "{} characters", token.len());
+    scene.app.take();
+    for wrong in misspelt(&token, 9) {
+        let browser = scene.stranger();
+        browser.jar().plant("localhost", "vestibule", &wrong);
+        assert!(!browser.is_signed_in().await, "{wrong}");
+        browser.fetch(Method::GET, &scene.url("/page"), None).await.expect_problem(401);
+    }
+    assert!(scene.app.take().is_empty());
+    assert!(scene.alice.is_signed_in().await);
+}
+
+#[tokio::test]
+async fn s_31_a_bearer_token_has_one_spelling_and_one_carrier() {
+    let mut scene = Scene::set().await;
+    let browser = scene.stranger();
+    let token = browser.sign_in(&mut scene.device).await.json()["token"].as_str().unwrap().to_owned();
+    let cookie = browser.session().unwrap();
+    let stranger = scene.stranger();
+    for wrong in misspelt(&token, 9) {
+        assert!(!signed_in_with_bearer(&stranger, &wrong).await, "{wrong}");
+    }
+    assert!(signed_in_with_bearer(&stranger, &token).await);
+    assert!(!signed_in_with_bearer(&stranger, &cookie).await, "a cookie as a bearer token");
+    stranger.jar().plant("localhost", "vestibule", &token);
+    assert!(!stranger.is_signed_in().await, "a bearer token as a cookie");
+}
+
+#[tokio::test]
+async fn s_31_an_invitation_and_a_ceremony_have_one_spelling() {
+    let mut scene = Scene::set().await;
+    let link = scene.gateway.invite("bob@example.com", &[]);
+    let secret = secret_of(&link);
+    let stranger = scene.stranger();
+    for wrong in misspelt(secret, 1) {
+        let reply = stranger.post("invitations/preview", &json!({ "token": wrong })).await;
+        reply.expect_problem(410);
+    }
+    stranger
+        .post("invitations/redeem", &json!({ "token": misspelt(secret, 1)[9] }))
+        .await
+        .expect_problem(410);
+    stranger.post("invitations/preview", &json!({ "token": secret })).await.expect(200);
+
+    let options = stranger.sign_in_options().await;
+    let ceremony = stranger.jar().get("localhost", "challenge").unwrap();
+    let answer = scene.device.get(&options, stranger.origin());
+    for wrong in misspelt(&ceremony, 3) {
+        stranger.jar().plant("localhost", "challenge", &wrong);
+        stranger.post("passkeys/authenticate/verify", &answer).await.expect_problem(401);
+    }
+    stranger.jar().plant("localhost", "challenge", &ceremony);
+    stranger.post("passkeys/authenticate/verify", &answer).await.expect(201);
+}
+
+#[tokio::test]
+async fn p_24_authorization_is_the_applications() {
+    let mut scene = Scene::with(
+        |_| {},
+        |route| {
+            route.public(&["/open"]);
+        },
+    )
+    .await;
+    let stranger = scene.stranger();
+    let token = scene.alice.sign_in(&mut scene.device).await.json()["token"].as_str().unwrap().to_owned();
+    scene.app.take();
+    let values = [
+        format!("Bearer {token}"),
+        format!("bearer {token}"),
+        "Basic dXNlcjpwYXNz".to_owned(),
+        "Bearer  two  spaces".to_owned(),
+        "Digest username=\"a\", realm=\"b\"".to_owned(),
+        "nonsense".to_owned(),
+    ];
+    for value in &values {
+        // It never opens an application.
+        let request = stranger.request(Method::GET, &scene.url("/page")).header("authorization", value);
+        stranger.send(request).await.expect_problem(401);
+        assert!(scene.app.take().is_empty(), "{value}");
+        // Beside our cookie it goes through as it is, and nobody loses their session for it.
+        for (browser, path) in [(&scene.alice, "/page"), (&stranger, "/open")] {
+            let request = browser.request(Method::GET, &scene.url(path)).header("authorization", value);
+            browser.send(request).await.expect(200);
+            assert_eq!(scene.app.take_one().value("authorization"), *value);
+        }
+    }
+    // At our own endpoints only a bearer token of ours counts; anything else is nobody.
+    for value in &values[2..] {
+        let request =
+            stranger.request(Method::GET, &stranger.api("sessions/")).header("authorization", value);
+        stranger.send(request).await.expect_problem(401);
+    }
+}
