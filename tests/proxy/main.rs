@@ -233,3 +233,40 @@ async fn p_11_tls_and_host_name_the_same_place() {
         .await;
     assert!(post.starts_with("HTTP/1.1 403"), "{post}");
 }
+
+#[tokio::test]
+async fn p_37_only_idempotent_requests_are_sent_twice() {
+    for (method, outcome, received) in [("GET", "200 OK", 3), ("POST", "outcome: upstream-failed\r\n", 2)] {
+        let rig = Rig::start(Tls::Off).await;
+        let mut first = rig.open_signed_in("GET /keep-alive HTTP/1.1", "").await;
+        first.read_until("kept").await;
+        // The upstream reads one more request from that connection, and closes it.
+        let answer = rig.ask_signed_in(&format!("{method} /x HTTP/1.1"), "Content-Length: 0").await;
+        assert!(answer.contains(outcome), "{method}: {answer}");
+        assert_eq!(rig.upstream_requests(), received, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn p_32_http2_requests_arrive_as_the_same_http1_requests() {
+    let rig = Rig::start(Tls::Off).await;
+    let client = rig.http2_client("app.localhost");
+    let request = rig.get_signed_in(&client, "/x?y");
+    let request = request.header("cookie", "a=1").header("cookie", "b=2").header("remote-user", "root");
+    let seen = request.send().await.unwrap().text().await.unwrap().to_lowercase();
+    assert!(seen.starts_with("get /x?y http/1.1\r\n"), "{seen}");
+    assert!(seen.contains("\r\nhost: app.localhost:"), "{seen}");
+    assert!(seen.contains("\r\nx-forwarded-host: app.localhost:"), "{seen}");
+    assert!(seen.contains("\r\nremote-user: alice\r\n"), "{seen}");
+    assert!(seen.contains("\r\ncookie: a=1; b=2\r\n"), "{seen}");
+    assert!(!seen.contains("root") && !seen.contains("vestibule="), "{seen}");
+}
+
+#[tokio::test]
+async fn bodies_stream_both_ways() {
+    let rig = Rig::start(Tls::Off).await;
+    let client = rig.http2_client("app.localhost");
+    let body = "x".repeat(3_000_000);
+    let answer = rig.post_signed_in(&client, "/echo-body", body.clone()).send().await.unwrap();
+    assert!(answer.text().await.unwrap() == body);
+}

@@ -176,6 +176,16 @@ impl Rig {
         client.get(self.url(path)).header("Cookie", cookie)
     }
 
+    pub(crate) fn post_signed_in(
+        &self,
+        client: &reqwest::Client,
+        path: &str,
+        body: String,
+    ) -> reqwest::RequestBuilder {
+        let cookie = format!("vestibule={}", self.token("app.localhost"));
+        client.post(self.url(path)).header("Cookie", cookie).body(body)
+    }
+
     pub(crate) fn tls_client(&self, host: &str) -> reqwest::Client {
         let (address, root) = self.tls.clone().unwrap();
         reqwest::Client::builder()
@@ -471,6 +481,21 @@ async fn behave(mut stream: TcpStream, state: Arc<UpstreamState>) -> Option<()> 
         return None;
     } else if path == "/garbage" {
         stream.write_all(b"what?\r\n\r\n").await.ok()?;
+    } else if path == "/keep-alive" {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nkept").await.ok()?;
+        stream.read_buf(&mut head).await.ok()?;
+        state.requests.fetch_add(1, Ordering::SeqCst);
+    } else if path == "/echo-body" {
+        let length = text.to_lowercase().split_once("content-length: ")?.1.split('\r').next()?.to_owned();
+        let begun = text.find("\r\n\r\n")? + 4;
+        stream
+            .write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").as_bytes())
+            .await
+            .ok()?;
+        stream.write_all(&head[begun..]).await.ok()?;
+        let left = length.parse::<usize>().unwrap() - (head.len() - begun);
+        let (from, mut to) = stream.split();
+        tokio::io::copy(&mut from.take(left as u64), &mut to).await.ok()?;
     } else if path == "/never" {
         std::future::pending::<()>().await;
     } else {
