@@ -8,12 +8,16 @@
 //! the client says about identity, address or scheme is removed before ours is written; whatever
 //! ends a session ends its open streams.
 //!
-//! [`Context`]: admission::Context
+//! [`Context`]: context::Context
 
 mod admission;
 mod bridge;
+mod context;
+mod failure;
 mod forwarded;
+mod gate;
 mod headers;
+mod request;
 mod server;
 mod streams;
 mod tls;
