@@ -83,6 +83,20 @@ impl Gateway {
         Ok(Some(secret))
     }
 
+    /// Whether somebody used the set-up link and went away before making a passkey, so that a new
+    /// link is needed.
+    pub async fn is_setup_abandoned(&self) -> Result<bool, FlowError> {
+        Ok(match self.records.setup().await? {
+            Some(Setup::Claimed { user }) => self.index.sessions_of(&user).is_empty(),
+            Some(Setup::Open { .. } | Setup::Closed { .. }) | None => false,
+        })
+    }
+
+    /// Whether the first administrator has been made.
+    pub async fn is_setup_done(&self) -> Result<bool, FlowError> {
+        Ok(matches!(self.records.setup().await?, Some(Setup::Closed { .. })))
+    }
+
     /// What `secret` is good for. Uses nothing up.
     pub async fn offer(&self, secret: &str) -> Result<Offer, FlowError> {
         let secret = Secret::parse(secret).ok_or(FlowError::NoSuchInvitation)?.hashed();

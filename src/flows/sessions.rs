@@ -106,6 +106,33 @@ impl Gateway {
         Ok(())
     }
 
+    /// Replaces a session whose person was verified a short time ago by a new one with the same
+    /// evidence. Of several callers with the same session at most one gets a new one.
+    pub async fn exchange_session(
+        &self,
+        session: &Arc<LiveSession>,
+        visit: &Visit,
+        device: &Device,
+    ) -> Result<Session, FlowError> {
+        let record = session.record();
+        self.must_be_fresh(&record)?;
+        let blank = self.blank_session(record.user, record.scope, visit, device);
+        let renewed = Session {
+            credential: record.credential.clone(),
+            authenticated_at: record.authenticated_at,
+            expires_at: record.expires_at,
+            ..blank
+        };
+        let (batch, ended) = self.adding(&renewed, Some(Arc::clone(session)))?;
+        let key = keys::session(&record.id);
+        let Some((_, stored)) = self.records.get_exact::<Session>(&key).await? else {
+            return Err(FlowError::NotFresh);
+        };
+        self.records.commit(batch.expect(key, stored)).await?;
+        self.report_ended(&visit.origin(), &ended);
+        Ok(renewed)
+    }
+
     /// Signs out: the session is gone, on every host, before this returns.
     pub async fn sign_out(&self, session: &Arc<LiveSession>, visit: &Visit) -> Result<(), FlowError> {
         self.records.commit(ending(&vec![(Arc::clone(session), End::SignedOut)])).await?;

@@ -1,1 +1,126 @@
-//! To come.
+//! The proxy: listeners, admission in the request phase, and the way to and from upstreams.
+//!
+//! This is the only folder that names pingora. Its protocol code parses, frames, pools and
+//! streams; our own accept loops feed it, so that addresses in use, connection limits and
+//! shutdown are ours. Pages and APIs are tower services handed in as [`Doors`].
+//!
+//! What always holds: a request reaches an upstream only with a `Permit` in its [`Context`]; what
+//! the client says about identity, address or scheme is removed before ours is written; whatever
+//! ends a session ends its open streams.
+//!
+//! [`Context`]: admission::Context
+
+mod admission;
+mod bridge;
+mod forwarded;
+mod headers;
+mod server;
+mod streams;
+mod tls;
+mod upstream;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::domain::event::Answered;
+use crate::flows::Gateway;
+pub use server::Proxy;
+
+/// The most bytes a request's line and headers may have together.
+pub const HEADER_BYTES_MAX: usize = 32 * 1024;
+/// The most bytes a request body for our own endpoints may have.
+pub const OWN_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Where and how to listen.
+#[derive(Debug, Clone)]
+pub struct ProxySettings {
+    /// Plain HTTP/1.1 and HTTP/2 without TLS.
+    pub listen: Vec<SocketAddr>,
+    pub tls: Option<TlsSettings>,
+    /// Peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How many threads the runtime has.
+    pub workers: usize,
+    /// How long requests may take to finish after shutdown began.
+    pub grace_period: Duration,
+    pub limits: Limits,
+}
+
+/// Listeners that speak TLS.
+#[derive(Debug, Clone)]
+pub struct TlsSettings {
+    pub listen: Vec<SocketAddr>,
+    /// Chain and key, in PEM. The first pair answers names that no other covers.
+    pub certificates: Vec<CertificateFiles>,
+}
+
+/// One certificate on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    pub chain: PathBuf,
+    pub key: PathBuf,
+}
+
+/// How many connections are served at once; the others wait in the backlog, or are closed.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub connections_max: usize,
+    /// Generous by default: whole offices, and port-forwarding daemons, share an address.
+    pub connections_per_address_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections_max: 16_384, connections_per_address_max: 4_096 }
+    }
+}
+
+/// Who answers what is not forwarded.
+///
+/// Both find `flows::admit::Visit` in the extensions of a request; `gate` also finds the
+/// `flows::admit::Outcome` it has to answer, and an empty body.
+#[derive(Clone)]
+pub struct Doors {
+    /// Our own endpoints.
+    pub own: axum::Router,
+    /// Everything that was refused or failed.
+    pub gate: axum::Router,
+}
+
+/// What the proxy needs of the rest of the program.
+pub struct Parts {
+    pub gateway: Arc<Gateway>,
+    pub doors: Doors,
+    pub meter: Arc<dyn Meter>,
+    /// Time since some fixed moment; never goes backwards. For durations only.
+    pub elapsed: Arc<dyn Fn() -> Duration + Send + Sync>,
+}
+
+/// Counts what the proxy does. An implementation is quick and never blocks.
+pub trait Meter: Send + Sync {
+    /// A request has been answered, whole or in part.
+    fn request(&self, route: Option<&str>, outcome: Answered, duration: Duration);
+    /// A long-lived exchange has begun: an upgrade, or a response that is still flowing.
+    fn stream_opened(&self);
+    /// It has ended.
+    fn stream_closed(&self);
+}
+
+/// Why the proxy did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    /// The address is taken, not ours, or needs a privilege.
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// TLS listeners without a certificate.
+    #[error("TLS is configured without any certificate")]
+    NoCertificate,
+}
+
+pub use tls::CertificateError;

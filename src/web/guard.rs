@@ -47,12 +47,15 @@ pub struct SameOrigin(());
 /// `Origin` must be ours if it is there, and so must `Sec-Fetch-Site`; without either, a request
 /// that changes something is taken to come from elsewhere (ASVS 3.5.1 to 3.5.3).
 pub fn same_origin(gateway: &Gateway, headers: &HeaderMap) -> Result<SameOrigin, Problem> {
-    let elsewhere = || Problem::new(StatusCode::FORBIDDEN, "wrong_origin", "This request came from another site.");
+    let elsewhere =
+        || Problem::new(StatusCode::FORBIDDEN, "wrong_origin", "This request came from another site.");
     let text = |name| headers.get(name).map(HeaderValue::as_bytes);
     let origin = text(ORIGIN.as_str());
     let site = text("sec-fetch-site");
     let ours = gateway.place().origin();
-    if origin.is_some_and(|origin| origin != ours.as_bytes()) || site.is_some_and(|site| site != b"same-origin") {
+    if origin.is_some_and(|origin| origin != ours.as_bytes())
+        || site.is_some_and(|site| site != b"same-origin")
+    {
         return Err(elsewhere());
     }
     if origin.is_none() && site.is_none() { Err(elsewhere()) } else { Ok(SameOrigin(())) }

@@ -35,10 +35,8 @@ pub fn protect(scheme: Scheme, mut response: Response) -> Response {
         headers.insert(name, HeaderValue::from_static(value));
     }
     if scheme == Scheme::Https {
-        headers.insert(
-            header::STRICT_TRANSPORT_SECURITY,
-            HeaderValue::from_static(STRICT_TRANSPORT_SECURITY),
-        );
+        headers
+            .insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(STRICT_TRANSPORT_SECURITY));
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response

@@ -19,7 +19,8 @@ pub fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T,
             "Send the body as application/json.",
         ));
     }
-    serde_json::from_slice(body).map_err(|error| Problem::malformed(format!("The body cannot be read: {error}")))
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::malformed(format!("The body cannot be read: {error}")))
 }
 
 /// Reads a JSON body that may be left out altogether.

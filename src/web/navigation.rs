@@ -53,7 +53,11 @@ mod tests {
 
     #[test]
     fn fetch_metadata_decides() {
-        check(Method::GET, &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")], Kind::Navigation);
+        check(
+            Method::GET,
+            &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")],
+            Kind::Navigation,
+        );
         check(Method::GET, &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")], Kind::Navigation);
         check(Method::POST, &[("sec-fetch-mode", "navigate")], Kind::Submission);
         check(Method::GET, &[("sec-fetch-mode", "cors"), ("accept", "text/html")], Kind::Program);

@@ -82,11 +82,13 @@ impl From<FlowError> for Problem {
         match error {
             FlowError::Refused(why) => refused(why),
             FlowError::NoSuchInvitation => Self::new(
-                StatusCode::UNAUTHORIZED,
+                StatusCode::GONE,
                 "invitation_invalid",
                 "This link has expired or was used already. Ask whoever sent it for a new one.",
             ),
-            FlowError::EmailNeeded => Self::malformed("An e-mail address is needed to set up this installation."),
+            FlowError::EmailNeeded => {
+                Self::malformed("An e-mail address is needed to set up this installation.")
+            }
             FlowError::MalformedName(why) => Self::malformed(why.to_string()),
             FlowError::Taken(what) => {
                 Self::new(StatusCode::CONFLICT, "taken", format!("This {what} belongs to somebody else."))
@@ -107,7 +109,9 @@ impl From<FlowError> for Problem {
                 "This is your last passkey. Add another one first, or you could not sign in again.",
             ),
             FlowError::NotFound => Self::not_found(),
-            FlowError::Busy => Self::unavailable("Others changed the same thing at the same moment. Try again."),
+            FlowError::Busy => {
+                Self::unavailable("Others changed the same thing at the same moment. Try again.")
+            }
             FlowError::CannotBegin(error) => Self::internal(&error),
             FlowError::Signing => Self::internal(&FlowError::Signing),
             FlowError::Vault(error) => Self::internal(&error),

@@ -1,0 +1,179 @@
+//! Passkeys: registering, signing in, listing, naming and removing them.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::shapes::{PasskeyShape, SignedInShape};
+use super::{App, Call};
+use crate::domain::cookie::Cookie;
+use crate::domain::credential::CredentialName;
+use crate::domain::event::Refusal;
+use crate::domain::id::{CeremonyId, CredentialId};
+use crate::domain::session::Session;
+use crate::domain::session::token::Carrier;
+use crate::flows::{FlowError, Gateway};
+use crate::web::guard::{self, Shown};
+use crate::web::{Problem, cookies, json};
+
+/// `POST /passkeys/register/options`: bare creation options, and the challenge cookie.
+pub(super) async fn register_options(State(gateway): App, call: Call) -> Result<Response, Problem> {
+    let caller = call.enrolling_or_signed_in(&gateway)?;
+    let (ceremony, options) = gateway.begin_registration(&caller.record(), &call.visit).await?;
+    Ok(with_challenge(&gateway, &ceremony, Json(options.0)))
+}
+
+/// `POST /passkeys/register/verify`: `name` and the members of `RegistrationResponseJSON`, flat.
+pub(super) async fn register_verify(
+    State(gateway): App,
+    call: Call,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let caller = call.enrolling_or_signed_in(&gateway)?;
+    let answer: Value = json::read(&call.headers, &body)?;
+    let name = match answer.get("name") {
+        None | Some(Value::Null) => None,
+        Some(name) => Some(read_name(name)?),
+    };
+    let ceremony = ceremony_of(&gateway, &call);
+    let registered =
+        gateway.finish_registration(&caller.record(), ceremony, &answer, name, &call.visit).await;
+    let registered = registered.map_err(|error| match error {
+        // The contract keeps 401 for a missing session.
+        FlowError::Refused(Refusal::NoSuchCeremony) => {
+            Problem::from(error).with_status(StatusCode::BAD_REQUEST)
+        }
+        other => other.into(),
+    })?;
+    let mut response = Json(PasskeyShape::new(&registered.credential)).into_response();
+    if caller.shown == Shown::Cookie {
+        set_session(&gateway, &mut response, &registered.session, &call.visit.host)?;
+    }
+    clear_challenge(&gateway, &mut response);
+    Ok(response)
+}
+
+#[derive(Default, Deserialize)]
+struct AuthenticateOptions {
+    /// For a sign-in that begins with an address. Whether it is known never shows.
+    email: Option<String>,
+}
+
+/// `POST /passkeys/authenticate/options`: bare request options without an allow list, and the
+/// challenge cookie. Known and unknown addresses get the same answer.
+pub(super) async fn authenticate_options(
+    State(gateway): App,
+    call: Call,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    guard::not_cross_site(&gateway, &call.headers)?;
+    let asked: AuthenticateOptions = json::read_optional(&call.headers, &body)?;
+    let expected = match asked.email {
+        Some(email) => gateway.account_with(&email).await?.map(|user| user.id),
+        None => None,
+    };
+    let (ceremony, options) = gateway.begin_sign_in(expected, &call.visit).await?;
+    Ok(with_challenge(&gateway, &ceremony, Json(options.0)))
+}
+
+/// `POST /passkeys/authenticate/verify`: the members of `AuthenticationResponseJSON`, flat. 201
+/// with a bearer token; the session cookie is set unless the caller uses `Authorization`.
+pub(super) async fn authenticate_verify(
+    State(gateway): App,
+    call: Call,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    guard::not_cross_site(&gateway, &call.headers)?;
+    let answer: Value = json::read(&call.headers, &body)?;
+    let before = call.identify(&gateway)?.map(|caller| caller.session);
+    let ceremony = ceremony_of(&gateway, &call);
+    let device = guard::device(&call.headers);
+    let signed_in = gateway.finish_sign_in(ceremony, &answer, before, &call.visit, &device).await?;
+    let shape = SignedInShape {
+        token: gateway.token(&signed_in.session, Carrier::Bearer).map_err(FlowError::from)?,
+        user: (&signed_in.user).into(),
+    };
+    let mut response = (StatusCode::CREATED, Json(shape)).into_response();
+    if !guard::has_authorization(&call.headers) {
+        set_session(&gateway, &mut response, &signed_in.session, &call.visit.host)?;
+    }
+    clear_challenge(&gateway, &mut response);
+    Ok(response)
+}
+
+/// `GET /passkeys`: the caller's, oldest first.
+pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<PasskeyShape>>, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    let credentials = gateway.credentials_of(&caller.user.id).await?;
+    Ok(Json(credentials.iter().map(PasskeyShape::listed).collect()))
+}
+
+#[derive(Deserialize)]
+struct Rename {
+    name: Value,
+}
+
+/// `PATCH /passkeys/{id}` with `{"name"}`. Ours; the contract has no rename.
+pub(super) async fn rename(
+    State(gateway): App,
+    call: Call,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<PasskeyShape>, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    let Rename { name } = json::read(&call.headers, &body)?;
+    let id = CredentialId::parse(&id).map_err(|_| Problem::not_found())?;
+    let renamed = gateway.rename_credential(&caller.record(), &id, read_name(&name)?, &call.visit).await?;
+    Ok(Json(PasskeyShape::new(&renamed)))
+}
+
+/// `DELETE /passkeys/{id}`: 204 whether or not the caller has such a passkey; 409 for the last.
+pub(super) async fn remove(
+    State(gateway): App,
+    call: Call,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    let Ok(id) = CredentialId::parse(&id) else { return Ok(StatusCode::NO_CONTENT) };
+    match gateway.remove_credential(&caller.record(), &id, &call.visit).await {
+        Ok(()) | Err(FlowError::NotFound) => Ok(StatusCode::NO_CONTENT),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn read_name(name: &Value) -> Result<CredentialName, Problem> {
+    let text = name.as_str().ok_or_else(|| Problem::malformed("The name is a text."))?;
+    CredentialName::parse(text).map_err(|error| Problem::malformed(error.to_string()))
+}
+
+fn ceremony_of(gateway: &Gateway, call: &Call) -> Option<CeremonyId> {
+    let cookie = cookies::read(&call.headers, gateway.place(), Cookie::Challenge)?;
+    CeremonyId::parse(cookie).ok()
+}
+
+fn with_challenge(gateway: &Gateway, ceremony: &CeremonyId, body: impl IntoResponse) -> Response {
+    let mut response = body.into_response();
+    cookies::append(response.headers_mut(), cookies::challenge(gateway.place(), ceremony));
+    response
+}
+
+fn clear_challenge(gateway: &Gateway, response: &mut Response) {
+    cookies::append(response.headers_mut(), cookies::expire(gateway.place(), Cookie::Challenge));
+}
+
+/// Gives the browser the cookie of `session` for this host.
+pub(super) fn set_session(
+    gateway: &Gateway,
+    response: &mut Response,
+    session: &Session,
+    host: &str,
+) -> Result<(), Problem> {
+    let token = gateway.token(session, Carrier::Cookie(host.to_owned())).map_err(FlowError::from)?;
+    let cookie = cookies::session(gateway.place(), &token, gateway.lifetimes().absolute);
+    cookies::append(response.headers_mut(), cookie);
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! What the native API writes.
+
+use std::net::IpAddr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+
+use crate::domain::ceremony::aaguid;
+use crate::domain::credential::{Backup, Credential, Transport};
+use crate::domain::user::{Group, Role, User};
+use crate::flows::Gateway;
+use crate::flows::index::LiveSession;
+use crate::web::user_agent;
+
+/// A passkey. `id` is the credential id in base64url.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PasskeyShape {
+    id: String,
+    name: String,
+    /// The COSE key in standard base64; in lists only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
+    user_id: String,
+    counter: u32,
+    device_type: &'static str,
+    backed_up: bool,
+    transports: String,
+    created_at: String,
+    last_used_at: Option<String>,
+    aaguid: String,
+    /// The authenticator's own name, if its model is known.
+    authenticator: Option<&'static str>,
+}
+
+impl PasskeyShape {
+    /// Without the public key.
+    pub(super) fn new(credential: &Credential) -> Self {
+        let transports: Vec<_> = credential.transports.iter().map(|t| Transport::as_str(*t)).collect();
+        Self {
+            id: credential.id.to_string(),
+            name: credential.name.as_str().to_owned(),
+            public_key: None,
+            user_id: credential.user.to_string(),
+            counter: credential.counter,
+            device_type: match credential.backup {
+                Backup::DeviceBound => "singleDevice",
+                Backup::Eligible | Backup::BackedUp => "multiDevice",
+            },
+            backed_up: credential.backup == Backup::BackedUp,
+            transports: transports.join(","),
+            created_at: credential.created_at.to_rfc3339(),
+            last_used_at: credential.last_used_at.map(|at| at.to_rfc3339()),
+            aaguid: credential.aaguid.to_string(),
+            authenticator: aaguid::name_of(credential.aaguid),
+        }
+    }
+
+    /// With the public key.
+    pub(super) fn listed(credential: &Credential) -> Self {
+        Self { public_key: Some(STANDARD.encode(&credential.public_key)), ..Self::new(credential) }
+    }
+}
+
+/// A person.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UserShape {
+    id: String,
+    email: String,
+    username: String,
+    name: String,
+    first_name: String,
+    last_name: String,
+    picture: Option<String>,
+    groups: Vec<String>,
+    admin: bool,
+    created_at: String,
+    updated_at: String,
+}
+
+impl From<&User> for UserShape {
+    fn from(user: &User) -> Self {
+        let name = user.display_name.as_str();
+        let (first, last) = name.rsplit_once(' ').unwrap_or((name, ""));
+        Self {
+            id: user.id.to_string(),
+            email: user.email.to_string(),
+            username: user.username.to_string(),
+            name: name.to_owned(),
+            first_name: first.to_owned(),
+            last_name: last.to_owned(),
+            picture: None,
+            groups: user.groups.iter().map(Group::to_string).collect(),
+            admin: user.role == Role::Administrator,
+            created_at: user.created_at.to_rfc3339(),
+            updated_at: user.updated_at.to_rfc3339(),
+        }
+    }
+}
+
+/// A person and the bearer token of their session.
+#[derive(Serialize)]
+pub(super) struct SignedInShape {
+    pub(super) token: String,
+    pub(super) user: UserShape,
+}
+
+/// A session. `id` is no secret.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SessionShape {
+    id: String,
+    user_id: String,
+    created_at: String,
+    expires_at: String,
+    last_seen_at: String,
+    ipv4: Option<String>,
+    /// The network the sign-in came from: a /24 or a /64.
+    network: Option<String>,
+    user_agent: Option<String>,
+    /// Browser and system in words.
+    browser: String,
+    /// The passkey that opened it.
+    passkey_id: Option<String>,
+    current: bool,
+}
+
+impl SessionShape {
+    pub(super) fn new(gateway: &Gateway, session: &LiveSession, current: &LiveSession) -> Self {
+        let record = session.record();
+        Self {
+            id: record.id.to_string(),
+            user_id: record.user.to_string(),
+            created_at: record.created_at.to_rfc3339(),
+            expires_at: gateway.expires_at(session).to_rfc3339(),
+            last_seen_at: session.last_seen_at().to_rfc3339(),
+            ipv4: record.client.filter(IpAddr::is_ipv4).map(|address| address.to_string()),
+            network: record.client.map(crate::domain::session::network_of),
+            user_agent: record.user_agent.clone(),
+            browser: user_agent::in_words(record.user_agent.as_deref()),
+            passkey_id: record.credential.as_ref().map(ToString::to_string),
+            current: record.id == current.record().id,
+        }
+    }
+}

@@ -1,0 +1,530 @@
+//! What happens to a request, phase by phase.
+//!
+//! The request phase either answers or leaves a [`Permit`] in the [`Context`]; every later phase
+//! reads it from there and fails without it. Whatever goes wrong becomes an answer, never a
+//! forwarded request.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response, StatusCode, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType};
+
+use super::bridge::{self, OwnBody};
+use super::forwarded::TrustedProxies;
+use super::headers::{self, Cleaned, Outgoing, Reserved};
+use super::streams::{self, OpenStream};
+use super::tls::AskedFor;
+use super::upstream::{TRIES_MAX, Upstreams};
+use super::{Doors, HEADER_BYTES_MAX, Meter};
+use crate::domain::event::Answered;
+use crate::domain::place::{Scheme, host_of};
+use crate::domain::policy::route::{Route, WebSocket};
+use crate::flows::Gateway;
+use crate::flows::admit::{Admission, Outcome, Permit, Visit};
+
+/// How long writing to a client may stall.
+const CLIENT_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the rest of a request body may take that nobody wants any more.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Exchanges that are longer than this, in bytes or in time, are tied to their session.
+const SHORT_BYTES_MAX: usize = 64 * 1024;
+const SHORT_TIME_MAX: Duration = Duration::from_secs(1);
+/// The session ended while its request was under way.
+const SESSION_ENDED: ErrorType = ErrorType::Custom("SessionEnded");
+
+/// Whether requests without TLS are led to https.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PlainHttp {
+    Served,
+    Redirected,
+}
+
+/// What every request needs.
+pub(super) struct Shared {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) doors: Doors,
+    pub(super) meter: Arc<dyn Meter>,
+    pub(super) elapsed: Arc<dyn Fn() -> Duration + Send + Sync>,
+    pub(super) trusted: TrustedProxies,
+    pub(super) reserved: Reserved,
+    pub(super) upstreams: Upstreams,
+    pub(super) plain_http: PlainHttp,
+    pub(super) ids: RequestIds,
+}
+
+/// Names requests: random per process, counted within.
+pub(super) struct RequestIds {
+    process: u32,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    pub(super) fn new(random: [u8; 4]) -> Self {
+        Self { process: u32::from_be_bytes(random), next: AtomicU64::new(1) }
+    }
+
+    fn next(&self) -> String {
+        format!("{:08x}{:010x}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// The phases of a request.
+pub(super) struct Phases(pub(super) Arc<Shared>);
+
+/// What one request carries from phase to phase.
+pub(super) struct Context {
+    visit: Option<Visit>,
+    permit: Option<Permit>,
+    /// Which upstream the first try went to, and how many tries there were.
+    turn: usize,
+    tries: usize,
+    stream: Option<OpenStream>,
+    tally: Tally,
+}
+
+/// Counts the request when it is over, however it ends.
+struct Tally {
+    shared: Arc<Shared>,
+    began: Duration,
+    route: Option<Arc<Route>>,
+    answered: Answered,
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        let took = (self.shared.elapsed)().saturating_sub(self.began);
+        let route = self.route.as_ref().map(|route| route.name.as_str());
+        self.shared.meter.request(route, self.answered, took);
+    }
+}
+
+/// What pingora is to do after the request phase.
+enum Next {
+    Forward,
+    Nothing,
+}
+
+/// A request that admission does not get to see.
+enum Early {
+    Outcome(Outcome),
+    ToHttps,
+}
+
+impl Phases {
+    async fn decide(&self, session: &mut Session, ctx: &mut Context) -> pingora::Result<Next> {
+        streams::arrived();
+        session.set_write_timeout(Some(CLIENT_WRITE_TIMEOUT));
+        session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
+        let (visit, early) = self.meet(session);
+        ctx.visit = Some(visit.clone());
+        match early {
+            Some(Early::Outcome(outcome)) => return self.answer(session, ctx, visit, outcome).await,
+            Some(Early::ToHttps) => return self.lead_to_https(session, ctx, &visit).await,
+            None => {}
+        }
+        match self.admit(session, &visit) {
+            Admission::Answer(outcome) => self.answer(session, ctx, visit, outcome).await,
+            Admission::Ours => self.answer_own(session, ctx, visit).await,
+            Admission::Forward(permit) => {
+                let route = Arc::clone(permit.route());
+                if !self.may_upgrade(session.req_header(), &permit, &visit) {
+                    return self.answer(session, ctx, visit, Outcome::UpgradeRefused { route }).await;
+                }
+                ctx.turn = self.0.upstreams.first(&route);
+                ctx.tally.route = Some(route);
+                ctx.permit = Some(permit);
+                Ok(Next::Forward)
+            }
+        }
+    }
+
+    /// Who comes in, and whether something about the request itself is wrong.
+    fn meet(&self, session: &Session) -> (Visit, Option<Early>) {
+        let request = session.req_header();
+        let peer = peer_of(session);
+        let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
+        let scheme = match tls {
+            Some(_) => Scheme::Https,
+            None => self.0.trusted.scheme(peer, &request.headers),
+        };
+        let host = host(request);
+        let visit = Visit {
+            host: host.clone().unwrap_or_default(),
+            scheme,
+            client: peer.map(|peer| self.0.trusted.client(peer, &request.headers)),
+            request_id: self.0.ids.next(),
+        };
+        let asked_for = tls.and_then(|tls| tls.extension.get::<AskedFor>());
+        let early = if headers::size_of(request) > HEADER_BYTES_MAX {
+            Some(Early::Outcome(Outcome::HeadersTooLarge))
+        } else if !is_method_served(&request.method) {
+            Some(Early::Outcome(Outcome::MethodRefused))
+        } else if host.is_none() {
+            Some(Early::Outcome(Outcome::MalformedRequest))
+        } else if asked_for.is_some_and(|name| name.0 != visit.host) {
+            Some(Early::Outcome(Outcome::Misdirected))
+        } else if self.0.plain_http == PlainHttp::Redirected && scheme == Scheme::Http {
+            Some(self.redirect(session, &visit))
+        } else {
+            None
+        };
+        (visit, early)
+    }
+
+    /// Only to hosts of ours; a stranger's host is answered as it would be over https.
+    fn redirect(&self, session: &Session, visit: &Visit) -> Early {
+        let path = path_of(session.req_header());
+        match self.0.gateway.admit(visit, path, std::iter::empty()) {
+            Admission::Answer(outcome @ (Outcome::UnknownHost | Outcome::MalformedRequest)) => {
+                Early::Outcome(outcome)
+            }
+            _ => Early::ToHttps,
+        }
+    }
+
+    fn admit(&self, session: &Session, visit: &Visit) -> Admission {
+        let request = session.req_header();
+        let cookies = request.headers.get_all(header::COOKIE).iter().map(http::HeaderValue::as_bytes);
+        self.0.gateway.admit(visit, path_of(request), cookies)
+    }
+
+    /// A WebSocket is not bound by the same-origin policy: a foreign page could open one with the
+    /// person's cookies. So where a browser says where the page is from, it has to be here.
+    fn may_upgrade(&self, request: &RequestHeader, permit: &Permit, visit: &Visit) -> bool {
+        if !wants_websocket(&request.headers) {
+            return true;
+        }
+        if permit.route().websocket == WebSocket::Refused {
+            return false;
+        }
+        let here = self.0.gateway.place().origin_of(&visit.host);
+        let mut origins = request.headers.get_all(header::ORIGIN).iter();
+        permit.session().is_none() || origins.all(|origin| origin.as_bytes() == here.as_bytes())
+    }
+
+    async fn answer(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+        visit: Visit,
+        outcome: Outcome,
+    ) -> pingora::Result<Next> {
+        ctx.tally.answered = answered(&outcome);
+        if let Some(route) = route_of(&outcome) {
+            ctx.tally.route = Some(Arc::clone(route));
+        }
+        bridge::answer_outcome(session, &self.0.doors.gate, visit, outcome).await?;
+        Ok(Next::Nothing)
+    }
+
+    async fn answer_own(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+        visit: Visit,
+    ) -> pingora::Result<Next> {
+        match bridge::read_own_body(session).await? {
+            OwnBody::TooLarge => self.answer(session, ctx, visit, Outcome::BodyTooLarge).await,
+            OwnBody::Whole(body) => {
+                ctx.tally.answered = Answered::Ours;
+                bridge::answer_own(session, &self.0.doors.own, visit, body).await?;
+                Ok(Next::Nothing)
+            }
+        }
+    }
+
+    async fn lead_to_https(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+        visit: &Visit,
+    ) -> pingora::Result<Next> {
+        ctx.tally.answered = Answered::Refused;
+        let request = session.req_header();
+        let mut response = Response::new(Body::empty());
+        if matches!(request.method, Method::GET | Method::HEAD) {
+            let mut target = self.0.gateway.place().origin_of(&visit.host).into_bytes();
+            target.extend_from_slice(request.raw_path());
+            let location = http::HeaderValue::from_bytes(&target)
+                .map_err(|e| Error::because(ErrorType::InternalError, "redirect to https", e))?;
+            *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+            response.headers_mut().insert(header::LOCATION, location);
+        } else {
+            // Whatever the body held has already crossed the network in the clear.
+            *response.status_mut() = StatusCode::FORBIDDEN;
+            *response.body_mut() = Body::from("This address takes requests over https only.\n");
+        }
+        response.headers_mut().insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+        if let Some(length) = axum::body::HttpBody::size_hint(response.body()).exact() {
+            response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+        }
+        bridge::answer_plainly(session, visit, response).await?;
+        Ok(Next::Nothing)
+    }
+
+    /// Ties an exchange to its session once it turns out to be a long one.
+    fn tie(&self, ctx: &mut Context) {
+        if ctx.stream.is_none() {
+            let session = ctx.permit.as_ref().and_then(Permit::session);
+            ctx.stream = Some(streams::tie(session, &self.0.meter));
+        }
+    }
+
+    /// An answer that was long in coming is for somebody who is still signed in.
+    fn still_signed_in(&self, ctx: &Context) -> bool {
+        let waited = (self.0.elapsed)().saturating_sub(ctx.tally.began);
+        let Some(session) = ctx.permit.as_ref().and_then(Permit::session) else { return true };
+        waited < SHORT_TIME_MAX || session.is_live(self.0.gateway.lifetimes(), self.0.gateway.clock().now())
+    }
+
+    /// What a failure looks like from outside; `None` when there is nobody to tell.
+    fn outcome_of(error: &Error, ctx: &Context) -> Option<Outcome> {
+        let route = ctx.permit.as_ref().map(|permit| Arc::clone(permit.route()));
+        if *error.etype() == SESSION_ENDED {
+            return route.map(|route| Outcome::SignIn { route });
+        }
+        match (error.esource(), route) {
+            (ErrorSource::Upstream, Some(route)) => Some(match error.etype() {
+                ErrorType::ConnectTimedout
+                | ErrorType::TLSHandshakeTimedout
+                | ErrorType::ReadTimedout
+                | ErrorType::WriteTimedout => Outcome::UpstreamTimedOut { route },
+                _ => Outcome::UpstreamFailed { route },
+            }),
+            (ErrorSource::Downstream, _) => match error.etype() {
+                ErrorType::InvalidHTTPHeader => Some(Outcome::MalformedRequest),
+                _ => None,
+            },
+            _ => Some(Outcome::Internal),
+        }
+    }
+
+    async fn fail(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> pingora::Result<u16> {
+        let status = |session: &Session| session.response_written().map(|head| head.status);
+        let begun = status(session).is_some_and(|status| !status.is_informational() || status == 101);
+        let outcome = Self::outcome_of(error, ctx);
+        if let Some(outcome) = &outcome {
+            report(error, outcome, ctx);
+        }
+        let (Some(outcome), Some(visit), false) = (outcome, ctx.visit.clone(), begun) else { return Ok(0) };
+        session.set_keepalive(None);
+        self.answer(session, ctx, visit, outcome).await?;
+        Ok(status(session).map_or(0, |status| status.as_u16()))
+    }
+}
+
+/// Says what failed, without anything that the client or the upstream sent.
+fn report(error: &Error, outcome: &Outcome, ctx: &Context) {
+    let request = ctx.visit.as_ref().map_or("", |visit| visit.request_id.as_str());
+    let error = error.etype().as_str();
+    match (outcome, route_of(outcome)) {
+        (Outcome::UpstreamFailed { .. } | Outcome::UpstreamTimedOut { .. }, Some(route)) => {
+            tracing::warn!(route = route.name, request, error, tries = ctx.tries, "the upstream failed");
+        }
+        (Outcome::Internal, _) => tracing::error!(request, error, "a request could not be served"),
+        _ => tracing::debug!(request, error, "a request broke off"),
+    }
+}
+
+/// The target of a request up to its query, as it goes upstream.
+fn path_of(request: &RequestHeader) -> &[u8] {
+    let target = request.raw_path();
+    target.iter().position(|byte| *byte == b'?').and_then(|end| target.get(..end)).unwrap_or(target)
+}
+
+fn peer_of(session: &Session) -> Option<IpAddr> {
+    session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical())
+}
+
+/// The host a request names: once, or twice the same.
+fn host(request: &RequestHeader) -> Option<String> {
+    let mut hosts = request.headers.get_all(header::HOST).iter();
+    let header = hosts.next().map(|value| value.to_str().ok().and_then(host_of));
+    if hosts.next().is_some() {
+        return None;
+    }
+    let authority = request.uri.authority().map(|authority| host_of(authority.as_str()));
+    match (header, authority) {
+        (Some(header), Some(authority)) if header != authority => None,
+        (Some(host), _) | (None, Some(host)) => host,
+        (None, None) => None,
+    }
+}
+
+/// `CONNECT` would make a tunnel, `TRACE` would show our cookie to scripts.
+fn is_method_served(method: &Method) -> bool {
+    let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-';
+    !matches!(*method, Method::CONNECT | Method::TRACE) && method.as_str().bytes().all(plain)
+}
+
+fn wants_websocket(headers: &HeaderMap) -> bool {
+    let mut tokens = headers
+        .get_all(header::UPGRADE)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// Whether a response may still be flowing when its session ends.
+fn is_long(response: &ResponseHeader) -> bool {
+    let length = response.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    let short =
+        length.and_then(|length| length.trim().parse::<usize>().ok()).is_some_and(|n| n <= SHORT_BYTES_MAX);
+    let bodiless = matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    !short && !bodiless
+}
+
+fn route_of(outcome: &Outcome) -> Option<&Arc<Route>> {
+    match outcome {
+        Outcome::SignIn { route }
+        | Outcome::Forbidden { route, .. }
+        | Outcome::UpgradeRefused { route }
+        | Outcome::UpstreamFailed { route }
+        | Outcome::UpstreamTimedOut { route } => Some(route),
+        _ => None,
+    }
+}
+
+fn answered(outcome: &Outcome) -> Answered {
+    match outcome {
+        Outcome::SignIn { .. } => Answered::SignIn,
+        Outcome::Forbidden { .. } => Answered::Forbidden,
+        Outcome::UpstreamFailed { .. } | Outcome::UpstreamTimedOut { .. } => Answered::UpstreamFailed,
+        Outcome::Unavailable | Outcome::Internal => Answered::Failed,
+        Outcome::UnknownHost
+        | Outcome::NoRoute
+        | Outcome::MalformedRequest
+        | Outcome::AmbiguousPath
+        | Outcome::UpgradeRefused { .. }
+        | Outcome::MethodRefused
+        | Outcome::BodyTooLarge
+        | Outcome::HeadersTooLarge
+        | Outcome::Misdirected => Answered::Refused,
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Phases {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        let shared = Arc::clone(&self.0);
+        let began = (shared.elapsed)();
+        let tally = Tally { shared, began, route: None, answered: Answered::Aborted };
+        Context { visit: None, permit: None, turn: 0, tries: 0, stream: None, tally }
+    }
+
+    /// None: pingora's default is a compressor that we never turn on.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> pingora::Result<bool> {
+        self.decide(session, ctx).await.map(|next| matches!(next, Next::Nothing))
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+        let Some(permit) = &ctx.permit else {
+            return Err(Error::explain(ErrorType::InternalError, "no permit").into_in());
+        };
+        let turn = ctx.turn.wrapping_add(ctx.tries);
+        ctx.tries += 1;
+        self.0.upstreams.peer(permit.route(), turn).await
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Context,
+    ) -> pingora::Result<()> {
+        let (Some(permit), Some(visit)) = (&ctx.permit, &ctx.visit) else {
+            return Err(Error::explain(ErrorType::InternalError, "no permit").into_in());
+        };
+        let version = session.req_header().version;
+        Outgoing { permit, visit, reserved: &self.0.reserved, version }.dress(request)
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        _body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Context,
+    ) -> pingora::Result<()> {
+        if !end_of_stream && session.body_bytes_read() > SHORT_BYTES_MAX {
+            self.tie(ctx);
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> pingora::Result<()> {
+        if !self.still_signed_in(ctx) {
+            return Err(Error::new_in(SESSION_ENDED));
+        }
+        ctx.tally.answered = Answered::Forwarded;
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            // An idle WebSocket is bounded by the upstream's time limit alone.
+            session.set_read_timeout(None);
+            self.tie(ctx);
+        } else if !response.status.is_informational() && is_long(response) {
+            self.tie(ctx);
+        }
+        if headers::clean_response(response)? == Cleaned::Dropped {
+            let route = ctx.tally.route.as_ref().map_or("", |route| route.name.as_str());
+            tracing::debug!(route, "the upstream tried to set a cookie of ours");
+        }
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Context,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        // Nothing has been sent, so another upstream may be tried whatever the method.
+        let upstreams = ctx.permit.as_ref().map_or(0, |permit| permit.route().upstreams.len());
+        error.set_retry(ctx.tries < upstreams.min(TRIES_MAX));
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
+        let error_code = match self.fail(session, error, ctx).await {
+            Ok(status) => status,
+            Err(e) => {
+                tracing::debug!(error = e.etype().as_str(), "an answer could not be sent");
+                0
+            }
+        };
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    /// pingora's own words may quote what was sent; ours are in [`report`].
+    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Context, _: &Error, _: ProxyWarnLogContext) -> bool {
+        true
+    }
+
+    /// Never the path or the query, which may hold a secret.
+    fn request_summary(&self, _session: &Session, ctx: &Context) -> String {
+        ctx.visit.as_ref().map(|visit| visit.request_id.clone()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,272 @@
+//! What is taken off a request before it goes to an upstream, what is written onto it, and what
+//! is taken off the response.
+//!
+//! Removal is by family and by configuration, whatever the spelling. A name with an underscore is
+//! always dropped: CGI-like applications read `Remote_User` and `Remote-User` alike, and nothing
+//! current needs one (nginx drops them by default, too).
+//!
+//! What always holds: after [`Outgoing::dress`] every header of these families is ours. pingora
+//! removes hop-by-hop headers, and whatever `Connection` nominates, before that, so a nomination
+//! cannot remove what is written here.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+
+use crate::domain::cookie;
+use crate::domain::policy::route::RouteTable;
+use crate::flows::admit::{Permit, Visit};
+
+/// Carries our id of a request, to upstreams and on our own answers.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Families whose members are only ever ours.
+const PREFIXES: [&str; 10] = [
+    "x-forwarded-",
+    "x-original-",
+    "x-rewrite-",
+    "remote-",
+    "x-remote-",
+    "x-auth-request-",
+    "x-vestibule-",
+    "x-authentik-",
+    "x-webauth-",
+    "x-user",
+];
+const NAMES: [&str; 3] = ["forwarded", "x-real-ip", "x-request-id"];
+
+/// The configured identity headers of all routes: none of them is believed on any route.
+#[derive(Debug, Default)]
+pub(super) struct Reserved(HashSet<String>);
+
+/// Whether something was taken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cleaned {
+    Untouched,
+    Dropped,
+}
+
+impl Reserved {
+    pub(super) fn of(routes: &RouteTable) -> Self {
+        let names = routes.all().flat_map(|route| route.identity.names());
+        Self(names.map(|name| name.as_str().to_owned()).collect())
+    }
+
+    /// Whether a header with this name (lower case) is never taken from outside.
+    fn covers(&self, name: &str) -> bool {
+        name.contains('_')
+            || NAMES.contains(&name)
+            || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+            || self.0.contains(name)
+    }
+
+    /// Removes what only we may say.
+    pub(super) fn strip(&self, request: &mut RequestHeader) {
+        let unwanted: Vec<HeaderName> =
+            request.headers.keys().filter(|name| self.covers(name.as_str())).cloned().collect();
+        for name in unwanted {
+            request.remove_header(&name);
+        }
+    }
+}
+
+/// Makes the upstream's request out of the client's.
+pub(super) struct Outgoing<'a> {
+    pub(super) permit: &'a Permit,
+    pub(super) visit: &'a Visit,
+    pub(super) reserved: &'a Reserved,
+    /// The HTTP version that the client spoke.
+    pub(super) version: Version,
+}
+
+impl Outgoing<'_> {
+    /// Strips, then writes.
+    pub(super) fn dress(&self, request: &mut RequestHeader) -> pingora::Result<()> {
+        self.reserved.strip(request);
+        clean_cookies(request, self.version)?;
+        for (name, value) in self.permit.identity_headers() {
+            request.insert_header(name.clone(), value.clone())?;
+        }
+        self.write_whereabouts(request)
+    }
+
+    /// Where the request came in; ours alone.
+    fn write_whereabouts(&self, request: &mut RequestHeader) -> pingora::Result<()> {
+        if let Some(client) = self.visit.client {
+            request.insert_header(FORWARDED_FOR, address_value(client)?)?;
+        }
+        request.insert_header(FORWARDED_PROTO, self.visit.scheme.as_str())?;
+        if let Some(host) = request.headers.get(header::HOST).cloned() {
+            request.insert_header(FORWARDED_HOST, host)?;
+        }
+        request.insert_header(REQUEST_ID, self.visit.request_id.as_str())
+    }
+}
+
+fn address_value(address: IpAddr) -> pingora::Result<HeaderValue> {
+    HeaderValue::from_str(&address.to_string())
+        .map_err(|e| pingora::Error::because(pingora::ErrorType::InternalError, "address as header", e))
+}
+
+/// Takes our cookies out; every other byte stays. HTTP/2 clients may send one header per cookie,
+/// which HTTP/1.1 upstreams get as one (RFC 9113, section 8.2.3).
+fn clean_cookies(request: &mut RequestHeader, version: Version) -> pingora::Result<()> {
+    let Some((cleaned, kept)) = cookies_without_ours(&request.headers) else { return Ok(()) };
+    let merge = version == Version::HTTP_2 && kept.len() > 1;
+    if cleaned == Cleaned::Untouched && !merge {
+        return Ok(());
+    }
+    request.remove_header(&header::COOKIE);
+    let values = if merge { vec![kept.join(&b"; "[..])] } else { kept };
+    for value in values {
+        request.append_header(header::COOKIE, pingora::http::header_value_from_raw(value))?;
+    }
+    Ok(())
+}
+
+/// The values that go to the upstream, and whether they differ from what came. `None` when there
+/// is nothing to look at.
+fn cookies_without_ours(headers: &HeaderMap) -> Option<(Cleaned, Vec<Vec<u8>>)> {
+    let mut cleaned = Cleaned::Untouched;
+    let mut kept = Vec::new();
+    let mut seen = false;
+    for value in headers.get_all(header::COOKIE) {
+        seen = true;
+        match cookie::without_ours(value.as_bytes()) {
+            None => kept.push(value.as_bytes().to_vec()),
+            Some(rest) => {
+                cleaned = Cleaned::Dropped;
+                if !rest.is_empty() {
+                    kept.push(rest);
+                }
+            }
+        }
+    }
+    seen.then_some((cleaned, kept))
+}
+
+/// Takes `Set-Cookie` with our names off an upstream's response.
+pub(super) fn clean_response(response: &mut ResponseHeader) -> pingora::Result<Cleaned> {
+    let ours = |value: &HeaderValue| cookie::sets_ours(value.as_bytes());
+    if !response.headers.get_all(header::SET_COOKIE).iter().any(ours) {
+        return Ok(Cleaned::Untouched);
+    }
+    let kept: Vec<_> =
+        response.headers.get_all(header::SET_COOKIE).iter().filter(|value| !ours(value)).cloned().collect();
+    response.remove_header(&header::SET_COOKIE);
+    for value in kept {
+        response.append_header(header::SET_COOKIE, value)?;
+    }
+    Ok(Cleaned::Dropped)
+}
+
+/// The size of a request's line and headers as sent.
+pub(super) fn size_of(request: &RequestHeader) -> usize {
+    let line = request.method.as_str().len() + request.raw_path().len();
+    // ": " and CR LF around every header.
+    request.headers.iter().fold(line, |size, (name, value)| size + name.as_str().len() + value.len() + 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(headers: &[(&'static str, &str)]) -> RequestHeader {
+        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+        for (name, value) in headers {
+            request.append_header(*name, *value).unwrap();
+        }
+        request
+    }
+
+    #[test]
+    fn p_02_identity_is_removed_in_every_spelling() {
+        let reserved = Reserved(HashSet::from(["x-shop-customer".to_owned()]));
+        for name in [
+            "Remote-User",
+            "REMOTE-USER",
+            "remote_user",
+            "Remote_Groups",
+            "X-Forwarded-User",
+            "X_Forwarded_For",
+            "X-Forwarded-Anything",
+            "Forwarded",
+            "X-Real-IP",
+            "X-Original-URL",
+            "X-Rewrite-URL",
+            "X-Auth-Request-Email",
+            "X-Vestibule-Assertion",
+            "x-vestibule_assertion",
+            "X-Authentik-Username",
+            "X-WebAuth-User",
+            "X-User",
+            "X-UserId",
+            "X-Remote-User",
+            "X-Request-Id",
+            "X-Shop-Customer",
+            "X_Shop_Customer",
+            "any_name",
+        ] {
+            let mut request = request(&[(name, "admin"), ("Accept", "*/*"), (name, "root")]);
+            reserved.strip(&mut request);
+            assert_eq!(request.headers.len(), 1, "{name}");
+            assert!(request.headers.contains_key("accept"), "{name}");
+            let mut wire = Vec::new();
+            request.header_to_h1_wire(&mut wire);
+            assert_eq!(String::from_utf8(wire).unwrap(), "Accept: */*\r\n", "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_the_clients_stays() {
+        let mut request = request(&[
+            ("Host", "a.example"),
+            ("Authorization", "Bearer x"),
+            ("User-Agent", "test"),
+            ("Referer", "/"),
+            ("X-CSRF-Token", "t"),
+            ("X-Requested-With", "XMLHttpRequest"),
+        ]);
+        Reserved::default().strip(&mut request);
+        assert_eq!(request.headers.len(), 6);
+    }
+
+    #[test]
+    fn p_16_our_cookie_stays_here_and_others_pass() {
+        #[track_caller]
+        fn check(version: Version, sent: &[&str], forwarded: &[&str]) {
+            let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+            for value in sent {
+                request.append_header("Cookie", *value).unwrap();
+            }
+            clean_cookies(&mut request, version).unwrap();
+            let got: Vec<_> = request.headers.get_all("cookie").iter().map(HeaderValue::as_bytes).collect();
+            let expected: Vec<_> = forwarded.iter().map(|v| v.as_bytes()).collect();
+            assert_eq!(got, expected, "{sent:?}");
+        }
+        check(Version::HTTP_11, &["a=1"], &["a=1"]);
+        check(Version::HTTP_11, &["a=1; __Host-vestibule=x; b=\"2\""], &["a=1; b=\"2\""]);
+        check(Version::HTTP_11, &["__Host-vestibule=x"], &[]);
+        check(Version::HTTP_11, &["vestibule=x", "a=1"], &["a=1"]);
+        check(Version::HTTP_2, &["a=1", "__Host-vestibule=x", "b=2"], &["a=1; b=2"]);
+        check(Version::HTTP_2, &["a=1", "b=2"], &["a=1; b=2"]);
+        check(Version::HTTP_2, &["__Host-vestibule=x"], &[]);
+    }
+
+    #[test]
+    fn p_16_an_upstream_cannot_set_our_cookie() {
+        let mut response = ResponseHeader::build(200, None).unwrap();
+        for value in ["sid=1; Path=/", "__Host-vestibule=evil; Path=/", "b=2"] {
+            response.append_header("Set-Cookie", value).unwrap();
+        }
+        assert_eq!(clean_response(&mut response).unwrap(), Cleaned::Dropped);
+        let kept: Vec<_> = response.headers.get_all("set-cookie").iter().collect();
+        assert_eq!(kept, ["sid=1; Path=/", "b=2"]);
+        assert_eq!(clean_response(&mut response).unwrap(), Cleaned::Untouched);
+    }
+}

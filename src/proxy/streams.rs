@@ -1,0 +1,120 @@
+//! Long exchanges end with their session: WebSockets, event streams, long downloads.
+//!
+//! Every request runs inside [`leashed`]. As soon as admission or the response shows that an
+//! exchange outlives one round trip, it is tied to its session by [`tie`]; when that session
+//! ends, the whole exchange is dropped, idle or not. Dropping closes an HTTP/1.1 connection and
+//! resets one HTTP/2 stream, leaving its neighbours alone.
+//!
+//! The leash also bounds how long a client may take to send a request's headers.
+//!
+//! What always holds: a request that is answered at once pays no timer, lock or allocation here.
+
+use std::cell::{Cell, OnceCell};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::Meter;
+use crate::flows::index::LiveSession;
+
+/// How long the first request of a connection may take to arrive.
+const FIRST_HEADERS_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a connection may lie idle and then take to send its next request.
+const NEXT_HEADERS_TIMEOUT: Duration = Duration::from_secs(75);
+
+tokio::task_local! {
+    static LEASH: Leash;
+    static CONNECTION: Cell<Turn>;
+}
+
+/// Which request of an HTTP/1.1 connection is awaited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    First,
+    Later,
+}
+
+#[derive(Default)]
+struct Leash {
+    arrived: Cell<Option<Arrived>>,
+    session: OnceCell<Arc<LiveSession>>,
+}
+
+/// The request's headers are here.
+#[derive(Clone, Copy)]
+struct Arrived;
+
+/// Counts an open stream for as long as it lives.
+pub(super) struct OpenStream(Arc<dyn Meter>);
+
+impl OpenStream {
+    fn new(meter: Arc<dyn Meter>) -> Self {
+        meter.stream_opened();
+        Self(meter)
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.stream_closed();
+    }
+}
+
+/// Runs everything that happens on one connection.
+pub(super) async fn connection(work: impl Future<Output = ()>) {
+    CONNECTION.scope(Cell::new(Turn::First), work).await;
+}
+
+/// Runs one request; `None` when its session ended or its headers did not come.
+pub(super) async fn leashed<T>(request: impl Future<Output = T>) -> Option<T> {
+    let turn = CONNECTION.try_with(|turn| turn.replace(Turn::Later)).unwrap_or(Turn::Later);
+    let limit = match turn {
+        Turn::First => FIRST_HEADERS_TIMEOUT,
+        Turn::Later => NEXT_HEADERS_TIMEOUT,
+    };
+    LEASH
+        .scope(Leash::default(), async move {
+            tokio::select! {
+                biased;
+                answered = request => Some(answered),
+                () = cut(limit) => None,
+            }
+        })
+        .await
+}
+
+/// Notes that the current request's headers have arrived.
+pub(super) fn arrived() {
+    let _ = LEASH.try_with(|leash| leash.arrived.set(Some(Arrived)));
+}
+
+/// Ties the current exchange to its session, if it has one.
+pub(super) fn tie(session: Option<&Arc<LiveSession>>, meter: &Arc<dyn Meter>) -> OpenStream {
+    if let Some(session) = session {
+        let _ = LEASH.try_with(|leash| leash.session.set(Arc::clone(session)));
+    }
+    OpenStream::new(Arc::clone(meter))
+}
+
+/// Ends when the exchange has to end.
+///
+/// Everything that changes the leash happens while the request itself is polled, right before
+/// this is, so nothing has to wake it.
+async fn cut(limit: Duration) {
+    let mut ended: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
+    let mut too_late = std::pin::pin!(pingora::time::sleep(limit));
+    poll_fn(|context| {
+        let arrived = LEASH.try_with(|leash| leash.arrived.get()).ok().flatten();
+        if arrived.is_none() {
+            return too_late.as_mut().poll(context);
+        }
+        if ended.is_none() {
+            let tied = LEASH.try_with(|leash| leash.session.get().cloned()).ok().flatten();
+            ended = tied.map(|session| Box::pin(async move { session.ended().await }) as _);
+        }
+        ended.as_mut().map_or(Poll::Pending, |ended| ended.as_mut().poll(context))
+    })
+    .await;
+}
