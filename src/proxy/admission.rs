@@ -33,7 +33,7 @@ use crate::flows::Gateway;
 use crate::flows::admit::{Admission, Outcome, Permit, Visit};
 
 /// How long writing to a client may stall.
-const CLIENT_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+const CLIENT_WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long the rest of a request body may take that nobody wants any more.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Exchanges that are longer than this, in bytes or in time, are tied to their session.

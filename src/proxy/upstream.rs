@@ -19,7 +19,7 @@ use crate::domain::policy::route::{Route, Upstream, UpstreamScheme, WebSocket};
 const RESOLVED_FOR: Duration = Duration::from_secs(10);
 /// How long an idle connection to an upstream is kept. Below the usual five seconds of
 /// applications nothing would be reused; above it a few are retried.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// The most tries for one request, over all upstreams of its route.
 pub(super) const TRIES_MAX: usize = 4;
 
@@ -86,6 +86,7 @@ impl Upstreams {
     }
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "the library's errors travel in boxes")]
 fn unresolved() -> Box<Error> {
     let mut error = Error::explain(ErrorType::ConnectNoRoute, "the upstream's name does not resolve");
     error.as_up();

@@ -375,9 +375,9 @@ mod tests {
     #[test]
     fn a_stream_is_counted_while_it_is_open() {
         let metrics = metrics();
-        let stream = metrics.open_stream();
+        metrics.stream_opened();
         has(&metrics, "vestibule_open_streams 1");
-        drop(stream);
+        metrics.stream_closed();
         has(&metrics, "vestibule_open_streams 0");
     }
 
