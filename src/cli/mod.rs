@@ -1,1 +1,103 @@
-//! To come.
+//! The command line: arguments in, exit code out.
+//!
+//! `arguments` says what can be written, `operator` carries out the commands that talk to a running
+//! gateway, `demo` is `vestibule demo`. Data goes to standard output; what went wrong, with what to
+//! do about it, to standard error. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
+
+mod arguments;
+mod demo;
+mod operator;
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::app::{self, Announcement};
+use crate::config::{self, Environment, Settings};
+use crate::telemetry::logging;
+use arguments::{Arguments, Command};
+
+/// A command failed; the text says why and what to do.
+#[derive(Debug)]
+pub(crate) struct Failure(String);
+
+/// Everything a command can come to.
+pub(crate) type Outcome = Result<(), Failure>;
+
+impl<E: Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Runs the command that the arguments of this process ask for.
+pub fn run() -> ExitCode {
+    // Wrong usage ends in here, with exit code 2.
+    let arguments = Arguments::parse();
+    match execute(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(text)) => {
+            let _ = writeln!(std::io::stderr(), "vestibule: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(arguments: Arguments) -> Outcome {
+    let config = arguments.config.as_deref();
+    match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve(&settings(config)?),
+        Command::Check => check(config),
+        Command::Demo(options) => demo::run(&options),
+        Command::Operator(command) => operator::run(&settings(config)?.server.admin_socket, command),
+    }
+}
+
+/// Settings, or all mistakes.
+fn settings(config: Option<&Path>) -> Result<Settings, Failure> {
+    config::load(config, &Environment::of_process())
+        .map_err(|mistakes| Failure(format!("the configuration is not right\n\n{mistakes}")))
+}
+
+fn serve(settings: &Settings) -> Outcome {
+    logging::start(&settings.log.level, settings.log.format)?;
+    for remark in &settings.remarks {
+        tracing::warn!("{remark}");
+    }
+    let announce = |announcement: &Announcement| {
+        if let Some(link) = &announcement.setup_link {
+            say(&demo::banner::framed(&[
+                "Nobody has an account yet. Open this link once, within a day, to become",
+                "the administrator:",
+                "",
+                link,
+            ]));
+        }
+    };
+    Ok(app::serve(settings.clone(), Box::new(announce))?)
+}
+
+fn check(config: Option<&Path>) -> Outcome {
+    let settings = settings(config)?;
+    let file = config.map(Path::to_path_buf).or_else(config::found);
+    let source = file.map_or_else(|| "No file: the defaults".to_owned(), |file| file.display().to_string());
+    say(&format!("{source}: no mistakes."));
+    say(&format!("People sign in at {}{}/login.", settings.origin(), settings.server.prefix));
+    let mut routes: Vec<_> = settings.routes.all().collect();
+    routes.sort_by(|a, b| a.name.cmp(&b.name));
+    for route in routes {
+        say(&format!("Route {:?} answers {}{}.", route.name, route.host, route.path));
+    }
+    for remark in &settings.remarks {
+        say(&format!("Note: {remark}."));
+    }
+    Ok(())
+}
+
+/// Prints a line. Nobody listening is no reason to fail.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

@@ -194,3 +194,52 @@ impl UserChange {
         }
     }
 }
+
+/// How a request was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answered {
+    /// By its upstream.
+    Forwarded,
+    /// By our own endpoints.
+    Ours,
+    /// Sent to sign in.
+    SignIn,
+    /// Signed in, but not allowed.
+    Forbidden,
+    /// Refused for what it is: host, path, method, size, upgrade.
+    Refused,
+    /// The upstream failed or took too long.
+    UpstreamFailed,
+    /// Something of ours failed.
+    Failed,
+    /// Cut off: the client went away, or the session ended.
+    Aborted,
+}
+
+impl Answered {
+    /// Every outcome, for zero-initialised metrics.
+    pub const ALL: [Self; 8] = [
+        Self::Forwarded,
+        Self::Ours,
+        Self::SignIn,
+        Self::Forbidden,
+        Self::Refused,
+        Self::UpstreamFailed,
+        Self::Failed,
+        Self::Aborted,
+    ];
+
+    /// A metric label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Forwarded => "forwarded",
+            Self::Ours => "own",
+            Self::SignIn => "sign_in",
+            Self::Forbidden => "forbidden",
+            Self::Refused => "refused",
+            Self::UpstreamFailed => "upstream_failed",
+            Self::Failed => "failed",
+            Self::Aborted => "aborted",
+        }
+    }
+}

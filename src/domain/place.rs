@@ -20,7 +20,8 @@ impl Scheme {
         }
     }
 
-    const fn default_port(self) -> u16 {
+    /// The port that addresses leave out.
+    pub const fn default_port(self) -> u16 {
         match self {
             Self::Http => 80,
             Self::Https => 443,

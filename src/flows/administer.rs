@@ -89,7 +89,7 @@ impl Gateway {
 
     /// Puts a person into exactly these groups. Open sessions feel it on their next request.
     pub async fn set_groups(&self, user: &UserId, groups: BTreeSet<Group>) -> Result<User, FlowError> {
-        self.change_user(user, UserChange::Groups, Ended::new(), |user| user.groups = groups.clone()).await
+        self.change_user(user, UserChange::Groups, Ended::new(), |user| user.groups.clone_from(&groups)).await
     }
 
     /// Closes an account and ends its sessions.
@@ -135,9 +135,10 @@ impl Gateway {
         Err(FlowError::Busy)
     }
 
-    /// Ends one session, whoever owns it.
-    pub async fn end_any_session(&self, id: &SessionId) -> Result<(), FlowError> {
-        let session = self.index.session(id).ok_or(FlowError::NotFound)?;
+    /// Ends one session of a person.
+    pub async fn end_any_session(&self, owner: &UserId, id: &SessionId) -> Result<(), FlowError> {
+        let session = self.index.session(id).filter(|session| session.record().user == *owner);
+        let session = session.ok_or(FlowError::NotFound)?;
         self.end_all(&Origin::default(), vec![(session, End::EndedByOperator)]).await
     }
 

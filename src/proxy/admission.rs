@@ -18,6 +18,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
+use super::HEADER_BYTES_MAX;
 use super::bridge::{self, OwnBody};
 use super::context::{Context, PlainHttp, Shared};
 use super::failure::{self, SESSION_ENDED};
@@ -26,7 +27,7 @@ use super::request::{self, SHORT_BYTES_MAX};
 use super::streams;
 use super::tls::AskedFor;
 use super::upstream::TRIES_MAX;
-use super::{Answered, HEADER_BYTES_MAX};
+use crate::domain::event::Answered;
 use crate::domain::place::Scheme;
 use crate::domain::policy::route::WebSocket;
 use crate::flows::admit::{Admission, Outcome, Permit, Visit};

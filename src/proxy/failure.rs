@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use pingora::{Error, ErrorSource, ErrorType};
 
-use super::Answered;
 use super::context::Context;
+use crate::domain::event::Answered;
 use crate::domain::policy::route::Route;
 use crate::flows::admit::Outcome;
 

@@ -10,7 +10,9 @@
 
 mod limits;
 mod memory;
+pub mod private_file;
 mod sled;
+mod vault;
 mod watchers;
 
 #[cfg(test)]
@@ -18,3 +20,4 @@ mod contract;
 
 pub use memory::MemoryStore;
 pub use sled::{CommitTimer, OpenError, SledOptions, SledStore};
+pub use vault::{FileVault, NoVault};

@@ -8,6 +8,7 @@
 pub mod cookies;
 pub mod guard;
 pub mod headers;
+pub mod hosts;
 pub mod json;
 pub mod navigation;
 pub mod problem;

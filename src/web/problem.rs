@@ -82,7 +82,7 @@ impl From<FlowError> for Problem {
         match error {
             FlowError::Refused(why) => refused(why),
             FlowError::NoSuchInvitation => Self::new(
-                StatusCode::UNAUTHORIZED,
+                StatusCode::GONE,
                 "invitation_invalid",
                 "This link has expired or was used already. Ask whoever sent it for a new one.",
             ),

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use vestibule::domain::assertion::AssertionKey;
 use vestibule::domain::ceremony::RelyingParty;
+use vestibule::domain::event::Answered;
 use vestibule::domain::event::Event;
 use vestibule::domain::id::{SessionId, UserId};
 use vestibule::domain::place::{Place, Scheme};
@@ -31,9 +32,7 @@ use vestibule::domain::user::{DisplayName, Email, Role, Standing, User, Username
 use vestibule::flows::admit::{Outcome, Visit};
 use vestibule::flows::{Gateway, Installation, World};
 use vestibule::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, Vault, VaultError};
-use vestibule::proxy::{
-    Answered, CertificateFiles, Doors, Limits, Meter, Parts, Proxy, ProxySettings, TlsSettings,
-};
+use vestibule::proxy::{CertificateFiles, Doors, Limits, Meter, Parts, Proxy, ProxySettings, TlsSettings};
 use vestibule::records;
 use vestibule::store::MemoryStore;
 

@@ -1,0 +1,169 @@
+//! What goes over the operator's socket.
+//!
+//! Both ends are the same binary, but not always the same version: unknown commands and fields are
+//! refused rather than guessed at.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::id::{InvitationId, SessionId, UserId};
+use crate::domain::user::{DisplayName, Email, Group, Role, Standing, User, Username};
+
+/// The longest request: an invitation with all its groups fits many times.
+pub const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+/// The longest answer: a list of some tens of thousands of people.
+pub const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// What an operator asks for. `user` is a username, an e-mail address or an id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Promise somebody an account.
+    Invite {
+        email: Email,
+        name: Option<DisplayName>,
+        username: Option<Username>,
+        groups: BTreeSet<Group>,
+        role: Role,
+        /// `None`: the usual life of an invitation.
+        expires_in_seconds: Option<u64>,
+    },
+    /// Everybody with an account.
+    UserList,
+    /// Replace all groups of a person.
+    UserGroups { user: String, groups: BTreeSet<Group> },
+    /// End all sessions of a person and let them in no more.
+    UserDisable { user: String },
+    /// Let a person in again.
+    UserEnable { user: String },
+    /// End one session of a person, or all of them.
+    SessionEnd { user: String, session: Option<SessionId> },
+    /// Make a new signing key for tokens.
+    KeyRotate,
+    /// Whether the gateway is well.
+    Health,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// It is done, and there is nothing more to say.
+    Done,
+    Invited {
+        id: InvitationId,
+        link: Link,
+        email: Email,
+        /// RFC 3339.
+        expires_at: String,
+    },
+    Users {
+        users: Vec<UserLine>,
+    },
+    SessionsEnded {
+        count: usize,
+    },
+    KeyRotated {
+        key: u32,
+    },
+    Health {
+        version: String,
+        /// Whether changes are accepted.
+        ready: bool,
+        sessions: usize,
+    },
+    /// It is not done. The text says why and what to do.
+    Refused {
+        reason: String,
+    },
+}
+
+/// A link with a secret in it. Never prints itself by accident.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Link(String);
+
+impl Link {
+    /// Wraps a link on its way to the one who asked for it.
+    pub fn new(link: String) -> Self {
+        Self(link)
+    }
+
+    /// The link itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Link(..)")
+    }
+}
+
+/// A person, as operators see them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserLine {
+    pub id: UserId,
+    pub username: Username,
+    pub email: Email,
+    pub name: DisplayName,
+    pub groups: BTreeSet<Group>,
+    pub role: Role,
+    pub standing: Standing,
+    pub passkeys: usize,
+}
+
+impl UserLine {
+    /// What operators see of `user`.
+    pub fn of(user: &User, passkeys: usize) -> Self {
+        Self {
+            id: user.id,
+            username: user.username.clone(),
+            email: user.email.clone(),
+            name: user.display_name.clone(),
+            groups: user.groups.clone(),
+            role: user.role,
+            standing: user.standing,
+            passkeys,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_read_strictly() {
+        for right in [
+            r#"{"command":"user_list"}"#,
+            r#"{"command":"session_end","user":"alice","session":null}"#,
+            r#"{"command":"user_groups","user":"alice","groups":["staff"]}"#,
+        ] {
+            assert!(serde_json::from_str::<Request>(right).is_ok(), "{right}");
+        }
+        for wrong in [
+            "{}",
+            r#"{"command":"format_disk"}"#,
+            r#"{"command":"user_groups","user":"alice","groups":["a,b"]}"#,
+            r#"{"command":"user_disable","user":"alice","force":true}"#,
+        ] {
+            assert!(serde_json::from_str::<Request>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_link_never_prints_itself() {
+        let answer = Answer::Invited {
+            id: InvitationId([1; 16]),
+            link: Link::new("https://example.com/#secret".to_owned()),
+            email: Email::parse("a@example.com").unwrap(),
+            expires_at: String::new(),
+        };
+        assert!(!format!("{answer:?}").contains("secret"));
+        assert!(serde_json::to_string(&answer).unwrap().contains("#secret"));
+    }
+}

@@ -1,0 +1,41 @@
+//! Signing keys: read, or made on the first start.
+
+use std::sync::Arc;
+
+use crate::config::{Engine, Settings};
+use crate::domain::assertion::AssertionKey;
+use crate::domain::session::token::Keyring;
+use crate::flows::FlowError;
+use crate::ports::{Clock, Entropy, SigningKeys, Vault, entropy};
+use crate::store::{FileVault, NoVault};
+
+/// The file with the signing keys, in the data directory.
+const KEYS_FILE: &str = "keys.json";
+/// How often a P-256 key is drawn. One draw in 2^32 is not a key; four such are a broken source.
+const DRAWS_MAX: u32 = 4;
+
+/// The keys of this installation, and where they are kept.
+pub(super) async fn load_or_make(
+    settings: &Settings,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> Result<(SigningKeys, Arc<dyn Vault>), FlowError> {
+    if settings.store.engine == Engine::Memory {
+        return Ok((make(clock, entropy)?, Arc::new(NoVault)));
+    }
+    let vault = FileVault::new(settings.store.path.join(KEYS_FILE));
+    let keys = if let Some(keys) = vault.load()? {
+        keys
+    } else {
+        let keys = make(clock, entropy)?;
+        vault.save(&keys).await?;
+        keys
+    };
+    Ok((keys, Arc::new(vault)))
+}
+
+fn make(clock: &dyn Clock, entropy: &dyn Entropy) -> Result<SigningKeys, FlowError> {
+    let sessions = Keyring::generate(&entropy::bytes(entropy), clock.now())?;
+    let drawn = (0..DRAWS_MAX).find_map(|_| AssertionKey::generate(&entropy::bytes(entropy)).ok());
+    Ok(SigningKeys { sessions, assertions: drawn.ok_or(FlowError::Signing)? })
+}

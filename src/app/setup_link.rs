@@ -1,0 +1,64 @@
+//! The link that makes the first administrator: printed, and kept in a private file, for as long
+//! as it is good for something.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Announce, Announcement};
+use crate::flows::{FlowError, Gateway};
+use crate::ports::StoreError;
+use crate::store::private_file;
+
+/// The file with the link, in the data directory.
+const LINK_FILE: &str = "setup-link";
+
+/// Keeps the link where the operator finds it.
+pub(super) struct SetupLink {
+    gateway: Arc<Gateway>,
+    file: PathBuf,
+    announce: Announce,
+}
+
+impl SetupLink {
+    pub(super) fn new(gateway: Arc<Gateway>, data: &Path, announce: Announce) -> Self {
+        Self { gateway, file: data.join(LINK_FILE), announce }
+    }
+
+    /// Announces that the gateway answers, with a new link if there is nobody yet.
+    pub(super) async fn announce_first(&self) -> Result<(), FlowError> {
+        self.tell(self.issue().await?);
+        Ok(())
+    }
+
+    /// Takes the file away when the door has closed, and makes a new link when somebody used the
+    /// last one and went away.
+    pub(super) async fn tend(&self) -> Result<(), FlowError> {
+        if self.gateway.is_setup_done().await? {
+            return private_file::remove(&self.file).map_err(unkept);
+        }
+        if self.gateway.is_setup_abandoned().await? {
+            self.tell(self.issue().await?);
+        }
+        Ok(())
+    }
+
+    async fn issue(&self) -> Result<Option<String>, FlowError> {
+        let Some(secret) = self.gateway.issue_setup_secret().await? else { return Ok(None) };
+        let link = self.gateway.place().url(&format!("/enroll#{}", secret.reveal()));
+        if let Some(directory) = self.file.parent() {
+            std::fs::create_dir_all(directory).map_err(unkept)?;
+        }
+        private_file::write(&self.file, format!("{link}\n").as_bytes()).map_err(unkept)?;
+        Ok(Some(link))
+    }
+
+    fn tell(&self, setup_link: Option<String>) {
+        let announcement = Announcement { origin: self.gateway.place().origin(), setup_link };
+        (self.announce)(&announcement);
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+fn unkept(error: std::io::Error) -> FlowError {
+    FlowError::Store(StoreError::Unavailable(format!("the set-up link cannot be kept: {error}")))
+}

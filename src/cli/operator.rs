@@ -1,0 +1,170 @@
+//! Commands that a running gateway carries out, and how their answers are printed.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::arguments::{Invite, Key, Operator, Session, User};
+use super::{Failure, Outcome, say};
+use crate::admin::{Answer, Request, UserLine, client};
+use crate::domain::user::{Role, Standing};
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Json,
+}
+
+/// Asks the gateway behind `socket` and prints its answer.
+pub(super) fn run(socket: &Path, command: Operator) -> Outcome {
+    let (request, form) = request(command);
+    let answer = client::call(socket, &request)?;
+    say(&printed(answer, form)?);
+    Ok(())
+}
+
+fn request(command: Operator) -> (Request, Form) {
+    let form = |json| if json { Form::Json } else { Form::Text };
+    match command {
+        Operator::Invite(invite) => (invitation(&invite), form(invite.json)),
+        Operator::User(User::List { json }) => (Request::UserList, form(json)),
+        Operator::User(User::Groups { user, groups }) => {
+            (Request::UserGroups { user, groups: groups.into_iter().collect() }, Form::Text)
+        }
+        Operator::User(User::Disable { user }) => (Request::UserDisable { user }, Form::Text),
+        Operator::User(User::Enable { user }) => (Request::UserEnable { user }, Form::Text),
+        Operator::Session(Session::End { user, session }) => {
+            (Request::SessionEnd { user, session }, Form::Text)
+        }
+        Operator::Key(Key::Rotate) => (Request::KeyRotate, Form::Text),
+    }
+}
+
+fn invitation(invite: &Invite) -> Request {
+    Request::Invite {
+        email: invite.email.clone(),
+        name: invite.name.clone(),
+        username: invite.username.clone(),
+        groups: invite.groups.iter().cloned().collect(),
+        role: if invite.admin { Role::Administrator } else { Role::Member },
+        expires_in_seconds: invite.expires.map(|length| length.as_secs()),
+    }
+}
+
+fn printed(answer: Answer, form: Form) -> Result<String, Failure> {
+    Ok(match (answer, form) {
+        (Answer::Refused { reason }, _) => return Err(Failure(reason)),
+        (Answer::Invited { id, link, email, expires_at }, Form::Json) => {
+            json!({ "link": link.reveal(), "email": email, "expires_at": expires_at, "id": id }).to_string()
+        }
+        (Answer::Invited { link, email, expires_at, .. }, Form::Text) => format!(
+            "Send this link to {email}. It works once, until {expires_at}:\n\n    {}\n\n\
+             Whoever has it can take the account, so send it over a channel you trust.",
+            link.reveal()
+        ),
+        (Answer::Users { users }, Form::Json) => json!(users).to_string(),
+        (Answer::Users { users }, Form::Text) => table(&users),
+        (Answer::Done, _) => "Done.".to_owned(),
+        (Answer::SessionsEnded { count: 1 }, _) => "One session ended.".to_owned(),
+        (Answer::SessionsEnded { count }, _) => format!("{count} sessions ended."),
+        (Answer::KeyRotated { key }, _) => {
+            format!("New tokens are signed with key {key}; open sessions go on.")
+        }
+        (Answer::Health { version, ready, sessions }, _) => {
+            let state = if ready { "ready" } else { "not ready" };
+            format!("Vestibule {version} is {state}, with {sessions} sessions.")
+        }
+    })
+}
+
+fn table(users: &[UserLine]) -> String {
+    const HEAD: [&str; 6] = ["USERNAME", "E-MAIL", "NAME", "GROUPS", "PASSKEYS", "STATUS"];
+    if users.is_empty() {
+        return "Nobody has an account yet.".to_owned();
+    }
+    let mut rows = vec![HEAD.map(str::to_owned)];
+    rows.extend(users.iter().map(row));
+    let mut widths = [0; HEAD.len()];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |row: &[String; HEAD.len()]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn row(user: &UserLine) -> [String; 6] {
+    let groups: Vec<_> = user.groups.iter().map(ToString::to_string).collect();
+    let status = match (user.standing, user.role) {
+        (Standing::Disabled, _) => "disabled",
+        (Standing::Active, Role::Administrator) => "administrator",
+        (Standing::Active, Role::Member) => "active",
+    };
+    [
+        user.username.to_string(),
+        user.email.to_string(),
+        user.name.to_string(),
+        groups.join(","),
+        user.passkeys.to_string(),
+        status.to_owned(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::Link;
+    use crate::domain::id::{InvitationId, UserId};
+    use crate::domain::user::{DisplayName, Email, Group, Username};
+
+    #[test]
+    fn an_invitation_in_json_has_the_promised_fields() {
+        let answer = Answer::Invited {
+            id: InvitationId([1; 16]),
+            link: Link::new("http://localhost:8080/auth/enroll#s".to_owned()),
+            email: Email::parse("alice@example.com").unwrap(),
+            expires_at: "2026-01-01T00:00:00.000Z".to_owned(),
+        };
+        let line: serde_json::Value = serde_json::from_str(&printed(answer, Form::Json).unwrap()).unwrap();
+        assert_eq!(
+            line,
+            json!({
+                "link": "http://localhost:8080/auth/enroll#s",
+                "email": "alice@example.com",
+                "expires_at": "2026-01-01T00:00:00.000Z",
+                "id": "01".repeat(16),
+            })
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_a_failure() {
+        let refused = Answer::Refused { reason: "nobody is called x".to_owned() };
+        assert_eq!(printed(refused, Form::Text).unwrap_err().0, "nobody is called x");
+    }
+
+    #[test]
+    fn people_are_listed_in_columns() {
+        let user = UserLine {
+            id: UserId::from_random([1; 16]),
+            username: Username::parse("zoe").unwrap(),
+            email: Email::parse("zoe@example.com").unwrap(),
+            name: DisplayName::parse("Zoë").unwrap(),
+            groups: [Group::parse("ops").unwrap(), Group::parse("staff").unwrap()].into(),
+            role: Role::Administrator,
+            standing: Standing::Active,
+            passkeys: 2,
+        };
+        let text = printed(Answer::Users { users: vec![user] }, Form::Text).unwrap();
+        assert_eq!(
+            text,
+            "USERNAME  E-MAIL           NAME  GROUPS     PASSKEYS  STATUS\n\
+             zoe       zoe@example.com  Zoë   ops,staff  2         administrator"
+        );
+    }
+}

@@ -1,0 +1,183 @@
+//! Keeps the book of one reading: which keys were asked for, and what was wrong.
+//!
+//! What always holds: reading goes on after a mistake, so that all of them are reported together,
+//! and a key or variable that nobody asked for is a mistake. `section` does the reading.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::environment::{self, Environment};
+use super::mistake::Mistake;
+
+/// The farthest a misspelt key may be from the one that is suggested.
+const SUGGESTION_DISTANCE_MAX: usize = 3;
+
+/// Where a value came from, for mistakes about it.
+#[derive(Debug, Clone)]
+pub(super) struct At {
+    pub(super) key: String,
+    pub(super) line: Option<usize>,
+}
+
+/// A value and where it came from.
+#[derive(Debug, Clone)]
+pub(super) struct Found<T> {
+    pub(super) value: T,
+    pub(super) at: At,
+}
+
+/// One reading of one configuration.
+pub(super) struct Reader<'a> {
+    text: &'a str,
+    environment: &'a Environment,
+    mistakes: RefCell<Vec<Mistake>>,
+    /// Dotted keys that somebody asked for.
+    asked: RefCell<BTreeSet<String>>,
+    /// Names of variables that can override one of them.
+    variables: RefCell<BTreeSet<String>>,
+    unknown: RefCell<Vec<At>>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(text: &'a str, environment: &'a Environment) -> Self {
+        Self {
+            text,
+            environment,
+            mistakes: RefCell::default(),
+            asked: RefCell::default(),
+            variables: RefCell::default(),
+            unknown: RefCell::default(),
+        }
+    }
+
+    /// Takes note of a mistake about the value found `at`.
+    pub(super) fn mistake(&self, at: &At, problem: impl Into<String>, remedy: impl Into<String>) {
+        self.mistakes.borrow_mut().push(Mistake {
+            key: at.key.clone(),
+            line: at.line,
+            problem: problem.into(),
+            remedy: remedy.into(),
+        });
+    }
+
+    /// Takes note of a mistake in the TOML itself.
+    pub(super) fn syntax(&self, span: Option<Range<usize>>, problem: &str) {
+        let at = At { key: "TOML".to_owned(), line: span.map(|span| self.line(span.start)) };
+        self.mistake(&at, problem, "put the spelling right; strings stand in double quotes");
+    }
+
+    /// Takes note that somebody asked for a dotted key.
+    pub(super) fn ask(&self, key: String) {
+        self.asked.borrow_mut().insert(key);
+    }
+
+    /// The value of the variable that overrides a dotted key, and its name.
+    pub(super) fn overriding(&self, key: &str) -> Option<(&'a str, String)> {
+        let name = environment::variable(key);
+        self.variables.borrow_mut().insert(name.clone());
+        self.environment.value(&name).map(|text| (text, name))
+    }
+
+    /// Takes note of a key in the file, to be reported unless somebody asked for it.
+    pub(super) fn present(&self, at: At) {
+        if !self.asked.borrow().contains(&at.key) {
+            self.unknown.borrow_mut().push(at);
+        }
+    }
+
+    /// What is wrong with a document of which nothing but the spelling was read.
+    pub(super) fn finish_syntax(self) -> Vec<Mistake> {
+        self.mistakes.into_inner()
+    }
+
+    /// Everything that is wrong, in the order of the file.
+    pub(super) fn finish(self) -> Vec<Mistake> {
+        for at in self.unknown.take() {
+            let remedy = self.suggestion(&at.key);
+            self.mistake(&at, "there is no such key", remedy);
+        }
+        for name in self.environment.names() {
+            if !self.variables.borrow().contains(name) {
+                let at = At { key: name.to_owned(), line: None };
+                let remedy = "remove it from the environment, or look its name up in config.toml";
+                self.mistake(&at, "no setting has this name", remedy);
+            }
+        }
+        let mut mistakes = self.mistakes.into_inner();
+        mistakes.sort_by_key(|mistake| mistake.line.unwrap_or(usize::MAX));
+        mistakes
+    }
+
+    /// Every key that was asked for, dotted.
+    #[cfg(test)]
+    pub(super) fn asked(&self) -> BTreeSet<String> {
+        self.asked.borrow().clone()
+    }
+
+    /// Every variable that could have overridden one of them.
+    #[cfg(test)]
+    pub(super) fn variables(&self) -> BTreeSet<String> {
+        self.variables.borrow().clone()
+    }
+
+    /// The line of a place in the text, counted from 1.
+    pub(super) fn line(&self, offset: usize) -> usize {
+        self.text.bytes().take(offset).filter(|b| *b == b'\n').count() + 1
+    }
+
+    /// The nearest key in the same table, or the same word in another one.
+    fn suggestion(&self, unknown: &str) -> String {
+        let split = |key: &str| -> (String, String) {
+            key.rsplit_once('.')
+                .map_or_else(|| (String::new(), key.to_owned()), |(t, k)| (t.to_owned(), k.to_owned()))
+        };
+        let (table, word) = split(unknown);
+        let asked = self.asked.borrow();
+        let keys = || asked.iter().map(|key| split(key));
+        let nearest = keys()
+            .filter(|(other, _)| *other == table)
+            .map(|(_, key)| (distance(&word, &key), key))
+            .filter(|(far, key)| *far <= SUGGESTION_DISTANCE_MAX.min(key.len() / 2))
+            .min();
+        if let Some((_, key)) = nearest {
+            return format!("did you mean \"{key}\"?");
+        }
+        match keys().find(|(_, key)| *key == word) {
+            Some((other, _)) if other.is_empty() => {
+                format!("\"{word}\" belongs at the top of the file, before the first [table]")
+            }
+            Some((other, _)) => format!("\"{word}\" belongs in [{other}]"),
+            None => "remove it, or look its name up in config.toml".to_owned(),
+        }
+    }
+}
+
+/// How many letters have to be put in, taken out or changed (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut next = vec![i + 1];
+        for ((y, pair), left_start) in b.chars().zip(row.windows(2)).zip(0..) {
+            let (diagonal, above) = (pair.first().copied().unwrap_or(0), pair.last().copied().unwrap_or(0));
+            let left: usize = next.get(left_start).copied().unwrap_or(0);
+            next.push((diagonal + usize::from(x != y)).min(above + 1).min(left + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_counts_letters() {
+        for (a, b, expected) in
+            [("", "", 0), ("a", "", 1), ("listn", "listen", 1), ("kitten", "sitting", 3), ("abc", "abc", 0)]
+        {
+            assert_eq!(distance(a, b), expected, "{a} {b}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! `[[route]]`: applications, and who may enter them.
+//!
+//! What always holds: no two routes answer the same host and path, none lies within our prefix,
+//! and none leads back to ourselves.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::reader::{At, Found, Reader};
+use super::relying_party::is_localhost;
+use super::section::Section;
+use super::server::{Limits, duration, listening};
+use super::settings::{PublicUrl, Server};
+use super::value;
+use crate::domain::place::Scheme;
+use crate::domain::policy::Allow;
+use crate::domain::policy::identity::{IdentityHeaders, Template};
+use crate::domain::policy::path::{self, Reading};
+use crate::domain::policy::public::PublicPath;
+use crate::domain::policy::route::{HostPattern, Route, RouteTable, Timeouts, Upstream, WebSocket, covers};
+
+const TIMEOUTS: Limits = Limits { min: Duration::from_millis(1), max: Duration::from_hours(24) };
+const NAME_BYTES_MAX: usize = 64;
+
+const HEADERS_REMEDY: &str = "write \"remote\", \"oauth2-proxy\", \"authelia\" or \"authentik\", or a table such as { Remote-User = \"{username}\" }";
+
+/// Names that steer a connection or the request itself; an identity header cannot be one of them.
+const RESERVED_HEADERS: [&str; 16] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
+
+/// A route and where its key properties were written.
+struct Draft {
+    route: Route,
+    name_at: At,
+    host_at: At,
+    path_at: At,
+}
+
+/// Reads all routes. What is wrong with one is reported; the table is only used if nothing is.
+pub(super) fn routes(
+    root: &Section<'_>,
+    public_url: &PublicUrl,
+    server: &Server,
+    reader: &Reader<'_>,
+) -> RouteTable {
+    let mut drafts: Vec<Draft> = Vec::new();
+    for section in root.tables("route") {
+        let draft = route(&section, reader, server);
+        section.close();
+        let Some(draft) = draft else { continue };
+        check_reach(&draft, public_url, server, reader);
+        for earlier in &drafts {
+            check_overlap(&draft, earlier, reader);
+        }
+        drafts.push(draft);
+    }
+    check_auth_host(&drafts, public_url, reader);
+    RouteTable::new(drafts.into_iter().map(|draft| draft.route).collect())
+}
+
+fn route(section: &Section<'_>, reader: &Reader<'_>, server: &Server) -> Option<Draft> {
+    let name = required(section, reader, "name", "name = \"app\"", name);
+    let host = required(section, reader, "host", "host = \"app.example.com\"", |text| {
+        HostPattern::parse(text).map_err(|expected| format!("{text:?} is not a host: {expected}"))
+    });
+    let path = section.parsed(
+        "path",
+        "write a path such as \"/\" or \"/app\", without a slash at the end",
+        route_path,
+    );
+    let path = path.map_or_else(|| "/".to_owned(), |found| found.value);
+    let upstreams = upstreams(section, reader, server);
+    let public = public(section, reader, &path);
+    let allow = allow(section, reader, &public);
+    let identity = identity(section, reader);
+    let timeout = |key, default| duration(section, reader, key, Duration::from_secs(default), TIMEOUTS);
+    let timeouts = Timeouts {
+        connect: timeout("connect_timeout", 5),
+        read: timeout("read_timeout", 60),
+        write: timeout("write_timeout", 60),
+    };
+    let websocket = if section.flag("websocket", true) { WebSocket::Allowed } else { WebSocket::Refused };
+    let [name_at, host_at, path_at] = ["name", "host", "path"].map(|key| section.at(key));
+    let route =
+        Route { name: name?, host: host?, path, upstreams, allow, public, identity, websocket, timeouts };
+    Some(Draft { route, name_at, host_at, path_at })
+}
+
+fn required<T>(
+    section: &Section<'_>,
+    reader: &Reader<'_>,
+    key: &'static str,
+    example: &str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Option<T> {
+    let remedy = format!("write {example}");
+    if !section.has(key) {
+        reader.mistake(&section.at(key), format!("a route needs a {key}"), remedy);
+        return None;
+    }
+    section.parsed(key, &remedy, parse).map(|found| found.value)
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    let ok = (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed);
+    if ok {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} has more than a-z, 0-9, - and _, or is too long"))
+    }
+}
+
+fn route_path(text: &str) -> Result<String, String> {
+    let plain =
+        path::read(text.as_bytes()) == Reading::Plain && text.is_ascii() && !text.contains(['%', '*']);
+    let ok = text == "/" || (plain && !text.ends_with('/'));
+    if ok { Ok(text.to_owned()) } else { Err(format!("{text:?} is not the beginning of a path")) }
+}
+
+fn upstreams(section: &Section<'_>, reader: &Reader<'_>, server: &Server) -> Vec<Upstream> {
+    const REMEDY: &str =
+        "write where the application listens, such as upstream = [\"http://127.0.0.1:9000\"]";
+    let found = section.parsed_list("upstream", REMEDY, value::upstream);
+    if !section.has("upstream") || section.is_empty_list("upstream") {
+        reader.mistake(&section.at("upstream"), "a route needs at least one upstream", REMEDY);
+    }
+    let found = found.unwrap_or_default();
+    for upstream in &found {
+        if let Some(own) = listening(server).find(|own| leads_to(&upstream.value, *own)) {
+            let problem =
+                format!("the gateway itself listens on {own}, so requests would go round in circles");
+            reader.mistake(&upstream.at, problem, "write the address where the application listens");
+        }
+    }
+    found.into_iter().map(|upstream| upstream.value).collect()
+}
+
+fn leads_to(upstream: &Upstream, own: SocketAddr) -> bool {
+    if upstream.port != own.port() {
+        return false;
+    }
+    match upstream.host.parse::<IpAddr>() {
+        Ok(ip) if own.ip().is_unspecified() => ip.is_loopback() || ip.is_unspecified(),
+        Ok(ip) => ip == own.ip() || (ip.is_unspecified() && own.ip().is_loopback()),
+        Err(_) => is_localhost(&upstream.host) && (own.ip().is_loopback() || own.ip().is_unspecified()),
+    }
+}
+
+fn public(section: &Section<'_>, reader: &Reader<'_>, route_path: &str) -> Vec<PublicPath> {
+    const REMEDY: &str = "write a path such as \"/health\", or \"/static/*\" for everything below";
+    let parse = |text: &str| PublicPath::parse(text).map_err(|problem| format!("{text:?}: {problem}"));
+    let found = section.parsed_list("public", REMEDY, parse).unwrap_or_default();
+    for Found { value: PublicPath::Exact(literal) | PublicPath::Below(literal), at } in &found {
+        if !covers(route_path, literal.as_bytes()) {
+            let problem =
+                format!("{literal:?} lies outside the route's path {route_path:?}, so it never matches");
+            reader.mistake(at, problem, "write the whole path, beginning with the route's");
+        }
+    }
+    found.into_iter().map(|found| found.value).collect()
+}
+
+fn allow(section: &Section<'_>, reader: &Reader<'_>, public: &[PublicPath]) -> Vec<Allow> {
+    const REMEDY: &str = "write allow = [\"user\"] for anyone signed in, or \"group:staff\", \"user:alice@example.com\", \"user:alice\"";
+    let parse = |text: &str| Allow::parse(text).map_err(|problem| format!("{text:?}: {problem}"));
+    let found = section.parsed_list("allow", REMEDY, parse);
+    if public.is_empty() && (!section.has("allow") || section.is_empty_list("allow")) {
+        reader.mistake(&section.at("allow"), "nobody could enter this route", REMEDY);
+    }
+    found.into_iter().flatten().map(|found| found.value).collect()
+}
+
+fn identity(section: &Section<'_>, reader: &Reader<'_>) -> IdentityHeaders {
+    if let Some(fields) = section.dictionary("headers") {
+        let field = |(name, text): (String, Found<String>)| {
+            let read = header_name(&name).and_then(|name| Ok((name, Template::parse(&text.value)?)));
+            read.map_err(|problem| reader.mistake(&text.at, problem, HEADERS_REMEDY)).ok()
+        };
+        return IdentityHeaders::custom(fields.into_iter().filter_map(field).collect());
+    }
+    let found = section.parsed("headers", HEADERS_REMEDY, |text| {
+        IdentityHeaders::preset(text).ok_or_else(|| format!("there is no set of headers called {text:?}"))
+    });
+    let preset = found.map(|found| found.value).or_else(|| IdentityHeaders::preset("remote"));
+    preset.unwrap_or_else(|| IdentityHeaders::custom(Vec::new()))
+}
+
+fn header_name(text: &str) -> Result<HeaderName, String> {
+    let name =
+        HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("{text:?} is not a header name"))?;
+    if RESERVED_HEADERS.contains(&name.as_str()) {
+        return Err(format!("{text} has a meaning of its own and cannot carry an identity"));
+    }
+    Ok(name)
+}
+
+/// Whether browsers can get to the route at all.
+fn check_reach(draft: &Draft, public_url: &PublicUrl, server: &Server, reader: &Reader<'_>) {
+    let Route { host, path, .. } = &draft.route;
+    if covers(&server.prefix, path.as_bytes()) {
+        let problem = format!("{path:?} lies within {:?}, which is ours on every host", server.prefix);
+        reader.mistake(&draft.path_at, problem, "choose another path, or another [server] prefix");
+    }
+    let text = host.to_string();
+    if public_url.scheme == Scheme::Http && !is_localhost(text.trim_start_matches("*.")) {
+        let problem = format!(
+            "public_url is http, and {text} is not on localhost: sign-in could not be kept safe there"
+        );
+        reader.mistake(
+            &draft.host_at,
+            problem,
+            "write public_url = \"https://...\", or a host that is or ends in localhost",
+        );
+    }
+}
+
+fn check_overlap(draft: &Draft, earlier: &Draft, reader: &Reader<'_>) {
+    let (ours, theirs) = (&draft.route, &earlier.route);
+    if ours.name == theirs.name {
+        let problem = format!("two routes are called {:?}", ours.name);
+        reader.mistake(&draft.name_at, problem, "give each route a name of its own");
+    }
+    if ours.host == theirs.host && ours.path == theirs.path {
+        let problem =
+            format!("{:?} and {:?} overlap: both answer {}{}", theirs.name, ours.name, ours.host, ours.path);
+        reader.mistake(
+            &draft.path_at,
+            problem,
+            "change the host or path of one of them, or give one route several upstreams",
+        );
+    }
+}
+
+/// An application that a wildcard puts on the host where people sign in got there by accident.
+fn check_auth_host(drafts: &[Draft], public_url: &PublicUrl, reader: &Reader<'_>) {
+    let host = public_url.host.as_str();
+    let exact = drafts.iter().any(|draft| draft.route.host == HostPattern::Exact(host.to_owned()));
+    let by_accident = |draft: &&Draft| !exact && draft.route.host.matches(host);
+    for draft in drafts.iter().filter(by_accident) {
+        let problem = format!("{} includes {host}, where people sign in", draft.route.host);
+        let remedy =
+            "give that host a route of its own, name the application's hosts one by one, or move public_url";
+        reader.mistake(&draft.host_at, problem, remedy);
+    }
+}

@@ -1,0 +1,211 @@
+//! `[server]` and `[server.tls]`: listeners and what concerns all connections.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::reader::Reader;
+use super::section::Section;
+use super::settings::{Certificate, Server, Tls};
+use super::value;
+use crate::domain::policy::path::{self, Reading};
+
+const WORKERS_MAX: usize = 1_024;
+const GRACE_PERIODS: Limits = Limits { min: Duration::ZERO, max: Duration::from_hours(1) };
+/// `sun_path` on Linux has 108 bytes, and the socket is made under a slightly longer name.
+const SOCKET_PATH_BYTES_MAX: usize = 96;
+
+const LISTEN_REMEDY: &str = "write an address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
+const DURATION_REMEDY: &str = "write a whole number and ms, s, m, h or d, such as \"12h\"";
+
+/// Reads `[server]`.
+pub(super) fn server(root: &Section<'_>, reader: &Reader<'_>) -> Server {
+    let section = root.table("server");
+    let listen = listeners(&section, "listen");
+    let metrics_remedy = "write an address and a port, or \"\" for no metrics";
+    let metrics = section.parsed("metrics_listen", metrics_remedy, |text| {
+        if text.is_empty() { Ok(None) } else { address(text).map(Some) }
+    });
+    let server = Server {
+        listen: listen.unwrap_or_else(|| vec![SocketAddr::from(([127, 0, 0, 1], 8080))]),
+        metrics_listen: metrics.map_or(Some(SocketAddr::from(([127, 0, 0, 1], 9464))), |found| found.value),
+        admin_socket: admin_socket(&section),
+        prefix: prefix(&section),
+        trusted_proxies: trusted_proxies(&section),
+        workers: workers(&section),
+        grace_period: duration(&section, reader, "grace_period", Duration::from_secs(5), GRACE_PERIODS),
+        tls: tls(&section.table("tls"), reader),
+    };
+    one_address_each(&section, reader, &server);
+    section.close();
+    server
+}
+
+/// The shortest and the longest that make sense.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) min: Duration,
+    pub(super) max: Duration,
+}
+
+/// A length of time within `limits`.
+pub(super) fn duration(
+    section: &Section<'_>,
+    reader: &Reader<'_>,
+    key: &'static str,
+    default: Duration,
+    limits: Limits,
+) -> Duration {
+    let Some(found) = section.parsed(key, DURATION_REMEDY, value::duration) else { return default };
+    if found.value > limits.max {
+        let problem = format!("it is longer than {} s", limits.max.as_secs());
+        reader.mistake(&found.at, problem, "write a shorter one");
+    } else if found.value < limits.min {
+        let problem = format!("it is shorter than {} ms", limits.min.as_millis());
+        reader.mistake(&found.at, problem, "write a longer one");
+    }
+    found.value
+}
+
+fn listeners(section: &Section<'_>, key: &'static str) -> Option<Vec<SocketAddr>> {
+    let found = section.parsed_list(key, LISTEN_REMEDY, address)?;
+    Some(found.into_iter().map(|found| found.value).collect())
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("{text:?} is not an address with a port"))
+}
+
+fn admin_socket(section: &Section<'_>) -> PathBuf {
+    let remedy = format!("write the path of a file, at most {SOCKET_PATH_BYTES_MAX} bytes long");
+    let found = section.parsed("admin_socket", &remedy, |text| {
+        if text.is_empty() || text.len() > SOCKET_PATH_BYTES_MAX {
+            return Err("a Unix socket cannot have this path".to_owned());
+        }
+        Ok(PathBuf::from(text))
+    });
+    found.map_or_else(|| PathBuf::from("data/admin.sock"), |found| found.value)
+}
+
+fn prefix(section: &Section<'_>) -> String {
+    let remedy = "write one or more segments, such as \"/auth\", without a slash at the end";
+    let found = section.parsed("prefix", remedy, |text| {
+        let plain =
+            path::read(text.as_bytes()) == Reading::Plain && text.is_ascii() && !text.contains(['%', '*']);
+        let ok = plain && text.len() > 1 && !text.ends_with('/');
+        if ok { Ok(text.to_owned()) } else { Err(format!("{text:?} cannot be our prefix")) }
+    });
+    found.map_or_else(|| "/auth".to_owned(), |found| found.value)
+}
+
+fn trusted_proxies(section: &Section<'_>) -> Vec<IpNet> {
+    let remedy = "write networks such as \"10.0.0.0/8\", or single addresses such as \"127.0.0.1\"";
+    let found = section.parsed_list("trusted_proxies", remedy, |text| {
+        let network =
+            text.parse::<IpNet>().or_else(|_| text.parse().map(|ip: std::net::IpAddr| IpNet::from(ip)));
+        let network = network.map_err(|_| format!("{text:?} is not a network"))?;
+        if network.addr() != network.network() {
+            return Err(format!("{text:?} has bits below its mask; the network is {}", network.trunc()));
+        }
+        if network.prefix_len() == 0 {
+            return Err("this would let everybody forge their address and scheme".to_owned());
+        }
+        Ok(network)
+    });
+    found.into_iter().flatten().map(|found| found.value).collect()
+}
+
+fn workers(section: &Section<'_>) -> usize {
+    match section.number("workers", 0, WORKERS_MAX) {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    }
+}
+
+fn tls(section: &Section<'_>, reader: &Reader<'_>) -> Option<Tls> {
+    section.not_built_yet("acme", "use certificate files: cert = \"...\", key = \"...\"");
+    let listen = listeners(section, "listen").unwrap_or_default();
+    let pairs = section.tables("certificate");
+    let mut certificates: Vec<_> = certificate(section, reader).into_iter().collect();
+    for pair in &pairs {
+        match certificate(pair, reader) {
+            Some(certificate) => certificates.push(certificate),
+            None if pair.has("cert") || pair.has("key") => {}
+            None => reader.mistake(&pair.at("cert"), "neither cert nor key is given", "write both"),
+        }
+        pair.close();
+    }
+    section.close();
+    let certified = section.has("cert") || section.has("key") || !pairs.is_empty();
+    match (section.has("listen"), certified) {
+        (true, false) => {
+            reader.mistake(
+                &section.at("listen"),
+                "TLS has no certificate",
+                "write cert = \"...\" and key = \"...\"",
+            );
+        }
+        (false, true) => {
+            let remedy = "write listen = [\"0.0.0.0:443\"] in [server.tls]";
+            reader.mistake(&section.at("cert"), "TLS has no address to listen on", remedy);
+        }
+        _ => {}
+    }
+    let complete = !listen.is_empty() && !certificates.is_empty();
+    complete.then_some(Tls { listen, certificates })
+}
+
+fn certificate(section: &Section<'_>, reader: &Reader<'_>) -> Option<Certificate> {
+    let read = |key| section.parsed(key, "write the path of a PEM file that the gateway can read", file);
+    match (read("cert"), read("key")) {
+        (Some(cert), Some(key)) => Some(Certificate { cert: cert.value, key: key.value }),
+        (cert, key) => {
+            if cert.is_some() && key.is_none() && !section.has("key") {
+                reader.mistake(
+                    &section.at("cert"),
+                    "the certificate has no key",
+                    "write key = \"...\" beside it",
+                );
+            } else if key.is_some() && cert.is_none() && !section.has("cert") {
+                reader.mistake(
+                    &section.at("key"),
+                    "the key has no certificate",
+                    "write cert = \"...\" beside it",
+                );
+            }
+            None
+        }
+    }
+}
+
+/// The path of a file that can be read.
+pub(super) fn file(text: &str) -> Result<PathBuf, String> {
+    let path = Path::new(text);
+    match std::fs::File::open(path).and_then(|file| file.metadata()) {
+        Ok(metadata) if metadata.is_file() => Ok(path.to_path_buf()),
+        Ok(_) => Err(format!("{text:?} is not a file")),
+        Err(e) => Err(format!("{text:?} cannot be read: {e}")),
+    }
+}
+
+fn one_address_each(section: &Section<'_>, reader: &Reader<'_>, server: &Server) {
+    if section.is_empty_list("listen") && server.tls.is_none() {
+        reader.mistake(&section.at("listen"), "there is no address to listen on", LISTEN_REMEDY);
+    }
+    let mut seen = BTreeSet::new();
+    for address in listening(server).filter(|address| address.port() != 0) {
+        if !seen.insert(address) {
+            let problem = format!("{address} is listened on twice");
+            reader.mistake(&section.at("listen"), problem, "give each listener an address of its own");
+        }
+    }
+}
+
+/// Every address this process listens on.
+pub(super) fn listening(server: &Server) -> impl Iterator<Item = SocketAddr> {
+    let tls = server.tls.iter().flat_map(|tls| &tls.listen);
+    server.listen.iter().chain(tls).chain(&server.metrics_listen).copied()
+}

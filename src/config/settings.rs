@@ -1,0 +1,136 @@
+//! The settings, validated: what the rest of the program is given.
+//!
+//! What always holds: a value of these types is consistent. Nothing that is read from here has to
+//! be checked again, and nothing here knows how it was written.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::value::Colour;
+use crate::domain::place::Scheme;
+use crate::domain::policy::route::RouteTable;
+use crate::domain::session::Lifetimes;
+use crate::telemetry::logging::Format;
+
+/// Everything an operator can decide.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub public_url: PublicUrl,
+    pub server: Server,
+    pub relying_party: RelyingParty,
+    pub store: Store,
+    pub session: Lifetimes,
+    pub branding: Branding,
+    pub log: Log,
+    pub routes: RouteTable,
+    /// What is allowed but probably not meant, in sentences.
+    pub remarks: Vec<String>,
+}
+
+/// Where people sign in: an origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl {
+    pub scheme: Scheme,
+    /// Lower case, never an address.
+    pub host: String,
+    /// `None` for the scheme's own port.
+    pub port: Option<u16>,
+}
+
+/// Listeners and what concerns all connections.
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub listen: Vec<SocketAddr>,
+    /// `None`: no metrics listener.
+    pub metrics_listen: Option<SocketAddr>,
+    pub admin_socket: PathBuf,
+    /// Begins with a slash and does not end with one.
+    pub prefix: String,
+    pub trusted_proxies: Vec<IpNet>,
+    /// Never 0.
+    pub workers: usize,
+    pub grace_period: Duration,
+    pub tls: Option<Tls>,
+}
+
+/// TLS listeners and their certificates; neither list is empty.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    pub listen: Vec<SocketAddr>,
+    /// The first one answers clients that ask for none of the names.
+    pub certificates: Vec<Certificate>,
+}
+
+/// A certificate chain and its key, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Who we are to authenticators.
+#[derive(Debug, Clone)]
+pub struct RelyingParty {
+    /// Covers the host of `public_url`.
+    pub id: String,
+    pub name: String,
+    /// Origins that may use the same passkeys (WebAuthn Level 3, section 5.11).
+    pub related_origins: Vec<String>,
+}
+
+/// Where state lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    pub engine: Engine,
+    pub path: PathBuf,
+    pub cache_bytes: u64,
+}
+
+/// The store engines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Sled,
+    /// Forgets everything at exit; for tests and for trying things out.
+    Memory,
+}
+
+/// What our pages look like.
+#[derive(Debug, Clone)]
+pub struct Branding {
+    pub name: String,
+    pub logo: Option<PathBuf>,
+    /// `None`: the built-in colours.
+    pub accent: Option<Colour>,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// A level, or several with targets, as `tracing` reads them.
+    pub level: String,
+    pub format: Format,
+}
+
+impl Settings {
+    /// The origin of `public_url`, as browsers write it.
+    pub fn origin(&self) -> String {
+        self.public_url.to_string()
+    }
+
+    /// The origin under which browsers reach an application on `host`: the scheme and port of
+    /// `public_url`.
+    pub fn external_origin(&self, host: &str) -> String {
+        PublicUrl { host: host.to_owned(), ..self.public_url.clone() }.to_string()
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme.as_str(), self.host)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}

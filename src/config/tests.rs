@@ -1,0 +1,256 @@
+//! What the configuration promises: the manual is true, every mistake is found and told with its
+//! line, and all of them are told together.
+
+use std::fmt::Write as _;
+
+use super::reader::Reader;
+use super::*;
+
+const MANUAL: &str = include_str!("../../config.toml");
+
+fn parse_file(text: &str) -> Result<Settings, Vec<Mistake>> {
+    parse(text, &Environment::default())
+}
+
+fn defaults() -> Settings {
+    parse_file("").unwrap()
+}
+
+/// The manual with the settings that have a default made active, and the examples if asked for.
+fn uncommented(examples: bool) -> String {
+    let mut text = String::new();
+    for line in MANUAL.lines() {
+        let setting = line
+            .strip_prefix('#')
+            .filter(|rest| rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()));
+        let example = line.strip_prefix("#     ").filter(|_| examples);
+        writeln!(text, "{}", setting.or(example).unwrap_or_default()).unwrap();
+    }
+    text
+}
+
+#[test]
+fn the_manual_and_the_defaults_are_the_same() {
+    let manual = parse_file(&uncommented(false)).unwrap();
+    assert_eq!(format!("{manual:#?}"), format!("{:#?}", defaults()));
+    assert!(parse_file(MANUAL).is_ok());
+}
+
+#[test]
+fn the_manual_has_every_setting_and_its_variable() {
+    let environment = Environment::default();
+    let text = uncommented(true);
+    let reader = Reader::new(&text, &environment);
+    let table = DeTable::parse(&text).unwrap();
+    let _ = read(&reader, table.get_ref());
+    let later = ["server.tls.acme", "store.endpoints", "mail", "dialects"];
+    let mut settings = 0;
+    for key in reader.asked() {
+        let word = key.rsplit('.').next().unwrap();
+        let shown = |line: &str| {
+            let line = line.trim_start_matches(['#', ' ', '[']);
+            line.starts_with(&format!("{word} = ")) || line.starts_with(&format!("{key}]"))
+        };
+        assert!(later.contains(&key.as_str()) || MANUAL.lines().any(shown), "{key} is not in config.toml");
+        settings += 1;
+    }
+    for name in reader.variables() {
+        assert!(MANUAL.contains(&name), "{name} is not in config.toml");
+    }
+    assert!(settings > 40, "{settings}");
+    let mistakes: Vec<_> =
+        reader.finish().into_iter().filter(|m| !m.problem.contains("cannot be read")).collect();
+    assert_eq!(mistakes, [], "the examples of the manual are not right");
+}
+
+/// One mistake: its key, its line, and a word from what is said about it.
+#[track_caller]
+fn check(text: &str, key: &str, line: usize, word: &str) {
+    let mistakes = parse_file(text).expect_err("there is a mistake");
+    let found = mistakes.iter().any(|m| {
+        m.key == key && m.line == Some(line) && (m.problem.contains(word) || m.remedy.contains(word))
+    });
+    assert!(found && mistakes.len() == 1, "{text}\n{mistakes:#?}");
+}
+
+/// A route, with `change` put in place of the line that begins with the same word, or added.
+fn route_with(change: &str) -> String {
+    let word = change.split(' ').next().unwrap();
+    let lines = [
+        "name = \"app\"",
+        "host = \"localhost\"",
+        "upstream = [\"http://127.0.0.1:9000\"]",
+        "allow = [\"user\"]",
+    ];
+    let kept: Vec<_> = lines.iter().filter(|line| !line.starts_with(word)).copied().collect();
+    format!("[[route]]\n{change}\n{}\n", kept.join("\n"))
+}
+
+#[test]
+fn unknown_keys_are_mistakes_with_a_suggestion() {
+    check("public_ulr = \"http://localhost\"", "public_ulr", 1, "public_url");
+    check("\n[server]\nlistn = []", "server.listn", 3, "\"listen\"");
+    check("listen = []", "listen", 1, "[server]");
+    check("[server]\npublic_url = \"http://localhost\"", "server.public_url", 2, "top of the file");
+    check("[serverr]\nlisten = []", "serverr", 1, "\"server\"");
+    check("[server]\nentirely_different = 1", "server.entirely_different", 2, "remove it");
+    check(&route_with("upstreams = []"), "route.upstreams", 2, "\"upstream\"");
+    check(&route_with("alow = [\"group:staff\"]"), "route.alow", 2, "\"allow\"");
+}
+
+#[test]
+fn s_04_values_of_the_wrong_type_are_mistakes() {
+    check("public_url = 1", "public_url", 1, "found a whole number");
+    check("[server]\nlisten = \"127.0.0.1:1\"", "server.listen", 2, "a list of texts");
+    check("[server]\nlisten = [1]", "server.listen", 2, "a list of texts");
+    check("[server]\nworkers = \"2\"", "server.workers", 2, "a number");
+    check("[server]\nworkers = -1", "server.workers", 2, "out of range");
+    check("[server]\nworkers = 99999999999999999999999", "server.workers", 2, "out of range");
+    check("server = 1", "server", 1, "a table");
+    check("route = 1", "route", 1, "[[route]]");
+    check(&route_with("websocket = \"yes\""), "route.websocket", 2, "true or false");
+    check(&route_with("allow = \"user\""), "route.allow", 2, "a list of texts");
+    check(&route_with("headers = 1"), "route.headers", 2, "a text");
+}
+
+#[test]
+fn values_that_cannot_be_meant_are_mistakes() {
+    check("public_url = \"http://auth.example.com\"", "public_url", 1, "only safe on localhost");
+    check("public_url = \"https://10.0.0.1\"", "public_url", 1, "passkeys need a name");
+    check("[server]\nlisten = [\"8080\"]", "server.listen", 2, "127.0.0.1:8080");
+    check("[server]\nlisten = []", "server.listen", 2, "no address");
+    check("[server]\nlisten = [\"127.0.0.1:9464\"]", "server.listen", 2, "twice");
+    check("[server]\nprefix = \"/\"", "server.prefix", 2, "/auth");
+    check("[server]\nprefix = \"/a/../b\"", "server.prefix", 2, "/auth");
+    check("[server]\ntrusted_proxies = [\"10.0.0.1/8\"]", "server.trusted_proxies", 2, "10.0.0.0/8");
+    check("[server]\ntrusted_proxies = [\"0.0.0.0/0\"]", "server.trusted_proxies", 2, "everybody");
+    check("[server]\ntrusted_proxies = [\"example.com\"]", "server.trusted_proxies", 2, "network");
+    check("[server]\ngrace_period = \"5\"", "server.grace_period", 2, "ms, s, m, h or d");
+    check("[relying_party]\nid = \"example.com\"", "relying_party.id", 2, "does not cover");
+    check("[store]\nengine = \"etcd\"", "store.engine", 2, "not built yet");
+    check("[store]\ncache = \"1KiB\"", "store.cache", 2, "out of range");
+    check("[session]\nidle_timeout = \"8d\"", "session.idle_timeout", 2, "absolute_timeout");
+    check("[session]\nabsolute_timeout = \"401d\"", "session.absolute_timeout", 2, "longer");
+    check("[signup]\nmode = \"open\"", "signup.mode", 2, "not built yet");
+    check("[branding]\naccent = \"red\"", "branding.accent", 2, "colour");
+    check("[branding]\nlogo = \"no-such-file.svg\"", "branding.logo", 2, "cannot be read");
+    check("[log]\nlevel = \"loud\"", "log.level", 2, "info");
+    check("\n[mail]\nurl = \"smtp://x\"", "mail", 2, "not built yet");
+    check("[dialects]\nocore = true", "dialects", 1, "not built yet");
+}
+
+#[test]
+fn tls_needs_both_an_address_and_a_certificate() {
+    check("[server.tls]\nlisten = [\"127.0.0.1:8443\"]", "server.tls.listen", 2, "no certificate");
+    check("[server.tls]\nacme = { email = \"a@b\" }", "server.tls.acme", 2, "not built yet");
+    let cert = "cert = \"config.toml\"";
+    check(&format!("[server.tls]\nlisten = [\"127.0.0.1:8443\"]\n{cert}"), "server.tls.cert", 3, "no key");
+    check(&format!("[server.tls]\n{cert}\nkey = \"config.toml\""), "server.tls.cert", 2, "no address");
+    let missing = "[server.tls]\nlisten = [\"127.0.0.1:8443\"]\ncert = \"config.toml\"\nkey = \"gone.key\"";
+    check(missing, "server.tls.key", 4, "cannot be read");
+    let empty = "[server.tls]\nlisten = [\"127.0.0.1:8443\"]\n[[server.tls.certificate]]\n";
+    check(empty, "server.tls.certificate.cert", 3, "neither");
+    let two = format!(
+        "[server.tls]\nlisten = [\"127.0.0.1:8443\"]\n{cert}\nkey = \"config.toml\"\n[[server.tls.certificate]]\n{cert}\nkey = \"config.toml\""
+    );
+    assert_eq!(parse_file(&two).unwrap().server.tls.unwrap().certificates.len(), 2);
+}
+
+#[test]
+fn p_10_a_route_that_could_not_be_meant_is_a_mistake() {
+    assert!(parse_file(&route_with("path = \"/x\"")).is_ok());
+    check(&route_with("name = \"My app\""), "route.name", 2, "a-z");
+    check(&route_with("host = \"http://localhost\""), "route.host", 2, "without scheme");
+    check(&route_with("host = \"app.example.com\""), "route.host", 2, "public_url is http");
+    check(&route_with("path = \"x\""), "route.path", 2, "beginning of a path");
+    check(&route_with("path = \"/auth\""), "route.path", 2, "ours on every host");
+    check(&route_with("path = \"/auth/x\""), "route.path", 2, "ours on every host");
+    check(&route_with("upstream = []"), "route.upstream", 2, "at least one");
+    check(&route_with("upstream = [\"127.0.0.1:9000\"]"), "route.upstream", 2, "http://127.0.0.1:9000");
+    check(&route_with("upstream = [\"http://localhost:8080\"]"), "route.upstream", 2, "in circles");
+    check(&route_with("upstream = [\"http://127.0.0.1:9464\"]"), "route.upstream", 2, "in circles");
+    check(&route_with("allow = []"), "route.allow", 2, "nobody could enter");
+    check(&route_with("allow = [\"staff\"]"), "route.allow", 2, "group:");
+    check(&route_with("public = [\"/a/*/b\"]"), "route.public", 2, "/static/*");
+    check(&route_with("path = \"/app\"\npublic = [\"/health\"]"), "route.public", 3, "never matches");
+    check(&route_with("headers = \"nginx\""), "route.headers", 2, "oauth2-proxy");
+    check(&route_with("headers = { X-User = \"{user}\" }"), "route.headers.X-User", 2, "{username}");
+    check(&route_with("headers = { Host = \"{name}\" }"), "route.headers.Host", 2, "meaning of its own");
+    check(&route_with("read_timeout = \"0s\""), "route.read_timeout", 2, "shorter");
+    check(
+        "[[route]]\nname = \"a\"\nhost = \"localhost\"\nallow = [\"user\"]",
+        "route.upstream",
+        1,
+        "at least one",
+    );
+}
+
+#[test]
+fn routes_must_not_overlap() {
+    let two = |second: &str| format!("{}{}", route_with("path = \"/a\""), route_with(second));
+    check(&two("path = \"/b\""), "route.name", 9, "two routes are called");
+    let renamed =
+        |path: &str| two(&format!("path = \"{path}\"")).replacen("name = \"app\"", "name = \"one\"", 1);
+    assert!(parse_file(&renamed("/b")).is_ok());
+    assert!(parse_file(&renamed("/a/b")).is_ok());
+    check(&renamed("/a"), "route.path", 8, "overlap");
+    let wildcard =
+        "public_url = \"https://auth.example.com\"\n".to_owned() + &route_with("host = \"*.example.com\"");
+    check(&wildcard, "route.host", 3, "where people sign in");
+}
+
+#[test]
+fn all_mistakes_are_told_together_in_the_order_of_the_file() {
+    let text = "public_url = \"http://example.com\"\n[server]\nlistn = 1\nworkers = true\n[session]\nfresh_for = \"x\"\n";
+    let mistakes = parse_file(text).unwrap_err();
+    let lines: Vec<_> = mistakes.iter().map(|m| m.line.unwrap()).collect();
+    assert_eq!(lines, [1, 3, 4, 6], "{mistakes:#?}");
+    assert!(mistakes.iter().all(|m| !m.problem.is_empty() && !m.remedy.is_empty()));
+}
+
+#[test]
+fn toml_that_cannot_be_read_is_told_with_its_line() {
+    let mistakes = parse_file("\n[server\nlisten = x\n").unwrap_err();
+    assert_eq!(mistakes.first().and_then(|m| m.line), Some(2), "{mistakes:#?}");
+    check("[store]\npath = \"a\"\npath = \"b\"\n", "TOML", 3, "duplicate");
+}
+
+#[test]
+fn the_environment_beats_the_file() {
+    let environment = |pairs: &[(&str, &str)]| {
+        Environment::from_pairs(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    };
+    let set = environment(&[
+        ("VESTIBULE_PUBLIC_URL", "http://localhost:9999"),
+        ("VESTIBULE_SERVER_LISTEN", "127.0.0.1:9999, [::1]:9999"),
+        ("VESTIBULE_SERVER_WORKERS", "3"),
+        ("HOME", "/root"),
+    ]);
+    let settings = parse("public_url = \"http://localhost:1\"", &set).unwrap();
+    assert_eq!(settings.origin(), "http://localhost:9999");
+    assert_eq!(settings.server.listen.len(), 2);
+    assert_eq!(settings.server.workers, 3);
+
+    let wrong = environment(&[
+        ("VESTIBULE_SERVER_LISTN", "x"),
+        ("VESTIBULE_ROUTE_NAME", "x"),
+        ("VESTIBULE_SERVER_WORKERS", "x"),
+    ]);
+    let mut keys: Vec<_> = parse("", &wrong).unwrap_err().into_iter().map(|m| m.key).collect();
+    keys.sort();
+    assert_eq!(keys, ["VESTIBULE_ROUTE_NAME", "VESTIBULE_SERVER_LISTN", "VESTIBULE_SERVER_WORKERS"]);
+}
+
+#[test]
+fn applications_share_scheme_and_port_with_the_public_url() {
+    assert_eq!(defaults().external_origin("app.localhost"), "http://app.localhost:8080");
+    let settings = parse_file("public_url = \"https://auth.example.com\"").unwrap();
+    assert_eq!(settings.external_origin("app.example.com"), "https://app.example.com");
+    assert_eq!(settings.relying_party.id, "auth.example.com");
+}
+
+#[test]
+fn a_named_file_that_is_not_there_is_a_mistake() {
+    let mistakes = load(Some(Path::new("no/such/config.toml")), &Environment::default()).unwrap_err();
+    assert!(mistakes.to_string().contains("cannot be read"), "{mistakes}");
+}

@@ -1,0 +1,156 @@
+//! Assets: styles, scripts and pictures, compiled in, served under `{prefix}/assets/<name>`.
+//!
+//! Each has a version made from its content. A request that names the right version gets an answer
+//! that may be kept for ever; any other gets one that must be asked for again. Scripts import one
+//! another by versioned names too, which is why they are prepared here, once, in order.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use sha2::{Digest, Sha256};
+
+use super::{Branding, Site};
+
+/// The operator's logo, when there is one.
+pub(super) const LOGO: &str = "logo";
+
+/// How many bytes of the digest make a version; a change only has to be noticed.
+const VERSION_BYTES: usize = 8;
+
+pub(super) const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
+/// A picture that is opened as a document must not be able to do anything.
+const INERT: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox",
+);
+
+/// In the order of their imports: a script may import only what stands before it.
+const SCRIPTS: [(&str, &str); 8] = [
+    ("text.js", include_str!("files/text.js")),
+    ("api.js", include_str!("files/api.js")),
+    ("passkey.js", include_str!("files/passkey.js")),
+    ("message.js", include_str!("files/message.js")),
+    ("sign_in.js", include_str!("files/sign_in.js")),
+    ("enroll.js", include_str!("files/enroll.js")),
+    ("account.js", include_str!("files/account.js")),
+    ("clock.js", include_str!("files/clock.js")),
+];
+
+/// One file that browsers may fetch.
+#[derive(Debug, Clone)]
+pub struct Asset {
+    pub name: &'static str,
+    pub content_type: &'static str,
+    pub body: Bytes,
+    /// Changes when the content does.
+    pub version: String,
+}
+
+impl Asset {
+    fn new(name: &'static str, content_type: &'static str, body: impl Into<Cow<'static, [u8]>>) -> Self {
+        let body = match body.into() {
+            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+            Cow::Owned(bytes) => Bytes::from(bytes),
+        };
+        let version =
+            Sha256::digest(&body).iter().take(VERSION_BYTES).fold(String::new(), |mut text, byte| {
+                // Writing to a string cannot fail.
+                let _ = write!(text, "{byte:02x}");
+                text
+            });
+        Self { name, content_type, body, version }
+    }
+}
+
+/// All assets of this installation.
+#[derive(Debug)]
+pub struct Assets(Vec<Asset>);
+
+impl Assets {
+    pub(super) fn new(branding: &Branding) -> Self {
+        let mut all = vec![
+            Asset::new("page.css", CSS, include_bytes!("files/page.css").as_slice()),
+            Asset::new("theme.css", CSS, branding.accent.stylesheet().into_bytes()),
+            Asset::new("mark.svg", SVG, include_bytes!("files/mark.svg").as_slice()),
+        ];
+        for (name, source) in SCRIPTS {
+            let source = with_versioned_imports(source, &all);
+            all.push(Asset::new(name, JAVASCRIPT, source.into_bytes()));
+        }
+        if let Some(logo) = &branding.logo {
+            all.push(Asset::new(LOGO, logo.kind.content_type(), logo.bytes.clone()));
+        }
+        Self(all)
+    }
+
+    /// The asset called `name`.
+    pub fn find(&self, name: &str) -> Option<&Asset> {
+        self.0.iter().find(|asset| asset.name == name)
+    }
+
+    /// Every asset.
+    pub fn iter(&self) -> impl Iterator<Item = &Asset> {
+        self.0.iter()
+    }
+
+    /// The versioned address of `name`.
+    pub fn url(&self, prefix: &str, name: &str) -> String {
+        let version = self.find(name).map_or("", |asset| asset.version.as_str());
+        format!("{prefix}/assets/{name}?v={version}")
+    }
+}
+
+fn with_versioned_imports(source: &str, known: &[Asset]) -> String {
+    known.iter().fold(source.to_owned(), |text, asset| {
+        let plain = format!("from \"./{}\"", asset.name);
+        text.replace(&plain, &format!("from \"./{}?v={}\"", asset.name, asset.version))
+    })
+}
+
+/// `GET /assets/{name}`, to be nested under the prefix.
+pub fn router(site: Arc<Site>) -> Router {
+    Router::new().route("/assets/{name}", get(serve)).with_state(site)
+}
+
+async fn serve(
+    State(site): State<Arc<Site>>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let Some(asset) = site.assets().find(&name) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let current = query.as_deref().and_then(|query| query.strip_prefix("v=")) == Some(asset.version.as_str());
+    asset.cached(if current { FOR_EVER } else { ASK_AGAIN })
+}
+
+impl Asset {
+    /// The asset, to be asked for again before it is used again.
+    pub(super) fn answer(&self) -> Response {
+        self.cached(ASK_AGAIN)
+    }
+
+    fn cached(&self, how: HeaderValue) -> Response {
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static(self.content_type)),
+            (header::CACHE_CONTROL, how),
+            (header::X_CONTENT_TYPE_OPTIONS, NOSNIFF),
+            (header::HeaderName::from_static("cross-origin-resource-policy"), SAME_ORIGIN),
+            (header::CONTENT_SECURITY_POLICY, INERT),
+        ];
+        (headers, self.body.clone()).into_response()
+    }
+}

@@ -1,0 +1,20 @@
+//! The enrolment page. It is the same for every invitation: the secret is in the fragment, which
+//! no server sees, so the script asks what it is for (`POST {prefix}/invitations/preview`).
+
+use askama::Template;
+
+use super::{Contact, Site};
+
+/// The page at `{prefix}/enroll`.
+#[derive(Debug, Template)]
+#[template(path = "enroll.html")]
+pub struct Enroll<'a> {
+    pub site: &'a Site,
+}
+
+impl Enroll<'_> {
+    /// Where the script goes when the first passkey has been made.
+    fn done_url(&self) -> String {
+        format!("{}/account?welcome", self.site.prefix)
+    }
+}

@@ -1,0 +1,220 @@
+// The account page: passkeys and sessions. The server has rendered both lists; this keeps them
+// true while they are changed, and says aloud what has changed.
+
+import { language, text } from "./text.js";
+import { call } from "./api.js";
+import { register, signal, supported, withFreshPasskey } from "./passkey.js";
+import { busy, clear, explain, isBusy, ready, show, tell } from "./message.js";
+
+const byId = (id) => document.getElementById(id);
+const [page, passkeys, sessions, dialog] = ["page", "passkeys", "sessions", "confirm"].map(byId);
+const part = (row, name) => row.querySelector(`[data-part="${name}"]`);
+const nameOf = (row) => part(row, "name").textContent;
+
+const ways = {
+  unauthenticated: { ...text.signedOut, next: [{ label: text.signIn, run: () => location.reload() }] },
+};
+
+// Dates in the reader's own words; the machine-readable moment stays in the attribute.
+const day = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
+const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "short" });
+const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+const UNITS = [["day", 86_400_000], ["hour", 3_600_000], ["minute", 60_000]];
+const RELATIVE_DAYS_MAX = 7;
+
+function tellTime(element) {
+  const at = new Date(element.dateTime);
+  const age = at - Date.now();
+  element.title = moment.format(at);
+  const [unit, length] = UNITS.find(([, ms]) => Math.abs(age) >= ms) || ["minute", 60_000];
+  element.textContent = Math.abs(age) > RELATIVE_DAYS_MAX * 86_400_000
+    ? day.format(at)
+    : relative.format(Math.round(age / length), unit);
+}
+
+function recount() {
+  byId("passkeys-count").textContent = passkeys.children.length;
+  byId("sessions-count").textContent = sessions.children.length;
+  document.querySelector('[data-action="end-others"]').hidden = sessions.children.length < 2;
+}
+
+// Keeps the browser's passkey store in step with ours (WebAuthn Level 3, section 5.1.10).
+function signalAccepted() {
+  const { userHandle: userId, email: name, name: displayName } = page.dataset;
+  const { rpId } = document.body.dataset;
+  const allAcceptedCredentialIds = [...passkeys.children].map((row) => row.dataset.id);
+  signal("signalAllAcceptedCredentials", { rpId, userId, allAcceptedCredentialIds });
+  signal("signalCurrentUserDetails", { rpId, userId, name, displayName });
+}
+
+function confirm(title, body, yes) {
+  byId("confirm-title").textContent = title;
+  byId("confirm-body").textContent = body;
+  byId("confirm-yes").textContent = yes;
+  dialog.returnValue = "cancel";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "confirm"), { once: true });
+  });
+}
+
+function nameRow(row, name) {
+  for (const element of row.querySelectorAll('[data-part="name"]')) element.textContent = name;
+}
+
+function addRow(passkey) {
+  const row = byId("passkey-row").content.cloneNode(true).firstElementChild;
+  row.dataset.id = passkey.id;
+  row.classList.add("fresh");
+  nameRow(row, passkey.name);
+  const authenticator = passkey.authenticator || text.passkey;
+  part(row, "letter").textContent = [...authenticator][0].toUpperCase();
+  part(row, "authenticator").textContent = authenticator;
+  part(row, "backup").textContent = passkey.deviceType === "multiDevice" ? text.synced : text.deviceBound;
+  part(row, "created").dateTime = passkey.createdAt;
+  part(row, "used").textContent = text.never;
+  tellTime(part(row, "created"));
+  passkeys.append(row);
+  return row;
+}
+
+async function add(button) {
+  if (!supported()) return show(text.unexpected("WebAuthn"));
+  busy(button, text.waiting);
+  try {
+    const passkey = await withFreshPasskey(() => register());
+    const row = addRow(passkey);
+    dismissWelcome();
+    recount();
+    signalAccepted();
+    tell(text.added(passkey.name));
+    startRename(row);
+  } catch (error) {
+    explain(error, { ...ways, retry: { label: text.tryAgain, run: () => add(button) } });
+  } finally {
+    ready(button);
+  }
+}
+
+function startRename(row) {
+  const form = row.querySelector("form");
+  form.hidden = false;
+  form.elements.name.value = nameOf(row);
+  form.elements.name.select();
+  form.elements.name.focus();
+}
+
+function stopRename(row) {
+  row.querySelector("form").hidden = true;
+  row.querySelector('[data-action="rename"]').focus();
+}
+
+async function rename(row, name) {
+  if (!name) return show(text.nameNeeded);
+  await change(row, async () => {
+    const passkey = await call("PATCH", `passkeys/${encodeURIComponent(row.dataset.id)}`, { name });
+    nameRow(row, passkey?.name ?? name);
+    stopRename(row);
+    tell(text.renamed(nameOf(row)));
+  });
+}
+
+async function remove(row) {
+  if (passkeys.children.length === 1) return show(text.lastPasskey);
+  if (!(await confirm(text.removeTitle(nameOf(row)), text.removeBody, text.removeYes))) return;
+  await change(row, async () => {
+    await call("DELETE", `passkeys/${encodeURIComponent(row.dataset.id)}`);
+    takeAway(row, "passkeys-title");
+    signalAccepted();
+    tell(text.removed(nameOf(row)));
+  });
+}
+
+async function end(row) {
+  await change(row, async () => {
+    await call("DELETE", `sessions/${encodeURIComponent(row.dataset.id)}`);
+    takeAway(row, "sessions-title");
+    tell(text.ended(nameOf(row)));
+  });
+}
+
+async function endOthers(button) {
+  if (!(await confirm(text.endOthersTitle, text.endOthersBody, text.endOthersYes))) return;
+  busy(button);
+  try {
+    await withFreshPasskey(() => call("DELETE", "sessions/others"));
+    for (const row of [...sessions.children]) if (row.querySelector('[data-action="end"]')) row.remove();
+    recount();
+    byId("sessions-title").focus();
+    tell(text.endedOthers);
+  } catch (error) {
+    explain(error, ways);
+  } finally {
+    ready(button);
+  }
+}
+
+/** Makes one change to one row, with a fresh passkey where the server asks for it. */
+async function change(row, request) {
+  if (row.classList.contains("busy")) return;
+  row.classList.add("busy");
+  try {
+    await withFreshPasskey(request);
+  } catch (error) {
+    if (error.status === 409) show(text.lastPasskey);
+    else explain(error, ways);
+  } finally {
+    row.classList.remove("busy");
+  }
+}
+
+// The focus must not fall to the top of the page when the row that had it is gone.
+function takeAway(row, headingId) {
+  const neighbour = row.nextElementSibling || row.previousElementSibling;
+  row.remove();
+  recount();
+  (neighbour?.querySelector(".row-actions button") || byId(headingId)).focus();
+}
+
+function dismissWelcome() {
+  byId("welcome")?.remove();
+  if (location.search) history.replaceState(null, "", location.pathname);
+}
+
+async function signOut(event) {
+  event.preventDefault();
+  try {
+    await call("DELETE", "sessions/");
+    location.replace(page.dataset.signedOut);
+  } catch (error) {
+    explain(error, ways);
+  }
+}
+
+const ACTIONS = {
+  add: (button) => add(button),
+  dismiss: () => (dismissWelcome(), byId("passkeys-title").focus()),
+  rename: (_, row) => startRename(row),
+  "cancel-rename": (_, row) => stopRename(row),
+  remove: (_, row) => remove(row),
+  end: (_, row) => end(row),
+  "end-others": (button) => endOthers(button),
+};
+
+page.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-action]");
+  if (!button || isBusy(button)) return;
+  clear();
+  ACTIONS[button.dataset.action](button, button.closest(".row"));
+});
+page.addEventListener("submit", (event) => {
+  if (!event.target.matches(".rename")) return;
+  event.preventDefault();
+  rename(event.target.closest(".row"), event.target.elements.name.value.trim());
+});
+page.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && event.target.closest(".rename")) stopRename(event.target.closest(".row"));
+});
+byId("sign-out").addEventListener("submit", signOut);
+document.querySelectorAll("time").forEach(tellTime);
+signalAccepted();

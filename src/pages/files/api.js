@@ -1,0 +1,65 @@
+// Speaks the native API: JSON, same origin, the session in an HttpOnly cookie that no script sees.
+
+const prefix = document.body.dataset.prefix;
+const TIMEOUT_MS = 20_000;
+const RETRY_AFTER_S_DEFAULT = 30;
+const RETRY_AFTER_S_MAX = 3_600;
+
+/** An answer that is not a success, or none at all (status 0). */
+export class Problem extends Error {
+  constructor(status, body = {}, retryAfterS = 0) {
+    super(body.detail || body.message || body.title || String(status));
+    this.name = "Problem";
+    this.status = status;
+    this.code = body.code || "";
+    this.detail = body.detail || body.message || "";
+    this.retryAfterS = retryAfterS;
+  }
+}
+
+// Retry-After is either seconds or an HTTP date (RFC 9110, section 10.2.3).
+function retryAfterS(response) {
+  const value = response.headers.get("Retry-After");
+  if (!value) return response.status === 429 ? RETRY_AFTER_S_DEFAULT : 0;
+  const seconds = /^\d+$/.test(value) ? Number(value) : Math.ceil((Date.parse(value) - Date.now()) / 1000);
+  return Math.min(Math.max(seconds || 0, 0), RETRY_AFTER_S_MAX);
+}
+
+async function bodyOf(response) {
+  if (!/\bjson\b/.test(response.headers.get("Content-Type") || "")) return undefined;
+  try {
+    return await response.json();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Sends one request; resolves to the JSON body, or undefined when there is none. */
+export async function call(method, path, body) {
+  const request = { method, credentials: "same-origin", cache: "no-store", redirect: "error", headers: { Accept: "application/json" } };
+  if (AbortSignal.timeout) request.signal = AbortSignal.timeout(TIMEOUT_MS);
+  if (body !== undefined) {
+    request.headers["Content-Type"] = "application/json";
+    request.body = JSON.stringify(body);
+  }
+  let response;
+  try {
+    response = await fetch(`${prefix}/${path}`, request);
+  } catch {
+    throw new Problem(0);
+  }
+  const answer = await bodyOf(response);
+  if (!response.ok) throw new Problem(response.status, answer, retryAfterS(response));
+  return answer;
+}
+
+// The challenge of a ceremony travels in one cookie, so two requests for options must never
+// overtake each other: the later cookie would belong to the earlier ceremony.
+let last = Promise.resolve();
+
+/** Like `call`, but after every earlier request of this kind has been answered. */
+export function callInTurn(method, path, body) {
+  const next = last.catch(() => {}).then(() => call(method, path, body));
+  last = next;
+  return next;
+}

@@ -1,0 +1,116 @@
+// Every sentence that a script shows. The server's sentences are in src/pages/text.rs.
+
+export const language = document.documentElement.lang || "en";
+
+const count = (n, one, many) => `${n} ${n === 1 ? one : many}`;
+
+export const text = {
+  waiting: "Waiting for your passkey…",
+
+  // What went wrong while a passkey was asked for.
+  cancelled: {
+    title: "Nothing happened yet",
+    body: "The request was cancelled or took too long. You can simply try again.",
+  },
+  noPasskey: {
+    title: "No passkey for this site on this device",
+    body: "Use another device that has one: your browser can show a QR code to scan with a phone.",
+  },
+  alreadyHere: {
+    title: "This device already has a passkey here",
+    body: "There is no need for a second one on the same device.",
+  },
+  wrongAddress: (rpId, origin) => ({
+    title: "This address is not set up for passkeys",
+    body: `The administrator must fix one of two values: the relying party ID is “${rpId}”, but this page was opened at “${origin}”.`,
+  }),
+  cannotVerify: {
+    title: "This authenticator cannot verify you",
+    body: "It needs a PIN, a fingerprint or your face. Set one up in its settings, or use another device.",
+  },
+  unknownCredential: {
+    title: "This passkey was removed here",
+    body: "Your browser has been told to forget it. Please use another passkey.",
+  },
+  notAccepted: {
+    title: "This passkey was not accepted",
+    body: "Try again, or use another passkey.",
+  },
+  expired: {
+    title: "This page waited too long",
+    body: "It has renewed itself. Please press the button again.",
+  },
+  unexpected: (name) => ({
+    title: "That did not work",
+    body: `The browser answered “${name}”. Try again, or use another browser or device.`,
+  }),
+
+  // What went wrong on the way to the server.
+  offline: {
+    title: "No connection",
+    body: "The server cannot be reached. Check your network; then try again.",
+  },
+  serverTrouble: (status) => ({
+    title: "The server has a problem",
+    body: `It answered with error ${status}. This is not your fault; try again in a moment.`,
+  }),
+  tooMany: (seconds) => ({
+    title: "Too many attempts",
+    body: `Please wait ${count(seconds, "second", "seconds")}, then try again.`,
+  }),
+  waitLeft: (label, seconds) => `${label} (${seconds} s)`,
+  refused: (said) => ({ title: "That was refused", body: said }),
+  signedOut: { title: "You are signed out", body: "Sign in again to go on." },
+
+  // What to do next.
+  tryAgain: "Try again",
+  useEmail: "Use my e-mail address",
+  anotherDevice: "Use another device",
+  lostPasskey: "Lost your passkey?",
+  signInInstead: "Sign in instead",
+  signIn: "Sign in",
+  copied: "The link is copied. Paste it into another browser.",
+  copyThis: (link) => `Copy this address into another browser: ${link}`,
+  yourEmail: "Your e-mail address",
+  emailNeeded: "Please enter your e-mail address, like name@example.com.",
+
+  // Enrolment.
+  setUpTitle: (organisation) => `Set up ${organisation}`,
+  setUpLead: "You are the first one here. This account will be the administrator.",
+  invitedBy: (who, organisation) => `${who} invites you to ${organisation}.`,
+  invited: (organisation) => `You are invited to ${organisation}.`,
+  joinTitle: "Welcome",
+  linkGoneTitle: "This link does not work any more",
+  linkGone: "It has expired, or it has been used already. Each link works once.",
+  linkMissingTitle: "This link is incomplete",
+  linkMissing: "The last part of the address is missing. Open the whole link from your invitation.",
+  continueTitle: "One step left",
+  continueLead: (email) => `You are signed in as ${email}. Create a passkey for this account now.`,
+
+  // The account page.
+  synced: "Synced",
+  deviceBound: "On one device only",
+  never: "never",
+  passkey: "Passkey",
+  added: (name) => ({ title: "Passkey added", body: `“${name}” can be used from now on.` }),
+  renamed: (name) => ({ title: "Passkey renamed", body: `It is now called “${name}”.` }),
+  removed: (name) => ({ title: "Passkey removed", body: `“${name}” does not open this account any more.` }),
+  removeTitle: (name) => `Remove “${name}”?`,
+  removeBody: "You cannot sign in with it any more. Your browser will ask for a passkey to confirm.",
+  removeYes: "Remove passkey",
+  lastPasskey: {
+    title: "This is your only passkey",
+    body: "Without it you would be locked out. Add another one first; then remove this one.",
+  },
+  ended: (name) => ({ title: "Session ended", body: `${name} is signed out.` }),
+  endedOthers: { title: "Other sessions ended", body: "You are signed in here only." },
+  endOthersTitle: "End all other sessions?",
+  endOthersBody: "Every other browser and device is signed out at once.",
+  endOthersYes: "End the others",
+  nameNeeded: { title: "A passkey needs a name", body: "Enter 1 to 200 characters." },
+
+  // The redirect-loop page.
+  clockSame: "none: both clocks agree",
+  clockAhead: (length) => `this device is ${length} ahead`,
+  clockBehind: (length) => `this device is ${length} behind`,
+};

@@ -1,0 +1,217 @@
+//! What is answered to a request that admission did not let through, or that an upstream failed:
+//! a page for a person, a problem document for a program.
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use axum::Router;
+use axum::extract::{Extension, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderValue, StatusCode};
+
+use super::assets::Asset;
+use super::notice::{Action, Does, Notice};
+use super::routes::{Desk, Load, going_in_circles, not_found, notice};
+use crate::domain::cookie::{Cookie, Found, find};
+use crate::domain::policy::route::Route;
+use crate::domain::user::User;
+use crate::flows::admit::Outcome;
+use crate::flows::way_back::Detour;
+use crate::web::navigation::{self, Kind};
+use crate::web::{Problem, cookies, headers};
+
+/// RFC 9110 asks every 401 to name a scheme. Ours has no meaning outside a browser.
+const CHALLENGE: &str = "Passkey realm=\"vestibule\"";
+
+/// Answers outcomes, whatever the path.
+pub fn gate(desk: Desk) -> Router {
+    Router::new().fallback(answer).with_state(desk)
+}
+
+async fn answer(State(desk): State<Desk>, Extension(outcome): Extension<Outcome>, load: Load) -> Response {
+    let response = match answered(&desk, &outcome, &load).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    };
+    headers::protect(desk.gateway.place().scheme, response)
+}
+
+async fn answered(desk: &Desk, outcome: &Outcome, load: &Load) -> Result<Response, Problem> {
+    let kind = navigation::kind(&load.method, &load.headers);
+    match outcome {
+        Outcome::SignIn { .. } => return sign_in(desk, load, kind).await,
+        Outcome::NoRoute => return Ok(nothing_here(desk, load, kind).await),
+        Outcome::UnknownHost if is_asset(desk, load) => return Ok(asset(desk, load)),
+        Outcome::Forbidden { .. }
+        | Outcome::UnknownHost
+        | Outcome::MalformedRequest
+        | Outcome::AmbiguousPath
+        | Outcome::UpgradeRefused { .. }
+        | Outcome::MethodRefused
+        | Outcome::BodyTooLarge
+        | Outcome::HeadersTooLarge
+        | Outcome::Misdirected
+        | Outcome::Unavailable
+        | Outcome::UpstreamFailed { .. }
+        | Outcome::UpstreamTimedOut { .. }
+        | Outcome::Internal => {}
+    }
+    Ok(match kind {
+        Kind::Navigation | Kind::Submission => {
+            notice(&for_a_person(desk, outcome, load).with_request_id(&load.visit.request_id))
+        }
+        Kind::Program => for_a_program(outcome).into_response(),
+    })
+}
+
+async fn sign_in(desk: &Desk, load: &Load, kind: Kind) -> Result<Response, Problem> {
+    let place = desk.gateway.place();
+    let mut response = match kind {
+        Kind::Navigation => return leave(desk, load).await,
+        Kind::Submission => {
+            let mut words = Notice::plain(
+                &desk.site,
+                StatusCode::UNAUTHORIZED.as_u16(),
+                desk.site.text().resend_title,
+                desk.site.text().resend_happened,
+                desk.site.text().resend_advice,
+            );
+            words.actions =
+                vec![Action { label: desk.site.text().sign_in, does: Does::Go(place.url("/login")) }];
+            notice(&words)
+        }
+        Kind::Program => Problem::unauthenticated().with_login_url(place.url("/login")).into_response(),
+    };
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+    Ok(response)
+}
+
+/// Sends a person to sign in, and remembers where they were heading.
+async fn leave(desk: &Desk, load: &Load) -> Result<Response, Problem> {
+    let place = desk.gateway.place();
+    let target = load.uri.path_and_query().map_or("/", |target| target.as_str());
+    let nonce = cookies::read(&load.headers, place, Cookie::Nonce);
+    match desk.gateway.leave_for_sign_in(&load.visit, target, nonce).await? {
+        Detour::SignIn { way_back, nonce } => {
+            let login = place.url(&format!("/login?to={way_back}"));
+            let mut response = Redirect::to(&login).into_response();
+            cookies::append(response.headers_mut(), cookies::nonce(place, &nonce));
+            Ok(response)
+        }
+        Detour::Loop => {
+            let shown = load.headers.get_all(http::header::COOKIE).iter().map(HeaderValue::as_bytes);
+            let showed_token = find(shown, Cookie::Session.name(place.scheme)) != Found::Nothing;
+            Ok(notice(&going_in_circles(desk, load, showed_token)))
+        }
+    }
+}
+
+/// The bare auth host leads to the account; everything else is not there.
+async fn nothing_here(desk: &Desk, load: &Load, kind: Kind) -> Response {
+    let front = load.uri.path() == "/" && kind == Kind::Navigation;
+    if front && desk.gateway.place().is_auth_host(&load.visit.host) {
+        return Redirect::to(&desk.gateway.place().url("/account")).into_response();
+    }
+    let method = load.method.clone();
+    let (visit, uri, headers) = (load.visit.clone(), load.uri.clone(), load.headers.clone());
+    not_found(State(desk.clone()), Load { visit, method, uri, headers }).await
+}
+
+/// A notice on a host that is not ours still needs its style.
+fn is_asset(desk: &Desk, load: &Load) -> bool {
+    asset_name(desk, load).is_some_and(|name| desk.site.assets().find(name).is_some())
+}
+
+fn asset_name<'a>(desk: &Desk, load: &'a Load) -> Option<&'a str> {
+    load.uri.path().strip_prefix(desk.site.prefix())?.strip_prefix("/assets/")
+}
+
+fn asset(desk: &Desk, load: &Load) -> Response {
+    let found = asset_name(desk, load).and_then(|name| desk.site.assets().find(name));
+    found.map_or_else(|| Problem::not_found().into_response(), Asset::answer)
+}
+
+fn for_a_person<'a>(desk: &'a Desk, outcome: &Outcome, load: &'a Load) -> Notice<'a> {
+    let site = &desk.site;
+    let t = site.text();
+    let plain = |status: StatusCode, title, happened, advice| {
+        Notice::plain(site, status.as_u16(), title, happened, advice)
+    };
+    let bad_request =
+        || plain(StatusCode::BAD_REQUEST, t.bad_request_title, t.bad_request_happened, t.bad_request_advice);
+    let not_taken = |status| plain(status, t.not_taken_title, t.not_taken_happened, t.not_taken_advice);
+    match outcome {
+        Outcome::Forbidden { user, .. } => Notice::refused(site, &load.visit.host, user.email.as_str()),
+        Outcome::UnknownHost | Outcome::Misdirected => Notice::unknown_host(site, &load.visit.host),
+        Outcome::NoRoute => Notice::not_found(site),
+        Outcome::MalformedRequest | Outcome::AmbiguousPath => bad_request(),
+        Outcome::UpgradeRefused { .. } => not_taken(StatusCode::FORBIDDEN),
+        Outcome::MethodRefused => not_taken(StatusCode::METHOD_NOT_ALLOWED),
+        Outcome::BodyTooLarge => not_taken(StatusCode::PAYLOAD_TOO_LARGE),
+        Outcome::HeadersTooLarge => not_taken(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+        Outcome::UpstreamFailed { route } => Notice::upstream_unreachable(site, &route.name),
+        Outcome::UpstreamTimedOut { route } => Notice::upstream_slow(site, &route.name),
+        Outcome::Unavailable => Notice::our_fault(site, StatusCode::SERVICE_UNAVAILABLE.as_u16()),
+        Outcome::SignIn { .. } | Outcome::Internal => {
+            Notice::our_fault(site, StatusCode::INTERNAL_SERVER_ERROR.as_u16())
+        }
+    }
+}
+
+fn for_a_program(outcome: &Outcome) -> Problem {
+    use StatusCode as S;
+    match outcome {
+        Outcome::Forbidden { route, user } => {
+            Problem::new(S::FORBIDDEN, "forbidden", who_is_refused(route, user))
+        }
+        Outcome::UnknownHost => {
+            Problem::new(S::MISDIRECTED_REQUEST, "unknown_host", "This host is not one of ours.")
+        }
+        Outcome::Misdirected => Problem::new(
+            S::MISDIRECTED_REQUEST,
+            "misdirected",
+            "The connection was made for another host than the request names.",
+        ),
+        Outcome::NoRoute => Problem::not_found(),
+        Outcome::MalformedRequest => {
+            Problem::new(S::BAD_REQUEST, "malformed_request", "The request's target cannot be read.")
+        }
+        Outcome::AmbiguousPath => {
+            Problem::new(S::BAD_REQUEST, "ambiguous_path", "This path can be read in more than one way.")
+        }
+        Outcome::UpgradeRefused { route } => Problem::new(
+            S::FORBIDDEN,
+            "upgrade_refused",
+            format!("The route \"{}\" does not take this upgrade.", route.name),
+        ),
+        Outcome::MethodRefused => {
+            Problem::new(S::METHOD_NOT_ALLOWED, "method_not_allowed", "This method is not taken.")
+        }
+        Outcome::BodyTooLarge => {
+            Problem::new(S::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large.")
+        }
+        Outcome::HeadersTooLarge => Problem::new(
+            S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "headers_too_large",
+            "The headers are too large.",
+        ),
+        Outcome::Unavailable => Problem::unavailable("Your session could not be checked in time. Try again."),
+        Outcome::UpstreamFailed { route } => Problem::new(
+            S::BAD_GATEWAY,
+            "upstream_failed",
+            format!("The application behind the route \"{}\" did not answer.", route.name),
+        ),
+        Outcome::UpstreamTimedOut { route } => Problem::new(
+            S::GATEWAY_TIMEOUT,
+            "upstream_timed_out",
+            format!("The application behind the route \"{}\" took too long.", route.name),
+        ),
+        Outcome::SignIn { .. } => Problem::unauthenticated(),
+        Outcome::Internal => {
+            Problem::new(S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side.")
+        }
+    }
+}
+
+fn who_is_refused(route: &Route, user: &User) -> String {
+    format!("You are signed in as {}, which may not use \"{}\".", user.email, route.name)
+}

@@ -1,0 +1,177 @@
+//! Notices: errors and information for people. A status in words, what happened, what to do next.
+//!
+//! The constructors know the sentences; the caller knows which of them is true.
+
+use askama::Template;
+
+use super::{Contact, Site};
+use crate::domain::time::Timestamp;
+
+/// One notice.
+#[derive(Debug, Template)]
+#[template(path = "notice.html")]
+pub struct Notice<'a> {
+    pub site: &'a Site,
+    /// The HTTP status it is sent with.
+    pub status: u16,
+    pub title: String,
+    /// What happened, in one sentence.
+    pub happened: String,
+    /// What to do about it; may be empty.
+    pub advice: String,
+    pub facts: Vec<Fact>,
+    /// With facts: lets the page show how far the device's clock is from ours.
+    pub server_time: Option<Timestamp>,
+    /// The first one is the likely choice.
+    pub actions: Vec<Action>,
+    pub request_id: Option<&'a str>,
+}
+
+/// Something that was seen.
+#[derive(Debug, Clone)]
+pub struct Fact {
+    pub label: &'static str,
+    pub value: String,
+}
+
+/// Something to press.
+#[derive(Debug, Clone)]
+pub struct Action {
+    pub label: &'static str,
+    pub does: Does,
+}
+
+/// What pressing it does. Addresses are ours, never a caller's.
+#[derive(Debug, Clone)]
+pub enum Does {
+    /// Follows a link.
+    Go(String),
+    /// Posts an empty form.
+    Send(String),
+}
+
+/// What the gateway saw when a browser came back from signing in and still had no session.
+#[derive(Debug, Clone)]
+pub struct LoopSeen<'a> {
+    pub cookie: CookieSeen,
+    pub host: &'a str,
+    /// `http` or `https`, as the gateway understands the connection.
+    pub scheme: &'a str,
+    pub now: Timestamp,
+}
+
+/// What became of the session cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CookieSeen {
+    Missing,
+    /// It came, and was not accepted: expired, ended, or from another installation.
+    Refused,
+}
+
+impl<'a> Notice<'a> {
+    /// A notice with nothing but words.
+    pub fn plain(site: &'a Site, status: u16, title: &str, happened: &str, advice: &str) -> Self {
+        Self {
+            site,
+            status,
+            title: title.to_owned(),
+            happened: happened.to_owned(),
+            advice: advice.to_owned(),
+            facts: Vec::new(),
+            server_time: None,
+            actions: Vec::new(),
+            request_id: None,
+        }
+    }
+
+    /// 403: signed in, and not allowed here.
+    pub fn refused(site: &'a Site, host: &str, email: &str) -> Self {
+        let t = site.t;
+        Self {
+            facts: vec![
+                Fact { label: t.application, value: host.to_owned() },
+                Fact { label: t.your_account, value: email.to_owned() },
+            ],
+            actions: vec![
+                Action { label: t.another_account, does: Does::Send(format!("{}/logout", site.prefix)) },
+                Action { label: t.your_account, does: Does::Go(format!("{}/account", site.prefix)) },
+            ],
+            ..Self::plain(site, 403, t.refused_title, t.refused_happened, t.refused_advice)
+        }
+    }
+
+    /// 404: nothing of ours at this address.
+    pub fn not_found(site: &'a Site) -> Self {
+        let t = site.t;
+        Self {
+            actions: vec![Action {
+                label: t.your_account,
+                does: Does::Go(format!("{}/account", site.prefix)),
+            }],
+            ..Self::plain(site, 404, t.not_found_title, t.not_found_happened, t.not_found_advice)
+        }
+    }
+
+    /// 421: a host that no route names.
+    pub fn unknown_host(site: &'a Site, host: &str) -> Self {
+        let t = site.t;
+        Self {
+            facts: vec![Fact { label: t.host, value: host.to_owned() }],
+            ..Self::plain(site, 421, t.unknown_host_title, t.unknown_host_happened, t.unknown_host_advice)
+        }
+    }
+
+    /// 502: the application did not answer, or not in HTTP.
+    pub fn upstream_unreachable(site: &'a Site, route: &str) -> Self {
+        let t = site.t;
+        Self {
+            facts: vec![Fact { label: t.route, value: route.to_owned() }],
+            ..Self::plain(site, 502, t.unreachable_title, t.unreachable_happened, t.upstream_advice)
+        }
+    }
+
+    /// 504: the application took too long.
+    pub fn upstream_slow(site: &'a Site, route: &str) -> Self {
+        let t = site.t;
+        Self {
+            facts: vec![Fact { label: t.route, value: route.to_owned() }],
+            ..Self::plain(site, 504, t.slow_title, t.slow_happened, t.upstream_advice)
+        }
+    }
+
+    /// 500 and 503: something of ours failed.
+    pub fn our_fault(site: &'a Site, status: u16) -> Self {
+        let t = site.t;
+        Self::plain(site, status, t.our_fault_title, t.our_fault_happened, t.our_fault_advice)
+    }
+
+    /// The browser goes round in circles: signed in, sent back, and unknown again.
+    pub fn redirect_loop(site: &'a Site, seen: &LoopSeen<'_>) -> Self {
+        let t = site.t;
+        let (cookie, advice) = match (seen.cookie, seen.scheme) {
+            (CookieSeen::Missing, "http") => (t.cookie_missing, t.loop_plain_http),
+            (CookieSeen::Missing, _) => (t.cookie_missing, t.loop_cookie_missing),
+            (CookieSeen::Refused, _) => (t.cookie_refused, t.loop_cookie_refused),
+        };
+        Self {
+            facts: vec![
+                Fact { label: t.cookie, value: cookie.to_owned() },
+                Fact { label: t.host, value: seen.host.to_owned() },
+                Fact { label: t.scheme, value: seen.scheme.to_owned() },
+            ],
+            server_time: Some(seen.now),
+            actions: vec![Action {
+                label: t.sign_in_again,
+                does: Does::Go(format!("{}/login", site.prefix)),
+            }],
+            ..Self::plain(site, 400, t.loop_title, t.loop_happened, advice)
+        }
+    }
+
+    /// Adds the id that support can look up.
+    #[must_use]
+    pub fn with_request_id(mut self, id: &'a str) -> Self {
+        self.request_id = Some(id);
+        self
+    }
+}

@@ -1,0 +1,293 @@
+//! The addresses of pages: what each loads before it renders.
+//!
+//! A page decides nothing: it asks the flows who is there and where they go next. Nothing changes
+//! through a GET, except that a hand-off code is used up.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{FromRequestParts, Query, State};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::get;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use serde::Deserialize;
+
+use super::account::{Account, Greeting, PasskeyRow, SessionRow};
+use super::enroll::Enroll;
+use super::notice::{CookieSeen, LoopSeen, Notice};
+use super::sign_in::SignIn;
+use super::sign_out::{SignOut, Stage};
+use super::{Site, assets};
+use crate::domain::cookie::Cookie;
+use crate::domain::id::WayBackId;
+use crate::domain::session::Scope;
+use crate::flows::Gateway;
+use crate::flows::admit::{Caller, Visit};
+use crate::flows::way_back::{Astray, Onward};
+use crate::web::navigation::{self, Kind};
+use crate::web::{Problem, cookies};
+
+/// What a browser is told to forget of this host when somebody signs out.
+const CLEAR_SITE_DATA: &str = "\"cookies\", \"storage\"";
+
+/// What pages stand on.
+#[derive(Clone)]
+pub struct Desk {
+    pub gateway: Arc<Gateway>,
+    pub site: Arc<Site>,
+}
+
+/// The pages of the auth host, relative to the prefix.
+pub fn auth_host(desk: Desk) -> Router {
+    let assets = assets::router(Arc::clone(&desk.site));
+    Router::new()
+        .route("/", get(front))
+        .route("/login", get(login))
+        .route("/enroll", get(enroll))
+        .route("/account", get(account))
+        .route("/logout", get(ask_sign_out).post(sign_out))
+        .fallback(not_found)
+        .with_state(desk)
+        .merge(assets)
+}
+
+/// What a browser needs of us on the host of an application, relative to the prefix.
+pub fn application_host(desk: Desk) -> Router {
+    let assets = assets::router(Arc::clone(&desk.site));
+    Router::new()
+        .route("/hand-off", get(hand_off))
+        .route("/login", get(login_elsewhere))
+        .route("/account", get(account_elsewhere))
+        .route("/logout", get(ask_sign_out).post(sign_out))
+        .fallback(not_found)
+        .with_state(desk)
+        .merge(assets)
+}
+
+/// A page load.
+pub(super) struct Load {
+    pub(super) visit: Visit,
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) headers: HeaderMap,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Load {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        // The proxy has noted where the request came in; without it nothing may be answered.
+        let visit = parts.extensions.get::<Visit>().cloned().ok_or_else(Problem::unauthenticated)?;
+        let (method, uri, headers) = (parts.method.clone(), parts.uri.clone(), parts.headers.clone());
+        Ok(Self { visit, method, uri, headers })
+    }
+}
+
+impl Load {
+    pub(super) fn caller(&self, gateway: &Gateway) -> Result<Caller, Problem> {
+        let cookies = self.headers.get_all(http::header::COOKIE).iter().map(HeaderValue::as_bytes);
+        Ok(gateway.caller_by_cookie(&self.visit.host, cookies)?)
+    }
+}
+
+/// Renders a page.
+pub(super) fn page(status: StatusCode, template: &impl Template) -> Response {
+    match template.render() {
+        Ok(html) => (status, Html(html)).into_response(),
+        Err(error) => Problem::internal(&error).into_response(),
+    }
+}
+
+/// Renders a notice, whose status is its own.
+pub(super) fn notice(notice: &Notice<'_>) -> Response {
+    page(StatusCode::from_u16(notice.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), notice)
+}
+
+async fn front(State(desk): State<Desk>) -> Redirect {
+    Redirect::to(&format!("{}/account", desk.site.prefix()))
+}
+
+#[derive(Deserialize)]
+struct Login {
+    to: Option<String>,
+    /// Present when the page comes back to itself after a passkey was accepted.
+    done: Option<String>,
+}
+
+/// `GET /login`: the sign-in page, or straight on for somebody who is signed in.
+async fn login(
+    State(desk): State<Desk>,
+    load: Load,
+    Query(query): Query<Login>,
+) -> Result<Response, Problem> {
+    let way_back = query.to.as_deref().and_then(|id| WayBackId::parse(id).ok());
+    let showed_token = match load.caller(&desk.gateway)? {
+        Caller::Known(session, _) if session.record().scope == Scope::Full => {
+            return onward(&desk, &session.record(), way_back).await;
+        }
+        Caller::Known(..) => {
+            return Ok(Redirect::to(&format!("{}/enroll", desk.site.prefix())).into_response());
+        }
+        Caller::Stranger { showed_token } => showed_token,
+    };
+    let mut response = if query.done.is_some() {
+        notice(&going_in_circles(&desk, &load, showed_token))
+    } else {
+        let host = desk.gateway.heading_for(way_back).await?;
+        page(StatusCode::OK, &SignIn { site: &desk.site, host: host.as_deref(), way_back })
+    };
+    if showed_token {
+        let expired = cookies::expire(desk.gateway.place(), Cookie::Session);
+        cookies::append(response.headers_mut(), expired);
+    }
+    Ok(response)
+}
+
+async fn onward(
+    desk: &Desk,
+    session: &crate::domain::session::Session,
+    way_back: Option<WayBackId>,
+) -> Result<Response, Problem> {
+    let url = match desk.gateway.onward(session, way_back).await? {
+        Onward::Here(target) => target.url(),
+        Onward::HandOff { url } => url,
+        Onward::Account => desk.gateway.place().url("/account"),
+    };
+    Ok(Redirect::to(&url).into_response())
+}
+
+/// The page that ends a redirect loop.
+pub(super) fn going_in_circles<'a>(desk: &'a Desk, load: &'a Load, showed_token: bool) -> Notice<'a> {
+    let cookie = if showed_token { CookieSeen::Refused } else { CookieSeen::Missing };
+    let seen = LoopSeen {
+        cookie,
+        host: &load.visit.host,
+        scheme: load.visit.scheme.as_str(),
+        now: desk.gateway.clock().now(),
+    };
+    Notice::redirect_loop(&desk.site, &seen).with_request_id(&load.visit.request_id)
+}
+
+async fn enroll(State(desk): State<Desk>) -> Response {
+    page(StatusCode::OK, &Enroll { site: &desk.site })
+}
+
+#[derive(Deserialize)]
+struct AccountQuery {
+    welcome: Option<String>,
+}
+
+async fn account(
+    State(desk): State<Desk>,
+    load: Load,
+    Query(query): Query<AccountQuery>,
+) -> Result<Response, Problem> {
+    let (record, user) = match load.caller(&desk.gateway)? {
+        Caller::Known(session, user) if session.record().scope == Scope::Full => (session.record(), user),
+        Caller::Known(..) => {
+            return Ok(Redirect::to(&format!("{}/enroll", desk.site.prefix())).into_response());
+        }
+        Caller::Stranger { .. } => {
+            return Ok(Redirect::to(&format!("{}/login", desk.site.prefix())).into_response());
+        }
+    };
+    let credentials = desk.gateway.credentials_of(&user.id).await?;
+    let sessions = desk.gateway.sessions_of(&user.id);
+    let welcome = query.welcome.is_some() && credentials.len() == 1;
+    let account = Account {
+        greeting: if welcome { Greeting::Welcome } else { Greeting::Plain },
+        passkeys: credentials.iter().map(|credential| PasskeyRow::of(credential, &record)).collect(),
+        sessions: sessions.iter().map(|session| SessionRow::of(session, &record)).collect(),
+        site: &desk.site,
+        user: user.id,
+        name: user.display_name.as_str(),
+        email: user.email.as_str(),
+    };
+    Ok(page(StatusCode::OK, &account))
+}
+
+async fn ask_sign_out(State(desk): State<Desk>, load: Load) -> Result<Response, Problem> {
+    let stage = match load.caller(&desk.gateway)? {
+        Caller::Known(..) => Stage::Ask,
+        Caller::Stranger { .. } => Stage::Done,
+    };
+    Ok(page(StatusCode::OK, &SignOut { site: &desk.site, stage }))
+}
+
+/// `POST /logout`: the form of our own pages, on whichever host they are.
+async fn sign_out(State(desk): State<Desk>, load: Load) -> Result<Response, Problem> {
+    if !is_own_form(&desk.gateway, &load) {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "wrong_origin",
+            "This request came from another site.",
+        ));
+    }
+    if let Caller::Known(session, _) = load.caller(&desk.gateway)? {
+        desk.gateway.sign_out(&session, &load.visit).await?;
+    }
+    let mut response = Redirect::to(&format!("{}/logout", desk.site.prefix())).into_response();
+    let headers = response.headers_mut();
+    headers.insert("clear-site-data", HeaderValue::from_static(CLEAR_SITE_DATA));
+    cookies::append(headers, cookies::expire(desk.gateway.place(), Cookie::Session));
+    Ok(response)
+}
+
+/// A form of a page with `Referrer-Policy: no-referrer` is sent with `Origin: null`, so Fetch
+/// Metadata speaks first and `Origin` only where it is missing.
+fn is_own_form(gateway: &Gateway, load: &Load) -> bool {
+    let text = |name: &str| load.headers.get(name).and_then(|value| value.to_str().ok());
+    match text("sec-fetch-site") {
+        Some(site) => site == "same-origin",
+        None => text("origin") == Some(&gateway.place().origin_of(&load.visit.host)),
+    }
+}
+
+#[derive(Deserialize)]
+struct HandOffQuery {
+    #[serde(default)]
+    code: String,
+}
+
+/// `GET /hand-off` on an application's host: a sign-in arrives.
+async fn hand_off(
+    State(desk): State<Desk>,
+    load: Load,
+    Query(query): Query<HandOffQuery>,
+) -> Result<Response, Problem> {
+    let place = desk.gateway.place();
+    let nonce = cookies::read(&load.headers, place, Cookie::Nonce);
+    match desk.gateway.arrive(&load.visit, &query.code, nonce).await? {
+        Ok(arrived) => {
+            let mut response = Redirect::to(&arrived.target.url()).into_response();
+            let lifetime = desk.gateway.lifetimes().absolute;
+            let cookie = cookies::session(place, &arrived.token, lifetime);
+            cookies::append(response.headers_mut(), cookie);
+            Ok(response)
+        }
+        Err(Astray::NoNonce) => Ok(notice(&going_in_circles(&desk, &load, false))),
+        // A used or late code is no reason to stop anybody: the front page starts afresh.
+        Err(Astray::NoSuchCode) => {
+            Ok(Redirect::to(&format!("{}/", place.origin_of(&load.visit.host))).into_response())
+        }
+    }
+}
+
+async fn login_elsewhere(State(desk): State<Desk>) -> Redirect {
+    Redirect::to(&desk.gateway.place().url("/login"))
+}
+
+async fn account_elsewhere(State(desk): State<Desk>) -> Redirect {
+    Redirect::to(&desk.gateway.place().url("/account"))
+}
+
+pub(super) async fn not_found(State(desk): State<Desk>, load: Load) -> Response {
+    match navigation::kind(&load.method, &load.headers) {
+        Kind::Navigation | Kind::Submission => {
+            notice(&Notice::not_found(&desk.site).with_request_id(&load.visit.request_id))
+        }
+        Kind::Program => Problem::not_found().into_response(),
+    }
+}

@@ -1,0 +1,29 @@
+//! The sign-in page: one button, autofill, and quiet ways around it.
+
+use askama::Template;
+
+use super::{Contact, Site};
+use crate::domain::id::WayBackId;
+
+/// The sign-in page for one stranger.
+#[derive(Debug, Template)]
+#[template(path = "sign_in.html")]
+pub struct SignIn<'a> {
+    pub site: &'a Site,
+    /// The host that the stranger wants to enter; none when they came to sign in as such.
+    pub host: Option<&'a str>,
+    /// Where they were heading, kept on the server.
+    pub way_back: Option<WayBackId>,
+}
+
+impl SignIn<'_> {
+    /// Where the script goes when a passkey was accepted: this page again, and the server sends
+    /// a signed-in browser on. Made here so that the script reads nothing from its own address.
+    fn done_url(&self) -> String {
+        let prefix = &self.site.prefix;
+        match self.way_back {
+            Some(id) => format!("{prefix}/login?to={id}&done=1"),
+            None => format!("{prefix}/login?done=1"),
+        }
+    }
+}

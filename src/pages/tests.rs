@@ -1,0 +1,301 @@
+//! Promises that hold for every page at once.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use askama::Template as _;
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http_body_util::BodyExt as _;
+use tower::ServiceExt as _;
+
+use super::account::{Account, Greeting, Here, PasskeyRow, SessionRow};
+use super::assets::JAVASCRIPT;
+use super::enroll::Enroll;
+use super::notice::{CookieSeen, LoopSeen, Notice};
+use super::sign_in::SignIn;
+use super::sign_out::{SignOut, Stage};
+use super::theme::Accent;
+use super::{Branding, Contact, Logo, LogoKind, Site, assets};
+use crate::domain::credential::Backup;
+use crate::domain::id::{UserId, WayBackId};
+use crate::domain::time::Timestamp;
+
+/// What everything together may weigh, compressed.
+const BUDGET_BYTES_MAX: usize = 40 * 1024;
+
+/// Values that people and operators choose.
+struct Words<'a> {
+    organisation: &'a str,
+    contact: Option<&'a str>,
+    host: &'a str,
+    person: &'a str,
+    email: &'a str,
+    device: &'a str,
+}
+
+const FRIENDLY: Words<'static> = Words {
+    organisation: "Example Works",
+    contact: Some("help@example.com"),
+    host: "grafana.example.com",
+    person: "Alice Andersson",
+    email: "alice@example.com",
+    device: "Alice's phone",
+};
+
+/// Breaks out of text, of both kinds of attribute, of a script and of a title.
+const HOSTILE_TEXT: &str =
+    r#"</title></script><script>alert(1)</script>"'><img src=x onerror=alert(1)>{{7*7}}"#;
+
+const HOSTILE: Words<'static> = Words {
+    organisation: HOSTILE_TEXT,
+    contact: Some(HOSTILE_TEXT),
+    host: HOSTILE_TEXT,
+    person: HOSTILE_TEXT,
+    email: HOSTILE_TEXT,
+    device: HOSTILE_TEXT,
+};
+
+fn site(words: &Words<'_>) -> Site {
+    let branding = Branding {
+        name: words.organisation.to_owned(),
+        accent: Accent::default(),
+        logo: None,
+        contact: words.contact.map(str::to_owned),
+    };
+    Site::new("/auth", "example.com", &branding)
+}
+
+fn moment(days_ago: i64) -> Timestamp {
+    Timestamp::from_millis(1_790_000_000_000 - days_ago * 86_400_000)
+}
+
+fn passkey(words: &Words<'_>, number: usize) -> PasskeyRow {
+    PasskeyRow {
+        id: if number == 0 { words.device.to_owned() } else { format!("credential-{number}") },
+        name: words.device.to_owned(),
+        authenticator: words.device.to_owned(),
+        backup: [Backup::BackedUp, Backup::DeviceBound, Backup::Eligible][number % 3],
+        created_at: moment(90),
+        last_used_at: (number != 1).then(|| moment(1)),
+        here: if number == 0 { Here::ThisOne } else { Here::Another },
+    }
+}
+
+fn session(words: &Words<'_>, number: usize) -> SessionRow {
+    SessionRow {
+        id: format!("{number:032x}"),
+        browser: words.device.to_owned(),
+        network: Some(words.host.to_owned()),
+        created_at: moment(3),
+        last_seen_at: moment(0),
+        here: if number == 0 { Here::ThisOne } else { Here::Another },
+    }
+}
+
+/// Every page, in every form that its template has, with `words` wherever a value can stand.
+fn every_page(site: &Site, words: &Words<'_>) -> Vec<(&'static str, String)> {
+    let account = |greeting, rows| Account {
+        site,
+        user: UserId::from_random([7; 16]),
+        name: words.person,
+        email: words.email,
+        greeting,
+        passkeys: (0..rows).map(|n| passkey(words, n)).collect(),
+        sessions: (0..rows).map(|n| session(words, n)).collect(),
+    };
+    let seen = |cookie, scheme| LoopSeen { cookie, host: words.host, scheme, now: moment(0) };
+    let notice = |notice: Notice<'_>| notice.render();
+    [
+        ("sign_in", SignIn { site, host: Some(words.host), way_back: Some(WayBackId([3; 16])) }.render()),
+        ("sign_in_bare", SignIn { site, host: None, way_back: None }.render()),
+        ("enroll", Enroll { site }.render()),
+        ("sign_out", SignOut { site, stage: Stage::Ask }.render()),
+        ("signed_out", SignOut { site, stage: Stage::Done }.render()),
+        ("account", account(Greeting::Plain, 3).render()),
+        ("account_welcome", account(Greeting::Welcome, 1).render()),
+        ("refused", notice(Notice::refused(site, words.host, words.email).with_request_id(words.device))),
+        ("not_found", notice(Notice::not_found(site))),
+        ("unknown_host", notice(Notice::unknown_host(site, words.host))),
+        ("unreachable", notice(Notice::upstream_unreachable(site, words.host).with_request_id(words.device))),
+        ("slow", notice(Notice::upstream_slow(site, words.host))),
+        ("our_fault", notice(Notice::our_fault(site, 503))),
+        ("loop", notice(Notice::redirect_loop(site, &seen(CookieSeen::Missing, words.device)))),
+        ("loop_http", notice(Notice::redirect_loop(site, &seen(CookieSeen::Missing, "http")))),
+        ("loop_refused", notice(Notice::redirect_loop(site, &seen(CookieSeen::Refused, "https")))),
+        ("plain", notice(Notice::plain(site, 400, words.person, words.device, words.host))),
+    ]
+    .into_iter()
+    .map(|(name, html)| (name, html.unwrap()))
+    .collect()
+}
+
+/// The start tags of a page, as a browser would find them: up to the `>` outside quotes.
+fn start_tags(html: &str) -> Vec<&str> {
+    let mut tags = Vec::new();
+    let mut rest = html;
+    while let Some(start) = rest.find('<') {
+        rest = &rest[start..];
+        let mut quoted = false;
+        let end = rest.find(|c| {
+            quoted ^= c == '"';
+            c == '>' && !quoted
+        });
+        let (tag, after) = rest.split_at(end.unwrap() + 1);
+        tags.push(tag);
+        rest = after;
+    }
+    tags
+}
+
+#[test]
+fn s_13_no_value_is_read_as_markup() {
+    let (friendly, hostile) = (site(&FRIENDLY), site(&HOSTILE));
+    for ((name, calm), (_, wild)) in
+        every_page(&friendly, &FRIENDLY).into_iter().zip(every_page(&hostile, &HOSTILE))
+    {
+        assert!(!wild.contains("<script>"), "{name}");
+        assert!(!wild.contains("<img src=x"), "{name}");
+        // The same tags in the same number: a hostile value adds none. A contact that is not an
+        // address is words in <bdi> instead of a link, and a host may break after each dot.
+        let shape = |html: &str| -> Vec<String> {
+            let name_of = |tag: &str| tag.split([' ', '>']).next().unwrap_or_default().to_owned();
+            let skip = |name: &String| !["<a", "</a", "<bdi", "</bdi", "<wbr"].contains(&name.as_str());
+            start_tags(html).into_iter().map(name_of).filter(skip).collect()
+        };
+        assert_eq!(shape(&calm), shape(&wild), "{name}");
+    }
+}
+
+#[test]
+fn s_13_only_an_address_becomes_a_mail_link() {
+    assert_eq!(Contact::parse(Some("help@example.com")), Contact::Email("help@example.com".to_owned()));
+    for words in ["javascript:alert(1)", "the help desk", "a@b\"onclick=1", "x@example.com?bcc=y@example.com"]
+    {
+        assert!(matches!(Contact::parse(Some(words)), Contact::Words(_)), "{words}");
+    }
+    assert_eq!(Contact::parse(Some(" ")), Contact::Unknown);
+}
+
+#[test]
+fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
+    let site = site(&FRIENDLY);
+    for (name, html) in every_page(&site, &FRIENDLY) {
+        for tag in start_tags(&html) {
+            let tag = tag.to_ascii_lowercase();
+            assert!(!tag.starts_with("<style") && !tag.contains(" style="), "{name}: {tag}");
+            assert!(!tag.starts_with("<script") || tag.contains(" src=\"/auth/assets/"), "{name}: {tag}");
+            let handler = tag.split_whitespace().any(|part| part.starts_with("on") && part.contains('='));
+            assert!(!handler, "{name}: {tag}");
+            for target in [" src=\"", " href=\"", " action=\""] {
+                let outside = |rest: &str| !rest.starts_with("/auth/") && !rest.starts_with("mailto:");
+                assert!(!tag.split_once(target).is_some_and(|(_, rest)| outside(rest)), "{name}: {tag}");
+            }
+        }
+    }
+}
+
+#[test]
+fn everything_together_is_small() {
+    let site = site(&FRIENDLY);
+    let pages = every_page(&site, &FRIENDLY);
+    let one_of_each = ["sign_in", "enroll", "account", "sign_out", "loop"];
+    let html = pages
+        .iter()
+        .filter(|(name, _)| one_of_each.contains(name))
+        .map(|(_, html)| compressed(html.as_bytes()));
+    let assets = site.assets().iter().map(|asset| compressed(&asset.body));
+    let total: usize = html.chain(assets).sum();
+    assert!(total < BUDGET_BYTES_MAX, "{total} bytes");
+}
+
+fn compressed(bytes: &[u8]) -> usize {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap().len()
+}
+
+#[test]
+fn every_way_to_fail_has_words() {
+    let message = include_str!("files/message.js");
+    let text = include_str!("files/text.js");
+    let table = [
+        ("NotAllowedError", "cancelled"),
+        ("NotAllowedError", "noPasskey"),
+        ("InvalidStateError", "alreadyHere"),
+        ("SecurityError", "wrongAddress"),
+        ("NotSupportedError", "cannotVerify"),
+        ("ConstraintError", "cannotVerify"),
+        ("unknown_credential", "unknownCredential"),
+        ("ceremony_expired", "expired"),
+        ("status === 0", "offline"),
+        ("status >= 500", "serverTrouble"),
+        ("status === 429", "tooMany"),
+    ];
+    for (event, words) in table {
+        assert!(message.contains(event), "{event}");
+        assert!(message.contains(&format!("text.{words}")), "{words}");
+        assert!(text.contains(&format!("  {words}: ")), "{words}");
+    }
+    assert!(message.contains("case \"AbortError\":\n      return null;"));
+}
+
+#[test]
+fn s_02_scripts_go_only_where_the_server_said() {
+    let site = site(&FRIENDLY);
+    let allowed = [
+        "location.replace(byId(\"page\").dataset.done)",
+        "location.replace(page.dataset.done)",
+        "location.replace(page.dataset.signedOut)",
+        "location.assign(page.dataset.signIn)",
+    ];
+    for asset in site.assets().iter().filter(|asset| asset.content_type == JAVASCRIPT) {
+        let mut source = String::from_utf8(asset.body.to_vec()).unwrap();
+        for phrase in allowed {
+            source = source.replace(phrase, "");
+        }
+        let ways = ["location.replace(", "location.assign(", "location.href =", "location =", "window.open"];
+        for way in ways.into_iter().chain(["innerHTML", "insertAdjacentHTML", "eval(", "document.write"]) {
+            assert!(!source.contains(way), "{} has {way}", asset.name);
+        }
+    }
+}
+
+#[test]
+fn every_import_is_versioned() {
+    let site = site(&FRIENDLY);
+    for asset in site.assets().iter().filter(|asset| asset.content_type == JAVASCRIPT) {
+        let source = String::from_utf8(asset.body.to_vec()).unwrap();
+        for line in source.lines().filter(|line| line.contains("from \"./")) {
+            assert!(line.contains(".js?v="), "{}: {line}", asset.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_asset_is_kept_for_ever_only_under_its_own_version() {
+    let mut branding =
+        Branding { name: "Example".to_owned(), accent: Accent::default(), logo: None, contact: None };
+    branding.logo = Some(Logo { kind: LogoKind::Svg, bytes: b"<svg/>".to_vec() });
+    let site = Arc::new(Site::new("/auth", "example.com", &branding));
+    let right = site.assets().url("", "logo");
+    for (uri, status, cache) in [
+        (right.as_str(), StatusCode::OK, Some("public, max-age=31536000, immutable")),
+        ("/assets/logo?v=0", StatusCode::OK, Some("no-cache")),
+        ("/assets/theme.css", StatusCode::OK, Some("no-cache")),
+        ("/assets/none.css", StatusCode::NOT_FOUND, None),
+        ("/assets/..%2fCargo.toml", StatusCode::NOT_FOUND, None),
+    ] {
+        let request = Request::get(uri).body(Body::empty()).unwrap();
+        let answer = assets::router(Arc::clone(&site)).oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), status, "{uri}");
+        let told = answer.headers().get(header::CACHE_CONTROL).map(|value| value.to_str().unwrap());
+        assert_eq!(told, cache, "{uri}");
+        if status == StatusCode::OK {
+            assert_eq!(answer.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+            assert!(!answer.into_body().collect().await.unwrap().to_bytes().is_empty());
+        }
+    }
+}
