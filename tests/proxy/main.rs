@@ -291,7 +291,7 @@ async fn p_14_what_was_decided_on_is_what_is_sent() {
         let answer = rig.ask_signed_in(line, "").await;
         match sent {
             Some(target) => {
-                assert!(answer.contains(&format!("GET {target} HTTP/1.1\r\n")), "{line}: {answer}")
+                assert!(answer.contains(&format!("GET {target} HTTP/1.1\r\n")), "{line}: {answer}");
             }
             None => assert_eq!(rig.upstream_requests(), before, "{line}: {answer}"),
         }
