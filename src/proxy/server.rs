@@ -256,14 +256,18 @@ impl HttpServerApp for Leashed {
         streams::leashed(self.proxy.process_new_http(session, shutdown)).await.flatten()
     }
 
+    /// Asked for when a client has chosen HTTP/2, before its handshake.
     fn h2_options(&self) -> Option<H2Options> {
+        streams::http2_chosen();
         let mut options = default_h2_options();
         options.max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX));
         options.max_concurrent_streams(H2_STREAMS_MAX);
         Some(options)
     }
 
+    /// Asked for before anything is known of a connection, and again after an HTTP/2 handshake.
     fn server_options(&self) -> Option<&HttpServerOptions> {
+        streams::http2_begun();
         Some(&self.options)
     }
 

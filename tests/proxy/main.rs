@@ -270,3 +270,59 @@ async fn bodies_stream_both_ways() {
     let answer = rig.post_signed_in(&client, "/echo-body", body.clone()).send().await.unwrap();
     assert!(answer.text().await.unwrap() == body);
 }
+
+#[tokio::test]
+async fn p_14_what_was_decided_on_is_what_is_sent() {
+    let rig = Rig::start(Tls::Off).await;
+    for (line, sent) in [
+        ("GET /a%20b?c=%2F..%2f HTTP/1.1", Some("/a%20b?c=%2F..%2f")),
+        ("GET /a?b#c HTTP/1.1", Some("/a?b")),
+        ("GET /a b HTTP/1.1", Some("/a%20b")),
+        ("GET /<x> HTTP/1.1", None),
+        ("GET /\u{e9} HTTP/1.1", Some("/\u{e9}")),
+        ("GET /public/x/..;/y HTTP/1.1", None),
+        ("GET //public/x HTTP/1.1", None),
+        ("GET /public%2fx HTTP/1.1", None),
+        ("GET /%2570ublic/x HTTP/1.1", None),
+        ("GET /public/\u{1}x HTTP/1.1", None),
+        ("OPTIONS * HTTP/1.1", None),
+    ] {
+        let before = rig.upstream_requests();
+        let answer = rig.ask_signed_in(line, "").await;
+        match sent {
+            Some(target) => {
+                assert!(answer.contains(&format!("GET {target} HTTP/1.1\r\n")), "{line}: {answer}");
+            }
+            None => assert_eq!(rig.upstream_requests(), before, "{line}: {answer}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn p_28_odd_framing_is_refused_or_made_plain() {
+    let rig = Rig::start(Tls::Off).await;
+    for headers in [
+        "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: x\r\nContent-Length: 3",
+        "Transfer-Encoding : chunked",
+        "Content-Length: 3\r\nContent-Length: 4",
+        "Content-Length: +3",
+        "Content-Length: 3,4",
+        "X: a\r\n b",
+        "Connection: close, X-Forwarded-For",
+        "Host: app.localhost",
+    ] {
+        let before = rig.upstream_requests();
+        let answer = rig.ask_signed_in("POST /x HTTP/1.1", headers).await;
+        assert!(answer.starts_with("HTTP/1.1 4"), "{headers}: {answer}");
+        assert_eq!(rig.upstream_requests(), before, "{headers}: {answer}");
+    }
+    let bare = format!(
+        "GET /x HTTP/1.1\nHost: app.localhost\nConnection: close\nCookie: vestibule={}\n\n",
+        rig.token("app.localhost")
+    );
+    let seen = rig.ask(&bare).await;
+    let head = seen.split_once("\r\n\r\n").unwrap().1;
+    assert!(head.starts_with("GET /x HTTP/1.1\r\n"), "{seen}");
+    assert_eq!(head.matches('\n').count(), head.matches("\r\n").count(), "{seen}");
+}

@@ -110,12 +110,11 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let (settings, root) = settings(tls, folder.path());
         let meter = Arc::new(StreamMeter::default());
-        let began = std::time::Instant::now();
         let parts = Parts {
             gateway: Arc::clone(&gateway),
             doors: doors(),
             meter: Arc::clone(&meter) as _,
-            elapsed: Arc::new(move || began.elapsed()),
+            elapsed: elapsed(),
         };
         let proxy = Proxy::bind(settings, parts).await.unwrap();
         let addresses: Vec<_> = proxy.addresses().collect();
@@ -250,6 +249,15 @@ impl Rig {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the proxy measures durations, and real sockets take real time"
+)]
+fn elapsed() -> Arc<dyn Fn() -> Duration + Send + Sync> {
+    let began = std::time::Instant::now();
+    Arc::new(move || began.elapsed())
+}
+
 /// A connection that is still open.
 pub(crate) struct Open {
     stream: TcpStream,
@@ -278,10 +286,10 @@ impl Open {
 
     async fn read(&mut self) -> usize {
         let read = self.stream.read_buf(&mut self.seen);
-        match tokio::time::timeout(PATIENCE, read).await {
-            Ok(read) => read.unwrap_or(0),
-            Err(_) => panic!("nothing more came: {}", self.seen()),
-        }
+        let Ok(read) = tokio::time::timeout(PATIENCE, read).await else {
+            panic!("nothing more came: {}", self.seen())
+        };
+        read.unwrap_or(0)
     }
 }
 
