@@ -24,13 +24,12 @@ pub(super) async fn load_or_make(
         return Ok((make(clock, entropy)?, Arc::new(NoVault)));
     }
     let vault = FileVault::new(settings.store.path.join(KEYS_FILE));
-    let keys = match vault.load()? {
-        Some(keys) => keys,
-        None => {
-            let keys = make(clock, entropy)?;
-            vault.save(&keys).await?;
-            keys
-        }
+    let keys = if let Some(keys) = vault.load()? {
+        keys
+    } else {
+        let keys = make(clock, entropy)?;
+        vault.save(&keys).await?;
+        keys
     };
     Ok((keys, Arc::new(vault)))
 }

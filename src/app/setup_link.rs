@@ -26,8 +26,7 @@ impl SetupLink {
 
     /// Announces that the gateway answers, with a new link if there is nobody yet.
     pub(super) async fn announce_first(&self) -> Result<(), FlowError> {
-        let setup_link = self.issue().await?;
-        self.tell(setup_link);
+        self.tell(self.issue().await?);
         Ok(())
     }
 
@@ -38,8 +37,7 @@ impl SetupLink {
             return private_file::remove(&self.file).map_err(unkept);
         }
         if self.gateway.is_setup_abandoned().await? {
-            let setup_link = self.issue().await?;
-            self.tell(setup_link);
+            self.tell(self.issue().await?);
         }
         Ok(())
     }
@@ -55,10 +53,12 @@ impl SetupLink {
     }
 
     fn tell(&self, setup_link: Option<String>) {
-        (self.announce)(&Announcement { origin: self.gateway.place().origin(), setup_link });
+        let announcement = Announcement { origin: self.gateway.place().origin(), setup_link };
+        (self.announce)(&announcement);
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn unkept(error: std::io::Error) -> FlowError {
     FlowError::Store(StoreError::Unavailable(format!("the set-up link cannot be kept: {error}")))
 }

@@ -22,9 +22,9 @@ use super::time::Timestamp;
 use super::user::User;
 
 /// How long an assertion is good for.
-pub const ASSERTION_LIFETIME: Duration = Duration::from_secs(5 * 60);
+pub const ASSERTION_LIFETIME: Duration = Duration::from_mins(5);
 /// When a cached assertion is replaced: an application always gets one that lasts a while.
-pub const ASSERTION_RENEWAL: Duration = Duration::from_secs(4 * 60);
+pub const ASSERTION_RENEWAL: Duration = Duration::from_mins(4);
 
 /// The key that signs assertions, as it is kept.
 #[derive(Clone, Serialize, Deserialize)]

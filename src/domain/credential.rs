@@ -107,6 +107,11 @@ impl CredentialName {
         if ok { Ok(Self(text.to_owned())) } else { Err(MalformedCredentialName) }
     }
 
+    /// A name of ours, which a test has parsed.
+    pub(super) fn from_static(name: &'static str) -> Self {
+        Self(name.to_owned())
+    }
+
     /// The accepted text.
     pub fn as_str(&self) -> &str {
         &self.0

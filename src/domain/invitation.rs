@@ -13,11 +13,11 @@ use super::time::Timestamp;
 use super::user::{DisplayName, Email, Group, Role, Username};
 
 /// The longest life of an invitation (ASVS 6.4.1).
-pub const INVITATION_LIFETIME_MAX: Duration = Duration::from_secs(72 * 3_600);
+pub const INVITATION_LIFETIME_MAX: Duration = Duration::from_hours(72);
 /// The life of an invitation unless said otherwise.
-pub const INVITATION_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
+pub const INVITATION_LIFETIME: Duration = Duration::from_hours(24);
 /// The life of a set-up link; `serve` prints a new one at each start while there is no account.
-pub const SETUP_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
+pub const SETUP_LIFETIME: Duration = Duration::from_hours(24);
 
 /// A promise of an account to whoever shows the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ use super::secret::SecretHash;
 use super::time::Timestamp;
 
 /// How long a stranger may take to sign in before the way back is forgotten.
-pub const WAY_BACK_LIFETIME: Duration = Duration::from_secs(15 * 60);
+pub const WAY_BACK_LIFETIME: Duration = Duration::from_mins(15);
 /// How long a hand-off code is good for.
 pub const HAND_OFF_LIFETIME: Duration = Duration::from_secs(30);
 /// The longest target that is remembered; longer ones lead to the front page of their host.

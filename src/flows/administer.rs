@@ -89,7 +89,7 @@ impl Gateway {
 
     /// Puts a person into exactly these groups. Open sessions feel it on their next request.
     pub async fn set_groups(&self, user: &UserId, groups: BTreeSet<Group>) -> Result<User, FlowError> {
-        self.change_user(user, UserChange::Groups, Ended::new(), |user| user.groups = groups.clone()).await
+        self.change_user(user, UserChange::Groups, Ended::new(), |user| user.groups.clone_from(&groups)).await
     }
 
     /// Closes an account and ends its sessions.

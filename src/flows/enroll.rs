@@ -63,13 +63,15 @@ impl Gateway {
     pub async fn issue_setup_secret(&self) -> Result<Option<Secret>, FlowError> {
         let key = keys::setup();
         let before = self.records.get_exact::<Setup>(&key).await?;
-        match before.as_ref().map(|(setup, _)| setup) {
-            Some(Setup::Closed { .. }) => return Ok(None),
-            Some(Setup::Claimed { user }) if !self.index.sessions_of(user).is_empty() => return Ok(None),
-            Some(Setup::Claimed { .. } | Setup::Open { .. }) => {}
+        let shut = match before.as_ref().map(|(setup, _)| setup) {
+            Some(Setup::Closed { .. }) => true,
+            Some(Setup::Claimed { user }) => !self.index.sessions_of(user).is_empty(),
+            Some(Setup::Open { .. }) => false,
             // People without a set-up record mean a damaged store: never a reason to open the door.
-            None if !self.records.users().await?.is_empty() => return Ok(None),
-            None => {}
+            None => !self.records.users().await?.is_empty(),
+        };
+        if shut {
+            return Ok(None);
         }
         let secret = Secret::from_random(entropy::bytes(&*self.entropy));
         let expires_at = self.clock.now().plus(SETUP_LIFETIME);

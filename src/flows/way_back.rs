@@ -29,7 +29,7 @@ use crate::records::{self, keys};
 /// Completed rounds after which a browser that is still a stranger is going in circles.
 pub const ROUNDS_MAX: u8 = 2;
 /// Rounds longer ago than this do not count.
-const ROUND_WINDOW: Duration = Duration::from_secs(60);
+const ROUND_WINDOW: Duration = Duration::from_mins(1);
 /// The most browsers whose rounds are counted; beyond it the count starts afresh.
 const COUNTED_BROWSERS_MAX: usize = 10_000;
 
@@ -178,7 +178,7 @@ impl Gateway {
         nonce: Option<&str>,
     ) -> Result<Result<Arrived, Astray>, FlowError> {
         let now = self.clock.now();
-        let taken: Option<HandOff> = match Secret::parse(code) {
+        let carried: Option<HandOff> = match Secret::parse(code) {
             Some(code) => self.records.take(&keys::hand_off(&code.hashed())).await?,
             None => None,
         };
@@ -187,10 +187,10 @@ impl Gateway {
         };
         let ours = self.place.origin_of(&visit.host);
         let fits = |h: &HandOff| h.browser == nonce && h.target.origin == ours && now < h.expires_at;
-        let Some(hand_off) = taken.filter(fits) else {
+        let Some(offer) = carried.filter(fits) else {
             return Ok(Err(self.astray(visit, Astray::NoSuchCode)));
         };
-        let live = self.index.session(&hand_off.session);
+        let live = self.index.session(&offer.session);
         let Some(live) = live.filter(|session| session.is_live(&self.lifetimes, now)) else {
             return Ok(Err(self.astray(visit, Astray::NoSuchCode)));
         };
@@ -199,7 +199,7 @@ impl Gateway {
         self.rounds.completed(&nonce, now);
         let (user, host) = (session.user, visit.host.clone());
         self.report(visit.origin(), Kind::HandedOff { user, session: session.id, host });
-        Ok(Ok(Arrived { token, session, target: hand_off.target }))
+        Ok(Ok(Arrived { token, session, target: offer.target }))
     }
 
     fn astray(&self, visit: &Visit, why: Astray) -> Astray {

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, StatusCode};
 
+use super::assets::Asset;
 use super::notice::{Action, Does, Notice};
 use super::routes::{Desk, Load, going_in_circles, not_found, notice};
 use crate::domain::cookie::{Cookie, Found, find};
@@ -126,7 +127,7 @@ fn asset_name<'a>(desk: &Desk, load: &'a Load) -> Option<&'a str> {
 
 fn asset(desk: &Desk, load: &Load) -> Response {
     let found = asset_name(desk, load).and_then(|name| desk.site.assets().find(name));
-    found.map_or_else(|| Problem::not_found().into_response(), |asset| asset.answer())
+    found.map_or_else(|| Problem::not_found().into_response(), Asset::answer)
 }
 
 fn for_a_person<'a>(desk: &'a Desk, outcome: &Outcome, load: &'a Load) -> Notice<'a> {

@@ -4,16 +4,18 @@
 //! streams; our own accept loops feed it, so that addresses in use, connection limits and
 //! shutdown are ours. Pages and APIs are tower services handed in as [`Doors`].
 //!
-//! What always holds: a request reaches an upstream only with a `Permit` in its [`Context`]; what
+//! What always holds: a request reaches an upstream only with a `Permit` in its context; what
 //! the client says about identity, address or scheme is removed before ours is written; whatever
 //! ends a session ends its open streams.
-//!
-//! [`Context`]: admission::Context
 
 mod admission;
 mod bridge;
+mod context;
+mod failure;
 mod forwarded;
+mod gate;
 mod headers;
+mod request;
 mod server;
 mod streams;
 mod tls;
@@ -104,6 +106,8 @@ pub struct Parts {
 pub trait Meter: Send + Sync {
     /// A request has been answered, whole or in part.
     fn request(&self, route: Option<&str>, outcome: Answered, duration: Duration);
+    /// The application behind `route` has begun its answer, `duration` after the request came in.
+    fn upstream_answered(&self, route: &str, duration: Duration);
     /// A long-lived exchange has begun: an upgrade, or a response that is still flowing.
     fn stream_opened(&self);
     /// It has ended.

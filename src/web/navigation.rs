@@ -2,7 +2,7 @@
 //! which gets a plain 401.
 //!
 //! Fetch Metadata decides (W3C, "Fetch Metadata Request Headers"); where a browser does not send
-//! it, a GET that asks for HTML and does not call itself an XMLHttpRequest is a navigation.
+//! it, a GET that asks for HTML and does not call itself an `XMLHttpRequest` is a navigation.
 
 use http::header::ACCEPT;
 use http::{HeaderMap, Method};
@@ -43,36 +43,44 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(method: Method, headers: &[(&'static str, &'static str)], expected: Kind) {
+    fn check(method: &Method, headers: &[(&'static str, &'static str)], expected: Kind) {
         let headers = headers
             .iter()
             .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
             .collect::<HeaderMap>();
-        assert_eq!(kind(&method, &headers), expected, "{method} {headers:?}");
+        assert_eq!(kind(method, &headers), expected, "{method} {headers:?}");
     }
 
     #[test]
     fn fetch_metadata_decides() {
         check(
-            Method::GET,
+            &Method::GET,
             &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")],
             Kind::Navigation,
         );
-        check(Method::GET, &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")], Kind::Navigation);
-        check(Method::POST, &[("sec-fetch-mode", "navigate")], Kind::Submission);
-        check(Method::GET, &[("sec-fetch-mode", "cors"), ("accept", "text/html")], Kind::Program);
-        check(Method::GET, &[("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")], Kind::Program);
-        check(Method::GET, &[("sec-fetch-mode", "websocket")], Kind::Program);
-        check(Method::GET, &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "embed")], Kind::Program);
+        check(
+            &Method::GET,
+            &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")],
+            Kind::Navigation,
+        );
+        check(&Method::POST, &[("sec-fetch-mode", "navigate")], Kind::Submission);
+        check(&Method::GET, &[("sec-fetch-mode", "cors"), ("accept", "text/html")], Kind::Program);
+        check(&Method::GET, &[("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")], Kind::Program);
+        check(&Method::GET, &[("sec-fetch-mode", "websocket")], Kind::Program);
+        check(&Method::GET, &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "embed")], Kind::Program);
     }
 
     #[test]
     fn without_it_accept_decides() {
-        check(Method::GET, &[("accept", "text/html,*/*;q=0.8")], Kind::Navigation);
-        check(Method::GET, &[("accept", "*/*")], Kind::Program);
-        check(Method::GET, &[], Kind::Program);
-        check(Method::GET, &[("accept", "text/html"), ("x-requested-with", "XMLHttpRequest")], Kind::Program);
-        check(Method::POST, &[("accept", "text/html")], Kind::Program);
-        check(Method::GET, &[("accept", "text/html"), ("upgrade", "websocket")], Kind::Program);
+        check(&Method::GET, &[("accept", "text/html,*/*;q=0.8")], Kind::Navigation);
+        check(&Method::GET, &[("accept", "*/*")], Kind::Program);
+        check(&Method::GET, &[], Kind::Program);
+        check(
+            &Method::GET,
+            &[("accept", "text/html"), ("x-requested-with", "XMLHttpRequest")],
+            Kind::Program,
+        );
+        check(&Method::POST, &[("accept", "text/html")], Kind::Program);
+        check(&Method::GET, &[("accept", "text/html"), ("upgrade", "websocket")], Kind::Program);
     }
 }

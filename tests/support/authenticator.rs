@@ -255,6 +255,7 @@ impl Knobs {
         object
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "the value becomes part of the answer")]
     fn frame(&self, response: Value) -> Value {
         let id = URL_SAFE_NO_PAD.encode(&self.credential_id);
         json!({

@@ -40,11 +40,11 @@ pub fn router(gateway: Shared) -> Router {
         ("/invitations/preview", post(enrolment::preview)),
         ("/invitations/redeem", post(enrolment::redeem)),
     ];
-    let router = routes.into_iter().fold(Router::new(), |router, (path, methods)| {
+    let both_spellings = |router: Router<Shared>, (path, methods): (&str, MethodRouter<Shared>)| {
         let methods = methods.fallback(wrong_method);
         router.route(path, methods.clone()).route(&format!("{path}/"), methods)
-    });
-    router.with_state(gateway)
+    };
+    routes.into_iter().fold(Router::new(), both_spellings).with_state(gateway)
 }
 
 /// What is told about the installation itself, on every host.

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::domain::ceremony::aaguid;
 use crate::domain::credential::{Backup, Credential, Transport};
+use crate::domain::time::Timestamp;
 use crate::domain::user::{Group, Role, User};
 use crate::flows::Gateway;
 use crate::flows::index::LiveSession;
@@ -37,7 +38,7 @@ pub(super) struct PasskeyShape {
 impl PasskeyShape {
     /// Without the public key.
     pub(super) fn new(credential: &Credential) -> Self {
-        let transports: Vec<_> = credential.transports.iter().map(|t| Transport::as_str(*t)).collect();
+        let transports: Vec<_> = credential.transports.iter().copied().map(Transport::as_str).collect();
         Self {
             id: credential.id.to_string(),
             name: credential.name.as_str().to_owned(),
@@ -51,7 +52,7 @@ impl PasskeyShape {
             backed_up: credential.backup == Backup::BackedUp,
             transports: transports.join(","),
             created_at: credential.created_at.to_rfc3339(),
-            last_used_at: credential.last_used_at.map(|at| at.to_rfc3339()),
+            last_used_at: credential.last_used_at.map(Timestamp::to_rfc3339),
             aaguid: credential.aaguid.to_string(),
             authenticator: aaguid::name_of(credential.aaguid),
         }

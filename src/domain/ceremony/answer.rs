@@ -34,6 +34,7 @@ const TRANSPORTS_MAX: usize = 16;
 
 /// An answer to creation options.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "the standard's own name is attestationObject")]
 pub(super) struct Attestation {
     pub(super) credential_id: CredentialId,
     pub(super) client_data: Vec<u8>,

@@ -44,7 +44,7 @@ pub use registration::{NewCredential, PendingRegistration};
 pub use relying_party::{BadRelyingParty, CannotBegin, RelyingParty};
 
 /// How long a begun ceremony can be finished; also the time-out that browsers are told.
-pub const CEREMONY_LIFETIME: Duration = Duration::from_secs(300);
+pub const CEREMONY_LIFETIME: Duration = Duration::from_mins(5);
 
 /// Options for `navigator.credentials.create`: the contents of `publicKey`, as Level 3's
 /// `parseCreationOptionsFromJSON` reads them.

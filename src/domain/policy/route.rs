@@ -129,22 +129,22 @@ impl RouteTable {
         let mut table = Self::default();
         for route in routes {
             let route = Arc::new(route);
-            match &route.host {
-                HostPattern::Exact(host) => table.exact.entry(host.clone()).or_default().insert(route),
-                wildcard @ HostPattern::Wildcard(_) => {
-                    let wildcard = wildcard.clone();
-                    match table.wildcard.iter_mut().find(|(pattern, _)| *pattern == wildcard) {
-                        Some((_, routes)) => routes.insert(route),
-                        None => {
-                            let mut routes = HostRoutes::default();
-                            routes.insert(route);
-                            table.wildcard.push((wildcard, routes));
-                        }
-                    }
-                }
+            match route.host.clone() {
+                HostPattern::Exact(host) => table.exact.entry(host).or_default().insert(route),
+                wildcard @ HostPattern::Wildcard(_) => table.wildcard_routes(wildcard).insert(route),
             }
         }
         table
+    }
+
+    fn wildcard_routes(&mut self, pattern: HostPattern) -> &mut HostRoutes {
+        let known = self.wildcard.iter().position(|(other, _)| *other == pattern);
+        let at = known.unwrap_or(self.wildcard.len());
+        if known.is_none() {
+            self.wildcard.push((pattern, HostRoutes::default()));
+        }
+        #[expect(clippy::indexing_slicing, reason = "the index was found, or has just been pushed")]
+        &mut self.wildcard[at].1
     }
 
     /// The routes of `host` (lower case, no port).

@@ -19,9 +19,9 @@ pub const SESSIONS_PER_USER_MAX: usize = 20;
 /// What is kept of a `User-Agent`.
 pub const USER_AGENT_BYTES_MAX: usize = 256;
 /// How long a session that may only enrol a passkey lives.
-pub const ENROL_LIFETIME: Duration = Duration::from_secs(15 * 60);
+pub const ENROL_LIFETIME: Duration = Duration::from_mins(15);
 /// How often `last_seen_at` of a session is written to the store.
-pub const LAST_SEEN_GRANULARITY: Duration = Duration::from_secs(60);
+pub const LAST_SEEN_GRANULARITY: Duration = Duration::from_mins(1);
 
 /// How long sessions live, from the configuration.
 #[derive(Debug, Clone, Copy)]

@@ -27,7 +27,8 @@ fn creation_options_ask_for_a_discoverable_verified_credential() {
 #[test]
 fn creation_options_name_the_credentials_a_person_has() {
     let (_, credential) = registered(Authenticator::new(1));
-    let (options, _) = relying_party().begin_registration(&user(1), &[credential.clone()], NOW).unwrap();
+    let (options, _) =
+        relying_party().begin_registration(&user(1), std::slice::from_ref(&credential), NOW).unwrap();
     let excluded = json!([{
         "type": "public-key",
         "id": credential.id.to_string(),

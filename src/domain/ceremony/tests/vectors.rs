@@ -9,6 +9,7 @@ use super::*;
 const BYTES: &str = include_str!("../../../../tests/data/webauthn-vectors.json");
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names of the data file")]
 struct Vectors {
     rp_id: String,
     origin: String,

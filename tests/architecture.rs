@@ -1,0 +1,333 @@
+//! The rules of `src/ARCHITECTURE.md`, in a form that can fail.
+//!
+//! Two tables: who may name whom, and which library has which door. Around them a few habits that
+//! keep the house readable. The tables can only be right: an entry for a room or a door that is not
+//! there fails as loudly as a breach. What does not live here: rules that clippy keeps
+//! (`.clippy.toml`: lengths of functions, clocks, randomness) and rules about dependencies
+//! (`tests/supply_chain.rs`).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on stops here"
+)]
+
+#[path = "architecture/source.rs"]
+mod source;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use source::{Named, Source, line_counts, paths_of, sources};
+
+/// Every room of `src/`, and the rooms it may name besides itself. Rings run from the inside out:
+/// 0 domain; 1 ports; 2 records and flows; 3 the world; 4 settings, commands and the wiring.
+const MAY_NAME: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("ports", &["domain"]),
+    ("records", &["domain", "ports"]),
+    ("flows", &["domain", "ports", "records"]),
+    ("store", &["domain", "ports"]),
+    ("system", &["domain", "ports"]),
+    ("telemetry", &["domain", "ports"]),
+    ("web", &["domain", "ports", "flows"]),
+    ("dialects", &["domain", "ports", "flows", "web"]),
+    ("pages", &["domain", "ports", "flows", "web"]),
+    ("proxy", &["domain", "ports", "flows"]),
+    ("admin", &["domain", "ports", "flows"]),
+    // Settings carry the levels and formats that telemetry understands.
+    ("config", &["domain", "telemetry"]),
+    ("app", EVERY_ROOM),
+    ("cli", EVERY_ROOM),
+    ("main", &["cli"]),
+    ("lib", &[]),
+];
+
+/// The outermost ring may name anything.
+const EVERY_ROOM: &[&str] = &[
+    "domain",
+    "ports",
+    "records",
+    "flows",
+    "store",
+    "system",
+    "telemetry",
+    "web",
+    "dialects",
+    "pages",
+    "proxy",
+    "admin",
+    "config",
+    "app",
+    "cli",
+];
+
+/// Libraries that shape whoever touches them, and the files that may. A name that ends in `*`
+/// stands for every library that begins so; a door that ends in `/` is a folder.
+const DOORS: &[(&str, &[&str])] = &[
+    ("pingora*", &["src/proxy/"]),
+    ("sled", &["src/store/sled.rs", "src/store/sled/"]),
+    ("biscuit_auth", &["src/domain/session/token.rs"]),
+    ("webauthn_rs*", &["src/domain/ceremony/"]),
+    ("ciborium", &["src/domain/ceremony/"]),
+    ("jsonwebtoken", &["src/domain/assertion.rs"]),
+    ("p256", &["src/domain/assertion.rs"]),
+    ("askama", &["src/pages/"]),
+    ("prometheus", &["src/telemetry/metrics.rs"]),
+    ("tracing_subscriber", &["src/telemetry/logging.rs"]),
+    ("clap", &["src/cli/"]),
+    ("toml", &["src/config/"]),
+    ("rustls", &["src/proxy/"]),
+    ("getrandom", &["src/system.rs"]),
+    ("sd_notify", &["src/system.rs"]),
+    ("mimalloc", &["src/main.rs"]),
+    // Our own endpoints speak axum; the proxy calls them through one bridge.
+    (
+        "axum*",
+        &[
+            "src/web/",
+            "src/dialects/",
+            "src/pages/",
+            "src/proxy/",
+            "src/telemetry/exposition.rs",
+            "src/cli/demo/",
+        ],
+    ),
+];
+
+/// What the innermost ring must do without: waiting, the outside world, and opinions on transport.
+const NOT_IN_DOMAIN: &[&str] = &[
+    "tokio",
+    "async_trait",
+    "futures_util",
+    "tracing",
+    "tower",
+    "http_body_util",
+    "bytes",
+    "std::fs",
+    "std::process",
+    "std::env",
+    "std::net::TcpStream",
+    "std::net::TcpListener",
+    "std::net::UdpSocket",
+    "std::thread",
+];
+
+/// Names that say nothing about what is inside.
+const EMPTY_NAMES: &[&str] =
+    &["util", "utils", "helper", "helpers", "common", "misc", "manager", "shared", "base"];
+
+/// The longest a file may grow before it has to become two rooms. Most should stay under 350.
+const FILE_LINES_MAX: usize = 550;
+const FILE_LINES_P90_MAX: usize = 350;
+
+/// Reports all breaches of one rule together, with what the rule is for.
+#[track_caller]
+fn nothing_breaks(rule: &str, breaches: &[String]) {
+    assert!(breaches.is_empty(), "\n\n{rule}\n\n  {}\n", breaches.join("\n  "));
+}
+
+#[test]
+fn each_room_names_only_rooms_further_in() {
+    let mut breaches = Vec::new();
+    for file in sources("src") {
+        let room = file.room();
+        let Some((_, allowed)) = MAY_NAME.iter().find(|(name, _)| *name == room) else {
+            breaches.push(format!(
+                "{}: the room `{room}` is not in MAY_NAME of tests/architecture.rs",
+                file.path
+            ));
+            continue;
+        };
+        for mention in paths_of(&file) {
+            let named = match &mention.named {
+                Named::Ours(path) => path.first(),
+                Named::Theirs(path) if path[0] == "vestibule" => path.get(1),
+                Named::Theirs(_) => continue,
+            };
+            let named = named.map_or("*", String::as_str);
+            if named != room && !allowed.contains(&named) {
+                breaches.push(format!("{}:{}: {room} names {named}", file.path, mention.line));
+            }
+        }
+    }
+    nothing_breaks(
+        "A room may name only rooms further in (src/ARCHITECTURE.md, \"Rings\"). What an inner room needs from \
+         outside, it asks for through a trait in ports/, and app/ hands it in; what two rooms of one ring both need \
+         moves a ring inwards. If the rule is wrong, change it here and in ARCHITECTURE.md, with the reason.",
+        &breaches,
+    );
+}
+
+#[test]
+fn each_shaping_library_has_one_door() {
+    let mut breaches = Vec::new();
+    for file in sources("src") {
+        for mention in paths_of(&file) {
+            let Named::Theirs(path) = &mention.named else { continue };
+            let Some((library, doors)) = DOORS.iter().find(|(library, _)| is_library(library, &path[0]))
+            else {
+                continue;
+            };
+            if !doors.iter().any(|door| is_behind(&file.path, door)) {
+                breaches.push(format!(
+                    "{}:{}: {} (door of {library}: {})",
+                    file.path,
+                    mention.line,
+                    path.join("::"),
+                    doors.join(", ")
+                ));
+            }
+        }
+    }
+    nothing_breaks(
+        "A library that shapes its users has one door (src/ARCHITECTURE.md, \"Doors\"), so that it can be upgraded, \
+         distrusted or replaced in one place. Give the door a function or a type in our own words, and call that.",
+        &breaches,
+    );
+}
+
+#[test]
+fn the_tables_describe_what_is_there() {
+    let files = sources("src");
+    let rooms: BTreeSet<String> = files.iter().map(Source::room).collect();
+    let mut breaches: Vec<String> = MAY_NAME
+        .iter()
+        .filter(|(room, _)| !rooms.contains(*room))
+        .map(|(room, _)| format!("MAY_NAME has a room `{room}` that src/ has not"))
+        .collect();
+    for (library, doors) in DOORS {
+        for door in *doors {
+            let used = files.iter().filter(|file| is_behind(&file.path, door)).any(|file| {
+                paths_of(file).iter().any(
+                    |mention| matches!(&mention.named, Named::Theirs(path) if is_library(library, &path[0])),
+                )
+            });
+            if !used {
+                breaches.push(format!("DOORS opens {door} for {library}, and nobody goes through"));
+            }
+        }
+    }
+    nothing_breaks("A table with entries for what is gone teaches the wrong house: remove them.", &breaches);
+}
+
+#[test]
+fn the_domain_does_without_the_world() {
+    let mut breaches = Vec::new();
+    for file in sources("src/domain") {
+        if file.text.contains("async fn") {
+            breaches.push(format!("{}: async", file.path));
+        }
+        for mention in paths_of(&file) {
+            let Named::Theirs(path) = &mention.named else { continue };
+            let path = path.join("::");
+            if NOT_IN_DOMAIN.iter().any(|name| path == *name || path.starts_with(&format!("{name}::"))) {
+                breaches.push(format!("{}:{}: {path}", file.path, mention.line));
+            }
+        }
+    }
+    nothing_breaks(
+        "domain/ is values and pure functions: time and randomness are arguments, and what must be waited for \
+         happens in flows/, through ports/.",
+        &breaches,
+    );
+}
+
+#[test]
+fn every_file_says_what_lives_in_it() {
+    let breaches: Vec<String> = ["src", "tests", "benches"]
+        .into_iter()
+        .flat_map(sources)
+        .filter(|file| !file.text.starts_with("//! "))
+        .map(|file| file.path)
+        .collect();
+    nothing_breaks(
+        "Every file begins with `//!`: what lives here, what does not, and what always holds. It is the first thing \
+         a newcomer reads and the thing a reviewer holds the code against.",
+        &breaches,
+    );
+}
+
+#[test]
+fn no_test_is_skipped_or_expected_to_crash() {
+    let forbidden = [concat!("#[", "ignore"), concat!("#[", "should_panic")];
+    let breaches: Vec<String> = ["src", "tests"]
+        .into_iter()
+        .flat_map(sources)
+        .filter(|file| forbidden.iter().any(|attribute| file.text.contains(attribute)))
+        .map(|file| file.path)
+        .collect();
+    nothing_breaks(
+        "A test that does not run proves nothing: mend it or remove it. A test that expects a crash does not say \
+         which one: return the error and compare it.",
+        &breaches,
+    );
+}
+
+#[test]
+fn every_name_says_something() {
+    let breaches: Vec<String> = ["src", "tests"]
+        .into_iter()
+        .flat_map(sources)
+        .map(|file| file.path)
+        .filter(|path| path.trim_end_matches(".rs").split('/').any(|part| EMPTY_NAMES.contains(&part)))
+        .collect();
+    nothing_breaks(
+        "A file is named after what is in it. One that is named after nothing collects everything: put each part \
+         where it is used, or name what they have in common.",
+        &breaches,
+    );
+}
+
+#[test]
+fn files_stay_one_room_each() {
+    let files = sources("src");
+    let mut lengths: Vec<(usize, &str)> =
+        line_counts(&files).into_iter().map(|(path, lines)| (lines, path)).collect();
+    lengths.sort_unstable();
+    let at = |share: usize| lengths[(lengths.len() - 1) * share / 100].0;
+    let longest: Vec<String> =
+        lengths.iter().rev().take(8).map(|(lines, path)| format!("{lines:>5} {path}")).collect();
+    println!("file lines: median {}, p90 {}; longest:\n{}", at(50), at(90), longest.join("\n"));
+    let mut breaches: Vec<String> = lengths
+        .iter()
+        .filter(|(lines, _)| *lines > FILE_LINES_MAX)
+        .map(|(lines, path)| format!("{path}: {lines} lines, at most {FILE_LINES_MAX}"))
+        .collect();
+    if at(90) > FILE_LINES_P90_MAX {
+        breaches.push(format!(
+            "one file in ten is longer than {FILE_LINES_P90_MAX} lines:\n  {}",
+            longest.join("\n  ")
+        ));
+    }
+    nothing_breaks(
+        "A long file is several rooms without walls: find the second subject and give it a file.",
+        &breaches,
+    );
+}
+
+#[test]
+fn the_map_shows_every_room() {
+    let map = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ARCHITECTURE.md")).unwrap();
+    let breaches: Vec<String> = MAY_NAME
+        .iter()
+        .map(|(room, _)| *room)
+        .filter(|room| !map.contains(&format!("`{room}/`")) && !map.contains(&format!("`{room}.rs`")))
+        .map(|room| format!("src/ARCHITECTURE.md does not mention `{room}/` or `{room}.rs`"))
+        .collect();
+    nothing_breaks("The map is read before the code, so it has to show every room.", &breaches);
+}
+
+/// Whether `head` is the library, or one of the family if `pattern` ends in `*`.
+fn is_library(pattern: &str, head: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(family) => head == family || head.starts_with(&format!("{family}_")),
+        None => head == pattern,
+    }
+}
+
+fn is_behind(path: &str, door: &str) -> bool {
+    path == door || (door.ends_with('/') && path.starts_with(door))
+}
