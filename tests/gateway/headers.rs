@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 
 use futures_util::{SinkExt, StreamExt};
 use reqwest::Method;
+use reqwest::header::HeaderName;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::harness::{Authenticator, Recorded, Scene, raw};
+use crate::harness::{Authenticator, Recorded, Scene, Upstream, raw};
 
 /// Everything an application might believe about a person or their whereabouts.
 const BELIEVED: [&str; 22] = [
@@ -161,28 +162,44 @@ async fn p_02_over_http_2_too() {
     }
 }
 
-#[tokio::test]
-async fn p_02_over_a_websocket_too() {
-    let scene = Scene::set().await;
-    scene.app.take();
-    let url = format!("ws://127.0.0.1:{}/socket", scene.gateway.port);
-    let mut request = url.into_client_request().unwrap();
-    let headers = request.headers_mut();
+/// Opens a WebSocket as Alice's browser would, with every lie there is, and waits for an echo.
+async fn echo(scene: &Scene) -> Result<Message, tokio_tungstenite::tungstenite::Error> {
     let port = scene.gateway.port;
+    let mut request = format!("ws://127.0.0.1:{port}/socket").into_client_request().unwrap();
+    let headers = request.headers_mut();
     headers.insert("host", format!("localhost:{port}").parse().unwrap());
     headers.insert("origin", format!("http://localhost:{port}").parse().unwrap());
     let cookies = format!("a=1; vestibule={}; b=2", scene.alice.session().unwrap());
     headers.insert("cookie", cookies.parse().unwrap());
     for name in BELIEVED {
-        headers
-            .append(reqwest::header::HeaderName::from_bytes(name.as_bytes()).unwrap(), LIE.parse().unwrap());
+        headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), LIE.parse().unwrap());
     }
-    let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
-    socket.send(Message::text("hello")).await.unwrap();
-    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("hello"));
+    let (mut socket, _) = tokio_tungstenite::connect_async(request).await?;
+    socket.send(Message::text("hello")).await?;
+    socket.next().await.unwrap()
+}
+
+#[tokio::test]
+async fn p_02_over_a_websocket_too() {
+    let scene = Scene::set().await;
+    scene.app.take();
+    assert_eq!(echo(&scene).await.unwrap(), Message::text("hello"));
     let request = scene.app.take_one();
     check_identity(&request, Some("alice"), "WebSocket");
     assert_eq!(request.value("cookie"), "a=1; b=2");
+}
+
+/// pingora 0.9.1 ends an upgraded connection whose 101 was there before pingora had noted the end
+/// of the request's empty body (`proxy_handle_upstream` in `proxy_h1.rs`): about one in a thousand.
+#[tokio::test]
+#[ignore = "fails now and then with pingora 0.9.1, whose race it shows"]
+async fn a_websocket_survives_an_application_that_answers_at_once() {
+    const ROUNDS: usize = 5_000;
+    let scene = Scene::before(Upstream::hasty(), |_| {}, |_| {}).await;
+    for round in 0..ROUNDS {
+        let echoed = echo(&scene).await;
+        assert_eq!(echoed.ok(), Some(Message::text("hello")), "round {round}");
+    }
 }
 
 #[tokio::test]

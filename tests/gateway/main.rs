@@ -21,6 +21,7 @@ mod faults;
 mod flows;
 mod headers;
 mod paths;
+mod redirects;
 mod sessions;
 mod single_use;
 mod stage;

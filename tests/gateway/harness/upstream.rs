@@ -11,6 +11,9 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 /// How long a test waits for something to reach an application.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an application takes before it switches to WebSocket. Without it, pingora 0.9.1 loses
+/// one connection in a thousand, and with it a test that is about something else.
+const HANDSHAKE_TIME: Duration = Duration::from_millis(30);
 
 /// One request, as it came.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +25,13 @@ pub struct Recorded {
 
 /// What the application answers with: the bytes of a whole response.
 type Answer = Arc<dyn Fn(&Recorded) -> Vec<u8> + Send + Sync>;
+
+/// How soon a WebSocket is answered.
+#[derive(Clone, Copy)]
+enum Pace {
+    Usual,
+    AtOnce,
+}
 
 /// The application.
 pub struct Upstream {
@@ -84,16 +94,25 @@ impl Upstream {
         Self::answering(|_| response("200 OK", &[("Content-Type", "text/plain")], "hello"))
     }
 
+    /// One that switches to WebSocket without taking a breath.
+    pub fn hasty() -> Self {
+        Self::listen(Arc::new(|_: &Recorded| response("200 OK", &[], "")), Pace::AtOnce)
+    }
+
     pub fn answering(answer: impl Fn(&Recorded) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::listen(Arc::new(answer), Pace::Usual)
+    }
+
+    fn listen(answer: Answer, pace: Pace) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::<Seen>::default();
-        let (answer, notes): (Answer, _) = (Arc::new(answer), Arc::clone(&seen));
+        let notes = Arc::clone(&seen);
         // The threads end with the test's process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (answer, notes) = (Arc::clone(&answer), Arc::clone(&notes));
-                std::thread::spawn(move || serve(&stream, &answer, &notes));
+                std::thread::spawn(move || serve(&stream, &answer, &notes, pace));
             }
         });
         Self { port, seen }
@@ -134,7 +153,7 @@ pub fn response(status: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-fn serve(stream: &TcpStream, answer: &Answer, seen: &Seen) {
+fn serve(stream: &TcpStream, answer: &Answer, seen: &Seen, pace: Pace) {
     let _ = stream.set_nodelay(true);
     let mut reader = BufReader::new(stream);
     let mut writer = stream;
@@ -145,6 +164,9 @@ fn serve(stream: &TcpStream, answer: &Answer, seen: &Seen) {
         seen.requests.lock().unwrap().push(request);
         seen.more.notify_all();
         if let (true, Some(key)) = (upgrade, key) {
+            if matches!(pace, Pace::Usual) {
+                std::thread::sleep(HANDSHAKE_TIME);
+            }
             return echo(stream, &key);
         }
         if writer.write_all(&reply).is_err() {
