@@ -61,6 +61,26 @@ async fn s_19_a_session_ends_at_its_absolute_time_however_busy_it_is() {
     assert!(!stage.enters(&stage.cookie(&enrolled.session, APP_HOST)));
 }
 
+/// The real clock stands still while the machine's is set back (`src/system.rs`); and even one that
+/// does not, as here, prolongs nothing.
+#[tokio::test]
+async fn s_19_a_clock_that_is_set_back_prolongs_nothing() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let stage = stage().await;
+    let mut device = Authenticator::new(1);
+    let enrolled = stage.enrol("alice@example.com", &mut device).await.unwrap();
+    let token = stage.cookie(&enrolled.session, APP_HOST);
+    stage.clock.back(DAY);
+    assert!(stage.enters(&token), "nobody is signed out for it");
+    stage.clock.forward(DAY + IDLE - MOMENT);
+    assert!(stage.enters(&token));
+    stage.clock.back(DAY);
+    assert!(stage.enters(&token), "this use is no later than the last one");
+    stage.clock.forward(DAY + IDLE);
+    assert!(!stage.enters(&token), "a use in the past prolonged the session");
+    assert!(!stage.again().await.enters(&token));
+}
+
 #[tokio::test]
 async fn s_19_an_invitation_and_a_set_up_link_run_out() {
     let stage = stage().await;

@@ -15,11 +15,14 @@
 
 mod harness;
 
+mod accounts;
 mod assertions;
 mod ceremonies;
+mod durability;
 mod faults;
 mod flows;
 mod headers;
+mod pages;
 mod paths;
 mod redirects;
 mod sessions;

@@ -12,17 +12,73 @@ const APP: &str = "app.example.test";
 
 /// Addresses that have led somewhere else, somewhere.
 fn targets() -> Vec<String> {
-    let hosts = ["evil.example", "evil.example:80", "localhost@evil.example", "localhost.evil.example", "evil.example#@localhost", "[::1]", "2130706433", "evil\u{3002}example"];
+    let hosts = [
+        "evil.example",
+        "evil.example:80",
+        "localhost@evil.example",
+        "localhost.evil.example",
+        "evil.example#@localhost",
+        "[::1]",
+        "2130706433",
+        "evil\u{3002}example",
+    ];
     let starts = [
-        "//", "///", "////", "/\\", "\\/", "\\\\", "\\", "/\t/", "/\n/", "/\r/", "/ /", "/\u{b}/", "/%09/", "/%0a/", "/%0d/", "/%20/", "/%5c", "/%2f", "%2f%2f",
-        "%5c%5c", "http://", "https://", "HTTPS://", "http:", "https:/", "http:\\\\", "ftp://", "/./../../\\", "/.//", "/..//", "//\u{ad}", "\u{a0}//",
+        "//",
+        "///",
+        "////",
+        "/\\",
+        "\\/",
+        "\\\\",
+        "\\",
+        "/\t/",
+        "/\n/",
+        "/\r/",
+        "/ /",
+        "/\u{b}/",
+        "/%09/",
+        "/%0a/",
+        "/%0d/",
+        "/%20/",
+        "/%5c",
+        "/%2f",
+        "%2f%2f",
+        "%5c%5c",
+        "http://",
+        "https://",
+        "HTTPS://",
+        "http:",
+        "https:/",
+        "http:\\\\",
+        "ftp://",
+        "/./../../\\",
+        "/.//",
+        "/..//",
+        "//\u{ad}",
+        "\u{a0}//",
     ];
     let mut targets: Vec<_> =
         starts.iter().flat_map(|start| hosts.iter().map(move |host| format!("{start}{host}/x"))).collect();
     let odd = [
-        "javascript:alert(1)", "JaVaScRiPt:alert(1)", "java\tscript:alert(1)", "data:text/html,<script>alert(1)</script>", "vbscript:x",
-        "file:///etc/passwd", "about:blank", "blob:x", "", " ", "#", "?", "/", ".", "..", "x\r\nLocation: //evil.example",
-        "https://good@bad.example/", "http://localhost:80%40evil.example/", "https:evil.example", "//evil.example%2f@localhost/",
+        "javascript:alert(1)",
+        "JaVaScRiPt:alert(1)",
+        "java\tscript:alert(1)",
+        "data:text/html,<script>alert(1)</script>",
+        "vbscript:x",
+        "file:///etc/passwd",
+        "about:blank",
+        "blob:x",
+        "",
+        " ",
+        "#",
+        "?",
+        "/",
+        ".",
+        "..",
+        "x\r\nLocation: //evil.example",
+        "https://good@bad.example/",
+        "http://localhost:80%40evil.example/",
+        "https:evil.example",
+        "//evil.example%2f@localhost/",
     ];
     targets.extend(odd.map(str::to_owned));
     targets
@@ -80,8 +136,18 @@ async fn s_02_the_way_back_leads_to_the_very_address_on_our_host() {
     let mut scene = Scene::set().await;
     let port = scene.gateway.port;
     for path in [
-        "/deep/link?a=1&b=%20%2F#", "/?q=%C3%A9", "//evil.example/x", "///evil.example", "/%2f%2fevil.example", "/@evil.example", "/https://evil.example/",
-        "/.evil.example", "/x?to=https://evil.example/", "/a;b=c/d?e", "/..//evil.example", "/%09/evil.example",
+        "/deep/link?a=1&b=%20%2F#",
+        "/?q=%C3%A9",
+        "//evil.example/x",
+        "///evil.example",
+        "/%2f%2fevil.example",
+        "/@evil.example",
+        "/https://evil.example/",
+        "/.evil.example",
+        "/x?to=https://evil.example/",
+        "/a;b=c/d?e",
+        "/..//evil.example",
+        "/%09/evil.example",
     ] {
         let path = path.trim_end_matches('#');
         let lines = ["Accept: text/html".to_owned(), "Sec-Fetch-Mode: navigate".to_owned()];
@@ -102,7 +168,15 @@ async fn s_02_the_way_back_leads_to_the_very_address_on_our_host() {
 #[tokio::test]
 async fn s_02_forged_headers_do_not_choose_where_people_go() {
     let scene = Scene::set().await;
-    for line in ["X-Forwarded-Host: evil.example", "X-Forwarded-Proto: https", "X-Forwarded-Prefix: //evil.example", "Forwarded: host=evil.example", "X-Original-Host: evil.example", "Referer: https://evil.example/", "Origin: https://evil.example"] {
+    for line in [
+        "X-Forwarded-Host: evil.example",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Prefix: //evil.example",
+        "Forwarded: host=evil.example",
+        "X-Original-Host: evil.example",
+        "Referer: https://evil.example/",
+        "Origin: https://evil.example",
+    ] {
         let lines = ["Accept: text/html".to_owned(), line.to_owned()];
         let reply = raw::get(scene.gateway.port, "localhost", "/deep", &lines);
         let location = reply.values("location");
@@ -137,18 +211,32 @@ async fn s_07_no_address_on_the_way_holds_a_secret_that_lasts() {
     let browser = scene.stranger();
     let addresses = arrive(&mut scene, &browser, "/deep?x=1&y=%20").await;
     assert!(addresses.iter().any(|url| url.host_str() == Some(APP)), "{addresses:?}");
-    let mut secrets: Vec<String> =
-        browser.jar().history.iter().map(|cookie| cookie.value.clone()).filter(|value| value.len() > 8).collect();
+    let mut secrets: Vec<String> = browser
+        .jar()
+        .history
+        .iter()
+        .map(|cookie| cookie.value.clone())
+        .filter(|value| value.len() > 8)
+        .collect();
     secrets.push(browser.get("sessions/current").await.json()["token"].as_str().unwrap().to_owned());
     assert!(secrets.len() >= 4, "{secrets:?}");
     for secret in &secrets {
-        assert!(addresses.iter().all(|url| !url.as_str().contains(secret.as_str())), "{secret} in {addresses:?}");
+        assert!(
+            addresses.iter().all(|url| !url.as_str().contains(secret.as_str())),
+            "{secret} in {addresses:?}"
+        );
     }
     // The hand-off's code has done its work, for everybody.
     let code = addresses.iter().find(|url| url.path() == "/auth/hand-off").expect("a hand-off");
     for again in [scene.stranger(), browser.clone()] {
         let reply = again.navigate(code.as_str()).await;
-        assert!(reply.headers.get("set-cookie").is_none_or(|cookie| !cookie.to_str().unwrap().starts_with("__Host-vestibule=")), "{reply}");
+        assert!(
+            reply
+                .headers
+                .get("set-cookie")
+                .is_none_or(|cookie| !cookie.to_str().unwrap().starts_with("__Host-vestibule=")),
+            "{reply}"
+        );
     }
     // Nor does the log hold any of it.
     let log = scene.gateway.log();
@@ -201,7 +289,11 @@ async fn one_sign_in_and_one_sign_out_for_two_hosts() {
     assert_eq!(foreign.host_str(), Some(APP));
     browser.jar().plant(APP, "__Host-vestibule", "none");
     let reply = browser.navigate(foreign.as_str()).await;
-    assert!(!browser.is_signed_in().await || browser.jar().get(APP, "__Host-vestibule").as_deref() == Some("none"), "{reply}");
+    assert!(
+        !browser.is_signed_in().await
+            || browser.jar().get(APP, "__Host-vestibule").as_deref() == Some("none"),
+        "{reply}"
+    );
 
     browser.jar().plant(APP, "__Host-vestibule", &app);
     browser.fetch(Method::GET, &there, None).await.expect(200);

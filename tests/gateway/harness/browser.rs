@@ -67,6 +67,12 @@ impl Browser {
         Self { client, jar: Arc::default(), origin: gateway.origin() }
     }
 
+    /// Somebody else's browser, without the cost of a new client.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self { jar: Arc::default(), ..self.clone() }
+    }
+
     pub fn jar(&self) -> MutexGuard<'_, Jar> {
         self.jar.lock().unwrap()
     }

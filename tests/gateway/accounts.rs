@@ -1,0 +1,277 @@
+//! Which endpoint is for whom, what answers tell, and the door that closes once (S-08, S-10, S-15).
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::journey::secret_of;
+use crate::harness::scene::ALICE;
+use crate::harness::{Authenticator, Browser, Gateway, Scene};
+
+/// Who may call an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    Everyone,
+    SignedIn,
+    /// A session, or the right to add a first passkey.
+    Enrolling,
+}
+
+/// Every endpoint of the auth host, below the prefix.
+const ENDPOINTS: [(&str, &str, For); 34] = [
+    ("GET", "/", For::Everyone),
+    ("GET", "/login", For::Everyone),
+    ("GET", "/enroll", For::Everyone),
+    ("GET", "/account", For::SignedIn),
+    ("GET", "/logout", For::Everyone),
+    ("POST", "/logout", For::Everyone),
+    ("GET", "/hand-off", For::Everyone),
+    ("GET", "/assets/{name}", For::Everyone),
+    ("GET", "/health", For::Everyone),
+    ("GET", "/ready", For::Everyone),
+    ("GET", "/jwks.json", For::Everyone),
+    ("POST", "/invitations/preview", For::Everyone),
+    ("POST", "/invitations/redeem", For::Everyone),
+    ("POST", "/passkeys/authenticate/options", For::Everyone),
+    ("POST", "/passkeys/authenticate/verify", For::Everyone),
+    ("POST", "/passkeys/register/options", For::Enrolling),
+    ("POST", "/passkeys/register/verify", For::Enrolling),
+    ("GET", "/passkeys", For::SignedIn),
+    ("GET", "/passkeys/", For::SignedIn),
+    ("PATCH", "/passkeys/{id}", For::SignedIn),
+    ("DELETE", "/passkeys/{id}", For::SignedIn),
+    ("GET", "/sessions", For::SignedIn),
+    ("GET", "/sessions/", For::SignedIn),
+    ("POST", "/sessions", For::Everyone),
+    ("DELETE", "/sessions", For::Everyone),
+    ("GET", "/sessions/current", For::Everyone),
+    ("DELETE", "/sessions/current", For::Everyone),
+    ("DELETE", "/sessions/others", For::SignedIn),
+    ("DELETE", "/sessions/{id}", For::SignedIn),
+    ("PUT", "/sessions/{id}", For::Everyone),
+    ("TRACE", "/login", For::Everyone),
+    ("PUT", "/passkeys/", For::Everyone),
+    ("POST", "/account", For::Everyone),
+    ("GET", "/nothing", For::Everyone),
+];
+
+#[tokio::test]
+async fn s_08_every_endpoint_says_whom_it_is_for() {
+    let scene = Scene::set().await;
+    let enrolling = scene.stranger();
+    enrolling.redeem(&scene.gateway.invite("bob@example.com", &[]), None, "Bob").await.expect(201);
+    let stranger = scene.stranger();
+    for (method, path, class) in ENDPOINTS {
+        let path = path.replace("{id}", &"ab".repeat(16)).replace("{name}", "page.css");
+        let url = scene.url(&format!("/auth{path}"));
+        for (browser, who, known) in
+            [(&stranger, "a stranger", false), (&enrolling, "an enrolling session", true)]
+        {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            if known && path == "/sessions" && method == Method::DELETE
+                || path == "/sessions/current"
+                || path == "/logout"
+            {
+                continue; // Would end what the next lines need.
+            }
+            let reply = browser.fetch(method.clone(), &url, Some(&json!({}))).await;
+            let refused = reply.status == 401
+                || reply
+                    .location()
+                    .is_some_and(|to| to.path() == "/auth/login" || to.path() == "/auth/enroll");
+            let expected = match class {
+                For::Everyone => continue,
+                For::SignedIn => true,
+                For::Enrolling => !known,
+            };
+            assert_eq!(refused, expected, "{method} {path} for {who}: {reply}");
+        }
+    }
+}
+
+#[test]
+fn s_08_no_endpoint_is_missing_from_the_table() {
+    let sources = [
+        include_str!("../../src/dialects/native/mod.rs"),
+        include_str!("../../src/pages/routes.rs"),
+        include_str!("../../src/pages/assets.rs"),
+    ];
+    let declared: BTreeSet<_> = sources
+        .iter()
+        .flat_map(|source| source.split("#[cfg(test)]").next().unwrap().split("(\"/").skip(1))
+        .filter_map(|rest| rest.split_once('"'))
+        .filter(|(_, after)| after.starts_with(','))
+        .map(|(path, _)| format!("/{path}"))
+        .collect();
+    assert!(declared.len() > 15, "{declared:?}");
+    let known: BTreeSet<_> = ENDPOINTS.iter().map(|(_, path, _)| (*path).to_owned()).collect();
+    let missing: Vec<_> = declared.difference(&known).collect();
+    assert!(missing.is_empty(), "say whom these are for: {missing:?}");
+}
+
+fn keys(value: &Value) -> BTreeSet<&str> {
+    value.as_object().unwrap_or_else(|| panic!("{value}")).keys().map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn s_10_answers_tell_what_they_are_for_and_nothing_more() {
+    let mut scene = Scene::set().await;
+    let alice = &scene.alice;
+    let user = [
+        "admin",
+        "createdAt",
+        "email",
+        "firstName",
+        "groups",
+        "id",
+        "lastName",
+        "name",
+        "picture",
+        "updatedAt",
+        "username",
+    ];
+    let passkey = [
+        "aaguid",
+        "authenticator",
+        "backedUp",
+        "counter",
+        "createdAt",
+        "deviceType",
+        "id",
+        "lastUsedAt",
+        "name",
+        "transports",
+        "userId",
+    ];
+    let session = [
+        "browser",
+        "createdAt",
+        "current",
+        "expiresAt",
+        "id",
+        "ipv4",
+        "lastSeenAt",
+        "network",
+        "passkeyId",
+        "userAgent",
+        "userId",
+    ];
+    let current = alice.get("sessions/current").await.json();
+    assert_eq!(keys(&current), ["token", "user"].into());
+    assert_eq!(keys(&current["user"]), user.into());
+    assert_eq!(keys(&alice.sessions().await[0]), session.into());
+    let listed = &alice.passkeys().await[0];
+    assert_eq!(keys(listed), passkey.into_iter().chain(["publicKey"]).collect());
+    let added = alice.register(&mut scene.device).await.expect(200).json();
+    assert_eq!(keys(&added), passkey.into());
+    let signed_in = scene.stranger().sign_in(&mut scene.device).await.json();
+    assert_eq!((keys(&signed_in), keys(&signed_in["user"])), (["token", "user"].into(), user.into()));
+    let link = scene.gateway.invite("bob@example.com", &["--group", "staff"]);
+    let preview =
+        scene.stranger().post("invitations/preview", &json!({ "token": secret_of(&link) })).await.json();
+    assert_eq!(keys(&preview), ["email", "expiresAt", "invitedBy", "kind", "name"].into());
+    let jwks = scene.stranger().get("jwks.json").await.expect(200).json();
+    assert_eq!(keys(&jwks["keys"][0]), ["alg", "crv", "kid", "kty", "use", "x", "y"].into());
+    // No listed id is a secret: none of them signs anybody in.
+    for session in alice.sessions().await {
+        let thief = scene.stranger();
+        thief.jar().plant("localhost", "vestibule", session["id"].as_str().unwrap());
+        assert!(!thief.is_signed_in().await);
+    }
+}
+
+#[tokio::test]
+async fn s_10_pages_lists_and_metrics_hold_no_secret() {
+    let mut scene = Scene::set().await;
+    let (bob, _) = scene.invited("bob@example.com", 2).await;
+    let link = scene.gateway.invite("eve@example.com", &[]);
+    let token = scene.alice.sign_in(&mut scene.device).await.json()["token"].as_str().unwrap().to_owned();
+    let cookie = scene.alice.session().unwrap();
+    let secrets = [token.as_str(), cookie.as_str(), secret_of(&link), &bob.session().unwrap()];
+    let mut told = Vec::new();
+    for path in ["/auth/account", "/auth/login", "/auth/logout", "/auth/enroll"] {
+        told.push(scene.alice.navigate(&scene.url(path)).await.text());
+    }
+    for below in ["passkeys/", "sessions/", "health", "ready", "jwks.json"] {
+        told.push(scene.alice.get(below).await.text());
+    }
+    let metrics = format!("http://127.0.0.1:{}/metrics", scene.gateway.metrics_port);
+    let metrics = reqwest::Client::builder().no_proxy().build().unwrap().get(metrics).send().await.unwrap();
+    told.push(metrics.text().await.unwrap());
+    told.push(scene.gateway.operate(&["user", "list", "--json"]));
+    told.push(scene.gateway.log());
+    for text in &told {
+        for secret in secrets {
+            assert!(!text.contains(secret), "a secret in {text}");
+        }
+        for word in ["\"verifier\"", "\"secret\"", "\"hash\"", "\"private"] {
+            assert!(!text.contains(word), "{word} in {text}");
+        }
+    }
+    // Nobody's list holds anybody else.
+    for (browser, other) in [(&scene.alice, "bob"), (&bob, "alice")] {
+        for below in ["passkeys/", "sessions/", "sessions/current"] {
+            assert!(!browser.get(below).await.text().contains(other));
+        }
+    }
+}
+
+async fn try_set_up(gateway: &Gateway, link: &str) -> u16 {
+    Browser::new(gateway).redeem(link, Some("mallory@example.com"), "Mallory").await.status
+}
+
+#[tokio::test]
+async fn s_15_the_set_up_door_closes_for_good() {
+    let mut gateway = Gateway::start(|_| {}).await;
+    let first = gateway.setup_link();
+    // A restart before anybody came makes a new link, and the old one is void.
+    gateway.restart().await;
+    let second = gateway.setup_link();
+    assert_ne!(first, second);
+    assert_eq!(try_set_up(&gateway, &first).await, 410);
+    let mut device = Authenticator::new(1);
+    let alice = Browser::new(&gateway);
+    let user = alice.enrol(&second, ALICE, "Alice", &mut device).await;
+    assert_eq!(user["admin"], true);
+    assert_eq!(try_set_up(&gateway, &second).await, 410);
+    let links = gateway.log().matches("/auth/enroll#").count();
+    // Not after a restart, and not without anybody who could sign in.
+    gateway.restart().await;
+    gateway.operate(&["user", "disable", ALICE]);
+    gateway.kill9();
+    gateway.launch().await;
+    assert!(!gateway.setup_file().exists(), "the link is still there");
+    assert_eq!(gateway.log().matches("/auth/enroll#").count(), links, "a new link was printed");
+    for link in [&first, &second] {
+        assert_eq!(try_set_up(&gateway, link).await, 410);
+    }
+    let users: Value = serde_json::from_str(&gateway.operate(&["user", "list", "--json"])).unwrap();
+    assert_eq!(users.as_array().map_or(0, Vec::len), 1, "{users}");
+}
+
+#[tokio::test]
+async fn s_15_an_enrolment_that_was_cut_off_leaves_the_door_to_the_operator_alone() {
+    let mut gateway = Gateway::start(|_| {}).await;
+    let link = gateway.setup_link();
+    let alice = Browser::new(&gateway);
+    alice.redeem(&link, Some(ALICE), "Alice").await.expect(201);
+    gateway.kill9();
+    gateway.launch().await;
+    assert_eq!(try_set_up(&gateway, &link).await, 410, "a used link works again");
+    // She goes on where she was.
+    alice.register(&mut Authenticator::new(1)).await.expect(200);
+    assert_eq!(alice.account().await.as_deref(), Some(ALICE));
+    assert_eq!(try_set_up(&gateway, &link).await, 410);
+}
+
+#[tokio::test]
+async fn s_15_an_empty_store_beside_its_marker_is_no_new_installation() {
+    let mut scene = Scene::set().await;
+    scene.gateway.stop();
+    let links = scene.gateway.log().matches("/auth/enroll#").count();
+    std::fs::remove_file(scene.gateway.data().join("db")).unwrap();
+    scene.gateway.spawn(&[]);
+    assert_eq!(scene.gateway.wait_for_end(), Some(1), "it started over with nobody");
+    assert_eq!(scene.gateway.log().matches("/auth/enroll#").count(), links);
+}
