@@ -132,7 +132,9 @@ const ROUNDS: u32 = 200;
 const SEED: u64 = 20_261_122;
 /// No more than a person may have, with room for one that is unclear.
 const ALIVE_MAX: usize = 6;
-const DEAD_CHECKED_MAX: usize = 6;
+const DEAD_CHECKED_MAX: usize = 4;
+/// A sign-in that nobody was told of leaves a session behind; beyond this all others are ended.
+const SESSIONS_MAX: usize = 12;
 
 struct Dice(u64);
 
@@ -168,6 +170,10 @@ async fn check(owner: &Browser, told: &mut Told, context: &str) {
     for cookie in std::mem::take(&mut told.unclear) {
         let alive = holding(owner, &cookie).is_signed_in().await;
         if alive { told.alive.push(cookie) } else { told.dead.push(cookie) }
+    }
+    if owner.sessions().await.len() > SESSIONS_MAX {
+        owner.delete("sessions/others").await.expect(204);
+        told.dead.append(&mut told.alive);
     }
 }
 

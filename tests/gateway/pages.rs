@@ -60,7 +60,7 @@ async fn s_13_names_of_people_and_passkeys_stay_text() {
         let mut device = Authenticator::new(number);
         let browser = scene.stranger();
         let email = format!("p{number}@example.com");
-        let link = scene.gateway.invite(&email, &["--name", name]);
+        let link = scene.gateway.invite(&email, &[&format!("--name={name}")]);
         browser.enrol(&link, &email, name, &mut device).await;
         let id = browser.passkeys().await[0]["id"].as_str().unwrap().to_owned();
         let renamed = browser.patch(&format!("passkeys/{id}"), &json!({ "name": name })).await.expect(200);

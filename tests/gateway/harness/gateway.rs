@@ -102,7 +102,7 @@ impl Gateway {
             if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().unwrap()) {
                 panic!("the gateway ended at its start ({status}):\n{}", self.log());
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         panic!("the gateway is not ready after {PATIENCE:?}:\n{}", self.log());
     }
