@@ -10,15 +10,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// One file of the repository.
-pub struct Source {
+pub(crate) struct Source {
     /// From the repository's root, such as `src/flows/admit.rs`.
-    pub path: String,
-    pub text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 /// A path that a file names.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Named {
+pub(crate) enum Named {
     /// `crate::a::b`, or what `self` and `super` come to.
     Ours(Vec<String>),
     /// A path whose head is not one of our modules: a library, or something brought into scope.
@@ -26,14 +26,14 @@ pub enum Named {
 }
 
 /// A path and the line it stands on.
-pub struct Mention {
-    pub line: usize,
-    pub named: Named,
+pub(crate) struct Mention {
+    pub(crate) line: usize,
+    pub(crate) named: Named,
 }
 
 impl Source {
     /// The module this file is: `src/flows/admit.rs` is `["flows", "admit"]`.
-    pub fn module(&self) -> Vec<String> {
+    pub(crate) fn module(&self) -> Vec<String> {
         let inner = self.path.strip_prefix("src/").unwrap_or(&self.path);
         let inner = inner.strip_suffix(".rs").unwrap_or(inner);
         let inner = inner.strip_suffix("/mod").unwrap_or(inner);
@@ -41,14 +41,14 @@ impl Source {
     }
 
     /// The room of the house: the first module below the crate, or `lib` and `main`.
-    pub fn room(&self) -> String {
+    pub(crate) fn room(&self) -> String {
         let inner = self.path.strip_prefix("src/").unwrap_or(&self.path);
         inner.split('/').next().unwrap_or(inner).trim_end_matches(".rs").to_owned()
     }
 }
 
 /// Every Rust file below `folder`, in a fixed order.
-pub fn sources(folder: &str) -> Vec<Source> {
+pub(crate) fn sources(folder: &str) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     collect(&root.join(folder), &mut files);
@@ -166,7 +166,7 @@ fn character(rest: &str) -> Option<usize> {
 }
 
 /// Every path that `source` names.
-pub fn paths_of(source: &Source) -> Vec<Mention> {
+pub(crate) fn paths_of(source: &Source) -> Vec<Mention> {
     let tokens = tokens(&source.text);
     let mut reader =
         Reader { tokens: &tokens, at: 0, module: source.module(), open: Vec::new(), found: vec![] };
@@ -353,7 +353,7 @@ impl Reader<'_> {
 }
 
 /// Lines of each file, by path.
-pub fn line_counts(sources: &[Source]) -> BTreeMap<&str, usize> {
+pub(crate) fn line_counts(sources: &[Source]) -> BTreeMap<&str, usize> {
     sources.iter().map(|source| (source.path.as_str(), source.text.lines().count())).collect()
 }
 
