@@ -232,10 +232,22 @@ async fn answers(address: SocketAddr) {
     }
 }
 
+/// The content of a file that is about to be written, whole, by its one writer.
+async fn appears(file: &Path) -> String {
+    let deadline = Instant::now() + START_WAIT_MAX;
+    loop {
+        match fs::read_to_string(file) {
+            Ok(content) => return content,
+            Err(error) => assert!(Instant::now() < deadline, "{}: {error}", file.display()),
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Becomes the first administrator with a software passkey, and returns the `Cookie` header.
 async fn sign_in(gateway: SocketAddr, link: &Path) -> String {
     let mut browser = Browser::new(gateway);
-    let link = fs::read_to_string(link).unwrap();
+    let link = appears(link).await;
     let secret = link.trim().rsplit_once('#').unwrap().1;
     let introduction = json!({ "token": secret, "email": "bench@example.com", "name": "Bench" });
     browser.post("invitations/redeem", &introduction).await;
@@ -320,7 +332,7 @@ fn wrk(lane: &Lane<'_>, seconds: u32) -> Round {
     let requests: f64 = word_before(&text, " requests in ").parse().unwrap();
     Round {
         requests_per_s: word_after(&text, "Requests/sec:").parse().unwrap(),
-        p99_us: microseconds(word_after(&text, "99%")),
+        p99_us: microseconds(word_after(&text, " 99% ")),
         cpu_us: cpu_s * 1e6 / requests,
     }
 }
