@@ -6,107 +6,41 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType};
+use pingora::{Error, ErrorType};
 
+use super::HEADER_BYTES_MAX;
 use super::bridge::{self, OwnBody};
-use super::forwarded::TrustedProxies;
-use super::headers::{self, Cleaned, Outgoing, Reserved};
-use super::streams::{self, OpenStream};
+use super::context::{Context, PlainHttp, Shared};
+use super::failure::{self, SESSION_ENDED};
+use super::headers::{self, Cleaned, Outgoing};
+use super::request::{self, SHORT_BYTES_MAX};
+use super::streams;
 use super::tls::AskedFor;
-use super::upstream::{TRIES_MAX, Upstreams};
-use super::{Doors, HEADER_BYTES_MAX, Meter};
+use super::upstream::TRIES_MAX;
 use crate::domain::event::Answered;
-use crate::domain::place::{Scheme, host_of};
-use crate::domain::policy::route::{Route, WebSocket};
-use crate::flows::Gateway;
+use crate::domain::place::Scheme;
+use crate::domain::policy::route::WebSocket;
 use crate::flows::admit::{Admission, Outcome, Permit, Visit};
 
 /// How long writing to a client may stall.
 const CLIENT_WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long the rest of a request body may take that nobody wants any more.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Exchanges that are longer than this, in bytes or in time, are tied to their session.
-const SHORT_BYTES_MAX: usize = 64 * 1024;
+/// An answer that takes longer than this is given only if the session still lives.
 const SHORT_TIME_MAX: Duration = Duration::from_secs(1);
-/// The session ended while its request was under way.
-const SESSION_ENDED: ErrorType = ErrorType::Custom("SessionEnded");
-
-/// Whether requests without TLS are led to https.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PlainHttp {
-    Served,
-    Redirected,
-}
-
-/// What every request needs.
-pub(super) struct Shared {
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) doors: Doors,
-    pub(super) meter: Arc<dyn Meter>,
-    pub(super) elapsed: Arc<dyn Fn() -> Duration + Send + Sync>,
-    pub(super) trusted: TrustedProxies,
-    pub(super) reserved: Reserved,
-    pub(super) upstreams: Upstreams,
-    pub(super) plain_http: PlainHttp,
-    pub(super) ids: RequestIds,
-}
-
-/// Names requests: random per process, counted within.
-pub(super) struct RequestIds {
-    process: u32,
-    next: AtomicU64,
-}
-
-impl RequestIds {
-    pub(super) fn new(random: [u8; 4]) -> Self {
-        Self { process: u32::from_be_bytes(random), next: AtomicU64::new(1) }
-    }
-
-    fn next(&self) -> String {
-        format!("{:08x}{:010x}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
-    }
-}
 
 /// The phases of a request.
 pub(super) struct Phases(pub(super) Arc<Shared>);
-
-/// What one request carries from phase to phase.
-pub(super) struct Context {
-    visit: Option<Visit>,
-    permit: Option<Permit>,
-    /// Which upstream the first try went to, and how many tries there were.
-    turn: usize,
-    tries: usize,
-    stream: Option<OpenStream>,
-    tally: Tally,
-}
-
-/// Counts the request when it is over, however it ends.
-struct Tally {
-    shared: Arc<Shared>,
-    began: Duration,
-    route: Option<Arc<Route>>,
-    answered: Answered,
-}
-
-impl Drop for Tally {
-    fn drop(&mut self) {
-        let took = (self.shared.elapsed)().saturating_sub(self.began);
-        let route = self.route.as_ref().map(|route| route.name.as_str());
-        self.shared.meter.request(route, self.answered, took);
-    }
-}
 
 /// What pingora is to do after the request phase.
 enum Next {
@@ -157,7 +91,7 @@ impl Phases {
             Some(_) => Scheme::Https,
             None => self.0.trusted.scheme(peer, &request.headers),
         };
-        let host = host(request);
+        let host = request::host(request);
         let visit = Visit {
             host: host.clone().unwrap_or_default(),
             scheme,
@@ -167,7 +101,7 @@ impl Phases {
         let asked_for = tls.and_then(|tls| tls.extension.get::<AskedFor>());
         let early = if headers::size_of(request) > HEADER_BYTES_MAX {
             Some(Early::Outcome(Outcome::HeadersTooLarge))
-        } else if !is_method_served(&request.method) {
+        } else if !request::is_method_served(&request.method) {
             Some(Early::Outcome(Outcome::MethodRefused))
         } else if host.is_none() {
             Some(Early::Outcome(Outcome::MalformedRequest))
@@ -183,7 +117,7 @@ impl Phases {
 
     /// Only to hosts of ours; a stranger's host is answered as it would be over https.
     fn redirect(&self, session: &Session, visit: &Visit) -> Early {
-        let path = path_of(session.req_header());
+        let path = request::path_of(session.req_header());
         match self.0.gateway.admit(visit, path, std::iter::empty()) {
             Admission::Answer(outcome @ (Outcome::UnknownHost | Outcome::MalformedRequest)) => {
                 Early::Outcome(outcome)
@@ -194,14 +128,14 @@ impl Phases {
 
     fn admit(&self, session: &Session, visit: &Visit) -> Admission {
         let request = session.req_header();
-        let cookies = request.headers.get_all(header::COOKIE).iter().map(http::HeaderValue::as_bytes);
-        self.0.gateway.admit(visit, path_of(request), cookies)
+        let cookies = request.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+        self.0.gateway.admit(visit, request::path_of(request), cookies)
     }
 
     /// A WebSocket is not bound by the same-origin policy: a foreign page could open one with the
     /// person's cookies. So where a browser says where the page is from, it has to be here.
     fn may_upgrade(&self, request: &RequestHeader, permit: &Permit, visit: &Visit) -> bool {
-        if !wants_websocket(&request.headers) {
+        if !request::wants_websocket(&request.headers) {
             return true;
         }
         if permit.route().websocket == WebSocket::Refused {
@@ -219,8 +153,8 @@ impl Phases {
         visit: Visit,
         outcome: Outcome,
     ) -> pingora::Result<Next> {
-        ctx.tally.answered = answered(&outcome);
-        if let Some(route) = route_of(&outcome) {
+        ctx.tally.answered = failure::answered(&outcome);
+        if let Some(route) = failure::route_of(&outcome) {
             ctx.tally.route = Some(Arc::clone(route));
         }
         bridge::answer_outcome(session, &self.0.doors.gate, visit, outcome).await?;
@@ -255,7 +189,7 @@ impl Phases {
         if matches!(request.method, Method::GET | Method::HEAD) {
             let mut target = self.0.gateway.place().origin_of(&visit.host).into_bytes();
             target.extend_from_slice(request.raw_path());
-            let location = http::HeaderValue::from_bytes(&target)
+            let location = HeaderValue::from_bytes(&target)
                 .map_err(|e| Error::because(ErrorType::InternalError, "redirect to https", e))?;
             *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
             response.headers_mut().insert(header::LOCATION, location);
@@ -264,7 +198,7 @@ impl Phases {
             *response.status_mut() = StatusCode::FORBIDDEN;
             *response.body_mut() = Body::from("This address takes requests over https only.\n");
         }
-        response.headers_mut().insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(length) = axum::body::HttpBody::size_hint(response.body()).exact() {
             response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
         }
@@ -287,34 +221,12 @@ impl Phases {
         waited < SHORT_TIME_MAX || session.is_live(self.0.gateway.lifetimes(), self.0.gateway.clock().now())
     }
 
-    /// What a failure looks like from outside; `None` when there is nobody to tell.
-    fn outcome_of(error: &Error, ctx: &Context) -> Option<Outcome> {
-        let route = ctx.permit.as_ref().map(|permit| Arc::clone(permit.route()));
-        if *error.etype() == SESSION_ENDED {
-            return route.map(|route| Outcome::SignIn { route });
-        }
-        match (error.esource(), route) {
-            (ErrorSource::Upstream, Some(route)) => Some(match error.etype() {
-                ErrorType::ConnectTimedout
-                | ErrorType::TLSHandshakeTimedout
-                | ErrorType::ReadTimedout
-                | ErrorType::WriteTimedout => Outcome::UpstreamTimedOut { route },
-                _ => Outcome::UpstreamFailed { route },
-            }),
-            (ErrorSource::Downstream, _) => match error.etype() {
-                ErrorType::InvalidHTTPHeader => Some(Outcome::MalformedRequest),
-                _ => None,
-            },
-            _ => Some(Outcome::Internal),
-        }
-    }
-
     async fn fail(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> pingora::Result<u16> {
         let status = |session: &Session| session.response_written().map(|head| head.status);
         let begun = status(session).is_some_and(|status| !status.is_informational() || status == 101);
-        let outcome = Self::outcome_of(error, ctx);
+        let outcome = failure::outcome_of(error, ctx);
         if let Some(outcome) = &outcome {
-            report(error, outcome, ctx);
+            failure::report(error, outcome, ctx);
         }
         let (Some(outcome), Some(visit), false) = (outcome, ctx.visit.clone(), begun) else { return Ok(0) };
         session.set_keepalive(None);
@@ -323,94 +235,8 @@ impl Phases {
     }
 }
 
-/// Says what failed, without anything that the client or the upstream sent.
-fn report(error: &Error, outcome: &Outcome, ctx: &Context) {
-    let request = ctx.visit.as_ref().map_or("", |visit| visit.request_id.as_str());
-    let error = error.etype().as_str();
-    match (outcome, route_of(outcome)) {
-        (Outcome::UpstreamFailed { .. } | Outcome::UpstreamTimedOut { .. }, Some(route)) => {
-            tracing::warn!(route = route.name, request, error, tries = ctx.tries, "the upstream failed");
-        }
-        (Outcome::Internal, _) => tracing::error!(request, error, "a request could not be served"),
-        _ => tracing::debug!(request, error, "a request broke off"),
-    }
-}
-
-/// The target of a request up to its query, as it goes upstream.
-fn path_of(request: &RequestHeader) -> &[u8] {
-    let target = request.raw_path();
-    target.iter().position(|byte| *byte == b'?').and_then(|end| target.get(..end)).unwrap_or(target)
-}
-
 fn peer_of(session: &Session) -> Option<IpAddr> {
     session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical())
-}
-
-/// The host a request names: once, or twice the same.
-fn host(request: &RequestHeader) -> Option<String> {
-    let mut hosts = request.headers.get_all(header::HOST).iter();
-    let header = hosts.next().map(|value| value.to_str().ok().and_then(host_of));
-    if hosts.next().is_some() {
-        return None;
-    }
-    let authority = request.uri.authority().map(|authority| host_of(authority.as_str()));
-    match (header, authority) {
-        (Some(header), Some(authority)) if header != authority => None,
-        (Some(host), _) | (None, Some(host)) => host,
-        (None, None) => None,
-    }
-}
-
-/// `CONNECT` would make a tunnel, `TRACE` would show our cookie to scripts.
-fn is_method_served(method: &Method) -> bool {
-    let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-';
-    !matches!(*method, Method::CONNECT | Method::TRACE) && method.as_str().bytes().all(plain)
-}
-
-fn wants_websocket(headers: &HeaderMap) -> bool {
-    let mut tokens = headers
-        .get_all(header::UPGRADE)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"websocket"))
-}
-
-/// Whether a response may still be flowing when its session ends.
-fn is_long(response: &ResponseHeader) -> bool {
-    let length = response.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    let short =
-        length.and_then(|length| length.trim().parse::<usize>().ok()).is_some_and(|n| n <= SHORT_BYTES_MAX);
-    let bodiless = matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    !short && !bodiless
-}
-
-fn route_of(outcome: &Outcome) -> Option<&Arc<Route>> {
-    match outcome {
-        Outcome::SignIn { route }
-        | Outcome::Forbidden { route, .. }
-        | Outcome::UpgradeRefused { route }
-        | Outcome::UpstreamFailed { route }
-        | Outcome::UpstreamTimedOut { route } => Some(route),
-        _ => None,
-    }
-}
-
-fn answered(outcome: &Outcome) -> Answered {
-    match outcome {
-        Outcome::SignIn { .. } => Answered::SignIn,
-        Outcome::Forbidden { .. } => Answered::Forbidden,
-        Outcome::UpstreamFailed { .. } | Outcome::UpstreamTimedOut { .. } => Answered::UpstreamFailed,
-        Outcome::Unavailable | Outcome::Internal => Answered::Failed,
-        Outcome::UnknownHost
-        | Outcome::NoRoute
-        | Outcome::MalformedRequest
-        | Outcome::AmbiguousPath
-        | Outcome::UpgradeRefused { .. }
-        | Outcome::MethodRefused
-        | Outcome::BodyTooLarge
-        | Outcome::HeadersTooLarge
-        | Outcome::Misdirected => Answered::Refused,
-    }
 }
 
 #[async_trait]
@@ -418,10 +244,7 @@ impl ProxyHttp for Phases {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        let shared = Arc::clone(&self.0);
-        let began = (shared.elapsed)();
-        let tally = Tally { shared, began, route: None, answered: Answered::Aborted };
-        Context { visit: None, permit: None, turn: 0, tries: 0, stream: None, tally }
+        Context::new(Arc::clone(&self.0))
     }
 
     /// None: pingora's default is a compressor that we never turn on.
@@ -437,7 +260,11 @@ impl ProxyHttp for Phases {
         };
         let turn = ctx.turn.wrapping_add(ctx.tries);
         ctx.tries += 1;
-        self.0.upstreams.peer(permit.route(), turn).await
+        let route = permit.route();
+        self.0.upstreams.peer(route, turn).await.map_err(|mut error| {
+            error.set_retry(ctx.tries < route.upstreams.len().min(TRIES_MAX));
+            error
+        })
     }
 
     async fn upstream_request_filter(
@@ -480,7 +307,7 @@ impl ProxyHttp for Phases {
             // An idle WebSocket is bounded by the upstream's time limit alone.
             session.set_read_timeout(None);
             self.tie(ctx);
-        } else if !response.status.is_informational() && is_long(response) {
+        } else if !response.status.is_informational() && request::is_long(response) {
             self.tie(ctx);
         }
         if headers::clean_response(response)? == Cleaned::Dropped {
@@ -514,7 +341,7 @@ impl ProxyHttp for Phases {
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 
-    /// pingora's own words may quote what was sent; ours are in [`report`].
+    /// pingora's own words may quote what was sent; ours are in [`failure::report`].
     fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
         true
     }

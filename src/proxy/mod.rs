@@ -4,16 +4,18 @@
 //! streams; our own accept loops feed it, so that addresses in use, connection limits and
 //! shutdown are ours. Pages and APIs are tower services handed in as [`Doors`].
 //!
-//! What always holds: a request reaches an upstream only with a `Permit` in its [`Context`]; what
+//! What always holds: a request reaches an upstream only with a `Permit` in its context; what
 //! the client says about identity, address or scheme is removed before ours is written; whatever
 //! ends a session ends its open streams.
-//!
-//! [`Context`]: admission::Context
 
 mod admission;
 mod bridge;
+mod context;
+mod failure;
 mod forwarded;
+mod gate;
 mod headers;
+mod request;
 mod server;
 mod streams;
 mod tls;

@@ -5,10 +5,9 @@
 //! is taken. Its HTTP applications take connections from any accept loop; this is ours, on the
 //! runtime of the rest of the program.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,15 +21,17 @@ use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::admission::{Phases, PlainHttp, RequestIds, Shared};
+use super::admission::Phases;
+use super::context::{PlainHttp, RequestIds, Shared};
 use super::forwarded::TrustedProxies;
+use super::gate::{Full, Gate};
 use super::headers::Reserved;
 use super::tls::{Certificates, NameKeeper};
 use super::upstream::{TRIES_MAX, Upstreams};
-use super::{HEADER_BYTES_MAX, Limits, Parts, ProxyError, ProxySettings, streams};
+use super::{HEADER_BYTES_MAX, Parts, ProxyError, ProxySettings, streams};
 use crate::domain::place::Scheme;
 use crate::ports::entropy;
 
@@ -255,88 +256,22 @@ impl HttpServerApp for Leashed {
         streams::leashed(self.proxy.process_new_http(session, shutdown)).await.flatten()
     }
 
+    /// Asked for when a client has chosen HTTP/2, before its handshake.
     fn h2_options(&self) -> Option<H2Options> {
+        streams::http2_chosen();
         let mut options = default_h2_options();
         options.max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX));
         options.max_concurrent_streams(H2_STREAMS_MAX);
         Some(options)
     }
 
+    /// Asked for before anything is known of a connection, and again after an HTTP/2 handshake.
     fn server_options(&self) -> Option<&HttpServerOptions> {
+        streams::http2_begun();
         Some(&self.options)
     }
 
     async fn http_cleanup(&self) {
         self.proxy.http_cleanup().await;
-    }
-}
-
-/// Bounds how many connections there are, in all and from one address.
-struct Gate {
-    room: Arc<Semaphore>,
-    per_address_max: usize,
-    by_address: Mutex<HashMap<IpAddr, usize>>,
-}
-
-/// Why a connection was not taken.
-enum Full {
-    Address,
-    System(std::io::Error),
-}
-
-/// The right to be connected, given back when dropped.
-struct Pass {
-    gate: Arc<Gate>,
-    source: IpAddr,
-    _room: OwnedSemaphorePermit,
-}
-
-impl Gate {
-    fn new(limits: Limits) -> Self {
-        Self {
-            room: Arc::new(Semaphore::new(limits.connections_max)),
-            per_address_max: limits.connections_per_address_max,
-            by_address: Mutex::default(),
-        }
-    }
-
-    /// Accepts when there is room; until then clients wait in the backlog.
-    async fn accept(self: &Arc<Self>, socket: &TcpListener) -> Result<(TcpStream, SocketAddr, Pass), Full> {
-        let room = Arc::clone(&self.room).acquire_owned().await;
-        let room = room.map_err(|e| Full::System(std::io::Error::other(e)))?;
-        let (stream, peer) = socket.accept().await.map_err(Full::System)?;
-        let source = source(peer.ip());
-        self.enter(source)?;
-        Ok((stream, peer, Pass { gate: Arc::clone(self), source, _room: room }))
-    }
-
-    fn enter(&self, source: IpAddr) -> Result<(), Full> {
-        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = by_address.entry(source).or_insert(0);
-        if *open >= self.per_address_max {
-            return Err(Full::Address);
-        }
-        *open += 1;
-        Ok(())
-    }
-}
-
-impl Drop for Pass {
-    fn drop(&mut self) {
-        let mut by_address = self.gate.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = by_address.get_mut(&self.source) {
-            *open -= 1;
-            if *open == 0 {
-                by_address.remove(&self.source);
-            }
-        }
-    }
-}
-
-/// Whom a connection is counted for: an IPv4 address, or the /64 that one IPv6 site has.
-fn source(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }

@@ -5,7 +5,8 @@
 //! ends, the whole exchange is dropped, idle or not. Dropping closes an HTTP/1.1 connection and
 //! resets one HTTP/2 stream, leaving its neighbours alone.
 //!
-//! The leash also bounds how long a client may take to send a request's headers.
+//! The leash also bounds how long a client may take to say anything at all, and to send a request's
+//! headers.
 //!
 //! What always holds: a request that is answered at once pays no timer, lock or allocation here.
 
@@ -19,21 +20,26 @@ use std::time::Duration;
 use super::Meter;
 use crate::flows::index::LiveSession;
 
-/// How long the first request of a connection may take to arrive.
+/// How long a connection may take to show which protocol it speaks, and then how long its first
+/// request may take to arrive.
 const FIRST_HEADERS_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a connection may lie idle and then take to send its next request.
 const NEXT_HEADERS_TIMEOUT: Duration = Duration::from_secs(75);
 
 tokio::task_local! {
     static LEASH: Leash;
-    static CONNECTION: Cell<Turn>;
+    static CONNECTION: Cell<Stage>;
 }
 
-/// Which request of an HTTP/1.1 connection is awaited.
+/// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    First,
-    Later,
+enum Stage {
+    /// The client has not shown which protocol it speaks.
+    Opening,
+    /// It has chosen HTTP/2, and has to prove it with its preface.
+    Http2Handshake,
+    /// Requests come, or may come; from here on they are bounded one by one.
+    Open,
 }
 
 #[derive(Default)]
@@ -62,17 +68,48 @@ impl Drop for OpenStream {
     }
 }
 
-/// Runs everything that happens on one connection.
+/// Runs everything that happens on one connection, unless nothing does.
 pub(super) async fn connection(work: impl Future<Output = ()>) {
-    CONNECTION.scope(Cell::new(Turn::First), work).await;
+    let work = async move {
+        tokio::select! {
+            biased;
+            () = work => {}
+            () = silence(FIRST_HEADERS_TIMEOUT) => {}
+        }
+    };
+    CONNECTION.scope(Cell::new(Stage::Opening), work).await;
+}
+
+/// The client has chosen HTTP/2.
+pub(super) fn http2_chosen() {
+    let _ = CONNECTION.try_with(|stage| stage.set(Stage::Http2Handshake));
+}
+
+/// The handshake of HTTP/2 is over, if that is what went on.
+pub(super) fn http2_begun() {
+    let _ = CONNECTION.try_with(|stage| {
+        if stage.get() == Stage::Http2Handshake {
+            stage.set(Stage::Open);
+        }
+    });
+}
+
+/// Ends when a connection has taken too long to open. Like [`cut`], it is polled right after
+/// whatever changes the stage.
+async fn silence(limit: Duration) {
+    let mut too_late = std::pin::pin!(pingora::time::sleep(limit));
+    poll_fn(|context| match CONNECTION.try_with(Cell::get) {
+        Ok(Stage::Opening | Stage::Http2Handshake) => too_late.as_mut().poll(context),
+        _ => Poll::Pending,
+    })
+    .await;
 }
 
 /// Runs one request; `None` when its session ended or its headers did not come.
 pub(super) async fn leashed<T>(request: impl Future<Output = T>) -> Option<T> {
-    let turn = CONNECTION.try_with(|turn| turn.replace(Turn::Later)).unwrap_or(Turn::Later);
-    let limit = match turn {
-        Turn::First => FIRST_HEADERS_TIMEOUT,
-        Turn::Later => NEXT_HEADERS_TIMEOUT,
+    let limit = match CONNECTION.try_with(|stage| stage.replace(Stage::Open)) {
+        Ok(Stage::Opening) => FIRST_HEADERS_TIMEOUT,
+        _ => NEXT_HEADERS_TIMEOUT,
     };
     LEASH
         .scope(Leash::default(), async move {

@@ -17,8 +17,8 @@ use crate::domain::policy::route::{Route, Upstream, UpstreamScheme, WebSocket};
 
 /// How long a resolved name is good for.
 const RESOLVED_FOR: Duration = Duration::from_secs(10);
-/// How long an idle connection to an upstream is kept. Below the usual five seconds of
-/// applications nothing would be reused; above it a few are retried.
+/// How long an idle connection to an upstream is kept. Many applications close theirs sooner; that
+/// is noticed when it happens, and a request that crosses with it is retried if it is idempotent.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// The most tries for one request, over all upstreams of its route.
 pub(super) const TRIES_MAX: usize = 4;
@@ -79,18 +79,14 @@ impl Upstreams {
         let address = match (found, known) {
             (Some(found), _) => found.ip(),
             (None, Some(known)) => known.address,
-            (None, None) => return Err(unresolved()),
+            (None, None) => {
+                let why = "the upstream's name does not resolve";
+                return Err(Error::explain(ErrorType::ConnectNoRoute, why).into_up());
+            }
         };
         self.resolved.pin().insert(host.to_owned(), Arc::new(Resolved { address, at: now }));
         Ok(SocketAddr::new(address, upstream.port))
     }
-}
-
-#[expect(clippy::unnecessary_box_returns, reason = "the library's errors travel in boxes")]
-fn unresolved() -> Box<Error> {
-    let mut error = Error::explain(ErrorType::ConnectNoRoute, "the upstream's name does not resolve");
-    error.as_up();
-    error
 }
 
 /// A host without the brackets of an IPv6 literal.

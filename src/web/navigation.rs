@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn fetch_metadata_decides() {
         check(
-            Method::GET,
+            &Method::GET,
             &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")],
             Kind::Navigation,
         );

@@ -30,9 +30,9 @@ pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<Ses
     Ok(Json(shapes.collect()))
 }
 
-/// `GET /sessions/current`: who is calling; 204 for a stranger, never 401.
+/// `GET /sessions/current`: who is calling, enrolling or signed in; 204 for a stranger, never 401.
 pub(super) async fn current(State(gateway): App, call: Call) -> Result<Response, Problem> {
-    let Ok(caller) = call.signed_in(&gateway) else {
+    let Ok(caller) = call.enrolling_or_signed_in(&gateway) else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
     let token = gateway.token(&caller.record(), Carrier::Bearer).map_err(FlowError::from)?;

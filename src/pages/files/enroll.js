@@ -31,12 +31,12 @@ function refuse(heading, words) {
 
 function showInvitation(invitation) {
   kind = invitation.kind;
-  const organisation = invitation.organisation;
+  const { organisation } = page.dataset;
   const setUp = kind === "setup";
   title.textContent = setUp ? text.setUpTitle(organisation) : text.joinTitle;
   lead.textContent = setUp
     ? text.setUpLead
-    : invitation.invited_by ? text.invitedBy(invitation.invited_by, organisation) : text.invited(organisation);
+    : invitation.invitedBy ? text.invitedBy(invitation.invitedBy, organisation) : text.invited(organisation);
   emailAsked.hidden = !setUp;
   emailShown.hidden = setUp || !invitation.email;
   emailValue.textContent = invitation.email || "";

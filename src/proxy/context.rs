@@ -1,0 +1,86 @@
+//! What requests share, and what one request carries from phase to phase.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::forwarded::TrustedProxies;
+use super::headers::Reserved;
+use super::streams::OpenStream;
+use super::upstream::Upstreams;
+use super::{Doors, Meter};
+use crate::domain::event::Answered;
+use crate::domain::policy::route::Route;
+use crate::flows::Gateway;
+use crate::flows::admit::{Permit, Visit};
+
+/// Whether requests without TLS are led to https.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PlainHttp {
+    Served,
+    Redirected,
+}
+
+/// What every request needs.
+pub(super) struct Shared {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) doors: Doors,
+    pub(super) meter: Arc<dyn Meter>,
+    pub(super) elapsed: Arc<dyn Fn() -> Duration + Send + Sync>,
+    pub(super) trusted: TrustedProxies,
+    pub(super) reserved: Reserved,
+    pub(super) upstreams: Upstreams,
+    pub(super) plain_http: PlainHttp,
+    pub(super) ids: RequestIds,
+}
+
+/// Names requests: random per process, counted within.
+pub(super) struct RequestIds {
+    process: u32,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    pub(super) fn new(random: [u8; 4]) -> Self {
+        Self { process: u32::from_be_bytes(random), next: AtomicU64::new(1) }
+    }
+
+    pub(super) fn next(&self) -> String {
+        format!("{:08x}{:010x}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What one request carries from phase to phase.
+pub(super) struct Context {
+    pub(super) visit: Option<Visit>,
+    pub(super) permit: Option<Permit>,
+    /// Which upstream the first try went to, and how many tries there were.
+    pub(super) turn: usize,
+    pub(super) tries: usize,
+    pub(super) stream: Option<OpenStream>,
+    pub(super) tally: Tally,
+}
+
+impl Context {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let began = (shared.elapsed)();
+        let tally = Tally { shared, began, route: None, answered: Answered::Aborted };
+        Self { visit: None, permit: None, turn: 0, tries: 0, stream: None, tally }
+    }
+}
+
+/// Counts the request when it is over, however it ends.
+pub(super) struct Tally {
+    shared: Arc<Shared>,
+    pub(super) began: Duration,
+    pub(super) route: Option<Arc<Route>>,
+    pub(super) answered: Answered,
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        let took = (self.shared.elapsed)().saturating_sub(self.began);
+        let route = self.route.as_ref().map(|route| route.name.as_str());
+        self.shared.meter.request(route, self.answered, took);
+    }
+}

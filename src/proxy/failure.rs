@@ -1,0 +1,79 @@
+//! What a failure looks like: to the person, in the log and in the metrics.
+
+use std::sync::Arc;
+
+use pingora::{Error, ErrorSource, ErrorType};
+
+use super::context::Context;
+use crate::domain::event::Answered;
+use crate::domain::policy::route::Route;
+use crate::flows::admit::Outcome;
+
+/// The session ended while its request was under way.
+pub(super) const SESSION_ENDED: ErrorType = ErrorType::Custom("SessionEnded");
+
+/// What a failure looks like from outside; `None` when there is nobody to tell.
+pub(super) fn outcome_of(error: &Error, ctx: &Context) -> Option<Outcome> {
+    let route = ctx.permit.as_ref().map(|permit| Arc::clone(permit.route()));
+    if *error.etype() == SESSION_ENDED {
+        return route.map(|route| Outcome::SignIn { route });
+    }
+    match (error.esource(), route) {
+        (ErrorSource::Upstream, Some(route)) => Some(match error.etype() {
+            ErrorType::ConnectTimedout
+            | ErrorType::TLSHandshakeTimedout
+            | ErrorType::ReadTimedout
+            | ErrorType::WriteTimedout => Outcome::UpstreamTimedOut { route },
+            _ => Outcome::UpstreamFailed { route },
+        }),
+        (ErrorSource::Downstream, _) => match error.etype() {
+            ErrorType::InvalidHTTPHeader => Some(Outcome::MalformedRequest),
+            _ => None,
+        },
+        _ => Some(Outcome::Internal),
+    }
+}
+
+/// Says what failed, without anything that the client or the upstream sent.
+pub(super) fn report(error: &Error, outcome: &Outcome, ctx: &Context) {
+    let request = ctx.visit.as_ref().map_or("", |visit| visit.request_id.as_str());
+    let error = error.etype().as_str();
+    match (outcome, route_of(outcome)) {
+        (Outcome::UpstreamFailed { .. } | Outcome::UpstreamTimedOut { .. }, Some(route)) => {
+            tracing::warn!(route = route.name, request, error, tries = ctx.tries, "the upstream failed");
+        }
+        (Outcome::Internal, _) => tracing::error!(request, error, "a request could not be served"),
+        _ => tracing::debug!(request, error, "a request broke off"),
+    }
+}
+
+/// The route that an outcome is about.
+pub(super) fn route_of(outcome: &Outcome) -> Option<&Arc<Route>> {
+    match outcome {
+        Outcome::SignIn { route }
+        | Outcome::Forbidden { route, .. }
+        | Outcome::UpgradeRefused { route }
+        | Outcome::UpstreamFailed { route }
+        | Outcome::UpstreamTimedOut { route } => Some(route),
+        _ => None,
+    }
+}
+
+/// How an outcome is counted.
+pub(super) fn answered(outcome: &Outcome) -> Answered {
+    match outcome {
+        Outcome::SignIn { .. } => Answered::SignIn,
+        Outcome::Forbidden { .. } => Answered::Forbidden,
+        Outcome::UpstreamFailed { .. } | Outcome::UpstreamTimedOut { .. } => Answered::UpstreamFailed,
+        Outcome::Unavailable | Outcome::Internal => Answered::Failed,
+        Outcome::UnknownHost
+        | Outcome::NoRoute
+        | Outcome::MalformedRequest
+        | Outcome::AmbiguousPath
+        | Outcome::UpgradeRefused { .. }
+        | Outcome::MethodRefused
+        | Outcome::BodyTooLarge
+        | Outcome::HeadersTooLarge
+        | Outcome::Misdirected => Answered::Refused,
+    }
+}

@@ -1,0 +1,132 @@
+//! Reading a request and a response: what admission and streams want to know of them.
+//!
+//! Everything here is a plain function of headers.
+
+use http::{HeaderMap, Method, StatusCode, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+
+use crate::domain::place::host_of;
+
+/// A response up to this length is over before it matters whether its session lives.
+pub(super) const SHORT_BYTES_MAX: usize = 64 * 1024;
+
+/// The target of a request up to its query, as it goes upstream.
+pub(super) fn path_of(request: &RequestHeader) -> &[u8] {
+    let target = request.raw_path();
+    target.iter().position(|byte| *byte == b'?').and_then(|end| target.get(..end)).unwrap_or(target)
+}
+
+/// The host a request names: once, or twice the same.
+pub(super) fn host(request: &RequestHeader) -> Option<String> {
+    let mut hosts = request.headers.get_all(header::HOST).iter();
+    let header = hosts.next().map(|value| value.to_str().ok().and_then(host_of));
+    if hosts.next().is_some() {
+        return None;
+    }
+    let authority = request.uri.authority().map(|authority| host_of(authority.as_str()));
+    match (header, authority) {
+        (Some(header), Some(authority)) if header != authority => None,
+        (Some(host), _) | (None, Some(host)) => host,
+        (None, None) => None,
+    }
+}
+
+/// `CONNECT` would make a tunnel, `TRACE` would show our cookie to scripts.
+pub(super) fn is_method_served(method: &Method) -> bool {
+    let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-';
+    !matches!(*method, Method::CONNECT | Method::TRACE) && method.as_str().bytes().all(plain)
+}
+
+pub(super) fn wants_websocket(headers: &HeaderMap) -> bool {
+    let mut tokens = headers
+        .get_all(header::UPGRADE)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// Whether a response may still be flowing when its session ends.
+pub(super) fn is_long(response: &ResponseHeader) -> bool {
+    let length = response.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    let short =
+        length.and_then(|length| length.trim().parse::<usize>().ok()).is_some_and(|n| n <= SHORT_BYTES_MAX);
+    let bodiless = matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    !short && !bodiless
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(target: &str, headers: &[(&'static str, &'static str)]) -> RequestHeader {
+        let mut request = RequestHeader::build("GET", target.as_bytes(), None).unwrap();
+        for (name, value) in headers {
+            request.append_header(*name, *value).unwrap();
+        }
+        request
+    }
+
+    #[test]
+    fn p_14_the_path_is_the_bytes_that_go_upstream() {
+        for (target, path) in [("/", "/"), ("/a?b", "/a"), ("/a?b?c", "/a"), ("/?", "/"), ("/%2e?x", "/%2e")]
+        {
+            assert_eq!(path_of(&request(target, &[])), path.as_bytes(), "{target}");
+        }
+        assert_eq!(path_of(&RequestHeader::build("GET", b"/\xff?\xfe", None).unwrap()), b"/\xff");
+    }
+
+    #[test]
+    fn p_11_a_request_names_one_host() {
+        let of = |headers: &[(&'static str, &'static str)]| host(&request("/", headers));
+        assert_eq!(of(&[("Host", "A.example:80")]).as_deref(), Some("a.example"));
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[("Host", "")]), None);
+        assert_eq!(of(&[("Host", "a"), ("Host", "a")]), None);
+        let mut by_authority = request("/", &[]);
+        by_authority.set_uri("https://a.example/x".parse().unwrap());
+        assert_eq!(host(&by_authority).as_deref(), Some("a.example"));
+        by_authority.append_header("Host", "b.example").unwrap();
+        assert_eq!(host(&by_authority), None);
+    }
+
+    #[test]
+    fn only_ordinary_methods_are_served() {
+        for (method, served) in [
+            ("GET", true),
+            ("M-SEARCH", true),
+            ("get", false),
+            ("TRACE", false),
+            ("CONNECT", false),
+            ("G{", false),
+        ] {
+            let method = Method::from_bytes(method.as_bytes());
+            assert_eq!(method.is_ok_and(|method| is_method_served(&method)), served);
+        }
+    }
+
+    #[test]
+    fn p_27_an_upgrade_is_found_among_others() {
+        let wants = |value| wants_websocket(&request("/", &[("Upgrade", value)]).headers);
+        assert!(wants("websocket"));
+        assert!(wants("h2c, WebSocket"));
+        assert!(!wants("h2c"));
+        assert!(!wants("websockets"));
+    }
+
+    #[test]
+    fn p_31_what_has_no_known_short_end_is_long() {
+        let long = |status: u16, length: Option<&str>| {
+            let mut response = ResponseHeader::build(status, None).unwrap();
+            if let Some(length) = length {
+                response.append_header("Content-Length", length).unwrap();
+            }
+            is_long(&response)
+        };
+        assert!(long(200, None));
+        assert!(long(200, Some("65537")));
+        assert!(long(200, Some("junk")));
+        assert!(!long(200, Some("65536")));
+        assert!(!long(204, None));
+        assert!(!long(304, Some("1000000")));
+    }
+}

@@ -1,0 +1,328 @@
+//! The proxy on real sockets, between raw clients and an upstream that shows what it got.
+//!
+//! The gateway is real and its store is in memory; sessions are written straight into the store,
+//! because how one gets a session is tested elsewhere. Names begin with the id of the hazard.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod rig;
+
+use std::time::Duration;
+
+use rig::{Rig, Tls};
+
+const CLOSE: &str = "Connection: close\r\n";
+
+#[tokio::test]
+async fn p_10_strangers_reach_no_upstream() {
+    let rig = Rig::start(Tls::Off).await;
+    let answer = rig.ask("GET / HTTP/1.1\r\nHost: app.localhost\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.contains("outcome: sign-in\r\n"), "{answer}");
+    assert!(answer.contains("x-request-id: "), "{answer}");
+    for (request, outcome) in [
+        ("GET / HTTP/1.1\r\nHost: other.localhost", "unknown-host"),
+        ("GET /a\\b HTTP/1.1\r\nHost: app.localhost", "malformed"),
+        ("GET http://app.localhost/ HTTP/1.1\r\nHost: app.localhost", "malformed"),
+        ("GET /public/../x HTTP/1.1\r\nHost: app.localhost", "ambiguous"),
+        ("GET /public/%2e%2e/x HTTP/1.1\r\nHost: app.localhost", "ambiguous"),
+        ("GET / HTTP/1.1\r\nHost: auth.localhost", "no-route"),
+        ("TRACE / HTTP/1.1\r\nHost: app.localhost", "method"),
+        ("get / HTTP/1.1\r\nHost: app.localhost", "method"),
+        ("GET / HTTP/1.0", "malformed"),
+    ] {
+        let answer = rig.ask(&format!("{request}\r\n{CLOSE}\r\n")).await;
+        assert!(answer.contains(&format!("outcome: {outcome}\r\n")), "{request}: {answer}");
+    }
+    assert_eq!(rig.upstream_requests(), 0);
+}
+
+#[tokio::test]
+async fn p_02_the_upstream_is_told_by_us_alone() {
+    let rig = Rig::start(Tls::Off).await;
+    let seen = rig
+        .ask(&format!(
+            "GET /x?y=%20 HTTP/1.1\r\nHost: App.localhost:80\r\nCookie: a=1; vestibule={}; b=\"2\"\r\n\
+             Remote-User: root\r\nREMOTE-USER: root\r\nremote_user: root\r\nX-Forwarded-For: 6.6.6.6\r\n\
+             X-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Vestibule-Assertion: forged\r\n\
+             Remote-Groups: admin\r\nX-Request-Id: theirs\r\nForwarded: for=6.6.6.6\r\n\
+             Connection: close, Remote-User, X-Vestibule-Assertion, X-Request-Id\r\n\
+             Authorization: Basic eDp5\r\nX-Real-IP: 6.6.6.6\r\n\r\n",
+            rig.token("app.localhost")
+        ))
+        .await
+        .to_lowercase();
+    assert!(seen.contains("get /x?y=%20 http/1.1\r\n"), "{seen}");
+    assert!(seen.contains("\r\nhost: app.localhost:80\r\n"), "{seen}");
+    assert!(seen.contains("\r\nremote-user: alice\r\n"), "{seen}");
+    assert!(seen.contains("\r\nremote-email: alice@example.com\r\n"), "{seen}");
+    assert!(seen.contains("\r\nx-forwarded-for: 127.0.0.1\r\n"), "{seen}");
+    assert!(seen.contains("\r\nx-forwarded-proto: http\r\n"), "{seen}");
+    assert!(seen.contains("\r\nx-forwarded-host: app.localhost:80\r\n"), "{seen}");
+    assert!(seen.contains("\r\nx-vestibule-assertion: ey"), "{seen}");
+    assert!(seen.contains("\r\ncookie: a=1; b=\"2\"\r\n"), "{seen}");
+    assert!(seen.contains("\r\nauthorization: basic edp5\r\n"), "{seen}");
+    for forged in
+        ["root", "6.6.6.6", "evil", "forged", "theirs", "remote_user", "remote-groups", "vestibule="]
+    {
+        assert!(!seen.contains(forged), "{forged}: {seen}");
+    }
+    for ours in
+        ["\r\nremote-user:", "\r\nx-forwarded-for:", "\r\nx-request-id:", "\r\nx-vestibule-assertion:"]
+    {
+        assert_eq!(seen.matches(ours).count(), 1, "{ours}: {seen}");
+    }
+}
+
+#[tokio::test]
+async fn p_02_a_public_path_tells_nobody_who_is_there() {
+    let rig = Rig::start(Tls::Off).await;
+    let seen = rig
+        .ask(
+            "GET /public/a HTTP/1.1\r\nHost: app.localhost\r\nRemote-User: root\r\nConnection: close\r\n\r\n",
+        )
+        .await
+        .to_lowercase();
+    assert!(seen.contains("get /public/a"), "{seen}");
+    assert!(!seen.contains("remote-user"), "{seen}");
+}
+
+#[tokio::test]
+async fn p_16_an_upstream_cannot_set_our_cookie() {
+    let rig = Rig::start(Tls::Off).await;
+    let answer = rig.ask_signed_in("GET /set-cookie HTTP/1.1", "").await;
+    assert!(answer.to_lowercase().contains("set-cookie: sid=1"), "{answer}");
+    assert!(!answer.contains("evil"), "{answer}");
+}
+
+#[tokio::test]
+async fn p_25_bytes_after_a_refused_request_are_no_request() {
+    let rig = Rig::start(Tls::Off).await;
+    let answer = rig
+        .ask(
+            "POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 100\r\n\r\n\
+             GET /public/smuggled HTTP/1.1\r\nHost: app.localhost\r\n\r\n",
+        )
+        .await;
+    assert!(answer.contains("outcome: sign-in"), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    assert_eq!(rig.upstream_requests(), 0);
+}
+
+#[tokio::test]
+async fn p_33_headers_and_bodies_have_limits() {
+    let rig = Rig::start(Tls::Off).await;
+    let own = |body: usize| {
+        format!(
+            "POST /auth/echo HTTP/1.1\r\nHost: auth.localhost\r\n{CLOSE}Content-Length: {body}\r\n\r\n{}",
+            "x".repeat(body)
+        )
+    };
+    assert!(rig.ask(&own(64 * 1024)).await.contains("length: 65536\r\n"));
+    assert!(rig.ask(&own(64 * 1024 + 1)).await.contains("outcome: body-too-large\r\n"));
+    let chunk = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
+    let chunked = format!(
+        "POST /auth/echo HTTP/1.1\r\nHost: auth.localhost\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n",
+        chunk.repeat(3)
+    );
+    assert!(rig.ask(&chunked).await.contains("outcome: body-too-large\r\n"));
+    let long = format!("X-Long: {}", "x".repeat(33 * 1024));
+    let answer = rig.ask_signed_in("GET / HTTP/1.1", &long).await;
+    assert!(answer.contains("outcome: headers-too-large\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn p_36_upstream_faults_become_pages_of_ours() {
+    let rig = Rig::start(Tls::Off).await;
+    for (path, outcome) in [("/reset", "failed"), ("/never", "timed-out"), ("/garbage", "failed")] {
+        let answer = rig.ask_signed_in(&format!("GET {path} HTTP/1.1"), "").await;
+        assert!(answer.contains(&format!("outcome: upstream-{outcome}\r\n")), "{path}: {answer}");
+    }
+    let answer = rig.ask_signed_in("GET /dead/x HTTP/1.1", "").await;
+    assert!(answer.contains("outcome: upstream-failed\r\n"), "{answer}");
+    let answer = rig.ask_signed_in("GET /half/x HTTP/1.1", "").await;
+    assert!(answer.contains("200 OK"), "one dead upstream of two: {answer}");
+}
+
+#[tokio::test]
+async fn p_27_websockets_pass_where_they_may() {
+    let rig = Rig::start(Tls::Off).await;
+    let upgrade = |origin: &str| {
+        format!("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x\r\nOrigin: {origin}")
+    };
+    let origin = rig.origin("app.localhost");
+    let mut open = rig.open_signed_in("GET /ws HTTP/1.1", &upgrade(&origin)).await;
+    assert!(open.read_until("\r\n\r\n").await.starts_with("HTTP/1.1 101"), "{}", open.seen());
+    open.write(b"hello").await;
+    open.read_until("hello").await;
+
+    let foreign = upgrade("http://evil.localhost");
+    for (path, headers) in [("/ws", &foreign), ("/no-ws/ws", &upgrade(&origin))] {
+        let mut refused = rig.open_signed_in(&format!("GET {path} HTTP/1.1"), headers).await;
+        let answer = refused.read_until("gate").await;
+        assert!(answer.contains("outcome: upgrade-refused\r\n"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn p_31_open_streams_end_with_their_session() {
+    let rig = Rig::start(Tls::Off).await;
+    let mut socket =
+        rig.open_signed_in("GET /ws HTTP/1.1", "Upgrade: websocket\r\nConnection: Upgrade").await;
+    socket.read_until("\r\n\r\n").await;
+    let mut events = rig.open_signed_in("GET /events HTTP/1.1", "").await;
+    events.read_until("first").await;
+    assert_eq!(rig.open_streams(), 2);
+
+    rig.end_session().await;
+    tokio::time::timeout(Duration::from_secs(5), async {
+        socket.read_to_end().await;
+        events.read_to_end().await;
+    })
+    .await
+    .expect("both streams end within five seconds");
+    rig.no_streams_left().await;
+}
+
+#[tokio::test]
+async fn p_31_one_http2_stream_ends_without_its_neighbours() {
+    let rig = Rig::start(Tls::Off).await;
+    let client = rig.http2_client("app.localhost");
+    let mut events = rig.get_signed_in(&client, "/events").send().await.unwrap();
+    assert_eq!(events.version(), http::Version::HTTP_2);
+    assert!(events.chunk().await.unwrap().is_some());
+    let mut public = client.get(rig.url("/public/events")).send().await.unwrap();
+    assert!(public.chunk().await.unwrap().is_some());
+
+    rig.end_session().await;
+    let ended = tokio::time::timeout(Duration::from_secs(5), events.chunk()).await.unwrap();
+    assert!(ended.is_err(), "{ended:?}");
+    rig.release_events();
+    assert_eq!(public.chunk().await.unwrap().unwrap(), "second");
+}
+
+#[tokio::test]
+async fn p_38_shutdown_lets_requests_finish_and_closes_idle_connections() {
+    let rig = Rig::start(Tls::Off).await;
+    let mut idle = rig.open_signed_in("GET /keep HTTP/1.1", "").await;
+    idle.read_until("\r\n\r\n").await;
+    let mut busy = rig.open_signed_in("GET /events HTTP/1.1", "").await;
+    busy.read_until("first").await;
+    rig.shut_down();
+    idle.read_to_end().await;
+    rig.release_events();
+    busy.read_until("second").await;
+    rig.ended().await;
+}
+
+#[tokio::test]
+async fn p_11_tls_and_host_name_the_same_place() {
+    let rig = Rig::start(Tls::On).await;
+    let client = rig.tls_client("app.localhost");
+    let seen = rig.tls_get(&client, "app.localhost", "/x", None).await.to_lowercase();
+    assert!(seen.contains("x-forwarded-proto: https"), "{seen}");
+    assert!(seen.contains("remote-user: alice"), "{seen}");
+    let seen = rig.tls_get(&client, "app.localhost", "/x", Some("other-app.localhost")).await;
+    assert!(seen.contains("outcome: misdirected"), "{seen}");
+
+    let plain = rig.ask("GET /deep?a=b HTTP/1.1\r\nHost: app.localhost\r\nConnection: close\r\n\r\n").await;
+    assert!(plain.starts_with("HTTP/1.1 308"), "{plain}");
+    assert!(plain.to_lowercase().contains("location: https://app.localhost/deep?a=b\r\n"), "{plain}");
+    let unknown = rig.ask("GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n").await;
+    assert!(unknown.contains("outcome: unknown-host"), "{unknown}");
+    let post = rig
+        .ask("POST / HTTP/1.1\r\nHost: app.localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    assert!(post.starts_with("HTTP/1.1 403"), "{post}");
+}
+
+#[tokio::test]
+async fn p_37_only_idempotent_requests_are_sent_twice() {
+    for (method, outcome, received) in [("GET", "200 OK", 3), ("POST", "outcome: upstream-failed\r\n", 2)] {
+        let rig = Rig::start(Tls::Off).await;
+        let mut first = rig.open_signed_in("GET /keep-alive HTTP/1.1", "").await;
+        first.read_until("kept").await;
+        // The upstream reads one more request from that connection, and closes it.
+        let answer = rig.ask_signed_in(&format!("{method} /x HTTP/1.1"), "Content-Length: 0").await;
+        assert!(answer.contains(outcome), "{method}: {answer}");
+        assert_eq!(rig.upstream_requests(), received, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn p_32_http2_requests_arrive_as_the_same_http1_requests() {
+    let rig = Rig::start(Tls::Off).await;
+    let client = rig.http2_client("app.localhost");
+    let request = rig.get_signed_in(&client, "/x?y");
+    let request = request.header("cookie", "a=1").header("cookie", "b=2").header("remote-user", "root");
+    let seen = request.send().await.unwrap().text().await.unwrap().to_lowercase();
+    assert!(seen.starts_with("get /x?y http/1.1\r\n"), "{seen}");
+    assert!(seen.contains("\r\nhost: app.localhost:"), "{seen}");
+    assert!(seen.contains("\r\nx-forwarded-host: app.localhost:"), "{seen}");
+    assert!(seen.contains("\r\nremote-user: alice\r\n"), "{seen}");
+    assert!(seen.contains("\r\ncookie: a=1; b=2\r\n"), "{seen}");
+    assert!(!seen.contains("root") && !seen.contains("vestibule="), "{seen}");
+}
+
+#[tokio::test]
+async fn bodies_stream_both_ways() {
+    let rig = Rig::start(Tls::Off).await;
+    let client = rig.http2_client("app.localhost");
+    let body = "x".repeat(3_000_000);
+    let answer = rig.post_signed_in(&client, "/echo-body", body.clone()).send().await.unwrap();
+    assert!(answer.text().await.unwrap() == body);
+}
+
+#[tokio::test]
+async fn p_14_what_was_decided_on_is_what_is_sent() {
+    let rig = Rig::start(Tls::Off).await;
+    for (line, sent) in [
+        ("GET /a%20b?c=%2F..%2f HTTP/1.1", Some("/a%20b?c=%2F..%2f")),
+        ("GET /a?b#c HTTP/1.1", Some("/a?b")),
+        ("GET /a b HTTP/1.1", Some("/a%20b")),
+        ("GET /<x> HTTP/1.1", None),
+        ("GET /\u{e9} HTTP/1.1", Some("/\u{e9}")),
+        ("GET /public/x/..;/y HTTP/1.1", None),
+        ("GET //public/x HTTP/1.1", None),
+        ("GET /public%2fx HTTP/1.1", None),
+        ("GET /%2570ublic/x HTTP/1.1", None),
+        ("GET /public/\u{1}x HTTP/1.1", None),
+        ("OPTIONS * HTTP/1.1", None),
+    ] {
+        let before = rig.upstream_requests();
+        let answer = rig.ask_signed_in(line, "").await;
+        match sent {
+            Some(target) => {
+                assert!(answer.contains(&format!("GET {target} HTTP/1.1\r\n")), "{line}: {answer}");
+            }
+            None => assert_eq!(rig.upstream_requests(), before, "{line}: {answer}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn p_28_odd_framing_is_refused_or_made_plain() {
+    let rig = Rig::start(Tls::Off).await;
+    for headers in [
+        "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: x\r\nContent-Length: 3",
+        "Transfer-Encoding : chunked",
+        "Content-Length: 3\r\nContent-Length: 4",
+        "Content-Length: +3",
+        "Content-Length: 3,4",
+        "X: a\r\n b",
+        "Connection: close, X-Forwarded-For",
+        "Host: app.localhost",
+    ] {
+        let before = rig.upstream_requests();
+        let answer = rig.ask_signed_in("POST /x HTTP/1.1", headers).await;
+        assert!(answer.starts_with("HTTP/1.1 4"), "{headers}: {answer}");
+        assert_eq!(rig.upstream_requests(), before, "{headers}: {answer}");
+    }
+    let bare = format!(
+        "GET /x HTTP/1.1\nHost: app.localhost\nConnection: close\nCookie: vestibule={}\n\n",
+        rig.token("app.localhost")
+    );
+    let seen = rig.ask(&bare).await;
+    let head = seen.split_once("\r\n\r\n").unwrap().1;
+    assert!(head.starts_with("GET /x HTTP/1.1\r\n"), "{seen}");
+    assert_eq!(head.matches('\n').count(), head.matches("\r\n").count(), "{seen}");
+}

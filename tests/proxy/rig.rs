@@ -1,0 +1,520 @@
+//! A gateway with one person signed in, a proxy in front of it, and an upstream that shows what it
+//! got. Everything listens on a port of the system's choosing and ends with the test.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::{Extension, Router};
+use http::HeaderMap;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use vestibule::domain::assertion::AssertionKey;
+use vestibule::domain::ceremony::RelyingParty;
+use vestibule::domain::event::Answered;
+use vestibule::domain::event::Event;
+use vestibule::domain::id::{SessionId, UserId};
+use vestibule::domain::place::{Place, Scheme};
+use vestibule::domain::policy::Allow;
+use vestibule::domain::policy::identity::IdentityHeaders;
+use vestibule::domain::policy::public::PublicPath;
+use vestibule::domain::policy::route::{
+    HostPattern, Route, RouteTable, Timeouts, Upstream, UpstreamScheme, WebSocket,
+};
+use vestibule::domain::session::token::{Carrier, Keyring};
+use vestibule::domain::session::{Lifetimes, Scope, Session};
+use vestibule::domain::time::Timestamp;
+use vestibule::domain::user::{DisplayName, Email, Role, Standing, User, Username};
+use vestibule::flows::admit::{Outcome, Visit};
+use vestibule::flows::{Gateway, Installation, World};
+use vestibule::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, Vault, VaultError};
+use vestibule::proxy::{CertificateFiles, Doors, Limits, Meter, Parts, Proxy, ProxySettings, TlsSettings};
+use vestibule::records;
+use vestibule::store::MemoryStore;
+
+/// How long anything in a test may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+const GRACE_PERIOD: Duration = Duration::from_secs(8);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tls {
+    On,
+    Off,
+}
+
+pub(crate) struct Rig {
+    gateway: Arc<Gateway>,
+    session: Session,
+    plain: SocketAddr,
+    tls: Option<(SocketAddr, reqwest::Certificate)>,
+    upstream: Arc<UpstreamState>,
+    meter: Arc<StreamMeter>,
+    shutdown: watch::Sender<bool>,
+    serving: Mutex<Option<JoinHandle<()>>>,
+    _folder: tempfile::TempDir,
+}
+
+struct Still;
+
+#[async_trait::async_trait]
+impl Vault for Still {
+    async fn save(&self, _: &SigningKeys) -> Result<(), VaultError> {
+        Ok(())
+    }
+}
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1_800_000_000_000)
+    }
+}
+
+impl Entropy for Still {
+    fn fill(&self, into: &mut [u8]) {
+        into.fill(7);
+    }
+}
+
+impl Observer for Still {
+    fn record(&self, _: &Event) {}
+}
+
+#[derive(Default)]
+struct StreamMeter {
+    open: AtomicI64,
+    changed: Notify,
+}
+
+impl Meter for StreamMeter {
+    fn request(&self, _: Option<&str>, _: Answered, _: Duration) {}
+
+    fn stream_opened(&self) {
+        self.open.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn stream_closed(&self) {
+        self.open.fetch_sub(1, Ordering::SeqCst);
+        self.changed.notify_one();
+    }
+}
+
+impl Rig {
+    pub(crate) async fn start(tls: Tls) -> Self {
+        let upstream = Arc::new(UpstreamState::default());
+        let address = start_upstream(Arc::clone(&upstream)).await;
+        let (gateway, session) = gateway(tls, address.port()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let (settings, root) = settings(tls, folder.path());
+        let meter = Arc::new(StreamMeter::default());
+        let parts = Parts {
+            gateway: Arc::clone(&gateway),
+            doors: doors(),
+            meter: Arc::clone(&meter) as _,
+            elapsed: elapsed(),
+        };
+        let proxy = Proxy::bind(settings, parts).await.unwrap();
+        let addresses: Vec<_> = proxy.addresses().collect();
+        let (shutdown, asked) = watch::channel(false);
+        let serving = Mutex::new(Some(tokio::spawn(proxy.serve(asked))));
+        let plain = addresses[0];
+        let tls = root.map(|root| (addresses[1], root));
+        Self { gateway, session, plain, tls, upstream, meter, shutdown, serving, _folder: folder }
+    }
+
+    pub(crate) fn token(&self, host: &str) -> String {
+        self.gateway.token(&self.session, Carrier::Cookie(host.to_owned())).unwrap()
+    }
+
+    pub(crate) fn origin(&self, host: &str) -> String {
+        self.gateway.place().origin_of(host)
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://app.localhost:{}{path}", self.plain.port())
+    }
+
+    pub(crate) async fn open(&self, request: &str) -> Open {
+        let mut open = Open { stream: TcpStream::connect(self.plain).await.unwrap(), seen: Vec::new() };
+        open.write(request.as_bytes()).await;
+        open
+    }
+
+    /// Sends and reads until the proxy closes the connection.
+    pub(crate) async fn ask(&self, request: &str) -> String {
+        let mut open = self.open(request).await;
+        open.read_to_end().await;
+        open.seen()
+    }
+
+    fn signed_in(&self, line: &str, headers: &str) -> String {
+        let headers = if headers.is_empty() { String::new() } else { format!("{headers}\r\n") };
+        let token = self.token("app.localhost");
+        format!("{line}\r\nHost: app.localhost\r\nCookie: vestibule={token}\r\n{headers}")
+    }
+
+    pub(crate) async fn open_signed_in(&self, line: &str, headers: &str) -> Open {
+        self.open(&format!("{}\r\n", self.signed_in(line, headers))).await
+    }
+
+    pub(crate) async fn ask_signed_in(&self, line: &str, headers: &str) -> String {
+        let connection = if headers.contains("Connection:") { "" } else { "Connection: close\r\n" };
+        self.ask(&format!("{}{connection}\r\n", self.signed_in(line, headers))).await
+    }
+
+    pub(crate) fn http2_client(&self, host: &str) -> reqwest::Client {
+        reqwest::Client::builder().resolve(host, self.plain).http2_prior_knowledge().build().unwrap()
+    }
+
+    pub(crate) fn get_signed_in(&self, client: &reqwest::Client, path: &str) -> reqwest::RequestBuilder {
+        let cookie = format!("vestibule={}", self.token("app.localhost"));
+        client.get(self.url(path)).header("Cookie", cookie)
+    }
+
+    pub(crate) fn post_signed_in(
+        &self,
+        client: &reqwest::Client,
+        path: &str,
+        body: String,
+    ) -> reqwest::RequestBuilder {
+        let cookie = format!("vestibule={}", self.token("app.localhost"));
+        client.post(self.url(path)).header("Cookie", cookie).body(body)
+    }
+
+    pub(crate) fn tls_client(&self, host: &str) -> reqwest::Client {
+        let (address, root) = self.tls.clone().unwrap();
+        reqwest::Client::builder()
+            .add_root_certificate(root)
+            .resolve(host, address)
+            .http1_only()
+            .build()
+            .unwrap()
+    }
+
+    pub(crate) async fn tls_get(
+        &self,
+        client: &reqwest::Client,
+        host: &str,
+        path: &str,
+        other_host: Option<&str>,
+    ) -> String {
+        let port = self.tls.as_ref().unwrap().0.port();
+        let mut request = client
+            .get(format!("https://{host}:{port}{path}"))
+            .header("Cookie", format!("__Host-vestibule={}", self.token(host)));
+        if let Some(other) = other_host {
+            request = request.header("Host", other);
+        }
+        let answer = request.send().await.unwrap();
+        let headers = format!("{:?}", answer.headers()).replace("\": \"", ": ");
+        format!("{headers}\n{}", answer.text().await.unwrap())
+    }
+
+    pub(crate) async fn end_session(&self) {
+        self.gateway.end_session(&self.session.user, &self.session.id, &visit()).await.unwrap();
+    }
+
+    pub(crate) fn upstream_requests(&self) -> usize {
+        self.upstream.requests.load(Ordering::SeqCst)
+    }
+
+    /// Lets every `/events` go on.
+    pub(crate) fn release_events(&self) {
+        self.upstream.go_on.notify_waiters();
+    }
+
+    pub(crate) fn open_streams(&self) -> i64 {
+        self.meter.open.load(Ordering::SeqCst)
+    }
+
+    pub(crate) async fn no_streams_left(&self) {
+        let none = async {
+            while self.open_streams() != 0 {
+                self.meter.changed.notified().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, none).await.unwrap();
+    }
+
+    pub(crate) fn shut_down(&self) {
+        self.shutdown.send_replace(true);
+    }
+
+    pub(crate) async fn ended(&self) {
+        let serving = self.serving.lock().unwrap().take().unwrap();
+        tokio::time::timeout(PATIENCE, serving).await.unwrap().unwrap();
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the proxy measures durations, and real sockets take real time"
+)]
+fn elapsed() -> Arc<dyn Fn() -> Duration + Send + Sync> {
+    let began = std::time::Instant::now();
+    Arc::new(move || began.elapsed())
+}
+
+/// A connection that is still open.
+pub(crate) struct Open {
+    stream: TcpStream,
+    seen: Vec<u8>,
+}
+
+impl Open {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    pub(crate) fn seen(&self) -> String {
+        String::from_utf8_lossy(&self.seen).into_owned()
+    }
+
+    pub(crate) async fn read_until(&mut self, text: &str) -> String {
+        while !self.seen().contains(text) {
+            assert!(self.read().await > 0, "closed before {text:?}: {}", self.seen());
+        }
+        self.seen()
+    }
+
+    pub(crate) async fn read_to_end(&mut self) {
+        while self.read().await > 0 {}
+    }
+
+    async fn read(&mut self) -> usize {
+        let read = self.stream.read_buf(&mut self.seen);
+        let Ok(read) = tokio::time::timeout(PATIENCE, read).await else {
+            panic!("nothing more came: {}", self.seen())
+        };
+        read.unwrap_or(0)
+    }
+}
+
+fn visit() -> Visit {
+    Visit { host: "auth.localhost".into(), scheme: Scheme::Http, client: None, request_id: "t".into() }
+}
+
+async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session) {
+    let now = Still.now();
+    let place = match tls {
+        Tls::Off => {
+            Place { scheme: Scheme::Http, host: "auth.localhost".into(), port: 80, prefix: "/auth".into() }
+        }
+        Tls::On => {
+            Place { scheme: Scheme::Https, host: "auth.localhost".into(), port: 443, prefix: "/auth".into() }
+        }
+    };
+    let store = Arc::new(MemoryStore::new());
+    let user = alice(now);
+    let session = Session {
+        id: SessionId([9; 16]),
+        user: user.id,
+        scope: Scope::Full,
+        credential: None,
+        created_at: now,
+        authenticated_at: Some(now),
+        last_seen_at: now,
+        expires_at: now.plus(Duration::from_secs(3_600)),
+        client: None,
+        user_agent: None,
+    };
+    store.commit(records::create_user(&user).unwrap()).await.unwrap();
+    store.commit(records::put_session(&session).unwrap()).await.unwrap();
+    let hour = Duration::from_secs(3_600);
+    let installation = Installation {
+        relying_party: RelyingParty::new("localhost", "Test", &[place.origin()]).unwrap(),
+        place,
+        routes: RouteTable::new(routes(upstream)),
+        lifetimes: Lifetimes { idle: hour, absolute: hour, fresh: hour },
+        keys: SigningKeys {
+            sessions: Keyring::generate(&[1; 32], now).unwrap(),
+            assertions: AssertionKey::generate(&[2; 32]).unwrap(),
+        },
+    };
+    let world = World {
+        store,
+        vault: Arc::new(Still),
+        clock: Arc::new(Still),
+        entropy: Arc::new(Still),
+        observer: Arc::new(Still),
+    };
+    (Gateway::open(installation, world).await.unwrap(), session)
+}
+
+fn alice(now: Timestamp) -> User {
+    User {
+        id: UserId::from_random([1; 16]),
+        username: Username::parse("alice").unwrap(),
+        email: Email::parse("alice@example.com").unwrap(),
+        display_name: DisplayName::parse("Alice").unwrap(),
+        groups: [].into(),
+        role: Role::Member,
+        standing: Standing::Active,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+fn routes(port: u16) -> Vec<Route> {
+    let upstream = |port| Upstream { scheme: UpstreamScheme::Http, host: "127.0.0.1".into(), port };
+    let route = |host: &str, path: &str| Route {
+        name: format!("{host}{path}"),
+        host: HostPattern::parse(host).unwrap(),
+        path: path.to_owned(),
+        upstreams: vec![upstream(port)],
+        allow: vec![Allow::AnyUser],
+        public: vec![],
+        identity: IdentityHeaders::preset("remote").unwrap(),
+        websocket: WebSocket::Allowed,
+        timeouts: Timeouts {
+            connect: Duration::from_secs(1),
+            read: Duration::from_secs(2),
+            write: Duration::from_secs(2),
+        },
+    };
+    // Port 1 refuses connections.
+    vec![
+        Route {
+            public: vec![PublicPath::parse("/public/*").unwrap()],
+            timeouts: Timeouts { read: Duration::from_secs(2), ..route("app.localhost", "/").timeouts },
+            ..route("app.localhost", "/")
+        },
+        Route { websocket: WebSocket::Refused, ..route("app.localhost", "/no-ws") },
+        Route { upstreams: vec![upstream(1)], ..route("app.localhost", "/dead") },
+        Route { upstreams: vec![upstream(1), upstream(port)], ..route("app.localhost", "/half") },
+        route("other-app.localhost", "/"),
+    ]
+}
+
+fn settings(tls: Tls, folder: &std::path::Path) -> (ProxySettings, Option<reqwest::Certificate>) {
+    let any = "127.0.0.1:0".parse().unwrap();
+    let mut root = None;
+    let tls = (tls == Tls::On).then(|| {
+        let names = vec!["app.localhost".to_owned(), "other-app.localhost".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let files = CertificateFiles { chain: folder.join("crt"), key: folder.join("key") };
+        std::fs::write(&files.chain, made.cert.pem()).unwrap();
+        std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+        root = Some(reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap());
+        TlsSettings { listen: vec![any], certificates: vec![files] }
+    });
+    let settings = ProxySettings {
+        listen: vec![any],
+        tls,
+        trusted_proxies: vec![],
+        workers: 2,
+        grace_period: GRACE_PERIOD,
+        limits: Limits::default(),
+    };
+    (settings, root)
+}
+
+fn doors() -> Doors {
+    let own = Router::new().fallback(|Extension(visit): Extension<Visit>, body: Bytes| async move {
+        assert!(!visit.request_id.is_empty());
+        ([("length", body.len().to_string())], "own")
+    });
+    let gate =
+        Router::new().fallback(|Extension(outcome): Extension<Outcome>, headers: HeaderMap| async move {
+            assert!(!headers.contains_key("outcome"));
+            (http::StatusCode::IM_A_TEAPOT, [("outcome", label(&outcome))], "gate")
+        });
+    Doors { own, gate }
+}
+
+fn label(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::SignIn { .. } => "sign-in",
+        Outcome::Forbidden { .. } => "forbidden",
+        Outcome::UnknownHost => "unknown-host",
+        Outcome::NoRoute => "no-route",
+        Outcome::MalformedRequest => "malformed",
+        Outcome::AmbiguousPath => "ambiguous",
+        Outcome::UpgradeRefused { .. } => "upgrade-refused",
+        Outcome::MethodRefused => "method",
+        Outcome::BodyTooLarge => "body-too-large",
+        Outcome::HeadersTooLarge => "headers-too-large",
+        Outcome::Misdirected => "misdirected",
+        Outcome::Unavailable => "unavailable",
+        Outcome::UpstreamFailed { .. } => "upstream-failed",
+        Outcome::UpstreamTimedOut { .. } => "upstream-timed-out",
+        Outcome::Internal => "internal",
+    }
+}
+
+#[derive(Default)]
+struct UpstreamState {
+    requests: AtomicUsize,
+    go_on: Notify,
+}
+
+async fn start_upstream(state: Arc<UpstreamState>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(behave(stream, Arc::clone(&state)));
+        }
+    });
+    address
+}
+
+/// Does what the path says; by default answers with the request's head as it came.
+async fn behave(mut stream: TcpStream, state: Arc<UpstreamState>) -> Option<()> {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|four| four == b"\r\n\r\n") {
+        if stream.read_buf(&mut head).await.ok()? == 0 {
+            return None;
+        }
+    }
+    state.requests.fetch_add(1, Ordering::SeqCst);
+    let text = String::from_utf8_lossy(&head).into_owned();
+    let path = text.split(' ').nth(1)?;
+    if path.ends_with("/ws") {
+        let answer = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        stream.write_all(answer).await.ok()?;
+        let (mut from, mut to) = stream.split();
+        tokio::io::copy(&mut from, &mut to).await.ok()?;
+    } else if path.ends_with("/events") {
+        let begin = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+        let go_on = state.go_on.notified();
+        stream.write_all(begin).await.ok()?;
+        go_on.await;
+        stream.write_all(b"6\r\nsecond\r\n0\r\n\r\n").await.ok()?;
+    } else if path == "/reset" {
+        return None;
+    } else if path == "/garbage" {
+        stream.write_all(b"what?\r\n\r\n").await.ok()?;
+    } else if path == "/keep-alive" {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nkept").await.ok()?;
+        stream.read_buf(&mut head).await.ok()?;
+        state.requests.fetch_add(1, Ordering::SeqCst);
+    } else if path == "/echo-body" {
+        let length = text.to_lowercase().split_once("content-length: ")?.1.split('\r').next()?.to_owned();
+        let begun = text.find("\r\n\r\n")? + 4;
+        stream
+            .write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").as_bytes())
+            .await
+            .ok()?;
+        stream.write_all(&head[begun..]).await.ok()?;
+        let left = length.parse::<usize>().unwrap() - (head.len() - begun);
+        let (from, mut to) = stream.split();
+        tokio::io::copy(&mut from.take(left as u64), &mut to).await.ok()?;
+    } else if path == "/never" {
+        std::future::pending::<()>().await;
+    } else {
+        let extra = if path == "/set-cookie" {
+            "Set-Cookie: sid=1; Path=/\r\nSet-Cookie: __Host-vestibule=evil\r\nSet-Cookie: vestibule=evil\r\n"
+        } else {
+            ""
+        };
+        let head =
+            format!("HTTP/1.1 200 OK\r\n{extra}Content-Length: {}\r\nConnection: close\r\n\r\n", text.len());
+        stream.write_all(head.as_bytes()).await.ok()?;
+        stream.write_all(text.as_bytes()).await.ok()?;
+    }
+    Some(())
+}
