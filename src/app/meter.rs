@@ -29,6 +29,12 @@ impl Meter for ProxyMeter {
         handles.request(outcome, duration);
     }
 
+    fn upstream_answered(&self, route: &str, duration: Duration) {
+        if let Some(handles) = self.routes.get(route) {
+            handles.upstream_answered(duration);
+        }
+    }
+
     fn stream_opened(&self) {
         self.metrics.stream_opened();
     }

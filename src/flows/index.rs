@@ -7,7 +7,7 @@
 //! is remembered as verified only as long as its session lives.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use papaya::HashMap;
@@ -31,6 +31,8 @@ pub struct LiveSession {
     /// Milliseconds; ahead of the record by up to a minute.
     last_seen_at: AtomicI64,
     ended: watch::Sender<bool>,
+    /// Open streams: each is a use of the session for as long as it lasts.
+    streams: AtomicUsize,
     /// Digests of this session's tokens that were verified, to forget them with it.
     digests: HashMap<TokenDigest, ()>,
     /// What each route needs to know, by the route's name.
@@ -43,6 +45,7 @@ impl LiveSession {
             last_seen_at: AtomicI64::new(record.last_seen_at.as_millis()),
             record: ArcSwap::from_pointee(record),
             ended: watch::Sender::new(false),
+            streams: AtomicUsize::new(0),
             digests: HashMap::new(),
             passports: HashMap::new(),
         }
@@ -75,6 +78,17 @@ impl LiveSession {
         let _ = ended.wait_for(|ended| *ended).await;
     }
 
+    /// Keeps the session in use until the returned value is dropped: a long upload is not idle.
+    pub fn hold(self: &Arc<Self>) -> Held {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        Held(Arc::clone(self))
+    }
+
+    /// Whether a stream of this session is open.
+    pub(super) fn is_held(&self) -> bool {
+        self.streams.load(Ordering::Relaxed) > 0
+    }
+
     /// The cached passports, by route name.
     pub(super) fn passports(&self) -> &HashMap<String, Arc<Passport>> {
         &self.passports
@@ -82,6 +96,15 @@ impl LiveSession {
 
     fn end(&self) {
         self.ended.send_replace(true);
+    }
+}
+
+/// An open stream of a session.
+pub struct Held(Arc<LiveSession>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

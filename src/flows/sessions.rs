@@ -179,6 +179,9 @@ impl Gateway {
         let now = self.clock.now();
         for session in self.index.all() {
             let record = session.record();
+            if session.is_held() {
+                session.touch(now);
+            }
             if !session.is_live(&self.lifetimes, now) {
                 self.expire(&session, &record).await?;
             } else if session.last_seen_at().since(record.last_seen_at) >= LAST_SEEN_GRANULARITY {

@@ -302,6 +302,9 @@ impl ProxyHttp for Phases {
         if !self.still_signed_in(ctx) {
             return Err(Error::new_in(SESSION_ENDED));
         }
+        if !response.status.is_informational() {
+            ctx.tally.upstream_answered();
+        }
         ctx.tally.answered = Answered::Forwarded;
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // An idle WebSocket is bounded by the upstream's time limit alone.

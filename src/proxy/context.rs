@@ -77,6 +77,16 @@ pub(super) struct Tally {
     pub(super) answered: Answered,
 }
 
+impl Tally {
+    /// The application has begun its answer.
+    pub(super) fn upstream_answered(&self) {
+        if let Some(route) = &self.route {
+            let took = (self.shared.elapsed)().saturating_sub(self.began);
+            self.shared.meter.upstream_answered(&route.name, took);
+        }
+    }
+}
+
 impl Drop for Tally {
     fn drop(&mut self) {
         let took = (self.shared.elapsed)().saturating_sub(self.began);

@@ -106,6 +106,8 @@ pub struct Parts {
 pub trait Meter: Send + Sync {
     /// A request has been answered, whole or in part.
     fn request(&self, route: Option<&str>, outcome: Answered, duration: Duration);
+    /// The application behind `route` has begun its answer, `duration` after the request came in.
+    fn upstream_answered(&self, route: &str, duration: Duration);
     /// A long-lived exchange has begun: an upgrade, or a response that is still flowing.
     fn stream_opened(&self);
     /// It has ended.

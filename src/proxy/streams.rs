@@ -18,7 +18,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::Meter;
-use crate::flows::index::LiveSession;
+use crate::flows::index::{Held, LiveSession};
 
 /// How long a connection may take to show which protocol it speaks, and then how long its first
 /// request may take to arrive.
@@ -53,18 +53,21 @@ struct Leash {
 struct Arrived;
 
 /// Counts an open stream for as long as it lives.
-pub(super) struct OpenStream(Arc<dyn Meter>);
+pub(super) struct OpenStream {
+    meter: Arc<dyn Meter>,
+    _session: Option<Held>,
+}
 
 impl OpenStream {
-    fn new(meter: Arc<dyn Meter>) -> Self {
+    fn new(meter: Arc<dyn Meter>, session: Option<Held>) -> Self {
         meter.stream_opened();
-        Self(meter)
+        Self { meter, _session: session }
     }
 }
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        self.0.stream_closed();
+        self.meter.stream_closed();
     }
 }
 
@@ -132,7 +135,7 @@ pub(super) fn tie(session: Option<&Arc<LiveSession>>, meter: &Arc<dyn Meter>) ->
     if let Some(session) = session {
         let _ = LEASH.try_with(|leash| leash.session.set(Arc::clone(session)));
     }
-    OpenStream::new(Arc::clone(meter))
+    OpenStream::new(Arc::clone(meter), session.map(LiveSession::hold))
 }
 
 /// Ends when the exchange has to end.

@@ -92,6 +92,8 @@ struct StreamMeter {
 impl Meter for StreamMeter {
     fn request(&self, _: Option<&str>, _: Answered, _: Duration) {}
 
+    fn upstream_answered(&self, _: &str, _: Duration) {}
+
     fn stream_opened(&self) {
         self.open.fetch_add(1, Ordering::SeqCst);
     }
