@@ -243,12 +243,15 @@ async fn w_16_a_published_vector_signs_nobody_in() {
     assert_eq!(scene.alice.passkeys().await.len(), 1);
 }
 
+/// What it is called, and the wrong turn.
+type Case = (&'static str, fn(&mut Knobs));
+
 /// The groups of the FIDO server conformance list are worked through beside the code; here one
 /// case of each, over HTTP.
 #[tokio::test]
 async fn w_17_one_case_of_each_conformance_group() {
     let mut scene = Scene::set().await;
-    let registrations: [(&str, fn(&mut Knobs)); 6] = [
+    let registrations: [Case; 6] = [
         ("Resp-2: type", |knobs| knobs.client_type = "webauthn.get".to_owned()),
         ("Resp-2: challenge", |knobs| knobs.challenge = "AAAA".to_owned()),
         ("Resp-3: leftover bytes", |knobs| knobs.object_trailing = vec![0]),
@@ -261,7 +264,7 @@ async fn w_17_one_case_of_each_conformance_group() {
     for (number, (case, turn)) in (100..).zip(registrations) {
         assert!(!register(&scene, number, turn).await, "{case}");
     }
-    let sign_ins: [(&str, fn(&mut Knobs)); 5] = [
+    let sign_ins: [Case; 5] = [
         ("Resp-2: type", |knobs| knobs.client_type = "webauthn.create".to_owned()),
         ("Resp-2: challenge", |knobs| knobs.challenge = "AAAA".to_owned()),
         ("Resp-3: RP ID", |knobs| knobs.rp_id = "evil.example".to_owned()),

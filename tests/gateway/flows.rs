@@ -20,6 +20,11 @@ use crate::stage::{ABSOLUTE, APP_HOST, AUTH_HOST, FRESH, IDLE, ORIGIN, Stage, vi
 const MOMENT: Duration = Duration::from_millis(1);
 const RACERS: usize = 50;
 
+/// One moment short of `length`.
+fn just_before(length: Duration) -> Duration {
+    length.saturating_sub(MOMENT)
+}
+
 async fn stage() -> Stage {
     Stage::set(Arc::new(MemoryStore::new())).await.unwrap()
 }
@@ -31,9 +36,9 @@ async fn s_19_a_session_that_is_not_used_ends_by_itself() {
     stage.enrol("alice@example.com", &mut device).await.unwrap();
     let signed_in = stage.sign_in(&mut device).await.unwrap();
     let token = stage.cookie(&signed_in.session, APP_HOST);
-    stage.clock.forward(IDLE - MOMENT);
+    stage.clock.forward(just_before(IDLE));
     assert!(stage.enters(&token), "one moment before its end it lives, and this use prolongs it");
-    stage.clock.forward(IDLE - MOMENT);
+    stage.clock.forward(just_before(IDLE));
     assert!(stage.enters(&token));
     stage.clock.forward(IDLE);
     assert!(!stage.enters(&token), "expiry is checked at use, nothing swept");
@@ -72,7 +77,7 @@ async fn s_19_a_clock_that_is_set_back_prolongs_nothing() {
     let token = stage.cookie(&enrolled.session, APP_HOST);
     stage.clock.back(DAY);
     assert!(stage.enters(&token), "nobody is signed out for it");
-    stage.clock.forward(DAY + IDLE - MOMENT);
+    stage.clock.forward(just_before(DAY + IDLE));
     assert!(stage.enters(&token));
     stage.clock.back(DAY);
     assert!(stage.enters(&token), "this use is no later than the last one");
@@ -85,7 +90,7 @@ async fn s_19_a_clock_that_is_set_back_prolongs_nothing() {
 async fn s_19_an_invitation_and_a_set_up_link_run_out() {
     let stage = stage().await;
     let setup = stage.gateway.issue_setup_secret().await.unwrap().unwrap().reveal();
-    stage.clock.forward(SETUP_LIFETIME - MOMENT);
+    stage.clock.forward(just_before(SETUP_LIFETIME));
     assert!(stage.gateway.offer(&setup).await.is_ok());
     stage.clock.forward(MOMENT);
     assert!(matches!(stage.gateway.offer(&setup).await, Err(FlowError::NoSuchInvitation)));
@@ -93,7 +98,7 @@ async fn s_19_an_invitation_and_a_set_up_link_run_out() {
 
     let long = Duration::from_secs(400 * 86_400);
     let invited = stage.invite("bob@example.com", long).await.unwrap().secret.reveal();
-    stage.clock.forward(INVITATION_LIFETIME_MAX - MOMENT);
+    stage.clock.forward(just_before(INVITATION_LIFETIME_MAX));
     assert!(stage.gateway.offer(&invited).await.is_ok());
     stage.clock.forward(MOMENT);
     assert!(matches!(stage.redeem(&invited).await, Err(FlowError::NoSuchInvitation)));
@@ -115,7 +120,7 @@ async fn w_09_a_ceremony_runs_out_after_five_minutes() {
     let stage = stage().await;
     let mut device = Authenticator::new(1);
     stage.enrol("alice@example.com", &mut device).await.unwrap();
-    for (waited, expected) in [(CEREMONY_LIFETIME - MOMENT, true), (CEREMONY_LIFETIME, false)] {
+    for (waited, expected) in [(just_before(CEREMONY_LIFETIME), true), (CEREMONY_LIFETIME, false)] {
         let (id, options) = stage.gateway.begin_sign_in(None, &visit(AUTH_HOST)).await.unwrap();
         let answer = device.get(&options.0, ORIGIN);
         stage.clock.forward(waited);
@@ -132,7 +137,7 @@ async fn s_26_an_old_sign_in_may_not_change_passkeys() {
     stage.enrol("alice@example.com", &mut device).await.unwrap();
     let signed_in = stage.sign_in(&mut device).await.unwrap();
     let at = visit(AUTH_HOST);
-    stage.clock.forward(FRESH - MOMENT);
+    stage.clock.forward(just_before(FRESH));
     assert!(stage.gateway.begin_registration(&signed_in.session, &at).await.is_ok());
     stage.clock.forward(MOMENT);
     let refused = stage.gateway.begin_registration(&signed_in.session, &at).await;
@@ -153,7 +158,7 @@ async fn s_19_a_hand_off_and_a_way_back_run_out() {
     let stage = stage().await;
     let mut device = Authenticator::new(1);
     let enrolled = stage.enrol("alice@example.com", &mut device).await.unwrap();
-    for (waited, expected) in [(HAND_OFF_LIFETIME - MOMENT, true), (HAND_OFF_LIFETIME, false)] {
+    for (waited, expected) in [(just_before(HAND_OFF_LIFETIME), true), (HAND_OFF_LIFETIME, false)] {
         let (code, nonce) = hand_off(&stage, &enrolled.session).await;
         stage.clock.forward(waited);
         let arrived = stage.gateway.arrive(&visit(APP_HOST), &code, Some(&nonce)).await.unwrap();

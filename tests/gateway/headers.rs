@@ -244,7 +244,7 @@ async fn p_16_our_cookies_stay_here_and_others_go_through_byte_for_byte() {
     let port = scene.gateway.port;
     let ours = format!("vestibule={token}");
     for (sent, forwarded) in [
-        (format!("{ours}"), None),
+        (ours.clone(), None),
         (format!("a=1; {ours}"), Some("a=1")),
         (format!("{ours}; a=1; b=\"x y\";c=;  d"), Some("a=1; b=\"x y\";c=;  d")),
         (format!("a=1;{ours};b=2"), Some("a=1;b=2")),
@@ -293,9 +293,9 @@ async fn p_20_who_lacks_an_attribute_has_no_header_and_a_stranger_has_none() {
         )
         .await;
         let lies = ["Remote-Groups: admin", "X-Groups: admin", "Remote-User: admin", "Remote-Name: admin"];
-        let mut lines: Vec<String> = lines_of(&lies);
+        let mut sent: Vec<String> = lines_of(&lies);
         scene.app.take();
-        raw::get(scene.gateway.port, "localhost", "/open", &lines);
+        raw::get(scene.gateway.port, "localhost", "/open", &sent);
         let stranger = scene.app.take_one();
         for name in [
             "remote-user",
@@ -309,15 +309,15 @@ async fn p_20_who_lacks_an_attribute_has_no_header_and_a_stranger_has_none() {
             let ours = name != "x-groups" || line == custom;
             assert!(!ours || stranger.folded(name).is_empty(), "{name}: {}", stranger.text());
         }
-        lines.push(format!("Cookie: vestibule={}", scene.alice.session().unwrap()));
-        raw::get(scene.gateway.port, "localhost", "/page", &lines);
+        sent.push(format!("Cookie: vestibule={}", scene.alice.session().unwrap()));
+        raw::get(scene.gateway.port, "localhost", "/page", &sent);
         let request = scene.app.take_one();
         assert_eq!(request.folded("remote-user"), ["alice"]);
         assert!(request.folded("remote-groups").is_empty());
         assert!(line != custom || request.folded("x-groups").is_empty());
         // As soon as there is something to say, it is said.
         scene.gateway.operate(&["user", "groups", "alice", "staff", "ops"]);
-        raw::get(scene.gateway.port, "localhost", "/page", &lines);
+        raw::get(scene.gateway.port, "localhost", "/page", &sent);
         let name = if line == custom { "x-groups" } else { "remote-groups" };
         assert_eq!(scene.app.take_one().folded(name), ["ops,staff"]);
     }

@@ -92,21 +92,21 @@ impl Config {
 
     /// The file, as text. Certificates are written beside it.
     pub fn text(&self, spot: &Spot<'_>, authority: &Authority) -> String {
-        let data = spot.directory.join("data");
+        let data = spot.directory.join("data").display().to_string();
         let mut text = format!(
-            "public_url = {:?}\n\n[server]\nlisten = [\"127.0.0.1:{}\"]\nmetrics_listen = \"127.0.0.1:{}\"\nadmin_socket = {:?}\nworkers = 2\n",
+            "public_url = {:?}\n\n[server]\nlisten = [\"127.0.0.1:{}\"]\nmetrics_listen = \"127.0.0.1:{}\"\nadmin_socket = \"{data}/admin.sock\"\nworkers = 2\n",
             self.origin(spot),
             spot.port,
             spot.metrics_port,
-            data.join("admin.sock"),
         );
         lines(&mut text, &self.server);
         if self.https {
             let (cert, key) = authority.issue(&self.hosts(), spot.directory);
             let listen = spot.tls_port;
+            let [cert, key] = [cert, key].map(|file| file.display().to_string());
             let _ = writeln!(
                 text,
-                "\n[server.tls]\nlisten = [\"127.0.0.1:{listen}\"]\ncert = {cert:?}\nkey = {key:?}"
+                "\n[server.tls]\nlisten = [\"127.0.0.1:{listen}\"]\ncert = \"{cert}\"\nkey = \"{key}\""
             );
         }
         if let Some(id) = &self.rp_id {

@@ -149,8 +149,12 @@ impl Upstream {
 
 /// A whole response.
 pub fn response(status: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    let mut response = format!("HTTP/1.1 {status}\r\n");
+    for (name, value) in headers {
+        response.extend([name, ": ", value, "\r\n"]);
+    }
+    response.extend(["Content-Length: ", &body.len().to_string(), "\r\n\r\n", body]);
+    response.into_bytes()
 }
 
 fn serve(stream: &TcpStream, answer: &Answer, seen: &Seen, pace: Pace) {
