@@ -105,6 +105,11 @@ fn in_words(error: &FlowError) -> String {
         FlowError::NotFound => {
             "there is no such person or session: `vestibule user list` shows who there is".to_owned()
         }
+        FlowError::HasAccount => {
+            "there is an account with this address already: leave out --group, --username and \
+             --admin for a link that adds a passkey to it, and change its groups with `vestibule user groups`"
+                .to_owned()
+        }
         FlowError::Taken(what) => format!("this {what} belongs to somebody else: choose another"),
         FlowError::Store(error) => format!("{error}: look at the gateway's log"),
         other => other.to_string(),

@@ -1,39 +1,16 @@
 //! What people do with their own account: list, name and remove passkeys.
 
 use super::admit::Visit;
-use super::sessions::{Ended, ending};
+use super::sessions::Ended;
 use super::{FlowError, Gateway};
 use crate::domain::credential::{Credential, CredentialName};
 use crate::domain::event::{End, Kind};
 use crate::domain::id::{CredentialId, UserId};
-use crate::domain::session::{Scope, Session};
+use crate::domain::session::Session;
 use crate::ports::Batch;
 use crate::records::{self, keys};
 
 impl Gateway {
-    /// Whether `session` may add or remove passkeys now: it is enrolling its first one, or its
-    /// person was verified a short time ago.
-    pub(super) fn may_change_credentials(&self, session: &Session) -> Result<(), FlowError> {
-        match session.scope {
-            Scope::Enrol => Ok(()),
-            Scope::Full => self.must_be_fresh(session),
-        }
-    }
-
-    /// Refuses a session whose person was not verified a short time ago.
-    pub fn must_be_fresh(&self, session: &Session) -> Result<(), FlowError> {
-        if session.is_fresh(&self.lifetimes, self.clock.now()) { Ok(()) } else { Err(FlowError::NotFresh) }
-    }
-
-    /// Changes that need no fresh assertion on a host of our own need one where an application's
-    /// scripts share the origin and could make the same request (ASVS 3.5.4).
-    pub fn must_be_fresh_beside_applications(&self, session: &Session) -> Result<(), FlowError> {
-        match self.routes.host(&self.place.host) {
-            Some(_) => self.must_be_fresh(session),
-            None => Ok(()),
-        }
-    }
-
     /// A person's passkeys, oldest first.
     pub async fn credentials_of(&self, user: &UserId) -> Result<Vec<Credential>, FlowError> {
         Ok(self.records.credentials_of(user).await?)
@@ -47,11 +24,11 @@ impl Gateway {
         name: CredentialName,
         visit: &Visit,
     ) -> Result<Credential, FlowError> {
-        self.must_be_fresh_beside_applications(session)?;
+        let paid = self.pay_beside_applications(session).await?;
         let (found, stored) = self.own_credential(&session.user, id).await?;
         let renamed = Credential { name, ..found };
         let batch = records::update_credential(&renamed)?.expect(keys::credential(id), stored);
-        self.records.commit(batch).await?;
+        self.records.commit(batch.and(paid)).await?;
         let kind = Kind::CredentialRenamed { user: session.user, credential: id.clone() };
         self.report(visit.origin(), kind);
         Ok(renamed)
@@ -65,7 +42,7 @@ impl Gateway {
         id: &CredentialId,
         visit: &Visit,
     ) -> Result<(), FlowError> {
-        self.must_be_fresh(session)?;
+        let paid = self.pay(session).await?;
         let (found, stored) = self.own_credential(&session.user, id).await?;
         let all = self.records.credentials_of(&session.user).await?;
         let Some(other) = all.iter().find(|other| other.id != *id) else {
@@ -79,7 +56,8 @@ impl Gateway {
             .expect(keys::credential(id), stored)
             .expect(keys::credential(&other.id), records::encode(other)?)
             .and(records::delete_credential(&found))
-            .and(ending(&ended));
+            .and(self.ending(&ended, None).await?)
+            .and(paid);
         self.records.commit(batch).await?;
         self.report_ended(&visit.origin(), &ended);
         let kind = Kind::CredentialRemoved { user: session.user, credential: id.clone() };

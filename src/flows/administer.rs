@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::sessions::{Ended, ending};
+use super::sessions::Ended;
 use super::{FlowError, Gateway};
 use crate::domain::event::{End, Kind, Origin, UserChange};
 use crate::domain::id::{InvitationId, SessionId, UserId};
@@ -62,7 +62,12 @@ impl Gateway {
         Ok(Invited { invitation, secret })
     }
 
+    /// What an invitation says of an account counts only if it makes the account.
     async fn must_be_free(&self, guest: &Guest) -> Result<(), FlowError> {
+        let says_more = guest.role != Role::Member || !guest.groups.is_empty() || guest.username.is_some();
+        if says_more && self.records.user_by_email(&guest.email).await?.is_some() {
+            return Err(FlowError::HasAccount);
+        }
         let Some(username) = &guest.username else { return Ok(()) };
         match self.records.user_by_username(username).await? {
             Some(other) if other.email != guest.email => Err(FlowError::Taken("username")),
@@ -89,27 +94,23 @@ impl Gateway {
 
     /// Puts a person into exactly these groups. Open sessions feel it on their next request.
     pub async fn set_groups(&self, user: &UserId, groups: BTreeSet<Group>) -> Result<User, FlowError> {
-        self.change_user(user, UserChange::Groups, Ended::new(), |user| user.groups.clone_from(&groups)).await
+        self.change_user(user, UserChange::Groups, |user| user.groups.clone_from(&groups)).await
     }
 
     /// Closes an account and ends its sessions.
     pub async fn disable_user(&self, user: &UserId) -> Result<User, FlowError> {
-        let sessions = self.index.sessions_of(user).into_iter();
-        let ended = sessions.map(|session| (session, End::AccountDisabled)).collect();
-        self.change_user(user, UserChange::Disabled, ended, |user| user.standing = Standing::Disabled).await
+        self.change_user(user, UserChange::Disabled, |user| user.standing = Standing::Disabled).await
     }
 
-    /// Opens an account again.
+    /// Opens an account again. Nobody is signed in to it by that.
     pub async fn enable_user(&self, user: &UserId) -> Result<User, FlowError> {
-        let none = Ended::new();
-        self.change_user(user, UserChange::Enabled, none, |user| user.standing = Standing::Active).await
+        self.change_user(user, UserChange::Enabled, |user| user.standing = Standing::Active).await
     }
 
     async fn change_user(
         &self,
         id: &UserId,
         what: UserChange,
-        ended: Ended,
         change: impl Fn(&mut User),
     ) -> Result<User, FlowError> {
         let key = keys::user(id);
@@ -118,10 +119,11 @@ impl Gateway {
             let (mut user, stored) = found.ok_or(FlowError::NotFound)?;
             change(&mut user);
             user.updated_at = self.clock.now();
+            let ended = self.ended_by(what, id);
             let batch = Batch::default()
                 .expect(key.clone(), stored)
                 .put(key.clone(), records::encode(&user)?)
-                .and(ending(&ended));
+                .and(self.ending(&ended, Some(id)).await?);
             match self.records.commit(batch).await {
                 Ok(()) => {
                     self.report_ended(&Origin::default(), &ended);
@@ -135,11 +137,34 @@ impl Gateway {
         Err(FlowError::Busy)
     }
 
+    /// Sessions that do not outlive a change of their account. A sign-in that slipped in beside
+    /// the closing of an account is caught by its opening.
+    fn ended_by(&self, what: UserChange, user: &UserId) -> Ended {
+        match what {
+            UserChange::Disabled | UserChange::Enabled | UserChange::Deleted => {
+                let sessions = self.index.sessions_of(user).into_iter();
+                sessions.map(|session| (session, End::AccountDisabled)).collect()
+            }
+            UserChange::Groups | UserChange::Role => Ended::new(),
+        }
+    }
+
+    /// Removes invitations that nobody can use any more.
+    pub(super) async fn forget_expired_invitations(&self) -> Result<(), FlowError> {
+        let now = self.clock.now();
+        for (key, invitation) in self.records.all::<Invitation>(keys::INVITATIONS).await? {
+            if !invitation.is_live(now) {
+                self.records.commit(Batch::default().delete(key)).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Ends one session of a person.
     pub async fn end_any_session(&self, owner: &UserId, id: &SessionId) -> Result<(), FlowError> {
         let session = self.index.session(id).filter(|session| session.record().user == *owner);
         let session = session.ok_or(FlowError::NotFound)?;
-        self.end_all(&Origin::default(), vec![(session, End::EndedByOperator)]).await
+        self.end_all(&Origin::default(), vec![(session, End::EndedByOperator)], Batch::default()).await
     }
 
     /// Ends every session of a person. Returns how many there were.
@@ -147,7 +172,7 @@ impl Gateway {
         let sessions = self.index.sessions_of(user).into_iter();
         let ended: Ended = sessions.map(|session| (session, End::EndedByOperator)).collect();
         let count = ended.len();
-        self.end_all(&Origin::default(), ended).await?;
+        self.end_all(&Origin::default(), ended, Batch::default()).await?;
         Ok(count)
     }
 

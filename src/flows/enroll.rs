@@ -1,22 +1,21 @@
-//! Enrolment: from an invitation, or the set-up link, to an account with a passkey.
+//! Enrolment: from an invitation, or the set-up link, to an account with a session.
 //!
 //! The secret is used up by redeeming it, which gives a session that may only add a passkey; the
-//! first passkey makes that session a full one. An enrolment that is abandoned leaves no account
-//! behind. The set-up door closes, for good, in the commit that stores the first passkey.
+//! first passkey (`registration`) makes that session a full one. An enrolment that is abandoned
+//! leaves no account behind (`sessions`). The set-up door closes, for good, in the commit that
+//! stores the first passkey.
 
-use serde_json::Value;
+use std::sync::Arc;
 
 use super::admit::Visit;
-use super::sessions::Device;
-use super::sign_in::Pending;
+use super::index::LiveSession;
+use super::sessions::{Device, Evidence};
 use super::{FlowError, Gateway};
-use crate::domain::ceremony::CreationOptions;
-use crate::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential, CredentialName};
-use crate::domain::event::{Ceremony, Kind, Origin, Refusal};
-use crate::domain::id::{CeremonyId, UserId};
+use crate::domain::event::{Kind, Origin};
+use crate::domain::id::UserId;
 use crate::domain::invitation::{Invitation, SETUP_LIFETIME, Setup};
 use crate::domain::secret::Secret;
-use crate::domain::session::{Scope, Session};
+use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{DisplayName, Email, Role, Standing, User, Username};
 use crate::ports::{Batch, CommitError, entropy};
@@ -41,18 +40,23 @@ pub struct Introduction {
     pub name: Option<String>,
 }
 
+/// Evidence that a secret was good for an account. Made only here, from the secret itself; the
+/// batch uses it up.
+pub(super) struct Redemption {
+    user: User,
+    paid: Batch,
+}
+
+impl Redemption {
+    /// Whose account it gives.
+    pub(super) const fn user(&self) -> UserId {
+        self.user.id
+    }
+}
+
 /// A redeemed secret.
 #[derive(Debug)]
 pub struct Redeemed {
-    pub session: Session,
-    pub user: User,
-}
-
-/// A registration that happened.
-#[derive(Debug)]
-pub struct Registered {
-    pub credential: Credential,
-    /// The session as it is now: an enrolling one has become a full one.
     pub session: Session,
     pub user: User,
 }
@@ -113,19 +117,23 @@ impl Gateway {
         invitation.map(|found| Offer::Invitation(Box::new(found))).ok_or(FlowError::NoSuchInvitation)
     }
 
-    /// Uses `secret` up: it gives an account and a session that may only add a passkey.
+    /// Uses `secret` up: it gives an account and a session that may only add a passkey. The session
+    /// that this browser had `before` ends with it.
     pub async fn redeem(
         &self,
         secret: &str,
         introduction: &Introduction,
+        before: Option<Arc<LiveSession>>,
         visit: &Visit,
         device: &Device,
     ) -> Result<Redeemed, FlowError> {
         let redeemed = match self.offer(secret).await {
-            Ok(Offer::Setup { .. }) => self.redeem_setup(introduction, visit, device).await,
-            Ok(Offer::Invitation(invitation)) => {
-                self.redeem_invitation(&invitation, introduction, visit, device).await
-            }
+            Ok(Offer::Setup { .. }) => self.claim_setup(secret, introduction).await,
+            Ok(Offer::Invitation(invitation)) => self.accept(&invitation, introduction).await,
+            Err(error) => Err(error),
+        };
+        let redeemed = match redeemed {
+            Ok(redemption) => self.open_enrolment(redemption, before, visit, device).await,
             Err(error) => Err(error),
         };
         match &redeemed {
@@ -139,39 +147,43 @@ impl Gateway {
         redeemed
     }
 
-    async fn redeem_setup(
-        &self,
-        introduction: &Introduction,
-        visit: &Visit,
-        device: &Device,
-    ) -> Result<Redeemed, FlowError> {
+    async fn claim_setup(&self, secret: &str, introduction: &Introduction) -> Result<Redemption, FlowError> {
         let email = Email::parse(introduction.email.as_deref().ok_or(FlowError::EmailNeeded)?)?;
         let name = introduction.name.as_deref().map(DisplayName::parse).transpose()?;
         let key = keys::setup();
-        let Some((Setup::Open { .. }, stored)) = self.records.get_exact(&key).await? else {
-            return Err(FlowError::NoSuchInvitation);
+        let secret = Secret::parse(secret).ok_or(FlowError::NoSuchInvitation)?.hashed();
+        // Read again together with the bytes that the claim expects: the link may have been
+        // replaced since it was looked at.
+        let stored = match self.records.get_exact(&key).await? {
+            Some((Setup::Open { secret: open, expires_at }, stored))
+                if open == secret && self.clock.now() < expires_at =>
+            {
+                stored
+            }
+            _ => return Err(FlowError::NoSuchInvitation),
         };
         let mut user = self.new_user(&email, name, Role::Administrator);
         user.username = self.free_username(&email).await?;
         let claimed = records::encode(&Setup::Claimed { user: user.id })?;
-        let claim = Batch::default().expect(key.clone(), stored).put(key, claimed);
-        self.settle(user, claim, visit, device).await
+        let paid = Batch::default().expect(key.clone(), stored).put(key, claimed);
+        Ok(Redemption { paid: records::create_user(&user)?.and(paid), user })
     }
 
-    async fn redeem_invitation(
+    async fn accept(
         &self,
         invitation: &Invitation,
         introduction: &Introduction,
-        visit: &Visit,
-        device: &Device,
-    ) -> Result<Redeemed, FlowError> {
+    ) -> Result<Redemption, FlowError> {
         let key = keys::invitation(&invitation.secret);
-        let use_up = Batch::default().expect(key.clone(), records::encode(invitation)?).delete(key);
-        if let Some(user) = self.records.user_by_email(&invitation.email).await? {
+        let paid = Batch::default().expect(key.clone(), records::encode(invitation)?).delete(key);
+        if let Some(known) = self.records.user_by_email(&invitation.email).await? {
+            let key = keys::user(&known.id);
+            let (user, stored) =
+                self.records.get_exact::<User>(&key).await?.ok_or(FlowError::NoSuchInvitation)?;
             if user.standing != Standing::Active {
                 return Err(FlowError::NoSuchInvitation);
             }
-            return self.open_enrolment(user, use_up, visit, device).await;
+            return Ok(Redemption { user, paid: paid.expect(key, stored) });
         }
         let said = introduction.name.as_deref().map(DisplayName::parse).transpose()?;
         let name = said.or_else(|| invitation.display_name.clone());
@@ -181,31 +193,20 @@ impl Gateway {
             Some(username) => username.clone(),
             None => self.free_username(&invitation.email).await?,
         };
-        self.settle(user, use_up, visit, device).await
-    }
-
-    /// Stores a new account together with what paid for it.
-    async fn settle(
-        &self,
-        user: User,
-        paid: Batch,
-        visit: &Visit,
-        device: &Device,
-    ) -> Result<Redeemed, FlowError> {
-        let batch = records::create_user(&user)?.and(paid);
-        self.open_enrolment(user, batch, visit, device).await
+        Ok(Redemption { paid: records::create_user(&user)?.and(paid), user })
     }
 
     async fn open_enrolment(
         &self,
-        user: User,
-        batch: Batch,
+        redemption: Redemption,
+        before: Option<Arc<LiveSession>>,
         visit: &Visit,
         device: &Device,
     ) -> Result<Redeemed, FlowError> {
-        let session = self.enrol_session(user.id, visit, device);
-        let (adding, ended) = self.adding(&session, None)?;
-        match self.records.commit(batch.and(adding)).await {
+        let session = self.mint(&Evidence::Redemption(&redemption), visit, device);
+        let (adding, ended) = self.adding(&session, before).await?;
+        let Redemption { user, paid } = redemption;
+        match self.records.commit(paid.and(adding)).await {
             Ok(()) => {
                 self.report_ended(&visit.origin(), &ended);
                 Ok(Redeemed { session, user })
@@ -215,12 +216,17 @@ impl Gateway {
         }
     }
 
-    /// Somebody was faster: with the secret, or with the name.
+    /// Somebody was faster: with the address, with the username, or with the secret.
     async fn why_not_settled(&self, user: &User) -> FlowError {
-        match self.records.user_by_username(&user.username).await {
-            Ok(Some(other)) if other.email != user.email => FlowError::Taken("username"),
-            Ok(_) => FlowError::NoSuchInvitation,
-            Err(error) => error.into(),
+        let is_other =
+            |found: Result<Option<User>, _>| found.map(|found| found.is_some_and(|it| it.id != user.id));
+        let email = is_other(self.records.user_by_email(&user.email).await);
+        let username = is_other(self.records.user_by_username(&user.username).await);
+        match (email, username) {
+            (Ok(true), _) => FlowError::Taken("address"),
+            (_, Ok(true)) => FlowError::Taken("username"),
+            (Ok(false), Ok(false)) => FlowError::NoSuchInvitation,
+            (Err(error), _) | (_, Err(error)) => FlowError::Store(error),
         }
     }
 
@@ -249,131 +255,5 @@ impl Gateway {
             }
         }
         Err(FlowError::Taken("username"))
-    }
-
-    /// Begins the registration of a passkey for the owner of `session`.
-    pub async fn begin_registration(
-        &self,
-        session: &Session,
-        visit: &Visit,
-    ) -> Result<(CeremonyId, CreationOptions), FlowError> {
-        self.may_change_credentials(session)?;
-        let user = self.active_user(&session.user).ok_or(FlowError::NotPermitted)?;
-        let existing = self.records.credentials_of(&session.user).await?;
-        if existing.len() >= CREDENTIALS_PER_USER_MAX {
-            return Err(Refusal::LimitReached.into());
-        }
-        let (options, pending) = self.relying_party.begin_registration(&user, &existing, self.clock.now())?;
-        let id = self.keep_pending(&Pending::Registration(pending)).await?;
-        self.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Registration });
-        Ok((id, options))
-    }
-
-    /// Finishes a registration. The ceremony is gone whatever the outcome.
-    pub async fn finish_registration(
-        &self,
-        session: &Session,
-        ceremony: Option<CeremonyId>,
-        answer: &Value,
-        name: Option<CredentialName>,
-        visit: &Visit,
-    ) -> Result<Registered, FlowError> {
-        let registered = self.try_registration(session, ceremony, answer, name).await;
-        match &registered {
-            Ok(Registered { credential, .. }) => {
-                let kind = Kind::CredentialAdded { user: session.user, credential: credential.id.clone() };
-                self.report(visit.origin(), kind);
-            }
-            Err(FlowError::Refused(why)) => {
-                let kind = Kind::CredentialRefused { user: Some(session.user), why: *why };
-                self.report(visit.origin(), kind);
-            }
-            Err(_) => {}
-        }
-        registered
-    }
-
-    async fn try_registration(
-        &self,
-        session: &Session,
-        ceremony: Option<CeremonyId>,
-        answer: &Value,
-        name: Option<CredentialName>,
-    ) -> Result<Registered, FlowError> {
-        let pending = self.take_pending(ceremony).await?;
-        let pending = match serde_json::from_value(pending) {
-            Ok(Pending::Registration(pending)) if pending.user() == session.user => pending,
-            // An authentication's ceremony, or somebody else's: used up all the same.
-            _ => return Err(Refusal::NoSuchCeremony.into()),
-        };
-        let user = self.active_user(&session.user).ok_or(FlowError::NotPermitted)?;
-        let now = self.clock.now();
-        let proof = self.relying_party.finish_registration(pending, answer, now)?;
-        let credential = proof.into_credential(name, now);
-        let batch = records::create_credential(&credential)?;
-        let (session, batch) = self.with_first_passkey(session, &credential, batch).await?;
-        match self.records.commit(batch).await {
-            Ok(()) => Ok(Registered { credential, session, user: (*user).clone() }),
-            Err(CommitError::Store(error)) => Err(error.into()),
-            Err(CommitError::Conflict) => match self.records.credential(&credential.id).await? {
-                Some(_) => Err(Refusal::DuplicateCredential.into()),
-                None => Err(Refusal::NoSuchCeremony.into()),
-            },
-        }
-    }
-
-    /// Adds what the first passkey of an enrolment brings: a full session, and the end of set-up.
-    async fn with_first_passkey(
-        &self,
-        session: &Session,
-        credential: &Credential,
-        batch: Batch,
-    ) -> Result<(Session, Batch), FlowError> {
-        let now = self.clock.now();
-        let key = keys::session(&session.id);
-        let Some((stored, bytes)) = self.records.get_exact::<Session>(&key).await? else {
-            return Err(FlowError::NotPermitted);
-        };
-        // Whoever ended the session meanwhile is right: no passkey is added on its behalf.
-        let batch = batch.expect(key, bytes);
-        if stored.scope == Scope::Full {
-            return Ok((stored, batch));
-        }
-        let full = Session {
-            scope: Scope::Full,
-            credential: Some(credential.id.clone()),
-            authenticated_at: Some(now),
-            expires_at: stored.created_at.plus(self.lifetimes.absolute),
-            ..stored
-        };
-        let batch = batch.and(records::put_session(&full)?);
-        Ok((full, self.closing_setup(session.user, batch).await?))
-    }
-
-    async fn closing_setup(&self, user: UserId, batch: Batch) -> Result<Batch, FlowError> {
-        let key = keys::setup();
-        match self.records.get_exact::<Setup>(&key).await? {
-            Some((Setup::Claimed { user: claimant }, bytes)) if claimant == user => {
-                let closed = records::encode(&Setup::Closed { at: self.clock.now() })?;
-                Ok(batch.expect(key.clone(), bytes).put(key, closed))
-            }
-            _ => Ok(batch),
-        }
-    }
-
-    /// Removes the account of an enrolment that ran out before its first passkey.
-    pub(super) async fn forget_abandoned(&self, session: &Session) -> Result<(), FlowError> {
-        let Some((user, stored)) = self.records.get_exact::<User>(&keys::user(&session.user)).await? else {
-            return Ok(());
-        };
-        if !self.records.credentials_of(&user.id).await?.is_empty() {
-            return Ok(());
-        }
-        let key = keys::user(&user.id);
-        let batch = records::delete_user(&user).expect(key, stored);
-        match self.records.commit(batch).await {
-            Ok(()) | Err(CommitError::Conflict) => Ok(()),
-            Err(CommitError::Store(error)) => Err(error.into()),
-        }
     }
 }

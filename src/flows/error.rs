@@ -25,6 +25,9 @@ pub enum FlowError {
     /// Somebody has this address or username already.
     #[error("this {0} is taken")]
     Taken(&'static str),
+    /// The invitation would change an account that exists already.
+    #[error("there is an account with this address already")]
+    HasAccount,
     /// The person must show their passkey again first.
     #[error("a fresh assertion is needed")]
     NotFresh,

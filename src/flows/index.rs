@@ -22,6 +22,10 @@ use crate::domain::user::User;
 use crate::ports::{Change, StoreError};
 use crate::records::{Records, decode, keys};
 
+/// The most tokens of one session that are remembered as verified; further ones are verified at
+/// every use.
+const TOKENS_REMEMBERED_MAX: usize = 64;
+
 /// SHA-256 of a whole token.
 pub type TokenDigest = [u8; 32];
 
@@ -94,7 +98,8 @@ impl LiveSession {
         &self.passports
     }
 
-    fn end(&self) {
+    /// Ends it in memory: for everybody who asks, and for open streams.
+    pub(super) fn end(&self) {
         self.ended.send_replace(true);
     }
 }
@@ -181,6 +186,9 @@ impl SessionIndex {
     /// Remembers a token whose signature has just been checked.
     pub fn remember(&self, digest: TokenDigest, verified: Verified) -> Arc<Verified> {
         let verified = Arc::new(verified);
+        if verified.session.digests.len() >= TOKENS_REMEMBERED_MAX {
+            return verified;
+        }
         verified.session.digests.pin().insert(digest, ());
         self.verified.pin().insert(digest, Arc::clone(&verified));
         // The session may have ended between look-up and insertion; then nobody else forgets it.

@@ -1,8 +1,16 @@
-//! Sessions: issuing, listing and ending them.
+//! Sessions: minting, listing and ending them.
+//!
+//! What always holds: a session is minted only from [`Evidence`]. One that may only enrol takes
+//! its account with it when it ends before the first passkey, in the same commit, so that an
+//! abandoned enrolment leaves nothing behind.
 
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
+use futures_util::stream;
+
 use super::admit::Visit;
+use super::enroll::Redemption;
 use super::index::LiveSession;
 use super::{FlowError, Gateway};
 use crate::domain::ceremony::VerifiedAssertion;
@@ -13,8 +21,14 @@ use crate::domain::session::{
     ENROL_LIFETIME, LAST_SEEN_GRANULARITY, SESSIONS_PER_USER_MAX, Scope, Session, USER_AGENT_BYTES_MAX,
 };
 use crate::domain::time::Timestamp;
-use crate::ports::{Batch, CommitError, StoreError, entropy};
+use crate::domain::user::User;
+use crate::ports::{Batch, CommitError, entropy};
 use crate::records::{self, keys};
+
+/// How many sessions are swept at the same time, so that the store can commit them together.
+const SWEPT_AT_ONCE_MAX: usize = 64;
+/// How often a change is decided again because the records changed meanwhile.
+const ATTEMPTS_MAX: u32 = 8;
 
 /// Which program is at the other end, as far as it says.
 #[derive(Debug, Clone, Default)]
@@ -22,7 +36,17 @@ pub struct Device {
     pub user_agent: Option<String>,
 }
 
-/// The sessions that a batch ends, and why.
+/// What a session can be minted from.
+pub(super) enum Evidence<'a> {
+    /// A passkey was shown; `before` is the session this browser had until now.
+    Assertion { proof: &'a VerifiedAssertion, before: Option<&'a Session> },
+    /// A secret was used up.
+    Redemption(&'a Redemption),
+    /// A session that is replaced by one with the same evidence.
+    Exchange(&'a Session),
+}
+
+/// Sessions that end, and why.
 pub(super) type Ended = Vec<(Arc<LiveSession>, End)>;
 
 impl Gateway {
@@ -39,106 +63,162 @@ impl Gateway {
         })
     }
 
-    /// The record of a new sign-in. Only evidence makes one.
-    pub(super) fn session_from(&self, proof: &VerifiedAssertion, visit: &Visit, device: &Device) -> Session {
-        let mut session = self.blank_session(proof.user(), Scope::Full, visit, device);
-        session.credential = Some(proof.credential_id().clone());
-        session.authenticated_at = Some(proof.at());
-        session
-    }
-
-    /// A record that may only enrol a passkey.
-    pub(super) fn enrol_session(&self, user: UserId, visit: &Visit, device: &Device) -> Session {
-        self.blank_session(user, Scope::Enrol, visit, device)
-    }
-
-    fn blank_session(&self, user: UserId, scope: Scope, visit: &Visit, device: &Device) -> Session {
+    /// A new record with a new id.
+    pub(super) fn mint(&self, evidence: &Evidence<'_>, visit: &Visit, device: &Device) -> Session {
         let now = self.clock.now();
-        let lifetime = match scope {
-            Scope::Full => self.lifetimes.absolute,
-            Scope::Enrol => ENROL_LIFETIME.min(self.lifetimes.absolute),
-        };
-        Session {
+        let absolute = now.plus(self.lifetimes.absolute);
+        let blank = Session {
             id: SessionId(entropy::bytes(&*self.entropy)),
-            user,
-            scope,
+            user: evidence.user(),
+            scope: Scope::Full,
             credential: None,
             created_at: now,
             authenticated_at: None,
+            fresh_since: None,
             last_seen_at: now,
-            expires_at: now.plus(lifetime),
+            expires_at: absolute,
             client: visit.client,
             user_agent: device.user_agent.as_deref().map(shortened),
+        };
+        match evidence {
+            Evidence::Assertion { proof, before } => Session {
+                credential: Some(proof.credential_id().clone()),
+                authenticated_at: Some(proof.at()),
+                fresh_since: self.freshness_of(proof, *before),
+                ..blank
+            },
+            Evidence::Redemption(_) => {
+                Session { scope: Scope::Enrol, expires_at: absolute.min(now.plus(ENROL_LIFETIME)), ..blank }
+            }
+            Evidence::Exchange(session) => Session {
+                scope: session.scope,
+                credential: session.credential.clone(),
+                authenticated_at: session.authenticated_at,
+                fresh_since: session.fresh_since,
+                expires_at: session.expires_at,
+                ..blank
+            },
         }
     }
 
     /// The batch that adds `session`, ends `replaced`, and keeps the person's number of sessions
     /// within its limit.
-    pub(super) fn adding(
+    pub(super) async fn adding(
         &self,
         session: &Session,
-        replaced: Option<Arc<LiveSession>>,
-    ) -> Result<(Batch, Ended), StoreError> {
-        let mut ended: Ended = replaced.into_iter().map(|session| (session, End::Replaced)).collect();
-        let others = self.index.sessions_of(&session.user);
-        let kept = others.iter().filter(|other| ended.iter().all(|(gone, _)| !Arc::ptr_eq(gone, other)));
-        let kept: Vec<_> = kept.cloned().collect();
+        replaced: impl IntoIterator<Item = Arc<LiveSession>>,
+    ) -> Result<(Batch, Ended), FlowError> {
+        let mut ended: Ended = Vec::new();
+        for session in replaced {
+            // One browser may show the same session twice: as a token and as a cookie.
+            if ended.iter().all(|(known, _)| !Arc::ptr_eq(known, &session)) {
+                ended.push((session, End::Replaced));
+            }
+        }
+        let mut kept = self.index.sessions_of(&session.user);
+        kept.retain(|other| ended.iter().all(|(gone, _)| !Arc::ptr_eq(gone, other)));
         let too_many = (kept.len() + 1).saturating_sub(SESSIONS_PER_USER_MAX);
         ended.extend(kept.into_iter().take(too_many).map(|oldest| (oldest, End::TooMany)));
-        Ok((records::put_session(session)?.and(ending(&ended)), ended))
+        let batch = self.ending(&ended, Some(&session.user)).await?;
+        Ok((records::put_session(session)?.and(batch), ended))
+    }
+
+    /// The batch that removes these sessions, and the accounts of enrolments abandoned with them.
+    /// The account of `spared` stays.
+    pub(super) async fn ending(&self, ended: &Ended, spared: Option<&UserId>) -> Result<Batch, FlowError> {
+        let mut batch = Batch::default();
+        for (session, _) in ended {
+            let record = session.record();
+            let key = keys::session(&record.id);
+            if record.scope == Scope::Enrol && spared != Some(&record.user) {
+                batch = batch.and(self.forgetting(&record).await?);
+            }
+            batch = batch.delete(key);
+        }
+        Ok(batch)
+    }
+
+    /// The batch that removes the account behind an enrolment that ends before its first passkey.
+    async fn forgetting(&self, enrolling: &Session) -> Result<Batch, FlowError> {
+        let nothing = Ok(Batch::default());
+        let key = keys::user(&enrolling.user);
+        let Some((user, stored)) = self.records.get_exact::<User>(&key).await? else { return nothing };
+        let others = self.index.sessions_of(&user.id);
+        let is_alone = others.iter().all(|other| other.record().id == enrolling.id);
+        if !is_alone || !self.records.credentials_of(&user.id).await?.is_empty() {
+            return nothing;
+        }
+        // A first passkey changes the session's record; then there is nothing to forget.
+        let session = records::encode(enrolling)?;
+        Ok(records::delete_user(&user).expect(key, stored).expect(keys::session(&enrolling.id), session))
     }
 
     pub(super) fn report_ended(&self, origin: &Origin, ended: &Ended) {
         for (session, why) in ended {
             let record = session.record();
-            let kind = Kind::SessionEnded { user: record.user, session: record.id, why: *why };
+            let (user, session) = (record.user, record.id);
+            let kind = match why {
+                End::SignedOut => Kind::SignedOut { user, session },
+                _ => Kind::SessionEnded { user, session, why: *why },
+            };
             self.report(origin.clone(), kind);
         }
     }
 
-    /// Ends these sessions, durably and everywhere, before it returns.
-    pub(super) async fn end_all(&self, origin: &Origin, ended: Ended) -> Result<(), FlowError> {
-        if ended.is_empty() {
+    /// Ends these sessions, durably and everywhere, before it returns. `with` happens in the same
+    /// commit.
+    pub(super) async fn end_all(&self, origin: &Origin, ended: Ended, with: Batch) -> Result<(), FlowError> {
+        if ended.is_empty() && with.changes.is_empty() {
             return Ok(());
         }
-        self.records.commit(ending(&ended)).await?;
-        self.report_ended(origin, &ended);
-        Ok(())
+        for _ in 0..ATTEMPTS_MAX {
+            let batch = self.ending(&ended, None).await?.and(with.clone());
+            match self.records.commit(batch).await {
+                Ok(()) => {
+                    self.report_ended(origin, &ended);
+                    return Ok(());
+                }
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(FlowError::Busy)
     }
 
     /// Replaces a session whose person was verified a short time ago by a new one with the same
-    /// evidence. Of several callers with the same session at most one gets a new one.
+    /// evidence. Of several callers with the same session at most one gets a new one. `before` is
+    /// what the browser had until now.
     pub async fn exchange_session(
         &self,
         session: &Arc<LiveSession>,
+        before: Option<Arc<LiveSession>>,
         visit: &Visit,
         device: &Device,
     ) -> Result<Session, FlowError> {
-        let record = session.record();
-        self.must_be_fresh(&record)?;
-        let blank = self.blank_session(record.user, record.scope, visit, device);
-        let renewed = Session {
-            credential: record.credential.clone(),
-            authenticated_at: record.authenticated_at,
-            expires_at: record.expires_at,
-            ..blank
-        };
-        let (batch, ended) = self.adding(&renewed, Some(Arc::clone(session)))?;
-        let key = keys::session(&record.id);
-        let Some((_, stored)) = self.records.get_exact::<Session>(&key).await? else {
-            return Err(FlowError::NotFresh);
-        };
-        self.records.commit(batch.expect(key, stored)).await?;
-        self.report_ended(&visit.origin(), &ended);
-        Ok(renewed)
+        for _ in 0..ATTEMPTS_MAX {
+            let key = keys::session(&session.record().id);
+            let found = self.records.get_exact::<Session>(&key).await?;
+            let (record, stored) = found.ok_or(FlowError::NotFresh)?;
+            self.must_be_fresh(&record)?;
+            let renewed = self.mint(&Evidence::Exchange(&record), visit, device);
+            let replaced = std::iter::once(Arc::clone(session)).chain(before.clone());
+            let (batch, ended) = self.adding(&renewed, replaced).await?;
+            match self.records.commit(batch.expect(key, stored)).await {
+                Ok(()) => {
+                    self.report_ended(&visit.origin(), &ended);
+                    return Ok(renewed);
+                }
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(FlowError::Busy)
     }
 
     /// Signs out: the session is gone, on every host, before this returns.
     pub async fn sign_out(&self, session: &Arc<LiveSession>, visit: &Visit) -> Result<(), FlowError> {
-        self.records.commit(ending(&vec![(Arc::clone(session), End::SignedOut)])).await?;
-        let record = session.record();
-        self.report(visit.origin(), Kind::SignedOut { user: record.user, session: record.id });
-        Ok(())
+        let ended = vec![(Arc::clone(session), End::SignedOut)];
+        self.end_all(&visit.origin(), ended, Batch::default()).await
     }
 
     /// A person's sessions that can still be used, newest first.
@@ -150,20 +230,29 @@ impl Gateway {
         live
     }
 
-    /// Ends one session of `owner`. One that does not exist, or is somebody else's, is left alone
-    /// and looks the same.
-    pub async fn end_session(&self, owner: &UserId, id: &SessionId, visit: &Visit) -> Result<(), FlowError> {
-        match self.index.session(id).filter(|session| session.record().user == *owner) {
-            Some(session) => self.end_all(&visit.origin(), vec![(session, End::EndedByOwner)]).await,
-            None => Ok(()),
-        }
+    /// Ends one session of `current`'s owner. One that does not exist, or is somebody else's, is
+    /// left alone and looks the same.
+    pub async fn end_session(
+        &self,
+        current: &Session,
+        id: &SessionId,
+        visit: &Visit,
+    ) -> Result<(), FlowError> {
+        let paid = self.pay_beside_applications(current).await?;
+        let found = self.index.session(id).filter(|session| session.record().user == current.user);
+        let ended = found.into_iter().map(|session| (session, End::EndedByOwner)).collect();
+        // A session that ends itself cannot be written as well.
+        let paid = if *id == current.id { Batch::default() } else { paid };
+        self.end_all(&visit.origin(), ended, paid).await
     }
 
     /// Ends every session of `current`'s owner but `current`.
     pub async fn end_other_sessions(&self, current: &Session, visit: &Visit) -> Result<(), FlowError> {
+        let paid = self.pay_beside_applications(current).await?;
         let others = self.index.sessions_of(&current.user).into_iter();
         let others = others.filter(|session| session.record().id != current.id);
-        self.end_all(&visit.origin(), others.map(|session| (session, End::EndedByOwner)).collect()).await
+        let ended = others.map(|session| (session, End::EndedByOwner)).collect();
+        self.end_all(&visit.origin(), ended, paid).await
     }
 
     /// The sessions of `user` that were opened with `credential`.
@@ -173,29 +262,36 @@ impl Gateway {
         sessions
     }
 
-    /// Removes what has expired and writes down when the rest was last seen. Nothing depends on
-    /// this having run: expiry is checked at every use.
-    pub async fn sweep(&self) -> Result<(), FlowError> {
-        let now = self.clock.now();
-        for session in self.index.all() {
-            let record = session.record();
-            if session.is_held() {
-                session.touch(now);
-            }
-            if !session.is_live(&self.lifetimes, now) {
-                self.expire(&session, &record).await?;
-            } else if session.last_seen_at().since(record.last_seen_at) >= LAST_SEEN_GRANULARITY {
-                self.write_last_seen(&session, &record).await?;
-            }
+    /// Removes what has expired and writes down when the rest was last seen. No decision depends
+    /// on this having run: expiry is checked at every use. A failure concerns one session only.
+    pub async fn sweep(&self) {
+        let sessions = stream::iter(self.index.all());
+        sessions
+            .for_each_concurrent(SWEPT_AT_ONCE_MAX, |session| async move { self.tend(&session).await })
+            .await;
+        if let Err(error) = self.forget_expired_invitations().await {
+            tracing::warn!(%error, "expired invitations could not be removed; they are refused all the same");
         }
-        Ok(())
     }
 
-    async fn expire(&self, session: &Arc<LiveSession>, record: &Session) -> Result<(), FlowError> {
-        if record.scope == Scope::Enrol {
-            self.forget_abandoned(record).await?;
+    async fn tend(&self, session: &Arc<LiveSession>) {
+        let (record, now) = (session.record(), self.clock.now());
+        if session.is_held() {
+            session.touch(now);
         }
-        self.end_all(&Origin::default(), vec![(Arc::clone(session), End::Expired)]).await
+        let tended = if !session.is_live(&self.lifetimes, now) {
+            // Open streams end even when the store takes no changes.
+            session.end();
+            self.end_all(&Origin::default(), vec![(Arc::clone(session), End::Expired)], Batch::default())
+                .await
+        } else if session.last_seen_at().since(record.last_seen_at) >= LAST_SEEN_GRANULARITY {
+            self.write_last_seen(session, &record).await
+        } else {
+            Ok(())
+        };
+        if let Err(error) = tended {
+            tracing::warn!(%error, "a session could not be swept; if it has expired it is refused all the same");
+        }
     }
 
     async fn write_last_seen(&self, session: &LiveSession, record: &Session) -> Result<(), FlowError> {
@@ -220,11 +316,14 @@ impl Gateway {
     }
 }
 
-/// The batch that removes these sessions.
-pub(super) fn ending(ended: &Ended) -> Batch {
-    ended
-        .iter()
-        .fold(Batch::default(), |batch, (session, _)| batch.delete(keys::session(&session.record().id)))
+impl Evidence<'_> {
+    fn user(&self) -> UserId {
+        match self {
+            Self::Assertion { proof, .. } => proof.user(),
+            Self::Redemption(redemption) => redemption.user(),
+            Self::Exchange(session) => session.user,
+        }
+    }
 }
 
 fn shortened(user_agent: &str) -> String {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::admit::Visit;
 use super::index::LiveSession;
-use super::sessions::Device;
+use super::sessions::{Device, Evidence};
 use super::{FlowError, Gateway};
 use crate::domain::ceremony::{
     Assertion, CEREMONY_LIFETIME, PendingAuthentication, PendingRegistration, RequestOptions,
@@ -64,7 +64,7 @@ impl Gateway {
     ) -> Result<SignedIn, FlowError> {
         match self.try_sign_in(ceremony, answer, before, visit, device).await {
             Err(FlowError::Refused(why)) => {
-                let user = None;
+                let user = self.claimed_owner(answer).await;
                 self.report(visit.origin(), Kind::SignInRefused { user, why });
                 Err(FlowError::Refused(why))
             }
@@ -91,8 +91,10 @@ impl Gateway {
             let (credential, stored) = self.claimed_credential(&assertion).await?;
             let proof = self.verify(pending, &assertion, &credential, visit)?;
             let (user, stored_user) = self.account_of(&proof).await?;
-            let session = self.session_from(&proof, visit, device);
-            let (batch, ended) = self.adding(&session, before.clone())?;
+            let record = before.as_ref().map(|session| session.record());
+            let evidence = Evidence::Assertion { proof: &proof, before: record.as_deref() };
+            let session = self.mint(&evidence, visit, device);
+            let (batch, ended) = self.adding(&session, before.clone()).await?;
             let batch = records::update_credential(proof.credential())?
                 .expect(keys::credential(&credential.id), stored)
                 .expect(keys::user(&user.id), stored_user)
@@ -134,6 +136,13 @@ impl Gateway {
         found.ok_or(FlowError::Refused(Refusal::UnknownCredential))
     }
 
+    /// Whose passkey was shown, for the log: proved or not, an owner's failures are theirs to see.
+    async fn claimed_owner(&self, answer: &Value) -> Option<UserId> {
+        let assertion = read_assertion(answer).ok()?;
+        let (credential, _) = self.claimed_credential(&assertion).await.ok()?;
+        Some(credential.user)
+    }
+
     async fn account_of(&self, proof: &VerifiedAssertion) -> Result<(User, Vec<u8>), FlowError> {
         let found: Option<(User, _)> = self.records.get_exact(&keys::user(&proof.user())).await?;
         match found {
@@ -157,6 +166,15 @@ impl Gateway {
         let room = self.ceremonies.admit(key.clone(), now.plus(CEREMONY_LIFETIME), now);
         self.records.commit(room.put(key, records::encode(pending)?)).await?;
         Ok(id)
+    }
+
+    /// Uses a pending ceremony up without finishing it: an answer that cannot be read is an
+    /// attempt like any other.
+    pub async fn abandon_ceremony(&self, id: Option<CeremonyId>) -> Result<(), FlowError> {
+        match self.take_pending(id).await {
+            Ok(_) | Err(FlowError::Refused(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes a pending ceremony, as the JSON it was kept as: it may have to be decided on twice.

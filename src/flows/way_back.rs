@@ -16,6 +16,8 @@ use super::admit::Visit;
 use super::{FlowError, Gateway};
 use crate::domain::event::Kind;
 use crate::domain::id::WayBackId;
+use crate::domain::place::host_of;
+use crate::domain::policy::route::Known;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::session::Session;
 use crate::domain::session::token::Carrier;
@@ -30,6 +32,8 @@ use crate::records::{self, keys};
 pub const ROUNDS_MAX: u8 = 2;
 /// Rounds longer ago than this do not count.
 const ROUND_WINDOW: Duration = Duration::from_mins(1);
+/// How long somebody remembers what the sign-in page said.
+const SEEN_WINDOW: Duration = Duration::from_secs(30);
 /// The most browsers whose rounds are counted; beyond it the count starts afresh.
 const COUNTED_BROWSERS_MAX: usize = 10_000;
 
@@ -49,8 +53,20 @@ pub enum Onward {
     Here(Target),
     /// To the host of an application, with a code.
     HandOff { url: String },
+    /// To be asked first: any name below a wildcard route leads here, and not every one of them
+    /// need be an application's (`evil.example.com` with a dangling DNS record).
+    Ask { host: String },
     /// To their account: no way back is known.
     Account,
+}
+
+/// Whether the person has said that they want to go where a way back leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intent {
+    /// A link brought them here.
+    Followed,
+    /// They confirmed it on a page of ours.
+    Confirmed,
 }
 
 /// A hand-off that was accepted.
@@ -150,12 +166,26 @@ impl Gateway {
     }
 
     /// Where the owner of `session` goes, having signed in on the auth host.
-    pub async fn onward(&self, session: &Session, id: Option<WayBackId>) -> Result<Onward, FlowError> {
+    pub async fn onward(
+        &self,
+        session: &Session,
+        id: Option<WayBackId>,
+        intent: Intent,
+    ) -> Result<Onward, FlowError> {
         let Some(way_back) = self.way_back(id).await? else { return Ok(Onward::Account) };
         if way_back.target.origin == self.issuer {
             return Ok(Onward::Here(way_back.target));
         }
         let now = self.clock.now();
+        let host = host_of_origin(&way_back.target.origin);
+        match self.routes.knows(&host) {
+            // The configuration has changed since.
+            Known::Not => return Ok(Onward::Account),
+            Known::ByWildcard if intent == Intent::Followed && !just_signed_in(session, now) => {
+                return Ok(Onward::Ask { host });
+            }
+            Known::ByName | Known::ByWildcard => {}
+        }
         let code = Secret::from_random(entropy::bytes(&*self.entropy));
         let url = format!("{}{}/hand-off?code={}", way_back.target.origin, self.place.prefix, code.reveal());
         let hand_off = HandOff {
@@ -231,4 +261,14 @@ impl Gateway {
         }
         Ok(())
     }
+}
+
+/// The sign-in page names the host it leads to; whoever has just used it has seen it.
+fn just_signed_in(session: &Session, now: Timestamp) -> bool {
+    session.authenticated_at.is_some_and(|at| now.since(at) < SEEN_WINDOW)
+}
+
+fn host_of_origin(origin: &str) -> String {
+    let authority = origin.split_once("://").map_or(origin, |(_, authority)| authority);
+    host_of(authority).unwrap_or_default()
 }

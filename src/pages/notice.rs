@@ -100,6 +100,19 @@ impl<'a> Notice<'a> {
         }
     }
 
+    /// 200: a link leads to a host that only a wildcard route names.
+    pub fn ask_onward(site: &'a Site, host: &str, confirm: String) -> Self {
+        let t = site.t;
+        Self {
+            facts: vec![Fact { label: t.application, value: host.to_owned() }],
+            actions: vec![
+                Action { label: t.continue_button, does: Does::Send(confirm) },
+                Action { label: t.your_account, does: Does::Go(format!("{}/account", site.prefix)) },
+            ],
+            ..Self::plain(site, 200, t.onward_title, t.onward_happened, t.onward_advice)
+        }
+    }
+
     /// 404: nothing of ours at this address.
     pub fn not_found(site: &'a Site) -> Self {
         let t = site.t;

@@ -22,15 +22,14 @@ use super::sign_out::{SignOut, Stage};
 use super::{Site, assets};
 use crate::domain::cookie::Cookie;
 use crate::domain::id::WayBackId;
-use crate::domain::session::Scope;
+use crate::domain::session::{Scope, Session};
 use crate::flows::Gateway;
 use crate::flows::admit::{Caller, Visit};
-use crate::flows::way_back::{Astray, Onward};
+use crate::flows::way_back::{Astray, Intent, Onward};
+use crate::web::guard;
 use crate::web::navigation::{self, Kind};
+use crate::web::sign_out::farewell;
 use crate::web::{Problem, cookies};
-
-/// What a browser is told to forget of this host when somebody signs out.
-const CLEAR_SITE_DATA: &str = "\"cookies\", \"storage\"";
 
 /// What pages stand on.
 #[derive(Clone)]
@@ -44,7 +43,7 @@ pub fn auth_host(desk: Desk) -> Router {
     let assets = assets::router(Arc::clone(&desk.site));
     Router::new()
         .route("/", get(front))
-        .route("/login", get(login))
+        .route("/login", get(login).post(go_on))
         .route("/enroll", get(enroll))
         .route("/account", get(account))
         .route("/logout", get(ask_sign_out).post(sign_out))
@@ -125,7 +124,7 @@ async fn login(
     let way_back = query.to.as_deref().and_then(|id| WayBackId::parse(id).ok());
     let showed_token = match load.caller(&desk.gateway)? {
         Caller::Known(session, _) if session.record().scope == Scope::Full => {
-            return onward(&desk, &session.record(), way_back).await;
+            return onward(&desk, &session.record(), way_back, Intent::Followed).await;
         }
         Caller::Known(..) => {
             return Ok(Redirect::to(&format!("{}/enroll", desk.site.prefix())).into_response());
@@ -145,15 +144,39 @@ async fn login(
     Ok(response)
 }
 
+/// `POST /login`: somebody who is signed in confirms where they are going.
+async fn go_on(
+    State(desk): State<Desk>,
+    load: Load,
+    Query(query): Query<Login>,
+) -> Result<Response, Problem> {
+    guard::own_form(&desk.gateway, &load.visit, &load.headers)?;
+    let way_back = query.to.as_deref().and_then(|id| WayBackId::parse(id).ok());
+    match load.caller(&desk.gateway)? {
+        Caller::Known(session, _) if session.record().scope == Scope::Full => {
+            onward(&desk, &session.record(), way_back, Intent::Confirmed).await
+        }
+        Caller::Known(..) | Caller::Stranger { .. } => {
+            Ok(Redirect::to(&format!("{}/login", desk.site.prefix())).into_response())
+        }
+    }
+}
+
 async fn onward(
     desk: &Desk,
-    session: &crate::domain::session::Session,
+    session: &Session,
     way_back: Option<WayBackId>,
+    intent: Intent,
 ) -> Result<Response, Problem> {
-    let url = match desk.gateway.onward(session, way_back).await? {
+    let url = match desk.gateway.onward(session, way_back, intent).await? {
         Onward::Here(target) => target.url(),
         Onward::HandOff { url } => url,
         Onward::Account => desk.gateway.place().url("/account"),
+        Onward::Ask { host } => {
+            let here = way_back.map_or_else(String::new, |id| format!("?to={id}"));
+            let confirm = format!("{}/login{here}", desk.site.prefix());
+            return Ok(notice(&Notice::ask_onward(&desk.site, &host, confirm)));
+        }
     };
     Ok(Redirect::to(&url).into_response())
 }
@@ -218,31 +241,17 @@ async fn ask_sign_out(State(desk): State<Desk>, load: Load) -> Result<Response, 
 
 /// `POST /logout`: the form of our own pages, on whichever host they are.
 async fn sign_out(State(desk): State<Desk>, load: Load) -> Result<Response, Problem> {
-    if !is_own_form(&desk.gateway, &load) {
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "wrong_origin",
-            "This request came from another site.",
-        ));
-    }
-    if let Caller::Known(session, _) = load.caller(&desk.gateway)? {
-        desk.gateway.sign_out(&session, &load.visit).await?;
-    }
-    let mut response = Redirect::to(&format!("{}/logout", desk.site.prefix())).into_response();
-    let headers = response.headers_mut();
-    headers.insert("clear-site-data", HeaderValue::from_static(CLEAR_SITE_DATA));
-    cookies::append(headers, cookies::expire(desk.gateway.place(), Cookie::Session));
+    guard::own_form(&desk.gateway, &load.visit, &load.headers)?;
+    let ended = match load.caller(&desk.gateway)? {
+        Caller::Known(session, _) => desk.gateway.sign_out(&session, &load.visit).await,
+        Caller::Stranger { .. } => Ok(()),
+    };
+    let mut response = match ended {
+        Ok(()) => Redirect::to(&format!("{}/logout", desk.site.prefix())).into_response(),
+        Err(error) => Problem::from(error).into_response(),
+    };
+    farewell(&desk.gateway, &load.visit, response.headers_mut());
     Ok(response)
-}
-
-/// A form of a page with `Referrer-Policy: no-referrer` is sent with `Origin: null`, so Fetch
-/// Metadata speaks first and `Origin` only where it is missing.
-fn is_own_form(gateway: &Gateway, load: &Load) -> bool {
-    let text = |name: &str| load.headers.get(name).and_then(|value| value.to_str().ok());
-    match text("sec-fetch-site") {
-        Some(site) => site == "same-origin",
-        None => text("origin") == Some(&gateway.place().origin_of(&load.visit.host)),
-    }
 }
 
 #[derive(Deserialize)]

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential};
+use crate::domain::credential::Credential;
 use crate::domain::id::{CredentialId, SessionId, UserId};
 use crate::domain::invitation::{Invitation, Setup};
 use crate::domain::secret::SecretHash;
@@ -140,9 +140,9 @@ impl Records {
     /// A person's credentials, oldest first.
     pub async fn credentials_of(&self, user: &UserId) -> Result<Vec<Credential>, StoreError> {
         let prefix = keys::credentials_of(user);
-        let index = self.store.scan(&prefix, None, CREDENTIALS_PER_USER_MAX).await?;
+        let index: Vec<(Vec<u8>, ())> = self.all(&prefix).await?;
         let mut credentials = Vec::with_capacity(index.len());
-        for (key, _) in index {
+        for (key, ()) in index {
             let id = key.strip_prefix(prefix.as_slice()).unwrap_or_default().to_vec();
             let id = CredentialId::new(id).map_err(|e| StoreError::Corrupt(e.to_string()))?;
             credentials.extend(self.credential(&id).await?);

@@ -68,6 +68,19 @@ pub fn not_cross_site(gateway: &Gateway, headers: &HeaderMap) -> Result<(), Prob
     if silent { Ok(()) } else { same_origin(gateway, headers).map(drop) }
 }
 
+/// Whether the request is a form of one of our pages, on whichever host it is.
+///
+/// A form of a page with `Referrer-Policy: no-referrer` is sent with `Origin: null`, so Fetch
+/// Metadata speaks first, and `Origin` only where it is missing.
+pub fn own_form(gateway: &Gateway, visit: &Visit, headers: &HeaderMap) -> Result<SameOrigin, Problem> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let ours = match text("sec-fetch-site") {
+        Some(site) => site == "same-origin",
+        None => text("origin") == Some(&gateway.place().origin_of(&visit.host)),
+    };
+    if ours { Ok(SameOrigin(())) } else { Err(elsewhere()) }
+}
+
 /// Who is calling, if we know them: by bearer token, else by cookie. A cookie on a request that
 /// changes something counts only if the request comes from a page of ours.
 pub fn identify(
@@ -134,4 +147,8 @@ pub fn has_authorization(headers: &HeaderMap) -> bool {
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn elsewhere() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "wrong_origin", "This request came from another site.")
 }

@@ -12,6 +12,7 @@ pub mod hosts;
 pub mod json;
 pub mod navigation;
 pub mod problem;
+pub mod sign_out;
 pub mod user_agent;
 
 pub use problem::Problem;

@@ -93,6 +93,11 @@ impl From<FlowError> for Problem {
             FlowError::Taken(what) => {
                 Self::new(StatusCode::CONFLICT, "taken", format!("This {what} belongs to somebody else."))
             }
+            FlowError::HasAccount => Self::new(
+                StatusCode::CONFLICT,
+                "has_account",
+                "There is an account with this address already.",
+            ),
             FlowError::NotFresh => Self::new(
                 StatusCode::FORBIDDEN,
                 "session_not_fresh",

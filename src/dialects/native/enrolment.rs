@@ -74,7 +74,9 @@ pub(super) async fn redeem(State(gateway): App, call: Call, body: Bytes) -> Resu
     let Redeem { token, email, name } = json::read(&call.headers, &body)?;
     let device = guard::device(&call.headers);
     let name = name.filter(|name| !name.trim().is_empty());
-    let redeemed = gateway.redeem(&token, &Introduction { email, name }, &call.visit, &device).await?;
+    let before = call.identify(&gateway)?.map(|caller| caller.session);
+    let introduction = Introduction { email, name };
+    let redeemed = gateway.redeem(&token, &introduction, before, &call.visit, &device).await?;
     let shape = SignedInShape {
         token: gateway.token(&redeemed.session, Carrier::Bearer).map_err(FlowError::from)?,
         user: (&redeemed.user).into(),

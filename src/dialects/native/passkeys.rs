@@ -28,18 +28,27 @@ pub(super) async fn register_options(State(gateway): App, call: Call) -> Result<
 }
 
 /// `POST /passkeys/register/verify`: `name` and the members of `RegistrationResponseJSON`, flat.
-pub(super) async fn register_verify(
-    State(gateway): App,
-    call: Call,
-    body: Bytes,
-) -> Result<Response, Problem> {
-    let caller = call.enrolling_or_signed_in(&gateway)?;
-    let answer: Value = json::read(&call.headers, &body)?;
-    let name = match answer.get("name") {
-        None | Some(Value::Null) => None,
-        Some(name) => Some(read_name(name)?),
+pub(super) async fn register_verify(State(gateway): App, call: Call, body: Bytes) -> Response {
+    let mut response = match try_register(&gateway, &call, &body).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
     };
-    let ceremony = ceremony_of(&gateway, &call);
+    clear_challenge(&gateway, &mut response);
+    response
+}
+
+async fn try_register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Response, Problem> {
+    let ceremony = ceremony_of(gateway, call);
+    let read = || {
+        let caller = call.enrolling_or_signed_in(gateway)?;
+        let answer: Value = json::read(&call.headers, body)?;
+        let name = match answer.get("name") {
+            None | Some(Value::Null) => None,
+            Some(name) => Some(read_name(name)?),
+        };
+        Ok((caller, answer, name))
+    };
+    let (caller, answer, name) = used_up(gateway, ceremony, read()).await?;
     let registered =
         gateway.finish_registration(&caller.record(), ceremony, &answer, name, &call.visit).await;
     let registered = registered.map_err(|error| match error {
@@ -51,9 +60,8 @@ pub(super) async fn register_verify(
     })?;
     let mut response = Json(PasskeyShape::new(&registered.credential)).into_response();
     if caller.shown == Shown::Cookie {
-        set_session(&gateway, &mut response, &registered.session, &call.visit.host)?;
+        set_session(gateway, &mut response, &registered.session, &call.visit.host)?;
     }
-    clear_challenge(&gateway, &mut response);
     Ok(response)
 }
 
@@ -82,15 +90,24 @@ pub(super) async fn authenticate_options(
 
 /// `POST /passkeys/authenticate/verify`: the members of `AuthenticationResponseJSON`, flat. 201
 /// with a bearer token; the session cookie is set unless the caller uses `Authorization`.
-pub(super) async fn authenticate_verify(
-    State(gateway): App,
-    call: Call,
-    body: Bytes,
-) -> Result<Response, Problem> {
-    guard::not_cross_site(&gateway, &call.headers)?;
-    let answer: Value = json::read(&call.headers, &body)?;
-    let before = call.identify(&gateway)?.map(|caller| caller.session);
-    let ceremony = ceremony_of(&gateway, &call);
+pub(super) async fn authenticate_verify(State(gateway): App, call: Call, body: Bytes) -> Response {
+    let mut response = match try_authenticate(&gateway, &call, &body).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    };
+    clear_challenge(&gateway, &mut response);
+    response
+}
+
+async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Response, Problem> {
+    let ceremony = ceremony_of(gateway, call);
+    let read = || {
+        guard::not_cross_site(gateway, &call.headers)?;
+        let answer: Value = json::read(&call.headers, body)?;
+        Ok((answer, call.identify(gateway)?))
+    };
+    let (answer, before) = used_up(gateway, ceremony, read()).await?;
+    let before = before.map(|caller| caller.session);
     let device = guard::device(&call.headers);
     let signed_in = gateway.finish_sign_in(ceremony, &answer, before, &call.visit, &device).await?;
     let shape = SignedInShape {
@@ -99,10 +116,22 @@ pub(super) async fn authenticate_verify(
     };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
     if !guard::has_authorization(&call.headers) {
-        set_session(&gateway, &mut response, &signed_in.session, &call.visit.host)?;
+        set_session(gateway, &mut response, &signed_in.session, &call.visit.host)?;
     }
-    clear_challenge(&gateway, &mut response);
     Ok(response)
+}
+
+/// A request to finish that cannot even be read is an attempt like any other: it uses the
+/// ceremony up.
+async fn used_up<T>(
+    gateway: &Gateway,
+    ceremony: Option<CeremonyId>,
+    read: Result<T, Problem>,
+) -> Result<T, Problem> {
+    if read.is_err() {
+        gateway.abandon_ceremony(ceremony).await?;
+    }
+    read
 }
 
 /// `GET /passkeys`: the caller's, oldest first.

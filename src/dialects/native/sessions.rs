@@ -4,23 +4,20 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use serde::Deserialize;
 
 use super::passkeys::set_session;
 use super::shapes::{SessionShape, SignedInShape};
 use super::{App, Call};
-use crate::domain::cookie::Cookie;
 use crate::domain::id::SessionId;
 use crate::domain::session::token::Carrier;
 use crate::domain::user::Email;
 use crate::flows::FlowError;
 use crate::flows::admit::Caller;
 use crate::web::guard;
-use crate::web::{Problem, cookies, json};
-
-/// What a browser is told to forget of this host when somebody signs out.
-const CLEAR_SITE_DATA: &str = "\"cookies\", \"storage\"";
+use crate::web::sign_out::farewell;
+use crate::web::{Problem, json};
 
 /// `GET /sessions`: the caller's, newest first.
 pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<SessionShape>>, Problem> {
@@ -32,9 +29,10 @@ pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<Ses
 
 /// `GET /sessions/current`: who is calling, enrolling or signed in; 204 for a stranger, never 401.
 pub(super) async fn current(State(gateway): App, call: Call) -> Result<Response, Problem> {
-    let Ok(caller) = call.enrolling_or_signed_in(&gateway) else {
+    let Some(caller) = call.identify(&gateway)? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
+    caller.session.touch(gateway.clock().now());
     let token = gateway.token(&caller.record(), Carrier::Bearer).map_err(FlowError::from)?;
     Ok(Json(SignedInShape { token, user: (&*caller.user).into() }).into_response())
 }
@@ -71,11 +69,12 @@ pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Re
         Caller::Known(..) | Caller::Stranger { .. } => return Err(refused()),
     };
     let device = guard::device(&call.headers);
-    let renewed =
-        gateway.exchange_session(&session, &call.visit, &device).await.map_err(|error| match error {
-            FlowError::NotFresh | FlowError::Busy => refused(),
-            other => other.into(),
-        })?;
+    let before = call.identify(&gateway)?.map(|caller| caller.session);
+    let renewed = gateway.exchange_session(&session, before, &call.visit, &device).await;
+    let renewed = renewed.map_err(|error| match error {
+        FlowError::NotFresh | FlowError::Busy => refused(),
+        other => other.into(),
+    })?;
     let token = gateway.token(&renewed, Carrier::Bearer).map_err(FlowError::from)?;
     let shape = SignedInShape { token, user: (&*user).into() };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
@@ -85,20 +84,21 @@ pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Re
 
 /// `DELETE /sessions`: signs out, here and on every other host. 204 for strangers as well.
 pub(super) async fn sign_out(State(gateway): App, call: Call) -> Result<Response, Problem> {
-    if let Some(caller) = call.identify(&gateway)? {
-        gateway.sign_out(&caller.session, &call.visit).await?;
-    }
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    let headers = response.headers_mut();
-    headers.insert("clear-site-data", HeaderValue::from_static(CLEAR_SITE_DATA));
-    cookies::append(headers, cookies::expire(gateway.place(), Cookie::Session));
+    let ended = match call.identify(&gateway)? {
+        Some(caller) => gateway.sign_out(&caller.session, &call.visit).await,
+        None => Ok(()),
+    };
+    let mut response = match ended {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => Problem::from(error).into_response(),
+    };
+    farewell(&gateway, &call.visit, response.headers_mut());
     Ok(response)
 }
 
 /// `DELETE /sessions/others`: ends every session of the caller but this one.
 pub(super) async fn end_others(State(gateway): App, call: Call) -> Result<StatusCode, Problem> {
     let caller = call.signed_in(&gateway)?;
-    gateway.must_be_fresh_beside_applications(&caller.record())?;
     gateway.end_other_sessions(&caller.record(), &call.visit).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -110,13 +110,12 @@ pub(super) async fn end(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let caller = call.signed_in(&gateway)?;
-    gateway.must_be_fresh_beside_applications(&caller.record())?;
     // Words that other versions of this API give a meaning must not look as if they had worked.
     if id == "all" {
         return Err(Problem::not_found());
     }
     if let Ok(id) = SessionId::parse(&id) {
-        gateway.end_session(&caller.user.id, &id, &call.visit).await?;
+        gateway.end_session(&caller.record(), &id, &call.visit).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

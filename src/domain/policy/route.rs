@@ -117,6 +117,16 @@ pub struct RouteTable {
     wildcard: Vec<(HostPattern, HostRoutes)>,
 }
 
+/// How a host is known to the routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// A route names it.
+    ByName,
+    /// It lies below a wildcard, as anything might.
+    ByWildcard,
+    Not,
+}
+
 /// The routes of one host pattern, longest prefix first.
 #[derive(Debug, Clone, Default)]
 pub struct HostRoutes {
@@ -152,6 +162,15 @@ impl RouteTable {
         let wildcard =
             || self.wildcard.iter().find(|(pattern, _)| pattern.matches(host)).map(|(_, routes)| routes);
         self.exact.get(host).or_else(wildcard)
+    }
+
+    /// How `host` (lower case, no port) is known.
+    pub fn knows(&self, host: &str) -> Known {
+        match (self.exact.contains_key(host), self.host(host)) {
+            (true, _) => Known::ByName,
+            (false, Some(_)) => Known::ByWildcard,
+            (false, None) => Known::Not,
+        }
     }
 
     /// Every route.

@@ -55,6 +55,10 @@ pub struct Session {
     pub created_at: Timestamp,
     /// When the person was last verified by a passkey.
     pub authenticated_at: Option<Timestamp>,
+    /// Since when that verification pays for sensitive changes; `None` when it never did, or has
+    /// been used up.
+    #[serde(default)]
+    pub fresh_since: Option<Timestamp>,
     pub last_seen_at: Timestamp,
     pub expires_at: Timestamp,
     pub client: Option<IpAddr>,
@@ -69,7 +73,7 @@ impl Session {
 
     /// Whether the person was verified recently enough for a sensitive change.
     pub fn is_fresh(&self, lifetimes: &Lifetimes, now: Timestamp) -> bool {
-        self.authenticated_at.is_some_and(|at| now.since(at) < lifetimes.fresh)
+        self.fresh_since.is_some_and(|at| now.since(at) < lifetimes.fresh)
     }
 }
 

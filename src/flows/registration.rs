@@ -1,0 +1,173 @@
+//! Registering a passkey: the first one of an enrolment, or another one.
+
+use serde_json::Value;
+
+use super::admit::Visit;
+use super::sign_in::Pending;
+use super::{FlowError, Gateway};
+use crate::domain::ceremony::{CreationOptions, NewCredential};
+use crate::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential, CredentialName};
+use crate::domain::event::{Ceremony, Kind, Refusal};
+use crate::domain::id::{CeremonyId, UserId};
+use crate::domain::invitation::Setup;
+use crate::domain::session::{Scope, Session};
+use crate::domain::user::{Standing, User};
+use crate::ports::{Batch, CommitError};
+use crate::records::{self, keys};
+
+/// How often a registration is decided again because the records changed meanwhile.
+const ATTEMPTS_MAX: u32 = 8;
+
+/// A registration that happened.
+#[derive(Debug)]
+pub struct Registered {
+    pub credential: Credential,
+    /// The session as it is now: an enrolling one has become a full one.
+    pub session: Session,
+    pub user: User,
+}
+
+impl Gateway {
+    /// Begins the registration of a passkey for the owner of `session`.
+    pub async fn begin_registration(
+        &self,
+        session: &Session,
+        visit: &Visit,
+    ) -> Result<(CeremonyId, CreationOptions), FlowError> {
+        self.may_add_credential(session)?;
+        let user = self.active_user(&session.user).ok_or(FlowError::NotPermitted)?;
+        let existing = self.records.credentials_of(&session.user).await?;
+        must_have_room(&existing)?;
+        let (options, pending) = self.relying_party.begin_registration(&user, &existing, self.clock.now())?;
+        let id = self.keep_pending(&Pending::Registration(pending)).await?;
+        self.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Registration });
+        Ok((id, options))
+    }
+
+    /// Finishes a registration. The ceremony is gone whatever the outcome.
+    pub async fn finish_registration(
+        &self,
+        session: &Session,
+        ceremony: Option<CeremonyId>,
+        answer: &Value,
+        name: Option<CredentialName>,
+        visit: &Visit,
+    ) -> Result<Registered, FlowError> {
+        let registered = self.try_registration(session, ceremony, answer, name).await;
+        match &registered {
+            Ok(Registered { credential, .. }) => {
+                let kind = Kind::CredentialAdded { user: session.user, credential: credential.id.clone() };
+                self.report(visit.origin(), kind);
+            }
+            Err(FlowError::Refused(why)) => {
+                let kind = Kind::CredentialRefused { user: Some(session.user), why: *why };
+                self.report(visit.origin(), kind);
+            }
+            Err(_) => {}
+        }
+        registered
+    }
+
+    async fn try_registration(
+        &self,
+        session: &Session,
+        ceremony: Option<CeremonyId>,
+        answer: &Value,
+        name: Option<CredentialName>,
+    ) -> Result<Registered, FlowError> {
+        let pending = match serde_json::from_value(self.take_pending(ceremony).await?) {
+            Ok(Pending::Registration(pending)) if pending.user() == session.user => pending,
+            // An authentication's ceremony, or somebody else's: used up all the same.
+            _ => return Err(Refusal::NoSuchCeremony.into()),
+        };
+        let proof = self.relying_party.finish_registration(pending, answer, self.clock.now())?;
+        self.store_credential(session, proof, name).await
+    }
+
+    /// Stores a proven credential for the session's owner, unless session, account or credential
+    /// have become something else meanwhile.
+    async fn store_credential(
+        &self,
+        session: &Session,
+        proof: NewCredential,
+        name: Option<CredentialName>,
+    ) -> Result<Registered, FlowError> {
+        let credential = proof.into_credential(name, self.clock.now());
+        for _ in 0..ATTEMPTS_MAX {
+            if self.records.credential(&credential.id).await?.is_some() {
+                return Err(Refusal::DuplicateCredential.into());
+            }
+            must_have_room(&self.records.credentials_of(&session.user).await?)?;
+            let key = keys::user(&session.user);
+            let found = self.records.get_exact::<User>(&key).await?;
+            let (user, stored) = found.ok_or(FlowError::NotPermitted)?;
+            if user.standing != Standing::Active {
+                return Err(FlowError::NotPermitted);
+            }
+            let batch = records::create_credential(&credential)?.expect(key, stored);
+            let (session, batch) = self.with_paying_session(session, &credential, batch).await?;
+            match self.records.commit(batch).await {
+                Ok(()) => return Ok(Registered { credential, session, user }),
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    /// Adds what becomes of the session that asked: an enrolling one becomes a full one, and ends
+    /// set-up; a full one pays with its freshness. One that has ended meanwhile adds nothing.
+    async fn with_paying_session(
+        &self,
+        session: &Session,
+        credential: &Credential,
+        batch: Batch,
+    ) -> Result<(Session, Batch), FlowError> {
+        let now = self.clock.now();
+        let key = keys::session(&session.id);
+        let found = self.records.get_exact::<Session>(&key).await?;
+        let (before, bytes) = found.filter(|(it, _)| now < it.expires_at).ok_or(FlowError::NotPermitted)?;
+        let batch = batch.expect(key, bytes);
+        let (after, batch) = match before.scope {
+            Scope::Full => (self.having_paid(&before)?, batch),
+            Scope::Enrol => {
+                (self.enrolled(&before, credential), self.closing_setup(before.user, batch).await?)
+            }
+        };
+        if after == before {
+            return Ok((after, batch));
+        }
+        let batch = batch.and(records::put_session(&after)?);
+        Ok((after, batch))
+    }
+
+    fn enrolled(&self, session: &Session, credential: &Credential) -> Session {
+        let now = self.clock.now();
+        Session {
+            scope: Scope::Full,
+            credential: Some(credential.id.clone()),
+            authenticated_at: Some(now),
+            fresh_since: self.freshness_of_enrolment(now),
+            expires_at: session.created_at.plus(self.lifetimes.absolute),
+            ..session.clone()
+        }
+    }
+
+    async fn closing_setup(&self, user: UserId, batch: Batch) -> Result<Batch, FlowError> {
+        let key = keys::setup();
+        match self.records.get_exact::<Setup>(&key).await? {
+            Some((Setup::Claimed { user: claimant }, bytes)) if claimant == user => {
+                let closed = records::encode(&Setup::Closed { at: self.clock.now() })?;
+                Ok(batch.expect(key.clone(), bytes).put(key, closed))
+            }
+            _ => Ok(batch),
+        }
+    }
+}
+
+fn must_have_room(existing: &[Credential]) -> Result<(), FlowError> {
+    if existing.len() >= CREDENTIALS_PER_USER_MAX {
+        return Err(Refusal::LimitReached.into());
+    }
+    Ok(())
+}
