@@ -5,12 +5,13 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::passkeys::set_session;
 use super::shapes::{SessionShape, SignedInShape};
 use super::{App, Call};
 use crate::domain::id::SessionId;
+use crate::domain::session::Scope;
 use crate::domain::session::token::Carrier;
 use crate::domain::user::Email;
 use crate::flows::FlowError;
@@ -27,14 +28,27 @@ pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<Ses
     Ok(Json(shapes.collect()))
 }
 
+/// Who is calling. Somebody who has yet to add their first passkey is not signed in, and a program
+/// must be able to tell.
+#[derive(Serialize)]
+struct Current {
+    #[serde(flatten)]
+    caller: SignedInShape,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    enrolling: bool,
+}
+
 /// `GET /sessions/current`: who is calling, enrolling or signed in; 204 for a stranger, never 401.
 pub(super) async fn current(State(gateway): App, call: Call) -> Result<Response, Problem> {
     let Some(caller) = call.identify(&gateway)? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
     caller.session.touch(gateway.clock().now());
-    let token = gateway.token(&caller.record(), Carrier::Bearer).map_err(FlowError::from)?;
-    Ok(Json(SignedInShape { token, user: (&*caller.user).into() }).into_response())
+    let record = caller.record();
+    let token = gateway.token(&record, Carrier::Bearer).map_err(FlowError::from)?;
+    let enrolling = record.scope == Scope::Enrol;
+    let caller = SignedInShape { token, user: (&*caller.user).into() };
+    Ok(Json(Current { caller, enrolling }).into_response())
 }
 
 #[derive(Deserialize)]

@@ -121,7 +121,7 @@ function submitEmail(event) {
 async function comeBack() {
   if (document.visibilityState !== "visible" || isBusy(button) || isBusy(proceed)) return;
   const current = await call("GET", "sessions/current").catch(() => undefined);
-  if (current?.user) goOn();
+  if (current?.user && !current.enrolling) goOn();
   else if (!isBusy(button) && !isBusy(proceed)) arm();
 }
 
