@@ -59,19 +59,24 @@ impl Browser {
         self.sign_in_with(device, |_| {}).await
     }
 
+    /// Who is calling, unless they have yet to add their first passkey.
+    async fn current(&self) -> Option<Value> {
+        let reply = self.get("sessions/current").await;
+        if reply.status == 204 {
+            return None;
+        }
+        let current = reply.expect(200).json();
+        (current["enrolling"] != true).then_some(current)
+    }
+
     /// Whether the gateway takes this browser for somebody.
     pub async fn is_signed_in(&self) -> bool {
-        match self.get("sessions/current").await {
-            reply if reply.status == 200 => true,
-            reply if reply.status == 204 => false,
-            reply => panic!("{reply}"),
-        }
+        self.current().await.is_some()
     }
 
     /// The e-mail address of whoever is signed in.
     pub async fn account(&self) -> Option<String> {
-        let reply = self.get("sessions/current").await;
-        (reply.status == 200).then(|| reply.json()["user"]["email"].as_str().unwrap().to_owned())
+        self.current().await.map(|current| current["user"]["email"].as_str().unwrap().to_owned())
     }
 
     pub async fn sessions(&self) -> Vec<Value> {
