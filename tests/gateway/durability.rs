@@ -93,7 +93,7 @@ fn the_check_of_acknowledgements_can_fail() {
 #[tokio::test]
 async fn d_04_an_fsync_lies_between_the_last_write_and_the_answer() {
     let strace = std::process::Command::new("strace").arg("-V").output();
-    assert!(strace.is_ok(), "D-04 needs strace: it is part of the README's set-up line");
+    assert!(strace.is_ok(), "D-04 needs strace: tests/run installs it");
     let mut gateway = Gateway::prepare(|_| {});
     let trace = gateway.directory().join("trace");
     let traced = "trace=pwrite64,pwritev,fsync,fdatasync,write,writev,sendto,sendmsg";

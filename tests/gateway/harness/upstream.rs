@@ -11,8 +11,10 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 /// How long a test waits for something to reach an application.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long an application takes before it switches to WebSocket. Without it, pingora 0.9.1 loses
-/// one connection in a thousand, and with it a test that is about something else.
+/// How long an application takes before it switches to WebSocket. pingora 0.9.1 closes an upgraded
+/// connection when it sees the 101 before it has noted that the request has no body
+/// (`proxy_handle_upstream` in its `proxy_h1.rs`): on one machine, about one in a thousand. That is
+/// not what the tests here are about.
 const HANDSHAKE_TIME: Duration = Duration::from_millis(30);
 
 /// One request, as it came.
@@ -25,13 +27,6 @@ pub struct Recorded {
 
 /// What the application answers with: the bytes of a whole response.
 type Answer = Arc<dyn Fn(&Recorded) -> Vec<u8> + Send + Sync>;
-
-/// How soon a WebSocket is answered.
-#[derive(Clone, Copy)]
-enum Pace {
-    Usual,
-    AtOnce,
-}
 
 /// The application.
 pub struct Upstream {
@@ -94,25 +89,16 @@ impl Upstream {
         Self::answering(|_| response("200 OK", &[("Content-Type", "text/plain")], "hello"))
     }
 
-    /// One that switches to WebSocket without taking a breath.
-    pub fn hasty() -> Self {
-        Self::listen(Arc::new(|_: &Recorded| response("200 OK", &[], "")), Pace::AtOnce)
-    }
-
     pub fn answering(answer: impl Fn(&Recorded) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        Self::listen(Arc::new(answer), Pace::Usual)
-    }
-
-    fn listen(answer: Answer, pace: Pace) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::<Seen>::default();
-        let notes = Arc::clone(&seen);
+        let (answer, notes): (Answer, _) = (Arc::new(answer), Arc::clone(&seen));
         // The threads end with the test's process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (answer, notes) = (Arc::clone(&answer), Arc::clone(&notes));
-                std::thread::spawn(move || serve(&stream, &answer, &notes, pace));
+                std::thread::spawn(move || serve(&stream, &answer, &notes));
             }
         });
         Self { port, seen }
@@ -157,7 +143,7 @@ pub fn response(status: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     response.into_bytes()
 }
 
-fn serve(stream: &TcpStream, answer: &Answer, seen: &Seen, pace: Pace) {
+fn serve(stream: &TcpStream, answer: &Answer, seen: &Seen) {
     let _ = stream.set_nodelay(true);
     let mut reader = BufReader::new(stream);
     let mut writer = stream;
@@ -168,9 +154,7 @@ fn serve(stream: &TcpStream, answer: &Answer, seen: &Seen, pace: Pace) {
         seen.requests.lock().unwrap().push(request);
         seen.more.notify_all();
         if let (true, Some(key)) = (upgrade, key) {
-            if matches!(pace, Pace::Usual) {
-                std::thread::sleep(HANDSHAKE_TIME);
-            }
+            std::thread::sleep(HANDSHAKE_TIME);
             return echo(stream, &key);
         }
         if writer.write_all(&reply).is_err() {
