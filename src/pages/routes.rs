@@ -164,14 +164,20 @@ pub(super) fn going_in_circles<'a>(desk: &'a Desk, load: &'a Load, showed_token:
     let seen = LoopSeen {
         cookie,
         host: &load.visit.host,
-        scheme: load.visit.scheme.as_str(),
+        scheme: load.visit.scheme,
+        expected: desk.gateway.place().scheme,
         now: desk.gateway.clock().now(),
     };
     Notice::redirect_loop(&desk.site, &seen).with_request_id(&load.visit.request_id)
 }
 
-async fn enroll(State(desk): State<Desk>) -> Response {
-    page(StatusCode::OK, &Enroll { site: &desk.site })
+async fn enroll(State(desk): State<Desk>, load: Load) -> Result<Response, Problem> {
+    let unfinished = match load.caller(&desk.gateway)? {
+        Caller::Known(session, user) if session.record().scope == Scope::Enrol => Some(user),
+        Caller::Known(..) | Caller::Stranger { .. } => None,
+    };
+    let unfinished = unfinished.as_ref().map(|user| user.email.as_str());
+    Ok(page(StatusCode::OK, &Enroll { site: &desk.site, unfinished }))
 }
 
 #[derive(Deserialize)]

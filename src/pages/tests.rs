@@ -21,6 +21,7 @@ use super::theme::Accent;
 use super::{Branding, Contact, Logo, LogoKind, Site, assets};
 use crate::domain::credential::Backup;
 use crate::domain::id::{UserId, WayBackId};
+use crate::domain::place::Scheme;
 use crate::domain::time::Timestamp;
 
 /// What everything together may weigh, compressed.
@@ -106,12 +107,18 @@ fn every_page(site: &Site, words: &Words<'_>) -> Vec<(&'static str, String)> {
         passkeys: (0..rows).map(|n| passkey(words, n)).collect(),
         sessions: (0..rows).map(|n| session(words, n)).collect(),
     };
-    let seen = |cookie, scheme| LoopSeen { cookie, host: words.host, scheme, now: moment(0) };
+    let seen = |cookie, scheme| LoopSeen {
+        cookie,
+        host: words.host,
+        scheme,
+        expected: Scheme::Https,
+        now: moment(0),
+    };
     let notice = |notice: Notice<'_>| notice.render();
     [
         ("sign_in", SignIn { site, host: Some(words.host), way_back: Some(WayBackId([3; 16])) }.render()),
         ("sign_in_bare", SignIn { site, host: None, way_back: None }.render()),
-        ("enroll", Enroll { site }.render()),
+        ("enroll", Enroll { site, unfinished: Some(words.email) }.render()),
         ("sign_out", SignOut { site, stage: Stage::Ask }.render()),
         ("signed_out", SignOut { site, stage: Stage::Done }.render()),
         ("account", account(Greeting::Plain, 3).render()),
@@ -122,9 +129,9 @@ fn every_page(site: &Site, words: &Words<'_>) -> Vec<(&'static str, String)> {
         ("unreachable", notice(Notice::upstream_unreachable(site, words.host).with_request_id(words.device))),
         ("slow", notice(Notice::upstream_slow(site, words.host))),
         ("our_fault", notice(Notice::our_fault(site, 503))),
-        ("loop", notice(Notice::redirect_loop(site, &seen(CookieSeen::Missing, words.device)))),
-        ("loop_http", notice(Notice::redirect_loop(site, &seen(CookieSeen::Missing, "http")))),
-        ("loop_refused", notice(Notice::redirect_loop(site, &seen(CookieSeen::Refused, "https")))),
+        ("loop", notice(Notice::redirect_loop(site, &seen(CookieSeen::Missing, Scheme::Https)))),
+        ("loop_http", notice(Notice::redirect_loop(site, &seen(CookieSeen::Missing, Scheme::Http)))),
+        ("loop_refused", notice(Notice::redirect_loop(site, &seen(CookieSeen::Refused, Scheme::Https)))),
         ("plain", notice(Notice::plain(site, 400, words.person, words.device, words.host))),
     ]
     .into_iter()
