@@ -14,7 +14,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::Deserialize;
 
-use super::account::{Account, Greeting, PasskeyRow, SessionRow};
+use super::account::{Account, Doorway, Greeting, PasskeyRow, SessionRow};
 use super::enroll::Enroll;
 use super::notice::{CookieSeen, LoopSeen, Notice};
 use super::sign_in::SignIn;
@@ -203,6 +203,7 @@ async fn account(
     let sessions = desk.gateway.sessions_of(&user.id);
     let welcome = query.welcome.is_some() && credentials.len() == 1;
     let account = Account {
+        applications: desk.gateway.applications_of(&user).iter().map(Doorway::from).collect(),
         greeting: if welcome { Greeting::Welcome } else { Greeting::Plain },
         passkeys: credentials.iter().map(|credential| PasskeyRow::of(credential, &record)).collect(),
         sessions: sessions.iter().map(|session| SessionRow::of(session, &record)).collect(),

@@ -56,6 +56,7 @@ sentences! {
     ask_for_new_link: "For a new link, ask",
 
     // Account.
+    applications: "Applications",
     profile: "Profile",
     no_script_account: "To change anything here, please allow JavaScript for this site.",
     welcome_title: "You are in. One more thing",
