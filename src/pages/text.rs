@@ -45,7 +45,7 @@ sentences! {
     use_email: "Use my e-mail address instead",
     lost_passkey: "Lost your passkey?",
     lost_body_other_device: "If another of your devices has one, press the button above and choose that device.",
-    lost_body_ask: "Otherwise ask for a new invitation:",
+    lost_body_ask: "Otherwise, for a new invitation, ask",
 
     // Enrol.
     create_your_passkey: "Create your passkey",

@@ -144,5 +144,5 @@ async fn an_address_with_no_account_at_all_and_no_passkey_is_told_to_use_another
     window.press("Continue").await;
     window.sees("No passkey for this site on this device").await;
     window.press("Lost your passkey?").await;
-    window.sees("Otherwise ask for a new invitation").await;
+    window.sees("Otherwise, for a new invitation, ask your administrator.").await;
 }

@@ -82,7 +82,7 @@ export const text = {
   // Enrolment.
   setUpTitle: (organisation) => `Set up ${organisation}`,
   setUpLead: "You are the first one here. This account will be the administrator.",
-  invitedBy: (who, organisation) => `${who} invites you to ${organisation}.`,
+  invitedBy: (who, organisation) => `You are invited to ${organisation} by ${who}.`,
   invited: (organisation) => `You are invited to ${organisation}.`,
   joinTitle: "Welcome",
   linkGoneTitle: "This link does not work any more",
