@@ -1,6 +1,7 @@
 //! The ways in: autofill, the button, the e-mail address; and back to where somebody was heading.
 
 use crate::chrome::Attached;
+use crate::harness::Recorded;
 use crate::people::{ALICE, BOB, Stage, accept, sign_out, without_autofill};
 
 /// What was asked for must come back to the byte.
@@ -23,7 +24,7 @@ async fn one_press_leads_back_to_exactly_the_address_that_was_asked_for() {
     stage.window.press("Sign in with a passkey").await;
     stage.window.arrives_at(asked.as_str()).await;
     stage.window.sees("hello").await;
-    let targets: Vec<String> = stage.application.seen().iter().map(|seen| seen.target()).collect();
+    let targets: Vec<String> = stage.application.seen().iter().map(Recorded::target).collect();
     let expected = &asked[url::Position::BeforePath..url::Position::AfterQuery];
     assert!(targets.iter().any(|target| target == expected), "{targets:?}");
     stage.window.stays_clean().await;

@@ -73,14 +73,13 @@ impl Window {
             if let Some(found) = check().await {
                 return found;
             }
-            if Instant::now() > deadline {
-                panic!(
-                    "{what}: not after {PATIENCE:?}\nat {}\n--- the page ---\n{}\n--- its console ---\n{:#?}",
-                    self.url().await,
-                    self.text().await,
-                    self.console().await,
-                );
-            }
+            assert!(
+                Instant::now() < deadline,
+                "{what}: not after {PATIENCE:?}\nat {}\n--- the page ---\n{}\n--- its console ---\n{:#?}",
+                self.url().await,
+                self.text().await,
+                self.console().await,
+            );
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     }

@@ -34,15 +34,13 @@ fn pass_on(browser: &TcpStream, gateway: u16, host: &str) -> Option<()> {
         let (name, value) = line.split_once(':').unwrap_or((line.trim_end(), ""));
         match name.to_ascii_lowercase().as_str() {
             "" => break,
-            "host" => head += &format!("Host: {host}\r\n"),
-            "origin" => head += &format!("Origin: http://{host}\r\n"),
-            "connection" => {}
-            "content-length" => {
-                length = value.trim().parse().ok()?;
-                head += &line;
-            }
-            _ => head += &line,
+            "host" => line = format!("Host: {host}\r\n"),
+            "origin" => line = format!("Origin: http://{host}\r\n"),
+            "connection" => continue,
+            "content-length" => length = value.trim().parse().ok()?,
+            _ => {}
         }
+        head += &line;
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
