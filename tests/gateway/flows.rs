@@ -11,7 +11,7 @@ use vestibule::domain::session::ENROL_LIFETIME;
 use vestibule::domain::way_back::{HAND_OFF_LIFETIME, WAY_BACK_LIFETIME};
 use vestibule::flows::FlowError;
 use vestibule::flows::sessions::Device;
-use vestibule::flows::way_back::{Astray, Detour, Onward};
+use vestibule::flows::way_back::{Astray, Detour, Intent, Onward};
 use vestibule::store::MemoryStore;
 
 use crate::harness::Authenticator;
@@ -148,7 +148,7 @@ async fn s_26_an_old_sign_in_may_not_change_passkeys() {
 async fn hand_off(stage: &Stage, session: &vestibule::domain::session::Session) -> (String, String) {
     let detour = stage.gateway.leave_for_sign_in(&visit(APP_HOST), "/deep?x=1", None).await.unwrap();
     let Detour::SignIn { way_back, nonce } = detour else { panic!("{detour:?}") };
-    let onward = stage.gateway.onward(session, Some(way_back)).await.unwrap();
+    let onward = stage.gateway.onward(session, Some(way_back), Intent::Followed).await.unwrap();
     let Onward::HandOff { url } = onward else { panic!("{onward:?}") };
     (url.split_once("code=").unwrap().1.to_owned(), nonce.reveal())
 }
@@ -167,7 +167,7 @@ async fn s_19_a_hand_off_and_a_way_back_run_out() {
     let detour = stage.gateway.leave_for_sign_in(&visit(APP_HOST), "/deep", None).await.unwrap();
     let Detour::SignIn { way_back, .. } = detour else { panic!("{detour:?}") };
     stage.clock.forward(WAY_BACK_LIFETIME);
-    let onward = stage.gateway.onward(&enrolled.session, Some(way_back)).await.unwrap();
+    let onward = stage.gateway.onward(&enrolled.session, Some(way_back), Intent::Followed).await.unwrap();
     assert_eq!(onward, Onward::Account);
 }
 

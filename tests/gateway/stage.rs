@@ -22,7 +22,8 @@ use vestibule::domain::time::Timestamp;
 use vestibule::domain::user::{Email, Role};
 use vestibule::flows::administer::{Guest, Invited};
 use vestibule::flows::admit::{Admission, Visit};
-use vestibule::flows::enroll::{Introduction, Redeemed, Registered};
+use vestibule::flows::enroll::{Introduction, Redeemed};
+use vestibule::flows::registration::Registered;
 use vestibule::flows::sessions::Device;
 use vestibule::flows::sign_in::SignedIn;
 use vestibule::flows::{FlowError, Gateway, Installation, World};
@@ -137,7 +138,7 @@ impl Stage {
 
     pub async fn redeem(&self, secret: &str) -> Result<Redeemed, FlowError> {
         let who = Introduction { email: Some("first@example.com".to_owned()), name: None };
-        self.gateway.redeem(secret, &who, &visit(AUTH_HOST), &Device::default()).await
+        self.gateway.redeem(secret, &who, None, &visit(AUTH_HOST), &Device::default()).await
     }
 
     pub async fn register(
