@@ -6,11 +6,30 @@ use super::{FlowError, Gateway};
 use crate::domain::credential::{Credential, CredentialName};
 use crate::domain::event::{End, Kind};
 use crate::domain::id::{CredentialId, UserId};
+use crate::domain::policy::may_enter;
+use crate::domain::policy::route::HostPattern;
 use crate::domain::session::Session;
+use crate::domain::user::User;
+use crate::domain::way_back::Target;
 use crate::ports::Batch;
 use crate::records::{self, keys};
 
 impl Gateway {
+    /// The applications that a person may enter, by address. One behind a wildcard has no address of
+    /// its own that could be named.
+    pub fn applications_of(&self, user: &User) -> Vec<Target> {
+        let mine = self.routes.all().filter(|route| may_enter(&route.allow, user));
+        let mut applications: Vec<Target> = mine
+            .filter_map(|route| match &route.host {
+                HostPattern::Exact(host) => Some((self.place.origin_of(host), route.path.clone())),
+                HostPattern::Wildcard(_) => None,
+            })
+            .map(|(origin, path_and_query)| Target { origin, path_and_query })
+            .collect();
+        applications.sort_by_key(Target::url);
+        applications
+    }
+
     /// A person's passkeys, oldest first.
     pub async fn credentials_of(&self, user: &UserId) -> Result<Vec<Credential>, FlowError> {
         Ok(self.records.credentials_of(user).await?)

@@ -28,12 +28,13 @@ use tokio::sync::Mutex;
 use crate::domain::assertion::AssertionSigner;
 use crate::domain::ceremony::RelyingParty;
 use crate::domain::event::{Event, Kind, Origin};
+use crate::domain::id::UserId;
 use crate::domain::place::Place;
 use crate::domain::policy::route::RouteTable;
 use crate::domain::session::Lifetimes;
 use crate::domain::session::token::Signer;
-use crate::domain::user::{Email, User};
-use crate::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, StoreError, Vault};
+use crate::domain::user::Email;
+use crate::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, StoreError, Vault, entropy};
 use crate::records::Records;
 pub use error::FlowError;
 use index::SessionIndex;
@@ -150,13 +151,16 @@ impl Gateway {
         self.records.store().health()
     }
 
-    /// The account with this address, for a sign-in that begins with it. The answer must never
-    /// show in what a stranger is told.
-    pub async fn account_with(&self, email: &str) -> Result<Option<User>, FlowError> {
-        match Email::parse(email) {
-            Ok(email) => Ok(self.records.user_by_email(&email).await?),
-            Err(_) => Ok(None),
-        }
+    /// Whose passkey a sign-in that begins with this address wants. An address without an account
+    /// gets the id of nobody: every passkey is refused then, as anybody else's would be for an
+    /// address that has one, so that not even somebody with a passkey learns which it is.
+    pub async fn account_or_nobody(&self, email: &str) -> Result<UserId, FlowError> {
+        let user = match Email::parse(email) {
+            Ok(email) => self.records.user_by_email(&email).await?,
+            Err(_) => None,
+        };
+        let nobody = UserId::from_random(entropy::bytes(&*self.entropy));
+        Ok(user.map_or(nobody, |user| user.id))
     }
 
     fn report(&self, origin: Origin, kind: Kind) {

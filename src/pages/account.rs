@@ -12,6 +12,7 @@ use crate::domain::credential::Credential;
 use crate::domain::id::UserId;
 use crate::domain::session::{Session, network_of};
 use crate::domain::time::Timestamp;
+use crate::domain::way_back::Target;
 use crate::flows::index::LiveSession;
 use crate::web::user_agent;
 
@@ -24,6 +25,7 @@ pub struct Account<'a> {
     pub name: &'a str,
     pub email: &'a str,
     pub greeting: Greeting,
+    pub applications: Vec<Doorway>,
     pub passkeys: Vec<PasskeyRow>,
     pub sessions: Vec<SessionRow>,
 }
@@ -41,6 +43,14 @@ pub enum Greeting {
 pub enum Here {
     ThisOne,
     Another,
+}
+
+/// An application that this person may enter.
+#[derive(Debug, Clone)]
+pub struct Doorway {
+    pub url: String,
+    /// Host and path, as people know it.
+    pub name: String,
 }
 
 /// One passkey.
@@ -69,6 +79,14 @@ pub struct SessionRow {
     pub created_at: Timestamp,
     pub last_seen_at: Timestamp,
     pub here: Here,
+}
+
+impl From<&Target> for Doorway {
+    fn from(target: &Target) -> Self {
+        let url = target.url();
+        let name = url.split_once("://").map_or(url.as_str(), |(_, name)| name);
+        Self { name: name.trim_end_matches('/').to_owned(), url }
+    }
 }
 
 impl PasskeyRow {
@@ -136,6 +154,14 @@ impl SessionRow {
 }
 
 impl Account<'_> {
+    /// Where to go on to, when there is no choice.
+    fn only_application(&self) -> Option<&Doorway> {
+        match self.applications.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
     /// The WebAuthn user handle in base64url, for the browser's passkey store.
     fn user_handle(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.user.as_handle())

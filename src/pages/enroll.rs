@@ -1,5 +1,8 @@
 //! The enrolment page. It is the same for every invitation: the secret is in the fragment, which
 //! no server sees, so the script asks what it is for (`POST {prefix}/invitations/preview`).
+//!
+//! A link works once. Whoever used theirs and went away before the passkey was made still has a
+//! session for that alone, and goes on from there.
 
 use askama::Template;
 
@@ -10,6 +13,8 @@ use super::{Contact, Site};
 #[template(path = "enroll.html")]
 pub struct Enroll<'a> {
     pub site: &'a Site,
+    /// Who has used their link and has no passkey yet.
+    pub unfinished: Option<&'a str>,
 }
 
 impl Enroll<'_> {

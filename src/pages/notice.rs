@@ -5,6 +5,7 @@
 use askama::Template;
 
 use super::{Contact, Site};
+use crate::domain::place::Scheme;
 use crate::domain::time::Timestamp;
 
 /// One notice.
@@ -55,8 +56,10 @@ pub enum Does {
 pub struct LoopSeen<'a> {
     pub cookie: CookieSeen,
     pub host: &'a str,
-    /// `http` or `https`, as the gateway understands the connection.
-    pub scheme: &'a str,
+    /// How the gateway understands the connection.
+    pub scheme: Scheme,
+    /// How people should have come.
+    pub expected: Scheme,
     pub now: Timestamp,
 }
 
@@ -162,7 +165,10 @@ impl<'a> Notice<'a> {
     pub fn redirect_loop(site: &'a Site, seen: &LoopSeen<'_>) -> Self {
         let t = site.t;
         let (cookie, advice) = match (seen.cookie, seen.scheme) {
-            (CookieSeen::Missing, "http") => (t.cookie_missing, t.loop_plain_http),
+            // Only then is our cookie one that browsers refuse over plain HTTP.
+            (CookieSeen::Missing, Scheme::Http) if seen.expected == Scheme::Https => {
+                (t.cookie_missing, t.loop_plain_http)
+            }
             (CookieSeen::Missing, _) => (t.cookie_missing, t.loop_cookie_missing),
             (CookieSeen::Refused, _) => (t.cookie_refused, t.loop_cookie_refused),
         };
@@ -170,7 +176,7 @@ impl<'a> Notice<'a> {
             facts: vec![
                 Fact { label: t.cookie, value: cookie.to_owned() },
                 Fact { label: t.host, value: seen.host.to_owned() },
-                Fact { label: t.scheme, value: seen.scheme.to_owned() },
+                Fact { label: t.scheme, value: seen.scheme.as_str().to_owned() },
             ],
             server_time: Some(seen.now),
             actions: vec![Action {

@@ -14,7 +14,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::Deserialize;
 
-use super::account::{Account, Greeting, PasskeyRow, SessionRow};
+use super::account::{Account, Doorway, Greeting, PasskeyRow, SessionRow};
 use super::enroll::Enroll;
 use super::notice::{CookieSeen, LoopSeen, Notice};
 use super::sign_in::SignIn;
@@ -187,14 +187,20 @@ pub(super) fn going_in_circles<'a>(desk: &'a Desk, load: &'a Load, showed_token:
     let seen = LoopSeen {
         cookie,
         host: &load.visit.host,
-        scheme: load.visit.scheme.as_str(),
+        scheme: load.visit.scheme,
+        expected: desk.gateway.place().scheme,
         now: desk.gateway.clock().now(),
     };
     Notice::redirect_loop(&desk.site, &seen).with_request_id(&load.visit.request_id)
 }
 
-async fn enroll(State(desk): State<Desk>) -> Response {
-    page(StatusCode::OK, &Enroll { site: &desk.site })
+async fn enroll(State(desk): State<Desk>, load: Load) -> Result<Response, Problem> {
+    let unfinished = match load.caller(&desk.gateway)? {
+        Caller::Known(session, user) if session.record().scope == Scope::Enrol => Some(user),
+        Caller::Known(..) | Caller::Stranger { .. } => None,
+    };
+    let unfinished = unfinished.as_ref().map(|user| user.email.as_str());
+    Ok(page(StatusCode::OK, &Enroll { site: &desk.site, unfinished }))
 }
 
 #[derive(Deserialize)]
@@ -220,6 +226,7 @@ async fn account(
     let sessions = desk.gateway.sessions_of(&user.id);
     let welcome = query.welcome.is_some() && credentials.len() == 1;
     let account = Account {
+        applications: desk.gateway.applications_of(&user).iter().map(Doorway::from).collect(),
         greeting: if welcome { Greeting::Welcome } else { Greeting::Plain },
         passkeys: credentials.iter().map(|credential| PasskeyRow::of(credential, &record)).collect(),
         sessions: sessions.iter().map(|session| SessionRow::of(session, &record)).collect(),

@@ -45,7 +45,7 @@ sentences! {
     use_email: "Use my e-mail address instead",
     lost_passkey: "Lost your passkey?",
     lost_body_other_device: "If another of your devices has one, press the button above and choose that device.",
-    lost_body_ask: "Otherwise ask for a new invitation:",
+    lost_body_ask: "Otherwise, for a new invitation, ask",
 
     // Enrol.
     create_your_passkey: "Create your passkey",
@@ -56,6 +56,7 @@ sentences! {
     ask_for_new_link: "For a new link, ask",
 
     // Account.
+    applications: "Applications",
     profile: "Profile",
     no_script_account: "To change anything here, please allow JavaScript for this site.",
     welcome_title: "You are in. One more thing",

@@ -216,7 +216,7 @@ impl Rig {
     }
 
     pub(crate) async fn end_session(&self) {
-        self.gateway.end_session(&self.session.user, &self.session.id, &visit()).await.unwrap();
+        self.gateway.end_session(&self.session, &self.session.id, &visit()).await.unwrap();
     }
 
     pub(crate) fn upstream_requests(&self) -> usize {
@@ -318,6 +318,7 @@ async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session) {
         credential: None,
         created_at: now,
         authenticated_at: Some(now),
+        fresh_since: Some(now),
         last_seen_at: now,
         expires_at: now.plus(Duration::from_secs(3_600)),
         client: None,

@@ -81,7 +81,7 @@ pub(super) async fn authenticate_options(
     guard::not_cross_site(&gateway, &call.headers)?;
     let asked: AuthenticateOptions = json::read_optional(&call.headers, &body)?;
     let expected = match asked.email {
-        Some(email) => gateway.account_with(&email).await?.map(|user| user.id),
+        Some(email) => Some(gateway.account_or_nobody(&email).await?),
         None => None,
     };
     let (ceremony, options) = gateway.begin_sign_in(expected, &call.visit).await?;

@@ -69,7 +69,7 @@ function addRow(passkey) {
   nameRow(row, passkey.name);
   const authenticator = passkey.authenticator || text.passkey;
   part(row, "letter").textContent = [...authenticator][0].toUpperCase();
-  part(row, "authenticator").textContent = authenticator;
+  part(row, "authenticator").textContent = authenticator === passkey.name ? "" : authenticator;
   part(row, "backup").textContent = passkey.deviceType === "multiDevice" ? text.synced : text.deviceBound;
   part(row, "created").dateTime = passkey.createdAt;
   part(row, "used").textContent = text.never;

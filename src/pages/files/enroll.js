@@ -5,7 +5,7 @@
 
 import { text } from "./text.js";
 import { call } from "./api.js";
-import { explainIfUnsupported, register } from "./passkey.js";
+import { cookiesBlocked, explainIfUnsupported, register } from "./passkey.js";
 import { busy, clear, copyLink, explain, isBusy, ready, show } from "./message.js";
 
 const byId = (id) => document.getElementById(id);
@@ -45,31 +45,38 @@ function showInvitation(invitation) {
   form.hidden = false;
 }
 
-// A reload after the link was redeemed and before the passkey was made: the cookie still knows.
-async function continueOrRefuse() {
-  const current = await call("GET", "sessions/current").catch(() => undefined);
-  if (!current?.user) {
-    refuse(text.linkGoneTitle, text.linkGone);
+// A reload after the link was redeemed and before the passkey was made: the server still knows who
+// that was. Somebody who has an account already is not one of them.
+function continueOr(heading, words) {
+  const { unfinished } = page.dataset;
+  if (!unfinished) {
+    refuse(heading, words);
     return;
   }
   redeemed = true;
   title.textContent = text.continueTitle;
-  lead.textContent = text.continueLead(current.user.email);
+  lead.textContent = text.continueLead(unfinished);
   nameAsked.hidden = true;
   form.hidden = false;
 }
 
 async function preview() {
   clear();
+  if (cookiesBlocked()) {
+    // Nothing is lost yet: the link is used up only when somebody presses the button.
+    lead.textContent = "";
+    show(text.noCookies);
+    return;
+  }
   if (!secret) {
-    refuse(text.linkMissingTitle, text.linkMissing);
+    continueOr(text.linkMissingTitle, text.linkMissing);
     return;
   }
   try {
     showInvitation(await call("POST", "invitations/preview", { token: secret }));
   } catch (error) {
     const passing = error.status === 0 || error.status === 429 || error.status >= 500;
-    if (!passing) return continueOrRefuse();
+    if (!passing) return continueOr(text.linkGoneTitle, text.linkGone);
     lead.textContent = "";
     explain(error, { retry: { label: text.tryAgain, run: preview } });
   }

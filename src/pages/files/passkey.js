@@ -117,6 +117,18 @@ export async function signal(name, details) {
   await Promise.race([PublicKeyCredential[name](details), timeout]).catch(() => {});
 }
 
+/**
+ * Whether the browser keeps no cookies of this site. Without one no ceremony can be finished.
+ * Tried out, because Chromium's `navigator.cookieEnabled` is true even where it keeps none.
+ */
+export function cookiesBlocked() {
+  const probe = "vestibule-probe";
+  document.cookie = `${probe}=1; SameSite=Strict`;
+  const kept = document.cookie.includes(`${probe}=1`);
+  document.cookie = `${probe}=; Max-Age=0; SameSite=Strict`;
+  return !kept;
+}
+
 /** Shows the section that says why passkeys cannot work here; true when it did. */
 export function explainIfUnsupported(copied) {
   if (supported()) return false;

@@ -5,8 +5,8 @@
 
 import { text } from "./text.js";
 import { call } from "./api.js";
-import { assert, beginAssertion, explainIfUnsupported, finishAssertion } from "./passkey.js";
-import { busy, clear, copyLink, explain, isBusy, ready } from "./message.js";
+import { assert, beginAssertion, cookiesBlocked, explainIfUnsupported, finishAssertion } from "./passkey.js";
+import { busy, clear, copyLink, explain, isBusy, ready, show } from "./message.js";
 
 /** Challenges live for five minutes; autofill gets a new one a little earlier. */
 const RENEW_AFTER_MS = 270_000;
@@ -60,6 +60,7 @@ async function disarm() {
 }
 
 async function signIn(pressed, email) {
+  if (cookiesBlocked()) return show(text.noCookies);
   if (isBusy(button) || isBusy(proceed)) return;
   clear();
   busy(pressed, text.waiting);
@@ -132,5 +133,6 @@ if (!explainIfUnsupported(copyLink)) {
   useEmail.addEventListener("click", focusEmail);
   document.addEventListener("visibilitychange", comeBack);
   addEventListener("online", () => (clear(), comeBack()));
-  arm();
+  if (cookiesBlocked()) show(text.noCookies);
+  else arm();
 }

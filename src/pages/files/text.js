@@ -45,6 +45,11 @@ export const text = {
     body: `The browser answered “${name}”. Try again, or use another browser or device.`,
   }),
 
+  noCookies: {
+    title: "Cookies are blocked",
+    body: "Signing in needs one cookie of this site. Allow cookies for it in your browser’s settings, then reload the page.",
+  },
+
   // What went wrong on the way to the server.
   offline: {
     title: "No connection",
@@ -77,7 +82,7 @@ export const text = {
   // Enrolment.
   setUpTitle: (organisation) => `Set up ${organisation}`,
   setUpLead: "You are the first one here. This account will be the administrator.",
-  invitedBy: (who, organisation) => `${who} invites you to ${organisation}.`,
+  invitedBy: (who, organisation) => `You are invited to ${organisation} by ${who}.`,
   invited: (organisation) => `You are invited to ${organisation}.`,
   joinTitle: "Welcome",
   linkGoneTitle: "This link does not work any more",
@@ -96,7 +101,7 @@ export const text = {
   renamed: (name) => ({ title: "Passkey renamed", body: `It is now called “${name}”.` }),
   removed: (name) => ({ title: "Passkey removed", body: `“${name}” does not open this account any more.` }),
   removeTitle: (name) => `Remove “${name}”?`,
-  removeBody: "You cannot sign in with it any more. Your browser will ask for a passkey to confirm.",
+  removeBody: "You cannot sign in with it any more. Your browser may ask for a passkey to confirm.",
   removeYes: "Remove passkey",
   lastPasskey: {
     title: "This is your only passkey",

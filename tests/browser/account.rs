@@ -1,0 +1,133 @@
+//! The account page: passkeys come, get names and go; sessions end.
+
+use serde_json::json;
+
+use crate::chrome::Attached;
+use crate::people::{Stage, only_passkey, sign_out};
+
+#[tokio::test]
+async fn a_second_passkey_is_added_named_and_removed_but_never_the_last_one() {
+    let stage = Stage::set().await;
+    let first = stage.alice().await;
+    let window = &stage.window;
+    window.sees("You are in. One more thing").await;
+
+    // The only one there is cannot be removed, and the page says why.
+    window.press("Remove").await;
+    window.sees("This is your only passkey").await;
+
+    // Somebody touches the new key, not the old one.
+    first.is_touched(false).await;
+    let second = window.authenticator(Attached::Usb).await;
+    window.press("Add a second passkey").await;
+    window.sees("Passkey added").await;
+    assert_eq!(second.passkeys().await.len(), 1);
+    assert!(!window.text().await.contains("One more thing"), "the suggestion is still there");
+
+    // The new one wants a name at once.
+    window.fill("Name of this passkey", "Blue key").await;
+    window.press("Save").await;
+    window.sees("It is now called “Blue key”").await;
+
+    window.press_at("Blue key", "Remove").await;
+    window.sees("Remove “Blue key”?").await;
+    window.press("Remove passkey").await;
+    window.sees("“Blue key” does not open this account any more").await;
+
+    window.reload().await;
+    window.sees("Passkeys 1").await;
+    assert!(!window.text().await.contains("Blue key"), "it came back");
+    window.stays_clean().await;
+}
+
+#[tokio::test]
+async fn the_server_refuses_to_remove_the_last_passkey_whatever_the_page_thinks() {
+    let stage = Stage::set().await;
+    let _passkey = stage.alice().await;
+    let refused = stage.window.wait_for_script(
+        "const id = document.querySelector('#passkeys li').dataset.id;
+         const reply = await fetch(`/auth/passkeys/${id}`, { method: 'DELETE', headers: { Accept: 'application/json' } });
+         return [reply.status, (await reply.json()).code];",
+    );
+    assert_eq!(refused.await, json!([409, "last_passkey"]));
+}
+
+#[tokio::test]
+async fn a_change_long_after_the_sign_in_asks_for_the_passkey_first() {
+    let stage = Stage::set_with(|config| config.session.push("fresh_for = \"2s\"".to_owned())).await;
+    let passkey = stage.alice().await;
+    let window = &stage.window;
+    let used = only_passkey(&passkey).await["signCount"].clone();
+    window.until("the sign-in is not fresh any more", async || {
+        let status = window.wait_for_script(
+            "const id = document.querySelector('#passkeys li').dataset.id;
+             const reply = await fetch(`/auth/passkeys/${id}`, { method: 'PATCH', body: JSON.stringify({ name: 'A' }),
+               headers: { Accept: 'application/json', 'Content-Type': 'application/json' } });
+             return reply.status;",
+        );
+        (status.await == 403).then_some(())
+    })
+    .await;
+
+    window.press("Rename").await;
+    window.fill("Name of this passkey", "Kitchen laptop").await;
+    window.press("Save").await;
+    window.sees("It is now called “Kitchen laptop”").await;
+    assert_ne!(only_passkey(&passkey).await["signCount"], used, "nobody was asked");
+}
+
+#[tokio::test]
+async fn an_ended_session_is_out_at_its_next_request() {
+    let stage = Stage::set().await;
+    let passkey = stage.alice().await;
+
+    // The same passkey, synced to another device, signs in there.
+    let elsewhere = stage.another_window().await;
+    let copy = elsewhere.authenticator(Attached::BuiltIn).await;
+    copy.learn(&only_passkey(&passkey).await).await;
+    elsewhere.open(&stage.gateway.url("/")).await;
+    elsewhere.sees("hello").await;
+
+    stage.window.reload().await;
+    stage.window.sees("Sessions 2").await;
+    stage.window.press_at("End", "End").await;
+    stage.window.sees("is signed out").await;
+    stage.window.sees("Sessions 1").await;
+
+    copy.is_touched(false).await;
+    elsewhere.open(&stage.gateway.url("/next")).await;
+    elsewhere.arrives_at_path("/auth/login").await;
+    elsewhere.sees("Continue to").await;
+    // And whoever ended it is still in.
+    stage.window.open(&stage.gateway.url("/")).await;
+    stage.window.sees("hello").await;
+    stage.window.stays_clean().await;
+}
+
+#[tokio::test]
+async fn all_other_sessions_end_together_and_sign_out_ends_this_one() {
+    let stage = Stage::set().await;
+    let passkey = stage.alice().await;
+    let elsewhere = stage.another_window().await;
+    let copy = elsewhere.authenticator(Attached::BuiltIn).await;
+    copy.learn(&only_passkey(&passkey).await).await;
+    elsewhere.open(&stage.gateway.url("/")).await;
+    elsewhere.sees("hello").await;
+
+    let window = &stage.window;
+    window.open(&stage.gateway.url("/auth/account")).await;
+    window.press("End all others").await;
+    window.sees("End all other sessions?").await;
+    window.press("End the others").await;
+    window.sees("You are signed in here only").await;
+    copy.is_touched(false).await;
+    elsewhere.open(&stage.gateway.url("/")).await;
+    elsewhere.arrives_at_path("/auth/login").await;
+
+    passkey.is_touched(false).await;
+    sign_out(window).await;
+    assert_eq!(window.cookies().await, Vec::<String>::new());
+    window.open(&stage.gateway.url("/")).await;
+    window.arrives_at_path("/auth/login").await;
+    window.stays_clean().await;
+}

@@ -1,0 +1,174 @@
+//! chromedriver: one process a test, and the sessions it opens.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::window::Window;
+
+/// How long one command may take: a page load on a busy machine.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a browser may take to end.
+const END_PATIENCE: Duration = Duration::from_secs(10);
+/// Tests of one process that have a browser at the same time.
+const AT_ONCE_MAX: usize = 2;
+
+static SLOTS: Semaphore = Semaphore::const_new(AT_ONCE_MAX);
+
+/// What a browser is started with, beyond what all have in common.
+#[derive(Debug, Clone, Default)]
+pub struct Profile {
+    /// Cookies are blocked everywhere.
+    pub cookies_blocked: bool,
+}
+
+/// chromedriver, and the home of the browsers it starts.
+pub struct Chrome {
+    driver: Arc<Driver>,
+}
+
+pub(super) struct Driver {
+    child: Child,
+    // chromedriver writes on; a closed pipe would end it.
+    _stdout: BufReader<ChildStdout>,
+    port: u16,
+    home: TempDir,
+    client: reqwest::Client,
+    _slot: SemaphorePermit<'static>,
+}
+
+impl Chrome {
+    /// Starts chromedriver on a port that it chooses.
+    pub async fn start() -> Self {
+        let slot = SLOTS.acquire().await.unwrap();
+        let home = TempDir::new().unwrap();
+        let mut child = Command::new("chromedriver")
+            .arg("--port=0")
+            .env("HOME", home.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver is missing: `tests/run --setup-only` installs it");
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let port = announced_port(&mut stdout);
+        let client = reqwest::Client::builder().no_proxy().timeout(COMMAND_PATIENCE).build().unwrap();
+        Self { driver: Arc::new(Driver { child, _stdout: stdout, port, home, client, _slot: slot }) }
+    }
+
+    /// Makes every browser started from now on believe this authority.
+    pub fn trust(&self, certificate: &str) {
+        let home = self.driver.home.path();
+        let database = home.join(".pki/nssdb");
+        std::fs::create_dir_all(&database).unwrap();
+        let file = home.join("authority.pem");
+        std::fs::write(&file, certificate).unwrap();
+        certutil(&database, &["-N", "--empty-password"]);
+        certutil(&database, &["-A", "-n", "tests", "-t", "C,,", "-i", file.to_str().unwrap()]);
+    }
+
+    /// Opens a browser of its own, with no cookies and no passkeys.
+    pub async fn window(&self) -> Window {
+        self.window_with(&Profile::default()).await
+    }
+
+    pub async fn window_with(&self, profile: &Profile) -> Window {
+        let data = TempDir::new_in(self.driver.home.path()).unwrap().keep();
+        let capabilities = capabilities(&data, profile);
+        let opened = self.driver.command("POST", "session", &capabilities).await;
+        let opened = opened.unwrap_or_else(|error| panic!("no browser: {error}"));
+        let id = opened["sessionId"].as_str().unwrap().to_owned();
+        Window::new(Arc::clone(&self.driver), id)
+    }
+}
+
+impl Driver {
+    /// Sends one command; its value, or the words of its error.
+    pub(super) async fn command(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
+        let url = format!("http://127.0.0.1:{}/{path}", self.port);
+        let mut request = self.client.request(method.parse().unwrap(), url);
+        if method == "POST" {
+            request = request.json(body);
+        }
+        let reply = request.send().await.map_err(|error| format!("{method} {path}: {error}"))?;
+        let mut answer: Value = reply.json().await.map_err(|error| format!("{method} {path}: {error}"))?;
+        let value = answer["value"].take();
+        if let Some(error) = value.get("error").and_then(Value::as_str) {
+            let message = value["message"].as_str().unwrap_or_default();
+            return Err(format!("{error}: {}", message.lines().next().unwrap_or_default()));
+        }
+        Ok(value)
+    }
+
+    /// Ends a browser, from where nothing can be awaited.
+    pub(super) fn end(&self, session: &str) {
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return };
+        let _ = stream.set_read_timeout(Some(END_PATIENCE));
+        let head =
+            format!("DELETE /session/{session} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        if stream.write_all(head.as_bytes()).is_ok() {
+            // The answer comes when the browser has ended.
+            let _ = stream.read(&mut [0; 1024]);
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn announced_port(stdout: &mut BufReader<ChildStdout>) -> u16 {
+    let mut line = String::new();
+    while stdout.read_line(&mut line).unwrap() > 0 {
+        let told = line.trim_end().trim_end_matches('.').rsplit_once("successfully on port ");
+        if let Some((_, port)) = told {
+            return port.parse().unwrap();
+        }
+        line.clear();
+    }
+    panic!("chromedriver did not start")
+}
+
+fn certutil(database: &Path, arguments: &[&str]) {
+    let output = Command::new("certutil")
+        .arg("-d")
+        .arg(format!("sql:{}", database.display()))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("certutil is missing: `tests/run --setup-only` installs libnss3-tools");
+    assert!(output.status.success(), "certutil: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn capabilities(data: &Path, profile: &Profile) -> Value {
+    let mut preferences = json!({ "credentials_enable_service": false });
+    if profile.cookies_blocked {
+        preferences["profile.default_content_setting_values.cookies"] = json!(2);
+    }
+    let directory = format!("--user-data-dir={}", data.display());
+    json!({ "capabilities": { "alwaysMatch": {
+        "browserName": "chrome",
+        "goog:loggingPrefs": { "browser": "ALL" },
+        "goog:chromeOptions": {
+            "args": [
+                "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic",
+                "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
+                "--disable-component-update", "--disable-sync", "--disable-extensions",
+                "--no-proxy-server", "--window-size=1280,900", "--lang=en-GB", directory,
+                // Names of the tests' own; everything else has no address at all.
+                "--host-resolver-rules=MAP *.example.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost",
+            ],
+            "prefs": preferences,
+        },
+    }}})
+}

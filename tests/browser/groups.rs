@@ -1,0 +1,45 @@
+//! Routes that not everybody may enter.
+
+use crate::people::{ALICE, Stage};
+
+#[tokio::test]
+async fn who_lacks_a_group_is_refused_by_name_and_let_in_on_getting_it() {
+    let stage = Stage::set_with(|config| {
+        let application = 1;
+        config.route("closed", application).path("/closed").allow(&["group:staff"]);
+    });
+    let stage = stage.await;
+    let _passkey = stage.alice().await;
+    let window = &stage.window;
+    let closed = stage.gateway.url("/closed/books");
+
+    window.open(&closed).await;
+    window.sees("Your account has no access here").await;
+    window.sees(ALICE).await;
+    window.sees("Use another account").await;
+
+    // In, on the next request of the same session; the application behind it is down.
+    stage.gateway.operate(&["user", "groups", ALICE, "staff"]);
+    window.reload().await;
+    window.sees("The application does not answer").await;
+    window.sees("closed").await;
+
+    stage.gateway.operate(&["user", "groups", ALICE]);
+    window.reload().await;
+    window.press("Use another account").await;
+    window.sees("You are signed out").await;
+    window.stays_clean().await;
+}
+
+#[tokio::test]
+async fn a_disabled_account_is_out_at_its_next_request() {
+    let stage = Stage::set().await;
+    let passkey = stage.alice().await;
+    stage.gateway.operate(&["user", "disable", ALICE]);
+    passkey.is_touched(false).await;
+    stage.window.open(&stage.gateway.url("/")).await;
+    stage.window.arrives_at_path("/auth/login").await;
+    passkey.is_touched(true).await;
+    stage.window.press("Sign in with a passkey").await;
+    stage.window.sees("This passkey was not accepted").await;
+}

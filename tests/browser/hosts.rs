@@ -1,0 +1,56 @@
+//! Several hosts over TLS: one sign-in, one sign-out.
+
+use crate::chrome::{Attached, Chrome};
+use crate::harness::{Gateway, Upstream};
+use crate::people::{ALICE, set_up, sign_out, without_autofill};
+
+const AUTH: &str = "auth.example.test";
+const ONE: &str = "one.example.test";
+const TWO: &str = "two.example.test";
+
+#[tokio::test]
+async fn one_sign_in_and_one_sign_out_reach_two_hosts_over_tls() {
+    let (first, second) = (Upstream::start(), Upstream::start());
+    let gateway = Gateway::start(|config| {
+        config.tls(AUTH);
+        config.route("one", first.port).host(ONE);
+        config.route("two", second.port).host(TWO);
+    })
+    .await;
+    let chrome = Chrome::start().await;
+    chrome.trust(gateway.authority.certificate());
+    let window = chrome.window().await;
+    let _passkey = window.authenticator(Attached::BuiltIn).await;
+    set_up(&window, &gateway.setup_link(), ALICE, "Alice Archer").await;
+    sign_out(&window).await;
+    without_autofill(&window).await;
+
+    let one = format!("{}/a?b=c%20d", gateway.origin_of(ONE));
+    let two = format!("{}/x/y?z", gateway.origin_of(TWO));
+    window.open(&one).await;
+    window.sees(ONE).await;
+    assert!(window.url().await.starts_with(&gateway.url("/auth/login")));
+    window.press("Sign in with a passkey").await;
+    window.arrives_at(&one).await;
+    window.sees("hello").await;
+    assert!(window.cookies().await.contains(&"__Host-vestibule".to_owned()));
+    let seen = first.seen();
+    let request = seen.iter().find(|request| request.target() == "/a?b=c%20d").unwrap();
+    assert_eq!(request.value("Remote-User"), "alice");
+    assert_eq!(request.value("X-Forwarded-Proto"), "https");
+
+    // Nobody is asked again on the other host.
+    window.open(&two).await;
+    window.arrives_at(&two).await;
+    window.sees("hello").await;
+
+    // Signing out on one of them is signing out everywhere.
+    window.open(&format!("{}/auth/logout", gateway.origin_of(TWO))).await;
+    window.press("Sign out").await;
+    window.sees("You are signed out").await;
+    for url in [one, two, gateway.url("/auth/account")] {
+        window.open(&url).await;
+        window.arrives_at_path("/auth/login").await;
+    }
+    window.stays_clean().await;
+}

@@ -1,0 +1,27 @@
+//! What people live through, in a real Chromium with virtual authenticators.
+//!
+//! `chrome/` drives the browser, `people` are the steps that everybody takes, and the other modules
+//! are tests. The gateway is the real binary of `tests/gateway/harness`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    unreachable_pub,
+    reason = "a test that cannot go on stops here"
+)]
+
+#[path = "../gateway/harness/mod.rs"]
+mod harness;
+
+mod account;
+mod arriving;
+mod chrome;
+mod demo;
+mod groups;
+mod hosts;
+mod looks;
+mod people;
+mod sign_in;
+mod trouble;

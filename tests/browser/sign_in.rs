@@ -1,0 +1,125 @@
+//! The ways in: autofill, the button, the e-mail address; and back to where somebody was heading.
+
+use crate::chrome::Attached;
+use crate::harness::Recorded;
+use crate::people::{ALICE, BOB, Stage, accept, sign_out, without_autofill};
+
+/// What was asked for must come back to the byte.
+const DEEP_LINK: &str = "/a%20b/ä%2Fc?q=1&q=%C3%A4&empty=&x=a+b%20c";
+
+#[tokio::test]
+async fn one_press_leads_back_to_exactly_the_address_that_was_asked_for() {
+    let stage = Stage::set().await;
+    let _passkey = stage.alice().await;
+    sign_out(&stage.window).await;
+    without_autofill(&stage.window).await;
+    stage.application.take();
+
+    let asked = url::Url::parse(&stage.gateway.url(DEEP_LINK)).unwrap();
+    stage.window.open(asked.as_str()).await;
+    stage.window.arrives_at_path("/auth/login").await;
+    stage.window.sees("Continue to").await;
+    assert!(stage.application.seen().is_empty(), "a stranger reached the application");
+
+    stage.window.press("Sign in with a passkey").await;
+    stage.window.arrives_at(asked.as_str()).await;
+    stage.window.sees("hello").await;
+    let targets: Vec<String> = stage.application.seen().iter().map(Recorded::target).collect();
+    let expected = &asked[url::Position::BeforePath..url::Position::AfterQuery];
+    assert!(targets.iter().any(|target| target == expected), "{targets:?}");
+    stage.window.stays_clean().await;
+}
+
+#[tokio::test]
+async fn a_passkey_that_autofill_offers_is_enough() {
+    let stage = Stage::set().await;
+    let passkey = stage.alice().await;
+    sign_out(&stage.window).await;
+    // Nobody has chosen anything yet: the offer waits, and the page stays.
+    passkey.is_touched(false).await;
+    stage.window.open(&stage.gateway.url("/inbox?unread")).await;
+    stage.window.sees("Or choose a saved passkey").await;
+    passkey.is_touched(true).await;
+    stage.window.reload().await;
+
+    // Neither a press nor a key.
+    stage.window.arrives_at(&stage.gateway.url("/inbox?unread")).await;
+    stage.window.sees("hello").await;
+    stage.window.stays_clean().await;
+}
+
+#[tokio::test]
+async fn the_button_takes_over_from_autofill() {
+    let stage = Stage::set().await;
+    let passkey = stage.alice().await;
+    sign_out(&stage.window).await;
+    passkey.is_touched(false).await;
+    stage.window.before_every_page(COUNT_OFFERS).await;
+    stage.window.open(&stage.gateway.url("/")).await;
+    stage
+        .window
+        .until("autofill is armed", async || {
+            (stage.window.script("return window.offers").await == 1).then_some(())
+        })
+        .await;
+    passkey.is_touched(true).await;
+    stage.window.press("Sign in with a passkey").await;
+    stage.window.arrives_at(&stage.gateway.url("/")).await;
+    stage.window.sees("hello").await;
+    stage.window.stays_clean().await;
+}
+
+const COUNT_OFFERS: &str = "window.offers = 0;
+const get = navigator.credentials.get.bind(navigator.credentials);
+navigator.credentials.get = (options) => {
+  if (options.mediation === 'conditional') window.offers += 1;
+  return get(options);
+};";
+
+#[tokio::test]
+async fn an_e_mail_address_is_another_way_in_and_tells_nobody_who_is_known() {
+    let stage = Stage::set().await;
+    let _hers = stage.alice().await;
+    let guest = stage.another_window().await;
+    let _his = guest.authenticator(Attached::BuiltIn).await;
+    accept(&guest, &stage.gateway.invite(BOB, &["--name", "Bob Baker"]), BOB).await;
+    sign_out(&stage.window).await;
+    without_autofill(&stage.window).await;
+    let window = &stage.window;
+
+    window.open(&stage.gateway.url("/mail")).await;
+    window.fill("Your e-mail address", "not an address").await;
+    window.press("Continue").await;
+    window.sees("Please enter your e-mail address").await;
+
+    // Alice's passkey does not fit these, and nothing tells which of them has an account.
+    for other in [BOB, "nobody@example.com"] {
+        window.reload().await;
+        window.fill("Your e-mail address", other).await;
+        window.press("Continue").await;
+        window.sees("This passkey was not accepted").await;
+    }
+    let options = |email: &str| {
+        format!(
+            "const reply = await fetch('/auth/passkeys/authenticate/options', {{ method: 'POST',
+               headers: {{ 'Content-Type': 'application/json' }}, body: JSON.stringify({{ email: '{email}' }}) }});
+             return [reply.status, {{ ...(await reply.json()), challenge: '' }}];"
+        )
+    };
+    let known = window.wait_for_script(&options(ALICE)).await;
+    assert_eq!(known, window.wait_for_script(&options("nobody@example.com")).await);
+
+    window.fill("Your e-mail address", ALICE).await;
+    window.keys("\u{e007}").await;
+    window.arrives_at(&stage.gateway.url("/mail")).await;
+    window.sees("hello").await;
+    window.stays_clean().await;
+}
+
+#[tokio::test]
+async fn somebody_who_is_signed_in_never_sees_the_sign_in_page() {
+    let stage = Stage::set().await;
+    let _passkey = stage.alice().await;
+    stage.window.open(&stage.gateway.url("/auth/login")).await;
+    stage.window.arrives_at(&stage.gateway.url("/auth/account")).await;
+}

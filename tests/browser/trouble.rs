@@ -1,0 +1,148 @@
+//! When it does not work: what people are told.
+
+mod relay;
+
+use relay::Relay;
+
+use crate::chrome::{Attached, Profile};
+use crate::people::{ALICE, Stage, sign_out, without_autofill};
+
+#[tokio::test]
+async fn a_cancelled_prompt_says_that_nothing_happened_and_the_next_one_works() {
+    let stage = Stage::set().await;
+    let passkey = stage.alice().await;
+    let window = &stage.window;
+    sign_out(window).await;
+    without_autofill(window).await;
+    window.open(&stage.gateway.url("/inbox")).await;
+
+    // A finger that the device does not know.
+    passkey.verifies(false).await;
+    window.press("Sign in with a passkey").await;
+    window
+        .until("the page says what happened", async || {
+            let text = window.text().await;
+            let told = ["Nothing happened yet", "No passkey for this site on this device"];
+            told.iter().any(|words| text.contains(words)).then_some(())
+        })
+        .await;
+    window.stays_clean().await;
+
+    passkey.verifies(true).await;
+    window.press("Sign in with a passkey").await;
+    window.arrives_at(&stage.gateway.url("/inbox")).await;
+}
+
+/// Browsers answer a closed prompt and one that nobody heeds alike. The timeout is a suggestion that
+/// Chromium takes literally while authenticators are virtual.
+const PROMPTS_ARE_SHORT: &str = "
+const get = navigator.credentials.get.bind(navigator.credentials);
+navigator.credentials.get = (options) => {
+  options.publicKey.timeout = 1000;
+  return get(options);
+};";
+
+#[tokio::test]
+async fn a_prompt_that_nobody_answers_says_that_nothing_happened() {
+    let stage = Stage::set().await;
+    let passkey = stage.alice().await;
+    let window = &stage.window;
+    sign_out(window).await;
+    without_autofill(window).await;
+    window.before_every_page(PROMPTS_ARE_SHORT).await;
+    window.open(&stage.gateway.url("/inbox")).await;
+
+    passkey.is_touched(false).await;
+    window.press("Sign in with a passkey").await;
+    window.sees("Waiting for your passkey").await;
+    window.sees("Nothing happened yet").await;
+    window.sees("Use my e-mail address").await;
+    window.stays_clean().await;
+}
+
+#[tokio::test]
+async fn a_passkey_that_the_server_does_not_know_is_told_so() {
+    let stage = Stage::set().await;
+    let passkey = stage.alice().await;
+    let window = &stage.window;
+    // A second one, removed here and kept by its authenticator.
+    passkey.is_touched(false).await;
+    let second = window.authenticator(Attached::Usb).await;
+    window.press("Add a second passkey").await;
+    window.sees("Passkey added").await;
+    let gone = second.passkeys().await.remove(0);
+    window.press("Cancel").await;
+    let id = gone["credentialId"].as_str().unwrap();
+    let removed = format!(
+        "return (await fetch('/auth/passkeys/{id}', {{ method: 'DELETE', headers: {{ Accept: 'application/json' }} }})).status"
+    );
+    assert_eq!(window.wait_for_script(&removed).await, 204);
+    sign_out(window).await;
+    without_autofill(window).await;
+    window.open(&stage.gateway.url("/")).await;
+    window.press("Sign in with a passkey").await;
+    window.sees("This passkey was removed here").await;
+    window.stays_clean().await;
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_ours_says_so_in_style() {
+    let stage = Stage::set().await;
+    let url = format!("http://127.0.0.1:{}/auth/login", stage.gateway.port);
+    stage.window.open(&url).await;
+    stage.window.sees("This host is not one of ours").await;
+    stage.window.sees("127.0.0.1").await;
+    let styled = "return getComputedStyle(document.querySelector('main')).borderTopLeftRadius";
+    assert_ne!(stage.window.script(styled).await, "0px");
+    stage.window.stays_clean().await;
+}
+
+#[tokio::test]
+async fn behind_a_proxy_that_hides_the_address_people_are_told_which_two_values_differ() {
+    let stage = Stage::set().await;
+    let relay = Relay::start(stage.gateway.port, &format!("localhost:{}", stage.gateway.port));
+    let window = &stage.window;
+    let _passkey = window.authenticator(Attached::BuiltIn).await;
+    window.open(&format!("http://wrong.localhost:{}/auth/login", relay.port)).await;
+    window.press("Sign in with a passkey").await;
+    window.sees("This address is not set up for passkeys").await;
+    window.sees("the relying party ID is “localhost”").await;
+    window.sees(&format!("http://wrong.localhost:{}", relay.port)).await;
+    window.stays_clean().await;
+}
+
+#[tokio::test]
+async fn blocked_cookies_are_named_before_anybody_tries_in_vain() {
+    let stage = Stage::set().await;
+    let link = stage.gateway.setup_link();
+    let window = stage.chrome.window_with(&Profile { cookies_blocked: true }).await;
+    for url in [stage.gateway.url("/auth/login"), link] {
+        window.open(&url).await;
+        window.sees("Cookies are blocked").await;
+    }
+    window.stays_clean().await;
+}
+
+#[tokio::test]
+async fn a_session_that_does_not_hold_ends_on_a_page_that_says_what_was_seen() {
+    let stage = Stage::set().await;
+    stage.window.open(&stage.gateway.url("/auth/login?done=1")).await;
+    stage.window.sees("Signing in does not hold").await;
+    stage.window.sees("did not come back").await;
+    stage.window.sees("both clocks agree").await;
+    stage.window.stays_clean().await;
+}
+
+#[tokio::test]
+async fn an_address_with_no_account_at_all_and_no_passkey_is_told_to_use_another_device() {
+    let stage = Stage::set().await;
+    let window = &stage.window;
+    let _empty = window.authenticator(Attached::BuiltIn).await;
+    without_autofill(window).await;
+    window.open(&stage.gateway.url("/auth/login")).await;
+    window.fill("Your e-mail address", ALICE).await;
+    window.press("Continue").await;
+    window.sees("No passkey for this site on this device").await;
+    window.press("Lost your passkey?").await;
+    window.sees("Otherwise, for a new invitation, ask your administrator.").await;
+}
