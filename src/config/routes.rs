@@ -207,6 +207,10 @@ fn identity(section: &Section<'_>, reader: &Reader<'_>) -> IdentityHeaders {
 fn header_name(text: &str) -> Result<HeaderName, String> {
     let name =
         HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("{text:?} is not a header name"))?;
+    // Another character could be spelt as a hyphen by a client, and read alike by CGI.
+    if let Some(odd) = text.chars().find(|c| !c.is_ascii_alphanumeric() && *c != '-') {
+        return Err(format!("{text} has {odd:?}: a header's name has letters, digits and hyphens only"));
+    }
     if RESERVED_HEADERS.contains(&name.as_str()) {
         return Err(format!("{text} has a meaning of its own and cannot carry an identity"));
     }

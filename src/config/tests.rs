@@ -175,6 +175,7 @@ fn p_10_a_route_that_could_not_be_meant_is_a_mistake() {
     check(&route_with("path = \"/app\"\npublic = [\"/health\"]"), "route.public", 3, "never matches");
     check(&route_with("headers = \"nginx\""), "route.headers", 2, "oauth2-proxy");
     check(&route_with("headers = { X-User = \"{user}\" }"), "route.headers.X-User", 2, "{username}");
+    check(&route_with("headers = { X_User = \"{id}\" }"), "route.headers.X_User", 2, "hyphens only");
     check(&route_with("headers = { Host = \"{name}\" }"), "route.headers.Host", 2, "meaning of its own");
     check(&route_with("read_timeout = \"0s\""), "route.read_timeout", 2, "shorter");
     check(
