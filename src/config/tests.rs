@@ -122,6 +122,7 @@ fn values_that_cannot_be_meant_are_mistakes() {
     check("[server]\nlisten = [\"127.0.0.1:9464\"]", "server.listen", 2, "twice");
     check("[server]\nprefix = \"/\"", "server.prefix", 2, "/auth");
     check("[server]\nprefix = \"/a/../b\"", "server.prefix", 2, "/auth");
+    check("[server]\nprefix = \"/a:b\"", "server.prefix", 2, "':'");
     check("[server]\ntrusted_proxies = [\"10.0.0.1/8\"]", "server.trusted_proxies", 2, "10.0.0.0/8");
     check("[server]\ntrusted_proxies = [\"0.0.0.0/0\"]", "server.trusted_proxies", 2, "everybody");
     check("[server]\ntrusted_proxies = [\"example.com\"]", "server.trusted_proxies", 2, "network");
@@ -163,6 +164,10 @@ fn p_10_a_route_that_could_not_be_meant_is_a_mistake() {
     check(&route_with("host = \"http://localhost\""), "route.host", 2, "without scheme");
     check(&route_with("host = \"app.example.com\""), "route.host", 2, "public_url is http");
     check(&route_with("path = \"x\""), "route.path", 2, "beginning of a path");
+    check(&route_with("path = \"/a@b\""), "route.path", 2, "'@'");
+    check(&route_with("path = \"/a%40b\""), "route.path", 2, "'%'");
+    check(&route_with("path = \"/é\""), "route.path", 2, "'é'");
+    check(&route_with("public = [\"/é\"]"), "route.public", 2, "plain ASCII");
     check(&route_with("path = \"/auth\""), "route.path", 2, "ours on every host");
     check(&route_with("path = \"/auth/x\""), "route.path", 2, "ours on every host");
     check(&route_with("upstream = []"), "route.upstream", 2, "at least one");
@@ -195,6 +200,7 @@ fn routes_must_not_overlap() {
     assert!(parse_file(&renamed("/b")).is_ok());
     assert!(parse_file(&renamed("/a/b")).is_ok());
     check(&renamed("/a"), "route.path", 8, "overlap");
+    check(&renamed("/A"), "route.path", 8, "letter case");
     let wildcard =
         "public_url = \"https://auth.example.com\"\n".to_owned() + &route_with("host = \"*.example.com\"");
     check(&wildcard, "route.host", 3, "where people sign in");

@@ -104,7 +104,8 @@ pub enum Outcome {
     NoRoute,
     /// A path that must not be shown to any server.
     MalformedRequest,
-    /// A path with more than one reading, on a host where decisions depend on the path.
+    /// A path with more than one reading, or one that letter case alone keeps apart from another
+    /// route or a public path, on a host where decisions depend on the path.
     AmbiguousPath,
     /// A WebSocket upgrade on a route that does not allow them.
     UpgradeRefused { route: Arc<Route> },
@@ -160,7 +161,8 @@ impl Gateway {
             return Admission::Ours;
         }
         let Some(host) = host else { return Admission::Answer(Outcome::NoRoute) };
-        if reading == Reading::Ambiguous && host.decides_by_path() {
+        let unclear = reading == Reading::Ambiguous || host.depends_on_case(raw_path);
+        if unclear && host.decides_by_path() {
             return Admission::Answer(Outcome::AmbiguousPath);
         }
         match host.find(raw_path) {
