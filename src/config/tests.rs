@@ -209,6 +209,13 @@ fn routes_must_not_overlap() {
 }
 
 #[test]
+fn a_wildcard_is_pointed_out() {
+    let remarks = |host: &str| parse_file(&route_with(&format!("host = \"{host}\""))).unwrap().remarks;
+    assert!(remarks("*.apps.localhost").iter().any(|remark| remark.contains("*.apps.localhost")));
+    assert_eq!(remarks("app.localhost"), Vec::<String>::new());
+}
+
+#[test]
 fn all_mistakes_are_told_together_in_the_order_of_the_file() {
     let text = "public_url = \"http://example.com\"\n[server]\nlistn = 1\nworkers = true\n[session]\nfresh_for = \"x\"\n";
     let mistakes = parse_file(text).unwrap_err();
