@@ -10,9 +10,9 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
-use super::Gateway;
 use super::index::{LiveSession, Verified};
 use super::passport::Passport;
+use super::{FlowError, Gateway};
 use crate::domain::cookie::{self, Cookie, Found};
 use crate::domain::event::{Kind, Origin};
 use crate::domain::id::UserId;
@@ -183,7 +183,10 @@ impl Gateway {
         let caller = self.caller_by_cookie(&visit.host, cookies);
         match caller {
             Ok(Caller::Known(session, user)) if session.record().scope == Scope::Full => {
-                let passport = self.passport(&route, &session, user);
+                let Ok(passport) = self.passport(&route, &session, user) else {
+                    tracing::error!(route = route.name, "an assertion could not be signed");
+                    return Admission::Answer(Outcome::Internal);
+                };
                 if passport.headers.is_some() {
                     session.touch(self.clock.now());
                     return Admission::Forward(Permit {
@@ -209,18 +212,23 @@ impl Gateway {
         Admission::Answer(Outcome::Forbidden { route, user: Arc::clone(user) })
     }
 
-    fn passport(&self, route: &Route, session: &LiveSession, user: Arc<User>) -> Arc<Passport> {
+    fn passport(
+        &self,
+        route: &Route,
+        session: &LiveSession,
+        user: Arc<User>,
+    ) -> Result<Arc<Passport>, FlowError> {
         let now = self.clock.now();
         let passports = session.passports().pin();
         if let Some(passport) = passports.get(&route.name)
             && passport.holds(&user, now)
         {
-            return Arc::clone(passport);
+            return Ok(Arc::clone(passport));
         }
-        let issued = Passport::issue(&self.assertions, &self.issuer, route, user, &session.record(), now);
+        let issued = Passport::issue(&self.assertions, &self.issuer, route, user, &session.record(), now)?;
         let issued = Arc::new(issued);
         passports.insert(route.name.clone(), Arc::clone(&issued));
-        issued
+        Ok(issued)
     }
 
     /// Who a request with these `Cookie` headers is from, on `host`.
