@@ -166,6 +166,18 @@ async fn p_27_websockets_pass_where_they_may() {
 }
 
 #[tokio::test]
+async fn p_27_read_timeout_ends_an_idle_websocket() {
+    let rig = Rig::start(Tls::Off).await;
+    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade";
+    let mut idle = rig.open_signed_in("GET /brief/ws HTTP/1.1", upgrade).await;
+    assert!(idle.read_until("\r\n\r\n").await.starts_with("HTTP/1.1 101"), "{}", idle.seen());
+    idle.write(b"hello").await;
+    idle.read_until("hello").await;
+    idle.read_to_end().await;
+    rig.no_streams_left().await;
+}
+
+#[tokio::test]
 async fn p_31_open_streams_end_with_their_session() {
     let rig = Rig::start(Tls::Off).await;
     let mut socket =

@@ -387,6 +387,10 @@ fn routes(port: u16) -> Vec<Route> {
         Route { websocket: WebSocket::Refused, ..route("app.localhost", "/no-ws") },
         Route { upstreams: vec![upstream(1)], ..route("app.localhost", "/dead") },
         Route { upstreams: vec![upstream(1), upstream(port)], ..route("app.localhost", "/half") },
+        Route {
+            timeouts: Timeouts { read: Duration::from_millis(200), ..route("app.localhost", "/").timeouts },
+            ..route("app.localhost", "/brief")
+        },
         route("other-app.localhost", "/"),
     ]
 }
