@@ -15,7 +15,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use pingora::{Error, ErrorType};
 
 use super::HEADER_BYTES_MAX;
@@ -26,7 +26,6 @@ use super::headers::{self, Cleaned, Outgoing};
 use super::request::{self, SHORT_BYTES_MAX};
 use super::streams;
 use super::tls::AskedFor;
-use super::upstream::TRIES_MAX;
 use crate::domain::event::Answered;
 use crate::domain::place::Scheme;
 use crate::domain::policy::route::WebSocket;
@@ -262,7 +261,7 @@ impl ProxyHttp for Phases {
         ctx.tries += 1;
         let route = permit.route();
         self.0.upstreams.peer(route, turn).await.map_err(|mut error| {
-            error.set_retry(ctx.tries < route.upstreams.len().min(TRIES_MAX));
+            error.set_retry(ctx.tries < self.0.upstreams.tries(route));
             error
         })
     }
@@ -323,13 +322,17 @@ impl ProxyHttp for Phases {
     fn fail_to_connect(
         &self,
         _session: &mut Session,
-        _peer: &HttpPeer,
+        peer: &HttpPeer,
         ctx: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        // Nothing has been sent, so another upstream may be tried whatever the method.
-        let upstreams = ctx.permit.as_ref().map_or(0, |permit| permit.route().upstreams.len());
-        error.set_retry(ctx.tries < upstreams.min(TRIES_MAX));
+        let Some(permit) = &ctx.permit else { return error };
+        let (route, turn) = (permit.route(), ctx.turn.wrapping_add(ctx.tries).wrapping_sub(1));
+        if let Some(address) = peer.address().as_inet() {
+            self.0.upstreams.cannot_connect(route, turn, address.ip());
+        }
+        // Nothing has been sent, so another address may be tried whatever the method.
+        error.set_retry(ctx.tries < self.0.upstreams.tries(route));
         error
     }
 

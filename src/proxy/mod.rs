@@ -15,6 +15,7 @@ mod failure;
 mod forwarded;
 mod gate;
 mod headers;
+mod names;
 mod request;
 mod server;
 mod streams;

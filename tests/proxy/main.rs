@@ -143,6 +143,8 @@ async fn p_36_upstream_faults_become_pages_of_ours() {
     assert!(answer.contains("outcome: upstream-failed\r\n"), "{answer}");
     let answer = rig.ask_signed_in("GET /half/x HTTP/1.1", "").await;
     assert!(answer.contains("200 OK"), "one dead upstream of two: {answer}");
+    let answer = rig.ask_signed_in("POST /by-name/x HTTP/1.1", "Content-Length: 0").await;
+    assert!(answer.contains("200 OK"), "one dead address of two: {answer}");
 }
 
 #[tokio::test]

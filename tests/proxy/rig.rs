@@ -386,6 +386,11 @@ fn routes(port: u16) -> Vec<Route> {
         },
         Route { websocket: WebSocket::Refused, ..route("app.localhost", "/no-ws") },
         Route { upstreams: vec![upstream(1)], ..route("app.localhost", "/dead") },
+        // It listens on 127.0.0.1 only; on many machines the name means ::1, too.
+        Route {
+            upstreams: vec![Upstream { host: "localhost".into(), ..upstream(port) }],
+            ..route("app.localhost", "/by-name")
+        },
         Route { upstreams: vec![upstream(1), upstream(port)], ..route("app.localhost", "/half") },
         Route {
             timeouts: Timeouts { read: Duration::from_millis(200), ..route("app.localhost", "/").timeouts },
