@@ -92,7 +92,7 @@ impl Proxy {
     }
 
     /// Serves until `shutdown` holds `true`, and then until every request is done or the grace
-    /// period is over.
+    /// period is over. Returns early, with all connections cut, if a part of it breaks.
     pub async fn serve(self, shutdown: watch::Receiver<bool>) {
         let mut reloading = JoinSet::new();
         if let Some(certificates) = self.certificates {
@@ -104,8 +104,22 @@ impl Proxy {
             accepting.spawn(accept(listener, app, gate, shutdown.clone()));
         }
         let mut open = Vec::new();
-        while let Some(ended) = accepting.join_next().await {
-            open.extend(ended);
+        loop {
+            let ended = tokio::select! {
+                ended = accepting.join_next() => ended,
+                Some(_) = reloading.join_next() => {
+                    tracing::error!("certificates are no longer followed");
+                    return;
+                }
+            };
+            match ended {
+                Some(Ok(connections)) => open.push(connections),
+                Some(Err(error)) => {
+                    tracing::error!(%error, "a listener has broken");
+                    return;
+                }
+                None => break,
+            }
         }
         // Wakes the connections that are waiting for their next request.
         self.app.http_cleanup().await;
