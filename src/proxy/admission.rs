@@ -166,9 +166,10 @@ impl Phases {
         ctx: &mut Context,
         visit: Visit,
     ) -> pingora::Result<Next> {
-        match bridge::read_own_body(session).await? {
+        match bridge::read_own_body(session, &self.0.own_bodies).await? {
             OwnBody::TooLarge => self.answer(session, ctx, visit, Outcome::BodyTooLarge).await,
-            OwnBody::Whole(body) => {
+            OwnBody::NoTurn => self.answer(session, ctx, visit, Outcome::Unavailable).await,
+            OwnBody::Whole(body, _turn) => {
                 ctx.tally.answered = Answered::Ours;
                 bridge::answer_own(session, &self.0.doors.own, visit, body).await?;
                 Ok(Next::Nothing)

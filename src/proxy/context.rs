@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::forwarded::TrustedProxies;
 use super::headers::Reserved;
 use super::streams::OpenStream;
@@ -31,6 +33,8 @@ pub(super) struct Shared {
     pub(super) reserved: Reserved,
     pub(super) upstreams: Upstreams,
     pub(super) plain_http: PlainHttp,
+    /// One permit for each body of a request to our own endpoints.
+    pub(super) own_bodies: Semaphore,
     pub(super) ids: RequestIds,
 }
 

@@ -21,7 +21,7 @@ use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::admission::Phases;
@@ -240,6 +240,7 @@ impl Leashed {
             _ => PlainHttp::Served,
         };
         let shared = Shared {
+            own_bodies: Semaphore::new(settings.limits.own_bodies_max),
             reserved: Reserved::of(parts.gateway.routes()),
             ids: RequestIds::new(entropy::bytes(parts.gateway.entropy())),
             trusted: TrustedProxies::new(settings.trusted_proxies.clone()),

@@ -8,7 +8,7 @@ mod rig;
 
 use std::time::Duration;
 
-use rig::{Rig, Tls};
+use rig::{OWN_BODIES_MAX, Rig, Tls};
 
 const CLOSE: &str = "Connection: close\r\n";
 
@@ -130,6 +130,30 @@ async fn p_33_headers_and_bodies_have_limits() {
     let long = format!("X-Long: {}", "x".repeat(33 * 1024));
     let answer = rig.ask_signed_in("GET / HTTP/1.1", &long).await;
     assert!(answer.contains("outcome: headers-too-large\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn p_33_bodies_of_strangers_are_bounded_together() {
+    let rig = Rig::start(Tls::Off).await;
+    let request = |line: &str, headers: &str| {
+        format!("{line} /auth/echo HTTP/1.1\r\nHost: auth.localhost\r\n{CLOSE}{headers}\r\n")
+    };
+    let slow = request("POST", "Content-Length: 5\r\nExpect: 100-continue\r\n");
+    let mut slow_ones = Vec::new();
+    for _ in 0..OWN_BODIES_MAX {
+        let mut open = rig.open(&slow).await;
+        open.read_until("100 Continue").await;
+        slow_ones.push(open);
+    }
+    let post = request("POST", "Content-Length: 5\r\n") + "hello";
+    let answer = rig.ask(&post).await;
+    assert!(answer.contains("outcome: unavailable\r\n"), "{answer}");
+    assert!(rig.ask(&request("GET", "")).await.contains("length: 0\r\n"), "no body needs no turn");
+    for mut open in slow_ones {
+        open.write(b"hello").await;
+        open.read_until("length: 5\r\n").await;
+    }
+    assert!(rig.ask(&post).await.contains("length: 5\r\n"));
 }
 
 #[tokio::test]

@@ -39,6 +39,7 @@ use vestibule::store::MemoryStore;
 /// How long anything in a test may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 const GRACE_PERIOD: Duration = Duration::from_secs(8);
+pub(crate) const OWN_BODIES_MAX: usize = 2;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tls {
@@ -418,7 +419,7 @@ fn settings(tls: Tls, folder: &std::path::Path) -> (ProxySettings, Option<reqwes
         trusted_proxies: vec![],
         workers: 2,
         grace_period: GRACE_PERIOD,
-        limits: Limits::default(),
+        limits: Limits { own_bodies_max: OWN_BODIES_MAX, ..Limits::default() },
     };
     (settings, root)
 }
