@@ -14,13 +14,14 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
+use pingora::protocols::tls::SslDigest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use pingora::{Error, ErrorType};
 
 use super::HEADER_BYTES_MAX;
 use super::bridge::{self, OwnBody};
-use super::context::{Context, PlainHttp, Shared};
+use super::context::{Context, NamelessTls, PlainHttp, Shared};
 use super::failure::{self, SESSION_ENDED};
 use super::headers::{self, Cleaned, Outgoing};
 use super::request::{self, SHORT_BYTES_MAX};
@@ -97,14 +98,13 @@ impl Phases {
             client: peer.map(|peer| self.0.trusted.client(peer, &request.headers)),
             request_id: self.0.ids.next(),
         };
-        let asked_for = tls.and_then(|tls| tls.extension.get::<AskedFor>());
         let early = if headers::size_of(request) > HEADER_BYTES_MAX {
             Some(Early::Outcome(Outcome::HeadersTooLarge))
         } else if !request::is_method_served(&request.method) {
             Some(Early::Outcome(Outcome::MethodRefused))
         } else if host.is_none() {
             Some(Early::Outcome(Outcome::MalformedRequest))
-        } else if asked_for.is_some_and(|name| name.0 != visit.host) {
+        } else if tls.is_some_and(|tls| self.is_misdirected(tls, &visit.host)) {
             Some(Early::Outcome(Outcome::Misdirected))
         } else if self.0.plain_http == PlainHttp::Redirected && scheme == Scheme::Http {
             Some(self.redirect(session, &visit))
@@ -112,6 +112,15 @@ impl Phases {
             None
         };
         (visit, early)
+    }
+
+    /// Whether TLS was made for another host. A client that named none got the first certificate,
+    /// which says nothing about the other hosts where there are several.
+    fn is_misdirected(&self, tls: &SslDigest, host: &str) -> bool {
+        match tls.extension.get::<AskedFor>() {
+            Some(name) => name.0 != host,
+            None => self.0.nameless_tls == NamelessTls::Refused && !request::is_address(host),
+        }
     }
 
     /// Only to hosts of ours; a stranger's host is answered as it would be over https.

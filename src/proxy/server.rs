@@ -25,7 +25,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::admission::Phases;
-use super::context::{PlainHttp, RequestIds, Shared};
+use super::context::{NamelessTls, PlainHttp, RequestIds, Shared};
 use super::forwarded::TrustedProxies;
 use super::gate::{Full, Gate};
 use super::headers::Reserved;
@@ -239,7 +239,9 @@ impl Leashed {
             (Some(_), Scheme::Https) => PlainHttp::Redirected,
             _ => PlainHttp::Served,
         };
+        let certificates = settings.tls.as_ref().map_or(0, |tls| tls.certificates.len());
         let shared = Shared {
+            nameless_tls: if certificates > 1 { NamelessTls::Refused } else { NamelessTls::Served },
             own_bodies: Semaphore::new(settings.limits.own_bodies_max),
             reserved: Reserved::of(parts.gateway.routes()),
             ids: RequestIds::new(entropy::bytes(parts.gateway.entropy())),

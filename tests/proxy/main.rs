@@ -8,7 +8,7 @@ mod rig;
 
 use std::time::Duration;
 
-use rig::{OWN_BODIES_MAX, Rig, Tls};
+use rig::{OWN_BODIES_MAX, Rig, Sni, Tls};
 
 const CLOSE: &str = "Connection: close\r\n";
 
@@ -257,7 +257,7 @@ async fn p_38_shutdown_lets_requests_finish_and_closes_idle_connections() {
 #[tokio::test]
 async fn p_11_tls_and_host_name_the_same_place() {
     let rig = Rig::start(Tls::On).await;
-    let client = rig.tls_client("app.localhost");
+    let client = rig.tls_client("app.localhost", Sni::Sent);
     let seen = rig.tls_get(&client, "app.localhost", "/x", None).await.to_lowercase();
     assert!(seen.contains("x-forwarded-proto: https"), "{seen}");
     assert!(seen.contains("remote-user: alice"), "{seen}");
@@ -273,6 +273,20 @@ async fn p_11_tls_and_host_name_the_same_place() {
         .ask("POST / HTTP/1.1\r\nHost: app.localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
         .await;
     assert!(post.starts_with("HTTP/1.1 403"), "{post}");
+}
+
+#[tokio::test]
+async fn p_11_tls_that_names_no_host_is_for_the_only_certificate() {
+    for (tls, sni, word) in [
+        (Tls::On, Sni::Omitted, "remote-user: alice"),
+        (Tls::Twice, Sni::Omitted, "outcome: misdirected"),
+        (Tls::Twice, Sni::Sent, "remote-user: alice"),
+    ] {
+        let rig = Rig::start(tls).await;
+        let client = rig.tls_client("app.localhost", sni);
+        let seen = rig.tls_get(&client, "app.localhost", "/x", None).await.to_lowercase();
+        assert!(seen.contains(word), "{word}: {seen}");
+    }
 }
 
 #[tokio::test]

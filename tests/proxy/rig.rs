@@ -44,7 +44,16 @@ pub(crate) const OWN_BODIES_MAX: usize = 2;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tls {
     On,
+    /// With a second certificate.
+    Twice,
     Off,
+}
+
+/// Whether a client names the host in its TLS handshake.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sni {
+    Sent,
+    Omitted,
 }
 
 pub(crate) struct Rig {
@@ -187,9 +196,10 @@ impl Rig {
         client.post(self.url(path)).header("Cookie", cookie).body(body)
     }
 
-    pub(crate) fn tls_client(&self, host: &str) -> reqwest::Client {
+    pub(crate) fn tls_client(&self, host: &str, sni: Sni) -> reqwest::Client {
         let (address, root) = self.tls.clone().unwrap();
         reqwest::Client::builder()
+            .tls_sni(sni == Sni::Sent)
             .add_root_certificate(root)
             .resolve(host, address)
             .http1_only()
@@ -306,7 +316,7 @@ async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session) {
         Tls::Off => {
             Place { scheme: Scheme::Http, host: "auth.localhost".into(), port: 80, prefix: "/auth".into() }
         }
-        Tls::On => {
+        Tls::On | Tls::Twice => {
             Place { scheme: Scheme::Https, host: "auth.localhost".into(), port: 443, prefix: "/auth".into() }
         }
     };
@@ -404,14 +414,18 @@ fn routes(port: u16) -> Vec<Route> {
 fn settings(tls: Tls, folder: &std::path::Path) -> (ProxySettings, Option<reqwest::Certificate>) {
     let any = "127.0.0.1:0".parse().unwrap();
     let mut root = None;
-    let tls = (tls == Tls::On).then(|| {
+    let tls = (tls != Tls::Off).then(|| {
         let names = vec!["app.localhost".to_owned(), "other-app.localhost".to_owned()];
         let made = rcgen::generate_simple_self_signed(names).unwrap();
         let files = CertificateFiles { chain: folder.join("crt"), key: folder.join("key") };
         std::fs::write(&files.chain, made.cert.pem()).unwrap();
         std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
         root = Some(reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap());
-        TlsSettings { listen: vec![any], certificates: vec![files] }
+        let mut certificates = vec![files.clone()];
+        if tls == Tls::Twice {
+            certificates.push(files);
+        }
+        TlsSettings { listen: vec![any], certificates }
     });
     let settings = ProxySettings {
         listen: vec![any],
