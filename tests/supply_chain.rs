@@ -174,10 +174,14 @@ fn p_29_pingora_cache_and_patches_are_off() {
     assert!(features["pingora"].iter().any(|name| name == "proxy"), "features were not read: {features:?}");
     assert!(features["prometheus"].is_empty(), "prometheus writes text, and needs no feature for it");
     for (path, text) in files_below(&root().join("src")) {
-        assert!(
-            !text.contains("HttpUpstreamRequestPolicy"),
-            "{path}: requests to upstreams are the ones pingora normalised; what it would preserve is for us to check"
-        );
+        for preserving in
+            ["HttpUpstreamRequestPolicy::preserve", "HttpUpstreamRequestPolicy {", "H1UpgradePolicy"]
+        {
+            assert!(
+                !text.contains(preserving),
+                "{path}: requests to upstreams are the ones pingora normalised; what it would preserve is for us to check"
+            );
+        }
     }
 }
 

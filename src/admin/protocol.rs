@@ -6,10 +6,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::domain::id::{InvitationId, SessionId, UserId};
-use crate::domain::user::{DisplayName, Email, Group, Role, Standing, User, Username};
+use crate::domain::user::{DisplayName, Email, Group, Role, Standing, User, Username, groups_of_one};
 
 /// The longest request: an invitation with all its groups fits many times.
 pub const REQUEST_BYTES_MAX: u64 = 64 * 1024;
@@ -25,6 +26,7 @@ pub enum Request {
         email: Email,
         name: Option<DisplayName>,
         username: Option<Username>,
+        #[serde(deserialize_with = "groups")]
         groups: BTreeSet<Group>,
         role: Role,
         /// `None`: the usual life of an invitation.
@@ -33,7 +35,11 @@ pub enum Request {
     /// Everybody with an account.
     UserList,
     /// Replace all groups of a person.
-    UserGroups { user: String, groups: BTreeSet<Group> },
+    UserGroups {
+        user: String,
+        #[serde(deserialize_with = "groups")]
+        groups: BTreeSet<Group>,
+    },
     /// End all sessions of a person and let them in no more.
     UserDisable { user: String },
     /// Let a person in again.
@@ -44,6 +50,10 @@ pub enum Request {
     KeyRotate,
     /// Whether the gateway is well.
     Health,
+}
+
+fn groups<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<Group>, D::Error> {
+    groups_of_one(BTreeSet::deserialize(from)?).map_err(D::Error::custom)
 }
 
 /// What came of it.
@@ -135,6 +145,7 @@ impl UserLine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::user::GROUPS_MAX;
 
     #[test]
     fn a_request_is_read_strictly() {
@@ -153,6 +164,17 @@ mod tests {
         ] {
             assert!(serde_json::from_str::<Request>(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn nobody_is_put_into_more_groups_than_a_header_can_name() {
+        let with = |count: usize| {
+            let groups: Vec<_> = (0..count).map(|n| format!("g{n}")).collect();
+            let line = serde_json::json!({ "command": "user_groups", "user": "alice", "groups": groups });
+            serde_json::from_value::<Request>(line)
+        };
+        assert!(with(GROUPS_MAX).is_ok());
+        assert!(with(GROUPS_MAX + 1).unwrap_err().to_string().contains("at most 64 groups"));
     }
 
     #[test]

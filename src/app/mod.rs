@@ -2,9 +2,11 @@
 //!
 //! Read [`run`] top to bottom for the list of parts and the order in which they come up: the
 //! store's lock is taken before anything listens, and nothing is announced before everything does.
+//! A part that ends while the others serve ends them all: whoever started us starts us again.
 
 mod keys;
 mod meter;
+mod services;
 mod setup_link;
 
 use std::path::Path;
@@ -15,7 +17,6 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use crate::admin::operator::GatewayOperator;
 use crate::admin::server::AdminSocket;
@@ -36,10 +37,14 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{Telemetry, exposition};
 use crate::web::hosts;
 use meter::ProxyMeter;
+use services::Services;
 use setup_link::SetupLink;
 
 /// How often expired sessions are removed and times of use are written down.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long writing down when sessions were last used may take at the end.
+const LAST_SWEEP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What people at the terminal are told once the gateway answers.
 #[derive(Debug, Clone)]
@@ -53,7 +58,7 @@ pub struct Announcement {
 /// Is called when every listener is open, and again if a new set-up link had to be made.
 pub type Announce = Box<dyn Fn(&Announcement) + Send + Sync>;
 
-/// Why the gateway did not start. The text says what to do.
+/// Why the gateway did not start, or ended by itself. The text says what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StartError(String);
@@ -99,23 +104,36 @@ async fn run(settings: Settings, announce: Announce) -> Result<(), StartError> {
     }
     system::tell_service_manager(Phase::Ready);
 
-    let shutdown = watch::Sender::new(false);
-    let mut services = JoinSet::new();
+    let mut services = Services::new();
     if let Some(listener) = metrics_listener {
-        services.spawn(serve_metrics(listener, Arc::clone(&metrics), told(shutdown.subscribe())));
+        let metrics = Arc::clone(&metrics);
+        services.start("the metrics listener", |shutdown| serve_metrics(listener, metrics, told(shutdown)));
     }
     let operator = Arc::new(GatewayOperator(Arc::clone(&gateway)));
-    services.spawn(admin_socket.serve(operator, told(shutdown.subscribe())));
-    services.spawn(sweep(Arc::clone(&gateway), metrics, setup, shutdown.subscribe()));
-    services.spawn(proxy.serve(shutdown.subscribe()));
+    services.start("the admin socket", |shutdown| admin_socket.serve(operator, told(shutdown)));
+    let swept = Arc::clone(&gateway);
+    services.start("the sweeper", |shutdown| sweep(swept, metrics, setup, shutdown));
+    services.start("the proxy", |shutdown| proxy.serve(shutdown));
 
-    asked_to_stop().await?;
-    tracing::info!("stopping");
+    let asked = tokio::select! {
+        asked = asked_to_stop() => asked,
+        ended = services.one_ends() => Err(StartError::because(ended)),
+    };
+    match &asked {
+        Ok(()) => tracing::info!("stopping"),
+        Err(error) => tracing::error!(%error, "stopping"),
+    }
     system::tell_service_manager(Phase::Stopping);
-    shutdown.send_replace(true);
-    while services.join_next().await.is_some() {}
-    gateway.sweep().await;
-    Ok(())
+    services.stop(settings.server.grace_period).await;
+    sweep_once_more(gateway.sweep(), LAST_SWEEP_TIMEOUT).await;
+    asked
+}
+
+/// Writes down when sessions were last used. Whether that is possible decides nothing any more.
+async fn sweep_once_more(sweep: impl Future<Output = ()>, limit: Duration) {
+    if tokio::time::timeout(limit, sweep).await.is_err() {
+        tracing::warn!("the last use of sessions could not be written down in time");
+    }
 }
 
 /// Opens the store. Blocks while another gateway holds it, for as long as that takes to tell.
@@ -278,4 +296,14 @@ async fn asked_to_stop() -> Result<(), StartError> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn p_38_the_end_does_not_wait_for_a_store_that_hangs() {
+        sweep_once_more(std::future::pending(), Duration::from_millis(10)).await;
+    }
 }

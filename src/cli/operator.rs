@@ -7,7 +7,7 @@ use serde_json::json;
 use super::arguments::{Invite, Key, Operator, Session, User};
 use super::{Failure, Outcome, say};
 use crate::admin::{Answer, Request, UserLine, client};
-use crate::domain::user::{Role, Standing};
+use crate::domain::user::{Role, Standing, groups_of_one};
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,19 +18,19 @@ enum Form {
 
 /// Asks the gateway behind `socket` and prints its answer.
 pub(super) fn run(socket: &Path, command: Operator) -> Outcome {
-    let (request, form) = request(command);
+    let (request, form) = request(command)?;
     let answer = client::call(socket, &request)?;
     say(&printed(answer, form)?);
     Ok(())
 }
 
-fn request(command: Operator) -> (Request, Form) {
+fn request(command: Operator) -> Result<(Request, Form), Failure> {
     let form = |json| if json { Form::Json } else { Form::Text };
-    match command {
-        Operator::Invite(invite) => (invitation(&invite), form(invite.json)),
+    Ok(match command {
+        Operator::Invite(invite) => (invitation(&invite)?, form(invite.json)),
         Operator::User(User::List { json }) => (Request::UserList, form(json)),
         Operator::User(User::Groups { user, groups }) => {
-            (Request::UserGroups { user, groups: groups.into_iter().collect() }, Form::Text)
+            (Request::UserGroups { user, groups: groups_of_one(groups)? }, Form::Text)
         }
         Operator::User(User::Disable { user }) => (Request::UserDisable { user }, Form::Text),
         Operator::User(User::Enable { user }) => (Request::UserEnable { user }, Form::Text),
@@ -38,18 +38,18 @@ fn request(command: Operator) -> (Request, Form) {
             (Request::SessionEnd { user, session }, Form::Text)
         }
         Operator::Key(Key::Rotate) => (Request::KeyRotate, Form::Text),
-    }
+    })
 }
 
-fn invitation(invite: &Invite) -> Request {
-    Request::Invite {
+fn invitation(invite: &Invite) -> Result<Request, Failure> {
+    Ok(Request::Invite {
         email: invite.email.clone(),
         name: invite.name.clone(),
         username: invite.username.clone(),
-        groups: invite.groups.iter().cloned().collect(),
+        groups: groups_of_one(invite.groups.iter().cloned())?,
         role: if invite.admin { Role::Administrator } else { Role::Member },
         expires_in_seconds: invite.expires.map(|length| length.as_secs()),
-    }
+    })
 }
 
 fn printed(answer: Answer, form: Form) -> Result<String, Failure> {
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use crate::admin::Link;
     use crate::domain::id::{InvitationId, UserId};
-    use crate::domain::user::{DisplayName, Email, Group, Username};
+    use crate::domain::user::{DisplayName, Email, GROUPS_MAX, Group, Username};
 
     #[test]
     fn an_invitation_in_json_has_the_promised_fields() {
@@ -140,6 +140,13 @@ mod tests {
                 "id": "01".repeat(16),
             })
         );
+    }
+
+    #[test]
+    fn too_many_groups_are_refused_before_anybody_is_asked() {
+        let groups = (0..=GROUPS_MAX).map(|n| Group::parse(&format!("g{n}")).unwrap()).collect();
+        let command = Operator::User(User::Groups { user: "alice".to_owned(), groups });
+        assert_eq!(request(command).unwrap_err().0, "a person is in at most 64 groups");
     }
 
     #[test]

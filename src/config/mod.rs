@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use crate::domain::place::Scheme;
+use crate::domain::policy::route::HostPattern;
 
 pub use environment::Environment;
 pub use mistake::{Mistake, Mistakes};
@@ -105,6 +106,15 @@ fn remarks(settings: &Settings) -> Vec<String> {
     if settings.routes.all().next().is_none() {
         remarks.push("no application is protected yet: add a [[route]]".to_owned());
     }
+    let wildcards =
+        settings.routes.all().filter(|route| matches!(route.host, HostPattern::Wildcard(_))).map(|route| {
+            format!(
+                "route {:?} answers {}: a wildcard trusts every name below it: whoever controls the DNS of one \
+                 can receive sign-ins for it",
+                route.name, route.host
+            )
+        });
+    remarks.extend(wildcards);
     let server = &settings.server;
     if settings.public_url.scheme == Scheme::Https
         && server.tls.is_none()

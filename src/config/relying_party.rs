@@ -66,9 +66,10 @@ pub(super) fn relying_party(root: &Section<'_>, public_url: &PublicUrl, reader: 
     );
     let id = section.parsed("id", &remedy, |text| covering_id(text, host));
     let name = section.parsed("name", "write a short name without control characters", short_text);
-    let remedy = "write origins such as \"https://example.org\"";
-    let related =
-        section.parsed_list("related_origins", remedy, |text| origin(text).map(|url| url.to_string()));
+    let id = id.map_or_else(|| host.to_owned(), |found| found.value);
+    let remedy =
+        format!("write origins within {id:?} over https, such as \"https://app.{id}\", or leave it out");
+    let related = section.parsed_list("related_origins", &remedy, |text| related_origin(text, &id));
     let related_origins: Vec<_> = related.into_iter().flatten().map(|found| found.value).collect();
     if related_origins.len() > RELATED_ORIGINS_MAX {
         reader.mistake(
@@ -79,7 +80,7 @@ pub(super) fn relying_party(root: &Section<'_>, public_url: &PublicUrl, reader: 
     }
     section.close();
     RelyingParty {
-        id: id.map_or_else(|| host.to_owned(), |found| found.value),
+        id,
         name: name.map_or_else(|| "Vestibule".to_owned(), |found| found.value),
         related_origins,
     }
@@ -117,6 +118,20 @@ fn origin(text: &str) -> Result<PublicUrl, String> {
         Some(Host::Domain(_)) => Err("the host ends with a dot".to_owned()),
         _ => Err("the host is an address, and passkeys need a name".to_owned()),
     }
+}
+
+/// Passkeys work on origins within the RP ID. Those on other domains need a list of them to be
+/// published there (WebAuthn Level 3, section 5.11), which is not built yet.
+fn related_origin(text: &str, id: &str) -> Result<String, String> {
+    let url = origin(text)?;
+    let within = url.host == id || url.host.strip_suffix(id).is_some_and(|rest| rest.ends_with('.'));
+    if !within {
+        return Err(format!("{text:?} is not within {id:?}; passkeys for several domains are not built yet"));
+    }
+    if url.scheme == Scheme::Http && !is_localhost(&url.host) {
+        return Err(format!("browsers offer no passkeys over http, except on localhost: {text:?}"));
+    }
+    Ok(url.to_string())
 }
 
 fn covering_id(id: &str, host: &str) -> Result<String, String> {
@@ -166,6 +181,28 @@ mod tests {
             (".example.com", "auth.example.com"),
         ] {
             assert!(covering_id(id, host).is_err(), "{id} {host}");
+        }
+    }
+
+    #[test]
+    fn a_related_origin_is_one_that_the_gateway_can_serve() {
+        for (text, id) in [
+            ("https://app.example.com", "example.com"),
+            ("https://EXAMPLE.com:443/", "example.com"),
+            ("https://app.example.com:8443", "example.com"),
+            ("http://app.localhost:8080", "localhost"),
+        ] {
+            let origin = related_origin(text, id).unwrap();
+            assert!(crate::domain::ceremony::RelyingParty::new(id, "x", &[origin]).is_ok(), "{text} {id}");
+        }
+        for (text, id) in [
+            ("https://example.org", "example.com"),
+            ("https://badexample.com", "example.com"),
+            ("https://example.com", "auth.example.com"),
+            ("http://app.example.com", "example.com"),
+            ("https://app.example.com/x", "example.com"),
+        ] {
+            assert!(related_origin(text, id).is_err(), "{text} {id}");
         }
     }
 

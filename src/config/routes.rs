@@ -130,10 +130,20 @@ fn name(text: &str) -> Result<String, String> {
 }
 
 fn route_path(text: &str) -> Result<String, String> {
-    let plain =
-        path::read(text.as_bytes()) == Reading::Plain && text.is_ascii() && !text.contains(['%', '*']);
+    prefix_characters(text)?;
+    let plain = path::read(text.as_bytes()) == Reading::Plain;
     let ok = text == "/" || (plain && !text.ends_with('/'));
     if ok { Ok(text.to_owned()) } else { Err(format!("{text:?} is not the beginning of a path")) }
+}
+
+/// Any other character has a second spelling, under which a request would pass the prefix by.
+pub(super) fn prefix_characters(text: &str) -> Result<(), String> {
+    match path::unfit_for_prefix(text) {
+        None => Ok(()),
+        Some(odd) => {
+            Err(format!("{text:?} has {odd:?}: only A-Z, a-z, 0-9 and - . _ ~ may stand between its slashes"))
+        }
+    }
 }
 
 fn upstreams(section: &Section<'_>, reader: &Reader<'_>, server: &Server) -> Vec<Upstream> {
@@ -207,6 +217,10 @@ fn identity(section: &Section<'_>, reader: &Reader<'_>) -> IdentityHeaders {
 fn header_name(text: &str) -> Result<HeaderName, String> {
     let name =
         HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("{text:?} is not a header name"))?;
+    // Another character could be spelt as a hyphen by a client, and read alike by CGI.
+    if let Some(odd) = text.chars().find(|c| !c.is_ascii_alphanumeric() && *c != '-') {
+        return Err(format!("{text} has {odd:?}: a header's name has letters, digits and hyphens only"));
+    }
     if RESERVED_HEADERS.contains(&name.as_str()) {
         return Err(format!("{text} has a meaning of its own and cannot carry an identity"));
     }
@@ -239,7 +253,15 @@ fn check_overlap(draft: &Draft, earlier: &Draft, reader: &Reader<'_>) {
         let problem = format!("two routes are called {:?}", ours.name);
         reader.mistake(&draft.name_at, problem, "give each route a name of its own");
     }
-    if ours.host == theirs.host && ours.path == theirs.path {
+    if ours.host != theirs.host {
+        return;
+    }
+    if ours.path != theirs.path && ours.path.eq_ignore_ascii_case(&theirs.path) {
+        let problem = format!("{:?} and {:?} differ in letter case only", theirs.path, ours.path);
+        let remedy = "change one of them; applications that fold case would take one for the other";
+        reader.mistake(&draft.path_at, problem, remedy);
+    }
+    if ours.path == theirs.path {
         let problem =
             format!("{:?} and {:?} overlap: both answer {}{}", theirs.name, ours.name, ours.host, ours.path);
         reader.mistake(

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::reader::Reader;
+use super::routes::prefix_characters;
 use super::section::Section;
 use super::settings::{Certificate, Server, Tls};
 use super::value;
@@ -93,8 +94,8 @@ fn admin_socket(section: &Section<'_>) -> PathBuf {
 fn prefix(section: &Section<'_>) -> String {
     let remedy = "write one or more segments, such as \"/auth\", without a slash at the end";
     let found = section.parsed("prefix", remedy, |text| {
-        let plain =
-            path::read(text.as_bytes()) == Reading::Plain && text.is_ascii() && !text.contains(['%', '*']);
+        prefix_characters(text)?;
+        let plain = path::read(text.as_bytes()) == Reading::Plain;
         let ok = plain && text.len() > 1 && !text.ends_with('/');
         if ok { Ok(text.to_owned()) } else { Err(format!("{text:?} cannot be our prefix")) }
     });

@@ -78,7 +78,7 @@ pub struct RelyingParty {
     /// Covers the host of `public_url`.
     pub id: String,
     pub name: String,
-    /// Origins that may use the same passkeys (WebAuthn Level 3, section 5.11).
+    /// Other origins within `id` that may use the same passkeys.
     pub related_origins: Vec<String>,
 }
 

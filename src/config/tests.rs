@@ -122,11 +122,14 @@ fn values_that_cannot_be_meant_are_mistakes() {
     check("[server]\nlisten = [\"127.0.0.1:9464\"]", "server.listen", 2, "twice");
     check("[server]\nprefix = \"/\"", "server.prefix", 2, "/auth");
     check("[server]\nprefix = \"/a/../b\"", "server.prefix", 2, "/auth");
+    check("[server]\nprefix = \"/a:b\"", "server.prefix", 2, "':'");
     check("[server]\ntrusted_proxies = [\"10.0.0.1/8\"]", "server.trusted_proxies", 2, "10.0.0.0/8");
     check("[server]\ntrusted_proxies = [\"0.0.0.0/0\"]", "server.trusted_proxies", 2, "everybody");
     check("[server]\ntrusted_proxies = [\"example.com\"]", "server.trusted_proxies", 2, "network");
     check("[server]\ngrace_period = \"5\"", "server.grace_period", 2, "ms, s, m, h or d");
     check("[relying_party]\nid = \"example.com\"", "relying_party.id", 2, "does not cover");
+    let foreign = "[relying_party]\nrelated_origins = [\"https://example.org\"]";
+    check(foreign, "relying_party.related_origins", 2, "not within \"localhost\"");
     check("[store]\nengine = \"etcd\"", "store.engine", 2, "not built yet");
     check("[store]\ncache = \"1KiB\"", "store.cache", 2, "out of range");
     check("[session]\nidle_timeout = \"8d\"", "session.idle_timeout", 2, "absolute_timeout");
@@ -163,6 +166,10 @@ fn p_10_a_route_that_could_not_be_meant_is_a_mistake() {
     check(&route_with("host = \"http://localhost\""), "route.host", 2, "without scheme");
     check(&route_with("host = \"app.example.com\""), "route.host", 2, "public_url is http");
     check(&route_with("path = \"x\""), "route.path", 2, "beginning of a path");
+    check(&route_with("path = \"/a@b\""), "route.path", 2, "'@'");
+    check(&route_with("path = \"/a%40b\""), "route.path", 2, "'%'");
+    check(&route_with("path = \"/é\""), "route.path", 2, "'é'");
+    check(&route_with("public = [\"/é\"]"), "route.public", 2, "plain ASCII");
     check(&route_with("path = \"/auth\""), "route.path", 2, "ours on every host");
     check(&route_with("path = \"/auth/x\""), "route.path", 2, "ours on every host");
     check(&route_with("upstream = []"), "route.upstream", 2, "at least one");
@@ -175,6 +182,7 @@ fn p_10_a_route_that_could_not_be_meant_is_a_mistake() {
     check(&route_with("path = \"/app\"\npublic = [\"/health\"]"), "route.public", 3, "never matches");
     check(&route_with("headers = \"nginx\""), "route.headers", 2, "oauth2-proxy");
     check(&route_with("headers = { X-User = \"{user}\" }"), "route.headers.X-User", 2, "{username}");
+    check(&route_with("headers = { X_User = \"{id}\" }"), "route.headers.X_User", 2, "hyphens only");
     check(&route_with("headers = { Host = \"{name}\" }"), "route.headers.Host", 2, "meaning of its own");
     check(&route_with("read_timeout = \"0s\""), "route.read_timeout", 2, "shorter");
     check(
@@ -194,9 +202,17 @@ fn routes_must_not_overlap() {
     assert!(parse_file(&renamed("/b")).is_ok());
     assert!(parse_file(&renamed("/a/b")).is_ok());
     check(&renamed("/a"), "route.path", 8, "overlap");
+    check(&renamed("/A"), "route.path", 8, "letter case");
     let wildcard =
         "public_url = \"https://auth.example.com\"\n".to_owned() + &route_with("host = \"*.example.com\"");
     check(&wildcard, "route.host", 3, "where people sign in");
+}
+
+#[test]
+fn a_wildcard_is_pointed_out() {
+    let remarks = |host: &str| parse_file(&route_with(&format!("host = \"{host}\""))).unwrap().remarks;
+    assert!(remarks("*.apps.localhost").iter().any(|remark| remark.contains("*.apps.localhost")));
+    assert_eq!(remarks("app.localhost"), Vec::<String>::new());
 }
 
 #[test]

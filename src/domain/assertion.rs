@@ -121,6 +121,13 @@ impl AssertionSigner {
         jsonwebtoken::encode(&self.header, &claims, &self.key).ok()
     }
 
+    /// For tests of what happens when signing fails.
+    #[cfg(test)]
+    pub(crate) fn that_cannot_sign() -> Self {
+        let key = EncodingKey::from_ec_der(b"no key");
+        Self { key, header: Header::new(Algorithm::ES256), jwk: json!({}) }
+    }
+
     /// The public keys (RFC 7517, section 5).
     pub fn jwks(&self) -> serde_json::Value {
         json!({ "keys": [self.jwk] })

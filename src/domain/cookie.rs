@@ -78,10 +78,15 @@ pub fn without_ours(header: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// Whether a `Set-Cookie` header of an upstream uses one of our names.
+/// Whether a `Set-Cookie` header of an upstream uses one of our names, or would come back under
+/// one: browsers send a cookie without a name as its bare value (RFC 6265bis, "Retrieval Algorithm"), so
+/// `=vestibule=x` returns as `vestibule=x`.
 pub fn sets_ours(set_cookie: &[u8]) -> bool {
-    let pair = set_cookie.split(|b| *b == b';').next().unwrap_or(b"");
-    is_our_name(name_of(pair.trim_ascii()))
+    let mut pair = set_cookie.split(|b| *b == b';').next().unwrap_or(b"").trim_ascii();
+    while let Some(value) = pair.strip_prefix(b"=") {
+        pair = value.trim_ascii_start();
+    }
+    is_our_name(name_of(pair))
 }
 
 fn pairs(header: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -138,5 +143,21 @@ mod tests {
         assert!(sets_ours(b"__Host-vestibule=evil; Path=/"));
         assert!(sets_ours(b"vestibule =evil"));
         assert!(!sets_ours(b"sid=__Host-vestibule=evil"));
+        assert!(!sets_ours(b"=sid"));
+    }
+
+    #[test]
+    fn s_27_a_cookie_without_a_name_cannot_come_back_as_ours() {
+        for set_cookie in [
+            &b"=vestibule=evil"[..],
+            b" = vestibule=evil; Path=/",
+            b"=\tvestibule\t=evil",
+            b"==vestibule=evil",
+            b"=vestibule",
+            b"vestibule",
+            b"=__Host-vestibule=evil",
+        ] {
+            assert!(sets_ours(set_cookie), "{}", set_cookie.escape_ascii());
+        }
     }
 }

@@ -62,6 +62,8 @@ pub enum MalformedName {
     Username,
     #[error("a name has 1 to 200 characters and no control characters")]
     DisplayName,
+    #[error("a person is in at most {GROUPS_MAX} groups")]
+    TooManyGroups,
     #[error("a group has 1 to 64 characters from a-z, 0-9, '.', '_', '-' and ':'")]
     Group,
 }
@@ -215,6 +217,12 @@ impl Group {
     }
 }
 
+/// The groups of one person, if there are not too many: all of them go into one header.
+pub fn groups_of_one(groups: impl IntoIterator<Item = Group>) -> Result<BTreeSet<Group>, MalformedName> {
+    let groups: BTreeSet<_> = groups.into_iter().collect();
+    if groups.len() <= GROUPS_MAX { Ok(groups) } else { Err(MalformedName::TooManyGroups) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,5 +262,12 @@ mod tests {
     fn a_group_cannot_smuggle_a_second_one() {
         assert!(Group::parse("staff,admin").is_err());
         assert_eq!(Group::parse("Staff").unwrap().as_str(), "staff");
+    }
+
+    #[test]
+    fn a_person_is_in_so_many_groups() {
+        let groups = |count: usize| (0..count).map(|n| Group::parse(&format!("g{n}")).unwrap());
+        assert_eq!(groups_of_one(groups(GROUPS_MAX)).unwrap().len(), GROUPS_MAX);
+        assert_eq!(groups_of_one(groups(GROUPS_MAX + 1)), Err(MalformedName::TooManyGroups));
     }
 }

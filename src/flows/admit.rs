@@ -10,9 +10,9 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
-use super::Gateway;
 use super::index::{LiveSession, Verified};
 use super::passport::Passport;
+use super::{FlowError, Gateway};
 use crate::domain::cookie::{self, Cookie, Found};
 use crate::domain::event::{Kind, Origin};
 use crate::domain::id::UserId;
@@ -104,7 +104,8 @@ pub enum Outcome {
     NoRoute,
     /// A path that must not be shown to any server.
     MalformedRequest,
-    /// A path with more than one reading, on a host where decisions depend on the path.
+    /// A path with more than one reading, or one that letter case alone keeps apart from another
+    /// route or a public path, on a host where decisions depend on the path.
     AmbiguousPath,
     /// A WebSocket upgrade on a route that does not allow them.
     UpgradeRefused { route: Arc<Route> },
@@ -160,7 +161,8 @@ impl Gateway {
             return Admission::Ours;
         }
         let Some(host) = host else { return Admission::Answer(Outcome::NoRoute) };
-        if reading == Reading::Ambiguous && host.decides_by_path() {
+        let unclear = reading == Reading::Ambiguous || host.depends_on_case(raw_path);
+        if unclear && host.decides_by_path() {
             return Admission::Answer(Outcome::AmbiguousPath);
         }
         match host.find(raw_path) {
@@ -181,7 +183,10 @@ impl Gateway {
         let caller = self.caller_by_cookie(&visit.host, cookies);
         match caller {
             Ok(Caller::Known(session, user)) if session.record().scope == Scope::Full => {
-                let passport = self.passport(&route, &session, user);
+                let Ok(passport) = self.passport(&route, &session, user) else {
+                    tracing::error!(route = route.name, "an assertion could not be signed");
+                    return Admission::Answer(Outcome::Internal);
+                };
                 if passport.headers.is_some() {
                     session.touch(self.clock.now());
                     return Admission::Forward(Permit {
@@ -207,18 +212,23 @@ impl Gateway {
         Admission::Answer(Outcome::Forbidden { route, user: Arc::clone(user) })
     }
 
-    fn passport(&self, route: &Route, session: &LiveSession, user: Arc<User>) -> Arc<Passport> {
+    fn passport(
+        &self,
+        route: &Route,
+        session: &LiveSession,
+        user: Arc<User>,
+    ) -> Result<Arc<Passport>, FlowError> {
         let now = self.clock.now();
         let passports = session.passports().pin();
         if let Some(passport) = passports.get(&route.name)
             && passport.holds(&user, now)
         {
-            return Arc::clone(passport);
+            return Ok(Arc::clone(passport));
         }
-        let issued = Passport::issue(&self.assertions, &self.issuer, route, user, &session.record(), now);
+        let issued = Passport::issue(&self.assertions, &self.issuer, route, user, &session.record(), now)?;
         let issued = Arc::new(issued);
         passports.insert(route.name.clone(), Arc::clone(&issued));
-        issued
+        Ok(issued)
     }
 
     /// Who a request with these `Cookie` headers is from, on `host`.

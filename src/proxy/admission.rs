@@ -14,19 +14,19 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
+use pingora::protocols::tls::SslDigest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use pingora::{Error, ErrorType};
 
 use super::HEADER_BYTES_MAX;
 use super::bridge::{self, OwnBody};
-use super::context::{Context, PlainHttp, Shared};
+use super::context::{Context, NamelessTls, PlainHttp, Shared};
 use super::failure::{self, SESSION_ENDED};
 use super::headers::{self, Cleaned, Outgoing};
 use super::request::{self, SHORT_BYTES_MAX};
 use super::streams;
 use super::tls::AskedFor;
-use super::upstream::TRIES_MAX;
 use crate::domain::event::Answered;
 use crate::domain::place::Scheme;
 use crate::domain::policy::route::WebSocket;
@@ -98,14 +98,13 @@ impl Phases {
             client: peer.map(|peer| self.0.trusted.client(peer, &request.headers)),
             request_id: self.0.ids.next(),
         };
-        let asked_for = tls.and_then(|tls| tls.extension.get::<AskedFor>());
         let early = if headers::size_of(request) > HEADER_BYTES_MAX {
             Some(Early::Outcome(Outcome::HeadersTooLarge))
         } else if !request::is_method_served(&request.method) {
             Some(Early::Outcome(Outcome::MethodRefused))
         } else if host.is_none() {
             Some(Early::Outcome(Outcome::MalformedRequest))
-        } else if asked_for.is_some_and(|name| name.0 != visit.host) {
+        } else if tls.is_some_and(|tls| self.is_misdirected(tls, &visit.host)) {
             Some(Early::Outcome(Outcome::Misdirected))
         } else if self.0.plain_http == PlainHttp::Redirected && scheme == Scheme::Http {
             Some(self.redirect(session, &visit))
@@ -113,6 +112,15 @@ impl Phases {
             None
         };
         (visit, early)
+    }
+
+    /// Whether TLS was made for another host. A client that named none got the first certificate,
+    /// which says nothing about the other hosts where there are several.
+    fn is_misdirected(&self, tls: &SslDigest, host: &str) -> bool {
+        match tls.extension.get::<AskedFor>() {
+            Some(name) => name.0 != host,
+            None => self.0.nameless_tls == NamelessTls::Refused && !request::is_address(host),
+        }
     }
 
     /// Only to hosts of ours; a stranger's host is answered as it would be over https.
@@ -167,9 +175,10 @@ impl Phases {
         ctx: &mut Context,
         visit: Visit,
     ) -> pingora::Result<Next> {
-        match bridge::read_own_body(session).await? {
+        match bridge::read_own_body(session, &self.0.own_bodies).await? {
             OwnBody::TooLarge => self.answer(session, ctx, visit, Outcome::BodyTooLarge).await,
-            OwnBody::Whole(body) => {
+            OwnBody::NoTurn => self.answer(session, ctx, visit, Outcome::Unavailable).await,
+            OwnBody::Whole(body, _turn) => {
                 ctx.tally.answered = Answered::Ours;
                 bridge::answer_own(session, &self.0.doors.own, visit, body).await?;
                 Ok(Next::Nothing)
@@ -262,7 +271,7 @@ impl ProxyHttp for Phases {
         ctx.tries += 1;
         let route = permit.route();
         self.0.upstreams.peer(route, turn).await.map_err(|mut error| {
-            error.set_retry(ctx.tries < route.upstreams.len().min(TRIES_MAX));
+            error.set_retry(ctx.tries < self.0.upstreams.tries(route));
             error
         })
     }
@@ -323,13 +332,17 @@ impl ProxyHttp for Phases {
     fn fail_to_connect(
         &self,
         _session: &mut Session,
-        _peer: &HttpPeer,
+        peer: &HttpPeer,
         ctx: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        // Nothing has been sent, so another upstream may be tried whatever the method.
-        let upstreams = ctx.permit.as_ref().map_or(0, |permit| permit.route().upstreams.len());
-        error.set_retry(ctx.tries < upstreams.min(TRIES_MAX));
+        let Some(permit) = &ctx.permit else { return error };
+        let (route, turn) = (permit.route(), ctx.turn.wrapping_add(ctx.tries).wrapping_sub(1));
+        if let Some(address) = peer.address().as_inet() {
+            self.0.upstreams.cannot_connect(route, turn, address.ip());
+        }
+        // Nothing has been sent, so another address may be tried whatever the method.
+        error.set_retry(ctx.tries < self.0.upstreams.tries(route));
         error
     }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::forwarded::TrustedProxies;
 use super::headers::Reserved;
 use super::streams::OpenStream;
@@ -21,6 +23,14 @@ pub(super) enum PlainHttp {
     Redirected,
 }
 
+/// What becomes of requests whose TLS handshake named no host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NamelessTls {
+    /// There is one certificate, and no other that the client could have meant.
+    Served,
+    Refused,
+}
+
 /// What every request needs.
 pub(super) struct Shared {
     pub(super) gateway: Arc<Gateway>,
@@ -31,6 +41,9 @@ pub(super) struct Shared {
     pub(super) reserved: Reserved,
     pub(super) upstreams: Upstreams,
     pub(super) plain_http: PlainHttp,
+    pub(super) nameless_tls: NamelessTls,
+    /// One permit for each body of a request to our own endpoints.
+    pub(super) own_bodies: Semaphore,
     pub(super) ids: RequestIds,
 }
 

@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn p_17_one_address_cannot_take_all_connections() {
-        let limits = Limits { connections_max: 10, connections_per_address_max: 2 };
+        let limits = Limits { connections_max: 10, connections_per_address_max: 2, ..Limits::default() };
         let gate = Arc::new(Gate::new(limits));
         let room = Arc::clone(&gate.room);
         let enter = |address: &str| {

@@ -1,8 +1,9 @@
 //! What is taken off a request before it goes to an upstream, what is written onto it, and what
 //! is taken off the response.
 //!
-//! Removal is by family and by configuration, whatever the spelling. A name with an underscore is
-//! always dropped: CGI-like applications read `Remote_User` and `Remote-User` alike, and nothing
+//! Removal is by family and by configuration, whatever the spelling. A name with anything but
+//! letters, digits and hyphens is always dropped: CGI-like applications turn every other character
+//! into the same one, so that `Remote_User` and `Remote.User` read like `Remote-User`, and nothing
 //! current needs one (nginx drops them by default, too).
 //!
 //! What always holds: after [`Outgoing::dress`] every header of these families is ours. pingora
@@ -32,13 +33,22 @@ const PREFIXES: [&str; 10] = [
     "x-rewrite-",
     "remote-",
     "x-remote-",
-    "x-auth-request-",
+    "x-auth-",
     "x-vestibule-",
     "x-authentik-",
     "x-webauth-",
     "x-user",
 ];
-const NAMES: [&str; 3] = ["forwarded", "x-real-ip", "x-request-id"];
+/// Single names: the request's id, and what proxies call the client's address.
+const NAMES: [&str; 7] = [
+    "forwarded",
+    "x-request-id",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-cluster-client-ip",
+];
 
 /// The configured identity headers of all routes: none of them is believed on any route.
 #[derive(Debug, Default)]
@@ -59,7 +69,7 @@ impl Reserved {
 
     /// Whether a header with this name (lower case) is never taken from outside.
     fn covers(&self, name: &str) -> bool {
-        name.contains('_')
+        name.bytes().any(|byte| !byte.is_ascii_alphanumeric() && byte != b'-')
             || NAMES.contains(&name)
             || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
             || self.0.contains(name)
@@ -197,9 +207,14 @@ mod tests {
             "X-Forwarded-Anything",
             "Forwarded",
             "X-Real-IP",
+            "X-Client-IP",
+            "True-Client-IP",
+            "CF-Connecting-IP",
+            "X-Cluster-Client-IP",
             "X-Original-URL",
             "X-Rewrite-URL",
             "X-Auth-Request-Email",
+            "X-Auth-Username",
             "X-Vestibule-Assertion",
             "x-vestibule_assertion",
             "X-Authentik-Username",
@@ -210,6 +225,11 @@ mod tests {
             "X-Request-Id",
             "X-Shop-Customer",
             "X_Shop_Customer",
+            "X.Shop.Customer",
+            "Remote.User",
+            "remote~user",
+            "Remote!User",
+            "Remote+User",
             "any_name",
         ] {
             let mut request = request(&[(name, "admin"), ("Accept", "*/*"), (name, "root")]);

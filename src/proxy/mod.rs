@@ -15,6 +15,7 @@ mod failure;
 mod forwarded;
 mod gate;
 mod headers;
+mod names;
 mod request;
 mod server;
 mod streams;
@@ -67,17 +68,20 @@ pub struct CertificateFiles {
     pub key: PathBuf,
 }
 
-/// How many connections are served at once; the others wait in the backlog, or are closed.
+/// How much is served at once. Connections above the limits wait in the backlog, or are closed.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub connections_max: usize,
     /// Generous by default: whole offices, and port-forwarding daemons, share an address.
     pub connections_per_address_max: usize,
+    /// Bodies for our own endpoints that are in memory at once, of [`OWN_BODY_BYTES_MAX`] each. It
+    /// is strangers who send them, and one HTTP/2 connection can send many.
+    pub own_bodies_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections_max: 16_384, connections_per_address_max: 4_096 }
+        Self { connections_max: 16_384, connections_per_address_max: 4_096, own_bodies_max: 1_024 }
     }
 }
 

@@ -31,6 +31,11 @@ pub(super) fn host(request: &RequestHeader) -> Option<String> {
     }
 }
 
+/// Whether a host is an address, which TLS clients do not name in their handshake.
+pub(super) fn is_address(host: &str) -> bool {
+    host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>().is_ok()
+}
+
 /// `CONNECT` would make a tunnel, `TRACE` would show our cookie to scripts.
 pub(super) fn is_method_served(method: &Method) -> bool {
     let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-';

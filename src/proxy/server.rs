@@ -21,11 +21,11 @@ use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::admission::Phases;
-use super::context::{PlainHttp, RequestIds, Shared};
+use super::context::{NamelessTls, PlainHttp, RequestIds, Shared};
 use super::forwarded::TrustedProxies;
 use super::gate::{Full, Gate};
 use super::headers::Reserved;
@@ -92,7 +92,7 @@ impl Proxy {
     }
 
     /// Serves until `shutdown` holds `true`, and then until every request is done or the grace
-    /// period is over.
+    /// period is over. Returns early, with all connections cut, if a part of it breaks.
     pub async fn serve(self, shutdown: watch::Receiver<bool>) {
         let mut reloading = JoinSet::new();
         if let Some(certificates) = self.certificates {
@@ -104,8 +104,22 @@ impl Proxy {
             accepting.spawn(accept(listener, app, gate, shutdown.clone()));
         }
         let mut open = Vec::new();
-        while let Some(ended) = accepting.join_next().await {
-            open.extend(ended);
+        loop {
+            let ended = tokio::select! {
+                ended = accepting.join_next() => ended,
+                Some(_) = reloading.join_next() => {
+                    tracing::error!("certificates are no longer followed");
+                    return;
+                }
+            };
+            match ended {
+                Some(Ok(connections)) => open.push(connections),
+                Some(Err(error)) => {
+                    tracing::error!(%error, "a listener has broken");
+                    return;
+                }
+                None => break,
+            }
         }
         // Wakes the connections that are waiting for their next request.
         self.app.http_cleanup().await;
@@ -225,7 +239,10 @@ impl Leashed {
             (Some(_), Scheme::Https) => PlainHttp::Redirected,
             _ => PlainHttp::Served,
         };
+        let certificates = settings.tls.as_ref().map_or(0, |tls| tls.certificates.len());
         let shared = Shared {
+            nameless_tls: if certificates > 1 { NamelessTls::Refused } else { NamelessTls::Served },
+            own_bodies: Semaphore::new(settings.limits.own_bodies_max),
             reserved: Reserved::of(parts.gateway.routes()),
             ids: RequestIds::new(entropy::bytes(parts.gateway.entropy())),
             trusted: TrustedProxies::new(settings.trusted_proxies.clone()),

@@ -1,22 +1,20 @@
-//! Where a permitted request goes: choice among upstreams, their addresses, and time limits.
+//! Where a permitted request goes: choice among upstreams and their addresses, and time limits.
 //!
-//! Upstreams come from the configuration and from nowhere else. A name is resolved again after a
-//! few seconds, because containers change their address when they restart; an old answer is used
-//! while none is to be had.
+//! Upstreams come from the configuration and from nowhere else. A name can have several addresses
+//! of which the application listens on one (`localhost` is `::1` and `127.0.0.1`): the one in use
+//! stays in use until it cannot be connected to, then the next has its turn. `names` finds them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use papaya::HashMap;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy, PeerOptions};
 use pingora::{Error, ErrorType};
 
+use super::names::Names;
 use crate::domain::policy::route::{Route, Upstream, UpstreamScheme, WebSocket};
 
-/// How long a resolved name is good for.
-const RESOLVED_FOR: Duration = Duration::from_secs(10);
 /// How long an idle connection to an upstream is kept. Many applications close theirs sooner; that
 /// is noticed when it happens, and a request that crosses with it is retried if it is idempotent.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -29,18 +27,12 @@ pub(super) type Elapsed = Arc<dyn Fn() -> Duration + Send + Sync>;
 /// Chooses peers.
 pub(super) struct Upstreams {
     turn: AtomicUsize,
-    resolved: HashMap<String, Arc<Resolved>>,
-    elapsed: Elapsed,
-}
-
-struct Resolved {
-    address: IpAddr,
-    at: Duration,
+    names: Names,
 }
 
 impl Upstreams {
     pub(super) fn new(elapsed: Elapsed) -> Self {
-        Self { turn: AtomicUsize::new(0), resolved: HashMap::new(), elapsed }
+        Self { turn: AtomicUsize::new(0), names: Names::new(elapsed) }
     }
 
     /// Where the first try of a request on `route` begins in its list of upstreams.
@@ -50,10 +42,8 @@ impl Upstreams {
 
     /// The peer for one try.
     pub(super) async fn peer(&self, route: &Route, turn: usize) -> pingora::Result<Box<HttpPeer>> {
-        let upstream =
-            turn.checked_rem(route.upstreams.len())
-                .and_then(|index| route.upstreams.get(index))
-                .ok_or_else(|| Error::explain(ErrorType::InternalError, "the route has no upstream"))?;
+        let upstream = upstream(route, turn)
+            .ok_or_else(|| Error::explain(ErrorType::InternalError, "the route has no upstream"))?;
         let address = self.address(upstream, route.timeouts.connect).await?;
         let tls = upstream.scheme == UpstreamScheme::Https;
         let name = if tls { bare(&upstream.host).to_owned() } else { String::new() };
@@ -62,31 +52,34 @@ impl Upstreams {
         Ok(Box::new(peer))
     }
 
+    /// The try with this `turn` could not connect to `address`: the next has its turn.
+    pub(super) fn cannot_connect(&self, route: &Route, turn: usize, address: IpAddr) {
+        if let Some(upstream) = upstream(route, turn) {
+            self.names.pass_over(bare(&upstream.host), address);
+        }
+    }
+
+    /// How often a request on `route` is worth trying: once for every address.
+    pub(super) fn tries(&self, route: &Route) -> usize {
+        let addresses = route.upstreams.iter().map(|upstream| self.names.count(bare(&upstream.host)));
+        addresses.sum::<usize>().min(TRIES_MAX)
+    }
+
     async fn address(&self, upstream: &Upstream, limit: Duration) -> pingora::Result<SocketAddr> {
         let host = bare(&upstream.host);
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Ok(SocketAddr::new(address, upstream.port));
-        }
-        let now = (self.elapsed)();
-        let known = self.resolved.pin().get(host).cloned();
-        if let Some(known) = &known
-            && now.saturating_sub(known.at) < RESOLVED_FOR
-        {
-            return Ok(SocketAddr::new(known.address, upstream.port));
-        }
-        let found = tokio::time::timeout(limit, tokio::net::lookup_host((host, upstream.port))).await;
-        let found = found.ok().and_then(Result::ok).and_then(|mut addresses| addresses.next());
-        let address = match (found, known) {
-            (Some(found), _) => found.ip(),
-            (None, Some(known)) => known.address,
-            (None, None) => {
-                let why = "the upstream's name does not resolve";
-                return Err(Error::explain(ErrorType::ConnectNoRoute, why).into_up());
-            }
+        let found = match host.parse() {
+            Ok(address) => Some(address),
+            Err(_) => self.names.address(host, limit).await,
         };
-        self.resolved.pin().insert(host.to_owned(), Arc::new(Resolved { address, at: now }));
-        Ok(SocketAddr::new(address, upstream.port))
+        let found = found.ok_or_else(|| {
+            Error::explain(ErrorType::ConnectNoRoute, "the upstream's name does not resolve").into_up()
+        })?;
+        Ok(SocketAddr::new(found, upstream.port))
     }
+}
+
+fn upstream(route: &Route, turn: usize) -> Option<&Upstream> {
+    turn.checked_rem(route.upstreams.len()).and_then(|index| route.upstreams.get(index))
 }
 
 /// A host without the brackets of an IPv6 literal.
@@ -105,4 +98,50 @@ fn limit(options: &mut PeerOptions, route: &Route) {
         WebSocket::Allowed => HttpUpstreamRequestPolicy::standard(),
         WebSocket::Refused => HttpUpstreamRequestPolicy::deny_upgrades(),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::policy::identity::IdentityHeaders;
+    use crate::domain::policy::route::{HostPattern, Timeouts};
+
+    fn route(hosts: &[&str]) -> Route {
+        let second = Duration::from_secs(1);
+        let upstream =
+            |host: &&str| Upstream { scheme: UpstreamScheme::Http, host: (*host).to_owned(), port: 9_000 };
+        Route {
+            name: "app".to_owned(),
+            host: HostPattern::parse("app.example.com").unwrap(),
+            path: "/".to_owned(),
+            upstreams: hosts.iter().map(upstream).collect(),
+            allow: vec![],
+            public: vec![],
+            identity: IdentityHeaders::preset("remote").unwrap(),
+            websocket: WebSocket::Allowed,
+            timeouts: Timeouts { connect: second, read: second, write: second },
+        }
+    }
+
+    #[tokio::test]
+    async fn p_36_every_address_of_a_name_is_tried() {
+        let both = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
+        let look_up = Arc::new(move |_| Box::pin(std::future::ready(both.to_vec())) as _);
+        let names = Names::asking(look_up, Arc::new(|| Duration::ZERO));
+        let upstreams = Upstreams { turn: AtomicUsize::new(0), names };
+        let route = route(&["localhost"]);
+        for address in both {
+            let peer = upstreams.peer(&route, 0).await.unwrap();
+            assert_eq!(peer.to_string(), HttpPeer::new((address, 9_000), false, String::new()).to_string());
+            assert_eq!(upstreams.tries(&route), 2);
+            upstreams.cannot_connect(&route, 0, address);
+        }
+    }
+
+    #[test]
+    fn p_36_tries_are_bounded() {
+        let upstreams = Upstreams::new(Arc::new(|| Duration::ZERO));
+        assert_eq!(upstreams.tries(&route(&["127.0.0.1"])), 1);
+        assert_eq!(upstreams.tries(&route(&["[::1]"; 9])), TRIES_MAX);
+    }
 }

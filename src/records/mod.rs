@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::domain::credential::Credential;
-use crate::domain::id::{CredentialId, SessionId, UserId};
+use crate::domain::id::{CredentialId, UserId};
 use crate::domain::invitation::{Invitation, Setup};
 use crate::domain::secret::SecretHash;
 use crate::domain::session::Session;
@@ -149,11 +149,6 @@ impl Records {
         }
         credentials.sort_by_key(|credential| credential.created_at);
         Ok(credentials)
-    }
-
-    /// A session by id.
-    pub async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        self.get(&keys::session(id)).await
     }
 
     /// An invitation by its secret.

@@ -8,7 +8,7 @@ mod rig;
 
 use std::time::Duration;
 
-use rig::{Rig, Tls};
+use rig::{OWN_BODIES_MAX, Rig, Sni, Tls};
 
 const CLOSE: &str = "Connection: close\r\n";
 
@@ -24,6 +24,9 @@ async fn p_10_strangers_reach_no_upstream() {
         ("GET http://app.localhost/ HTTP/1.1\r\nHost: app.localhost", "malformed"),
         ("GET /public/../x HTTP/1.1\r\nHost: app.localhost", "ambiguous"),
         ("GET /public/%2e%2e/x HTTP/1.1\r\nHost: app.localhost", "ambiguous"),
+        ("GET /Public/x HTTP/1.1\r\nHost: app.localhost", "ambiguous"),
+        ("GET /DEAD HTTP/1.1\r\nHost: app.localhost", "ambiguous"),
+        ("GET /dead%20 HTTP/1.1\r\nHost: app.localhost", "ambiguous"),
         ("GET / HTTP/1.1\r\nHost: auth.localhost", "no-route"),
         ("TRACE / HTTP/1.1\r\nHost: app.localhost", "method"),
         ("get / HTTP/1.1\r\nHost: app.localhost", "method"),
@@ -130,6 +133,30 @@ async fn p_33_headers_and_bodies_have_limits() {
 }
 
 #[tokio::test]
+async fn p_33_bodies_of_strangers_are_bounded_together() {
+    let rig = Rig::start(Tls::Off).await;
+    let request = |line: &str, headers: &str| {
+        format!("{line} /auth/echo HTTP/1.1\r\nHost: auth.localhost\r\n{CLOSE}{headers}\r\n")
+    };
+    let slow = request("POST", "Content-Length: 5\r\nExpect: 100-continue\r\n");
+    let mut slow_ones = Vec::new();
+    for _ in 0..OWN_BODIES_MAX {
+        let mut open = rig.open(&slow).await;
+        open.read_until("100 Continue").await;
+        slow_ones.push(open);
+    }
+    let post = request("POST", "Content-Length: 5\r\n") + "hello";
+    let answer = rig.ask(&post).await;
+    assert!(answer.contains("outcome: unavailable\r\n"), "{answer}");
+    assert!(rig.ask(&request("GET", "")).await.contains("length: 0\r\n"), "no body needs no turn");
+    for mut open in slow_ones {
+        open.write(b"hello").await;
+        open.read_until("length: 5\r\n").await;
+    }
+    assert!(rig.ask(&post).await.contains("length: 5\r\n"));
+}
+
+#[tokio::test]
 async fn p_36_upstream_faults_become_pages_of_ours() {
     let rig = Rig::start(Tls::Off).await;
     for (path, outcome) in [("/reset", "failed"), ("/never", "timed-out"), ("/garbage", "failed")] {
@@ -140,6 +167,8 @@ async fn p_36_upstream_faults_become_pages_of_ours() {
     assert!(answer.contains("outcome: upstream-failed\r\n"), "{answer}");
     let answer = rig.ask_signed_in("GET /half/x HTTP/1.1", "").await;
     assert!(answer.contains("200 OK"), "one dead upstream of two: {answer}");
+    let answer = rig.ask_signed_in("POST /by-name/x HTTP/1.1", "Content-Length: 0").await;
+    assert!(answer.contains("200 OK"), "one dead address of two: {answer}");
 }
 
 #[tokio::test]
@@ -160,6 +189,18 @@ async fn p_27_websockets_pass_where_they_may() {
         let answer = refused.read_until("gate").await;
         assert!(answer.contains("outcome: upgrade-refused\r\n"), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn p_27_read_timeout_ends_an_idle_websocket() {
+    let rig = Rig::start(Tls::Off).await;
+    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade";
+    let mut idle = rig.open_signed_in("GET /brief/ws HTTP/1.1", upgrade).await;
+    assert!(idle.read_until("\r\n\r\n").await.starts_with("HTTP/1.1 101"), "{}", idle.seen());
+    idle.write(b"hello").await;
+    idle.read_until("hello").await;
+    idle.read_to_end().await;
+    rig.no_streams_left().await;
 }
 
 #[tokio::test]
@@ -216,7 +257,7 @@ async fn p_38_shutdown_lets_requests_finish_and_closes_idle_connections() {
 #[tokio::test]
 async fn p_11_tls_and_host_name_the_same_place() {
     let rig = Rig::start(Tls::On).await;
-    let client = rig.tls_client("app.localhost");
+    let client = rig.tls_client("app.localhost", Sni::Sent);
     let seen = rig.tls_get(&client, "app.localhost", "/x", None).await.to_lowercase();
     assert!(seen.contains("x-forwarded-proto: https"), "{seen}");
     assert!(seen.contains("remote-user: alice"), "{seen}");
@@ -232,6 +273,20 @@ async fn p_11_tls_and_host_name_the_same_place() {
         .ask("POST / HTTP/1.1\r\nHost: app.localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
         .await;
     assert!(post.starts_with("HTTP/1.1 403"), "{post}");
+}
+
+#[tokio::test]
+async fn p_11_tls_that_names_no_host_is_for_the_only_certificate() {
+    for (tls, sni, word) in [
+        (Tls::On, Sni::Omitted, "remote-user: alice"),
+        (Tls::Twice, Sni::Omitted, "outcome: misdirected"),
+        (Tls::Twice, Sni::Sent, "remote-user: alice"),
+    ] {
+        let rig = Rig::start(tls).await;
+        let client = rig.tls_client("app.localhost", sni);
+        let seen = rig.tls_get(&client, "app.localhost", "/x", None).await.to_lowercase();
+        assert!(seen.contains(word), "{word}: {seen}");
+    }
 }
 
 #[tokio::test]

@@ -39,11 +39,21 @@ use vestibule::store::MemoryStore;
 /// How long anything in a test may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 const GRACE_PERIOD: Duration = Duration::from_secs(8);
+pub(crate) const OWN_BODIES_MAX: usize = 2;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tls {
     On,
+    /// With a second certificate.
+    Twice,
     Off,
+}
+
+/// Whether a client names the host in its TLS handshake.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sni {
+    Sent,
+    Omitted,
 }
 
 pub(crate) struct Rig {
@@ -186,9 +196,10 @@ impl Rig {
         client.post(self.url(path)).header("Cookie", cookie).body(body)
     }
 
-    pub(crate) fn tls_client(&self, host: &str) -> reqwest::Client {
+    pub(crate) fn tls_client(&self, host: &str, sni: Sni) -> reqwest::Client {
         let (address, root) = self.tls.clone().unwrap();
         reqwest::Client::builder()
+            .tls_sni(sni == Sni::Sent)
             .add_root_certificate(root)
             .resolve(host, address)
             .http1_only()
@@ -305,7 +316,7 @@ async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session) {
         Tls::Off => {
             Place { scheme: Scheme::Http, host: "auth.localhost".into(), port: 80, prefix: "/auth".into() }
         }
-        Tls::On => {
+        Tls::On | Tls::Twice => {
             Place { scheme: Scheme::Https, host: "auth.localhost".into(), port: 443, prefix: "/auth".into() }
         }
     };
@@ -387,7 +398,16 @@ fn routes(port: u16) -> Vec<Route> {
         },
         Route { websocket: WebSocket::Refused, ..route("app.localhost", "/no-ws") },
         Route { upstreams: vec![upstream(1)], ..route("app.localhost", "/dead") },
+        // It listens on 127.0.0.1 only; on many machines the name means ::1, too.
+        Route {
+            upstreams: vec![Upstream { host: "localhost".into(), ..upstream(port) }],
+            ..route("app.localhost", "/by-name")
+        },
         Route { upstreams: vec![upstream(1), upstream(port)], ..route("app.localhost", "/half") },
+        Route {
+            timeouts: Timeouts { read: Duration::from_millis(200), ..route("app.localhost", "/").timeouts },
+            ..route("app.localhost", "/brief")
+        },
         route("other-app.localhost", "/"),
     ]
 }
@@ -395,14 +415,18 @@ fn routes(port: u16) -> Vec<Route> {
 fn settings(tls: Tls, folder: &std::path::Path) -> (ProxySettings, Option<reqwest::Certificate>) {
     let any = "127.0.0.1:0".parse().unwrap();
     let mut root = None;
-    let tls = (tls == Tls::On).then(|| {
+    let tls = (tls != Tls::Off).then(|| {
         let names = vec!["app.localhost".to_owned(), "other-app.localhost".to_owned()];
         let made = rcgen::generate_simple_self_signed(names).unwrap();
         let files = CertificateFiles { chain: folder.join("crt"), key: folder.join("key") };
         std::fs::write(&files.chain, made.cert.pem()).unwrap();
         std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
         root = Some(reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap());
-        TlsSettings { listen: vec![any], certificates: vec![files] }
+        let mut certificates = vec![files.clone()];
+        if tls == Tls::Twice {
+            certificates.push(files);
+        }
+        TlsSettings { listen: vec![any], certificates }
     });
     let settings = ProxySettings {
         listen: vec![any],
@@ -410,7 +434,7 @@ fn settings(tls: Tls, folder: &std::path::Path) -> (ProxySettings, Option<reqwes
         trusted_proxies: vec![],
         workers: 2,
         grace_period: GRACE_PERIOD,
-        limits: Limits::default(),
+        limits: Limits { own_bodies_max: OWN_BODIES_MAX, ..Limits::default() },
     };
     (settings, root)
 }

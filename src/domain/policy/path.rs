@@ -9,7 +9,8 @@
 pub enum Reading {
     /// Every server reads the same path.
     Plain,
-    /// Servers differ: dot segments, `//`, `;`, or an escape that hides an ordinary character.
+    /// Servers differ: dot segments, `//`, `;`, a segment that ends with a dot or a space, or an
+    /// escape that hides a character which could stand for itself.
     Ambiguous,
     /// No server should be shown this: not UTF-8, control bytes, backslash, `%00`, `%5c`, a bad escape.
     Malformed,
@@ -42,17 +43,37 @@ fn escape(high: Option<u8>, low: Option<u8>) -> Option<u8> {
     Some(digit(high?)? * 16 + digit(low?)?)
 }
 
-/// Characters that need no escape, or whose escape may be undone before the path is interpreted.
+/// Characters that need no escape in a path (RFC 3986, section 3.3), and those whose escape
+/// changes what a path means when it is undone too early or twice.
 fn is_structural(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/' | b';' | b'%' | b'?' | b'#')
+    is_unreserved(byte)
+        || matches!(byte, b'/' | b'%' | b'?' | b'#' | b':' | b'@')
+        || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
+}
+
+/// RFC 3986, section 2.3.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// The first character of a path in the configuration that cannot be part of a route's path or
+/// our prefix. What passes has no second spelling that [`read`] would take for plain.
+pub fn unfit_for_prefix(literal: &str) -> Option<char> {
+    literal.chars().find(|c| *c != '/' && !u8::try_from(*c).is_ok_and(is_unreserved))
+}
+
+/// The same for a public path, which is compared whole: punctuation is fine where its escape is
+/// ambiguous.
+pub fn unfit_for_public(literal: &str) -> Option<char> {
+    literal.chars().find(|c| matches!(c, '%' | ';' | '*') || !u8::try_from(*c).is_ok_and(is_structural))
 }
 
 fn has_odd_segments(path: &[u8]) -> bool {
     let mut segments = path.split(|b| *b == b'/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
-        let trailing = segment.ends_with(b".") || segment.ends_with(b" ");
+        // Windows, and applications that trim, drop both.
+        let trailing = segment.ends_with(b".") || segment.ends_with(b"%20");
         if trailing || (segment.is_empty() && !last) {
             return true;
         }
@@ -66,7 +87,19 @@ mod tests {
 
     #[test]
     fn plain_paths_are_plain() {
-        for path in ["/", "/a", "/a/", "/a/b.c", "/.well-known/x", "/a%20b", "/%C3%A9", "/a:b@c", "/é"] {
+        for path in [
+            "/",
+            "/a",
+            "/a/",
+            "/a/b.c",
+            "/.well-known/x",
+            "/a%20b",
+            "/%C3%A9",
+            "/a:b@c",
+            "/é",
+            "/a+b",
+            "/a%5Bb",
+        ] {
             assert_eq!(read(path.as_bytes()), Reading::Plain, "{path}");
         }
     }
@@ -90,9 +123,30 @@ mod tests {
             "/a%23b",
             "/a./b",
             "/...",
+            "/admin%20",
+            "/admin%20/x",
+            "/admin%2e",
+            "/a%40b",
+            "/a%3Ab",
+            "/a%2Bb",
+            "/%21",
+            "/a%27b",
         ] {
             assert_eq!(read(path.as_bytes()), Reading::Ambiguous, "{path}");
         }
+    }
+
+    #[test]
+    fn every_character_of_a_public_path_has_one_plain_spelling() {
+        for byte in 0x21..0x7f {
+            let literal = char::from(byte).to_string();
+            let escaped = format!("/x%{byte:02X}y");
+            let one_spelling = read(escaped.as_bytes()) != Reading::Plain;
+            assert!(one_spelling || unfit_for_public(&literal).is_some(), "{literal}");
+            assert!(one_spelling || unfit_for_prefix(&literal).is_some(), "{literal}");
+        }
+        assert_eq!(unfit_for_public("/a/é"), Some('é'));
+        assert_eq!(unfit_for_prefix("/a/b@c"), Some('@'));
     }
 
     #[test]

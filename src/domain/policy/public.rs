@@ -22,9 +22,9 @@ impl PublicPath {
             Some(_) => return Err("\"*\" may only stand for everything below a slash, as in \"/static/*\""),
             None => (text, false),
         };
-        if literal.contains('*') || path::read(literal.as_bytes()) != Reading::Plain {
+        if path::unfit_for_public(literal).is_some() || path::read(literal.as_bytes()) != Reading::Plain {
             return Err(
-                "a public path is a literal that begins with \"/\", without escapes, \"//\", \";\" or dot segments",
+                "a public path is a literal that begins with \"/\", in plain ASCII as browsers send it, without escapes, \"//\", \";\" or dot segments",
             );
         }
         let literal = literal.to_owned();
@@ -38,6 +38,18 @@ impl PublicPath {
             Self::Below(literal) => path.starts_with(literal.as_bytes()),
         }
     }
+
+    /// Whether `path` would be open to strangers if letter case made no difference.
+    pub fn opens_in_any_case(&self, path: &[u8]) -> bool {
+        match self {
+            Self::Exact(literal) => path.eq_ignore_ascii_case(literal.as_bytes()),
+            Self::Below(literal) => begins_in_any_case(path, literal.as_bytes()),
+        }
+    }
+}
+
+fn begins_in_any_case(path: &[u8], start: &[u8]) -> bool {
+    path.get(..start.len()).is_some_and(|begun| begun.eq_ignore_ascii_case(start))
 }
 
 #[cfg(test)]
@@ -54,12 +66,17 @@ mod tests {
     }
 
     #[test]
+    fn punctuation_that_browsers_send_as_it_is_may_stand_in_a_literal() {
+        assert!(PublicPath::parse("/@vite/client:1,2").unwrap().opens(b"/@vite/client:1,2"));
+    }
+
+    #[test]
     fn a_star_opens_what_is_below_a_slash() {
         let files = PublicPath::parse("/static/*").unwrap();
         assert!(files.opens(b"/static/a/b"));
         assert!(!files.opens(b"/static"));
         assert!(!files.opens(b"/statics/a"));
-        for wrong in ["/static*", "static/*", "/a/*/b", "/a/../b", "/a;b", "", "*"] {
+        for wrong in ["/static*", "static/*", "/a/*/b", "/a/../b", "/a;b", "", "*", "/a%20b", "/é", "/a|b"] {
             assert!(PublicPath::parse(wrong).is_err(), "{wrong}");
         }
     }

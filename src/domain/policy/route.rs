@@ -191,6 +191,17 @@ impl HostRoutes {
         self.routes.iter().find(|route| covers(&route.path, path))
     }
 
+    /// Whether the decision about `path` would be another one if letter case made no difference:
+    /// an application that folds case sees a path which we did not decide on.
+    pub fn depends_on_case(&self, path: &[u8]) -> bool {
+        let Some(route) = self.routes.iter().find(|route| covers_in_any_case(&route.path, path)) else {
+            return false;
+        };
+        let open = route.public.iter().any(|literal| literal.opens(path));
+        let open_in_any_case = route.public.iter().any(|literal| literal.opens_in_any_case(path));
+        !covers(&route.path, path) || open != open_in_any_case
+    }
+
     /// Whether a decision on this host depends on the path, so that ambiguous paths must be refused.
     pub fn decides_by_path(&self) -> bool {
         self.routes.len() > 1 || self.routes.iter().any(|route| !route.public.is_empty() || route.path != "/")
@@ -203,6 +214,12 @@ pub fn covers(prefix: &str, path: &[u8]) -> bool {
         return true;
     }
     path.strip_prefix(prefix.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+fn covers_in_any_case(prefix: &str, path: &[u8]) -> bool {
+    let Some((start, rest)) = path.split_at_checked(prefix.len()) else { return prefix == "/" };
+    prefix == "/"
+        || (start.eq_ignore_ascii_case(prefix.as_bytes()) && (rest.is_empty() || rest.starts_with(b"/")))
 }
 
 #[cfg(test)]
@@ -247,6 +264,34 @@ mod tests {
         check("a.example.com", "/admin/", Some("a.example.com/admin"));
         check("a.example.com", "/administrator", Some("a.example.com/"));
         check("a.example.com", "/admin/deep/x", Some("a.example.com/admin/deep"));
+    }
+
+    #[test]
+    fn another_letter_case_leads_nowhere_else() {
+        let public = vec![PublicPath::parse("/health").unwrap(), PublicPath::parse("/static/*").unwrap()];
+        let table = RouteTable::new(vec![
+            Route { public, ..route("a.example.com", "/") },
+            route("a.example.com", "/admin"),
+            route("a.example.com", "/Admin/Deep"),
+        ]);
+        let routes = table.host("a.example.com").unwrap();
+        for plain in [
+            "/",
+            "/x",
+            "/X",
+            "/admin",
+            "/admin/X",
+            "/administrator",
+            "/Admin/Deep",
+            "/health",
+            "/static/A",
+            "/HEALTHY",
+        ] {
+            assert!(!routes.depends_on_case(plain.as_bytes()), "{plain}");
+        }
+        for folded in ["/Admin", "/ADMIN/x", "/admin/deep", "/ADMIN/DEEP/x", "/Health", "/STATIC/a"] {
+            assert!(routes.depends_on_case(folded.as_bytes()), "{folded}");
+        }
     }
 
     #[test]
