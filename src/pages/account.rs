@@ -24,7 +24,7 @@ pub struct Account<'a> {
     pub user: UserId,
     pub name: &'a str,
     pub email: &'a str,
-    pub greeting: Greeting,
+    pub suggestion: Suggestion,
     pub applications: Vec<Doorway>,
     pub passkeys: Vec<PasskeyRow>,
     pub sessions: Vec<SessionRow>,
@@ -32,10 +32,10 @@ pub struct Account<'a> {
 
 /// Whether the page suggests a second passkey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Greeting {
-    /// Straight from enrolment, with one passkey.
-    Welcome,
-    Plain,
+pub enum Suggestion {
+    /// There is one passkey, and a lost phone would lock its owner out.
+    SecondPasskey,
+    Nothing,
 }
 
 /// Whether a row is the one that this very request came with.
@@ -154,14 +154,6 @@ impl SessionRow {
 }
 
 impl Account<'_> {
-    /// Where to go on to, when there is no choice.
-    fn only_application(&self) -> Option<&Doorway> {
-        match self.applications.as_slice() {
-            [only] => Some(only),
-            _ => None,
-        }
-    }
-
     /// The WebAuthn user handle in base64url, for the browser's passkey store.
     fn user_handle(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.user.as_handle())

@@ -14,7 +14,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::Deserialize;
 
-use super::account::{Account, Doorway, Greeting, PasskeyRow, SessionRow};
+use super::account::{Account, Doorway, PasskeyRow, SessionRow, Suggestion};
 use super::enroll::Enroll;
 use super::notice::{CookieSeen, LoopSeen, Notice};
 use super::sign_in::SignIn;
@@ -205,6 +205,8 @@ async fn enroll(State(desk): State<Desk>, load: Load) -> Result<Response, Proble
 
 #[derive(Deserialize)]
 struct AccountQuery {
+    /// Present when somebody comes from enrolment: they have reached an application, if there is
+    /// just one they may enter.
     welcome: Option<String>,
 }
 
@@ -224,10 +226,13 @@ async fn account(
     };
     let credentials = desk.gateway.credentials_of(&user.id).await?;
     let sessions = desk.gateway.sessions_of(&user.id);
-    let welcome = query.welcome.is_some() && credentials.len() == 1;
+    let applications = desk.gateway.applications_of(&user);
+    if let ([only], Some(_)) = (applications.as_slice(), &query.welcome) {
+        return Ok(Redirect::to(&only.url()).into_response());
+    }
     let account = Account {
-        applications: desk.gateway.applications_of(&user).iter().map(Doorway::from).collect(),
-        greeting: if welcome { Greeting::Welcome } else { Greeting::Plain },
+        applications: applications.iter().map(Doorway::from).collect(),
+        suggestion: if credentials.len() == 1 { Suggestion::SecondPasskey } else { Suggestion::Nothing },
         passkeys: credentials.iter().map(|credential| PasskeyRow::of(credential, &record)).collect(),
         sessions: sessions.iter().map(|session| SessionRow::of(session, &record)).collect(),
         site: &desk.site,

@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
-use super::account::{Account, Doorway, Greeting, Here, PasskeyRow, SessionRow};
+use super::account::{Account, Doorway, Here, PasskeyRow, SessionRow, Suggestion};
 use super::assets::JAVASCRIPT;
 use super::enroll::Enroll;
 use super::notice::{CookieSeen, LoopSeen, Notice};
@@ -105,12 +105,12 @@ fn session(words: &Words<'_>, number: usize) -> SessionRow {
 
 /// Every page, in every form that its template has, with `words` wherever a value can stand.
 fn every_page(site: &Site, words: &Words<'_>) -> Vec<(&'static str, String)> {
-    let account = |greeting, rows| Account {
+    let account = |suggestion, rows| Account {
         site,
         user: UserId::from_random([7; 16]),
         name: words.person,
         email: words.email,
-        greeting,
+        suggestion,
         applications: (0..rows).map(|_| doorway(words)).collect(),
         passkeys: (0..rows).map(|n| passkey(words, n)).collect(),
         sessions: (0..rows).map(|n| session(words, n)).collect(),
@@ -129,8 +129,8 @@ fn every_page(site: &Site, words: &Words<'_>) -> Vec<(&'static str, String)> {
         ("enroll", Enroll { site, unfinished: Some(words.email) }.render()),
         ("sign_out", SignOut { site, stage: Stage::Ask }.render()),
         ("signed_out", SignOut { site, stage: Stage::Done }.render()),
-        ("account", account(Greeting::Plain, 3).render()),
-        ("account_welcome", account(Greeting::Welcome, 1).render()),
+        ("account", account(Suggestion::Nothing, 3).render()),
+        ("account_welcome", account(Suggestion::SecondPasskey, 1).render()),
         ("refused", notice(Notice::refused(site, words.host, words.email).with_request_id(words.device))),
         ("not_found", notice(Notice::not_found(site))),
         ("unknown_host", notice(Notice::unknown_host(site, words.host))),

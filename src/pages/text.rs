@@ -59,7 +59,7 @@ sentences! {
     applications: "Applications",
     profile: "Profile",
     no_script_account: "To change anything here, please allow JavaScript for this site.",
-    welcome_title: "You are in. One more thing",
+    welcome_title: "One passkey is one lost phone away from none",
     welcome_body: "Add a second passkey on another device or a security key, so that a lost phone does not lock you out.",
     add_second: "Add a second passkey",
     not_now: "Not now",

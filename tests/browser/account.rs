@@ -10,7 +10,7 @@ async fn a_second_passkey_is_added_named_and_removed_but_never_the_last_one() {
     let stage = Stage::set().await;
     let first = stage.alice().await;
     let window = &stage.window;
-    window.sees("You are in. One more thing").await;
+    window.sees("One passkey is one lost phone away from none").await;
 
     // The only one there is cannot be removed, and the page says why.
     window.press("Remove").await;

@@ -5,7 +5,6 @@ use std::process::{Child, Command, Stdio};
 
 use crate::chrome::{Attached, Chrome};
 use crate::harness::port;
-use crate::people::set_up;
 
 /// The demo, ended when dropped.
 struct Demo(Child);
@@ -43,8 +42,10 @@ async fn the_demo_leads_from_its_link_to_an_application_that_knows_who_you_are()
     let window = chrome.window().await;
     let _authenticator = window.authenticator(Attached::BuiltIn).await;
 
-    set_up(&window, &link, "zoe@example.com", "Zoë Zimmer").await;
-    window.press("Continue to localhost").await;
+    window.open(&link).await;
+    window.fill("Your e-mail address", "zoe@example.com").await;
+    window.fill("Your name", "Zoë Zimmer").await;
+    window.press("Create your passkey").await;
     window.arrives_at(&format!("{origin}/")).await;
     window.sees("Hello, Zoë Zimmer").await;
     window.sees("You are zoe, zoe@example.com.").await;

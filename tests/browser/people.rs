@@ -56,17 +56,24 @@ pub async fn set_up(window: &Window, link: &str, email: &str, name: &str) {
     window.sees("This account will be the administrator").await;
     window.fill("Your e-mail address", email).await;
     window.fill("Your name", name).await;
-    window.press("Create your passkey").await;
-    window.arrives_at_path("/auth/account").await;
+    create(window, link).await;
     window.sees(email).await;
+}
+
+/// Creates the passkey, which leads straight to an application if there is just one, and goes to
+/// the account page from there.
+async fn create(window: &Window, link: &str) {
+    window.press("Create your passkey").await;
+    window.leaves_path("/auth/enroll").await;
+    let origin = link.split_once("/auth/").unwrap().0;
+    window.open(&format!("{origin}/auth/account")).await;
 }
 
 /// Uses an invitation; ends on the account page.
 pub async fn accept(window: &Window, link: &str, email: &str) {
     window.open(link).await;
     window.sees(email).await;
-    window.press("Create your passkey").await;
-    window.arrives_at_path("/auth/account").await;
+    create(window, link).await;
     window.sees(email).await;
 }
 

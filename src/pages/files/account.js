@@ -84,7 +84,7 @@ async function add(button) {
   try {
     const passkey = await withFreshPasskey(() => register());
     const row = addRow(passkey);
-    dismissWelcome();
+    byId("welcome")?.remove();
     recount();
     signalAccepted();
     tell(text.added(passkey.name));
@@ -176,9 +176,23 @@ function takeAway(row, headingId) {
   (neighbour?.querySelector(".row-actions button") || byId(headingId)).focus();
 }
 
+// The suggestion of a second passkey is made until somebody says no; storage may be blocked.
+const DISMISSED = "vestibule-second-passkey";
+
+function suggest() {
+  let dismissed;
+  try {
+    dismissed = localStorage.getItem(DISMISSED);
+  } catch { /* Then it is made again. */ }
+  const suggestion = byId("welcome");
+  if (suggestion) suggestion.hidden = Boolean(dismissed);
+}
+
 function dismissWelcome() {
   byId("welcome")?.remove();
-  if (location.search) history.replaceState(null, "", location.pathname);
+  try {
+    localStorage.setItem(DISMISSED, "no");
+  } catch { /* Then it is made again. */ }
 }
 
 async function signOut(event) {
@@ -217,4 +231,5 @@ page.addEventListener("keydown", (event) => {
 });
 byId("sign-out").addEventListener("submit", signOut);
 document.querySelectorAll("time").forEach(tellTime);
+suggest();
 signalAccepted();

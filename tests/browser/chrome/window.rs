@@ -105,6 +105,15 @@ impl Window {
         self.until(&format!("at a path {path}"), here).await;
     }
 
+    /// Waits until the path is another one than this.
+    pub async fn leaves_path(&self, path: &str) {
+        let away = async || {
+            let url = url::Url::parse(&self.url().await).unwrap();
+            (url.path() != path).then_some(())
+        };
+        self.until(&format!("away from {path}"), away).await;
+    }
+
     /// Presses the first button or link in sight with these words on it.
     pub async fn press(&self, words: &str) {
         let xpath = format!(
