@@ -9,7 +9,7 @@ use crate::people::{ALICE, BOB, Stage, accept, sign_out, without_autofill};
 const PICTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/screenshots");
 /// Where `tests/run` puts axe-core, unless the environment names another place.
 const AXE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/axe.min.js");
-const AXE_VARIABLE: &str = "VESTIBULE_TEST_AXE";
+const AXE_VARIABLE: &str = "AXE";
 
 const CHECK: &str = "
 const { violations } = await axe.run(document, { resultTypes: ['violations'] });

@@ -115,9 +115,14 @@ fn greeting(origin: &str, announcement: &Announcement, config: &str) -> String {
         }
         None => lines.extend(["Open it in a browser on this machine and sign in with your passkey."]),
     }
-    let more = format!("Invite somebody:  vestibule --config {config} invite friend@example.com");
-    lines.extend(["", &more, "Stop with Ctrl-C."]);
+    let more = format!("{} --config {config} invite friend@example.com", this_program());
+    lines.extend(["", "Invite somebody:", &more, "", "Stop with Ctrl-C."]);
     banner::framed(&lines)
+}
+
+/// How to call this program again: as it was called, which after `cargo run` is a path.
+fn this_program() -> String {
+    std::env::args().next().unwrap_or_else(|| "vestibule".to_owned())
 }
 
 #[cfg(test)]
