@@ -304,3 +304,24 @@ async fn w_15_two_removals_at_once_leave_one_passkey() {
         assert_eq!((removed, left), (1, 1), "round {round}");
     }
 }
+
+/// A name below a wildcard may be anybody's: whoever lures a signed-in person with a way back of
+/// their own must not be handed a sign-in without a word.
+#[tokio::test]
+async fn s_01_a_way_back_below_a_wildcard_is_confirmed_first() {
+    let stage = Stage::with_applications(&["*.example.com"]).await;
+    let mut device = Authenticator::new(1);
+    let enrolled = stage.enrol("alice@example.com", &mut device).await.unwrap();
+    stage.clock.forward(Duration::from_secs(60));
+    let evil = visit("evil.example.com");
+    let detour = stage.gateway.leave_for_sign_in(&evil, "/", None).await.unwrap();
+    let Detour::SignIn { way_back, .. } = detour else { panic!("{detour:?}") };
+    let lured = stage.gateway.onward(&enrolled.session, Some(way_back), Intent::Followed).await.unwrap();
+    assert_eq!(lured, Onward::Ask { host: "evil.example.com".to_owned() });
+    let meant = stage.gateway.onward(&enrolled.session, Some(way_back), Intent::Confirmed).await.unwrap();
+    assert!(matches!(meant, Onward::HandOff { .. }), "{meant:?}");
+    // The sign-in page has just named the host.
+    let signed_in = stage.sign_in(&mut device).await.unwrap().session;
+    let seen = stage.gateway.onward(&signed_in, Some(way_back), Intent::Followed).await.unwrap();
+    assert!(matches!(seen, Onward::HandOff { .. }), "{seen:?}");
+}

@@ -16,18 +16,20 @@ use vestibule::domain::policy::identity::IdentityHeaders;
 use vestibule::domain::policy::route::{
     HostPattern, Route, RouteTable, Timeouts, Upstream, UpstreamScheme, WebSocket,
 };
-use vestibule::domain::session::Lifetimes;
 use vestibule::domain::session::token::{Carrier, Keyring};
+use vestibule::domain::session::{Lifetimes, Session};
 use vestibule::domain::time::Timestamp;
 use vestibule::domain::user::{Email, Role};
 use vestibule::flows::administer::{Guest, Invited};
 use vestibule::flows::admit::{Admission, Visit};
 use vestibule::flows::enroll::{Introduction, Redeemed};
+use vestibule::flows::index::LiveSession;
 use vestibule::flows::registration::Registered;
 use vestibule::flows::sessions::Device;
 use vestibule::flows::sign_in::SignedIn;
 use vestibule::flows::{FlowError, Gateway, Installation, World};
 use vestibule::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, Vault, VaultError};
+use vestibule::store::MemoryStore;
 
 use crate::harness::Authenticator;
 
@@ -98,19 +100,26 @@ pub struct Stage {
 impl Stage {
     pub async fn set(store: Arc<dyn KeyValue>) -> Result<Self, FlowError> {
         let (clock, dice) = (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(Dice(AtomicU64::new(0))));
-        Self::open(store, clock, dice).await
+        Self::open(store, clock, dice, &[APP_HOST]).await
+    }
+
+    /// A fresh world with one application on each of these hosts, which may be patterns.
+    pub async fn with_applications(hosts: &[&str]) -> Self {
+        let (clock, dice) = (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(Dice(AtomicU64::new(0))));
+        Self::open(Arc::new(MemoryStore::new()), clock, dice, hosts).await.unwrap()
     }
 
     /// The same world after a restart.
     pub async fn again(&self) -> Self {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        Self::open(store, clock, Arc::clone(&self.dice)).await.unwrap()
+        Self::open(store, clock, Arc::clone(&self.dice), &[APP_HOST]).await.unwrap()
     }
 
     async fn open(
         store: Arc<dyn KeyValue>,
         clock: Arc<HandClock>,
         dice: Arc<Dice>,
+        hosts: &[&str],
     ) -> Result<Self, FlowError> {
         let world = World {
             store: Arc::clone(&store),
@@ -119,7 +128,7 @@ impl Stage {
             entropy: Arc::<Dice>::clone(&dice),
             observer: Arc::new(Nobody),
         };
-        let gateway = Gateway::open(installation(), world).await?;
+        let gateway = Gateway::open(installation(hosts), world).await?;
         Ok(Self { gateway, clock, store, dice })
     }
 
@@ -160,14 +169,30 @@ impl Stage {
     }
 
     pub async fn sign_in(&self, device: &mut Authenticator) -> Result<SignedIn, FlowError> {
+        self.sign_in_again(None, device).await
+    }
+
+    /// Signs in with a browser that has a session already, or not.
+    pub async fn sign_in_again(
+        &self,
+        before: Option<&Session>,
+        device: &mut Authenticator,
+    ) -> Result<SignedIn, FlowError> {
+        let before = before.and_then(|session| self.live(session));
         let (id, options) = self.gateway.begin_sign_in(None, &visit(AUTH_HOST)).await?;
         let answer = device.get(&options.0, ORIGIN);
         let at = visit(AUTH_HOST);
-        self.gateway.finish_sign_in(Some(id), &answer, None, &at, &Device::default()).await
+        self.gateway.finish_sign_in(Some(id), &answer, before, &at, &Device::default()).await
+    }
+
+    /// A session as the gateway knows it.
+    pub fn live(&self, session: &Session) -> Option<Arc<LiveSession>> {
+        let sessions = self.gateway.sessions_of(&session.user);
+        sessions.into_iter().find(|live| live.record().id == session.id)
     }
 
     /// A cookie token of the session for a host.
-    pub fn cookie(&self, session: &vestibule::domain::session::Session, host: &str) -> String {
+    pub fn cookie(&self, session: &Session, host: &str) -> String {
         self.gateway.token(session, Carrier::Cookie(host.to_owned())).unwrap()
     }
 
@@ -183,14 +208,14 @@ pub fn visit(host: &str) -> Visit {
     Visit { host: host.to_owned(), scheme: Scheme::Https, client: None, request_id: "test".to_owned() }
 }
 
-fn installation() -> Installation {
+fn installation(hosts: &[&str]) -> Installation {
     let place =
         Place { scheme: Scheme::Https, host: AUTH_HOST.to_owned(), port: 443, prefix: "/auth".to_owned() };
     let relying_party = RelyingParty::new(AUTH_HOST, "Test", &[ORIGIN.to_owned()]).unwrap();
     let seconds = Duration::from_secs;
-    let route = Route {
-        name: "app".to_owned(),
-        host: HostPattern::parse(APP_HOST).unwrap(),
+    let route = |host: &&str| Route {
+        name: format!("app on {host}"),
+        host: HostPattern::parse(host).unwrap(),
         path: "/".to_owned(),
         upstreams: vec![Upstream { scheme: UpstreamScheme::Http, host: "127.0.0.1".to_owned(), port: 9 }],
         allow: vec![Allow::AnyUser],
@@ -204,5 +229,11 @@ fn installation() -> Installation {
         assertions: AssertionKey::generate(&[8; 32]).unwrap(),
     };
     let lifetimes = Lifetimes { idle: IDLE, absolute: ABSOLUTE, fresh: FRESH };
-    Installation { place, relying_party, routes: RouteTable::new(vec![route]), lifetimes, keys }
+    Installation {
+        place,
+        relying_party,
+        routes: RouteTable::new(hosts.iter().map(route).collect()),
+        lifetimes,
+        keys,
+    }
 }

@@ -1,0 +1,100 @@
+//! Enrolments that end before their first passkey, and what they leave behind: nothing.
+
+use std::time::Duration;
+
+use crate::harness::Authenticator;
+use crate::stage::{APP_HOST, AUTH_HOST, Stage, visit};
+use vestibule::domain::session::ENROL_LIFETIME;
+use vestibule::flows::FlowError;
+use vestibule::flows::enroll::Introduction;
+use vestibule::flows::sessions::Device;
+
+#[tokio::test]
+async fn s_15_whoever_turns_back_at_set_up_leaves_the_door_for_the_next() {
+    let stage = Stage::with_applications(&[APP_HOST]).await;
+    for turn_back in ["by signing out", "by going away"] {
+        let secret = stage.gateway.issue_setup_secret().await.unwrap().unwrap();
+        let redeemed = stage.redeem(&secret.reveal()).await.unwrap();
+        assert!(stage.gateway.issue_setup_secret().await.unwrap().is_none(), "somebody is in the door");
+        if turn_back == "by signing out" {
+            let live = stage.live(&redeemed.session).unwrap();
+            stage.gateway.sign_out(&live, &visit(AUTH_HOST)).await.unwrap();
+        } else {
+            stage.clock.forward(ENROL_LIFETIME);
+            stage.gateway.sweep().await;
+        }
+        assert!(stage.gateway.users().await.unwrap().is_empty(), "{turn_back}");
+        assert!(stage.gateway.is_setup_abandoned().await.unwrap(), "{turn_back}");
+    }
+    // The same address, and this time for good.
+    let secret = stage.gateway.issue_setup_secret().await.unwrap().unwrap();
+    let redeemed = stage.redeem(&secret.reveal()).await.unwrap();
+    stage.register(&redeemed, &mut Authenticator::new(1)).await.unwrap();
+    assert!(stage.gateway.is_setup_done().await.unwrap());
+    assert!(stage.gateway.issue_setup_secret().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_passkey_that_comes_too_late_is_not_stored_and_a_sweep_spares_one_that_came_in_time() {
+    let stage = Stage::with_applications(&[APP_HOST]).await;
+    let invited = stage.invite("late@example.com", Duration::from_secs(3_600)).await.unwrap();
+    let late = stage.redeem(&invited.secret.reveal()).await.unwrap();
+    let invited = stage.invite("early@example.com", Duration::from_secs(3_600)).await.unwrap();
+    let early = stage.redeem(&invited.secret.reveal()).await.unwrap();
+    stage.register(&early, &mut Authenticator::new(2)).await.unwrap();
+
+    let (id, options) = stage.gateway.begin_registration(&late.session, &visit(AUTH_HOST)).await.unwrap();
+    let answer = Authenticator::new(1).create(&options.0, crate::stage::ORIGIN);
+    stage.clock.forward(ENROL_LIFETIME);
+    stage.gateway.sweep().await;
+    let at = visit(AUTH_HOST);
+    let refused = stage.gateway.finish_registration(&late.session, Some(id), &answer, None, &at).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let users = stage.gateway.users().await.unwrap();
+    assert_eq!(users.iter().map(|user| user.email.as_str()).collect::<Vec<_>>(), ["early@example.com"]);
+}
+
+#[tokio::test]
+async fn s_28_redeeming_ends_the_session_that_the_browser_had() {
+    let stage = Stage::with_applications(&[APP_HOST]).await;
+    let mut device = Authenticator::new(1);
+    stage.enrol("alice@example.com", &mut device).await.unwrap();
+    let before = stage.sign_in(&mut device).await.unwrap().session;
+    let invited = stage.invite("bob@example.com", Duration::from_secs(3_600)).await.unwrap();
+    let (who, secret) = (Introduction::default(), invited.secret.reveal());
+    let had = stage.live(&before);
+    stage.gateway.redeem(&secret, &who, had, &visit(AUTH_HOST), &Device::default()).await.unwrap();
+    assert!(stage.live(&before).is_none());
+}
+
+#[tokio::test]
+async fn an_invitation_cannot_quietly_change_an_account() {
+    let stage = Stage::with_applications(&[APP_HOST]).await;
+    stage.enrol("alice@example.com", &mut Authenticator::new(1)).await.unwrap();
+    let guest = |groups: &[&str]| vestibule::flows::administer::Guest {
+        email: vestibule::domain::user::Email::parse("alice@example.com").unwrap(),
+        display_name: None,
+        username: None,
+        groups: groups.iter().map(|g| vestibule::domain::user::Group::parse(g).unwrap()).collect(),
+        role: vestibule::domain::user::Role::Member,
+        lifetime: Duration::from_secs(60),
+        invited_by: "a test".to_owned(),
+    };
+    let refused = stage.gateway.invite(guest(&["staff"])).await;
+    assert!(matches!(refused, Err(FlowError::HasAccount)), "{refused:?}");
+    assert!(stage.gateway.invite(guest(&[])).await.is_ok(), "without more it is a way back in");
+}
+
+/// Whoever disables an account, and opens it again, finds nobody signed in to it.
+#[tokio::test]
+async fn s_18_an_account_that_is_opened_again_has_no_sessions() {
+    let stage = Stage::with_applications(&[APP_HOST]).await;
+    let mut device = Authenticator::new(1);
+    let enrolled = stage.enrol("alice@example.com", &mut device).await.unwrap();
+    let session = stage.sign_in(&mut device).await.unwrap().session;
+    stage.gateway.disable_user(&enrolled.user.id).await.unwrap();
+    assert!(matches!(stage.sign_in(&mut device).await, Err(FlowError::Refused(_))));
+    stage.gateway.enable_user(&enrolled.user.id).await.unwrap();
+    assert!(stage.live(&session).is_none());
+    assert!(stage.sign_in(&mut device).await.is_ok());
+}
