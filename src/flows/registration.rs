@@ -39,7 +39,7 @@ impl Gateway {
         let existing = self.records.credentials_of(&session.user).await?;
         must_have_room(&existing)?;
         let (options, pending) = self.relying_party.begin_registration(&user, &existing, self.clock.now())?;
-        let id = self.keep_pending(&Pending::Registration(pending)).await?;
+        let id = self.keep_pending(&Pending::Registration(pending), visit).await?;
         self.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Registration });
         Ok((id, options))
     }

@@ -47,7 +47,7 @@ impl Gateway {
         visit: &Visit,
     ) -> Result<(CeremonyId, RequestOptions), FlowError> {
         let (options, pending) = self.relying_party.begin_authentication(expected, self.clock.now())?;
-        let id = self.keep_pending(&Pending::Authentication(pending)).await?;
+        let id = self.keep_pending(&Pending::Authentication(pending), visit).await?;
         self.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Authentication });
         Ok((id, options))
     }
@@ -160,10 +160,14 @@ impl Gateway {
     }
 
     /// Keeps a pending ceremony for its lifetime, within the bound on their number.
-    pub(super) async fn keep_pending(&self, pending: &Pending) -> Result<CeremonyId, FlowError> {
+    pub(super) async fn keep_pending(
+        &self,
+        pending: &Pending,
+        visit: &Visit,
+    ) -> Result<CeremonyId, FlowError> {
         let id = CeremonyId(entropy::bytes(&*self.entropy));
         let (key, now) = (keys::ceremony(&id), self.clock.now());
-        let room = self.ceremonies.admit(key.clone(), now.plus(CEREMONY_LIFETIME), now);
+        let room = self.ceremonies.admit(key.clone(), visit.client, now.plus(CEREMONY_LIFETIME), now);
         self.records.commit(room.put(key, records::encode(pending)?)).await?;
         Ok(id)
     }
