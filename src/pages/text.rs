@@ -71,7 +71,7 @@ sentences! {
     device_bound: "On one device only",
     added: "Added",
     last_used: "Last used",
-    never: "never",
+    not_used_yet: "Not used yet",
     passkey_name: "Name of this passkey",
     rename: "Rename",
     remove: "Remove",

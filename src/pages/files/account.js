@@ -72,7 +72,7 @@ function addRow(passkey) {
   part(row, "authenticator").textContent = authenticator === passkey.name ? "" : authenticator;
   part(row, "backup").textContent = passkey.deviceType === "multiDevice" ? text.synced : text.deviceBound;
   part(row, "created").dateTime = passkey.createdAt;
-  part(row, "used").textContent = text.never;
+  part(row, "used").textContent = text.notUsedYet;
   tellTime(part(row, "created"));
   passkeys.append(row);
   return row;

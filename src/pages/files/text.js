@@ -95,7 +95,7 @@ export const text = {
   // The account page.
   synced: "Synced",
   deviceBound: "On one device only",
-  never: "never",
+  notUsedYet: "Not used yet",
   passkey: "Passkey",
   added: (name) => ({ title: "Passkey added", body: `“${name}” can be used from now on.` }),
   renamed: (name) => ({ title: "Passkey renamed", body: `It is now called “${name}”.` }),
