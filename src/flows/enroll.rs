@@ -69,7 +69,7 @@ impl Gateway {
         let before = self.records.get_exact::<Setup>(&key).await?;
         let shut = match before.as_ref().map(|(setup, _)| setup) {
             Some(Setup::Closed { .. }) => true,
-            Some(Setup::Claimed { user }) => !self.index.sessions_of(user).is_empty(),
+            Some(Setup::Claimed { user }) => self.records.user(user).await?.is_some(),
             Some(Setup::Open { .. }) => false,
             // People without a set-up record mean a damaged store: never a reason to open the door.
             None => !self.records.users().await?.is_empty(),
@@ -91,9 +91,12 @@ impl Gateway {
 
     /// Whether somebody used the set-up link and went away before making a passkey, so that a new
     /// link is needed.
+    ///
+    /// The account tells: it comes with the claim and goes with the enrolment. The session index
+    /// would not do, because it hears of a claim a moment after the store shows it.
     pub async fn is_setup_abandoned(&self) -> Result<bool, FlowError> {
         Ok(match self.records.setup().await? {
-            Some(Setup::Claimed { user }) => self.index.sessions_of(&user).is_empty(),
+            Some(Setup::Claimed { user }) => self.records.user(&user).await?.is_none(),
             Some(Setup::Open { .. } | Setup::Closed { .. }) | None => false,
         })
     }

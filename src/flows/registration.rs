@@ -8,10 +8,10 @@ use super::{FlowError, Gateway};
 use crate::domain::ceremony::{CreationOptions, NewCredential};
 use crate::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential, CredentialName};
 use crate::domain::event::{Ceremony, Kind, Refusal};
-use crate::domain::id::{CeremonyId, UserId};
+use crate::domain::id::CeremonyId;
 use crate::domain::invitation::Setup;
 use crate::domain::session::{Scope, Session};
-use crate::domain::user::{Standing, User};
+use crate::domain::user::{Role, Standing, User};
 use crate::ports::{Batch, CommitError};
 use crate::records::{self, keys};
 
@@ -105,7 +105,7 @@ impl Gateway {
                 return Err(FlowError::NotPermitted);
             }
             let batch = records::create_credential(&credential)?.expect(key, stored);
-            let (session, batch) = self.with_paying_session(session, &credential, batch).await?;
+            let (session, batch) = self.with_paying_session(session, &user, &credential, batch).await?;
             match self.records.commit(batch).await {
                 Ok(()) => return Ok(Registered { credential, session, user }),
                 Err(CommitError::Conflict) => {}
@@ -120,6 +120,7 @@ impl Gateway {
     async fn with_paying_session(
         &self,
         session: &Session,
+        user: &User,
         credential: &Credential,
         batch: Batch,
     ) -> Result<(Session, Batch), FlowError> {
@@ -130,9 +131,7 @@ impl Gateway {
         let batch = batch.expect(key, bytes);
         let (after, batch) = match before.scope {
             Scope::Full => (self.having_paid(&before)?, batch),
-            Scope::Enrol => {
-                (self.enrolled(&before, credential), self.closing_setup(before.user, batch).await?)
-            }
+            Scope::Enrol => (self.enrolled(&before, credential), self.closing_setup(user, batch).await?),
         };
         if after == before {
             return Ok((after, batch));
@@ -153,15 +152,19 @@ impl Gateway {
         }
     }
 
-    async fn closing_setup(&self, user: UserId, batch: Batch) -> Result<Batch, FlowError> {
+    /// The first passkey of an administrator closes the set-up door, in whatever state it is and
+    /// however they came in.
+    async fn closing_setup(&self, user: &User, batch: Batch) -> Result<Batch, FlowError> {
         let key = keys::setup();
-        match self.records.get_exact::<Setup>(&key).await? {
-            Some((Setup::Claimed { user: claimant }, bytes)) if claimant == user => {
-                let closed = records::encode(&Setup::Closed { at: self.clock.now() })?;
-                Ok(batch.expect(key.clone(), bytes).put(key, closed))
-            }
-            _ => Ok(batch),
+        let open = match self.records.get_exact::<Setup>(&key).await? {
+            Some((Setup::Open { .. } | Setup::Claimed { .. }, bytes)) => bytes,
+            Some((Setup::Closed { .. }, _)) | None => return Ok(batch),
+        };
+        if user.role != Role::Administrator {
+            return Ok(batch);
         }
+        let closed = records::encode(&Setup::Closed { at: self.clock.now() })?;
+        Ok(batch.expect(key.clone(), open).put(key, closed))
     }
 }
 

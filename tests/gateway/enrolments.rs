@@ -1,6 +1,9 @@
 //! Enrolments that end before their first passkey, and what they leave behind: nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use async_trait::async_trait;
 
 use crate::harness::Authenticator;
 use crate::stage::{APP_HOST, AUTH_HOST, Stage, visit};
@@ -8,6 +11,9 @@ use vestibule::domain::session::ENROL_LIFETIME;
 use vestibule::flows::FlowError;
 use vestibule::flows::enroll::Introduction;
 use vestibule::flows::sessions::Device;
+use vestibule::ports::store::{Entry, Watcher};
+use vestibule::ports::{Batch, CommitError, KeyValue, StoreError};
+use vestibule::store::MemoryStore;
 
 #[tokio::test]
 async fn s_15_whoever_turns_back_at_set_up_leaves_the_door_for_the_next() {
@@ -97,4 +103,71 @@ async fn s_18_an_account_that_is_opened_again_has_no_sessions() {
     stage.gateway.enable_user(&enrolled.user.id).await.unwrap();
     assert!(stage.live(&session).is_none());
     assert!(stage.sign_in(&mut device).await.is_ok());
+}
+
+/// A store that shows a change at once and tells watchers of it much later: never, in this test.
+struct Reticent(MemoryStore);
+
+#[async_trait]
+impl KeyValue for Reticent {
+    async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(key).await
+    }
+
+    async fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.0.scan(prefix, after, limit).await
+    }
+
+    async fn take(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.take(key).await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        self.0.commit(batch).await
+    }
+
+    fn watch(&self, _prefix: &[u8], _watcher: Watcher) {}
+
+    fn health(&self) -> Result<(), StoreError> {
+        self.0.health()
+    }
+}
+
+/// Whoever looks after the set-up link runs beside the person who uses it. In the moment between
+/// the claim and the index hearing of it, the door must not be opened for somebody else.
+#[tokio::test]
+async fn s_15_a_claim_that_the_index_has_not_heard_of_is_no_abandoned_one() {
+    let stage = Stage::set(Arc::new(Reticent(MemoryStore::new()))).await.unwrap();
+    let secret = stage.gateway.issue_setup_secret().await.unwrap().unwrap();
+    stage.redeem(&secret.reveal()).await.unwrap();
+    assert!(!stage.gateway.is_setup_abandoned().await.unwrap());
+    assert!(stage.gateway.issue_setup_secret().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn s_15_an_invited_administrators_first_passkey_closes_the_door_as_well() {
+    let stage = Stage::with_applications(&[APP_HOST]).await;
+    let link = stage.gateway.issue_setup_secret().await.unwrap().unwrap();
+    stage.enrol("member@example.com", &mut Authenticator::new(1)).await.unwrap();
+    assert!(!stage.gateway.is_setup_done().await.unwrap(), "a member is no administrator");
+    let guest = vestibule::flows::administer::Guest {
+        email: vestibule::domain::user::Email::parse("root@example.com").unwrap(),
+        display_name: None,
+        username: None,
+        groups: [].into(),
+        role: vestibule::domain::user::Role::Administrator,
+        lifetime: Duration::from_secs(60),
+        invited_by: "a test".to_owned(),
+    };
+    let invited = stage.gateway.invite(guest).await.unwrap();
+    let redeemed = stage.redeem(&invited.secret.reveal()).await.unwrap();
+    stage.register(&redeemed, &mut Authenticator::new(2)).await.unwrap();
+    assert!(stage.gateway.issue_setup_secret().await.unwrap().is_none());
+    assert!(stage.gateway.is_setup_done().await.unwrap());
+    assert!(matches!(stage.redeem(&link.reveal()).await, Err(FlowError::NoSuchInvitation)));
 }
