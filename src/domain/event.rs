@@ -178,8 +178,6 @@ pub enum UserChange {
     Groups,
     Disabled,
     Enabled,
-    Deleted,
-    Role,
 }
 
 impl UserChange {
@@ -189,8 +187,6 @@ impl UserChange {
             Self::Groups => "groups",
             Self::Disabled => "disabled",
             Self::Enabled => "enabled",
-            Self::Deleted => "deleted",
-            Self::Role => "role",
         }
     }
 }

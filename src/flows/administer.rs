@@ -141,11 +141,11 @@ impl Gateway {
     /// the closing of an account is caught by its opening.
     fn ended_by(&self, what: UserChange, user: &UserId) -> Ended {
         match what {
-            UserChange::Disabled | UserChange::Enabled | UserChange::Deleted => {
+            UserChange::Disabled | UserChange::Enabled => {
                 let sessions = self.index.sessions_of(user).into_iter();
                 sessions.map(|session| (session, End::AccountDisabled)).collect()
             }
-            UserChange::Groups | UserChange::Role => Ended::new(),
+            UserChange::Groups => Ended::new(),
         }
     }
 

@@ -124,11 +124,6 @@ impl Keyring {
         Ok(id)
     }
 
-    /// The keys' ids, when each was made, and when it retired; newest last.
-    pub fn list(&self) -> impl Iterator<Item = (u32, Timestamp, Option<Timestamp>)> + '_ {
-        self.keys.iter().map(|key| (key.id, key.created_at, key.retired_at))
-    }
-
     /// Ready to sign and verify.
     pub fn open(&self) -> Result<Signer, TokenError> {
         let pair = |key: &Key| {
