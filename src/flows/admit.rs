@@ -94,7 +94,7 @@ pub enum Admission {
 /// Why a request is answered instead of forwarded.
 #[derive(Clone)]
 pub enum Outcome {
-    /// A stranger on a protected route. `path_and_query` is where they were heading.
+    /// A stranger on a protected route.
     SignIn { route: Arc<Route> },
     /// Signed in, but not allowed here.
     Forbidden { route: Arc<Route>, user: Arc<User> },

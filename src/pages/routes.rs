@@ -104,8 +104,13 @@ pub(super) fn notice(notice: &Notice<'_>) -> Response {
     page(StatusCode::from_u16(notice.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), notice)
 }
 
-async fn front(State(desk): State<Desk>) -> Redirect {
-    Redirect::to(&format!("{}/account", desk.site.prefix()))
+/// Leads to another page of ours on the same host.
+fn to_page(desk: &Desk, below: &str) -> Response {
+    Redirect::to(&format!("{}{below}", desk.site.prefix())).into_response()
+}
+
+async fn front(State(desk): State<Desk>) -> Response {
+    to_page(&desk, "/account")
 }
 
 #[derive(Deserialize)]
@@ -127,7 +132,7 @@ async fn login(
             return onward(&desk, &session.record(), way_back, Intent::Followed).await;
         }
         Caller::Known(..) => {
-            return Ok(Redirect::to(&format!("{}/enroll", desk.site.prefix())).into_response());
+            return Ok(to_page(&desk, "/enroll"));
         }
         Caller::Stranger { showed_token } => showed_token,
     };
@@ -156,9 +161,7 @@ async fn go_on(
         Caller::Known(session, _) if session.record().scope == Scope::Full => {
             onward(&desk, &session.record(), way_back, Intent::Confirmed).await
         }
-        Caller::Known(..) | Caller::Stranger { .. } => {
-            Ok(Redirect::to(&format!("{}/login", desk.site.prefix())).into_response())
-        }
+        Caller::Known(..) | Caller::Stranger { .. } => Ok(to_page(&desk, "/login")),
     }
 }
 
@@ -205,7 +208,7 @@ async fn enroll(State(desk): State<Desk>, load: Load) -> Result<Response, Proble
 
 #[derive(Deserialize)]
 struct AccountQuery {
-    /// Present when somebody comes from enrolment: they have reached an application, if there is
+    /// Present when somebody comes from enrolment: they are led on to the application, if there is
     /// just one they may enter.
     welcome: Option<String>,
 }
@@ -218,18 +221,18 @@ async fn account(
     let (record, user) = match load.caller(&desk.gateway)? {
         Caller::Known(session, user) if session.record().scope == Scope::Full => (session.record(), user),
         Caller::Known(..) => {
-            return Ok(Redirect::to(&format!("{}/enroll", desk.site.prefix())).into_response());
+            return Ok(to_page(&desk, "/enroll"));
         }
         Caller::Stranger { .. } => {
-            return Ok(Redirect::to(&format!("{}/login", desk.site.prefix())).into_response());
+            return Ok(to_page(&desk, "/login"));
         }
     };
-    let credentials = desk.gateway.credentials_of(&user.id).await?;
-    let sessions = desk.gateway.sessions_of(&user.id);
     let applications = desk.gateway.applications_of(&user);
     if let ([only], Some(_)) = (applications.as_slice(), &query.welcome) {
         return Ok(Redirect::to(&only.url()).into_response());
     }
+    let credentials = desk.gateway.credentials_of(&user.id).await?;
+    let sessions = desk.gateway.sessions_of(&user.id);
     let account = Account {
         applications: applications.iter().map(Doorway::from).collect(),
         suggestion: if credentials.len() == 1 { Suggestion::SecondPasskey } else { Suggestion::Nothing },
@@ -259,7 +262,7 @@ async fn sign_out(State(desk): State<Desk>, load: Load) -> Result<Response, Prob
         Caller::Stranger { .. } => Ok(()),
     };
     let mut response = match ended {
-        Ok(()) => Redirect::to(&format!("{}/logout", desk.site.prefix())).into_response(),
+        Ok(()) => to_page(&desk, "/logout"),
         Err(error) => Problem::from(error).into_response(),
     };
     farewell(&desk.gateway, &load.visit, response.headers_mut());

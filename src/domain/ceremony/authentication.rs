@@ -18,7 +18,8 @@ use crate::domain::event::Refusal;
 use crate::domain::id::{CredentialId, UserId};
 use crate::domain::time::Timestamp;
 
-/// An authentication under way, as the store keeps it. Not to be cloned: it is worth one attempt.
+/// An authentication under way, as the store keeps it. Not to be cloned: it is worth one answer,
+/// which a flow may judge again only because the records around it changed.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PendingAuthentication {
     expected_user: Option<UserId>,
