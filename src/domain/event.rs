@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use super::dialect::Dialect;
 use super::id::{CredentialId, InvitationId, SessionId, UserId};
 
 /// Where a request came from, for the audit log.
@@ -15,6 +16,8 @@ pub struct Origin {
     pub client: Option<IpAddr>,
     /// Correlates log lines and error pages.
     pub request: String,
+    /// The API that was used; `None` when an operator or the gateway itself acted.
+    pub dialect: Option<Dialect>,
 }
 
 /// Something that happened to an account, a credential or a session.

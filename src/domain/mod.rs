@@ -9,6 +9,7 @@ pub mod assertion;
 pub mod ceremony;
 pub mod cookie;
 pub mod credential;
+pub mod dialect;
 pub mod event;
 pub mod id;
 pub mod invitation;

@@ -14,6 +14,7 @@ use super::index::{LiveSession, Verified};
 use super::passport::Passport;
 use super::{FlowError, Gateway};
 use crate::domain::cookie::{self, Cookie, Found};
+use crate::domain::dialect::Dialect;
 use crate::domain::event::{Kind, Origin};
 use crate::domain::id::UserId;
 use crate::domain::place::Scheme;
@@ -33,12 +34,14 @@ pub struct Visit {
     pub scheme: Scheme,
     pub client: Option<IpAddr>,
     pub request_id: String,
+    /// Which API is asked; native unless a dialect's router says otherwise.
+    pub dialect: Dialect,
 }
 
 impl Visit {
     /// For the audit log.
     pub fn origin(&self) -> Origin {
-        Origin { client: self.client, request: self.request_id.clone() }
+        Origin { client: self.client, request: self.request_id.clone(), dialect: Some(self.dialect) }
     }
 }
 

@@ -39,7 +39,7 @@ impl Gateway {
         let existing = self.records.credentials_of(&session.user).await?;
         must_have_room(&existing)?;
         let (options, pending) = self.relying_party.begin_registration(&user, &existing, self.clock.now())?;
-        let id = self.keep_pending(&Pending::Registration(pending), visit).await?;
+        let id = self.keep_pending(&Pending::Registration(pending), options.challenge(), visit).await?;
         self.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Registration });
         Ok((id, options))
     }
@@ -53,7 +53,7 @@ impl Gateway {
         name: Option<CredentialName>,
         visit: &Visit,
     ) -> Result<Registered, FlowError> {
-        let registered = self.try_registration(session, ceremony, answer, name).await;
+        let registered = self.try_registration(session, ceremony, answer, name, visit).await;
         match &registered {
             Ok(Registered { credential, .. }) => {
                 let kind = Kind::CredentialAdded { user: session.user, credential: credential.id.clone() };
@@ -74,8 +74,9 @@ impl Gateway {
         ceremony: Option<CeremonyId>,
         answer: &Value,
         name: Option<CredentialName>,
+        visit: &Visit,
     ) -> Result<Registered, FlowError> {
-        let pending = match serde_json::from_value(self.take_pending(ceremony).await?) {
+        let pending = match serde_json::from_value(self.take_pending(ceremony, visit).await?) {
             Ok(Pending::Registration(pending)) if pending.user() == session.user => pending,
             // An authentication's ceremony, or somebody else's: used up all the same.
             _ => return Err(Refusal::NoSuchCeremony.into()),

@@ -10,10 +10,11 @@ use super::index::LiveSession;
 use super::sessions::{Device, Evidence};
 use super::{FlowError, Gateway};
 use crate::domain::ceremony::{
-    Assertion, CEREMONY_LIFETIME, PendingAuthentication, PendingRegistration, RequestOptions,
-    VerifiedAssertion, read_assertion,
+    Assertion, CEREMONY_LIFETIME, CannotBegin, PendingAuthentication, PendingRegistration, RequestOptions,
+    VerifiedAssertion, ceremony_of, read_assertion,
 };
 use crate::domain::credential::Credential;
+use crate::domain::dialect::{CeremonyCarrier, Dialect};
 use crate::domain::event::{Ceremony, Kind, Refusal};
 use crate::domain::id::{CeremonyId, UserId};
 use crate::domain::session::Session;
@@ -32,6 +33,14 @@ pub(super) enum Pending {
     Authentication(PendingAuthentication),
 }
 
+/// What is kept: the ceremony, and the API that it was begun through. It is finished through the
+/// same one, so that no API's rules can be had by going around through another.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    dialect: Dialect,
+    pending: Value,
+}
+
 /// A sign-in that happened.
 #[derive(Debug)]
 pub struct SignedIn {
@@ -47,7 +56,8 @@ impl Gateway {
         visit: &Visit,
     ) -> Result<(CeremonyId, RequestOptions), FlowError> {
         let (options, pending) = self.relying_party.begin_authentication(expected, self.clock.now())?;
-        let id = self.keep_pending(&Pending::Authentication(pending), visit).await?;
+        let id =
+            self.keep_pending(&Pending::Authentication(pending), options.challenge(), visit).await?;
         self.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Authentication });
         Ok((id, options))
     }
@@ -80,7 +90,7 @@ impl Gateway {
         visit: &Visit,
         device: &Device,
     ) -> Result<SignedIn, FlowError> {
-        let pending = self.take_pending(ceremony).await?;
+        let pending = self.take_pending(ceremony, visit).await?;
         let assertion = read_assertion(answer)?;
         for _ in 0..ATTEMPTS_MAX {
             let pending = match serde_json::from_value(pending.clone()) {
@@ -163,28 +173,41 @@ impl Gateway {
     pub(super) async fn keep_pending(
         &self,
         pending: &Pending,
+        challenge: &str,
         visit: &Visit,
     ) -> Result<CeremonyId, FlowError> {
-        let id = CeremonyId(entropy::bytes(&*self.entropy));
+        let id = match visit.dialect.ceremony_carrier() {
+            CeremonyCarrier::Cookie => CeremonyId(entropy::bytes(&*self.entropy)),
+            CeremonyCarrier::Challenge => ceremony_of(challenge),
+        };
+        let pending = serde_json::to_value(pending).map_err(CannotBegin::from)?;
+        let kept = Kept { dialect: visit.dialect, pending };
         let (key, now) = (keys::ceremony(&id), self.clock.now());
         let room = self.ceremonies.admit(key.clone(), visit.client, now.plus(CEREMONY_LIFETIME), now);
-        self.records.commit(room.put(key, records::encode(pending)?)).await?;
+        self.records.commit(room.put(key, records::encode(&kept)?)).await?;
         Ok(id)
     }
 
     /// Uses a pending ceremony up without finishing it: an answer that cannot be read is an
     /// attempt like any other.
-    pub async fn abandon_ceremony(&self, id: Option<CeremonyId>) -> Result<(), FlowError> {
-        match self.take_pending(id).await {
+    pub async fn abandon_ceremony(&self, id: Option<CeremonyId>, visit: &Visit) -> Result<(), FlowError> {
+        match self.take_pending(id, visit).await {
             Ok(_) | Err(FlowError::Refused(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
     /// Takes a pending ceremony, as the JSON it was kept as: it may have to be decided on twice.
-    pub(super) async fn take_pending(&self, id: Option<CeremonyId>) -> Result<Value, FlowError> {
+    /// One begun through another API is used up, and no more than that.
+    pub(super) async fn take_pending(
+        &self,
+        id: Option<CeremonyId>,
+        visit: &Visit,
+    ) -> Result<Value, FlowError> {
         let id = id.ok_or(FlowError::Refused(Refusal::NoSuchCeremony))?;
-        let pending = self.records.take(&keys::ceremony(&id)).await?;
-        pending.ok_or(FlowError::Refused(Refusal::NoSuchCeremony))
+        let taken: Option<Value> = self.records.take(&keys::ceremony(&id)).await?;
+        let kept = taken.and_then(|taken| serde_json::from_value::<Kept>(taken).ok());
+        let ours = kept.filter(|kept| kept.dialect == visit.dialect);
+        ours.map(|kept| kept.pending).ok_or(FlowError::Refused(Refusal::NoSuchCeremony))
     }
 }

@@ -27,6 +27,7 @@ use super::headers::{self, Cleaned, Outgoing};
 use super::request::{self, SHORT_BYTES_MAX};
 use super::streams;
 use super::tls::AskedFor;
+use crate::domain::dialect::Dialect;
 use crate::domain::event::Answered;
 use crate::domain::place::Scheme;
 use crate::domain::policy::route::WebSocket;
@@ -97,6 +98,7 @@ impl Phases {
             scheme,
             client: peer.map(|peer| self.0.trusted.client(peer, &request.headers)),
             request_id: self.0.ids.next(),
+            dialect: Dialect::Native,
         };
         let early = if headers::size_of(request) > HEADER_BYTES_MAX {
             Some(Early::Outcome(Outcome::HeadersTooLarge))

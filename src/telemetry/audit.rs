@@ -6,6 +6,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::domain::dialect::Dialect;
 use crate::domain::event::{Event, Kind};
 use crate::domain::id::{CredentialId, SessionId, UserId};
 use crate::ports::Observer;
@@ -29,6 +30,7 @@ impl Observer for Audit {
             ceremony = line.ceremony,
             reason = line.reason,
             subject = line.subject.as_deref(),
+            dialect = event.origin.dialect.map(Dialect::label),
             client = event.origin.client.map(|address| address.to_string()),
             request = (!event.origin.request.is_empty()).then_some(event.origin.request.as_str()),
         );
@@ -145,7 +147,7 @@ mod tests {
     use crate::telemetry::logging::tests::captured;
 
     fn line(kind: Kind) -> serde_json::Value {
-        let origin = Origin { client: "2001:db8::1".parse().ok(), request: "r-1".to_owned() };
+        let origin = Origin { client: "2001:db8::1".parse().ok(), request: "r-1".to_owned(), dialect: None };
         let text = captured("off", true, || Audit.record(&Event { kind, origin }));
         assert_eq!(text.lines().count(), 1, "{text}");
         serde_json::from_str(&text).unwrap()

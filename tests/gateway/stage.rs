@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use vestibule::domain::assertion::AssertionKey;
 use vestibule::domain::ceremony::RelyingParty;
+use vestibule::domain::dialect::Dialect;
 use vestibule::domain::event::Event;
 use vestibule::domain::place::{Place, Scheme};
 use vestibule::domain::policy::Allow;
@@ -205,7 +206,13 @@ impl Stage {
 }
 
 pub fn visit(host: &str) -> Visit {
-    Visit { host: host.to_owned(), scheme: Scheme::Https, client: None, request_id: "test".to_owned() }
+    Visit {
+        host: host.to_owned(),
+        scheme: Scheme::Https,
+        client: None,
+        request_id: "test".to_owned(),
+        dialect: Dialect::Native,
+    }
 }
 
 fn installation(hosts: &[&str]) -> Installation {

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use vestibule::domain::assertion::AssertionKey;
 use vestibule::domain::ceremony::RelyingParty;
+use vestibule::domain::dialect::Dialect;
 use vestibule::domain::event::Answered;
 use vestibule::domain::event::Event;
 use vestibule::domain::id::{SessionId, UserId};
@@ -307,7 +308,13 @@ impl Open {
 }
 
 fn visit() -> Visit {
-    Visit { host: "auth.localhost".into(), scheme: Scheme::Http, client: None, request_id: "t".into() }
+    Visit {
+        host: "auth.localhost".into(),
+        scheme: Scheme::Http,
+        client: None,
+        request_id: "t".into(),
+        dialect: Dialect::Native,
+    }
 }
 
 async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session) {

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 use super::CeremonyError;
 use crate::domain::credential::Transport;
-use crate::domain::id::CredentialId;
+use crate::domain::id::{CeremonyId, CredentialId};
 
 /// The longest answer in string form, as for a whole request body.
 const ANSWER_BYTES_MAX: usize = 64 * 1_024;
@@ -121,6 +121,20 @@ pub fn read_assertion(answer: &Value) -> Result<Assertion, CeremonyError> {
         authenticator_data: bytes(response, "authenticatorData", AUTHENTICATOR_DATA_BYTES_MAX)?,
         signature: bytes(response, "signature", SIGNATURE_BYTES_MAX)?,
     })
+}
+
+/// The ceremony that an answer says it belongs to, by the challenge in its client data. Nothing is
+/// proved by that: whoever finishes the ceremony compares the challenge again, and the signature.
+pub fn claimed_ceremony(answer: &Value) -> Option<CeremonyId> {
+    #[derive(serde::Deserialize)]
+    struct Claim {
+        challenge: String,
+    }
+    let answer = members(answer).ok()?;
+    let response = answer.get("response")?.as_object()?;
+    let client_data = bytes(response, "clientDataJSON", CLIENT_DATA_BYTES_MAX).ok()?;
+    let claim: Claim = serde_json::from_slice(&client_data).ok()?;
+    Some(super::ceremony_of(&claim.challenge))
 }
 
 /// The answer's members, whether it came as an object or as a string that holds one.

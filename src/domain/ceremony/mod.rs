@@ -34,11 +34,13 @@ mod tests;
 
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use webauthn_rs::prelude::WebauthnError;
 
 use super::event::Refusal;
+use super::id::CeremonyId;
 
-pub use answer::{Assertion, read_assertion};
+pub use answer::{Assertion, claimed_ceremony, read_assertion};
 pub use authentication::{PendingAuthentication, VerifiedAssertion};
 pub use registration::{NewCredential, PendingRegistration};
 pub use relying_party::{BadRelyingParty, CannotBegin, RelyingParty};
@@ -55,6 +57,33 @@ pub struct CreationOptions(pub serde_json::Value);
 /// `parseRequestOptionsFromJSON` reads them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RequestOptions(pub serde_json::Value);
+
+impl CreationOptions {
+    /// The challenge, in base64url as the browser will sign it.
+    pub fn challenge(&self) -> &str {
+        challenge_in(&self.0)
+    }
+}
+
+impl RequestOptions {
+    /// The challenge, in base64url as the browser will sign it.
+    pub fn challenge(&self) -> &str {
+        challenge_in(&self.0)
+    }
+}
+
+fn challenge_in(options: &serde_json::Value) -> &str {
+    options.get("challenge").and_then(serde_json::Value::as_str).unwrap_or_default()
+}
+
+/// The ceremony that is found by its challenge, in base64url: for APIs that have no cookie for it.
+/// The store gets to see a hash only.
+pub fn ceremony_of(challenge: &str) -> CeremonyId {
+    let digest: [u8; 32] = Sha256::digest(challenge).into();
+    let mut id = [0; 16];
+    id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+    CeremonyId(id)
+}
 
 /// Why a browser's answer was not accepted. The text is for the log, never for the browser.
 #[derive(Debug, thiserror::Error)]
