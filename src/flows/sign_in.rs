@@ -56,8 +56,7 @@ impl Gateway {
         visit: &Visit,
     ) -> Result<(CeremonyId, RequestOptions), FlowError> {
         let (options, pending) = self.relying_party.begin_authentication(expected, self.clock.now())?;
-        let id =
-            self.keep_pending(&Pending::Authentication(pending), options.challenge(), visit).await?;
+        let id = self.keep_pending(&Pending::Authentication(pending), options.challenge(), visit).await?;
         self.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Authentication });
         Ok((id, options))
     }

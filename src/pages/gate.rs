@@ -17,7 +17,7 @@ use crate::domain::user::User;
 use crate::flows::admit::Outcome;
 use crate::flows::way_back::Detour;
 use crate::web::navigation::{self, Kind};
-use crate::web::{Problem, cookies, headers};
+use crate::web::{Fault, Problem, cookies, headers};
 
 /// RFC 9110 asks every 401 to name a scheme. Ours has no meaning outside a browser.
 const CHALLENGE: &str = "Passkey realm=\"vestibule\"";
@@ -158,57 +158,38 @@ fn for_a_person<'a>(desk: &'a Desk, outcome: &Outcome, load: &'a Load) -> Notice
 }
 
 fn for_a_program(outcome: &Outcome) -> Problem {
-    use StatusCode as S;
     match outcome {
-        Outcome::Forbidden { route, user } => {
-            Problem::new(S::FORBIDDEN, "forbidden", who_is_refused(route, user))
-        }
-        Outcome::UnknownHost => {
-            Problem::new(S::MISDIRECTED_REQUEST, "unknown_host", "This host is not one of ours.")
-        }
+        Outcome::Forbidden { route, user } => Problem::new(Fault::Forbidden, who_is_refused(route, user)),
+        Outcome::UnknownHost => Problem::new(Fault::UnknownHost, "This host is not one of ours."),
         Outcome::Misdirected => Problem::new(
-            S::MISDIRECTED_REQUEST,
-            "misdirected",
+            Fault::Misdirected,
             "The connection was made for another host than the request names.",
         ),
         Outcome::NoRoute => Problem::not_found(),
         Outcome::MalformedRequest => {
-            Problem::new(S::BAD_REQUEST, "malformed_request", "The request's target cannot be read.")
+            Problem::new(Fault::MalformedTarget, "The request's target cannot be read.")
         }
         Outcome::AmbiguousPath => {
-            Problem::new(S::BAD_REQUEST, "ambiguous_path", "This path can be read in more than one way.")
+            Problem::new(Fault::AmbiguousPath, "This path can be read in more than one way.")
         }
         Outcome::UpgradeRefused { route } => Problem::new(
-            S::FORBIDDEN,
-            "upgrade_refused",
+            Fault::UpgradeRefused,
             format!("The route \"{}\" does not take this upgrade.", route.name),
         ),
-        Outcome::MethodRefused => {
-            Problem::new(S::METHOD_NOT_ALLOWED, "method_not_allowed", "This method is not taken.")
-        }
-        Outcome::BodyTooLarge => {
-            Problem::new(S::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large.")
-        }
-        Outcome::HeadersTooLarge => Problem::new(
-            S::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "headers_too_large",
-            "The headers are too large.",
-        ),
+        Outcome::MethodRefused => Problem::new(Fault::MethodNotAllowed, "This method is not taken."),
+        Outcome::BodyTooLarge => Problem::new(Fault::BodyTooLarge, "The body is too large."),
+        Outcome::HeadersTooLarge => Problem::new(Fault::HeadersTooLarge, "The headers are too large."),
         Outcome::Unavailable => Problem::unavailable("Your session could not be checked in time. Try again."),
         Outcome::UpstreamFailed { route } => Problem::new(
-            S::BAD_GATEWAY,
-            "upstream_failed",
+            Fault::UpstreamFailed,
             format!("The application behind the route \"{}\" did not answer.", route.name),
         ),
         Outcome::UpstreamTimedOut { route } => Problem::new(
-            S::GATEWAY_TIMEOUT,
-            "upstream_timed_out",
+            Fault::UpstreamTimedOut,
             format!("The application behind the route \"{}\" took too long.", route.name),
         ),
         Outcome::SignIn { .. } => Problem::unauthenticated(),
-        Outcome::Internal => {
-            Problem::new(S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side.")
-        }
+        Outcome::Internal => Problem::new(Fault::Internal, "Something went wrong on our side."),
     }
 }
 

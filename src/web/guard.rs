@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, ORIGIN};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method};
 
-use super::Problem;
+use super::{Fault, Problem};
 use crate::domain::session::{Scope, Session};
 use crate::domain::user::User;
 use crate::flows::Gateway;
@@ -47,8 +47,6 @@ pub struct SameOrigin(());
 /// `Origin` must be ours if it is there, and so must `Sec-Fetch-Site`; without either, a request
 /// that changes something is taken to come from elsewhere (ASVS 3.5.1 to 3.5.3).
 pub fn same_origin(gateway: &Gateway, headers: &HeaderMap) -> Result<SameOrigin, Problem> {
-    let elsewhere =
-        || Problem::new(StatusCode::FORBIDDEN, "wrong_origin", "This request came from another site.");
     let text = |name| headers.get(name).map(HeaderValue::as_bytes);
     let origin = text(ORIGIN.as_str());
     let site = text("sec-fetch-site");
@@ -150,5 +148,5 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn elsewhere() -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, "wrong_origin", "This request came from another site.")
+    Problem::new(Fault::WrongOrigin, "This request came from another site.")
 }

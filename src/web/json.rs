@@ -1,11 +1,11 @@
 //! JSON bodies, as our endpoints take them.
 
 use axum::body::Bytes;
+use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
-use super::Problem;
+use super::{Fault, Problem};
 
 /// Reads a JSON body. Only `application/json` is taken, so that a plain HTML form of another site
 /// can never reach an endpoint.
@@ -13,14 +13,12 @@ pub fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T,
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = kind.split(';').next().unwrap_or("").trim();
     if !essence.eq_ignore_ascii_case("application/json") {
-        return Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            "Send the body as application/json.",
-        ));
+        return Err(Problem::new(Fault::UnsupportedMediaType, "Send the body as application/json."));
     }
-    serde_json::from_slice(body)
-        .map_err(|error| Problem::malformed(format!("The body cannot be read: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        let fault = if error.is_data() { Fault::Malformed } else { Fault::InvalidJson };
+        Problem::new(fault, format!("The body cannot be read: {error}"))
+    })
 }
 
 /// Reads a JSON body that may be left out altogether.

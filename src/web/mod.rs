@@ -15,4 +15,4 @@ pub mod problem;
 pub mod sign_out;
 pub mod user_agent;
 
-pub use problem::Problem;
+pub use problem::{Fault, Problem};

@@ -19,12 +19,94 @@ use crate::ports::StoreError;
 /// When a browser may try again after a failure of ours.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
+/// What kind of failure it is. The native API says the word; other dialects have their own words and
+/// statuses for each, and a match without a wildcard arm that finds them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    Unauthenticated,
+    WrongOrigin,
+    NotFresh,
+    NotPermitted,
+    /// The body is JSON, but not what this endpoint takes.
+    Malformed,
+    /// The body is not JSON.
+    InvalidJson,
+    UnsupportedMediaType,
+    CeremonyExpired,
+    UnknownCredential,
+    NotVerified,
+    PasskeyRefused,
+    DuplicateCredential,
+    LimitReached,
+    LastPasskey,
+    InvitationInvalid,
+    TokenInvalid,
+    Taken,
+    HasAccount,
+    NotFound,
+    MethodNotAllowed,
+    BodyTooLarge,
+    HeadersTooLarge,
+    RateLimited,
+    Unavailable,
+    Internal,
+    // What only the proxy's gate says.
+    Forbidden,
+    UnknownHost,
+    Misdirected,
+    MalformedTarget,
+    AmbiguousPath,
+    UpgradeRefused,
+    UpstreamFailed,
+    UpstreamTimedOut,
+}
+
+impl Fault {
+    /// A stable word for programs, and the status it has unless a contract says otherwise.
+    const fn face(self) -> (StatusCode, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated"),
+            Self::WrongOrigin => (S::FORBIDDEN, "wrong_origin"),
+            Self::NotFresh => (S::FORBIDDEN, "session_not_fresh"),
+            Self::NotPermitted => (S::FORBIDDEN, "not_permitted"),
+            Self::Malformed | Self::InvalidJson => (S::UNPROCESSABLE_ENTITY, "malformed_request"),
+            Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::CeremonyExpired => (S::UNAUTHORIZED, "ceremony_expired"),
+            Self::UnknownCredential => (S::UNAUTHORIZED, "unknown_credential"),
+            Self::NotVerified => (S::UNAUTHORIZED, "not_verified"),
+            Self::PasskeyRefused => (S::UNAUTHORIZED, "passkey_refused"),
+            Self::DuplicateCredential => (S::CONFLICT, "duplicate_credential"),
+            Self::LimitReached => (S::CONFLICT, "limit_reached"),
+            Self::LastPasskey => (S::CONFLICT, "last_passkey"),
+            Self::InvitationInvalid => (S::GONE, "invitation_invalid"),
+            Self::TokenInvalid => (S::UNAUTHORIZED, "token_invalid"),
+            Self::Taken => (S::CONFLICT, "taken"),
+            Self::HasAccount => (S::CONFLICT, "has_account"),
+            Self::NotFound => (S::NOT_FOUND, "not_found"),
+            Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::HeadersTooLarge => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
+            Self::RateLimited => (S::TOO_MANY_REQUESTS, "rate_limited"),
+            Self::Unavailable => (S::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal"),
+            Self::Forbidden => (S::FORBIDDEN, "forbidden"),
+            Self::UnknownHost => (S::MISDIRECTED_REQUEST, "unknown_host"),
+            Self::Misdirected => (S::MISDIRECTED_REQUEST, "misdirected"),
+            Self::MalformedTarget => (S::BAD_REQUEST, "malformed_request"),
+            Self::AmbiguousPath => (S::BAD_REQUEST, "ambiguous_path"),
+            Self::UpgradeRefused => (S::FORBIDDEN, "upgrade_refused"),
+            Self::UpstreamFailed => (S::BAD_GATEWAY, "upstream_failed"),
+            Self::UpstreamTimedOut => (S::GATEWAY_TIMEOUT, "upstream_timed_out"),
+        }
+    }
+}
+
 /// A failure with a face.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
+    fault: Fault,
     status: StatusCode,
-    /// A stable word for programs.
-    code: &'static str,
     /// A sentence for people: what happened, and what to do.
     detail: String,
     login_url: Option<String>,
@@ -32,24 +114,30 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A failure with this status, word and sentence.
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), login_url: None, retry_after: None }
+    /// A failure of this kind, with this sentence.
+    pub fn new(fault: Fault, detail: impl Into<String>) -> Self {
+        let (status, _) = fault.face();
+        Self { fault, status, detail: detail.into(), login_url: None, retry_after: None }
     }
 
     /// Nobody is signed in.
     pub fn unauthenticated() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Sign in first.")
+        Self::new(Fault::Unauthenticated, "Sign in first.")
     }
 
     /// The body is not what this endpoint takes.
     pub fn malformed(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "malformed_request", detail)
+        Self::new(Fault::Malformed, detail)
     }
 
     /// Nothing is here.
     pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here.")
+        Self::new(Fault::NotFound, "There is nothing here.")
+    }
+
+    /// The address takes other methods.
+    pub fn method_not_allowed() -> Self {
+        Self::new(Fault::MethodNotAllowed, "This address does not take this method.")
     }
 
     /// Says where to sign in.
@@ -66,6 +154,11 @@ impl Problem {
         self
     }
 
+    /// What kind of failure it is.
+    pub const fn fault(&self) -> Fault {
+        self.fault
+    }
+
     /// The status.
     pub const fn status(&self) -> StatusCode {
         self.status
@@ -73,7 +166,17 @@ impl Problem {
 
     /// The stable word.
     pub const fn code(&self) -> &'static str {
-        self.code
+        self.fault.face().1
+    }
+
+    /// The sentence for people.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// When to try again, if that is known.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 }
 
@@ -82,8 +185,7 @@ impl From<FlowError> for Problem {
         match error {
             FlowError::Refused(why) => refused(why),
             FlowError::NoSuchInvitation => Self::new(
-                StatusCode::GONE,
-                "invitation_invalid",
+                Fault::InvitationInvalid,
                 "This link has expired or was used already. Ask whoever sent it for a new one.",
             ),
             FlowError::EmailNeeded => {
@@ -91,26 +193,17 @@ impl From<FlowError> for Problem {
             }
             FlowError::MalformedName(why) => Self::malformed(why.to_string()),
             FlowError::Taken(what) => {
-                Self::new(StatusCode::CONFLICT, "taken", format!("This {what} belongs to somebody else."))
+                Self::new(Fault::Taken, format!("This {what} belongs to somebody else."))
             }
-            FlowError::HasAccount => Self::new(
-                StatusCode::CONFLICT,
-                "has_account",
-                "There is an account with this address already.",
-            ),
-            FlowError::NotFresh => Self::new(
-                StatusCode::FORBIDDEN,
-                "session_not_fresh",
-                "Show your passkey again to make this change.",
-            ),
-            FlowError::NotPermitted => Self::new(
-                StatusCode::FORBIDDEN,
-                "not_permitted",
-                "This session may not do that. Sign in with a passkey first.",
-            ),
+            FlowError::HasAccount => {
+                Self::new(Fault::HasAccount, "There is an account with this address already.")
+            }
+            FlowError::NotFresh => Self::new(Fault::NotFresh, "Show your passkey again to make this change."),
+            FlowError::NotPermitted => {
+                Self::new(Fault::NotPermitted, "This session may not do that. Sign in with a passkey first.")
+            }
             FlowError::LastCredential => Self::new(
-                StatusCode::CONFLICT,
-                "last_passkey",
+                Fault::LastPasskey,
                 "This is your last passkey. Add another one first, or you could not sign in again.",
             ),
             FlowError::NotFound => Self::not_found(),
@@ -128,27 +221,23 @@ impl From<FlowError> for Problem {
 fn refused(why: Refusal) -> Problem {
     match why {
         Refusal::NoSuchCeremony => Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "ceremony_expired",
+            Fault::CeremonyExpired,
             "This attempt has expired or was finished already. Please start again.",
         ),
         Refusal::Malformed => Problem::malformed("The browser's answer cannot be read."),
         Refusal::UnknownCredential => Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "unknown_credential",
+            Fault::UnknownCredential,
             "This passkey is not known here; it may have been removed. Use another one.",
         ),
         Refusal::NotVerified => Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "not_verified",
+            Fault::NotVerified,
             "The authenticator did not verify you. Set up a PIN or a fingerprint on it, or use another one.",
         ),
         Refusal::DuplicateCredential => {
-            Problem::new(StatusCode::CONFLICT, "duplicate_credential", "This passkey is registered already.")
+            Problem::new(Fault::DuplicateCredential, "This passkey is registered already.")
         }
         Refusal::LimitReached => Problem::new(
-            StatusCode::CONFLICT,
-            "limit_reached",
+            Fault::LimitReached,
             "There are as many passkeys as an account can have. Remove one first.",
         ),
         // What was wrong is for the log. A disabled account looks like a wrong passkey.
@@ -156,9 +245,7 @@ fn refused(why: Refusal) -> Problem {
         | Refusal::BadProof
         | Refusal::WrongOwner
         | Refusal::CounterRegressed
-        | Refusal::Disabled => {
-            Problem::new(StatusCode::UNAUTHORIZED, "passkey_refused", "This passkey was not accepted.")
-        }
+        | Refusal::Disabled => Problem::new(Fault::PasskeyRefused, "This passkey was not accepted."),
     }
 }
 
@@ -184,7 +271,7 @@ impl From<CheckUnavailable> for Problem {
 impl Problem {
     /// A failure that may pass by itself.
     pub fn unavailable(detail: &str) -> Self {
-        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
+        let mut problem = Self::new(Fault::Unavailable, detail);
         problem.retry_after = Some(RETRY_DELAY);
         problem
     }
@@ -193,8 +280,7 @@ impl Problem {
     pub fn internal(cause: &dyn std::error::Error) -> Self {
         tracing::error!(error = %cause, "a request failed");
         Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
+            Fault::Internal,
             "Something went wrong on our side. Try again, and tell the administrator if it stays.",
         )
     }
@@ -208,7 +294,7 @@ impl IntoResponse for Problem {
             "status": self.status.as_u16(),
             "detail": self.detail,
             "message": self.detail,
-            "code": self.code,
+            "code": self.code(),
         });
         if let (Some(url), Some(members)) = (self.login_url, body.as_object_mut()) {
             members.insert("login_url".to_owned(), url.into());

@@ -15,7 +15,7 @@ use axum::Router;
 use axum::extract::{FromRequestParts, State};
 use axum::routing::{MethodRouter, delete, get, patch, post};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method};
 
 use crate::flows::Gateway;
 use crate::flows::admit::Visit;
@@ -57,11 +57,7 @@ pub fn status_router(gateway: Shared) -> Router {
 }
 
 async fn wrong_method() -> Problem {
-    Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        "This address does not take this method.",
-    )
+    Problem::method_not_allowed()
 }
 
 /// What every handler needs to know of a request, apart from its body.

@@ -18,7 +18,7 @@ use crate::flows::FlowError;
 use crate::flows::admit::Caller;
 use crate::web::guard;
 use crate::web::sign_out::farewell;
-use crate::web::{Problem, json};
+use crate::web::{Fault, Problem, json};
 
 /// `GET /sessions`: the caller's, newest first.
 pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<SessionShape>>, Problem> {
@@ -71,8 +71,7 @@ enum Method {
 pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
     guard::not_cross_site(&gateway, &call.headers)?;
     let Exchange { method, email, token } = json::read(&call.headers, &body)?;
-    let refused =
-        || Problem::new(StatusCode::UNAUTHORIZED, "token_invalid", "This token is not valid, or no longer.");
+    let refused = || Problem::new(Fault::TokenInvalid, "This token is not valid, or no longer.");
     let email = Email::parse(&email).map_err(|error| Problem::malformed(error.to_string()))?;
     let caller = match method {
         Method::Passkey => gateway.caller_by_bearer(&token)?,
