@@ -6,6 +6,7 @@
 
 mod keys;
 mod meter;
+mod place;
 mod services;
 mod setup_link;
 
@@ -21,9 +22,8 @@ use tokio::sync::watch;
 use crate::admin::operator::GatewayOperator;
 use crate::admin::server::AdminSocket;
 use crate::config::{Engine, Settings};
-use crate::dialects::native;
+use crate::dialects::{self, documents, native};
 use crate::domain::ceremony::RelyingParty;
-use crate::domain::place::Place;
 use crate::flows::{Gateway, Installation, World};
 use crate::pages::routes::{self, Desk};
 use crate::pages::theme::Accent;
@@ -35,7 +35,7 @@ use crate::system::{self, Phase, SystemClock, SystemEntropy};
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{Telemetry, exposition};
-use crate::web::hosts;
+use crate::web::hosts::{self, Rooms};
 use meter::ProxyMeter;
 use services::Services;
 use setup_link::SetupLink;
@@ -161,7 +161,7 @@ async fn open_gateway(
     let (clock, entropy) = (Arc::new(SystemClock::default()), Arc::new(SystemEntropy));
     let (keys, vault) =
         keys::load_or_make(settings, &*clock, &*entropy).await.map_err(StartError::because)?;
-    let place = place(settings);
+    let place = place::place(settings);
     let party = &settings.relying_party;
     let origins: Vec<_> =
         std::iter::once(place.origin()).chain(party.related_origins.iter().cloned()).collect();
@@ -171,21 +171,12 @@ async fn open_gateway(
         relying_party,
         routes: settings.routes.clone(),
         lifetimes: settings.session,
+        limits: settings.limits,
         keys,
     };
     let observer = Arc::new(Telemetry { audit: Audit, metrics });
     let world = World { store, vault, clock, entropy, observer };
     Gateway::open(installation, world).await.map_err(StartError::because)
-}
-
-fn place(settings: &Settings) -> Place {
-    let url = &settings.public_url;
-    Place {
-        scheme: url.scheme,
-        host: url.host.clone(),
-        port: url.port.unwrap_or(url.scheme.default_port()),
-        prefix: settings.server.prefix.clone(),
-    }
 }
 
 async fn bind_proxy(
@@ -206,10 +197,16 @@ fn doors(settings: &Settings, gateway: &Arc<Gateway>) -> Result<Doors, StartErro
     let site = Site::new(&settings.server.prefix, &settings.relying_party.id, &branding(settings)?);
     let desk = Desk { gateway: Arc::clone(gateway), site: Arc::new(site) };
     let status = native::status_router(Arc::clone(gateway));
-    let auth =
-        routes::auth_host(desk.clone()).merge(status.clone()).merge(native::router(Arc::clone(gateway)));
-    let application = routes::application_host(desk.clone()).merge(status);
-    Ok(Doors { own: hosts::split(Arc::clone(gateway), auth, application), gate: gate::gate(desk) })
+    let rooms = Rooms {
+        auth: routes::auth_host(desk.clone())
+            .merge(status.clone())
+            .merge(native::router(Arc::clone(gateway))),
+        application: routes::application_host(desk.clone()).merge(status),
+        documents: documents::router(Arc::clone(gateway)),
+        dialects: dialects::foreign(gateway),
+    };
+    let (own, faces) = hosts::split(Arc::clone(gateway), rooms);
+    Ok(Doors { own, gate: gate::gate(desk, faces) })
 }
 
 fn branding(settings: &Settings) -> Result<pages::Branding, StartError> {

@@ -1,11 +1,12 @@
 //! Configuration: a file and the environment in, validated [`Settings`] out.
 //!
 //! `section` reads TOML and the environment, `reader` collects mistakes with their lines; `server`,
-//! `relying_party`, `routes` and `sections` know what the keys mean; `settings` is what the rest
+//! `relying_party`, `dialects`, `routes` and `sections` know what the keys mean; `settings` is what the rest
 //! of the program sees. The manual is `config.toml` at the root of the repository, and a test
 //! keeps it and the defaults the same. What always holds: there are settings only when there is no
 //! mistake, and mistakes are reported all at once.
 
+mod dialects;
 mod environment;
 mod mistake;
 mod reader;
@@ -84,7 +85,10 @@ fn read<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Settings {
     let branding = sections::branding(&root);
     let log = sections::log(&root);
     sections::later(&root);
+    let limits = sections::limits(&root);
+    let mounts = dialects::dialects(&root, &server, reader);
     let routes = routes::routes(&root, &public_url, &server, reader);
+    dialects::check_routes(&root, &mounts, &routes, &public_url, reader);
     root.close();
     let mut settings = Settings {
         public_url,
@@ -94,6 +98,8 @@ fn read<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Settings {
         session,
         branding,
         log,
+        limits,
+        mounts,
         routes,
         remarks: Vec::new(),
     };

@@ -221,6 +221,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Reports what a key says as a mistake.
+    pub(super) fn refuse(&self, key: &'static str, problem: &str, remedy: &str) {
+        self.reader.mistake(&self.at(key), problem, remedy);
+    }
+
     /// Reports the keys that nobody asked for. The last thing to do with a section.
     pub(super) fn close(&self) {
         for (name, _) in self.table.into_iter().flatten() {

@@ -1,6 +1,7 @@
 //! The smaller tables: `[store]`, `[session]`, `[signup]`, `[branding]`, `[log]`, and those of
 //! later versions.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,9 +11,12 @@ use super::section::Section;
 use super::server::{Limits, duration, file};
 use super::settings::{Branding, Engine, Log, Store};
 use super::value;
+use crate::domain::limits::RateLimits;
 use crate::domain::session::Lifetimes;
 use crate::telemetry::logging::Format;
 
+/// More than any machine answers: the same as no limit.
+const RATE_MAX: usize = 1_000_000;
 const CACHE_BYTES_MIN: u64 = 1 << 20;
 const CACHE_BYTES_MAX: u64 = 1 << 40;
 /// What we show on every page has to be small.
@@ -122,8 +126,26 @@ pub(super) fn log(root: &Section<'_>) -> Log {
     }
 }
 
+/// Reads `[limits]`.
+pub(super) fn limits(root: &Section<'_>) -> RateLimits {
+    let section = root.table("limits");
+    let default = RateLimits::default();
+    let number = |key, default: NonZeroU32| {
+        let read = section.number(key, default.get() as usize, RATE_MAX);
+        u32::try_from(read).ok().and_then(NonZeroU32::new).unwrap_or_else(|| {
+            section.refuse(key, "a limit of 0 lets nobody in", "write a whole number above 0");
+            default
+        })
+    };
+    let limits = RateLimits {
+        network_burst: number("network_burst", default.network_burst),
+        network_per_second: number("network_per_second", default.network_per_second),
+    };
+    section.close();
+    limits
+}
+
 /// Refuses the tables of later versions, so that nobody relies on what does nothing.
 pub(super) fn later(root: &Section<'_>) {
     root.not_built_yet("mail", "remove [mail]; links are given by hand until then");
-    root.not_built_yet("dialects", "remove [dialects]; the native API is always on");
 }

@@ -11,6 +11,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::value::Colour;
+use crate::domain::limits::RateLimits;
+use crate::domain::mounts::Mounts;
 use crate::domain::place::Scheme;
 use crate::domain::policy::route::RouteTable;
 use crate::domain::session::Lifetimes;
@@ -26,6 +28,9 @@ pub struct Settings {
     pub session: Lifetimes,
     pub branding: Branding,
     pub log: Log,
+    pub limits: RateLimits,
+    /// The HTTP APIs on the auth host, the native one among them.
+    pub mounts: Mounts,
     pub routes: RouteTable,
     /// What is allowed but probably not meant, in sentences.
     pub remarks: Vec<String>,

@@ -43,7 +43,7 @@ fn the_manual_has_every_setting_and_its_variable() {
     let reader = Reader::new(&text, &environment);
     let table = DeTable::parse(&text).unwrap();
     let _ = read(&reader, table.get_ref());
-    let later = ["server.tls.acme", "store.endpoints", "mail", "dialects"];
+    let later = ["server.tls.acme", "store.endpoints", "mail"];
     let mut settings = 0;
     for key in reader.asked() {
         let word = key.rsplit('.').next().unwrap();
@@ -139,7 +139,6 @@ fn values_that_cannot_be_meant_are_mistakes() {
     check("[branding]\nlogo = \"no-such-file.svg\"", "branding.logo", 2, "cannot be read");
     check("[log]\nlevel = \"loud\"", "log.level", 2, "info");
     check("\n[mail]\nurl = \"smtp://x\"", "mail", 2, "not built yet");
-    check("[dialects]\nocore = true", "dialects", 1, "not built yet");
 }
 
 #[test]

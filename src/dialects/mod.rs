@@ -1,6 +1,55 @@
 //! Ring 3: HTTP APIs. Each translates to the flows and back, and decides nothing.
 //!
-//! `native` is always on, under the prefix; the built-in pages speak it like everyone else. No
-//! dialect knows another.
+//! `native` is always on, under the prefix; the built-in pages speak it like everyone else. The
+//! others are mounted on the auth host if the operator says so. `documents` are the two documents
+//! whose addresses standards prescribe. No dialect knows another.
+//!
+//! Each dialect has an `api` (its routes, described where they are made), and a `face` (how it says
+//! that something went wrong).
 
+pub mod better_auth;
+pub mod corbado;
+pub mod documents;
 pub mod native;
+pub mod ocore;
+pub mod zitadel;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tower_http::cors::CorsLayer;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::domain::dialect::Dialect;
+use crate::flows::Gateway;
+use crate::web::Problem;
+use crate::web::hosts::{Face, Spoken};
+
+type Shared = Arc<Gateway>;
+
+/// The dialects that are mounted, except the native one.
+pub fn foreign(gateway: &Shared) -> HashMap<Dialect, Spoken> {
+    let mounts = gateway.place().mounts.all().iter();
+    mounts.filter_map(|mount| Some((mount.dialect, spoken(mount.dialect, gateway)?))).collect()
+}
+
+fn spoken(dialect: Dialect, gateway: &Shared) -> Option<Spoken> {
+    let (api, face, cors): (_, Face, _) = match dialect {
+        Dialect::Native => return None,
+        Dialect::BetterAuth => (better_auth::api(), better_auth::face, Some(better_auth::cors(gateway))),
+        Dialect::Ocore => (ocore::api(), ocore::face, None),
+        Dialect::Corbado => (corbado::api(), corbado::face, Some(corbado::cors(gateway))),
+        Dialect::Zitadel => (zitadel::api(), zitadel::face, None),
+    };
+    Some(ready(api, gateway, face, cors))
+}
+
+/// Gives the routes their state, and the dialect's own answer to what is not there.
+fn ready(api: OpenApiRouter<Shared>, gateway: &Shared, face: Face, cors: Option<CorsLayer>) -> Spoken {
+    let (router, _) = api.split_for_parts();
+    let router = router
+        .method_not_allowed_fallback(move || std::future::ready(face(&Problem::method_not_allowed())))
+        .fallback(move || std::future::ready(face(&Problem::not_found())))
+        .with_state(Arc::clone(gateway));
+    Spoken { router, face, cors }
+}

@@ -1,7 +1,7 @@
 //! The HTTP dialects: one core, five ways to ask it.
 //!
-//! What lives here: their names, and how each finds its way back to a ceremony. What does not: paths,
-//! shapes and statuses (`dialects/`).
+//! What lives here: their names, what each claims below its mount (`mounts.rs`), and how each finds its
+//! way back to a ceremony. What does not: methods, shapes and statuses (`dialects/`).
 
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,58 @@ impl Dialect {
             Self::Ocore => "ocore",
             Self::Corbado => "corbado",
             Self::Zitadel => "zitadel",
+        }
+    }
+
+    /// Where its documents mount it; `None` for the native one, which is at the prefix.
+    pub const fn default_mount(self) -> Option<&'static str> {
+        match self {
+            Self::Native => None,
+            Self::BetterAuth => Some("/api/auth"),
+            Self::Ocore => Some("/api"),
+            Self::Corbado => Some("/v2"),
+            Self::Zitadel => Some("/auth/v1"),
+        }
+    }
+
+    /// What it answers below its mount: each path and everything below it.
+    pub const fn claims(self) -> &'static [&'static str] {
+        match self {
+            Self::Native => &[
+                "/account",
+                "/admin",
+                "/assets",
+                "/docs",
+                "/enroll",
+                "/forward",
+                "/hand-off",
+                "/health",
+                "/invitations",
+                "/jwks.json",
+                "/login",
+                "/logout",
+                "/openapi.json",
+                "/passkeys",
+                "/ready",
+                "/request",
+                "/sessions",
+                "/verify",
+            ],
+            Self::BetterAuth => &[
+                "/.well-known/webauthn",
+                "/get-session",
+                "/passkey/delete-passkey",
+                "/passkey/generate-authenticate-options",
+                "/passkey/generate-register-options",
+                "/passkey/list-user-passkeys",
+                "/passkey/update-passkey",
+                "/passkey/verify-authentication",
+                "/passkey/verify-registration",
+                "/sign-out",
+            ],
+            Self::Ocore => &["/auth/passkey/login", "/user/passkeys"],
+            Self::Corbado => &["/auth", "/me", "/process-config", "/session-config", "/user-details-config"],
+            Self::Zitadel => &["/users/me/passwordless"],
         }
     }
 

@@ -13,6 +13,8 @@ pub mod dialect;
 pub mod event;
 pub mod id;
 pub mod invitation;
+pub mod limits;
+pub mod mounts;
 pub mod place;
 pub mod policy;
 pub mod secret;

@@ -3,6 +3,9 @@
 //! Every address we put into a redirect, a link or a token is built here, from configuration,
 //! never from a request header.
 
+use super::mounts::Mounts;
+use super::policy::route::covers;
+
 /// The scheme people use to reach us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
@@ -38,9 +41,31 @@ pub struct Place {
     pub port: u16,
     /// The path prefix that is ours on every host, for example `/auth`. No trailing slash.
     pub prefix: String,
+    /// The dialects that are switched on, the native one at the prefix among them; on the auth host.
+    pub mounts: Mounts,
+    /// Documents about the relying party itself.
+    pub documents: Vec<Document>,
 }
 
+/// A document whose address a standard prescribes, on a host where the relying party has to have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    pub host: String,
+    pub path: &'static str,
+}
+
+/// Other origins that may use our passkeys (WebAuthn Level 3, section 5.11).
+pub const RELATED_ORIGINS_PATH: &str = "/.well-known/webauthn";
+/// Where people enrol and manage passkeys (W3C, "A Well-Known URL for Relying Party Passkey Endpoints").
+pub const PASSKEY_ENDPOINTS_PATH: &str = "/.well-known/passkey-endpoints";
+
 impl Place {
+    /// A place with the native API alone.
+    pub fn new(scheme: Scheme, host: &str, port: u16, prefix: &str) -> Self {
+        let (host, prefix) = (host.to_owned(), prefix.to_owned());
+        Self { scheme, host, port, prefix, mounts: Mounts::default(), documents: Vec::new() }
+    }
+
     /// The origin of the auth host, as browsers write it (RFC 6454, section 6.1).
     pub fn origin(&self) -> String {
         self.origin_of(&self.host)
@@ -65,9 +90,17 @@ impl Place {
         self.host == host
     }
 
-    /// Whether `path` is ours, on whatever host.
-    pub fn owns(&self, path: &[u8]) -> bool {
-        super::policy::route::covers(&self.prefix, path)
+    /// Whether `path` is ours on `host`: the prefix on every host, a dialect's mount on the auth host
+    /// alone, and a document where it has to be.
+    pub fn owns(&self, host: &str, path: &[u8]) -> bool {
+        covers(&self.prefix, path)
+            || (self.is_auth_host(host) && self.mounts.find(path).is_some())
+            || self.document(host, path).is_some()
+    }
+
+    /// The document at `path` of `host`, if it is one of ours.
+    pub fn document(&self, host: &str, path: &[u8]) -> Option<&Document> {
+        self.documents.iter().find(|it| it.host == host && it.path.as_bytes() == path)
     }
 }
 
@@ -117,7 +150,7 @@ mod tests {
 
     #[test]
     fn default_ports_are_left_out() {
-        let place = |scheme, port| Place { scheme, host: "a.example".into(), port, prefix: "/auth".into() };
+        let place = |scheme, port| Place::new(scheme, "a.example", port, "/auth");
         assert_eq!(place(Scheme::Https, 443).origin(), "https://a.example");
         assert_eq!(place(Scheme::Https, 8443).url("/login"), "https://a.example:8443/auth/login");
         assert_eq!(place(Scheme::Http, 80).origin_of("b.example"), "http://b.example");

@@ -153,14 +153,15 @@ impl Gateway {
         cookies: impl IntoIterator<Item = &'a [u8]>,
     ) -> Admission {
         let host = self.routes.host(&visit.host);
-        if host.is_none() && !self.place.is_auth_host(&visit.host) {
+        let known = host.is_some() || self.place.is_auth_host(&visit.host);
+        if !known && self.place.document(&visit.host, raw_path).is_none() {
             return Admission::Answer(Outcome::UnknownHost);
         }
         let reading = path::read(raw_path);
         if reading == Reading::Malformed {
             return Admission::Answer(Outcome::MalformedRequest);
         }
-        if self.place.owns(raw_path) {
+        if self.place.owns(&visit.host, raw_path) {
             return Admission::Ours;
         }
         let Some(host) = host else { return Admission::Answer(Outcome::NoRoute) };

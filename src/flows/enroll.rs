@@ -130,6 +130,7 @@ impl Gateway {
         visit: &Visit,
         device: &Device,
     ) -> Result<Redeemed, FlowError> {
+        self.spend(visit)?;
         let redeemed = match self.offer(secret).await {
             Ok(Offer::Setup { .. }) => self.claim_setup(secret, introduction).await,
             Ok(Offer::Invitation(invitation)) => self.accept(&invitation, introduction).await,

@@ -1,5 +1,7 @@
 //! Why a flow did not do what was asked, in the words of the flows. Faces are given in `web/`.
 
+use std::time::Duration;
+
 use crate::domain::assertion::BadKey;
 use crate::domain::ceremony::{CannotBegin, CeremonyError};
 use crate::domain::event::Refusal;
@@ -40,6 +42,9 @@ pub enum FlowError {
     /// What was named does not exist, or belongs to somebody else.
     #[error("not found")]
     NotFound,
+    /// Too many requests with credentials, in a short time.
+    #[error("too many attempts")]
+    RateLimited { retry_after: Duration },
     /// Many others changed the same thing at the same moment.
     #[error("too much contention")]
     Busy,

@@ -13,6 +13,7 @@ pub mod enroll;
 pub mod error;
 pub mod freshness;
 pub mod index;
+mod limits;
 pub mod passport;
 pub mod pending;
 pub mod registration;
@@ -29,6 +30,7 @@ use crate::domain::assertion::AssertionSigner;
 use crate::domain::ceremony::RelyingParty;
 use crate::domain::event::{Event, Kind, Origin};
 use crate::domain::id::UserId;
+use crate::domain::limits::RateLimits;
 use crate::domain::place::Place;
 use crate::domain::policy::route::RouteTable;
 use crate::domain::session::Lifetimes;
@@ -46,6 +48,7 @@ pub struct Installation {
     pub relying_party: RelyingParty,
     pub routes: RouteTable,
     pub lifetimes: Lifetimes,
+    pub limits: RateLimits,
     pub keys: SigningKeys,
 }
 
@@ -66,6 +69,7 @@ pub struct Gateway {
     issuer: String,
     routes: RouteTable,
     lifetimes: Lifetimes,
+    limiters: limits::Limiters,
     records: Records,
     index: Arc<SessionIndex>,
     ceremonies: Waiting,
@@ -86,13 +90,14 @@ impl Gateway {
     pub async fn open(installation: Installation, world: World) -> Result<Arc<Self>, FlowError> {
         let records = Records::new(world.store);
         let index = SessionIndex::follow(&records).await?;
-        let Installation { place, relying_party, routes, lifetimes, keys } = installation;
+        let Installation { place, relying_party, routes, lifetimes, limits, keys } = installation;
         let gateway = Self {
             issuer: place.origin(),
             place,
             relying_party,
             routes,
             lifetimes,
+            limiters: limits::Limiters::new(&limits, &world.clock),
             records,
             index,
             ceremonies: Waiting::default(),

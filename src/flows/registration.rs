@@ -34,6 +34,7 @@ impl Gateway {
         session: &Session,
         visit: &Visit,
     ) -> Result<(CeremonyId, CreationOptions), FlowError> {
+        self.spend(visit)?;
         self.may_add_credential(session)?;
         let user = self.active_user(&session.user).ok_or(FlowError::NotPermitted)?;
         let existing = self.records.credentials_of(&session.user).await?;
@@ -53,6 +54,7 @@ impl Gateway {
         name: Option<CredentialName>,
         visit: &Visit,
     ) -> Result<Registered, FlowError> {
+        self.spend(visit)?;
         let registered = self.try_registration(session, ceremony, answer, name, visit).await;
         match &registered {
             Ok(Registered { credential, .. }) => {

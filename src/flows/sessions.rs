@@ -195,6 +195,7 @@ impl Gateway {
         visit: &Visit,
         device: &Device,
     ) -> Result<Session, FlowError> {
+        self.spend(visit)?;
         for _ in 0..ATTEMPTS_MAX {
             let key = keys::session(&session.record().id);
             let found = self.records.get_exact::<Session>(&key).await?;
@@ -269,6 +270,7 @@ impl Gateway {
         sessions
             .for_each_concurrent(SWEPT_AT_ONCE_MAX, |session| async move { self.tend(&session).await })
             .await;
+        self.tidy_limits();
         if let Err(error) = self.forget_expired_invitations().await {
             tracing::warn!(%error, "expired invitations could not be removed; they are refused all the same");
         }

@@ -55,6 +55,7 @@ impl Gateway {
         expected: Option<UserId>,
         visit: &Visit,
     ) -> Result<(CeremonyId, RequestOptions), FlowError> {
+        self.spend(visit)?;
         let (options, pending) = self.relying_party.begin_authentication(expected, self.clock.now())?;
         let id = self.keep_pending(&Pending::Authentication(pending), options.challenge(), visit).await?;
         self.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Authentication });
@@ -71,6 +72,7 @@ impl Gateway {
         visit: &Visit,
         device: &Device,
     ) -> Result<SignedIn, FlowError> {
+        self.spend(visit)?;
         match self.try_sign_in(ceremony, answer, before, visit, device).await {
             Err(FlowError::Refused(why)) => {
                 let user = self.claimed_owner(answer).await;
@@ -91,6 +93,8 @@ impl Gateway {
     ) -> Result<SignedIn, FlowError> {
         let pending = self.take_pending(ceremony, visit).await?;
         let assertion = read_assertion(answer)?;
+        let claimed = self.claimed_credential(&assertion).await?.0.user;
+        self.spend_on(&claimed, visit)?;
         for _ in 0..ATTEMPTS_MAX {
             let pending = match serde_json::from_value(pending.clone()) {
                 Ok(Pending::Authentication(pending)) => pending,

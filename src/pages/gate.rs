@@ -16,6 +16,7 @@ use crate::domain::policy::route::Route;
 use crate::domain::user::User;
 use crate::flows::admit::Outcome;
 use crate::flows::way_back::Detour;
+use crate::web::hosts::Faces;
 use crate::web::navigation::{self, Kind};
 use crate::web::{Fault, Problem, cookies, headers};
 
@@ -23,16 +24,22 @@ use crate::web::{Fault, Problem, cookies, headers};
 const CHALLENGE: &str = "Passkey realm=\"vestibule\"";
 
 /// Answers outcomes, whatever the path.
-pub fn gate(desk: Desk) -> Router {
-    Router::new().fallback(answer).with_state(desk)
+pub fn gate(desk: Desk, faces: Faces) -> Router {
+    Router::new().fallback(answer).with_state((desk, faces))
 }
 
-async fn answer(State(desk): State<Desk>, Extension(outcome): Extension<Outcome>, load: Load) -> Response {
-    let response = match answered(&desk, &outcome, &load).await {
-        Ok(response) => response,
-        Err(problem) => problem.into_response(),
+async fn answer(
+    State((desk, faces)): State<(Desk, Faces)>,
+    Extension(outcome): Extension<Outcome>,
+    load: Load,
+) -> Response {
+    let place = desk.gateway.place();
+    let foreign = faces.show(place, &load.visit, load.uri.path(), &for_a_program(&outcome));
+    let response = match foreign {
+        Some(response) => response,
+        None => answered(&desk, &outcome, &load).await.unwrap_or_else(Problem::into_response),
     };
-    headers::protect(desk.gateway.place().scheme, response)
+    headers::protect(place.scheme, response)
 }
 
 async fn answered(desk: &Desk, outcome: &Outcome, load: &Load) -> Result<Response, Problem> {

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     fn place(scheme: Scheme) -> Place {
-        Place { scheme, host: "auth.example.com".into(), port: 443, prefix: "/auth".into() }
+        Place::new(scheme, "auth.example.com", 443, "/auth")
     }
 
     #[test]

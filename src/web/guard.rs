@@ -10,6 +10,7 @@ use http::header::{AUTHORIZATION, ORIGIN};
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::{Fault, Problem};
+use crate::domain::dialect::Dialect;
 use crate::domain::session::{Scope, Session};
 use crate::domain::user::User;
 use crate::flows::Gateway;
@@ -59,11 +60,29 @@ pub fn same_origin(gateway: &Gateway, headers: &HeaderMap) -> Result<SameOrigin,
     if origin.is_none() && site.is_none() { Err(elsewhere()) } else { Ok(SameOrigin(())) }
 }
 
-/// Refuses requests that say they come from another site's page. One that says nothing passes:
-/// for endpoints that use no cookie of a session.
-pub fn not_cross_site(gateway: &Gateway, headers: &HeaderMap) -> Result<(), Problem> {
+/// Whether the request comes from a page that may use the session cookie with this dialect: one of
+/// ours, and for dialects that serve other people's front ends, one of a related origin.
+fn trusted_page(gateway: &Gateway, visit: &Visit, headers: &HeaderMap) -> Result<(), Problem> {
+    match visit.dialect {
+        Dialect::Native | Dialect::Ocore | Dialect::Zitadel => same_origin(gateway, headers).map(drop),
+        Dialect::BetterAuth | Dialect::Corbado => match headers.get(ORIGIN) {
+            Some(origin) if is_related(gateway, origin) => Ok(()),
+            Some(_) => Err(elsewhere()),
+            None => same_origin(gateway, headers).map(drop),
+        },
+    }
+}
+
+/// Whether `origin` may use our passkeys.
+pub fn is_related(gateway: &Gateway, origin: &HeaderValue) -> bool {
+    gateway.relying_party().origins().iter().any(|known| known.as_bytes() == origin.as_bytes())
+}
+
+/// Refuses requests that say they come from a page that is not trusted. One that says nothing
+/// passes: for endpoints that use no cookie of a session.
+pub fn not_cross_site(gateway: &Gateway, visit: &Visit, headers: &HeaderMap) -> Result<(), Problem> {
     let silent = !headers.contains_key(ORIGIN) && !headers.contains_key("sec-fetch-site");
-    if silent { Ok(()) } else { same_origin(gateway, headers).map(drop) }
+    if silent { Ok(()) } else { trusted_page(gateway, visit, headers) }
 }
 
 /// Whether the request is a form of one of our pages, on whichever host it is.
@@ -91,7 +110,7 @@ pub fn identify(
         return Ok(known(gateway.caller_by_bearer(token)?, Shown::Bearer));
     }
     let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if !safe && same_origin(gateway, headers).is_err() {
+    if !safe && trusted_page(gateway, visit, headers).is_err() {
         return Ok(None);
     }
     let cookies = headers.get_all(http::header::COOKIE).iter().map(HeaderValue::as_bytes);

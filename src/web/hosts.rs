@@ -1,34 +1,129 @@
 //! Two kinds of hosts: the auth host, where everything of ours is, and the hosts of applications,
-//! where only what a browser needs there is.
+//! where only what a browser needs there is. On the auth host several dialects may be spoken.
+//!
+//! What always holds: a handler finds in its `Visit` which dialect it was asked in, and every answer
+//! carries the headers that answers of ours carry.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
 use tower::ServiceExt;
+use tower_http::cors::CorsLayer;
 
-use super::headers;
+use super::{Problem, headers};
+use crate::domain::dialect::Dialect;
+use crate::domain::place::{Place, Scheme};
 use crate::flows::Gateway;
 use crate::flows::admit::Visit;
 
-/// One router that answers each request as its host demands, below the prefix, with the headers
-/// that every answer of ours carries. `auth` and `application` have paths relative to the prefix.
-pub fn split(gateway: Arc<Gateway>, auth: Router, application: Router) -> Router {
-    let prefix = gateway.place().prefix.clone();
-    let auth = Router::new().nest(&prefix, auth);
-    let application = Router::new().nest(&prefix, application);
-    Router::new().fallback(move |request: Request| {
-        let visit = request.extensions().get::<Visit>();
-        let ours = visit.is_some_and(|visit| gateway.place().is_auth_host(&visit.host));
-        let router = if ours { auth.clone() } else { application.clone() };
+/// How a dialect says that something went wrong.
+pub type Face = fn(&Problem) -> Response;
+
+/// A dialect, ready to be asked.
+pub struct Spoken {
+    /// Paths are relative to its mount.
+    pub router: Router,
+    pub face: Face,
+    /// For dialects that are spoken by pages of related origins.
+    pub cors: Option<CorsLayer>,
+}
+
+/// How the dialects that are mounted say that something went wrong.
+#[derive(Clone, Default)]
+pub struct Faces(Arc<HashMap<Dialect, Face>>);
+
+impl Faces {
+    /// `problem`, in the words of the dialect that `path` belongs to; `None` where that is the
+    /// native one, or none at all.
+    pub fn show(&self, place: &Place, visit: &Visit, path: &str, problem: &Problem) -> Option<Response> {
+        let dialect = foreign_dialect(place, visit, path)?;
+        self.0.get(&dialect).map(|face| face(problem))
+    }
+}
+
+/// What is answered where.
+pub struct Rooms {
+    /// For the auth host, with paths relative to the prefix.
+    pub auth: Router,
+    /// For the hosts of applications, with paths relative to the prefix.
+    pub application: Router,
+    /// Documents about the relying party, with whole paths.
+    pub documents: Router,
+    /// The dialects that are mounted.
+    pub dialects: HashMap<Dialect, Spoken>,
+}
+
+/// One router that answers each request as its host and path demand, and the faces of its dialects.
+pub fn split(gateway: Arc<Gateway>, rooms: Rooms) -> (Router, Faces) {
+    let faces = rooms.dialects.iter().map(|(dialect, spoken)| (*dialect, spoken.face)).collect();
+    let directory = Arc::new(Directory::new(gateway.place(), rooms));
+    let router = Router::new().fallback(move |mut request: Request| {
+        let router = directory.lead(gateway.place(), &mut request);
         let scheme = gateway.place().scheme;
-        async move {
-            let answered: Result<Response, std::convert::Infallible> = router.oneshot(request).await;
-            match answered {
-                Ok(response) => headers::protect(scheme, response),
-                Err(never) => match never {},
-            }
+        async move { answer(router, scheme, request).await }
+    });
+    (router, Faces(Arc::new(faces)))
+}
+
+/// The rooms with the paths they have for the outside.
+struct Directory {
+    auth: Router,
+    application: Router,
+    documents: Router,
+    dialects: HashMap<Dialect, Router>,
+}
+
+impl Directory {
+    fn new(place: &Place, rooms: Rooms) -> Self {
+        let at_mount = |(dialect, spoken): (Dialect, Spoken)| {
+            let mount = place.mounts.of(dialect)?;
+            let nested = Router::new().nest(&mount.path, spoken.router);
+            let router = match spoken.cors {
+                Some(cors) => nested.layer(cors),
+                None => nested,
+            };
+            Some((dialect, router))
+        };
+        Self {
+            auth: Router::new().nest(&place.prefix, rooms.auth),
+            application: Router::new().nest(&place.prefix, rooms.application),
+            documents: rooms.documents,
+            dialects: rooms.dialects.into_iter().filter_map(at_mount).collect(),
         }
-    })
+    }
+
+    /// Who answers, having noted in the visit which dialect is spoken.
+    fn lead(&self, place: &Place, request: &mut Request) -> Router {
+        let path = request.uri().path().to_owned();
+        let Some(visit) = request.extensions_mut().get_mut::<Visit>() else {
+            return self.application.clone();
+        };
+        if place.document(&visit.host, path.as_bytes()).is_some() {
+            return self.documents.clone();
+        }
+        if let Some(dialect) = foreign_dialect(place, visit, &path)
+            && let Some(router) = self.dialects.get(&dialect)
+        {
+            visit.dialect = dialect;
+            return router.clone();
+        }
+        if place.is_auth_host(&visit.host) { self.auth.clone() } else { self.application.clone() }
+    }
+}
+
+/// The dialect other than the native one that `path` is for.
+fn foreign_dialect(place: &Place, visit: &Visit, path: &str) -> Option<Dialect> {
+    let mount = place.is_auth_host(&visit.host).then(|| place.mounts.find(path.as_bytes()))??;
+    (mount.dialect != Dialect::Native).then_some(mount.dialect)
+}
+
+async fn answer(router: Router, scheme: Scheme, request: Request) -> Response {
+    let answered: Result<Response, std::convert::Infallible> = router.oneshot(request).await;
+    match answered {
+        Ok(response) => headers::protect(scheme, response),
+        Err(never) => match never {},
+    }
 }

@@ -1,11 +1,13 @@
 //! Ring 3: what all our endpoints share on axum.
 //!
 //! `problem` is the one map from failures to public answers; `guard` says who is calling and from
-//! where; `cookies` writes ours; `navigation` tells a person's navigation from a program's
+//! where; `call` is a request as handlers see it; `cookies` writes ours; `navigation` tells a person's navigation from a program's
 //! request; `headers` says what every answer of ours carries. What does not live here: wire
 //! formats of an API (`dialects/`) and HTML (`pages/`).
 
+pub mod call;
 pub mod cookies;
+pub mod cross_origin;
 pub mod guard;
 pub mod headers;
 pub mod hosts;

@@ -207,6 +207,10 @@ impl From<FlowError> for Problem {
                 "This is your last passkey. Add another one first, or you could not sign in again.",
             ),
             FlowError::NotFound => Self::not_found(),
+            FlowError::RateLimited { retry_after } => Self {
+                retry_after: Some(retry_after),
+                ..Self::new(Fault::RateLimited, "Too many attempts. Wait a moment, then try again.")
+            },
             FlowError::Busy => {
                 Self::unavailable("Others changed the same thing at the same moment. Try again.")
             }
@@ -304,7 +308,8 @@ impl IntoResponse for Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(delay) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(delay.as_secs()));
+            // Whole seconds, and never too early.
+            headers.insert(RETRY_AFTER, HeaderValue::from(delay.as_millis().div_ceil(1_000) as u64));
         }
         response
     }

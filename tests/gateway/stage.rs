@@ -11,6 +11,7 @@ use vestibule::domain::assertion::AssertionKey;
 use vestibule::domain::ceremony::RelyingParty;
 use vestibule::domain::dialect::Dialect;
 use vestibule::domain::event::Event;
+use vestibule::domain::limits::RateLimits;
 use vestibule::domain::place::{Place, Scheme};
 use vestibule::domain::policy::Allow;
 use vestibule::domain::policy::identity::IdentityHeaders;
@@ -216,8 +217,7 @@ pub fn visit(host: &str) -> Visit {
 }
 
 fn installation(hosts: &[&str]) -> Installation {
-    let place =
-        Place { scheme: Scheme::Https, host: AUTH_HOST.to_owned(), port: 443, prefix: "/auth".to_owned() };
+    let place = Place::new(Scheme::Https, AUTH_HOST, 443, "/auth");
     let relying_party = RelyingParty::new(AUTH_HOST, "Test", &[ORIGIN.to_owned()]).unwrap();
     let seconds = Duration::from_secs;
     let route = |host: &&str| Route {
@@ -241,6 +241,7 @@ fn installation(hosts: &[&str]) -> Installation {
         relying_party,
         routes: RouteTable::new(hosts.iter().map(route).collect()),
         lifetimes,
+        limits: RateLimits::default(),
         keys,
     }
 }

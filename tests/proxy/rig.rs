@@ -19,6 +19,7 @@ use vestibule::domain::dialect::Dialect;
 use vestibule::domain::event::Answered;
 use vestibule::domain::event::Event;
 use vestibule::domain::id::{SessionId, UserId};
+use vestibule::domain::limits::RateLimits;
 use vestibule::domain::place::{Place, Scheme};
 use vestibule::domain::policy::Allow;
 use vestibule::domain::policy::identity::IdentityHeaders;
@@ -320,12 +321,8 @@ fn visit() -> Visit {
 async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session) {
     let now = Still.now();
     let place = match tls {
-        Tls::Off => {
-            Place { scheme: Scheme::Http, host: "auth.localhost".into(), port: 80, prefix: "/auth".into() }
-        }
-        Tls::On | Tls::Twice => {
-            Place { scheme: Scheme::Https, host: "auth.localhost".into(), port: 443, prefix: "/auth".into() }
-        }
+        Tls::Off => Place::new(Scheme::Http, "auth.localhost", 80, "/auth"),
+        Tls::On | Tls::Twice => Place::new(Scheme::Https, "auth.localhost", 443, "/auth"),
     };
     let store = Arc::new(MemoryStore::new());
     let user = alice(now);
@@ -350,6 +347,7 @@ async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session) {
         place,
         routes: RouteTable::new(routes(upstream)),
         lifetimes: Lifetimes { idle: hour, absolute: hour, fresh: hour },
+        limits: RateLimits::default(),
         keys: SigningKeys {
             sessions: Keyring::generate(&[1; 32], now).unwrap(),
             assertions: AssertionKey::generate(&[2; 32]).unwrap(),

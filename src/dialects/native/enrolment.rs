@@ -7,12 +7,13 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use super::App;
 use super::passkeys::set_session;
 use super::shapes::SignedInShape;
-use super::{App, Call};
 use crate::domain::session::token::Carrier;
 use crate::flows::FlowError;
 use crate::flows::enroll::{Introduction, Offer};
+use crate::web::call::Call;
 use crate::web::guard;
 use crate::web::{Problem, json};
 
@@ -38,7 +39,7 @@ pub(super) async fn preview(
     call: Call,
     body: Bytes,
 ) -> Result<Json<OfferShape>, Problem> {
-    guard::not_cross_site(&gateway, &call.headers)?;
+    call.not_cross_site(&gateway)?;
     let Preview { token } = json::read(&call.headers, &body)?;
     Ok(Json(match gateway.offer(&token).await? {
         Offer::Setup { expires_at } => OfferShape {
@@ -70,7 +71,7 @@ struct Redeem {
 /// `POST /invitations/redeem` with `{"token", "email"?, "name"?}`: 201 with a session that may
 /// only enrol a passkey. `email` is needed with the set-up secret and ignored with an invitation.
 pub(super) async fn redeem(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
-    guard::not_cross_site(&gateway, &call.headers)?;
+    call.not_cross_site(&gateway)?;
     let Redeem { token, email, name } = json::read(&call.headers, &body)?;
     let device = guard::device(&call.headers);
     let name = name.filter(|name| !name.trim().is_empty());

@@ -12,15 +12,11 @@ mod status;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::State;
 use axum::routing::{MethodRouter, delete, get, patch, post};
-use http::request::Parts;
-use http::{HeaderMap, Method};
 
 use crate::flows::Gateway;
-use crate::flows::admit::Visit;
 use crate::web::Problem;
-use crate::web::guard::{self, SignedIn};
 
 type Shared = Arc<Gateway>;
 
@@ -58,37 +54,6 @@ pub fn status_router(gateway: Shared) -> Router {
 
 async fn wrong_method() -> Problem {
     Problem::method_not_allowed()
-}
-
-/// What every handler needs to know of a request, apart from its body.
-struct Call {
-    visit: Visit,
-    method: Method,
-    headers: HeaderMap,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Call {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        // The proxy has noted where the request came in; without it nothing may be answered.
-        let visit = parts.extensions.get::<Visit>().cloned().ok_or_else(Problem::unauthenticated)?;
-        Ok(Self { visit, method: parts.method.clone(), headers: parts.headers.clone() })
-    }
-}
-
-impl Call {
-    fn signed_in(&self, gateway: &Gateway) -> Result<SignedIn, Problem> {
-        guard::signed_in(gateway, &self.visit, &self.method, &self.headers)
-    }
-
-    fn enrolling_or_signed_in(&self, gateway: &Gateway) -> Result<SignedIn, Problem> {
-        guard::enrolling_or_signed_in(gateway, &self.visit, &self.method, &self.headers)
-    }
-
-    fn identify(&self, gateway: &Gateway) -> Result<Option<SignedIn>, Problem> {
-        guard::identify(gateway, &self.visit, &self.method, &self.headers)
-    }
 }
 
 type App = State<Shared>;

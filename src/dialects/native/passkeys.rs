@@ -8,8 +8,8 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::App;
 use super::shapes::{PasskeyShape, SignedInShape};
-use super::{App, Call};
 use crate::domain::cookie::Cookie;
 use crate::domain::credential::CredentialName;
 use crate::domain::event::Refusal;
@@ -18,6 +18,7 @@ use crate::domain::session::Session;
 use crate::domain::session::token::Carrier;
 use crate::flows::admit::Visit;
 use crate::flows::{FlowError, Gateway};
+use crate::web::call::Call;
 use crate::web::guard::{self, Shown};
 use crate::web::{Problem, cookies, json};
 
@@ -39,7 +40,7 @@ pub(super) async fn register_verify(State(gateway): App, call: Call, body: Bytes
 }
 
 async fn try_register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Response, Problem> {
-    let ceremony = ceremony_of(gateway, call);
+    let ceremony = call.ceremony(gateway, Cookie::Challenge);
     let read = || {
         let caller = call.enrolling_or_signed_in(gateway)?;
         let answer: Value = json::read(&call.headers, body)?;
@@ -79,7 +80,7 @@ pub(super) async fn authenticate_options(
     call: Call,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    guard::not_cross_site(&gateway, &call.headers)?;
+    call.not_cross_site(&gateway)?;
     let asked: AuthenticateOptions = json::read_optional(&call.headers, &body)?;
     let expected = match asked.email {
         Some(email) => Some(gateway.account_or_nobody(&email).await?),
@@ -101,9 +102,9 @@ pub(super) async fn authenticate_verify(State(gateway): App, call: Call, body: B
 }
 
 async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Response, Problem> {
-    let ceremony = ceremony_of(gateway, call);
+    let ceremony = call.ceremony(gateway, Cookie::Challenge);
     let read = || {
-        guard::not_cross_site(gateway, &call.headers)?;
+        call.not_cross_site(gateway)?;
         let answer: Value = json::read(&call.headers, body)?;
         Ok((answer, call.identify(gateway)?))
     };
@@ -179,11 +180,6 @@ pub(super) async fn remove(
 fn read_name(name: &Value) -> Result<CredentialName, Problem> {
     let text = name.as_str().ok_or_else(|| Problem::malformed("The name is a text."))?;
     CredentialName::parse(text).map_err(|error| Problem::malformed(error.to_string()))
-}
-
-fn ceremony_of(gateway: &Gateway, call: &Call) -> Option<CeremonyId> {
-    let cookie = cookies::read(&call.headers, gateway.place(), Cookie::Challenge)?;
-    CeremonyId::parse(cookie).ok()
 }
 
 fn with_challenge(gateway: &Gateway, ceremony: &CeremonyId, body: impl IntoResponse) -> Response {

@@ -7,15 +7,16 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use super::App;
 use super::passkeys::set_session;
 use super::shapes::{SessionShape, SignedInShape};
-use super::{App, Call};
 use crate::domain::id::SessionId;
 use crate::domain::session::Scope;
 use crate::domain::session::token::Carrier;
 use crate::domain::user::Email;
 use crate::flows::FlowError;
 use crate::flows::admit::Caller;
+use crate::web::call::Call;
 use crate::web::guard;
 use crate::web::sign_out::farewell;
 use crate::web::{Fault, Problem, json};
@@ -69,7 +70,7 @@ enum Method {
 /// `POST /sessions`: turns the token of a fresh passkey sign-in into a new session with a cookie.
 /// The token is used up: its session ends in the same commit.
 pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
-    guard::not_cross_site(&gateway, &call.headers)?;
+    call.not_cross_site(&gateway)?;
     let Exchange { method, email, token } = json::read(&call.headers, &body)?;
     let refused = || Problem::new(Fault::TokenInvalid, "This token is not valid, or no longer.");
     let email = Email::parse(&email).map_err(|error| Problem::malformed(error.to_string()))?;

@@ -1,0 +1,65 @@
+//! A request to one of our APIs, apart from its body.
+//!
+//! Handlers take a [`Call`] and ask it for the evidence they need; `guard` decides. Which dialect is
+//! spoken stands in the visit.
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use http::{HeaderMap, Method};
+
+use super::guard::{self, SignedIn};
+use super::{Problem, cookies};
+use crate::domain::cookie::Cookie;
+use crate::domain::id::CeremonyId;
+use crate::flows::Gateway;
+use crate::flows::admit::Visit;
+use crate::flows::sessions::Device;
+
+/// What every handler needs to know of a request, apart from its body.
+pub struct Call {
+    pub visit: Visit,
+    pub method: Method,
+    pub headers: HeaderMap,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Call {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        // The proxy has noted where the request came in; without it nothing may be answered.
+        let visit = parts.extensions.get::<Visit>().cloned().ok_or_else(Problem::unauthenticated)?;
+        Ok(Self { visit, method: parts.method.clone(), headers: parts.headers.clone() })
+    }
+}
+
+impl Call {
+    /// A caller with a full session; see [`guard::signed_in`].
+    pub fn signed_in(&self, gateway: &Gateway) -> Result<SignedIn, Problem> {
+        guard::signed_in(gateway, &self.visit, &self.method, &self.headers)
+    }
+
+    /// A caller with a session of whatever scope; see [`guard::enrolling_or_signed_in`].
+    pub fn enrolling_or_signed_in(&self, gateway: &Gateway) -> Result<SignedIn, Problem> {
+        guard::enrolling_or_signed_in(gateway, &self.visit, &self.method, &self.headers)
+    }
+
+    /// Who is calling, if we know them; see [`guard::identify`].
+    pub fn identify(&self, gateway: &Gateway) -> Result<Option<SignedIn>, Problem> {
+        guard::identify(gateway, &self.visit, &self.method, &self.headers)
+    }
+
+    /// Refuses requests of pages that are not trusted; see [`guard::not_cross_site`].
+    pub fn not_cross_site(&self, gateway: &Gateway) -> Result<(), Problem> {
+        guard::not_cross_site(gateway, &self.visit, &self.headers)
+    }
+
+    /// What the caller says about their program.
+    pub fn device(&self) -> Device {
+        guard::device(&self.headers)
+    }
+
+    /// The ceremony that this browser's cookie names.
+    pub fn ceremony(&self, gateway: &Gateway, cookie: Cookie) -> Option<CeremonyId> {
+        CeremonyId::parse(cookies::read(&self.headers, gateway.place(), cookie)?).ok()
+    }
+}
