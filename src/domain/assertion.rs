@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use p256::elliptic_curve::sec1::ToEncodedPoint;
 use p256::pkcs8::EncodePrivateKey;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -25,6 +26,9 @@ use super::user::User;
 pub const ASSERTION_LIFETIME: Duration = Duration::from_mins(5);
 /// When a cached assertion is replaced: an application always gets one that lasts a while.
 pub const ASSERTION_RENEWAL: Duration = Duration::from_mins(4);
+
+/// The longest JWT that is looked at.
+const JWT_CHARS_MAX: usize = 4_096;
 
 /// The key that signs assertions, as it is kept.
 #[derive(Clone, Serialize, Deserialize)]
@@ -64,17 +68,37 @@ impl AssertionKey {
             "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
         });
         let der = secret.to_pkcs8_der().map_err(|_| BadKey)?;
-        let mut header = Header::new(Algorithm::ES256);
-        header.kid = Some(kid);
-        Ok(AssertionSigner { key: EncodingKey::from_ec_der(der.as_bytes()), header, jwk })
+        let public = DecodingKey::from_ec_components(&URL_SAFE_NO_PAD.encode(x), &URL_SAFE_NO_PAD.encode(y))
+            .map_err(|_| BadKey)?;
+        Ok(AssertionSigner { key: EncodingKey::from_ec_der(der.as_bytes()), public: Some(public), kid, jwk })
     }
 }
 
 /// Signs assertions.
 pub struct AssertionSigner {
     key: EncodingKey,
-    header: Header,
+    public: Option<DecodingKey>,
+    kid: String,
     jwk: serde_json::Value,
+}
+
+/// What a JWT of ours is for. One kind is never accepted in place of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Tells an application who is there.
+    Assertion,
+    /// Shows a session to our own endpoints.
+    Access,
+}
+
+impl Purpose {
+    /// The `typ` of its header.
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::Assertion => "JWT",
+            Self::Access => "at+jwt",
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -118,14 +142,39 @@ impl AssertionSigner {
             iat: now.as_seconds(),
             exp: now.plus(ASSERTION_LIFETIME).as_seconds(),
         };
-        jsonwebtoken::encode(&self.header, &claims, &self.key).ok()
+        self.sign_as(Purpose::Assertion, &claims)
+    }
+
+    /// Signs `claims` for `purpose`. `None` only if the signing library fails.
+    pub(super) fn sign_as(&self, purpose: Purpose, claims: &impl Serialize) -> Option<String> {
+        let mut header = Header::new(Algorithm::ES256);
+        header.typ = Some(purpose.kind().to_owned());
+        header.kid = Some(self.kid.clone());
+        jsonwebtoken::encode(&header, claims, &self.key).ok()
+    }
+
+    /// What `text` says, if we signed it for `purpose`. Audience and time are the caller's to check.
+    pub(super) fn read<T: DeserializeOwned>(&self, purpose: Purpose, text: &str) -> Option<T> {
+        if text.len() > JWT_CHARS_MAX {
+            return None;
+        }
+        let mut validation = Validation::new(Algorithm::ES256);
+        // The clock is the caller's.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.validate_aud = false;
+        validation.required_spec_claims.clear();
+        let read = jsonwebtoken::decode::<T>(text, self.public.as_ref()?, &validation).ok()?;
+        let ours = read.header.typ.as_deref() == Some(purpose.kind())
+            && read.header.kid.as_deref() == Some(&self.kid);
+        ours.then_some(read.claims)
     }
 
     /// For tests of what happens when signing fails.
     #[cfg(test)]
     pub(crate) fn that_cannot_sign() -> Self {
         let key = EncodingKey::from_ec_der(b"no key");
-        Self { key, header: Header::new(Algorithm::ES256), jwk: json!({}) }
+        Self { key, public: None, kid: String::new(), jwk: json!({}) }
     }
 
     /// The public keys (RFC 7517, section 5).

@@ -12,13 +12,18 @@ pub enum Cookie {
     Session,
     /// Points at the pending ceremony of this browser.
     Challenge,
+    /// The same, under the name that better-auth's documents give it.
+    BetterAuthChallenge,
+    /// The same for oCore, whose documents know no cookie.
+    OcoreChallenge,
     /// Binds the way back, and the hand-off, to the browser that asked.
     Nonce,
 }
 
 impl Cookie {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Session, Self::Challenge, Self::Nonce];
+    pub const ALL: [Self; 5] =
+        [Self::Session, Self::Challenge, Self::BetterAuthChallenge, Self::OcoreChallenge, Self::Nonce];
 
     /// Its name. Over https the `__Host-` prefix makes browsers refuse one set by another host or
     /// over plain http.
@@ -28,6 +33,10 @@ impl Cookie {
             (Self::Session, Scheme::Http) => "vestibule",
             (Self::Challenge, Scheme::Https) => "__Host-challenge",
             (Self::Challenge, Scheme::Http) => "challenge",
+            (Self::BetterAuthChallenge, Scheme::Https) => "__Host-better-auth.better-auth-passkey",
+            (Self::BetterAuthChallenge, Scheme::Http) => "better-auth.better-auth-passkey",
+            (Self::OcoreChallenge, Scheme::Https) => "__Host-vestibule-ceremony",
+            (Self::OcoreChallenge, Scheme::Http) => "vestibule-ceremony",
             (Self::Nonce, Scheme::Https) => "__Host-vestibule-nonce",
             (Self::Nonce, Scheme::Http) => "vestibule-nonce",
         }

@@ -2,6 +2,7 @@
 //! (WebAuthn Level 3, section 4, "credential record").
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::id::{CredentialId, UserId};
 use super::time::Timestamp;
@@ -30,6 +31,31 @@ pub struct Credential {
     pub backup: Backup,
     pub created_at: Timestamp,
     pub last_used_at: Option<Timestamp>,
+}
+
+impl Credential {
+    /// The id that APIs use which have short ids for passkeys: derived from the credential id, so that
+    /// it is the same in every dialect, for ever, and nothing has to remember it.
+    pub fn reference(&self) -> uuid::Uuid {
+        let digest = self.digest();
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    }
+
+    /// The same for APIs whose ids are numbers: positive, below 2^63.
+    pub fn number(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.digest();
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1 | 1
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        Sha256::new()
+            .chain_update(b"credential reference ")
+            .chain_update(self.id.as_bytes())
+            .finalize()
+            .into()
+    }
 }
 
 /// The library's own serialised form of a credential.

@@ -35,6 +35,16 @@ impl Gateway {
         Ok(self.records.credentials_of(user).await?)
     }
 
+    /// The passkey of `user` that `is_meant`, if they have one. Somebody else's cannot be named at all.
+    pub async fn find_credential(
+        &self,
+        user: &UserId,
+        is_meant: impl Fn(&Credential) -> bool,
+    ) -> Result<Credential, FlowError> {
+        let all = self.records.credentials_of(user).await?;
+        all.into_iter().find(is_meant).ok_or(FlowError::NotFound)
+    }
+
     /// Renames a passkey of the session's owner.
     pub async fn rename_credential(
         &self,

@@ -20,8 +20,8 @@ use crate::domain::id::UserId;
 use crate::domain::place::Scheme;
 use crate::domain::policy::path::{self, Reading};
 use crate::domain::policy::route::Route;
-use crate::domain::session::Scope;
 use crate::domain::session::token::{Carrier, TokenError};
+use crate::domain::session::{Scope, access};
 use crate::domain::user::{Standing, User};
 
 /// Where a request came in, as the proxy found it. Nothing in it is believed from a header unless
@@ -250,9 +250,40 @@ impl Gateway {
         }
     }
 
-    /// Who a request with this bearer token is from. Only our own endpoints ask.
+    /// Who a request with this token in its `Authorization` header is from: an opaque token, a refresh
+    /// token or an access token of a session. Only our own endpoints ask.
     pub fn caller_by_bearer(&self, token: &str) -> Result<Caller, CheckUnavailable> {
+        // A JWT has dots, and base64url has none.
+        if token.contains('.') {
+            Ok(self.caller_by_access_token(token))
+        } else {
+            self.caller_by_lasting(token)
+        }
+    }
+
+    /// The same, but not with an access token, which is short-lived so that it cannot be prolonged.
+    pub fn caller_by_lasting(&self, token: &str) -> Result<Caller, CheckUnavailable> {
+        self.caller(token, |carrier| matches!(carrier, Carrier::Bearer | Carrier::Refresh))
+    }
+
+    /// The same, but only with the token that a sign-in answered with.
+    pub fn caller_by_opaque(&self, token: &str) -> Result<Caller, CheckUnavailable> {
         self.caller(token, |carrier| *carrier == Carrier::Bearer)
+    }
+
+    fn caller_by_access_token(&self, token: &str) -> Caller {
+        let stranger = Caller::Stranger { showed_token: true };
+        let now = self.clock.now();
+        let Some(pointer) = access::verify(&self.assertions, &self.issuer, token, now) else {
+            return stranger;
+        };
+        let session = self.index.session(&pointer.session);
+        let session =
+            session.filter(|it| it.record().user == pointer.user && it.is_live(&self.lifetimes, now));
+        match (session, self.active_user(&pointer.user)) {
+            (Some(session), Some(user)) => Caller::Known(session, user),
+            _ => stranger,
+        }
     }
 
     fn caller(&self, token: &str, fits: impl Fn(&Carrier) -> bool) -> Result<Caller, CheckUnavailable> {

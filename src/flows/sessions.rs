@@ -16,6 +16,7 @@ use super::{FlowError, Gateway};
 use crate::domain::ceremony::VerifiedAssertion;
 use crate::domain::event::{End, Kind, Origin};
 use crate::domain::id::{CredentialId, SessionId, UserId};
+use crate::domain::session::access;
 use crate::domain::session::token::{Carrier, Claims, TokenError};
 use crate::domain::session::{
     ENROL_LIFETIME, LAST_SEEN_GRANULARITY, SESSIONS_PER_USER_MAX, Scope, Session, USER_AGENT_BYTES_MAX,
@@ -61,6 +62,12 @@ impl Gateway {
             // The record decides; the token only must not outlive the longest session.
             expires_at: session.created_at.plus(self.lifetimes.absolute),
         })
+    }
+
+    /// A short-lived JWT that points at `session`; see [`access`].
+    pub fn access_token(&self, session: &Session, user: &User) -> Result<String, FlowError> {
+        let (id, now) = (entropy::bytes(&*self.entropy), self.clock.now());
+        access::sign(&self.assertions, &self.issuer, user, session, id, now).ok_or(FlowError::Signing)
     }
 
     /// A new record with a new id.

@@ -28,7 +28,7 @@ use crate::flows::admit::{Caller, Visit};
 use crate::flows::way_back::{Astray, Intent, Onward};
 use crate::web::guard;
 use crate::web::navigation::{self, Kind};
-use crate::web::sign_out::farewell;
+use crate::web::session_cookie::farewell;
 use crate::web::{Problem, cookies};
 
 /// What pages stand on.

@@ -18,9 +18,14 @@ pub fn session(place: &Place, token: &str, lifetime: Duration) -> HeaderValue {
     write(place, Cookie::Session, token, lifetime, "Lax")
 }
 
-/// The cookie that points at a pending ceremony.
-pub fn challenge(place: &Place, id: &CeremonyId) -> HeaderValue {
-    write(place, Cookie::Challenge, &id.to_string(), CEREMONY_LIFETIME, "Strict")
+/// A cookie that points at a pending ceremony.
+pub fn challenge(place: &Place, which: Cookie, id: &CeremonyId) -> HeaderValue {
+    let same_site = match which {
+        // A front end on a related origin may be on another site.
+        Cookie::BetterAuthChallenge => "Lax",
+        _ => "Strict",
+    };
+    write(place, which, &id.to_string(), CEREMONY_LIFETIME, same_site)
 }
 
 /// The cookie that binds a way back to this browser.
@@ -53,7 +58,10 @@ fn write(place: &Place, which: Cookie, value: &str, lifetime: Duration, same_sit
         (Scheme::Https, _) => ("; Secure", "/"),
         // Without the `__Host-` prefix a narrower path keeps it from the application.
         (Scheme::Http, Cookie::Challenge) => ("", place.prefix.as_str()),
-        (Scheme::Http, Cookie::Session | Cookie::Nonce) => ("", "/"),
+        (
+            Scheme::Http,
+            Cookie::Session | Cookie::BetterAuthChallenge | Cookie::OcoreChallenge | Cookie::Nonce,
+        ) => ("", "/"),
     };
     let name = which.name(place.scheme);
     let age = lifetime.as_secs();
@@ -79,7 +87,7 @@ mod tests {
             "__Host-vestibule=t; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax; Secure"
         );
         assert_eq!(
-            challenge(&place(Scheme::Http), &CeremonyId([0; 16])),
+            challenge(&place(Scheme::Http), Cookie::Challenge, &CeremonyId([0; 16])),
             "challenge=00000000000000000000000000000000; Path=/auth; Max-Age=300; HttpOnly; SameSite=Strict"
         );
     }

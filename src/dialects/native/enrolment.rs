@@ -8,13 +8,13 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::App;
-use super::passkeys::set_session;
 use super::shapes::SignedInShape;
 use crate::domain::session::token::Carrier;
 use crate::flows::FlowError;
 use crate::flows::enroll::{Introduction, Offer};
 use crate::web::call::Call;
 use crate::web::guard;
+use crate::web::session_cookie::welcome;
 use crate::web::{Problem, json};
 
 #[derive(Deserialize)]
@@ -84,7 +84,7 @@ pub(super) async fn redeem(State(gateway): App, call: Call, body: Bytes) -> Resu
     };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
     if !guard::has_authorization(&call.headers) {
-        set_session(&gateway, &mut response, &redeemed.session, &call.visit.host)?;
+        welcome(&gateway, &call.visit, &redeemed.session, response.headers_mut())?;
     }
     Ok(response)
 }

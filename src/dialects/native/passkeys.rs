@@ -14,12 +14,12 @@ use crate::domain::cookie::Cookie;
 use crate::domain::credential::CredentialName;
 use crate::domain::event::Refusal;
 use crate::domain::id::{CeremonyId, CredentialId};
-use crate::domain::session::Session;
 use crate::domain::session::token::Carrier;
 use crate::flows::admit::Visit;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::guard::{self, Shown};
+use crate::web::session_cookie::welcome;
 use crate::web::{Problem, cookies, json};
 
 /// `POST /passkeys/register/options`: bare creation options, and the challenge cookie.
@@ -62,7 +62,7 @@ async fn try_register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
     })?;
     let mut response = Json(PasskeyShape::new(&registered.credential)).into_response();
     if caller.shown == Shown::Cookie {
-        set_session(gateway, &mut response, &registered.session, &call.visit.host)?;
+        welcome(gateway, &call.visit, &registered.session, response.headers_mut())?;
     }
     Ok(response)
 }
@@ -118,7 +118,7 @@ async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Resul
     };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
     if !guard::has_authorization(&call.headers) {
-        set_session(gateway, &mut response, &signed_in.session, &call.visit.host)?;
+        welcome(gateway, &call.visit, &signed_in.session, response.headers_mut())?;
     }
     Ok(response)
 }
@@ -184,23 +184,10 @@ fn read_name(name: &Value) -> Result<CredentialName, Problem> {
 
 fn with_challenge(gateway: &Gateway, ceremony: &CeremonyId, body: impl IntoResponse) -> Response {
     let mut response = body.into_response();
-    cookies::append(response.headers_mut(), cookies::challenge(gateway.place(), ceremony));
+    cookies::append(response.headers_mut(), cookies::challenge(gateway.place(), Cookie::Challenge, ceremony));
     response
 }
 
 fn clear_challenge(gateway: &Gateway, response: &mut Response) {
     cookies::append(response.headers_mut(), cookies::expire(gateway.place(), Cookie::Challenge));
-}
-
-/// Gives the browser the cookie of `session` for this host.
-pub(super) fn set_session(
-    gateway: &Gateway,
-    response: &mut Response,
-    session: &Session,
-    host: &str,
-) -> Result<(), Problem> {
-    let token = gateway.token(session, Carrier::Cookie(host.to_owned())).map_err(FlowError::from)?;
-    let cookie = cookies::session(gateway.place(), &token, gateway.lifetimes().absolute);
-    cookies::append(response.headers_mut(), cookie);
-    Ok(())
 }

@@ -8,7 +8,6 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::App;
-use super::passkeys::set_session;
 use super::shapes::{SessionShape, SignedInShape};
 use crate::domain::id::SessionId;
 use crate::domain::session::Scope;
@@ -18,7 +17,7 @@ use crate::flows::FlowError;
 use crate::flows::admit::Caller;
 use crate::web::call::Call;
 use crate::web::guard;
-use crate::web::sign_out::farewell;
+use crate::web::session_cookie::{farewell, welcome};
 use crate::web::{Fault, Problem, json};
 
 /// `GET /sessions`: the caller's, newest first.
@@ -75,7 +74,7 @@ pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Re
     let refused = || Problem::new(Fault::TokenInvalid, "This token is not valid, or no longer.");
     let email = Email::parse(&email).map_err(|error| Problem::malformed(error.to_string()))?;
     let caller = match method {
-        Method::Passkey => gateway.caller_by_bearer(&token)?,
+        Method::Passkey => gateway.caller_by_opaque(&token)?,
         Method::Otp => return Err(refused()),
     };
     let (session, user) = match caller {
@@ -92,7 +91,7 @@ pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Re
     let token = gateway.token(&renewed, Carrier::Bearer).map_err(FlowError::from)?;
     let shape = SignedInShape { token, user: (&*user).into() };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
-    set_session(&gateway, &mut response, &renewed, &call.visit.host)?;
+    welcome(&gateway, &call.visit, &renewed, response.headers_mut())?;
     Ok(response)
 }
 

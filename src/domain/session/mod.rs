@@ -4,6 +4,7 @@
 //! evidence: a verified assertion, a fresh registration, or a redeemed invitation. Nothing here
 //! reads a clock.
 
+pub mod access;
 pub mod token;
 
 use std::net::IpAddr;

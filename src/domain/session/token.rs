@@ -35,6 +35,8 @@ pub enum Carrier {
     Cookie(String),
     /// An `Authorization` header at our own endpoints.
     Bearer,
+    /// The same, kept by front ends to have new access tokens made.
+    Refresh,
 }
 
 impl fmt::Display for Carrier {
@@ -42,6 +44,7 @@ impl fmt::Display for Carrier {
         match self {
             Self::Cookie(host) => write!(f, "cookie:{host}"),
             Self::Bearer => f.write_str("bearer"),
+            Self::Refresh => f.write_str("refresh"),
         }
     }
 }
@@ -50,6 +53,7 @@ impl Carrier {
     fn parse(text: &str) -> Option<Self> {
         match text {
             "bearer" => Some(Self::Bearer),
+            "refresh" => Some(Self::Refresh),
             _ => text.strip_prefix("cookie:").map(|host| Self::Cookie(host.to_owned())),
         }
     }

@@ -1,15 +1,29 @@
-//! What a browser is told when somebody signs out.
+//! What a browser is told when somebody signs in or out.
 
 use http::{HeaderMap, HeaderValue};
 
-use super::cookies;
+use super::{Problem, cookies};
 use crate::domain::cookie::Cookie;
-use crate::flows::Gateway;
+use crate::domain::session::Session;
+use crate::domain::session::token::Carrier;
 use crate::flows::admit::Visit;
+use crate::flows::{FlowError, Gateway};
 
 /// What the auth host asks to be forgotten. On the host of an application, cookies and storage are
 /// the application's, and only our cookie goes.
 const CLEAR_SITE_DATA: &str = "\"cookies\", \"storage\"";
+
+/// Gives the browser the cookie of `session` for the host it is on.
+pub fn welcome(
+    gateway: &Gateway,
+    visit: &Visit,
+    session: &Session,
+    headers: &mut HeaderMap,
+) -> Result<(), Problem> {
+    let token = gateway.token(session, Carrier::Cookie(visit.host.clone())).map_err(FlowError::from)?;
+    cookies::append(headers, cookies::session(gateway.place(), &token, gateway.lifetimes().absolute));
+    Ok(())
+}
 
 /// Takes back what this browser has of a session, on the host it is on, whether or not the session
 /// could be ended: a person who signs out is not to be shown as signed in.
