@@ -74,7 +74,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("ciborium", &["src/domain/ceremony/"]),
     ("governor", &["src/flows/limits.rs"]),
     ("tower_http", &["src/web/", "src/dialects/"]),
-    ("utoipa*", &["src/web/", "src/dialects/"]),
+    ("utoipa*", &["src/dialects/"]),
     ("jsonwebtoken", &["src/domain/assertion.rs"]),
     ("p256", &["src/domain/assertion.rs"]),
     ("askama", &["src/pages/"]),
