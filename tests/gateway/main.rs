@@ -24,6 +24,7 @@ mod faults;
 mod flows;
 mod freshness;
 mod headers;
+mod limits;
 mod pages;
 mod paths;
 mod redirects;

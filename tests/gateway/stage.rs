@@ -206,6 +206,11 @@ impl Stage {
     }
 }
 
+/// A visit to the auth host from this address.
+pub fn visit_from(client: &str) -> Visit {
+    Visit { client: Some(client.parse().unwrap()), ..visit(AUTH_HOST) }
+}
+
 pub fn visit(host: &str) -> Visit {
     Visit {
         host: host.to_owned(),

@@ -18,6 +18,8 @@ pub struct Config {
     pub session: Vec<String>,
     /// Lines for `[log]`.
     pub log: Vec<String>,
+    /// Whole tables, as text.
+    tables: Vec<String>,
     routes: Vec<Route>,
 }
 
@@ -49,6 +51,7 @@ impl Default for Config {
             server: Vec::new(),
             session: Vec::new(),
             log: Vec::new(),
+            tables: Vec::new(),
             routes: Vec::new(),
         }
     }
@@ -67,6 +70,11 @@ impl Config {
             lines: Vec::new(),
         });
         self.routes.last_mut().unwrap()
+    }
+
+    /// Adds a table that is not written otherwise, such as `[limits]`.
+    pub fn table(&mut self, name: &str, lines: &[&str]) {
+        self.tables.push(format!("\n[{name}]\n{}\n", lines.join("\n")));
     }
 
     /// https on `host`, with certificates of the test's own authority.
@@ -117,6 +125,7 @@ impl Config {
         lines(&mut text, &self.session);
         text.push_str("\n[log]\n");
         lines(&mut text, &self.log);
+        self.tables.iter().for_each(|table| text.push_str(table));
         for route in &self.routes {
             route.write(&mut text);
         }

@@ -1,0 +1,124 @@
+//! Rate limits: who is counted as one, who is never kept out, and what a client is told (S-12, S-34).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use vestibule::domain::event::Refusal;
+use vestibule::domain::limits::{ACCOUNT_BURST, GLOBAL_FACTOR, RateLimits};
+use vestibule::flows::FlowError;
+use vestibule::flows::sessions::Device;
+use vestibule::store::MemoryStore;
+
+use crate::harness::{Authenticator, Scene};
+use crate::stage::{ORIGIN, Stage, visit_from};
+
+const ATTACKER: &str = "198.51.100.7";
+const OWNER: &str = "192.0.2.1";
+
+async fn stage() -> Stage {
+    Stage::set(Arc::new(MemoryStore::new())).await.unwrap()
+}
+
+async fn begins(stage: &Stage, client: &str) -> bool {
+    match stage.gateway.begin_sign_in(None, &visit_from(client)).await {
+        Ok(_) => true,
+        Err(FlowError::RateLimited { retry_after }) => {
+            assert!(retry_after > Duration::ZERO, "the wait is told");
+            false
+        }
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// Begins sign-ins from these addresses in turn until one is refused.
+async fn begun_before_refusal(stage: &Stage, from: impl Fn(u32) -> String) -> u32 {
+    for count in 0..10_000 {
+        if !begins(stage, &from(count)).await {
+            return count;
+        }
+    }
+    panic!("nothing was ever refused");
+}
+
+#[tokio::test]
+async fn s_34_a_network_is_counted_as_one_however_many_addresses_it_has() {
+    let burst = RateLimits::default().network_burst.get();
+    let stage = stage().await;
+    assert_eq!(begun_before_refusal(&stage, |n| format!("2001:db8:1:2::{n:x}")).await, burst);
+    assert!(begins(&stage, "2001:db8:1:3::1").await, "the neighbouring /64 is somebody else");
+    assert_eq!(begun_before_refusal(&stage, |n| format!("192.0.2.{}", n % 256)).await, burst);
+    assert!(!begins(&stage, "::ffff:192.0.2.9").await, "a mapped address is the address it maps");
+    assert!(begins(&stage, "192.0.3.9").await);
+}
+
+#[tokio::test]
+async fn s_34_what_was_spent_comes_back_with_time() {
+    let per_second = RateLimits::default().network_per_second.get();
+    let stage = stage().await;
+    begun_before_refusal(&stage, |_| ATTACKER.to_owned()).await;
+    stage.clock.forward(Duration::from_secs(1));
+    assert_eq!(begun_before_refusal(&stage, |_| ATTACKER.to_owned()).await, per_second);
+}
+
+#[tokio::test]
+async fn s_34_everybody_together_has_a_limit_too() {
+    let burst = RateLimits::default().network_burst.get();
+    let stage = stage().await;
+    let everywhere = |n: u32| format!("10.{}.{}.1", n / 250, n % 250);
+    let begun = begun_before_refusal(&stage, everywhere).await;
+    assert_eq!(begun, burst * GLOBAL_FACTOR);
+}
+
+#[tokio::test]
+async fn s_12_a_stranger_who_tries_an_account_never_keeps_its_owner_out() {
+    let stage = stage().await;
+    let mut device = Authenticator::new(1);
+    stage.enrol("alice@example.com", &mut device).await.unwrap();
+    // The stranger knows Alice's credential id, and shows it with signatures that are not hers.
+    let mut attempts = 0;
+    loop {
+        let at = visit_from(ATTACKER);
+        let (id, options) = stage.gateway.begin_sign_in(None, &at).await.unwrap();
+        let mut answer = device.get(&options.0, ORIGIN);
+        answer["response"]["signature"] = json!("AAAA");
+        match stage.gateway.finish_sign_in(Some(id), &answer, None, &at, &Device::default()).await {
+            Err(FlowError::RateLimited { .. }) => break,
+            Err(FlowError::Refused(Refusal::BadProof | Refusal::Malformed)) => attempts += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(attempts, ACCOUNT_BURST.get(), "attempts on one account are counted");
+    let at = visit_from(OWNER);
+    let (id, options) = stage.gateway.begin_sign_in(None, &at).await.unwrap();
+    let answer = device.get(&options.0, ORIGIN);
+    let signed_in = stage.gateway.finish_sign_in(Some(id), &answer, None, &at, &Device::default()).await;
+    assert!(signed_in.is_ok(), "the owner comes in from elsewhere at once: {signed_in:?}");
+}
+
+#[tokio::test]
+async fn s_12_every_spelling_of_an_address_counts_alike() {
+    let scene = Scene::with(
+        |config| config.table("limits", &["network_burst = 8", "network_per_second = 1"]),
+        |_| {},
+    )
+    .await;
+    let spellings = ["alice@example.com", "ALICE@example.com", " Alice@Example.com ", "alice@EXAMPLE.COM"];
+    let mut refused = None;
+    for spelling in spellings.iter().cycle().take(20) {
+        let body = json!({ "email": spelling });
+        let reply = scene.stranger().post("passkeys/authenticate/options", &body).await;
+        if reply.status == 429 {
+            refused = Some(reply);
+            break;
+        }
+        assert_eq!(reply.status, 200);
+    }
+    let refused = refused.expect("the network is held up, whatever it typed");
+    assert_eq!(refused.headers["content-type"], "application/problem+json");
+    assert_eq!(refused.json()["code"], "rate_limited");
+    let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=60).contains(&wait), "{wait}");
+    let app = scene.alice.navigate(&scene.url("/page")).await;
+    assert_eq!(app.status, 200, "requests to applications are not counted");
+}
