@@ -45,8 +45,9 @@ impl Credential {
 
     /// The same for APIs whose ids are numbers: positive, below 2^63.
     pub fn number(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.digest();
-        u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1 | 1
+        let (most, _) = self.reference().as_u64_pair();
+        // Above zero, which some APIs leave out.
+        (most >> 1) | 1
     }
 
     fn digest(&self) -> [u8; 32] {

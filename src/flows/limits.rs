@@ -61,7 +61,7 @@ pub(super) struct Limiters {
 }
 
 impl Limiters {
-    pub(super) fn new(limits: &RateLimits, clock: &Arc<dyn Clock>) -> Self {
+    pub(super) fn new(limits: RateLimits, clock: &Arc<dyn Clock>) -> Self {
         let clock = Ticking(Arc::clone(clock));
         let network = Quota::per_second(limits.network_per_second).allow_burst(limits.network_burst);
         let factor = NonZeroU32::new(GLOBAL_FACTOR).unwrap_or(NonZeroU32::MIN);

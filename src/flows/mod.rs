@@ -97,7 +97,7 @@ impl Gateway {
             relying_party,
             routes,
             lifetimes,
-            limiters: limits::Limiters::new(&limits, &world.clock),
+            limiters: limits::Limiters::new(limits, &world.clock),
             records,
             index,
             ceremonies: Waiting::default(),

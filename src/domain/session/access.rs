@@ -17,7 +17,7 @@ use crate::domain::user::User;
 /// How long one is good for. Its session may end sooner, and with it the token.
 pub const ACCESS_LIFETIME: Duration = Duration::from_mins(15);
 
-/// What it says, in the names of RFC 7519, OpenID Connect, and Corbado's session token.
+/// What it says, in the names of RFC 7519, `OpenID Connect`, and Corbado's session token.
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
     iss: String,
