@@ -51,6 +51,7 @@ pub enum Kind {
     UserChanged { user: UserId, what: UserChange },
     KeyRotated { key: u32 },
     LoopDetected { host: String },
+    RateLimited { whose: Limited },
 }
 
 /// Which conversation.
@@ -130,6 +131,31 @@ impl Refusal {
             Self::CounterRegressed => "counter_regressed",
             Self::Disabled => "disabled",
             Self::LimitReached => "limit_reached",
+        }
+    }
+}
+
+/// Whose limit on attempts with credentials was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Limited {
+    /// Of one network.
+    Network,
+    /// Of one network's attempts on one account.
+    Account,
+    /// Of all networks together.
+    Everybody,
+}
+
+impl Limited {
+    /// All of them, for zero-initialised metrics.
+    pub const ALL: [Self; 3] = [Self::Network, Self::Account, Self::Everybody];
+
+    /// A metric label and a word for the log.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Account => "account",
+            Self::Everybody => "everybody",
         }
     }
 }

@@ -20,6 +20,7 @@ use governor::{Quota, RateLimiter};
 
 use super::admit::Visit;
 use super::{FlowError, Gateway};
+use crate::domain::event::{Kind, Limited};
 use crate::domain::id::UserId;
 use crate::domain::limits::{
     ACCOUNT_BURST, ACCOUNT_PER_SECOND, GLOBAL_FACTOR, MAIL_BURST, MAIL_INTERVAL, MAIL_TO_ACCOUNT_BURST,
@@ -109,13 +110,14 @@ impl Gateway {
         if limiters.networks.len() > REMEMBERED_MAX {
             limiters.tidy();
         }
-        self.allowed(limiters.networks.check_key(&network(visit.client)))?;
-        self.allowed(limiters.everybody.check())
+        self.allowed(limiters.networks.check_key(&network(visit.client)), Limited::Network, visit)?;
+        self.allowed(limiters.everybody.check(), Limited::Everybody, visit)
     }
 
     /// Counts one attempt with the credentials of `account`.
     pub(super) fn spend_on(&self, account: &UserId, visit: &Visit) -> Result<(), FlowError> {
-        self.allowed(self.limiters.accounts.check_key(&(*account, network(visit.client))))
+        let key = (*account, network(visit.client));
+        self.allowed(self.limiters.accounts.check_key(&key), Limited::Account, visit)
     }
 
     /// Whether `account` may be sent another message because of `visit`. The answer is for us alone:
@@ -131,8 +133,14 @@ impl Gateway {
         self.limiters.tidy();
     }
 
-    fn allowed(&self, checked: Result<(), governor::NotUntil<Nanos>>) -> Result<(), FlowError> {
+    fn allowed(
+        &self,
+        checked: Result<(), governor::NotUntil<Nanos>>,
+        whose: Limited,
+        visit: &Visit,
+    ) -> Result<(), FlowError> {
         checked.map_err(|not_until| {
+            self.report(visit.origin(), Kind::RateLimited { whose });
             let retry_after = not_until.wait_time_from(self.limiters.clock.now());
             FlowError::RateLimited { retry_after }
         })

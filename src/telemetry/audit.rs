@@ -102,6 +102,7 @@ impl<'e> Line<'e> {
             Kind::UserChanged { user, what } => line("user_changed").user(user).because(what.label()),
             Kind::KeyRotated { key } => line("key_rotated").about(key.to_string()),
             Kind::LoopDetected { host } => line("loop_detected").about(host.as_str()),
+            Kind::RateLimited { whose } => line("rate_limited").because(whose.label()),
         }
     }
 

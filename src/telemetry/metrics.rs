@@ -14,7 +14,7 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 
-use crate::domain::event::{Answered, Ceremony, End, Event, Kind, Refusal};
+use crate::domain::event::{Answered, Ceremony, End, Event, Kind, Limited, Refusal};
 use crate::ports::Observer;
 
 /// The route label of requests that belong to no route. No route can have this name.
@@ -39,6 +39,7 @@ pub struct Metrics {
     ceremonies: IntCounterVec,
     sessions: IntGauge,
     sessions_ended: IntCounterVec,
+    rate_limited: IntCounterVec,
     store_commit: Histogram,
     store_healthy: IntGauge,
     open_streams: IntGauge,
@@ -88,6 +89,12 @@ impl Metrics {
                 "vestibule_sessions_ended_total",
                 "Sessions that ended, by reason.",
                 &["reason"],
+            )?,
+            rate_limited: counter_vec(
+                &registry,
+                "vestibule_rate_limited_total",
+                "Requests with credentials that were refused because there were too many, by whose limit it was.",
+                &["limit"],
             )?,
             store_commit: histogram(
                 &registry,
@@ -159,6 +166,9 @@ impl Metrics {
         for end in End::ALL {
             self.sessions_ended.with_label_values(&[end.label()]);
         }
+        for whose in Limited::ALL {
+            self.rate_limited.with_label_values(&[whose.label()]);
+        }
         self.store_healthy.set(1);
     }
 
@@ -183,6 +193,7 @@ impl Observer for Metrics {
             }
             Kind::SignedOut { .. } => self.sessions_ended.with_label_values(&[End::SignedOut.label()]).inc(),
             Kind::SessionEnded { why, .. } => self.sessions_ended.with_label_values(&[why.label()]).inc(),
+            Kind::RateLimited { whose } => self.rate_limited.with_label_values(&[whose.label()]).inc(),
             Kind::SetupLinkIssued
             | Kind::Invited { .. }
             | Kind::InvitationRedeemed { .. }
@@ -331,6 +342,7 @@ mod tests {
             "vestibule_sign_ins_total{result=\"succeeded\"} 0",
             "vestibule_ceremonies_total{ceremony=\"registration\",result=\"bad_proof\"} 0",
             "vestibule_sessions_ended_total{reason=\"expired\"} 0",
+            "vestibule_rate_limited_total{limit=\"network\"} 0",
             "vestibule_sessions 0",
             "vestibule_open_streams 0",
             "vestibule_store_commit_seconds_count 0",
