@@ -5,7 +5,8 @@
 //! whose addresses standards prescribe. No dialect knows another.
 //!
 //! Each dialect has an `api` (its routes, described where they are made), and a `face` (how it says
-//! that something went wrong).
+//! that something went wrong). Handlers fail with a `Problem`, as all handlers do; the face is put on at the
+//! edge, here.
 
 pub mod better_auth;
 pub mod corbado;
@@ -17,6 +18,9 @@ pub mod zitadel;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use axum::middleware::map_response;
+use axum::response::Response;
+use http::header::SET_COOKIE;
 use tower_http::cors::CorsLayer;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -48,8 +52,19 @@ fn spoken(dialect: Dialect, gateway: &Shared) -> Option<Spoken> {
 fn ready(api: OpenApiRouter<Shared>, gateway: &Shared, face: Face, cors: Option<CorsLayer>) -> Spoken {
     let (router, _) = api.split_for_parts();
     let router = router
-        .method_not_allowed_fallback(move || std::future::ready(face(&Problem::method_not_allowed())))
-        .fallback(move || std::future::ready(face(&Problem::not_found())))
+        .method_not_allowed_fallback(|| std::future::ready(Problem::method_not_allowed()))
+        .fallback(|| std::future::ready(Problem::not_found()))
+        .layer(map_response(move |response| std::future::ready(in_own_words(response, face))))
         .with_state(Arc::clone(gateway));
     Spoken { router, face, cors }
+}
+
+/// A failure as `face` says it, with the cookies that the handler set; anything else as it is.
+fn in_own_words(response: Response, face: Face) -> Response {
+    let Some(problem) = response.extensions().get::<Problem>() else { return response };
+    let mut said = face(problem);
+    for cookie in response.headers().get_all(SET_COOKIE) {
+        said.headers_mut().append(SET_COOKIE, cookie.clone());
+    }
+    said
 }

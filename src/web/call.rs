@@ -53,6 +53,20 @@ impl Call {
         guard::not_cross_site(gateway, &self.visit, &self.headers)
     }
 
+    /// What was `read` from a request that finishes `ceremony`. One that cannot even be read is an
+    /// attempt like any other: it uses the ceremony up.
+    pub async fn using_up<T>(
+        &self,
+        gateway: &Gateway,
+        ceremony: Option<CeremonyId>,
+        read: Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        if read.is_err() {
+            gateway.abandon_ceremony(ceremony, &self.visit).await?;
+        }
+        read
+    }
+
     /// What the caller says about their program.
     pub fn device(&self) -> Device {
         guard::device(&self.headers)

@@ -25,6 +25,8 @@ const RETRY_DELAY: Duration = Duration::from_secs(5);
 pub enum Fault {
     Unauthenticated,
     WrongOrigin,
+    /// The request does not say which page it comes from, and has to.
+    NoOrigin,
     NotFresh,
     NotPermitted,
     /// The body is JSON, but not what this endpoint takes.
@@ -67,7 +69,7 @@ impl Fault {
         use StatusCode as S;
         match self {
             Self::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated"),
-            Self::WrongOrigin => (S::FORBIDDEN, "wrong_origin"),
+            Self::WrongOrigin | Self::NoOrigin => (S::FORBIDDEN, "wrong_origin"),
             Self::NotFresh => (S::FORBIDDEN, "session_not_fresh"),
             Self::NotPermitted => (S::FORBIDDEN, "not_permitted"),
             Self::Malformed | Self::InvalidJson => (S::UNPROCESSABLE_ENTITY, "malformed_request"),
@@ -297,6 +299,7 @@ pub fn whole_seconds(delay: Duration) -> u64 {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let problem = self.clone();
         let mut body = json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or("Error"),
@@ -315,6 +318,8 @@ impl IntoResponse for Problem {
         if let Some(delay) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
         }
+        // A dialect says the same in its own words.
+        response.extensions_mut().insert(problem);
         response
     }
 }

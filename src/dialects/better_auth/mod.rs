@@ -1,24 +1,150 @@
-//! The passkey API of better-auth.
+//! The passkey API of better-auth, as its clients from 1.3 to 1.7 speak it.
+//!
+//! Handlers are in `ceremonies`, `passkeys` and `session`; `shapes` is what they read and write. What
+//! differs from upstream on purpose: user verification is required, a challenge is good for one
+//! attempt, and somebody else's passkey is answered as one that does not exist.
+#![deny(clippy::wildcard_enum_match_arm)]
 
+mod ceremonies;
+mod passkeys;
+mod session;
+mod shapes;
+
+use axum::Json;
 use axum::response::{IntoResponse, Response};
-use utoipa_axum::router::OpenApiRouter;
-
+use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, COOKIE, ORIGIN, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tower_http::cors::CorsLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Shared;
-use crate::web::{Problem, cross_origin};
+use crate::domain::session::Session;
+use crate::domain::session::token::Carrier;
+use crate::flows::{FlowError, Gateway};
+use crate::web::call::Call;
+use crate::web::problem::whole_seconds;
+use crate::web::session_cookie::welcome;
+use crate::web::{Fault, Problem, cross_origin};
+use shapes::Failure;
+
+const SET_AUTH_TOKEN: HeaderName = HeaderName::from_static("set-auth-token");
+const RETRY_AFTER_HERE: HeaderName = HeaderName::from_static("x-retry-after");
 
 /// Its routes, relative to its mount.
 pub fn api() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
-}
-
-/// How it says that something went wrong.
-pub fn face(problem: &Problem) -> Response {
-    problem.clone().into_response()
+        .routes(routes!(ceremonies::generate_register_options))
+        .routes(routes!(ceremonies::get_authenticate_options, ceremonies::post_authenticate_options))
+        .routes(routes!(ceremonies::verify_registration))
+        .routes(routes!(ceremonies::verify_authentication))
+        .routes(routes!(passkeys::list))
+        .routes(routes!(passkeys::delete))
+        .routes(routes!(passkeys::update))
+        .routes(routes!(session::get_session))
+        .routes(routes!(session::sign_out))
+        .routes(routes!(session::related_origins))
 }
 
 /// Which pages of other origins may call it, and how.
 pub fn cors(gateway: &Shared) -> CorsLayer {
-    cross_origin::layer(gateway, &[])
+    cross_origin::layer(gateway, &[]).expose_headers([SET_AUTH_TOKEN, RETRY_AFTER_HERE])
+}
+
+/// How it says that something went wrong: a message and a code, except where upstream says nothing.
+pub fn face(problem: &Problem) -> Response {
+    use StatusCode as S;
+    // Registration's refusals are 400, and have a code of their own.
+    let registering = problem.status() == S::BAD_REQUEST;
+    let (status, code) = match problem.fault() {
+        Fault::NotFound | Fault::MethodNotAllowed => return S::NOT_FOUND.into_response(),
+        Fault::RateLimited => return too_many(problem),
+        Fault::Unauthenticated | Fault::TokenInvalid => (S::UNAUTHORIZED, "UNAUTHORIZED"),
+        Fault::WrongOrigin => (S::FORBIDDEN, "INVALID_ORIGIN"),
+        Fault::NoOrigin => (S::FORBIDDEN, "MISSING_OR_NULL_ORIGIN"),
+        Fault::NotFresh => (S::FORBIDDEN, "SESSION_NOT_FRESH"),
+        Fault::NotPermitted | Fault::Forbidden | Fault::UpgradeRefused => (S::FORBIDDEN, "FORBIDDEN"),
+        Fault::Malformed if registering => (S::BAD_REQUEST, "FAILED_TO_VERIFY_REGISTRATION"),
+        Fault::Malformed => {
+            return failure(located(problem.detail()), problem, S::BAD_REQUEST, "VALIDATION_ERROR");
+        }
+        Fault::InvalidJson | Fault::MalformedTarget | Fault::AmbiguousPath | Fault::HeadersTooLarge => {
+            (S::BAD_REQUEST, "BAD_REQUEST")
+        }
+        Fault::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE"),
+        Fault::CeremonyExpired => (S::BAD_REQUEST, "CHALLENGE_NOT_FOUND"),
+        // 404 where the caller named one of their own, 401 at a sign-in.
+        Fault::UnknownCredential => (problem.status(), "PASSKEY_NOT_FOUND"),
+        Fault::NotVerified | Fault::PasskeyRefused if registering => {
+            (S::BAD_REQUEST, "FAILED_TO_VERIFY_REGISTRATION")
+        }
+        Fault::NotVerified | Fault::PasskeyRefused => (S::UNAUTHORIZED, "AUTHENTICATION_FAILED"),
+        Fault::DuplicateCredential => (S::BAD_REQUEST, "PREVIOUSLY_REGISTERED"),
+        Fault::LimitReached => (S::BAD_REQUEST, "LIMIT_REACHED"),
+        Fault::LastPasskey => (S::BAD_REQUEST, "LAST_PASSKEY"),
+        Fault::InvitationInvalid | Fault::Taken | Fault::HasAccount => (S::BAD_REQUEST, "BAD_REQUEST"),
+        Fault::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
+        Fault::Unavailable => (S::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+        Fault::UnknownHost | Fault::Misdirected => (S::MISDIRECTED_REQUEST, "MISDIRECTED_REQUEST"),
+        Fault::UpstreamFailed | Fault::UpstreamTimedOut | Fault::Internal => {
+            (S::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR")
+        }
+    };
+    failure(problem.detail().to_owned(), problem, status, code)
+}
+
+fn failure(message: String, problem: &Problem, status: StatusCode, code: &'static str) -> Response {
+    let mut response = (status, Json(Failure { message, code })).into_response();
+    if let Some(delay) = problem.retry_after() {
+        response.headers_mut().insert(RETRY_AFTER, whole_seconds(delay).into());
+    }
+    response
+}
+
+/// Upstream sends JSON without saying so, and a header of its own.
+fn too_many(problem: &Problem) -> Response {
+    let body = serde_json::json!({ "message": problem.detail() }).to_string();
+    let mut response = (StatusCode::TOO_MANY_REQUESTS, body).into_response();
+    let wait = HeaderValue::from(problem.retry_after().map_or(1, whole_seconds));
+    response.headers_mut().insert(RETRY_AFTER_HERE, wait.clone());
+    response.headers_mut().insert(RETRY_AFTER, wait);
+    response
+}
+
+/// Upstream asks whoever sends cookies to say which page sent them, and that page has to be trusted.
+fn from_trusted_page(gateway: &Gateway, call: &Call) -> Result<(), Problem> {
+    if !call.headers.contains_key(COOKIE) {
+        return Ok(());
+    }
+    if call.headers.get(ORIGIN).is_none_or(|origin| origin.as_bytes() == b"null") {
+        return Err(Problem::new(Fault::NoOrigin, "Missing or null Origin"));
+    }
+    call.not_cross_site(gateway)
+}
+
+/// Upstream says first where the mistake is.
+fn located(detail: &str) -> String {
+    if detail.starts_with('[') {
+        return detail.to_owned();
+    }
+    match detail.split('`').nth(1) {
+        Some(field) => format!("[body.{field}] {detail}"),
+        None => format!("[body] {detail}"),
+    }
+}
+
+/// Gives the caller the session as a cookie, and as a header for those that use no cookies.
+fn hand_over(
+    gateway: &Gateway,
+    call: &Call,
+    session: &Session,
+    headers: &mut HeaderMap,
+) -> Result<(), Problem> {
+    welcome(gateway, &call.visit, session, headers)?;
+    let token = gateway.token(session, Carrier::Bearer).map_err(FlowError::from)?;
+    let token = HeaderValue::from_str(&token).map_err(|error| Problem::internal(&error))?;
+    headers.insert(SET_AUTH_TOKEN, token);
+    headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("set-auth-token"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(())
 }

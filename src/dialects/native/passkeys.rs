@@ -15,7 +15,6 @@ use crate::domain::credential::CredentialName;
 use crate::domain::event::Refusal;
 use crate::domain::id::{CeremonyId, CredentialId};
 use crate::domain::session::token::Carrier;
-use crate::flows::admit::Visit;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::guard::{self, Shown};
@@ -50,7 +49,7 @@ async fn try_register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
         };
         Ok((caller, answer, name))
     };
-    let (caller, answer, name) = used_up(gateway, ceremony, &call.visit, read()).await?;
+    let (caller, answer, name) = call.using_up(gateway, ceremony, read()).await?;
     let registered =
         gateway.finish_registration(&caller.record(), ceremony, &answer, name, &call.visit).await;
     let registered = registered.map_err(|error| match error {
@@ -108,7 +107,7 @@ async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Resul
         let answer: Value = json::read(&call.headers, body)?;
         Ok((answer, call.identify(gateway)?))
     };
-    let (answer, before) = used_up(gateway, ceremony, &call.visit, read()).await?;
+    let (answer, before) = call.using_up(gateway, ceremony, read()).await?;
     let before = before.map(|caller| caller.session);
     let device = guard::device(&call.headers);
     let signed_in = gateway.finish_sign_in(ceremony, &answer, before, &call.visit, &device).await?;
@@ -121,20 +120,6 @@ async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Resul
         welcome(gateway, &call.visit, &signed_in.session, response.headers_mut())?;
     }
     Ok(response)
-}
-
-/// A request to finish that cannot even be read is an attempt like any other: it uses the
-/// ceremony up.
-async fn used_up<T>(
-    gateway: &Gateway,
-    ceremony: Option<CeremonyId>,
-    visit: &Visit,
-    read: Result<T, Problem>,
-) -> Result<T, Problem> {
-    if read.is_err() {
-        gateway.abandon_ceremony(ceremony, visit).await?;
-    }
-    read
 }
 
 /// `GET /passkeys`: the caller's, oldest first.

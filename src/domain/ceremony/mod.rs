@@ -43,7 +43,7 @@ use super::id::CeremonyId;
 pub use answer::{Assertion, claimed_ceremony, read_assertion};
 pub use authentication::{PendingAuthentication, VerifiedAssertion};
 pub use registration::{NewCredential, PendingRegistration};
-pub use relying_party::{BadRelyingParty, CannotBegin, RelyingParty};
+pub use relying_party::{BadRelyingParty, CannotBegin, RelyingParty, descriptor};
 
 /// How long a begun ceremony can be finished; also the time-out that browsers are told.
 pub const CEREMONY_LIFETIME: Duration = Duration::from_mins(5);

@@ -148,7 +148,8 @@ fn authenticator_selection() -> Value {
     json!({ "residentKey": "required", "requireResidentKey": true, "userVerification": "required" })
 }
 
-fn descriptor(credential: &Credential) -> Value {
+/// A credential as options name it (`PublicKeyCredentialDescriptorJSON`).
+pub fn descriptor(credential: &Credential) -> Value {
     let mut descriptor = json!({ "type": "public-key", "id": credential.id.to_string() });
     // An empty list would say that no transport works.
     if let (Some(members), false) = (descriptor.as_object_mut(), credential.transports.is_empty()) {

@@ -1,0 +1,164 @@
+//! Registering and signing in.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::shapes::{Failures, Passkey, RegisterQuery, SignedIn, VerifyAuthentication, VerifyRegistration};
+use super::{from_trusted_page, hand_over};
+use crate::dialects::Shared;
+use crate::domain::ceremony::descriptor;
+use crate::domain::cookie::Cookie;
+use crate::domain::credential::CredentialName;
+use crate::domain::session::Scope;
+use crate::flows::Gateway;
+use crate::web::call::Call;
+use crate::web::guard::Shown;
+use crate::web::session_cookie::welcome;
+use crate::web::{Problem, cookies, json as body_json};
+
+/// Options for a new passkey of the caller, and the challenge cookie.
+#[utoipa::path(get, path = "/passkey/generate-register-options", tag = "better-auth", params(RegisterQuery),
+    responses((status = 200, body = Object, description = "PublicKeyCredentialCreationOptionsJSON"), Failures))]
+pub(super) async fn generate_register_options(
+    State(gateway): State<Shared>,
+    call: Call,
+    query: Result<Query<RegisterQuery>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|error| Problem::malformed(format!("[query] {error}")))?;
+    let caller = call.enrolling_or_signed_in(&gateway)?;
+    let (ceremony, mut options) = gateway.begin_registration(&caller.record(), &call.visit).await?;
+    if let (Some(attachment), Some(selection)) =
+        (query.authenticator_attachment, options.0.get_mut("authenticatorSelection"))
+    {
+        selection["authenticatorAttachment"] = attachment.as_str().into();
+    }
+    let mut response = Json(options.0).into_response();
+    let cookie = cookies::challenge(gateway.place(), Cookie::BetterAuthChallenge, &ceremony);
+    cookies::append(response.headers_mut(), cookie);
+    Ok(response)
+}
+
+/// Options for a sign-in, and the challenge cookie. Only a caller who is signed in is told which
+/// passkeys they have.
+#[utoipa::path(get, path = "/passkey/generate-authenticate-options", tag = "better-auth",
+    responses((status = 200, body = Object, description = "PublicKeyCredentialRequestOptionsJSON"), Failures))]
+pub(super) async fn get_authenticate_options(
+    State(gateway): State<Shared>,
+    call: Call,
+) -> Result<Response, Problem> {
+    authenticate_options(&gateway, &call).await
+}
+
+/// The same for clients before 1.4.1, which send no body and no content type.
+#[utoipa::path(post, path = "/passkey/generate-authenticate-options", tag = "better-auth",
+    responses((status = 200, body = Object, description = "PublicKeyCredentialRequestOptionsJSON"), Failures))]
+pub(super) async fn post_authenticate_options(
+    State(gateway): State<Shared>,
+    call: Call,
+) -> Result<Response, Problem> {
+    from_trusted_page(&gateway, &call)?;
+    authenticate_options(&gateway, &call).await
+}
+
+async fn authenticate_options(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let caller = call.identify(gateway)?.filter(|caller| caller.record().scope == Scope::Full);
+    let expected = caller.as_ref().map(|caller| caller.user.id);
+    let (ceremony, mut options) = gateway.begin_sign_in(expected, &call.visit).await?;
+    if let (Some(caller), Some(members)) = (caller, options.0.as_object_mut()) {
+        let credentials = gateway.credentials_of(&caller.user.id).await?;
+        let allowed: Vec<Value> = credentials.iter().map(descriptor).collect();
+        members.insert("allowCredentials".to_owned(), json!(allowed));
+    }
+    let mut response = Json(options.0).into_response();
+    let cookie = cookies::challenge(gateway.place(), Cookie::BetterAuthChallenge, &ceremony);
+    cookies::append(response.headers_mut(), cookie);
+    Ok(response)
+}
+
+/// Stores a new passkey.
+#[utoipa::path(post, path = "/passkey/verify-registration", tag = "better-auth", request_body = VerifyRegistration,
+    responses((status = 200, body = Passkey), Failures))]
+pub(super) async fn verify_registration(State(gateway): State<Shared>, call: Call, body: Bytes) -> Response {
+    let answered = register(&gateway, &call, &body).await;
+    finished(&gateway, answered)
+}
+
+async fn register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Response, Problem> {
+    let ceremony = call.ceremony(gateway, Cookie::BetterAuthChallenge);
+    let read = || {
+        from_trusted_page(gateway, call)?;
+        let caller = call.enrolling_or_signed_in(gateway)?;
+        let asked: VerifyRegistration = body_json::read(&call.headers, body)?;
+        let name = asked.name.as_deref().filter(|name| !name.trim().is_empty());
+        let name = name.map(CredentialName::parse).transpose();
+        let name = name.map_err(|error| Problem::malformed(format!("[body.name] {error}")))?;
+        Ok((caller, asked, name))
+    };
+    let (caller, asked, name) = call.using_up(gateway, ceremony, read()).await?;
+    let finished =
+        gateway.finish_registration(&caller.record(), ceremony, &asked.response, name, &call.visit).await;
+    let registered = finished.map_err(|error| as_registration(error.into()))?;
+    let passkey = Passkey::new(&registered.credential);
+    if !asked.create_session {
+        let mut response = Json(passkey).into_response();
+        if caller.shown == Shown::Cookie {
+            welcome(gateway, &call.visit, &registered.session, response.headers_mut())?;
+        }
+        return Ok(response);
+    }
+    let signed_in = SignedIn::new(gateway, &registered.session, &registered.user)?;
+    let mut response = Json(passkey.with(signed_in)).into_response();
+    hand_over(gateway, call, &registered.session, response.headers_mut())?;
+    Ok(response)
+}
+
+/// A registration that was refused is 400, whatever the reason.
+fn as_registration(problem: Problem) -> Problem {
+    match problem.status() {
+        StatusCode::UNAUTHORIZED | StatusCode::UNPROCESSABLE_ENTITY => {
+            problem.with_status(StatusCode::BAD_REQUEST)
+        }
+        _ => problem,
+    }
+}
+
+/// Signs in.
+#[utoipa::path(post, path = "/passkey/verify-authentication", tag = "better-auth", request_body = VerifyAuthentication,
+    responses((status = 200, body = SignedIn), Failures))]
+pub(super) async fn verify_authentication(
+    State(gateway): State<Shared>,
+    call: Call,
+    body: Bytes,
+) -> Response {
+    let answered = authenticate(&gateway, &call, &body).await;
+    finished(&gateway, answered)
+}
+
+async fn authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Response, Problem> {
+    let ceremony = call.ceremony(gateway, Cookie::BetterAuthChallenge);
+    let read = || {
+        from_trusted_page(gateway, call)?;
+        let asked: VerifyAuthentication = body_json::read(&call.headers, body)?;
+        Ok((asked, call.identify(gateway)?))
+    };
+    let (asked, before) = call.using_up(gateway, ceremony, read()).await?;
+    let before = before.map(|caller| caller.session);
+    let device = call.device();
+    let signed_in = gateway.finish_sign_in(ceremony, &asked.response, before, &call.visit, &device).await?;
+    let shape = SignedIn::new(gateway, &signed_in.session, &signed_in.user)?;
+    let mut response = Json(shape).into_response();
+    hand_over(gateway, call, &signed_in.session, response.headers_mut())?;
+    Ok(response)
+}
+
+fn finished(gateway: &Gateway, answered: Result<Response, Problem>) -> Response {
+    let mut response = answered.unwrap_or_else(Problem::into_response);
+    let expired = cookies::expire(gateway.place(), Cookie::BetterAuthChallenge);
+    cookies::append(response.headers_mut(), expired);
+    response
+}

@@ -1,0 +1,69 @@
+//! Listing, naming and removing passkeys.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use http::StatusCode;
+
+use super::from_trusted_page;
+use super::shapes::{DeletePasskey, Failures, Passkey, Status, UpdatePasskey, Updated};
+use crate::dialects::Shared;
+use crate::domain::credential::{Credential, CredentialName};
+use crate::flows::{FlowError, Gateway};
+use crate::web::call::Call;
+use crate::web::guard::SignedIn;
+use crate::web::{Fault, Problem, json};
+
+/// The caller's passkeys, oldest first.
+#[utoipa::path(get, path = "/passkey/list-user-passkeys", tag = "better-auth",
+    responses((status = 200, body = Vec<Passkey>), Failures))]
+pub(super) async fn list(State(gateway): State<Shared>, call: Call) -> Result<Json<Vec<Passkey>>, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    let credentials = gateway.credentials_of(&caller.user.id).await?;
+    Ok(Json(credentials.iter().map(Passkey::new).collect()))
+}
+
+/// Removes a passkey of the caller.
+#[utoipa::path(post, path = "/passkey/delete-passkey", tag = "better-auth", request_body = DeletePasskey,
+    responses((status = 200, body = Status), Failures))]
+pub(super) async fn delete(
+    State(gateway): State<Shared>,
+    call: Call,
+    body: Bytes,
+) -> Result<Json<Status>, Problem> {
+    from_trusted_page(&gateway, &call)?;
+    let caller = call.signed_in(&gateway)?;
+    let DeletePasskey { id } = json::read(&call.headers, &body)?;
+    let meant = own(&gateway, &caller, &id).await?;
+    gateway.remove_credential(&caller.record(), &meant.id, &call.visit).await?;
+    Ok(Json(Status { status: true }))
+}
+
+/// Names a passkey of the caller.
+#[utoipa::path(post, path = "/passkey/update-passkey", tag = "better-auth", request_body = UpdatePasskey,
+    responses((status = 200, body = Updated), Failures))]
+pub(super) async fn update(
+    State(gateway): State<Shared>,
+    call: Call,
+    body: Bytes,
+) -> Result<Json<Updated>, Problem> {
+    from_trusted_page(&gateway, &call)?;
+    let caller = call.signed_in(&gateway)?;
+    let UpdatePasskey { id, name } = json::read(&call.headers, &body)?;
+    let name =
+        CredentialName::parse(&name).map_err(|error| Problem::malformed(format!("[body.name] {error}")))?;
+    let meant = own(&gateway, &caller, &id).await?;
+    let renamed = gateway.rename_credential(&caller.record(), &meant.id, name, &call.visit).await?;
+    Ok(Json(Updated { passkey: Passkey::new(&renamed) }))
+}
+
+/// Somebody else's passkey is answered as one that does not exist.
+async fn own(gateway: &Gateway, caller: &SignedIn, id: &str) -> Result<Credential, Problem> {
+    let found = gateway.find_credential(&caller.user.id, |it| it.reference().to_string() == id).await;
+    found.map_err(|error| match error {
+        FlowError::NotFound => {
+            Problem::new(Fault::UnknownCredential, "Passkey not found").with_status(StatusCode::NOT_FOUND)
+        }
+        other => other.into(),
+    })
+}

@@ -1,0 +1,52 @@
+//! Who is signed in, signing out, and which origins are ours.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::CACHE_CONTROL;
+
+use super::from_trusted_page;
+use super::shapes::{Failures, Origins, SignedIn, Success};
+use crate::dialects::Shared;
+use crate::domain::session::Scope;
+use crate::web::Problem;
+use crate::web::call::Call;
+use crate::web::session_cookie::farewell;
+
+/// Who is signed in; `null` for nobody.
+#[utoipa::path(get, path = "/get-session", tag = "better-auth",
+    responses((status = 200, body = Option<SignedIn>), Failures))]
+pub(super) async fn get_session(State(gateway): State<Shared>, call: Call) -> Result<Response, Problem> {
+    let caller = call.identify(&gateway)?.filter(|caller| caller.record().scope == Scope::Full);
+    let signed_in = match caller {
+        Some(caller) => {
+            caller.session.touch(gateway.clock().now());
+            Some(SignedIn::new(&gateway, &caller.record(), &caller.user)?)
+        }
+        None => None,
+    };
+    let mut response = Json(signed_in).into_response();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// Signs out. Strangers get the same answer.
+#[utoipa::path(post, path = "/sign-out", tag = "better-auth",
+    responses((status = 200, body = Success), Failures))]
+pub(super) async fn sign_out(State(gateway): State<Shared>, call: Call) -> Result<Response, Problem> {
+    from_trusted_page(&gateway, &call)?;
+    if let Some(caller) = call.identify(&gateway)? {
+        gateway.sign_out(&caller.session, &call.visit).await?;
+    }
+    let mut response = Json(Success { success: true }).into_response();
+    farewell(&gateway, &call.visit, response.headers_mut());
+    Ok(response)
+}
+
+/// Origins that may use our passkeys (WebAuthn Level 3, section 5.11).
+#[utoipa::path(get, path = "/.well-known/webauthn", tag = "better-auth",
+    responses((status = 200, body = Origins), Failures))]
+pub(super) async fn related_origins(State(gateway): State<Shared>) -> Json<Origins> {
+    Json(Origins { origins: gateway.relying_party().origins().to_vec() })
+}
