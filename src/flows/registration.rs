@@ -28,10 +28,12 @@ pub struct Registered {
 }
 
 impl Gateway {
-    /// Begins the registration of a passkey for the owner of `session`.
+    /// Begins the registration of a passkey for the owner of `session`, to be called `label` unless
+    /// something else is said when it is finished.
     pub async fn begin_registration(
         &self,
         session: &Session,
+        label: Option<CredentialName>,
         visit: &Visit,
     ) -> Result<(CeremonyId, CreationOptions), FlowError> {
         self.spend(visit)?;
@@ -40,7 +42,8 @@ impl Gateway {
         let existing = self.records.credentials_of(&session.user).await?;
         must_have_room(&existing)?;
         let (options, pending) = self.relying_party.begin_registration(&user, &existing, self.clock.now())?;
-        let id = self.keep_pending(&Pending::Registration(pending), options.challenge(), visit).await?;
+        let id =
+            self.keep_pending(&Pending::Registration(pending), label, options.challenge(), visit).await?;
         self.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Registration });
         Ok((id, options))
     }
@@ -78,13 +81,14 @@ impl Gateway {
         name: Option<CredentialName>,
         visit: &Visit,
     ) -> Result<Registered, FlowError> {
-        let pending = match serde_json::from_value(self.take_pending(ceremony, visit).await?) {
+        let kept = self.take_pending(ceremony, visit).await?;
+        let pending = match serde_json::from_value(kept.pending) {
             Ok(Pending::Registration(pending)) if pending.user() == session.user => pending,
             // An authentication's ceremony, or somebody else's: used up all the same.
             _ => return Err(Refusal::NoSuchCeremony.into()),
         };
         let proof = self.relying_party.finish_registration(pending, answer, self.clock.now())?;
-        self.store_credential(session, proof, name).await
+        self.store_credential(session, proof, name.or(kept.label)).await
     }
 
     /// Stores a proven credential for the session's owner, unless session, account or credential

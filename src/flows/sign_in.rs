@@ -13,7 +13,7 @@ use crate::domain::ceremony::{
     Assertion, CEREMONY_LIFETIME, CannotBegin, PendingAuthentication, PendingRegistration, RequestOptions,
     VerifiedAssertion, ceremony_of, read_assertion,
 };
-use crate::domain::credential::Credential;
+use crate::domain::credential::{Credential, CredentialName};
 use crate::domain::dialect::{CeremonyCarrier, Dialect};
 use crate::domain::event::{Ceremony, Kind, Refusal};
 use crate::domain::id::{CeremonyId, UserId};
@@ -36,9 +36,23 @@ pub(super) enum Pending {
 /// What is kept: the ceremony, and the API that it was begun through. It is finished through the
 /// same one, so that no API's rules can be had by going around through another.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+pub(super) struct Kept {
     dialect: Dialect,
-    pending: Value,
+    /// What a new passkey will be called, if nothing else is said when it is finished.
+    #[serde(default)]
+    pub(super) label: Option<CredentialName>,
+    pub(super) pending: Value,
+}
+
+/// A browser's answer to the options of a sign-in.
+#[derive(Clone)]
+pub struct Attempt<'a> {
+    pub ceremony: Option<CeremonyId>,
+    pub answer: &'a Value,
+    /// The only person whose passkey will do, where the answer comes with a name.
+    pub expected: Option<UserId>,
+    /// The session that this browser had until now.
+    pub before: Option<Arc<LiveSession>>,
 }
 
 /// A sign-in that happened.
@@ -57,7 +71,8 @@ impl Gateway {
     ) -> Result<(CeremonyId, RequestOptions), FlowError> {
         self.spend(visit)?;
         let (options, pending) = self.relying_party.begin_authentication(expected, self.clock.now())?;
-        let id = self.keep_pending(&Pending::Authentication(pending), options.challenge(), visit).await?;
+        let id =
+            self.keep_pending(&Pending::Authentication(pending), None, options.challenge(), visit).await?;
         self.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Authentication });
         Ok((id, options))
     }
@@ -66,16 +81,14 @@ impl Gateway {
     /// browser had before, if any, ends in the same commit that begins the new one.
     pub async fn finish_sign_in(
         &self,
-        ceremony: Option<CeremonyId>,
-        answer: &Value,
-        before: Option<Arc<LiveSession>>,
+        attempt: Attempt<'_>,
         visit: &Visit,
         device: &Device,
     ) -> Result<SignedIn, FlowError> {
         self.spend(visit)?;
-        match self.try_sign_in(ceremony, answer, before, visit, device).await {
+        match self.try_sign_in(&attempt, visit, device).await {
             Err(FlowError::Refused(why)) => {
-                let user = self.claimed_owner(answer).await;
+                let user = self.claimed_owner(attempt.answer).await;
                 self.report(visit.origin(), Kind::SignInRefused { user, why });
                 Err(FlowError::Refused(why))
             }
@@ -85,16 +98,18 @@ impl Gateway {
 
     async fn try_sign_in(
         &self,
-        ceremony: Option<CeremonyId>,
-        answer: &Value,
-        before: Option<Arc<LiveSession>>,
+        attempt: &Attempt<'_>,
         visit: &Visit,
         device: &Device,
     ) -> Result<SignedIn, FlowError> {
-        let pending = self.take_pending(ceremony, visit).await?;
-        let assertion = read_assertion(answer)?;
+        let pending = self.take_pending(attempt.ceremony, visit).await?.pending;
+        let assertion = read_assertion(attempt.answer)?;
         let claimed = self.claimed_credential(&assertion).await?.0.user;
         self.spend_on(&claimed, visit)?;
+        if attempt.expected.is_some_and(|expected| expected != claimed) {
+            return Err(Refusal::WrongOwner.into());
+        }
+        let before = attempt.before.as_ref();
         for _ in 0..ATTEMPTS_MAX {
             let pending = match serde_json::from_value(pending.clone()) {
                 Ok(Pending::Authentication(pending)) => pending,
@@ -104,10 +119,10 @@ impl Gateway {
             let (credential, stored) = self.claimed_credential(&assertion).await?;
             let proof = self.verify(pending, &assertion, &credential, visit)?;
             let (user, stored_user) = self.account_of(&proof).await?;
-            let record = before.as_ref().map(|session| session.record());
+            let record = before.map(|session| session.record());
             let evidence = Evidence::Assertion { proof: &proof, before: record.as_deref() };
             let session = self.mint(&evidence, visit, device);
-            let (batch, ended) = self.adding(&session, before.clone()).await?;
+            let (batch, ended) = self.adding(&session, before.cloned()).await?;
             let batch = records::update_credential(proof.credential())?
                 .expect(keys::credential(&credential.id), stored)
                 .expect(keys::user(&user.id), stored_user)
@@ -176,6 +191,7 @@ impl Gateway {
     pub(super) async fn keep_pending(
         &self,
         pending: &Pending,
+        label: Option<CredentialName>,
         challenge: &str,
         visit: &Visit,
     ) -> Result<CeremonyId, FlowError> {
@@ -184,7 +200,7 @@ impl Gateway {
             CeremonyCarrier::Challenge => ceremony_of(challenge),
         };
         let pending = serde_json::to_value(pending).map_err(CannotBegin::from)?;
-        let kept = Kept { dialect: visit.dialect, pending };
+        let kept = Kept { dialect: visit.dialect, label, pending };
         let (key, now) = (keys::ceremony(&id), self.clock.now());
         let room = self.ceremonies.admit(key.clone(), visit.client, now.plus(CEREMONY_LIFETIME), now);
         self.records.commit(room.put(key, records::encode(&kept)?)).await?;
@@ -200,17 +216,18 @@ impl Gateway {
         }
     }
 
-    /// Takes a pending ceremony, as the JSON it was kept as: it may have to be decided on twice.
+    /// Takes a pending ceremony; its state is the JSON it was kept as, for it may have to be decided
+    /// on twice.
     /// One begun through another API is used up, and no more than that.
     pub(super) async fn take_pending(
         &self,
         id: Option<CeremonyId>,
         visit: &Visit,
-    ) -> Result<Value, FlowError> {
+    ) -> Result<Kept, FlowError> {
         let id = id.ok_or(FlowError::Refused(Refusal::NoSuchCeremony))?;
         let taken: Option<Value> = self.records.take(&keys::ceremony(&id)).await?;
         let kept = taken.and_then(|taken| serde_json::from_value::<Kept>(taken).ok());
         let ours = kept.filter(|kept| kept.dialect == visit.dialect);
-        ours.map(|kept| kept.pending).ok_or(FlowError::Refused(Refusal::NoSuchCeremony))
+        ours.ok_or(FlowError::Refused(Refusal::NoSuchCeremony))
     }
 }

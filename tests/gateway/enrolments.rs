@@ -49,7 +49,8 @@ async fn a_passkey_that_comes_too_late_is_not_stored_and_a_sweep_spares_one_that
     let early = stage.redeem(&invited.secret.reveal()).await.unwrap();
     stage.register(&early, &mut Authenticator::new(2)).await.unwrap();
 
-    let (id, options) = stage.gateway.begin_registration(&late.session, &visit(AUTH_HOST)).await.unwrap();
+    let (id, options) =
+        stage.gateway.begin_registration(&late.session, None, &visit(AUTH_HOST)).await.unwrap();
     let answer = Authenticator::new(1).create(&options.0, crate::stage::ORIGIN);
     stage.clock.forward(ENROL_LIFETIME);
     stage.gateway.sweep().await;

@@ -15,7 +15,7 @@ use vestibule::flows::way_back::{Astray, Detour, Intent, Onward};
 use vestibule::store::MemoryStore;
 
 use crate::harness::Authenticator;
-use crate::stage::{ABSOLUTE, APP_HOST, AUTH_HOST, FRESH, IDLE, ORIGIN, Stage, visit};
+use crate::stage::{ABSOLUTE, APP_HOST, AUTH_HOST, FRESH, IDLE, ORIGIN, Stage, attempt, visit};
 
 const MOMENT: Duration = Duration::from_millis(1);
 const RACERS: usize = 50;
@@ -125,7 +125,7 @@ async fn w_09_a_ceremony_runs_out_after_five_minutes() {
         let answer = device.get(&options.0, ORIGIN);
         stage.clock.forward(waited);
         let at = visit(AUTH_HOST);
-        let done = stage.gateway.finish_sign_in(Some(id), &answer, None, &at, &Device::default()).await;
+        let done = stage.gateway.finish_sign_in(attempt(id, &answer), &at, &Device::default()).await;
         assert_eq!(done.is_ok(), expected, "after {waited:?}: {done:?}");
     }
 }
@@ -138,9 +138,9 @@ async fn s_26_an_old_sign_in_may_not_change_passkeys() {
     let signed_in = stage.sign_in(&mut device).await.unwrap();
     let at = visit(AUTH_HOST);
     stage.clock.forward(just_before(FRESH));
-    assert!(stage.gateway.begin_registration(&signed_in.session, &at).await.is_ok());
+    assert!(stage.gateway.begin_registration(&signed_in.session, None, &at).await.is_ok());
     stage.clock.forward(MOMENT);
-    let refused = stage.gateway.begin_registration(&signed_in.session, &at).await;
+    let refused = stage.gateway.begin_registration(&signed_in.session, None, &at).await;
     assert!(matches!(refused, Err(FlowError::NotFresh)), "{refused:?}");
 }
 
@@ -237,7 +237,7 @@ async fn w_02_one_response_gives_one_session() {
         let (stage, answer) = (Arc::clone(&stage), answer.clone());
         async move {
             let (at, device) = (visit(AUTH_HOST), Device::default());
-            stage.gateway.finish_sign_in(Some(id), &answer, None, &at, &device).await.is_ok()
+            stage.gateway.finish_sign_in(attempt(id, &answer), &at, &device).await.is_ok()
         }
     });
     assert_eq!(signing_in.await, 1);
@@ -252,7 +252,7 @@ async fn w_11_of_many_people_who_register_one_credential_one_has_it() {
         let invited = stage.invite(&format!("p{number}@example.com"), Duration::from_secs(60)).await.unwrap();
         let redeemed = stage.redeem(&invited.secret.reveal()).await.unwrap();
         let (id, options) =
-            stage.gateway.begin_registration(&redeemed.session, &visit(AUTH_HOST)).await.unwrap();
+            stage.gateway.begin_registration(&redeemed.session, None, &visit(AUTH_HOST)).await.unwrap();
         let answer = Authenticator::new(number)
             .create_with(&options.0, ORIGIN, |knobs| knobs.credential_id = vec![9; 32]);
         ready.push((redeemed.session, id, answer));

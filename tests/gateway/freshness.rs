@@ -14,7 +14,7 @@ async fn rename(stage: &Stage, session: &Session) -> Result<(), FlowError> {
 }
 
 async fn may_add(stage: &Stage, session: &Session) -> bool {
-    match stage.gateway.begin_registration(session, &visit(AUTH_HOST)).await {
+    match stage.gateway.begin_registration(session, None, &visit(AUTH_HOST)).await {
         Ok(_) => true,
         Err(FlowError::NotFresh) => false,
         Err(other) => panic!("{other:?}"),

@@ -11,7 +11,7 @@ use vestibule::flows::sessions::Device;
 use vestibule::store::MemoryStore;
 
 use crate::harness::{Authenticator, Scene};
-use crate::stage::{ORIGIN, Stage, visit_from};
+use crate::stage::{ORIGIN, Stage, attempt, visit_from};
 
 const ATTACKER: &str = "198.51.100.7";
 const OWNER: &str = "192.0.2.1";
@@ -82,7 +82,7 @@ async fn s_12_a_stranger_who_tries_an_account_never_keeps_its_owner_out() {
         let (id, options) = stage.gateway.begin_sign_in(None, &at).await.unwrap();
         let mut answer = device.get(&options.0, ORIGIN);
         answer["response"]["signature"] = json!("AAAA");
-        match stage.gateway.finish_sign_in(Some(id), &answer, None, &at, &Device::default()).await {
+        match stage.gateway.finish_sign_in(attempt(id, &answer), &at, &Device::default()).await {
             Err(FlowError::RateLimited { .. }) => break,
             Err(FlowError::Refused(Refusal::BadProof | Refusal::Malformed)) => attempts += 1,
             other => panic!("{other:?}"),
@@ -92,7 +92,7 @@ async fn s_12_a_stranger_who_tries_an_account_never_keeps_its_owner_out() {
     let at = visit_from(OWNER);
     let (id, options) = stage.gateway.begin_sign_in(None, &at).await.unwrap();
     let answer = device.get(&options.0, ORIGIN);
-    let signed_in = stage.gateway.finish_sign_in(Some(id), &answer, None, &at, &Device::default()).await;
+    let signed_in = stage.gateway.finish_sign_in(attempt(id, &answer), &at, &Device::default()).await;
     assert!(signed_in.is_ok(), "the owner comes in from elsewhere at once: {signed_in:?}");
 }
 

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use vestibule::domain::assertion::AssertionKey;
 use vestibule::domain::ceremony::RelyingParty;
 use vestibule::domain::dialect::Dialect;
 use vestibule::domain::event::Event;
+use vestibule::domain::id::CeremonyId;
 use vestibule::domain::limits::RateLimits;
 use vestibule::domain::place::{Place, Scheme};
 use vestibule::domain::policy::Allow;
@@ -28,7 +30,7 @@ use vestibule::flows::enroll::{Introduction, Redeemed};
 use vestibule::flows::index::LiveSession;
 use vestibule::flows::registration::Registered;
 use vestibule::flows::sessions::Device;
-use vestibule::flows::sign_in::SignedIn;
+use vestibule::flows::sign_in::{Attempt, SignedIn};
 use vestibule::flows::{FlowError, Gateway, Installation, World};
 use vestibule::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, Vault, VaultError};
 use vestibule::store::MemoryStore;
@@ -157,7 +159,8 @@ impl Stage {
         redeemed: &Redeemed,
         device: &mut Authenticator,
     ) -> Result<Registered, FlowError> {
-        let (id, options) = self.gateway.begin_registration(&redeemed.session, &visit(AUTH_HOST)).await?;
+        let (id, options) =
+            self.gateway.begin_registration(&redeemed.session, None, &visit(AUTH_HOST)).await?;
         let answer = device.create(&options.0, ORIGIN);
         let (session, at) = (&redeemed.session, visit(AUTH_HOST));
         self.gateway.finish_registration(session, Some(id), &answer, None, &at).await
@@ -184,7 +187,8 @@ impl Stage {
         let (id, options) = self.gateway.begin_sign_in(None, &visit(AUTH_HOST)).await?;
         let answer = device.get(&options.0, ORIGIN);
         let at = visit(AUTH_HOST);
-        self.gateway.finish_sign_in(Some(id), &answer, before, &at, &Device::default()).await
+        let attempt = Attempt { before, ..attempt(id, &answer) };
+        self.gateway.finish_sign_in(attempt, &at, &Device::default()).await
     }
 
     /// A session as the gateway knows it.
@@ -204,6 +208,11 @@ impl Stage {
         let admission = self.gateway.admit(&visit(APP_HOST), b"/page", [header.as_bytes()]);
         matches!(admission, Admission::Forward(_))
     }
+}
+
+/// An answer to a ceremony by a browser without a session.
+pub fn attempt(id: CeremonyId, answer: &Value) -> Attempt<'_> {
+    Attempt { ceremony: Some(id), answer, expected: None, before: None }
 }
 
 /// A visit to the auth host from this address.

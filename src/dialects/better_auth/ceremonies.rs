@@ -16,6 +16,7 @@ use crate::domain::cookie::Cookie;
 use crate::domain::credential::CredentialName;
 use crate::domain::session::Scope;
 use crate::flows::Gateway;
+use crate::flows::sign_in::Attempt;
 use crate::web::call::Call;
 use crate::web::guard::Shown;
 use crate::web::session_cookie::welcome;
@@ -31,7 +32,9 @@ pub(super) async fn generate_register_options(
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|error| Problem::malformed(format!("[query] {error}")))?;
     let caller = call.enrolling_or_signed_in(&gateway)?;
-    let (ceremony, mut options) = gateway.begin_registration(&caller.record(), &call.visit).await?;
+    let label = query.name.as_deref().filter(|name| !name.trim().is_empty()).map(CredentialName::parse);
+    let label = label.transpose().map_err(|error| Problem::malformed(format!("[query.name] {error}")))?;
+    let (ceremony, mut options) = gateway.begin_registration(&caller.record(), label, &call.visit).await?;
     if let (Some(attachment), Some(selection)) =
         (query.authenticator_attachment, options.0.get_mut("authenticatorSelection"))
     {
@@ -149,7 +152,8 @@ async fn authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
     let (asked, before) = call.using_up(gateway, ceremony, read()).await?;
     let before = before.map(|caller| caller.session);
     let device = call.device();
-    let signed_in = gateway.finish_sign_in(ceremony, &asked.response, before, &call.visit, &device).await?;
+    let attempt = Attempt { ceremony, answer: &asked.response, expected: None, before };
+    let signed_in = gateway.finish_sign_in(attempt, &call.visit, &device).await?;
     let shape = SignedIn::new(gateway, &signed_in.session, &signed_in.user)?;
     let mut response = Json(shape).into_response();
     hand_over(gateway, call, &signed_in.session, response.headers_mut())?;

@@ -63,7 +63,6 @@ pub(super) struct RegisterQuery {
     /// `platform` or `cross-platform`.
     pub(super) authenticator_attachment: Option<Attachment>,
     /// What the passkey will be called, if verify-registration says nothing else.
-    #[expect(dead_code, reason = "accepted; verify-registration carries the name")]
     pub(super) name: Option<String>,
     #[expect(dead_code, reason = "accepted; nothing here depends on it")]
     pub(super) context: Option<String>,

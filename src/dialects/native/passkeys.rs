@@ -15,6 +15,7 @@ use crate::domain::credential::CredentialName;
 use crate::domain::event::Refusal;
 use crate::domain::id::{CeremonyId, CredentialId};
 use crate::domain::session::token::Carrier;
+use crate::flows::sign_in::Attempt;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::guard::{self, Shown};
@@ -24,7 +25,7 @@ use crate::web::{Problem, cookies, json};
 /// `POST /passkeys/register/options`: bare creation options, and the challenge cookie.
 pub(super) async fn register_options(State(gateway): App, call: Call) -> Result<Response, Problem> {
     let caller = call.enrolling_or_signed_in(&gateway)?;
-    let (ceremony, options) = gateway.begin_registration(&caller.record(), &call.visit).await?;
+    let (ceremony, options) = gateway.begin_registration(&caller.record(), None, &call.visit).await?;
     Ok(with_challenge(&gateway, &ceremony, Json(options.0)))
 }
 
@@ -110,7 +111,8 @@ async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Resul
     let (answer, before) = call.using_up(gateway, ceremony, read()).await?;
     let before = before.map(|caller| caller.session);
     let device = guard::device(&call.headers);
-    let signed_in = gateway.finish_sign_in(ceremony, &answer, before, &call.visit, &device).await?;
+    let attempt = Attempt { ceremony, answer: &answer, expected: None, before };
+    let signed_in = gateway.finish_sign_in(attempt, &call.visit, &device).await?;
     let shape = SignedInShape {
         token: gateway.token(&signed_in.session, Carrier::Bearer).map_err(FlowError::from)?,
         user: (&signed_in.user).into(),

@@ -1,17 +1,144 @@
-//! The passkey API of oCore.
+//! The passkey API of oCore: signing in, and one's passkeys.
+//!
+//! Its document says little about bodies and nothing about a carrier for the challenge. So options
+//! are wrapped in `publicKey`, answers are taken bare or wrapped, and a ceremony is found by its
+//! challenge; a cookie is set beside it, has to match if it comes back, and is what makes a sign-in
+//! set the session cookie.
+#![deny(clippy::wildcard_enum_match_arm)]
 
+mod login;
+mod passkeys;
+mod shapes;
+
+use axum::Json;
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Shared;
-use crate::web::Problem;
+use crate::domain::ceremony::claimed_ceremony;
+use crate::domain::cookie::Cookie;
+use crate::domain::id::CeremonyId;
+use crate::flows::Gateway;
+use crate::web::call::Call;
+use crate::web::problem::whole_seconds;
+use crate::web::{Fault, Problem};
+use shapes::Failure;
 
 /// Its routes, relative to its mount.
 pub fn api() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
+        .routes(routes!(login::begin))
+        .routes(routes!(login::finish))
+        .routes(routes!(passkeys::list))
+        .routes(routes!(passkeys::register_begin))
+        .routes(routes!(passkeys::register_finish))
+        .routes(routes!(passkeys::rename, passkeys::remove))
 }
 
-/// How it says that something went wrong.
+/// How it says that something went wrong: `error`, and the same as `message`.
 pub fn face(problem: &Problem) -> Response {
-    problem.clone().into_response()
+    let status = status(problem);
+    let sentence = problem.detail().to_owned();
+    let mut response = (status, Json(Failure { error: sentence.clone(), message: sentence })).into_response();
+    if let Some(delay) = problem.retry_after() {
+        response.headers_mut().insert(RETRY_AFTER, whole_seconds(delay).into());
+    }
+    response
+}
+
+fn status(problem: &Problem) -> StatusCode {
+    use StatusCode as S;
+    match problem.fault() {
+        Fault::Malformed
+        | Fault::InvalidJson
+        | Fault::CeremonyExpired
+        | Fault::InvitationInvalid
+        | Fault::MalformedTarget
+        | Fault::AmbiguousPath => S::BAD_REQUEST,
+        // 401 at a sign-in, 400 at a registration: the handler says which.
+        Fault::Unauthenticated
+        | Fault::TokenInvalid
+        | Fault::UnknownCredential
+        | Fault::NotVerified
+        | Fault::PasskeyRefused
+        | Fault::WrongOrigin
+        | Fault::NoOrigin
+        | Fault::NotFresh
+        | Fault::NotPermitted
+        | Fault::UnsupportedMediaType
+        | Fault::DuplicateCredential
+        | Fault::LimitReached
+        | Fault::LastPasskey
+        | Fault::Taken
+        | Fault::HasAccount
+        | Fault::NotFound
+        | Fault::MethodNotAllowed
+        | Fault::BodyTooLarge
+        | Fault::HeadersTooLarge
+        | Fault::RateLimited
+        | Fault::Unavailable
+        | Fault::Internal
+        | Fault::Forbidden
+        | Fault::UnknownHost
+        | Fault::Misdirected
+        | Fault::UpgradeRefused
+        | Fault::UpstreamFailed
+        | Fault::UpstreamTimedOut => problem.status(),
+    }
+}
+
+/// How a browser is tied to a ceremony.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tie {
+    /// Its cookie came back.
+    Cookie,
+    /// It has shown none.
+    None,
+}
+
+/// The credential in a body, whatever is wrapped around it.
+fn unwrapped(mut body: Value) -> Value {
+    for wrapper in ["credential", "publicKeyCredential"] {
+        if let Some(inner) = body.get_mut(wrapper).filter(|inner| !inner.is_null()) {
+            return inner.take();
+        }
+    }
+    // A credential has a `response` too; a wrapped one has an id inside of it.
+    match body.get_mut("response") {
+        Some(inner) if inner.get("id").is_some() || inner.is_string() => inner.take(),
+        _ => body,
+    }
+}
+
+/// The ceremony that an answer belongs to. A cookie that came back and names another one is an
+/// attempt with a ceremony that is not this browser's.
+fn ceremony_of(gateway: &Gateway, call: &Call, answer: &Value) -> (Option<CeremonyId>, Tie, Fits) {
+    let claimed = claimed_ceremony(answer);
+    match call.ceremony(gateway, Cookie::OcoreChallenge) {
+        None => (claimed, Tie::None, Fits::Yes),
+        Some(cookie) if claimed == Some(cookie) => (claimed, Tie::Cookie, Fits::Yes),
+        Some(_) => (claimed, Tie::None, Fits::No),
+    }
+}
+
+/// Whether the cookie that came back names the ceremony that was answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fits {
+    Yes,
+    No,
+}
+
+impl Fits {
+    fn check(self) -> Result<(), Problem> {
+        match self {
+            Self::Yes => Ok(()),
+            Self::No => {
+                Err(Problem::new(Fault::CeremonyExpired, "This attempt was begun by another browser."))
+            }
+        }
+    }
 }

@@ -1,0 +1,102 @@
+//! Signing in.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use super::shapes::{Failures, LoginBegin, LoginFinish, Options, SignedIn};
+use super::{Tie, ceremony_of, unwrapped};
+use crate::dialects::Shared;
+use crate::domain::cookie::Cookie;
+use crate::domain::session::access::ACCESS_LIFETIME;
+use crate::domain::session::token::Carrier;
+use crate::flows::sign_in::{Attempt, SignedIn as Session};
+use crate::flows::{FlowError, Gateway};
+use crate::web::call::Call;
+use crate::web::guard;
+use crate::web::session_cookie::welcome;
+use crate::web::{Problem, cookies, json};
+
+/// Options for a sign-in. Whether an address is known never shows.
+#[utoipa::path(post, path = "/auth/passkey/login/begin", tag = "ocore", request_body = Option<LoginBegin>,
+    responses((status = 200, body = Options), Failures))]
+pub(super) async fn begin(
+    State(gateway): State<Shared>,
+    call: Call,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    call.not_cross_site(&gateway)?;
+    let asked: Option<LoginBegin> = json::read_optional(&call.headers, &body)?;
+    let expected = match asked.and_then(|asked| asked.email) {
+        Some(email) => Some(gateway.account_or_nobody(&email).await?),
+        None => None,
+    };
+    let (ceremony, options) = gateway.begin_sign_in(expected, &call.visit).await?;
+    let mut response = Json(Options { public_key: options.0 }).into_response();
+    let cookie = cookies::challenge(gateway.place(), Cookie::OcoreChallenge, &ceremony);
+    cookies::append(response.headers_mut(), cookie);
+    Ok(response)
+}
+
+/// Signs in with the credential in the body.
+#[utoipa::path(post, path = "/auth/passkey/login/finish", tag = "ocore", params(LoginFinish),
+    request_body(content = Object, description = "AuthenticationResponseJSON, bare or as `credential`"),
+    responses((status = 200, body = SignedIn), Failures))]
+pub(super) async fn finish(
+    State(gateway): State<Shared>,
+    call: Call,
+    query: Result<Query<LoginFinish>, QueryRejection>,
+    body: Bytes,
+) -> Response {
+    let answered = match query {
+        Ok(Query(query)) => sign_in(&gateway, &call, query, &body).await,
+        Err(error) => Err(Problem::malformed(error.to_string())),
+    };
+    let mut response = answered.unwrap_or_else(Problem::into_response);
+    let expired = cookies::expire(gateway.place(), Cookie::OcoreChallenge);
+    cookies::append(response.headers_mut(), expired);
+    response
+}
+
+async fn sign_in(
+    gateway: &Gateway,
+    call: &Call,
+    query: LoginFinish,
+    body: &Bytes,
+) -> Result<Response, Problem> {
+    let answer = unwrapped(json::read::<Value>(&call.headers, body)?);
+    let (ceremony, tie, fits) = ceremony_of(gateway, call, &answer);
+    let read = || {
+        fits.check()?;
+        call.not_cross_site(gateway)?;
+        call.identify(gateway)
+    };
+    let before = call.using_up(gateway, ceremony, read()).await?.map(|caller| caller.session);
+    let expected = match query.email {
+        Some(email) => Some(gateway.account_or_nobody(&email).await?),
+        None => None,
+    };
+    let attempt = Attempt { ceremony, answer: &answer, expected, before };
+    let signed_in = gateway.finish_sign_in(attempt, &call.visit, &call.device()).await?;
+    let mut response = Json(shape(gateway, &signed_in)?).into_response();
+    if tie == Tie::Cookie && !guard::has_authorization(&call.headers) {
+        welcome(gateway, &call.visit, &signed_in.session, response.headers_mut())?;
+    }
+    Ok(response)
+}
+
+fn shape(gateway: &Gateway, signed_in: &Session) -> Result<SignedIn, Problem> {
+    let Session { session, user } = signed_in;
+    let token = |carrier| gateway.token(session, carrier).map_err(FlowError::from);
+    Ok(SignedIn {
+        user: user.into(),
+        token: token(Carrier::Bearer)?,
+        access_token: gateway.access_token(session, user)?,
+        refresh_token: token(Carrier::Refresh)?,
+        token_type: "Bearer",
+        expires_in: ACCESS_LIFETIME.as_secs(),
+    })
+}

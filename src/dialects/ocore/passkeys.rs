@@ -1,0 +1,146 @@
+//! One's passkeys: listing, registering, naming and removing them.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde_json::Value;
+
+use super::shapes::{
+    Failures, Listed, Options, Passkeys, RegisterBegin, RegisterFinish, Registered, Rename, Renamed,
+};
+use super::{ceremony_of, unwrapped};
+use crate::dialects::Shared;
+use crate::domain::cookie::Cookie;
+use crate::domain::credential::{Credential, CredentialName};
+use crate::domain::id::UserId;
+use crate::flows::Gateway;
+use crate::web::call::Call;
+use crate::web::guard::Shown;
+use crate::web::session_cookie::welcome;
+use crate::web::{Problem, cookies, json};
+
+/// The caller's passkeys, oldest first.
+#[utoipa::path(get, path = "/user/passkeys", tag = "ocore", responses((status = 200, body = Passkeys), Failures))]
+pub(super) async fn list(State(gateway): State<Shared>, call: Call) -> Result<Json<Passkeys>, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    let credentials = gateway.credentials_of(&caller.user.id).await?;
+    Ok(Json(Passkeys { passkeys: credentials.iter().map(Listed::from).collect() }))
+}
+
+/// Options for a new passkey of the caller.
+#[utoipa::path(post, path = "/user/passkeys/register/begin", tag = "ocore", request_body = RegisterBegin,
+    responses((status = 200, body = Options), Failures))]
+pub(super) async fn register_begin(
+    State(gateway): State<Shared>,
+    call: Call,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let caller = call.enrolling_or_signed_in(&gateway)?;
+    let RegisterBegin { device_name } = json::read(&call.headers, &body)?;
+    let label = name(device_name.as_deref())?;
+    let (ceremony, options) = gateway.begin_registration(&caller.record(), label, &call.visit).await?;
+    let mut response = Json(Options { public_key: options.0 }).into_response();
+    let cookie = cookies::challenge(gateway.place(), Cookie::OcoreChallenge, &ceremony);
+    cookies::append(response.headers_mut(), cookie);
+    Ok(response)
+}
+
+/// Stores the credential in the body.
+#[utoipa::path(post, path = "/user/passkeys/register/finish", tag = "ocore", params(RegisterFinish),
+    request_body(content = Object, description = "RegistrationResponseJSON, bare or as `credential`"),
+    responses((status = 201, body = Registered), Failures))]
+pub(super) async fn register_finish(
+    State(gateway): State<Shared>,
+    call: Call,
+    query: Result<Query<RegisterFinish>, QueryRejection>,
+    body: Bytes,
+) -> Response {
+    let answered = match query {
+        Ok(Query(query)) => register(&gateway, &call, &query, &body).await,
+        Err(error) => Err(Problem::malformed(error.to_string())),
+    };
+    let mut response = answered.unwrap_or_else(Problem::into_response);
+    let expired = cookies::expire(gateway.place(), Cookie::OcoreChallenge);
+    cookies::append(response.headers_mut(), expired);
+    response
+}
+
+async fn register(
+    gateway: &Gateway,
+    call: &Call,
+    query: &RegisterFinish,
+    body: &Bytes,
+) -> Result<Response, Problem> {
+    let caller = call.enrolling_or_signed_in(gateway)?;
+    let answer = unwrapped(json::read::<Value>(&call.headers, body)?);
+    let (ceremony, _, fits) = ceremony_of(gateway, call, &answer);
+    let read = fits.check().and_then(|()| name(query.device_name.as_deref()));
+    let label = call.using_up(gateway, ceremony, read).await?;
+    let finished = gateway.finish_registration(&caller.record(), ceremony, &answer, label, &call.visit).await;
+    let registered = finished.map_err(|error| as_registration(error.into()))?;
+    let credential = &registered.credential;
+    let shape = Registered {
+        id: credential.id.to_string(),
+        device_name: credential.name.as_str().to_owned(),
+        created_at: credential.created_at.to_rfc3339(),
+    };
+    let mut response = (StatusCode::CREATED, Json(shape)).into_response();
+    if caller.shown == Shown::Cookie {
+        welcome(gateway, &call.visit, &registered.session, response.headers_mut())?;
+    }
+    Ok(response)
+}
+
+/// 401 means that nobody is signed in, so a credential that is refused is 400.
+fn as_registration(problem: Problem) -> Problem {
+    match problem.status() {
+        StatusCode::UNAUTHORIZED => problem.with_status(StatusCode::BAD_REQUEST),
+        _ => problem,
+    }
+}
+
+/// Names a passkey of the caller. Takes the credential id, or the short id of other dialects.
+#[utoipa::path(patch, path = "/user/passkeys/{id}", tag = "ocore", params(("id" = String, Path)),
+    request_body = Rename, responses((status = 200, body = Renamed), Failures))]
+pub(super) async fn rename(
+    State(gateway): State<Shared>,
+    call: Call,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Renamed>, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    let Rename { device_name } = json::read(&call.headers, &body)?;
+    let new_name =
+        CredentialName::parse(&device_name).map_err(|error| Problem::malformed(error.to_string()))?;
+    let meant = own(&gateway, &caller.user.id, &id).await?;
+    let renamed = gateway.rename_credential(&caller.record(), &meant.id, new_name, &call.visit).await?;
+    Ok(Json(Renamed { id: renamed.id.to_string(), device_name: renamed.name.as_str().to_owned() }))
+}
+
+/// Removes a passkey of the caller.
+#[utoipa::path(delete, path = "/user/passkeys/{id}", tag = "ocore", params(("id" = String, Path)),
+    responses((status = 204), Failures))]
+pub(super) async fn remove(
+    State(gateway): State<Shared>,
+    call: Call,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    let meant = own(&gateway, &caller.user.id, &id).await?;
+    gateway.remove_credential(&caller.record(), &meant.id, &call.visit).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn own(gateway: &Gateway, user: &UserId, id: &str) -> Result<Credential, Problem> {
+    let is_meant = |it: &Credential| it.id.to_string() == id || it.reference().to_string() == id;
+    Ok(gateway.find_credential(user, is_meant).await?)
+}
+
+fn name(text: Option<&str>) -> Result<Option<CredentialName>, Problem> {
+    let said = text.filter(|text| !text.trim().is_empty());
+    let name = said.map(CredentialName::parse).transpose();
+    name.map_err(|error| Problem::malformed(error.to_string()))
+}
