@@ -16,6 +16,7 @@ pub mod records;
 // Ring 3: the world.
 pub mod admin;
 pub mod dialects;
+pub mod mail;
 pub mod pages;
 pub mod proxy;
 pub mod store;

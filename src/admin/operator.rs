@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::Operator;
-use super::protocol::{Answer, Link, Request, UserLine};
+use super::protocol::{Answer, Delivery, Link, Request, UserLine};
 use crate::domain::id::{SessionId, UserId};
 use crate::domain::invitation::INVITATION_LIFETIME;
 use crate::domain::user::{Group, User};
@@ -24,11 +24,12 @@ pub struct GatewayOperator(pub Arc<Gateway>);
 impl Operator for GatewayOperator {
     async fn handle(&self, request: Request) -> Answer {
         let done = match request {
-            Request::Invite { email, name, username, groups, role, expires_in_seconds } => {
+            Request::Invite { email, name, username, groups, role, expires_in_seconds, delivery } => {
                 let lifetime = expires_in_seconds.map_or(INVITATION_LIFETIME, Duration::from_secs);
                 let invited_by = INVITED_BY.to_owned();
                 let display_name = name;
-                self.invite(Guest { email, display_name, username, groups, role, lifetime, invited_by }).await
+                let guest = Guest { email, display_name, username, groups, role, lifetime, invited_by };
+                self.invite(guest, delivery).await
             }
             Request::UserList => self.list_users().await,
             Request::UserGroups { user, groups } => self.set_groups(&user, groups).await,
@@ -47,9 +48,15 @@ impl Operator for GatewayOperator {
 }
 
 impl GatewayOperator {
-    async fn invite(&self, guest: Guest) -> Result<Answer, FlowError> {
+    async fn invite(&self, guest: Guest, delivery: Delivery) -> Result<Answer, FlowError> {
+        if delivery == Delivery::ByMail && !self.0.has_mail() {
+            return Err(FlowError::NoMail);
+        }
         let invited = self.0.invite(guest).await?;
-        let link = self.0.place().url(&format!("/enroll#{}", invited.secret.reveal()));
+        if delivery == Delivery::ByMail {
+            self.0.mail_link(&invited).await?;
+        }
+        let link = self.0.link_of(&invited);
         Ok(Answer::Invited {
             id: invited.invitation.id,
             link: Link::new(link),

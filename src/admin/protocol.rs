@@ -31,6 +31,8 @@ pub enum Request {
         role: Role,
         /// `None`: the usual life of an invitation.
         expires_in_seconds: Option<u64>,
+        /// Whether the link goes by mail as well.
+        delivery: Delivery,
     },
     /// Everybody with an account.
     UserList,
@@ -50,6 +52,14 @@ pub enum Request {
     KeyRotate,
     /// Whether the gateway is well.
     Health,
+}
+
+/// How an invitation reaches whom it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    ByHand,
+    ByMail,
 }
 
 fn groups<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<Group>, D::Error> {

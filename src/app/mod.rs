@@ -7,6 +7,7 @@
 mod keys;
 mod meter;
 mod place;
+mod post;
 mod services;
 mod setup_link;
 
@@ -86,6 +87,7 @@ async fn run(settings: Settings, announce: Announce) -> Result<(), StartError> {
     let store = open_store(&settings, &metrics).await?;
     let gateway = open_gateway(&settings, store, Arc::clone(&metrics)).await?;
 
+    let mailer = post::mailer(&settings)?;
     let proxy = bind_proxy(&settings, &gateway, &metrics).await?;
     let metrics_listener = match settings.server.metrics_listen {
         Some(address) => Some(
@@ -113,6 +115,10 @@ async fn run(settings: Settings, announce: Announce) -> Result<(), StartError> {
     services.start("the admin socket", |shutdown| admin_socket.serve(operator, told(shutdown)));
     let swept = Arc::clone(&gateway);
     services.start("the sweeper", |shutdown| sweep(swept, metrics, setup, shutdown));
+    if let Some(mailer) = mailer {
+        let posted = Arc::clone(&gateway);
+        services.start("the postman", |shutdown| post::deliver(posted, mailer, shutdown));
+    }
     services.start("the proxy", |shutdown| proxy.serve(shutdown));
 
     let asked = tokio::select! {
@@ -172,6 +178,8 @@ async fn open_gateway(
         routes: settings.routes.clone(),
         lifetimes: settings.session,
         limits: settings.limits,
+        email_code: post::email_code(settings),
+        has_mail: settings.mail.is_some(),
         keys,
     };
     let observer = Arc::new(Telemetry { audit: Audit, metrics });

@@ -80,6 +80,9 @@ pub(crate) struct Invite {
     /// How long the link is good, at most 72h [default: 24h]
     #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     pub(crate) expires: Option<Duration>,
+    /// Send the link by mail, besides printing it
+    #[arg(long)]
+    pub(crate) mail: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -160,7 +163,7 @@ mod tests {
             "check --config x.toml",
             "--config x.toml check",
             "invite a@example.com",
-            "invite a@example.com --name Alice --username alice --group x --group y --admin --expires 72h --json",
+            "invite a@example.com --name Alice --username alice --group x --group y --admin --expires 72h --mail --json",
             "user list --json",
             "user groups alice staff ops",
             "user groups alice",

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::arguments::{Invite, Key, Operator, Session, User};
 use super::{Failure, Outcome, say};
-use crate::admin::{Answer, Request, UserLine, client};
+use crate::admin::{Answer, Delivery, Request, UserLine, client};
 use crate::domain::user::{Role, Standing, groups_of_one};
 
 /// How data is printed.
@@ -49,6 +49,7 @@ fn invitation(invite: &Invite) -> Result<Request, Failure> {
         groups: groups_of_one(invite.groups.iter().cloned())?,
         role: if invite.admin { Role::Administrator } else { Role::Member },
         expires_in_seconds: invite.expires.map(|length| length.as_secs()),
+        delivery: if invite.mail { Delivery::ByMail } else { Delivery::ByHand },
     })
 }
 

@@ -1,13 +1,14 @@
 //! Configuration: a file and the environment in, validated [`Settings`] out.
 //!
 //! `section` reads TOML and the environment, `reader` collects mistakes with their lines; `server`,
-//! `relying_party`, `dialects`, `routes` and `sections` know what the keys mean; `settings` is what the rest
+//! `relying_party`, `dialects`, `mail`, `routes` and `sections` know what the keys mean; `settings` is what the rest
 //! of the program sees. The manual is `config.toml` at the root of the repository, and a test
 //! keeps it and the defaults the same. What always holds: there are settings only when there is no
 //! mistake, and mistakes are reported all at once.
 
 mod dialects;
 mod environment;
+mod mail;
 mod mistake;
 mod reader;
 mod relying_party;
@@ -34,7 +35,8 @@ pub use mistake::{Mistake, Mistakes};
 use reader::Reader;
 use section::Section;
 pub use settings::{
-    Branding, Certificate, Engine, Log, PublicUrl, RelyingParty, Server, Settings, Store, Tls,
+    Branding, Certificate, EmailCode, Engine, Log, Mail, MailEncryption, PublicUrl, RelyingParty, Sender,
+    Server, Settings, Store, Tls,
 };
 pub use value::Colour;
 pub(crate) use value::duration;
@@ -84,7 +86,8 @@ fn read<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Settings {
     sections::signup(&root);
     let branding = sections::branding(&root);
     let log = sections::log(&root);
-    sections::later(&root);
+    let mail = mail::mail(&root, reader);
+    let email_code = mail::email_code(&root, mail.as_ref(), reader);
     let limits = sections::limits(&root);
     let mounts = dialects::dialects(&root, &server, reader);
     let routes = routes::routes(&root, &public_url, &server, reader);
@@ -99,6 +102,8 @@ fn read<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Settings {
         branding,
         log,
         limits,
+        mail,
+        email_code,
         mounts,
         routes,
         remarks: Vec::new(),

@@ -1,5 +1,4 @@
-//! The smaller tables: `[store]`, `[session]`, `[signup]`, `[branding]`, `[log]`, and those of
-//! later versions.
+//! The smaller tables: `[store]`, `[session]`, `[signup]`, `[limits]`, `[branding]` and `[log]`.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -143,9 +142,4 @@ pub(super) fn limits(root: &Section<'_>) -> RateLimits {
     };
     section.close();
     limits
-}
-
-/// Refuses the tables of later versions, so that nobody relies on what does nothing.
-pub(super) fn later(root: &Section<'_>) {
-    root.not_built_yet("mail", "remove [mail]; links are given by hand until then");
 }

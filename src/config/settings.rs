@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use zeroize::Zeroizing;
 
 use super::value::Colour;
 use crate::domain::limits::RateLimits;
@@ -16,6 +17,7 @@ use crate::domain::mounts::Mounts;
 use crate::domain::place::Scheme;
 use crate::domain::policy::route::RouteTable;
 use crate::domain::session::Lifetimes;
+use crate::domain::user::{DisplayName, Email};
 use crate::telemetry::logging::Format;
 
 /// Everything an operator can decide.
@@ -29,6 +31,9 @@ pub struct Settings {
     pub branding: Branding,
     pub log: Log,
     pub limits: RateLimits,
+    /// `None`: nothing is sent.
+    pub mail: Option<Mail>,
+    pub email_code: EmailCode,
     /// The HTTP APIs on the auth host, the native one among them.
     pub mounts: Mounts,
     pub routes: RouteTable,
@@ -101,6 +106,55 @@ pub enum Engine {
     Sled,
     /// Forgets everything at exit; for tests and for trying things out.
     Memory,
+}
+
+/// Who carries our letters.
+#[derive(Clone)]
+pub struct Mail {
+    /// A name or an address; certificates are checked for it.
+    pub host: String,
+    pub port: u16,
+    pub encryption: MailEncryption,
+    pub user: Option<String>,
+    pub password: Option<Zeroizing<String>>,
+    pub from: Sender,
+    /// Trusted besides the authorities of this machine.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for Mail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mail({}:{}, {:?})", self.host, self.port, self.encryption)
+    }
+}
+
+/// How the way to the mail server is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MailEncryption {
+    /// TLS from the first byte.
+    Tls,
+    /// TLS after STARTTLS, or nothing is sent.
+    StartTls,
+    /// TLS if the server offers it: for a server on this machine.
+    IfOffered,
+}
+
+/// Whom letters are from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender {
+    pub name: Option<DisplayName>,
+    pub email: Email,
+}
+
+/// What a code by mail is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmailCode {
+    /// There are none.
+    Off,
+    /// A session that may only add a passkey.
+    Enroll,
+    /// A session that is never fresh.
+    Session,
 }
 
 /// What our pages look like.

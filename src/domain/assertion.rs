@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use p256::elliptic_curve::sec1::ToEncodedPoint;
 use p256::pkcs8::EncodePrivateKey;
@@ -18,6 +19,8 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::code::CodeKey;
+use super::sealed::SealingKey;
 use super::session::Session;
 use super::time::Timestamp;
 use super::user::User;
@@ -53,6 +56,26 @@ impl AssertionKey {
     pub fn generate(random: &[u8; 32]) -> Result<Self, BadKey> {
         p256::SecretKey::from_slice(random).map_err(|_| BadKey)?;
         Ok(Self { private: Zeroizing::new(URL_SAFE_NO_PAD.encode(random)) })
+    }
+
+    /// A key for another purpose, derived from this one (RFC 5869's idea, with the scalar as key and
+    /// the purpose as message). Whoever has one cannot compute the other.
+    fn derived(&self, purpose: &[u8]) -> Result<[u8; 32], BadKey> {
+        let scalar = Zeroizing::new(URL_SAFE_NO_PAD.decode(self.private.as_bytes()).map_err(|_| BadKey)?);
+        let mut mac = Hmac::<Sha256>::new_from_slice(&scalar).map_err(|_| BadKey)?;
+        mac.update(b"vestibule key for ");
+        mac.update(purpose);
+        Ok(mac.finalize().into_bytes().into())
+    }
+
+    /// The key of one-time codes.
+    pub fn code_key(&self) -> Result<CodeKey, BadKey> {
+        self.derived(b"codes").map(CodeKey)
+    }
+
+    /// The key of what waits in the outbox.
+    pub fn outbox_key(&self) -> Result<SealingKey, BadKey> {
+        self.derived(b"outbox").map(SealingKey)
     }
 
     /// Ready to sign.
@@ -111,9 +134,18 @@ struct Claims<'a> {
     groups: Vec<&'a str>,
     sid: String,
     auth_time: Option<i64>,
-    amr: [&'static str; 3],
+    amr: &'static [&'static str],
     iat: i64,
     exp: i64,
+}
+
+/// How the person was recognised (RFC 8176). A hardware- or software-secured key, used with user
+/// presence and user verification, is two factors; a code by mail is one at most.
+fn methods(session: &Session) -> &'static [&'static str] {
+    match session.credential {
+        Some(_) => &["pop", "user", "mfa"],
+        None => &["otp"],
+    }
 }
 
 impl AssertionSigner {
@@ -136,9 +168,7 @@ impl AssertionSigner {
             groups: user.groups.iter().map(super::user::Group::as_str).collect(),
             sid: session.id.to_string(),
             auth_time: session.authenticated_at.map(Timestamp::as_seconds),
-            // RFC 8176: a hardware- or software-secured key, used with user presence and user
-            // verification, is two factors.
-            amr: ["pop", "user", "mfa"],
+            amr: methods(session),
             iat: now.as_seconds(),
             exp: now.plus(ASSERTION_LIFETIME).as_seconds(),
         };

@@ -16,14 +16,22 @@ pub enum Cookie {
     BetterAuthChallenge,
     /// The same for oCore, whose documents know no cookie.
     OcoreChallenge,
+    /// Names the code that was sent by mail for this browser.
+    Code,
     /// Binds the way back, and the hand-off, to the browser that asked.
     Nonce,
 }
 
 impl Cookie {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Session, Self::Challenge, Self::BetterAuthChallenge, Self::OcoreChallenge, Self::Nonce];
+    pub const ALL: [Self; 6] = [
+        Self::Session,
+        Self::Challenge,
+        Self::BetterAuthChallenge,
+        Self::OcoreChallenge,
+        Self::Code,
+        Self::Nonce,
+    ];
 
     /// Its name. Over https the `__Host-` prefix makes browsers refuse one set by another host or
     /// over plain http.
@@ -37,6 +45,8 @@ impl Cookie {
             (Self::BetterAuthChallenge, Scheme::Http) => "better-auth.better-auth-passkey",
             (Self::OcoreChallenge, Scheme::Https) => "__Host-vestibule-ceremony",
             (Self::OcoreChallenge, Scheme::Http) => "vestibule-ceremony",
+            (Self::Code, Scheme::Https) => "__Host-vestibule-code",
+            (Self::Code, Scheme::Http) => "vestibule-code",
             (Self::Nonce, Scheme::Https) => "__Host-vestibule-nonce",
             (Self::Nonce, Scheme::Http) => "vestibule-nonce",
         }

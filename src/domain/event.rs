@@ -52,6 +52,10 @@ pub enum Kind {
     KeyRotated { key: u32 },
     LoopDetected { host: String },
     RateLimited { whose: Limited },
+    CodeRequested { user: Option<UserId> },
+    CodeRedeemed { user: UserId, session: SessionId },
+    CodeRefused,
+    Mail { delivery: Delivery },
 }
 
 /// Which conversation.
@@ -131,6 +135,34 @@ impl Refusal {
             Self::CounterRegressed => "counter_regressed",
             Self::Disabled => "disabled",
             Self::LimitReached => "limit_reached",
+        }
+    }
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Delivery {
+    /// A mail server has taken it on.
+    Sent,
+    /// It will be tried again.
+    Postponed,
+    /// It was tried for as long as it was worth it.
+    Expired,
+    /// No mail server will ever take it.
+    Refused,
+}
+
+impl Delivery {
+    /// All of them, for zero-initialised metrics.
+    pub const ALL: [Self; 4] = [Self::Sent, Self::Postponed, Self::Expired, Self::Refused];
+
+    /// A metric label and a word for the log.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Postponed => "postponed",
+            Self::Expired => "expired",
+            Self::Refused => "refused",
         }
     }
 }

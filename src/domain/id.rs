@@ -108,6 +108,14 @@ random_id! {
     InvitationId
 }
 random_id! {
+    /// One code that was sent by mail. Given to the browser that asked for it, in a cookie.
+    CodeId
+}
+random_id! {
+    /// One message that waits in the outbox.
+    LetterId
+}
+random_id! {
     /// Where a stranger was heading, kept on the server while they sign in.
     WayBackId
 }

@@ -18,6 +18,8 @@ pub const INVITATION_LIFETIME_MAX: Duration = Duration::from_hours(72);
 pub const INVITATION_LIFETIME: Duration = Duration::from_hours(24);
 /// The life of a set-up link; `serve` prints a new one at each start while there is no account.
 pub const SETUP_LIFETIME: Duration = Duration::from_hours(24);
+/// How long a link lives that somebody makes for their own account.
+pub const OWN_LINK_LIFETIME: Duration = Duration::from_hours(1);
 
 /// A promise of an account to whoever shows the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

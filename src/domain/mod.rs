@@ -7,16 +7,19 @@
 
 pub mod assertion;
 pub mod ceremony;
+pub mod code;
 pub mod cookie;
 pub mod credential;
 pub mod dialect;
 pub mod event;
 pub mod id;
 pub mod invitation;
+pub mod letter;
 pub mod limits;
 pub mod mounts;
 pub mod place;
 pub mod policy;
+pub mod sealed;
 pub mod secret;
 pub mod session;
 pub mod time;

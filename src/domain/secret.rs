@@ -57,6 +57,11 @@ impl Drop for Secret {
 pub struct SecretHash([u8; 32]);
 
 impl SecretHash {
+    /// A hash that was made otherwise: with a key, for what can be guessed.
+    pub(super) const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The bytes, as part of a store key.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -18,6 +18,12 @@ pub enum FlowError {
     /// The invitation or set-up secret is unknown, used or expired. One variant on purpose.
     #[error("no such invitation")]
     NoSuchInvitation,
+    /// The code is wrong, used, expired, or another browser's. One variant on purpose.
+    #[error("no such code")]
+    WrongCode,
+    /// Nothing is sent by mail here.
+    #[error("mail is not configured: add [mail] to the configuration")]
+    NoMail,
     /// Set-up needs to know whose account it makes.
     #[error("an e-mail address is needed")]
     EmailNeeded,

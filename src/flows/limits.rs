@@ -122,7 +122,6 @@ impl Gateway {
 
     /// Whether `account` may be sent another message because of `visit`. The answer is for us alone:
     /// it would tell who has an account.
-    #[expect(dead_code, reason = "asked by the flows that send mail")]
     pub(super) fn may_mail(&self, account: &UserId, visit: &Visit) -> bool {
         let key = (*account, network(visit.client));
         self.limiters.mail.check_key(&key).is_ok() && self.limiters.mail_to_account.check_key(account).is_ok()

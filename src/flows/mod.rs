@@ -9,11 +9,13 @@
 pub mod account;
 pub mod administer;
 pub mod admit;
+pub mod codes;
 pub mod enroll;
 pub mod error;
 pub mod freshness;
 pub mod index;
 mod limits;
+pub mod outbox;
 pub mod passport;
 pub mod pending;
 pub mod registration;
@@ -28,6 +30,7 @@ use tokio::sync::Mutex;
 
 use crate::domain::assertion::AssertionSigner;
 use crate::domain::ceremony::RelyingParty;
+use crate::domain::code::CodeKey;
 use crate::domain::event::{Event, Kind, Origin};
 use crate::domain::id::UserId;
 use crate::domain::limits::RateLimits;
@@ -38,6 +41,7 @@ use crate::domain::session::token::Signer;
 use crate::domain::user::Email;
 use crate::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, StoreError, Vault, entropy};
 use crate::records::Records;
+use codes::EmailCode;
 pub use error::FlowError;
 use index::SessionIndex;
 use pending::Waiting;
@@ -49,6 +53,9 @@ pub struct Installation {
     pub routes: RouteTable,
     pub lifetimes: Lifetimes,
     pub limits: RateLimits,
+    pub email_code: EmailCode,
+    /// Whether there is a mailer to carry letters away.
+    pub has_mail: bool,
     pub keys: SigningKeys,
 }
 
@@ -70,11 +77,16 @@ pub struct Gateway {
     routes: RouteTable,
     lifetimes: Lifetimes,
     limiters: limits::Limiters,
+    email_code: EmailCode,
+    has_mail: bool,
+    code_key: CodeKey,
+    outbox: outbox::Outbox,
     records: Records,
     index: Arc<SessionIndex>,
     ceremonies: Waiting,
     ways_back: Waiting,
     hand_offs: Waiting,
+    codes: Waiting,
     rounds: way_back::Rounds,
     keys: Mutex<SigningKeys>,
     signer: ArcSwap<Signer>,
@@ -90,7 +102,8 @@ impl Gateway {
     pub async fn open(installation: Installation, world: World) -> Result<Arc<Self>, FlowError> {
         let records = Records::new(world.store);
         let index = SessionIndex::follow(&records).await?;
-        let Installation { place, relying_party, routes, lifetimes, limits, keys } = installation;
+        let Installation { place, relying_party, routes, lifetimes, limits, email_code, has_mail, keys } =
+            installation;
         let gateway = Self {
             issuer: place.origin(),
             place,
@@ -103,6 +116,11 @@ impl Gateway {
             ceremonies: Waiting::default(),
             ways_back: Waiting::default(),
             hand_offs: Waiting::default(),
+            codes: Waiting::default(),
+            email_code,
+            has_mail,
+            code_key: keys.assertions.code_key()?,
+            outbox: outbox::Outbox::new(keys.assertions.outbox_key()?),
             rounds: way_back::Rounds::default(),
             signer: ArcSwap::from_pointee(keys.sessions.open()?),
             assertions: keys.assertions.open()?,
@@ -113,6 +131,7 @@ impl Gateway {
             observer: world.observer,
         };
         gateway.resume_waiting().await?;
+        gateway.resume_outbox().await?;
         Ok(Arc::new(gateway))
     }
 

@@ -10,6 +10,7 @@ use crate::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential, Credential
 use crate::domain::event::{Ceremony, Kind, Refusal};
 use crate::domain::id::CeremonyId;
 use crate::domain::invitation::Setup;
+use crate::domain::letter::{Content, Letter};
 use crate::domain::session::{Scope, Session};
 use crate::domain::user::{Role, Standing, User};
 use crate::ports::{Batch, CommitError};
@@ -104,22 +105,43 @@ impl Gateway {
             if self.records.credential(&credential.id).await?.is_some() {
                 return Err(Refusal::DuplicateCredential.into());
             }
-            must_have_room(&self.records.credentials_of(&session.user).await?)?;
+            let existing = self.records.credentials_of(&session.user).await?;
+            must_have_room(&existing)?;
             let key = keys::user(&session.user);
             let found = self.records.get_exact::<User>(&key).await?;
             let (user, stored) = found.ok_or(FlowError::NotPermitted)?;
             if user.standing != Standing::Active {
                 return Err(FlowError::NotPermitted);
             }
-            let batch = records::create_credential(&credential)?.expect(key, stored);
+            let posting = self.telling(&user, &credential, &existing)?;
+            let batch = records::create_credential(&credential)?.expect(key, stored).and(posting.clone());
             let (session, batch) = self.with_paying_session(session, &user, &credential, batch).await?;
             match self.records.commit(batch).await {
-                Ok(()) => return Ok(Registered { credential, session, user }),
+                Ok(()) => {
+                    if !posting.changes.is_empty() {
+                        self.posted();
+                    }
+                    return Ok(Registered { credential, session, user });
+                }
                 Err(CommitError::Conflict) => {}
                 Err(CommitError::Store(error)) => return Err(error.into()),
             }
         }
         Err(FlowError::Busy)
+    }
+
+    /// Tells the owner of an account that has passkeys already that it has another one.
+    fn telling(
+        &self,
+        user: &User,
+        credential: &Credential,
+        existing: &[Credential],
+    ) -> Result<Batch, FlowError> {
+        if !self.has_mail || existing.is_empty() {
+            return Ok(Batch::default());
+        }
+        let content = Content::PasskeyAdded { passkey: credential.name.as_str().to_owned() };
+        self.posting(&Letter { to: user.email.clone(), content })
     }
 
     /// Adds what becomes of the session that asked: an enrolling one becomes a full one, and ends

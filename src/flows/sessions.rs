@@ -10,6 +10,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 
 use super::admit::Visit;
+use super::codes::ReadMail;
 use super::enroll::Redemption;
 use super::index::LiveSession;
 use super::{FlowError, Gateway};
@@ -43,6 +44,8 @@ pub(super) enum Evidence<'a> {
     Assertion { proof: &'a VerifiedAssertion, before: Option<&'a Session> },
     /// A secret was used up.
     Redemption(&'a Redemption),
+    /// A code that was sent by mail.
+    Code(&'a ReadMail),
     /// A session that is replaced by one with the same evidence.
     Exchange(&'a Session),
 }
@@ -97,6 +100,15 @@ impl Gateway {
             Evidence::Redemption(_) => {
                 Session { scope: Scope::Enrol, expires_at: absolute.min(now.plus(ENROL_LIFETIME)), ..blank }
             }
+            // However it got its scope: an address is not a passkey, and makes nothing fresh.
+            Evidence::Code(proof) => match proof.scope() {
+                Scope::Full => blank,
+                Scope::Enrol => Session {
+                    scope: Scope::Enrol,
+                    expires_at: absolute.min(now.plus(ENROL_LIFETIME)),
+                    ..blank
+                },
+            },
             Evidence::Exchange(session) => Session {
                 scope: session.scope,
                 credential: session.credential.clone(),
@@ -330,6 +342,7 @@ impl Evidence<'_> {
         match self {
             Self::Assertion { proof, .. } => proof.user(),
             Self::Redemption(redemption) => redemption.user(),
+            Self::Code(proof) => proof.user(),
             Self::Exchange(session) => session.user,
         }
     }

@@ -249,6 +249,7 @@ impl Gateway {
             (keys::CEREMONIES, &self.ceremonies),
             (keys::WAYS_BACK, &self.ways_back),
             (keys::HAND_OFFS, &self.hand_offs),
+            (keys::CODES, &self.codes),
         ] {
             let mut removed = Batch::default();
             for (key, _) in self.records.all::<serde_json::Value>(prefix).await? {

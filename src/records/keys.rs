@@ -2,7 +2,7 @@
 //!
 //! Every key begins with a word and a slash, so that one prefix scan finds one kind of record.
 
-use crate::domain::id::{CeremonyId, CredentialId, SessionId, UserId, WayBackId};
+use crate::domain::id::{CeremonyId, CodeId, CredentialId, LetterId, SessionId, UserId, WayBackId};
 use crate::domain::secret::SecretHash;
 use crate::domain::user::{Email, Username};
 
@@ -12,6 +12,8 @@ pub const CEREMONIES: &[u8] = b"ceremony/";
 pub const INVITATIONS: &[u8] = b"invitation/";
 pub const WAYS_BACK: &[u8] = b"way-back/";
 pub const HAND_OFFS: &[u8] = b"hand-off/";
+pub const CODES: &[u8] = b"code/";
+pub const OUTBOX: &[u8] = b"outbox/";
 const CREDENTIALS: &[u8] = b"credential/";
 const USER_CREDENTIALS: &[u8] = b"user-credential/";
 const EMAILS: &[u8] = b"email/";
@@ -65,6 +67,14 @@ pub fn way_back(id: &WayBackId) -> Vec<u8> {
 
 pub fn hand_off(code: &SecretHash) -> Vec<u8> {
     key(HAND_OFFS, code.as_bytes())
+}
+
+pub fn code(id: &CodeId) -> Vec<u8> {
+    key(CODES, &id.0)
+}
+
+pub fn letter(id: &LetterId) -> Vec<u8> {
+    key(OUTBOX, &id.0)
 }
 
 pub fn setup() -> Vec<u8> {

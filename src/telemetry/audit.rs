@@ -102,6 +102,10 @@ impl<'e> Line<'e> {
             Kind::UserChanged { user, what } => line("user_changed").user(user).because(what.label()),
             Kind::KeyRotated { key } => line("key_rotated").about(key.to_string()),
             Kind::LoopDetected { host } => line("loop_detected").about(host.as_str()),
+            Kind::CodeRequested { user } => user.iter().fold(line("code_requested"), Self::user),
+            Kind::CodeRedeemed { user, session } => line("code_redeemed").user(user).session(session),
+            Kind::CodeRefused => line("code_refused"),
+            Kind::Mail { delivery } => line("mail").because(delivery.label()),
             Kind::RateLimited { whose } => line("rate_limited").because(whose.label()),
         }
     }

@@ -14,7 +14,7 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 
-use crate::domain::event::{Answered, Ceremony, End, Event, Kind, Limited, Refusal};
+use crate::domain::event::{Answered, Ceremony, Delivery, End, Event, Kind, Limited, Refusal};
 use crate::ports::Observer;
 
 /// The route label of requests that belong to no route. No route can have this name.
@@ -40,6 +40,7 @@ pub struct Metrics {
     sessions: IntGauge,
     sessions_ended: IntCounterVec,
     rate_limited: IntCounterVec,
+    mail: IntCounterVec,
     store_commit: Histogram,
     store_healthy: IntGauge,
     open_streams: IntGauge,
@@ -95,6 +96,12 @@ impl Metrics {
                 "vestibule_rate_limited_total",
                 "Requests with credentials that were refused because there were too many, by whose limit it was.",
                 &["limit"],
+            )?,
+            mail: counter_vec(
+                &registry,
+                "vestibule_mail_total",
+                "Messages handed to the mail server, and attempts that failed, by result.",
+                &["result"],
             )?,
             store_commit: histogram(
                 &registry,
@@ -169,6 +176,9 @@ impl Metrics {
         for whose in Limited::ALL {
             self.rate_limited.with_label_values(&[whose.label()]);
         }
+        for delivery in Delivery::ALL {
+            self.mail.with_label_values(&[delivery.label()]);
+        }
         self.store_healthy.set(1);
     }
 
@@ -194,7 +204,11 @@ impl Observer for Metrics {
             Kind::SignedOut { .. } => self.sessions_ended.with_label_values(&[End::SignedOut.label()]).inc(),
             Kind::SessionEnded { why, .. } => self.sessions_ended.with_label_values(&[why.label()]).inc(),
             Kind::RateLimited { whose } => self.rate_limited.with_label_values(&[whose.label()]).inc(),
+            Kind::Mail { delivery } => self.mail.with_label_values(&[delivery.label()]).inc(),
             Kind::SetupLinkIssued
+            | Kind::CodeRequested { .. }
+            | Kind::CodeRedeemed { .. }
+            | Kind::CodeRefused
             | Kind::Invited { .. }
             | Kind::InvitationRedeemed { .. }
             | Kind::InvitationRefused

@@ -6,8 +6,9 @@ use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue};
 
 use crate::domain::ceremony::CEREMONY_LIFETIME;
+use crate::domain::code::CODE_LIFETIME;
 use crate::domain::cookie::{self, Cookie, Found};
-use crate::domain::id::CeremonyId;
+use crate::domain::id::{CeremonyId, CodeId};
 use crate::domain::place::{Place, Scheme};
 use crate::domain::secret::Secret;
 use crate::domain::way_back::WAY_BACK_LIFETIME;
@@ -26,6 +27,11 @@ pub fn challenge(place: &Place, which: Cookie, id: &CeremonyId) -> HeaderValue {
         _ => "Strict",
     };
     write(place, which, &id.to_string(), CEREMONY_LIFETIME, same_site)
+}
+
+/// The cookie that names the code that was sent for this browser.
+pub fn code(place: &Place, id: &CodeId) -> HeaderValue {
+    write(place, Cookie::Code, &id.to_string(), CODE_LIFETIME, "Strict")
 }
 
 /// The cookie that binds a way back to this browser.
@@ -60,7 +66,11 @@ fn write(place: &Place, which: Cookie, value: &str, lifetime: Duration, same_sit
         (Scheme::Http, Cookie::Challenge) => ("", place.prefix.as_str()),
         (
             Scheme::Http,
-            Cookie::Session | Cookie::BetterAuthChallenge | Cookie::OcoreChallenge | Cookie::Nonce,
+            Cookie::Session
+            | Cookie::BetterAuthChallenge
+            | Cookie::OcoreChallenge
+            | Cookie::Code
+            | Cookie::Nonce,
         ) => ("", "/"),
     };
     let name = which.name(place.scheme);

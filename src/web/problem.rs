@@ -190,6 +190,12 @@ impl From<FlowError> for Problem {
                 Fault::InvitationInvalid,
                 "This link has expired or was used already. Ask whoever sent it for a new one.",
             ),
+            FlowError::WrongCode => {
+                Self::new(Fault::TokenInvalid, "This code is not right, or no longer. Ask for a new one.")
+            }
+            FlowError::NoMail => {
+                Self::new(Fault::NotFound, "Nothing is sent by mail here. Ask the administrator for a link.")
+            }
             FlowError::EmailNeeded => {
                 Self::malformed("An e-mail address is needed to set up this installation.")
             }

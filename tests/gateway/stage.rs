@@ -26,6 +26,7 @@ use vestibule::domain::time::Timestamp;
 use vestibule::domain::user::{Email, Role};
 use vestibule::flows::administer::{Guest, Invited};
 use vestibule::flows::admit::{Admission, Visit};
+use vestibule::flows::codes::EmailCode;
 use vestibule::flows::enroll::{Introduction, Redeemed};
 use vestibule::flows::index::LiveSession;
 use vestibule::flows::registration::Registered;
@@ -256,6 +257,8 @@ fn installation(hosts: &[&str]) -> Installation {
         routes: RouteTable::new(hosts.iter().map(route).collect()),
         lifetimes,
         limits: RateLimits::default(),
+        email_code: EmailCode::Off,
+        has_mail: false,
         keys,
     }
 }

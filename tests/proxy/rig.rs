@@ -32,6 +32,7 @@ use vestibule::domain::session::{Lifetimes, Scope, Session};
 use vestibule::domain::time::Timestamp;
 use vestibule::domain::user::{DisplayName, Email, Role, Standing, User, Username};
 use vestibule::flows::admit::{Outcome, Visit};
+use vestibule::flows::codes::EmailCode;
 use vestibule::flows::{Gateway, Installation, World};
 use vestibule::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, Vault, VaultError};
 use vestibule::proxy::{CertificateFiles, Doors, Limits, Meter, Parts, Proxy, ProxySettings, TlsSettings};
@@ -348,6 +349,8 @@ async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session) {
         routes: RouteTable::new(routes(upstream)),
         lifetimes: Lifetimes { idle: hour, absolute: hour, fresh: hour },
         limits: RateLimits::default(),
+        email_code: EmailCode::Off,
+        has_mail: false,
         keys: SigningKeys {
             sessions: Keyring::generate(&[1; 32], now).unwrap(),
             assertions: AssertionKey::generate(&[2; 32]).unwrap(),

@@ -3,6 +3,7 @@
 //! Shapes are in `shapes`, handlers in `passkeys`, `sessions` and `enrolment`. Paths answer with
 //! and without a trailing slash. Errors are problem documents (`web/problem.rs`).
 
+mod codes;
 mod enrolment;
 mod passkeys;
 mod sessions;
@@ -22,7 +23,8 @@ type Shared = Arc<Gateway>;
 
 /// The API for the auth host, with paths relative to the prefix.
 pub fn router(gateway: Shared) -> Router {
-    let routes: [(&str, MethodRouter<Shared>); 12] = [
+    let routes: [(&str, MethodRouter<Shared>); 13] = [
+        ("/verify", post(codes::verify)),
         ("/passkeys/register/options", post(passkeys::register_options)),
         ("/passkeys/register/verify", post(passkeys::register_verify)),
         ("/passkeys/authenticate/options", post(passkeys::authenticate_options)),

@@ -9,16 +9,18 @@ use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::shapes::{SessionShape, SignedInShape};
-use crate::domain::id::SessionId;
+use crate::domain::cookie::Cookie;
+use crate::domain::id::{CodeId, SessionId};
 use crate::domain::session::Scope;
 use crate::domain::session::token::Carrier;
 use crate::domain::user::Email;
-use crate::flows::FlowError;
 use crate::flows::admit::Caller;
+use crate::flows::codes::Guess;
+use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::guard;
 use crate::web::session_cookie::{farewell, welcome};
-use crate::web::{Fault, Problem, json};
+use crate::web::{Fault, Problem, cookies, json};
 
 /// `GET /sessions`: the caller's, newest first.
 pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<SessionShape>>, Problem> {
@@ -58,11 +60,11 @@ struct Exchange {
     token: String,
 }
 
-#[derive(Deserialize)]
+#[derive(PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Method {
     Passkey,
-    /// Codes by e-mail are not built yet: every code is wrong.
+    /// A code that was sent by mail for this browser.
     Otp,
 }
 
@@ -71,13 +73,12 @@ enum Method {
 pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
     call.not_cross_site(&gateway)?;
     let Exchange { method, email, token } = json::read(&call.headers, &body)?;
+    if method == Method::Otp {
+        return redeem_code(&gateway, &call, &email, &token).await;
+    }
     let refused = || Problem::new(Fault::TokenInvalid, "This token is not valid, or no longer.");
     let email = Email::parse(&email).map_err(|error| Problem::malformed(error.to_string()))?;
-    let caller = match method {
-        Method::Passkey => gateway.caller_by_opaque(&token)?,
-        Method::Otp => return Err(refused()),
-    };
-    let (session, user) = match caller {
+    let (session, user) = match gateway.caller_by_opaque(&token)? {
         Caller::Known(session, user) if user.email == email => (session, user),
         Caller::Known(..) | Caller::Stranger { .. } => return Err(refused()),
     };
@@ -92,6 +93,22 @@ pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Re
     let shape = SignedInShape { token, user: (&*user).into() };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
     welcome(&gateway, &call.visit, &renewed, response.headers_mut())?;
+    Ok(response)
+}
+
+/// A code gives a session, or the right to add a passkey, as `signin.email_code` says.
+async fn redeem_code(gateway: &Gateway, call: &Call, email: &str, code: &str) -> Result<Response, Problem> {
+    Email::parse(email).map_err(|error| Problem::malformed(error.to_string()))?;
+    let id = cookies::read(&call.headers, gateway.place(), Cookie::Code);
+    let guess = Guess { id: id.and_then(|id| CodeId::parse(id).ok()), email, code };
+    let before = call.identify(gateway)?.map(|caller| caller.session);
+    let redeemed = gateway.redeem_code(guess, before, &call.visit, &call.device()).await?;
+    let token = gateway.token(&redeemed.session, Carrier::Bearer).map_err(FlowError::from)?;
+    let enrolling = redeemed.session.scope == Scope::Enrol;
+    let caller = SignedInShape { token, user: (&redeemed.user).into() };
+    let mut response = (StatusCode::CREATED, Json(Current { caller, enrolling })).into_response();
+    welcome(gateway, &call.visit, &redeemed.session, response.headers_mut())?;
+    cookies::append(response.headers_mut(), cookies::expire(gateway.place(), Cookie::Code));
     Ok(response)
 }
 

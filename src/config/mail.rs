@@ -1,0 +1,165 @@
+//! `[mail]` and `[signin]`: which server carries our letters, and what a code by mail is good for.
+//!
+//! What always holds: a password never travels in the clear, except to this machine.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use url::{Host, Url};
+use zeroize::Zeroizing;
+
+use super::reader::Reader;
+use super::section::Section;
+use super::server::file;
+use super::settings::{EmailCode, Mail, MailEncryption, Sender};
+use crate::domain::user::{DisplayName, Email};
+
+const SUBMISSION_PORT: u16 = 587;
+const SUBMISSIONS_PORT: u16 = 465;
+/// Longer than any password; a file beyond it is the wrong file.
+const PASSWORD_BYTES_MAX: u64 = 4 * 1024;
+
+const URL_REMEDY: &str =
+    "write \"smtp://user@mail.example.com:587\" (STARTTLS) or \"smtps://user@mail.example.com\"";
+const FROM_REMEDY: &str = "write \"Vestibule <no-reply@example.com>\", or an address alone";
+
+/// Reads `[mail]`; `None` when it is not there.
+pub(super) fn mail(root: &Section<'_>, reader: &Reader<'_>) -> Option<Mail> {
+    let section = root.table("mail");
+    let url = section.parsed("url", URL_REMEDY, server);
+    let from = section.parsed("from", FROM_REMEDY, sender);
+    let password = section.text("password").map(|found| Zeroizing::new(found.value));
+    let password_file = section.parsed(
+        "password_file",
+        "write the path of a file that holds the password alone",
+        password_in,
+    );
+    let ca_file = section.parsed("ca_file", "write the path of a PEM file with the server's CA", file);
+    if password.is_some() && password_file.is_some() {
+        reader.mistake(&section.at("password"), "there is a password_file as well", "keep one of them");
+    }
+    let wanted = ["url", "from", "password", "password_file", "ca_file"].iter().any(|key| section.has(key));
+    for (key, remedy, missing) in
+        [("url", URL_REMEDY, !section.has("url")), ("from", FROM_REMEDY, !section.has("from"))]
+    {
+        if wanted && missing {
+            reader.mistake(&section.at(key), format!("mail needs {key}"), remedy);
+        }
+    }
+    section.close();
+    let password = password.or_else(|| password_file.map(|found| found.value));
+    let (url, from) = (url?, from?.value);
+    if password.is_some() && url.value.user.is_none() {
+        reader.mistake(&url.at, "there is a password, but no user", URL_REMEDY);
+    }
+    let Address { host, port, encryption, user } = url.value;
+    Some(Mail { host, port, encryption, user, password, from, ca_file: ca_file.map(|found| found.value) })
+}
+
+/// Reads `[signin]`.
+pub(super) fn email_code(root: &Section<'_>, mail: Option<&Mail>, reader: &Reader<'_>) -> EmailCode {
+    let section = root.table("signin");
+    let remedy = "write email_code = \"off\", \"enroll\" or \"session\"";
+    let found = section.parsed("email_code", remedy, |text| match text {
+        "off" => Ok(EmailCode::Off),
+        "enroll" => Ok(EmailCode::Enroll),
+        "session" => Ok(EmailCode::Session),
+        _ => Err(format!("{text:?} is not something that a code can be good for")),
+    });
+    section.close();
+    match found {
+        Some(found) if found.value != EmailCode::Off && mail.is_none() => {
+            reader.mistake(
+                &found.at,
+                "codes go by mail, and there is no [mail]",
+                "add [mail], or write \"off\"",
+            );
+            EmailCode::Off
+        }
+        Some(found) => found.value,
+        None if mail.is_some() => EmailCode::Enroll,
+        None => EmailCode::Off,
+    }
+}
+
+/// What the URL says.
+struct Address {
+    host: String,
+    port: u16,
+    encryption: MailEncryption,
+    user: Option<String>,
+}
+
+fn server(text: &str) -> Result<Address, String> {
+    let url = Url::parse(text).map_err(|error| format!("this is not a URL: {error}"))?;
+    let (tls, default_port) = match url.scheme() {
+        "smtps" => (true, SUBMISSIONS_PORT),
+        "smtp" => (false, SUBMISSION_PORT),
+        other => return Err(format!("the scheme is {other:?}, not smtp or smtps")),
+    };
+    if url.password().is_some() {
+        return Err("a password in a URL is shown in many places; use password_file".to_owned());
+    }
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return Err("there is something after the host and port".to_owned());
+    }
+    // The scheme is not one that the parser knows hosts of, so addresses come as names.
+    let host = match url.host() {
+        Some(Host::Domain(host)) => host.to_ascii_lowercase(),
+        Some(Host::Ipv4(address)) => address.to_string(),
+        Some(Host::Ipv6(address)) => address.to_string(),
+        None => return Err("there is no host".to_owned()),
+    };
+    let here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let encryption = match (tls, here) {
+        (true, _) => MailEncryption::Tls,
+        (false, true) => MailEncryption::IfOffered,
+        (false, false) => MailEncryption::StartTls,
+    };
+    let user = Some(decoded(url.username())?).filter(|user| !user.is_empty());
+    let port = url.port().unwrap_or(default_port);
+    Ok(Address { host, port, encryption, user })
+}
+
+/// A user name may be an address, whose `@` a URL has to escape.
+fn decoded(text: &str) -> Result<String, String> {
+    let bytes: Vec<u8> = percent_decoded(text.as_bytes());
+    String::from_utf8(bytes).map_err(|_| "the user is not text".to_owned())
+}
+
+fn percent_decoded(text: &[u8]) -> Vec<u8> {
+    // A query is decoded in the same way, and by the same library; its `+` is hidden from it.
+    let hidden = String::from_utf8_lossy(text).replace('+', "%2B");
+    let pairs = url::form_urlencoded::parse(hidden.as_bytes());
+    pairs.map(|(key, _)| key.into_owned()).collect::<String>().into_bytes()
+}
+
+fn sender(text: &str) -> Result<Sender, String> {
+    let (name, address) = match text.trim().strip_suffix('>').and_then(|rest| rest.rsplit_once('<')) {
+        Some((name, address)) => (name.trim().trim_matches('"'), address),
+        None => ("", text),
+    };
+    let email = Email::parse(address).map_err(|error| error.to_string())?;
+    let name = match name {
+        "" => None,
+        name => Some(DisplayName::parse(name).map_err(|error| error.to_string())?),
+    };
+    Ok(Sender { name, email })
+}
+
+fn password_in(text: &str) -> Result<Zeroizing<String>, String> {
+    let path = Path::new(text);
+    let size = std::fs::metadata(path).map_err(|error| format!("{text:?} cannot be read: {error}"))?.len();
+    if size > PASSWORD_BYTES_MAX {
+        return Err(format!("{text:?} is too long to be a password"));
+    }
+    let content = Zeroizing::new(
+        std::fs::read_to_string(path).map_err(|error| format!("{text:?} cannot be read: {error}"))?,
+    );
+    let password = content.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        Err(format!("{text:?} is empty"))
+    } else {
+        Ok(Zeroizing::new(password.to_owned()))
+    }
+}

@@ -1,0 +1,154 @@
+//! One-time codes that are sent by mail: what they look like, and what is kept of one.
+//!
+//! What always holds: the store has a keyed hash, never the code; a code is good for one purpose, one
+//! browser and one account, [`CODE_LIFETIME`] and [`CODE_ATTEMPTS_MAX`] guesses.
+
+use std::fmt;
+use std::time::Duration;
+
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use zeroize::Zeroize;
+
+use super::id::{CodeId, UserId};
+use super::secret::SecretHash;
+use super::time::Timestamp;
+use super::user::Email;
+
+/// How long a code can be used.
+pub const CODE_LIFETIME: Duration = Duration::from_mins(10);
+/// How many guesses a code survives.
+pub const CODE_ATTEMPTS_MAX: u32 = 5;
+/// How many characters it has: 40 bits.
+pub const CODE_CHARS: usize = 8;
+
+/// Crockford's base 32: no letter that looks like a digit, and no U.
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// What a code lets its holder do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// Open a session of the account with this address.
+    SignIn,
+    /// Prove that an address is one's own.
+    Address,
+}
+
+impl Purpose {
+    const fn label(self) -> &'static [u8] {
+        match self {
+            Self::SignIn => b"sign-in",
+            Self::Address => b"address",
+        }
+    }
+}
+
+/// A code in the clear: on its way to a mailbox, or back from one.
+pub struct Code(String);
+
+impl Code {
+    /// Makes a code from 40 random bits.
+    pub fn from_random(bytes: [u8; 5]) -> Self {
+        let [a, b, c, d, e] = bytes;
+        let bits = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
+        let symbol = |at: usize| {
+            let index = usize::try_from((bits >> (35 - 5 * at)) & 31).unwrap_or(0);
+            char::from(ALPHABET.get(index).copied().unwrap_or(b'0'))
+        };
+        Self((0..CODE_CHARS).map(symbol).collect())
+    }
+
+    /// Reads what somebody typed: any case, spaces and hyphens, `O` for `0`, `I` and `L` for `1`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut code = String::with_capacity(CODE_CHARS);
+        for character in text.chars().filter(|c| !matches!(c, ' ' | '-')) {
+            let symbol = match character.to_ascii_uppercase() {
+                'O' => '0',
+                'I' | 'L' => '1',
+                other => other,
+            };
+            if !symbol.is_ascii() || !ALPHABET.contains(&(symbol as u8)) || code.len() == CODE_CHARS {
+                return None;
+            }
+            code.push(symbol);
+        }
+        (code.len() == CODE_CHARS).then_some(Self(code))
+    }
+
+    /// The eight characters.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Code(..)")
+    }
+}
+
+impl Drop for Code {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// The key of the hashes. 40 bits can be searched; without this key, a stolen store tells nothing.
+pub struct CodeKey(pub(super) [u8; 32]);
+
+impl CodeKey {
+    /// What is kept of `code`.
+    pub fn hash(&self, id: &CodeId, purpose: Purpose, code: &Code) -> Option<SecretHash> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
+        for part in [purpose.label(), &id.0, code.0.as_bytes()] {
+            mac.update(part);
+            mac.update(&[0]);
+        }
+        Some(SecretHash::from_bytes(mac.finalize().into_bytes().into()))
+    }
+}
+
+/// A code that was sent, as the store keeps it. For an address that nobody has, too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingCode {
+    pub id: CodeId,
+    pub purpose: Purpose,
+    /// Whose account it opens; `None` for nobody's.
+    pub user: Option<UserId>,
+    pub email: Email,
+    pub hash: SecretHash,
+    pub attempts_left: u32,
+    pub expires_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_read_as_people_type_it() {
+        let code = Code::from_random([0, 0x44, 0x32, 0x14, 0xc7]);
+        assert_eq!(code.reveal(), "0123456A".replace("56A", code.reveal().get(5..).unwrap()));
+        let text = "01ABCXYZ";
+        for typed in ["01ABCXYZ", "01abcxyz", "O1ab-cxyz", " oL AB CX YZ ", "0IABCXYZ"] {
+            assert_eq!(Code::parse(typed).unwrap().reveal(), text, "{typed}");
+        }
+        for wrong in ["", "01ABCXY", "01ABCXYZ0", "01ABCXYU", "01ABCXYé", "01ABC_YZ"] {
+            assert!(Code::parse(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn s_30_a_hash_is_for_one_code_one_purpose_and_one_browser() {
+        let key = CodeKey([7; 32]);
+        let code = Code::parse("01ABCXYZ").unwrap();
+        let hash = |key: &CodeKey, id: u8, purpose| key.hash(&CodeId([id; 16]), purpose, &code).unwrap();
+        let this = hash(&key, 1, Purpose::SignIn);
+        assert_eq!(this, hash(&key, 1, Purpose::SignIn));
+        assert_ne!(this, hash(&key, 2, Purpose::SignIn));
+        assert_ne!(this, hash(&key, 1, Purpose::Address));
+        assert_ne!(this, hash(&CodeKey([8; 32]), 1, Purpose::SignIn));
+    }
+}

@@ -1,0 +1,55 @@
+//! Letters: what we write to people. Words and layout are in `mail/`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::invitation::INVITATION_LIFETIME_MAX;
+use super::user::{DisplayName, Email};
+
+/// How long it is tried to tell somebody what has happened to their account.
+const NOTICE_LIFETIME: Duration = Duration::from_hours(24);
+
+/// One message to one person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    pub to: Email,
+    pub content: Content,
+}
+
+/// What it says.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// Nothing: written for an address that nobody has, and thrown away instead of being sent, so
+    /// that a request for a code is the same work either way.
+    Nothing { instead_of: String },
+    /// A one-time code.
+    Code { code: String },
+    /// A link that invites to an account, or to add a passkey to one.
+    Link { url: String, name: Option<DisplayName>, hours: u64 },
+    /// A passkey was added to the account.
+    PasskeyAdded { passkey: String },
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Nothing { .. } => "Nothing",
+            Self::Code { .. } => "Code(..)",
+            Self::Link { .. } => "Link(..)",
+            Self::PasskeyAdded { .. } => "PasskeyAdded",
+        })
+    }
+}
+
+impl Content {
+    /// How long it is worth sending.
+    pub const fn lifetime(&self) -> Duration {
+        match self {
+            Self::Nothing { .. } | Self::Code { .. } => super::code::CODE_LIFETIME,
+            Self::Link { .. } => INVITATION_LIFETIME_MAX,
+            Self::PasskeyAdded { .. } => NOTICE_LIFETIME,
+        }
+    }
+}

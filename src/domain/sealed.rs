@@ -1,0 +1,53 @@
+//! Sealing: what has to wait in the store although it holds a secret is kept encrypted there.
+//!
+//! XChaCha20-Poly1305 with a random nonce, under a key that the store does not have.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chacha20poly1305::aead::{Aead, KeyInit};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use serde::{Deserialize, Serialize};
+
+/// How many random bytes a seal takes.
+pub const NONCE_BYTES: usize = 24;
+
+/// The key that seals.
+pub struct SealingKey(pub(super) [u8; 32]);
+
+/// Sealed bytes, in base64: the nonce, then the ciphertext.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sealed(String);
+
+impl SealingKey {
+    /// Seals `plain`. `None` only if the cipher fails.
+    pub fn seal(&self, plain: &[u8], nonce: [u8; NONCE_BYTES]) -> Option<Sealed> {
+        let cipher = XChaCha20Poly1305::new((&self.0).into());
+        let secret = cipher.encrypt(&XNonce::from(nonce), plain).ok()?;
+        Some(Sealed(STANDARD.encode([nonce.as_slice(), &secret].concat())))
+    }
+
+    /// What was sealed, if it was sealed by this key and nobody changed it.
+    pub fn open(&self, sealed: &Sealed) -> Option<Vec<u8>> {
+        let bytes = STANDARD.decode(&sealed.0).ok()?;
+        let (nonce, secret) = bytes.split_at_checked(NONCE_BYTES)?;
+        let nonce: [u8; NONCE_BYTES] = nonce.try_into().ok()?;
+        XChaCha20Poly1305::new((&self.0).into()).decrypt(&XNonce::from(nonce), secret).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sealed_is_read_by_its_key_alone() {
+        let sealed = SealingKey([1; 32]).seal(b"a secret", [9; NONCE_BYTES]).unwrap();
+        assert_eq!(SealingKey([1; 32]).open(&sealed).unwrap(), b"a secret");
+        assert_eq!(SealingKey([2; 32]).open(&sealed), None);
+        let mut other = STANDARD.decode(&sealed.0).unwrap();
+        other[NONCE_BYTES] ^= 1;
+        assert_eq!(SealingKey([1; 32]).open(&Sealed(STANDARD.encode(other))), None);
+        assert!(!format!("{sealed:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,212 @@
+//! One-time codes by mail: asking for one, and using it.
+//!
+//! What always holds: known, unknown and closed accounts get the same answer for the same work; a
+//! code is good for the browser that asked for it; guesses are counted exactly, however many come at
+//! once. A code never makes a session fresh: an address is no second factor, and not a passkey.
+
+use std::sync::Arc;
+
+use super::admit::Visit;
+use super::enroll::Redeemed;
+use super::index::LiveSession;
+use super::sessions::{Device, Evidence};
+use super::{FlowError, Gateway};
+use crate::domain::code::{CODE_ATTEMPTS_MAX, CODE_LIFETIME, Code, PendingCode, Purpose};
+use crate::domain::event::Kind;
+use crate::domain::id::{CodeId, UserId};
+use crate::domain::letter::{Content, Letter};
+use crate::domain::session::Scope;
+use crate::domain::user::{Email, Standing, User};
+use crate::ports::{Batch, CommitError, entropy};
+use crate::records::{self, keys};
+
+/// How often a guess is judged again because others guessed at the same moment.
+const ATTEMPTS_MAX: u32 = 64;
+
+/// What a code is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmailCode {
+    /// Nothing: there are none.
+    Off,
+    /// A session that may only add a passkey.
+    Enroll,
+    /// A session like any other, except that it is never fresh.
+    Session,
+}
+
+/// A code as somebody gives it back.
+#[derive(Debug, Clone, Copy)]
+pub struct Guess<'a> {
+    /// What the browser's cookie says.
+    pub id: Option<CodeId>,
+    pub email: &'a str,
+    pub code: &'a str,
+}
+
+/// Evidence that somebody reads an account's mail. Made only here, from the code.
+pub(super) struct ReadMail {
+    user: UserId,
+    scope: Scope,
+}
+
+impl ReadMail {
+    pub(super) const fn user(&self) -> UserId {
+        self.user
+    }
+
+    pub(super) const fn scope(&self) -> Scope {
+        self.scope
+    }
+}
+
+impl Gateway {
+    /// What codes are good for here.
+    pub fn email_code(&self) -> EmailCode {
+        self.email_code
+    }
+
+    /// Sends a code to `address`, if it is somebody's. The answer is the same if it is not.
+    pub async fn request_code(&self, address: &str, visit: &Visit) -> Result<CodeId, FlowError> {
+        if self.email_code == EmailCode::Off {
+            return Err(FlowError::NoMail);
+        }
+        self.spend(visit)?;
+        let email = Email::parse(address)?;
+        let user = self.reachable_user(&email).await?;
+        let user = user.filter(|user| self.may_mail(&user.id, visit)).map(|user| user.id);
+        self.report(visit.origin(), Kind::CodeRequested { user });
+        self.send_code(Purpose::SignIn, user, email, visit).await
+    }
+
+    /// Whose address it is, if they may sign in. An account without a passkey is still being made,
+    /// and whoever makes it holds its link.
+    async fn reachable_user(&self, email: &Email) -> Result<Option<User>, FlowError> {
+        let user = self.records.user_by_email(email).await?;
+        let nobody = UserId::from_random(entropy::bytes(&*self.entropy));
+        let credentials = self.records.credentials_of(&user.as_ref().map_or(nobody, |user| user.id)).await?;
+        Ok(user.filter(|user| user.standing == Standing::Active && !credentials.is_empty()))
+    }
+
+    /// Keeps a code and posts it; one for nobody is kept, and posted to nobody.
+    pub(super) async fn send_code(
+        &self,
+        purpose: Purpose,
+        user: Option<UserId>,
+        email: Email,
+        visit: &Visit,
+    ) -> Result<CodeId, FlowError> {
+        let id = CodeId(entropy::bytes(&*self.entropy));
+        let code = Code::from_random(entropy::bytes(&*self.entropy));
+        let now = self.clock.now();
+        let expires_at = now.plus(CODE_LIFETIME);
+        let hash = self.code_key.hash(&id, purpose, &code).ok_or(FlowError::Signing)?;
+        let text = code.reveal().to_owned();
+        let content = match user {
+            Some(_) => Content::Code { code: text },
+            None => Content::Nothing { instead_of: text },
+        };
+        let posting = self.posting(&Letter { to: email.clone(), content })?;
+        let pending =
+            PendingCode { id, purpose, user, email, hash, attempts_left: CODE_ATTEMPTS_MAX, expires_at };
+        let key = keys::code(&id);
+        let room = self.codes.admit(key.clone(), visit.client, expires_at, now);
+        self.records.commit(room.put(key, records::encode(&pending)?).and(posting)).await?;
+        self.posted();
+        Ok(id)
+    }
+
+    /// Uses a code: it gives a session of the account that it was sent to. The session that this
+    /// browser had `before` ends with it.
+    pub async fn redeem_code(
+        &self,
+        guess: Guess<'_>,
+        before: Option<Arc<LiveSession>>,
+        visit: &Visit,
+        device: &Device,
+    ) -> Result<Redeemed, FlowError> {
+        self.spend(visit)?;
+        let redeemed = self.try_code(guess, before, visit, device).await;
+        match &redeemed {
+            Ok(Redeemed { user, session }) => {
+                self.report(visit.origin(), Kind::CodeRedeemed { user: user.id, session: session.id });
+            }
+            Err(FlowError::WrongCode) => self.report(visit.origin(), Kind::CodeRefused),
+            Err(_) => {}
+        }
+        redeemed
+    }
+
+    async fn try_code(
+        &self,
+        guess: Guess<'_>,
+        before: Option<Arc<LiveSession>>,
+        visit: &Visit,
+        device: &Device,
+    ) -> Result<Redeemed, FlowError> {
+        let scope = match self.email_code {
+            EmailCode::Off => return Err(FlowError::WrongCode),
+            EmailCode::Enroll => Scope::Enrol,
+            EmailCode::Session => Scope::Full,
+        };
+        let email = Email::parse(guess.email).map_err(|_| FlowError::WrongCode)?;
+        for _ in 0..ATTEMPTS_MAX {
+            let (pending, used) = self.judge(guess.id, Purpose::SignIn, &email, guess.code).await?;
+            let user = pending.user.ok_or(FlowError::WrongCode)?;
+            self.spend_on(&user, visit)?;
+            let key = keys::user(&user);
+            let found = self.records.get_exact::<User>(&key).await?;
+            let found = found.filter(|(user, _)| user.standing == Standing::Active);
+            let (user, stored) = found.ok_or(FlowError::WrongCode)?;
+            let proof = ReadMail { user: user.id, scope };
+            let session = self.mint(&Evidence::Code(&proof), visit, device);
+            let (adding, ended) = self.adding(&session, before.clone()).await?;
+            match self.records.commit(used.expect(key, stored).and(adding)).await {
+                Ok(()) => {
+                    self.report_ended(&visit.origin(), &ended);
+                    return Ok(Redeemed { session, user });
+                }
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    /// Judges one guess. A right one comes with the batch that uses the code up; a wrong one has been
+    /// counted when this returns.
+    pub(super) async fn judge(
+        &self,
+        id: Option<CodeId>,
+        purpose: Purpose,
+        email: &Email,
+        typed: &str,
+    ) -> Result<(PendingCode, Batch), FlowError> {
+        let key = keys::code(&id.ok_or(FlowError::WrongCode)?);
+        for _ in 0..ATTEMPTS_MAX {
+            let found = self.records.get_exact::<PendingCode>(&key).await?;
+            let (pending, stored) = found.ok_or(FlowError::WrongCode)?;
+            let hash = Code::parse(typed).and_then(|code| self.code_key.hash(&pending.id, purpose, &code));
+            let right = hash == Some(pending.hash)
+                && pending.purpose == purpose
+                && pending.email == *email
+                && self.clock.now() < pending.expires_at;
+            let batch = Batch::default().expect(key.clone(), stored);
+            if right {
+                return Ok((pending, batch.delete(key)));
+            }
+            let attempts_left = pending.attempts_left.saturating_sub(1);
+            let counted = if attempts_left == 0 {
+                batch.delete(key.clone())
+            } else {
+                batch.put(key.clone(), records::encode(&PendingCode { attempts_left, ..pending })?)
+            };
+            match self.records.commit(counted).await {
+                Ok(()) => return Err(FlowError::WrongCode),
+                // Somebody else guessed at the same moment; theirs counted, and so will this.
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(FlowError::Busy)
+    }
+}

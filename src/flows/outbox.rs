@@ -1,0 +1,159 @@
+//! The outbox: letters wait in the store until a mail server has taken them on.
+//!
+//! What always holds: whoever posts a letter waits for the store, never for a mail server; a letter
+//! that was accepted survives a restart; what waits is sealed, because it holds codes and links; there
+//! are at most [`OUTBOX_MAX`] letters, and none is tried longer than it is worth.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use super::{FlowError, Gateway};
+use crate::domain::event::{Delivery, Kind, Origin};
+use crate::domain::id::LetterId;
+use crate::domain::letter::{Content, Letter};
+use crate::domain::sealed::{Sealed, SealingKey};
+use crate::domain::time::Timestamp;
+use crate::ports::{Batch, MailError, Mailer, entropy};
+use crate::records::{self, keys};
+
+/// The most letters that wait.
+pub const OUTBOX_MAX: usize = 2_000;
+/// How many are handed over at the same time.
+const DELIVERED_AT_ONCE_MAX: usize = 4;
+/// How long the second try waits for; each further one waits twice as long.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+const RETRY_DELAY_MAX: Duration = Duration::from_mins(30);
+
+/// A letter that waits.
+#[derive(Serialize, Deserialize)]
+struct Waiting {
+    id: LetterId,
+    sealed: Sealed,
+    tries: u32,
+    next_try_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+/// What the gateway knows of its outbox without asking the store.
+pub(super) struct Outbox {
+    key: SealingKey,
+    waiting: AtomicUsize,
+    posted: Notify,
+}
+
+impl Outbox {
+    pub(super) fn new(key: SealingKey) -> Self {
+        Self { key, waiting: AtomicUsize::new(0), posted: Notify::new() }
+    }
+}
+
+impl Gateway {
+    /// Counts what waited when the gateway was started.
+    pub(super) async fn resume_outbox(&self) -> Result<(), FlowError> {
+        let waiting = self.records.all::<Waiting>(keys::OUTBOX).await?.len();
+        self.outbox.waiting.store(waiting, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The batch that posts `letter`; nothing while the outbox is full. Call [`Self::posted`] when it
+    /// has been committed.
+    pub(super) fn posting(&self, letter: &Letter) -> Result<Batch, FlowError> {
+        if self.outbox.waiting.load(Ordering::Relaxed) >= OUTBOX_MAX {
+            tracing::error!("the outbox is full: a message is not sent. Is the mail server in reach?");
+            return Ok(Batch::default());
+        }
+        let plain = serde_json::to_vec(letter).map_err(|_| FlowError::Signing)?;
+        let nonce = entropy::bytes(&*self.entropy);
+        let now = self.clock.now();
+        let waiting = Waiting {
+            id: LetterId(entropy::bytes(&*self.entropy)),
+            sealed: self.outbox.key.seal(&plain, nonce).ok_or(FlowError::Signing)?,
+            tries: 0,
+            next_try_at: now,
+            expires_at: now.plus(letter.content.lifetime()),
+        };
+        Ok(Batch::default().put(keys::letter(&waiting.id), records::encode(&waiting)?))
+    }
+
+    /// Wakes the postman after a commit that posted something.
+    pub(super) fn posted(&self) {
+        self.outbox.waiting.fetch_add(1, Ordering::Relaxed);
+        self.outbox.posted.notify_one();
+    }
+
+    /// Returns when a letter has been posted since the last call.
+    pub async fn mail_is_posted(&self) {
+        self.outbox.posted.notified().await;
+    }
+
+    /// Hands every letter that is due to `mailer`. Returns how long the next one can wait, if any
+    /// does.
+    pub async fn deliver(&self, mailer: &dyn Mailer) -> Result<Option<Duration>, FlowError> {
+        let now = self.clock.now();
+        let all: Vec<_> = self.records.all::<Waiting>(keys::OUTBOX).await?;
+        let (due, later): (Vec<_>, Vec<_>) =
+            all.into_iter().map(|(_, waiting)| waiting).partition(|waiting| waiting.next_try_at <= now);
+        let still_waiting = later.iter().map(|waiting| waiting.next_try_at);
+        let mut next: Vec<Timestamp> = still_waiting.collect();
+        let tried = stream::iter(due).map(|waiting| self.try_to_deliver(waiting, mailer));
+        let mut tried = tried.buffer_unordered(DELIVERED_AT_ONCE_MAX);
+        while let Some(again_at) = tried.next().await {
+            next.extend(again_at?);
+        }
+        self.outbox.waiting.store(next.len(), Ordering::Relaxed);
+        Ok(next.into_iter().min().map(|at| at.since(now)))
+    }
+
+    /// When to try again, if that is to be done.
+    async fn try_to_deliver(
+        &self,
+        waiting: Waiting,
+        mailer: &dyn Mailer,
+    ) -> Result<Option<Timestamp>, FlowError> {
+        let key = keys::letter(&waiting.id);
+        let delivery = self.delivery_of(&waiting, mailer).await;
+        if let Some(delivery) = delivery {
+            self.report(Origin::default(), Kind::Mail { delivery });
+        }
+        if delivery != Some(Delivery::Postponed) {
+            self.records.commit(Batch::default().delete(key)).await?;
+            return Ok(None);
+        }
+        let delay = RETRY_DELAY.saturating_mul(1 << waiting.tries.min(16)).min(RETRY_DELAY_MAX);
+        let again_at = self.clock.now().plus(delay);
+        let again = Waiting { tries: waiting.tries + 1, next_try_at: again_at, ..waiting };
+        self.records.commit(Batch::default().put(key, records::encode(&again)?)).await?;
+        Ok(Some(again_at))
+    }
+
+    /// What became of a letter; `None` for one that was never meant to be sent.
+    async fn delivery_of(&self, waiting: &Waiting, mailer: &dyn Mailer) -> Option<Delivery> {
+        if self.clock.now() >= waiting.expires_at {
+            tracing::warn!(tries = waiting.tries, "a message has expired before any mail server took it");
+            return Some(Delivery::Expired);
+        }
+        let opened = self.outbox.key.open(&waiting.sealed);
+        let Some(letter) = opened.and_then(|plain| serde_json::from_slice::<Letter>(&plain).ok()) else {
+            tracing::error!("a message in the outbox cannot be read; it is dropped");
+            return Some(Delivery::Refused);
+        };
+        if matches!(letter.content, Content::Nothing { .. }) {
+            return None;
+        }
+        Some(match mailer.send(&letter).await {
+            Ok(()) => Delivery::Sent,
+            Err(MailError::Temporary(error)) => {
+                tracing::warn!(error, tries = waiting.tries + 1, "a message could not be handed over yet");
+                Delivery::Postponed
+            }
+            Err(MailError::Permanent(error)) => {
+                tracing::error!(error, "the mail server refuses a message for good");
+                Delivery::Refused
+            }
+        })
+    }
+}

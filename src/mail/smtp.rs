@@ -1,0 +1,144 @@
+//! Handing letters to a mail server over SMTP (RFC 5321). The only file that names lettre.
+//!
+//! What always holds: unless the server is on this machine, nothing is said to it before TLS has shown
+//! that it is the host it should be; a letter is taken on within [`SEND_TIMEOUT`], or not; header
+//! values are structures, never text that a line break could be in.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lettre::message::{Mailbox, MultiPart};
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use zeroize::Zeroizing;
+
+use super::Stationery;
+use crate::domain::letter::Letter;
+use crate::domain::user::{DisplayName, Email};
+use crate::ports::{MailError, Mailer};
+
+/// How long handing one letter over may take.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one step of it may take.
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How the way to the server is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encryption {
+    /// TLS from the first byte.
+    Tls,
+    /// STARTTLS, or nothing is sent.
+    StartTls,
+    /// STARTTLS if the server offers it.
+    IfOffered,
+}
+
+/// Which server, and who we are to it.
+pub struct SmtpSettings {
+    pub host: String,
+    pub port: u16,
+    pub encryption: Encryption,
+    pub credentials: Option<(String, Zeroizing<String>)>,
+    pub ca_file: Option<PathBuf>,
+    pub from: (Option<DisplayName>, Email),
+    /// What we call ourselves in `EHLO`: the host of our public address.
+    pub hello: String,
+}
+
+/// Why there is no mailer.
+#[derive(Debug, thiserror::Error)]
+pub enum BadMailer {
+    #[error("mail.ca_file: {path}: {problem}")]
+    Authority { path: String, problem: String },
+    #[error("mail: {0}")]
+    Settings(String),
+}
+
+/// A mail server.
+pub struct SmtpMailer {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    from: Mailbox,
+    stationery: Stationery,
+}
+
+impl SmtpMailer {
+    /// Speaks to nobody yet.
+    pub fn new(settings: SmtpSettings, stationery: Stationery) -> Result<Self, BadMailer> {
+        let tls = || tls_parameters(&settings);
+        let tls = match settings.encryption {
+            Encryption::Tls => Tls::Wrapper(tls()?),
+            Encryption::StartTls => Tls::Required(tls()?),
+            Encryption::IfOffered => Tls::Opportunistic(tls()?),
+        };
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&settings.host)
+            .port(settings.port)
+            .tls(tls)
+            .timeout(Some(STEP_TIMEOUT))
+            .hello_name(ClientId::Domain(settings.hello.clone()));
+        if let Some((user, password)) = &settings.credentials {
+            builder = builder.credentials(Credentials::new(user.clone(), password.as_str().to_owned()));
+        }
+        let (name, email) = &settings.from;
+        let from = mailbox(name.as_ref(), email).map_err(|error| BadMailer::Settings(error.to_string()))?;
+        Ok(Self { transport: builder.build(), from, stationery })
+    }
+
+    fn message(&self, letter: &Letter) -> Result<Option<Message>, Box<dyn std::error::Error + Send + Sync>> {
+        let Some(words) = self.stationery.write(&letter.content)? else { return Ok(None) };
+        let message = Message::builder()
+            .from(self.from.clone())
+            .to(mailbox(None, &letter.to)?)
+            .subject(words.subject)
+            .multipart(MultiPart::alternative_plain_html(words.text, words.html))?;
+        Ok(Some(message))
+    }
+}
+
+fn tls_parameters(settings: &SmtpSettings) -> Result<TlsParameters, BadMailer> {
+    let mut builder = TlsParameters::builder(settings.host.clone());
+    if let Some(path) = &settings.ca_file {
+        let bad = |problem: String| BadMailer::Authority { path: path.display().to_string(), problem };
+        let pem = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+        builder = builder
+            .add_root_certificate(Certificate::from_pem(&pem).map_err(|error| bad(error.to_string()))?);
+    }
+    builder.build_rustls().map_err(|error| BadMailer::Settings(error.to_string()))
+}
+
+fn mailbox(name: Option<&DisplayName>, email: &Email) -> Result<Mailbox, lettre::address::AddressError> {
+    let address: Address = email.as_str().parse()?;
+    Ok(Mailbox::new(name.map(ToString::to_string), address))
+}
+
+#[async_trait]
+impl Mailer for SmtpMailer {
+    async fn send(&self, letter: &Letter) -> Result<(), MailError> {
+        // What cannot be written today cannot be written tomorrow.
+        let message = self.message(letter).map_err(|error| MailError::Permanent(error.to_string()))?;
+        let Some(message) = message else { return Ok(()) };
+        let sent = tokio::time::timeout(SEND_TIMEOUT, self.transport.send(message)).await;
+        let sent = sent.map_err(|_| MailError::Temporary("the mail server takes too long".to_owned()))?;
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_permanent() => Err(MailError::Permanent(in_words(&error))),
+            Err(error) => Err(MailError::Temporary(in_words(&error))),
+        }
+    }
+}
+
+/// The error with its causes. A server's answer may quote the address, so only its code is kept.
+fn in_words(error: &lettre::transport::smtp::Error) -> String {
+    if let Some(code) = error.status() {
+        return format!("the mail server answered {code}");
+    }
+    let mut words = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
+}

@@ -1,0 +1,148 @@
+//! What our letters say, as text and as HTML.
+
+use askama::Template;
+
+use crate::domain::code::{CODE_CHARS, CODE_LIFETIME};
+use crate::domain::letter::Content;
+
+/// What is the same on every letter.
+#[derive(Debug, Clone)]
+pub struct Stationery {
+    /// The operator's name for this installation.
+    pub name: String,
+    /// Where people sign in: our public origin.
+    pub origin: String,
+    /// Where people manage their passkeys.
+    pub account: String,
+}
+
+/// A letter in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Words {
+    pub(super) subject: String,
+    pub(super) text: String,
+    pub(super) html: String,
+}
+
+#[derive(Template)]
+#[template(path = "mail/code.txt")]
+struct CodeText<'a> {
+    on: &'a Stationery,
+    code: &'a str,
+    minutes: u64,
+}
+
+#[derive(Template)]
+#[template(path = "mail/code.html")]
+struct CodeHtml<'a> {
+    on: &'a Stationery,
+    code: &'a str,
+    minutes: u64,
+}
+
+#[derive(Template)]
+#[template(path = "mail/link.txt")]
+struct LinkText<'a> {
+    on: &'a Stationery,
+    url: &'a str,
+    name: &'a str,
+    hours: u64,
+}
+
+#[derive(Template)]
+#[template(path = "mail/link.html")]
+struct LinkHtml<'a> {
+    on: &'a Stationery,
+    url: &'a str,
+    name: &'a str,
+    hours: u64,
+}
+
+#[derive(Template)]
+#[template(path = "mail/passkey_added.txt")]
+struct PasskeyAddedText<'a> {
+    on: &'a Stationery,
+    passkey: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "mail/passkey_added.html")]
+struct PasskeyAddedHtml<'a> {
+    on: &'a Stationery,
+    passkey: &'a str,
+}
+
+impl Stationery {
+    /// `None` for a letter that is never sent.
+    pub(super) fn write(&self, content: &Content) -> Result<Option<Words>, askama::Error> {
+        let on = self;
+        let minutes = CODE_LIFETIME.as_secs() / 60;
+        let (subject, text, html) = match content {
+            Content::Nothing { .. } => return Ok(None),
+            Content::Code { code } => {
+                let shown = in_two(code);
+                let code = shown.as_str();
+                (
+                    format!("Your code for {}", self.name),
+                    CodeText { on, code, minutes }.render()?,
+                    CodeHtml { on, code, minutes }.render()?,
+                )
+            }
+            Content::Link { url, name, hours } => {
+                let (name, hours) = (name.as_ref().map_or("", |name| name.as_str()), *hours);
+                (
+                    format!("Your link for {}", self.name),
+                    LinkText { on, url, name, hours }.render()?,
+                    LinkHtml { on, url, name, hours }.render()?,
+                )
+            }
+            Content::PasskeyAdded { passkey } => (
+                format!("A passkey was added to your account at {}", self.name),
+                PasskeyAddedText { on, passkey }.render()?,
+                PasskeyAddedHtml { on, passkey }.render()?,
+            ),
+        };
+        Ok(Some(Words { subject, text, html }))
+    }
+}
+
+/// Eight characters are easier to copy as four and four.
+fn in_two(code: &str) -> String {
+    match code.split_at_checked(CODE_CHARS / 2) {
+        Some((first, second)) => format!("{first}-{second}"),
+        None => code.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stationery() -> Stationery {
+        Stationery {
+            name: "Example & Sons".to_owned(),
+            origin: "https://auth.example.com".to_owned(),
+            account: "https://auth.example.com/auth/account".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_code_is_in_both_parts() {
+        let words = stationery().write(&Content::Code { code: "ABCD1234".to_owned() }).unwrap().unwrap();
+        assert!(words.text.contains("ABCD-1234") && words.html.contains("ABCD-1234"));
+        assert!(words.text.contains("Example & Sons") && words.html.contains("Example &#38; Sons"));
+        assert!(words.text.contains("10 minutes") && words.text.contains("https://auth.example.com"));
+    }
+
+    #[test]
+    fn s_37_what_people_wrote_is_text_in_html() {
+        let passkey = "<img src=x onerror=alert(1)>".to_owned();
+        let words = stationery().write(&Content::PasskeyAdded { passkey }).unwrap().unwrap();
+        assert!(!words.html.contains("<img") && words.html.contains("&#60;img"), "{}", words.html);
+    }
+
+    #[test]
+    fn a_letter_to_nobody_has_no_words() {
+        assert_eq!(stationery().write(&Content::Nothing { instead_of: String::new() }).unwrap(), None);
+    }
+}
