@@ -49,7 +49,7 @@ pub(super) fn mailer(settings: &Settings) -> Result<Option<Arc<dyn Mailer>>, Sta
         from: (mail.from.name.clone(), mail.from.email.clone()),
         hello: settings.public_url.host.clone(),
     };
-    let mailer = SmtpMailer::new(smtp, stationery).map_err(StartError::because)?;
+    let mailer = SmtpMailer::new(&smtp, stationery).map_err(StartError::because)?;
     Ok(Some(Arc::new(mailer)))
 }
 

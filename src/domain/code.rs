@@ -51,8 +51,7 @@ pub struct Code(String);
 impl Code {
     /// Makes a code from 40 random bits.
     pub fn from_random(bytes: [u8; 5]) -> Self {
-        let [a, b, c, d, e] = bytes;
-        let bits = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
+        let bits = bytes.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
         let symbol = |at: usize| {
             let index = usize::try_from((bits >> (35 - 5 * at)) & 31).unwrap_or(0);
             char::from(ALPHABET.get(index).copied().unwrap_or(b'0'))

@@ -150,7 +150,7 @@ impl Gateway {
         };
         let email = Email::parse(guess.email).map_err(|_| FlowError::WrongCode)?;
         for _ in 0..ATTEMPTS_MAX {
-            let (pending, used) = self.judge(guess.id, Purpose::SignIn, &email, guess.code).await?;
+            let (pending, paid) = self.judge(guess.id, Purpose::SignIn, &email, guess.code).await?;
             let user = pending.user.ok_or(FlowError::WrongCode)?;
             self.spend_on(&user, visit)?;
             let key = keys::user(&user);
@@ -160,7 +160,7 @@ impl Gateway {
             let proof = ReadMail { user: user.id, scope };
             let session = self.mint(&Evidence::Code(&proof), visit, device);
             let (adding, ended) = self.adding(&session, before.clone()).await?;
-            match self.records.commit(used.expect(key, stored).and(adding)).await {
+            match self.records.commit(paid.expect(key, stored).and(adding)).await {
                 Ok(()) => {
                     self.report_ended(&visit.origin(), &ended);
                     return Ok(Redeemed { session, user });

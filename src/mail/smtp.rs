@@ -66,8 +66,8 @@ pub struct SmtpMailer {
 
 impl SmtpMailer {
     /// Speaks to nobody yet.
-    pub fn new(settings: SmtpSettings, stationery: Stationery) -> Result<Self, BadMailer> {
-        let tls = || tls_parameters(&settings);
+    pub fn new(settings: &SmtpSettings, stationery: Stationery) -> Result<Self, BadMailer> {
+        let tls = || tls_parameters(settings);
         let tls = match settings.encryption {
             Encryption::Tls => Tls::Wrapper(tls()?),
             Encryption::StartTls => Tls::Required(tls()?),

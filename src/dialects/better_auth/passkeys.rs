@@ -60,10 +60,11 @@ pub(super) async fn update(
 /// Somebody else's passkey is answered as one that does not exist.
 async fn own(gateway: &Gateway, caller: &SignedIn, id: &str) -> Result<Credential, Problem> {
     let found = gateway.find_credential(&caller.user.id, |it| it.reference().to_string() == id).await;
-    found.map_err(|error| match error {
-        FlowError::NotFound => {
-            Problem::new(Fault::UnknownCredential, "Passkey not found").with_status(StatusCode::NOT_FOUND)
+    found.map_err(|error| {
+        if matches!(error, FlowError::NotFound) {
+            return Problem::new(Fault::UnknownCredential, "Passkey not found")
+                .with_status(StatusCode::NOT_FOUND);
         }
-        other => other.into(),
+        error.into()
     })
 }

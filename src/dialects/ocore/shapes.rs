@@ -1,4 +1,4 @@
-//! What oCore's API reads and writes. Lists are in camelCase and single passkeys in snake_case, as in
+//! What oCore's API reads and writes. Lists are in camelCase and single passkeys in `snake_case`, as in
 //! its document.
 
 use serde::{Deserialize, Serialize};
