@@ -105,19 +105,25 @@ pub struct Stage {
 impl Stage {
     pub async fn set(store: Arc<dyn KeyValue>) -> Result<Self, FlowError> {
         let (clock, dice) = (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(Dice(AtomicU64::new(0))));
-        Self::open(store, clock, dice, &[APP_HOST]).await
+        Self::open(store, clock, dice, &[APP_HOST], EmailCode::Off).await
     }
 
     /// A fresh world with one application on each of these hosts, which may be patterns.
     pub async fn with_applications(hosts: &[&str]) -> Self {
         let (clock, dice) = (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(Dice(AtomicU64::new(0))));
-        Self::open(Arc::new(MemoryStore::new()), clock, dice, hosts).await.unwrap()
+        Self::open(Arc::new(MemoryStore::new()), clock, dice, hosts, EmailCode::Off).await.unwrap()
+    }
+
+    /// A fresh world in which codes by mail are good for this.
+    pub async fn with_codes(codes: EmailCode) -> Self {
+        let (clock, dice) = (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(Dice(AtomicU64::new(0))));
+        Self::open(Arc::new(MemoryStore::new()), clock, dice, &[APP_HOST], codes).await.unwrap()
     }
 
     /// The same world after a restart.
     pub async fn again(&self) -> Self {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        Self::open(store, clock, Arc::clone(&self.dice), &[APP_HOST]).await.unwrap()
+        Self::open(store, clock, Arc::clone(&self.dice), &[APP_HOST], EmailCode::Off).await.unwrap()
     }
 
     async fn open(
@@ -125,6 +131,7 @@ impl Stage {
         clock: Arc<HandClock>,
         dice: Arc<Dice>,
         hosts: &[&str],
+        codes: EmailCode,
     ) -> Result<Self, FlowError> {
         let world = World {
             store: Arc::clone(&store),
@@ -133,7 +140,7 @@ impl Stage {
             entropy: Arc::<Dice>::clone(&dice),
             observer: Arc::new(Nobody),
         };
-        let gateway = Gateway::open(installation(hosts), world).await?;
+        let gateway = Gateway::open(installation(hosts, codes), world).await?;
         Ok(Self { gateway, clock, store, dice })
     }
 
@@ -231,7 +238,7 @@ pub fn visit(host: &str) -> Visit {
     }
 }
 
-fn installation(hosts: &[&str]) -> Installation {
+fn installation(hosts: &[&str], email_code: EmailCode) -> Installation {
     let place = Place::new(Scheme::Https, AUTH_HOST, 443, "/auth");
     let relying_party = RelyingParty::new(AUTH_HOST, "Test", &[ORIGIN.to_owned()]).unwrap();
     let seconds = Duration::from_secs;
@@ -257,8 +264,8 @@ fn installation(hosts: &[&str]) -> Installation {
         routes: RouteTable::new(hosts.iter().map(route).collect()),
         lifetimes,
         limits: RateLimits::default(),
-        email_code: EmailCode::Off,
-        has_mail: false,
+        email_code,
+        has_mail: email_code != EmailCode::Off,
         keys,
     }
 }

@@ -1,0 +1,277 @@
+//! One-time codes with the clock in hand: guesses, purposes, browsers and what a code gives (S-21,
+//! S-26, S-30, S-35).
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use vestibule::domain::code::{CODE_ATTEMPTS_MAX, CODE_LIFETIME};
+use vestibule::domain::id::CodeId;
+use vestibule::domain::letter::{Content, Letter};
+use vestibule::domain::session::Scope;
+use vestibule::flows::FlowError;
+use vestibule::flows::codes::{EmailCode, Guess};
+use vestibule::flows::enroll::Redeemed;
+use vestibule::flows::outbox::OUTBOX_MAX;
+use vestibule::flows::sessions::Device;
+use vestibule::ports::{MailError, Mailer};
+
+use crate::harness::Authenticator;
+use crate::stage::{APP_HOST, AUTH_HOST, Stage, visit, visit_from};
+
+const ALICE: &str = "alice@example.com";
+const MALLORY: &str = "mallory@example.com";
+
+/// A mailbox that everything arrives in, or nothing.
+#[derive(Default)]
+struct Mailbox {
+    letters: Mutex<Vec<Letter>>,
+    broken: Option<MailError>,
+}
+
+#[async_trait]
+impl Mailer for Mailbox {
+    async fn send(&self, letter: &Letter) -> Result<(), MailError> {
+        match &self.broken {
+            Some(error) => Err(error.clone()),
+            None => {
+                self.letters.lock().unwrap().push(letter.clone());
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Mailbox {
+    fn code(&self) -> String {
+        let letters = self.letters.lock().unwrap();
+        match &letters.last().expect("a letter has come").content {
+            Content::Code { code } => code.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.letters.lock().unwrap().len()
+    }
+}
+
+/// A stage with Alice on it, and her first code.
+async fn asked(good_for: EmailCode) -> (Stage, CodeId, String) {
+    let stage = Stage::with_codes(good_for).await;
+    stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
+    let (id, code) = ask(&stage, ALICE).await;
+    (stage, id, code)
+}
+
+async fn ask(stage: &Stage, email: &str) -> (CodeId, String) {
+    let id = stage.gateway.request_code(email, &visit(AUTH_HOST)).await.unwrap();
+    let mailbox = Mailbox::default();
+    stage.gateway.deliver(&mailbox).await.unwrap();
+    (id, mailbox.code())
+}
+
+async fn guess(stage: &Stage, id: Option<CodeId>, email: &str, code: &str) -> Result<Redeemed, FlowError> {
+    let guess = Guess { id, email, code };
+    stage.gateway.redeem_code(guess, None, &visit(AUTH_HOST), &Device::default()).await
+}
+
+#[track_caller]
+fn wrong(redeemed: &Result<Redeemed, FlowError>) {
+    assert!(matches!(redeemed, Err(FlowError::WrongCode)), "{redeemed:?}");
+}
+
+#[tokio::test]
+async fn s_30_a_code_works_once_for_its_browser_and_its_address() {
+    let (stage, id, code) = asked(EmailCode::Enroll).await;
+    stage.enrol(MALLORY, &mut Authenticator::new(2)).await.unwrap();
+    wrong(&guess(&stage, None, ALICE, &code).await);
+    let (other_browser, _) = ask(&stage, MALLORY).await;
+    wrong(&guess(&stage, Some(other_browser), ALICE, &code).await);
+    wrong(&guess(&stage, Some(id), MALLORY, &code).await);
+    let typed = format!(" {}-{} ", code[..4].to_lowercase(), &code[4..]);
+    let redeemed = guess(&stage, Some(id), "ALICE@example.com", &typed).await.unwrap();
+    assert_eq!(redeemed.user.email.as_str(), ALICE);
+    wrong(&guess(&stage, Some(id), ALICE, &code).await);
+}
+
+#[tokio::test]
+async fn s_30_a_code_survives_so_many_guesses_and_no_more() {
+    for wrong_guesses in [CODE_ATTEMPTS_MAX - 1, CODE_ATTEMPTS_MAX] {
+        let (stage, id, code) = asked(EmailCode::Enroll).await;
+        for n in 0..wrong_guesses {
+            wrong(&guess(&stage, Some(id), ALICE, &format!("0000000{n}")).await);
+        }
+        let redeemed = guess(&stage, Some(id), ALICE, &code).await;
+        assert_eq!(redeemed.is_ok(), wrong_guesses < CODE_ATTEMPTS_MAX, "{wrong_guesses}");
+    }
+}
+
+#[tokio::test]
+async fn s_30_guesses_at_the_same_moment_are_all_counted() {
+    let (stage, id, code) = asked(EmailCode::Enroll).await;
+    let guesses = (0..50).map(|n| {
+        // The right one is the last in the queue.
+        let typed = if n == 49 { code.clone() } else { format!("000000{n:02}") };
+        let stage = &stage;
+        async move { guess(stage, Some(id), ALICE, &typed).await.is_ok() }
+    });
+    let right = join_all(guesses).await.into_iter().filter(|right| *right).count();
+    assert!(right <= 1);
+    wrong(&guess(&stage, Some(id), ALICE, &code).await);
+
+    let (id, code) = ask(&stage, ALICE).await;
+    let racers = (0..50).map(|_| guess(&stage, Some(id), ALICE, &code));
+    let right = join_all(racers).await.into_iter().filter(Result::is_ok).count();
+    assert_eq!(right, 1, "a right code is good once");
+}
+
+#[tokio::test]
+async fn s_30_a_code_expires_at_its_minute() {
+    for (waited, expected) in
+        [(CODE_LIFETIME.checked_sub(Duration::from_millis(1)).unwrap(), true), (CODE_LIFETIME, false)]
+    {
+        let (stage, id, code) = asked(EmailCode::Enroll).await;
+        stage.clock.forward(waited);
+        assert_eq!(guess(&stage, Some(id), ALICE, &code).await.is_ok(), expected, "after {waited:?}");
+    }
+}
+
+#[tokio::test]
+async fn s_30_a_stranger_cannot_fill_a_mailbox() {
+    let stage = Stage::with_codes(EmailCode::Enroll).await;
+    stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
+    let mailbox = Mailbox::default();
+    for _ in 0..20 {
+        stage.gateway.request_code(ALICE, &visit_from("198.51.100.7")).await.unwrap();
+        stage.gateway.deliver(&mailbox).await.unwrap();
+    }
+    assert_eq!(mailbox.count(), 3, "one network has a few messages sent, and the answer stays the same");
+    stage.gateway.request_code(ALICE, &visit_from("192.0.2.1")).await.unwrap();
+    stage.gateway.deliver(&mailbox).await.unwrap();
+    assert_eq!(mailbox.count(), 4, "the owner, elsewhere, is not held up");
+}
+
+#[tokio::test]
+async fn s_26_a_code_gives_the_right_to_add_a_passkey_and_nothing_else() {
+    let (stage, id, code) = asked(EmailCode::Enroll).await;
+    let redeemed = guess(&stage, Some(id), ALICE, &code).await.unwrap();
+    assert_eq!(redeemed.session.scope, Scope::Enrol);
+    assert!(!stage.enters(&stage.cookie(&redeemed.session, APP_HOST)), "it opens no application");
+    let session = stage.live(&redeemed.session).unwrap();
+    stage.gateway.sign_out(&session, &visit(AUTH_HOST)).await.unwrap();
+    let mut device = Authenticator::new(1);
+    let again = stage.sign_in(&mut device).await;
+    assert!(again.is_ok(), "an account outlives a recovery that was given up: {again:?}");
+    let (id, code) = ask(&stage, ALICE).await;
+    let redeemed = guess(&stage, Some(id), ALICE, &code).await.unwrap();
+    let registered = stage.register(&redeemed, &mut Authenticator::new(3)).await.unwrap();
+    assert_eq!(registered.session.scope, Scope::Full);
+    assert!(stage.enters(&stage.cookie(&registered.session, APP_HOST)));
+}
+
+#[tokio::test]
+async fn s_26_a_code_is_never_a_fresh_passkey() {
+    let (stage, id, code) = asked(EmailCode::Session).await;
+    let redeemed = guess(&stage, Some(id), ALICE, &code).await.unwrap();
+    let session = &redeemed.session;
+    assert_eq!(session.scope, Scope::Full);
+    assert!(stage.enters(&stage.cookie(session, APP_HOST)));
+    let at = visit(AUTH_HOST);
+    let begun = stage.gateway.begin_registration(session, None, &at).await.map(drop);
+    let [credential] = &stage.gateway.credentials_of(&session.user).await.unwrap()[..] else { panic!() };
+    let removed = stage.gateway.remove_credential(session, &credential.id, &at).await;
+    let linked = stage.gateway.invite_oneself(session, &at).await.map(drop);
+    let live = stage.live(session).unwrap();
+    let exchanged = stage.gateway.exchange_session(&live, None, &at, &Device::default()).await.map(drop);
+    for refused in [begun, removed, linked, exchanged] {
+        assert!(matches!(refused, Err(FlowError::NotFresh)), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn s_35_an_account_that_is_still_being_made_gets_no_code() {
+    let stage = Stage::with_codes(EmailCode::Enroll).await;
+    let invited = stage.invite(ALICE, Duration::from_secs(3_600)).await.unwrap();
+    stage.redeem(&invited.secret.reveal()).await.unwrap();
+    stage.gateway.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
+    let mailbox = Mailbox::default();
+    stage.gateway.deliver(&mailbox).await.unwrap();
+    assert_eq!(mailbox.count(), 0, "whoever holds the link makes the account, and nobody else joins in");
+}
+
+#[tokio::test]
+async fn s_21_a_code_for_nobody_is_as_much_work_and_opens_nothing() {
+    let stage = Stage::with_codes(EmailCode::Enroll).await;
+    stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
+    let count = async |prefix: &[u8]| stage.store.scan(prefix, None, 100).await.unwrap();
+    stage.gateway.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.request_code("nobody@example.com", &visit(AUTH_HOST)).await.unwrap();
+    let (codes, outbox) = (count(b"code/").await, count(b"outbox/").await);
+    assert_eq!((codes.len(), outbox.len()), (2, 2), "both leave the same records");
+    let sizes: Vec<_> = outbox.iter().map(|(_, value)| value.len()).collect();
+    assert!(sizes[0].abs_diff(sizes[1]) < 64, "{sizes:?}");
+    let mailbox = Mailbox::default();
+    stage.gateway.deliver(&mailbox).await.unwrap();
+    assert_eq!(mailbox.count(), 1);
+    assert!(count(b"outbox/").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_code_never_stands_in_the_store() {
+    let stage = Stage::with_codes(EmailCode::Enroll).await;
+    stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
+    stage.gateway.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
+    let everything = stage.store.scan(b"", None, 1_000).await.unwrap();
+    let mailbox = Mailbox::default();
+    stage.gateway.deliver(&mailbox).await.unwrap();
+    let code = mailbox.code();
+    for (key, value) in everything {
+        assert!(!String::from_utf8_lossy(&value).contains(&code), "{}", key.escape_ascii());
+    }
+}
+
+#[tokio::test]
+async fn a_letter_is_tried_again_ever_more_slowly_until_it_is_worth_nothing() {
+    let stage = Stage::with_codes(EmailCode::Enroll).await;
+    stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
+    stage.gateway.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
+    let broken = Mailbox { broken: Some(MailError::Temporary("away".to_owned())), ..Mailbox::default() };
+    let mut waits = Vec::new();
+    while let Some(wait) = stage.gateway.deliver(&broken).await.unwrap() {
+        waits.push(wait);
+        stage.clock.forward(wait);
+    }
+    assert!(waits.is_sorted() && waits.len() > 4, "{waits:?}");
+    assert!(waits.iter().sum::<Duration>() >= CODE_LIFETIME);
+    let healed = Mailbox::default();
+    stage.gateway.deliver(&healed).await.unwrap();
+    assert_eq!(healed.count(), 0, "a code that has expired is not sent");
+}
+
+#[tokio::test]
+async fn a_letter_survives_a_restart_and_a_refusal_is_final() {
+    let stage = Stage::with_codes(EmailCode::Enroll).await;
+    stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
+    stage.gateway.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
+    let again = stage.again().await;
+    let mailbox = Mailbox::default();
+    assert_eq!(again.gateway.deliver(&mailbox).await.unwrap(), None);
+    assert_eq!(mailbox.count(), 1);
+
+    stage.gateway.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
+    let refusing = Mailbox { broken: Some(MailError::Permanent("550".to_owned())), ..Mailbox::default() };
+    assert_eq!(stage.gateway.deliver(&refusing).await.unwrap(), None, "it is not tried again");
+}
+
+#[tokio::test]
+async fn the_outbox_is_bounded_and_a_full_one_fails_nobody() {
+    let stage = Stage::with_codes(EmailCode::Enroll).await;
+    for n in 0..OUTBOX_MAX + 10 {
+        let from = format!("10.{}.{}.1", n / 250, n % 250);
+        stage.gateway.request_code("nobody@example.com", &visit_from(&from)).await.unwrap();
+    }
+    let waiting = stage.store.scan(b"outbox/", None, OUTBOX_MAX + 100).await.unwrap();
+    assert_eq!(waiting.len(), OUTBOX_MAX);
+}

@@ -1,0 +1,311 @@
+//! Mail, through a real SMTP server: that it arrives, that it waits, and that nobody else can have a
+//! say in it (S-21, S-26, S-29, S-30, S-37, S-38).
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use vestibule::domain::letter::{Content, Letter};
+use vestibule::domain::user::Email;
+use vestibule::mail::Stationery;
+use vestibule::mail::smtp::{Encryption, SmtpMailer, SmtpSettings};
+use vestibule::ports::Mailer;
+
+use crate::harness::config::Config;
+use crate::harness::scene::ALICE;
+use crate::harness::tls::Authority;
+use crate::harness::{Authenticator, Browser, Gateway, Mode, PostOffice, Scene, port};
+
+const FROM: &str = "from = \"Vestibule <no-reply@example.com>\"";
+
+fn by_mail(port: u16) -> impl FnOnce(&mut Config) {
+    move |config| config.table("mail", &[&format!("url = \"smtp://localhost:{port}\""), FROM])
+}
+
+async fn ask(browser: &Browser, email: &str) {
+    browser.post("verify", &json!({ "email": email })).await.expect(201);
+}
+
+async fn give_back(browser: &Browser, email: &str, code: &str) -> crate::harness::Reply {
+    browser.post("sessions", &json!({ "method": "otp", "email": email, "token": code })).await
+}
+
+#[tokio::test]
+async fn s_30_a_code_by_mail_leads_to_a_new_passkey() {
+    let port = port::free();
+    let office = PostOffice::open(port, &Mode::Plain);
+    let scene = Scene::with(by_mail(port), |_| {}).await;
+    let browser = scene.stranger();
+    let asked = browser.post("verify", &json!({ "email": ALICE })).await.expect(201);
+    assert!(asked.body.is_empty());
+    let code = office.code(1).await;
+    give_back(&scene.stranger(), ALICE, &code).await.expect_problem(401);
+    give_back(&browser, "nobody@example.com", &code).await.expect_problem(401);
+    let redeemed = give_back(&browser, ALICE, &code).await.expect(201).json();
+    assert_eq!((&redeemed["user"]["email"], &redeemed["enrolling"]), (&json!(ALICE), &json!(true)));
+    give_back(&browser, ALICE, &code).await.expect_problem(401);
+    browser.get("passkeys").await.expect_problem(401);
+    let mut device = Authenticator::new(9);
+    browser.register(&mut device, "New phone").await;
+    let passkeys = browser.get("passkeys").await.expect(200).json();
+    assert_eq!(passkeys.as_array().unwrap().len(), 2);
+    let notice = office.message(2).await;
+    assert!(notice["message"].as_str().unwrap().contains("New phone"), "{notice}");
+    assert_eq!(notice["to"], json!([ALICE]));
+}
+
+#[tokio::test]
+async fn s_26_a_session_by_code_opens_applications_and_changes_nothing() {
+    let port = port::free();
+    let office = PostOffice::open(port, &Mode::Plain);
+    let arrange = |config: &mut Config| {
+        by_mail(port)(config);
+        config.table("signin", &["email_code = \"session\""]);
+    };
+    let scene = Scene::with(arrange, |_| {}).await;
+    let browser = scene.stranger();
+    ask(&browser, ALICE).await;
+    give_back(&browser, ALICE, &office.code(1).await).await.expect(201);
+    scene.app.take();
+    browser.navigate(&scene.url("/page")).await.expect(200);
+    let told = scene.app.take();
+    let assertion = told[0].header("x-vestibule-assertion").to_owned();
+    let claims = assertion.split('.').nth(1).unwrap();
+    let claims: Value = serde_json::from_slice(&base64_url(claims)).unwrap();
+    assert_eq!(claims["amr"], json!(["otp"]), "an application can tell");
+    let refused = browser.post("passkeys/register/options", &json!({})).await.expect_problem(403);
+    assert_eq!(refused["code"], "session_not_fresh");
+}
+
+fn base64_url(text: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap()
+}
+
+#[tokio::test]
+async fn s_21_known_and_unknown_addresses_get_the_same_answer_in_the_same_time() {
+    const ROUNDS: usize = 60;
+    let port = port::free();
+    let _office = PostOffice::open(port, &Mode::Plain);
+    let arrange = |config: &mut Config| {
+        by_mail(port)(config);
+        config.table("limits", &["network_burst = 100000", "network_per_second = 100000"]);
+    };
+    let scene = Scene::with(arrange, |_| {}).await;
+    let stranger = scene.stranger();
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..ROUNDS {
+        for (which, email) in [ALICE, "nobody@example.com"].into_iter().enumerate() {
+            let began = Instant::now();
+            let reply = stranger.post("verify", &json!({ "email": email })).await.expect(201);
+            if round > 0 {
+                times[which].push(began.elapsed());
+            }
+            let mut names: Vec<_> = reply.headers.keys().map(ToString::to_string).collect();
+            names.sort();
+            let expected = ["cache-control", "content-length", "set-cookie"];
+            assert!(reply.body.is_empty() && expected.iter().all(|name| names.iter().any(|it| it == name)));
+            assert_eq!(reply.headers["content-length"], "0");
+        }
+    }
+    let [known, unknown] = times.map(|mut times| {
+        times.sort();
+        times[times.len() / 2]
+    });
+    let (faster, slower) = (known.min(unknown), known.max(unknown));
+    assert!(slower < faster * 2 + Duration::from_millis(5), "known {known:?}, unknown {unknown:?}");
+    // What comes after a code must not tell either.
+    let [known, unknown] = [ALICE, "nobody@example.com"].map(|email| (email, scene.stranger()));
+    let mut answers = Vec::new();
+    for (email, browser) in [known, unknown] {
+        ask(&browser, email).await;
+        answers.push(give_back(&browser, email, "00000000").await.expect_problem(401));
+    }
+    assert_eq!(answers[0], answers[1]);
+}
+
+#[tokio::test]
+async fn s_29_a_link_is_made_of_our_own_address_whatever_the_request_says() {
+    let port = port::free();
+    let office = PostOffice::open(port, &Mode::Plain);
+    let scene = Scene::with(by_mail(port), |_| {}).await;
+    let stranger = scene.stranger();
+    let request = stranger
+        .fetching(Method::POST, &stranger.api("verify"), Some(&json!({ "email": ALICE })))
+        .header("x-forwarded-host", "evil.example")
+        .header("x-forwarded-proto", "https")
+        .header("forwarded", "host=evil.example")
+        .header("x-original-url", "https://evil.example/");
+    stranger.send(request).await.expect(201);
+    let output = scene.gateway.operate(&["invite", "bob@example.com", "--mail", "--json"]);
+    assert!(output.status.success(), "{output:?}");
+    for count in 1..=2 {
+        let message = office.message(count).await["message"].as_str().unwrap().to_owned();
+        assert!(!message.contains("evil.example"), "{message}");
+        assert!(message.contains(&scene.gateway.origin()), "{message}");
+    }
+    let invited: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let message =
+        office.message(2).await["message"].as_str().unwrap().replace("=\r\n", "").replace("=3D", "=");
+    assert!(message.contains(invited["link"].as_str().unwrap()), "{message}");
+}
+
+#[tokio::test]
+async fn a_dead_mail_server_delays_nobody_and_a_restart_loses_nothing() {
+    let port = port::free();
+    let mut scene = Scene::with(by_mail(port), |_| {}).await;
+    let browser = scene.stranger();
+    let began = Instant::now();
+    ask(&browser, ALICE).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    scene.gateway.kill();
+    scene.gateway.launch().await;
+    let office = PostOffice::open(port, &Mode::Plain);
+    let code = office.code(1).await;
+    give_back(&browser, ALICE, &code).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_mailbox_that_does_not_exist_is_not_tried_again() {
+    let port = port::free();
+    let office = PostOffice::open(port, &Mode::Refuse);
+    let scene = Scene::with(by_mail(port), |_| {}).await;
+    ask(&scene.stranger(), ALICE).await;
+    scene.gateway.wait_for_log("refuses a message for good").await;
+    assert!(office.taken().is_empty());
+    assert!(!scene.gateway.log().contains("alice@example.com"), "the log names nobody");
+}
+
+/// A gateway that sends over TLS to a server with a certificate for `certified`.
+async fn over_tls(scheme: &str, certified: &str, trusted: Trusted) -> (Scene, PostOffice) {
+    let directory = TempDir::new().unwrap();
+    let (authority, port) = (Authority::new(), port::free());
+    let (cert, key) = authority.issue(&[certified.to_owned()], directory.path());
+    let mode = if scheme == "smtps" { Mode::Smtps(&cert, &key) } else { Mode::StartTls(&cert, &key) };
+    let office = PostOffice::open(port, &mode);
+    let ca = directory.path().join("ca.pem");
+    let other = Authority::new();
+    let pem = match trusted {
+        Trusted::Yes => authority.certificate(),
+        Trusted::No => other.certificate(),
+    };
+    std::fs::write(&ca, pem).unwrap();
+    let arrange = |config: &mut Config| {
+        let url = format!("url = \"{scheme}://localhost:{port}\"");
+        config.table("mail", &[&url, FROM, &format!("ca_file = {:?}", ca.display().to_string())]);
+    };
+    (Scene::with(arrange, |_| {}).await, office)
+}
+
+enum Trusted {
+    Yes,
+    No,
+}
+
+#[tokio::test]
+async fn s_38_mail_goes_over_tls_to_the_server_that_was_named() {
+    for scheme in ["smtps", "smtp"] {
+        let (scene, office) = over_tls(scheme, "localhost", Trusted::Yes).await;
+        ask(&scene.stranger(), ALICE).await;
+        let message = office.message(1).await;
+        assert_eq!(message["tls"], json!(true), "{scheme}");
+        assert_eq!(message["from"], "no-reply@example.com");
+    }
+}
+
+#[tokio::test]
+async fn s_38_a_certificate_for_another_name_is_refused() {
+    for scheme in ["smtps", "smtp"] {
+        let (scene, office) = over_tls(scheme, "mail.example.com", Trusted::Yes).await;
+        ask(&scene.stranger(), ALICE).await;
+        scene.gateway.wait_for_log("could not be handed over yet").await;
+        assert!(office.taken().is_empty(), "{scheme}");
+    }
+}
+
+#[tokio::test]
+async fn s_38_a_certificate_of_a_strangers_authority_is_refused() {
+    let (scene, office) = over_tls("smtps", "localhost", Trusted::No).await;
+    ask(&scene.stranger(), ALICE).await;
+    scene.gateway.wait_for_log("could not be handed over yet").await;
+    assert!(office.taken().is_empty());
+}
+
+#[tokio::test]
+async fn s_37_an_address_cannot_bring_commands_or_headers() {
+    let port = port::free();
+    let office = PostOffice::open(port, &Mode::Plain);
+    let scene = Scene::with(by_mail(port), |_| {}).await;
+    for address in [
+        "alice@example.com\r\nRCPT TO:<evil@example.com>",
+        "alice@example.com\nBcc: evil@example.com",
+        "alice@example.com>\r\nDATA",
+        "<alice@example.com>",
+        "alice@example.com,evil@example.com",
+        "alice@example.com evil@example.com",
+        "\"alice\\r\\n\"@example.com",
+        "alice@example.com\u{0}",
+    ] {
+        let refused = scene.stranger().post("verify", &json!({ "email": address })).await;
+        refused.expect_problem(422);
+    }
+    let output = scene.gateway.operate(&[
+        "invite",
+        "bob@example.com",
+        "--name",
+        "Bob\r\nBcc: evil@example.com",
+        "--mail",
+    ]);
+    assert!(!output.status.success());
+    ask(&scene.stranger(), ALICE).await;
+    assert_eq!(office.message(1).await["to"], json!([ALICE]));
+    assert_eq!(office.taken().len(), 1);
+}
+
+#[tokio::test]
+async fn s_37_whatever_a_letter_says_is_one_message_to_one_person() {
+    let port = port::free();
+    let office = PostOffice::open(port, &Mode::Plain);
+    let settings = SmtpSettings {
+        host: "127.0.0.1".to_owned(),
+        port,
+        encryption: Encryption::IfOffered,
+        credentials: None,
+        ca_file: None,
+        from: (None, Email::parse("no-reply@example.com").unwrap()),
+        hello: "auth.example.com".to_owned(),
+    };
+    let stationery = Stationery {
+        name: "Example\r\nBcc: evil@example.com".to_owned(),
+        origin: "https://auth.example.com".to_owned(),
+        account: "https://auth.example.com/auth/account".to_owned(),
+    };
+    let mailer = SmtpMailer::new(&settings, stationery).unwrap();
+    for passkey in
+        ["\r\n.\r\nMAIL FROM:<evil@example.com>\r\n", ".", "..", "\r\n.\r\n", "\n.\n", "\u{202e}\u{0}"]
+    {
+        let letter = Letter {
+            to: Email::parse(ALICE).unwrap(),
+            content: Content::PasskeyAdded { passkey: passkey.to_owned() },
+        };
+        let before = office.taken().len();
+        mailer.send(&letter).await.unwrap();
+        let message = office.message(before + 1).await;
+        assert_eq!(message["to"], json!([ALICE]), "{message}");
+        assert_eq!(message["from"], "no-reply@example.com");
+        let (head, _) = message["message"].as_str().unwrap().split_once("\r\n\r\n").unwrap();
+        assert!(!head.to_lowercase().contains("\nbcc:"), "{head}");
+    }
+    assert_eq!(office.taken().len(), 6, "six letters, six messages");
+}
+
+#[tokio::test]
+async fn without_mail_nothing_is_promised() {
+    let gateway = Gateway::start(|_| {}).await;
+    let stranger = Browser::new(&gateway);
+    stranger.post("verify", &json!({ "email": ALICE })).await.expect_problem(404);
+    let refused = gateway.operate(&["invite", "bob@example.com", "--mail"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("[mail]"), "{refused:?}");
+}
