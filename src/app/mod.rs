@@ -23,12 +23,12 @@ use tokio::sync::watch;
 use crate::admin::operator::GatewayOperator;
 use crate::admin::server::AdminSocket;
 use crate::config::{Engine, Settings};
-use crate::dialects::{self, documents, native};
+use crate::dialects;
 use crate::domain::ceremony::RelyingParty;
 use crate::flows::{Gateway, Installation, World};
 use crate::pages::routes::{self, Desk};
 use crate::pages::theme::Accent;
-use crate::pages::{self, Site, gate};
+use crate::pages::{self, Docs, Site, gate};
 use crate::ports::KeyValue;
 use crate::proxy::{self, Doors, Limits, Parts, Proxy, ProxySettings};
 use crate::store::{CommitTimer, MemoryStore, SledOptions, SledStore};
@@ -204,13 +204,17 @@ async fn bind_proxy(
 fn doors(settings: &Settings, gateway: &Arc<Gateway>) -> Result<Doors, StartError> {
     let site = Site::new(&settings.server.prefix, &settings.relying_party.id, &branding(settings)?);
     let desk = Desk { gateway: Arc::clone(gateway), site: Arc::new(site) };
-    let status = native::status_router(Arc::clone(gateway));
+    let status = dialects::status(gateway);
+    let described = dialects::describe(gateway).map_err(StartError::because)?;
+    let docs = routes::docs(desk.clone(), Docs::of(&described));
     let rooms = Rooms {
         auth: routes::auth_host(desk.clone())
+            .merge(docs)
             .merge(status.clone())
-            .merge(native::router(Arc::clone(gateway))),
+            .merge(dialects::description(&described))
+            .merge(dialects::native(gateway)),
         application: routes::application_host(desk.clone()).merge(status),
-        documents: documents::router(Arc::clone(gateway)),
+        documents: dialects::documents(gateway),
         dialects: dialects::foreign(gateway),
     };
     let (own, faces) = hosts::split(Arc::clone(gateway), rooms);

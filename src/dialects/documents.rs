@@ -1,44 +1,69 @@
 //! Documents about the relying party, at the addresses that standards prescribe. Anybody may read
 //! them, without a cookie.
 
-use std::sync::Arc;
-
+use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Shared;
-use crate::domain::place::{PASSKEY_ENDPOINTS_PATH, RELATED_ORIGINS_PATH};
 
 /// How long browsers and password managers may keep them.
 const CACHE: &str = "public, max-age=300";
 
 /// The documents, with whole paths.
-pub fn router(gateway: Shared) -> Router {
-    Router::new()
-        .route(RELATED_ORIGINS_PATH, get(related_origins))
-        .route(PASSKEY_ENDPOINTS_PATH, get(passkey_endpoints))
-        .with_state(gateway)
+pub(super) fn api() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(related_origins)).routes(routes!(passkey_endpoints))
 }
 
-/// Every origin that may use our passkeys (WebAuthn Level 3, section 5.11).
-async fn related_origins(State(gateway): State<Arc<crate::flows::Gateway>>) -> Response {
-    cached(json!({ "origins": gateway.relying_party().origins() }))
+#[derive(Serialize, ToSchema)]
+struct RelatedOrigins {
+    origins: Vec<String>,
+}
+
+/// Every origin that may use our passkeys (WebAuthn Level 3, section 5.11). Only where there are
+/// related origins.
+#[utoipa::path(get, path = "/.well-known/webauthn", tag = "documents",
+    responses((status = 200, body = RelatedOrigins)))]
+async fn related_origins(State(gateway): State<Shared>) -> Response {
+    cached(&RelatedOrigins { origins: gateway.relying_party().origins().to_vec() })
+}
+
+#[derive(Serialize, ToSchema)]
+struct PasskeyEndpoints {
+    enroll: String,
+    manage: String,
 }
 
 /// Where people enrol and manage passkeys (W3C, "A Well-Known URL for Relying Party Passkey
 /// Endpoints").
-async fn passkey_endpoints(State(gateway): State<Arc<crate::flows::Gateway>>) -> Response {
+#[utoipa::path(get, path = "/.well-known/passkey-endpoints", tag = "documents",
+    responses((status = 200, body = PasskeyEndpoints)))]
+async fn passkey_endpoints(State(gateway): State<Shared>) -> Response {
     let manage = gateway.place().url("/account");
-    cached(json!({ "enroll": manage, "manage": manage }))
+    cached(&PasskeyEndpoints { enroll: manage.clone(), manage })
 }
 
-fn cached(document: Value) -> Response {
+fn cached(document: &impl Serialize) -> Response {
     let mut response = Json(document).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(CACHE));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::place::{PASSKEY_ENDPOINTS_PATH, RELATED_ORIGINS_PATH};
+
+    #[test]
+    fn they_are_where_the_proxy_looks_for_them() {
+        let described = api().into_openapi().paths.paths;
+        let paths: Vec<_> = described.keys().map(String::as_str).collect();
+        assert_eq!(paths, [PASSKEY_ENDPOINTS_PATH, RELATED_ORIGINS_PATH]);
+    }
 }

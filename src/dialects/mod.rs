@@ -2,7 +2,7 @@
 //!
 //! `native` is always on, under the prefix; the built-in pages speak it like everyone else. The
 //! others are mounted on the auth host if the operator says so. `documents` are the two documents
-//! whose addresses standards prescribe. No dialect knows another.
+//! whose addresses standards prescribe; `description` describes all of it. No dialect knows another.
 //!
 //! Each dialect has an `api` (its routes, described where they are made), and a `face` (how it says
 //! that something went wrong). Handlers fail with a `Problem`, as all handlers do; the face is put on at the
@@ -10,7 +10,8 @@
 
 pub mod better_auth;
 pub mod corbado;
-pub mod documents;
+mod description;
+mod documents;
 pub mod native;
 pub mod ocore;
 pub mod zitadel;
@@ -18,6 +19,7 @@ pub mod zitadel;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::middleware::map_response;
 use axum::response::Response;
 use http::header::SET_COOKIE;
@@ -28,8 +30,31 @@ use crate::domain::dialect::Dialect;
 use crate::flows::Gateway;
 use crate::web::Problem;
 use crate::web::hosts::{Face, Spoken};
+pub use description::{describe, description};
 
 type Shared = Arc<Gateway>;
+
+/// The native API, for the auth host, with paths relative to the prefix.
+pub fn native(gateway: &Shared) -> Router {
+    plain(native::api(), gateway)
+}
+
+/// What is told about the installation itself, for every host, with paths relative to the prefix.
+pub fn status(gateway: &Shared) -> Router {
+    plain(native::status_api(), gateway)
+}
+
+/// The documents whose addresses standards prescribe, with whole paths.
+pub fn documents(gateway: &Shared) -> Router {
+    plain(documents::api(), gateway)
+}
+
+fn plain(api: OpenApiRouter<Shared>, gateway: &Shared) -> Router {
+    let (router, _) = api.split_for_parts();
+    router
+        .method_not_allowed_fallback(|| std::future::ready(Problem::method_not_allowed()))
+        .with_state(Arc::clone(gateway))
+}
 
 /// The dialects that are mounted, except the native one.
 pub fn foreign(gateway: &Shared) -> HashMap<Dialect, Spoken> {
@@ -37,15 +62,26 @@ pub fn foreign(gateway: &Shared) -> HashMap<Dialect, Spoken> {
     mounts.filter_map(|mount| Some((mount.dialect, spoken(mount.dialect, gateway)?))).collect()
 }
 
+/// The routes of a dialect, relative to its mount; the native one's, relative to the prefix.
+fn api_of(dialect: Dialect) -> OpenApiRouter<Shared> {
+    match dialect {
+        Dialect::Native => native::api().merge(native::status_api()),
+        Dialect::BetterAuth => better_auth::api(),
+        Dialect::Ocore => ocore::api(),
+        Dialect::Corbado => corbado::api(),
+        Dialect::Zitadel => zitadel::api(),
+    }
+}
+
 fn spoken(dialect: Dialect, gateway: &Shared) -> Option<Spoken> {
-    let (api, face, cors): (_, Face, _) = match dialect {
+    let (face, cors): (Face, _) = match dialect {
         Dialect::Native => return None,
-        Dialect::BetterAuth => (better_auth::api(), better_auth::face, Some(better_auth::cors(gateway))),
-        Dialect::Ocore => (ocore::api(), ocore::face, None),
-        Dialect::Corbado => (corbado::api(), corbado::face, Some(corbado::cors(gateway))),
-        Dialect::Zitadel => (zitadel::api(), zitadel::face, None),
+        Dialect::BetterAuth => (better_auth::face, Some(better_auth::cors(gateway))),
+        Dialect::Ocore => (ocore::face, None),
+        Dialect::Corbado => (corbado::face, Some(corbado::cors(gateway))),
+        Dialect::Zitadel => (zitadel::face, None),
     };
-    Some(ready(api, gateway, face, cors))
+    Some(ready(api_of(dialect), gateway, face, cors))
 }
 
 /// Gives the routes their state, and the dialect's own answer to what is not there.

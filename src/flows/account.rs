@@ -1,5 +1,7 @@
 //! What people do with their own account: list, name and remove passkeys.
 
+use std::collections::BTreeSet;
+
 use super::admit::Visit;
 use super::sessions::Ended;
 use super::{FlowError, Gateway};
@@ -9,7 +11,7 @@ use crate::domain::id::{CredentialId, UserId};
 use crate::domain::policy::may_enter;
 use crate::domain::policy::route::HostPattern;
 use crate::domain::session::Session;
-use crate::domain::user::User;
+use crate::domain::user::{Role, User};
 use crate::domain::way_back::Target;
 use crate::ports::Batch;
 use crate::records::{self, keys};
@@ -28,6 +30,17 @@ impl Gateway {
             .collect();
         applications.sort_by_key(Target::url);
         applications
+    }
+
+    /// What a person may do here, in words that programs can compare: `admin`, `passkeys:manage`, and
+    /// `route:<name>` for each application that they may enter.
+    pub fn permissions_of(&self, user: &User) -> Vec<String> {
+        let admin = (user.role == Role::Administrator).then(|| "admin".to_owned());
+        let own = std::iter::once("passkeys:manage".to_owned());
+        let routes = self.routes.all().filter(|route| may_enter(&route.allow, user));
+        let routes = routes.map(|route| format!("route:{}", route.name));
+        let permissions: BTreeSet<_> = admin.into_iter().chain(own).chain(routes).collect();
+        permissions.into_iter().collect()
     }
 
     /// A person's passkeys, oldest first.

@@ -1,4 +1,4 @@
-//! What people see: sign in, enrol, account, sign out, and notices.
+//! What people see: sign in, enrol, account, sign out, notices, and what the APIs are.
 //!
 //! A view struct holds what one page shows; `render` makes it HTML. Every page stands on a
 //! [`Site`]: what all pages of this installation share. Strings for people live in `text.rs` (and
@@ -13,6 +13,7 @@
 
 pub mod account;
 pub mod assets;
+pub mod docs;
 pub mod enroll;
 pub mod gate;
 pub mod notice;
@@ -28,6 +29,7 @@ mod tests;
 use crate::domain::user::Email;
 
 use self::assets::Assets;
+pub use self::docs::Docs;
 use self::text::{ENGLISH, Text};
 use self::theme::Accent;
 

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::Deserialize;
 
 use super::account::{Account, Doorway, PasskeyRow, SessionRow, Suggestion};
+use super::docs::{Docs, DocsPage};
 use super::enroll::Enroll;
 use super::notice::{CookieSeen, LoopSeen, Notice};
 use super::sign_in::SignIn;
@@ -50,6 +51,16 @@ pub fn auth_host(desk: Desk) -> Router {
         .fallback(not_found)
         .with_state(desk)
         .merge(assets)
+}
+
+/// The page that describes the APIs, relative to the prefix.
+pub fn docs(desk: Desk, docs: Docs) -> Router {
+    let docs = Arc::new(docs);
+    let show = move || {
+        let (site, docs) = (Arc::clone(&desk.site), Arc::clone(&docs));
+        async move { page(StatusCode::OK, &DocsPage { site: &site, docs: &docs }) }
+    };
+    Router::new().route("/docs", get(show))
 }
 
 /// What a browser needs of us on the host of an application, relative to the prefix.

@@ -83,6 +83,20 @@ sentences! {
     started: "Started",
     last_seen: "Last seen",
 
+    // The APIs.
+    docs_title: "HTTP APIs",
+    docs_lead: "What this gateway answers, for people. For programs:",
+    docs_apis: "APIs",
+    docs_signed_in: "signed in",
+    docs_parameters: "Parameters",
+    docs_body: "Body",
+    docs_answers: "Answers",
+    docs_or: "or fails with",
+    docs_failures: "How it fails",
+    docs_shapes: "Shapes",
+    docs_includes: "Also has what this has:",
+    docs_optional: "optional",
+
     // Sign out.
     sign_out_ask: "Sign out?",
     sign_out_ask_body: "You will be signed out of every application behind this page, in this browser.",

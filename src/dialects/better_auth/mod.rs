@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, COOKIE, ORIGIN, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tower_http::cors::CorsLayer;
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -26,14 +27,19 @@ use crate::web::call::Call;
 use crate::web::problem::whole_seconds;
 use crate::web::session_cookie::welcome;
 use crate::web::{Fault, Problem, cross_origin};
-use shapes::Failure;
+use shapes::{Attachment, Failure};
 
 const SET_AUTH_TOKEN: HeaderName = HeaderName::from_static("set-auth-token");
 const RETRY_AFTER_HERE: HeaderName = HeaderName::from_static("x-retry-after");
 
+/// Shapes that no handler names by itself.
+#[derive(OpenApi)]
+#[openapi(components(schemas(Failure, Attachment)))]
+struct Shapes;
+
 /// Its routes, relative to its mount.
 pub fn api() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
+    OpenApiRouter::with_openapi(Shapes::openapi())
         .routes(routes!(ceremonies::generate_register_options))
         .routes(routes!(ceremonies::get_authenticate_options, ceremonies::post_authenticate_options))
         .routes(routes!(ceremonies::verify_registration))

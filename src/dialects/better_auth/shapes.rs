@@ -168,8 +168,11 @@ pub(super) struct Passkey {
     created_at: String,
     aaguid: String,
     /// With `createSession` only.
-    #[serde(flatten)]
-    signed_in: Option<SignedIn>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<SessionShape>,
+    /// With `createSession` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<UserShape>,
 }
 
 impl Passkey {
@@ -190,12 +193,13 @@ impl Passkey {
             transports: transports.join(","),
             created_at: credential.created_at.to_rfc3339(),
             aaguid: credential.aaguid.to_string(),
-            signed_in: None,
+            session: None,
+            user: None,
         }
     }
 
     pub(super) fn with(self, signed_in: SignedIn) -> Self {
-        Self { signed_in: Some(signed_in), ..self }
+        Self { session: Some(signed_in.session), user: Some(signed_in.user), ..self }
     }
 }
 

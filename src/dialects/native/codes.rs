@@ -5,18 +5,24 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::App;
+use super::shapes::Failures;
 use crate::web::call::Call;
 use crate::web::{Problem, cookies, json};
 
-#[derive(Deserialize)]
-struct Verify {
+/// Body of verify.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = native::Verify)]
+pub(super) struct Verify {
     email: String,
 }
 
-/// `POST /verify` with `{"email"}`: 201 without a body, and the cookie that ties the code to this
-/// browser; the same whether or not somebody has this address.
+/// Sends a one-time code, if somebody has this address: 201 without a body either way, and the cookie
+/// that ties the code to this browser. 404 where nothing is sent by mail.
+#[utoipa::path(post, path = "/verify", tag = "native", request_body = Verify,
+    responses((status = 201, description = "On its way, if somebody has this address"), Failures))]
 pub(super) async fn verify(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
     call.not_cross_site(&gateway)?;
     let Verify { email } = json::read(&call.headers, &body)?;

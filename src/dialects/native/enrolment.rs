@@ -6,9 +6,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::App;
-use super::shapes::SignedInShape;
+use super::shapes::{Failures, SignedInShape};
 use crate::domain::session::token::Carrier;
 use crate::flows::FlowError;
 use crate::flows::enroll::{Introduction, Offer};
@@ -17,15 +18,19 @@ use crate::web::guard;
 use crate::web::session_cookie::welcome;
 use crate::web::{Problem, json};
 
-#[derive(Deserialize)]
-struct Preview {
+/// Body of preview.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = native::Preview)]
+pub(super) struct Preview {
     token: String,
 }
 
 /// What a link is good for.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = native::Offer)]
 pub(super) struct OfferShape {
+    /// `setup` or `invitation`.
     kind: &'static str,
     email: Option<String>,
     name: Option<String>,
@@ -33,7 +38,9 @@ pub(super) struct OfferShape {
     expires_at: String,
 }
 
-/// `POST /invitations/preview` with `{"token"}`: what the secret is good for. Uses nothing up.
+/// What the secret of a link is good for. Uses nothing up.
+#[utoipa::path(post, path = "/invitations/preview", tag = "native", request_body = Preview,
+    responses((status = 200, body = OfferShape), Failures))]
 pub(super) async fn preview(
     State(gateway): App,
     call: Call,
@@ -59,17 +66,23 @@ pub(super) async fn preview(
     }))
 }
 
-#[derive(Deserialize)]
-struct Redeem {
+/// Body of redeem.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = native::Redeem)]
+pub(super) struct Redeem {
+    /// What comes after the `#` of a link.
     token: String,
+    /// Needed with the set-up secret; ignored with an invitation.
     #[serde(default)]
     email: Option<String>,
     #[serde(default)]
     name: Option<String>,
 }
 
-/// `POST /invitations/redeem` with `{"token", "email"?, "name"?}`: 201 with a session that may
-/// only enrol a passkey. `email` is needed with the set-up secret and ignored with an invitation.
+/// Uses the secret of a link up: it gives a session that may only enrol a passkey, and becomes a full
+/// one when it has.
+#[utoipa::path(post, path = "/invitations/redeem", tag = "native", request_body = Redeem,
+    responses((status = 201, body = SignedInShape), Failures))]
 pub(super) async fn redeem(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
     call.not_cross_site(&gateway)?;
     let Redeem { token, email, name } = json::read(&call.headers, &body)?;

@@ -1,6 +1,6 @@
-//! The native API, under the prefix: passkeys, sessions, invitations, keys and health.
+//! The native API, under the prefix: passkeys, sessions, codes, invitations, keys and health.
 //!
-//! Shapes are in `shapes`, handlers in `passkeys`, `sessions` and `enrolment`. Paths answer with
+//! Shapes are in `shapes`, handlers in `passkeys`, `sessions`, `codes` and `enrolment`. Paths answer with
 //! and without a trailing slash. Errors are problem documents (`web/problem.rs`).
 
 mod codes;
@@ -10,52 +10,56 @@ mod sessions;
 mod shapes;
 mod status;
 
-use std::sync::Arc;
-
-use axum::Router;
 use axum::extract::State;
-use axum::routing::{MethodRouter, delete, get, patch, post};
+use utoipa::OpenApi;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
 
-use crate::flows::Gateway;
-use crate::web::Problem;
+use super::Shared;
 
-type Shared = Arc<Gateway>;
+/// Shapes that no handler names by itself.
+#[derive(OpenApi)]
+#[openapi(components(schemas(shapes::Document)))]
+struct Shapes;
 
 /// The API for the auth host, with paths relative to the prefix.
-pub fn router(gateway: Shared) -> Router {
-    let routes: [(&str, MethodRouter<Shared>); 13] = [
-        ("/verify", post(codes::verify)),
-        ("/passkeys/register/options", post(passkeys::register_options)),
-        ("/passkeys/register/verify", post(passkeys::register_verify)),
-        ("/passkeys/authenticate/options", post(passkeys::authenticate_options)),
-        ("/passkeys/authenticate/verify", post(passkeys::authenticate_verify)),
-        ("/passkeys", get(passkeys::list)),
-        ("/passkeys/{id}", patch(passkeys::rename).merge(delete(passkeys::remove))),
-        ("/sessions", get(sessions::list).post(sessions::exchange).delete(sessions::sign_out)),
-        ("/sessions/current", get(sessions::current).delete(sessions::sign_out)),
-        ("/sessions/others", delete(sessions::end_others)),
-        ("/sessions/{id}", delete(sessions::end)),
-        ("/invitations/preview", post(enrolment::preview)),
-        ("/invitations/redeem", post(enrolment::redeem)),
+pub fn api() -> OpenApiRouter<Shared> {
+    let routes: [UtoipaMethodRouter<Shared>; 14] = [
+        routes!(codes::verify),
+        routes!(passkeys::register_options),
+        routes!(passkeys::register_verify),
+        routes!(passkeys::authenticate_options),
+        routes!(passkeys::authenticate_verify),
+        routes!(passkeys::list),
+        routes!(passkeys::rename, passkeys::remove),
+        routes!(sessions::list, sessions::exchange, sessions::sign_out),
+        routes!(sessions::current, sessions::end_current),
+        routes!(sessions::permissions),
+        routes!(sessions::end_others),
+        routes!(sessions::end),
+        routes!(enrolment::preview),
+        routes!(enrolment::redeem),
     ];
-    let both_spellings = |router: Router<Shared>, (path, methods): (&str, MethodRouter<Shared>)| {
-        let methods = methods.fallback(wrong_method);
-        router.route(path, methods.clone()).route(&format!("{path}/"), methods)
-    };
-    routes.into_iter().fold(Router::new(), both_spellings).with_state(gateway)
+    routes.into_iter().fold(OpenApiRouter::with_openapi(Shapes::openapi()), in_both_spellings)
 }
 
 /// What is told about the installation itself, on every host.
-pub fn status_router(gateway: Shared) -> Router {
-    Router::new()
-        .route("/health", get(status::health).fallback(wrong_method))
-        .route("/ready", get(status::ready).fallback(wrong_method))
-        .route("/jwks.json", get(status::jwks).fallback(wrong_method))
-        .with_state(gateway)
+pub fn status_api() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(status::health))
+        .routes(routes!(status::ready))
+        .routes(routes!(status::jwks))
 }
 
-async fn wrong_method() -> Problem {
-    Problem::method_not_allowed()
+/// Adds `routes` with and without a slash at the end; described without.
+fn in_both_spellings(
+    router: OpenApiRouter<Shared>,
+    described: UtoipaMethodRouter<Shared>,
+) -> OpenApiRouter<Shared> {
+    let (_, paths, methods) = &described;
+    let (with_slash, methods): (Vec<_>, _) =
+        (paths.paths.keys().map(|path| format!("{path}/")).collect(), methods.clone());
+    with_slash.iter().fold(router.routes(described), |router, path| router.route(path, methods.clone()))
 }
 
 type App = State<Shared>;

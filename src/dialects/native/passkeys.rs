@@ -7,9 +7,10 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::App;
-use super::shapes::{PasskeyShape, SignedInShape};
+use super::shapes::{Failures, PasskeyShape, SignedInShape};
 use crate::domain::cookie::Cookie;
 use crate::domain::credential::CredentialName;
 use crate::domain::event::Refusal;
@@ -22,14 +23,19 @@ use crate::web::guard::{self, Shown};
 use crate::web::session_cookie::welcome;
 use crate::web::{Problem, cookies, json};
 
-/// `POST /passkeys/register/options`: bare creation options, and the challenge cookie.
+/// Options for a new passkey of the caller, and the challenge cookie.
+#[utoipa::path(post, path = "/passkeys/register/options", tag = "native", security(("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = Object, description = "PublicKeyCredentialCreationOptionsJSON"), Failures))]
 pub(super) async fn register_options(State(gateway): App, call: Call) -> Result<Response, Problem> {
     let caller = call.enrolling_or_signed_in(&gateway)?;
     let (ceremony, options) = gateway.begin_registration(&caller.record(), None, &call.visit).await?;
     Ok(with_challenge(&gateway, &ceremony, Json(options.0)))
 }
 
-/// `POST /passkeys/register/verify`: `name` and the members of `RegistrationResponseJSON`, flat.
+/// Stores a new passkey. The body has the members of a `RegistrationResponseJSON`, and may have a `name`.
+#[utoipa::path(post, path = "/passkeys/register/verify", tag = "native", security(("bearer" = []), ("cookie" = [])),
+    request_body(content = Object, description = "RegistrationResponseJSON, and `name`"),
+    responses((status = 200, body = PasskeyShape), Failures))]
 pub(super) async fn register_verify(State(gateway): App, call: Call, body: Bytes) -> Response {
     let mut response = match try_register(&gateway, &call, &body).await {
         Ok(response) => response,
@@ -67,14 +73,19 @@ async fn try_register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
     Ok(response)
 }
 
-#[derive(Default, Deserialize)]
-struct AuthenticateOptions {
+/// Body of authenticate/options; all of it may be left out.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = native::AuthenticateOptions)]
+pub(super) struct AuthenticateOptions {
     /// For a sign-in that begins with an address. Whether it is known never shows.
     email: Option<String>,
 }
 
-/// `POST /passkeys/authenticate/options`: bare request options without an allow list, and the
-/// challenge cookie. Known and unknown addresses get the same answer.
+/// Options for a sign-in, without an allow list, and the challenge cookie. Known and unknown addresses
+/// get the same answer.
+#[utoipa::path(post, path = "/passkeys/authenticate/options", tag = "native",
+    request_body = Option<AuthenticateOptions>,
+    responses((status = 200, body = Object, description = "PublicKeyCredentialRequestOptionsJSON"), Failures))]
 pub(super) async fn authenticate_options(
     State(gateway): App,
     call: Call,
@@ -90,8 +101,10 @@ pub(super) async fn authenticate_options(
     Ok(with_challenge(&gateway, &ceremony, Json(options.0)))
 }
 
-/// `POST /passkeys/authenticate/verify`: the members of `AuthenticationResponseJSON`, flat. 201
-/// with a bearer token; the session cookie is set unless the caller uses `Authorization`.
+/// Signs in. The session cookie is set unless the caller uses `Authorization`.
+#[utoipa::path(post, path = "/passkeys/authenticate/verify", tag = "native",
+    request_body(content = Object, description = "AuthenticationResponseJSON"),
+    responses((status = 201, body = SignedInShape), Failures))]
 pub(super) async fn authenticate_verify(State(gateway): App, call: Call, body: Bytes) -> Response {
     let mut response = match try_authenticate(&gateway, &call, &body).await {
         Ok(response) => response,
@@ -124,19 +137,27 @@ async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Resul
     Ok(response)
 }
 
-/// `GET /passkeys`: the caller's, oldest first.
+/// The caller's passkeys, oldest first, with their public keys.
+#[utoipa::path(get, path = "/passkeys", tag = "native", security(("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = Vec<PasskeyShape>), Failures))]
 pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<PasskeyShape>>, Problem> {
     let caller = call.signed_in(&gateway)?;
     let credentials = gateway.credentials_of(&caller.user.id).await?;
     Ok(Json(credentials.iter().map(PasskeyShape::listed).collect()))
 }
 
-#[derive(Deserialize)]
-struct Rename {
-    name: Value,
+/// Body of a renaming.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = native::Rename)]
+pub(super) struct Rename {
+    /// 1 to 200 characters.
+    name: String,
 }
 
-/// `PATCH /passkeys/{id}` with `{"name"}`. Ours; the contract has no rename.
+/// Names a passkey of the caller.
+#[utoipa::path(patch, path = "/passkeys/{id}", tag = "native", security(("bearer" = []), ("cookie" = [])),
+    params(("id" = String, Path, description = "The credential id in base64url")), request_body = Rename,
+    responses((status = 200, body = PasskeyShape), Failures))]
 pub(super) async fn rename(
     State(gateway): App,
     call: Call,
@@ -146,11 +167,15 @@ pub(super) async fn rename(
     let caller = call.signed_in(&gateway)?;
     let Rename { name } = json::read(&call.headers, &body)?;
     let id = CredentialId::parse(&id).map_err(|_| Problem::not_found())?;
-    let renamed = gateway.rename_credential(&caller.record(), &id, read_name(&name)?, &call.visit).await?;
+    let name = CredentialName::parse(&name).map_err(|error| Problem::malformed(error.to_string()))?;
+    let renamed = gateway.rename_credential(&caller.record(), &id, name, &call.visit).await?;
     Ok(Json(PasskeyShape::new(&renamed)))
 }
 
-/// `DELETE /passkeys/{id}`: 204 whether or not the caller has such a passkey; 409 for the last.
+/// Removes a passkey of the caller: 204 whether or not they have it, 409 for the last one.
+#[utoipa::path(delete, path = "/passkeys/{id}", tag = "native", security(("bearer" = []), ("cookie" = [])),
+    params(("id" = String, Path, description = "The credential id in base64url")),
+    responses((status = 204, description = "The caller has no such passkey any more"), Failures))]
 pub(super) async fn remove(
     State(gateway): App,
     call: Call,

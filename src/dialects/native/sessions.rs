@@ -6,9 +6,10 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::App;
-use super::shapes::{SessionShape, SignedInShape};
+use super::shapes::{Failures, Permissions, SessionShape, SignedInShape};
 use crate::domain::cookie::Cookie;
 use crate::domain::id::{CodeId, SessionId};
 use crate::domain::session::Scope;
@@ -22,7 +23,9 @@ use crate::web::guard;
 use crate::web::session_cookie::{farewell, welcome};
 use crate::web::{Fault, Problem, cookies, json};
 
-/// `GET /sessions`: the caller's, newest first.
+/// The caller's sessions, newest first.
+#[utoipa::path(get, path = "/sessions", tag = "native", security(("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = Vec<SessionShape>), Failures))]
 pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<SessionShape>>, Problem> {
     let caller = call.signed_in(&gateway)?;
     let sessions = gateway.sessions_of(&caller.user.id);
@@ -32,15 +35,20 @@ pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<Ses
 
 /// Who is calling. Somebody who has yet to add their first passkey is not signed in, and a program
 /// must be able to tell.
-#[derive(Serialize)]
-struct Current {
+#[derive(Serialize, ToSchema)]
+#[schema(as = native::Current)]
+pub(super) struct Current {
     #[serde(flatten)]
     caller: SignedInShape,
+    /// Present, and true, while the first passkey is missing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
     enrolling: bool,
 }
 
-/// `GET /sessions/current`: who is calling, enrolling or signed in; 204 for a stranger, never 401.
+/// Who is calling, enrolling or signed in; 204 for a stranger, never 401.
+#[utoipa::path(get, path = "/sessions/current", tag = "native",
+    responses((status = 200, body = Current), (status = 204, description = "Nobody we know"), Failures))]
 pub(super) async fn current(State(gateway): App, call: Call) -> Result<Response, Problem> {
     let Some(caller) = call.identify(&gateway)? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -53,23 +61,30 @@ pub(super) async fn current(State(gateway): App, call: Call) -> Result<Response,
     Ok(Json(Current { caller, enrolling }).into_response())
 }
 
-#[derive(Deserialize)]
-struct Exchange {
+/// Body of an exchange.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = native::Exchange)]
+pub(super) struct Exchange {
     method: Method,
     email: String,
+    /// With `passkey`, the token of a sign-in; with `otp`, the code from the mail.
     token: String,
 }
 
-#[derive(PartialEq, Eq, Deserialize)]
+#[derive(PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = native::Method)]
 enum Method {
+    /// A sign-in with a passkey a short time ago.
     Passkey,
     /// A code that was sent by mail for this browser.
     Otp,
 }
 
-/// `POST /sessions`: turns the token of a fresh passkey sign-in into a new session with a cookie.
-/// The token is used up: its session ends in the same commit.
+/// Turns a code, or the token of a fresh sign-in, into a new session with a cookie. Either is used up:
+/// a token's session ends in the same commit.
+#[utoipa::path(post, path = "/sessions", tag = "native", request_body = Exchange,
+    responses((status = 201, body = Current), Failures))]
 pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
     call.not_cross_site(&gateway)?;
     let Exchange { method, email, token } = json::read(&call.headers, &body)?;
@@ -112,7 +127,9 @@ async fn redeem_code(gateway: &Gateway, call: &Call, email: &str, code: &str) ->
     Ok(response)
 }
 
-/// `DELETE /sessions`: signs out, here and on every other host. 204 for strangers as well.
+/// Signs out, here and on every other host. 204 for strangers as well.
+#[utoipa::path(delete, path = "/sessions", tag = "native",
+    responses((status = 204, description = "Signed out"), Failures))]
 pub(super) async fn sign_out(State(gateway): App, call: Call) -> Result<Response, Problem> {
     let ended = match call.identify(&gateway)? {
         Some(caller) => gateway.sign_out(&caller.session, &call.visit).await,
@@ -126,14 +143,34 @@ pub(super) async fn sign_out(State(gateway): App, call: Call) -> Result<Response
     Ok(response)
 }
 
-/// `DELETE /sessions/others`: ends every session of the caller but this one.
+/// The same, at the address of the current session.
+#[utoipa::path(delete, path = "/sessions/current", tag = "native",
+    responses((status = 204, description = "Signed out"), Failures))]
+pub(super) async fn end_current(gateway: App, call: Call) -> Result<Response, Problem> {
+    sign_out(gateway, call).await
+}
+
+/// What the caller may do: `admin`, `passkeys:manage`, and `route:<name>` for each application.
+#[utoipa::path(get, path = "/sessions/current/permissions", tag = "native",
+    security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Permissions), Failures))]
+pub(super) async fn permissions(State(gateway): App, call: Call) -> Result<Json<Permissions>, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    Ok(Json(Permissions { permissions: gateway.permissions_of(&caller.user) }))
+}
+
+/// Ends every session of the caller but this one.
+#[utoipa::path(delete, path = "/sessions/others", tag = "native", security(("bearer" = []), ("cookie" = [])),
+    responses((status = 204, description = "None is left but this one"), Failures))]
 pub(super) async fn end_others(State(gateway): App, call: Call) -> Result<StatusCode, Problem> {
     let caller = call.signed_in(&gateway)?;
     gateway.end_other_sessions(&caller.record(), &call.visit).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `DELETE /sessions/{id}`: 204 whether or not the caller has such a session.
+/// Ends a session of the caller: 204 whether or not they have it.
+#[utoipa::path(delete, path = "/sessions/{id}", tag = "native", security(("bearer" = []), ("cookie" = [])),
+    params(("id" = String, Path, description = "As the list tells it")),
+    responses((status = 204, description = "The caller has no such session any more"), Failures))]
 pub(super) async fn end(
     State(gateway): App,
     call: Call,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::domain::ceremony::aaguid;
 use crate::domain::credential::{Backup, Credential, Transport};
@@ -14,9 +15,77 @@ use crate::flows::Gateway;
 use crate::flows::index::LiveSession;
 use crate::web::user_agent;
 
+/// A failure, as RFC 9457 writes it; `web/problem.rs` does. Here it is only described.
+#[derive(ToSchema)]
+#[schema(as = native::Problem)]
+#[expect(dead_code, reason = "only described")]
+pub(super) struct Document {
+    r#type: String,
+    title: String,
+    status: u16,
+    /// What happened and what to do, for people.
+    detail: String,
+    /// The same as `detail`.
+    message: String,
+    /// A stable word for programs.
+    code: String,
+    /// Where to sign in, if that would help.
+    login_url: Option<String>,
+}
+
+/// Failures of every endpoint.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only described")]
+pub(super) enum Failures {
+    /// The attempt is not under way, or the address cannot be read.
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(Document),
+    /// Nobody is signed in, or what was shown was not accepted.
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(Document),
+    /// The request came from another site, or needs a fresh passkey.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Document),
+    /// There is no such thing.
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Document),
+    /// It exists already, or is the last passkey.
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(Document),
+    /// The link was used, or has expired.
+    #[response(status = 410, content_type = "application/problem+json")]
+    Gone(Document),
+    /// The body is too large.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Document),
+    /// The body is not JSON by its content type.
+    #[response(status = 415, content_type = "application/problem+json")]
+    UnsupportedMediaType(Document),
+    /// The body is not what is taken here.
+    #[response(status = 422, content_type = "application/problem+json")]
+    Malformed(Document),
+    /// Too many attempts; `Retry-After` says when to come back.
+    #[response(status = 429, content_type = "application/problem+json")]
+    TooMany(Document),
+    /// Something failed here.
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(Document),
+    /// The gateway cannot store changes at the moment.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(Document),
+}
+
+/// What the caller may do.
+#[derive(Serialize, ToSchema)]
+#[schema(as = native::Permissions)]
+pub(super) struct Permissions {
+    pub(super) permissions: Vec<String>,
+}
+
 /// A passkey. `id` is the credential id in base64url.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = native::Passkey)]
 pub(super) struct PasskeyShape {
     id: String,
     name: String,
@@ -65,8 +134,9 @@ impl PasskeyShape {
 }
 
 /// A person.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = native::User)]
 pub(super) struct UserShape {
     id: String,
     email: String,
@@ -102,15 +172,17 @@ impl From<&User> for UserShape {
 }
 
 /// A person and the bearer token of their session.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = native::SignedIn)]
 pub(super) struct SignedInShape {
     pub(super) token: String,
     pub(super) user: UserShape,
 }
 
 /// A session. `id` is no secret.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = native::Session)]
 pub(super) struct SessionShape {
     id: String,
     user_id: String,

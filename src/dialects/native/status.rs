@@ -5,26 +5,39 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::App;
+use super::shapes::Failures;
 use crate::web::Problem;
 
 /// How long applications may keep the key set.
 const JWKS_CACHE: &str = "public, max-age=300";
 
-/// `GET /health`: the process answers.
-pub(super) async fn health() -> Json<Value> {
-    Json(json!({ "status": "ok" }))
+/// How the gateway is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = native::Status)]
+pub(super) struct Status {
+    status: &'static str,
 }
 
-/// `GET /ready`: 200 when changes can be stored, else 503. Existing sessions work either way.
-pub(super) async fn ready(State(gateway): App) -> Result<Json<Value>, Problem> {
+/// The process answers.
+#[utoipa::path(get, path = "/health", tag = "status", responses((status = 200, body = Status)))]
+pub(super) async fn health() -> Json<Status> {
+    Json(Status { status: "ok" })
+}
+
+/// 200 when changes can be stored, else 503. Existing sessions work either way.
+#[utoipa::path(get, path = "/ready", tag = "status", responses((status = 200, body = Status), Failures))]
+pub(super) async fn ready(State(gateway): App) -> Result<Json<Status>, Problem> {
     gateway.health()?;
-    Ok(Json(json!({ "status": "ready" })))
+    Ok(Json(Status { status: "ready" }))
 }
 
-/// `GET /jwks.json`: the keys of `X-Vestibule-Assertion` (RFC 7517).
+/// The keys of `X-Vestibule-Assertion` and of access tokens (RFC 7517).
+#[utoipa::path(get, path = "/jwks.json", tag = "status",
+    responses((status = 200, body = Object, description = "A JWK set")))]
 pub(super) async fn jwks(State(gateway): App) -> Response {
     let mut response = Json(gateway.jwks()).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(JWKS_CACHE));

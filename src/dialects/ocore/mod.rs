@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
 use serde_json::Value;
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -28,9 +29,14 @@ use crate::web::problem::whole_seconds;
 use crate::web::{Fault, Problem};
 use shapes::Failure;
 
+/// Shapes that no handler names by itself.
+#[derive(OpenApi)]
+#[openapi(components(schemas(Failure)))]
+struct Shapes;
+
 /// Its routes, relative to its mount.
 pub fn api() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
+    OpenApiRouter::with_openapi(Shapes::openapi())
         .routes(routes!(login::begin))
         .routes(routes!(login::finish))
         .routes(routes!(passkeys::list))
