@@ -128,8 +128,8 @@ fn values_that_cannot_be_meant_are_mistakes() {
     check("[server]\ntrusted_proxies = [\"example.com\"]", "server.trusted_proxies", 2, "network");
     check("[server]\ngrace_period = \"5\"", "server.grace_period", 2, "ms, s, m, h or d");
     check("[relying_party]\nid = \"example.com\"", "relying_party.id", 2, "does not cover");
-    let foreign = "[relying_party]\nrelated_origins = [\"https://example.org\"]";
-    check(foreign, "relying_party.related_origins", 2, "not within \"localhost\"");
+    let foreign = "[relying_party]\nrelated_origins = [\"http://example.org\"]";
+    check(foreign, "relying_party.related_origins", 2, "no passkeys over http");
     check("[store]\nengine = \"etcd\"", "store.engine", 2, "not built yet");
     check("[store]\ncache = \"1KiB\"", "store.cache", 2, "out of range");
     check("[session]\nidle_timeout = \"8d\"", "session.idle_timeout", 2, "absolute_timeout");

@@ -1,7 +1,8 @@
 //! The relying party: our name towards authenticators, and the options that begin a ceremony.
 //!
-//! What always holds: origins are an exact list of texts, each of which a browser could send and
-//! each inside the RP ID's domain; options ask for a discoverable credential and for user
+//! What always holds: origins are an exact list of texts, each of which a browser could send; the first
+//! is inside the RP ID's domain, and those that are not are related origins (WebAuthn Level 3, section
+//! 5.11), which browsers accept only if the RP ID's own host lists them. Options ask for a discoverable credential and for user
 //! verification, and for no attestation.
 //!
 //! What does not live here: judging answers (`registration.rs`, `authentication.rs`).
@@ -51,11 +52,12 @@ pub struct RelyingParty {
 }
 
 impl RelyingParty {
-    /// `id` is a domain; every one of `origins` lies in it, such as `https://auth.example.com` or
+    /// `id` is a domain; the first of `origins` lies in it, such as `https://auth.example.com` or
     /// `http://localhost:8080`.
     pub fn new(id: &str, name: &str, origins: &[String]) -> Result<Self, BadRelyingParty> {
-        let mut urls = origins.iter().map(|origin| parse_origin(id, origin));
+        let mut urls = origins.iter().map(|origin| parse_origin(origin));
         let first = urls.next().ok_or(BadRelyingParty::NoOrigin)??;
+        must_be_within(id, &first)?;
         let outside = |_| BadRelyingParty::OutsideId { origin: first.to_string(), id: id.to_owned() };
         let mut builder =
             WebauthnBuilder::new(id, &first).map_err(outside)?.rp_name(name).timeout(CEREMONY_LIFETIME);
@@ -125,7 +127,7 @@ impl RelyingParty {
 }
 
 /// Reads an origin and refuses every text that a browser would have written otherwise.
-fn parse_origin(id: &str, origin: &str) -> Result<Url, BadRelyingParty> {
+fn parse_origin(origin: &str) -> Result<Url, BadRelyingParty> {
     let not_an_origin = || BadRelyingParty::NotAnOrigin(origin.to_owned());
     let url = Url::parse(origin).map_err(|_| not_an_origin())?;
     let host = url.domain().ok_or_else(not_an_origin)?;
@@ -136,11 +138,17 @@ fn parse_origin(id: &str, origin: &str) -> Result<Url, BadRelyingParty> {
     if url.scheme() != "https" && !(url.scheme() == "http" && is_local) {
         return Err(BadRelyingParty::Insecure(origin.to_owned()));
     }
+    Ok(url)
+}
+
+fn must_be_within(id: &str, origin: &Url) -> Result<(), BadRelyingParty> {
+    let host = origin.domain().unwrap_or("");
     let is_within = host == id || host.strip_suffix(id).is_some_and(|labels| labels.ends_with('.'));
     if !is_within || id.is_empty() {
-        return Err(BadRelyingParty::OutsideId { origin: origin.to_owned(), id: id.to_owned() });
+        let origin = origin.origin().ascii_serialization();
+        return Err(BadRelyingParty::OutsideId { origin, id: id.to_owned() });
     }
-    Ok(url)
+    Ok(())
 }
 
 /// The library discourages discoverable credentials; without them nobody could sign in.

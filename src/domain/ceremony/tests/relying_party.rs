@@ -21,6 +21,12 @@ fn origins_within_the_id_are_accepted() {
 }
 
 #[test]
+fn a_related_origin_may_be_on_another_domain() {
+    let origins = ["https://auth.example.com", "https://app.example.org"];
+    assert_eq!(make("example.com", &origins).unwrap().origins(), origins);
+}
+
+#[test]
 fn other_origins_are_refused_by_what_is_wrong_with_them() {
     assert_eq!(make("example.com", &[]).unwrap_err(), BadRelyingParty::NoOrigin);
     for text in [
