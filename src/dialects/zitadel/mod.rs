@@ -1,17 +1,126 @@
-//! The passwordless methods of Zitadel's Auth API.
+//! The passwordless methods of Zitadel's Auth API, in their JSON form.
+//!
+//! Handlers are in `passkeys` and `links`; `shapes` is what they read and write, and `proto_json` the
+//! rules of proto3's JSON form that serde does not know. Its documents have no carrier for a challenge: a
+//! ceremony is found by its challenge, and has to be the caller's. What differs from upstream on purpose:
+//! user verification and a discoverable credential are required, and a passkey that is not accepted is the
+//! caller's mistake (400), not the server's.
+#![deny(clippy::wildcard_enum_match_arm)]
 
+mod links;
+mod passkeys;
+mod proto_json;
+mod shapes;
+
+use axum::Json;
+use axum::body::Bytes;
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use serde_json::{Map, Value};
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Shared;
-use crate::web::Problem;
+use crate::flows::Gateway;
+use crate::web::call::Call;
+use crate::web::guard::{SignedIn, has_authorization};
+use crate::web::problem::whole_seconds;
+use crate::web::{Fault, Problem, json};
+use shapes::{Code, Failure};
+
+/// What a method says without mail to do its work, where a stable word is called for.
+const NO_MAIL: &str = "no_mail";
 
 /// Its routes, relative to its mount.
 pub fn api() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
+        .routes(routes!(passkeys::add))
+        .routes(routes!(passkeys::verify))
+        .routes(routes!(passkeys::search))
+        .routes(routes!(passkeys::remove))
+        .routes(routes!(links::link))
+        .routes(routes!(links::send_link))
 }
 
-/// How it says that something went wrong.
+/// How it says that something went wrong: a `google.rpc.Status`.
+///
+/// What upstream's HTTP gateway says before any method is asked is plain; what a method says has a
+/// detail with a stable id.
 pub fn face(problem: &Problem) -> Response {
-    problem.clone().into_response()
+    use Code as C;
+    use StatusCode as S;
+    let (status, code) = match problem.fault() {
+        Fault::Unauthenticated => return plain(S::UNAUTHORIZED, C::Unauthenticated, "auth header missing"),
+        // A method that cannot do its work here: the handler says 400.
+        Fault::NotFound if problem.status() == S::BAD_REQUEST => {
+            return detailed(problem, S::BAD_REQUEST, C::FailedPrecondition, NO_MAIL);
+        }
+        Fault::NotFound => return plain(S::NOT_FOUND, C::NotFound, "Not Found"),
+        Fault::MethodNotAllowed => {
+            return plain(S::METHOD_NOT_ALLOWED, C::Unimplemented, "Method Not Allowed");
+        }
+        Fault::TokenInvalid => (S::UNAUTHORIZED, C::Unauthenticated),
+        Fault::Malformed
+        | Fault::InvalidJson
+        | Fault::NotVerified
+        | Fault::PasskeyRefused
+        | Fault::MalformedTarget
+        | Fault::AmbiguousPath => (S::BAD_REQUEST, C::InvalidArgument),
+        Fault::CeremonyExpired | Fault::LimitReached | Fault::LastPasskey | Fault::InvitationInvalid => {
+            (S::BAD_REQUEST, C::FailedPrecondition)
+        }
+        Fault::WrongOrigin
+        | Fault::NoOrigin
+        | Fault::NotFresh
+        | Fault::NotPermitted
+        | Fault::Forbidden
+        | Fault::UpgradeRefused => (S::FORBIDDEN, C::PermissionDenied),
+        // Here nobody signs in: it is the caller's own passkey that is not there.
+        Fault::UnknownCredential => (S::NOT_FOUND, C::NotFound),
+        Fault::DuplicateCredential | Fault::Taken | Fault::HasAccount => (S::CONFLICT, C::AlreadyExists),
+        Fault::RateLimited => (S::TOO_MANY_REQUESTS, C::ResourceExhausted),
+        Fault::UnsupportedMediaType => (problem.status(), C::InvalidArgument),
+        Fault::BodyTooLarge | Fault::HeadersTooLarge => (problem.status(), C::ResourceExhausted),
+        Fault::UnknownHost | Fault::Misdirected => (problem.status(), C::FailedPrecondition),
+        Fault::Unavailable | Fault::UpstreamFailed => (problem.status(), C::Unavailable),
+        Fault::UpstreamTimedOut => (problem.status(), C::DeadlineExceeded),
+        Fault::Internal => (S::INTERNAL_SERVER_ERROR, C::Internal),
+    };
+    detailed(problem, status, code, problem.code())
+}
+
+fn plain(status: StatusCode, code: Code, message: &str) -> Response {
+    (status, Json(Failure::plain(code, message))).into_response()
+}
+
+fn detailed(problem: &Problem, status: StatusCode, code: Code, id: &'static str) -> Response {
+    let mut response = (status, Json(Failure::detailed(code, id, problem.detail()))).into_response();
+    if let Some(delay) = problem.retry_after() {
+        response.headers_mut().insert(RETRY_AFTER, whole_seconds(delay).into());
+    }
+    response
+}
+
+/// A caller with a full session.
+fn signed_in(gateway: &Gateway, call: &Call) -> Result<SignedIn, Problem> {
+    call.signed_in(gateway).map_err(|problem| as_shown(call, problem))
+}
+
+/// A caller with a session of whatever scope.
+fn enrolling_or_signed_in(gateway: &Gateway, call: &Call) -> Result<SignedIn, Problem> {
+    call.enrolling_or_signed_in(gateway).map_err(|problem| as_shown(call, problem))
+}
+
+/// Upstream tells a token that is not good from one that is not there.
+fn as_shown(call: &Call, problem: Problem) -> Problem {
+    if problem.fault() == Fault::Unauthenticated && has_authorization(&call.headers) {
+        return Problem::new(Fault::TokenInvalid, "The access token is not valid, or no longer.");
+    }
+    problem
+}
+
+/// A message without members: `{}`, with anything in it, or no body at all.
+fn read_nothing(call: &Call, body: &Bytes) -> Result<(), Problem> {
+    json::read_optional::<Map<String, Value>>(&call.headers, body).map(drop)
 }
