@@ -37,9 +37,10 @@ pub(super) async fn send_link(
     let caller = signed_in(&gateway, &call)?;
     read_nothing(&call, &body)?;
     let sent = gateway.invite_oneself_by_mail(&caller.record(), &call.visit).await;
-    let invitation = sent.map_err(|error| match error {
-        FlowError::NoMail => Problem::from(error).with_status(StatusCode::BAD_REQUEST),
-        other => other.into(),
+    let invitation = sent.map_err(|error| {
+        let is_missing = matches!(error, FlowError::NoMail);
+        let problem = Problem::from(error);
+        if is_missing { problem.with_status(StatusCode::BAD_REQUEST) } else { problem }
     })?;
     Ok(Json(Done { details: Details::created(&gateway, invitation.created_at) }))
 }

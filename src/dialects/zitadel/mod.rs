@@ -124,3 +124,76 @@ fn as_shown(call: &Call, problem: Problem) -> Problem {
 fn read_nothing(call: &Call, body: &Bytes) -> Result<(), Problem> {
     json::read_optional::<Map<String, Value>>(&call.headers, body).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::flows::FlowError;
+
+    async fn said(problem: &Problem) -> (u16, Value) {
+        let response = face(problem);
+        let status = response.status().as_u16();
+        let body = axum::body::to_bytes(response.into_body(), 4_096).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_a_method_says_has_a_code_a_status_and_a_stable_id() {
+        for (fault, expected) in [
+            (Fault::Malformed, (400, 3)),
+            (Fault::InvalidJson, (400, 3)),
+            (Fault::NotVerified, (400, 3)),
+            (Fault::PasskeyRefused, (400, 3)),
+            (Fault::CeremonyExpired, (400, 9)),
+            (Fault::LimitReached, (400, 9)),
+            (Fault::LastPasskey, (400, 9)),
+            (Fault::TokenInvalid, (401, 16)),
+            (Fault::NotFresh, (403, 7)),
+            (Fault::WrongOrigin, (403, 7)),
+            (Fault::UnknownCredential, (404, 5)),
+            (Fault::DuplicateCredential, (409, 6)),
+            (Fault::BodyTooLarge, (413, 8)),
+            (Fault::UnsupportedMediaType, (415, 3)),
+            (Fault::RateLimited, (429, 8)),
+            (Fault::Internal, (500, 13)),
+            (Fault::Unavailable, (503, 14)),
+        ] {
+            let problem = Problem::new(fault, "A sentence.");
+            let (status, body) = said(&problem).await;
+            let id = problem.code();
+            let kind = "type.googleapis.com/zitadel.v1.ErrorDetail";
+            let detail = json!({ "@type": kind, "id": id, "message": "A sentence." });
+            let message = format!("A sentence. ({id})");
+            assert_eq!(status, expected.0, "{fault:?}");
+            assert_eq!(body, json!({ "code": expected.1, "message": message, "details": [detail] }));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_said_before_any_method_is_plain() {
+        for (problem, status, body) in [
+            (Problem::unauthenticated(), 401, json!({ "code": 16, "message": "auth header missing" })),
+            (Problem::not_found(), 404, json!({ "code": 5, "message": "Not Found" })),
+            (Problem::method_not_allowed(), 405, json!({ "code": 12, "message": "Method Not Allowed" })),
+        ] {
+            assert_eq!(said(&problem).await, (status, body));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_method_that_needs_mail_is_there_all_the_same() {
+        let problem = Problem::from(FlowError::NoMail).with_status(StatusCode::BAD_REQUEST);
+        let (status, body) = said(&problem).await;
+        assert_eq!((status, &body["code"], &body["details"][0]["id"]), (400, &json!(9), &json!(NO_MAIL)));
+    }
+
+    #[test]
+    fn whoever_is_too_fast_is_told_how_long_to_wait() {
+        let problem = Problem::from(FlowError::RateLimited { retry_after: Duration::from_millis(1_500) });
+        assert_eq!(face(&problem).headers()[RETRY_AFTER], "2");
+    }
+}

@@ -93,10 +93,13 @@ pub(super) async fn remove(
     if !(1..=TOKEN_ID_CHARS_MAX).contains(&id.chars().count()) {
         return Err(invalid("token_id", "has 1 to 200 characters"));
     }
-    remove_own(&gateway, &call, &caller.record(), &id).await.map_err(|error| match error {
-        FlowError::NotFound => Problem::new(Fault::UnknownCredential, "You have no such passkey.")
-            .with_status(StatusCode::NOT_FOUND),
-        other => other.into(),
+    let removed = remove_own(&gateway, &call, &caller.record(), &id).await;
+    removed.map_err(|error| {
+        if matches!(error, FlowError::NotFound) {
+            return Problem::new(Fault::UnknownCredential, "You have no such passkey.")
+                .with_status(StatusCode::NOT_FOUND);
+        }
+        error.into()
     })?;
     Ok(Json(Done { details: Details::changed(&gateway, gateway.clock().now()) }))
 }
