@@ -122,7 +122,7 @@ fn as_shown(call: &Call, problem: Problem) -> Problem {
 
 /// A message without members: `{}`, with anything in it, or no body at all.
 fn read_nothing(call: &Call, body: &Bytes) -> Result<(), Problem> {
-    json::read_optional::<Map<String, Value>>(&call.headers, body).map(drop)
+    json::read_optional::<Option<Map<String, Value>>>(&call.headers, body).map(drop)
 }
 
 #[cfg(test)]

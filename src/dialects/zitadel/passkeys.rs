@@ -5,7 +5,6 @@ use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use serde_json::json;
 
 use super::proto_json::{self, read_credential};
@@ -26,9 +25,9 @@ use crate::web::{Fault, Problem, json as body_json};
 /// The longest id that a passkey is looked for by, in characters.
 const TOKEN_ID_CHARS_MAX: usize = 200;
 
-/// `AddMyPasswordless`: options for a new passkey of the caller.
-#[utoipa::path(post, path = "/users/me/passwordless", tag = "zitadel", request_body = Option<Nothing>,
-    responses((status = 200, body = AddResponse), Failures))]
+/// Options for a new passkey of the caller.
+#[utoipa::path(post, path = "/users/me/passwordless", operation_id = "AddMyPasswordless", tag = "zitadel",
+    request_body = Option<Nothing>, responses((status = 200, body = AddResponse), Failures))]
 pub(super) async fn add(
     State(gateway): State<Shared>,
     call: Call,
@@ -42,9 +41,9 @@ pub(super) async fn add(
     Ok(Json(AddResponse { key: Key { public_key }, details }))
 }
 
-/// `VerifyMyPasswordless`: stores the passkey that the options led to.
-#[utoipa::path(post, path = "/users/me/passwordless/_verify", tag = "zitadel", request_body = VerifyRequest,
-    responses((status = 200, body = Done), Failures))]
+/// Stores the passkey that the options led to.
+#[utoipa::path(post, path = "/users/me/passwordless/_verify", operation_id = "VerifyMyPasswordless",
+    tag = "zitadel", request_body = VerifyRequest, responses((status = 200, body = Done), Failures))]
 pub(super) async fn verify(
     State(gateway): State<Shared>,
     call: Call,
@@ -52,10 +51,10 @@ pub(super) async fn verify(
 ) -> Result<Response, Problem> {
     let caller = enrolling_or_signed_in(&gateway, &call)?;
     let asked: VerifyRequest = body_json::read(&call.headers, &body)?;
-    let verification = asked.verification.ok_or_else(|| invalid("verification", "is missing"))?;
+    let verification = asked.verification.ok_or_else(|| invalid("verification", "missing"))?;
     let Verification { public_key_credential, token_name } = verification;
     let member = "verification.publicKeyCredential";
-    let credential = public_key_credential.ok_or_else(|| invalid(member, "is missing"))?;
+    let credential = public_key_credential.ok_or_else(|| invalid(member, "missing"))?;
     let answer = read_credential(&credential).map_err(|error| invalid(member, error))?;
     let ceremony = claimed_ceremony(&answer);
     let label = call.using_up(&gateway, ceremony, label(token_name.as_deref())).await?;
@@ -70,18 +69,18 @@ pub(super) async fn verify(
     Ok(response)
 }
 
-/// `ListMyPasswordless`: the caller's passkeys, oldest first. A body is ignored.
-#[utoipa::path(post, path = "/users/me/passwordless/_search", tag = "zitadel",
-    responses((status = 200, body = ListResponse), Failures))]
+/// The caller's passkeys, oldest first. A body is ignored.
+#[utoipa::path(post, path = "/users/me/passwordless/_search", operation_id = "ListMyPasswordless",
+    tag = "zitadel", responses((status = 200, body = ListResponse), Failures))]
 pub(super) async fn search(State(gateway): State<Shared>, call: Call) -> Result<Json<ListResponse>, Problem> {
     let caller = signed_in(&gateway, &call)?;
     let credentials = gateway.credentials_of(&caller.user.id).await?;
     Ok(Json(ListResponse::new(&credentials)))
 }
 
-/// `RemoveMyPasswordless`: removes a passkey of the caller.
-#[utoipa::path(delete, path = "/users/me/passwordless/{token_id}", tag = "zitadel",
-    params(("token_id" = String, Path, min_length = 1, max_length = 200)),
+/// Removes a passkey of the caller.
+#[utoipa::path(delete, path = "/users/me/passwordless/{token_id}", operation_id = "RemoveMyPasswordless",
+    tag = "zitadel", params(("token_id" = String, Path, min_length = 1, max_length = 200)),
     responses((status = 200, body = Done), Failures))]
 pub(super) async fn remove(
     State(gateway): State<Shared>,
@@ -91,13 +90,12 @@ pub(super) async fn remove(
     let caller = signed_in(&gateway, &call)?;
     let Path(id) = id.map_err(|error| invalid("token_id", error))?;
     if !(1..=TOKEN_ID_CHARS_MAX).contains(&id.chars().count()) {
-        return Err(invalid("token_id", "has 1 to 200 characters"));
+        return Err(invalid("token_id", "an id has 1 to 200 characters"));
     }
     let removed = remove_own(&gateway, &call, &caller.record(), &id).await;
     removed.map_err(|error| {
         if matches!(error, FlowError::NotFound) {
-            return Problem::new(Fault::UnknownCredential, "You have no such passkey.")
-                .with_status(StatusCode::NOT_FOUND);
+            return Problem::new(Fault::UnknownCredential, "You have no such passkey.");
         }
         error.into()
     })?;
@@ -111,7 +109,7 @@ async fn remove_own(gateway: &Gateway, call: &Call, session: &Session, id: &str)
 
 fn label(text: Option<&str>) -> Result<CredentialName, Problem> {
     let member = "verification.tokenName";
-    let text = text.ok_or_else(|| invalid(member, "is missing"))?;
+    let text = text.ok_or_else(|| invalid(member, "missing"))?;
     CredentialName::parse(text).map_err(|error| invalid(member, error))
 }
 

@@ -28,11 +28,11 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// The member holds no credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NotACredential {
-    #[error("is neither base64 nor a JSON object")]
+    #[error("neither base64 nor a JSON object")]
     Unreadable,
-    #[error("is base64, but not of a JSON object")]
+    #[error("base64, but not of a JSON object")]
     NotAnObject,
-    #[error("has less than {CREDENTIAL_BYTES_MIN} bytes")]
+    #[error("less than {CREDENTIAL_BYTES_MIN} bytes")]
     TooShort,
 }
 

@@ -113,8 +113,10 @@ pub(super) struct Details {
     /// A 64-bit number that grows with every change.
     sequence: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     creation_date: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     change_date: Option<String>,
     /// The organisation that it belongs to: the RP ID of this installation.
     resource_owner: String,
