@@ -12,9 +12,9 @@ use crate::flows::FlowError;
 use crate::web::Problem;
 use crate::web::call::Call;
 
-/// A link for the caller. The one before it is good for nothing any more.
-#[utoipa::path(post, path = "/users/me/passwordless/_link", operation_id = "AddMyPasswordlessLink",
-    tag = "zitadel", request_body = Option<Nothing>, responses((status = 200, body = LinkResponse), Failures))]
+/// `AddMyPasswordlessLink`: a link for the caller. The one before it is good for nothing any more.
+#[utoipa::path(post, path = "/users/me/passwordless/_link", tag = "zitadel",
+    request_body = Option<Nothing>, responses((status = 200, body = LinkResponse), Failures))]
 pub(super) async fn link(
     State(gateway): State<Shared>,
     call: Call,
@@ -26,9 +26,9 @@ pub(super) async fn link(
     Ok(Json(LinkResponse::new(&gateway, &invited.invitation, gateway.link_of(&invited))))
 }
 
-/// Sends such a link to the caller's address.
-#[utoipa::path(post, path = "/users/me/passwordless/_send_link", operation_id = "SendMyPasswordlessLink",
-    tag = "zitadel", request_body = Option<Nothing>, responses((status = 200, body = Done), Failures))]
+/// `SendMyPasswordlessLink`: sends such a link to the caller's address.
+#[utoipa::path(post, path = "/users/me/passwordless/_send_link", tag = "zitadel",
+    request_body = Option<Nothing>, responses((status = 200, body = Done), Failures))]
 pub(super) async fn send_link(
     State(gateway): State<Shared>,
     call: Call,

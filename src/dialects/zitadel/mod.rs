@@ -18,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
 use serde_json::{Map, Value};
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -27,14 +28,19 @@ use crate::web::call::Call;
 use crate::web::guard::{SignedIn, has_authorization};
 use crate::web::problem::whole_seconds;
 use crate::web::{Fault, Problem, json};
-use shapes::{Code, Failure};
+use shapes::{Code, ErrorDetail, Failure};
 
 /// What a method says without mail to do its work, where a stable word is called for.
 const NO_MAIL: &str = "no_mail";
 
+/// Shapes that no handler names by itself.
+#[derive(OpenApi)]
+#[openapi(components(schemas(Failure, ErrorDetail)))]
+struct Shapes;
+
 /// Its routes, relative to its mount.
 pub fn api() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
+    OpenApiRouter::with_openapi(Shapes::openapi())
         .routes(routes!(passkeys::add))
         .routes(routes!(passkeys::verify))
         .routes(routes!(passkeys::search))

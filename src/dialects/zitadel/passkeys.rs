@@ -25,8 +25,8 @@ use crate::web::{Fault, Problem, json as body_json};
 /// The longest id that a passkey is looked for by, in characters.
 const TOKEN_ID_CHARS_MAX: usize = 200;
 
-/// Options for a new passkey of the caller.
-#[utoipa::path(post, path = "/users/me/passwordless", operation_id = "AddMyPasswordless", tag = "zitadel",
+/// `AddMyPasswordless`: options for a new passkey of the caller.
+#[utoipa::path(post, path = "/users/me/passwordless", tag = "zitadel",
     request_body = Option<Nothing>, responses((status = 200, body = AddResponse), Failures))]
 pub(super) async fn add(
     State(gateway): State<Shared>,
@@ -41,9 +41,9 @@ pub(super) async fn add(
     Ok(Json(AddResponse { key: Key { public_key }, details }))
 }
 
-/// Stores the passkey that the options led to.
-#[utoipa::path(post, path = "/users/me/passwordless/_verify", operation_id = "VerifyMyPasswordless",
-    tag = "zitadel", request_body = VerifyRequest, responses((status = 200, body = Done), Failures))]
+/// `VerifyMyPasswordless`: stores the passkey that the options led to.
+#[utoipa::path(post, path = "/users/me/passwordless/_verify", tag = "zitadel",
+    request_body = VerifyRequest, responses((status = 200, body = Done), Failures))]
 pub(super) async fn verify(
     State(gateway): State<Shared>,
     call: Call,
@@ -69,18 +69,18 @@ pub(super) async fn verify(
     Ok(response)
 }
 
-/// The caller's passkeys, oldest first. A body is ignored.
-#[utoipa::path(post, path = "/users/me/passwordless/_search", operation_id = "ListMyPasswordless",
-    tag = "zitadel", responses((status = 200, body = ListResponse), Failures))]
+/// `ListMyPasswordless`: the caller's passkeys, oldest first. A body is ignored.
+#[utoipa::path(post, path = "/users/me/passwordless/_search", tag = "zitadel",
+    responses((status = 200, body = ListResponse), Failures))]
 pub(super) async fn search(State(gateway): State<Shared>, call: Call) -> Result<Json<ListResponse>, Problem> {
     let caller = signed_in(&gateway, &call)?;
     let credentials = gateway.credentials_of(&caller.user.id).await?;
     Ok(Json(ListResponse::new(&credentials)))
 }
 
-/// Removes a passkey of the caller.
-#[utoipa::path(delete, path = "/users/me/passwordless/{token_id}", operation_id = "RemoveMyPasswordless",
-    tag = "zitadel", params(("token_id" = String, Path, min_length = 1, max_length = 200)),
+/// `RemoveMyPasswordless`: removes a passkey of the caller.
+#[utoipa::path(delete, path = "/users/me/passwordless/{token_id}", tag = "zitadel",
+    params(("token_id" = String, Path, min_length = 1, max_length = 200)),
     responses((status = 200, body = Done), Failures))]
 pub(super) async fn remove(
     State(gateway): State<Shared>,

@@ -46,7 +46,7 @@ pub(super) struct Failure {
 /// More about a failure: `zitadel.v1.ErrorDetail`.
 #[derive(Serialize, ToSchema)]
 #[schema(as = zitadel::ErrorDetail)]
-struct ErrorDetail {
+pub(super) struct ErrorDetail {
     #[serde(rename = "@type")]
     kind: &'static str,
     /// A stable word for programs, the same as the native API's `code`.
