@@ -45,10 +45,12 @@ impl std::fmt::Debug for Content {
 
 impl Content {
     /// How long it is worth sending.
-    pub const fn lifetime(&self) -> Duration {
+    pub fn lifetime(&self) -> Duration {
         match self {
             Self::Nothing { .. } | Self::Code { .. } => super::code::CODE_LIFETIME,
-            Self::Link { .. } => INVITATION_LIFETIME_MAX,
+            Self::Link { hours, .. } => {
+                Duration::from_secs(hours.saturating_mul(3_600)).min(INVITATION_LIFETIME_MAX)
+            }
             Self::PasskeyAdded { .. } => NOTICE_LIFETIME,
         }
     }

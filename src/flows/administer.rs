@@ -4,15 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::admit::Visit;
 use super::sessions::Ended;
 use super::{FlowError, Gateway};
 use crate::domain::event::{End, Kind, Origin, UserChange};
 use crate::domain::id::{InvitationId, SessionId, UserId};
-use crate::domain::invitation::{INVITATION_LIFETIME_MAX, Invitation, OWN_LINK_LIFETIME};
+use crate::domain::invitation::{INVITATION_LIFETIME_MAX, Invitation};
 use crate::domain::letter::{Content, Letter};
 use crate::domain::secret::Secret;
-use crate::domain::session::Session;
 use crate::domain::user::{DisplayName, Email, Group, Role, Standing, User, Username};
 use crate::ports::{Batch, CommitError, entropy};
 use crate::records::{self, keys};
@@ -58,38 +56,8 @@ impl Gateway {
             created_at: now,
             expires_at: now.plus(guest.lifetime.min(INVITATION_LIFETIME_MAX)),
         };
-        let key = keys::invitation(&invitation.secret);
-        let batch = Batch::default().expect_absent(key.clone()).put(key, records::encode(&invitation)?);
-        self.records.commit(batch).await?;
+        self.records.commit(records::create_invitation(&invitation)?).await?;
         self.report(Origin::default(), Kind::Invited { invitation: invitation.id, by: None });
-        Ok(Invited { invitation, secret })
-    }
-
-    /// A link with which the owner of `session` adds a passkey to their own account, on another device
-    /// say. It is as sensitive as adding one here, so the session pays for it.
-    pub async fn invite_oneself(&self, session: &Session, visit: &Visit) -> Result<Invited, FlowError> {
-        self.spend(visit)?;
-        let paid = self.pay(session).await?;
-        let user = self.active_user(&session.user).ok_or(FlowError::NotPermitted)?;
-        let secret = Secret::from_random(entropy::bytes(&*self.entropy));
-        let now = self.clock.now();
-        let invitation = Invitation {
-            id: InvitationId(entropy::bytes(&*self.entropy)),
-            secret: secret.hashed(),
-            email: user.email.clone(),
-            display_name: None,
-            username: None,
-            groups: [].into(),
-            role: Role::Member,
-            invited_by: user.display_name.to_string(),
-            created_at: now,
-            expires_at: now.plus(OWN_LINK_LIFETIME),
-        };
-        let key = keys::invitation(&invitation.secret);
-        let batch = Batch::default().expect_absent(key.clone()).put(key, records::encode(&invitation)?);
-        self.records.commit(batch.and(paid)).await?;
-        let kind = Kind::Invited { invitation: invitation.id, by: Some(user.id) };
-        self.report(visit.origin(), kind);
         Ok(Invited { invitation, secret })
     }
 
@@ -100,15 +68,21 @@ impl Gateway {
 
     /// Posts the link to whom it is for. Returns when the letter is in the outbox.
     pub async fn mail_link(&self, invited: &Invited) -> Result<(), FlowError> {
+        self.records.commit(self.posting_link(invited)?).await?;
+        self.posted();
+        Ok(())
+    }
+
+    /// The batch that posts the link. Whoever asked is waiting for it, so a full outbox is told.
+    pub(super) fn posting_link(&self, invited: &Invited) -> Result<Batch, FlowError> {
         if !self.has_mail {
             return Err(FlowError::NoMail);
         }
         let Invitation { email, display_name, expires_at, .. } = &invited.invitation;
         let hours = expires_at.since(self.clock.now()).as_secs().div_ceil(3_600);
         let content = Content::Link { url: self.link_of(invited), name: display_name.clone(), hours };
-        self.records.commit(self.posting(&Letter { to: email.clone(), content })?).await?;
-        self.posted();
-        Ok(())
+        let posting = self.posting(&Letter { to: email.clone(), content })?;
+        if posting.changes.is_empty() { Err(FlowError::OutboxFull) } else { Ok(posting) }
     }
 
     /// Whether anything can be sent by mail here.

@@ -24,6 +24,9 @@ pub enum FlowError {
     /// Nothing is sent by mail here.
     #[error("mail is not configured: add [mail] to the configuration")]
     NoMail,
+    /// Too many letters wait for a mail server.
+    #[error("too many messages wait to be sent already: is the mail server in reach?")]
+    OutboxFull,
     /// Set-up needs to know whose account it makes.
     #[error("an e-mail address is needed")]
     EmailNeeded,

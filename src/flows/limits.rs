@@ -127,6 +127,13 @@ impl Gateway {
         self.limiters.mail.check_key(&key).is_ok() && self.limiters.mail_to_account.check_key(account).is_ok()
     }
 
+    /// Counts a message that the owner of `account` asks for, who may know when the limit is reached.
+    pub(super) fn spend_on_mail(&self, account: &UserId, visit: &Visit) -> Result<(), FlowError> {
+        let key = (*account, network(visit.client));
+        self.allowed(self.limiters.mail.check_key(&key), Limited::Account, visit)?;
+        self.allowed(self.limiters.mail_to_account.check_key(account), Limited::Account, visit)
+    }
+
     /// Forgets what limits need not remember any more.
     pub(super) fn tidy_limits(&self) {
         self.limiters.tidy();

@@ -16,6 +16,7 @@ pub mod freshness;
 pub mod index;
 mod limits;
 pub mod outbox;
+mod own_link;
 pub mod passport;
 pub mod pending;
 pub mod registration;

@@ -17,6 +17,7 @@ pub const OUTBOX: &[u8] = b"outbox/";
 const CREDENTIALS: &[u8] = b"credential/";
 const USER_CREDENTIALS: &[u8] = b"user-credential/";
 const EMAILS: &[u8] = b"email/";
+const OWN_LINKS: &[u8] = b"own-link/";
 const USERNAMES: &[u8] = b"username/";
 const SETUP: &[u8] = b"setup/state";
 
@@ -59,6 +60,11 @@ pub fn ceremony(id: &CeremonyId) -> Vec<u8> {
 
 pub fn invitation(secret: &SecretHash) -> Vec<u8> {
     key(INVITATIONS, secret.as_bytes())
+}
+
+/// Which invitation is the one that a person made for themselves.
+pub fn own_link(user: &UserId) -> Vec<u8> {
+    key(OWN_LINKS, user.as_handle())
 }
 
 pub fn way_back(id: &WayBackId) -> Vec<u8> {

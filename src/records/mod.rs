@@ -205,6 +205,12 @@ pub fn delete_credential(credential: &Credential) -> Batch {
         .delete(keys::user_credential(&credential.user, &credential.id))
 }
 
+/// Writes a new invitation.
+pub fn create_invitation(invitation: &Invitation) -> Result<Batch, StoreError> {
+    let key = keys::invitation(&invitation.secret);
+    Ok(Batch::default().expect_absent(key.clone()).put(key, encode(invitation)?))
+}
+
 /// Writes a session.
 pub fn put_session(session: &Session) -> Result<Batch, StoreError> {
     Ok(Batch::default().put(keys::session(&session.id), encode(session)?))

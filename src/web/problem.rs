@@ -196,6 +196,9 @@ impl From<FlowError> for Problem {
             FlowError::NoMail => {
                 Self::new(Fault::NotFound, "Nothing is sent by mail here. Ask the administrator for a link.")
             }
+            FlowError::OutboxFull => {
+                Self::unavailable("No more messages can be sent at the moment. Try again later.")
+            }
             FlowError::EmailNeeded => {
                 Self::malformed("An e-mail address is needed to set up this installation.")
             }

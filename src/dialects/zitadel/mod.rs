@@ -1,17 +1,205 @@
-//! The passwordless methods of Zitadel's Auth API.
+//! The passwordless methods of Zitadel's Auth API, in their JSON form.
+//!
+//! Handlers are in `passkeys` and `links`; `shapes` is what they read and write, and `proto_json` the
+//! rules of proto3's JSON form that serde does not know. Its documents have no carrier for a challenge: a
+//! ceremony is found by its challenge, and has to be the caller's. What differs from upstream on purpose:
+//! user verification and a discoverable credential are required, and a passkey that is not accepted is the
+//! caller's mistake (400), not the server's.
+#![deny(clippy::wildcard_enum_match_arm)]
 
+mod links;
+mod passkeys;
+mod proto_json;
+mod shapes;
+
+use axum::Json;
+use axum::body::Bytes;
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use serde_json::{Map, Value};
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Shared;
-use crate::web::Problem;
+use crate::flows::Gateway;
+use crate::web::call::Call;
+use crate::web::guard::{SignedIn, has_authorization};
+use crate::web::problem::whole_seconds;
+use crate::web::{Fault, Problem, json};
+use shapes::{Code, ErrorDetail, Failure};
+
+/// What a method says without mail to do its work, where a stable word is called for.
+const NO_MAIL: &str = "no_mail";
+
+/// Shapes that no handler names by itself.
+#[derive(OpenApi)]
+#[openapi(components(schemas(Failure, ErrorDetail)))]
+struct Shapes;
 
 /// Its routes, relative to its mount.
 pub fn api() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
+    OpenApiRouter::with_openapi(Shapes::openapi())
+        .routes(routes!(passkeys::add))
+        .routes(routes!(passkeys::verify))
+        .routes(routes!(passkeys::search))
+        .routes(routes!(passkeys::remove))
+        .routes(routes!(links::link))
+        .routes(routes!(links::send_link))
 }
 
-/// How it says that something went wrong.
+/// How it says that something went wrong: a `google.rpc.Status`.
+///
+/// What upstream's HTTP gateway says before any method is asked is plain; what a method says has a
+/// detail with a stable id.
 pub fn face(problem: &Problem) -> Response {
-    problem.clone().into_response()
+    use Code as C;
+    use StatusCode as S;
+    let (status, code) = match problem.fault() {
+        Fault::Unauthenticated => return plain(S::UNAUTHORIZED, C::Unauthenticated, "auth header missing"),
+        // A method that cannot do its work here: the handler says 400.
+        Fault::NotFound if problem.status() == S::BAD_REQUEST => {
+            return detailed(problem, S::BAD_REQUEST, C::FailedPrecondition, NO_MAIL);
+        }
+        Fault::NotFound => return plain(S::NOT_FOUND, C::NotFound, "Not Found"),
+        Fault::MethodNotAllowed => {
+            return plain(S::METHOD_NOT_ALLOWED, C::Unimplemented, "Method Not Allowed");
+        }
+        Fault::TokenInvalid => (S::UNAUTHORIZED, C::Unauthenticated),
+        Fault::Malformed
+        | Fault::InvalidJson
+        | Fault::NotVerified
+        | Fault::PasskeyRefused
+        | Fault::MalformedTarget
+        | Fault::AmbiguousPath => (S::BAD_REQUEST, C::InvalidArgument),
+        Fault::CeremonyExpired | Fault::LimitReached | Fault::LastPasskey | Fault::InvitationInvalid => {
+            (S::BAD_REQUEST, C::FailedPrecondition)
+        }
+        Fault::WrongOrigin
+        | Fault::NoOrigin
+        | Fault::NotFresh
+        | Fault::NotPermitted
+        | Fault::Forbidden
+        | Fault::UpgradeRefused => (S::FORBIDDEN, C::PermissionDenied),
+        // Here nobody signs in: it is the caller's own passkey that is not there.
+        Fault::UnknownCredential => (S::NOT_FOUND, C::NotFound),
+        Fault::DuplicateCredential | Fault::Taken | Fault::HasAccount => (S::CONFLICT, C::AlreadyExists),
+        Fault::RateLimited => (S::TOO_MANY_REQUESTS, C::ResourceExhausted),
+        Fault::UnsupportedMediaType => (problem.status(), C::InvalidArgument),
+        Fault::BodyTooLarge | Fault::HeadersTooLarge => (problem.status(), C::ResourceExhausted),
+        Fault::UnknownHost | Fault::Misdirected => (problem.status(), C::FailedPrecondition),
+        Fault::Unavailable | Fault::UpstreamFailed => (problem.status(), C::Unavailable),
+        Fault::UpstreamTimedOut => (problem.status(), C::DeadlineExceeded),
+        Fault::Internal => (S::INTERNAL_SERVER_ERROR, C::Internal),
+    };
+    detailed(problem, status, code, problem.code())
+}
+
+fn plain(status: StatusCode, code: Code, message: &str) -> Response {
+    (status, Json(Failure::plain(code, message))).into_response()
+}
+
+fn detailed(problem: &Problem, status: StatusCode, code: Code, id: &'static str) -> Response {
+    let mut response = (status, Json(Failure::detailed(code, id, problem.detail()))).into_response();
+    if let Some(delay) = problem.retry_after() {
+        response.headers_mut().insert(RETRY_AFTER, whole_seconds(delay).into());
+    }
+    response
+}
+
+/// A caller with a full session.
+fn signed_in(gateway: &Gateway, call: &Call) -> Result<SignedIn, Problem> {
+    call.signed_in(gateway).map_err(|problem| as_shown(call, problem))
+}
+
+/// A caller with a session of whatever scope.
+fn enrolling_or_signed_in(gateway: &Gateway, call: &Call) -> Result<SignedIn, Problem> {
+    call.enrolling_or_signed_in(gateway).map_err(|problem| as_shown(call, problem))
+}
+
+/// Upstream tells a token that is not good from one that is not there.
+fn as_shown(call: &Call, problem: Problem) -> Problem {
+    if problem.fault() == Fault::Unauthenticated && has_authorization(&call.headers) {
+        return Problem::new(Fault::TokenInvalid, "The access token is not valid, or no longer.");
+    }
+    problem
+}
+
+/// A message without members: `{}`, with anything in it, or no body at all.
+fn read_nothing(call: &Call, body: &Bytes) -> Result<(), Problem> {
+    json::read_optional::<Option<Map<String, Value>>>(&call.headers, body).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::flows::FlowError;
+
+    async fn said(problem: &Problem) -> (u16, Value) {
+        let response = face(problem);
+        let status = response.status().as_u16();
+        let body = axum::body::to_bytes(response.into_body(), 4_096).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_a_method_says_has_a_code_a_status_and_a_stable_id() {
+        for (fault, expected) in [
+            (Fault::Malformed, (400, 3)),
+            (Fault::InvalidJson, (400, 3)),
+            (Fault::NotVerified, (400, 3)),
+            (Fault::PasskeyRefused, (400, 3)),
+            (Fault::CeremonyExpired, (400, 9)),
+            (Fault::LimitReached, (400, 9)),
+            (Fault::LastPasskey, (400, 9)),
+            (Fault::TokenInvalid, (401, 16)),
+            (Fault::NotFresh, (403, 7)),
+            (Fault::WrongOrigin, (403, 7)),
+            (Fault::UnknownCredential, (404, 5)),
+            (Fault::DuplicateCredential, (409, 6)),
+            (Fault::BodyTooLarge, (413, 8)),
+            (Fault::UnsupportedMediaType, (415, 3)),
+            (Fault::RateLimited, (429, 8)),
+            (Fault::Internal, (500, 13)),
+            (Fault::Unavailable, (503, 14)),
+        ] {
+            let problem = Problem::new(fault, "A sentence.");
+            let (status, body) = said(&problem).await;
+            let id = problem.code();
+            let kind = "type.googleapis.com/zitadel.v1.ErrorDetail";
+            let detail = json!({ "@type": kind, "id": id, "message": "A sentence." });
+            let message = format!("A sentence. ({id})");
+            assert_eq!(status, expected.0, "{fault:?}");
+            assert_eq!(body, json!({ "code": expected.1, "message": message, "details": [detail] }));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_said_before_any_method_is_plain() {
+        for (problem, status, body) in [
+            (Problem::unauthenticated(), 401, json!({ "code": 16, "message": "auth header missing" })),
+            (Problem::not_found(), 404, json!({ "code": 5, "message": "Not Found" })),
+            (Problem::method_not_allowed(), 405, json!({ "code": 12, "message": "Method Not Allowed" })),
+        ] {
+            assert_eq!(said(&problem).await, (status, body));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_method_that_needs_mail_is_there_all_the_same() {
+        let problem = Problem::from(FlowError::NoMail).with_status(StatusCode::BAD_REQUEST);
+        let (status, body) = said(&problem).await;
+        assert_eq!((status, &body["code"], &body["details"][0]["id"]), (400, &json!(9), &json!(NO_MAIL)));
+    }
+
+    #[test]
+    fn whoever_is_too_fast_is_told_how_long_to_wait() {
+        let problem = Problem::from(FlowError::RateLimited { retry_after: Duration::from_millis(1_500) });
+        assert_eq!(face(&problem).headers()[RETRY_AFTER], "2");
+    }
 }

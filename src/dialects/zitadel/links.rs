@@ -1,0 +1,46 @@
+//! Links with which the caller adds a passkey on another device: told, or sent by mail.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use http::StatusCode;
+
+use super::shapes::{Details, Done, Failures, LinkResponse, Nothing};
+use super::{read_nothing, signed_in};
+use crate::dialects::Shared;
+use crate::flows::FlowError;
+use crate::web::Problem;
+use crate::web::call::Call;
+
+/// `AddMyPasswordlessLink`: a link for the caller. The one before it is good for nothing any more.
+#[utoipa::path(post, path = "/users/me/passwordless/_link", tag = "zitadel",
+    request_body = Option<Nothing>, responses((status = 200, body = LinkResponse), Failures))]
+pub(super) async fn link(
+    State(gateway): State<Shared>,
+    call: Call,
+    body: Bytes,
+) -> Result<Json<LinkResponse>, Problem> {
+    let caller = signed_in(&gateway, &call)?;
+    read_nothing(&call, &body)?;
+    let invited = gateway.invite_oneself(&caller.record(), &call.visit).await?;
+    Ok(Json(LinkResponse::new(&gateway, &invited.invitation, gateway.link_of(&invited))))
+}
+
+/// `SendMyPasswordlessLink`: sends such a link to the caller's address.
+#[utoipa::path(post, path = "/users/me/passwordless/_send_link", tag = "zitadel",
+    request_body = Option<Nothing>, responses((status = 200, body = Done), Failures))]
+pub(super) async fn send_link(
+    State(gateway): State<Shared>,
+    call: Call,
+    body: Bytes,
+) -> Result<Json<Done>, Problem> {
+    let caller = signed_in(&gateway, &call)?;
+    read_nothing(&call, &body)?;
+    let sent = gateway.invite_oneself_by_mail(&caller.record(), &call.visit).await;
+    let invitation = sent.map_err(|error| {
+        let is_missing = matches!(error, FlowError::NoMail);
+        let problem = Problem::from(error);
+        if is_missing { problem.with_status(StatusCode::BAD_REQUEST) } else { problem }
+    })?;
+    Ok(Json(Done { details: Details::created(&gateway, invitation.created_at) }))
+}

@@ -1,0 +1,108 @@
+//! Links that people make for their own account, to add a passkey on another device.
+//!
+//! What always holds: a link is as sensitive as adding a passkey here, so the session pays for it; a
+//! person has one at most, because the commit that makes a new one ends the one before; and one that is
+//! posted is known to whoever reads that mail alone.
+
+use std::sync::Arc;
+
+use super::administer::Invited;
+use super::admit::Visit;
+use super::{FlowError, Gateway};
+use crate::domain::event::Kind;
+use crate::domain::id::InvitationId;
+use crate::domain::invitation::{Invitation, OWN_LINK_LIFETIME};
+use crate::domain::secret::{Secret, SecretHash};
+use crate::domain::session::Session;
+use crate::domain::user::{Role, User};
+use crate::ports::{Batch, CommitError, entropy};
+use crate::records::{self, keys};
+
+/// How often a link is made again because the records changed meanwhile.
+const ATTEMPTS_MAX: u32 = 8;
+
+impl Gateway {
+    /// A link with which the owner of `session` adds a passkey to their own account.
+    pub async fn invite_oneself(&self, session: &Session, visit: &Visit) -> Result<Invited, FlowError> {
+        self.spend(visit)?;
+        let owner = self.owner_of(session)?;
+        let invited = self.own_link(&owner);
+        self.keep_own_link(session, &invited.invitation, &Batch::default(), visit).await?;
+        Ok(invited)
+    }
+
+    /// Posts such a link to its owner. Returns when the letter is in the outbox.
+    pub async fn invite_oneself_by_mail(
+        &self,
+        session: &Session,
+        visit: &Visit,
+    ) -> Result<Invitation, FlowError> {
+        self.spend(visit)?;
+        let owner = self.owner_of(session)?;
+        let invited = self.own_link(&owner);
+        let posting = self.posting_link(&invited)?;
+        // Only what could be sent is counted.
+        self.must_be_fresh(session)?;
+        self.spend_on_mail(&owner.id, visit)?;
+        self.keep_own_link(session, &invited.invitation, &posting, visit).await?;
+        self.posted();
+        Ok(invited.invitation)
+    }
+
+    fn owner_of(&self, session: &Session) -> Result<Arc<User>, FlowError> {
+        self.active_user(&session.user).ok_or(FlowError::NotPermitted)
+    }
+
+    fn own_link(&self, owner: &User) -> Invited {
+        let secret = Secret::from_random(entropy::bytes(&*self.entropy));
+        let now = self.clock.now();
+        let invitation = Invitation {
+            id: InvitationId(entropy::bytes(&*self.entropy)),
+            secret: secret.hashed(),
+            email: owner.email.clone(),
+            display_name: None,
+            username: None,
+            groups: [].into(),
+            role: Role::Member,
+            invited_by: owner.display_name.to_string(),
+            created_at: now,
+            expires_at: now.plus(OWN_LINK_LIFETIME),
+        };
+        Invited { invitation, secret }
+    }
+
+    /// Keeps the invitation, in place of the one before, and does what comes `with` it in the same commit.
+    async fn keep_own_link(
+        &self,
+        session: &Session,
+        invitation: &Invitation,
+        with: &Batch,
+        visit: &Visit,
+    ) -> Result<(), FlowError> {
+        let key = keys::own_link(&session.user);
+        for _ in 0..ATTEMPTS_MAX {
+            let paid = self.pay(session).await?;
+            let replacing = match self.records.get_exact::<SecretHash>(&key).await? {
+                Some((before, stored)) => {
+                    Batch::default().expect(key.clone(), stored).delete(keys::invitation(&before))
+                }
+                None => Batch::default().expect_absent(key.clone()),
+            };
+            let batch = replacing
+                .put(key.clone(), records::encode(&invitation.secret)?)
+                .and(records::create_invitation(invitation)?)
+                .and(with.clone())
+                .and(paid);
+            match self.records.commit(batch).await {
+                Ok(()) => {
+                    let kind = Kind::Invited { invitation: invitation.id, by: Some(session.user) };
+                    self.report(visit.origin(), kind);
+                    return Ok(());
+                }
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(FlowError::Busy)
+    }
+}

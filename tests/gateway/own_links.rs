@@ -1,0 +1,181 @@
+//! Links that people make for their own account, with the clock in hand: how long they are good for,
+//! how many there are, and what they cost (S-12, S-14, S-26).
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use vestibule::domain::invitation::OWN_LINK_LIFETIME;
+use vestibule::domain::letter::Letter;
+use vestibule::domain::limits::{MAIL_BURST, MAIL_TO_ACCOUNT_BURST};
+use vestibule::domain::session::{Scope, Session};
+use vestibule::flows::FlowError;
+use vestibule::flows::codes::EmailCode;
+use vestibule::flows::enroll::Offer;
+use vestibule::flows::outbox::OUTBOX_MAX;
+use vestibule::ports::{MailError, Mailer};
+
+use crate::harness::Authenticator;
+use crate::stage::{AUTH_HOST, Stage, visit, visit_from};
+
+const ALICE: &str = "alice@example.com";
+
+/// A mail server that is away.
+struct Away;
+
+#[async_trait]
+impl Mailer for Away {
+    async fn send(&self, _: &Letter) -> Result<(), MailError> {
+        Err(MailError::Temporary("away".to_owned()))
+    }
+}
+
+/// Alice, who has just shown her passkey.
+async fn alice_on(stage: &Stage) -> Session {
+    let mut device = Authenticator::new(1);
+    stage.enrol(ALICE, &mut device).await.unwrap();
+    stage.sign_in(&mut device).await.unwrap().session
+}
+
+async fn stage() -> (Stage, Session) {
+    let stage = Stage::with_codes(EmailCode::Enroll).await;
+    let session = alice_on(&stage).await;
+    (stage, session)
+}
+
+async fn link(stage: &Stage, session: &Session) -> Result<String, FlowError> {
+    Ok(stage.gateway.invite_oneself(session, &visit(AUTH_HOST)).await?.secret.reveal())
+}
+
+async fn mail(stage: &Stage, session: &Session, from: &str) -> Result<(), FlowError> {
+    stage.gateway.invite_oneself_by_mail(session, &visit_from(from)).await.map(drop)
+}
+
+async fn count(stage: &Stage, prefix: &[u8]) -> usize {
+    stage.store.scan(prefix, None, OUTBOX_MAX + 100).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn s_14_a_link_is_for_a_passkey_of_its_maker_and_expires_at_its_minute() {
+    for (waited, good) in
+        [(OWN_LINK_LIFETIME.checked_sub(Duration::from_millis(1)).unwrap(), true), (OWN_LINK_LIFETIME, false)]
+    {
+        let (stage, session) = stage().await;
+        let secret = link(&stage, &session).await.unwrap();
+        match stage.gateway.offer(&secret).await.unwrap() {
+            Offer::Invitation(invitation) => assert_eq!(invitation.email.as_str(), ALICE),
+            Offer::Setup { .. } => panic!("not this one"),
+        }
+        stage.clock.forward(waited);
+        match stage.redeem(&secret).await {
+            Ok(redeemed) => {
+                assert!(good, "after {waited:?}");
+                assert_eq!((redeemed.user.id, redeemed.session.scope), (session.user, Scope::Enrol));
+                stage.register(&redeemed, &mut Authenticator::new(2)).await.unwrap();
+                let passkeys = stage.gateway.credentials_of(&session.user).await.unwrap();
+                assert_eq!(passkeys.len(), 2);
+                assert!(matches!(stage.redeem(&secret).await, Err(FlowError::NoSuchInvitation)));
+            }
+            Err(FlowError::NoSuchInvitation) => assert!(!good, "after {waited:?}"),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn s_14_a_person_has_one_link_and_a_new_one_ends_the_one_before() {
+    let (stage, session) = stage().await;
+    let mut before = link(&stage, &session).await.unwrap();
+    for _ in 0..20 {
+        let secret = link(&stage, &session).await.unwrap();
+        assert!(matches!(stage.gateway.offer(&before).await, Err(FlowError::NoSuchInvitation)));
+        assert!(stage.gateway.offer(&secret).await.is_ok());
+        assert_eq!((count(&stage, b"invitation/").await, count(&stage, b"own-link/").await), (1, 1));
+        before = secret;
+    }
+    // The administrator's invitations are not touched.
+    let invited = stage.invite(ALICE, Duration::from_secs(3_600)).await.unwrap();
+    link(&stage, &session).await.unwrap();
+    assert!(stage.gateway.offer(&invited.secret.reveal()).await.is_ok());
+}
+
+#[tokio::test]
+async fn s_26_a_link_needs_a_fresh_passkey_of_a_session_that_lives() {
+    let (stage, session) = stage().await;
+    stage.clock.forward(crate::stage::FRESH);
+    assert!(matches!(link(&stage, &session).await, Err(FlowError::NotFresh)));
+    assert!(matches!(mail(&stage, &session, "192.0.2.1").await, Err(FlowError::NotFresh)));
+    assert_eq!((count(&stage, b"invitation/").await, count(&stage, b"outbox/").await), (0, 0));
+
+    let stage = Stage::with_codes(EmailCode::Enroll).await;
+    let session = alice_on(&stage).await;
+    let live = stage.live(&session).unwrap();
+    stage.gateway.sign_out(&live, &visit(AUTH_HOST)).await.unwrap();
+    assert!(matches!(link(&stage, &session).await, Err(FlowError::NotPermitted)));
+
+    let stage = Stage::with_applications(&[AUTH_HOST]).await;
+    let first = alice_on(&stage).await;
+    assert!(
+        matches!(link(&stage, &first).await, Err(FlowError::NotFresh)),
+        "a sign-in pays for nothing here"
+    );
+}
+
+#[tokio::test]
+async fn a_link_of_a_closed_account_opens_nothing() {
+    let (stage, session) = stage().await;
+    let secret = link(&stage, &session).await.unwrap();
+    stage.gateway.disable_user(&session.user).await.unwrap();
+    assert!(matches!(stage.redeem(&secret).await, Err(FlowError::NoSuchInvitation)));
+}
+
+#[tokio::test]
+async fn s_12_links_by_mail_count_as_messages_of_their_network_and_their_account() {
+    let (stage, session) = stage().await;
+    for _ in 0..MAIL_BURST.get() {
+        mail(&stage, &session, "192.0.2.1").await.unwrap();
+    }
+    match mail(&stage, &session, "192.0.2.200").await {
+        Err(FlowError::RateLimited { retry_after }) => assert!(retry_after > Duration::ZERO),
+        other => panic!("{other:?}"),
+    }
+    for n in MAIL_BURST.get()..MAIL_TO_ACCOUNT_BURST.get() {
+        mail(&stage, &session, &format!("10.0.{n}.1")).await.unwrap();
+    }
+    let refused = mail(&stage, &session, "10.1.0.1").await;
+    assert!(matches!(refused, Err(FlowError::RateLimited { .. })), "{refused:?}");
+    assert_eq!(count(&stage, b"outbox/").await, usize::try_from(MAIL_TO_ACCOUNT_BURST.get()).unwrap());
+    assert_eq!(count(&stage, b"invitation/").await, 1);
+    link(&stage, &session).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_mail_no_link_is_made() {
+    let stage = Stage::with_codes(EmailCode::Off).await;
+    let session = alice_on(&stage).await;
+    assert!(matches!(mail(&stage, &session, "192.0.2.1").await, Err(FlowError::NoMail)));
+    assert_eq!(count(&stage, b"invitation/").await, 0);
+}
+
+#[tokio::test]
+async fn a_full_outbox_is_told_and_makes_no_link() {
+    let (stage, session) = stage().await;
+    for n in 0..OUTBOX_MAX {
+        let from = format!("10.{}.{}.1", n / 250, n % 250);
+        stage.gateway.request_code("nobody@example.com", &visit_from(&from)).await.unwrap();
+    }
+    assert!(matches!(mail(&stage, &session, "192.0.2.1").await, Err(FlowError::OutboxFull)));
+    assert_eq!(count(&stage, b"invitation/").await, 0);
+}
+
+#[tokio::test]
+async fn a_link_is_not_sent_any_more_once_it_has_expired() {
+    let (stage, session) = stage().await;
+    mail(&stage, &session, "192.0.2.1").await.unwrap();
+    let mut waited = Duration::ZERO;
+    while let Some(wait) = stage.gateway.deliver(&Away).await.unwrap() {
+        waited += wait;
+        stage.clock.forward(wait);
+    }
+    assert!(waited >= OWN_LINK_LIFETIME && waited < OWN_LINK_LIFETIME * 2, "{waited:?}");
+    assert_eq!(count(&stage, b"outbox/").await, 0);
+}
