@@ -112,12 +112,17 @@ fn origin(text: &str) -> Result<PublicUrl, String> {
         return Err(format!("{text:?} has more than a scheme, a host and a port"));
     }
     match url.host() {
-        Some(Host::Domain(host)) if !host.ends_with('.') => {
-            Ok(PublicUrl { scheme, host: host.to_owned(), port: url.port() })
+        Some(Host::Domain(host)) if host.ends_with('.') => Err("the host ends with a dot".to_owned()),
+        Some(Host::Domain(host)) if !host.bytes().all(is_of_a_name) => {
+            Err(format!("{host:?} is not the name of one host"))
         }
-        Some(Host::Domain(_)) => Err("the host ends with a dot".to_owned()),
+        Some(Host::Domain(host)) => Ok(PublicUrl { scheme, host: host.to_owned(), port: url.port() }),
         _ => Err("the host is an address, and passkeys need a name".to_owned()),
     }
+}
+
+const fn is_of_a_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
 }
 
 /// An origin within the RP ID, or on another domain: for those, browsers ask the RP ID's own host
@@ -221,6 +226,7 @@ mod tests {
             "https://[::1]",
             "https://a/b",
             "https://a.",
+            "https://*.a",
             "ftp://a",
             "https://u@a",
         ] {

@@ -138,7 +138,27 @@ fn values_that_cannot_be_meant_are_mistakes() {
     check("[branding]\naccent = \"red\"", "branding.accent", 2, "colour");
     check("[branding]\nlogo = \"no-such-file.svg\"", "branding.logo", 2, "cannot be read");
     check("[log]\nlevel = \"loud\"", "log.level", 2, "info");
-    check("\n[mail]\nurl = \"smtp://x\"", "mail", 2, "not built yet");
+    check("[signin]\nemail_code = \"enroll\"", "signin.email_code", 2, "no [mail]");
+}
+
+#[test]
+fn mail_needs_a_server_a_sender_and_somebody_to_authenticate() {
+    let from = "from = \"no-reply@example.com\"";
+    check("[mail]\nurl = \"smtp://x\"", "mail.from", 1, "mail needs from");
+    check(&format!("[mail]\n{from}"), "mail.url", 1, "mail needs url");
+    check(&format!("[mail]\nurl = \"http://x\"\n{from}"), "mail.url", 2, "smtps://");
+    check("[mail]\nurl = \"smtp://x\"\nfrom = \"nobody\"", "mail.from", 3, "no-reply@example.com");
+    let password = "password = \"secret\"";
+    check(&format!("[mail]\nurl = \"smtp://x\"\n{from}\n{password}"), "mail.url", 2, "no user");
+    let gone = "password_file = \"gone\"";
+    check(
+        &format!("[mail]\nurl = \"smtp://u@x\"\n{from}\n{gone}"),
+        "mail.password_file",
+        4,
+        "cannot be read",
+    );
+    let settings = parse_file(&format!("[mail]\nurl = \"smtp://u@x\"\n{from}\n{password}")).unwrap();
+    assert_eq!(settings.email_code, EmailCode::Enroll, "with mail, a code leads to a new passkey");
 }
 
 #[test]
