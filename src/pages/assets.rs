@@ -38,11 +38,12 @@ const INERT: HeaderValue = HeaderValue::from_static(
 );
 
 /// In the order of their imports: a script may import only what stands before it.
-const SCRIPTS: [(&str, &str); 8] = [
+const SCRIPTS: [(&str, &str); 9] = [
     ("text.js", include_str!("files/text.js")),
     ("api.js", include_str!("files/api.js")),
     ("passkey.js", include_str!("files/passkey.js")),
     ("message.js", include_str!("files/message.js")),
+    ("code.js", include_str!("files/code.js")),
     ("sign_in.js", include_str!("files/sign_in.js")),
     ("enroll.js", include_str!("files/enroll.js")),
     ("account.js", include_str!("files/account.js")),

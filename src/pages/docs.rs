@@ -254,8 +254,9 @@ fn sentences(described: &Value) -> String {
     [text(&described["summary"]), text(&described["description"])].join(" ").trim().to_owned()
 }
 
+/// Text as it is written for people, without the marks that documentation puts around code.
 fn text(value: &Value) -> String {
-    value.as_str().unwrap_or("").to_owned()
+    value.as_str().unwrap_or("").replace('`', "")
 }
 
 fn array(value: &Value) -> impl Iterator<Item = &Value> {

@@ -151,7 +151,8 @@ async fn login(
         notice(&going_in_circles(&desk, &load, showed_token))
     } else {
         let host = desk.gateway.heading_for(way_back).await?;
-        page(StatusCode::OK, &SignIn { site: &desk.site, host: host.as_deref(), way_back })
+        let codes = desk.gateway.email_code();
+        page(StatusCode::OK, &SignIn { site: &desk.site, host: host.as_deref(), codes, way_back })
     };
     if showed_token {
         let expired = cookies::expire(desk.gateway.place(), Cookie::Session);

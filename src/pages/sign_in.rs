@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::{Contact, Site};
 use crate::domain::id::WayBackId;
+use crate::flows::codes::EmailCode;
 
 /// The sign-in page for one stranger.
 #[derive(Debug, Template)]
@@ -12,6 +13,8 @@ pub struct SignIn<'a> {
     pub site: &'a Site,
     /// The host that the stranger wants to enter; none when they came to sign in as such.
     pub host: Option<&'a str>,
+    /// What a code by mail is good for.
+    pub codes: EmailCode,
     /// Where they were heading, kept on the server.
     pub way_back: Option<WayBackId>,
 }

@@ -13,6 +13,7 @@ use tower::ServiceExt as _;
 
 use super::account::{Account, Doorway, Here, PasskeyRow, SessionRow, Suggestion};
 use super::assets::JAVASCRIPT;
+use super::docs::{Docs, DocsPage};
 use super::enroll::Enroll;
 use super::notice::{CookieSeen, LoopSeen, Notice};
 use super::sign_in::SignIn;
@@ -23,6 +24,7 @@ use crate::domain::credential::Backup;
 use crate::domain::id::{UserId, WayBackId};
 use crate::domain::place::Scheme;
 use crate::domain::time::Timestamp;
+use crate::flows::codes::EmailCode;
 
 /// What everything together may weigh, compressed.
 const BUDGET_BYTES_MAX: usize = 40 * 1024;
@@ -103,6 +105,19 @@ fn session(words: &Words<'_>, number: usize) -> SessionRow {
     }
 }
 
+fn docs(words: &Words<'_>) -> Docs {
+    let schema =
+        serde_json::json!({ "type": "object", "properties": { words.device: { "type": "string" } } });
+    let operation = serde_json::json!({
+        "tags": ["native"], "summary": words.person, "responses": { "200": { "description": words.device } },
+    });
+    Docs::of(&serde_json::json!({
+        "tags": [{ "name": "native", "description": words.host }],
+        "paths": { words.host: { "get": operation } },
+        "components": { "schemas": { words.person: schema } },
+    }))
+}
+
 /// Every page, in every form that its template has, with `words` wherever a value can stand.
 fn every_page(site: &Site, words: &Words<'_>) -> Vec<(&'static str, String)> {
     let account = |suggestion, rows| Account {
@@ -124,8 +139,18 @@ fn every_page(site: &Site, words: &Words<'_>) -> Vec<(&'static str, String)> {
     };
     let notice = |notice: Notice<'_>| notice.render();
     [
-        ("sign_in", SignIn { site, host: Some(words.host), way_back: Some(WayBackId([3; 16])) }.render()),
-        ("sign_in_bare", SignIn { site, host: None, way_back: None }.render()),
+        (
+            "sign_in",
+            SignIn {
+                site,
+                host: Some(words.host),
+                codes: EmailCode::Enroll,
+                way_back: Some(WayBackId([3; 16])),
+            }
+            .render(),
+        ),
+        ("sign_in_bare", SignIn { site, host: None, codes: EmailCode::Off, way_back: None }.render()),
+        ("docs", DocsPage { site, docs: &docs(words) }.render()),
         ("enroll", Enroll { site, unfinished: Some(words.email) }.render()),
         ("sign_out", SignOut { site, stage: Stage::Ask }.render()),
         ("signed_out", SignOut { site, stage: Stage::Done }.render()),
@@ -207,7 +232,8 @@ fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
             let handler = tag.split_whitespace().any(|part| part.starts_with("on") && part.contains('='));
             assert!(!handler, "{name}: {tag}");
             for target in [" src=\"", " href=\"", " action=\""] {
-                let outside = |rest: &str| !rest.starts_with("/auth/") && !rest.starts_with("mailto:");
+                let inside = ["/auth/", "mailto:", "#"];
+                let outside = |rest: &str| !inside.iter().any(|start| rest.starts_with(start));
                 assert!(!tag.split_once(target).is_some_and(|(_, rest)| outside(rest)), "{name}: {tag}");
             }
         }
@@ -267,6 +293,7 @@ fn s_02_scripts_go_only_where_the_server_said() {
         "location.replace(page.dataset.done)",
         "location.replace(page.dataset.signedOut)",
         "location.assign(page.dataset.signIn)",
+        "location.assign(form.dataset.enroll)",
     ];
     for asset in site.assets().iter().filter(|asset| asset.content_type == JAVASCRIPT) {
         let mut source = String::from_utf8(asset.body.to_vec()).unwrap();

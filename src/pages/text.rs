@@ -46,6 +46,11 @@ sentences! {
     lost_passkey: "Lost your passkey?",
     lost_body_other_device: "If another of your devices has one, press the button above and choose that device.",
     lost_body_ask: "Otherwise, for a new invitation, ask",
+    lost_body_code: "Or let us send you a code, and make a new passkey with it.",
+    code_email: "Where should the code go?",
+    send_code: "Send me a code",
+    code: "Code from the message",
+    use_code: "Use this code",
 
     // Enrol.
     create_your_passkey: "Create your passkey",

@@ -64,6 +64,32 @@ async fn the_doors_are_presentable() {
 }
 
 #[tokio::test]
+async fn codes_and_the_apis_are_presentable() {
+    let axe = axe();
+    let stage = Stage::set_with(|config| {
+        config.table("mail", &["url = \"smtp://localhost:1\"", "from = \"no-reply@example.com\""]);
+        config.table("dialects", &["better_auth = true", "ocore = true", "corbado = true", "zitadel = true"]);
+    })
+    .await;
+    let window = &stage.window;
+    without_autofill(window).await;
+    window.open(&stage.gateway.url("/auth/login")).await;
+    window.press("Lost your passkey?").await;
+    window.is_presentable("sign-in-code", &axe).await;
+    window.fill("Where should the code go?", ALICE).await;
+    window.press("Send me a code").await;
+    window.sees("Look into your mail").await;
+    window.is_presentable("sign-in-code-sent", &axe).await;
+
+    window.open(&stage.gateway.url("/auth/docs")).await;
+    window.sees("HTTP APIs").await;
+    window.is_presentable("docs", &axe).await;
+    window.press("/auth/passkeys/register/verify").await;
+    window.press("/api/auth/passkey/verify-registration").await;
+    window.is_presentable("docs-open", &axe).await;
+}
+
+#[tokio::test]
 async fn the_account_is_presentable() {
     let axe = axe();
     let stage = Stage::set().await;

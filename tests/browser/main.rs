@@ -18,6 +18,7 @@ mod harness;
 mod account;
 mod arriving;
 mod chrome;
+mod code;
 mod demo;
 mod groups;
 mod hosts;

@@ -1,4 +1,5 @@
-// The sign-in page: autofill while it waits, one button, and the e-mail way.
+// The sign-in page: autofill while it waits, one button, and the e-mail way. A code for whoever has lost
+// their passkey is in code.js.
 //
 // This script never chooses where to go. When the server accepted a passkey, the page asks the
 // server for itself again, and the server sends the browser on.
@@ -6,6 +7,7 @@
 import { text } from "./text.js";
 import { call } from "./api.js";
 import { assert, beginAssertion, cookiesBlocked, explainIfUnsupported, finishAssertion } from "./passkey.js";
+import { offerCode } from "./code.js";
 import { busy, clear, copyLink, explain, isBusy, ready, show } from "./message.js";
 
 /** Challenges live for five minutes; autofill gets a new one a little earlier. */
@@ -131,6 +133,7 @@ if (!explainIfUnsupported(copyLink)) {
   form.addEventListener("submit", submitEmail);
   field.addEventListener("input", () => (openEmail(), complain("")), { passive: true });
   useEmail.addEventListener("click", focusEmail);
+  offerCode(goOn);
   document.addEventListener("visibilitychange", comeBack);
   addEventListener("online", () => (clear(), comeBack()));
   if (cookiesBlocked()) show(text.noCookies);

@@ -79,6 +79,18 @@ export const text = {
   yourEmail: "Your e-mail address",
   emailNeeded: "Please enter your e-mail address, like name@example.com.",
 
+  // A code by mail.
+  sendAgain: "Send another code",
+  codeSent: (email) => ({
+    title: "Look into your mail",
+    body: `If ${email} has an account here, a code is on its way. It works in this browser, for ten minutes.`,
+  }),
+  codeNeeded: "Please enter the eight characters from the message.",
+  codeRefused: {
+    title: "This code does not work",
+    body: "It is mistyped, used, or too old. After five tries only a new code will do.",
+  },
+
   // Enrolment.
   setUpTitle: (organisation) => `Set up ${organisation}`,
   setUpLead: "You are the first one here. This account will be the administrator.",

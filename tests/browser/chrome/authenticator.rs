@@ -44,6 +44,11 @@ impl Authenticator<'_> {
         found.as_array().unwrap().clone()
     }
 
+    /// Loses every passkey.
+    pub async fn forget_everything(&self) {
+        self.window.command("DELETE", &self.path("/credentials"), &Value::Null).await;
+    }
+
     /// Takes a copy of a passkey, as a synced one arrives on another device. Its counter is ahead of
     /// the original's, which must not be used any more.
     pub async fn learn(&self, passkey: &Value) {
