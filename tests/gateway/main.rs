@@ -19,6 +19,7 @@ mod accounts;
 mod assertions;
 mod ceremonies;
 mod codes;
+mod described;
 mod durability;
 mod enrolments;
 mod faults;
