@@ -1,7 +1,7 @@
 //! One-time codes with the clock in hand: guesses, purposes, browsers and what a code gives (S-21,
 //! S-26, S-30, S-35).
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -155,13 +155,14 @@ async fn s_30_a_stranger_cannot_fill_a_mailbox() {
 
 #[tokio::test]
 async fn s_26_a_code_gives_the_right_to_add_a_passkey_and_nothing_else() {
-    let (stage, id, code) = asked(EmailCode::Enroll).await;
+    let (stage, mut device) = (Stage::with_codes(EmailCode::Enroll).await, Authenticator::new(1));
+    stage.enrol(ALICE, &mut device).await.unwrap();
+    let (id, code) = ask(&stage, ALICE).await;
     let redeemed = guess(&stage, Some(id), ALICE, &code).await.unwrap();
     assert_eq!(redeemed.session.scope, Scope::Enrol);
     assert!(!stage.enters(&stage.cookie(&redeemed.session, APP_HOST)), "it opens no application");
     let session = stage.live(&redeemed.session).unwrap();
     stage.gateway.sign_out(&session, &visit(AUTH_HOST)).await.unwrap();
-    let mut device = Authenticator::new(1);
     let again = stage.sign_in(&mut device).await;
     assert!(again.is_ok(), "an account outlives a recovery that was given up: {again:?}");
     let (id, code) = ask(&stage, ALICE).await;

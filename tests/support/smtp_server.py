@@ -26,7 +26,7 @@ class Postbox:
         taken = {
             "from": envelope.mail_from,
             "to": envelope.rcpt_tos,
-            "tls": session.ssl is not None,
+            "tls": server.transport.get_extra_info("ssl_object") is not None,
             "hello": session.host_name,
             "message": envelope.content.decode("utf-8", "replace"),
         }

@@ -157,6 +157,15 @@ impl Gateway {
         String::from_utf8_lossy(&fs::read(self.log_file()).unwrap_or_default()).into_owned()
     }
 
+    /// Waits until it has said this.
+    pub async fn wait_for_log(&self, words: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(words) {
+            assert!(Instant::now() < deadline, "never said {words:?}:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// The link that makes the first administrator, from the file only its owner may read.
     pub fn setup_link(&self) -> String {
         let file = self.setup_file();
