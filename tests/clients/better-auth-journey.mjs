@@ -80,6 +80,11 @@ export async function walk(step, browser, link, client, version) {
     equal(succeeded(await client.getSession(), "getSession"), null, "the session while enrolling");
     failed(await client.passkey.listUserPasskeys(), 401, "UNAUTHORIZED", "a list while enrolling");
   });
+  await step("finds the origins that may use its passkeys", async () => {
+    for (const path of ["/api/auth/.well-known/webauthn", "/.well-known/webauthn"]) {
+      equal(await (await browser.fetch(path, { credentials: "omit" })).json(), { origins: [browser.origin] }, path);
+    }
+  });
   const laptop = browser.device;
   await step("enrols with addPasskey", () => add(browser, client, version, "Laptop"));
   await step("is signed in, as getSession tells", async () => {

@@ -22,10 +22,11 @@ export function device(params = {}) {
   return new WebAuthnEmulator(new AuthenticatorEmulator({ credentialsRepository, ...params }));
 }
 
-/** One person's browser, on a page of the gateway's origin. */
+/** One person's browser, on a page of the gateway's origin. `transport` carries its requests. */
 export class Browser {
-  constructor(origin) {
+  constructor(origin, transport = fetch) {
     this.origin = origin;
+    this.transport = transport;
     this.jar = new Jar(new URL(origin));
     /** The authenticator that answers. */
     this.device = device();
@@ -55,7 +56,7 @@ export class Browser {
     if (!headers.has("user-agent")) headers.set("user-agent", AGENT);
     const body = asked.body === null ? undefined : await asked.text();
     const signal = asked.signal;
-    const answer = await fetch(url, { method: asked.method, headers, body, signal, redirect: "manual" });
+    const answer = await this.transport(url, { method: asked.method, headers, body, signal, redirect: "manual" });
     if (asked.credentials !== "omit") answer.headers.getSetCookie().forEach((line) => this.jar.store(line));
     await this.remember(asked, url, headers, body, answer);
     return answer;

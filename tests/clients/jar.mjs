@@ -60,9 +60,9 @@ export class Jar {
     return [...this.cookies.values()].find(({ name }) => name.endsWith(suffix))?.value;
   }
 
-  /** Forgets everything. */
-  clear() {
-    this.cookies.clear();
+  /** Forgets the cookie whose name ends so. */
+  forget(suffix) {
+    for (const [key, { name }] of this.cookies) if (name.endsWith(suffix)) this.cookies.delete(key);
   }
 
   matching(path) {

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use harness::Gateway;
+use harness::{Config, Gateway, Upstream};
 
 /// Drivers take a second or two; one that waits for something waits for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,18 +36,27 @@ const PACKAGES: &str = "tests/clients/node_modules/installed-lock.json";
 
 /// Starts a gateway that speaks `dialects`, and runs `driver` against it.
 async fn drive(driver: &str, dialects: &[&str]) {
-    let node = installed();
-    let gateway = Gateway::start(|config| {
-        let switches: Vec<String> = dialects.iter().map(|name| format!("{name} = true")).collect();
-        config.table("dialects", &switches.iter().map(String::as_str).collect::<Vec<_>>());
-    })
-    .await;
-    let mut child = Command::new(node)
+    let gateway = Gateway::start(|config| speak(config, dialects)).await;
+    run(driver, &gateway, &[]).await;
+}
+
+fn speak(config: &mut Config, dialects: &[&str]) {
+    let switches: Vec<String> = dialects.iter().map(|name| format!("{name} = true")).collect();
+    config.table("dialects", &switches.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+/// Runs `driver` to its end; what it said is shown if it failed.
+async fn run(driver: &str, gateway: &Gateway, more: &[(&str, &str)]) {
+    let authority = gateway.directory().join("authority.pem");
+    fs::write(&authority, gateway.authority.certificate()).unwrap();
+    let mut child = Command::new(installed())
         .arg(root().join("tests/clients").join(driver))
         // Whatever this machine tells node otherwise is not for a test.
         .env_clear()
         .env("GATEWAY_ORIGIN", gateway.origin())
         .env("GATEWAY_LINK", gateway.setup_link())
+        .env("NODE_EXTRA_CA_CERTS", authority)
+        .envs(more.iter().copied())
         .current_dir(gateway.directory())
         .stdin(Stdio::null())
         .stdout(gateway.file(SAID))
@@ -106,4 +115,24 @@ async fn better_auth_1_3_lives_with_the_gateway() {
 #[tokio::test]
 async fn webauthn_json_lives_with_the_api_of_ocore() {
     drive("webauthn-json.mjs", &["ocore"]).await;
+}
+
+#[tokio::test]
+async fn better_auth_answers_as_its_official_server_does() {
+    let gateway = Gateway::start(|config| speak(config, &["better_auth"])).await;
+    let invitation = gateway.invite("bob@example.com", &[]);
+    run("oracle.mjs", &gateway, &[("GATEWAY_INVITATION", &invitation)]).await;
+}
+
+#[tokio::test]
+async fn better_auth_has_the_limits_of_its_official_server() {
+    let app = Upstream::start();
+    let gateway = Gateway::start(|config| {
+        config.tls("localhost");
+        config.route("app", app.port);
+        config.table("limits", &["network_burst = 40", "network_per_second = 1"]);
+        speak(config, &["better_auth"]);
+    })
+    .await;
+    run("oracle-limits.mjs", &gateway, &[]).await;
 }
