@@ -81,9 +81,8 @@ export async function walk(step, browser, link, client, version) {
     failed(await client.passkey.listUserPasskeys(), 401, "UNAUTHORIZED", "a list while enrolling");
   });
   await step("finds the origins that may use its passkeys", async () => {
-    for (const path of ["/api/auth/.well-known/webauthn", "/.well-known/webauthn"]) {
-      equal(await (await browser.fetch(path, { credentials: "omit" })).json(), { origins: [browser.origin] }, path);
-    }
+    const answer = await browser.fetch("/api/auth/.well-known/webauthn", { credentials: "omit" });
+    equal(await answer.json(), { origins: [browser.origin] }, "the document");
   });
   const laptop = browser.device;
   await step("enrols with addPasskey", () => add(browser, client, version, "Laptop"));
