@@ -4,6 +4,8 @@
 import { anotherDevice, EMAIL, NAME, redeem } from "./native.mjs";
 import { base64, base64url, called, count, equal, exactly, filled, flag, holds, moment, oneOf, optional, shaped, text, uuid } from "./steps.mjs";
 
+const RP_ID = process.env.GATEWAY_RP_ID ?? "localhost";
+
 // The client turns moments into dates, except within lists.
 const time = called("a moment", (value) => (value instanceof Date ? !Number.isNaN(value.getTime()) : moment(value)));
 
@@ -82,7 +84,7 @@ export async function walk(step, browser, link, client, version) {
   });
   await step("finds the origins that may use its passkeys", async () => {
     const answer = await browser.fetch("/api/auth/.well-known/webauthn", { credentials: "omit" });
-    equal(await answer.json(), { origins: [browser.origin] }, "the document");
+    equal(await answer.json(), { origins: [...new Set([browser.origin, browser.page])] }, "the document");
   });
   const laptop = browser.device;
   await step("enrols with addPasskey", () => add(browser, client, version, "Laptop"));
@@ -145,7 +147,7 @@ async function add(browser, client, version, name) {
 function checkCreationOptions(browser) {
   const options = JSON.parse(browser.lastTo("/passkey/generate-register-options").answer);
   const selection = { residentKey: "required", requireResidentKey: true, userVerification: "required" };
-  shaped(options, { challenge: base64url, rp: { name: filled, id: exactly("localhost") }, attestation: exactly("none") }, "options");
+  shaped(options, { challenge: base64url, rp: { name: filled, id: exactly(RP_ID) }, attestation: exactly("none") }, "options");
   equal([options.user.name, options.user.displayName], [EMAIL, NAME], "the account in the options");
   equal(options.authenticatorSelection, selection, "authenticatorSelection");
 }
@@ -174,7 +176,7 @@ async function signIn(browser, client, version) {
   const sent = [asked.method, asked.body, asked.headers.get("content-type")];
   equal(sent, version.optionsRequest, "the request for options");
   const options = JSON.parse(asked.answer);
-  shaped(options, { rpId: exactly("localhost"), challenge: base64url, userVerification: exactly("required") }, "options");
+  shaped(options, { rpId: exactly(RP_ID), challenge: base64url, userVerification: exactly("required") }, "options");
   equal("allowCredentials" in options, false, "whether a stranger is told about passkeys");
   const { answerHeaders } = browser.lastTo("/passkey/verify-authentication");
   shaped(answerHeaders.get("set-auth-token"), filled, "set-auth-token");

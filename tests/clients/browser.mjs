@@ -2,10 +2,13 @@
 // send them, and `navigator.credentials` with an emulated authenticator behind it.
 //
 // What does not live here: what is done with it (the drivers), and how a driver reports (steps.mjs).
-// What always holds: nothing is sent to another origin than the gateway's, a cookie that a browser
-// would refuse is an error, and options that a browser could not read are refused as it would.
+// What always holds: nothing is sent to another origin than the gateway's, nothing that a browser would
+// keep from a page of another origin reaches it, a cookie that a browser would refuse is an error, and
+// options that a browser could not read are refused as it would.
 
+import dns from "node:dns";
 import * as emulator from "nid-webauthn-emulator";
+import { allows, preflight } from "./cross-origin.mjs";
 import { Jar } from "./jar.mjs";
 
 const EXCHANGES_KEPT = 6;
@@ -16,18 +19,28 @@ const BASE64URL = /^[A-Za-z0-9_-]+$/;
 const { WebAuthnEmulator, AuthenticatorEmulator, PasskeysCredentialsMemoryRepository } = emulator.default;
 const { parseCreationOptionsFromJSON, parseRequestOptionsFromJSON } = emulator.default;
 
+// Every name is this machine: gateways under test have names that nobody else knows.
+dns.lookup = (_name, options, found) => {
+  const here = { address: "127.0.0.1", family: 4 };
+  if (options.all) found(null, [here]);
+  else found(null, here.address, here.family);
+};
+
 /** An authenticator of its own, that nobody has used. */
 export function device(params = {}) {
   const credentialsRepository = new PasskeysCredentialsMemoryRepository();
   return new WebAuthnEmulator(new AuthenticatorEmulator({ credentialsRepository, ...params }));
 }
 
-/** One person's browser, on a page of the gateway's origin. `transport` carries its requests. */
+/** One person's browser. `page` is where the client runs, unless that is the gateway's own origin. */
 export class Browser {
-  constructor(origin, transport = fetch) {
+  constructor(origin, { page = origin, transport = fetch } = {}) {
     this.origin = origin;
+    this.page = page;
     this.transport = transport;
+    /** The gateway's cookies, and those of the page. */
     this.jar = new Jar(new URL(origin));
+    this.pageJar = page === origin ? this.jar : new Jar(new URL(page));
     /** The authenticator that answers. */
     this.device = device();
     /** The last exchanges, for whoever has to find out why a check failed. */
@@ -36,28 +49,50 @@ export class Browser {
     this.fetch = this.fetch.bind(this);
   }
 
+  /** Does `act` on a page of the gateway's own. */
+  async home(act) {
+    const page = this.page;
+    this.page = this.origin;
+    try {
+      return await act();
+    } finally {
+      this.page = page;
+    }
+  }
+
   /** `fetch` as a script of the page has it. */
   async fetch(target, init = {}) {
     const asked = target instanceof Request ? target : new Request(new URL(target, this.origin), init);
     const headers = new Headers(asked.headers);
-    if (!["GET", "HEAD"].includes(asked.method)) headers.set("origin", this.origin);
-    headers.set("sec-fetch-site", "same-origin");
-    headers.set("sec-fetch-mode", "cors");
-    headers.set("sec-fetch-dest", "empty");
-    return this.send(asked, headers);
+    const elsewhere = this.page !== this.origin;
+    const withCredentials = asked.credentials === "include" || (asked.credentials === "same-origin" && !elsewhere);
+    const marks = this.marks(elsewhere);
+    if (elsewhere) {
+      const ask = (question) => this.send(new Request(asked.url, { method: "OPTIONS" }), marked(question, marks), false);
+      await preflight(this.page, asked.method, headers, withCredentials, ask);
+    }
+    if (elsewhere || !["GET", "HEAD"].includes(asked.method)) headers.set("origin", this.page);
+    const answer = await this.send(asked, marked(headers, marks), withCredentials);
+    if (elsewhere) allows(this.page, answer, withCredentials);
+    return answer;
   }
 
-  /** A request with exactly these headers and the cookies of the jar. */
-  async send(asked, headers = new Headers(asked.headers)) {
+  /** Fetch Metadata. Pages elsewhere are of the same site, or cookies would not come along. */
+  marks(elsewhere) {
+    return { "sec-fetch-site": elsewhere ? "same-site" : "same-origin", "sec-fetch-mode": "cors", "sec-fetch-dest": "empty" };
+  }
+
+  /** A request with exactly these headers, and the cookies of the jar if it is `withCredentials`. */
+  async send(asked, headers = new Headers(asked.headers), withCredentials = true) {
     const url = new URL(asked.url);
     if (url.origin !== this.origin) throw new Error(`a request to ${url.origin}, which is not the gateway`);
-    const cookies = asked.credentials === "omit" ? "" : this.jar.header(url.pathname);
+    const cookies = withCredentials ? this.jar.header(url.pathname) : "";
     if (cookies) headers.set("cookie", cookies);
     if (!headers.has("user-agent")) headers.set("user-agent", AGENT);
     const body = asked.body === null ? undefined : await asked.text();
     const signal = asked.signal;
     const answer = await this.transport(url, { method: asked.method, headers, body, signal, redirect: "manual" });
-    if (asked.credentials !== "omit") answer.headers.getSetCookie().forEach((line) => this.jar.store(line));
+    if (withCredentials) answer.headers.getSetCookie().forEach((line) => this.jar.store(line));
     await this.remember(asked, url, headers, body, answer);
     return answer;
   }
@@ -98,11 +133,11 @@ export class Browser {
     const page = { addEventListener() {}, removeEventListener() {}, hidden: false, visibilityState: "visible" };
     // The page has a field for autofill.
     page.querySelectorAll = () => [{}];
-    const jar = this.jar;
+    const jar = this.pageJar;
     Object.defineProperty(page, "cookie", { get: () => jar.visible(), set: (line) => jar.storeFromScript(line) });
     define(globalThis, "window", globalThis);
     define(globalThis, "document", page);
-    define(globalThis, "location", new URL(this.origin));
+    define(globalThis, "location", new URL(this.page));
     define(globalThis, "addEventListener", () => {});
     define(globalThis, "removeEventListener", () => {});
     define(globalThis, "localStorage", storage());
@@ -121,10 +156,15 @@ export class Browser {
       }
     };
     return {
-      create: ({ publicKey, signal }) => answer(signal, () => this.device.create(this.origin, { publicKey })),
-      get: ({ publicKey, signal }) => answer(signal, () => this.device.get(this.origin, { publicKey })),
+      create: ({ publicKey, signal }) => answer(signal, () => this.device.create(this.page, { publicKey })),
+      get: ({ publicKey, signal }) => answer(signal, () => this.device.get(this.page, { publicKey })),
     };
   }
+}
+
+function marked(headers, marks) {
+  Object.entries(marks).forEach(([name, value]) => headers.set(name, value));
+  return headers;
 }
 
 function define(target, name, value) {

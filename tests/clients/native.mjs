@@ -7,14 +7,14 @@ import { equal, filled, shaped } from "./steps.mjs";
 export const EMAIL = "alice@example.com";
 export const NAME = "Alice Ample";
 
-/** A JSON request of a page of ours; its answer, if it has this status. */
+/** A JSON request of a page of the gateway's own; its answer, if it has this status. */
 export async function ask(browser, method, path, { body, status = 200 } = {}) {
   const init = { method };
   if (body !== undefined) {
     init.headers = { "content-type": "application/json" };
     init.body = JSON.stringify(body);
   }
-  return answered(await browser.fetch(path, init), status, `${method} ${path}`);
+  return answered(await browser.home(() => browser.fetch(path, init)), status, `${method} ${path}`);
 }
 
 /** The JSON of an answer, if it has this status; undefined for an empty one. */
@@ -37,7 +37,7 @@ export async function redeem(browser, link) {
 export async function register(browser, name) {
   const options = await ask(browser, "POST", "/auth/passkeys/register/options");
   const publicKey = parseCreationOptions(options);
-  const credential = (await browser.credentials().create({ publicKey })).toJSON();
+  const credential = await browser.home(async () => (await browser.credentials().create({ publicKey })).toJSON());
   return ask(browser, "POST", "/auth/passkeys/register/verify", { body: { ...credential, name } });
 }
 
@@ -45,7 +45,7 @@ export async function register(browser, name) {
 export async function signIn(browser) {
   const options = await ask(browser, "POST", "/auth/passkeys/authenticate/options");
   const publicKey = parseRequestOptions(options);
-  const credential = (await browser.credentials().get({ publicKey })).toJSON();
+  const credential = await browser.home(async () => (await browser.credentials().get({ publicKey })).toJSON());
   return ask(browser, "POST", "/auth/passkeys/authenticate/verify", { body: credential, status: 201 });
 }
 

@@ -20,7 +20,7 @@ const rateLimit = { enabled: true, window: 60, max: 40 };
 const origin = given("GATEWAY_ORIGIN");
 const server = betterAuthServer(origin, { rateLimit });
 const gateway = new Side(new Browser(origin));
-const oracle = new Side(new Browser(origin, server.fetch));
+const oracle = new Side(new Browser(origin, { transport: server.fetch }));
 
 const CASES = [
   ["list, no longer fresh", (it) => it.get("/passkey/list-user-passkeys")],

@@ -14,7 +14,7 @@ import { given, journey } from "./steps.mjs";
 
 const origin = given("GATEWAY_ORIGIN");
 const gateway = new Side(new Browser(origin));
-const oracle = new Side(new Browser(origin, betterAuthServer(origin).fetch));
+const oracle = new Side(new Browser(origin, { transport: betterAuthServer(origin).fetch }));
 
 const NOT_JSON = { headers: { "content-type": "application/json" }, body: "{" };
 const A_FORM = { headers: { "content-type": "application/x-www-form-urlencoded" }, body: "id=x" };
