@@ -11,7 +11,8 @@ import * as emulator from "nid-webauthn-emulator";
 import { allows, preflight } from "./cross-origin.mjs";
 import { Jar } from "./jar.mjs";
 
-const EXCHANGES_KEPT = 6;
+const EXCHANGES_KEPT = 16;
+const EXCHANGES_SHOWN = 6;
 const BODY_SHOWN = 600;
 const AGENT = "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0";
 const BASE64URL = /^[A-Za-z0-9_-]+$/;
@@ -110,29 +111,31 @@ export class Browser {
     this.exchanges = [...this.exchanges, exchange].slice(-EXCHANGES_KEPT);
   }
 
-  /** The last request that was sent, and what came back. */
+  /** The last request that the client made, and what came back. */
   get last() {
-    return this.exchanges.at(-1);
+    return this.exchanges.findLast(({ method }) => method !== "OPTIONS");
   }
 
-  /** The last request to a path that ends so. */
+  /** The last one to a path that ends so. */
   lastTo(path) {
-    return this.exchanges.findLast((exchange) => exchange.path.split("?")[0].endsWith(path));
+    const found = this.exchanges.findLast((it) => it.method !== "OPTIONS" && it.path.split("?")[0].endsWith(path));
+    if (!found) throw new Error(`nothing was sent to ${path}`);
+    return found;
   }
 
   /** What was sent last, in words. */
   describe() {
     const shown = (text) => (text === undefined ? "" : text.slice(0, BODY_SHOWN));
     return this.exchanges
+      .slice(-EXCHANGES_SHOWN)
       .map((it) => `${it.method} ${it.path}\n  sent ${shown(it.body)}\n  got ${it.status} ${shown(it.answer)}`)
       .join("\n");
   }
 
   /** Gives this process the globals that clients expect of the page they run in. */
   becomeGlobal() {
-    const page = { addEventListener() {}, removeEventListener() {}, hidden: false, visibilityState: "visible" };
-    // The page has a field for autofill.
-    page.querySelectorAll = () => [{}];
+    // The page is shown, and has a field for autofill.
+    const page = Object.assign(new EventTarget(), { hidden: false, visibilityState: "visible", querySelectorAll: () => [{}] });
     const jar = this.pageJar;
     Object.defineProperty(page, "cookie", { get: () => jar.visible(), set: (line) => jar.storeFromScript(line) });
     define(globalThis, "window", globalThis);

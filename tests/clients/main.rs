@@ -28,7 +28,6 @@ use harness::{Config, Gateway, Upstream};
 /// Drivers take a second or two; one that waits for something waits for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(10);
-const SAID: &str = "driver-output";
 /// A page of a front end that is not on the gateway's host.
 const PAGE: &str = "https://app.example.test";
 
@@ -51,6 +50,8 @@ fn speak(config: &mut Config, dialects: &[&str]) {
 async fn run(driver: &str, gateway: &Gateway, more: &[(&str, &str)]) {
     let authority = gateway.directory().join("authority.pem");
     fs::write(&authority, gateway.authority.certificate()).unwrap();
+    let file = gateway.directory().join("driver-output");
+    let said = fs::OpenOptions::new().create(true).append(true).open(&file).unwrap();
     let mut child = Command::new(installed())
         .arg(root().join("tests/clients").join(driver))
         // Whatever this machine tells node otherwise is not for a test.
@@ -61,12 +62,12 @@ async fn run(driver: &str, gateway: &Gateway, more: &[(&str, &str)]) {
         .envs(more.iter().copied())
         .current_dir(gateway.directory())
         .stdin(Stdio::null())
-        .stdout(gateway.file(SAID))
-        .stderr(fs::OpenOptions::new().append(true).open(gateway.directory().join(SAID)).unwrap())
+        .stdout(said.try_clone().unwrap())
+        .stderr(said)
         .spawn()
         .unwrap();
     let status = end_of(&mut child).await;
-    let said = fs::read_to_string(gateway.directory().join(SAID)).unwrap();
+    let said = fs::read_to_string(file).unwrap();
     match status {
         Some(status) if status.success() => assert!(said.contains("ok  "), "{driver} did nothing:\n{said}"),
         Some(status) => panic!("{driver} ended with {status}:\n{said}"),
@@ -159,4 +160,15 @@ fn related(config: &mut Config, host: &str) {
 #[tokio::test]
 async fn zitadel_s_schemas_read_what_the_gateway_writes() {
     drive("zitadel.mjs", &["zitadel"]).await;
+}
+
+#[tokio::test]
+async fn corbado_s_web_core_lives_on_a_page_of_a_related_origin() {
+    // Where the client of the project "pro-1" looks.
+    let gateway = Gateway::start(|config| {
+        related(config, "pro-1.example.test");
+        speak(config, &["corbado"]);
+    })
+    .await;
+    run("corbado.mjs", &gateway, &[("GATEWAY_PAGE", PAGE)]).await;
 }

@@ -3,7 +3,11 @@
 // What always holds: a step is one line of output, the first check that fails ends the driver with a
 // message, the last exchanges with the gateway and exit code 1, and a driver without steps fails.
 
+import { writeSync } from "node:fs";
 import { inspect, isDeepStrictEqual } from "node:util";
+
+// Clients have the console.
+const say = (line) => writeSync(1, `${line}\n`);
 
 /** A check that failed. */
 class Mismatch extends Error {}
@@ -16,7 +20,7 @@ export async function journey(browser, walk) {
     current = name;
     const result = await action();
     taken += 1;
-    console.log(`ok  ${name}`);
+    say(`ok  ${name}`);
     return result;
   };
   try {
@@ -24,7 +28,7 @@ export async function journey(browser, walk) {
     if (taken === 0) throw new Mismatch("nothing was done");
   } catch (error) {
     const why = error instanceof Mismatch ? error.message : inspect(error);
-    console.log(`FAILED  ${current}\n${why}\n--- the last exchanges ---\n${browser.describe()}`);
+    say(`FAILED  ${current}\n${why}\n--- the last exchanges ---\n${browser.describe()}`);
     process.exit(1);
   }
   // Clients leave timers behind.
