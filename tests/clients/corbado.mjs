@@ -6,7 +6,7 @@ import axios, { AxiosError } from "axios";
 
 import { Browser } from "./browser.mjs";
 import { anotherDevice, ask, EMAIL, NAME, passkeys, redeem, register, rename, signOut } from "./native.mjs";
-import { base64url, count, equal, exactly, filled, flag, given, holds, journey, nullable, oneOf, optional, shaped, text, uuid } from "./steps.mjs";
+import { base64url, called, count, equal, exactly, filled, flag, given, holds, journey, oneOf, optional, shaped, text, uuid } from "./steps.mjs";
 
 const browser = new Browser(given("GATEWAY_ORIGIN"), { page: given("GATEWAY_PAGE") });
 browser.becomeGlobal();
@@ -16,13 +16,14 @@ for (const level of ["log", "warn", "error", "info", "debug", "trace"]) console[
 // The fingerprint that the client takes of a browser needs a page that is drawn, and waits for ever
 // for one. Its loader gives a fixed one here; all else is as published.
 const LOADER = "var index = { load: load,";
+const FIXED = 'var index = { load: async () => ({ get: async () => ({ visitorId: "visitor" }) }),';
 registerHooks({
   load(url, context, next) {
     const loaded = next(url, context);
     if (!url.endsWith("/@corbado/web-core/dist/index.js")) return loaded;
     const source = String(loaded.source);
     equal(source.split(LOADER).length, 2, "how many pieces the loader of the fingerprint divides the client into");
-    return { ...loaded, source: source.replace(LOADER, 'var index = { load: async () => ({ get: async () => ({ visitorId: "visitor" }) }),') };
+    return { ...loaded, source: source.replace(LOADER, FIXED) };
   },
 });
 
@@ -34,7 +35,8 @@ axios.defaults.adapter = async (config) => {
   const credentials = config.withCredentials ? "include" : "same-origin";
   const init = { method: config.method.toUpperCase(), headers, body: config.data, credentials, signal: config.signal };
   const answer = await browser.fetch(axios.getUri(config), init);
-  const response = { data: await answer.text(), status: answer.status, statusText: answer.statusText, headers: Object.fromEntries(answer.headers), config };
+  const { status, statusText } = answer;
+  const response = { data: await answer.text(), status, statusText, headers: Object.fromEntries(answer.headers), config };
   if (config.validateStatus(response.status)) return response;
   throw new AxiosError(`status ${response.status}`, AxiosError.ERR_BAD_REQUEST, config, undefined, response);
 };
@@ -47,9 +49,9 @@ const { authProcessService: login, sessionService: session } = app;
 const stop = () => new AbortController();
 
 const LOCAL = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$/;
-const time = Object.assign((value) => value === "" || LOCAL.test(value), { called: "a moment without zone" });
+const time = called("a moment without zone", (value) => value === "" || LOCAL.test(value));
 const PASSKEY = {
-  id: Object.assign((value) => /^cre-./.test(value), { called: "cre-..." }),
+  id: called("cre-...", (value) => /^cre-./.test(value)),
   credentialID: base64url,
   attestationType: text,
   transport: [oneOf("usb", "nfc", "ble", "internal", "hybrid", "smart-card")],
@@ -66,8 +68,24 @@ const PASSKEY = {
   lastUsedMs: count,
   tags: [text],
 };
-const GENERIC = { httpStatusCode: count, message: text, requestData: { requestID: filled, link: text }, runtime: (value) => typeof value === "number" };
-const CLAIMS = { sub: filled, name: exactly(NAME), email: exactly(EMAIL), orig: text, exp: count, iat: count, nbf: count, iss: filled, jti: filled, version: (value) => value !== undefined };
+const GENERIC = {
+  httpStatusCode: count,
+  message: text,
+  requestData: { requestID: filled, link: text },
+  runtime: called("a number", (value) => typeof value === "number"),
+};
+const CLAIMS = {
+  sub: filled,
+  name: exactly(NAME),
+  email: exactly(EMAIL),
+  orig: text,
+  exp: count,
+  iat: count,
+  nbf: count,
+  iss: filled,
+  jti: filled,
+  version: called("there", (value) => value !== undefined),
+};
 
 /** The value of a Result that is one. */
 function ok(result, what) {
@@ -103,7 +121,8 @@ const list = async () => {
 function enter(block) {
   equal(block.blockBody.block, "completed", "the block");
   const { data } = block.blockBody;
-  shaped(data, { sessionToken: filled, shortSession: exactly(data.sessionToken), refreshToken: optional(text), longSession: optional(text) }, "the data");
+  const tokens = { sessionToken: filled, shortSession: exactly(data.sessionToken) };
+  shaped(data, { ...tokens, refreshToken: optional(text), longSession: optional(text) }, "the data");
   session.setSession(data.sessionToken, data.refreshToken ?? data.longSession);
   equal(session.authStateChanges.value, AuthState.LoggedIn, "the state");
   shaped(session.getUser(), CLAIMS, "the claims of the session token");
@@ -112,8 +131,9 @@ function enter(block) {
 async function begin() {
   login.clearProcess();
   const begun = ok(await login.init(stop()), "init");
-  shaped(begun, { blockBody: { block: exactly("login-init"), authType: text, data: { isEmailAvailable: exactly(true) } } }, "the first block");
-  shaped(begun.common, { appName: text, frontendApiUrl: exactly(browser.origin), hideBadge: flag, environment: text }, "what is common");
+  const block = { block: exactly("login-init"), authType: text, data: { isEmailAvailable: exactly(true) } };
+  const common = { appName: text, frontendApiUrl: exactly(browser.origin), hideBadge: flag, environment: text };
+  shaped(begun, { blockBody: block, common }, "the first block");
   return begun.blockBody.data;
 }
 
@@ -128,7 +148,8 @@ await journey(browser, async (step) => {
     await app.init();
     const config = JSON.parse(browser.lastTo("/session-config").answer);
     const cookie = { domain: text, secure: exactly(true), sameSite: oneOf("lax", "strict", "none"), path: text, lifetimeSeconds: count };
-    shaped(config, { useSessionManagement: exactly(true), sessionTokenCookieConfig: cookie, frontendApiUrl: optional(exactly(browser.origin)) }, "the configuration");
+    shaped(config, { useSessionManagement: exactly(true), sessionTokenCookieConfig: cookie }, "the configuration");
+    equal(config.frontendApiUrl ?? browser.origin, browser.origin, "where the client goes on");
     equal([session.getUser(), session.authStateChanges.value], [undefined, AuthState.LoggedOut], "who it is");
     refused(await session.passkeyList(stop()), "login_error", 401, "/me/passkeys");
     refused(await session.getFullUser(stop()), "login_error", 401, "/me");
@@ -186,7 +207,9 @@ await journey(browser, async (step) => {
     const [head, , signature] = value.split(".");
     const old = Buffer.from(JSON.stringify({ ...session.getUser(), exp: 1 })).toString("base64url");
     session.setSession([head, old, signature].join("."), localStorage.getItem("cbo_refresh_token") ?? undefined);
-    const renewed = new Promise((resolve) => session.sessionTokenChanges.subscribe((token) => token !== undefined && !token.includes(old) && resolve(token)));
+    const renewed = new Promise((resolve) => {
+      session.sessionTokenChanges.subscribe((token) => token && !token.includes(old) && resolve(token));
+    });
     document.dispatchEvent(new Event("visibilitychange"));
     shaped(JSON.parse(Buffer.from((await renewed).split(".")[1], "base64url")), CLAIMS, "the claims of the new token");
     const { shortSession, sessionToken } = JSON.parse(browser.lastTo("/me/refresh").answer);
@@ -206,13 +229,15 @@ await journey(browser, async (step) => {
   });
   await step("is told what is wrong with a request", async () => {
     const failure = (type) => ({ ...GENERIC, error: { type: exactly(type), links: [text] } });
-    shaped(await raw("POST", "/me/passkeys/append/finish", { attestationResponse: "{}", clientInformation: {} }, 400), failure("validation_error"), "an answer to nothing");
+    const nothing = { attestationResponse: "{}", clientInformation: {} };
+    shaped(await raw("POST", "/me/passkeys/append/finish", nothing, 400), failure("validation_error"), "an answer to nothing");
     shaped(await raw("POST", "/me", {}, 405), failure("method_not_allowed"), "a wrong method");
     shaped(await raw("GET", "/unknown", undefined, 404), failure("not_found"), "an unknown route");
   });
   await step("signs out", async () => {
     await session.logout();
-    equal([browser.lastTo("/me/logout").status, session.getUser(), session.authStateChanges.value], [204, undefined, AuthState.LoggedOut], "who it is");
+    equal(browser.lastTo("/me/logout").status, 204, "the status");
+    equal([session.getUser(), session.authStateChanges.value], [undefined, AuthState.LoggedOut], "who it is");
     await ask(browser, "GET", "/auth/sessions/current", { status: 204 });
     refused(await session.passkeyList(stop()), "login_error", 401, "/me/passkeys");
   });

@@ -4,8 +4,7 @@
 
 const FOR_PAGES_OF_RELATED_ORIGINS = "set-auth-token,x-retry-after";
 
-/** Differences of headers, shapes and policies, in whichever answer. */
-export const EVERYWHERE = [
+const EVERYWHERE = [
   {
     why: "pages of related origins may read both, and are told with every answer",
     differs: { "access-control-expose-headers": [FOR_PAGES_OF_RELATED_ORIGINS, "nothing"] },

@@ -3,7 +3,9 @@
 
 import { Browser } from "./browser.mjs";
 import { anotherDevice, answered, ask, EMAIL, redeem } from "./native.mjs";
-import { base64, base64url, count, equal, exactly, filled, flag, given, holds, journey, moment, nullable, oneOf, shaped, text, uuid } from "./steps.mjs";
+import {
+  base64, base64url, count, equal, exactly, filled, flag, given, holds, journey, moment, nullable, oneOf, shaped, text, uuid,
+} from "./steps.mjs";
 
 const browser = new Browser(given("GATEWAY_ORIGIN"));
 browser.becomeGlobal();
@@ -20,7 +22,15 @@ const PASSKEY = {
   transports: text,
   createdAt: moment,
 };
-const USER = { id: uuid, email: exactly(EMAIL), firstName: exactly("Alice"), lastName: exactly("Ample"), picture: nullable(text), createdAt: moment, updatedAt: moment };
+const USER = {
+  id: uuid,
+  email: exactly(EMAIL),
+  firstName: exactly("Alice"),
+  lastName: exactly("Ample"),
+  picture: nullable(text),
+  createdAt: moment,
+  updatedAt: moment,
+};
 const SIGNED_IN = { token: filled, user: USER };
 const SESSION = { id: filled, userId: uuid, createdAt: moment, expiresAt: moment, ipv4: nullable(text), userAgent: nullable(text), current: flag };
 const PROBLEM = { message: filled };

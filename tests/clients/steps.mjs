@@ -73,7 +73,6 @@ export const text = called("a text", (value) => typeof value === "string");
 export const filled = called("a text that is not empty", (value) => typeof value === "string" && value !== "");
 export const count = called("a count", (value) => Number.isSafeInteger(value) && value >= 0);
 export const flag = called("a boolean", (value) => typeof value === "boolean");
-export const anything = called("anything", (value) => value !== undefined);
 export const moment = matching("an ISO moment in UTC", /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/);
 export const uuid = matching("a UUID", /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
 export const base64 = matching("padded standard base64", /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/);

@@ -127,10 +127,12 @@ await journey(browser, async (step) => {
     browser.device = phone;
   });
   await step("signs in with the other, without any cookie", async () => {
-    const begun = await answered(await browser.fetch("/api/auth/passkey/login/begin", { method: "POST", credentials: "omit" }), 200, "begin");
-    const init = { method: "POST", credentials: "omit", headers: { "content-type": "application/json" }, body: JSON.stringify(await get(begun)) };
-    const { token } = shaped(await answered(await browser.fetch("/api/auth/passkey/login/finish", init), 200, "finish"), SIGNED_IN, "the answer");
-    holds(!browser.last.answerHeaders.getSetCookie().some((line) => line.startsWith("vestibule=") && !line.includes("Max-Age=0")), "no session cookie is set for it");
+    const alone = async (step, init) =>
+      answered(await browser.fetch(`/api/auth/passkey/login/${step}`, { method: "POST", credentials: "omit", ...init }), 200, step);
+    const body = JSON.stringify(await get(await alone("begin")));
+    const { token } = shaped(await alone("finish", { headers: { "content-type": "application/json" }, body }), SIGNED_IN, "the answer");
+    const cookies = browser.last.answerHeaders.getSetCookie();
+    holds(!cookies.some((line) => line.startsWith("vestibule=")), "no session cookie is set for it");
     shaped(await app(token, "GET", "/user/passkeys"), { passkeys: [LISTED] }, "the list");
   });
 });

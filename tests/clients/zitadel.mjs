@@ -11,7 +11,14 @@ import { Browser, parseCreationOptions } from "./browser.mjs";
 import { anotherDevice, ask, EMAIL, passkeys, redeem, register, rename, signIn, signOut } from "./native.mjs";
 import { base64, equal, filled, given, holds, journey, shaped } from "./steps.mjs";
 
-const OUTCOME = { INVALID_ARGUMENT: [400, 3], NOT_FOUND: [404, 5], FAILED_PRECONDITION: [400, 9], UNIMPLEMENTED: [405, 12], UNAUTHENTICATED: [401, 16] };
+// The HTTP status and the gRPC code of each.
+const OUTCOME = {
+  INVALID_ARGUMENT: [400, 3],
+  NOT_FOUND: [404, 5],
+  FAILED_PRECONDITION: [400, 9],
+  UNIMPLEMENTED: [405, 12],
+  UNAUTHENTICATED: [401, 16],
+};
 const HOUR_S = 3600n;
 const registry = createRegistry(ErrorDetailSchema);
 
