@@ -17,6 +17,7 @@ mod harness;
 
 mod accounts;
 mod assertions;
+mod better_auth;
 mod ceremonies;
 mod codes;
 mod durability;
