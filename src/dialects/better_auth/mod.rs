@@ -122,13 +122,15 @@ fn from_trusted_page(gateway: &Gateway, call: &Call) -> Result<(), Problem> {
     call.not_cross_site(gateway)
 }
 
-/// Upstream says first where the mistake is.
+/// Upstream says first where the mistake is. Our reader names the member only if it is missing; of one
+/// that is of another type it quotes the value.
 fn located(detail: &str) -> String {
     if detail.starts_with('[') {
         return detail.to_owned();
     }
-    match detail.split('`').nth(1) {
-        Some(field) => format!("[body.{field}] {detail}"),
+    let missing = detail.split_once("missing field `").and_then(|(_, rest)| rest.split_once('`'));
+    match missing {
+        Some((field, _)) => format!("[body.{field}] {detail}"),
         None => format!("[body] {detail}"),
     }
 }
