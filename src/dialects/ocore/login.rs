@@ -51,10 +51,8 @@ pub(super) async fn finish(
     query: Result<Query<LoginFinish>, QueryRejection>,
     body: Bytes,
 ) -> Response {
-    let answered = match query {
-        Ok(Query(query)) => sign_in(&gateway, &call, query, &body).await,
-        Err(error) => Err(Problem::malformed(error.to_string())),
-    };
+    let query = query.map_err(|error| Problem::malformed(error.to_string()));
+    let answered = sign_in(&gateway, &call, query.map(|Query(query)| query), &body).await;
     let mut response = answered.unwrap_or_else(Problem::into_response);
     let expired = cookies::expire(gateway.place(), Cookie::OcoreChallenge);
     cookies::append(response.headers_mut(), expired);
@@ -64,17 +62,20 @@ pub(super) async fn finish(
 async fn sign_in(
     gateway: &Gateway,
     call: &Call,
-    query: LoginFinish,
+    query: Result<LoginFinish, Problem>,
     body: &Bytes,
 ) -> Result<Response, Problem> {
-    let answer = unwrapped(json::read::<Value>(&call.headers, body)?);
-    let (ceremony, tie, fits) = ceremony_of(gateway, call, &answer);
+    let own = call.ceremony(gateway, Cookie::OcoreChallenge);
+    let answer = call.using_up(gateway, own, json::read::<Value>(&call.headers, body)).await?;
+    let answer = unwrapped(answer);
+    let (ceremony, tie, fits) = ceremony_of(own, &answer);
     let read = || {
         fits.check()?;
         call.not_cross_site(gateway)?;
-        call.identify(gateway)
+        Ok((query?, call.identify(gateway)?))
     };
-    let before = call.using_up(gateway, ceremony, read()).await?.map(|caller| caller.session);
+    let (query, before) = call.using_up(gateway, ceremony, read()).await?;
+    let before = before.map(|caller| caller.session);
     let expected = match query.email {
         Some(email) => Some(gateway.account_or_nobody(&email).await?),
         None => None,

@@ -43,12 +43,9 @@ async fn options_are_wrapped_and_say_what_everything_relies_on() {
     let cookie = scene.alice.set_cookies(CEREMONY).pop().unwrap();
     assert!(!cookie.removes() && cookie.attributes.contains_key("httponly"));
     check_refused(post(&scene.stranger(), REGISTER_BEGIN, &json!({})).await, 401);
-    for body in [
-        json!({ "device_name": 7 }),
-        json!({ "device_name": "a\nb" }),
-        json!(["Blue key"]),
-        json!(null),
-    ] {
+    for body in
+        [json!({ "device_name": 7 }), json!({ "device_name": "a\nb" }), json!(["Blue key"]), json!(null)]
+    {
         check_refused(post(&scene.alice, REGISTER_BEGIN, &body).await, 400);
     }
     // The body is required.
