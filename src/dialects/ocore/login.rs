@@ -30,7 +30,7 @@ pub(super) async fn begin(
 ) -> Result<Response, Problem> {
     call.not_cross_site(&gateway)?;
     let asked: Option<LoginBegin> = json::read_optional(&call.headers, &body)?;
-    let expected = match asked.and_then(|asked| asked.email) {
+    let expected = match asked.and_then(|asked| said(asked.email)) {
         Some(email) => Some(gateway.account_or_nobody(&email).await?),
         None => None,
     };
@@ -76,7 +76,7 @@ async fn sign_in(
     };
     let (query, before) = call.using_up(gateway, ceremony, read()).await?;
     let before = before.map(|caller| caller.session);
-    let expected = match query.email {
+    let expected = match said(query.email) {
         Some(email) => Some(gateway.account_or_nobody(&email).await?),
         None => None,
     };
@@ -87,6 +87,11 @@ async fn sign_in(
         welcome(gateway, &call.visit, &signed_in.session, response.headers_mut())?;
     }
     Ok(response)
+}
+
+/// An address that was said. The documents write `email=` for one that was not.
+fn said(email: Option<String>) -> Option<String> {
+    email.filter(|email| !email.trim().is_empty())
 }
 
 fn shape(gateway: &Gateway, signed_in: &Session) -> Result<SignedIn, Problem> {
