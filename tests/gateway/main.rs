@@ -28,6 +28,7 @@ mod freshness;
 mod headers;
 mod limits;
 mod mail;
+mod native;
 mod ocore;
 mod pages;
 mod paths;
