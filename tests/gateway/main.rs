@@ -20,6 +20,7 @@ mod assertions;
 mod better_auth;
 mod ceremonies;
 mod codes;
+mod confusion;
 mod durability;
 mod enrolments;
 mod faults;

@@ -76,7 +76,9 @@ async fn check_signed_in(browser: &Browser, reply: &Reply) {
     assert_eq!(shape(&body["session"]), session_shape(), "{reply}");
     assert_eq!(shape(&body["user"]), user_shape(), "{reply}");
     assert_eq!(body["session"]["userId"], body["user"]["id"]);
-    let shown = get(&browser.showing(reply.header("set-auth-token")), "get-session").await.expect(200).json();
+    let token = reply.header("set-auth-token");
+    assert_eq!(token, body["session"]["token"].as_str().unwrap());
+    let shown = get(&browser.showing(token), "get-session").await.expect(200).json();
     assert_eq!(shown["session"]["id"], body["session"]["id"], "{reply}");
     let exposed = reply.headers.get_all("access-control-expose-headers").iter();
     assert!(exposed.into_iter().any(|value| value.to_str().unwrap().contains("set-auth-token")), "{reply}");
