@@ -23,6 +23,7 @@ mod codes;
 mod confusion;
 mod durability;
 mod enrolments;
+mod equivalence;
 mod faults;
 mod flows;
 mod freshness;
