@@ -16,6 +16,7 @@
 mod harness;
 
 mod accounts;
+mod addresses;
 mod assertions;
 mod better_auth;
 mod ceremonies;
