@@ -109,9 +109,10 @@ parsed_name!(Email);
 impl Email {
     /// Accepts `local@domain` where the local part is an RFC 5322 dot-atom and the domain a host
     /// name. Quoted local parts, several `@`, control bytes and non-ASCII are refused: each has
-    /// been a way around a domain check somewhere.
+    /// been a way around a domain check somewhere. Plain spaces around it, which people leave, are
+    /// taken off; line ends and other blanks are control bytes and non-ASCII like any other.
     pub fn parse(text: &str) -> Result<Self, MalformedName> {
-        let text = text.trim();
+        let text = text.trim_matches(' ');
         let (local, domain) = text.split_once('@').ok_or(MalformedName::Email)?;
         let ok = text.len() <= EMAIL_BYTES_MAX
             && local.len() <= EMAIL_LOCAL_BYTES_MAX
@@ -245,6 +246,9 @@ mod tests {
             "é@example.com",
             "a\r\n@example.com",
             "a@example.com\0",
+            "a@example.com\r\n",
+            "\ta@example.com",
+            "a@example.com\u{a0}",
         ] {
             assert_eq!(Email::parse(wrong), Err(MalformedName::Email), "{wrong:?}");
         }

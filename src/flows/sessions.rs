@@ -205,7 +205,7 @@ impl Gateway {
     }
 
     /// Replaces a session whose person was verified a short time ago by a new one with the same
-    /// evidence. Of several callers with the same session at most one gets a new one. `before` is
+    /// evidence, whether or not that verification pays for changes. Of several callers with the same session at most one gets a new one. `before` is
     /// what the browser had until now.
     pub async fn exchange_session(
         &self,
@@ -219,7 +219,9 @@ impl Gateway {
             let key = keys::session(&session.record().id);
             let found = self.records.get_exact::<Session>(&key).await?;
             let (record, stored) = found.ok_or(FlowError::NotFresh)?;
-            self.must_be_fresh(&record)?;
+            if !record.is_exchangeable(self.clock.now()) {
+                return Err(FlowError::NotFresh);
+            }
             let renewed = self.mint(&Evidence::Exchange(&record), visit, device);
             let replaced = std::iter::once(Arc::clone(session)).chain(before.clone());
             let (batch, ended) = self.adding(&renewed, replaced).await?;

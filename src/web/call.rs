@@ -11,9 +11,9 @@ use super::guard::{self, SignedIn};
 use super::{Problem, cookies};
 use crate::domain::cookie::Cookie;
 use crate::domain::id::CeremonyId;
-use crate::flows::Gateway;
 use crate::flows::admit::Visit;
 use crate::flows::sessions::Device;
+use crate::flows::{FlowError, Gateway};
 
 /// What every handler needs to know of a request, apart from its body.
 pub struct Call {
@@ -46,6 +46,11 @@ impl Call {
     /// Who is calling, if we know them; see [`guard::identify`].
     pub fn identify(&self, gateway: &Gateway) -> Result<Option<SignedIn>, Problem> {
         guard::identify(gateway, &self.visit, &self.method, &self.headers)
+    }
+
+    /// The token that `caller` goes on with; see [`guard::token_of`].
+    pub fn token_of(&self, gateway: &Gateway, caller: &SignedIn) -> Result<String, FlowError> {
+        guard::token_of(gateway, &self.headers, caller)
     }
 
     /// Refuses requests of pages that are not trusted; see [`guard::not_cross_site`].

@@ -11,12 +11,13 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use super::{Fault, Problem};
 use crate::domain::dialect::Dialect;
+use crate::domain::session::token::Carrier;
 use crate::domain::session::{Scope, Session};
 use crate::domain::user::User;
-use crate::flows::Gateway;
 use crate::flows::admit::{Caller, Visit};
 use crate::flows::index::LiveSession;
 use crate::flows::sessions::Device;
+use crate::flows::{FlowError, Gateway};
 
 /// How a caller showed their session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,15 @@ impl SignedIn {
     /// The session's record.
     pub fn record(&self) -> Arc<Session> {
         self.session.record()
+    }
+}
+
+/// The token that `caller` goes on with: what they have shown, or a new one for whoever showed a cookie.
+/// No token is turned into one of another kind, for that might last longer.
+pub fn token_of(gateway: &Gateway, headers: &HeaderMap, caller: &SignedIn) -> Result<String, FlowError> {
+    match (caller.shown, bearer(headers)) {
+        (Shown::Bearer, Some(token)) => Ok(token.to_owned()),
+        (Shown::Cookie, _) | (Shown::Bearer, None) => Ok(gateway.token(&caller.record(), Carrier::Bearer)?),
     }
 }
 

@@ -80,7 +80,7 @@ impl Directory {
     fn new(place: &Place, rooms: Rooms) -> Self {
         let at_mount = |(dialect, spoken): (Dialect, Spoken)| {
             let mount = place.mounts.of(dialect)?;
-            let nested = Router::new().nest(&mount.path, spoken.router);
+            let nested = below(&mount.path, spoken.router);
             let router = match spoken.cors {
                 Some(cors) => nested.layer(cors),
                 None => nested,
@@ -88,8 +88,8 @@ impl Directory {
             Some((dialect, router))
         };
         Self {
-            auth: Router::new().nest(&place.prefix, rooms.auth),
-            application: Router::new().nest(&place.prefix, rooms.application),
+            auth: below(&place.prefix, rooms.auth),
+            application: below(&place.prefix, rooms.application),
             documents: rooms.documents,
             dialects: rooms.dialects.into_iter().filter_map(at_mount).collect(),
         }
@@ -112,6 +112,12 @@ impl Directory {
         }
         if place.is_auth_host(&visit.host) { self.auth.clone() } else { self.application.clone() }
     }
+}
+
+/// `router` below `path`, and at `path` with and without a slash at its end. (`Router::nest` leaves out
+/// the one with a slash, which then gets an answer that is nobody's.)
+fn below(path: &str, router: Router) -> Router {
+    Router::new().nest_service(path, router)
 }
 
 /// The dialect other than the native one that `path` is for.

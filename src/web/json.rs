@@ -15,10 +15,15 @@ pub fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T,
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err(Problem::new(Fault::UnsupportedMediaType, "Send the body as application/json."));
     }
-    serde_json::from_slice(body).map_err(|error| {
+    let value = serde_json::from_slice(body).map_err(|error| {
         let fault = if error.is_data() { Fault::Malformed } else { Fault::InvalidJson };
         Problem::new(fault, format!("The body cannot be read: {error}"))
-    })
+    })?;
+    // Serde would read a list as members in the order of their declaration, which no API here says.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::malformed("The body cannot be read: it is a list."));
+    }
+    Ok(value)
 }
 
 /// Reads a JSON body that may be left out altogether.

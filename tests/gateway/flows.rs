@@ -7,7 +7,7 @@ use std::time::Duration;
 use vestibule::domain::ceremony::CEREMONY_LIFETIME;
 use vestibule::domain::event::Refusal;
 use vestibule::domain::invitation::{INVITATION_LIFETIME_MAX, SETUP_LIFETIME};
-use vestibule::domain::session::ENROL_LIFETIME;
+use vestibule::domain::session::{ENROL_LIFETIME, EXCHANGE_LIFETIME, Session};
 use vestibule::domain::way_back::{HAND_OFF_LIFETIME, WAY_BACK_LIFETIME};
 use vestibule::flows::FlowError;
 use vestibule::flows::sessions::Device;
@@ -144,8 +144,35 @@ async fn s_26_an_old_sign_in_may_not_change_passkeys() {
     assert!(matches!(refused, Err(FlowError::NotFresh)), "{refused:?}");
 }
 
+/// Whether or not the auth host is an application's as well, where a sign-in makes nothing fresh.
+#[tokio::test]
+async fn s_28_a_session_is_exchanged_within_five_minutes_of_its_ceremony() {
+    for host in [APP_HOST, AUTH_HOST] {
+        let stage = Stage::with_applications(&[host]).await;
+        let mut device = Authenticator::new(1);
+        stage.enrol("alice@example.com", &mut device).await.unwrap();
+        let exchange = async |session: &Session| {
+            let live = stage.live(session).expect("it lives");
+            stage.gateway.exchange_session(&live, None, &visit(AUTH_HOST), &Device::default()).await
+        };
+        let signed_in = stage.sign_in(&mut device).await.unwrap().session;
+        stage.clock.forward(just_before(EXCHANGE_LIFETIME));
+        let renewed = exchange(&signed_in).await.unwrap();
+        assert!(stage.live(&signed_in).is_none(), "{host}: the old one has ended");
+        assert_eq!(renewed.expires_at, signed_in.expires_at, "{host}: nothing is prolonged");
+        stage.clock.forward(MOMENT);
+        let late = exchange(&renewed).await;
+        assert!(matches!(late, Err(FlowError::NotFresh)), "{host}: {late:?}");
+        // Somebody who is still enrolling has shown no passkey.
+        let invited = stage.invite("bob@example.com", Duration::from_secs(60)).await.unwrap();
+        let enrolling = stage.redeem(&invited.secret.reveal()).await.unwrap().session;
+        let refused = exchange(&enrolling).await;
+        assert!(matches!(refused, Err(FlowError::NotFresh)), "{host}: {refused:?}");
+    }
+}
+
 /// A stranger's way from the application to a hand-off code: the code and the nonce.
-async fn hand_off(stage: &Stage, session: &vestibule::domain::session::Session) -> (String, String) {
+async fn hand_off(stage: &Stage, session: &Session) -> (String, String) {
     let detour = stage.gateway.leave_for_sign_in(&visit(APP_HOST), "/deep?x=1", None).await.unwrap();
     let Detour::SignIn { way_back, nonce } = detour else { panic!("{detour:?}") };
     let onward = stage.gateway.onward(session, Some(way_back), Intent::Followed).await.unwrap();

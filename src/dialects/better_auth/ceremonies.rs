@@ -15,8 +15,9 @@ use crate::domain::ceremony::descriptor;
 use crate::domain::cookie::Cookie;
 use crate::domain::credential::CredentialName;
 use crate::domain::session::Scope;
-use crate::flows::Gateway;
+use crate::domain::session::token::Carrier;
 use crate::flows::sign_in::Attempt;
+use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::guard::Shown;
 use crate::web::session_cookie::welcome;
@@ -114,9 +115,10 @@ async fn register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Respon
         }
         return Ok(response);
     }
-    let signed_in = SignedIn::new(gateway, &registered.session, &registered.user)?;
+    let token = gateway.token(&registered.session, Carrier::Bearer).map_err(FlowError::from)?;
+    let signed_in = SignedIn::new(&registered.session, &registered.user, token.clone());
     let mut response = Json(passkey.with(signed_in)).into_response();
-    hand_over(gateway, call, &registered.session, response.headers_mut())?;
+    hand_over(gateway, call, &registered.session, &token, response.headers_mut())?;
     Ok(response)
 }
 
@@ -154,9 +156,10 @@ async fn authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
     let device = call.device();
     let attempt = Attempt { ceremony, answer: &asked.response, expected: None, before };
     let signed_in = gateway.finish_sign_in(attempt, &call.visit, &device).await?;
-    let shape = SignedIn::new(gateway, &signed_in.session, &signed_in.user)?;
+    let token = gateway.token(&signed_in.session, Carrier::Bearer).map_err(FlowError::from)?;
+    let shape = SignedIn::new(&signed_in.session, &signed_in.user, token.clone());
     let mut response = Json(shape).into_response();
-    hand_over(gateway, call, &signed_in.session, response.headers_mut())?;
+    hand_over(gateway, call, &signed_in.session, &token, response.headers_mut())?;
     Ok(response)
 }
 

@@ -21,8 +21,7 @@ use utoipa_axum::routes;
 
 use super::Shared;
 use crate::domain::session::Session;
-use crate::domain::session::token::Carrier;
-use crate::flows::{FlowError, Gateway};
+use crate::flows::Gateway;
 use crate::web::call::Call;
 use crate::web::problem::whole_seconds;
 use crate::web::session_cookie::welcome;
@@ -128,27 +127,29 @@ fn from_trusted_page(gateway: &Gateway, call: &Call) -> Result<(), Problem> {
     call.not_cross_site(gateway)
 }
 
-/// Upstream says first where the mistake is.
+/// Upstream says first where the mistake is. Our reader names the member only if it is missing; of one
+/// that is of another type it quotes the value.
 fn located(detail: &str) -> String {
     if detail.starts_with('[') {
         return detail.to_owned();
     }
-    match detail.split('`').nth(1) {
-        Some(field) => format!("[body.{field}] {detail}"),
+    let missing = detail.split_once("missing field `").and_then(|(_, rest)| rest.split_once('`'));
+    match missing {
+        Some((field, _)) => format!("[body.{field}] {detail}"),
         None => format!("[body] {detail}"),
     }
 }
 
-/// Gives the caller the session as a cookie, and as a header for those that use no cookies.
+/// Gives the caller the session as a cookie, and its token in a header for those that use no cookies.
 fn hand_over(
     gateway: &Gateway,
     call: &Call,
     session: &Session,
+    token: &str,
     headers: &mut HeaderMap,
 ) -> Result<(), Problem> {
     welcome(gateway, &call.visit, session, headers)?;
-    let token = gateway.token(session, Carrier::Bearer).map_err(FlowError::from)?;
-    let token = HeaderValue::from_str(&token).map_err(|error| Problem::internal(&error))?;
+    let token = HeaderValue::from_str(token).map_err(|error| Problem::internal(&error))?;
     headers.insert(SET_AUTH_TOKEN, token);
     headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("set-auth-token"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

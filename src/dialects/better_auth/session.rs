@@ -22,7 +22,8 @@ pub(super) async fn get_session(State(gateway): State<Shared>, call: Call) -> Re
     let signed_in = match caller {
         Some(caller) => {
             caller.session.touch(gateway.clock().now());
-            Some(SignedIn::new(&gateway, &caller.record(), &caller.user)?)
+            let token = call.token_of(&gateway, &caller)?;
+            Some(SignedIn::new(&caller.record(), &caller.user, token))
         }
         None => None,
     };

@@ -10,9 +10,7 @@ use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use crate::domain::credential::{Backup, Credential, Transport};
 use crate::domain::session::Session;
-use crate::domain::session::token::Carrier;
 use crate::domain::user::{Role, User};
-use crate::flows::{FlowError, Gateway};
 
 /// A failure.
 #[derive(Serialize, ToSchema)]
@@ -212,8 +210,9 @@ pub(super) struct SignedIn {
 }
 
 impl SignedIn {
-    pub(super) fn new(gateway: &Gateway, session: &Session, user: &User) -> Result<Self, FlowError> {
-        Ok(Self { session: SessionShape::new(gateway, session)?, user: UserShape::new(user) })
+    /// With the token that the person goes on with.
+    pub(super) fn new(session: &Session, user: &User, token: String) -> Self {
+        Self { session: SessionShape::new(session, token), user: UserShape::new(user) }
     }
 }
 
@@ -235,10 +234,10 @@ struct SessionShape {
 }
 
 impl SessionShape {
-    fn new(gateway: &Gateway, session: &Session) -> Result<Self, FlowError> {
-        Ok(Self {
+    fn new(session: &Session, token: String) -> Self {
+        Self {
             id: session.id.to_string(),
-            token: gateway.token(session, Carrier::Bearer)?,
+            token,
             user_id: session.user.to_string(),
             expires_at: session.expires_at.to_rfc3339(),
             created_at: session.created_at.to_rfc3339(),
@@ -247,7 +246,7 @@ impl SessionShape {
             user_agent: session.user_agent.clone().unwrap_or_default(),
             impersonated_by: None,
             active_organization_id: None,
-        })
+        }
     }
 }
 

@@ -54,9 +54,8 @@ pub(super) async fn current(State(gateway): App, call: Call) -> Result<Response,
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
     caller.session.touch(gateway.clock().now());
-    let record = caller.record();
-    let token = gateway.token(&record, Carrier::Bearer).map_err(FlowError::from)?;
-    let enrolling = record.scope == Scope::Enrol;
+    let token = call.token_of(&gateway, &caller)?;
+    let enrolling = caller.record().scope == Scope::Enrol;
     let caller = SignedInShape { token, user: (&*caller.user).into() };
     Ok(Json(Current { caller, enrolling }).into_response())
 }

@@ -30,7 +30,7 @@ pub(super) async fn begin(
 ) -> Result<Response, Problem> {
     call.not_cross_site(&gateway)?;
     let asked: Option<LoginBegin> = json::read_optional(&call.headers, &body)?;
-    let expected = match asked.and_then(|asked| asked.email) {
+    let expected = match asked.and_then(|asked| said(asked.email)) {
         Some(email) => Some(gateway.account_or_nobody(&email).await?),
         None => None,
     };
@@ -51,10 +51,8 @@ pub(super) async fn finish(
     query: Result<Query<LoginFinish>, QueryRejection>,
     body: Bytes,
 ) -> Response {
-    let answered = match query {
-        Ok(Query(query)) => sign_in(&gateway, &call, query, &body).await,
-        Err(error) => Err(Problem::malformed(error.to_string())),
-    };
+    let query = query.map_err(|error| Problem::malformed(error.to_string()));
+    let answered = sign_in(&gateway, &call, query.map(|Query(query)| query), &body).await;
     let mut response = answered.unwrap_or_else(Problem::into_response);
     let expired = cookies::expire(gateway.place(), Cookie::OcoreChallenge);
     cookies::append(response.headers_mut(), expired);
@@ -64,18 +62,21 @@ pub(super) async fn finish(
 async fn sign_in(
     gateway: &Gateway,
     call: &Call,
-    query: LoginFinish,
+    query: Result<LoginFinish, Problem>,
     body: &Bytes,
 ) -> Result<Response, Problem> {
-    let answer = unwrapped(json::read::<Value>(&call.headers, body)?);
-    let (ceremony, tie, fits) = ceremony_of(gateway, call, &answer);
+    let own = call.ceremony(gateway, Cookie::OcoreChallenge);
+    let answer = call.using_up(gateway, own, json::read::<Value>(&call.headers, body)).await?;
+    let answer = unwrapped(answer);
+    let (ceremony, tie, fits) = ceremony_of(own, &answer);
     let read = || {
         fits.check()?;
         call.not_cross_site(gateway)?;
-        call.identify(gateway)
+        Ok((query?, call.identify(gateway)?))
     };
-    let before = call.using_up(gateway, ceremony, read()).await?.map(|caller| caller.session);
-    let expected = match query.email {
+    let (query, before) = call.using_up(gateway, ceremony, read()).await?;
+    let before = before.map(|caller| caller.session);
+    let expected = match said(query.email) {
         Some(email) => Some(gateway.account_or_nobody(&email).await?),
         None => None,
     };
@@ -86,6 +87,11 @@ async fn sign_in(
         welcome(gateway, &call.visit, &signed_in.session, response.headers_mut())?;
     }
     Ok(response)
+}
+
+/// An address that was said. The documents write `email=` for one that was not.
+fn said(email: Option<String>) -> Option<String> {
+    email.filter(|email| !email.trim().is_empty())
 }
 
 fn shape(gateway: &Gateway, signed_in: &Session) -> Result<SignedIn, Problem> {

@@ -21,10 +21,7 @@ use utoipa_axum::routes;
 
 use super::Shared;
 use crate::domain::ceremony::claimed_ceremony;
-use crate::domain::cookie::Cookie;
 use crate::domain::id::CeremonyId;
-use crate::flows::Gateway;
-use crate::web::call::Call;
 use crate::web::problem::whole_seconds;
 use crate::web::{Fault, Problem};
 use shapes::Failure;
@@ -120,14 +117,14 @@ fn unwrapped(mut body: Value) -> Value {
     }
 }
 
-/// The ceremony that an answer belongs to. A cookie that came back and names another one is an
-/// attempt with a ceremony that is not this browser's.
-fn ceremony_of(gateway: &Gateway, call: &Call, answer: &Value) -> (Option<CeremonyId>, Tie, Fits) {
+/// The ceremony that an answer belongs to, where the browser's cookie names `own`. A cookie that came back
+/// and names another one than was answered makes it an attempt with this browser's own.
+fn ceremony_of(own: Option<CeremonyId>, answer: &Value) -> (Option<CeremonyId>, Tie, Fits) {
     let claimed = claimed_ceremony(answer);
-    match call.ceremony(gateway, Cookie::OcoreChallenge) {
+    match own {
         None => (claimed, Tie::None, Fits::Yes),
-        Some(cookie) if claimed == Some(cookie) => (claimed, Tie::Cookie, Fits::Yes),
-        Some(_) => (claimed, Tie::None, Fits::No),
+        Some(_) if claimed == own => (claimed, Tie::Cookie, Fits::Yes),
+        Some(_) => (own, Tie::None, Fits::No),
     }
 }
 

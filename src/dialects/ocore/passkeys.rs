@@ -58,10 +58,8 @@ pub(super) async fn register_finish(
     query: Result<Query<RegisterFinish>, QueryRejection>,
     body: Bytes,
 ) -> Response {
-    let answered = match query {
-        Ok(Query(query)) => register(&gateway, &call, &query, &body).await,
-        Err(error) => Err(Problem::malformed(error.to_string())),
-    };
+    let query = query.map_err(|error| Problem::malformed(error.to_string()));
+    let answered = register(&gateway, &call, query.map(|Query(query)| query), &body).await;
     let mut response = answered.unwrap_or_else(Problem::into_response);
     let expired = cookies::expire(gateway.place(), Cookie::OcoreChallenge);
     cookies::append(response.headers_mut(), expired);
@@ -71,14 +69,19 @@ pub(super) async fn register_finish(
 async fn register(
     gateway: &Gateway,
     call: &Call,
-    query: &RegisterFinish,
+    query: Result<RegisterFinish, Problem>,
     body: &Bytes,
 ) -> Result<Response, Problem> {
     let caller = call.enrolling_or_signed_in(gateway)?;
-    let answer = unwrapped(json::read::<Value>(&call.headers, body)?);
-    let (ceremony, _, fits) = ceremony_of(gateway, call, &answer);
-    let read = fits.check().and_then(|()| name(query.device_name.as_deref()));
-    let label = call.using_up(gateway, ceremony, read).await?;
+    let own = call.ceremony(gateway, Cookie::OcoreChallenge);
+    let answer = call.using_up(gateway, own, json::read::<Value>(&call.headers, body)).await?;
+    let answer = unwrapped(answer);
+    let (ceremony, _, fits) = ceremony_of(own, &answer);
+    let read = || {
+        fits.check()?;
+        name(query?.device_name.as_deref())
+    };
+    let label = call.using_up(gateway, ceremony, read()).await?;
     let finished = gateway.finish_registration(&caller.record(), ceremony, &answer, label, &call.visit).await;
     let registered = finished.map_err(|error| as_registration(error.into()))?;
     let credential = &registered.credential;

@@ -21,6 +21,8 @@ pub const SESSIONS_PER_USER_MAX: usize = 20;
 pub const USER_AGENT_BYTES_MAX: usize = 256;
 /// How long a session that may only enrol a passkey lives.
 pub const ENROL_LIFETIME: Duration = Duration::from_mins(15);
+/// How long after its ceremony a session may be exchanged for one in another place.
+pub const EXCHANGE_LIFETIME: Duration = Duration::from_mins(5);
 /// How often `last_seen_at` of a session is written to the store.
 pub const LAST_SEEN_GRANULARITY: Duration = Duration::from_mins(1);
 
@@ -70,6 +72,12 @@ impl Session {
     /// Whether it may be used at `now`, given when it was last seen.
     pub fn is_live(&self, last_seen_at: Timestamp, lifetimes: &Lifetimes, now: Timestamp) -> bool {
         now < self.expires_at && now.since(last_seen_at) < lifetimes.idle
+    }
+
+    /// Whether its ceremony was so short a time ago that it may be exchanged. A session that was opened
+    /// without one never was.
+    pub fn is_exchangeable(&self, now: Timestamp) -> bool {
+        self.scope == Scope::Full && self.authenticated_at.is_some_and(|at| now.since(at) < EXCHANGE_LIFETIME)
     }
 
     /// Whether the person was verified recently enough for a sensitive change.

@@ -37,6 +37,8 @@ pub struct Browser {
     client: Client,
     jar: Arc<Mutex<Jar>>,
     origin: String,
+    /// What its scripts show in `Authorization`, if anything.
+    token: Option<String>,
 }
 
 /// An answer, read to its end.
@@ -64,13 +66,19 @@ impl Browser {
             .pool_max_idle_per_host(0)
             .build()
             .unwrap();
-        Self { client, jar: Arc::default(), origin: gateway.origin() }
+        Self { client, jar: Arc::default(), origin: gateway.origin(), token: None }
     }
 
     /// Somebody else's browser, without the cost of a new client.
     #[must_use]
     pub fn another(&self) -> Self {
-        Self { jar: Arc::default(), ..self.clone() }
+        Self { jar: Arc::default(), token: None, ..self.clone() }
+    }
+
+    /// Another browser, whose scripts show this token in every request.
+    #[must_use]
+    pub fn showing(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.another() }
     }
 
     pub fn jar(&self) -> MutexGuard<'_, Jar> {
@@ -102,6 +110,10 @@ impl Browser {
     pub fn request(&self, method: Method, url: &str) -> RequestBuilder {
         let url = Url::parse(url).unwrap_or_else(|e| panic!("{url}: {e}"));
         let request = self.client.request(method, url.clone());
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
         match self.jar().header(url.host_str().unwrap(), url.path()) {
             Some(cookies) => request.header("cookie", cookies),
             None => request,
@@ -171,6 +183,11 @@ impl Browser {
 
     pub async fn fetch(&self, method: Method, url: &str, body: Option<&Value>) -> Reply {
         self.send(self.fetching(method, url, body)).await
+    }
+
+    /// An address of the auth host, from a page of ours.
+    pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Reply {
+        self.fetch(method, &format!("{}{path}", self.origin), body).await
     }
 
     /// The native API, below `/auth/`, from a page of ours.

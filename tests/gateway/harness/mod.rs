@@ -34,6 +34,7 @@ pub mod port;
 pub mod post_office;
 pub mod raw;
 pub mod scene;
+pub mod shape;
 pub mod tls;
 pub mod upstream;
 
@@ -43,4 +44,5 @@ pub use config::Config;
 pub use gateway::Gateway;
 pub use post_office::{Mode, PostOffice};
 pub use scene::Scene;
+pub use shape::shape;
 pub use upstream::{Recorded, Upstream};

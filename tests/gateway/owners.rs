@@ -1,0 +1,235 @@
+//! Whose things they are: every person, every object, every verb, in every dialect (S-33).
+//!
+//! What is somebody else's is answered as what does not exist, to the byte, and stays as it is.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Authenticator, Browser, Reply, Scene};
+use crate::tongues::Tongue;
+
+/// What can be asked of one passkey.
+#[derive(Debug, Clone, Copy)]
+enum Verb {
+    Rename,
+    Delete,
+}
+
+const VERBS: [Verb; 2] = [Verb::Rename, Verb::Delete];
+
+async fn ask(tongue: Tongue, verb: Verb, browser: &Browser, id: &str) -> Reply {
+    match verb {
+        Verb::Rename => tongue.rename(browser, id, "Mine now").await,
+        Verb::Delete => tongue.delete(browser, id).await,
+    }
+}
+
+/// Everything of an answer that its asker can tell apart from another one.
+fn telling(reply: &Reply) -> (u16, String, Vec<(String, String)>) {
+    let headers = reply.headers.iter().filter(|(name, _)| !["date", "x-request-id"].contains(&name.as_str()));
+    let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+    let mut headers: Vec<_> = headers.collect();
+    headers.sort();
+    (reply.status, reply.text(), headers)
+}
+
+/// Every id that somebody's passkeys have anywhere.
+async fn ids(browser: &Browser) -> Vec<String> {
+    let mut ids = Vec::new();
+    for tongue in Tongue::ALL {
+        ids.extend(tongue.list(browser).await.into_iter().map(|passkey| passkey.id));
+    }
+    ids.sort();
+    ids.dedup();
+    ids
+}
+
+/// Alice, who is an administrator, and Bob, who is not; both fresh, each with two passkeys.
+async fn alice_and_bob() -> (Scene, Browser) {
+    let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
+    let (bob, mut device) = scene.invited("bob@example.com", 2).await;
+    bob.register(&mut device).await.expect(200);
+    scene.alice.register(&mut scene.device).await.expect(200);
+    (scene, bob)
+}
+
+#[tokio::test]
+async fn s_33_a_passkey_of_somebody_else_is_one_that_does_not_exist() {
+    let (mut scene, bob) = alice_and_bob().await;
+    let alice = scene.alice.clone();
+    for (actor, victim) in [(&bob, &alice), (&alice, &bob)] {
+        let before = victim.passkeys().await;
+        let theirs = ids(victim).await;
+        assert_eq!(theirs.len(), 4, "two passkeys, with a long and a short id each: {theirs:?}");
+        for tongue in Tongue::ALL {
+            for verb in VERBS {
+                let nothing = telling(&ask(tongue, verb, actor, tongue.id_of_nothing()).await);
+                for id in &theirs {
+                    let seen = telling(&ask(tongue, verb, actor, id).await);
+                    assert_eq!(seen, nothing, "{verb:?} {id} in {tongue:?}");
+                }
+            }
+            let list = tongue.ask_for_list(actor).await.expect(200).text();
+            assert!(theirs.iter().all(|id| !list.contains(id.as_str())), "{tongue:?}: {list}");
+        }
+        assert_eq!(victim.passkeys().await, before);
+        assert_eq!(actor.passkeys().await.len(), 2);
+    }
+    scene.stranger().sign_in(&mut scene.device).await.expect(201);
+}
+
+/// The matrix is worth something only if the same requests do something to what is one's own.
+#[tokio::test]
+async fn s_33_the_same_requests_change_what_is_ones_own() {
+    for tongue in Tongue::ALL {
+        let (_scene, bob) = alice_and_bob().await;
+        let own = tongue.list(&bob).await.remove(0).id;
+        ask(tongue, Verb::Rename, &bob, &own).await.expect(200);
+        assert_eq!(bob.passkeys().await[0]["name"], "Mine now");
+        ask(tongue, Verb::Delete, &bob, &own).await.expect(tongue.statuses().deleted);
+        assert_eq!(bob.passkeys().await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn s_33_whoever_is_not_signed_in_learns_of_nothing() {
+    let (scene, bob) = alice_and_bob().await;
+    let stranger = scene.stranger();
+    let enrolling = scene.stranger();
+    enrolling.redeem(&scene.gateway.invite("eve@example.com", &[]), None, "Eve").await.expect(201);
+    let before = bob.passkeys().await;
+    for actor in [&stranger, &enrolling, &stranger.showing("nonsense")] {
+        for tongue in Tongue::ALL {
+            tongue.ask_for_list(actor).await.expect(401);
+            for verb in VERBS {
+                let nothing = telling(&ask(tongue, verb, actor, tongue.id_of_nothing()).await.expect(401));
+                for id in ids(&bob).await {
+                    assert_eq!(
+                        telling(&ask(tongue, verb, actor, &id).await),
+                        nothing,
+                        "{verb:?} in {tongue:?}"
+                    );
+                }
+            }
+        }
+    }
+    assert_eq!(bob.passkeys().await, before);
+}
+
+#[tokio::test]
+async fn s_33_a_session_of_somebody_else_is_one_that_does_not_exist() {
+    let (scene, bob) = alice_and_bob().await;
+    for (actor, victim) in [(&bob, &scene.alice), (&scene.alice, &bob)] {
+        let theirs = victim.sessions().await[0]["id"].as_str().unwrap().to_owned();
+        let end = async |id: &str| telling(&actor.delete(&format!("sessions/{id}")).await);
+        let nothing = end(&"00".repeat(16)).await;
+        for id in [theirs.as_str(), "nonsense"] {
+            assert_eq!(end(id).await, nothing, "{id}");
+        }
+        actor.delete("sessions/others").await.expect(204);
+        assert!(victim.is_signed_in().await);
+        assert!(!actor.get("sessions/").await.text().contains(&theirs));
+    }
+}
+
+/// Members that other APIs give a meaning; here the session alone says who is meant.
+fn claims(whose: &Value) -> Vec<(&'static str, Value)> {
+    let (id, email, username) = (&whose["id"], &whose["email"], &whose["username"]);
+    let all = [
+        ("userId", id),
+        ("user_id", id),
+        ("userID", id),
+        ("sub", id),
+        ("email", email),
+        ("username", username),
+        ("owner", username),
+        ("user", whose),
+    ];
+    all.map(|(name, value)| (name, value.clone())).to_vec()
+}
+
+/// Claims to be somebody else in the body, in the query and in headers.
+async fn ask_claiming(bob: &Browser, whose: &Value, method: Method, path: &str, body: Value) -> Reply {
+    let mut body = body;
+    for (name, value) in claims(whose) {
+        let members = body.as_object_mut().unwrap();
+        members.entry(name).or_insert(value);
+    }
+    let id = whose["id"].as_str().unwrap();
+    let separator = if path.contains('?') { '&' } else { '?' };
+    let url = format!("{}{path}{separator}userId={id}&user_id={id}&sub={id}", bob.origin());
+    let has_body = method != Method::GET;
+    let request = bob.fetching(method, &url, has_body.then_some(&body));
+    let request =
+        request.header("remote-user", "alice").header("x-user-id", id).header("x-forwarded-user", "alice");
+    bob.send(request).await
+}
+
+#[tokio::test]
+async fn s_33_nothing_in_a_request_says_whose_account_is_meant() {
+    let (scene, bob) = alice_and_bob().await;
+    let alice = scene.alice.get("sessions/current").await.json()["user"].clone();
+    let before = (scene.alice.passkeys().await, scene.alice.sessions().await);
+    let (get, post) = (Method::GET, Method::POST);
+    for (seed, tongue, method, begin, finish) in [
+        (200, Tongue::Native, &post, "/auth/passkeys/register/options", "/auth/passkeys/register/verify"),
+        (
+            201,
+            Tongue::BetterAuth,
+            &get,
+            "/api/auth/passkey/generate-register-options",
+            "/api/auth/passkey/verify-registration",
+        ),
+        (
+            202,
+            Tongue::Ocore,
+            &post,
+            "/api/user/passkeys/register/begin",
+            "/api/user/passkeys/register/finish",
+        ),
+    ] {
+        let options = ask_claiming(&bob, &alice, method.clone(), begin, json!({})).await.expect(200).json();
+        let bare = options.get("publicKey").unwrap_or(&options);
+        assert_eq!(bare["user"]["name"], "bob@example.com", "{tongue:?}");
+        let answer = Authenticator::new(seed).create(&options, bob.origin());
+        let body = if tongue == Tongue::BetterAuth { json!({ "response": answer }) } else { answer };
+        ask_claiming(&bob, &alice, post.clone(), finish, body).await.expect(tongue.statuses().added);
+    }
+    assert_eq!(bob.passkeys().await.len(), 5, "all of them became his");
+    let own = newest(&bob).await;
+    for (method, path, body) in [
+        (Method::GET, "/auth/passkeys".to_owned(), json!({})),
+        (Method::GET, "/auth/sessions".to_owned(), json!({})),
+        (Method::GET, "/auth/sessions/current".to_owned(), json!({})),
+        (Method::GET, "/api/auth/passkey/list-user-passkeys".to_owned(), json!({})),
+        (Method::GET, "/api/auth/get-session".to_owned(), json!({})),
+        (Method::GET, "/api/user/passkeys".to_owned(), json!({})),
+        (Method::PATCH, format!("/auth/passkeys/{}", own[0]), json!({ "name": "x" })),
+        (Method::POST, "/api/auth/passkey/update-passkey".to_owned(), json!({ "id": own[1], "name": "x" })),
+        (Method::PATCH, format!("/api/user/passkeys/{}", own[2]), json!({ "device_name": "x" })),
+    ] {
+        let reply = ask_claiming(&bob, &alice, method, &path, body).await.expect(200);
+        assert!(!reply.text().contains("alice"), "{path}: {reply}");
+        assert!(!reply.text().contains(alice["id"].as_str().unwrap()), "{path}: {reply}");
+    }
+    for (method, path) in [(Method::DELETE, "/auth/sessions/others"), (Method::POST, "/api/auth/sign-out")] {
+        let body = json!({ "sessionId": before.1[0]["id"], "session": before.1[0] });
+        let status = ask_claiming(&bob, &alice, method, path, body).await.status;
+        assert!([200, 204].contains(&status), "{path}: {status}");
+    }
+    assert!(!bob.is_signed_in().await, "he signed himself out");
+    let mut after = scene.alice.sessions().await;
+    // That she was here just now is her own doing.
+    after[0]["lastSeenAt"] = before.1[0]["lastSeenAt"].clone();
+    after[0]["expiresAt"] = before.1[0]["expiresAt"].clone();
+    assert_eq!((scene.alice.passkeys().await, after), before);
+}
+
+/// What somebody's newest passkey is called in each dialect.
+async fn newest(browser: &Browser) -> Vec<String> {
+    let mut ids = Vec::new();
+    for tongue in Tongue::ALL {
+        ids.push(tongue.list(browser).await.pop().unwrap().id);
+    }
+    ids
+}
