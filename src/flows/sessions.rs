@@ -205,8 +205,8 @@ impl Gateway {
     }
 
     /// Replaces a session whose person was verified a short time ago by a new one with the same
-    /// evidence, whether or not that verification pays for changes. Of several callers with the same session at most one gets a new one. `before` is
-    /// what the browser had until now.
+    /// evidence, whether or not that verification pays for changes. Of several callers with the same
+    /// session at most one gets a new one. `before` is what the browser had until now.
     pub async fn exchange_session(
         &self,
         session: &Arc<LiveSession>,
