@@ -40,6 +40,7 @@ mod owners;
 mod pages;
 mod paths;
 mod redirects;
+mod related;
 mod sessions;
 mod single_use;
 mod stage;
