@@ -24,7 +24,8 @@ use crate::web::session_cookie::welcome;
 use crate::web::{Problem, cookies, json as body_json};
 
 /// Options for a new passkey of the caller, and the challenge cookie.
-#[utoipa::path(get, path = "/passkey/generate-register-options", tag = "better-auth", params(RegisterQuery),
+#[utoipa::path(get, path = "/passkey/generate-register-options", tag = "better-auth",
+    security(("bearer" = []), ("cookie" = [])), params(RegisterQuery),
     responses((status = 200, body = Object, description = "PublicKeyCredentialCreationOptionsJSON"), Failures))]
 pub(super) async fn generate_register_options(
     State(gateway): State<Shared>,
@@ -85,7 +86,8 @@ async fn authenticate_options(gateway: &Gateway, call: &Call) -> Result<Response
 }
 
 /// Stores a new passkey.
-#[utoipa::path(post, path = "/passkey/verify-registration", tag = "better-auth", request_body = VerifyRegistration,
+#[utoipa::path(post, path = "/passkey/verify-registration", tag = "better-auth",
+    security(("bearer" = []), ("cookie" = [])), request_body = VerifyRegistration,
     responses((status = 200, body = Passkey), Failures))]
 pub(super) async fn verify_registration(State(gateway): State<Shared>, call: Call, body: Bytes) -> Response {
     let answered = register(&gateway, &call, &body).await;

@@ -16,6 +16,7 @@ use crate::web::{Fault, Problem, json};
 
 /// The caller's passkeys, oldest first.
 #[utoipa::path(get, path = "/passkey/list-user-passkeys", tag = "better-auth",
+    security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Vec<Passkey>), Failures))]
 pub(super) async fn list(State(gateway): State<Shared>, call: Call) -> Result<Json<Vec<Passkey>>, Problem> {
     let caller = call.signed_in(&gateway)?;
@@ -24,7 +25,8 @@ pub(super) async fn list(State(gateway): State<Shared>, call: Call) -> Result<Js
 }
 
 /// Removes a passkey of the caller.
-#[utoipa::path(post, path = "/passkey/delete-passkey", tag = "better-auth", request_body = DeletePasskey,
+#[utoipa::path(post, path = "/passkey/delete-passkey", tag = "better-auth",
+    security(("bearer" = []), ("cookie" = [])), request_body = DeletePasskey,
     responses((status = 200, body = Status), Failures))]
 pub(super) async fn delete(
     State(gateway): State<Shared>,
@@ -40,7 +42,8 @@ pub(super) async fn delete(
 }
 
 /// Names a passkey of the caller.
-#[utoipa::path(post, path = "/passkey/update-passkey", tag = "better-auth", request_body = UpdatePasskey,
+#[utoipa::path(post, path = "/passkey/update-passkey", tag = "better-auth",
+    security(("bearer" = []), ("cookie" = [])), request_body = UpdatePasskey,
     responses((status = 200, body = Updated), Failures))]
 pub(super) async fn update(
     State(gateway): State<Shared>,

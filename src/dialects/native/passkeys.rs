@@ -24,7 +24,8 @@ use crate::web::session_cookie::welcome;
 use crate::web::{Problem, cookies, json};
 
 /// Options for a new passkey of the caller, and the challenge cookie.
-#[utoipa::path(post, path = "/passkeys/register/options", tag = "native", security(("bearer" = []), ("cookie" = [])),
+#[utoipa::path(post, path = "/passkeys/register/options", tag = "native",
+    security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Object, description = "PublicKeyCredentialCreationOptionsJSON"), Failures))]
 pub(super) async fn register_options(State(gateway): App, call: Call) -> Result<Response, Problem> {
     let caller = call.enrolling_or_signed_in(&gateway)?;
@@ -33,7 +34,8 @@ pub(super) async fn register_options(State(gateway): App, call: Call) -> Result<
 }
 
 /// Stores a new passkey. The body has the members of a `RegistrationResponseJSON`, and may have a `name`.
-#[utoipa::path(post, path = "/passkeys/register/verify", tag = "native", security(("bearer" = []), ("cookie" = [])),
+#[utoipa::path(post, path = "/passkeys/register/verify", tag = "native",
+    security(("bearer" = []), ("cookie" = [])),
     request_body(content = Object, description = "RegistrationResponseJSON, and `name`"),
     responses((status = 200, body = PasskeyShape), Failures))]
 pub(super) async fn register_verify(State(gateway): App, call: Call, body: Bytes) -> Response {

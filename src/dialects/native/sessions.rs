@@ -158,7 +158,8 @@ pub(super) async fn permissions(State(gateway): App, call: Call) -> Result<Json<
 }
 
 /// Ends every session of the caller but this one.
-#[utoipa::path(delete, path = "/sessions/others", tag = "native", security(("bearer" = []), ("cookie" = [])),
+#[utoipa::path(delete, path = "/sessions/others", tag = "native",
+    security(("bearer" = []), ("cookie" = [])),
     responses((status = 204, description = "None is left but this one"), Failures))]
 pub(super) async fn end_others(State(gateway): App, call: Call) -> Result<StatusCode, Problem> {
     let caller = call.signed_in(&gateway)?;

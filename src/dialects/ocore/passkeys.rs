@@ -23,7 +23,8 @@ use crate::web::session_cookie::welcome;
 use crate::web::{Problem, cookies, json};
 
 /// The caller's passkeys, oldest first.
-#[utoipa::path(get, path = "/user/passkeys", tag = "ocore", responses((status = 200, body = Passkeys), Failures))]
+#[utoipa::path(get, path = "/user/passkeys", tag = "ocore",
+    security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Passkeys), Failures))]
 pub(super) async fn list(State(gateway): State<Shared>, call: Call) -> Result<Json<Passkeys>, Problem> {
     let caller = call.signed_in(&gateway)?;
     let credentials = gateway.credentials_of(&caller.user.id).await?;
@@ -31,7 +32,8 @@ pub(super) async fn list(State(gateway): State<Shared>, call: Call) -> Result<Js
 }
 
 /// Options for a new passkey of the caller.
-#[utoipa::path(post, path = "/user/passkeys/register/begin", tag = "ocore", request_body = RegisterBegin,
+#[utoipa::path(post, path = "/user/passkeys/register/begin", tag = "ocore",
+    security(("bearer" = []), ("cookie" = [])), request_body = RegisterBegin,
     responses((status = 200, body = Options), Failures))]
 pub(super) async fn register_begin(
     State(gateway): State<Shared>,
@@ -49,7 +51,8 @@ pub(super) async fn register_begin(
 }
 
 /// Stores the credential in the body.
-#[utoipa::path(post, path = "/user/passkeys/register/finish", tag = "ocore", params(RegisterFinish),
+#[utoipa::path(post, path = "/user/passkeys/register/finish", tag = "ocore",
+    security(("bearer" = []), ("cookie" = [])), params(RegisterFinish),
     request_body(content = Object, description = "RegistrationResponseJSON, bare or as `credential`"),
     responses((status = 201, body = Registered), Failures))]
 pub(super) async fn register_finish(
@@ -106,7 +109,8 @@ fn as_registration(problem: Problem) -> Problem {
 }
 
 /// Names a passkey of the caller. Takes the credential id, or the short id of other dialects.
-#[utoipa::path(patch, path = "/user/passkeys/{id}", tag = "ocore", params(("id" = String, Path)),
+#[utoipa::path(patch, path = "/user/passkeys/{id}", tag = "ocore",
+    security(("bearer" = []), ("cookie" = [])), params(("id" = String, Path)),
     request_body = Rename, responses((status = 200, body = Renamed), Failures))]
 pub(super) async fn rename(
     State(gateway): State<Shared>,
@@ -124,7 +128,8 @@ pub(super) async fn rename(
 }
 
 /// Removes a passkey of the caller.
-#[utoipa::path(delete, path = "/user/passkeys/{id}", tag = "ocore", params(("id" = String, Path)),
+#[utoipa::path(delete, path = "/user/passkeys/{id}", tag = "ocore",
+    security(("bearer" = []), ("cookie" = [])), params(("id" = String, Path)),
     responses((status = 204), Failures))]
 pub(super) async fn remove(
     State(gateway): State<Shared>,

@@ -14,6 +14,7 @@ use crate::web::call::Call;
 
 /// `AddMyPasswordlessLink`: a link for the caller. The one before it is good for nothing any more.
 #[utoipa::path(post, path = "/users/me/passwordless/_link", tag = "zitadel",
+    security(("bearer" = []), ("cookie" = [])),
     request_body = Option<Nothing>, responses((status = 200, body = LinkResponse), Failures))]
 pub(super) async fn link(
     State(gateway): State<Shared>,
@@ -28,6 +29,7 @@ pub(super) async fn link(
 
 /// `SendMyPasswordlessLink`: sends such a link to the caller's address.
 #[utoipa::path(post, path = "/users/me/passwordless/_send_link", tag = "zitadel",
+    security(("bearer" = []), ("cookie" = [])),
     request_body = Option<Nothing>, responses((status = 200, body = Done), Failures))]
 pub(super) async fn send_link(
     State(gateway): State<Shared>,

@@ -27,6 +27,7 @@ const TOKEN_ID_CHARS_MAX: usize = 200;
 
 /// `AddMyPasswordless`: options for a new passkey of the caller.
 #[utoipa::path(post, path = "/users/me/passwordless", tag = "zitadel",
+    security(("bearer" = []), ("cookie" = [])),
     request_body = Option<Nothing>, responses((status = 200, body = AddResponse), Failures))]
 pub(super) async fn add(
     State(gateway): State<Shared>,
@@ -43,6 +44,7 @@ pub(super) async fn add(
 
 /// `VerifyMyPasswordless`: stores the passkey that the options led to.
 #[utoipa::path(post, path = "/users/me/passwordless/_verify", tag = "zitadel",
+    security(("bearer" = []), ("cookie" = [])),
     request_body = VerifyRequest, responses((status = 200, body = Done), Failures))]
 pub(super) async fn verify(
     State(gateway): State<Shared>,
@@ -71,6 +73,7 @@ pub(super) async fn verify(
 
 /// `ListMyPasswordless`: the caller's passkeys, oldest first. A body is ignored.
 #[utoipa::path(post, path = "/users/me/passwordless/_search", tag = "zitadel",
+    security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = ListResponse), Failures))]
 pub(super) async fn search(State(gateway): State<Shared>, call: Call) -> Result<Json<ListResponse>, Problem> {
     let caller = signed_in(&gateway, &call)?;
@@ -80,6 +83,7 @@ pub(super) async fn search(State(gateway): State<Shared>, call: Call) -> Result<
 
 /// `RemoveMyPasswordless`: removes a passkey of the caller.
 #[utoipa::path(delete, path = "/users/me/passwordless/{token_id}", tag = "zitadel",
+    security(("bearer" = []), ("cookie" = [])),
     params(("token_id" = String, Path, min_length = 1, max_length = 200)),
     responses((status = 200, body = Done), Failures))]
 pub(super) async fn remove(
