@@ -43,3 +43,4 @@ mod single_use;
 mod stage;
 mod tokens;
 mod tongues;
+mod upstreams;
