@@ -41,6 +41,7 @@ mod redirects;
 mod sessions;
 mod single_use;
 mod stage;
+mod step_up;
 mod tokens;
 mod tongues;
 mod upstreams;
