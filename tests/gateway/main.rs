@@ -39,6 +39,7 @@ mod pages;
 mod paths;
 mod redirects;
 mod sessions;
+mod silence;
 mod single_use;
 mod stage;
 mod step_up;
