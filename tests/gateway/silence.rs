@@ -143,8 +143,6 @@ async fn s_21_every_answer_takes_as_long_whoever_is_named() {
             assert!([200, 201].contains(&reply.status), "{reply}");
         }
         let share = longer_share(&times[0], &times[1]);
-        for times in &mut times { times.sort(); }
-        eprintln!("{path}: {share} {:?} {:?}", times.each_ref().map(|t| t[t.len()/2]), times.each_ref().map(|t| t[t.len()/10]));
         // Five standard deviations of the share for so many samples of the same thing.
         assert!(
             (0.3..0.7).contains(&share),
