@@ -22,6 +22,7 @@ mod better_auth;
 mod ceremonies;
 mod codes;
 mod confusion;
+mod counting;
 mod durability;
 mod enrolments;
 mod equivalence;
