@@ -77,7 +77,7 @@ async fn s_31_a_bearer_token_has_one_spelling_and_one_carrier() {
 
 #[tokio::test]
 async fn s_31_an_invitation_and_a_ceremony_have_one_spelling() {
-    let mut scene = Scene::set().await;
+    let mut scene = Scene::with(|config| config.table("limits", &["network_burst = 10000"]), |_| {}).await;
     let link = scene.gateway.invite("bob@example.com", &[]);
     let secret = secret_of(&link);
     let stranger = scene.stranger();
