@@ -32,6 +32,7 @@ mod freshness;
 mod headers;
 mod invitations;
 mod limits;
+mod links;
 mod mail;
 mod native;
 mod ocore;
