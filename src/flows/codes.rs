@@ -73,18 +73,21 @@ impl Gateway {
         self.spend(visit)?;
         let email = Email::parse(address)?;
         let user = self.reachable_user(&email).await?;
-        let user = user.filter(|user| self.may_mail(&user.id, visit)).map(|user| user.id);
+        let user = user.filter(|user| self.may_mail(user, visit));
         self.report(visit.origin(), Kind::CodeRequested { user });
         self.send_code(Purpose::SignIn, user, email, visit).await
     }
 
     /// Whose address it is, if they may sign in. An account without a passkey is still being made,
-    /// and whoever makes it holds its link.
-    async fn reachable_user(&self, email: &Email) -> Result<Option<User>, FlowError> {
-        let user = self.records.user_by_email(email).await?;
+    /// and whoever makes it holds its link. Nothing is read and understood that nobody would have: how
+    /// long that takes would tell who is somebody.
+    async fn reachable_user(&self, email: &Email) -> Result<Option<UserId>, FlowError> {
         let nobody = UserId::from_random(entropy::bytes(&*self.entropy));
-        let credentials = self.records.credentials_of(&user.as_ref().map_or(nobody, |user| user.id)).await?;
-        Ok(user.filter(|user| user.standing == Standing::Active && !credentials.is_empty()))
+        let holder = self.records.holder_of(email).await?;
+        let id = holder.unwrap_or(nobody);
+        let has_credentials = self.records.has_credentials(&id).await?;
+        let is_active = self.active_user(&id).is_some();
+        Ok(holder.filter(|_| is_active && has_credentials))
     }
 
     /// Keeps a code and posts it; one for nobody is kept, and posted to nobody.

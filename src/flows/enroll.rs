@@ -106,6 +106,12 @@ impl Gateway {
         Ok(matches!(self.records.setup().await?, Some(Setup::Closed { .. })))
     }
 
+    /// Shows whoever has `secret` what it is good for.
+    pub async fn preview(&self, secret: &str, visit: &Visit) -> Result<Offer, FlowError> {
+        self.spend(visit)?;
+        self.offer(secret).await
+    }
+
     /// What `secret` is good for. Uses nothing up.
     pub async fn offer(&self, secret: &str) -> Result<Offer, FlowError> {
         let secret = Secret::parse(secret).ok_or(FlowError::NoSuchInvitation)?.hashed();

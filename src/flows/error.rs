@@ -21,6 +21,10 @@ pub enum FlowError {
     /// The code is wrong, used, expired, or another browser's. One variant on purpose.
     #[error("no such code")]
     WrongCode,
+    /// The token is not one that a sign-in of this person was answered with a short time ago, or was used
+    /// already. One variant on purpose.
+    #[error("no such token")]
+    WrongToken,
     /// Nothing is sent by mail here.
     #[error("mail is not configured: add [mail] to the configuration")]
     NoMail,

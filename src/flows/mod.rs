@@ -180,12 +180,12 @@ impl Gateway {
     /// gets the id of nobody: every passkey is refused then, as anybody else's would be for an
     /// address that has one, so that not even somebody with a passkey learns which it is.
     pub async fn account_or_nobody(&self, email: &str) -> Result<UserId, FlowError> {
-        let user = match Email::parse(email) {
-            Ok(email) => self.records.user_by_email(&email).await?,
+        let holder = match Email::parse(email) {
+            Ok(email) => self.records.holder_of(&email).await?,
             Err(_) => None,
         };
         let nobody = UserId::from_random(entropy::bytes(&*self.entropy));
-        Ok(user.map_or(nobody, |user| user.id))
+        Ok(holder.unwrap_or(nobody))
     }
 
     fn report(&self, origin: Origin, kind: Kind) {

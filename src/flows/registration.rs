@@ -3,11 +3,12 @@
 use serde_json::Value;
 
 use super::admit::Visit;
+use super::sessions::Ended;
 use super::sign_in::Pending;
 use super::{FlowError, Gateway};
-use crate::domain::ceremony::{CreationOptions, NewCredential};
+use crate::domain::ceremony::CreationOptions;
 use crate::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential, CredentialName};
-use crate::domain::event::{Ceremony, Kind, Refusal};
+use crate::domain::event::{Ceremony, End, Kind, Refusal};
 use crate::domain::id::CeremonyId;
 use crate::domain::invitation::Setup;
 use crate::domain::letter::{Content, Letter};
@@ -89,7 +90,8 @@ impl Gateway {
             _ => return Err(Refusal::NoSuchCeremony.into()),
         };
         let proof = self.relying_party.finish_registration(pending, answer, self.clock.now())?;
-        self.store_credential(session, proof, name.or(kept.label)).await
+        let credential = proof.into_credential(name.or(kept.label), self.clock.now());
+        self.store_credential(session, credential, visit).await
     }
 
     /// Stores a proven credential for the session's owner, unless session, account or credential
@@ -97,10 +99,9 @@ impl Gateway {
     async fn store_credential(
         &self,
         session: &Session,
-        proof: NewCredential,
-        name: Option<CredentialName>,
+        credential: Credential,
+        visit: &Visit,
     ) -> Result<Registered, FlowError> {
-        let credential = proof.into_credential(name, self.clock.now());
         for _ in 0..ATTEMPTS_MAX {
             if self.records.credential(&credential.id).await?.is_some() {
                 return Err(Refusal::DuplicateCredential.into());
@@ -115,9 +116,11 @@ impl Gateway {
             }
             let posting = self.telling(&user, &credential, &existing)?;
             let batch = records::create_credential(&credential)?.expect(key, stored).and(posting.clone());
-            let (session, batch) = self.with_paying_session(session, &user, &credential, batch).await?;
+            let (session, batch, ended) =
+                self.with_paying_session(session, &user, &credential, batch).await?;
             match self.records.commit(batch).await {
                 Ok(()) => {
+                    self.report_ended(&visit.origin(), &ended);
                     if !posting.changes.is_empty() {
                         self.posted();
                     }
@@ -144,29 +147,45 @@ impl Gateway {
         self.posting(&Letter { to: user.email.clone(), content })
     }
 
-    /// Adds what becomes of the session that asked: an enrolling one becomes a full one, and ends
-    /// set-up; a full one pays with its freshness. One that has ended meanwhile adds nothing.
+    /// Adds what becomes of the session that asked: an enrolling one becomes a full one, ends set-up, and
+    /// ends every other enrolment of the account, for whoever has begun that came by another link; a full
+    /// one pays with its freshness. One that has ended meanwhile adds nothing.
     async fn with_paying_session(
         &self,
         session: &Session,
         user: &User,
         credential: &Credential,
         batch: Batch,
-    ) -> Result<(Session, Batch), FlowError> {
+    ) -> Result<(Session, Batch, Ended), FlowError> {
         let now = self.clock.now();
         let key = keys::session(&session.id);
         let found = self.records.get_exact::<Session>(&key).await?;
         let (before, bytes) = found.filter(|(it, _)| now < it.expires_at).ok_or(FlowError::NotPermitted)?;
         let batch = batch.expect(key, bytes);
-        let (after, batch) = match before.scope {
-            Scope::Full => (self.having_paid(&before)?, batch),
-            Scope::Enrol => (self.enrolled(&before, credential), self.closing_setup(user, batch).await?),
+        let (after, batch, ended) = match before.scope {
+            Scope::Full => (self.having_paid(&before)?, batch, Ended::new()),
+            Scope::Enrol => {
+                let ended = self.other_enrolments(&before);
+                let batch =
+                    self.closing_setup(user, batch).await?.and(self.ending(&ended, Some(&user.id)).await?);
+                (self.enrolled(&before, credential), batch, ended)
+            }
         };
         if after == before {
-            return Ok((after, batch));
+            return Ok((after, batch, ended));
         }
         let batch = batch.and(records::put_session(&after)?);
-        Ok((after, batch))
+        Ok((after, batch, ended))
+    }
+
+    /// Sessions of the same account that may only enrol, but for `session`.
+    fn other_enrolments(&self, session: &Session) -> Ended {
+        let all = self.index.sessions_of(&session.user).into_iter();
+        let others = all.filter(|other| {
+            let record = other.record();
+            record.scope == Scope::Enrol && record.id != session.id
+        });
+        others.map(|other| (other, End::Replaced)).collect()
     }
 
     fn enrolled(&self, session: &Session, credential: &Credential) -> Session {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
-use super::admit::Visit;
+use super::admit::{Caller, CheckUnavailable, Visit};
 use super::codes::ReadMail;
 use super::enroll::Redemption;
 use super::index::LiveSession;
@@ -23,7 +23,7 @@ use crate::domain::session::{
     ENROL_LIFETIME, LAST_SEEN_GRANULARITY, SESSIONS_PER_USER_MAX, Scope, Session, USER_AGENT_BYTES_MAX,
 };
 use crate::domain::time::Timestamp;
-use crate::domain::user::User;
+use crate::domain::user::{Email, User};
 use crate::ports::{Batch, CommitError, entropy};
 use crate::records::{self, keys};
 
@@ -204,6 +204,30 @@ impl Gateway {
         Err(FlowError::Busy)
     }
 
+    /// Takes the token that a sign-in of the person with this address was answered with, and replaces its
+    /// session by a new one. `before` is what the browser had until now.
+    pub async fn exchange_token(
+        &self,
+        token: &str,
+        email: &str,
+        before: Option<Arc<LiveSession>>,
+        visit: &Visit,
+        device: &Device,
+    ) -> Result<(Session, Arc<User>), FlowError> {
+        self.spend(visit)?;
+        let email = Email::parse(email)?;
+        let caller = self.caller_by_opaque(token).map_err(|CheckUnavailable| FlowError::Busy)?;
+        let (session, user) = match caller {
+            Caller::Known(session, user) if user.email == email => (session, user),
+            Caller::Known(..) | Caller::Stranger { .. } => return Err(FlowError::WrongToken),
+        };
+        match self.exchange_session(&session, before, visit, device).await {
+            Ok(renewed) => Ok((renewed, user)),
+            Err(FlowError::NotFresh) => Err(FlowError::WrongToken),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Replaces a session whose person was verified a short time ago by a new one with the same
     /// evidence, whether or not that verification pays for changes. Of several callers with the same
     /// session at most one gets a new one. `before` is what the browser had until now.
@@ -214,7 +238,6 @@ impl Gateway {
         visit: &Visit,
         device: &Device,
     ) -> Result<Session, FlowError> {
-        self.spend(visit)?;
         for _ in 0..ATTEMPTS_MAX {
             let key = keys::session(&session.record().id);
             let found = self.records.get_exact::<Session>(&key).await?;

@@ -113,10 +113,15 @@ impl Records {
 
     /// A person by address.
     pub async fn user_by_email(&self, email: &Email) -> Result<Option<User>, StoreError> {
-        match self.get::<UserId>(&keys::email(email)).await? {
+        match self.holder_of(email).await? {
             Some(id) => self.user(&id).await,
             None => Ok(None),
         }
+    }
+
+    /// Whose address it is. As much work for one that is nobody's.
+    pub async fn holder_of(&self, email: &Email) -> Result<Option<UserId>, StoreError> {
+        self.get(&keys::email(email)).await
     }
 
     /// A person by username.
@@ -149,6 +154,11 @@ impl Records {
         }
         credentials.sort_by_key(|credential| credential.created_at);
         Ok(credentials)
+    }
+
+    /// Whether a person has a credential. As much work for somebody who has none, or is not there at all.
+    pub async fn has_credentials(&self, user: &UserId) -> Result<bool, StoreError> {
+        Ok(!self.store.scan(&keys::credentials_of(user), None, 1).await?.is_empty())
     }
 
     /// An invitation by its secret.

@@ -193,6 +193,7 @@ impl From<FlowError> for Problem {
             FlowError::WrongCode => {
                 Self::new(Fault::TokenInvalid, "This code is not right, or no longer. Ask for a new one.")
             }
+            FlowError::WrongToken => Self::new(Fault::TokenInvalid, "This token is not valid, or no longer."),
             FlowError::NoMail => {
                 Self::new(Fault::NotFound, "Nothing is sent by mail here. Ask the administrator for a link.")
             }

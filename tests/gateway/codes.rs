@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use vestibule::domain::code::{CODE_ATTEMPTS_MAX, CODE_LIFETIME};
 use vestibule::domain::id::CodeId;
 use vestibule::domain::letter::{Content, Letter};
+use vestibule::domain::limits::{MAIL_TO_ACCOUNT_BURST, MAIL_TO_ACCOUNT_INTERVAL, RateLimits};
 use vestibule::domain::session::Scope;
 use vestibule::flows::FlowError;
 use vestibule::flows::codes::{EmailCode, Guess};
@@ -149,6 +150,60 @@ async fn s_30_a_stranger_cannot_fill_a_mailbox() {
     stage.gateway.request_code(ALICE, &visit_from("192.0.2.1")).await.unwrap();
     stage.gateway.deliver(&mailbox).await.unwrap();
     assert_eq!(mailbox.count(), 4, "the owner, elsewhere, is not held up");
+}
+
+/// What is counted is the account, not what somebody typed.
+#[tokio::test]
+async fn s_12_every_spelling_of_an_address_is_one_mailbox() {
+    let stage = Stage::with_codes(EmailCode::Enroll).await;
+    stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
+    let mailbox = Mailbox::default();
+    let spellings = ["alice@example.com", "ALICE@EXAMPLE.COM", " alice@example.com ", "Alice@Example.Com"];
+    for spelling in spellings.iter().cycle().take(20) {
+        stage.gateway.request_code(spelling, &visit_from("198.51.100.7")).await.unwrap();
+        stage.gateway.deliver(&mailbox).await.unwrap();
+    }
+    assert_eq!(mailbox.count(), 3);
+}
+
+/// Many networks together get no further than a few messages, and so a few codes to guess at; and that
+/// is over after a while.
+#[tokio::test]
+async fn s_30_everybody_together_has_few_codes_to_guess_at() {
+    let stage = Stage::with_codes(EmailCode::Enroll).await;
+    stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
+    let mailbox = Mailbox::default();
+    let ask_from_everywhere = async || {
+        for network in 0..40 {
+            stage.gateway.request_code(ALICE, &visit_from(&format!("10.0.{network}.1"))).await.unwrap();
+            stage.gateway.deliver(&mailbox).await.unwrap();
+        }
+    };
+    ask_from_everywhere().await;
+    assert_eq!(mailbox.count(), usize::try_from(MAIL_TO_ACCOUNT_BURST.get()).unwrap());
+    stage.clock.forward(MAIL_TO_ACCOUNT_INTERVAL);
+    ask_from_everywhere().await;
+    assert_eq!(mailbox.count(), usize::try_from(MAIL_TO_ACCOUNT_BURST.get()).unwrap() + 1);
+}
+
+/// However many codes there are to try, a network tries no more than its share.
+#[tokio::test]
+async fn s_30_guesses_are_counted_for_the_network_as_well() {
+    let (stage, ..) = asked(EmailCode::Enroll).await;
+    let at = visit_from("198.51.100.7");
+    let burst = RateLimits::default().network_burst.get();
+    let mut guesses = 0;
+    loop {
+        // A code of one's own for each guess, so that it is not the code that ends it.
+        let typed = Guess { id: Some(CodeId([7; 16])), email: ALICE, code: "00000000" };
+        match stage.gateway.redeem_code(typed, None, &at, &Device::default()).await {
+            Err(FlowError::WrongCode) => guesses += 1,
+            Err(FlowError::RateLimited { .. }) => break,
+            other => panic!("{other:?}"),
+        }
+        assert!(guesses <= burst, "a network guesses without end");
+    }
+    assert_eq!(guesses, burst);
 }
 
 #[tokio::test]

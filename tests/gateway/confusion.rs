@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::harness::config::Config;
+use crate::harness::config::{Config, Route};
 use crate::harness::journey::secret_of;
 use crate::harness::scene::ALICE;
 use crate::harness::{Browser, Mode, PostOffice, Scene, port};
@@ -115,7 +115,10 @@ impl Stock {
             let url = format!("url = \"smtp://localhost:{port}\"");
             config.table("mail", &[&url, "from = \"no-reply@example.com\""]);
         };
-        let mut scene = Scene::with(arrange, |route| drop(route.host(APP))).await;
+        let on_its_own_host = |route: &mut Route| {
+            route.host(APP);
+        };
+        let mut scene = Scene::with(arrange, on_its_own_host).await;
         let mut kinds = Vec::new();
         let page = format!("{}/page", scene.gateway.origin_of(APP));
         scene.alice.arrive(&page).await.0.expect(200);

@@ -106,6 +106,38 @@ async fn s_18_an_account_that_is_opened_again_has_no_sessions() {
     assert!(stage.sign_in(&mut device).await.is_ok());
 }
 
+/// Somebody has found a link to Bob's account and begun with it; Bob is given another one. When he has made
+/// it his, what the other has begun is worth nothing.
+#[tokio::test]
+async fn s_35_whoever_finishes_an_enrolment_ends_every_other_one_of_the_account() {
+    let stage = Stage::with_applications(&[APP_HOST]).await;
+    // Before there is a passkey, and when there is one already: the way back in.
+    for round in 0..2 {
+        let hour = Duration::from_secs(3_600);
+        let found = stage.invite("bob@example.com", hour).await.unwrap();
+        let eve = stage.redeem(&found.secret.reveal()).await.unwrap();
+        let mut device = Authenticator::new(10 + round);
+        let at = visit(AUTH_HOST);
+        let (id, options) = stage.gateway.begin_registration(&eve.session, None, &at).await.unwrap();
+        let answer = device.create(&options.0, crate::stage::ORIGIN);
+
+        let given = stage.invite("bob@example.com", hour).await.unwrap();
+        let bob = stage.redeem(&given.secret.reveal()).await.unwrap();
+        assert_eq!(bob.user.id, eve.user.id);
+        let enrolled = stage.register(&bob, &mut Authenticator::new(20 + round)).await.unwrap();
+
+        assert!(stage.live(&eve.session).is_none(), "round {round}");
+        let late = stage.gateway.finish_registration(&eve.session, Some(id), &answer, None, &at).await;
+        assert!(matches!(late, Err(FlowError::NotPermitted)), "round {round}: {late:?}");
+        assert!(stage.register(&eve, &mut device).await.is_err(), "round {round}");
+        let passkeys = stage.gateway.credentials_of(&bob.user.id).await.unwrap();
+        assert_eq!(passkeys.len(), 1 + usize::try_from(round).unwrap(), "round {round}: {passkeys:?}");
+        assert!(stage.live(&enrolled.session).is_some(), "round {round}");
+    }
+    // Somebody who is signed in is not enrolling, and stays.
+    assert_eq!(stage.gateway.session_count(), 2);
+}
+
 /// A store that shows a change at once and tells watchers of it much later: never, in this test.
 struct Reticent(MemoryStore);
 

@@ -65,7 +65,7 @@ async fn observe(mut scene: Scene, bob: &Browser) -> BTreeMap<String, Value> {
         // A word, a slash and an id, which may be any bytes; a version byte and JSON.
         let slash = key.iter().position(|byte| *byte == b'/').unwrap();
         let (word, id) = (String::from_utf8_lossy(&key[..slash]), &key[slash + 1..]);
-        let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = id.iter().fold(String::new(), |id, byte| format!("{id}{byte:02x}"));
         let value = if value.is_empty() { Value::Null } else { serde_json::from_slice(&value[1..]).unwrap() };
         seen.insert(format!("{word} {id}"), value);
     }

@@ -7,9 +7,12 @@ use std::time::Duration;
 use vestibule::domain::ceremony::CEREMONY_LIFETIME;
 use vestibule::domain::event::Refusal;
 use vestibule::domain::invitation::{INVITATION_LIFETIME_MAX, SETUP_LIFETIME};
+use vestibule::domain::session::access::ACCESS_LIFETIME;
+use vestibule::domain::session::token::Carrier;
 use vestibule::domain::session::{ENROL_LIFETIME, EXCHANGE_LIFETIME, Session};
 use vestibule::domain::way_back::{HAND_OFF_LIFETIME, WAY_BACK_LIFETIME};
 use vestibule::flows::FlowError;
+use vestibule::flows::admit::Caller;
 use vestibule::flows::sessions::Device;
 use vestibule::flows::way_back::{Astray, Detour, Intent, Onward};
 use vestibule::store::MemoryStore;
@@ -113,6 +116,40 @@ async fn s_19_a_session_that_may_only_enrol_is_short() {
     assert!(!stage.enters(&token), "it opens no application");
     stage.clock.forward(ENROL_LIFETIME);
     assert!(stage.gateway.sessions_of(&redeemed.user.id).is_empty());
+}
+
+/// An access token is short whatever its session does, and never longer than it.
+#[tokio::test]
+async fn s_19_an_access_token_runs_out_before_its_session_or_with_it() {
+    let stage = stage().await;
+    let mut device = Authenticator::new(1);
+    stage.enrol("alice@example.com", &mut device).await.unwrap();
+    let signed_in = stage.sign_in(&mut device).await.unwrap();
+    let (session, user) = (&signed_in.session, &signed_in.user);
+    let is_known = |token: &str| matches!(stage.gateway.caller_by_bearer(token), Ok(Caller::Known(..)));
+    let access = stage.gateway.access_token(session, user).unwrap();
+    let opaque = stage.gateway.token(session, Carrier::Bearer).unwrap();
+    let refresh = stage.gateway.token(session, Carrier::Refresh).unwrap();
+    stage.clock.forward(ACCESS_LIFETIME.checked_sub(Duration::from_secs(1)).unwrap());
+    assert!(is_known(&access));
+    stage.clock.forward(Duration::from_secs(1));
+    assert!(!is_known(&access));
+    assert!(is_known(&opaque) && is_known(&refresh), "the session goes on");
+    // One that is made when the session is about to end ends with it, and all others too.
+    let mut left = ABSOLUTE.checked_sub(ACCESS_LIFETIME).unwrap();
+    while left > IDLE / 2 {
+        stage.clock.forward(IDLE / 2);
+        left -= IDLE / 2;
+        stage.live(session).unwrap().touch(stage.gateway.clock().now());
+    }
+    stage.clock.forward(left.checked_sub(Duration::from_secs(60)).unwrap());
+    let late = stage.gateway.access_token(session, user).unwrap();
+    stage.clock.forward(Duration::from_secs(59));
+    assert!(is_known(&late));
+    stage.clock.forward(Duration::from_secs(1));
+    for token in [&late, &opaque, &refresh] {
+        assert!(!is_known(token));
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::harness::{Authenticator, Recorded, Scene, raw};
+use crate::harness::{Authenticator, Dice, Recorded, Scene, raw};
 
 /// Everything an application might believe about a person or their whereabouts.
 const BELIEVED: [&str; 22] = [
@@ -39,19 +39,14 @@ const BELIEVED: [&str; 22] = [
 ];
 const LIE: &str = "root";
 
-/// A small generator (Knuth's MMIX constants); the seed is in the failure message.
-struct Dice(u64);
+/// Spells names otherwise.
+struct Speller(Dice);
 
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % sides
-    }
-
+impl Speller {
     /// Another spelling of a header's name that some application reads alike.
     fn spell(&mut self, name: &str) -> String {
         name.chars()
-            .map(|c| match (c, self.roll(3)) {
+            .map(|c| match (c, self.0.roll(3)) {
                 ('-', 0) => '_',
                 (c, 1) => c.to_ascii_uppercase(),
                 (c, 2) => c.to_ascii_lowercase(),
@@ -93,19 +88,19 @@ async fn p_02_whatever_a_client_says_the_application_sees_our_values() {
     )
     .await;
     let token = scene.alice.session().unwrap();
-    let mut dice = Dice(SEED);
+    let mut dice = Speller(Dice::new(SEED));
     for round in 0..ROUNDS {
-        let mut lines: Vec<_> = (0..=dice.roll(6))
+        let mut lines: Vec<_> = (0..=dice.0.roll(6))
             .map(|_| {
-                let name = BELIEVED[dice.roll(BELIEVED.len())];
-                let separator = [":", ": ", ":\t", ":   "][dice.roll(4)];
+                let name = BELIEVED[dice.0.roll(BELIEVED.len())];
+                let separator = [":", ": ", ":\t", ":   "][dice.0.roll(4)];
                 format!("{}{separator}{LIE}", dice.spell(name))
             })
             .collect();
         let (path, person) =
-            [("/page", Some("alice")), ("/open", Some("alice")), ("/open", None)][dice.roll(3)];
+            [("/page", Some("alice")), ("/open", Some("alice")), ("/open", None)][dice.0.roll(3)];
         if person.is_some() {
-            lines.insert(dice.roll(lines.len()), format!("Cookie: vestibule={token}"));
+            lines.insert(dice.0.roll(lines.len()), format!("Cookie: vestibule={token}"));
         }
         scene.app.take();
         let reply = raw::get(scene.gateway.port, "localhost", path, &lines);

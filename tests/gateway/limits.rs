@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use vestibule::domain::dialect::Dialect;
 use vestibule::domain::event::Refusal;
 use vestibule::domain::limits::{ACCOUNT_BURST, GLOBAL_FACTOR, RateLimits};
 use vestibule::flows::FlowError;
+use vestibule::flows::admit::Visit;
 use vestibule::flows::sessions::Device;
 use vestibule::store::MemoryStore;
 
@@ -94,6 +96,29 @@ async fn s_12_a_stranger_who_tries_an_account_never_keeps_its_owner_out() {
     let answer = device.get(&options.0, ORIGIN);
     let signed_in = stage.gateway.finish_sign_in(attempt(id, &answer), &at, &Device::default()).await;
     assert!(signed_in.is_ok(), "the owner comes in from elsewhere at once: {signed_in:?}");
+}
+
+/// Nobody gets more attempts by trying the same account in another dialect, or by its address.
+#[tokio::test]
+async fn s_12_an_account_is_the_same_in_every_dialect_and_by_every_name() {
+    let stage = stage().await;
+    let mut device = Authenticator::new(1);
+    let alice = stage.enrol("alice@example.com", &mut device).await.unwrap().user.id;
+    let mut attempts = 0;
+    let ways = [Dialect::Native, Dialect::BetterAuth, Dialect::Ocore, Dialect::Corbado];
+    for (way, named) in ways.into_iter().flat_map(|way| [(way, None), (way, Some(alice))]).cycle() {
+        let at = Visit { dialect: way, ..visit_from(ATTACKER) };
+        let (id, options) = stage.gateway.begin_sign_in(named, &at).await.unwrap();
+        let mut answer = device.get(&options.0, ORIGIN);
+        answer["response"]["signature"] = json!("AAAA");
+        match stage.gateway.finish_sign_in(attempt(id, &answer), &at, &Device::default()).await {
+            Err(FlowError::RateLimited { .. }) => break,
+            Err(FlowError::Refused(Refusal::BadProof | Refusal::Malformed)) => attempts += 1,
+            other => panic!("{other:?}"),
+        }
+        assert!(attempts <= ACCOUNT_BURST.get(), "attempts on one account are not counted together");
+    }
+    assert_eq!(attempts, ACCOUNT_BURST.get());
 }
 
 #[tokio::test]

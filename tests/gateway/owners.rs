@@ -24,15 +24,6 @@ async fn ask(tongue: Tongue, verb: Verb, browser: &Browser, id: &str) -> Reply {
     }
 }
 
-/// Everything of an answer that its asker can tell apart from another one.
-fn telling(reply: &Reply) -> (u16, String, Vec<(String, String)>) {
-    let headers = reply.headers.iter().filter(|(name, _)| !["date", "x-request-id"].contains(&name.as_str()));
-    let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
-    let mut headers: Vec<_> = headers.collect();
-    headers.sort();
-    (reply.status, reply.text(), headers)
-}
-
 /// Every id that somebody's passkeys have anywhere.
 async fn ids(browser: &Browser) -> Vec<String> {
     let mut ids = Vec::new();
@@ -63,9 +54,9 @@ async fn s_33_a_passkey_of_somebody_else_is_one_that_does_not_exist() {
         assert_eq!(theirs.len(), 4, "two passkeys, with a long and a short id each: {theirs:?}");
         for tongue in Tongue::ALL {
             for verb in VERBS {
-                let nothing = telling(&ask(tongue, verb, actor, tongue.id_of_nothing()).await);
+                let nothing = ask(tongue, verb, actor, tongue.id_of_nothing()).await.telling();
                 for id in &theirs {
-                    let seen = telling(&ask(tongue, verb, actor, id).await);
+                    let seen = ask(tongue, verb, actor, id).await.telling();
                     assert_eq!(seen, nothing, "{verb:?} {id} in {tongue:?}");
                 }
             }
@@ -102,10 +93,10 @@ async fn s_33_whoever_is_not_signed_in_learns_of_nothing() {
         for tongue in Tongue::ALL {
             tongue.ask_for_list(actor).await.expect(401);
             for verb in VERBS {
-                let nothing = telling(&ask(tongue, verb, actor, tongue.id_of_nothing()).await.expect(401));
+                let nothing = ask(tongue, verb, actor, tongue.id_of_nothing()).await.expect(401).telling();
                 for id in ids(&bob).await {
                     assert_eq!(
-                        telling(&ask(tongue, verb, actor, &id).await),
+                        ask(tongue, verb, actor, &id).await.telling(),
                         nothing,
                         "{verb:?} in {tongue:?}"
                     );
@@ -121,7 +112,7 @@ async fn s_33_a_session_of_somebody_else_is_one_that_does_not_exist() {
     let (scene, bob) = alice_and_bob().await;
     for (actor, victim) in [(&bob, &scene.alice), (&scene.alice, &bob)] {
         let theirs = victim.sessions().await[0]["id"].as_str().unwrap().to_owned();
-        let end = async |id: &str| telling(&actor.delete(&format!("sessions/{id}")).await);
+        let end = async |id: &str| actor.delete(&format!("sessions/{id}")).await.telling();
         let nothing = end(&"00".repeat(16)).await;
         for id in [theirs.as_str(), "nonsense"] {
             assert_eq!(end(id).await, nothing, "{id}");

@@ -1,11 +1,16 @@
 //! Tokens and secrets in every spelling but their own (S-31), and `Authorization`, which is the
 //! application's (P-24).
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
+use sha2::Sha256;
 
 use crate::harness::journey::secret_of;
 use crate::harness::{Browser, Scene};
+use crate::tongues::Tongue;
 
 /// Every way of not being `token`: cut at either end, another case, a flipped character, padding.
 fn misspelt(token: &str, step: usize) -> Vec<String> {
@@ -75,9 +80,55 @@ async fn s_31_a_bearer_token_has_one_spelling_and_one_carrier() {
     assert!(!stranger.is_signed_in().await, "a bearer token as a cookie");
 }
 
+/// A JWT says how it wants to be checked; ours are checked in one way.
+#[tokio::test]
+async fn s_31_an_access_token_is_checked_in_one_way() {
+    let mut scene = Scene::with(|config| config.table("dialects", &["ocore = true"]), |_| {}).await;
+    let stranger = scene.stranger();
+    let signed_in = Tongue::Ocore.sign_in(&scene.stranger(), &mut scene.device).await.json();
+    let token = signed_in["access_token"].as_str().unwrap().to_owned();
+    assert!(signed_in_with_bearer(&stranger, &token).await);
+    for wrong in misspelt(&token, 29) {
+        assert!(!signed_in_with_bearer(&stranger, &wrong).await, "{wrong}");
+    }
+    let [head, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("{token}") };
+    let decoded =
+        |part: &str| -> Value { serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap() };
+    let encoded = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+    assert_eq!((&decoded(head)["typ"], &decoded(head)["alg"]), (&json!("at+jwt"), &json!("ES256")));
+    let key = stranger.get("jwks.json").await.json()["keys"][0].to_string();
+    let mut forged =
+        vec![format!("{head}.{claims}."), format!("{head}.{claims}"), format!("{head}..{signature}")];
+    for (name, value) in
+        [("alg", "none"), ("alg", "HS256"), ("alg", "ES384"), ("typ", "JWT"), ("jku", "http://evil.example/")]
+    {
+        let mut head = decoded(head);
+        head[name] = json!(value);
+        forged.push(format!("{}.{claims}.{signature}", encoded(&head)));
+        forged.push(format!("{}.{claims}.", encoded(&head)));
+        // Signed with what everybody may read.
+        let signed = format!("{}.{claims}", encoded(&head));
+        let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
+        mac.update(signed.as_bytes());
+        forged.push(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())));
+    }
+    let mut longer = decoded(claims);
+    longer["exp"] = json!(4_000_000_000_u64);
+    forged.push(format!("{head}.{}.{signature}", encoded(&longer)));
+    // The assertion that an application was told, as it is and under another name.
+    scene.app.take();
+    scene.alice.fetch(Method::GET, &scene.url("/page"), None).await.expect(200);
+    let assertion = scene.app.take_one().value("x-vestibule-assertion");
+    let (_, signed) = assertion.split_once('.').unwrap();
+    forged.extend([format!("{head}.{signed}"), assertion]);
+    for wrong in forged {
+        assert!(!signed_in_with_bearer(&stranger, &wrong).await, "{wrong}");
+    }
+}
+
 #[tokio::test]
 async fn s_31_an_invitation_and_a_ceremony_have_one_spelling() {
-    let mut scene = Scene::set().await;
+    let mut scene = Scene::with(|config| config.table("limits", &["network_burst = 10000"]), |_| {}).await;
     let link = scene.gateway.invite("bob@example.com", &[]);
     let secret = secret_of(&link);
     let stranger = scene.stranger();

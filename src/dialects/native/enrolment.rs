@@ -48,7 +48,7 @@ pub(super) async fn preview(
 ) -> Result<Json<OfferShape>, Problem> {
     call.not_cross_site(&gateway)?;
     let Preview { token } = json::read(&call.headers, &body)?;
-    Ok(Json(match gateway.offer(&token).await? {
+    Ok(Json(match gateway.preview(&token, &call.visit).await? {
         Offer::Setup { expires_at } => OfferShape {
             kind: "setup",
             email: None,

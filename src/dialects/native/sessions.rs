@@ -15,13 +15,11 @@ use crate::domain::id::{CodeId, SessionId};
 use crate::domain::session::Scope;
 use crate::domain::session::token::Carrier;
 use crate::domain::user::Email;
-use crate::flows::admit::Caller;
 use crate::flows::codes::Guess;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
-use crate::web::guard;
 use crate::web::session_cookie::{farewell, welcome};
-use crate::web::{Fault, Problem, cookies, json};
+use crate::web::{Problem, cookies, json};
 
 /// The caller's sessions, newest first.
 #[utoipa::path(get, path = "/sessions", tag = "native", security(("bearer" = []), ("cookie" = [])),
@@ -90,19 +88,8 @@ pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Re
     if method == Method::Otp {
         return redeem_code(&gateway, &call, &email, &token).await;
     }
-    let refused = || Problem::new(Fault::TokenInvalid, "This token is not valid, or no longer.");
-    let email = Email::parse(&email).map_err(|error| Problem::malformed(error.to_string()))?;
-    let (session, user) = match gateway.caller_by_opaque(&token)? {
-        Caller::Known(session, user) if user.email == email => (session, user),
-        Caller::Known(..) | Caller::Stranger { .. } => return Err(refused()),
-    };
-    let device = guard::device(&call.headers);
     let before = call.identify(&gateway)?.map(|caller| caller.session);
-    let renewed = gateway.exchange_session(&session, before, &call.visit, &device).await;
-    let renewed = renewed.map_err(|error| match error {
-        FlowError::NotFresh | FlowError::Busy => refused(),
-        other => other.into(),
-    })?;
+    let (renewed, user) = gateway.exchange_token(&token, &email, before, &call.visit, &call.device()).await?;
     let token = gateway.token(&renewed, Carrier::Bearer).map_err(FlowError::from)?;
     let shape = SignedInShape { token, user: (&*user).into() };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();

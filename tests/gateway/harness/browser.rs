@@ -231,6 +231,16 @@ impl Reply {
         value
     }
 
+    /// Everything of it that its asker can tell apart from another answer: status, body and headers.
+    pub fn telling(&self) -> (u16, String, Vec<(String, String)>) {
+        let headers =
+            self.headers.iter().filter(|(name, _)| !["date", "x-request-id"].contains(&name.as_str()));
+        let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+        let mut headers: Vec<_> = headers.collect();
+        headers.sort();
+        (self.status, self.text(), headers)
+    }
+
     /// Where a redirect leads, as a browser reads it.
     pub fn location(&self) -> Option<Url> {
         let to = self.headers.get("location").map(HeaderValue::to_str)?.unwrap();

@@ -27,6 +27,7 @@
 pub mod authenticator;
 pub mod browser;
 pub mod config;
+pub mod dice;
 pub mod gateway;
 pub mod jar;
 pub mod journey;
@@ -41,6 +42,7 @@ pub mod upstream;
 pub(crate) use authenticator::{Authenticator, Knobs, flag};
 pub use browser::{Browser, Reply};
 pub use config::Config;
+pub use dice::Dice;
 pub use gateway::Gateway;
 pub use post_office::{Mode, PostOffice};
 pub use scene::Scene;

@@ -167,6 +167,9 @@ async fn a_caller_with_authorization_is_given_no_cookie() {
     }
 }
 
+/// What is wrong, and the word for it.
+type WrongTurn = (fn(&mut Knobs), &'static str);
+
 #[tokio::test]
 async fn a_sign_in_that_is_refused_says_why() {
     let mut scene = Scene::set().await;
@@ -174,7 +177,7 @@ async fn a_sign_in_that_is_refused_says_why() {
     let answer = scene.device.get(&json!({ "challenge": "AAAA", "rpId": "localhost" }), browser.origin());
     let reply = browser.post("passkeys/authenticate/verify", &answer).await;
     assert_eq!(reply.expect_problem(401)["code"], "ceremony_expired");
-    let turns: [(fn(&mut Knobs), &str); 4] = [
+    let turns: [WrongTurn; 4] = [
         (|knobs| knobs.flags &= !flag::UV, "not_verified"),
         (|knobs| knobs.signature = Some(vec![0; 70]), "passkey_refused"),
         (|knobs| knobs.user_handle = None, "passkey_refused"),

@@ -6,6 +6,8 @@
 //! What always holds: the steps are asked for and not judged here, but for those that a test only
 //! passes through ([`Tongue::add`], [`Tongue::sign_in`], [`Tongue::list`]).
 
+#![allow(unreachable_pub, reason = "shared by the modules of one test binary")]
+
 mod better_auth;
 mod native;
 mod ocore;

@@ -1,0 +1,152 @@
+//! Who has an account here is nobody's business: for known and unknown people every answer is the same, in
+//! every byte, and takes as long (S-21).
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::config::Config;
+use crate::harness::scene::ALICE;
+use crate::harness::{Authenticator, Browser, Dice, Reply, Scene, port};
+use crate::tongues::Tongue;
+
+/// Where a stranger can name somebody.
+const PLACES: [&str; 3] =
+    ["/auth/passkeys/authenticate/options", "/api/auth/passkey/login/begin", "/auth/verify"];
+const NOBODY: &str = "nobody@example.com";
+
+/// All dialects, a mail server that nobody answers for, and no limit that a test could reach.
+fn arrange(config: &mut Config) {
+    Tongue::all_on(config);
+    let url = format!("url = \"smtp://localhost:{}\"", port::free());
+    config.table("mail", &[&url, "from = \"no-reply@example.com\""]);
+    config.table("limits", &["network_burst = 100000", "network_per_second = 100000"]);
+    config.server.push("trusted_proxies = [\"127.0.0.1/32\"]".to_owned());
+}
+
+/// Asks as a program would, from this address.
+async fn ask(browser: &Browser, path: &str, email: &str, from: &str) -> Reply {
+    let request = browser.request(Method::POST, &format!("{}{path}", browser.origin()));
+    browser.send(request.header("x-forwarded-for", from).json(&json!({ "email": email }))).await
+}
+
+/// An answer without what is drawn at random for each: the challenge and the cookie, of which only the
+/// length is left.
+fn settled(reply: &Reply) -> (u16, String, Vec<(String, String)>) {
+    let (status, mut body, mut headers) = reply.telling();
+    if let Ok(mut json) = serde_json::from_str::<Value>(&body) {
+        let bare = if json.get("publicKey").is_some() { &mut json["publicKey"] } else { &mut json };
+        bare["challenge"] = json!(bare["challenge"].as_str().map(str::len));
+        body = json.to_string();
+    }
+    for (_, cookie) in headers.iter_mut().filter(|(name, _)| name == "set-cookie") {
+        let (name, rest) = cookie.split_once('=').unwrap();
+        let (value, attributes) = rest.split_once(';').unwrap();
+        *cookie = format!("{name}={};{attributes}", value.len());
+    }
+    (status, body, headers)
+}
+
+#[tokio::test]
+async fn s_21_every_answer_is_the_same_whoever_is_named() {
+    let scene = Scene::with(arrange, |_| {}).await;
+    scene.invited("closed@example.com", 2).await;
+    scene.gateway.operate(&["user", "disable", "closed@example.com"]);
+    let enrolling = scene.stranger();
+    enrolling.redeem(&scene.gateway.invite("enrolling@example.com", &[]), None, "E").await.expect(201);
+    scene.gateway.invite("invited@example.com", &[]);
+    for path in PLACES {
+        let expected = settled(&ask(&scene.stranger(), path, NOBODY, "192.0.2.1").await);
+        for email in [ALICE, "closed@example.com", "enrolling@example.com", "invited@example.com"] {
+            // Often enough that Alice is sent nothing more.
+            for _ in 0..5 {
+                let seen = settled(&ask(&scene.stranger(), path, email, "192.0.2.1").await);
+                assert_eq!(seen, expected, "{email} at {path}");
+            }
+        }
+    }
+}
+
+/// What comes after: a passkey that is not the named person's, or a token that is not.
+#[tokio::test]
+async fn s_21_every_refusal_is_the_same_whoever_is_named() {
+    let scene = Scene::with(arrange, |_| {}).await;
+    let (_, mut bobs) = scene.invited("bob@example.com", 2).await;
+    let finish = async |bobs: &mut Authenticator, named: &str, at_the_end: bool| {
+        let browser = scene.stranger();
+        let body = if at_the_end { json!({}) } else { json!({ "email": named }) };
+        let options = browser.call(Method::POST, PLACES[1], Some(&body)).await.expect(200).json();
+        let answer = bobs.get(&options, browser.origin());
+        let query = if at_the_end { format!("?email={named}") } else { String::new() };
+        let path = format!("/api/auth/passkey/login/finish{query}");
+        browser.call(Method::POST, &path, Some(&answer)).await.expect(401).telling()
+    };
+    for at_the_end in [true, false] {
+        let [known, unknown] =
+            [finish(&mut bobs, ALICE, at_the_end).await, finish(&mut bobs, NOBODY, at_the_end).await];
+        assert_eq!(known, unknown, "at the end: {at_the_end}");
+    }
+    let token = scene.alice.get("sessions/current").await.json()["token"].clone();
+    for method in ["passkey", "otp"] {
+        let exchange = async |email: &str| {
+            let body = json!({ "method": method, "email": email, "token": token });
+            scene.stranger().post("sessions", &body).await.expect(401).telling()
+        };
+        assert_eq!(exchange("bob@example.com").await, exchange(NOBODY).await, "{method}");
+    }
+}
+
+/// In how many of all pairs the first of them is the longer one, from 0 to 1 (Mann and Whitney). For two
+/// samples of the same thing it is near one half, however noisy the machine is.
+fn longer_share(first: &[Duration], second: &[Duration]) -> f64 {
+    let pairs = first.iter().flat_map(|a| second.iter().map(move |b| a.cmp(b)));
+    let score: u32 = pairs
+        .map(|order| match order {
+            std::cmp::Ordering::Less => 0,
+            std::cmp::Ordering::Equal => 1,
+            std::cmp::Ordering::Greater => 2,
+        })
+        .sum();
+    f64::from(score) / f64::from(u32::try_from(2 * first.len() * second.len()).unwrap())
+}
+
+/// Enough accounts that each of the requests below is really sent a code: one network can have three sent
+/// to an account, and all networks twelve.
+const PEOPLE: usize = 9;
+const SAMPLES: usize = 100;
+const SEED: u64 = 20_261_124;
+
+#[tokio::test]
+async fn s_21_every_answer_takes_as_long_whoever_is_named() {
+    let scene = Scene::with(arrange, |_| {}).await;
+    for number in 0..PEOPLE {
+        scene.invited(&format!("p{number}@example.com"), 10 + number as u64).await;
+    }
+    let mut dice = Dice::new(SEED);
+    for path in PLACES {
+        let mut times = [Vec::new(), Vec::new()];
+        // In an order of chance, so that what one request leaves behind is the same burden on both.
+        while times.iter().any(|times| times.len() < SAMPLES) {
+            let which = dice.roll(2);
+            let round = times[which].len();
+            if round == SAMPLES {
+                continue;
+            }
+            let known = format!("p{}@example.com", round % PEOPLE);
+            let email = [known.as_str(), NOBODY][which];
+            let from = format!("10.0.{}.1", round / PEOPLE / 3);
+            let browser = scene.stranger();
+            let began = Instant::now();
+            let reply = ask(&browser, path, email, &from).await;
+            times[which].push(began.elapsed());
+            assert!([200, 201].contains(&reply.status), "{reply}");
+        }
+        let share = longer_share(&times[0], &times[1]);
+        // Five standard deviations of the share for so many samples of the same thing.
+        assert!(
+            (0.3..0.7).contains(&share),
+            "{path}: known people take longer in {share} of all pairs, seed {SEED}"
+        );
+    }
+}

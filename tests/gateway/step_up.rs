@@ -1,0 +1,124 @@
+//! Sensitive changes need a passkey that was shown a short time ago, in every dialect; nothing weaker will
+//! do (S-26).
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::config::Config;
+use crate::harness::scene::ALICE;
+use crate::harness::{Authenticator, Browser, Mode, PostOffice, Reply, Scene, port};
+use crate::tongues::Tongue;
+
+/// All dialects, and codes by mail that are good for `good_for`.
+fn arrange(port: u16, good_for: &'static str) -> impl FnOnce(&mut Config) {
+    move |config| {
+        Tongue::all_on(config);
+        let url = format!("url = \"smtp://localhost:{port}\"");
+        config.table("mail", &[&url, "from = \"no-reply@example.com\""]);
+        config.table("signin", &[&format!("email_code = \"{good_for}\"")]);
+    }
+}
+
+/// Signs in, in this browser, with a code by mail: the `count`-th message.
+async fn by_code(browser: &Browser, office: &PostOffice, count: usize) -> Reply {
+    browser.post("verify", &json!({ "email": ALICE })).await.expect(201);
+    let code = office.code(count).await;
+    browser.post("sessions", &json!({ "method": "otp", "email": ALICE, "token": code })).await.expect(201)
+}
+
+/// Every sensitive change in every dialect, on a host that an application shares. None of them happens.
+async fn check_changes_nothing(scene: &Scene, browser: &Browser, status: u16) {
+    for tongue in Tongue::ALL {
+        let id = tongue.list(&scene.alice).await.remove(0).id;
+        let context = |what: &str, reply: &Reply| format!("{what} in {tongue:?}: {reply}");
+        let begun = tongue.begin_adding(browser).await;
+        assert_eq!(begun.status, status, "{}", context("adding", &begun));
+        let removed = tongue.delete(browser, &id).await;
+        assert_eq!(removed.status, status, "{}", context("removing", &removed));
+        let renamed = tongue.rename(browser, &id, "Mine").await;
+        assert_eq!(renamed.status, status, "{}", context("renaming", &renamed));
+    }
+    let other = scene.alice.sessions().await[0]["id"].as_str().unwrap().to_owned();
+    for below in [format!("sessions/{other}"), "sessions/others".to_owned()] {
+        let reply = browser.delete(&below).await;
+        assert_eq!(reply.status, status, "{below}: {reply}");
+    }
+    let [passkey] = &scene.alice.passkeys().await[..] else { panic!("something was added or removed") };
+    assert_eq!(passkey["name"], "Passkey");
+    assert!(scene.alice.is_signed_in().await);
+}
+
+#[tokio::test]
+async fn s_26_a_session_by_code_changes_nothing_in_any_dialect_until_a_passkey_is_shown() {
+    let port = port::free();
+    let office = PostOffice::open(port, &Mode::Plain);
+    let mut scene = Scene::with(arrange(port, "session"), |_| {}).await;
+    // In a browser that had nothing, and in one whose owner had just shown a passkey.
+    let (new, fresh) = (scene.stranger(), scene.stranger());
+    fresh.sign_in(&mut scene.device).await.expect(201);
+    fresh.post("passkeys/register/options", &json!({})).await.expect(200);
+    for (count, browser) in [&new, &fresh].into_iter().enumerate() {
+        let token = by_code(browser, &office, count + 1).await.json()["token"].as_str().unwrap().to_owned();
+        check_changes_nothing(&scene, browser, 403).await;
+        check_changes_nothing(&scene, &browser.showing(&token), 403).await;
+        // Nor is it a sign-in that could be exchanged for another one, or that says it was by passkey.
+        let body = json!({ "method": "passkey", "email": ALICE, "token": token });
+        scene.stranger().post("sessions", &body).await.expect_problem(401);
+        let session = &browser.sessions().await[0];
+        assert_eq!((&session["current"], &session["passkeyId"]), (&json!(true), &json!(null)));
+    }
+    // Another code makes it no fresher; a passkey does.
+    by_code(&new, &office, 3).await;
+    check_changes_nothing(&scene, &new, 403).await;
+    for tongue in Tongue::ALL {
+        tongue.sign_in(&new, &mut scene.device).await;
+        let begun = tongue.begin_adding(&new).await;
+        assert_eq!(begun.status, 200, "{tongue:?}: {begun}");
+    }
+}
+
+#[tokio::test]
+async fn s_26_a_code_that_only_enrols_opens_nothing_else_in_any_dialect() {
+    let port = port::free();
+    let office = PostOffice::open(port, &Mode::Plain);
+    let scene = Scene::with(arrange(port, "enroll"), |_| {}).await;
+    let browser = scene.stranger();
+    by_code(&browser, &office, 1).await;
+    for tongue in Tongue::ALL {
+        let id = tongue.list(&scene.alice).await.remove(0).id;
+        tongue.ask_for_list(&browser).await.expect(401);
+        tongue.rename(&browser, &id, "Mine").await.expect(401);
+        tongue.delete(&browser, &id).await.expect(401);
+    }
+    for below in ["sessions/others", "sessions/abababababababababababababababab"] {
+        browser.delete(below).await.expect_problem(401);
+    }
+    scene.app.take();
+    browser.fetch(Method::GET, &scene.url("/page"), None).await.expect_problem(401);
+    assert!(scene.app.take().is_empty());
+    // What it is for, in whichever dialect.
+    Tongue::Ocore.add(&browser, &mut Authenticator::new(9), "New phone").await;
+    assert_eq!(Tongue::BetterAuth.list(&browser).await.len(), 2);
+}
+
+/// Over https, beside an application, not even signing in pays: only a passkey that is shown again by
+/// somebody who is signed in, and for one change.
+#[tokio::test]
+async fn s_26_beside_an_application_each_change_asks_again_in_every_dialect() {
+    let arrange = |config: &mut Config| {
+        config.tls("auth.example.test");
+        Tongue::all_on(config);
+    };
+    let mut scene = Scene::with(arrange, |_| {}).await;
+    for tongue in Tongue::ALL {
+        let browser = scene.stranger();
+        tongue.sign_in(&browser, &mut scene.device).await;
+        check_changes_nothing(&scene, &browser, 403).await;
+        let id = tongue.list(&browser).await.remove(0).id;
+        tongue.sign_in(&browser, &mut scene.device).await;
+        tongue.rename(&browser, &id, "Once").await.expect(200);
+        tongue.rename(&browser, &id, "Twice").await.expect(403);
+        tongue.sign_in(&browser, &mut scene.device).await;
+        tongue.rename(&browser, &id, "Passkey").await.expect(200);
+    }
+}
