@@ -6,7 +6,7 @@ use super::admit::Visit;
 use super::sign_in::Pending;
 use super::{FlowError, Gateway};
 use crate::domain::ceremony::{CreationOptions, NewCredential};
-use crate::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential, CredentialName};
+use crate::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential, CredentialName, Planned};
 use crate::domain::event::{Ceremony, Kind, Refusal};
 use crate::domain::id::CeremonyId;
 use crate::domain::invitation::Setup;
@@ -29,12 +29,11 @@ pub struct Registered {
 }
 
 impl Gateway {
-    /// Begins the registration of a passkey for the owner of `session`, to be called `label` unless
-    /// something else is said when it is finished.
+    /// Begins the registration of a passkey for the owner of `session`.
     pub async fn begin_registration(
         &self,
         session: &Session,
-        label: Option<CredentialName>,
+        planned: Planned,
         visit: &Visit,
     ) -> Result<(CeremonyId, CreationOptions), FlowError> {
         self.spend(visit)?;
@@ -44,7 +43,7 @@ impl Gateway {
         must_have_room(&existing)?;
         let (options, pending) = self.relying_party.begin_registration(&user, &existing, self.clock.now())?;
         let id =
-            self.keep_pending(&Pending::Registration(pending), label, options.challenge(), visit).await?;
+            self.keep_pending(&Pending::Registration(pending), planned, options.challenge(), visit).await?;
         self.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Registration });
         Ok((id, options))
     }
@@ -89,7 +88,8 @@ impl Gateway {
             _ => return Err(Refusal::NoSuchCeremony.into()),
         };
         let proof = self.relying_party.finish_registration(pending, answer, self.clock.now())?;
-        self.store_credential(session, proof, name.or(kept.label)).await
+        let planned = Planned { label: name.or(kept.planned.label), ..kept.planned };
+        self.store_credential(session, proof, planned).await
     }
 
     /// Stores a proven credential for the session's owner, unless session, account or credential
@@ -98,9 +98,9 @@ impl Gateway {
         &self,
         session: &Session,
         proof: NewCredential,
-        name: Option<CredentialName>,
+        planned: Planned,
     ) -> Result<Registered, FlowError> {
-        let credential = proof.into_credential(name, self.clock.now());
+        let credential = proof.into_credential(planned, self.clock.now());
         for _ in 0..ATTEMPTS_MAX {
             if self.records.credential(&credential.id).await?.is_some() {
                 return Err(Refusal::DuplicateCredential.into());

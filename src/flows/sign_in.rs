@@ -13,7 +13,7 @@ use crate::domain::ceremony::{
     Assertion, CEREMONY_LIFETIME, CannotBegin, PendingAuthentication, PendingRegistration, RequestOptions,
     VerifiedAssertion, ceremony_of, read_assertion,
 };
-use crate::domain::credential::{Credential, CredentialName};
+use crate::domain::credential::{Credential, Planned};
 use crate::domain::dialect::{CeremonyCarrier, Dialect};
 use crate::domain::event::{Ceremony, Kind, Refusal};
 use crate::domain::id::{CeremonyId, UserId};
@@ -38,9 +38,8 @@ pub(super) enum Pending {
 #[derive(Serialize, Deserialize)]
 pub(super) struct Kept {
     dialect: Dialect,
-    /// What a new passkey will be called, if nothing else is said when it is finished.
     #[serde(default)]
-    pub(super) label: Option<CredentialName>,
+    pub(super) planned: Planned,
     pub(super) pending: Value,
 }
 
@@ -71,8 +70,8 @@ impl Gateway {
     ) -> Result<(CeremonyId, RequestOptions), FlowError> {
         self.spend(visit)?;
         let (options, pending) = self.relying_party.begin_authentication(expected, self.clock.now())?;
-        let id =
-            self.keep_pending(&Pending::Authentication(pending), None, options.challenge(), visit).await?;
+        let pending = Pending::Authentication(pending);
+        let id = self.keep_pending(&pending, Planned::default(), options.challenge(), visit).await?;
         self.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Authentication });
         Ok((id, options))
     }
@@ -191,7 +190,7 @@ impl Gateway {
     pub(super) async fn keep_pending(
         &self,
         pending: &Pending,
-        label: Option<CredentialName>,
+        planned: Planned,
         challenge: &str,
         visit: &Visit,
     ) -> Result<CeremonyId, FlowError> {
@@ -200,7 +199,7 @@ impl Gateway {
             CeremonyCarrier::Challenge => ceremony_of(challenge),
         };
         let pending = serde_json::to_value(pending).map_err(CannotBegin::from)?;
-        let kept = Kept { dialect: visit.dialect, label, pending };
+        let kept = Kept { dialect: visit.dialect, planned, pending };
         let (key, now) = (keys::ceremony(&id), self.clock.now());
         let room = self.ceremonies.admit(key.clone(), visit.client, now.plus(CEREMONY_LIFETIME), now);
         self.records.commit(room.put(key, records::encode(&kept)?)).await?;

@@ -8,8 +8,9 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use super::guard::{self, SignedIn};
-use super::{Problem, cookies};
+use super::{Problem, cookies, user_agent};
 use crate::domain::cookie::Cookie;
+use crate::domain::credential::Program;
 use crate::domain::id::CeremonyId;
 use crate::flows::Gateway;
 use crate::flows::admit::Visit;
@@ -70,6 +71,11 @@ impl Call {
     /// What the caller says about their program.
     pub fn device(&self) -> Device {
         guard::device(&self.headers)
+    }
+
+    /// The same in words, for a passkey that is made with it.
+    pub fn program(&self) -> Program {
+        user_agent::program(self.device().user_agent.as_deref())
     }
 
     /// The ceremony that this browser's cookie names.

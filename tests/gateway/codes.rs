@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use vestibule::domain::code::{CODE_ATTEMPTS_MAX, CODE_LIFETIME};
+use vestibule::domain::credential::Planned;
 use vestibule::domain::id::CodeId;
 use vestibule::domain::letter::{Content, Letter};
 use vestibule::domain::session::Scope;
@@ -180,7 +181,7 @@ async fn s_26_a_code_is_never_a_fresh_passkey() {
     assert_eq!(session.scope, Scope::Full);
     assert!(stage.enters(&stage.cookie(session, APP_HOST)));
     let at = visit(AUTH_HOST);
-    let begun = stage.gateway.begin_registration(session, None, &at).await.map(drop);
+    let begun = stage.gateway.begin_registration(session, Planned::default(), &at).await.map(drop);
     let [credential] = &stage.gateway.credentials_of(&session.user).await.unwrap()[..] else { panic!() };
     let removed = stage.gateway.remove_credential(session, &credential.id, &at).await;
     let linked = stage.gateway.invite_oneself(session, &at).await.map(drop);

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use crate::harness::Authenticator;
 use crate::stage::{APP_HOST, AUTH_HOST, Stage, visit};
+use vestibule::domain::credential::Planned;
 use vestibule::domain::session::ENROL_LIFETIME;
 use vestibule::flows::FlowError;
 use vestibule::flows::enroll::Introduction;
@@ -50,7 +51,7 @@ async fn a_passkey_that_comes_too_late_is_not_stored_and_a_sweep_spares_one_that
     stage.register(&early, &mut Authenticator::new(2)).await.unwrap();
 
     let (id, options) =
-        stage.gateway.begin_registration(&late.session, None, &visit(AUTH_HOST)).await.unwrap();
+        stage.gateway.begin_registration(&late.session, Planned::default(), &visit(AUTH_HOST)).await.unwrap();
     let answer = Authenticator::new(1).create(&options.0, crate::stage::ORIGIN);
     stage.clock.forward(ENROL_LIFETIME);
     stage.gateway.sweep().await;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::App;
 use super::shapes::{PasskeyShape, SignedInShape};
 use crate::domain::cookie::Cookie;
-use crate::domain::credential::CredentialName;
+use crate::domain::credential::{CredentialName, Planned};
 use crate::domain::event::Refusal;
 use crate::domain::id::{CeremonyId, CredentialId};
 use crate::domain::session::token::Carrier;
@@ -25,7 +25,8 @@ use crate::web::{Problem, cookies, json};
 /// `POST /passkeys/register/options`: bare creation options, and the challenge cookie.
 pub(super) async fn register_options(State(gateway): App, call: Call) -> Result<Response, Problem> {
     let caller = call.enrolling_or_signed_in(&gateway)?;
-    let (ceremony, options) = gateway.begin_registration(&caller.record(), None, &call.visit).await?;
+    let planned = Planned { made_with: call.program(), ..Planned::default() };
+    let (ceremony, options) = gateway.begin_registration(&caller.record(), planned, &call.visit).await?;
     Ok(with_challenge(&gateway, &ceremony, Json(options.0)))
 }
 
