@@ -49,6 +49,11 @@ impl Call {
         guard::identify(gateway, &self.visit, &self.method, &self.headers)
     }
 
+    /// Who is calling, by something that lasts; see [`guard::identify_lasting`].
+    pub fn identify_lasting(&self, gateway: &Gateway) -> Result<Option<SignedIn>, Problem> {
+        guard::identify_lasting(gateway, &self.visit, &self.method, &self.headers)
+    }
+
     /// Refuses requests of pages that are not trusted; see [`guard::not_cross_site`].
     pub fn not_cross_site(&self, gateway: &Gateway) -> Result<(), Problem> {
         guard::not_cross_site(gateway, &self.visit, &self.headers)
