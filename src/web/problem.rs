@@ -104,6 +104,14 @@ impl Fault {
     }
 }
 
+/// The request that a failure answers, for APIs that tell about it in their answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Occasion {
+    pub request_id: String,
+    /// How long it took to fail.
+    pub took: Duration,
+}
+
 /// A failure with a face.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -113,13 +121,15 @@ pub struct Problem {
     detail: String,
     login_url: Option<String>,
     retry_after: Option<Duration>,
+    occasion: Occasion,
 }
 
 impl Problem {
     /// A failure of this kind, with this sentence.
     pub fn new(fault: Fault, detail: impl Into<String>) -> Self {
         let (status, _) = fault.face();
-        Self { fault, status, detail: detail.into(), login_url: None, retry_after: None }
+        let occasion = Occasion::default();
+        Self { fault, status, detail: detail.into(), login_url: None, retry_after: None, occasion }
     }
 
     /// Nobody is signed in.
@@ -154,6 +164,18 @@ impl Problem {
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
+    }
+
+    /// The same failure, answering this request.
+    #[must_use]
+    pub fn on(mut self, occasion: Occasion) -> Self {
+        self.occasion = occasion;
+        self
+    }
+
+    /// The request that is answered.
+    pub const fn occasion(&self) -> &Occasion {
+        &self.occasion
     }
 
     /// What kind of failure it is.
