@@ -13,6 +13,7 @@ pub mod credential;
 pub mod dialect;
 pub mod event;
 pub mod id;
+pub mod identifier;
 pub mod invitation;
 pub mod letter;
 pub mod limits;

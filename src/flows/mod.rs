@@ -18,6 +18,7 @@ mod limits;
 pub mod outbox;
 pub mod passport;
 pub mod pending;
+pub mod profile;
 pub mod registration;
 pub mod sessions;
 pub mod sign_in;

@@ -14,6 +14,7 @@ pub const WAYS_BACK: &[u8] = b"way-back/";
 pub const HAND_OFFS: &[u8] = b"hand-off/";
 pub const CODES: &[u8] = b"code/";
 pub const OUTBOX: &[u8] = b"outbox/";
+pub const PENDING_ADDRESSES: &[u8] = b"pending-address/";
 const CREDENTIALS: &[u8] = b"credential/";
 const USER_CREDENTIALS: &[u8] = b"user-credential/";
 const EMAILS: &[u8] = b"email/";
@@ -75,6 +76,11 @@ pub fn code(id: &CodeId) -> Vec<u8> {
 
 pub fn letter(id: &LetterId) -> Vec<u8> {
     key(OUTBOX, &id.0)
+}
+
+/// One at most for each person.
+pub fn pending_address(user: &UserId) -> Vec<u8> {
+    key(PENDING_ADDRESSES, user.as_handle())
 }
 
 pub fn setup() -> Vec<u8> {

@@ -19,6 +19,7 @@ mod accounts;
 mod assertions;
 mod ceremonies;
 mod codes;
+mod corbado;
 mod durability;
 mod enrolments;
 mod faults;
