@@ -18,7 +18,7 @@ pub const PENDING_ADDRESSES: &[u8] = b"pending-address/";
 const CREDENTIALS: &[u8] = b"credential/";
 const USER_CREDENTIALS: &[u8] = b"user-credential/";
 const EMAILS: &[u8] = b"email/";
-const USERNAMES: &[u8] = b"username/";
+pub const USERNAMES: &[u8] = b"username/";
 const SETUP: &[u8] = b"setup/state";
 
 fn key(prefix: &[u8], id: &[u8]) -> Vec<u8> {
