@@ -45,6 +45,12 @@ pub enum FlowError {
     /// The one passkey that is left.
     #[error("the last passkey cannot be removed")]
     LastCredential,
+    /// Without them nobody could administer this installation.
+    #[error("the last administrator cannot go")]
+    LastAdministrator,
+    /// Usernames stay theirs, so there is an end to them.
+    #[error("this person has had too many usernames")]
+    TooManyUsernames,
     /// What was named does not exist, or belongs to somebody else.
     #[error("not found")]
     NotFound,

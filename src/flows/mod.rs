@@ -7,9 +7,11 @@
 //! atomically, at its end. Any `.await` may be where the caller vanishes.
 
 pub mod account;
+pub mod address;
 pub mod administer;
 pub mod admit;
 pub mod codes;
+pub mod departure;
 pub mod enroll;
 pub mod error;
 pub mod freshness;

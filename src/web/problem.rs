@@ -236,6 +236,13 @@ impl From<FlowError> for Problem {
                 Fault::LastPasskey,
                 "This is your last passkey. Add another one first, or you could not sign in again.",
             ),
+            FlowError::LastAdministrator => Self::new(
+                Fault::NotPermitted,
+                "You are the only administrator. Make somebody else one before you go.",
+            ),
+            FlowError::TooManyUsernames => {
+                Self::new(Fault::LimitReached, "You have had as many usernames as a person can have.")
+            }
             FlowError::NotFound => Self::not_found(),
             FlowError::RateLimited { retry_after } => Self {
                 retry_after: Some(retry_after),

@@ -26,7 +26,7 @@ const MALLORY: &str = "mallory@example.com";
 
 /// A mailbox that everything arrives in, or nothing.
 #[derive(Default)]
-struct Mailbox {
+pub(crate) struct Mailbox {
     letters: Mutex<Vec<Letter>>,
     broken: Option<MailError>,
 }
@@ -45,7 +45,7 @@ impl Mailer for Mailbox {
 }
 
 impl Mailbox {
-    fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let letters = self.letters.lock().unwrap();
         match &letters.last().expect("a letter has come").content {
             Content::Code { code } => code.clone(),
@@ -55,6 +55,10 @@ impl Mailbox {
 
     fn count(&self) -> usize {
         self.letters.lock().unwrap().len()
+    }
+
+    pub(crate) fn take(&self) -> Vec<Letter> {
+        std::mem::take(&mut *self.letters.lock().unwrap())
     }
 }
 
