@@ -1,6 +1,7 @@
 //! Corbado's Frontend API: what every answer of it has in common, and sessions. One's passkeys,
 //! identifiers and the sign-in process are in the modules below.
 
+mod identifiers;
 mod passkeys;
 
 use reqwest::Method;

@@ -16,10 +16,12 @@
 mod harness;
 
 mod accounts;
+mod addresses;
 mod assertions;
 mod ceremonies;
 mod codes;
 mod corbado;
+mod departures;
 mod durability;
 mod enrolments;
 mod faults;

@@ -11,6 +11,7 @@
 
 mod configs;
 mod envelope;
+mod identifiers;
 mod me;
 mod passkeys;
 mod shapes;
@@ -46,13 +47,16 @@ pub fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(configs::session_config))
         .routes(routes!(configs::user_details_config))
         .routes(routes!(configs::process_config))
-        .routes(routes!(me::show))
+        .routes(routes!(me::show, me::rename, me::remove))
         .routes(routes!(me::refresh))
         .routes(routes!(me::logout))
         .routes(routes!(passkeys::list))
         .routes(routes!(passkeys::append_start))
         .routes(routes!(passkeys::append_finish))
         .routes(routes!(passkeys::remove))
+        .routes(routes!(identifiers::add, identifiers::change, identifiers::remove))
+        .routes(routes!(identifiers::verify_start))
+        .routes(routes!(identifiers::verify_finish))
 }
 
 /// Which pages of other origins may call it, and how.

@@ -108,6 +108,63 @@ pub(super) fn identifier_id(identifier: &Identifier, user: &User) -> String {
     format!("ide-{}", identifier.reference(&user.id))
 }
 
+/// Body of `PATCH /me`.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = corbado::Rename)]
+pub(super) struct Rename {
+    /// 1 to 200 characters.
+    pub(super) full_name: String,
+}
+
+/// What kind of identifier.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = corbado::IdentifierType)]
+pub(super) enum IdentifierType {
+    Email,
+    Phone,
+    Username,
+}
+
+/// Body of `POST /me/identifier`.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = corbado::AddIdentifier)]
+pub(super) struct AddIdentifier {
+    pub(super) identifier_type: IdentifierType,
+    pub(super) value: String,
+}
+
+/// Body of `PATCH /me/identifier`.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = corbado::ChangeIdentifier)]
+pub(super) struct ChangeIdentifier {
+    #[serde(rename = "identifierID")]
+    pub(super) identifier_id: String,
+    pub(super) identifier_type: IdentifierType,
+    pub(super) value: String,
+}
+
+/// Names one of the caller's identifiers.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = corbado::NameIdentifier)]
+pub(super) struct NameIdentifier {
+    #[serde(rename = "identifierID")]
+    pub(super) identifier_id: String,
+}
+
+/// Body of verify/finish.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = corbado::FinishVerifying)]
+pub(super) struct FinishVerifying {
+    #[serde(rename = "identifierID")]
+    pub(super) identifier_id: String,
+    /// As it was sent; case, spaces and hyphens do not matter.
+    pub(super) code: String,
+}
+
 /// A session token, by its older and its newer name.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
