@@ -20,6 +20,7 @@ pub mod limits;
 pub mod mounts;
 pub mod place;
 pub mod policy;
+pub mod process;
 pub mod sealed;
 pub mod secret;
 pub mod session;

@@ -21,6 +21,9 @@ pub enum FlowError {
     /// The code is wrong, used, expired, or another browser's. One variant on purpose.
     #[error("no such code")]
     WrongCode,
+    /// The sign-in process is unknown, over or expired. One variant on purpose.
+    #[error("no such process")]
+    NoSuchProcess,
     /// Nothing is sent by mail here.
     #[error("mail is not configured: add [mail] to the configuration")]
     NoMail,

@@ -20,6 +20,7 @@ mod limits;
 pub mod outbox;
 pub mod passport;
 pub mod pending;
+pub mod process;
 pub mod profile;
 pub mod registration;
 pub mod sessions;
@@ -90,6 +91,7 @@ pub struct Gateway {
     ways_back: Waiting,
     hand_offs: Waiting,
     codes: Waiting,
+    processes: Waiting,
     rounds: way_back::Rounds,
     keys: Mutex<SigningKeys>,
     signer: ArcSwap<Signer>,
@@ -120,6 +122,7 @@ impl Gateway {
             ways_back: Waiting::default(),
             hand_offs: Waiting::default(),
             codes: Waiting::default(),
+            processes: Waiting::default(),
             email_code,
             has_mail,
             code_key: keys.assertions.code_key()?,

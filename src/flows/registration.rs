@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::admit::Visit;
-use super::sign_in::Pending;
+use super::sign_in::{Kept, Pending};
 use super::{FlowError, Gateway};
 use crate::domain::ceremony::{CreationOptions, NewCredential};
 use crate::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential, CredentialName, Planned};
@@ -42,8 +42,9 @@ impl Gateway {
         let existing = self.records.credentials_of(&session.user).await?;
         must_have_room(&existing)?;
         let (options, pending) = self.relying_party.begin_registration(&user, &existing, self.clock.now())?;
-        let id =
-            self.keep_pending(&Pending::Registration(pending), planned, options.challenge(), visit).await?;
+        let kept = Kept { planned, ..Kept::new(&Pending::Registration(pending), visit)? };
+        let (id, batch) = self.keeping(&kept, options.challenge(), visit)?;
+        self.records.commit(batch).await?;
         self.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Registration });
         Ok((id, options))
     }

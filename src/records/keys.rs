@@ -14,6 +14,7 @@ pub const WAYS_BACK: &[u8] = b"way-back/";
 pub const HAND_OFFS: &[u8] = b"hand-off/";
 pub const CODES: &[u8] = b"code/";
 pub const OUTBOX: &[u8] = b"outbox/";
+pub const PROCESSES: &[u8] = b"process/";
 pub const PENDING_ADDRESSES: &[u8] = b"pending-address/";
 const CREDENTIALS: &[u8] = b"credential/";
 const USER_CREDENTIALS: &[u8] = b"user-credential/";
@@ -76,6 +77,10 @@ pub fn code(id: &CodeId) -> Vec<u8> {
 
 pub fn letter(id: &LetterId) -> Vec<u8> {
     key(OUTBOX, &id.0)
+}
+
+pub fn process(id: &SecretHash) -> Vec<u8> {
+    key(PROCESSES, id.as_bytes())
 }
 
 /// One at most for each person.

@@ -35,6 +35,8 @@ pub enum Fault {
     InvalidJson,
     UnsupportedMediaType,
     CeremonyExpired,
+    /// The sign-in process that the caller names is not under way.
+    ProcessUnknown,
     UnknownCredential,
     NotVerified,
     PasskeyRefused,
@@ -75,6 +77,7 @@ impl Fault {
             Self::Malformed | Self::InvalidJson => (S::UNPROCESSABLE_ENTITY, "malformed_request"),
             Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::CeremonyExpired => (S::UNAUTHORIZED, "ceremony_expired"),
+            Self::ProcessUnknown => (S::NOT_FOUND, "process_unknown"),
             Self::UnknownCredential => (S::UNAUTHORIZED, "unknown_credential"),
             Self::NotVerified => (S::UNAUTHORIZED, "not_verified"),
             Self::PasskeyRefused => (S::UNAUTHORIZED, "passkey_refused"),
@@ -214,6 +217,9 @@ impl From<FlowError> for Problem {
             ),
             FlowError::WrongCode => {
                 Self::new(Fault::TokenInvalid, "This code is not right, or no longer. Ask for a new one.")
+            }
+            FlowError::NoSuchProcess => {
+                Self::new(Fault::ProcessUnknown, "This sign-in has expired or is over. Please start again.")
             }
             FlowError::NoMail => {
                 Self::new(Fault::NotFound, "Nothing is sent by mail here. Ask the administrator for a link.")
