@@ -3,6 +3,7 @@
 
 mod identifiers;
 mod passkeys;
+mod process;
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -32,6 +32,7 @@ mod limits;
 mod mail;
 mod pages;
 mod paths;
+mod processes;
 mod redirects;
 mod sessions;
 mod single_use;

@@ -75,6 +75,7 @@ pub(super) enum Kind {
     LoginError,
     MethodNotAllowed,
     NotFound,
+    ProcessNotAvailable,
     RateLimited,
     ValidationError,
 }
@@ -120,6 +121,7 @@ impl Failure {
             | Kind::LoginError
             | Kind::MethodNotAllowed
             | Kind::NotFound
+            | Kind::ProcessNotAvailable
             | Kind::RateLimited => None,
         };
         Self {
@@ -148,7 +150,7 @@ pub(super) enum Failures {
     /// The request came from another site (`invalid_origin`), or needs a fresh passkey (`login_error`).
     #[response(status = 403)]
     Forbidden(Failure),
-    /// No such thing, or not the caller's (`not_found`).
+    /// No such thing, or not the caller's (`not_found`); or no such process (`process_not_available`).
     #[response(status = 404)]
     NotFound(Failure),
     /// The address takes other methods (`method_not_allowed`).

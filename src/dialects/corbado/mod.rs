@@ -9,11 +9,13 @@
 //! no page and keeps no cookies (`process`).
 #![deny(clippy::wildcard_enum_match_arm)]
 
+mod blocks;
 mod configs;
 mod envelope;
 mod identifiers;
 mod me;
 mod passkeys;
+mod process;
 mod shapes;
 
 use axum::Json;
@@ -57,6 +59,15 @@ pub fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(identifiers::add, identifiers::change, identifiers::remove))
         .routes(routes!(identifiers::verify_start))
         .routes(routes!(identifiers::verify_finish))
+        .routes(routes!(process::init))
+        .routes(routes!(process::show))
+        .routes(routes!(process::complete))
+        .routes(routes!(process::reset))
+        .routes(routes!(process::login_init))
+        .routes(routes!(process::login_start))
+        .routes(routes!(process::login_finish))
+        .routes(routes!(process::mediation_finish))
+        .routes(routes!(process::events))
 }
 
 /// Which pages of other origins may call it, and how.
@@ -99,6 +110,7 @@ fn said(problem: &Problem) -> (StatusCode, Kind) {
         | Fault::Taken
         | Fault::HasAccount => (S::BAD_REQUEST, Kind::ValidationError),
         Fault::UnknownCredential | Fault::NotFound => (S::NOT_FOUND, Kind::NotFound),
+        Fault::ProcessUnknown => (S::NOT_FOUND, Kind::ProcessNotAvailable),
         Fault::UnknownHost | Fault::Misdirected => (S::MISDIRECTED_REQUEST, Kind::NotFound),
         Fault::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, Kind::MethodNotAllowed),
         Fault::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, Kind::ValidationError),

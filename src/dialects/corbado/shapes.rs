@@ -317,11 +317,17 @@ struct Passkey {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::AaguidDetails)]
-struct AaguidDetails {
+pub(super) struct AaguidDetails {
     /// What its owner calls the passkey; at first, what its authenticator is called.
     name: String,
     icon_light: &'static str,
     icon_dark: &'static str,
+}
+
+impl From<&Credential> for AaguidDetails {
+    fn from(credential: &Credential) -> Self {
+        Self { name: credential.name.as_str().to_owned(), icon_light: "", icon_dark: "" }
+    }
 }
 
 impl From<&Credential> for Passkey {
@@ -335,11 +341,7 @@ impl From<&Credential> for Passkey {
             backup_eligible: credential.backup != Backup::DeviceBound,
             backup_state: credential.backup == Backup::BackedUp,
             authenticator_aaguid: credential.aaguid.to_string(),
-            aaguid_details: AaguidDetails {
-                name: credential.name.as_str().to_owned(),
-                icon_light: "",
-                icon_dark: "",
-            },
+            aaguid_details: AaguidDetails::from(credential),
             source_os: credential.made_with.system.clone(),
             source_browser: credential.made_with.browser.clone(),
             last_used: used.map(without_zone).unwrap_or_default(),
