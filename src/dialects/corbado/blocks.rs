@@ -80,6 +80,7 @@ enum BlockData {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::LoginInitBlock)]
+#[expect(clippy::struct_excessive_bools, reason = "the client asks for each of them")]
 struct LoginInitBlock {
     block_type: &'static str,
     /// JSON as a text: `publicKey`, for `navigator.credentials.get` with conditional mediation.

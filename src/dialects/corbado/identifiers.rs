@@ -106,12 +106,11 @@ pub(super) async fn verify_start(
     let NameIdentifier { identifier_id } = json::read(&call.headers, &body)?;
     let email = pending(&gateway, &caller, &identifier_id).await?;
     let sent = gateway.send_address_code(&caller.record(), &email, &call.visit).await;
-    sent.map_err(|error| match error {
-        FlowError::NoMail => Problem::malformed(
-            "Nothing is sent by mail here, so no address can be verified. Ask the administrator.",
-        ),
-        other => other.into(),
-    })?;
+    if matches!(sent, Err(FlowError::NoMail)) {
+        let why = "Nothing is sent by mail here, so no address can be verified. Ask the administrator.";
+        return Err(Problem::malformed(why));
+    }
+    sent?;
     Ok(Json(Done::new(&gateway, &call, began)))
 }
 
@@ -128,12 +127,11 @@ pub(super) async fn verify_finish(
     let FinishVerifying { identifier_id, code } = json::read(&call.headers, &body)?;
     let email = pending(&gateway, &caller, &identifier_id).await?;
     let confirmed = gateway.confirm_address(&caller.record(), &email, &code, &call.visit).await;
-    confirmed.map_err(|error| match error {
-        FlowError::WrongCode => {
-            Problem::new(Fault::TokenInvalid, "`code`: not right, or no longer. Ask for a new one.")
-        }
-        other => other.into(),
-    })?;
+    if matches!(confirmed, Err(FlowError::WrongCode)) {
+        let why = "`code`: not right, or no longer. Ask for a new one.";
+        return Err(Problem::new(Fault::TokenInvalid, why));
+    }
+    confirmed?;
     Ok(Json(Done::new(&gateway, &call, began)))
 }
 

@@ -4,7 +4,7 @@
 //! `envelope` are what they read and write. Any project id will do: there is one project here. Ceremonies
 //! are found by the challenge that was signed, since the API has no other carrier for them.
 //!
-//! What always holds: the session itself is in an HttpOnly cookie, which pages of related origins send
+//! What always holds: the session itself is in an `HttpOnly` cookie, which pages of related origins send
 //! as well; what scripts get to see is a JWT that cannot be prolonged, except where the caller is
 //! no page and keeps no cookies (`process`).
 #![deny(clippy::wildcard_enum_match_arm)]

@@ -4,7 +4,7 @@
 //! saying who they are; `passkey-verify`; and `completed`. There is no sign-up, no code and no social
 //! sign-in in this process: those addresses answer as any other that does not exist.
 //!
-//! `completed` sets the session's HttpOnly cookie, and its body has a session token. A refresh token is
+//! `completed` sets the session's `HttpOnly` cookie, and its body has a session token. A refresh token is
 //! in it only for a caller that is no page. Every page that may call this API is on an origin below the
 //! relying party's domain, hence on our site, so its browser takes the cookie and sends it; a token that
 //! lasts as long as the session would only be something for a script to lose. A program keeps no
@@ -161,13 +161,11 @@ async fn operation(
 pub(super) async fn complete(State(gateway): State<Shared>, call: Call) -> Result<Response, Problem> {
     call.not_cross_site(&gateway)?;
     let caller = call.identify_lasting(&gateway)?;
-    match caller.filter(|caller| caller.record().scope == Scope::Full) {
-        Some(caller) => completed(&gateway, &call, &caller.record(), &caller.user, None),
-        None => {
-            course_of(&gateway, &call).await?;
-            Err(Problem::unauthenticated())
-        }
+    if let Some(caller) = caller.filter(|caller| caller.record().scope == Scope::Full) {
+        return completed(&gateway, &call, &caller.record(), &caller.user, None);
     }
+    course_of(&gateway, &call).await?;
+    Err(Problem::unauthenticated())
 }
 
 /// Begins again, in the same process.
