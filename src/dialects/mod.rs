@@ -20,7 +20,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::map_response;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use http::header::SET_COOKIE;
 use tower_http::cors::CorsLayer;
@@ -28,8 +29,10 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::domain::dialect::Dialect;
 use crate::flows::Gateway;
+use crate::flows::admit::Visit;
 use crate::web::Problem;
 use crate::web::hosts::{Face, Spoken};
+use crate::web::problem::Occasion;
 pub use description::{describe, description};
 
 type Shared = Arc<Gateway>;
@@ -87,18 +90,29 @@ fn spoken(dialect: Dialect, gateway: &Shared) -> Option<Spoken> {
 /// Gives the routes their state, and the dialect's own answer to what is not there.
 fn ready(api: OpenApiRouter<Shared>, gateway: &Shared, face: Face, cors: Option<CorsLayer>) -> Spoken {
     let (router, _) = api.split_for_parts();
+    let clock = Arc::clone(gateway);
     let router = router
         .method_not_allowed_fallback(|| std::future::ready(Problem::method_not_allowed()))
         .fallback(|| std::future::ready(Problem::not_found()))
-        .layer(map_response(move |response| std::future::ready(in_own_words(response, face))))
+        .layer(from_fn(move |request, next| answered(Arc::clone(&clock), face, request, next)))
         .with_state(Arc::clone(gateway));
     Spoken { router, face, cors }
 }
 
-/// A failure as `face` says it, with the cookies that the handler set; anything else as it is.
-fn in_own_words(response: Response, face: Face) -> Response {
+/// What the handler answers: a failure as `face` says it, anything else as it is.
+async fn answered(gateway: Shared, face: Face, request: Request, next: Next) -> Response {
+    let began = gateway.clock().now();
+    let visit = request.extensions().get::<Visit>();
+    let request_id = visit.map(|visit| visit.request_id.clone()).unwrap_or_default();
+    let response = next.run(request).await;
+    let occasion = Occasion { request_id, took: gateway.clock().now().since(began) };
+    in_own_words(response, face, occasion)
+}
+
+/// A failure as `face` says it, with the cookies that the handler set.
+fn in_own_words(response: Response, face: Face, occasion: Occasion) -> Response {
     let Some(problem) = response.extensions().get::<Problem>() else { return response };
-    let mut said = face(problem);
+    let mut said = face(&problem.clone().on(occasion));
     for cookie in response.headers().get_all(SET_COOKIE) {
         said.headers_mut().append(SET_COOKIE, cookie.clone());
     }

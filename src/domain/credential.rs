@@ -5,12 +5,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::id::{CredentialId, UserId};
+use super::secret::SecretHash;
 use super::time::Timestamp;
 
 /// The most passkeys one person may have.
 pub const CREDENTIALS_PER_USER_MAX: usize = 100;
 /// The longest name of a passkey, in characters.
 pub const CREDENTIAL_NAME_CHARS_MAX: usize = 200;
+/// The longest handle of an environment that is looked at.
+pub const ENVIRONMENT_HANDLE_BYTES_MAX: usize = 256;
 
 /// A registered passkey.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,6 +34,51 @@ pub struct Credential {
     pub backup: Backup,
     pub created_at: Timestamp,
     pub last_used_at: Option<Timestamp>,
+    // Left out while there is nothing to say: commits expect a record byte for byte, and those of
+    // before have neither member.
+    #[serde(default, skip_serializing_if = "Program::is_unknown")]
+    pub made_with: Program,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
+}
+
+/// What is known of a passkey before its authenticator has made it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// What it will be called, unless something else is said when it is there.
+    pub label: Option<CredentialName>,
+    pub made_with: Program,
+    pub environment: Option<Environment>,
+}
+
+/// The program that asked for a passkey, in words; empty where it did not say. A label, never a
+/// decision: programs say of themselves what they like.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    pub browser: String,
+    pub system: String,
+}
+
+impl Program {
+    /// Whether there is nothing to say about it.
+    pub fn is_unknown(&self) -> bool {
+        self.browser.is_empty() && self.system.is_empty()
+    }
+}
+
+/// The installation of a front end that a passkey was made in: the hash of a handle that the front end
+/// keeps. It can be recognised, and found nowhere else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Environment(SecretHash);
+
+impl Environment {
+    /// The one with this handle; `None` for one that is empty or too long.
+    pub fn with_handle(handle: &str) -> Option<Self> {
+        let fits = (1..=ENVIRONMENT_HANDLE_BYTES_MAX).contains(&handle.len());
+        let digest = Sha256::new().chain_update(b"environment ").chain_update(handle).finalize();
+        fits.then(|| Self(SecretHash::from_bytes(digest.into())))
+    }
 }
 
 impl Credential {
@@ -172,5 +220,26 @@ mod base64_bytes {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
         STANDARD.decode(text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_environment_is_recognised_by_its_handle_alone() {
+        let handle = "h".repeat(ENVIRONMENT_HANDLE_BYTES_MAX);
+        assert_eq!(Environment::with_handle(&handle), Environment::with_handle(&handle));
+        assert_ne!(Environment::with_handle("one"), Environment::with_handle("two"));
+        assert_eq!(Environment::with_handle(""), None);
+        assert_eq!(Environment::with_handle(&format!("{handle}h")), None);
+    }
+
+    #[test]
+    fn d_10_a_record_of_before_is_written_as_it_was_read() {
+        let stored = r#"{"id":"AQ","user":"00000000-0000-4000-8000-000000000001","name":"Phone","verifier":{},"public_key":"AQ==","counter":0,"aaguid":"00000000-0000-0000-0000-000000000000","transports":["usb"],"backup":"eligible","created_at":1,"last_used_at":null}"#;
+        let credential: Credential = serde_json::from_str(stored).unwrap();
+        assert_eq!(serde_json::to_string(&credential).unwrap(), stored);
     }
 }

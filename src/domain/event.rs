@@ -202,12 +202,13 @@ pub enum End {
     Expired,
     TooMany,
     AccountDisabled,
+    AccountDeleted,
     CredentialRemoved,
 }
 
 impl End {
     /// All of them, for zero-initialised metrics.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::SignedOut,
         Self::EndedByOwner,
         Self::EndedByOperator,
@@ -215,6 +216,7 @@ impl End {
         Self::Expired,
         Self::TooMany,
         Self::AccountDisabled,
+        Self::AccountDeleted,
         Self::CredentialRemoved,
     ];
 
@@ -228,6 +230,7 @@ impl End {
             Self::Expired => "expired",
             Self::TooMany => "too_many",
             Self::AccountDisabled => "account_disabled",
+            Self::AccountDeleted => "account_deleted",
             Self::CredentialRemoved => "credential_removed",
         }
     }
@@ -239,6 +242,13 @@ pub enum UserChange {
     Groups,
     Disabled,
     Enabled,
+    Name,
+    Username,
+    /// They want another address, and have yet to confirm it.
+    AddressAnnounced,
+    AddressWithdrawn,
+    AddressConfirmed,
+    Deleted,
 }
 
 impl UserChange {
@@ -248,6 +258,12 @@ impl UserChange {
             Self::Groups => "groups",
             Self::Disabled => "disabled",
             Self::Enabled => "enabled",
+            Self::Name => "name",
+            Self::Username => "username",
+            Self::AddressAnnounced => "address_announced",
+            Self::AddressWithdrawn => "address_withdrawn",
+            Self::AddressConfirmed => "address_confirmed",
+            Self::Deleted => "deleted",
         }
     }
 }

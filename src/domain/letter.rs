@@ -30,6 +30,8 @@ pub enum Content {
     Link { url: String, name: Option<DisplayName>, hours: u64 },
     /// A passkey was added to the account.
     PasskeyAdded { passkey: String },
+    /// The account has another address from now on; written to the one before.
+    AddressChanged { new: Email },
 }
 
 impl std::fmt::Debug for Content {
@@ -39,6 +41,7 @@ impl std::fmt::Debug for Content {
             Self::Code { .. } => "Code(..)",
             Self::Link { .. } => "Link(..)",
             Self::PasskeyAdded { .. } => "PasskeyAdded",
+            Self::AddressChanged { .. } => "AddressChanged",
         })
     }
 }
@@ -51,7 +54,7 @@ impl Content {
             Self::Link { hours, .. } => {
                 Duration::from_secs(hours.saturating_mul(3_600)).min(INVITATION_LIFETIME_MAX)
             }
-            Self::PasskeyAdded { .. } => NOTICE_LIFETIME,
+            Self::PasskeyAdded { .. } | Self::AddressChanged { .. } => NOTICE_LIFETIME,
         }
     }
 }

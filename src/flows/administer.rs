@@ -42,12 +42,14 @@ impl Gateway {
     /// that account: the way back in for somebody who has lost theirs.
     pub async fn invite(&self, guest: Guest) -> Result<Invited, FlowError> {
         self.must_be_free(&guest).await?;
+        let account = self.records.user_by_email(&guest.email).await?.map(|user| user.id);
         let secret = Secret::from_random(entropy::bytes(&*self.entropy));
         let now = self.clock.now();
         let invitation = Invitation {
             id: InvitationId(entropy::bytes(&*self.entropy)),
             secret: secret.hashed(),
             email: guest.email,
+            account,
             display_name: guest.display_name,
             username: guest.username,
             groups: guest.groups,
@@ -96,9 +98,10 @@ impl Gateway {
         if says_more && self.records.user_by_email(&guest.email).await?.is_some() {
             return Err(FlowError::HasAccount);
         }
-        let Some(username) = &guest.username else { return Ok(()) };
-        match self.records.user_by_username(username).await? {
-            Some(other) if other.email != guest.email => Err(FlowError::Taken("username")),
+        match &guest.username {
+            Some(username) if self.records.username_owner(username).await?.is_some() => {
+                Err(FlowError::Taken("username"))
+            }
             _ => Ok(()),
         }
     }
@@ -173,7 +176,13 @@ impl Gateway {
                 let sessions = self.index.sessions_of(user).into_iter();
                 sessions.map(|session| (session, End::AccountDisabled)).collect()
             }
-            UserChange::Groups => Ended::new(),
+            UserChange::Groups
+            | UserChange::Name
+            | UserChange::Username
+            | UserChange::AddressAnnounced
+            | UserChange::AddressWithdrawn
+            | UserChange::AddressConfirmed
+            | UserChange::Deleted => Ended::new(),
         }
     }
 

@@ -75,7 +75,10 @@ impl Gateway {
         let user = self.reachable_user(&email).await?;
         let user = user.filter(|user| self.may_mail(user, visit));
         self.report(visit.origin(), Kind::CodeRequested { user });
-        self.send_code(Purpose::SignIn, user, email, visit).await
+        let (id, drawn) = self.drawing_code(Purpose::SignIn, user, email, visit)?;
+        self.records.commit(drawn).await?;
+        self.posted();
+        Ok(id)
     }
 
     /// Whose address it is, if they may sign in. An account without a passkey is still being made,
@@ -90,14 +93,15 @@ impl Gateway {
         Ok(holder.filter(|_| is_active && has_credentials))
     }
 
-    /// Keeps a code and posts it; one for nobody is kept, and posted to nobody.
-    pub(super) async fn send_code(
+    /// The batch that keeps a new code and posts it; one for nobody is kept, and posted to nobody. Call
+    /// [`Self::posted`] when it has been committed.
+    pub(super) fn drawing_code(
         &self,
         purpose: Purpose,
         user: Option<UserId>,
         email: Email,
         visit: &Visit,
-    ) -> Result<CodeId, FlowError> {
+    ) -> Result<(CodeId, Batch), FlowError> {
         let id = CodeId(entropy::bytes(&*self.entropy));
         let code = Code::from_random(entropy::bytes(&*self.entropy));
         let now = self.clock.now();
@@ -113,9 +117,7 @@ impl Gateway {
             PendingCode { id, purpose, user, email, hash, attempts_left: CODE_ATTEMPTS_MAX, expires_at };
         let key = keys::code(&id);
         let room = self.codes.admit(key.clone(), visit.client, expires_at, now);
-        self.records.commit(room.put(key, records::encode(&pending)?).and(posting)).await?;
-        self.posted();
-        Ok(id)
+        Ok((id, room.put(key, records::encode(&pending)?).and(posting)))
     }
 
     /// Uses a code: it gives a session of the account that it was sent to. The session that this
@@ -158,7 +160,8 @@ impl Gateway {
             self.spend_on(&user, visit)?;
             let key = keys::user(&user);
             let found = self.records.get_exact::<User>(&key).await?;
-            let found = found.filter(|(user, _)| user.standing == Standing::Active);
+            // A code that went to an address which is not theirs any more opens nothing.
+            let found = found.filter(|(user, _)| user.standing == Standing::Active && user.email == email);
             let (user, stored) = found.ok_or(FlowError::WrongCode)?;
             let proof = ReadMail { user: user.id, scope };
             let session = self.mint(&Evidence::Code(&proof), visit, device);

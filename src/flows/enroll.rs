@@ -186,8 +186,12 @@ impl Gateway {
     ) -> Result<Redemption, FlowError> {
         let key = keys::invitation(&invitation.secret);
         let paid = Batch::default().expect(key.clone(), records::encode(invitation)?).delete(key);
-        if let Some(known) = self.records.user_by_email(&invitation.email).await? {
-            let key = keys::user(&known.id);
+        let known = match invitation.account {
+            Some(account) => Some(account),
+            None => self.records.user_by_email(&invitation.email).await?.map(|user| user.id),
+        };
+        if let Some(known) = known {
+            let key = keys::user(&known);
             let (user, stored) =
                 self.records.get_exact::<User>(&key).await?.ok_or(FlowError::NoSuchInvitation)?;
             if user.standing != Standing::Active {
@@ -229,9 +233,10 @@ impl Gateway {
     /// Somebody was faster: with the address, with the username, or with the secret.
     async fn why_not_settled(&self, user: &User) -> FlowError {
         let is_other =
-            |found: Result<Option<User>, _>| found.map(|found| found.is_some_and(|it| it.id != user.id));
-        let email = is_other(self.records.user_by_email(&user.email).await);
-        let username = is_other(self.records.user_by_username(&user.username).await);
+            |found: Result<Option<UserId>, _>| found.map(|found| found.is_some_and(|it| it != user.id));
+        let email = self.records.user_by_email(&user.email).await.map(|found| found.map(|it| it.id));
+        let email = is_other(email);
+        let username = is_other(self.records.username_owner(&user.username).await);
         match (email, username) {
             (Ok(true), _) => FlowError::Taken("address"),
             (_, Ok(true)) => FlowError::Taken("username"),
@@ -260,7 +265,7 @@ impl Gateway {
     async fn free_username(&self, email: &Email) -> Result<Username, FlowError> {
         for attempt in 1..=USERNAME_ATTEMPTS_MAX {
             let proposal = Username::proposal(email, attempt);
-            if self.records.user_by_username(&proposal).await?.is_none() {
+            if self.records.username_owner(&proposal).await?.is_none() {
                 return Ok(proposal);
             }
         }

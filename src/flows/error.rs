@@ -25,6 +25,9 @@ pub enum FlowError {
     /// already. One variant on purpose.
     #[error("no such token")]
     WrongToken,
+    /// The sign-in process is unknown, over or expired. One variant on purpose.
+    #[error("no such process")]
+    NoSuchProcess,
     /// Nothing is sent by mail here.
     #[error("mail is not configured: add [mail] to the configuration")]
     NoMail,
@@ -52,6 +55,12 @@ pub enum FlowError {
     /// The one passkey that is left.
     #[error("the last passkey cannot be removed")]
     LastCredential,
+    /// Without them nobody could administer this installation.
+    #[error("the last administrator cannot go")]
+    LastAdministrator,
+    /// Usernames stay theirs, so there is an end to them.
+    #[error("this person has had too many usernames")]
+    TooManyUsernames,
     /// What was named does not exist, or belongs to somebody else.
     #[error("not found")]
     NotFound,

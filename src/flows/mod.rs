@@ -7,9 +7,11 @@
 //! atomically, at its end. Any `.await` may be where the caller vanishes.
 
 pub mod account;
+pub mod address;
 pub mod administer;
 pub mod admit;
 pub mod codes;
+pub mod departure;
 pub mod enroll;
 pub mod error;
 pub mod freshness;
@@ -19,6 +21,8 @@ pub mod outbox;
 mod own_link;
 pub mod passport;
 pub mod pending;
+pub mod process;
+pub mod profile;
 pub mod registration;
 pub mod sessions;
 pub mod sign_in;
@@ -88,6 +92,7 @@ pub struct Gateway {
     ways_back: Waiting,
     hand_offs: Waiting,
     codes: Waiting,
+    processes: Waiting,
     rounds: way_back::Rounds,
     keys: Mutex<SigningKeys>,
     signer: ArcSwap<Signer>,
@@ -118,6 +123,7 @@ impl Gateway {
             ways_back: Waiting::default(),
             hand_offs: Waiting::default(),
             codes: Waiting::default(),
+            processes: Waiting::default(),
             email_code,
             has_mail,
             code_key: keys.assertions.code_key()?,

@@ -4,8 +4,6 @@
 //! person has one at most, because the commit that makes a new one ends the one before; and one that is
 //! posted is known to whoever reads that mail alone.
 
-use std::sync::Arc;
-
 use super::administer::Invited;
 use super::admit::Visit;
 use super::{FlowError, Gateway};
@@ -25,7 +23,7 @@ impl Gateway {
     /// A link with which the owner of `session` adds a passkey to their own account.
     pub async fn invite_oneself(&self, session: &Session, visit: &Visit) -> Result<Invited, FlowError> {
         self.spend(visit)?;
-        let owner = self.owner_of(session)?;
+        let owner = self.active_user(&session.user).ok_or(FlowError::NotPermitted)?;
         let invited = self.own_link(&owner);
         self.keep_own_link(session, &invited.invitation, &Batch::default(), visit).await?;
         Ok(invited)
@@ -38,7 +36,7 @@ impl Gateway {
         visit: &Visit,
     ) -> Result<Invitation, FlowError> {
         self.spend(visit)?;
-        let owner = self.owner_of(session)?;
+        let owner = self.active_user(&session.user).ok_or(FlowError::NotPermitted)?;
         let invited = self.own_link(&owner);
         let posting = self.posting_link(&invited)?;
         // Only what could be sent is counted.
@@ -49,10 +47,6 @@ impl Gateway {
         Ok(invited.invitation)
     }
 
-    fn owner_of(&self, session: &Session) -> Result<Arc<User>, FlowError> {
-        self.active_user(&session.user).ok_or(FlowError::NotPermitted)
-    }
-
     fn own_link(&self, owner: &User) -> Invited {
         let secret = Secret::from_random(entropy::bytes(&*self.entropy));
         let now = self.clock.now();
@@ -60,6 +54,7 @@ impl Gateway {
             id: InvitationId(entropy::bytes(&*self.entropy)),
             secret: secret.hashed(),
             email: owner.email.clone(),
+            account: Some(owner.id),
             display_name: None,
             username: None,
             groups: [].into(),

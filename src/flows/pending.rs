@@ -1,4 +1,4 @@
-//! What waits for a browser to come back: ceremonies, ways back and hand-offs.
+//! What waits for a browser to come back: ceremonies, processes, codes, ways back and hand-offs.
 //!
 //! All of it is begun by strangers, so all of it is bounded: in all, and for the network that it
 //! was begun from, so that one stranger's flood pushes out that stranger's own. The oldest entry

@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use super::admit::Visit;
 use super::sessions::Ended;
-use super::sign_in::Pending;
+use super::sign_in::{Kept, Pending};
 use super::{FlowError, Gateway};
 use crate::domain::ceremony::CreationOptions;
-use crate::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential, CredentialName};
+use crate::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential, CredentialName, Planned};
 use crate::domain::event::{Ceremony, End, Kind, Refusal};
 use crate::domain::id::CeremonyId;
 use crate::domain::invitation::Setup;
@@ -30,12 +30,11 @@ pub struct Registered {
 }
 
 impl Gateway {
-    /// Begins the registration of a passkey for the owner of `session`, to be called `label` unless
-    /// something else is said when it is finished.
+    /// Begins the registration of a passkey for the owner of `session`.
     pub async fn begin_registration(
         &self,
         session: &Session,
-        label: Option<CredentialName>,
+        planned: Planned,
         visit: &Visit,
     ) -> Result<(CeremonyId, CreationOptions), FlowError> {
         self.spend(visit)?;
@@ -44,8 +43,9 @@ impl Gateway {
         let existing = self.records.credentials_of(&session.user).await?;
         must_have_room(&existing)?;
         let (options, pending) = self.relying_party.begin_registration(&user, &existing, self.clock.now())?;
-        let id =
-            self.keep_pending(&Pending::Registration(pending), label, options.challenge(), visit).await?;
+        let kept = Kept { planned, ..Kept::new(&Pending::Registration(pending), visit)? };
+        let (id, batch) = self.keeping(&kept, options.challenge(), visit)?;
+        self.records.commit(batch).await?;
         self.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Registration });
         Ok((id, options))
     }
@@ -90,7 +90,8 @@ impl Gateway {
             _ => return Err(Refusal::NoSuchCeremony.into()),
         };
         let proof = self.relying_party.finish_registration(pending, answer, self.clock.now())?;
-        let credential = proof.into_credential(name.or(kept.label), self.clock.now());
+        let planned = Planned { label: name.or(kept.planned.label), ..kept.planned };
+        let credential = proof.into_credential(planned, self.clock.now());
         self.store_credential(session, credential, visit).await
     }
 

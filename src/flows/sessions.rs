@@ -318,6 +318,9 @@ impl Gateway {
         if let Err(error) = self.forget_expired_invitations().await {
             tracing::warn!(%error, "expired invitations could not be removed; they are refused all the same");
         }
+        if let Err(error) = self.forget_expired_addresses().await {
+            tracing::warn!(%error, "expired addresses could not be removed; they are refused all the same");
+        }
     }
 
     async fn tend(&self, session: &Arc<LiveSession>) {

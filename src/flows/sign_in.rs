@@ -13,13 +13,14 @@ use crate::domain::ceremony::{
     Assertion, CEREMONY_LIFETIME, CannotBegin, PendingAuthentication, PendingRegistration, RequestOptions,
     VerifiedAssertion, ceremony_of, read_assertion,
 };
-use crate::domain::credential::{Credential, CredentialName};
+use crate::domain::credential::{Credential, Planned};
 use crate::domain::dialect::{CeremonyCarrier, Dialect};
 use crate::domain::event::{Ceremony, Kind, Refusal};
 use crate::domain::id::{CeremonyId, UserId};
+use crate::domain::secret::SecretHash;
 use crate::domain::session::Session;
 use crate::domain::user::{Standing, User};
-use crate::ports::{CommitError, entropy};
+use crate::ports::{Batch, CommitError, entropy};
 use crate::records::{self, keys};
 
 /// How often a sign-in is decided again because another one used the same passkey meanwhile.
@@ -37,11 +38,21 @@ pub(super) enum Pending {
 /// same one, so that no API's rules can be had by going around through another.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Kept {
-    dialect: Dialect,
-    /// What a new passkey will be called, if nothing else is said when it is finished.
+    pub(super) dialect: Dialect,
+    /// Of a registration.
     #[serde(default)]
-    pub(super) label: Option<CredentialName>,
+    pub(super) planned: Planned,
+    /// The sign-in process that it is a step of, and is finished in.
+    #[serde(default)]
+    pub(super) process: Option<SecretHash>,
     pub(super) pending: Value,
+}
+
+impl Kept {
+    pub(super) fn new(pending: &Pending, visit: &Visit) -> Result<Self, FlowError> {
+        let pending = serde_json::to_value(pending).map_err(CannotBegin::from)?;
+        Ok(Self { dialect: visit.dialect, planned: Planned::default(), process: None, pending })
+    }
 }
 
 /// A browser's answer to the options of a sign-in.
@@ -71,8 +82,9 @@ impl Gateway {
     ) -> Result<(CeremonyId, RequestOptions), FlowError> {
         self.spend(visit)?;
         let (options, pending) = self.relying_party.begin_authentication(expected, self.clock.now())?;
-        let id =
-            self.keep_pending(&Pending::Authentication(pending), None, options.challenge(), visit).await?;
+        let kept = Kept::new(&Pending::Authentication(pending), visit)?;
+        let (id, batch) = self.keeping(&kept, options.challenge(), visit)?;
+        self.records.commit(batch).await?;
         self.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Authentication });
         Ok((id, options))
     }
@@ -85,8 +97,19 @@ impl Gateway {
         visit: &Visit,
         device: &Device,
     ) -> Result<SignedIn, FlowError> {
+        self.finish_sign_in_of(None, attempt, visit, device).await
+    }
+
+    /// The same for one that is a step of `process`, which ends with it.
+    pub(super) async fn finish_sign_in_of(
+        &self,
+        process: Option<&SecretHash>,
+        attempt: Attempt<'_>,
+        visit: &Visit,
+        device: &Device,
+    ) -> Result<SignedIn, FlowError> {
         self.spend(visit)?;
-        match self.try_sign_in(&attempt, visit, device).await {
+        match self.try_sign_in(process, &attempt, visit, device).await {
             Err(FlowError::Refused(why)) => {
                 let user = self.claimed_owner(attempt.answer).await;
                 self.report(visit.origin(), Kind::SignInRefused { user, why });
@@ -98,11 +121,16 @@ impl Gateway {
 
     async fn try_sign_in(
         &self,
+        process: Option<&SecretHash>,
         attempt: &Attempt<'_>,
         visit: &Visit,
         device: &Device,
     ) -> Result<SignedIn, FlowError> {
-        let pending = self.take_pending(attempt.ceremony, visit).await?.pending;
+        let kept = self.take_pending(attempt.ceremony, visit).await?;
+        if kept.process.as_ref() != process {
+            return Err(Refusal::NoSuchCeremony.into());
+        }
+        let pending = kept.pending;
         let assertion = read_assertion(attempt.answer)?;
         let claimed = self.claimed_credential(&assertion).await?.0.user;
         self.spend_on(&claimed, visit)?;
@@ -126,6 +154,7 @@ impl Gateway {
             let batch = records::update_credential(proof.credential())?
                 .expect(keys::credential(&credential.id), stored)
                 .expect(keys::user(&user.id), stored_user)
+                .and(process.map(|id| Batch::default().delete(keys::process(id))).unwrap_or_default())
                 .and(batch);
             match self.records.commit(batch).await {
                 Ok(()) => {
@@ -187,24 +216,20 @@ impl Gateway {
         self.report(visit.origin(), Kind::SignedIn { user, session: session.id, credential });
     }
 
-    /// Keeps a pending ceremony for its lifetime, within the bound on their number.
-    pub(super) async fn keep_pending(
+    /// The batch that keeps a pending ceremony for its lifetime, within the bound on their number.
+    pub(super) fn keeping(
         &self,
-        pending: &Pending,
-        label: Option<CredentialName>,
+        kept: &Kept,
         challenge: &str,
         visit: &Visit,
-    ) -> Result<CeremonyId, FlowError> {
+    ) -> Result<(CeremonyId, Batch), FlowError> {
         let id = match visit.dialect.ceremony_carrier() {
             CeremonyCarrier::Cookie => CeremonyId(entropy::bytes(&*self.entropy)),
             CeremonyCarrier::Challenge => ceremony_of(challenge),
         };
-        let pending = serde_json::to_value(pending).map_err(CannotBegin::from)?;
-        let kept = Kept { dialect: visit.dialect, label, pending };
         let (key, now) = (keys::ceremony(&id), self.clock.now());
         let room = self.ceremonies.admit(key.clone(), visit.client, now.plus(CEREMONY_LIFETIME), now);
-        self.records.commit(room.put(key, records::encode(&kept)?)).await?;
-        Ok(id)
+        Ok((id, room.put(key, records::encode(kept)?)))
     }
 
     /// Uses a pending ceremony up without finishing it: an answer that cannot be read is an

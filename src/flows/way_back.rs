@@ -250,6 +250,7 @@ impl Gateway {
             (keys::WAYS_BACK, &self.ways_back),
             (keys::HAND_OFFS, &self.hand_offs),
             (keys::CODES, &self.codes),
+            (keys::PROCESSES, &self.processes),
         ] {
             let mut removed = Batch::default();
             for (key, _) in self.records.all::<serde_json::Value>(prefix).await? {

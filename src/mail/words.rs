@@ -72,6 +72,20 @@ struct PasskeyAddedHtml<'a> {
     passkey: &'a str,
 }
 
+#[derive(Template)]
+#[template(path = "mail/address_changed.txt")]
+struct AddressChangedText<'a> {
+    on: &'a Stationery,
+    new: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "mail/address_changed.html")]
+struct AddressChangedHtml<'a> {
+    on: &'a Stationery,
+    new: &'a str,
+}
+
 impl Stationery {
     /// `None` for a letter that is never sent.
     pub(super) fn write(&self, content: &Content) -> Result<Option<Words>, askama::Error> {
@@ -101,6 +115,11 @@ impl Stationery {
                 PasskeyAddedText { on, passkey }.render()?,
                 PasskeyAddedHtml { on, passkey }.render()?,
             ),
+            Content::AddressChanged { new } => (
+                format!("Your account at {} has another e-mail address", self.name),
+                AddressChangedText { on, new: new.as_str() }.render()?,
+                AddressChangedHtml { on, new: new.as_str() }.render()?,
+            ),
         };
         Ok(Some(Words { subject, text, html }))
     }
@@ -117,6 +136,7 @@ fn in_two(code: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::user::Email;
 
     fn stationery() -> Stationery {
         Stationery {
@@ -132,6 +152,15 @@ mod tests {
         assert!(words.text.contains("ABCD-1234") && words.html.contains("ABCD-1234"));
         assert!(words.text.contains("Example & Sons") && words.html.contains("Example &#38; Sons"));
         assert!(words.text.contains("10 minutes") && words.text.contains("https://auth.example.com"));
+    }
+
+    #[test]
+    fn an_old_address_is_told_the_new_one() {
+        let new = Email::parse("alice@elsewhere.example").unwrap();
+        let words = stationery().write(&Content::AddressChanged { new }).unwrap().unwrap();
+        for part in [words.text, words.html] {
+            assert!(part.contains("alice@elsewhere.example") && part.contains("/auth/account"), "{part}");
+        }
     }
 
     #[test]

@@ -14,11 +14,13 @@ pub const WAYS_BACK: &[u8] = b"way-back/";
 pub const HAND_OFFS: &[u8] = b"hand-off/";
 pub const CODES: &[u8] = b"code/";
 pub const OUTBOX: &[u8] = b"outbox/";
+pub const PROCESSES: &[u8] = b"process/";
+pub const PENDING_ADDRESSES: &[u8] = b"pending-address/";
 const CREDENTIALS: &[u8] = b"credential/";
 const USER_CREDENTIALS: &[u8] = b"user-credential/";
 const EMAILS: &[u8] = b"email/";
 const OWN_LINKS: &[u8] = b"own-link/";
-const USERNAMES: &[u8] = b"username/";
+pub const USERNAMES: &[u8] = b"username/";
 const SETUP: &[u8] = b"setup/state";
 
 fn key(prefix: &[u8], id: &[u8]) -> Vec<u8> {
@@ -81,6 +83,15 @@ pub fn code(id: &CodeId) -> Vec<u8> {
 
 pub fn letter(id: &LetterId) -> Vec<u8> {
     key(OUTBOX, &id.0)
+}
+
+pub fn process(id: &SecretHash) -> Vec<u8> {
+    key(PROCESSES, id.as_bytes())
+}
+
+/// One at most for each person.
+pub fn pending_address(user: &UserId) -> Vec<u8> {
+    key(PENDING_ADDRESSES, user.as_handle())
 }
 
 pub fn setup() -> Vec<u8> {

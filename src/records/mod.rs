@@ -124,12 +124,23 @@ impl Records {
         self.get(&keys::email(email)).await
     }
 
-    /// A person by username.
+    /// A person by the username they have now.
     pub async fn user_by_username(&self, username: &Username) -> Result<Option<User>, StoreError> {
-        match self.get::<UserId>(&keys::username(username)).await? {
-            Some(id) => self.user(&id).await,
+        match self.username_owner(username).await? {
+            Some(id) => Ok(self.user(&id).await?.filter(|user| user.username == *username)),
             None => Ok(None),
         }
+    }
+
+    /// Who has, or had, this username: somebody who is called otherwise by now, or is gone, keeps it.
+    pub async fn username_owner(&self, username: &Username) -> Result<Option<UserId>, StoreError> {
+        self.get(&keys::username(username)).await
+    }
+
+    /// How many usernames somebody has, or had.
+    pub async fn username_count(&self, owner: &UserId) -> Result<usize, StoreError> {
+        let all: Vec<(_, UserId)> = self.all(keys::USERNAMES).await?;
+        Ok(all.iter().filter(|(_, id)| id == owner).count())
     }
 
     /// Everyone.
@@ -184,13 +195,15 @@ pub fn create_user(user: &User) -> Result<Batch, StoreError> {
         .put(keys::user(&user.id), encode(user)?))
 }
 
-/// Removes a person and the indexes that lead to them. Their credentials and sessions are the
-/// caller's to remove in the same batch.
+/// Removes a person who never had a passkey, and the indexes that lead to them.
 pub fn delete_user(user: &User) -> Batch {
-    Batch::default()
-        .delete(keys::user(&user.id))
-        .delete(keys::email(&user.email))
-        .delete(keys::username(&user.username))
+    retire_user(user).delete(keys::username(&user.username))
+}
+
+/// Removes a person whom applications may know. Their usernames stay theirs. Credentials and sessions
+/// are the caller's to remove in the same batch.
+pub fn retire_user(user: &User) -> Batch {
+    Batch::default().delete(keys::user(&user.id)).delete(keys::email(&user.email))
 }
 
 /// Writes a new credential, if its id is nobody's yet (WebAuthn Level 3, section 7.1, "not yet

@@ -8,8 +8,9 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use super::guard::{self, SignedIn};
-use super::{Problem, cookies};
+use super::{Problem, cookies, user_agent};
 use crate::domain::cookie::Cookie;
+use crate::domain::credential::Program;
 use crate::domain::id::CeremonyId;
 use crate::flows::admit::Visit;
 use crate::flows::sessions::Device;
@@ -53,6 +54,11 @@ impl Call {
         guard::token_of(gateway, &self.headers, caller)
     }
 
+    /// Who is calling, by something that lasts; see [`guard::identify_lasting`].
+    pub fn identify_lasting(&self, gateway: &Gateway) -> Result<Option<SignedIn>, Problem> {
+        guard::identify_lasting(gateway, &self.visit, &self.method, &self.headers)
+    }
+
     /// Refuses requests of pages that are not trusted; see [`guard::not_cross_site`].
     pub fn not_cross_site(&self, gateway: &Gateway) -> Result<(), Problem> {
         guard::not_cross_site(gateway, &self.visit, &self.headers)
@@ -75,6 +81,11 @@ impl Call {
     /// What the caller says about their program.
     pub fn device(&self) -> Device {
         guard::device(&self.headers)
+    }
+
+    /// The same in words, for a passkey that is made with it.
+    pub fn program(&self) -> Program {
+        user_agent::program(self.device().user_agent.as_deref())
     }
 
     /// The ceremony that this browser's cookie names.

@@ -119,6 +119,30 @@ pub fn identify(
     if let Some(token) = bearer(headers) {
         return Ok(known(gateway.caller_by_bearer(token)?, Shown::Bearer));
     }
+    by_cookie(gateway, visit, method, headers)
+}
+
+/// The same, but only by what lasts as long as the session: an access token is short-lived so that it
+/// cannot be prolonged.
+pub fn identify_lasting(
+    gateway: &Gateway,
+    visit: &Visit,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Option<SignedIn>, Problem> {
+    // What scripts write that look for a token and have none. There may be a cookie all the same.
+    match bearer(headers).filter(|token| !matches!(*token, "" | "undefined" | "null")) {
+        Some(token) => Ok(known(gateway.caller_by_lasting(token)?, Shown::Bearer)),
+        None => by_cookie(gateway, visit, method, headers),
+    }
+}
+
+fn by_cookie(
+    gateway: &Gateway,
+    visit: &Visit,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Option<SignedIn>, Problem> {
     let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     if !safe && trusted_page(gateway, visit, headers).is_err() {
         return Ok(None);

@@ -13,6 +13,7 @@ use axum::response::Response;
 use tower::ServiceExt;
 use tower_http::cors::CorsLayer;
 
+use super::problem::Occasion;
 use super::{Problem, headers};
 use crate::domain::dialect::Dialect;
 use crate::domain::place::{Place, Scheme};
@@ -40,7 +41,9 @@ impl Faces {
     /// native one, or none at all.
     pub fn show(&self, place: &Place, visit: &Visit, path: &str, problem: &Problem) -> Option<Response> {
         let dialect = foreign_dialect(place, visit, path)?;
-        self.0.get(&dialect).map(|face| face(problem))
+        // Refused before anything was done for it: it took no time to speak of.
+        let occasion = Occasion { request_id: visit.request_id.clone(), ..Occasion::default() };
+        self.0.get(&dialect).map(|face| face(&problem.clone().on(occasion)))
     }
 }
 

@@ -35,6 +35,8 @@ pub enum Fault {
     InvalidJson,
     UnsupportedMediaType,
     CeremonyExpired,
+    /// The sign-in process that the caller names is not under way.
+    ProcessUnknown,
     UnknownCredential,
     NotVerified,
     PasskeyRefused,
@@ -75,6 +77,7 @@ impl Fault {
             Self::Malformed | Self::InvalidJson => (S::UNPROCESSABLE_ENTITY, "malformed_request"),
             Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::CeremonyExpired => (S::UNAUTHORIZED, "ceremony_expired"),
+            Self::ProcessUnknown => (S::NOT_FOUND, "process_unknown"),
             Self::UnknownCredential => (S::UNAUTHORIZED, "unknown_credential"),
             Self::NotVerified => (S::UNAUTHORIZED, "not_verified"),
             Self::PasskeyRefused => (S::UNAUTHORIZED, "passkey_refused"),
@@ -104,6 +107,14 @@ impl Fault {
     }
 }
 
+/// The request that a failure answers, for APIs that tell about it in their answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Occasion {
+    pub request_id: String,
+    /// How long it took to fail.
+    pub took: Duration,
+}
+
 /// A failure with a face.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -113,13 +124,15 @@ pub struct Problem {
     detail: String,
     login_url: Option<String>,
     retry_after: Option<Duration>,
+    occasion: Occasion,
 }
 
 impl Problem {
     /// A failure of this kind, with this sentence.
     pub fn new(fault: Fault, detail: impl Into<String>) -> Self {
         let (status, _) = fault.face();
-        Self { fault, status, detail: detail.into(), login_url: None, retry_after: None }
+        let occasion = Occasion::default();
+        Self { fault, status, detail: detail.into(), login_url: None, retry_after: None, occasion }
     }
 
     /// Nobody is signed in.
@@ -154,6 +167,18 @@ impl Problem {
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
+    }
+
+    /// The same failure, answering this request.
+    #[must_use]
+    pub fn on(mut self, occasion: Occasion) -> Self {
+        self.occasion = occasion;
+        self
+    }
+
+    /// The request that is answered.
+    pub const fn occasion(&self) -> &Occasion {
+        &self.occasion
     }
 
     /// What kind of failure it is.
@@ -194,6 +219,9 @@ impl From<FlowError> for Problem {
                 Self::new(Fault::TokenInvalid, "This code is not right, or no longer. Ask for a new one.")
             }
             FlowError::WrongToken => Self::new(Fault::TokenInvalid, "This token is not valid, or no longer."),
+            FlowError::NoSuchProcess => {
+                Self::new(Fault::ProcessUnknown, "This sign-in has expired or is over. Please start again.")
+            }
             FlowError::NoMail => {
                 Self::new(Fault::NotFound, "Nothing is sent by mail here. Ask the administrator for a link.")
             }
@@ -218,6 +246,13 @@ impl From<FlowError> for Problem {
                 Fault::LastPasskey,
                 "This is your last passkey. Add another one first, or you could not sign in again.",
             ),
+            FlowError::LastAdministrator => Self::new(
+                Fault::NotPermitted,
+                "You are the only administrator. Make somebody else one before you go.",
+            ),
+            FlowError::TooManyUsernames => {
+                Self::new(Fault::LimitReached, "You have had as many usernames as a person can have.")
+            }
             FlowError::NotFound => Self::not_found(),
             FlowError::RateLimited { retry_after } => Self {
                 retry_after: Some(retry_after),

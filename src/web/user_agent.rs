@@ -1,6 +1,15 @@
-//! A browser and its system in words, for a person who looks at their sessions.
+//! A browser and its system in words, for a person who looks at their sessions or passkeys.
 //!
 //! A label, never a decision: the header says whatever its sender likes.
+
+use crate::domain::credential::Program;
+
+/// Browser and system, as far as they are known by name.
+pub fn program(user_agent: Option<&str>) -> Program {
+    let text = user_agent.unwrap_or_default();
+    let name = |names: &[(&str, &'static str)]| first_of(text, names).unwrap_or_default().to_owned();
+    Program { browser: name(&BROWSERS), system: name(&SYSTEMS) }
+}
 
 /// "Firefox on Linux", or what can be told.
 pub fn in_words(user_agent: Option<&str>) -> String {
@@ -67,5 +76,13 @@ mod tests {
             assert_eq!(in_words(Some(header)), words);
         }
         assert_eq!(in_words(None), "Unknown browser");
+    }
+
+    #[test]
+    fn a_program_without_a_name_is_left_open() {
+        let safari = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Version/18.0 Safari/605.1.15";
+        let known = program(Some(safari));
+        assert_eq!((known.browser.as_str(), known.system.as_str()), ("Safari", "macOS"));
+        assert!(program(Some("curl/8.5.0")).is_unknown() && program(None).is_unknown());
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use vestibule::domain::code::{CODE_ATTEMPTS_MAX, CODE_LIFETIME};
+use vestibule::domain::credential::Planned;
 use vestibule::domain::id::CodeId;
 use vestibule::domain::letter::{Content, Letter};
 use vestibule::domain::limits::{MAIL_TO_ACCOUNT_BURST, MAIL_TO_ACCOUNT_INTERVAL, RateLimits};
@@ -26,7 +27,7 @@ const MALLORY: &str = "mallory@example.com";
 
 /// A mailbox that everything arrives in, or nothing.
 #[derive(Default)]
-struct Mailbox {
+pub(crate) struct Mailbox {
     letters: Mutex<Vec<Letter>>,
     broken: Option<MailError>,
 }
@@ -43,7 +44,7 @@ impl Mailer for Mailbox {
 }
 
 impl Mailbox {
-    fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let letters = self.letters.lock().unwrap();
         match &letters.last().expect("a letter has come").content {
             Content::Code { code } => code.clone(),
@@ -53,6 +54,10 @@ impl Mailbox {
 
     fn count(&self) -> usize {
         self.letters.lock().unwrap().len()
+    }
+
+    pub(crate) fn take(&self) -> Vec<Letter> {
+        std::mem::take(&mut *self.letters.lock().unwrap())
     }
 }
 
@@ -233,7 +238,7 @@ async fn s_26_a_code_is_never_a_fresh_passkey() {
     assert_eq!(session.scope, Scope::Full);
     assert!(stage.enters(&stage.cookie(session, APP_HOST)));
     let at = visit(AUTH_HOST);
-    let begun = stage.gateway.begin_registration(session, None, &at).await.map(drop);
+    let begun = stage.gateway.begin_registration(session, Planned::default(), &at).await.map(drop);
     let [credential] = &stage.gateway.credentials_of(&session.user).await.unwrap()[..] else { panic!() };
     let removed = stage.gateway.remove_credential(session, &credential.id, &at).await;
     let linked = stage.gateway.invite_oneself(session, &at).await.map(drop);

@@ -7,6 +7,8 @@ use async_trait::async_trait;
 
 use crate::harness::Authenticator;
 use crate::stage::{APP_HOST, AUTH_HOST, Stage, visit};
+use vestibule::domain::credential::Planned;
+use vestibule::domain::credential::Planned;
 use vestibule::domain::session::ENROL_LIFETIME;
 use vestibule::flows::FlowError;
 use vestibule::flows::enroll::Introduction;
@@ -50,7 +52,7 @@ async fn a_passkey_that_comes_too_late_is_not_stored_and_a_sweep_spares_one_that
     stage.register(&early, &mut Authenticator::new(2)).await.unwrap();
 
     let (id, options) =
-        stage.gateway.begin_registration(&late.session, None, &visit(AUTH_HOST)).await.unwrap();
+        stage.gateway.begin_registration(&late.session, Planned::default(), &visit(AUTH_HOST)).await.unwrap();
     let answer = Authenticator::new(1).create(&options.0, crate::stage::ORIGIN);
     stage.clock.forward(ENROL_LIFETIME);
     stage.gateway.sweep().await;
@@ -118,7 +120,8 @@ async fn s_35_whoever_finishes_an_enrolment_ends_every_other_one_of_the_account(
         let eve = stage.redeem(&found.secret.reveal()).await.unwrap();
         let mut device = Authenticator::new(10 + round);
         let at = visit(AUTH_HOST);
-        let (id, options) = stage.gateway.begin_registration(&eve.session, None, &at).await.unwrap();
+        let (id, options) =
+            stage.gateway.begin_registration(&eve.session, Planned::default(), &at).await.unwrap();
         let answer = device.create(&options.0, crate::stage::ORIGIN);
 
         let given = stage.invite("bob@example.com", hour).await.unwrap();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vestibule::domain::ceremony::CEREMONY_LIFETIME;
+use vestibule::domain::credential::Planned;
 use vestibule::domain::event::Refusal;
 use vestibule::domain::invitation::{INVITATION_LIFETIME_MAX, SETUP_LIFETIME};
 use vestibule::domain::session::access::ACCESS_LIFETIME;
@@ -175,9 +176,9 @@ async fn s_26_an_old_sign_in_may_not_change_passkeys() {
     let signed_in = stage.sign_in(&mut device).await.unwrap();
     let at = visit(AUTH_HOST);
     stage.clock.forward(just_before(FRESH));
-    assert!(stage.gateway.begin_registration(&signed_in.session, None, &at).await.is_ok());
+    assert!(stage.gateway.begin_registration(&signed_in.session, Planned::default(), &at).await.is_ok());
     stage.clock.forward(MOMENT);
-    let refused = stage.gateway.begin_registration(&signed_in.session, None, &at).await;
+    let refused = stage.gateway.begin_registration(&signed_in.session, Planned::default(), &at).await;
     assert!(matches!(refused, Err(FlowError::NotFresh)), "{refused:?}");
 }
 
@@ -315,8 +316,11 @@ async fn w_11_of_many_people_who_register_one_credential_one_has_it() {
     for number in 0..8 {
         let invited = stage.invite(&format!("p{number}@example.com"), Duration::from_secs(60)).await.unwrap();
         let redeemed = stage.redeem(&invited.secret.reveal()).await.unwrap();
-        let (id, options) =
-            stage.gateway.begin_registration(&redeemed.session, None, &visit(AUTH_HOST)).await.unwrap();
+        let (id, options) = stage
+            .gateway
+            .begin_registration(&redeemed.session, Planned::default(), &visit(AUTH_HOST))
+            .await
+            .unwrap();
         let answer = Authenticator::new(number)
             .create_with(&options.0, ORIGIN, |knobs| knobs.credential_id = vec![9; 32]);
         ready.push((redeemed.session, id, answer));

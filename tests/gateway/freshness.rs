@@ -2,7 +2,7 @@
 
 use crate::harness::Authenticator;
 use crate::stage::{APP_HOST, AUTH_HOST, Stage, visit};
-use vestibule::domain::credential::CredentialName;
+use vestibule::domain::credential::{CredentialName, Planned};
 use vestibule::domain::session::Session;
 use vestibule::flows::FlowError;
 
@@ -14,7 +14,7 @@ async fn rename(stage: &Stage, session: &Session) -> Result<(), FlowError> {
 }
 
 async fn may_add(stage: &Stage, session: &Session) -> bool {
-    match stage.gateway.begin_registration(session, None, &visit(AUTH_HOST)).await {
+    match stage.gateway.begin_registration(session, Planned::default(), &visit(AUTH_HOST)).await {
         Ok(_) => true,
         Err(FlowError::NotFresh) => false,
         Err(other) => panic!("{other:?}"),

@@ -10,6 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use vestibule::domain::assertion::AssertionKey;
 use vestibule::domain::ceremony::RelyingParty;
+use vestibule::domain::credential::Planned;
 use vestibule::domain::dialect::Dialect;
 use vestibule::domain::event::Event;
 use vestibule::domain::id::CeremonyId;
@@ -168,7 +169,7 @@ impl Stage {
         device: &mut Authenticator,
     ) -> Result<Registered, FlowError> {
         let (id, options) =
-            self.gateway.begin_registration(&redeemed.session, None, &visit(AUTH_HOST)).await?;
+            self.gateway.begin_registration(&redeemed.session, Planned::default(), &visit(AUTH_HOST)).await?;
         let answer = device.create(&options.0, ORIGIN);
         let (session, at) = (&redeemed.session, visit(AUTH_HOST));
         self.gateway.finish_registration(session, Some(id), &answer, None, &at).await

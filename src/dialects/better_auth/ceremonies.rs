@@ -13,7 +13,7 @@ use super::{from_trusted_page, hand_over};
 use crate::dialects::Shared;
 use crate::domain::ceremony::descriptor;
 use crate::domain::cookie::Cookie;
-use crate::domain::credential::CredentialName;
+use crate::domain::credential::{CredentialName, Planned};
 use crate::domain::session::Scope;
 use crate::domain::session::token::Carrier;
 use crate::flows::sign_in::Attempt;
@@ -36,7 +36,8 @@ pub(super) async fn generate_register_options(
     let caller = call.enrolling_or_signed_in(&gateway)?;
     let label = query.name.as_deref().filter(|name| !name.trim().is_empty()).map(CredentialName::parse);
     let label = label.transpose().map_err(|error| Problem::malformed(format!("[query.name] {error}")))?;
-    let (ceremony, mut options) = gateway.begin_registration(&caller.record(), label, &call.visit).await?;
+    let planned = Planned { label, made_with: call.program(), ..Planned::default() };
+    let (ceremony, mut options) = gateway.begin_registration(&caller.record(), planned, &call.visit).await?;
     if let (Some(attachment), Some(selection)) =
         (query.authenticator_attachment, options.0.get_mut("authenticatorSelection"))
     {

@@ -62,7 +62,9 @@ pub fn face(problem: &Problem) -> Response {
     // Registration's refusals are 400, and have a code of their own.
     let registering = problem.status() == S::BAD_REQUEST;
     let (status, code) = match problem.fault() {
-        Fault::NotFound | Fault::MethodNotAllowed => return S::NOT_FOUND.into_response(),
+        Fault::NotFound | Fault::ProcessUnknown | Fault::MethodNotAllowed => {
+            return S::NOT_FOUND.into_response();
+        }
         Fault::RateLimited => return too_many(problem),
         Fault::Unauthenticated | Fault::TokenInvalid => (S::UNAUTHORIZED, "UNAUTHORIZED"),
         Fault::WrongOrigin => (S::FORBIDDEN, "INVALID_ORIGIN"),

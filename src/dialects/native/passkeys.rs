@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::shapes::{Failures, PasskeyShape, SignedInShape};
 use crate::domain::cookie::Cookie;
-use crate::domain::credential::CredentialName;
+use crate::domain::credential::{CredentialName, Planned};
 use crate::domain::event::Refusal;
 use crate::domain::id::{CeremonyId, CredentialId};
 use crate::domain::session::token::Carrier;
@@ -29,7 +29,8 @@ use crate::web::{Problem, cookies, json};
     responses((status = 200, body = Object, description = "PublicKeyCredentialCreationOptionsJSON"), Failures))]
 pub(super) async fn register_options(State(gateway): App, call: Call) -> Result<Response, Problem> {
     let caller = call.enrolling_or_signed_in(&gateway)?;
-    let (ceremony, options) = gateway.begin_registration(&caller.record(), None, &call.visit).await?;
+    let planned = Planned { made_with: call.program(), ..Planned::default() };
+    let (ceremony, options) = gateway.begin_registration(&caller.record(), planned, &call.visit).await?;
     Ok(with_challenge(&gateway, &ceremony, Json(options.0)))
 }
 

@@ -65,6 +65,7 @@ fn status(problem: &Problem) -> StatusCode {
         // 401 at a sign-in, 400 at a registration: the handler says which.
         Fault::Unauthenticated
         | Fault::TokenInvalid
+        | Fault::ProcessUnknown
         | Fault::UnknownCredential
         | Fault::NotVerified
         | Fault::PasskeyRefused

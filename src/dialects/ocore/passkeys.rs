@@ -14,7 +14,7 @@ use super::shapes::{
 use super::{ceremony_of, unwrapped};
 use crate::dialects::Shared;
 use crate::domain::cookie::Cookie;
-use crate::domain::credential::{Credential, CredentialName};
+use crate::domain::credential::{Credential, CredentialName, Planned};
 use crate::domain::id::UserId;
 use crate::flows::Gateway;
 use crate::web::call::Call;
@@ -43,7 +43,8 @@ pub(super) async fn register_begin(
     let caller = call.enrolling_or_signed_in(&gateway)?;
     let RegisterBegin { device_name } = json::read(&call.headers, &body)?;
     let label = name(device_name.as_deref())?;
-    let (ceremony, options) = gateway.begin_registration(&caller.record(), label, &call.visit).await?;
+    let planned = Planned { label, made_with: call.program(), ..Planned::default() };
+    let (ceremony, options) = gateway.begin_registration(&caller.record(), planned, &call.visit).await?;
     let mut response = Json(Options { public_key: options.0 }).into_response();
     let cookie = cookies::challenge(gateway.place(), Cookie::OcoreChallenge, &ceremony);
     cookies::append(response.headers_mut(), cookie);

@@ -73,9 +73,11 @@ pub fn face(problem: &Problem) -> Response {
         | Fault::PasskeyRefused
         | Fault::MalformedTarget
         | Fault::AmbiguousPath => (S::BAD_REQUEST, C::InvalidArgument),
-        Fault::CeremonyExpired | Fault::LimitReached | Fault::LastPasskey | Fault::InvitationInvalid => {
-            (S::BAD_REQUEST, C::FailedPrecondition)
-        }
+        Fault::CeremonyExpired
+        | Fault::ProcessUnknown
+        | Fault::LimitReached
+        | Fault::LastPasskey
+        | Fault::InvitationInvalid => (S::BAD_REQUEST, C::FailedPrecondition),
         Fault::WrongOrigin
         | Fault::NoOrigin
         | Fault::NotFresh

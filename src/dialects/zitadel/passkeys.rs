@@ -14,7 +14,7 @@ use super::shapes::{
 use super::{enrolling_or_signed_in, read_nothing, signed_in};
 use crate::dialects::Shared;
 use crate::domain::ceremony::claimed_ceremony;
-use crate::domain::credential::CredentialName;
+use crate::domain::credential::{CredentialName, Planned};
 use crate::domain::session::Session;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
@@ -36,7 +36,8 @@ pub(super) async fn add(
 ) -> Result<Json<AddResponse>, Problem> {
     let caller = enrolling_or_signed_in(&gateway, &call)?;
     read_nothing(&call, &body)?;
-    let (_, options) = gateway.begin_registration(&caller.record(), None, &call.visit).await?;
+    let planned = Planned { made_with: call.program(), ..Planned::default() };
+    let (_, options) = gateway.begin_registration(&caller.record(), planned, &call.visit).await?;
     let public_key = proto_json::bytes(json!({ "publicKey": options.0 }).to_string().as_bytes());
     let details = Details::begun(&gateway, gateway.clock().now());
     Ok(Json(AddResponse { key: Key { public_key }, details }))

@@ -10,7 +10,7 @@ use webauthn_rs::prelude::PasskeyRegistration;
 use super::answer::Attestation;
 use super::client_data::{self, Expected};
 use super::{CEREMONY_LIFETIME, CeremonyError, RelyingParty, aaguid, authenticator_data};
-use crate::domain::credential::{Backup, Credential, CredentialName, Transport, Verifier};
+use crate::domain::credential::{Backup, Credential, Planned, Transport, Verifier};
 use crate::domain::event::Refusal;
 use crate::domain::id::{CredentialId, UserId};
 use crate::domain::time::Timestamp;
@@ -71,10 +71,11 @@ impl NewCredential {
         &self.id
     }
 
-    /// The record to store; without a `name` it is called after its authenticator.
-    pub fn into_credential(self, name: Option<CredentialName>, now: Timestamp) -> Credential {
+    /// The record to store; without a label it is called after its authenticator.
+    pub fn into_credential(self, planned: Planned, now: Timestamp) -> Credential {
+        let Planned { label, made_with, environment } = planned;
         Credential {
-            name: name.unwrap_or_else(|| aaguid::default_credential_name(self.aaguid)),
+            name: label.unwrap_or_else(|| aaguid::default_credential_name(self.aaguid)),
             id: self.id,
             user: self.user,
             verifier: self.verifier,
@@ -85,6 +86,8 @@ impl NewCredential {
             backup: self.backup,
             created_at: now,
             last_used_at: None,
+            made_with,
+            environment,
         }
     }
 }

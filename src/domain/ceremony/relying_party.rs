@@ -48,6 +48,7 @@ pub enum CannotBegin {
 pub struct RelyingParty {
     pub(super) library: Webauthn,
     id: String,
+    name: String,
     origins: Vec<String>,
 }
 
@@ -65,12 +66,17 @@ impl RelyingParty {
             builder = builder.append_allowed_origin(&url?);
         }
         let library = builder.build().map_err(outside)?;
-        Ok(Self { library, id: id.to_owned(), origins: origins.to_vec() })
+        Ok(Self { library, id: id.to_owned(), name: name.to_owned(), origins: origins.to_vec() })
     }
 
     /// The RP ID.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// What people know us by.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Every origin an answer may come from.

@@ -42,6 +42,11 @@ impl Allow {
         }
     }
 
+    /// Whether it lets somebody in for being called `username`.
+    pub fn is_about(&self, username: &Username) -> bool {
+        *self == Self::Username(username.clone())
+    }
+
     fn matches(&self, user: &User) -> bool {
         match self {
             Self::AnyUser => true,

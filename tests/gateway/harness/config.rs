@@ -12,6 +12,8 @@ pub struct Config {
     pub host: String,
     /// The RP ID, when it is not the host.
     pub rp_id: Option<String>,
+    /// Other origins that may use our passkeys.
+    pub related_origins: Vec<String>,
     /// Lines for `[server]`.
     pub server: Vec<String>,
     /// Lines for `[session]`.
@@ -48,6 +50,7 @@ impl Default for Config {
             https: false,
             host: "localhost".to_owned(),
             rp_id: None,
+            related_origins: Vec::new(),
             server: Vec::new(),
             session: Vec::new(),
             log: Vec::new(),
@@ -117,8 +120,10 @@ impl Config {
                 "\n[server.tls]\nlisten = [\"127.0.0.1:{listen}\"]\ncert = \"{cert}\"\nkey = \"{key}\""
             );
         }
-        if let Some(id) = &self.rp_id {
+        if self.rp_id.is_some() || !self.related_origins.is_empty() {
+            let id = self.rp_id.as_ref().unwrap_or(&self.host);
             let _ = writeln!(text, "\n[relying_party]\nid = {id:?}");
+            let _ = writeln!(text, "related_origins = {:?}", self.related_origins);
         }
         let _ = writeln!(text, "\n[store]\npath = {data:?}");
         text.push_str("\n[session]\n");

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::authenticator::{Authenticator, Knobs};
 use super::*;
-use crate::domain::credential::Credential;
+use crate::domain::credential::{Credential, Planned};
 use crate::domain::id::UserId;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{DisplayName, Email, Role, Standing, User, Username};
@@ -64,7 +64,7 @@ fn finish_registration(
     answer: &Value,
 ) -> Result<Credential, Refusal> {
     let new = rp.finish_registration(pending, answer, NOW).map_err(|error| error.why())?;
-    Ok(new.into_credential(None, NOW))
+    Ok(new.into_credential(Planned::default(), NOW))
 }
 
 /// A registered device.

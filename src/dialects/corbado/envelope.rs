@@ -1,0 +1,174 @@
+//! The envelope around Corbado's answers that have nothing else to say, and around all failures.
+
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use http::StatusCode;
+use http::request::Parts;
+use serde::Serialize;
+use utoipa::{IntoResponses, ToSchema};
+
+use crate::dialects::Shared;
+use crate::domain::time::Timestamp;
+use crate::flows::Gateway;
+use crate::web::Problem;
+use crate::web::call::Call;
+
+/// When a request came in.
+#[derive(Clone, Copy)]
+pub(super) struct Began(Timestamp);
+
+impl FromRequestParts<Shared> for Began {
+    type Rejection = Problem;
+
+    async fn from_request_parts(_: &mut Parts, gateway: &Shared) -> Result<Self, Problem> {
+        Ok(Self(gateway.clock().now()))
+    }
+}
+
+/// What was asked has been done.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = corbado::Done)]
+pub(super) struct Done {
+    http_status_code: u16,
+    message: &'static str,
+    request_data: RequestData,
+    /// How long it took, in seconds.
+    runtime: f64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = corbado::RequestData)]
+struct RequestData {
+    /// As in the header `X-Request-Id`, and in the log.
+    #[serde(rename = "requestID")]
+    request_id: String,
+    /// Empty: there is no page about a request.
+    link: &'static str,
+}
+
+impl Done {
+    pub(super) fn new(gateway: &Gateway, call: &Call, began: Began) -> Self {
+        let took = gateway.clock().now().since(began.0);
+        Self::with(StatusCode::OK, call.visit.request_id.clone(), took)
+    }
+
+    fn with(status: StatusCode, request_id: String, took: Duration) -> Self {
+        Self {
+            http_status_code: status.as_u16(),
+            message: status.canonical_reason().unwrap_or("Error"),
+            request_data: RequestData { request_id, link: "" },
+            runtime: took.as_secs_f64(),
+        }
+    }
+}
+
+/// What a failure is called.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = corbado::Kind)]
+pub(super) enum Kind {
+    InternalError,
+    InvalidJson,
+    InvalidOrigin,
+    LoginError,
+    MethodNotAllowed,
+    NotFound,
+    ProcessNotAvailable,
+    RateLimited,
+    ValidationError,
+}
+
+/// A failure.
+#[derive(Serialize, ToSchema)]
+#[schema(as = corbado::Failure)]
+pub(super) struct Failure {
+    #[serde(flatten)]
+    envelope: Done,
+    error: Error,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = corbado::Error)]
+struct Error {
+    #[serde(rename = "type")]
+    kind: Kind,
+    /// A sentence for people.
+    details: String,
+    /// Which member of the body is to blame, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    validation: Option<[Blame; 1]>,
+    links: [String; 0],
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = corbado::Blame)]
+struct Blame {
+    field: String,
+    message: String,
+}
+
+impl Failure {
+    pub(super) fn new(problem: &Problem, status: StatusCode, kind: Kind) -> Self {
+        let occasion = problem.occasion();
+        let details = problem.detail().to_owned();
+        let validation = match kind {
+            Kind::ValidationError => blame(&details),
+            Kind::InternalError
+            | Kind::InvalidJson
+            | Kind::InvalidOrigin
+            | Kind::LoginError
+            | Kind::MethodNotAllowed
+            | Kind::NotFound
+            | Kind::ProcessNotAvailable
+            | Kind::RateLimited => None,
+        };
+        Self {
+            envelope: Done::with(status, occasion.request_id.clone(), occasion.took),
+            error: Error { kind, details, validation, links: [] },
+        }
+    }
+}
+
+/// A sentence that is about a member names it between backticks.
+fn blame(details: &str) -> Option<[Blame; 1]> {
+    let field = details.split('`').nth(1)?;
+    Some([Blame { field: field.to_owned(), message: details.to_owned() }])
+}
+
+/// Failures of every endpoint.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only described")]
+pub(super) enum Failures {
+    /// The request cannot be read, or the attempt is not under way (`validation_error`, `invalid_json`).
+    #[response(status = 400)]
+    BadRequest(Failure),
+    /// Nobody is signed in (`login_error`).
+    #[response(status = 401)]
+    Unauthorized(Failure),
+    /// The request came from another site (`invalid_origin`), or needs a fresh passkey (`login_error`).
+    #[response(status = 403)]
+    Forbidden(Failure),
+    /// No such thing, or not the caller's (`not_found`); or no such process (`process_not_available`).
+    #[response(status = 404)]
+    NotFound(Failure),
+    /// The address takes other methods (`method_not_allowed`).
+    #[response(status = 405)]
+    MethodNotAllowed(Failure),
+    /// The body is too large (`validation_error`).
+    #[response(status = 413)]
+    TooLarge(Failure),
+    /// The body is not JSON (`invalid_json`).
+    #[response(status = 415)]
+    UnsupportedMediaType(Failure),
+    /// Too many attempts (`rate_limited`); `Retry-After` says when to come back.
+    #[response(status = 429)]
+    TooMany(Failure),
+    /// Something failed here (`internal_error`).
+    #[response(status = 500)]
+    Internal(Failure),
+    /// The gateway cannot store changes at the moment (`internal_error`).
+    #[response(status = 503)]
+    Unavailable(Failure),
+}

@@ -1,0 +1,83 @@
+//! Who is signed in, and for how long; and leaving for good.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+
+use super::envelope::{Began, Done, Failures};
+use super::shapes::{Me, Refreshed, Rename};
+use crate::dialects::Shared;
+use crate::domain::session::Scope;
+use crate::domain::user::DisplayName;
+use crate::web::call::Call;
+use crate::web::session_cookie::{farewell, welcome};
+use crate::web::{Problem, json};
+
+/// The caller, and what they are known by.
+#[utoipa::path(get, path = "/me", tag = "corbado", responses((status = 200, body = Me), Failures))]
+pub(super) async fn show(State(gateway): State<Shared>, call: Call) -> Result<Json<Me>, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    let identifiers = gateway.identifiers_of(&caller.user).await?;
+    Ok(Json(Me::new(&caller.user, &identifiers)))
+}
+
+/// Gives the caller another name.
+#[utoipa::path(patch, path = "/me", tag = "corbado", request_body = Rename,
+    responses((status = 200, body = Done), Failures))]
+pub(super) async fn rename(
+    State(gateway): State<Shared>,
+    began: Began,
+    call: Call,
+    body: Bytes,
+) -> Result<Json<Done>, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    let Rename { full_name } = json::read(&call.headers, &body)?;
+    let name =
+        DisplayName::parse(&full_name).map_err(|error| Problem::malformed(format!("`fullName`: {error}")))?;
+    gateway.rename_person(&caller.record(), &name, &call.visit).await?;
+    Ok(Json(Done::new(&gateway, &call, began)))
+}
+
+/// Deletes the caller's account, and everything of theirs with it.
+#[utoipa::path(delete, path = "/me", tag = "corbado", responses((status = 200, body = Done), Failures))]
+pub(super) async fn remove(
+    State(gateway): State<Shared>,
+    began: Began,
+    call: Call,
+) -> Result<Response, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    gateway.delete_account(&caller.record(), &call.visit).await?;
+    let mut response = Json(Done::new(&gateway, &call, began)).into_response();
+    farewell(&gateway, &call.visit, response.headers_mut());
+    Ok(response)
+}
+
+/// A new session token for whoever shows the session itself: by its cookie, its refresh token or its
+/// opaque token, and not by a session token. Sets the cookie, so that it works alone from then on.
+#[utoipa::path(post, path = "/me/refresh", tag = "corbado",
+    responses((status = 200, body = Refreshed), Failures))]
+pub(super) async fn refresh(State(gateway): State<Shared>, call: Call) -> Result<Response, Problem> {
+    call.not_cross_site(&gateway)?;
+    let caller = call.identify_lasting(&gateway)?;
+    let caller = caller.filter(|caller| caller.record().scope == Scope::Full);
+    let caller = caller.ok_or_else(Problem::unauthenticated)?;
+    caller.session.touch(gateway.clock().now());
+    let token = gateway.access_token(&caller.record(), &caller.user)?;
+    let mut response = Json(Refreshed::new(token)).into_response();
+    welcome(&gateway, &call.visit, &caller.record(), response.headers_mut())?;
+    Ok(response)
+}
+
+/// Signs out. Strangers get the same answer.
+#[utoipa::path(post, path = "/me/logout", tag = "corbado", responses((status = 204), Failures))]
+pub(super) async fn logout(State(gateway): State<Shared>, call: Call) -> Result<Response, Problem> {
+    call.not_cross_site(&gateway)?;
+    if let Some(caller) = call.identify(&gateway)? {
+        gateway.sign_out(&caller.session, &call.visit).await?;
+    }
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    farewell(&gateway, &call.visit, response.headers_mut());
+    Ok(response)
+}

@@ -1,0 +1,240 @@
+//! Signing in with Corbado's own user interface: the part of its process that leads to a passkey.
+//!
+//! There are three blocks: `login-init`, where somebody types an address or chooses a passkey without
+//! saying who they are; `passkey-verify`; and `completed`. There is no sign-up, no code and no social
+//! sign-in in this process: those addresses answer as any other that does not exist.
+//!
+//! `completed` sets the session's `HttpOnly` cookie, and its body has a session token. A refresh token is
+//! in it only for a caller that is no page. Every page that may call this API is on an origin below the
+//! relying party's domain, hence on our site, so its browser takes the cookie and sends it; a token that
+//! lasts as long as the session would only be something for a script to lose. A program keeps no
+//! cookies, and has no such script.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::ORIGIN;
+use http::{HeaderName, StatusCode};
+use serde_json::Value;
+
+use super::blocks::{
+    BlockBody, CompletedBlock, EventCreate, LoginInit, PasskeyOperation, ProcessCommon, ProcessInit,
+    ProcessResponse, ProcessStarted, SignedChallenge,
+};
+use super::configs::frontend_api_url;
+use super::envelope::Failures;
+use crate::dialects::Shared;
+use crate::domain::ceremony::claimed_ceremony;
+use crate::domain::process::IDENTIFIER_BYTES_MAX;
+use crate::domain::session::token::Carrier;
+use crate::domain::session::{Scope, Session};
+use crate::domain::user::User;
+use crate::flows::process::Course;
+use crate::flows::sign_in::{Attempt, SignedIn};
+use crate::flows::{FlowError, Gateway};
+use crate::web::call::Call;
+use crate::web::session_cookie::welcome;
+use crate::web::{Problem, json};
+
+const PROCESS_ID: HeaderName = HeaderName::from_static("x-corbado-process-id");
+
+/// Begins a process.
+#[utoipa::path(post, path = "/auth/process/init", tag = "corbado", request_body = ProcessInit,
+    responses((status = 200, body = ProcessStarted), Failures))]
+pub(super) async fn init(
+    State(gateway): State<Shared>,
+    call: Call,
+    body: Bytes,
+) -> Result<Json<ProcessStarted>, Problem> {
+    call.not_cross_site(&gateway)?;
+    let _: ProcessInit = json::read(&call.headers, &body)?;
+    let (id, course) = gateway.new_process();
+    let process_response = next(&gateway, &call, &course).await?;
+    let expires_at = course.expires_at().as_seconds();
+    Ok(Json(ProcessStarted { token: id.reveal(), expires_at, process_response }))
+}
+
+/// Where the process is, with a new challenge.
+#[utoipa::path(get, path = "/auth/process", tag = "corbado",
+    params(("x-corbado-process-id" = String, Header)),
+    responses((status = 200, body = ProcessResponse), Failures))]
+pub(super) async fn show(
+    State(gateway): State<Shared>,
+    call: Call,
+) -> Result<Json<ProcessResponse>, Problem> {
+    let course = course_of(&gateway, &call).await?;
+    Ok(Json(next(&gateway, &call, &course).await?))
+}
+
+/// Says who is signing in. An address that nobody has gets the same answer.
+#[utoipa::path(post, path = "/auth/login/init", tag = "corbado", request_body = LoginInit,
+    params(("x-corbado-process-id" = String, Header)),
+    responses((status = 200, body = ProcessResponse), Failures))]
+pub(super) async fn login_init(
+    State(gateway): State<Shared>,
+    call: Call,
+    body: Bytes,
+) -> Result<Json<ProcessResponse>, Problem> {
+    call.not_cross_site(&gateway)?;
+    let LoginInit { identifier_value, is_phone } = json::read(&call.headers, &body)?;
+    if is_phone {
+        return Err(Problem::malformed("`isPhone`: nobody is known by a phone number here."));
+    }
+    let identifier = identifier_value.trim();
+    if !(1..=IDENTIFIER_BYTES_MAX).contains(&identifier.len()) {
+        return Err(Problem::malformed("`identifierValue`: an e-mail address has 1 to 254 characters."));
+    }
+    let course = course_of(&gateway, &call).await?.with_identifier(Some(identifier.to_owned()));
+    Ok(Json(next(&gateway, &call, &course).await?))
+}
+
+/// A new challenge for whoever login/init named.
+#[utoipa::path(post, path = "/auth/passkey/login/start", tag = "corbado",
+    params(("x-corbado-process-id" = String, Header)),
+    responses((status = 200, body = ProcessResponse), Failures))]
+pub(super) async fn login_start(
+    State(gateway): State<Shared>,
+    call: Call,
+) -> Result<Json<ProcessResponse>, Problem> {
+    call.not_cross_site(&gateway)?;
+    let course = course_of(&gateway, &call).await?;
+    if course.identifier().is_none() {
+        return Err(Problem::malformed("Say who is signing in first."));
+    }
+    Ok(Json(next(&gateway, &call, &course).await?))
+}
+
+/// Signs in with a passkey of whoever login/init named.
+#[utoipa::path(post, path = "/auth/passkey/login/finish", tag = "corbado", request_body = SignedChallenge,
+    params(("x-corbado-process-id" = String, Header)),
+    responses((status = 200, body = ProcessResponse), Failures))]
+pub(super) async fn login_finish(
+    State(gateway): State<Shared>,
+    call: Call,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    finish(&gateway, &call, &body).await
+}
+
+/// Signs in with the passkey that was chosen from the browser's list.
+#[utoipa::path(post, path = "/auth/passkey/mediation/finish", tag = "corbado",
+    request_body = SignedChallenge, params(("x-corbado-process-id" = String, Header)),
+    responses((status = 200, body = ProcessResponse), Failures))]
+pub(super) async fn mediation_finish(
+    State(gateway): State<Shared>,
+    call: Call,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    finish(&gateway, &call, &body).await
+}
+
+/// For whom each challenge is good stands with its ceremony, so both kinds are finished alike.
+async fn finish(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Response, Problem> {
+    let SignedChallenge { signed_challenge: answer } = json::read(&call.headers, body)?;
+    let ceremony = claimed_ceremony(&answer);
+    let read = call.not_cross_site(gateway).and_then(|()| call.identify(gateway));
+    let before = call.using_up(gateway, ceremony, read).await?.map(|caller| caller.session);
+    let course = course_of(gateway, call).await;
+    let course = call.using_up(gateway, ceremony, course).await?;
+    let attempt = Attempt { ceremony, answer: &answer, expected: None, before };
+    let signed_in = gateway.finish_in(&course, attempt, &call.visit, &call.device()).await?;
+    let operation = operation(gateway, &answer, &signed_in).await?;
+    completed(gateway, call, &signed_in.session, &signed_in.user, Some(operation))
+}
+
+async fn operation(
+    gateway: &Gateway,
+    answer: &Value,
+    signed_in: &SignedIn,
+) -> Result<PasskeyOperation, Problem> {
+    let SignedIn { session, user } = signed_in;
+    let shown = gateway.find_credential(&user.id, |it| Some(&it.id) == session.credential.as_ref()).await?;
+    Ok(PasskeyOperation::new(answer, &shown, user))
+}
+
+/// The last block once more, for whoever shows the session that the process has led to: the id of a
+/// process never opens one.
+#[utoipa::path(post, path = "/auth/process/complete", tag = "corbado",
+    params(("x-corbado-process-id" = String, Header)),
+    responses((status = 200, body = ProcessResponse), Failures))]
+pub(super) async fn complete(State(gateway): State<Shared>, call: Call) -> Result<Response, Problem> {
+    call.not_cross_site(&gateway)?;
+    let caller = call.identify_lasting(&gateway)?;
+    if let Some(caller) = caller.filter(|caller| caller.record().scope == Scope::Full) {
+        return completed(&gateway, &call, &caller.record(), &caller.user, None);
+    }
+    course_of(&gateway, &call).await?;
+    Err(Problem::unauthenticated())
+}
+
+/// Begins again, in the same process.
+#[utoipa::path(post, path = "/auth/process/reset", tag = "corbado",
+    params(("x-corbado-process-id" = String, Header)),
+    responses((status = 200, body = ProcessResponse), Failures))]
+pub(super) async fn reset(
+    State(gateway): State<Shared>,
+    call: Call,
+) -> Result<Json<ProcessResponse>, Problem> {
+    call.not_cross_site(&gateway)?;
+    let course = course_of(&gateway, &call).await?.with_identifier(None);
+    Ok(Json(next(&gateway, &call, &course).await?))
+}
+
+/// Takes note of nothing: what happens here is in the audit log already.
+#[utoipa::path(post, path = "/auth/events", tag = "corbado", request_body = EventCreate,
+    responses((status = 204), Failures))]
+pub(super) async fn events(
+    State(gateway): State<Shared>,
+    call: Call,
+    body: Bytes,
+) -> Result<StatusCode, Problem> {
+    call.not_cross_site(&gateway)?;
+    let _: EventCreate = json::read(&call.headers, &body)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn course_of(gateway: &Gateway, call: &Call) -> Result<Course, Problem> {
+    let id = call.headers.get(PROCESS_ID).and_then(|id| id.to_str().ok());
+    Ok(gateway.find_process(id).await?)
+}
+
+/// The block that a process is at, with a challenge of its own.
+async fn next(gateway: &Gateway, call: &Call, course: &Course) -> Result<ProcessResponse, Problem> {
+    let options = gateway.offer_in(course, &call.visit).await?;
+    let block = match course.identifier() {
+        Some(identifier) => BlockBody::passkey_verify(&options, identifier),
+        None => BlockBody::login_init(&options),
+    };
+    Ok(response(gateway, block))
+}
+
+fn completed(
+    gateway: &Gateway,
+    call: &Call,
+    session: &Session,
+    user: &User,
+    operation: Option<PasskeyOperation>,
+) -> Result<Response, Problem> {
+    let is_page = call.headers.contains_key(ORIGIN) || call.headers.contains_key("sec-fetch-site");
+    let refresh = (!is_page).then(|| gateway.token(session, Carrier::Refresh));
+    let refresh = refresh.transpose().map_err(FlowError::from)?;
+    let block = CompletedBlock::new(gateway.access_token(session, user)?, refresh);
+    let block = match operation {
+        Some(operation) => block.with(operation),
+        None => block,
+    };
+    let mut response = Json(response(gateway, BlockBody::completed(block))).into_response();
+    welcome(gateway, &call.visit, session, response.headers_mut())?;
+    Ok(response)
+}
+
+fn response(gateway: &Gateway, block_body: BlockBody) -> ProcessResponse {
+    let common = ProcessCommon {
+        app_name: gateway.relying_party().name().to_owned(),
+        frontend_api_url: frontend_api_url(gateway),
+        hide_badge: true,
+        environment: "prod",
+    };
+    ProcessResponse { block_body, common }
+}

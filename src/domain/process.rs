@@ -1,0 +1,32 @@
+//! A front end's sign-in process: what is remembered between its steps, for APIs that have one.
+//!
+//! It decides nothing. What is proved is proved by the ceremony that a step begins.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::secret::SecretHash;
+use super::time::Timestamp;
+use super::user::EMAIL_BYTES_MAX;
+
+/// How long a process can be gone on with.
+pub const PROCESS_LIFETIME: Duration = Duration::from_mins(15);
+/// The longest name that somebody can sign in by.
+pub const IDENTIFIER_BYTES_MAX: usize = EMAIL_BYTES_MAX;
+
+/// A process, as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    pub id: SecretHash,
+    /// Who is signing in, as they typed it; `None` until they said so.
+    pub identifier: Option<String>,
+    pub expires_at: Timestamp,
+}
+
+impl Process {
+    /// Whether it can still be gone on with.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        now < self.expires_at
+    }
+}

@@ -1,0 +1,96 @@
+//! Leaving: somebody deletes their own account, and everything of theirs ends with it.
+//!
+//! What stays is their username, which nobody else can have: applications may know them by it. The one
+//! commit takes all that is there when it is decided; what slipped in beside it is of nobody already,
+//! and is swept up after.
+
+use super::address::forgetting_code;
+use super::admit::Visit;
+use super::sessions::Ended;
+use super::{FlowError, Gateway};
+use crate::domain::event::{End, Kind, UserChange};
+use crate::domain::id::UserId;
+use crate::domain::session::Session;
+use crate::domain::user::{Role, Standing, User};
+use crate::ports::Batch;
+use crate::records::{self, keys};
+
+/// How often it is decided again because something changed meanwhile.
+const ATTEMPTS_MAX: u32 = 8;
+
+impl Gateway {
+    /// Deletes the account of the owner of `session`, for good: passkeys, sessions on every host and
+    /// what else is theirs, in one commit.
+    pub async fn delete_account(&self, session: &Session, visit: &Visit) -> Result<(), FlowError> {
+        self.spend(visit)?;
+        for _ in 0..ATTEMPTS_MAX {
+            let (batch, ended) = self.deleting(session).await?;
+            if self.is_committed(batch).await? {
+                self.report_ended(&visit.origin(), &ended);
+                let kind = Kind::UserChanged { user: session.user, what: UserChange::Deleted };
+                self.report(visit.origin(), kind);
+                return self.forget_latecomers(&session.user).await;
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    async fn deleting(&self, session: &Session) -> Result<(Batch, Ended), FlowError> {
+        let key = keys::session(&session.id);
+        let found = self.records.get_exact::<Session>(&key).await?;
+        let (asking, stored) = found.ok_or(FlowError::NotPermitted)?;
+        // It pays with its life.
+        self.must_be_fresh(&asking)?;
+        let (user, unchanged) = self.owner_of(session).await?;
+        let (belongings, ended) = self.belongings_of(&user.id).await?;
+        let batch = unchanged
+            .expect(key, stored)
+            .and(self.leaving_an_administrator(&user).await?)
+            .and(records::retire_user(&user))
+            .and(belongings);
+        Ok((batch, ended))
+    }
+
+    /// The batch that removes what a person has, except their account itself.
+    async fn belongings_of(&self, user: &UserId) -> Result<(Batch, Ended), FlowError> {
+        let sessions = self.index.sessions_of(user).into_iter();
+        let ended: Ended = sessions.map(|session| (session, End::AccountDeleted)).collect();
+        let mut batch = self.ending(&ended, Some(user)).await?;
+        for credential in self.records.credentials_of(user).await? {
+            batch = batch.and(records::delete_credential(&credential));
+        }
+        if let Some((pending, _)) = self.pending_address(user).await? {
+            batch = batch.delete(keys::pending_address(user)).and(forgetting_code(&pending));
+        }
+        Ok((batch, ended))
+    }
+
+    /// The batch that expects another administrator who can sign in, where the person is one. Two who
+    /// go at once expect one another to stay.
+    async fn leaving_an_administrator(&self, user: &User) -> Result<Batch, FlowError> {
+        if user.role != Role::Administrator {
+            return Ok(Batch::default());
+        }
+        for other in self.records.users().await? {
+            let stays = other.id != user.id
+                && other.role == Role::Administrator
+                && other.standing == Standing::Active
+                && !self.records.credentials_of(&other.id).await?.is_empty();
+            let key = keys::user(&other.id);
+            if stays && let Some((_, stored)) = self.records.get_exact::<User>(&key).await? {
+                return Ok(Batch::default().expect(key, stored));
+            }
+        }
+        Err(FlowError::LastAdministrator)
+    }
+
+    /// Removes what came between the decision and its commit: a sign-in or a passkey that found the
+    /// account still there. None can come after.
+    async fn forget_latecomers(&self, user: &UserId) -> Result<(), FlowError> {
+        let (batch, _) = self.belongings_of(user).await?;
+        if batch.changes.is_empty() {
+            return Ok(());
+        }
+        Ok(self.records.commit(batch).await?)
+    }
+}

@@ -1,0 +1,105 @@
+//! What people are called, and what they change about it themselves. Addresses are in `address.rs`.
+
+use super::admit::Visit;
+use super::{FlowError, Gateway};
+use crate::domain::event::{Kind, UserChange};
+use crate::domain::identifier::{Identifier, USERNAMES_PER_USER_MAX};
+use crate::domain::session::Session;
+use crate::domain::user::{DisplayName, Standing, User, Username};
+use crate::ports::{Batch, CommitError};
+use crate::records::{self, keys};
+
+/// How often a change is decided again because the record changed meanwhile.
+const ATTEMPTS_MAX: u32 = 8;
+
+impl Gateway {
+    /// What a person is known by, and the address they are about to be known by.
+    pub async fn identifiers_of(&self, user: &User) -> Result<Vec<Identifier>, FlowError> {
+        let pending = self.pending_address(&user.id).await?;
+        let pending = pending.map(|(pending, _)| Identifier::PendingEmail(pending.email));
+        let known = [Identifier::Email(user.email.clone()), Identifier::Username(user.username.clone())];
+        Ok(known.into_iter().chain(pending).collect())
+    }
+
+    /// Gives the owner of `session` another name, for everybody who shows it.
+    pub async fn rename_person(
+        &self,
+        session: &Session,
+        name: &DisplayName,
+        visit: &Visit,
+    ) -> Result<User, FlowError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let paid = self.pay_beside_applications(session).await?;
+            let (user, unchanged) = self.owner_of(session).await?;
+            let renamed = User { display_name: name.clone(), updated_at: self.clock.now(), ..user };
+            let batch = unchanged.put(keys::user(&renamed.id), records::encode(&renamed)?).and(paid);
+            if self.is_committed(batch).await? {
+                let kind = Kind::UserChanged { user: renamed.id, what: UserChange::Name };
+                self.report(visit.origin(), kind);
+                return Ok(renamed);
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    /// Gives the owner of `session` another username. The one before stays theirs: they can have it
+    /// back, and nobody else can have it.
+    pub async fn change_username(
+        &self,
+        session: &Session,
+        username: &Username,
+        visit: &Visit,
+    ) -> Result<User, FlowError> {
+        self.spend(visit)?;
+        for _ in 0..ATTEMPTS_MAX {
+            let paid = self.pay(session).await?;
+            let (user, unchanged) = self.owner_of(session).await?;
+            if user.username == *username {
+                return Ok(user);
+            }
+            let claimed = self.claiming(username, &user).await?;
+            let renamed = User { username: username.clone(), updated_at: self.clock.now(), ..user };
+            let batch = unchanged.put(keys::user(&renamed.id), records::encode(&renamed)?);
+            if self.is_committed(batch.and(claimed).and(paid)).await? {
+                let kind = Kind::UserChanged { user: renamed.id, what: UserChange::Username };
+                self.report(visit.origin(), kind);
+                return Ok(renamed);
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    /// The batch that makes `username` somebody's. One that opens a route is the operator's to give.
+    async fn claiming(&self, username: &Username, user: &User) -> Result<Batch, FlowError> {
+        if self.routes.all().flat_map(|route| &route.allow).any(|line| line.is_about(username)) {
+            return Err(FlowError::Taken("username"));
+        }
+        let (key, mine) = (keys::username(username), records::encode(&user.id)?);
+        match self.records.username_owner(username).await? {
+            Some(owner) if owner == user.id => Ok(Batch::default().expect(key, mine)),
+            Some(_) => Err(FlowError::Taken("username")),
+            None if self.records.username_count(&user.id).await? >= USERNAMES_PER_USER_MAX => {
+                Err(FlowError::TooManyUsernames)
+            }
+            None => Ok(Batch::default().expect_absent(key.clone()).put(key, mine)),
+        }
+    }
+
+    /// The owner of `session`, and a batch that expects them to be as they are.
+    pub(super) async fn owner_of(&self, session: &Session) -> Result<(User, Batch), FlowError> {
+        let key = keys::user(&session.user);
+        let found = self.records.get_exact::<User>(&key).await?;
+        let found = found.filter(|(user, _)| user.standing == Standing::Active);
+        let (user, stored) = found.ok_or(FlowError::NotPermitted)?;
+        Ok((user, Batch::default().expect(key, stored)))
+    }
+
+    /// Whether `batch` could be committed. If not, something has changed, and it is to be decided again.
+    pub(super) async fn is_committed(&self, batch: Batch) -> Result<bool, FlowError> {
+        match self.records.commit(batch).await {
+            Ok(()) => Ok(true),
+            Err(CommitError::Conflict) => Ok(false),
+            Err(CommitError::Store(error)) => Err(error.into()),
+        }
+    }
+}
