@@ -105,7 +105,7 @@ async fn a_passkey_is_appended_and_then_it_is_there() {
 #[tokio::test]
 async fn a_passkey_that_was_added_elsewhere_is_told_like_any_other() {
     let arrange = |config: &mut Config| {
-        config.table("dialects", &["corbado = true", "ocore = true", "better_auth = true"])
+        config.table("dialects", &["corbado = true", "ocore = true", "better_auth = true"]);
     };
     let mut scene = Scene::with(arrange, |_| {}).await;
     let (alice, device) = (&scene.alice, &mut scene.device);
@@ -124,8 +124,8 @@ async fn a_passkey_that_was_added_elsewhere_is_told_like_any_other() {
     alice.fetch(Method::POST, &address("auth/passkey/verify-registration"), Some(&named)).await.expect(200);
 
     let all = passkeys(alice).await;
-    let names: Vec<_> = all.iter().map(|it| it["aaguidDetails"]["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["Passkey", "By oCore", "By better-auth"]);
+    let labels: Vec<_> = all.iter().map(|it| it["aaguidDetails"]["name"].as_str().unwrap()).collect();
+    assert_eq!(labels, ["Passkey", "By oCore", "By better-auth"]);
     for passkey in &all {
         assert_eq!((&passkey["sourceOS"], &passkey["sourceBrowser"]), (&json!("Linux"), &json!("Firefox")));
     }
