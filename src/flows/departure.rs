@@ -29,7 +29,10 @@ impl Gateway {
                 self.report_ended(&visit.origin(), &ended);
                 let kind = Kind::UserChanged { user: session.user, what: UserChange::Deleted };
                 self.report(visit.origin(), kind);
-                return self.forget_latecomers(&session.user).await;
+                if let Err(error) = self.forget_latecomers(&session.user).await {
+                    tracing::warn!(%error, "a deleted account may have left something; it is good for nothing");
+                }
+                return Ok(());
             }
         }
         Err(FlowError::Busy)

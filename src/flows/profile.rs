@@ -71,13 +71,12 @@ impl Gateway {
 
     /// The batch that makes `username` somebody's. One that opens a route is the operator's to give.
     async fn claiming(&self, username: &Username, user: &User) -> Result<Batch, FlowError> {
-        if self.routes.all().flat_map(|route| &route.allow).any(|line| line.is_about(username)) {
-            return Err(FlowError::Taken("username"));
-        }
+        let opens = || self.routes.all().flat_map(|route| &route.allow).any(|line| line.is_about(username));
         let (key, mine) = (keys::username(username), records::encode(&user.id)?);
         match self.records.username_owner(username).await? {
             Some(owner) if owner == user.id => Ok(Batch::default().expect(key, mine)),
             Some(_) => Err(FlowError::Taken("username")),
+            None if opens() => Err(FlowError::Taken("username")),
             None if self.records.username_count(&user.id).await? >= USERNAMES_PER_USER_MAX => {
                 Err(FlowError::TooManyUsernames)
             }

@@ -26,7 +26,7 @@ pub enum Shown {
     Bearer,
 }
 
-/// A caller we know. Made only by [`identify`].
+/// A caller we know. Made only by [`identify`] and [`identify_lasting`].
 pub struct SignedIn {
     pub session: Arc<LiveSession>,
     pub user: Arc<User>,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::shapes::{AaguidDetails, ClientInformation};
+use super::passkey_shapes::{AaguidDetails, ClientInformation};
 use crate::domain::ceremony::RequestOptions;
 use crate::domain::credential::{Credential, Transport};
 use crate::domain::user::User;

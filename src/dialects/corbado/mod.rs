@@ -1,7 +1,7 @@
 //! Corbado's Frontend API: a front end's users, their passkeys, and signing in.
 //!
-//! Handlers are in `configs`, `me`, `passkeys`, `identifiers` and `process`; `shapes`, `blocks` and
-//! `envelope` are what they read and write. Any project id will do: there is one project here. Ceremonies
+//! Handlers are in `configs`, `me`, `passkeys`, `identifiers` and `process`; `shapes`, `passkey_shapes`,
+//! `blocks` and `envelope` are what they read and write. Any project id will do: there is one project here. Ceremonies
 //! are found by the challenge that was signed, since the API has no other carrier for them.
 //!
 //! What always holds: the session itself is in an `HttpOnly` cookie, which pages of related origins send
@@ -14,6 +14,7 @@ mod configs;
 mod envelope;
 mod identifiers;
 mod me;
+mod passkey_shapes;
 mod passkeys;
 mod process;
 mod shapes;

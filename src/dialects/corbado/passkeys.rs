@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json as value;
 
 use super::envelope::{Began, Done, Failures};
-use super::shapes::{AppendFinish, AppendStart, AppendStarted, Passkeys, Removed, passkey_id};
+use super::passkey_shapes::{AppendFinish, AppendStart, AppendStarted, Passkeys, Removed, passkey_id};
 use crate::dialects::Shared;
 use crate::domain::ceremony::claimed_ceremony;
 use crate::domain::credential::{ENVIRONMENT_HANDLE_BYTES_MAX, Environment, Planned};

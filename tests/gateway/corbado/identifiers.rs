@@ -149,7 +149,7 @@ async fn what_is_there_for_good_is_exchanged_and_not_removed() {
 #[tokio::test]
 async fn a_username_is_exchanged_unless_it_is_somebodys_or_opens_something() {
     let scene = Scene::with(switched_on, |route| {
-        route.allow(&["user", "user:carol"]);
+        route.allow(&["user", "user:carol", "user:alice"]);
     })
     .await;
     let alice = &scene.alice;
@@ -163,6 +163,8 @@ async fn a_username_is_exchanged_unless_it_is_somebodys_or_opens_something() {
     let after = id(alice, "al").await;
     assert_ne!(after, before, "its id changes");
     refused(change(before, "username", "alice").await, 404, "not_found");
+    done(add(alice, "username", "alice").await);
+    done(add(alice, "username", "al").await);
     scene.app.take();
     alice.navigate(&scene.url("/page")).await.expect(200);
     assert_eq!(scene.app.take_one().value("remote-user"), "al");

@@ -103,6 +103,35 @@ async fn a_passkey_is_appended_and_then_it_is_there() {
 }
 
 #[tokio::test]
+async fn a_passkey_that_was_added_elsewhere_is_told_like_any_other() {
+    let arrange = |config: &mut Config| {
+        config.table("dialects", &["corbado = true", "ocore = true", "better_auth = true"]);
+    };
+    let mut scene = Scene::with(arrange, |_| {}).await;
+    let (alice, device) = (&scene.alice, &mut scene.device);
+    let address = |path: &str| format!("{}/api/{path}", alice.origin());
+
+    let named = json!({ "device_name": "By oCore" });
+    let begin = address("user/passkeys/register/begin");
+    let options = alice.fetch(Method::POST, &begin, Some(&named)).await.expect(200).json();
+    let answer = device.create(&options, alice.origin());
+    let finish = address("user/passkeys/register/finish");
+    alice.fetch(Method::POST, &finish, Some(&answer)).await.expect(201);
+
+    let options = alice.fetch(Method::GET, &address("auth/passkey/generate-register-options"), None).await;
+    let answer = device.create(&options.expect(200).json(), alice.origin());
+    let named = json!({ "response": answer, "name": "By better-auth" });
+    alice.fetch(Method::POST, &address("auth/passkey/verify-registration"), Some(&named)).await.expect(200);
+
+    let all = passkeys(alice).await;
+    let labels: Vec<_> = all.iter().map(|it| it["aaguidDetails"]["name"].as_str().unwrap()).collect();
+    assert_eq!(labels, ["Passkey", "By oCore", "By better-auth"]);
+    for passkey in &all {
+        assert_eq!((&passkey["sourceOS"], &passkey["sourceBrowser"]), (&json!("Linux"), &json!("Firefox")));
+    }
+}
+
+#[tokio::test]
 async fn w_03_a_ceremony_belongs_to_whoever_began_it() {
     let scene = scene().await;
     let (bob, mut device) = scene.invited("bob@example.com", 2).await;
