@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use crate::harness::Authenticator;
 use crate::stage::{APP_HOST, AUTH_HOST, Stage, visit};
 use vestibule::domain::credential::Planned;
-use vestibule::domain::credential::Planned;
 use vestibule::domain::session::ENROL_LIFETIME;
 use vestibule::flows::FlowError;
 use vestibule::flows::enroll::Introduction;
