@@ -85,7 +85,7 @@ async fn other_methods_are_405_and_other_addresses_404() {
     ] {
         ask(&scene.alice, &method, below, None).await.expect_problem(405);
     }
-    for below in ["nothing", "passkeys/a/b", "sessions/current/nothing", "passkeys/register", "%2e%2e/x"] {
+    for below in ["nothing", "passkeys/a/b", "sessions/current/nothing", "passkeys/register"] {
         let reply = ask(&scene.alice, &Method::GET, below, None).await;
         assert!([404, 405].contains(&reply.status), "{below}: {reply}");
         let status = reply.status;
