@@ -16,9 +16,11 @@ const CHECKS: &str =
     "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
 const CASES_MIN: u64 = 600;
 /// What would end the session, and with it the interest of what follows.
-const ENDINGS: [&str; 5] = [
+const ENDINGS: [&str; 6] = [
     "delete_auth_sessions",
     "delete_auth_sessions_current",
+    // Ids are learnt from lists.
+    "delete_auth_sessions_id",
     "post_api_auth_sign_out",
     "post_v2_me_logout",
     "delete_v2_me",

@@ -24,6 +24,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
 use tower_http::cors::CorsLayer;
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -44,9 +45,14 @@ const CLIENT_HEADERS: [&str; 8] = [
     "expires",
 ];
 
+/// Shapes that no handler names by itself.
+#[derive(OpenApi)]
+#[openapi(components(schemas(Failure)))]
+struct Shapes;
+
 /// Its routes, relative to its mount.
 pub fn api() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
+    OpenApiRouter::with_openapi(Shapes::openapi())
         .routes(routes!(configs::session_config))
         .routes(routes!(configs::user_details_config))
         .routes(routes!(configs::process_config))
