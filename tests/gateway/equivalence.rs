@@ -81,7 +81,8 @@ fn named(text: &str, names: &[(Value, String)]) -> String {
     })
 }
 
-/// And moments are when each journey happened: whether there is one stays, which one does not.
+/// And moments are when each journey happened: whether there is one stays, which one does not. Only
+/// Corbado's front ends keep a handle for their browser, whose hash is the environment.
 fn normalised(value: &Value, names: &[(Value, String)]) -> Value {
     let is_moment = |name: &str| {
         ["createdAt", "updatedAt", "lastUsedAt", "lastSeenAt", "expiresAt", "at", "fresh_since"]
@@ -91,6 +92,7 @@ fn normalised(value: &Value, names: &[(Value, String)]) -> Value {
     match value {
         Value::Object(members) => members
             .iter()
+            .filter(|(name, _)| *name != "environment")
             .map(|(name, value)| match value {
                 Value::String(_) | Value::Number(_) if is_moment(name) => (name.clone(), json!("a moment")),
                 other => (name.clone(), normalised(other, names)),

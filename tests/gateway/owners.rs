@@ -51,7 +51,7 @@ async fn s_33_a_passkey_of_somebody_else_is_one_that_does_not_exist() {
     for (actor, victim) in [(&bob, &alice), (&alice, &bob)] {
         let before = victim.passkeys().await;
         let theirs = ids(victim).await;
-        assert_eq!(theirs.len(), 4, "two passkeys, with a long and a short id each: {theirs:?}");
+        assert_eq!(theirs.len(), 8, "two passkeys, with four ids each: {theirs:?}");
         for tongue in Tongue::ALL {
             for verb in VERBS {
                 let nothing = ask(tongue, verb, actor, tongue.id_of_nothing()).await.telling();

@@ -9,8 +9,10 @@
 #![allow(unreachable_pub, reason = "shared by the modules of one test binary")]
 
 mod better_auth;
+mod corbado;
 mod native;
 mod ocore;
+mod zitadel;
 
 use serde_json::Value;
 
@@ -23,6 +25,8 @@ pub enum Tongue {
     Native,
     BetterAuth,
     Ocore,
+    Corbado,
+    Zitadel,
 }
 
 /// A passkey in a list.
@@ -42,11 +46,11 @@ pub struct Statuses {
 }
 
 impl Tongue {
-    pub const ALL: [Self; 3] = [Self::Native, Self::BetterAuth, Self::Ocore];
+    pub const ALL: [Self; 5] = [Self::Native, Self::BetterAuth, Self::Ocore, Self::Corbado, Self::Zitadel];
 
     /// Switches them all on.
     pub fn all_on(config: &mut Config) {
-        config.table("dialects", &["better_auth = true", "ocore = true"]);
+        config.table("dialects", &["better_auth = true", "ocore = true", "corbado = true", "zitadel = true"]);
     }
 
     pub const fn statuses(self) -> Statuses {
@@ -54,6 +58,8 @@ impl Tongue {
             Self::Native => Statuses { added: 200, signed_in: 201, deleted: 204, signed_out: 204 },
             Self::BetterAuth => Statuses { added: 200, signed_in: 200, deleted: 200, signed_out: 200 },
             Self::Ocore => Statuses { added: 201, signed_in: 200, deleted: 204, signed_out: 204 },
+            Self::Corbado => Statuses { added: 200, signed_in: 200, deleted: 200, signed_out: 204 },
+            Self::Zitadel => Statuses { added: 200, signed_in: 201, deleted: 200, signed_out: 204 },
         }
     }
 
@@ -63,6 +69,8 @@ impl Tongue {
             Self::Native => native::begin_adding(browser).await,
             Self::BetterAuth => better_auth::begin_adding(browser).await,
             Self::Ocore => ocore::begin_adding(browser).await,
+            Self::Corbado => corbado::begin_adding(browser).await,
+            Self::Zitadel => zitadel::begin_adding(browser).await,
         }
     }
 
@@ -72,6 +80,8 @@ impl Tongue {
             Self::Native => native::finish_adding(browser, answer, label).await,
             Self::BetterAuth => better_auth::finish_adding(browser, answer, label).await,
             Self::Ocore => ocore::finish_adding(browser, answer, label).await,
+            Self::Corbado => corbado::finish_adding(browser, answer, label).await,
+            Self::Zitadel => zitadel::finish_adding(browser, answer, label).await,
         }
     }
 
@@ -85,18 +95,21 @@ impl Tongue {
     /// Asks for request options.
     pub async fn begin_sign_in(self, browser: &Browser) -> Reply {
         match self {
-            Self::Native => native::begin_sign_in(browser).await,
+            // Zitadel has no word for it.
+            Self::Native | Self::Zitadel => native::begin_sign_in(browser).await,
             Self::BetterAuth => better_auth::begin_sign_in(browser).await,
             Self::Ocore => ocore::begin_sign_in(browser).await,
+            Self::Corbado => corbado::begin_sign_in(browser).await,
         }
     }
 
     /// Sends the answer to request options.
     pub async fn finish_sign_in(self, browser: &Browser, answer: &Value) -> Reply {
         match self {
-            Self::Native => native::finish_sign_in(browser, answer).await,
+            Self::Native | Self::Zitadel => native::finish_sign_in(browser, answer).await,
             Self::BetterAuth => better_auth::finish_sign_in(browser, answer).await,
             Self::Ocore => ocore::finish_sign_in(browser, answer).await,
+            Self::Corbado => corbado::finish_sign_in(browser, answer).await,
         }
     }
 
@@ -112,7 +125,8 @@ impl Tongue {
         let answer = signed_in.json();
         let named = |name, value: &Value| (name, value.as_str().unwrap().to_owned());
         match self {
-            Self::Native => vec![named("opaque", &answer["token"])],
+            Self::Native | Self::Zitadel => vec![named("opaque", &answer["token"])],
+            Self::Corbado => vec![named("access", &answer["blockBody"]["data"]["sessionToken"])],
             Self::BetterAuth => vec![named("opaque", &answer["session"]["token"])],
             Self::Ocore => vec![
                 named("opaque", &answer["token"]),
@@ -128,6 +142,8 @@ impl Tongue {
             Self::Native => native::list(browser).await,
             Self::BetterAuth => better_auth::list(browser).await,
             Self::Ocore => ocore::list(browser).await,
+            Self::Corbado => corbado::list(browser).await,
+            Self::Zitadel => zitadel::list(browser).await,
         }
     }
 
@@ -137,10 +153,21 @@ impl Tongue {
         let (list, label) = match self {
             Self::Native | Self::BetterAuth => (&answer, "name"),
             Self::Ocore => (&answer["passkeys"], "deviceName"),
+            Self::Zitadel => (&answer["result"], "name"),
+            // It lists no labels.
+            Self::Corbado => {
+                let natively = native::list(browser).await.expect(200).json();
+                let ids = answer["passkeys"].as_array().unwrap().iter().zip(natively.as_array().unwrap());
+                let text = |value: &Value| value.as_str().unwrap().to_owned();
+                return ids
+                    .map(|(it, same)| Listed { id: text(&it["id"]), label: text(&same["name"]) })
+                    .collect();
+            }
         };
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let listed = |it: &Value| Listed { id: text(&it["id"]), label: text(&it[label]) };
-        list.as_array().unwrap().iter().map(listed).collect()
+        // What is empty is left out by some.
+        list.as_array().into_iter().flatten().map(listed).collect()
     }
 
     pub async fn rename(self, browser: &Browser, id: &str, label: &str) -> Reply {
@@ -148,6 +175,8 @@ impl Tongue {
             Self::Native => native::rename(browser, id, label).await,
             Self::BetterAuth => better_auth::rename(browser, id, label).await,
             Self::Ocore => ocore::rename(browser, id, label).await,
+            Self::Corbado => corbado::rename(browser, id, label).await,
+            Self::Zitadel => zitadel::rename(browser, id, label).await,
         }
     }
 
@@ -156,14 +185,17 @@ impl Tongue {
             Self::Native => native::delete(browser, id).await,
             Self::BetterAuth => better_auth::delete(browser, id).await,
             Self::Ocore => ocore::delete(browser, id).await,
+            Self::Corbado => corbado::delete(browser, id).await,
+            Self::Zitadel => zitadel::delete(browser, id).await,
         }
     }
 
     pub async fn sign_out(self, browser: &Browser) -> Reply {
         match self {
-            // oCore has no word for it.
-            Self::Native | Self::Ocore => native::sign_out(browser).await,
+            // oCore and Zitadel have no word for it.
+            Self::Native | Self::Ocore | Self::Zitadel => native::sign_out(browser).await,
             Self::BetterAuth => better_auth::sign_out(browser).await,
+            Self::Corbado => corbado::sign_out(browser).await,
         }
     }
 
@@ -172,6 +204,8 @@ impl Tongue {
         match self {
             Self::Native | Self::Ocore => "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
             Self::BetterAuth => "00000000-0000-8000-8000-000000000000",
+            Self::Corbado => "cre-00000000-0000-8000-8000-000000000000",
+            Self::Zitadel => "1",
         }
     }
 }

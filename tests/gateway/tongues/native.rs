@@ -31,6 +31,15 @@ pub(super) async fn rename(browser: &Browser, id: &str, label: &str) -> Reply {
     browser.call(Method::PATCH, &format!("/auth/passkeys/{id}"), Some(&json!({ "name": label }))).await
 }
 
+/// For dialects without a word for it: names the `at`-th passkey of the list, or whatever `id` is.
+pub(super) async fn rename_at(browser: &Browser, at: Option<usize>, id: &str, label: &str) -> Reply {
+    let listed = match at {
+        Some(at) => list(browser).await.expect(200).json()[at]["id"].clone(),
+        None => json!(id),
+    };
+    rename(browser, listed.as_str().unwrap(), label).await
+}
+
 pub(super) async fn delete(browser: &Browser, id: &str) -> Reply {
     browser.call(Method::DELETE, &format!("/auth/passkeys/{id}"), None).await
 }
