@@ -44,6 +44,8 @@ enum Place {
     /// `Authorization` on the way to an application.
     AppBearer,
     Bearer(Tongue),
+    /// Where a front end has a new access token made.
+    Refreshing,
     Invitation,
     CodeCookie,
     Code,
@@ -60,8 +62,9 @@ const fn is_for(kind: Kind, place: Place) -> bool {
     match kind {
         Kind::AuthCookie => matches!(place, Place::AuthCookie),
         Kind::AppCookie => matches!(place, Place::AppCookie),
-        Kind::Opaque => matches!(place, Place::Bearer(_) | Place::Exchange),
-        Kind::Access | Kind::Refresh => matches!(place, Place::Bearer(_)),
+        Kind::Opaque => matches!(place, Place::Bearer(_) | Place::Refreshing | Place::Exchange),
+        Kind::Refresh => matches!(place, Place::Bearer(_) | Place::Refreshing),
+        Kind::Access => matches!(place, Place::Bearer(_)),
         Kind::Invitation => matches!(place, Place::Invitation),
         Kind::Code => matches!(place, Place::Code),
         Kind::CodeCookie => matches!(place, Place::CodeCookie),
@@ -73,13 +76,16 @@ const fn is_for(kind: Kind, place: Place) -> bool {
 }
 
 /// In this order: the right one uses things up in the last ones.
-const PLACES: [Place; 14] = [
+const PLACES: [Place; 17] = [
     Place::AuthCookie,
     Place::AppCookie,
     Place::AppBearer,
     Place::Bearer(Tongue::Native),
     Place::Bearer(Tongue::BetterAuth),
     Place::Bearer(Tongue::Ocore),
+    Place::Bearer(Tongue::Corbado),
+    Place::Bearer(Tongue::Zitadel),
+    Place::Refreshing,
     Place::WayBack,
     Place::Invitation,
     Place::Code,
@@ -167,6 +173,10 @@ impl Stock {
             }
             Place::AppBearer => self.enters(&browser.showing(token)).await,
             Place::Bearer(tongue) => tongue.ask_for_list(&browser.showing(token)).await.status == 200,
+            Place::Refreshing => {
+                let refresh = browser.showing(token).call(Method::POST, "/v2/me/refresh", None).await;
+                refresh.status == 200
+            }
             Place::WayBack => {
                 let url = self.scene.url(&format!("/auth/login?to={token}"));
                 let reply = self.scene.alice.navigate(&url).await;
