@@ -16,6 +16,9 @@ use crate::domain::way_back::Target;
 use crate::ports::Batch;
 use crate::records::{self, keys};
 
+/// How often a change is decided again because the record changed meanwhile: a sign-in counts its use.
+const ATTEMPTS_MAX: u32 = 8;
+
 impl Gateway {
     /// The applications that a person may enter, by address. One behind a wildcard has no address of
     /// its own that could be named.
@@ -66,14 +69,18 @@ impl Gateway {
         name: CredentialName,
         visit: &Visit,
     ) -> Result<Credential, FlowError> {
-        let paid = self.pay_beside_applications(session).await?;
-        let (found, stored) = self.own_credential(&session.user, id).await?;
-        let renamed = Credential { name, ..found };
-        let batch = records::update_credential(&renamed)?.expect(keys::credential(id), stored);
-        self.records.commit(batch.and(paid)).await?;
-        let kind = Kind::CredentialRenamed { user: session.user, credential: id.clone() };
-        self.report(visit.origin(), kind);
-        Ok(renamed)
+        for _ in 0..ATTEMPTS_MAX {
+            let paid = self.pay_beside_applications(session).await?;
+            let (found, stored) = self.own_credential(&session.user, id).await?;
+            let renamed = Credential { name: name.clone(), ..found };
+            let batch = records::update_credential(&renamed)?.expect(keys::credential(id), stored);
+            if self.is_committed(batch.and(paid)).await? {
+                let kind = Kind::CredentialRenamed { user: session.user, credential: id.clone() };
+                self.report(visit.origin(), kind);
+                return Ok(renamed);
+            }
+        }
+        Err(FlowError::Busy)
     }
 
     /// Removes a passkey of the session's owner, and ends the sessions that it opened, except the
@@ -84,6 +91,23 @@ impl Gateway {
         id: &CredentialId,
         visit: &Visit,
     ) -> Result<(), FlowError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let (batch, ended) = self.removing_credential(session, id).await?;
+            if self.is_committed(batch).await? {
+                self.report_ended(&visit.origin(), &ended);
+                let kind = Kind::CredentialRemoved { user: session.user, credential: id.clone() };
+                self.report(visit.origin(), kind);
+                return Ok(());
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    async fn removing_credential(
+        &self,
+        session: &Session,
+        id: &CredentialId,
+    ) -> Result<(Batch, Ended), FlowError> {
         let paid = self.pay(session).await?;
         let (found, stored) = self.own_credential(&session.user, id).await?;
         let all = self.records.credentials_of(&session.user).await?;
@@ -100,11 +124,7 @@ impl Gateway {
             .and(records::delete_credential(&found))
             .and(self.ending(&ended, None).await?)
             .and(paid);
-        self.records.commit(batch).await?;
-        self.report_ended(&visit.origin(), &ended);
-        let kind = Kind::CredentialRemoved { user: session.user, credential: id.clone() };
-        self.report(visit.origin(), kind);
-        Ok(())
+        Ok((batch, ended))
     }
 
     /// A credential that belongs to `user`; anybody else's does not exist for them.

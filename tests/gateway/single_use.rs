@@ -1,5 +1,6 @@
 //! What works once works once, also when everybody tries at the same moment (S-32).
 
+use futures_util::future::{join, join_all};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -77,4 +78,25 @@ async fn s_32_two_invitations_for_one_name_make_one_account() {
     }
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 409]);
+}
+
+#[tokio::test]
+async fn a_passkey_can_be_named_while_it_is_being_used() {
+    let mut scene = Scene::set().await;
+    let id = scene.alice.passkeys().await[0]["id"].as_str().unwrap().to_owned();
+    let mut answers = Vec::new();
+    for _ in 0..10 {
+        let browser = scene.stranger();
+        let options = browser.sign_in_options().await;
+        answers.push((scene.device.get(&options, browser.origin()), browser));
+    }
+    let signing_in =
+        answers.iter().map(|(answer, browser)| browser.post("passkeys/authenticate/verify", answer));
+    let below = format!("passkeys/{id}");
+    let body = json!({ "name": "Phone" });
+    let naming = (0..10).map(|_| scene.alice.patch(&below, &body));
+    let (signed_in, named) = join(join_all(signing_in), join_all(naming)).await;
+    assert!(signed_in.iter().all(|reply| reply.status == 201), "{signed_in:?}");
+    assert!(named.iter().all(|reply| reply.status == 200), "{named:?}");
+    assert_eq!(scene.alice.passkeys().await[0]["name"], "Phone");
 }
