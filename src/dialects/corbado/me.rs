@@ -12,7 +12,7 @@ use crate::dialects::Shared;
 use crate::domain::session::Scope;
 use crate::domain::user::DisplayName;
 use crate::web::call::Call;
-use crate::web::session_cookie::{farewell, welcome};
+use crate::web::session_cookie::{self, farewell, welcome};
 use crate::web::{Problem, json};
 
 /// The caller, and what they are known by.
@@ -74,10 +74,5 @@ pub(super) async fn refresh(State(gateway): State<Shared>, call: Call) -> Result
 #[utoipa::path(post, path = "/me/logout", tag = "corbado", responses((status = 204), Failures))]
 pub(super) async fn logout(State(gateway): State<Shared>, call: Call) -> Result<Response, Problem> {
     call.not_cross_site(&gateway)?;
-    if let Some(caller) = call.identify(&gateway)? {
-        gateway.sign_out(&caller.session, &call.visit).await?;
-    }
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    farewell(&gateway, &call.visit, response.headers_mut());
-    Ok(response)
+    session_cookie::sign_out(&gateway, &call, StatusCode::NO_CONTENT).await
 }

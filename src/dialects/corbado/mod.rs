@@ -5,8 +5,8 @@
 //! are found by the challenge that was signed, since the API has no other carrier for them.
 //!
 //! What always holds: the session itself is in an `HttpOnly` cookie, which pages of related origins send
-//! as well; what scripts get to see is a JWT that cannot be prolonged, except where the caller is
-//! no page and keeps no cookies (`process`).
+//! as well; what scripts get to see is a JWT that cannot be prolonged, except where the caller keeps
+//! no cookies of ours (`process`).
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod blocks;

@@ -5,10 +5,9 @@
 //! sign-in in this process: those addresses answer as any other that does not exist.
 //!
 //! `completed` sets the session's `HttpOnly` cookie, and its body has a session token. A refresh token is
-//! in it only for a caller that is no page. Every page that may call this API is on an origin below the
-//! relying party's domain, hence on our site, so its browser takes the cookie and sends it; a token that
-//! lasts as long as the session would only be something for a script to lose. A program keeps no
-//! cookies, and has no such script.
+//! in it only for a caller that has no use for the cookie: a program, or a page of a related origin on
+//! another site, whose browser would not send it. For a page on our site, a token that lasts as long as
+//! the session would only be something for a script to lose.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -216,8 +215,7 @@ fn completed(
     user: &User,
     operation: Option<PasskeyOperation>,
 ) -> Result<Response, Problem> {
-    let is_page = call.headers.contains_key(ORIGIN) || call.headers.contains_key("sec-fetch-site");
-    let refresh = (!is_page).then(|| gateway.token(session, Carrier::Refresh));
+    let refresh = (!keeps_cookies(call)).then(|| gateway.token(session, Carrier::Refresh));
     let refresh = refresh.transpose().map_err(FlowError::from)?;
     let block = CompletedBlock::new(gateway.access_token(session, user)?, refresh);
     let block = match operation {
@@ -227,6 +225,14 @@ fn completed(
     let mut response = Json(response(gateway, BlockBody::completed(block))).into_response();
     welcome(gateway, &call.visit, session, response.headers_mut())?;
     Ok(response)
+}
+
+/// Whether the caller is a page whose browser takes our cookie and sends it.
+fn keeps_cookies(call: &Call) -> bool {
+    match call.headers.get("sec-fetch-site") {
+        Some(site) => site != "cross-site",
+        None => call.headers.contains_key(ORIGIN),
+    }
 }
 
 fn response(gateway: &Gateway, block_body: BlockBody) -> ProcessResponse {

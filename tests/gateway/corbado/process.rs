@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{ask, claims, get, members, post, refused, scene, url};
 use crate::harness::scene::ALICE;
-use crate::harness::{Browser, Reply, Scene};
+use crate::harness::{Browser, Config, Reply, Scene};
 
 const LOGIN_INIT: [&str; 8] = [
     "blockType",
@@ -218,6 +218,33 @@ async fn only_a_program_is_told_the_refresh_token() {
     let token = data["refreshToken"].as_str().unwrap();
     super::with_bearer(&program, Method::POST, "me/refresh", token).await.expect(200);
     super::with_bearer(&program, Method::GET, "me", token).await.expect(200);
+}
+
+/// A browser sends our cookie from no page of another site, so a front end there is told what lasts.
+#[tokio::test]
+async fn a_page_of_another_site_gets_a_refresh_token_and_one_of_ours_none() {
+    const FRIEND: &str = "https://shop.example.org";
+    let arrange = |config: &mut Config| {
+        config.tls("auth.example.com");
+        config.table("dialects", &["corbado = true"]);
+        config.related_origins = vec![FRIEND.to_owned()];
+    };
+    let mut scene = Scene::with(arrange, |_| {}).await;
+    for (site, told) in [("cross-site", true), ("same-site", false)] {
+        let page = scene.stranger();
+        let send = |below: &str, id: Option<&str>, body: Value| {
+            let request = page.request(Method::POST, &url(&page, below)).json(&body);
+            let request = request.header("origin", FRIEND).header("sec-fetch-site", site);
+            page.send(id.into_iter().fold(request, |request, id| request.header("x-corbado-process-id", id)))
+        };
+        let begun = send("auth/process/init", None, json!({ "clientInformation": {} })).await;
+        let begun = begun.expect(200).json();
+        let answer = scene.device.get(&conditional(&begun["processResponse"]), FRIEND);
+        let signed = json!({ "signedChallenge": answer.to_string() });
+        let done = send("auth/passkey/mediation/finish", begun["token"].as_str(), signed).await;
+        let data = &done.expect(200).json()["blockBody"]["data"];
+        assert_eq!(data["refreshToken"].is_string(), told, "{site}: {data}");
+    }
 }
 
 #[tokio::test]
