@@ -65,7 +65,7 @@ impl Gateway {
         if let Some((pending, _)) = self.pending_address(user).await? {
             batch = batch.delete(keys::pending_address(user)).and(forgetting_code(&pending));
         }
-        Ok((batch, ended))
+        Ok((batch.and(self.forgetting_own_link(user).await?), ended))
     }
 
     /// The batch that expects another administrator who can sign in, where the person is one. Two who

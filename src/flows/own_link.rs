@@ -8,7 +8,7 @@ use super::administer::Invited;
 use super::admit::Visit;
 use super::{FlowError, Gateway};
 use crate::domain::event::Kind;
-use crate::domain::id::InvitationId;
+use crate::domain::id::{InvitationId, UserId};
 use crate::domain::invitation::{Invitation, OWN_LINK_LIFETIME};
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::session::Session;
@@ -45,6 +45,15 @@ impl Gateway {
         self.keep_own_link(session, &invited.invitation, &posting, visit).await?;
         self.posted();
         Ok(invited.invitation)
+    }
+
+    /// The batch that makes the link of `user`, if there is one, good for nothing.
+    pub(super) async fn forgetting_own_link(&self, user: &UserId) -> Result<Batch, FlowError> {
+        let key = keys::own_link(user);
+        let known = self.records.get_exact::<SecretHash>(&key).await?;
+        Ok(known.map_or_else(Batch::default, |(secret, _)| {
+            Batch::default().delete(keys::invitation(&secret)).delete(key)
+        }))
     }
 
     fn own_link(&self, owner: &User) -> Invited {
