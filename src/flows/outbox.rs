@@ -60,12 +60,13 @@ impl Gateway {
     }
 
     /// The batch that posts `letter`; nothing while the outbox is full. Call [`Self::posted`] when it
-    /// has been committed.
+    /// has been committed. One that is not counts until the next delivery, so that the bound holds.
     pub(super) fn posting(&self, letter: &Letter) -> Result<Batch, FlowError> {
         if self.outbox.waiting.load(Ordering::Relaxed) >= OUTBOX_MAX {
             tracing::error!("the outbox is full: a message is not sent. Is the mail server in reach?");
             return Ok(Batch::default());
         }
+        self.outbox.waiting.fetch_add(1, Ordering::Relaxed);
         let plain = serde_json::to_vec(letter).map_err(|_| FlowError::Signing)?;
         let nonce = entropy::bytes(&*self.entropy);
         let now = self.clock.now();
@@ -79,9 +80,8 @@ impl Gateway {
         Ok(Batch::default().put(keys::letter(&waiting.id), records::encode(&waiting)?))
     }
 
-    /// Wakes the postman after a commit that posted something.
+    /// Wakes the postman after a commit that may have posted something.
     pub(super) fn posted(&self) {
-        self.outbox.waiting.fetch_add(1, Ordering::Relaxed);
         self.outbox.posted.notify_one();
     }
 

@@ -116,15 +116,13 @@ impl Gateway {
                 return Err(FlowError::NotPermitted);
             }
             let posting = self.telling(&user, &credential, &existing)?;
-            let batch = records::create_credential(&credential)?.expect(key, stored).and(posting.clone());
+            let batch = records::create_credential(&credential)?.expect(key, stored).and(posting);
             let (session, batch, ended) =
                 self.with_paying_session(session, &user, &credential, batch).await?;
             match self.records.commit(batch).await {
                 Ok(()) => {
                     self.report_ended(&visit.origin(), &ended);
-                    if !posting.changes.is_empty() {
-                        self.posted();
-                    }
+                    self.posted();
                     return Ok(Registered { credential, session, user });
                 }
                 Err(CommitError::Conflict) => {}
