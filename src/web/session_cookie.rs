@@ -1,7 +1,9 @@
 //! What a browser is told when somebody signs in or out.
 
+use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue};
 
+use super::call::Call;
 use super::{Problem, cookies};
 use crate::domain::cookie::Cookie;
 use crate::domain::session::Session;
@@ -23,6 +25,20 @@ pub fn welcome(
     let token = gateway.token(session, Carrier::Cookie(visit.host.clone())).map_err(FlowError::from)?;
     cookies::append(headers, cookies::session(gateway.place(), &token, gateway.lifetimes().absolute));
     Ok(())
+}
+
+/// Ends the caller's session, if there is one, and answers `done`. A stranger gets the same answer.
+pub async fn sign_out(gateway: &Gateway, call: &Call, done: impl IntoResponse) -> Result<Response, Problem> {
+    let ended = match call.identify(gateway)? {
+        Some(caller) => gateway.sign_out(&caller.session, &call.visit).await,
+        None => Ok(()),
+    };
+    let mut response = match ended {
+        Ok(()) => done.into_response(),
+        Err(error) => Problem::from(error).into_response(),
+    };
+    farewell(gateway, &call.visit, response.headers_mut());
+    Ok(response)
 }
 
 /// Takes back what this browser has of a session, on the host it is on, whether or not the session

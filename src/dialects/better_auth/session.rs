@@ -10,9 +10,8 @@ use super::from_trusted_page;
 use super::shapes::{Failures, Origins, SignedIn, Success};
 use crate::dialects::Shared;
 use crate::domain::session::Scope;
-use crate::web::Problem;
 use crate::web::call::Call;
-use crate::web::session_cookie::farewell;
+use crate::web::{Problem, session_cookie};
 
 /// Who is signed in; `null` for nobody.
 #[utoipa::path(get, path = "/get-session", tag = "better-auth",
@@ -37,12 +36,7 @@ pub(super) async fn get_session(State(gateway): State<Shared>, call: Call) -> Re
     responses((status = 200, body = Success), Failures))]
 pub(super) async fn sign_out(State(gateway): State<Shared>, call: Call) -> Result<Response, Problem> {
     from_trusted_page(&gateway, &call)?;
-    if let Some(caller) = call.identify(&gateway)? {
-        gateway.sign_out(&caller.session, &call.visit).await?;
-    }
-    let mut response = Json(Success { success: true }).into_response();
-    farewell(&gateway, &call.visit, response.headers_mut());
-    Ok(response)
+    session_cookie::sign_out(&gateway, &call, Json(Success { success: true })).await
 }
 
 /// Origins that may use our passkeys (WebAuthn Level 3, section 5.11).

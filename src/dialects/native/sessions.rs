@@ -18,7 +18,7 @@ use crate::domain::user::Email;
 use crate::flows::codes::Guess;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
-use crate::web::session_cookie::{farewell, welcome};
+use crate::web::session_cookie::{self, welcome};
 use crate::web::{Problem, cookies, json};
 
 /// The caller's sessions, newest first.
@@ -117,16 +117,7 @@ async fn redeem_code(gateway: &Gateway, call: &Call, email: &str, code: &str) ->
 #[utoipa::path(delete, path = "/sessions", tag = "native",
     responses((status = 204, description = "Signed out"), Failures))]
 pub(super) async fn sign_out(State(gateway): App, call: Call) -> Result<Response, Problem> {
-    let ended = match call.identify(&gateway)? {
-        Some(caller) => gateway.sign_out(&caller.session, &call.visit).await,
-        None => Ok(()),
-    };
-    let mut response = match ended {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(error) => Problem::from(error).into_response(),
-    };
-    farewell(&gateway, &call.visit, response.headers_mut());
-    Ok(response)
+    session_cookie::sign_out(&gateway, &call, StatusCode::NO_CONTENT).await
 }
 
 /// The same, at the address of the current session.
