@@ -42,11 +42,13 @@ pub fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(passkeys::rename, passkeys::remove))
 }
 
-/// How it says that something went wrong: `error`, and the same as `message`.
+/// How it says that something went wrong: `error`, the same as `message`, and a word for programs.
 pub fn face(problem: &Problem) -> Response {
     let status = status(problem);
     let sentence = problem.detail().to_owned();
-    let mut response = (status, Json(Failure { error: sentence.clone(), message: sentence })).into_response();
+    let mut response =
+        (status, Json(Failure { error: sentence.clone(), message: sentence, code: problem.code() }))
+            .into_response();
     if let Some(delay) = problem.retry_after() {
         response.headers_mut().insert(RETRY_AFTER, whole_seconds(delay).into());
     }

@@ -13,7 +13,10 @@ use crate::domain::user::User;
 #[schema(as = ocore::Failure)]
 pub(super) struct Failure {
     pub(super) error: String,
+    /// The same as `error`.
     pub(super) message: String,
+    /// A stable word for programs, such as `unknown_credential`.
+    pub(super) code: &'static str,
 }
 
 /// Failures of every endpoint.

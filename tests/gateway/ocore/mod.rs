@@ -41,7 +41,7 @@ fn check_refused(reply: Reply, status: u16) {
     assert!(reply.header("content-type").starts_with("application/json"), "{reply}");
     assert_eq!(reply.header("cache-control"), "no-store", "{reply}");
     let body = reply.json();
-    assert_eq!(shape(&body), json!({ "error": "text", "message": "text" }), "{reply}");
+    assert_eq!(shape(&body), json!({ "code": "text", "error": "text", "message": "text" }), "{reply}");
     assert_eq!(body["error"], body["message"]);
 }
 
