@@ -34,7 +34,7 @@ async fn answer(
     load: Load,
 ) -> Response {
     let place = desk.gateway.place();
-    let foreign = faces.show(place, &load.visit, load.uri.path(), &for_a_program(&outcome));
+    let foreign = faces.show(place, &load.visit, load.request(), &for_a_program(&outcome)).await;
     let response = match foreign {
         Some(response) => response,
         None => answered(&desk, &outcome, &load).await.unwrap_or_else(Problem::into_response),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{FromRequestParts, Query, State};
+use axum::extract::{FromRequestParts, Query, Request, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use http::request::Parts;
@@ -96,6 +96,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Load {
 }
 
 impl Load {
+    /// The request without its body.
+    pub(super) fn request(&self) -> Request {
+        let mut request = Request::default();
+        request.method_mut().clone_from(&self.method);
+        request.uri_mut().clone_from(&self.uri);
+        request.headers_mut().clone_from(&self.headers);
+        request
+    }
+
     pub(super) fn caller(&self, gateway: &Gateway) -> Result<Caller, Problem> {
         let cookies = self.headers.get_all(http::header::COOKIE).iter().map(HeaderValue::as_bytes);
         Ok(gateway.caller_by_cookie(&self.visit.host, cookies)?)
@@ -270,7 +279,7 @@ async fn ask_sign_out(State(desk): State<Desk>, load: Load) -> Result<Response, 
 async fn sign_out(State(desk): State<Desk>, load: Load) -> Result<Response, Problem> {
     guard::own_form(&desk.gateway, &load.visit, &load.headers)?;
     let ended = match load.caller(&desk.gateway)? {
-        Caller::Known(session, _) => desk.gateway.sign_out(&session, &load.visit).await,
+        Caller::Known(session, _) => desk.gateway.sign_out(&[session], &load.visit).await,
         Caller::Stranger { .. } => Ok(()),
     };
     let mut response = match ended {

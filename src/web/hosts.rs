@@ -5,12 +5,13 @@
 //! carries the headers that answers of ours carry.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt};
 use tower_http::cors::CorsLayer;
 
 use super::problem::Occasion;
@@ -32,18 +33,34 @@ pub struct Spoken {
     pub cors: Option<CorsLayer>,
 }
 
-/// How the dialects that are mounted say that something went wrong.
+/// How the dialects that are mounted say that something went wrong, and to pages of which origins.
 #[derive(Clone, Default)]
-pub struct Faces(Arc<HashMap<Dialect, Face>>);
+pub struct Faces(Arc<HashMap<Dialect, (Face, Option<CorsLayer>)>>);
 
 impl Faces {
-    /// `problem`, in the words of the dialect that `path` belongs to; `None` where that is the
-    /// native one, or none at all.
-    pub fn show(&self, place: &Place, visit: &Visit, path: &str, problem: &Problem) -> Option<Response> {
-        let dialect = foreign_dialect(place, visit, path)?;
+    /// `problem`, in the words of the dialect that the request is for; `None` where that is the native
+    /// one, or none at all.
+    pub async fn show(
+        &self,
+        place: &Place,
+        visit: &Visit,
+        request: Request,
+        problem: &Problem,
+    ) -> Option<Response> {
+        let dialect = foreign_dialect(place, visit, request.uri().path())?;
+        let (face, cors) = self.0.get(&dialect)?;
         // Refused before anything was done for it: it took no time to speak of.
         let occasion = Occasion { request_id: visit.request_id.clone(), ..Occasion::default() };
-        self.0.get(&dialect).map(|face| face(&problem.clone().on(occasion)))
+        let mut said = Some(face(&problem.clone().on(occasion)));
+        let Some(cors) = cors else { return said };
+        // A page may read a refusal as it may read any other answer.
+        let refuse = tower::service_fn(move |_: Request| {
+            std::future::ready(Ok::<_, Infallible>(said.take().unwrap_or_default()))
+        });
+        match cors.layer(refuse).oneshot(request).await {
+            Ok(response) => Some(response),
+            Err(never) => match never {},
+        }
     }
 }
 
@@ -61,7 +78,8 @@ pub struct Rooms {
 
 /// One router that answers each request as its host and path demand, and the faces of its dialects.
 pub fn split(gateway: Arc<Gateway>, rooms: Rooms) -> (Router, Faces) {
-    let faces = rooms.dialects.iter().map(|(dialect, spoken)| (*dialect, spoken.face)).collect();
+    let face = |spoken: &Spoken| (spoken.face, spoken.cors.clone());
+    let faces = rooms.dialects.iter().map(|(dialect, spoken)| (*dialect, face(spoken))).collect();
     let directory = Arc::new(Directory::new(gateway.place(), rooms));
     let router = Router::new().fallback(move |mut request: Request| {
         let router = directory.lead(gateway.place(), &mut request);
@@ -130,7 +148,7 @@ fn foreign_dialect(place: &Place, visit: &Visit, path: &str) -> Option<Dialect> 
 }
 
 async fn answer(router: Router, scheme: Scheme, request: Request) -> Response {
-    let answered: Result<Response, std::convert::Infallible> = router.oneshot(request).await;
+    let answered: Result<Response, Infallible> = router.oneshot(request).await;
     match answered {
         Ok(response) => headers::protect(scheme, response),
         Err(never) => match never {},

@@ -4,18 +4,20 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{Authenticator, Scene};
+use crate::harness::{Authenticator, Config, Scene};
 
 const FRIEND: &str = "https://app.example.org";
 const STRANGER: &str = "https://app.example.net";
 
+fn arrange(config: &mut Config) {
+    config.tls("auth.example.com");
+    config.rp_id = Some("example.com".to_owned());
+    config.related_origins = vec![FRIEND.to_owned()];
+    config.table("dialects", &["better_auth = true", "corbado = true", "ocore = true"]);
+}
+
 /// People sign in at auth.example.com, for the RP ID example.com, which is an application's host.
 async fn scene() -> Scene {
-    let arrange = |config: &mut crate::harness::Config| {
-        config.tls("auth.example.com");
-        let related = format!("related_origins = [{FRIEND:?}]");
-        config.table("relying_party", &["id = \"example.com\"", &related]);
-    };
     Scene::with(arrange, |route| {
         route.host("example.com");
     })
@@ -48,5 +50,48 @@ async fn a_passkey_is_taken_from_a_page_of_theirs_and_of_nobody_else() {
         let answer = scene.device.get(&browser.sign_in_options().await, origin);
         let reply = browser.post("passkeys/authenticate/verify", &answer).await;
         assert_eq!(reply.status, signed_in, "{origin}: {reply}");
+    }
+}
+
+/// What the gateway refuses before any API has been asked can be read by the same pages as all else.
+#[tokio::test]
+async fn a_page_may_read_every_refusal_that_it_may_cause() {
+    let scene = scene().await;
+    let huge = vec![b' '; 1 << 20];
+    for (origin, may_read) in [(FRIEND, FRIEND), (STRANGER, "")] {
+        for (path, body, status) in [
+            ("/v2/me/identifier", huge.clone(), 413),
+            ("/api/auth/passkey/delete-passkey", huge.clone(), 413),
+            ("/v2/me/%zz", Vec::new(), 400),
+            ("/v2/nothing", Vec::new(), 404),
+        ] {
+            let stranger = scene.stranger();
+            let request = stranger.request(Method::POST, &scene.url(path)).header("origin", origin);
+            let reply = stranger.send(request.body(body)).await.expect(status);
+            assert_eq!(reply.header("access-control-allow-origin"), may_read, "{path} from {origin}");
+        }
+    }
+    // What no page of another origin may call says so in every case.
+    let stranger = scene.stranger();
+    let request = stranger.request(Method::POST, &scene.url("/api/user/passkeys")).header("origin", FRIEND);
+    let reply = stranger.send(request.body(huge)).await.expect(413);
+    assert_eq!(reply.header("access-control-allow-origin"), "");
+}
+
+/// A cookie that a page of another site sends along is refused, and not taken for nobody's.
+#[tokio::test]
+async fn a_page_of_another_site_is_told_that_it_is_one() {
+    let scene = scene().await;
+    for (method, path) in [
+        (Method::PATCH, "/v2/me"),
+        (Method::POST, "/v2/me/passkeys/append/start"),
+        (Method::DELETE, "/v2/me"),
+        (Method::DELETE, "/api/user/passkeys/x"),
+    ] {
+        let request = scene.alice.request(method.clone(), &scene.url(path)).header("origin", STRANGER);
+        let reply = scene.alice.send(request.json(&json!({}))).await.expect(403);
+        if path.starts_with("/v2") {
+            assert_eq!(reply.json()["error"]["type"], "invalid_origin", "{method} {path}");
+        }
     }
 }
