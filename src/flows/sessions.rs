@@ -260,9 +260,15 @@ impl Gateway {
         Err(FlowError::Busy)
     }
 
-    /// Signs out: the session is gone, on every host, before this returns.
-    pub async fn sign_out(&self, session: &Arc<LiveSession>, visit: &Visit) -> Result<(), FlowError> {
-        let ended = vec![(Arc::clone(session), End::SignedOut)];
+    /// Signs out: these sessions are gone, on every host, before this returns.
+    pub async fn sign_out(&self, sessions: &[Arc<LiveSession>], visit: &Visit) -> Result<(), FlowError> {
+        let mut ended: Ended = Vec::new();
+        for session in sessions {
+            // One session may be shown twice: as a token and as a cookie.
+            if ended.iter().all(|(known, _)| !Arc::ptr_eq(known, session)) {
+                ended.push((Arc::clone(session), End::SignedOut));
+            }
+        }
         self.end_all(&visit.origin(), ended, Batch::default()).await
     }
 

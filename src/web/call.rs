@@ -3,6 +3,8 @@
 //! Handlers take a [`Call`] and ask it for the evidence they need; `guard` decides. Which dialect is
 //! spoken stands in the visit.
 
+use std::sync::Arc;
+
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use http::{HeaderMap, Method};
@@ -13,6 +15,7 @@ use crate::domain::cookie::Cookie;
 use crate::domain::credential::Program;
 use crate::domain::id::CeremonyId;
 use crate::flows::admit::Visit;
+use crate::flows::index::LiveSession;
 use crate::flows::sessions::Device;
 use crate::flows::{FlowError, Gateway};
 
@@ -47,6 +50,11 @@ impl Call {
     /// Who is calling, if we know them; see [`guard::identify`].
     pub fn identify(&self, gateway: &Gateway) -> Result<Option<SignedIn>, Problem> {
         guard::identify(gateway, &self.visit, &self.method, &self.headers)
+    }
+
+    /// Every session that the request shows; see [`guard::shown_sessions`].
+    pub fn shown_sessions(&self, gateway: &Gateway) -> Result<Vec<Arc<LiveSession>>, Problem> {
+        guard::shown_sessions(gateway, &self.visit, &self.method, &self.headers)
     }
 
     /// The token that `caller` goes on with; see [`guard::token_of`].

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use http::header::{AUTHORIZATION, ORIGIN};
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::{Fault, Problem};
+use super::{Fault, Problem, cookies};
+use crate::domain::cookie::Cookie;
 use crate::domain::dialect::Dialect;
 use crate::domain::session::token::Carrier;
 use crate::domain::session::{Scope, Session};
@@ -130,11 +131,30 @@ pub fn identify_lasting(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Option<SignedIn>, Problem> {
-    // What scripts write that look for a token and have none. There may be a cookie all the same.
-    match bearer(headers).filter(|token| !matches!(*token, "" | "undefined" | "null")) {
+    match bearer(headers) {
         Some(token) => Ok(known(gateway.caller_by_lasting(token)?, Shown::Bearer)),
         None => by_cookie(gateway, visit, method, headers),
     }
+}
+
+/// Every session that the request shows, by token and by cookie: whoever signs out means both, and a
+/// token that is no good must not keep the cookie's alive.
+pub fn shown_sessions(
+    gateway: &Gateway,
+    visit: &Visit,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Vec<Arc<LiveSession>>, Problem> {
+    let by_token = match bearer(headers) {
+        Some(token) => known(gateway.caller_by_bearer(token)?, Shown::Bearer),
+        None => None,
+    };
+    let by_cookie = match by_cookie(gateway, visit, method, headers) {
+        // The token is good from wherever it is shown.
+        Err(_) if by_token.is_some() => None,
+        other => other?,
+    };
+    Ok(by_token.into_iter().chain(by_cookie).map(|caller| caller.session).collect())
 }
 
 fn by_cookie(
@@ -144,8 +164,14 @@ fn by_cookie(
     headers: &HeaderMap,
 ) -> Result<Option<SignedIn>, Problem> {
     let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if !safe && trusted_page(gateway, visit, headers).is_err() {
-        return Ok(None);
+    if !safe && let Err(problem) = trusted_page(gateway, visit, headers) {
+        let shows_cookie = cookies::read(headers, gateway.place(), Cookie::Session).is_some();
+        return match visit.dialect {
+            // A page of another site is nobody here, as in the native contract.
+            Dialect::Native => Ok(None),
+            _ if shows_cookie => Err(problem),
+            Dialect::BetterAuth | Dialect::Ocore | Dialect::Corbado | Dialect::Zitadel => Ok(None),
+        };
     }
     let cookies = headers.get_all(http::header::COOKIE).iter().map(HeaderValue::as_bytes);
     Ok(known(gateway.caller_by_cookie(&visit.host, cookies)?, Shown::Cookie))
@@ -195,9 +221,12 @@ pub fn has_authorization(headers: &HeaderMap) -> bool {
     headers.contains_key(AUTHORIZATION)
 }
 
+/// The token in `Authorization`. Some scripts that look for a token and have none write what they found
+/// instead; that is no token, and there may be a cookie all the same.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let token = scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())?;
+    (!matches!(token, "" | "undefined" | "null")).then_some(token)
 }
 
 fn elsewhere() -> Problem {

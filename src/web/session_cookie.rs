@@ -27,13 +27,10 @@ pub fn welcome(
     Ok(())
 }
 
-/// Ends the caller's session, if there is one, and answers `done`. A stranger gets the same answer.
+/// Ends every session that the caller shows, and answers `done`. A stranger gets the same answer.
 pub async fn sign_out(gateway: &Gateway, call: &Call, done: impl IntoResponse) -> Result<Response, Problem> {
-    let ended = match call.identify(gateway)? {
-        Some(caller) => gateway.sign_out(&caller.session, &call.visit).await,
-        None => Ok(()),
-    };
-    let mut response = match ended {
+    let shown = call.shown_sessions(gateway)?;
+    let mut response = match gateway.sign_out(&shown, &call.visit).await {
         Ok(()) => done.into_response(),
         Err(error) => Problem::from(error).into_response(),
     };

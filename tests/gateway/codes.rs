@@ -220,7 +220,7 @@ async fn s_26_a_code_gives_the_right_to_add_a_passkey_and_nothing_else() {
     assert_eq!(redeemed.session.scope, Scope::Enrol);
     assert!(!stage.enters(&stage.cookie(&redeemed.session, APP_HOST)), "it opens no application");
     let session = stage.live(&redeemed.session).unwrap();
-    stage.gateway.sign_out(&session, &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.sign_out(&[session], &visit(AUTH_HOST)).await.unwrap();
     let again = stage.sign_in(&mut device).await;
     assert!(again.is_ok(), "an account outlives a recovery that was given up: {again:?}");
     let (id, code) = ask(&stage, ALICE).await;

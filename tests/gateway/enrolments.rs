@@ -25,7 +25,7 @@ async fn s_15_whoever_turns_back_at_set_up_leaves_the_door_for_the_next() {
         assert!(stage.gateway.issue_setup_secret().await.unwrap().is_none(), "somebody is in the door");
         if turn_back == "by signing out" {
             let live = stage.live(&redeemed.session).unwrap();
-            stage.gateway.sign_out(&live, &visit(AUTH_HOST)).await.unwrap();
+            stage.gateway.sign_out(&[live], &visit(AUTH_HOST)).await.unwrap();
         } else {
             stage.clock.forward(ENROL_LIFETIME);
             stage.gateway.sweep().await;

@@ -129,7 +129,7 @@ async fn day(stage: &Stage, told: &mut Day) -> Result<(), FlowError> {
     told.ended.push(stage.cookie(&registered.session, APP_HOST));
     assert!(!stage.enters(&told.ended[0]));
     let live = stage.gateway.sessions_of(&signed_in.user.id);
-    stage.gateway.sign_out(&live[0], &visit(AUTH_HOST)).await?;
+    stage.gateway.sign_out(&live[..1], &visit(AUTH_HOST)).await?;
     told.ended.push(token);
     stage.gateway.disable_user(&signed_in.user.id).await?;
     assert!(stage.sign_in(&mut device).await.is_err(), "a disabled account signed in");

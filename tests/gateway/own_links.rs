@@ -109,7 +109,7 @@ async fn s_26_a_link_needs_a_fresh_passkey_of_a_session_that_lives() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     let session = alice_on(&stage).await;
     let live = stage.live(&session).unwrap();
-    stage.gateway.sign_out(&live, &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.sign_out(&[live], &visit(AUTH_HOST)).await.unwrap();
     assert!(matches!(link(&stage, &session).await, Err(FlowError::NotPermitted)));
 
     let stage = Stage::with_applications(&[AUTH_HOST]).await;

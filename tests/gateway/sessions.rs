@@ -303,3 +303,37 @@ async fn s_28_an_exchanged_token_is_a_new_session_and_works_once() {
     assert!(opens(&scene, &other.session().unwrap()).await);
     scene.stranger().post("sessions/", &body).await.expect_problem(401);
 }
+
+/// Whoever signs out means the session, whatever else their program sends along.
+#[tokio::test]
+async fn s_17_a_token_that_is_no_good_keeps_no_session_alive() {
+    let mut scene = Scene::with(crate::tongues::Tongue::all_on, |_| {}).await;
+    let ways = [
+        (Method::DELETE, "/auth/sessions/"),
+        (Method::DELETE, "/auth/sessions/current"),
+        (Method::POST, "/api/auth/sign-out"),
+        (Method::POST, "/v2/me/logout"),
+    ];
+    for (method, path) in ways {
+        for token in ["dead", "undefined", ""] {
+            let browser = scene.stranger();
+            browser.sign_in(&mut scene.device).await.expect(201);
+            let copied = browser.session().unwrap();
+            let request = browser.fetching(method.clone(), &scene.url(path), None);
+            let reply = browser.send(request.header("authorization", format!("Bearer {token}"))).await;
+            assert!((200..300).contains(&reply.status), "{reply}");
+            browser.jar().plant("localhost", browser.session_cookie_name(), &copied);
+            assert!(!browser.is_signed_in().await, "{method} {path} with {token:?}");
+        }
+        // A good token, and a cookie of another session: both are meant.
+        let (browser, other) = (scene.stranger(), scene.stranger());
+        browser.sign_in(&mut scene.device).await.expect(201);
+        let token = other.sign_in(&mut scene.device).await.expect(201).json()["token"].clone();
+        let copied = browser.session().unwrap();
+        let request = browser.fetching(method.clone(), &scene.url(path), None);
+        browser.send(request.bearer_auth(token.as_str().unwrap())).await;
+        browser.jar().plant("localhost", browser.session_cookie_name(), &copied);
+        assert!(!browser.is_signed_in().await && !other.is_signed_in().await, "{method} {path}");
+    }
+    assert!(scene.alice.is_signed_in().await);
+}

@@ -111,7 +111,7 @@ async fn a_cookie_counts_only_from_our_own_pages() {
         [("origin", "https://evil.example"), ("sec-fetch-site", "same-site"), ("x-nothing", "said")]
     {
         let request = scene.alice.request(Method::DELETE, &url).header(header, value);
-        check_refused(scene.alice.send(request).await, 401);
+        check_refused(scene.alice.send(request).await, 403);
     }
     assert_eq!(list(&scene.alice).await.len(), 2);
     let token = scene.alice.get("sessions/current").await.json()["token"].as_str().unwrap().to_owned();
