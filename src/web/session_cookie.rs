@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue};
 use super::call::Call;
 use super::{Problem, cookies};
 use crate::domain::cookie::Cookie;
+use crate::domain::dialect::Dialect;
 use crate::domain::session::Session;
 use crate::domain::session::token::Carrier;
 use crate::flows::admit::Visit;
@@ -29,6 +30,11 @@ pub fn welcome(
 
 /// Ends every session that the caller shows, and answers `done`. A stranger gets the same answer.
 pub async fn sign_out(gateway: &Gateway, call: &Call, done: impl IntoResponse) -> Result<Response, Problem> {
+    if let Err(problem) = call.not_cross_site(gateway) {
+        // What another site's page sends may cost nobody their cookies; in the native contract that page
+        // is simply nobody.
+        return if call.visit.dialect == Dialect::Native { Ok(done.into_response()) } else { Err(problem) };
+    }
     let shown = call.shown_sessions(gateway)?;
     let mut response = match gateway.sign_out(&shown, &call.visit).await {
         Ok(()) => done.into_response(),

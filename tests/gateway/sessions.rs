@@ -337,3 +337,27 @@ async fn s_17_a_token_that_is_no_good_keeps_no_session_alive() {
     }
     assert!(scene.alice.is_signed_in().await);
 }
+
+/// A form of another site is sent without our cookie, and its answer must take none away.
+#[tokio::test]
+async fn s_28_a_page_of_another_site_costs_nobody_their_cookies() {
+    let scene = Scene::with(crate::tongues::Tongue::all_on, |_| {}).await;
+    let ways = [
+        (Method::DELETE, "/auth/sessions/"),
+        (Method::POST, "/api/auth/sign-out"),
+        (Method::POST, "/api/auth/passkey/generate-authenticate-options"),
+        (Method::POST, "/v2/me/logout"),
+        (Method::POST, "/auth/logout"),
+    ];
+    for (method, path) in ways {
+        for (origin, site) in [("https://evil.example", "cross-site"), ("null", "cross-site")] {
+            let stranger = scene.stranger();
+            let form = stranger.request(method.clone(), &scene.url(path)).header("origin", origin);
+            let form = form.header("sec-fetch-site", site).header("sec-fetch-mode", "navigate");
+            let reply = stranger.send(form.header("content-type", "text/plain").body("x")).await;
+            for header in ["clear-site-data", "set-cookie"] {
+                assert!(!reply.headers.contains_key(header), "{header} for {method} {path}: {reply}");
+            }
+        }
+    }
+}

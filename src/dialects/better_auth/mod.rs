@@ -118,10 +118,11 @@ fn too_many(problem: &Problem) -> Response {
     response
 }
 
-/// Upstream asks whoever sends cookies to say which page sent them, and that page has to be trusted.
+/// Upstream asks whoever sends cookies to say which page sent them, and that page has to be trusted. So
+/// has one that sends none, because its browser kept them back: answers set cookies.
 fn from_trusted_page(gateway: &Gateway, call: &Call) -> Result<(), Problem> {
     if !call.headers.contains_key(COOKIE) {
-        return Ok(());
+        return call.not_cross_site(gateway);
     }
     if call.headers.get(ORIGIN).is_none_or(|origin| origin.as_bytes() == b"null") {
         return Err(Problem::new(Fault::NoOrigin, "Missing or null Origin"));
