@@ -57,6 +57,10 @@ pub enum BadMailer {
     Settings(String),
 }
 
+/// Answers that are about who is sending, not about what is sent (RFC 4954, section 6; RFC 5321, section
+/// 4.2.3).
+const ABOUT_US: [u16; 8] = [500, 502, 504, 530, 534, 535, 538, 554];
+
 /// A mail server.
 pub struct SmtpMailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
@@ -123,10 +127,17 @@ impl Mailer for SmtpMailer {
         let sent = sent.map_err(|_| MailError::Temporary("the mail server takes too long".to_owned()))?;
         match sent {
             Ok(_) => Ok(()),
-            Err(error) if error.is_permanent() => Err(MailError::Permanent(in_words(&error))),
+            Err(error) if is_about_the_message(&error) => Err(MailError::Permanent(in_words(&error))),
             Err(error) => Err(MailError::Temporary(in_words(&error))),
         }
     }
+}
+
+/// Whether the server refuses this message for good, rather than us: a password that is being changed, or
+/// a server that takes nobody today, must not cost anybody their letter.
+fn is_about_the_message(error: &lettre::transport::smtp::Error) -> bool {
+    let code = error.status().map_or(0, u16::from);
+    error.is_permanent() && !ABOUT_US.contains(&code)
 }
 
 /// The error with its causes. A server's answer may quote the address, so only its code is kept.
