@@ -75,11 +75,6 @@ const PARTICULAR = [
     differs: { "body.userVerification": ["required", "preferred"] },
   },
   {
-    cases: ["registration"],
-    why: "a session gets a new token when a passkey is added to its account",
-    differs: { "cookie session": ["HttpOnly; Max-Age=604800; Path=/; SameSite=Lax", "nothing"] },
-  },
-  {
     cases: ["registration with another challenge", "registration with a response that is none"],
     why: "a credential that does not fit is the caller's mistake, not the server's",
     differs: { status: [400, 500] },

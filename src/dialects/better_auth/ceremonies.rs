@@ -19,8 +19,6 @@ use crate::domain::session::token::Carrier;
 use crate::flows::sign_in::Attempt;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
-use crate::web::guard::Shown;
-use crate::web::session_cookie::welcome;
 use crate::web::{Problem, cookies, json as body_json};
 
 /// Options for a new passkey of the caller, and the challenge cookie.
@@ -112,16 +110,15 @@ async fn register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Respon
     let registered = finished.map_err(|error| as_registration(error.into()))?;
     let passkey = Passkey::new(&registered.credential);
     if !asked.create_session {
-        let mut response = Json(passkey).into_response();
-        if caller.shown == Shown::Cookie {
-            welcome(gateway, &call.visit, &registered.session, response.headers_mut())?;
-        }
-        return Ok(response);
+        return Ok(Json(passkey).into_response());
     }
-    let token = gateway.token(&registered.session, Carrier::Bearer).map_err(FlowError::from)?;
-    let signed_in = SignedIn::new(&registered.session, &registered.user, token.clone());
+    let token = call.token_of(gateway, &caller)?;
+    let signed_in = SignedIn::new(gateway.lifetimes(), &registered.session, &registered.user, token.clone());
     let mut response = Json(passkey.with(signed_in)).into_response();
-    hand_over(gateway, call, &registered.session, &token, response.headers_mut())?;
+    // An access token is turned into nothing that lasts longer.
+    if call.identify_lasting(gateway)?.is_some() {
+        hand_over(gateway, call, &registered.session, &token, response.headers_mut())?;
+    }
     Ok(response)
 }
 
@@ -160,7 +157,7 @@ async fn authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
     let attempt = Attempt { ceremony, answer: &asked.response, expected: None, before };
     let signed_in = gateway.finish_sign_in(attempt, &call.visit, &device).await?;
     let token = gateway.token(&signed_in.session, Carrier::Bearer).map_err(FlowError::from)?;
-    let shape = SignedIn::new(&signed_in.session, &signed_in.user, token.clone());
+    let shape = SignedIn::new(gateway.lifetimes(), &signed_in.session, &signed_in.user, token.clone());
     let mut response = Json(shape).into_response();
     hand_over(gateway, call, &signed_in.session, &token, response.headers_mut())?;
     Ok(response)

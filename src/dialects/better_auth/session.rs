@@ -9,7 +9,7 @@ use http::header::CACHE_CONTROL;
 use super::from_trusted_page;
 use super::shapes::{Failures, Origins, SignedIn, Success};
 use crate::dialects::Shared;
-use crate::domain::session::Scope;
+use crate::domain::session::{Scope, Session};
 use crate::web::call::Call;
 use crate::web::{Problem, session_cookie};
 
@@ -22,7 +22,8 @@ pub(super) async fn get_session(State(gateway): State<Shared>, call: Call) -> Re
         Some(caller) => {
             caller.session.touch(gateway.clock().now());
             let token = call.token_of(&gateway, &caller)?;
-            Some(SignedIn::new(&caller.record(), &caller.user, token))
+            let seen = Session { last_seen_at: caller.session.last_seen_at(), ..(*caller.record()).clone() };
+            Some(SignedIn::new(gateway.lifetimes(), &seen, &caller.user, token))
         }
         None => None,
     };

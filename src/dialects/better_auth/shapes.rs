@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use crate::domain::credential::{Backup, Credential, Transport};
-use crate::domain::session::Session;
+use crate::domain::session::{Lifetimes, Session};
 use crate::domain::user::{Role, User};
 
 /// A failure.
@@ -33,9 +33,9 @@ pub(super) enum Failures {
     /// The request came from another site, or needs a fresh passkey.
     #[response(status = 403)]
     Forbidden(Failure),
-    /// No such passkey.
+    /// No such passkey. (An address that does not exist at all has an empty answer.)
     #[response(status = 404)]
-    NotFound,
+    NotFound(Failure),
     /// The body is too large.
     #[response(status = 413)]
     TooLarge(Failure),
@@ -211,8 +211,8 @@ pub(super) struct SignedIn {
 
 impl SignedIn {
     /// With the token that the person goes on with.
-    pub(super) fn new(session: &Session, user: &User, token: String) -> Self {
-        Self { session: SessionShape::new(session, token), user: UserShape::new(user) }
+    pub(super) fn new(lifetimes: &Lifetimes, session: &Session, user: &User, token: String) -> Self {
+        Self { session: SessionShape::new(lifetimes, session, token), user: UserShape::new(user) }
     }
 }
 
@@ -234,12 +234,12 @@ struct SessionShape {
 }
 
 impl SessionShape {
-    fn new(session: &Session, token: String) -> Self {
+    fn new(lifetimes: &Lifetimes, session: &Session, token: String) -> Self {
         Self {
             id: session.id.to_string(),
             token,
             user_id: session.user.to_string(),
-            expires_at: session.expires_at.to_rfc3339(),
+            expires_at: session.ends_at(session.last_seen_at, lifetimes).to_rfc3339(),
             created_at: session.created_at.to_rfc3339(),
             updated_at: session.last_seen_at.to_rfc3339(),
             ip_address: session.client.map(|it: IpAddr| it.to_string()).unwrap_or_default(),

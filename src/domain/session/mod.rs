@@ -74,6 +74,11 @@ impl Session {
         now < self.expires_at && now.since(last_seen_at) < lifetimes.idle
     }
 
+    /// When it would end if it were not used any more.
+    pub fn ends_at(&self, last_seen_at: Timestamp, lifetimes: &Lifetimes) -> Timestamp {
+        last_seen_at.plus(lifetimes.idle).min(self.expires_at)
+    }
+
     /// Whether its ceremony was so short a time ago that it may be exchanged. A session that was opened
     /// without one never was.
     pub fn is_exchangeable(&self, now: Timestamp) -> bool {
