@@ -27,6 +27,7 @@ use crate::domain::limits::{
     MAIL_TO_ACCOUNT_INTERVAL, RateLimits,
 };
 use crate::domain::session::network_of;
+use crate::domain::user::Email;
 use crate::ports::Clock;
 
 /// How many networks or accounts are remembered before those that have recovered are forgotten.
@@ -57,8 +58,13 @@ pub(super) struct Limiters {
     everybody: Single,
     networks: Keyed<Network>,
     accounts: Keyed<(UserId, Network)>,
+    /// Messages that a stranger from this network can have sent to an account.
     mail: Keyed<(UserId, Network)>,
     mail_to_account: Keyed<UserId>,
+    /// Messages that people have sent to themselves.
+    own_mail: Keyed<UserId>,
+    /// Messages to an address that is nobody's yet, whoever asks for them.
+    reader: Keyed<Email>,
 }
 
 impl Limiters {
@@ -74,6 +80,8 @@ impl Limiters {
             networks: keyed(network, &clock),
             accounts: keyed(account, &clock),
             mail: keyed(one_in(MAIL_INTERVAL).allow_burst(MAIL_BURST), &clock),
+            own_mail: keyed(one_in(MAIL_INTERVAL).allow_burst(MAIL_BURST), &clock),
+            reader: keyed(one_in(MAIL_INTERVAL).allow_burst(MAIL_BURST), &clock),
             mail_to_account: keyed(
                 one_in(MAIL_TO_ACCOUNT_INTERVAL).allow_burst(MAIL_TO_ACCOUNT_BURST),
                 &clock,
@@ -88,6 +96,8 @@ impl Limiters {
         self.accounts.retain_recent();
         self.mail.retain_recent();
         self.mail_to_account.retain_recent();
+        self.own_mail.retain_recent();
+        self.reader.retain_recent();
     }
 }
 
@@ -122,16 +132,24 @@ impl Gateway {
 
     /// Whether `account` may be sent another message because of `visit`. The answer is for us alone:
     /// it would tell who has an account.
+    ///
+    /// All networks together have a limit, so that nobody fills a mailbox from many; it is not for a
+    /// network in which the account has a session, or strangers could keep its owner from mail.
     pub(super) fn may_mail(&self, account: &UserId, visit: &Visit) -> bool {
-        let key = (*account, network(visit.client));
-        self.limiters.mail.check_key(&key).is_ok() && self.limiters.mail_to_account.check_key(account).is_ok()
+        let from = network(visit.client);
+        let is_known = self.index.sessions_of(account).iter().any(|it| network(it.record().client) == from);
+        self.limiters.mail.check_key(&(*account, from)).is_ok()
+            && (is_known || self.limiters.mail_to_account.check_key(account).is_ok())
     }
 
     /// Counts a message that the owner of `account` asks for, who may know when the limit is reached.
     pub(super) fn spend_on_mail(&self, account: &UserId, visit: &Visit) -> Result<(), FlowError> {
-        let key = (*account, network(visit.client));
-        self.allowed(self.limiters.mail.check_key(&key), Limited::Account, visit)?;
-        self.allowed(self.limiters.mail_to_account.check_key(account), Limited::Account, visit)
+        self.allowed(self.limiters.own_mail.check_key(account), Limited::Account, visit)
+    }
+
+    /// Counts a message to an address that may be anybody's, whoever asks for it.
+    pub(super) fn spend_on_reader(&self, email: &Email, visit: &Visit) -> Result<(), FlowError> {
+        self.allowed(self.limiters.reader.check_key(email), Limited::Account, visit)
     }
 
     /// Forgets what limits need not remember any more.

@@ -4,7 +4,7 @@
 //! that was accepted survives a restart; what waits is sealed, because it holds codes and links; there
 //! are at most [`OUTBOX_MAX`] letters, and none is tried longer than it is worth.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
@@ -17,11 +17,15 @@ use crate::domain::id::LetterId;
 use crate::domain::letter::{Content, Letter};
 use crate::domain::sealed::{Sealed, SealingKey};
 use crate::domain::time::Timestamp;
+use crate::domain::user::User;
 use crate::ports::{Batch, MailError, Mailer, entropy};
 use crate::records::{self, keys};
 
 /// The most letters that wait.
 pub const OUTBOX_MAX: usize = 2_000;
+/// The most that wait when a letter is added that any stranger can ask for. The rest is kept for what
+/// people are told of their accounts.
+pub const OUTBOX_MAX_FOR_STRANGERS: usize = OUTBOX_MAX / 2;
 /// How many are handed over at the same time.
 const DELIVERED_AT_ONCE_MAX: usize = 4;
 /// How long the second try waits for; each further one waits twice as long.
@@ -38,16 +42,23 @@ struct Waiting {
     expires_at: Timestamp,
 }
 
+/// How long a hand-over is taken to last before there has been one.
+const HAND_OVER: Duration = Duration::from_millis(100);
+
 /// What the gateway knows of its outbox without asking the store.
 pub(super) struct Outbox {
     key: SealingKey,
     waiting: AtomicUsize,
+    /// How long the last hand-over took, in milliseconds. A letter that is meant for nobody is kept as
+    /// long, so that its end does not show in what the store does meanwhile.
+    hand_over_ms: AtomicU64,
     posted: Notify,
 }
 
 impl Outbox {
     pub(super) fn new(key: SealingKey) -> Self {
-        Self { key, waiting: AtomicUsize::new(0), posted: Notify::new() }
+        let hand_over_ms = AtomicU64::new(u64::try_from(HAND_OVER.as_millis()).unwrap_or(0));
+        Self { key, waiting: AtomicUsize::new(0), hand_over_ms, posted: Notify::new() }
     }
 }
 
@@ -62,7 +73,15 @@ impl Gateway {
     /// The batch that posts `letter`; nothing while the outbox is full. Call [`Self::posted`] when it
     /// has been committed. One that is not counts until the next delivery, so that the bound holds.
     pub(super) fn posting(&self, letter: &Letter) -> Result<Batch, FlowError> {
-        if self.outbox.waiting.load(Ordering::Relaxed) >= OUTBOX_MAX {
+        let max = match letter.content {
+            Content::Nothing { .. } | Content::Code { .. } => OUTBOX_MAX_FOR_STRANGERS,
+            Content::Link { .. }
+            | Content::PasskeyAdded { .. }
+            | Content::PasskeyRemoved { .. }
+            | Content::LinkMade
+            | Content::AddressChanged { .. } => OUTBOX_MAX,
+        };
+        if self.outbox.waiting.load(Ordering::Relaxed) >= max {
             tracing::error!("the outbox is full: a message is not sent. Is the mail server in reach?");
             return Ok(Batch::default());
         }
@@ -70,14 +89,28 @@ impl Gateway {
         let plain = serde_json::to_vec(letter).map_err(|_| FlowError::Signing)?;
         let nonce = entropy::bytes(&*self.entropy);
         let now = self.clock.now();
+        let kept = match letter.content {
+            Content::Nothing { .. } => {
+                Duration::from_millis(self.outbox.hand_over_ms.load(Ordering::Relaxed))
+            }
+            _ => Duration::ZERO,
+        };
         let waiting = Waiting {
             id: LetterId(entropy::bytes(&*self.entropy)),
             sealed: self.outbox.key.seal(&plain, nonce).ok_or(FlowError::Signing)?,
             tries: 0,
-            next_try_at: now,
+            next_try_at: now.plus(kept),
             expires_at: now.plus(letter.content.lifetime()),
         };
         Ok(Batch::default().put(keys::letter(&waiting.id), records::encode(&waiting)?))
+    }
+
+    /// The batch that tells `user` what has happened to their account; nothing where there is no mail.
+    pub(super) fn notice(&self, user: &User, content: Content) -> Result<Batch, FlowError> {
+        if !self.has_mail {
+            return Ok(Batch::default());
+        }
+        self.posting(&Letter { to: user.email.clone(), content })
     }
 
     /// Wakes the postman after a commit that may have posted something.
@@ -95,6 +128,7 @@ impl Gateway {
     pub async fn deliver(&self, mailer: &dyn Mailer) -> Result<Option<Duration>, FlowError> {
         let now = self.clock.now();
         let all: Vec<_> = self.records.all::<Waiting>(keys::OUTBOX).await?;
+        self.outbox.waiting.store(all.len(), Ordering::Relaxed);
         let (due, later): (Vec<_>, Vec<_>) =
             all.into_iter().map(|(_, waiting)| waiting).partition(|waiting| waiting.next_try_at <= now);
         let still_waiting = later.iter().map(|waiting| waiting.next_try_at);
@@ -104,7 +138,6 @@ impl Gateway {
         while let Some(again_at) = tried.next().await {
             next.extend(again_at?);
         }
-        self.outbox.waiting.store(next.len(), Ordering::Relaxed);
         Ok(next.into_iter().min().map(|at| at.since(now)))
     }
 
@@ -121,6 +154,7 @@ impl Gateway {
         }
         if delivery != Some(Delivery::Postponed) {
             self.records.commit(Batch::default().delete(key)).await?;
+            self.outbox.waiting.fetch_sub(1, Ordering::Relaxed);
             return Ok(None);
         }
         let delay = RETRY_DELAY.saturating_mul(1 << waiting.tries.min(16)).min(RETRY_DELAY_MAX);
@@ -144,7 +178,11 @@ impl Gateway {
         if matches!(letter.content, Content::Nothing { .. }) {
             return None;
         }
-        Some(match mailer.send(&letter).await {
+        let began = self.clock.now();
+        let sent = mailer.send(&letter).await;
+        let took = u64::try_from(self.clock.now().since(began).as_millis()).unwrap_or(u64::MAX);
+        self.outbox.hand_over_ms.store(took, Ordering::Relaxed);
+        Some(match sent {
             Ok(()) => Delivery::Sent,
             Err(MailError::Temporary(error)) => {
                 tracing::warn!(error, tries = waiting.tries + 1, "a message could not be handed over yet");

@@ -1,7 +1,7 @@
 //! One-time codes with the clock in hand: guesses, purposes, browsers and what a code gives (S-21,
 //! S-26, S-30, S-35).
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,12 +15,12 @@ use vestibule::domain::session::Scope;
 use vestibule::flows::FlowError;
 use vestibule::flows::codes::{EmailCode, Guess};
 use vestibule::flows::enroll::Redeemed;
-use vestibule::flows::outbox::OUTBOX_MAX;
+use vestibule::flows::outbox::{OUTBOX_MAX, OUTBOX_MAX_FOR_STRANGERS};
 use vestibule::flows::sessions::Device;
 use vestibule::ports::{MailError, Mailer};
 
 use crate::harness::Authenticator;
-use crate::stage::{APP_HOST, AUTH_HOST, Stage, visit, visit_from};
+use crate::stage::{APP_HOST, AUTH_HOST, HandClock, Stage, visit, visit_from};
 
 const ALICE: &str = "alice@example.com";
 const MALLORY: &str = "mallory@example.com";
@@ -274,7 +274,37 @@ async fn s_21_a_code_for_nobody_is_as_much_work_and_opens_nothing() {
     let mailbox = Mailbox::default();
     stage.gateway.deliver(&mailbox).await.unwrap();
     assert_eq!(mailbox.count(), 1);
-    assert!(count(b"outbox/").await.is_empty());
+    // The one for nobody is kept for as long as a mail server takes, so that its end tells nothing.
+    assert!(count(b"outbox/").await.len() <= 1);
+    stage.clock.forward(Duration::from_secs(1));
+    stage.gateway.deliver(&mailbox).await.unwrap();
+    assert_eq!((mailbox.count(), count(b"outbox/").await.len()), (1, 0));
+}
+
+/// Takes its time to take a letter.
+struct Slow(Arc<HandClock>, Duration);
+
+#[async_trait]
+impl Mailer for Slow {
+    async fn send(&self, _: &Letter) -> Result<(), MailError> {
+        self.0.forward(self.1);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn s_21_a_letter_for_nobody_is_kept_for_as_long_as_a_hand_over_takes() {
+    const SLOWLY: Duration = Duration::from_secs(7);
+    let stage = Stage::with_codes(EmailCode::Enroll).await;
+    stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
+    let slow = Slow(Arc::clone(&stage.clock), SLOWLY);
+    stage.gateway.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.deliver(&slow).await.unwrap();
+    stage.gateway.request_code("nobody@example.com", &visit(AUTH_HOST)).await.unwrap();
+    assert_eq!(stage.gateway.deliver(&slow).await.unwrap(), Some(SLOWLY));
+    stage.clock.forward(SLOWLY);
+    assert_eq!(stage.gateway.deliver(&slow).await.unwrap(), None);
+    assert!(stage.store.scan(b"outbox/", None, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -327,10 +357,14 @@ async fn a_letter_survives_a_restart_and_a_refusal_is_final() {
 #[tokio::test]
 async fn the_outbox_is_bounded_and_a_full_one_fails_nobody() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
-    for n in 0..OUTBOX_MAX + 10 {
+    for n in 0..OUTBOX_MAX_FOR_STRANGERS + 10 {
         let from = format!("10.{}.{}.1", n / 250, n % 250);
         stage.gateway.request_code("nobody@example.com", &visit_from(&from)).await.unwrap();
     }
     let waiting = stage.store.scan(b"outbox/", None, OUTBOX_MAX + 100).await.unwrap();
-    assert_eq!(waiting.len(), OUTBOX_MAX);
+    assert_eq!(waiting.len(), OUTBOX_MAX_FOR_STRANGERS);
+    // There is room left for what people are told of their accounts.
+    let invited = stage.invite(ALICE, Duration::from_secs(3_600)).await.unwrap();
+    stage.gateway.mail_link(&invited).await.unwrap();
+    assert_eq!(stage.store.scan(b"outbox/", None, OUTBOX_MAX).await.unwrap().len(), waiting.len() + 1);
 }
