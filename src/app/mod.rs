@@ -179,6 +179,7 @@ async fn open_gateway(
         lifetimes: settings.session,
         limits: settings.limits,
         email_code: post::email_code(settings),
+        username_change: settings.username_change,
         has_mail: settings.mail.is_some(),
         keys,
     };

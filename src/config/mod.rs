@@ -88,6 +88,7 @@ fn read<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Settings {
     let log = sections::log(&root);
     let mail = mail::mail(&root, reader);
     let email_code = mail::email_code(&root, mail.as_ref(), reader);
+    let username_change = sections::account(&root);
     let limits = sections::limits(&root);
     let mounts = dialects::dialects(&root, &server, reader);
     let routes = routes::routes(&root, &public_url, &server, reader);
@@ -104,6 +105,7 @@ fn read<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Settings {
         limits,
         mail,
         email_code,
+        username_change,
         mounts,
         routes,
         remarks: Vec::new(),

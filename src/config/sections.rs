@@ -1,4 +1,5 @@
-//! The smaller tables: `[store]`, `[session]`, `[signup]`, `[limits]`, `[branding]` and `[log]`.
+//! The smaller tables: `[store]`, `[session]`, `[signup]`, `[account]`, `[limits]`, `[branding]` and
+//! `[log]`.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use super::section::Section;
 use super::server::{Limits, duration, file};
 use super::settings::{Branding, Engine, Log, Store};
 use super::value;
+use crate::domain::identifier::UsernameChange;
 use crate::domain::limits::RateLimits;
 use crate::domain::session::Lifetimes;
 use crate::telemetry::logging::Format;
@@ -50,6 +52,14 @@ pub(super) fn store(root: &Section<'_>, reader: &Reader<'_>) -> Store {
         path: path.map_or_else(|| PathBuf::from("data"), |found| found.value),
         cache_bytes: cache.map_or(64 << 20, |found| found.value),
     }
+}
+
+/// Reads `[account]`.
+pub(super) fn account(root: &Section<'_>) -> UsernameChange {
+    let section = root.table("account");
+    let allowed = section.flag("change_username", false);
+    section.close();
+    if allowed { UsernameChange::Allowed } else { UsernameChange::Forbidden }
 }
 
 /// Reads `[session]`.

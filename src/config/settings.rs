@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::value::Colour;
+use crate::domain::identifier::UsernameChange;
 use crate::domain::limits::RateLimits;
 use crate::domain::mounts::Mounts;
 use crate::domain::place::Scheme;
@@ -34,6 +35,7 @@ pub struct Settings {
     /// `None`: nothing is sent.
     pub mail: Option<Mail>,
     pub email_code: EmailCode,
+    pub username_change: UsernameChange,
     /// The HTTP APIs on the auth host, the native one among them.
     pub mounts: Mounts,
     pub routes: RouteTable,

@@ -36,6 +36,14 @@ impl PendingAddress {
     }
 }
 
+/// Whether people may change their own username. Applications know people by it, and some have names of
+/// their own that mean something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsernameChange {
+    Forbidden,
+    Allowed,
+}
+
 /// One of a person's identifiers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identifier {

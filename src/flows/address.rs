@@ -10,11 +10,10 @@
 use super::admit::Visit;
 use super::{FlowError, Gateway};
 use crate::domain::code::Purpose;
-use crate::domain::event::{Kind, Limited, UserChange};
+use crate::domain::event::{Kind, UserChange};
 use crate::domain::id::UserId;
 use crate::domain::identifier::{PENDING_ADDRESS_LIFETIME, PendingAddress};
-use crate::domain::letter::{Content, Letter};
-use crate::domain::limits::MAIL_INTERVAL;
+use crate::domain::letter::Content;
 use crate::domain::session::Session;
 use crate::domain::user::{Email, User};
 use crate::ports::Batch;
@@ -79,11 +78,12 @@ impl Gateway {
         }
         self.spend(visit)?;
         let (pending, stored) = self.own_pending_address(&session.user, email).await?;
-        if !self.may_mail(&session.user, visit) {
-            self.report(visit.origin(), Kind::RateLimited { whose: Limited::Account });
-            return Err(FlowError::RateLimited { retry_after: MAIL_INTERVAL });
-        }
-        let is_free = self.records.user_by_email(email).await?.is_none();
+        self.spend_on_mail(&session.user, visit)?;
+        self.spend_on_reader(email, visit)?;
+        let mut lines = self.routes.all().flat_map(|route| &route.allow);
+        let opens = lines.any(|line| line.is_about_address(email));
+        // One that opens a route is the operator's to give, as one that somebody has is theirs.
+        let is_free = self.records.user_by_email(email).await?.is_none() && !opens;
         let reader = is_free.then_some(session.user);
         let (id, drawn) = self.drawing_code(Purpose::Address, reader, email.clone(), visit)?;
         let key = keys::pending_address(&session.user);
@@ -148,16 +148,13 @@ impl Gateway {
             .delete(keys::email(&before.email));
         let user = User { email: email.clone(), updated_at: self.clock.now(), ..before };
         let batch = unchanged.put(keys::user(&user.id), records::encode(&user)?);
-        Ok((user, batch.and(indexes).and(used_up).and(posting)))
+        let link = self.forgetting_own_link(&user.id).await?;
+        Ok((user, batch.and(indexes).and(used_up).and(posting).and(link)))
     }
 
     fn telling_old_address(&self, before: &User, new: &Email) -> Result<Batch, FlowError> {
         // Mail may have been switched off since the code was sent.
-        if !self.has_mail {
-            return Ok(Batch::default());
-        }
-        let content = Content::AddressChanged { new: new.clone() };
-        self.posting(&Letter { to: before.email.clone(), content })
+        self.notice(before, Content::AddressChanged { new: new.clone() })
     }
 
     /// The address that somebody is about to confirm, and the bytes it was read from.

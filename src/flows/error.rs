@@ -61,6 +61,9 @@ pub enum FlowError {
     /// Usernames stay theirs, so there is an end to them.
     #[error("this person has had too many usernames")]
     TooManyUsernames,
+    /// Usernames are the operator's to give here.
+    #[error("usernames cannot be changed here")]
+    UsernameFixed,
     /// What was named does not exist, or belongs to somebody else.
     #[error("not found")]
     NotFound,

@@ -38,6 +38,7 @@ use crate::domain::ceremony::RelyingParty;
 use crate::domain::code::CodeKey;
 use crate::domain::event::{Event, Kind, Origin};
 use crate::domain::id::UserId;
+use crate::domain::identifier::UsernameChange;
 use crate::domain::limits::RateLimits;
 use crate::domain::place::Place;
 use crate::domain::policy::route::RouteTable;
@@ -59,6 +60,7 @@ pub struct Installation {
     pub lifetimes: Lifetimes,
     pub limits: RateLimits,
     pub email_code: EmailCode,
+    pub username_change: UsernameChange,
     /// Whether there is a mailer to carry letters away.
     pub has_mail: bool,
     pub keys: SigningKeys,
@@ -83,6 +85,7 @@ pub struct Gateway {
     lifetimes: Lifetimes,
     limiters: limits::Limiters,
     email_code: EmailCode,
+    username_change: UsernameChange,
     has_mail: bool,
     code_key: CodeKey,
     outbox: outbox::Outbox,
@@ -108,8 +111,8 @@ impl Gateway {
     pub async fn open(installation: Installation, world: World) -> Result<Arc<Self>, FlowError> {
         let records = Records::new(world.store);
         let index = SessionIndex::follow(&records).await?;
-        let Installation { place, relying_party, routes, lifetimes, limits, email_code, has_mail, keys } =
-            installation;
+        let Installation { place, relying_party, routes, lifetimes, limits, .. } = installation;
+        let Installation { email_code, username_change, has_mail, keys, .. } = installation;
         let gateway = Self {
             issuer: place.origin(),
             place,
@@ -125,6 +128,7 @@ impl Gateway {
             codes: Waiting::default(),
             processes: Waiting::default(),
             email_code,
+            username_change,
             has_mail,
             code_key: keys.assertions.code_key()?,
             outbox: outbox::Outbox::new(keys.assertions.outbox_key()?),

@@ -3,7 +3,8 @@
 use super::admit::Visit;
 use super::{FlowError, Gateway};
 use crate::domain::event::{Kind, UserChange};
-use crate::domain::identifier::{Identifier, USERNAMES_PER_USER_MAX};
+use crate::domain::identifier::{Identifier, USERNAMES_PER_USER_MAX, UsernameChange};
+use crate::domain::invitation::Invitation;
 use crate::domain::session::Session;
 use crate::domain::user::{DisplayName, Standing, User, Username};
 use crate::ports::{Batch, CommitError};
@@ -51,6 +52,9 @@ impl Gateway {
         visit: &Visit,
     ) -> Result<User, FlowError> {
         self.spend(visit)?;
+        if self.username_change == UsernameChange::Forbidden {
+            return Err(FlowError::UsernameFixed);
+        }
         for _ in 0..ATTEMPTS_MAX {
             let paid = self.pay(session).await?;
             let (user, unchanged) = self.owner_of(session).await?;
@@ -76,12 +80,19 @@ impl Gateway {
         match self.records.username_owner(username).await? {
             Some(owner) if owner == user.id => Ok(Batch::default().expect(key, mine)),
             Some(_) => Err(FlowError::Taken("username")),
-            None if opens() => Err(FlowError::Taken("username")),
+            None if opens() || self.is_promised(username).await? => Err(FlowError::Taken("username")),
             None if self.records.username_count(&user.id).await? >= USERNAMES_PER_USER_MAX => {
                 Err(FlowError::TooManyUsernames)
             }
             None => Ok(Batch::default().expect_absent(key.clone()).put(key, mine)),
         }
+    }
+
+    /// Whether somebody was invited who is to have this username.
+    async fn is_promised(&self, username: &Username) -> Result<bool, FlowError> {
+        let now = self.clock.now();
+        let all = self.records.all::<Invitation>(keys::INVITATIONS).await?;
+        Ok(all.iter().any(|(_, it)| it.is_live(now) && it.username.as_ref() == Some(username)))
     }
 
     /// The owner of `session`, and a batch that expects them to be as they are.

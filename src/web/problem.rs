@@ -250,6 +250,9 @@ impl From<FlowError> for Problem {
                 Fault::NotPermitted,
                 "You are the only administrator. Make somebody else one before you go.",
             ),
+            FlowError::UsernameFixed => {
+                Self::new(Fault::NotPermitted, "Usernames are given by the administrator here.")
+            }
             FlowError::TooManyUsernames => {
                 Self::new(Fault::LimitReached, "You have had as many usernames as a person can have.")
             }

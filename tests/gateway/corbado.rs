@@ -31,6 +31,7 @@ const JWT_MEMBERS: [&str; 14] = [
 
 fn switched_on(config: &mut Config) {
     config.table("dialects", &["corbado = true"]);
+    config.table("account", &["change_username = true"]);
 }
 
 async fn scene() -> Scene {

@@ -14,6 +14,7 @@ use vestibule::domain::credential::Planned;
 use vestibule::domain::dialect::Dialect;
 use vestibule::domain::event::Event;
 use vestibule::domain::id::CeremonyId;
+use vestibule::domain::identifier::UsernameChange;
 use vestibule::domain::limits::RateLimits;
 use vestibule::domain::place::{Place, Scheme};
 use vestibule::domain::policy::Allow;
@@ -239,6 +240,9 @@ pub fn visit(host: &str) -> Visit {
     }
 }
 
+/// Whoever has this address may enter, as everybody else may.
+pub const ON_CALL: &str = "on-call@example.com";
+
 fn installation(hosts: &[&str], email_code: EmailCode) -> Installation {
     let place = Place::new(Scheme::Https, AUTH_HOST, 443, "/auth");
     let relying_party = RelyingParty::new(AUTH_HOST, "Test", &[ORIGIN.to_owned()]).unwrap();
@@ -248,7 +252,7 @@ fn installation(hosts: &[&str], email_code: EmailCode) -> Installation {
         host: HostPattern::parse(host).unwrap(),
         path: "/".to_owned(),
         upstreams: vec![Upstream { scheme: UpstreamScheme::Http, host: "127.0.0.1".to_owned(), port: 9 }],
-        allow: vec![Allow::AnyUser],
+        allow: vec![Allow::AnyUser, Allow::parse(&format!("user:{ON_CALL}")).unwrap()],
         public: Vec::new(),
         identity: IdentityHeaders::preset("remote").unwrap(),
         websocket: WebSocket::Allowed,
@@ -266,6 +270,7 @@ fn installation(hosts: &[&str], email_code: EmailCode) -> Installation {
         lifetimes,
         limits: RateLimits::default(),
         email_code,
+        username_change: UsernameChange::Allowed,
         has_mail: email_code != EmailCode::Off,
         keys,
     }

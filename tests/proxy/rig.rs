@@ -19,6 +19,7 @@ use vestibule::domain::dialect::Dialect;
 use vestibule::domain::event::Answered;
 use vestibule::domain::event::Event;
 use vestibule::domain::id::{SessionId, UserId};
+use vestibule::domain::identifier::UsernameChange;
 use vestibule::domain::limits::RateLimits;
 use vestibule::domain::place::{Place, Scheme};
 use vestibule::domain::policy::Allow;
@@ -350,6 +351,7 @@ async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session) {
         lifetimes: Lifetimes { idle: hour, absolute: hour, fresh: hour },
         limits: RateLimits::default(),
         email_code: EmailCode::Off,
+        username_change: UsernameChange::Forbidden,
         has_mail: false,
         keys: SigningKeys {
             sessions: Keyring::generate(&[1; 32], now).unwrap(),

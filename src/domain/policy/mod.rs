@@ -47,6 +47,11 @@ impl Allow {
         *self == Self::Username(username.clone())
     }
 
+    /// Whether it lets somebody in for having this address.
+    pub fn is_about_address(&self, email: &Email) -> bool {
+        *self == Self::Email(email.clone())
+    }
+
     fn matches(&self, user: &User) -> bool {
         match self {
             Self::AnyUser => true,

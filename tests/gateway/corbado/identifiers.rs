@@ -230,3 +230,17 @@ async fn an_account_is_deleted_by_its_owner_unless_nobody_could_administer_then(
     refused(ask(&scene.stranger(), Method::DELETE, "me", None).await, 401, "login_error");
     get(&scene.alice, "me").await.expect(200);
 }
+
+#[tokio::test]
+async fn usernames_are_the_administrators_to_give_unless_said_otherwise() {
+    let scene = Scene::with(|config| config.table("dialects", &["corbado = true"]), |_| {}).await;
+    let before = id(&scene.alice, "alice").await;
+    refused(add(&scene.alice, "username", "admin").await, 403, "login_error");
+    let change = json!({ "identifierID": before, "identifierType": "username", "value": "admin" });
+    let reply =
+        scene.alice.fetch(Method::PATCH, &super::url(&scene.alice, "me/identifier"), Some(&change)).await;
+    refused(reply, 403, "login_error");
+    scene.app.take();
+    scene.alice.navigate(&scene.url("/page")).await.expect(200);
+    assert_eq!(scene.app.take_one().value("remote-user"), "alice");
+}
