@@ -30,6 +30,10 @@ pub enum Content {
     Link { url: String, name: Option<DisplayName>, hours: u64 },
     /// A passkey was added to the account.
     PasskeyAdded { passkey: String },
+    /// A passkey was removed from the account.
+    PasskeyRemoved { passkey: String },
+    /// Somebody made a link that adds a passkey to the account.
+    LinkMade,
     /// The account has another address from now on; written to the one before.
     AddressChanged { new: Email },
 }
@@ -41,6 +45,8 @@ impl std::fmt::Debug for Content {
             Self::Code { .. } => "Code(..)",
             Self::Link { .. } => "Link(..)",
             Self::PasskeyAdded { .. } => "PasskeyAdded",
+            Self::PasskeyRemoved { .. } => "PasskeyRemoved",
+            Self::LinkMade => "LinkMade",
             Self::AddressChanged { .. } => "AddressChanged",
         })
     }
@@ -54,7 +60,10 @@ impl Content {
             Self::Link { hours, .. } => {
                 Duration::from_secs(hours.saturating_mul(3_600)).min(INVITATION_LIFETIME_MAX)
             }
-            Self::PasskeyAdded { .. } | Self::AddressChanged { .. } => NOTICE_LIFETIME,
+            Self::PasskeyAdded { .. }
+            | Self::PasskeyRemoved { .. }
+            | Self::LinkMade
+            | Self::AddressChanged { .. } => NOTICE_LIFETIME,
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{FlowError, Gateway};
 use crate::domain::credential::{Credential, CredentialName};
 use crate::domain::event::{End, Kind};
 use crate::domain::id::{CredentialId, UserId};
+use crate::domain::letter::Content;
 use crate::domain::policy::may_enter;
 use crate::domain::policy::route::HostPattern;
 use crate::domain::session::Session;
@@ -94,6 +95,7 @@ impl Gateway {
         for _ in 0..ATTEMPTS_MAX {
             let (batch, ended) = self.removing_credential(session, id).await?;
             if self.is_committed(batch).await? {
+                self.posted();
                 self.report_ended(&visit.origin(), &ended);
                 let kind = Kind::CredentialRemoved { user: session.user, credential: id.clone() };
                 self.report(visit.origin(), kind);
@@ -123,8 +125,15 @@ impl Gateway {
             .expect(keys::credential(&other.id), records::encode(other)?)
             .and(records::delete_credential(&found))
             .and(self.ending(&ended, None).await?)
+            .and(self.forgetting_own_link(&session.user).await?)
+            .and(self.telling_of_removal(&found)?)
             .and(paid);
         Ok((batch, ended))
+    }
+
+    fn telling_of_removal(&self, removed: &Credential) -> Result<Batch, FlowError> {
+        let Some(owner) = self.active_user(&removed.user) else { return Ok(Batch::default()) };
+        self.notice(&owner, Content::PasskeyRemoved { passkey: removed.name.as_str().to_owned() })
     }
 
     /// A credential that belongs to `user`; anybody else's does not exist for them.

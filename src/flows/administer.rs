@@ -155,6 +155,10 @@ impl Gateway {
                 .expect(key.clone(), stored)
                 .put(key.clone(), records::encode(&user)?)
                 .and(self.ending(&ended, Some(id)).await?);
+            let batch = match what {
+                UserChange::Disabled => batch.and(self.forgetting_own_link(id).await?),
+                _ => batch,
+            };
             match self.records.commit(batch).await {
                 Ok(()) => {
                     self.report_ended(&Origin::default(), &ended);
@@ -209,7 +213,8 @@ impl Gateway {
         let sessions = self.index.sessions_of(user).into_iter();
         let ended: Ended = sessions.map(|session| (session, End::EndedByOperator)).collect();
         let count = ended.len();
-        self.end_all(&Origin::default(), ended, Batch::default()).await?;
+        let link = self.forgetting_own_link(user).await?;
+        self.end_all(&Origin::default(), ended, link).await?;
         Ok(count)
     }
 

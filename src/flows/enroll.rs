@@ -188,7 +188,13 @@ impl Gateway {
         let paid = Batch::default().expect(key.clone(), records::encode(invitation)?).delete(key);
         let known = match invitation.account {
             Some(account) => Some(account),
-            None => self.records.user_by_email(&invitation.email).await?.map(|user| user.id),
+            None => match self.records.user_by_email(&invitation.email).await? {
+                // Whoever has moved to the address since then is not the one who was invited.
+                Some(user) if user.created_at < invitation.created_at => {
+                    return Err(FlowError::NoSuchInvitation);
+                }
+                found => found.map(|user| user.id),
+            },
         };
         if let Some(known) = known {
             let key = keys::user(&known);

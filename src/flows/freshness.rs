@@ -81,7 +81,8 @@ impl Gateway {
         let (record, stored) = found.ok_or(FlowError::NotPermitted)?;
         self.must_be_fresh(&record)?;
         match self.price() {
-            Price::Window => Ok(Batch::default()),
+            // Whatever ends the session meanwhile ends the change as well.
+            Price::Window => Ok(Batch::default().expect(key, stored)),
             Price::EachChange => Ok(Batch::default()
                 .expect(key, stored)
                 .and(records::put_session(&self.having_paid(&record)?)?)),

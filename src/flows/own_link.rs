@@ -10,6 +10,7 @@ use super::{FlowError, Gateway};
 use crate::domain::event::Kind;
 use crate::domain::id::{InvitationId, UserId};
 use crate::domain::invitation::{Invitation, OWN_LINK_LIFETIME};
+use crate::domain::letter::Content;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::session::Session;
 use crate::domain::user::{Role, User};
@@ -25,7 +26,8 @@ impl Gateway {
         self.spend(visit)?;
         let owner = self.active_user(&session.user).ok_or(FlowError::NotPermitted)?;
         let invited = self.own_link(&owner);
-        self.keep_own_link(session, &invited.invitation, &Batch::default(), visit).await?;
+        let notice = self.notice(&owner, Content::LinkMade)?;
+        self.keep_own_link(session, &invited.invitation, &notice, visit).await?;
         Ok(invited)
     }
 
@@ -43,7 +45,6 @@ impl Gateway {
         self.must_be_fresh(session)?;
         self.spend_on_mail(&owner.id, visit)?;
         self.keep_own_link(session, &invited.invitation, &posting, visit).await?;
-        self.posted();
         Ok(invited.invitation)
     }
 
@@ -86,6 +87,7 @@ impl Gateway {
         let key = keys::own_link(&session.user);
         for _ in 0..ATTEMPTS_MAX {
             let paid = self.pay(session).await?;
+            let (_, unchanged) = self.owner_of(session).await?;
             let replacing = match self.records.get_exact::<SecretHash>(&key).await? {
                 Some((before, stored)) => {
                     Batch::default().expect(key.clone(), stored).delete(keys::invitation(&before))
@@ -96,9 +98,11 @@ impl Gateway {
                 .put(key.clone(), records::encode(&invitation.secret)?)
                 .and(records::create_invitation(invitation)?)
                 .and(with.clone())
+                .and(unchanged)
                 .and(paid);
             match self.records.commit(batch).await {
                 Ok(()) => {
+                    self.posted();
                     let kind = Kind::Invited { invitation: invitation.id, by: Some(session.user) };
                     self.report(visit.origin(), kind);
                     return Ok(());

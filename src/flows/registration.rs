@@ -11,7 +11,7 @@ use crate::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential, Credential
 use crate::domain::event::{Ceremony, End, Kind, Refusal};
 use crate::domain::id::CeremonyId;
 use crate::domain::invitation::Setup;
-use crate::domain::letter::{Content, Letter};
+use crate::domain::letter::Content;
 use crate::domain::session::{Scope, Session};
 use crate::domain::user::{Role, Standing, User};
 use crate::ports::{Batch, CommitError};
@@ -27,6 +27,12 @@ pub struct Registered {
     /// The session as it is now: an enrolling one has become a full one.
     pub session: Session,
     pub user: User,
+}
+
+/// A new passkey, beside those that its owner had.
+struct Added<'a> {
+    credential: &'a Credential,
+    existing: &'a [Credential],
 }
 
 impl Gateway {
@@ -117,8 +123,8 @@ impl Gateway {
             }
             let posting = self.telling(&user, &credential, &existing)?;
             let batch = records::create_credential(&credential)?.expect(key, stored).and(posting);
-            let (session, batch, ended) =
-                self.with_paying_session(session, &user, &credential, batch).await?;
+            let added = Added { credential: &credential, existing: &existing };
+            let (session, batch, ended) = self.with_paying_session(session, &user, &added, batch).await?;
             match self.records.commit(batch).await {
                 Ok(()) => {
                     self.report_ended(&visit.origin(), &ended);
@@ -139,11 +145,10 @@ impl Gateway {
         credential: &Credential,
         existing: &[Credential],
     ) -> Result<Batch, FlowError> {
-        if !self.has_mail || existing.is_empty() {
+        if existing.is_empty() {
             return Ok(Batch::default());
         }
-        let content = Content::PasskeyAdded { passkey: credential.name.as_str().to_owned() };
-        self.posting(&Letter { to: user.email.clone(), content })
+        self.notice(user, Content::PasskeyAdded { passkey: credential.name.as_str().to_owned() })
     }
 
     /// Adds what becomes of the session that asked: an enrolling one becomes a full one, ends set-up, and
@@ -153,7 +158,7 @@ impl Gateway {
         &self,
         session: &Session,
         user: &User,
-        credential: &Credential,
+        added: &Added<'_>,
         batch: Batch,
     ) -> Result<(Session, Batch, Ended), FlowError> {
         let now = self.clock.now();
@@ -165,9 +170,12 @@ impl Gateway {
             Scope::Full => (self.having_paid(&before)?, batch, Ended::new()),
             Scope::Enrol => {
                 let ended = self.other_enrolments(&before);
-                let batch =
-                    self.closing_setup(user, batch).await?.and(self.ending(&ended, Some(&user.id)).await?);
-                (self.enrolled(&before, credential), batch, ended)
+                let batch = self
+                    .closing_setup(user, batch)
+                    .await?
+                    .and(self.ending(&ended, Some(&user.id)).await?)
+                    .and(self.forgetting_own_link(&user.id).await?);
+                (self.enrolled(&before, added), batch, ended)
             }
         };
         if after == before {
@@ -187,13 +195,16 @@ impl Gateway {
         others.map(|other| (other, End::Replaced)).collect()
     }
 
-    fn enrolled(&self, session: &Session, credential: &Credential) -> Session {
+    /// A link or a code is no passkey that was shown: where it leads to another passkey of an account, the
+    /// session may not change anything yet.
+    fn enrolled(&self, session: &Session, added: &Added<'_>) -> Session {
         let now = self.clock.now();
+        let fresh_since = if added.existing.is_empty() { self.freshness_of_enrolment(now) } else { None };
         Session {
             scope: Scope::Full,
-            credential: Some(credential.id.clone()),
+            credential: Some(added.credential.id.clone()),
             authenticated_at: Some(now),
-            fresh_since: self.freshness_of_enrolment(now),
+            fresh_since,
             expires_at: session.created_at.plus(self.lifetimes.absolute),
             ..session.clone()
         }

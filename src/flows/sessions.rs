@@ -303,7 +303,8 @@ impl Gateway {
         let others = self.index.sessions_of(&current.user).into_iter();
         let others = others.filter(|session| session.record().id != current.id);
         let ended = others.map(|session| (session, End::EndedByOwner)).collect();
-        self.end_all(&visit.origin(), ended, paid).await
+        let link = self.forgetting_own_link(&current.user).await?;
+        self.end_all(&visit.origin(), ended, paid.and(link)).await
     }
 
     /// The sessions of `user` that were opened with `credential`.
@@ -366,8 +367,7 @@ impl Gateway {
 
     /// When a session that is used now would end for idleness, or end anyway.
     pub fn expires_at(&self, session: &LiveSession) -> Timestamp {
-        let idle = session.last_seen_at().plus(self.lifetimes.idle);
-        idle.min(session.record().expires_at)
+        session.record().ends_at(session.last_seen_at(), &self.lifetimes)
     }
 }
 

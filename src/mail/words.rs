@@ -59,17 +59,19 @@ struct LinkHtml<'a> {
 }
 
 #[derive(Template)]
-#[template(path = "mail/passkey_added.txt")]
-struct PasskeyAddedText<'a> {
+#[template(path = "mail/notice.txt")]
+struct NoticeText<'a> {
     on: &'a Stationery,
-    passkey: &'a str,
+    happened: &'a str,
+    advice: &'a str,
 }
 
 #[derive(Template)]
-#[template(path = "mail/passkey_added.html")]
-struct PasskeyAddedHtml<'a> {
+#[template(path = "mail/notice.html")]
+struct NoticeHtml<'a> {
     on: &'a Stationery,
-    passkey: &'a str,
+    happened: &'a str,
+    advice: &'a str,
 }
 
 #[derive(Template)]
@@ -110,11 +112,21 @@ impl Stationery {
                     LinkHtml { on, url, name, hours }.render()?,
                 )
             }
-            Content::PasskeyAdded { passkey } => (
-                format!("A passkey was added to your account at {}", self.name),
-                PasskeyAddedText { on, passkey }.render()?,
-                PasskeyAddedHtml { on, passkey }.render()?,
-            ),
+            Content::PasskeyAdded { passkey } => self.notice(
+                "A passkey was added to your account",
+                &format!("The passkey \"{passkey}\" was added to your account"),
+                "remove it, and end the sessions that you do not know",
+            )?,
+            Content::PasskeyRemoved { passkey } => self.notice(
+                "A passkey was removed from your account",
+                &format!("The passkey \"{passkey}\" was removed from your account"),
+                "remove the passkeys and end the sessions that you do not know",
+            )?,
+            Content::LinkMade => self.notice(
+                "A link to your account was made",
+                "A link was made, good once and for an hour, that adds a passkey to your account",
+                "end the sessions that you do not know, which ends the link as well",
+            )?,
             Content::AddressChanged { new } => (
                 format!("Your account at {} has another e-mail address", self.name),
                 AddressChangedText { on, new: new.as_str() }.render()?,
@@ -122,6 +134,22 @@ impl Stationery {
             ),
         };
         Ok(Some(Words { subject, text, html }))
+    }
+}
+
+impl Stationery {
+    /// Subject, text and HTML of a letter that says what has happened to somebody's account.
+    fn notice(
+        &self,
+        subject: &str,
+        happened: &str,
+        advice: &str,
+    ) -> Result<(String, String, String), askama::Error> {
+        Ok((
+            format!("{subject} at {}", self.name),
+            NoticeText { on: self, happened, advice }.render()?,
+            NoticeHtml { on: self, happened, advice }.render()?,
+        ))
     }
 }
 

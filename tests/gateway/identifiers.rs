@@ -8,8 +8,9 @@ use vestibule::domain::code::{CODE_ATTEMPTS_MAX, CODE_LIFETIME};
 use vestibule::domain::identifier::{Identifier, PENDING_ADDRESS_LIFETIME, USERNAMES_PER_USER_MAX};
 use vestibule::domain::letter::{Content, Letter};
 use vestibule::domain::session::Session;
-use vestibule::domain::user::{DisplayName, Email, User, Username};
+use vestibule::domain::user::{DisplayName, Email, Role, User, Username};
 use vestibule::flows::FlowError;
+use vestibule::flows::administer::Guest;
 use vestibule::flows::codes::{EmailCode, Guess};
 use vestibule::flows::registration::Registered;
 use vestibule::flows::sessions::Device;
@@ -314,17 +315,19 @@ async fn a_username_stays_its_owners_for_ever() {
     change(&alice.session, "al").await.unwrap();
 }
 
-/// A link that somebody made for themselves is for their account, not for whoever has its address.
+/// A link that somebody made for themselves is for their account, not for whoever has its address; and it
+/// ends with the address, which may have been given up because others read its mail.
 #[tokio::test]
 async fn s_14_a_link_of_ones_own_stays_with_the_account() {
     let (stage, alice) = stage().await;
     let at = visit(AUTH_HOST);
     let link = stage.gateway.invite_oneself(&alice.session, &at).await.unwrap();
+    assert_eq!(delivered(&stage).await[0].content, Content::LinkMade, "the owner is told");
     announce(&stage, &alice.session, NEW).await;
     let code = code_in(&sent(&stage, &alice.session, NEW).await);
     confirm(&stage, &alice.session, NEW, &code).await.unwrap();
-    let redeemed = stage.redeem(&link.secret.reveal()).await.unwrap();
-    assert_eq!(redeemed.user.id, alice.user.id);
+    let refused = stage.redeem(&link.secret.reveal()).await.map(drop);
+    assert!(matches!(refused, Err(FlowError::NoSuchInvitation)), "{refused:?}");
 
     let link = stage.gateway.invite_oneself(&alice.session, &at).await.unwrap();
     let by_operator = stage.invite(NEW, Duration::from_secs(3_600)).await.unwrap();
@@ -333,4 +336,45 @@ async fn s_14_a_link_of_ones_own_stays_with_the_account() {
         let refused = stage.redeem(&dead.secret.reveal()).await.map(drop);
         assert!(matches!(refused, Err(FlowError::NoSuchInvitation)), "{refused:?}");
     }
+}
+
+/// Applications know people by username, and some have names of their own that mean something.
+#[tokio::test]
+async fn a_username_that_somebody_was_promised_is_not_to_be_had() {
+    let (stage, alice) = stage().await;
+    let guest = Guest {
+        email: email("carol@example.com"),
+        display_name: None,
+        username: Some(username("carol")),
+        groups: [].into(),
+        role: Role::Member,
+        lifetime: Duration::from_secs(60),
+        invited_by: "a test".to_owned(),
+    };
+    stage.gateway.invite(guest).await.unwrap();
+    let taken = stage.gateway.change_username(&alice.session, &username("carol"), &visit(AUTH_HOST)).await;
+    assert!(matches!(taken, Err(FlowError::Taken(_))), "{taken:?}");
+    stage.clock.forward(Duration::from_secs(61));
+    stage.gateway.change_username(&alice.session, &username("carol"), &visit(AUTH_HOST)).await.unwrap();
+}
+
+#[tokio::test]
+async fn s_14_an_invitation_is_not_for_whoever_moves_to_its_address() {
+    let (stage, alice) = stage().await;
+    stage.clock.forward(Duration::from_secs(1));
+    let invited = stage.invite(NEW, Duration::from_secs(3_600)).await.unwrap();
+    announce(&stage, &alice.session, NEW).await;
+    let code = code_in(&sent(&stage, &alice.session, NEW).await);
+    confirm(&stage, &alice.session, NEW, &code).await.unwrap();
+    let redeemed = stage.redeem(&invited.secret.reveal()).await.map(drop);
+    assert!(matches!(redeemed, Err(FlowError::NoSuchInvitation)), "{redeemed:?}");
+}
+
+#[tokio::test]
+async fn an_address_that_opens_a_route_is_the_operators_to_give() {
+    let stage = Stage::with_codes(EmailCode::Enroll).await;
+    let alice = stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
+    announce(&stage, &alice.session, crate::stage::ON_CALL).await;
+    let nothing = sent(&stage, &alice.session, crate::stage::ON_CALL).await;
+    assert!(nothing.is_empty(), "the answer is as for any other, and nobody is written to");
 }

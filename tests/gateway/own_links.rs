@@ -10,7 +10,7 @@ use vestibule::domain::limits::{MAIL_BURST, MAIL_TO_ACCOUNT_BURST};
 use vestibule::domain::session::{Scope, Session};
 use vestibule::flows::FlowError;
 use vestibule::flows::codes::EmailCode;
-use vestibule::flows::enroll::Offer;
+use vestibule::flows::enroll::{Offer, Redeemed};
 use vestibule::flows::outbox::OUTBOX_MAX;
 use vestibule::ports::{MailError, Mailer};
 
@@ -129,21 +129,21 @@ async fn a_link_of_a_closed_account_opens_nothing() {
 }
 
 #[tokio::test]
-async fn s_12_links_by_mail_count_as_messages_of_their_network_and_their_account() {
+async fn s_34_links_by_mail_have_a_limit_that_no_stranger_uses_up() {
     let (stage, session) = stage().await;
-    for _ in 0..MAIL_BURST.get() {
-        mail(&stage, &session, "192.0.2.1").await.unwrap();
+    // Strangers from everywhere have had all that can be sent to an account on their behalf.
+    for n in 0..2 * MAIL_TO_ACCOUNT_BURST.get() {
+        stage.gateway.request_code(ALICE, &visit_from(&format!("10.0.{n}.1"))).await.unwrap();
+    }
+    let by_strangers = count(&stage, b"outbox/").await;
+    for n in 0..MAIL_BURST.get() {
+        mail(&stage, &session, &format!("10.1.{n}.1")).await.unwrap();
     }
     match mail(&stage, &session, "192.0.2.200").await {
         Err(FlowError::RateLimited { retry_after }) => assert!(retry_after > Duration::ZERO),
         other => panic!("{other:?}"),
     }
-    for n in MAIL_BURST.get()..MAIL_TO_ACCOUNT_BURST.get() {
-        mail(&stage, &session, &format!("10.0.{n}.1")).await.unwrap();
-    }
-    let refused = mail(&stage, &session, "10.1.0.1").await;
-    assert!(matches!(refused, Err(FlowError::RateLimited { .. })), "{refused:?}");
-    assert_eq!(count(&stage, b"outbox/").await, usize::try_from(MAIL_TO_ACCOUNT_BURST.get()).unwrap());
+    assert_eq!(count(&stage, b"outbox/").await, by_strangers + usize::try_from(MAIL_BURST.get()).unwrap());
     assert_eq!(count(&stage, b"invitation/").await, 1);
     link(&stage, &session).await.unwrap();
 }
@@ -160,11 +160,13 @@ async fn without_mail_no_link_is_made() {
 async fn a_full_outbox_is_told_and_makes_no_link() {
     let (stage, session) = stage().await;
     for n in 0..OUTBOX_MAX {
-        let from = format!("10.{}.{}.1", n / 250, n % 250);
-        stage.gateway.request_code("nobody@example.com", &visit_from(&from)).await.unwrap();
+        let email = format!("guest{n}@example.com");
+        let invited = stage.invite(&email, Duration::from_secs(3_600)).await.unwrap();
+        stage.gateway.mail_link(&invited).await.unwrap();
     }
+    let before = count(&stage, b"invitation/").await;
     assert!(matches!(mail(&stage, &session, "192.0.2.1").await, Err(FlowError::OutboxFull)));
-    assert_eq!(count(&stage, b"invitation/").await, 0);
+    assert_eq!(count(&stage, b"invitation/").await, before);
 }
 
 #[tokio::test]
@@ -178,4 +180,31 @@ async fn a_link_is_not_sent_any_more_once_it_has_expired() {
     }
     assert!(waited >= OWN_LINK_LIFETIME && waited < OWN_LINK_LIFETIME * 2, "{waited:?}");
     assert_eq!(count(&stage, b"outbox/").await, 0);
+}
+
+/// Whatever somebody does to keep others out of their account ends a link to it as well.
+#[tokio::test]
+async fn s_17_a_link_ends_with_whatever_is_ended_for_safety() {
+    let at = visit(AUTH_HOST);
+    for end in ["others", "passkey", "operator", "closed and opened"] {
+        let stage = Stage::with_codes(EmailCode::Enroll).await;
+        let (mut lost, mut kept) = (Authenticator::new(1), Authenticator::new(2));
+        let registered = stage.enrol(ALICE, &mut lost).await.unwrap();
+        let owner = Redeemed { session: registered.session, user: registered.user };
+        let second = stage.register(&owner, &mut kept).await.unwrap();
+        let session = owner.session;
+        let secret = link(&stage, &session).await.unwrap();
+        let (gateway, user) = (&stage.gateway, session.user);
+        match end {
+            "others" => gateway.end_other_sessions(&session, &at).await.unwrap(),
+            "passkey" => gateway.remove_credential(&session, &second.credential.id, &at).await.unwrap(),
+            "operator" => drop(gateway.end_sessions_of(&user).await.unwrap()),
+            _ => {
+                gateway.disable_user(&user).await.unwrap();
+                gateway.enable_user(&user).await.unwrap();
+            }
+        }
+        let redeemed = stage.redeem(&secret).await.map(drop);
+        assert!(matches!(redeemed, Err(FlowError::NoSuchInvitation)), "{end}: {redeemed:?}");
+    }
 }

@@ -99,6 +99,14 @@ async fn s_26_a_code_that_only_enrols_opens_nothing_else_in_any_dialect() {
     // What it is for, in whichever dialect.
     Tongue::Ocore.add(&browser, &mut Authenticator::new(9), "New phone").await;
     assert_eq!(Tongue::BetterAuth.list(&browser).await.len(), 2);
+    // Whoever reads the mail has shown no passkey yet, and may change nothing before they do.
+    for tongue in Tongue::ALL {
+        let id = tongue.list(&browser).await.remove(0).id;
+        tongue.begin_adding(&browser).await.expect(403);
+        tongue.delete(&browser, &id).await.expect(403);
+    }
+    let link = browser.call(Method::POST, "/auth/v1/users/me/passwordless/_link", Some(&json!({}))).await;
+    link.expect(403);
 }
 
 /// Over https, beside an application, not even signing in pays: only a passkey that is shown again by
