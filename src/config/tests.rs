@@ -162,6 +162,23 @@ fn mail_needs_a_server_a_sender_and_somebody_to_authenticate() {
 }
 
 #[test]
+fn an_address_belongs_to_one_api_or_to_an_application() {
+    let on = "[dialects]\nbetter_auth = true\nocore = true\n";
+    check(&format!("{on}better_auth_mount = \"/api\""), "dialects.ocore_mount", 1, "would both answer");
+    for (path, claims) in [("/api/auth/x", "better_auth"), ("/api", "better_auth")] {
+        let route = format!(
+            "{on}\n[[route]]\nname = \"app\"\nhost = \"localhost\"\npath = {path:?}\nupstream = [\"http://127.0.0.1:9000\"]\nallow = [\"user\"]"
+        );
+        let mistakes = parse_file(&route).expect_err(path);
+        assert!(mistakes.iter().any(|m| m.key == "dialects" && m.problem.contains(claims)), "{mistakes:#?}");
+    }
+    let whole = format!(
+        "{on}\n[[route]]\nname = \"app\"\nhost = \"localhost\"\nupstream = [\"http://127.0.0.1:9000\"]\nallow = [\"user\"]"
+    );
+    assert!(parse_file(&whole).is_ok(), "an application may have the rest of the host");
+}
+
+#[test]
 fn tls_needs_both_an_address_and_a_certificate() {
     check("[server.tls]\nlisten = [\"127.0.0.1:8443\"]", "server.tls.listen", 2, "no certificate");
     check("[server.tls]\nacme = { email = \"a@b\" }", "server.tls.acme", 2, "not built yet");

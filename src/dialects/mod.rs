@@ -16,6 +16,9 @@ pub mod native;
 pub mod ocore;
 pub mod zitadel;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

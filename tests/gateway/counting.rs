@@ -41,7 +41,18 @@ fn credential_endpoints() -> Vec<(Method, &'static str, Value)> {
         (post.clone(), "/api/auth/passkey/login/begin", json!({})),
         (post.clone(), "/api/auth/passkey/login/finish", json!({ "id": "AAAA" })),
         (post.clone(), "/api/user/passkeys/register/begin", json!({})),
-        (post, "/api/user/passkeys/register/finish", json!({ "id": "AAAA" })),
+        (post.clone(), "/api/user/passkeys/register/finish", json!({ "id": "AAAA" })),
+        (post.clone(), "/v2/me/passkeys/append/start", json!({ "clientInformation": {} })),
+        (post.clone(), "/v2/me/passkeys/append/finish", json!({ "attestationResponse": "{}" })),
+        (post.clone(), "/v2/me/identifier", json!({ "identifierType": "email", "value": "a@example.org" })),
+        (post.clone(), "/v2/auth/process/init", json!({ "clientInformation": {} })),
+        (post.clone(), "/auth/v1/users/me/passwordless", json!({})),
+        (post.clone(), "/auth/v1/users/me/passwordless/_verify", {
+            let credential = json!({ "id": "AAAA", "rawId": "AAAA", "response": {}, "type": "public-key" });
+            json!({ "verification": { "publicKeyCredential": credential, "tokenName": "Phone" } })
+        }),
+        (post.clone(), "/auth/v1/users/me/passwordless/_link", json!({})),
+        (post, "/auth/v1/users/me/passwordless/_send_link", json!({})),
     ]
 }
 

@@ -95,3 +95,19 @@ async fn a_page_of_another_site_is_told_that_it_is_one() {
         }
     }
 }
+
+/// On the hosts of applications, only the prefix is ours.
+#[tokio::test]
+async fn an_applications_host_has_none_of_the_apis() {
+    let scene = scene().await;
+    let origin = scene.gateway.origin_of("example.com");
+    for path in ["/v2/me", "/v2/session-config", "/api/auth/get-session", "/api/user/passkeys"] {
+        let stranger = scene.stranger();
+        let reply = stranger.fetch(Method::GET, &format!("{origin}{path}"), None).await.expect_problem(401);
+        assert!(reply["login_url"].is_string(), "{path} is the application's: {reply}");
+    }
+    for path in ["/auth/sessions/current", "/auth/openapi.json", "/auth/docs", "/auth/passkeys"] {
+        let reply = scene.stranger().fetch(Method::GET, &format!("{origin}{path}"), None).await;
+        assert_eq!(reply.status, 404, "{path} on an application's host: {reply}");
+    }
+}

@@ -6,7 +6,7 @@ use axum::extract::State;
 use http::StatusCode;
 
 use super::from_trusted_page;
-use super::shapes::{DeletePasskey, Failures, Passkey, Status, UpdatePasskey, Updated};
+use super::shapes::{DeletePasskey, Failures, Passkey, ReadFailures, Status, UpdatePasskey, Updated};
 use crate::dialects::Shared;
 use crate::domain::credential::{Credential, CredentialName};
 use crate::flows::{FlowError, Gateway};
@@ -17,7 +17,7 @@ use crate::web::{Fault, Problem, json};
 /// The caller's passkeys, oldest first.
 #[utoipa::path(get, path = "/passkey/list-user-passkeys", tag = "better-auth",
     security(("bearer" = []), ("cookie" = [])),
-    responses((status = 200, body = Vec<Passkey>), Failures))]
+    responses((status = 200, body = Vec<Passkey>), ReadFailures))]
 pub(super) async fn list(State(gateway): State<Shared>, call: Call) -> Result<Json<Vec<Passkey>>, Problem> {
     let caller = call.signed_in(&gateway)?;
     let credentials = gateway.credentials_of(&caller.user.id).await?;

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 
 use super::from_trusted_page;
-use super::shapes::{Failures, Origins, SignedIn, Success};
+use super::shapes::{Failures, Origins, ReadFailures, SignedIn, Success};
 use crate::dialects::Shared;
 use crate::domain::session::{Scope, Session};
 use crate::web::call::Call;
@@ -15,7 +15,7 @@ use crate::web::{Problem, session_cookie};
 
 /// Who is signed in; `null` for nobody.
 #[utoipa::path(get, path = "/get-session", tag = "better-auth",
-    responses((status = 200, body = Option<SignedIn>), Failures))]
+    responses((status = 200, body = Option<SignedIn>), ReadFailures))]
 pub(super) async fn get_session(State(gateway): State<Shared>, call: Call) -> Result<Response, Problem> {
     let caller = call.identify(&gateway)?.filter(|caller| caller.record().scope == Scope::Full);
     let signed_in = match caller {
@@ -42,7 +42,7 @@ pub(super) async fn sign_out(State(gateway): State<Shared>, call: Call) -> Resul
 
 /// Origins that may use our passkeys (WebAuthn Level 3, section 5.11).
 #[utoipa::path(get, path = "/.well-known/webauthn", tag = "better-auth",
-    responses((status = 200, body = Origins), Failures))]
+    responses((status = 200, body = Origins)))]
 pub(super) async fn related_origins(State(gateway): State<Shared>) -> Json<Origins> {
     Json(Origins { origins: gateway.relying_party().origins().to_vec() })
 }

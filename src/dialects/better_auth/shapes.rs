@@ -53,6 +53,21 @@ pub(super) enum Failures {
     Unavailable(Failure),
 }
 
+/// Failures of an endpoint that only tells a caller what is theirs.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only described")]
+pub(super) enum ReadFailures {
+    /// Nobody is signed in.
+    #[response(status = 401)]
+    Unauthorized(Failure),
+    /// Something failed here.
+    #[response(status = 500)]
+    Internal(Failure),
+    /// The gateway cannot tell at the moment.
+    #[response(status = 503)]
+    Unavailable(Failure),
+}
+
 /// Query of generate-register-options.
 #[derive(Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
@@ -167,9 +182,11 @@ pub(super) struct Passkey {
     aaguid: String,
     /// With `createSession` only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     session: Option<SessionShape>,
     /// With `createSession` only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     user: Option<UserShape>,
 }
 
@@ -229,7 +246,9 @@ struct SessionShape {
     updated_at: String,
     ip_address: String,
     user_agent: String,
+    #[schema(required)]
     impersonated_by: Option<String>,
+    #[schema(required)]
     active_organization_id: Option<String>,
 }
 
@@ -260,13 +279,16 @@ struct UserShape {
     email_verified: bool,
     created_at: String,
     updated_at: String,
+    #[schema(required)]
     image: Option<String>,
     username: String,
     display_username: String,
     two_factor_enabled: bool,
     role: &'static str,
     banned: bool,
+    #[schema(required)]
     ban_reason: Option<String>,
+    #[schema(required)]
     ban_expires: Option<String>,
 }
 

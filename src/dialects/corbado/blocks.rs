@@ -122,12 +122,15 @@ pub(super) struct CompletedBlock {
     session_token: String,
     /// Only for callers that are no pages: those have the cookie.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     long_session: Option<String>,
     /// The same by its newer name.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     refresh_token: Option<String>,
     /// Not for process/complete.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     passkey_operation: Option<PasskeyOperation>,
 }
 

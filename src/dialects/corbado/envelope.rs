@@ -98,6 +98,7 @@ struct Error {
     details: String,
     /// Which member of the body is to blame, if it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     validation: Option<[Blame; 1]>,
     links: [String; 0],
 }

@@ -22,7 +22,8 @@ use crate::web::guard::SignedIn;
 use crate::web::{Fault, Problem, json};
 
 /// Adds an address, which is pending until it is verified, or exchanges the username.
-#[utoipa::path(post, path = "/me/identifier", tag = "corbado", request_body = AddIdentifier,
+#[utoipa::path(post, path = "/me/identifier", tag = "corbado",
+    security(("bearer" = []), ("cookie" = [])), request_body = AddIdentifier,
     responses((status = 200, body = Done), Failures))]
 pub(super) async fn add(
     State(gateway): State<Shared>,
@@ -44,7 +45,8 @@ pub(super) async fn add(
 }
 
 /// Exchanges the username. Its id changes with it.
-#[utoipa::path(patch, path = "/me/identifier", tag = "corbado", request_body = ChangeIdentifier,
+#[utoipa::path(patch, path = "/me/identifier", tag = "corbado",
+    security(("bearer" = []), ("cookie" = [])), request_body = ChangeIdentifier,
     responses((status = 200, body = Done), Failures))]
 pub(super) async fn change(
     State(gateway): State<Shared>,
@@ -69,7 +71,8 @@ pub(super) async fn change(
 }
 
 /// Removes an address that waits to be verified.
-#[utoipa::path(delete, path = "/me/identifier", tag = "corbado", request_body = NameIdentifier,
+#[utoipa::path(delete, path = "/me/identifier", tag = "corbado",
+    security(("bearer" = []), ("cookie" = [])), request_body = NameIdentifier,
     responses((status = 200, body = Done), Failures))]
 pub(super) async fn remove(
     State(gateway): State<Shared>,
@@ -94,7 +97,8 @@ pub(super) async fn remove(
 
 /// Sends a code to an address that waits to be verified. The answer is the same if the address is
 /// somebody else's.
-#[utoipa::path(post, path = "/me/identifier/verify/start", tag = "corbado", request_body = NameIdentifier,
+#[utoipa::path(post, path = "/me/identifier/verify/start", tag = "corbado",
+    security(("bearer" = []), ("cookie" = [])), request_body = NameIdentifier,
     responses((status = 200, body = Done), Failures))]
 pub(super) async fn verify_start(
     State(gateway): State<Shared>,
@@ -115,7 +119,8 @@ pub(super) async fn verify_start(
 }
 
 /// Takes the code back: the address replaces the one before.
-#[utoipa::path(post, path = "/me/identifier/verify/finish", tag = "corbado", request_body = FinishVerifying,
+#[utoipa::path(post, path = "/me/identifier/verify/finish", tag = "corbado",
+    security(("bearer" = []), ("cookie" = [])), request_body = FinishVerifying,
     responses((status = 200, body = Done), Failures))]
 pub(super) async fn verify_finish(
     State(gateway): State<Shared>,

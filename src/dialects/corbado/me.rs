@@ -16,7 +16,8 @@ use crate::web::session_cookie::{self, farewell, welcome};
 use crate::web::{Problem, json};
 
 /// The caller, and what they are known by.
-#[utoipa::path(get, path = "/me", tag = "corbado", responses((status = 200, body = Me), Failures))]
+#[utoipa::path(get, path = "/me", tag = "corbado",
+    security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Me), Failures))]
 pub(super) async fn show(State(gateway): State<Shared>, call: Call) -> Result<Json<Me>, Problem> {
     let caller = call.signed_in(&gateway)?;
     let identifiers = gateway.identifiers_of(&caller.user).await?;
@@ -24,7 +25,8 @@ pub(super) async fn show(State(gateway): State<Shared>, call: Call) -> Result<Js
 }
 
 /// Gives the caller another name.
-#[utoipa::path(patch, path = "/me", tag = "corbado", request_body = Rename,
+#[utoipa::path(patch, path = "/me", tag = "corbado",
+    security(("bearer" = []), ("cookie" = [])), request_body = Rename,
     responses((status = 200, body = Done), Failures))]
 pub(super) async fn rename(
     State(gateway): State<Shared>,
@@ -41,7 +43,8 @@ pub(super) async fn rename(
 }
 
 /// Deletes the caller's account, and everything of theirs with it.
-#[utoipa::path(delete, path = "/me", tag = "corbado", responses((status = 200, body = Done), Failures))]
+#[utoipa::path(delete, path = "/me", tag = "corbado",
+    security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Done), Failures))]
 pub(super) async fn remove(
     State(gateway): State<Shared>,
     began: Began,
@@ -57,6 +60,7 @@ pub(super) async fn remove(
 /// A new session token for whoever shows the session itself: by its cookie, its refresh token or its
 /// opaque token, and not by a session token. Sets the cookie, so that it works alone from then on.
 #[utoipa::path(post, path = "/me/refresh", tag = "corbado",
+    security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Refreshed), Failures))]
 pub(super) async fn refresh(State(gateway): State<Shared>, call: Call) -> Result<Response, Problem> {
     call.not_cross_site(&gateway)?;

@@ -59,9 +59,11 @@ pub(super) struct AppendStarted {
     attestation_options: String,
     /// To be kept, and sent as `clientEnvHandle` from now on.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     new_client_env_handle: Option<String>,
     /// `passkey_already_exists` or `passkeys_not_supported`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     append_not_allowed_reason: Option<&'static str>,
 }
 

@@ -24,6 +24,7 @@ use crate::web::{Problem, json};
 
 /// The caller's passkeys, oldest first.
 #[utoipa::path(get, path = "/me/passkeys", tag = "corbado",
+    security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Passkeys), Failures))]
 pub(super) async fn list(State(gateway): State<Shared>, call: Call) -> Result<Json<Passkeys>, Problem> {
     let caller = call.signed_in(&gateway)?;
@@ -32,7 +33,8 @@ pub(super) async fn list(State(gateway): State<Shared>, call: Call) -> Result<Js
 }
 
 /// Options for a new passkey of the caller, or the reason why there should be none.
-#[utoipa::path(post, path = "/me/passkeys/append/start", tag = "corbado", request_body = AppendStart,
+#[utoipa::path(post, path = "/me/passkeys/append/start", tag = "corbado",
+    security(("bearer" = []), ("cookie" = [])), request_body = AppendStart,
     responses((status = 200, body = AppendStarted), Failures))]
 pub(super) async fn append_start(
     State(gateway): State<Shared>,
@@ -72,7 +74,8 @@ fn too_long() -> Problem {
 }
 
 /// Stores a new passkey.
-#[utoipa::path(post, path = "/me/passkeys/append/finish", tag = "corbado", request_body = AppendFinish,
+#[utoipa::path(post, path = "/me/passkeys/append/finish", tag = "corbado",
+    security(("bearer" = []), ("cookie" = [])), request_body = AppendFinish,
     responses((status = 200, body = Done), Failures))]
 pub(super) async fn append_finish(
     State(gateway): State<Shared>,
@@ -93,6 +96,7 @@ pub(super) async fn append_finish(
 
 /// Removes a passkey of the caller, named by its `id`.
 #[utoipa::path(delete, path = "/me/passkeys/{credentialID}", tag = "corbado",
+    security(("bearer" = []), ("cookie" = [])),
     params(("credentialID" = String, Path)), responses((status = 200, body = Removed), Failures))]
 pub(super) async fn remove(
     State(gateway): State<Shared>,

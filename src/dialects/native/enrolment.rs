@@ -32,8 +32,11 @@ pub(super) struct Preview {
 pub(super) struct OfferShape {
     /// `setup` or `invitation`.
     kind: &'static str,
+    #[schema(required)]
     email: Option<String>,
+    #[schema(required)]
     name: Option<String>,
+    #[schema(required)]
     invited_by: Option<String>,
     expires_at: String,
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::App;
-use super::shapes::{Failures, PasskeyShape, SignedInShape};
+use super::shapes::{Failures, PasskeyShape, ReadFailures, SignedInShape};
 use crate::domain::cookie::Cookie;
 use crate::domain::credential::{CredentialName, Planned};
 use crate::domain::event::Refusal;
@@ -142,7 +142,7 @@ async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Resul
 
 /// The caller's passkeys, oldest first, with their public keys.
 #[utoipa::path(get, path = "/passkeys", tag = "native", security(("bearer" = []), ("cookie" = [])),
-    responses((status = 200, body = Vec<PasskeyShape>), Failures))]
+    responses((status = 200, body = Vec<PasskeyShape>), ReadFailures))]
 pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<PasskeyShape>>, Problem> {
     let caller = call.signed_in(&gateway)?;
     let credentials = gateway.credentials_of(&caller.user.id).await?;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::App;
-use super::shapes::{Failures, Permissions, SessionShape, SignedInShape};
+use super::shapes::{Failures, OwnFailures, Permissions, ReadFailures, SessionShape, SignedInShape};
 use crate::domain::cookie::Cookie;
 use crate::domain::id::{CodeId, SessionId};
 use crate::domain::session::Scope;
@@ -23,7 +23,7 @@ use crate::web::{Problem, cookies, json};
 
 /// The caller's sessions, newest first.
 #[utoipa::path(get, path = "/sessions", tag = "native", security(("bearer" = []), ("cookie" = [])),
-    responses((status = 200, body = Vec<SessionShape>), Failures))]
+    responses((status = 200, body = Vec<SessionShape>), ReadFailures))]
 pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<SessionShape>>, Problem> {
     let caller = call.signed_in(&gateway)?;
     let sessions = gateway.sessions_of(&caller.user.id);
@@ -46,7 +46,7 @@ pub(super) struct Current {
 
 /// Who is calling, enrolling or signed in; 204 for a stranger, never 401.
 #[utoipa::path(get, path = "/sessions/current", tag = "native",
-    responses((status = 200, body = Current), (status = 204, description = "Nobody we know"), Failures))]
+    responses((status = 200, body = Current), (status = 204, description = "Nobody we know"), OwnFailures))]
 pub(super) async fn current(State(gateway): App, call: Call) -> Result<Response, Problem> {
     let Some(caller) = call.identify(&gateway)? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -129,7 +129,7 @@ pub(super) async fn end_current(gateway: App, call: Call) -> Result<Response, Pr
 
 /// What the caller may do: `admin`, `passkeys:manage`, and `route:<name>` for each application.
 #[utoipa::path(get, path = "/sessions/current/permissions", tag = "native",
-    security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Permissions), Failures))]
+    security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Permissions), ReadFailures))]
 pub(super) async fn permissions(State(gateway): App, call: Call) -> Result<Json<Permissions>, Problem> {
     let caller = call.signed_in(&gateway)?;
     Ok(Json(Permissions { permissions: gateway.permissions_of(&caller.user) }))

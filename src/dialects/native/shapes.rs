@@ -30,6 +30,7 @@ pub(super) struct Document {
     /// A stable word for programs.
     code: String,
     /// Where to sign in, if that would help.
+    #[schema(nullable = false)]
     login_url: Option<String>,
 }
 
@@ -75,6 +76,33 @@ pub(super) enum Failures {
     Unavailable(Document),
 }
 
+/// Failures of an endpoint that only tells a caller what is theirs.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only described")]
+pub(super) enum ReadFailures {
+    /// Nobody is signed in.
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(Document),
+    /// Something failed here.
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(Document),
+    /// The gateway cannot tell at the moment.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(Document),
+}
+
+/// Failures of an endpoint that anybody may ask.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only described")]
+pub(super) enum OwnFailures {
+    /// Something failed here.
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(Document),
+    /// The gateway cannot tell at the moment.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(Document),
+}
+
 /// What the caller may do.
 #[derive(Serialize, ToSchema)]
 #[schema(as = native::Permissions)]
@@ -91,6 +119,7 @@ pub(super) struct PasskeyShape {
     name: String,
     /// The COSE key in standard base64; in lists only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     public_key: Option<String>,
     user_id: String,
     counter: u32,
@@ -98,9 +127,11 @@ pub(super) struct PasskeyShape {
     backed_up: bool,
     transports: String,
     created_at: String,
+    #[schema(required)]
     last_used_at: Option<String>,
     aaguid: String,
     /// The authenticator's own name, if its model is known.
+    #[schema(required)]
     authenticator: Option<&'static str>,
 }
 
@@ -144,6 +175,7 @@ pub(super) struct UserShape {
     name: String,
     first_name: String,
     last_name: String,
+    #[schema(required)]
     picture: Option<String>,
     groups: Vec<String>,
     admin: bool,
@@ -189,13 +221,17 @@ pub(super) struct SessionShape {
     created_at: String,
     expires_at: String,
     last_seen_at: String,
+    #[schema(required)]
     ipv4: Option<String>,
     /// The network the sign-in came from: a /24 or a /64.
+    #[schema(required)]
     network: Option<String>,
+    #[schema(required)]
     user_agent: Option<String>,
     /// Browser and system in words.
     browser: String,
     /// The passkey that opened it.
+    #[schema(required)]
     passkey_id: Option<String>,
     current: bool,
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::App;
-use super::shapes::Failures;
+use super::shapes::OwnFailures;
 use crate::web::Problem;
 
 /// How long applications may keep the key set.
@@ -29,7 +29,7 @@ pub(super) async fn health() -> Json<Status> {
 }
 
 /// 200 when changes can be stored, else 503. Existing sessions work either way.
-#[utoipa::path(get, path = "/ready", tag = "status", responses((status = 200, body = Status), Failures))]
+#[utoipa::path(get, path = "/ready", tag = "status", responses((status = 200, body = Status), OwnFailures))]
 pub(super) async fn ready(State(gateway): App) -> Result<Json<Status>, Problem> {
     gateway.health()?;
     Ok(Json(Status { status: "ready" }))

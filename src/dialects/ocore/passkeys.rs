@@ -9,7 +9,8 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::shapes::{
-    Failures, Listed, Options, Passkeys, RegisterBegin, RegisterFinish, Registered, Rename, Renamed,
+    Failures, Listed, Options, Passkeys, ReadFailures, RegisterBegin, RegisterFinish, Registered, Rename,
+    Renamed,
 };
 use super::{ceremony_of, unwrapped};
 use crate::dialects::Shared;
@@ -24,7 +25,7 @@ use crate::web::{Problem, cookies, json};
 
 /// The caller's passkeys, oldest first.
 #[utoipa::path(get, path = "/user/passkeys", tag = "ocore",
-    security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Passkeys), Failures))]
+    security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Passkeys), ReadFailures))]
 pub(super) async fn list(State(gateway): State<Shared>, call: Call) -> Result<Json<Passkeys>, Problem> {
     let caller = call.signed_in(&gateway)?;
     let credentials = gateway.credentials_of(&caller.user.id).await?;

@@ -55,6 +55,21 @@ pub(super) enum Failures {
     Unavailable(Failure),
 }
 
+/// Failures of an endpoint that only tells a caller what is theirs.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only described")]
+pub(super) enum ReadFailures {
+    /// Nobody is signed in.
+    #[response(status = 401)]
+    Unauthorized(Failure),
+    /// Something failed here.
+    #[response(status = 500)]
+    Internal(Failure),
+    /// The gateway cannot tell at the moment.
+    #[response(status = 503)]
+    Unavailable(Failure),
+}
+
 /// Body of login/begin; all of it may be left out.
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = ocore::LoginBegin)]
@@ -123,6 +138,7 @@ pub(super) struct Listed {
     id: String,
     device_name: String,
     created_at: String,
+    #[schema(required)]
     last_used_at: Option<String>,
     backup_eligible: bool,
     backup_state: bool,
