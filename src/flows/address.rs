@@ -28,25 +28,32 @@ impl Gateway {
     pub async fn announce_address(
         &self,
         session: &Session,
-        email: Email,
+        email: &Email,
         visit: &Visit,
     ) -> Result<(), FlowError> {
         self.spend(visit)?;
+        for _ in 0..ATTEMPTS_MAX {
+            let (batch, what) = self.announcing(session, email).await?;
+            if self.is_committed(batch).await? {
+                self.report_address(&session.user, what, visit);
+                return Ok(());
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    async fn announcing(&self, session: &Session, email: &Email) -> Result<(Batch, UserChange), FlowError> {
         let paid = self.pay(session).await?;
         let (user, unchanged) = self.owner_of(session).await?;
         let key = keys::pending_address(&user.id);
         let (before, paid) = (self.pending_address(&user.id).await?, paid.and(unchanged));
         let paid = paid.and(before.map(|(pending, _)| forgetting_code(&pending)).unwrap_or_default());
-        let (batch, what) = if email == user.email {
-            (paid.delete(key), UserChange::AddressWithdrawn)
-        } else {
-            let expires_at = self.clock.now().plus(PENDING_ADDRESS_LIFETIME);
-            let pending = PendingAddress { user: user.id, email, code: None, expires_at };
-            (paid.put(key, records::encode(&pending)?), UserChange::AddressAnnounced)
-        };
-        self.records.commit(batch).await?;
-        self.report_address(&user.id, what, visit);
-        Ok(())
+        if *email == user.email {
+            return Ok((paid.delete(key), UserChange::AddressWithdrawn));
+        }
+        let expires_at = self.clock.now().plus(PENDING_ADDRESS_LIFETIME);
+        let pending = PendingAddress { user: user.id, email: email.clone(), code: None, expires_at };
+        Ok((paid.put(key, records::encode(&pending)?), UserChange::AddressAnnounced))
     }
 
     /// Forgets an address that waits to be confirmed.
@@ -56,13 +63,17 @@ impl Gateway {
         email: &Email,
         visit: &Visit,
     ) -> Result<(), FlowError> {
-        let paid = self.pay_beside_applications(session).await?;
-        let (pending, stored) = self.own_pending_address(&session.user, email).await?;
-        let key = keys::pending_address(&session.user);
-        let batch = paid.expect(key.clone(), stored).delete(key).and(forgetting_code(&pending));
-        self.records.commit(batch).await?;
-        self.report_address(&session.user, UserChange::AddressWithdrawn, visit);
-        Ok(())
+        for _ in 0..ATTEMPTS_MAX {
+            let paid = self.pay_beside_applications(session).await?;
+            let (pending, stored) = self.own_pending_address(&session.user, email).await?;
+            let key = keys::pending_address(&session.user);
+            let batch = paid.expect(key.clone(), stored).delete(key).and(forgetting_code(&pending));
+            if self.is_committed(batch).await? {
+                self.report_address(&session.user, UserChange::AddressWithdrawn, visit);
+                return Ok(());
+            }
+        }
+        Err(FlowError::Busy)
     }
 
     /// Sends a code to an address that waits to be confirmed; the code before is good for nothing from

@@ -42,7 +42,7 @@ async fn whoever_leaves_leaves_a_name_behind_and_nothing_else() {
     let tokens = [&alice.session, &elsewhere.session].map(|session| stage.cookie(session, APP_HOST));
     assert!(tokens.iter().all(|token| stage.enters(token)));
     let (at, new) = (visit(AUTH_HOST), Email::parse("alice@elsewhere.example").unwrap());
-    stage.gateway.announce_address(&alice.session, new.clone(), &at).await.unwrap();
+    stage.gateway.announce_address(&alice.session, &new, &at).await.unwrap();
     stage.gateway.send_address_code(&alice.session, &new, &at).await.unwrap();
     let before = stage.store.scan(b"", None, 1_000).await.unwrap();
     assert!(before.iter().any(|(key, _)| key.starts_with(b"code/")), "there is something to forget");

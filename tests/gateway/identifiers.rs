@@ -39,7 +39,7 @@ async fn stage() -> (Stage, Registered) {
 }
 
 async fn announce(stage: &Stage, session: &Session, address: &str) {
-    stage.gateway.announce_address(session, email(address), &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.announce_address(session, &email(address), &visit(AUTH_HOST)).await.unwrap();
 }
 
 /// Has a code sent, and returns what arrived.
@@ -274,7 +274,7 @@ async fn s_26_changing_what_one_is_known_by_needs_a_fresh_passkey() {
     let (stage, alice) = stage().await;
     stage.clock.forward(FRESH);
     let (session, at) = (&alice.session, visit(AUTH_HOST));
-    let address = stage.gateway.announce_address(session, email(NEW), &at).await;
+    let address = stage.gateway.announce_address(session, &email(NEW), &at).await;
     let name = stage.gateway.change_username(session, &username("al"), &at).await.map(drop);
     let left = stage.gateway.delete_account(session, &at).await;
     for refused in [address, name, left] {

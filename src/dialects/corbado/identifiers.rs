@@ -36,7 +36,7 @@ pub(super) async fn add(
     match identifier_type {
         IdentifierType::Email => {
             let email = Email::parse(&value).map_err(malformed)?;
-            gateway.announce_address(&caller.record(), email, &call.visit).await?;
+            gateway.announce_address(&caller.record(), &email, &call.visit).await?;
         }
         IdentifierType::Username => exchange_username(&gateway, &caller, &value, &call).await?,
         IdentifierType::Phone => return Err(no_phone()),
