@@ -96,7 +96,9 @@ impl PasskeyRow {
         Self {
             id: credential.id.to_string(),
             name: credential.name.as_str().to_owned(),
-            authenticator: aaguid::default_credential_name(credential.aaguid).as_str().to_owned(),
+            authenticator: aaguid::name_of(credential.aaguid)
+                .unwrap_or(aaguid::UNKNOWN_AUTHENTICATOR)
+                .to_owned(),
             backup: credential.backup,
             created_at: credential.created_at,
             last_used_at: credential.last_used_at,

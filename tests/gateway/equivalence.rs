@@ -143,7 +143,7 @@ async fn a_session_of_one_dialect_manages_passkeys_in_every_other() {
                 let new = spoken.list(&browser).await.pop().unwrap();
                 assert_eq!(new.label, "New", "{context}");
                 spoken.rename(&browser, &new.id, "Renamed").await.expect(200);
-                assert_eq!(labels(spoken, &scene.alice).await, ["Passkey", "Renamed"], "{context}");
+                assert_eq!(labels(spoken, &scene.alice).await, ["Linux - Firefox", "Renamed"], "{context}");
                 spoken.delete(&browser, &new.id).await.expect(spoken.statuses().deleted);
                 assert_eq!(scene.alice.passkeys().await.len(), 1, "{context}");
                 seed += 1;

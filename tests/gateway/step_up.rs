@@ -44,7 +44,7 @@ async fn check_changes_nothing(scene: &Scene, browser: &Browser, status: u16) {
         assert_eq!(reply.status, status, "{below}: {reply}");
     }
     let [passkey] = &scene.alice.passkeys().await[..] else { panic!("something was added or removed") };
-    assert_eq!(passkey["name"], "Passkey");
+    assert_eq!(passkey["name"], "Linux - Firefox");
     assert!(scene.alice.is_signed_in().await);
 }
 
@@ -127,6 +127,6 @@ async fn s_26_beside_an_application_each_change_asks_again_in_every_dialect() {
         tongue.rename(&browser, &id, "Once").await.expect(200);
         tongue.rename(&browser, &id, "Twice").await.expect(403);
         tongue.sign_in(&browser, &mut scene.device).await;
-        tongue.rename(&browser, &id, "Passkey").await.expect(200);
+        tongue.rename(&browser, &id, "Linux - Firefox").await.expect(200);
     }
 }

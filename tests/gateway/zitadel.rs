@@ -189,7 +189,7 @@ async fn verify_stores_a_passkey_that_signs_in_everywhere() {
     let verified = alice.verify(&encoded(&answer), " My phone ").await.expect(200).json();
     assert_eq!(keys(&verified), ["details"]);
     check_details(&verified["details"], &["changeDate"]);
-    assert_eq!(alice.names().await, ["Passkey", "My phone"]);
+    assert_eq!(alice.names().await, ["Linux - Firefox", "My phone"]);
     let stranger = scene.stranger();
     stranger.sign_in(&mut phone).await.expect(201);
     assert_eq!(stranger.account().await.as_deref(), Some(ALICE));
@@ -242,7 +242,7 @@ async fn search_lists_what_there_is_whatever_the_body_says() {
     let listed = alice.post("/_search", &json!({})).await.expect(200).json();
     assert_eq!(keys(&listed), ["result"]);
     let tokens = listed["result"].as_array().unwrap();
-    for (token, name) in tokens.iter().zip(["Passkey", "Phone"]) {
+    for (token, name) in tokens.iter().zip(["Linux - Firefox", "Phone"]) {
         assert_eq!(keys(token), ["id", "name", "state"]);
         let id = token["id"].as_str().unwrap();
         assert!(id.parse::<i64>().unwrap() > 0, "{id}");
@@ -256,7 +256,7 @@ async fn search_lists_what_there_is_whatever_the_body_says() {
     }
     let (bob, mut device) = scene.invited("bob@example.com", 8).await;
     let bob = Program::of(&bob, &mut device).await;
-    assert_eq!(bob.names().await, ["Passkey"], "everybody sees their own");
+    assert_eq!(bob.names().await, ["Linux - Firefox"], "everybody sees their own");
 }
 
 #[tokio::test]
@@ -279,7 +279,7 @@ async fn remove_takes_ones_own_passkeys_and_no_others() {
     let removed = alice.delete(&ids[1]).await.expect(200).json();
     assert_eq!(keys(&removed), ["details"]);
     check_details(&removed["details"], &["changeDate"]);
-    assert_eq!(alice.names().await, ["Passkey"]);
+    assert_eq!(alice.names().await, ["Linux - Firefox"]);
     refused(alice.delete(&ids[1]).await, 404, 5);
     assert_eq!(refused(alice.delete(&ids[0]).await, 400, 9), "last_passkey");
     assert_eq!((alice.list().await.len(), bob.list().await.len()), (1, 1));

@@ -8,10 +8,10 @@ use std::sync::LazyLock;
 
 use uuid::Uuid;
 
-use crate::domain::credential::CredentialName;
+use crate::domain::credential::{CredentialName, Program};
 
-/// What a passkey is called whose authenticator keeps its model to itself.
-const UNKNOWN_AUTHENTICATOR: &str = "Passkey";
+/// What stands for an authenticator that keeps its model to itself.
+pub const UNKNOWN_AUTHENTICATOR: &str = "Passkey";
 
 static NAMES: LazyLock<Vec<(Uuid, &'static str)>> =
     LazyLock::new(|| include_str!("aaguid.tsv").lines().filter_map(entry).collect());
@@ -28,9 +28,19 @@ pub fn name_of(aaguid: Uuid) -> Option<&'static str> {
     NAMES.get(index).map(|(_, name)| *name)
 }
 
-/// What a passkey is called until its owner gives it a name.
-pub fn default_credential_name(aaguid: Uuid) -> CredentialName {
-    CredentialName::from_static(name_of(aaguid).unwrap_or(UNKNOWN_AUTHENTICATOR))
+/// What a passkey is called until its owner gives it a name: after its authenticator, or where that keeps
+/// its model to itself, after the program it was made with.
+pub fn default_credential_name(aaguid: Uuid, made_with: &Program) -> CredentialName {
+    name_of(aaguid)
+        .map(CredentialName::from_static)
+        .or_else(|| name_of_program(made_with))
+        .unwrap_or_else(|| CredentialName::from_static(UNKNOWN_AUTHENTICATOR))
+}
+
+/// `Linux - Firefox`; `None` where the program said only half of it, or more than a name holds.
+fn name_of_program(Program { browser, system }: &Program) -> Option<CredentialName> {
+    let is_whole = !browser.is_empty() && !system.is_empty();
+    is_whole.then(|| CredentialName::parse(&format!("{system} - {browser}")).ok())?
 }
 
 #[cfg(test)]
@@ -42,7 +52,7 @@ mod tests {
         assert_eq!(NAMES.len(), include_str!("aaguid.tsv").lines().count());
         assert!(NAMES.is_sorted_by(|(a, _), (b, _)| a < b));
         for (aaguid, name) in NAMES.iter() {
-            assert_eq!(default_credential_name(*aaguid).as_str(), *name);
+            assert_eq!(default_credential_name(*aaguid, &program("Firefox", "Linux")).as_str(), *name);
         }
     }
 
@@ -51,6 +61,19 @@ mod tests {
         let apple = Uuid::try_parse("fbfc3007-154e-4ecc-8c0b-6e020557d7bd").unwrap();
         assert_eq!(name_of(apple), Some("Apple Passwords"));
         assert_eq!(name_of(Uuid::nil()), None);
-        assert_eq!(default_credential_name(Uuid::nil()).as_str(), "Passkey");
+    }
+
+    #[test]
+    fn shy_models_are_called_after_their_program_and_the_rest_passkey() {
+        let called = |browser, system| default_credential_name(Uuid::nil(), &program(browser, system));
+        assert_eq!(called("Firefox", "Linux").as_str(), "Linux - Firefox");
+        let too_long = "x".repeat(1000);
+        for (browser, system) in [("", ""), ("Firefox", ""), ("", "Linux"), (&*too_long, "Linux")] {
+            assert_eq!(called(browser, system).as_str(), "Passkey", "{browser} on {system}");
+        }
+    }
+
+    fn program(browser: &str, system: &str) -> Program {
+        Program { browser: browser.to_owned(), system: system.to_owned() }
     }
 }

@@ -75,7 +75,7 @@ impl NewCredential {
     pub fn into_credential(self, planned: Planned, now: Timestamp) -> Credential {
         let Planned { label, made_with, environment } = planned;
         Credential {
-            name: label.unwrap_or_else(|| aaguid::default_credential_name(self.aaguid)),
+            name: label.unwrap_or_else(|| aaguid::default_credential_name(self.aaguid, &made_with)),
             id: self.id,
             user: self.user,
             verifier: self.verifier,

@@ -54,7 +54,7 @@ async fn a_passkey_is_renamed_and_its_name_is_trimmed() {
     assert_eq!(shape(&body), json!({ "passkey": passkey_shape() }));
     assert_eq!((&body["passkey"]["id"], &body["passkey"]["name"]), (&json!(ids[1]), &json!("Blue key")));
     let names: Vec<_> = list(&scene.alice).await.iter().map(|it| it["name"].clone()).collect();
-    assert_eq!(names, ["Passkey", "Blue key"]);
+    assert_eq!(names, ["Linux - Firefox", "Blue key"]);
     for name in ["", "   ", "a\nb", &"n".repeat(201)] {
         let message = check_refused(
             post(&scene.alice, UPDATE, &json!({ "id": ids[1], "name": name })).await,

@@ -97,8 +97,8 @@ async fn a_label_comes_from_the_body_else_from_the_query_else_from_us() {
     let cases = [
         ("?name=Query", json!({ "name": "Body" }), "Body"),
         ("?name=Query", json!({}), "Query"),
-        ("", json!({ "name": null }), "Passkey"),
-        ("", json!({ "name": "  " }), "Passkey"),
+        ("", json!({ "name": null }), "Linux - Firefox"),
+        ("", json!({ "name": "  " }), "Linux - Firefox"),
     ];
     for (seed, (query, mut body, label)) in (20..).zip(cases) {
         let options = get(&scene.alice, &format!("{OPTIONS}{query}")).await.expect(200).json();

@@ -50,7 +50,7 @@ async fn a_passkey_has_every_member_always() {
     assert_eq!(members(first), PASSKEY_MEMBERS);
     assert_eq!((&first["lastUsed"], &first["lastUsedMs"]), (&json!(""), &json!(0)), "never used yet");
     assert_eq!((&first["sourceOS"], &first["sourceBrowser"]), (&json!("Linux"), &json!("Firefox")));
-    assert_eq!(first["aaguidDetails"], json!({ "name": "Passkey", "iconLight": "", "iconDark": "" }));
+    assert_eq!(first["aaguidDetails"], json!({ "name": "Linux - Firefox", "iconLight": "", "iconDark": "" }));
     assert_eq!(first["transport"], json!(["hybrid", "internal"]));
     assert_eq!((&first["backupEligible"], &first["backupState"]), (&json!(true), &json!(true)));
     assert_eq!((&first["status"], &first["attestationType"]), (&json!("active"), &json!("none")));
@@ -125,7 +125,7 @@ async fn a_passkey_that_was_added_elsewhere_is_told_like_any_other() {
 
     let all = passkeys(alice).await;
     let labels: Vec<_> = all.iter().map(|it| it["aaguidDetails"]["name"].as_str().unwrap()).collect();
-    assert_eq!(labels, ["Passkey", "By oCore", "By better-auth"]);
+    assert_eq!(labels, ["Linux - Firefox", "By oCore", "By better-auth"]);
     for passkey in &all {
         assert_eq!((&passkey["sourceOS"], &passkey["sourceBrowser"]), (&json!("Linux"), &json!("Firefox")));
     }

@@ -123,7 +123,7 @@ async fn somebody_types_an_address_and_shows_a_passkey() {
         "identifierValue": ALICE,
         "identifierType": "email",
         "ceremonyType": "local",
-        "aaguidDetails": { "name": "Passkey", "iconLight": "", "iconDark": "" },
+        "aaguidDetails": { "name": "Linux - Firefox", "iconLight": "", "iconDark": "" },
     });
     assert_eq!(data["passkeyOperation"], operation);
     assert_eq!(claims(data["sessionToken"].as_str().unwrap())["email"], ALICE);

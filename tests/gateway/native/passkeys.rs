@@ -52,7 +52,7 @@ async fn a_new_passkey_is_told_without_its_key() {
     let scene = Scene::set().await;
     for (seed, said, name) in [
         (10, json!(" Blue key "), "Blue key"),
-        (11, json!(null), "Passkey"),
+        (11, json!(null), "Linux - Firefox"),
         (12, json!("Zo\u{eb}s \u{1f511}"), "Zo\u{eb}s \u{1f511}"),
     ] {
         let answer = named(&scene.alice, seed, said).await;
@@ -64,7 +64,7 @@ async fn a_new_passkey_is_told_without_its_key() {
     }
     let unnamed =
         Authenticator::new(13).create(&scene.alice.registration_options().await, scene.alice.origin());
-    assert_eq!(register(&scene.alice, &unnamed).await.expect(200).json()["name"], "Passkey");
+    assert_eq!(register(&scene.alice, &unnamed).await.expect(200).json()["name"], "Linux - Firefox");
     assert!(scene.alice.set_cookies("challenge").pop().unwrap().removes());
 }
 

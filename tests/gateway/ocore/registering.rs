@@ -60,8 +60,8 @@ async fn a_new_passkey_is_told_in_snake_case() {
         (20, json!({ "device_name": "Begun" }), "?device_name=Blue%20key", "Blue key"),
         (21, json!({ "device_name": "Begun" }), "", "Begun"),
         (22, json!({ "device_name": "Begun" }), "?device_name=", "Begun"),
-        (23, json!({ "device_name": null }), "?device_name=%20", "Passkey"),
-        (24, json!({ "deviceName": "not in this request" }), "", "Passkey"),
+        (23, json!({ "device_name": null }), "?device_name=%20", "Linux - Firefox"),
+        (24, json!({ "deviceName": "not in this request" }), "", "Linux - Firefox"),
     ] {
         let options = post(&scene.alice, REGISTER_BEGIN, &begun).await.expect(200).json();
         let response = Authenticator::new(seed).create(&options, scene.alice.origin());
