@@ -54,25 +54,28 @@ async fn the_button_takes_over_from_autofill() {
     let passkey = stage.alice().await;
     sign_out(&stage.window).await;
     passkey.is_touched(false).await;
-    stage.window.before_every_page(COUNT_OFFERS).await;
+    stage.window.before_every_page(WATCH_REQUESTS).await;
     stage.window.open(&stage.gateway.url("/")).await;
-    stage
-        .window
-        .until("autofill is armed", async || {
-            (stage.window.script("return window.offers").await == 1).then_some(())
-        })
-        .await;
-    passkey.is_touched(true).await;
+    let happens = async |what: &str, script: &str| {
+        stage.window.until(what, async || (stage.window.script(script).await == true).then_some(())).await;
+    };
+    happens("autofill is armed", "return window.offers === 1").await;
     stage.window.press("Sign in with a passkey").await;
+    happens("the button asks", "return window.touch !== undefined").await;
+    // Only now, so that it cannot be autofill that is answered.
+    passkey.is_touched(true).await;
+    stage.window.script("window.touch()").await;
     stage.window.arrives_at(&stage.gateway.url("/")).await;
     stage.window.sees("hello").await;
     stage.window.stays_clean().await;
 }
 
-const COUNT_OFFERS: &str = "window.offers = 0;
+/// Counts the offers of autofill, and holds what the button asks for until `window.touch` is called.
+const WATCH_REQUESTS: &str = "window.offers = 0;
 const get = navigator.credentials.get.bind(navigator.credentials);
-navigator.credentials.get = (options) => {
+navigator.credentials.get = async (options) => {
   if (options.mediation === 'conditional') window.offers += 1;
+  else await new Promise((resolve) => { window.touch = resolve; });
   return get(options);
 };";
 
