@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::admit::Visit;
+use super::commit::ATTEMPTS_MAX;
 use super::sessions::Ended;
 use super::{FlowError, Gateway};
 use crate::domain::credential::{Credential, CredentialName};
@@ -16,9 +17,6 @@ use crate::domain::user::{Role, User};
 use crate::domain::way_back::Target;
 use crate::ports::Batch;
 use crate::records::{self, keys};
-
-/// How often a change is decided again because the record changed meanwhile: a sign-in counts its use.
-const ATTEMPTS_MAX: u32 = 8;
 
 impl Gateway {
     /// The applications that a person may enter, by address. One behind a wildcard has no address of

@@ -8,6 +8,7 @@
 //! for: whoever gives it back is signed in.
 
 use super::admit::Visit;
+use super::commit::ATTEMPTS_MAX;
 use super::{FlowError, Gateway};
 use crate::domain::code::Purpose;
 use crate::domain::event::{Kind, UserChange};
@@ -18,9 +19,6 @@ use crate::domain::session::Session;
 use crate::domain::user::{Email, User};
 use crate::ports::Batch;
 use crate::records::{self, keys};
-
-/// How often a change is decided again because the record changed meanwhile.
-const ATTEMPTS_MAX: u32 = 8;
 
 impl Gateway {
     /// Notes that the owner of `session` wants to be known by `email`, instead of any other address

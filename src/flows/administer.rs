@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::commit::ATTEMPTS_MAX;
 use super::sessions::Ended;
 use super::{FlowError, Gateway};
 use crate::domain::event::{End, Kind, Origin, UserChange};
@@ -12,11 +13,8 @@ use crate::domain::invitation::{INVITATION_LIFETIME_MAX, Invitation};
 use crate::domain::letter::{Content, Letter};
 use crate::domain::secret::Secret;
 use crate::domain::user::{DisplayName, Email, Group, Role, Standing, User, Username};
-use crate::ports::{Batch, CommitError, entropy};
+use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
-
-/// How often a change is decided again because the record changed meanwhile.
-const ATTEMPTS_MAX: u32 = 8;
 
 /// Whom to invite, and as what.
 #[derive(Debug, Clone)]
@@ -159,14 +157,10 @@ impl Gateway {
                 UserChange::Disabled => batch.and(self.forgetting_own_link(id).await?),
                 _ => batch,
             };
-            match self.records.commit(batch).await {
-                Ok(()) => {
-                    self.report_ended(&Origin::default(), &ended);
-                    self.report(Origin::default(), Kind::UserChanged { user: *id, what });
-                    return Ok(user);
-                }
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Store(error)) => return Err(error.into()),
+            if self.is_committed(batch).await? {
+                self.report_ended(&Origin::default(), &ended);
+                self.report(Origin::default(), Kind::UserChanged { user: *id, what });
+                return Ok(user);
             }
         }
         Err(FlowError::Busy)

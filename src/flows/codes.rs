@@ -17,7 +17,7 @@ use crate::domain::id::{CodeId, UserId};
 use crate::domain::letter::{Content, Letter};
 use crate::domain::session::Scope;
 use crate::domain::user::{Email, Standing, User};
-use crate::ports::{Batch, CommitError, entropy};
+use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
 
 /// How often a guess is judged again because others guessed at the same moment.
@@ -166,13 +166,9 @@ impl Gateway {
             let proof = ReadMail { user: user.id, scope };
             let session = self.mint(&Evidence::Code(&proof), visit, device);
             let (adding, ended) = self.adding(&session, before.clone()).await?;
-            match self.records.commit(paid.expect(key, stored).and(adding)).await {
-                Ok(()) => {
-                    self.report_ended(&visit.origin(), &ended);
-                    return Ok(Redeemed { session, user });
-                }
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Store(error)) => return Err(error.into()),
+            if self.is_committed(paid.expect(key, stored).and(adding)).await? {
+                self.report_ended(&visit.origin(), &ended);
+                return Ok(Redeemed { session, user });
             }
         }
         Err(FlowError::Busy)
@@ -206,12 +202,10 @@ impl Gateway {
             } else {
                 batch.put(key.clone(), records::encode(&PendingCode { attempts_left, ..pending })?)
             };
-            match self.records.commit(counted).await {
-                Ok(()) => return Err(FlowError::WrongCode),
-                // Somebody else guessed at the same moment; theirs counted, and so will this.
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Store(error)) => return Err(error.into()),
+            if self.is_committed(counted).await? {
+                return Err(FlowError::WrongCode);
             }
+            // Somebody else guessed at the same moment; theirs counted, and so will this.
         }
         Err(FlowError::Busy)
     }

@@ -6,6 +6,7 @@
 
 use super::address::forgetting_code;
 use super::admit::Visit;
+use super::commit::ATTEMPTS_MAX;
 use super::sessions::Ended;
 use super::{FlowError, Gateway};
 use crate::domain::event::{End, Kind, UserChange};
@@ -14,9 +15,6 @@ use crate::domain::session::Session;
 use crate::domain::user::{Role, Standing, User};
 use crate::ports::Batch;
 use crate::records::{self, keys};
-
-/// How often it is decided again because something changed meanwhile.
-const ATTEMPTS_MAX: u32 = 8;
 
 impl Gateway {
     /// Deletes the account of the owner of `session`, for good: passkeys, sessions on every host and

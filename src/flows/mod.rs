@@ -11,6 +11,7 @@ pub mod address;
 pub mod administer;
 pub mod admit;
 pub mod codes;
+mod commit;
 pub mod departure;
 pub mod enroll;
 pub mod error;

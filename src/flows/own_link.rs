@@ -6,6 +6,7 @@
 
 use super::administer::Invited;
 use super::admit::Visit;
+use super::commit::ATTEMPTS_MAX;
 use super::{FlowError, Gateway};
 use crate::domain::event::Kind;
 use crate::domain::id::{InvitationId, UserId};
@@ -14,11 +15,8 @@ use crate::domain::letter::Content;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::session::Session;
 use crate::domain::user::{Role, User};
-use crate::ports::{Batch, CommitError, entropy};
+use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
-
-/// How often a link is made again because the records changed meanwhile.
-const ATTEMPTS_MAX: u32 = 8;
 
 impl Gateway {
     /// A link with which the owner of `session` adds a passkey to their own account.
@@ -100,15 +98,11 @@ impl Gateway {
                 .and(with.clone())
                 .and(unchanged)
                 .and(paid);
-            match self.records.commit(batch).await {
-                Ok(()) => {
-                    self.posted();
-                    let kind = Kind::Invited { invitation: invitation.id, by: Some(session.user) };
-                    self.report(visit.origin(), kind);
-                    return Ok(());
-                }
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Store(error)) => return Err(error.into()),
+            if self.is_committed(batch).await? {
+                self.posted();
+                let kind = Kind::Invited { invitation: invitation.id, by: Some(session.user) };
+                self.report(visit.origin(), kind);
+                return Ok(());
             }
         }
         Err(FlowError::Busy)

@@ -1,17 +1,15 @@
 //! What people are called, and what they change about it themselves. Addresses are in `address.rs`.
 
 use super::admit::Visit;
+use super::commit::ATTEMPTS_MAX;
 use super::{FlowError, Gateway};
 use crate::domain::event::{Kind, UserChange};
 use crate::domain::identifier::{Identifier, USERNAMES_PER_USER_MAX, UsernameChange};
 use crate::domain::invitation::Invitation;
 use crate::domain::session::Session;
-use crate::domain::user::{DisplayName, Standing, User, Username};
-use crate::ports::{Batch, CommitError};
+use crate::domain::user::{DisplayName, User, Username};
+use crate::ports::Batch;
 use crate::records::{self, keys};
-
-/// How often a change is decided again because the record changed meanwhile.
-const ATTEMPTS_MAX: u32 = 8;
 
 impl Gateway {
     /// What a person is known by, and the address they are about to be known by.
@@ -93,23 +91,5 @@ impl Gateway {
         let now = self.clock.now();
         let all = self.records.all::<Invitation>(keys::INVITATIONS).await?;
         Ok(all.iter().any(|(_, it)| it.is_live(now) && it.username.as_ref() == Some(username)))
-    }
-
-    /// The owner of `session`, and a batch that expects them to be as they are.
-    pub(super) async fn owner_of(&self, session: &Session) -> Result<(User, Batch), FlowError> {
-        let key = keys::user(&session.user);
-        let found = self.records.get_exact::<User>(&key).await?;
-        let found = found.filter(|(user, _)| user.standing == Standing::Active);
-        let (user, stored) = found.ok_or(FlowError::NotPermitted)?;
-        Ok((user, Batch::default().expect(key, stored)))
-    }
-
-    /// Whether `batch` could be committed. If not, something has changed, and it is to be decided again.
-    pub(super) async fn is_committed(&self, batch: Batch) -> Result<bool, FlowError> {
-        match self.records.commit(batch).await {
-            Ok(()) => Ok(true),
-            Err(CommitError::Conflict) => Ok(false),
-            Err(CommitError::Store(error)) => Err(error.into()),
-        }
     }
 }

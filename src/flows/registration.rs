@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::admit::Visit;
+use super::commit::ATTEMPTS_MAX;
 use super::sessions::Ended;
 use super::sign_in::{Kept, Pending};
 use super::{FlowError, Gateway};
@@ -13,12 +14,9 @@ use crate::domain::id::CeremonyId;
 use crate::domain::invitation::Setup;
 use crate::domain::letter::Content;
 use crate::domain::session::{Scope, Session};
-use crate::domain::user::{Role, Standing, User};
-use crate::ports::{Batch, CommitError};
+use crate::domain::user::{Role, User};
+use crate::ports::Batch;
 use crate::records::{self, keys};
-
-/// How often a registration is decided again because the records changed meanwhile.
-const ATTEMPTS_MAX: u32 = 8;
 
 /// A registration that happened.
 #[derive(Debug)]
@@ -115,24 +113,15 @@ impl Gateway {
             }
             let existing = self.records.credentials_of(&session.user).await?;
             must_have_room(&existing)?;
-            let key = keys::user(&session.user);
-            let found = self.records.get_exact::<User>(&key).await?;
-            let (user, stored) = found.ok_or(FlowError::NotPermitted)?;
-            if user.standing != Standing::Active {
-                return Err(FlowError::NotPermitted);
-            }
+            let (user, unchanged) = self.owner_of(session).await?;
             let posting = self.telling(&user, &credential, &existing)?;
-            let batch = records::create_credential(&credential)?.expect(key, stored).and(posting);
+            let batch = records::create_credential(&credential)?.and(unchanged).and(posting);
             let added = Added { credential: &credential, existing: &existing };
             let (session, batch, ended) = self.with_paying_session(session, &user, &added, batch).await?;
-            match self.records.commit(batch).await {
-                Ok(()) => {
-                    self.report_ended(&visit.origin(), &ended);
-                    self.posted();
-                    return Ok(Registered { credential, session, user });
-                }
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Store(error)) => return Err(error.into()),
+            if self.is_committed(batch).await? {
+                self.report_ended(&visit.origin(), &ended);
+                self.posted();
+                return Ok(Registered { credential, session, user });
             }
         }
         Err(FlowError::Busy)

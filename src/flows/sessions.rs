@@ -11,6 +11,7 @@ use futures_util::stream;
 
 use super::admit::{Caller, CheckUnavailable, Visit};
 use super::codes::ReadMail;
+use super::commit::ATTEMPTS_MAX;
 use super::enroll::Redemption;
 use super::index::LiveSession;
 use super::{FlowError, Gateway};
@@ -24,13 +25,11 @@ use crate::domain::session::{
 };
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Email, User};
-use crate::ports::{Batch, CommitError, entropy};
+use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
 
 /// How many sessions are swept at the same time, so that the store can commit them together.
 const SWEPT_AT_ONCE_MAX: usize = 64;
-/// How often a change is decided again because the records changed meanwhile.
-const ATTEMPTS_MAX: u32 = 8;
 
 /// Which program is at the other end, as far as it says.
 #[derive(Debug, Clone, Default)]
@@ -192,13 +191,9 @@ impl Gateway {
         }
         for _ in 0..ATTEMPTS_MAX {
             let batch = self.ending(&ended, None).await?.and(with.clone());
-            match self.records.commit(batch).await {
-                Ok(()) => {
-                    self.report_ended(origin, &ended);
-                    return Ok(());
-                }
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Store(error)) => return Err(error.into()),
+            if self.is_committed(batch).await? {
+                self.report_ended(origin, &ended);
+                return Ok(());
             }
         }
         Err(FlowError::Busy)
@@ -248,13 +243,9 @@ impl Gateway {
             let renewed = self.mint(&Evidence::Exchange(&record), visit, device);
             let replaced = std::iter::once(Arc::clone(session)).chain(before.clone());
             let (batch, ended) = self.adding(&renewed, replaced).await?;
-            match self.records.commit(batch.expect(key, stored)).await {
-                Ok(()) => {
-                    self.report_ended(&visit.origin(), &ended);
-                    return Ok(renewed);
-                }
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Store(error)) => return Err(error.into()),
+            if self.is_committed(batch.expect(key, stored)).await? {
+                self.report_ended(&visit.origin(), &ended);
+                return Ok(renewed);
             }
         }
         Err(FlowError::Busy)
@@ -354,10 +345,7 @@ impl Gateway {
         let seen = Session { last_seen_at: session.last_seen_at(), ..record.clone() };
         // Whoever changed or ended the session meanwhile is right.
         let batch = records::put_session(&seen)?.expect(keys::session(&record.id), records::encode(record)?);
-        match self.records.commit(batch).await {
-            Ok(()) | Err(CommitError::Conflict) => Ok(()),
-            Err(CommitError::Store(error)) => Err(error.into()),
-        }
+        self.is_committed(batch).await.map(drop)
     }
 
     /// How many sessions there are.

@@ -20,7 +20,7 @@ use crate::domain::id::{CeremonyId, UserId};
 use crate::domain::secret::SecretHash;
 use crate::domain::session::Session;
 use crate::domain::user::{Standing, User};
-use crate::ports::{Batch, CommitError, entropy};
+use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
 
 /// How often a sign-in is decided again because another one used the same passkey meanwhile.
@@ -156,17 +156,13 @@ impl Gateway {
                 .expect(keys::user(&user.id), stored_user)
                 .and(process.map(|id| Batch::default().delete(keys::process(id))).unwrap_or_default())
                 .and(batch);
-            match self.records.commit(batch).await {
-                Ok(()) => {
-                    self.report_ended(&visit.origin(), &ended);
-                    self.report_sign_in(&proof, &session, visit);
-                    return Ok(SignedIn { session, user });
-                }
-                // Somebody used the same passkey, or changed the account, at the same moment:
-                // look again, so that neither counter nor standing is judged on an old record.
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Store(error)) => return Err(error.into()),
+            if self.is_committed(batch).await? {
+                self.report_ended(&visit.origin(), &ended);
+                self.report_sign_in(&proof, &session, visit);
+                return Ok(SignedIn { session, user });
             }
+            // Somebody used the same passkey, or changed the account, at the same moment:
+            // look again, so that neither counter nor standing is judged on an old record.
         }
         Err(FlowError::Busy)
     }
