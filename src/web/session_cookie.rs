@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue};
 
 use super::call::Call;
+use super::guard::{Shown, SignedIn};
 use super::{Problem, cookies};
 use crate::domain::cookie::Cookie;
 use crate::domain::dialect::Dialect;
@@ -26,6 +27,21 @@ pub fn welcome(
     let token = gateway.token(session, Carrier::Cookie(visit.host.clone())).map_err(FlowError::from)?;
     cookies::append(headers, cookies::session(gateway.place(), &token, gateway.lifetimes().absolute));
     Ok(())
+}
+
+/// Gives a caller who shows a cookie a new one, of `session`: what has become of theirs. One who
+/// shows a token has no use for it.
+pub fn renew(
+    gateway: &Gateway,
+    call: &Call,
+    caller: &SignedIn,
+    session: &Session,
+    headers: &mut HeaderMap,
+) -> Result<(), Problem> {
+    match caller.shown {
+        Shown::Cookie => welcome(gateway, &call.visit, session, headers),
+        Shown::Bearer => Ok(()),
+    }
 }
 
 /// Ends every session that the caller shows, and answers `done`. A stranger gets the same answer.

@@ -77,6 +77,5 @@ pub(super) async fn refresh(State(gateway): State<Shared>, call: Call) -> Result
 /// Signs out. Strangers get the same answer.
 #[utoipa::path(post, path = "/me/logout", tag = "corbado", responses((status = 204), Failures))]
 pub(super) async fn logout(State(gateway): State<Shared>, call: Call) -> Result<Response, Problem> {
-    call.not_cross_site(&gateway)?;
     session_cookie::sign_out(&gateway, &call, StatusCode::NO_CONTENT).await
 }

@@ -18,8 +18,7 @@ use crate::domain::secret::Secret;
 use crate::flows::Gateway;
 use crate::ports::entropy;
 use crate::web::call::Call;
-use crate::web::guard::Shown;
-use crate::web::session_cookie::welcome;
+use crate::web::session_cookie::renew;
 use crate::web::{Problem, json};
 
 /// The caller's passkeys, oldest first.
@@ -88,9 +87,7 @@ pub(super) async fn append_finish(
     let (session, ceremony) = (caller.record(), claimed_ceremony(&answer));
     let registered = gateway.finish_registration(&session, ceremony, &answer, None, &call.visit).await?;
     let mut response = Json(Done::new(&gateway, &call, began)).into_response();
-    if caller.shown == Shown::Cookie {
-        welcome(&gateway, &call.visit, &registered.session, response.headers_mut())?;
-    }
+    renew(&gateway, &call, &caller, &registered.session, response.headers_mut())?;
     Ok(response)
 }
 

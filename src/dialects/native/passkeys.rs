@@ -19,8 +19,8 @@ use crate::domain::session::token::Carrier;
 use crate::flows::sign_in::Attempt;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
-use crate::web::guard::{self, Shown};
-use crate::web::session_cookie::welcome;
+use crate::web::guard;
+use crate::web::session_cookie::{renew, welcome};
 use crate::web::{Problem, cookies, json};
 
 /// Options for a new passkey of the caller, and the challenge cookie.
@@ -70,9 +70,7 @@ async fn try_register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
         other => other.into(),
     })?;
     let mut response = Json(PasskeyShape::new(&registered.credential)).into_response();
-    if caller.shown == Shown::Cookie {
-        welcome(gateway, &call.visit, &registered.session, response.headers_mut())?;
-    }
+    renew(gateway, call, &caller, &registered.session, response.headers_mut())?;
     Ok(response)
 }
 

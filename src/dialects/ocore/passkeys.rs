@@ -19,8 +19,7 @@ use crate::domain::credential::{Credential, CredentialName, Planned};
 use crate::domain::id::UserId;
 use crate::flows::Gateway;
 use crate::web::call::Call;
-use crate::web::guard::Shown;
-use crate::web::session_cookie::welcome;
+use crate::web::session_cookie::renew;
 use crate::web::{Problem, cookies, json};
 
 /// The caller's passkeys, oldest first.
@@ -96,9 +95,7 @@ async fn register(
         created_at: credential.created_at.to_rfc3339(),
     };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
-    if caller.shown == Shown::Cookie {
-        welcome(gateway, &call.visit, &registered.session, response.headers_mut())?;
-    }
+    renew(gateway, call, &caller, &registered.session, response.headers_mut())?;
     Ok(response)
 }
 

@@ -18,8 +18,7 @@ use crate::domain::credential::{CredentialName, Planned};
 use crate::domain::session::Session;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
-use crate::web::guard::Shown;
-use crate::web::session_cookie::welcome;
+use crate::web::session_cookie::renew;
 use crate::web::{Fault, Problem, json as body_json};
 
 /// The longest id that a passkey is looked for by, in characters.
@@ -66,9 +65,7 @@ pub(super) async fn verify(
         gateway.finish_registration(&session, ceremony, &answer, Some(label), &call.visit).await?;
     let details = Details::changed(&gateway, registered.credential.created_at);
     let mut response = Json(Done { details }).into_response();
-    if caller.shown == Shown::Cookie {
-        welcome(&gateway, &call.visit, &registered.session, response.headers_mut())?;
-    }
+    renew(&gateway, &call, &caller, &registered.session, response.headers_mut())?;
     Ok(response)
 }
 
