@@ -136,13 +136,11 @@ impl Operation {
     fn of(method: &str, path: &str, described: &Value) -> (Self, Vec<Answer>) {
         let answers = object(&described["responses"]).map(|(status, answer)| Answer::of(status, answer));
         let (answers, failing): (Vec<_>, Vec<_>) = answers.partition(|answer| answer.status.starts_with('2'));
-        let body = described.get("requestBody").map(|body| Kind {
-            words: [Kind::of_content(&body["content"]).words, text(&body["description"])]
-                .into_iter()
-                .filter(|words| !words.is_empty())
-                .collect::<Vec<_>>()
-                .join(": "),
-            ..Kind::of_content(&body["content"])
+        let body = described.get("requestBody").map(|body| {
+            let kind = Kind::of_content(&body["content"]);
+            let words = [kind.words, text(&body["description"])];
+            let words = words.into_iter().filter(|words| !words.is_empty());
+            Kind { words: words.collect::<Vec<_>>().join(": "), shape: kind.shape }
         });
         let operation = Self {
             method: method.to_ascii_uppercase(),
