@@ -13,9 +13,9 @@ use crate::domain::session::token::Carrier;
 use crate::flows::admit::Visit;
 use crate::flows::{FlowError, Gateway};
 
-/// What the auth host asks to be forgotten. On the host of an application, cookies and storage are
-/// the application's, and only our cookie goes.
-const CLEAR_SITE_DATA: &str = "\"cookies\", \"storage\"";
+/// What the auth host asks to be forgotten. Never `"cookies"`: browsers apply it to the whole
+/// registrable domain, so that it signs people out of every other site of that domain.
+const CLEAR_SITE_DATA: &str = "\"storage\"";
 
 /// Gives the browser the cookie of `session` for the host it is on.
 pub fn welcome(
@@ -61,9 +61,11 @@ pub async fn sign_out(gateway: &Gateway, call: &Call, done: impl IntoResponse) -
 }
 
 /// Takes back what this browser has of a session, on the host it is on, whether or not the session
-/// could be ended: a person who signs out is not to be shown as signed in.
+/// could be ended: a person who signs out is not to be shown as signed in. Storage is cleared on the
+/// auth host only, and only where no application shares that host and keeps something there.
 pub fn farewell(gateway: &Gateway, visit: &Visit, headers: &mut HeaderMap) {
-    if gateway.place().is_auth_host(&visit.host) {
+    let is_ours_alone = gateway.routes().host(&visit.host).is_none();
+    if gateway.place().is_auth_host(&visit.host) && is_ours_alone {
         headers.insert("clear-site-data", HeaderValue::from_static(CLEAR_SITE_DATA));
     }
     cookies::append(headers, cookies::expire(gateway.place(), Cookie::Session));

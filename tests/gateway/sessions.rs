@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::harness::raw;
 use crate::harness::upstream::{Upstream, response};
-use crate::harness::{Authenticator, Browser, Scene};
+use crate::harness::{Authenticator, Browser, Config, Scene};
 
 /// Whether this cookie opens the application, in a browser that has nothing else.
 async fn opens(scene: &Scene, cookie: &str) -> bool {
@@ -95,7 +95,7 @@ async fn s_06_a_session_that_is_none_is_taken_back_by_the_sign_in_page() {
     let scene = Scene::set().await;
     let cookie = scene.alice.session().unwrap();
     let reply = scene.alice.delete("sessions/").await.expect(204);
-    assert!(reply.header("clear-site-data").contains("\"cookies\""), "{reply}");
+    assert!(!reply.headers.contains_key("clear-site-data"), "the application's storage is cleared: {reply}");
     assert!(scene.alice.session().is_none(), "sign-out leaves the cookie");
     assert!(!opens(&scene, &cookie).await, "sign-out leaves the session");
     for stale in [cookie.as_str(), "junk", ""] {
@@ -118,7 +118,7 @@ async fn s_06_the_form_signs_out_too() {
     let form = form.header("sec-fetch-mode", "navigate").header("sec-fetch-dest", "document");
     let reply = scene.alice.send(form).await;
     assert!((300..400).contains(&reply.status), "{reply}");
-    assert!(reply.header("clear-site-data").contains("\"cookies\""), "{reply}");
+    assert!(!reply.headers.contains_key("clear-site-data"), "the application's storage is cleared: {reply}");
     assert!(scene.alice.session().is_none());
     assert!(!opens(&scene, &cookie).await);
 }
@@ -360,4 +360,18 @@ async fn s_28_a_page_of_another_site_costs_nobody_their_cookies() {
             }
         }
     }
+}
+
+/// Browsers clear the cookies of the whole registrable domain when `"cookies"` is asked for, those of
+/// other sites below it included.
+#[tokio::test]
+async fn f_18_signing_out_clears_our_own_storage_and_no_other_sites_cookies() {
+    let arrange = |config: &mut Config| config.tls("auth.example.test");
+    let scene = Scene::with(arrange, |route| {
+        route.host("app.example.test");
+    })
+    .await;
+    let reply = scene.alice.delete("sessions/").await.expect(204);
+    assert_eq!(reply.header("clear-site-data"), "\"storage\"", "{reply}");
+    assert!(scene.alice.session().is_none(), "our own cookie is taken back by name");
 }
