@@ -55,6 +55,9 @@ pub(super) async fn get_authenticate_options(
     State(gateway): State<Shared>,
     call: Call,
 ) -> Result<Response, Problem> {
+    // A picture or a link on another site would spend the attempts of the visitor's network, and
+    // replace the challenge of a sign-in that has begun.
+    call.not_cross_site(&gateway)?;
     authenticate_options(&gateway, &call).await
 }
 

@@ -232,3 +232,28 @@ async fn it_may_be_mounted_elsewhere() {
     get(&scene.alice, "passkey/list-user-passkeys").await.expect(200);
     assert_eq!(scene.app.take().len(), 1, "the usual place is the application's");
 }
+
+#[tokio::test]
+async fn f_21_a_page_of_another_site_begins_no_sign_in() {
+    let scene = scene().await;
+    let url = scene.url("/api/auth/passkey/generate-authenticate-options");
+    for (name, value) in [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+        ("sec-fetch-site", "none"),
+        ("origin", "https://evil.example"),
+    ] {
+        let stranger = scene.stranger();
+        let reply = stranger.send(stranger.request(Method::GET, &url).header(name, value)).await;
+        assert!(!reply.headers.contains_key("set-cookie"), "{name}: {value}: {reply}");
+        check_refused(reply, 403, "INVALID_ORIGIN");
+    }
+    let stranger = scene.stranger();
+    for request in [
+        stranger.request(Method::GET, &url),
+        stranger.request(Method::GET, &url).header("sec-fetch-site", "same-origin"),
+    ] {
+        let reply = stranger.send(request).await.expect(200);
+        assert!(reply.headers.contains_key("set-cookie"), "{reply}");
+    }
+}
