@@ -32,7 +32,9 @@ const STRICT_TRANSPORT_SECURITY: &str = "max-age=31536000";
 pub fn protect(scheme: Scheme, mut response: Response) -> Response {
     let headers: &mut HeaderMap = response.headers_mut();
     for (name, value) in ALWAYS {
-        headers.insert(name, HeaderValue::from_static(value));
+        // A handler that says something itself is stricter: assets and confirmations have a policy of
+        // their own.
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     if scheme == Scheme::Https {
         headers

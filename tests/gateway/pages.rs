@@ -146,3 +146,14 @@ async fn s_13_https_is_remembered() {
     assert!(page.header("strict-transport-security").starts_with("max-age=31536000"), "{page}");
     check_page(&page, "");
 }
+
+/// A picture that is opened as a document, an operator's logo among them, can run nothing.
+#[tokio::test]
+async fn f_23_an_asset_keeps_the_policy_of_its_own() {
+    let scene = Scene::set().await;
+    let mark = scene.stranger().navigate(&scene.url("/auth/assets/mark.svg")).await.expect(200);
+    assert!(mark.header("content-security-policy").ends_with("; sandbox"), "{mark}");
+    assert_eq!(mark.header("x-content-type-options"), "nosniff");
+    let page = scene.stranger().navigate(&scene.url("/auth/login")).await.expect(200);
+    assert!(page.header("content-security-policy").contains("script-src 'self'"), "{page}");
+}
