@@ -30,7 +30,7 @@ use crate::flows::way_back::{Astray, Intent, Onward};
 use crate::web::guard;
 use crate::web::navigation::{self, Kind};
 use crate::web::session_cookie::farewell;
-use crate::web::{Problem, cookies};
+use crate::web::{Problem, cookies, headers};
 
 /// What pages stand on.
 #[derive(Clone)]
@@ -199,7 +199,11 @@ async fn onward(
         Onward::Ask { host } => {
             let here = way_back.map_or_else(String::new, |id| format!("?to={id}"));
             let confirm = format!("{}/login{here}", desk.site.prefix());
-            return Ok(notice(&Notice::ask_onward(&desk.site, &host, confirm)));
+            let mut asked = notice(&Notice::ask_onward(&desk.site, &host, confirm));
+            if let Some(policy) = headers::with_form_to(&desk.gateway.place().origin_of(&host)) {
+                asked.headers_mut().insert(http::header::CONTENT_SECURITY_POLICY, policy);
+            }
+            return Ok(asked);
         }
     };
     Ok(Redirect::to(&url).into_response())

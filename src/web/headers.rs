@@ -11,6 +11,14 @@ pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'
      img-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; \
      object-src 'none'";
 
+/// The same for a page with a form whose answer leads on to `origin`: browsers apply `form-action` to
+/// redirects as well, and would stop there. `None` if `origin` cannot stand in a header.
+pub fn with_form_to(origin: &str) -> Option<HeaderValue> {
+    let policy =
+        CONTENT_SECURITY_POLICY.replace("form-action 'self'", &format!("form-action 'self' {origin}"));
+    HeaderValue::try_from(policy).ok()
+}
+
 const ALWAYS: [(HeaderName, &str); 7] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     // Addresses of ours may hold the name of a way back.
