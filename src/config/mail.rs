@@ -77,7 +77,7 @@ pub(super) fn email_code(root: &Section<'_>, mail: Option<&Mail>, reader: &Reade
             EmailCode::Off
         }
         Some(found) => found.value,
-        None if mail.is_some() => EmailCode::Enroll,
+        // With a code, the account is as safe as the mailbox, so only the operator can choose that.
         None => EmailCode::Off,
     }
 }

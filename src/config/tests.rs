@@ -158,7 +158,10 @@ fn mail_needs_a_server_a_sender_and_somebody_to_authenticate() {
         "cannot be read",
     );
     let settings = parse_file(&format!("[mail]\nurl = \"smtp://u@x\"\n{from}\n{password}")).unwrap();
-    assert_eq!(settings.email_code, EmailCode::Enroll, "with mail, a code leads to a new passkey");
+    assert_eq!(settings.email_code, EmailCode::Off, "f_02: a mailbox opens no account unless it is said");
+    let said = "[signin]\nemail_code = \"enroll\"";
+    let settings = parse_file(&format!("[mail]\nurl = \"smtp://u@x\"\n{from}\n{password}\n{said}")).unwrap();
+    assert_eq!(settings.email_code, EmailCode::Enroll);
 }
 
 #[test]

@@ -12,6 +12,7 @@ async fn a_code_by_mail_leads_to_a_new_passkey() {
     let stage = Stage::set_with(|config| {
         let url = format!("url = \"smtp://localhost:{port}\"");
         config.table("mail", &[&url, "from = \"Vestibule <no-reply@example.com>\""]);
+        config.table("signin", &["email_code = \"enroll\""]);
     })
     .await;
     let window = &stage.window;

@@ -64,6 +64,7 @@ fn arrange(config: &mut Config) {
     Tongue::all_on(config);
     let url = format!("url = \"smtp://localhost:{}\"", port::free());
     config.table("mail", &[&url, "from = \"no-reply@example.com\""]);
+    config.table("signin", &["email_code = \"enroll\""]);
 }
 
 #[tokio::test]

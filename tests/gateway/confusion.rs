@@ -120,6 +120,7 @@ impl Stock {
             Tongue::all_on(config);
             let url = format!("url = \"smtp://localhost:{port}\"");
             config.table("mail", &[&url, "from = \"no-reply@example.com\""]);
+            config.table("signin", &["email_code = \"enroll\""]);
         };
         let on_its_own_host = |route: &mut Route| {
             route.host(APP);

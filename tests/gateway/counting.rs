@@ -16,6 +16,7 @@ fn arrange(config: &mut Config) {
     Tongue::all_on(config);
     let url = format!("url = \"smtp://localhost:{}\"", port::free());
     config.table("mail", &[&url, "from = \"no-reply@example.com\""]);
+    config.table("signin", &["email_code = \"enroll\""]);
     config.table("limits", &[&format!("network_burst = {BURST}"), "network_per_second = 1"]);
 }
 

@@ -32,6 +32,7 @@ fn everything(config: &mut Config) {
     config.log.push("level = \"error\"".to_owned());
     // Nobody listens there: what is posted waits.
     config.table("mail", &["url = \"smtp://localhost:1\"", "from = \"no-reply@example.com\""]);
+    config.table("signin", &["email_code = \"enroll\""]);
 }
 
 fn ask(scene: &Scene, more: &[&str]) -> Output {

@@ -64,6 +64,7 @@ async fn s_29_a_letter_names_our_own_address_whatever_asked_for_it() {
     let arrange = |config: &mut Config| {
         let url = format!("url = \"smtp://localhost:{port}\"");
         config.table("mail", &[&url, "from = \"no-reply@example.com\""]);
+        config.table("signin", &["email_code = \"enroll\""]);
     };
     let scene = Scene::with(arrange, |_| {}).await;
     let gateway = &scene.gateway;

@@ -20,7 +20,15 @@ use crate::harness::{Authenticator, Browser, Gateway, Mode, PostOffice, Scene, p
 const FROM: &str = "from = \"Vestibule <no-reply@example.com>\"";
 
 fn by_mail(port: u16) -> impl FnOnce(&mut Config) {
-    move |config| config.table("mail", &[&format!("url = \"smtp://localhost:{port}\""), FROM])
+    by_mail_for(port, "enroll")
+}
+
+/// Mail, and codes that are good for `email_code`.
+fn by_mail_for(port: u16, email_code: &'static str) -> impl FnOnce(&mut Config) {
+    move |config| {
+        config.table("mail", &[&format!("url = \"smtp://localhost:{port}\""), FROM]);
+        config.table("signin", &[&format!("email_code = \"{email_code}\"")]);
+    }
 }
 
 async fn ask(browser: &Browser, email: &str) {
@@ -60,11 +68,7 @@ async fn s_30_a_code_by_mail_leads_to_a_new_passkey() {
 async fn s_26_a_session_by_code_opens_applications_and_changes_nothing() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
-    let arrange = |config: &mut Config| {
-        by_mail(port)(config);
-        config.table("signin", &["email_code = \"session\""]);
-    };
-    let scene = Scene::with(arrange, |_| {}).await;
+    let scene = Scene::with(by_mail_for(port, "session"), |_| {}).await;
     let browser = scene.stranger();
     ask(&browser, ALICE).await;
     give_back(&browser, ALICE, &office.code(1).await).await.expect(201);
@@ -166,6 +170,7 @@ async fn over_tls(scheme: &str, certified: &str, trusted: Trusted) -> (Scene, Po
     let arrange = |config: &mut Config| {
         let url = format!("url = \"{scheme}://localhost:{port}\"");
         config.table("mail", &[&url, FROM, &format!("ca_file = {:?}", ca.display().to_string())]);
+        config.table("signin", &["email_code = \"enroll\""]);
     };
     (Scene::with(arrange, |_| {}).await, office)
 }
@@ -275,4 +280,19 @@ async fn without_mail_nothing_is_promised() {
     let refused = gateway.cli(&["invite", "bob@example.com", "--mail"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("[mail]"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn f_02_mail_alone_gives_nobody_a_way_in() {
+    let port = port::free();
+    let scene = Scene::with(
+        move |config| config.table("mail", &[&format!("url = \"smtp://localhost:{port}\""), FROM]),
+        |_| {},
+    )
+    .await;
+    let page = scene.stranger().navigate(&scene.url("/auth/login")).await.expect(200);
+    assert!(page.text().contains("Sign in with a passkey"), "{page}");
+    assert!(!page.text().contains("Lost your passkey?"), "codes are off unless an operator asks for them");
+    let refused = scene.stranger().post("verify", &json!({ "email": ALICE })).await;
+    assert_eq!(refused.status, 404, "{refused}");
 }

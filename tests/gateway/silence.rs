@@ -21,6 +21,7 @@ fn arrange(config: &mut Config) {
     Tongue::all_on(config);
     let url = format!("url = \"smtp://localhost:{}\"", port::free());
     config.table("mail", &[&url, "from = \"no-reply@example.com\""]);
+    config.table("signin", &["email_code = \"enroll\""]);
     config.table("limits", &["network_burst = 100000", "network_per_second = 100000"]);
     config.server.push("trusted_proxies = [\"127.0.0.1/32\"]".to_owned());
 }

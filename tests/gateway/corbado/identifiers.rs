@@ -17,6 +17,7 @@ async fn with_mail() -> (Scene, PostOffice) {
         switched_on(config);
         let url = format!("url = \"smtp://localhost:{port}\"");
         config.table("mail", &[&url, "from = \"Vestibule <no-reply@example.com>\""]);
+        config.table("signin", &["email_code = \"enroll\""]);
     };
     (Scene::with(arrange, |_| {}).await, office)
 }

@@ -88,6 +88,7 @@ fn with_mail(port: u16) -> impl FnOnce(&mut Config) {
         zitadel(config);
         let url = format!("url = \"smtp://localhost:{port}\"");
         config.table("mail", &[&url, "from = \"Vestibule <no-reply@example.com>\""]);
+        config.table("signin", &["email_code = \"enroll\""]);
     }
 }
 
