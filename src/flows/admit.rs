@@ -223,15 +223,14 @@ impl Gateway {
         user: Arc<User>,
     ) -> Result<Arc<Passport>, FlowError> {
         let now = self.clock.now();
-        let passports = session.passports().pin();
-        if let Some(passport) = passports.get(&route.name)
+        if let Some(passport) = session.passport(&route.name)
             && passport.holds(&user, now)
         {
-            return Ok(Arc::clone(passport));
+            return Ok(passport);
         }
         let issued = Passport::issue(&self.assertions, &self.issuer, route, user, &session.record(), now)?;
         let issued = Arc::new(issued);
-        passports.insert(route.name.clone(), Arc::clone(&issued));
+        session.keep_passport(&issued);
         Ok(issued)
     }
 

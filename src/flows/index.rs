@@ -6,12 +6,13 @@
 //! What always holds: a session that has ended here never comes back under the same id; a token
 //! is remembered as verified only as long as its session lives.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use papaya::HashMap;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::passport::Passport;
 use crate::domain::id::{SessionId, UserId};
@@ -30,17 +31,21 @@ const TOKENS_REMEMBERED_MAX: usize = 64;
 pub type TokenDigest = [u8; 32];
 
 /// A session as the running gateway knows it.
+///
+/// There may be a million of these, so it owns no concurrent map: an empty one takes 18 KiB.
 pub struct LiveSession {
     record: ArcSwap<Session>,
     /// Milliseconds; ahead of the record by up to a minute.
     last_seen_at: AtomicI64,
-    ended: watch::Sender<bool>,
+    has_ended: AtomicBool,
+    /// Wakes the open streams when it has.
+    ending: Notify,
     /// Open streams: each is a use of the session for as long as it lasts.
     streams: AtomicUsize,
     /// Digests of this session's tokens that were verified, to forget them with it.
-    digests: HashMap<TokenDigest, ()>,
-    /// What each route needs to know, by the route's name.
-    passports: HashMap<String, Arc<Passport>>,
+    digests: Mutex<Vec<TokenDigest>>,
+    /// What each route needs to know: at most one passport a route, and so a handful.
+    passports: ArcSwapOption<Vec<Arc<Passport>>>,
 }
 
 impl LiveSession {
@@ -48,10 +53,11 @@ impl LiveSession {
         Self {
             last_seen_at: AtomicI64::new(record.last_seen_at.as_millis()),
             record: ArcSwap::from_pointee(record),
-            ended: watch::Sender::new(false),
+            has_ended: AtomicBool::new(false),
+            ending: Notify::new(),
             streams: AtomicUsize::new(0),
-            digests: HashMap::new(),
-            passports: HashMap::new(),
+            digests: Mutex::default(),
+            passports: ArcSwapOption::empty(),
         }
     }
 
@@ -72,14 +78,21 @@ impl LiveSession {
 
     /// Whether it may be used at `now`.
     pub fn is_live(&self, lifetimes: &Lifetimes, now: Timestamp) -> bool {
-        !*self.ended.borrow() && self.record.load().is_live(self.last_seen_at(), lifetimes, now)
+        !self.has_ended() && self.record.load().is_live(self.last_seen_at(), lifetimes, now)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
     }
 
     /// Returns when the session has ended; open streams wait for it.
     pub async fn ended(&self) {
-        let mut ended = self.ended.subscribe();
-        // An error means that the sender is gone, and the session with it.
-        let _ = ended.wait_for(|ended| *ended).await;
+        let mut ending = pin!(self.ending.notified());
+        // Waiting begins before the question, so that an end in between is not missed.
+        ending.as_mut().enable();
+        if !self.has_ended() {
+            ending.await;
+        }
     }
 
     /// Keeps the session in use until the returned value is dropped: a long upload is not idle.
@@ -93,14 +106,38 @@ impl LiveSession {
         self.streams.load(Ordering::Relaxed) > 0
     }
 
-    /// The cached passports, by route name.
-    pub(super) fn passports(&self) -> &HashMap<String, Arc<Passport>> {
-        &self.passports
+    /// The passport that was made for the route with this name.
+    pub(super) fn passport(&self, route: &str) -> Option<Arc<Passport>> {
+        self.passports.load().as_ref()?.iter().find(|passport| passport.route == route).cloned()
+    }
+
+    /// Keeps `passport` instead of the one before for the same route. Of two that are kept at the same
+    /// moment for different routes, both stay.
+    pub(super) fn keep_passport(&self, passport: &Arc<Passport>) {
+        self.passports.rcu(|known| {
+            let known = known.as_deref().map_or(&[][..], Vec::as_slice);
+            let others = known.iter().filter(|other| other.route != passport.route);
+            Some(Arc::new(others.chain([passport]).cloned().collect::<Vec<_>>()))
+        });
     }
 
     /// Ends it in memory: for everybody who asks, and for open streams.
     pub(super) fn end(&self) {
-        self.ended.send_replace(true);
+        self.has_ended.store(true, Ordering::Release);
+        self.ending.notify_waiters();
+    }
+
+    /// Notes a verified token, to be forgotten with the session. `false`: there are too many.
+    fn note(&self, digest: TokenDigest) -> bool {
+        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        if digests.contains(&digest) {
+            return true;
+        }
+        let has_room = digests.len() < TOKENS_REMEMBERED_MAX;
+        if has_room {
+            digests.push(digest);
+        }
+        has_room
     }
 }
 
@@ -123,7 +160,7 @@ pub struct Verified {
 #[derive(Default)]
 pub struct SessionIndex {
     sessions: HashMap<SessionId, Arc<LiveSession>>,
-    of_user: HashMap<UserId, Arc<Vec<SessionId>>>,
+    of_user: HashMap<UserId, Arc<[SessionId]>>,
     verified: HashMap<TokenDigest, Arc<Verified>>,
     users: HashMap<UserId, Arc<User>>,
 }
@@ -186,13 +223,12 @@ impl SessionIndex {
     /// Remembers a token whose signature has just been checked.
     pub fn remember(&self, digest: TokenDigest, verified: Verified) -> Arc<Verified> {
         let verified = Arc::new(verified);
-        if verified.session.digests.len() >= TOKENS_REMEMBERED_MAX {
+        if !verified.session.note(digest) {
             return verified;
         }
-        verified.session.digests.pin().insert(digest, ());
         self.verified.pin().insert(digest, Arc::clone(&verified));
         // The session may have ended between look-up and insertion; then nobody else forgets it.
-        if *verified.session.ended.borrow() {
+        if verified.session.has_ended() {
             self.verified.pin().remove(&digest);
         }
         verified
@@ -234,17 +270,18 @@ impl SessionIndex {
     fn remove(&self, id: &SessionId) {
         let Some(session) = self.sessions.pin().remove(id).cloned() else { return };
         session.end();
-        for digest in session.digests.pin().keys() {
+        let digests = std::mem::take(&mut *session.digests.lock().unwrap_or_else(PoisonError::into_inner));
+        for digest in &digests {
             self.verified.pin().remove(digest);
         }
         self.change_sessions_of(session.record.load().user, |ids| ids.retain(|known| known != id));
     }
 
     fn change_sessions_of(&self, user: UserId, change: impl Fn(&mut Vec<SessionId>)) {
-        let changed = |ids: &Arc<Vec<SessionId>>| {
+        let changed = |ids: &Arc<[SessionId]>| {
             let mut ids = ids.to_vec();
             change(&mut ids);
-            Arc::new(ids)
+            Arc::from(ids)
         };
         self.of_user.pin().update_or_insert_with(user, changed, || changed(&Arc::default()));
     }

@@ -18,6 +18,8 @@ pub const ASSERTION_HEADER: HeaderName = HeaderName::from_static("x-vestibule-as
 
 /// A decision and the headers that go with it.
 pub struct Passport {
+    /// The name of the route it was made for.
+    pub route: String,
     /// The person as they were when the decision was made; a change makes a new passport.
     pub user: Arc<User>,
     /// `None`: this person may not enter.
@@ -48,7 +50,7 @@ impl Passport {
             Some(written) => written,
             None => None,
         };
-        Ok(Self { user, headers, renew_at: now.plus(ASSERTION_RENEWAL) })
+        Ok(Self { route: route.name.clone(), user, headers, renew_at: now.plus(ASSERTION_RENEWAL) })
     }
 
     /// Whether it still holds for this person at this moment.

@@ -1,0 +1,61 @@
+//! What a session costs in memory. One test, so that nothing else moves this process's memory.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that cannot go on stops here")]
+
+use std::sync::Arc;
+
+use vestibule::domain::id::{SessionId, UserId};
+use vestibule::domain::session::{Scope, Session};
+use vestibule::domain::time::Timestamp;
+use vestibule::flows::index::SessionIndex;
+use vestibule::records::{self, Records};
+use vestibule::store::MemoryStore;
+
+const SESSIONS: u64 = 50_000;
+const SESSIONS_A_USER: u64 = 5;
+/// A budget, so that it does not grow unnoticed: 676 were measured.
+const BYTES_A_SESSION_MAX: u64 = 800;
+const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+fn session(number: u64) -> Session {
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&number.to_be_bytes());
+    Session {
+        id: SessionId(id),
+        user: UserId::from_random((number / SESSIONS_A_USER).to_be_bytes().repeat(2).try_into().unwrap()),
+        scope: Scope::Full,
+        credential: None,
+        created_at: NOW,
+        authenticated_at: Some(NOW),
+        fresh_since: Some(NOW),
+        last_seen_at: NOW,
+        expires_at: NOW,
+        client: Some([192, 0, 2, 1].into()),
+        user_agent: Some("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".to_owned()),
+    }
+}
+
+/// Resident bytes of this process.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// An index that owned a concurrent map for each session took 47 KiB a session.
+#[tokio::test]
+async fn a_live_session_costs_little_memory() {
+    let store = Records::new(Arc::new(MemoryStore::new()));
+    for number in 0..SESSIONS {
+        store.commit(records::put_session(&session(number)).unwrap()).await.unwrap();
+    }
+    // The first index also pays for what is read at start and given back; the second one does not.
+    let first = SessionIndex::follow(&store).await.unwrap();
+    let before = resident();
+    let second = SessionIndex::follow(&store).await.unwrap();
+    let each = resident().saturating_sub(before) / SESSIONS;
+    assert_eq!((first.len(), second.len()), (50_000, 50_000));
+    println!("{each} bytes a session");
+    assert!(each <= BYTES_A_SESSION_MAX, "{each} bytes a session");
+    // A measurement that sees nothing would prove nothing.
+    assert!(each >= u64::try_from(size_of::<Session>()).unwrap(), "{each} bytes a session");
+}
