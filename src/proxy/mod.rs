@@ -21,6 +21,7 @@ mod server;
 mod streams;
 mod tls;
 mod upstream;
+mod write_buffer;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -31,6 +31,7 @@ use super::gate::{Full, Gate};
 use super::headers::Reserved;
 use super::tls::{Certificates, NameKeeper};
 use super::upstream::{TRIES_MAX, Upstreams};
+use super::write_buffer::Buffered;
 use super::{HEADER_BYTES_MAX, Parts, ProxyError, ProxySettings, streams};
 use crate::domain::place::Scheme;
 use crate::ports::entropy;
@@ -207,13 +208,14 @@ async fn serve_connection(
 }
 
 async fn connection(socket: TcpStream, peer: SocketAddr, tls: Option<Arc<Acceptor>>) -> Option<Stream> {
-    // Answers are written whole; waiting to fill a segment only delays them.
+    // Our buffer decides what is sent together; waiting to fill a segment only delays it.
     socket.set_nodelay(true).ok()?;
     let mut stream = Connection::from(socket);
     let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
     // Known already, so that pingora need not ask the system for every request.
     let _ = digest.peer_addr.set(Some(peer.into()));
     stream.set_socket_digest(digest);
+    let stream = Buffered::new(stream);
     let Some(tls) = tls else { return Some(Box::new(stream)) };
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.tls_handshake(stream)).await {
         Ok(Ok(stream)) => Some(Box::new(stream)),

@@ -52,6 +52,7 @@ mod silence;
 mod single_use;
 mod stage;
 mod step_up;
+mod system_calls;
 mod tokens;
 mod tongues;
 mod upstreams;
