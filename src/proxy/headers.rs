@@ -26,21 +26,38 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// Families whose members are only ever ours.
-const PREFIXES: [&str; 10] = [
+/// Families whose members are only ever ours, and the program that writes each of them: an application
+/// that was behind another gate may still believe what that gate used to say.
+const PREFIXES: [&str; 26] = [
     "x-forwarded-",
     "x-original-",
     "x-rewrite-",
     "remote-",
     "x-remote-",
-    "x-auth-",
+    "x-auth-", // oauth2-proxy
     "x-vestibule-",
     "x-authentik-",
-    "x-webauth-",
+    "x-webauth-", // webauthn_proxy
     "x-user",
+    "x-email",                    // oauth2-proxy's sample for nginx
+    "x-groups",                   // oauth2-proxy's sample for nginx
+    "x-access-token",             // oauth2-proxy's sample for nginx
+    "x-token-",                   // caddy-security
+    "x-pomerium-",                // Pomerium
+    "cf-access-",                 // Cloudflare Access
+    "tailscale-",                 // Tailscale Serve
+    "x-goog-authenticated-user-", // Google's Identity-Aware Proxy
+    "x-goog-iap-",                // Google's Identity-Aware Proxy
+    "x-amzn-oidc-",               // AWS's load balancer
+    "x-ms-client-principal",      // Azure App Service
+    "x-ms-token-",                // Azure App Service
+    "ssl-client-",                // client certificates, as nginx and Traefik are set up to tell them
+    "x-ssl-",                     // client certificates, as Apache and HAProxy are set up to tell them
+    "x-client-cert",              // client certificates
+    "x-envoy-",                   // Envoy
 ];
-/// Single names: the request's id, and what proxies call the client's address.
-const NAMES: [&str; 7] = [
+/// Single names: the request's id, what proxies call the client's address, and where it came in.
+const NAMES: [&str; 12] = [
     "forwarded",
     "x-request-id",
     "x-real-ip",
@@ -48,6 +65,12 @@ const NAMES: [&str; 7] = [
     "true-client-ip",
     "cf-connecting-ip",
     "x-cluster-client-ip",
+    "client-ip",
+    "fastly-client-ip",
+    "x-host",
+    "x-scheme",
+    // CGI makes `HTTP_PROXY` of it, which libraries take for their own proxy (CVE-2016-5385).
+    "proxy",
 ];
 
 /// The configured identity headers of all routes: none of them is believed on any route.
@@ -239,6 +262,38 @@ mod tests {
             let mut wire = Vec::new();
             request.header_to_h1_wire(&mut wire);
             assert_eq!(String::from_utf8(wire).unwrap(), "Accept: */*\r\n", "{name}");
+        }
+    }
+
+    #[test]
+    fn f_11_headers_of_other_gates_are_removed() {
+        let reserved = Reserved::default();
+        let members = PREFIXES.iter().map(|prefix| format!("{prefix}user"));
+        let names = NAMES.iter().map(|name| (*name).to_owned());
+        let known = [
+            "X-Pomerium-Jwt-Assertion",
+            "Cf-Access-Authenticated-User-Email",
+            "Tailscale-User-Login",
+            "X-Goog-Iap-Jwt-Assertion",
+            "X-Goog-Authenticated-User-Email",
+            "X-Amzn-Oidc-Identity",
+            "X-Ms-Client-Principal",
+            "X-Token-User-Email",
+            "X-Email",
+            "X-Groups",
+            "X-Access-Token",
+            "SSL-Client-S-DN",
+            "X-SSL-Client-Verify",
+            "X-Client-Cert",
+            "X-Envoy-External-Address",
+            "Proxy",
+        ];
+        for name in members.chain(names).chain(known.map(str::to_owned)) {
+            assert!(reserved.covers(&name.to_ascii_lowercase()), "{name}");
+        }
+        for name in ["authorization", "x-csrf-token", "x-requested-with", "proxy-authorization", "x-hostname"]
+        {
+            assert!(!reserved.covers(name), "{name} is the client's to say");
         }
     }
 
