@@ -104,7 +104,7 @@ impl Phases {
             Some(Early::Outcome(Outcome::HeadersTooLarge))
         } else if !request::is_method_served(&request.method) {
             Some(Early::Outcome(Outcome::MethodRefused))
-        } else if host.is_none() {
+        } else if host.is_none() || !request::has_one_framing(&request.headers) {
             Some(Early::Outcome(Outcome::MalformedRequest))
         } else if tls.is_some_and(|tls| self.is_misdirected(tls, &visit.host)) {
             Some(Early::Outcome(Outcome::Misdirected))
@@ -294,10 +294,16 @@ impl ProxyHttp for Phases {
     async fn request_body_filter(
         &self,
         session: &mut Session,
-        _body: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         end_of_stream: bool,
         ctx: &mut Context,
     ) -> pingora::Result<()> {
+        // An HTTP/2 body may end with an empty frame. Towards an HTTP/1.1 upstream pingora writes its
+        // last chunk for the frame and again for the end, and the second one spoils the next request of
+        // the pooled connection (cloudflare/pingora#935).
+        if end_of_stream && body.as_ref().is_some_and(Bytes::is_empty) {
+            *body = None;
+        }
         if !end_of_stream && session.body_bytes_read() > SHORT_BYTES_MAX {
             self.tie(ctx);
         }

@@ -42,6 +42,16 @@ pub(super) fn is_method_served(method: &Method) -> bool {
     !matches!(*method, Method::CONNECT | Method::TRACE) && method.as_str().bytes().all(plain)
 }
 
+/// Whether the end of the body has one reading (RFC 9112, section 6.3): one length in digits, or a
+/// transfer coding, and not both. An upstream that read it otherwise would be out of step, and take the
+/// rest of one request for the beginning of the next.
+pub(super) fn has_one_framing(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else { return true };
+    let is_number = !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
+    is_number && lengths.next().is_none() && !headers.contains_key(header::TRANSFER_ENCODING)
+}
+
 pub(super) fn wants_websocket(headers: &HeaderMap) -> bool {
     let mut tokens = headers
         .get_all(header::UPGRADE)
@@ -107,6 +117,20 @@ mod tests {
             let method = Method::from_bytes(method.as_bytes());
             assert_eq!(method.is_ok_and(|method| is_method_served(&method)), served);
         }
+    }
+
+    #[test]
+    fn f_27_a_body_ends_in_one_place() {
+        let clear =
+            |headers: &[(&'static str, &'static str)]| has_one_framing(&request("/", headers).headers);
+        assert!(clear(&[]));
+        assert!(clear(&[("Content-Length", "30")]));
+        assert!(clear(&[("Transfer-Encoding", "chunked")]));
+        for unclear in ["3, 3", "+3", "-3", "0x3", "3 ", "", "3;"] {
+            assert!(!clear(&[("Content-Length", unclear)]), "{unclear:?}");
+        }
+        assert!(!clear(&[("Content-Length", "3"), ("Content-Length", "3")]));
+        assert!(!clear(&[("Content-Length", "3"), ("Transfer-Encoding", "chunked")]));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use http_body_util::{BodyExt, Full, StreamBody};
 use reqwest::Method;
 use reqwest::header::HeaderName;
 use serde_json::json;
@@ -365,4 +367,43 @@ fn percent_decoded(text: &str) -> String {
         }
     }
     String::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn f_27_a_body_whose_end_has_two_readings_is_refused() {
+    let scene = Scene::set().await;
+    let ask = |line: &str| raw::get(scene.gateway.port, "localhost", "/page", &[line.to_owned()]).status();
+    for line in ["Content-Length: 3, 3", "Content-Length: 0\r\nContent-Length: 0"] {
+        assert_eq!(ask(line), 400, "{line}");
+    }
+    assert_eq!(ask("Content-Length: 0"), 401, "a body with one end is asked to sign in");
+    assert!(scene.app.take().is_empty());
+}
+
+/// An HTTP/2 body whose end is an empty frame once reached the application with two ends, and the second
+/// one stood before another user's request on the pooled connection.
+#[tokio::test]
+async fn f_25_a_body_that_ends_with_an_empty_frame_has_one_end() {
+    let scene = Scene::with(
+        |_| {},
+        |route| {
+            route.public(&["/upload"]);
+        },
+    )
+    .await;
+    scene.app.take();
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    for _ in 0..3 {
+        let frame = Full::new(Bytes::from_static(b"last")).frame().await.unwrap();
+        // Its length is not known before, so the end comes in a frame of its own.
+        let body = StreamBody::new(futures_util::stream::iter([frame]));
+        let sent = client.post(scene.url("/upload")).body(reqwest::Body::wrap(body)).send().await.unwrap();
+        assert_eq!(sent.status(), 200);
+    }
+    let seen = scene.app.take();
+    assert_eq!(seen.len(), 3, "{seen:?}");
+    for request in seen {
+        assert!(request.text().starts_with("POST /upload "), "{}", request.text());
+        assert_eq!(request.body, b"last");
+    }
 }
