@@ -40,6 +40,7 @@ use crate::web::hosts::{self, Rooms};
 use meter::ProxyMeter;
 use services::Services;
 use setup_link::SetupLink;
+pub use setup_link::file as setup_link_file;
 
 /// How often expired sessions are removed and times of use are written down.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);

@@ -12,6 +12,11 @@ use crate::store::private_file;
 /// The file with the link, in the data directory.
 const LINK_FILE: &str = "setup-link";
 
+/// Where the link is kept, given the data directory.
+pub fn file(data: &Path) -> PathBuf {
+    data.join(LINK_FILE)
+}
+
 /// Keeps the link where the operator finds it.
 pub(super) struct SetupLink {
     gateway: Arc<Gateway>,
@@ -21,7 +26,7 @@ pub(super) struct SetupLink {
 
 impl SetupLink {
     pub(super) fn new(gateway: Arc<Gateway>, data: &Path, announce: Announce) -> Self {
-        Self { gateway, file: data.join(LINK_FILE), announce }
+        Self { gateway, file: file(data), announce }
     }
 
     /// Announces that the gateway answers, with a new link if there is nobody yet.

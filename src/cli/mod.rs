@@ -9,7 +9,7 @@ mod demo;
 mod operator;
 
 use std::fmt::Display;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -67,14 +67,17 @@ fn serve(settings: &Settings) -> Outcome {
     for remark in &settings.remarks {
         tracing::warn!("{remark}");
     }
-    let announce = |announcement: &Announcement| {
+    let file = app::setup_link_file(&settings.store.path).display().to_string();
+    let announce = move |announcement: &Announcement| {
         if let Some(link) = &announcement.setup_link {
-            say(&demo::banner::framed(&[
-                "Nobody has an account yet. Open this link once, within a day, to become",
-                "the administrator:",
-                "",
-                link,
-            ]));
+            // Under a service manager, standard output is a log that others may read.
+            let (ask, shown) = if std::io::stdout().is_terminal() {
+                ("Open this link once,", link)
+            } else {
+                ("Open the link in this file once,", &file)
+            };
+            let ask = format!("Nobody has an account yet. {ask} within a day,");
+            say(&demo::banner::framed(&[&ask, "to become the administrator:", "", shown]));
         }
     };
     Ok(app::serve(settings.clone(), Box::new(announce))?)

@@ -151,3 +151,15 @@ async fn s_21_every_answer_takes_as_long_whoever_is_named() {
         );
     }
 }
+
+/// Under a service manager, what is printed is a log that others may read.
+#[tokio::test]
+async fn f_16_the_set_up_secret_is_told_to_a_terminal_only() {
+    let gateway = crate::harness::Gateway::start(|_| {}).await;
+    let link = gateway.setup_link();
+    let (_, secret) = link.split_once('#').unwrap();
+    gateway.wait_for_log("to become the administrator").await;
+    let log = gateway.log();
+    assert!(log.contains(&gateway.setup_file().display().to_string()), "the file is named: {log}");
+    assert!(!log.contains(secret), "the secret is in the log");
+}
