@@ -22,7 +22,7 @@ const CACHE_BYTES_MIN: u64 = 1 << 20;
 const CACHE_BYTES_MAX: u64 = 1 << 40;
 /// What we show on every page has to be small.
 const LOGO_BYTES_MAX: u64 = 256 * 1024;
-const LOGO_EXTENSIONS: [&str; 6] = ["svg", "png", "webp", "jpg", "jpeg", "gif"];
+pub(super) const LOGO_EXTENSIONS: [&str; 3] = ["svg", "png", "webp"];
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 /// Browsers keep no cookie for longer (RFC 6265bis, section 5.5).
@@ -95,8 +95,7 @@ pub(super) fn signup(root: &Section<'_>) {
 pub(super) fn branding(root: &Section<'_>) -> Branding {
     let section = root.table("branding");
     let name = section.parsed("name", "write a short name without control characters", short_text);
-    let logo =
-        section.parsed("logo", "write the path of an SVG, PNG, WebP, JPEG or GIF file up to 256 KiB", logo);
+    let logo = section.parsed("logo", "write the path of an .svg, .png or .webp file up to 256 KiB", logo);
     let accent = section.parsed("accent", "write a colour such as \"#0f62fe\"", value::colour);
     section.close();
     Branding {
@@ -110,7 +109,7 @@ fn logo(text: &str) -> Result<PathBuf, String> {
     let path = file(text)?;
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     if !LOGO_EXTENSIONS.contains(&extension.as_str()) {
-        return Err(format!("{text:?} is not a kind of picture that browsers show"));
+        return Err(format!("{text:?} is not an .svg, .png or .webp file"));
     }
     let size = std::fs::metadata(&path).map_err(|e| format!("{text:?} cannot be read: {e}"))?.len();
     if size > LOGO_BYTES_MAX { Err(format!("{text:?} has {size} bytes")) } else { Ok(path) }
