@@ -22,7 +22,7 @@ const CACHE_BYTES_MIN: u64 = 1 << 20;
 const CACHE_BYTES_MAX: u64 = 1 << 40;
 /// What we show on every page has to be small.
 const LOGO_BYTES_MAX: u64 = 256 * 1024;
-pub(super) const LOGO_EXTENSIONS: [&str; 3] = ["svg", "png", "webp"];
+const LOGO_EXTENSIONS: [&str; 3] = ["svg", "png", "webp"];
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 /// Browsers keep no cookie for longer (RFC 6265bis, section 5.5).

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 
 use super::reader::Reader;
 use super::*;
-use crate::pages::LogoKind;
 
 const MANUAL: &str = include_str!("../../config.toml");
 
@@ -140,7 +139,6 @@ fn values_that_cannot_be_meant_are_mistakes() {
     check("[branding]\nlogo = \"no-such-file.svg\"", "branding.logo", 2, "cannot be read");
     // A file that is there, and that pages would refuse.
     check("[branding]\nlogo = \"config.toml\"", "branding.logo", 2, "is not an .svg, .png or .webp file");
-    assert_eq!(sections::LOGO_EXTENSIONS.map(LogoKind::from_extension).iter().flatten().count(), 3);
     check("[log]\nlevel = \"loud\"", "log.level", 2, "info");
     check("[signin]\nemail_code = \"enroll\"", "signin.email_code", 2, "no [mail]");
 }
