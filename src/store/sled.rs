@@ -102,7 +102,7 @@ pub enum OpenError {
     #[error("the store in {} was written by a newer version; run that version", path.display())]
     OtherFormat { path: PathBuf },
     /// The operating system refused.
-    #[error("the store in {} cannot be opened", path.display())]
+    #[error("the store in {} cannot be opened: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
 
@@ -297,5 +297,17 @@ fn unreadable(error: sled::Error) -> StoreError {
     match error {
         sled::Error::Corruption { .. } => StoreError::Corrupt(error.to_string()),
         other => StoreError::Unavailable(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod reasons {
+    use super::*;
+
+    #[test]
+    fn a_10_a_store_that_cannot_be_opened_says_why() {
+        let error = OpenError::io(Path::new("/data"), io::ErrorKind::PermissionDenied.into());
+        let text = error.to_string();
+        assert!(text.contains("/data") && text.contains("permission denied"), "{text}");
     }
 }
