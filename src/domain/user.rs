@@ -18,6 +18,21 @@ pub const EMAIL_LOCAL_BYTES_MAX: usize = 64;
 pub const USERNAME_BYTES_MAX: usize = 64;
 /// Display names are shown and sent to authenticators, which may cut at 64 bytes.
 pub const DISPLAY_NAME_CHARS_MAX: usize = 200;
+/// Usernames that only an operator gives, in lower case.
+const RESERVED_USERNAMES: [&str; 12] = [
+    "admin",
+    "administrator",
+    "anonymous",
+    "guest",
+    "nobody",
+    "operator",
+    "owner",
+    "root",
+    "superuser",
+    "support",
+    "sysadmin",
+    "system",
+];
 pub const GROUP_BYTES_MAX: usize = 64;
 pub const GROUPS_MAX: usize = 64;
 
@@ -158,6 +173,12 @@ impl Username {
             && lower.bytes().all(allowed)
             && lower.starts_with(|c: char| c.is_ascii_alphanumeric());
         if ok { Ok(Self(lower)) } else { Err(MalformedName::Username) }
+    }
+
+    /// Whether applications are known to take it for an account of their own, mostly one that may do
+    /// everything.
+    pub fn is_reserved(&self) -> bool {
+        RESERVED_USERNAMES.contains(&self.as_str())
     }
 
     /// The `attempt`-th proposal for the owner of `email`: the local part, then with a number.

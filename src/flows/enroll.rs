@@ -173,7 +173,12 @@ impl Gateway {
             _ => return Err(FlowError::NoSuchInvitation),
         };
         let mut user = self.new_user(&email, name, Role::Administrator);
-        user.username = self.free_username(&email).await?;
+        // Whoever has the set-up link is the operator, who may have any name that is nobody else's: routes
+        // are often written for the first administrator before there is one.
+        let is_taken = self.records.username_owner(&user.username).await?.is_some();
+        if is_taken || self.is_promised(&user.username).await? {
+            user.username = self.free_username(&email).await?;
+        }
         let claimed = records::encode(&Setup::Claimed { user: user.id })?;
         let paid = Batch::default().expect(key.clone(), stored).put(key, claimed);
         Ok(Redemption { paid: records::create_user(&user)?.and(paid), user })
@@ -271,7 +276,8 @@ impl Gateway {
     async fn free_username(&self, email: &Email) -> Result<Username, FlowError> {
         for attempt in 1..=USERNAME_ATTEMPTS_MAX {
             let proposal = Username::proposal(email, attempt);
-            if self.records.username_owner(&proposal).await?.is_none() {
+            let is_free = self.records.username_owner(&proposal).await?.is_none();
+            if is_free && self.may_be_given(&proposal).await? {
                 return Ok(proposal);
             }
         }

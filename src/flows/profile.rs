@@ -73,12 +73,11 @@ impl Gateway {
 
     /// The batch that makes `username` somebody's. One that opens a route is the operator's to give.
     async fn claiming(&self, username: &Username, user: &User) -> Result<Batch, FlowError> {
-        let opens = || self.routes.all().flat_map(|route| &route.allow).any(|line| line.is_about(username));
         let (key, mine) = (keys::username(username), records::encode(&user.id)?);
         match self.records.username_owner(username).await? {
             Some(owner) if owner == user.id => Ok(Batch::default().expect(key, mine)),
             Some(_) => Err(FlowError::Taken("username")),
-            None if opens() || self.is_promised(username).await? => Err(FlowError::Taken("username")),
+            None if !self.may_be_given(username).await? => Err(FlowError::Taken("username")),
             None if self.records.username_count(&user.id).await? >= USERNAMES_PER_USER_MAX => {
                 Err(FlowError::TooManyUsernames)
             }
@@ -86,8 +85,16 @@ impl Gateway {
         }
     }
 
+    /// Whether a user who asks, or whose invitation names no username, may have this one: nobody is
+    /// promised it, no route opens for it, and no application is likely to take it for its own
+    /// administrator. An operator may give any name to a user. Says nothing of who has had it.
+    pub(super) async fn may_be_given(&self, username: &Username) -> Result<bool, FlowError> {
+        let opens = self.routes.all().flat_map(|route| &route.allow).any(|line| line.is_about(username));
+        Ok(!opens && !username.is_reserved() && !self.is_promised(username).await?)
+    }
+
     /// Whether somebody was invited who is to have this username.
-    async fn is_promised(&self, username: &Username) -> Result<bool, FlowError> {
+    pub(super) async fn is_promised(&self, username: &Username) -> Result<bool, FlowError> {
         let now = self.clock.now();
         let all = self.records.all::<Invitation>(keys::INVITATIONS).await?;
         Ok(all.iter().any(|(_, it)| it.is_live(now) && it.username.as_ref() == Some(username)))

@@ -140,6 +140,29 @@ async fn s_35_whoever_finishes_an_enrolment_ends_every_other_one_of_the_account(
     assert_eq!(stage.gateway.session_count(), 2);
 }
 
+/// Routes and applications know names before anybody has them, and the set-up link is the operator's.
+#[tokio::test]
+async fn f_04_the_operator_has_any_name_at_set_up_but_one_that_is_promised() {
+    for (promised, expected) in [("somebody", "root"), ("root", "root2")] {
+        let stage = Stage::with_applications(&[APP_HOST]).await;
+        let guest = vestibule::flows::administer::Guest {
+            email: vestibule::domain::user::Email::parse("bob@example.com").unwrap(),
+            display_name: None,
+            username: Some(vestibule::domain::user::Username::parse(promised).unwrap()),
+            groups: [].into(),
+            role: vestibule::domain::user::Role::Member,
+            lifetime: Duration::from_secs(60),
+            invited_by: "a test".to_owned(),
+        };
+        stage.gateway.invite(guest).await.unwrap();
+        let secret = stage.gateway.issue_setup_secret().await.unwrap().unwrap().reveal();
+        let who = Introduction { email: Some("root@example.com".to_owned()), name: None };
+        let (at, device) = (visit(AUTH_HOST), Device::default());
+        let redeemed = stage.gateway.redeem(&secret, &who, None, &at, &device).await.unwrap();
+        assert_eq!(redeemed.user.username.as_str(), expected);
+    }
+}
+
 /// A store that shows a change at once and tells watchers of it much later: never, in this test.
 struct Reticent(MemoryStore);
 

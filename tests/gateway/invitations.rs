@@ -3,6 +3,7 @@
 //! That it is no code, no bearer token, no cookie and no ceremony is in `confusion`, that it expires in
 //! `flows`, and that it works once in `single_use`.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::journey::secret_of;
@@ -125,4 +126,38 @@ async fn s_14_a_link_is_for_its_own_installation() {
     let link = one.gateway.invite(BOB, &[]);
     other.stranger().redeem(&link, None, "Bob").await.expect_problem(410);
     one.stranger().redeem(&link, None, "Bob").await.expect(201);
+}
+
+/// An application believes the username, so an address alone gives nobody one that means something.
+#[tokio::test]
+async fn f_04_an_invitation_gives_no_username_that_opens_a_route() {
+    let scene = Scene::with(
+        |_| {},
+        |route| {
+            route.allow(&["user:carol", "user:alice@example.com"]);
+        },
+    )
+    .await;
+    for (email, seed, expected) in
+        [("carol@freelance.example", 31, "carol2"), ("admin@example.com", 32, "admin2")]
+    {
+        let (browser, _) = scene.invited(email, seed).await;
+        let session = browser.get("sessions/current").await.expect(200).json();
+        assert_eq!(session["user"]["username"], expected, "{session}");
+        browser.fetch(Method::GET, &scene.url("/page"), None).await.expect_problem(403);
+    }
+    // An invitation that promises a name keeps it for its owner, and an operator may give any name.
+    let promised = scene.gateway.invite("dora@one.example", &["--username", "dora"]);
+    let (other, _) = scene.invited("dora@two.example", 33).await;
+    let session = other.get("sessions/current").await.expect(200).json();
+    assert_eq!(session["user"]["username"], "dora2", "{session}");
+    let carol = scene.gateway.invite("carol@example.com", &["--username", "carol"]);
+    for (link, email, seed, status) in
+        [(promised, "dora@one.example", 34, 403), (carol, "carol@example.com", 35, 200)]
+    {
+        let browser = scene.stranger();
+        browser.enrol(&link, email, "", &mut Authenticator::new(seed)).await;
+        let reply = browser.fetch(Method::GET, &scene.url("/page"), None).await;
+        assert_eq!(reply.status, status, "{email}: {reply}");
+    }
 }
