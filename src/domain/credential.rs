@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::id::{CredentialId, UserId};
 use super::secret::SecretHash;
 use super::time::Timestamp;
+use super::user::is_seen_as_written;
 
 /// The most passkeys one person may have.
 pub const CREDENTIALS_PER_USER_MAX: usize = 100;
@@ -163,23 +164,31 @@ impl Transport {
     }
 }
 
-/// What its owner calls a passkey: 1 to 200 characters, no control characters.
+/// What its owner calls a passkey: 1 to 200 characters, no control characters, nothing invisible that
+/// changes how the rest is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "KeptCredentialName", into = "String")]
 pub struct CredentialName(String);
+
+/// A passkey's name as a record has it. Format characters were accepted once, and a passkey whose name
+/// has some must still be readable.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct KeptCredentialName(String);
 
 /// The text cannot name a passkey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a passkey's name has 1 to 200 characters and no control characters")]
+#[error("a passkey's name has 1 to 200 characters, none of them a control character or an invisible one")]
 pub struct MalformedCredentialName;
 
 impl CredentialName {
-    /// Trims and accepts 1 to 200 characters, none of them a control character.
+    /// Trims and accepts 1 to 200 characters, none of them a control or a format character.
     pub fn parse(text: &str) -> Result<Self, MalformedCredentialName> {
-        let text = text.trim();
-        let ok = (1..=CREDENTIAL_NAME_CHARS_MAX).contains(&text.chars().count())
-            && !text.chars().any(char::is_control);
-        if ok { Ok(Self(text.to_owned())) } else { Err(MalformedCredentialName) }
+        if is_seen_as_written(text.trim()) {
+            KeptCredentialName(text.to_owned()).try_into()
+        } else {
+            Err(MalformedCredentialName)
+        }
     }
 
     /// A name of ours, which a test has parsed.
@@ -193,11 +202,14 @@ impl CredentialName {
     }
 }
 
-impl TryFrom<String> for CredentialName {
+impl TryFrom<KeptCredentialName> for CredentialName {
     type Error = MalformedCredentialName;
 
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::parse(&text)
+    fn try_from(KeptCredentialName(text): KeptCredentialName) -> Result<Self, Self::Error> {
+        let text = text.trim();
+        let ok = (1..=CREDENTIAL_NAME_CHARS_MAX).contains(&text.chars().count())
+            && !text.chars().any(char::is_control);
+        if ok { Ok(Self(text.to_owned())) } else { Err(MalformedCredentialName) }
     }
 }
 
@@ -226,6 +238,16 @@ mod base64_bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn f_22_a_passkeys_name_has_nothing_invisible_that_changes_how_it_is_read() {
+        for wrong in ["a\u{202e}b", "a\u{200b}b", "\u{feff}a", "a\u{200d}"] {
+            assert_eq!(CredentialName::parse(wrong), Err(MalformedCredentialName), "{wrong:?}");
+        }
+        assert!(CredentialName::parse("\u{1f469}\u{200d}\u{1f467}").is_ok());
+        let kept: CredentialName = serde_json::from_str(r#""a\u202eb""#).unwrap();
+        assert_eq!(kept.as_str(), "a\u{202e}b", "a record of before stays readable");
+    }
 
     #[test]
     fn an_environment_is_recognised_by_its_handle_alone() {

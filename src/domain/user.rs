@@ -75,7 +75,7 @@ pub enum MalformedName {
         "a username has 1 to 64 characters from a-z, 0-9, '.', '_' and '-', and begins with a letter or digit"
     )]
     Username,
-    #[error("a name has 1 to 200 characters and no control characters")]
+    #[error("a name has 1 to 200 characters, none of them a control character or an invisible one")]
     DisplayName,
     #[error("a person is in at most {GROUPS_MAX} groups")]
     TooManyGroups,
@@ -199,20 +199,89 @@ impl Username {
     }
 }
 
-/// What a person is called. Any script, no control characters.
+/// What a person is called. Any script, no control characters, nothing invisible that changes how the
+/// rest is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "KeptDisplayName", into = "String")]
 pub struct DisplayName(String);
 parsed_name!(DisplayName);
 
 impl DisplayName {
-    /// Accepts 1 to 200 characters after trimming, none of them a control character.
+    /// Accepts 1 to 200 characters after trimming, none of them a control or a format character.
     pub fn parse(text: &str) -> Result<Self, MalformedName> {
+        if is_seen_as_written(text.trim()) {
+            KeptDisplayName(text.to_owned()).try_into()
+        } else {
+            Err(MalformedName::DisplayName)
+        }
+    }
+}
+
+/// A display name as a record has it. Format characters were accepted once, and an account whose name
+/// has some must still be readable.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct KeptDisplayName(String);
+
+impl TryFrom<KeptDisplayName> for DisplayName {
+    type Error = MalformedName;
+
+    fn try_from(KeptDisplayName(text): KeptDisplayName) -> Result<Self, MalformedName> {
         let text = text.trim();
         let ok = (1..=DISPLAY_NAME_CHARS_MAX).contains(&text.chars().count())
             && !text.chars().any(char::is_control);
         if ok { Ok(Self(text.to_owned())) } else { Err(MalformedName::DisplayName) }
     }
+}
+
+/// Whether people see `text` as it is: no control characters, and no format characters, which are not
+/// seen and can turn the text around them or make two names look like one. The two joiners are part of
+/// emoji and of Persian and Indic names, so each may stand between two other characters.
+pub(super) fn is_seen_as_written(text: &str) -> bool {
+    let is_joiner = |c: char| matches!(c, '\u{200c}' | '\u{200d}');
+    let mut before = None;
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let ok = if is_joiner(c) {
+            let beside = [before, rest.peek().copied()];
+            beside.into_iter().all(|it| it.is_some_and(|it| !is_joiner(it)))
+        } else {
+            !c.is_control() && !is_format(c)
+        };
+        if !ok {
+            return false;
+        }
+        before = Some(c);
+    }
+    true
+}
+
+/// Whether `c` is in Unicode's general category Cf, as of Unicode 16.
+const fn is_format(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{600}'..='\u{605}'
+            | '\u{61c}'
+            | '\u{6dd}'
+            | '\u{70f}'
+            | '\u{890}'..='\u{891}'
+            | '\u{8e2}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2064}'
+            | '\u{2066}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{110bd}'
+            | '\u{110cd}'
+            | '\u{13430}'..='\u{1343f}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0001}'
+            | '\u{e0020}'..='\u{e007f}'
+    )
 }
 
 impl From<Username> for DisplayName {
@@ -281,6 +350,49 @@ mod tests {
         assert_eq!(Username::proposal(&email, 1).as_str(), "u-alice-test");
         assert_eq!(Username::proposal(&email, 3).as_str(), "u-alice-test3");
         assert!(Username::parse(Username::proposal(&email, 3).as_str()).is_ok());
+    }
+
+    #[test]
+    fn f_22_a_name_has_nothing_invisible_that_changes_how_it_is_read() {
+        let hidden = [
+            '\u{ad}',
+            '\u{61c}',
+            '\u{200b}',
+            '\u{200e}',
+            '\u{200f}',
+            '\u{202a}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{feff}',
+            '\u{e0041}',
+        ];
+        for wrong in hidden {
+            let name = format!("a{wrong}b");
+            assert_eq!(DisplayName::parse(&name), Err(MalformedName::DisplayName), "{name:?}");
+        }
+        for wrong in ["\u{200d}a", "a\u{200d}", "a\u{200c}\u{200d}b", "a\u{200d}\u{200d}b", "\u{200c}"] {
+            assert_eq!(DisplayName::parse(wrong), Err(MalformedName::DisplayName), "{wrong:?}");
+        }
+        // A Persian name, a Sinhala one, a family, and plain ones.
+        for right in [
+            "\u{645}\u{647}\u{62f}\u{6cc}\u{200c}\u{646}\u{698}\u{627}\u{62f}",
+            "\u{dc1}\u{dca}\u{200d}\u{dbb}\u{dd3}",
+            "\u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467}",
+            "Zo\u{eb} O'Neil",
+            "\u{5d3}\u{5e0}\u{5d4}",
+        ] {
+            assert_eq!(DisplayName::parse(right).unwrap().as_str(), right);
+        }
+    }
+
+    #[test]
+    fn f_22_a_record_of_before_stays_readable() {
+        let kept = r#""a\u202eb""#;
+        let name: DisplayName = serde_json::from_str(kept).unwrap();
+        assert_eq!(name.as_str(), "a\u{202e}b");
+        assert!(serde_json::from_str::<DisplayName>(r#""a\u0000b""#).is_err());
     }
 
     #[test]

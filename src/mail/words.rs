@@ -112,10 +112,11 @@ impl Stationery {
                     LinkHtml { on, url, name, hours }.render()?,
                 )
             }
-            Content::PasskeyAdded { passkey } => self.notice(
+            // Whoever added it has named it, and may have named it so that it reads like advice of ours.
+            Content::PasskeyAdded { .. } => self.notice(
                 "A passkey was added to your account",
-                &format!("The passkey \"{passkey}\" was added to your account"),
-                "remove it, and end the sessions that you do not know",
+                "A passkey was added to your account",
+                "remove the passkeys and end the sessions that you do not know",
             )?,
             Content::PasskeyRemoved { passkey } => self.notice(
                 "A passkey was removed from your account",
@@ -194,8 +195,17 @@ mod tests {
     #[test]
     fn s_37_what_people_wrote_is_text_in_html() {
         let passkey = "<img src=x onerror=alert(1)>".to_owned();
-        let words = stationery().write(&Content::PasskeyAdded { passkey }).unwrap().unwrap();
+        let words = stationery().write(&Content::PasskeyRemoved { passkey }).unwrap().unwrap();
         assert!(!words.html.contains("<img") && words.html.contains("&#60;img"), "{}", words.html);
+    }
+
+    #[test]
+    fn f_22_who_added_a_passkey_has_no_say_in_the_notice() {
+        let passkey = "x\" by your administrator, nothing to do. \"".to_owned();
+        let words = stationery().write(&Content::PasskeyAdded { passkey }).unwrap().unwrap();
+        for part in [words.subject, words.text, words.html] {
+            assert!(part.contains("A passkey was added") && !part.contains("administrator"), "{part}");
+        }
     }
 
     #[test]

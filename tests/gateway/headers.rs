@@ -315,7 +315,7 @@ fn lines_of(lines: &[&str]) -> Vec<String> {
 async fn p_21_no_name_splits_a_header() {
     let scene = Scene::set().await;
     let long = "n".repeat(4_096);
-    for wrong in ["a\r\nX-Admin: 1", "a\nb", "a\0b", "\u{85}", "", long.as_str()] {
+    for wrong in ["a\r\nX-Admin: 1", "a\nb", "a\0b", "\u{85}", "\u{202e}evil", "", long.as_str()] {
         // Without a name there is one made from the address.
         if !wrong.trim().is_empty() {
             let link = scene.gateway.invite("x@example.com", &[]);
@@ -325,13 +325,9 @@ async fn p_21_no_name_splits_a_header() {
         scene.alice.patch(&below, &json!({ "name": wrong })).await.expect_problem(422);
     }
     let emoji = "\u{1f511}".repeat(200);
-    for (number, name) in (10..).zip([
-        "Zo\u{eb} \u{1f511}",
-        "100% \"quoted\", comma; semi",
-        "\u{202e}evil",
-        "a\u{2028}line",
-        &emoji,
-    ]) {
+    for (number, name) in
+        (10..).zip(["Zo\u{eb} \u{1f511}", "100% \"quoted\", comma; semi", "a\u{2028}line", &emoji])
+    {
         let mut device = Authenticator::new(number);
         let browser = scene.stranger();
         let email = format!("p{number}@example.com");

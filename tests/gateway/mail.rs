@@ -60,7 +60,9 @@ async fn s_30_a_code_by_mail_leads_to_a_new_passkey() {
     let passkeys = browser.get("passkeys").await.expect(200).json();
     assert_eq!(passkeys.as_array().unwrap().len(), 2);
     let notice = office.message(2).await;
-    assert!(notice["message"].as_str().unwrap().contains("New phone"), "{notice}");
+    let message = notice["message"].as_str().unwrap();
+    assert!(message.contains("A passkey was added to your account"), "{notice}");
+    assert!(!message.contains("New phone"), "who adds a passkey has no say in the notice (F22): {notice}");
     assert_eq!(notice["to"], json!([ALICE]));
 }
 
@@ -259,7 +261,8 @@ async fn s_37_whatever_a_letter_says_is_one_message_to_one_person() {
     {
         let letter = Letter {
             to: Email::parse(ALICE).unwrap(),
-            content: Content::PasskeyAdded { passkey: passkey.to_owned() },
+            // Of all notices, the one that quotes a name.
+            content: Content::PasskeyRemoved { passkey: passkey.to_owned() },
         };
         let before = office.taken().len();
         mailer.send(&letter).await.unwrap();

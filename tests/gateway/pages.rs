@@ -12,7 +12,7 @@ const HOSTILE: [&str; 9] = [
     "</title><script>alert(1)</script>",
     "{{7*7}}{% raw %}${7*7}",
     "javascript:alert(1)",
-    "\u{202e}\u{2066}<b>x</b>",
+    "<b>x</b>",
     "--><svg/onload=alert(1)>",
     "&lt;script&gt;alert(1)&lt;/script&gt;",
 ];
