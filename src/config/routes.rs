@@ -19,7 +19,9 @@ use crate::domain::policy::Allow;
 use crate::domain::policy::identity::{IdentityHeaders, Template};
 use crate::domain::policy::path::{self, Reading};
 use crate::domain::policy::public::PublicPath;
-use crate::domain::policy::route::{HostPattern, Route, RouteTable, Timeouts, Upstream, WebSocket, covers};
+use crate::domain::policy::route::{
+    CrossOrigin, HostPattern, Route, RouteTable, Timeouts, Upstream, WebSocket, covers,
+};
 
 const TIMEOUTS: Limits = Limits { min: Duration::from_millis(1), max: Duration::from_hours(24) };
 const NAME_BYTES_MAX: usize = 64;
@@ -98,9 +100,16 @@ fn route(section: &Section<'_>, reader: &Reader<'_>, server: &Server) -> Option<
         write: timeout("write_timeout", 60),
     };
     let websocket = if section.flag("websocket", true) { WebSocket::Allowed } else { WebSocket::Refused };
+    let cross_origin = section.parsed("cross_origin", "write \"refuse\" or \"pass\"", |text| match text {
+        "refuse" => Ok(CrossOrigin::Refused),
+        "pass" => Ok(CrossOrigin::Passed),
+        _ => Err(format!("{text:?} is not known here")),
+    });
+    let cross_origin = cross_origin.map_or(CrossOrigin::Refused, |found| found.value);
     let [name_at, host_at, path_at] = ["name", "host", "path"].map(|key| section.at(key));
+    let (name, host) = (name?, host?);
     let route =
-        Route { name: name?, host: host?, path, upstreams, allow, public, identity, websocket, timeouts };
+        Route { name, host, path, upstreams, allow, public, identity, websocket, cross_origin, timeouts };
     Some(Draft { route, name_at, host_at, path_at })
 }
 

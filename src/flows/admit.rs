@@ -112,6 +112,8 @@ pub enum Outcome {
     AmbiguousPath,
     /// A WebSocket upgrade on a route that does not allow them.
     UpgradeRefused { route: Arc<Route> },
+    /// A request that changes something, with an identity, from a page of another origin.
+    CrossOriginRefused { route: Arc<Route> },
     /// `CONNECT`, `TRACE`, or a method that is not an upper-case token.
     MethodRefused,
     /// A body above the limit of our own endpoints.

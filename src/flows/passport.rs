@@ -68,7 +68,7 @@ mod tests {
     use crate::domain::id::{SessionId, UserId};
     use crate::domain::policy::Allow;
     use crate::domain::policy::identity::IdentityHeaders;
-    use crate::domain::policy::route::{HostPattern, Timeouts, WebSocket};
+    use crate::domain::policy::route::{CrossOrigin, HostPattern, Timeouts, WebSocket};
     use crate::domain::session::Scope;
     use crate::domain::user::{DisplayName, Email, Group, Role, Standing, Username};
 
@@ -99,6 +99,7 @@ mod tests {
             public: vec![],
             identity: IdentityHeaders::preset("remote").unwrap(),
             websocket: WebSocket::Allowed,
+            cross_origin: CrossOrigin::Refused,
             timeouts: Timeouts { connect: second, read: second, write: second },
         };
         let session = Session {

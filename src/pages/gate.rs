@@ -53,6 +53,7 @@ async fn answered(desk: &Desk, outcome: &Outcome, load: &Load) -> Result<Respons
         | Outcome::MalformedRequest
         | Outcome::AmbiguousPath
         | Outcome::UpgradeRefused { .. }
+        | Outcome::CrossOriginRefused { .. }
         | Outcome::MethodRefused
         | Outcome::BodyTooLarge
         | Outcome::HeadersTooLarge
@@ -152,6 +153,9 @@ fn for_a_person<'a>(desk: &'a Desk, outcome: &Outcome, load: &'a Load) -> Notice
         Outcome::NoRoute => Notice::not_found(site),
         Outcome::MalformedRequest | Outcome::AmbiguousPath => bad_request(),
         Outcome::UpgradeRefused { .. } => not_taken(StatusCode::FORBIDDEN),
+        Outcome::CrossOriginRefused { .. } => {
+            plain(StatusCode::FORBIDDEN, t.cross_origin_title, t.cross_origin_happened, t.cross_origin_advice)
+        }
         Outcome::MethodRefused => not_taken(StatusCode::METHOD_NOT_ALLOWED),
         Outcome::BodyTooLarge => not_taken(StatusCode::PAYLOAD_TOO_LARGE),
         Outcome::HeadersTooLarge => not_taken(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
@@ -182,6 +186,10 @@ fn for_a_program(outcome: &Outcome) -> Problem {
         Outcome::UpgradeRefused { route } => Problem::new(
             Fault::UpgradeRefused,
             format!("The route \"{}\" does not take this upgrade.", route.name),
+        ),
+        Outcome::CrossOriginRefused { route } => Problem::new(
+            Fault::WrongOrigin,
+            format!("The route \"{}\" takes no changes from pages of other origins.", route.name),
         ),
         Outcome::MethodRefused => Problem::new(Fault::MethodNotAllowed, "This method is not taken."),
         Outcome::BodyTooLarge => Problem::new(Fault::BodyTooLarge, "The body is too large."),

@@ -30,7 +30,7 @@ use super::tls::AskedFor;
 use crate::domain::dialect::Dialect;
 use crate::domain::event::Answered;
 use crate::domain::place::Scheme;
-use crate::domain::policy::route::WebSocket;
+use crate::domain::policy::route::{CrossOrigin, WebSocket};
 use crate::flows::admit::{Admission, Outcome, Permit, Visit};
 
 /// How long writing to a client may stall.
@@ -74,6 +74,9 @@ impl Phases {
                 let route = Arc::clone(permit.route());
                 if !self.may_upgrade(session.req_header(), &permit, &visit) {
                     return self.answer(session, ctx, visit, Outcome::UpgradeRefused { route }).await;
+                }
+                if self.is_cross_origin_change(session.req_header(), &permit, &visit) {
+                    return self.answer(session, ctx, visit, Outcome::CrossOriginRefused { route }).await;
                 }
                 ctx.turn = self.0.upstreams.first(&route);
                 ctx.tally.route = Some(route);
@@ -154,6 +157,19 @@ impl Phases {
         let here = self.0.gateway.place().origin_of(&visit.host);
         let mut origins = request.headers.get_all(header::ORIGIN).iter();
         permit.session().is_none() || origins.all(|origin| origin.as_bytes() == here.as_bytes())
+    }
+
+    /// Whether another origin's page would change something with the visitor's identity, and the route
+    /// does not let it.
+    fn is_cross_origin_change(&self, request: &RequestHeader, permit: &Permit, visit: &Visit) -> bool {
+        if request.method.is_safe()
+            || permit.session().is_none()
+            || permit.route().cross_origin == CrossOrigin::Passed
+        {
+            return false;
+        }
+        let here = self.0.gateway.place().origin_of(&visit.host);
+        request::is_from_another_origin(&request.headers, &here)
     }
 
     async fn answer(

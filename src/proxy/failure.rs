@@ -53,6 +53,7 @@ pub(super) fn route_of(outcome: &Outcome) -> Option<&Arc<Route>> {
         Outcome::SignIn { route }
         | Outcome::Forbidden { route, .. }
         | Outcome::UpgradeRefused { route }
+        | Outcome::CrossOriginRefused { route }
         | Outcome::UpstreamFailed { route }
         | Outcome::UpstreamTimedOut { route } => Some(route),
         _ => None,
@@ -71,6 +72,7 @@ pub(super) fn answered(outcome: &Outcome) -> Answered {
         | Outcome::MalformedRequest
         | Outcome::AmbiguousPath
         | Outcome::UpgradeRefused { .. }
+        | Outcome::CrossOriginRefused { .. }
         | Outcome::MethodRefused
         | Outcome::BodyTooLarge
         | Outcome::HeadersTooLarge

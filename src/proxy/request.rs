@@ -2,7 +2,7 @@
 //!
 //! Everything here is a plain function of headers.
 
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::domain::place::host_of;
@@ -50,6 +50,17 @@ pub(super) fn has_one_framing(headers: &HeaderMap) -> bool {
     let Some(length) = lengths.next() else { return true };
     let is_number = !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
     is_number && lengths.next().is_none() && !headers.contains_key(header::TRANSFER_ENCODING)
+}
+
+/// Whether a browser says that a page of another origin than `here` sent the request. A form of a page
+/// with `Referrer-Policy: no-referrer` has `Origin: null`, so Fetch Metadata speaks first. A request that
+/// says nothing comes from a program, or from a browser too old to say.
+pub(super) fn is_from_another_origin(headers: &HeaderMap, here: &str) -> bool {
+    let mut origins = headers.get_all(header::ORIGIN).iter().map(HeaderValue::as_bytes);
+    let mut sites = headers.get_all("sec-fetch-site").iter().map(HeaderValue::as_bytes).peekable();
+    let is_told = sites.peek().is_some();
+    let is_foreign = |origin: &[u8]| origin != here.as_bytes() && !(is_told && origin == b"null");
+    origins.any(is_foreign) || sites.any(|site| site != b"same-origin" && site != b"none")
 }
 
 pub(super) fn wants_websocket(headers: &HeaderMap) -> bool {
@@ -116,6 +127,37 @@ mod tests {
         ] {
             let method = Method::from_bytes(method.as_bytes());
             assert_eq!(method.is_ok_and(|method| is_method_served(&method)), served);
+        }
+    }
+
+    #[test]
+    fn f_13_a_page_of_another_origin_is_told_by_what_browsers_say() {
+        let foreign = |headers: &[(&'static str, &'static str)]| {
+            is_from_another_origin(&request("/", headers).headers, "https://a.example")
+        };
+        let (site, origin) = ("Sec-Fetch-Site", "Origin");
+        for ours in [
+            &[][..],
+            &[(origin, "https://a.example")],
+            &[(site, "same-origin")],
+            &[(site, "none")],
+            &[(site, "same-origin"), (origin, "null")],
+            &[(site, "same-origin"), (origin, "https://a.example")],
+        ] {
+            assert!(!foreign(ours), "{ours:?}");
+        }
+        for theirs in [
+            &[(origin, "null")][..],
+            &[(origin, "https://b.example")],
+            &[(origin, "http://a.example")],
+            &[(site, "same-site")],
+            &[(site, "cross-site")],
+            &[(site, "same-site"), (origin, "null")],
+            &[(site, "same-origin"), (origin, "https://b.example")],
+            &[(site, "same-origin"), (site, "cross-site")],
+            &[(origin, "https://a.example"), (origin, "https://b.example")],
+        ] {
+            assert!(foreign(theirs), "{theirs:?}");
         }
     }
 

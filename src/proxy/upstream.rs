@@ -104,7 +104,7 @@ fn limit(options: &mut PeerOptions, route: &Route) {
 mod tests {
     use super::*;
     use crate::domain::policy::identity::IdentityHeaders;
-    use crate::domain::policy::route::{HostPattern, Timeouts};
+    use crate::domain::policy::route::{CrossOrigin, HostPattern, Timeouts};
 
     fn route(hosts: &[&str]) -> Route {
         let second = Duration::from_secs(1);
@@ -119,6 +119,7 @@ mod tests {
             public: vec![],
             identity: IdentityHeaders::preset("remote").unwrap(),
             websocket: WebSocket::Allowed,
+            cross_origin: CrossOrigin::Refused,
             timeouts: Timeouts { connect: second, read: second, write: second },
         }
     }

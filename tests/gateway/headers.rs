@@ -403,3 +403,49 @@ async fn f_25_a_body_that_ends_with_an_empty_frame_has_one_end() {
         assert_eq!(request.body, b"last");
     }
 }
+
+/// A page of one application acts in another with its visitor's cookie, which browsers send along within
+/// one domain.
+#[tokio::test]
+async fn f_13_another_applications_page_changes_nothing() {
+    for (line, refused) in [("", true), ("cross_origin = \"pass\"", false)] {
+        let scene = Scene::with(
+            |_| {},
+            |route| {
+                route.line(line);
+            },
+        )
+        .await;
+        scene.app.take();
+        for (name, value) in [
+            ("sec-fetch-site", "same-site"),
+            ("sec-fetch-site", "cross-site"),
+            ("origin", "http://wiki.localhost"),
+            ("origin", "null"),
+        ] {
+            for method in [Method::POST, Method::PUT, Method::DELETE] {
+                let request = scene.alice.request(method.clone(), &scene.url("/change")).header(name, value);
+                let reply = scene.alice.send(request).await;
+                if refused {
+                    let problem = reply.expect_problem(403);
+                    assert_eq!(problem["code"], "wrong_origin", "{method} {name}: {value}");
+                    assert!(scene.app.take().is_empty(), "{method} {name}: {value} was forwarded");
+                } else {
+                    reply.expect(200);
+                    assert_eq!(scene.app.take_one().value("remote-user"), "alice");
+                }
+            }
+            // Reading changes nothing, and links between applications go on working.
+            let request = scene.alice.request(Method::GET, &scene.url("/page")).header(name, value);
+            scene.alice.send(request).await.expect(200);
+            scene.app.take();
+        }
+        for (name, value) in
+            [("origin", scene.alice.origin()), ("sec-fetch-site", "same-origin"), ("accept", "*/*")]
+        {
+            let request = scene.alice.request(Method::POST, &scene.url("/change")).header(name, value);
+            scene.alice.send(request).await.expect(200);
+            assert_eq!(scene.app.take_one().value("remote-user"), "alice");
+        }
+    }
+}

@@ -20,7 +20,7 @@ use vestibule::domain::place::{Place, Scheme};
 use vestibule::domain::policy::Allow;
 use vestibule::domain::policy::identity::IdentityHeaders;
 use vestibule::domain::policy::route::{
-    HostPattern, Route, RouteTable, Timeouts, Upstream, UpstreamScheme, WebSocket,
+    CrossOrigin, HostPattern, Route, RouteTable, Timeouts, Upstream, UpstreamScheme, WebSocket,
 };
 use vestibule::domain::session::token::{Carrier, Keyring};
 use vestibule::domain::session::{Lifetimes, Session};
@@ -256,6 +256,7 @@ fn installation(hosts: &[&str], email_code: EmailCode) -> Installation {
         public: Vec::new(),
         identity: IdentityHeaders::preset("remote").unwrap(),
         websocket: WebSocket::Allowed,
+        cross_origin: CrossOrigin::Refused,
         timeouts: Timeouts { connect: seconds(1), read: seconds(1), write: seconds(1) },
     };
     let keys = SigningKeys {

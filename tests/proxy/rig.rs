@@ -26,7 +26,7 @@ use vestibule::domain::policy::Allow;
 use vestibule::domain::policy::identity::IdentityHeaders;
 use vestibule::domain::policy::public::PublicPath;
 use vestibule::domain::policy::route::{
-    HostPattern, Route, RouteTable, Timeouts, Upstream, UpstreamScheme, WebSocket,
+    CrossOrigin, HostPattern, Route, RouteTable, Timeouts, Upstream, UpstreamScheme, WebSocket,
 };
 use vestibule::domain::session::token::{Carrier, Keyring};
 use vestibule::domain::session::{Lifetimes, Scope, Session};
@@ -393,6 +393,7 @@ fn routes(port: u16) -> Vec<Route> {
         public: vec![],
         identity: IdentityHeaders::preset("remote").unwrap(),
         websocket: WebSocket::Allowed,
+        cross_origin: CrossOrigin::Refused,
         timeouts: Timeouts {
             connect: Duration::from_secs(1),
             read: Duration::from_secs(2),
@@ -471,6 +472,7 @@ fn label(outcome: &Outcome) -> &'static str {
         Outcome::MalformedRequest => "malformed",
         Outcome::AmbiguousPath => "ambiguous",
         Outcome::UpgradeRefused { .. } => "upgrade-refused",
+        Outcome::CrossOriginRefused { .. } => "cross-origin-refused",
         Outcome::MethodRefused => "method",
         Outcome::BodyTooLarge => "body-too-large",
         Outcome::HeadersTooLarge => "headers-too-large",

@@ -24,6 +24,7 @@ pub struct Route {
     pub public: Vec<PublicPath>,
     pub identity: IdentityHeaders,
     pub websocket: WebSocket,
+    pub cross_origin: CrossOrigin,
     pub timeouts: Timeouts,
 }
 
@@ -41,6 +42,15 @@ pub enum HostPattern {
 pub enum WebSocket {
     Allowed,
     Refused,
+}
+
+/// What becomes of a request that changes something, carries an identity, and comes from a page of
+/// another origin. Browsers send our cookie along from other hosts of the same domain, and applications
+/// that trust headers often have no protection of their own against such requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CrossOrigin {
+    Refused,
+    Passed,
 }
 
 /// Where an application listens.
@@ -236,6 +246,7 @@ mod tests {
             public: vec![],
             identity: IdentityHeaders::preset("remote").unwrap(),
             websocket: WebSocket::Allowed,
+            cross_origin: CrossOrigin::Refused,
             timeouts: Timeouts {
                 connect: Duration::from_secs(1),
                 read: Duration::from_secs(1),
