@@ -160,6 +160,16 @@ async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<d
     Ok(Arc::new(store))
 }
 
+/// Loads every file that [`serve`] loads, and says what is wrong with each that it could not use.
+pub fn rehearse(settings: &Settings) -> Vec<String> {
+    let pairs = proxy_settings(settings).tls.map_or_else(Vec::new, |tls| tls.certificates);
+    let mut found: Vec<String> =
+        proxy::unusable_certificates(&pairs).iter().map(ToString::to_string).collect();
+    found.extend(branding(settings).err().map(|error| error.to_string()));
+    found.extend(post::mailer(settings).err().map(|error| error.to_string()));
+    found
+}
+
 async fn open_gateway(
     settings: &Settings,
     store: Arc<dyn KeyValue>,

@@ -11,6 +11,9 @@ use crate::domain::id::SessionId;
 use crate::domain::invitation::INVITATION_LIFETIME_MAX;
 use crate::domain::user::{DisplayName, Email, Group, Username};
 
+/// Where the README puts the unit.
+const UNIT_FILE: &str = "/etc/systemd/system/vestibule.service";
+
 /// A passkey authentication gateway: one binary in front of web applications that have no good
 /// login of their own.
 #[derive(Debug, Parser)]
@@ -27,8 +30,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run the gateway (the default)
     Serve,
-    /// Report every mistake in the configuration
-    Check,
+    /// Report every mistake in the configuration, and load every file that the gateway would
+    Check(Check),
     /// Run a gateway with a sample application behind it
     Demo(Demo),
     #[command(flatten)]
@@ -49,6 +52,13 @@ pub(crate) enum Operator {
     /// Change signing keys
     #[command(subcommand)]
     Key(Key),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Read credentials below /run/credentials/ where this systemd unit takes them from
+    #[arg(long, value_name = "UNIT_FILE", num_args = 0..=1, default_missing_value = UNIT_FILE)]
+    pub(crate) as_service: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

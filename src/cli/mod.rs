@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::app::{self, Announcement};
-use crate::config::{self, Environment, Settings};
+use crate::config::{self, Credentials, Environment, Mistakes, Settings};
 use crate::telemetry::logging;
 use arguments::{Arguments, Command};
 
@@ -50,16 +50,23 @@ fn execute(arguments: Arguments) -> Outcome {
     let config = arguments.config.as_deref();
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(&settings(config)?),
-        Command::Check => check(config),
+        Command::Check(options) => check(config, options.as_service.as_deref()),
         Command::Demo(options) => demo::run(&options),
-        Command::Operator(command) => operator::run(&settings(config)?.server.admin_socket, command),
+        Command::Operator(command) => {
+            let socket = config::admin_socket(config, &Environment::of_process()).map_err(invalid)?;
+            operator::run(&socket, command)
+        }
     }
 }
 
 /// Settings, or all mistakes.
 fn settings(config: Option<&Path>) -> Result<Settings, Failure> {
-    config::load(config, &Environment::of_process())
-        .map_err(|mistakes| Failure(format!("the configuration is not right\n\n{mistakes}")))
+    config::load(config, &Environment::of_process()).map_err(invalid)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+fn invalid(mistakes: Mistakes) -> Failure {
+    Failure(format!("invalid configuration\n\n{mistakes}"))
 }
 
 fn serve(settings: &Settings) -> Outcome {
@@ -83,8 +90,20 @@ fn serve(settings: &Settings) -> Outcome {
     Ok(app::serve(settings.clone(), Box::new(announce))?)
 }
 
-fn check(config: Option<&Path>) -> Outcome {
-    let settings = settings(config)?;
+fn check(config: Option<&Path>, unit: Option<&Path>) -> Outcome {
+    let settings = match unit {
+        Some(unit) => {
+            let credentials = Credentials::of_unit(unit)
+                .map_err(|error| Failure(format!("{} cannot be read: {error}", unit.display())))?;
+            let environment = Environment::of_process().with_credentials(credentials);
+            config::load(config, &environment).map_err(invalid)?
+        }
+        None => settings(config)?,
+    };
+    let unusable = app::rehearse(&settings);
+    if !unusable.is_empty() {
+        return Err(Failure(format!("the gateway would not start\n\n{}", unusable.join("\n"))));
+    }
     let file = config.map(Path::to_path_buf).or_else(config::found);
     let source = file.map_or_else(|| "No file: the defaults".to_owned(), |file| file.display().to_string());
     say(&format!("{source}: no mistakes."));

@@ -2,11 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use super::credentials::Credentials;
+
 const PREFIX: &str = "VESTIBULE_";
 
 /// A copy of the variables, taken once.
 #[derive(Debug, Clone, Default)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+    /// Where the credentials of a service that does not run lie: the path that it will see, and ours.
+    credentials: Credentials,
+}
 
 impl Environment {
     /// Copies what concerns us from the environment of this process. What is not UTF-8 is taken
@@ -18,15 +24,27 @@ impl Environment {
 
     /// Takes the variables from elsewhere; those without our prefix are left out.
     pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self(pairs.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect())
+        let variables = pairs.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+        Self { variables, credentials: Credentials::default() }
+    }
+
+    /// The same for a service whose unit hands these credentials over when it starts.
+    #[must_use]
+    pub fn with_credentials(self, credentials: Credentials) -> Self {
+        Self { credentials, ..self }
+    }
+
+    /// Where the file can be read that the configuration calls `path`.
+    pub(super) fn on_disk<'a>(&'a self, path: &'a str) -> &'a str {
+        self.credentials.source_of(path).unwrap_or(path)
     }
 
     pub(super) fn value(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.variables.get(name).map(String::as_str)
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.variables.keys().map(String::as_str)
     }
 }
 

@@ -29,12 +29,12 @@ pub(super) fn mail(root: &Section<'_>, reader: &Reader<'_>) -> Option<Mail> {
     let url = section.parsed("url", URL_REMEDY, server);
     let from = section.parsed("from", FROM_REMEDY, sender);
     let password = section.text("password").map(|found| Zeroizing::new(found.value));
-    let password_file = section.parsed(
-        "password_file",
-        "write the path of a file that holds the password alone",
-        password_in,
-    );
-    let ca_file = section.parsed("ca_file", "write the path of a PEM file with the server's CA", file);
+    let password_file =
+        section.parsed("password_file", "write the path of a file that holds the password alone", |text| {
+            password_in(reader.on_disk(text))
+        });
+    let ca_remedy = "write the path of a PEM file with the server's CA";
+    let ca_file = section.parsed("ca_file", ca_remedy, |text| file(reader.on_disk(text)));
     if password.is_some() && password_file.is_some() {
         reader.mistake(&section.at("password"), "there is a password_file as well", "keep one of them");
     }

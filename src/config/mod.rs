@@ -6,6 +6,7 @@
 //! keeps it and the defaults the same. What always holds: there are settings only when there is no
 //! mistake, and mistakes are reported all at once.
 
+mod credentials;
 mod dialects;
 mod environment;
 mod mail;
@@ -30,6 +31,7 @@ use toml::de::DeTable;
 use crate::domain::place::Scheme;
 use crate::domain::policy::route::HostPattern;
 
+pub use credentials::Credentials;
 pub use environment::Environment;
 pub use mistake::{Mistake, Mistakes};
 use reader::Reader;
@@ -61,8 +63,32 @@ pub fn found() -> Option<PathBuf> {
     SEARCH_PATH.iter().map(PathBuf::from).find(|path| path.exists())
 }
 
+/// Where the gateway's socket is: all that operator commands need of the file [`load`] reads. Mistakes
+/// elsewhere in it, such as a certificate that only the gateway may read, are none of theirs.
+pub fn admin_socket(path: Option<&Path>, environment: &Environment) -> Result<PathBuf, Mistakes> {
+    let file = path.map(Path::to_path_buf).or_else(found);
+    let text = match &file {
+        Some(file) => content(file)?,
+        None => String::new(),
+    };
+    let read =
+        |reader: &Reader<'_>, table: &DeTable<'_>| server::admin_socket_only(&Section::root(reader, table));
+    let only = |mistake: &Mistake| mistake.key == "server.admin_socket" || mistake.key == "server";
+    parsed(&text, environment, read, only).map_err(|list| Mistakes { file, list })
+}
+
 /// Reads settings from the text of a file.
 pub fn parse(text: &str, environment: &Environment) -> Result<Settings, Vec<Mistake>> {
+    parsed(text, environment, read, |_| true)
+}
+
+/// What `read` finds, unless there are mistakes that `counts` says count.
+fn parsed<T>(
+    text: &str,
+    environment: &Environment,
+    read: impl Fn(&Reader<'_>, &DeTable<'_>) -> T,
+    counts: impl Fn(&Mistake) -> bool,
+) -> Result<T, Vec<Mistake>> {
     let reader = Reader::new(text, environment);
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -71,12 +97,13 @@ pub fn parse(text: &str, environment: &Environment) -> Result<Settings, Vec<Mist
         }
         return Err(reader.finish_syntax());
     }
-    let settings = read(&reader, table.get_ref());
-    let mistakes = reader.finish();
-    if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
+    let found = read(&reader, table.get_ref());
+    let mut mistakes = reader.finish();
+    mistakes.retain(counts);
+    if mistakes.is_empty() { Ok(found) } else { Err(mistakes) }
 }
 
-fn read<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Settings {
+fn read(reader: &Reader<'_>, table: &DeTable<'_>) -> Settings {
     let root = Section::root(reader, table);
     let public_url = relying_party::public_url(&root, reader);
     let server = server::server(&root, reader);

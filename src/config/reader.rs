@@ -67,6 +67,11 @@ impl<'a> Reader<'a> {
         self.mistake(&at, problem, "put the spelling right; strings stand in double quotes");
     }
 
+    /// Where the file can be read that the configuration calls `path`.
+    pub(super) fn on_disk<'b>(&'b self, path: &'b str) -> &'b str {
+        self.environment.on_disk(path)
+    }
+
     /// Takes note that somebody asked for a dotted key.
     pub(super) fn ask(&self, key: String) {
         self.asked.borrow_mut().insert(key);

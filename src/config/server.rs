@@ -22,6 +22,11 @@ const SOCKET_PATH_BYTES_MAX: usize = 96;
 const LISTEN_REMEDY: &str = "write an address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
 const DURATION_REMEDY: &str = "write a whole number and ms, s, m, h or d, such as \"12h\"";
 
+/// Reads the one key that operator commands need.
+pub(super) fn admin_socket_only(root: &Section<'_>) -> PathBuf {
+    admin_socket(&root.table("server"))
+}
+
 /// Reads `[server]`.
 pub(super) fn server(root: &Section<'_>, reader: &Reader<'_>) -> Server {
     let section = root.table("server");
@@ -160,7 +165,8 @@ fn tls(section: &Section<'_>, reader: &Reader<'_>) -> Option<Tls> {
 }
 
 fn certificate(section: &Section<'_>, reader: &Reader<'_>) -> Option<Certificate> {
-    let read = |key| section.parsed(key, "write the path of a PEM file that the gateway can read", file);
+    let remedy = "write the path of a PEM file that the gateway can read";
+    let read = |key| section.parsed(key, remedy, |text| file(reader.on_disk(text)));
     match (read("cert"), read("key")) {
         (Some(cert), Some(key)) => Some(Certificate { cert: cert.value, key: key.value }),
         (cert, key) => {

@@ -61,6 +61,9 @@ pub enum BadMailer {
 /// 4.2.3).
 const ABOUT_US: [u16; 8] = [500, 502, 504, 530, 534, 535, 538, 554];
 
+/// How a certificate begins in PEM (RFC 7468, section 5.1).
+const PEM_CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
 /// A mail server.
 pub struct SmtpMailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
@@ -106,6 +109,10 @@ fn tls_parameters(settings: &SmtpSettings) -> Result<TlsParameters, BadMailer> {
     if let Some(path) = &settings.ca_file {
         let bad = |problem: String| BadMailer::Authority { path: path.display().to_string(), problem };
         let pem = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+        // The library takes a file without any for an empty list, and trusts nothing more.
+        if !pem.windows(PEM_CERTIFICATE.len()).any(|part| part == PEM_CERTIFICATE) {
+            return Err(bad("it holds no PEM certificate".to_owned()));
+        }
         builder = builder
             .add_root_certificate(Certificate::from_pem(&pem).map_err(|error| bad(error.to_string()))?);
     }

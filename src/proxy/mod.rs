@@ -132,4 +132,4 @@ pub enum ProxyError {
     NoCertificate,
 }
 
-pub use tls::CertificateError;
+pub use tls::{CertificateError, unusable as unusable_certificates};

@@ -69,6 +69,11 @@ struct Set {
     digest: [u8; 32],
 }
 
+/// What is wrong with each pair that cannot be served.
+pub fn unusable(files: &[CertificateFiles]) -> Vec<CertificateError> {
+    files.iter().filter_map(|pair| Set::read(std::slice::from_ref(pair)).err()).collect()
+}
+
 impl Certificates {
     /// Reads them all.
     pub(super) fn load(files: Vec<CertificateFiles>) -> Result<Self, CertificateError> {

@@ -20,6 +20,7 @@ mod addresses;
 mod assertions;
 mod better_auth;
 mod ceremonies;
+mod checking;
 mod codes;
 mod confusion;
 mod corbado;

@@ -1,0 +1,84 @@
+//! `check`, and what operator commands need of the configuration (A3, A4).
+
+use std::fs;
+use std::process::Output;
+
+use crate::harness::{Config, Gateway};
+
+const HOST: &str = "auth.example.test";
+
+fn with_tls(config: &mut Config) {
+    config.tls(HOST);
+    config.route("app", 9).host("app.example.test");
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Replaces something in the configuration.
+fn rewrite(gateway: &Gateway, old: &str, new: &str) {
+    let file = gateway.config_file();
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains(old), "{old:?} is not in {text}");
+    fs::write(file, text.replace(old, new)).unwrap();
+}
+
+#[tokio::test]
+async fn a3_an_operators_command_needs_no_certificate() {
+    let gateway = Gateway::start(with_tls).await;
+    fs::remove_file(gateway.directory().join("key.pem")).unwrap();
+    let refused = gateway.cli(&["check"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    let invited = gateway.cli(&["invite", "bob@example.com"]);
+    assert!(invited.status.success(), "{}", said(&invited));
+    // What concerns the command itself is a mistake all the same.
+    rewrite(&gateway, "admin_socket = ", "admin_socket = 1 #");
+    let refused = gateway.cli(&["invite", "carol@example.com"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("server.admin_socket"), "{}", said(&refused));
+}
+
+#[tokio::test]
+async fn a4_check_loads_what_serve_would_load() {
+    let mut gateway = Gateway::prepare(with_tls);
+    let good = gateway.cli(&["check"]);
+    assert!(good.status.success(), "{}", said(&good));
+
+    let other = rcgen::generate_simple_self_signed([HOST.to_owned()]).unwrap();
+    let key = gateway.directory().join("key.pem");
+    fs::write(&key, other.signing_key.serialize_pem()).unwrap();
+    let ca = gateway.directory().join("ca.pem");
+    fs::write(&ca, "no certificate").unwrap();
+    let text = fs::read_to_string(gateway.config_file()).unwrap();
+    let mail =
+        format!("\n[mail]\nurl = \"smtp://localhost:1\"\nfrom = \"a@example.com\"\nca_file = {ca:?}\n");
+    fs::write(gateway.config_file(), text + &mail).unwrap();
+    let refused = gateway.cli(&["check"]);
+    let told = said(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    assert!(told.contains("does not belong to the certificate"), "{told}");
+    assert!(told.contains("ca.pem"), "everything is told at once: {told}");
+    gateway.spawn(&[]);
+    assert_eq!(gateway.wait_for_end(), Some(1), "serve started all the same");
+}
+
+#[tokio::test]
+async fn a3_check_reads_credentials_where_the_unit_takes_them_from() {
+    let gateway = Gateway::prepare(with_tls);
+    let key = gateway.directory().join("key.pem").display().to_string();
+    let copy = "/run/credentials/vestibule.service/tls.key";
+    rewrite(&gateway, &format!("{key:?}"), &format!("{copy:?}"));
+    let refused = gateway.cli(&["check"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains(copy), "{}", said(&refused));
+
+    let unit = gateway.directory().join("vestibule.service");
+    fs::write(&unit, format!("[Service]\nLoadCredential=tls.key:{key}\n")).unwrap();
+    let unit = unit.display().to_string();
+    let good = gateway.cli(&["check", "--as-service", &unit]);
+    assert!(good.status.success(), "{}", said(&good));
+    let refused = gateway.cli(&["check", "--as-service", "/no/such.service"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("/no/such.service"), "{}", said(&refused));
+}
