@@ -11,7 +11,7 @@ mod post;
 mod services;
 mod setup_link;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::admin::operator::GatewayOperator;
 use crate::admin::server::AdminSocket;
-use crate::config::{Engine, Settings};
+use crate::config::{Branding, Engine, Settings};
 use crate::dialects;
 use crate::domain::ceremony::RelyingParty;
 use crate::flows::{Gateway, Installation, World};
@@ -234,21 +234,24 @@ fn doors(settings: &Settings, gateway: &Arc<Gateway>) -> Result<Doors, StartErro
 }
 
 fn branding(settings: &Settings) -> Result<pages::Branding, StartError> {
-    let logo = settings.branding.logo.as_deref().map(logo).transpose()?;
+    let read = |key, path: &Option<PathBuf>| path.as_deref().map(|path| picture(key, path)).transpose();
+    let logo = read("branding.logo", &settings.branding.logo)?;
+    let favicon = read("branding.favicon", &settings.branding.favicon)?;
     let accent = match &settings.branding.accent {
         Some(colour) => Accent::parse(&colour.to_string()).map_err(StartError::because)?,
         None => Accent::default(),
     };
-    Ok(pages::Branding { name: settings.branding.name.clone(), accent, logo, contact: None })
+    let Branding { name, contact, links, .. } = settings.branding.clone();
+    let links = links.into_iter().map(|(text, url)| pages::FooterLink { text, url }).collect();
+    Ok(pages::Branding { name, accent, logo, favicon, contact, links })
 }
 
-fn logo(path: &Path) -> Result<pages::Logo, StartError> {
+fn picture(key: &str, path: &Path) -> Result<pages::Logo, StartError> {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
-    let kind = pages::LogoKind::from_extension(extension).ok_or_else(|| {
-        StartError(format!("branding.logo: {} is not an .svg, .png or .webp file", path.display()))
-    })?;
+    let kind = pages::LogoKind::from_extension(extension)
+        .ok_or_else(|| StartError(format!("{key}: {} is not an .svg, .png or .webp file", path.display())))?;
     let bytes = std::fs::read(path)
-        .map_err(|error| StartError(format!("branding.logo: {} cannot be read: {error}", path.display())))?;
+        .map_err(|error| StartError(format!("{key}: {} cannot be read: {error}", path.display())))?;
     Ok(pages::Logo { kind, bytes })
 }
 

@@ -107,11 +107,11 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>) -> Settings {
     let root = Section::root(reader, table);
     let public_url = relying_party::public_url(&root, reader);
     let server = server::server(&root, reader);
-    let relying_party = relying_party::relying_party(&root, &public_url, reader);
     let store = sections::store(&root, reader);
     let session = sections::session(&root, reader);
     sections::signup(&root);
-    let branding = sections::branding(&root);
+    let branding = sections::branding(&root, reader);
+    let relying_party = relying_party::relying_party(&root, &public_url, &branding.name, reader);
     let log = sections::log(&root);
     let mail = mail::mail(&root, reader);
     let email_code = mail::email_code(&root, mail.as_ref(), reader);

@@ -58,7 +58,12 @@ pub(super) fn public_url(root: &Section<'_>, reader: &Reader<'_>) -> PublicUrl {
 }
 
 /// Reads `[relying_party]`.
-pub(super) fn relying_party(root: &Section<'_>, public_url: &PublicUrl, reader: &Reader<'_>) -> RelyingParty {
+pub(super) fn relying_party(
+    root: &Section<'_>,
+    public_url: &PublicUrl,
+    brand: &str,
+    reader: &Reader<'_>,
+) -> RelyingParty {
     let section = root.table("relying_party");
     let host = public_url.host.as_str();
     let remedy = format!(
@@ -79,11 +84,7 @@ pub(super) fn relying_party(root: &Section<'_>, public_url: &PublicUrl, reader: 
         );
     }
     section.close();
-    RelyingParty {
-        id,
-        name: name.map_or_else(|| "Vestibule".to_owned(), |found| found.value),
-        related_origins,
-    }
+    RelyingParty { id, name: name.map_or_else(|| brand.to_owned(), |found| found.value), related_origins }
 }
 
 /// Whether `host` is this machine by name, where browsers treat http as safe.

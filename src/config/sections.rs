@@ -23,6 +23,10 @@ const CACHE_BYTES_MAX: u64 = 1 << 40;
 /// What we show on every page has to be small.
 const LOGO_BYTES_MAX: u64 = 256 * 1024;
 const LOGO_EXTENSIONS: [&str; 3] = ["svg", "png", "webp"];
+const CONTACT_CHARS_MAX: usize = 200;
+/// More than anybody reads at the foot of a page.
+const LINKS_MAX: usize = 6;
+const LINK_REMEDY: &str = "write a text and a URL, such as \"Imprint <https://example.com/imprint>\"";
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 /// Browsers keep no cookie for longer (RFC 6265bis, section 5.5).
@@ -92,20 +96,51 @@ pub(super) fn signup(root: &Section<'_>) {
 }
 
 /// Reads `[branding]`.
-pub(super) fn branding(root: &Section<'_>) -> Branding {
+pub(super) fn branding(root: &Section<'_>, reader: &Reader<'_>) -> Branding {
     let section = root.table("branding");
     let name = section.parsed("name", "write a short name without control characters", short_text);
-    let logo = section.parsed("logo", "write the path of an .svg, .png or .webp file up to 256 KiB", logo);
+    let picture_remedy = "write the path of an .svg, .png or .webp file up to 256 KiB";
+    let logo = section.parsed("logo", picture_remedy, picture);
+    let favicon = section.parsed("favicon", picture_remedy, picture);
+    let contact_remedy = "write an e-mail address, or a few words such as \"the help desk\"";
+    let contact = section.parsed("contact", contact_remedy, contact);
+    let links = section.parsed_list("links", LINK_REMEDY, footer_link).unwrap_or_default();
+    if let Some(beyond) = links.get(LINKS_MAX) {
+        reader.mistake(&beyond.at, format!("there are more than {LINKS_MAX} links"), "keep the first ones");
+    }
     let accent = section.parsed("accent", "write a colour such as \"#0f62fe\"", value::colour);
     section.close();
     Branding {
         name: name.map_or_else(|| "Vestibule".to_owned(), |found| found.value),
         logo: logo.map(|found| found.value),
+        favicon: favicon.map(|found| found.value),
+        contact: contact.map(|found| found.value),
+        links: links.into_iter().map(|found| found.value).collect(),
         accent: accent.map(|found| found.value),
     }
 }
 
-fn logo(text: &str) -> Result<PathBuf, String> {
+fn contact(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > CONTACT_CHARS_MAX || text.chars().any(char::is_control) {
+        return Err(format!(
+            "the contact is empty, longer than {CONTACT_CHARS_MAX} characters, or has a control character"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn footer_link(text: &str) -> Result<(String, String), String> {
+    let parts = text.trim().strip_suffix('>').and_then(|rest| rest.rsplit_once('<'));
+    let (shown, url) = parts.ok_or_else(|| format!("{text:?} has no URL between < and >"))?;
+    let url = url::Url::parse(url).map_err(|error| format!("{url:?} is not a URL: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("the scheme is {:?}, not https", url.scheme()));
+    }
+    Ok((short_text(shown)?, url.into()))
+}
+
+fn picture(text: &str) -> Result<PathBuf, String> {
     let path = file(text)?;
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     if !LOGO_EXTENSIONS.contains(&extension.as_str()) {

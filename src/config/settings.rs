@@ -164,6 +164,11 @@ pub enum EmailCode {
 pub struct Branding {
     pub name: String,
     pub logo: Option<PathBuf>,
+    pub favicon: Option<PathBuf>,
+    /// Whom users are told to ask: an e-mail address, or words.
+    pub contact: Option<String>,
+    /// Text and URL of each link at the foot of our pages.
+    pub links: Vec<(String, String)>,
     /// `None`: the built-in colours.
     pub accent: Option<Colour>,
 }

@@ -137,6 +137,17 @@ fn values_that_cannot_be_meant_are_mistakes() {
     check("[signup]\nmode = \"open\"", "signup.mode", 2, "not built yet");
     check("[branding]\naccent = \"red\"", "branding.accent", 2, "colour");
     check("[branding]\nlogo = \"no-such-file.svg\"", "branding.logo", 2, "cannot be read");
+    check(
+        "[branding]\nfavicon = \"config.toml\"",
+        "branding.favicon",
+        2,
+        "is not an .svg, .png or .webp file",
+    );
+    check("[branding]\ncontact = \" \"", "branding.contact", 2, "is empty");
+    check("[branding]\nlinks = [\"Imprint\"]", "branding.links", 2, "has no URL");
+    check("[branding]\nlinks = [\"x <javascript:alert(1)>\"]", "branding.links", 2, "not https");
+    let seven = ["\"x <https://a.example>\""; 7].join(", ");
+    check(&format!("[branding]\nlinks = [{seven}]"), "branding.links", 2, "more than 6");
     // A file that is there, and that pages would refuse.
     check("[branding]\nlogo = \"config.toml\"", "branding.logo", 2, "is not an .svg, .png or .webp file");
     check("[log]\nlevel = \"loud\"", "log.level", 2, "info");

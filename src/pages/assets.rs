@@ -20,6 +20,8 @@ use super::{Branding, Site};
 
 /// The operator's logo, when there is one.
 pub(super) const LOGO: &str = "logo";
+pub(super) const FAVICON: &str = "favicon";
+pub(super) const MARK: &str = "mark.svg";
 
 /// How many bytes of the digest make a version; a change only has to be noticed.
 const VERSION_BYTES: usize = 8;
@@ -85,14 +87,16 @@ impl Assets {
         let mut all = vec![
             Asset::new("page.css", CSS, include_bytes!("files/page.css").as_slice()),
             Asset::new("theme.css", CSS, branding.accent.stylesheet().into_bytes()),
-            Asset::new("mark.svg", SVG, include_bytes!("files/mark.svg").as_slice()),
+            Asset::new(MARK, SVG, include_bytes!("files/mark.svg").as_slice()),
         ];
         for (name, source) in SCRIPTS {
             let source = with_versioned_imports(source, &all);
             all.push(Asset::new(name, JAVASCRIPT, source.into_bytes()));
         }
-        if let Some(logo) = &branding.logo {
-            all.push(Asset::new(LOGO, logo.kind.content_type(), logo.bytes.clone()));
+        for (name, picture) in [(LOGO, &branding.logo), (FAVICON, &branding.favicon)] {
+            if let Some(picture) = picture {
+                all.push(Asset::new(name, picture.kind.content_type(), picture.bytes.clone()));
+            }
         }
         Self(all)
     }

@@ -40,8 +40,20 @@ pub struct Branding {
     pub name: String,
     pub accent: Accent,
     pub logo: Option<Logo>,
+    /// Shown by browsers beside the page's title; the built-in arch when it is `None`.
+    pub favicon: Option<Logo>,
     /// An e-mail address, or words such as "the help desk on the second floor".
     pub contact: Option<String>,
+    /// At the foot of every page: an imprint, a privacy notice.
+    pub links: Vec<FooterLink>,
+}
+
+/// A link that the operator shows at the foot of every page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FooterLink {
+    pub text: String,
+    /// An http or https URL; the configuration has checked it.
+    pub url: String,
 }
 
 /// A picture of the operator's, shown as it is.
@@ -107,6 +119,7 @@ pub struct Site {
     rp_id: String,
     name: String,
     contact: Contact,
+    links: Vec<FooterLink>,
     assets: Assets,
     t: &'static Text,
 }
@@ -119,6 +132,7 @@ impl Site {
             rp_id: rp_id.to_owned(),
             name: branding.name.clone(),
             contact: Contact::parse(branding.contact.as_deref()),
+            links: branding.links.clone(),
             assets: Assets::new(branding),
             t: &ENGLISH,
         }
@@ -142,6 +156,12 @@ impl Site {
     /// The address of an asset, with the version that makes it immutable.
     fn asset(&self, name: &str) -> String {
         self.assets.url(&self.prefix, name)
+    }
+
+    /// The address of the picture that browsers show beside the title.
+    fn favicon(&self) -> String {
+        let own = self.assets.find(assets::FAVICON).is_some();
+        self.asset(if own { assets::FAVICON } else { assets::MARK })
     }
 
     fn has_logo(&self) -> bool {

@@ -19,7 +19,7 @@ use super::notice::{CookieSeen, LoopSeen, Notice};
 use super::sign_in::SignIn;
 use super::sign_out::{SignOut, Stage};
 use super::theme::Accent;
-use super::{Branding, Contact, Logo, LogoKind, Site, assets};
+use super::{Branding, Contact, FooterLink, Logo, LogoKind, Site, assets};
 use crate::domain::credential::Backup;
 use crate::domain::id::{UserId, WayBackId};
 use crate::domain::place::Scheme;
@@ -31,6 +31,10 @@ const BUDGET_BYTES_MAX: usize = 40 * 1024;
 
 /// An application's address, which the configuration has made.
 const APPLICATION: &str = "https://wiki.example.com/";
+
+/// What a link at the foot of a page leads to.
+const IMPRINT: &str = "https://example.com/imprint?a=1&b=2";
+const IMPRINT_START: &str = "https://example.com/imprint";
 
 /// Values that people and operators choose.
 struct Words<'a> {
@@ -69,7 +73,9 @@ fn site(words: &Words<'_>) -> Site {
         name: words.organisation.to_owned(),
         accent: Accent::default(),
         logo: None,
+        favicon: None,
         contact: words.contact.map(str::to_owned),
+        links: vec![FooterLink { text: words.organisation.to_owned(), url: IMPRINT.to_owned() }],
     };
     Site::new("/auth", "example.com", &branding)
 }
@@ -224,9 +230,10 @@ fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
     let site = site(&FRIENDLY);
     for (name, html) in every_page(&site, &FRIENDLY) {
         for tag in start_tags(&html) {
-            // A link loads nothing, so an application may be anywhere.
+            // A link loads nothing, so an application, and what the operator links to, may be anywhere.
             let tag = tag.to_ascii_lowercase();
-            let tag = if tag.starts_with("<a ") { tag.replace(APPLICATION, "/auth/") } else { tag };
+            let elsewhere = |tag: String| tag.replace(APPLICATION, "/auth/").replace(IMPRINT_START, "/auth/");
+            let tag = if tag.starts_with("<a ") { elsewhere(tag) } else { tag };
             assert!(!tag.starts_with("<style") && !tag.contains(" style="), "{name}: {tag}");
             assert!(!tag.starts_with("<script") || tag.contains(" src=\"/auth/assets/"), "{name}: {tag}");
             let handler = tag.split_whitespace().any(|part| part.starts_with("on") && part.contains('='));
@@ -320,11 +327,18 @@ fn every_import_is_versioned() {
 
 #[tokio::test]
 async fn an_asset_is_kept_for_ever_only_under_its_own_version() {
-    let mut branding =
-        Branding { name: "Example".to_owned(), accent: Accent::default(), logo: None, contact: None };
-    branding.logo = Some(Logo { kind: LogoKind::Svg, bytes: b"<svg/>".to_vec() });
+    let picture = Logo { kind: LogoKind::Svg, bytes: b"<svg/>".to_vec() };
+    let branding = Branding {
+        name: "Example".to_owned(),
+        accent: Accent::default(),
+        logo: Some(picture.clone()),
+        favicon: Some(picture),
+        contact: None,
+        links: Vec::new(),
+    };
     let site = Arc::new(Site::new("/auth", "example.com", &branding));
     let right = site.assets().url("", "logo");
+    assert!(site.favicon().starts_with("/auth/assets/favicon?v="), "{}", site.favicon());
     for (uri, status, cache) in [
         (right.as_str(), StatusCode::OK, Some("public, max-age=31536000, immutable")),
         ("/assets/logo?v=0", StatusCode::OK, Some("no-cache")),

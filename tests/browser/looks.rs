@@ -67,6 +67,13 @@ async fn the_doors_are_presentable() {
 async fn codes_and_the_apis_are_presentable() {
     let axe = axe();
     let stage = Stage::set_with(|config| {
+        config.table(
+            "branding",
+            &[
+                "contact = \"help@example.com\"",
+                "links = [\"Imprint <https://example.com/imprint>\", \"Privacy <https://example.com/privacy>\"]",
+            ],
+        );
         config.table("mail", &["url = \"smtp://localhost:1\"", "from = \"no-reply@example.com\""]);
         config.table("signin", &["email_code = \"enroll\""]);
         config.table("dialects", &["better_auth = true", "ocore = true", "corbado = true", "zitadel = true"]);

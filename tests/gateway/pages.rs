@@ -157,3 +157,29 @@ async fn f_23_an_asset_keeps_the_policy_of_its_own() {
     let page = scene.stranger().navigate(&scene.url("/auth/login")).await.expect(200);
     assert!(page.header("content-security-policy").contains("script-src 'self'"), "{page}");
 }
+
+#[tokio::test]
+async fn pages_show_whom_to_ask_and_what_the_operator_links_to() {
+    let icon = concat!(env!("CARGO_MANIFEST_DIR"), "/src/pages/files/mark.svg");
+    let lines = [
+        "name = \"Example Works\"",
+        "contact = \"help@example.com\"",
+        &format!("favicon = {icon:?}"),
+        "links = [\"Imprint <https://example.com/imprint>\", \"Privacy <https://example.com/privacy>\"]",
+    ];
+    let scene = Scene::with(|config| config.table("branding", &lines), |_| {}).await;
+    let refused = scene.stranger().navigate(&scene.url("/a/%2e%2e/b%00")).await.expect(400);
+    assert!(refused.text().contains("<a href=\"mailto:help@example.com\">"), "{refused}");
+    let page = scene.stranger().navigate(&scene.url("/auth/login")).await.expect(200).text();
+    for link in ["https://example.com/imprint", "https://example.com/privacy"] {
+        assert!(page.contains(&format!("<a href=\"{link}\" rel=\"noreferrer\">")), "{page}");
+    }
+    let (_, rest) = page.split_once("<link rel=\"icon\" href=\"").unwrap();
+    let (address, _) = rest.split_once('"').unwrap();
+    assert!(address.starts_with("/auth/assets/favicon?v="), "{address}");
+    let icon = scene.stranger().navigate(&scene.url(address)).await.expect(200);
+    assert_eq!(icon.header("content-type"), "image/svg+xml");
+    // What authenticators show is the same name, unless it is said otherwise.
+    let options = scene.alice.registration_options().await;
+    assert_eq!(options["rp"]["name"], "Example Works", "{options}");
+}
