@@ -32,6 +32,7 @@ mod enrolments;
 mod equivalence;
 mod faults;
 mod flows;
+mod footprint;
 mod freshness;
 mod headers;
 mod identifiers;
