@@ -18,7 +18,8 @@ use crate::domain::letter::{Content, Letter};
 use crate::domain::sealed::{Sealed, SealingKey};
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
-use crate::ports::{Batch, MailError, Mailer, entropy};
+use crate::ports::store::Entry;
+use crate::ports::{Batch, CommitError, MailError, Mailer, entropy};
 use crate::records::{self, keys};
 
 /// The most letters that wait.
@@ -26,6 +27,8 @@ pub const OUTBOX_MAX: usize = 2_000;
 /// The most that wait when a letter is added that any stranger can ask for. The rest is kept for what
 /// people are told of their accounts.
 pub const OUTBOX_MAX_FOR_STRANGERS: usize = OUTBOX_MAX / 2;
+/// The most letters that are kept although they cannot be read.
+const SET_ASIDE_MAX: usize = 100;
 /// How many are handed over at the same time.
 const DELIVERED_AT_ONCE_MAX: usize = 4;
 /// How long the second try waits for; each further one waits twice as long.
@@ -65,8 +68,8 @@ impl Outbox {
 impl Gateway {
     /// Counts what waited when the gateway was started.
     pub(super) async fn resume_outbox(&self) -> Result<(), FlowError> {
-        let waiting = self.records.all::<Waiting>(keys::OUTBOX).await?.len();
-        self.outbox.waiting.store(waiting, Ordering::Relaxed);
+        let (waiting, _) = self.records.readable::<Waiting>(keys::OUTBOX).await?;
+        self.outbox.waiting.store(waiting.len(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -127,10 +130,12 @@ impl Gateway {
     /// does.
     pub async fn deliver(&self, mailer: &dyn Mailer) -> Result<Option<Duration>, FlowError> {
         let now = self.clock.now();
-        let all: Vec<_> = self.records.all::<Waiting>(keys::OUTBOX).await?;
+        let (all, unreadable) = self.records.readable::<Waiting>(keys::OUTBOX).await?;
+        for entry in unreadable {
+            self.set_aside(entry).await?;
+        }
         self.outbox.waiting.store(all.len(), Ordering::Relaxed);
-        let (due, later): (Vec<_>, Vec<_>) =
-            all.into_iter().map(|(_, waiting)| waiting).partition(|waiting| waiting.next_try_at <= now);
+        let (due, later): (Vec<_>, Vec<_>) = all.into_iter().partition(|waiting| waiting.next_try_at <= now);
         let still_waiting = later.iter().map(|waiting| waiting.next_try_at);
         let mut next: Vec<Timestamp> = still_waiting.collect();
         let tried = stream::iter(due).map(|waiting| self.try_to_deliver(waiting, mailer));
@@ -139,6 +144,22 @@ impl Gateway {
             next.extend(again_at?);
         }
         Ok(next.into_iter().min().map(|at| at.since(now)))
+    }
+
+    /// Takes a letter that cannot be read out of the way of the others. It is kept for an operator to look
+    /// at, while there are few such.
+    async fn set_aside(&self, (key, bytes): Entry) -> Result<(), FlowError> {
+        tracing::error!("a message in the outbox cannot be read; it is set aside, and the others go out");
+        self.report(Origin::default(), Kind::Mail { delivery: Delivery::Refused });
+        let kept = self.records.store().scan(keys::SET_ASIDE, None, SET_ASIDE_MAX).await?;
+        let removed = Batch::default().expect(key.clone(), bytes.clone()).delete(key.clone());
+        let batch =
+            if kept.len() < SET_ASIDE_MAX { removed.put(keys::set_aside(&key), bytes) } else { removed };
+        match self.records.commit(batch).await {
+            // Somebody else has dealt with it.
+            Ok(()) | Err(CommitError::Conflict) => Ok(()),
+            Err(CommitError::Store(error)) => Err(error.into()),
+        }
     }
 
     /// When to try again, if that is to be done.

@@ -14,6 +14,8 @@ pub const WAYS_BACK: &[u8] = b"way-back/";
 pub const HAND_OFFS: &[u8] = b"hand-off/";
 pub const CODES: &[u8] = b"code/";
 pub const OUTBOX: &[u8] = b"outbox/";
+/// Letters that could not be read, as they were found.
+pub const SET_ASIDE: &[u8] = b"set-aside/";
 pub const PROCESSES: &[u8] = b"process/";
 pub const PENDING_ADDRESSES: &[u8] = b"pending-address/";
 const CREDENTIALS: &[u8] = b"credential/";
@@ -83,6 +85,11 @@ pub fn code(id: &CodeId) -> Vec<u8> {
 
 pub fn letter(id: &LetterId) -> Vec<u8> {
     key(OUTBOX, &id.0)
+}
+
+/// Where the entry `found` of the outbox is kept when it cannot be read.
+pub fn set_aside(found: &[u8]) -> Vec<u8> {
+    key(SET_ASIDE, found)
 }
 
 pub fn process(id: &SecretHash) -> Vec<u8> {

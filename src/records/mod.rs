@@ -21,6 +21,7 @@ use crate::domain::invitation::{Invitation, Setup};
 use crate::domain::secret::SecretHash;
 use crate::domain::session::Session;
 use crate::domain::user::{Email, User, Username};
+use crate::ports::store::Entry;
 use crate::ports::{Batch, CommitError, KeyValue, StoreError};
 
 /// The version byte this program writes. Others are refused.
@@ -91,17 +92,35 @@ impl Records {
 
     /// Every record below `prefix`.
     pub async fn all<T: DeserializeOwned>(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
-        let mut records = Vec::new();
+        let entries = self.entries(prefix).await?;
+        entries.into_iter().map(|(key, bytes)| Ok((key, decode(&bytes)?))).collect()
+    }
+
+    /// Every record below `prefix` that can be read, and every entry there that cannot.
+    pub async fn readable<T: DeserializeOwned>(
+        &self,
+        prefix: &[u8],
+    ) -> Result<(Vec<T>, Vec<Entry>), StoreError> {
+        let (mut records, mut unreadable) = (Vec::new(), Vec::new());
+        for (key, bytes) in self.entries(prefix).await? {
+            match decode(&bytes) {
+                Ok(record) => records.push(record),
+                Err(_) => unreadable.push((key, bytes)),
+            }
+        }
+        Ok((records, unreadable))
+    }
+
+    async fn entries(&self, prefix: &[u8]) -> Result<Vec<Entry>, StoreError> {
+        let mut entries = Vec::new();
         let mut after: Option<Vec<u8>> = None;
         loop {
             let page = self.store.scan(prefix, after.as_deref(), PAGE_ENTRIES).await?;
             let last = page.len() < PAGE_ENTRIES;
             after = page.last().map(|(key, _)| key.clone());
-            for (key, bytes) in page {
-                records.push((key, decode(&bytes)?));
-            }
+            entries.extend(page);
             if last {
-                return Ok(records);
+                return Ok(entries);
             }
         }
     }

@@ -17,7 +17,7 @@ use vestibule::flows::codes::{EmailCode, Guess};
 use vestibule::flows::enroll::Redeemed;
 use vestibule::flows::outbox::{OUTBOX_MAX, OUTBOX_MAX_FOR_STRANGERS};
 use vestibule::flows::sessions::Device;
-use vestibule::ports::{MailError, Mailer};
+use vestibule::ports::{Batch, MailError, Mailer};
 
 use crate::harness::Authenticator;
 use crate::stage::{APP_HOST, AUTH_HOST, HandClock, Stage, visit, visit_from};
@@ -367,4 +367,24 @@ async fn the_outbox_is_bounded_and_a_full_one_fails_nobody() {
     let invited = stage.invite(ALICE, Duration::from_secs(3_600)).await.unwrap();
     stage.gateway.mail_link(&invited).await.unwrap();
     assert_eq!(stage.store.scan(b"outbox/", None, OUTBOX_MAX).await.unwrap().len(), waiting.len() + 1);
+}
+
+/// A damaged entry, or one of a newer version, keeps no later letter from going out.
+#[tokio::test]
+async fn a_letter_that_cannot_be_read_is_set_aside() {
+    let stage = Stage::with_codes(EmailCode::Enroll).await;
+    stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
+    for (key, bytes) in [(&b"outbox/0"[..], &b"\x01{}"[..]), (b"outbox/1", b"\xff"), (b"outbox/2", b"")] {
+        stage.store.commit(Batch::default().put(key.to_vec(), bytes.to_vec())).await.unwrap();
+    }
+    // They keep no gateway from starting, either.
+    drop(stage.again().await);
+    let (_, code) = ask(&stage, ALICE).await;
+    assert!(!code.is_empty());
+    assert_eq!(stage.store.scan(b"outbox/", None, 10).await.unwrap(), []);
+    let kept = stage.store.scan(b"set-aside/", None, 10).await.unwrap();
+    assert_eq!(
+        kept.iter().map(|(_, bytes)| bytes.as_slice()).collect::<Vec<_>>(),
+        [&b"\x01{}"[..], b"\xff", b""]
+    );
 }
