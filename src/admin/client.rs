@@ -13,7 +13,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    #[error("no gateway is running at {}: start it with `vestibule serve`, or name its configuration with --config FILE", .0.display())]
+    #[error("no gateway is running at {}", .0.display())]
     NotRunning(PathBuf),
     #[error("this user may not open {}: run the command as the gateway's user, for example with sudo", .0.display())]
     NotAllowed(PathBuf),

@@ -6,6 +6,7 @@
 
 mod keys;
 mod meter;
+mod offline;
 mod place;
 mod post;
 mod services;
@@ -38,6 +39,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{Telemetry, exposition};
 use crate::web::hosts::{self, Rooms};
 use meter::ProxyMeter;
+pub use offline::operate;
 use services::Services;
 use setup_link::SetupLink;
 pub use setup_link::file as setup_link_file;

@@ -54,8 +54,9 @@ fn execute(arguments: Arguments) -> Outcome {
         Command::Check(options) => check(config, options.as_service.as_deref()),
         Command::Demo(options) => demo::run(&options),
         Command::Operator(command) => {
+            let settings = || config::load_for_commands(config, &Environment::of_process()).map_err(invalid);
             let socket = config::admin_socket(config, &Environment::of_process()).map_err(invalid)?;
-            operator::run(&socket, command)
+            operator::run(&socket, settings, command)
         }
     }
 }

@@ -6,7 +6,10 @@ use serde_json::json;
 
 use super::arguments::{Invite, Key, Operator, Session, User};
 use super::{Failure, Outcome, say};
-use crate::admin::{Answer, Delivery, Request, UserLine, client};
+use crate::admin::client::{self, CallError};
+use crate::admin::{Answer, Delivery, Request, UserLine};
+use crate::app;
+use crate::config::Settings;
 use crate::domain::user::{Role, Standing, groups_of_one};
 
 /// How data is printed.
@@ -16,10 +19,17 @@ enum Form {
     Json,
 }
 
-/// Asks the gateway behind `socket` and prints its answer.
-pub(super) fn run(socket: &Path, command: Operator) -> Outcome {
+/// Asks the gateway behind `socket`, or the store itself where none runs, and prints the answer.
+pub(super) fn run(
+    socket: &Path,
+    settings: impl FnOnce() -> Result<Settings, Failure>,
+    command: Operator,
+) -> Outcome {
     let (request, form) = request(command)?;
-    let answer = client::call(socket, &request)?;
+    let answer = match client::call(socket, &request) {
+        Err(CallError::NotRunning(_)) => app::operate(&settings()?, request)?,
+        answer => answer?,
+    };
     say(&printed(answer, form)?);
     Ok(())
 }

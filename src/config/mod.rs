@@ -45,6 +45,8 @@ pub(crate) use value::duration;
 
 /// Where the configuration is looked for, in this order, when no file is named.
 pub const SEARCH_PATH: [&str; 2] = ["config.toml", "/etc/vestibule/config.toml"];
+/// Where keys begin whose files only a running gateway loads, and those that depend on them.
+const NOT_FOR_COMMANDS: [&str; 4] = ["server.tls", "mail", "signin", "branding"];
 /// A configuration is written by hand; anything longer is the wrong file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -75,6 +77,18 @@ pub fn admin_socket(path: Option<&Path>, environment: &Environment) -> Result<Pa
         |reader: &Reader<'_>, table: &DeTable<'_>| server::admin_socket_only(&Section::root(reader, table));
     let only = |mistake: &Mistake| mistake.key == "server.admin_socket" || mistake.key == "server";
     parsed(&text, environment, read, only).map_err(|list| Mistakes { file, list })
+}
+
+/// The same for a command that works on the store while no gateway runs. Files that only the gateway
+/// loads may be out of its reach, so mistakes about them are not counted, and it does without them.
+pub fn load_for_commands(path: Option<&Path>, environment: &Environment) -> Result<Settings, Mistakes> {
+    let file = path.map(Path::to_path_buf).or_else(found);
+    let text = match &file {
+        Some(file) => content(file)?,
+        None => String::new(),
+    };
+    let needed = |mistake: &Mistake| !NOT_FOR_COMMANDS.iter().any(|start| mistake.key.starts_with(start));
+    parsed(&text, environment, read, needed).map_err(|list| Mistakes { file, list })
 }
 
 /// Reads settings from the text of a file.

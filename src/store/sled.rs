@@ -133,6 +133,11 @@ pub struct SledStore {
 }
 
 impl SledStore {
+    /// Whether a gateway has kept something in the directory before. Changes nothing.
+    pub fn is_initialised(path: &Path) -> bool {
+        home::is_initialised(path)
+    }
+
     /// Opens the store in the directory `path`, making it on the first start.
     ///
     /// Blocks for as long as recovery takes.

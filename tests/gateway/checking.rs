@@ -1,9 +1,11 @@
-//! `check`, and what operator commands need of the configuration (A3, A4).
+//! `check`, what operator commands need of the configuration (A3, A4), and what they do while no gateway
+//! runs.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::process::Output;
 
-use crate::harness::{Config, Gateway};
+use crate::harness::{Authenticator, Config, Gateway, Scene};
 
 const HOST: &str = "auth.example.test";
 
@@ -81,4 +83,51 @@ async fn a3_check_reads_credentials_where_the_unit_takes_them_from() {
     let refused = gateway.cli(&["check", "--as-service", "/no/such.service"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(said(&refused).contains("/no/such.service"), "{}", said(&refused));
+}
+
+#[tokio::test]
+async fn a_command_works_while_no_gateway_runs() {
+    let mut scene = Scene::set().await;
+    let cookie = scene.alice.session().unwrap();
+    scene.gateway.stop();
+    let data = scene.gateway.data();
+    let owner = fs::metadata(&data).unwrap();
+    // As a service's directory is when root runs a command.
+    let service = (65_534, 65_534);
+    if owner.uid() == 0 {
+        for entry in fs::read_dir(&data).unwrap() {
+            chown(entry.unwrap().path(), Some(service.0), Some(service.1)).unwrap();
+        }
+        chown(&data, Some(service.0), Some(service.1)).unwrap();
+    }
+    let invited = scene.gateway.cli(&["invite", "bob@example.com", "--name", "Bob"]);
+    assert!(invited.status.success(), "{}", said(&invited));
+    let link = said(&invited).split_whitespace().find(|word| word.contains("/enroll#")).unwrap().to_owned();
+    let ended = scene.gateway.cli(&["session", "end", "alice"]);
+    assert!(ended.status.success(), "{}", said(&ended));
+    let rotated = scene.gateway.cli(&["key", "rotate"]);
+    assert!(rotated.status.success(), "{}", said(&rotated));
+    if owner.uid() == 0 {
+        for entry in fs::read_dir(&data).unwrap() {
+            let entry = entry.unwrap();
+            let found = entry.metadata().unwrap();
+            assert_eq!((found.uid(), found.gid()), service, "{entry:?} is the gateway's no more");
+        }
+    }
+
+    scene.gateway.launch().await;
+    let browser = scene.stranger();
+    browser.enrol(&link, "bob@example.com", "", &mut Authenticator::new(7)).await;
+    assert!(browser.is_signed_in().await, "what the command did is there");
+    browser.jar().plant("localhost", browser.session_cookie_name(), &cookie);
+    assert!(!browser.is_signed_in().await, "the session was ended");
+}
+
+#[tokio::test]
+async fn a_command_makes_no_store_where_there_is_none() {
+    let gateway = Gateway::prepare(|_| {});
+    let refused = gateway.cli(&["invite", "bob@example.com"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("there is no store in"), "{}", said(&refused));
+    assert!(!gateway.data().exists());
 }

@@ -41,6 +41,11 @@ pub(super) enum Past {
     Initialised,
 }
 
+/// Whether the marker is there.
+pub(super) fn is_initialised(path: &Path) -> bool {
+    path.join(MARKER).is_file()
+}
+
 /// A directory that this process has to itself, until this value is dropped.
 pub(super) struct Home {
     path: PathBuf,
