@@ -73,10 +73,26 @@ impl Place {
 
     /// The origin of an application's host: our scheme and port on its name.
     pub fn origin_of(&self, host: &str) -> String {
+        format!("{}://{}", self.scheme.as_str(), self.authority_of(host))
+    }
+
+    /// The host and port under which browsers reach `host`, without the scheme's own port.
+    pub fn authority_of(&self, host: &str) -> String {
         if self.port == self.scheme.default_port() {
-            format!("{}://{host}", self.scheme.as_str())
+            host.to_owned()
         } else {
-            format!("{}://{host}:{}", self.scheme.as_str(), self.port)
+            format!("{host}:{}", self.port)
+        }
+    }
+
+    /// Whether `written` is exactly that, without writing it again for every request.
+    pub fn is_authority_of(&self, host: &str, written: &[u8]) -> bool {
+        match written.strip_prefix(host.as_bytes()) {
+            Some(b"") => self.port == self.scheme.default_port(),
+            Some([b':', digits @ ..]) => {
+                self.port != self.scheme.default_port() && digits == self.port.to_string().as_bytes()
+            }
+            _ => false,
         }
     }
 
@@ -154,5 +170,32 @@ mod tests {
         assert_eq!(place(Scheme::Https, 443).origin(), "https://a.example");
         assert_eq!(place(Scheme::Https, 8443).url("/login"), "https://a.example:8443/auth/login");
         assert_eq!(place(Scheme::Http, 80).origin_of("b.example"), "http://b.example");
+    }
+
+    #[test]
+    fn f_20_an_authority_is_written_in_one_way() {
+        for (scheme, port) in
+            [(Scheme::Http, 80), (Scheme::Https, 443), (Scheme::Https, 8443), (Scheme::Http, 443)]
+        {
+            let place = Place::new(scheme, "auth.example", port, "/auth");
+            let right = place.authority_of("b.example");
+            assert_eq!(place.origin_of("b.example"), format!("{}://{right}", scheme.as_str()));
+            for written in [
+                "b.example",
+                "b.example:80",
+                "b.example:443",
+                "b.example:8443",
+                "b.example:08443",
+                "B.example",
+                "b.example.",
+                "b.example:",
+                "c.b.example",
+                "b.example.c",
+                "",
+            ] {
+                let is = place.is_authority_of("b.example", written.as_bytes());
+                assert_eq!(is, written == right, "{written} for {right}");
+            }
+        }
     }
 }

@@ -304,7 +304,8 @@ impl ProxyHttp for Phases {
             return Err(Error::explain(ErrorType::InternalError, "no permit").into_in());
         };
         let version = session.req_header().version;
-        Outgoing { permit, visit, reserved: &self.0.reserved, version }.dress(request)
+        let place = self.0.gateway.place();
+        Outgoing { permit, visit, reserved: &self.0.reserved, place, version }.dress(request)
     }
 
     async fn request_body_filter(

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::domain::cookie;
+use crate::domain::place::Place;
 use crate::domain::policy::route::RouteTable;
 use crate::flows::admit::{Permit, Visit};
 
@@ -113,6 +114,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) permit: &'a Permit,
     pub(super) visit: &'a Visit,
     pub(super) reserved: &'a Reserved,
+    /// Under which scheme and port browsers reach every host.
+    pub(super) place: &'a Place,
     /// The HTTP version that the client spoke.
     pub(super) version: Version,
 }
@@ -134,10 +137,23 @@ impl Outgoing<'_> {
             request.insert_header(FORWARDED_FOR, address_value(client)?)?;
         }
         request.insert_header(FORWARDED_PROTO, self.visit.scheme.as_str())?;
-        if let Some(host) = request.headers.get(header::HOST).cloned() {
-            request.insert_header(FORWARDED_HOST, host)?;
-        }
+        let host = self.host(request)?;
+        request.insert_header(header::HOST, host.clone())?;
+        request.insert_header(FORWARDED_HOST, host)?;
         request.insert_header(REQUEST_ID, self.visit.request_id.as_str())
+    }
+}
+
+impl Outgoing<'_> {
+    /// The host as the operator knows it: applications make links of it, so a client's own spelling, a
+    /// final dot or a port of its choice must not get into them.
+    fn host(&self, request: &RequestHeader) -> pingora::Result<HeaderValue> {
+        let written = request.headers.get(header::HOST);
+        match written.filter(|value| self.place.is_authority_of(&self.visit.host, value.as_bytes())) {
+            Some(written) => Ok(written.clone()),
+            None => HeaderValue::from_str(&self.place.authority_of(&self.visit.host))
+                .map_err(|e| pingora::Error::because(pingora::ErrorType::InternalError, "host as header", e)),
+        }
     }
 }
 

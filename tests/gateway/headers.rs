@@ -449,3 +449,25 @@ async fn f_13_another_applications_page_changes_nothing() {
         }
     }
 }
+
+/// Applications make links for mails of it.
+#[tokio::test]
+async fn f_20_the_host_goes_up_as_the_operator_wrote_it() {
+    let scene = Scene::with(
+        |_| {},
+        |route| {
+            route.public(&["/page"]);
+        },
+    )
+    .await;
+    let right = format!("localhost:{}", scene.gateway.port);
+    scene.app.take();
+    for written in [right.as_str(), "localhost", "LOCALHOST:1", "localhost.:8443", "localhost:0443"] {
+        let request = format!("GET /page HTTP/1.1\r\nHost: {written}\r\nConnection: close\r\n\r\n");
+        let reply = raw::exchange(scene.gateway.port, request.as_bytes());
+        assert_eq!(reply.status(), 200, "{written}: {}", reply.0);
+        let seen = scene.app.take_one();
+        assert_eq!(seen.value("host"), right, "{written}");
+        assert_eq!(seen.value("x-forwarded-host"), right, "{written}");
+    }
+}
