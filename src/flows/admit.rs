@@ -18,6 +18,7 @@ use crate::domain::dialect::Dialect;
 use crate::domain::event::{Kind, Origin};
 use crate::domain::id::UserId;
 use crate::domain::place::Scheme;
+use crate::domain::policy::may_enter;
 use crate::domain::policy::path::{self, Reading};
 use crate::domain::policy::route::Route;
 use crate::domain::session::token::{Carrier, TokenError};
@@ -211,6 +212,14 @@ impl Gateway {
             return Admission::Forward(Permit { route, visitor: Visitor::Stranger });
         }
         Admission::Answer(Outcome::SignIn { route })
+    }
+
+    /// Returns when the owner of `session` may not use `route` any more: the session has ended, or the
+    /// person has lost what `allow` asks for, or their account. Streams that were let in wait for it.
+    pub async fn until_refused(&self, session: &LiveSession, route: &Route) {
+        let may_enter =
+            || self.active_user(&session.record().user).is_some_and(|user| may_enter(&route.allow, &user));
+        session.ended_or_not(may_enter).await;
     }
 
     fn forbid(&self, route: Arc<Route>, visit: &Visit, user: &Arc<User>) -> Admission {

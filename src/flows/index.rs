@@ -38,8 +38,8 @@ pub struct LiveSession {
     /// Milliseconds; ahead of the record by up to a minute.
     last_seen_at: AtomicI64,
     has_ended: AtomicBool,
-    /// Wakes the open streams when it has.
-    ending: Notify,
+    /// Wakes the open streams when it has, and when its person has changed.
+    stirred: Notify,
     /// Open streams: each is a use of the session for as long as it lasts.
     streams: AtomicUsize,
     /// Digests of this session's tokens that were verified, to forget them with it.
@@ -54,7 +54,7 @@ impl LiveSession {
             last_seen_at: AtomicI64::new(record.last_seen_at.as_millis()),
             record: ArcSwap::from_pointee(record),
             has_ended: AtomicBool::new(false),
-            ending: Notify::new(),
+            stirred: Notify::new(),
             streams: AtomicUsize::new(0),
             digests: Mutex::default(),
             passports: ArcSwapOption::empty(),
@@ -85,13 +85,17 @@ impl LiveSession {
         self.has_ended.load(Ordering::Acquire)
     }
 
-    /// Returns when the session has ended; open streams wait for it.
-    pub async fn ended(&self) {
-        let mut ending = pin!(self.ending.notified());
-        // Waiting begins before the question, so that an end in between is not missed.
-        ending.as_mut().enable();
-        if !self.has_ended() {
-            ending.await;
+    /// Returns when the session has ended, or when `holds` says no: it is asked now, and again whenever
+    /// the session's person has changed. Open streams wait for it.
+    pub(super) async fn ended_or_not(&self, holds: impl Fn() -> bool) {
+        loop {
+            let mut stirred = pin!(self.stirred.notified());
+            // Waiting begins before the questions, so that a change in between is not missed.
+            stirred.as_mut().enable();
+            if self.has_ended() || !holds() {
+                return;
+            }
+            stirred.await;
         }
     }
 
@@ -124,7 +128,7 @@ impl LiveSession {
     /// Ends it in memory: for everybody who asks, and for open streams.
     pub(super) fn end(&self) {
         self.has_ended.store(true, Ordering::Release);
-        self.ending.notify_waiters();
+        self.stirred.notify_waiters();
     }
 
     /// Notes a verified token, to be forgotten with the session. `false`: there are too many.
@@ -241,7 +245,7 @@ impl SessionIndex {
                 Err(error) => tracing::error!(%error, "a session record cannot be read"),
             },
             Change::Put { key, value } if key.starts_with(keys::USERS) => match decode::<User>(value) {
-                Ok(user) => drop(self.users.pin().insert(user.id, Arc::new(user)).cloned()),
+                Ok(user) => self.change_user(user),
                 Err(error) => tracing::error!(%error, "a user record cannot be read"),
             },
             Change::Put { .. } => {}
@@ -253,6 +257,15 @@ impl SessionIndex {
                     self.users.pin().remove(&id);
                 }
             }
+        }
+    }
+
+    fn change_user(&self, user: User) {
+        let id = user.id;
+        self.users.pin().insert(id, Arc::new(user));
+        // What they may do may have changed, and their open streams have to be decided about again.
+        for session in self.sessions_of(&id) {
+            session.stirred.notify_waiters();
         }
     }
 

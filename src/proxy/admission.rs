@@ -236,8 +236,7 @@ impl Phases {
     /// Ties an exchange to its session once it turns out to be a long one.
     fn tie(&self, ctx: &mut Context) {
         if ctx.stream.is_none() {
-            let session = ctx.permit.as_ref().and_then(Permit::session);
-            ctx.stream = Some(streams::tie(session, &self.0.meter));
+            ctx.stream = Some(streams::tie(ctx.permit.as_ref(), &self.0.gateway, &self.0.meter));
         }
     }
 

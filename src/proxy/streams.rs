@@ -2,7 +2,7 @@
 //!
 //! Every request runs inside [`leashed`]. As soon as admission or the response shows that an
 //! exchange outlives one round trip, it is tied to its session by [`tie`]; when that session
-//! ends, the whole exchange is dropped, idle or not. Dropping closes an HTTP/1.1 connection and
+//! ends, or its person may not use the route any more, the whole exchange is dropped, idle or not. Dropping closes an HTTP/1.1 connection and
 //! resets one HTTP/2 stream, leaving its neighbours alone.
 //!
 //! The leash also bounds how long a client may take to say anything at all, and to send a request's
@@ -18,6 +18,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::Meter;
+use crate::domain::policy::route::Route;
+use crate::flows::Gateway;
+use crate::flows::admit::Permit;
 use crate::flows::index::{Held, LiveSession};
 
 /// How long a connection may take to show which protocol it speaks, and then how long its first
@@ -45,7 +48,15 @@ enum Stage {
 #[derive(Default)]
 struct Leash {
     arrived: Cell<Option<Arrived>>,
-    session: OnceCell<Arc<LiveSession>>,
+    bond: OnceCell<Bond>,
+}
+
+/// What an exchange was let in with, and who knows whether that still holds.
+#[derive(Clone)]
+struct Bond {
+    gateway: Arc<Gateway>,
+    session: Arc<LiveSession>,
+    route: Arc<Route>,
 }
 
 /// The request's headers are here.
@@ -130,12 +141,15 @@ pub(super) fn arrived() {
     let _ = LEASH.try_with(|leash| leash.arrived.set(Some(Arrived)));
 }
 
-/// Ties the current exchange to its session, if it has one.
-pub(super) fn tie(session: Option<&Arc<LiveSession>>, meter: &Arc<dyn Meter>) -> OpenStream {
-    if let Some(session) = session {
-        let _ = LEASH.try_with(|leash| leash.session.set(Arc::clone(session)));
+/// Ties the current exchange to what `permit` was given for: the session, if it has one, and the person's
+/// right to use the route.
+pub(super) fn tie(permit: Option<&Permit>, gateway: &Arc<Gateway>, meter: &Arc<dyn Meter>) -> OpenStream {
+    let known = permit.and_then(|permit| permit.session().map(|session| (session, permit.route())));
+    if let Some((session, route)) = known {
+        let (gateway, session, route) = (Arc::clone(gateway), Arc::clone(session), Arc::clone(route));
+        let _ = LEASH.try_with(|leash| leash.bond.set(Bond { gateway, session, route }));
     }
-    OpenStream::new(Arc::clone(meter), session.map(LiveSession::hold))
+    OpenStream::new(Arc::clone(meter), known.map(|(session, _)| session.hold()))
 }
 
 /// Ends when the exchange has to end.
@@ -151,8 +165,10 @@ async fn cut(limit: Duration) {
             return too_late.as_mut().poll(context);
         }
         if ended.is_none() {
-            let tied = LEASH.try_with(|leash| leash.session.get().cloned()).ok().flatten();
-            ended = tied.map(|session| Box::pin(async move { session.ended().await }) as _);
+            let tied = LEASH.try_with(|leash| leash.bond.get().cloned()).ok().flatten();
+            ended = tied.map(|bond| {
+                Box::pin(async move { bond.gateway.until_refused(&bond.session, &bond.route).await }) as _
+            });
         }
         ended.as_mut().map_or(Poll::Pending, |ended| ended.as_mut().poll(context))
     })

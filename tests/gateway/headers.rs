@@ -2,6 +2,7 @@
 //! ours, and nothing that could be read twice (P-02, P-13, P-16, P-20, P-21).
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -470,4 +471,49 @@ async fn f_20_the_host_goes_up_as_the_operator_wrote_it() {
         assert_eq!(seen.value("host"), right, "{written}");
         assert_eq!(seen.value("x-forwarded-host"), right, "{written}");
     }
+}
+
+/// Within which a stream that may not go on has to end.
+const STREAM_ENDS_WITHIN: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn f_05_a_lost_group_ends_the_stream() {
+    let scene = Scene::with(
+        |_| {},
+        |route| {
+            route.allow(&["group:staff", "group:guests"]);
+        },
+    )
+    .await;
+    let (bob, _) = scene.invited("bob@example.com", 41).await;
+    scene.gateway.operate(&["user", "groups", "bob", "staff"]);
+    let open = async || {
+        let port = scene.gateway.port;
+        let mut request = format!("ws://127.0.0.1:{port}/socket").into_client_request().unwrap();
+        let headers = request.headers_mut();
+        headers.insert("host", format!("localhost:{port}").parse().unwrap());
+        headers.insert("cookie", format!("vestibule={}", bob.session().unwrap()).parse().unwrap());
+        let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        socket.send(Message::text("one")).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("one"));
+        socket
+    };
+    // A change that leaves them what they need leaves the stream alone.
+    let mut socket = open().await;
+    scene.gateway.operate(&["user", "groups", "bob", "guests"]);
+    socket.send(Message::text("two")).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("two"));
+
+    scene.gateway.operate(&["user", "groups", "bob", "others"]);
+    let over = tokio::time::timeout(STREAM_ENDS_WITHIN, socket.next()).await;
+    let over = over.expect("the stream ends within five seconds");
+    assert!(matches!(over, None | Some(Err(_))), "{over:?}");
+    assert!(bob.is_signed_in().await, "the session goes on");
+
+    // So does a disabled account end it, and a group that comes back opens the route again.
+    scene.gateway.operate(&["user", "groups", "bob", "staff"]);
+    let mut socket = open().await;
+    scene.gateway.operate(&["user", "disable", "bob"]);
+    let over = tokio::time::timeout(STREAM_ENDS_WITHIN, socket.next()).await.expect("it ends");
+    assert!(matches!(over, None | Some(Err(_))), "{over:?}");
 }
