@@ -12,7 +12,7 @@ pub mod server;
 
 use async_trait::async_trait;
 
-pub use protocol::{Answer, Delivery, Link, Request, UserLine};
+pub use protocol::{Answer, Delivery, InvitationLine, Link, Request, UserLine};
 
 /// Carries out what operators ask for.
 #[async_trait]

@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::Operator;
-use super::protocol::{Answer, Delivery, Link, Request, UserLine};
+use super::protocol::{Answer, Delivery, InvitationLine, Link, Request, UserLine};
 use crate::domain::id::{SessionId, UserId};
-use crate::domain::invitation::INVITATION_LIFETIME;
-use crate::domain::user::{Group, User};
+use crate::domain::invitation::{INVITATION_LIFETIME, Invitation};
+use crate::domain::user::{Group, Role, User};
 use crate::flows::administer::Guest;
 use crate::flows::{FlowError, Gateway};
 
@@ -31,7 +31,10 @@ impl Operator for GatewayOperator {
                 let guest = Guest { email, display_name, username, groups, role, lifetime, invited_by };
                 self.invite(guest, delivery).await
             }
+            Request::InvitationList => self.list_invitations().await,
+            Request::InvitationRevoke { id } => self.0.revoke_invitation(&id).await.map(|()| Answer::Done),
             Request::UserList => self.list_users().await,
+            Request::UserRole { user, role } => self.set_role(&user, role).await,
             Request::UserGroups { user, groups } => self.set_groups(&user, groups).await,
             Request::UserDisable { user } => self.disable(&user).await,
             Request::UserEnable { user } => self.enable(&user).await,
@@ -57,12 +60,30 @@ impl GatewayOperator {
             self.0.mail_link(&invited).await?;
         }
         let link = self.0.link_of(&invited);
+        let username = self.0.username_to_be(&invited.invitation).await?;
         Ok(Answer::Invited {
             id: invited.invitation.id,
             link: Link::new(link),
             email: invited.invitation.email,
             expires_at: invited.invitation.expires_at.to_rfc3339(),
+            username,
         })
+    }
+
+    async fn list_invitations(&self) -> Result<Answer, FlowError> {
+        let line = |it: Invitation| InvitationLine {
+            id: it.id,
+            email: it.email,
+            expires_at: it.expires_at.to_rfc3339(),
+            by: it.invited_by,
+        };
+        let invitations = self.0.invitations().await?.into_iter().map(line).collect();
+        Ok(Answer::Invitations { invitations })
+    }
+
+    async fn set_role(&self, user: &str, role: Role) -> Result<Answer, FlowError> {
+        let user = self.find(user).await?;
+        self.0.set_role(&user.id, role).await.map(|_| Answer::Done)
     }
 
     async fn list_users(&self) -> Result<Answer, FlowError> {
@@ -111,6 +132,15 @@ fn in_words(error: &FlowError) -> String {
     match error {
         FlowError::NotFound => {
             "there is no such person or session: `vestibule user list` shows who there is".to_owned()
+        }
+        FlowError::NoSuchInvitation => {
+            "there is no such invitation: `vestibule invitation list` shows those that can be redeemed"
+                .to_owned()
+        }
+        FlowError::LastAdministrator => {
+            "this is the last administrator who can sign in: make another user one \
+             with `vestibule user role NAME administrator` first"
+                .to_owned()
         }
         FlowError::HasAccount => {
             "there is an account with this address already: leave out --group, --username and \

@@ -34,6 +34,10 @@ pub enum Request {
         /// Whether the link goes by mail as well.
         delivery: Delivery,
     },
+    /// Every invitation that can still be redeemed.
+    InvitationList,
+    /// Take an invitation back.
+    InvitationRevoke { id: InvitationId },
     /// Everybody with an account.
     UserList,
     /// Replace all groups of a person.
@@ -42,6 +46,8 @@ pub enum Request {
         #[serde(deserialize_with = "groups")]
         groups: BTreeSet<Group>,
     },
+    /// Make a person an administrator, or a member.
+    UserRole { user: String, role: Role },
     /// End all sessions of a person and let them in no more.
     UserDisable { user: String },
     /// Let a person in again.
@@ -78,6 +84,11 @@ pub enum Answer {
         email: Email,
         /// RFC 3339.
         expires_at: String,
+        /// What the user will be called, as things are; `None` for an account that is there.
+        username: Option<Username>,
+    },
+    Invitations {
+        invitations: Vec<InvitationLine>,
     },
     Users {
         users: Vec<UserLine>,
@@ -121,6 +132,17 @@ impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Link(..)")
     }
+}
+
+/// An invitation, as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvitationLine {
+    pub id: InvitationId,
+    pub email: Email,
+    /// RFC 3339.
+    pub expires_at: String,
+    /// Who invited, in words.
+    pub by: String,
 }
 
 /// A person, as operators see them.
@@ -194,6 +216,7 @@ mod tests {
             link: Link::new("https://example.com/#secret".to_owned()),
             email: Email::parse("a@example.com").unwrap(),
             expires_at: String::new(),
+            username: None,
         };
         assert!(!format!("{answer:?}").contains("secret"));
         assert!(serde_json::to_string(&answer).unwrap().contains("#secret"));

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config;
-use crate::domain::id::SessionId;
+use crate::domain::id::{InvitationId, SessionId};
 use crate::domain::invitation::INVITATION_LIFETIME_MAX;
 use crate::domain::user::{DisplayName, Email, Group, Username};
 
@@ -43,6 +43,9 @@ pub(crate) enum Command {
 pub(crate) enum Operator {
     /// Promise somebody an account and print the link to send
     Invite(Invite),
+    /// List invitations, and take them back
+    #[command(subcommand)]
+    Invitation(Invitation),
     /// List and change accounts
     #[command(subcommand)]
     User(User),
@@ -98,6 +101,28 @@ pub(crate) struct Invite {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Invitation {
+    /// List every invitation that can still be redeemed
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make the link of an invitation good for nothing
+    Revoke {
+        #[arg(value_parser = InvitationId::parse)]
+        id: InvitationId,
+    },
+}
+
+/// What a user may do to this installation.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RoleName {
+    Administrator,
+    Member,
+}
+
 /// A person is named by username, e-mail address or id.
 #[derive(Debug, Subcommand)]
 pub(crate) enum User {
@@ -113,6 +138,8 @@ pub(crate) enum User {
         #[arg(value_parser = Group::parse)]
         groups: Vec<Group>,
     },
+    /// Make a user an administrator, or a member; the last administrator stays one
+    Role { user: String, role: RoleName },
     /// End all sessions of a person and let them in no more
     Disable { user: String },
     /// Let a person in again
@@ -178,6 +205,9 @@ mod tests {
             "user groups alice staff ops",
             "user groups alice",
             "user disable alice",
+            "user role alice administrator",
+            "invitation list --json",
+            "invitation revoke 000102030405060708090a0b0c0d0e0f",
             "session end alice",
             "session end alice 000102030405060708090a0b0c0d0e0f",
             "key rotate",

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::arguments::{Invite, Key, Operator, Session, User};
+use super::arguments::{Invitation, Invite, Key, Operator, RoleName, Session, User};
 use super::{Failure, Outcome, say};
 use crate::admin::client::{self, CallError};
-use crate::admin::{Answer, Delivery, Request, UserLine};
+use crate::admin::{Answer, Delivery, InvitationLine, Request, UserLine};
 use crate::app;
 use crate::config::Settings;
 use crate::domain::user::{Role, Standing, groups_of_one};
@@ -38,6 +38,11 @@ fn request(command: Operator) -> Result<(Request, Form), Failure> {
     let form = |json| if json { Form::Json } else { Form::Text };
     Ok(match command {
         Operator::Invite(invite) => (invitation(&invite)?, form(invite.json)),
+        Operator::Invitation(Invitation::List { json }) => (Request::InvitationList, form(json)),
+        Operator::Invitation(Invitation::Revoke { id }) => (Request::InvitationRevoke { id }, Form::Text),
+        Operator::User(User::Role { user, role }) => {
+            (Request::UserRole { user, role: role.into() }, Form::Text)
+        }
         Operator::User(User::List { json }) => (Request::UserList, form(json)),
         Operator::User(User::Groups { user, groups }) => {
             (Request::UserGroups { user, groups: groups_of_one(groups)? }, Form::Text)
@@ -66,14 +71,24 @@ fn invitation(invite: &Invite) -> Result<Request, Failure> {
 fn printed(answer: Answer, form: Form) -> Result<String, Failure> {
     Ok(match (answer, form) {
         (Answer::Refused { reason }, _) => return Err(Failure(reason)),
-        (Answer::Invited { id, link, email, expires_at }, Form::Json) => {
-            json!({ "link": link.reveal(), "email": email, "expires_at": expires_at, "id": id }).to_string()
+        (Answer::Invited { id, link, email, expires_at, username }, Form::Json) => {
+            let link = link.reveal();
+            json!({ "link": link, "email": email, "expires_at": expires_at, "id": id, "username": username })
+                .to_string()
         }
-        (Answer::Invited { link, email, expires_at, .. }, Form::Text) => format!(
-            "Send this link to {email}. It works once, until {expires_at}:\n\n    {}\n\n\
-             Whoever has it can take the account, so send it over a channel you trust.",
-            link.reveal()
-        ),
+        (Answer::Invited { link, email, expires_at, username, .. }, Form::Text) => {
+            let called = username.map_or_else(
+                || "It adds a passkey to their account.".to_owned(),
+                |username| format!("Applications will know them as \"{username}\"."),
+            );
+            format!(
+                "Send this link to {email}. It works once, until {expires_at}:\n\n    {}\n\n{called}\n\
+                 Whoever has it can take the account, so send it over a channel you trust.",
+                link.reveal()
+            )
+        }
+        (Answer::Invitations { invitations }, Form::Json) => json!(invitations).to_string(),
+        (Answer::Invitations { invitations }, Form::Text) => invitation_table(&invitations),
         (Answer::Users { users }, Form::Json) => json!(users).to_string(),
         (Answer::Users { users }, Form::Text) => table(&users),
         (Answer::Done, _) => "Done.".to_owned(),
@@ -89,20 +104,42 @@ fn printed(answer: Answer, form: Form) -> Result<String, Failure> {
     })
 }
 
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Administrator => Self::Administrator,
+            RoleName::Member => Self::Member,
+        }
+    }
+}
+
 fn table(users: &[UserLine]) -> String {
-    const HEAD: [&str; 6] = ["USERNAME", "E-MAIL", "NAME", "GROUPS", "PASSKEYS", "STATUS"];
     if users.is_empty() {
         return "Nobody has an account yet.".to_owned();
     }
-    let mut rows = vec![HEAD.map(str::to_owned)];
-    rows.extend(users.iter().map(row));
-    let mut widths = [0; HEAD.len()];
+    let head = ["USERNAME", "E-MAIL", "NAME", "GROUPS", "PASSKEYS", "STATUS"];
+    columns(head, users.iter().map(row))
+}
+
+fn invitation_table(invitations: &[InvitationLine]) -> String {
+    if invitations.is_empty() {
+        return "There is no invitation that can still be redeemed.".to_owned();
+    }
+    let row =
+        |it: &InvitationLine| [it.id.to_string(), it.email.to_string(), it.expires_at.clone(), it.by.clone()];
+    columns(["ID", "E-MAIL", "EXPIRES", "BY"], invitations.iter().map(row))
+}
+
+fn columns<const N: usize>(head: [&str; N], body: impl Iterator<Item = [String; N]>) -> String {
+    let mut rows = vec![head.map(str::to_owned)];
+    rows.extend(body);
+    let mut widths = [0; N];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let line = |row: &[String; HEAD.len()]| {
+    let line = |row: &[String; N]| {
         let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
@@ -140,6 +177,7 @@ mod tests {
             link: Link::new("http://localhost:8080/auth/enroll#s".to_owned()),
             email: Email::parse("alice@example.com").unwrap(),
             expires_at: "2026-01-01T00:00:00.000Z".to_owned(),
+            username: Some(Username::parse("alice").unwrap()),
         };
         let line: serde_json::Value = serde_json::from_str(&printed(answer, Form::Json).unwrap()).unwrap();
         assert_eq!(
@@ -149,6 +187,7 @@ mod tests {
                 "email": "alice@example.com",
                 "expires_at": "2026-01-01T00:00:00.000Z",
                 "id": "01".repeat(16),
+                "username": "alice",
             })
         );
     }

@@ -34,6 +34,7 @@ pub enum Kind {
     Invited { invitation: InvitationId, by: Option<UserId> },
     InvitationRedeemed { user: UserId, session: SessionId },
     InvitationRefused,
+    InvitationRevoked { invitation: InvitationId },
     CeremonyBegun { ceremony: Ceremony },
     CredentialAdded { user: UserId, credential: CredentialId },
     CredentialRefused { user: Option<UserId>, why: Refusal },
@@ -242,6 +243,7 @@ pub enum UserChange {
     Groups,
     Disabled,
     Enabled,
+    Role,
     Name,
     Username,
     /// They want another address, and have yet to confirm it.
@@ -258,6 +260,7 @@ impl UserChange {
             Self::Groups => "groups",
             Self::Disabled => "disabled",
             Self::Enabled => "enabled",
+            Self::Role => "role",
             Self::Name => "name",
             Self::Username => "username",
             Self::AddressAnnounced => "address_announced",

@@ -1,4 +1,5 @@
-//! What operators do: invite, change and disable people, end sessions, rotate keys.
+//! What operators do: change and disable people, end sessions, rotate keys. Whom they invite is in
+//! `invitations`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,8 +9,8 @@ use super::commit::ATTEMPTS_MAX;
 use super::sessions::Ended;
 use super::{FlowError, Gateway};
 use crate::domain::event::{End, Kind, Origin, UserChange};
-use crate::domain::id::{InvitationId, SessionId, UserId};
-use crate::domain::invitation::{INVITATION_LIFETIME_MAX, Invitation};
+use crate::domain::id::{SessionId, UserId};
+use crate::domain::invitation::Invitation;
 use crate::domain::letter::{Content, Letter};
 use crate::domain::secret::Secret;
 use crate::domain::user::{DisplayName, Email, Group, Role, Standing, User, Username};
@@ -36,31 +37,6 @@ pub struct Invited {
 }
 
 impl Gateway {
-    /// Invites somebody. For an address that has an account already, the link adds a passkey to
-    /// that account: the way back in for somebody who has lost theirs.
-    pub async fn invite(&self, guest: Guest) -> Result<Invited, FlowError> {
-        self.must_be_free(&guest).await?;
-        let account = self.records.user_by_email(&guest.email).await?.map(|user| user.id);
-        let secret = Secret::from_random(entropy::bytes(&*self.entropy));
-        let now = self.clock.now();
-        let invitation = Invitation {
-            id: InvitationId(entropy::bytes(&*self.entropy)),
-            secret: secret.hashed(),
-            email: guest.email,
-            account,
-            display_name: guest.display_name,
-            username: guest.username,
-            groups: guest.groups,
-            role: guest.role,
-            invited_by: guest.invited_by,
-            created_at: now,
-            expires_at: now.plus(guest.lifetime.min(INVITATION_LIFETIME_MAX)),
-        };
-        self.records.commit(records::create_invitation(&invitation)?).await?;
-        self.report(Origin::default(), Kind::Invited { invitation: invitation.id, by: None });
-        Ok(Invited { invitation, secret })
-    }
-
     /// The link that `invited` gives. Made of our public address and nothing that a request said.
     pub fn link_of(&self, invited: &Invited) -> String {
         self.place.url(&format!("/enroll#{}", invited.secret.reveal()))
@@ -91,7 +67,7 @@ impl Gateway {
     }
 
     /// What an invitation says of an account counts only if it makes the account.
-    async fn must_be_free(&self, guest: &Guest) -> Result<(), FlowError> {
+    pub(super) async fn must_be_free(&self, guest: &Guest) -> Result<(), FlowError> {
         let says_more = guest.role != Role::Member || !guest.groups.is_empty() || guest.username.is_some();
         if says_more && self.records.user_by_email(&guest.email).await?.is_some() {
             return Err(FlowError::HasAccount);
@@ -136,6 +112,14 @@ impl Gateway {
         self.change_user(user, UserChange::Enabled, |user| user.standing = Standing::Active).await
     }
 
+    /// Makes a person an administrator, or a member. The last administrator stays one.
+    pub async fn set_role(&self, user: &UserId, role: Role) -> Result<User, FlowError> {
+        if self.records.user(user).await?.ok_or(FlowError::NotFound)?.role == role {
+            return self.records.user(user).await?.ok_or(FlowError::NotFound);
+        }
+        self.change_user(user, UserChange::Role, |user| user.role = role).await
+    }
+
     async fn change_user(
         &self,
         id: &UserId,
@@ -153,10 +137,7 @@ impl Gateway {
                 .expect(key.clone(), stored)
                 .put(key.clone(), records::encode(&user)?)
                 .and(self.ending(&ended, Some(id)).await?);
-            let batch = match what {
-                UserChange::Disabled => batch.and(self.forgetting_own_link(id).await?),
-                _ => batch,
-            };
+            let batch = batch.and(self.coming_with(what, &user).await?);
             if self.is_committed(batch).await? {
                 self.report_ended(&Origin::default(), &ended);
                 self.report(Origin::default(), Kind::UserChanged { user: *id, what });
@@ -164,6 +145,22 @@ impl Gateway {
             }
         }
         Err(FlowError::Busy)
+    }
+
+    /// The batch of what a change brings about besides: a closed account has no links, and the last
+    /// administrator stays one.
+    async fn coming_with(&self, what: UserChange, user: &User) -> Result<Batch, FlowError> {
+        match what {
+            UserChange::Disabled => Ok(self
+                .forgetting_own_link(&user.id)
+                .await?
+                .and(self.voiding_links(&user.email, Some(&user.id)).await?)),
+            UserChange::Role if user.role != Role::Administrator => {
+                let before = User { role: Role::Administrator, ..user.clone() };
+                self.leaving_an_administrator(&before).await
+            }
+            _ => Ok(Batch::default()),
+        }
     }
 
     /// Sessions that do not outlive a change of their account. A sign-in that slipped in beside
@@ -175,6 +172,7 @@ impl Gateway {
                 sessions.map(|session| (session, End::AccountDisabled)).collect()
             }
             UserChange::Groups
+            | UserChange::Role
             | UserChange::Name
             | UserChange::Username
             | UserChange::AddressAnnounced
@@ -182,17 +180,6 @@ impl Gateway {
             | UserChange::AddressConfirmed
             | UserChange::Deleted => Ended::new(),
         }
-    }
-
-    /// Removes invitations that nobody can use any more.
-    pub(super) async fn forget_expired_invitations(&self) -> Result<(), FlowError> {
-        let now = self.clock.now();
-        for (key, invitation) in self.records.all::<Invitation>(keys::INVITATIONS).await? {
-            if !invitation.is_live(now) {
-                self.records.commit(Batch::default().delete(key)).await?;
-            }
-        }
-        Ok(())
     }
 
     /// Ends one session of a person.

@@ -68,7 +68,7 @@ impl Gateway {
 
     /// The batch that expects another administrator who can sign in, where the person is one. Two who
     /// go at once expect one another to stay.
-    async fn leaving_an_administrator(&self, user: &User) -> Result<Batch, FlowError> {
+    pub(super) async fn leaving_an_administrator(&self, user: &User) -> Result<Batch, FlowError> {
         if user.role != Role::Administrator {
             return Ok(Batch::default());
         }

@@ -273,7 +273,7 @@ impl Gateway {
         }
     }
 
-    async fn free_username(&self, email: &Email) -> Result<Username, FlowError> {
+    pub(super) async fn free_username(&self, email: &Email) -> Result<Username, FlowError> {
         for attempt in 1..=USERNAME_ATTEMPTS_MAX {
             let proposal = Username::proposal(email, attempt);
             let is_free = self.records.username_owner(&proposal).await?.is_none();

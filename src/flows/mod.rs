@@ -17,6 +17,7 @@ pub mod enroll;
 pub mod error;
 pub mod freshness;
 pub mod index;
+mod invitations;
 mod limits;
 pub mod outbox;
 mod own_link;

@@ -10,6 +10,7 @@ pub const USERS: &[u8] = b"user/";
 pub const SESSIONS: &[u8] = b"session/";
 pub const CEREMONIES: &[u8] = b"ceremony/";
 pub const INVITATIONS: &[u8] = b"invitation/";
+pub const INVITATIONS_FOR: &[u8] = b"invitation-for/";
 pub const WAYS_BACK: &[u8] = b"way-back/";
 pub const HAND_OFFS: &[u8] = b"hand-off/";
 pub const CODES: &[u8] = b"code/";
@@ -35,6 +36,11 @@ pub fn user(id: &UserId) -> Vec<u8> {
 
 pub fn email(email: &Email) -> Vec<u8> {
     key(EMAILS, email.as_str().as_bytes())
+}
+
+/// Which invitation is the operator's for an address.
+pub fn invitation_for(email: &Email) -> Vec<u8> {
+    key(INVITATIONS_FOR, email.as_str().as_bytes())
 }
 
 pub fn username(username: &Username) -> Vec<u8> {

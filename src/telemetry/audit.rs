@@ -63,6 +63,9 @@ impl<'e> Line<'e> {
                 line("invitation_redeemed").user(user).session(session)
             }
             Kind::InvitationRefused => line("invitation_refused"),
+            Kind::InvitationRevoked { invitation } => {
+                line("invitation_revoked").about(invitation.to_string())
+            }
             Kind::CeremonyBegun { ceremony } => {
                 Self { ceremony: Some(ceremony.label()), ..line("ceremony_begun") }
             }

@@ -212,6 +212,7 @@ impl Observer for Metrics {
             | Kind::Invited { .. }
             | Kind::InvitationRedeemed { .. }
             | Kind::InvitationRefused
+            | Kind::InvitationRevoked { .. }
             | Kind::CredentialRenamed { .. }
             | Kind::CredentialRemoved { .. }
             | Kind::BackupChanged { .. }

@@ -248,7 +248,7 @@ impl From<FlowError> for Problem {
             ),
             FlowError::LastAdministrator => Self::new(
                 Fault::NotPermitted,
-                "You are the only administrator. Make somebody else one before you go.",
+                "You are the only administrator. An operator can make another user one first, with `vestibule user role NAME administrator`.",
             ),
             FlowError::UsernameFixed => {
                 Self::new(Fault::NotPermitted, "Usernames are given by the administrator here.")

@@ -3,12 +3,16 @@
 //! That it is no code, no bearer token, no cookie and no ceremony is in `confusion`, that it expires in
 //! `flows`, and that it works once in `single_use`.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
+use vestibule::flows::codes::EmailCode;
 
 use crate::harness::journey::secret_of;
 use crate::harness::scene::ALICE;
 use crate::harness::{Authenticator, Browser, Gateway, Reply, Scene};
+use crate::stage::Stage;
 
 const BOB: &str = "bob@example.com";
 
@@ -77,16 +81,21 @@ async fn s_14_an_invitation_makes_whom_it_says_and_nobody_else() {
 #[tokio::test]
 async fn s_14_an_invitation_changes_no_account_that_is_there_already() {
     let scene = Scene::set().await;
-    let (plain, grand) =
-        (scene.gateway.invite(BOB, &[]), scene.gateway.invite(BOB, &["--admin", "--group", "staff"]));
-    let bob = scene.stranger();
-    let user = bob.enrol(&plain, BOB, "Bob", &mut Authenticator::new(2)).await;
-    let other = scene.stranger();
-    let redeemed = redeem_claiming(&other, &grand).await.expect(201).json();
-    assert_eq!(redeemed["user"], user, "it is a way back into the account as it is");
+    // The link for Bob's address was made when he had no account, and he got one in between.
+    let grand = scene.gateway.invite(BOB, &["--admin", "--group", "staff"]);
+    let late = scene.gateway.invite("late@example.com", &["--admin", "--group", "staff"]);
+    let plain = scene.gateway.invite(BOB, &[]);
+    let (bob, other) = (scene.stranger(), scene.stranger());
+    bob.enrol(&plain, BOB, "Bob", &mut Authenticator::new(2)).await;
+    redeem_claiming(&other, &grand).await.expect_problem(410);
+    // A link for an account that is there is a way back into it as it is.
+    let back = scene.gateway.invite(BOB, &[]);
+    let redeemed = redeem_claiming(&other, &back).await.expect(201).json();
+    assert_eq!(redeemed["user"]["email"], BOB);
     other.register(&mut Authenticator::new(3)).await.expect(200);
     assert_eq!(bob.passkeys().await.len(), 2);
     assert_eq!(people(&scene.gateway)[1], (BOB.to_owned(), false, json!([])));
+    assert!(is_live(&scene, &late).await, "another address is not touched");
     // And one that would change it is not even made.
     for options in [vec!["--admin"], vec!["--group", "staff"], vec!["--username", "root"]] {
         let refused = scene.gateway.cli(&[&["invite", BOB], &options[..]].concat());
@@ -160,4 +169,108 @@ async fn f_04_an_invitation_gives_no_username_that_opens_a_route() {
         let reply = browser.fetch(Method::GET, &scene.url("/page"), None).await;
         assert_eq!(reply.status, status, "{email}: {reply}");
     }
+}
+
+/// What a link is worth to a browser that has never been here.
+async fn is_live(scene: &Scene, link: &str) -> bool {
+    let token = secret_of(link);
+    let reply = scene.stranger().post("invitations/preview", &json!({ "token": token })).await;
+    assert!([200, 410].contains(&reply.status), "{reply}");
+    reply.status == 200
+}
+
+fn listed(scene: &Scene) -> Vec<Value> {
+    let text = scene.gateway.operate(&["invitation", "list", "--json"]);
+    serde_json::from_str::<Value>(&text).unwrap().as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn f_17_an_invitation_can_be_listed_and_taken_back() {
+    let scene = Scene::set().await;
+    assert_eq!(listed(&scene), Vec::<Value>::new());
+    let bob = scene.gateway.invite(BOB, &["--admin"]);
+    let carol = scene.gateway.invite("carol@example.com", &[]);
+    let all = listed(&scene);
+    let emails: Vec<_> = all.iter().map(|it| it["email"].as_str().unwrap()).collect();
+    assert_eq!(emails, [BOB, "carol@example.com"]);
+    assert!(all.iter().all(|it| it["by"] == "the administrator" && it["expires_at"].is_string()), "{all:?}");
+    assert!(!all.iter().any(|it| it.to_string().contains(secret_of(&bob))), "a secret is listed");
+
+    let id = all[0]["id"].as_str().unwrap();
+    scene.gateway.operate(&["invitation", "revoke", id]);
+    assert!(!is_live(&scene, &bob).await, "the link of an invitation that was taken back is live");
+    redeem_claiming(&scene.stranger(), &bob).await.expect_problem(410);
+    assert!(is_live(&scene, &carol).await);
+    assert_eq!(listed(&scene).len(), 1);
+    let again = scene.gateway.cli(&["invitation", "revoke", id]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("there is no such invitation"));
+}
+
+#[tokio::test]
+async fn f_17_a_new_link_for_an_address_ends_the_one_before() {
+    let scene = Scene::set().await;
+    let first = scene.gateway.invite(BOB, &["--admin"]);
+    let other = scene.gateway.invite("carol@example.com", &[]);
+    let second = scene.gateway.invite("BOB@example.com", &[]);
+    assert!(!is_live(&scene, &first).await && is_live(&scene, &second).await);
+    assert!(is_live(&scene, &other).await, "another address has its link still");
+    // So does a link that adds a passkey to an account.
+    let first = scene.gateway.invite(ALICE, &[]);
+    let second = scene.gateway.invite(ALICE, &[]);
+    assert!(!is_live(&scene, &first).await && is_live(&scene, &second).await);
+
+    // A closed account has none, and opening it again brings none back.
+    scene.gateway.operate(&["user", "disable", "alice"]);
+    scene.gateway.operate(&["user", "enable", "alice"]);
+    assert!(!is_live(&scene, &second).await, "a link outlives the closing of its account");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f_17_of_links_made_at_once_one_is_live() {
+    let stage = std::sync::Arc::new(Stage::with_codes(EmailCode::Off).await);
+    let made: Vec<_> = (0..8)
+        .map(|_| {
+            let stage = std::sync::Arc::clone(&stage);
+            tokio::spawn(async move { stage.invite(BOB, Duration::from_hours(1)).await })
+        })
+        .collect();
+    let mut count = 0;
+    for made in made {
+        count += usize::from(made.await.unwrap().is_ok());
+    }
+    assert!(count >= 1, "nobody could invite");
+    assert_eq!(stage.gateway.invitations().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn f_04_the_operator_is_told_the_username_that_an_invitation_gives() {
+    let scene = Scene::set().await;
+    let told = |email: &str, options: &[&str]| {
+        let text = scene.gateway.operate(&[&["invite", email, "--json"], options].concat());
+        serde_json::from_str::<Value>(&text).unwrap()["username"].clone()
+    };
+    assert_eq!(told("carol@example.com", &[]), "carol");
+    assert_eq!(told("admin@example.com", &[]), "admin2");
+    assert_eq!(told("dora@example.com", &["--username", "root"]), "root");
+    assert_eq!(told(ALICE, &[]), Value::Null, "her account has a name");
+}
+
+#[tokio::test]
+async fn a9_another_user_can_be_made_an_administrator() {
+    let scene = Scene::set().await;
+    let refused = scene.gateway.cli(&["user", "role", "alice", "member"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("user role NAME administrator"));
+    let (_, _) = scene.invited(BOB, 5).await;
+    scene.gateway.operate(&["user", "role", "bob", "administrator"]);
+    scene.gateway.operate(&["user", "role", "alice", "member"]);
+    let users: Value = serde_json::from_str(&scene.gateway.operate(&["user", "list", "--json"])).unwrap();
+    let role = |name: &str| {
+        let users = users.as_array().unwrap().iter();
+        users.clone().find(|user| user["username"] == name).unwrap()["role"].clone()
+    };
+    assert_eq!((role("alice"), role("bob")), (json!("member"), json!("administrator")));
+    let refused = scene.gateway.cli(&["user", "role", "bob", "member"]);
+    assert_eq!(refused.status.code(), Some(1), "the last administrator stays one");
 }
