@@ -80,15 +80,6 @@ fn not_before(latest: &AtomicI64, read: i64) -> i64 {
     latest.fetch_max(read, Ordering::Relaxed).max(read)
 }
 
-/// Keeps this process's memory in ordinary pages. The allocator asks for huge ones, of 2 MiB each, of
-/// which a small gateway touches a little of many: 50 MiB instead of 8 after a start, and no faster.
-/// Where the system cannot do that, nothing is lost but memory.
-pub fn forgo_huge_pages() {
-    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!(%error, "huge pages stay on");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,6 @@ use clap::Parser as _;
 
 use crate::app::{self, Announcement};
 use crate::config::{self, Credentials, Environment, Mistakes, Settings};
-use crate::system;
 use crate::telemetry::logging;
 use arguments::{Arguments, Command};
 
@@ -72,7 +71,6 @@ fn invalid(mistakes: Mistakes) -> Failure {
 }
 
 fn serve(settings: &Settings) -> Outcome {
-    system::forgo_huge_pages();
     logging::start(&settings.log.level, settings.log.format)?;
     for remark in &settings.remarks {
         tracing::warn!("{remark}");

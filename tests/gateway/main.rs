@@ -32,7 +32,6 @@ mod enrolments;
 mod equivalence;
 mod faults;
 mod flows;
-mod footprint;
 mod freshness;
 mod headers;
 mod identifiers;
