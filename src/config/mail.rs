@@ -3,6 +3,7 @@
 //! What always holds: a password never travels in the clear, except to this machine.
 
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use url::{Host, Url};
@@ -18,6 +19,9 @@ const SUBMISSION_PORT: u16 = 587;
 const SUBMISSIONS_PORT: u16 = 465;
 /// Longer than any password; a file beyond it is the wrong file.
 const PASSWORD_BYTES_MAX: u64 = 4 * 1024;
+
+/// Mode bits of those who are neither the owner nor in the file's group.
+const EVERYBODY: u32 = 0o007;
 
 const URL_REMEDY: &str =
     "write \"smtp://user@mail.example.com:587\" (STARTTLS) or \"smtps://user@mail.example.com\"";
@@ -149,8 +153,11 @@ fn sender(text: &str) -> Result<Sender, String> {
 
 fn password_in(text: &str) -> Result<Zeroizing<String>, String> {
     let path = Path::new(text);
-    let size = std::fs::metadata(path).map_err(|error| format!("{text:?} cannot be read: {error}"))?.len();
-    if size > PASSWORD_BYTES_MAX {
+    let found = std::fs::metadata(path).map_err(|error| format!("{text:?} cannot be read: {error}"))?;
+    if found.permissions().mode() & EVERYBODY != 0 {
+        return Err(format!("{text:?} can be read by every user of this machine: run chmod 600 on it"));
+    }
+    if found.len() > PASSWORD_BYTES_MAX {
         return Err(format!("{text:?} is too long to be a password"));
     }
     let content = Zeroizing::new(

@@ -170,6 +170,7 @@ fn mail_needs_a_server_a_sender_and_somebody_to_authenticate() {
         4,
         "cannot be read",
     );
+    f_19_a_password_is_for_the_gateway_alone(from);
     let settings = parse_file(&format!("[mail]\nurl = \"smtp://u@x\"\n{from}\n{password}")).unwrap();
     assert_eq!(settings.email_code, EmailCode::Off, "f_02: a mailbox opens no account unless it is said");
     let said = "[signin]\nemail_code = \"enroll\"";
@@ -321,4 +322,21 @@ fn applications_share_scheme_and_port_with_the_public_url() {
 fn a_named_file_that_is_not_there_is_a_mistake() {
     let mistakes = load(Some(Path::new("no/such/config.toml")), &Environment::default()).unwrap_err();
     assert!(mistakes.to_string().contains("cannot be read"), "{mistakes}");
+}
+
+fn f_19_a_password_is_for_the_gateway_alone(from: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "secret\n").unwrap();
+    let text = format!("[mail]\nurl = \"smtp://u@x\"\n{from}\npassword_file = {file:?}");
+    for (mode, is_taken) in [(0o600, true), (0o400, true), (0o640, true), (0o644, false), (0o602, false)] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        if is_taken {
+            let settings = parse_file(&text).unwrap_or_else(|mistakes| panic!("{mode:o}: {mistakes:#?}"));
+            assert_eq!(settings.mail.unwrap().password.unwrap().as_str(), "secret");
+        } else {
+            check(&text, "mail.password_file", 4, "chmod 600");
+        }
+    }
 }

@@ -8,9 +8,9 @@
 //!   has lost data, and coming up empty would open the first-administrator step to anybody.
 //! - Without the marker nothing was ever acknowledged.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
@@ -23,6 +23,7 @@ const MARKER: &str = "initialised";
 const MARKER_TEXT: &str = "vestibule sled store, format 1\n";
 const DATABASE: &str = "db";
 const PARAMETERS: &str = "conf";
+const BLOBS: &str = "blobs";
 const SNAPSHOT_START: &str = "snap.";
 const SNAPSHOT_UNFINISHED_END: &str = ".generating";
 /// sled treats a parameter file up to this size as one that was never written.
@@ -30,6 +31,8 @@ const PARAMETERS_EMPTY_BYTES_MAX: u64 = 8;
 /// How long an earlier store of this process may take to let go of its files.
 const RELEASE_WAIT_MAX: Duration = Duration::from_secs(5);
 const DIRECTORY_MODE: u32 = 0o700;
+/// Mode bits that let others in.
+const OTHERS: u32 = 0o077;
 const FILE_MODE: u32 = 0o600;
 
 /// Whether the directory has held a database before.
@@ -58,6 +61,7 @@ impl Home {
     pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
         let io = |error| OpenError::io(path, error);
         DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path).map_err(io)?;
+        keep_private(path)?;
         let lock = lock(path)?;
         wait_until_released(path)?;
         let past = past(path)?;
@@ -115,6 +119,35 @@ impl Home {
         marker.sync_all()?;
         sync_directory(&self.path)
     }
+}
+
+/// Makes a directory that others can read ours alone: it holds addresses, session ids and keys. One that
+/// holds other things as well is not ours to close, so it is refused.
+fn keep_private(path: &Path) -> Result<(), OpenError> {
+    let io = |error| OpenError::io(path, error);
+    let mode = fs::metadata(path).map_err(io)?.permissions().mode();
+    if mode & OTHERS == 0 {
+        return Ok(());
+    }
+    if !is_initialised(path) && !holds_nothing_else(path).map_err(io)? {
+        return Err(OpenError::Shared { path: path.to_owned() });
+    }
+    fs::set_permissions(path, Permissions::from_mode(DIRECTORY_MODE)).map_err(io)?;
+    tracing::warn!(path = %path.display(), "the data directory could be read by others; now it cannot");
+    Ok(())
+}
+
+/// Whether everything in the directory is what a start that was interrupted leaves behind.
+fn holds_nothing_else(path: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if ![LOCK, DATABASE, PARAMETERS, BLOBS].contains(&name.as_ref()) && !name.starts_with(SNAPSHOT_START)
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {

@@ -337,3 +337,29 @@ const GOLDEN: [(&str, &[u8]); 3] = [
     ("db", include_bytes!("golden/format-1/db")),
     ("initialised", include_bytes!("golden/format-1/initialised")),
 ];
+
+#[test]
+fn f_19_a_data_directory_is_for_the_gateway_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let open_to_all = |path: &Path| {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    // As `mkdir` makes it, and as a version before may have left it.
+    fs::create_dir(&path).unwrap();
+    for _ in 0..2 {
+        open_to_all(&path);
+        drop(open(&path).unwrap());
+        assert_eq!(mode(&path), 0o700);
+    }
+    // One that holds other things is not closed, and not used.
+    let shared = folder.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::write(shared.join("letter.txt"), "").unwrap();
+    open_to_all(&shared);
+    let refused = open(&shared);
+    assert!(matches!(refused, Err(OpenError::Shared { .. })));
+    assert_eq!(mode(&shared), 0o755);
+}
