@@ -3,14 +3,20 @@
 //! We decide on the bytes that the upstream gets. An application may decode or normalise those
 //! bytes further, and then see another path than we did. So a path that some common server would
 //! read differently is refused wherever a decision depends on the path.
+//!
+//! A suffix is not another reading: `/admin.json` is another path than `/admin` here, also where an
+//! application serves both as one page.
+
+use icu_normalizer::ComposingNormalizerBorrowed;
 
 /// How a request path can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
     /// Every server reads the same path.
     Plain,
-    /// Servers differ: dot segments, `//`, `;`, a segment that ends with a dot or a space, or an
-    /// escape that hides a character which could stand for itself.
+    /// Servers differ: dot segments, `//`, `;`, a segment that ends with a dot or a space, an escape
+    /// that hides a character which could stand for itself, escapes that are not UTF-8, a character
+    /// that some server takes for an ASCII one, or a segment that ASP.NET removes.
     Ambiguous,
     /// No server should be shown this: not UTF-8, control bytes, backslash, `%00`, `%5c`, a bad escape.
     Malformed,
@@ -22,20 +28,52 @@ pub fn read(path: &[u8]) -> Reading {
         return Reading::Malformed;
     }
     let mut reading = Reading::Plain;
+    let mut look_closer = false;
     let mut rest = path.iter().copied();
     while let Some(byte) = rest.next() {
         match byte {
             b'%' => match escape(rest.next(), rest.next()) {
                 None | Some(b'\\' | 0..=0x1f | 0x7f) => return Reading::Malformed,
                 Some(hidden) if is_structural(hidden) => reading = Reading::Ambiguous,
-                Some(_) => {}
+                Some(hidden) => look_closer |= !hidden.is_ascii() || hidden == b'(',
             },
             0..=0x20 | 0x7f | b'\\' | b'#' | b'?' => return Reading::Malformed,
             b';' => reading = Reading::Ambiguous,
-            _ => {}
+            _ => look_closer |= !byte.is_ascii() || byte == b'(',
         }
     }
-    if has_odd_segments(path) { Reading::Ambiguous } else { reading }
+    let ambiguous = has_odd_segments(path) || (look_closer && turns_into_another(path));
+    if ambiguous { Reading::Ambiguous } else { reading }
+}
+
+/// Whether some server would turn `path`, whose escapes are well formed, into another path: overlong
+/// and other broken UTF-8, characters that compatibility normalisation (Unicode Annex 15, NFKC) or a
+/// "best fit" code page makes ASCII, and the segments in which ASP.NET kept cookieless sessions.
+///
+/// Letters that only change case, or fold to other letters outside of ASCII, are left alone: no
+/// path in the configuration can contain them.
+fn turns_into_another(path: &[u8]) -> bool {
+    let Ok(decoded) = String::from_utf8(unescaped(path)) else { return true };
+    let normalizer = ComposingNormalizerBorrowed::new_nfkc();
+    let mut foreign = decoded.chars().filter(|c| !c.is_ascii());
+    let becomes_ascii = foreign.any(|c| normalizer.normalize_iter(std::iter::once(c)).any(|c| c.is_ascii()));
+    becomes_ascii || decoded.split('/').any(is_cookieless_session)
+}
+
+/// `(S(x))`, `(A(x)F(y))`: ASP.NET removes such a segment from the path.
+fn is_cookieless_session(segment: &str) -> bool {
+    let inner = segment.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+    inner.is_some_and(|inner| inner.contains('(') && inner.ends_with(')'))
+}
+
+fn unescaped(path: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path.iter().copied();
+    while let Some(byte) = rest.next() {
+        let hidden = if byte == b'%' { escape(rest.next(), rest.next()) } else { Some(byte) };
+        decoded.extend(hidden);
+    }
+    decoded
 }
 
 fn escape(high: Option<u8>, low: Option<u8>) -> Option<u8> {
@@ -135,6 +173,30 @@ mod tests {
             "/admin%2e",
         ] {
             assert_eq!(read(path.as_bytes()), Reading::Ambiguous, "{path}");
+        }
+    }
+
+    #[test]
+    fn f_15_what_some_server_takes_for_another_path_is_ambiguous() {
+        for path in [
+            "/static/%c0%ae%c0%ae/admin",
+            "/static/%ef%bc%8e%ef%bc%8e%ef%bc%8fadmin",
+            "/static/．．／admin",
+            "/%e2%84%aa",
+            "/%c5%bf",
+            "/\u{212a}",
+            "/\u{2024}\u{2024}/admin",
+            "/%ff",
+            "/(S(x))/admin",
+            "/(A(x)F(y))/admin",
+            "/%28S%28x%29%29/admin",
+        ] {
+            assert_eq!(read(path.as_bytes()), Reading::Ambiguous, "{path}");
+        }
+        for path in
+            ["/Österreich", "/Stra%C3%9Fe", "/%E6%97%A5%E6%9C%AC", "/Mercury_(planet)", "/f(x)", "/(x)"]
+        {
+            assert_eq!(read(path.as_bytes()), Reading::Plain, "{path}");
         }
     }
 
