@@ -38,8 +38,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("pages", &["domain", "ports", "flows", "web"]),
     ("proxy", &["domain", "ports", "flows"]),
     ("admin", &["domain", "ports", "flows"]),
-    // Settings carry the levels and formats that telemetry understands.
-    ("config", &["domain", "telemetry"]),
+    // Settings carry the levels and formats that telemetry understands, and the proxy's limits.
+    ("config", &["domain", "telemetry", "proxy"]),
     ("app", EVERY_ROOM),
     ("cli", EVERY_ROOM),
     ("main", &["cli"]),

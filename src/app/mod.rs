@@ -31,7 +31,7 @@ use crate::pages::routes::{self, Desk};
 use crate::pages::theme::Accent;
 use crate::pages::{self, Docs, Site, gate};
 use crate::ports::KeyValue;
-use crate::proxy::{self, Doors, Limits, Parts, Proxy, ProxySettings};
+use crate::proxy::{self, Doors, Parts, Proxy, ProxySettings};
 use crate::store::{CommitTimer, MemoryStore, SledOptions, SledStore};
 use crate::system::{self, Phase, SystemClock, SystemEntropy};
 use crate::telemetry::audit::Audit;
@@ -273,7 +273,7 @@ fn proxy_settings(settings: &Settings) -> ProxySettings {
         trusted_proxies: server.trusted_proxies.clone(),
         workers: server.workers,
         grace_period: server.grace_period,
-        limits: Limits::default(),
+        limits: settings.traffic,
     }
 }
 

@@ -9,6 +9,7 @@
 mod credentials;
 mod dialects;
 mod environment;
+mod limits;
 mod mail;
 mod mistake;
 mod reader;
@@ -130,7 +131,7 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>) -> Settings {
     let mail = mail::mail(&root, reader);
     let email_code = mail::email_code(&root, mail.as_ref(), reader);
     let username_change = sections::account(&root);
-    let limits = sections::limits(&root);
+    let (limits, traffic) = limits::limits(&root, reader);
     let mounts = dialects::dialects(&root, &server, reader);
     let routes = routes::routes(&root, &public_url, &server, reader);
     dialects::check_routes(&root, &mounts, &routes, &public_url, reader);
@@ -144,6 +145,7 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>) -> Settings {
         branding,
         log,
         limits,
+        traffic,
         mail,
         email_code,
         username_change,

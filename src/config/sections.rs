@@ -1,7 +1,5 @@
-//! The smaller tables: `[store]`, `[session]`, `[signup]`, `[account]`, `[limits]`, `[branding]` and
-//! `[log]`.
+//! The smaller tables: `[store]`, `[session]`, `[signup]`, `[account]`, `[branding]` and `[log]`.
 
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,12 +10,9 @@ use super::server::{Limits, duration, file};
 use super::settings::{Branding, Engine, Log, Store};
 use super::value;
 use crate::domain::identifier::UsernameChange;
-use crate::domain::limits::RateLimits;
 use crate::domain::session::Lifetimes;
 use crate::telemetry::logging::Format;
 
-/// More than any machine answers: the same as no limit.
-const RATE_MAX: usize = 1_000_000;
 const CACHE_BYTES_MIN: u64 = 1 << 20;
 const CACHE_BYTES_MAX: u64 = 1 << 40;
 /// What we show on every page has to be small.
@@ -167,23 +162,4 @@ pub(super) fn log(root: &Section<'_>) -> Log {
         level: level.map_or_else(|| "info".to_owned(), |found| found.value),
         format: format.map_or(Format::Auto, |found| found.value),
     }
-}
-
-/// Reads `[limits]`.
-pub(super) fn limits(root: &Section<'_>) -> RateLimits {
-    let section = root.table("limits");
-    let default = RateLimits::default();
-    let number = |key, default: NonZeroU32| {
-        let read = section.number(key, default.get() as usize, RATE_MAX);
-        u32::try_from(read).ok().and_then(NonZeroU32::new).unwrap_or_else(|| {
-            section.refuse(key, "a limit of 0 lets nobody in", "write a whole number above 0");
-            default
-        })
-    };
-    let limits = RateLimits {
-        network_burst: number("network_burst", default.network_burst),
-        network_per_second: number("network_per_second", default.network_per_second),
-    };
-    section.close();
-    limits
 }

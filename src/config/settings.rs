@@ -19,6 +19,7 @@ use crate::domain::place::Scheme;
 use crate::domain::policy::route::RouteTable;
 use crate::domain::session::Lifetimes;
 use crate::domain::user::{DisplayName, Email};
+use crate::proxy::Limits;
 use crate::telemetry::logging::Format;
 
 /// Everything an operator can decide.
@@ -32,6 +33,8 @@ pub struct Settings {
     pub branding: Branding,
     pub log: Log,
     pub limits: RateLimits,
+    /// How much is served at once.
+    pub traffic: Limits,
     /// `None`: nothing is sent.
     pub mail: Option<Mail>,
     pub email_code: EmailCode,

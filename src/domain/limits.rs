@@ -1,14 +1,55 @@
-//! How often credentials may be tried and made.
+//! How often credentials may be tried and made, and how much clients may take before they have shown any.
 //!
-//! What lives here: the numbers. Counting is in `flows/limits.rs`.
+//! What lives here: the numbers. Counting is in `ledger.rs` and `flows/limits.rs`.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
+
+use super::network::Reach;
 
 const fn of(number: u32) -> NonZeroU32 {
     match NonZeroU32::new(number) {
         Some(number) => number,
         None => NonZeroU32::MIN,
+    }
+}
+
+/// How something is shared out among networks. It is the same for everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shares {
+    /// A /56 of IPv6 may take as much as this many networks.
+    pub site_factor: NonZeroU32,
+    /// A /48 of IPv6, or a /16 of IPv4, may take as much as this many networks.
+    pub region_factor: NonZeroU32,
+    /// The part of everything that is kept for networks in which a user is signed in, in percent.
+    pub reserve_percent: u8,
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        Self { site_factor: of(2), region_factor: of(4), reserve_percent: 10 }
+    }
+}
+
+impl Shares {
+    /// What a network of this reach may take where one network may take `one`.
+    pub fn of(&self, reach: Reach, one: usize) -> usize {
+        one.saturating_mul(self.factor(reach).get() as usize)
+    }
+
+    /// How many networks' worth a network of this reach may take.
+    pub fn factor(&self, reach: Reach) -> NonZeroU32 {
+        match reach {
+            Reach::Network => NonZeroU32::MIN,
+            Reach::Site => self.site_factor,
+            Reach::Region => self.region_factor,
+        }
+    }
+
+    /// The reserve out of `total`.
+    pub fn reserve(&self, total: usize) -> usize {
+        total / 100 * usize::from(self.reserve_percent)
+            + total % 100 * usize::from(self.reserve_percent) / 100
     }
 }
 
@@ -19,16 +60,27 @@ pub struct RateLimits {
     pub network_burst: NonZeroU32,
     /// How many of them it gets back each second.
     pub network_per_second: NonZeroU32,
+    /// All networks together may do as much as this many of them.
+    pub total_factor: NonZeroU32,
+    /// The most ceremonies, codes or the like that wait for a browser, of one kind each.
+    pub pending_max: usize,
+    /// The most of them that were begun from one network.
+    pub pending_per_network_max: usize,
+    pub shares: Shares,
 }
 
 impl Default for RateLimits {
     fn default() -> Self {
-        Self { network_burst: of(300), network_per_second: of(30) }
+        Self {
+            network_burst: of(300),
+            network_per_second: of(30),
+            total_factor: of(20),
+            pending_max: 10_000,
+            pending_per_network_max: 1_000,
+            shares: Shares::default(),
+        }
     }
 }
-
-/// All networks together may do as much as this many of them.
-pub const GLOBAL_FACTOR: u32 = 20;
 
 /// Attempts with one account's passkeys from one network at once. The owner, who comes from another
 /// one, is never held up by them.

@@ -116,7 +116,7 @@ impl Gateway {
         let pending =
             PendingCode { id, purpose, user, email, hash, attempts_left: CODE_ATTEMPTS_MAX, expires_at };
         let key = keys::code(&id);
-        let room = self.codes.admit(key.clone(), visit.client, expires_at, now);
+        let room = self.codes.admit(key.clone(), self.begun_by(visit.client), expires_at, now);
         Ok((id, room.put(key, records::encode(&pending)?).and(posting)))
     }
 

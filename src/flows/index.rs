@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use papaya::HashMap;
+use papaya::{HashMap, Operation};
 use tokio::sync::Notify;
 
 use super::passport::Passport;
 use crate::domain::id::{SessionId, UserId};
+use crate::domain::network::Network;
 use crate::domain::session::token::Carrier;
 use crate::domain::session::{Lifetimes, Session};
 use crate::domain::time::Timestamp;
@@ -167,6 +168,8 @@ pub struct SessionIndex {
     of_user: HashMap<UserId, Arc<[SessionId]>>,
     verified: HashMap<TokenDigest, Arc<Verified>>,
     users: HashMap<UserId, Arc<User>>,
+    /// How many sessions were begun in a network.
+    of_network: HashMap<Network, usize>,
 }
 
 impl SessionIndex {
@@ -202,6 +205,11 @@ impl SessionIndex {
         let mut sessions: Vec<_> = ids.iter().filter_map(|id| self.session(id)).collect();
         sessions.sort_by_key(|session| session.record.load().created_at);
         sessions
+    }
+
+    /// Whether a session was begun in `network`.
+    pub fn knows(&self, network: &Network) -> bool {
+        self.of_network.pin().contains_key(network)
     }
 
     /// Every session.
@@ -276,6 +284,9 @@ impl SessionIndex {
             known.record.store(Arc::new(session));
             return;
         }
+        if let Some(client) = session.client {
+            self.of_network.pin().update_or_insert(Network::of(client), |count| count + 1, 1);
+        }
         self.sessions.pin().insert(id, Arc::new(LiveSession::new(session)));
         self.change_sessions_of(user, |ids| ids.push(id));
     }
@@ -287,7 +298,15 @@ impl SessionIndex {
         for digest in &digests {
             self.verified.pin().remove(digest);
         }
-        self.change_sessions_of(session.record.load().user, |ids| ids.retain(|known| known != id));
+        let record = session.record();
+        if let Some(client) = record.client {
+            self.of_network.pin().compute(Network::of(client), |entry| match entry {
+                Some((_, count)) if *count > 1 => Operation::Insert(count - 1),
+                Some(_) => Operation::Remove,
+                None => Operation::Abort(()),
+            });
+        }
+        self.change_sessions_of(record.user, |ids| ids.retain(|known| known != id));
     }
 
     fn change_sessions_of(&self, user: UserId, change: impl Fn(&mut Vec<SessionId>)) {

@@ -1,7 +1,7 @@
 //! Rate limits for everything that tries or makes credentials.
 //!
-//! What always holds: what is counted is a resolved account and a network (a /24, or a /64 for IPv6),
-//! never a text that somebody typed; and whether an address has an account never decides about the
+//! What always holds: what is counted is a resolved account and the networks around a client, never a
+//! text that somebody typed; and whether an address has an account never decides about the
 //! answer. A stranger's attempts count against the stranger's own network: they never keep an
 //! account's owner, who comes from elsewhere, from signing in.
 
@@ -22,11 +22,12 @@ use super::admit::Visit;
 use super::{FlowError, Gateway};
 use crate::domain::event::{Kind, Limited};
 use crate::domain::id::UserId;
+use crate::domain::ledger::Standing;
 use crate::domain::limits::{
-    ACCOUNT_BURST, ACCOUNT_PER_SECOND, GLOBAL_FACTOR, MAIL_BURST, MAIL_INTERVAL, MAIL_TO_ACCOUNT_BURST,
+    ACCOUNT_BURST, ACCOUNT_PER_SECOND, MAIL_BURST, MAIL_INTERVAL, MAIL_TO_ACCOUNT_BURST,
     MAIL_TO_ACCOUNT_INTERVAL, RateLimits,
 };
-use crate::domain::session::network_of;
+use crate::domain::network::{Network, Reach};
 use crate::domain::user::Email;
 use crate::ports::Clock;
 
@@ -49,17 +50,21 @@ impl GovernorClock for Ticking {
 type Keyed<K> = RateLimiter<K, DashMapStateStore<K>, Ticking, NoOpMiddleware<Nanos>>;
 type Single = RateLimiter<NotKeyed, InMemoryState, Ticking, NoOpMiddleware<Nanos>>;
 
-/// A network, as limits count it; `None` when there is no address to count.
-type Network = Option<String>;
+/// The network of a client; `None` when there is no address to count.
+type Origin = Option<Network>;
 
 /// All limiters of one gateway.
 pub(super) struct Limiters {
     clock: Ticking,
     everybody: Single,
-    networks: Keyed<Network>,
-    accounts: Keyed<(UserId, Network)>,
+    /// What networks in which a user is signed in have left when everybody together has nothing.
+    reserve: Single,
+    networks: Keyed<Origin>,
+    sites: Keyed<Network>,
+    regions: Keyed<Network>,
+    accounts: Keyed<(UserId, Origin)>,
     /// Messages that a stranger from this network can have sent to an account.
-    mail: Keyed<(UserId, Network)>,
+    mail: Keyed<(UserId, Origin)>,
     mail_to_account: Keyed<UserId>,
     /// Messages that people have sent to themselves.
     own_mail: Keyed<UserId>,
@@ -70,14 +75,19 @@ pub(super) struct Limiters {
 impl Limiters {
     pub(super) fn new(limits: RateLimits, clock: &Arc<dyn Clock>) -> Self {
         let clock = Ticking(Arc::clone(clock));
-        let network = Quota::per_second(limits.network_per_second).allow_burst(limits.network_burst);
-        let factor = NonZeroU32::new(GLOBAL_FACTOR).unwrap_or(NonZeroU32::MIN);
-        let everybody = Quota::per_second(limits.network_per_second.saturating_mul(factor))
-            .allow_burst(limits.network_burst.saturating_mul(factor));
+        let times = |factor: NonZeroU32| {
+            Quota::per_second(limits.network_per_second.saturating_mul(factor))
+                .allow_burst(limits.network_burst.saturating_mul(factor))
+        };
+        let total = limits.total_factor.get() as usize;
+        let reserve = u32::try_from(limits.shares.reserve(total)).ok().and_then(NonZeroU32::new);
         let account = Quota::per_second(ACCOUNT_PER_SECOND).allow_burst(ACCOUNT_BURST);
         Self {
-            everybody: RateLimiter::direct_with_clock(everybody, clock.clone()),
-            networks: keyed(network, &clock),
+            everybody: RateLimiter::direct_with_clock(times(limits.total_factor), clock.clone()),
+            reserve: RateLimiter::direct_with_clock(times(reserve.unwrap_or(NonZeroU32::MIN)), clock.clone()),
+            networks: keyed(times(NonZeroU32::MIN), &clock),
+            sites: keyed(times(limits.shares.factor(Reach::Site)), &clock),
+            regions: keyed(times(limits.shares.factor(Reach::Region)), &clock),
             accounts: keyed(account, &clock),
             mail: keyed(one_in(MAIL_INTERVAL).allow_burst(MAIL_BURST), &clock),
             own_mail: keyed(one_in(MAIL_INTERVAL).allow_burst(MAIL_BURST), &clock),
@@ -93,6 +103,8 @@ impl Limiters {
     /// Forgets whoever has not been seen for so long that they have everything back.
     fn tidy(&self) {
         self.networks.retain_recent();
+        self.sites.retain_recent();
+        self.regions.retain_recent();
         self.accounts.retain_recent();
         self.mail.retain_recent();
         self.mail_to_account.retain_recent();
@@ -109,8 +121,8 @@ fn keyed<K: Hash + Eq + Clone>(quota: Quota, clock: &Ticking) -> Keyed<K> {
     RateLimiter::new(quota, DashMapStateStore::default(), clock.clone())
 }
 
-fn network(client: Option<IpAddr>) -> Network {
-    client.map(network_of)
+fn network(client: Option<IpAddr>) -> Origin {
+    client.map(Network::of)
 }
 
 impl Gateway {
@@ -120,8 +132,37 @@ impl Gateway {
         if limiters.networks.len() > REMEMBERED_MAX {
             limiters.tidy();
         }
-        self.allowed(limiters.networks.check_key(&network(visit.client)), Limited::Network, visit)?;
-        self.allowed(limiters.everybody.check(), Limited::Everybody, visit)
+        if visit.client.is_none() {
+            self.allowed(limiters.networks.check_key(&None), Limited::Network, visit)?;
+        }
+        for (reach, network) in visit.client.into_iter().flat_map(Network::around) {
+            let checked = match reach {
+                Reach::Network => limiters.networks.check_key(&Some(network)),
+                Reach::Site => limiters.sites.check_key(&network),
+                Reach::Region => limiters.regions.check_key(&network),
+            };
+            self.allowed(checked, Limited::Network, visit)?;
+        }
+        match limiters.everybody.check() {
+            Err(_) if self.standing(visit.client) == Standing::Known => {
+                self.allowed(limiters.reserve.check(), Limited::Everybody, visit)
+            }
+            checked => self.allowed(checked, Limited::Everybody, visit),
+        }
+    }
+
+    /// Whether a user is signed in from the network of `client`. A part of every limit is kept for such.
+    pub fn standing(&self, client: Option<IpAddr>) -> Standing {
+        if client.is_some_and(|client| self.index.knows(&Network::of(client))) {
+            Standing::Known
+        } else {
+            Standing::Unknown
+        }
+    }
+
+    /// A client, as what waits is counted for it.
+    pub(super) fn begun_by(&self, client: Option<IpAddr>) -> (Option<IpAddr>, Standing) {
+        (client, self.standing(client))
     }
 
     /// Counts one attempt with the credentials of `account`.

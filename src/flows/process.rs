@@ -94,7 +94,9 @@ impl Gateway {
         Ok(match &course.stored {
             None => {
                 let (now, expires_at) = (self.clock.now(), course.record.expires_at);
-                self.processes.admit(key.clone(), visit.client, expires_at, now).put(key, written)
+                self.processes
+                    .admit(key.clone(), self.begun_by(visit.client), expires_at, now)
+                    .put(key, written)
             }
             Some(stored) if *stored == written => Batch::default().expect(key, written),
             Some(stored) => Batch::default().expect(key.clone(), stored.clone()).put(key, written),

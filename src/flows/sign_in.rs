@@ -224,7 +224,8 @@ impl Gateway {
             CeremonyCarrier::Challenge => ceremony_of(challenge),
         };
         let (key, now) = (keys::ceremony(&id), self.clock.now());
-        let room = self.ceremonies.admit(key.clone(), visit.client, now.plus(CEREMONY_LIFETIME), now);
+        let room =
+            self.ceremonies.admit(key.clone(), self.begun_by(visit.client), now.plus(CEREMONY_LIFETIME), now);
         Ok((id, room.put(key, records::encode(kept)?)))
     }
 

@@ -146,7 +146,7 @@ impl Gateway {
             expires_at: now.plus(WAY_BACK_LIFETIME),
         };
         let key = keys::way_back(&way_back.id);
-        let room = self.ways_back.admit(key.clone(), visit.client, way_back.expires_at, now);
+        let room = self.ways_back.admit(key.clone(), self.begun_by(visit.client), way_back.expires_at, now);
         self.records.commit(room.put(key, records::encode(&way_back)?)).await?;
         Ok(Detour::SignIn { way_back: way_back.id, nonce })
     }
@@ -195,7 +195,7 @@ impl Gateway {
             expires_at: now.plus(HAND_OFF_LIFETIME),
         };
         let key = keys::hand_off(&code.hashed());
-        let room = self.hand_offs.admit(key.clone(), session.client, hand_off.expires_at, now);
+        let room = self.hand_offs.admit(key.clone(), self.begun_by(session.client), hand_off.expires_at, now);
         self.records.commit(room.put(key, records::encode(&hand_off)?)).await?;
         Ok(Onward::HandOff { url })
     }
@@ -255,7 +255,8 @@ impl Gateway {
             let mut removed = Batch::default();
             for (key, _) in self.records.all::<serde_json::Value>(prefix).await? {
                 // The longest life of any of them: none can be finished after it.
-                removed = removed.and(waiting.admit(key, None, now.plus(WAY_BACK_LIFETIME), now));
+                removed =
+                    removed.and(waiting.admit(key, self.begun_by(None), now.plus(WAY_BACK_LIFETIME), now));
             }
             if !removed.changes.is_empty() {
                 self.records.commit(removed).await?;

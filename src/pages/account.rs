@@ -10,7 +10,8 @@ use crate::domain::ceremony::aaguid;
 use crate::domain::credential::Backup;
 use crate::domain::credential::Credential;
 use crate::domain::id::UserId;
-use crate::domain::session::{Session, network_of};
+use crate::domain::network::Network;
+use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
 use crate::domain::way_back::Target;
 use crate::flows::index::LiveSession;
@@ -135,7 +136,7 @@ impl SessionRow {
         Self {
             id: record.id.to_string(),
             browser: user_agent::in_words(record.user_agent.as_deref()),
-            network: record.client.map(network_of),
+            network: record.client.map(|client| Network::of(client).to_string()),
             created_at: record.created_at,
             last_seen_at: session.last_seen_at(),
             here: if record.id == current.id { Here::ThisOne } else { Here::Another },

@@ -20,10 +20,11 @@ use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use pingora::{Error, ErrorType};
 
 use super::HEADER_BYTES_MAX;
-use super::bridge::{self, OwnBody};
+use super::bridge;
 use super::context::{Context, NamelessTls, PlainHttp, Shared};
 use super::failure::{self, SESSION_ENDED};
 use super::headers::{self, Cleaned, Outgoing};
+use super::own_bodies::OwnBody;
 use super::request::{self, SHORT_BYTES_MAX};
 use super::streams;
 use super::tls::AskedFor;
@@ -66,6 +67,12 @@ impl Phases {
             Some(Early::Outcome(outcome)) => return self.answer(session, ctx, visit, outcome).await,
             Some(Early::ToHttps) => return self.lead_to_https(session, ctx, &visit).await,
             None => {}
+        }
+        if let Some(client) = self.forwarded_client(session, &visit) {
+            ctx.seat = self.0.crowd.enter(client);
+            if ctx.seat.is_none() {
+                return self.answer(session, ctx, visit, Outcome::Unavailable).await;
+            }
         }
         match self.admit(session, &visit) {
             Admission::Answer(outcome) => self.answer(session, ctx, visit, outcome).await,
@@ -117,6 +124,12 @@ impl Phases {
             None
         };
         (visit, early)
+    }
+
+    /// The client, if a trusted proxy sends its request.
+    fn forwarded_client(&self, session: &Session, visit: &Visit) -> Option<IpAddr> {
+        let peer = peer_of(session)?;
+        visit.client.filter(|client| *client != peer && self.0.trusted.trusts(peer))
     }
 
     /// Whether TLS was made for another host. A client that named none got the first certificate,
@@ -193,10 +206,11 @@ impl Phases {
         ctx: &mut Context,
         visit: Visit,
     ) -> pingora::Result<Next> {
-        match bridge::read_own_body(session, &self.0.own_bodies).await? {
+        let standing = self.0.gateway.standing(visit.client);
+        match self.0.own_bodies.read(session, visit.client, standing).await? {
             OwnBody::TooLarge => self.answer(session, ctx, visit, Outcome::BodyTooLarge).await,
-            OwnBody::NoTurn => self.answer(session, ctx, visit, Outcome::Unavailable).await,
-            OwnBody::Whole(body, _turn) => {
+            OwnBody::NoRoom => self.answer(session, ctx, visit, Outcome::Unavailable).await,
+            OwnBody::Whole(body, _share) => {
                 ctx.tally.answered = Answered::Ours;
                 bridge::answer_own(session, &self.0.doors.own, visit, body).await?;
                 Ok(Next::Nothing)

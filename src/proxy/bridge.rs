@@ -7,75 +7,23 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::BodyExt;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tower::ServiceExt;
 
-use super::OWN_BODY_BYTES_MAX;
 use super::headers::REQUEST_ID;
 use crate::flows::admit::{Outcome, Visit};
 
-/// How long the body of a request to our own endpoints may take to arrive.
-const OWN_BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long such a request waits while as many bodies as there may be are in memory.
-const OWN_BODY_TURN_TIMEOUT: Duration = Duration::from_secs(2);
 /// How much of a refused request's body is read, so that the client gets to see the answer.
 const DISCARDED_BYTES_MAX: usize = 256 * 1024;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The body of a request to our own endpoints.
-pub(super) enum OwnBody<'a> {
-    /// The permit is to be kept until the request is answered; there is none for an empty body.
-    Whole(Bytes, Option<SemaphorePermit<'a>>),
-    TooLarge,
-    /// Too many others are in memory.
-    NoTurn,
-}
-
-/// Reads the body, unless it is more than our endpoints take, or too many are in memory.
-pub(super) async fn read_own_body<'a>(
-    session: &mut Session,
-    turns: &'a Semaphore,
-) -> pingora::Result<OwnBody<'a>> {
-    if session.is_body_done() {
-        return Ok(OwnBody::Whole(Bytes::new(), None));
-    }
-    let declared = session
-        .get_header(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.trim().parse::<usize>().ok());
-    if declared.is_some_and(|length| length > OWN_BODY_BYTES_MAX) {
-        return Ok(OwnBody::TooLarge);
-    }
-    let Ok(Ok(turn)) = tokio::time::timeout(OWN_BODY_TURN_TIMEOUT, turns.acquire()).await else {
-        return Ok(OwnBody::NoTurn);
-    };
-    if expects_continue(session) {
-        session.write_continue_response().await?;
-    }
-    let body = tokio::time::timeout(OWN_BODY_TIMEOUT, collect(session))
-        .await
-        .map_err(|_| Error::new_down(ErrorType::ReadTimedout))??;
-    Ok(body.map_or(OwnBody::TooLarge, |body| OwnBody::Whole(body, Some(turn))))
-}
-
-/// `None`: it is too large.
-async fn collect(session: &mut Session) -> pingora::Result<Option<Bytes>> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = session.read_request_body().await? {
-        if body.len() + chunk.len() > OWN_BODY_BYTES_MAX {
-            return Ok(None);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Some(body.freeze()))
-}
-
-fn expects_continue(session: &Session) -> bool {
+/// Whether the client waits for a word before it sends the body.
+pub(super) fn expects_continue(session: &Session) -> bool {
     session
         .get_header(header::EXPECT)
         .is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))

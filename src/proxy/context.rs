@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
+use super::crowd::{Crowd, Seat};
 use super::forwarded::TrustedProxies;
 use super::headers::Reserved;
+use super::own_bodies::OwnBodies;
 use super::streams::OpenStream;
 use super::upstream::Upstreams;
 use super::{Doors, Meter};
@@ -42,8 +42,8 @@ pub(super) struct Shared {
     pub(super) upstreams: Upstreams,
     pub(super) plain_http: PlainHttp,
     pub(super) nameless_tls: NamelessTls,
-    /// One permit for each body of a request to our own endpoints.
-    pub(super) own_bodies: Semaphore,
+    pub(super) own_bodies: OwnBodies,
+    pub(super) crowd: Arc<Crowd>,
     pub(super) ids: RequestIds,
 }
 
@@ -71,6 +71,8 @@ pub(super) struct Context {
     pub(super) turn: usize,
     pub(super) tries: usize,
     pub(super) stream: Option<OpenStream>,
+    /// For a client behind a trusted proxy.
+    pub(super) seat: Option<Seat>,
     pub(super) tally: Tally,
 }
 
@@ -78,7 +80,7 @@ impl Context {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let began = (shared.elapsed)();
         let tally = Tally { shared, began, route: None, answered: Answered::Aborted };
-        Self { visit: None, permit: None, turn: 0, tries: 0, stream: None, tally }
+        Self { visit: None, permit: None, turn: 0, tries: 0, stream: None, seat: None, tally }
     }
 }
 

@@ -1,115 +1,255 @@
-//! How many connections there may be, in all and from one address.
+//! How many connections there may be, in all and from every network.
 //!
-//! What always holds: whoever holds a [`Pass`] is counted, and nobody else is.
+//! What always holds: whoever holds a [`Pass`] is counted, and nobody else is. When there is no room for
+//! a newcomer, connections without a request under way are closed: those of the network that has its
+//! share, or of the region that has most. A trusted proxy's address is counted in the total only; the
+//! clients behind it are counted in `crowd.rs`.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
 use super::Limits;
+use super::forwarded::TrustedProxies;
+use crate::domain::ledger::{Exhausted, Ledger, Standing};
+use crate::domain::network::Network;
 
-/// Bounds how many connections there are, in all and from one address.
+/// The most connections closed for one newcomer; what is more than one is room for the next ones.
+const CLOSED_AT_ONCE_MAX: usize = 32;
+/// How long to refuse newcomers without another search, once nothing was found to close.
+const SEARCH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Says whether a user is signed in from a client's network.
+pub(super) type Standings = Arc<dyn Fn(Option<IpAddr>) -> Standing + Send + Sync>;
+/// Time since some fixed moment.
+pub(super) type Elapsed = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// Bounds how many connections there are.
 pub(super) struct Gate {
-    room: Arc<Semaphore>,
-    per_address_max: usize,
-    by_address: Mutex<HashMap<IpAddr, usize>>,
+    trusted: TrustedProxies,
+    standings: Standings,
+    elapsed: Elapsed,
+    roll: Mutex<Roll>,
+}
+
+struct Roll {
+    ledger: Ledger,
+    /// By age: numbers are given in order.
+    open: BTreeMap<u64, Arc<Activity>>,
+    next: u64,
+    /// When it is worth looking again for connections to close.
+    search_from: Duration,
+}
+
+/// What one connection is doing.
+pub(super) struct Activity {
+    /// `None` for a trusted proxy.
+    source: Option<IpAddr>,
+    requests: AtomicUsize,
+    closing: Notify,
 }
 
 /// Why a connection was not taken.
 pub(super) enum Full {
-    Address,
+    Gate,
     System(std::io::Error),
 }
 
 /// The right to be connected, given back when dropped.
 pub(super) struct Pass {
     gate: Arc<Gate>,
-    source: IpAddr,
-    _room: OwnedSemaphorePermit,
+    number: u64,
+    activity: Arc<Activity>,
+}
+
+impl Pass {
+    pub(super) fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+}
+
+impl Activity {
+    /// A request has come in.
+    pub(super) fn begin_request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It has been answered, or given up.
+    pub(super) fn end_request(&self) {
+        self.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Returns when the connection has to make room.
+    pub(super) async fn until_closed(&self) {
+        self.closing.notified().await;
+    }
+
+    fn may_be_closed(&self) -> bool {
+        self.source.is_some() && self.requests.load(Ordering::Relaxed) == 0
+    }
 }
 
 impl Gate {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self {
-            room: Arc::new(Semaphore::new(limits.connections_max)),
-            per_address_max: limits.connections_per_address_max,
-            by_address: Mutex::default(),
-        }
+    pub(super) fn new(
+        limits: Limits,
+        trusted: TrustedProxies,
+        standings: Standings,
+        elapsed: Elapsed,
+    ) -> Self {
+        let ledger = Ledger::new(limits.connections);
+        let roll = Roll { ledger, open: BTreeMap::new(), next: 0, search_from: Duration::ZERO };
+        Self { trusted, standings, elapsed, roll: Mutex::new(roll) }
     }
 
-    /// Accepts when there is room; until then clients wait in the backlog.
+    /// Accepts a connection, and closes it again when there is no room for it.
     pub(super) async fn accept(
         self: &Arc<Self>,
         socket: &TcpListener,
     ) -> Result<(TcpStream, SocketAddr, Pass), Full> {
-        let room = Arc::clone(&self.room).acquire_owned().await;
-        let room = room.map_err(|e| Full::System(std::io::Error::other(e)))?;
         let (stream, peer) = socket.accept().await.map_err(Full::System)?;
-        let source = source(peer.ip());
-        self.enter(source)?;
-        Ok((stream, peer, Pass { gate: Arc::clone(self), source, _room: room }))
+        let pass = self.enter(peer.ip().to_canonical()).ok_or(Full::Gate)?;
+        Ok((stream, peer, pass))
     }
 
-    fn enter(&self, source: IpAddr) -> Result<(), Full> {
-        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = by_address.entry(source).or_insert(0);
-        if *open >= self.per_address_max {
-            return Err(Full::Address);
+    fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Pass> {
+        let source = (!self.trusted.trusts(peer)).then_some(peer);
+        // The reserve is for a proxy too: users come through it.
+        let standing = source.map_or(Standing::Known, |_| (self.standings)(source));
+        let now = (self.elapsed)();
+        let mut roll = self.roll();
+        if let Err(exhausted) = roll.ledger.take(source, 1, standing) {
+            roll.make_room(exhausted, now);
+            roll.ledger.take(source, 1, standing).ok()?;
         }
-        *open += 1;
-        Ok(())
+        let activity = Arc::new(Activity { source, requests: AtomicUsize::new(0), closing: Notify::new() });
+        let number = roll.next;
+        roll.next += 1;
+        roll.open.insert(number, Arc::clone(&activity));
+        Some(Pass { gate: Arc::clone(self), number, activity })
+    }
+
+    fn roll(&self) -> MutexGuard<'_, Roll> {
+        self.roll.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Roll {
+    fn make_room(&mut self, exhausted: Exhausted, now: Duration) {
+        let crowded = match exhausted {
+            Exhausted::Network(network) => Some(network),
+            Exhausted::Total if now < self.search_from => None,
+            Exhausted::Total => self.biggest_region_with_idle_connections(),
+        };
+        let Some(crowded) = crowded else {
+            self.search_from = self.search_from.max(now + SEARCH_INTERVAL);
+            return;
+        };
+        let is_crowded = |it: &Activity| it.source.is_some_and(|source| crowded.contains(source));
+        let idle = self.open.iter().filter(|(_, it)| it.may_be_closed() && is_crowded(it));
+        let idle: Vec<u64> = idle.map(|(number, _)| *number).take(CLOSED_AT_ONCE_MAX).collect();
+        for number in idle {
+            if let Some(activity) = self.leave(number) {
+                activity.closing.notify_one();
+            }
+        }
+    }
+
+    fn biggest_region_with_idle_connections(&self) -> Option<Network> {
+        let idle = self.open.values().filter(|it| it.may_be_closed());
+        let regions: HashMap<Network, usize> = idle
+            .filter_map(|it| it.source.map(Network::region))
+            .map(|region| (region, self.ledger.taken_by(&region)))
+            .collect();
+        regions.into_iter().max_by_key(|(_, taken)| *taken).map(|(region, _)| region)
+    }
+
+    fn leave(&mut self, number: u64) -> Option<Arc<Activity>> {
+        let activity = self.open.remove(&number)?;
+        self.ledger.give_back(activity.source, 1);
+        Some(activity)
     }
 }
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        let mut by_address = self.gate.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = by_address.get_mut(&self.source) {
-            *open -= 1;
-            if *open == 0 {
-                by_address.remove(&self.source);
-            }
-        }
-    }
-}
-
-/// Whom a connection is counted for: an IPv4 address, or the /64 that one IPv6 site has.
-fn source(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
-        v4 @ IpAddr::V4(_) => v4,
+        self.gate.roll().leave(self.number);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ledger::Budget;
+    use crate::domain::limits::Shares;
+
+    fn gate(total: usize, per_network: usize) -> Arc<Gate> {
+        let connections = Budget { total, per_network, shares: Shares::default() };
+        let limits = Limits { connections, ..Limits::default() };
+        let trusted = TrustedProxies::new(vec!["127.0.0.1/32".parse().unwrap()]);
+        let standings: Standings = Arc::new(|client| match client {
+            Some(IpAddr::V4(v4)) if v4.octets()[0] == 192 => Standing::Known,
+            _ => Standing::Unknown,
+        });
+        Arc::new(Gate::new(limits, trusted, standings, Arc::new(|| Duration::ZERO)))
+    }
+
+    fn enter(gate: &Arc<Gate>, address: &str) -> Option<Pass> {
+        gate.enter(address.parse::<IpAddr>().unwrap().to_canonical())
+    }
+
+    fn busy(pass: Option<Pass>) -> Pass {
+        let pass = pass.unwrap();
+        pass.activity().begin_request();
+        pass
+    }
 
     #[test]
-    fn p_17_one_address_cannot_take_all_connections() {
-        let limits = Limits { connections_max: 10, connections_per_address_max: 2, ..Limits::default() };
-        let gate = Arc::new(Gate::new(limits));
-        let room = Arc::clone(&gate.room);
-        let enter = |address: &str| {
-            let source = source(address.parse().unwrap());
-            let entered = gate.enter(source);
-            entered.map(|()| Pass {
-                gate: Arc::clone(&gate),
-                source,
-                _room: Arc::clone(&room).try_acquire_owned().unwrap(),
-            })
-        };
-        let first = enter("192.0.2.1").ok().unwrap();
-        let _second = enter("::ffff:192.0.2.1").ok().unwrap();
-        assert!(enter("192.0.2.1").is_err());
-        assert!(enter("192.0.2.2").is_ok());
+    fn p_17_one_network_cannot_take_all_connections() {
+        let gate = gate(100, 2);
+        let first = busy(enter(&gate, "198.51.100.1"));
+        let _second = busy(enter(&gate, "::ffff:198.51.100.1"));
+        assert!(enter(&gate, "198.51.100.2").is_none());
+        let _other = busy(enter(&gate, "198.51.101.2"));
         drop(first);
-        assert!(enter("192.0.2.1").is_ok());
-        let _six = (enter("2001:db8::1").ok().unwrap(), enter("2001:db8::2").ok().unwrap());
-        assert!(enter("2001:db8::3").is_err());
-        assert!(enter("2001:db8:0:1::1").is_ok());
+        assert!(enter(&gate, "198.51.100.3").is_some());
+        let _two = (busy(enter(&gate, "2001:db8::1")), busy(enter(&gate, "2001:db8::2")));
+        assert!(enter(&gate, "2001:db8::3").is_none());
+        assert!(enter(&gate, "2001:db8:0:1::1").is_some());
+    }
+
+    #[test]
+    fn f_06_the_reserve_takes_networks_with_a_user_when_all_else_is_taken() {
+        let gate = gate(10, 10);
+        let _others: Vec<_> = (0..9).map(|n| busy(enter(&gate, &format!("10.{n}.0.1")))).collect();
+        assert!(enter(&gate, "10.99.0.1").is_none());
+        assert!(enter(&gate, "192.0.2.1").is_some());
+    }
+
+    #[tokio::test]
+    async fn f_06_a_full_gate_closes_idle_connections_of_the_biggest_region() {
+        let gate = gate(100, 100);
+        let one_elsewhere = enter(&gate, "203.0.113.1").unwrap();
+        let many: Vec<_> = (0..89).map(|n| enter(&gate, &format!("10.0.{n}.1")).unwrap()).collect();
+        many[0].activity().begin_request();
+        assert!(enter(&gate, "198.51.100.1").is_some());
+        let closed = |pass: &Pass| !gate.roll().open.contains_key(&pass.number);
+        assert!(!closed(&one_elsewhere));
+        assert!(!closed(&many[0]), "a request is under way");
+        assert_eq!(many.iter().filter(|pass| closed(pass)).count(), CLOSED_AT_ONCE_MAX);
+        many[1].activity().until_closed().await;
+    }
+
+    #[test]
+    fn f_07_a_trusted_proxy_has_no_share() {
+        let gate = gate(100, 2);
+        let _many: Vec<_> = (0..50).map(|_| busy(enter(&gate, "127.0.0.1"))).collect();
+        assert!(enter(&gate, "127.0.0.1").is_some());
+        let _two = (busy(enter(&gate, "127.0.0.2")), busy(enter(&gate, "127.0.0.2")));
+        assert!(enter(&gate, "127.0.0.2").is_none());
     }
 }

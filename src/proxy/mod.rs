@@ -11,11 +11,13 @@
 mod admission;
 mod bridge;
 mod context;
+mod crowd;
 mod failure;
 mod forwarded;
 mod gate;
 mod headers;
 mod names;
+mod own_bodies;
 mod request;
 mod server;
 mod streams;
@@ -31,6 +33,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::domain::event::Answered;
+use crate::domain::ledger::Budget;
+use crate::domain::limits::Shares;
 use crate::flows::Gateway;
 pub use server::Proxy;
 
@@ -69,20 +73,29 @@ pub struct CertificateFiles {
     pub key: PathBuf,
 }
 
-/// How much is served at once. Connections above the limits wait in the backlog, or are closed.
-#[derive(Debug, Clone, Copy)]
+/// How much is served at once. A connection for which there is no room is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    pub connections_max: usize,
-    /// Generous by default: whole offices, and port-forwarding daemons, share an address.
-    pub connections_per_address_max: usize,
-    /// Bodies for our own endpoints that are in memory at once, of [`OWN_BODY_BYTES_MAX`] each. It
-    /// is strangers who send them, and one HTTP/2 connection can send many.
-    pub own_bodies_max: usize,
+    /// Generous by default: whole offices, and port-forwarding daemons, share an address. For clients
+    /// behind a trusted proxy, the requests under way are counted instead.
+    pub connections: Budget,
+    /// Bytes of bodies for our own endpoints that are in memory.
+    pub own_bodies: Budget,
+    /// How long such a body may take, however short it is.
+    pub own_body_timeout: Duration,
+    /// What it may take beyond that: a second for this many bytes that have arrived.
+    pub own_body_bytes_per_second: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections_max: 16_384, connections_per_address_max: 4_096, own_bodies_max: 1_024 }
+        let shares = Shares::default();
+        Self {
+            connections: Budget { total: 16_384, per_network: 2_048, shares },
+            own_bodies: Budget { total: 64 << 20, per_network: 4 << 20, shares },
+            own_body_timeout: Duration::from_secs(5),
+            own_body_bytes_per_second: 4 << 10,
+        }
     }
 }
 

@@ -21,14 +21,16 @@ use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::admission::Phases;
 use super::context::{NamelessTls, PlainHttp, RequestIds, Shared};
+use super::crowd::Crowd;
 use super::forwarded::TrustedProxies;
-use super::gate::{Full, Gate};
+use super::gate::{Activity, Full, Gate, Pass, Standings};
 use super::headers::Reserved;
+use super::own_bodies::OwnBodies;
 use super::tls::{Certificates, NameKeeper};
 use super::upstream::{TRIES_MAX, Upstreams};
 use super::write_buffer::Buffered;
@@ -78,11 +80,15 @@ impl Proxy {
                 listeners.push(listen(*address, Some(Arc::clone(&acceptor))).await?);
             }
         }
+        let gateway = Arc::clone(&parts.gateway);
+        let standings: Standings = Arc::new(move |client| gateway.standing(client));
+        let trusted = TrustedProxies::new(settings.trusted_proxies.clone());
+        let gate = Arc::new(Gate::new(settings.limits, trusted, standings, Arc::clone(&parts.elapsed)));
         Ok(Self {
             app: Arc::new(Leashed::new(&settings, parts)),
             listeners,
             certificates,
-            gate: Arc::new(Gate::new(settings.limits)),
+            gate,
             grace_period: settings.grace_period,
         })
     }
@@ -171,11 +177,13 @@ async fn accept(
                     let (app, tls) = (Arc::clone(&app), listener.tls.clone());
                     let shutdown = on_shutdown.clone();
                     connections.spawn(async move {
-                        let _pass = pass;
-                        serve_connection(socket, peer, tls, app, shutdown).await;
+                        tokio::select! {
+                            () = serve_connection(socket, peer, tls, &app, &pass, shutdown) => {}
+                            () = pass.activity().until_closed() => {}
+                        }
                     });
                 }
-                Err(Full::Address) => {}
+                Err(Full::Gate) => {}
                 Err(Full::System(e)) => {
                     tracing::warn!(address = %listener.address, error = %e, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -194,11 +202,13 @@ async fn serve_connection(
     socket: TcpStream,
     peer: SocketAddr,
     tls: Option<Arc<Acceptor>>,
-    app: Arc<Leashed>,
+    app: &Arc<Leashed>,
+    pass: &Pass,
     shutdown: ShutdownWatch,
 ) {
     let Some(stream) = connection(socket, peer, tls).await else { return };
-    streams::connection(async move {
+    let _known = app.activities.keep(&stream, pass.activity());
+    streams::connection(Arc::clone(pass.activity()), async move {
         let mut next = Some(stream);
         while let Some(stream) = next.take() {
             next = app.process_new(stream, &shutdown).await;
@@ -231,6 +241,46 @@ async fn connection(socket: TcpStream, peer: SocketAddr, tls: Option<Arc<Accepto
 struct Leashed {
     proxy: Arc<HttpProxy<Phases>>,
     options: HttpServerOptions,
+    activities: Activities,
+}
+
+/// What connections are doing, by the digest of their socket: requests of HTTP/2 run in tasks of their
+/// own, and that digest is what they know of their connection.
+#[derive(Clone, Default)]
+struct Activities(Arc<papaya::HashMap<usize, Arc<Activity>>>);
+
+/// Keeps a connection known until it is dropped.
+struct Known {
+    activities: Activities,
+    digest: Option<Arc<SocketDigest>>,
+}
+
+impl Activities {
+    fn keep(&self, stream: &Stream, activity: &Arc<Activity>) -> Known {
+        let digest = stream.get_socket_digest();
+        if let Some(digest) = &digest {
+            self.0.pin().insert(address_of(digest), Arc::clone(activity));
+        }
+        Known { activities: self.clone(), digest }
+    }
+
+    fn of(&self, session: &ServerSession) -> Option<Arc<Activity>> {
+        let digest = session.digest()?.socket_digest.as_ref()?;
+        self.0.pin().get(&address_of(digest)).cloned()
+    }
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        if let Some(digest) = &self.digest {
+            self.activities.0.pin().remove(&address_of(digest));
+        }
+    }
+}
+
+/// Nothing else is there while the digest lives.
+fn address_of(digest: &Arc<SocketDigest>) -> usize {
+    Arc::as_ptr(digest).addr()
 }
 
 impl Leashed {
@@ -244,7 +294,8 @@ impl Leashed {
         let certificates = settings.tls.as_ref().map_or(0, |tls| tls.certificates.len());
         let shared = Shared {
             nameless_tls: if certificates > 1 { NamelessTls::Refused } else { NamelessTls::Served },
-            own_bodies: Semaphore::new(settings.limits.own_bodies_max),
+            own_bodies: OwnBodies::new(&settings.limits),
+            crowd: Arc::new(Crowd::new(settings.limits.connections)),
             reserved: Reserved::of(parts.gateway.routes()),
             ids: RequestIds::new(entropy::bytes(parts.gateway.entropy())),
             trusted: TrustedProxies::new(settings.trusted_proxies.clone()),
@@ -261,7 +312,7 @@ impl Leashed {
         let mut options = HttpServerOptions::default();
         options.h2c = true;
         options.h2_idle_timeout = Some(H2_IDLE_TIMEOUT);
-        Self { proxy: Arc::new(proxy), options }
+        Self { proxy: Arc::new(proxy), options, activities: Activities::default() }
     }
 }
 
@@ -272,7 +323,8 @@ impl HttpServerApp for Leashed {
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        streams::leashed(self.proxy.process_new_http(session, shutdown)).await.flatten()
+        let activity = if session.is_http2() { self.activities.of(&session) } else { None };
+        streams::leashed(activity, self.proxy.process_new_http(session, shutdown)).await.flatten()
     }
 
     /// Asked for when a client has chosen HTTP/2, before its handshake.

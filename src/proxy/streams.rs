@@ -18,6 +18,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::Meter;
+use super::gate::Activity;
 use crate::domain::policy::route::Route;
 use crate::flows::Gateway;
 use crate::flows::admit::Permit;
@@ -31,7 +32,13 @@ const NEXT_HEADERS_TIMEOUT: Duration = Duration::from_secs(75);
 
 tokio::task_local! {
     static LEASH: Leash;
-    static CONNECTION: Cell<Stage>;
+    static CONNECTION: Connection;
+}
+
+/// The connection that this task serves. Requests of HTTP/2 have tasks of their own.
+struct Connection {
+    stage: Cell<Stage>,
+    activity: Arc<Activity>,
 }
 
 /// How far a connection has come.
@@ -45,10 +52,28 @@ enum Stage {
     Open,
 }
 
-#[derive(Default)]
 struct Leash {
     arrived: Cell<Option<Arrived>>,
     bond: OnceCell<Bond>,
+    /// What the connection of an HTTP/2 request is doing.
+    activity: Option<Arc<Activity>>,
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        if self.arrived.get().is_some() {
+            on_activity(self, Activity::end_request);
+        }
+    }
+}
+
+fn on_activity(leash: &Leash, change: impl Fn(&Activity)) {
+    match &leash.activity {
+        Some(activity) => change(activity),
+        None => {
+            let _ = CONNECTION.try_with(|connection| change(&connection.activity));
+        }
+    }
 }
 
 /// What an exchange was let in with, and who knows whether that still holds.
@@ -83,7 +108,7 @@ impl Drop for OpenStream {
 }
 
 /// Runs everything that happens on one connection, unless nothing does.
-pub(super) async fn connection(work: impl Future<Output = ()>) {
+pub(super) async fn connection(activity: Arc<Activity>, work: impl Future<Output = ()>) {
     let work = async move {
         tokio::select! {
             biased;
@@ -91,19 +116,20 @@ pub(super) async fn connection(work: impl Future<Output = ()>) {
             () = silence(FIRST_HEADERS_TIMEOUT) => {}
         }
     };
-    CONNECTION.scope(Cell::new(Stage::Opening), work).await;
+    let connection = Connection { stage: Cell::new(Stage::Opening), activity };
+    CONNECTION.scope(connection, work).await;
 }
 
 /// The client has chosen HTTP/2.
 pub(super) fn http2_chosen() {
-    let _ = CONNECTION.try_with(|stage| stage.set(Stage::Http2Handshake));
+    let _ = CONNECTION.try_with(|connection| connection.stage.set(Stage::Http2Handshake));
 }
 
 /// The handshake of HTTP/2 is over, if that is what went on.
 pub(super) fn http2_begun() {
-    let _ = CONNECTION.try_with(|stage| {
-        if stage.get() == Stage::Http2Handshake {
-            stage.set(Stage::Open);
+    let _ = CONNECTION.try_with(|connection| {
+        if connection.stage.get() == Stage::Http2Handshake {
+            connection.stage.set(Stage::Open);
         }
     });
 }
@@ -112,7 +138,7 @@ pub(super) fn http2_begun() {
 /// whatever changes the stage.
 async fn silence(limit: Duration) {
     let mut too_late = std::pin::pin!(pingora::time::sleep(limit));
-    poll_fn(|context| match CONNECTION.try_with(Cell::get) {
+    poll_fn(|context| match CONNECTION.try_with(|connection| connection.stage.get()) {
         Ok(Stage::Opening | Stage::Http2Handshake) => too_late.as_mut().poll(context),
         _ => Poll::Pending,
     })
@@ -120,13 +146,18 @@ async fn silence(limit: Duration) {
 }
 
 /// Runs one request; `None` when its session ended or its headers did not come.
-pub(super) async fn leashed<T>(request: impl Future<Output = T>) -> Option<T> {
-    let limit = match CONNECTION.try_with(|stage| stage.replace(Stage::Open)) {
+///
+/// `activity` is that of the connection of an HTTP/2 request.
+pub(super) async fn leashed<T>(
+    activity: Option<Arc<Activity>>,
+    request: impl Future<Output = T>,
+) -> Option<T> {
+    let limit = match CONNECTION.try_with(|connection| connection.stage.replace(Stage::Open)) {
         Ok(Stage::Opening) => FIRST_HEADERS_TIMEOUT,
         _ => NEXT_HEADERS_TIMEOUT,
     };
     LEASH
-        .scope(Leash::default(), async move {
+        .scope(Leash { activity, arrived: Cell::new(None), bond: OnceCell::new() }, async move {
             tokio::select! {
                 biased;
                 answered = request => Some(answered),
@@ -138,7 +169,11 @@ pub(super) async fn leashed<T>(request: impl Future<Output = T>) -> Option<T> {
 
 /// Notes that the current request's headers have arrived.
 pub(super) fn arrived() {
-    let _ = LEASH.try_with(|leash| leash.arrived.set(Some(Arrived)));
+    let _ = LEASH.try_with(|leash| {
+        if leash.arrived.replace(Some(Arrived)).is_none() {
+            on_activity(leash, Activity::begin_request);
+        }
+    });
 }
 
 /// Ties the current exchange to what `permit` was given for: the session, if it has one, and the person's

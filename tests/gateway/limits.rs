@@ -7,7 +7,7 @@ use serde_json::json;
 use vestibule::domain::dialect::Dialect;
 use vestibule::domain::event::Refusal;
 use vestibule::domain::id::UserId;
-use vestibule::domain::limits::{ACCOUNT_BURST, GLOBAL_FACTOR, RateLimits};
+use vestibule::domain::limits::{ACCOUNT_BURST, RateLimits};
 use vestibule::flows::FlowError;
 use vestibule::flows::admit::Visit;
 use vestibule::flows::sessions::Device;
@@ -70,7 +70,7 @@ async fn s_34_everybody_together_has_a_limit_too() {
     let stage = stage().await;
     let everywhere = |n: u32| format!("10.{}.{}.1", n / 250, n % 250);
     let begun = begun_before_refusal(&stage, everywhere).await;
-    assert_eq!(begun, burst * GLOBAL_FACTOR);
+    assert_eq!(begun, burst * RateLimits::default().total_factor.get());
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ mod codes;
 mod confusion;
 mod corbado;
 mod counting;
+mod crowds;
 mod departures;
 mod described;
 mod durability;

@@ -5,11 +5,11 @@ use std::time::Duration;
 use vestibule::domain::ceremony::CEREMONY_LIFETIME;
 use vestibule::domain::ceremony::claimed_ceremony;
 use vestibule::domain::dialect::Dialect;
+use vestibule::domain::limits::RateLimits;
 use vestibule::domain::process::PROCESS_LIFETIME;
 use vestibule::flows::FlowError;
 use vestibule::flows::admit::Visit;
 use vestibule::flows::codes::EmailCode;
-use vestibule::flows::pending::WAITING_PER_NETWORK_MAX;
 use vestibule::flows::sessions::Device;
 use vestibule::flows::sign_in::{Attempt, SignedIn};
 
@@ -78,7 +78,8 @@ async fn a_process_ends_with_its_sign_in_and_its_id_never_stands_in_the_store() 
 #[tokio::test]
 async fn w_18_processes_are_bounded_in_number() {
     let stage = Stage::with_codes(EmailCode::Off).await;
-    for n in 0..WAITING_PER_NETWORK_MAX + 50 {
+    let most = RateLimits::default().pending_per_network_max;
+    for n in 0..most + 50 {
         let at = Visit { dialect: Dialect::Corbado, ..visit_from(&format!("198.51.100.{}", n % 250)) };
         let (_, course) = stage.gateway.new_process();
         while let Err(error) = stage.gateway.offer_in(&course, &at).await {
@@ -87,5 +88,5 @@ async fn w_18_processes_are_bounded_in_number() {
         }
     }
     let kept = stage.store.scan(b"process/", None, 5_000).await.unwrap();
-    assert_eq!(kept.len(), WAITING_PER_NETWORK_MAX);
+    assert_eq!(kept.len(), most);
 }

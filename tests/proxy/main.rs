@@ -8,7 +8,7 @@ mod rig;
 
 use std::time::Duration;
 
-use rig::{OWN_BODIES_MAX, Rig, Sni, Tls};
+use rig::{OWN_BODIES_BYTES, Rig, Sni, Tls};
 
 const CLOSE: &str = "Connection: close\r\n";
 
@@ -138,22 +138,52 @@ async fn p_33_bodies_of_strangers_are_bounded_together() {
     let request = |line: &str, headers: &str| {
         format!("{line} /auth/echo HTTP/1.1\r\nHost: auth.localhost\r\n{CLOSE}{headers}\r\n")
     };
-    let slow = request("POST", "Content-Length: 5\r\nExpect: 100-continue\r\n");
+    let length = OWN_BODIES_BYTES * 2 / 5;
+    let slow = request("POST", &format!("Content-Length: {length}\r\nExpect: 100-continue\r\n"));
     let mut slow_ones = Vec::new();
-    for _ in 0..OWN_BODIES_MAX {
+    for _ in 0..2 {
         let mut open = rig.open(&slow).await;
         open.read_until("100 Continue").await;
+        open.write(&vec![b'x'; length - 1]).await;
         slow_ones.push(open);
     }
-    let post = request("POST", "Content-Length: 5\r\n") + "hello";
-    let answer = rig.ask(&post).await;
-    assert!(answer.contains("outcome: unavailable\r\n"), "{answer}");
-    assert!(rig.ask(&request("GET", "")).await.contains("length: 0\r\n"), "no body needs no turn");
-    for mut open in slow_ones {
-        open.write(b"hello").await;
-        open.read_until("length: 5\r\n").await;
+    let post =
+        |length: usize| request("POST", &format!("Content-Length: {length}\r\n")) + &"x".repeat(length);
+    // What has been sent has been read when the next one is refused.
+    let mut refused = String::new();
+    for _ in 0..200 {
+        refused = rig.ask(&post(length)).await;
+        if refused.contains("outcome: unavailable\r\n") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert!(rig.ask(&post).await.contains("length: 5\r\n"));
+    assert!(refused.contains("outcome: unavailable\r\n"), "{refused}");
+    assert!(rig.ask(&post(5)).await.contains("length: 5\r\n"), "a small one has room");
+    assert!(rig.ask(&request("GET", "")).await.contains("length: 0\r\n"), "no body needs no room");
+    for mut open in slow_ones {
+        open.write(b"x").await;
+        open.read_until(&format!("length: {length}\r\n")).await;
+    }
+    assert!(rig.ask(&post(length)).await.contains(&format!("length: {length}\r\n")));
+}
+
+/// Requests whose bodies do not come take nothing from others (more of them than there were permits).
+#[tokio::test]
+async fn f_01_bodies_that_do_not_come_take_nothing_from_others() {
+    let rig = Rig::start(Tls::Off).await;
+    let request = |body: &str| {
+        format!(
+            "POST /auth/echo HTTP/1.1\r\nHost: auth.localhost\r\n{CLOSE}Content-Length: 65536\r\n\r\n{body}"
+        )
+    };
+    let mut silent = Vec::new();
+    for n in 0..1_100 {
+        silent.push(rig.open(&request(if n % 2 == 0 { "" } else { "x" })).await);
+    }
+    assert!(rig.ask(&request(&"x".repeat(65_536))).await.contains("length: 65536\r\n"));
+    // After the time that a body may take, they are gone.
+    silent.swap_remove(0).read_to_end().await;
 }
 
 #[tokio::test]

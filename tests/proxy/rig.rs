@@ -20,7 +20,8 @@ use vestibule::domain::event::Answered;
 use vestibule::domain::event::Event;
 use vestibule::domain::id::{SessionId, UserId};
 use vestibule::domain::identifier::UsernameChange;
-use vestibule::domain::limits::RateLimits;
+use vestibule::domain::ledger::Budget;
+use vestibule::domain::limits::{RateLimits, Shares};
 use vestibule::domain::place::{Place, Scheme};
 use vestibule::domain::policy::Allow;
 use vestibule::domain::policy::identity::IdentityHeaders;
@@ -43,7 +44,8 @@ use vestibule::store::MemoryStore;
 /// How long anything in a test may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 const GRACE_PERIOD: Duration = Duration::from_secs(8);
-pub(crate) const OWN_BODIES_MAX: usize = 2;
+/// Bytes of bodies for our own endpoints that one rig takes at once.
+pub(crate) const OWN_BODIES_BYTES: usize = 100 * 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tls {
@@ -439,13 +441,15 @@ fn settings(tls: Tls, folder: &std::path::Path) -> (ProxySettings, Option<reqwes
         }
         TlsSettings { listen: vec![any], certificates }
     });
+    let own_bodies =
+        Budget { total: OWN_BODIES_BYTES, per_network: OWN_BODIES_BYTES, shares: Shares::default() };
     let settings = ProxySettings {
         listen: vec![any],
         tls,
         trusted_proxies: vec![],
         workers: 2,
         grace_period: GRACE_PERIOD,
-        limits: Limits { own_bodies_max: OWN_BODIES_MAX, ..Limits::default() },
+        limits: Limits { own_bodies, ..Limits::default() },
     };
     (settings, root)
 }

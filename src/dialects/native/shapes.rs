@@ -9,6 +9,7 @@ use utoipa::{IntoResponses, ToSchema};
 
 use crate::domain::ceremony::aaguid;
 use crate::domain::credential::{Backup, Credential, Transport};
+use crate::domain::network::Network;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Group, Role, User};
 use crate::flows::Gateway;
@@ -246,7 +247,7 @@ impl SessionShape {
             expires_at: gateway.expires_at(session).to_rfc3339(),
             last_seen_at: session.last_seen_at().to_rfc3339(),
             ipv4: record.client.filter(IpAddr::is_ipv4).map(|address| address.to_string()),
-            network: record.client.map(crate::domain::session::network_of),
+            network: record.client.map(|client| Network::of(client).to_string()),
             user_agent: record.user_agent.clone(),
             browser: user_agent::in_words(record.user_agent.as_deref()),
             passkey_id: record.credential.as_ref().map(ToString::to_string),

@@ -90,17 +90,3 @@ impl Session {
         self.fresh_since.is_some_and(|at| now.since(at) < lifetimes.fresh)
     }
 }
-
-/// The network of a client address, for its owner to recognise: a /24, or a /64 for IPv6.
-pub fn network_of(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            format!("{a}.{b}.{c}.0/24")
-        }
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-    }
-}

@@ -1,0 +1,169 @@
+//! Something limited, shared out among networks.
+//!
+//! Connections, bytes of request bodies and pending ceremonies are all taken by clients that have
+//! shown nothing yet. So each network may take a part of them only, a wider network a few times as
+//! much, and the last part is kept for networks in which a user is signed in.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use super::limits::Shares;
+use super::network::{Network, Reach};
+
+/// Whether a user is signed in from a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Known,
+    Unknown,
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// For all together.
+    pub total: usize,
+    /// For one /64 or /24; wider networks get a multiple.
+    pub per_network: usize,
+    pub shares: Shares,
+}
+
+/// Why nothing could be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exhausted {
+    /// This network has its share already.
+    Network(Network),
+    /// All of it is taken, or all but the reserve.
+    Total,
+}
+
+/// Who has taken how much.
+#[derive(Debug)]
+pub struct Ledger {
+    budget: Budget,
+    taken: usize,
+    by_network: HashMap<Network, usize>,
+}
+
+impl Ledger {
+    /// Nothing is taken yet.
+    pub fn new(budget: Budget) -> Self {
+        Self { budget, taken: 0, by_network: HashMap::new() }
+    }
+
+    /// Takes `amount` for `client`; without an address, it counts for the total alone.
+    pub fn take(
+        &mut self,
+        client: Option<IpAddr>,
+        amount: usize,
+        standing: Standing,
+    ) -> Result<(), Exhausted> {
+        for (reach, network) in client.into_iter().flat_map(Network::around) {
+            let taken = self.taken_by(&network).saturating_add(amount);
+            if taken > self.budget.shares.of(reach, self.budget.per_network) {
+                return Err(Exhausted::Network(network));
+            }
+        }
+        let total = match standing {
+            Standing::Known => self.budget.total,
+            Standing::Unknown => self.budget.total - self.budget.shares.reserve(self.budget.total),
+        };
+        if self.taken.saturating_add(amount) > total {
+            return Err(Exhausted::Total);
+        }
+        self.add(client, amount);
+        Ok(())
+    }
+
+    /// Counts `amount` for `client`, whatever is taken already.
+    pub fn add(&mut self, client: Option<IpAddr>, amount: usize) {
+        self.taken = self.taken.saturating_add(amount);
+        for (_, network) in client.into_iter().flat_map(Network::around) {
+            *self.by_network.entry(network).or_default() += amount;
+        }
+    }
+
+    /// Gives back what `client` has taken.
+    pub fn give_back(&mut self, client: Option<IpAddr>, amount: usize) {
+        self.taken = self.taken.saturating_sub(amount);
+        for (_, network) in client.into_iter().flat_map(Network::around) {
+            let Some(taken) = self.by_network.get_mut(&network) else { continue };
+            *taken = taken.saturating_sub(amount);
+            if *taken == 0 {
+                self.by_network.remove(&network);
+            }
+        }
+    }
+
+    /// How much `network` has taken.
+    pub fn taken_by(&self, network: &Network) -> usize {
+        self.by_network.get(network).copied().unwrap_or(0)
+    }
+
+    /// How much is taken in all.
+    pub fn taken(&self) -> usize {
+        self.taken
+    }
+
+    /// The network around `client` that has more than its share, the narrowest first.
+    pub fn over(&self, client: IpAddr) -> Option<Network> {
+        let over = |(reach, network): &(Reach, Network)| {
+            self.taken_by(network) > self.budget.shares.of(*reach, self.budget.per_network)
+        };
+        Network::around(client).find(over).map(|(_, network)| network)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    fn ledger() -> Ledger {
+        let shares = Shares {
+            site_factor: NonZeroU32::new(2).unwrap(),
+            region_factor: NonZeroU32::new(4).unwrap(),
+            reserve_percent: 10,
+        };
+        Ledger::new(Budget { total: 100, per_network: 10, shares })
+    }
+
+    fn fill(ledger: &mut Ledger, address: impl Fn(u16) -> String, standing: Standing) -> usize {
+        let mut taken = 0;
+        for n in 0..1000 {
+            taken += usize::from(ledger.take(address(n).parse().ok(), 1, standing).is_ok());
+        }
+        taken
+    }
+
+    #[test]
+    fn f_06_a_network_a_site_and_a_region_have_shares_of_their_own() {
+        let mut ledger = ledger();
+        let unknown = Standing::Unknown;
+        assert_eq!(fill(&mut ledger, |n| format!("2001:db8::{n:x}"), unknown), 10);
+        assert_eq!(fill(&mut ledger, |n| format!("2001:db8:0:{:x}::1", n % 256), unknown), 10);
+        assert_eq!(fill(&mut ledger, |n| format!("2001:db8:0:{n:x}::1"), unknown), 20);
+        assert_eq!(fill(&mut ledger, |n| format!("192.0.2.{}", n % 256), unknown), 10);
+        assert_eq!(fill(&mut ledger, |n| format!("192.0.{}.1", n % 256), unknown), 30);
+    }
+
+    #[test]
+    fn f_06_the_last_part_is_for_networks_with_a_user() {
+        let mut ledger = ledger();
+        assert_eq!(fill(&mut ledger, |n| format!("10.{}.0.1", n % 256), Standing::Unknown), 90);
+        assert_eq!(fill(&mut ledger, |_| "192.0.2.1".to_owned(), Standing::Known), 10);
+        ledger.give_back("192.0.2.1".parse().ok(), 1);
+        let unknown = ledger.take("198.51.100.1".parse().ok(), 1, Standing::Unknown);
+        assert_eq!(unknown, Err(Exhausted::Total));
+        assert_eq!(ledger.take("192.0.2.1".parse().ok(), 1, Standing::Known), Ok(()));
+    }
+
+    #[test]
+    fn what_is_given_back_leaves_nothing_behind() {
+        let mut ledger = ledger();
+        let client: Option<IpAddr> = "2001:db8::1".parse().ok();
+        assert_eq!(ledger.take(client, 10, Standing::Unknown), Ok(()));
+        ledger.give_back(client, 10);
+        assert_eq!((ledger.taken(), ledger.by_network.len()), (0, 0));
+    }
+}

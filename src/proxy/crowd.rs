@@ -1,0 +1,72 @@
+//! How many requests the clients behind a trusted proxy may have under way.
+//!
+//! Such clients share the proxy's connections, so they are counted by request, as much as others are by
+//! connection. What always holds: clients of different regions seldom share a lock.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::ledger::{Budget, Ledger, Standing};
+use crate::domain::network::Network;
+
+const SHARDS: usize = 64;
+
+/// Counts requests under way by the client for which a trusted proxy sends them.
+pub(super) struct Crowd {
+    shards: Vec<Mutex<Ledger>>,
+    hasher: RandomState,
+}
+
+/// The right to have a request under way, given back when dropped.
+pub(super) struct Seat {
+    crowd: Arc<Crowd>,
+    client: IpAddr,
+}
+
+impl Crowd {
+    /// The total is that of connections, which is counted elsewhere.
+    pub(super) fn new(connections: Budget) -> Self {
+        let budget = Budget { total: usize::MAX, ..connections };
+        let shards = std::iter::repeat_with(|| Mutex::new(Ledger::new(budget))).take(SHARDS).collect();
+        Self { shards, hasher: RandomState::new() }
+    }
+
+    /// `None`: a network around `client` has its share.
+    pub(super) fn enter(self: &Arc<Self>, client: IpAddr) -> Option<Seat> {
+        let taken = self.with(client, |ledger| ledger.take(Some(client), 1, Standing::Known));
+        taken?.ok()?;
+        Some(Seat { crowd: Arc::clone(self), client })
+    }
+
+    fn with<T>(&self, client: IpAddr, work: impl FnOnce(&mut Ledger) -> T) -> Option<T> {
+        // All networks around a client are in one region, and so in one shard.
+        let hash = usize::try_from(self.hasher.hash_one(Network::region(client)) >> 32).unwrap_or(0);
+        let shard = self.shards.get(hash % SHARDS)?;
+        Some(work(&mut shard.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.crowd.with(self.client, |ledger| ledger.give_back(Some(self.client), 1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::limits::Shares;
+
+    #[test]
+    fn f_07_a_forwarded_client_has_a_share() {
+        let budget = Budget { total: 1, per_network: 2, shares: Shares::default() };
+        let crowd = Arc::new(Crowd::new(budget));
+        let enter = |address: &str| crowd.enter(address.parse().unwrap());
+        let (first, _second) = (enter("198.51.100.1").unwrap(), enter("198.51.100.2").unwrap());
+        assert!(enter("198.51.100.3").is_none());
+        assert!(enter("203.0.113.1").is_some());
+        drop(first);
+        assert!(enter("198.51.100.3").is_some());
+    }
+}

@@ -1,0 +1,99 @@
+//! One client, or one network, that takes all it can get: everyone else still gets in.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::harness::{Scene, raw};
+
+/// How long a sign-in from another network may take meanwhile.
+const SIGN_IN_WITHIN: Duration = Duration::from_secs(1);
+
+/// Connects from an address of this machine's own, so from a network of the test's choosing.
+async fn connect(from: [u8; 4], port: u16) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::new(IpAddr::from(from), 0)).unwrap();
+    socket.connect(SocketAddr::from(([127, 0, 0, 1], port))).await.unwrap()
+}
+
+fn beginning(scene: &Scene, lines: &str) -> String {
+    let port = scene.gateway.port;
+    format!(
+        "POST /auth/passkeys/authenticate/options HTTP/1.1\r\nHost: localhost:{port}\r\n{lines}\
+         Content-Length: 10\r\n\r\n"
+    )
+}
+
+async fn signs_in_soon(scene: &mut Scene) {
+    let began = Instant::now();
+    let browser = scene.stranger();
+    browser.sign_in(&mut scene.device).await.expect(201);
+    let took = began.elapsed();
+    assert!(took < SIGN_IN_WITHIN, "it took {took:?}");
+}
+
+#[tokio::test]
+async fn f_01_two_thousand_connections_of_one_network_close_no_sign_in() {
+    let mut scene = Scene::set().await;
+    let request = beginning(&scene, "");
+    let mut held = Vec::new();
+    for n in 0..2_000 {
+        let mut stream = connect([127, 1, 0, 1], scene.gateway.port).await;
+        // Every second one sends the first byte of its body as well.
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.write_all(if n % 2 == 0 { b"{" } else { b"" }).await.unwrap();
+        held.push(stream);
+    }
+    signs_in_soon(&mut scene).await;
+    drop(held);
+}
+
+#[tokio::test]
+async fn f_06_when_all_connections_are_taken_idle_ones_of_the_biggest_network_make_room() {
+    let limits = ["connections = 300", "connections_per_network = 300"];
+    let mut scene = Scene::with(|config| config.table("limits", &limits), |_| {}).await;
+    let mut idle = Vec::new();
+    for n in 0..400_u16 {
+        idle.push(connect([127, 1, (n % 200) as u8, 1], scene.gateway.port).await);
+    }
+    signs_in_soon(&mut scene).await;
+    let mut closed = 0;
+    for stream in &mut idle {
+        let read = tokio::time::timeout(Duration::from_millis(1), stream.read(&mut [0; 1])).await;
+        closed += usize::from(read.is_ok());
+    }
+    assert!((100..400).contains(&closed), "{closed} of 400 were closed");
+}
+
+#[tokio::test]
+async fn f_07_clients_behind_a_proxy_have_shares_of_their_own() {
+    let scene = Scene::with(
+        |config| {
+            config.server.push("trusted_proxies = [\"127.0.0.1\"]".to_owned());
+            config.table("limits", &["connections_per_network = 5"]);
+        },
+        |_| {},
+    )
+    .await;
+    let port = scene.gateway.port;
+    let request = beginning(&scene, "X-Forwarded-For: 203.0.113.9\r\nExpect: 100-continue\r\n");
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        let mut stream = connect([127, 0, 0, 1], port).await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        // The gateway asks for the body, so the request is under way.
+        let mut words = [0; 12];
+        stream.read_exact(&mut words).await.unwrap();
+        assert_eq!(&words, b"HTTP/1.1 100");
+        held.push(stream);
+    }
+    let ask = |client: &str| {
+        let line = format!("X-Forwarded-For: {client}");
+        raw::get(port, "localhost", "/auth/health", &[line]).status()
+    };
+    assert_eq!(ask("203.0.113.10"), 503);
+    assert_eq!(ask("198.51.100.1"), 200);
+    drop(held);
+}
