@@ -27,6 +27,8 @@ fn session(number: u64) -> Session {
         created_at: NOW,
         authenticated_at: Some(NOW),
         fresh_since: Some(NOW),
+        stepped_up_at: None,
+        by_mailed_code: false,
         last_seen_at: NOW,
         expires_at: NOW,
         client: Some([192, 0, 2, 1].into()),

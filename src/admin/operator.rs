@@ -12,6 +12,7 @@ use crate::domain::id::{SessionId, UserId};
 use crate::domain::invitation::{INVITATION_LIFETIME, Invitation};
 use crate::domain::user::{Group, Role, User};
 use crate::flows::administer::Guest;
+use crate::flows::keys::Burnt;
 use crate::flows::{FlowError, Gateway};
 
 /// Whom invitations of the command line come from.
@@ -39,7 +40,14 @@ impl Operator for GatewayOperator {
             Request::UserDisable { user } => self.disable(&user).await,
             Request::UserEnable { user } => self.enable(&user).await,
             Request::SessionEnd { user, session } => self.end_sessions(&user, session).await,
-            Request::KeyRotate => self.0.rotate_key().await.map(|key| Answer::KeyRotated { key }),
+            Request::KeyRotate { burn: false } => {
+                let rotated = self.0.rotate_key().await;
+                rotated.map(|key| Answer::KeyRotated { key, sessions: 0, messages: 0 })
+            }
+            Request::KeyRotate { burn: true } => self.0.burn_keys().await.map(|burnt| {
+                let Burnt { key, sessions, messages } = burnt;
+                Answer::KeyRotated { key, sessions, messages }
+            }),
             Request::Health => Ok(Answer::Health {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 ready: self.0.health().is_ok(),

@@ -54,8 +54,11 @@ pub enum Request {
     UserEnable { user: String },
     /// End one session of a person, or all of them.
     SessionEnd { user: String, session: Option<SessionId> },
-    /// Make a new signing key for tokens.
-    KeyRotate,
+    /// Make new signing keys.
+    KeyRotate {
+        /// Accept nothing that earlier ones signed, and end every session.
+        burn: bool,
+    },
     /// Whether the gateway is well.
     Health,
 }
@@ -98,6 +101,12 @@ pub enum Answer {
     },
     KeyRotated {
         key: u32,
+        /// Sessions that ended, when keys were burnt.
+        #[serde(default)]
+        sessions: usize,
+        /// Messages that were not sent, when keys were burnt.
+        #[serde(default)]
+        messages: usize,
     },
     Health {
         version: String,

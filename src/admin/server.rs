@@ -189,7 +189,7 @@ mod tests {
     impl Operator for Echo {
         async fn handle(&self, request: Request) -> Answer {
             match request {
-                Request::KeyRotate => Answer::KeyRotated { key: 7 },
+                Request::KeyRotate { .. } => Answer::KeyRotated { key: 7, sessions: 0, messages: 0 },
                 other => Answer::Refused { reason: format!("{other:?}") },
             }
         }
@@ -212,7 +212,10 @@ mod tests {
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(socket.serve(Arc::new(Echo), async { drop(stopped.await) }));
 
-        assert_eq!(call(&path, Request::KeyRotate).await.unwrap(), Answer::KeyRotated { key: 7 });
+        assert_eq!(
+            call(&path, Request::KeyRotate { burn: false }).await.unwrap(),
+            Answer::KeyRotated { key: 7, sessions: 0, messages: 0 }
+        );
         let refused = call(&path, Request::UserDisable { user: "x".to_owned() }).await.unwrap();
         assert!(matches!(refused, Answer::Refused { .. }));
         let long = Request::UserDisable { user: "x".repeat(usize::try_from(REQUEST_BYTES_MAX).unwrap()) };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::{Engine, Settings};
-use crate::domain::assertion::AssertionKey;
+use crate::domain::assertion::AssertionKeys;
 use crate::domain::session::token::Keyring;
 use crate::flows::FlowError;
 use crate::ports::{Clock, Entropy, SigningKeys, Vault, entropy};
@@ -36,6 +36,6 @@ pub(super) async fn load_or_make(
 
 fn make(clock: &dyn Clock, entropy: &dyn Entropy) -> Result<SigningKeys, FlowError> {
     let sessions = Keyring::generate(&entropy::bytes(entropy), clock.now())?;
-    let drawn = (0..DRAWS_MAX).find_map(|_| AssertionKey::generate(&entropy::bytes(entropy)).ok());
+    let drawn = (0..DRAWS_MAX).find_map(|_| AssertionKeys::generate(&entropy::bytes(entropy)).ok());
     Ok(SigningKeys { sessions, assertions: drawn.ok_or(FlowError::Signing)? })
 }

@@ -158,8 +158,12 @@ pub(crate) enum Session {
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub(crate) enum Key {
-    /// Make a new signing key; open sessions go on
-    Rotate,
+    /// Make new signing keys; open sessions go on
+    Rotate {
+        /// After a leak: accept nothing that earlier keys signed, and end every session
+        #[arg(long)]
+        burn: bool,
+    },
 }
 
 fn lifetime(text: &str) -> Result<Duration, String> {

@@ -52,7 +52,7 @@ fn request(command: Operator) -> Result<(Request, Form), Failure> {
         Operator::Session(Session::End { user, session }) => {
             (Request::SessionEnd { user, session }, Form::Text)
         }
-        Operator::Key(Key::Rotate) => (Request::KeyRotate, Form::Text),
+        Operator::Key(Key::Rotate { burn }) => (Request::KeyRotate { burn }, Form::Text),
     })
 }
 
@@ -94,9 +94,13 @@ fn printed(answer: Answer, form: Form) -> Result<String, Failure> {
         (Answer::Done, _) => "Done.".to_owned(),
         (Answer::SessionsEnded { count: 1 }, _) => "One session ended.".to_owned(),
         (Answer::SessionsEnded { count }, _) => format!("{count} sessions ended."),
-        (Answer::KeyRotated { key }, _) => {
-            format!("New tokens are signed with key {key}; open sessions go on.")
+        (Answer::KeyRotated { key, sessions: 0, messages: 0 }, _) => {
+            format!("New tokens are signed with key {key}.")
         }
+        (Answer::KeyRotated { key, sessions, messages }, _) => format!(
+            "Earlier keys are burnt; new tokens are signed with key {key}. {sessions} sessions ended, and \
+             {messages} messages that waited were thrown away."
+        ),
         (Answer::Health { version, ready, sessions }, _) => {
             let state = if ready { "ready" } else { "not ready" };
             format!("Vestibule {version} is {state}, with {sessions} sessions.")

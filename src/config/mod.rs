@@ -171,6 +171,17 @@ fn remarks(settings: &Settings) -> Vec<String> {
             )
         });
     remarks.extend(wildcards);
+    let shared = settings.routes.all().filter(|route| {
+        settings.public_url.scheme == Scheme::Https && route.host.matches(&settings.public_url.host)
+    });
+    let shared = shared.map(|route| {
+        format!(
+            "route {:?} shares {} with the sign-in pages: its scripts can open them, read what they show, and \
+             ask for passkeys there; give it a host of its own if you do not trust it as much",
+            route.name, settings.public_url.host
+        )
+    });
+    remarks.extend(shared);
     let server = &settings.server;
     if settings.public_url.scheme == Scheme::Https
         && server.tls.is_none()

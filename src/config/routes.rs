@@ -16,6 +16,7 @@ use super::settings::{PublicUrl, Server};
 use super::value;
 use crate::domain::place::Scheme;
 use crate::domain::policy::Allow;
+use crate::domain::policy::headers::{HeaderPattern, HeaderRules};
 use crate::domain::policy::identity::{IdentityHeaders, Template};
 use crate::domain::policy::path::{self, Reading};
 use crate::domain::policy::public::PublicPath;
@@ -51,6 +52,8 @@ const RESERVED_HEADERS: [&str; 16] = [
 /// A route and where its key properties were written.
 struct Draft {
     route: Route,
+    /// The operator knows that this one is where people sign in.
+    share_auth_host: bool,
     name_at: At,
     host_at: At,
     path_at: At,
@@ -106,11 +109,24 @@ fn route(section: &Section<'_>, reader: &Reader<'_>, server: &Server) -> Option<
         _ => Err(format!("{text:?} is not known here")),
     });
     let cross_origin = cross_origin.map_or(CrossOrigin::Refused, |found| found.value);
+    let headers = header_rules(section);
+    let share_auth_host = section.flag("share_auth_host", false);
     let [name_at, host_at, path_at] = ["name", "host", "path"].map(|key| section.at(key));
     let (name, host) = (name?, host?);
-    let route =
-        Route { name, host, path, upstreams, allow, public, identity, websocket, cross_origin, timeouts };
-    Some(Draft { route, name_at, host_at, path_at })
+    let route = Route {
+        name,
+        host,
+        path,
+        upstreams,
+        allow,
+        public,
+        identity,
+        headers,
+        websocket,
+        cross_origin,
+        timeouts,
+    };
+    Some(Draft { route, share_auth_host, name_at, host_at, path_at })
 }
 
 fn required<T>(
@@ -223,6 +239,18 @@ fn identity(section: &Section<'_>, reader: &Reader<'_>) -> IdentityHeaders {
     preset.unwrap_or_else(|| IdentityHeaders::custom(Vec::new()))
 }
 
+fn header_rules(section: &Section<'_>) -> HeaderRules {
+    const REMEDY: &str = "write names such as \"X-Legacy-User\", or \"X-Legacy-*\" for all that begin so";
+    let read = |key, parse: fn(&str) -> Result<HeaderPattern, String>| {
+        let found = section.parsed_list(key, REMEDY, parse).unwrap_or_default();
+        found.into_iter().map(|found| found.value).collect()
+    };
+    HeaderRules {
+        strip: read("strip_headers", HeaderPattern::parse),
+        pass: read("pass_headers", HeaderPattern::parse_passed),
+    }
+}
+
 fn header_name(text: &str) -> Result<HeaderName, String> {
     let name =
         HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("{text:?} is not a header name"))?;
@@ -281,7 +309,9 @@ fn check_overlap(draft: &Draft, earlier: &Draft, reader: &Reader<'_>) {
     }
 }
 
-/// An application that a wildcard puts on the host where people sign in got there by accident.
+/// An application that a wildcard puts on the host where people sign in got there by accident. Over
+/// https, where such a host serves people rather than a developer's machine, one that is named has to
+/// say that it is meant.
 fn check_auth_host(drafts: &[Draft], public_url: &PublicUrl, reader: &Reader<'_>) {
     let host = public_url.host.as_str();
     let exact = drafts.iter().any(|draft| draft.route.host == HostPattern::Exact(host.to_owned()));
@@ -291,5 +321,14 @@ fn check_auth_host(drafts: &[Draft], public_url: &PublicUrl, reader: &Reader<'_>
         let remedy =
             "give that host a route of its own, name the application's hosts one by one, or move public_url";
         reader.mistake(&draft.host_at, problem, remedy);
+    }
+    let on_auth_host = |draft: &&Draft| draft.route.host == HostPattern::Exact(host.to_owned());
+    for draft in drafts.iter().filter(on_auth_host) {
+        if public_url.scheme == Scheme::Https && !draft.share_auth_host {
+            let problem =
+                format!("{host} is where people sign in; scripts of an application there could act for them");
+            let remedy = "give the application a host of its own, or write share_auth_host = true";
+            reader.mistake(&draft.host_at, problem, remedy);
+        }
     }
 }

@@ -340,3 +340,18 @@ fn f_19_a_password_is_for_the_gateway_alone(from: &str) {
         }
     }
 }
+
+#[test]
+fn f_09_sharing_the_auth_host_over_https_has_to_be_meant() {
+    let text = |line: &str| {
+        format!(
+            "public_url = \"https://auth.example.com\"\n[server]\ntrusted_proxies = [\"127.0.0.1\"]\n[[route]]\n\
+             name = \"a\"\nhost = \"auth.example.com\"\nupstream = [\"http://127.0.0.1:9000\"]\nallow = [\"user\"]\n{line}"
+        )
+    };
+    let mistakes = parse(&text(""), &Environment::default()).unwrap_err();
+    assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+    assert!(mistakes[0].remedy.contains("share_auth_host = true"), "{mistakes:?}");
+    let settings = parse(&text("share_auth_host = true"), &Environment::default()).unwrap();
+    assert!(settings.remarks.iter().any(|remark| remark.contains("shares auth.example.com")));
+}

@@ -33,16 +33,33 @@ pub const ASSERTION_RENEWAL: Duration = Duration::from_mins(4);
 /// The longest JWT that is looked at.
 const JWT_CHARS_MAX: usize = 4_096;
 
-/// The key that signs assertions, as it is kept.
+/// How long a key that has been replaced is still published, and what it signed is still read: longer
+/// than everything it signed is good for, and than applications keep the key set.
+pub const EARLIER_KEY_LIFETIME: Duration = Duration::from_hours(24);
+
+/// The key that signs assertions, and those before it, as they are kept.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct AssertionKey {
+pub struct AssertionKeys {
     /// P-256 scalar, base64url.
     private: Zeroizing<String>,
+    /// Keys that have been replaced a short time ago.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<Earlier>,
+    /// What keys for other purposes are derived from, once that is not the key that signs any more: they
+    /// outlive a rotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    root: Option<Zeroizing<String>>,
 }
 
-impl fmt::Debug for AssertionKey {
+#[derive(Clone, Serialize, Deserialize)]
+struct Earlier {
+    private: Zeroizing<String>,
+    replaced_at: Timestamp,
+}
+
+impl fmt::Debug for AssertionKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AssertionKey(..)")
+        f.write_str("AssertionKeys(..)")
     }
 }
 
@@ -51,17 +68,29 @@ impl fmt::Debug for AssertionKey {
 #[error("the assertion key is not a P-256 private key")]
 pub struct BadKey;
 
-impl AssertionKey {
+impl AssertionKeys {
     /// Makes a key from 32 random bytes. One draw in 2^32 is not a valid scalar: draw again.
     pub fn generate(random: &[u8; 32]) -> Result<Self, BadKey> {
         p256::SecretKey::from_slice(random).map_err(|_| BadKey)?;
-        Ok(Self { private: Zeroizing::new(URL_SAFE_NO_PAD.encode(random)) })
+        Ok(Self { private: Zeroizing::new(URL_SAFE_NO_PAD.encode(random)), earlier: Vec::new(), root: None })
+    }
+
+    /// The keys after `next` has taken over, which was made by [`Self::generate`]. What is derived stays
+    /// the same.
+    #[must_use]
+    pub fn followed_by(&self, next: Self, now: Timestamp) -> Self {
+        let mut earlier = self.earlier.clone();
+        earlier.retain(|key| now.since(key.replaced_at) < EARLIER_KEY_LIFETIME);
+        earlier.push(Earlier { private: self.private.clone(), replaced_at: now });
+        let root = self.root.clone().unwrap_or_else(|| self.private.clone());
+        Self { private: next.private, earlier, root: Some(root) }
     }
 
     /// A key for another purpose, derived from this one (RFC 5869's idea, with the scalar as key and
     /// the purpose as message). Whoever has one cannot compute the other.
     fn derived(&self, purpose: &[u8]) -> Result<[u8; 32], BadKey> {
-        let scalar = Zeroizing::new(URL_SAFE_NO_PAD.decode(self.private.as_bytes()).map_err(|_| BadKey)?);
+        let root = self.root.as_ref().unwrap_or(&self.private);
+        let scalar = Zeroizing::new(URL_SAFE_NO_PAD.decode(root.as_bytes()).map_err(|_| BadKey)?);
         let mut mac = Hmac::<Sha256>::new_from_slice(&scalar).map_err(|_| BadKey)?;
         mac.update(b"vestibule key for ");
         mac.update(purpose);
@@ -78,30 +107,51 @@ impl AssertionKey {
         self.derived(b"outbox").map(SealingKey)
     }
 
+    /// The key of ways back that browsers keep.
+    pub fn way_back_key(&self) -> Result<SealingKey, BadKey> {
+        self.derived(b"ways back").map(SealingKey)
+    }
+
     /// Ready to sign.
     pub fn open(&self) -> Result<AssertionSigner, BadKey> {
-        let scalar = Zeroizing::new(URL_SAFE_NO_PAD.decode(self.private.as_bytes()).map_err(|_| BadKey)?);
-        let secret = p256::SecretKey::from_slice(&scalar).map_err(|_| BadKey)?;
-        let point = secret.public_key().to_encoded_point(false);
-        let (x, y) = point.x().zip(point.y()).ok_or(BadKey)?;
-        let kid =
-            URL_SAFE_NO_PAD.encode(Sha256::digest(point.as_bytes())).chars().take(16).collect::<String>();
-        let jwk = json!({
-            "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": kid,
-            "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
-        });
-        let der = secret.to_pkcs8_der().map_err(|_| BadKey)?;
-        let public = DecodingKey::from_ec_components(&URL_SAFE_NO_PAD.encode(x), &URL_SAFE_NO_PAD.encode(y))
-            .map_err(|_| BadKey)?;
-        Ok(AssertionSigner { key: EncodingKey::from_ec_der(der.as_bytes()), public: Some(public), kid, jwk })
+        let (key, current) = opened(&self.private)?;
+        let mut published = vec![current];
+        for earlier in self.earlier.iter().rev() {
+            published.push(opened(&earlier.private)?.1);
+        }
+        Ok(AssertionSigner { key, published, session_names: self.derived(b"names of sessions")? })
     }
+}
+
+fn opened(private: &Zeroizing<String>) -> Result<(EncodingKey, Published), BadKey> {
+    let scalar = Zeroizing::new(URL_SAFE_NO_PAD.decode(private.as_bytes()).map_err(|_| BadKey)?);
+    let secret = p256::SecretKey::from_slice(&scalar).map_err(|_| BadKey)?;
+    let point = secret.public_key().to_encoded_point(false);
+    let (x, y) = point.x().zip(point.y()).ok_or(BadKey)?;
+    let kid = URL_SAFE_NO_PAD.encode(Sha256::digest(point.as_bytes())).chars().take(16).collect::<String>();
+    let jwk = json!({
+        "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": kid,
+        "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
+    });
+    let der = secret.to_pkcs8_der().map_err(|_| BadKey)?;
+    let public = DecodingKey::from_ec_components(&URL_SAFE_NO_PAD.encode(x), &URL_SAFE_NO_PAD.encode(y))
+        .map_err(|_| BadKey)?;
+    Ok((EncodingKey::from_ec_der(der.as_bytes()), Published { kid, public, jwk }))
 }
 
 /// Signs assertions.
 pub struct AssertionSigner {
     key: EncodingKey,
-    public: Option<DecodingKey>,
+    /// The public side of the key that signs, and then of those before it.
+    published: Vec<Published>,
+    /// What a session is called outside is computed with it.
+    session_names: [u8; 32],
+}
+
+/// A public key that others check our signatures with.
+struct Published {
     kid: String,
+    public: DecodingKey,
     jwk: serde_json::Value,
 }
 
@@ -140,11 +190,12 @@ struct Claims<'a> {
 }
 
 /// How the person was recognised (RFC 8176). A hardware- or software-secured key, used with user
-/// presence and user verification, is two factors; a code by mail is one at most.
+/// presence and user verification, is two factors; a code by mail is one at most, also where a passkey
+/// was added with it: that one counts from the next sign-in on.
 fn methods(session: &Session) -> &'static [&'static str] {
     match session.credential {
-        Some(_) => &["pop", "user", "mfa"],
-        None => &["otp"],
+        Some(_) if !session.by_mailed_code => &["pop", "user", "mfa"],
+        Some(_) | None => &["otp"],
     }
 }
 
@@ -166,7 +217,7 @@ impl AssertionSigner {
             email: user.email.as_str(),
             name: user.display_name.as_str(),
             groups: user.groups.iter().map(super::user::Group::as_str).collect(),
-            sid: session.id.to_string(),
+            sid: self.session_name(route, session),
             auth_time: session.authenticated_at.map(Timestamp::as_seconds),
             amr: methods(session),
             iat: now.as_seconds(),
@@ -179,7 +230,7 @@ impl AssertionSigner {
     pub(super) fn sign_as(&self, purpose: Purpose, claims: &impl Serialize) -> Option<String> {
         let mut header = Header::new(Algorithm::ES256);
         header.typ = Some(purpose.kind().to_owned());
-        header.kid = Some(self.kid.clone());
+        header.kid = Some(self.published.first()?.kid.clone());
         jsonwebtoken::encode(&header, claims, &self.key).ok()
     }
 
@@ -194,21 +245,31 @@ impl AssertionSigner {
         validation.validate_nbf = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
-        let read = jsonwebtoken::decode::<T>(text, self.public.as_ref()?, &validation).ok()?;
-        let ours = read.header.typ.as_deref() == Some(purpose.kind())
-            && read.header.kid.as_deref() == Some(&self.kid);
-        ours.then_some(read.claims)
+        let kid = jsonwebtoken::decode_header(text).ok()?.kid?;
+        let published = self.published.iter().find(|published| published.kid == kid)?;
+        let read = jsonwebtoken::decode::<T>(text, &published.public, &validation).ok()?;
+        (read.header.typ.as_deref() == Some(purpose.kind())).then_some(read.claims)
+    }
+
+    /// What the application behind `route` knows a session by: the same for as long as it lives, and
+    /// another one than any other application is told. Nobody finds the session by it.
+    fn session_name(&self, route: &str, session: &Session) -> String {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.session_names) else { return String::new() };
+        mac.update(route.as_bytes());
+        mac.update(b" ");
+        mac.update(session.id.to_string().as_bytes());
+        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes().get(..16).unwrap_or_default())
     }
 
     /// For tests of what happens when signing fails.
     #[cfg(test)]
     pub(crate) fn that_cannot_sign() -> Self {
         let key = EncodingKey::from_ec_der(b"no key");
-        Self { key, public: None, kid: String::new(), jwk: json!({}) }
+        Self { key, published: Vec::new(), session_names: [0; 32] }
     }
 
-    /// The public keys (RFC 7517, section 5).
+    /// The public keys, the one that signs first (RFC 7517, section 5).
     pub fn jwks(&self) -> serde_json::Value {
-        json!({ "keys": [self.jwk] })
+        json!({ "keys": self.published.iter().map(|published| &published.jwk).collect::<Vec<_>>() })
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::invitation::INVITATION_LIFETIME_MAX;
+use super::network::Network;
+use super::time::Timestamp;
 use super::user::{DisplayName, Email};
 
 /// How long it is tried to tell somebody what has happened to their account.
@@ -29,13 +31,31 @@ pub enum Content {
     /// A link that invites to an account, or to add a passkey to one.
     Link { url: String, name: Option<DisplayName>, hours: u64 },
     /// A passkey was added to the account.
-    PasskeyAdded { passkey: String },
+    PasskeyAdded {
+        passkey: String,
+        #[serde(default)]
+        about: Option<About>,
+    },
     /// A passkey was removed from the account.
-    PasskeyRemoved { passkey: String },
+    PasskeyRemoved {
+        passkey: String,
+        #[serde(default)]
+        about: Option<About>,
+    },
     /// Somebody made a link that adds a passkey to the account.
     LinkMade,
     /// The account has another address from now on; written to the one before.
     AddressChanged { new: Email },
+}
+
+/// What can be said of a change to somebody's passkeys. Nothing here is chosen by the person who made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// What the model of the authenticator is called; `None` where it keeps that to itself.
+    pub model: Option<String>,
+    /// The network that the change was asked for from.
+    pub network: Option<Network>,
+    pub at: Timestamp,
 }
 
 impl std::fmt::Debug for Content {

@@ -1,9 +1,10 @@
-//! Sealing: what has to wait in the store although it holds a secret is kept encrypted there.
+//! Sealing: what has to wait in the store although it holds a secret, or outside of it although nobody
+//! may read or change it.
 //!
-//! XChaCha20-Poly1305 with a random nonce, under a key that the store does not have.
+//! XChaCha20-Poly1305 with a random nonce, under a key that neither the store nor a browser has.
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use chacha20poly1305::aead::{Aead, KeyInit};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use serde::{Deserialize, Serialize};
@@ -27,9 +28,23 @@ impl SealingKey {
         Some(Sealed(STANDARD.encode([nonce.as_slice(), &secret].concat())))
     }
 
+    /// The same, as text that fits an address (base64url).
+    pub fn seal_for_address(&self, plain: &[u8], nonce: [u8; NONCE_BYTES]) -> Option<String> {
+        let Sealed(text) = self.seal(plain, nonce)?;
+        Some(URL_SAFE_NO_PAD.encode(STANDARD.decode(text).ok()?))
+    }
+
+    /// What was sealed for an address, if it was sealed by this key and nobody changed it.
+    pub fn open_from_address(&self, text: &str) -> Option<Vec<u8>> {
+        self.opened(&URL_SAFE_NO_PAD.decode(text).ok()?)
+    }
+
     /// What was sealed, if it was sealed by this key and nobody changed it.
     pub fn open(&self, sealed: &Sealed) -> Option<Vec<u8>> {
-        let bytes = STANDARD.decode(&sealed.0).ok()?;
+        self.opened(&STANDARD.decode(&sealed.0).ok()?)
+    }
+
+    fn opened(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let (nonce, secret) = bytes.split_at_checked(NONCE_BYTES)?;
         let nonce: [u8; NONCE_BYTES] = nonce.try_into().ok()?;
         XChaCha20Poly1305::new((&self.0).into()).decrypt(&XNonce::from(nonce), secret).ok()

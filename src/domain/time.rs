@@ -42,6 +42,12 @@ impl Timestamp {
         jiff::Timestamp::from_millisecond(self.0)
             .map_or_else(|_| String::from("1970-01-01T00:00:00.000Z"), |t| format!("{t:.3}"))
     }
+
+    /// To the minute, for people: `27 November 2026, 10:23 UTC`.
+    pub fn to_words(self) -> String {
+        let moment = jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        moment.strftime("%-d %B %Y, %H:%M UTC").to_string()
+    }
 }
 
 impl fmt::Display for Timestamp {

@@ -5,10 +5,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::id::UserId;
+use super::network::Network;
 use super::time::Timestamp;
 
 /// RFC 5321, section 4.5.3.1.3, less the angle brackets.
@@ -33,6 +35,12 @@ const RESERVED_USERNAMES: [&str; 12] = [
     "sysadmin",
     "system",
 ];
+/// How long a network is remembered that somebody signed in from.
+pub const SEEN_FROM_LIFETIME: Duration = Duration::from_hours(30 * 24);
+/// How often that is written down.
+const SEEN_FROM_GRANULARITY: Duration = Duration::from_hours(24);
+/// The most networks that are remembered of one person.
+const SEEN_FROM_MAX: usize = 8;
 pub const GROUP_BYTES_MAX: usize = 64;
 pub const GROUPS_MAX: usize = 64;
 
@@ -48,6 +56,38 @@ pub struct User {
     pub standing: Standing,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+    /// Networks that this person signed in from a short time ago, for limits that strangers must not be
+    /// able to use up for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen_from: Vec<SeenFrom>,
+}
+
+/// A network that somebody signed in from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenFrom {
+    pub network: Network,
+    pub at: Timestamp,
+}
+
+impl User {
+    /// Whether this person signed in from `network` a short time ago.
+    pub fn is_seen_from(&self, network: &Network, now: Timestamp) -> bool {
+        let recent = |seen: &&SeenFrom| now.since(seen.at) < SEEN_FROM_LIFETIME;
+        self.seen_from.iter().filter(recent).any(|seen| seen.network == *network)
+    }
+
+    /// The person after a sign-in from `network`; `None` where there is nothing new to remember.
+    pub fn seen(&self, network: Network, now: Timestamp) -> Option<Self> {
+        let known = self.seen_from.iter().find(|seen| seen.network == network);
+        if known.is_some_and(|seen| now.since(seen.at) < SEEN_FROM_GRANULARITY) {
+            return None;
+        }
+        let mut seen_from = vec![SeenFrom { network, at: now }];
+        let others = self.seen_from.iter().filter(|seen| seen.network != network);
+        seen_from.extend(others.filter(|seen| now.since(seen.at) < SEEN_FROM_LIFETIME));
+        seen_from.truncate(SEEN_FROM_MAX);
+        Some(Self { seen_from, ..self.clone() })
+    }
 }
 
 /// What a person may do to this installation.

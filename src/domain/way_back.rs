@@ -1,9 +1,12 @@
 //! The way back: where a stranger was heading, and the one-time hand-off that carries a sign-in
 //! from the auth host to the host of an application.
 //!
-//! Both are kept on the server; the browser only holds their names. A target is built from the
-//! request that was admitted to a configured route, never from a parameter.
+//! A way back is sealed into the address of the sign-in page, so that a stranger's page load writes
+//! nothing; a long one is kept on the server, and the address names it. A hand-off is always kept on the
+//! server. A target is built from the request that was admitted to a configured route, never from a
+//! parameter that somebody else could have written.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +21,10 @@ pub const WAY_BACK_LIFETIME: Duration = Duration::from_mins(15);
 pub const HAND_OFF_LIFETIME: Duration = Duration::from_secs(30);
 /// The longest target that is remembered; longer ones lead to the front page of their host.
 pub const TARGET_BYTES_MAX: usize = 4_096;
+/// The longest target that is sealed into an address; longer ones are kept on the server.
+pub const SEALED_TARGET_BYTES_MAX: usize = 1_024;
+/// The longest name of a way back that is looked at.
+const NAME_CHARS_MAX: usize = 2_048;
 
 /// An address on one of our protected hosts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,10 +42,39 @@ impl Target {
     }
 }
 
+/// What an address calls a way back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WayBackName {
+    /// It is kept on the server under this id.
+    Kept(WayBackId),
+    /// This is all of it, in base64url.
+    Sealed(String),
+}
+
+impl WayBackName {
+    /// Reads a parameter; `None` for what cannot be one.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Ok(id) = WayBackId::parse(text) {
+            return Some(Self::Kept(id));
+        }
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let is_one = (1..=NAME_CHARS_MAX).contains(&text.len()) && text.bytes().all(fits);
+        is_one.then(|| Self::Sealed(text.to_owned()))
+    }
+}
+
+impl fmt::Display for WayBackName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kept(id) => id.fmt(f),
+            Self::Sealed(text) => f.write_str(text),
+        }
+    }
+}
+
 /// A remembered target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WayBack {
-    pub id: WayBackId,
     pub target: Target,
     /// Hash of the nonce cookie on the target's host: the browser that asked.
     pub browser: SecretHash,

@@ -69,7 +69,7 @@ impl Gateway {
         visit: &Visit,
     ) -> Result<Credential, FlowError> {
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.pay_beside_applications(session).await?;
+            let paid = self.pay_beside_applications(session, visit).await?;
             let (found, stored) = self.own_credential(&session.user, id).await?;
             let renamed = Credential { name: name.clone(), ..found };
             let batch = records::update_credential(&renamed)?.expect(keys::credential(id), stored);
@@ -91,7 +91,7 @@ impl Gateway {
         visit: &Visit,
     ) -> Result<(), FlowError> {
         for _ in 0..ATTEMPTS_MAX {
-            let (batch, ended) = self.removing_credential(session, id).await?;
+            let (batch, ended) = self.removing_credential(session, id, visit).await?;
             if self.is_committed(batch).await? {
                 self.posted();
                 self.report_ended(&visit.origin(), &ended);
@@ -107,8 +107,9 @@ impl Gateway {
         &self,
         session: &Session,
         id: &CredentialId,
+        visit: &Visit,
     ) -> Result<(Batch, Ended), FlowError> {
-        let paid = self.pay(session).await?;
+        let paid = self.pay(session, visit).await?;
         let (found, stored) = self.own_credential(&session.user, id).await?;
         let all = self.records.credentials_of(&session.user).await?;
         let Some(other) = all.iter().find(|other| other.id != *id) else {
@@ -124,14 +125,20 @@ impl Gateway {
             .and(records::delete_credential(&found))
             .and(self.ending(&ended, None).await?)
             .and(self.forgetting_own_link(&session.user).await?)
-            .and(self.telling_of_removal(&found)?)
+            .and(self.telling_of_removal(&found, visit)?)
             .and(paid);
         Ok((batch, ended))
     }
 
-    fn telling_of_removal(&self, removed: &Credential) -> Result<Batch, FlowError> {
+    fn telling_of_removal(&self, removed: &Credential, visit: &Visit) -> Result<Batch, FlowError> {
         let Some(owner) = self.active_user(&removed.user) else { return Ok(Batch::default()) };
-        self.notice(&owner, Content::PasskeyRemoved { passkey: removed.name.as_str().to_owned() })
+        self.notice(
+            &owner,
+            Content::PasskeyRemoved {
+                passkey: removed.name.as_str().to_owned(),
+                about: Some(self.about(removed, visit)),
+            },
+        )
     }
 
     /// A credential that belongs to `user`; anybody else's does not exist for them.

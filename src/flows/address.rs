@@ -31,7 +31,7 @@ impl Gateway {
     ) -> Result<(), FlowError> {
         self.spend(visit)?;
         for _ in 0..ATTEMPTS_MAX {
-            let (batch, what) = self.announcing(session, email).await?;
+            let (batch, what) = self.announcing(session, email, visit).await?;
             if self.is_committed(batch).await? {
                 self.report_address(&session.user, what, visit);
                 return Ok(());
@@ -40,8 +40,13 @@ impl Gateway {
         Err(FlowError::Busy)
     }
 
-    async fn announcing(&self, session: &Session, email: &Email) -> Result<(Batch, UserChange), FlowError> {
-        let paid = self.pay(session).await?;
+    async fn announcing(
+        &self,
+        session: &Session,
+        email: &Email,
+        visit: &Visit,
+    ) -> Result<(Batch, UserChange), FlowError> {
+        let paid = self.pay(session, visit).await?;
         let (user, unchanged) = self.owner_of(session).await?;
         let key = keys::pending_address(&user.id);
         let (before, paid) = (self.pending_address(&user.id).await?, paid.and(unchanged));
@@ -62,7 +67,7 @@ impl Gateway {
         visit: &Visit,
     ) -> Result<(), FlowError> {
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.pay_beside_applications(session).await?;
+            let paid = self.pay_beside_applications(session, visit).await?;
             let (pending, stored) = self.own_pending_address(&session.user, email).await?;
             let key = keys::pending_address(&session.user);
             let batch = paid.expect(key.clone(), stored).delete(key).and(forgetting_code(&pending));

@@ -1,8 +1,7 @@
-//! What operators do: change and disable people, end sessions, rotate keys. Whom they invite is in
+//! What operators do: change and disable people, end sessions. Whom they invite is in
 //! `invitations`.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::commit::ATTEMPTS_MAX;
@@ -14,7 +13,7 @@ use crate::domain::invitation::Invitation;
 use crate::domain::letter::{Content, Letter};
 use crate::domain::secret::Secret;
 use crate::domain::user::{DisplayName, Email, Group, Role, Standing, User, Username};
-use crate::ports::{Batch, entropy};
+use crate::ports::Batch;
 use crate::records::{self, keys};
 
 /// Whom to invite, and as what.
@@ -197,19 +196,5 @@ impl Gateway {
         let link = self.forgetting_own_link(user).await?;
         self.end_all(&Origin::default(), ended, link).await?;
         Ok(count)
-    }
-
-    /// Signs with a new key from now on; older keys are accepted until their tokens have died.
-    pub async fn rotate_key(&self) -> Result<u32, FlowError> {
-        let mut keys = self.keys.lock().await;
-        let mut next = keys.clone();
-        let seed = entropy::bytes(&*self.entropy);
-        let id = next.sessions.rotate(&seed, self.clock.now(), self.lifetimes.absolute)?;
-        let signer = next.sessions.open()?;
-        self.vault.save(&next).await?;
-        self.signer.store(Arc::new(signer));
-        *keys = next;
-        self.report(Origin::default(), Kind::KeyRotated { key: id });
-        Ok(id)
     }
 }

@@ -21,7 +21,7 @@ use crate::domain::place::Scheme;
 use crate::domain::policy::may_enter;
 use crate::domain::policy::path::{self, Reading};
 use crate::domain::policy::route::Route;
-use crate::domain::session::token::{Carrier, TokenError};
+use crate::domain::session::token::{Beside, Carrier, TokenError};
 use crate::domain::session::{Scope, access};
 use crate::domain::user::{Standing, User};
 
@@ -37,6 +37,8 @@ pub struct Visit {
     pub request_id: String,
     /// Which API is asked; native unless a dialect's router says otherwise.
     pub dialect: Dialect,
+    /// Whether the caller shows an access token, which others may have seen: it pays for no change.
+    pub by_access_token: bool,
 }
 
 impl Visit {
@@ -115,6 +117,8 @@ pub enum Outcome {
     UpgradeRefused { route: Arc<Route> },
     /// A request that changes something, with an identity, from a page of another origin.
     CrossOriginRefused { route: Arc<Route> },
+    /// The script of a service worker on the host where people sign in.
+    ServiceWorkerRefused { route: Arc<Route> },
     /// `CONNECT`, `TRACE`, or a method that is not an upper-case token.
     MethodRefused,
     /// A body above the limit of our own endpoints.
@@ -239,7 +243,8 @@ impl Gateway {
         {
             return Ok(passport);
         }
-        let issued = Passport::issue(&self.assertions, &self.issuer, route, user, &session.record(), now)?;
+        let issued =
+            Passport::issue(&self.assertions.load(), &self.issuer, route, user, &session.record(), now)?;
         let issued = Arc::new(issued);
         session.keep_passport(&issued);
         Ok(issued)
@@ -263,8 +268,7 @@ impl Gateway {
     /// Who a request with this token in its `Authorization` header is from: an opaque token, a refresh
     /// token or an access token of a session. Only our own endpoints ask.
     pub fn caller_by_bearer(&self, token: &str) -> Result<Caller, CheckUnavailable> {
-        // A JWT has dots, and base64url has none.
-        if token.contains('.') {
+        if access::is_one(token) {
             Ok(self.caller_by_access_token(token))
         } else {
             self.caller_by_lasting(token)
@@ -273,18 +277,32 @@ impl Gateway {
 
     /// The same, but not with an access token, which is short-lived so that it cannot be prolonged.
     pub fn caller_by_lasting(&self, token: &str) -> Result<Caller, CheckUnavailable> {
-        self.caller(token, |carrier| matches!(carrier, Carrier::Bearer | Carrier::Refresh))
+        self.caller(token, |carrier| !matches!(carrier, Carrier::Cookie(_)))
     }
 
-    /// The same, but only with the token that a sign-in answered with.
-    pub fn caller_by_opaque(&self, token: &str) -> Result<Caller, CheckUnavailable> {
-        self.caller(token, |carrier| *carrier == Carrier::Bearer)
+    /// The same, but only with the token that a sign-in answered with. Where it gave a cookie beside it,
+    /// the request has to show that cookie: `by_cookie` is the session that it shows.
+    pub fn caller_by_sign_in(
+        &self,
+        token: &str,
+        by_cookie: Option<&LiveSession>,
+    ) -> Result<Caller, CheckUnavailable> {
+        let without_cookie = |carrier: &Carrier| *carrier == Carrier::SignIn(Beside::Nothing);
+        let with_cookie = |carrier: &Carrier| *carrier == Carrier::SignIn(Beside::Cookie);
+        match self.caller(token, with_cookie)? {
+            Caller::Known(session, user)
+                if by_cookie.is_some_and(|shown| shown.record().id == session.record().id) =>
+            {
+                Ok(Caller::Known(session, user))
+            }
+            _ => self.caller(token, without_cookie),
+        }
     }
 
     fn caller_by_access_token(&self, token: &str) -> Caller {
         let stranger = Caller::Stranger { showed_token: true };
         let now = self.clock.now();
-        let Some(pointer) = access::verify(&self.assertions, &self.issuer, token, now) else {
+        let Some(pointer) = access::verify(&self.assertions.load(), &self.issuer, token, now) else {
             return stranger;
         };
         let session = self.index.session(&pointer.session);

@@ -16,7 +16,7 @@ use crate::domain::event::Kind;
 use crate::domain::id::{CodeId, UserId};
 use crate::domain::letter::{Content, Letter};
 use crate::domain::session::Scope;
-use crate::domain::user::{Email, Standing, User};
+use crate::domain::user::{Email, Role, Standing, User};
 use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
 
@@ -81,7 +81,8 @@ impl Gateway {
         Ok(id)
     }
 
-    /// Whose address it is, if they may sign in. An account without a passkey is still being made,
+    /// Whose address it is, if they may come in by a code: never an administrator, who would be as safe
+    /// as a mailbox. An account without a passkey is still being made,
     /// and whoever makes it holds its link. Nothing is read and understood that nobody would have: how
     /// long that takes would tell who is somebody.
     async fn reachable_user(&self, email: &Email) -> Result<Option<UserId>, FlowError> {
@@ -89,8 +90,8 @@ impl Gateway {
         let holder = self.records.holder_of(email).await?;
         let id = holder.unwrap_or(nobody);
         let has_credentials = self.records.has_credentials(&id).await?;
-        let is_active = self.active_user(&id).is_some();
-        Ok(holder.filter(|_| is_active && has_credentials))
+        let may = self.active_user(&id).is_some_and(|user| user.role != Role::Administrator);
+        Ok(holder.filter(|_| may && has_credentials))
     }
 
     /// The batch that keeps a new code and posts it; one for nobody is kept, and posted to nobody. Call
@@ -106,7 +107,7 @@ impl Gateway {
         let code = Code::from_random(entropy::bytes(&*self.entropy));
         let now = self.clock.now();
         let expires_at = now.plus(CODE_LIFETIME);
-        let hash = self.code_key.hash(&id, purpose, &code).ok_or(FlowError::Signing)?;
+        let hash = self.code_key.load().hash(&id, purpose, &code).ok_or(FlowError::Signing)?;
         let text = code.reveal().to_owned();
         let content = match user {
             Some(_) => Content::Code { code: text },
@@ -160,8 +161,12 @@ impl Gateway {
             self.spend_on(&user, visit)?;
             let key = keys::user(&user);
             let found = self.records.get_exact::<User>(&key).await?;
-            // A code that went to an address which is not theirs any more opens nothing.
-            let found = found.filter(|(user, _)| user.standing == Standing::Active && user.email == email);
+            // A code that went to an address which is not theirs any more opens nothing, nor does that of
+            // somebody who has become an administrator.
+            let fits = |user: &User| {
+                user.standing == Standing::Active && user.email == email && user.role != Role::Administrator
+            };
+            let found = found.filter(|(user, _)| fits(user));
             let (user, stored) = found.ok_or(FlowError::WrongCode)?;
             let proof = ReadMail { user: user.id, scope };
             let session = self.mint(&Evidence::Code(&proof), visit, device);
@@ -187,7 +192,8 @@ impl Gateway {
         for _ in 0..ATTEMPTS_MAX {
             let found = self.records.get_exact::<PendingCode>(&key).await?;
             let (pending, stored) = found.ok_or(FlowError::WrongCode)?;
-            let hash = Code::parse(typed).and_then(|code| self.code_key.hash(&pending.id, purpose, &code));
+            let hash =
+                Code::parse(typed).and_then(|code| self.code_key.load().hash(&pending.id, purpose, &code));
             let right = hash == Some(pending.hash)
                 && pending.purpose == purpose
                 && pending.email == *email

@@ -22,7 +22,7 @@ impl Gateway {
     pub async fn delete_account(&self, session: &Session, visit: &Visit) -> Result<(), FlowError> {
         self.spend(visit)?;
         for _ in 0..ATTEMPTS_MAX {
-            let (batch, ended) = self.deleting(session).await?;
+            let (batch, ended) = self.deleting(session, visit).await?;
             if self.is_committed(batch).await? {
                 self.report_ended(&visit.origin(), &ended);
                 let kind = Kind::UserChanged { user: session.user, what: UserChange::Deleted };
@@ -36,12 +36,12 @@ impl Gateway {
         Err(FlowError::Busy)
     }
 
-    async fn deleting(&self, session: &Session) -> Result<(Batch, Ended), FlowError> {
+    async fn deleting(&self, session: &Session, visit: &Visit) -> Result<(Batch, Ended), FlowError> {
         let key = keys::session(&session.id);
         let found = self.records.get_exact::<Session>(&key).await?;
         let (asking, stored) = found.ok_or(FlowError::NotPermitted)?;
         // It pays with its life.
-        self.must_be_fresh(&asking)?;
+        self.must_be_fresh(&asking, visit)?;
         let (user, unchanged) = self.owner_of(session).await?;
         let (belongings, ended) = self.belongings_of(&user.id).await?;
         let batch = unchanged

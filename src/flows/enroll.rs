@@ -270,6 +270,7 @@ impl Gateway {
             standing: Standing::Active,
             created_at: now,
             updated_at: now,
+            seen_from: Vec::new(),
         }
     }
 

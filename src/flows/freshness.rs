@@ -6,6 +6,7 @@
 //! host serves people rather than a developer's machine, signing in does not pay: only a passkey
 //! shown again by somebody who is signed in does, once.
 
+use super::admit::Visit;
 use super::{FlowError, Gateway};
 use crate::domain::ceremony::VerifiedAssertion;
 use crate::domain::place::Scheme;
@@ -21,6 +22,8 @@ enum Price {
     Window,
     /// It pays for one change within `session.fresh_for`.
     EachChange,
+    /// Only one by somebody who was signed in already does, and for one change.
+    StepUp,
 }
 
 impl Gateway {
@@ -28,11 +31,18 @@ impl Gateway {
         self.routes.host(&self.place.host).is_some()
     }
 
+    /// What a change costs on this installation.
     fn price(&self) -> Price {
         match self.place.scheme {
             Scheme::Https if self.is_beside_applications() => Price::EachChange,
             Scheme::Https | Scheme::Http => Price::Window,
         }
+    }
+
+    /// What it costs this caller. An access token may have been shown to others, and one sign-in makes
+    /// many: it never profits from how its session began.
+    fn price_for(&self, visit: &Visit) -> Price {
+        if visit.by_access_token { Price::StepUp } else { self.price() }
     }
 
     /// What a sign-in pays for, given the session this browser had before.
@@ -41,7 +51,7 @@ impl Gateway {
         proof: &VerifiedAssertion,
         before: Option<&Session>,
     ) -> Option<Timestamp> {
-        let again = before.is_some_and(|it| it.user == proof.user() && it.scope == Scope::Full);
+        let again = step_up_of(proof, before).is_some();
         (again || self.price() == Price::Window).then(|| proof.at())
     }
 
@@ -51,47 +61,64 @@ impl Gateway {
     }
 
     /// Refuses a session whose person was not verified a short time ago.
-    pub(super) fn must_be_fresh(&self, session: &Session) -> Result<(), FlowError> {
-        if session.is_fresh(&self.lifetimes, self.clock.now()) { Ok(()) } else { Err(FlowError::NotFresh) }
+    pub(super) fn must_be_fresh(&self, session: &Session, visit: &Visit) -> Result<(), FlowError> {
+        let now = self.clock.now();
+        let is_fresh = match self.price_for(visit) {
+            Price::Window | Price::EachChange => session.is_fresh(&self.lifetimes, now),
+            Price::StepUp => session.is_stepped_up(&self.lifetimes, now),
+        };
+        if is_fresh { Ok(()) } else { Err(FlowError::NotFresh) }
     }
 
     /// Whether `session` may add a passkey now: it is enrolling its first one, or fresh.
-    pub(super) fn may_add_credential(&self, session: &Session) -> Result<(), FlowError> {
+    pub(super) fn may_add_credential(&self, session: &Session, visit: &Visit) -> Result<(), FlowError> {
         match session.scope {
             Scope::Enrol => Ok(()),
-            Scope::Full => self.must_be_fresh(session),
+            Scope::Full => self.must_be_fresh(session, visit),
         }
     }
 
     /// The session after it has paid for a change that it was fresh for when the change began.
-    pub(super) fn having_paid(&self, session: &Session) -> Result<Session, FlowError> {
-        match self.price() {
+    pub(super) fn having_paid(&self, session: &Session, visit: &Visit) -> Result<Session, FlowError> {
+        match self.price_for(visit) {
             Price::Window => Ok(session.clone()),
-            Price::EachChange => {
-                self.must_be_fresh(session)?;
-                Ok(Session { fresh_since: None, ..session.clone() })
+            Price::EachChange | Price::StepUp => {
+                self.must_be_fresh(session, visit)?;
+                let fresh_since = session.fresh_since.filter(|_| self.price() == Price::Window);
+                Ok(Session { fresh_since, stepped_up_at: None, ..session.clone() })
             }
         }
     }
 
     /// The batch that pays for a sensitive change.
-    pub(super) async fn pay(&self, session: &Session) -> Result<Batch, FlowError> {
+    pub(super) async fn pay(&self, session: &Session, visit: &Visit) -> Result<Batch, FlowError> {
         let key = keys::session(&session.id);
         let found = self.records.get_exact::<Session>(&key).await?;
         let (record, stored) = found.ok_or(FlowError::NotPermitted)?;
-        self.must_be_fresh(&record)?;
-        match self.price() {
-            // Whatever ends the session meanwhile ends the change as well.
-            Price::Window => Ok(Batch::default().expect(key, stored)),
-            Price::EachChange => Ok(Batch::default()
-                .expect(key, stored)
-                .and(records::put_session(&self.having_paid(&record)?)?)),
-        }
+        self.must_be_fresh(&record, visit)?;
+        // Whatever ends the session meanwhile ends the change as well.
+        let unchanged = Batch::default().expect(key, stored);
+        let after = self.having_paid(&record, visit)?;
+        if after == record { Ok(unchanged) } else { Ok(unchanged.and(records::put_session(&after)?)) }
     }
 
-    /// The batch that pays for a change that is sensitive only where applications share the auth
-    /// host.
-    pub(super) async fn pay_beside_applications(&self, session: &Session) -> Result<Batch, FlowError> {
-        if self.is_beside_applications() { self.pay(session).await } else { Ok(Batch::default()) }
+    /// The batch that pays for a change that is sensitive only where applications share the auth host, or
+    /// where the caller shows an access token.
+    pub(super) async fn pay_beside_applications(
+        &self,
+        session: &Session,
+        visit: &Visit,
+    ) -> Result<Batch, FlowError> {
+        if self.is_beside_applications() || visit.by_access_token {
+            self.pay(session, visit).await
+        } else {
+            Ok(Batch::default())
+        }
     }
+}
+
+/// When somebody who was signed in showed a passkey again, if that is what happened.
+pub(super) fn step_up_of(proof: &VerifiedAssertion, before: Option<&Session>) -> Option<Timestamp> {
+    let again = before.is_some_and(|it| it.user == proof.user() && it.scope == Scope::Full);
+    again.then(|| proof.at())
 }

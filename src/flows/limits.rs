@@ -175,10 +175,15 @@ impl Gateway {
     /// it would tell who has an account.
     ///
     /// All networks together have a limit, so that nobody fills a mailbox from many; it is not for a
-    /// network in which the account has a session, or strangers could keep its owner from mail.
+    /// network in which the account has a session, or had a sign-in in the last 30 days, or strangers could
+    /// keep its owner from mail.
     pub(super) fn may_mail(&self, account: &UserId, visit: &Visit) -> bool {
         let from = network(visit.client);
-        let is_known = self.index.sessions_of(account).iter().any(|it| network(it.record().client) == from);
+        let now = self.clock.now();
+        let signed_in =
+            self.index.user(account).is_some_and(|user| from.is_some_and(|it| user.is_seen_from(&it, now)));
+        let is_known =
+            signed_in || self.index.sessions_of(account).iter().any(|it| network(it.record().client) == from);
         self.limiters.mail.check_key(&(*account, from)).is_ok()
             && (is_known || self.limiters.mail_to_account.check_key(account).is_ok())
     }

@@ -18,6 +18,7 @@ pub mod error;
 pub mod freshness;
 pub mod index;
 mod invitations;
+pub mod keys;
 mod limits;
 pub mod outbox;
 mod own_link;
@@ -44,6 +45,7 @@ use crate::domain::identifier::UsernameChange;
 use crate::domain::limits::RateLimits;
 use crate::domain::place::Place;
 use crate::domain::policy::route::RouteTable;
+use crate::domain::sealed::SealingKey;
 use crate::domain::session::Lifetimes;
 use crate::domain::session::token::Signer;
 use crate::domain::user::Email;
@@ -89,7 +91,8 @@ pub struct Gateway {
     email_code: EmailCode,
     username_change: UsernameChange,
     has_mail: bool,
-    code_key: CodeKey,
+    code_key: ArcSwap<CodeKey>,
+    way_back_key: ArcSwap<SealingKey>,
     outbox: outbox::Outbox,
     records: Records,
     index: Arc<SessionIndex>,
@@ -101,7 +104,7 @@ pub struct Gateway {
     rounds: way_back::Rounds,
     keys: Mutex<SigningKeys>,
     signer: ArcSwap<Signer>,
-    assertions: AssertionSigner,
+    assertions: ArcSwap<AssertionSigner>,
     vault: Arc<dyn Vault>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -132,11 +135,12 @@ impl Gateway {
             email_code,
             username_change,
             has_mail,
-            code_key: keys.assertions.code_key()?,
+            code_key: ArcSwap::from_pointee(keys.assertions.code_key()?),
+            way_back_key: ArcSwap::from_pointee(keys.assertions.way_back_key()?),
             outbox: outbox::Outbox::new(keys.assertions.outbox_key()?),
             rounds: way_back::Rounds::default(),
             signer: ArcSwap::from_pointee(keys.sessions.open()?),
-            assertions: keys.assertions.open()?,
+            assertions: ArcSwap::from_pointee(keys.assertions.open()?),
             keys: Mutex::new(keys),
             vault: world.vault,
             clock: world.clock,
@@ -180,7 +184,7 @@ impl Gateway {
 
     /// The public keys of assertions (RFC 7517).
     pub fn jwks(&self) -> serde_json::Value {
-        self.assertions.jwks()
+        self.assertions.load().jwks()
     }
 
     /// Whether changes can be stored; existing sessions go on either way.

@@ -4,17 +4,23 @@
 //! that was accepted survives a restart; what waits is sealed, because it holds codes and links; there
 //! are at most [`OUTBOX_MAX`] letters, and none is tried longer than it is worth.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use super::admit::Visit;
 use super::{FlowError, Gateway};
+use crate::domain::ceremony::aaguid::name_of;
+use crate::domain::credential::Credential;
 use crate::domain::event::{Delivery, Kind, Origin};
 use crate::domain::id::LetterId;
-use crate::domain::letter::{Content, Letter};
+use crate::domain::letter::{About, Content, Letter};
+use crate::domain::network::Network;
 use crate::domain::sealed::{Sealed, SealingKey};
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
@@ -50,7 +56,7 @@ const HAND_OVER: Duration = Duration::from_millis(100);
 
 /// What the gateway knows of its outbox without asking the store.
 pub(super) struct Outbox {
-    key: SealingKey,
+    key: ArcSwap<SealingKey>,
     waiting: AtomicUsize,
     /// How long the last hand-over took, in milliseconds. A letter that is meant for nobody is kept as
     /// long, so that its end does not show in what the store does meanwhile.
@@ -61,7 +67,19 @@ pub(super) struct Outbox {
 impl Outbox {
     pub(super) fn new(key: SealingKey) -> Self {
         let hand_over_ms = AtomicU64::new(u64::try_from(HAND_OVER.as_millis()).unwrap_or(0));
-        Self { key, waiting: AtomicUsize::new(0), hand_over_ms, posted: Notify::new() }
+        Self {
+            key: ArcSwap::from_pointee(key),
+            waiting: AtomicUsize::new(0),
+            hand_over_ms,
+            posted: Notify::new(),
+        }
+    }
+}
+
+impl Outbox {
+    /// Seals with another key from now on.
+    pub(super) fn reseal_with(&self, key: SealingKey) {
+        self.key.store(Arc::new(key));
     }
 }
 
@@ -100,7 +118,7 @@ impl Gateway {
         };
         let waiting = Waiting {
             id: LetterId(entropy::bytes(&*self.entropy)),
-            sealed: self.outbox.key.seal(&plain, nonce).ok_or(FlowError::Signing)?,
+            sealed: self.outbox.key.load().seal(&plain, nonce).ok_or(FlowError::Signing)?,
             tries: 0,
             next_try_at: now.plus(kept),
             expires_at: now.plus(letter.content.lifetime()),
@@ -114,6 +132,15 @@ impl Gateway {
             return Ok(Batch::default());
         }
         self.posting(&Letter { to: user.email.clone(), content })
+    }
+
+    /// What a notice says of a change to `credential`.
+    pub(super) fn about(&self, credential: &Credential, visit: &Visit) -> About {
+        About {
+            model: name_of(credential.aaguid).map(str::to_owned),
+            network: visit.client.map(Network::of),
+            at: self.clock.now(),
+        }
     }
 
     /// Wakes the postman after a commit that may have posted something.
@@ -191,7 +218,7 @@ impl Gateway {
             tracing::warn!(tries = waiting.tries, "a message has expired before any mail server took it");
             return Some(Delivery::Expired);
         }
-        let opened = self.outbox.key.open(&waiting.sealed);
+        let opened = self.outbox.key.load().open(&waiting.sealed);
         let Some(letter) = opened.and_then(|plain| serde_json::from_slice::<Letter>(&plain).ok()) else {
             tracing::error!("a message in the outbox cannot be read; it is dropped");
             return Some(Delivery::Refused);

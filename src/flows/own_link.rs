@@ -40,7 +40,7 @@ impl Gateway {
         let invited = self.own_link(&owner);
         let posting = self.posting_link(&invited)?;
         // Only what could be sent is counted.
-        self.must_be_fresh(session)?;
+        self.must_be_fresh(session, visit)?;
         self.spend_on_mail(&owner.id, visit)?;
         self.keep_own_link(session, &invited.invitation, &posting, visit).await?;
         Ok(invited.invitation)
@@ -84,7 +84,7 @@ impl Gateway {
     ) -> Result<(), FlowError> {
         let key = keys::own_link(&session.user);
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.pay(session).await?;
+            let paid = self.pay(session, visit).await?;
             let (_, unchanged) = self.owner_of(session).await?;
             let replacing = match self.records.get_exact::<SecretHash>(&key).await? {
                 Some((before, stored)) => {

@@ -64,9 +64,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::assertion::AssertionKey;
+    use crate::domain::assertion::AssertionKeys;
     use crate::domain::id::{SessionId, UserId};
     use crate::domain::policy::Allow;
+    use crate::domain::policy::headers::HeaderRules;
     use crate::domain::policy::identity::IdentityHeaders;
     use crate::domain::policy::route::{CrossOrigin, HostPattern, Timeouts, WebSocket};
     use crate::domain::session::Scope;
@@ -85,6 +86,7 @@ mod tests {
             standing: Standing::Active,
             created_at: NOW,
             updated_at: NOW,
+            seen_from: Vec::new(),
         })
     }
 
@@ -100,6 +102,7 @@ mod tests {
             identity: IdentityHeaders::preset("remote").unwrap(),
             websocket: WebSocket::Allowed,
             cross_origin: CrossOrigin::Refused,
+            headers: HeaderRules::default(),
             timeouts: Timeouts { connect: second, read: second, write: second },
         };
         let session = Session {
@@ -110,6 +113,8 @@ mod tests {
             created_at: NOW,
             authenticated_at: Some(NOW),
             fresh_since: Some(NOW),
+            stepped_up_at: None,
+            by_mailed_code: false,
             last_seen_at: NOW,
             expires_at: NOW.plus(second),
             client: None,
@@ -120,7 +125,7 @@ mod tests {
 
     #[test]
     fn there_is_no_passport_without_an_assertion() {
-        let signer = AssertionKey::generate(&[2; 32]).unwrap().open().unwrap();
+        let signer = AssertionKeys::generate(&[2; 32]).unwrap().open().unwrap();
         let headers = issue(&signer, Allow::AnyUser).unwrap().headers.unwrap();
         assert!(headers.iter().any(|(name, _)| *name == ASSERTION_HEADER));
 

@@ -29,6 +29,7 @@ pub struct Registered {
 
 /// A new passkey, beside those that its owner had.
 struct Added<'a> {
+    owner: &'a User,
     credential: &'a Credential,
     existing: &'a [Credential],
 }
@@ -42,7 +43,7 @@ impl Gateway {
         visit: &Visit,
     ) -> Result<(CeremonyId, CreationOptions), FlowError> {
         self.spend(visit)?;
-        self.may_add_credential(session)?;
+        self.may_add_credential(session, visit)?;
         let user = self.active_user(&session.user).ok_or(FlowError::NotPermitted)?;
         let existing = self.records.credentials_of(&session.user).await?;
         must_have_room(&existing)?;
@@ -114,10 +115,10 @@ impl Gateway {
             let existing = self.records.credentials_of(&session.user).await?;
             must_have_room(&existing)?;
             let (user, unchanged) = self.owner_of(session).await?;
-            let posting = self.telling(&user, &credential, &existing)?;
+            let posting = self.telling(&user, &credential, &existing, visit)?;
             let batch = records::create_credential(&credential)?.and(unchanged).and(posting);
-            let added = Added { credential: &credential, existing: &existing };
-            let (session, batch, ended) = self.with_paying_session(session, &user, &added, batch).await?;
+            let added = Added { owner: &user, credential: &credential, existing: &existing };
+            let (session, batch, ended) = self.with_paying_session(session, &added, batch, visit).await?;
             if self.is_committed(batch).await? {
                 self.report_ended(&visit.origin(), &ended);
                 self.posted();
@@ -133,11 +134,18 @@ impl Gateway {
         user: &User,
         credential: &Credential,
         existing: &[Credential],
+        visit: &Visit,
     ) -> Result<Batch, FlowError> {
         if existing.is_empty() {
             return Ok(Batch::default());
         }
-        self.notice(user, Content::PasskeyAdded { passkey: credential.name.as_str().to_owned() })
+        self.notice(
+            user,
+            Content::PasskeyAdded {
+                passkey: credential.name.as_str().to_owned(),
+                about: Some(self.about(credential, visit)),
+            },
+        )
     }
 
     /// Adds what becomes of the session that asked: an enrolling one becomes a full one, ends set-up, and
@@ -146,9 +154,9 @@ impl Gateway {
     async fn with_paying_session(
         &self,
         session: &Session,
-        user: &User,
         added: &Added<'_>,
         batch: Batch,
+        visit: &Visit,
     ) -> Result<(Session, Batch, Ended), FlowError> {
         let now = self.clock.now();
         let key = keys::session(&session.id);
@@ -156,14 +164,14 @@ impl Gateway {
         let (before, bytes) = found.filter(|(it, _)| now < it.expires_at).ok_or(FlowError::NotPermitted)?;
         let batch = batch.expect(key, bytes);
         let (after, batch, ended) = match before.scope {
-            Scope::Full => (self.having_paid(&before)?, batch, Ended::new()),
+            Scope::Full => (self.having_paid(&before, visit)?, batch, Ended::new()),
             Scope::Enrol => {
                 let ended = self.other_enrolments(&before);
                 let batch = self
-                    .closing_setup(user, batch)
+                    .closing_setup(added.owner, batch)
                     .await?
-                    .and(self.ending(&ended, Some(&user.id)).await?)
-                    .and(self.forgetting_own_link(&user.id).await?);
+                    .and(self.ending(&ended, Some(&added.owner.id)).await?)
+                    .and(self.forgetting_own_link(&added.owner.id).await?);
                 (self.enrolled(&before, added), batch, ended)
             }
         };
@@ -192,7 +200,7 @@ impl Gateway {
         Session {
             scope: Scope::Full,
             credential: Some(added.credential.id.clone()),
-            authenticated_at: Some(now),
+            authenticated_at: (!session.by_mailed_code).then_some(now),
             fresh_since,
             expires_at: session.created_at.plus(self.lifetimes.absolute),
             ..session.clone()

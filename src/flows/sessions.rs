@@ -13,6 +13,7 @@ use super::admit::{Caller, CheckUnavailable, Visit};
 use super::codes::ReadMail;
 use super::commit::ATTEMPTS_MAX;
 use super::enroll::Redemption;
+use super::freshness::step_up_of;
 use super::index::LiveSession;
 use super::{FlowError, Gateway};
 use crate::domain::ceremony::VerifiedAssertion;
@@ -69,7 +70,7 @@ impl Gateway {
     /// A short-lived JWT that points at `session`; see [`access`].
     pub fn access_token(&self, session: &Session, user: &User) -> Result<String, FlowError> {
         let (id, now) = (entropy::bytes(&*self.entropy), self.clock.now());
-        access::sign(&self.assertions, &self.issuer, user, session, id, now).ok_or(FlowError::Signing)
+        access::sign(&self.assertions.load(), &self.issuer, user, session, id, now).ok_or(FlowError::Signing)
     }
 
     /// A new record with a new id.
@@ -84,6 +85,8 @@ impl Gateway {
             created_at: now,
             authenticated_at: None,
             fresh_since: None,
+            stepped_up_at: None,
+            by_mailed_code: matches!(evidence, Evidence::Code(_)),
             last_seen_at: now,
             expires_at: absolute,
             client: visit.client,
@@ -94,6 +97,7 @@ impl Gateway {
                 credential: Some(proof.credential_id().clone()),
                 authenticated_at: Some(proof.at()),
                 fresh_since: self.freshness_of(proof, *before),
+                stepped_up_at: step_up_of(proof, *before),
                 ..blank
             },
             Evidence::Redemption(_) => {
@@ -113,6 +117,8 @@ impl Gateway {
                 credential: session.credential.clone(),
                 authenticated_at: session.authenticated_at,
                 fresh_since: session.fresh_since,
+                stepped_up_at: session.stepped_up_at,
+                by_mailed_code: session.by_mailed_code,
                 expires_at: session.expires_at,
                 ..blank
             },
@@ -200,7 +206,7 @@ impl Gateway {
     }
 
     /// Takes the token that a sign-in of the person with this address was answered with, and replaces its
-    /// session by a new one. `before` is what the browser had until now.
+    /// session by a new one. `before` is the session whose cookie the browser shows; it ends as well.
     pub async fn exchange_token(
         &self,
         token: &str,
@@ -211,7 +217,8 @@ impl Gateway {
     ) -> Result<(Session, Arc<User>), FlowError> {
         self.spend(visit)?;
         let email = Email::parse(email)?;
-        let caller = self.caller_by_opaque(token).map_err(|CheckUnavailable| FlowError::Busy)?;
+        let caller =
+            self.caller_by_sign_in(token, before.as_deref()).map_err(|CheckUnavailable| FlowError::Busy)?;
         let (session, user) = match caller {
             Caller::Known(session, user) if user.email == email => (session, user),
             Caller::Known(..) | Caller::Stranger { .. } => return Err(FlowError::WrongToken),
@@ -280,7 +287,7 @@ impl Gateway {
         id: &SessionId,
         visit: &Visit,
     ) -> Result<(), FlowError> {
-        let paid = self.pay_beside_applications(current).await?;
+        let paid = self.pay_beside_applications(current, visit).await?;
         let found = self.index.session(id).filter(|session| session.record().user == current.user);
         let ended = found.into_iter().map(|session| (session, End::EndedByOwner)).collect();
         // A session that ends itself cannot be written as well.
@@ -290,7 +297,7 @@ impl Gateway {
 
     /// Ends every session of `current`'s owner but `current`.
     pub async fn end_other_sessions(&self, current: &Session, visit: &Visit) -> Result<(), FlowError> {
-        let paid = self.pay_beside_applications(current).await?;
+        let paid = self.pay_beside_applications(current, visit).await?;
         let others = self.index.sessions_of(&current.user).into_iter();
         let others = others.filter(|session| session.record().id != current.id);
         let ended = others.map(|session| (session, End::EndedByOwner)).collect();

@@ -17,6 +17,7 @@ use crate::domain::credential::{Credential, Planned};
 use crate::domain::dialect::{CeremonyCarrier, Dialect};
 use crate::domain::event::{Ceremony, Kind, Refusal};
 use crate::domain::id::{CeremonyId, UserId};
+use crate::domain::network::Network;
 use crate::domain::secret::SecretHash;
 use crate::domain::session::Session;
 use crate::domain::user::{Standing, User};
@@ -154,6 +155,7 @@ impl Gateway {
             let batch = records::update_credential(proof.credential())?
                 .expect(keys::credential(&credential.id), stored)
                 .expect(keys::user(&user.id), stored_user)
+                .and(self.remembering(&user, visit)?)
                 .and(process.map(|id| Batch::default().delete(keys::process(id))).unwrap_or_default())
                 .and(batch);
             if self.is_committed(batch).await? {
@@ -202,6 +204,13 @@ impl Gateway {
             Some((user, stored)) if user.standing == Standing::Active => Ok((user, stored)),
             _ => Err(Refusal::Disabled.into()),
         }
+    }
+
+    /// The batch that writes down from which network `user` has signed in.
+    fn remembering(&self, user: &User, visit: &Visit) -> Result<Batch, FlowError> {
+        let seen = visit.client.and_then(|client| user.seen(Network::of(client), self.clock.now()));
+        let Some(seen) = seen else { return Ok(Batch::default()) };
+        Ok(Batch::default().put(keys::user(&seen.id), records::encode(&seen)?))
     }
 
     fn report_sign_in(&self, proof: &VerifiedAssertion, session: &Session, visit: &Visit) {

@@ -1,7 +1,7 @@
 //! The way back to where a stranger was heading, across hosts.
 //!
-//! A stranger on an application's host gets a nonce cookie there, and the target is kept under an
-//! id. When they have signed in on the auth host, a one-time code carries the sign-in over: it is
+//! A stranger on an application's host gets a nonce cookie there, and the target goes along to the sign-in
+//! page, sealed, so that a page load of a stranger writes nothing. When they have signed in on the auth host, a one-time code carries the sign-in over: it is
 //! good for 30 seconds, for that target, and only for the browser that shows the nonce. The
 //! application's host then sets its own host-only cookie.
 //!
@@ -23,7 +23,8 @@ use crate::domain::session::Session;
 use crate::domain::session::token::Carrier;
 use crate::domain::time::Timestamp;
 use crate::domain::way_back::{
-    HAND_OFF_LIFETIME, HandOff, TARGET_BYTES_MAX, Target, WAY_BACK_LIFETIME, WayBack,
+    HAND_OFF_LIFETIME, HandOff, SEALED_TARGET_BYTES_MAX, TARGET_BYTES_MAX, Target, WAY_BACK_LIFETIME,
+    WayBack, WayBackName,
 };
 use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
@@ -41,7 +42,7 @@ const COUNTED_BROWSERS_MAX: usize = 10_000;
 #[derive(Debug)]
 pub enum Detour {
     /// To sign in, with this way back and this nonce in a cookie of the present host.
-    SignIn { way_back: WayBackId, nonce: Secret },
+    SignIn { way_back: WayBackName, nonce: Secret },
     /// Nowhere: this browser has been around twice.
     Loop,
 }
@@ -140,27 +141,52 @@ impl Gateway {
         let fits = path_and_query.len() <= TARGET_BYTES_MAX && path_and_query.starts_with('/');
         let path_and_query = if fits { path_and_query } else { "/" }.to_owned();
         let way_back = WayBack {
-            id: WayBackId(entropy::bytes(&*self.entropy)),
             target: Target { origin: self.place.origin_of(&visit.host), path_and_query },
             browser: nonce.hashed(),
             expires_at: now.plus(WAY_BACK_LIFETIME),
         };
-        let key = keys::way_back(&way_back.id);
+        Ok(Detour::SignIn { way_back: self.named(way_back, visit).await?, nonce })
+    }
+
+    /// What the address of the sign-in page calls `way_back`. One that does not fit there is kept, which
+    /// counts as an attempt; a client that has had its share of those goes back to the front page.
+    async fn named(&self, mut way_back: WayBack, visit: &Visit) -> Result<WayBackName, FlowError> {
+        if way_back.target.path_and_query.len() > SEALED_TARGET_BYTES_MAX {
+            if self.spend(visit).is_ok() {
+                return self.kept(&way_back, visit).await;
+            }
+            "/".clone_into(&mut way_back.target.path_and_query);
+        }
+        let plain = serde_json::to_vec(&way_back).map_err(|_| FlowError::Signing)?;
+        let nonce = entropy::bytes(&*self.entropy);
+        let sealed = self.way_back_key.load().seal_for_address(&plain, nonce).ok_or(FlowError::Signing)?;
+        Ok(WayBackName::Sealed(sealed))
+    }
+
+    async fn kept(&self, way_back: &WayBack, visit: &Visit) -> Result<WayBackName, FlowError> {
+        let id = WayBackId(entropy::bytes(&*self.entropy));
+        let (key, now) = (keys::way_back(&id), self.clock.now());
         let room = self.ways_back.admit(key.clone(), self.begun_by(visit.client), way_back.expires_at, now);
-        self.records.commit(room.put(key, records::encode(&way_back)?)).await?;
-        Ok(Detour::SignIn { way_back: way_back.id, nonce })
+        self.records.commit(room.put(key, records::encode(way_back)?)).await?;
+        Ok(WayBackName::Kept(id))
     }
 
     /// The host that a way back leads to, for the sign-in page.
-    pub async fn heading_for(&self, id: Option<WayBackId>) -> Result<Option<String>, FlowError> {
-        let Some(way_back) = self.way_back(id).await? else { return Ok(None) };
+    pub async fn heading_for(&self, name: Option<&WayBackName>) -> Result<Option<String>, FlowError> {
+        let Some(way_back) = self.way_back(name).await? else { return Ok(None) };
         let origin = way_back.target.origin;
         Ok(origin.split_once("://").map(|(_, host)| host.to_owned()))
     }
 
-    async fn way_back(&self, id: Option<WayBackId>) -> Result<Option<WayBack>, FlowError> {
-        let Some(id) = id else { return Ok(None) };
-        let found: Option<WayBack> = self.records.get(&keys::way_back(&id)).await?;
+    async fn way_back(&self, name: Option<&WayBackName>) -> Result<Option<WayBack>, FlowError> {
+        let found: Option<WayBack> = match name {
+            None => None,
+            Some(WayBackName::Kept(id)) => self.records.get(&keys::way_back(id)).await?,
+            Some(WayBackName::Sealed(text)) => {
+                let opened = self.way_back_key.load().open_from_address(text);
+                opened.and_then(|plain| serde_json::from_slice(&plain).ok())
+            }
+        };
         let now = self.clock.now();
         Ok(found.filter(|way_back| now < way_back.expires_at))
     }
@@ -169,10 +195,10 @@ impl Gateway {
     pub async fn onward(
         &self,
         session: &Session,
-        id: Option<WayBackId>,
+        name: Option<&WayBackName>,
         intent: Intent,
     ) -> Result<Onward, FlowError> {
-        let Some(way_back) = self.way_back(id).await? else { return Ok(Onward::Account) };
+        let Some(way_back) = self.way_back(name).await? else { return Ok(Onward::Account) };
         if way_back.target.origin == self.issuer {
             return Ok(Onward::Here(way_back.target));
         }

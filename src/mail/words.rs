@@ -3,7 +3,7 @@
 use askama::Template;
 
 use crate::domain::code::{CODE_CHARS, CODE_LIFETIME};
-use crate::domain::letter::Content;
+use crate::domain::letter::{About, Content};
 
 /// What is the same on every letter.
 #[derive(Debug, Clone)]
@@ -113,14 +113,14 @@ impl Stationery {
                 )
             }
             // Whoever added it has named it, and may have named it so that it reads like advice of ours.
-            Content::PasskeyAdded { .. } => self.notice(
+            Content::PasskeyAdded { about, .. } => self.notice(
                 "A passkey was added to your account",
-                "A passkey was added to your account",
+                &with_circumstances("A passkey was added to your account", about.as_ref()),
                 "remove the passkeys and end the sessions that you do not know",
             )?,
-            Content::PasskeyRemoved { passkey } => self.notice(
+            Content::PasskeyRemoved { about, .. } => self.notice(
                 "A passkey was removed from your account",
-                &format!("The passkey \"{passkey}\" was removed from your account"),
+                &with_circumstances("A passkey was removed from your account", about.as_ref()),
                 "remove the passkeys and end the sessions that you do not know",
             )?,
             Content::LinkMade => self.notice(
@@ -154,6 +154,14 @@ impl Stationery {
     }
 }
 
+/// Says with what, from where and when something happened.
+fn with_circumstances(happened: &str, about: Option<&About>) -> String {
+    let Some(About { model, network, at }) = about else { return happened.to_owned() };
+    let model = model.as_ref().map(|model| format!(" (authenticator: {model})")).unwrap_or_default();
+    let network = network.map(|network| format!(" from the network {network}")).unwrap_or_default();
+    format!("{happened}{model}{network} on {}", at.to_words())
+}
+
 /// Eight characters are easier to copy as four and four.
 fn in_two(code: &str) -> String {
     match code.split_at_checked(CODE_CHARS / 2) {
@@ -165,6 +173,8 @@ fn in_two(code: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::network::Network;
+    use crate::domain::time::Timestamp;
     use crate::domain::user::Email;
 
     fn stationery() -> Stationery {
@@ -193,18 +203,23 @@ mod tests {
     }
 
     #[test]
-    fn s_37_what_people_wrote_is_text_in_html() {
-        let passkey = "<img src=x onerror=alert(1)>".to_owned();
-        let words = stationery().write(&Content::PasskeyRemoved { passkey }).unwrap().unwrap();
-        assert!(!words.html.contains("<img") && words.html.contains("&#60;img"), "{}", words.html);
-    }
-
-    #[test]
-    fn f_22_who_added_a_passkey_has_no_say_in_the_notice() {
-        let passkey = "x\" by your administrator, nothing to do. \"".to_owned();
-        let words = stationery().write(&Content::PasskeyAdded { passkey }).unwrap().unwrap();
-        for part in [words.subject, words.text, words.html] {
-            assert!(part.contains("A passkey was added") && !part.contains("administrator"), "{part}");
+    fn f_22_a_notice_says_with_what_from_where_and_when_and_nothing_that_an_attacker_wrote() {
+        let passkey = "x\" by your administrator, nothing to do. <img src=x>\"".to_owned();
+        let about = Some(About {
+            model: Some("Example Key".to_owned()),
+            network: Some(Network::of("192.0.2.7".parse().unwrap())),
+            at: Timestamp::from_millis(1_790_000_000_120),
+        });
+        let added = Content::PasskeyAdded { passkey: passkey.clone(), about: about.clone() };
+        let removed = Content::PasskeyRemoved { passkey, about };
+        for content in [added, removed] {
+            let words = stationery().write(&content).unwrap().unwrap();
+            for part in [&words.text, &words.html] {
+                for said in ["Example Key", "192.0.2.0/24", "21 September 2026, 14:13 UTC"] {
+                    assert!(part.contains(said), "{said}: {part}");
+                }
+                assert!(!part.contains("administrator") && !part.contains("<img"), "{part}");
+            }
         }
     }
 

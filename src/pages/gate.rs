@@ -54,6 +54,7 @@ async fn answered(desk: &Desk, outcome: &Outcome, load: &Load) -> Result<Respons
         | Outcome::AmbiguousPath
         | Outcome::UpgradeRefused { .. }
         | Outcome::CrossOriginRefused { .. }
+        | Outcome::ServiceWorkerRefused { .. }
         | Outcome::MethodRefused
         | Outcome::BodyTooLarge
         | Outcome::HeadersTooLarge
@@ -152,7 +153,9 @@ fn for_a_person<'a>(desk: &'a Desk, outcome: &Outcome, load: &'a Load) -> Notice
         Outcome::UnknownHost | Outcome::Misdirected => Notice::unknown_host(site, &load.visit.host),
         Outcome::NoRoute => Notice::not_found(site),
         Outcome::MalformedRequest | Outcome::AmbiguousPath => bad_request(),
-        Outcome::UpgradeRefused { .. } => not_taken(StatusCode::FORBIDDEN),
+        Outcome::UpgradeRefused { .. } | Outcome::ServiceWorkerRefused { .. } => {
+            not_taken(StatusCode::FORBIDDEN)
+        }
         Outcome::CrossOriginRefused { .. } => {
             plain(StatusCode::FORBIDDEN, t.cross_origin_title, t.cross_origin_happened, t.cross_origin_advice)
         }
@@ -190,6 +193,10 @@ fn for_a_program(outcome: &Outcome) -> Problem {
         Outcome::CrossOriginRefused { route } => Problem::new(
             Fault::WrongOrigin,
             format!("The route \"{}\" takes no changes from pages of other origins.", route.name),
+        ),
+        Outcome::ServiceWorkerRefused { .. } => Problem::new(
+            Fault::Forbidden,
+            "No service worker of an application may run where people sign in: it would control their pages.",
         ),
         Outcome::MethodRefused => Problem::new(Fault::MethodNotAllowed, "This method is not taken."),
         Outcome::BodyTooLarge => Problem::new(Fault::BodyTooLarge, "The body is too large."),

@@ -22,8 +22,8 @@ use super::sign_in::SignIn;
 use super::sign_out::{SignOut, Stage};
 use super::{Site, assets};
 use crate::domain::cookie::Cookie;
-use crate::domain::id::WayBackId;
 use crate::domain::session::{Scope, Session};
+use crate::domain::way_back::WayBackName;
 use crate::flows::Gateway;
 use crate::flows::admit::{Caller, Visit};
 use crate::flows::way_back::{Astray, Intent, Onward};
@@ -146,10 +146,10 @@ async fn login(
     load: Load,
     Query(query): Query<Login>,
 ) -> Result<Response, Problem> {
-    let way_back = query.to.as_deref().and_then(|id| WayBackId::parse(id).ok());
+    let way_back = query.to.as_deref().and_then(WayBackName::parse);
     let showed_token = match load.caller(&desk.gateway)? {
         Caller::Known(session, _) if session.record().scope == Scope::Full => {
-            return onward(&desk, &session.record(), way_back, Intent::Followed).await;
+            return onward(&desk, &session.record(), way_back.as_ref(), Intent::Followed).await;
         }
         Caller::Known(..) => {
             return Ok(to_page(&desk, "/enroll"));
@@ -159,7 +159,7 @@ async fn login(
     let mut response = if query.done.is_some() {
         notice(&going_in_circles(&desk, &load, showed_token))
     } else {
-        let host = desk.gateway.heading_for(way_back).await?;
+        let host = desk.gateway.heading_for(way_back.as_ref()).await?;
         let codes = desk.gateway.email_code();
         page(StatusCode::OK, &SignIn { site: &desk.site, host: host.as_deref(), codes, way_back })
     };
@@ -177,10 +177,10 @@ async fn go_on(
     Query(query): Query<Login>,
 ) -> Result<Response, Problem> {
     guard::own_form(&desk.gateway, &load.visit, &load.headers)?;
-    let way_back = query.to.as_deref().and_then(|id| WayBackId::parse(id).ok());
+    let way_back = query.to.as_deref().and_then(WayBackName::parse);
     match load.caller(&desk.gateway)? {
         Caller::Known(session, _) if session.record().scope == Scope::Full => {
-            onward(&desk, &session.record(), way_back, Intent::Confirmed).await
+            onward(&desk, &session.record(), way_back.as_ref(), Intent::Confirmed).await
         }
         Caller::Known(..) | Caller::Stranger { .. } => Ok(to_page(&desk, "/login")),
     }
@@ -189,7 +189,7 @@ async fn go_on(
 async fn onward(
     desk: &Desk,
     session: &Session,
-    way_back: Option<WayBackId>,
+    way_back: Option<&WayBackName>,
     intent: Intent,
 ) -> Result<Response, Problem> {
     let url = match desk.gateway.onward(session, way_back, intent).await? {

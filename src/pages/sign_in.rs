@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::{Contact, Site};
-use crate::domain::id::WayBackId;
+use crate::domain::way_back::WayBackName;
 use crate::flows::codes::EmailCode;
 
 /// The sign-in page for one stranger.
@@ -15,8 +15,8 @@ pub struct SignIn<'a> {
     pub host: Option<&'a str>,
     /// What a code by mail is good for.
     pub codes: EmailCode,
-    /// Where they were heading, kept on the server.
-    pub way_back: Option<WayBackId>,
+    /// Where they were heading.
+    pub way_back: Option<WayBackName>,
 }
 
 impl SignIn<'_> {
@@ -24,7 +24,7 @@ impl SignIn<'_> {
     /// a signed-in browser on. Made here so that the script reads nothing from its own address.
     fn done_url(&self) -> String {
         let prefix = &self.site.prefix;
-        match self.way_back {
+        match &self.way_back {
             Some(id) => format!("{prefix}/login?to={id}&done=1"),
             None => format!("{prefix}/login?done=1"),
         }

@@ -24,6 +24,7 @@ use crate::domain::credential::Backup;
 use crate::domain::id::{UserId, WayBackId};
 use crate::domain::place::Scheme;
 use crate::domain::time::Timestamp;
+use crate::domain::way_back::WayBackName;
 use crate::flows::codes::EmailCode;
 
 /// What everything together may weigh, compressed.
@@ -151,7 +152,7 @@ fn every_page(site: &Site, words: &Words<'_>) -> Vec<(&'static str, String)> {
                 site,
                 host: Some(words.host),
                 codes: EmailCode::Enroll,
-                way_back: Some(WayBackId([3; 16])),
+                way_back: Some(WayBackName::Kept(WayBackId([3; 16]))),
             }
             .render(),
         ),

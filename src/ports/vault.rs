@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::domain::assertion::AssertionKey;
+use crate::domain::assertion::AssertionKeys;
 use crate::domain::session::token::Keyring;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SigningKeys {
     pub sessions: Keyring,
-    pub assertions: AssertionKey,
+    pub assertions: AssertionKeys,
 }
 
 /// Keeps signing keys where only this program can read them.

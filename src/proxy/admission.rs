@@ -82,6 +82,9 @@ impl Phases {
                 if !self.may_upgrade(session.req_header(), &permit, &visit) {
                     return self.answer(session, ctx, visit, Outcome::UpgradeRefused { route }).await;
                 }
+                if self.is_service_worker(session.req_header(), &visit) {
+                    return self.answer(session, ctx, visit, Outcome::ServiceWorkerRefused { route }).await;
+                }
                 if self.is_cross_origin_change(session.req_header(), &permit, &visit) {
                     return self.answer(session, ctx, visit, Outcome::CrossOriginRefused { route }).await;
                 }
@@ -109,6 +112,7 @@ impl Phases {
             client: peer.map(|peer| self.0.trusted.client(peer, &request.headers)),
             request_id: self.0.ids.next(),
             dialect: Dialect::Native,
+            by_access_token: false,
         };
         let early = if headers::size_of(request) > HEADER_BYTES_MAX {
             Some(Early::Outcome(Outcome::HeadersTooLarge))
@@ -170,6 +174,13 @@ impl Phases {
         let here = self.0.gateway.place().origin_of(&visit.host);
         let mut origins = request.headers.get_all(header::ORIGIN).iter();
         permit.session().is_none() || origins.all(|origin| origin.as_bytes() == here.as_bytes())
+    }
+
+    /// Whether an application would install a service worker on the host where people sign in. It would
+    /// control our pages there, and outlive the application's repair (Service Workers, "Handle
+    /// Fetch"). Browsers mark the request for its script.
+    fn is_service_worker(&self, request: &RequestHeader, visit: &Visit) -> bool {
+        self.0.gateway.place().is_auth_host(&visit.host) && request.headers.contains_key("service-worker")
     }
 
     /// Whether another origin's page would change something with the visitor's identity, and the route
@@ -359,6 +370,9 @@ impl ProxyHttp for Phases {
             self.tie(ctx);
         } else if !response.status.is_informational() && request::is_long(response) {
             self.tie(ctx);
+        }
+        if ctx.visit.as_ref().is_some_and(|visit| self.0.gateway.place().is_auth_host(&visit.host)) {
+            response.remove_header("service-worker-allowed");
         }
         if headers::clean_response(response)? == Cleaned::Dropped {
             let route = ctx.tally.route.as_ref().map_or("", |route| route.name.as_str());

@@ -54,6 +54,7 @@ pub(super) fn route_of(outcome: &Outcome) -> Option<&Arc<Route>> {
         | Outcome::Forbidden { route, .. }
         | Outcome::UpgradeRefused { route }
         | Outcome::CrossOriginRefused { route }
+        | Outcome::ServiceWorkerRefused { route }
         | Outcome::UpstreamFailed { route }
         | Outcome::UpstreamTimedOut { route } => Some(route),
         _ => None,
@@ -73,6 +74,7 @@ pub(super) fn answered(outcome: &Outcome) -> Answered {
         | Outcome::AmbiguousPath
         | Outcome::UpgradeRefused { .. }
         | Outcome::CrossOriginRefused { .. }
+        | Outcome::ServiceWorkerRefused { .. }
         | Outcome::MethodRefused
         | Outcome::BodyTooLarge
         | Outcome::HeadersTooLarge

@@ -18,6 +18,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::domain::cookie;
 use crate::domain::place::Place;
+use crate::domain::policy::headers::{HeaderRules, folded};
 use crate::domain::policy::route::RouteTable;
 use crate::flows::admit::{Permit, Visit};
 
@@ -99,10 +100,17 @@ impl Reserved {
             || self.0.contains(name)
     }
 
-    /// Removes what only we may say.
-    pub(super) fn strip(&self, request: &mut RequestHeader) {
+    /// Whether a header with this name is taken off on a route with these rules. What carries an identity
+    /// on some route is let through on none.
+    fn unwanted(&self, name: &str, rules: &HeaderRules) -> bool {
+        let is_let_through = || rules.passes(name) && !self.0.contains(&folded(name));
+        rules.strips(name) || (self.covers(name) && !is_let_through())
+    }
+
+    /// Removes what only we may say, and what the route does not want.
+    pub(super) fn strip(&self, request: &mut RequestHeader, rules: &HeaderRules) {
         let unwanted: Vec<HeaderName> =
-            request.headers.keys().filter(|name| self.covers(name.as_str())).cloned().collect();
+            request.headers.keys().filter(|name| self.unwanted(name.as_str(), rules)).cloned().collect();
         for name in unwanted {
             request.remove_header(&name);
         }
@@ -123,7 +131,7 @@ pub(super) struct Outgoing<'a> {
 impl Outgoing<'_> {
     /// Strips, then writes.
     pub(super) fn dress(&self, request: &mut RequestHeader) -> pingora::Result<()> {
-        self.reserved.strip(request);
+        self.reserved.strip(request, &self.permit.route().headers);
         clean_cookies(request, self.version)?;
         for (name, value) in self.permit.identity_headers() {
             request.insert_header(name.clone(), value.clone())?;
@@ -224,6 +232,7 @@ pub(super) fn size_of(request: &RequestHeader) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::policy::headers::HeaderPattern;
 
     fn request(headers: &[(&'static str, &str)]) -> RequestHeader {
         let mut request = RequestHeader::build("GET", b"/", None).unwrap();
@@ -272,7 +281,7 @@ mod tests {
             "any_name",
         ] {
             let mut request = request(&[(name, "admin"), ("Accept", "*/*"), (name, "root")]);
-            reserved.strip(&mut request);
+            reserved.strip(&mut request, &HeaderRules::default());
             assert_eq!(request.headers.len(), 1, "{name}");
             assert!(request.headers.contains_key("accept"), "{name}");
             let mut wire = Vec::new();
@@ -314,6 +323,22 @@ mod tests {
     }
 
     #[test]
+    fn f_11_a_route_strips_more_and_lets_through_what_is_nobodys() {
+        let reserved = Reserved(HashSet::from(["x-auth-user".to_owned()]));
+        let pattern = |text| vec![HeaderPattern::parse_passed(text).unwrap()];
+        let rules = HeaderRules { strip: pattern("X-Legacy-*"), pass: pattern("X-Auth-*") };
+        for (name, unwanted) in [
+            ("x-legacy-user", true),
+            ("x-auth-token", false),
+            ("x-auth-user", true),
+            ("x-email", true),
+            ("accept", false),
+        ] {
+            assert_eq!(reserved.unwanted(name, &rules), unwanted, "{name}");
+        }
+    }
+
+    #[test]
     fn what_is_the_clients_stays() {
         let mut request = request(&[
             ("Host", "a.example"),
@@ -323,7 +348,7 @@ mod tests {
             ("X-CSRF-Token", "t"),
             ("X-Requested-With", "XMLHttpRequest"),
         ]);
-        Reserved::default().strip(&mut request);
+        Reserved::default().strip(&mut request, &HeaderRules::default());
         assert_eq!(request.headers.len(), 6);
     }
 

@@ -103,6 +103,7 @@ fn limit(options: &mut PeerOptions, route: &Route) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::policy::headers::HeaderRules;
     use crate::domain::policy::identity::IdentityHeaders;
     use crate::domain::policy::route::{CrossOrigin, HostPattern, Timeouts};
 
@@ -120,6 +121,7 @@ mod tests {
             identity: IdentityHeaders::preset("remote").unwrap(),
             websocket: WebSocket::Allowed,
             cross_origin: CrossOrigin::Refused,
+            headers: HeaderRules::default(),
             timeouts: Timeouts { connect: second, read: second, write: second },
         }
     }

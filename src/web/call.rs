@@ -31,7 +31,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         // The proxy has noted where the request came in; without it nothing may be answered.
-        let visit = parts.extensions.get::<Visit>().cloned().ok_or_else(Problem::unauthenticated)?;
+        let mut visit = parts.extensions.get::<Visit>().cloned().ok_or_else(Problem::unauthenticated)?;
+        visit.by_access_token = guard::shows_access_token(&parts.headers);
         Ok(Self { visit, method: parts.method.clone(), headers: parts.headers.clone() })
     }
 }
@@ -50,6 +51,11 @@ impl Call {
     /// Who is calling, if we know them; see [`guard::identify`].
     pub fn identify(&self, gateway: &Gateway) -> Result<Option<SignedIn>, Problem> {
         guard::identify(gateway, &self.visit, &self.method, &self.headers)
+    }
+
+    /// Who is calling, by cookie alone; see [`guard::identify_by_cookie`].
+    pub fn identify_by_cookie(&self, gateway: &Gateway) -> Result<Option<SignedIn>, Problem> {
+        guard::identify_by_cookie(gateway, &self.visit, &self.method, &self.headers)
     }
 
     /// Every session that the request shows; see [`guard::shown_sessions`].

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use super::{Fault, Problem, cookies};
 use crate::domain::cookie::Cookie;
 use crate::domain::dialect::Dialect;
+use crate::domain::session::access;
 use crate::domain::session::token::Carrier;
 use crate::domain::session::{Scope, Session};
 use crate::domain::user::User;
@@ -120,7 +121,7 @@ pub fn identify(
     if let Some(token) = bearer(headers) {
         return Ok(known(gateway.caller_by_bearer(token)?, Shown::Bearer));
     }
-    by_cookie(gateway, visit, method, headers)
+    identify_by_cookie(gateway, visit, method, headers)
 }
 
 /// The same, but only by what lasts as long as the session: an access token is short-lived so that it
@@ -133,7 +134,7 @@ pub fn identify_lasting(
 ) -> Result<Option<SignedIn>, Problem> {
     match bearer(headers) {
         Some(token) => Ok(known(gateway.caller_by_lasting(token)?, Shown::Bearer)),
-        None => by_cookie(gateway, visit, method, headers),
+        None => identify_by_cookie(gateway, visit, method, headers),
     }
 }
 
@@ -149,7 +150,7 @@ pub fn shown_sessions(
         Some(token) => known(gateway.caller_by_bearer(token)?, Shown::Bearer),
         None => None,
     };
-    let by_cookie = match by_cookie(gateway, visit, method, headers) {
+    let by_cookie = match identify_by_cookie(gateway, visit, method, headers) {
         // The token is good from wherever it is shown.
         Err(_) if by_token.is_some() => None,
         other => other?,
@@ -157,7 +158,9 @@ pub fn shown_sessions(
     Ok(by_token.into_iter().chain(by_cookie).map(|caller| caller.session).collect())
 }
 
-fn by_cookie(
+/// Who is calling, by cookie, whatever token is shown as well. On a request that changes something it
+/// counts only if the request comes from a page of ours.
+pub fn identify_by_cookie(
     gateway: &Gateway,
     visit: &Visit,
     method: &Method,
@@ -219,6 +222,11 @@ pub fn device(headers: &HeaderMap) -> Device {
 /// Whether the request carries an `Authorization` header of any kind.
 pub fn has_authorization(headers: &HeaderMap) -> bool {
     headers.contains_key(AUTHORIZATION)
+}
+
+/// Whether the request shows an access token.
+pub fn shows_access_token(headers: &HeaderMap) -> bool {
+    bearer(headers).is_some_and(access::is_one)
 }
 
 /// The token in `Authorization`. Some scripts that look for a token and have none write what they found

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::harness::scene::make_member;
 use crate::harness::{Mode, PostOffice, port};
 use crate::people::{ALICE, Stage, sign_out, without_autofill};
 
@@ -19,6 +20,8 @@ async fn a_code_by_mail_leads_to_a_new_passkey() {
     without_autofill(window).await;
     let lost = stage.alice().await;
     sign_out(window).await;
+    // No code is sent to an administrator.
+    make_member(&stage.gateway, ALICE).await;
     lost.forget_everything().await;
 
     window.open(&stage.gateway.url("/auth/login")).await;

@@ -104,8 +104,13 @@ await journey(browser, async (step) => {
   });
   anotherDevice(browser);
   const second = await step("adds a second passkey", () => add((...request) => app(tokens.access_token, ...request), "Phone"));
+  await step("shows a passkey again before each change by access token", async () => {
+    const answered = await app(tokens.access_token, "DELETE", `/user/passkeys/${first.id}`, { status: 403 });
+    shaped(answered, FAILURE, "the answer");
+  });
   await step("deletes the first", async () => {
-    await app(tokens.access_token, "DELETE", `/user/passkeys/${first.id}`, { status: 204 });
+    const again = await signIn();
+    await app(again.access_token, "DELETE", `/user/passkeys/${first.id}`, { status: 204 });
     const { passkeys } = await page("GET", "/user/passkeys");
     equal(passkeys.map((it) => it.id), [second.id], "the passkeys");
   });

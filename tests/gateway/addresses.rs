@@ -85,7 +85,7 @@ async fn s_05_an_account_is_not_made_with_an_address_that_is_none() {
 
 #[tokio::test]
 async fn s_05_nothing_is_sent_to_or_taken_from_an_address_that_is_none() {
-    let scene = Scene::with(arrange, |_| {}).await;
+    let mut scene = Scene::with(arrange, |_| {}).await;
     let browser = scene.stranger();
     let token = scene.alice.get("sessions/current").await.json()["token"].clone();
     for wrong in HOSTILE {
@@ -100,9 +100,9 @@ async fn s_05_nothing_is_sent_to_or_taken_from_an_address_that_is_none() {
     assert!(browser.session().is_none());
     for hers in HERS {
         browser.post("verify", &json!({ "email": hers })).await.expect(201);
-        let token = scene.alice.get("sessions/current").await.json()["token"].clone();
-        scene
-            .alice
+        let owner = scene.stranger();
+        let token = owner.sign_in(&mut scene.device).await.expect(201).json()["token"].clone();
+        owner
             .post("sessions", &json!({ "method": "passkey", "email": hers, "token": token }))
             .await
             .expect(201);

@@ -20,7 +20,7 @@ use vestibule::flows::sessions::Device;
 use vestibule::ports::{Batch, MailError, Mailer};
 
 use crate::harness::Authenticator;
-use crate::stage::{APP_HOST, AUTH_HOST, HandClock, Stage, visit, visit_from};
+use crate::stage::{APP_HOST, AUTH_HOST, HandClock, ORIGIN, Stage, attempt, visit, visit_from};
 
 const ALICE: &str = "alice@example.com";
 const MALLORY: &str = "mallory@example.com";
@@ -189,6 +189,42 @@ async fn s_30_everybody_together_has_few_codes_to_guess_at() {
     stage.clock.forward(MAIL_TO_ACCOUNT_INTERVAL);
     ask_from_everywhere().await;
     assert_eq!(mailbox.count(), usize::try_from(MAIL_TO_ACCOUNT_BURST.get()).unwrap() + 1);
+}
+
+/// Nobody who has used up an account's messages keeps its owner from one, where the owner signed in
+/// lately.
+#[tokio::test]
+async fn f_14_strangers_do_not_use_up_the_messages_of_an_owners_network() {
+    let stage = Stage::with_codes(EmailCode::Enroll).await;
+    let mut device = Authenticator::new(1);
+    stage.enrol(ALICE, &mut device).await.unwrap();
+    let at = visit_from("192.0.2.1");
+    let (id, options) = stage.gateway.begin_sign_in(None, &at).await.unwrap();
+    let answer = device.get(&options.0, ORIGIN);
+    let signed_in =
+        stage.gateway.finish_sign_in(attempt(id, &answer), &at, &Device::default()).await.unwrap();
+    for session in stage.gateway.sessions_of(&signed_in.user.id) {
+        stage.gateway.sign_out(&[session], &at).await.unwrap();
+    }
+    let mailbox = Mailbox::default();
+    let ask = async |client: &str| {
+        let before = mailbox.count();
+        stage.gateway.request_code(ALICE, &visit_from(client)).await.unwrap();
+        stage.gateway.deliver(&mailbox).await.unwrap();
+        mailbox.count() - before
+    };
+    stage.clock.forward(Duration::from_hours(20 * 24));
+    for network in 0..40 {
+        ask(&format!("10.0.{network}.1")).await;
+    }
+    assert_eq!(ask("10.1.0.1").await, 0, "strangers have used everything up");
+    assert_eq!(ask("192.0.2.99").await, 1);
+    // A month after the sign-in, the network is one like any other.
+    stage.clock.forward(Duration::from_hours(10 * 24));
+    for network in 0..40 {
+        ask(&format!("10.0.{network}.1")).await;
+    }
+    assert_eq!(ask("192.0.2.99").await, 0);
 }
 
 /// However many codes there are to try, a network tries no more than its share.

@@ -136,7 +136,10 @@ async fn a_session_of_one_dialect_manages_passkeys_in_every_other() {
     let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
     let mut seed = 100;
     for begun in Tongue::ALL {
-        for (form, browser) in begin(&mut scene, begun).await {
+        // An access token pays for no change with its sign-in: that is another test's.
+        for (form, browser) in
+            begin(&mut scene, begun).await.into_iter().filter(|(form, _)| *form != "access")
+        {
             for spoken in Tongue::ALL {
                 let context = format!("{form} of {begun:?} in {spoken:?}");
                 spoken.add(&browser, &mut Authenticator::new(seed), "New").await;

@@ -8,12 +8,14 @@ use vestibule::domain::ceremony::CEREMONY_LIFETIME;
 use vestibule::domain::credential::Planned;
 use vestibule::domain::event::Refusal;
 use vestibule::domain::invitation::{INVITATION_LIFETIME_MAX, SETUP_LIFETIME};
+use vestibule::domain::limits::RateLimits;
+use vestibule::domain::secret::Secret;
 use vestibule::domain::session::access::ACCESS_LIFETIME;
 use vestibule::domain::session::token::Carrier;
 use vestibule::domain::session::{ENROL_LIFETIME, EXCHANGE_LIFETIME, Session};
-use vestibule::domain::way_back::{HAND_OFF_LIFETIME, WAY_BACK_LIFETIME};
+use vestibule::domain::way_back::{HAND_OFF_LIFETIME, WAY_BACK_LIFETIME, WayBackName};
 use vestibule::flows::FlowError;
-use vestibule::flows::admit::Caller;
+use vestibule::flows::admit::{Caller, Visit};
 use vestibule::flows::sessions::Device;
 use vestibule::flows::way_back::{Astray, Detour, Intent, Onward};
 use vestibule::store::MemoryStore;
@@ -213,7 +215,7 @@ async fn s_28_a_session_is_exchanged_within_five_minutes_of_its_ceremony() {
 async fn hand_off(stage: &Stage, session: &Session) -> (String, String) {
     let detour = stage.gateway.leave_for_sign_in(&visit(APP_HOST), "/deep?x=1", None).await.unwrap();
     let Detour::SignIn { way_back, nonce } = detour else { panic!("{detour:?}") };
-    let onward = stage.gateway.onward(session, Some(way_back), Intent::Followed).await.unwrap();
+    let onward = stage.gateway.onward(session, Some(&way_back), Intent::Followed).await.unwrap();
     let Onward::HandOff { url } = onward else { panic!("{onward:?}") };
     (url.split_once("code=").unwrap().1.to_owned(), nonce.reveal())
 }
@@ -232,7 +234,7 @@ async fn s_19_a_hand_off_and_a_way_back_run_out() {
     let detour = stage.gateway.leave_for_sign_in(&visit(APP_HOST), "/deep", None).await.unwrap();
     let Detour::SignIn { way_back, .. } = detour else { panic!("{detour:?}") };
     stage.clock.forward(WAY_BACK_LIFETIME);
-    let onward = stage.gateway.onward(&enrolled.session, Some(way_back), Intent::Followed).await.unwrap();
+    let onward = stage.gateway.onward(&enrolled.session, Some(&way_back), Intent::Followed).await.unwrap();
     assert_eq!(onward, Onward::Account);
 }
 
@@ -384,12 +386,54 @@ async fn s_01_a_way_back_below_a_wildcard_is_confirmed_first() {
     let evil = visit("evil.example.com");
     let detour = stage.gateway.leave_for_sign_in(&evil, "/", None).await.unwrap();
     let Detour::SignIn { way_back, .. } = detour else { panic!("{detour:?}") };
-    let lured = stage.gateway.onward(&enrolled.session, Some(way_back), Intent::Followed).await.unwrap();
+    let lured = stage.gateway.onward(&enrolled.session, Some(&way_back), Intent::Followed).await.unwrap();
     assert_eq!(lured, Onward::Ask { host: "evil.example.com".to_owned() });
-    let meant = stage.gateway.onward(&enrolled.session, Some(way_back), Intent::Confirmed).await.unwrap();
+    let meant = stage.gateway.onward(&enrolled.session, Some(&way_back), Intent::Confirmed).await.unwrap();
     assert!(matches!(meant, Onward::HandOff { .. }), "{meant:?}");
     // The sign-in page has just named the host.
     let signed_in = stage.sign_in(&mut device).await.unwrap().session;
-    let seen = stage.gateway.onward(&signed_in, Some(way_back), Intent::Followed).await.unwrap();
+    let seen = stage.gateway.onward(&signed_in, Some(&way_back), Intent::Followed).await.unwrap();
     assert!(matches!(seen, Onward::HandOff { .. }), "{seen:?}");
+}
+
+/// However many pages strangers load, nothing is written; a long way back is, within a client's share.
+#[tokio::test]
+async fn f_12_a_strangers_page_load_writes_nothing() {
+    let stage = stage().await;
+    let enrolled = stage.enrol("alice@example.com", &mut Authenticator::new(1)).await.unwrap();
+    let before = stage.store.scan(b"", None, 10_000).await.unwrap();
+    let stranger = Visit { client: "198.51.100.7".parse().ok(), ..visit(APP_HOST) };
+    let leave =
+        async |target: &str| match stage.gateway.leave_for_sign_in(&stranger, target, None).await.unwrap() {
+            Detour::SignIn { way_back, nonce } => (way_back, nonce),
+            Detour::Loop => panic!("a new browser goes in no circles"),
+        };
+    for n in 0..1_000 {
+        leave(&format!("/deep?x={n}")).await;
+    }
+    assert_eq!(stage.store.scan(b"", None, 10_000).await.unwrap(), before);
+    let arrives_at = async |(way_back, nonce): (WayBackName, Secret)| {
+        let session = &enrolled.session;
+        let onward = stage.gateway.onward(session, Some(&way_back), Intent::Followed).await.unwrap();
+        let Onward::HandOff { url } = onward else { panic!("{onward:?}") };
+        let code = url.split_once("code=").unwrap().1;
+        let arrived = stage.gateway.arrive(&visit(APP_HOST), code, Some(&nonce.reveal())).await.unwrap();
+        arrived.unwrap().target.path_and_query
+    };
+    assert_eq!(arrives_at(leave("/deep?x=1").await).await, "/deep?x=1");
+    let long = format!("/{}", "x".repeat(3_000));
+    assert_eq!(arrives_at(leave(&long).await).await, long);
+    for _ in 0..RateLimits::default().network_burst.get() {
+        leave(&long).await;
+    }
+    assert_eq!(arrives_at(leave(&long).await).await, "/", "the client has had its share");
+    // Nobody else's words are a way back, and one that was changed is none.
+    let (WayBackName::Sealed(sealed), _) = leave("/deep").await else { panic!("a short one is sealed") };
+    let changed = format!("A{}", &sealed[1..]);
+    for wrong in [changed.as_str(), "AAAA", &sealed[..sealed.len() - 4]] {
+        let name = WayBackName::parse(wrong).unwrap();
+        let session = &enrolled.session;
+        let onward = stage.gateway.onward(session, Some(&name), Intent::Confirmed).await.unwrap();
+        assert_eq!(onward, Onward::Account, "{wrong}");
+    }
 }

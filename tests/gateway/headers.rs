@@ -517,3 +517,58 @@ async fn f_05_a_lost_group_ends_the_stream() {
     let over = tokio::time::timeout(STREAM_ENDS_WITHIN, socket.next()).await.expect("it ends");
     assert!(matches!(over, None | Some(Err(_))), "{over:?}");
 }
+
+/// What a route strips, and what it lets through, beyond the families.
+#[tokio::test]
+async fn f_11_a_route_says_which_headers_it_takes() {
+    let scene = Scene::with(
+        |_| {},
+        |route| {
+            route.line("strip_headers = [\"X-Legacy-*\"]");
+            route.line("pass_headers = [\"X-Auth-Token\", \"Remote-User\"]");
+        },
+    )
+    .await;
+    let url = scene.url("/page");
+    let mut request = scene.alice.fetching(Method::GET, &url, None);
+    for (name, value) in [
+        ("X-Legacy-User", LIE),
+        ("X-Auth-Token", "the application's own"),
+        ("X-Auth-Username", LIE),
+        ("Remote-User", LIE),
+        ("X-Plain", "kept"),
+    ] {
+        request = request.header(name, value);
+    }
+    scene.app.take();
+    scene.alice.send(request).await.expect(200);
+    let seen = scene.app.take().pop().unwrap();
+    assert_eq!(seen.value("x-auth-token"), "the application's own");
+    assert_eq!(seen.value("x-plain"), "kept");
+    assert_eq!(seen.value("remote-user"), "alice", "an identity is never let through");
+    for name in ["x-legacy-user", "x-auth-username"] {
+        assert!(seen.values(name).is_empty(), "{name}");
+    }
+}
+
+/// A service worker would control the sign-in pages, and stay when the application is repaired.
+#[tokio::test]
+async fn f_09_no_service_worker_is_installed_where_people_sign_in() {
+    let scene = Scene::with(
+        |config| {
+            config.route("elsewhere", 9).host("app.localhost");
+        },
+        |_| {},
+    )
+    .await;
+    let fetch = async |worker: bool| {
+        let request = scene.alice.fetching(Method::GET, &scene.url("/sw.js"), None);
+        let request = if worker { request.header("service-worker", "script") } else { request };
+        scene.alice.send(request).await
+    };
+    scene.app.take();
+    assert_eq!(fetch(true).await.expect_problem(403)["code"], "forbidden");
+    assert!(scene.app.take().is_empty());
+    fetch(false).await.expect(200);
+    assert_eq!(scene.app.take().len(), 1);
+}

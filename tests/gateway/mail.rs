@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -43,7 +45,7 @@ async fn give_back(browser: &Browser, email: &str, code: &str) -> crate::harness
 async fn s_30_a_code_by_mail_leads_to_a_new_passkey() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
-    let scene = Scene::with(by_mail(port), |_| {}).await;
+    let scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
     let browser = scene.stranger();
     let asked = browser.post("verify", &json!({ "email": ALICE })).await.expect(201);
     assert!(asked.body.is_empty());
@@ -70,7 +72,7 @@ async fn s_30_a_code_by_mail_leads_to_a_new_passkey() {
 async fn s_26_a_session_by_code_opens_applications_and_changes_nothing() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
-    let scene = Scene::with(by_mail_for(port, "session"), |_| {}).await;
+    let scene = Scene::with(by_mail_for(port, "session"), |_| {}).await.with_alice_as_member().await;
     let browser = scene.stranger();
     ask(&browser, ALICE).await;
     give_back(&browser, ALICE, &office.code(1).await).await.expect(201);
@@ -86,7 +88,7 @@ async fn s_26_a_session_by_code_opens_applications_and_changes_nothing() {
 
 fn base64_url(text: &str) -> Vec<u8> {
     use base64::Engine as _;
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap()
+    URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
 /// That asking tells nothing, and takes as long, is in `silence`.
@@ -94,7 +96,7 @@ fn base64_url(text: &str) -> Vec<u8> {
 async fn s_21_what_comes_after_a_code_tells_nothing_either() {
     let port = port::free();
     let _office = PostOffice::open(port, &Mode::Plain);
-    let scene = Scene::with(by_mail(port), |_| {}).await;
+    let scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
     let [known, unknown] = [ALICE, "nobody@example.com"].map(|email| (email, scene.stranger()));
     let mut answers = Vec::new();
     for (email, browser) in [known, unknown] {
@@ -108,7 +110,7 @@ async fn s_21_what_comes_after_a_code_tells_nothing_either() {
 async fn s_29_a_link_is_made_of_our_own_address_whatever_the_request_says() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
-    let scene = Scene::with(by_mail(port), |_| {}).await;
+    let scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
     let stranger = scene.stranger();
     let request = stranger
         .fetching(Method::POST, &stranger.api("verify"), Some(&json!({ "email": ALICE })))
@@ -132,7 +134,7 @@ async fn s_29_a_link_is_made_of_our_own_address_whatever_the_request_says() {
 #[tokio::test]
 async fn a_dead_mail_server_delays_nobody_and_a_restart_loses_nothing() {
     let port = port::free();
-    let mut scene = Scene::with(by_mail(port), |_| {}).await;
+    let mut scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
     let browser = scene.stranger();
     let began = Instant::now();
     ask(&browser, ALICE).await;
@@ -148,7 +150,7 @@ async fn a_dead_mail_server_delays_nobody_and_a_restart_loses_nothing() {
 async fn a_mailbox_that_does_not_exist_is_not_tried_again() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Refuse);
-    let scene = Scene::with(by_mail(port), |_| {}).await;
+    let scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
     ask(&scene.stranger(), ALICE).await;
     scene.gateway.wait_for_log("refuses a message for good").await;
     assert!(office.taken().is_empty());
@@ -174,7 +176,7 @@ async fn over_tls(scheme: &str, certified: &str, trusted: Trusted) -> (Scene, Po
         config.table("mail", &[&url, FROM, &format!("ca_file = {:?}", ca.display().to_string())]);
         config.table("signin", &["email_code = \"enroll\""]);
     };
-    (Scene::with(arrange, |_| {}).await, office)
+    (Scene::with(arrange, |_| {}).await.with_alice_as_member().await, office)
 }
 
 enum Trusted {
@@ -215,7 +217,7 @@ async fn s_38_a_certificate_of_a_strangers_authority_is_refused() {
 async fn s_37_an_address_cannot_bring_commands_or_headers() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
-    let scene = Scene::with(by_mail(port), |_| {}).await;
+    let scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
     for address in [
         "alice@example.com\r\nRCPT TO:<evil@example.com>",
         "alice@example.com\nBcc: evil@example.com",
@@ -262,7 +264,7 @@ async fn s_37_whatever_a_letter_says_is_one_message_to_one_person() {
         let letter = Letter {
             to: Email::parse(ALICE).unwrap(),
             // Of all notices, the one that quotes a name.
-            content: Content::PasskeyRemoved { passkey: passkey.to_owned() },
+            content: Content::PasskeyRemoved { passkey: passkey.to_owned(), about: None },
         };
         let before = office.taken().len();
         mailer.send(&letter).await.unwrap();
@@ -301,4 +303,49 @@ async fn f_02_mail_alone_gives_nobody_a_way_in() {
     );
     let refused = scene.stranger().post("verify", &json!({ "email": ALICE })).await;
     assert_eq!(refused.status, 404, "{refused}");
+}
+
+/// An administrator would be as safe as a mailbox. The answer does not tell who is one.
+#[tokio::test]
+async fn f_02_no_code_is_sent_to_an_administrator() {
+    let port = port::free();
+    let office = PostOffice::open(port, &Mode::Plain);
+    let scene = Scene::with(by_mail(port), |_| {}).await;
+    scene.invited("bob@example.com", 2).await;
+    for email in [ALICE, "bob@example.com"] {
+        ask(&scene.stranger(), email).await;
+    }
+    assert_eq!(
+        office.message(1).await["to"],
+        json!(["bob@example.com"]),
+        "the first message is the only one"
+    );
+    // Once somebody else is the administrator, Alice can be sent one.
+    let scene = scene.with_alice_as_member().await;
+    ask(&scene.stranger(), ALICE).await;
+    assert_eq!(office.message(2).await["to"], json!([ALICE]));
+}
+
+/// Whoever came in by a code and added a passkey has shown no passkey yet that was there before.
+#[tokio::test]
+async fn f_02_a_passkey_added_by_a_code_counts_from_the_next_sign_in_on() {
+    let port = port::free();
+    let office = PostOffice::open(port, &Mode::Plain);
+    let scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
+    let browser = scene.stranger();
+    ask(&browser, ALICE).await;
+    give_back(&browser, ALICE, &office.code(1).await).await.expect(201);
+    let mut device = Authenticator::new(7);
+    browser.register(&mut device).await.expect(200);
+    let amr = async |browser: &Browser| {
+        scene.app.take();
+        browser.fetch(Method::GET, &scene.url("/page"), None).await.expect(200);
+        let jwt = scene.app.take_one().value("x-vestibule-assertion");
+        let claims = URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1).unwrap()).unwrap();
+        serde_json::from_slice::<Value>(&claims).unwrap()["amr"].clone()
+    };
+    assert_eq!(amr(&browser).await, json!(["otp"]));
+    let later = scene.stranger();
+    later.sign_in(&mut device).await.expect(201);
+    assert_eq!(amr(&later).await, json!(["pop", "user", "mfa"]));
 }

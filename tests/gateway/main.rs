@@ -19,6 +19,7 @@ mod accounts;
 mod addresses;
 mod assertions;
 mod better_auth;
+mod burning;
 mod ceremonies;
 mod checking;
 mod codes;

@@ -2,7 +2,7 @@
 //! mixed up (S-01, S-06, S-17, S-20, S-27, S-28).
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::raw;
 use crate::harness::upstream::{Upstream, response};
@@ -297,11 +297,36 @@ async fn s_28_an_exchanged_token_is_a_new_session_and_works_once() {
     let token = browser.sign_in(&mut scene.device).await.json()["token"].as_str().unwrap().to_owned();
     let before = browser.session().unwrap();
     let body = json!({ "method": "passkey", "email": "alice@example.com", "token": token });
-    let other = scene.stranger();
-    other.post("sessions/", &body).await.expect(201);
+    browser.post("sessions/", &body).await.expect(201);
     assert!(!opens(&scene, &before).await, "the exchanged session lives on");
-    assert!(opens(&scene, &other.session().unwrap()).await);
-    scene.stranger().post("sessions/", &body).await.expect_problem(401);
+    assert!(opens(&scene, &browser.session().unwrap()).await);
+    browser.post("sessions/", &body).await.expect_problem(401);
+}
+
+/// A token that a script, a log or another machine has got hold of gives nobody a cookie.
+#[tokio::test]
+async fn f_03_a_token_without_the_cookie_of_its_sign_in_opens_no_application() {
+    let mut scene = Scene::with(crate::tongues::Tongue::all_on, |_| {}).await;
+    let browser = scene.stranger();
+    let told = browser.sign_in(&mut scene.device).await.json()["token"].clone();
+    let current = browser.get("sessions/current").await.expect(200).json()["token"].clone();
+    let url = scene.url("/api/auth/get-session");
+    let better_auth = browser.fetch(Method::GET, &url, None).await.expect(200).json();
+    let better_auth = better_auth["session"]["token"].clone();
+    let body = |token: &Value| json!({ "method": "passkey", "email": "alice@example.com", "token": token });
+    let thief = scene.stranger();
+    for token in [&told, &current, &better_auth] {
+        assert!(token.is_string(), "{token}");
+        let refused = thief.post("sessions/", &body(token)).await;
+        assert_eq!(refused.expect_problem(401)["code"], "token_invalid");
+    }
+    assert!(thief.session().is_none());
+    // With the cookie, only the sign-in's own token will do.
+    for token in [&current, &better_auth] {
+        let refused = browser.post("sessions/", &body(token)).await;
+        assert_eq!(refused.expect_problem(401)["code"], "token_invalid");
+    }
+    browser.post("sessions/", &body(&told)).await.expect(201);
 }
 
 /// Whoever signs out means the session, whatever else their program sends along.

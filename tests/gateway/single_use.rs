@@ -52,7 +52,7 @@ async fn s_32_an_invitation_makes_one_session() {
 #[tokio::test]
 async fn s_32_a_token_is_exchanged_once() {
     let mut scene = Scene::set().await;
-    let browser = scene.stranger();
+    let browser = scene.stranger().showing("none");
     let token = browser.sign_in(&mut scene.device).await.json()["token"].clone();
     let before = scene.alice.sessions().await.len();
     let body = json!({ "method": "passkey", "email": "alice@example.com", "token": token });

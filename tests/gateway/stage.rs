@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use vestibule::domain::assertion::AssertionKey;
+use vestibule::domain::assertion::AssertionKeys;
 use vestibule::domain::ceremony::RelyingParty;
 use vestibule::domain::credential::Planned;
 use vestibule::domain::dialect::Dialect;
@@ -18,6 +18,7 @@ use vestibule::domain::identifier::UsernameChange;
 use vestibule::domain::limits::RateLimits;
 use vestibule::domain::place::{Place, Scheme};
 use vestibule::domain::policy::Allow;
+use vestibule::domain::policy::headers::HeaderRules;
 use vestibule::domain::policy::identity::IdentityHeaders;
 use vestibule::domain::policy::route::{
     CrossOrigin, HostPattern, Route, RouteTable, Timeouts, Upstream, UpstreamScheme, WebSocket,
@@ -237,6 +238,7 @@ pub fn visit(host: &str) -> Visit {
         client: None,
         request_id: "test".to_owned(),
         dialect: Dialect::Native,
+        by_access_token: false,
     }
 }
 
@@ -257,11 +259,12 @@ fn installation(hosts: &[&str], email_code: EmailCode) -> Installation {
         identity: IdentityHeaders::preset("remote").unwrap(),
         websocket: WebSocket::Allowed,
         cross_origin: CrossOrigin::Refused,
+        headers: HeaderRules::default(),
         timeouts: Timeouts { connect: seconds(1), read: seconds(1), write: seconds(1) },
     };
     let keys = SigningKeys {
         sessions: Keyring::generate(&[7; 32], Timestamp::from_millis(START)).unwrap(),
-        assertions: AssertionKey::generate(&[8; 32]).unwrap(),
+        assertions: AssertionKeys::generate(&[8; 32]).unwrap(),
     };
     let lifetimes = Lifetimes { idle: IDLE, absolute: ABSOLUTE, fresh: FRESH };
     Installation {

@@ -52,7 +52,7 @@ async fn check_changes_nothing(scene: &Scene, browser: &Browser, status: u16) {
 async fn s_26_a_session_by_code_changes_nothing_in_any_dialect_until_a_passkey_is_shown() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
-    let mut scene = Scene::with(arrange(port, "session"), |_| {}).await;
+    let mut scene = Scene::with(arrange(port, "session"), |_| {}).await.with_alice_as_member().await;
     // In a browser that had nothing, and in one whose owner had just shown a passkey.
     let (new, fresh) = (scene.stranger(), scene.stranger());
     fresh.sign_in(&mut scene.device).await.expect(201);
@@ -81,7 +81,7 @@ async fn s_26_a_session_by_code_changes_nothing_in_any_dialect_until_a_passkey_i
 async fn s_26_a_code_that_only_enrols_opens_nothing_else_in_any_dialect() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
-    let scene = Scene::with(arrange(port, "enroll"), |_| {}).await;
+    let scene = Scene::with(arrange(port, "enroll"), |_| {}).await.with_alice_as_member().await;
     let browser = scene.stranger();
     by_code(&browser, &office, 1).await;
     for tongue in Tongue::ALL {
@@ -128,5 +128,32 @@ async fn s_26_beside_an_application_each_change_asks_again_in_every_dialect() {
         tongue.rename(&browser, &id, "Twice").await.expect(403);
         tongue.sign_in(&browser, &mut scene.device).await;
         tongue.rename(&browser, &id, "Linux - Firefox").await.expect(200);
+    }
+}
+
+/// An access token is made to be shown to others. What it changes costs a step-up of its own, each time.
+#[tokio::test]
+async fn f_08_an_access_token_pays_for_no_change_with_its_sign_in() {
+    let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
+    let access = |signed_in: &Reply| {
+        let tokens = Tongue::Ocore.tokens(signed_in);
+        tokens.into_iter().find(|(form, _)| *form == "access").unwrap().1
+    };
+    let signed_in = Tongue::Ocore.sign_in(&scene.stranger().showing("none"), &mut scene.device).await;
+    let mut others = scene.stranger().showing(&access(&signed_in));
+    check_changes_nothing(&scene, &others, 403).await;
+    for spoken in Tongue::ALL {
+        // The same person shows the passkey again, and the token that comes of it is good for one change.
+        let signed_in = Tongue::Ocore.sign_in(&others, &mut scene.device).await;
+        let stepped_up = scene.stranger().showing(&access(&signed_in));
+        let id = spoken.list(&scene.alice).await.remove(0).id;
+        spoken.rename(&stepped_up, &id, "Mine").await.expect(200);
+        let again = spoken.rename(&stepped_up, &id, "Yours").await;
+        assert_eq!(again.status, 403, "{spoken:?}: {again}");
+        others = stepped_up;
+        // The cookie, opaque and refresh tokens of a fresh sign-in pay as before.
+        let browser = scene.stranger();
+        spoken.sign_in(&browser, &mut scene.device).await;
+        spoken.rename(&browser, &id, "Linux - Firefox").await.expect(200);
     }
 }

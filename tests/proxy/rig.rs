@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use vestibule::domain::assertion::AssertionKey;
+use vestibule::domain::assertion::AssertionKeys;
 use vestibule::domain::ceremony::RelyingParty;
 use vestibule::domain::dialect::Dialect;
 use vestibule::domain::event::Answered;
@@ -24,6 +24,7 @@ use vestibule::domain::ledger::Budget;
 use vestibule::domain::limits::{RateLimits, Shares};
 use vestibule::domain::place::{Place, Scheme};
 use vestibule::domain::policy::Allow;
+use vestibule::domain::policy::headers::HeaderRules;
 use vestibule::domain::policy::identity::IdentityHeaders;
 use vestibule::domain::policy::public::PublicPath;
 use vestibule::domain::policy::route::{
@@ -319,6 +320,7 @@ fn visit() -> Visit {
         client: None,
         request_id: "t".into(),
         dialect: Dialect::Native,
+        by_access_token: false,
     }
 }
 
@@ -338,6 +340,8 @@ async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session) {
         created_at: now,
         authenticated_at: Some(now),
         fresh_since: Some(now),
+        stepped_up_at: None,
+        by_mailed_code: false,
         last_seen_at: now,
         expires_at: now.plus(Duration::from_secs(3_600)),
         client: None,
@@ -357,7 +361,7 @@ async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session) {
         has_mail: false,
         keys: SigningKeys {
             sessions: Keyring::generate(&[1; 32], now).unwrap(),
-            assertions: AssertionKey::generate(&[2; 32]).unwrap(),
+            assertions: AssertionKeys::generate(&[2; 32]).unwrap(),
         },
     };
     let world = World {
@@ -381,6 +385,7 @@ fn alice(now: Timestamp) -> User {
         standing: Standing::Active,
         created_at: now,
         updated_at: now,
+        seen_from: Vec::new(),
     }
 }
 
@@ -396,6 +401,7 @@ fn routes(port: u16) -> Vec<Route> {
         identity: IdentityHeaders::preset("remote").unwrap(),
         websocket: WebSocket::Allowed,
         cross_origin: CrossOrigin::Refused,
+        headers: HeaderRules::default(),
         timeouts: Timeouts {
             connect: Duration::from_secs(1),
             read: Duration::from_secs(2),
@@ -477,6 +483,7 @@ fn label(outcome: &Outcome) -> &'static str {
         Outcome::AmbiguousPath => "ambiguous",
         Outcome::UpgradeRefused { .. } => "upgrade-refused",
         Outcome::CrossOriginRefused { .. } => "cross-origin-refused",
+        Outcome::ServiceWorkerRefused { .. } => "service-worker-refused",
         Outcome::MethodRefused => "method",
         Outcome::BodyTooLarge => "body-too-large",
         Outcome::HeadersTooLarge => "headers-too-large",

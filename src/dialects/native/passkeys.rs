@@ -15,7 +15,7 @@ use crate::domain::cookie::Cookie;
 use crate::domain::credential::{CredentialName, Planned};
 use crate::domain::event::Refusal;
 use crate::domain::id::{CeremonyId, CredentialId};
-use crate::domain::session::token::Carrier;
+use crate::domain::session::token::{Beside, Carrier};
 use crate::flows::sign_in::Attempt;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
@@ -127,12 +127,13 @@ async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Resul
     let device = guard::device(&call.headers);
     let attempt = Attempt { ceremony, answer: &answer, expected: None, before };
     let signed_in = gateway.finish_sign_in(attempt, &call.visit, &device).await?;
+    let beside = if guard::has_authorization(&call.headers) { Beside::Nothing } else { Beside::Cookie };
     let shape = SignedInShape {
-        token: gateway.token(&signed_in.session, Carrier::Bearer).map_err(FlowError::from)?,
+        token: gateway.token(&signed_in.session, Carrier::SignIn(beside)).map_err(FlowError::from)?,
         user: (&signed_in.user).into(),
     };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
-    if !guard::has_authorization(&call.headers) {
+    if beside == Beside::Cookie {
         welcome(gateway, &call.visit, &signed_in.session, response.headers_mut())?;
     }
     Ok(response)

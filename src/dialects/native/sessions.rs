@@ -13,7 +13,7 @@ use super::shapes::{Failures, OwnFailures, Permissions, ReadFailures, SessionSha
 use crate::domain::cookie::Cookie;
 use crate::domain::id::{CodeId, SessionId};
 use crate::domain::session::Scope;
-use crate::domain::session::token::Carrier;
+use crate::domain::session::token::{Beside, Carrier};
 use crate::domain::user::Email;
 use crate::flows::codes::Guess;
 use crate::flows::{FlowError, Gateway};
@@ -79,7 +79,8 @@ enum Method {
 }
 
 /// Turns a code, or the token of a fresh sign-in, into a new session with a cookie. Either is used up:
-/// a token's session ends in the same commit.
+/// a token's session ends in the same commit. Where the sign-in set a cookie, the request has to show
+/// it; a token that was told to a caller with a cookie is no sign-in's.
 #[utoipa::path(post, path = "/sessions", tag = "native", request_body = Exchange,
     responses((status = 201, body = Current), Failures))]
 pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
@@ -88,9 +89,9 @@ pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Re
     if method == Method::Otp {
         return redeem_code(&gateway, &call, &email, &token).await;
     }
-    let before = call.identify(&gateway)?.map(|caller| caller.session);
+    let before = call.identify_by_cookie(&gateway)?.map(|caller| caller.session);
     let (renewed, user) = gateway.exchange_token(&token, &email, before, &call.visit, &call.device()).await?;
-    let token = gateway.token(&renewed, Carrier::Bearer).map_err(FlowError::from)?;
+    let token = gateway.token(&renewed, Carrier::SignIn(Beside::Cookie)).map_err(FlowError::from)?;
     let shape = SignedInShape { token, user: (&*user).into() };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
     welcome(&gateway, &call.visit, &renewed, response.headers_mut())?;

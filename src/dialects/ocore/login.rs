@@ -12,7 +12,7 @@ use super::{Tie, ceremony_of, unwrapped};
 use crate::dialects::Shared;
 use crate::domain::cookie::Cookie;
 use crate::domain::session::access::ACCESS_LIFETIME;
-use crate::domain::session::token::Carrier;
+use crate::domain::session::token::{Beside, Carrier};
 use crate::flows::sign_in::{Attempt, SignedIn as Session};
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
@@ -82,8 +82,10 @@ async fn sign_in(
     };
     let attempt = Attempt { ceremony, answer: &answer, expected, before };
     let signed_in = gateway.finish_sign_in(attempt, &call.visit, &call.device()).await?;
-    let mut response = Json(shape(gateway, &signed_in)?).into_response();
-    if tie == Tie::Cookie && !guard::has_authorization(&call.headers) {
+    let takes_cookie = tie == Tie::Cookie && !guard::has_authorization(&call.headers);
+    let beside = if takes_cookie { Beside::Cookie } else { Beside::Nothing };
+    let mut response = Json(shape(gateway, &signed_in, beside)?).into_response();
+    if takes_cookie {
         welcome(gateway, &call.visit, &signed_in.session, response.headers_mut())?;
     }
     Ok(response)
@@ -94,12 +96,12 @@ fn said(email: Option<String>) -> Option<String> {
     email.filter(|email| !email.trim().is_empty())
 }
 
-fn shape(gateway: &Gateway, signed_in: &Session) -> Result<SignedIn, Problem> {
+fn shape(gateway: &Gateway, signed_in: &Session, beside: Beside) -> Result<SignedIn, Problem> {
     let Session { session, user } = signed_in;
     let token = |carrier| gateway.token(session, carrier).map_err(FlowError::from);
     Ok(SignedIn {
         user: user.into(),
-        token: token(Carrier::Bearer)?,
+        token: token(Carrier::SignIn(beside))?,
         access_token: gateway.access_token(session, user)?,
         refresh_token: token(Carrier::Refresh)?,
         token_type: "Bearer",

@@ -4,6 +4,7 @@
 //! holds literal paths open to strangers, `identity` the headers an application is told.
 //! What always holds: no default route and no default permission. What nothing matches is refused.
 
+pub mod headers;
 pub mod identity;
 pub mod path;
 pub mod public;
@@ -86,6 +87,7 @@ mod tests {
             standing,
             created_at: Timestamp::from_millis(0),
             updated_at: Timestamp::from_millis(0),
+            seen_from: Vec::new(),
         }
     }
 

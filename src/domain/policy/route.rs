@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Allow;
+use super::headers::HeaderRules;
 use super::identity::IdentityHeaders;
 use super::public::PublicPath;
 
@@ -23,6 +24,7 @@ pub struct Route {
     pub allow: Vec<Allow>,
     pub public: Vec<PublicPath>,
     pub identity: IdentityHeaders,
+    pub headers: HeaderRules,
     pub websocket: WebSocket,
     pub cross_origin: CrossOrigin,
     pub timeouts: Timeouts,
@@ -247,6 +249,7 @@ mod tests {
             identity: IdentityHeaders::preset("remote").unwrap(),
             websocket: WebSocket::Allowed,
             cross_origin: CrossOrigin::Refused,
+            headers: HeaderRules::default(),
             timeouts: Timeouts {
                 connect: Duration::from_secs(1),
                 read: Duration::from_secs(1),

@@ -73,6 +73,11 @@ pub fn sign(
     signer.sign_as(Purpose::Access, &claims)
 }
 
+/// Whether a bearer token can only be an access token: a JWT has dots, and base64url has none.
+pub fn is_one(token: &str) -> bool {
+    token.contains('.')
+}
+
 /// Checks signature, type, audience and time. Whether the session lives is for the index to say.
 pub fn verify(signer: &AssertionSigner, issuer: &str, text: &str, now: Timestamp) -> Option<Pointer> {
     let claims: Claims = signer.read(Purpose::Access, text)?;

@@ -62,6 +62,13 @@ pub struct Session {
     /// been used up.
     #[serde(default)]
     pub fresh_since: Option<Timestamp>,
+    /// Whether a mailed code began it: whoever reads the mailbox may have a passkey of their own by now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_mailed_code: bool,
+    /// When a passkey was shown again by somebody who was signed in; `None` once it has paid for a change.
+    // Left out while there is nothing to say: commits expect a record byte for byte.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stepped_up_at: Option<Timestamp>,
     pub last_seen_at: Timestamp,
     pub expires_at: Timestamp,
     pub client: Option<IpAddr>,
@@ -88,5 +95,11 @@ impl Session {
     /// Whether the person was verified recently enough for a sensitive change.
     pub fn is_fresh(&self, lifetimes: &Lifetimes, now: Timestamp) -> bool {
         self.fresh_since.is_some_and(|at| now.since(at) < lifetimes.fresh)
+    }
+
+    /// Whether the person, being signed in, showed a passkey again recently enough, and has changed
+    /// nothing since that costs a step-up.
+    pub fn is_stepped_up(&self, lifetimes: &Lifetimes, now: Timestamp) -> bool {
+        self.stepped_up_at.is_some_and(|at| now.since(at) < lifetimes.fresh)
     }
 }

@@ -35,8 +35,19 @@ pub enum Carrier {
     Cookie(String),
     /// An `Authorization` header at our own endpoints.
     Bearer,
+    /// The same, told by a sign-in, so that it may be exchanged once for a session of its own.
+    SignIn(Beside),
     /// The same, kept by front ends to have new access tokens made.
     Refresh,
+}
+
+/// What a sign-in gave beside its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Beside {
+    /// A cookie: whoever exchanges the token has to show it.
+    Cookie,
+    /// Nothing.
+    Nothing,
 }
 
 impl fmt::Display for Carrier {
@@ -44,6 +55,8 @@ impl fmt::Display for Carrier {
         match self {
             Self::Cookie(host) => write!(f, "cookie:{host}"),
             Self::Bearer => f.write_str("bearer"),
+            Self::SignIn(Beside::Cookie) => f.write_str("sign-in with a cookie"),
+            Self::SignIn(Beside::Nothing) => f.write_str("sign-in"),
             Self::Refresh => f.write_str("refresh"),
         }
     }
@@ -53,6 +66,8 @@ impl Carrier {
     fn parse(text: &str) -> Option<Self> {
         match text {
             "bearer" => Some(Self::Bearer),
+            "sign-in with a cookie" => Some(Self::SignIn(Beside::Cookie)),
+            "sign-in" => Some(Self::SignIn(Beside::Nothing)),
             "refresh" => Some(Self::Refresh),
             _ => text.strip_prefix("cookie:").map(|host| Self::Cookie(host.to_owned())),
         }
@@ -125,6 +140,13 @@ impl Keyring {
         }
         let id = self.keys.iter().map(|key| key.id).max().unwrap_or(0) + 1;
         self.keys.push(Key { id, private: Zeroizing::new(private), created_at: now, retired_at: None });
+        Ok(id)
+    }
+
+    /// Leaves nothing but a new key: whatever the others signed is refused from now on. Returns its id.
+    pub fn burn(&mut self, seed: &[u8; 32], now: Timestamp) -> Result<u32, TokenError> {
+        let id = self.rotate(seed, now, Duration::ZERO)?;
+        self.keys.retain(|key| key.id == id);
         Ok(id)
     }
 

@@ -133,6 +133,9 @@ impl Config {
         self.tables.iter().for_each(|table| text.push_str(table));
         for route in &self.routes {
             route.write(&mut text);
+            if self.https && route.host == self.host {
+                text.push_str("share_auth_host = true\n");
+            }
         }
         text
     }

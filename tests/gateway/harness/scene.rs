@@ -7,7 +7,17 @@ use super::gateway::Gateway;
 use super::upstream::Upstream;
 
 pub const ALICE: &str = "alice@example.com";
+const OLIVIA: &str = "olivia@example.com";
 const ALICES_DEVICE: u64 = 1;
+const OLIVIAS_DEVICE: u64 = 999_999;
+
+/// Makes somebody else an administrator, and this one a member.
+pub async fn make_member(gateway: &Gateway, email: &str) {
+    let mut device = Authenticator::new(OLIVIAS_DEVICE);
+    let link = gateway.invite(OLIVIA, &["--admin"]);
+    Browser::new(gateway).enrol(&link, OLIVIA, "Olivia", &mut device).await;
+    gateway.operate(&["user", "role", email, "member"]);
+}
 
 /// A gateway that Alice has set up, in front of one application.
 pub struct Scene {
@@ -44,6 +54,13 @@ impl Scene {
         let alice = Browser::new(&gateway);
         alice.enrol(&gateway.setup_link(), ALICE, "Alice Ample", &mut device).await;
         Self { gateway, app, alice, device }
+    }
+
+    /// Makes somebody else the administrator, and Alice a member: no code by mail is sent to an
+    /// administrator.
+    pub async fn with_alice_as_member(self) -> Self {
+        make_member(&self.gateway, ALICE).await;
+        self
     }
 
     /// A browser that nobody has used.

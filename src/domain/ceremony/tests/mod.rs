@@ -38,6 +38,7 @@ fn user(number: u8) -> User {
         standing: Standing::Active,
         created_at: NOW,
         updated_at: NOW,
+        seen_from: Vec::new(),
     }
 }
 

@@ -1,0 +1,102 @@
+//! Signing keys: a new one in time, or after a leak.
+//!
+//! What always holds: keys are kept before they sign. After a burn nothing that an earlier key signed is
+//! accepted anywhere, and no session from before is left.
+
+use std::sync::Arc;
+
+use super::{FlowError, Gateway};
+use crate::domain::assertion::{AssertionKeys, BadKey};
+use crate::domain::event::{End, Kind, Origin};
+use crate::ports::{Batch, SigningKeys, entropy};
+use crate::records::keys;
+
+/// How often a P-256 key is drawn. One draw in 2^32 is not a key; four such are a broken source.
+const DRAWS_MAX: u32 = 4;
+/// The most sessions or letters that end in one commit.
+const ENDED_AT_ONCE_MAX: usize = 100;
+
+/// What a burn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Burnt {
+    /// The id of the new key for tokens.
+    pub key: u32,
+    pub sessions: usize,
+    /// Messages that waited: they hold codes and links, and what they were sealed with is gone.
+    pub messages: usize,
+}
+
+impl Gateway {
+    /// Signs with new keys from now on. Earlier ones are accepted until what they signed has died, and
+    /// the public side of the last one stays in the key set.
+    pub async fn rotate_key(&self) -> Result<u32, FlowError> {
+        let mut current = self.keys.lock().await;
+        let mut next = current.clone();
+        let now = self.clock.now();
+        let id = next.sessions.rotate(&entropy::bytes(&*self.entropy), now, self.lifetimes.absolute)?;
+        next.assertions = current.assertions.followed_by(self.drawn()?, now);
+        self.put_in_force(&next).await?;
+        *current = next;
+        self.report(Origin::default(), Kind::KeyRotated { key: id });
+        Ok(id)
+    }
+
+    /// Replaces every key after a leak: nothing of the earlier ones is accepted any more, every session
+    /// ends, and codes and messages that wait are gone.
+    pub async fn burn_keys(&self) -> Result<Burnt, FlowError> {
+        let mut current = self.keys.lock().await;
+        let mut next = current.clone();
+        let key = next.sessions.burn(&entropy::bytes(&*self.entropy), self.clock.now())?;
+        next.assertions = self.drawn()?;
+        self.put_in_force(&next).await?;
+        *current = next;
+        self.report(Origin::default(), Kind::KeyRotated { key });
+        let sessions = self.end_every_session().await?;
+        let messages = self.forget_all(keys::OUTBOX).await?;
+        self.resume_outbox().await?;
+        self.forget_all(keys::CODES).await?;
+        Ok(Burnt { key, sessions, messages })
+    }
+
+    fn drawn(&self) -> Result<AssertionKeys, BadKey> {
+        let mut draws =
+            (0..DRAWS_MAX).filter_map(|_| AssertionKeys::generate(&entropy::bytes(&*self.entropy)).ok());
+        draws.next().ok_or(BadKey)
+    }
+
+    /// Keeps `next`, and then signs with it. What cannot be opened is not kept.
+    async fn put_in_force(&self, next: &SigningKeys) -> Result<(), FlowError> {
+        let (tokens, assertions) = (next.sessions.open()?, next.assertions.open()?);
+        let (codes, outbox) = (next.assertions.code_key()?, next.assertions.outbox_key()?);
+        let ways_back = next.assertions.way_back_key()?;
+        self.vault.save(next).await?;
+        self.signer.store(Arc::new(tokens));
+        self.assertions.store(Arc::new(assertions));
+        self.code_key.store(Arc::new(codes));
+        self.way_back_key.store(Arc::new(ways_back));
+        self.outbox.reseal_with(outbox);
+        Ok(())
+    }
+
+    async fn end_every_session(&self) -> Result<usize, FlowError> {
+        let all = self.index.all();
+        for some in all.chunks(ENDED_AT_ONCE_MAX) {
+            let ended = some.iter().map(|session| (Arc::clone(session), End::EndedByOperator)).collect();
+            self.end_all(&Origin::default(), ended, Batch::default()).await?;
+        }
+        Ok(all.len())
+    }
+
+    async fn forget_all(&self, prefix: &[u8]) -> Result<usize, FlowError> {
+        let mut forgotten = 0;
+        loop {
+            let some = self.records.store().scan(prefix, None, ENDED_AT_ONCE_MAX).await?;
+            if some.is_empty() {
+                return Ok(forgotten);
+            }
+            forgotten += some.len();
+            let batch = some.into_iter().fold(Batch::default(), |batch, (key, _)| batch.delete(key));
+            self.records.commit(batch).await?;
+        }
+    }
+}

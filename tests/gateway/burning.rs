@@ -1,0 +1,92 @@
+//! Signing keys: replaced in time, and burnt after a leak (F10).
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::harness::{Scene, raw};
+
+fn part(jwt: &str, number: usize) -> Value {
+    let part = jwt.split('.').nth(number).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+}
+
+async fn published(scene: &Scene) -> Vec<String> {
+    let jwks = scene.stranger().get("jwks.json").await.expect(200).json();
+    let keys = jwks["keys"].as_array().unwrap();
+    keys.iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The assertion that the application is told of Alice, on this path.
+async fn assertion(scene: &Scene, path: &str) -> String {
+    scene.app.take();
+    scene.alice.fetch(Method::GET, &scene.url(path), None).await.expect(200);
+    scene.app.take_one().value("x-vestibule-assertion")
+}
+
+#[tokio::test]
+async fn f_10_after_a_rotation_both_keys_are_published_and_sessions_go_on() {
+    let mut scene = Scene::set().await;
+    let [before] = published(&scene).await.try_into().unwrap();
+    assert_eq!(part(&assertion(&scene, "/page").await, 0)["kid"], before);
+    scene.gateway.operate(&["key", "rotate"]);
+    let [now, earlier] = published(&scene).await.try_into().unwrap();
+    assert_eq!(earlier, before);
+    assert!(scene.alice.is_signed_in().await);
+    scene.gateway.restart().await;
+    assert_eq!(published(&scene).await, [now.clone(), before], "the keys are kept");
+    assert_eq!(part(&assertion(&scene, "/page").await, 0)["kid"], now);
+    scene.stranger().sign_in(&mut scene.device).await.expect(201);
+}
+
+#[tokio::test]
+async fn f_10_after_a_burn_nothing_that_the_old_keys_signed_is_good() {
+    let mut scene = Scene::set().await;
+    let cookie = scene.alice.session().unwrap();
+    let bearer = scene.alice.get("sessions/current").await.json()["token"].as_str().unwrap().to_owned();
+    let before = published(&scene).await;
+    // A letter of before, as it were: one that waits is thrown away, and one session ends.
+    let told = scene.gateway.operate(&["key", "rotate", "--burn"]);
+    assert!(told.contains("burnt") && told.contains("1 sessions ended"), "{told}");
+    let after = published(&scene).await;
+    assert_eq!(after.len(), 1);
+    assert!(!before.contains(&after[0]));
+    scene.app.take();
+    let line = format!("Cookie: vestibule={cookie}");
+    let refused = raw::get(scene.gateway.port, "localhost", "/page", &[line, "Accept: */*".to_owned()]);
+    assert_eq!(refused.status(), 401);
+    assert!(scene.app.take().is_empty());
+    assert!(!scene.stranger().showing(&bearer).is_signed_in().await);
+    // A passkey is a public key here: it signs in as before, also after a restart.
+    let browser = scene.stranger();
+    browser.sign_in(&mut scene.device).await.expect(201);
+    scene.gateway.restart().await;
+    assert!(browser.is_signed_in().await);
+    assert_eq!(published(&scene).await, after);
+}
+
+#[tokio::test]
+async fn f_10_each_application_knows_a_session_by_a_name_of_its_own() {
+    let other = crate::harness::Upstream::start();
+    let port = other.port;
+    let scene = Scene::with(
+        |config| {
+            config.route("other", port).path("/other");
+        },
+        |_| {},
+    )
+    .await;
+    let sessions = scene.alice.sessions().await;
+    let id = sessions[0]["id"].as_str().unwrap();
+    let first = part(&assertion(&scene, "/page").await, 1)["sid"].clone();
+    assert_eq!(part(&assertion(&scene, "/again").await, 1)["sid"], first);
+    scene.alice.fetch(Method::GET, &scene.url("/other"), None).await.expect(200);
+    let second = part(&other.take_one().value("x-vestibule-assertion"), 1)["sid"].clone();
+    assert_ne!(first, second);
+    for sid in [first, second] {
+        let sid = sid.as_str().unwrap().to_owned();
+        assert_eq!(sid.len(), 22, "{sid}");
+        assert!(!sid.contains(id) && !id.contains(&sid));
+    }
+}
