@@ -101,6 +101,7 @@ fn route(section: &Section<'_>, reader: &Reader<'_>, server: &Server) -> Option<
         connect: timeout("connect_timeout", 5),
         read: timeout("read_timeout", 60),
         write: timeout("write_timeout", 60),
+        idle: timeout("idle_timeout", 3),
     };
     let websocket = if section.flag("websocket", true) { WebSocket::Allowed } else { WebSocket::Refused };
     let cross_origin = section.parsed("cross_origin", "write \"refuse\" or \"pass\"", |text| match text {

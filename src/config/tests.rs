@@ -2,6 +2,7 @@
 //! line, and all of them are told together.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::reader::Reader;
 use super::*;
@@ -34,6 +35,15 @@ fn the_manual_and_the_defaults_are_the_same() {
     let manual = parse_file(&uncommented(false)).unwrap();
     assert_eq!(format!("{manual:#?}"), format!("{:#?}", defaults()));
     assert!(parse_file(MANUAL).is_ok());
+}
+
+/// Routes have no default of their own in the manual, which only says it in prose.
+#[test]
+fn f_26_idle_connections_are_closed_before_applications_close_them() {
+    let settings = parse_file(&route_with("path = \"/\"")).unwrap();
+    let kept = settings.routes.all().next().unwrap().timeouts.idle;
+    assert_eq!(kept, Duration::from_secs(3), "Node.js and uvicorn close theirs after five");
+    assert!(MANUAL.contains("Default 3s.\n#     idle_timeout = \"3s\""));
 }
 
 #[test]

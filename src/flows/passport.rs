@@ -103,7 +103,7 @@ mod tests {
             websocket: WebSocket::Allowed,
             cross_origin: CrossOrigin::Refused,
             headers: HeaderRules::default(),
-            timeouts: Timeouts { connect: second, read: second, write: second },
+            timeouts: Timeouts { connect: second, read: second, write: second, idle: second },
         };
         let session = Session {
             id: SessionId([9; 16]),

@@ -305,14 +305,19 @@ impl ProxyHttp for Phases {
         self.decide(session, ctx).await.map(|next| matches!(next, Next::Nothing))
     }
 
-    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+    ) -> pingora::Result<Box<HttpPeer>> {
         let Some(permit) = &ctx.permit else {
             return Err(Error::explain(ErrorType::InternalError, "no permit").into_in());
         };
         let turn = ctx.turn.wrapping_add(ctx.tries);
         ctx.tries += 1;
         let route = permit.route();
-        self.0.upstreams.peer(route, turn).await.map_err(|mut error| {
+        let method = &session.req_header().method;
+        self.0.upstreams.peer(route, turn, method).await.map_err(|mut error| {
             error.set_retry(ctx.tries < self.0.upstreams.tries(route));
             error
         })

@@ -9,15 +9,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::Method;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy, PeerOptions};
 use pingora::{Error, ErrorType};
 
 use super::names::Names;
 use crate::domain::policy::route::{Route, Upstream, UpstreamScheme, WebSocket};
 
-/// How long an idle connection to an upstream is kept. Many applications close theirs sooner; that
-/// is noticed when it happens, and a request that crosses with it is retried if it is idempotent.
-const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long an idle connection is kept for a request that changes something. When the application closes
+/// it just then, nobody knows whether the request was carried out, and so it is not sent again; other
+/// requests are.
+const IDLE_BEFORE_CHANGE: Duration = Duration::from_secs(1);
 /// The most tries for one request, over all upstreams of its route.
 pub(super) const TRIES_MAX: usize = 4;
 
@@ -41,7 +43,12 @@ impl Upstreams {
     }
 
     /// The peer for one try.
-    pub(super) async fn peer(&self, route: &Route, turn: usize) -> pingora::Result<Box<HttpPeer>> {
+    pub(super) async fn peer(
+        &self,
+        route: &Route,
+        turn: usize,
+        method: &Method,
+    ) -> pingora::Result<Box<HttpPeer>> {
         let upstream = upstream(route, turn)
             .ok_or_else(|| Error::explain(ErrorType::InternalError, "the route has no upstream"))?;
         let address = self.address(upstream, route.timeouts.connect).await?;
@@ -49,6 +56,11 @@ impl Upstreams {
         let name = if tls { bare(&upstream.host).to_owned() } else { String::new() };
         let mut peer = HttpPeer::new(address, tls, name);
         limit(&mut peer.options, route);
+        let idle = idle(route, method);
+        peer.options.idle_timeout = Some(idle);
+        // A connection is pooled with those that are kept as long, so that no request gets one that has
+        // been idle for longer than it may have been.
+        peer.group_key = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         Ok(Box::new(peer))
     }
 
@@ -87,13 +99,18 @@ fn bare(host: &str) -> &str {
     host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
 }
 
+/// How long the connection of such a request is kept, and may have been idle before.
+fn idle(route: &Route, method: &Method) -> Duration {
+    let limit = if method.is_safe() { Duration::MAX } else { IDLE_BEFORE_CHANGE };
+    route.timeouts.idle.min(limit)
+}
+
 /// pingora's defaults are no time limits at all; its defaults for headers and certificates stay.
 fn limit(options: &mut PeerOptions, route: &Route) {
     options.connection_timeout = Some(route.timeouts.connect);
     options.total_connection_timeout = Some(route.timeouts.connect);
     options.read_timeout = Some(route.timeouts.read);
     options.write_timeout = Some(route.timeouts.write);
-    options.idle_timeout = Some(IDLE_TIMEOUT);
     options.http_upstream_request_policy = match route.websocket {
         WebSocket::Allowed => HttpUpstreamRequestPolicy::standard(),
         WebSocket::Refused => HttpUpstreamRequestPolicy::deny_upgrades(),
@@ -122,7 +139,7 @@ mod tests {
             websocket: WebSocket::Allowed,
             cross_origin: CrossOrigin::Refused,
             headers: HeaderRules::default(),
-            timeouts: Timeouts { connect: second, read: second, write: second },
+            timeouts: Timeouts { connect: second, read: second, write: second, idle: second },
         }
     }
 
@@ -134,11 +151,26 @@ mod tests {
         let upstreams = Upstreams { turn: AtomicUsize::new(0), names };
         let route = route(&["localhost"]);
         for address in both {
-            let peer = upstreams.peer(&route, 0).await.unwrap();
+            let peer = upstreams.peer(&route, 0, &Method::GET).await.unwrap();
             assert_eq!(peer.to_string(), HttpPeer::new((address, 9_000), false, String::new()).to_string());
             assert_eq!(upstreams.tries(&route), 2);
             upstreams.cannot_connect(&route, 0, address);
         }
+    }
+
+    #[test]
+    fn f_26_what_changes_something_waits_for_no_stale_connection() {
+        let (second, minute) = (Duration::from_secs(1), Duration::from_mins(1));
+        let mut route = route(&["127.0.0.1"]);
+        route.timeouts.idle = minute;
+        for safe in [Method::GET, Method::HEAD, Method::OPTIONS] {
+            assert_eq!(idle(&route, &safe), minute, "{safe}");
+        }
+        for unsafe_one in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+            assert_eq!(idle(&route, &unsafe_one), second, "{unsafe_one}");
+        }
+        route.timeouts.idle = second / 2;
+        assert_eq!(idle(&route, &Method::POST), second / 2, "the operator's limit holds for all");
     }
 
     #[test]

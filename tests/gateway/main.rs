@@ -47,6 +47,7 @@ mod own_links;
 mod owners;
 mod pages;
 mod paths;
+mod pooling;
 mod processes;
 mod redirects;
 mod related;

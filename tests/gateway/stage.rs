@@ -260,7 +260,7 @@ fn installation(hosts: &[&str], email_code: EmailCode) -> Installation {
         websocket: WebSocket::Allowed,
         cross_origin: CrossOrigin::Refused,
         headers: HeaderRules::default(),
-        timeouts: Timeouts { connect: seconds(1), read: seconds(1), write: seconds(1) },
+        timeouts: Timeouts { connect: seconds(1), read: seconds(1), write: seconds(1), idle: seconds(1) },
     };
     let keys = SigningKeys {
         sessions: Keyring::generate(&[7; 32], Timestamp::from_millis(START)).unwrap(),

@@ -323,7 +323,8 @@ async fn p_11_tls_that_names_no_host_is_for_the_only_certificate() {
 async fn p_37_only_idempotent_requests_are_sent_twice() {
     for (method, outcome, received) in [("GET", "200 OK", 3), ("POST", "outcome: upstream-failed\r\n", 2)] {
         let rig = Rig::start(Tls::Off).await;
-        let mut first = rig.open_signed_in("GET /keep-alive HTTP/1.1", "").await;
+        let mut first =
+            rig.open_signed_in(&format!("{method} /keep-alive HTTP/1.1"), "Content-Length: 0").await;
         first.read_until("kept").await;
         // The upstream reads one more request from that connection, and closes it.
         let answer = rig.ask_signed_in(&format!("{method} /x HTTP/1.1"), "Content-Length: 0").await;

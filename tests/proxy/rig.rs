@@ -406,6 +406,7 @@ fn routes(port: u16) -> Vec<Route> {
             connect: Duration::from_secs(1),
             read: Duration::from_secs(2),
             write: Duration::from_secs(2),
+            idle: Duration::from_secs(60),
         },
     };
     // Port 1 refuses connections.

@@ -79,6 +79,8 @@ pub struct Timeouts {
     pub read: Duration,
     /// Between two writes to the upstream.
     pub write: Duration,
+    /// How long a connection without a request is kept for the next one.
+    pub idle: Duration,
 }
 
 impl HostPattern {
@@ -254,6 +256,7 @@ mod tests {
                 connect: Duration::from_secs(1),
                 read: Duration::from_secs(1),
                 write: Duration::from_secs(1),
+                idle: Duration::from_secs(1),
             },
         }
     }
