@@ -21,11 +21,13 @@ use std::process::Command;
 const FLOORS: &[(&str, &[&str], &str)] = &[
     (
         "pingora-core",
-        &["0.8.0"],
-        "RUSTSEC-2025-0037, RUSTSEC-2025-0070, RUSTSEC-2026-0033, RUSTSEC-2026-0034",
+        &["0.9.1"],
+        "RUSTSEC-2025-0037, RUSTSEC-2025-0070, RUSTSEC-2026-0033, RUSTSEC-2026-0034, CVE-2026-105299; \
+         below 0.9.1 it panics on every connection with tokio 1.54",
     ),
-    ("pingora-proxy", &["0.8.0"], "as pingora-core"),
-    ("pingora-cache", &["0.8.0"], "RUSTSEC-2026-0035"),
+    ("pingora", &["0.9.1"], "as pingora-core"),
+    ("pingora-proxy", &["0.9.1"], "as pingora-core"),
+    ("pingora-cache", &["0.9.1"], "as pingora-core, RUSTSEC-2026-0035"),
     ("h2", &["0.4.16"], "RUSTSEC-2024-0003, RUSTSEC-2024-0332, RUSTSEC-2026-0258"),
     ("hyper", &["1.0.0"], "RUSTSEC-2021-0020, RUSTSEC-2021-0078, RUSTSEC-2021-0079"),
     ("rustls", &["0.23.18"], "RUSTSEC-2024-0336, RUSTSEC-2024-0399"),
@@ -133,6 +135,8 @@ fn b_01_a_floor_is_of_its_generation() {
     assert!(is_mended("0.10.0", &["0.8.6", "0.9.3"]));
     assert!(!is_mended("0.7.9", &["0.8.6", "0.9.3"]));
     assert!(is_mended("2.0.0", &["1.11.1"]));
+    assert!(is_mended("0.9.1", &["0.9.1"]) && !is_mended("0.9.0", &["0.9.1"]));
+    assert!(!is_mended("0.8.9", &["0.9.1"]), "an earlier generation is below every floor");
     assert!(!is_mended("0.17.11", &["0.17.12"]));
 }
 
