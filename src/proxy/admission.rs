@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
+use pingora::protocols::http::v1::server::HttpSession;
 use pingora::protocols::tls::SslDigest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::{HttpPeer, Peer as _};
@@ -118,7 +119,7 @@ impl Phases {
             Some(Early::Outcome(Outcome::HeadersTooLarge))
         } else if !request::is_method_served(&request.method) {
             Some(Early::Outcome(Outcome::MethodRefused))
-        } else if host.is_none() || !request::has_one_framing(&request.headers) {
+        } else if streams::is_head_odd() || host.is_none() || !has_one_framing(session) {
             Some(Early::Outcome(Outcome::MalformedRequest))
         } else if tls.is_some_and(|tls| self.is_misdirected(tls, &visit.host)) {
             Some(Early::Outcome(Outcome::Misdirected))
@@ -284,6 +285,12 @@ impl Phases {
         self.answer(session, ctx, visit, outcome).await?;
         Ok(status(session).map_or(0, |status| status.as_u16()))
     }
+}
+
+fn has_one_framing(session: &Session) -> bool {
+    // Over HTTP/2, frames say where a body ends.
+    let sent = || session.as_http1().map(HttpSession::get_headers_raw_bytes).unwrap_or_default();
+    request::has_one_framing(&session.req_header().headers, sent)
 }
 
 fn peer_of(session: &Session) -> Option<IpAddr> {

@@ -15,6 +15,7 @@ mod crowd;
 mod failure;
 mod forwarded;
 mod gate;
+mod head;
 mod headers;
 mod names;
 mod own_bodies;
@@ -23,6 +24,7 @@ mod server;
 mod streams;
 mod tls;
 mod upstream;
+mod watched;
 mod write_buffer;
 
 use std::net::SocketAddr;

@@ -2,6 +2,7 @@
 //!
 //! Everything here is a plain function of headers.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -42,14 +43,32 @@ pub(super) fn is_method_served(method: &Method) -> bool {
     !matches!(*method, Method::CONNECT | Method::TRACE) && method.as_str().bytes().all(plain)
 }
 
-/// Whether the end of the body has one reading (RFC 9112, section 6.3): one length in digits, or a
-/// transfer coding, and not both. An upstream that read it otherwise would be out of step, and take the
-/// rest of one request for the beginning of the next.
-pub(super) fn has_one_framing(headers: &HeaderMap) -> bool {
+/// Whether the end of the body has one reading (RFC 9112, section 6.3): one length in digits, or `chunked`,
+/// and not both. An upstream that read it otherwise would be out of step, and take the rest of one request
+/// for the beginning of the next. Where there is a transfer coding, pingora takes the length out of the
+/// headers, so it is looked for in `sent`, the head of an HTTP/1 request as its bytes came.
+pub(super) fn has_one_framing(headers: &HeaderMap, sent: impl FnOnce() -> Bytes) -> bool {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    let Some(length) = lengths.next() else { return true };
-    let is_number = !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
-    is_number && lengths.next().is_none() && !headers.contains_key(header::TRANSFER_ENCODING)
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (lengths.next(), codings.next()) {
+        (None, None) => true,
+        (Some(length), None) => {
+            !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit) && lengths.next().is_none()
+        }
+        (None, Some(coding)) => {
+            let is_plain = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
+            is_plain && !has_field(&sent(), b"content-length")
+        }
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// Whether a head has a field of this name.
+fn has_field(head: &[u8], name: &[u8]) -> bool {
+    let mut lines = head.split(|byte| *byte == b'\n').skip(1);
+    lines.any(|line| {
+        line.split(|byte| *byte == b':').next().is_some_and(|found| found.eq_ignore_ascii_case(name))
+    })
 }
 
 /// Whether a browser says that a page of another origin than `here` sent the request. A form of a page
@@ -163,8 +182,10 @@ mod tests {
 
     #[test]
     fn f_27_a_body_ends_in_one_place() {
-        let clear =
-            |headers: &[(&'static str, &'static str)]| has_one_framing(&request("/", headers).headers);
+        let clear_as_sent = |headers: &[(&'static str, &'static str)], sent: &'static str| {
+            has_one_framing(&request("/", headers).headers, || Bytes::from_static(sent.as_bytes()))
+        };
+        let clear = |headers: &[(&'static str, &'static str)]| clear_as_sent(headers, "");
         assert!(clear(&[]));
         assert!(clear(&[("Content-Length", "30")]));
         assert!(clear(&[("Transfer-Encoding", "chunked")]));
@@ -173,6 +194,14 @@ mod tests {
         }
         assert!(!clear(&[("Content-Length", "3"), ("Content-Length", "3")]));
         assert!(!clear(&[("Content-Length", "3"), ("Transfer-Encoding", "chunked")]));
+        assert!(clear(&[("Transfer-Encoding", "Chunked")]));
+        for unclear in ["chunked, chunked", "gzip, chunked", "identity", "xchunked", ""] {
+            assert!(!clear(&[("Transfer-Encoding", unclear)]), "{unclear:?}");
+        }
+        assert!(!clear(&[("Transfer-Encoding", "chunked"), ("Transfer-Encoding", "chunked")]));
+        let chunked = [("Transfer-Encoding", "chunked")];
+        assert!(clear_as_sent(&chunked, "POST /content-length: HTTP/1.1\r\nX: content-length:\r\n\r\n"));
+        assert!(!clear_as_sent(&chunked, "POST / HTTP/1.1\r\nX: y\r\ncontent-Length: 3\r\n\r\n"));
     }
 
     #[test]

@@ -33,6 +33,7 @@ use super::headers::Reserved;
 use super::own_bodies::OwnBodies;
 use super::tls::{Certificates, NameKeeper};
 use super::upstream::{TRIES_MAX, Upstreams};
+use super::watched::Watched;
 use super::write_buffer::Buffered;
 use super::{HEADER_BYTES_MAX, Parts, ProxyError, ProxySettings, streams};
 use crate::domain::place::Scheme;
@@ -226,9 +227,9 @@ async fn connection(socket: TcpStream, peer: SocketAddr, tls: Option<Arc<Accepto
     let _ = digest.peer_addr.set(Some(peer.into()));
     stream.set_socket_digest(digest);
     let stream = Buffered::new(stream);
-    let Some(tls) = tls else { return Some(Box::new(stream)) };
+    let Some(tls) = tls else { return Some(Box::new(Watched(stream))) };
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.tls_handshake(stream)).await {
-        Ok(Ok(stream)) => Some(Box::new(stream)),
+        Ok(Ok(stream)) => Some(Box::new(Watched(stream))),
         Ok(Err(e)) => {
             tracing::debug!(client = %peer.ip(), error = %e, "TLS handshake failed");
             None

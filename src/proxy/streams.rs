@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use super::Meter;
 use super::gate::Activity;
+use super::head::Head;
 use crate::domain::policy::route::Route;
 use crate::flows::Gateway;
 use crate::flows::admit::Permit;
@@ -29,6 +30,9 @@ use crate::flows::index::{Held, LiveSession};
 const FIRST_HEADERS_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a connection may lie idle and then take to send its next request.
 const NEXT_HEADERS_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long the headers of one request may take from their first byte to their last. pingora's own limit
+/// is for each read of them, which a client that sends a byte now and then never meets.
+const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 
 tokio::task_local! {
     static LEASH: Leash;
@@ -53,10 +57,18 @@ enum Stage {
 }
 
 struct Leash {
+    /// What has come of the request's head; for HTTP/2 nothing, because others read that.
+    head: Cell<Head>,
     arrived: Cell<Option<Arrived>>,
     bond: OnceCell<Bond>,
     /// What the connection of an HTTP/2 request is doing.
     activity: Option<Arc<Activity>>,
+}
+
+impl Leash {
+    fn new(activity: Option<Arc<Activity>>) -> Self {
+        Self { head: Cell::default(), arrived: Cell::new(None), bond: OnceCell::new(), activity }
+    }
 }
 
 impl Drop for Leash {
@@ -157,7 +169,7 @@ pub(super) async fn leashed<T>(
         _ => NEXT_HEADERS_TIMEOUT,
     };
     LEASH
-        .scope(Leash { activity, arrived: Cell::new(None), bond: OnceCell::new() }, async move {
+        .scope(Leash::new(activity), async move {
             tokio::select! {
                 biased;
                 answered = request => Some(answered),
@@ -165,6 +177,20 @@ pub(super) async fn leashed<T>(
             }
         })
         .await
+}
+
+/// Notes bytes that have come on an HTTP/1 connection for the current request.
+pub(super) fn came(bytes: &[u8]) {
+    let _ = LEASH.try_with(|leash| {
+        let mut head = leash.head.get();
+        head.see(bytes);
+        leash.head.set(head);
+    });
+}
+
+/// Whether the head of the current request could be read in two ways, as its bytes came.
+pub(super) fn is_head_odd() -> bool {
+    LEASH.try_with(|leash| leash.head.get().is_odd()).unwrap_or_default()
 }
 
 /// Notes that the current request's headers have arrived.
@@ -194,9 +220,15 @@ pub(super) fn tie(permit: Option<&Permit>, gateway: &Arc<Gateway>, meter: &Arc<d
 async fn cut(limit: Duration) {
     let mut ended: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     let mut too_late = std::pin::pin!(pingora::time::sleep(limit));
+    let mut too_slow: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     poll_fn(|context| {
         let arrived = LEASH.try_with(|leash| leash.arrived.get()).ok().flatten();
         if arrived.is_none() {
+            if LEASH.try_with(|leash| leash.head.get().has_begun()).unwrap_or_default() {
+                let slow = too_slow.get_or_insert_with(|| Box::pin(pingora::time::sleep(HEADERS_TIMEOUT)));
+                std::task::ready!(slow.as_mut().poll(context));
+                return Poll::Ready(());
+            }
             return too_late.as_mut().poll(context);
         }
         if ended.is_none() {

@@ -1,6 +1,7 @@
 //! A gateway with one person signed in, a proxy in front of it, and an upstream that shows what it
 //! got. Everything listens on a port of the system's choosing and ends with the test.
 
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,6 +10,8 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::{Extension, Router};
 use http::HeaderMap;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
@@ -44,6 +47,8 @@ use vestibule::store::MemoryStore;
 
 /// How long anything in a test may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a slow client waits between two bytes.
+const TRICKLE_PAUSE: Duration = Duration::from_millis(100);
 const GRACE_PERIOD: Duration = Duration::from_secs(8);
 /// Bytes of bodies for our own endpoints that one rig takes at once.
 pub(crate) const OWN_BODIES_BYTES: usize = 100 * 1024;
@@ -72,7 +77,7 @@ pub(crate) struct Rig {
     meter: Arc<StreamMeter>,
     shutdown: watch::Sender<bool>,
     serving: Mutex<Option<JoinHandle<()>>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 struct Still;
@@ -141,7 +146,7 @@ impl Rig {
         let serving = Mutex::new(Some(tokio::spawn(proxy.serve(asked))));
         let plain = addresses[0];
         let tls = root.map(|root| (addresses[1], root));
-        Self { gateway, session, plain, tls, upstream, meter, shutdown, serving, _folder: folder }
+        Self { gateway, session, plain, tls, upstream, meter, shutdown, serving, folder }
     }
 
     pub(crate) fn token(&self, host: &str) -> String {
@@ -167,6 +172,35 @@ impl Rig {
         let mut open = self.open(request).await;
         open.read_to_end().await;
         open.seen()
+    }
+
+    pub(crate) fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Like [`Self::ask`], over TLS.
+    pub(crate) async fn tls_ask(&self, request: &str) -> String {
+        let (address, request) = (self.tls.as_ref().unwrap().0, request.to_owned());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.folder.path().join("crt")).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let client = rustls::ClientConnection::new(Arc::new(config), "app.localhost".try_into().unwrap());
+        let mut client = client.unwrap();
+        let exchange = move || {
+            let mut socket = std::net::TcpStream::connect(address).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            let mut stream = rustls::Stream::new(&mut client, &mut socket);
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut seen = Vec::new();
+            let _ = stream.read_to_end(&mut seen);
+            String::from_utf8_lossy(&seen).into_owned()
+        };
+        tokio::task::spawn_blocking(exchange).await.unwrap()
     }
 
     fn signed_in(&self, line: &str, headers: &str) -> String {
@@ -302,6 +336,24 @@ impl Open {
 
     pub(crate) async fn read_to_end(&mut self) {
         while self.read().await > 0 {}
+    }
+
+    /// Sends `bytes` slowly, and then one more again and again until the proxy closes the connection or
+    /// `patience` is over. Says how long it was open.
+    #[expect(clippy::disallowed_methods, reason = "real sockets take real time")]
+    pub(crate) async fn trickle(&mut self, bytes: &str, patience: Duration) -> Duration {
+        let began = std::time::Instant::now();
+        let mut bytes = bytes.bytes();
+        while began.elapsed() < patience {
+            if self.stream.write_all(&[bytes.next().unwrap_or(b'x')]).await.is_err() {
+                break;
+            }
+            let read = self.stream.read_buf(&mut self.seen);
+            if tokio::time::timeout(TRICKLE_PAUSE, read).await.is_ok_and(|read| read.unwrap_or(0) == 0) {
+                break;
+            }
+        }
+        began.elapsed()
     }
 
     async fn read(&mut self) -> usize {

@@ -1,0 +1,155 @@
+//! The bytes of an HTTP/1 request's head, as the client sent them.
+//!
+//! pingora's parser is lenient: it takes bare line feeds, escapes a space in the target, cuts a fragment
+//! off, and keeps none of it where we could see. An application or a proxy before us that reads such bytes
+//! otherwise sees another request than the one that was decided on. So the bytes are looked at on their
+//! way to the parser ([`super::watched`]), and admission refuses what is odd.
+//!
+//! What always holds: only leniency is undone here. The parser still decides what a request says, and
+//! refuses on its own what it cannot read.
+
+/// What has been seen of one head.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Head {
+    part: Part,
+    last: u8,
+    line_is_empty: bool,
+    is_odd: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Part {
+    /// Nothing has come yet, or empty lines, which clients may send before a request (RFC 9112, section 2.2).
+    #[default]
+    Before,
+    Method,
+    Target,
+    Version,
+    Fields,
+    /// What comes now is a body, or whatever the connection was upgraded to.
+    Over,
+}
+
+impl Head {
+    /// Looks at the bytes that come next.
+    pub(super) fn see(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while self.part != Part::Over
+            && let Some((byte, after)) = rest.split_first()
+        {
+            self.step(*byte);
+            self.last = *byte;
+            rest = if self.part == Part::Fields { Self::skip(*byte, after) } else { after };
+        }
+    }
+
+    /// Whether a byte of the request has come.
+    pub(super) fn has_begun(self) -> bool {
+        self.part != Part::Before
+    }
+
+    /// Whether there is something about it that could be read in two ways.
+    pub(super) fn is_odd(self) -> bool {
+        self.is_odd
+    }
+
+    fn step(&mut self, byte: u8) {
+        // A line ends with CR and LF, and neither stands alone.
+        self.is_odd |= (byte == b'\n') != (self.last == b'\r');
+        match (self.part, byte) {
+            (_, b'\n') => self.end_line(),
+            (_, b'\r') => {}
+            (Part::Before, _) => self.part = Part::Method,
+            (Part::Method, b' ') => self.part = Part::Target,
+            (Part::Target, b' ') => self.part = Part::Version,
+            // No white space, no control characters, and no fragment.
+            (Part::Target, 0..=b' ' | b'#' | 0x7f) | (Part::Version, b' ' | b'\t') => self.is_odd = true,
+            (Part::Fields, _) => self.line_is_empty = false,
+            (Part::Method | Part::Target | Part::Version | Part::Over, _) => {}
+        }
+    }
+
+    /// Passes what stands within a line of a field.
+    fn skip(byte: u8, after: &[u8]) -> &[u8] {
+        if matches!(byte, b'\r' | b'\n') {
+            return after;
+        }
+        let end = after.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(after.len());
+        after.get(end..).unwrap_or_default()
+    }
+
+    fn end_line(&mut self) {
+        self.part = match self.part {
+            Part::Before => Part::Before,
+            Part::Fields if self.line_is_empty => Part::Over,
+            _ => Part::Fields,
+        };
+        self.line_is_empty = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(bytes: &[u8]) -> Head {
+        let mut whole = Head::default();
+        whole.see(bytes);
+        // However it is cut into pieces.
+        let mut in_pieces = Head::default();
+        bytes.chunks(1).for_each(|piece| in_pieces.see(piece));
+        assert_eq!((whole.part, whole.is_odd), (in_pieces.part, in_pieces.is_odd));
+        whole
+    }
+
+    #[test]
+    fn f_27_an_ordinary_head_is_not_odd_and_ends() {
+        for ordinary in [
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "\r\n\r\nGET /a%20b?c=d HTTP/1.1\r\nHost: a\r\nX: b  c # d\r\n\r\n",
+            "OPTIONS * HTTP/1.0\r\n\r\n",
+            "GET /\u{e9} HTTP/1.1\r\n\r\n",
+        ] {
+            let seen = head(ordinary.as_bytes());
+            assert_eq!((seen.part, seen.is_odd), (Part::Over, false), "{ordinary:?}");
+        }
+    }
+
+    #[test]
+    fn f_27_what_has_two_readings_is_odd() {
+        for odd in [
+            "GET / HTTP/1.1\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\n",
+            "GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\r\n\r\n",
+            "\nGET / HTTP/1.1\r\n\r\n",
+            "GET /a b HTTP/1.1\r\n\r\n",
+            "GET  / HTTP/1.1\r\n\r\n",
+            "GET /  HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1 \r\n\r\n",
+            "GET /\tb HTTP/1.1\r\n\r\n",
+            "GET /\u{7f} HTTP/1.1\r\n\r\n",
+            "GET /\0 HTTP/1.1\r\n\r\n",
+            "GET /a#b HTTP/1.1\r\n\r\n",
+            "GET # HTTP/1.1\r\n\r\n",
+        ] {
+            let seen = head(odd.as_bytes());
+            assert_eq!((seen.part, seen.is_odd), (Part::Over, true), "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn f_27_a_body_is_not_looked_at() {
+        let mut seen = head(b"POST / HTTP/1.1\r\n\r\n");
+        seen.see(b"a\nb\n\n # \r");
+        assert!(!seen.is_odd());
+    }
+
+    #[test]
+    fn f_27_a_head_begins_with_its_first_byte() {
+        assert!(!head(b"").has_begun());
+        assert!(!head(b"\r\n").has_begun());
+        assert!(head(b"G").has_begun());
+    }
+}
