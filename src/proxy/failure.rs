@@ -12,6 +12,10 @@ use crate::flows::admit::Outcome;
 /// The session ended while its request was under way.
 pub(super) const SESSION_ENDED: ErrorType = ErrorType::Custom("SessionEnded");
 
+/// pingora's name for a chunk of a request body whose size, end or extension is wrong; it does not export
+/// it.
+const INVALID_CHUNK: ErrorType = ErrorType::Custom("InvalidChunk");
+
 /// What a failure looks like from outside; `None` when there is nobody to tell.
 pub(super) fn outcome_of(error: &Error, ctx: &Context) -> Option<Outcome> {
     let route = ctx.permit.as_ref().map(|permit| Arc::clone(permit.route()));
@@ -26,8 +30,8 @@ pub(super) fn outcome_of(error: &Error, ctx: &Context) -> Option<Outcome> {
             | ErrorType::WriteTimedout => Outcome::UpstreamTimedOut { route },
             _ => Outcome::UpstreamFailed { route },
         }),
-        (ErrorSource::Downstream, _) => match error.etype() {
-            ErrorType::InvalidHTTPHeader => Some(Outcome::MalformedRequest),
+        (ErrorSource::Downstream, _) => match *error.etype() {
+            ErrorType::InvalidHTTPHeader | INVALID_CHUNK => Some(Outcome::MalformedRequest),
             _ => None,
         },
         _ => Some(Outcome::Internal),

@@ -72,7 +72,8 @@ impl OwnBodies {
         loop {
             let until = began + self.time_for(body.len());
             let chunk = tokio::time::timeout_at(until, session.read_request_body()).await;
-            let chunk = chunk.map_err(|_| Error::new_down(ErrorType::ReadTimedout))??;
+            let chunk = chunk.map_err(|_| Error::new_down(ErrorType::ReadTimedout))?;
+            let chunk = chunk.map_err(Error::into_down)?;
             let Some(chunk) = chunk else { return Ok(OwnBody::Whole(body.freeze(), share)) };
             if body.len() + chunk.len() > OWN_BODY_BYTES_MAX {
                 return Ok(OwnBody::TooLarge);

@@ -459,3 +459,24 @@ async fn f_27_a_head_that_comes_byte_by_byte_has_one_deadline() {
     }
     assert!(slow.seen().contains("outcome: sign-in\r\n"), "slow, but in time: {}", slow.seen());
 }
+
+#[tokio::test]
+async fn f_27_a_bad_chunk_gets_an_answer() {
+    let rig = Rig::start(Tls::Off).await;
+    for (path, good) in [("/x", "HTTP/1.1 200 OK\r\n"), ("/auth/x", "length: 3\r\n")] {
+        let begin = format!("POST {path} HTTP/1.1");
+        let ask = async |body: &str| {
+            let mut open =
+                rig.open_signed_in(&begin, "Connection: close\r\nTransfer-Encoding: chunked").await;
+            open.write(body.as_bytes()).await;
+            open.read_to_end().await;
+            open.seen()
+        };
+        let answer = ask("3\r\nabc\r\n0\r\n\r\n").await;
+        assert!(answer.contains(good), "{answer}");
+        for bad in ["x\r\nabc\r\n0\r\n\r\n", "-3\r\nabc\r\n0\r\n\r\n", "3\r\nabcd\r\n0\r\n\r\n"] {
+            let answer = ask(bad).await;
+            assert!(answer.contains("outcome: malformed\r\n"), "{path} {bad:?}: {answer}");
+        }
+    }
+}
