@@ -23,7 +23,7 @@ use pingora::{Error, ErrorType};
 use super::HEADER_BYTES_MAX;
 use super::bridge;
 use super::context::{Context, NamelessTls, PlainHttp, Shared};
-use super::failure::{self, SESSION_ENDED};
+use super::failure::{self, INVALID_CHUNK, SESSION_ENDED};
 use super::headers::{self, Cleaned, Outgoing};
 use super::own_bodies::OwnBody;
 use super::request::{self, SHORT_BYTES_MAX};
@@ -351,6 +351,9 @@ impl ProxyHttp for Phases {
         end_of_stream: bool,
         ctx: &mut Context,
     ) -> pingora::Result<()> {
+        if streams::is_body_odd() {
+            return Err(Error::new_down(INVALID_CHUNK));
+        }
         // An HTTP/2 body may end with an empty frame. Towards an HTTP/1.1 upstream pingora writes its
         // last chunk for the frame and again for the end, and the second one spoils the next request of
         // the pooled connection (cloudflare/pingora#935).

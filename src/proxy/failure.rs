@@ -14,7 +14,7 @@ pub(super) const SESSION_ENDED: ErrorType = ErrorType::Custom("SessionEnded");
 
 /// pingora's name for a chunk of a request body whose size, end or extension is wrong; it does not export
 /// it.
-const INVALID_CHUNK: ErrorType = ErrorType::Custom("InvalidChunk");
+pub(super) const INVALID_CHUNK: ErrorType = ErrorType::Custom("InvalidChunk");
 
 /// What a failure looks like from outside; `None` when there is nobody to tell.
 pub(super) fn outcome_of(error: &Error, ctx: &Context) -> Option<Outcome> {

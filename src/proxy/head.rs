@@ -14,8 +14,15 @@ pub(super) struct Head {
     part: Part,
     last: u8,
     line_is_empty: bool,
+    /// How much of this line is the beginning of [`TRANSFER_ENCODING`].
+    name_length: usize,
+    is_chunked: bool,
     is_odd: bool,
 }
+
+const TRANSFER_ENCODING: &[u8] = b"transfer-encoding:";
+/// The line is of another field, or its name is over.
+const NOT_OURS: usize = usize::MAX;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Part {
@@ -31,16 +38,17 @@ enum Part {
 }
 
 impl Head {
-    /// Looks at the bytes that come next.
-    pub(super) fn see(&mut self, bytes: &[u8]) {
+    /// Looks at the bytes that come next, and returns those that do not belong to the head.
+    pub(super) fn see<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let mut rest = bytes;
         while self.part != Part::Over
             && let Some((byte, after)) = rest.split_first()
         {
             self.step(*byte);
             self.last = *byte;
-            rest = if self.part == Part::Fields { Self::skip(*byte, after) } else { after };
+            rest = if self.name_length == NOT_OURS { skip(*byte, after) } else { after };
         }
+        rest
     }
 
     /// Whether a byte of the request has come.
@@ -51,6 +59,12 @@ impl Head {
     /// Whether there is something about it that could be read in two ways.
     pub(super) fn is_odd(self) -> bool {
         self.is_odd
+    }
+
+    /// Whether it has come to its end and a body in chunks follows. Admission refuses every transfer coding
+    /// but `chunked`.
+    pub(super) fn is_before_chunks(self) -> bool {
+        self.part == Part::Over && self.is_chunked
     }
 
     fn step(&mut self, byte: u8) {
@@ -64,18 +78,17 @@ impl Head {
             (Part::Target, b' ') => self.part = Part::Version,
             // No white space, no control characters, and no fragment.
             (Part::Target, 0..=b' ' | b'#' | 0x7f) | (Part::Version, b' ' | b'\t') => self.is_odd = true,
-            (Part::Fields, _) => self.line_is_empty = false,
+            (Part::Fields, _) => self.read_name(byte),
             (Part::Method | Part::Target | Part::Version | Part::Over, _) => {}
         }
     }
 
-    /// Passes what stands within a line of a field.
-    fn skip(byte: u8, after: &[u8]) -> &[u8] {
-        if matches!(byte, b'\r' | b'\n') {
-            return after;
-        }
-        let end = after.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(after.len());
-        after.get(end..).unwrap_or_default()
+    fn read_name(&mut self, byte: u8) {
+        self.line_is_empty = false;
+        let expected = TRANSFER_ENCODING.get(self.name_length);
+        self.name_length =
+            if expected == Some(&byte.to_ascii_lowercase()) { self.name_length + 1 } else { NOT_OURS };
+        self.is_chunked |= self.name_length == TRANSFER_ENCODING.len();
     }
 
     fn end_line(&mut self) {
@@ -85,7 +98,17 @@ impl Head {
             _ => Part::Fields,
         };
         self.line_is_empty = true;
+        self.name_length = 0;
     }
+}
+
+/// Passes what stands within a line.
+fn skip(byte: u8, after: &[u8]) -> &[u8] {
+    if matches!(byte, b'\r' | b'\n') {
+        return after;
+    }
+    let end = after.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(after.len());
+    after.get(end..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -94,11 +117,14 @@ mod tests {
 
     fn head(bytes: &[u8]) -> Head {
         let mut whole = Head::default();
-        whole.see(bytes);
+        let _ = whole.see(bytes);
         // However it is cut into pieces.
         let mut in_pieces = Head::default();
-        bytes.chunks(1).for_each(|piece| in_pieces.see(piece));
-        assert_eq!((whole.part, whole.is_odd), (in_pieces.part, in_pieces.is_odd));
+        for piece in bytes.chunks(1) {
+            let _ = in_pieces.see(piece);
+        }
+        let told = |head: Head| (head.part, head.is_odd, head.is_chunked);
+        assert_eq!(told(whole), told(in_pieces));
         whole
     }
 
@@ -142,8 +168,26 @@ mod tests {
     #[test]
     fn f_27_a_body_is_not_looked_at() {
         let mut seen = head(b"POST / HTTP/1.1\r\n\r\n");
-        seen.see(b"a\nb\n\n # \r");
+        assert_eq!(seen.see(b"a\nb\n\n # \r"), b"a\nb\n\n # \r");
         assert!(!seen.is_odd());
+        assert_eq!(Head::default().see(b"POST / HTTP/1.1\r\nX: y\r\n\r\nbody"), b"body");
+    }
+
+    #[test]
+    fn f_27_a_body_in_chunks_is_announced() {
+        for (chunked, field) in [
+            (true, "Transfer-Encoding: chunked"),
+            (true, "X: y\r\ntransfer-encoding:chunked\r\nX: y"),
+            (false, "X: transfer-encoding: chunked"),
+            (false, "Transfer-Encodin: chunked"),
+            (false, "TE: chunked"),
+            (false, "X-Transfer-Encoding: chunked"),
+        ] {
+            let mut seen = head(format!("POST /transfer-encoding: HTTP/1.1\r\n{field}\r\n").as_bytes());
+            assert!(!seen.is_before_chunks(), "{field}: its head is not over");
+            let _ = seen.see(b"\r\n");
+            assert_eq!(seen.is_before_chunks(), chunked, "{field}");
+        }
     }
 
     #[test]

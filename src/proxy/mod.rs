@@ -10,6 +10,7 @@
 
 mod admission;
 mod bridge;
+mod chunks;
 mod context;
 mod crowd;
 mod failure;

@@ -14,6 +14,8 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
 
 use super::bridge::expects_continue;
+use super::failure::INVALID_CHUNK;
+use super::streams;
 use super::{Limits, OWN_BODY_BYTES_MAX};
 use crate::domain::ledger::{Ledger, Standing};
 
@@ -74,6 +76,9 @@ impl OwnBodies {
             let chunk = tokio::time::timeout_at(until, session.read_request_body()).await;
             let chunk = chunk.map_err(|_| Error::new_down(ErrorType::ReadTimedout))?;
             let chunk = chunk.map_err(Error::into_down)?;
+            if streams::is_body_odd() {
+                return Err(Error::new_down(INVALID_CHUNK));
+            }
             let Some(chunk) = chunk else { return Ok(OwnBody::Whole(body.freeze(), share)) };
             if body.len() + chunk.len() > OWN_BODY_BYTES_MAX {
                 return Ok(OwnBody::TooLarge);

@@ -18,6 +18,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::Meter;
+use super::chunks::Chunks;
 use super::gate::Activity;
 use super::head::Head;
 use crate::domain::policy::route::Route;
@@ -57,8 +58,9 @@ enum Stage {
 }
 
 struct Leash {
-    /// What has come of the request's head; for HTTP/2 nothing, because others read that.
+    /// What has come of the request's head and body; for HTTP/2 nothing, because frames say where they end.
     head: Cell<Head>,
+    chunks: Cell<Chunks>,
     arrived: Cell<Option<Arrived>>,
     bond: OnceCell<Bond>,
     /// What the connection of an HTTP/2 request is doing.
@@ -67,7 +69,13 @@ struct Leash {
 
 impl Leash {
     fn new(activity: Option<Arc<Activity>>) -> Self {
-        Self { head: Cell::default(), arrived: Cell::new(None), bond: OnceCell::new(), activity }
+        Self {
+            head: Cell::default(),
+            chunks: Cell::default(),
+            arrived: Cell::new(None),
+            bond: OnceCell::new(),
+            activity,
+        }
     }
 }
 
@@ -183,14 +191,24 @@ pub(super) async fn leashed<T>(
 pub(super) fn came(bytes: &[u8]) {
     let _ = LEASH.try_with(|leash| {
         let mut head = leash.head.get();
-        head.see(bytes);
+        let rest = head.see(bytes);
         leash.head.set(head);
+        if head.is_before_chunks() {
+            let mut chunks = leash.chunks.get();
+            chunks.see(rest);
+            leash.chunks.set(chunks);
+        }
     });
 }
 
 /// Whether the head of the current request could be read in two ways, as its bytes came.
 pub(super) fn is_head_odd() -> bool {
     LEASH.try_with(|leash| leash.head.get().is_odd()).unwrap_or_default()
+}
+
+/// Whether the body of the current request could end in two places, as far as its bytes have come.
+pub(super) fn is_body_odd() -> bool {
+    LEASH.try_with(|leash| leash.chunks.get().are_odd()).unwrap_or_default()
 }
 
 /// Notes that the current request's headers have arrived.

@@ -474,7 +474,14 @@ async fn f_27_a_bad_chunk_gets_an_answer() {
         };
         let answer = ask("3\r\nabc\r\n0\r\n\r\n").await;
         assert!(answer.contains(good), "{answer}");
-        for bad in ["x\r\nabc\r\n0\r\n\r\n", "-3\r\nabc\r\n0\r\n\r\n", "3\r\nabcd\r\n0\r\n\r\n"] {
+        for bad in [
+            "x\r\nabc\r\n0\r\n\r\n",
+            "-3\r\nabc\r\n0\r\n\r\n",
+            "3\r\nabcd\r\n0\r\n\r\n",
+            "3;\nx\r\nabc\r\n0\r\n\r\n",
+            "\r\n\r\n",
+            "3\r\nabc\r\n;x\r\n\r\n",
+        ] {
             let answer = ask(bad).await;
             assert!(answer.contains("outcome: malformed\r\n"), "{path} {bad:?}: {answer}");
         }
