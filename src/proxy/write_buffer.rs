@@ -16,11 +16,14 @@ use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
     UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 
 /// How many bytes are gathered: a TCP segment, which is what pingora's own listeners use. Larger
 /// writes are not copied.
 const WRITE_BUFFER_BYTES: usize = 1_460;
+
+/// What a client that speaks HTTP/2 sends first (RFC 9113, section 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection with a write buffer.
 #[derive(Debug)]
@@ -81,10 +84,25 @@ impl Shutdown for Buffered {
     }
 }
 
+/// pingora waits for the whole preface of HTTP/2, for which a short HTTP/1 request has too few bytes. The
+/// first byte that differs is enough to know.
 #[async_trait]
 impl Peek for Buffered {
     async fn try_peek(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
-        self.0.get_mut().try_peek(buffer).await
+        let connection = self.0.get_mut();
+        let mut seen = 0;
+        while let (Some(before), Some(preface)) = (buffer.get(..seen), HTTP2_PREFACE.get(..seen))
+            && before == preface
+            && seen < buffer.len()
+        {
+            let read = connection.read(buffer.get_mut(seen..).unwrap_or_default()).await?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            seen += read;
+        }
+        connection.rewind(buffer.get(..seen).unwrap_or_default());
+        Ok(true)
     }
 }
 
