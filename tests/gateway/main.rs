@@ -49,6 +49,7 @@ mod pages;
 mod paths;
 mod pooling;
 mod processes;
+mod raw_requests;
 mod redirects;
 mod related;
 mod sessions;
