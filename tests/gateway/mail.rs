@@ -87,7 +87,6 @@ async fn s_26_a_session_by_code_opens_applications_and_changes_nothing() {
 }
 
 fn base64_url(text: &str) -> Vec<u8> {
-    use base64::Engine as _;
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
