@@ -66,7 +66,7 @@ async fn s_29_a_letter_names_our_own_address_whatever_asked_for_it() {
         config.table("mail", &[&url, "from = \"no-reply@example.com\""]);
         config.table("signin", &["email_code = \"enroll\""]);
     };
-    let scene = Scene::with(arrange, |_| {}).await;
+    let scene = Scene::with(arrange, |_| {}).await.with_alice_as_member().await;
     let gateway = &scene.gateway;
     let body = json!({ "email": ALICE }).to_string();
     let mut sent = 0;
