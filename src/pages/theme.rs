@@ -113,15 +113,40 @@ fn luminance(colour: Rgb) -> f64 {
 mod tests {
     use super::*;
 
+    /// Values that others have published (WCAG 2.2, "contrast ratio").
+    #[test]
+    fn contrast_is_what_everybody_else_computes() {
+        let colour = |text| Accent::parse(text).unwrap().0;
+        for (one, other, expected) in [
+            ("#000000", "#ffffff", 21.0),
+            ("#ffffff", "#ffffff", 1.0),
+            ("#767676", "#ffffff", 4.54),
+            ("#777777", "#ffffff", 4.48),
+            ("#ff0000", "#ffffff", 4.0),
+            ("#0000ff", "#ffffff", 8.59),
+        ] {
+            let computed = contrast(colour(one), colour(other));
+            assert!((computed - expected).abs() < 0.005, "{one} on {other}: {computed}");
+        }
+    }
+
+    /// What the stylesheet declares under this name, in the order of the text.
+    fn declared(stylesheet: &str, name: &str) -> Vec<Rgb> {
+        let declaration = format!("--{name}:");
+        let values = stylesheet.split(&declaration).skip(1);
+        values.map(|rest| Accent::parse(&rest[..7]).unwrap().0).collect()
+    }
+
     #[test]
     fn any_accent_can_be_read_on_light_and_dark() {
         for text in ["#000000", "#ffffff", "#ffff00", "#0b6b55", "#808080", "#ff0000", "#1a1aff", "#FA8072"] {
-            let accent = Accent::parse(text).unwrap();
-            for (surface, end) in [(LIGHT_SURFACE, BLACK), (DARK_SURFACE, bright(accent.0))] {
-                let shown = readable(accent.0, surface, end);
-                assert!(contrast(shown, surface) >= CONTRAST_MIN, "{text}");
-                let on = if contrast(shown, WHITE) >= CONTRAST_MIN { WHITE } else { DARK_INK };
-                assert!(contrast(shown, on) >= CONTRAST_MIN, "text on {text}");
+            let stylesheet = Accent::parse(text).unwrap().stylesheet();
+            let accents = declared(&stylesheet, "accent");
+            let inks = declared(&stylesheet, "on-accent");
+            assert_eq!((accents.len(), inks.len()), (2, 2), "{stylesheet}");
+            for ((accent, ink), surface) in accents.into_iter().zip(inks).zip([LIGHT_SURFACE, DARK_SURFACE]) {
+                assert!(contrast(accent, surface) >= 4.5, "{text}: {stylesheet}");
+                assert!(contrast(accent, ink) >= 4.5, "text on {text}: {stylesheet}");
             }
         }
     }

@@ -5,12 +5,15 @@ use serde_json::json;
 use crate::chrome::Attached;
 use crate::people::{Stage, only_passkey, sign_out};
 
+/// How the suggestion of a second passkey begins.
+const SUGGESTION: &str = "One passkey is one lost phone away from none";
+
 #[tokio::test]
 async fn a_second_passkey_is_added_named_and_removed_but_never_the_last_one() {
     let stage = Stage::set().await;
     let first = stage.alice().await;
     let window = &stage.window;
-    window.sees("One passkey is one lost phone away from none").await;
+    window.sees(SUGGESTION).await;
 
     // The only one there is cannot be removed, and the page says why.
     window.press("Remove").await;
@@ -22,7 +25,7 @@ async fn a_second_passkey_is_added_named_and_removed_but_never_the_last_one() {
     window.press("Add a second passkey").await;
     window.sees("Passkey added").await;
     assert_eq!(second.passkeys().await.len(), 1);
-    assert!(!window.text().await.contains("One more thing"), "the suggestion is still there");
+    assert!(!window.text().await.contains(SUGGESTION), "the suggestion is still there");
 
     // The new one wants a name at once.
     window.fill("Name of this passkey", "Blue key").await;

@@ -40,6 +40,7 @@ use vestibule::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, Vault, V
 use vestibule::store::MemoryStore;
 
 use crate::harness::Authenticator;
+use crate::yielding::Yielding;
 
 pub const ORIGIN: &str = "https://auth.example.com";
 pub const AUTH_HOST: &str = "auth.example.com";
@@ -121,6 +122,12 @@ impl Stage {
     pub async fn with_codes(codes: EmailCode) -> Self {
         let (clock, dice) = (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(Dice(AtomicU64::new(0))));
         Self::open(Arc::new(MemoryStore::new()), clock, dice, &[APP_HOST], codes).await.unwrap()
+    }
+
+    /// The same on a store that lets other tasks go on in the middle of everything.
+    pub async fn with_codes_and_yielding_store(codes: EmailCode) -> Self {
+        let (clock, dice) = (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(Dice(AtomicU64::new(0))));
+        Self::open(Arc::new(Yielding::default()), clock, dice, &[APP_HOST], codes).await.unwrap()
     }
 
     /// The same world after a restart.

@@ -355,6 +355,15 @@ async fn bodies_stream_both_ways() {
     let body = "x".repeat(3_000_000);
     let answer = rig.post_signed_in(&client, "/echo-body", body.clone()).send().await.unwrap();
     assert!(answer.text().await.unwrap() == body);
+    // The second half is sent when the first has been echoed: nobody waits for the whole.
+    let half = "x".repeat(100_000);
+    let length = 2 * (half.len() + 4);
+    let headers = format!("Content-Length: {length}\r\nConnection: close");
+    let mut open = rig.open_signed_in("POST /echo-body HTTP/1.1", &headers).await;
+    for end in ["HALF", "DONE"] {
+        open.write(format!("{half}{end}").as_bytes()).await;
+        open.read_until(end).await;
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,218 @@
+//! What the documents tell people to write: every TOML, nginx and Caddy snippet is put to use, and so
+//! is the unit of systemd.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::harness::tls::Authority;
+use crate::harness::{Gateway, Upstream, port};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_vestibule");
+/// How long a proxy may take to listen.
+const PATIENCE: Duration = Duration::from_secs(20);
+const HOSTS: [&str; 3] = ["auth.example.com", "wiki.example.com", "build.example.com"];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every snippet in this language: the document, and the text.
+fn snippets(language: &str) -> Vec<(PathBuf, String)> {
+    let mut documents = vec![root().join("README.md")];
+    documents.extend(fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    documents.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    documents.sort();
+    let mut found = Vec::new();
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        let fence = format!("```{language}\n");
+        for rest in text.split(&fence).skip(1) {
+            found.push((document.clone(), rest.split("\n```").next().unwrap().to_owned() + "\n"));
+        }
+    }
+    found
+}
+
+/// A folder with what the documents expect in /etc.
+fn etc() -> (TempDir, Authority) {
+    let folder = TempDir::new().unwrap();
+    let authority = Authority::new();
+    let (cert, key) = authority.issue(&HOSTS.map(str::to_owned), folder.path());
+    for name in ["example.com", "tls"] {
+        fs::copy(&cert, folder.path().join(format!("{name}.pem"))).unwrap();
+        fs::copy(&key, folder.path().join(format!("{name}.key"))).unwrap();
+    }
+    let password = folder.path().join("mail-password");
+    fs::write(&password, "secret\n").unwrap();
+    for file in fs::read_dir(folder.path()).unwrap() {
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(file.unwrap().path(), private).unwrap();
+    }
+    (folder, authority)
+}
+
+#[test]
+fn every_configuration_in_the_documents_is_right() {
+    let (folder, _authority) = etc();
+    let found = snippets("toml");
+    assert!(found.len() >= 4, "{} snippets", found.len());
+    for (document, text) in found {
+        let file = folder.path().join("config.toml");
+        fs::write(&file, text.replace("/etc/vestibule", folder.path().to_str().unwrap())).unwrap();
+        let checked = Command::new(BINARY).arg("check").arg("--config").arg(&file).output().unwrap();
+        let said = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.success(), "{}: {said}\n{text}", document.display());
+        // The control: the same with a key that does not exist.
+        fs::write(&file, format!("no_such_key = 1\n{text}")).unwrap();
+        let checked = Command::new(BINARY).arg("check").arg("--config").arg(&file).output().unwrap();
+        assert_eq!(checked.status.code(), Some(1), "{}", document.display());
+    }
+}
+
+/// The gateway as the README sets it up behind another proxy, which listens on `public`.
+async fn gateway_behind(public: u16, app: &Upstream) -> Gateway {
+    let mut gateway = Gateway::prepare(|config| "auth.example.com".clone_into(&mut config.host));
+    let [(_, own), (_, behind)] = &snippets("toml")[..2] else { panic!("the README has two") };
+    let routes = own.split_once("[[route]]").unwrap().1;
+    let text = behind
+        .replace("https://auth.example.com", &format!("https://auth.example.com:{public}"))
+        .replace("127.0.0.1:8080", &format!("127.0.0.1:{}", gateway.port));
+    let data = gateway.data().display().to_string();
+    let text = format!(
+        "{text}metrics_listen = \"\"\nadmin_socket = \"{data}/admin.sock\"\n[store]\npath = \"{data}\"\n[[route]]{routes}"
+    );
+    let text = text.replace("127.0.0.1:9000", &format!("127.0.0.1:{}", app.port));
+    fs::write(gateway.config_file(), text).unwrap();
+    gateway.launch().await;
+    gateway
+}
+
+/// A proxy that is ended with the test.
+struct Proxy(Child);
+
+impl Proxy {
+    async fn start(program: &str, arguments: &[&str], port: u16, home: &Path) -> Self {
+        let child = Command::new(program)
+            .args(arguments)
+            .env("HOME", home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program} (see tests/run): {error}"));
+        let proxy = Self(child);
+        let deadline = Instant::now() + PATIENCE;
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            assert!(Instant::now() < deadline, "{program} does not listen");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        proxy
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Asks through the proxy: what a stranger gets, and what the application is told.
+async fn check_through(public: u16, authority: &Authority, app: &Upstream) {
+    let root = reqwest::Certificate::from_pem(authority.certificate().as_bytes()).unwrap();
+    let mut client = reqwest::Client::builder()
+        .no_proxy()
+        .add_root_certificate(root)
+        .redirect(reqwest::redirect::Policy::none());
+    for host in HOSTS {
+        client = client.resolve(host, ([127, 0, 0, 1], public).into());
+    }
+    let client = client.build().unwrap();
+    let ask = |path: &str| {
+        let request = client.get(format!("https://wiki.example.com:{public}{path}"));
+        request
+            .header("accept", "text/html")
+            .header("sec-fetch-mode", "navigate")
+            .header("sec-fetch-dest", "document")
+    };
+    let open = ask("/health").header("x-forwarded-for", "192.0.2.1").send().await.unwrap();
+    assert_eq!(open.status(), 200);
+    let seen = app.take_one();
+    assert_eq!(seen.value("x-forwarded-proto"), "https");
+    assert_eq!(seen.value("x-forwarded-for"), "127.0.0.1", "what the client says of itself does not count");
+    assert_eq!(seen.value("x-forwarded-host"), format!("wiki.example.com:{public}"));
+    let stranger = ask("/page").send().await.unwrap();
+    assert_eq!(stranger.status(), 303);
+    let to = stranger.headers()["location"].to_str().unwrap();
+    assert!(to.starts_with(&format!("https://auth.example.com:{public}/auth/login?to=")), "{to}");
+    assert!(app.take().is_empty());
+}
+
+#[tokio::test]
+async fn the_documents_nginx_leads_to_the_gateway() {
+    let (folder, authority) = etc();
+    let [(_, snippet)] = &snippets("nginx")[..] else { panic!("the README has one") };
+    let (app, public) = (Upstream::start(), port::free());
+    let gateway = gateway_behind(public, &app).await;
+    let here = folder.path().display();
+    let server = snippet
+        .replace("listen 443 ssl", &format!("listen 127.0.0.1:{public} ssl"))
+        .replace("/etc/nginx", &here.to_string())
+        .replace("127.0.0.1:8080", &format!("127.0.0.1:{}", gateway.port));
+    let text = format!(
+        "daemon off;\nmaster_process off;\npid {here}/nginx.pid;\nerror_log {here}/error.log;\nevents {{}}\n\
+         http {{\naccess_log off;\nclient_body_temp_path {here}/body;\nproxy_temp_path {here}/proxy;\n\
+         fastcgi_temp_path {here}/fastcgi;\nuwsgi_temp_path {here}/uwsgi;\nscgi_temp_path {here}/scgi;\n{server}\n}}\n"
+    );
+    let file = folder.path().join("nginx.conf");
+    fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let tested = Command::new("/usr/sbin/nginx").args(["-t", "-c", file]).output().unwrap();
+    assert!(tested.status.success(), "{}", String::from_utf8_lossy(&tested.stderr));
+    let _nginx = Proxy::start("/usr/sbin/nginx", &["-c", file], public, folder.path()).await;
+    check_through(public, &authority, &app).await;
+}
+
+#[tokio::test]
+async fn the_documents_caddy_leads_to_the_gateway() {
+    let (folder, authority) = etc();
+    let [(_, snippet)] = &snippets("caddyfile")[..] else { panic!("the README has one") };
+    let (app, public) = (Upstream::start(), port::free());
+    let gateway = gateway_behind(public, &app).await;
+    let here = folder.path().display();
+    // A certificate of the test's own instead of one from a public authority.
+    let site = snippet.replace("127.0.0.1:8080", &format!("127.0.0.1:{}", gateway.port)).replacen(
+        "{\n",
+        &format!("{{\n    bind 127.0.0.1\n    tls {here}/example.com.pem {here}/example.com.key\n"),
+        1,
+    );
+    let text =
+        format!("{{\n    admin off\n    https_port {public}\n    auto_https disable_redirects\n}}\n{site}");
+    let file = folder.path().join("Caddyfile");
+    fs::write(&file, text).unwrap();
+    let arguments = ["run", "--adapter", "caddyfile", "--config", file.to_str().unwrap()];
+    let _caddy = Proxy::start("/usr/bin/caddy", &arguments, public, folder.path()).await;
+    check_through(public, &authority, &app).await;
+}
+
+#[test]
+fn the_unit_is_one_that_systemd_understands() {
+    let folder = TempDir::new().unwrap();
+    let unit = fs::read_to_string(root().join("systemd/vestibule.service")).unwrap();
+    let verify = |text: &str| {
+        let file = folder.path().join("vestibule.service");
+        fs::write(&file, text.replace("/usr/local/bin/vestibule", BINARY)).unwrap();
+        let verified = Command::new("/usr/bin/systemd-analyze").arg("verify").arg(&file).output();
+        let verified = verified.unwrap_or_else(|error| panic!("systemd-analyze (see tests/run): {error}"));
+        let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+        // What it says of other units of this machine is not about ours.
+        said.lines().filter(|line| line.contains("vestibule")).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(verify(&unit), "");
+    let wrong = unit.replace("ProtectSystem=strict", "ProtectSystem=strictly");
+    assert!(verify(&wrong).contains("strictly"), "the control is noticed");
+}
