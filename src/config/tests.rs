@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::reader::Reader;
+use proptest::prelude::*;
+
 use super::*;
 
 const MANUAL: &str = include_str!("../../config.toml");
@@ -364,4 +366,50 @@ fn f_09_sharing_the_auth_host_over_https_has_to_be_meant() {
     assert!(mistakes[0].remedy.contains("share_auth_host = true"), "{mistakes:?}");
     let settings = parse(&text("share_auth_host = true"), &Environment::default()).unwrap();
     assert!(settings.remarks.iter().any(|remark| remark.contains("shares auth.example.com")));
+}
+
+/// Lines that could stand in a configuration, right and wrong.
+fn lines() -> impl Strategy<Value = String> {
+    let key = prop_oneof![
+        Just("public_url".to_owned()),
+        Just("listen".to_owned()),
+        Just("host".to_owned()),
+        Just("upstream".to_owned()),
+        Just("allow".to_owned()),
+        Just("idle_timeout".to_owned()),
+        "[a-z_]{1,8}",
+    ];
+    let value = prop_oneof![
+        any::<i32>().prop_map(|number| number.to_string()),
+        any::<bool>().prop_map(|flag| flag.to_string()),
+        "\"[ -!#-\\[\\]-~]{0,20}\"",
+        Just("[\"user\"]".to_owned()),
+        Just("\"5m\"".to_owned()),
+        Just("{}".to_owned()),
+        ".{0,10}",
+    ];
+    prop_oneof![
+        (key, value).prop_map(|(key, value)| format!("{key} = {value}\n")),
+        Just("[server]\n".to_owned()),
+        Just("[session]\n".to_owned()),
+        Just("[[route]]\n".to_owned()),
+        Just("[limits]\n".to_owned()),
+        "\\[[a-z.]{0,8}\\]\n",
+    ]
+}
+
+proptest! {
+    /// Whatever is written, it is settings or mistakes, and every mistake says what to do.
+    #[test]
+    fn any_text_is_settings_or_mistakes_with_a_remedy(text in prop::collection::vec(lines(), 0..12)) {
+        let text = text.concat();
+        if let Err(mistakes) = parse(&text, &Environment::default()) {
+            prop_assert!(!mistakes.is_empty());
+            for mistake in mistakes {
+                prop_assert!(!mistake.problem.is_empty() && !mistake.remedy.is_empty(), "{mistake:?}");
+                let last = text.lines().count().max(1);
+                prop_assert!(mistake.line.is_none_or(|line| (1..=last + 1).contains(&line)), "{mistake:?}");
+            }
+        }
+    }
 }

@@ -127,6 +127,8 @@ fn is_our_name(name: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -177,6 +179,46 @@ mod tests {
             b"=__Host-vestibule=evil",
         ] {
             assert!(sets_ours(set_cookie), "{}", set_cookie.escape_ascii());
+        }
+    }
+
+    /// One `name=value`, with ours among the names.
+    fn pair() -> impl Strategy<Value = String> {
+        let name = prop_oneof![
+            Just("vestibule".to_owned()),
+            Just("__Host-vestibule".to_owned()),
+            Just("__Host-vestibule-nonce".to_owned()),
+            Just("Vestibule".to_owned()),
+            "[a-z_-]{1,6}",
+        ];
+        (name, "[!-:<-~]{0,6}").prop_map(|(name, value)| format!("{name}={value}"))
+    }
+
+    proptest! {
+        /// A model of its own: ours are gone, and everything else is there in its order.
+        #[test]
+        fn p_16_cleaning_takes_ours_and_nothing_else(pairs in prop::collection::vec(pair(), 0..8)) {
+            let is_ours = |pair: &&String| {
+                let name = pair.split('=').next().unwrap_or_default();
+                Cookie::ALL.iter().any(|ours| {
+                    name == ours.name(Scheme::Http) || name == ours.name(Scheme::Https)
+                })
+            };
+            let header = pairs.join("; ");
+            let kept: Vec<_> = pairs.iter().filter(|pair| !is_ours(pair)).cloned().collect();
+            match without_ours(header.as_bytes()) {
+                None => prop_assert!(!pairs.iter().any(|pair| is_ours(&pair))),
+                Some(rest) => prop_assert_eq!(String::from_utf8(rest).unwrap(), kept.join("; ")),
+            }
+        }
+
+        #[test]
+        fn any_header_is_read(header in any::<Vec<u8>>()) {
+            let _ = find([header.as_slice()], "vestibule");
+            if let Some(rest) = without_ours(&header) {
+                prop_assert_eq!(without_ours(&rest), None);
+            }
+            let _ = sets_ours(&header);
         }
     }
 }

@@ -80,6 +80,7 @@ fn address(entry: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -137,5 +138,40 @@ mod tests {
         let mut two = said("https");
         two.append(FORWARDED_PROTO, HeaderValue::from_static("http"));
         assert_eq!(trusted().scheme(peer("10.0.0.1"), &two), Scheme::Http);
+    }
+
+    fn addresses() -> impl Strategy<Value = String> {
+        prop_oneof![
+            Just("10.0.0.1".to_owned()),
+            Just("10.1.2.3".to_owned()),
+            Just("fd00::7".to_owned()),
+            any::<[u8; 4]>().prop_map(|it| IpAddr::from(it).to_string()),
+            any::<[u16; 8]>().prop_map(|it| IpAddr::from(it).to_string()),
+            "[0-9a-f.:]{0,12}",
+        ]
+    }
+
+    proptest! {
+        /// A model of its own: from the right, through trusted hops, to the first that is not one of ours.
+        #[test]
+        fn p_04_the_client_is_never_beyond_the_first_stranger(
+            peer in prop_oneof![Just("10.0.0.1".to_owned()), Just("192.0.2.9".to_owned())],
+            chain in prop::collection::vec(addresses(), 0..8),
+        ) {
+            let ours = |address: &IpAddr| match address.to_canonical() {
+                IpAddr::V4(v4) => v4.octets()[0] == 10,
+                IpAddr::V6(v6) => v6.octets()[0] == 0xfd,
+            };
+            let mut expected: IpAddr = peer.parse().unwrap();
+            let mut hops: Vec<Option<IpAddr>> = chain.iter().map(|text| address(text.as_bytes())).collect();
+            while ours(&expected) && let Some(Some(next)) = hops.pop() {
+                expected = next;
+            }
+            let mut headers = HeaderMap::new();
+            if !chain.is_empty() {
+                headers.insert(FORWARDED_FOR, HeaderValue::from_str(&chain.join(", ")).unwrap());
+            }
+            prop_assert_eq!(trusted().client(peer.parse().unwrap(), &headers), expected);
+        }
     }
 }

@@ -126,6 +126,8 @@ fn has_odd_segments(path: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -230,6 +232,46 @@ mod tests {
             b"/a\x01",
         ] {
             assert_eq!(read(path), Reading::Malformed, "{path:?}");
+        }
+    }
+
+    /// A path as clients, attackers and decoders write them.
+    fn paths() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            Just("/".to_owned()),
+            Just(".".to_owned()),
+            Just("..".to_owned()),
+            "[a-zA-Z0-9_~-]{1,4}",
+            "%[0-9a-fA-F]{2}",
+            "[ -~]",
+            "[À-ӿ．／Ａ-ｚ]",
+        ];
+        prop::collection::vec(piece, 0..12).prop_map(|pieces| format!("/{}", pieces.concat()))
+    }
+
+    proptest! {
+        /// Against the URL parser that browsers are built after: a plain path stays what it is when dots are
+        /// resolved, and when its escapes are undone, once and twice, its segments stay the same.
+        #[test]
+        fn a_plain_path_is_the_same_for_every_reader(path in paths()) {
+            if read(path.as_bytes()) == Reading::Plain {
+                let url = url::Url::parse(&format!("http://host{path}")).unwrap();
+                let resolved = unescaped(url.path().as_bytes());
+                let once = unescaped(path.as_bytes());
+                prop_assert_eq!(&resolved, &once);
+                let count = |bytes: &[u8]| bytes.split(|byte| *byte == b'/').count();
+                prop_assert_eq!(count(&once), count(path.as_bytes()));
+                prop_assert_eq!(unescaped(&once), once.clone());
+                let text = String::from_utf8(once).unwrap();
+                for segment in text.split('/') {
+                    prop_assert!(!matches!(segment, "." | ".."));
+                }
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read(path in any::<Vec<u8>>()) {
+            let _ = read(&path);
         }
     }
 }

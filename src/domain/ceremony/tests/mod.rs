@@ -5,6 +5,7 @@
 
 mod authentication;
 mod options;
+mod properties;
 mod registration;
 mod relying_party;
 mod vectors;
