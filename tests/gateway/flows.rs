@@ -117,7 +117,9 @@ async fn s_19_a_session_that_may_only_enrol_is_short() {
     let redeemed = stage.redeem(&invited.secret.reveal()).await.unwrap();
     let token = stage.cookie(&redeemed.session, APP_HOST);
     assert!(!stage.enters(&token), "it opens no application");
-    stage.clock.forward(ENROL_LIFETIME);
+    stage.clock.forward(just_before(ENROL_LIFETIME));
+    assert_eq!(stage.gateway.sessions_of(&redeemed.user.id).len(), 1, "it lives until then");
+    stage.clock.forward(MOMENT);
     assert!(stage.gateway.sessions_of(&redeemed.user.id).is_empty());
 }
 

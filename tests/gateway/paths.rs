@@ -186,10 +186,20 @@ async fn p_12_on_the_host_of_an_application_too() {
     .await;
     let port = scene.gateway.port;
     scene.app.take();
-    for ours in ["/auth", "/auth/health", "/auth/hand-off", "/auth/passkeys/", "/auth/x"] {
-        raw::get(port, "app.localhost", ours, &[]);
+    for (ours, status) in [
+        ("/auth", 404),
+        ("/auth/health", 200),
+        ("/auth/hand-off", 400),
+        ("/auth/passkeys/", 404),
+        ("/auth/x", 404),
+    ] {
+        assert_eq!(raw::get(port, "app.localhost", ours, &[]).status(), status, "{ours}");
         assert!(scene.app.take().is_empty(), "{ours}");
     }
+    // The host has a route: everything else there is the application's.
+    let token = scene.alice.session().unwrap();
+    let page = raw::get(port, "app.localhost", "/page", &[format!("Cookie: vestibule={token}")]);
+    assert_eq!(page.status(), 401, "the cookie of another host");
 }
 
 #[tokio::test]

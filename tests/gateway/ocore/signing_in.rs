@@ -161,7 +161,7 @@ async fn an_address_has_to_be_the_passkeys_owners() {
     let browser = scene.stranger();
     let response = answer(&mut scene, &browser).await;
     let twice = format!("{LOGIN_FINISH}?email=bob@example.com&email={ALICE}");
-    post(&browser, &twice, &response).await.expect_client_error();
+    post(&browser, &twice, &response).await.expect(400);
     assert!(browser.session().is_none(), "two addresses are none");
 }
 
