@@ -21,6 +21,8 @@ use crate::domain::place::Scheme;
 use crate::domain::policy::may_enter;
 use crate::domain::policy::path::{self, Reading};
 use crate::domain::policy::route::Route;
+use crate::domain::secret::SecretHash;
+use crate::domain::session::step_up::Change;
 use crate::domain::session::token::{Beside, Carrier, TokenError};
 use crate::domain::session::{Scope, access};
 use crate::domain::user::{Standing, User};
@@ -39,6 +41,10 @@ pub struct Visit {
     pub dialect: Dialect,
     /// Whether the caller shows an access token, which others may have seen: it pays for no change.
     pub by_access_token: bool,
+    /// What it would change; nothing where that does not matter.
+    pub change: Option<Change>,
+    /// Of the nonce with which a step-up is to pay for it.
+    pub step_up: Option<SecretHash>,
 }
 
 impl Visit {

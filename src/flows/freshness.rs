@@ -9,6 +9,7 @@
 use super::admit::Visit;
 use super::{FlowError, Gateway};
 use crate::domain::ceremony::VerifiedAssertion;
+use crate::domain::dialect::Dialect;
 use crate::domain::place::Scheme;
 use crate::domain::session::{Scope, Session};
 use crate::domain::time::Timestamp;
@@ -64,8 +65,9 @@ impl Gateway {
     pub(super) fn must_be_fresh(&self, session: &Session, visit: &Visit) -> Result<(), FlowError> {
         let now = self.clock.now();
         let is_fresh = match self.price_for(visit) {
-            Price::Window | Price::EachChange => session.is_fresh(&self.lifetimes, now),
-            Price::StepUp => session.is_stepped_up(&self.lifetimes, now),
+            Price::Window => session.is_fresh(&self.lifetimes, now),
+            Price::EachChange => session.is_fresh(&self.lifetimes, now) && is_meant(session, visit),
+            Price::StepUp => session.is_stepped_up(&self.lifetimes, now) && is_bound_to(session, visit),
         };
         if is_fresh { Ok(()) } else { Err(FlowError::NotFresh) }
     }
@@ -85,7 +87,7 @@ impl Gateway {
             Price::EachChange | Price::StepUp => {
                 self.must_be_fresh(session, visit)?;
                 let fresh_since = session.fresh_since.filter(|_| self.price() == Price::Window);
-                Ok(Session { fresh_since, stepped_up_at: None, ..session.clone() })
+                Ok(Session { fresh_since, stepped_up_at: None, step_up: None, ..session.clone() })
             }
         }
     }
@@ -115,6 +117,21 @@ impl Gateway {
             Ok(Batch::default())
         }
     }
+}
+
+/// Whether a step-up is for what this request changes. Our own API, which the scripts of an application on
+/// this host can call as our pages do, takes none that is for nothing in particular; the other ones know
+/// no such binding.
+fn is_meant(session: &Session, visit: &Visit) -> bool {
+    let needs_binding = visit.dialect == Dialect::Native;
+    is_bound_to(session, visit) && (session.step_up.is_some() || !needs_binding)
+}
+
+/// Whether a step-up that is for one change is for this one, and the caller has its nonce.
+fn is_bound_to(session: &Session, visit: &Visit) -> bool {
+    session.step_up.as_ref().is_none_or(|step_up| {
+        visit.change.as_ref() == Some(&step_up.change) && visit.step_up.as_ref() == Some(&step_up.nonce)
+    })
 }
 
 /// When somebody who was signed in showed a passkey again, if that is what happened.

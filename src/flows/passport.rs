@@ -114,6 +114,7 @@ mod tests {
             authenticated_at: Some(NOW),
             fresh_since: Some(NOW),
             stepped_up_at: None,
+            step_up: None,
             by_mailed_code: false,
             last_seen_at: NOW,
             expires_at: NOW.plus(second),

@@ -86,6 +86,7 @@ impl Gateway {
             authenticated_at: None,
             fresh_since: None,
             stepped_up_at: None,
+            step_up: None,
             by_mailed_code: matches!(evidence, Evidence::Code(_)),
             last_seen_at: now,
             expires_at: absolute,
@@ -118,6 +119,7 @@ impl Gateway {
                 authenticated_at: session.authenticated_at,
                 fresh_since: session.fresh_since,
                 stepped_up_at: session.stepped_up_at,
+                step_up: session.step_up.clone(),
                 by_mailed_code: session.by_mailed_code,
                 expires_at: session.expires_at,
                 ..blank

@@ -18,8 +18,9 @@ use crate::domain::dialect::{CeremonyCarrier, Dialect};
 use crate::domain::event::{Ceremony, Kind, Refusal};
 use crate::domain::id::{CeremonyId, UserId};
 use crate::domain::network::Network;
-use crate::domain::secret::SecretHash;
+use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::session::Session;
+use crate::domain::session::step_up::{Change, StepUp};
 use crate::domain::user::{Standing, User};
 use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
@@ -46,13 +47,16 @@ pub(super) struct Kept {
     /// The sign-in process that it is a step of, and is finished in.
     #[serde(default)]
     pub(super) process: Option<SecretHash>,
+    /// What a passkey is asked for again, where it is for one change alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) change: Option<Change>,
     pub(super) pending: Value,
 }
 
 impl Kept {
     pub(super) fn new(pending: &Pending, visit: &Visit) -> Result<Self, FlowError> {
         let pending = serde_json::to_value(pending).map_err(CannotBegin::from)?;
-        Ok(Self { dialect: visit.dialect, planned: Planned::default(), process: None, pending })
+        Ok(Self { dialect: visit.dialect, planned: Planned::default(), process: None, change: None, pending })
     }
 }
 
@@ -72,6 +76,8 @@ pub struct Attempt<'a> {
 pub struct SignedIn {
     pub session: Session,
     pub user: User,
+    /// The nonce with which it pays for the change that it was asked for.
+    pub step_up: Option<Secret>,
 }
 
 impl Gateway {
@@ -81,9 +87,19 @@ impl Gateway {
         expected: Option<UserId>,
         visit: &Visit,
     ) -> Result<(CeremonyId, RequestOptions), FlowError> {
+        self.begin_sign_in_for(None, expected, visit).await
+    }
+
+    /// The same, to pay for this change alone by showing a passkey again.
+    pub async fn begin_sign_in_for(
+        &self,
+        change: Option<Change>,
+        expected: Option<UserId>,
+        visit: &Visit,
+    ) -> Result<(CeremonyId, RequestOptions), FlowError> {
         self.spend(visit)?;
         let (options, pending) = self.relying_party.begin_authentication(expected, self.clock.now())?;
-        let kept = Kept::new(&Pending::Authentication(pending), visit)?;
+        let kept = Kept { change, ..Kept::new(&Pending::Authentication(pending), visit)? };
         let (id, batch) = self.keeping(&kept, options.challenge(), visit)?;
         self.records.commit(batch).await?;
         self.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Authentication });
@@ -131,7 +147,7 @@ impl Gateway {
         if kept.process.as_ref() != process {
             return Err(Refusal::NoSuchCeremony.into());
         }
-        let pending = kept.pending;
+        let (pending, change) = (kept.pending, kept.change);
         let assertion = read_assertion(attempt.answer)?;
         let claimed = self.claimed_credential(&assertion).await?.0.user;
         self.spend_on(&claimed, visit)?;
@@ -150,7 +166,8 @@ impl Gateway {
             let (user, stored_user) = self.account_of(&proof).await?;
             let record = before.map(|session| session.record());
             let evidence = Evidence::Assertion { proof: &proof, before: record.as_deref() };
-            let session = self.mint(&evidence, visit, device);
+            let minted = self.mint(&evidence, visit, device);
+            let (session, step_up) = self.bound_to(change.clone(), minted);
             let (batch, ended) = self.adding(&session, before.cloned()).await?;
             let batch = records::update_credential(proof.credential())?
                 .expect(keys::credential(&credential.id), stored)
@@ -161,12 +178,24 @@ impl Gateway {
             if self.is_committed(batch).await? {
                 self.report_ended(&visit.origin(), &ended);
                 self.report_sign_in(&proof, &session, visit);
-                return Ok(SignedIn { session, user });
+                return Ok(SignedIn { session, user, step_up });
             }
             // Somebody used the same passkey, or changed the account, at the same moment:
             // look again, so that neither counter nor standing is judged on an old record.
         }
         Err(FlowError::Busy)
+    }
+
+    /// Binds a step-up to the change that it was asked for; the nonce is for the page that asked.
+    fn bound_to(&self, change: Option<Change>, session: Session) -> (Session, Option<Secret>) {
+        match change.filter(|_| session.stepped_up_at.is_some()) {
+            None => (session, None),
+            Some(change) => {
+                let nonce = Secret::from_random(entropy::bytes(&*self.entropy));
+                let step_up = Some(Box::new(StepUp { change, nonce: nonce.hashed() }));
+                (Session { step_up, ..session }, Some(nonce))
+            }
+        }
     }
 
     fn verify(

@@ -114,6 +114,8 @@ impl Phases {
             request_id: self.0.ids.next(),
             dialect: Dialect::Native,
             by_access_token: false,
+            change: None,
+            step_up: None,
         };
         let early = if headers::size_of(request) > HEADER_BYTES_MAX {
             Some(Early::Outcome(Outcome::HeadersTooLarge))

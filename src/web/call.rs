@@ -14,6 +14,7 @@ use super::{Problem, cookies, user_agent};
 use crate::domain::cookie::Cookie;
 use crate::domain::credential::Program;
 use crate::domain::id::CeremonyId;
+use crate::domain::session::step_up::Change;
 use crate::flows::admit::Visit;
 use crate::flows::index::LiveSession;
 use crate::flows::sessions::Device;
@@ -33,6 +34,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
         // The proxy has noted where the request came in; without it nothing may be answered.
         let mut visit = parts.extensions.get::<Visit>().cloned().ok_or_else(Problem::unauthenticated)?;
         visit.by_access_token = guard::shows_access_token(&parts.headers);
+        visit.change = Change::new(parts.method.as_str(), parts.uri.path());
+        visit.step_up = guard::step_up(&parts.headers);
         Ok(Self { visit, method: parts.method.clone(), headers: parts.headers.clone() })
     }
 }

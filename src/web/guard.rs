@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use super::{Fault, Problem, cookies};
 use crate::domain::cookie::Cookie;
 use crate::domain::dialect::Dialect;
+use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::session::access;
 use crate::domain::session::token::Carrier;
 use crate::domain::session::{Scope, Session};
@@ -20,6 +21,9 @@ use crate::flows::admit::{Caller, Visit};
 use crate::flows::index::LiveSession;
 use crate::flows::sessions::Device;
 use crate::flows::{FlowError, Gateway};
+
+/// Carries the nonce that a step-up was answered with.
+const STEP_UP: &str = "x-vestibule-step-up";
 
 /// How a caller showed their session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -227,6 +231,11 @@ pub fn has_authorization(headers: &HeaderMap) -> bool {
 /// Whether the request shows an access token.
 pub fn shows_access_token(headers: &HeaderMap) -> bool {
     bearer(headers).is_some_and(access::is_one)
+}
+
+/// The nonce of a step-up that is to pay for the request.
+pub fn step_up(headers: &HeaderMap) -> Option<SecretHash> {
+    Some(Secret::parse(headers.get(STEP_UP)?.to_str().ok()?)?.hashed())
 }
 
 /// The token in `Authorization`. Some scripts that look for a token and have none write what they found

@@ -3,14 +3,25 @@
 use crate::harness::Authenticator;
 use crate::stage::{APP_HOST, AUTH_HOST, Stage, visit};
 use vestibule::domain::credential::{CredentialName, Planned};
+use vestibule::domain::dialect::Dialect;
+use vestibule::domain::secret::Secret;
 use vestibule::domain::session::Session;
+use vestibule::domain::session::step_up::Change;
 use vestibule::flows::FlowError;
+use vestibule::flows::admit::Visit;
+
+/// A change, as a page names it.
+const RENAME: &str = "PATCH passkeys/x";
 
 async fn rename(stage: &Stage, session: &Session) -> Result<(), FlowError> {
+    rename_as(stage, session, &visit(AUTH_HOST)).await
+}
+
+async fn rename_as(stage: &Stage, session: &Session, at: &Visit) -> Result<(), FlowError> {
     let credentials = stage.gateway.credentials_of(&session.user).await.unwrap();
     let name = CredentialName::parse("Blue key").unwrap();
     let id = &credentials.first().unwrap().id;
-    stage.gateway.rename_credential(session, id, name, &visit(AUTH_HOST)).await.map(drop)
+    stage.gateway.rename_credential(session, id, name, at).await.map(drop)
 }
 
 async fn may_add(stage: &Stage, session: &Session) -> bool {
@@ -34,15 +45,42 @@ async fn s_26_beside_an_application_only_a_passkey_shown_again_pays_and_once() {
     assert!(!may_add(&stage, &signed_in).await);
     assert!(matches!(rename(&stage, &signed_in).await, Err(FlowError::NotFresh)));
 
+    // A passkey shown again pays where it is for nothing in particular with other APIs alone.
     let again = stage.sign_in_again(Some(&signed_in), &mut device).await.unwrap().session;
-    assert!(may_add(&stage, &again).await);
-    rename(&stage, &again).await.unwrap();
-    assert!(matches!(rename(&stage, &again).await, Err(FlowError::NotFresh)), "it was used up");
+    assert!(!may_add(&stage, &again).await);
+    let elsewhere = Visit { dialect: Dialect::Zitadel, ..visit(AUTH_HOST) };
+    rename_as(&stage, &again, &elsewhere).await.unwrap();
+    let twice = rename_as(&stage, &again, &elsewhere).await;
+    assert!(matches!(twice, Err(FlowError::NotFresh)), "it was used up");
 
-    let again = stage.sign_in_again(Some(&again), &mut device).await.unwrap().session;
-    stage.gateway.end_other_sessions(&again, &visit(AUTH_HOST)).await.unwrap();
-    let more = stage.gateway.end_other_sessions(&again, &visit(AUTH_HOST)).await;
-    assert!(matches!(more, Err(FlowError::NotFresh)), "{more:?}");
+    let (again, paying) = stage.step_up(&again, &mut device, RENAME).await;
+    rename_as(&stage, &again, &paying).await.unwrap();
+    let twice = rename_as(&stage, &again, &paying).await;
+    assert!(matches!(twice, Err(FlowError::NotFresh)), "it was used up");
+}
+
+/// A script in another tab shows the same cookie, and has neither the nonce nor the same change in mind.
+#[tokio::test]
+async fn f_09_a_step_up_pays_for_the_change_that_it_was_asked_for_and_no_other() {
+    let stage = Stage::with_applications(&[AUTH_HOST]).await;
+    let mut device = Authenticator::new(1);
+    stage.enrol("alice@example.com", &mut device).await.unwrap();
+    let signed_in = stage.sign_in(&mut device).await.unwrap().session;
+    let (again, paying) = stage.step_up(&signed_in, &mut device, RENAME).await;
+    for script in [
+        visit(AUTH_HOST),
+        Visit { change: paying.change.clone(), ..visit(AUTH_HOST) },
+        Visit { step_up: paying.step_up, ..visit(AUTH_HOST) },
+        Visit { change: Change::parse("DELETE passkeys/x"), ..paying.clone() },
+        Visit { dialect: Dialect::Zitadel, ..visit(AUTH_HOST) },
+        Visit { step_up: Some(Secret::from_random([9; 32]).hashed()), ..paying.clone() },
+    ] {
+        let refused = rename_as(&stage, &again, &script).await;
+        assert!(matches!(refused, Err(FlowError::NotFresh)), "{refused:?}");
+        let refused = stage.gateway.begin_registration(&again, Planned::default(), &script).await;
+        assert!(matches!(refused, Err(FlowError::NotFresh)));
+    }
+    rename_as(&stage, &again, &paying).await.unwrap();
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ use vestibule::domain::policy::identity::IdentityHeaders;
 use vestibule::domain::policy::route::{
     CrossOrigin, HostPattern, Route, RouteTable, Timeouts, Upstream, UpstreamScheme, WebSocket,
 };
+use vestibule::domain::session::step_up::Change;
 use vestibule::domain::session::token::{Carrier, Keyring};
 use vestibule::domain::session::{Lifetimes, Session};
 use vestibule::domain::time::Timestamp;
@@ -209,6 +210,24 @@ impl Stage {
         self.gateway.finish_sign_in(attempt, &at, &Device::default()).await
     }
 
+    /// Shows a passkey again for one change, and makes the visit that changes it.
+    pub async fn step_up(
+        &self,
+        before: &Session,
+        device: &mut Authenticator,
+        change: &str,
+    ) -> (Session, Visit) {
+        let change = Change::parse(change);
+        let begun = self.gateway.begin_sign_in_for(change.clone(), None, &visit(AUTH_HOST)).await;
+        let (id, options) = begun.unwrap();
+        let answer = device.get(&options.0, ORIGIN);
+        let attempt = Attempt { before: self.live(before), ..attempt(id, &answer) };
+        let at = visit(AUTH_HOST);
+        let signed_in = self.gateway.finish_sign_in(attempt, &at, &Device::default()).await.unwrap();
+        let step_up = signed_in.step_up.map(|nonce| nonce.hashed());
+        (signed_in.session, Visit { change, step_up, ..at })
+    }
+
     /// A session as the gateway knows it.
     pub fn live(&self, session: &Session) -> Option<Arc<LiveSession>> {
         let sessions = self.gateway.sessions_of(&session.user);
@@ -246,6 +265,8 @@ pub fn visit(host: &str) -> Visit {
         request_id: "test".to_owned(),
         dialect: Dialect::Native,
         by_access_token: false,
+        change: None,
+        step_up: None,
     }
 }
 

@@ -373,6 +373,8 @@ fn visit() -> Visit {
         request_id: "t".into(),
         dialect: Dialect::Native,
         by_access_token: false,
+        change: None,
+        step_up: None,
     }
 }
 
@@ -393,6 +395,7 @@ async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session) {
         authenticated_at: Some(now),
         fresh_since: Some(now),
         stepped_up_at: None,
+        step_up: None,
         by_mailed_code: false,
         last_seen_at: now,
         expires_at: now.plus(Duration::from_secs(3_600)),

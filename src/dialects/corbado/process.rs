@@ -147,7 +147,7 @@ async fn operation(
     answer: &Value,
     signed_in: &SignedIn,
 ) -> Result<PasskeyOperation, Problem> {
-    let SignedIn { session, user } = signed_in;
+    let SignedIn { session, user, .. } = signed_in;
     let shown = gateway.find_credential(&user.id, |it| Some(&it.id) == session.credential.as_ref()).await?;
     Ok(PasskeyOperation::new(answer, &shown, user))
 }

@@ -10,11 +10,12 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::App;
-use super::shapes::{Failures, PasskeyShape, ReadFailures, SignedInShape};
+use super::shapes::{Failures, PasskeyShape, ReadFailures, SignedInShape, SteppedUpShape};
 use crate::domain::cookie::Cookie;
 use crate::domain::credential::{CredentialName, Planned};
 use crate::domain::event::Refusal;
 use crate::domain::id::{CeremonyId, CredentialId};
+use crate::domain::session::step_up::Change;
 use crate::domain::session::token::{Beside, Carrier};
 use crate::flows::sign_in::Attempt;
 use crate::flows::{FlowError, Gateway};
@@ -80,6 +81,10 @@ async fn try_register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
 pub(super) struct AuthenticateOptions {
     /// For a sign-in that begins with an address. Whether it is known never shows.
     email: Option<String>,
+    /// What a passkey is shown again for: the method and the path, below the prefix, of the request that
+    /// was answered with `session_not_fresh` (`DELETE passkeys/AbC`). The answer to `verify` then has a
+    /// `stepUp`, which that request carries in `X-Vestibule-Step-Up`.
+    change: Option<String>,
 }
 
 /// Options for a sign-in, without an allow list, and the challenge cookie. Known and unknown addresses
@@ -98,14 +103,19 @@ pub(super) async fn authenticate_options(
         Some(email) => Some(gateway.account_or_nobody(&email).await?),
         None => None,
     };
-    let (ceremony, options) = gateway.begin_sign_in(expected, &call.visit).await?;
+    let change = match asked.change.as_deref().map(Change::parse) {
+        Some(None) => return Err(Problem::malformed("`change` is a method and a path".to_owned())),
+        Some(change) => change,
+        None => None,
+    };
+    let (ceremony, options) = gateway.begin_sign_in_for(change, expected, &call.visit).await?;
     Ok(with_challenge(&gateway, &ceremony, Json(options.0)))
 }
 
 /// Signs in. The session cookie is set unless the caller uses `Authorization`.
 #[utoipa::path(post, path = "/passkeys/authenticate/verify", tag = "native",
     request_body(content = Object, description = "AuthenticationResponseJSON"),
-    responses((status = 201, body = SignedInShape), Failures))]
+    responses((status = 201, body = SteppedUpShape), Failures))]
 pub(super) async fn authenticate_verify(State(gateway): App, call: Call, body: Bytes) -> Response {
     let mut response = match try_authenticate(&gateway, &call, &body).await {
         Ok(response) => response,
@@ -132,6 +142,7 @@ async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Resul
         token: gateway.token(&signed_in.session, Carrier::SignIn(beside)).map_err(FlowError::from)?,
         user: (&signed_in.user).into(),
     };
+    let shape = SteppedUpShape { signed_in: shape, step_up: signed_in.step_up.map(|nonce| nonce.reveal()) };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
     if beside == Beside::Cookie {
         welcome(gateway, &call.visit, &signed_in.session, response.headers_mut())?;

@@ -212,6 +212,17 @@ pub(super) struct SignedInShape {
     pub(super) user: UserShape,
 }
 
+/// A sign-in, and with what it pays for the change that it was asked for.
+#[derive(Serialize, ToSchema)]
+#[schema(as = native::SteppedUp)]
+pub(super) struct SteppedUpShape {
+    #[serde(flatten)]
+    pub(super) signed_in: SignedInShape,
+    #[serde(rename = "stepUp", skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub(super) step_up: Option<String>,
+}
+
 /// A session. `id` is no secret.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

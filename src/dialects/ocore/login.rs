@@ -97,7 +97,7 @@ fn said(email: Option<String>) -> Option<String> {
 }
 
 fn shape(gateway: &Gateway, signed_in: &Session, beside: Beside) -> Result<SignedIn, Problem> {
-    let Session { session, user } = signed_in;
+    let Session { session, user, .. } = signed_in;
     let token = |carrier| gateway.token(session, carrier).map_err(FlowError::from);
     Ok(SignedIn {
         user: user.into(),

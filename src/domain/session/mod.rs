@@ -5,12 +5,15 @@
 //! reads a clock.
 
 pub mod access;
+pub mod step_up;
 pub mod token;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use step_up::StepUp;
 
 use super::id::{CredentialId, SessionId, UserId};
 use super::time::Timestamp;
@@ -69,6 +72,9 @@ pub struct Session {
     // Left out while there is nothing to say: commits expect a record byte for byte.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stepped_up_at: Option<Timestamp>,
+    /// What that is for, where it is for one change alone. Boxed because few sessions have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_up: Option<Box<StepUp>>,
     pub last_seen_at: Timestamp,
     pub expires_at: Timestamp,
     pub client: Option<IpAddr>,

@@ -34,9 +34,23 @@ async function bodyOf(response) {
   }
 }
 
+// What pays for the change that is being made, told by the server when a passkey was shown for it.
+let stepUp;
+
+/** Runs `request` with the nonce of a step-up. */
+export async function payingWith(nonce, request) {
+  stepUp = nonce;
+  try {
+    return await request();
+  } finally {
+    stepUp = undefined;
+  }
+}
+
 /** Sends one request; resolves to the JSON body, or undefined when there is none. */
 export async function call(method, path, body) {
   const request = { method, credentials: "same-origin", cache: "no-store", redirect: "error", headers: { Accept: "application/json" } };
+  if (stepUp) request.headers["X-Vestibule-Step-Up"] = stepUp;
   if (AbortSignal.timeout) request.signal = AbortSignal.timeout(TIMEOUT_MS);
   if (body !== undefined) {
     request.headers["Content-Type"] = "application/json";
@@ -49,7 +63,11 @@ export async function call(method, path, body) {
     throw new Problem(0);
   }
   const answer = await bodyOf(response);
-  if (!response.ok) throw new Problem(response.status, answer, retryAfterS(response));
+  if (!response.ok) {
+    const problem = new Problem(response.status, answer, retryAfterS(response));
+    problem.change = `${method} ${path}`;
+    throw problem;
+  }
   return answer;
 }
 

@@ -1,6 +1,6 @@
 // WebAuthn as browsers have it: JSON in and out, with a fallback where the browser lacks it.
 
-import { call, callInTurn } from "./api.js";
+import { call, callInTurn, payingWith } from "./api.js";
 
 const SIGNAL_TIMEOUT_MS = 2_000;
 
@@ -68,8 +68,8 @@ async function ceremony(rpId, run) {
 }
 
 /** Asks the server for a challenge. The answer is the same whether the address is known or not. */
-export const beginAssertion = (email) =>
-  callInTurn("POST", "passkeys/authenticate/options", email ? { email } : undefined);
+export const beginAssertion = (email, change) =>
+  callInTurn("POST", "passkeys/authenticate/options", email || change ? { email, change } : undefined);
 
 /** Asks the person for a passkey. */
 export const assert = (options, { mediation, signal } = {}) =>
@@ -85,9 +85,9 @@ export async function finishAssertion(credential, rpId) {
   }
 }
 
-/** A whole sign-in, asked for by a press of a button. */
-export async function authenticate(email) {
-  const options = await beginAssertion(email);
+/** A whole sign-in, asked for by a press of a button; or a passkey shown again for one change. */
+export async function authenticate(email, change) {
+  const options = await beginAssertion(email, change);
   return finishAssertion(await assert(options), options.rpId);
 }
 
@@ -105,8 +105,8 @@ export async function withFreshPasskey(request) {
     return await request();
   } catch (error) {
     if (error.code !== "session_not_fresh") throw error;
-    await authenticate();
-    return request();
+    const { stepUp } = await authenticate(undefined, error.change);
+    return payingWith(stepUp, request);
   }
 }
 

@@ -1,0 +1,61 @@
+//! A passkey that somebody who is signed in shows again, to pay for one change.
+//!
+//! Where an application shares the auth host, its scripts can send whatever our pages send, with the same
+//! cookie. So a step-up there is bound to the change that the person was asked about, and to a nonce that
+//! only the page which asked is told.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::secret::SecretHash;
+
+/// The longest change that is named.
+const CHANGE_BYTES_MAX: usize = 1_500;
+
+/// What a request would change: its method, and its path in the API. Both steps of a registration are one
+/// change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Change(String);
+
+impl Change {
+    /// The change that a request with this method and path asks for, or that a page names in the same
+    /// way (`DELETE passkeys/AbC`). `None` for one that is too long to be any.
+    pub fn new(method: &str, path: &str) -> Option<Self> {
+        let path = path.trim_matches('/');
+        let path = match path {
+            "passkeys/register/options" | "passkeys/register/verify" => "passkeys/register",
+            other => other,
+        };
+        let change = format!("{method} {path}");
+        (change.len() <= CHANGE_BYTES_MAX).then_some(Self(change))
+    }
+
+    /// Reads what a page says it will do.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (method, path) = text.split_once(' ')?;
+        Self::new(method, path)
+    }
+}
+
+/// A step-up that has not paid yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepUp {
+    pub change: Change,
+    /// Of the nonce that the page was told.
+    pub nonce: SecretHash,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_steps_of_a_registration_are_one_change() {
+        let begun = Change::new("POST", "/passkeys/register/options");
+        assert_eq!(begun, Change::new("POST", "passkeys/register/verify/"));
+        assert_eq!(begun, Change::parse("POST passkeys/register/options"));
+        assert_ne!(begun, Change::parse("DELETE passkeys/register"));
+        assert_eq!(Change::parse("nothing"), None);
+        assert_eq!(Change::new("DELETE", &"x".repeat(2_000)), None);
+    }
+}
