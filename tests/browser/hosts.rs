@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::chrome::{Attached, Chrome};
 use crate::harness::{Gateway, Upstream};
-use crate::people::{ALICE, set_up, sign_out, without_autofill};
+use crate::people::{ALICE, only_passkey, set_up, sign_out, without_autofill};
 
 const AUTH: &str = "auth.example.test";
 const ONE: &str = "one.example.test";
@@ -88,5 +88,32 @@ async fn a1_a_host_below_a_wildcard_is_entered_after_the_question() {
     window.press("Continue").await;
     window.arrives_at(&url).await;
     window.sees("hello").await;
+    window.stays_clean().await;
+}
+
+/// Over https, beside an application, the account page asks for the passkey for each change, and what it is
+/// told pays for that change.
+#[tokio::test]
+async fn f_09_the_account_page_asks_for_each_change_beside_an_application() {
+    let app = Upstream::start();
+    let gateway = Gateway::start(|config| {
+        config.tls(AUTH);
+        config.route("app", app.port).path("/app");
+    })
+    .await;
+    let chrome = Chrome::start().await;
+    chrome.trust(gateway.authority.certificate());
+    let window = chrome.window().await;
+    let passkey = window.authenticator(Attached::BuiltIn).await;
+    set_up(&window, &gateway.setup_link(), ALICE, "Alice Archer").await;
+    window.open(&gateway.url("/auth/account")).await;
+    for name in ["Kitchen laptop", "Hall laptop"] {
+        let used = only_passkey(&passkey).await["signCount"].clone();
+        window.press("Rename").await;
+        window.fill("Name of this passkey", name).await;
+        window.press("Save").await;
+        window.sees(&format!("It is now called “{name}”")).await;
+        assert_ne!(only_passkey(&passkey).await["signCount"], used, "nobody was asked");
+    }
     window.stays_clean().await;
 }

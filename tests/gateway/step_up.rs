@@ -195,6 +195,22 @@ async fn f_09_a_step_up_is_for_the_page_that_asked_and_for_its_change() {
     Tongue::Zitadel.begin_adding(&browser).await.expect(403);
     browser.send(paying(Method::PATCH, &below, &name)).await.expect(200);
     browser.send(paying(Method::PATCH, &below, &name)).await.expect_problem(403);
+    // Both steps of a registration are one change.
+    let asked = json!({ "change": "POST passkeys/register/options" });
+    let options = browser.post("passkeys/authenticate/options", &asked).await.expect(200).json();
+    let answer = scene.device.get(&options, browser.origin());
+    let verified = browser.post("passkeys/authenticate/verify", &answer).await.expect(201).json();
+    let nonce = verified["stepUp"].as_str().unwrap();
+    let adding = |below: &str, body: &serde_json::Value| {
+        let request = browser.fetching(Method::POST, &browser.api(below), Some(body));
+        request.header("x-vestibule-step-up", nonce)
+    };
+    let options = browser.send(adding("passkeys/register/options", &json!({}))).await.expect(200).json();
+    let created = Authenticator::new(9).create(&options, browser.origin());
+    browser.post("passkeys/register/verify", &created).await.expect_problem(403);
+    let options = browser.send(adding("passkeys/register/options", &json!({}))).await.expect(200).json();
+    let created = Authenticator::new(9).create(&options, browser.origin());
+    browser.send(adding("passkeys/register/verify", &created)).await.expect(200);
     // A change that is none is told so.
     browser.post("passkeys/authenticate/options", &json!({ "change": "nothing" })).await.expect_problem(422);
 }
