@@ -1,4 +1,5 @@
-//! What people live through, in a real Chromium with virtual authenticators.
+//! What people live through, in a real Chromium (and the main job in a real Firefox) with virtual
+//! authenticators.
 //!
 //! `chrome/` drives the browser, `people` are the steps that everybody takes, and the other modules
 //! are tests. The gateway is the real binary of `tests/gateway/harness`.
@@ -20,6 +21,7 @@ mod arriving;
 mod chrome;
 mod code;
 mod demo;
+mod firefox;
 mod groups;
 mod hosts;
 mod looks;

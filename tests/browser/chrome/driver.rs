@@ -1,4 +1,4 @@
-//! chromedriver: one process a test, and the sessions it opens.
+//! chromedriver or geckodriver: one process a test, and the sessions it opens.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -34,6 +34,60 @@ pub struct Chrome {
     driver: Arc<Driver>,
 }
 
+/// geckodriver, and the home of the browsers it starts.
+pub struct Firefox {
+    driver: Arc<Driver>,
+}
+
+/// Where `tests/run` puts it.
+const GECKODRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/bin/geckodriver");
+const FIREFOX: &str = "/usr/bin/firefox-esr";
+
+impl Firefox {
+    /// Starts geckodriver on a port that it chooses.
+    pub async fn start() -> Self {
+        let slot = SLOTS.acquire().await.unwrap();
+        let home = TempDir::new().unwrap();
+        let mut command = Command::new(GECKODRIVER);
+        command.args(["--port", "0", "--binary", FIREFOX]);
+        Self { driver: Arc::new(Driver::start(command, home, slot, "Listening on 127.0.0.1:")) }
+    }
+
+    /// Opens a browser of its own, with no cookies and no passkeys. It believes this authority: Firefox
+    /// makes no passkeys where somebody has waved a certificate through.
+    pub async fn window(&self, trusted: Option<&str>) -> Window {
+        let profile = TempDir::new_in(self.driver.home.path()).unwrap().keep();
+        certutil(&profile, &["-N", "--empty-password"]);
+        if let Some(certificate) = trusted {
+            let file = profile.join("authority.pem");
+            std::fs::write(&file, certificate).unwrap();
+            certutil(&profile, &["-A", "-n", "tests", "-t", "C,,", "-i", file.to_str().unwrap()]);
+        }
+        let profile = profile.display().to_string();
+        let capabilities = json!({ "capabilities": { "alwaysMatch": {
+            "browserName": "firefox",
+            "moz:firefoxOptions": {
+                "args": ["-headless", "-width", "1280", "-height", "900", "-profile", profile],
+                "prefs": {
+                    "security.webauth.webauthn_enable_softtoken": true,
+                    "security.webauth.webauthn_enable_usbtoken": false,
+                    "intl.accept_languages": "en-GB",
+                    // Names of the tests' own; nothing else is asked for.
+                    "network.dns.localDomains": FIREFOX_HOSTS.join(","),
+                    "network.proxy.type": 0,
+                },
+            },
+        }}});
+        let opened = self.driver.command("POST", "session", &capabilities).await;
+        let opened = opened.unwrap_or_else(|error| panic!("no browser: {error}"));
+        Window::new(Arc::clone(&self.driver), opened["sessionId"].as_str().unwrap().to_owned())
+    }
+}
+
+/// The hosts that Firefox finds on this machine.
+const FIREFOX_HOSTS: [&str; 4] =
+    ["auth.example.test", "one.example.test", "two.example.test", "app.localhost"];
+
 pub(super) struct Driver {
     child: Child,
     // chromedriver writes on; a closed pipe would end it.
@@ -49,18 +103,9 @@ impl Chrome {
     pub async fn start() -> Self {
         let slot = SLOTS.acquire().await.unwrap();
         let home = TempDir::new().unwrap();
-        let mut child = Command::new("chromedriver")
-            .arg("--port=0")
-            .env("HOME", home.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver is missing: `tests/run --setup-only` installs it");
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let port = announced_port(&mut stdout);
-        let client = reqwest::Client::builder().no_proxy().timeout(COMMAND_PATIENCE).build().unwrap();
-        Self { driver: Arc::new(Driver { child, _stdout: stdout, port, home, client, _slot: slot }) }
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0");
+        Self { driver: Arc::new(Driver::start(command, home, slot, "successfully on port ")) }
     }
 
     /// Makes every browser started from now on believe this authority.
@@ -90,6 +135,26 @@ impl Chrome {
 }
 
 impl Driver {
+    /// Starts a driver, which says after `announcement` on which port it listens.
+    fn start(
+        mut command: Command,
+        home: TempDir,
+        slot: SemaphorePermit<'static>,
+        announcement: &str,
+    ) -> Self {
+        let mut child = command
+            .env("HOME", home.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a driver is missing: `tests/run --setup-only` installs it");
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let port = announced_port(&mut stdout, announcement);
+        let client = reqwest::Client::builder().no_proxy().timeout(COMMAND_PATIENCE).build().unwrap();
+        Self { child, _stdout: stdout, port, home, client, _slot: slot }
+    }
+
     /// Sends one command; its value, or the words of its error.
     pub(super) async fn command(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
         let url = format!("http://127.0.0.1:{}/{path}", self.port);
@@ -127,16 +192,16 @@ impl Drop for Driver {
     }
 }
 
-fn announced_port(stdout: &mut BufReader<ChildStdout>) -> u16 {
+fn announced_port(stdout: &mut BufReader<ChildStdout>, announcement: &str) -> u16 {
     let mut line = String::new();
     while stdout.read_line(&mut line).unwrap() > 0 {
-        let told = line.trim_end().trim_end_matches('.').rsplit_once("successfully on port ");
+        let told = line.trim_end().trim_end_matches('.').rsplit_once(announcement);
         if let Some((_, port)) = told {
             return port.parse().unwrap();
         }
         line.clear();
     }
-    panic!("chromedriver did not start")
+    panic!("the driver did not start")
 }
 
 fn certutil(database: &Path, arguments: &[&str]) {

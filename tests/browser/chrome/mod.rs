@@ -1,4 +1,4 @@
-//! A real Chromium, driven through chromedriver over WebDriver, as far as these tests need it.
+//! A real Chromium, or a real Firefox, driven over WebDriver as far as these tests need it.
 //!
 //! What does not live here: anything of Vestibule.
 //!
@@ -12,5 +12,5 @@ mod window;
 
 pub use authenticator::{Attached, Authenticator};
 pub use devtools::Screen;
-pub use driver::{Chrome, Profile};
+pub use driver::{Chrome, Firefox, Profile};
 pub use window::Window;
