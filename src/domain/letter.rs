@@ -42,13 +42,15 @@ pub enum Content {
         #[serde(default)]
         about: Option<About>,
     },
+    /// A code by mail opened the account.
+    CodeUsed { about: About },
     /// Somebody made a link that adds a passkey to the account.
     LinkMade,
     /// The account has another address from now on; written to the one before.
     AddressChanged { new: Email },
 }
 
-/// What can be said of a change to somebody's passkeys. Nothing here is chosen by the person who made it.
+/// What can be said of a change to somebody's account. Nothing here is chosen by the person who made it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     /// What the model of the authenticator is called; `None` where it keeps that to itself.
@@ -66,6 +68,7 @@ impl std::fmt::Debug for Content {
             Self::Link { .. } => "Link(..)",
             Self::PasskeyAdded { .. } => "PasskeyAdded",
             Self::PasskeyRemoved { .. } => "PasskeyRemoved",
+            Self::CodeUsed { .. } => "CodeUsed",
             Self::LinkMade => "LinkMade",
             Self::AddressChanged { .. } => "AddressChanged",
         })
@@ -82,6 +85,7 @@ impl Content {
             }
             Self::PasskeyAdded { .. }
             | Self::PasskeyRemoved { .. }
+            | Self::CodeUsed { .. }
             | Self::LinkMade
             | Self::AddressChanged { .. } => NOTICE_LIFETIME,
         }

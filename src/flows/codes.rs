@@ -171,7 +171,10 @@ impl Gateway {
             let proof = ReadMail { user: user.id, scope };
             let session = self.mint(&Evidence::Code(&proof), visit, device);
             let (adding, ended) = self.adding(&session, before.clone()).await?;
-            if self.is_committed(paid.expect(key, stored).and(adding)).await? {
+            // The owner hears of it before anything has been changed with it.
+            let notice = self.notice(&user, Content::CodeUsed { about: self.circumstances(visit) })?;
+            if self.is_committed(paid.expect(key, stored).and(adding).and(notice)).await? {
+                self.posted();
                 self.report_ended(&visit.origin(), &ended);
                 return Ok(Redeemed { session, user });
             }

@@ -99,6 +99,7 @@ impl Gateway {
             Content::Link { .. }
             | Content::PasskeyAdded { .. }
             | Content::PasskeyRemoved { .. }
+            | Content::CodeUsed { .. }
             | Content::LinkMade
             | Content::AddressChanged { .. } => OUTBOX_MAX,
         };
@@ -136,11 +137,12 @@ impl Gateway {
 
     /// What a notice says of a change to `credential`.
     pub(super) fn about(&self, credential: &Credential, visit: &Visit) -> About {
-        About {
-            model: name_of(credential.aaguid).map(str::to_owned),
-            network: visit.client.map(Network::of),
-            at: self.clock.now(),
-        }
+        About { model: name_of(credential.aaguid).map(str::to_owned), ..self.circumstances(visit) }
+    }
+
+    /// What a notice says of something that no authenticator had a part in.
+    pub(super) fn circumstances(&self, visit: &Visit) -> About {
+        About { model: None, network: visit.client.map(Network::of), at: self.clock.now() }
     }
 
     /// Wakes the postman after a commit that may have posted something.

@@ -123,6 +123,12 @@ impl Stationery {
                 &with_circumstances("A passkey was removed from your account", about.as_ref()),
                 "remove the passkeys and end the sessions that you do not know",
             )?,
+            Content::CodeUsed { about } => self.notice(
+                "A code was used for your account",
+                &with_circumstances("A code by mail was used to get into your account", Some(about)),
+                "sign in with your passkey at once, end the sessions that you do not know, remove the passkeys \
+                 that you do not know, and tell the administrator that somebody else reads your mail",
+            )?,
             Content::LinkMade => self.notice(
                 "A link to your account was made",
                 "A link was made, good once and for an hour, that adds a passkey to your account",

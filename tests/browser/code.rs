@@ -41,8 +41,11 @@ async fn a_code_by_mail_leads_to_a_new_passkey() {
     window.press("Create your passkey").await;
     window.leaves_path("/auth/enroll").await;
     assert_eq!(lost.passkeys().await.len(), 1);
-    let message = office.message(2).await;
-    assert_eq!(message["to"], json!([ALICE]), "the owner is told of the new passkey");
+    for (number, said) in [(2, "A code by mail was used"), (3, "A passkey was added")] {
+        let message = office.message(number).await;
+        assert_eq!(message["to"], json!([ALICE]));
+        assert!(message["message"].as_str().unwrap().contains(said), "{message}");
+    }
     window.open(&stage.gateway.url("/auth/account")).await;
     window.sees(ALICE).await;
     let passkeys = "return document.querySelectorAll('#passkeys > li').length";

@@ -47,10 +47,11 @@ impl Mailer for Mailbox {
 impl Mailbox {
     pub(crate) fn code(&self) -> String {
         let letters = self.letters.lock().unwrap();
-        match &letters.last().expect("a letter has come").content {
-            Content::Code { code } => code.clone(),
-            other => panic!("{other:?}"),
-        }
+        let codes = letters.iter().rev().filter_map(|letter| match &letter.content {
+            Content::Code { code } => Some(code.clone()),
+            _ => None,
+        });
+        codes.into_iter().next().expect("a code has come")
     }
 
     fn count(&self) -> usize {

@@ -62,6 +62,11 @@ async fn s_30_a_code_by_mail_leads_to_a_new_passkey() {
     let passkeys = browser.get("passkeys").await.expect(200).json();
     assert_eq!(passkeys.as_array().unwrap().len(), 2);
     let notice = office.message(2).await;
+    // As quoted-printable, lines are broken anywhere.
+    let message = notice["message"].as_str().unwrap().replace("=\r\n", "").replace("\r\n", " ");
+    assert!(message.contains("A code by mail was used"), "the owner hears of it at once (F2): {notice}");
+    assert!(message.contains("127.0.0.0/24"), "{notice}");
+    let notice = office.message(3).await;
     let message = notice["message"].as_str().unwrap();
     assert!(message.contains("A passkey was added to your account"), "{notice}");
     assert!(!message.contains("New phone"), "who adds a passkey has no say in the notice (F22): {notice}");

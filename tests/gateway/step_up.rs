@@ -19,7 +19,8 @@ fn arrange(port: u16, good_for: &'static str) -> impl FnOnce(&mut Config) {
     }
 }
 
-/// Signs in, in this browser, with a code by mail: the `count`-th message.
+/// Signs in, in this browser, with a code by mail: the `count`-th message. The owner is told of its use in
+/// the one after.
 async fn by_code(browser: &Browser, office: &PostOffice, count: usize) -> Reply {
     browser.post("verify", &json!({ "email": ALICE })).await.expect(201);
     let code = office.code(count).await;
@@ -58,7 +59,8 @@ async fn s_26_a_session_by_code_changes_nothing_in_any_dialect_until_a_passkey_i
     fresh.sign_in(&mut scene.device).await.expect(201);
     fresh.post("passkeys/register/options", &json!({})).await.expect(200);
     for (count, browser) in [&new, &fresh].into_iter().enumerate() {
-        let token = by_code(browser, &office, count + 1).await.json()["token"].as_str().unwrap().to_owned();
+        let token =
+            by_code(browser, &office, 2 * count + 1).await.json()["token"].as_str().unwrap().to_owned();
         check_changes_nothing(&scene, browser, 403).await;
         check_changes_nothing(&scene, &browser.showing(&token), 403).await;
         // Nor is it a sign-in that could be exchanged for another one, or that says it was by passkey.
@@ -68,7 +70,7 @@ async fn s_26_a_session_by_code_changes_nothing_in_any_dialect_until_a_passkey_i
         assert_eq!((&session["current"], &session["passkeyId"]), (&json!(true), &json!(null)));
     }
     // Another code makes it no fresher; a passkey does.
-    by_code(&new, &office, 3).await;
+    by_code(&new, &office, 5).await;
     check_changes_nothing(&scene, &new, 403).await;
     for tongue in Tongue::ALL {
         tongue.sign_in(&new, &mut scene.device).await;
