@@ -301,7 +301,7 @@ async fn sweep(
             _ = interval.tick() => {}
         }
         gateway.sweep().await;
-        if let Err(error) = setup.tend().await {
+        if let Err(error) = setup.renew().await {
             tracing::warn!(%error, "the set-up link could not be tended");
         }
         metrics.set_sessions(gateway.session_count());

@@ -37,7 +37,7 @@ impl SetupLink {
 
     /// Takes the file away when the door has closed, and makes a new link when somebody used the
     /// last one and went away.
-    pub(super) async fn tend(&self) -> Result<(), FlowError> {
+    pub(super) async fn renew(&self) -> Result<(), FlowError> {
         if self.gateway.is_setup_done().await? {
             return private_file::remove(&self.file).map_err(unkept);
         }

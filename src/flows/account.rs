@@ -69,7 +69,7 @@ impl Gateway {
         visit: &Visit,
     ) -> Result<Credential, FlowError> {
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.pay_beside_applications(session, visit).await?;
+            let paid = self.spend_freshness_beside_applications(session, visit).await?;
             let (found, stored) = self.own_credential(&session.user, id).await?;
             let renamed = Credential { name: name.clone(), ..found };
             let batch = records::update_credential(&renamed)?.expect(keys::credential(id), stored);
@@ -93,7 +93,7 @@ impl Gateway {
         for _ in 0..ATTEMPTS_MAX {
             let (batch, ended) = self.removing_credential(session, id, visit).await?;
             if self.is_committed(batch).await? {
-                self.posted();
+                self.wake_delivery();
                 self.report_ended(&visit.origin(), &ended);
                 let kind = Kind::CredentialRemoved { user: session.user, credential: id.clone() };
                 self.report(visit.origin(), kind);
@@ -109,7 +109,7 @@ impl Gateway {
         id: &CredentialId,
         visit: &Visit,
     ) -> Result<(Batch, Ended), FlowError> {
-        let paid = self.pay(session, visit).await?;
+        let paid = self.spend_freshness(session, visit).await?;
         let (found, stored) = self.own_credential(&session.user, id).await?;
         let all = self.records.credentials_of(&session.user).await?;
         let Some(other) = all.iter().find(|other| other.id != *id) else {

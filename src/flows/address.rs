@@ -46,7 +46,7 @@ impl Gateway {
         email: &Email,
         visit: &Visit,
     ) -> Result<(Batch, UserChange), FlowError> {
-        let paid = self.pay(session, visit).await?;
+        let paid = self.spend_freshness(session, visit).await?;
         let (user, unchanged) = self.owner_of(session).await?;
         let key = keys::pending_address(&user.id);
         let (before, paid) = (self.pending_address(&user.id).await?, paid.and(unchanged));
@@ -67,7 +67,7 @@ impl Gateway {
         visit: &Visit,
     ) -> Result<(), FlowError> {
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.pay_beside_applications(session, visit).await?;
+            let paid = self.spend_freshness_beside_applications(session, visit).await?;
             let (pending, stored) = self.own_pending_address(&session.user, email).await?;
             let key = keys::pending_address(&session.user);
             let batch = paid.expect(key.clone(), stored).delete(key).and(forgetting_code(&pending));
@@ -104,7 +104,7 @@ impl Gateway {
         let batch = drawn.and(forgetting_code(&pending)).expect(key.clone(), stored);
         let pending = PendingAddress { code: Some(id), ..pending };
         self.records.commit(batch.put(key, records::encode(&pending)?)).await?;
-        self.posted();
+        self.wake_delivery();
         self.report(visit.origin(), Kind::CodeRequested { user: Some(session.user) });
         Ok(())
     }
@@ -127,7 +127,7 @@ impl Gateway {
             }
             let (user, batch) = confirmed?;
             if self.is_committed(batch).await? {
-                self.posted();
+                self.wake_delivery();
                 self.report_address(&user.id, UserChange::AddressConfirmed, visit);
                 return Ok(user);
             }

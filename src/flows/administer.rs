@@ -44,7 +44,7 @@ impl Gateway {
     /// Posts the link to whom it is for. Returns when the letter is in the outbox.
     pub async fn mail_link(&self, invited: &Invited) -> Result<(), FlowError> {
         self.records.commit(self.posting_link(invited)?).await?;
-        self.posted();
+        self.wake_delivery();
         Ok(())
     }
 
@@ -56,7 +56,7 @@ impl Gateway {
         let Invitation { email, display_name, expires_at, .. } = &invited.invitation;
         let hours = expires_at.since(self.clock.now()).as_secs().div_ceil(3_600);
         let content = Content::Link { url: self.link_of(invited), name: display_name.clone(), hours };
-        let posting = self.posting(&Letter { to: email.clone(), content })?;
+        let posting = self.enqueue(&Letter { to: email.clone(), content })?;
         if posting.changes.is_empty() { Err(FlowError::OutboxFull) } else { Ok(posting) }
     }
 

@@ -77,7 +77,7 @@ impl Gateway {
         self.report(visit.origin(), Kind::CodeRequested { user });
         let (id, drawn) = self.drawing_code(Purpose::SignIn, user, email, visit)?;
         self.records.commit(drawn).await?;
-        self.posted();
+        self.wake_delivery();
         Ok(id)
     }
 
@@ -95,7 +95,7 @@ impl Gateway {
     }
 
     /// The batch that keeps a new code and posts it; one for nobody is kept, and posted to nobody. Call
-    /// [`Self::posted`] when it has been committed.
+    /// [`Self::wake_delivery`] when it has been committed.
     pub(super) fn drawing_code(
         &self,
         purpose: Purpose,
@@ -113,7 +113,7 @@ impl Gateway {
             Some(_) => Content::Code { code: text },
             None => Content::Nothing { instead_of: text },
         };
-        let posting = self.posting(&Letter { to: email.clone(), content })?;
+        let posting = self.enqueue(&Letter { to: email.clone(), content })?;
         let pending =
             PendingCode { id, purpose, user, email, hash, attempts_left: CODE_ATTEMPTS_MAX, expires_at };
         let key = keys::code(&id);
@@ -174,7 +174,7 @@ impl Gateway {
             // The owner hears of it before anything has been changed with it.
             let notice = self.notice(&user, Content::CodeUsed { about: self.circumstances(visit) })?;
             if self.is_committed(paid.expect(key, stored).and(adding).and(notice)).await? {
-                self.posted();
+                self.wake_delivery();
                 self.report_ended(&visit.origin(), &ended);
                 return Ok(Redeemed { session, user });
             }

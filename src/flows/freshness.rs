@@ -18,7 +18,7 @@ use crate::records::{self, keys};
 
 /// How far one verification goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Price {
+enum FreshnessScope {
     /// It pays for every change within `session.fresh_for`.
     Window,
     /// It pays for one change within `session.fresh_for`.
@@ -33,17 +33,17 @@ impl Gateway {
     }
 
     /// What a change costs on this installation.
-    fn price(&self) -> Price {
+    fn freshness_scope(&self) -> FreshnessScope {
         match self.place.scheme {
-            Scheme::Https if self.is_beside_applications() => Price::EachChange,
-            Scheme::Https | Scheme::Http => Price::Window,
+            Scheme::Https if self.is_beside_applications() => FreshnessScope::EachChange,
+            Scheme::Https | Scheme::Http => FreshnessScope::Window,
         }
     }
 
     /// What it costs this caller. An access token may have been shown to others, and one sign-in makes
     /// many: it never profits from how its session began.
-    fn price_for(&self, visit: &Visit) -> Price {
-        if visit.by_access_token { Price::StepUp } else { self.price() }
+    fn freshness_scope_for(&self, visit: &Visit) -> FreshnessScope {
+        if visit.by_access_token { FreshnessScope::StepUp } else { self.freshness_scope() }
     }
 
     /// What a sign-in pays for, given the session this browser had before.
@@ -53,21 +53,23 @@ impl Gateway {
         before: Option<&Session>,
     ) -> Option<Timestamp> {
         let again = step_up_of(proof, before).is_some();
-        (again || self.price() == Price::Window).then(|| proof.at())
+        (again || self.freshness_scope() == FreshnessScope::Window).then(|| proof.at())
     }
 
     /// What the first passkey of an enrolment pays for.
     pub(super) fn freshness_of_enrolment(&self, now: Timestamp) -> Option<Timestamp> {
-        (self.price() == Price::Window).then_some(now)
+        (self.freshness_scope() == FreshnessScope::Window).then_some(now)
     }
 
     /// Refuses a session whose person was not verified a short time ago.
     pub(super) fn must_be_fresh(&self, session: &Session, visit: &Visit) -> Result<(), FlowError> {
         let now = self.clock.now();
-        let is_fresh = match self.price_for(visit) {
-            Price::Window => session.is_fresh(&self.lifetimes, now),
-            Price::EachChange => session.is_fresh(&self.lifetimes, now) && is_meant(session, visit),
-            Price::StepUp => session.is_stepped_up(&self.lifetimes, now) && is_bound_to(session, visit),
+        let is_fresh = match self.freshness_scope_for(visit) {
+            FreshnessScope::Window => session.is_fresh(&self.lifetimes, now),
+            FreshnessScope::EachChange => session.is_fresh(&self.lifetimes, now) && is_meant(session, visit),
+            FreshnessScope::StepUp => {
+                session.is_stepped_up(&self.lifetimes, now) && is_bound_to(session, visit)
+            }
         };
         if is_fresh { Ok(()) } else { Err(FlowError::NotFresh) }
     }
@@ -81,38 +83,43 @@ impl Gateway {
     }
 
     /// The session after it has paid for a change that it was fresh for when the change began.
-    pub(super) fn having_paid(&self, session: &Session, visit: &Visit) -> Result<Session, FlowError> {
-        match self.price_for(visit) {
-            Price::Window => Ok(session.clone()),
-            Price::EachChange | Price::StepUp => {
+    pub(super) fn after_spending_freshness(
+        &self,
+        session: &Session,
+        visit: &Visit,
+    ) -> Result<Session, FlowError> {
+        match self.freshness_scope_for(visit) {
+            FreshnessScope::Window => Ok(session.clone()),
+            FreshnessScope::EachChange | FreshnessScope::StepUp => {
                 self.must_be_fresh(session, visit)?;
-                let fresh_since = session.fresh_since.filter(|_| self.price() == Price::Window);
+                let fresh_since =
+                    session.fresh_since.filter(|_| self.freshness_scope() == FreshnessScope::Window);
                 Ok(Session { fresh_since, stepped_up_at: None, step_up: None, ..session.clone() })
             }
         }
     }
 
     /// The batch that pays for a sensitive change.
-    pub(super) async fn pay(&self, session: &Session, visit: &Visit) -> Result<Batch, FlowError> {
+    pub(super) async fn spend_freshness(&self, session: &Session, visit: &Visit) -> Result<Batch, FlowError> {
         let key = keys::session(&session.id);
         let found = self.records.get_exact::<Session>(&key).await?;
         let (record, stored) = found.ok_or(FlowError::NotPermitted)?;
         self.must_be_fresh(&record, visit)?;
         // Whatever ends the session meanwhile ends the change as well.
         let unchanged = Batch::default().expect(key, stored);
-        let after = self.having_paid(&record, visit)?;
+        let after = self.after_spending_freshness(&record, visit)?;
         if after == record { Ok(unchanged) } else { Ok(unchanged.and(records::put_session(&after)?)) }
     }
 
     /// The batch that pays for a change that is sensitive only where applications share the auth host, or
     /// where the caller shows an access token.
-    pub(super) async fn pay_beside_applications(
+    pub(super) async fn spend_freshness_beside_applications(
         &self,
         session: &Session,
         visit: &Visit,
     ) -> Result<Batch, FlowError> {
         if self.is_beside_applications() || visit.by_access_token {
-            self.pay(session, visit).await
+            self.spend_freshness(session, visit).await
         } else {
             Ok(Batch::default())
         }

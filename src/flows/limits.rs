@@ -101,7 +101,7 @@ impl Limiters {
     }
 
     /// Forgets whoever has not been seen for so long that they have everything back.
-    fn tidy(&self) {
+    fn forget_recovered(&self) {
         self.networks.retain_recent();
         self.sites.retain_recent();
         self.regions.retain_recent();
@@ -130,7 +130,7 @@ impl Gateway {
     pub(super) fn spend(&self, visit: &Visit) -> Result<(), FlowError> {
         let limiters = &self.limiters;
         if limiters.networks.len() > REMEMBERED_MAX {
-            limiters.tidy();
+            limiters.forget_recovered();
         }
         if visit.client.is_none() {
             self.allowed(limiters.networks.check_key(&None), Limited::Network, visit)?;
@@ -199,8 +199,8 @@ impl Gateway {
     }
 
     /// Forgets what limits need not remember any more.
-    pub(super) fn tidy_limits(&self) {
-        self.limiters.tidy();
+    pub(super) fn sweep_limits(&self) {
+        self.limiters.forget_recovered();
     }
 
     fn allowed(

@@ -91,9 +91,9 @@ impl Gateway {
         Ok(())
     }
 
-    /// The batch that posts `letter`; nothing while the outbox is full. Call [`Self::posted`] when it
+    /// The batch that posts `letter`; nothing while the outbox is full. Call [`Self::wake_delivery`] when it
     /// has been committed. One that is not counts until the next delivery, so that the bound holds.
-    pub(super) fn posting(&self, letter: &Letter) -> Result<Batch, FlowError> {
+    pub(super) fn enqueue(&self, letter: &Letter) -> Result<Batch, FlowError> {
         let max = match letter.content {
             Content::Nothing { .. } | Content::Code { .. } => OUTBOX_MAX_FOR_STRANGERS,
             Content::Link { .. }
@@ -132,7 +132,7 @@ impl Gateway {
         if !self.has_mail {
             return Ok(Batch::default());
         }
-        self.posting(&Letter { to: user.email.clone(), content })
+        self.enqueue(&Letter { to: user.email.clone(), content })
     }
 
     /// What a notice says of a change to `credential`.
@@ -146,7 +146,7 @@ impl Gateway {
     }
 
     /// Wakes the postman after a commit that may have posted something.
-    pub(super) fn posted(&self) {
+    pub(super) fn wake_delivery(&self) {
         self.outbox.posted.notify_one();
     }
 

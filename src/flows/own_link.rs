@@ -84,7 +84,7 @@ impl Gateway {
     ) -> Result<(), FlowError> {
         let key = keys::own_link(&session.user);
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.pay(session, visit).await?;
+            let paid = self.spend_freshness(session, visit).await?;
             let (_, unchanged) = self.owner_of(session).await?;
             let replacing = match self.records.get_exact::<SecretHash>(&key).await? {
                 Some((before, stored)) => {
@@ -99,7 +99,7 @@ impl Gateway {
                 .and(unchanged)
                 .and(paid);
             if self.is_committed(batch).await? {
-                self.posted();
+                self.wake_delivery();
                 let kind = Kind::Invited { invitation: invitation.id, by: Some(session.user) };
                 self.report(visit.origin(), kind);
                 return Ok(());

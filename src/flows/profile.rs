@@ -28,7 +28,7 @@ impl Gateway {
         visit: &Visit,
     ) -> Result<User, FlowError> {
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.pay_beside_applications(session, visit).await?;
+            let paid = self.spend_freshness_beside_applications(session, visit).await?;
             let (user, unchanged) = self.owner_of(session).await?;
             let renamed = User { display_name: name.clone(), updated_at: self.clock.now(), ..user };
             let batch = unchanged.put(keys::user(&renamed.id), records::encode(&renamed)?).and(paid);
@@ -54,7 +54,7 @@ impl Gateway {
             return Err(FlowError::UsernameFixed);
         }
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.pay(session, visit).await?;
+            let paid = self.spend_freshness(session, visit).await?;
             let (user, unchanged) = self.owner_of(session).await?;
             if user.username == *username {
                 return Ok(user);

@@ -121,7 +121,7 @@ impl Gateway {
             let (session, batch, ended) = self.with_paying_session(session, &added, batch, visit).await?;
             if self.is_committed(batch).await? {
                 self.report_ended(&visit.origin(), &ended);
-                self.posted();
+                self.wake_delivery();
                 return Ok(Registered { credential, session, user });
             }
         }
@@ -164,7 +164,7 @@ impl Gateway {
         let (before, bytes) = found.filter(|(it, _)| now < it.expires_at).ok_or(FlowError::NotPermitted)?;
         let batch = batch.expect(key, bytes);
         let (after, batch, ended) = match before.scope {
-            Scope::Full => (self.having_paid(&before, visit)?, batch, Ended::new()),
+            Scope::Full => (self.after_spending_freshness(&before, visit)?, batch, Ended::new()),
             Scope::Enrol => {
                 let ended = self.other_enrolments(&before);
                 let batch = self

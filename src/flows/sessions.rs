@@ -289,7 +289,7 @@ impl Gateway {
         id: &SessionId,
         visit: &Visit,
     ) -> Result<(), FlowError> {
-        let paid = self.pay_beside_applications(current, visit).await?;
+        let paid = self.spend_freshness_beside_applications(current, visit).await?;
         let found = self.index.session(id).filter(|session| session.record().user == current.user);
         let ended = found.into_iter().map(|session| (session, End::EndedByOwner)).collect();
         // A session that ends itself cannot be written as well.
@@ -299,7 +299,7 @@ impl Gateway {
 
     /// Ends every session of `current`'s owner but `current`.
     pub async fn end_other_sessions(&self, current: &Session, visit: &Visit) -> Result<(), FlowError> {
-        let paid = self.pay_beside_applications(current, visit).await?;
+        let paid = self.spend_freshness_beside_applications(current, visit).await?;
         let others = self.index.sessions_of(&current.user).into_iter();
         let others = others.filter(|session| session.record().id != current.id);
         let ended = others.map(|session| (session, End::EndedByOwner)).collect();
@@ -319,9 +319,12 @@ impl Gateway {
     pub async fn sweep(&self) {
         let sessions = stream::iter(self.index.all());
         sessions
-            .for_each_concurrent(SWEPT_AT_ONCE_MAX, |session| async move { self.tend(&session).await })
+            .for_each_concurrent(
+                SWEPT_AT_ONCE_MAX,
+                |session| async move { self.sweep_session(&session).await },
+            )
             .await;
-        self.tidy_limits();
+        self.sweep_limits();
         if let Err(error) = self.forget_expired_invitations().await {
             tracing::warn!(%error, "expired invitations could not be removed; they are refused all the same");
         }
@@ -330,7 +333,7 @@ impl Gateway {
         }
     }
 
-    async fn tend(&self, session: &Arc<LiveSession>) {
+    async fn sweep_session(&self, session: &Arc<LiveSession>) {
         let (record, now) = (session.record(), self.clock.now());
         if session.is_held() {
             session.touch(now);

@@ -40,7 +40,7 @@ const COUNTED_BROWSERS_MAX: usize = 10_000;
 
 /// Where a stranger goes next.
 #[derive(Debug)]
-pub enum Detour {
+pub enum SignInRedirect {
     /// To sign in, with this way back and this nonce in a cookie of the present host.
     SignIn { way_back: WayBackName, nonce: Secret },
     /// Nowhere: this browser has been around twice.
@@ -49,7 +49,7 @@ pub enum Detour {
 
 /// Where somebody who has signed in goes next.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Onward {
+pub enum NextStep {
     /// To a target on the auth host itself.
     Here(Target),
     /// To the host of an application, with a code.
@@ -81,7 +81,7 @@ pub struct Arrived {
 
 /// Why a hand-off was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Astray {
+pub enum HandOffError {
     /// The browser does not show the nonce it was given: it keeps no cookies here.
     NoNonce,
     /// The code is unknown, used, expired, for another host, or the session has ended. Starting
@@ -128,14 +128,14 @@ impl Gateway {
         visit: &Visit,
         path_and_query: &str,
         nonce: Option<&str>,
-    ) -> Result<Detour, FlowError> {
+    ) -> Result<SignInRedirect, FlowError> {
         let now = self.clock.now();
         let nonce = nonce.and_then(Secret::parse);
         if let Some(nonce) = &nonce
             && self.rounds.is_exhausted(&nonce.hashed(), now)
         {
             self.report(visit.origin(), Kind::LoopDetected { host: visit.host.clone() });
-            return Ok(Detour::Loop);
+            return Ok(SignInRedirect::Loop);
         }
         let nonce = nonce.unwrap_or_else(|| Secret::from_random(entropy::bytes(&*self.entropy)));
         let fits = path_and_query.len() <= TARGET_BYTES_MAX && path_and_query.starts_with('/');
@@ -145,7 +145,7 @@ impl Gateway {
             browser: nonce.hashed(),
             expires_at: now.plus(WAY_BACK_LIFETIME),
         };
-        Ok(Detour::SignIn { way_back: self.named(way_back, visit).await?, nonce })
+        Ok(SignInRedirect::SignIn { way_back: self.named(way_back, visit).await?, nonce })
     }
 
     /// What the address of the sign-in page calls `way_back`. One that does not fit there is kept, which
@@ -197,18 +197,18 @@ impl Gateway {
         session: &Session,
         name: Option<&WayBackName>,
         intent: Intent,
-    ) -> Result<Onward, FlowError> {
-        let Some(way_back) = self.way_back(name).await? else { return Ok(Onward::Account) };
+    ) -> Result<NextStep, FlowError> {
+        let Some(way_back) = self.way_back(name).await? else { return Ok(NextStep::Account) };
         if way_back.target.origin == self.issuer {
-            return Ok(Onward::Here(way_back.target));
+            return Ok(NextStep::Here(way_back.target));
         }
         let now = self.clock.now();
         let host = host_of_origin(&way_back.target.origin);
         match self.routes.knows(&host) {
             // The configuration has changed since.
-            Known::Not => return Ok(Onward::Account),
+            Known::Not => return Ok(NextStep::Account),
             Known::ByWildcard if intent == Intent::Followed && !just_signed_in(session, now) => {
-                return Ok(Onward::Ask { host });
+                return Ok(NextStep::Ask { host });
             }
             Known::ByName | Known::ByWildcard => {}
         }
@@ -223,7 +223,7 @@ impl Gateway {
         let key = keys::hand_off(&code.hashed());
         let room = self.hand_offs.admit(key.clone(), self.begun_by(session.client), hand_off.expires_at, now);
         self.records.commit(room.put(key, records::encode(&hand_off)?)).await?;
-        Ok(Onward::HandOff { url })
+        Ok(NextStep::HandOff { url })
     }
 
     /// Accepts a hand-off on the host of `visit`. The code is gone whatever the outcome.
@@ -232,23 +232,23 @@ impl Gateway {
         visit: &Visit,
         code: &str,
         nonce: Option<&str>,
-    ) -> Result<Result<Arrived, Astray>, FlowError> {
+    ) -> Result<Result<Arrived, HandOffError>, FlowError> {
         let now = self.clock.now();
         let carried: Option<HandOff> = match Secret::parse(code) {
             Some(code) => self.records.take(&keys::hand_off(&code.hashed())).await?,
             None => None,
         };
         let Some(nonce) = nonce.and_then(Secret::parse).map(|nonce| nonce.hashed()) else {
-            return Ok(Err(self.astray(visit, Astray::NoNonce)));
+            return Ok(Err(self.astray(visit, HandOffError::NoNonce)));
         };
         let ours = self.place.origin_of(&visit.host);
         let fits = |h: &HandOff| h.browser == nonce && h.target.origin == ours && now < h.expires_at;
         let Some(offer) = carried.filter(fits) else {
-            return Ok(Err(self.astray(visit, Astray::NoSuchCode)));
+            return Ok(Err(self.astray(visit, HandOffError::NoSuchCode)));
         };
         let live = self.index.session(&offer.session);
         let Some(live) = live.filter(|session| session.is_live(&self.lifetimes, now)) else {
-            return Ok(Err(self.astray(visit, Astray::NoSuchCode)));
+            return Ok(Err(self.astray(visit, HandOffError::NoSuchCode)));
         };
         let session = (*live.record()).clone();
         let token = self.token(&session, Carrier::Cookie(visit.host.clone()))?;
@@ -258,11 +258,11 @@ impl Gateway {
         Ok(Ok(Arrived { token, session, target: offer.target }))
     }
 
-    fn astray(&self, visit: &Visit, why: Astray) -> Astray {
+    fn astray(&self, visit: &Visit, why: HandOffError) -> HandOffError {
         let host = visit.host.clone();
         let kind = match why {
-            Astray::NoNonce => Kind::LoopDetected { host },
-            Astray::NoSuchCode => Kind::HandOffRefused { host },
+            HandOffError::NoNonce => Kind::LoopDetected { host },
+            HandOffError::NoSuchCode => Kind::HandOffRefused { host },
         };
         self.report(visit.origin(), kind);
         why

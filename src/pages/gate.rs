@@ -15,7 +15,7 @@ use crate::domain::cookie::{Cookie, Found, find};
 use crate::domain::policy::route::Route;
 use crate::domain::user::User;
 use crate::flows::admit::Outcome;
-use crate::flows::way_back::Detour;
+use crate::flows::way_back::SignInRedirect;
 use crate::web::hosts::Faces;
 use crate::web::navigation::{self, Kind};
 use crate::web::{Fault, Problem, cookies, headers};
@@ -100,13 +100,13 @@ async fn leave(desk: &Desk, load: &Load) -> Result<Response, Problem> {
     let target = load.uri.path_and_query().map_or("/", |target| target.as_str());
     let nonce = cookies::read(&load.headers, place, Cookie::Nonce);
     match desk.gateway.leave_for_sign_in(&load.visit, target, nonce).await? {
-        Detour::SignIn { way_back, nonce } => {
+        SignInRedirect::SignIn { way_back, nonce } => {
             let login = place.url(&format!("/login?to={way_back}"));
             let mut response = Redirect::to(&login).into_response();
             cookies::append(response.headers_mut(), cookies::nonce(place, &nonce));
             Ok(response)
         }
-        Detour::Loop => {
+        SignInRedirect::Loop => {
             let shown = load.headers.get_all(http::header::COOKIE).iter().map(HeaderValue::as_bytes);
             let showed_token = find(shown, Cookie::Session.name(place.scheme)) != Found::Nothing;
             Ok(notice(&going_in_circles(desk, load, showed_token)))

@@ -26,10 +26,10 @@ use crate::domain::session::{Scope, Session};
 use crate::domain::way_back::WayBackName;
 use crate::flows::Gateway;
 use crate::flows::admit::{Caller, Visit};
-use crate::flows::way_back::{Astray, Intent, Onward};
+use crate::flows::way_back::{HandOffError, Intent, NextStep};
 use crate::web::guard;
 use crate::web::navigation::{self, Kind};
-use crate::web::session_cookie::farewell;
+use crate::web::session_cookie::clear_session_cookie;
 use crate::web::{Problem, cookies, headers};
 
 /// What pages stand on.
@@ -193,10 +193,10 @@ async fn onward(
     intent: Intent,
 ) -> Result<Response, Problem> {
     let url = match desk.gateway.onward(session, way_back, intent).await? {
-        Onward::Here(target) => target.url(),
-        Onward::HandOff { url } => url,
-        Onward::Account => desk.gateway.place().url("/account"),
-        Onward::Ask { host } => {
+        NextStep::Here(target) => target.url(),
+        NextStep::HandOff { url } => url,
+        NextStep::Account => desk.gateway.place().url("/account"),
+        NextStep::Ask { host } => {
             let here = way_back.map_or_else(String::new, |id| format!("?to={id}"));
             let confirm = format!("{}/login{here}", desk.site.prefix());
             let mut asked = notice(&Notice::ask_onward(&desk.site, &host, confirm));
@@ -290,7 +290,7 @@ async fn sign_out(State(desk): State<Desk>, load: Load) -> Result<Response, Prob
         Ok(()) => to_page(&desk, "/logout"),
         Err(error) => Problem::from(error).into_response(),
     };
-    farewell(&desk.gateway, &load.visit, response.headers_mut());
+    clear_session_cookie(&desk.gateway, &load.visit, response.headers_mut());
     Ok(response)
 }
 
@@ -316,9 +316,9 @@ async fn hand_off(
             cookies::append(response.headers_mut(), cookie);
             Ok(response)
         }
-        Err(Astray::NoNonce) => Ok(notice(&going_in_circles(&desk, &load, false))),
+        Err(HandOffError::NoNonce) => Ok(notice(&going_in_circles(&desk, &load, false))),
         // A used or late code is no reason to stop anybody: the front page starts afresh.
-        Err(Astray::NoSuchCode) => {
+        Err(HandOffError::NoSuchCode) => {
             Ok(Redirect::to(&format!("{}/", place.origin_of(&load.visit.host))).into_response())
         }
     }

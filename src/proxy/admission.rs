@@ -62,7 +62,7 @@ impl Phases {
         streams::arrived();
         session.set_write_timeout(Some(CLIENT_WRITE_TIMEOUT));
         session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
-        let (visit, early) = self.meet(session);
+        let (visit, early) = self.read_visit(session);
         ctx.visit = Some(visit.clone());
         match early {
             Some(Early::Outcome(outcome)) => return self.answer(session, ctx, visit, outcome).await,
@@ -98,7 +98,7 @@ impl Phases {
     }
 
     /// Who comes in, and whether something about the request itself is wrong.
-    fn meet(&self, session: &Session) -> (Visit, Option<Early>) {
+    fn read_visit(&self, session: &Session) -> (Visit, Option<Early>) {
         let request = session.req_header();
         let peer = peer_of(session);
         let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
@@ -343,7 +343,7 @@ impl ProxyHttp for Phases {
         };
         let version = session.req_header().version;
         let place = self.0.gateway.place();
-        Outgoing { permit, visit, reserved: &self.0.reserved, place, version }.dress(request)
+        Outgoing { permit, visit, reserved: &self.0.reserved, place, version }.write_identity_headers(request)
     }
 
     async fn request_body_filter(

@@ -6,7 +6,7 @@
 //! into the same one, so that `Remote_User` and `Remote.User` read like `Remote-User`, and nothing
 //! current needs one (nginx drops them by default, too).
 //!
-//! What always holds: after [`Outgoing::dress`] every header of these families is ours. pingora
+//! What always holds: after [`Outgoing::write_identity_headers`] every header of these families is ours. pingora
 //! removes hop-by-hop headers, and whatever `Connection` nominates, before that, so a nomination
 //! cannot remove what is written here.
 
@@ -130,7 +130,7 @@ pub(super) struct Outgoing<'a> {
 
 impl Outgoing<'_> {
     /// Strips, then writes.
-    pub(super) fn dress(&self, request: &mut RequestHeader) -> pingora::Result<()> {
+    pub(super) fn write_identity_headers(&self, request: &mut RequestHeader) -> pingora::Result<()> {
         self.reserved.strip(request, &self.permit.route().headers);
         clean_cookies(request, self.version)?;
         for (name, value) in self.permit.identity_headers() {

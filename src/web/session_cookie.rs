@@ -18,7 +18,7 @@ use crate::flows::{FlowError, Gateway};
 const CLEAR_SITE_DATA: &str = "\"storage\"";
 
 /// Gives the browser the cookie of `session` for the host it is on.
-pub fn welcome(
+pub fn set_session_cookie(
     gateway: &Gateway,
     visit: &Visit,
     session: &Session,
@@ -39,7 +39,7 @@ pub fn renew(
     headers: &mut HeaderMap,
 ) -> Result<(), Problem> {
     match caller.shown {
-        Shown::Cookie => welcome(gateway, &call.visit, session, headers),
+        Shown::Cookie => set_session_cookie(gateway, &call.visit, session, headers),
         Shown::Bearer => Ok(()),
     }
 }
@@ -56,14 +56,14 @@ pub async fn sign_out(gateway: &Gateway, call: &Call, done: impl IntoResponse) -
         Ok(()) => done.into_response(),
         Err(error) => Problem::from(error).into_response(),
     };
-    farewell(gateway, &call.visit, response.headers_mut());
+    clear_session_cookie(gateway, &call.visit, response.headers_mut());
     Ok(response)
 }
 
 /// Takes back what this browser has of a session, on the host it is on, whether or not the session
 /// could be ended: a person who signs out is not to be shown as signed in. Storage is cleared on the
 /// auth host only, and only where no application shares that host and keeps something there.
-pub fn farewell(gateway: &Gateway, visit: &Visit, headers: &mut HeaderMap) {
+pub fn clear_session_cookie(gateway: &Gateway, visit: &Visit, headers: &mut HeaderMap) {
     let is_ours_alone = gateway.routes().host(&visit.host).is_none();
     if gateway.place().is_auth_host(&visit.host) && is_ours_alone {
         headers.insert("clear-site-data", HeaderValue::from_static(CLEAR_SITE_DATA));

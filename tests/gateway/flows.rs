@@ -17,7 +17,7 @@ use vestibule::domain::way_back::{HAND_OFF_LIFETIME, WAY_BACK_LIFETIME, WayBackN
 use vestibule::flows::FlowError;
 use vestibule::flows::admit::{Caller, Visit};
 use vestibule::flows::sessions::Device;
-use vestibule::flows::way_back::{Astray, Detour, Intent, Onward};
+use vestibule::flows::way_back::{HandOffError, Intent, NextStep, SignInRedirect};
 use vestibule::store::MemoryStore;
 
 use crate::harness::Authenticator;
@@ -216,9 +216,9 @@ async fn s_28_a_session_is_exchanged_within_five_minutes_of_its_ceremony() {
 /// A stranger's way from the application to a hand-off code: the code and the nonce.
 async fn hand_off(stage: &Stage, session: &Session) -> (String, String) {
     let detour = stage.gateway.leave_for_sign_in(&visit(APP_HOST), "/deep?x=1", None).await.unwrap();
-    let Detour::SignIn { way_back, nonce } = detour else { panic!("{detour:?}") };
+    let SignInRedirect::SignIn { way_back, nonce } = detour else { panic!("{detour:?}") };
     let onward = stage.gateway.onward(session, Some(&way_back), Intent::Followed).await.unwrap();
-    let Onward::HandOff { url } = onward else { panic!("{onward:?}") };
+    let NextStep::HandOff { url } = onward else { panic!("{onward:?}") };
     (url.split_once("code=").unwrap().1.to_owned(), nonce.reveal())
 }
 
@@ -234,10 +234,10 @@ async fn s_19_a_hand_off_and_a_way_back_run_out() {
         assert_eq!(arrived.is_ok(), expected, "after {waited:?}: {arrived:?}");
     }
     let detour = stage.gateway.leave_for_sign_in(&visit(APP_HOST), "/deep", None).await.unwrap();
-    let Detour::SignIn { way_back, .. } = detour else { panic!("{detour:?}") };
+    let SignInRedirect::SignIn { way_back, .. } = detour else { panic!("{detour:?}") };
     stage.clock.forward(WAY_BACK_LIFETIME);
     let onward = stage.gateway.onward(&enrolled.session, Some(&way_back), Intent::Followed).await.unwrap();
-    assert_eq!(onward, Onward::Account);
+    assert_eq!(onward, NextStep::Account);
 }
 
 #[tokio::test]
@@ -248,12 +248,12 @@ async fn s_01_a_hand_off_is_worthless_in_another_browser_and_on_another_host() {
     let (code, _) = hand_off(&stage, &enrolled.session).await;
     let (_, foreign) = hand_off(&stage, &enrolled.session).await;
     let arrived = stage.gateway.arrive(&visit(APP_HOST), &code, Some(&foreign)).await.unwrap();
-    assert_eq!(arrived.map(|_| ()), Err(Astray::NoSuchCode));
+    assert_eq!(arrived.map(|_| ()), Err(HandOffError::NoSuchCode));
     let (code, nonce) = hand_off(&stage, &enrolled.session).await;
     let arrived = stage.gateway.arrive(&visit(AUTH_HOST), &code, Some(&nonce)).await.unwrap();
-    assert_eq!(arrived.map(|_| ()), Err(Astray::NoSuchCode));
+    assert_eq!(arrived.map(|_| ()), Err(HandOffError::NoSuchCode));
     let arrived = stage.gateway.arrive(&visit(APP_HOST), &code, Some(&nonce)).await.unwrap();
-    assert_eq!(arrived.map(|_| ()), Err(Astray::NoSuchCode), "the failure consumed it");
+    assert_eq!(arrived.map(|_| ()), Err(HandOffError::NoSuchCode), "the failure consumed it");
 }
 
 /// Runs `RACERS` tasks at once and counts those that won.
@@ -387,15 +387,15 @@ async fn s_01_a_way_back_below_a_wildcard_is_confirmed_first() {
     stage.clock.forward(Duration::from_secs(60));
     let evil = visit("evil.example.com");
     let detour = stage.gateway.leave_for_sign_in(&evil, "/", None).await.unwrap();
-    let Detour::SignIn { way_back, .. } = detour else { panic!("{detour:?}") };
+    let SignInRedirect::SignIn { way_back, .. } = detour else { panic!("{detour:?}") };
     let lured = stage.gateway.onward(&enrolled.session, Some(&way_back), Intent::Followed).await.unwrap();
-    assert_eq!(lured, Onward::Ask { host: "evil.example.com".to_owned() });
+    assert_eq!(lured, NextStep::Ask { host: "evil.example.com".to_owned() });
     let meant = stage.gateway.onward(&enrolled.session, Some(&way_back), Intent::Confirmed).await.unwrap();
-    assert!(matches!(meant, Onward::HandOff { .. }), "{meant:?}");
+    assert!(matches!(meant, NextStep::HandOff { .. }), "{meant:?}");
     // The sign-in page has just named the host.
     let signed_in = stage.sign_in(&mut device).await.unwrap().session;
     let seen = stage.gateway.onward(&signed_in, Some(&way_back), Intent::Followed).await.unwrap();
-    assert!(matches!(seen, Onward::HandOff { .. }), "{seen:?}");
+    assert!(matches!(seen, NextStep::HandOff { .. }), "{seen:?}");
 }
 
 /// However many pages strangers load, nothing is written; a long way back is, within a client's share.
@@ -407,8 +407,8 @@ async fn f_12_a_strangers_page_load_writes_nothing() {
     let stranger = Visit { client: "198.51.100.7".parse().ok(), ..visit(APP_HOST) };
     let leave =
         async |target: &str| match stage.gateway.leave_for_sign_in(&stranger, target, None).await.unwrap() {
-            Detour::SignIn { way_back, nonce } => (way_back, nonce),
-            Detour::Loop => panic!("a new browser goes in no circles"),
+            SignInRedirect::SignIn { way_back, nonce } => (way_back, nonce),
+            SignInRedirect::Loop => panic!("a new browser goes in no circles"),
         };
     for n in 0..1_000 {
         leave(&format!("/deep?x={n}")).await;
@@ -417,7 +417,7 @@ async fn f_12_a_strangers_page_load_writes_nothing() {
     let arrives_at = async |(way_back, nonce): (WayBackName, Secret)| {
         let session = &enrolled.session;
         let onward = stage.gateway.onward(session, Some(&way_back), Intent::Followed).await.unwrap();
-        let Onward::HandOff { url } = onward else { panic!("{onward:?}") };
+        let NextStep::HandOff { url } = onward else { panic!("{onward:?}") };
         let code = url.split_once("code=").unwrap().1;
         let arrived = stage.gateway.arrive(&visit(APP_HOST), code, Some(&nonce.reveal())).await.unwrap();
         arrived.unwrap().target.path_and_query
@@ -436,6 +436,6 @@ async fn f_12_a_strangers_page_load_writes_nothing() {
         let name = WayBackName::parse(wrong).unwrap();
         let session = &enrolled.session;
         let onward = stage.gateway.onward(session, Some(&name), Intent::Confirmed).await.unwrap();
-        assert_eq!(onward, Onward::Account, "{wrong}");
+        assert_eq!(onward, NextStep::Account, "{wrong}");
     }
 }

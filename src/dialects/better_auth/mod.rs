@@ -24,7 +24,7 @@ use crate::domain::session::Session;
 use crate::flows::Gateway;
 use crate::web::call::Call;
 use crate::web::problem::whole_seconds;
-use crate::web::session_cookie::welcome;
+use crate::web::session_cookie::set_session_cookie;
 use crate::web::{Fault, Problem, cross_origin};
 use shapes::{Attachment, Failure};
 
@@ -151,7 +151,7 @@ fn hand_over(
     token: &str,
     headers: &mut HeaderMap,
 ) -> Result<(), Problem> {
-    welcome(gateway, &call.visit, session, headers)?;
+    set_session_cookie(gateway, &call.visit, session, headers)?;
     let token = HeaderValue::from_str(token).map_err(|error| Problem::internal(&error))?;
     headers.insert(SET_AUTH_TOKEN, token);
     headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("set-auth-token"));

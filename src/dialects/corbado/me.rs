@@ -12,7 +12,7 @@ use crate::dialects::Shared;
 use crate::domain::session::Scope;
 use crate::domain::user::DisplayName;
 use crate::web::call::Call;
-use crate::web::session_cookie::{self, farewell, welcome};
+use crate::web::session_cookie::{self, clear_session_cookie, set_session_cookie};
 use crate::web::{Problem, json};
 
 /// The caller, and what they are known by.
@@ -53,7 +53,7 @@ pub(super) async fn remove(
     let caller = call.signed_in(&gateway)?;
     gateway.delete_account(&caller.record(), &call.visit).await?;
     let mut response = Json(Done::new(&gateway, &call, began)).into_response();
-    farewell(&gateway, &call.visit, response.headers_mut());
+    clear_session_cookie(&gateway, &call.visit, response.headers_mut());
     Ok(response)
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn refresh(State(gateway): State<Shared>, call: Call) -> Result
     caller.session.touch(gateway.clock().now());
     let token = gateway.access_token(&caller.record(), &caller.user)?;
     let mut response = Json(Refreshed::new(token)).into_response();
-    welcome(&gateway, &call.visit, &caller.record(), response.headers_mut())?;
+    set_session_cookie(&gateway, &call.visit, &caller.record(), response.headers_mut())?;
     Ok(response)
 }
 

@@ -33,7 +33,7 @@ use crate::flows::process::Course;
 use crate::flows::sign_in::{Attempt, SignedIn};
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
-use crate::web::session_cookie::welcome;
+use crate::web::session_cookie::set_session_cookie;
 use crate::web::{Problem, json};
 
 const PROCESS_ID: HeaderName = HeaderName::from_static("x-corbado-process-id");
@@ -223,7 +223,7 @@ fn completed(
         None => block,
     };
     let mut response = Json(response(gateway, BlockBody::completed(block))).into_response();
-    welcome(gateway, &call.visit, session, response.headers_mut())?;
+    set_session_cookie(gateway, &call.visit, session, response.headers_mut())?;
     Ok(response)
 }
 

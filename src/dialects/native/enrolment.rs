@@ -15,7 +15,7 @@ use crate::flows::FlowError;
 use crate::flows::enroll::{Introduction, Offer};
 use crate::web::call::Call;
 use crate::web::guard;
-use crate::web::session_cookie::welcome;
+use crate::web::session_cookie::set_session_cookie;
 use crate::web::{Problem, json};
 
 /// Body of preview.
@@ -100,7 +100,7 @@ pub(super) async fn redeem(State(gateway): App, call: Call, body: Bytes) -> Resu
     };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
     if !guard::has_authorization(&call.headers) {
-        welcome(&gateway, &call.visit, &redeemed.session, response.headers_mut())?;
+        set_session_cookie(&gateway, &call.visit, &redeemed.session, response.headers_mut())?;
     }
     Ok(response)
 }

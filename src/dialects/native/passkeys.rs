@@ -21,7 +21,7 @@ use crate::flows::sign_in::Attempt;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::guard;
-use crate::web::session_cookie::{renew, welcome};
+use crate::web::session_cookie::{renew, set_session_cookie};
 use crate::web::{Problem, cookies, json};
 
 /// Options for a new passkey of the caller, and the challenge cookie.
@@ -145,7 +145,7 @@ async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Resul
     let shape = SteppedUpShape { signed_in: shape, step_up: signed_in.step_up.map(|nonce| nonce.reveal()) };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
     if beside == Beside::Cookie {
-        welcome(gateway, &call.visit, &signed_in.session, response.headers_mut())?;
+        set_session_cookie(gateway, &call.visit, &signed_in.session, response.headers_mut())?;
     }
     Ok(response)
 }

@@ -18,7 +18,7 @@ use crate::domain::user::Email;
 use crate::flows::codes::Guess;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
-use crate::web::session_cookie::{self, welcome};
+use crate::web::session_cookie::{self, set_session_cookie};
 use crate::web::{Problem, cookies, json};
 
 /// The caller's sessions, newest first.
@@ -94,7 +94,7 @@ pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Re
     let token = gateway.token(&renewed, Carrier::SignIn(Beside::Cookie)).map_err(FlowError::from)?;
     let shape = SignedInShape { token, user: (&*user).into() };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
-    welcome(&gateway, &call.visit, &renewed, response.headers_mut())?;
+    set_session_cookie(&gateway, &call.visit, &renewed, response.headers_mut())?;
     Ok(response)
 }
 
@@ -109,7 +109,7 @@ async fn redeem_code(gateway: &Gateway, call: &Call, email: &str, code: &str) ->
     let enrolling = redeemed.session.scope == Scope::Enrol;
     let caller = SignedInShape { token, user: (&redeemed.user).into() };
     let mut response = (StatusCode::CREATED, Json(Current { caller, enrolling })).into_response();
-    welcome(gateway, &call.visit, &redeemed.session, response.headers_mut())?;
+    set_session_cookie(gateway, &call.visit, &redeemed.session, response.headers_mut())?;
     cookies::append(response.headers_mut(), cookies::expire(gateway.place(), Cookie::Code));
     Ok(response)
 }

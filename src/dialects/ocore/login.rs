@@ -17,7 +17,7 @@ use crate::flows::sign_in::{Attempt, SignedIn as Session};
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::guard;
-use crate::web::session_cookie::welcome;
+use crate::web::session_cookie::set_session_cookie;
 use crate::web::{Problem, cookies, json};
 
 /// Options for a sign-in. Whether an address is known never shows.
@@ -86,7 +86,7 @@ async fn sign_in(
     let beside = if takes_cookie { Beside::Cookie } else { Beside::Nothing };
     let mut response = Json(shape(gateway, &signed_in, beside)?).into_response();
     if takes_cookie {
-        welcome(gateway, &call.visit, &signed_in.session, response.headers_mut())?;
+        set_session_cookie(gateway, &call.visit, &signed_in.session, response.headers_mut())?;
     }
     Ok(response)
 }
