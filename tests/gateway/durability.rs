@@ -134,7 +134,7 @@ struct Told {
 
 const ROUNDS: u32 = 200;
 /// Of each kind; otherwise the kills showed little.
-const ACKNOWLEDGED_MIN: usize = 30;
+const ACKNOWLEDGED_MIN: usize = 15;
 const SEED: u64 = 20_261_122;
 /// No more than a person may have, with room for one that is unclear.
 const ALIVE_MAX: usize = 6;
