@@ -2,17 +2,16 @@
 //!
 //! Firefox tells WebDriver nothing of its console, so that these tests look at what is in sight alone.
 
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::chrome::{Attached, Firefox, Window};
 use crate::harness::{Gateway, Upstream};
-use crate::people::{ALICE, only_passkey, set_up, sign_out};
+use crate::people::{ALICE, asked_about, only_passkey, set_up, sign_out};
 
 const AUTH: &str = "auth.example.test";
 const ONE: &str = "one.example.test";
 const TWO: &str = "two.example.test";
-/// How long a user remembers the host that the sign-in page named, and a little more.
-const REMEMBERED_SECONDS: usize = 60;
 
 /// Signs in where the sign-in page is in sight.
 async fn sign_in(window: &Window) {
@@ -100,19 +99,23 @@ async fn firefox_enters_a_host_below_a_wildcard_after_the_question() {
     let window = firefox.window(None).await;
     let _passkey = window.authenticator(Attached::BuiltIn).await;
     set_up(&window, &gateway.setup_link(), ALICE, "Alice Archer").await;
-    let mut asked_at = None;
-    for attempt in 0..REMEMBERED_SECONDS {
-        let url = format!("{}/page?x=1", gateway.origin_of(&format!("h{attempt}.apps.localhost")));
-        window.open(&url).await;
-        if window.text().await.contains("Continue to this application?") {
-            asked_at = Some(url);
-            break;
-        }
-        window.arrives_at(&url).await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    let url = asked_at.expect("a host below a wildcard is never asked about");
+    let url = asked_about(&window, &gateway).await;
     window.press("Continue").await;
     window.arrives_at(&url).await;
     window.sees("hello").await;
+}
+
+/// A browser that outlives its test is never ended by anybody.
+#[tokio::test]
+async fn firefox_ends_with_its_window() {
+    let firefox = Firefox::start().await;
+    let window = firefox.window(None).await;
+    let process = PathBuf::from(format!("/proc/{}", window.process()));
+    assert!(process.exists(), "{process:?}");
+    drop(window);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while process.exists() {
+        assert!(Instant::now() < deadline, "Firefox runs on");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

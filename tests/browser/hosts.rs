@@ -1,16 +1,12 @@
 //! Several hosts over TLS: one sign-in, one sign-out.
 
-use std::time::Duration;
-
 use crate::chrome::{Attached, Chrome};
 use crate::harness::{Gateway, Upstream};
-use crate::people::{ALICE, only_passkey, set_up, sign_out, without_autofill};
+use crate::people::{ALICE, asked_about, only_passkey, set_up, sign_out, without_autofill};
 
 const AUTH: &str = "auth.example.test";
 const ONE: &str = "one.example.test";
 const TWO: &str = "two.example.test";
-/// How long a user remembers the host that the sign-in page named, and a little more.
-const REMEMBERED_SECONDS: usize = 60;
 
 #[tokio::test]
 async fn one_sign_in_and_one_sign_out_reach_two_hosts_over_tls() {
@@ -72,19 +68,7 @@ async fn a1_a_host_below_a_wildcard_is_entered_after_the_question() {
     let _passkey = window.authenticator(Attached::BuiltIn).await;
     set_up(&window, &gateway.setup_link(), ALICE, "Alice Archer").await;
 
-    // Nobody is asked right after a sign-in, and each host is entered once without a question.
-    let mut asked_at = None;
-    for attempt in 0..REMEMBERED_SECONDS {
-        let url = format!("{}/page?x=1", gateway.origin_of(&format!("h{attempt}.apps.localhost")));
-        window.open(&url).await;
-        if window.text().await.contains("Continue to this application?") {
-            asked_at = Some(url);
-            break;
-        }
-        window.arrives_at(&url).await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    let url = asked_at.expect("a host below a wildcard is never asked about");
+    let url = asked_about(&window, &gateway).await;
     window.press("Continue").await;
     window.arrives_at(&url).await;
     window.sees("hello").await;

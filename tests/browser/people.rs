@@ -1,5 +1,7 @@
 //! A stage with a gateway, an application and a browser, and the steps that everybody takes on it.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::chrome::{Attached, Authenticator, Chrome, Window};
@@ -93,4 +95,22 @@ pub async fn only_passkey(authenticator: &Authenticator<'_>) -> Value {
     let passkeys = authenticator.passkeys().await;
     assert_eq!(passkeys.len(), 1, "{passkeys:?}");
     passkeys.into_iter().next().unwrap()
+}
+
+/// How long a user remembers the host that the sign-in page named, and a little more.
+const REMEMBERED_SECONDS: usize = 60;
+
+/// Opens hosts below `*.apps.localhost` until one is asked about first, and returns its address. Nobody is
+/// asked right after a sign-in, and each host is entered once without a question.
+pub async fn asked_about(window: &Window, gateway: &Gateway) -> String {
+    for attempt in 0..REMEMBERED_SECONDS {
+        let url = format!("{}/page?x=1", gateway.origin_of(&format!("h{attempt}.apps.localhost")));
+        window.open(&url).await;
+        if window.text().await.contains("Continue to this application?") {
+            return url;
+        }
+        window.arrives_at(&url).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    panic!("a host below a wildcard is never asked about")
 }

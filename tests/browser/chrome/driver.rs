@@ -80,7 +80,9 @@ impl Firefox {
         }}});
         let opened = self.driver.command("POST", "session", &capabilities).await;
         let opened = opened.unwrap_or_else(|error| panic!("no browser: {error}"));
-        Window::new(Arc::clone(&self.driver), opened["sessionId"].as_str().unwrap().to_owned())
+        let id = opened["sessionId"].as_str().unwrap().to_owned();
+        let process = opened["capabilities"]["moz:processID"].as_u64();
+        Window::new(Arc::clone(&self.driver), id, process)
     }
 }
 
@@ -130,7 +132,7 @@ impl Chrome {
         let opened = self.driver.command("POST", "session", &capabilities).await;
         let opened = opened.unwrap_or_else(|error| panic!("no browser: {error}"));
         let id = opened["sessionId"].as_str().unwrap().to_owned();
-        Window::new(Arc::clone(&self.driver), id)
+        Window::new(Arc::clone(&self.driver), id, None)
     }
 }
 
@@ -176,8 +178,11 @@ impl Driver {
     pub(super) fn end(&self, session: &str) {
         let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return };
         let _ = stream.set_read_timeout(Some(END_PATIENCE));
-        let head =
-            format!("DELETE /session/{session} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        // geckodriver refuses a host without its port, and then leaves the browser running.
+        let head = format!(
+            "DELETE /session/{session} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\n\r\n",
+            self.port
+        );
         if stream.write_all(head.as_bytes()).is_ok() {
             // The answer comes when the browser has ended.
             let _ = stream.read(&mut [0; 1024]);

@@ -17,11 +17,18 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 pub struct Window {
     driver: Arc<Driver>,
     id: String,
+    /// Firefox tells it.
+    process: Option<u64>,
 }
 
 impl Window {
-    pub(super) fn new(driver: Arc<Driver>, id: String) -> Self {
-        Self { driver, id }
+    pub(super) fn new(driver: Arc<Driver>, id: String, process: Option<u64>) -> Self {
+        Self { driver, id, process }
+    }
+
+    /// The id of the browser's process.
+    pub fn process(&self) -> u64 {
+        self.process.expect("Chromium does not tell its process")
     }
 
     pub(super) async fn try_command(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
