@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use crate::config::{Engine, Settings};
-use crate::domain::assertion::AssertionKeys;
 use crate::domain::session::token::Keyring;
 use crate::flows::FlowError;
+use crate::flows::keys::draw_assertion_keys;
 use crate::ports::{Clock, Entropy, SigningKeys, Vault, entropy};
 use crate::store::{FileVault, NoVault};
 
 /// The file with the signing keys, in the data directory.
 const KEYS_FILE: &str = "keys.json";
-/// How often a P-256 key is drawn. One draw in 2^32 is not a key; four such are a broken source.
-const DRAWS_MAX: u32 = 4;
 
 /// The keys of this installation, and where they are kept.
 pub(super) async fn load_or_make(
@@ -36,6 +34,5 @@ pub(super) async fn load_or_make(
 
 fn make(clock: &dyn Clock, entropy: &dyn Entropy) -> Result<SigningKeys, FlowError> {
     let sessions = Keyring::generate(&entropy::bytes(entropy), clock.now())?;
-    let drawn = (0..DRAWS_MAX).find_map(|_| AssertionKeys::generate(&entropy::bytes(entropy)).ok());
-    Ok(SigningKeys { sessions, assertions: drawn.ok_or(FlowError::Signing)? })
+    Ok(SigningKeys { sessions, assertions: draw_assertion_keys(entropy)? })
 }

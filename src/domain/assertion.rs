@@ -114,16 +114,20 @@ impl AssertionKeys {
 
     /// Ready to sign.
     pub fn open(&self) -> Result<AssertionSigner, BadKey> {
-        let (key, current) = opened(&self.private)?;
+        let (key, current) = opened(&self.private, None)?;
         let mut published = vec![current];
         for earlier in self.earlier.iter().rev() {
-            published.push(opened(&earlier.private)?.1);
+            let good_until = earlier.replaced_at.plus(EARLIER_KEY_LIFETIME);
+            published.push(opened(&earlier.private, Some(good_until))?.1);
         }
         Ok(AssertionSigner { key, published, session_names: self.derived(b"names of sessions")? })
     }
 }
 
-fn opened(private: &Zeroizing<String>) -> Result<(EncodingKey, Published), BadKey> {
+fn opened(
+    private: &Zeroizing<String>,
+    good_until: Option<Timestamp>,
+) -> Result<(EncodingKey, Published), BadKey> {
     let scalar = Zeroizing::new(URL_SAFE_NO_PAD.decode(private.as_bytes()).map_err(|_| BadKey)?);
     let secret = p256::SecretKey::from_slice(&scalar).map_err(|_| BadKey)?;
     let point = secret.public_key().to_encoded_point(false);
@@ -136,7 +140,7 @@ fn opened(private: &Zeroizing<String>) -> Result<(EncodingKey, Published), BadKe
     let der = secret.to_pkcs8_der().map_err(|_| BadKey)?;
     let public = DecodingKey::from_ec_components(&URL_SAFE_NO_PAD.encode(x), &URL_SAFE_NO_PAD.encode(y))
         .map_err(|_| BadKey)?;
-    Ok((EncodingKey::from_ec_der(der.as_bytes()), Published { kid, public, jwk }))
+    Ok((EncodingKey::from_ec_der(der.as_bytes()), Published { kid, public, jwk, good_until }))
 }
 
 /// Signs assertions.
@@ -153,6 +157,14 @@ struct Published {
     kid: String,
     public: DecodingKey,
     jwk: serde_json::Value,
+    /// `None` for the key that signs.
+    good_until: Option<Timestamp>,
+}
+
+impl Published {
+    fn is_good(&self, now: Timestamp) -> bool {
+        self.good_until.is_none_or(|until| now < until)
+    }
 }
 
 /// What a JWT of ours is for. One kind is never accepted in place of another.
@@ -234,8 +246,14 @@ impl AssertionSigner {
         jsonwebtoken::encode(&header, claims, &self.key).ok()
     }
 
-    /// What `text` says, if we signed it for `purpose`. Audience and time are the caller's to check.
-    pub(super) fn read<T: DeserializeOwned>(&self, purpose: Purpose, text: &str) -> Option<T> {
+    /// What `text` says, if we signed it for `purpose` with a key that is good at `now`. Its own audience and
+    /// time are the caller's to check.
+    pub(super) fn read<T: DeserializeOwned>(
+        &self,
+        purpose: Purpose,
+        text: &str,
+        now: Timestamp,
+    ) -> Option<T> {
         if text.len() > JWT_CHARS_MAX {
             return None;
         }
@@ -246,7 +264,8 @@ impl AssertionSigner {
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
         let kid = jsonwebtoken::decode_header(text).ok()?.kid?;
-        let published = self.published.iter().find(|published| published.kid == kid)?;
+        let published =
+            self.published.iter().find(|published| published.kid == kid && published.is_good(now))?;
         let read = jsonwebtoken::decode::<T>(text, &published.public, &validation).ok()?;
         (read.header.typ.as_deref() == Some(purpose.kind())).then_some(read.claims)
     }
@@ -268,8 +287,30 @@ impl AssertionSigner {
         Self { key, published: Vec::new(), session_names: [0; 32] }
     }
 
-    /// The public keys, the one that signs first (RFC 7517, section 5).
-    pub fn jwks(&self) -> serde_json::Value {
-        json!({ "keys": self.published.iter().map(|published| &published.jwk).collect::<Vec<_>>() })
+    /// The public keys that are good at `now`, the one that signs first (RFC 7517, section 5).
+    pub fn jwks(&self, now: Timestamp) -> serde_json::Value {
+        let good = self.published.iter().filter(|published| published.is_good(now));
+        json!({ "keys": good.map(|published| &published.jwk).collect::<Vec<_>>() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f_10_an_earlier_key_is_good_for_a_day_and_no_longer() {
+        let (replaced_at, moment) = (Timestamp::from_millis(1_790_000_000_000), Duration::from_millis(1));
+        let before = AssertionKeys::generate(&[1; 32]).unwrap();
+        let signed = before.open().unwrap().sign_as(Purpose::Access, &json!({ "a": 1 })).unwrap();
+        let next = AssertionKeys::generate(&[2; 32]).unwrap();
+        let opened = before.followed_by(next, replaced_at).open().unwrap();
+        let end = replaced_at.plus(EARLIER_KEY_LIFETIME);
+        let last = replaced_at.plus(EARLIER_KEY_LIFETIME.checked_sub(moment).unwrap());
+        for (now, keys, is_read) in [(replaced_at, 2, true), (last, 2, true), (end, 1, false)] {
+            assert_eq!(opened.jwks(now)["keys"].as_array().unwrap().len(), keys, "{now}");
+            let read = opened.read::<serde_json::Value>(Purpose::Access, &signed, now);
+            assert_eq!(read.is_some(), is_read, "{now}");
+        }
     }
 }

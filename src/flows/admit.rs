@@ -249,8 +249,14 @@ impl Gateway {
         {
             return Ok(passport);
         }
-        let issued =
-            Passport::issue(&self.assertions.load(), &self.issuer, route, user, &session.record(), now)?;
+        let issued = Passport::issue(
+            &self.open_keys.load().assertions,
+            &self.issuer,
+            route,
+            user,
+            &session.record(),
+            now,
+        )?;
         let issued = Arc::new(issued);
         session.keep_passport(&issued);
         Ok(issued)
@@ -264,7 +270,7 @@ impl Gateway {
     ) -> Result<Caller, CheckUnavailable> {
         match cookie::find(cookies, Cookie::Session.name(self.place.scheme)) {
             Found::One(token) => {
-                self.caller(token, |carrier| matches!(carrier, Carrier::Cookie(h) if h == host))
+                self.caller(token, |it| matches!(&it.carrier, Carrier::Cookie(h) if h == host))
             }
             Found::Nothing => Ok(Caller::Stranger { showed_token: false }),
             Found::Unclear => Ok(Caller::Stranger { showed_token: true }),
@@ -283,7 +289,7 @@ impl Gateway {
 
     /// The same, but not with an access token, which is short-lived so that it cannot be prolonged.
     pub fn caller_by_lasting(&self, token: &str) -> Result<Caller, CheckUnavailable> {
-        self.caller(token, |carrier| !matches!(carrier, Carrier::Cookie(_)))
+        self.caller(token, |it| !matches!(it.carrier, Carrier::Cookie(_)))
     }
 
     /// The same, but only with the token that a sign-in answered with. Where it gave a cookie beside it,
@@ -293,22 +299,20 @@ impl Gateway {
         token: &str,
         by_cookie: Option<&LiveSession>,
     ) -> Result<Caller, CheckUnavailable> {
-        let without_cookie = |carrier: &Carrier| *carrier == Carrier::SignIn(Beside::Nothing);
-        let with_cookie = |carrier: &Carrier| *carrier == Carrier::SignIn(Beside::Cookie);
-        match self.caller(token, with_cookie)? {
-            Caller::Known(session, user)
-                if by_cookie.is_some_and(|shown| shown.record().id == session.record().id) =>
-            {
-                Ok(Caller::Known(session, user))
+        self.caller(token, |it| match it.carrier {
+            Carrier::SignIn(Beside::Nothing) => true,
+            Carrier::SignIn(Beside::Cookie) => {
+                by_cookie.is_some_and(|shown| shown.record().id == it.session.record().id)
             }
-            _ => self.caller(token, without_cookie),
-        }
+            Carrier::Cookie(_) | Carrier::Bearer | Carrier::Refresh => false,
+        })
     }
 
     fn caller_by_access_token(&self, token: &str) -> Caller {
         let stranger = Caller::Stranger { showed_token: true };
         let now = self.clock.now();
-        let Some(pointer) = access::verify(&self.assertions.load(), &self.issuer, token, now) else {
+        let Some(pointer) = access::verify(&self.open_keys.load().assertions, &self.issuer, token, now)
+        else {
             return stranger;
         };
         let session = self.index.session(&pointer.session);
@@ -320,13 +324,13 @@ impl Gateway {
         }
     }
 
-    fn caller(&self, token: &str, fits: impl Fn(&Carrier) -> bool) -> Result<Caller, CheckUnavailable> {
+    fn caller(&self, token: &str, fits: impl Fn(&Verified) -> bool) -> Result<Caller, CheckUnavailable> {
         let stranger = Ok(Caller::Stranger { showed_token: true });
         let now = self.clock.now();
         let digest = Sha256::digest(token).into();
         let verified = match self.index.verified(&digest) {
             Some(verified) => verified,
-            None => match self.signer.load().verify(token, &self.issuer, now) {
+            None => match self.open_keys.load().tokens.verify(token, &self.issuer, now) {
                 Err(TokenError::LimitReached) => return Err(CheckUnavailable),
                 Err(TokenError::Invalid) => return stranger,
                 Ok(claims) => match self.index.session(&claims.session) {
@@ -339,7 +343,7 @@ impl Gateway {
         };
         let session = &verified.session;
         match self.active_user(&session.record().user) {
-            Some(user) if fits(&verified.carrier) && session.is_live(&self.lifetimes, now) => {
+            Some(user) if fits(&verified) && session.is_live(&self.lifetimes, now) => {
                 Ok(Caller::Known(Arc::clone(session), user))
             }
             _ => stranger,

@@ -107,7 +107,7 @@ impl Gateway {
         let code = Code::from_random(entropy::bytes(&*self.entropy));
         let now = self.clock.now();
         let expires_at = now.plus(CODE_LIFETIME);
-        let hash = self.code_key.load().hash(&id, purpose, &code).ok_or(FlowError::Signing)?;
+        let hash = self.open_keys.load().codes.hash(&id, purpose, &code).ok_or(FlowError::Signing)?;
         let text = code.reveal().to_owned();
         let content = match user {
             Some(_) => Content::Code { code: text },
@@ -195,8 +195,8 @@ impl Gateway {
         for _ in 0..ATTEMPTS_MAX {
             let found = self.records.get_exact::<PendingCode>(&key).await?;
             let (pending, stored) = found.ok_or(FlowError::WrongCode)?;
-            let hash =
-                Code::parse(typed).and_then(|code| self.code_key.load().hash(&pending.id, purpose, &code));
+            let hash = Code::parse(typed)
+                .and_then(|code| self.open_keys.load().codes.hash(&pending.id, purpose, &code));
             let right = hash == Some(pending.hash)
                 && pending.purpose == purpose
                 && pending.email == *email

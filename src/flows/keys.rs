@@ -6,13 +6,44 @@
 use std::sync::Arc;
 
 use super::{FlowError, Gateway};
-use crate::domain::assertion::{AssertionKeys, BadKey};
+use crate::domain::assertion::{AssertionKeys, AssertionSigner, BadKey};
+use crate::domain::code::CodeKey;
 use crate::domain::event::{End, Kind, Origin};
-use crate::ports::{Batch, SigningKeys, entropy};
+use crate::domain::sealed::SealingKey;
+use crate::domain::session::token::Signer;
+use crate::ports::{Batch, Entropy, SigningKeys, entropy};
 use crate::records::keys;
 
 /// How often a P-256 key is drawn. One draw in 2^32 is not a key; four such are a broken source.
 const DRAWS_MAX: u32 = 4;
+
+/// Every key of an installation, ready to be used. They take over from one another together.
+pub(super) struct OpenKeys {
+    pub(super) tokens: Signer,
+    pub(super) assertions: AssertionSigner,
+    pub(super) codes: CodeKey,
+    pub(super) outbox: SealingKey,
+    pub(super) ways_back: SealingKey,
+}
+
+impl OpenKeys {
+    pub(super) fn of(keys: &SigningKeys) -> Result<Self, FlowError> {
+        Ok(Self {
+            tokens: keys.sessions.open()?,
+            assertions: keys.assertions.open()?,
+            codes: keys.assertions.code_key()?,
+            outbox: keys.assertions.outbox_key()?,
+            ways_back: keys.assertions.way_back_key()?,
+        })
+    }
+}
+
+/// New keys for assertions, and for what is derived from them.
+pub fn draw_assertion_keys(entropy: &dyn Entropy) -> Result<AssertionKeys, BadKey> {
+    let mut draws = (0..DRAWS_MAX).filter_map(|_| AssertionKeys::generate(&entropy::bytes(entropy)).ok());
+    draws.next().ok_or(BadKey)
+}
+
 /// The most sessions or letters that end in one commit.
 const ENDED_AT_ONCE_MAX: usize = 100;
 
@@ -34,7 +65,7 @@ impl Gateway {
         let mut next = current.clone();
         let now = self.clock.now();
         let id = next.sessions.rotate(&entropy::bytes(&*self.entropy), now, self.lifetimes.absolute)?;
-        next.assertions = current.assertions.followed_by(self.drawn()?, now);
+        next.assertions = current.assertions.followed_by(draw_assertion_keys(&*self.entropy)?, now);
         self.put_in_force(&next).await?;
         *current = next;
         self.report(Origin::default(), Kind::KeyRotated { key: id });
@@ -47,7 +78,7 @@ impl Gateway {
         let mut current = self.keys.lock().await;
         let mut next = current.clone();
         let key = next.sessions.burn(&entropy::bytes(&*self.entropy), self.clock.now())?;
-        next.assertions = self.drawn()?;
+        next.assertions = draw_assertion_keys(&*self.entropy)?;
         self.put_in_force(&next).await?;
         *current = next;
         self.report(Origin::default(), Kind::KeyRotated { key });
@@ -58,23 +89,11 @@ impl Gateway {
         Ok(Burnt { key, sessions, messages })
     }
 
-    fn drawn(&self) -> Result<AssertionKeys, BadKey> {
-        let mut draws =
-            (0..DRAWS_MAX).filter_map(|_| AssertionKeys::generate(&entropy::bytes(&*self.entropy)).ok());
-        draws.next().ok_or(BadKey)
-    }
-
     /// Keeps `next`, and then signs with it. What cannot be opened is not kept.
     async fn put_in_force(&self, next: &SigningKeys) -> Result<(), FlowError> {
-        let (tokens, assertions) = (next.sessions.open()?, next.assertions.open()?);
-        let (codes, outbox) = (next.assertions.code_key()?, next.assertions.outbox_key()?);
-        let ways_back = next.assertions.way_back_key()?;
+        let opened = OpenKeys::of(next)?;
         self.vault.save(next).await?;
-        self.signer.store(Arc::new(tokens));
-        self.assertions.store(Arc::new(assertions));
-        self.code_key.store(Arc::new(codes));
-        self.way_back_key.store(Arc::new(ways_back));
-        self.outbox.reseal_with(outbox);
+        self.open_keys.store(Arc::new(opened));
         Ok(())
     }
 

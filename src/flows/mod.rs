@@ -36,24 +36,21 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
-use crate::domain::assertion::AssertionSigner;
 use crate::domain::ceremony::RelyingParty;
-use crate::domain::code::CodeKey;
 use crate::domain::event::{Event, Kind, Origin};
 use crate::domain::id::UserId;
 use crate::domain::identifier::UsernameChange;
 use crate::domain::limits::RateLimits;
 use crate::domain::place::Place;
 use crate::domain::policy::route::RouteTable;
-use crate::domain::sealed::SealingKey;
 use crate::domain::session::Lifetimes;
-use crate::domain::session::token::Signer;
 use crate::domain::user::Email;
 use crate::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, StoreError, Vault, entropy};
 use crate::records::Records;
 use codes::EmailCode;
 pub use error::FlowError;
 use index::SessionIndex;
+use keys::OpenKeys;
 use pending::Waiting;
 
 /// What an installation has decided about itself.
@@ -91,8 +88,6 @@ pub struct Gateway {
     email_code: EmailCode,
     username_change: UsernameChange,
     has_mail: bool,
-    code_key: ArcSwap<CodeKey>,
-    way_back_key: ArcSwap<SealingKey>,
     outbox: outbox::Outbox,
     records: Records,
     index: Arc<SessionIndex>,
@@ -103,8 +98,7 @@ pub struct Gateway {
     processes: Waiting,
     rounds: way_back::Rounds,
     keys: Mutex<SigningKeys>,
-    signer: ArcSwap<Signer>,
-    assertions: ArcSwap<AssertionSigner>,
+    open_keys: ArcSwap<OpenKeys>,
     vault: Arc<dyn Vault>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -135,12 +129,9 @@ impl Gateway {
             email_code,
             username_change,
             has_mail,
-            code_key: ArcSwap::from_pointee(keys.assertions.code_key()?),
-            way_back_key: ArcSwap::from_pointee(keys.assertions.way_back_key()?),
-            outbox: outbox::Outbox::new(keys.assertions.outbox_key()?),
+            outbox: outbox::Outbox::new(),
             rounds: way_back::Rounds::default(),
-            signer: ArcSwap::from_pointee(keys.sessions.open()?),
-            assertions: ArcSwap::from_pointee(keys.assertions.open()?),
+            open_keys: ArcSwap::from_pointee(OpenKeys::of(&keys)?),
             keys: Mutex::new(keys),
             vault: world.vault,
             clock: world.clock,
@@ -184,7 +175,7 @@ impl Gateway {
 
     /// The public keys of assertions (RFC 7517).
     pub fn jwks(&self) -> serde_json::Value {
-        self.assertions.load().jwks()
+        self.open_keys.load().assertions.jwks(self.clock.now())
     }
 
     /// Whether changes can be stored; existing sessions go on either way.

@@ -4,11 +4,9 @@
 //! that was accepted survives a restart; what waits is sealed, because it holds codes and links; there
 //! are at most [`OUTBOX_MAX`] letters, and none is tried longer than it is worth.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -21,7 +19,7 @@ use crate::domain::event::{Delivery, Kind, Origin};
 use crate::domain::id::LetterId;
 use crate::domain::letter::{About, Content, Letter};
 use crate::domain::network::Network;
-use crate::domain::sealed::{Sealed, SealingKey};
+use crate::domain::sealed::Sealed;
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
 use crate::ports::store::Entry;
@@ -56,7 +54,6 @@ const HAND_OVER: Duration = Duration::from_millis(100);
 
 /// What the gateway knows of its outbox without asking the store.
 pub(super) struct Outbox {
-    key: ArcSwap<SealingKey>,
     waiting: AtomicUsize,
     /// How long the last hand-over took, in milliseconds. A letter that is meant for nobody is kept as
     /// long, so that its end does not show in what the store does meanwhile.
@@ -65,21 +62,9 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new(key: SealingKey) -> Self {
+    pub(super) fn new() -> Self {
         let hand_over_ms = AtomicU64::new(u64::try_from(HAND_OVER.as_millis()).unwrap_or(0));
-        Self {
-            key: ArcSwap::from_pointee(key),
-            waiting: AtomicUsize::new(0),
-            hand_over_ms,
-            posted: Notify::new(),
-        }
-    }
-}
-
-impl Outbox {
-    /// Seals with another key from now on.
-    pub(super) fn reseal_with(&self, key: SealingKey) {
-        self.key.store(Arc::new(key));
+        Self { waiting: AtomicUsize::new(0), hand_over_ms, posted: Notify::new() }
     }
 }
 
@@ -119,7 +104,7 @@ impl Gateway {
         };
         let waiting = Waiting {
             id: LetterId(entropy::bytes(&*self.entropy)),
-            sealed: self.outbox.key.load().seal(&plain, nonce).ok_or(FlowError::Signing)?,
+            sealed: self.open_keys.load().outbox.seal(&plain, nonce).ok_or(FlowError::Signing)?,
             tries: 0,
             next_try_at: now.plus(kept),
             expires_at: now.plus(letter.content.lifetime()),
@@ -220,7 +205,7 @@ impl Gateway {
             tracing::warn!(tries = waiting.tries, "a message has expired before any mail server took it");
             return Some(Delivery::Expired);
         }
-        let opened = self.outbox.key.load().open(&waiting.sealed);
+        let opened = self.open_keys.load().outbox.open(&waiting.sealed);
         let Some(letter) = opened.and_then(|plain| serde_json::from_slice::<Letter>(&plain).ok()) else {
             tracing::error!("a message in the outbox cannot be read; it is dropped");
             return Some(Delivery::Refused);

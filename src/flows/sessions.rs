@@ -56,7 +56,7 @@ pub(super) type Ended = Vec<(Arc<LiveSession>, End)>;
 impl Gateway {
     /// A token for `session` in a cookie of `host`, or for an `Authorization` header.
     pub fn token(&self, session: &Session, carrier: Carrier) -> Result<String, TokenError> {
-        self.signer.load().sign(&Claims {
+        self.open_keys.load().tokens.sign(&Claims {
             session: session.id,
             user: session.user,
             audience: self.issuer.clone(),
@@ -70,7 +70,8 @@ impl Gateway {
     /// A short-lived JWT that points at `session`; see [`access`].
     pub fn access_token(&self, session: &Session, user: &User) -> Result<String, FlowError> {
         let (id, now) = (entropy::bytes(&*self.entropy), self.clock.now());
-        access::sign(&self.assertions.load(), &self.issuer, user, session, id, now).ok_or(FlowError::Signing)
+        access::sign(&self.open_keys.load().assertions, &self.issuer, user, session, id, now)
+            .ok_or(FlowError::Signing)
     }
 
     /// A new record with a new id.

@@ -159,7 +159,8 @@ impl Gateway {
         }
         let plain = serde_json::to_vec(&way_back).map_err(|_| FlowError::Signing)?;
         let nonce = entropy::bytes(&*self.entropy);
-        let sealed = self.way_back_key.load().seal_for_address(&plain, nonce).ok_or(FlowError::Signing)?;
+        let sealed =
+            self.open_keys.load().ways_back.seal_for_address(&plain, nonce).ok_or(FlowError::Signing)?;
         Ok(WayBackName::Sealed(sealed))
     }
 
@@ -183,7 +184,7 @@ impl Gateway {
             None => None,
             Some(WayBackName::Kept(id)) => self.records.get(&keys::way_back(id)).await?,
             Some(WayBackName::Sealed(text)) => {
-                let opened = self.way_back_key.load().open_from_address(text);
+                let opened = self.open_keys.load().ways_back.open_from_address(text);
                 opened.and_then(|plain| serde_json::from_slice(&plain).ok())
             }
         };

@@ -80,7 +80,7 @@ pub fn is_one(token: &str) -> bool {
 
 /// Checks signature, type, audience and time. Whether the session lives is for the index to say.
 pub fn verify(signer: &AssertionSigner, issuer: &str, text: &str, now: Timestamp) -> Option<Pointer> {
-    let claims: Claims = signer.read(Purpose::Access, text)?;
+    let claims: Claims = signer.read(Purpose::Access, text, now)?;
     let ours = claims.iss == issuer && claims.aud == issuer;
     let seconds = now.as_seconds();
     if !ours || seconds < claims.nbf || claims.exp <= seconds {
