@@ -41,12 +41,11 @@ impl Operator for GatewayOperator {
             Request::UserEnable { user } => self.enable(&user).await,
             Request::SessionEnd { user, session } => self.end_sessions(&user, session).await,
             Request::KeyRotate { burn: false } => {
-                let rotated = self.0.rotate_key().await;
-                rotated.map(|key| Answer::KeyRotated { key, sessions: 0, messages: 0 })
+                self.0.rotate_key().await.map(|key| Answer::KeyRotated { key })
             }
             Request::KeyRotate { burn: true } => self.0.burn_keys().await.map(|burnt| {
                 let Burnt { key, sessions, messages } = burnt;
-                Answer::KeyRotated { key, sessions, messages }
+                Answer::KeysBurnt { key, sessions, messages }
             }),
             Request::Health => Ok(Answer::Health {
                 version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -101,11 +101,12 @@ pub enum Answer {
     },
     KeyRotated {
         key: u32,
-        /// Sessions that ended, when keys were burnt.
-        #[serde(default)]
+    },
+    KeysBurnt {
+        key: u32,
+        /// Sessions that ended.
         sessions: usize,
-        /// Messages that were not sent, when keys were burnt.
-        #[serde(default)]
+        /// Messages that were not sent.
         messages: usize,
     },
     Health {

@@ -94,10 +94,10 @@ fn printed(answer: Answer, form: Form) -> Result<String, Failure> {
         (Answer::Done, _) => "Done.".to_owned(),
         (Answer::SessionsEnded { count: 1 }, _) => "One session ended.".to_owned(),
         (Answer::SessionsEnded { count }, _) => format!("{count} sessions ended."),
-        (Answer::KeyRotated { key, sessions: 0, messages: 0 }, _) => {
-            format!("New tokens are signed with key {key}.")
+        (Answer::KeyRotated { key }, _) => {
+            format!("New tokens are signed with key {key}; open sessions go on.")
         }
-        (Answer::KeyRotated { key, sessions, messages }, _) => format!(
+        (Answer::KeysBurnt { key, sessions, messages }, _) => format!(
             "Earlier keys are burnt; new tokens are signed with key {key}. {sessions} sessions ended, and \
              {messages} messages that waited were thrown away."
         ),
