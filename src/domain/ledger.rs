@@ -3,12 +3,15 @@
 //! Connections, bytes of request bodies and pending ceremonies are all taken by clients that have
 //! shown nothing yet. So each network may take a part of them only, a wider network a few times as
 //! much, and the last part is kept for networks in which a user is signed in.
+//!
+//! What does not live here: what is shared out, and when it is given back. What always holds: nobody
+//! takes more than a share, and what is given back is forgotten.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::limits::Shares;
-use super::network::{Network, Reach};
+use super::network::Network;
 
 /// Whether a user is signed in from a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,16 +73,11 @@ impl Ledger {
         if self.taken.saturating_add(amount) > total {
             return Err(Exhausted::Total);
         }
-        self.add(client, amount);
-        Ok(())
-    }
-
-    /// Counts `amount` for `client`, whatever is taken already.
-    pub fn add(&mut self, client: Option<IpAddr>, amount: usize) {
         self.taken = self.taken.saturating_add(amount);
         for (_, network) in client.into_iter().flat_map(Network::around) {
             *self.by_network.entry(network).or_default() += amount;
         }
+        Ok(())
     }
 
     /// Gives back what `client` has taken.
@@ -97,19 +95,6 @@ impl Ledger {
     /// How much `network` has taken.
     pub fn taken_by(&self, network: &Network) -> usize {
         self.by_network.get(network).copied().unwrap_or(0)
-    }
-
-    /// How much is taken in all.
-    pub fn taken(&self) -> usize {
-        self.taken
-    }
-
-    /// The network around `client` that has more than its share, the narrowest first.
-    pub fn over(&self, client: IpAddr) -> Option<Network> {
-        let over = |(reach, network): &(Reach, Network)| {
-            self.taken_by(network) > self.budget.shares.of(*reach, self.budget.per_network)
-        };
-        Network::around(client).find(over).map(|(_, network)| network)
     }
 }
 
@@ -164,6 +149,6 @@ mod tests {
         let client: Option<IpAddr> = "2001:db8::1".parse().ok();
         assert_eq!(ledger.take(client, 10, Standing::Unknown), Ok(()));
         ledger.give_back(client, 10);
-        assert_eq!((ledger.taken(), ledger.by_network.len()), (0, 0));
+        assert_eq!((ledger.taken, ledger.by_network.len()), (0, 0));
     }
 }

@@ -23,15 +23,12 @@ pub struct Sealed(String);
 impl SealingKey {
     /// Seals `plain`. `None` only if the cipher fails.
     pub fn seal(&self, plain: &[u8], nonce: [u8; NONCE_BYTES]) -> Option<Sealed> {
-        let cipher = XChaCha20Poly1305::new((&self.0).into());
-        let secret = cipher.encrypt(&XNonce::from(nonce), plain).ok()?;
-        Some(Sealed(STANDARD.encode([nonce.as_slice(), &secret].concat())))
+        Some(Sealed(STANDARD.encode(self.sealed(plain, nonce)?)))
     }
 
     /// The same, as text that fits an address (base64url).
     pub fn seal_for_address(&self, plain: &[u8], nonce: [u8; NONCE_BYTES]) -> Option<String> {
-        let Sealed(text) = self.seal(plain, nonce)?;
-        Some(URL_SAFE_NO_PAD.encode(STANDARD.decode(text).ok()?))
+        Some(URL_SAFE_NO_PAD.encode(self.sealed(plain, nonce)?))
     }
 
     /// What was sealed for an address, if it was sealed by this key and nobody changed it.
@@ -42,6 +39,12 @@ impl SealingKey {
     /// What was sealed, if it was sealed by this key and nobody changed it.
     pub fn open(&self, sealed: &Sealed) -> Option<Vec<u8>> {
         self.opened(&STANDARD.decode(&sealed.0).ok()?)
+    }
+
+    fn sealed(&self, plain: &[u8], nonce: [u8; NONCE_BYTES]) -> Option<Vec<u8>> {
+        let cipher = XChaCha20Poly1305::new((&self.0).into());
+        let secret = cipher.encrypt(&XNonce::from(nonce), plain).ok()?;
+        Some([nonce.as_slice(), &secret].concat())
     }
 
     fn opened(&self, bytes: &[u8]) -> Option<Vec<u8>> {
