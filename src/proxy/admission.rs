@@ -26,13 +26,13 @@ use super::context::{Context, NamelessTls, PlainHttp, Shared};
 use super::failure::{self, INVALID_CHUNK, SESSION_ENDED};
 use super::headers::{self, Cleaned, Outgoing};
 use super::own_bodies::OwnBody;
+use super::refusals::refused;
 use super::request::{self, SHORT_BYTES_MAX};
 use super::streams;
 use super::tls::AskedFor;
 use crate::domain::dialect::Dialect;
 use crate::domain::event::Answered;
 use crate::domain::place::Scheme;
-use crate::domain::policy::route::{CrossOrigin, WebSocket};
 use crate::flows::admit::{Admission, Outcome, Permit, Visit};
 
 /// How long writing to a client may stall.
@@ -79,16 +79,10 @@ impl Phases {
             Admission::Answer(outcome) => self.answer(session, ctx, visit, outcome).await,
             Admission::Ours => self.answer_own(session, ctx, visit).await,
             Admission::Forward(permit) => {
+                if let Some(outcome) = refused(&self.0.gateway, session.req_header(), &permit, &visit) {
+                    return self.answer(session, ctx, visit, outcome).await;
+                }
                 let route = Arc::clone(permit.route());
-                if !self.may_upgrade(session.req_header(), &permit, &visit) {
-                    return self.answer(session, ctx, visit, Outcome::UpgradeRefused { route }).await;
-                }
-                if self.is_service_worker(session.req_header(), &visit) {
-                    return self.answer(session, ctx, visit, Outcome::ServiceWorkerRefused { route }).await;
-                }
-                if self.is_cross_origin_change(session.req_header(), &permit, &visit) {
-                    return self.answer(session, ctx, visit, Outcome::CrossOriginRefused { route }).await;
-                }
                 ctx.turn = self.0.upstreams.first(&route);
                 ctx.tally.route = Some(route);
                 ctx.permit = Some(permit);
@@ -163,40 +157,6 @@ impl Phases {
         let request = session.req_header();
         let cookies = request.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
         self.0.gateway.admit(visit, request::path_of(request), cookies)
-    }
-
-    /// A WebSocket is not bound by the same-origin policy: a foreign page could open one with the
-    /// person's cookies. So where a browser says where the page is from, it has to be here.
-    fn may_upgrade(&self, request: &RequestHeader, permit: &Permit, visit: &Visit) -> bool {
-        if !request::wants_websocket(&request.headers) {
-            return true;
-        }
-        if permit.route().websocket == WebSocket::Refused {
-            return false;
-        }
-        let here = self.0.gateway.place().origin_of(&visit.host);
-        let mut origins = request.headers.get_all(header::ORIGIN).iter();
-        permit.session().is_none() || origins.all(|origin| origin.as_bytes() == here.as_bytes())
-    }
-
-    /// Whether an application would install a service worker on the host where people sign in. It would
-    /// control our pages there, and outlive the application's repair (Service Workers, "Handle
-    /// Fetch"). Browsers mark the request for its script.
-    fn is_service_worker(&self, request: &RequestHeader, visit: &Visit) -> bool {
-        self.0.gateway.place().is_auth_host(&visit.host) && request.headers.contains_key("service-worker")
-    }
-
-    /// Whether another origin's page would change something with the visitor's identity, and the route
-    /// does not let it.
-    fn is_cross_origin_change(&self, request: &RequestHeader, permit: &Permit, visit: &Visit) -> bool {
-        if request.method.is_safe()
-            || permit.session().is_none()
-            || permit.route().cross_origin == CrossOrigin::Passed
-        {
-            return false;
-        }
-        let here = self.0.gateway.place().origin_of(&visit.host);
-        request::is_from_another_origin(&request.headers, &here)
     }
 
     async fn answer(

@@ -6,9 +6,9 @@
 //! into the same one, so that `Remote_User` and `Remote.User` read like `Remote-User`, and nothing
 //! current needs one (nginx drops them by default, too).
 //!
-//! What always holds: after [`Outgoing::write_identity_headers`] every header of these families is ours. pingora
-//! removes hop-by-hop headers, and whatever `Connection` nominates, before that, so a nomination
-//! cannot remove what is written here.
+//! What always holds: after [`Outgoing::write_identity_headers`] every header of these families is
+//! ours. pingora removes hop-by-hop headers, and whatever `Connection` nominates, before that, so a
+//! nomination cannot remove what is written here.
 
 use std::collections::HashSet;
 use std::net::IpAddr;

@@ -20,6 +20,7 @@ mod head;
 mod headers;
 mod names;
 mod own_bodies;
+mod refusals;
 mod request;
 mod server;
 mod streams;
