@@ -1,4 +1,7 @@
 //! `[limits]`: how much clients may take before they have shown any credential.
+//!
+//! What does not live here: the defaults, which are beside the code that they limit. What always holds: no
+//! limit is 0, for that would lock everybody out.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -2,6 +2,9 @@
 //!
 //! Who has one IPv6 address has at least the /64 around it, a household often a /56, an organisation
 //! a /48, so limits count all three. For IPv4 they count the /24 and the /16.
+//!
+//! What does not live here: how much a network may take, which is in `ledger.rs` and `limits.rs`. What always
+//! holds: a mapped address (`::ffff:192.0.2.1`) is the IPv4 address that it maps.
 
 use std::fmt;
 use std::net::IpAddr;

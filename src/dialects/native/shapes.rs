@@ -212,7 +212,7 @@ pub(super) struct SignedInShape {
     pub(super) user: UserShape,
 }
 
-/// A sign-in, and with what it pays for the change that it was asked for.
+/// A sign-in. If the caller named a change, `stepUp` is the nonce that the change's request has to carry.
 #[derive(Serialize, ToSchema)]
 #[schema(as = native::SteppedUp)]
 pub(super) struct SteppedUpShape {
