@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::code::CodeKey;
+use super::id::AccessTokenId;
 use super::sealed::SealingKey;
 use super::session::Session;
 use super::time::Timestamp;
@@ -186,6 +187,14 @@ impl Purpose {
     }
 }
 
+/// What a user is recognised by.
+#[derive(Clone, Copy)]
+pub enum Shown<'a> {
+    Session(&'a Session),
+    /// An access token, which shows no passkey.
+    Token(&'a AccessTokenId),
+}
+
 #[derive(Serialize)]
 struct Claims<'a> {
     iss: &'a str,
@@ -194,7 +203,11 @@ struct Claims<'a> {
     email: &'a str,
     name: &'a str,
     groups: Vec<&'a str>,
-    sid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<String>,
+    /// The id of the access token that was shown, if one was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
     auth_time: Option<i64>,
     amr: &'static [&'static str],
     iat: i64,
@@ -219,9 +232,13 @@ impl AssertionSigner {
         issuer: &str,
         route: &str,
         user: &User,
-        session: &Session,
+        shown: Shown<'_>,
         now: Timestamp,
     ) -> Option<String> {
+        let (session, token) = match shown {
+            Shown::Session(session) => (Some(session), None),
+            Shown::Token(id) => (None, Some(id)),
+        };
         let claims = Claims {
             iss: issuer,
             aud: route,
@@ -229,9 +246,10 @@ impl AssertionSigner {
             email: user.email.as_str(),
             name: user.display_name.as_str(),
             groups: user.groups.iter().map(super::user::Group::as_str).collect(),
-            sid: self.session_name(route, session),
-            auth_time: session.authenticated_at.map(Timestamp::as_seconds),
-            amr: methods(session),
+            sid: session.map(|session| self.session_name(route, session)),
+            token: token.map(AccessTokenId::to_string),
+            auth_time: session.and_then(|it| it.authenticated_at).map(Timestamp::as_seconds),
+            amr: session.map_or(&["token"], methods),
             iat: now.as_seconds(),
             exp: now.plus(ASSERTION_LIFETIME).as_seconds(),
         };

@@ -1,4 +1,4 @@
-//! One-time codes that are sent by mail: what they look like, and what is kept of one.
+//! One-time codes, sent by mail or shown on another device: what they look like, and what is kept of one.
 //!
 //! What always holds: the store has a keyed hash, never the code; a code is good for one purpose, one
 //! browser and one account, [`CODE_LIFETIME`] and [`CODE_ATTEMPTS_MAX`] guesses.
@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroize;
 
+use super::crockford;
 use super::id::{CodeId, UserId};
-use super::secret::SecretHash;
+use super::secret::{Secret, SecretHash};
 use super::time::Timestamp;
 use super::user::Email;
 
@@ -23,9 +24,6 @@ pub const CODE_ATTEMPTS_MAX: u32 = 5;
 /// How many characters it has: 40 bits.
 pub const CODE_CHARS: usize = 8;
 
-/// Crockford's base 32: no letter that looks like a digit, and no U.
-const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-
 /// What a code lets its holder do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -34,6 +32,8 @@ pub enum Purpose {
     SignIn,
     /// Prove that an address is one's own.
     Address,
+    /// Make an account for this address.
+    SignUp,
 }
 
 impl Purpose {
@@ -41,39 +41,23 @@ impl Purpose {
         match self {
             Self::SignIn => b"sign-in",
             Self::Address => b"address",
+            Self::SignUp => b"sign-up",
         }
     }
 }
 
-/// A code in the clear: on its way to a mailbox, or back from one.
+/// A code in the clear: on its way to a mailbox or a screen, or back from there.
 pub struct Code(String);
 
 impl Code {
     /// Makes a code from 40 random bits.
     pub fn from_random(bytes: [u8; 5]) -> Self {
-        let bits = bytes.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
-        let symbol = |at: usize| {
-            let index = usize::try_from((bits >> (35 - 5 * at)) & 31).unwrap_or(0);
-            char::from(ALPHABET.get(index).copied().unwrap_or(b'0'))
-        };
-        Self((0..CODE_CHARS).map(symbol).collect())
+        Self(crockford::write(&bytes))
     }
 
     /// Reads what somebody typed: any case, spaces and hyphens, `O` for `0`, `I` and `L` for `1`.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut code = String::with_capacity(CODE_CHARS);
-        for character in text.chars().filter(|c| !matches!(c, ' ' | '-')) {
-            let symbol = match character.to_ascii_uppercase() {
-                'O' => '0',
-                'I' | 'L' => '1',
-                other => other,
-            };
-            if !symbol.is_ascii() || !ALPHABET.contains(&(symbol as u8)) || code.len() == CODE_CHARS {
-                return None;
-            }
-            code.push(symbol);
-        }
-        (code.len() == CODE_CHARS).then_some(Self(code))
+        crockford::read(text, CODE_CHARS).map(Self)
     }
 
     /// The eight characters.
@@ -98,6 +82,23 @@ impl Drop for Code {
 pub struct CodeKey(pub(super) [u8; 32]);
 
 impl CodeKey {
+    /// What a browser keeps that `user` has signed in with. The same for all of them, so it tells no more
+    /// than that.
+    pub fn device_mark(&self, user: &UserId) -> Option<Secret> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
+        mac.update(b"device\0");
+        mac.update(user.as_handle());
+        Some(Secret::from_random(mac.finalize().into_bytes().into()))
+    }
+
+    /// What is kept of a code that links two devices. It is found by this hash, so nothing else is in it.
+    pub fn device_hash(&self, code: &Code) -> Option<SecretHash> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
+        mac.update(b"device-link\0");
+        mac.update(code.0.as_bytes());
+        Some(SecretHash::from_bytes(mac.finalize().into_bytes().into()))
+    }
+
     /// What is kept of `code`.
     pub fn hash(&self, id: &CodeId, purpose: Purpose, code: &Code) -> Option<SecretHash> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;

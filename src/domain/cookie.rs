@@ -20,17 +20,24 @@ pub enum Cookie {
     Code,
     /// Binds the way back, and the hand-off, to the browser that asked.
     Nonce,
+    /// Binds a link between two devices to the one that is new.
+    Newcomer,
+    /// Says that a user has signed in with this browser. It opens nothing: it keeps strangers from using up
+    /// what the owner of an account may ask for.
+    Device,
 }
 
 impl Cookie {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Session,
         Self::Challenge,
         Self::BetterAuthChallenge,
         Self::OcoreChallenge,
         Self::Code,
         Self::Nonce,
+        Self::Newcomer,
+        Self::Device,
     ];
 
     /// Its name. Over https the `__Host-` prefix makes browsers refuse one set by another host or
@@ -49,6 +56,10 @@ impl Cookie {
             (Self::Code, Scheme::Http) => "vestibule-code",
             (Self::Nonce, Scheme::Https) => "__Host-vestibule-nonce",
             (Self::Nonce, Scheme::Http) => "vestibule-nonce",
+            (Self::Newcomer, Scheme::Https) => "__Host-vestibule-newcomer",
+            (Self::Newcomer, Scheme::Http) => "vestibule-newcomer",
+            (Self::Device, Scheme::Https) => "__Host-vestibule-device",
+            (Self::Device, Scheme::Http) => "vestibule-device",
         }
     }
 }

@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::ceremony::aaguid::name_of;
+use super::event::{Kind, Model};
 use super::id::{CredentialId, UserId};
 use super::secret::SecretHash;
 use super::time::Timestamp;
@@ -41,6 +43,31 @@ pub struct Credential {
     pub made_with: Program,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
+    /// Until when it opens nothing, so that its owner has time to take it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asleep_until: Option<Timestamp>,
+    /// What there is to know of one that another program registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
+}
+
+/// That a passkey was registered by another program, and taken over from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    pub at: Timestamp,
+    /// What its authenticator says of the owner: the other program's id of them.
+    #[serde(with = "base64_bytes")]
+    pub user_handle: Vec<u8>,
+    pub eligibility: Eligibility,
+}
+
+/// Whether it is known if a passkey may be backed up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Eligibility {
+    Told,
+    /// Its first use will tell.
+    Untold,
 }
 
 /// What is known of a passkey before its authenticator has made it.
@@ -65,6 +92,15 @@ impl Program {
     pub fn is_unknown(&self) -> bool {
         self.browser.is_empty() && self.system.is_empty()
     }
+
+    /// "Firefox on Linux", or what can be told.
+    pub fn in_words(&self) -> String {
+        match (self.browser.as_str(), self.system.as_str()) {
+            ("", "") => "a program that does not say what it is".to_owned(),
+            (name, "") | ("", name) => name.to_owned(),
+            (browser, system) => format!("{browser} on {system}"),
+        }
+    }
 }
 
 /// The installation of a front end that a passkey was made in: the hash of a handle that the front end
@@ -83,6 +119,28 @@ impl Environment {
 }
 
 impl Credential {
+    /// What is reported when it is removed.
+    pub fn removal(&self) -> Kind {
+        Kind::CredentialRemoved {
+            user: self.user,
+            credential: self.id.clone(),
+            model: Model(name_of(self.aaguid)),
+        }
+    }
+
+    /// Whether an authenticator with this passkey calls its owner by `handle`.
+    pub fn is_owned_by(&self, handle: &[u8]) -> bool {
+        match &self.imported {
+            Some(imported) => imported.user_handle == handle,
+            None => UserId::from_handle(handle) == Ok(self.user),
+        }
+    }
+
+    /// Whether its time has not come.
+    pub fn is_asleep(&self, now: Timestamp) -> bool {
+        self.asleep_until.is_some_and(|until| now < until)
+    }
+
     /// The id that APIs use which have short ids for passkeys: derived from the credential id, so that
     /// it is the same in every dialect, for ever, and nothing has to remember it.
     pub fn reference(&self) -> uuid::Uuid {
@@ -220,16 +278,21 @@ impl From<CredentialName> for String {
 }
 
 /// Bytes as standard base64 text in JSON.
-mod base64_bytes {
+pub(super) mod base64_bytes {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::domain) fn serialize<S: Serializer>(
+        bytes: &[u8],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&STANDARD.encode(bytes))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(in crate::domain) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
         STANDARD.decode(text).map_err(serde::de::Error::custom)
     }

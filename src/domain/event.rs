@@ -6,18 +6,55 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
+use super::access_token::TokenRefusal;
 use super::dialect::Dialect;
-use super::id::{CredentialId, InvitationId, SessionId, UserId};
+use super::id::{AccessTokenId, CredentialId, InvitationId, SessionId, UserId};
+use super::network::Network;
+
+/// Who made something happen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Actor {
+    /// The gateway, by itself: what has expired ends.
+    #[default]
+    Gateway,
+    /// A client. If the event is about a user and was not refused, it is that user.
+    Client,
+    /// An operator, on the gateway's machine.
+    Operator,
+    /// An administrator, in their own session.
+    Administrator(UserId),
+}
 
 /// Where a request came from, for the audit log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
+    pub actor: Actor,
     /// The client's address: the peer, or what a trusted proxy reported.
     pub client: Option<IpAddr>,
     /// Correlates log lines and error pages.
     pub request: String,
     /// The API that was used; `None` when an operator or the gateway itself acted.
     pub dialect: Option<Dialect>,
+}
+
+/// Whether something happened, or was tried and refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    Done,
+    Refused,
+}
+
+impl Outcome {
+    /// A word for the log.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// Something that happened to an account, a credential or a session.
@@ -31,32 +68,69 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     SetupLinkIssued,
-    Invited { invitation: InvitationId, by: Option<UserId> },
+    Invited { invitation: InvitationId, user: Option<UserId> },
     InvitationRedeemed { user: UserId, session: SessionId },
+    SignedUp { user: UserId, session: SessionId },
     InvitationRefused,
     InvitationRevoked { invitation: InvitationId },
     CeremonyBegun { ceremony: Ceremony },
-    CredentialAdded { user: UserId, credential: CredentialId },
+    CredentialAdded { user: UserId, credential: CredentialId, model: Model },
     CredentialRefused { user: Option<UserId>, why: Refusal },
     CredentialRenamed { user: UserId, credential: CredentialId },
-    CredentialRemoved { user: UserId, credential: CredentialId },
+    CredentialRemoved { user: UserId, credential: CredentialId, model: Model },
     BackupChanged { user: UserId, credential: CredentialId },
     CounterRegressed { user: UserId, credential: CredentialId },
     SignedIn { user: UserId, session: SessionId, credential: CredentialId },
+    NewDevice { user: UserId, session: SessionId },
     SignInRefused { user: Option<UserId>, why: Refusal },
     SignedOut { user: UserId, session: SessionId },
     SessionEnded { user: UserId, session: SessionId, why: End },
     HandedOff { user: UserId, session: SessionId, host: String },
     HandOffRefused { host: String },
-    AccessDenied { user: UserId, route: String },
+    AccessDenied { user: Option<UserId>, route: String, rule: Option<String> },
     UserChanged { user: UserId, what: UserChange },
     KeyRotated { key: u32 },
+    BackedUp { records: u64 },
     LoopDetected { host: String },
     RateLimited { whose: Limited },
+    BanAdded { network: Network },
+    BanRemoved { network: Network },
+    Banned { network: Network },
+    AccessToken(TokenEvent),
     CodeRequested { user: Option<UserId> },
     CodeRedeemed { user: UserId, session: SessionId },
+    RecoveryCodeRedeemed { user: UserId, session: SessionId },
     CodeRefused,
+    DeviceLink { user: UserId, session: SessionId, step: DeviceStep },
     Mail { delivery: Delivery },
+    Webhook { origin: String, delivery: Delivery },
+}
+
+/// What the model of an authenticator is called; `None` where it keeps that to itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Model(pub Option<&'static str>);
+
+/// What happened to an access token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenEvent {
+    Created {
+        user: UserId,
+        token: AccessTokenId,
+    },
+    Revoked {
+        user: UserId,
+        token: AccessTokenId,
+        why: End,
+    },
+    Refused {
+        token: Option<(AccessTokenId, UserId)>,
+        route: Option<String>,
+        why: TokenRefusal,
+    },
+    /// The checks of its holder could not be looked at in time; says nothing about the token.
+    CheckTimedOut {
+        token: AccessTokenId,
+    },
 }
 
 /// Which conversation.
@@ -102,13 +176,15 @@ pub enum Refusal {
     CounterRegressed,
     /// The account is disabled.
     Disabled,
+    /// A code by mail led to the passkey, and its time has not come.
+    Asleep,
     /// Too many credentials, or too many ceremonies under way.
     LimitReached,
 }
 
 impl Refusal {
     /// All of them, for zero-initialised metrics.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NoSuchCeremony,
         Self::Malformed,
         Self::WrongContext,
@@ -119,6 +195,7 @@ impl Refusal {
         Self::WrongOwner,
         Self::CounterRegressed,
         Self::Disabled,
+        Self::Asleep,
         Self::LimitReached,
     ];
 
@@ -135,6 +212,7 @@ impl Refusal {
             Self::WrongOwner => "wrong_owner",
             Self::CounterRegressed => "counter_regressed",
             Self::Disabled => "disabled",
+            Self::Asleep => "asleep",
             Self::LimitReached => "limit_reached",
         }
     }
@@ -143,13 +221,13 @@ impl Refusal {
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Delivery {
-    /// A mail server has taken it on.
+    /// A mail server, or a webhook, has taken it on.
     Sent,
     /// It will be tried again.
     Postponed,
     /// It was tried for as long as it was worth it.
     Expired,
-    /// No mail server will ever take it.
+    /// Nobody will ever take it.
     Refused,
 }
 
@@ -204,12 +282,16 @@ pub enum End {
     TooMany,
     AccountDisabled,
     AccountDeleted,
+    /// The account has come to the end that an administrator set.
+    AccountExpired,
+    /// An administrator had the account's passkeys replaced.
+    AccountReset,
     CredentialRemoved,
 }
 
 impl End {
     /// All of them, for zero-initialised metrics.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::SignedOut,
         Self::EndedByOwner,
         Self::EndedByOperator,
@@ -218,6 +300,8 @@ impl End {
         Self::TooMany,
         Self::AccountDisabled,
         Self::AccountDeleted,
+        Self::AccountExpired,
+        Self::AccountReset,
         Self::CredentialRemoved,
     ];
 
@@ -232,7 +316,36 @@ impl End {
             Self::TooMany => "too_many",
             Self::AccountDisabled => "account_disabled",
             Self::AccountDeleted => "account_deleted",
+            Self::AccountExpired => "account_expired",
+            Self::AccountReset => "account_reset",
             Self::CredentialRemoved => "credential_removed",
+        }
+    }
+}
+
+/// How far a link to a new device has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceStep {
+    /// A signed-in device shows the code.
+    Offered,
+    /// A browser has brought it. It has shown nothing else.
+    Asked,
+    Confirmed,
+    /// The first device has said no, or does not want it any more.
+    Withdrawn,
+    /// The new device may make its passkey.
+    Joined,
+}
+
+impl DeviceStep {
+    /// A word for the log.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Offered => "offered",
+            Self::Asked => "asked",
+            Self::Confirmed => "confirmed",
+            Self::Withdrawn => "withdrawn",
+            Self::Joined => "joined",
         }
     }
 }
@@ -250,7 +363,18 @@ pub enum UserChange {
     AddressAnnounced,
     AddressWithdrawn,
     AddressConfirmed,
+    Approved,
+    Note,
+    Expiry,
+    /// A link was made that adds a passkey; the old ones went with it if the administrator said so.
+    Reset,
+    /// Its owner took back what had been begun with a code by mail.
+    RecoveryCancelled,
+    /// They have new recovery codes.
+    RecoveryCodes,
     Deleted,
+    /// Passkeys of another program's were taken over, and the account was made if there was none.
+    Imported,
 }
 
 impl UserChange {
@@ -266,7 +390,14 @@ impl UserChange {
             Self::AddressAnnounced => "address_announced",
             Self::AddressWithdrawn => "address_withdrawn",
             Self::AddressConfirmed => "address_confirmed",
+            Self::Approved => "approved",
+            Self::Note => "note",
+            Self::Expiry => "expiry",
+            Self::Reset => "reset",
+            Self::RecoveryCancelled => "recovery_cancelled",
+            Self::RecoveryCodes => "recovery_codes",
             Self::Deleted => "deleted",
+            Self::Imported => "imported",
         }
     }
 }

@@ -116,6 +116,10 @@ random_id! {
     LetterId
 }
 random_id! {
+    /// One access token, as its owner and operators see it.
+    AccessTokenId
+}
+random_id! {
     /// Where a stranger was heading, kept on the server while they sign in.
     WayBackId
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::id::{InvitationId, UserId};
 use super::secret::SecretHash;
 use super::time::Timestamp;
-use super::user::{DisplayName, Email, Group, Role, Username};
+use super::user::{DisplayName, Email, Group, Note, Role, Username};
 
 /// The longest life of an invitation (ASVS 6.4.1).
 pub const INVITATION_LIFETIME_MAX: Duration = Duration::from_hours(72);
@@ -38,6 +38,9 @@ pub struct Invitation {
     pub role: Role,
     /// Who invited, in words: a name, or "the administrator" for the command line.
     pub invited_by: String,
+    /// Left out while there are none, as `account`.
+    #[serde(default, skip_serializing_if = "Terms::are_none")]
+    pub terms: Terms,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
 }
@@ -46,6 +49,22 @@ impl Invitation {
     /// Whether it can still be redeemed.
     pub fn is_live(&self, now: Timestamp) -> bool {
         now < self.expires_at
+    }
+}
+
+/// What besides is written down about the account that an invitation makes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+    /// When the account ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<Timestamp>,
+}
+
+impl Terms {
+    fn are_none(&self) -> bool {
+        *self == Self::default()
     }
 }
 

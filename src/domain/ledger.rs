@@ -53,6 +53,12 @@ impl Ledger {
         Self { budget, taken: 0, by_network: HashMap::new() }
     }
 
+    /// Shares out this much from now on. What is taken stays taken, so that there may be less than nothing left
+    /// for a while.
+    pub fn set_budget(&mut self, budget: Budget) {
+        self.budget = budget;
+    }
+
     /// Takes `amount` for `client`; without an address, it counts for the total alone.
     pub fn take(
         &mut self,
@@ -130,6 +136,20 @@ mod tests {
         assert_eq!(fill(&mut ledger, |n| format!("2001:db8:0:{n:x}::1"), unknown), 20);
         assert_eq!(fill(&mut ledger, |n| format!("192.0.2.{}", n % 256), unknown), 10);
         assert_eq!(fill(&mut ledger, |n| format!("192.0.{}.1", n % 256), unknown), 30);
+    }
+
+    #[test]
+    fn a_new_budget_counts_what_is_taken_already() {
+        let mut ledger = ledger();
+        assert_eq!(fill(&mut ledger, |_| "192.0.2.1".to_owned(), Standing::Unknown), 10);
+        let budget = Budget { per_network: 12, ..ledger.budget };
+        ledger.set_budget(budget);
+        assert_eq!(fill(&mut ledger, |_| "192.0.2.1".to_owned(), Standing::Unknown), 2);
+        ledger.set_budget(Budget { per_network: 5, ..budget });
+        ledger.give_back("192.0.2.1".parse().ok(), 7);
+        assert!(ledger.take("192.0.2.1".parse().ok(), 1, Standing::Unknown).is_err());
+        ledger.give_back("192.0.2.1".parse().ok(), 1);
+        assert!(ledger.take("192.0.2.1".parse().ok(), 1, Standing::Unknown).is_ok());
     }
 
     #[test]

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::credential::Program;
 use super::invitation::INVITATION_LIFETIME_MAX;
 use super::network::Network;
 use super::time::Timestamp;
-use super::user::{DisplayName, Email};
+use super::user::{DisplayName, Email, Role};
 
 /// How long it is tried to tell somebody what has happened to their account.
 const NOTICE_LIFETIME: Duration = Duration::from_hours(24);
@@ -43,11 +44,48 @@ pub enum Content {
         about: Option<About>,
     },
     /// A code by mail opened the account.
-    CodeUsed { about: About },
-    /// Somebody made a link that adds a passkey to the account.
+    CodeUsed {
+        about: About,
+        /// The link with which the owner takes it back.
+        #[serde(default)]
+        cancel: Option<String>,
+    },
+    /// A recovery code opened the account.
+    RecoveryCodeUsed {
+        about: About,
+        /// The link with which the owner takes it back.
+        cancel: Option<String>,
+        /// How many codes there still are.
+        left: usize,
+    },
+    /// New recovery codes were made for the account.
+    RecoveryCodesMade { about: About },
+    /// An administrator's link opened the account.
+    LinkUsed {
+        about: About,
+        /// The link with which the owner takes it back.
+        cancel: Option<String>,
+    },
+    /// An administrator made a link that adds a passkey to the account.
+    ResetLinkMade { hours: u64 },
+    /// An administrator removed every passkey of the account.
+    PasskeysWiped { at: Timestamp },
+    /// The account was signed in to with a program that its owner had not used before.
+    NewDevice { program: Program, about: About },
+    /// The account has another role.
+    RoleChanged { role: Role, at: Timestamp },
+    /// The account will end.
+    AccountEnds { at: Timestamp },
+    /// Its owner made a link that adds a passkey to the account.
     LinkMade,
+    /// An account waits for an administrator; written to one.
+    Waiting { email: Email, url: String },
+    /// An administrator has let the account in.
+    Approved,
     /// The account has another address from now on; written to the one before.
     AddressChanged { new: Email },
+    /// Nothing but that mail arrives.
+    Test,
 }
 
 /// What can be said of a change to somebody's account. Nothing here is chosen by the person who made it.
@@ -69,8 +107,19 @@ impl std::fmt::Debug for Content {
             Self::PasskeyAdded { .. } => "PasskeyAdded",
             Self::PasskeyRemoved { .. } => "PasskeyRemoved",
             Self::CodeUsed { .. } => "CodeUsed",
+            Self::RecoveryCodeUsed { .. } => "RecoveryCodeUsed",
+            Self::RecoveryCodesMade { .. } => "RecoveryCodesMade",
+            Self::LinkUsed { .. } => "LinkUsed",
+            Self::ResetLinkMade { .. } => "ResetLinkMade",
+            Self::PasskeysWiped { .. } => "PasskeysWiped",
+            Self::NewDevice { .. } => "NewDevice",
+            Self::RoleChanged { .. } => "RoleChanged",
+            Self::AccountEnds { .. } => "AccountEnds",
             Self::LinkMade => "LinkMade",
+            Self::Waiting { .. } => "Waiting",
+            Self::Approved => "Approved",
             Self::AddressChanged { .. } => "AddressChanged",
+            Self::Test => "Test",
         })
     }
 }
@@ -86,8 +135,19 @@ impl Content {
             Self::PasskeyAdded { .. }
             | Self::PasskeyRemoved { .. }
             | Self::CodeUsed { .. }
+            | Self::RecoveryCodeUsed { .. }
+            | Self::RecoveryCodesMade { .. }
+            | Self::LinkUsed { .. }
+            | Self::ResetLinkMade { .. }
+            | Self::PasskeysWiped { .. }
+            | Self::NewDevice { .. }
+            | Self::RoleChanged { .. }
+            | Self::AccountEnds { .. }
             | Self::LinkMade
-            | Self::AddressChanged { .. } => NOTICE_LIFETIME,
+            | Self::Waiting { .. }
+            | Self::Approved
+            | Self::AddressChanged { .. }
+            | Self::Test => NOTICE_LIFETIME,
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Every address we put into a redirect, a link or a token is built here, from configuration,
 //! never from a request header.
 
+use super::aliases::{Alias, Aliases};
+use super::forward_auth::Contract;
 use super::mounts::Mounts;
 use super::policy::route::covers;
 
@@ -45,6 +47,17 @@ pub struct Place {
     pub mounts: Mounts,
     /// Documents about the relying party itself.
     pub documents: Vec<Document>,
+    /// Whether other proxies may ask about requests that they have received.
+    pub forward_auth: ForwardAuth,
+}
+
+/// Whether the endpoints for other proxies are there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ForwardAuth {
+    #[default]
+    Off,
+    /// Also under these addresses of others.
+    On(Aliases),
 }
 
 /// A document whose address a standard prescribes, on a host where the relying party has to have it.
@@ -54,6 +67,8 @@ pub struct Document {
     pub path: &'static str,
 }
 
+/// Where an administrator sees how other proxies ask, below the prefix.
+pub const FORWARD_TEST: &str = "/forward/test";
 /// Other origins that may use our passkeys (WebAuthn Level 3, section 5.11).
 pub const RELATED_ORIGINS_PATH: &str = "/.well-known/webauthn";
 /// Where people enrol and manage passkeys (W3C, "A Well-Known URL for Relying Party Passkey Endpoints").
@@ -63,7 +78,15 @@ impl Place {
     /// A place with the native API alone.
     pub fn new(scheme: Scheme, host: &str, port: u16, prefix: &str) -> Self {
         let (host, prefix) = (host.to_owned(), prefix.to_owned());
-        Self { scheme, host, port, prefix, mounts: Mounts::default(), documents: Vec::new() }
+        Self {
+            scheme,
+            host,
+            port,
+            prefix,
+            mounts: Mounts::default(),
+            documents: Vec::new(),
+            forward_auth: ForwardAuth::Off,
+        }
     }
 
     /// The origin of the auth host, as browsers write it (RFC 6454, section 6.1).
@@ -112,6 +135,37 @@ impl Place {
         covers(&self.prefix, path)
             || (self.is_auth_host(host) && self.mounts.find(path).is_some())
             || self.document(host, path).is_some()
+            || self.aliases().find(path).is_some()
+    }
+
+    /// The addresses of other forward-auth servers that are answered here.
+    pub fn aliases(&self) -> Aliases {
+        match self.forward_auth {
+            ForwardAuth::Off => Aliases::default(),
+            ForwardAuth::On(aliases) => aliases,
+        }
+    }
+
+    /// The contract of the forward-auth endpoint at `path`, on whichever host: a proxy that asks names the
+    /// host in its own way.
+    pub fn forward_auth_at<'a>(&self, path: &'a [u8]) -> Option<Contract<'a>> {
+        match self.forward_auth {
+            ForwardAuth::Off => None,
+            ForwardAuth::On(aliases) => match aliases.find(path) {
+                Some(Alias::Oauth2Check) => Some(Contract::Aliased { yes: 202 }),
+                Some(Alias::WebauthnCheck) => Some(Contract::Aliased { yes: 200 }),
+                Some(Alias::SignIn | Alias::SignOut | Alias::UserInfo) => None,
+                None => Contract::at(path.strip_prefix(self.prefix.as_bytes())?),
+            },
+        }
+    }
+
+    /// Whether `path` is the page, on the auth host, that tells how other proxies ask.
+    pub fn is_forward_test(&self, host: &str, path: &[u8]) -> bool {
+        let below = path.strip_prefix(self.prefix.as_bytes());
+        self.forward_auth != ForwardAuth::Off
+            && self.is_auth_host(host)
+            && below == Some(FORWARD_TEST.as_bytes())
     }
 
     /// The document at `path` of `host`, if it is one of ours.

@@ -78,6 +78,9 @@ pub struct WayBack {
     pub target: Target,
     /// Hash of the nonce cookie on the target's host: the browser that asked.
     pub browser: SecretHash,
+    /// The moment since when a passkey has to have been shown, where being signed in is not enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown_since: Option<Timestamp>,
     pub expires_at: Timestamp,
 }
 

@@ -12,6 +12,7 @@ use webauthn_rs::prelude::{DiscoverableAuthentication, DiscoverableKey, Passkey}
 use super::answer::Assertion;
 use super::authenticator_data::AuthenticatorData;
 use super::client_data::{self, Expected};
+use super::taking_over::as_first_shown;
 use super::{CEREMONY_LIFETIME, CeremonyError, RelyingParty};
 use crate::domain::credential::{Backup, Credential, Verifier};
 use crate::domain::event::Refusal;
@@ -113,6 +114,7 @@ impl RelyingParty {
         if !data.is_user_verified() {
             return Err(CeremonyError::new(Refusal::NotVerified, "the person was not verified"));
         }
+        let credential = &*as_first_shown(credential, data.backup);
         if is_eligible(data.backup) != is_eligible(credential.backup) {
             return Err(CeremonyError::new(Refusal::BadProof, "backup eligibility never changes"));
         }
@@ -162,7 +164,7 @@ fn check_owner(
     let Some(handle) = assertion.user_handle() else {
         return refuse("the answer has no user handle");
     };
-    if UserId::from_handle(handle) != Ok(credential.user) {
+    if !credential.is_owned_by(handle) {
         return refuse("the user handle is not the credential's owner");
     }
     if pending.expected_user().is_some_and(|user| user != credential.user) {

@@ -18,11 +18,11 @@ use crate::domain::id::CredentialId;
 /// How deep CBOR may nest. The deepest attestation statement in use has three levels.
 const CBOR_DEPTH_MAX: usize = 8;
 
-const USER_PRESENT: u8 = 0x01;
-const USER_VERIFIED: u8 = 0x04;
-const BACKUP_ELIGIBLE: u8 = 0x08;
-const BACKUP_STATE: u8 = 0x10;
-const ATTESTED_CREDENTIAL: u8 = 0x40;
+pub(super) const USER_PRESENT: u8 = 0x01;
+pub(super) const USER_VERIFIED: u8 = 0x04;
+pub(super) const BACKUP_ELIGIBLE: u8 = 0x08;
+pub(super) const BACKUP_STATE: u8 = 0x10;
+pub(super) const ATTESTED_CREDENTIAL: u8 = 0x40;
 const EXTENSION_DATA: u8 = 0x80;
 
 // Labels and values of COSE keys (RFC 9053, and RFC 8812 for RS256).

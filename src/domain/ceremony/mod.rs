@@ -23,6 +23,7 @@ mod authenticator_data;
 mod client_data;
 mod registration;
 mod relying_party;
+mod taking_over;
 
 pub mod aaguid;
 
@@ -44,6 +45,7 @@ pub use answer::{Assertion, claimed_ceremony, read_assertion};
 pub use authentication::{PendingAuthentication, VerifiedAssertion};
 pub use registration::{NewCredential, PendingRegistration};
 pub use relying_party::{BadRelyingParty, CannotBegin, RelyingParty, descriptor};
+pub use taking_over::CannotTakeOver;
 
 /// How long a begun ceremony can be finished; also the time-out that browsers are told.
 pub const CEREMONY_LIFETIME: Duration = Duration::from_mins(5);

@@ -88,6 +88,8 @@ impl NewCredential {
             last_used_at: None,
             made_with,
             environment,
+            asleep_until: None,
+            imported: None,
         }
     }
 }

@@ -136,6 +136,19 @@ impl IdentityHeaders {
         Some(Self { fields })
     }
 
+    /// What oauth2-proxy answers a proxy that asks.
+    pub fn auth_request() -> Self {
+        let fields = [
+            ("x-auth-request-user", Attribute::Username),
+            ("x-auth-request-email", Attribute::Email),
+            ("x-auth-request-groups", Attribute::Groups),
+            ("x-auth-request-preferred-username", Attribute::Username),
+        ];
+        let field =
+            |(name, attribute)| (HeaderName::from_static(name), Template(vec![Piece::Attribute(attribute)]));
+        Self { fields: fields.map(field).into() }
+    }
+
     /// A set of an operator's own making.
     pub fn custom(fields: Vec<(HeaderName, Template)>) -> Self {
         Self { fields }

@@ -3,6 +3,8 @@
 //! `"/health"` opens exactly that path, `"/static/*"` everything below `/static/`. There are no
 //! patterns, no decoding and no query; a route that has public paths refuses ambiguous ones first.
 
+use std::fmt;
+
 use super::path::{self, Reading};
 
 /// A literal path that strangers may fetch.
@@ -12,6 +14,16 @@ pub enum PublicPath {
     Exact(String),
     /// Everything below this path, which ends with a slash.
     Below(String),
+}
+
+impl fmt::Display for PublicPath {
+    /// As the configuration writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(literal) => f.write_str(literal),
+            Self::Below(literal) => write!(f, "{literal}*"),
+        }
+    }
 }
 
 impl PublicPath {

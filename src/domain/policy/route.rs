@@ -4,13 +4,19 @@
 //! host that no route names is unknown. There is no default route.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Allow;
+use http::Method;
+
+use super::decide::{Decision, Policy};
 use super::headers::HeaderRules;
 use super::identity::IdentityHeaders;
 use super::public::PublicPath;
+use super::rule::Asking;
+use crate::domain::time::Timestamp;
+use crate::domain::user::User;
 
 /// A configured route.
 #[derive(Debug, Clone)]
@@ -21,13 +27,61 @@ pub struct Route {
     /// Segment prefix: `/` or `/x` without a trailing slash.
     pub path: String,
     pub upstreams: Vec<Upstream>,
-    pub allow: Vec<Allow>,
+    /// Who may enter, beyond its public paths.
+    pub policy: Policy,
     pub public: Vec<PublicPath>,
     pub identity: IdentityHeaders,
     pub headers: HeaderRules,
     pub websocket: WebSocket,
     pub cross_origin: CrossOrigin,
     pub timeouts: Timeouts,
+    /// How it is shown among a user's applications; `None`: it is not.
+    pub tile: Option<Tile>,
+}
+
+impl Route {
+    /// Whether `path` is open to strangers. `path` has one reading.
+    pub fn opens(&self, path: &[u8]) -> bool {
+        self.public.iter().any(|public| public.opens(path))
+    }
+
+    /// Whether `user` may open the route, as far as its rules can tell: some request of theirs may go on. A
+    /// policy in Datalog is asked about its front page, at `now` and from nowhere in particular.
+    pub fn may_be_entered_by(&self, user: &User, now: Timestamp) -> bool {
+        let concerned = self.policy.about(user);
+        if self.policy.clauses().is_empty() {
+            return self.policy.lets_in(&concerned);
+        }
+        let host = match &self.host {
+            HostPattern::Exact(host) => host,
+            HostPattern::Wildcard(suffix) => suffix,
+        };
+        let raw_path = self.path.as_bytes();
+        let asking = Asking { method: &Method::GET, host, raw_path, client: None, now };
+        self.policy.decide(&concerned, Some(now), &asking).decision == Decision::Allowed
+    }
+}
+
+/// A route as a user's page shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tile {
+    /// What people call it; its address where there is none.
+    pub title: Option<String>,
+    pub icon: Icon,
+    /// Of a route below a wildcard, the hosts that are shown: a tile each.
+    pub hosts: Vec<String>,
+}
+
+/// The picture of a tile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Icon {
+    /// The first letter of what the tile is called.
+    #[default]
+    Initial,
+    /// One letter or sign.
+    Letter(String),
+    /// A picture file; the configuration has looked at it.
+    File(PathBuf),
 }
 
 /// Which hosts a route answers.
@@ -129,6 +183,8 @@ pub struct RouteTable {
     exact: HashMap<String, HostRoutes>,
     /// Suffix and routes.
     wildcard: Vec<(HostPattern, HostRoutes)>,
+    /// As they were configured.
+    in_order: Vec<Arc<Route>>,
 }
 
 /// How a host is known to the routes.
@@ -153,6 +209,7 @@ impl RouteTable {
         let mut table = Self::default();
         for route in routes {
             let route = Arc::new(route);
+            table.in_order.push(Arc::clone(&route));
             match route.host.clone() {
                 HostPattern::Exact(host) => table.exact.entry(host).or_default().insert(route),
                 wildcard @ HostPattern::Wildcard(_) => table.wildcard_routes(wildcard).insert(route),
@@ -187,10 +244,17 @@ impl RouteTable {
         }
     }
 
-    /// Every route.
+    /// The route that answers `path` of `host`, if it has taken the place of `other`, which is of this table or
+    /// of one before it: the same name at the same address.
+    pub fn successor(&self, other: &Route, host: &str, path: &[u8]) -> Option<&Arc<Route>> {
+        let now = self.host(host)?.find(path)?;
+        let is_same = now.name == other.name && now.host == other.host && now.path == other.path;
+        is_same.then_some(now)
+    }
+
+    /// Every route, in the order of the configuration.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Route>> {
-        let wildcard = self.wildcard.iter().map(|(_, routes)| routes);
-        self.exact.values().chain(wildcard).flat_map(|routes| routes.routes.iter())
+        self.in_order.iter()
     }
 }
 
@@ -211,14 +275,16 @@ impl HostRoutes {
         let Some(route) = self.routes.iter().find(|route| covers_in_any_case(&route.path, path)) else {
             return false;
         };
-        let open = route.public.iter().any(|literal| literal.opens(path));
+        let open = route.opens(path);
         let open_in_any_case = route.public.iter().any(|literal| literal.opens_in_any_case(path));
-        !covers(&route.path, path) || open != open_in_any_case
+        !covers(&route.path, path) || open != open_in_any_case || route.policy.depends_on_case(path)
     }
 
     /// Whether a decision on this host depends on the path, so that ambiguous paths must be refused.
     pub fn decides_by_path(&self) -> bool {
-        self.routes.len() > 1 || self.routes.iter().any(|route| !route.public.is_empty() || route.path != "/")
+        let by_path =
+            |route: &Arc<Route>| !route.public.is_empty() || route.path != "/" || route.policy.names_paths();
+        self.routes.len() > 1 || self.routes.iter().any(by_path)
     }
 }
 
@@ -246,12 +312,13 @@ mod tests {
             host: HostPattern::parse(host).unwrap(),
             path: path.to_owned(),
             upstreams: vec![],
-            allow: vec![],
+            policy: Policy::default(),
             public: vec![],
             identity: IdentityHeaders::preset("remote").unwrap(),
             websocket: WebSocket::Allowed,
             cross_origin: CrossOrigin::Refused,
             headers: HeaderRules::default(),
+            tile: None,
             timeouts: Timeouts {
                 connect: Duration::from_secs(1),
                 read: Duration::from_secs(1),

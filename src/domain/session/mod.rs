@@ -18,8 +18,8 @@ use step_up::StepUp;
 use super::id::{CredentialId, SessionId, UserId};
 use super::time::Timestamp;
 
-/// The most sessions one person may have; the oldest ends first.
-pub const SESSIONS_PER_USER_MAX: usize = 20;
+/// How many sessions one person may have unless the operator says otherwise.
+pub const SESSIONS_PER_USER: usize = 20;
 /// What is kept of a `User-Agent`.
 pub const USER_AGENT_BYTES_MAX: usize = 256;
 /// How long a session that may only enrol a passkey lives.
@@ -36,6 +36,10 @@ pub struct Lifetimes {
     pub idle: Duration,
     /// Ends a session this long after its sign-in, whatever happens.
     pub absolute: Duration,
+    /// Ends a session on a device that others use too this long after its sign-in.
+    pub short: Duration,
+    /// The most sessions one person may have; the oldest ends first.
+    pub sessions_max: usize,
     /// How long an assertion counts as fresh for sensitive changes.
     pub fresh: Duration,
 }

@@ -1,6 +1,6 @@
 //! Session tokens: sealed Ed25519 biscuits that point at a session record.
 //!
-//! The only file that names biscuit. A token says which session, whose, for which installation,
+//! A token says which session, whose, for which installation,
 //! in which carrier, and until when. It decides nothing: the session index does.
 //!
 //! What always holds: one block, sealed, no third-party keys, Ed25519 only, key chosen from our
@@ -12,13 +12,12 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use biscuit_auth::builder::{Algorithm, fact, int, string};
-use biscuit_auth::error::{Format, Token as BiscuitError};
-use biscuit_auth::{AuthorizerBuilder, AuthorizerLimits, Biscuit, KeyPair, PrivateKey, PublicKey};
-use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+use biscuit_auth::builder::{fact, int, string};
+use biscuit_auth::error::Token as BiscuitError;
+use biscuit_auth::{AuthorizerBuilder, AuthorizerLimits, Biscuit};
 
 use crate::domain::id::{SessionId, UserId};
+use crate::domain::keyring::{NotAKey, OpenKeyring};
 use crate::domain::time::Timestamp;
 
 /// The longest token that is looked at.
@@ -98,78 +97,19 @@ pub enum TokenError {
     LimitReached,
 }
 
-/// Signing keys: the newest signs, older ones are accepted until they are burnt or have outlived
-/// every token they signed.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct Keyring {
-    keys: Vec<Key>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Key {
-    id: u32,
-    /// Ed25519 seed, hexadecimal.
-    private: Zeroizing<String>,
-    created_at: Timestamp,
-    /// When a newer key took over.
-    retired_at: Option<Timestamp>,
-}
-
-impl fmt::Debug for Keyring {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keyring({} keys)", self.keys.len())
-    }
-}
-
-impl Keyring {
-    /// A keyring with one new key, from 32 random bytes.
-    pub fn generate(seed: &[u8; 32], now: Timestamp) -> Result<Self, TokenError> {
-        let mut ring = Self { keys: Vec::new() };
-        ring.rotate(seed, now, Duration::MAX)?;
-        Ok(ring)
-    }
-
-    /// Adds a key that signs from now on, and drops keys that retired more than `keep_for` ago.
-    /// Returns its id.
-    pub fn rotate(&mut self, seed: &[u8; 32], now: Timestamp, keep_for: Duration) -> Result<u32, TokenError> {
-        let private =
-            PrivateKey::from_bytes(seed, Algorithm::Ed25519).map_err(|_| TokenError::Invalid)?.to_bytes_hex();
-        self.keys.retain(|key| key.retired_at.is_none_or(|at| now.since(at) < keep_for));
-        for key in &mut self.keys {
-            key.retired_at.get_or_insert(now);
-        }
-        let id = self.keys.iter().map(|key| key.id).max().unwrap_or(0) + 1;
-        self.keys.push(Key { id, private: Zeroizing::new(private), created_at: now, retired_at: None });
-        Ok(id)
-    }
-
-    /// Leaves nothing but a new key: whatever the others signed is refused from now on. Returns its id.
-    pub fn burn(&mut self, seed: &[u8; 32], now: Timestamp) -> Result<u32, TokenError> {
-        let id = self.rotate(seed, now, Duration::ZERO)?;
-        self.keys.retain(|key| key.id == id);
-        Ok(id)
-    }
-
-    /// Ready to sign and verify.
-    pub fn open(&self) -> Result<Signer, TokenError> {
-        let pair = |key: &Key| {
-            PrivateKey::from_bytes_hex(&key.private, Algorithm::Ed25519)
-                .map(|private| (key.id, KeyPair::from(&private)))
-                .map_err(|_| TokenError::Invalid)
-        };
-        let mut pairs = self.keys.iter().map(pair).collect::<Result<Vec<_>, _>>()?;
-        let (id, newest) = pairs.pop().ok_or(TokenError::Invalid)?;
-        let mut accepted: Vec<_> = pairs.iter().map(|(id, pair)| (*id, pair.public())).collect();
-        accepted.push((id, newest.public()));
-        Ok(Signer { id, newest, accepted })
-    }
-}
-
 /// Signs with the newest key and verifies with every key of the ring.
-pub struct Signer {
-    id: u32,
-    newest: KeyPair,
-    accepted: Vec<(u32, PublicKey)>,
+pub struct Signer(OpenKeyring);
+
+impl From<OpenKeyring> for Signer {
+    fn from(keys: OpenKeyring) -> Self {
+        Self(keys)
+    }
+}
+
+impl From<NotAKey> for TokenError {
+    fn from(_: NotAKey) -> Self {
+        Self::Invalid
+    }
 }
 
 impl Signer {
@@ -187,9 +127,9 @@ impl Signer {
             ],
         );
         let token = Biscuit::builder()
-            .root_key_id(self.id)
+            .root_key_id(self.0.id())
             .fact(said)
-            .and_then(|builder| builder.build(&self.newest))
+            .and_then(|builder| builder.build(self.0.newest()))
             .and_then(|token| token.seal())
             .and_then(|token| token.to_vec())
             .map_err(|_| TokenError::Invalid)?;
@@ -202,11 +142,7 @@ impl Signer {
             return Err(TokenError::Invalid);
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenError::Invalid)?;
-        let choose = |id: Option<u32>| {
-            let known = self.accepted.iter().find(|(known, _)| Some(*known) == id);
-            known.map(|(_, key)| *key).ok_or(Format::UnknownPublicKey)
-        };
-        let token = Biscuit::from(&bytes, choose).map_err(|_| TokenError::Invalid)?;
+        let token = Biscuit::from(&bytes, |id| self.0.public(id)).map_err(|_| TokenError::Invalid)?;
         let claims = read_claims(&token, &bytes)?;
         let ours =
             claims.audience == audience && now < claims.expires_at && claims.issued_at <= claims.expires_at;
@@ -247,7 +183,11 @@ fn verdict(error: &BiscuitError) -> TokenError {
 
 #[cfg(test)]
 mod tests {
+    use biscuit_auth::builder::Algorithm;
+    use biscuit_auth::{KeyPair, PrivateKey};
+
     use super::*;
+    use crate::domain::keyring::Keyring;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
     const HERE: &str = "https://auth.example.com";
@@ -263,8 +203,12 @@ mod tests {
         }
     }
 
+    fn opened(ring: &Keyring) -> Signer {
+        ring.open().unwrap().into()
+    }
+
     fn signer() -> Signer {
-        Keyring::generate(&[7; 32], NOW).unwrap().open().unwrap()
+        opened(&Keyring::generate(&[7; 32], NOW).unwrap())
     }
 
     #[test]
@@ -319,12 +263,30 @@ mod tests {
     #[test]
     fn a_retired_key_is_accepted_until_its_tokens_have_died() {
         let mut ring = Keyring::generate(&[7; 32], NOW).unwrap();
-        let token = ring.open().unwrap().sign(&claims()).unwrap();
+        let token = opened(&ring).sign(&claims()).unwrap();
         let week = Duration::from_secs(7 * 86_400);
         assert_eq!(ring.rotate(&[8; 32], NOW, week), Ok(2));
-        assert!(ring.open().unwrap().verify(&token, HERE, NOW).is_ok());
+        assert!(opened(&ring).verify(&token, HERE, NOW).is_ok());
         assert_eq!(ring.rotate(&[9; 32], NOW.plus(week), week), Ok(3));
-        assert!(ring.open().unwrap().verify(&token, HERE, NOW).is_err());
+        assert!(opened(&ring).verify(&token, HERE, NOW).is_err());
         assert!(!format!("{ring:?}").contains("0707"));
+    }
+
+    /// Whoever has the keys of before and a session that goes on has nothing: not even the session's id helps.
+    #[test]
+    fn f_10_a_burnt_key_is_accepted_nowhere() {
+        let mut ring = Keyring::generate(&[7; 32], NOW).unwrap();
+        let oldest = opened(&ring).sign(&claims()).unwrap();
+        ring.rotate(&[8; 32], NOW, Duration::from_secs(60)).unwrap();
+        let newest = opened(&ring).sign(&claims()).unwrap();
+        for token in [&oldest, &newest] {
+            assert!(opened(&ring).verify(token, HERE, NOW).is_ok(), "both are good until then");
+        }
+        assert_eq!(ring.burn(&[9; 32], NOW), Ok(3));
+        for token in [&oldest, &newest] {
+            assert_eq!(opened(&ring).verify(token, HERE, NOW), Err(TokenError::Invalid));
+        }
+        let token = opened(&ring).sign(&claims()).unwrap();
+        assert!(opened(&ring).verify(&token, HERE, NOW).is_ok());
     }
 }

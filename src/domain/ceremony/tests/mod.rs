@@ -8,6 +8,7 @@ mod options;
 mod properties;
 mod registration;
 mod relying_party;
+mod taking_over;
 mod vectors;
 
 use std::collections::BTreeSet;
@@ -39,7 +40,11 @@ fn user(number: u8) -> User {
         standing: Standing::Active,
         created_at: NOW,
         updated_at: NOW,
+        note: None,
+        expires_at: None,
         seen_from: Vec::new(),
+        programs: Vec::new(),
+        told_of_end: None,
     }
 }
 

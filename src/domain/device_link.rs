@@ -1,0 +1,105 @@
+//! A link between two devices of one person: the first shows a code, the second brings it, and the first
+//! confirms before the second may make a passkey.
+//!
+//! What does not live here: the steps between the two devices (`flows/device_links.rs`).
+//!
+//! What always holds: a link is bound to the session that made it and to the browser that brought its
+//! code; it lives for [`DEVICE_LINK_LIFETIME`]; and the code is used up by the first browser that brings it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{SessionId, UserId};
+use super::network::Network;
+use super::secret::SecretHash;
+use super::time::Timestamp;
+
+/// How long it takes at most from the code to the new device's way in.
+pub const DEVICE_LINK_LIFETIME: Duration = Duration::from_mins(5);
+/// How often a page asks what has become of its link.
+pub const DEVICE_LINK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The number that people compare: two digits, of which the first is not zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Number(u8);
+
+impl Number {
+    /// Of 90 numbers, each is as likely as the next, but for one part in thousands.
+    pub fn from_random(bytes: [u8; 4]) -> Self {
+        Self(u8::try_from(u32::from_be_bytes(bytes) % 90).unwrap_or(0) + 10)
+    }
+
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+/// The new device, as far as it is known before it has a passkey.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Newcomer {
+    /// The hash of the nonce in its cookie.
+    pub browser: SecretHash,
+    pub number: Number,
+    pub network: Option<Network>,
+    pub user_agent: Option<String>,
+}
+
+/// How far it has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// The first device shows the code, of which this is the keyed hash.
+    Offered(SecretHash),
+    /// A browser has brought the code and waits for the first device.
+    Asking(Newcomer),
+    /// The first device has said yes.
+    Confirmed(Newcomer),
+}
+
+/// One link. A session has one at most.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceLink {
+    /// The session on the first device.
+    pub session: SessionId,
+    pub user: UserId,
+    pub stage: Stage,
+    pub expires_at: Timestamp,
+}
+
+impl DeviceLink {
+    /// What the new device shows to find this link: the code, and its own nonce from then on.
+    pub const fn found_by(&self) -> SecretHash {
+        match &self.stage {
+            Stage::Offered(code) => *code,
+            Stage::Asking(newcomer) | Stage::Confirmed(newcomer) => newcomer.browser,
+        }
+    }
+
+    /// The new device, once there is one.
+    pub const fn newcomer(&self) -> Option<&Newcomer> {
+        match &self.stage {
+            Stage::Offered(_) => None,
+            Stage::Asking(newcomer) | Stage::Confirmed(newcomer) => Some(newcomer),
+        }
+    }
+
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        now < self.expires_at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_number_has_two_digits(bytes in any::<[u8; 4]>()) {
+            prop_assert!((10..=99).contains(&Number::from_random(bytes).get()));
+        }
+    }
+}

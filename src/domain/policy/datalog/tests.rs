@@ -1,0 +1,130 @@
+//! What policies in Datalog read, decide, cost and keep.
+
+use super::*;
+use crate::domain::user::{Email, Username};
+
+const NOW: &str = "2026-11-27T16:30:00Z";
+
+fn alice(groups: &[&str]) -> User {
+    let groups = groups.iter().map(|group| Group::parse(group).unwrap()).collect();
+    let (username, email) = (Username::parse("alice").unwrap(), Email::parse("alice@example.com").unwrap());
+    User::imagined(username, email, groups).unwrap()
+}
+
+fn read(text: &str) -> Result<Datalog, Vec<PolicyMistake>> {
+    let networks = NamedNetworks(vec![("office".to_owned(), vec!["10.0.0.0/8".parse().unwrap()])]);
+    Datalog::read(text, "wiki", Arc::new(networks), TimeZone::get("Europe/Berlin").unwrap())
+}
+
+fn asking<'a>(method: &'a Method, path: &'a str, client: &str) -> Asking<'a> {
+    Asking {
+        method,
+        host: "wiki.example.com",
+        raw_path: path.as_bytes(),
+        client: client.parse().ok(),
+        now: Timestamp::parse(NOW).unwrap(),
+    }
+}
+
+#[track_caller]
+fn check(text: &str, expected: Judgement) {
+    let subject = Subject::of(&alice(&["staff", "ops"]));
+    let asking = asking(&Method::GET, "/reports/2026", "10.1.2.3");
+    let shown_at = asking.now.minus(Duration::from_secs(90));
+    let judgement = read(text).unwrap().judge(&subject, Some(shown_at), &asking);
+    assert_eq!(judgement, expected, "{text}");
+}
+
+#[test]
+fn every_fact_can_be_read() {
+    for text in [
+        "allow if user(\"alice\");",
+        "allow if email(\"alice@example.com\");",
+        "allow if email($e), $e.ends_with(\"@example.com\");",
+        "allow if group(\"staff\"), group(\"ops\");",
+        "allow if route(\"wiki\"), host(\"wiki.example.com\");",
+        "allow if method($m), [\"GET\", \"HEAD\"].contains($m);",
+        "allow if path($p), $p.starts_with(\"/reports/\");",
+        "allow if path_segment(0, \"reports\"), path_segment(1, $year), $year.matches(\"^20[0-9]{2}$\");",
+        "allow if client(\"10.1.2.3\"), network(\"office\");",
+        "allow if time($t), $t < 2027-01-01T00:00:00Z;",
+        // Half past five in Berlin.
+        "allow if weekday(\"fri\"), minute_of_day($m), $m >= 1050, $m < 1080;",
+        "allow if auth_age($a), $a == 90;",
+        "may($u) <- user($u), group(\"ops\"); allow if may(\"alice\");",
+    ] {
+        check(text, Judgement::Allowed(0));
+    }
+    for text in [
+        "allow if user(\"bob\");",
+        "allow if group(\"guests\");",
+        "allow if network(\"home\");",
+        "allow if auth_age($a), $a < 90;",
+        "check if group(\"guests\"); allow if true;",
+    ] {
+        check(text, Judgement::Refused(None));
+    }
+}
+
+#[test]
+fn the_first_clause_that_holds_decides() {
+    check("deny if group(\"ops\"); allow if group(\"staff\");", Judgement::Refused(Some(0)));
+    check("allow if group(\"staff\"); deny if group(\"ops\");", Judgement::Allowed(0));
+    check("deny if group(\"guests\"); allow if group(\"staff\");", Judgement::Allowed(1));
+}
+
+#[test]
+fn a_policy_without_bounds_decides_nothing() {
+    // Each rule makes a fact of every pair of groups.
+    let endless: Vec<_> = (0..40).map(|n| format!("a{n}($x, $y) <- group($x), group($y);")).collect();
+    let subject = Subject::of(&alice(
+        &(0..40).map(|n| format!("g{n}")).collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>(),
+    ));
+    let costly = read(&format!("{} allow if user(\"alice\");", endless.concat())).unwrap();
+    let asked = asking(&Method::GET, "/", "10.1.2.3");
+    assert_eq!(costly.judge(&subject, None, &asked), Judgement::TooCostly);
+    assert!(subject.kept.load().is_empty(), "what was not decided is not kept");
+}
+
+#[test]
+fn a_result_is_kept_for_what_the_policy_reads_and_no_more() {
+    let subject = Subject::of(&alice(&["staff"]));
+    let by_person = read("allow if group(\"staff\");").unwrap();
+    for path in ["/a", "/b", "/c"] {
+        by_person.judge(&subject, None, &asking(&Method::GET, path, "10.1.2.3"));
+        by_person.judge(&subject, None, &asking(&Method::POST, path, "192.0.2.1"));
+    }
+    assert_eq!(subject.kept.load().len(), 1);
+
+    let subject = Subject::of(&alice(&["staff"]));
+    let by_method = read("allow if method(\"GET\");").unwrap();
+    for method in [Method::GET, Method::POST, Method::GET] {
+        let judged = by_method.judge(&subject, None, &asking(&method, "/", "10.1.2.3"));
+        let again = by_method.judge(&subject, None, &asking(&method, "/other", "10.1.2.3"));
+        let expected = if method == Method::GET { Judgement::Allowed(0) } else { Judgement::Refused(None) };
+        assert_eq!((judged, again), (expected, expected));
+    }
+    assert_eq!(subject.kept.load().len(), 2);
+
+    let subject = Subject::of(&alice(&["staff"]));
+    let by_path = read("allow if path($p), $p.starts_with(\"/a\");").unwrap();
+    for n in 0..1_000 {
+        let path = format!("/{}{n}", if n % 2 == 0 { "a" } else { "b" });
+        let judged = by_path.judge(&subject, None, &asking(&Method::GET, &path, "10.1.2.3"));
+        assert_eq!(judged == Judgement::Allowed(0), n % 2 == 0, "{path}");
+    }
+    assert_eq!(subject.kept.load().len(), KEPT_MAX);
+}
+
+#[test]
+fn what_cannot_be_read_is_told_with_its_line() {
+    let wrong = |text: &str| read(text).unwrap_err();
+    let first = |text: &str| wrong(text).remove(0);
+    assert_eq!(first("allow if user(\"a\");\nallow iff user(\"b\");").line, 2);
+    let unknown = first("allow if user(\"a\");\n\ndeny if grp(\"b\");");
+    assert_eq!(unknown.line, 3);
+    assert!(unknown.problem.contains("grp/1") && unknown.problem.contains("group/1"), "{unknown:?}");
+    assert!(first("allow if path_segment(\"a\");").problem.contains("path_segment/2"));
+    assert!(first("may(\"a\");").problem.contains("nobody could enter"));
+    assert!(first(&"allow if true; ".repeat(2_000)).problem.contains("16384 bytes"));
+}

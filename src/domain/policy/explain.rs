@@ -1,0 +1,117 @@
+//! Questions about decisions: what would become of a request, and why.
+//!
+//! What does not live here: the answer, which the gateway works out (`flows/explain.rs`) with the same
+//! code that admits requests.
+//!
+//! What always holds: a question that names no whole URL is no question.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::Method;
+
+use super::decide::Decision;
+use super::rule::Miss;
+use crate::domain::place::host_of;
+use crate::domain::time::Timestamp;
+use crate::domain::user::User;
+
+/// A request that nobody has made.
+#[derive(Debug, Clone)]
+pub struct Question {
+    pub who: Asker,
+    pub sought: Sought,
+    pub method: Method,
+    pub client: Option<IpAddr>,
+    pub at: Timestamp,
+    /// How long before `at` the user has shown a passkey.
+    pub auth_age: Duration,
+}
+
+/// Whose request it would be.
+#[derive(Debug, Clone)]
+pub enum Asker {
+    Stranger,
+    /// Signed in.
+    User(Box<User>),
+}
+
+/// The address of a request, read as the proxy reads it: nothing in the path is resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sought {
+    /// Lower case, no port.
+    pub host: String,
+    pub raw_path: Vec<u8>,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    pub decision: Decision,
+    /// `None`: no route answers this address.
+    pub route: Option<String>,
+    /// The rule that decides; `None`: none does.
+    pub rule: Option<String>,
+    /// In a sentence or two.
+    pub because: String,
+}
+
+impl Question {
+    /// A request for `url` with `method`. The error says what to write instead.
+    pub fn about(who: Asker, url: &str, method: &str, at: Timestamp) -> Result<Self, String> {
+        let method = Method::from_bytes(method.as_bytes())
+            .map_err(|_| format!("{method:?} is not a method such as \"GET\""))?;
+        let (client, auth_age) = (None, Duration::ZERO);
+        Ok(Self { who, sought: Sought::parse(url)?, method, client, at, auth_age })
+    }
+}
+
+impl Sought {
+    /// Reads an address such as `https://wiki.example.com/reports?page=2`.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        let wrong = || format!("{url:?} is not an address such as \"https://app.example.com/path\"");
+        let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
+        if !matches!(scheme, "http" | "https") {
+            return Err(wrong());
+        }
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(end);
+        let host = host_of(authority).filter(|host| !host.is_empty()).ok_or_else(wrong)?;
+        let path = target.split(['?', '#']).next().unwrap_or_default();
+        let raw_path = if path.is_empty() { "/" } else { path };
+        Ok(Self { host, raw_path: raw_path.as_bytes().to_vec() })
+    }
+}
+
+impl Miss {
+    /// What a rule says that a request does not fit.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Who => "is about other people",
+            Self::Method => "is about other methods",
+            Self::Path => "is about other paths",
+            Self::Network => "is about other networks",
+            Self::Time => "is about other times",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_as_it_stands() {
+        let check = |url: &str, host: &str, path: &str| {
+            let sought = Sought::parse(url).unwrap();
+            assert_eq!((sought.host.as_str(), sought.raw_path.as_slice()), (host, path.as_bytes()), "{url}");
+        };
+        check("https://A.example.com/b/../c?d#e", "a.example.com", "/b/../c");
+        check("http://localhost:8080", "localhost", "/");
+        check("https://a.example.com?x", "a.example.com", "/");
+        check("https://a.example.com/%2e", "a.example.com", "/%2e");
+        for wrong in ["", "a.example.com", "ftp://a", "https://", "https:///x", "//a/b"] {
+            assert!(Sought::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

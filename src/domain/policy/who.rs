@@ -1,0 +1,164 @@
+//! Whom a rule is about.
+//!
+//! What does not live here: what becomes of them, which is the rule's effect (`rule.rs`).
+//!
+//! What always holds: a line that cannot be read is about nobody, and the configuration is refused.
+
+use std::fmt;
+
+use crate::domain::user::{Email, Group, User, Username};
+
+/// One line of a route's `allow` list. A person may enter if any line matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Allow {
+    /// Anyone signed in.
+    AnyUser,
+    /// Members of a group.
+    Group(Group),
+    /// One person, by e-mail address.
+    Email(Email),
+    /// One person, by username.
+    Username(Username),
+}
+
+impl fmt::Display for Allow {
+    /// As the configuration writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AnyUser => f.write_str("user"),
+            Self::Group(group) => write!(f, "group:{group}"),
+            Self::Email(email) => write!(f, "user:{email}"),
+            Self::Username(username) => write!(f, "user:{username}"),
+        }
+    }
+}
+
+impl Allow {
+    /// Reads `user`, `group:NAME`, `user:EMAIL` or `user:USERNAME`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text == "user" {
+            return Ok(Self::AnyUser);
+        }
+        if let Some(group) = text.strip_prefix("group:") {
+            return Group::parse(group).map(Self::Group).map_err(|e| e.to_string());
+        }
+        match text.strip_prefix("user:") {
+            Some(email) if email.contains('@') => {
+                Email::parse(email).map(Self::Email).map_err(|e| e.to_string())
+            }
+            Some(name) => Username::parse(name).map(Self::Username).map_err(|e| e.to_string()),
+            None => Err("expected \"user\", \"group:NAME\", \"user:EMAIL\" or \"user:USERNAME\"".to_owned()),
+        }
+    }
+
+    /// Whether it lets somebody in for being called `username`.
+    pub fn is_about(&self, username: &Username) -> bool {
+        *self == Self::Username(username.clone())
+    }
+
+    /// Whether it lets somebody in for having this address.
+    pub fn is_about_address(&self, email: &Email) -> bool {
+        *self == Self::Email(email.clone())
+    }
+
+    /// Whether it is about `user`.
+    pub fn matches(&self, user: &User) -> bool {
+        match self {
+            Self::AnyUser => true,
+            Self::Group(group) => user.groups.contains(group),
+            Self::Email(email) => user.email == *email,
+            Self::Username(username) => user.username == *username,
+        }
+    }
+}
+
+/// Whom a rule is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// Everybody, signed in or not.
+    Anyone,
+    /// Whoever one of these lines is about; nobody where there is none.
+    People(Vec<Allow>),
+}
+
+impl Who {
+    /// Whether it is about `user`.
+    pub fn matches(&self, user: &User) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::People(lines) => lines.iter().any(|line| line.matches(user)),
+        }
+    }
+
+    /// The lines about people.
+    pub fn lines(&self) -> &[Allow] {
+        match self {
+            Self::Anyone => &[],
+            Self::People(lines) => lines,
+        }
+    }
+}
+
+impl fmt::Display for Who {
+    /// As the configuration writes it, separated by commas.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anyone => f.write_str("anyone"),
+            Self::People(lines) => {
+                f.write_str(&lines.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::UserId;
+    use crate::domain::time::Timestamp;
+    use crate::domain::user::{DisplayName, Role, Standing};
+
+    fn alice(standing: Standing) -> User {
+        User {
+            id: UserId::from_random([1; 16]),
+            username: Username::parse("alice").unwrap(),
+            email: Email::parse("alice@example.com").unwrap(),
+            display_name: DisplayName::parse("Alice").unwrap(),
+            groups: [Group::parse("staff").unwrap()].into(),
+            role: Role::Administrator,
+            standing,
+            created_at: Timestamp::from_millis(0),
+            updated_at: Timestamp::from_millis(0),
+            note: None,
+            expires_at: None,
+            seen_from: Vec::new(),
+            programs: Vec::new(),
+            told_of_end: None,
+        }
+    }
+
+    #[test]
+    fn a_line_is_written_as_it_is_read_and_knows_whom_it_is_about() {
+        let user = alice(Standing::Active);
+        for (line, is_name, is_address) in [
+            ("user", false, false),
+            ("group:alice", false, false),
+            ("user:alice", true, false),
+            ("user:alicia", false, false),
+            ("user:alice@example.com", false, true),
+            ("user:alice@example.org", false, false),
+        ] {
+            let allow = Allow::parse(line).unwrap();
+            assert_eq!(allow.to_string(), line);
+            assert_eq!(allow.is_about(&user.username), is_name, "{line}");
+            assert_eq!(allow.is_about_address(&user.email), is_address, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        for wrong in ["", "users", "group:", "user:", "user:a b", "group:a,b", "anyone"] {
+            assert!(Allow::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

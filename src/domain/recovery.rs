@@ -1,0 +1,62 @@
+//! Recoveries: what has been begun with a code or an administrator's link, for as long as its owner can take
+//! it back.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{CredentialId, SessionId, UserId};
+use super::letter::About;
+use super::secret::SecretHash;
+use super::time::Timestamp;
+
+/// How long the link that cancels is good for, after the passkey works.
+pub const CANCELLED_WITHIN: Duration = Duration::from_hours(7 * 24);
+
+/// A way back into an account that began with a code or a link. Whoever reads the owner's mail, or has seen
+/// the link, may have begun it, so the owner is told at once, and can end it and everything that came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovery {
+    /// The session that the code or the link gave; it names the recovery.
+    pub session: SessionId,
+    pub user: UserId,
+    /// Of the link that cancels.
+    pub secret: SecretHash,
+    pub about: About,
+    /// Of before there was anything else.
+    #[serde(default)]
+    pub by: By,
+    /// The passkey that came of it.
+    pub credential: Option<CredentialId>,
+    pub expires_at: Timestamp,
+}
+
+/// What a recovery began with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    #[default]
+    MailedCode,
+    /// One that the owner had printed.
+    RecoveryCode,
+    /// One that an administrator made.
+    Link,
+}
+
+impl By {
+    /// A word for programs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::MailedCode => "mailed_code",
+            Self::RecoveryCode => "recovery_code",
+            Self::Link => "link",
+        }
+    }
+}
+
+impl Recovery {
+    /// Whether it can still be cancelled.
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        now < self.expires_at
+    }
+}
