@@ -4,22 +4,34 @@
 //! What always holds: [`SystemClock`] never goes backwards within one process, and
 //! [`SystemEntropy`] never hands out anything weaker than what the operating system gives.
 
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{self, Command};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use command_fds::{CommandFdExt as _, FdMapping};
+
 use crate::domain::time::Timestamp;
 use crate::ports::{Clock, Entropy};
 
-/// The machine's clock, standing still while it is set back.
+/// The machine's clock, which goes on from where it was when it is set back.
 #[derive(Debug, Default)]
 pub struct SystemClock {
-    latest_millis: AtomicI64,
+    /// How far it has been ahead of the time since this process began, at most.
+    ahead_millis: AtomicI64,
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(not_before(&self.latest_millis, wall_clock_millis()))
+        let running = i64::try_from(monotonic().as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_millis(going_on(&self.ahead_millis, running, wall_clock_millis()))
     }
 }
 
@@ -34,7 +46,7 @@ impl Entropy for SystemEntropy {
         if let Err(error) = filled {
             // Unwinding would end one task and leave a process that cannot make secrets.
             tracing::error!(%error, "the operating system gives no randomness");
-            std::process::abort();
+            process::abort();
         }
     }
 }
@@ -67,6 +79,51 @@ pub fn tell_service_manager(phase: Phase) {
     }
 }
 
+/// The number of the first descriptor that is handed over (`SD_LISTEN_FDS_START`).
+const FIRST_HANDED_OVER: i32 = 3;
+/// What `LISTEN_FDNAMES` calls the sockets of a gateway that gave way to us.
+const OF_PREDECESSOR: &str = "vestibule";
+
+/// Who has opened the sockets that we are handed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    ServiceManager,
+    /// The program that this process was before.
+    Predecessor,
+}
+
+/// Listening sockets that were opened for us (`sd_listen_fds(3)`), and by whom. To be called once, before
+/// there is another thread: it takes the variables that name them out of the environment.
+pub fn handed_over() -> io::Result<(Vec<TcpListener>, Holder)> {
+    #[expect(clippy::disallowed_methods, reason = "not a setting: a part of the protocol of sockets")]
+    let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let is_ours = !names.is_empty() && names.split(':').all(|name| name == OF_PREDECESSOR);
+    let holder = if is_ours { Holder::Predecessor } else { Holder::ServiceManager };
+    let mut handed = listenfd::ListenFd::from_env();
+    let mut sockets = Vec::with_capacity(handed.len());
+    for at in 0..handed.len() {
+        sockets.extend(handed.take_tcp_listener(at)?);
+    }
+    Ok((sockets, holder))
+}
+
+/// Becomes `program`, in the same process, and hands it `sockets` in the way that [`handed_over`] reads. To be
+/// called when everything else is over. Returns only if that fails, and then the sockets are gone.
+pub fn give_way(program: &Path, arguments: &[OsString], sockets: Vec<OwnedFd>) -> io::Error {
+    let count = sockets.len();
+    let numbered = sockets.into_iter().zip(FIRST_HANDED_OVER..);
+    let mappings = numbered.map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd }).collect();
+    let mut command = Command::new(program);
+    if let Err(error) = command.args(arguments).fd_mappings(mappings) {
+        return io::Error::other(error);
+    }
+    command
+        .env("LISTEN_PID", process::id().to_string())
+        .env("LISTEN_FDS", count.to_string())
+        .env("LISTEN_FDNAMES", vec![OF_PREDECESSOR; count].join(":"))
+        .exec()
+}
+
 fn wall_clock_millis() -> i64 {
     #[expect(clippy::disallowed_methods, reason = "this file is where time comes in")]
     let now = SystemTime::now();
@@ -75,9 +132,14 @@ fn wall_clock_millis() -> i64 {
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The later of `read` and everything returned before.
-fn not_before(latest: &AtomicI64, read: i64) -> i64 {
-    latest.fetch_max(read, Ordering::Relaxed).max(read)
+/// What the wall clock says, or would say had it never been set back: limits, challenges and sessions run out
+/// by it, and would all wait for the day before to be over otherwise.
+fn going_on(ahead_most: &AtomicI64, running: i64, wall: i64) -> i64 {
+    let ahead = wall.saturating_sub(running);
+    let known = ahead_most.load(Ordering::Relaxed);
+    // Only a clock that was set forward writes, so requests do not share a cache line that changes.
+    let most = if ahead > known { ahead_most.fetch_max(ahead, Ordering::Relaxed).max(ahead) } else { known };
+    running.saturating_add(most)
 }
 
 #[cfg(test)]
@@ -86,10 +148,14 @@ mod tests {
     use crate::ports::entropy;
 
     #[test]
-    fn the_clock_stands_still_while_it_is_set_back() {
-        let latest = AtomicI64::new(0);
-        let told: Vec<_> = [10, 20, 5, 19, 21].map(|read| not_before(&latest, read)).into();
-        assert_eq!(told, [10, 20, 20, 20, 21]);
+    fn d_11_the_clock_goes_on_when_it_is_set_back() {
+        let most = AtomicI64::new(0);
+        // Time in this process, the wall clock, and what is told.
+        let readings = [(0, 1_000, 1_000), (10, 1_010, 1_010), (20, 500, 1_020), (30, 510, 1_030)];
+        let later = [(40, 9_000, 9_000), (50, 1_050, 9_010), (60, 9_020, 9_020), (70, 9_031, 9_031)];
+        for (running, wall, told) in readings.into_iter().chain(later) {
+            assert_eq!(going_on(&most, running, wall), told, "at {running}");
+        }
     }
 
     #[test]

@@ -4,9 +4,9 @@ use crate::domain::time::Timestamp;
 
 /// Tells the time.
 ///
-/// An implementation never goes backwards within one process: when the machine's clock is set
-/// back, `now` stands still until it has caught up, so that a clock change cannot revive a
-/// session that has expired.
+/// An implementation never goes backwards within one process, and never stands still: when the
+/// machine's clock is set back, `now` goes on from where it was, so that a clock change can neither
+/// revive a session that has expired nor keep alive what is about to.
 pub trait Clock: Send + Sync {
     /// The present moment.
     fn now(&self) -> Timestamp;

@@ -1,11 +1,12 @@
 //! Ring 1: what we ask of the world, as traits with prose contracts.
 //!
-//! Here are the store, the clock, the source of randomness, the observer that is told of events and
-//! the mailer. Implementations live in ring 3 (`store/`, `system.rs`, `telemetry/`, `mail/`). What always
-//! holds: nothing inside this ring or below it reads a clock, draws randomness or does I/O except
+//! Here are the store, the clock, the source of randomness, the observer that is told of events, the
+//! mailer and the courier. Implementations live in ring 3 (`store/`, `system.rs`, `telemetry/`, `mail/`,
+//! `webhook/`). What always holds: nothing inside this ring or below it reads a clock, draws randomness or does I/O except
 //! through one of these traits, so a test moves time by hand and never sleeps.
 
 pub mod clock;
+pub mod courier;
 pub mod entropy;
 pub mod mailer;
 pub mod observer;
@@ -13,6 +14,7 @@ pub mod store;
 pub mod vault;
 
 pub use clock::Clock;
+pub use courier::{Courier, CourierError, Parcel};
 pub use entropy::Entropy;
 pub use mailer::{MailError, Mailer};
 pub use observer::Observer;

@@ -118,6 +118,19 @@ impl Batch {
         self
     }
 
+    /// The same without changes that are there twice, which come about where two reasons lead to one.
+    #[must_use]
+    pub fn without_repeats(mut self) -> Self {
+        let mut kept: Vec<Change> = Vec::with_capacity(self.changes.len());
+        for change in self.changes {
+            if !kept.contains(&change) {
+                kept.push(change);
+            }
+        }
+        self.changes = kept;
+        self
+    }
+
     /// Appends everything in `other`.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::domain::assertion::AssertionKeys;
-use crate::domain::session::token::Keyring;
+use crate::domain::keyring::Keyring;
 use serde::{Deserialize, Serialize};
 
 /// Every signing key of an installation.
@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct SigningKeys {
     pub sessions: Keyring,
     pub assertions: AssertionKeys,
+    /// Of access tokens. `None`: the keys were made before there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_tokens: Option<Keyring>,
 }
 
 /// Keeps signing keys where only this program can read them.

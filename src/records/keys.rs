@@ -2,7 +2,10 @@
 //!
 //! Every key begins with a word and a slash, so that one prefix scan finds one kind of record.
 
-use crate::domain::id::{CeremonyId, CodeId, CredentialId, LetterId, SessionId, UserId, WayBackId};
+use crate::domain::id::{
+    AccessTokenId, CeremonyId, CodeId, CredentialId, LetterId, SessionId, UserId, WayBackId,
+};
+use crate::domain::network::Network;
 use crate::domain::secret::SecretHash;
 use crate::domain::user::{Email, Username};
 
@@ -15,16 +18,39 @@ pub const WAYS_BACK: &[u8] = b"way-back/";
 pub const HAND_OFFS: &[u8] = b"hand-off/";
 pub const CODES: &[u8] = b"code/";
 pub const OUTBOX: &[u8] = b"outbox/";
-/// Letters that could not be read, as they were found.
+/// Messages for webhooks.
+pub const DISPATCHES: &[u8] = b"dispatch/";
+/// Messages that could not be read, as they were found.
 pub const SET_ASIDE: &[u8] = b"set-aside/";
 pub const PROCESSES: &[u8] = b"process/";
 pub const PENDING_ADDRESSES: &[u8] = b"pending-address/";
 const CREDENTIALS: &[u8] = b"credential/";
-const USER_CREDENTIALS: &[u8] = b"user-credential/";
+pub const USER_CREDENTIALS: &[u8] = b"user-credential/";
+pub const RECOVERIES: &[u8] = b"recovery/";
+const RECOVERIES_OF: &[u8] = b"recovery-of/";
+const RECOVERY_CODES: &[u8] = b"recovery-codes/";
 const EMAILS: &[u8] = b"email/";
+pub const DEVICE_LINKS: &[u8] = b"device-link/";
+pub const DEVICE_LINKS_BY: &[u8] = b"device-link-by/";
 const OWN_LINKS: &[u8] = b"own-link/";
 pub const USERNAMES: &[u8] = b"username/";
+pub const BANS: &[u8] = b"ban/";
+pub const ACCESS_TOKENS: &[u8] = b"access-token/";
+/// Terms by which people are found.
+pub const DIRECTORY: &[u8] = b"directory/";
+/// Entries of the audit trail, newest first.
+pub const AUDIT: &[u8] = b"audit/";
+const AUDIT_OF: &[u8] = b"audit-of/";
+const DIRECTORY_MADE: &[u8] = b"directory-made/1";
 const SETUP: &[u8] = b"setup/state";
+/// When the last backup was made.
+pub const LAST_BACKUP: &[u8] = b"last-backup/";
+/// Where in the changes a backup ends.
+pub const BACKUP_MARK: &[u8] = b"backup-mark/";
+/// Ends a term, which holds no control character.
+const END_OF_TERM: u8 = 0;
+/// How an entry of the trail is named: by its moment, so that the newest comes first, and a number.
+pub const AUDIT_ID_BYTES: usize = 16;
 
 fn key(prefix: &[u8], id: &[u8]) -> Vec<u8> {
     [prefix, id].concat()
@@ -77,6 +103,34 @@ pub fn own_link(user: &UserId) -> Vec<u8> {
     key(OWN_LINKS, user.as_handle())
 }
 
+/// The link to a new device that a session has made.
+pub fn device_link(session: &SessionId) -> Vec<u8> {
+    key(DEVICE_LINKS, &session.0)
+}
+
+/// Which session's link somebody finds who shows the code, or the nonce, of this hash.
+pub fn device_link_by(shown: &SecretHash) -> Vec<u8> {
+    key(DEVICE_LINKS_BY, shown.as_bytes())
+}
+
+pub fn recovery(secret: &SecretHash) -> Vec<u8> {
+    key(RECOVERIES, secret.as_bytes())
+}
+
+/// The index of a person's recoveries.
+pub fn recoveries_of(user: &UserId) -> Vec<u8> {
+    key(RECOVERIES_OF, user.as_handle())
+}
+
+pub fn recovery_of(user: &UserId, session: &SessionId) -> Vec<u8> {
+    key(&recoveries_of(user), &session.0)
+}
+
+/// What is left of the codes that a user has printed.
+pub fn recovery_codes(user: &UserId) -> Vec<u8> {
+    key(RECOVERY_CODES, user.as_handle())
+}
+
 pub fn way_back(id: &WayBackId) -> Vec<u8> {
     key(WAYS_BACK, &id.0)
 }
@@ -93,6 +147,10 @@ pub fn letter(id: &LetterId) -> Vec<u8> {
     key(OUTBOX, &id.0)
 }
 
+pub fn dispatch(id: &LetterId) -> Vec<u8> {
+    key(DISPATCHES, &id.0)
+}
+
 /// Where the entry `found` of the outbox is kept when it cannot be read.
 pub fn set_aside(found: &[u8]) -> Vec<u8> {
     key(SET_ASIDE, found)
@@ -107,6 +165,56 @@ pub fn pending_address(user: &UserId) -> Vec<u8> {
     key(PENDING_ADDRESSES, user.as_handle())
 }
 
+/// One term of a person.
+pub fn term(term: &str, user: &UserId) -> Vec<u8> {
+    [DIRECTORY, term.as_bytes(), &[END_OF_TERM], user.as_handle()].concat()
+}
+
+/// Every term that begins like this.
+pub fn terms_from(beginning: &str) -> Vec<u8> {
+    key(DIRECTORY, beginning.as_bytes())
+}
+
+/// The term and the person in a key below [`DIRECTORY`].
+pub fn term_and_user(key: &[u8]) -> Option<(&str, UserId)> {
+    let (term, end) = key.strip_prefix(DIRECTORY)?.split_last_chunk::<17>()?;
+    let (first, handle) = end.split_first()?;
+    (*first == END_OF_TERM).then_some(())?;
+    Some((std::str::from_utf8(term).ok()?, UserId::from_handle(handle).ok()?))
+}
+
+/// Whether the directory has been made for everybody who was there before there was one.
+pub fn directory_made() -> Vec<u8> {
+    DIRECTORY_MADE.to_vec()
+}
+
+pub fn audit(id: &[u8; AUDIT_ID_BYTES]) -> Vec<u8> {
+    key(AUDIT, id)
+}
+
+/// The index of the entries about a person.
+pub fn audit_of(user: &UserId) -> Vec<u8> {
+    key(AUDIT_OF, user.as_handle())
+}
+
+pub fn audit_of_user(user: &UserId, id: &[u8; AUDIT_ID_BYTES]) -> Vec<u8> {
+    key(&audit_of(user), id)
+}
+
+/// The id at the end of a key of the trail.
+pub fn audit_id(key: &[u8]) -> Option<[u8; AUDIT_ID_BYTES]> {
+    key.last_chunk().copied()
+}
+
+pub fn access_token(id: &AccessTokenId) -> Vec<u8> {
+    key(ACCESS_TOKENS, &id.0)
+}
+
+/// One at most for each network.
+pub fn ban(network: &Network) -> Vec<u8> {
+    key(BANS, network.to_string().as_bytes())
+}
+
 pub fn setup() -> Vec<u8> {
     SETUP.to_vec()
 }
@@ -114,6 +222,16 @@ pub fn setup() -> Vec<u8> {
 /// The session id in a key below [`SESSIONS`].
 pub fn session_id(key: &[u8]) -> Option<SessionId> {
     key.strip_prefix(SESSIONS)?.try_into().ok().map(SessionId)
+}
+
+/// The access token's id in a key below [`ACCESS_TOKENS`].
+pub fn access_token_id(key: &[u8]) -> Option<AccessTokenId> {
+    key.strip_prefix(ACCESS_TOKENS)?.try_into().ok().map(AccessTokenId)
+}
+
+/// The network in a key below [`BANS`].
+pub fn banned_network(key: &[u8]) -> Option<Network> {
+    Network::parse(std::str::from_utf8(key.strip_prefix(BANS)?).ok()?).ok()
 }
 
 /// The user id in a key below [`USERS`].

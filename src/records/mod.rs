@@ -8,7 +8,9 @@
 //! What always holds: an unknown version or unreadable value is an error, never "absent"; and
 //! what has expired is not returned, swept or not (the flows check, with their own `now`).
 
+pub mod archive;
 pub mod keys;
+mod people;
 
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use crate::domain::session::Session;
 use crate::domain::user::{Email, User, Username};
 use crate::ports::store::Entry;
 use crate::ports::{Batch, CommitError, KeyValue, StoreError};
+pub use people::{create_user, delete_user, retire_user, terms_of, update_user};
 
 /// The version byte this program writes. Others are refused.
 const VERSION: u8 = 1;
@@ -162,9 +165,9 @@ impl Records {
         Ok(all.iter().filter(|(_, id)| id == owner).count())
     }
 
-    /// Everyone.
-    pub async fn users(&self) -> Result<Vec<User>, StoreError> {
-        Ok(self.all(keys::USERS).await?.into_iter().map(|(_, user)| user).collect())
+    /// Whether anybody has an account.
+    pub async fn has_users(&self) -> Result<bool, StoreError> {
+        Ok(!self.store.scan(keys::USERS, None, 1).await?.is_empty())
     }
 
     /// A credential by its id, whoever owns it.
@@ -200,29 +203,6 @@ impl Records {
     pub async fn setup(&self) -> Result<Option<Setup>, StoreError> {
         self.get(&keys::setup()).await
     }
-}
-
-/// Writes a person and the indexes that lead to them, if neither name is taken.
-pub fn create_user(user: &User) -> Result<Batch, StoreError> {
-    let id = encode(&user.id)?;
-    let (email, username) = (keys::email(&user.email), keys::username(&user.username));
-    Ok(Batch::default()
-        .expect_absent(email.clone())
-        .expect_absent(username.clone())
-        .put(email, id.clone())
-        .put(username, id)
-        .put(keys::user(&user.id), encode(user)?))
-}
-
-/// Removes a person who never had a passkey, and the indexes that lead to them.
-pub fn delete_user(user: &User) -> Batch {
-    retire_user(user).delete(keys::username(&user.username))
-}
-
-/// Removes a person whom applications may know. Their usernames stay theirs. Credentials and sessions
-/// are the caller's to remove in the same batch.
-pub fn retire_user(user: &User) -> Batch {
-    Batch::default().delete(keys::user(&user.id)).delete(keys::email(&user.email))
 }
 
 /// Writes a new credential, if its id is nobody's yet (WebAuthn Level 3, section 7.1, "not yet
