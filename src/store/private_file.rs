@@ -15,7 +15,19 @@ const OTHERS: u32 = 0o077;
 
 /// Writes `content` to `path`, durably, replacing what was there.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
+    write_with(path, |file| file.write_all(content))
+}
+
+/// The same with what `write_into` writes, and what it says of it. Where it fails, nothing is left, and what
+/// was there stays.
+pub fn write_with<T, E: From<io::Error>>(
+    path: &Path,
+    write_into: impl FnOnce(&mut File) -> Result<T, E>,
+) -> Result<T, E> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let fresh = Path::new(&name);
@@ -24,10 +36,13 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(fresh)?;
     // The umask may have taken more away, never given more.
     file.set_permissions(Permissions::from_mode(0o600))?;
-    file.write_all(content)?;
-    file.sync_all()?;
+    let written = write_into(&mut file).and_then(|said| Ok(file.sync_all().map(|()| said)?));
+    let said = written.inspect_err(|_| {
+        let _ = fs::remove_file(fresh);
+    })?;
     fs::rename(fresh, path)?;
-    File::open(directory)?.sync_all()
+    File::open(directory)?.sync_all()?;
+    Ok(said)
 }
 
 /// Reads `path`; `None` if there is no such file. One that others can read is refused: whatever

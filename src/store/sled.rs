@@ -11,13 +11,18 @@
 //! - sled's background flusher stays on at its default pace, because it alone reclaims space. It
 //!   acknowledges nothing, and an fsync error that it swallows is reported to the writer as well,
 //!   which has the file open for itself.
+//! - What comes up is all that was acknowledged, or nothing does: see `tally` and `witness`.
 //! - No entry is ever kept in one of sled's blob files, which it does not fsync: see
 //!   [`SEGMENT_BYTES`].
 
+#[cfg(test)]
+mod damage;
 mod home;
 mod queue;
+mod tally;
 #[cfg(test)]
 mod tests;
+mod witness;
 mod writer;
 
 #[cfg(test)]
@@ -37,6 +42,8 @@ use tokio::sync::oneshot;
 
 use self::home::{Home, Past};
 use self::queue::Queue;
+use self::tally::Tally;
+use self::witness::Witness;
 use self::writer::{Fsync, Request, Shared, Writer};
 use super::limits;
 use super::watchers::Watchers;
@@ -54,7 +61,9 @@ const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 /// empty over a damaged file; the marker in the directory would then vouch for nothing.
 const FORMAT_TREE: &str = "format";
 const FORMAT_KEY: &str = "version";
-const FORMAT_VERSION: &str = "1";
+const FORMAT_VERSION: &str = "2";
+/// As the second, without a tally.
+const FORMAT_VERSION_UNCOUNTED: &str = "1";
 
 /// How much of the machine the store may use.
 #[derive(Debug, Clone)]
@@ -123,19 +132,27 @@ impl OpenError {
 }
 
 /// The embedded store. Dropping it finishes what was begun and lets go of the directory.
-///
-/// Damage behind what the first start wrote can look to sled like a write that a crash cut short;
-/// then the log ends there. Against a disk that loses what it confirmed, only a backup helps.
 pub struct SledStore {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// There until the end.
+    engine: Option<Engine>,
     // Fields are dropped in this order: the database goes before the lock on its directory.
-    tree: Tree,
-    _database: Db,
     _home: Home,
 }
 
+/// What is open of sled.
+struct Engine {
+    tree: Tree,
+    _database: Db,
+}
+
 impl SledStore {
+    /// The file that says that a store is complete.
+    pub const MARKER: &str = home::MARKER;
+    /// The file that a process holds while it has the store.
+    pub const LOCK: &str = home::LOCK;
+
     /// Whether a gateway has kept something in the directory before. Changes nothing.
     pub fn is_initialised(path: &Path) -> bool {
         home::is_initialised(path)
@@ -156,21 +173,29 @@ impl SledStore {
         fsync: impl FnOnce(std::fs::File) -> Fsync,
     ) -> Result<Self, OpenError> {
         let home = Home::take(path)?;
-        let database = recover(&home, options)?;
+        let Recovered { database, own, tally } = recover(&home, options)?;
         let file = home.database_file()?;
-        if home.past() == Past::New {
-            write_format(&database).map_err(|error| OpenError::sled(path, error))?;
-            home.mark_initialised(&file)?;
+        match home.past() {
+            Past::New => home.mark_initialised(&file)?,
+            Past::Initialised => file.sync_all().map_err(|error| OpenError::io(path, error))?,
         }
+        let witness = Witness::begin(path, tally.changes).map_err(|error| OpenError::io(path, error))?;
         let tree = Tree::clone(&database);
         let shared =
             Arc::new(Shared { queue: Queue::new(), watchers: Watchers::default(), failure: OnceLock::new() });
-        let writer = Writer { tree: tree.clone(), fsync: fsync(file), timer, shared: Arc::clone(&shared) };
+        let fsync = fsync(file);
+        let writer =
+            Writer { tree: tree.clone(), own, tally, witness, fsync, timer, shared: Arc::clone(&shared) };
         let writer = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| OpenError::io(path, error))?;
-        Ok(Self { shared, writer: Mutex::new(Some(writer)), tree, _database: database, _home: home })
+        let engine = Some(Engine { tree, _database: database });
+        Ok(Self { shared, writer: Mutex::new(Some(writer)), engine, _home: home })
+    }
+
+    fn tree(&self) -> Result<&Tree, StoreError> {
+        self.engine.as_ref().map(|engine| &engine.tree).ok_or_else(|| self.shared.unavailable())
     }
 
     /// Takes no more changes, finishes those that were accepted, and returns when they are
@@ -210,8 +235,14 @@ impl SledStore {
 }
 
 impl Drop for SledStore {
+    /// sled synchronises once more as it goes, and panics where the disk fails that: everything that was
+    /// acknowledged is durable already, and everybody has been told of the failure.
     fn drop(&mut self) {
         self.close();
+        let engine = self.engine.take();
+        if catch_unwind(AssertUnwindSafe(|| drop(engine))).is_err() {
+            tracing::warn!("the disk failed while the store was closed");
+        }
     }
 }
 
@@ -219,7 +250,7 @@ impl Drop for SledStore {
 impl KeyValue for SledStore {
     /// Reads on the calling task: microseconds from the cache, one page from the disk otherwise.
     async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.tree.get(key).map_err(unreadable)?.map(|value| value.to_vec()))
+        Ok(self.tree()?.get(key).map_err(unreadable)?.map(|value| value.to_vec()))
     }
 
     /// Reads on a blocking thread, since a long scan would hold up everything else on the task's.
@@ -229,7 +260,7 @@ impl KeyValue for SledStore {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
-        let (tree, prefix, after) = (self.tree.clone(), prefix.to_vec(), after.map(<[u8]>::to_vec));
+        let (tree, prefix, after) = (self.tree()?.clone(), prefix.to_vec(), after.map(<[u8]>::to_vec));
         tokio::task::spawn_blocking(move || Self::scan_tree(&tree, &prefix, after.as_deref(), limit))
             .await
             .map_err(|_| StoreError::Unavailable("a scan was cut short".to_owned()))?
@@ -263,38 +294,71 @@ impl KeyValue for SledStore {
     }
 }
 
+/// What is in the directory, found to be complete.
+struct Recovered {
+    database: Db,
+    own: Tree,
+    tally: Tally,
+}
+
 /// Lets sled recover what is in the directory. Damage can make it panic, which is an answer too.
-fn recover(home: &Home, options: &SledOptions) -> Result<Db, OpenError> {
+fn recover(home: &Home, options: &SledOptions) -> Result<Recovered, OpenError> {
     let config =
         Config::new().path(home.path()).cache_capacity(options.cache_bytes).segment_size(SEGMENT_BYTES);
     let recovery = || {
-        let database = config.open().map_err(|error| OpenError::sled(home.path(), error))?;
+        let failed = |error| OpenError::sled(home.path(), error);
+        let database = config.open().map_err(failed)?;
         match home.past() {
-            Past::New => Ok(database),
-            Past::Initialised => check_format(home, &database).map(|()| database),
+            Past::New => begin_format(database).map_err(failed),
+            Past::Initialised => check_format(home, database),
         }
     };
     catch_unwind(AssertUnwindSafe(recovery))
         .unwrap_or_else(|_| Err(corrupt(home, "sled panicked while recovering it")))
 }
 
-fn write_format(database: &Db) -> Result<(), sled::Error> {
-    database.open_tree(FORMAT_TREE)?.insert(FORMAT_KEY, FORMAT_VERSION)?;
-    database.flush().map(drop)
+/// Counts what is there, which is nothing on a first start, and says so in the database.
+fn begin_format(database: Db) -> Result<Recovered, sled::Error> {
+    let own = database.open_tree(FORMAT_TREE)?;
+    let tally = Tally::of(&database)?;
+    tally.write(&own)?;
+    own.insert(FORMAT_KEY, FORMAT_VERSION)?;
+    database.flush()?;
+    Ok(Recovered { database, own, tally })
 }
 
-/// Refuses a database that came up without what every database of ours has had from its start.
-fn check_format(home: &Home, database: &Db) -> Result<(), OpenError> {
+/// Refuses a database that came up without what every database of ours has had from its start, or without
+/// anything that was put into it since.
+fn check_format(home: &Home, database: Db) -> Result<Recovered, OpenError> {
+    let failed = |error| OpenError::sled(home.path(), error);
     let known = database.tree_names().iter().any(|name| *name == FORMAT_TREE);
     if !database.was_recovered() || !known {
         return Err(corrupt(home, "sled came up with an empty database"));
     }
-    let found = database.open_tree(FORMAT_TREE).and_then(|tree| tree.get(FORMAT_KEY));
-    match found.map_err(|error| OpenError::sled(home.path(), error))? {
-        Some(version) if version == FORMAT_VERSION => Ok(()),
+    let own = database.open_tree(FORMAT_TREE).map_err(failed)?;
+    match own.get(FORMAT_KEY).map_err(failed)? {
+        Some(version) if version == FORMAT_VERSION => {
+            let tally = check_tally(home, &database, &own)?;
+            Ok(Recovered { database, own, tally })
+        }
+        Some(version) if version == FORMAT_VERSION_UNCOUNTED => begin_format(database).map_err(failed),
         Some(_) => Err(OpenError::OtherFormat { path: home.path().to_owned() }),
         None => Err(corrupt(home, "the format version is missing")),
     }
+}
+
+fn check_tally(home: &Home, database: &Db, own: &Tree) -> Result<Tally, OpenError> {
+    let failed = |error| OpenError::sled(home.path(), error);
+    let written = Tally::read(own).map_err(failed)?.ok_or_else(|| corrupt(home, "its tally is missing"))?;
+    let noted = Witness::read(home.path()).map_err(|error| OpenError::io(home.path(), error))?;
+    if written.changes < noted {
+        let reason = format!("its last {} changes are missing", noted - written.changes);
+        return Err(corrupt(home, &reason));
+    }
+    if !written.agrees_with(&Tally::of(database).map_err(failed)?) {
+        return Err(corrupt(home, "its entries are not those that were written"));
+    }
+    Ok(written)
 }
 
 fn corrupt(home: &Home, reason: &str) -> OpenError {

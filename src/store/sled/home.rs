@@ -16,10 +16,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use super::OpenError;
+use super::{OpenError, witness};
 
-const LOCK: &str = "lock";
-const MARKER: &str = "initialised";
+pub(super) const LOCK: &str = "lock";
+pub(super) const MARKER: &str = "initialised";
 const MARKER_TEXT: &str = "vestibule sled store, format 1\n";
 const DATABASE: &str = "db";
 const PARAMETERS: &str = "conf";
@@ -142,8 +142,8 @@ fn holds_nothing_else(path: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
         let name = name.to_string_lossy();
-        if ![LOCK, DATABASE, PARAMETERS, BLOBS].contains(&name.as_ref()) && !name.starts_with(SNAPSHOT_START)
-        {
+        let ours = [LOCK, DATABASE, PARAMETERS, BLOBS, witness::NAME];
+        if !ours.contains(&name.as_ref()) && !name.starts_with(SNAPSHOT_START) {
             return Ok(false);
         }
     }

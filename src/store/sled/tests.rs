@@ -21,7 +21,7 @@ fn options() -> SledOptions {
     SledOptions { cache_bytes: 4 * 1024 * 1024 }
 }
 
-fn open(path: &Path) -> Result<SledStore, OpenError> {
+pub(super) fn open(path: &Path) -> Result<SledStore, OpenError> {
     SledStore::open(path, &options(), timer())
 }
 
@@ -319,23 +319,35 @@ async fn more_callers_than_there_is_room_for_are_served_in_turn() {
     assert_eq!(store.scan(b"", None, 4_000).await.unwrap().len(), 3_000);
 }
 
-/// A directory written by the first version. It has to open for as long as format 1 is read.
+/// Directories written by earlier versions. They have to open for as long as their format is read.
 #[tokio::test]
-async fn the_golden_directory_of_format_1_opens() {
-    let home = TempDir::new().unwrap();
-    for (name, content) in GOLDEN {
-        fs::write(home.path().join(name), content).unwrap();
+async fn the_golden_directories_open() {
+    for (format, golden) in [(1, GOLDEN_1.as_slice()), (2, &GOLDEN_2)] {
+        let home = TempDir::new().unwrap();
+        for (name, content) in golden {
+            fs::write(home.path().join(name), content).unwrap();
+        }
+        let mut expected: Vec<_> = (0..40_u8).map(|number| (vec![b'g', number], vec![number; 20])).collect();
+        for start in 0..3_u8 {
+            let store = open(home.path()).unwrap();
+            assert_eq!(store.scan(b"", None, 100).await.unwrap(), expected, "format {format}");
+            expected.push((vec![b'h', start], vec![]));
+            store.commit(Batch::default().put(vec![b'h', start], vec![])).await.unwrap();
+        }
     }
-    let store = open(home.path()).unwrap();
-    let expected: Vec<_> = (0..40_u8).map(|number| (vec![b'g', number], vec![number; 20])).collect();
-    assert_eq!(store.scan(b"", None, 100).await.unwrap(), expected);
-    store.commit(put("after", "")).await.unwrap();
 }
 
-const GOLDEN: [(&str, &[u8]); 3] = [
+const GOLDEN_1: [(&str, &[u8]); 3] = [
     ("conf", include_bytes!("golden/format-1/conf")),
     ("db", include_bytes!("golden/format-1/db")),
     ("initialised", include_bytes!("golden/format-1/initialised")),
+];
+
+const GOLDEN_2: [(&str, &[u8]); 4] = [
+    ("conf", include_bytes!("golden/format-2/conf")),
+    ("db", include_bytes!("golden/format-2/db")),
+    ("initialised", include_bytes!("golden/format-2/initialised")),
+    ("progress", include_bytes!("golden/format-2/progress")),
 ];
 
 #[test]

@@ -12,6 +12,7 @@
 //! - A request that is dropped by its caller is carried out like any other.
 
 use std::io;
+use std::slice;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ use tokio::sync::oneshot;
 
 use super::CommitTimer;
 use super::queue::Queue;
+use super::tally::Tally;
+use super::witness::Witness;
 use crate::ports::store::{Batch, Change, CommitError, Expectation, StoreError};
 use crate::store::watchers::Watchers;
 
@@ -64,6 +67,10 @@ impl Shared {
 /// The writer's own belongings.
 pub(super) struct Writer {
     pub(super) tree: Tree,
+    /// Where the tally is kept.
+    pub(super) own: Tree,
+    pub(super) tally: Tally,
+    pub(super) witness: Witness,
     pub(super) fsync: Fsync,
     pub(super) timer: CommitTimer,
     pub(super) shared: Arc<Shared>,
@@ -123,27 +130,29 @@ impl Writer {
 
     /// Carries out one request. On failure the request comes back beside the error, so that it
     /// can be answered with the rest of its group.
-    fn apply(&self, request: Request, told: &mut Vec<Change>) -> Result<Settled, (Settled, sled::Error)> {
+    fn apply(&mut self, request: Request, told: &mut Vec<Change>) -> Result<Settled, (Settled, sled::Error)> {
         match request {
             Request::Commit { batch, reply } => match self.apply_batch(batch, told) {
                 Ok(outcome) => Ok(Settled::Commit { outcome, reply }),
                 Err(error) => Err((Settled::Commit { outcome: Ok(()), reply }, error)),
             },
-            Request::Take { key, reply } => match self.tree.remove(&key) {
-                Ok(taken) => {
-                    let taken = taken.map(|value| value.to_vec());
-                    if taken.is_some() {
-                        told.push(Change::Delete { key });
-                    }
-                    Ok(Settled::Take { taken, reply })
-                }
+            Request::Take { key, reply } => match self.take(key, told) {
+                Ok(taken) => Ok(Settled::Take { taken, reply }),
                 Err(error) => Err((Settled::Take { taken: None, reply }, error)),
             },
         }
     }
 
+    fn take(&mut self, key: Vec<u8>, told: &mut Vec<Change>) -> Result<Option<Vec<u8>>, sled::Error> {
+        let Some(taken) = self.tree.get(&key)? else { return Ok(None) };
+        let change = Change::Delete { key };
+        self.tally = self.tally.advance(slice::from_ref(&change), &self.tree, &self.own)?;
+        told.push(change);
+        Ok(Some(taken.to_vec()))
+    }
+
     fn apply_batch(
-        &self,
+        &mut self,
         batch: Batch,
         told: &mut Vec<Change>,
     ) -> Result<Result<(), CommitError>, sled::Error> {
@@ -152,15 +161,8 @@ impl Writer {
                 return Ok(Err(CommitError::Conflict));
             }
         }
-        let mut writes = sled::Batch::default();
-        for change in &batch.changes {
-            match change {
-                Change::Put { key, value } => writes.insert(key.as_slice(), value.as_slice()),
-                Change::Delete { key } => writes.remove(key.as_slice()),
-            }
-        }
         if !batch.changes.is_empty() {
-            self.tree.apply_batch(writes)?;
+            self.tally = self.tally.advance(&batch.changes, &self.tree, &self.own)?;
         }
         told.extend(batch.changes);
         Ok(Ok(()))
@@ -178,7 +180,8 @@ impl Writer {
     /// sled's flush hands the log to the kernel and no further on Linux; the fsync does the rest.
     fn make_durable(&mut self) -> Result<(), String> {
         self.tree.flush().map_err(|error| format!("a flush failed: {error}"))?;
-        (self.fsync)().map_err(|error| format!("an fsync failed: {error}"))
+        (self.fsync)().map_err(|error| format!("an fsync failed: {error}"))?;
+        self.witness.note(self.tally.changes).map_err(|error| format!("a note failed: {error}"))
     }
 }
 
