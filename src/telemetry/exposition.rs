@@ -47,7 +47,7 @@ mod tests {
 
     #[tokio::test]
     async fn metrics_are_at_one_path_only() {
-        let router = router(Arc::new(Metrics::new("1", []).unwrap()));
+        let router = router(Arc::new(Metrics::new("1").unwrap()));
         for (path, expected) in [("/metrics", 200), ("/", 404), ("/auth/login", 404)] {
             let request = Request::builder().uri(path).body(Body::empty()).unwrap();
             assert_eq!(router.clone().oneshot(request).await.unwrap().status(), expected, "{path}");

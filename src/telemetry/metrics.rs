@@ -1,20 +1,37 @@
-//! Metrics. The only file that names the Prometheus library.
+//! Metrics. The only door to the Prometheus library.
 //!
 //! What always holds: every series exists from the start with value 0; labels come from closed
-//! enums and route names, never from a client; a request looks nothing up, because each route has
+//! enums and names of the configuration, never from a client; a request looks nothing up, because each route has
 //! its handles ready.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use std::collections::HashMap;
-use std::sync::Arc;
+mod certificates;
+mod handshakes;
+mod outgoing;
+mod register;
+mod reloads;
+mod routes;
+mod tokens;
+
 use std::time::Duration;
 
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Encoder as _, Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder,
 };
 
-use crate::domain::event::{Answered, Ceremony, Delivery, End, Event, Kind, Limited, Refusal};
+pub use certificates::CertificateLife;
+use certificates::Certificates;
+use handshakes::Handshakes;
+pub use handshakes::TlsHandshake;
+use outgoing::Outgoing;
+use register::{counter, counter_vec, gauge, gauge_vec, histogram};
+use reloads::Reloads;
+use routes::Families;
+pub use routes::RouteMetrics;
+use tokens::Tokens;
+
+use crate::domain::event::{Ceremony, End, Event, Kind, Limited, Refusal};
+use crate::domain::time::Timestamp;
 use crate::ports::Observer;
 
 /// The route label of requests that belong to no route. No route can have this name.
@@ -24,42 +41,37 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 const SUCCEEDED: &str = "succeeded";
 const BEGUN: &str = "begun";
-/// From half a millisecond, where an admitted request is, to what people give up on.
-const DURATION_BUCKETS_S: [f64; 12] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
+const REFUSED: &str = "refused";
 /// An fsync takes from a fraction of a millisecond on good disks to seconds on failing ones.
 const COMMIT_BUCKETS_S: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0];
 
 /// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
-    routes: HashMap<String, RouteMetrics>,
+    families: Families,
     gateway: RouteMetrics,
+    reloads: Reloads,
+    certificates: Certificates,
+    handshakes: Handshakes,
+    access_dropped: IntCounter,
     sign_ins: IntCounterVec,
     ceremonies: IntCounterVec,
     sessions: IntGauge,
+    backup_age: Gauge,
     sessions_ended: IntCounterVec,
     rate_limited: IntCounterVec,
-    mail: IntCounterVec,
+    bans: IntGauge,
+    banned: IntCounter,
+    tokens: Tokens,
+    outgoing: Outgoing,
     store_commit: Histogram,
     store_healthy: IntGauge,
     open_streams: IntGauge,
 }
 
-/// The handles of one route. Cheap to clone and to use.
-#[derive(Clone)]
-pub struct RouteMetrics {
-    requests: Arc<[IntCounter; Answered::ALL.len()]>,
-    duration: Histogram,
-    upstream: Histogram,
-}
-
 impl Metrics {
-    /// Registers everything, with all series at 0. `routes` are the names of the routes.
-    pub fn new<'r>(
-        version: &str,
-        routes: impl IntoIterator<Item = &'r str>,
-    ) -> Result<Self, prometheus::Error> {
+    /// Registers everything, with all series at 0.
+    pub fn new(version: &str) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let families = Families::new(&registry)?;
         let build = gauge_vec(
@@ -70,8 +82,16 @@ impl Metrics {
         )?;
         build.with_label_values(&[version]).set(1);
         let metrics = Self {
-            routes: routes.into_iter().map(|name| (name.to_owned(), families.route(name))).collect(),
             gateway: families.route(NO_ROUTE),
+            families,
+            reloads: Reloads::new(&registry)?,
+            certificates: Certificates::new(&registry)?,
+            handshakes: Handshakes::new(&registry)?,
+            access_dropped: counter(
+                &registry,
+                "vestibule_access_log_dropped_total",
+                "Requests missing from the access log, because it could not be written fast enough.",
+            )?,
             sign_ins: counter_vec(
                 &registry,
                 "vestibule_sign_ins_total",
@@ -85,24 +105,22 @@ impl Metrics {
                 &["ceremony", "result"],
             )?,
             sessions: gauge(&registry, "vestibule_sessions", "Sessions that are alive.")?,
+            backup_age: backup_age(&registry)?,
             sessions_ended: counter_vec(
                 &registry,
                 "vestibule_sessions_ended_total",
                 "Sessions that ended, by reason.",
                 &["reason"],
             )?,
-            rate_limited: counter_vec(
+            rate_limited: rate_limited(&registry)?,
+            bans: gauge(&registry, "vestibule_bans", "Bans that are in force.")?,
+            banned: counter(
                 &registry,
-                "vestibule_rate_limited_total",
-                "Requests with credentials that were refused because there were too many, by whose limit it was.",
-                &["limit"],
+                "vestibule_banned_total",
+                "Requests with credentials that were refused because their network is banned.",
             )?,
-            mail: counter_vec(
-                &registry,
-                "vestibule_mail_total",
-                "Messages handed to the mail server, and attempts that failed, by result.",
-                &["result"],
-            )?,
+            tokens: Tokens::new(&registry)?,
+            outgoing: Outgoing::new(&registry)?,
             store_commit: histogram(
                 &registry,
                 "vestibule_store_commit_seconds",
@@ -117,9 +135,27 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// The handles of a route; those of no route for a name that is not configured.
+    /// The handles of a route, with its series at 0 when it is new. `name` is of a configuration.
     pub fn route(&self, name: &str) -> RouteMetrics {
-        self.routes.get(name).unwrap_or(&self.gateway).clone()
+        self.families.route(name)
+    }
+
+    /// Counts a configuration that was taken in at `now`.
+    pub fn reloaded(&self, now: Timestamp) {
+        self.reloads.total.with_label_values(&[SUCCEEDED]).inc();
+        self.configured(now);
+    }
+
+    /// Counts a configuration that was refused.
+    pub fn reload_refused(&self) {
+        self.reloads.total.with_label_values(&[REFUSED]).inc();
+        self.reloads.succeeded.set(0);
+    }
+
+    /// Notes when the configuration in force was taken in.
+    pub fn configured(&self, now: Timestamp) {
+        self.reloads.succeeded.set(1);
+        self.reloads.at.set(now.as_millis() / 1000);
     }
 
     /// The handles of requests that belong to no route.
@@ -127,9 +163,34 @@ impl Metrics {
         self.gateway.clone()
     }
 
+    /// Sets how long ago the last backup was made; `None`: never, which is longer ago than any alert waits.
+    pub fn set_backup_age(&self, age: Option<Duration>) {
+        self.backup_age.set(age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+    }
+
+    /// A TLS handshake is over.
+    pub fn handshake(&self, how: TlsHandshake) {
+        self.handshakes.ended(how);
+    }
+
+    /// The access log misses a request.
+    pub fn access_dropped(&self) {
+        self.access_dropped.inc();
+    }
+
+    /// Sets what is left of each certificate.
+    pub fn set_certificates(&self, all: &[CertificateLife]) {
+        self.certificates.set(all);
+    }
+
     /// Sets how many sessions are alive.
     pub fn set_sessions(&self, count: usize) {
         self.sessions.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Sets how many bans are in force.
+    pub fn set_bans(&self, count: usize) {
+        self.bans.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Takes note of a commit and how long it took.
@@ -176,8 +237,9 @@ impl Metrics {
         for whose in Limited::ALL {
             self.rate_limited.with_label_values(&[whose.label()]);
         }
-        for delivery in Delivery::ALL {
-            self.mail.with_label_values(&[delivery.label()]);
+        self.outgoing.initialise();
+        for result in [SUCCEEDED, REFUSED] {
+            self.reloads.total.with_label_values(&[result]);
         }
         self.store_healthy.set(1);
     }
@@ -204,13 +266,20 @@ impl Observer for Metrics {
             Kind::SignedOut { .. } => self.sessions_ended.with_label_values(&[End::SignedOut.label()]).inc(),
             Kind::SessionEnded { why, .. } => self.sessions_ended.with_label_values(&[why.label()]).inc(),
             Kind::RateLimited { whose } => self.rate_limited.with_label_values(&[whose.label()]).inc(),
-            Kind::Mail { delivery } => self.mail.with_label_values(&[delivery.label()]).inc(),
+            Kind::Banned { .. } => self.banned.inc(),
+            Kind::AccessToken(event) => self.tokens.note(event),
+            Kind::Mail { delivery } => self.outgoing.mailed(*delivery),
+            Kind::Webhook { delivery, .. } => self.outgoing.called(*delivery),
             Kind::SetupLinkIssued
             | Kind::CodeRequested { .. }
             | Kind::CodeRedeemed { .. }
+            | Kind::RecoveryCodeRedeemed { .. }
             | Kind::CodeRefused
+            | Kind::DeviceLink { .. }
             | Kind::Invited { .. }
             | Kind::InvitationRedeemed { .. }
+            | Kind::SignedUp { .. }
+            | Kind::NewDevice { .. }
             | Kind::InvitationRefused
             | Kind::InvitationRevoked { .. }
             | Kind::CredentialRenamed { .. }
@@ -222,110 +291,29 @@ impl Observer for Metrics {
             | Kind::AccessDenied { .. }
             | Kind::UserChanged { .. }
             | Kind::KeyRotated { .. }
+            | Kind::BackedUp { .. }
+            | Kind::BanAdded { .. }
+            | Kind::BanRemoved { .. }
             | Kind::LoopDetected { .. } => {}
         }
     }
 }
 
-impl RouteMetrics {
-    /// Counts a request that ended, and how long it took.
-    pub fn request(&self, outcome: Answered, took: Duration) {
-        // `Answered::ALL` is in the order of declaration, which is what `as` counts.
-        if let Some(counter) = self.requests.get(outcome as usize) {
-            counter.inc();
-        }
-        self.duration.observe(took.as_secs_f64());
-    }
-
-    /// Takes note of how long the application took to begin its answer.
-    pub fn upstream_answered(&self, took: Duration) {
-        self.upstream.observe(took.as_secs_f64());
-    }
+fn rate_limited(registry: &Registry) -> Result<IntCounterVec, prometheus::Error> {
+    counter_vec(
+        registry,
+        "vestibule_rate_limited_total",
+        "Requests with credentials that were refused because there were too many, by whose limit it was.",
+        &["limit"],
+    )
 }
 
-/// The families with a route label.
-struct Families {
-    requests: IntCounterVec,
-    duration: HistogramVec,
-    upstream: HistogramVec,
-}
-
-impl Families {
-    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        Ok(Self {
-            requests: counter_vec(
-                registry,
-                "vestibule_requests_total",
-                "Requests, by route and by how they ended.",
-                &["route", "outcome"],
-            )?,
-            duration: route_histogram(
-                registry,
-                "vestibule_request_duration_seconds",
-                "Time from a request's head to the end of its answer.",
-            )?,
-            upstream: route_histogram(
-                registry,
-                "vestibule_upstream_duration_seconds",
-                "Time until the application began its answer.",
-            )?,
-        })
-    }
-
-    fn route(&self, name: &str) -> RouteMetrics {
-        let requests = Answered::ALL.map(|outcome| self.requests.with_label_values(&[name, outcome.label()]));
-        RouteMetrics {
-            requests: Arc::new(requests),
-            duration: self.duration.with_label_values(&[name]),
-            upstream: self.upstream.with_label_values(&[name]),
-        }
-    }
-}
-
-fn counter_vec(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<IntCounterVec, prometheus::Error> {
-    let family = IntCounterVec::new(Opts::new(name, help), labels)?;
-    registry.register(Box::new(family.clone()))?;
-    Ok(family)
-}
-
-fn gauge_vec(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    label: &str,
-) -> Result<IntGaugeVec, prometheus::Error> {
-    let family = IntGaugeVec::new(Opts::new(name, help), &[label])?;
-    registry.register(Box::new(family.clone()))?;
-    Ok(family)
-}
-
-fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-    let gauge = IntGauge::new(name, help)?;
-    registry.register(Box::new(gauge.clone()))?;
-    Ok(gauge)
-}
-
-fn histogram(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    buckets: &[f64],
-) -> Result<Histogram, prometheus::Error> {
-    let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
-    registry.register(Box::new(histogram.clone()))?;
-    Ok(histogram)
-}
-
-fn route_histogram(registry: &Registry, name: &str, help: &str) -> Result<HistogramVec, prometheus::Error> {
-    let options = HistogramOpts::new(name, help).buckets(DURATION_BUCKETS_S.to_vec());
-    let family = HistogramVec::new(options, &["route"])?;
-    registry.register(Box::new(family.clone()))?;
-    Ok(family)
+fn backup_age(registry: &Registry) -> Result<Gauge, prometheus::Error> {
+    let about = "How long ago the last backup was made; +Inf: never.";
+    let age = Gauge::new("vestibule_backup_age_seconds", about)?;
+    age.set(f64::INFINITY);
+    registry.register(Box::new(age.clone()))?;
+    Ok(age)
 }
 
 #[cfg(test)]
@@ -334,11 +322,15 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
-    use crate::domain::event::Origin;
+    use crate::domain::event::{Answered, Origin};
     use crate::domain::id::{SessionId, UserId};
 
     fn metrics() -> Metrics {
-        Metrics::new("1.2.3", ["app", "wiki"]).unwrap()
+        let metrics = Metrics::new("1.2.3").unwrap();
+        for name in ["app", "wiki"] {
+            metrics.route(name);
+        }
+        metrics
     }
 
     #[track_caller]
@@ -358,10 +350,15 @@ mod tests {
             "vestibule_ceremonies_total{ceremony=\"registration\",result=\"bad_proof\"} 0",
             "vestibule_sessions_ended_total{reason=\"expired\"} 0",
             "vestibule_rate_limited_total{limit=\"network\"} 0",
+            "vestibule_bans 0",
+            "vestibule_banned_total 0",
+            "vestibule_access_tokens_refused_total{reason=\"forged\"} 0",
+            "vestibule_access_token_checks_timed_out_total 0",
             "vestibule_sessions 0",
             "vestibule_open_streams 0",
             "vestibule_store_commit_seconds_count 0",
             "vestibule_store_healthy 1",
+            "vestibule_config_reloads_total{result=\"refused\"} 0",
             "vestibule_build_info{version=\"1.2.3\"} 1",
         ] {
             has(&metrics, line);
@@ -378,7 +375,7 @@ mod tests {
                 &format!("vestibule_requests_total{{outcome=\"{}\",route=\"app\"}} 1", outcome.label()),
             );
         }
-        metrics.route("unheard-of").request(Answered::Refused, Duration::ZERO);
+        metrics.gateway().request(Answered::Refused, Duration::ZERO);
         has(&metrics, "vestibule_requests_total{outcome=\"refused\",route=\"(gateway)\"} 1");
         has(
             &metrics,
@@ -400,6 +397,22 @@ mod tests {
         has(&metrics, "vestibule_ceremonies_total{ceremony=\"authentication\",result=\"begun\"} 1");
         has(&metrics, "vestibule_sign_ins_total{result=\"bad_proof\"} 1");
         has(&metrics, "vestibule_sessions_ended_total{reason=\"expired\"} 1");
+    }
+
+    #[test]
+    fn certificates_have_a_share_of_their_life_left() {
+        let metrics = metrics();
+        let certificate = |name: &str, left, whole| CertificateLife {
+            certificate: name.to_owned(),
+            left: Duration::from_secs(left),
+            whole: Duration::from_secs(whole),
+        };
+        metrics.set_certificates(&[certificate("a.example", 25, 100), certificate("b.example", 0, 0)]);
+        has(&metrics, "vestibule_certificate_lifetime_ratio{certificate=\"a.example\"} 0.25");
+        has(&metrics, "vestibule_certificate_expiry_seconds{certificate=\"a.example\"} 25");
+        has(&metrics, "vestibule_certificate_lifetime_ratio{certificate=\"b.example\"} 0");
+        metrics.set_certificates(&[]);
+        assert!(!metrics.text().unwrap().contains("certificate=\"a.example\""));
     }
 
     #[test]
