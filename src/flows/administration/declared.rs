@@ -1,0 +1,116 @@
+//! Declared users: what is there is made to match a file.
+//!
+//! `plan` reads everybody once and says what is different; nothing is changed where somebody cannot be as
+//! declared, or where nobody would be left to administer. `apply` then does one step for each difference.
+//! What does not live here: what counts as a difference (`domain/declared.rs`).
+//!
+//! What always holds: a step is one commit, which is decided on the account as it is at that moment, so
+//! that nothing is lost that others change meanwhile; who becomes an administrator does so before one
+//! ceases to be; and after an end in the middle, what was done is told, and the same file can be applied again.
+
+mod plan;
+
+use futures_util::future::join_all;
+
+use super::Authority;
+use super::invitations::Invited;
+use super::links::Links;
+use crate::domain::declared::{DeclaredUser, Difference, Others};
+use crate::domain::user::Email;
+use crate::flows::{FlowError, Gateway};
+use plan::{Act, Step};
+pub use plan::{NotPlanned, Objection, Plan};
+
+/// Steps under way at a time: their commits share what makes them durable.
+const STEPS_AT_ONCE: usize = 64;
+
+/// What a file says.
+#[derive(Debug, Clone)]
+pub struct Declaration {
+    /// Addresses and usernames are there once.
+    pub users: Vec<DeclaredUser>,
+    pub others: Others,
+}
+
+/// What was done.
+#[derive(Debug)]
+pub struct Applied {
+    pub done: Vec<Done>,
+    /// Why not everything was done, and with whom it ended.
+    pub stopped: Option<(Email, FlowError)>,
+}
+
+/// A difference that is one no more.
+#[derive(Debug)]
+pub struct Done {
+    pub difference: Difference,
+    /// The invitation that was made, whose link is known now and never again.
+    pub invited: Option<Invited>,
+}
+
+impl Gateway {
+    /// Does what `plan` says.
+    pub async fn apply(&self, authority: &Authority, plan: Plan) -> Result<Applied, FlowError> {
+        let links = self.links().await?;
+        let (parting, others): (Vec<_>, Vec<_>) =
+            plan.steps.into_iter().partition(Step::takes_an_administrator);
+        let mut applied = Applied { done: Vec::new(), stopped: None };
+        let mut others = others.into_iter();
+        loop {
+            let some: Vec<_> = others.by_ref().take(STEPS_AT_ONCE).collect();
+            if some.is_empty() || applied.stopped.is_some() {
+                break;
+            }
+            self.take_steps(authority, some, &links, &mut applied).await?;
+        }
+        // Each of these expects another administrator to stay, so they do not go side by side.
+        for step in parting {
+            if applied.stopped.is_none() {
+                self.take_steps(authority, vec![step], &links, &mut applied).await?;
+            }
+        }
+        Ok(applied)
+    }
+
+    /// Takes these steps beside one another, and notes what came of each.
+    async fn take_steps(
+        &self,
+        authority: &Authority,
+        steps: Vec<Step>,
+        links: &Links,
+        applied: &mut Applied,
+    ) -> Result<(), FlowError> {
+        let taken = steps.iter().map(|step| self.take_step(authority, &step.act, links));
+        let taken = join_all(taken).await;
+        for (step, outcome) in steps.into_iter().zip(taken) {
+            match outcome {
+                Ok(invited) => applied.done.push(Done { difference: step.difference, invited }),
+                Err(why) => applied.stopped = Some((step.difference.email().clone(), why)),
+            }
+        }
+        // The trail takes in so much at a time, and here are many events in a moment.
+        self.write_trail().await
+    }
+
+    async fn take_step(
+        &self,
+        authority: &Authority,
+        act: &Act,
+        links: &Links,
+    ) -> Result<Option<Invited>, FlowError> {
+        match act {
+            Act::Invite { guest, terms } => {
+                let (guest, terms) = (guest.as_ref().clone(), terms.clone());
+                self.invite_on(authority, guest, terms, links).await.map(Some)
+            }
+            Act::Edit { user, edit, .. } => {
+                self.edit_knowing(authority, user, edit, Some(links)).await.map(|_| None)
+            }
+            Act::Revoke(invitation) => match self.revoke(authority, invitation).await {
+                // Whoever was faster: it is good for nothing any more, or an account by now.
+                Ok(()) | Err(FlowError::NoSuchInvitation) => Ok(None),
+                Err(error) => Err(error),
+            },
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! How what is there differs from what is declared, and the steps that end the difference.
+//!
+//! What does not live here: carrying the steps out (`flows/administration/declared.rs`).
+//!
+//! What always holds: a plan changes nothing; there is none where somebody cannot be as declared, or
+//! where nobody would be left to administer.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Declaration;
+use crate::domain::declared::{DeclaredStanding, DeclaredUser, Difference, Others, changes};
+use crate::domain::id::UserId;
+use crate::domain::invitation::{INVITATION_LIFETIME_MAX, Invitation, Terms};
+use crate::domain::time::Timestamp;
+use crate::domain::user::{Email, Role, Standing, User, Username};
+use crate::flows::administration::Authority;
+use crate::flows::administration::invitations::Guest;
+use crate::flows::administration::people::{UserEdit, takes_an_administrator};
+use crate::flows::{FlowError, Gateway};
+use crate::records::keys;
+
+/// What is to be done, by the order of the file.
+#[derive(Debug)]
+pub struct Plan {
+    pub(super) steps: Vec<Step>,
+    /// How many declared users are as they should be.
+    pub unchanged: usize,
+}
+
+impl Plan {
+    /// What is different.
+    pub fn differences(self) -> impl Iterator<Item = Difference> {
+        self.steps.into_iter().map(|step| step.difference)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) difference: Difference,
+    pub(super) act: Act,
+}
+
+#[derive(Debug)]
+pub(super) enum Act {
+    Invite { guest: Box<Guest>, terms: Terms },
+    Edit { user: UserId, edit: Box<UserEdit>, takes_an_administrator: bool },
+    Revoke(Box<Invitation>),
+}
+
+impl Step {
+    pub(super) const fn takes_an_administrator(&self) -> bool {
+        matches!(self.act, Act::Edit { takes_an_administrator: true, .. })
+    }
+}
+
+/// Why there is no plan. Nothing was changed.
+#[derive(Debug)]
+pub enum NotPlanned {
+    /// These cannot be as declared.
+    Users(Vec<Objection>),
+    /// Nobody would be left who can administer. These would be the ones who cease to.
+    NoAdministrator(Vec<Email>),
+    Failed(FlowError),
+}
+
+/// Why a declared user cannot be: the place in the declaration from 0, and the username that is taken.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Objection {
+    pub at: usize,
+    pub username: Username,
+}
+
+impl<E: Into<FlowError>> From<E> for NotPlanned {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Everybody who has an account or is promised one, at one moment.
+struct Present {
+    users: HashMap<Email, User>,
+    /// By address; live, and for an account that is not there yet.
+    invitations: HashMap<Email, Invitation>,
+    now: Timestamp,
+    invited_by: String,
+}
+
+impl Gateway {
+    /// What has to be done so that everybody is as declared.
+    pub async fn plan(&self, authority: &Authority, declaration: &Declaration) -> Result<Plan, NotPlanned> {
+        let present = self.present(authority).await?;
+        let objections = self.objections(&present, &declaration.users).await?;
+        if !objections.is_empty() {
+            return Err(NotPlanned::Users(objections));
+        }
+        let wanted = declaration.users.iter().map(|declared| present.step_towards(declared));
+        let mut plan = Plan { steps: Vec::new(), unchanged: 0 };
+        for step in wanted {
+            match step {
+                Some(step) => plan.steps.push(step),
+                None => plan.unchanged += 1,
+            }
+        }
+        if declaration.others == Others::Pruned {
+            let declared: HashSet<_> = declaration.users.iter().map(|user| &user.email).collect();
+            plan.steps.extend(present.steps_without(&declared));
+        }
+        self.must_leave_an_administrator(&present, &plan).await?;
+        Ok(plan)
+    }
+
+    async fn present(&self, authority: &Authority) -> Result<Present, FlowError> {
+        let users = self.records.all::<User>(keys::USERS).await?.into_iter();
+        let promises = self.invitations().await?.into_iter().filter(|it| it.account.is_none());
+        Ok(Present {
+            users: users.map(|(_, user)| (user.email.clone(), user)).collect(),
+            invitations: promises.map(|it| (it.email.clone(), it)).collect(),
+            now: self.clock.now(),
+            invited_by: self.name_of(authority),
+        })
+    }
+
+    /// Who is declared to have a username that somebody else has, or had.
+    async fn objections(
+        &self,
+        present: &Present,
+        users: &[DeclaredUser],
+    ) -> Result<Vec<Objection>, FlowError> {
+        let mut objections = Vec::new();
+        for (at, declared) in users.iter().enumerate() {
+            let Some(username) = &declared.username else { continue };
+            let user = present.users.get(&declared.email);
+            if user.is_some_and(|user| user.username == *username) {
+                continue;
+            }
+            let owner = self.records.username_owner(username).await?;
+            if owner.is_some_and(|owner| user.is_none_or(|user| user.id != owner)) {
+                objections.push(Objection { at, username: username.clone() });
+            }
+        }
+        Ok(objections)
+    }
+
+    /// Refuses a plan that takes administrators away and leaves none who can sign in. The commits of its
+    /// steps ask the same again.
+    async fn must_leave_an_administrator(&self, present: &Present, plan: &Plan) -> Result<(), NotPlanned> {
+        let parting = plan.steps.iter().filter(|step| step.takes_an_administrator());
+        let parting: Vec<_> = parting.map(|step| step.difference.email().clone()).collect();
+        if parting.is_empty() {
+            return Ok(());
+        }
+        let edits: HashMap<_, _> = plan
+            .steps
+            .iter()
+            .filter_map(|step| match &step.act {
+                Act::Edit { user, edit, .. } => Some((user, edit)),
+                Act::Invite { .. } | Act::Revoke(_) => None,
+            })
+            .collect();
+        for user in present.users.values() {
+            let edited = edits.get(&user.id).map(|edit| edit.applied_to(user, present.now).0);
+            let after = edited.as_ref().unwrap_or(user);
+            let stays = after.role == Role::Administrator
+                && after.standing == Standing::Active
+                && after.expires_at.is_none();
+            if stays && self.records.has_credentials(&user.id).await? {
+                return Ok(());
+            }
+        }
+        Err(NotPlanned::NoAdministrator(parting))
+    }
+}
+
+impl Present {
+    fn step_towards(&self, declared: &DeclaredUser) -> Option<Step> {
+        let invitation = self.invitations.get(&declared.email);
+        match (self.users.get(&declared.email), declared.standing) {
+            (Some(user), _) => {
+                let edit = edit(declared);
+                let (after, changed) = edit.applied_to(user, self.now);
+                let difference =
+                    Difference::Change { email: declared.email.clone(), changes: changes(user, &after) };
+                (!changed.is_empty()).then(|| Step { difference, act: changing(user, &after, edit) })
+            }
+            // Nobody is invited to an account that opens nothing.
+            (None, DeclaredStanding::Disabled) => invitation.map(revoking),
+            (None, DeclaredStanding::Active) => {
+                let promised = invitation.is_some_and(|it| is_promised(it, declared));
+                (!promised).then(|| self.inviting(declared, invitation))
+            }
+        }
+    }
+
+    fn inviting(&self, declared: &DeclaredUser, before: Option<&Invitation>) -> Step {
+        let DeclaredUser { email, groups, role, note, expires, .. } = declared.clone();
+        let username = declared.username.clone().or_else(|| before?.username.clone());
+        let display_name = declared.name.clone().or_else(|| before?.display_name.clone());
+        let note = note.or_else(|| before?.terms.note.clone());
+        let difference = Difference::Invite { email: email.clone(), groups: groups.clone(), role };
+        let (lifetime, invited_by) = (INVITATION_LIFETIME_MAX, self.invited_by.clone());
+        let guest = Box::new(Guest { email, display_name, username, groups, role, lifetime, invited_by });
+        Step { difference, act: Act::Invite { guest, terms: Terms { note, ends_at: expires } } }
+    }
+
+    /// The steps that close every account that is not declared, and take back every promise of one.
+    fn steps_without(&self, declared: &HashSet<&Email>) -> Vec<Step> {
+        let mut users: Vec<_> = self.users.values().collect();
+        users.retain(|user| user.standing != Standing::Disabled && !declared.contains(&user.email));
+        users.sort_by_key(|user| &user.email);
+        let disabling = |user: &User| {
+            let edit = UserEdit { standing: Some(Standing::Disabled), ..UserEdit::default() };
+            let (after, _) = edit.applied_to(user, self.now);
+            Step {
+                difference: Difference::Disable { email: user.email.clone() },
+                act: changing(user, &after, edit),
+            }
+        };
+        let mut invitations: Vec<_> = self.invitations.values().collect();
+        invitations.retain(|it| !declared.contains(&it.email));
+        invitations.sort_by_key(|it| &it.email);
+        users.into_iter().map(disabling).chain(invitations.into_iter().map(revoking)).collect()
+    }
+}
+
+fn edit(declared: &DeclaredUser) -> UserEdit {
+    UserEdit {
+        name: declared.name.clone(),
+        username: declared.username.clone(),
+        groups: Some(declared.groups.clone()),
+        role: Some(declared.role),
+        standing: Some(declared.standing.into()),
+        note: declared.note.clone().map(Some),
+        expires_at: Some(declared.expires),
+    }
+}
+
+fn changing(before: &User, after: &User, edit: UserEdit) -> Act {
+    let takes_an_administrator = takes_an_administrator(before, after);
+    Act::Edit { user: before.id, edit: Box::new(edit), takes_an_administrator }
+}
+
+fn revoking(invitation: &Invitation) -> Step {
+    let difference = Difference::Revoke { email: invitation.email.clone() };
+    Step { difference, act: Act::Revoke(Box::new(invitation.clone())) }
+}
+
+/// Whether `invitation` promises what is declared.
+fn is_promised(invitation: &Invitation, declared: &DeclaredUser) -> bool {
+    fn as_said<T: PartialEq>(said: Option<&T>, promised: Option<&T>) -> bool {
+        said.is_none() || said == promised
+    }
+    invitation.groups == declared.groups
+        && invitation.role == declared.role
+        && invitation.terms.ends_at == declared.expires
+        && as_said(declared.username.as_ref(), invitation.username.as_ref())
+        && as_said(declared.name.as_ref(), invitation.display_name.as_ref())
+        && as_said(declared.note.as_ref(), invitation.terms.note.as_ref())
+}

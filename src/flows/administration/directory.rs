@@ -1,0 +1,309 @@
+//! Finding people: a page at a time, by the beginning of a username, an address or a name.
+//!
+//! What always holds: a page costs the same with ten people and with a hundred thousand. Nothing here
+//! loads everybody: the store is walked along an index, and a request walks a bounded part of it.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::domain::credential::Credential;
+use crate::domain::id::UserId;
+use crate::domain::time::Timestamp;
+use crate::domain::user::{Email, Group, Role, Standing, User, Username};
+use crate::flows::{FlowError, Gateway};
+use crate::ports::Batch;
+use crate::ports::store::Entry;
+use crate::records::{self, keys};
+
+/// The most people on one page.
+pub const PAGE_USERS_MAX: usize = 200;
+/// How many are on a page unless the caller says otherwise.
+pub const PAGE_USERS: usize = 50;
+/// How long ago is not long.
+const RECENTLY: Duration = Duration::from_hours(24 * 30);
+/// The longest text that is searched for, in characters.
+pub const SEARCH_CHARS_MAX: usize = 200;
+/// How many entries of the index one request walks; with filters that few people pass, a page may then
+/// be short, and the next one goes on from there.
+const WALKED_MAX: usize = 2_000;
+/// Entries that are read at a time.
+const STEP_ENTRIES: usize = 64;
+/// People whose terms are written in one commit while the directory is made.
+const MADE_AT_ONCE: usize = 16;
+
+/// Whom to list.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// The beginning of what they are found by; in lower case, and not empty.
+    pub search: Option<String>,
+    pub standing: Option<Standing>,
+    pub role: Option<Role>,
+    pub group: Option<Group>,
+    pub passkeys: Option<HowMany>,
+    pub last_used: Option<LastUsed>,
+    /// Where the page before ended.
+    pub after: Option<Cursor>,
+    /// From 1 to [`PAGE_USERS_MAX`].
+    pub limit: usize,
+}
+
+impl Query {
+    /// The first page of everybody.
+    pub fn everybody() -> Self {
+        Self { limit: PAGE_USERS, ..Self::default() }
+    }
+
+    /// The same for people who are found by a term that begins with `text`; everybody for an empty one.
+    #[must_use]
+    pub fn beginning_with(self, text: &str) -> Self {
+        let text: String = text.trim().to_lowercase().chars().take(SEARCH_CHARS_MAX).collect();
+        Self { search: (!text.is_empty()).then_some(text), ..self }
+    }
+
+    fn lets_summary_pass(&self, summary: &Summary, now: Timestamp) -> bool {
+        self.passkeys.is_none_or(|many| many == HowMany::of(summary.passkeys))
+            && self.last_used.is_none_or(|last| last.fits(summary.last_used_at, now))
+    }
+
+    fn lets_pass(&self, user: &User) -> bool {
+        self.standing.is_none_or(|standing| user.standing == standing)
+            && self.role.is_none_or(|role| user.role == role)
+            && self.group.as_ref().is_none_or(|group| user.groups.contains(group))
+    }
+}
+
+/// How many passkeys somebody has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HowMany {
+    Nothing,
+    One,
+    Several,
+}
+
+impl HowMany {
+    /// Reads `none`, `one` or `several`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "none" => Some(Self::Nothing),
+            "one" => Some(Self::One),
+            "several" => Some(Self::Several),
+            _ => None,
+        }
+    }
+
+    const fn of(count: usize) -> Self {
+        match count {
+            0 => Self::Nothing,
+            1 => Self::One,
+            _ => Self::Several,
+        }
+    }
+}
+
+/// When somebody has shown a passkey last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastUsed {
+    Never,
+    /// Within [`RECENTLY`].
+    Recently,
+    /// Before that, or never.
+    NotRecently,
+}
+
+impl LastUsed {
+    /// Reads `never`, `month` or `longer`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "never" => Some(Self::Never),
+            "month" => Some(Self::Recently),
+            "longer" => Some(Self::NotRecently),
+            _ => None,
+        }
+    }
+
+    fn fits(self, last_used_at: Option<Timestamp>, now: Timestamp) -> bool {
+        let recently = last_used_at.is_some_and(|at| now.since(at) < RECENTLY);
+        match self {
+            Self::Never => last_used_at.is_none(),
+            Self::Recently => recently,
+            Self::NotRecently => !recently,
+        }
+    }
+}
+
+/// Where a page ended. Opaque to callers, who give it back as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(Vec<u8>);
+
+impl Cursor {
+    pub(super) fn of(key: &[u8]) -> Self {
+        Self(key.to_vec())
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Reads what `to_string` wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        URL_SAFE_NO_PAD.decode(text).ok().filter(|key| !key.is_empty()).map(Self)
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(&self.0))
+    }
+}
+
+/// A part of a longer list.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Where the next one begins; `None`: this was the last.
+    pub next: Option<Cursor>,
+}
+
+/// A user as lists show them.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    pub user: User,
+    pub passkeys: usize,
+    /// When one of the passkeys was last shown.
+    pub last_used_at: Option<Timestamp>,
+}
+
+impl Summary {
+    /// Of a user who has these credentials.
+    pub fn new(user: User, credentials: &[Credential]) -> Self {
+        let last_used_at = credentials.iter().filter_map(|credential| credential.last_used_at).max();
+        Self { user, passkeys: credentials.len(), last_used_at }
+    }
+}
+
+impl Gateway {
+    /// A page of people: by username, or, where a text is searched for, by the term that was found.
+    pub async fn list_users(&self, query: &Query) -> Result<Page<Summary>, FlowError> {
+        let limit = query.limit.clamp(1, PAGE_USERS_MAX);
+        let prefix = match &query.search {
+            Some(text) => keys::terms_from(text),
+            None => keys::USERNAMES.to_vec(),
+        };
+        let mut after = query.after.as_ref().map(|cursor| cursor.0.clone());
+        let mut items = Vec::new();
+        for _ in 0..WALKED_MAX / STEP_ENTRIES {
+            let entries = self.records.store().scan(&prefix, after.as_deref(), STEP_ENTRIES).await?;
+            let was_last = entries.len() < STEP_ENTRIES;
+            for (key, value) in entries {
+                if items.len() == limit {
+                    return Ok(Page { items, next: after.map(Cursor) });
+                }
+                if let Some(user) = self.user_at(query.search.as_deref(), &key, &value).await?
+                    && query.lets_pass(&user)
+                {
+                    let summary = self.summary_of(user).await?;
+                    if query.lets_summary_pass(&summary, self.clock.now()) {
+                        items.push(summary);
+                    }
+                }
+                after = Some(key);
+            }
+            if was_last {
+                return Ok(Page { items, next: None });
+            }
+        }
+        Ok(Page { items, next: after.map(Cursor) })
+    }
+
+    /// The user to whom an entry of the index leads, if it is the first one of the list that does: people
+    /// keep former usernames, and a search finds some by more than one term.
+    async fn user_at(
+        &self,
+        search: Option<&str>,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Option<User>, FlowError> {
+        let Some(text) = search else {
+            let user = self.records.user(&records::decode(value)?).await?;
+            return Ok(user.filter(|user| keys::username(&user.username) == key));
+        };
+        let Some((term, id)) = keys::term_and_user(key) else { return Ok(None) };
+        let user = self.records.user(&id).await?;
+        Ok(user.filter(|user| {
+            let terms = records::terms_of(user);
+            terms.iter().find(|term| term.starts_with(text)).is_some_and(|first| first == term)
+        }))
+    }
+
+    async fn summary_of(&self, user: User) -> Result<Summary, FlowError> {
+        let credentials = self.records.credentials_of(&user.id).await?;
+        Ok(Summary::new(user, &credentials))
+    }
+
+    /// A user by id, username or e-mail address.
+    pub async fn find_user(&self, name: &str) -> Result<User, FlowError> {
+        let found = if let Ok(id) = UserId::parse(name) {
+            self.records.user(&id).await?
+        } else if name.contains('@') {
+            self.records.user_by_email(&Email::parse(name)?).await?
+        } else {
+            self.records.user_by_username(&Username::parse(name)?).await?
+        };
+        found.ok_or(FlowError::NotFound)
+    }
+
+    /// A user by id.
+    pub async fn user(&self, id: &UserId) -> Result<User, FlowError> {
+        self.records.user(id).await?.ok_or(FlowError::NotFound)
+    }
+
+    /// What a user is called, from memory.
+    pub fn username_of(&self, id: &UserId) -> Option<Username> {
+        Some(self.index.user(id)?.username.clone())
+    }
+
+    /// How many people have an account.
+    pub fn user_count(&self) -> usize {
+        self.index.user_count()
+    }
+
+    /// How many accounts wait for an administrator.
+    pub fn pending_count(&self) -> usize {
+        self.index.pending_count()
+    }
+
+    /// How many people have the administrator's role.
+    pub fn administrator_count(&self) -> usize {
+        self.index.administrators().len()
+    }
+
+    /// Makes the directory for everybody who was there before there was one. A start that ends in the
+    /// middle does it again.
+    pub(in crate::flows) async fn make_directory(&self) -> Result<(), FlowError> {
+        let made = keys::directory_made();
+        if self.records.get::<()>(&made).await?.is_some() {
+            return Ok(());
+        }
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let entries = self.records.store().scan(keys::USERS, after.as_deref(), MADE_AT_ONCE).await?;
+            let Some((last, _)) = entries.last() else { break };
+            after = Some(last.clone());
+            self.records.commit(terms_of_all(&entries)?).await?;
+        }
+        Ok(self.records.commit(Batch::default().put(made, records::encode(&())?)).await?)
+    }
+}
+
+fn terms_of_all(entries: &[Entry]) -> Result<Batch, FlowError> {
+    let mut batch = Batch::default();
+    for (_, value) in entries {
+        let user: User = records::decode(value)?;
+        for term in records::terms_of(&user) {
+            batch = batch.put(keys::term(&term, &user.id), records::encode(&())?);
+        }
+    }
+    Ok(batch)
+}

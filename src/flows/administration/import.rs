@@ -1,0 +1,164 @@
+//! Users and passkeys that are taken over from another program.
+//!
+//! What does not live here: whether a key is one (`domain/ceremony/taking_over.rs`).
+//!
+//! What always holds: a user and their passkeys come in one commit; a credential id stays one person's; and
+//! what cannot be used is told with why, while the rest goes on.
+
+use std::collections::HashSet;
+
+use futures_util::future::join_all;
+
+use super::Authority;
+use crate::domain::ceremony::CannotTakeOver;
+use crate::domain::ceremony::aaguid::name_of;
+use crate::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential};
+use crate::domain::event::{Kind, Model, UserChange};
+use crate::domain::foreign::{FOREIGN_USERS_MAX, ForeignPasskey, ForeignUser};
+use crate::domain::letter::Content;
+use crate::domain::user::{Role, User};
+use crate::flows::commit::ATTEMPTS_MAX;
+use crate::flows::sessions::Ended;
+use crate::flows::{FlowError, Gateway};
+use crate::ports::Batch;
+use crate::records;
+
+/// Users who are taken over at a time: their commits share what makes them durable.
+const AT_ONCE: usize = 16;
+
+/// Why a user was not taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum NotImported {
+    #[error("there would be more than {CREDENTIALS_PER_USER_MAX} passkeys")]
+    TooMany,
+    #[error("there are too many users in one file: divide it")]
+    TooManyUsers,
+    /// And why not, for each.
+    #[error("no passkey of theirs can be used: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    NoPasskey(Vec<PasskeyLeft>),
+    #[error("an attempt to take them over failed")]
+    Failed(#[from] FlowError),
+}
+
+/// Why a passkey was left where it was, and its place among the user's, from 1.
+#[derive(Debug, thiserror::Error)]
+pub enum PasskeyLeft {
+    #[error("passkey {0} is known here already")]
+    Known(usize),
+    #[error("passkey {0}: {1}")]
+    Unusable(usize, CannotTakeOver),
+}
+
+/// What a commit would make of a user.
+struct Import {
+    user: User,
+    batch: Batch,
+    credentials: Vec<Credential>,
+    left: Vec<PasskeyLeft>,
+}
+
+/// What became of a user: taken over, with the passkeys that were left, or not.
+type Outcome = Result<Vec<PasskeyLeft>, NotImported>;
+
+/// Whether a passkey is named twice.
+fn share_a_passkey(users: &[ForeignUser]) -> bool {
+    let mut seen = HashSet::new();
+    users.iter().flat_map(|user| &user.passkeys).any(|passkey| !seen.insert(&passkey.id))
+}
+
+impl Gateway {
+    /// Takes users over, each for themselves. What became of each, in their order.
+    pub async fn import(
+        &self,
+        authority: &Authority,
+        users: Vec<ForeignUser>,
+    ) -> Result<Vec<Outcome>, FlowError> {
+        let mut outcomes = Vec::with_capacity(users.len());
+        for some in users.chunks(AT_ONCE) {
+            if outcomes.len() >= FOREIGN_USERS_MAX {
+                outcomes.extend(some.iter().map(|_| Err(NotImported::TooManyUsers)));
+                continue;
+            }
+            if share_a_passkey(some) {
+                // The first one in the file has it, and not whoever is faster.
+                for user in some {
+                    outcomes.push(self.import_one(authority, user).await);
+                }
+            } else {
+                outcomes.extend(join_all(some.iter().map(|user| self.import_one(authority, user))).await);
+            }
+            self.write_trail().await?;
+        }
+        Ok(outcomes)
+    }
+
+    async fn import_one(&self, authority: &Authority, foreign: &ForeignUser) -> Outcome {
+        if foreign.has_too_many() {
+            return Err(NotImported::TooMany);
+        }
+        for _ in 0..ATTEMPTS_MAX {
+            let Import { user, batch, credentials, left } = self.importing(foreign).await?;
+            let batch = batch.and(self.paying_with(authority, &Ended::new()).await?);
+            if self.is_committed(batch).await? {
+                self.wake_delivery();
+                let kind = Kind::UserChanged { user: user.id, what: UserChange::Imported };
+                self.report(authority.origin(), kind);
+                for Credential { id: credential, aaguid, .. } in credentials {
+                    let (user, model) = (user.id, Model(name_of(aaguid)));
+                    self.report(authority.origin(), Kind::CredentialAdded { user, credential, model });
+                }
+                return Ok(left);
+            }
+        }
+        Err(FlowError::Busy.into())
+    }
+
+    /// What a user brings: to the account with their address, or to a new one.
+    async fn importing(&self, foreign: &ForeignUser) -> Result<Import, NotImported> {
+        let known = self.records.user_by_email(&foreign.email).await.map_err(FlowError::from)?;
+        let (user, mut batch) = if let Some(user) = &known {
+            self.exactly(&user.id).await?
+        } else {
+            let username = self.free_username(&foreign.email).await?;
+            let user = User { username, ..self.new_user(&foreign.email, foreign.name.clone(), Role::Member) };
+            let batch = records::create_user(&user).map_err(FlowError::from)?;
+            (user, batch)
+        };
+        let existing = self.records.credentials_of(&user.id).await.map_err(FlowError::from)?;
+        let (credentials, left) = self.taken_over(&foreign.passkeys, &user).await?;
+        if credentials.is_empty() {
+            return Err(NotImported::NoPasskey(left));
+        }
+        if existing.len() + credentials.len() > CREDENTIALS_PER_USER_MAX {
+            return Err(NotImported::TooMany);
+        }
+        for credential in &credentials {
+            batch = batch.and(records::create_credential(credential).map_err(FlowError::from)?);
+        }
+        if let (Some(credential), false) = (credentials.first(), existing.is_empty()) {
+            let passkey = credential.name.as_str().to_owned();
+            batch = batch.and(self.notice(&user, Content::PasskeyAdded { passkey, about: None })?);
+        }
+        Ok(Import { user, batch, credentials, left })
+    }
+
+    async fn taken_over(
+        &self,
+        passkeys: &[ForeignPasskey],
+        owner: &User,
+    ) -> Result<(Vec<Credential>, Vec<PasskeyLeft>), FlowError> {
+        let (mut taken, mut left, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+        for (at, foreign) in (1..).zip(passkeys) {
+            let is_known = !seen.insert(&foreign.id) || self.records.credential(&foreign.id).await?.is_some();
+            if is_known {
+                left.push(PasskeyLeft::Known(at));
+                continue;
+            }
+            match self.relying_party.take_over(foreign.clone(), owner, self.clock.now()) {
+                Ok(credential) => taken.push(credential),
+                Err(why) => left.push(PasskeyLeft::Unusable(at, why)),
+            }
+        }
+        Ok((taken, left))
+    }
+}

@@ -1,0 +1,289 @@
+//! Invitations that an operator has made: looked at, taken back, and replaced.
+//!
+//! What always holds: an address has one live link of an operator's at most, because the commit that makes
+//! one ends those before; and a link that was taken back is refused like one that never was.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::Authority;
+use super::links::Links;
+use crate::domain::event::Kind;
+use crate::domain::id::InvitationId;
+use crate::domain::invitation::{INVITATION_LIFETIME_MAX, Invitation, Terms};
+use crate::domain::letter::{Content, Letter};
+use crate::domain::secret::{Secret, SecretHash};
+use crate::domain::user::{DisplayName, Email, Group, Role, Username};
+use crate::flows::commit::ATTEMPTS_MAX;
+use crate::flows::sessions::Ended;
+use crate::flows::{FlowError, Gateway};
+use crate::ports::{Batch, entropy};
+use crate::records::{self, keys};
+
+/// Whom to invite, and as what.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    pub email: Email,
+    pub display_name: Option<DisplayName>,
+    pub username: Option<Username>,
+    pub groups: BTreeSet<Group>,
+    pub role: Role,
+    pub lifetime: Duration,
+    pub invited_by: String,
+}
+
+/// An invitation and the secret that its link carries.
+#[derive(Debug)]
+pub struct Invited {
+    pub invitation: Invitation,
+    pub secret: Secret,
+}
+
+/// How many people are invited at a time: all of them fit into one commit.
+pub const GUESTS_MAX: usize = 150;
+
+/// Whether links are handed over by whoever made them, or go by mail as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinksGo {
+    ByHand,
+    ByMail,
+}
+
+/// Why nobody of many was invited.
+#[derive(Debug)]
+pub enum NobodyInvited {
+    /// These cannot be, by their places among the guests.
+    Guests(Vec<(usize, FlowError)>),
+    Failed(FlowError),
+}
+
+impl From<FlowError> for NobodyInvited {
+    fn from(error: FlowError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Gateway {
+    /// Invites somebody. For an address that has an account already, the link adds a passkey to
+    /// that account: the way back in for somebody who has lost theirs.
+    pub async fn invite(&self, authority: &Authority, guest: Guest) -> Result<Invited, FlowError> {
+        self.invite_on(authority, guest, Terms::default(), &self.links().await?).await
+    }
+
+    /// The same for an account on `terms`, where the links that there are have been read already.
+    pub(super) async fn invite_on(
+        &self,
+        authority: &Authority,
+        guest: Guest,
+        terms: Terms,
+        links: &Links,
+    ) -> Result<Invited, FlowError> {
+        self.must_be_free(&guest).await?;
+        let mut invited = self.promise(guest).await?;
+        invited.invitation.terms = terms;
+        for _ in 0..ATTEMPTS_MAX {
+            let paid = self.paying_with(authority, &Ended::new()).await?;
+            if self.is_committed(self.inviting(&invited.invitation, links).await?.and(paid)).await? {
+                self.wake_delivery();
+                self.report_invited(authority, &invited.invitation);
+                return Ok(invited);
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    /// Invites everybody, at most [`GUESTS_MAX`], or nobody. Their addresses differ.
+    pub async fn invite_all(
+        &self,
+        authority: &Authority,
+        guests: Vec<Guest>,
+        links: LinksGo,
+    ) -> Result<Vec<Invited>, NobodyInvited> {
+        let mut refused = Vec::new();
+        for (at, guest) in guests.iter().enumerate() {
+            match self.must_be_free(guest).await {
+                Err(why @ (FlowError::HasAccount | FlowError::Taken(_))) => refused.push((at, why)),
+                other => other?,
+            }
+        }
+        if !refused.is_empty() {
+            return Err(NobodyInvited::Guests(refused));
+        }
+        let mut invited = Vec::with_capacity(guests.len());
+        let mut letters = Batch::default();
+        for guest in guests {
+            let one = self.promise(guest).await?;
+            if links == LinksGo::ByMail {
+                letters = letters.and(self.posting_link(&one)?);
+            }
+            invited.push(one);
+        }
+        for _ in 0..ATTEMPTS_MAX {
+            let mut batch = letters.clone().and(self.paying_with(authority, &Ended::new()).await?);
+            let links = self.links().await?;
+            for one in &invited {
+                batch = batch.and(self.inviting(&one.invitation, &links).await?);
+            }
+            if self.is_committed(batch).await? {
+                for one in &invited {
+                    self.report_invited(authority, &one.invitation);
+                }
+                self.wake_delivery();
+                return Ok(invited);
+            }
+        }
+        Err(FlowError::Busy.into())
+    }
+
+    /// The invitation for a guest, which nobody knows of yet.
+    async fn promise(&self, guest: Guest) -> Result<Invited, FlowError> {
+        let account = self.records.user_by_email(&guest.email).await?.map(|user| user.id);
+        let secret = Secret::from_random(entropy::bytes(&*self.entropy));
+        let now = self.clock.now();
+        let invitation = Invitation {
+            id: InvitationId(entropy::bytes(&*self.entropy)),
+            secret: secret.hashed(),
+            email: guest.email,
+            account,
+            display_name: guest.display_name,
+            username: guest.username,
+            groups: guest.groups,
+            role: guest.role,
+            invited_by: guest.invited_by,
+            terms: Terms::default(),
+            created_at: now,
+            expires_at: now.plus(guest.lifetime.min(INVITATION_LIFETIME_MAX)),
+        };
+        Ok(Invited { invitation, secret })
+    }
+
+    /// The batch that tells the owner of an account that a way into it was made.
+    pub(super) async fn telling_of_link(&self, invitation: &Invitation) -> Result<Batch, FlowError> {
+        let Some(account) = &invitation.account else { return Ok(Batch::default()) };
+        let Some(user) = self.records.user(account).await? else { return Ok(Batch::default()) };
+        let hours = invitation.expires_at.since(invitation.created_at).as_secs().div_ceil(3_600);
+        self.notice(&user, Content::ResetLinkMade { hours })
+    }
+
+    fn report_invited(&self, authority: &Authority, invitation: &Invitation) {
+        let kind = Kind::Invited { invitation: invitation.id, user: invitation.account };
+        self.report(authority.origin(), kind);
+    }
+
+    /// A new link for the same promise, in place of the one before.
+    pub async fn renew_invitation(
+        &self,
+        authority: &Authority,
+        id: &InvitationId,
+    ) -> Result<Invited, FlowError> {
+        let found = self.invitations().await?.into_iter().find(|it| it.id == *id);
+        let before = found.ok_or(FlowError::NoSuchInvitation)?;
+        let guest = Guest {
+            lifetime: before.expires_at.since(before.created_at),
+            email: before.email,
+            display_name: before.display_name,
+            username: before.username,
+            groups: before.groups,
+            role: before.role,
+            invited_by: before.invited_by,
+        };
+        self.invite_on(authority, guest, before.terms, &self.links().await?).await
+    }
+
+    /// The username that redeeming `invitation` will give, as things are; `None` if it adds a passkey to an
+    /// account that has one.
+    pub async fn username_to_be(&self, invitation: &Invitation) -> Result<Option<Username>, FlowError> {
+        match (&invitation.username, invitation.account) {
+            (_, Some(_)) => Ok(None),
+            (Some(username), None) => Ok(Some(username.clone())),
+            (None, None) => self.free_username(&invitation.email).await.map(Some),
+        }
+    }
+
+    /// Every invitation that can still be redeemed, oldest first.
+    pub async fn invitations(&self) -> Result<Vec<Invitation>, FlowError> {
+        let now = self.clock.now();
+        let all = self.records.all::<Invitation>(keys::INVITATIONS).await?;
+        let mut live: Vec<_> = all.into_iter().map(|(_, it)| it).filter(|it| it.is_live(now)).collect();
+        live.sort_by_key(|it| (it.created_at, it.id.0));
+        Ok(live)
+    }
+
+    /// Makes the link of an invitation good for nothing.
+    pub async fn revoke_invitation(&self, authority: &Authority, id: &InvitationId) -> Result<(), FlowError> {
+        let found = self.invitations().await?.into_iter().find(|it| it.id == *id);
+        self.revoke(authority, &found.ok_or(FlowError::NoSuchInvitation)?).await
+    }
+
+    pub(super) async fn revoke(
+        &self,
+        authority: &Authority,
+        invitation: &Invitation,
+    ) -> Result<(), FlowError> {
+        let key = keys::invitation(&invitation.secret);
+        let batch = Batch::default().expect(key.clone(), records::encode(invitation)?).delete(key);
+        let batch = batch.and(self.paying_with(authority, &Ended::new()).await?);
+        // Whoever was faster has redeemed it, replaced it or taken it back.
+        if !self.is_committed(batch).await? {
+            return Err(FlowError::NoSuchInvitation);
+        }
+        self.report(authority.origin(), Kind::InvitationRevoked { invitation: invitation.id });
+        Ok(())
+    }
+
+    /// Removes invitations that nobody can use any more, and what is left of those that were used.
+    pub(in crate::flows) async fn forget_expired_invitations(&self) -> Result<(), FlowError> {
+        let now = self.clock.now();
+        for (key, invitation) in self.records.all::<Invitation>(keys::INVITATIONS).await? {
+            if !invitation.is_live(now) {
+                self.records.commit(Batch::default().delete(key)).await?;
+            }
+        }
+        for (key, secret) in self.records.all::<SecretHash>(keys::INVITATIONS_FOR).await? {
+            if self.records.invitation(&secret).await?.is_none() {
+                let stored = records::encode(&secret)?;
+                // One that has been replaced meanwhile stays.
+                self.is_committed(Batch::default().expect(key.clone(), stored).delete(key)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What an invitation says of an account counts only if it makes the account.
+    async fn must_be_free(&self, guest: &Guest) -> Result<(), FlowError> {
+        let says_more = guest.role != Role::Member || !guest.groups.is_empty() || guest.username.is_some();
+        if says_more && self.records.user_by_email(&guest.email).await?.is_some() {
+            return Err(FlowError::HasAccount);
+        }
+        match &guest.username {
+            Some(username) if self.records.username_owner(username).await?.is_some() => {
+                Err(FlowError::Taken("username"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The link that `invited` gives. Made of our public address and nothing that a request said.
+    pub fn link_of(&self, invited: &Invited) -> String {
+        self.place.url(&format!("/enroll#{}", invited.secret.reveal()))
+    }
+
+    /// Posts the link to whom it is for. Returns when the letter is in the outbox.
+    pub async fn mail_link(&self, invited: &Invited) -> Result<(), FlowError> {
+        self.records.commit(self.posting_link(invited)?).await?;
+        self.wake_delivery();
+        Ok(())
+    }
+
+    /// The batch that posts the link. Whoever asked is waiting for it, so a full outbox is told.
+    pub(in crate::flows) fn posting_link(&self, invited: &Invited) -> Result<Batch, FlowError> {
+        if !self.rules().has_mail {
+            return Err(FlowError::NoMail);
+        }
+        let Invitation { email, display_name, expires_at, .. } = &invited.invitation;
+        let hours = expires_at.since(self.clock.now()).as_secs().div_ceil(3_600);
+        let content = Content::Link { url: self.link_of(invited), name: display_name.clone(), hours };
+        let posting = self.enqueue(&Letter { to: email.clone(), content })?;
+        if posting.changes.is_empty() { Err(FlowError::OutboxFull) } else { Ok(posting) }
+    }
+}

@@ -1,0 +1,358 @@
+//! Accounts, as operators and administrators change them: names, groups, roles, ends.
+//!
+//! What always holds: a change is felt by open sessions on their next request, because the index hears
+//! of it before the commit returns; the last administrator who can sign in stays one; and nobody sees
+//! or chooses another user's credential: a reset makes a link.
+
+use std::collections::BTreeSet;
+
+use super::Authority;
+use super::invitations::{Guest, Invited};
+use super::links::Links;
+use crate::domain::ceremony::aaguid::name_of;
+use crate::domain::credential::Credential;
+use crate::domain::event::{End, Kind, UserChange};
+use crate::domain::id::{CredentialId, UserId};
+use crate::domain::invitation::INVITATION_LIFETIME;
+use crate::domain::letter::{About, Content};
+use crate::domain::time::Timestamp;
+use crate::domain::user::{DisplayName, Group, Note, Role, Standing, User, Username};
+use crate::flows::access_tokens::{EndedTokens, revoking};
+use crate::flows::commit::ATTEMPTS_MAX;
+use crate::flows::sessions::Ended;
+use crate::flows::{FlowError, Gateway};
+use crate::ports::Batch;
+use crate::records::{self, keys};
+
+/// What is to be different about a user; `None` leaves it as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserEdit {
+    pub name: Option<DisplayName>,
+    /// The one before stays theirs.
+    pub username: Option<Username>,
+    /// All groups, not only further ones.
+    pub groups: Option<BTreeSet<Group>>,
+    pub role: Option<Role>,
+    pub standing: Option<Standing>,
+    /// `Some(None)` takes the note away.
+    pub note: Option<Option<Note>>,
+    /// `Some(None)`: the account does not end by itself.
+    pub expires_at: Option<Option<Timestamp>>,
+}
+
+/// What a reset does with the passkeys that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OldPasskeys {
+    Stay,
+    /// They are removed and every session and access token ends, before the link is known to anybody.
+    Wiped,
+}
+
+impl UserEdit {
+    /// `user` as they will be, and what is then different.
+    pub(super) fn applied_to(&self, user: &User, now: Timestamp) -> (User, Vec<UserChange>) {
+        let mut after = user.clone();
+        let mut changes = Vec::new();
+        let mut set = |is_new: bool, what| {
+            if is_new {
+                changes.push(what);
+            }
+        };
+        if let Some(name) = &self.name {
+            set(after.display_name != *name, UserChange::Name);
+            after.display_name = name.clone();
+        }
+        if let Some(username) = &self.username {
+            set(after.username != *username, UserChange::Username);
+            after.username = username.clone();
+        }
+        if let Some(groups) = &self.groups {
+            set(after.groups != *groups, UserChange::Groups);
+            after.groups.clone_from(groups);
+        }
+        if let Some(role) = self.role {
+            set(after.role != role, UserChange::Role);
+            after.role = role;
+        }
+        if let Some(standing) = self.standing {
+            let what = match (user.standing, standing) {
+                (Standing::Pending, Standing::Active) => UserChange::Approved,
+                (_, Standing::Active | Standing::Pending) => UserChange::Enabled,
+                (_, Standing::Disabled) => UserChange::Disabled,
+            };
+            set(after.standing != standing, what);
+            after.standing = standing;
+        }
+        if let Some(note) = &self.note {
+            set(after.note != *note, UserChange::Note);
+            after.note.clone_from(note);
+        }
+        if let Some(expires_at) = self.expires_at {
+            set(after.expires_at != expires_at, UserChange::Expiry);
+            after.expires_at = expires_at;
+        }
+        after.updated_at = now;
+        (after, changes)
+    }
+}
+
+/// Whether `before` is an administrator who goes on as none, or not for as long.
+pub(super) fn takes_an_administrator(before: &User, after: &User) -> bool {
+    let was_one = before.role == Role::Administrator && before.standing == Standing::Active;
+    let goes_on = after.role == Role::Administrator
+        && after.standing == Standing::Active
+        && after.expires_at == before.expires_at;
+    was_one && !goes_on
+}
+
+impl Gateway {
+    /// Changes an account. Open sessions feel it on their next request; those of an account that is closed
+    /// end. Nothing is written where nothing would be different.
+    pub async fn edit_user(
+        &self,
+        authority: &Authority,
+        id: &UserId,
+        edit: &UserEdit,
+    ) -> Result<User, FlowError> {
+        self.edit_knowing(authority, id, edit, None).await
+    }
+
+    /// The same where the links that there are may have been read already.
+    pub(super) async fn edit_knowing(
+        &self,
+        authority: &Authority,
+        id: &UserId,
+        edit: &UserEdit,
+        links: Option<&Links>,
+    ) -> Result<User, FlowError> {
+        let key = keys::user(id);
+        for _ in 0..ATTEMPTS_MAX {
+            let found: Option<(User, _)> = self.records.get_exact(&key).await?;
+            let (before, stored) = found.ok_or(FlowError::NotFound)?;
+            let (after, changes) = edit.applied_to(&before, self.clock.now());
+            if changes.is_empty() {
+                return Ok(before);
+            }
+            let (ended, revoked) = self.ended_by(&changes, &after);
+            let batch = Batch::default()
+                .expect(key.clone(), stored)
+                .and(records::update_user(&before, &after)?)
+                .and(self.ending(&ended, Some(id)).await?)
+                .and(revoking(&revoked))
+                .and(self.coming_with(&before, &after, links).await?)
+                .and(self.paying_with(authority, &ended).await?);
+            if self.is_committed(batch).await? {
+                self.wake_delivery();
+                self.report_ended(&authority.origin(), &ended);
+                self.report_revoked(&authority.origin(), &revoked);
+                for what in changes {
+                    self.report(authority.origin(), Kind::UserChanged { user: *id, what });
+                }
+                return Ok(after);
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    /// Deletes an account for good, with its passkeys and sessions. The username stays theirs.
+    pub async fn delete_user(&self, authority: &Authority, id: &UserId) -> Result<(), FlowError> {
+        let key = keys::user(id);
+        for _ in 0..ATTEMPTS_MAX {
+            let found: Option<(User, _)> = self.records.get_exact(&key).await?;
+            let (user, stored) = found.ok_or(FlowError::NotFound)?;
+            let (belongings, ended) = self.belongings_of(id).await?;
+            let revoked = self.every_token_of(id, End::AccountDeleted);
+            let batch = Batch::default()
+                .expect(key.clone(), stored)
+                .and(self.leaving_an_administrator(&user).await?)
+                .and(records::retire_user(&user))
+                .and(self.voiding_links(&user.email, Some(id), &self.links().await?).await?)
+                .and(belongings)
+                .and(revoking(&revoked));
+            let batch = batch.without_repeats().and(self.paying_with(authority, &ended).await?);
+            if self.is_committed(batch).await? {
+                self.report_ended(&authority.origin(), &ended);
+                self.report_revoked(&authority.origin(), &revoked);
+                let kind = Kind::UserChanged { user: *id, what: UserChange::Deleted };
+                self.report(authority.origin(), kind);
+                self.sweep_up_after(id).await;
+                return Ok(());
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    /// A link that adds a passkey to an account, for a user who has lost theirs. With
+    /// [`OldPasskeys::Wiped`], the passkeys that are there are removed and every session ends.
+    pub async fn reset_user(
+        &self,
+        authority: &Authority,
+        id: &UserId,
+        old: OldPasskeys,
+    ) -> Result<Invited, FlowError> {
+        let user = self.records.user(id).await?.ok_or(FlowError::NotFound)?;
+        if user.standing == Standing::Disabled {
+            return Err(FlowError::AccountClosed);
+        }
+        if old == OldPasskeys::Wiped {
+            self.wipe(authority, id).await?;
+        }
+        let invited = self
+            .invite(
+                authority,
+                Guest {
+                    email: user.email,
+                    display_name: None,
+                    username: None,
+                    groups: [].into(),
+                    role: Role::Member,
+                    lifetime: INVITATION_LIFETIME,
+                    invited_by: self.name_of(authority),
+                },
+            )
+            .await?;
+        self.report(authority.origin(), Kind::UserChanged { user: *id, what: UserChange::Reset });
+        Ok(invited)
+    }
+
+    /// Removes every passkey and recovery code of a user and ends every session and access token. An operator, who may open
+    /// the store itself, may do so to the last administrator as well: the link that follows is the way back
+    /// in.
+    async fn wipe(&self, authority: &Authority, id: &UserId) -> Result<(), FlowError> {
+        let key = keys::user(id);
+        for _ in 0..ATTEMPTS_MAX {
+            let found: Option<(User, _)> = self.records.get_exact(&key).await?;
+            let (user, stored) = found.ok_or(FlowError::NotFound)?;
+            let credentials = self.records.credentials_of(id).await?;
+            let sessions = self.index.sessions_of(id).into_iter();
+            let ended: Ended = sessions.map(|session| (session, End::AccountReset)).collect();
+            let revoked = self.every_token_of(id, End::AccountReset);
+            let mut batch = Batch::default()
+                .expect(key.clone(), stored)
+                .and(self.ending(&ended, Some(id)).await?)
+                .and(self.forgetting_own_link(id).await?)
+                .and(revoking(&revoked))
+                .delete(keys::recovery_codes(id))
+                .and(self.paying_with(authority, &ended).await?);
+            for credential in &credentials {
+                batch = batch.and(records::delete_credential(credential));
+            }
+            if !credentials.is_empty() {
+                batch = batch.and(self.notice(&user, Content::PasskeysWiped { at: self.clock.now() })?);
+            }
+            if !authority.is_operator() {
+                batch = batch.and(self.leaving_an_administrator(&user).await?);
+            }
+            if self.is_committed(batch).await? {
+                self.wake_delivery();
+                self.report_ended(&authority.origin(), &ended);
+                self.report_revoked(&authority.origin(), &revoked);
+                for credential in credentials {
+                    self.report(authority.origin(), credential.removal());
+                }
+                return Ok(());
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    /// Removes one passkey of a user and ends the sessions that it opened; the user is told by mail.
+    pub async fn remove_passkey_of(
+        &self,
+        authority: &Authority,
+        owner: &UserId,
+        id: &CredentialId,
+    ) -> Result<(), FlowError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let (user, unchanged) = self.exactly(owner).await?;
+            let (found, stored) = self.own_credential(owner, id).await?;
+            let is_last = self.records.credentials_of(owner).await?.len() == 1;
+            let opened = self.opened_with(owner, id).into_iter();
+            let ended: Ended = opened.map(|session| (session, End::CredentialRemoved)).collect();
+            let mut batch = unchanged
+                .expect(keys::credential(id), stored)
+                .and(records::delete_credential(&found))
+                .and(self.ending(&ended, Some(owner)).await?)
+                .and(self.forgetting_own_link(owner).await?)
+                .and(self.notice(&user, self.removal_by_administrator(&found))?)
+                .and(self.paying_with(authority, &ended).await?);
+            if is_last {
+                batch = batch.and(self.leaving_an_administrator(&user).await?);
+            }
+            if self.is_committed(batch).await? {
+                self.wake_delivery();
+                self.report_ended(&authority.origin(), &ended);
+                self.report(authority.origin(), found.removal());
+                return Ok(());
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    /// What the owner is told: with what and when, and nothing of the administrator's network.
+    fn removal_by_administrator(&self, removed: &Credential) -> Content {
+        let model = name_of(removed.aaguid).map(str::to_owned);
+        let about = Some(About { model, network: None, at: self.clock.now() });
+        Content::PasskeyRemoved { passkey: String::new(), about }
+    }
+
+    /// A user, and a batch that expects them to be as they are.
+    pub(super) async fn exactly(&self, id: &UserId) -> Result<(User, Batch), FlowError> {
+        let key = keys::user(id);
+        let (user, stored) = self.records.get_exact::<User>(&key).await?.ok_or(FlowError::NotFound)?;
+        Ok((user, Batch::default().expect(key, stored)))
+    }
+
+    /// The batch of what a change brings about besides: a closed account has no links, and the last
+    /// administrator stays one.
+    async fn coming_with(
+        &self,
+        before: &User,
+        after: &User,
+        links: Option<&Links>,
+    ) -> Result<Batch, FlowError> {
+        let mut batch = Batch::default();
+        if before.username != after.username {
+            batch = batch.and(self.giving_username(&after.username, before).await?);
+        }
+        if before.standing != after.standing && after.standing == Standing::Disabled {
+            let read;
+            let links = if let Some(links) = links {
+                links
+            } else {
+                read = self.links().await?;
+                &read
+            };
+            batch = batch
+                .and(self.forgetting_own_link(&after.id).await?)
+                .and(self.voiding_links(&after.email, Some(&after.id), links).await?)
+                .without_repeats();
+        }
+        if before.standing == Standing::Pending && after.standing == Standing::Active {
+            batch = batch.and(self.notice(after, Content::Approved)?);
+        }
+        if before.role != after.role {
+            let (role, at) = (after.role, self.clock.now());
+            batch = batch.and(self.notice(after, Content::RoleChanged { role, at })?);
+        }
+        if takes_an_administrator(before, after) {
+            batch = batch.and(self.leaving_an_administrator(before).await?);
+        }
+        Ok(batch)
+    }
+
+    /// Sessions and access tokens that do not outlive a change of their account. A sign-in that slipped in beside the
+    /// closing of an account is caught by its opening.
+    fn ended_by(&self, changes: &[UserChange], after: &User) -> (Ended, EndedTokens) {
+        let is_over = changes.contains(&UserChange::Disabled) || changes.contains(&UserChange::Enabled);
+        let why = if is_over {
+            End::AccountDisabled
+        } else if after.has_expired(self.clock.now()) {
+            End::AccountExpired
+        } else {
+            return (Ended::new(), (Vec::new(), End::AccountDisabled));
+        };
+        let sessions = self.index.sessions_of(&after.id).into_iter().map(|session| (session, why));
+        (sessions.collect(), self.every_token_of(&after.id, why))
+    }
+}
