@@ -1,0 +1,188 @@
+//! The index of access tokens: what admission reads instead of the store.
+//!
+//! It follows the store through a watch, like the session index, so that a token is revoked before the commit
+//! returns that revokes it. What always holds: a token is remembered as verified only as long as its record is
+//! there, and no more than a bounded number of narrowed copies of it; so the signatures of a token are checked
+//! once, and memory has an end whatever its holders add.
+//!
+//! What does not live here: what a token opens (`admission.rs`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use arc_swap::ArcSwap;
+use papaya::HashMap;
+
+use crate::domain::access_token::AccessToken;
+use crate::domain::access_token::narrowing::Narrowing;
+use crate::domain::id::{AccessTokenId, UserId};
+use crate::domain::time::Timestamp;
+use crate::flows::life::{ByUser, Life, Lives, Remembered, TokenDigest};
+use crate::flows::passport::Passports;
+use crate::ports::{Change, StoreError};
+use crate::records::{Records, decode, keys};
+
+/// A token as the running gateway knows it.
+pub struct LiveToken {
+    record: ArcSwap<AccessToken>,
+    /// Milliseconds, 0 for never; ahead of the record by up to a minute.
+    last_used_at: AtomicI64,
+    life: Life,
+}
+
+impl LiveToken {
+    fn new(record: AccessToken) -> Self {
+        Self {
+            last_used_at: AtomicI64::new(record.last_used_at.map_or(0, Timestamp::as_millis)),
+            record: ArcSwap::from_pointee(record),
+            life: Life::default(),
+        }
+    }
+
+    /// The record, as it was last written.
+    pub fn record(&self) -> Arc<AccessToken> {
+        self.record.load_full()
+    }
+
+    /// When it was last used.
+    pub fn last_used_at(&self) -> Option<Timestamp> {
+        let millis = self.last_used_at.load(Ordering::Relaxed);
+        (millis > 0).then(|| Timestamp::from_millis(millis))
+    }
+
+    /// Notes a use.
+    pub(super) fn touch(&self, at: Timestamp) {
+        self.last_used_at.fetch_max(at.as_millis(), Ordering::Relaxed);
+    }
+
+    /// Whether it may be used at `now`.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        !self.has_ended() && self.record.load().is_live(now)
+    }
+
+    /// Returns when the token has ended, or when `holds` says no.
+    pub(in crate::flows) async fn ended_or_not(&self, holds: impl Fn() -> bool) {
+        self.life.ended_or_not(holds).await;
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.life.has_ended()
+    }
+
+    pub(super) fn passports(&self) -> &Passports {
+        self.life.passports()
+    }
+
+    /// Ends it in memory: for everybody who asks, and for open streams.
+    pub(super) fn end(&self) {
+        self.life.end();
+    }
+}
+
+/// A token whose signatures were checked once, and what its holder has added.
+pub struct VerifiedToken {
+    pub(super) token: Arc<LiveToken>,
+    pub(super) narrowing: Option<Narrowing>,
+}
+
+impl Lives for VerifiedToken {
+    fn life(&self) -> &Life {
+        &self.token.life
+    }
+}
+
+/// All access tokens, in memory.
+#[derive(Default)]
+pub(in crate::flows) struct TokenIndex {
+    tokens: HashMap<AccessTokenId, Arc<LiveToken>>,
+    of_user: ByUser<AccessTokenId>,
+    verified: Remembered<VerifiedToken>,
+}
+
+impl TokenIndex {
+    /// Follows the store from here on, and reads what is there already.
+    pub(in crate::flows) async fn follow(records: &Records) -> Result<Arc<Self>, StoreError> {
+        let index = Arc::new(Self::default());
+        for prefix in [keys::ACCESS_TOKENS, keys::USERS] {
+            let follower = Arc::clone(&index);
+            records.store().watch(prefix, Arc::new(move |change| follower.apply(change)));
+        }
+        for (_, token) in records.all::<AccessToken>(keys::ACCESS_TOKENS).await? {
+            index.insert(token);
+        }
+        Ok(index)
+    }
+
+    pub(super) fn token(&self, id: &AccessTokenId) -> Option<Arc<LiveToken>> {
+        self.tokens.pin().get(id).cloned()
+    }
+
+    /// A user's tokens, oldest first.
+    pub(super) fn tokens_of(&self, user: &UserId) -> Vec<Arc<LiveToken>> {
+        let ids = self.of_user.of(user);
+        let mut tokens: Vec<_> = ids.iter().filter_map(|id| self.token(id)).collect();
+        tokens.sort_by_key(|token| token.record.load().created_at);
+        tokens
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<LiveToken>> {
+        self.tokens.pin().values().cloned().collect()
+    }
+
+    /// A token verified before.
+    pub(super) fn verified(&self, digest: &TokenDigest) -> Option<Arc<VerifiedToken>> {
+        self.verified.get(digest)
+    }
+
+    /// Remembers a token whose signatures have just been checked.
+    pub(super) fn remember(&self, digest: TokenDigest, verified: VerifiedToken) -> Arc<VerifiedToken> {
+        self.verified.remember(digest, verified)
+    }
+
+    /// Every open stream has to be decided about again.
+    pub(in crate::flows) fn stir_all(&self) {
+        for token in self.tokens.pin().values() {
+            token.life.stir();
+        }
+    }
+
+    fn apply(&self, change: &Change) {
+        match change {
+            Change::Put { key, value } if key.starts_with(keys::ACCESS_TOKENS) => match decode(value) {
+                Ok(token) => self.insert(token),
+                Err(error) => tracing::error!(%error, "the record of an access token cannot be read"),
+            },
+            Change::Delete { key } if key.starts_with(keys::ACCESS_TOKENS) => {
+                if let Some(id) = keys::access_token_id(key) {
+                    self.remove(&id);
+                }
+            }
+            // A user has changed, or is gone: what they may do may have changed with them.
+            Change::Put { key, .. } | Change::Delete { key } => {
+                let tokens = keys::user_id(key).map(|user| self.tokens_of(&user)).unwrap_or_default();
+                for token in &tokens {
+                    token.life.stir();
+                }
+            }
+        }
+    }
+
+    fn insert(&self, record: AccessToken) {
+        let (id, user) = (record.id, record.user);
+        if let Some(known) = self.tokens.pin().get(&id) {
+            if let Some(at) = record.last_used_at {
+                known.touch(at);
+            }
+            known.record.store(Arc::new(record));
+            return;
+        }
+        self.tokens.pin().insert(id, Arc::new(LiveToken::new(record)));
+        self.of_user.add(user, id);
+    }
+
+    fn remove(&self, id: &AccessTokenId) {
+        let Some(token) = self.tokens.pin().remove(id).cloned() else { return };
+        self.verified.end(&token.life);
+        self.of_user.remove(token.record().user, id);
+    }
+}
