@@ -10,28 +10,42 @@ use crate::domain::credential::{Credential, CredentialName};
 use crate::domain::event::{End, Kind};
 use crate::domain::id::{CredentialId, UserId};
 use crate::domain::letter::Content;
-use crate::domain::policy::may_enter;
-use crate::domain::policy::route::HostPattern;
+use crate::domain::policy::route::{HostPattern, Tile};
 use crate::domain::session::Session;
 use crate::domain::user::{Role, User};
 use crate::domain::way_back::Target;
 use crate::ports::Batch;
 use crate::records::{self, keys};
 
+/// An application that somebody may enter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Application {
+    /// The route's.
+    pub name: String,
+    pub tile: Tile,
+    pub target: Target,
+}
+
 impl Gateway {
-    /// The applications that a person may enter, by address. One behind a wildcard has no address of
-    /// its own that could be named.
-    pub fn applications_of(&self, user: &User) -> Vec<Target> {
-        let mine = self.routes.all().filter(|route| may_enter(&route.allow, user));
-        let mut applications: Vec<Target> = mine
-            .filter_map(|route| match &route.host {
-                HostPattern::Exact(host) => Some((self.place.origin_of(host), route.path.clone())),
-                HostPattern::Wildcard(_) => None,
+    /// The applications that a person may enter and that are shown, in the order of the configuration. Of one
+    /// behind a wildcard, the hosts that the configuration names.
+    pub fn applications_of(&self, user: &User) -> Vec<Application> {
+        let (table, now) = (self.routes(), self.clock.now());
+        let mine = table.all().filter(|route| route.may_be_entered_by(user, now));
+        let shown = mine.filter_map(|route| Some((route, route.tile.as_ref()?)));
+        shown
+            .flat_map(|(route, tile)| {
+                let hosts = match &route.host {
+                    HostPattern::Exact(host) => std::slice::from_ref(host),
+                    HostPattern::Wildcard(_) => tile.hosts.as_slice(),
+                };
+                hosts.iter().map(|host| {
+                    let (origin, path_and_query) = (self.place.origin_of(host), route.path.clone());
+                    let target = Target { origin, path_and_query };
+                    Application { name: route.name.clone(), tile: tile.clone(), target }
+                })
             })
-            .map(|(origin, path_and_query)| Target { origin, path_and_query })
-            .collect();
-        applications.sort_by_key(Target::url);
-        applications
+            .collect()
     }
 
     /// What a person may do here, in words that programs can compare: `admin`, `passkeys:manage`, and
@@ -39,7 +53,8 @@ impl Gateway {
     pub fn permissions_of(&self, user: &User) -> Vec<String> {
         let admin = (user.role == Role::Administrator).then(|| "admin".to_owned());
         let own = std::iter::once("passkeys:manage".to_owned());
-        let routes = self.routes.all().filter(|route| may_enter(&route.allow, user));
+        let (table, now) = (self.routes(), self.clock.now());
+        let routes = table.all().filter(|route| route.may_be_entered_by(user, now));
         let routes = routes.map(|route| format!("route:{}", route.name));
         let permissions: BTreeSet<_> = admin.into_iter().chain(own).chain(routes).collect();
         permissions.into_iter().collect()
@@ -91,12 +106,11 @@ impl Gateway {
         visit: &Visit,
     ) -> Result<(), FlowError> {
         for _ in 0..ATTEMPTS_MAX {
-            let (batch, ended) = self.removing_credential(session, id, visit).await?;
+            let (batch, ended, removed) = self.removing_credential(session, id, visit).await?;
             if self.is_committed(batch).await? {
                 self.wake_delivery();
                 self.report_ended(&visit.origin(), &ended);
-                let kind = Kind::CredentialRemoved { user: session.user, credential: id.clone() };
-                self.report(visit.origin(), kind);
+                self.report(visit.origin(), removed.removal());
                 return Ok(());
             }
         }
@@ -108,7 +122,7 @@ impl Gateway {
         session: &Session,
         id: &CredentialId,
         visit: &Visit,
-    ) -> Result<(Batch, Ended), FlowError> {
+    ) -> Result<(Batch, Ended, Credential), FlowError> {
         let paid = self.spend_freshness(session, visit).await?;
         let (found, stored) = self.own_credential(&session.user, id).await?;
         let all = self.records.credentials_of(&session.user).await?;
@@ -127,7 +141,7 @@ impl Gateway {
             .and(self.forgetting_own_link(&session.user).await?)
             .and(self.telling_of_removal(&found, visit)?)
             .and(paid);
-        Ok((batch, ended))
+        Ok((batch, ended, found))
     }
 
     fn telling_of_removal(&self, removed: &Credential, visit: &Visit) -> Result<Batch, FlowError> {
@@ -142,7 +156,7 @@ impl Gateway {
     }
 
     /// A credential that belongs to `user`; anybody else's does not exist for them.
-    async fn own_credential(
+    pub(super) async fn own_credential(
         &self,
         user: &UserId,
         id: &CredentialId,

@@ -8,6 +8,7 @@
 //! for: whoever gives it back is signed in.
 
 use super::admit::Visit;
+use super::codes::Addressee;
 use super::commit::ATTEMPTS_MAX;
 use super::{FlowError, Gateway};
 use crate::domain::code::Purpose;
@@ -87,18 +88,18 @@ impl Gateway {
         email: &Email,
         visit: &Visit,
     ) -> Result<(), FlowError> {
-        if !self.has_mail {
+        if !self.rules().has_mail {
             return Err(FlowError::NoMail);
         }
         self.spend(visit)?;
         let (pending, stored) = self.own_pending_address(&session.user, email).await?;
         self.spend_on_mail(&session.user, visit)?;
         self.spend_on_reader(email, visit)?;
-        let mut lines = self.routes.all().flat_map(|route| &route.allow);
-        let opens = lines.any(|line| line.is_about_address(email));
+        let routes = self.routes();
+        let opens = routes.all().any(|route| route.policy.is_about_address(email));
         // One that opens a route is the operator's to give, as one that somebody has is theirs.
         let is_free = self.records.user_by_email(email).await?.is_none() && !opens;
-        let reader = is_free.then_some(session.user);
+        let reader = if is_free { Addressee::User(session.user) } else { Addressee::Nobody };
         let (id, drawn) = self.drawing_code(Purpose::Address, reader, email.clone(), visit)?;
         let key = keys::pending_address(&session.user);
         let batch = drawn.and(forgetting_code(&pending)).expect(key.clone(), stored);
@@ -160,8 +161,8 @@ impl Gateway {
             .expect_absent(new.clone())
             .put(new, records::encode(&before.id)?)
             .delete(keys::email(&before.email));
-        let user = User { email: email.clone(), updated_at: self.clock.now(), ..before };
-        let batch = unchanged.put(keys::user(&user.id), records::encode(&user)?);
+        let user = User { email: email.clone(), updated_at: self.clock.now(), ..before.clone() };
+        let batch = unchanged.and(records::update_user(&before, &user)?);
         let link = self.forgetting_own_link(&user.id).await?;
         Ok((user, batch.and(indexes).and(used_up).and(posting).and(link)))
     }

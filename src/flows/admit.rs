@@ -4,28 +4,35 @@
 //! twice. It is the only maker of a [`Permit`], and the proxy cannot choose an upstream without
 //! one. Whatever is unclear is an [`Outcome`], which is answered, never forwarded.
 
+mod stay;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
-use sha2::{Digest, Sha256};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use super::index::{LiveSession, Verified};
-use super::passport::Passport;
+use super::access_tokens::index::VerifiedToken;
+use super::caller::{Caller, CheckUnavailable};
+use super::index::LiveSession;
+use super::passport::{Passport, Passports};
+use super::rules::Rules;
 use super::{FlowError, Gateway};
-use crate::domain::cookie::{self, Cookie, Found};
+use crate::domain::access_token::TokenRefusal;
+use crate::domain::access_token::carrier::{self, Found, Means, TOKEN_HEADER};
+use crate::domain::assertion::Shown;
 use crate::domain::dialect::Dialect;
-use crate::domain::event::{Kind, Origin};
-use crate::domain::id::UserId;
+use crate::domain::event::{Actor, Kind, Origin};
 use crate::domain::place::Scheme;
-use crate::domain::policy::may_enter;
+use crate::domain::policy::decide::{Decision, Verdict};
 use crate::domain::policy::path::{self, Reading};
 use crate::domain::policy::route::Route;
+use crate::domain::policy::rule::Asking;
 use crate::domain::secret::SecretHash;
+use crate::domain::session::Scope;
 use crate::domain::session::step_up::Change;
-use crate::domain::session::token::{Beside, Carrier, TokenError};
-use crate::domain::session::{Scope, access};
-use crate::domain::user::{Standing, User};
+use crate::domain::user::User;
+
+pub use stay::Stay;
 
 /// Where a request came in, as the proxy found it. Nothing in it is believed from a header unless
 /// the peer is a trusted proxy.
@@ -39,18 +46,27 @@ pub struct Visit {
     pub request_id: String,
     /// Which API is asked; native unless a dialect's router says otherwise.
     pub dialect: Dialect,
+    /// Whether the caller shows a session that lives: bans are for strangers.
+    pub shows_live_session: bool,
     /// Whether the caller shows an access token, which others may have seen: it pays for no change.
     pub by_access_token: bool,
     /// What it would change; nothing where that does not matter.
     pub change: Option<Change>,
     /// Of the nonce with which a step-up is to pay for it.
     pub step_up: Option<SecretHash>,
+    /// Of the mark that a browser keeps in which a user has signed in.
+    pub device: Option<SecretHash>,
 }
 
 impl Visit {
     /// For the audit log.
     pub fn origin(&self) -> Origin {
-        Origin { client: self.client, request: self.request_id.clone(), dialect: Some(self.dialect) }
+        Origin {
+            actor: Actor::Client,
+            client: self.client,
+            request: self.request_id.clone(),
+            dialect: Some(self.dialect),
+        }
     }
 }
 
@@ -61,16 +77,53 @@ pub struct Permit {
     visitor: Visitor,
 }
 
-enum Visitor {
-    /// On a public path, without a valid session.
+pub(super) enum Visitor {
+    /// Where strangers may be, without a valid session.
     Stranger,
     Known {
         session: Arc<LiveSession>,
         passport: Arc<Passport>,
     },
+    /// A program that shows an access token.
+    Token {
+        shown: Arc<VerifiedToken>,
+        passport: Arc<Passport>,
+        means: Means,
+    },
 }
 
 impl Permit {
+    pub(super) fn new(route: Arc<Route>, visitor: Visitor) -> Self {
+        Self { route, visitor }
+    }
+
+    fn passport(&self) -> Option<&Passport> {
+        match &self.visitor {
+            Visitor::Stranger => None,
+            Visitor::Known { passport, .. } | Visitor::Token { passport, .. } => Some(passport),
+        }
+    }
+
+    /// Whose request it is; `None`: a stranger's.
+    pub fn user(&self) -> Option<&Arc<User>> {
+        self.passport().map(|passport| &passport.user)
+    }
+
+    /// Whether a browser may have added what the request shows by itself, so that a page of another origin may
+    /// have caused it. A program that shows a token in a header of its own has meant to.
+    pub fn is_ambient(&self) -> bool {
+        match &self.visitor {
+            Visitor::Stranger => false,
+            Visitor::Known { .. } => true,
+            Visitor::Token { means, .. } => *means == Means::Ambient,
+        }
+    }
+
+    /// Whether it was given for an access token.
+    pub fn is_by_token(&self) -> bool {
+        matches!(self.visitor, Visitor::Token { .. })
+    }
+
     /// The route to take.
     pub fn route(&self) -> &Arc<Route> {
         &self.route
@@ -78,17 +131,14 @@ impl Permit {
 
     /// Who it is, to be written over whatever the client claimed.
     pub fn identity_headers(&self) -> &[(HeaderName, HeaderValue)] {
-        match &self.visitor {
-            Visitor::Stranger => &[],
-            Visitor::Known { passport, .. } => passport.headers.as_deref().unwrap_or_default(),
-        }
+        self.passport().and_then(|passport| passport.headers.as_deref()).unwrap_or_default()
     }
 
-    /// The session that open streams live and die with.
-    pub fn session(&self) -> Option<&Arc<LiveSession>> {
+    /// What was decided.
+    pub fn decision(&self) -> Decision {
         match &self.visitor {
-            Visitor::Stranger => None,
-            Visitor::Known { session, .. } => Some(session),
+            Visitor::Stranger => Decision::Public,
+            Visitor::Known { .. } | Visitor::Token { .. } => Decision::Allowed,
         }
     }
 }
@@ -108,8 +158,14 @@ pub enum Admission {
 pub enum Outcome {
     /// A stranger on a protected route.
     SignIn { route: Arc<Route> },
-    /// Signed in, but not allowed here.
-    Forbidden { route: Arc<Route>, user: Arc<User> },
+    /// Signed in, but with a passkey that was shown too long ago for this.
+    StepUp { route: Arc<Route> },
+    /// The policy of the route ran out of what a decision may cost; says nothing about the visitor.
+    Undecided { route: Arc<Route> },
+    /// Not allowed here, whether signed in or not.
+    Forbidden { route: Arc<Route>, refused: Refused },
+    /// The access token is no good, or not for this. Why is in the audit trail alone.
+    TokenRefused { route: Arc<Route>, why: TokenRefusal },
     /// No route and not the auth host.
     UnknownHost,
     /// A host of ours, but no route for this path.
@@ -143,76 +199,111 @@ pub enum Outcome {
     Internal,
 }
 
-/// Who a request is from.
-pub enum Caller {
-    Known(Arc<LiveSession>, Arc<User>),
-    /// Nobody we know. `showed_token` says whether a token was shown, but not a valid one.
-    Stranger {
-        showed_token: bool,
-    },
+/// Where a request belongs.
+pub(super) enum Located {
+    At(Arc<Route>),
+    /// To our own endpoints.
+    Ours,
+    Nowhere(Outcome),
 }
 
-/// The session check ran out of its budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the session could not be checked in time")]
-pub struct CheckUnavailable;
+/// Whom a route refuses, and why.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// `None`: nobody in particular could enter.
+    pub user: Option<Arc<User>>,
+    /// The name of the rule that refuses; `None`: none lets in.
+    pub rule: Option<Box<str>>,
+}
+
+impl Refused {
+    pub(super) fn by(verdict: &Verdict<'_>, user: Option<Arc<User>>) -> Self {
+        Self { user, rule: verdict.by.name().map(Into::into) }
+    }
+}
 
 impl Gateway {
     /// Decides about a request for `raw_path` on the host of `visit`.
-    pub fn admit<'a>(
-        &self,
-        visit: &Visit,
-        raw_path: &[u8],
-        cookies: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Admission {
-        let host = self.routes.host(&visit.host);
-        let known = host.is_some() || self.place.is_auth_host(&visit.host);
-        if !known && self.place.document(&visit.host, raw_path).is_none() {
-            return Admission::Answer(Outcome::UnknownHost);
-        }
-        let reading = path::read(raw_path);
-        if reading == Reading::Malformed {
-            return Admission::Answer(Outcome::MalformedRequest);
-        }
-        if self.place.owns(&visit.host, raw_path) {
-            return Admission::Ours;
-        }
-        let Some(host) = host else { return Admission::Answer(Outcome::NoRoute) };
-        let unclear = reading == Reading::Ambiguous || host.depends_on_case(raw_path);
-        if unclear && host.decides_by_path() {
-            return Admission::Answer(Outcome::AmbiguousPath);
-        }
-        match host.find(raw_path) {
-            Some(route) => self.admit_to(route, visit, raw_path, cookies),
-            None => Admission::Answer(Outcome::NoRoute),
+    pub fn admit(&self, visit: &Visit, method: &Method, raw_path: &[u8], headers: &HeaderMap) -> Admission {
+        match self.locate(&self.rules(), &visit.host, raw_path) {
+            Located::At(route) => {
+                let asking = self.asking(method, &visit.host, raw_path, visit.client);
+                match token_in(headers) {
+                    Found::Nothing => self.admit_to(route, visit, &asking, headers),
+                    Found::One(shown) => self.admit_by_token(route, visit, &asking, &shown),
+                    Found::Unclear => self.refuse_token(route, visit, None, TokenRefusal::Misplaced),
+                }
+            }
+            Located::Ours => Admission::Ours,
+            Located::Nowhere(outcome) => Admission::Answer(outcome),
         }
     }
 
-    fn admit_to<'a>(
+    /// What rules look at.
+    fn asking<'a>(
         &self,
-        route: &Arc<Route>,
+        method: &'a Method,
+        host: &'a str,
+        raw_path: &'a [u8],
+        client: Option<IpAddr>,
+    ) -> Asking<'a> {
+        Asking { method, host, raw_path, client: self.bans.beyond_proxies(client), now: self.clock.now() }
+    }
+
+    /// The route that a request for `raw_path` of `host` belongs to.
+    pub(super) fn locate(&self, rules: &Rules, host: &str, raw_path: &[u8]) -> Located {
+        let routes = rules.routes.host(host);
+        let known = routes.is_some() || self.place.is_auth_host(host);
+        if !known && self.place.document(host, raw_path).is_none() {
+            return Located::Nowhere(Outcome::UnknownHost);
+        }
+        let reading = path::read(raw_path);
+        if reading == Reading::Malformed {
+            return Located::Nowhere(Outcome::MalformedRequest);
+        }
+        if self.place.owns(host, raw_path) {
+            return Located::Ours;
+        }
+        let Some(routes) = routes else { return Located::Nowhere(Outcome::NoRoute) };
+        let unclear = reading == Reading::Ambiguous || routes.depends_on_case(raw_path);
+        if unclear && routes.decides_by_path() {
+            return Located::Nowhere(Outcome::AmbiguousPath);
+        }
+        match routes.find(raw_path) {
+            Some(route) => Located::At(Arc::clone(route)),
+            None => Located::Nowhere(Outcome::NoRoute),
+        }
+    }
+
+    fn admit_to(
+        &self,
+        route: Arc<Route>,
         visit: &Visit,
-        raw_path: &[u8],
-        cookies: impl IntoIterator<Item = &'a [u8]>,
+        asking: &Asking<'_>,
+        headers: &HeaderMap,
     ) -> Admission {
-        let route = Arc::clone(route);
-        let public = route.public.iter().any(|path| path.opens(raw_path));
-        let caller = self.caller_by_cookie(&visit.host, cookies);
-        match caller {
-            Ok(Caller::Known(session, user)) if session.record().scope == Scope::Full => {
-                let Ok(passport) = self.passport(&route, &session, user) else {
+        let public = route.opens(asking.raw_path);
+        let cookies = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+        match self.caller_by_cookie(&visit.host, cookies) {
+            Ok(Caller::Known(session, user)) if session.scope() == Scope::Full => {
+                let Ok(passport) = self.passport_of(&route, &session, user) else {
                     tracing::error!(route = route.name, "an assertion could not be signed");
                     return Admission::Answer(Outcome::Internal);
                 };
-                if passport.headers.is_some() {
-                    session.touch(self.clock.now());
-                    return Admission::Forward(Permit {
-                        route,
-                        visitor: Visitor::Known { session, passport },
-                    });
-                }
-                if !public {
-                    return self.forbid(route, visit, &passport.user);
+                let verdict = route.policy.decide(&passport.concerned, session.shown_at(), asking);
+                match verdict.decision {
+                    Decision::Allowed => {
+                        session.touch(asking.now);
+                        let visitor = Visitor::Known { session, passport };
+                        return Admission::Forward(Permit { route, visitor });
+                    }
+                    _ if public => {}
+                    Decision::StepUp => return Admission::Answer(Outcome::StepUp { route }),
+                    Decision::Undecided => return Admission::Answer(Outcome::Undecided { route }),
+                    Decision::Refused | Decision::SignIn | Decision::Public => {
+                        let refused = Refused::by(&verdict, Some(Arc::clone(&passport.user)));
+                        return self.forbid(route, visit, refused);
+                    }
                 }
             }
             Err(CheckUnavailable) if !public => return Admission::Answer(Outcome::Unavailable),
@@ -221,137 +312,65 @@ impl Gateway {
         if public {
             return Admission::Forward(Permit { route, visitor: Visitor::Stranger });
         }
-        Admission::Answer(Outcome::SignIn { route })
+        self.admit_stranger(route, visit, asking)
     }
 
-    /// Returns when the owner of `session` may not use `route` any more: the session has ended, or the
-    /// person has lost what `allow` asks for, or their account. Streams that were let in wait for it.
-    pub async fn until_refused(&self, session: &LiveSession, route: &Route) {
-        let may_enter =
-            || self.active_user(&session.record().user).is_some_and(|user| may_enter(&route.allow, &user));
-        session.ended_or_not(may_enter).await;
+    fn admit_stranger(&self, route: Arc<Route>, visit: &Visit, asking: &Asking<'_>) -> Admission {
+        let verdict = route.policy.decide_for_stranger(asking);
+        match verdict.decision {
+            Decision::Public => Admission::Forward(Permit { route, visitor: Visitor::Stranger }),
+            Decision::Refused => {
+                let refused = Refused::by(&verdict, None);
+                self.forbid(route, visit, refused)
+            }
+            Decision::SignIn | Decision::StepUp | Decision::Allowed | Decision::Undecided => {
+                Admission::Answer(Outcome::SignIn { route })
+            }
+        }
     }
 
-    fn forbid(&self, route: Arc<Route>, visit: &Visit, user: &Arc<User>) -> Admission {
-        self.report(visit.origin(), Kind::AccessDenied { user: user.id, route: route.name.clone() });
-        Admission::Answer(Outcome::Forbidden { route, user: Arc::clone(user) })
+    pub(super) fn forbid(&self, route: Arc<Route>, visit: &Visit, refused: Refused) -> Admission {
+        let denied = Kind::AccessDenied {
+            user: refused.user.as_ref().map(|user| user.id),
+            route: route.name.clone(),
+            rule: refused.rule.as_deref().map(str::to_owned),
+        };
+        self.report(visit.origin(), denied);
+        Admission::Answer(Outcome::Forbidden { route, refused })
     }
 
-    fn passport(
+    fn passport_of(
         &self,
-        route: &Route,
+        route: &Arc<Route>,
         session: &LiveSession,
         user: Arc<User>,
     ) -> Result<Arc<Passport>, FlowError> {
+        let record = session.record();
+        self.passport_among(session.passports(), route, user, Shown::Session(&record))
+    }
+
+    /// The passport for a route among `known`, or a new one.
+    pub(super) fn passport_among(
+        &self,
+        known: &Passports,
+        route: &Arc<Route>,
+        user: Arc<User>,
+        shown: Shown<'_>,
+    ) -> Result<Arc<Passport>, FlowError> {
         let now = self.clock.now();
-        if let Some(passport) = session.passport(&route.name)
-            && passport.holds(&user, now)
+        if let Some(passport) = known.of(&route.name)
+            && passport.holds(route, &user, now)
         {
             return Ok(passport);
         }
-        let issued = Passport::issue(
-            &self.open_keys.load().assertions,
-            &self.issuer,
-            route,
-            user,
-            &session.record(),
-            now,
-        )?;
-        let issued = Arc::new(issued);
-        session.keep_passport(&issued);
+        let signer = &self.open_keys.load().assertions;
+        let issued = Arc::new(Passport::issue(signer, &self.issuer, route, user, shown, now)?);
+        known.keep(&issued);
         Ok(issued)
     }
+}
 
-    /// Who a request with these `Cookie` headers is from, on `host`.
-    pub fn caller_by_cookie<'a>(
-        &self,
-        host: &str,
-        cookies: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<Caller, CheckUnavailable> {
-        match cookie::find(cookies, Cookie::Session.name(self.place.scheme)) {
-            Found::One(token) => {
-                self.caller(token, |it| matches!(&it.carrier, Carrier::Cookie(h) if h == host))
-            }
-            Found::Nothing => Ok(Caller::Stranger { showed_token: false }),
-            Found::Unclear => Ok(Caller::Stranger { showed_token: true }),
-        }
-    }
-
-    /// Who a request with this token in its `Authorization` header is from: an opaque token, a refresh
-    /// token or an access token of a session. Only our own endpoints ask.
-    pub fn caller_by_bearer(&self, token: &str) -> Result<Caller, CheckUnavailable> {
-        if access::is_one(token) {
-            Ok(self.caller_by_access_token(token))
-        } else {
-            self.caller_by_lasting(token)
-        }
-    }
-
-    /// The same, but not with an access token, which is short-lived so that it cannot be prolonged.
-    pub fn caller_by_lasting(&self, token: &str) -> Result<Caller, CheckUnavailable> {
-        self.caller(token, |it| !matches!(it.carrier, Carrier::Cookie(_)))
-    }
-
-    /// The same, but only with the token that a sign-in answered with. Where it gave a cookie beside it,
-    /// the request has to show that cookie: `by_cookie` is the session that it shows.
-    pub fn caller_by_sign_in(
-        &self,
-        token: &str,
-        by_cookie: Option<&LiveSession>,
-    ) -> Result<Caller, CheckUnavailable> {
-        self.caller(token, |it| match it.carrier {
-            Carrier::SignIn(Beside::Nothing) => true,
-            Carrier::SignIn(Beside::Cookie) => {
-                by_cookie.is_some_and(|shown| shown.record().id == it.session.record().id)
-            }
-            Carrier::Cookie(_) | Carrier::Bearer | Carrier::Refresh => false,
-        })
-    }
-
-    fn caller_by_access_token(&self, token: &str) -> Caller {
-        let stranger = Caller::Stranger { showed_token: true };
-        let now = self.clock.now();
-        let Some(pointer) = access::verify(&self.open_keys.load().assertions, &self.issuer, token, now)
-        else {
-            return stranger;
-        };
-        let session = self.index.session(&pointer.session);
-        let session =
-            session.filter(|it| it.record().user == pointer.user && it.is_live(&self.lifetimes, now));
-        match (session, self.active_user(&pointer.user)) {
-            (Some(session), Some(user)) => Caller::Known(session, user),
-            _ => stranger,
-        }
-    }
-
-    fn caller(&self, token: &str, fits: impl Fn(&Verified) -> bool) -> Result<Caller, CheckUnavailable> {
-        let stranger = Ok(Caller::Stranger { showed_token: true });
-        let now = self.clock.now();
-        let digest = Sha256::digest(token).into();
-        let verified = match self.index.verified(&digest) {
-            Some(verified) => verified,
-            None => match self.open_keys.load().tokens.verify(token, &self.issuer, now) {
-                Err(TokenError::LimitReached) => return Err(CheckUnavailable),
-                Err(TokenError::Invalid) => return stranger,
-                Ok(claims) => match self.index.session(&claims.session) {
-                    Some(session) if session.record().user == claims.user => {
-                        self.index.remember(digest, Verified { session, carrier: claims.carrier })
-                    }
-                    _ => return stranger,
-                },
-            },
-        };
-        let session = &verified.session;
-        match self.active_user(&session.record().user) {
-            Some(user) if fits(&verified) && session.is_live(&self.lifetimes, now) => {
-                Ok(Caller::Known(Arc::clone(session), user))
-            }
-            _ => stranger,
-        }
-    }
-
-    /// A person who may use their account.
-    pub(super) fn active_user(&self, id: &UserId) -> Option<Arc<User>> {
-        self.index.user(id).filter(|user| user.standing == Standing::Active)
-    }
+fn token_in(headers: &HeaderMap) -> Found<'_> {
+    let authorization = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+    carrier::find(authorization, headers.get_all(TOKEN_HEADER).iter().map(HeaderValue::as_bytes))
 }

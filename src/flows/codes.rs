@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::admit::Visit;
 use super::enroll::Redeemed;
 use super::index::LiveSession;
+use super::recovery::Means;
 use super::sessions::{Device, Evidence};
 use super::{FlowError, Gateway};
 use crate::domain::code::{CODE_ATTEMPTS_MAX, CODE_LIFETIME, Code, PendingCode, Purpose};
@@ -16,7 +17,7 @@ use crate::domain::event::Kind;
 use crate::domain::id::{CodeId, UserId};
 use crate::domain::letter::{Content, Letter};
 use crate::domain::session::Scope;
-use crate::domain::user::{Email, Role, Standing, User};
+use crate::domain::user::{Email, Role, User};
 use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
 
@@ -32,6 +33,16 @@ pub enum EmailCode {
     Enroll,
     /// A session like any other, except that it is never fresh.
     Session,
+}
+
+/// Whom a code is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Addressee {
+    User(UserId),
+    /// Somebody who has no account yet.
+    Applicant,
+    /// Nobody: the code is drawn and thrown away, so that it is the same work.
+    Nobody,
 }
 
 /// A code as somebody gives it back.
@@ -62,12 +73,12 @@ impl ReadMail {
 impl Gateway {
     /// What codes are good for here.
     pub fn email_code(&self) -> EmailCode {
-        self.email_code
+        self.rules().email_code
     }
 
     /// Sends a code to `address`, if it is somebody's. The answer is the same if it is not.
     pub async fn request_code(&self, address: &str, visit: &Visit) -> Result<CodeId, FlowError> {
-        if self.email_code == EmailCode::Off {
+        if self.rules().email_code == EmailCode::Off {
             return Err(FlowError::NoMail);
         }
         self.spend(visit)?;
@@ -75,7 +86,8 @@ impl Gateway {
         let user = self.reachable_user(&email).await?;
         let user = user.filter(|user| self.may_mail(user, visit));
         self.report(visit.origin(), Kind::CodeRequested { user });
-        let (id, drawn) = self.drawing_code(Purpose::SignIn, user, email, visit)?;
+        let addressee = user.map_or(Addressee::Nobody, Addressee::User);
+        let (id, drawn) = self.drawing_code(Purpose::SignIn, addressee, email, visit)?;
         self.records.commit(drawn).await?;
         self.wake_delivery();
         Ok(id)
@@ -99,19 +111,23 @@ impl Gateway {
     pub(super) fn drawing_code(
         &self,
         purpose: Purpose,
-        user: Option<UserId>,
+        addressee: Addressee,
         email: Email,
         visit: &Visit,
     ) -> Result<(CodeId, Batch), FlowError> {
+        let user = match addressee {
+            Addressee::User(user) => Some(user),
+            Addressee::Applicant | Addressee::Nobody => None,
+        };
         let id = CodeId(entropy::bytes(&*self.entropy));
         let code = Code::from_random(entropy::bytes(&*self.entropy));
         let now = self.clock.now();
         let expires_at = now.plus(CODE_LIFETIME);
         let hash = self.open_keys.load().codes.hash(&id, purpose, &code).ok_or(FlowError::Signing)?;
         let text = code.reveal().to_owned();
-        let content = match user {
-            Some(_) => Content::Code { code: text },
-            None => Content::Nothing { instead_of: text },
+        let content = match addressee {
+            Addressee::User(_) | Addressee::Applicant => Content::Code { code: text },
+            Addressee::Nobody => Content::Nothing { instead_of: text },
         };
         let posting = self.enqueue(&Letter { to: email.clone(), content })?;
         let pending =
@@ -136,7 +152,7 @@ impl Gateway {
             Ok(Redeemed { user, session }) => {
                 self.report(visit.origin(), Kind::CodeRedeemed { user: user.id, session: session.id });
             }
-            Err(FlowError::WrongCode) => self.report(visit.origin(), Kind::CodeRefused),
+            Err(FlowError::WrongCode) => self.report_refused(visit, Kind::CodeRefused).await,
             Err(_) => {}
         }
         redeemed
@@ -149,7 +165,7 @@ impl Gateway {
         visit: &Visit,
         device: &Device,
     ) -> Result<Redeemed, FlowError> {
-        let scope = match self.email_code {
+        let scope = match self.rules().email_code {
             EmailCode::Off => return Err(FlowError::WrongCode),
             EmailCode::Enroll => Scope::Enrol,
             EmailCode::Session => Scope::Full,
@@ -164,7 +180,7 @@ impl Gateway {
             // A code that went to an address which is not theirs any more opens nothing, nor does that of
             // somebody who has become an administrator.
             let fits = |user: &User| {
-                user.standing == Standing::Active && user.email == email && user.role != Role::Administrator
+                user.is_active(self.clock.now()) && user.email == email && user.role != Role::Administrator
             };
             let found = found.filter(|(user, _)| fits(user));
             let (user, stored) = found.ok_or(FlowError::WrongCode)?;
@@ -172,7 +188,7 @@ impl Gateway {
             let session = self.mint(&Evidence::Code(&proof), visit, device);
             let (adding, ended) = self.adding(&session, before.clone()).await?;
             // The owner hears of it before anything has been changed with it.
-            let notice = self.notice(&user, Content::CodeUsed { about: self.circumstances(visit) })?;
+            let notice = self.beginning_recovery(&user, &session, Means::MailedCode, visit)?;
             if self.is_committed(paid.expect(key, stored).and(adding).and(notice)).await? {
                 self.wake_delivery();
                 self.report_ended(&visit.origin(), &ended);
@@ -197,16 +213,18 @@ impl Gateway {
             let (pending, stored) = found.ok_or(FlowError::WrongCode)?;
             let hash = Code::parse(typed)
                 .and_then(|code| self.open_keys.load().codes.hash(&pending.id, purpose, &code));
+            let has_expired = self.clock.now() >= pending.expires_at;
             let right = hash == Some(pending.hash)
                 && pending.purpose == purpose
                 && pending.email == *email
-                && self.clock.now() < pending.expires_at;
+                && !has_expired;
             let batch = Batch::default().expect(key.clone(), stored);
             if right {
                 return Ok((pending, batch.delete(key)));
             }
             let attempts_left = pending.attempts_left.saturating_sub(1);
-            let counted = if attempts_left == 0 {
+            // One that was found too late stays so, whatever the clock says after a restart.
+            let counted = if attempts_left == 0 || has_expired {
                 batch.delete(key.clone())
             } else {
                 batch.put(key.clone(), records::encode(&PendingCode { attempts_left, ..pending })?)

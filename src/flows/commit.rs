@@ -6,7 +6,7 @@
 
 use super::{FlowError, Gateway};
 use crate::domain::session::Session;
-use crate::domain::user::{Standing, User};
+use crate::domain::user::User;
 use crate::ports::{Batch, CommitError};
 use crate::records::keys;
 
@@ -28,7 +28,7 @@ impl Gateway {
     pub(super) async fn owner_of(&self, session: &Session) -> Result<(User, Batch), FlowError> {
         let key = keys::user(&session.user);
         let found = self.records.get_exact::<User>(&key).await?;
-        let found = found.filter(|(user, _)| user.standing == Standing::Active);
+        let found = found.filter(|(user, _)| user.is_active(self.clock.now()));
         let (user, stored) = found.ok_or(FlowError::NotPermitted)?;
         Ok((user, Batch::default().expect(key, stored)))
     }

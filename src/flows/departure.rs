@@ -4,6 +4,7 @@
 //! commit takes all that is there when it is decided; what slipped in beside it is of nobody already,
 //! and is swept up after.
 
+use super::access_tokens::revoking;
 use super::address::forgetting_code;
 use super::admit::Visit;
 use super::commit::ATTEMPTS_MAX;
@@ -22,14 +23,14 @@ impl Gateway {
     pub async fn delete_account(&self, session: &Session, visit: &Visit) -> Result<(), FlowError> {
         self.spend(visit)?;
         for _ in 0..ATTEMPTS_MAX {
+            let revoked = self.every_token_of(&session.user, End::AccountDeleted);
             let (batch, ended) = self.deleting(session, visit).await?;
-            if self.is_committed(batch).await? {
+            if self.is_committed(batch.and(revoking(&revoked))).await? {
                 self.report_ended(&visit.origin(), &ended);
+                self.report_revoked(&visit.origin(), &revoked);
                 let kind = Kind::UserChanged { user: session.user, what: UserChange::Deleted };
                 self.report(visit.origin(), kind);
-                if let Err(error) = self.forget_latecomers(&session.user).await {
-                    tracing::warn!(%error, "a deleted account may have left something; it is good for nothing");
-                }
+                self.sweep_up_after(&session.user).await;
                 return Ok(());
             }
         }
@@ -52,8 +53,8 @@ impl Gateway {
         Ok((batch, ended))
     }
 
-    /// The batch that removes what a person has, except their account itself.
-    async fn belongings_of(&self, user: &UserId) -> Result<(Batch, Ended), FlowError> {
+    /// The batch that removes what a person has, except their account itself and their access tokens.
+    pub(super) async fn belongings_of(&self, user: &UserId) -> Result<(Batch, Ended), FlowError> {
         let sessions = self.index.sessions_of(user).into_iter();
         let ended: Ended = sessions.map(|session| (session, End::AccountDeleted)).collect();
         let mut batch = self.ending(&ended, Some(user)).await?;
@@ -72,23 +73,32 @@ impl Gateway {
         if user.role != Role::Administrator {
             return Ok(Batch::default());
         }
-        for other in self.records.users().await? {
-            let stays = other.id != user.id
-                && other.role == Role::Administrator
+        // The index says who may be one; the store decides.
+        for id in self.index.administrators().into_iter().filter(|id| *id != user.id) {
+            let key = keys::user(&id);
+            let Some((other, stored)) = self.records.get_exact::<User>(&key).await? else { continue };
+            let stays = other.role == Role::Administrator
                 && other.standing == Standing::Active
-                && !self.records.credentials_of(&other.id).await?.is_empty();
-            let key = keys::user(&other.id);
-            if stays && let Some((_, stored)) = self.records.get_exact::<User>(&key).await? {
+                && other.expires_at.is_none();
+            if stays && self.records.has_credentials(&id).await? {
                 return Ok(Batch::default().expect(key, stored));
             }
         }
         Err(FlowError::LastAdministrator)
     }
 
+    /// Removes what slipped in beside the end of an account.
+    pub(super) async fn sweep_up_after(&self, user: &UserId) {
+        if let Err(error) = self.forget_latecomers(user).await {
+            tracing::warn!(%error, "a deleted account may have left something; it is good for nothing");
+        }
+    }
+
     /// Removes what came between the decision and its commit: a sign-in or a passkey that found the
     /// account still there. None can come after.
     async fn forget_latecomers(&self, user: &UserId) -> Result<(), FlowError> {
         let (batch, _) = self.belongings_of(user).await?;
+        let batch = batch.and(revoking(&self.every_token_of(user, End::AccountDeleted)));
         if batch.changes.is_empty() {
             return Ok(());
         }

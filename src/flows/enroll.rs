@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use super::admit::Visit;
 use super::index::LiveSession;
+use super::recovery::Means;
 use super::sessions::{Device, Evidence};
 use super::{FlowError, Gateway};
 use crate::domain::event::{Kind, Origin};
 use crate::domain::id::UserId;
 use crate::domain::invitation::{Invitation, SETUP_LIFETIME, Setup};
-use crate::domain::secret::Secret;
+use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{DisplayName, Email, Role, Standing, User, Username};
@@ -45,6 +46,16 @@ pub struct Introduction {
 pub(super) struct Redemption {
     user: User,
     paid: Batch,
+    entry: Entry,
+}
+
+/// What a secret is to the account that it is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entry {
+    /// Its beginning, or a link that its owner made with a passkey.
+    Expected,
+    /// A way back into it.
+    Recovery,
 }
 
 impl Redemption {
@@ -72,7 +83,7 @@ impl Gateway {
             Some(Setup::Claimed { user }) => self.records.user(user).await?.is_some(),
             Some(Setup::Open { .. }) => false,
             // People without a set-up record mean a damaged store: never a reason to open the door.
-            None => !self.records.users().await?.is_empty(),
+            None => self.records.has_users().await?,
         };
         if shut {
             return Ok(None);
@@ -151,7 +162,7 @@ impl Gateway {
                 let kind = Kind::InvitationRedeemed { user: user.id, session: session.id };
                 self.report(visit.origin(), kind);
             }
-            Err(FlowError::NoSuchInvitation) => self.report(visit.origin(), Kind::InvitationRefused),
+            Err(FlowError::NoSuchInvitation) => self.report_refused(visit, Kind::InvitationRefused).await,
             Err(_) => {}
         }
         redeemed
@@ -181,7 +192,7 @@ impl Gateway {
         }
         let claimed = records::encode(&Setup::Claimed { user: user.id })?;
         let paid = Batch::default().expect(key.clone(), stored).put(key, claimed);
-        Ok(Redemption { paid: records::create_user(&user)?.and(paid), user })
+        Ok(Redemption { paid: records::create_user(&user)?.and(paid), user, entry: Entry::Expected })
     }
 
     async fn accept(
@@ -205,20 +216,31 @@ impl Gateway {
             let key = keys::user(&known);
             let (user, stored) =
                 self.records.get_exact::<User>(&key).await?.ok_or(FlowError::NoSuchInvitation)?;
-            if user.standing != Standing::Active {
+            if !user.is_active(self.clock.now()) {
                 return Err(FlowError::NoSuchInvitation);
             }
-            return Ok(Redemption { user, paid: paid.expect(key, stored) });
+            let entry = self.entry_with(invitation, &known).await?;
+            return Ok(Redemption { user, paid: paid.expect(key, stored), entry });
         }
         let said = introduction.name.as_deref().map(DisplayName::parse).transpose()?;
         let name = said.or_else(|| invitation.display_name.clone());
         let mut user = self.new_user(&invitation.email, name, invitation.role);
         user.groups.clone_from(&invitation.groups);
+        user.note.clone_from(&invitation.terms.note);
+        user.expires_at = invitation.terms.ends_at;
         user.username = match &invitation.username {
             Some(username) => username.clone(),
             None => self.free_username(&invitation.email).await?,
         };
-        Ok(Redemption { paid: records::create_user(&user)?.and(paid), user })
+        Ok(Redemption { paid: records::create_user(&user)?.and(paid), user, entry: Entry::Expected })
+    }
+
+    /// What a link is to an account that is there. Its owner has made one with a passkey, and was told of it
+    /// then; any other that was made for the account is a way back into it.
+    async fn entry_with(&self, invitation: &Invitation, known: &UserId) -> Result<Entry, FlowError> {
+        let own = self.records.get::<SecretHash>(&keys::own_link(known)).await?;
+        let is_expected = invitation.account.is_none() || own.as_ref() == Some(&invitation.secret);
+        Ok(if is_expected { Entry::Expected } else { Entry::Recovery })
     }
 
     async fn open_enrolment(
@@ -230,9 +252,15 @@ impl Gateway {
     ) -> Result<Redeemed, FlowError> {
         let session = self.mint(&Evidence::Redemption(&redemption), visit, device);
         let (adding, ended) = self.adding(&session, before).await?;
-        let Redemption { user, paid } = redemption;
-        match self.records.commit(paid.and(adding)).await {
+        let Redemption { user, paid, entry } = redemption;
+        let beginning = match entry {
+            Entry::Expected => Batch::default(),
+            // The owner hears of it before anything has been changed with it.
+            Entry::Recovery => self.beginning_recovery(&user, &session, Means::Link, visit)?,
+        };
+        match self.records.commit(paid.and(adding).and(beginning)).await {
             Ok(()) => {
+                self.wake_delivery();
                 self.report_ended(&visit.origin(), &ended);
                 Ok(Redeemed { session, user })
             }
@@ -256,7 +284,7 @@ impl Gateway {
         }
     }
 
-    fn new_user(&self, email: &Email, name: Option<DisplayName>, role: Role) -> User {
+    pub(super) fn new_user(&self, email: &Email, name: Option<DisplayName>, role: Role) -> User {
         let now = self.clock.now();
         let username = Username::proposal(email, 1);
         let fallback = || DisplayName::parse(email.local_part()).ok();
@@ -270,7 +298,11 @@ impl Gateway {
             standing: Standing::Active,
             created_at: now,
             updated_at: now,
+            note: None,
+            expires_at: None,
             seen_from: Vec::new(),
+            programs: Vec::new(),
+            told_of_end: None,
         }
     }
 

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use crate::domain::access_token::MalformedToken;
 use crate::domain::assertion::BadKey;
+use crate::domain::ban::CannotBan;
 use crate::domain::ceremony::{CannotBegin, CeremonyError};
 use crate::domain::event::Refusal;
+use crate::domain::keyring::NotAKey;
+use crate::domain::network::Network;
 use crate::domain::session::token::TokenError;
 use crate::domain::user::MalformedName;
 use crate::ports::{CommitError, StoreError, VaultError};
@@ -34,12 +38,18 @@ pub enum FlowError {
     /// Too many letters wait for a mail server.
     #[error("too many messages wait to be sent already: is the mail server in reach?")]
     OutboxFull,
+    /// Signing up is for other addresses.
+    #[error("this address cannot sign up here")]
+    NotTaken,
     /// Set-up needs to know whose account it makes.
     #[error("an e-mail address is needed")]
     EmailNeeded,
     /// A name that cannot be accepted.
     #[error(transparent)]
     MalformedName(#[from] MalformedName),
+    /// An access token that cannot be made.
+    #[error(transparent)]
+    MalformedToken(#[from] MalformedToken),
     /// Somebody has this address or username already.
     #[error("this {0} is taken")]
     Taken(&'static str),
@@ -49,6 +59,12 @@ pub enum FlowError {
     /// The person must show their passkey again first.
     #[error("a fresh assertion is needed")]
     NotFresh,
+    /// An administrator must show their passkey again first.
+    #[error("a passkey has to be shown again")]
+    StepUpRequired,
+    /// The account that a link would be for is closed.
+    #[error("the account is disabled")]
+    AccountClosed,
     /// The session may only enrol a passkey, or the account is disabled.
     #[error("this session may not do that")]
     NotPermitted,
@@ -70,6 +86,21 @@ pub enum FlowError {
     /// Too many requests with credentials, in a short time.
     #[error("too many attempts")]
     RateLimited { retry_after: Duration },
+    /// Nobody may try a credential from this network.
+    #[error("this network is banned")]
+    Banned {
+        /// `None`: until somebody removes the ban.
+        ends_in: Option<Duration>,
+    },
+    /// This cannot be banned.
+    #[error(transparent)]
+    CannotBan(#[from] CannotBan),
+    /// This network has no ban of its own.
+    #[error("this network has no ban of its own")]
+    NoSuchBan {
+        /// The ban of a wider network, that counts for it.
+        wider: Option<Network>,
+    },
     /// Many others changed the same thing at the same moment.
     #[error("too much contention")]
     Busy,
@@ -117,6 +148,12 @@ impl From<CommitError> for FlowError {
 
 impl From<TokenError> for FlowError {
     fn from(_: TokenError) -> Self {
+        Self::Signing
+    }
+}
+
+impl From<NotAKey> for FlowError {
+    fn from(_: NotAKey) -> Self {
         Self::Signing
     }
 }

@@ -29,7 +29,7 @@ enum FreshnessScope {
 
 impl Gateway {
     fn is_beside_applications(&self) -> bool {
-        self.routes.host(&self.place.host).is_some()
+        self.routes().host(&self.place.host).is_some()
     }
 
     /// What a change costs on this installation.
@@ -65,10 +65,12 @@ impl Gateway {
     pub(super) fn must_be_fresh(&self, session: &Session, visit: &Visit) -> Result<(), FlowError> {
         let now = self.clock.now();
         let is_fresh = match self.freshness_scope_for(visit) {
-            FreshnessScope::Window => session.is_fresh(&self.lifetimes, now),
-            FreshnessScope::EachChange => session.is_fresh(&self.lifetimes, now) && is_meant(session, visit),
+            FreshnessScope::Window => session.is_fresh(&self.lifetimes(), now),
+            FreshnessScope::EachChange => {
+                session.is_fresh(&self.lifetimes(), now) && is_meant(session, visit)
+            }
             FreshnessScope::StepUp => {
-                session.is_stepped_up(&self.lifetimes, now) && is_bound_to(session, visit)
+                session.is_stepped_up(&self.lifetimes(), now) && is_bound_to(session, visit)
             }
         };
         if is_fresh { Ok(()) } else { Err(FlowError::NotFresh) }

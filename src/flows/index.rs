@@ -6,47 +6,31 @@
 //! What always holds: a session that has ended here never comes back under the same id; a token
 //! is remembered as verified only as long as its session lives.
 
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use papaya::{HashMap, Operation};
-use tokio::sync::Notify;
 
-use super::passport::Passport;
+use super::life::{ByUser, Life, Lives, Remembered, TokenDigest};
+use super::passport::Passports;
 use crate::domain::id::{SessionId, UserId};
 use crate::domain::network::Network;
 use crate::domain::session::token::Carrier;
-use crate::domain::session::{Lifetimes, Session};
+use crate::domain::session::{Lifetimes, Scope, Session};
 use crate::domain::time::Timestamp;
-use crate::domain::user::User;
+use crate::domain::user::{Role, Standing, User};
 use crate::ports::{Change, StoreError};
 use crate::records::{Records, decode, keys};
 
-/// The most tokens of one session that are remembered as verified; further ones are verified at
-/// every use.
-const TOKENS_REMEMBERED_MAX: usize = 64;
-
-/// SHA-256 of a whole token.
-pub type TokenDigest = [u8; 32];
-
 /// A session as the running gateway knows it.
-///
-/// There may be a million of these, so it owns no concurrent map: an empty one takes 18 KiB.
 pub struct LiveSession {
     record: ArcSwap<Session>,
     /// Milliseconds; ahead of the record by up to a minute.
     last_seen_at: AtomicI64,
-    has_ended: AtomicBool,
-    /// Wakes the open streams when it has, and when its person has changed.
-    stirred: Notify,
+    life: Life,
     /// Open streams: each is a use of the session for as long as it lasts.
     streams: AtomicUsize,
-    /// Digests of this session's tokens that were verified, to forget them with it.
-    digests: Mutex<Vec<TokenDigest>>,
-    /// What each route needs to know: at most one passport a route, and so a handful.
-    passports: ArcSwapOption<Vec<Arc<Passport>>>,
 }
 
 impl LiveSession {
@@ -54,17 +38,24 @@ impl LiveSession {
         Self {
             last_seen_at: AtomicI64::new(record.last_seen_at.as_millis()),
             record: ArcSwap::from_pointee(record),
-            has_ended: AtomicBool::new(false),
-            stirred: Notify::new(),
+            life: Life::default(),
             streams: AtomicUsize::new(0),
-            digests: Mutex::default(),
-            passports: ArcSwapOption::empty(),
         }
     }
 
     /// The record.
     pub fn record(&self) -> Arc<Session> {
         self.record.load_full()
+    }
+
+    /// What it may do.
+    pub fn scope(&self) -> Scope {
+        self.record.load().scope
+    }
+
+    /// When its user has shown a passkey last.
+    pub fn shown_at(&self) -> Option<Timestamp> {
+        self.record.load().authenticated_at
     }
 
     /// When it was last used.
@@ -79,25 +70,13 @@ impl LiveSession {
 
     /// Whether it may be used at `now`.
     pub fn is_live(&self, lifetimes: &Lifetimes, now: Timestamp) -> bool {
-        !self.has_ended() && self.record.load().is_live(self.last_seen_at(), lifetimes, now)
-    }
-
-    fn has_ended(&self) -> bool {
-        self.has_ended.load(Ordering::Acquire)
+        !self.life.has_ended() && self.record.load().is_live(self.last_seen_at(), lifetimes, now)
     }
 
     /// Returns when the session has ended, or when `holds` says no: it is asked now, and again whenever
     /// the session's person has changed. Open streams wait for it.
     pub(super) async fn ended_or_not(&self, holds: impl Fn() -> bool) {
-        loop {
-            let mut stirred = pin!(self.stirred.notified());
-            // Waiting begins before the questions, so that a change in between is not missed.
-            stirred.as_mut().enable();
-            if self.has_ended() || !holds() {
-                return;
-            }
-            stirred.await;
-        }
+        self.life.ended_or_not(holds).await;
     }
 
     /// Keeps the session in use until the returned value is dropped: a long upload is not idle.
@@ -111,38 +90,14 @@ impl LiveSession {
         self.streams.load(Ordering::Relaxed) > 0
     }
 
-    /// The passport that was made for the route with this name.
-    pub(super) fn passport(&self, route: &str) -> Option<Arc<Passport>> {
-        self.passports.load().as_ref()?.iter().find(|passport| passport.route == route).cloned()
-    }
-
-    /// Keeps `passport` instead of the one before for the same route. Of two that are kept at the same
-    /// moment for different routes, both stay.
-    pub(super) fn keep_passport(&self, passport: &Arc<Passport>) {
-        self.passports.rcu(|known| {
-            let known = known.as_deref().map_or(&[][..], Vec::as_slice);
-            let others = known.iter().filter(|other| other.route != passport.route);
-            Some(Arc::new(others.chain([passport]).cloned().collect::<Vec<_>>()))
-        });
+    /// What was decided beforehand for it.
+    pub(super) fn passports(&self) -> &Passports {
+        self.life.passports()
     }
 
     /// Ends it in memory: for everybody who asks, and for open streams.
     pub(super) fn end(&self) {
-        self.has_ended.store(true, Ordering::Release);
-        self.stirred.notify_waiters();
-    }
-
-    /// Notes a verified token, to be forgotten with the session. `false`: there are too many.
-    fn note(&self, digest: TokenDigest) -> bool {
-        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
-        if digests.contains(&digest) {
-            return true;
-        }
-        let has_room = digests.len() < TOKENS_REMEMBERED_MAX;
-        if has_room {
-            digests.push(digest);
-        }
-        has_room
+        self.life.end();
     }
 }
 
@@ -161,12 +116,18 @@ pub struct Verified {
     pub carrier: Carrier,
 }
 
+impl Lives for Verified {
+    fn life(&self) -> &Life {
+        &self.session.life
+    }
+}
+
 /// All sessions and people, in memory.
 #[derive(Default)]
 pub struct SessionIndex {
     sessions: HashMap<SessionId, Arc<LiveSession>>,
-    of_user: HashMap<UserId, Arc<[SessionId]>>,
-    verified: HashMap<TokenDigest, Arc<Verified>>,
+    of_user: ByUser<SessionId>,
+    verified: Remembered<Verified>,
     users: HashMap<UserId, Arc<User>>,
     /// How many sessions were begun in a network.
     of_network: HashMap<Network, usize>,
@@ -199,9 +160,31 @@ impl SessionIndex {
         self.users.pin().get(id).cloned()
     }
 
+    /// Everybody who has the administrator's role.
+    pub fn administrators(&self) -> Vec<UserId> {
+        let users = self.users.pin();
+        users.values().filter(|user| user.role == Role::Administrator).map(|user| user.id).collect()
+    }
+
+    /// Everybody whose account ends soon, and who has not been told.
+    pub fn untold_of_end(&self, now: Timestamp) -> Vec<UserId> {
+        let users = self.users.pin();
+        users.values().filter(|user| user.untold_end(now).is_some()).map(|user| user.id).collect()
+    }
+
+    /// How many accounts wait for an administrator.
+    pub fn pending_count(&self) -> usize {
+        self.users.pin().values().filter(|user| user.standing == Standing::Pending).count()
+    }
+
+    /// How many people have an account.
+    pub fn user_count(&self) -> usize {
+        self.users.len()
+    }
+
     /// A person's sessions, oldest first.
     pub fn sessions_of(&self, user: &UserId) -> Vec<Arc<LiveSession>> {
-        let ids = self.of_user.pin().get(user).cloned().unwrap_or_default();
+        let ids = self.of_user.of(user);
         let mut sessions: Vec<_> = ids.iter().filter_map(|id| self.session(id)).collect();
         sessions.sort_by_key(|session| session.record.load().created_at);
         sessions
@@ -229,21 +212,12 @@ impl SessionIndex {
 
     /// A token verified before.
     pub fn verified(&self, digest: &TokenDigest) -> Option<Arc<Verified>> {
-        self.verified.pin().get(digest).cloned()
+        self.verified.get(digest)
     }
 
     /// Remembers a token whose signature has just been checked.
     pub fn remember(&self, digest: TokenDigest, verified: Verified) -> Arc<Verified> {
-        let verified = Arc::new(verified);
-        if !verified.session.note(digest) {
-            return verified;
-        }
-        self.verified.pin().insert(digest, Arc::clone(&verified));
-        // The session may have ended between look-up and insertion; then nobody else forgets it.
-        if verified.session.has_ended() {
-            self.verified.pin().remove(&digest);
-        }
-        verified
+        self.verified.remember(digest, verified)
     }
 
     fn apply(&self, change: &Change) {
@@ -273,7 +247,14 @@ impl SessionIndex {
         self.users.pin().insert(id, Arc::new(user));
         // What they may do may have changed, and their open streams have to be decided about again.
         for session in self.sessions_of(&id) {
-            session.stirred.notify_waiters();
+            session.life.stir();
+        }
+    }
+
+    /// The rules have changed: every open stream has to be decided about again.
+    pub(super) fn stir_all(&self) {
+        for session in self.sessions.pin().values() {
+            session.life.stir();
         }
     }
 
@@ -288,16 +269,12 @@ impl SessionIndex {
             self.of_network.pin().update_or_insert(Network::of(client), |count| count + 1, 1);
         }
         self.sessions.pin().insert(id, Arc::new(LiveSession::new(session)));
-        self.change_sessions_of(user, |ids| ids.push(id));
+        self.of_user.add(user, id);
     }
 
     fn remove(&self, id: &SessionId) {
         let Some(session) = self.sessions.pin().remove(id).cloned() else { return };
-        session.end();
-        let digests = std::mem::take(&mut *session.digests.lock().unwrap_or_else(PoisonError::into_inner));
-        for digest in &digests {
-            self.verified.pin().remove(digest);
-        }
+        self.verified.end(&session.life);
         let record = session.record();
         if let Some(client) = record.client {
             self.of_network.pin().compute(Network::of(client), |entry| match entry {
@@ -306,15 +283,6 @@ impl SessionIndex {
                 None => Operation::Abort(()),
             });
         }
-        self.change_sessions_of(record.user, |ids| ids.retain(|known| known != id));
-    }
-
-    fn change_sessions_of(&self, user: UserId, change: impl Fn(&mut Vec<SessionId>)) {
-        let changed = |ids: &Arc<[SessionId]>| {
-            let mut ids = ids.to_vec();
-            change(&mut ids);
-            Arc::from(ids)
-        };
-        self.of_user.pin().update_or_insert_with(user, changed, || changed(&Arc::default()));
+        self.of_user.remove(record.user, id);
     }
 }

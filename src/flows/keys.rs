@@ -1,14 +1,17 @@
 //! Signing keys: a new one in time, or after a leak.
 //!
 //! What always holds: keys are kept before they sign. After a burn nothing that an earlier key signed is
-//! accepted anywhere, and no session from before is left.
+//! accepted anywhere, and no session or access token from before is left.
 
 use std::sync::Arc;
 
+use super::administration::Authority;
 use super::{FlowError, Gateway};
+use crate::domain::access_token::TOKEN_LIFETIME_CEILING;
+use crate::domain::access_token::sealed::TokenSigner;
 use crate::domain::assertion::{AssertionKeys, AssertionSigner, BadKey};
 use crate::domain::code::CodeKey;
-use crate::domain::event::{End, Kind, Origin};
+use crate::domain::event::{End, Kind};
 use crate::domain::sealed::SealingKey;
 use crate::domain::session::token::Signer;
 use crate::ports::{Batch, Entropy, SigningKeys, entropy};
@@ -20,6 +23,7 @@ const DRAWS_MAX: u32 = 4;
 /// Every key of an installation, ready to be used. They take over from one another together.
 pub(super) struct OpenKeys {
     pub(super) tokens: Signer,
+    pub(super) access_tokens: TokenSigner,
     pub(super) assertions: AssertionSigner,
     pub(super) codes: CodeKey,
     pub(super) outbox: SealingKey,
@@ -29,7 +33,8 @@ pub(super) struct OpenKeys {
 impl OpenKeys {
     pub(super) fn of(keys: &SigningKeys) -> Result<Self, FlowError> {
         Ok(Self {
-            tokens: keys.sessions.open()?,
+            tokens: keys.sessions.open()?.into(),
+            access_tokens: keys.access_tokens.as_ref().ok_or(FlowError::Signing)?.open()?.into(),
             assertions: keys.assertions.open()?,
             codes: keys.assertions.code_key()?,
             outbox: keys.assertions.outbox_key()?,
@@ -53,6 +58,7 @@ pub struct Burnt {
     /// The id of the new key for tokens.
     pub key: u32,
     pub sessions: usize,
+    pub access_tokens: usize,
     /// Messages that waited: they hold codes and links, and what they were sealed with is gone.
     pub messages: usize,
 }
@@ -60,33 +66,40 @@ pub struct Burnt {
 impl Gateway {
     /// Signs with new keys from now on. Earlier ones are accepted until what they signed has died, and
     /// the public side of the last one stays in the key set.
-    pub async fn rotate_key(&self) -> Result<u32, FlowError> {
+    pub async fn rotate_key(&self, authority: &Authority) -> Result<u32, FlowError> {
         let mut current = self.keys.lock().await;
         let mut next = current.clone();
         let now = self.clock.now();
-        let id = next.sessions.rotate(&entropy::bytes(&*self.entropy), now, self.lifetimes.absolute)?;
+        let id = next.sessions.rotate(&entropy::bytes(&*self.entropy), now, self.lifetimes().absolute)?;
+        if let Some(ring) = &mut next.access_tokens {
+            ring.rotate(&entropy::bytes(&*self.entropy), now, TOKEN_LIFETIME_CEILING)?;
+        }
         next.assertions = current.assertions.followed_by(draw_assertion_keys(&*self.entropy)?, now);
         self.put_in_force(&next).await?;
         *current = next;
-        self.report(Origin::default(), Kind::KeyRotated { key: id });
+        self.report(authority.origin(), Kind::KeyRotated { key: id });
         Ok(id)
     }
 
-    /// Replaces every key after a leak: nothing of the earlier ones is accepted any more, every session
-    /// ends, and codes and messages that wait are gone.
-    pub async fn burn_keys(&self) -> Result<Burnt, FlowError> {
+    /// Replaces every key after a leak: nothing of the earlier ones is accepted any more, every session and
+    /// every access token ends, and codes and messages that wait are gone.
+    pub async fn burn_keys(&self, authority: &Authority) -> Result<Burnt, FlowError> {
         let mut current = self.keys.lock().await;
         let mut next = current.clone();
         let key = next.sessions.burn(&entropy::bytes(&*self.entropy), self.clock.now())?;
+        if let Some(ring) = &mut next.access_tokens {
+            ring.burn(&entropy::bytes(&*self.entropy), self.clock.now())?;
+        }
         next.assertions = draw_assertion_keys(&*self.entropy)?;
         self.put_in_force(&next).await?;
         *current = next;
-        self.report(Origin::default(), Kind::KeyRotated { key });
-        let sessions = self.end_every_session().await?;
+        self.report(authority.origin(), Kind::KeyRotated { key });
+        let sessions = self.end_every_session(authority).await?;
+        let access_tokens = self.forget_all(keys::ACCESS_TOKENS).await?;
         let messages = self.forget_all(keys::OUTBOX).await?;
         self.resume_outbox().await?;
         self.forget_all(keys::CODES).await?;
-        Ok(Burnt { key, sessions, messages })
+        Ok(Burnt { key, sessions, access_tokens, messages })
     }
 
     /// Keeps `next`, and then signs with it. What cannot be opened is not kept.
@@ -97,11 +110,11 @@ impl Gateway {
         Ok(())
     }
 
-    async fn end_every_session(&self) -> Result<usize, FlowError> {
+    async fn end_every_session(&self, authority: &Authority) -> Result<usize, FlowError> {
         let all = self.index.all();
         for some in all.chunks(ENDED_AT_ONCE_MAX) {
             let ended = some.iter().map(|session| (Arc::clone(session), End::EndedByOperator)).collect();
-            self.end_all(&Origin::default(), ended, Batch::default()).await?;
+            self.end_all(&authority.origin(), ended, Batch::default()).await?;
         }
         Ok(all.len())
     }

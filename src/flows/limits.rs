@@ -11,6 +11,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use governor::clock::Clock as GovernorClock;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
@@ -19,6 +20,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
 use super::admit::Visit;
+use super::codes::EmailCode;
 use super::{FlowError, Gateway};
 use crate::domain::event::{Kind, Limited};
 use crate::domain::id::UserId;
@@ -28,6 +30,7 @@ use crate::domain::limits::{
     MAIL_TO_ACCOUNT_INTERVAL, RateLimits,
 };
 use crate::domain::network::{Network, Reach};
+use crate::domain::secret::Secret;
 use crate::domain::user::Email;
 use crate::ports::Clock;
 
@@ -56,12 +59,7 @@ type Origin = Option<Network>;
 /// All limiters of one gateway.
 pub(super) struct Limiters {
     clock: Ticking,
-    everybody: Single,
-    /// What networks in which a user is signed in have left when everybody together has nothing.
-    reserve: Single,
-    networks: Keyed<Origin>,
-    sites: Keyed<Network>,
-    regions: Keyed<Network>,
+    around: ArcSwap<Around>,
     accounts: Keyed<(UserId, Origin)>,
     /// Messages that a stranger from this network can have sent to an account.
     mail: Keyed<(UserId, Origin)>,
@@ -72,22 +70,42 @@ pub(super) struct Limiters {
     reader: Keyed<Email>,
 }
 
-impl Limiters {
-    pub(super) fn new(limits: RateLimits, clock: &Arc<dyn Clock>) -> Self {
-        let clock = Ticking(Arc::clone(clock));
+/// What the operator decides: the limits of clients, by the networks around them.
+struct Around {
+    limits: RateLimits,
+    everybody: Single,
+    /// What networks in which a user is signed in have left when everybody together has nothing.
+    reserve: Single,
+    networks: Keyed<Origin>,
+    sites: Keyed<Network>,
+    regions: Keyed<Network>,
+}
+
+impl Around {
+    fn new(limits: RateLimits, clock: &Ticking) -> Self {
         let times = |factor: NonZeroU32| {
             Quota::per_second(limits.network_per_second.saturating_mul(factor))
                 .allow_burst(limits.network_burst.saturating_mul(factor))
         };
         let total = limits.total_factor.get() as usize;
         let reserve = u32::try_from(limits.shares.reserve(total)).ok().and_then(NonZeroU32::new);
-        let account = Quota::per_second(ACCOUNT_PER_SECOND).allow_burst(ACCOUNT_BURST);
         Self {
+            limits,
             everybody: RateLimiter::direct_with_clock(times(limits.total_factor), clock.clone()),
             reserve: RateLimiter::direct_with_clock(times(reserve.unwrap_or(NonZeroU32::MIN)), clock.clone()),
-            networks: keyed(times(NonZeroU32::MIN), &clock),
-            sites: keyed(times(limits.shares.factor(Reach::Site)), &clock),
-            regions: keyed(times(limits.shares.factor(Reach::Region)), &clock),
+            networks: keyed(times(NonZeroU32::MIN), clock),
+            sites: keyed(times(limits.shares.factor(Reach::Site)), clock),
+            regions: keyed(times(limits.shares.factor(Reach::Region)), clock),
+        }
+    }
+}
+
+impl Limiters {
+    pub(super) fn new(limits: RateLimits, clock: &Arc<dyn Clock>) -> Self {
+        let clock = Ticking(Arc::clone(clock));
+        let account = Quota::per_second(ACCOUNT_PER_SECOND).allow_burst(ACCOUNT_BURST);
+        Self {
+            around: ArcSwap::from_pointee(Around::new(limits, &clock)),
             accounts: keyed(account, &clock),
             mail: keyed(one_in(MAIL_INTERVAL).allow_burst(MAIL_BURST), &clock),
             own_mail: keyed(one_in(MAIL_INTERVAL).allow_burst(MAIL_BURST), &clock),
@@ -100,11 +118,20 @@ impl Limiters {
         }
     }
 
+    /// Counts by these limits from now on. Where they are other ones, what networks have used of the old ones
+    /// is forgotten; what accounts and mailboxes have is not.
+    pub(super) fn exchange(&self, limits: RateLimits) {
+        if self.around.load().limits != limits {
+            self.around.store(Arc::new(Around::new(limits, &self.clock)));
+        }
+    }
+
     /// Forgets whoever has not been seen for so long that they have everything back.
     fn forget_recovered(&self) {
-        self.networks.retain_recent();
-        self.sites.retain_recent();
-        self.regions.retain_recent();
+        let around = self.around.load();
+        around.networks.retain_recent();
+        around.sites.retain_recent();
+        around.regions.retain_recent();
         self.accounts.retain_recent();
         self.mail.retain_recent();
         self.mail_to_account.retain_recent();
@@ -126,11 +153,18 @@ fn network(client: Option<IpAddr>) -> Origin {
 }
 
 impl Gateway {
-    /// Counts one request that tries or makes credentials.
+    /// Counts one request that tries or makes credentials. Those of a banned network cost their neighbours
+    /// nothing.
     pub(super) fn spend(&self, visit: &Visit) -> Result<(), FlowError> {
-        let limiters = &self.limiters;
+        self.must_not_be_banned(visit)?;
+        self.count(visit)
+    }
+
+    /// Counts one that is no attempt, but costs as much.
+    pub(super) fn count(&self, visit: &Visit) -> Result<(), FlowError> {
+        let limiters = self.limiters.around.load();
         if limiters.networks.len() > REMEMBERED_MAX {
-            limiters.forget_recovered();
+            self.limiters.forget_recovered();
         }
         if visit.client.is_none() {
             self.allowed(limiters.networks.check_key(&None), Limited::Network, visit)?;
@@ -175,8 +209,8 @@ impl Gateway {
     /// it would tell who has an account.
     ///
     /// All networks together have a limit, so that nobody fills a mailbox from many; it is not for a
-    /// network in which the account has a session, or had a sign-in in the last 30 days, or strangers could
-    /// keep its owner from mail.
+    /// network in which the account has a session, or had a sign-in in the last 30 days, nor for a browser that
+    /// the owner has signed in with, or strangers could keep its owner from mail.
     pub(super) fn may_mail(&self, account: &UserId, visit: &Visit) -> bool {
         let from = network(visit.client);
         let now = self.clock.now();
@@ -184,8 +218,19 @@ impl Gateway {
             self.index.user(account).is_some_and(|user| from.is_some_and(|it| user.is_seen_from(&it, now)));
         let is_known =
             signed_in || self.index.sessions_of(account).iter().any(|it| network(it.record().client) == from);
+        let has_mark =
+            visit.device.is_some() && self.device_mark(account).map(|mark| mark.hashed()) == visit.device;
+        let is_known = is_known || has_mark;
         self.limiters.mail.check_key(&(*account, from)).is_ok()
             && (is_known || self.limiters.mail_to_account.check_key(account).is_ok())
+    }
+
+    /// What browsers keep that a user has signed in with; `None` where no code is ever sent.
+    pub fn device_mark(&self, user: &UserId) -> Option<Secret> {
+        if self.rules().email_code == EmailCode::Off {
+            return None;
+        }
+        self.open_keys.load().codes.device_mark(user)
     }
 
     /// Counts a message that the owner of `account` asks for, who may know when the limit is reached.

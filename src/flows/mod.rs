@@ -6,29 +6,43 @@
 //! What always holds: a flow consumes its pending state first and writes at most once,
 //! atomically, at its end. Any `.await` may be where the caller vanishes.
 
+pub mod access_tokens;
 pub mod account;
 pub mod address;
-pub mod administer;
+pub mod administration;
 pub mod admit;
+mod bans;
+pub mod caller;
 pub mod codes;
 mod commit;
 pub mod departure;
+pub mod device_links;
+pub mod dispatches;
 pub mod enroll;
 pub mod error;
+pub mod explain;
 pub mod freshness;
 pub mod index;
-mod invitations;
 pub mod keys;
+mod life;
 mod limits;
+mod notices;
 pub mod outbox;
 mod own_link;
 pub mod passport;
 pub mod pending;
 pub mod process;
 pub mod profile;
+pub mod questions;
+pub mod recovery;
+pub mod recovery_codes;
 pub mod registration;
+pub mod rules;
 pub mod sessions;
 pub mod sign_in;
+pub mod sign_up;
+mod stirred;
+pub mod upkeep;
 pub mod way_back;
 
 use std::sync::Arc;
@@ -36,34 +50,34 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
+use crate::domain::audit::Retention;
 use crate::domain::ceremony::RelyingParty;
 use crate::domain::event::{Event, Kind, Origin};
 use crate::domain::id::UserId;
-use crate::domain::identifier::UsernameChange;
 use crate::domain::limits::RateLimits;
+use crate::domain::network::Network;
 use crate::domain::place::Place;
-use crate::domain::policy::route::RouteTable;
-use crate::domain::session::Lifetimes;
 use crate::domain::user::Email;
 use crate::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, StoreError, Vault, entropy};
 use crate::records::Records;
-use codes::EmailCode;
+use access_tokens::index::TokenIndex;
+use administration::backup::Tap;
+use administration::trail::Trail;
 pub use error::FlowError;
 use index::SessionIndex;
 use keys::OpenKeys;
 use pending::Waiting;
+use rules::{Book, Rules};
 
 /// What an installation has decided about itself.
 pub struct Installation {
     pub place: Place,
     pub relying_party: RelyingParty,
-    pub routes: RouteTable,
-    pub lifetimes: Lifetimes,
+    pub rules: Rules,
     pub limits: RateLimits,
-    pub email_code: EmailCode,
-    pub username_change: UsernameChange,
-    /// Whether there is a mailer to carry letters away.
-    pub has_mail: bool,
+    pub audit: Retention,
+    /// Their own addresses are never banned.
+    pub trusted_proxies: Vec<Network>,
     pub keys: SigningKeys,
 }
 
@@ -82,21 +96,24 @@ pub struct Gateway {
     relying_party: RelyingParty,
     /// Our public origin: issuer of assertions and audience of tokens.
     issuer: String,
-    routes: RouteTable,
-    lifetimes: Lifetimes,
+    book: Book,
     limiters: limits::Limiters,
-    email_code: EmailCode,
-    username_change: UsernameChange,
-    has_mail: bool,
+    bans: bans::Bans,
     outbox: outbox::Outbox,
+    dispatches: dispatches::Dispatches,
+    trail: Trail,
+    tap: Arc<Tap>,
     records: Records,
     index: Arc<SessionIndex>,
+    access_tokens: Arc<TokenIndex>,
     ceremonies: Waiting,
     ways_back: Waiting,
     hand_offs: Waiting,
     codes: Waiting,
     processes: Waiting,
     rounds: way_back::Rounds,
+    questions: questions::Questions,
+    upkeep: upkeep::Upkeep,
     keys: Mutex<SigningKeys>,
     open_keys: ArcSwap<OpenKeys>,
     vault: Arc<dyn Vault>,
@@ -110,27 +127,32 @@ impl Gateway {
     pub async fn open(installation: Installation, world: World) -> Result<Arc<Self>, FlowError> {
         let records = Records::new(world.store);
         let index = SessionIndex::follow(&records).await?;
-        let Installation { place, relying_party, routes, lifetimes, limits, .. } = installation;
-        let Installation { email_code, username_change, has_mail, keys, .. } = installation;
+        let access_tokens = TokenIndex::follow(&records).await?;
+        let tap = Tap::follow(&records).await?;
+        let Installation { place, relying_party, rules, limits, audit, trusted_proxies, keys } = installation;
+        let bans = bans::Bans::follow(&records, trusted_proxies).await?;
         let gateway = Self {
             issuer: place.origin(),
             place,
             relying_party,
-            routes,
-            lifetimes,
+            book: Book::new(rules),
             limiters: limits::Limiters::new(limits, &world.clock),
+            bans,
             records,
             index,
+            access_tokens,
             ceremonies: Waiting::new(limits),
             ways_back: Waiting::new(limits),
             hand_offs: Waiting::new(limits),
             codes: Waiting::new(limits),
             processes: Waiting::new(limits),
-            email_code,
-            username_change,
-            has_mail,
             outbox: outbox::Outbox::new(),
+            dispatches: dispatches::Dispatches::default(),
+            trail: Trail::new(audit),
+            tap,
             rounds: way_back::Rounds::default(),
+            questions: questions::Questions::default(),
+            upkeep: upkeep::Upkeep::default(),
             open_keys: ArcSwap::from_pointee(OpenKeys::of(&keys)?),
             keys: Mutex::new(keys),
             vault: world.vault,
@@ -140,6 +162,9 @@ impl Gateway {
         };
         gateway.resume_waiting().await?;
         gateway.resume_outbox().await?;
+        gateway.resume_dispatches().await?;
+        gateway.make_directory().await?;
+        gateway.recall_activity().await?;
         Ok(Arc::new(gateway))
     }
 
@@ -151,16 +176,6 @@ impl Gateway {
     /// The relying party.
     pub fn relying_party(&self) -> &RelyingParty {
         &self.relying_party
-    }
-
-    /// The routes.
-    pub fn routes(&self) -> &RouteTable {
-        &self.routes
-    }
-
-    /// How long sessions live.
-    pub fn lifetimes(&self) -> &Lifetimes {
-        &self.lifetimes
     }
 
     /// The clock that everything here goes by.
@@ -196,6 +211,8 @@ impl Gateway {
     }
 
     fn report(&self, origin: Origin, kind: Kind) {
-        self.observer.record(&Event { kind, origin });
+        let event = Event { kind, origin };
+        self.observer.record(&event);
+        self.trail.note(&event, self.clock.now());
     }
 }

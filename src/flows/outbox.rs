@@ -11,17 +11,12 @@ use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use super::admit::Visit;
 use super::{FlowError, Gateway};
-use crate::domain::ceremony::aaguid::name_of;
-use crate::domain::credential::Credential;
 use crate::domain::event::{Delivery, Kind, Origin};
 use crate::domain::id::LetterId;
-use crate::domain::letter::{About, Content, Letter};
-use crate::domain::network::Network;
+use crate::domain::letter::{Content, Letter};
 use crate::domain::sealed::Sealed;
 use crate::domain::time::Timestamp;
-use crate::domain::user::User;
 use crate::ports::store::Entry;
 use crate::ports::{Batch, CommitError, MailError, Mailer, entropy};
 use crate::records::{self, keys};
@@ -68,6 +63,11 @@ impl Outbox {
     }
 }
 
+/// How long to wait after so many failures and one more.
+pub(super) fn delay_after(failures: u32) -> Duration {
+    RETRY_DELAY.saturating_mul(1 << failures.min(16)).min(RETRY_DELAY_MAX)
+}
+
 impl Gateway {
     /// Counts what waited when the gateway was started.
     pub(super) async fn resume_outbox(&self) -> Result<(), FlowError> {
@@ -85,8 +85,19 @@ impl Gateway {
             | Content::PasskeyAdded { .. }
             | Content::PasskeyRemoved { .. }
             | Content::CodeUsed { .. }
+            | Content::RecoveryCodeUsed { .. }
+            | Content::RecoveryCodesMade { .. }
+            | Content::LinkUsed { .. }
+            | Content::ResetLinkMade { .. }
+            | Content::PasskeysWiped { .. }
+            | Content::NewDevice { .. }
+            | Content::RoleChanged { .. }
+            | Content::AccountEnds { .. }
             | Content::LinkMade
-            | Content::AddressChanged { .. } => OUTBOX_MAX,
+            | Content::Waiting { .. }
+            | Content::Approved
+            | Content::AddressChanged { .. }
+            | Content::Test => OUTBOX_MAX,
         };
         if self.outbox.waiting.load(Ordering::Relaxed) >= max {
             tracing::error!("the outbox is full: a message is not sent. Is the mail server in reach?");
@@ -112,27 +123,10 @@ impl Gateway {
         Ok(Batch::default().put(keys::letter(&waiting.id), records::encode(&waiting)?))
     }
 
-    /// The batch that tells `user` what has happened to their account; nothing where there is no mail.
-    pub(super) fn notice(&self, user: &User, content: Content) -> Result<Batch, FlowError> {
-        if !self.has_mail {
-            return Ok(Batch::default());
-        }
-        self.enqueue(&Letter { to: user.email.clone(), content })
-    }
-
-    /// What a notice says of a change to `credential`.
-    pub(super) fn about(&self, credential: &Credential, visit: &Visit) -> About {
-        About { model: name_of(credential.aaguid).map(str::to_owned), ..self.circumstances(visit) }
-    }
-
-    /// What a notice says of something that no authenticator had a part in.
-    pub(super) fn circumstances(&self, visit: &Visit) -> About {
-        About { model: None, network: visit.client.map(Network::of), at: self.clock.now() }
-    }
-
-    /// Wakes the postman after a commit that may have posted something.
+    /// Wakes the postman and the courier after a commit that may have posted something.
     pub(super) fn wake_delivery(&self) {
         self.outbox.posted.notify_one();
+        self.wake_courier();
     }
 
     /// Returns when a letter has been posted since the last call.
@@ -146,7 +140,7 @@ impl Gateway {
         let now = self.clock.now();
         let (all, unreadable) = self.records.readable::<Waiting>(keys::OUTBOX).await?;
         for entry in unreadable {
-            self.set_aside(entry).await?;
+            self.set_aside(entry, Kind::Mail { delivery: Delivery::Refused }).await?;
         }
         self.outbox.waiting.store(all.len(), Ordering::Relaxed);
         let (due, later): (Vec<_>, Vec<_>) = all.into_iter().partition(|waiting| waiting.next_try_at <= now);
@@ -160,11 +154,11 @@ impl Gateway {
         Ok(next.into_iter().min().map(|at| at.since(now)))
     }
 
-    /// Takes a letter that cannot be read out of the way of the others. It is kept for an operator to look
+    /// Takes a message that cannot be read out of the way of the others. It is kept for an operator to look
     /// at, while there are few such.
-    async fn set_aside(&self, (key, bytes): Entry) -> Result<(), FlowError> {
+    pub(super) async fn set_aside(&self, (key, bytes): Entry, what: Kind) -> Result<(), FlowError> {
         tracing::error!("a message in the outbox cannot be read; it is set aside, and the others go out");
-        self.report(Origin::default(), Kind::Mail { delivery: Delivery::Refused });
+        self.report(Origin::default(), what);
         let kept = self.records.store().scan(keys::SET_ASIDE, None, SET_ASIDE_MAX).await?;
         let removed = Batch::default().expect(key.clone(), bytes.clone()).delete(key.clone());
         let batch =
@@ -192,8 +186,7 @@ impl Gateway {
             self.outbox.waiting.fetch_sub(1, Ordering::Relaxed);
             return Ok(None);
         }
-        let delay = RETRY_DELAY.saturating_mul(1 << waiting.tries.min(16)).min(RETRY_DELAY_MAX);
-        let again_at = self.clock.now().plus(delay);
+        let again_at = self.clock.now().plus(delay_after(waiting.tries));
         let again = Waiting { tries: waiting.tries + 1, next_try_at: again_at, ..waiting };
         self.records.commit(Batch::default().put(key, records::encode(&again)?)).await?;
         Ok(Some(again_at))

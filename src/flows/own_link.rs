@@ -4,13 +4,13 @@
 //! person has one at most, because the commit that makes a new one ends the one before; and one that is
 //! posted is known to whoever reads that mail alone.
 
-use super::administer::Invited;
+use super::administration::invitations::Invited;
 use super::admit::Visit;
 use super::commit::ATTEMPTS_MAX;
 use super::{FlowError, Gateway};
 use crate::domain::event::Kind;
 use crate::domain::id::{InvitationId, UserId};
-use crate::domain::invitation::{Invitation, OWN_LINK_LIFETIME};
+use crate::domain::invitation::{Invitation, OWN_LINK_LIFETIME, Terms};
 use crate::domain::letter::Content;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::session::Session;
@@ -68,6 +68,7 @@ impl Gateway {
             groups: [].into(),
             role: Role::Member,
             invited_by: owner.display_name.to_string(),
+            terms: Terms::default(),
             created_at: now,
             expires_at: now.plus(OWN_LINK_LIFETIME),
         };
@@ -100,7 +101,7 @@ impl Gateway {
                 .and(paid);
             if self.is_committed(batch).await? {
                 self.wake_delivery();
-                let kind = Kind::Invited { invitation: invitation.id, by: Some(session.user) };
+                let kind = Kind::Invited { invitation: invitation.id, user: Some(session.user) };
                 self.report(visit.origin(), kind);
                 return Ok(());
             }

@@ -1,46 +1,49 @@
-//! What one route needs to know about one session: whether to let it in, and what to tell the
-//! application. Made once per session and route, used for every request.
+//! What one route needs to know about one session or access token: which of its rules are about the user, and what to tell the
+//! application. Made once for each of them and the route, used for every request.
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use http::{HeaderName, HeaderValue};
 
 use super::FlowError;
-use crate::domain::assertion::{ASSERTION_RENEWAL, AssertionSigner};
-use crate::domain::policy::may_enter;
+use crate::domain::assertion::{ASSERTION_RENEWAL, AssertionSigner, Shown};
+use crate::domain::policy::decide::Concerned;
 use crate::domain::policy::route::Route;
-use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
 
 /// The header that carries the signed assertion.
 pub const ASSERTION_HEADER: HeaderName = HeaderName::from_static("x-vestibule-assertion");
 
-/// A decision and the headers that go with it.
+/// What is decided beforehand, and the headers that go with a yes.
 pub struct Passport {
-    /// The name of the route it was made for.
-    pub route: String,
+    /// The route it was made for. New rules have new routes, and so make new passports.
+    pub route: Arc<Route>,
     /// The person as they were when the decision was made; a change makes a new passport.
     pub user: Arc<User>,
-    /// `None`: this person may not enter.
+    /// The rules that are about them.
+    pub concerned: Concerned,
+    /// `None`: nothing lets this person in.
     pub headers: Option<Vec<(HeaderName, HeaderValue)>>,
     /// When the assertion in the headers has to be renewed.
     pub renew_at: Timestamp,
 }
 
 impl Passport {
-    /// Decides, and writes the headers if the decision is to let them in. There is no passport
+    /// Finds the rules, and writes the headers if one of them may let the user in. There is no passport
     /// without an assertion: an application that checks it would take this person for a stranger.
     pub(super) fn issue(
         signer: &AssertionSigner,
         issuer: &str,
-        route: &Route,
+        route: &Arc<Route>,
         user: Arc<User>,
-        session: &Session,
+        shown: Shown<'_>,
         now: Timestamp,
     ) -> Result<Self, FlowError> {
-        let headers = may_enter(&route.allow, &user).then(|| {
-            let jwt = signer.sign(issuer, &route.name, &user, session, now)?;
+        let concerned = route.policy.about(&user);
+        let headers = route.policy.lets_in(&concerned).then(|| {
+            let jwt = signer.sign(issuer, &route.name, &user, shown, now)?;
             let mut headers = route.identity.of(&user);
             headers.push((ASSERTION_HEADER, HeaderValue::from_str(&jwt).ok()?));
             Some(headers)
@@ -50,12 +53,33 @@ impl Passport {
             Some(written) => written,
             None => None,
         };
-        Ok(Self { route: route.name.clone(), user, headers, renew_at: now.plus(ASSERTION_RENEWAL) })
+        Ok(Self { route: Arc::clone(route), user, concerned, headers, renew_at: now.plus(ASSERTION_RENEWAL) })
     }
 
-    /// Whether it still holds for this person at this moment.
-    pub(super) fn holds(&self, user: &Arc<User>, now: Timestamp) -> bool {
-        Arc::ptr_eq(&self.user, user) && now < self.renew_at
+    /// Whether it still holds for this route and person at this moment.
+    pub(super) fn holds(&self, route: &Arc<Route>, user: &Arc<User>, now: Timestamp) -> bool {
+        Arc::ptr_eq(&self.route, route) && Arc::ptr_eq(&self.user, user) && now < self.renew_at
+    }
+}
+
+/// The passports of one session or token: at most one a route, and so a handful.
+#[derive(Default)]
+pub(super) struct Passports(ArcSwapOption<Vec<Arc<Passport>>>);
+
+impl Passports {
+    /// The passport that was made for the route with this name.
+    pub(super) fn of(&self, route: &str) -> Option<Arc<Passport>> {
+        self.0.load().as_ref()?.iter().find(|passport| passport.route.name == route).cloned()
+    }
+
+    /// Keeps `passport` instead of the one before for the same route. Of two that are kept at the same
+    /// moment for different routes, both stay.
+    pub(super) fn keep(&self, passport: &Arc<Passport>) {
+        self.0.rcu(|known| {
+            let known = known.as_deref().map_or(&[][..], Vec::as_slice);
+            let others = known.iter().filter(|other| other.route.name != passport.route.name);
+            Some(Arc::new(others.chain([passport]).cloned().collect::<Vec<_>>()))
+        });
     }
 }
 
@@ -66,11 +90,12 @@ mod tests {
     use super::*;
     use crate::domain::assertion::AssertionKeys;
     use crate::domain::id::{SessionId, UserId};
-    use crate::domain::policy::Allow;
+    use crate::domain::policy::decide::Policy;
     use crate::domain::policy::headers::HeaderRules;
     use crate::domain::policy::identity::IdentityHeaders;
     use crate::domain::policy::route::{CrossOrigin, HostPattern, Timeouts, WebSocket};
-    use crate::domain::session::Scope;
+    use crate::domain::policy::who::Allow;
+    use crate::domain::session::{Scope, Session};
     use crate::domain::user::{DisplayName, Email, Group, Role, Standing, Username};
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -86,7 +111,11 @@ mod tests {
             standing: Standing::Active,
             created_at: NOW,
             updated_at: NOW,
+            note: None,
+            expires_at: None,
             seen_from: Vec::new(),
+            programs: Vec::new(),
+            told_of_end: None,
         })
     }
 
@@ -97,12 +126,13 @@ mod tests {
             host: HostPattern::parse("app.example.com").unwrap(),
             path: "/".to_owned(),
             upstreams: vec![],
-            allow: vec![allow],
+            policy: Policy::allowing(vec![allow], None),
             public: vec![],
             identity: IdentityHeaders::preset("remote").unwrap(),
             websocket: WebSocket::Allowed,
             cross_origin: CrossOrigin::Refused,
             headers: HeaderRules::default(),
+            tile: None,
             timeouts: Timeouts { connect: second, read: second, write: second, idle: second },
         };
         let session = Session {
@@ -121,7 +151,14 @@ mod tests {
             client: None,
             user_agent: None,
         };
-        Passport::issue(signer, "https://auth.example.com", &route, alice(), &session, NOW)
+        Passport::issue(
+            signer,
+            "https://auth.example.com",
+            &Arc::new(route),
+            alice(),
+            Shown::Session(&session),
+            NOW,
+        )
     }
 
     #[test]

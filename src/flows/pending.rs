@@ -8,7 +8,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
 
 use crate::domain::ledger::Standing;
 use crate::domain::limits::RateLimits;
@@ -21,7 +23,7 @@ const REMOVED_AT_ONCE_MAX: usize = 16;
 
 /// The entries of one kind.
 pub(super) struct Waiting {
-    limits: RateLimits,
+    limits: ArcSwap<RateLimits>,
     unknown: Mutex<Queue>,
     known: Mutex<Queue>,
 }
@@ -45,7 +47,12 @@ struct Entry {
 
 impl Waiting {
     pub(super) fn new(limits: RateLimits) -> Self {
-        Self { limits, unknown: Mutex::default(), known: Mutex::default() }
+        Self { limits: ArcSwap::from_pointee(limits), unknown: Mutex::default(), known: Mutex::default() }
+    }
+
+    /// Bounds what is added from now on by these limits.
+    pub(super) fn exchange(&self, limits: RateLimits) {
+        self.limits.store(Arc::new(limits));
     }
 
     /// Notes `key`, begun by `client` and good until `expires_at`, and returns what must go in its
@@ -57,16 +64,17 @@ impl Waiting {
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Batch {
-        let reserve = self.limits.shares.reserve(self.limits.pending_max);
+        let limits = self.limits.load();
+        let reserve = limits.shares.reserve(limits.pending_max);
         let (queue, max) = match standing {
             Standing::Known => (&self.known, reserve.max(1)),
-            Standing::Unknown => (&self.unknown, self.limits.pending_max - reserve),
+            Standing::Unknown => (&self.unknown, limits.pending_max - reserve),
         };
         let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.push(Entry { key, client, expires_at });
         let mut removed = Batch::default();
         while removed.changes.len() < REMOVED_AT_ONCE_MAX
-            && let Some(number) = queue.superfluous(client, max, &self.limits, now)
+            && let Some(number) = queue.superfluous(client, max, &limits, now)
         {
             removed = removed.delete(queue.remove(number));
         }

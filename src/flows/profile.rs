@@ -20,6 +20,11 @@ impl Gateway {
         Ok(known.into_iter().chain(pending).collect())
     }
 
+    /// Whether users may choose another username.
+    pub fn username_change(&self) -> UsernameChange {
+        self.rules().username_change
+    }
+
     /// Gives the owner of `session` another name, for everybody who shows it.
     pub async fn rename_person(
         &self,
@@ -30,8 +35,8 @@ impl Gateway {
         for _ in 0..ATTEMPTS_MAX {
             let paid = self.spend_freshness_beside_applications(session, visit).await?;
             let (user, unchanged) = self.owner_of(session).await?;
-            let renamed = User { display_name: name.clone(), updated_at: self.clock.now(), ..user };
-            let batch = unchanged.put(keys::user(&renamed.id), records::encode(&renamed)?).and(paid);
+            let renamed = User { display_name: name.clone(), updated_at: self.clock.now(), ..user.clone() };
+            let batch = unchanged.and(records::update_user(&user, &renamed)?).and(paid);
             if self.is_committed(batch).await? {
                 let kind = Kind::UserChanged { user: renamed.id, what: UserChange::Name };
                 self.report(visit.origin(), kind);
@@ -50,7 +55,7 @@ impl Gateway {
         visit: &Visit,
     ) -> Result<User, FlowError> {
         self.spend(visit)?;
-        if self.username_change == UsernameChange::Forbidden {
+        if self.rules().username_change == UsernameChange::Forbidden {
             return Err(FlowError::UsernameFixed);
         }
         for _ in 0..ATTEMPTS_MAX {
@@ -60,8 +65,8 @@ impl Gateway {
                 return Ok(user);
             }
             let claimed = self.claiming(username, &user).await?;
-            let renamed = User { username: username.clone(), updated_at: self.clock.now(), ..user };
-            let batch = unchanged.put(keys::user(&renamed.id), records::encode(&renamed)?);
+            let renamed = User { username: username.clone(), updated_at: self.clock.now(), ..user.clone() };
+            let batch = unchanged.and(records::update_user(&user, &renamed)?);
             if self.is_committed(batch.and(claimed).and(paid)).await? {
                 let kind = Kind::UserChanged { user: renamed.id, what: UserChange::Username };
                 self.report(visit.origin(), kind);
@@ -71,13 +76,22 @@ impl Gateway {
         Err(FlowError::Busy)
     }
 
-    /// The batch that makes `username` somebody's. One that opens a route is the operator's to give.
+    /// The batch that makes `username` that of a user who asks for it. One that opens a route is the
+    /// operator's to give.
     async fn claiming(&self, username: &Username, user: &User) -> Result<Batch, FlowError> {
+        let is_new = self.records.username_owner(username).await?.is_none();
+        if is_new && !self.may_be_given(username).await? {
+            return Err(FlowError::Taken("username"));
+        }
+        self.giving_username(username, user).await
+    }
+
+    /// The batch that makes `username` somebody's. The one that they have stays theirs.
+    pub(super) async fn giving_username(&self, username: &Username, user: &User) -> Result<Batch, FlowError> {
         let (key, mine) = (keys::username(username), records::encode(&user.id)?);
         match self.records.username_owner(username).await? {
             Some(owner) if owner == user.id => Ok(Batch::default().expect(key, mine)),
             Some(_) => Err(FlowError::Taken("username")),
-            None if !self.may_be_given(username).await? => Err(FlowError::Taken("username")),
             None if self.records.username_count(&user.id).await? >= USERNAMES_PER_USER_MAX => {
                 Err(FlowError::TooManyUsernames)
             }
@@ -89,7 +103,7 @@ impl Gateway {
     /// promised it, no route opens for it, and no application is likely to take it for its own
     /// administrator. An operator may give any name to a user. Says nothing of who has had it.
     pub(super) async fn may_be_given(&self, username: &Username) -> Result<bool, FlowError> {
-        let opens = self.routes.all().flat_map(|route| &route.allow).any(|line| line.is_about(username));
+        let opens = self.routes().all().any(|route| route.policy.is_about_name(username));
         Ok(!opens && !username.is_reserved() && !self.is_promised(username).await?)
     }
 

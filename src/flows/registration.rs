@@ -4,12 +4,14 @@ use serde_json::Value;
 
 use super::admit::Visit;
 use super::commit::ATTEMPTS_MAX;
+use super::notices::remembering_program;
 use super::sessions::Ended;
 use super::sign_in::{Kept, Pending};
 use super::{FlowError, Gateway};
 use crate::domain::ceremony::CreationOptions;
+use crate::domain::ceremony::aaguid::name_of;
 use crate::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential, CredentialName, Planned};
-use crate::domain::event::{Ceremony, End, Kind, Refusal};
+use crate::domain::event::{Ceremony, End, Kind, Model, Refusal};
 use crate::domain::id::CeremonyId;
 use crate::domain::invitation::Setup;
 use crate::domain::letter::Content;
@@ -68,8 +70,9 @@ impl Gateway {
         let registered = self.try_registration(session, ceremony, answer, name, visit).await;
         match &registered {
             Ok(Registered { credential, .. }) => {
-                let kind = Kind::CredentialAdded { user: session.user, credential: credential.id.clone() };
-                self.report(visit.origin(), kind);
+                let (user, model) = (session.user, Model(name_of(credential.aaguid)));
+                let credential = credential.id.clone();
+                self.report(visit.origin(), Kind::CredentialAdded { user, credential, model });
             }
             Err(FlowError::Refused(why)) => {
                 let kind = Kind::CredentialRefused { user: Some(session.user), why: *why };
@@ -108,6 +111,7 @@ impl Gateway {
         credential: Credential,
         visit: &Visit,
     ) -> Result<Registered, FlowError> {
+        let credential = self.put_to_sleep(session, credential);
         for _ in 0..ATTEMPTS_MAX {
             if self.records.credential(&credential.id).await?.is_some() {
                 return Err(Refusal::DuplicateCredential.into());
@@ -166,13 +170,22 @@ impl Gateway {
         let (after, batch, ended) = match before.scope {
             Scope::Full => (self.after_spending_freshness(&before, visit)?, batch, Ended::new()),
             Scope::Enrol => {
-                let ended = self.other_enrolments(&before);
+                let sleeps = added.credential.asleep_until.is_some();
+                let mut ended = self.other_enrolments(&before);
+                if sleeps {
+                    // The session has done what it may; the passkey opens one when it is awake.
+                    ended.extend(self.index.session(&before.id).map(|it| (it, End::Replaced)));
+                }
                 let batch = self
                     .closing_setup(added.owner, batch)
                     .await?
                     .and(self.ending(&ended, Some(&added.owner.id)).await?)
-                    .and(self.forgetting_own_link(&added.owner.id).await?);
-                (self.enrolled(&before, added), batch, ended)
+                    .and(self.forgetting_own_link(&added.owner.id).await?)
+                    .and(self.noting_recovered(&before, added.credential).await?)
+                    .and(self.telling_of_waiting(added.owner)?)
+                    .and(remembering_program(added.owner, &before)?);
+                let after = if sleeps { before.clone() } else { self.enrolled(&before, added) };
+                (after, batch, ended)
             }
         };
         if after == before {
@@ -202,7 +215,7 @@ impl Gateway {
             credential: Some(added.credential.id.clone()),
             authenticated_at: (!session.by_mailed_code).then_some(now),
             fresh_since,
-            expires_at: session.created_at.plus(self.lifetimes.absolute),
+            expires_at: session.created_at.plus(self.lifetimes().absolute),
             ..session.clone()
         }
     }

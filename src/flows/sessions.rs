@@ -5,25 +5,28 @@
 //! abandoned enrolment leaves nothing behind.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
-use super::admit::{Caller, CheckUnavailable, Visit};
+use super::admit::Visit;
+use super::caller::{Caller, CheckUnavailable};
 use super::codes::ReadMail;
 use super::commit::ATTEMPTS_MAX;
+use super::device_links::Confirmed;
 use super::enroll::Redemption;
 use super::freshness::step_up_of;
 use super::index::LiveSession;
+use super::recovery_codes::HadCode;
+use super::sign_up::Applicant;
 use super::{FlowError, Gateway};
 use crate::domain::ceremony::VerifiedAssertion;
 use crate::domain::event::{End, Kind, Origin};
 use crate::domain::id::{CredentialId, SessionId, UserId};
 use crate::domain::session::access;
 use crate::domain::session::token::{Carrier, Claims, TokenError};
-use crate::domain::session::{
-    ENROL_LIFETIME, LAST_SEEN_GRANULARITY, SESSIONS_PER_USER_MAX, Scope, Session, USER_AGENT_BYTES_MAX,
-};
+use crate::domain::session::{ENROL_LIFETIME, LAST_SEEN_GRANULARITY, Scope, Session, USER_AGENT_BYTES_MAX};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Email, User};
 use crate::ports::{Batch, entropy};
@@ -36,6 +39,8 @@ const SWEPT_AT_ONCE_MAX: usize = 64;
 #[derive(Debug, Clone, Default)]
 pub struct Device {
     pub user_agent: Option<String>,
+    /// Whether the user does not want to stay signed in on it.
+    pub is_shared: bool,
 }
 
 /// What a session can be minted from.
@@ -46,6 +51,12 @@ pub(super) enum Evidence<'a> {
     Redemption(&'a Redemption),
     /// A code that was sent by mail.
     Code(&'a ReadMail),
+    /// A code that the owner had printed.
+    RecoveryCode(&'a HadCode),
+    /// A code that made an account.
+    SignUp(&'a Applicant),
+    /// A device that is signed in has confirmed this one.
+    DeviceLink(&'a Confirmed),
     /// A session that is replaced by one with the same evidence.
     Exchange(&'a Session),
 }
@@ -63,7 +74,7 @@ impl Gateway {
             carrier,
             issued_at: self.clock.now(),
             // The record decides; the token only must not outlive the longest session.
-            expires_at: session.created_at.plus(self.lifetimes.absolute),
+            expires_at: session.created_at.plus(self.lifetimes().absolute),
         })
     }
 
@@ -77,7 +88,8 @@ impl Gateway {
     /// A new record with a new id.
     pub(super) fn mint(&self, evidence: &Evidence<'_>, visit: &Visit, device: &Device) -> Session {
         let now = self.clock.now();
-        let absolute = now.plus(self.lifetimes.absolute);
+        let longest = if device.is_shared { self.lifetimes().short } else { self.lifetimes().absolute };
+        let absolute = now.plus(longest);
         let blank = Session {
             id: SessionId(entropy::bytes(&*self.entropy)),
             user: evidence.user(),
@@ -102,7 +114,10 @@ impl Gateway {
                 stepped_up_at: step_up_of(proof, *before),
                 ..blank
             },
-            Evidence::Redemption(_) => {
+            Evidence::Redemption(_)
+            | Evidence::SignUp(_)
+            | Evidence::RecoveryCode(_)
+            | Evidence::DeviceLink(_) => {
                 Session { scope: Scope::Enrol, expires_at: absolute.min(now.plus(ENROL_LIFETIME)), ..blank }
             }
             // However it got its scope: an address is not a passkey, and makes nothing fresh.
@@ -144,7 +159,7 @@ impl Gateway {
         }
         let mut kept = self.index.sessions_of(&session.user);
         kept.retain(|other| ended.iter().all(|(gone, _)| !Arc::ptr_eq(gone, other)));
-        let too_many = (kept.len() + 1).saturating_sub(SESSIONS_PER_USER_MAX);
+        let too_many = (kept.len() + 1).saturating_sub(self.lifetimes().sessions_max);
         ended.extend(kept.into_iter().take(too_many).map(|oldest| (oldest, End::TooMany)));
         let batch = self.ending(&ended, Some(&session.user)).await?;
         Ok((records::put_session(session)?.and(batch), ended))
@@ -277,7 +292,7 @@ impl Gateway {
     pub fn sessions_of(&self, user: &UserId) -> Vec<Arc<LiveSession>> {
         let now = self.clock.now();
         let mut live: Vec<_> = self.index.sessions_of(user);
-        live.retain(|session| session.is_live(&self.lifetimes, now));
+        live.retain(|session| session.is_live(&self.lifetimes(), now));
         live.reverse();
         live
     }
@@ -325,12 +340,29 @@ impl Gateway {
                 |session| async move { self.sweep_session(&session).await },
             )
             .await;
+        self.sweep_access_tokens().await;
         self.sweep_limits();
+        self.sweep_refusals();
+        if let Err(error) = self.forget_expired_bans().await {
+            tracing::warn!(%error, "expired bans could not be removed; they keep nobody out all the same");
+        }
         if let Err(error) = self.forget_expired_invitations().await {
             tracing::warn!(%error, "expired invitations could not be removed; they are refused all the same");
         }
         if let Err(error) = self.forget_expired_addresses().await {
             tracing::warn!(%error, "expired addresses could not be removed; they are refused all the same");
+        }
+        if let Err(error) = self.forget_expired_device_links().await {
+            tracing::warn!(%error, "expired links to new devices could not be removed; they are refused all the same");
+        }
+        if let Err(error) = self.forget_old_recoveries().await {
+            tracing::warn!(%error, "old recoveries could not be removed; they cannot be cancelled all the same");
+        }
+        if let Err(error) = self.tell_of_ends().await {
+            tracing::warn!(%error, "users whose accounts end could not be told yet");
+        }
+        if let Err(error) = self.forget_old_entries().await {
+            tracing::warn!(%error, "old entries of the audit trail could not be removed");
         }
     }
 
@@ -339,11 +371,12 @@ impl Gateway {
         if session.is_held() {
             session.touch(now);
         }
-        let tended = if !session.is_live(&self.lifetimes, now) {
+        let has_owner_expired = self.index.user(&record.user).is_some_and(|user| user.has_expired(now));
+        let tended = if has_owner_expired || !session.is_live(&self.lifetimes(), now) {
             // Open streams end even when the store takes no changes.
             session.end();
-            self.end_all(&Origin::default(), vec![(Arc::clone(session), End::Expired)], Batch::default())
-                .await
+            let why = if has_owner_expired { End::AccountExpired } else { End::Expired };
+            self.end_all(&Origin::default(), vec![(Arc::clone(session), why)], Batch::default()).await
         } else if session.last_seen_at().since(record.last_seen_at) >= LAST_SEEN_GRANULARITY {
             self.write_last_seen(session, &record).await
         } else {
@@ -366,9 +399,20 @@ impl Gateway {
         self.index.len()
     }
 
+    /// How long the cookie of a session is kept: as long as a session can live, or as long as a short one
+    /// still does. The record decides either way.
+    pub fn cookie_lifetime(&self, session: &Session) -> Duration {
+        let whole = session.expires_at.since(session.created_at);
+        if whole < self.lifetimes().absolute && session.scope == Scope::Full {
+            session.expires_at.since(self.clock.now())
+        } else {
+            self.lifetimes().absolute
+        }
+    }
+
     /// When a session that is used now would end for idleness, or end anyway.
     pub fn expires_at(&self, session: &LiveSession) -> Timestamp {
-        session.record().ends_at(session.last_seen_at(), &self.lifetimes)
+        session.record().ends_at(session.last_seen_at(), &self.lifetimes())
     }
 }
 
@@ -377,13 +421,16 @@ impl Evidence<'_> {
         match self {
             Self::Assertion { proof, .. } => proof.user(),
             Self::Redemption(redemption) => redemption.user(),
+            Self::SignUp(applicant) => applicant.user(),
             Self::Code(proof) => proof.user(),
+            Self::RecoveryCode(proof) => proof.user(),
+            Self::DeviceLink(proof) => proof.user(),
             Self::Exchange(session) => session.user,
         }
     }
 }
 
-fn shortened(user_agent: &str) -> String {
+pub(super) fn shortened(user_agent: &str) -> String {
     let mut text: String = user_agent.chars().filter(|c| !c.is_control()).collect();
     let mut end = text.len().min(USER_AGENT_BYTES_MAX);
     while !text.is_char_boundary(end) {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::admit::Visit;
 use super::index::LiveSession;
+use super::notices::News;
 use super::sessions::{Device, Evidence};
 use super::{FlowError, Gateway};
 use crate::domain::ceremony::{
@@ -17,11 +18,10 @@ use crate::domain::credential::{Credential, Planned};
 use crate::domain::dialect::{CeremonyCarrier, Dialect};
 use crate::domain::event::{Ceremony, Kind, Refusal};
 use crate::domain::id::{CeremonyId, UserId};
-use crate::domain::network::Network;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::session::Session;
 use crate::domain::session::step_up::{Change, StepUp};
-use crate::domain::user::{Standing, User};
+use crate::domain::user::User;
 use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
 
@@ -129,7 +129,7 @@ impl Gateway {
         match self.try_sign_in(process, &attempt, visit, device).await {
             Err(FlowError::Refused(why)) => {
                 let user = self.claimed_owner(attempt.answer).await;
-                self.report(visit.origin(), Kind::SignInRefused { user, why });
+                self.report_refused(visit, Kind::SignInRefused { user, why }).await;
                 Err(FlowError::Refused(why))
             }
             other => other,
@@ -163,21 +163,32 @@ impl Gateway {
             };
             let (credential, stored) = self.claimed_credential(&assertion).await?;
             let proof = self.verify(pending, &assertion, &credential, visit)?;
+            if credential.is_asleep(self.clock.now()) {
+                return Err(Refusal::Asleep.into());
+            }
             let (user, stored_user) = self.account_of(&proof).await?;
             let record = before.map(|session| session.record());
             let evidence = Evidence::Assertion { proof: &proof, before: record.as_deref() };
             let minted = self.mint(&evidence, visit, device);
             let (session, step_up) = self.bound_to(change.clone(), minted);
             let (batch, ended) = self.adding(&session, before.cloned()).await?;
+            let mut undone = self.ending_pending_recoveries(&user.id).await?;
+            let met = self.meeting(&user, &session, visit)?;
             let batch = records::update_credential(proof.credential())?
                 .expect(keys::credential(&credential.id), stored)
                 .expect(keys::user(&user.id), stored_user)
-                .and(self.remembering(&user, visit)?)
+                .and(met.batch)
+                .and(std::mem::take(&mut undone.batch))
                 .and(process.map(|id| Batch::default().delete(keys::process(id))).unwrap_or_default())
                 .and(batch);
             if self.is_committed(batch).await? {
                 self.report_ended(&visit.origin(), &ended);
+                self.report_undone(user.id, &undone, visit);
                 self.report_sign_in(&proof, &session, visit);
+                if met.is_news == News::Yes {
+                    self.wake_delivery();
+                    self.report(visit.origin(), Kind::NewDevice { user: user.id, session: session.id });
+                }
                 return Ok(SignedIn { session, user, step_up });
             }
             // Somebody used the same passkey, or changed the account, at the same moment:
@@ -230,16 +241,9 @@ impl Gateway {
     async fn account_of(&self, proof: &VerifiedAssertion) -> Result<(User, Vec<u8>), FlowError> {
         let found: Option<(User, _)> = self.records.get_exact(&keys::user(&proof.user())).await?;
         match found {
-            Some((user, stored)) if user.standing == Standing::Active => Ok((user, stored)),
+            Some((user, stored)) if user.is_active(self.clock.now()) => Ok((user, stored)),
             _ => Err(Refusal::Disabled.into()),
         }
-    }
-
-    /// The batch that writes down from which network `user` has signed in.
-    fn remembering(&self, user: &User, visit: &Visit) -> Result<Batch, FlowError> {
-        let seen = visit.client.and_then(|client| user.seen(Network::of(client), self.clock.now()));
-        let Some(seen) = seen else { return Ok(Batch::default()) };
-        Ok(Batch::default().put(keys::user(&seen.id), records::encode(&seen)?))
     }
 
     fn report_sign_in(&self, proof: &VerifiedAssertion, session: &Session, visit: &Visit) {

@@ -38,6 +38,14 @@ const SEEN_WINDOW: Duration = Duration::from_secs(30);
 /// The most browsers whose rounds are counted; beyond it the count starts afresh.
 const COUNTED_BROWSERS_MAX: usize = 10_000;
 
+/// What somebody has to do before they come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    SignIn,
+    /// They are signed in, and the route wants a passkey that was shown a short time ago.
+    ShowPasskey,
+}
+
 /// Where a stranger goes next.
 #[derive(Debug)]
 pub enum SignInRedirect {
@@ -121,13 +129,14 @@ impl Rounds {
 }
 
 impl Gateway {
-    /// Remembers where a stranger on the host of `visit` was heading. `nonce` is the one their
-    /// browser shows already, if any.
+    /// Remembers where somebody on the host of `visit` was heading who has an errand first. `nonce` is the one
+    /// their browser shows already, if any.
     pub async fn leave_for_sign_in(
         &self,
         visit: &Visit,
         path_and_query: &str,
         nonce: Option<&str>,
+        errand: Errand,
     ) -> Result<SignInRedirect, FlowError> {
         let now = self.clock.now();
         let nonce = nonce.and_then(Secret::parse);
@@ -143,6 +152,7 @@ impl Gateway {
         let way_back = WayBack {
             target: Target { origin: self.place.origin_of(&visit.host), path_and_query },
             browser: nonce.hashed(),
+            shown_since: (errand == Errand::ShowPasskey).then_some(now),
             expires_at: now.plus(WAY_BACK_LIFETIME),
         };
         Ok(SignInRedirect::SignIn { way_back: self.named(way_back, visit).await?, nonce })
@@ -152,7 +162,7 @@ impl Gateway {
     /// counts as an attempt; a client that has had its share of those goes back to the front page.
     async fn named(&self, mut way_back: WayBack, visit: &Visit) -> Result<WayBackName, FlowError> {
         if way_back.target.path_and_query.len() > SEALED_TARGET_BYTES_MAX {
-            if self.spend(visit).is_ok() {
+            if self.count(visit).is_ok() {
                 return self.kept(&way_back, visit).await;
             }
             "/".clone_into(&mut way_back.target.path_and_query);
@@ -192,6 +202,16 @@ impl Gateway {
         Ok(found.filter(|way_back| now < way_back.expires_at))
     }
 
+    /// Whether the owner of `session` has to show a passkey again before they go on.
+    pub async fn must_show_again(
+        &self,
+        session: &Session,
+        name: Option<&WayBackName>,
+    ) -> Result<bool, FlowError> {
+        let since = self.way_back(name).await?.and_then(|way_back| way_back.shown_since);
+        Ok(since.is_some_and(|since| session.authenticated_at.is_none_or(|at| at < since)))
+    }
+
     /// Where the owner of `session` goes, having signed in on the auth host.
     pub async fn onward(
         &self,
@@ -205,7 +225,7 @@ impl Gateway {
         }
         let now = self.clock.now();
         let host = host_of_origin(&way_back.target.origin);
-        match self.routes.knows(&host) {
+        match self.routes().knows(&host) {
             // The configuration has changed since.
             Known::Not => return Ok(NextStep::Account),
             Known::ByWildcard if intent == Intent::Followed && !just_signed_in(session, now) => {
@@ -248,7 +268,7 @@ impl Gateway {
             return Ok(Err(self.astray(visit, HandOffError::NoSuchCode)));
         };
         let live = self.index.session(&offer.session);
-        let Some(live) = live.filter(|session| session.is_live(&self.lifetimes, now)) else {
+        let Some(live) = live.filter(|session| session.is_live(&self.lifetimes(), now)) else {
             return Ok(Err(self.astray(visit, HandOffError::NoSuchCode)));
         };
         let session = (*live.record()).clone();

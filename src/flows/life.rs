@@ -1,0 +1,151 @@
+//! What sessions and access tokens have in common while they are in memory: they end once, streams wait for that,
+//! and what was verified or decided for them is kept with them.
+//!
+//! What does not live here: what a session or a token is, which `index.rs` and `access_tokens/index.rs` read from
+//! the store. What always holds: what has ended never lives again; a token is remembered as verified only as
+//! long as the life that it points at goes on, and no life has more than a bounded number of them.
+
+use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use papaya::HashMap;
+
+use super::passport::Passports;
+use super::stirred::Stirred;
+use crate::domain::id::UserId;
+
+/// The most tokens of one life that are remembered as verified; further ones are verified at every use.
+const REMEMBERED_MAX: usize = 64;
+
+/// SHA-256 of a whole token.
+pub(super) type TokenDigest = [u8; 32];
+
+/// The life of a session or of an access token.
+///
+/// There may be a million of these, so it owns no concurrent map: an empty one takes 18 KiB.
+#[derive(Default)]
+pub(super) struct Life {
+    has_ended: AtomicBool,
+    /// Wakes the open streams when it has, and when its user has changed.
+    stirred: Stirred,
+    /// Digests of its tokens that were verified, to forget them with it.
+    digests: Mutex<Vec<TokenDigest>>,
+    passports: Passports,
+}
+
+impl Life {
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
+    }
+
+    /// Ends it: for everybody who asks, and for open streams.
+    pub(super) fn end(&self) {
+        self.has_ended.store(true, Ordering::Release);
+        self.stirred.stir();
+    }
+
+    /// Has its open streams decided about again.
+    pub(super) fn stir(&self) {
+        self.stirred.stir();
+    }
+
+    /// Returns when it has ended, or when `holds` says no; see [`Stirred::while_holds`]. Open streams wait for it.
+    pub(super) async fn ended_or_not(&self, holds: impl Fn() -> bool) {
+        self.stirred.while_holds(|| !self.has_ended() && holds()).await;
+    }
+
+    /// What was decided beforehand for it.
+    pub(super) fn passports(&self) -> &Passports {
+        &self.passports
+    }
+
+    /// Notes a verified token, to be forgotten with it. `false`: there are too many.
+    fn note(&self, digest: TokenDigest) -> bool {
+        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        if digests.contains(&digest) {
+            return true;
+        }
+        let has_room = digests.len() < REMEMBERED_MAX;
+        if has_room {
+            digests.push(digest);
+        }
+        has_room
+    }
+}
+
+/// What points at a life.
+pub(super) trait Lives {
+    fn life(&self) -> &Life;
+}
+
+/// Tokens whose signatures were checked once, by their digests.
+pub(super) struct Remembered<V>(HashMap<TokenDigest, Arc<V>>);
+
+impl<V> Default for Remembered<V> {
+    fn default() -> Self {
+        Self(HashMap::default())
+    }
+}
+
+impl<V: Lives> Remembered<V> {
+    /// A token verified before.
+    pub(super) fn get(&self, digest: &TokenDigest) -> Option<Arc<V>> {
+        self.0.pin().get(digest).cloned()
+    }
+
+    /// Remembers a token whose signatures have just been checked.
+    pub(super) fn remember(&self, digest: TokenDigest, verified: V) -> Arc<V> {
+        let verified = Arc::new(verified);
+        if !verified.life().note(digest) {
+            return verified;
+        }
+        self.0.pin().insert(digest, Arc::clone(&verified));
+        // It may have ended between look-up and insertion; then nobody else forgets it.
+        if verified.life().has_ended() {
+            self.0.pin().remove(&digest);
+        }
+        verified
+    }
+
+    /// Ends a life, and forgets its tokens.
+    pub(super) fn end(&self, life: &Life) {
+        life.end();
+        let digests = std::mem::take(&mut *life.digests.lock().unwrap_or_else(PoisonError::into_inner));
+        for digest in &digests {
+            self.0.pin().remove(digest);
+        }
+    }
+}
+
+/// Whose they are: the ids of each user's, in the order in which they came.
+pub(super) struct ByUser<Id>(HashMap<UserId, Arc<[Id]>>);
+
+impl<Id> Default for ByUser<Id> {
+    fn default() -> Self {
+        Self(HashMap::default())
+    }
+}
+
+impl<Id: Copy + Eq + Hash> ByUser<Id> {
+    pub(super) fn of(&self, user: &UserId) -> Arc<[Id]> {
+        self.0.pin().get(user).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn add(&self, user: UserId, id: Id) {
+        self.change(user, |ids| ids.push(id));
+    }
+
+    pub(super) fn remove(&self, user: UserId, id: &Id) {
+        self.change(user, |ids| ids.retain(|known| known != id));
+    }
+
+    fn change(&self, user: UserId, change: impl Fn(&mut Vec<Id>)) {
+        let changed = |ids: &Arc<[Id]>| {
+            let mut ids = ids.to_vec();
+            change(&mut ids);
+            Arc::from(ids)
+        };
+        self.0.pin().update_or_insert_with(user, changed, || changed(&Arc::default()));
+    }
+}

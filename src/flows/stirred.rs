@@ -1,0 +1,33 @@
+//! Waiting for something not to hold any more.
+//!
+//! What does not live here: the question, and who says that its answer may have changed.
+//!
+//! What always holds: a change between the question and the wait is not missed.
+
+use std::pin::pin;
+
+use tokio::sync::Notify;
+
+/// Wakes whoever waits, whenever the answer may be another one.
+#[derive(Debug, Default)]
+pub(super) struct Stirred(Notify);
+
+impl Stirred {
+    /// Lets everybody who waits ask again.
+    pub(super) fn stir(&self) {
+        self.0.notify_waiters();
+    }
+
+    /// Returns as soon as `holds` says no: it is asked now, and again after each [`Self::stir`].
+    pub(super) async fn while_holds(&self, holds: impl Fn() -> bool) {
+        loop {
+            let mut stirred = pin!(self.0.notified());
+            // Waiting begins before the question.
+            stirred.as_mut().enable();
+            if !holds() {
+                return;
+            }
+            stirred.await;
+        }
+    }
+}
