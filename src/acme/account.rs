@@ -1,0 +1,106 @@
+//! Who we are to the authority (RFC 8555, section 7.3): one account for each directory, made when it is first
+//! needed and kept on the shelf.
+
+use std::sync::Arc;
+
+use instant_acme::{Account, AccountBuilder, AccountCredentials, Error, ExternalAccountKey, NewAccount};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Authority, Shelf, blocking};
+
+/// How many bytes of a directory's digest its account is named by.
+const NAMED_BY_BYTES: usize = 8;
+
+/// What is kept of an account.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    email: Option<String>,
+    credentials: AccountCredentials,
+}
+
+/// Why there is no account.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AccountError {
+    #[error("the account with the authority cannot be kept: {0}")]
+    Shelf(#[from] std::io::Error),
+    #[error("the account with the authority is not readable: {0}")]
+    Malformed(#[from] serde_json::Error),
+    #[error("no account with {directory}: {source}")]
+    Authority { directory: String, source: Error },
+}
+
+/// Opens the account that is kept, or makes one.
+pub(super) async fn open(authority: &Authority, shelf: &Arc<dyn Shelf>) -> Result<Account, AccountError> {
+    let failed = |source| AccountError::Authority { directory: authority.directory.clone(), source };
+    let (name, from) = (file_of(authority), Arc::clone(shelf));
+    let Some(content) = blocking(move || from.read(&name)).await? else {
+        return make(authority, shelf).await;
+    };
+    let Kept { email, credentials } = serde_json::from_slice(&content)?;
+    let account = builder(authority).map_err(failed)?.from_credentials(credentials).await.map_err(failed)?;
+    if email != authority.email {
+        let contact = contact(authority);
+        account
+            .update_contacts(&contact.iter().map(String::as_str).collect::<Vec<_>>())
+            .await
+            .map_err(failed)?;
+        let Kept { credentials, .. } = serde_json::from_slice(&content)?;
+        keep(authority, shelf, credentials).await?;
+    }
+    Ok(account)
+}
+
+/// Makes an account and keeps it. An account that the authority has forgotten is replaced.
+pub(super) async fn make(authority: &Authority, shelf: &Arc<dyn Shelf>) -> Result<Account, AccountError> {
+    let failed = |source| AccountError::Authority { directory: authority.directory.clone(), source };
+    let contact = contact(authority);
+    let contact: Vec<_> = contact.iter().map(String::as_str).collect();
+    let new = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
+    let external = authority
+        .external_account
+        .as_ref()
+        .map(|external| ExternalAccountKey::new(external.key_id.clone(), &external.hmac_key));
+    let created =
+        builder(authority).map_err(failed)?.create(&new, authority.directory.clone(), external.as_ref());
+    let (account, credentials) = created.await.map_err(failed)?;
+    keep(authority, shelf, credentials).await?;
+    tracing::info!(directory = %authority.directory, account = account.id(), "there is an account with the certificate authority now");
+    Ok(account)
+}
+
+async fn keep(
+    authority: &Authority,
+    shelf: &Arc<dyn Shelf>,
+    credentials: AccountCredentials,
+) -> Result<(), AccountError> {
+    let kept = serde_json::to_vec(&Kept { email: authority.email.clone(), credentials })?;
+    let (name, shelf) = (file_of(authority), Arc::clone(shelf));
+    Ok(blocking(move || shelf.write(&name, &kept)).await?)
+}
+
+/// Whether the authority does not know the account (any more).
+pub(super) fn is_forgotten(error: &Error) -> bool {
+    matches!(error, Error::Api(problem) if problem.r#type.as_deref() == Some("urn:ietf:params:acme:error:accountDoesNotExist"))
+}
+
+fn file_of(authority: &Authority) -> String {
+    use std::fmt::Write as _;
+    let digest = Sha256::digest(authority.directory.as_bytes());
+    let mut name = "account-".to_owned();
+    for byte in digest.iter().take(NAMED_BY_BYTES) {
+        let _ = write!(name, "{byte:02x}");
+    }
+    name + ".json"
+}
+
+fn contact(authority: &Authority) -> Option<String> {
+    authority.email.as_ref().map(|email| format!("mailto:{email}"))
+}
+
+fn builder(authority: &Authority) -> Result<AccountBuilder, Error> {
+    match &authority.ca_file {
+        Some(file) => Account::builder_with_root(file),
+        None => Account::builder(),
+    }
+}

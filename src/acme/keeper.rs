@@ -1,0 +1,388 @@
+//! Keeps a certificate for every name of a plan, for as long as it is asked to.
+//!
+//! Each name is attended to by a task of its own; what they share is the account, and a bound on how many
+//! orders are under way. What always holds: a plan that changes does not make a failing name be tried more
+//! often than the authority bears.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use instant_acme::{Account, CertificateIdentifier, Error};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use x509_parser::parse_x509_certificate;
+use x509_parser::time::ASN1Time;
+
+use super::account::{self, AccountError, is_forgotten};
+use super::order::{self, Issued, OrderError, Wanted};
+use super::schedule::{self, Life, Tone, Window};
+use super::{Authority, Name, Plan, World, blocking};
+use crate::domain::time::Timestamp;
+use crate::ports::entropy;
+
+/// How many orders may be under way.
+const ORDERS_AT_ONCE: usize = 4;
+/// How many orders are placed for a name before its failure counts.
+const ORDERS_IN_A_ROW: usize = 3;
+/// How long getting a certificate may take. An authority validates from several places, now and again.
+const TRY_TIMEOUT: Duration = Duration::from_mins(5);
+/// How long the authority may take to say when to renew.
+const ADVICE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How soon it is asked again when it did not.
+const ADVICE_RETRY: Duration = Duration::from_hours(6);
+/// The clock is looked at so often: a machine that slept has missed its moment.
+const NAP_MAX: Duration = Duration::from_mins(30);
+/// How soon after a failure a name is tried again because the plan was taken in anew: five an hour.
+const SOONER: Duration = Duration::from_mins(12);
+
+/// What the certificate of `name` and its key are called on the shelf.
+pub fn file_of(name: &Name) -> String {
+    format!("{name}.pem")
+}
+
+/// Keeps certificates after the plan of the moment, until told to stop.
+pub async fn keep(
+    world: World,
+    mut plans: watch::Receiver<Option<Arc<Plan>>>,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let failures = Arc::new(Failures::default());
+    loop {
+        let plan = plans.borrow_and_update().clone();
+        let mut attending = attend(plan.as_deref(), &world, &failures);
+        tokio::select! {
+            _ = shutdown.wait_for(|told| *told) => return,
+            changed = plans.changed() => if changed.is_err() { return },
+            Some(ended) = attending.join_next() => {
+                let error = ended.err().map(|error| error.to_string());
+                tracing::error!(?error, "a certificate is no longer looked after");
+                return;
+            }
+        }
+        attending.shutdown().await;
+        failures.sooner(world.clock.now());
+    }
+}
+
+fn attend(plan: Option<&Plan>, world: &World, failures: &Arc<Failures>) -> JoinSet<()> {
+    let mut attending = JoinSet::new();
+    let Some(plan) = plan else { return attending };
+    let desk = Arc::new(Desk {
+        authority: plan.authority.clone(),
+        world: world.clone(),
+        account: tokio::sync::Mutex::default(),
+        turns: Semaphore::new(ORDERS_AT_ONCE),
+        failures: Arc::clone(failures),
+    });
+    for name in plan.names.clone() {
+        let desk = Arc::clone(&desk);
+        attending.spawn(async move { desk.attend_to(name).await });
+    }
+    attending
+}
+
+/// What the tasks share.
+struct Desk {
+    authority: Authority,
+    world: World,
+    /// Opened when it is first needed.
+    account: tokio::sync::Mutex<Option<Account>>,
+    turns: Semaphore,
+    failures: Arc<Failures>,
+}
+
+/// Why a try has failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    #[error("what the authority has issued cannot be used: {0}")]
+    Unusable(String),
+    #[error("what the authority has issued cannot be kept: {0}")]
+    Shelf(#[from] io::Error),
+    #[error("there was no certificate within {} s", TRY_TIMEOUT.as_secs())]
+    Timeout,
+}
+
+impl Failure {
+    fn tone(&self) -> Tone {
+        match self {
+            Self::Order(error) => error.tone(),
+            Self::Account(AccountError::Authority { source, .. }) => order::tone_of(source),
+            _ => Tone::Refused,
+        }
+    }
+}
+
+/// A certificate on the shelf.
+struct Held {
+    der: Vec<u8>,
+    life: Life,
+    advice: Option<Window>,
+    /// When the authority is asked again when to renew.
+    ask_at: Timestamp,
+    /// When it was issued to this process.
+    issued: Option<Timestamp>,
+}
+
+impl Held {
+    fn read(pem: &[u8], now: Timestamp) -> Result<Self, String> {
+        let der = CertificateDer::from_pem_slice(pem).map_err(|error| error.to_string())?;
+        let (_, leaf) = parse_x509_certificate(&der).map_err(|error| error.to_string())?;
+        let moment = |time: ASN1Time| Timestamp::from_millis(time.timestamp().saturating_mul(1000));
+        let validity = leaf.validity();
+        let life = Life { not_before: moment(validity.not_before), not_after: moment(validity.not_after) };
+        Ok(Self { der: der.to_vec(), life, advice: None, ask_at: now, issued: None })
+    }
+
+    /// When it is to be replaced.
+    fn due(&self) -> Timestamp {
+        let draw = share(Sha256::digest(&self.der).into());
+        let due = match self.advice {
+            Some(window) => schedule::due_within(window, self.life, draw),
+            None => schedule::due(self.life, draw),
+        };
+        // An authority that would like everything to be renewed at once is not asked without end.
+        self.issued.map_or(due, |issued| due.max(issued.plus(schedule::rest_after_success(self.life))))
+    }
+}
+
+impl Desk {
+    /// Never returns.
+    async fn attend_to(&self, name: Name) {
+        let mut held = self.held(&name).await;
+        loop {
+            let now = self.world.clock.now();
+            let due = held.as_ref().map_or(now, Held::due).max(self.failures.next_try(&name));
+            if due <= now {
+                self.replace(&name, &mut held).await;
+                continue;
+            }
+            let wake = held.as_ref().map_or(due, |held| held.ask_at.min(due));
+            if wake > now {
+                tokio::time::sleep(wake.since(now).min(NAP_MAX)).await;
+            } else if let Some(held) = &mut held {
+                self.take_advice(held).await;
+            }
+        }
+    }
+
+    /// What is on the shelf. What cannot be read is as good as nothing: it will be replaced.
+    async fn held(&self, name: &Name) -> Option<Held> {
+        let (from, file) = (Arc::clone(&self.world.shelf), file_of(name));
+        let content = blocking(move || from.read(&file)).await;
+        let read = content.map(|content| content.map(|pem| Held::read(&pem, self.world.clock.now())));
+        match read {
+            Ok(None) => None,
+            Ok(Some(Ok(held))) => Some(held),
+            Ok(Some(Err(error))) => {
+                tracing::warn!(certificate = %name, %error, "the certificate that is kept is not one");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(certificate = %name, %error, "the certificate that is kept cannot be read");
+                None
+            }
+        }
+    }
+
+    /// Gets a certificate in place of `held`, or says why not.
+    async fn replace(&self, name: &Name, held: &mut Option<Held>) {
+        let Ok(_turn) = self.turns.acquire().await else { return };
+        let replaces = held.as_ref().map(|held| held.der.as_slice());
+        let tried = tokio::time::timeout(TRY_TIMEOUT, self.try_once(name, replaces)).await;
+        let now = self.world.clock.now();
+        match tried.unwrap_or(Err(Failure::Timeout)) {
+            Ok(fresh) => {
+                self.failures.forget(name);
+                tracing::info!(certificate = %name, expires = %fresh.life.not_after, "a new certificate is in force");
+                *held = Some(fresh);
+            }
+            Err(failure) => {
+                let draw = share(entropy::bytes(&*self.world.entropy));
+                let wait = self.failures.note(name, failure.tone(), now, draw);
+                let until = held.as_ref().map_or_else(
+                    || "there is none yet".to_owned(),
+                    |held| format!("the one in force is valid until {}", held.life.not_after),
+                );
+                tracing::warn!(
+                    certificate = %name, error = in_words(&failure), next_try_in_s = wait.as_secs(),
+                    "no certificate could be obtained; {until}"
+                );
+            }
+        }
+    }
+
+    async fn try_once(&self, name: &Name, replaces: Option<&[u8]>) -> Result<Held, Failure> {
+        let Issued { chain, key } = self.ordered(name, replaces).await?;
+        let now = self.world.clock.now();
+        let mut fresh = Held::read(chain.as_bytes(), now).map_err(Failure::Unusable)?;
+        fresh.issued = Some(now);
+        let (onto, file) = (Arc::clone(&self.world.shelf), file_of(name));
+        let content = zeroize::Zeroizing::new(format!("{}{chain}", key.as_str()));
+        blocking(move || onto.put_in_force(&file, content.as_bytes())).await?;
+        Ok(fresh)
+    }
+
+    /// Orders once, and again where that failed for a reason that is over: the authority had forgotten the
+    /// account, or a nonce too many.
+    async fn ordered(&self, name: &Name, replaces: Option<&[u8]>) -> Result<Issued, Failure> {
+        let wanted = Wanted { authority: &self.authority, name, replaces };
+        let mut account = self.account().await?;
+        for _ in 1..ORDERS_IN_A_ROW {
+            match order::obtain(&account, wanted, &self.world.responder).await {
+                Err(OrderError::Authority(error)) if is_forgotten(&error) => {
+                    account = self.new_account(account.id()).await?;
+                }
+                Err(OrderError::Authority(error)) if order::is_about_a_nonce(&error) => {}
+                obtained => return Ok(obtained?),
+            }
+        }
+        Ok(order::obtain(&account, wanted, &self.world.responder).await?)
+    }
+
+    async fn account(&self) -> Result<Account, AccountError> {
+        let mut account = self.account.lock().await;
+        if let Some(account) = &*account {
+            return Ok(account.clone());
+        }
+        let opened = account::open(&self.authority, &self.world.shelf).await?;
+        Ok(account.insert(opened).clone())
+    }
+
+    /// Replaces the account that the authority has forgotten, unless another task has replaced it already.
+    async fn new_account(&self, forgotten: &str) -> Result<Account, AccountError> {
+        let mut account = self.account.lock().await;
+        match &*account {
+            Some(account) if account.id() != forgotten => Ok(account.clone()),
+            _ => Ok(account.insert(account::make(&self.authority, &self.world.shelf).await?).clone()),
+        }
+    }
+
+    /// Asks the authority when to renew. Without an answer, the certificate is renewed by its age.
+    async fn take_advice(&self, held: &mut Held) {
+        let asked = tokio::time::timeout(ADVICE_TIMEOUT, self.advice(&held.der)).await;
+        let now = self.world.clock.now();
+        match asked {
+            Ok(Some((window, again))) => {
+                held.advice = Some(window);
+                held.ask_at = now.plus(again);
+            }
+            Ok(None) | Err(_) => held.ask_at = now.plus(ADVICE_RETRY),
+        }
+    }
+
+    async fn advice(&self, der: &[u8]) -> Option<(Window, Duration)> {
+        let der = CertificateDer::from(der);
+        let identifier = CertificateIdentifier::try_from(&der).ok()?;
+        let account = self.account().await.ok()?;
+        match account.renewal_info(&identifier).await {
+            Ok((info, again)) => {
+                let moment = |seconds: i64| Timestamp::from_millis(seconds.saturating_mul(1000));
+                let window = info.suggested_window;
+                let (start, end) =
+                    (moment(window.start.unix_timestamp()), moment(window.end.unix_timestamp()));
+                Some((Window { start, end }, schedule::poll_after(again)))
+            }
+            Err(Error::Unsupported(_)) => None,
+            Err(error) => {
+                tracing::debug!(%error, "the authority does not say when to renew");
+                None
+            }
+        }
+    }
+}
+
+/// Which names have failed, and when they are tried again; outlives a plan.
+#[derive(Default)]
+struct Failures(Mutex<HashMap<Name, Failed>>);
+
+struct Failed {
+    times: usize,
+    last: Timestamp,
+    next: Timestamp,
+}
+
+impl Failures {
+    fn all(&self) -> std::sync::MutexGuard<'_, HashMap<Name, Failed>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Long ago, for a name that has not failed.
+    fn next_try(&self, name: &Name) -> Timestamp {
+        self.all().get(name).map_or(Timestamp::from_millis(0), |failed| failed.next)
+    }
+
+    fn forget(&self, name: &Name) {
+        self.all().remove(name);
+    }
+
+    /// How long to wait.
+    fn note(&self, name: &Name, tone: Tone, now: Timestamp, draw: f64) -> Duration {
+        let mut all = self.all();
+        let times = all.get(name).map_or(0, |failed| failed.times) + 1;
+        let wait = schedule::retry_after(times, tone, draw);
+        all.insert(name.clone(), Failed { times, last: now, next: now.plus(wait) });
+        wait
+    }
+
+    /// Whoever has a plan taken in anew may have mended what was wrong.
+    fn sooner(&self, now: Timestamp) {
+        for failed in self.all().values_mut() {
+            failed.next = failed.next.min(failed.last.plus(SOONER)).max(now);
+        }
+    }
+}
+
+/// An error and what is behind it: that of a connection says little by itself.
+fn in_words(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |told, cause| {
+        let cause = cause.to_string();
+        if told.contains(&cause) { told } else { format!("{told}: {cause}") }
+    })
+}
+
+/// Some bytes as a share, from 0 to less than 1.
+fn share(bytes: [u8; 32]) -> f64 {
+    let [a, b, c, d, ..] = bytes;
+    f64::from(u32::from_be_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    #[test]
+    fn a_plan_taken_in_anew_tries_a_failing_name_sooner_but_not_at_once() {
+        let (failures, name) = (Failures::default(), Name::of_host("a.example"));
+        assert!(failures.next_try(&name) < NOW);
+        for _ in 0..6 {
+            failures.note(&name, Tone::Refused, NOW, 0.0);
+        }
+        assert_eq!(failures.next_try(&name), NOW.plus(Duration::from_hours(3)));
+        failures.sooner(NOW);
+        assert_eq!(failures.next_try(&name), NOW.plus(SOONER));
+        let later = NOW.plus(Duration::from_hours(1));
+        failures.sooner(later);
+        assert_eq!(failures.next_try(&name), later);
+        failures.forget(&name);
+        assert!(failures.next_try(&name) < NOW);
+    }
+
+    #[test]
+    fn a_share_is_between_nothing_and_all() {
+        assert!(share([0; 32]).abs() < f64::EPSILON);
+        let most = share([255; 32]);
+        assert!(most < 1.0 && most > 0.999);
+    }
+}

@@ -1,0 +1,252 @@
+//! One certificate: the order, its challenges, and what comes of them (RFC 8555, section 7.4).
+//!
+//! What always holds: a proof is withdrawn when the order is over, however it ends.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use instant_acme::{
+    Account, AuthorizationHandle, AuthorizationStatus, CertificateIdentifier, ChallengeHandle, ChallengeType,
+    Error, Identifier, NewOrder, Order, OrderStatus, Problem, RetryPolicy,
+};
+use rcgen::{CertificateParams, CustomExtension, KeyPair};
+use rustls_pki_types::CertificateDer;
+use zeroize::Zeroizing;
+
+use super::schedule::Tone;
+use super::{Authority, Challenge, Name, Proof, Responder};
+
+/// How the authority is asked what has become of an order, unless it says when to ask again.
+const POLLING: RetryPolicy =
+    RetryPolicy::new().initial_delay(Duration::from_millis(500)).backoff(1.5).timeout(Duration::from_mins(4));
+const RATE_LIMITED: &str = "urn:ietf:params:acme:error:rateLimited";
+const BAD_NONCE: &str = "urn:ietf:params:acme:error:badNonce";
+
+/// What is ordered.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) authority: &'a Authority,
+    pub(super) name: &'a Name,
+    /// The certificate that is to be replaced, in DER.
+    pub(super) replaces: Option<&'a [u8]>,
+}
+
+/// What has been issued, in PEM.
+pub(super) struct Issued {
+    pub(super) chain: String,
+    pub(super) key: Zeroizing<String>,
+}
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OrderError {
+    #[error("{0}")]
+    Authority(#[from] Error),
+    #[error("the authority offers no {challenge} challenge for {name}")]
+    NoSuchChallenge { challenge: &'static str, name: String },
+    #[error("the authority could not see that {name} is ours: {why}")]
+    NotValidated { name: String, why: String },
+    #[error("the certificate for the challenge cannot be made: {0}")]
+    Proof(#[from] rcgen::Error),
+}
+
+impl OrderError {
+    pub(super) fn tone(&self) -> Tone {
+        match self {
+            Self::Authority(error) => tone_of(error),
+            _ => Tone::Refused,
+        }
+    }
+}
+
+/// What the authority means by an error.
+pub(super) fn tone_of(error: &Error) -> Tone {
+    match error {
+        Error::Api(problem) if problem.r#type.as_deref() == Some(RATE_LIMITED) => Tone::TooManyRequests,
+        _ => Tone::Refused,
+    }
+}
+
+/// Whether the authority did not take a nonce that it had given out, several times in a row (RFC 8555, section
+/// 6.5).
+pub(super) fn is_about_a_nonce(error: &Error) -> bool {
+    matches!(error, Error::Api(problem) if problem.r#type.as_deref() == Some(BAD_NONCE))
+}
+
+/// Gets one certificate. How long that takes is up to the authority; the caller sets a limit.
+pub(super) async fn obtain(
+    account: &Account,
+    wanted: Wanted<'_>,
+    responder: &Arc<dyn Responder>,
+) -> Result<Issued, OrderError> {
+    let mut order = place(account, wanted).await?;
+    let shown = show_proofs(&mut order, wanted, responder).await?;
+    let state = order.poll_ready(&POLLING).await;
+    if !matches!(state, Ok(OrderStatus::Ready)) {
+        let why = refused(&mut order).await;
+        return match (why, state) {
+            (None, Err(error)) => Err(error.into()),
+            (why, _) => Err(OrderError::NotValidated {
+                name: wanted.name.to_string(),
+                why: why.unwrap_or_else(|| "it does not say why".to_owned()),
+            }),
+        };
+    }
+    drop(shown);
+    let key = Zeroizing::new(order.finalize().await?);
+    let chain = order.poll_certificate(&POLLING).await?;
+    Ok(Issued { chain, key })
+}
+
+/// Places the order, and says which certificate it replaces if the authority wants to know that.
+async fn place(account: &Account, wanted: Wanted<'_>) -> Result<Order, Error> {
+    let identifiers = [match wanted.name {
+        Name::Dns(host) => Identifier::Dns(host.clone()),
+        Name::Ip(address) => Identifier::Ip(*address),
+    }];
+    let order = || {
+        let new = NewOrder::new(&identifiers);
+        wanted.authority.profile.iter().fold(new, |new, profile| new.profile(profile))
+    };
+    let replaced = wanted.replaces.map(CertificateDer::from);
+    if let Some(replaced) = replaced.as_ref().and_then(|der| CertificateIdentifier::try_from(der).ok()) {
+        match account.new_order(&order().replaces(replaced)).await {
+            Ok(order) => return Ok(order),
+            // What is replaced matters less than that there is a new one: it may be of another authority, or
+            // have been replaced before.
+            Err(error) => tracing::debug!(%error, "the authority does not take the order as a replacement"),
+        }
+    }
+    account.new_order(&order()).await
+}
+
+/// A proof that is being shown.
+struct Shown<'a> {
+    responder: &'a Arc<dyn Responder>,
+    proof: Proof,
+}
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        self.responder.withdraw(&self.proof);
+    }
+}
+
+async fn show_proofs<'a>(
+    order: &mut Order,
+    wanted: Wanted<'_>,
+    responder: &'a Arc<dyn Responder>,
+) -> Result<Vec<Shown<'a>>, OrderError> {
+    let mut shown = Vec::new();
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization?;
+        if authorization.status == AuthorizationStatus::Valid {
+            continue;
+        }
+        let mut challenge = challenge_of(&mut authorization, wanted)?;
+        let proof = proof(&challenge, wanted)?;
+        responder.show(&proof);
+        shown.push(Shown { responder, proof });
+        challenge.set_ready().await?;
+    }
+    Ok(shown)
+}
+
+fn challenge_of<'a>(
+    authorization: &'a mut AuthorizationHandle<'a>,
+    wanted: Wanted<'_>,
+) -> Result<ChallengeHandle<'a>, OrderError> {
+    let (kind, word) = match wanted.authority.challenge {
+        Challenge::Http01 => (ChallengeType::Http01, "http-01"),
+        Challenge::TlsAlpn01 => (ChallengeType::TlsAlpn01, "tls-alpn-01"),
+    };
+    let none = || OrderError::NoSuchChallenge { challenge: word, name: wanted.name.to_string() };
+    authorization.challenge(kind).ok_or_else(none)
+}
+
+fn proof(challenge: &ChallengeHandle<'_>, wanted: Wanted<'_>) -> Result<Proof, OrderError> {
+    let authorization = challenge.key_authorization();
+    match wanted.authority.challenge {
+        Challenge::Http01 => {
+            Ok(Proof::Text { token: challenge.token.clone(), text: authorization.as_str().to_owned() })
+        }
+        Challenge::TlsAlpn01 => Ok(certificate_proof(wanted.name, authorization.digest().as_ref())?),
+    }
+}
+
+/// RFC 8737, section 3.
+fn certificate_proof(name: &Name, digest: &[u8]) -> Result<Proof, rcgen::Error> {
+    let mut params = CertificateParams::new(vec![name.to_string()])?;
+    params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
+    let key = KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    Ok(Proof::Certificate {
+        server_name: server_name(name),
+        certificate: certificate.der().to_vec(),
+        key: Zeroizing::new(key.serialize_der()),
+    })
+}
+
+/// What the authority asks for in its handshake; of an address, the name of its reverse look-up (RFC 8738,
+/// section 6).
+fn server_name(name: &Name) -> String {
+    use std::fmt::Write as _;
+    match name {
+        Name::Dns(host) => host.clone(),
+        Name::Ip(IpAddr::V4(address)) => {
+            let [a, b, c, d] = address.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        Name::Ip(IpAddr::V6(address)) => {
+            let mut text = String::new();
+            for byte in address.octets().iter().rev() {
+                let _ = write!(text, "{:x}.{:x}.", byte & 0xf, byte >> 4);
+            }
+            text + "ip6.arpa"
+        }
+    }
+}
+
+/// What the authority says of the challenges that have failed.
+async fn refused(order: &mut Order) -> Option<String> {
+    let mut said = Vec::new();
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let Ok(mut authorization) = authorization else { continue };
+        let Ok(state) = authorization.refresh().await else { continue };
+        said.extend(state.challenges.iter().filter_map(|challenge| challenge.error.as_ref()).map(in_words));
+    }
+    (!said.is_empty()).then(|| said.join("; "))
+}
+
+fn in_words(problem: &Problem) -> String {
+    problem.detail.clone().or_else(|| problem.r#type.clone()).unwrap_or_else(|| "no reason".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_asked_for_by_its_reverse_name() {
+        let of = |text: &str| server_name(&Name::of_host(text));
+        assert_eq!(of("a.example"), "a.example");
+        assert_eq!(of("192.0.2.1"), "1.2.0.192.in-addr.arpa");
+        assert_eq!(
+            of("2001:db8::1"),
+            "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"
+        );
+    }
+
+    #[test]
+    fn too_many_requests_are_told_from_a_refusal() {
+        let said = |kind: &str| {
+            let problem = serde_json::from_str(&format!("{{\"type\":\"{kind}\",\"detail\":\"x\"}}")).unwrap();
+            OrderError::Authority(Error::Api(problem)).tone()
+        };
+        assert_eq!(said(RATE_LIMITED), Tone::TooManyRequests);
+        assert_eq!(said("urn:ietf:params:acme:error:unauthorized"), Tone::Refused);
+    }
+}

@@ -1,0 +1,154 @@
+//! When a certificate is renewed, and when a failure is tried again.
+//!
+//! Pure: moments and shares in, moments out. What always holds: a certificate is asked for while the one
+//! before it is still valid, unless it came to us late; two gateways that were set up at the same moment do not
+//! ask at the same moment.
+
+use std::time::Duration;
+
+use crate::domain::time::Timestamp;
+
+/// A certificate that lives shorter than this is renewed at half of its life.
+const SHORT_LIFE: Duration = Duration::from_hours(10 * 24);
+/// Of a life: how far the moment of renewal is spread.
+const SPREAD: f64 = 0.02;
+/// How soon a failure is tried again, by how many there have been. Let's Encrypt allows five refused validations
+/// of a name in an hour.
+const RETRIES: [Duration; 7] = [
+    Duration::from_secs(10),
+    Duration::from_mins(1),
+    Duration::from_mins(5),
+    Duration::from_mins(15),
+    Duration::from_hours(1),
+    Duration::from_hours(3),
+    Duration::from_hours(6),
+];
+/// How much longer than said a wait may be, as a share of it.
+const RETRY_SPREAD: f64 = 0.1;
+/// An authority that says that there were too many requests is left alone for at least so long.
+const TOO_MANY_REQUESTS: Duration = Duration::from_hours(1);
+/// How soon a certificate is replaced that has just been issued, however much the authority would like that.
+const REST: Duration = Duration::from_hours(1);
+/// How often the authority is asked when to renew, whatever it says (RFC 9773, section 4.3.2).
+const POLL_MIN: Duration = Duration::from_mins(1);
+const POLL_MAX: Duration = Duration::from_hours(24);
+
+/// How long a certificate is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Life {
+    pub(super) not_before: Timestamp,
+    pub(super) not_after: Timestamp,
+}
+
+/// When the authority would like it to be renewed (RFC 9773, section 4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) start: Timestamp,
+    pub(super) end: Timestamp,
+}
+
+/// When a certificate is due by its age: with a third of its life left, or half of a short one. `draw` is
+/// from 0 to 1, and always the same for a certificate.
+pub(super) fn due(life: Life, draw: f64) -> Timestamp {
+    let whole = life.not_after.since(life.not_before);
+    let left = if whole < SHORT_LIFE { whole / 2 } else { whole / 3 };
+    life.not_after.minus(left + whole.mul_f64(SPREAD * draw))
+}
+
+/// When it is due by what the authority says. A window that ends after the certificate does is no help.
+pub(super) fn due_within(window: Window, life: Life, draw: f64) -> Timestamp {
+    if window.end >= life.not_after || window.end < window.start {
+        return due(life, draw);
+    }
+    window.start.plus(window.end.since(window.start).mul_f64(draw))
+}
+
+/// How long a certificate is kept at least, once it has been issued.
+pub(super) fn rest_after_success(life: Life) -> Duration {
+    REST.min(life.not_after.since(life.not_before) / 4)
+}
+
+/// How long until the authority is asked again when to renew.
+pub(super) fn poll_after(said: Duration) -> Duration {
+    said.clamp(POLL_MIN, POLL_MAX)
+}
+
+/// What the authority said to a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tone {
+    Refused,
+    TooManyRequests,
+}
+
+/// How long to wait after `failures` in a row, the last of which had this tone.
+pub(super) fn retry_after(failures: usize, tone: Tone, draw: f64) -> Duration {
+    let step = failures.saturating_sub(1).min(RETRIES.len() - 1);
+    let wait = RETRIES.get(step).copied().unwrap_or(TOO_MANY_REQUESTS);
+    let wait = if tone == Tone::TooManyRequests { wait.max(TOO_MANY_REQUESTS) } else { wait };
+    wait.mul_f64(RETRY_SPREAD.mul_add(draw, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_hours(24);
+    const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn lasting(life: Duration) -> Life {
+        Life { not_before: START, not_after: START.plus(life) }
+    }
+
+    #[test]
+    fn a_third_of_a_long_life_is_left_and_half_of_a_short_one() {
+        assert_eq!(due(lasting(DAY * 90), 0.0), START.plus(DAY * 60));
+        assert_eq!(due(lasting(Duration::from_hours(160)), 0.0), START.plus(Duration::from_hours(80)));
+        assert_eq!(due(lasting(DAY * 90), 1.0), START.plus(DAY * 60).minus((DAY * 90).mul_f64(SPREAD)));
+    }
+
+    #[test]
+    fn the_authority_names_a_window() {
+        let life = lasting(DAY * 90);
+        let window = |from: u32, to: u32| Window { start: START.plus(DAY * from), end: START.plus(DAY * to) };
+        assert_eq!(due_within(window(50, 52), life, 0.5), START.plus(DAY * 51));
+        assert_eq!(due_within(window(0, 1), life, 0.0), START, "a certificate that is to be revoked");
+        for useless in [window(80, 90), window(60, 120), window(52, 50)] {
+            assert_eq!(due_within(useless, life, 0.0), due(life, 0.0));
+        }
+    }
+
+    #[test]
+    fn failures_are_tried_again_later_each_time() {
+        let waits: Vec<_> = (1..10).map(|failures| retry_after(failures, Tone::Refused, 0.0)).collect();
+        assert!(waits.is_sorted());
+        assert_eq!(waits.first(), RETRIES.first());
+        assert_eq!(waits.last(), RETRIES.last());
+        let five: Duration = waits.iter().take(5).sum();
+        assert!(five > Duration::from_hours(1), "the sixth try is more than an hour after the first");
+        assert_eq!(retry_after(1, Tone::TooManyRequests, 0.0), TOO_MANY_REQUESTS);
+        assert_eq!(retry_after(9, Tone::TooManyRequests, 0.0), Duration::from_hours(6));
+    }
+
+    #[test]
+    fn the_authority_is_neither_pestered_nor_forgotten() {
+        assert_eq!(poll_after(Duration::ZERO), POLL_MIN);
+        assert_eq!(poll_after(DAY * 30), POLL_MAX);
+        assert_eq!(poll_after(Duration::from_hours(6)), Duration::from_hours(6));
+    }
+
+    proptest! {
+        #[test]
+        fn renewal_is_within_the_life(seconds in 10_u64..40_000_000, draw in 0.0..1.0_f64, from in 0_u64..50_000_000, long in 0_u64..50_000_000) {
+            let life = lasting(Duration::from_secs(seconds));
+            let window = Window {
+                start: START.plus(Duration::from_secs(from)),
+                end: START.plus(Duration::from_secs(from + long)),
+            };
+            for at in [due(life, draw), due_within(window, life, draw)] {
+                prop_assert!(at >= life.not_before && at < life.not_after);
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Certificates that the gateway gets by itself: which, where they lie, and how they come into force.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::acme::{self, Authority, Challenge, ExternalAccount, Name, Plan, Proof, Responder, Shelf, World};
+use crate::config::{Acme, AcmeChallenge, Settings};
+use crate::domain::policy::route::HostPattern;
+use crate::domain::time::Timestamp;
+use crate::flows::upkeep::CertificateEnd;
+use crate::proxy::{self, CertificateFiles, Challenges, Panel};
+use crate::store::private_file;
+use crate::system::{SystemClock, SystemEntropy};
+use crate::telemetry::metrics::CertificateLife;
+
+/// Where certificates and the account with the authority lie, in the data directory.
+const DIRECTORY: &str = "acme";
+
+/// What is to be obtained; `None` where the operator has certificates from elsewhere. Reads the files of those
+/// that are given: a host that one of them covers needs no other.
+pub(super) fn plan(settings: &Settings) -> Option<Plan> {
+    let tls = settings.server.tls.as_ref()?;
+    let authority = authority(tls.acme.as_ref()?);
+    let given = proxy::inspect_certificates(&given(settings)).unwrap_or_default();
+    let exact = settings.routes.all().filter_map(|route| match &route.host {
+        HostPattern::Exact(host) => Some(host.clone()),
+        HostPattern::Wildcard(_) => None,
+    });
+    let mut hosts: Vec<String> = std::iter::once(settings.public_url.host.clone()).chain(exact).collect();
+    let mut seen = std::collections::HashSet::new();
+    hosts.retain(|host| seen.insert(host.clone()));
+    hosts.retain(|host| !given.iter().any(|certificate| certificate.covers(host)));
+    Some(Plan { authority, names: hosts.iter().map(|host| Name::of_host(host)).collect() })
+}
+
+fn authority(acme: &Acme) -> Authority {
+    Authority {
+        directory: acme.directory.clone(),
+        email: acme.email.as_ref().map(ToString::to_string),
+        ca_file: acme.ca_file.clone(),
+        challenge: match acme.challenge {
+            AcmeChallenge::Http01 => Challenge::Http01,
+            AcmeChallenge::TlsAlpn01 => Challenge::TlsAlpn01,
+        },
+        profile: acme.profile.clone(),
+        external_account: acme.external_account.as_ref().map(|account| ExternalAccount {
+            key_id: account.key_id.clone(),
+            hmac_key: account.hmac_key.clone(),
+        }),
+    }
+}
+
+/// Every certificate that is to be served: those that are given, then those that are obtained.
+pub(super) fn files(settings: &Settings) -> Vec<CertificateFiles> {
+    let directory = directory(settings);
+    let names = plan(settings).map_or_else(Vec::new, |plan| plan.names);
+    let obtained = names
+        .iter()
+        .map(|name| CertificateFiles::obtained(name.to_string(), directory.join(acme::file_of(name))));
+    given(settings).into_iter().chain(obtained).collect()
+}
+
+fn given(settings: &Settings) -> Vec<CertificateFiles> {
+    let given = settings.server.tls.iter().flat_map(|tls| &tls.certificates);
+    given.map(|pair| CertificateFiles::given(pair.cert.clone(), pair.key.clone())).collect()
+}
+
+fn directory(settings: &Settings) -> PathBuf {
+    settings.store.path.join(DIRECTORY)
+}
+
+/// Until when each certificate is good.
+pub(super) fn ends(panel: &Panel) -> Vec<CertificateEnd> {
+    let all = panel.certificates().into_iter();
+    all.map(|standing| CertificateEnd {
+        certificate: standing.certificate,
+        good_until: standing.life.map(|(_, until)| until),
+    })
+    .collect()
+}
+
+/// What is left of each certificate at `now`.
+pub(super) fn lives(panel: &Panel, now: Timestamp) -> Vec<CertificateLife> {
+    let all = panel.certificates().into_iter();
+    all.map(|standing| {
+        let lengths = standing.life.map(|(from, until)| (until.since(now), until.since(from)));
+        let (left, whole) = lengths.unwrap_or((Duration::ZERO, Duration::ZERO));
+        CertificateLife { certificate: standing.certificate, left, whole }
+    })
+    .collect()
+}
+
+/// Puts away obtained certificates that cannot be served, so that the gateway starts and gets new ones.
+pub(super) fn set_aside_unusable<'a>(files: impl Iterator<Item = &'a CertificateFiles>) -> io::Result<()> {
+    for pair in files.filter(|pair| pair.is_obtained()) {
+        let unusable = proxy::unusable_certificates(std::slice::from_ref(pair));
+        let Some(error) = unusable.first() else { continue };
+        let mut aside = pair.chain.as_os_str().to_owned();
+        aside.push(".unusable");
+        std::fs::rename(&pair.chain, &aside)?;
+        tracing::warn!(%error, moved_to = %PathBuf::from(aside).display(), "an obtained certificate cannot be served");
+    }
+    Ok(())
+}
+
+/// What keeps certificates for `settings`, and serves them through `panel`.
+pub(super) fn world(settings: &Settings, panel: &Arc<Panel>, challenges: &Arc<Challenges>) -> World {
+    World {
+        responder: Arc::new(Shown(Arc::clone(challenges))),
+        shelf: Arc::new(DataDirectory { directory: directory(settings), panel: Arc::clone(panel) }),
+        clock: Arc::new(SystemClock::default()),
+        entropy: Arc::new(SystemEntropy),
+    }
+}
+
+struct Shown(Arc<Challenges>);
+
+impl Responder for Shown {
+    fn show(&self, proof: &Proof) {
+        match proof {
+            Proof::Text { token, text } => self.0.show_text(token, text),
+            Proof::Certificate { server_name, certificate, key } => {
+                self.0.show_certificate(server_name, certificate, key);
+            }
+        }
+    }
+
+    fn withdraw(&self, proof: &Proof) {
+        match proof {
+            Proof::Text { token, .. } => self.0.withdraw_text(token),
+            Proof::Certificate { server_name, .. } => self.0.withdraw_certificate(server_name),
+        }
+    }
+}
+
+struct DataDirectory {
+    directory: PathBuf,
+    panel: Arc<Panel>,
+}
+
+impl Shelf for DataDirectory {
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        private_file::read(&self.directory.join(name))
+    }
+
+    fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        private_file::write(&self.directory.join(name), content)
+    }
+
+    fn put_in_force(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let path = self.directory.join(name);
+        proxy::check_certificate(&path, content).map_err(io::Error::other)?;
+        self.write(name, content)?;
+        self.panel.reread_certificates().map_err(io::Error::other)
+    }
+}

@@ -1,0 +1,147 @@
+//! Answers to a certificate authority that wants to see that a name is ours.
+//!
+//! HTTP-01 (RFC 8555, section 8.3) is answered on plain listeners before anything else is asked of a request;
+//! TLS-ALPN-01 (RFC 8737) in a handshake for `acme-tls/1` alone, after which the connection is closed. What
+//! always holds: only what is being shown is answered; whoever asks learns nothing that is not meant for
+//! everybody.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use pingora::http::RequestHeader;
+use pingora::protocols::{ALPN, Ssl};
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::ClientHello;
+use rustls::sign::CertifiedKey;
+
+use super::request;
+
+/// What a handshake is for that only validates (RFC 8737, section 6.2).
+pub(super) const VALIDATION_PROTOCOL: &[u8] = b"acme-tls/1";
+/// Where the authority looks over plain HTTP.
+const HTTP_PREFIX: &[u8] = b"/.well-known/acme-challenge/";
+/// How soon a browser may ask again for a host whose certificate is not there yet, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
+
+/// What is being shown at the moment.
+#[derive(Debug, Default)]
+pub struct Challenges {
+    texts: papaya::HashMap<String, String>,
+    certificates: papaya::HashMap<String, Arc<CertifiedKey>>,
+}
+
+impl Challenges {
+    /// Shows `text` to whoever asks for `token`.
+    pub fn show_text(&self, token: &str, text: &str) {
+        self.texts.pin().insert(token.to_owned(), text.to_owned());
+    }
+
+    /// Shows it no more.
+    pub fn withdraw_text(&self, token: &str) {
+        self.texts.pin().remove(token);
+    }
+
+    /// Shows a certificate, in DER with its key in PKCS#8, in validating handshakes for `server_name`.
+    pub fn show_certificate(&self, server_name: &str, certificate: &[u8], key: &[u8]) {
+        let chain = vec![CertificateDer::from(certificate.to_vec())];
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_vec()));
+        // It has a critical extension that webpki does not know, so nobody looks whether it fits its key.
+        match ring::default_provider().key_provider.load_private_key(key) {
+            Ok(key) => {
+                let shown = Arc::new(CertifiedKey::new(chain, key));
+                self.certificates.pin().insert(server_name.to_owned(), shown);
+            }
+            Err(error) => tracing::error!(%error, server_name, "a challenge cannot be shown"),
+        }
+    }
+
+    /// Shows it no more.
+    pub fn withdraw_certificate(&self, server_name: &str) {
+        self.certificates.pin().remove(server_name);
+    }
+
+    /// The answer to a request of an authority.
+    pub(super) fn answer(&self, request: &RequestHeader) -> Option<Response<Body>> {
+        let token = request::path_of(request).strip_prefix(HTTP_PREFIX)?;
+        let token = std::str::from_utf8(token).ok()?;
+        let text = self.texts.pin().get(token).cloned()?;
+        match request.method {
+            Method::GET => Some(plain(StatusCode::OK, text)),
+            Method::HEAD => Some(plain(StatusCode::OK, text).map(|_| Body::empty())),
+            _ => None,
+        }
+    }
+
+    /// The certificate for a handshake that only validates; `None` for every other.
+    pub(super) fn certificate(&self, hello: &ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.certificates.pin().get(hello.server_name()?).cloned()
+    }
+}
+
+/// Whether a client wants nothing but to validate.
+pub(super) fn is_validation(hello: &ClientHello<'_>) -> bool {
+    let mut protocols = hello.alpn().into_iter().flatten();
+    protocols.next() == Some(VALIDATION_PROTOCOL) && protocols.next().is_none()
+}
+
+/// Whether a handshake was for that, and is all that there was to see.
+pub(super) fn has_validated(stream: &impl Ssl) -> bool {
+    matches!(stream.selected_alpn_proto(), Some(ALPN::Custom(custom)) if custom.protocol() == VALIDATION_PROTOCOL)
+}
+
+/// What a browser is told that comes before the first certificate.
+pub(super) fn not_there_yet(host: &str) -> Response<Body> {
+    let text = format!(
+        "There is no certificate for {host} yet.\n\n\
+         This gateway has asked a certificate authority for one, which takes about a minute. The authority must \
+         be able to reach this host from the internet by its name. If it takes longer, the gateway's log says \
+         what the authority answered.\n"
+    );
+    let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    response
+}
+
+fn plain(status: StatusCode, text: String) -> Response<Body> {
+    let length = text.len();
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::CONTENT_LENGTH, length.into());
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(challenges: &Challenges, method: &str, target: &str) -> Option<StatusCode> {
+        let request = RequestHeader::build(method, target.as_bytes(), None).unwrap();
+        challenges.answer(&request).map(|answer| answer.status())
+    }
+
+    #[test]
+    fn only_what_is_shown_is_answered() {
+        let challenges = Challenges::default();
+        let target = "/.well-known/acme-challenge/abc";
+        assert_eq!(asked(&challenges, "GET", target), None);
+        challenges.show_text("abc", "abc.thumb");
+        assert_eq!(asked(&challenges, "GET", target), Some(StatusCode::OK));
+        assert_eq!(asked(&challenges, "HEAD", target), Some(StatusCode::OK));
+        for (method, other) in [
+            ("POST", target),
+            ("GET", "/.well-known/acme-challenge/"),
+            ("GET", "/.well-known/acme-challenge/ab"),
+            ("GET", "/.well-known/acme-challenge/abc/"),
+            ("GET", "/x/.well-known/acme-challenge/abc"),
+        ] {
+            assert_eq!(asked(&challenges, method, other), None, "{method} {other}");
+        }
+        challenges.withdraw_text("abc");
+        assert_eq!(asked(&challenges, "GET", target), None);
+    }
+}
