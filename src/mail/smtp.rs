@@ -93,6 +93,16 @@ impl SmtpMailer {
         Ok(Self { transport: builder.build(), from, stationery })
     }
 
+    /// Signs in to the mail server and leaves. An error says in words why it takes nothing from us.
+    pub async fn greet(&self) -> Result<(), String> {
+        match tokio::time::timeout(SEND_TIMEOUT, self.transport.test_connection()).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err("it closes the connection".to_owned()),
+            Ok(Err(error)) => Err(in_words(&error)),
+            Err(_) => Err("it takes too long".to_owned()),
+        }
+    }
+
     fn message(&self, letter: &Letter) -> Result<Option<Message>, Box<dyn std::error::Error + Send + Sync>> {
         let Some(words) = self.stationery.write(&letter.content)? else { return Ok(None) };
         let message = Message::builder()

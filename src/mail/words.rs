@@ -2,8 +2,9 @@
 
 use askama::Template;
 
+use super::notices::{Told, told};
 use crate::domain::code::{CODE_CHARS, CODE_LIFETIME};
-use crate::domain::letter::{About, Content};
+use crate::domain::letter::Content;
 
 /// What is the same on every letter.
 #[derive(Debug, Clone)]
@@ -63,7 +64,9 @@ struct LinkHtml<'a> {
 struct NoticeText<'a> {
     on: &'a Stationery,
     happened: &'a str,
+    question: &'a str,
     advice: &'a str,
+    link: &'a str,
 }
 
 #[derive(Template)]
@@ -71,7 +74,9 @@ struct NoticeText<'a> {
 struct NoticeHtml<'a> {
     on: &'a Stationery,
     happened: &'a str,
+    question: &'a str,
     advice: &'a str,
+    link: &'a str,
 }
 
 #[derive(Template)]
@@ -86,6 +91,18 @@ struct AddressChangedText<'a> {
 struct AddressChangedHtml<'a> {
     on: &'a Stationery,
     new: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "mail/test.txt")]
+struct TestText<'a> {
+    on: &'a Stationery,
+}
+
+#[derive(Template)]
+#[template(path = "mail/test.html")]
+struct TestHtml<'a> {
+    on: &'a Stationery,
 }
 
 impl Stationery {
@@ -112,33 +129,20 @@ impl Stationery {
                     LinkHtml { on, url, name, hours }.render()?,
                 )
             }
-            // Whoever added it has named it, and may have named it so that it reads like advice of ours.
-            Content::PasskeyAdded { about, .. } => self.notice(
-                "A passkey was added to your account",
-                &with_circumstances("A passkey was added to your account", about.as_ref()),
-                "remove the passkeys and end the sessions that you do not know",
-            )?,
-            Content::PasskeyRemoved { about, .. } => self.notice(
-                "A passkey was removed from your account",
-                &with_circumstances("A passkey was removed from your account", about.as_ref()),
-                "remove the passkeys and end the sessions that you do not know",
-            )?,
-            Content::CodeUsed { about } => self.notice(
-                "A code was used for your account",
-                &with_circumstances("A code by mail was used to get into your account", Some(about)),
-                "sign in with your passkey at once, end the sessions that you do not know, remove the passkeys \
-                 that you do not know, and tell the administrator that somebody else reads your mail",
-            )?,
-            Content::LinkMade => self.notice(
-                "A link to your account was made",
-                "A link was made, good once and for an hour, that adds a passkey to your account",
-                "end the sessions that you do not know, which ends the link as well",
-            )?,
             Content::AddressChanged { new } => (
                 format!("Your account at {} has another e-mail address", self.name),
                 AddressChangedText { on, new: new.as_str() }.render()?,
                 AddressChangedHtml { on, new: new.as_str() }.render()?,
             ),
+            Content::Test => (
+                format!("A test of the mail of {}", self.name),
+                TestText { on }.render()?,
+                TestHtml { on }.render()?,
+            ),
+            notice => match told(notice) {
+                Some(told) => self.notice(&told)?,
+                None => return Ok(None),
+            },
         };
         Ok(Some(Words { subject, text, html }))
     }
@@ -146,26 +150,15 @@ impl Stationery {
 
 impl Stationery {
     /// Subject, text and HTML of a letter that says what has happened to somebody's account.
-    fn notice(
-        &self,
-        subject: &str,
-        happened: &str,
-        advice: &str,
-    ) -> Result<(String, String, String), askama::Error> {
+    fn notice(&self, told: &Told<'_>) -> Result<(String, String, String), askama::Error> {
+        let Told { subject, happened, question, advice, .. } = told;
+        let link = told.link.unwrap_or(&self.account);
         Ok((
             format!("{subject} at {}", self.name),
-            NoticeText { on: self, happened, advice }.render()?,
-            NoticeHtml { on: self, happened, advice }.render()?,
+            NoticeText { on: self, happened, question, advice, link }.render()?,
+            NoticeHtml { on: self, happened, question, advice, link }.render()?,
         ))
     }
-}
-
-/// Says with what, from where and when something happened.
-fn with_circumstances(happened: &str, about: Option<&About>) -> String {
-    let Some(About { model, network, at }) = about else { return happened.to_owned() };
-    let model = model.as_ref().map(|model| format!(" (authenticator: {model})")).unwrap_or_default();
-    let network = network.map(|network| format!(" from the network {network}")).unwrap_or_default();
-    format!("{happened}{model}{network} on {}", at.to_words())
 }
 
 /// Eight characters are easier to copy as four and four.
@@ -179,6 +172,7 @@ fn in_two(code: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::letter::About;
     use crate::domain::network::Network;
     use crate::domain::time::Timestamp;
     use crate::domain::user::Email;

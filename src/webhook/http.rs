@@ -1,0 +1,302 @@
+//! Handing a dispatch to a webhook over HTTP. The only file here that names hyper and rustls.
+//!
+//! What does not live here: which dispatch is due, and when one is tried again (`flows/dispatches.rs`).
+//!
+//! What always holds: one request, and no redirect is followed; a certificate has to be for the host;
+//! plain HTTP goes to this machine and to private networks alone, whatever a name says by then.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Request, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::TokioExecutor;
+use rustls::crypto::ring;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use tower::util::ServiceFn;
+
+use super::signature::{self, SigningSecret};
+use super::template::message;
+use super::words::Letterhead;
+use crate::domain::dispatch::{Dispatch, Template, WebhookId};
+use crate::domain::id::LetterId;
+use crate::domain::network;
+use crate::domain::time::Timestamp;
+use crate::ports::{Courier, CourierError, Parcel};
+
+/// How long handing one dispatch over may take.
+const CARRY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much of an answer is read.
+pub const ANSWER_BYTES_MAX: usize = 4 << 10;
+/// How much of it is shown.
+const SAID_CHARS_MAX: usize = 200;
+
+const USER_AGENT: &str = concat!("Vestibule/", env!("CARGO_PKG_VERSION"));
+
+type Found = BoxFuture<'static, io::Result<std::vec::IntoIter<SocketAddr>>>;
+type Resolver = ServiceFn<fn(Name) -> Found>;
+
+/// One webhook, as the configuration names it.
+pub struct WebhookSettings {
+    pub url: String,
+    pub template: Template,
+    pub secret: Option<SigningSecret>,
+    /// Trusted for it instead of the authorities of this machine.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Why there is no courier.
+#[derive(Debug, thiserror::Error)]
+pub enum BadWebhook {
+    #[error("webhook.ca_file: {path}: {problem}")]
+    Authority { path: String, problem: String },
+    #[error("webhook: {0}")]
+    Settings(String),
+}
+
+/// What a receiver said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    /// The beginning of its text, on one line.
+    pub said: String,
+}
+
+/// A webhook that can be told.
+struct Hook {
+    url: Uri,
+    template: Template,
+    secret: Option<SigningSecret>,
+    client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
+}
+
+/// Whoever tells the webhooks of the configuration.
+pub struct HttpCourier {
+    hooks: BTreeMap<WebhookId, Hook>,
+    letterhead: Letterhead,
+}
+
+impl HttpCourier {
+    /// Speaks to nobody yet.
+    pub fn new(
+        settings: impl IntoIterator<Item = WebhookSettings>,
+        letterhead: Letterhead,
+    ) -> Result<Self, BadWebhook> {
+        let hooks = settings.into_iter().map(|settings| {
+            let url: Uri = settings.url.parse().map_err(|error| bad(&error))?;
+            let client = client(&settings, &url)?;
+            let WebhookSettings { url: text, template, secret, .. } = settings;
+            Ok((WebhookId::of_url(&text), Hook { url, template, secret, client }))
+        });
+        Ok(Self { hooks: hooks.collect::<Result<_, BadWebhook>>()?, letterhead })
+    }
+
+    /// Hands a dispatch that says nothing but that it has arrived to a webhook, and returns what that said.
+    pub async fn try_out(&self, to: &WebhookId, id: LetterId, now: Timestamp) -> Result<Answer, String> {
+        let hook = self.hooks.get(to).ok_or("there is no such webhook")?;
+        let dispatch = Dispatch::test(now);
+        let parcel = Parcel { to: *to, id, dispatch: &dispatch, now };
+        let asked = async {
+            let response = hook.ask(parcel, &self.letterhead).await?;
+            let status = response.status().as_u16();
+            Ok(Answer { status, said: said(response).await })
+        };
+        tokio::time::timeout(CARRY_TIMEOUT, asked).await.map_err(|_| TOO_LONG.to_owned())?
+    }
+}
+
+const TOO_LONG: &str = "it takes too long to answer";
+
+#[async_trait]
+impl Courier for HttpCourier {
+    fn knows(&self, to: &WebhookId) -> bool {
+        self.hooks.contains_key(to)
+    }
+
+    async fn carry(&self, parcel: Parcel<'_>) -> Result<(), CourierError> {
+        let Some(hook) = self.hooks.get(&parcel.to) else {
+            return Err(CourierError::Permanent("there is no such webhook".to_owned()));
+        };
+        // What was taken is told by the head of an answer; the rest of it is not read.
+        match tokio::time::timeout(CARRY_TIMEOUT, hook.ask(parcel, &self.letterhead)).await {
+            Ok(Ok(response)) => judged(response.status()),
+            Ok(Err(error)) => Err(CourierError::Temporary(error)),
+            Err(_) => Err(CourierError::Temporary(TOO_LONG.to_owned())),
+        }
+    }
+}
+
+/// Whether an answer means that the message was taken. A refusal counts for good only where it is about the
+/// message: a receiver that is being moved, or locked, must not cost anybody theirs.
+fn judged(status: StatusCode) -> Result<(), CourierError> {
+    let answered = format!("it answered {}", status.as_u16());
+    match status.as_u16() {
+        200..=299 => Ok(()),
+        400 | 405 | 406 | 410 | 411 | 413 | 414 | 415 | 422 | 431 => Err(CourierError::Permanent(answered)),
+        _ => Err(CourierError::Temporary(answered)),
+    }
+}
+
+impl Hook {
+    async fn ask(
+        &self,
+        parcel: Parcel<'_>,
+        letterhead: &Letterhead,
+    ) -> Result<Response<impl BodyExt<Data = Bytes> + Unpin>, String> {
+        let request = self.request(parcel, letterhead).ok_or("the message cannot be written")?;
+        self.client.request(request).await.map_err(|error| in_words(&error))
+    }
+
+    fn request(&self, parcel: Parcel<'_>, letterhead: &Letterhead) -> Option<Request<Full<Bytes>>> {
+        let message = message(self.template, letterhead, parcel.dispatch)?;
+        let id = format!("msg_{}", parcel.id);
+        let mut request = Request::post(&self.url)
+            .header(header::CONTENT_TYPE, message.content_type)
+            .header(header::USER_AGENT, USER_AGENT)
+            .header(signature::ID, &id)
+            .header(signature::TIMESTAMP, parcel.now.as_seconds());
+        if let Some(secret) = &self.secret {
+            request = request.header(signature::SIGNATURE, secret.sign(&id, parcel.now, &message.body)?);
+        }
+        for (name, value) in message.headers {
+            request = request.header(name, value);
+        }
+        request.body(Full::from(message.body)).ok()
+    }
+}
+
+fn client(
+    settings: &WebhookSettings,
+    url: &Uri,
+) -> Result<Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>, BadWebhook> {
+    let builder = HttpsConnectorBuilder::new();
+    let builder = match &settings.ca_file {
+        Some(path) => builder.with_tls_config(trusting(path)?),
+        None => builder
+            .with_provider_and_platform_verifier(ring::default_provider())
+            .map_err(|error| bad(&error))?,
+    };
+    let is_plain = url.scheme_str() == Some("http");
+    let resolve: fn(Name) -> Found = if is_plain { near } else { any };
+    let mut connector = HttpConnector::new_with_resolver(tower::service_fn(resolve));
+    connector.enforce_http(false);
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    let connector = builder.https_or_http().enable_http1().wrap_connector(connector);
+    // A connection that was kept may be gone, and then it is not known whether a request on it arrived.
+    let mut client = Client::builder(TokioExecutor::new());
+    Ok(client.pool_max_idle_per_host(0).retry_canceled_requests(false).build(connector))
+}
+
+fn trusting(path: &Path) -> Result<ClientConfig, BadWebhook> {
+    let problem = |problem: String| BadWebhook::Authority { path: path.display().to_string(), problem };
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| problem(error.to_string()))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| problem(error.to_string()))?;
+        roots.add(certificate).map_err(|error| problem(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(problem("it holds no PEM certificate".to_owned()));
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions().map_err(|error| bad(&error))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn bad(error: &dyn std::fmt::Display) -> BadWebhook {
+    BadWebhook::Settings(error.to_string())
+}
+
+fn any(name: Name) -> Found {
+    Box::pin(async move { Ok(addresses(&name).await?.into_iter()) })
+}
+
+/// Addresses of this machine and of private networks: nothing else is told anything in the clear.
+fn near(name: Name) -> Found {
+    Box::pin(async move {
+        let mut found = addresses(&name).await?;
+        found.retain(|address| network::is_near(address.ip()));
+        if found.is_empty() {
+            return Err(io::Error::other("the name leads to a public address, and the URL is not https"));
+        }
+        Ok(found.into_iter())
+    })
+}
+
+async fn addresses(name: &Name) -> io::Result<Vec<SocketAddr>> {
+    Ok(tokio::net::lookup_host((name.as_str(), 0)).await?.collect())
+}
+
+/// The beginning of an answer, without what a terminal would take for a command.
+async fn said(mut response: Response<impl BodyExt<Data = Bytes> + Unpin>) -> String {
+    let mut bytes = Vec::new();
+    while bytes.len() < ANSWER_BYTES_MAX
+        && let Some(Ok(frame)) = response.frame().await
+    {
+        bytes.extend(frame.into_data().unwrap_or_default());
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ").chars().take(SAID_CHARS_MAX).collect()
+}
+
+/// An error and its last cause, which says most.
+fn in_words(error: &dyn std::error::Error) -> String {
+    let last = std::iter::successors(error.source(), |cause| cause.source()).last();
+    last.map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_for_good_only_where_it_is_about_the_message() {
+        let what = |status: u16| match judged(StatusCode::from_u16(status).unwrap()) {
+            Ok(()) => "taken",
+            Err(CourierError::Temporary(_)) => "later",
+            Err(CourierError::Permanent(_)) => "never",
+        };
+        for (status, expected) in [
+            (200, "taken"),
+            (204, "taken"),
+            (301, "later"),
+            (307, "later"),
+            (400, "never"),
+            (401, "later"),
+            (404, "later"),
+            (408, "later"),
+            (410, "never"),
+            (413, "never"),
+            (429, "later"),
+            (500, "later"),
+            (503, "later"),
+        ] {
+            assert_eq!(what(status), expected, "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_public_is_told_in_the_clear_whatever_a_name_says() {
+        let found = near("localhost".parse().unwrap()).await.unwrap();
+        assert!(found.count() > 0);
+        let refused = near("192.0.2.1".parse().unwrap()).await.unwrap_err();
+        assert!(refused.to_string().contains("not https"), "{refused}");
+        assert_eq!(any("192.0.2.1".parse().unwrap()).await.unwrap().count(), 1);
+    }
+}
