@@ -1,8 +1,8 @@
 //! What happens to a request, phase by phase.
 //!
-//! The request phase either answers or leaves a [`Permit`] in the [`Context`]; every later phase
-//! reads it from there and fails without it. Whatever goes wrong becomes an answer, never a
-//! forwarded request.
+//! The request phase either answers or leaves a [`Permit`](crate::flows::admit::Permit) in the
+//! [`Context`]; every later phase reads it from there and fails without it. Whatever goes wrong becomes
+//! an answer, never a forwarded request.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::http::v1::server::HttpSession;
@@ -21,19 +21,21 @@ use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use pingora::{Error, ErrorType};
 
 use super::HEADER_BYTES_MAX;
+use super::access;
+use super::acme;
 use super::bridge;
 use super::context::{Context, NamelessTls, PlainHttp, Shared};
 use super::failure::{self, INVALID_CHUNK, SESSION_ENDED};
 use super::headers::{self, Cleaned, Outgoing};
 use super::own_bodies::OwnBody;
-use super::refusals::refused;
+use super::refusals::{Told, refused};
 use super::request::{self, SHORT_BYTES_MAX};
-use super::streams;
+use super::streams::{self, Course};
 use super::tls::AskedFor;
 use crate::domain::dialect::Dialect;
 use crate::domain::event::Answered;
 use crate::domain::place::Scheme;
-use crate::flows::admit::{Admission, Outcome, Permit, Visit};
+use crate::flows::admit::{Admission, Outcome, Visit};
 
 /// How long writing to a client may stall.
 const CLIENT_WRITE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -64,6 +66,22 @@ impl Phases {
         session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
         let (visit, early) = self.read_visit(session);
         ctx.visit = Some(visit.clone());
+        let telling = self.0.front.load().meter.telling();
+        ctx.tally.line = access::begin(telling, session, &visit, &self.0.gateway);
+        if let Some(response) = self.validation(session) {
+            ctx.tally.answered = Answered::Ours;
+            bridge::answer_plainly(session, &visit, response).await?;
+            return Ok(Next::Nothing);
+        }
+        let path = request::path_of(session.req_header());
+        if self.forward_auth_contract(session).is_some()
+            && !self.0.gateway.place().is_forward_test(&visit.host, path)
+            && !matches!(early, Some(Early::Outcome(ref outcome)) if !matches!(outcome, Outcome::Misdirected))
+        {
+            let is_trusted = peer_of(session).is_some_and(|peer| self.0.trusted.trusts(peer));
+            self.answer_forward_auth(session, ctx, visit, is_trusted).await?;
+            return Ok(Next::Nothing);
+        }
         match early {
             Some(Early::Outcome(outcome)) => return self.answer(session, ctx, visit, outcome).await,
             Some(Early::ToHttps) => return self.lead_to_https(session, ctx, &visit).await,
@@ -75,26 +93,41 @@ impl Phases {
                 return self.answer(session, ctx, visit, Outcome::Unavailable).await;
             }
         }
-        match self.admit(session, &visit) {
+        let admission = self.admit(session, &visit);
+        self.count_guess(&visit, &admission).await;
+        match admission {
             Admission::Answer(outcome) => self.answer(session, ctx, visit, outcome).await,
             Admission::Ours => self.answer_own(session, ctx, visit).await,
             Admission::Forward(permit) => {
-                if let Some(outcome) = refused(&self.0.gateway, session.req_header(), &permit, &visit) {
+                if let Some(outcome) = refused(&self.0.gateway, told(session), &permit, &visit) {
                     return self.answer(session, ctx, visit, outcome).await;
                 }
                 let route = Arc::clone(permit.route());
+                ctx.tally.decision = Some(permit.decision());
                 ctx.turn = self.0.upstreams.first(&route);
                 ctx.tally.route = Some(route);
+                if let Some(line) = &mut ctx.tally.line {
+                    line.let_in(&permit);
+                }
                 ctx.permit = Some(permit);
                 Ok(Next::Forward)
             }
         }
     }
 
+    /// The answer to a certificate authority: over plain HTTP, whatever host it names.
+    fn validation(&self, session: &Session) -> Option<Response<Body>> {
+        let is_plain = session.digest().is_none_or(|digest| digest.ssl_digest.is_none());
+        if is_plain { self.0.challenges.answer(session.req_header()) } else { None }
+    }
+
     /// Who comes in, and whether something about the request itself is wrong.
     fn read_visit(&self, session: &Session) -> (Visit, Option<Early>) {
         let request = session.req_header();
         let peer = peer_of(session);
+        if let Some(peer) = peer {
+            self.0.unbelieved.note(&self.0.trusted, peer, &request.headers);
+        }
         let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
         let scheme = match tls {
             Some(_) => Scheme::Https,
@@ -107,9 +140,11 @@ impl Phases {
             client: peer.map(|peer| self.0.trusted.client(peer, &request.headers)),
             request_id: self.0.ids.next(),
             dialect: Dialect::Native,
+            shows_live_session: false,
             by_access_token: false,
             change: None,
             step_up: None,
+            device: None,
         };
         let early = if headers::size_of(request) > HEADER_BYTES_MAX {
             Some(Early::Outcome(Outcome::HeadersTooLarge))
@@ -138,14 +173,14 @@ impl Phases {
     fn is_misdirected(&self, tls: &SslDigest, host: &str) -> bool {
         match tls.extension.get::<AskedFor>() {
             Some(name) => name.0 != host,
-            None => self.0.nameless_tls == NamelessTls::Refused && !request::is_address(host),
+            None => self.0.front.load().nameless_tls == NamelessTls::Refused && !request::is_address(host),
         }
     }
 
     /// Only to hosts of ours; a stranger's host is answered as it would be over https.
     fn redirect(&self, session: &Session, visit: &Visit) -> Early {
         let path = request::path_of(session.req_header());
-        match self.0.gateway.admit(visit, path, std::iter::empty()) {
+        match self.0.gateway.admit(visit, &session.req_header().method, path, &HeaderMap::new()) {
             Admission::Answer(outcome @ (Outcome::UnknownHost | Outcome::MalformedRequest)) => {
                 Early::Outcome(outcome)
             }
@@ -153,10 +188,18 @@ impl Phases {
         }
     }
 
+    /// Counts a token that nobody here has signed, as any other credential that is refused.
+    pub(super) async fn count_guess(&self, visit: &Visit, admission: &Admission) {
+        if let Admission::Answer(Outcome::TokenRefused { why, .. }) = admission
+            && why.is_guess()
+        {
+            self.0.gateway.count_refused(visit).await;
+        }
+    }
+
     fn admit(&self, session: &Session, visit: &Visit) -> Admission {
         let request = session.req_header();
-        let cookies = request.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
-        self.0.gateway.admit(visit, request::path_of(request), cookies)
+        self.0.gateway.admit(visit, &request.method, request::path_of(request), &request.headers)
     }
 
     async fn answer(
@@ -167,10 +210,12 @@ impl Phases {
         outcome: Outcome,
     ) -> pingora::Result<Next> {
         ctx.tally.answered = failure::answered(&outcome);
+        ctx.tally.decision = ctx.tally.decision.or_else(|| failure::decision_of(&outcome));
         if let Some(route) = failure::route_of(&outcome) {
             ctx.tally.route = Some(Arc::clone(route));
         }
-        bridge::answer_outcome(session, &self.0.doors.gate, visit, outcome).await?;
+        let front = self.0.front.load_full();
+        bridge::answer_outcome(session, &front.doors.gate, visit, outcome).await?;
         Ok(Next::Nothing)
     }
 
@@ -186,7 +231,8 @@ impl Phases {
             OwnBody::NoRoom => self.answer(session, ctx, visit, Outcome::Unavailable).await,
             OwnBody::Whole(body, _share) => {
                 ctx.tally.answered = Answered::Ours;
-                bridge::answer_own(session, &self.0.doors.own, visit, body).await?;
+                let front = self.0.front.load_full();
+                bridge::answer_own(session, &front.doors.own, visit, body).await?;
                 Ok(Next::Nothing)
             }
         }
@@ -199,6 +245,10 @@ impl Phases {
         visit: &Visit,
     ) -> pingora::Result<Next> {
         ctx.tally.answered = Answered::Refused;
+        if self.0.certificates.as_ref().is_some_and(|certificates| certificates.is_awaited(&visit.host)) {
+            bridge::answer_plainly(session, visit, acme::not_there_yet(&visit.host)).await?;
+            return Ok(Next::Nothing);
+        }
         let request = session.req_header();
         let mut response = Response::new(Body::empty());
         if matches!(request.method, Method::GET | Method::HEAD) {
@@ -221,18 +271,22 @@ impl Phases {
         Ok(Next::Nothing)
     }
 
-    /// Ties an exchange to its session once it turns out to be a long one.
-    fn tie(&self, ctx: &mut Context) {
+    /// Ties an exchange to what it was let in with once it turns out to be a long one.
+    fn tie(&self, session: &Session, course: Course, ctx: &mut Context) {
         if ctx.stream.is_none() {
-            ctx.stream = Some(streams::tie(ctx.permit.as_ref(), &self.0.gateway, &self.0.meter));
+            let front = self.0.front.load();
+            let let_in = ctx.permit.as_ref().zip(ctx.visit.as_ref());
+            let path = request::path_of(session.req_header());
+            let method = &session.req_header().method;
+            let stay = let_in.map(|(permit, visit)| permit.stay(visit, method, path));
+            ctx.stream = Some(streams::tie(stay, course, &self.0.gateway, &front.meter));
         }
     }
 
     /// An answer that was long in coming is for somebody who is still signed in.
     fn still_signed_in(&self, ctx: &Context) -> bool {
         let waited = (self.0.elapsed)().saturating_sub(ctx.tally.began);
-        let Some(session) = ctx.permit.as_ref().and_then(Permit::session) else { return true };
-        waited < SHORT_TIME_MAX || session.is_live(self.0.gateway.lifetimes(), self.0.gateway.clock().now())
+        waited < SHORT_TIME_MAX || ctx.permit.as_ref().is_none_or(|permit| self.0.gateway.still_holds(permit))
     }
 
     async fn fail(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> pingora::Result<u16> {
@@ -249,13 +303,18 @@ impl Phases {
     }
 }
 
+fn told(session: &Session) -> Told<'_> {
+    let request = session.req_header();
+    Told { method: &request.method, headers: &request.headers }
+}
+
 fn has_one_framing(session: &Session) -> bool {
     // Over HTTP/2, frames say where a body ends.
     let sent = || session.as_http1().map(HttpSession::get_headers_raw_bytes).unwrap_or_default();
     request::has_one_framing(&session.req_header().headers, sent)
 }
 
-fn peer_of(session: &Session) -> Option<IpAddr> {
+pub(super) fn peer_of(session: &Session) -> Option<IpAddr> {
     session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical())
 }
 
@@ -285,6 +344,9 @@ impl ProxyHttp for Phases {
         let turn = ctx.turn.wrapping_add(ctx.tries);
         ctx.tries += 1;
         let route = permit.route();
+        if ctx.tries > 1 {
+            self.0.front.load().meter.upstream_retried(&route.name);
+        }
         let method = &session.req_header().method;
         self.0.upstreams.peer(route, turn, method).await.map_err(|mut error| {
             error.set_retry(ctx.tries < self.0.upstreams.tries(route));
@@ -303,7 +365,8 @@ impl ProxyHttp for Phases {
         };
         let version = session.req_header().version;
         let place = self.0.gateway.place();
-        Outgoing { permit, visit, reserved: &self.0.reserved, place, version }.write_identity_headers(request)
+        let front = self.0.front.load();
+        Outgoing { permit, visit, reserved: &front.reserved, place, version }.write_identity_headers(request)
     }
 
     async fn request_body_filter(
@@ -323,7 +386,7 @@ impl ProxyHttp for Phases {
             *body = None;
         }
         if !end_of_stream && session.body_bytes_read() > SHORT_BYTES_MAX {
-            self.tie(ctx);
+            self.tie(session, Course::Finite, ctx);
         }
         Ok(())
     }
@@ -341,12 +404,15 @@ impl ProxyHttp for Phases {
             ctx.tally.upstream_answered();
         }
         ctx.tally.answered = Answered::Forwarded;
+        if let Some(line) = &mut ctx.tally.line {
+            line.answering(response.status.as_u16(), 0);
+        }
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // An idle WebSocket is bounded by the upstream's time limit alone.
             session.set_read_timeout(None);
-            self.tie(ctx);
+            self.tie(session, Course::Endless, ctx);
         } else if !response.status.is_informational() && request::is_long(response) {
-            self.tie(ctx);
+            self.tie(session, request::course(response), ctx);
         }
         if ctx.visit.as_ref().is_some_and(|visit| self.0.gateway.place().is_auth_host(&visit.host)) {
             response.remove_header("service-worker-allowed");
@@ -393,6 +459,10 @@ impl ProxyHttp for Phases {
 
     fn suppress_proxy_warn_log(&self, _: &Session, _: &Context, _: &Error, _: ProxyWarnLogContext) -> bool {
         true
+    }
+
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut Context) {
+        access::note(session, ctx);
     }
 
     /// Never the path or the query, which may hold a secret.

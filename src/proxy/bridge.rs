@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::BodyExt;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -53,6 +53,36 @@ pub(super) async fn answer_outcome(
     let mut request = request(session, visit, Body::empty());
     request.extensions_mut().insert(outcome);
     let response = call(gate, request).await;
+    send(session, response, &id).await?;
+    discard_body(session).await;
+    Ok(())
+}
+
+/// The request that another proxy asks about.
+pub(super) struct Original {
+    pub(super) method: Method,
+    /// In origin-form.
+    pub(super) target: Uri,
+}
+
+/// Answers a request that another proxy asks about and that may not go on, as `adapt` says it.
+pub(super) async fn answer_outcome_about(
+    session: &mut Session,
+    gate: &Router,
+    visit: Visit,
+    outcome: Outcome,
+    original: Original,
+    adapt: impl FnOnce(Response<Body>) -> Response<Body>,
+) -> pingora::Result<()> {
+    let id = visit.request_id.clone();
+    let mut request = request(session, visit, Body::empty());
+    *request.method_mut() = original.method;
+    *request.uri_mut() = original.target;
+    request.extensions_mut().insert(outcome);
+    let mut response = adapt(call(gate, request).await);
+    if session.req_header().method == Method::HEAD {
+        *response.body_mut() = Body::empty();
+    }
     send(session, response, &id).await?;
     discard_body(session).await;
     Ok(())

@@ -4,14 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+
+use super::access::Draft;
+use super::acme::Challenges;
 use super::crowd::{Crowd, Seat};
-use super::forwarded::TrustedProxies;
+use super::forwarded::{TrustedProxies, Unbelieved};
 use super::headers::Reserved;
 use super::own_bodies::OwnBodies;
 use super::streams::OpenStream;
+use super::tls::Certificates;
 use super::upstream::Upstreams;
 use super::{Doors, Meter};
 use crate::domain::event::Answered;
+use crate::domain::policy::decide::Decision;
 use crate::domain::policy::route::Route;
 use crate::flows::Gateway;
 use crate::flows::admit::{Permit, Visit};
@@ -31,18 +37,34 @@ pub(super) enum NamelessTls {
     Refused,
 }
 
+impl NamelessTls {
+    /// For as many certificates.
+    pub(super) const fn with(certificates: usize) -> Self {
+        if certificates > 1 { Self::Refused } else { Self::Served }
+    }
+}
+
+/// What goes with the rules of the gateway, and is exchanged when they are.
+pub(super) struct Front {
+    pub(super) doors: Doors,
+    pub(super) meter: Arc<dyn Meter>,
+    pub(super) reserved: Reserved,
+    pub(super) nameless_tls: NamelessTls,
+}
+
 /// What every request needs.
 pub(super) struct Shared {
     pub(super) gateway: Arc<Gateway>,
-    pub(super) doors: Doors,
-    pub(super) meter: Arc<dyn Meter>,
+    pub(super) front: Arc<ArcSwap<Front>>,
     pub(super) elapsed: Arc<dyn Fn() -> Duration + Send + Sync>,
     pub(super) trusted: TrustedProxies,
-    pub(super) reserved: Reserved,
+    pub(super) unbelieved: Arc<Unbelieved>,
     pub(super) upstreams: Upstreams,
     pub(super) plain_http: PlainHttp,
-    pub(super) nameless_tls: NamelessTls,
-    pub(super) own_bodies: OwnBodies,
+    /// Where we speak TLS ourselves.
+    pub(super) certificates: Option<Arc<Certificates>>,
+    pub(super) challenges: Arc<Challenges>,
+    pub(super) own_bodies: Arc<OwnBodies>,
     pub(super) crowd: Arc<Crowd>,
     pub(super) ids: RequestIds,
 }
@@ -79,7 +101,8 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let began = (shared.elapsed)();
-        let tally = Tally { shared, began, route: None, answered: Answered::Aborted };
+        let tally =
+            Tally { shared, began, route: None, answered: Answered::Aborted, decision: None, line: None };
         Self { visit: None, permit: None, turn: 0, tries: 0, stream: None, seat: None, tally }
     }
 }
@@ -90,6 +113,10 @@ pub(super) struct Tally {
     pub(super) began: Duration,
     pub(super) route: Option<Arc<Route>>,
     pub(super) answered: Answered,
+    /// What the rules of the route said, where they were asked.
+    pub(super) decision: Option<Decision>,
+    /// For the access log.
+    pub(super) line: Option<Box<Draft>>,
 }
 
 impl Tally {
@@ -97,7 +124,7 @@ impl Tally {
     pub(super) fn upstream_answered(&self) {
         if let Some(route) = &self.route {
             let took = (self.shared.elapsed)().saturating_sub(self.began);
-            self.shared.meter.upstream_answered(&route.name, took);
+            self.shared.front.load().meter.upstream_answered(&route.name, took);
         }
     }
 }
@@ -106,6 +133,10 @@ impl Drop for Tally {
     fn drop(&mut self) {
         let took = (self.shared.elapsed)().saturating_sub(self.began);
         let route = self.route.as_ref().map(|route| route.name.as_str());
-        self.shared.meter.request(route, self.answered, took);
+        let front = self.shared.front.load();
+        front.meter.request(route, self.answered, self.decision, took);
+        if let Some(line) = self.line.take() {
+            front.meter.served(&line.complete(route, self.answered, took));
+        }
     }
 }

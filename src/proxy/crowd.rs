@@ -32,6 +32,14 @@ impl Crowd {
         Self { shards, hasher: RandomState::new() }
     }
 
+    /// Counts requests by these limits from now on.
+    pub(super) fn exchange(&self, connections: Budget) {
+        let budget = Budget { total: usize::MAX, ..connections };
+        for shard in &self.shards {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).set_budget(budget);
+        }
+    }
+
     /// `None`: a network around `client` has its share.
     pub(super) fn enter(self: &Arc<Self>, client: IpAddr) -> Option<Seat> {
         let taken = self.with(client, |ledger| ledger.take(Some(client), 1, Standing::Known));

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::context::Context;
+use crate::domain::access_token::TokenRefusal;
 use crate::domain::event::Answered;
+use crate::domain::policy::decide::Decision;
 use crate::domain::policy::route::Route;
-use crate::flows::admit::Outcome;
+use crate::flows::admit::{Outcome, Permit};
 
 /// The session ended while its request was under way.
 pub(super) const SESSION_ENDED: ErrorType = ErrorType::Custom("SessionEnded");
@@ -20,7 +22,14 @@ pub(super) const INVALID_CHUNK: ErrorType = ErrorType::Custom("InvalidChunk");
 pub(super) fn outcome_of(error: &Error, ctx: &Context) -> Option<Outcome> {
     let route = ctx.permit.as_ref().map(|permit| Arc::clone(permit.route()));
     if *error.etype() == SESSION_ENDED {
-        return route.map(|route| Outcome::SignIn { route });
+        let by_token = ctx.permit.as_ref().is_some_and(Permit::is_by_token);
+        return route.map(|route| {
+            if by_token {
+                Outcome::TokenRefused { route, why: TokenRefusal::Revoked }
+            } else {
+                Outcome::SignIn { route }
+            }
+        });
     }
     match (error.esource(), route) {
         (ErrorSource::Upstream, Some(route)) => Some(match error.etype() {
@@ -51,11 +60,25 @@ pub(super) fn report(error: &Error, outcome: &Outcome, ctx: &Context) {
     }
 }
 
+/// What the rules of a route said, if they were asked.
+pub(super) fn decision_of(outcome: &Outcome) -> Option<Decision> {
+    match outcome {
+        Outcome::SignIn { .. } => Some(Decision::SignIn),
+        Outcome::StepUp { .. } => Some(Decision::StepUp),
+        Outcome::Forbidden { .. } | Outcome::TokenRefused { .. } => Some(Decision::Refused),
+        Outcome::Undecided { .. } => Some(Decision::Undecided),
+        _ => None,
+    }
+}
+
 /// The route that an outcome is about.
 pub(super) fn route_of(outcome: &Outcome) -> Option<&Arc<Route>> {
     match outcome {
         Outcome::SignIn { route }
+        | Outcome::StepUp { route }
+        | Outcome::Undecided { route }
         | Outcome::Forbidden { route, .. }
+        | Outcome::TokenRefused { route, .. }
         | Outcome::UpgradeRefused { route }
         | Outcome::CrossOriginRefused { route }
         | Outcome::ServiceWorkerRefused { route }
@@ -68,10 +91,10 @@ pub(super) fn route_of(outcome: &Outcome) -> Option<&Arc<Route>> {
 /// How an outcome is counted.
 pub(super) fn answered(outcome: &Outcome) -> Answered {
     match outcome {
-        Outcome::SignIn { .. } => Answered::SignIn,
-        Outcome::Forbidden { .. } => Answered::Forbidden,
+        Outcome::SignIn { .. } | Outcome::StepUp { .. } => Answered::SignIn,
+        Outcome::Forbidden { .. } | Outcome::TokenRefused { .. } => Answered::Forbidden,
         Outcome::UpstreamFailed { .. } | Outcome::UpstreamTimedOut { .. } => Answered::UpstreamFailed,
-        Outcome::Unavailable | Outcome::Internal => Answered::Failed,
+        Outcome::Unavailable | Outcome::Undecided { .. } | Outcome::Internal => Answered::Failed,
         Outcome::UnknownHost
         | Outcome::NoRoute
         | Outcome::MalformedRequest

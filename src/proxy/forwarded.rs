@@ -1,50 +1,79 @@
 //! Who the client is: the socket's peer, unless that is a proxy we were told to trust.
 //!
-//! `X-Forwarded-For` is read from its right end, where our own proxies have written. What always
-//! holds: an address that a stranger wrote is never taken for the client's.
+//! `X-Forwarded-For`, or `Forwarded` where the operator says so, is read from its right end, where our
+//! own proxies have written. What always holds: an address that a stranger wrote is never taken for the
+//! client's; of the two headers, only the one that the proxies write is read.
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 
 use crate::domain::place::Scheme;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED: HeaderName = header::FORWARDED;
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// How many trusted proxies one request may have passed.
 const HOPS_MAX: usize = 16;
 
+/// The most peers that are told of because nobody believes them.
+const UNBELIEVED_MAX: usize = 8;
+
+/// What the trusted proxies write.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ForwardedBy {
+    /// `X-Forwarded-For` and `X-Forwarded-Proto`.
+    #[default]
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
 /// The peers whose word about a request counts.
 #[derive(Debug, Clone, Default)]
-pub(super) struct TrustedProxies(Vec<IpNet>);
+pub(super) struct TrustedProxies {
+    networks: Vec<IpNet>,
+    by: ForwardedBy,
+}
+
+/// What one proxy says of who has sent the request to it.
+struct Hop {
+    address: IpAddr,
+    is_https: bool,
+}
 
 impl TrustedProxies {
-    pub(super) fn new(networks: Vec<IpNet>) -> Self {
-        Self(networks)
+    pub(super) fn new(networks: Vec<IpNet>, by: ForwardedBy) -> Self {
+        Self { networks, by }
     }
 
     /// Whether `address` is one of them.
     pub(super) fn trusts(&self, address: IpAddr) -> bool {
         // A dual-stack socket shows IPv4 peers as mapped addresses.
         let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(&address))
+        self.networks.iter().any(|network| network.contains(&address))
     }
 
     /// The client's address: the right-most one that no trusted proxy vouches for as its own.
     pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        match self.by {
+            ForwardedBy::XForwarded => self.beyond(peer, entries(headers, &FORWARDED_FOR).map(address)),
+            ForwardedBy::Forwarded => {
+                self.beyond(peer, entries(headers, &FORWARDED).map(|entry| hop(entry).map(|hop| hop.address)))
+            }
+        }
+    }
+
+    /// Where the way of a request leads, hop by hop from `peer`, until it leaves the trusted proxies. Beyond an
+    /// entry that is no address nothing can be believed.
+    fn beyond(&self, peer: IpAddr, hops: impl Iterator<Item = Option<IpAddr>>) -> IpAddr {
         let mut client = peer.to_canonical();
-        let entries = headers
-            .get_all(FORWARDED_FOR)
-            .iter()
-            .rev()
-            .flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
-        for entry in entries.take(HOPS_MAX) {
+        for hop in hops.take(HOPS_MAX) {
             if !self.trusts(client) {
                 break;
             }
-            // Beyond an entry that is no address nothing can be believed.
-            let Some(address) = address(entry) else { break };
+            let Some(address) = hop else { break };
             client = address;
         }
         client
@@ -52,16 +81,93 @@ impl TrustedProxies {
 
     /// The scheme in the browser's address bar, for a request that came without TLS.
     pub(super) fn scheme(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Scheme {
-        let mut said = headers.get_all(FORWARDED_PROTO).iter();
-        match (peer, said.next(), said.next()) {
-            (Some(peer), Some(scheme), None)
-                if self.trusts(peer) && scheme.as_bytes().eq_ignore_ascii_case(b"https") =>
-            {
-                Scheme::Https
+        let Some(peer) = peer.filter(|peer| self.trusts(*peer)) else { return Scheme::Http };
+        let is_https = match self.by {
+            ForwardedBy::XForwarded => {
+                let mut said = headers.get_all(FORWARDED_PROTO).iter();
+                let only = said.next().filter(|_| said.next().is_none());
+                only.is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
             }
-            _ => Scheme::Http,
+            ForwardedBy::Forwarded => self.came_by_https(peer, headers),
+        };
+        if is_https { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// What the trusted proxy says that is nearest to the client.
+    fn came_by_https(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+        let (mut client, mut is_https) = (peer.to_canonical(), false);
+        for entry in entries(headers, &FORWARDED).take(HOPS_MAX) {
+            if !self.trusts(client) {
+                break;
+            }
+            let Some(hop) = hop(entry) else { break };
+            (client, is_https) = (hop.address, hop.is_https);
+        }
+        is_https
+    }
+
+    /// Whether `peer` says whose request it sends, and nobody believes it. A client on the internet may say
+    /// what it likes; a peer of a private network is a proxy that the operator has forgotten.
+    fn is_forgotten(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+        let is_near = match peer.to_canonical() {
+            IpAddr::V4(v4) => v4.is_private() || v4.is_loopback(),
+            IpAddr::V6(v6) => v6.is_unique_local() || v6.is_loopback() || v6.is_unicast_link_local(),
+        };
+        let speaks =
+            || [&FORWARDED_FOR, &FORWARDED_PROTO, &FORWARDED].iter().any(|name| headers.contains_key(*name));
+        is_near && !self.trusts(peer) && speaks()
+    }
+}
+
+/// Proxies that nobody believes, as the operator is told of them.
+#[derive(Debug, Default)]
+pub(super) struct Unbelieved(papaya::HashSet<IpAddr>);
+
+impl Unbelieved {
+    /// Takes note of `peer` if it is a proxy that the operator has forgotten.
+    pub(super) fn note(&self, trusted: &TrustedProxies, peer: IpAddr, headers: &HeaderMap) {
+        if !trusted.is_forgotten(peer, headers) {
+            return;
+        }
+        let (peer, known) = (peer.to_canonical(), self.0.pin());
+        if !known.contains(&peer) && known.len() < UNBELIEVED_MAX && known.insert(peer) {
+            tracing::warn!("{}", remark(peer));
         }
     }
+
+    /// What is wrong, in sentences.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        let mut peers: Vec<_> = self.0.pin().iter().copied().collect();
+        peers.sort_unstable();
+        peers.into_iter().map(remark).collect()
+    }
+}
+
+fn remark(peer: IpAddr) -> String {
+    format!(
+        "{peer} says whose requests it sends, but is not one of server.trusted_proxies: all its clients share its \
+         address and one rate limit, and their requests look like plain http"
+    )
+}
+
+/// The entries of a header that every hop adds to, the last one first. A comma within quotation marks ends an
+/// entry, too: a proxy writes none, and so nobody can hide what the proxies after them have written.
+fn entries<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
+    let values = headers.get_all(name).into_iter().rev();
+    values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','))
+}
+
+/// `for=192.0.2.60;proto=https;by=203.0.113.43` (RFC 7239, section 4).
+fn hop(entry: &[u8]) -> Option<Hop> {
+    let text = std::str::from_utf8(entry).ok()?;
+    let said = |name: &str| {
+        let mut pairs = text.split(';').filter_map(|pair| pair.trim().split_once('='));
+        let (_, value) = pairs.find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        let quoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        Some(quoted.unwrap_or(value))
+    };
+    let is_https = said("proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+    Some(Hop { address: address(said("for")?.as_bytes())?, is_https })
 }
 
 /// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`.
@@ -85,7 +191,10 @@ mod tests {
     use super::*;
 
     fn trusted() -> TrustedProxies {
-        TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()])
+        TrustedProxies::new(
+            vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
+            ForwardedBy::XForwarded,
+        )
     }
 
     #[track_caller]
@@ -138,6 +247,63 @@ mod tests {
         let mut two = said("https");
         two.append(FORWARDED_PROTO, HeaderValue::from_static("http"));
         assert_eq!(trusted().scheme(peer("10.0.0.1"), &two), Scheme::Http);
+    }
+
+    #[test]
+    fn p_04_forwarded_is_read_where_the_proxies_write_it() {
+        let by_rfc = TrustedProxies { by: ForwardedBy::Forwarded, ..trusted() };
+        let said = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(FORWARDED, HeaderValue::from_static(value));
+            }
+            headers.insert(FORWARDED_FOR, HeaderValue::from_static("6.6.6.6"));
+            headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
+            headers
+        };
+        let peer: IpAddr = "10.0.0.1".parse().unwrap();
+        for (values, client, scheme) in [
+            (&["for=192.0.2.1"][..], "192.0.2.1", Scheme::Http),
+            (&["For=192.0.2.1;Proto=https;by=10.0.0.1"], "192.0.2.1", Scheme::Https),
+            (&["proto=HTTPS ; for=\"[2001:db8::7]:80\""], "2001:db8::7", Scheme::Https),
+            (&["for=6.6.6.6;proto=https, for=192.0.2.1;proto=http"], "192.0.2.1", Scheme::Http),
+            (&["for=192.0.2.1;proto=https, for=10.0.0.2;proto=http"], "192.0.2.1", Scheme::Https),
+            (&["for=6.6.6.6", "for=192.0.2.1"], "192.0.2.1", Scheme::Http),
+            // What a client hides behind an open quotation mark hides nothing of the proxy's.
+            (&["for=\"6.6.6.6, for=192.0.2.1;proto=http"], "192.0.2.1", Scheme::Http),
+            (&["for=_hidden;proto=https"], "10.0.0.1", Scheme::Http),
+            (&["for=unknown"], "10.0.0.1", Scheme::Http),
+            (&["proto=https"], "10.0.0.1", Scheme::Http),
+            (&[], "10.0.0.1", Scheme::Http),
+        ] {
+            let headers = said(values);
+            assert_eq!(by_rfc.client(peer, &headers), client.parse::<IpAddr>().unwrap(), "{values:?}");
+            assert_eq!(by_rfc.scheme(Some(peer), &headers), scheme, "{values:?}");
+            // Nobody else says anything, and without the operator's word the header says nothing.
+            let stranger: IpAddr = "192.0.2.9".parse().unwrap();
+            assert_eq!(by_rfc.client(stranger, &headers), stranger);
+            assert_eq!(trusted().client(peer, &headers), "6.6.6.6".parse::<IpAddr>().unwrap());
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_was_forgotten_is_told_of_once() {
+        let unbelieved = Unbelieved::default();
+        let headers = HeaderMap::from_iter([(FORWARDED_FOR, HeaderValue::from_static("192.0.2.1"))]);
+        let note =
+            |peer: &str, headers: &HeaderMap| unbelieved.note(&trusted(), peer.parse().unwrap(), headers);
+        note("10.0.0.1", &headers);
+        note("192.0.2.9", &headers);
+        note("172.16.0.3", &HeaderMap::new());
+        assert!(unbelieved.remarks().is_empty());
+        note("172.16.0.3", &headers);
+        note("::ffff:172.16.0.3", &headers);
+        assert_eq!(unbelieved.remarks().len(), 1);
+        assert!(unbelieved.remarks()[0].starts_with("172.16.0.3 says"), "{:?}", unbelieved.remarks());
+        for last in 0..50 {
+            unbelieved.note(&trusted(), IpAddr::from([192, 168, 0, last]), &headers);
+        }
+        assert_eq!(unbelieved.remarks().len(), UNBELIEVED_MAX);
     }
 
     fn addresses() -> impl Strategy<Value = String> {

@@ -14,9 +14,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-use super::Limits;
 use super::forwarded::TrustedProxies;
-use crate::domain::ledger::{Exhausted, Ledger, Standing};
+use super::{Limits, preface};
+use crate::domain::ledger::{Budget, Exhausted, Ledger, Standing};
 use crate::domain::network::Network;
 
 /// The most connections closed for one newcomer; what is more than one is room for the next ones.
@@ -106,6 +106,11 @@ impl Gate {
         Self { trusted, standings, elapsed, roll: Mutex::new(roll) }
     }
 
+    /// Counts connections by these limits from now on.
+    pub(super) fn exchange(&self, connections: Budget) {
+        self.roll().ledger.set_budget(connections);
+    }
+
     /// Accepts a connection, and closes it again when there is no room for it.
     pub(super) async fn accept(
         self: &Arc<Self>,
@@ -114,6 +119,27 @@ impl Gate {
         let (stream, peer) = socket.accept().await.map_err(Full::System)?;
         let pass = self.enter(peer.ip().to_canonical()).ok_or(Full::Gate)?;
         Ok((stream, peer, pass))
+    }
+
+    /// Whose connection this is, if it is a trusted proxy's and it says so; closes it again when there is no
+    /// room for that client.
+    pub(super) async fn introduce(
+        self: &Arc<Self>,
+        socket: &mut TcpStream,
+        peer: SocketAddr,
+        pass: Pass,
+    ) -> Option<(SocketAddr, Pass)> {
+        if !self.trusted.trusts(peer.ip()) {
+            return Some((peer, pass));
+        }
+        match preface::read(socket, peer).await {
+            Ok(client) if client == peer => Some((peer, pass)),
+            Ok(client) => Some((client, self.enter(client.ip())?)),
+            Err(error) => {
+                tracing::debug!(proxy = %peer.ip(), %error, "a connection of a trusted proxy is closed");
+                None
+            }
+        }
     }
 
     fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Pass> {
@@ -186,11 +212,12 @@ mod tests {
     use super::*;
     use crate::domain::ledger::Budget;
     use crate::domain::limits::Shares;
+    use crate::proxy::ForwardedBy;
 
     fn gate(total: usize, per_network: usize) -> Arc<Gate> {
         let connections = Budget { total, per_network, shares: Shares::default() };
         let limits = Limits { connections, ..Limits::default() };
-        let trusted = TrustedProxies::new(vec!["127.0.0.1/32".parse().unwrap()]);
+        let trusted = TrustedProxies::new(vec!["127.0.0.1/32".parse().unwrap()], ForwardedBy::XForwarded);
         let standings: Standings = Arc::new(|client| match client {
             Some(IpAddr::V4(v4)) if v4.octets()[0] == 192 => Standing::Known,
             _ => Standing::Unknown,

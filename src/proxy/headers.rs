@@ -16,6 +16,7 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 
+use crate::domain::access_token::carrier::{self, TOKEN_HEADER};
 use crate::domain::cookie;
 use crate::domain::place::Place;
 use crate::domain::policy::headers::{HeaderRules, folded};
@@ -131,7 +132,13 @@ pub(super) struct Outgoing<'a> {
 impl Outgoing<'_> {
     /// Strips, then writes.
     pub(super) fn write_identity_headers(&self, request: &mut RequestHeader) -> pingora::Result<()> {
-        self.reserved.strip(request, &self.permit.route().headers);
+        let route = self.permit.route();
+        self.reserved.strip(request, &route.headers);
+        // While rules are exchanged, the reserved headers can be those of other rules than the route.
+        for name in route.identity.names() {
+            request.remove_header(name);
+        }
+        remove_tokens(request)?;
         clean_cookies(request, self.version)?;
         for (name, value) in self.permit.identity_headers() {
             request.insert_header(name.clone(), value.clone())?;
@@ -168,6 +175,23 @@ impl Outgoing<'_> {
 fn address_value(address: IpAddr) -> pingora::Result<HeaderValue> {
     HeaderValue::from_str(&address.to_string())
         .map_err(|e| pingora::Error::because(pingora::ErrorType::InternalError, "address as header", e))
+}
+
+/// Takes access tokens out, good or not. An `Authorization` that is the application's own stays byte for byte, and
+/// so do its neighbours.
+fn remove_tokens(request: &mut RequestHeader) -> pingora::Result<()> {
+    request.remove_header(TOKEN_HEADER);
+    let is_ours = |value: &HeaderValue| carrier::is_ours(value.as_bytes());
+    let values = request.headers.get_all(header::AUTHORIZATION);
+    if !values.iter().any(is_ours) {
+        return Ok(());
+    }
+    let kept: Vec<_> = values.iter().filter(|value| !is_ours(value)).cloned().collect();
+    request.remove_header(&header::AUTHORIZATION);
+    for value in kept {
+        request.append_header(header::AUTHORIZATION, value)?;
+    }
+    Ok(())
 }
 
 /// Takes our cookies out; every other byte stays. HTTP/2 clients may send one header per cookie,

@@ -8,28 +8,35 @@
 //! the client says about identity, address or scheme is removed before ours is written; whatever
 //! ends a session ends its open streams.
 
+mod access;
+mod acme;
 mod admission;
 mod bridge;
 mod chunks;
 mod context;
 mod crowd;
 mod failure;
+mod forward_auth;
 mod forwarded;
 mod gate;
 mod head;
 mod headers;
+mod leashed;
 mod names;
 mod own_bodies;
+mod panel;
+mod preface;
 mod refusals;
 mod request;
 mod server;
+mod sockets;
 mod streams;
 mod tls;
 mod upstream;
 mod watched;
 mod write_buffer;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,8 +46,15 @@ use ipnet::IpNet;
 use crate::domain::event::Answered;
 use crate::domain::ledger::Budget;
 use crate::domain::limits::Shares;
+use crate::domain::policy::decide::Decision;
+use crate::domain::served::Served;
 use crate::flows::Gateway;
+pub use access::Telling;
+pub use acme::Challenges;
+pub use forwarded::ForwardedBy;
+pub use panel::{Fresh, Panel};
 pub use server::Proxy;
+pub use sockets::Sockets;
 
 /// The most bytes a request's line and headers may have together.
 pub const HEADER_BYTES_MAX: usize = 32 * 1024;
@@ -53,13 +67,23 @@ pub struct ProxySettings {
     /// Plain HTTP/1.1 and HTTP/2 without TLS.
     pub listen: Vec<SocketAddr>,
     pub tls: Option<TlsSettings>,
-    /// Peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    /// Peers whose word about a request is believed.
     pub trusted_proxies: Vec<IpNet>,
+    pub forwarded_by: ForwardedBy,
+    pub preface: Preface,
     /// How many threads the runtime has.
     pub workers: usize,
     /// How long requests may take to finish after shutdown began.
     pub grace_period: Duration,
     pub limits: Limits,
+}
+
+/// Whether trusted proxies begin a connection with the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preface {
+    No,
+    /// All of them do.
+    Proxy,
 }
 
 /// Listeners that speak TLS.
@@ -75,6 +99,45 @@ pub struct TlsSettings {
 pub struct CertificateFiles {
     pub chain: PathBuf,
     pub key: PathBuf,
+    pub source: Source,
+}
+
+/// Where a certificate is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The operator.
+    Given,
+    /// An authority, for this host. Until it is issued, there is no file.
+    Obtained(String),
+}
+
+impl CertificateFiles {
+    /// A certificate that the operator has put there.
+    pub fn given(chain: PathBuf, key: PathBuf) -> Self {
+        Self { chain, key, source: Source::Given }
+    }
+
+    /// A certificate and its key in one file, which may not be there yet.
+    pub fn obtained(host: String, file: PathBuf) -> Self {
+        Self { chain: file.clone(), key: file, source: Source::Obtained(host) }
+    }
+
+    /// Whether the gateway gets it by itself.
+    pub fn is_obtained(&self) -> bool {
+        matches!(self.source, Source::Obtained(_))
+    }
+
+    fn is_for_an_address(&self) -> bool {
+        matches!(&self.source, Source::Obtained(host) if host.parse::<IpAddr>().is_ok())
+    }
+
+    /// How operators are told of it.
+    fn name(&self) -> String {
+        match &self.source {
+            Source::Given => self.chain.display().to_string(),
+            Source::Obtained(host) => host.clone(),
+        }
+    }
 }
 
 /// How much is served at once. A connection for which there is no room is closed.
@@ -120,20 +183,39 @@ pub struct Parts {
     pub gateway: Arc<Gateway>,
     pub doors: Doors,
     pub meter: Arc<dyn Meter>,
+    /// What certificate authorities are shown.
+    pub challenges: Arc<Challenges>,
     /// Time since some fixed moment; never goes backwards. For durations only.
     pub elapsed: Arc<dyn Fn() -> Duration + Send + Sync>,
 }
 
 /// Counts what the proxy does. An implementation is quick and never blocks.
 pub trait Meter: Send + Sync {
-    /// A request has been answered, whole or in part.
-    fn request(&self, route: Option<&str>, outcome: Answered, duration: Duration);
+    /// A request has been answered, whole or in part; `decision` is what the rules of its route said.
+    fn request(&self, route: Option<&str>, outcome: Answered, decision: Option<Decision>, duration: Duration);
     /// The application behind `route` has begun its answer, `duration` after the request came in.
     fn upstream_answered(&self, route: &str, duration: Duration);
     /// A long-lived exchange has begun: an upgrade, or a response that is still flowing.
     fn stream_opened(&self);
     /// It has ended.
     fn stream_closed(&self);
+    /// Another address of the application behind `route` is tried.
+    fn upstream_retried(&self, route: &str);
+    /// A TLS handshake is over.
+    fn handshake(&self, how: Handshake);
+    /// How much of a request the access log wants to be told.
+    fn telling(&self) -> Telling;
+    /// A request is over, of which the access log wants to be told.
+    fn served(&self, served: &Served);
+}
+
+/// How a TLS handshake ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handshake {
+    Done,
+    Failed,
+    /// A certificate authority has seen what it wanted to see.
+    Validation,
 }
 
 /// Why the proxy did not start.
@@ -149,4 +231,7 @@ pub enum ProxyError {
     NoCertificate,
 }
 
-pub use tls::{CertificateError, unusable as unusable_certificates};
+pub use tls::{
+    CertificateError, Inspected, Standing, check as check_certificate, inspect as inspect_certificates,
+    unusable as unusable_certificates,
+};

@@ -5,9 +5,10 @@
 //! many bytes as have arrived, so that a request which sends nothing takes nothing from others.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use http::header;
 use pingora::proxy::Session;
@@ -22,6 +23,11 @@ use crate::domain::ledger::{Ledger, Standing};
 /// All such bodies that are in memory.
 pub(super) struct OwnBodies {
     ledger: Mutex<Ledger>,
+    pace: ArcSwap<Pace>,
+}
+
+/// How fast a body has to come.
+struct Pace {
     timeout: Duration,
     bytes_per_second: usize,
 }
@@ -47,9 +53,14 @@ impl OwnBodies {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             ledger: Mutex::new(Ledger::new(limits.own_bodies)),
-            timeout: limits.own_body_timeout,
-            bytes_per_second: limits.own_body_bytes_per_second.max(1),
+            pace: ArcSwap::from_pointee(Pace::of(limits)),
         }
+    }
+
+    /// Bounds bodies by these limits from now on.
+    pub(super) fn exchange(&self, limits: &Limits) {
+        self.ledger().set_budget(limits.own_bodies);
+        self.pace.store(Arc::new(Pace::of(limits)));
     }
 
     /// Reads the body, unless it is more than our endpoints take, or too much is in memory.
@@ -92,12 +103,19 @@ impl OwnBodies {
 
     /// How long a body may take of which this much has arrived.
     fn time_for(&self, bytes: usize) -> Duration {
-        let millis = bytes.saturating_mul(1000) / self.bytes_per_second;
-        self.timeout + Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+        let pace = self.pace.load();
+        let millis = bytes.saturating_mul(1000) / pace.bytes_per_second;
+        pace.timeout + Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pace {
+    fn of(limits: &Limits) -> Self {
+        Self { timeout: limits.own_body_timeout, bytes_per_second: limits.own_body_bytes_per_second.max(1) }
     }
 }
 

@@ -6,18 +6,24 @@
 
 use std::sync::Arc;
 
-use http::header;
-use pingora::http::RequestHeader;
+use http::{HeaderMap, Method, header};
 
 use super::request;
 use crate::domain::policy::route::{CrossOrigin, WebSocket};
 use crate::flows::Gateway;
 use crate::flows::admit::{Outcome, Permit, Visit};
 
+/// What a request says that is refused, or was refused elsewhere.
+#[derive(Clone, Copy)]
+pub(super) struct Told<'a> {
+    pub(super) method: &'a Method,
+    pub(super) headers: &'a HeaderMap,
+}
+
 /// The answer to a request that is refused although there is a permit for it.
 pub(super) fn refused(
     gateway: &Gateway,
-    request: &RequestHeader,
+    request: Told<'_>,
     permit: &Permit,
     visit: &Visit,
 ) -> Option<Outcome> {
@@ -36,32 +42,31 @@ pub(super) fn refused(
 
 /// A WebSocket is not bound by the same-origin policy: a foreign page could open one with the
 /// person's cookies. So where a browser says where the page is from, it has to be here.
-fn may_upgrade(request: &RequestHeader, permit: &Permit, here: impl Fn() -> String) -> bool {
-    if !request::wants_websocket(&request.headers) {
+fn may_upgrade(request: Told<'_>, permit: &Permit, here: impl Fn() -> String) -> bool {
+    if !request::wants_websocket(request.headers) {
         return true;
     }
     if permit.route().websocket == WebSocket::Refused {
         return false;
     }
     let mut origins = request.headers.get_all(header::ORIGIN).iter();
-    permit.session().is_none() || origins.all(|origin| origin.as_bytes() == here().as_bytes())
+    !permit.is_ambient() || origins.all(|origin| origin.as_bytes() == here().as_bytes())
 }
 
 /// Whether an application would install a service worker on the host where people sign in. It would
 /// control our pages there, and outlive the application's repair (Service Workers, "Handle
 /// Fetch"). Browsers mark the request for its script.
-fn is_service_worker(gateway: &Gateway, request: &RequestHeader, visit: &Visit) -> bool {
+fn is_service_worker(gateway: &Gateway, request: Told<'_>, visit: &Visit) -> bool {
     gateway.place().is_auth_host(&visit.host) && request.headers.contains_key("service-worker")
 }
 
 /// Whether another origin's page would change something with the visitor's identity, and the route
-/// does not let it.
-fn is_cross_origin_change(request: &RequestHeader, permit: &Permit, here: impl Fn() -> String) -> bool {
-    if request.method.is_safe()
-        || permit.session().is_none()
-        || permit.route().cross_origin == CrossOrigin::Passed
+/// does not let it. A page cannot add somebody's access token to a request, except one that a browser remembers
+/// as a password.
+fn is_cross_origin_change(request: Told<'_>, permit: &Permit, here: impl Fn() -> String) -> bool {
+    if request.method.is_safe() || !permit.is_ambient() || permit.route().cross_origin == CrossOrigin::Passed
     {
         return false;
     }
-    request::is_from_another_origin(&request.headers, &here())
+    request::is_from_another_origin(request.headers, &here())
 }

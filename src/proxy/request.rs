@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 
+use super::streams::Course;
 use crate::domain::place::host_of;
 
 /// A response up to this length is over before it matters whether its session lives.
@@ -97,6 +98,13 @@ pub(super) fn is_long(response: &ResponseHeader) -> bool {
         length.and_then(|length| length.trim().parse::<usize>().ok()).is_some_and(|n| n <= SHORT_BYTES_MAX);
     let bodiless = matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     !short && !bodiless
+}
+
+/// Whether a long response comes to an end by itself.
+pub(super) fn course(response: &ResponseHeader) -> Course {
+    let kind = response.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("text/event-stream") { Course::Endless } else { Course::Finite }
 }
 
 #[cfg(test)]
@@ -228,5 +236,21 @@ mod tests {
         assert!(!long(200, Some("65536")));
         assert!(!long(204, None));
         assert!(!long(304, Some("1000000")));
+    }
+
+    #[test]
+    fn events_never_end_and_downloads_do() {
+        let of = |kind: Option<&str>| {
+            let mut response = ResponseHeader::build(200, None).unwrap();
+            if let Some(kind) = kind {
+                response.append_header("Content-Type", kind).unwrap();
+            }
+            course(&response)
+        };
+        assert_eq!(of(Some("text/event-stream")), Course::Endless);
+        assert_eq!(of(Some("Text/Event-Stream; charset=utf-8")), Course::Endless);
+        assert_eq!(of(Some("text/event-streams")), Course::Finite);
+        assert_eq!(of(Some("video/mp4")), Course::Finite);
+        assert_eq!(of(None), Course::Finite);
     }
 }

@@ -1,9 +1,11 @@
 //! Long exchanges end with their session: WebSockets, event streams, long downloads.
 //!
 //! Every request runs inside [`leashed`]. As soon as admission or the response shows that an
-//! exchange outlives one round trip, it is tied to its session by [`tie`]; when that session
-//! ends, or its person may not use the route any more, the whole exchange is dropped, idle or not. Dropping closes an HTTP/1.1 connection and
-//! resets one HTTP/2 stream, leaving its neighbours alone.
+//! exchange outlives one round trip, it is tied to its session by [`tie`]. When that session ends,
+//! its user may not use the route any more, or the route or its public path is gone, the whole
+//! exchange is dropped, idle or not. One that would never end by itself is dropped when we are told
+//! to stop, too, so that its client comes back to the next process at once. Dropping closes an
+//! HTTP/1.1 connection and resets one HTTP/2 stream, leaving its neighbours alone.
 //!
 //! The leash also bounds how long a client may take to say anything at all, and to send a request's
 //! headers.
@@ -17,13 +19,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use pingora::server::ShutdownWatch;
+
 use super::Meter;
 use super::chunks::Chunks;
 use super::gate::Activity;
 use super::head::Head;
-use crate::domain::policy::route::Route;
 use crate::flows::Gateway;
-use crate::flows::admit::Permit;
+use crate::flows::admit::Stay;
 use crate::flows::index::{Held, LiveSession};
 
 /// How long a connection may take to show which protocol it speaks, and then how long its first
@@ -100,8 +103,31 @@ fn on_activity(leash: &Leash, change: impl Fn(&Activity)) {
 #[derive(Clone)]
 struct Bond {
     gateway: Arc<Gateway>,
-    session: Arc<LiveSession>,
-    route: Arc<Route>,
+    stay: Arc<Stay>,
+    course: Course,
+}
+
+/// Whether an exchange comes to an end by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Course {
+    /// A download or an upload.
+    Finite,
+    /// A WebSocket or a stream of events.
+    Endless,
+}
+
+impl Bond {
+    /// Returns when the exchange may not go on, or is not waited for.
+    async fn until_loosed(self, mut shutdown: ShutdownWatch) {
+        let refused = self.gateway.until_refused(&self.stay);
+        match self.course {
+            Course::Finite => refused.await,
+            Course::Endless => tokio::select! {
+                () = refused => {}
+                _ = shutdown.wait_for(|asked| *asked) => {}
+            },
+        }
+    }
 }
 
 /// The request's headers are here.
@@ -165,11 +191,13 @@ async fn silence(limit: Duration) {
     .await;
 }
 
-/// Runs one request; `None` when its session ended or its headers did not come.
+/// Runs one request; `None` when its session ended, its headers did not come, or it would never end and
+/// `shutdown` holds `true`.
 ///
 /// `activity` is that of the connection of an HTTP/2 request.
 pub(super) async fn leashed<T>(
     activity: Option<Arc<Activity>>,
+    shutdown: &ShutdownWatch,
     request: impl Future<Output = T>,
 ) -> Option<T> {
     let limit = match CONNECTION.try_with(|connection| connection.stage.replace(Stage::Open)) {
@@ -181,7 +209,7 @@ pub(super) async fn leashed<T>(
             tokio::select! {
                 biased;
                 answered = request => Some(answered),
-                () = cut(limit) => None,
+                () = cut(limit, shutdown) => None,
             }
         })
         .await
@@ -220,22 +248,27 @@ pub(super) fn arrived() {
     });
 }
 
-/// Ties the current exchange to what `permit` was given for: the session, if it has one, and the person's
-/// right to use the route.
-pub(super) fn tie(permit: Option<&Permit>, gateway: &Arc<Gateway>, meter: &Arc<dyn Meter>) -> OpenStream {
-    let known = permit.and_then(|permit| permit.session().map(|session| (session, permit.route())));
-    if let Some((session, route)) = known {
-        let (gateway, session, route) = (Arc::clone(gateway), Arc::clone(session), Arc::clone(route));
-        let _ = LEASH.try_with(|leash| leash.bond.set(Bond { gateway, session, route }));
+/// Ties the current exchange to what it was let in with: the session, if it has one, and the right to use the
+/// route.
+pub(super) fn tie(
+    stay: Option<Stay>,
+    course: Course,
+    gateway: &Arc<Gateway>,
+    meter: &Arc<dyn Meter>,
+) -> OpenStream {
+    let held = stay.as_ref().and_then(Stay::session).map(LiveSession::hold);
+    if let Some(stay) = stay {
+        let bond = Bond { gateway: Arc::clone(gateway), stay: Arc::new(stay), course };
+        let _ = LEASH.try_with(|leash| leash.bond.set(bond));
     }
-    OpenStream::new(Arc::clone(meter), known.map(|(session, _)| session.hold()))
+    OpenStream::new(Arc::clone(meter), held)
 }
 
 /// Ends when the exchange has to end.
 ///
 /// Everything that changes the leash happens while the request itself is polled, right before
 /// this is, so nothing has to wake it.
-async fn cut(limit: Duration) {
+async fn cut(limit: Duration, shutdown: &ShutdownWatch) {
     let mut ended: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     let mut too_late = std::pin::pin!(pingora::time::sleep(limit));
     let mut too_slow: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
@@ -251,9 +284,7 @@ async fn cut(limit: Duration) {
         }
         if ended.is_none() {
             let tied = LEASH.try_with(|leash| leash.bond.get().cloned()).ok().flatten();
-            ended = tied.map(|bond| {
-                Box::pin(async move { bond.gateway.until_refused(&bond.session, &bond.route).await }) as _
-            });
+            ended = tied.map(|bond| Box::pin(bond.until_loosed(shutdown.clone())) as _);
         }
         ended.as_mut().map_or(Poll::Pending, |ended| ended.as_mut().poll(context))
     })

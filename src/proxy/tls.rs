@@ -1,10 +1,11 @@
 //! Certificates: which one answers a name, and taking in new ones without a restart.
 //!
 //! The files are read again every few seconds and compared; that works for every way of replacing
-//! a file, on every file system. What always holds: what is served is a complete set in which
-//! every key fits its certificate; a set that cannot be read leaves the old one in place.
+//! a file, on every file system. An obtained certificate (`acme`) may not be there yet. What always
+//! holds: what is served is a complete set in which every key fits its certificate; a set that cannot
+//! be read leaves the old one in place.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +20,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
+use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
-use super::CertificateFiles;
+use super::acme::{self, Challenges};
+use super::{CertificateFiles, Source};
+use crate::domain::time::Timestamp;
 
 /// How often the files are looked at.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
@@ -36,6 +40,12 @@ pub enum CertificateError {
     Key { path: PathBuf, reason: String },
     #[error("the key in {key} does not belong to the certificate in {chain}: {reason}")]
     Mismatch { chain: PathBuf, key: PathBuf, reason: String },
+}
+
+impl CertificateError {
+    fn is_not_found(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
 }
 
 /// The name a client asked for in its TLS handshake, kept with the connection.
@@ -58,15 +68,33 @@ impl TlsAccept for NameKeeper {
 /// The certificates in use.
 #[derive(Debug)]
 pub(super) struct Certificates {
-    files: Vec<CertificateFiles>,
+    files: ArcSwap<Vec<CertificateFiles>>,
     current: ArcSwap<Set>,
+    challenges: Arc<Challenges>,
 }
 
 #[derive(Debug)]
-struct Set {
-    keys: Vec<Arc<CertifiedKey>>,
+pub(super) struct Set {
+    served: Vec<Served>,
+    /// The names of certificates that are to be obtained, and are not there.
+    awaited: Vec<String>,
     /// Of everything that was read, to see a change.
     digest: [u8; 32],
+}
+
+#[derive(Debug)]
+struct Served {
+    files: CertificateFiles,
+    key: Arc<CertifiedKey>,
+}
+
+/// A certificate that is served, or that is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The host of one that is obtained; the file of one that is given.
+    pub certificate: String,
+    /// From when until when it is valid; `None`: it is not there yet.
+    pub life: Option<(Timestamp, Timestamp)>,
 }
 
 /// What is wrong with each pair that cannot be served.
@@ -74,11 +102,79 @@ pub fn unusable(files: &[CertificateFiles]) -> Vec<CertificateError> {
     files.iter().filter_map(|pair| Set::read(std::slice::from_ref(pair)).err()).collect()
 }
 
+/// What a certificate says about itself (RFC 5280, section 4.1.2.5).
+pub struct Inspected {
+    pub chain: PathBuf,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+    key: Arc<CertifiedKey>,
+}
+
+impl Inspected {
+    /// Whether it is for this host.
+    pub fn covers(&self, host: &str) -> bool {
+        ServerName::try_from(host).is_ok_and(|name| covers(&self.key, &name))
+    }
+}
+
+/// Reads certificates for somebody who wants to know how they are.
+pub fn inspect(files: &[CertificateFiles]) -> Result<Vec<Inspected>, CertificateError> {
+    Set::read(files)?.served.into_iter().map(|Served { files, key }| inspected(&files, key)).collect()
+}
+
+/// Whether a chain and its key, in one PEM file that would lie at `path`, can be served.
+pub fn check(path: &Path, pem: &[u8]) -> Result<(), CertificateError> {
+    certified_key(&CertificateFiles::given(path.to_path_buf(), path.to_path_buf()), pem, pem).map(drop)
+}
+
+fn inspected(pair: &CertificateFiles, key: Arc<CertifiedKey>) -> Result<Inspected, CertificateError> {
+    let path = pair.chain.clone();
+    let bad = |reason: String| CertificateError::Chain { path: path.clone(), reason };
+    let leaf = key.cert.first().ok_or_else(|| bad("it holds no certificate".to_owned()))?;
+    let (_, leaf) = X509Certificate::from_der(leaf).map_err(|error| bad(error.to_string()))?;
+    let moment = |time: ASN1Time| Timestamp::from_millis(time.timestamp().saturating_mul(1000));
+    let validity = leaf.validity();
+    let (not_before, not_after) = (moment(validity.not_before), moment(validity.not_after));
+    Ok(Inspected { chain: path.clone(), not_before, not_after, key })
+}
+
 impl Certificates {
     /// Reads them all.
-    pub(super) fn load(files: Vec<CertificateFiles>) -> Result<Self, CertificateError> {
+    pub(super) fn load(
+        files: Vec<CertificateFiles>,
+        challenges: Arc<Challenges>,
+    ) -> Result<Self, CertificateError> {
         let current = ArcSwap::from_pointee(Set::read(&files)?);
-        Ok(Self { files, current })
+        Ok(Self { files: ArcSwap::from_pointee(files), current, challenges })
+    }
+
+    /// Takes in what has changed on disk, at once. Blocks.
+    pub(super) fn reread(&self) -> Result<(), CertificateError> {
+        self.replace(Set::read(&self.files.load())?);
+        Ok(())
+    }
+
+    /// Whether a certificate for `host` is to be obtained and is not there yet.
+    pub(super) fn is_awaited(&self, host: &str) -> bool {
+        self.current.load().awaited.iter().any(|awaited| awaited == host)
+    }
+
+    /// All that are served or to be served.
+    pub(super) fn standings(&self) -> Vec<Standing> {
+        let set = self.current.load();
+        let served = set.served.iter().filter_map(|served| {
+            let read = inspected(&served.files, Arc::clone(&served.key)).ok()?;
+            let life = Some((read.not_before, read.not_after));
+            Some(Standing { certificate: served.files.name(), life })
+        });
+        let awaited = set.awaited.iter().map(|host| Standing { certificate: host.clone(), life: None });
+        served.chain(awaited).collect()
+    }
+
+    /// Serves the certificates of other files, which have been read as `set`.
+    pub(super) fn exchange(&self, files: Vec<CertificateFiles>, set: Set) {
+        self.files.store(Arc::new(files));
+        self.replace(set);
     }
 
     /// Takes in what has changed on disk, for as long as the future is polled.
@@ -88,9 +184,12 @@ impl Certificates {
         let mut last_failure = String::new();
         loop {
             ticks.tick().await;
-            let files = self.files.clone();
-            let Ok(read) = tokio::task::spawn_blocking(move || Set::read(&files)).await else { continue };
+            let files = self.files.load_full();
+            let read = Arc::clone(&files);
+            let Ok(read) = tokio::task::spawn_blocking(move || Set::read(&read)).await else { continue };
             match read {
+                // Others have been put in their place meanwhile.
+                Ok(_) if !Arc::ptr_eq(&files, &self.files.load()) => {}
                 Ok(set) => {
                     last_failure.clear();
                     self.replace(set);
@@ -115,30 +214,43 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if acme::is_validation(&hello) {
+            return self.challenges.certificate(&hello);
+        }
         self.current.load().find(hello.server_name())
     }
 }
 
 impl Set {
-    fn read(files: &[CertificateFiles]) -> Result<Self, CertificateError> {
+    pub(super) fn read(files: &[CertificateFiles]) -> Result<Self, CertificateError> {
         let mut digest = Sha256::new();
-        let mut keys = Vec::with_capacity(files.len());
+        let (mut served, mut awaited) = (Vec::with_capacity(files.len()), Vec::new());
         for pair in files {
-            let chain = read(&pair.chain)?;
+            let chain = match (read(&pair.chain), &pair.source) {
+                (Err(error), Source::Obtained(host)) if error.is_not_found() => {
+                    awaited.push(host.clone());
+                    continue;
+                }
+                (chain, _) => chain?,
+            };
             let key = zeroize::Zeroizing::new(read(&pair.key)?);
             digest.update(Sha256::digest(&chain));
             digest.update(Sha256::digest(&key));
-            keys.push(Arc::new(certified_key(pair, &chain, &key)?));
+            served.push(Served { files: pair.clone(), key: Arc::new(certified_key(pair, &chain, &key)?) });
         }
-        Ok(Self { keys, digest: digest.finalize().into() })
+        Ok(Self { served, awaited, digest: digest.finalize().into() })
     }
 
-    /// The first certificate that covers `name`, or simply the first.
+    /// The first certificate that covers `name`, or simply the first. A client that names nothing has an
+    /// address, so one for an address comes before that.
     fn find(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
-        let covering = name
-            .and_then(|name| ServerName::try_from(name).ok())
-            .and_then(|name| self.keys.iter().find(|key| covers(key, &name)));
-        covering.or_else(|| self.keys.first()).cloned()
+        let covering = match name {
+            Some(name) => ServerName::try_from(name)
+                .ok()
+                .and_then(|name| self.served.iter().find(|served| covers(&served.key, &name))),
+            None => self.served.iter().find(|served| served.files.is_for_an_address()),
+        };
+        covering.or_else(|| self.served.first()).map(|served| Arc::clone(&served.key))
     }
 }
 
@@ -180,10 +292,8 @@ mod tests {
     fn write_pair(folder: &Path, file: &str, names: &[&str]) -> CertificateFiles {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let made = rcgen::generate_simple_self_signed(names).unwrap();
-        let pair = CertificateFiles {
-            chain: folder.join(format!("{file}.crt")),
-            key: folder.join(format!("{file}.key")),
-        };
+        let pair =
+            CertificateFiles::given(folder.join(format!("{file}.crt")), folder.join(format!("{file}.key")));
         std::fs::write(&pair.chain, made.cert.pem()).unwrap();
         std::fs::write(&pair.key, made.signing_key.serialize_pem()).unwrap();
         pair
@@ -199,7 +309,7 @@ mod tests {
         let set = Set::read(&files).unwrap();
         let index = |name| {
             let found = set.find(name).unwrap();
-            set.keys.iter().position(|key| Arc::ptr_eq(key, &found)).unwrap()
+            set.served.iter().position(|served| Arc::ptr_eq(&served.key, &found)).unwrap()
         };
         assert_eq!(index(Some("a.example")), 0);
         assert_eq!(index(Some("x.b.example")), 1);
@@ -213,21 +323,45 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let a = write_pair(folder.path(), "a", &["a.example"]);
         let b = write_pair(folder.path(), "b", &["b.example"]);
-        let mixed = CertificateFiles { chain: a.chain.clone(), key: b.key.clone() };
+        let mixed = CertificateFiles::given(a.chain.clone(), b.key.clone());
         assert!(matches!(Set::read(&[mixed]), Err(CertificateError::Mismatch { .. })));
-        let swapped = CertificateFiles { chain: a.key.clone(), key: a.key.clone() };
+        let swapped = CertificateFiles::given(a.key.clone(), a.key.clone());
         assert!(matches!(Set::read(&[swapped]), Err(CertificateError::Chain { .. })));
-        let no_key = CertificateFiles { chain: a.chain.clone(), key: a.chain.clone() };
+        let no_key = CertificateFiles::given(a.chain.clone(), a.chain.clone());
         assert!(matches!(Set::read(&[no_key]), Err(CertificateError::Key { .. })));
-        let missing = CertificateFiles { chain: folder.path().join("none"), key: a.key };
+        let missing = CertificateFiles::given(folder.path().join("none"), a.key);
         assert!(matches!(Set::read(&[missing]), Err(CertificateError::Read { .. })));
+    }
+
+    #[test]
+    fn an_obtained_certificate_is_awaited_until_it_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("192.0.2.1.pem");
+        let files = vec![
+            write_pair(folder.path(), "a", &["a.example"]),
+            CertificateFiles::obtained("192.0.2.1".to_owned(), file.clone()),
+        ];
+        let certificates = Certificates::load(files, Arc::default()).unwrap();
+        assert!(certificates.is_awaited("192.0.2.1") && !certificates.is_awaited("a.example"));
+        assert_eq!(certificates.standings().iter().filter(|standing| standing.life.is_none()).count(), 1);
+        let made = rcgen::generate_simple_self_signed(vec!["192.0.2.1".to_owned()]).unwrap();
+        let pem = format!("{}{}", made.signing_key.serialize_pem(), made.cert.pem());
+        check(&file, pem.as_bytes()).unwrap();
+        std::fs::write(&file, pem).unwrap();
+        certificates.reread().unwrap();
+        assert!(!certificates.is_awaited("192.0.2.1"));
+        let unnamed = certificates.current.load().find(None).unwrap();
+        assert_eq!(unnamed.cert.first(), Some(made.cert.der()), "a client without a name has an address");
+        std::fs::write(&file, "torn").unwrap();
+        assert!(certificates.reread().is_err());
+        assert!(certificates.current.load().find(None).is_some_and(|kept| Arc::ptr_eq(&kept, &unnamed)));
     }
 
     #[test]
     fn only_a_change_replaces_the_set() {
         let folder = tempfile::tempdir().unwrap();
         let files = vec![write_pair(folder.path(), "a", &["a.example"])];
-        let certificates = Certificates::load(files.clone()).unwrap();
+        let certificates = Certificates::load(files.clone(), Arc::default()).unwrap();
         let before = certificates.current.load_full();
         certificates.replace(Set::read(&files).unwrap());
         assert!(Arc::ptr_eq(&before, &certificates.current.load_full()));

@@ -120,6 +120,7 @@ fn limit(options: &mut PeerOptions, route: &Route) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::policy::decide::Policy;
     use crate::domain::policy::headers::HeaderRules;
     use crate::domain::policy::identity::IdentityHeaders;
     use crate::domain::policy::route::{CrossOrigin, HostPattern, Timeouts};
@@ -133,12 +134,13 @@ mod tests {
             host: HostPattern::parse("app.example.com").unwrap(),
             path: "/".to_owned(),
             upstreams: hosts.iter().map(upstream).collect(),
-            allow: vec![],
+            policy: Policy::default(),
             public: vec![],
             identity: IdentityHeaders::preset("remote").unwrap(),
             websocket: WebSocket::Allowed,
             cross_origin: CrossOrigin::Refused,
             headers: HeaderRules::default(),
+            tile: None,
             timeouts: Timeouts { connect: second, read: second, write: second, idle: second },
         }
     }

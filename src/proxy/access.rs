@@ -1,0 +1,103 @@
+//! What the access log is told of a request, where there is one.
+//!
+//! What always holds: nothing is copied while nobody wants to know; the query of a request for our own
+//! endpoints is never told.
+
+use pingora::proxy::Session;
+
+use super::context::Context;
+use super::request;
+use crate::domain::event::Answered;
+use crate::domain::served::Served;
+use crate::flows::Gateway;
+use crate::flows::admit::{Permit, Visit};
+
+/// How much of a request the access log wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    Nothing,
+    /// Without its query.
+    Path,
+    /// With the query, where an application answers.
+    Target,
+}
+
+/// What is known of a request when it comes in.
+pub(super) fn begin(
+    telling: Telling,
+    session: &Session,
+    visit: &Visit,
+    gateway: &Gateway,
+) -> Option<Box<Draft>> {
+    if telling == Telling::Nothing {
+        return None;
+    }
+    let sent = session.req_header();
+    let path = String::from_utf8_lossy(request::path_of(sent)).into_owned();
+    let query = match telling {
+        Telling::Target => {
+            sent.raw_path().get(path.len()..).map(|query| String::from_utf8_lossy(query).into_owned())
+        }
+        Telling::Path | Telling::Nothing => None,
+    };
+    let served = Served {
+        at: gateway.clock().now(),
+        client: visit.client,
+        user: None,
+        method: sent.method.to_string(),
+        host: visit.host.clone(),
+        target: path,
+        version: format!("{:?}", sent.version),
+        status: 0,
+        bytes: 0,
+        took: std::time::Duration::ZERO,
+        route: None,
+        outcome: Answered::Aborted,
+        request_id: visit.request_id.clone(),
+    };
+    Some(Box::new(Draft { served, query }))
+}
+
+/// A line of the access log that is not complete.
+pub(super) struct Draft {
+    served: Served,
+    query: Option<String>,
+}
+
+impl Draft {
+    /// Takes note of who was let in.
+    pub(super) fn let_in(&mut self, permit: &Permit) {
+        self.served.user = permit.user().map(|user| user.username.as_str().to_owned());
+    }
+
+    /// Takes note of what has been answered so far.
+    pub(super) fn answering(&mut self, status: u16, bytes: usize) {
+        self.served.status = status;
+        self.served.bytes = bytes;
+    }
+
+    /// The whole line.
+    pub(super) fn complete(
+        self,
+        route: Option<&str>,
+        outcome: Answered,
+        took: std::time::Duration,
+    ) -> Served {
+        let Self { mut served, query } = self;
+        if outcome == Answered::Forwarded {
+            served.target.extend(query);
+        }
+        served.route = route.map(str::to_owned);
+        served.outcome = outcome;
+        served.took = took;
+        served
+    }
+}
+
+/// What has been answered to a request by now.
+pub(super) fn note(session: &Session, ctx: &mut Context) {
+    if let Some(draft) = &mut ctx.tally.line {
+        let status = session.response_written().map_or(0, |head| head.status.as_u16());
+        draft.answering(status, session.body_bytes_sent());
+    }
+}

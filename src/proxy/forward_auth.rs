@@ -1,0 +1,231 @@
+//! Forward-auth: another proxy asks whether a request that it has received may go on, and as whom.
+//!
+//! The same admission answers as for requests that we forward ourselves. What always holds: only a
+//! trusted proxy is answered; a yes has an empty body, sets no cookie, and names every identity header of
+//! the route, empty where there is nothing to say, so that what a client wrote there never survives.
+//!
+//! What does not live here: how the question is read (`domain/forward_auth.rs`), and who may enter.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType};
+
+use super::admission::{Phases, peer_of};
+use super::bridge::{self, Original};
+use super::context::Context;
+use super::failure;
+use super::refusals::{Told, refused};
+use super::request;
+use crate::domain::event::Answered;
+use crate::domain::forward_auth::{Asked, Contract, Unclear, passed_on, read};
+use crate::domain::place::host_of;
+use crate::domain::policy::identity::IdentityHeaders;
+use crate::domain::policy::route::HostRoutes;
+use crate::flows::admit::{Admission, Outcome, Permit, Visit};
+use crate::flows::passport::ASSERTION_HEADER;
+use crate::flows::questions::Question;
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// A question whose answer is no.
+struct No {
+    visit: Visit,
+    asked: Asked,
+    outcome: Outcome,
+    /// Else the other proxy understands a bare status only.
+    takes_redirects: bool,
+}
+
+/// How the other proxy is answered.
+struct Terms {
+    yes: u16,
+    is_aliased: bool,
+    takes_redirects: bool,
+}
+
+/// What the other proxy is told.
+enum Verdict {
+    Yes(Permit),
+    No(Outcome),
+}
+
+impl Phases {
+    /// The contract of the endpoint that a request is for, if it is one of these.
+    pub(super) fn forward_auth_contract<'s>(&self, session: &'s Session) -> Option<Contract<'s>> {
+        self.0.gateway.place().forward_auth_at(request::path_of(session.req_header()))
+    }
+
+    /// Answers a question about another request.
+    pub(super) async fn answer_forward_auth(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+        visit: Visit,
+        is_trusted: bool,
+    ) -> pingora::Result<()> {
+        if !is_trusted {
+            ctx.tally.answered = Answered::Refused;
+            let text = "This peer is not one of server.trusted_proxies, so it is not answered.\n";
+            return plain(session, &visit, StatusCode::FORBIDDEN, text).await;
+        }
+        let (asked, terms) = {
+            let Some(contract) = self.forward_auth_contract(session) else {
+                return Err(Error::explain(ErrorType::InternalError, "no contract").into_in());
+            };
+            let sent = session.req_header();
+            let here = self.0.gateway.place().scheme;
+            let asked = read(contract, here, &sent.method, &visit.host, query_of(session), &sent.headers);
+            let asked = asked.and_then(|asked| self.with_enough_told(asked));
+            self.note(session, contract, &visit, &asked);
+            let (yes, is_aliased) = (contract.yes(), contract.is_aliased());
+            (asked, Terms { yes, is_aliased, takes_redirects: contract.takes_redirects() })
+        };
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(unclear) => {
+                ctx.tally.answered = Answered::Refused;
+                tracing::warn!(reason = %unclear, "a forward-auth question is unclear");
+                return plain(session, &visit, StatusCode::BAD_REQUEST, &format!("{unclear}\n")).await;
+            }
+        };
+        let visit = Visit { host: asked.host.clone(), scheme: asked.scheme, ..visit };
+        match self.judge(session, &visit, &asked).await {
+            Verdict::Yes(permit) => {
+                ctx.tally.route = Some(Arc::clone(permit.route()));
+                ctx.tally.answered = Answered::Forwarded;
+                ctx.tally.decision = Some(permit.decision());
+                let mut response = yes(&permit);
+                if terms.is_aliased {
+                    say_as_others(&mut response, &permit);
+                    *response.status_mut() = StatusCode::from_u16(terms.yes).unwrap_or(StatusCode::OK);
+                }
+                bridge::answer_plainly(session, &visit, response).await
+            }
+            Verdict::No(outcome) => {
+                let no = No { visit, asked, outcome, takes_redirects: terms.takes_redirects };
+                self.say_no(session, ctx, no).await
+            }
+        }
+    }
+
+    /// Takes a question down, for the operator's page.
+    fn note(&self, session: &Session, contract: Contract<'_>, visit: &Visit, asked: &Result<Asked, Unclear>) {
+        let headers = &session.req_header().headers;
+        let told = headers.get("x-forwarded-host").and_then(|host| host.to_str().ok()).and_then(host_of);
+        let host = asked.as_ref().map_or_else(|_| told.as_ref().unwrap_or(&visit.host), |asked| &asked.host);
+        let (now, proxy) = (self.0.gateway.clock().now(), peer_of(session));
+        let passed_on = passed_on(contract, headers);
+        let question = Question::new(now, proxy, contract, asked.as_ref().err().copied(), passed_on);
+        self.0.gateway.note_question(host, question);
+    }
+
+    /// A question that does not say what is asked for can be answered where everything on the host is decided
+    /// alike.
+    fn with_enough_told(&self, asked: Asked) -> Result<Asked, Unclear> {
+        if asked.target_told {
+            return Ok(asked);
+        }
+        let by_path = self.0.gateway.routes().host(&asked.host).is_some_and(HostRoutes::decides_by_path);
+        if by_path { Err(Unclear::Missing("X-Forwarded-Uri")) } else { Ok(asked) }
+    }
+
+    async fn judge(&self, session: &Session, visit: &Visit, asked: &Asked) -> Verdict {
+        let headers = &session.req_header().headers;
+        let end = asked.target.iter().position(|byte| *byte == b'?').unwrap_or(asked.target.len());
+        let path = asked.target.get(..end).unwrap_or_default();
+        let admission = self.0.gateway.admit(visit, &asked.method, path, headers);
+        self.count_guess(visit, &admission).await;
+        match admission {
+            Admission::Forward(permit) => {
+                let told = Told { method: &asked.method, headers };
+                match refused(&self.0.gateway, told, &permit, visit) {
+                    Some(outcome) => Verdict::No(outcome),
+                    None => Verdict::Yes(permit),
+                }
+            }
+            Admission::Answer(outcome) => Verdict::No(outcome),
+            // The other proxy has to send it to us instead of asking about it.
+            Admission::Ours => Verdict::No(Outcome::NoRoute),
+        }
+    }
+
+    async fn say_no(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+        No { visit, asked, outcome, takes_redirects }: No,
+    ) -> pingora::Result<()> {
+        ctx.tally.answered = failure::answered(&outcome);
+        if let Some(route) = failure::route_of(&outcome) {
+            ctx.tally.route = Some(Arc::clone(route));
+        }
+        let signs_in = matches!(outcome, Outcome::SignIn { .. } | Outcome::StepUp { .. });
+        let fails = matches!(outcome, Outcome::Unavailable | Outcome::Internal);
+        let target = Uri::try_from(asked.target.as_slice());
+        let target = target.map_err(|e| Error::because(ErrorType::InternalError, "forwarded target", e))?;
+        let original = Original { method: asked.method, target };
+        let adapt = move |mut response: Response<Body>| {
+            if takes_redirects {
+                if response.status() == StatusCode::SEE_OTHER {
+                    *response.status_mut() = StatusCode::FOUND;
+                }
+            } else if !fails {
+                *response.status_mut() =
+                    if signs_in { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
+                *response.body_mut() = Body::empty();
+                response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+                response.headers_mut().remove(header::CONTENT_TYPE);
+            }
+            response
+        };
+        let front = self.0.front.load_full();
+        bridge::answer_outcome_about(session, &front.doors.gate, visit, outcome, original, adapt).await
+    }
+}
+
+fn query_of(session: &Session) -> Option<&[u8]> {
+    let target = session.req_header().raw_path();
+    let at = target.iter().position(|byte| *byte == b'?')?;
+    target.get(at + 1..)
+}
+
+/// Yes: who it is, in every header that the application could believe.
+fn yes(permit: &Permit) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    let headers: &mut HeaderMap = response.headers_mut();
+    for name in permit.route().identity.names().chain([&ASSERTION_HEADER]) {
+        headers.insert(name.clone(), HeaderValue::from_static(""));
+    }
+    for (name, value) in permit.identity_headers() {
+        headers.insert(name.clone(), value.clone());
+    }
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+    response
+}
+
+/// Adds the headers that oauth2-proxy answers with, empty where there is nothing to say.
+fn say_as_others(response: &mut Response<Body>, permit: &Permit) {
+    let names = IdentityHeaders::auth_request();
+    let user = permit.user();
+    let headers = response.headers_mut();
+    for name in names.names() {
+        headers.insert(name.clone(), HeaderValue::from_static(""));
+    }
+    for (name, value) in user.map(|user| names.of(user)).unwrap_or_default() {
+        headers.insert(name, value);
+    }
+}
+
+async fn plain(session: &mut Session, visit: &Visit, status: StatusCode, text: &str) -> pingora::Result<()> {
+    let mut response = Response::new(Body::from(text.to_owned()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
+    bridge::answer_plainly(session, visit, response).await
+}

@@ -1,0 +1,165 @@
+//! pingora's proxy as the application of our listeners: each request on a leash.
+//!
+//! What does not live here: what becomes of a request (`admission.rs`).
+//!
+//! What always holds: a request of HTTP/2 knows the connection that it came on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
+use pingora::protocols::{SocketDigest, Stream};
+use pingora::proxy::{HttpProxy, http_proxy};
+use pingora::server::ShutdownWatch;
+use pingora::server::configuration::ServerConf;
+
+use super::admission::Phases;
+use super::context::{Front, PlainHttp, RequestIds, Shared};
+use super::forwarded::{TrustedProxies, Unbelieved};
+use super::gate::Activity;
+use super::panel::Bounds;
+use super::tls::Certificates;
+use super::upstream::{TRIES_MAX, Upstreams};
+use super::{HEADER_BYTES_MAX, Parts, Preface, ProxySettings, streams};
+use crate::domain::place::Scheme;
+use crate::ports::entropy;
+
+/// How long an HTTP/2 connection without requests is kept.
+const H2_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// How many requests one HTTP/2 connection may have under way.
+const H2_STREAMS_MAX: u32 = 100;
+
+/// pingora's proxy, each request on a leash.
+pub(super) struct Leashed {
+    proxy: Arc<HttpProxy<Phases>>,
+    pub(super) front: Arc<ArcSwap<Front>>,
+    pub(super) preface: Preface,
+    options: HttpServerOptions,
+    activities: Activities,
+}
+
+/// What connections are doing, by the digest of their socket: requests of HTTP/2 run in tasks of their
+/// own, and that digest is what they know of their connection.
+#[derive(Clone, Default)]
+struct Activities(Arc<papaya::HashMap<usize, Arc<Activity>>>);
+
+/// Keeps a connection known until it is dropped.
+pub(super) struct Known {
+    activities: Activities,
+    digest: Option<Arc<SocketDigest>>,
+}
+
+impl Activities {
+    fn keep(&self, stream: &Stream, activity: &Arc<Activity>) -> Known {
+        let digest = stream.get_socket_digest();
+        if let Some(digest) = &digest {
+            self.0.pin().insert(address_of(digest), Arc::clone(activity));
+        }
+        Known { activities: self.clone(), digest }
+    }
+
+    fn of(&self, session: &ServerSession) -> Option<Arc<Activity>> {
+        let digest = session.digest()?.socket_digest.as_ref()?;
+        self.0.pin().get(&address_of(digest)).cloned()
+    }
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        if let Some(digest) = &self.digest {
+            self.activities.0.pin().remove(&address_of(digest));
+        }
+    }
+}
+
+/// Nothing else is there while the digest lives.
+fn address_of(digest: &Arc<SocketDigest>) -> usize {
+    Arc::as_ptr(digest).addr()
+}
+
+impl Leashed {
+    pub(super) fn new(
+        settings: &ProxySettings,
+        parts: Parts,
+        front: Arc<ArcSwap<Front>>,
+        certificates: Option<Arc<Certificates>>,
+        bounds: Bounds,
+        unbelieved: Arc<Unbelieved>,
+    ) -> Self {
+        let place = parts.gateway.place();
+        // Without TLS of our own, somebody else has to speak https for us.
+        let plain_http = match (&settings.tls, place.scheme) {
+            (Some(_), Scheme::Https) => PlainHttp::Redirected,
+            _ => PlainHttp::Served,
+        };
+        let shared = Shared {
+            front: Arc::clone(&front),
+            own_bodies: bounds.own_bodies,
+            crowd: bounds.crowd,
+            ids: RequestIds::new(entropy::bytes(parts.gateway.entropy())),
+            trusted: TrustedProxies::new(settings.trusted_proxies.clone(), settings.forwarded_by),
+            unbelieved,
+            upstreams: Upstreams::new(Arc::clone(&parts.elapsed)),
+            plain_http,
+            certificates,
+            challenges: parts.challenges,
+            gateway: parts.gateway,
+            elapsed: parts.elapsed,
+        };
+        let conf =
+            ServerConf { threads: settings.workers.max(1), max_retries: TRIES_MAX, ..ServerConf::default() };
+        let proxy = http_proxy(&Arc::new(conf), Phases(Arc::new(shared)));
+        let mut options = HttpServerOptions::default();
+        options.h2c = true;
+        options.h2_idle_timeout = Some(H2_IDLE_TIMEOUT);
+        Self {
+            proxy: Arc::new(proxy),
+            front,
+            preface: settings.preface,
+            options,
+            activities: Activities::default(),
+        }
+    }
+
+    /// Lets the requests of HTTP/2 on `stream` know what their connection is doing, until the returned value is
+    /// dropped.
+    pub(super) fn know(&self, stream: &Stream, activity: &Arc<Activity>) -> Known {
+        self.activities.keep(stream, activity)
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for Leashed {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        let activity = if session.is_http2() { self.activities.of(&session) } else { None };
+        let request = self.proxy.process_new_http(session, shutdown);
+        streams::leashed(activity, shutdown, request).await.flatten()
+    }
+
+    /// Asked for when a client has chosen HTTP/2, before its handshake.
+    fn h2_options(&self) -> Option<H2Options> {
+        streams::http2_chosen();
+        let mut options = default_h2_options();
+        options.max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX));
+        options.max_concurrent_streams(H2_STREAMS_MAX);
+        Some(options)
+    }
+
+    /// Asked for before anything is known of a connection, and again after an HTTP/2 handshake.
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        streams::http2_begun();
+        Some(&self.options)
+    }
+
+    async fn http_cleanup(&self) {
+        self.proxy.http_cleanup().await;
+    }
+}

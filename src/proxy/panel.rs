@@ -1,0 +1,93 @@
+//! What is exchanged while the proxy serves, and what can be asked about it from outside.
+//!
+//! What does not live here: what is in the configuration (`config/`), and when it is read
+//! (`app/reload.rs`).
+//!
+//! What always holds: everything that can fail is read before anything is exchanged.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::context::{Front, NamelessTls};
+use super::crowd::Crowd;
+use super::forwarded::Unbelieved;
+use super::gate::Gate;
+use super::headers::Reserved;
+use super::own_bodies::OwnBodies;
+use super::tls::{CertificateError, Certificates, Set, Standing};
+use super::{CertificateFiles, Doors, Limits, Meter, ProxyError};
+use crate::flows::Gateway;
+use crate::flows::rules::Rules;
+
+/// What a running proxy takes in when the rules of its gateway change.
+pub struct Fresh {
+    pub doors: Doors,
+    pub meter: Arc<dyn Meter>,
+    /// Of the listeners that speak TLS; nothing is done with them where there are none.
+    pub certificates: Vec<CertificateFiles>,
+    pub limits: Limits,
+}
+
+/// Exchanges what a proxy serves while it serves.
+pub struct Panel {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) front: Arc<ArcSwap<Front>>,
+    pub(super) certificates: Option<Arc<Certificates>>,
+    pub(super) unbelieved: Arc<Unbelieved>,
+    pub(super) bounds: Bounds,
+}
+
+/// What is shared out among clients.
+#[derive(Clone)]
+pub(super) struct Bounds {
+    pub(super) gate: Arc<Gate>,
+    pub(super) crowd: Arc<Crowd>,
+    pub(super) own_bodies: Arc<OwnBodies>,
+}
+
+impl Bounds {
+    fn exchange(&self, limits: &Limits) {
+        self.gate.exchange(limits.connections);
+        self.crowd.exchange(limits.connections);
+        self.own_bodies.exchange(limits);
+    }
+}
+
+impl Panel {
+    /// Adopts `rules` and takes in what goes with them. Reads the certificates first, blocking: where
+    /// that fails, nothing has changed.
+    pub fn exchange(&self, rules: Rules, fresh: Fresh) -> Result<(), ProxyError> {
+        let Fresh { doors, meter, certificates, limits } = fresh;
+        let nameless_tls = NamelessTls::with(certificates.len());
+        if let Some(served) = &self.certificates {
+            if certificates.is_empty() {
+                return Err(ProxyError::NoCertificate);
+            }
+            let set = Set::read(&certificates)?;
+            served.exchange(certificates, set);
+        }
+        let reserved = Reserved::of(&rules.routes);
+        self.bounds.exchange(&limits);
+        self.gateway.adopt(rules);
+        // A request in between is cleaned of what its own route believes, whichever set that is of.
+        self.front.store(Arc::new(Front { doors, meter, reserved, nameless_tls }));
+        Ok(())
+    }
+
+    /// Takes in what has changed among the files of certificates, at once. Blocks; where it fails, what is
+    /// served goes on.
+    pub fn reread_certificates(&self) -> Result<(), CertificateError> {
+        self.certificates.as_ref().map_or(Ok(()), |certificates| certificates.reread())
+    }
+
+    /// What looks wrong about the proxies in front, in sentences.
+    pub fn remarks(&self) -> Vec<String> {
+        self.unbelieved.remarks()
+    }
+
+    /// All certificates that are served or to be served.
+    pub fn certificates(&self) -> Vec<Standing> {
+        self.certificates.as_ref().map_or_else(Vec::new, |certificates| certificates.standings())
+    }
+}
