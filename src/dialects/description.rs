@@ -26,8 +26,12 @@ use crate::web::Problem;
 const CACHE: &str = "public, max-age=300";
 
 /// What each group of operations is, in the order in which they are shown.
-const TAGS: [(&str, &str); 7] = [
+const TAGS: [(&str, &str); 8] = [
     ("native", "Passkeys, sessions, codes and invitations; the built-in pages speak it."),
+    (
+        "admin",
+        "For administrators who have shown a passkey a short time ago: people, invitations, sessions, and what has happened.",
+    ),
     ("status", "Whether the gateway lives and can work, and the keys of what it signs. On every host."),
     ("documents", "What standards say about the relying party, at the addresses that they prescribe."),
     ("better-auth", "The passkey API of better-auth."),

@@ -10,11 +10,12 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use super::guard::{self, SignedIn};
-use super::{Problem, cookies, user_agent};
+use super::{Problem, cookies};
 use crate::domain::cookie::Cookie;
 use crate::domain::credential::Program;
 use crate::domain::id::CeremonyId;
 use crate::domain::session::step_up::Change;
+use crate::domain::user_agent;
 use crate::flows::admit::Visit;
 use crate::flows::index::LiveSession;
 use crate::flows::sessions::Device;
@@ -27,15 +28,17 @@ pub struct Call {
     pub headers: HeaderMap,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Call {
+impl FromRequestParts<Arc<Gateway>> for Call {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
         // The proxy has noted where the request came in; without it nothing may be answered.
         let mut visit = parts.extensions.get::<Visit>().cloned().ok_or_else(Problem::unauthenticated)?;
+        visit.shows_live_session = guard::shows_live_session(gateway, &visit, &parts.method, &parts.headers);
         visit.by_access_token = guard::shows_access_token(&parts.headers);
         visit.change = Change::new(parts.method.as_str(), parts.uri.path());
         visit.step_up = guard::step_up(&parts.headers);
+        visit.device = guard::device_mark(&parts.headers);
         Ok(Self { visit, method: parts.method.clone(), headers: parts.headers.clone() })
     }
 }

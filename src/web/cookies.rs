@@ -8,9 +8,11 @@ use http::{HeaderMap, HeaderValue};
 use crate::domain::ceremony::CEREMONY_LIFETIME;
 use crate::domain::code::CODE_LIFETIME;
 use crate::domain::cookie::{self, Cookie, Found};
+use crate::domain::device_link::DEVICE_LINK_LIFETIME;
 use crate::domain::id::{CeremonyId, CodeId};
 use crate::domain::place::{Place, Scheme};
 use crate::domain::secret::Secret;
+use crate::domain::user::SEEN_FROM_LIFETIME;
 use crate::domain::way_back::WAY_BACK_LIFETIME;
 
 /// The session cookie, for as long as a session can live.
@@ -38,6 +40,16 @@ pub fn code(place: &Place, id: &CodeId) -> HeaderValue {
 pub fn nonce(place: &Place, nonce: &Secret) -> HeaderValue {
     // Lax: the browser comes back through a redirect that began on another host.
     write(place, Cookie::Nonce, &nonce.reveal(), WAY_BACK_LIFETIME, "Lax")
+}
+
+/// The cookie that binds a link between two devices to the new one.
+pub fn newcomer(place: &Place, nonce: &Secret) -> HeaderValue {
+    write(place, Cookie::Newcomer, &nonce.reveal(), DEVICE_LINK_LIFETIME, "Strict")
+}
+
+/// The cookie that says that a user has signed in with this browser.
+pub fn device(place: &Place, mark: &Secret) -> HeaderValue {
+    write(place, Cookie::Device, &mark.reveal(), SEEN_FROM_LIFETIME, "Strict")
 }
 
 /// Takes a cookie of ours back.
@@ -70,7 +82,9 @@ fn write(place: &Place, which: Cookie, value: &str, lifetime: Duration, same_sit
             | Cookie::BetterAuthChallenge
             | Cookie::OcoreChallenge
             | Cookie::Code
-            | Cookie::Nonce,
+            | Cookie::Nonce
+            | Cookie::Newcomer
+            | Cookie::Device,
         ) => ("", "/"),
     };
     let name = which.name(place.scheme);

@@ -10,14 +10,16 @@ use http::header::{AUTHORIZATION, ORIGIN};
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::{Fault, Problem, cookies};
-use crate::domain::cookie::Cookie;
+use crate::domain::cookie::{Cookie, Found, find};
 use crate::domain::dialect::Dialect;
+use crate::domain::place::Scheme;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::session::access;
 use crate::domain::session::token::Carrier;
 use crate::domain::session::{Scope, Session};
 use crate::domain::user::User;
-use crate::flows::admit::{Caller, Visit};
+use crate::flows::admit::Visit;
+use crate::flows::caller::Caller;
 use crate::flows::index::LiveSession;
 use crate::flows::sessions::Device;
 use crate::flows::{FlowError, Gateway};
@@ -162,6 +164,11 @@ pub fn shown_sessions(
     Ok(by_token.into_iter().chain(by_cookie).map(|caller| caller.session).collect())
 }
 
+/// Whether the request shows a session that lives, in whatever form.
+pub fn shows_live_session(gateway: &Gateway, visit: &Visit, method: &Method, headers: &HeaderMap) -> bool {
+    shown_sessions(gateway, visit, method, headers).is_ok_and(|sessions| !sessions.is_empty())
+}
+
 /// Who is calling, by cookie, whatever token is shown as well. On a request that changes something it
 /// counts only if the request comes from a page of ours.
 pub fn identify_by_cookie(
@@ -220,7 +227,7 @@ pub fn signed_in(
 /// What the caller says about their program.
 pub fn device(headers: &HeaderMap) -> Device {
     let user_agent = headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
-    Device { user_agent: user_agent.map(str::to_owned) }
+    Device { user_agent: user_agent.map(str::to_owned), is_shared: false }
 }
 
 /// Whether the request carries an `Authorization` header of any kind.
@@ -236,6 +243,17 @@ pub fn shows_access_token(headers: &HeaderMap) -> bool {
 /// The nonce of a step-up that is to pay for the request.
 pub fn step_up(headers: &HeaderMap) -> Option<SecretHash> {
     Some(Secret::parse(headers.get(STEP_UP)?.to_str().ok()?)?.hashed())
+}
+
+/// The mark of a browser in which a user has signed in, under whichever scheme its cookie was set.
+pub fn device_mark(headers: &HeaderMap) -> Option<SecretHash> {
+    let cookies = || headers.get_all(http::header::COOKIE).iter().map(HeaderValue::as_bytes);
+    [Scheme::Https, Scheme::Http].into_iter().find_map(|scheme| {
+        match find(cookies(), Cookie::Device.name(scheme)) {
+            Found::One(mark) => Some(Secret::parse(mark)?.hashed()),
+            Found::Nothing | Found::Unclear => None,
+        }
+    })
 }
 
 /// The token in `Authorization`. Some scripts that look for a token and have none write what they found

@@ -72,6 +72,8 @@ pub struct Rooms {
     pub application: Router,
     /// Documents about the relying party, with whole paths.
     pub documents: Router,
+    /// For the addresses of other forward-auth servers, with whole paths.
+    pub aliases: Router,
     /// The dialects that are mounted.
     pub dialects: HashMap<Dialect, Spoken>,
 }
@@ -94,6 +96,7 @@ struct Directory {
     auth: Router,
     application: Router,
     documents: Router,
+    aliases: Router,
     dialects: HashMap<Dialect, Router>,
 }
 
@@ -112,6 +115,7 @@ impl Directory {
             auth: below(&place.prefix, rooms.auth),
             application: below(&place.prefix, rooms.application),
             documents: rooms.documents,
+            aliases: rooms.aliases,
             dialects: rooms.dialects.into_iter().filter_map(at_mount).collect(),
         }
     }
@@ -124,6 +128,9 @@ impl Directory {
         };
         if place.document(&visit.host, path.as_bytes()).is_some() {
             return self.documents.clone();
+        }
+        if place.aliases().find(path.as_bytes()).is_some() {
+            return self.aliases.clone();
         }
         if let Some(dialect) = foreign_dialect(place, visit, &path)
             && let Some(router) = self.dialects.get(&dialect)

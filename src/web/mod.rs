@@ -4,7 +4,7 @@
 //! where; `call` is a request as handlers see it; `hosts` leads it to a dialect; `cookies` and
 //! `session_cookie` write ours; `cross_origin` says what pages of related origins may do; `navigation`
 //! tells a person's navigation from a program's request; `headers` says what every answer of ours
-//! carries. What does not live here: wire formats of an API (`dialects/`) and HTML (`pages/`).
+//! carries; `qr` draws a link for a camera. What does not live here: wire formats of an API (`dialects/`) and HTML (`pages/`).
 
 pub mod call;
 pub mod cookies;
@@ -15,7 +15,7 @@ pub mod hosts;
 pub mod json;
 pub mod navigation;
 pub mod problem;
+pub mod qr;
 pub mod session_cookie;
-pub mod user_agent;
 
 pub use problem::{Fault, Problem};

@@ -11,9 +11,12 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
+use crate::domain::access_token::MalformedToken;
+use crate::domain::ban::CannotBan;
 use crate::domain::event::Refusal;
+use crate::domain::network::Network;
 use crate::flows::FlowError;
-use crate::flows::admit::CheckUnavailable;
+use crate::flows::caller::CheckUnavailable;
 use crate::ports::StoreError;
 
 /// When a browser may try again after a failure of ours.
@@ -28,6 +31,8 @@ pub enum Fault {
     /// The request does not say which page it comes from, and has to.
     NoOrigin,
     NotFresh,
+    /// The same for administrators, whose page asks in place.
+    StepUpRequired,
     NotPermitted,
     /// The body is JSON, but not what this endpoint takes.
     Malformed,
@@ -52,10 +57,16 @@ pub enum Fault {
     BodyTooLarge,
     HeadersTooLarge,
     RateLimited,
+    /// No credential may be tried from the caller's network.
+    NetworkBanned,
     Unavailable,
     Internal,
     // What only the proxy's gate says.
     Forbidden,
+    /// An access token that is good, but not for this route, method, path, network or hour.
+    TokenNotForThis,
+    /// One on a route that asks for a passkey.
+    TokenShowsNoPasskey,
     UnknownHost,
     Misdirected,
     MalformedTarget,
@@ -73,6 +84,7 @@ impl Fault {
             Self::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated"),
             Self::WrongOrigin | Self::NoOrigin => (S::FORBIDDEN, "wrong_origin"),
             Self::NotFresh => (S::FORBIDDEN, "session_not_fresh"),
+            Self::StepUpRequired => (S::UNAUTHORIZED, "step_up_required"),
             Self::NotPermitted => (S::FORBIDDEN, "not_permitted"),
             Self::Malformed | Self::InvalidJson => (S::UNPROCESSABLE_ENTITY, "malformed_request"),
             Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
@@ -93,9 +105,12 @@ impl Fault {
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::HeadersTooLarge => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
             Self::RateLimited => (S::TOO_MANY_REQUESTS, "rate_limited"),
+            Self::NetworkBanned => (S::FORBIDDEN, "network_banned"),
             Self::Unavailable => (S::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal"),
             Self::Forbidden => (S::FORBIDDEN, "forbidden"),
+            Self::TokenNotForThis => (S::FORBIDDEN, "token_not_for_this"),
+            Self::TokenShowsNoPasskey => (S::FORBIDDEN, "token_shows_no_passkey"),
             Self::UnknownHost => (S::MISDIRECTED_REQUEST, "unknown_host"),
             Self::Misdirected => (S::MISDIRECTED_REQUEST, "misdirected"),
             Self::MalformedTarget => (S::BAD_REQUEST, "malformed_request"),
@@ -228,17 +243,26 @@ impl From<FlowError> for Problem {
             FlowError::OutboxFull => {
                 Self::unavailable("No more messages can be sent at the moment. Try again later.")
             }
+            FlowError::NotTaken => Self::new(
+                Fault::NotPermitted,
+                "Signing up here is for addresses of other domains. Ask the administrator for an invitation.",
+            ),
             FlowError::EmailNeeded => {
                 Self::malformed("An e-mail address is needed to set up this installation.")
             }
             FlowError::MalformedName(why) => Self::malformed(why.to_string()),
+            FlowError::MalformedToken(why) => malformed_token(&why),
             FlowError::Taken(what) => {
                 Self::new(Fault::Taken, format!("This {what} belongs to somebody else."))
             }
-            FlowError::HasAccount => {
-                Self::new(Fault::HasAccount, "There is an account with this address already.")
-            }
+            FlowError::HasAccount => Self::new(Fault::HasAccount, "This address has an account already."),
             FlowError::NotFresh => Self::new(Fault::NotFresh, "Show your passkey again to make this change."),
+            FlowError::StepUpRequired => {
+                Self::new(Fault::StepUpRequired, "Show your passkey again to administer this installation.")
+            }
+            FlowError::AccountClosed => {
+                Self::new(Fault::NotPermitted, "This account is disabled. Enable it first.")
+            }
             FlowError::NotPermitted => {
                 Self::new(Fault::NotPermitted, "This session may not do that. Sign in with a passkey first.")
             }
@@ -257,10 +281,10 @@ impl From<FlowError> for Problem {
                 Self::new(Fault::LimitReached, "You have had as many usernames as a person can have.")
             }
             FlowError::NotFound => Self::not_found(),
-            FlowError::RateLimited { retry_after } => Self {
-                retry_after: Some(retry_after),
-                ..Self::new(Fault::RateLimited, "Too many attempts. Wait a moment, then try again.")
-            },
+            FlowError::RateLimited { retry_after } => rate_limited(retry_after),
+            FlowError::Banned { ends_in } => network_banned(ends_in),
+            FlowError::CannotBan(why) => cannot_ban(why),
+            FlowError::NoSuchBan { wider } => no_such_ban(wider),
             FlowError::Busy => {
                 Self::unavailable("Others changed the same thing at the same moment. Try again.")
             }
@@ -270,6 +294,60 @@ impl From<FlowError> for Problem {
             FlowError::Store(error) => Self::from(error),
         }
     }
+}
+
+fn rate_limited(retry_after: Duration) -> Problem {
+    Problem {
+        retry_after: Some(retry_after),
+        ..Problem::new(Fault::RateLimited, "Too many attempts. Wait a moment, then try again.")
+    }
+}
+
+/// Said of the network alone: no account makes a difference.
+fn network_banned(ends_in: Option<Duration>) -> Problem {
+    Problem {
+        retry_after: ends_in,
+        ..Problem::new(
+            Fault::NetworkBanned,
+            "Nobody can sign in from your network at the moment. Use another one, or ask the administrator.",
+        )
+    }
+}
+
+fn malformed_token(why: &MalformedToken) -> Problem {
+    let fault = match why {
+        MalformedToken::TooManyOfOne(_) => Fault::LimitReached,
+        MalformedToken::Name
+        | MalformedToken::NoRoute
+        | MalformedToken::UnknownRoute(_)
+        | MalformedToken::Method(_)
+        | MalformedToken::Path(_)
+        | MalformedToken::Network(_)
+        | MalformedToken::TooMany(_)
+        | MalformedToken::Lifetime(_)
+        | MalformedToken::TooLong => Fault::Malformed,
+    };
+    Problem::new(fault, format!("{why}."))
+}
+
+fn cannot_ban(why: CannotBan) -> Problem {
+    let fault = match why {
+        CannotBan::TooMany => Fault::LimitReached,
+        CannotBan::TooWide(_)
+        | CannotBan::Loopback(_)
+        | CannotBan::TrustedProxy(..)
+        | CannotBan::Own(..)
+        | CannotBan::Length => Fault::Malformed,
+    };
+    Problem::new(fault, format!("{why}."))
+}
+
+fn no_such_ban(wider: Option<Network>) -> Problem {
+    let detail = match wider {
+        None => "This network is not banned, or not any more.".to_owned(),
+        Some(wider) => format!("It is banned with {wider}: remove the ban of that network."),
+    };
+    Problem::new(Fault::NotFound, detail)
 }
 
 fn refused(why: Refusal) -> Problem {
@@ -293,6 +371,10 @@ fn refused(why: Refusal) -> Problem {
         Refusal::LimitReached => Problem::new(
             Fault::LimitReached,
             "There are as many passkeys as an account can have. Remove one first.",
+        ),
+        Refusal::Asleep => Problem::new(
+            Fault::PasskeyRefused,
+            "This passkey was made with a code by mail and does not work yet. Use another one, or wait.",
         ),
         // What was wrong is for the log. A disabled account looks like a wrong passkey.
         Refusal::WrongContext

@@ -25,7 +25,13 @@ pub fn set_session_cookie(
     headers: &mut HeaderMap,
 ) -> Result<(), Problem> {
     let token = gateway.token(session, Carrier::Cookie(visit.host.clone())).map_err(FlowError::from)?;
-    cookies::append(headers, cookies::session(gateway.place(), &token, gateway.lifetimes().absolute));
+    cookies::append(headers, cookies::session(gateway.place(), &token, gateway.cookie_lifetime(session)));
+    // A passkey was shown here, or made.
+    if session.credential.is_some()
+        && let Some(mark) = gateway.device_mark(&session.user)
+    {
+        cookies::append(headers, cookies::device(gateway.place(), &mark));
+    }
     Ok(())
 }
 

@@ -116,7 +116,7 @@ async fn register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Respon
         return Ok(Json(passkey).into_response());
     }
     let token = call.token_of(gateway, &caller)?;
-    let signed_in = SignedIn::new(gateway.lifetimes(), &registered.session, &registered.user, token.clone());
+    let signed_in = SignedIn::new(&gateway.lifetimes(), &registered.session, &registered.user, token.clone());
     let mut response = Json(passkey.with(signed_in)).into_response();
     // An access token is turned into nothing that lasts longer.
     if call.identify_lasting(gateway)?.is_some() {
@@ -160,7 +160,7 @@ async fn authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
     let attempt = Attempt { ceremony, answer: &asked.response, expected: None, before };
     let signed_in = gateway.finish_sign_in(attempt, &call.visit, &device).await?;
     let token = gateway.token(&signed_in.session, Carrier::Bearer).map_err(FlowError::from)?;
-    let shape = SignedIn::new(gateway.lifetimes(), &signed_in.session, &signed_in.user, token.clone());
+    let shape = SignedIn::new(&gateway.lifetimes(), &signed_in.session, &signed_in.user, token.clone());
     let mut response = Json(shape).into_response();
     hand_over(gateway, call, &signed_in.session, &token, response.headers_mut())?;
     Ok(response)

@@ -69,8 +69,13 @@ pub fn face(problem: &Problem) -> Response {
         Fault::Unauthenticated | Fault::TokenInvalid => (S::UNAUTHORIZED, "UNAUTHORIZED"),
         Fault::WrongOrigin => (S::FORBIDDEN, "INVALID_ORIGIN"),
         Fault::NoOrigin => (S::FORBIDDEN, "MISSING_OR_NULL_ORIGIN"),
-        Fault::NotFresh => (S::FORBIDDEN, "SESSION_NOT_FRESH"),
-        Fault::NotPermitted | Fault::Forbidden | Fault::UpgradeRefused => (S::FORBIDDEN, "FORBIDDEN"),
+        Fault::NotFresh | Fault::StepUpRequired => (S::FORBIDDEN, "SESSION_NOT_FRESH"),
+        Fault::NotPermitted
+        | Fault::Forbidden
+        | Fault::TokenNotForThis
+        | Fault::TokenShowsNoPasskey
+        | Fault::UpgradeRefused
+        | Fault::NetworkBanned => (S::FORBIDDEN, "FORBIDDEN"),
         Fault::Malformed if registering => (S::BAD_REQUEST, "FAILED_TO_VERIFY_REGISTRATION"),
         Fault::Malformed => {
             return failure(located(problem.detail()), problem, S::BAD_REQUEST, "VALIDATION_ERROR");

@@ -23,7 +23,7 @@ pub(super) async fn get_session(State(gateway): State<Shared>, call: Call) -> Re
             caller.session.touch(gateway.clock().now());
             let token = call.token_of(&gateway, &caller)?;
             let seen = Session { last_seen_at: caller.session.last_seen_at(), ..(*caller.record()).clone() };
-            Some(SignedIn::new(gateway.lifetimes(), &seen, &caller.user, token))
+            Some(SignedIn::new(&gateway.lifetimes(), &seen, &caller.user, token))
         }
         None => None,
     };

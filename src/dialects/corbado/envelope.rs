@@ -148,7 +148,8 @@ pub(super) enum Failures {
     /// Nobody is signed in (`login_error`).
     #[response(status = 401)]
     Unauthorized(Failure),
-    /// The request came from another site (`invalid_origin`), or needs a fresh passkey (`login_error`).
+    /// The request came from another site (`invalid_origin`), needs a fresh passkey, or its network is banned
+    /// (`login_error`).
     #[response(status = 403)]
     Forbidden(Failure),
     /// No such thing, or not the caller's (`not_found`); or no such process (`process_not_available`).

@@ -97,9 +97,14 @@ fn said(problem: &Problem) -> (StatusCode, Kind) {
     use StatusCode as S;
     match problem.fault() {
         Fault::Unauthenticated => (S::UNAUTHORIZED, Kind::LoginError),
-        Fault::NotFresh | Fault::NotPermitted | Fault::Forbidden | Fault::UpgradeRefused => {
-            (S::FORBIDDEN, Kind::LoginError)
-        }
+        Fault::NotFresh
+        | Fault::StepUpRequired
+        | Fault::NotPermitted
+        | Fault::NetworkBanned
+        | Fault::Forbidden
+        | Fault::TokenNotForThis
+        | Fault::TokenShowsNoPasskey
+        | Fault::UpgradeRefused => (S::FORBIDDEN, Kind::LoginError),
         Fault::WrongOrigin | Fault::NoOrigin => (S::FORBIDDEN, Kind::InvalidOrigin),
         Fault::InvalidJson => (S::BAD_REQUEST, Kind::InvalidJson),
         Fault::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, Kind::InvalidJson),

@@ -1,13 +1,22 @@
 //! The native API, under the prefix: passkeys, sessions, codes, invitations, keys and health.
 //!
-//! Shapes are in `shapes`, handlers in `passkeys`, `sessions`, `codes` and `enrolment`. Paths answer with
-//! and without a trailing slash. Errors are problem documents (`web/problem.rs`).
+//! Shapes are in `shapes`, handlers in `passkeys`, `sessions`, `codes`, `signup`, `recoveries`,
+//! `recovery_codes`, `access_tokens`, `device_links`, `enrolment` and `account`; what administrators do is
+//! in `admin`. Paths answer
+//! with and without a trailing slash. Errors are problem documents (`web/problem.rs`).
 
+mod access_tokens;
+mod account;
+mod admin;
 mod codes;
+mod device_links;
 mod enrolment;
 mod passkeys;
+mod recoveries;
+mod recovery_codes;
 mod sessions;
 mod shapes;
+mod signup;
 mod status;
 
 use axum::extract::State;
@@ -16,6 +25,8 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::Shared;
+use crate::flows::administration::directory::Cursor;
+use crate::web::Problem;
 
 /// Shapes that no handler names by itself.
 #[derive(OpenApi)]
@@ -24,7 +35,7 @@ struct Shapes;
 
 /// The API for the auth host, with paths relative to the prefix.
 pub fn api() -> OpenApiRouter<Shared> {
-    let routes: [UtoipaMethodRouter<Shared>; 14] = [
+    let routes: [UtoipaMethodRouter<Shared>; 32] = [
         routes!(codes::verify),
         routes!(passkeys::register_options),
         routes!(passkeys::register_verify),
@@ -39,8 +50,27 @@ pub fn api() -> OpenApiRouter<Shared> {
         routes!(sessions::end),
         routes!(enrolment::preview),
         routes!(enrolment::redeem),
+        routes!(signup::request),
+        routes!(signup::confirm),
+        routes!(account::edit, account::delete),
+        routes!(account::announce_address),
+        routes!(account::confirm_address),
+        routes!(account::audit),
+        routes!(account::data),
+        routes!(access_tokens::list, access_tokens::make),
+        routes!(access_tokens::revoke),
+        routes!(device_links::state, device_links::offer, device_links::withdraw),
+        routes!(device_links::confirm),
+        routes!(device_links::ask),
+        routes!(device_links::join),
+        routes!(recoveries::list),
+        routes!(recoveries::cancel),
+        routes!(recoveries::cancel_by_link),
+        routes!(recovery_codes::left, recovery_codes::make),
+        routes!(recovery_codes::redeem),
     ];
-    routes.into_iter().fold(OpenApiRouter::with_openapi(Shapes::openapi()), in_both_spellings)
+    let own = routes.into_iter().fold(OpenApiRouter::with_openapi(Shapes::openapi()), in_both_spellings);
+    own.merge(admin::api())
 }
 
 /// What is told about the installation itself, on every host.
@@ -49,10 +79,11 @@ pub fn status_api() -> OpenApiRouter<Shared> {
         .routes(routes!(status::health))
         .routes(routes!(status::ready))
         .routes(routes!(status::jwks))
+        .routes(routes!(status::token_keys))
 }
 
 /// Adds `routes` with and without a slash at the end; described without.
-fn in_both_spellings(
+pub(super) fn in_both_spellings(
     router: OpenApiRouter<Shared>,
     described: UtoipaMethodRouter<Shared>,
 ) -> OpenApiRouter<Shared> {
@@ -63,3 +94,10 @@ fn in_both_spellings(
 }
 
 type App = State<Shared>;
+
+/// Where a page goes on, as the page before said.
+fn cursor(text: Option<&str>) -> Result<Option<Cursor>, Problem> {
+    let read =
+        |text| Cursor::parse(text).ok_or_else(|| Problem::malformed("`after` is the `next` of a page."));
+    text.filter(|text| !text.is_empty()).map(read).transpose()
+}

@@ -17,11 +17,12 @@ use crate::domain::event::Refusal;
 use crate::domain::id::{CeremonyId, CredentialId};
 use crate::domain::session::step_up::Change;
 use crate::domain::session::token::{Beside, Carrier};
+use crate::flows::sessions::Device;
 use crate::flows::sign_in::Attempt;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::guard;
-use crate::web::session_cookie::{renew, set_session_cookie};
+use crate::web::session_cookie::{clear_session_cookie, renew, set_session_cookie};
 use crate::web::{Problem, cookies, json};
 
 /// Options for a new passkey of the caller, and the challenge cookie.
@@ -71,6 +72,11 @@ async fn try_register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
         other => other.into(),
     })?;
     let mut response = Json(PasskeyShape::new(&registered.credential)).into_response();
+    if registered.credential.asleep_until.is_some() {
+        // The enrolment is over, and the passkey does not work yet.
+        clear_session_cookie(gateway, &call.visit, response.headers_mut());
+        return Ok(response);
+    }
     renew(gateway, call, &caller, &registered.session, response.headers_mut())?;
     Ok(response)
 }
@@ -112,9 +118,10 @@ pub(super) async fn authenticate_options(
     Ok(with_challenge(&gateway, &ceremony, Json(options.0)))
 }
 
-/// Signs in. The session cookie is set unless the caller uses `Authorization`.
+/// Signs in. The session cookie is set unless the caller uses `Authorization`. With `keepSignedIn: false`,
+/// on a device that others use too, the session ends after `session.short`.
 #[utoipa::path(post, path = "/passkeys/authenticate/verify", tag = "native",
-    request_body(content = Object, description = "AuthenticationResponseJSON"),
+    request_body(content = Object, description = "AuthenticationResponseJSON, and `keepSignedIn`"),
     responses((status = 201, body = SteppedUpShape), Failures))]
 pub(super) async fn authenticate_verify(State(gateway): App, call: Call, body: Bytes) -> Response {
     let mut response = match try_authenticate(&gateway, &call, &body).await {
@@ -134,7 +141,8 @@ async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Resul
     };
     let (answer, before) = call.using_up(gateway, ceremony, read()).await?;
     let before = before.map(|caller| caller.session);
-    let device = guard::device(&call.headers);
+    let keep = answer.get("keepSignedIn").and_then(Value::as_bool).unwrap_or(true);
+    let device = Device { is_shared: !keep, ..guard::device(&call.headers) };
     let attempt = Attempt { ceremony, answer: &answer, expected: None, before };
     let signed_in = gateway.finish_sign_in(attempt, &call.visit, &device).await?;
     let beside = if guard::has_authorization(&call.headers) { Beside::Nothing } else { Beside::Cookie };

@@ -16,6 +16,7 @@ use crate::domain::session::Scope;
 use crate::domain::session::token::{Beside, Carrier};
 use crate::domain::user::Email;
 use crate::flows::codes::Guess;
+use crate::flows::enroll::Redeemed;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::session_cookie::{self, set_session_cookie};
@@ -105,12 +106,18 @@ async fn redeem_code(gateway: &Gateway, call: &Call, email: &str, code: &str) ->
     let guess = Guess { id: id.and_then(|id| CodeId::parse(id).ok()), email, code };
     let before = call.identify(gateway)?.map(|caller| caller.session);
     let redeemed = gateway.redeem_code(guess, before, &call.visit, &call.device()).await?;
+    let mut response = opened(gateway, call, &redeemed)?;
+    cookies::append(response.headers_mut(), cookies::expire(gateway.place(), Cookie::Code));
+    Ok(response)
+}
+
+/// The answer to a code that was good: the session, and its cookie.
+pub(super) fn opened(gateway: &Gateway, call: &Call, redeemed: &Redeemed) -> Result<Response, Problem> {
     let token = gateway.token(&redeemed.session, Carrier::Bearer).map_err(FlowError::from)?;
     let enrolling = redeemed.session.scope == Scope::Enrol;
     let caller = SignedInShape { token, user: (&redeemed.user).into() };
     let mut response = (StatusCode::CREATED, Json(Current { caller, enrolling })).into_response();
     set_session_cookie(gateway, &call.visit, &redeemed.session, response.headers_mut())?;
-    cookies::append(response.headers_mut(), cookies::expire(gateway.place(), Cookie::Code));
     Ok(response)
 }
 

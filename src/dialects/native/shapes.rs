@@ -12,15 +12,15 @@ use crate::domain::credential::{Backup, Credential, Transport};
 use crate::domain::network::Network;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Group, Role, User};
+use crate::domain::user_agent;
 use crate::flows::Gateway;
 use crate::flows::index::LiveSession;
-use crate::web::user_agent;
 
 /// A failure, as RFC 9457 writes it; `web/problem.rs` does. Here it is only described.
 #[derive(ToSchema)]
 #[schema(as = native::Problem)]
 #[expect(dead_code, reason = "only described")]
-pub(super) struct Document {
+pub(in crate::dialects::native) struct Document {
     r#type: String,
     title: String,
     status: u16,
@@ -45,7 +45,7 @@ pub(super) enum Failures {
     /// Nobody is signed in, or what was shown was not accepted.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(Document),
-    /// The request came from another site, or needs a fresh passkey.
+    /// The request came from another site, needs a fresh passkey, or its network is banned (`network_banned`).
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(Document),
     /// There is no such thing.
@@ -134,6 +134,10 @@ pub(super) struct PasskeyShape {
     /// The authenticator's own name, if its model is known.
     #[schema(required)]
     authenticator: Option<&'static str>,
+    /// Present while it opens nothing yet: a code by mail led to it, and `recovery.delay` is not over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    works_from: Option<String>,
 }
 
 impl PasskeyShape {
@@ -156,6 +160,7 @@ impl PasskeyShape {
             last_used_at: credential.last_used_at.map(Timestamp::to_rfc3339),
             aaguid: credential.aaguid.to_string(),
             authenticator: aaguid::name_of(credential.aaguid),
+            works_from: credential.asleep_until.map(Timestamp::to_rfc3339),
         }
     }
 

@@ -74,6 +74,7 @@ fn status(problem: &Problem) -> StatusCode {
         | Fault::WrongOrigin
         | Fault::NoOrigin
         | Fault::NotFresh
+        | Fault::StepUpRequired
         | Fault::NotPermitted
         | Fault::UnsupportedMediaType
         | Fault::DuplicateCredential
@@ -86,9 +87,12 @@ fn status(problem: &Problem) -> StatusCode {
         | Fault::BodyTooLarge
         | Fault::HeadersTooLarge
         | Fault::RateLimited
+        | Fault::NetworkBanned
         | Fault::Unavailable
         | Fault::Internal
         | Fault::Forbidden
+        | Fault::TokenNotForThis
+        | Fault::TokenShowsNoPasskey
         | Fault::UnknownHost
         | Fault::Misdirected
         | Fault::UpgradeRefused

@@ -29,7 +29,7 @@ pub(super) enum Failures {
     /// Nobody is signed in, or the passkey was not accepted.
     #[response(status = 401)]
     Unauthorized(Failure),
-    /// The request came from another site, or needs a fresh passkey.
+    /// The request came from another site, needs a fresh passkey, or its network is banned (`network_banned`).
     #[response(status = 403)]
     Forbidden(Failure),
     /// No such passkey.

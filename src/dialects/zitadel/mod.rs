@@ -81,8 +81,12 @@ pub fn face(problem: &Problem) -> Response {
         Fault::WrongOrigin
         | Fault::NoOrigin
         | Fault::NotFresh
+        | Fault::StepUpRequired
         | Fault::NotPermitted
+        | Fault::NetworkBanned
         | Fault::Forbidden
+        | Fault::TokenNotForThis
+        | Fault::TokenShowsNoPasskey
         | Fault::UpgradeRefused => (S::FORBIDDEN, C::PermissionDenied),
         // Here nobody signs in: it is the caller's own passkey that is not there.
         Fault::UnknownCredential => (S::NOT_FOUND, C::NotFound),
@@ -162,6 +166,7 @@ mod tests {
             (Fault::TokenInvalid, (401, 16)),
             (Fault::NotFresh, (403, 7)),
             (Fault::WrongOrigin, (403, 7)),
+            (Fault::NetworkBanned, (403, 7)),
             (Fault::UnknownCredential, (404, 5)),
             (Fault::DuplicateCredential, (409, 6)),
             (Fault::BodyTooLarge, (413, 8)),

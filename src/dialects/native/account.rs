@@ -1,0 +1,224 @@
+//! The caller's own account: what they are called, their address, what happened to it, all their data, and
+//! its end.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{CONTENT_DISPOSITION, HeaderValue};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::shapes::{Failures, PasskeyShape, ReadFailures, SessionShape, UserShape};
+use super::{App, cursor};
+use crate::domain::user::{DisplayName, Email, Username};
+use crate::flows::FlowError;
+use crate::flows::administration::trail::{Kept, PAGE_ENTRIES, PAGE_ENTRIES_MAX, TrailQuery};
+use crate::web::call::Call;
+use crate::web::session_cookie::clear_session_cookie;
+use crate::web::{Problem, json};
+
+/// What is to be different; what is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = native::AccountEdit)]
+pub(super) struct EditBody {
+    /// 1 to 200 characters.
+    name: Option<String>,
+    /// Only where `account.change_username` allows it.
+    username: Option<String>,
+}
+
+/// Changes what the caller is called.
+#[utoipa::path(patch, path = "/account", tag = "native", security(("bearer" = []), ("cookie" = [])),
+    request_body = EditBody, responses((status = 200, body = UserShape), Failures))]
+pub(super) async fn edit(State(gateway): App, call: Call, body: Bytes) -> Result<Json<UserShape>, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    let EditBody { name, username } = json::read(&call.headers, &body)?;
+    let name = name.as_deref().map(DisplayName::parse).transpose().map_err(FlowError::from)?;
+    let username = username.as_deref().map(Username::parse).transpose().map_err(FlowError::from)?;
+    let mut user = (*caller.user).clone();
+    if let Some(username) = username.filter(|username| *username != user.username) {
+        user = gateway.change_username(&caller.record(), &username, &call.visit).await?;
+    }
+    if let Some(name) = name.filter(|name| *name != user.display_name) {
+        user = gateway.rename_person(&caller.record(), &name, &call.visit).await?;
+    }
+    Ok(Json((&user).into()))
+}
+
+/// An address.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = native::NewAddress)]
+pub(super) struct AddressBody {
+    email: String,
+}
+
+/// Announces that the caller wants to be known by another address, and sends a code there. The address of
+/// the account stays what it is until the code comes back.
+#[utoipa::path(post, path = "/account/address", tag = "native",
+    security(("bearer" = []), ("cookie" = [])), request_body = AddressBody,
+    responses((status = 202, description = "If the address can be had, a code is on its way"), Failures))]
+pub(super) async fn announce_address(
+    State(gateway): App,
+    call: Call,
+    body: Bytes,
+) -> Result<StatusCode, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    let AddressBody { email } = json::read(&call.headers, &body)?;
+    let email = Email::parse(&email).map_err(FlowError::from)?;
+    if !gateway.has_mail() {
+        return Err(FlowError::NoMail.into());
+    }
+    gateway.announce_address(&caller.record(), &email, &call.visit).await?;
+    if email != caller.user.email {
+        gateway.send_address_code(&caller.record(), &email, &call.visit).await?;
+    }
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// A code that came to an address.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = native::ConfirmAddress)]
+pub(super) struct ConfirmBody {
+    email: String,
+    code: String,
+}
+
+/// Takes the code back: it is the address of the account from then on. The one before is told so.
+#[utoipa::path(post, path = "/account/address/confirm", tag = "native",
+    security(("bearer" = []), ("cookie" = [])), request_body = ConfirmBody,
+    responses((status = 200, body = UserShape), Failures))]
+pub(super) async fn confirm_address(
+    State(gateway): App,
+    call: Call,
+    body: Bytes,
+) -> Result<Json<UserShape>, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    let ConfirmBody { email, code } = json::read(&call.headers, &body)?;
+    let email = Email::parse(&email).map_err(FlowError::from)?;
+    let user = gateway.confirm_address(&caller.record(), &email, &code, &call.visit).await?;
+    Ok(Json((&user).into()))
+}
+
+/// Deletes the caller's account for good, with passkeys and sessions on every host.
+#[utoipa::path(delete, path = "/account", tag = "native", security(("bearer" = []), ("cookie" = [])),
+    responses((status = 204, description = "The account is gone"), Failures))]
+pub(super) async fn delete(State(gateway): App, call: Call) -> Result<Response, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    gateway.delete_account(&caller.record(), &call.visit).await?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    clear_session_cookie(&gateway, &call.visit, response.headers_mut());
+    Ok(response)
+}
+
+/// Something that happened to the caller's account.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = native::AccountEvent)]
+pub(super) struct EventShape {
+    at: String,
+    event: String,
+    outcome: &'static str,
+    /// Whether the caller did it, or somebody who claimed to be them.
+    #[schema(example = "self")]
+    by: &'static str,
+    #[schema(required)]
+    client: Option<String>,
+    #[schema(required)]
+    reason: Option<String>,
+    #[schema(required)]
+    application: Option<String>,
+}
+
+impl EventShape {
+    fn new(Kept { entry, .. }: Kept) -> Self {
+        let by = match (&*entry.actor, entry.user) {
+            ("operator", _) => "administrator",
+            ("gateway", _) => "gateway",
+            ("anonymous", _) => "anonymous",
+            (actor, Some(user)) if *actor == user.to_string() => "self",
+            // Which administrator it was is the administrators' affair.
+            _ => "administrator",
+        };
+        Self {
+            at: entry.at.to_rfc3339(),
+            event: entry.event.into_owned(),
+            outcome: entry.outcome.label(),
+            by,
+            client: entry.client.filter(|_| by == "self" || by == "anonymous"),
+            reason: entry.reason.map(std::borrow::Cow::into_owned),
+            application: entry.route,
+        }
+    }
+}
+
+/// A page of what happened to the caller's account, newest first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = native::AccountTrail)]
+pub(super) struct TrailShape {
+    events: Vec<EventShape>,
+    /// The `after` of the next page; `null`: this was the last.
+    #[schema(required)]
+    next: Option<String>,
+}
+
+/// Where the list goes on.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct After {
+    /// The `next` of the page before.
+    after: Option<String>,
+}
+
+/// What happened to the caller's account, newest first.
+#[utoipa::path(get, path = "/account/audit", tag = "native", params(After),
+    security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = TrailShape), Failures))]
+pub(super) async fn audit(
+    State(gateway): App,
+    call: Call,
+    after: Result<Query<After>, QueryRejection>,
+) -> Result<Json<TrailShape>, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    let Query(After { after }) = after.map_err(|error| Problem::malformed(error.body_text()))?;
+    let after = cursor(after.as_deref())?;
+    let query =
+        TrailQuery { user: Some(caller.user.id), after, limit: PAGE_ENTRIES, ..TrailQuery::default() };
+    let page = gateway.read_trail(&query).await?;
+    let events = page.items.into_iter().map(EventShape::new).collect();
+    Ok(Json(TrailShape { events, next: page.next.map(|next| next.to_string()) }))
+}
+
+/// Everything that is kept about the caller.
+#[derive(Serialize, ToSchema)]
+#[schema(as = native::AccountData)]
+pub(super) struct DataShape {
+    user: UserShape,
+    passkeys: Vec<PasskeyShape>,
+    sessions: Vec<SessionShape>,
+    /// The newest 500 events.
+    events: Vec<EventShape>,
+}
+
+/// Everything that is kept about the caller, to keep or to take elsewhere. Notes of administrators are not
+/// among it.
+#[utoipa::path(get, path = "/account/data", tag = "native", security(("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = DataShape), ReadFailures))]
+pub(super) async fn data(State(gateway): App, call: Call) -> Result<Response, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    let id = caller.user.id;
+    let query = TrailQuery { user: Some(id), limit: PAGE_ENTRIES_MAX, ..TrailQuery::default() };
+    let sessions = gateway.sessions_of(&id);
+    let data = DataShape {
+        user: (&*caller.user).into(),
+        passkeys: gateway.credentials_of(&id).await?.iter().map(PasskeyShape::listed).collect(),
+        sessions: sessions.iter().map(|it| SessionShape::new(&gateway, it, &caller.session)).collect(),
+        events: gateway.read_trail(&query).await?.items.into_iter().map(EventShape::new).collect(),
+    };
+    let mut response = Json(data).into_response();
+    let file = HeaderValue::from_static("attachment; filename=\"account.json\"");
+    response.headers_mut().insert(CONTENT_DISPOSITION, file);
+    Ok(response)
+}

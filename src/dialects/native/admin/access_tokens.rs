@@ -1,0 +1,63 @@
+//! Access tokens of all users: listing and revoking them.
+//!
+//! What does not live here: making tokens, which only their owners and operators do.
+//!
+//! What always holds: every call asks for an administrator's authority first, and no answer has a token
+//! in it.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::authority;
+use super::shapes::Failures;
+use crate::dialects::native::App;
+use crate::dialects::native::access_tokens::TokenShape;
+use crate::domain::id::{AccessTokenId, UserId};
+use crate::web::Problem;
+use crate::web::call::Call;
+
+/// Whose.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Whose {
+    /// Only those of the user with this id.
+    user: Option<String>,
+}
+
+/// The access tokens that can be used, newest first.
+#[utoipa::path(get, path = "/admin/v1/tokens", tag = "admin", params(Whose),
+    security(("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = Vec<TokenShape>), Failures))]
+pub(super) async fn list(
+    State(gateway): App,
+    call: Call,
+    whose: Result<Query<Whose>, QueryRejection>,
+) -> Result<Json<Vec<TokenShape>>, Problem> {
+    authority(&gateway, &call)?;
+    let Query(Whose { user }) = whose.map_err(|error| Problem::malformed(error.body_text()))?;
+    let tokens = match user.as_deref().map(UserId::parse) {
+        None => gateway.all_tokens(),
+        Some(Ok(user)) => gateway.tokens_of(&user),
+        Some(Err(_)) => return Err(Problem::malformed("`user` is an id.")),
+    };
+    Ok(Json(tokens.iter().map(|token| TokenShape::from(&**token)).collect()))
+}
+
+/// Revokes an access token: it opens nothing any more.
+#[utoipa::path(delete, path = "/admin/v1/tokens/{id}", tag = "admin",
+    params(("id" = String, Path, description = "As listed")),
+    security(("bearer" = []), ("cookie" = [])),
+    responses((status = 204, description = "It is revoked"), Failures))]
+pub(super) async fn revoke(
+    State(gateway): App,
+    call: Call,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let authority = authority(&gateway, &call)?;
+    let id = AccessTokenId::parse(&id).map_err(|_| Problem::not_found())?;
+    gateway.revoke_token(&authority, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

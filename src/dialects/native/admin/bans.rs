@@ -1,0 +1,82 @@
+//! Bans: listing, adding and removing them.
+//!
+//! What does not live here: what a ban does (`flows/bans.rs`).
+//!
+//! What always holds: every call asks for an administrator's authority first.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::authority;
+use super::shapes::{BanShape, Failures};
+use crate::dialects::native::App;
+use crate::domain::ban::Reason;
+use crate::domain::network::Network;
+use crate::flows::FlowError;
+use crate::flows::administration::bans::NewBan;
+use crate::web::call::Call;
+use crate::web::{Problem, json};
+
+/// Every ban in force, the newest first.
+#[utoipa::path(get, path = "/admin/v1/bans", tag = "admin",
+    security(("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = Vec<BanShape>), Failures))]
+pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<BanShape>>, Problem> {
+    authority(&gateway, &call)?;
+    Ok(Json(gateway.list_bans().iter().map(|ban| BanShape::from(&**ban)).collect()))
+}
+
+/// What to ban.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = admin::BanBody)]
+pub(super) struct BanBody {
+    /// An address, or a network in CIDR notation.
+    network: String,
+    /// Default: until somebody removes it. At most 316224000 seconds, which are ten years.
+    #[schema(minimum = 1, maximum = 316_224_000)]
+    expires_in_seconds: Option<u64>,
+    /// 1 to 200 characters.
+    reason: Option<String>,
+}
+
+/// Lets nobody try a credential from a network. Whoever has a session goes on. A ban that the network had is
+/// replaced.
+#[utoipa::path(post, path = "/admin/v1/bans", tag = "admin",
+    security(("bearer" = []), ("cookie" = [])), request_body = BanBody,
+    responses((status = 201, body = BanShape), Failures))]
+pub(super) async fn add(
+    State(gateway): App,
+    call: Call,
+    body: Bytes,
+) -> Result<(StatusCode, Json<BanShape>), Problem> {
+    let authority = authority(&gateway, &call)?;
+    let asked: BanBody = json::read(&call.headers, &body)?;
+    let network = Network::parse(&asked.network).map_err(|error| Problem::malformed(format!("{error}.")))?;
+    let reason = asked.reason.as_deref().map(Reason::parse).transpose().map_err(FlowError::from)?;
+    let new = NewBan { network, length: asked.expires_in_seconds.map(Duration::from_secs), reason };
+    let ban = gateway.add_ban(&authority, new).await?;
+    Ok((StatusCode::CREATED, Json(BanShape::from(&ban))))
+}
+
+/// Lets a network try again.
+#[utoipa::path(delete, path = "/admin/v1/bans/{id}", tag = "admin",
+    params(("id" = String, Path, description = "As listed: the network, with `-` for `/`")),
+    security(("bearer" = []), ("cookie" = [])),
+    responses((status = 204, description = "It is not banned any more"), Failures))]
+pub(super) async fn remove(
+    State(gateway): App,
+    call: Call,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let authority = authority(&gateway, &call)?;
+    let network = Network::parse(&id.replacen('-', "/", 1)).map_err(|_| Problem::not_found())?;
+    gateway.remove_ban(&authority, &network).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,146 @@
+//! Invitations: making, listing, renewing and revoking them.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::authority;
+use super::shapes::{Failures, InvitationShape, LinkShape, RoleName};
+use crate::dialects::native::App;
+use crate::domain::id::InvitationId;
+use crate::domain::invitation::{INVITATION_LIFETIME, INVITATION_LIFETIME_MAX};
+use crate::domain::user::{DisplayName, Email, Group, MalformedName, Role, Username, groups_of_one};
+use crate::flows::administration::invitations::{Guest, Invited};
+use crate::flows::{FlowError, Gateway};
+use crate::web::call::Call;
+use crate::web::{Problem, json};
+
+/// Every invitation that can still be redeemed, oldest first.
+#[utoipa::path(get, path = "/admin/v1/invitations", tag = "admin",
+    security(("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = Vec<InvitationShape>), Failures))]
+pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<InvitationShape>>, Problem> {
+    authority(&gateway, &call)?;
+    Ok(Json(gateway.invitations().await?.iter().map(InvitationShape::from).collect()))
+}
+
+/// Whom to invite, and as what.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = admin::Invite)]
+pub(super) struct InviteBody {
+    email: String,
+    name: Option<String>,
+    /// Default from the address.
+    username: Option<String>,
+    #[serde(default)]
+    groups: Vec<String>,
+    /// Default: member.
+    role: Option<RoleName>,
+    /// How long the link is good: at most 259200 seconds, which are 72 hours [default: 86400].
+    #[schema(minimum = 1, maximum = 259_200)]
+    expires_in_seconds: Option<u64>,
+    /// Send the link by mail as well.
+    #[serde(default)]
+    mail: bool,
+}
+
+impl InviteBody {
+    fn guest(self, invited_by: String) -> Result<Guest, Problem> {
+        let malformed = |error: MalformedName| Problem::malformed(error.to_string());
+        let groups: Result<BTreeSet<_>, _> = self.groups.iter().map(|name| Group::parse(name)).collect();
+        let lifetime = self.expires_in_seconds.map_or(INVITATION_LIFETIME, Duration::from_secs);
+        if lifetime.is_zero() || lifetime > INVITATION_LIFETIME_MAX {
+            return Err(Problem::malformed(
+                "An invitation is good for more than nothing and at most 72 hours.",
+            ));
+        }
+        Ok(Guest {
+            email: Email::parse(&self.email).map_err(malformed)?,
+            display_name: self.name.as_deref().map(DisplayName::parse).transpose().map_err(malformed)?,
+            username: self.username.as_deref().map(Username::parse).transpose().map_err(malformed)?,
+            groups: groups.and_then(groups_of_one).map_err(malformed)?,
+            role: self.role.map_or(Role::Member, Into::into),
+            lifetime,
+            invited_by,
+        })
+    }
+}
+
+/// Promises an account, and tells the link, once. An earlier link for the same address is void.
+#[utoipa::path(post, path = "/admin/v1/invitations", tag = "admin",
+    security(("bearer" = []), ("cookie" = [])), request_body = InviteBody,
+    responses((status = 201, body = LinkShape), Failures))]
+pub(super) async fn invite(
+    State(gateway): App,
+    call: Call,
+    body: Bytes,
+) -> Result<(StatusCode, Json<LinkShape>), Problem> {
+    let authority = authority(&gateway, &call)?;
+    let asked: InviteBody = json::read(&call.headers, &body)?;
+    let mail = asked.mail;
+    if mail && !gateway.has_mail() {
+        return Err(FlowError::NoMail.into());
+    }
+    let invited = gateway.invite(&authority, asked.guest(gateway.name_of(&authority))?).await?;
+    told(&gateway, &invited, mail).await
+}
+
+/// A new link for the same promise, in place of the one before, for a message that got lost.
+#[utoipa::path(post, path = "/admin/v1/invitations/{id}", tag = "admin", params(("id" = String, Path)),
+    security(("bearer" = []), ("cookie" = [])), responses((status = 201, body = LinkShape), Failures))]
+pub(super) async fn renew(
+    State(gateway): App,
+    call: Call,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<LinkShape>), Problem> {
+    let authority = authority(&gateway, &call)?;
+    let id = InvitationId::parse(&id).map_err(|_| Problem::not_found())?;
+    let invited = gateway.renew_invitation(&authority, &id).await?;
+    let has_mail = gateway.has_mail();
+    told(&gateway, &invited, has_mail).await
+}
+
+/// Makes the link of an invitation good for nothing.
+#[utoipa::path(delete, path = "/admin/v1/invitations/{id}", tag = "admin", params(("id" = String, Path)),
+    security(("bearer" = []), ("cookie" = [])),
+    responses((status = 204, description = "The link is void"), Failures))]
+pub(super) async fn revoke(
+    State(gateway): App,
+    call: Call,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let authority = authority(&gateway, &call)?;
+    let id = InvitationId::parse(&id).map_err(|_| Problem::not_found())?;
+    gateway.revoke_invitation(&authority, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn told(
+    gateway: &Gateway,
+    invited: &Invited,
+    mail: bool,
+) -> Result<(StatusCode, Json<LinkShape>), Problem> {
+    if mail {
+        gateway.mail_link(invited).await?;
+    }
+    let username = gateway.username_to_be(&invited.invitation).await?;
+    Ok((StatusCode::CREATED, Json(link(gateway, invited, username))))
+}
+
+/// The link, as it is told.
+pub(super) fn link(gateway: &Gateway, invited: &Invited, username: Option<Username>) -> LinkShape {
+    LinkShape {
+        id: invited.invitation.id.to_string(),
+        link: gateway.link_of(invited),
+        email: invited.invitation.email.to_string(),
+        expires_at: invited.invitation.expires_at.to_rfc3339(),
+        username: username.map(|username| username.to_string()),
+    }
+}

@@ -1,0 +1,67 @@
+//! The installation at a glance.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::authority;
+use super::shapes::Failures;
+use crate::dialects::native::App;
+use crate::domain::time::Timestamp;
+use crate::flows::upkeep::CertificateEnd;
+use crate::web::Problem;
+use crate::web::call::Call;
+
+/// The installation at a glance.
+#[derive(Serialize, ToSchema)]
+#[schema(as = admin::Overview)]
+pub(super) struct Overview {
+    version: &'static str,
+    /// Whether changes can be stored.
+    ready: bool,
+    users: usize,
+    administrators: usize,
+    sessions: usize,
+    /// Invitations that can still be redeemed.
+    invitations: usize,
+    routes: usize,
+    /// When the last backup was made.
+    last_backup_at: Option<String>,
+    /// Those that end first come first.
+    certificates: Vec<CertificateShape>,
+}
+
+/// A certificate that is served.
+#[derive(Serialize, ToSchema)]
+#[schema(as = admin::Certificate)]
+pub(super) struct CertificateShape {
+    /// The host of one that the gateway obtains; the file of one that it is given.
+    certificate: String,
+    /// Nothing where there is none yet.
+    good_until: Option<String>,
+}
+
+impl From<CertificateEnd> for CertificateShape {
+    fn from(end: CertificateEnd) -> Self {
+        Self { certificate: end.certificate, good_until: end.good_until.map(Timestamp::to_rfc3339) }
+    }
+}
+
+/// Counts and health.
+#[utoipa::path(get, path = "/admin/v1/overview", tag = "admin",
+    security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Overview), Failures))]
+pub(super) async fn show(State(gateway): App, call: Call) -> Result<Json<Overview>, Problem> {
+    authority(&gateway, &call)?;
+    Ok(Json(Overview {
+        version: env!("CARGO_PKG_VERSION"),
+        ready: gateway.health().is_ok(),
+        users: gateway.user_count(),
+        administrators: gateway.administrator_count(),
+        sessions: gateway.session_count(),
+        invitations: gateway.invitations().await?.len(),
+        routes: gateway.routes().all().count(),
+        last_backup_at: gateway.last_backup_at().map(Timestamp::to_rfc3339),
+        certificates: gateway.certificate_ends().into_iter().map(Into::into).collect(),
+    }))
+}

@@ -1,0 +1,88 @@
+//! Why a user may, or may not, do something.
+//!
+//! What does not live here: the answer, which `flows/explain.rs` works out.
+//!
+//! What always holds: only administrators are answered, and nothing is changed.
+
+use std::net::IpAddr;
+
+use axum::Json;
+use axum::extract::State;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::authority;
+use super::shapes::Failures;
+use crate::dialects::native::App;
+use crate::domain::policy::explain::{Asker, Explanation, Question};
+use crate::domain::time::Timestamp;
+use crate::web::call::Call;
+use crate::web::{Problem, json};
+
+/// A request that nobody has made.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = admin::Question)]
+#[serde(deny_unknown_fields)]
+pub(super) struct QuestionShape {
+    /// A username, an e-mail address or an id; a stranger where there is none.
+    user: Option<String>,
+    /// The whole address, such as `https://app.example.com/reports`.
+    url: String,
+    /// Default `GET`.
+    method: Option<String>,
+    /// The client's address.
+    client: Option<String>,
+    /// When, in RFC 3339; default now.
+    at: Option<String>,
+}
+
+/// What would become of it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = admin::Explanation)]
+pub(super) struct ExplanationShape {
+    /// `allowed`, `public`, `step_up`, `sign_in` or `refused`.
+    decision: &'static str,
+    /// The route that answers the address.
+    route: Option<String>,
+    /// The rule that decides.
+    rule: Option<String>,
+    /// In a sentence or two.
+    because: String,
+}
+
+impl From<Explanation> for ExplanationShape {
+    fn from(told: Explanation) -> Self {
+        let Explanation { decision, route, rule, because } = told;
+        Self { decision: decision.name(), route, rule, because }
+    }
+}
+
+/// What would become of a request, and why. Changes nothing.
+#[utoipa::path(post, path = "/admin/v1/policy/explain", tag = "admin", request_body = QuestionShape,
+    security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = ExplanationShape), Failures))]
+pub(super) async fn explain(
+    State(gateway): App,
+    call: Call,
+    body: Bytes,
+) -> Result<Json<ExplanationShape>, Problem> {
+    authority(&gateway, &call)?;
+    let asked: QuestionShape = json::read(&call.headers, &body)?;
+    let who = match &asked.user {
+        None => Asker::Stranger,
+        Some(name) => Asker::User(Box::new(gateway.find_user(name).await?)),
+    };
+    let at = match asked.at.as_deref() {
+        None => gateway.clock().now(),
+        Some(text) => Timestamp::parse(text)
+            .ok_or_else(|| Problem::malformed("`at` is a moment such as 2027-01-31T12:00:00Z."))?,
+    };
+    let client: Option<IpAddr> = asked
+        .client
+        .as_deref()
+        .map(|text| text.parse().map_err(|_| Problem::malformed("`client` is an IP address.")))
+        .transpose()?;
+    let method = asked.method.as_deref().unwrap_or("GET");
+    let question = Question::about(who, &asked.url, method, at).map_err(Problem::malformed)?;
+    Ok(Json(gateway.explain(&Question { client, ..question }).into()))
+}

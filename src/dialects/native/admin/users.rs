@@ -1,0 +1,292 @@
+//! Users: finding, showing, changing and resetting them; their sessions and passkeys.
+
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use http::StatusCode;
+use serde::{Deserialize, Deserializer};
+use utoipa::ToSchema;
+
+use super::shapes::{
+    CredentialShape, DetailsShape, EndedShape, Failures, LinkShape, RoleName, SessionShape, StandingName,
+    UserShape, UsersShape,
+};
+use super::{authority, cursor, user_id};
+use crate::dialects::native::App;
+use crate::domain::credential::Credential;
+use crate::domain::id::{CredentialId, SessionId, UserId};
+use crate::domain::time::Timestamp;
+use crate::domain::user::{DisplayName, Group, MalformedName, Note, User, groups_of_one};
+use crate::flows::administration::directory::{self, HowMany, LastUsed, PAGE_USERS, PAGE_USERS_MAX, Summary};
+use crate::flows::administration::people::{OldPasskeys, UserEdit};
+use crate::flows::{FlowError, Gateway};
+use crate::web::call::Call;
+use crate::web::{Problem, json};
+
+/// Which users.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// The beginning of a username, an address, or a name.
+    search: Option<String>,
+    /// From 1 to 200 [default: 50].
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<usize>,
+    /// The `next` of the page before.
+    after: Option<String>,
+    standing: Option<StandingName>,
+    role: Option<RoleName>,
+    group: Option<String>,
+    /// `none`, `one` or `several`.
+    passkeys: Option<String>,
+    /// When they have shown a passkey last: within a `month`, `longer` ago or never, or `never`.
+    last: Option<String>,
+}
+
+/// A page of users, by username; with `search`, by the term that was found.
+#[utoipa::path(get, path = "/admin/v1/users", tag = "admin", params(Which),
+    security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = UsersShape), Failures))]
+pub(super) async fn list(
+    State(gateway): App,
+    call: Call,
+    which: Result<Query<Which>, QueryRejection>,
+) -> Result<Json<UsersShape>, Problem> {
+    authority(&gateway, &call)?;
+    let Query(which) = which.map_err(|error| Problem::malformed(error.body_text()))?;
+    let limit = which.limit.unwrap_or(PAGE_USERS);
+    if !(1..=PAGE_USERS_MAX).contains(&limit) {
+        return Err(Problem::malformed(format!("`limit` is from 1 to {PAGE_USERS_MAX}.")));
+    }
+    let group = which.group.as_deref().map(Group::parse).transpose().map_err(FlowError::from)?;
+    let passkeys = known(which.passkeys.as_deref(), HowMany::parse, "`passkeys` is none, one or several.")?;
+    let last_used = known(which.last.as_deref(), LastUsed::parse, "`last` is month, longer or never.")?;
+    let query = directory::Query {
+        passkeys,
+        last_used,
+        standing: which.standing.map(Into::into),
+        role: which.role.map(Into::into),
+        group,
+        after: cursor(which.after.as_deref())?,
+        limit,
+        search: None,
+    };
+    let page = gateway.list_users(&query.beginning_with(&which.search.unwrap_or_default())).await?;
+    let users = page.items.iter().map(UserShape::from).collect();
+    Ok(Json(UsersShape { users, next: page.next.map(|next| next.to_string()) }))
+}
+
+/// A word of a query, if it is there and known.
+fn known<T>(text: Option<&str>, parse: fn(&str) -> Option<T>, wrong: &str) -> Result<Option<T>, Problem> {
+    let read = |text| parse(text).ok_or_else(|| Problem::malformed(wrong.to_owned()));
+    text.map(read).transpose()
+}
+
+/// One user, with passkeys and sessions.
+#[utoipa::path(get, path = "/admin/v1/users/{id}", tag = "admin", params(("id" = String, Path)),
+    security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = DetailsShape), Failures))]
+pub(super) async fn show(
+    State(gateway): App,
+    call: Call,
+    Path(id): Path<String>,
+) -> Result<Json<DetailsShape>, Problem> {
+    authority(&gateway, &call)?;
+    let id = user_id(&id)?;
+    let (user, credentials) = (gateway.user(&id).await?, gateway.credentials_of(&id).await?);
+    Ok(details(user, &credentials, sessions_of(&gateway, &call, &id)?))
+}
+
+fn details(user: User, credentials: &[Credential], sessions: Vec<SessionShape>) -> Json<DetailsShape> {
+    Json(DetailsShape {
+        user: (&Summary::new(user, credentials)).into(),
+        credentials: credentials.iter().map(CredentialShape::from).collect(),
+        sessions,
+    })
+}
+
+fn sessions_of(gateway: &Gateway, call: &Call, id: &UserId) -> Result<Vec<SessionShape>, Problem> {
+    let own = call.signed_in(gateway)?.record().id;
+    Ok(gateway.sessions_of(id).iter().map(|session| SessionShape::new(gateway, session, &own)).collect())
+}
+
+/// What is to be different; what is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = admin::UserEdit)]
+pub(super) struct EditBody {
+    /// 1 to 200 characters.
+    name: Option<String>,
+    /// All groups of the user, not only further ones.
+    groups: Option<Vec<String>>,
+    role: Option<RoleName>,
+    standing: Option<StandingName>,
+    /// Empty takes the note away.
+    note: Option<String>,
+    /// A moment in RFC 3339, or `null`: the account does not end by itself.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<String>)]
+    expires_at: Said<String>,
+}
+
+/// A member that can be left out, `null`, or a value.
+type Said<T> = Option<Option<T>>;
+
+/// Tells a member that is `null` from one that is not there.
+fn said<'de, D: Deserializer<'de>>(from: D) -> Result<Said<String>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+impl EditBody {
+    fn read(self) -> Result<UserEdit, Problem> {
+        let malformed = |error: MalformedName| Problem::malformed(error.to_string());
+        let groups = |names: Vec<String>| {
+            let groups: Result<BTreeSet<_>, _> = names.iter().map(|name| Group::parse(name)).collect();
+            groups.and_then(groups_of_one).map_err(malformed)
+        };
+        let moment = |text: String| {
+            let read = Timestamp::parse(&text);
+            read.ok_or_else(|| Problem::malformed("`expires_at` is a moment such as 2027-01-31T12:00:00Z."))
+        };
+        if matches!(self.standing, Some(StandingName::Pending)) {
+            return Err(Problem::malformed("An account is active or disabled; only a new one waits."));
+        }
+        Ok(UserEdit {
+            name: self.name.as_deref().map(DisplayName::parse).transpose().map_err(malformed)?,
+            // A username is the owner's to choose, or the operator's.
+            username: None,
+            groups: self.groups.map(groups).transpose()?,
+            role: self.role.map(Into::into),
+            standing: self.standing.map(Into::into),
+            note: self.note.as_deref().map(Note::parse).transpose().map_err(malformed)?,
+            expires_at: self.expires_at.map(|end| end.map(moment).transpose()).transpose()?,
+        })
+    }
+}
+
+/// Changes a user. Open sessions feel it on their next request; the last administrator stays one.
+#[utoipa::path(patch, path = "/admin/v1/users/{id}", tag = "admin", params(("id" = String, Path)),
+    security(("bearer" = []), ("cookie" = [])), request_body = EditBody,
+    responses((status = 200, body = DetailsShape), Failures))]
+pub(super) async fn edit(
+    State(gateway): App,
+    call: Call,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<DetailsShape>, Problem> {
+    let authority = authority(&gateway, &call)?;
+    let id = user_id(&id)?;
+    let edit = json::read::<EditBody>(&call.headers, &body)?.read()?;
+    // Read before the change: it may end the session that asks.
+    let sessions = sessions_of(&gateway, &call, &id)?;
+    let user = gateway.edit_user(&authority, &id, &edit).await?;
+    Ok(details(user, &gateway.credentials_of(&id).await?, sessions))
+}
+
+/// Deletes an account for good. Its username is given to nobody else.
+#[utoipa::path(delete, path = "/admin/v1/users/{id}", tag = "admin", params(("id" = String, Path)),
+    security(("bearer" = []), ("cookie" = [])),
+    responses((status = 204, description = "The account is gone"), Failures))]
+pub(super) async fn delete(
+    State(gateway): App,
+    call: Call,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let authority = authority(&gateway, &call)?;
+    gateway.delete_user(&authority, &user_id(&id)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What a reset does.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(as = admin::Reset)]
+pub(super) struct ResetBody {
+    /// Remove the old passkeys and end every session first.
+    wipe: bool,
+    /// Send the link by mail as well.
+    mail: bool,
+}
+
+/// Makes a link that adds a passkey, for a user who has lost theirs.
+#[utoipa::path(post, path = "/admin/v1/users/{id}/reset", tag = "admin", params(("id" = String, Path)),
+    security(("bearer" = []), ("cookie" = [])), request_body = Option<ResetBody>,
+    responses((status = 201, body = LinkShape), Failures))]
+pub(super) async fn reset(
+    State(gateway): App,
+    call: Call,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<(StatusCode, Json<LinkShape>), Problem> {
+    let authority = authority(&gateway, &call)?;
+    let id = user_id(&id)?;
+    let ResetBody { wipe, mail } = json::read_optional(&call.headers, &body)?;
+    if mail && !gateway.has_mail() {
+        return Err(FlowError::NoMail.into());
+    }
+    let old = if wipe { OldPasskeys::Wiped } else { OldPasskeys::Stay };
+    let invited = gateway.reset_user(&authority, &id, old).await?;
+    if mail {
+        gateway.mail_link(&invited).await?;
+    }
+    Ok((StatusCode::CREATED, Json(super::invitations::link(&gateway, &invited, None))))
+}
+
+/// The sessions of a user that can be used, newest first.
+#[utoipa::path(get, path = "/admin/v1/users/{id}/sessions", tag = "admin", params(("id" = String, Path)),
+    security(("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = Vec<SessionShape>), Failures))]
+pub(super) async fn sessions(
+    State(gateway): App,
+    call: Call,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<SessionShape>>, Problem> {
+    authority(&gateway, &call)?;
+    let user = gateway.user(&user_id(&id)?).await?;
+    Ok(Json(sessions_of(&gateway, &call, &user.id)?))
+}
+
+/// Ends every session of a user.
+#[utoipa::path(delete, path = "/admin/v1/users/{id}/sessions", tag = "admin", params(("id" = String, Path)),
+    security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = EndedShape), Failures))]
+pub(super) async fn end_sessions(
+    State(gateway): App,
+    call: Call,
+    Path(id): Path<String>,
+) -> Result<Json<EndedShape>, Problem> {
+    let authority = authority(&gateway, &call)?;
+    let user = gateway.user(&user_id(&id)?).await?;
+    Ok(Json(EndedShape { ended: gateway.end_sessions_of(&authority, &user.id).await? }))
+}
+
+/// Ends one session of a user.
+#[utoipa::path(delete, path = "/admin/v1/users/{id}/sessions/{session}", tag = "admin",
+    params(("id" = String, Path), ("session" = String, Path)), security(("bearer" = []), ("cookie" = [])),
+    responses((status = 204, description = "It has ended"), Failures))]
+pub(super) async fn end_session(
+    State(gateway): App,
+    call: Call,
+    Path((id, session)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let authority = authority(&gateway, &call)?;
+    let session = SessionId::parse(&session).map_err(|_| Problem::not_found())?;
+    gateway.end_any_session(&authority, &user_id(&id)?, &session).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes one passkey of a user, and ends the sessions that it opened. The user is told by mail.
+#[utoipa::path(delete, path = "/admin/v1/users/{id}/passkeys/{credential}", tag = "admin",
+    params(("id" = String, Path), ("credential" = String, Path)),
+    security(("bearer" = []), ("cookie" = [])),
+    responses((status = 204, description = "It is gone"), Failures))]
+pub(super) async fn remove_passkey(
+    State(gateway): App,
+    call: Call,
+    Path((id, credential)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let authority = authority(&gateway, &call)?;
+    let credential = CredentialId::parse(&credential).map_err(|_| Problem::not_found())?;
+    gateway.remove_passkey_of(&authority, &user_id(&id)?, &credential).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

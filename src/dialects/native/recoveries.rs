@@ -1,0 +1,84 @@
+//! Recoveries of the caller's account: what was begun with a code by mail, and taking it back.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::App;
+use super::shapes::{Failures, ReadFailures};
+use crate::domain::id::SessionId;
+use crate::domain::recovery::Recovery;
+use crate::web::call::Call;
+use crate::web::{Problem, json};
+
+/// A recovery that can still be cancelled.
+#[derive(Serialize, ToSchema)]
+#[schema(as = native::Recovery)]
+pub(super) struct RecoveryShape {
+    id: String,
+    at: String,
+    /// What it began with: `mailed_code`, `recovery_code` or `link`.
+    by: &'static str,
+    /// The network that it was used from: a /24 or a /64.
+    #[schema(required)]
+    network: Option<String>,
+}
+
+impl From<&Recovery> for RecoveryShape {
+    fn from(recovery: &Recovery) -> Self {
+        Self {
+            id: recovery.session.to_string(),
+            at: recovery.about.at.to_rfc3339(),
+            by: recovery.by.label(),
+            network: recovery.about.network.map(|network| network.to_string()),
+        }
+    }
+}
+
+/// What was begun with a code or an administrator's link for the caller's account, and can be taken back.
+#[utoipa::path(get, path = "/recoveries", tag = "native", security(("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = Vec<RecoveryShape>), ReadFailures))]
+pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<RecoveryShape>>, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    Ok(Json(gateway.recoveries_of(&caller.user.id).await?.iter().map(RecoveryShape::from).collect()))
+}
+
+/// Cancels one: the sessions and the passkey that came of it are gone.
+#[utoipa::path(delete, path = "/recoveries/{id}", tag = "native",
+    params(("id" = String, Path)), security(("bearer" = []), ("cookie" = [])),
+    responses((status = 204, description = "It is cancelled"), Failures))]
+pub(super) async fn cancel(
+    State(gateway): App,
+    call: Call,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    let id = SessionId::parse(&id).map_err(|_| Problem::not_found())?;
+    gateway.cancel_recovery(&caller.record(), &id, &call.visit).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Body of a cancellation by link.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = native::CancelRecovery)]
+pub(super) struct CancelBody {
+    /// What comes after the `#` of the link that was sent to the owner.
+    token: String,
+}
+
+/// The same with the link that the owner was sent; no session is needed.
+#[utoipa::path(post, path = "/recoveries/cancel", tag = "native", request_body = CancelBody,
+    responses((status = 204, description = "It is cancelled"), Failures))]
+pub(super) async fn cancel_by_link(
+    State(gateway): App,
+    call: Call,
+    body: Bytes,
+) -> Result<StatusCode, Problem> {
+    call.not_cross_site(&gateway)?;
+    let CancelBody { token } = json::read(&call.headers, &body)?;
+    gateway.cancel_recovery_by_link(&token, &call.visit).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

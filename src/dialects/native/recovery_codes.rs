@@ -1,0 +1,76 @@
+//! Recovery codes: making them, how many are left, and using one.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::App;
+use super::sessions::{Current, opened};
+use super::shapes::{Failures, ReadFailures};
+use crate::domain::recovery_code::RecoveryCode;
+use crate::flows::recovery_codes::Printed;
+use crate::web::call::Call;
+use crate::web::{Problem, json};
+
+/// What is left of the codes.
+#[derive(Serialize, ToSchema)]
+#[schema(as = native::RecoveryCodesLeft)]
+pub(super) struct Left {
+    left: usize,
+    /// When they were made; `null` if there are none.
+    #[schema(required)]
+    made_at: Option<String>,
+}
+
+/// How many recovery codes the caller still has.
+#[utoipa::path(get, path = "/recovery-codes", tag = "native", security(("bearer" = []), ("cookie" = [])),
+    responses((status = 200, body = Left), ReadFailures))]
+pub(super) async fn left(State(gateway): App, call: Call) -> Result<Json<Left>, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    let codes = gateway.recovery_codes_of(&caller.user.id).await?;
+    let left = codes.as_ref().map_or(0, |codes| codes.hashes.len());
+    Ok(Json(Left { left, made_at: codes.map(|codes| codes.made_at.to_rfc3339()) }))
+}
+
+/// New codes. They are shown here and nowhere else.
+#[derive(Serialize, ToSchema)]
+#[schema(as = native::RecoveryCodes)]
+pub(super) struct Made {
+    codes: Vec<String>,
+}
+
+/// Makes ten recovery codes, in place of the ones before. Each is good once, to add a passkey.
+#[utoipa::path(post, path = "/recovery-codes", tag = "native", security(("bearer" = []), ("cookie" = [])),
+    responses((status = 201, body = Made), Failures))]
+pub(super) async fn make(State(gateway): App, call: Call) -> Result<Response, Problem> {
+    let caller = call.signed_in(&gateway)?;
+    let codes = gateway.make_recovery_codes(&caller.record(), &call.visit).await?;
+    let made = Made { codes: codes.iter().map(RecoveryCode::reveal).collect() };
+    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    Ok((StatusCode::CREATED, no_store, Json(made)).into_response())
+}
+
+/// Body of a use.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = native::RecoveryCodeUse)]
+pub(super) struct Use {
+    /// The e-mail address or the username of the account.
+    identifier: String,
+    code: String,
+}
+
+/// Uses a recovery code up: it gives a session that may only add a passkey.
+#[utoipa::path(post, path = "/recovery-codes/redeem", tag = "native", request_body = Use,
+    responses((status = 201, body = Current), Failures))]
+pub(super) async fn redeem(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
+    call.not_cross_site(&gateway)?;
+    let Use { identifier, code } = json::read(&call.headers, &body)?;
+    let before = call.identify(&gateway)?.map(|caller| caller.session);
+    let printed = Printed { who: &identifier, code: &code };
+    let redeemed = gateway.redeem_recovery_code(printed, before, &call.visit, &call.device()).await?;
+    opened(&gateway, &call, &redeemed)
+}

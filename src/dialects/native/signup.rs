@@ -1,0 +1,73 @@
+//! Signing up: asking for a code, and making an account with it.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::App;
+use super::shapes::{Failures, SignedInShape};
+use crate::domain::cookie::Cookie;
+use crate::domain::id::CodeId;
+use crate::domain::session::token::Carrier;
+use crate::domain::user::{DisplayName, Email};
+use crate::flows::FlowError;
+use crate::flows::codes::Guess;
+use crate::web::call::Call;
+use crate::web::session_cookie::set_session_cookie;
+use crate::web::{Problem, cookies, json};
+
+/// Body of a request for an account.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = native::SignUp)]
+pub(super) struct SignUpBody {
+    email: String,
+}
+
+/// Sends a code, if an account can be made for this address: 201 without a body either way, and the cookie
+/// that ties the code to this browser. 404 where nobody may sign up.
+#[utoipa::path(post, path = "/signup", tag = "native", request_body = SignUpBody,
+    responses((status = 201, description = "On its way, if there is no account with this address"), Failures))]
+pub(super) async fn request(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
+    call.not_cross_site(&gateway)?;
+    let SignUpBody { email } = json::read(&call.headers, &body)?;
+    let id = gateway.request_sign_up(&email, &call.visit).await?;
+    let mut response = StatusCode::CREATED.into_response();
+    cookies::append(response.headers_mut(), cookies::code(gateway.place(), &id));
+    Ok(response)
+}
+
+/// Body of a confirmation.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = native::ConfirmSignUp)]
+pub(super) struct ConfirmBody {
+    email: String,
+    /// From the message.
+    code: String,
+    /// 1 to 200 characters; default from the address.
+    name: Option<String>,
+}
+
+/// Makes the account. Its session may add the first passkey, and becomes a full one when it has.
+#[utoipa::path(post, path = "/signup/confirm", tag = "native", request_body = ConfirmBody,
+    responses((status = 201, body = SignedInShape), Failures))]
+pub(super) async fn confirm(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
+    call.not_cross_site(&gateway)?;
+    let ConfirmBody { email, code, name } = json::read(&call.headers, &body)?;
+    Email::parse(&email).map_err(FlowError::from)?;
+    let name = name.filter(|name| !name.trim().is_empty());
+    let name = name.as_deref().map(DisplayName::parse).transpose().map_err(FlowError::from)?;
+    let id = cookies::read(&call.headers, gateway.place(), Cookie::Code);
+    let guess = Guess { id: id.and_then(|id| CodeId::parse(id).ok()), email: &email, code: &code };
+    let before = call.identify(&gateway)?.map(|caller| caller.session);
+    let made = gateway.confirm_sign_up(guess, name.as_ref(), before, &call.visit, &call.device()).await?;
+    let token = gateway.token(&made.session, Carrier::Bearer).map_err(FlowError::from)?;
+    let shape = SignedInShape { token, user: (&made.user).into() };
+    let mut response = (StatusCode::CREATED, Json(shape)).into_response();
+    set_session_cookie(&gateway, &call.visit, &made.session, response.headers_mut())?;
+    cookies::append(response.headers_mut(), cookies::expire(gateway.place(), Cookie::Code));
+    Ok(response)
+}
