@@ -1,4 +1,4 @@
-//! The account page: profile, passkeys and sessions of one person, rendered whole, so that it can
+//! The account page: profile, passkeys, access tokens and sessions of one person, rendered whole, so that it can
 //! be read without a script. Changing anything needs one.
 
 use askama::Template;
@@ -6,16 +6,26 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Site;
+use super::access_tokens::TokenRow;
+use super::text::Text;
+use crate::domain::audit::Entry;
 use crate::domain::ceremony::aaguid;
 use crate::domain::credential::Backup;
 use crate::domain::credential::Credential;
 use crate::domain::id::UserId;
+use crate::domain::identifier::UsernameChange;
 use crate::domain::network::Network;
+use crate::domain::policy::route::{Icon, Tile};
+use crate::domain::recovery::{By, Recovery};
+use crate::domain::recovery_code::RecoveryCodes;
 use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
-use crate::domain::way_back::Target;
+use crate::domain::user_agent;
+use crate::flows::account::Application;
 use crate::flows::index::LiveSession;
-use crate::web::user_agent;
+
+/// How many days a new token lives unless its owner says otherwise.
+const TOKEN_DAYS: u64 = 30;
 
 /// The page at `{prefix}/account`.
 #[derive(Debug, Template)]
@@ -25,10 +35,124 @@ pub struct Account<'a> {
     pub user: UserId,
     pub name: &'a str,
     pub email: &'a str,
+    /// Whether the page leads to the administrator's pages.
+    pub is_administrator: bool,
+    /// Whether the account waits for an administrator.
+    pub waits: bool,
     pub suggestion: Suggestion,
     pub applications: Vec<Doorway>,
     pub passkeys: Vec<PasskeyRow>,
     pub sessions: Vec<SessionRow>,
+    pub codes: CodesLeft,
+    pub tokens: Vec<TokenRow>,
+    /// What a new token can be for.
+    pub token_routes: Vec<String>,
+    /// How long it may live at most.
+    pub token_days_max: u64,
+    /// What was begun with a code, and can be taken back.
+    pub recoveries: Vec<RecoveryRow>,
+    /// What happened to the account lately.
+    pub events: Vec<EventRow>,
+    pub username: &'a str,
+    /// Whether the user may choose another username.
+    pub username_change: UsernameChange,
+    pub has_mail: bool,
+    /// Where another device brings its code.
+    pub device_url: String,
+}
+
+/// What is left of the printed codes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CodesLeft {
+    pub left: usize,
+    /// `None` if there are none.
+    pub made_at: Option<Timestamp>,
+}
+
+impl From<&RecoveryCodes> for CodesLeft {
+    fn from(codes: &RecoveryCodes) -> Self {
+        Self { left: codes.hashes.len(), made_at: Some(codes.made_at) }
+    }
+}
+
+impl CodesLeft {
+    fn day(&self) -> String {
+        self.made_at.map(day).unwrap_or_default()
+    }
+}
+
+/// Something that was begun with a code or a link.
+#[derive(Debug, Clone)]
+pub struct RecoveryRow {
+    pub id: String,
+    pub at: Timestamp,
+    pub network: Option<String>,
+    pub by: By,
+}
+
+impl From<&Recovery> for RecoveryRow {
+    fn from(recovery: &Recovery) -> Self {
+        let network = recovery.about.network.map(|network| network.to_string());
+        Self { id: recovery.session.to_string(), at: recovery.about.at, network, by: recovery.by }
+    }
+}
+
+impl RecoveryRow {
+    /// What has happened, and what to do about it.
+    const fn words(&self, t: &Text) -> (&'static str, &'static str) {
+        match self.by {
+            By::MailedCode | By::RecoveryCode => (t.recovery_seen, t.recovery_advice),
+            By::Link => (t.recovery_by_link, t.recovery_by_link_advice),
+        }
+    }
+
+    fn day(&self) -> String {
+        day(self.at)
+    }
+}
+
+/// Something that happened to the account.
+#[derive(Debug, Clone)]
+pub struct EventRow {
+    pub at: Timestamp,
+    pub event: String,
+    pub details: String,
+    pub by: EventBy,
+}
+
+/// Who did it, as the owner of the account is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventBy {
+    Owner,
+    /// Somebody who claimed to be the owner.
+    Somebody,
+    Administrator,
+    Gateway,
+}
+
+impl EventRow {
+    /// The row of an entry of the trail.
+    pub fn of(entry: &Entry) -> Self {
+        let by = match (&*entry.actor, entry.user) {
+            ("gateway", _) => EventBy::Gateway,
+            ("anonymous", _) => EventBy::Somebody,
+            (actor, Some(user)) if *actor == user.to_string() => EventBy::Owner,
+            _ => EventBy::Administrator,
+        };
+        let client = entry.client.clone().filter(|_| matches!(by, EventBy::Owner | EventBy::Somebody));
+        let details = entry.reason.as_ref().map(|reason| reason.replace('_', " "));
+        let details = [details, entry.route.clone(), client].into_iter().flatten();
+        Self {
+            at: entry.at,
+            event: entry.event.replace('_', " "),
+            details: details.collect::<Vec<_>>().join(" · "),
+            by,
+        }
+    }
+
+    fn day(&self) -> String {
+        day(self.at)
+    }
 }
 
 /// Whether the page suggests a second passkey.
@@ -50,8 +174,18 @@ pub enum Here {
 #[derive(Debug, Clone)]
 pub struct Doorway {
     pub url: String,
-    /// Host and path, as people know it.
-    pub name: String,
+    pub title: String,
+    /// Host and path, where the title is something else.
+    pub address: Option<String>,
+    pub icon: TileIcon,
+}
+
+/// The picture of an application.
+#[derive(Debug, Clone)]
+pub enum TileIcon {
+    /// The address of a picture.
+    Picture(String),
+    Letter(String),
 }
 
 /// One passkey.
@@ -82,12 +216,32 @@ pub struct SessionRow {
     pub here: Here,
 }
 
-impl From<&Target> for Doorway {
-    fn from(target: &Target) -> Self {
-        let url = target.url();
-        let name = url.split_once("://").map_or(url.as_str(), |(_, name)| name);
-        Self { name: name.trim_end_matches('/').to_owned(), url }
+impl Doorway {
+    /// The tile of an application.
+    pub fn of(application: &Application, site: &Site) -> Self {
+        let url = application.target.url();
+        let address = url.split_once("://").map_or(url.as_str(), |(_, name)| name);
+        let address = address.trim_end_matches('/').to_owned();
+        let Tile { title, icon, .. } = &application.tile;
+        let icon = match icon {
+            Icon::File(_) => TileIcon::Picture(site.icon(&application.name)),
+            Icon::Letter(letter) => TileIcon::Letter(letter.clone()),
+            Icon::Initial => TileIcon::Letter(initial(title.as_ref().unwrap_or(&address))),
+        };
+        match title.clone() {
+            Some(title) => Self { url, title, address: Some(address), icon },
+            None => Self { url, title: address, address: None, icon },
+        }
     }
+}
+
+/// The first letter of a name, which stands for a picture.
+fn initial(name: &str) -> String {
+    name.chars().find(|c| c.is_alphanumeric()).map_or_else(
+        // A name without a letter still gets a mark of the same size.
+        || String::from("•"),
+        |c| c.to_uppercase().collect(),
+    )
 }
 
 impl PasskeyRow {
@@ -109,11 +263,7 @@ impl PasskeyRow {
 
     /// The authenticator's first letter, which stands for its icon.
     fn letter(&self) -> String {
-        self.authenticator.chars().find(|c| c.is_alphanumeric()).map_or_else(
-            // A name without a letter still gets a mark of the same size.
-            || String::from("•"),
-            |c| c.to_uppercase().collect(),
-        )
+        initial(&self.authenticator)
     }
 
     fn created_day(&self) -> String {
@@ -170,6 +320,17 @@ impl Account<'_> {
         }
     }
 
+    /// The row that the script clones for a new token.
+    #[expect(clippy::unused_self, reason = "templates call methods of their view")]
+    fn blank_token(&self) -> TokenRow {
+        TokenRow::blank()
+    }
+
+    /// How long a new token lives unless its owner says otherwise.
+    fn token_days(&self) -> u64 {
+        self.token_days_max.min(TOKEN_DAYS)
+    }
+
     /// The row that the script clones for a new passkey.
     #[expect(clippy::unused_self, reason = "templates call methods of their view")]
     fn blank_passkey(&self) -> PasskeyRow {
@@ -186,7 +347,7 @@ impl Account<'_> {
 }
 
 /// A day in words, in UTC; the script replaces it by the reader's own time.
-fn day(at: Timestamp) -> String {
+pub(super) fn day(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.as_millis())
         .map_or_else(|_| String::new(), |moment| moment.strftime("%-d %B %Y").to_string())
 }

@@ -40,22 +40,38 @@ const INERT: HeaderValue = HeaderValue::from_static(
 );
 
 /// In the order of their imports: a script may import only what stands before it.
-const SCRIPTS: [(&str, &str); 9] = [
+pub(super) const SCRIPTS: [(&str, &str); 20] = [
     ("text.js", include_str!("files/text.js")),
     ("api.js", include_str!("files/api.js")),
     ("passkey.js", include_str!("files/passkey.js")),
     ("message.js", include_str!("files/message.js")),
+    ("dialog.js", include_str!("files/dialog.js")),
+    ("moments.js", include_str!("files/moments.js")),
     ("code.js", include_str!("files/code.js")),
+    ("codes.js", include_str!("files/codes.js")),
+    ("tokens.js", include_str!("files/tokens.js")),
+    ("printed.js", include_str!("files/printed.js")),
     ("sign_in.js", include_str!("files/sign_in.js")),
     ("enroll.js", include_str!("files/enroll.js")),
+    ("device_link.js", include_str!("files/device_link.js")),
+    ("device.js", include_str!("files/device.js")),
     ("account.js", include_str!("files/account.js")),
+    ("sign_up.js", include_str!("files/sign_up.js")),
+    ("recovery.js", include_str!("files/recovery.js")),
     ("clock.js", include_str!("files/clock.js")),
+    ("admin_text.js", include_str!("files/admin_text.js")),
+    ("admin.js", include_str!("files/admin.js")),
 ];
+
+/// The picture of the application behind a route.
+pub(super) fn icon_of(route: &str) -> String {
+    format!("icon-{route}")
+}
 
 /// One file that browsers may fetch.
 #[derive(Debug, Clone)]
 pub struct Asset {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     pub content_type: &'static str,
     pub body: Bytes,
     /// Changes when the content does.
@@ -63,7 +79,11 @@ pub struct Asset {
 }
 
 impl Asset {
-    fn new(name: &'static str, content_type: &'static str, body: impl Into<Cow<'static, [u8]>>) -> Self {
+    fn new(
+        name: impl Into<Cow<'static, str>>,
+        content_type: &'static str,
+        body: impl Into<Cow<'static, [u8]>>,
+    ) -> Self {
         let body = match body.into() {
             Cow::Borrowed(bytes) => Bytes::from_static(bytes),
             Cow::Owned(bytes) => Bytes::from(bytes),
@@ -74,7 +94,7 @@ impl Asset {
                 let _ = write!(text, "{byte:02x}");
                 text
             });
-        Self { name, content_type, body, version }
+        Self { name: name.into(), content_type, body, version }
     }
 }
 
@@ -90,13 +110,16 @@ impl Assets {
             Asset::new(MARK, SVG, include_bytes!("files/mark.svg").as_slice()),
         ];
         for (name, source) in SCRIPTS {
-            let source = with_versioned_imports(source, &all);
+            let source = with_versioned_imports(&without_explanations(source), &all);
             all.push(Asset::new(name, JAVASCRIPT, source.into_bytes()));
         }
         for (name, picture) in [(LOGO, &branding.logo), (FAVICON, &branding.favicon)] {
             if let Some(picture) = picture {
                 all.push(Asset::new(name, picture.kind.content_type(), picture.bytes.clone()));
             }
+        }
+        for (route, picture) in &branding.icons {
+            all.push(Asset::new(icon_of(route), picture.kind.content_type(), picture.bytes.clone()));
         }
         Self(all)
     }
@@ -116,6 +139,14 @@ impl Assets {
         let version = self.find(name).map_or("", |asset| asset.version.as_str());
         format!("{prefix}/assets/{name}?v={version}")
     }
+}
+
+/// The script without comments on lines of their own, and without indentation: both are for whoever reads
+/// our source, and no browser has to fetch them. A text of ours never goes over several lines.
+fn without_explanations(source: &str) -> String {
+    let is_comment = |line: &&str| ["//", "/**", "* ", "*/"].iter().any(|start| line.starts_with(start));
+    let lines = source.lines().map(str::trim_start).filter(|line| !is_comment(line) && !line.is_empty());
+    lines.fold(String::new(), |text, line| text + line + "\n")
 }
 
 fn with_versioned_imports(source: &str, known: &[Asset]) -> String {

@@ -9,19 +9,22 @@ use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, StatusCode};
 
 use super::assets::Asset;
-use super::notice::{Action, Does, Notice};
+use super::notice::{Action, Does, Notice, Refusal};
 use super::routes::{Desk, Load, going_in_circles, not_found, notice};
+use crate::domain::access_token::TokenRefusal;
 use crate::domain::cookie::{Cookie, Found, find};
 use crate::domain::policy::route::Route;
-use crate::domain::user::User;
-use crate::flows::admit::Outcome;
-use crate::flows::way_back::SignInRedirect;
+use crate::flows::admit::{Outcome, Refused};
+use crate::flows::way_back::{Errand, SignInRedirect};
 use crate::web::hosts::Faces;
 use crate::web::navigation::{self, Kind};
 use crate::web::{Fault, Problem, cookies, headers};
 
 /// RFC 9110 asks every 401 to name a scheme. Ours has no meaning outside a browser.
 const CHALLENGE: &str = "Passkey realm=\"vestibule\"";
+
+const INVALID: &str = "Bearer realm=\"vestibule\", error=\"invalid_token\"";
+const INSUFFICIENT: &str = "Bearer realm=\"vestibule\", error=\"insufficient_scope\"";
 
 /// Answers outcomes, whatever the path.
 pub fn gate(desk: Desk, faces: Faces) -> Router {
@@ -46,6 +49,9 @@ async fn answered(desk: &Desk, outcome: &Outcome, load: &Load) -> Result<Respons
     let kind = navigation::kind(&load.method, &load.headers);
     match outcome {
         Outcome::SignIn { .. } => return sign_in(desk, load, kind).await,
+        Outcome::StepUp { route } => return step_up(desk, load, kind, route).await,
+        // Whoever shows a token is a program, whatever it says of itself.
+        Outcome::TokenRefused { why, .. } => return Ok(token_refused(*why)),
         Outcome::NoRoute => return Ok(nothing_here(desk, load, kind).await),
         Outcome::UnknownHost if is_asset(desk, load) => return Ok(asset(desk, load)),
         Outcome::Forbidden { .. }
@@ -60,6 +66,7 @@ async fn answered(desk: &Desk, outcome: &Outcome, load: &Load) -> Result<Respons
         | Outcome::HeadersTooLarge
         | Outcome::Misdirected
         | Outcome::Unavailable
+        | Outcome::Undecided { .. }
         | Outcome::UpstreamFailed { .. }
         | Outcome::UpstreamTimedOut { .. }
         | Outcome::Internal => {}
@@ -75,7 +82,7 @@ async fn answered(desk: &Desk, outcome: &Outcome, load: &Load) -> Result<Respons
 async fn sign_in(desk: &Desk, load: &Load, kind: Kind) -> Result<Response, Problem> {
     let place = desk.gateway.place();
     let mut response = match kind {
-        Kind::Navigation => return leave(desk, load).await,
+        Kind::Navigation => return leave(desk, load, Errand::SignIn).await,
         Kind::Submission => {
             let mut words = Notice::plain(
                 &desk.site,
@@ -94,12 +101,58 @@ async fn sign_in(desk: &Desk, load: &Load, kind: Kind) -> Result<Response, Probl
     Ok(response)
 }
 
+/// RFC 6750, section 3.1. What is wrong with a token is nobody's business but the operator's.
+fn token_refused(why: TokenRefusal) -> Response {
+    let mut response = refused_token(why).into_response();
+    let challenge = if why.is_good_elsewhere() { INSUFFICIENT } else { INVALID };
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    response
+}
+
+fn refused_token(why: TokenRefusal) -> Problem {
+    if why == TokenRefusal::Passkey {
+        Problem::new(Fault::TokenShowsNoPasskey, "This asks for a passkey, which no access token can show.")
+    } else if why.is_good_elsewhere() {
+        Problem::new(Fault::TokenNotForThis, "The access token is not for this request.")
+    } else {
+        Problem::new(Fault::TokenInvalid, "The access token is not valid.")
+    }
+}
+
+/// Asks a user for their passkey whose last one was shown too long ago for `route`.
+async fn step_up(desk: &Desk, load: &Load, kind: Kind, route: &Route) -> Result<Response, Problem> {
+    let (place, t) = (desk.gateway.place(), desk.site.text());
+    let mut response = match kind {
+        Kind::Navigation => return leave(desk, load, Errand::ShowPasskey).await,
+        Kind::Submission => {
+            let (status, advice) = (StatusCode::UNAUTHORIZED.as_u16(), t.show_again_advice);
+            let words = Notice::plain(&desk.site, status, t.show_again_title, t.show_again_happened, advice);
+            notice(&words.with_request_id(&load.visit.request_id))
+        }
+        Kind::Program => Problem::new(Fault::StepUpRequired, too_old(route))
+            .with_login_url(place.url("/login"))
+            .into_response(),
+    };
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+    Ok(response)
+}
+
 /// Sends a person to sign in, and remembers where they were heading.
-async fn leave(desk: &Desk, load: &Load) -> Result<Response, Problem> {
-    let place = desk.gateway.place();
+async fn leave(desk: &Desk, load: &Load, errand: Errand) -> Result<Response, Problem> {
     let target = load.uri.path_and_query().map_or("/", |target| target.as_str());
+    leave_for(desk, load, target, errand).await
+}
+
+/// The same for a person who was heading for `target` on the host that the request is for.
+pub(super) async fn leave_for(
+    desk: &Desk,
+    load: &Load,
+    target: &str,
+    errand: Errand,
+) -> Result<Response, Problem> {
+    let place = desk.gateway.place();
     let nonce = cookies::read(&load.headers, place, Cookie::Nonce);
-    match desk.gateway.leave_for_sign_in(&load.visit, target, nonce).await? {
+    match desk.gateway.leave_for_sign_in(&load.visit, target, nonce, errand).await? {
         SignInRedirect::SignIn { way_back, nonce } => {
             let login = place.url(&format!("/login?to={way_back}"));
             let mut response = Redirect::to(&login).into_response();
@@ -149,7 +202,15 @@ fn for_a_person<'a>(desk: &'a Desk, outcome: &Outcome, load: &'a Load) -> Notice
         || plain(StatusCode::BAD_REQUEST, t.bad_request_title, t.bad_request_happened, t.bad_request_advice);
     let not_taken = |status| plain(status, t.not_taken_title, t.not_taken_happened, t.not_taken_advice);
     match outcome {
-        Outcome::Forbidden { user, .. } => Notice::refused(site, &load.visit.host, user.email.as_str()),
+        Outcome::Forbidden { route, refused } => Notice::refused(
+            site,
+            &Refusal {
+                host: &load.visit.host,
+                route: &route.name,
+                email: refused.user.as_ref().map(|user| user.email.as_str()),
+                rule: refused.rule.as_deref(),
+            },
+        ),
         Outcome::UnknownHost | Outcome::Misdirected => Notice::unknown_host(site, &load.visit.host),
         Outcome::NoRoute => Notice::not_found(site),
         Outcome::MalformedRequest | Outcome::AmbiguousPath => bad_request(),
@@ -164,16 +225,21 @@ fn for_a_person<'a>(desk: &'a Desk, outcome: &Outcome, load: &'a Load) -> Notice
         Outcome::HeadersTooLarge => not_taken(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
         Outcome::UpstreamFailed { route } => Notice::upstream_unreachable(site, &route.name),
         Outcome::UpstreamTimedOut { route } => Notice::upstream_slow(site, &route.name),
-        Outcome::Unavailable => Notice::our_fault(site, StatusCode::SERVICE_UNAVAILABLE.as_u16()),
-        Outcome::SignIn { .. } | Outcome::Internal => {
-            Notice::our_fault(site, StatusCode::INTERNAL_SERVER_ERROR.as_u16())
+        Outcome::Unavailable | Outcome::Undecided { .. } => {
+            Notice::our_fault(site, StatusCode::SERVICE_UNAVAILABLE.as_u16())
         }
+        Outcome::SignIn { .. }
+        | Outcome::StepUp { .. }
+        | Outcome::TokenRefused { .. }
+        | Outcome::Internal => Notice::our_fault(site, StatusCode::INTERNAL_SERVER_ERROR.as_u16()),
     }
 }
 
 fn for_a_program(outcome: &Outcome) -> Problem {
     match outcome {
-        Outcome::Forbidden { route, user } => Problem::new(Fault::Forbidden, who_is_refused(route, user)),
+        Outcome::Forbidden { route, refused } => {
+            Problem::new(Fault::Forbidden, who_is_refused(route, refused))
+        }
         Outcome::UnknownHost => Problem::new(Fault::UnknownHost, "This host is not one of ours."),
         Outcome::Misdirected => Problem::new(
             Fault::Misdirected,
@@ -202,6 +268,10 @@ fn for_a_program(outcome: &Outcome) -> Problem {
         Outcome::BodyTooLarge => Problem::new(Fault::BodyTooLarge, "The body is too large."),
         Outcome::HeadersTooLarge => Problem::new(Fault::HeadersTooLarge, "The headers are too large."),
         Outcome::Unavailable => Problem::unavailable("Your session could not be checked in time. Try again."),
+        Outcome::Undecided { route } => Problem::unavailable(&format!(
+            "The policy of \"{}\" could not be worked out in time. Try again.",
+            route.name
+        )),
         Outcome::UpstreamFailed { route } => Problem::new(
             Fault::UpstreamFailed,
             format!("The application behind the route \"{}\" did not answer.", route.name),
@@ -210,11 +280,20 @@ fn for_a_program(outcome: &Outcome) -> Problem {
             Fault::UpstreamTimedOut,
             format!("The application behind the route \"{}\" took too long.", route.name),
         ),
+        Outcome::TokenRefused { why, .. } => refused_token(*why),
         Outcome::SignIn { .. } => Problem::unauthenticated(),
+        Outcome::StepUp { route } => Problem::new(Fault::StepUpRequired, too_old(route)),
         Outcome::Internal => Problem::new(Fault::Internal, "Something went wrong on our side."),
     }
 }
 
-fn who_is_refused(route: &Route, user: &User) -> String {
-    format!("You are signed in as {}, which may not use \"{}\".", user.email, route.name)
+fn who_is_refused(route: &Route, refused: &Refused) -> String {
+    match &refused.user {
+        Some(user) => format!("You are signed in as {}, which may not use \"{}\".", user.email, route.name),
+        None => format!("\"{}\" is not open for this request, whoever sends it.", route.name),
+    }
+}
+
+fn too_old(route: &Route) -> String {
+    format!("\"{}\" asks for a passkey that was shown a short time ago.", route.name)
 }

@@ -11,15 +11,21 @@
 //! What does not live here: what a page's data is and who may see it. Pages have no private API;
 //! their scripts speak the native one.
 
+pub mod access_tokens;
 pub mod account;
+pub mod admin;
+pub mod aliases;
 pub mod assets;
+pub mod device;
 pub mod docs;
 pub mod enroll;
 pub mod gate;
 pub mod notice;
+pub mod recovery;
 pub mod routes;
 pub mod sign_in;
 pub mod sign_out;
+pub mod sign_up;
 pub mod text;
 pub mod theme;
 
@@ -42,10 +48,14 @@ pub struct Branding {
     pub logo: Option<Logo>,
     /// Shown by browsers beside the page's title; the built-in arch when it is `None`.
     pub favicon: Option<Logo>,
+    /// Pictures of applications, by the names of their routes.
+    pub icons: Vec<(String, Logo)>,
     /// An e-mail address, or words such as "the help desk on the second floor".
     pub contact: Option<String>,
     /// At the foot of every page: an imprint, a privacy notice.
     pub links: Vec<FooterLink>,
+    /// Whether users who are refused are told by which rule.
+    pub explains_refusals: bool,
 }
 
 /// A link that the operator shows at the foot of every page.
@@ -118,6 +128,7 @@ pub struct Site {
     prefix: String,
     rp_id: String,
     name: String,
+    explains_refusals: bool,
     contact: Contact,
     links: Vec<FooterLink>,
     assets: Assets,
@@ -131,6 +142,7 @@ impl Site {
             prefix: prefix.trim_end_matches('/').to_owned(),
             rp_id: rp_id.to_owned(),
             name: branding.name.clone(),
+            explains_refusals: branding.explains_refusals,
             contact: Contact::parse(branding.contact.as_deref()),
             links: branding.links.clone(),
             assets: Assets::new(branding),
@@ -162,6 +174,11 @@ impl Site {
     fn favicon(&self) -> String {
         let own = self.assets.find(assets::FAVICON).is_some();
         self.asset(if own { assets::FAVICON } else { assets::MARK })
+    }
+
+    /// The address of the picture of the application behind a route.
+    fn icon(&self, route: &str) -> String {
+        self.asset(&assets::icon_of(route))
     }
 
     fn has_logo(&self) -> bool {

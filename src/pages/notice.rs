@@ -8,6 +8,17 @@ use super::{Contact, Site};
 use crate::domain::place::Scheme;
 use crate::domain::time::Timestamp;
 
+/// What is refused, to whom, and by what.
+#[derive(Debug, Clone, Copy)]
+pub struct Refusal<'a> {
+    pub host: &'a str,
+    pub route: &'a str,
+    /// `None`: a stranger.
+    pub email: Option<&'a str>,
+    /// The name of a rule; `None`: no rule lets in.
+    pub rule: Option<&'a str>,
+}
+
 /// One notice.
 #[derive(Debug, Template)]
 #[template(path = "notice.html")]
@@ -87,14 +98,21 @@ impl<'a> Notice<'a> {
         }
     }
 
-    /// 403: signed in, and not allowed here.
-    pub fn refused(site: &'a Site, host: &str, email: &str) -> Self {
+    /// 403: not allowed here.
+    pub fn refused(site: &'a Site, refusal: &Refusal<'_>) -> Self {
         let t = site.t;
+        let Refusal { host, route, email, rule } = refusal;
+        let mut facts = vec![Fact { label: t.application, value: format!("{host} ({route})") }];
+        facts.extend(email.map(|email| Fact { label: t.your_account, value: email.to_owned() }));
+        if site.explains_refusals {
+            facts.push(Fact { label: t.why, value: rule.unwrap_or(t.no_rule_lets_in).to_owned() });
+        }
+        if email.is_none() {
+            let (title, happened) = (t.refused_stranger_title, t.refused_stranger_happened);
+            return Self { facts, ..Self::plain(site, 403, title, happened, t.refused_stranger_advice) };
+        }
         Self {
-            facts: vec![
-                Fact { label: t.application, value: host.to_owned() },
-                Fact { label: t.your_account, value: email.to_owned() },
-            ],
+            facts,
             actions: vec![
                 Action { label: t.another_account, does: Does::Send(format!("{}/logout", site.prefix)) },
                 Action { label: t.your_account, does: Does::Go(format!("{}/account", site.prefix)) },

@@ -14,29 +14,45 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::Deserialize;
 
-use super::account::{Account, Doorway, PasskeyRow, SessionRow, Suggestion};
+use super::access_tokens::TokenRow;
+use super::account::{
+    Account, CodesLeft, Doorway, EventRow, PasskeyRow, RecoveryRow, SessionRow, Suggestion,
+};
+use super::admin::settings::Settings;
+use super::device::NewDevice;
 use super::docs::{Docs, DocsPage};
 use super::enroll::Enroll;
 use super::notice::{CookieSeen, LoopSeen, Notice};
+use super::recovery::Recovery;
 use super::sign_in::SignIn;
 use super::sign_out::{SignOut, Stage};
-use super::{Site, assets};
+use super::sign_up::SignUp;
+use super::{Site, admin, assets};
 use crate::domain::cookie::Cookie;
 use crate::domain::session::{Scope, Session};
+use crate::domain::signup::SignUpMode;
+use crate::domain::user::{Role, Standing};
 use crate::domain::way_back::WayBackName;
 use crate::flows::Gateway;
-use crate::flows::admit::{Caller, Visit};
+use crate::flows::administration::trail::TrailQuery;
+use crate::flows::admit::Visit;
+use crate::flows::caller::Caller;
 use crate::flows::way_back::{HandOffError, Intent, NextStep};
 use crate::web::guard;
 use crate::web::navigation::{self, Kind};
 use crate::web::session_cookie::clear_session_cookie;
 use crate::web::{Problem, cookies, headers};
 
+/// How many events the account page shows.
+const EVENTS_SHOWN: usize = 10;
+
 /// What pages stand on.
 #[derive(Clone)]
 pub struct Desk {
     pub gateway: Arc<Gateway>,
     pub site: Arc<Site>,
+    /// For administrators to look at.
+    pub settings: Settings,
 }
 
 /// The pages of the auth host, relative to the prefix.
@@ -47,9 +63,13 @@ pub fn auth_host(desk: Desk) -> Router {
         .route("/login", get(login).post(go_on))
         .route("/enroll", get(enroll))
         .route("/account", get(account))
+        .route("/device", get(device))
         .route("/logout", get(ask_sign_out).post(sign_out))
+        .route("/recovery", get(recovery))
+        .route("/signup", get(sign_up))
         .fallback(not_found)
-        .with_state(desk)
+        .with_state(desk.clone())
+        .merge(admin::routes::pages(desk))
         .merge(assets)
 }
 
@@ -125,7 +145,7 @@ pub(super) fn notice(notice: &Notice<'_>) -> Response {
 }
 
 /// Leads to another page of ours on the same host.
-fn to_page(desk: &Desk, below: &str) -> Response {
+pub(super) fn to_page(desk: &Desk, below: &str) -> Response {
     Redirect::to(&format!("{}{below}", desk.site.prefix())).into_response()
 }
 
@@ -140,6 +160,15 @@ struct Login {
     done: Option<String>,
 }
 
+/// The session that a browser shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Nothing,
+    /// One that is not, or not any more.
+    Invalid,
+    Known,
+}
+
 /// `GET /login`: the sign-in page, or straight on for somebody who is signed in.
 async fn login(
     State(desk): State<Desk>,
@@ -147,23 +176,37 @@ async fn login(
     Query(query): Query<Login>,
 ) -> Result<Response, Problem> {
     let way_back = query.to.as_deref().and_then(WayBackName::parse);
-    let showed_token = match load.caller(&desk.gateway)? {
+    let shown = match load.caller(&desk.gateway)? {
         Caller::Known(session, _) if session.record().scope == Scope::Full => {
-            return onward(&desk, &session.record(), way_back.as_ref(), Intent::Followed).await;
+            if !desk.gateway.must_show_again(&session.record(), way_back.as_ref()).await? {
+                return onward(&desk, &session.record(), way_back.as_ref(), Intent::Followed).await;
+            }
+            Shown::Known
         }
         Caller::Known(..) => {
             return Ok(to_page(&desk, "/enroll"));
         }
-        Caller::Stranger { showed_token } => showed_token,
+        Caller::Stranger { showed_token: true } => Shown::Invalid,
+        Caller::Stranger { showed_token: false } => Shown::Nothing,
     };
-    let mut response = if query.done.is_some() {
-        notice(&going_in_circles(&desk, &load, showed_token))
+    let mut response = if query.done.is_some() && shown != Shown::Known {
+        notice(&going_in_circles(&desk, &load, shown == Shown::Invalid))
     } else {
         let host = desk.gateway.heading_for(way_back.as_ref()).await?;
         let codes = desk.gateway.email_code();
-        page(StatusCode::OK, &SignIn { site: &desk.site, host: host.as_deref(), codes, way_back })
+        page(
+            StatusCode::OK,
+            &SignIn {
+                site: &desk.site,
+                host: host.as_deref(),
+                codes,
+                signs_up: desk.gateway.sign_up().is_on(),
+                again: shown == Shown::Known,
+                way_back,
+            },
+        )
     };
-    if showed_token {
+    if shown == Shown::Invalid {
         let expired = cookies::expire(desk.gateway.place(), Cookie::Session);
         cookies::append(response.headers_mut(), expired);
     }
@@ -254,12 +297,28 @@ async fn account(
     };
     let applications = desk.gateway.applications_of(&user);
     if let ([only], Some(_)) = (applications.as_slice(), &query.welcome) {
-        return Ok(Redirect::to(&only.url()).into_response());
+        return Ok(Redirect::to(&only.target.url()).into_response());
     }
     let credentials = desk.gateway.credentials_of(&user.id).await?;
     let sessions = desk.gateway.sessions_of(&user.id);
+    let trail = TrailQuery { user: Some(user.id), limit: EVENTS_SHOWN, ..TrailQuery::default() };
+    let trail = desk.gateway.read_trail(&trail).await?.items;
+    let recoveries = desk.gateway.recoveries_of(&user.id).await?;
+    let recoveries = recoveries.iter().filter(|it| it.session != record.id);
+    let codes = desk.gateway.recovery_codes_of(&user.id).await?;
+    let tokens = desk.gateway.tokens_of(&user.id);
     let account = Account {
-        applications: applications.iter().map(Doorway::from).collect(),
+        tokens: tokens.iter().map(|token| TokenRow::from(&**token)).collect(),
+        token_routes: desk.gateway.routes_of(&user),
+        token_days_max: (desk.gateway.rules().access_tokens.lifetime_max.as_secs() / DAY_SECONDS).max(1),
+        codes: codes.as_ref().map(CodesLeft::from).unwrap_or_default(),
+        recoveries: recoveries.map(RecoveryRow::from).collect(),
+        events: trail.iter().map(|kept| EventRow::of(&kept.entry)).collect(),
+        username: user.username.as_str(),
+        username_change: desk.gateway.username_change(),
+        has_mail: desk.gateway.has_mail(),
+        device_url: desk.gateway.place().url("/device"),
+        applications: applications.iter().map(|it| Doorway::of(it, &desk.site)).collect(),
         suggestion: if credentials.len() == 1 { Suggestion::SecondPasskey } else { Suggestion::Nothing },
         passkeys: credentials.iter().map(|credential| PasskeyRow::of(credential, &record)).collect(),
         sessions: sessions.iter().map(|session| SessionRow::of(session, &record)).collect(),
@@ -267,8 +326,35 @@ async fn account(
         user: user.id,
         name: user.display_name.as_str(),
         email: user.email.as_str(),
+        is_administrator: user.role == Role::Administrator,
+        waits: user.standing == Standing::Pending,
     };
     Ok(page(StatusCode::OK, &account))
+}
+
+/// Of one day.
+const DAY_SECONDS: u64 = 86_400;
+
+async fn sign_up(State(desk): State<Desk>, load: Load) -> Result<Response, Problem> {
+    let sign_up = desk.gateway.sign_up();
+    let domains: &[String] = match &sign_up.mode {
+        SignUpMode::Invite => return Ok(not_found(State(desk.clone()), load).await),
+        SignUpMode::Domain(domains) => domains,
+        SignUpMode::Open => &[],
+    };
+    Ok(match load.caller(&desk.gateway)? {
+        Caller::Known(session, _) if session.record().scope == Scope::Enrol => to_page(&desk, "/enroll"),
+        Caller::Known(..) => to_page(&desk, "/account"),
+        Caller::Stranger { .. } => page(StatusCode::OK, &SignUp { site: &desk.site, domains }),
+    })
+}
+
+async fn device(State(desk): State<Desk>) -> Response {
+    page(StatusCode::OK, &NewDevice { site: &desk.site })
+}
+
+async fn recovery(State(desk): State<Desk>) -> Response {
+    page(StatusCode::OK, &Recovery { site: &desk.site })
 }
 
 async fn ask_sign_out(State(desk): State<Desk>, load: Load) -> Result<Response, Problem> {
@@ -311,7 +397,7 @@ async fn hand_off(
     match desk.gateway.arrive(&load.visit, &query.code, nonce).await? {
         Ok(arrived) => {
             let mut response = Redirect::to(&arrived.target.url()).into_response();
-            let lifetime = desk.gateway.lifetimes().absolute;
+            let lifetime = desk.gateway.cookie_lifetime(&arrived.session);
             let cookie = cookies::session(place, &arrived.token, lifetime);
             cookies::append(response.headers_mut(), cookie);
             Ok(response)

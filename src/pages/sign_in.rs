@@ -15,6 +15,10 @@ pub struct SignIn<'a> {
     pub host: Option<&'a str>,
     /// What a code by mail is good for.
     pub codes: EmailCode,
+    /// Whether people may make an account for themselves.
+    pub signs_up: bool,
+    /// Whether they are signed in, and are to show their passkey once more.
+    pub again: bool,
     /// Where they were heading.
     pub way_back: Option<WayBackName>,
 }

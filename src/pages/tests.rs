@@ -11,17 +11,21 @@ use flate2::write::GzEncoder;
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
-use super::account::{Account, Doorway, Here, PasskeyRow, SessionRow, Suggestion};
+use super::account::{
+    Account, CodesLeft, Doorway, EventBy, EventRow, Here, PasskeyRow, SessionRow, Suggestion, TileIcon,
+};
 use super::assets::JAVASCRIPT;
+use super::device::NewDevice;
 use super::docs::{Docs, DocsPage};
 use super::enroll::Enroll;
-use super::notice::{CookieSeen, LoopSeen, Notice};
+use super::notice::{CookieSeen, LoopSeen, Notice, Refusal};
 use super::sign_in::SignIn;
 use super::sign_out::{SignOut, Stage};
 use super::theme::Accent;
 use super::{Branding, Contact, FooterLink, Logo, LogoKind, Site, assets};
 use crate::domain::credential::Backup;
 use crate::domain::id::{UserId, WayBackId};
+use crate::domain::identifier::UsernameChange;
 use crate::domain::place::Scheme;
 use crate::domain::time::Timestamp;
 use crate::domain::way_back::WayBackName;
@@ -75,8 +79,10 @@ fn site(words: &Words<'_>) -> Site {
         accent: Accent::default(),
         logo: None,
         favicon: None,
+        icons: Vec::new(),
         contact: words.contact.map(str::to_owned),
         links: vec![FooterLink { text: words.organisation.to_owned(), url: IMPRINT.to_owned() }],
+        explains_refusals: true,
     };
     Site::new("/auth", "example.com", &branding)
 }
@@ -97,8 +103,19 @@ fn passkey(words: &Words<'_>, number: usize) -> PasskeyRow {
     }
 }
 
+fn event(words: &Words<'_>) -> EventRow {
+    let (event, details) = (words.host.to_owned(), words.device.to_owned());
+    EventRow { at: moment(1), event, details, by: EventBy::Somebody }
+}
+
 fn doorway(words: &Words<'_>) -> Doorway {
-    Doorway { url: APPLICATION.to_owned(), name: words.host.to_owned() }
+    let icon = TileIcon::Letter("A".to_owned());
+    Doorway {
+        url: APPLICATION.to_owned(),
+        title: words.host.to_owned(),
+        address: Some(words.host.to_owned()),
+        icon,
+    }
 }
 
 fn session(words: &Words<'_>, number: usize) -> SessionRow {
@@ -125,9 +142,21 @@ fn docs(words: &Words<'_>) -> Docs {
     }))
 }
 
-/// Every page, in every form that its template has, with `words` wherever a value can stand.
-fn every_page(site: &Site, words: &Words<'_>) -> Vec<(&'static str, String)> {
-    let account = |suggestion, rows| Account {
+/// The account page with as many of everything.
+fn account<'a>(site: &'a Site, words: &'a Words<'_>, suggestion: Suggestion, rows: usize) -> Account<'a> {
+    Account {
+        tokens: Vec::new(),
+        token_routes: vec!["app".to_owned()],
+        token_days_max: 90,
+        is_administrator: true,
+        waits: false,
+        recoveries: Vec::new(),
+        codes: CodesLeft { left: rows, made_at: (rows > 0).then(|| moment(0)) },
+        events: (0..rows).map(|_| event(words)).collect(),
+        username: words.person,
+        username_change: UsernameChange::Allowed,
+        has_mail: true,
+        device_url: "https://auth.example.com/auth/device".to_owned(),
         site,
         user: UserId::from_random([7; 16]),
         name: words.person,
@@ -136,7 +165,11 @@ fn every_page(site: &Site, words: &Words<'_>) -> Vec<(&'static str, String)> {
         applications: (0..rows).map(|_| doorway(words)).collect(),
         passkeys: (0..rows).map(|n| passkey(words, n)).collect(),
         sessions: (0..rows).map(|n| session(words, n)).collect(),
-    };
+    }
+}
+
+/// Every page, in every form that its template has, with `words` wherever a value can stand.
+fn every_page(site: &Site, words: &Words<'_>) -> Vec<(&'static str, String)> {
     let seen = |cookie, scheme| LoopSeen {
         cookie,
         host: words.host,
@@ -145,6 +178,8 @@ fn every_page(site: &Site, words: &Words<'_>) -> Vec<(&'static str, String)> {
         now: moment(0),
     };
     let notice = |notice: Notice<'_>| notice.render();
+    let refusal =
+        Refusal { host: words.host, route: words.host, email: Some(words.email), rule: Some(words.device) };
     [
         (
             "sign_in",
@@ -152,18 +187,25 @@ fn every_page(site: &Site, words: &Words<'_>) -> Vec<(&'static str, String)> {
                 site,
                 host: Some(words.host),
                 codes: EmailCode::Enroll,
+                signs_up: true,
+                again: true,
                 way_back: Some(WayBackName::Kept(WayBackId([3; 16]))),
             }
             .render(),
         ),
-        ("sign_in_bare", SignIn { site, host: None, codes: EmailCode::Off, way_back: None }.render()),
+        (
+            "sign_in_bare",
+            SignIn { site, host: None, codes: EmailCode::Off, signs_up: true, again: false, way_back: None }
+                .render(),
+        ),
         ("docs", DocsPage { site, docs: &docs(words) }.render()),
         ("enroll", Enroll { site, unfinished: Some(words.email) }.render()),
+        ("device", NewDevice { site }.render()),
         ("sign_out", SignOut { site, stage: Stage::Ask }.render()),
         ("signed_out", SignOut { site, stage: Stage::Done }.render()),
-        ("account", account(Suggestion::Nothing, 3).render()),
-        ("account_welcome", account(Suggestion::SecondPasskey, 1).render()),
-        ("refused", notice(Notice::refused(site, words.host, words.email).with_request_id(words.device))),
+        ("account", account(site, words, Suggestion::Nothing, 3).render()),
+        ("account_welcome", account(site, words, Suggestion::SecondPasskey, 1).render()),
+        ("refused", notice(Notice::refused(site, &refusal).with_request_id(words.device))),
         ("not_found", notice(Notice::not_found(site))),
         ("unknown_host", notice(Notice::unknown_host(site, words.host))),
         ("unreachable", notice(Notice::upstream_unreachable(site, words.host).with_request_id(words.device))),
@@ -252,12 +294,14 @@ fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
 fn everything_together_is_small() {
     let site = site(&FRIENDLY);
     let pages = every_page(&site, &FRIENDLY);
-    let one_of_each = ["sign_in", "enroll", "account", "sign_out", "loop"];
+    let one_of_each = ["sign_in", "enroll", "device", "account", "sign_out", "loop"];
     let html = pages
         .iter()
         .filter(|(name, _)| one_of_each.contains(name))
         .map(|(_, html)| compressed(html.as_bytes()));
-    let assets = site.assets().iter().map(|asset| compressed(&asset.body));
+    // No other page loads what the administrator's pages load.
+    let loaded = site.assets().iter().filter(|asset| !asset.name.starts_with("admin"));
+    let assets = loaded.map(|asset| compressed(&asset.body));
     let total: usize = html.chain(assets).sum();
     assert!(total < BUDGET_BYTES_MAX, "{total} bytes");
 }
@@ -302,6 +346,8 @@ fn s_02_scripts_go_only_where_the_server_said() {
         "location.replace(page.dataset.signedOut)",
         "location.assign(page.dataset.signIn)",
         "location.assign(form.dataset.enroll)",
+        "location.assign(page.dataset.enroll)",
+        "location.assign(element.dataset.goes)",
     ];
     for asset in site.assets().iter().filter(|asset| asset.content_type == JAVASCRIPT) {
         let mut source = String::from_utf8(asset.body.to_vec()).unwrap();
@@ -311,6 +357,25 @@ fn s_02_scripts_go_only_where_the_server_said() {
         let ways = ["location.replace(", "location.assign(", "location.href =", "location =", "window.open"];
         for way in ways.into_iter().chain(["innerHTML", "insertAdjacentHTML", "eval(", "document.write"]) {
             assert!(!source.contains(way), "{} has {way}", asset.name);
+        }
+    }
+}
+
+#[test]
+fn scripts_come_without_their_comments_and_with_everything_else() {
+    let site = site(&FRIENDLY);
+    let served = site.assets().find("passkey.js").unwrap();
+    let served = String::from_utf8(served.body.to_vec()).unwrap();
+    let source = include_str!("files/passkey.js");
+    assert!(source.contains("/** Asks the person for a passkey. */") && source.contains("// WebAuthn as"));
+    assert!(!served.contains("Asks the person") && !served.contains("WebAuthn as"));
+    for line in source.lines().map(str::trim_start).filter(|line| !line.starts_with(['/', '*'])) {
+        assert!(served.contains(line.split("from").next().unwrap()), "{line}");
+    }
+    // Lines of a text would lose their indentation, and perhaps look like comments.
+    for (name, source) in assets::SCRIPTS {
+        for line in source.lines() {
+            assert!(line.matches('`').count().is_multiple_of(2), "{name}: {line}");
         }
     }
 }
@@ -335,7 +400,9 @@ async fn an_asset_is_kept_for_ever_only_under_its_own_version() {
         logo: Some(picture.clone()),
         favicon: Some(picture),
         contact: None,
+        icons: Vec::new(),
         links: Vec::new(),
+        explains_refusals: false,
     };
     let site = Arc::new(Site::new("/auth", "example.com", &branding));
     let right = site.assets().url("", "logo");

@@ -1,21 +1,23 @@
-//! Every sentence that a page shows, one value per language. Sentences that scripts show are in
-//! `files/text.js`. Code says credential; people read passkey.
+//! Every sentence that a page shows, one value per language. Those of the administrator's
+//! pages are in `admin/text.rs`, and those that scripts show in `files/text.js`. Code says credential; people read passkey.
 
-/// Declares the sentences once, with their English wording.
+/// Declares sentences once, with their English wording.
 macro_rules! sentences {
-    ($($name:ident: $english:literal,)*) => {
+    ($set:ident, $english_set:ident; $($name:ident: $english:literal,)*) => {
         /// The sentences of one language.
         #[derive(Debug)]
-        pub struct Text {
+        pub struct $set {
             $(pub $name: &'static str,)*
         }
 
         /// English.
-        pub static ENGLISH: Text = Text { $($name: $english,)* };
+        pub static $english_set: $set = $set { $($name: $english,)* };
     };
 }
+pub(super) use sentences;
 
 sentences! {
+    Text, ENGLISH;
     lang: "en",
     dir: "ltr",
 
@@ -40,6 +42,7 @@ sentences! {
     // Sign in.
     continue_to: "Continue to",
     sign_in_with_passkey: "Sign in with a passkey",
+    keep_signed_in: "Keep me signed in on this device",
     email_or_saved: "Or choose a saved passkey",
     continue_button: "Continue",
     use_email: "Use my e-mail address instead",
@@ -48,9 +51,21 @@ sentences! {
     lost_body_ask: "Otherwise, for a new invitation, ask",
     lost_body_code: "Or let us send you a code, and make a new passkey with it.",
     code_email: "Where should the code go?",
+    lost_body_printed: "Or use one of the recovery codes that you have printed.",
+    printed_who: "E-mail address or username",
+    printed_code: "Recovery code",
+    use_printed: "Use this recovery code",
     send_code: "Send me a code",
     code: "Code from the message",
     use_code: "Use this code",
+
+    // Sign up.
+    sign_up_title: "Create an account",
+    sign_up_body: "We send a code to your address. With it you create the account and its first passkey.",
+    sign_up_domains: "This is for addresses at",
+    sign_up_go_on: "Create the account",
+    sign_up_instead: "I have an account: sign in",
+    account_waits: "Your account waits for an administrator. Until they have let you in, it opens no application.",
 
     // Enrol.
     create_your_passkey: "Create your passkey",
@@ -61,6 +76,32 @@ sentences! {
     ask_for_new_link: "For a new link, ask",
 
     // Account.
+    recovery_codes: "Recovery codes",
+    recovery_codes_body: "Print some, and keep them where you keep papers: with one of them you can make a new passkey on the day on which you have lost all of them.",
+    codes_made: "Made on",
+    make_codes: "Make new codes",
+    your_codes: "Your recovery codes",
+    codes_advice: "Print them or write them down now: they are shown only this once. Each works once, to add a passkey. Whoever has one can get into your account.",
+    codes_print: "Print",
+    codes_copy: "Copy",
+    codes_done: "I have kept them",
+    access_tokens: "Access tokens",
+    access_tokens_body: "A program that acts for you and cannot hold a passkey shows a token. It opens applications and never this account.",
+    make_token: "Make a token",
+    token_name: "What is it for?",
+    token_routes: "Applications that it opens",
+    token_days: "How many days is it good?",
+    token_narrow: "Narrow it further",
+    token_methods: "Only these methods",
+    token_paths: "Only these paths and what is below them",
+    token_networks: "Only from these networks",
+    token_make: "Make it",
+    your_token: "Your access token",
+    token_advice: "Copy it now: it is shown only this once. Whoever has it can do what it is for, as you.",
+    token_try: "Try it:",
+    token_until: "Good until",
+    revoke: "Revoke",
+    administration: "Administration",
     applications: "Applications",
     profile: "Profile",
     no_script_account: "To change anything here, please allow JavaScript for this site.",
@@ -81,12 +122,47 @@ sentences! {
     rename: "Rename",
     remove: "Remove",
     save: "Save",
+    username: "Username",
+    change_address: "Change your e-mail address",
+    new_address: "New e-mail address",
+    send_address_code: "Send a code to it",
+    address_code: "Code from the message",
+    confirm_address: "Use this address",
+    edit_profile: "Change your name",
+    what_happened: "What happened lately",
+    nothing_happened: "Nothing yet.",
+    by_somebody: "by somebody else",
+    by_administrator: "by an administrator",
+    your_data: "Your data",
+    download_data: "Download it",
+    delete_account: "Delete your account",
     sessions: "Sessions",
     end_others: "End all others",
     end: "End",
     from_network: "From",
     started: "Started",
     last_seen: "Last seen",
+
+    // Another device.
+    add_device: "Add another device",
+    on_another_device: "On another device",
+    device_scan: "Scan this with the camera of the other device:",
+    device_qr: "QR code with a link for the other device",
+    device_or_open: "Or open",
+    device_and_type: "there, and type this code:",
+    device_lifetime: "It works once, for five minutes. Nothing is added before you have confirmed it here.",
+    device_asks: "A device asks to be added to your account:",
+    device_same_number: "Does it show this number?",
+    device_compare: "Confirm only if you hold the other device in your hands and it shows the same number. Whoever has it can then sign in as you.",
+    device_go_on: "Confirmed. Create the passkey on the other device now.",
+    device_refuse: "No, refuse it",
+    device_confirm: "Yes, the same number",
+    add_this_device: "Add this device",
+    device_bring: "Another device on which you are signed in shows a code. Bring it here to add a passkey on this one.",
+    device_code: "Code from the other device",
+    device_waiting: "Your other device now asks whether it is you. Compare this number, and confirm it there:",
+    device_keep_open: "Keep this page open. It goes on by itself.",
+    device_sign_in: "I have a passkey: sign in",
 
     // The APIs.
     docs_title: "HTTP APIs",
@@ -101,6 +177,15 @@ sentences! {
     docs_shapes: "Shapes",
     docs_includes: "Also has what this has:",
     docs_optional: "optional",
+
+    // Recovery.
+    recovery_title: "Was it not you?",
+    recovery_body: "A code or a link was used to get into your account. Cancelling ends the sessions and removes the passkey that came of it.",
+    recovery_cancel: "It was not me: cancel it",
+    recovery_seen: "A code was used to get into your account",
+    recovery_advice: "If it was not you, cancel it, and tell the administrator: somebody else reads your mail, or has your recovery codes.",
+    recovery_by_link: "A link of an administrator was used to get into your account",
+    recovery_by_link_advice: "If it was not you, cancel it, and tell the administrator: somebody else has the link.",
 
     // Sign out.
     sign_out_ask: "Sign out?",
@@ -149,6 +234,15 @@ sentences! {
     cross_origin_title: "This came from another site",
     cross_origin_happened: "A page of another site tried to change something here in your name. Nothing was changed.",
     cross_origin_advice: "If that is what you wanted, open this application and do it there.",
+    show_again_title: "Show your passkey, then send the form again",
+    show_again_happened: "This part of the application asks for a passkey that was shown a short time ago, so the form was not sent on. Nothing was changed.",
+    show_again_advice: "Open the application in a new tab, where you are asked for your passkey. Then come back to this tab and reload it to send the form again.",
+    show_again: "You are signed in. To go on, show your passkey once more.",
+    refused_stranger_title: "This address is closed",
+    refused_stranger_happened: "The rules of this application refuse this request, whoever sends it.",
+    refused_stranger_advice: "Try from the network that you usually use. If that does not help, ask for access.",
+    why: "Why",
+    no_rule_lets_in: "No rule lets you do this.",
     not_taken_title: "This request was not passed on",
     not_taken_happened: "The gateway does not take requests of this kind here.",
     not_taken_advice: "Go back and try another way.",
@@ -157,7 +251,7 @@ sentences! {
     our_fault_advice: "Reload the page in a moment.",
     loop_title: "Signing in does not hold",
     loop_happened: "You signed in, but your browser came back without a valid session. We stopped, so that it does not go round in circles.",
-    loop_plain_http: "The likely cause: the page was opened over plain HTTP, where browsers refuse secure cookies. Use the https address.",
+    loop_plain_http: "The likely cause: the page was opened over plain HTTP, where browsers refuse secure cookies. Use the https address. If you did, the proxy in front is not in server.trusted_proxies: tell the administrator.",
     loop_cookie_missing: "The likely cause: cookies are blocked for this site. Allow them, then sign in again.",
     loop_cookie_refused: "The likely cause: the session has just ended, or one of the clocks is wrong. Sign in again.",
 }

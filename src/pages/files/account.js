@@ -1,36 +1,24 @@
 // The account page: passkeys and sessions. The server has rendered both lists; this keeps them
 // true while they are changed, and says aloud what has changed.
 
-import { language, text } from "./text.js";
+import { text } from "./text.js";
 import { call } from "./api.js";
 import { register, signal, supported, withFreshPasskey } from "./passkey.js";
+import { makeCodes } from "./codes.js";
+import { newToken, prepareTokens, revokeToken } from "./tokens.js";
+import { addDevice } from "./device_link.js";
+import { confirm } from "./dialog.js";
+import { tellTime, tellTimes } from "./moments.js";
 import { busy, clear, explain, isBusy, ready, show, tell } from "./message.js";
 
 const byId = (id) => document.getElementById(id);
-const [page, passkeys, sessions, dialog] = ["page", "passkeys", "sessions", "confirm"].map(byId);
+const [page, passkeys, sessions] = ["page", "passkeys", "sessions"].map(byId);
 const part = (row, name) => row.querySelector(`[data-part="${name}"]`);
 const nameOf = (row) => part(row, "name").textContent;
 
 const ways = {
   unauthenticated: { ...text.signedOut, next: [{ label: text.signIn, run: () => location.reload() }] },
 };
-
-// Dates in the reader's own words; the machine-readable moment stays in the attribute.
-const day = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
-const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "short" });
-const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
-const UNITS = [["day", 86_400_000], ["hour", 3_600_000], ["minute", 60_000]];
-const RELATIVE_DAYS_MAX = 7;
-
-function tellTime(element) {
-  const at = new Date(element.dateTime);
-  const age = at - Date.now();
-  element.title = moment.format(at);
-  const [unit, length] = UNITS.find(([, ms]) => Math.abs(age) >= ms) || ["minute", 60_000];
-  element.textContent = Math.abs(age) > RELATIVE_DAYS_MAX * 86_400_000
-    ? day.format(at)
-    : relative.format(Math.round(age / length), unit);
-}
 
 function recount() {
   byId("passkeys-count").textContent = passkeys.children.length;
@@ -45,17 +33,6 @@ function signalAccepted() {
   const allAcceptedCredentialIds = [...passkeys.children].map((row) => row.dataset.id);
   signal("signalAllAcceptedCredentials", { rpId, userId, allAcceptedCredentialIds });
   signal("signalCurrentUserDetails", { rpId, userId, name, displayName });
-}
-
-function confirm(title, body, yes) {
-  byId("confirm-title").textContent = title;
-  byId("confirm-body").textContent = body;
-  byId("confirm-yes").textContent = yes;
-  dialog.returnValue = "cancel";
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "confirm"), { once: true });
-  });
 }
 
 function nameRow(row, name) {
@@ -78,17 +55,20 @@ function addRow(passkey) {
   return row;
 }
 
+function welcomeRow(passkey) {
+  const row = addRow(passkey);
+  byId("welcome")?.remove();
+  recount();
+  signalAccepted();
+  tell(text.added(passkey.name));
+  return row;
+}
+
 async function add(button) {
   if (!supported()) return show(text.unexpected("WebAuthn"));
   busy(button, text.waiting);
   try {
-    const passkey = await withFreshPasskey(() => register());
-    const row = addRow(passkey);
-    byId("welcome")?.remove();
-    recount();
-    signalAccepted();
-    tell(text.added(passkey.name));
-    startRename(row);
+    startRename(welcomeRow(await withFreshPasskey(() => register())));
   } catch (error) {
     explain(error, { ...ways, retry: { label: text.tryAgain, run: () => add(button) } });
   } finally {
@@ -121,7 +101,7 @@ async function rename(row, name) {
 
 async function remove(row) {
   if (passkeys.children.length === 1) return show(text.lastPasskey);
-  if (!(await confirm(text.removeTitle(nameOf(row)), text.removeBody, text.removeYes))) return;
+  if (!(await confirm({ title: text.removeTitle(nameOf(row)), body: text.removeBody, yes: text.removeYes }))) return;
   await change(row, async () => {
     await call("DELETE", `passkeys/${encodeURIComponent(row.dataset.id)}`);
     takeAway(row, "passkeys-title");
@@ -139,7 +119,7 @@ async function end(row) {
 }
 
 async function endOthers(button) {
-  if (!(await confirm(text.endOthersTitle, text.endOthersBody, text.endOthersYes))) return;
+  if (!(await confirm({ title: text.endOthersTitle, body: text.endOthersBody, yes: text.endOthersYes }))) return;
   busy(button);
   try {
     await withFreshPasskey(() => call("DELETE", "sessions/others"));
@@ -195,6 +175,82 @@ function dismissWelcome() {
   } catch { /* Then it is made again. */ }
 }
 
+async function saveProfile(event) {
+  event.preventDefault();
+  const { name, username } = event.target.elements;
+  const button = event.submitter;
+  const body = { name: name.value.trim(), ...(username ? { username: username.value.trim() } : {}) };
+  clear();
+  busy(button);
+  try {
+    const user = await withFreshPasskey(() => call("PATCH", "account", body));
+    byId("name-shown").textContent = user.name;
+    page.dataset.name = user.name;
+    byId("profile-edit").open = false;
+    signalAccepted();
+    tell(text.profileSaved);
+  } catch (error) {
+    explain(error, ways);
+  } finally {
+    ready(button);
+  }
+}
+
+async function changeAddress(event) {
+  event.preventDefault();
+  const [address, answer, code, use] = ["new-address", "address-answer", "address-code", "address-use"].map(byId);
+  const email = address.value.trim();
+  const button = event.submitter ?? (answer.hidden ? byId("address-send") : use);
+  clear();
+  busy(button);
+  try {
+    if (button.id === "address-send") {
+      await withFreshPasskey(() => call("POST", "account/address", { email }));
+      answer.hidden = use.hidden = false;
+      tell(text.addressCodeSent(email));
+      code.focus();
+    } else {
+      const user = await call("POST", "account/address/confirm", { email, code: code.value.trim() });
+      byId("email-shown").textContent = user.email;
+      page.dataset.email = user.email;
+      byId("address-edit").open = false;
+      signalAccepted();
+      tell(text.addressChanged(user.email));
+    }
+  } catch (error) {
+    if (error.status === 401 && error.code === "token_invalid") show(text.codeRefused);
+    else explain(error, ways);
+  } finally {
+    ready(button);
+  }
+}
+
+async function cancelRecovery(button) {
+  const notice = button.closest("[data-recovery]");
+  busy(button);
+  try {
+    await withFreshPasskey(() => call("DELETE", `recoveries/${notice.dataset.recovery}`));
+    notice.remove();
+    tell(text.recoveryCancelled);
+  } catch (error) {
+    explain(error, ways);
+  } finally {
+    ready(button);
+  }
+}
+
+async function deleteAccount(button) {
+  if (!(await confirm({ title: text.deleteTitle, body: text.deleteBody, yes: text.deleteYes }))) return;
+  busy(button);
+  try {
+    await withFreshPasskey(() => call("DELETE", "account"));
+    location.replace(page.dataset.signedOut);
+  } catch (error) {
+    ready(button);
+    explain(error, ways);
+  }
+}
+
 async function signOut(event) {
   event.preventDefault();
   try {
@@ -207,12 +263,18 @@ async function signOut(event) {
 
 const ACTIONS = {
   add: (button) => add(button),
+  "add-device": (button) => addDevice(button, ways, [...passkeys.children].map((row) => row.dataset.id), welcomeRow),
   dismiss: () => (dismissWelcome(), byId("passkeys-title").focus()),
   rename: (_, row) => startRename(row),
   "cancel-rename": (_, row) => stopRename(row),
   remove: (_, row) => remove(row),
   end: (_, row) => end(row),
   "end-others": (button) => endOthers(button),
+  "cancel-recovery": (button) => cancelRecovery(button),
+  "make-codes": (button) => makeCodes(button, ways),
+  "new-token": () => newToken(),
+  "revoke-token": (_, row) => revokeToken(row, ways),
+  "delete-account": (button) => deleteAccount(button),
 };
 
 page.addEventListener("click", (event) => {
@@ -230,6 +292,9 @@ page.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && event.target.closest(".rename")) stopRename(event.target.closest(".row"));
 });
 byId("sign-out").addEventListener("submit", signOut);
-document.querySelectorAll("time").forEach(tellTime);
+byId("profile-form").addEventListener("submit", saveProfile);
+byId("address-form")?.addEventListener("submit", changeAddress);
+prepareTokens(ways);
+tellTimes();
 suggest();
 signalAccepted();

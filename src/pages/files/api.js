@@ -7,22 +7,25 @@ const RETRY_AFTER_S_MAX = 3_600;
 
 /** An answer that is not a success, or none at all (status 0). */
 export class Problem extends Error {
-  constructor(status, body = {}, retryAfterS = 0) {
+  constructor(status, body = {}, waitS = 0, request = "") {
     super(body.detail || body.message || body.title || String(status));
     this.name = "Problem";
     this.status = status;
     this.code = body.code || "";
     this.detail = body.detail || body.message || "";
-    this.retryAfterS = retryAfterS;
+    this.waitS = waitS;
+    this.retryAfterS = Math.min(waitS, RETRY_AFTER_S_MAX);
+    /** The id of the request, to quote. */
+    this.request = request;
   }
 }
 
 // Retry-After is either seconds or an HTTP date (RFC 9110, section 10.2.3).
-function retryAfterS(response) {
+function waitS(response) {
   const value = response.headers.get("Retry-After");
   if (!value) return response.status === 429 ? RETRY_AFTER_S_DEFAULT : 0;
   const seconds = /^\d+$/.test(value) ? Number(value) : Math.ceil((Date.parse(value) - Date.now()) / 1000);
-  return Math.min(Math.max(seconds || 0, 0), RETRY_AFTER_S_MAX);
+  return Math.max(seconds || 0, 0);
 }
 
 async function bodyOf(response) {
@@ -64,7 +67,7 @@ export async function call(method, path, body) {
   }
   const answer = await bodyOf(response);
   if (!response.ok) {
-    const problem = new Problem(response.status, answer, retryAfterS(response));
+    const problem = new Problem(response.status, answer, waitS(response), response.headers.get("X-Request-Id"));
     problem.change = `${method} ${path}`;
     throw problem;
   }

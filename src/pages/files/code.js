@@ -4,19 +4,13 @@
 
 import { text } from "./text.js";
 import { call } from "./api.js";
-import { busy, clear, explain, isBusy, ready, show, tell } from "./message.js";
+import { busy, clear, complain, explain, isBusy, ready, show, tell } from "./message.js";
 
 const byId = (id) => document.getElementById(id);
 const [form, email, emailError, send, answer, code, codeError, useIt] =
   ["code-form", "code-email", "code-email-error", "code-send", "code-answer", "code", "code-error", "code-use"].map(byId);
 
 let askedFor = "";
-
-function complain(field, place, words) {
-  place.textContent = words;
-  field.setAttribute("aria-invalid", String(Boolean(words)));
-  if (words) field.focus();
-}
 
 async function ask() {
   const address = email.value.trim();

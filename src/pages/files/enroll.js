@@ -6,7 +6,7 @@
 import { text } from "./text.js";
 import { call } from "./api.js";
 import { cookiesBlocked, explainIfUnsupported, register } from "./passkey.js";
-import { busy, clear, copyLink, explain, isBusy, ready, show } from "./message.js";
+import { busy, clear, copyLink, explain, isBusy, ready, show, tell } from "./message.js";
 
 const byId = (id) => document.getElementById(id);
 const [page, title, lead, form, emailShown, emailValue, emailAsked, email, emailError, nameAsked, name, create, ask] =
@@ -75,7 +75,7 @@ async function preview() {
   try {
     showInvitation(await call("POST", "invitations/preview", { token: secret }));
   } catch (error) {
-    const passing = error.status === 0 || error.status === 429 || error.status >= 500;
+    const passing = error.status === 0 || error.status === 429 || error.status >= 500 || error.code === "network_banned";
     if (!passing) return continueOr(text.linkGoneTitle, text.linkGone);
     lead.textContent = "";
     explain(error, { retry: { label: text.tryAgain, run: preview } });
@@ -111,7 +111,11 @@ async function submit(event) {
   busy(create, text.waiting);
   try {
     await redeem();
-    await register();
+    const passkey = await register();
+    if (passkey.worksFrom) {
+      form.hidden = true;
+      return tell(text.worksLater(new Date(passkey.worksFrom).toLocaleString()));
+    }
     location.replace(page.dataset.done);
   } catch (error) {
     ready(create);

@@ -91,6 +91,9 @@ function ofServer(error, can) {
   if (error.status === 429) {
     return { ...text.tooMany(error.retryAfterS), next: [can.retry], waitS: error.retryAfterS };
   }
+  if (error.code === "network_banned") {
+    return { ...text.networkBanned(error.waitS, error.request), next: [can.retry] };
+  }
   if (error.status >= 500) {
     return { ...text.serverTrouble(error.status), next: [can.retry], waitS: error.retryAfterS };
   }
@@ -127,6 +130,13 @@ export function ready(button) {
 }
 
 export const isBusy = (button) => button.getAttribute("aria-busy") === "true";
+
+/** Says at `place` what is wrong with `field`; nothing is, without `words`. */
+export function complain(field, place, words) {
+  place.textContent = words;
+  field.setAttribute("aria-invalid", String(Boolean(words)));
+  if (words) field.focus();
+}
 
 /** Copies `link`; resolves to what to tell. */
 export async function copyLink(link) {

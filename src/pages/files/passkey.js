@@ -76,9 +76,9 @@ export const assert = (options, { mediation, signal } = {}) =>
   ceremony(options.rpId, () => navigator.credentials.get({ publicKey: requestOptions(options), mediation, signal }));
 
 /** Shows the passkey to the server, which answers with a session cookie. */
-export async function finishAssertion(credential, rpId) {
+export async function finishAssertion(credential, rpId, more = {}) {
   try {
-    return await call("POST", "passkeys/authenticate/verify", toJson(credential));
+    return await call("POST", "passkeys/authenticate/verify", { ...toJson(credential), ...more });
   } catch (error) {
     if (error.code === "unknown_credential") signal("signalUnknownCredential", { rpId, credentialId: credential.id });
     throw error;
@@ -99,12 +99,15 @@ export async function register(name) {
   return call("POST", "passkeys/register/verify", name ? { name, ...toJson(credential) } : toJson(credential));
 }
 
+// The same for administrators has a word of its own.
+const STEP_UP_CODES = ["session_not_fresh", "step_up_required"];
+
 /** Runs `request`; when the server wants a fresh passkey first, asks for one and tries once more. */
 export async function withFreshPasskey(request) {
   try {
     return await request();
   } catch (error) {
-    if (error.code !== "session_not_fresh") throw error;
+    if (!STEP_UP_CODES.includes(error.code)) throw error;
     const { stepUp } = await authenticate(undefined, error.change);
     return payingWith(stepUp, request);
   }

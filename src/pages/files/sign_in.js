@@ -8,6 +8,7 @@ import { text } from "./text.js";
 import { call } from "./api.js";
 import { assert, beginAssertion, cookiesBlocked, explainIfUnsupported, finishAssertion } from "./passkey.js";
 import { offerCode } from "./code.js";
+import { offerPrinted } from "./printed.js";
 import { busy, clear, copyLink, explain, isBusy, ready, show } from "./message.js";
 
 /** Challenges live for five minutes; autofill gets a new one a little earlier. */
@@ -17,6 +18,9 @@ const ABORT_PATIENCE_MS = 500;
 const byId = (id) => document.getElementById(id);
 const [button, form, field, proceed, useEmail, lost, problem] =
   ["passkey", "email-form", "email", "continue", "use-email", "lost", "email-error"].map(byId);
+
+/** Whether the user wants to stay signed in here. */
+const stay = () => ({ keepSignedIn: byId("keep").checked });
 
 const goOn = () => location.replace(byId("page").dataset.done);
 
@@ -36,7 +40,7 @@ async function offerAutofill(signal) {
   clear();
   busy(button, text.waiting);
   try {
-    await finishAssertion(credential, options.rpId);
+    await finishAssertion(credential, options.rpId, stay());
     goOn();
   } catch (error) {
     ready(button);
@@ -49,8 +53,11 @@ async function offerAutofill(signal) {
 async function arm() {
   await disarm();
   const controller = new AbortController();
-  // Nobody has asked for anything yet, so a browser or a server that says no is not worth a word.
-  const over = offerAutofill(controller.signal).catch(() => {});
+  // Nobody has asked for anything yet, so a browser or a server that says no is not worth a word, unless
+  // there is nothing that could be asked for.
+  const over = offerAutofill(controller.signal).catch((error) => {
+    if (error.code === "network_banned") explain(error, ways);
+  });
   autofill = { controller, over };
 }
 
@@ -69,12 +76,12 @@ async function signIn(pressed, email) {
   try {
     await disarm();
     const options = await beginAssertion(email);
-    await finishAssertion(await assert(options), options.rpId);
+    await finishAssertion(await assert(options), options.rpId, stay());
     goOn();
   } catch (error) {
     ready(pressed);
     explain(error, ways);
-    if (error.status !== 0 && error.status !== 429) arm();
+    if (error.status !== 0 && error.status !== 429 && error.code !== "network_banned") arm();
   }
 }
 
@@ -134,6 +141,7 @@ if (!explainIfUnsupported(copyLink)) {
   field.addEventListener("input", () => (openEmail(), complain("")), { passive: true });
   useEmail.addEventListener("click", focusEmail);
   offerCode(goOn);
+  offerPrinted();
   document.addEventListener("visibilitychange", comeBack);
   addEventListener("online", () => (clear(), comeBack()));
   if (cookiesBlocked()) show(text.noCookies);

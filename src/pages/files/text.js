@@ -63,6 +63,14 @@ export const text = {
     title: "Too many attempts",
     body: `Please wait ${count(seconds, "second", "seconds")}, then try again.`,
   }),
+  networkBanned: (seconds, request) => ({
+    title: "Nobody can sign in from your network at the moment",
+    body: [
+      "It is kept out, perhaps because of somebody who shares it with you.",
+      seconds > 0 ? `This ends ${new Date(Date.now() + seconds * 1000).toLocaleString()}.` : "",
+      `Use another network, or ask the administrator and quote the request ${request}.`,
+    ].filter(Boolean).join(" "),
+  }),
   waitLeft: (label, seconds) => `${label} (${seconds} s)`,
   refused: (said) => ({ title: "That was refused", body: said }),
   signedOut: { title: "You are signed out", body: "Sign in again to go on." },
@@ -85,6 +93,10 @@ export const text = {
     title: "Look into your mail",
     body: `If ${email} has an account here, a code is on its way. It works in this browser, for ten minutes.`,
   }),
+  signUpSent: (email) => ({
+    title: "Look into your mail",
+    body: `If ${email} has no account here yet, a code is on its way. No message? You may have an account: sign in instead.`,
+  }),
   codeNeeded: "Please enter the eight characters from the message.",
   codeRefused: {
     title: "This code does not work",
@@ -104,7 +116,27 @@ export const text = {
   continueTitle: "One step left",
   continueLead: (email) => `You are signed in as ${email}. Create a passkey for this account now.`,
 
+  worksLater: (when) => ({
+    title: "Your passkey is made",
+    body: `It works from ${when} on. Until then its owner can take it back: you have been sent a message about it.`,
+  }),
+  whoNeeded: "Please enter your e-mail address or username.",
+  printedNeeded: "Please enter one of the codes that you printed.",
+  printedRefused: {
+    title: "This code does not work",
+    body: "It is mistyped, used already, or of another account. Each code works once.",
+  },
+  recoveryCancelled: { title: "It is cancelled", body: "The sessions and the passkey that came of it are gone. Check your passkeys after your next sign-in." },
+  recoveryGone: { title: "There is nothing to cancel", body: "This link was used already, or is too old." },
+
   // The account page.
+  codesTitle: "Make new recovery codes?",
+  codesBody: "The ones before stop working. Your browser may ask for a passkey to confirm.",
+  codesYes: "Make new codes",
+  tokenTitle: (name) => `Revoke “${name}”?`,
+  tokenBody: "Whatever uses it is refused from now on, and its open connections end.",
+  tokenYes: "Revoke",
+  tokenRevoked: (name) => ({ title: "Token revoked", body: `“${name}” opens nothing any more.` }),
   synced: "Synced",
   deviceBound: "On one device only",
   notUsedYet: "Not used yet",
@@ -124,7 +156,31 @@ export const text = {
   endOthersTitle: "End all other sessions?",
   endOthersBody: "Every other browser and device is signed out at once.",
   endOthersYes: "End the others",
+  profileSaved: { title: "Saved", body: "Applications show it from your next visit on." },
+  addressCodeSent: (email) => ({
+    title: "Look into your mail",
+    body: `If ${email} can be had, a code is on its way there. Your address stays what it is until you enter it.`,
+  }),
+  addressChanged: (email) => ({ title: "Address changed", body: `You are known by ${email} now. The address before has been told.` }),
+  deleteTitle: "Delete your account?",
+  deleteBody: "Your passkeys and sessions go with it, on every application. It cannot be undone.",
+  deleteYes: "Delete my account",
   nameNeeded: { title: "A passkey needs a name", body: "Enter 1 to 200 characters." },
+
+  // Another device.
+  cancel: "Cancel",
+  close: "Close",
+  unknownNetwork: "an unknown network",
+  deviceLate: "This code is over. Close this and start again for a new one.",
+  deviceCodeNeeded: "Please enter the eight characters that the other device shows.",
+  deviceCodeRefused: {
+    title: "This code does not work",
+    body: "It is mistyped, used already, or older than five minutes. Let the other device show a new one.",
+  },
+  deviceOver: {
+    title: "This device was not added",
+    body: "The other device said no, or five minutes have passed. Let it show a new code to try again.",
+  },
 
   // The redirect-loop page.
   clockSame: "none: both clocks agree",

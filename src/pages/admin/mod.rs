@@ -1,0 +1,16 @@
+//! The administrator's pages, below `{prefix}/admin`: rendered whole, so that they can be read without a
+//! script. Changing anything needs one, and goes through the admin API like everybody else's changes.
+//!
+//! `routes` loads what a page shows, `views` are the pages, `chart` draws the overview's bars, `text` has
+//! the sentences. What always holds: only a full session of an administrator sees a page; everybody else
+//! finds nothing here. Reading a page asks for no passkey, because it changes nothing; every change does.
+
+mod bans;
+mod chart;
+mod forward_test;
+mod preview;
+pub mod routes;
+pub mod settings;
+pub mod text;
+mod views;
+mod why;

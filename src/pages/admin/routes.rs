@@ -1,0 +1,347 @@
+//! The addresses of the administrator's pages: what each loads before it renders.
+
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use serde::Deserialize;
+use std::sync::Arc;
+
+use super::bans::{BanRow, Bans};
+use super::chart::Chart;
+use super::forward_test::{ForwardTest, Line};
+use super::preview::{self, Preview};
+use super::settings::SettingsPage;
+use super::text::ENGLISH;
+use super::views::{
+    Audit, EventLine, Filters, Frame, InvitationLine, Invitations, OneUser, Overview, PasskeyLine, RouteLine,
+    Routes, Section, SessionLine, Sessions, UserRow, Users,
+};
+use super::why::{Asked, Why};
+use crate::domain::id::UserId;
+use crate::domain::place::{FORWARD_TEST, ForwardAuth};
+use crate::domain::session::Scope;
+use crate::domain::user::{Group, Role, Standing, User};
+use crate::flows::administration::directory::{self, Cursor, HowMany, LastUsed, PAGE_USERS};
+use crate::flows::administration::trail::{Kept, PAGE_ENTRIES, TrailQuery};
+use crate::flows::caller::Caller;
+use crate::flows::index::LiveSession;
+use crate::pages::access_tokens::TokenRow;
+use crate::pages::routes::{Desk, Load, not_found, page, to_page};
+use crate::web::Problem;
+
+/// How much of the trail a user's page shows.
+const EVENTS_OF_USER: usize = 20;
+
+/// The pages, relative to the prefix.
+pub fn pages(desk: Desk) -> Router {
+    Router::new()
+        .route("/admin", get(overview))
+        .route("/admin/users", get(users))
+        .route("/admin/users/{id}", get(user))
+        .route("/admin/invitations", get(invitations))
+        .route("/admin/applications", get(applications))
+        .route("/admin/sessions", get(sessions))
+        .route("/admin/bans", get(bans))
+        .route("/admin/audit", get(audit))
+        .route("/admin/settings", get(settings))
+        .route(FORWARD_TEST, get(forward_test))
+        .with_state(desk)
+}
+
+/// An administrator who is signed in. Made only by [`administrator`].
+struct Administrator {
+    session: Arc<LiveSession>,
+    user: Arc<User>,
+}
+
+/// The administrator who loads a page, or what somebody else is shown: a member finds nothing here.
+async fn administrator(desk: &Desk, load: Load) -> Result<Administrator, Response> {
+    match load.caller(&desk.gateway).map_err(IntoResponse::into_response)? {
+        Caller::Known(session, user) if session.record().scope == Scope::Full => {
+            if user.role == Role::Administrator {
+                session.touch(desk.gateway.clock().now());
+                Ok(Administrator { session, user })
+            } else {
+                Err(not_found(State(desk.clone()), load).await)
+            }
+        }
+        Caller::Known(..) => Err(to_page(desk, "/enroll")),
+        Caller::Stranger { .. } => Err(to_page(desk, "/login")),
+    }
+}
+
+async fn frame(desk: &Desk, here: Section) -> Result<Frame<'_>, Problem> {
+    let waiting = desk.gateway.invitations().await?.len();
+    let pending = desk.gateway.pending_count();
+    Ok(Frame { site: &desk.site, t: &ENGLISH, here, waiting, pending })
+}
+
+/// What a page failed with, or what it shows instead.
+enum Instead {
+    Shown(Response),
+    Failed(Problem),
+}
+
+impl From<Response> for Instead {
+    fn from(response: Response) -> Self {
+        Self::Shown(response)
+    }
+}
+
+impl<E: Into<Problem>> From<E> for Instead {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl IntoResponse for Instead {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Shown(response) => response,
+            Self::Failed(problem) => problem.into_response(),
+        }
+    }
+}
+
+async fn overview(State(desk): State<Desk>, load: Load) -> Result<Response, Instead> {
+    administrator(&desk, load).await?;
+    let gateway = &desk.gateway;
+    let (hours, now) = (gateway.activity(), gateway.clock().now());
+    let view = Overview {
+        site: &desk.site,
+        t: &ENGLISH,
+        frame: frame(&desk, Section::Overview).await?,
+        is_ready: gateway.health().is_ok(),
+        users: gateway.user_count(),
+        administrators: gateway.administrator_count(),
+        sessions: gateway.session_count(),
+        passkeys: gateway.passkey_counts().await?,
+        last_backup_at: gateway.last_backup_at(),
+        certificates: gateway.certificate_ends(),
+        charts: vec![
+            Chart::of_day(ENGLISH.last_day, &hours, now),
+            Chart::of_week(ENGLISH.last_week, &hours, now),
+        ],
+    };
+    Ok(page(StatusCode::OK, &view))
+}
+
+#[derive(Deserialize)]
+struct Which {
+    #[serde(default)]
+    search: String,
+    #[serde(default)]
+    standing: String,
+    #[serde(default)]
+    role: String,
+    #[serde(default)]
+    group: String,
+    #[serde(default)]
+    passkeys: String,
+    #[serde(default)]
+    last: String,
+    #[serde(default)]
+    after: String,
+}
+
+async fn users(
+    State(desk): State<Desk>,
+    load: Load,
+    Query(which): Query<Which>,
+) -> Result<Response, Instead> {
+    administrator(&desk, load).await?;
+    let Which { search, standing, role, group, passkeys, last, after } = which;
+    // A filter that cannot be read is none: the form shows what is in force.
+    let query = directory::Query {
+        standing: match standing.as_str() {
+            "active" => Some(Standing::Active),
+            "pending" => Some(Standing::Pending),
+            "disabled" => Some(Standing::Disabled),
+            _ => None,
+        },
+        role: match role.as_str() {
+            "administrator" => Some(Role::Administrator),
+            "member" => Some(Role::Member),
+            _ => None,
+        },
+        group: Group::parse(&group).ok(),
+        passkeys: HowMany::parse(&passkeys),
+        last_used: LastUsed::parse(&last),
+        after: Cursor::parse(&after),
+        limit: PAGE_USERS,
+        search: None,
+    };
+    let found = desk.gateway.list_users(&query.beginning_with(&search)).await?;
+    let filters = Filters { search, standing, role, group, passkeys, last, after };
+    let next = found.next.map(|next| address_of(&filters, &next));
+    let rows = found.items.iter().map(UserRow::from).collect();
+    let frame = frame(&desk, Section::Users).await?;
+    Ok(page(StatusCode::OK, &Users { site: &desk.site, t: &ENGLISH, frame, filters, rows, next }))
+}
+
+/// The query of the page that goes on after `next`.
+fn address_of(filters: &Filters, next: &Cursor) -> String {
+    let pairs = [
+        ("search", filters.search.as_str()),
+        ("standing", &filters.standing),
+        ("role", &filters.role),
+        ("group", &filters.group),
+        ("passkeys", &filters.passkeys),
+        ("last", &filters.last),
+    ];
+    query_of(&pairs, next)
+}
+
+fn query_of(pairs: &[(&str, &str)], next: &Cursor) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::from("?"));
+    query.extend_pairs(pairs.iter().filter(|(_, value)| !value.is_empty()));
+    query.append_pair("after", &next.to_string());
+    query.finish()
+}
+
+async fn user(
+    State(desk): State<Desk>,
+    load: Load,
+    Path(id): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Instead> {
+    let own = administrator(&desk, load).await?;
+    let gateway = &desk.gateway;
+    let id = UserId::parse(&id).map_err(|_| Problem::not_found())?;
+    let user = gateway.user(&id).await?;
+    let trail = TrailQuery { user: Some(id), limit: EVENTS_OF_USER, ..TrailQuery::default() };
+    let trail = gateway.read_trail(&trail).await?.items;
+    let sessions = gateway.sessions_of(&id);
+    let view = OneUser {
+        site: &desk.site,
+        t: &ENGLISH,
+        frame: frame(&desk, Section::Users).await?,
+        passkeys: gateway.credentials_of(&id).await?.iter().map(PasskeyLine::from).collect(),
+        sessions: sessions
+            .iter()
+            .map(|session| SessionLine::of(session, user.username.as_str(), &own.session))
+            .collect(),
+        tokens: gateway.tokens_of(&id).iter().map(|token| TokenRow::from(&**token)).collect(),
+        routes: routes_for(&desk, &user),
+        why: Why::about(&desk.gateway, &user, asked),
+        events: events(&desk, &trail),
+        user: &user,
+    };
+    Ok(page(StatusCode::OK, &view))
+}
+
+fn routes_for(desk: &Desk, user: &User) -> Vec<RouteLine> {
+    let (routes, now) = (desk.gateway.routes(), desk.gateway.clock().now());
+    let mut rows: Vec<_> = routes.all().map(|route| RouteLine::of(route, user, now)).collect();
+    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    rows
+}
+
+fn events(desk: &Desk, trail: &[Kept]) -> Vec<EventLine> {
+    let name = |id: &str| Some(desk.gateway.username_of(&UserId::parse(id).ok()?)?.to_string());
+    trail.iter().map(|kept| EventLine::of(&kept.entry, name)).collect()
+}
+
+async fn invitations(State(desk): State<Desk>, load: Load) -> Result<Response, Instead> {
+    administrator(&desk, load).await?;
+    let rows = desk.gateway.invitations().await?.iter().map(InvitationLine::from).collect();
+    let frame = frame(&desk, Section::Invitations).await?;
+    let has_mail = desk.gateway.has_mail();
+    Ok(page(StatusCode::OK, &Invitations { site: &desk.site, t: &ENGLISH, frame, has_mail, rows }))
+}
+
+async fn applications(
+    State(desk): State<Desk>,
+    load: Load,
+    Query(asked): Query<preview::Asked>,
+) -> Result<Response, Instead> {
+    let own = administrator(&desk, load).await?;
+    let preview = Preview::of(&desk, asked).await?;
+    let rows = routes_for(&desk, preview.user().unwrap_or(&own.user));
+    let frame = frame(&desk, Section::Routes).await?;
+    let asks = desk.gateway.place().forward_auth != ForwardAuth::Off;
+    Ok(page(StatusCode::OK, &Routes { site: &desk.site, t: &ENGLISH, frame, asks, preview, rows }))
+}
+
+/// Not with 200: where a proxy asks about a request for this very path, that would be a yes.
+async fn forward_test(State(desk): State<Desk>, load: Load) -> Result<Response, Instead> {
+    if desk.gateway.place().forward_auth == ForwardAuth::Off {
+        return Ok(not_found(State(desk), load).await);
+    }
+    administrator(&desk, load).await?;
+    let frame = frame(&desk, Section::Routes).await?;
+    let place = desk.gateway.place();
+    let origin_of = |host: &str| place.origin_of(host);
+    let rows = Line::all(&desk.gateway.routes(), &desk.gateway.questions(), &ENGLISH, origin_of);
+    let test = ForwardTest { site: &desk.site, t: &ENGLISH, frame, rows };
+    Ok(page(StatusCode::NON_AUTHORITATIVE_INFORMATION, &test))
+}
+
+#[derive(Deserialize)]
+struct After {
+    #[serde(default)]
+    after: String,
+}
+
+async fn sessions(
+    State(desk): State<Desk>,
+    load: Load,
+    Query(After { after }): Query<After>,
+) -> Result<Response, Instead> {
+    let own = administrator(&desk, load).await?;
+    let found = desk.gateway.list_sessions(Cursor::parse(&after)).await?;
+    let line = |(session, user): &(Arc<LiveSession>, Arc<User>)| {
+        SessionLine::of(session, user.username.as_str(), &own.session)
+    };
+    let rows = found.items.iter().map(line).collect();
+    let next = found.next.map(|next| query_of(&[], &next));
+    let frame = frame(&desk, Section::Sessions).await?;
+    Ok(page(StatusCode::OK, &Sessions { site: &desk.site, t: &ENGLISH, frame, rows, next }))
+}
+
+async fn bans(State(desk): State<Desk>, load: Load) -> Result<Response, Instead> {
+    administrator(&desk, load).await?;
+    let rows = desk.gateway.list_bans().iter().map(|ban| BanRow::from(&**ban)).collect();
+    let frame = frame(&desk, Section::Bans).await?;
+    Ok(page(StatusCode::OK, &Bans { site: &desk.site, t: &ENGLISH, frame, rows }))
+}
+
+async fn settings(State(desk): State<Desk>, load: Load) -> Result<Response, Instead> {
+    let own = administrator(&desk, load).await?;
+    let frame = frame(&desk, Section::Settings).await?;
+    let mail_to = desk.gateway.has_mail().then_some(own.user.email.as_str());
+    let settings = &desk.settings;
+    Ok(page(StatusCode::OK, &SettingsPage { site: &desk.site, t: &ENGLISH, frame, settings, mail_to }))
+}
+
+#[derive(Deserialize)]
+struct Events {
+    #[serde(default)]
+    event: String,
+    #[serde(default)]
+    user: String,
+    #[serde(default)]
+    after: String,
+}
+
+async fn audit(
+    State(desk): State<Desk>,
+    load: Load,
+    Query(Events { event, user, after }): Query<Events>,
+) -> Result<Response, Instead> {
+    administrator(&desk, load).await?;
+    let query = TrailQuery {
+        user: UserId::parse(user.trim()).ok(),
+        event: Some(event.trim().replace(' ', "_")).filter(|event| !event.is_empty()),
+        since: None,
+        after: Cursor::parse(&after),
+        limit: PAGE_ENTRIES,
+    };
+    let found = desk.gateway.read_trail(&query).await?;
+    let next = found.next.map(|next| query_of(&[("event", &event), ("user", &user)], &next));
+    let rows = events(&desk, &found.items);
+    let frame = frame(&desk, Section::Audit).await?;
+    Ok(page(StatusCode::OK, &Audit { site: &desk.site, t: &ENGLISH, frame, event, user, rows, next }))
+}

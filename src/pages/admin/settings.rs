@@ -1,0 +1,77 @@
+//! The page that shows the settings, as they are written and where. Nothing is changed there: the file is.
+//!
+//! What does not live here: reading them (`config/written.rs`).
+//!
+//! What always holds: no secret is on the page, only that there is one.
+
+use std::sync::Arc;
+
+use askama::Template;
+
+use super::text::AdminText;
+use super::views::Frame;
+use crate::pages::Site;
+
+/// What an installation has decided, as the page shows it. No secret is among it.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The configuration; `None` where there is no file.
+    pub file: Option<String>,
+    pub lines: Arc<[Setting]>,
+}
+
+/// One key.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    pub key: String,
+    /// `None`: a secret, which is set.
+    pub value: Option<String>,
+    pub origin: Origin,
+    /// Whether it was written after the start and counts after the next one only.
+    pub waits: bool,
+}
+
+/// Who says so.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// `None`: the configuration itself.
+    File {
+        file: Option<String>,
+        line: usize,
+    },
+    /// The variable of this name.
+    Environment(String),
+    Default,
+}
+
+/// `{prefix}/admin/settings`
+#[derive(Template)]
+#[template(path = "admin/settings.html")]
+pub(super) struct SettingsPage<'a> {
+    pub(super) site: &'a Site,
+    pub(super) t: &'static AdminText,
+    pub(super) frame: Frame<'a>,
+    pub(super) settings: &'a Settings,
+    /// Where a test message would go; `None` where nothing is sent by mail.
+    pub(super) mail_to: Option<&'a str>,
+}
+
+impl SettingsPage<'_> {
+    /// What somebody has written, and what nobody has.
+    fn halves(&self) -> [(&'static str, Vec<&Setting>); 2] {
+        let is_default = |line: &&Setting| matches!(line.origin, Origin::Default);
+        let (defaults, written) = self.settings.lines.iter().partition(is_default);
+        [(self.t.settings_written, written), (self.t.settings_defaults, defaults)]
+    }
+
+    fn place(&self, setting: &Setting) -> String {
+        match &setting.origin {
+            Origin::File { file, line } => {
+                let file = file.as_ref().or(self.settings.file.as_ref());
+                format!("{}:{line}", file.map_or("-", String::as_str))
+            }
+            Origin::Environment(name) => name.clone(),
+            Origin::Default => self.t.settings_default.to_owned(),
+        }
+    }
+}
