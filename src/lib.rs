@@ -14,6 +14,7 @@ pub mod ports;
 pub mod flows;
 pub mod records;
 // Ring 3: the world.
+pub mod acme;
 pub mod admin;
 pub mod dialects;
 pub mod mail;
@@ -23,6 +24,7 @@ pub mod store;
 pub mod system;
 pub mod telemetry;
 pub mod web;
+pub mod webhook;
 // Ring 4: settings, commands and the wiring.
 pub mod app;
 pub mod cli;

@@ -1,6 +1,6 @@
 //! The command line's end of the operator's socket. Blocking: a command has nothing else to do.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +9,8 @@ use super::protocol::{ANSWER_BYTES_MAX, Answer, Request};
 
 /// A gateway that takes longer than this is stuck.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same for a file with many users: each is a commit, and a slow disk takes its time.
+const FILE_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -24,16 +26,40 @@ pub enum CallError {
 /// Asks the gateway behind `socket`.
 pub fn call(socket: &Path, request: &Request) -> Result<Answer, CallError> {
     let path = socket.to_path_buf();
-    let stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => CallError::NotRunning(path.clone()),
-        io::ErrorKind::PermissionDenied => CallError::NotAllowed(path.clone()),
-        _ => CallError::Broken { path: path.clone(), error },
-    })?;
-    exchange(stream, request).map_err(|error| CallError::Broken { path, error })
+    exchange(connect(socket)?, request).map_err(|error| CallError::Broken { path, error })
+}
+
+fn connect(socket: &Path) -> Result<UnixStream, CallError> {
+    let path = socket.to_path_buf();
+    UnixStream::connect(socket).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => CallError::NotRunning(path),
+        io::ErrorKind::PermissionDenied => CallError::NotAllowed(path),
+        _ => CallError::Broken { path, error },
+    })
+}
+
+/// A backup from the gateway behind `socket`: its answer, and, after [`Answer::BackupFollows`], the bytes.
+pub fn fetch_backup(socket: &Path) -> Result<(Answer, impl Read), CallError> {
+    let path = socket.to_path_buf();
+    let stream = connect(socket)?;
+    begin_backup(stream).map_err(|error| CallError::Broken { path, error })
+}
+
+fn begin_backup(mut stream: UnixStream) -> io::Result<(Answer, BufReader<UnixStream>)> {
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    let mut line = serde_json::to_vec(&Request::Backup)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut reader = BufReader::new(stream);
+    let mut answer = Vec::new();
+    reader.by_ref().take(ANSWER_BYTES_MAX).read_until(b'\n', &mut answer)?;
+    Ok((serde_json::from_slice(&answer)?, reader))
 }
 
 fn exchange(mut stream: UnixStream, request: &Request) -> io::Result<Answer> {
-    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    let is_file = matches!(request, Request::Apply { .. } | Request::Import { .. });
+    let patience = if is_file { FILE_TIMEOUT } else { ANSWER_TIMEOUT };
+    stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');

@@ -1,22 +1,70 @@
 //! The operator's door: a Unix socket that only the gateway's user can open.
 //!
-//! `server` listens, `client` calls, `protocol` is what they say: one line of JSON there, one line
-//! back, and the connection ends. What lives elsewhere: what the commands do; an [`Operator`] does
-//! it. What always holds: the socket has mode 0600 from the moment it has a name, a line has a
-//! bounded length, and a socket that somebody answers on is never taken away.
+//! `server` listens, `client` calls, `protocol` is what they say, `lines` what lists are made of, `explain`
+//! questions about decisions, and `declared` is `operator`'s part about a file:
+//! one line of JSON there, one line back (after which a backup follows), and the connection ends. What
+//! lives elsewhere: what the commands do; an [`Operator`] does it. What always holds: the socket has
+//! mode 0600 from the moment it has a name, a line has a bounded length, and a socket that a gateway
+//! answers on is never taken away.
 
 pub mod client;
+mod declared;
+pub mod explain;
+pub mod lines;
 pub mod operator;
 pub mod protocol;
 pub mod server;
 
-use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::Duration;
 
-pub use protocol::{Answer, Delivery, InvitationLine, Link, Request, UserLine};
+use async_trait::async_trait;
+use tokio::io::AsyncWrite;
+
+use crate::domain::time::Timestamp;
+use crate::flows::administration::backup::BackupError;
+
+pub use explain::{AskerLine, ExplanationLine, QuestionLine};
+pub use lines::{BanLine, InvitationLine, SessionLine, TokenLine, TrailLine, UserDetails, UserLine};
+pub use protocol::{Answer, Delivery, DifferenceLine, GuestLine, InvitedLine, Link, Request, Run};
+
+/// Exchanges the configuration of a running gateway.
+#[async_trait]
+pub trait Reload: Send + Sync {
+    /// Takes the configuration in again. The keys that count after a restart only, or what is wrong.
+    async fn reload(&self) -> Result<Vec<String>, String>;
+}
+
+/// Replaces the program of a running gateway.
+#[async_trait]
+pub trait Upgrade: Send + Sync {
+    /// Asks the program that now lies where this one was started from whether it accepts the configuration.
+    /// How long what is under way may take, or why this one goes on.
+    async fn prepare(&self) -> Result<Duration, String>;
+
+    /// Gives way to it.
+    fn give_way(&self);
+}
+
+/// What a process that serves does with itself.
+pub struct Process {
+    pub reload: Arc<dyn Reload>,
+    pub upgrade: Arc<dyn Upgrade>,
+    /// What looks wrong to it, in sentences.
+    pub remarks: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// Tells it from the one before and the one after.
+    pub started_at: Timestamp,
+}
 
 /// Carries out what operators ask for.
 #[async_trait]
 pub trait Operator: Send + Sync {
     /// Does what `request` says. A failure is an [`Answer::Refused`] that says what to do.
     async fn handle(&self, request: Request) -> Answer;
+
+    /// Is told once an answer has been sent: what ends the process waits for that.
+    fn answered(&self, answer: &Answer);
+
+    /// Writes a backup. What was written before a failure is no backup: its end is missing.
+    async fn back_up(&self, into: &mut (dyn AsyncWrite + Send + Unpin)) -> Result<(), BackupError>;
 }

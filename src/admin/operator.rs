@@ -1,73 +1,187 @@
 //! What operators ask for, carried out by the flows.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::io::AsyncWrite;
 
-use super::Operator;
-use super::protocol::{Answer, Delivery, InvitationLine, Link, Request, UserLine};
+use super::explain::explained;
+use super::lines::{
+    BanLine, CredentialLine, InvitationLine, SessionLine, TokenLine, TrailLine, UserDetails, UserLine,
+};
+use super::protocol::{Answer, Delivery, GuestLine, InvitedLine, Link, Request};
+use super::{Operator, Process, declared};
+use crate::domain::access_token::grant::GrantText;
+use crate::domain::foreign::ForeignUser;
 use crate::domain::id::{SessionId, UserId};
-use crate::domain::invitation::{INVITATION_LIFETIME, Invitation};
-use crate::domain::user::{Group, Role, User};
-use crate::flows::administer::Guest;
+use crate::domain::invitation::INVITATION_LIFETIME;
+use crate::domain::time::Timestamp;
+use crate::domain::user::{Note, Standing};
+use crate::flows::access_tokens::NewToken;
+use crate::flows::access_tokens::index::LiveToken;
+use crate::flows::administration::Authority;
+use crate::flows::administration::backup::BackupError;
+use crate::flows::administration::bans::NewBan;
+use crate::flows::administration::declared::Declaration;
+use crate::flows::administration::directory::{Cursor, PAGE_USERS, Query, Summary};
+use crate::flows::administration::import::NotImported;
+use crate::flows::administration::invitations::{GUESTS_MAX, Guest, Invited, LinksGo, NobodyInvited};
+use crate::flows::administration::people::{OldPasskeys, UserEdit};
+use crate::flows::administration::trail::{PAGE_ENTRIES, TrailQuery};
 use crate::flows::keys::Burnt;
 use crate::flows::{FlowError, Gateway};
 
-/// Whom invitations of the command line come from.
-const INVITED_BY: &str = "the administrator";
-
 /// Carries commands out on a running gateway.
-pub struct GatewayOperator(pub Arc<Gateway>);
+pub struct GatewayOperator {
+    pub gateway: Arc<Gateway>,
+    /// `None`: no gateway runs, and the store is worked on by the command itself.
+    pub process: Option<Process>,
+}
 
 #[async_trait]
 impl Operator for GatewayOperator {
     async fn handle(&self, request: Request) -> Answer {
-        let done = match request {
-            Request::Invite { email, name, username, groups, role, expires_in_seconds, delivery } => {
-                let lifetime = expires_in_seconds.map_or(INVITATION_LIFETIME, Duration::from_secs);
-                let invited_by = INVITED_BY.to_owned();
-                let display_name = name;
-                let guest = Guest { email, display_name, username, groups, role, lifetime, invited_by };
-                self.invite(guest, delivery).await
-            }
-            Request::InvitationList => self.list_invitations().await,
-            Request::InvitationRevoke { id } => self.0.revoke_invitation(&id).await.map(|()| Answer::Done),
-            Request::UserList => self.list_users().await,
-            Request::UserRole { user, role } => self.set_role(&user, role).await,
-            Request::UserGroups { user, groups } => self.set_groups(&user, groups).await,
-            Request::UserDisable { user } => self.disable(&user).await,
-            Request::UserEnable { user } => self.enable(&user).await,
-            Request::SessionEnd { user, session } => self.end_sessions(&user, session).await,
-            Request::KeyRotate { burn: false } => {
-                self.0.rotate_key().await.map(|key| Answer::KeyRotated { key })
-            }
-            Request::KeyRotate { burn: true } => self.0.burn_keys().await.map(|burnt| {
-                let Burnt { key, sessions, messages } = burnt;
-                Answer::KeysBurnt { key, sessions, messages }
-            }),
-            Request::Health => Ok(Answer::Health {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                ready: self.0.health().is_ok(),
-                sessions: self.0.session_count(),
-            }),
-        };
+        // Nobody else reaches this: the socket has mode 0600, and so has the store.
+        let authority = Authority::of_operator();
+        let done = self.carry_out(request, &authority).await;
         done.unwrap_or_else(|error| Answer::Refused { reason: in_words(&error) })
+    }
+
+    fn answered(&self, answer: &Answer) {
+        if let (Answer::Upgrading { .. }, Some(process)) = (answer, &self.process) {
+            process.upgrade.give_way();
+        }
+    }
+
+    async fn back_up(&self, into: &mut (dyn AsyncWrite + Send + Unpin)) -> Result<(), BackupError> {
+        self.gateway.back_up(&Authority::of_operator(), into).await.map(drop)
     }
 }
 
 impl GatewayOperator {
-    async fn invite(&self, guest: Guest, delivery: Delivery) -> Result<Answer, FlowError> {
-        if delivery == Delivery::ByMail && !self.0.has_mail() {
+    async fn take_in(&self) -> Answer {
+        let Some(process) = &self.process else {
+            return Answer::Refused {
+                reason: "no gateway is running; one reads its configuration at start".into(),
+            };
+        };
+        match process.reload.reload().await {
+            Ok(after_restart) => Answer::Reloaded { after_restart },
+            Err(reason) => Answer::Refused { reason: format!("{reason}\nThe old configuration goes on.") },
+        }
+    }
+
+    async fn prepare_upgrade(&self) -> Answer {
+        let Some(process) = &self.process else {
+            return Answer::Refused { reason: "no gateway is running; start the new program".into() };
+        };
+        match process.upgrade.prepare().await {
+            Ok(within) => Answer::Upgrading { within_seconds: within.as_secs() },
+            Err(reason) => Answer::Refused { reason: format!("{reason}\nThe running program goes on.") },
+        }
+    }
+
+    fn health(&self) -> Answer {
+        let process = self.process.as_ref();
+        Answer::Health {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ready: self.gateway.health().is_ok(),
+            sessions: self.gateway.session_count(),
+            remarks: process.map(|process| (process.remarks)()).unwrap_or_default(),
+            started_at: process.map(|process| process.started_at),
+        }
+    }
+
+    async fn carry_out(&self, request: Request, authority: &Authority) -> Result<Answer, FlowError> {
+        let gateway = &self.gateway;
+        match request {
+            Request::Invite { email, name, username, groups, role, expires_in_seconds, delivery } => {
+                let lifetime = expires_in_seconds.map_or(INVITATION_LIFETIME, Duration::from_secs);
+                let invited_by = gateway.name_of(authority);
+                let display_name = name;
+                let guest = Guest { email, display_name, username, groups, role, lifetime, invited_by };
+                self.invite(authority, guest, delivery).await
+            }
+            Request::InviteAll { guests, expires_in_seconds, delivery } => {
+                let lifetime = expires_in_seconds.map_or(INVITATION_LIFETIME, Duration::from_secs);
+                self.invite_all(authority, guests, lifetime, delivery).await
+            }
+            Request::Import { users } => self.import(authority, users).await,
+            Request::Apply { users, others, run } => {
+                declared::apply(gateway, authority, Declaration { users, others }, run).await
+            }
+            Request::InvitationList => {
+                let invitations = gateway.invitations().await?.into_iter().map(InvitationLine::from);
+                Ok(Answer::Invitations { invitations: invitations.collect() })
+            }
+            Request::InvitationRevoke { id } => {
+                gateway.revoke_invitation(authority, &id).await.map(|()| Answer::Done)
+            }
+            Request::UserList { search, limit, after } => self.list_users(search, limit, after).await,
+            Request::UserShow { user } => self.show(&user).await,
+            Request::SessionList { user } => {
+                let user = gateway.find_user(&user).await?;
+                Ok(Answer::Sessions { sessions: self.sessions_of(&user.id) })
+            }
+            Request::UserReset { user, wipe, delivery } => self.reset(authority, &user, wipe, delivery).await,
+            Request::UserDelete { user } => {
+                let user = gateway.find_user(&user).await?;
+                gateway.delete_user(authority, &user.id).await.map(|()| Answer::Done)
+            }
+            Request::PasskeyRemove { user, passkey } => {
+                let user = gateway.find_user(&user).await?;
+                gateway.remove_passkey_of(authority, &user.id, &passkey).await.map(|()| Answer::Done)
+            }
+            Request::SessionEnd { user, session } => self.end_sessions(authority, &user, session).await,
+            Request::Audit { user, event, since, limit, after } => {
+                self.read_trail(user, event, since, limit, after).await
+            }
+            Request::KeyRotate { burn } => self.new_keys(authority, burn).await,
+            Request::PolicyExplain { questions } => Ok(explained(gateway, questions).await),
+            Request::Backup => Ok(Answer::BackupFollows),
+            Request::Reload => Ok(self.take_in().await),
+            Request::Upgrade => Ok(self.prepare_upgrade().await),
+            Request::Health => Ok(self.health()),
+            Request::UserName { .. }
+            | Request::UserNote { .. }
+            | Request::UserExpiry { .. }
+            | Request::UserGroups { .. }
+            | Request::UserRole { .. }
+            | Request::UserDisable { .. }
+            | Request::UserEnable { .. } => self.edit(authority, request).await,
+            Request::TokenCreate { .. } | Request::TokenList { .. } | Request::TokenRevoke { .. } => {
+                self.access_tokens(authority, request).await
+            }
+            Request::BanList | Request::BanAdd { .. } | Request::BanRemove { .. } => {
+                self.ban(authority, request).await
+            }
+        }
+    }
+
+    async fn new_keys(&self, authority: &Authority, burn: bool) -> Result<Answer, FlowError> {
+        if !burn {
+            return self.gateway.rotate_key(authority).await.map(|key| Answer::KeyRotated { key });
+        }
+        let Burnt { key, sessions, access_tokens, messages } = self.gateway.burn_keys(authority).await?;
+        Ok(Answer::KeysBurnt { key, sessions, access_tokens, messages })
+    }
+
+    async fn invite(
+        &self,
+        authority: &Authority,
+        guest: Guest,
+        delivery: Delivery,
+    ) -> Result<Answer, FlowError> {
+        if delivery == Delivery::ByMail && !self.gateway.has_mail() {
             return Err(FlowError::NoMail);
         }
-        let invited = self.0.invite(guest).await?;
+        let invited = self.gateway.invite(authority, guest).await?;
         if delivery == Delivery::ByMail {
-            self.0.mail_link(&invited).await?;
+            self.gateway.mail_link(&invited).await?;
         }
-        let link = self.0.link_of(&invited);
-        let username = self.0.username_to_be(&invited.invitation).await?;
+        let link = self.gateway.link_of(&invited);
+        let username = self.gateway.username_to_be(&invited.invitation).await?;
         Ok(Answer::Invited {
             id: invited.invitation.id,
             link: Link::new(link),
@@ -77,68 +191,228 @@ impl GatewayOperator {
         })
     }
 
-    async fn list_invitations(&self) -> Result<Answer, FlowError> {
-        let line = |it: Invitation| InvitationLine {
-            id: it.id,
-            email: it.email,
-            expires_at: it.expires_at.to_rfc3339(),
-            by: it.invited_by,
-        };
-        let invitations = self.0.invitations().await?.into_iter().map(line).collect();
-        Ok(Answer::Invitations { invitations })
-    }
-
-    async fn set_role(&self, user: &str, role: Role) -> Result<Answer, FlowError> {
-        let user = self.find(user).await?;
-        self.0.set_role(&user.id, role).await.map(|_| Answer::Done)
-    }
-
-    async fn list_users(&self) -> Result<Answer, FlowError> {
-        let mut users = Vec::new();
-        for user in self.0.users().await? {
-            let passkeys = self.0.credentials_of(&user.id).await?.len();
-            users.push(UserLine::of(&user, passkeys));
+    async fn invite_all(
+        &self,
+        authority: &Authority,
+        guests: Vec<GuestLine>,
+        lifetime: Duration,
+        delivery: Delivery,
+    ) -> Result<Answer, FlowError> {
+        if guests.len() > GUESTS_MAX {
+            let reason = format!("at most {GUESTS_MAX} people are invited at a time: divide the file");
+            return Ok(Answer::Refused { reason });
         }
-        Ok(Answer::Users { users })
+        let invited_by = self.gateway.name_of(authority);
+        let guests = guests.into_iter().map(|line| {
+            let GuestLine { email, name: display_name, username, groups, role } = line;
+            Guest { email, display_name, username, groups, role, lifetime, invited_by: invited_by.clone() }
+        });
+        let links = match delivery {
+            Delivery::ByHand => LinksGo::ByHand,
+            Delivery::ByMail => LinksGo::ByMail,
+        };
+        match self.gateway.invite_all(authority, guests.collect(), links).await {
+            Ok(invited) => {
+                let line = |one: &Invited| InvitedLine {
+                    email: one.invitation.email.clone(),
+                    link: Link::new(self.gateway.link_of(one)),
+                    expires_at: one.invitation.expires_at.to_rfc3339(),
+                };
+                Ok(Answer::InvitedAll { invited: invited.iter().map(line).collect() })
+            }
+            Err(NobodyInvited::Guests(refused)) => {
+                let refused = refused.into_iter().map(|(at, why)| (at, in_words(&why))).collect();
+                Ok(Answer::NobodyInvited { refused })
+            }
+            Err(NobodyInvited::Failed(error)) => Err(error),
+        }
     }
 
-    async fn set_groups(&self, user: &str, groups: BTreeSet<Group>) -> Result<Answer, FlowError> {
-        let user = self.find(user).await?;
-        self.0.set_groups(&user.id, groups).await.map(|_| Answer::Done)
+    async fn import(&self, authority: &Authority, users: Vec<ForeignUser>) -> Result<Answer, FlowError> {
+        let outcomes = self.gateway.import(authority, users).await?;
+        let (mut imported, mut skipped) = (0, Vec::new());
+        for (at, outcome) in outcomes.into_iter().enumerate() {
+            match outcome {
+                Ok(reasons) => {
+                    imported += 1;
+                    skipped.extend(reasons.into_iter().map(|why| (at, why.to_string())));
+                }
+                Err(NotImported::Failed(error)) => skipped.push((at, in_words(&error))),
+                Err(why) => skipped.push((at, why.to_string())),
+            }
+        }
+        Ok(Answer::Imported { imported, skipped })
     }
 
-    async fn disable(&self, user: &str) -> Result<Answer, FlowError> {
-        let user = self.find(user).await?;
-        self.0.disable_user(&user.id).await.map(|_| Answer::Done)
+    async fn reset(
+        &self,
+        authority: &Authority,
+        user: &str,
+        wipe: bool,
+        delivery: Delivery,
+    ) -> Result<Answer, FlowError> {
+        if delivery == Delivery::ByMail && !self.gateway.has_mail() {
+            return Err(FlowError::NoMail);
+        }
+        let user = self.gateway.find_user(user).await?;
+        let old = if wipe { OldPasskeys::Wiped } else { OldPasskeys::Stay };
+        let invited = self.gateway.reset_user(authority, &user.id, old).await?;
+        if delivery == Delivery::ByMail {
+            self.gateway.mail_link(&invited).await?;
+        }
+        Ok(Answer::Reset {
+            id: invited.invitation.id,
+            link: Link::new(self.gateway.link_of(&invited)),
+            email: invited.invitation.email,
+            expires_at: invited.invitation.expires_at.to_rfc3339(),
+        })
     }
 
-    async fn enable(&self, user: &str) -> Result<Answer, FlowError> {
-        let user = self.find(user).await?;
-        self.0.enable_user(&user.id).await.map(|_| Answer::Done)
+    /// Changes what is said of a user. Only requests that name one get here.
+    async fn edit(&self, authority: &Authority, request: Request) -> Result<Answer, FlowError> {
+        let blank = UserEdit::default();
+        let (user, edit) = match request {
+            Request::UserName { user, name } => (user, UserEdit { name: Some(name), ..blank }),
+            Request::UserNote { user, note } => (user, UserEdit { note: Some(Note::parse(&note)?), ..blank }),
+            Request::UserExpiry { user, in_seconds } => {
+                let end =
+                    in_seconds.map(|length| self.gateway.clock().now().plus(Duration::from_secs(length)));
+                (user, UserEdit { expires_at: Some(end), ..blank })
+            }
+            Request::UserGroups { user, groups } => (user, UserEdit { groups: Some(groups), ..blank }),
+            Request::UserRole { user, role } => (user, UserEdit { role: Some(role), ..blank }),
+            Request::UserDisable { user } => (user, UserEdit { standing: Some(Standing::Disabled), ..blank }),
+            Request::UserEnable { user } => (user, UserEdit { standing: Some(Standing::Active), ..blank }),
+            _ => return Err(FlowError::NotFound),
+        };
+        let user = self.gateway.find_user(&user).await?;
+        self.gateway.edit_user(authority, &user.id, &edit).await.map(|_| Answer::Done)
     }
 
-    async fn end_sessions(&self, user: &str, session: Option<SessionId>) -> Result<Answer, FlowError> {
-        let user = self.find(user).await?;
+    /// Lists and changes bans. Only requests about them get here.
+    async fn ban(&self, authority: &Authority, request: Request) -> Result<Answer, FlowError> {
+        let gateway = &self.gateway;
+        match request {
+            Request::BanList => {
+                let bans = gateway.list_bans();
+                Ok(Answer::Bans { bans: bans.iter().map(|ban| BanLine::from(&**ban)).collect() })
+            }
+            Request::BanAdd { network, length_in_seconds, reason } => {
+                let asked = NewBan { network, length: length_in_seconds.map(Duration::from_secs), reason };
+                gateway.add_ban(authority, asked).await.map(|ban| Answer::Banned { ban: (&ban).into() })
+            }
+            Request::BanRemove { network } => {
+                gateway.remove_ban(authority, &network).await.map(|()| Answer::Done)
+            }
+            _ => Err(FlowError::NotFound),
+        }
+    }
+
+    /// Makes, lists and revokes access tokens. Only requests about them get here.
+    async fn access_tokens(&self, authority: &Authority, request: Request) -> Result<Answer, FlowError> {
+        let gateway = &self.gateway;
+        match request {
+            Request::TokenCreate { user, name, routes, methods, paths, networks, expires_in_seconds } => {
+                let grant = GrantText { routes, methods, paths, networks };
+                let new = NewToken::parse(&name, &grant, expires_in_seconds)?;
+                let user = gateway.find_user(&user).await?;
+                let made = gateway.make_token(authority, &user.id, new).await?;
+                Ok(Answer::TokenCreated {
+                    id: made.token.id,
+                    expires_at: made.token.expires_at.to_rfc3339(),
+                    opens: gateway.opened_by(&made.token.grant),
+                    token: Link::new(made.text),
+                })
+            }
+            Request::TokenList { user } => {
+                let tokens = match user {
+                    Some(user) => gateway.tokens_of(&gateway.find_user(&user).await?.id),
+                    None => gateway.all_tokens(),
+                };
+                let line = |token: &Arc<LiveToken>| {
+                    let user = gateway.user_now(&token.record().user);
+                    TokenLine::new(token, user.map(|user| user.username.clone()))
+                };
+                Ok(Answer::Tokens { tokens: tokens.iter().map(line).collect() })
+            }
+            Request::TokenRevoke { id } => gateway.revoke_token(authority, &id).await.map(|()| Answer::Done),
+            _ => Err(FlowError::NotFound),
+        }
+    }
+
+    async fn list_users(
+        &self,
+        search: Option<String>,
+        limit: Option<usize>,
+        after: Option<String>,
+    ) -> Result<Answer, FlowError> {
+        let query = Query::everybody().beginning_with(&search.unwrap_or_default());
+        let query = Query { limit: limit.unwrap_or(PAGE_USERS), after: cursor(after)?, ..query };
+        let page = self.gateway.list_users(&query).await?;
+        let users = page.items.iter().map(UserLine::from).collect();
+        Ok(Answer::Users { users, next: page.next.map(|next| next.to_string()) })
+    }
+
+    async fn show(&self, user: &str) -> Result<Answer, FlowError> {
+        let user = self.gateway.find_user(user).await?;
+        let credentials = self.gateway.credentials_of(&user.id).await?;
+        let sessions = self.sessions_of(&user.id);
+        let (note, created_at) = (user.note.clone(), user.created_at.to_rfc3339());
+        let summary = Summary::new(user, &credentials);
+        let credentials = credentials.iter().map(CredentialLine::from).collect();
+        let user = UserDetails { user: (&summary).into(), note, created_at, credentials, sessions };
+        Ok(Answer::User { user: Box::new(user) })
+    }
+
+    fn sessions_of(&self, user: &UserId) -> Vec<SessionLine> {
+        self.gateway.sessions_of(user).iter().map(|session| SessionLine::from(&**session)).collect()
+    }
+
+    async fn end_sessions(
+        &self,
+        authority: &Authority,
+        user: &str,
+        session: Option<SessionId>,
+    ) -> Result<Answer, FlowError> {
+        let user = self.gateway.find_user(user).await?;
         let count = match session {
-            None => self.0.end_sessions_of(&user.id).await?,
-            Some(id) => self.0.end_any_session(&user.id, &id).await.map(|()| 1)?,
+            None => self.gateway.end_sessions_of(authority, &user.id).await?,
+            Some(id) => self.gateway.end_any_session(authority, &user.id, &id).await.map(|()| 1)?,
         };
         Ok(Answer::SessionsEnded { count })
     }
 
-    /// A person by username, e-mail address or id.
-    async fn find(&self, name: &str) -> Result<User, FlowError> {
-        match UserId::parse(name) {
-            Ok(id) => self.0.users().await?.into_iter().find(|user| user.id == id).ok_or(FlowError::NotFound),
-            Err(_) => self.0.find_user(name).await,
-        }
+    async fn read_trail(
+        &self,
+        user: Option<String>,
+        event: Option<String>,
+        since: Option<Timestamp>,
+        limit: Option<usize>,
+        after: Option<String>,
+    ) -> Result<Answer, FlowError> {
+        let user = match user {
+            // The trail keeps the id of a user whose account was deleted.
+            Some(name) => Some(match UserId::parse(&name) {
+                Ok(id) => id,
+                Err(_) => self.gateway.find_user(&name).await?.id,
+            }),
+            None => None,
+        };
+        let (after, limit) = (cursor(after)?, limit.unwrap_or(PAGE_ENTRIES));
+        let page = self.gateway.read_trail(&TrailQuery { user, event, since, after, limit }).await?;
+        let entries = page.items.into_iter().map(TrailLine::from).collect();
+        Ok(Answer::Trail { entries, next: page.next.map(|next| next.to_string()) })
     }
 }
 
-fn in_words(error: &FlowError) -> String {
+fn cursor(text: Option<String>) -> Result<Option<Cursor>, FlowError> {
+    text.map(|text| Cursor::parse(&text).ok_or(FlowError::NotFound)).transpose()
+}
+
+pub(super) fn in_words(error: &FlowError) -> String {
     match error {
         FlowError::NotFound => {
-            "there is no such person or session: `vestibule user list` shows who there is".to_owned()
+            "there is no such person, session or token: `vestibule user list` shows who there is".to_owned()
         }
         FlowError::NoSuchInvitation => {
             "there is no such invitation: `vestibule invitation list` shows those that can be redeemed"
@@ -153,6 +427,12 @@ fn in_words(error: &FlowError) -> String {
             "there is an account with this address already: leave out --group, --username and \
              --admin for a link that adds a passkey to it, and change its groups with `vestibule user groups`"
                 .to_owned()
+        }
+        FlowError::NoSuchBan { wider: Some(wider) } => {
+            format!("this is banned with {wider}: remove that, with `vestibule ban remove {wider}`")
+        }
+        FlowError::NoSuchBan { wider: None } => {
+            "this network is not banned: `vestibule ban list` shows those that are".to_owned()
         }
         FlowError::Taken(what) => format!("this {what} belongs to somebody else: choose another"),
         FlowError::Store(error) => format!("{error}: look at the gateway's log"),

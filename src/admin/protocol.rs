@@ -9,11 +9,18 @@ use std::fmt;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::domain::id::{InvitationId, SessionId, UserId};
-use crate::domain::user::{DisplayName, Email, Group, Role, Standing, User, Username, groups_of_one};
+use super::explain::{ExplanationLine, QuestionLine};
+use super::lines::{BanLine, InvitationLine, SessionLine, TokenLine, TrailLine, UserDetails, UserLine};
+use crate::domain::ban::Reason;
+use crate::domain::declared::{DeclaredUser, Difference, Others};
+use crate::domain::foreign::ForeignUser;
+use crate::domain::id::{AccessTokenId, CredentialId, InvitationId, SessionId};
+use crate::domain::network::Network;
+use crate::domain::time::Timestamp;
+use crate::domain::user::{DisplayName, Email, Group, Role, Username, groups_of_one};
 
-/// The longest request: an invitation with all its groups fits many times.
-pub const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+/// The longest request: as many users as a file may declare fit, with a dozen groups each.
+pub const REQUEST_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The longest answer: a list of some tens of thousands of people.
 pub const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -34,12 +41,60 @@ pub enum Request {
         /// Whether the link goes by mail as well.
         delivery: Delivery,
     },
+    /// Promise an account to each of these, or to none.
+    InviteAll {
+        guests: Vec<GuestLine>,
+        /// `None`: the usual life of an invitation.
+        expires_in_seconds: Option<u64>,
+        delivery: Delivery,
+    },
+    /// Take over users and passkeys of another program's.
+    Import { users: Vec<ForeignUser> },
+    /// Make everybody as declared.
+    Apply { users: Vec<DeclaredUser>, others: Others, run: Run },
     /// Every invitation that can still be redeemed.
     InvitationList,
     /// Take an invitation back.
     InvitationRevoke { id: InvitationId },
-    /// Everybody with an account.
-    UserList,
+    /// A page of the people who have an account.
+    UserList {
+        /// The beginning of a username, an address or a name.
+        search: Option<String>,
+        /// How many; `None`: as many as a page usually has.
+        limit: Option<usize>,
+        /// Where the page before ended.
+        after: Option<String>,
+    },
+    /// One person, with passkeys and sessions.
+    UserShow { user: String },
+    /// What a person is called.
+    UserName { user: String, name: DisplayName },
+    /// What administrators tell one another about a person; empty takes it away.
+    UserNote { user: String, note: String },
+    /// When an account ends by itself; `None`: it does not.
+    UserExpiry { user: String, in_seconds: Option<u64> },
+    /// Remove an account for good.
+    UserDelete { user: String },
+    /// A link that adds a passkey.
+    UserReset {
+        user: String,
+        /// Remove the old passkeys and end every session first.
+        wipe: bool,
+        delivery: Delivery,
+    },
+    /// Remove one passkey of a person.
+    PasskeyRemove { user: String, passkey: CredentialId },
+    /// The sessions of a person.
+    SessionList { user: String },
+    /// A page of the audit trail, newest first.
+    Audit {
+        user: Option<String>,
+        event: Option<String>,
+        /// Milliseconds since 1970; none that are older.
+        since: Option<Timestamp>,
+        limit: Option<usize>,
+        after: Option<String>,
+    },
     /// Replace all groups of a person.
     UserGroups {
         user: String,
@@ -54,13 +109,50 @@ pub enum Request {
     UserEnable { user: String },
     /// End one session of a person, or all of them.
     SessionEnd { user: String, session: Option<SessionId> },
+    /// Every ban in force.
+    BanList,
+    /// Let nobody try a credential from a network.
+    BanAdd {
+        #[serde(deserialize_with = "network")]
+        network: Network,
+        /// `None`: until somebody removes it.
+        length_in_seconds: Option<u64>,
+        reason: Option<Reason>,
+    },
+    /// Let them try again.
+    BanRemove {
+        #[serde(deserialize_with = "network")]
+        network: Network,
+    },
+    /// Make an access token for a user.
+    TokenCreate {
+        user: String,
+        name: String,
+        routes: Vec<String>,
+        methods: Vec<String>,
+        paths: Vec<String>,
+        networks: Vec<String>,
+        expires_in_seconds: u64,
+    },
+    /// The access tokens of a user, or of everybody.
+    TokenList { user: Option<String> },
+    /// End an access token.
+    TokenRevoke { id: AccessTokenId },
     /// Make new signing keys.
     KeyRotate {
         /// Accept nothing that earlier ones signed, and end every session.
         burn: bool,
     },
+    /// Everything that is to outlast the machine. The answer is [`Answer::BackupFollows`], and then the file.
+    Backup,
+    /// What would become of requests.
+    PolicyExplain { questions: Vec<QuestionLine> },
     /// Whether the gateway is well.
     Health,
+    /// Take the configuration in again.
+    Reload,
+    /// Give way to the program that has replaced the running one on disk.
+    Upgrade,
 }
 
 /// How an invitation reaches whom it is for.
@@ -71,8 +163,55 @@ pub enum Delivery {
     ByMail,
 }
 
+/// Somebody among many to invite.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestLine {
+    pub email: Email,
+    pub name: Option<DisplayName>,
+    pub username: Option<Username>,
+    #[serde(deserialize_with = "groups")]
+    pub groups: BTreeSet<Group>,
+    pub role: Role,
+}
+
+/// Somebody among many who was invited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvitedLine {
+    pub email: Email,
+    pub link: Link,
+    /// RFC 3339.
+    pub expires_at: String,
+}
+
+/// Whether differences are ended, or only told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Run {
+    Real,
+    Dry,
+}
+
+/// A difference between what is there and what was declared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DifferenceLine {
+    #[serde(flatten)]
+    pub difference: Difference,
+    /// Of the invitation that was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<Link>,
+    /// Until when the link is good, in RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_expires_at: Option<String>,
+}
+
 fn groups<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<Group>, D::Error> {
     groups_of_one(BTreeSet::deserialize(from)?).map_err(D::Error::custom)
+}
+
+/// A network as people write it: what might be two is refused.
+fn network<'de, D: Deserializer<'de>>(from: D) -> Result<Network, D::Error> {
+    Network::parse(&String::deserialize(from)?).map_err(D::Error::custom)
 }
 
 /// What came of it.
@@ -90,14 +229,82 @@ pub enum Answer {
         /// What the user will be called, as things are; `None` for an account that is there.
         username: Option<Username>,
     },
+    /// In the order of the guests.
+    InvitedAll {
+        invited: Vec<InvitedLine>,
+    },
+    /// Nobody was invited, because of these guests: their places, from 0, and why.
+    NobodyInvited {
+        refused: Vec<(usize, String)>,
+    },
+    Imported {
+        /// How many users have been taken over.
+        imported: usize,
+        /// Which have not, or not whole: their places, from 0, and why.
+        skipped: Vec<(usize, String)>,
+    },
+    /// What was different, and is so no more unless the run was a dry one.
+    Applied {
+        differences: Vec<DifferenceLine>,
+        /// How many of the declared users were as declared.
+        unchanged: usize,
+        /// Why not everything was done.
+        stopped: Option<String>,
+    },
+    /// Nothing was changed, because of these declared users: their places, from 0, and the usernames that
+    /// somebody else has.
+    NothingApplied {
+        taken: Vec<(usize, Username)>,
+    },
     Invitations {
         invitations: Vec<InvitationLine>,
     },
     Users {
         users: Vec<UserLine>,
+        /// Where the next page begins.
+        next: Option<String>,
+    },
+    User {
+        user: Box<UserDetails>,
+    },
+    Sessions {
+        sessions: Vec<SessionLine>,
+    },
+    /// A link that adds a passkey to an account.
+    Reset {
+        id: InvitationId,
+        link: Link,
+        email: Email,
+        /// RFC 3339.
+        expires_at: String,
+    },
+    Trail {
+        entries: Vec<TrailLine>,
+        next: Option<String>,
+    },
+    /// In the order of the questions; or why one cannot be answered.
+    Explained {
+        told: Vec<Result<ExplanationLine, String>>,
     },
     SessionsEnded {
         count: usize,
+    },
+    Bans {
+        bans: Vec<BanLine>,
+    },
+    Banned {
+        ban: BanLine,
+    },
+    TokenCreated {
+        id: AccessTokenId,
+        token: Link,
+        /// RFC 3339.
+        expires_at: String,
+        /// An address that it opens, if there is one that can be named.
+        opens: Option<String>,
+    },
+    Tokens {
+        tokens: Vec<TokenLine>,
     },
     KeyRotated {
         key: u32,
@@ -106,22 +313,41 @@ pub enum Answer {
         key: u32,
         /// Sessions that ended.
         sessions: usize,
+        /// Access tokens that ended.
+        access_tokens: usize,
         /// Messages that were not sent.
         messages: usize,
+    },
+    Reloaded {
+        /// Keys that count after a restart only.
+        after_restart: Vec<String>,
+    },
+    /// The other program is about to take over.
+    Upgrading {
+        /// How long what is under way may take before.
+        within_seconds: u64,
     },
     Health {
         version: String,
         /// Whether changes are accepted.
         ready: bool,
         sessions: usize,
+        /// What looks wrong to the gateway, in sentences.
+        #[serde(default)]
+        remarks: Vec<String>,
+        /// Tells this process from the one before. Milliseconds since 1970.
+        #[serde(default)]
+        started_at: Option<Timestamp>,
     },
+    /// The bytes of a backup come next, until the connection ends.
+    BackupFollows,
     /// It is not done. The text says why and what to do.
     Refused {
         reason: String,
     },
 }
 
-/// A link with a secret in it. Never prints itself by accident.
+/// A link with a secret in it, or a token. Never prints itself by accident.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Link(String);
@@ -144,46 +370,6 @@ impl fmt::Debug for Link {
     }
 }
 
-/// An invitation, as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InvitationLine {
-    pub id: InvitationId,
-    pub email: Email,
-    /// RFC 3339.
-    pub expires_at: String,
-    /// Who invited, in words.
-    pub by: String,
-}
-
-/// A person, as operators see them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UserLine {
-    pub id: UserId,
-    pub username: Username,
-    pub email: Email,
-    pub name: DisplayName,
-    pub groups: BTreeSet<Group>,
-    pub role: Role,
-    pub standing: Standing,
-    pub passkeys: usize,
-}
-
-impl UserLine {
-    /// What operators see of `user`.
-    pub fn of(user: &User, passkeys: usize) -> Self {
-        Self {
-            id: user.id,
-            username: user.username.clone(),
-            email: user.email.clone(),
-            name: user.display_name.clone(),
-            groups: user.groups.clone(),
-            role: user.role,
-            standing: user.standing,
-            passkeys,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,9 +378,10 @@ mod tests {
     #[test]
     fn a_request_is_read_strictly() {
         for right in [
-            r#"{"command":"user_list"}"#,
+            r#"{"command":"user_list","search":"ali","limit":null,"after":null}"#,
             r#"{"command":"session_end","user":"alice","session":null}"#,
             r#"{"command":"user_groups","user":"alice","groups":["staff"]}"#,
+            r#"{"command":"ban_add","network":"10.0.0.0/8","length_in_seconds":null,"reason":null}"#,
         ] {
             assert!(serde_json::from_str::<Request>(right).is_ok(), "{right}");
         }
@@ -203,6 +390,7 @@ mod tests {
             r#"{"command":"format_disk"}"#,
             r#"{"command":"user_groups","user":"alice","groups":["a,b"]}"#,
             r#"{"command":"user_disable","user":"alice","force":true}"#,
+            r#"{"command":"ban_add","network":"10.0.0.1/8","length_in_seconds":null,"reason":null}"#,
         ] {
             assert!(serde_json::from_str::<Request>(wrong).is_err(), "{wrong}");
         }

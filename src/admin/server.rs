@@ -161,7 +161,16 @@ async fn answer(stream: UnixStream, operator: &dyn Operator) -> io::Result<()> {
     let mut reply = serde_json::to_vec(&answer)?;
     reply.push(b'\n');
     writer.write_all(&reply).await?;
-    writer.shutdown().await
+    if answer == Answer::BackupFollows
+        && let Err(error) = operator.back_up(&mut writer).await
+    {
+        // The command sees that the end is missing.
+        tracing::error!(%error, "a backup was broken off");
+    }
+    // A backup has ended the stream already, and whoever has all of it may be gone.
+    let _ = writer.shutdown().await;
+    operator.answered(&answer);
+    Ok(())
 }
 
 /// One line without its newline; `None` when it is too long.
@@ -180,8 +189,11 @@ mod tests {
     use async_trait::async_trait;
     use tokio::sync::oneshot;
 
+    use tokio::io::AsyncWrite;
+
     use super::*;
     use crate::admin::client::{self, CallError};
+    use crate::flows::administration::backup::BackupError;
 
     struct Echo;
 
@@ -192,6 +204,12 @@ mod tests {
                 Request::KeyRotate { .. } => Answer::KeyRotated { key: 7 },
                 other => Answer::Refused { reason: format!("{other:?}") },
             }
+        }
+
+        fn answered(&self, _: &Answer) {}
+
+        async fn back_up(&self, _: &mut (dyn AsyncWrite + Send + Unpin)) -> Result<(), BackupError> {
+            Ok(())
         }
     }
 

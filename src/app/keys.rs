@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use crate::config::{Engine, Settings};
-use crate::domain::session::token::Keyring;
+use crate::domain::keyring::Keyring;
 use crate::flows::FlowError;
 use crate::flows::keys::draw_assertion_keys;
 use crate::ports::{Clock, Entropy, SigningKeys, Vault, entropy};
 use crate::store::{FileVault, NoVault};
 
 /// The file with the signing keys, in the data directory.
-const KEYS_FILE: &str = "keys.json";
+pub(super) const KEYS_FILE: &str = "keys.json";
 
 /// The keys of this installation, and where they are kept.
 pub(super) async fn load_or_make(
@@ -22,7 +22,11 @@ pub(super) async fn load_or_make(
         return Ok((make(clock, entropy)?, Arc::new(NoVault)));
     }
     let vault = FileVault::new(settings.store.path.join(KEYS_FILE));
-    let keys = if let Some(keys) = vault.load()? {
+    let keys = if let Some(mut keys) = vault.load()? {
+        if keys.access_tokens.is_none() {
+            keys.access_tokens = Some(Keyring::generate(&entropy::bytes(entropy), clock.now())?);
+            vault.save(&keys).await?;
+        }
         keys
     } else {
         let keys = make(clock, entropy)?;
@@ -34,5 +38,6 @@ pub(super) async fn load_or_make(
 
 fn make(clock: &dyn Clock, entropy: &dyn Entropy) -> Result<SigningKeys, FlowError> {
     let sessions = Keyring::generate(&entropy::bytes(entropy), clock.now())?;
-    Ok(SigningKeys { sessions, assertions: draw_assertion_keys(entropy)? })
+    let access_tokens = Some(Keyring::generate(&entropy::bytes(entropy), clock.now())?);
+    Ok(SigningKeys { sessions, assertions: draw_assertion_keys(entropy)?, access_tokens })
 }

@@ -4,51 +4,59 @@
 //! store's lock is taken before anything listens, and nothing is announced before everything does.
 //! A part that ends while the others serve ends them all: whoever started us starts us again.
 
+mod backups;
+mod certificates;
+mod chores;
+mod couriers;
+pub mod doctor;
+mod doors;
+pub mod encryption;
 mod keys;
 mod meter;
 mod offline;
 mod place;
 mod post;
+mod reload;
 mod services;
 mod setup_link;
+mod upgrade;
 
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
+use crate::acme;
+use crate::admin::Process;
 use crate::admin::operator::GatewayOperator;
 use crate::admin::server::AdminSocket;
-use crate::config::{Branding, Engine, Settings};
-use crate::dialects;
+use crate::config::{Engine, Settings};
 use crate::domain::ceremony::RelyingParty;
+use crate::flows::rules::Rules;
 use crate::flows::{Gateway, Installation, World};
-use crate::pages::routes::{self, Desk};
-use crate::pages::theme::Accent;
-use crate::pages::{self, Docs, Site, gate};
-use crate::ports::KeyValue;
-use crate::proxy::{self, Doors, Parts, Proxy, ProxySettings};
+use crate::ports::{Courier, KeyValue, Mailer};
+use crate::proxy::{self, Challenges, Parts, Preface, Proxy, ProxySettings, Sockets, Telling};
 use crate::store::{CommitTimer, MemoryStore, SledOptions, SledStore};
-use crate::system::{self, Phase, SystemClock, SystemEntropy};
+use crate::system::{self, Holder, Phase, SystemClock, SystemEntropy};
+use crate::telemetry::access::AccessLog;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{Telemetry, exposition};
-use crate::web::hosts::{self, Rooms};
-use meter::ProxyMeter;
+pub use backups::{back_up_offline, restore};
+pub use couriers::{Tried, try_webhooks};
+use meter::{Access, ProxyMeter};
 pub use offline::operate;
+pub use post::send_test;
+use reload::Reloader;
+pub use reload::Reread;
 use services::Services;
 use setup_link::SetupLink;
 pub use setup_link::file as setup_link_file;
-
-/// How often expired sessions are removed and times of use are written down.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
-
-/// How long writing down when sessions were last used may take at the end.
-const LAST_SWEEP_TIMEOUT: Duration = Duration::from_secs(2);
+pub use upgrade::Successor;
+use upgrade::Upgrader;
 
 /// What people at the terminal are told once the gateway answers.
 #[derive(Debug, Clone)]
@@ -73,33 +81,82 @@ impl StartError {
     }
 }
 
-/// Runs the gateway until it is told to stop.
-pub fn serve(settings: Settings, announce: Announce) -> Result<(), StartError> {
+/// How this process is started anew, in whole or in part.
+pub struct Anew {
+    /// Finds the configuration when it is to be taken in again.
+    pub reread: Reread,
+    pub successor: Successor,
+}
+
+/// How a gateway came to its end, without a failure.
+enum End {
+    /// It was told to stop.
+    Stopped,
+    /// Another program is to go on with these sockets.
+    GivesWay(Successor, Vec<OwnedFd>),
+}
+
+/// Listening sockets that were opened before this program ran.
+struct HandedOver {
+    sockets: Sockets,
+    holder: Holder,
+}
+
+/// Runs the gateway until it is told to stop. Without `anew` there is no file to take in and no program to give
+/// way to, and SIGHUP ends the process as it ends others.
+pub fn serve(settings: Settings, anew: Option<Anew>, announce: Announce) -> Result<(), StartError> {
+    // While there is one thread: it takes variables out of the environment.
+    let handed_over = system::handed_over()
+        .and_then(|(sockets, holder)| Ok(HandedOver { sockets: Sockets::handed_over(sockets)?, holder }));
+    let handed_over = handed_over
+        .map_err(|error| StartError(format!("a socket that was handed over cannot be used: {error}")))?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(settings.server.workers)
         .enable_all()
         .build()
         .map_err(StartError::because)?;
-    runtime.block_on(run(settings, announce))
+    let end = runtime.block_on(run(settings, anew, announce, handed_over))?;
+    drop(runtime);
+    match end {
+        End::Stopped => Ok(()),
+        End::GivesWay(successor, sockets) => Err(successor.take_over(sockets)),
+    }
 }
 
-async fn run(settings: Settings, announce: Announce) -> Result<(), StartError> {
-    let names: Vec<_> = settings.routes.all().map(|route| route.name.clone()).collect();
-    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), names.iter().map(String::as_str));
+async fn run(
+    settings: Settings,
+    anew: Option<Anew>,
+    announce: Announce,
+    handed_over: HandedOver,
+) -> Result<End, StartError> {
+    let (reread, successor) = anew.map(|anew| (anew.reread, anew.successor)).unzip();
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
     let metrics = Arc::new(metrics.map_err(StartError::because)?);
     let store = open_store(&settings, &metrics).await?;
     let gateway = open_gateway(&settings, store, Arc::clone(&metrics)).await?;
 
-    let mailer = post::mailer(&settings)?;
-    let proxy = bind_proxy(&settings, &gateway, &metrics).await?;
-    let metrics_listener = match settings.server.metrics_listen {
-        Some(address) => Some(
-            TcpListener::bind(address)
-                .await
-                .map_err(|error| StartError(format!("cannot listen for metrics on {address}: {error}")))?,
-        ),
-        None => None,
-    };
+    let (mailer, mailers) = watch::channel(post::mailer(&settings)?);
+    let (courier, couriers) = watch::channel(couriers::courier(&settings)?);
+    let challenges = Arc::default();
+    let access = access_log(&settings, &metrics)?;
+    let parts = parts(&settings, &gateway, &metrics, &challenges, access.clone())?;
+    let (proxy, metrics_listener) = listen(&settings, parts, handed_over).await?;
+    let open = duplicates(&proxy, metrics_listener.as_ref()).map_err(StartError::because)?;
+    let (certificates, plans) = watch::channel(certificates::plan(&settings).map(Arc::new));
+    let (panel, obtaining) = (proxy.panel(), certificates::world(&settings, &proxy.panel(), &challenges));
+    // Before anything says that we are ready: until then, a SIGHUP ends the process.
+    let hangups = reload::hangups(reread.as_ref())?;
+    let reloader = Arc::new(Reloader {
+        reread,
+        settings: Mutex::new(settings.clone()),
+        gateway: Arc::clone(&gateway),
+        panel: proxy.panel(),
+        metrics: Arc::clone(&metrics),
+        mailer,
+        courier,
+        certificates,
+        access,
+    });
     let admin_socket = AdminSocket::bind(&settings.server.admin_socket).map_err(StartError::because)?;
 
     let setup = SetupLink::new(Arc::clone(&gateway), &settings.store.path, announce);
@@ -114,34 +171,133 @@ async fn run(settings: Settings, announce: Announce) -> Result<(), StartError> {
         let metrics = Arc::clone(&metrics);
         services.start("the metrics listener", |shutdown| serve_metrics(listener, metrics, told(shutdown)));
     }
-    let operator = Arc::new(GatewayOperator(Arc::clone(&gateway)));
+    metrics.configured(gateway.clock().now());
+    metrics.set_certificates(&certificates::lives(&panel, gateway.clock().now()));
+    let upgrader = Arc::new(Upgrader::new(successor, settings.server.grace_period));
+    let looked_at = proxy.panel();
+    let process = Process {
+        reload: Arc::clone(&reloader) as _,
+        upgrade: Arc::clone(&upgrader) as _,
+        remarks: Box::new(move || looked_at.remarks()),
+        started_at: gateway.clock().now(),
+    };
+    let operator = Arc::new(GatewayOperator { gateway: Arc::clone(&gateway), process: Some(process) });
+    if let Some(hangups) = hangups {
+        services.start("the reloader", |shutdown| reload::on_hangup(reloader, hangups, shutdown));
+    }
     services.start("the admin socket", |shutdown| admin_socket.serve(operator, told(shutdown)));
     let swept = Arc::clone(&gateway);
-    services.start("the sweeper", |shutdown| sweep(swept, metrics, setup, shutdown));
-    if let Some(mailer) = mailer {
-        let posted = Arc::clone(&gateway);
-        services.start("the postman", |shutdown| post::deliver(posted, mailer, shutdown));
+    services.start("the sweeper", |shutdown| chores::sweep(swept, metrics, panel, setup, shutdown));
+    services.start("certificates", |shutdown| acme::keep(obtaining, plans, shutdown));
+    let written = Arc::clone(&gateway);
+    services.start("the audit trail", |shutdown| chores::write_trail(written, shutdown));
+    if let Some(plan) = settings.backup.clone() {
+        let backed_up = Arc::clone(&gateway);
+        services.start("backups", |shutdown| backups::keep(backed_up, plan, shutdown));
     }
+    start_messengers(&mut services, &gateway, mailers, couriers);
     services.start("the proxy", |shutdown| proxy.serve(shutdown));
 
-    let asked = tokio::select! {
+    let end = until_end(&mut services, &upgrader, open).await;
+    services.stop(settings.server.grace_period).await;
+    chores::finish(&gateway).await;
+    end
+}
+
+/// Starts whoever carries away what waits in the store.
+fn start_messengers(
+    services: &mut Services,
+    gateway: &Arc<Gateway>,
+    mailers: watch::Receiver<Option<Arc<dyn Mailer>>>,
+    couriers: watch::Receiver<Arc<dyn Courier>>,
+) {
+    let (posted, dispatched) = (Arc::clone(gateway), Arc::clone(gateway));
+    services.start("the postman", |shutdown| post::deliver(posted, mailers, shutdown));
+    services.start("webhooks", |shutdown| couriers::deliver(dispatched, couriers, shutdown));
+}
+
+/// Waits for the word to end, or for a part that does without it. `open` are the sockets that we listen on: unless
+/// another program goes on with them, nobody is to wait at one that nobody takes connections from.
+async fn until_end(
+    services: &mut Services,
+    upgrader: &Upgrader,
+    open: Vec<OwnedFd>,
+) -> Result<End, StartError> {
+    let end = tokio::select! {
+        successor = upgrader.asked() => {
+            let program = successor.program.display();
+            tracing::info!(%program, "stopping, so that another program goes on");
+            return Ok(End::GivesWay(successor, open));
+        }
         asked = asked_to_stop() => asked,
         ended = services.one_ends() => Err(StartError::because(ended)),
     };
-    match &asked {
+    match &end {
         Ok(()) => tracing::info!("stopping"),
         Err(error) => tracing::error!(%error, "stopping"),
     }
     system::tell_service_manager(Phase::Stopping);
-    services.stop(settings.server.grace_period).await;
-    sweep_once_more(gateway.sweep(), LAST_SWEEP_TIMEOUT).await;
-    asked
+    end.map(|()| End::Stopped)
 }
 
-/// Writes down when sessions were last used. Whether that is possible decides nothing any more.
-async fn sweep_once_more(sweep: impl Future<Output = ()>, limit: Duration) {
-    if tokio::time::timeout(limit, sweep).await.is_err() {
-        tracing::warn!("the last use of sessions could not be written down in time");
+/// The sockets that we listen on, once more: they stay open when the listeners do not.
+fn duplicates(proxy: &Proxy, metrics: Option<&TcpListener>) -> std::io::Result<Vec<OwnedFd>> {
+    let metrics = metrics.map(|listener| listener.as_fd().try_clone_to_owned());
+    proxy.descriptors().chain(metrics).collect()
+}
+
+fn access_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<Access>, StartError> {
+    let Some(format) = settings.log.access else { return Ok(None) };
+    let metrics = Arc::clone(metrics);
+    let dropped = Box::new(move || metrics.access_dropped());
+    let log = AccessLog::start(format, dropped).map_err(StartError::because)?;
+    let telling = if settings.log.access_query { Telling::Target } else { Telling::Path };
+    Ok(Some(Access { log: Arc::new(log), telling }))
+}
+
+/// What the proxy needs of the rest.
+fn parts(
+    settings: &Settings,
+    gateway: &Arc<Gateway>,
+    metrics: &Arc<Metrics>,
+    challenges: &Arc<Challenges>,
+    access: Option<Access>,
+) -> Result<Parts, StartError> {
+    Ok(Parts {
+        gateway: Arc::clone(gateway),
+        doors: doors::doors(settings, gateway)?,
+        meter: Arc::new(ProxyMeter::new(Arc::clone(metrics), &gateway.routes(), access)),
+        challenges: Arc::clone(challenges),
+        elapsed: Arc::new(system::monotonic),
+    })
+}
+
+/// Opens every listener: what the service manager holds, and what it does not.
+async fn listen(
+    settings: &Settings,
+    parts: Parts,
+    handed_over: HandedOver,
+) -> Result<(Proxy, Option<TcpListener>), StartError> {
+    let HandedOver { mut sockets, holder } = handed_over;
+    let settings_of_proxy = proxy_settings(settings);
+    let pairs = settings_of_proxy.tls.iter().flat_map(|tls| &tls.certificates);
+    certificates::set_aside_unusable(pairs).map_err(StartError::because)?;
+    let proxy = Proxy::bind(settings_of_proxy, parts, &mut sockets).await.map_err(StartError::because)?;
+    let metrics = match settings.server.metrics_listen {
+        Some(address) => {
+            let cannot = |error| StartError(format!("cannot listen for metrics on {address}: {error}"));
+            Some(sockets.listen(address).await.map_err(cannot)?)
+        }
+        None => None,
+    };
+    match sockets.unclaimed().first() {
+        // The configuration has changed since: that listener is closed.
+        Some(_) if holder == Holder::Predecessor => Ok((proxy, metrics)),
+        Some(address) => Err(StartError(format!(
+            "the service manager holds a socket for {address}, where the configuration does not listen: name it \
+             in server.listen or server.tls.listen, or take it out of the socket unit"
+        ))),
+        None => Ok((proxy, metrics)),
     }
 }
 
@@ -164,11 +320,12 @@ async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<d
 
 /// Loads every file that [`serve`] loads, and says what is wrong with each that it could not use.
 pub fn rehearse(settings: &Settings) -> Vec<String> {
-    let pairs = proxy_settings(settings).tls.map_or_else(Vec::new, |tls| tls.certificates);
+    let pairs = certificates::files(settings);
     let mut found: Vec<String> =
         proxy::unusable_certificates(&pairs).iter().map(ToString::to_string).collect();
-    found.extend(branding(settings).err().map(|error| error.to_string()));
+    found.extend(doors::branding(settings).err().map(|error| error.to_string()));
     found.extend(post::mailer(settings).err().map(|error| error.to_string()));
+    found.extend(couriers::courier(settings).err().map(|error| error.to_string()));
     found
 }
 
@@ -188,12 +345,10 @@ async fn open_gateway(
     let installation = Installation {
         place,
         relying_party,
-        routes: settings.routes.clone(),
-        lifetimes: settings.session,
+        rules: rules(settings),
         limits: settings.limits,
-        email_code: post::email_code(settings),
-        username_change: settings.username_change,
-        has_mail: settings.mail.is_some(),
+        audit: settings.audit,
+        trusted_proxies: settings.server.trusted_proxies.iter().copied().map(Into::into).collect(),
         keys,
     };
     let observer = Arc::new(Telemetry { audit: Audit, metrics });
@@ -201,76 +356,33 @@ async fn open_gateway(
     Gateway::open(installation, world).await.map_err(StartError::because)
 }
 
-async fn bind_proxy(
-    settings: &Settings,
-    gateway: &Arc<Gateway>,
-    metrics: &Arc<Metrics>,
-) -> Result<Proxy, StartError> {
-    let parts = Parts {
-        gateway: Arc::clone(gateway),
-        doors: doors(settings, gateway)?,
-        meter: Arc::new(ProxyMeter::new(Arc::clone(metrics), gateway.routes())),
-        elapsed: Arc::new(system::monotonic),
-    };
-    Proxy::bind(proxy_settings(settings), parts).await.map_err(StartError::because)
-}
-
-fn doors(settings: &Settings, gateway: &Arc<Gateway>) -> Result<Doors, StartError> {
-    let site = Site::new(&settings.server.prefix, &settings.relying_party.id, &branding(settings)?);
-    let desk = Desk { gateway: Arc::clone(gateway), site: Arc::new(site) };
-    let status = dialects::status(gateway);
-    let described = dialects::describe(gateway).map_err(StartError::because)?;
-    let docs = routes::docs(desk.clone(), Docs::of(&described));
-    let rooms = Rooms {
-        auth: routes::auth_host(desk.clone())
-            .merge(docs)
-            .merge(status.clone())
-            .merge(dialects::description(&described))
-            .merge(dialects::native(gateway)),
-        application: routes::application_host(desk.clone()).merge(status),
-        documents: dialects::documents(gateway),
-        dialects: dialects::foreign(gateway),
-    };
-    let (own, faces) = hosts::split(Arc::clone(gateway), rooms);
-    Ok(Doors { own, gate: gate::gate(desk, faces) })
-}
-
-fn branding(settings: &Settings) -> Result<pages::Branding, StartError> {
-    let read = |key, path: &Option<PathBuf>| path.as_deref().map(|path| picture(key, path)).transpose();
-    let logo = read("branding.logo", &settings.branding.logo)?;
-    let favicon = read("branding.favicon", &settings.branding.favicon)?;
-    let accent = match &settings.branding.accent {
-        Some(colour) => Accent::parse(&colour.to_string()).map_err(StartError::because)?,
-        None => Accent::default(),
-    };
-    let Branding { name, contact, links, .. } = settings.branding.clone();
-    let links = links.into_iter().map(|(text, url)| pages::FooterLink { text, url }).collect();
-    Ok(pages::Branding { name, accent, logo, favicon, contact, links })
-}
-
-fn picture(key: &str, path: &Path) -> Result<pages::Logo, StartError> {
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
-    let kind = pages::LogoKind::from_extension(extension)
-        .ok_or_else(|| StartError(format!("{key}: {} is not an .svg, .png or .webp file", path.display())))?;
-    let bytes = std::fs::read(path)
-        .map_err(|error| StartError(format!("{key}: {} cannot be read: {error}", path.display())))?;
-    Ok(pages::Logo { kind, bytes })
+fn rules(settings: &Settings) -> Rules {
+    Rules {
+        routes: settings.routes.clone(),
+        lifetimes: settings.session,
+        email_code: post::email_code(settings),
+        username_change: settings.username_change,
+        has_mail: settings.mail.is_some(),
+        webhooks: couriers::subscriptions(settings),
+        sign_up: settings.sign_up.clone(),
+        recovery_delay: settings.recovery_delay,
+        automatic_bans: settings.automatic_bans,
+        access_tokens: settings.access_tokens,
+    }
 }
 
 fn proxy_settings(settings: &Settings) -> ProxySettings {
     let server = &settings.server;
     let tls = server.tls.as_ref().map(|tls| proxy::TlsSettings {
         listen: tls.listen.clone(),
-        certificates: tls
-            .certificates
-            .iter()
-            .map(|pair| proxy::CertificateFiles { chain: pair.cert.clone(), key: pair.key.clone() })
-            .collect(),
+        certificates: certificates::files(settings),
     });
     ProxySettings {
         listen: server.listen.clone(),
         tls,
         trusted_proxies: server.trusted_proxies.clone(),
+        forwarded_by: server.forwarded_by,
+        preface: if server.proxy_protocol { Preface::Proxy } else { Preface::No },
         workers: server.workers,
         grace_period: server.grace_period,
         limits: settings.traffic,
@@ -287,28 +399,6 @@ async fn serve_metrics(
     }
 }
 
-/// Removes what has expired, and keeps the gauges up to date, until told to stop.
-async fn sweep(
-    gateway: Arc<Gateway>,
-    metrics: Arc<Metrics>,
-    setup: SetupLink,
-    mut shutdown: watch::Receiver<bool>,
-) {
-    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
-    loop {
-        tokio::select! {
-            _ = shutdown.wait_for(|told| *told) => return,
-            _ = interval.tick() => {}
-        }
-        gateway.sweep().await;
-        if let Err(error) = setup.renew().await {
-            tracing::warn!(%error, "the set-up link could not be tended");
-        }
-        metrics.set_sessions(gateway.session_count());
-        metrics.set_store_health(gateway.health().is_ok());
-    }
-}
-
 async fn told(mut shutdown: watch::Receiver<bool>) {
     // An error means that nobody is left to tell: stop as well.
     let _ = shutdown.wait_for(|told| *told).await;
@@ -322,14 +412,4 @@ async fn asked_to_stop() -> Result<(), StartError> {
         _ = interrupt.recv() => {}
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn p_38_the_end_does_not_wait_for_a_store_that_hangs() {
-        sweep_once_more(std::future::pending(), Duration::from_millis(10)).await;
-    }
 }

@@ -12,40 +12,67 @@ use tokio::runtime::Builder;
 
 use super::{StartError, open_gateway, open_store};
 use crate::admin::operator::GatewayOperator;
-use crate::admin::{Answer, Operator as _, Request};
-use crate::config::{Engine, Settings};
+use crate::admin::{Answer, Operator as _, QuestionLine, Request};
+use crate::config::{Engine, Settings, Store};
 use crate::store::SledStore;
 use crate::telemetry::metrics::Metrics;
 
 /// Carries `request` out.
 pub fn operate(settings: &Settings, request: Request) -> Result<Answer, StartError> {
-    let path = &settings.store.path;
-    if settings.store.engine == Engine::Memory || !SledStore::is_initialised(path) {
-        return Err(StartError(format!(
-            "no gateway is running, and there is no store in {}: start it with `vestibule serve`, or name \
-             its configuration with --config FILE",
-            path.display()
-        )));
-    }
     let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::because)?;
+    if !needs_store(&request) && must_be_there(&settings.store).is_err() {
+        // What the rules alone can answer is asked of a gateway that has never had anybody.
+        let mut settings = settings.clone();
+        settings.store.engine = Engine::Memory;
+        return runtime.block_on(carry_out(&settings, request));
+    }
+    must_be_there(&settings.store)?;
     let answer = runtime.block_on(carry_out(settings, request));
     // The store lets go of its files with its last owner.
     drop(runtime);
+    give_back_files(&settings.store.path)?;
+    answer
+}
+
+/// Whether accounts count for what is asked.
+fn needs_store(request: &Request) -> bool {
+    match request {
+        Request::PolicyExplain { questions } => questions.iter().any(QuestionLine::is_about_account),
+        _ => true,
+    }
+}
+
+/// Refuses a store that no gateway has made.
+pub(super) fn must_be_there(store: &Store) -> Result<(), StartError> {
+    if store.engine == Engine::Memory || !SledStore::is_initialised(&store.path) {
+        return Err(StartError(format!(
+            "no gateway is running, and there is no store in {}: start it with `vestibule serve`, or name \
+             its configuration with --config FILE",
+            store.path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Gives what was written to the owner of the directory.
+pub(super) fn give_back_files(path: &Path) -> Result<(), StartError> {
     give_back(path).map_err(|error| {
         StartError(format!(
             "the files in {} could not be given back to their owner, so the gateway may not start: {error}",
             path.display()
         ))
-    })?;
-    answer
+    })
 }
 
 async fn carry_out(settings: &Settings, request: Request) -> Result<Answer, StartError> {
-    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), std::iter::empty());
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
     let metrics = Arc::new(metrics.map_err(StartError::because)?);
     let store = open_store(settings, &metrics).await?;
     let gateway = open_gateway(settings, store, metrics).await?;
-    Ok(GatewayOperator(gateway).handle(request).await)
+    let answer = GatewayOperator { gateway: Arc::clone(&gateway), process: None }.handle(request).await;
+    // What was done stands in the trail, or the operator is told that it does not.
+    gateway.write_trail().await.map_err(StartError::because)?;
+    Ok(answer)
 }
 
 /// Gives everything below `directory` to its owner.

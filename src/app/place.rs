@@ -10,6 +10,7 @@ pub(super) fn place(settings: &Settings) -> Place {
     Place {
         mounts: settings.mounts.clone(),
         documents: documents(settings),
+        forward_auth: settings.forward_auth,
         ..Place::new(url.scheme, &url.host, port, &settings.server.prefix)
     }
 }

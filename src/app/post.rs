@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 use super::StartError;
 use crate::config::{EmailCode, MailEncryption, Settings};
+use crate::domain::letter::{Content, Letter};
+use crate::domain::user::Email;
 use crate::flows::Gateway;
 use crate::flows::codes;
 use crate::mail::Stationery;
@@ -29,6 +32,11 @@ pub(super) const fn email_code(settings: &Settings) -> codes::EmailCode {
 
 /// Whoever carries letters away, if the settings name a mail server.
 pub(super) fn mailer(settings: &Settings) -> Result<Option<Arc<dyn Mailer>>, StartError> {
+    Ok(smtp(settings)?.map(|mailer| Arc::new(mailer) as _))
+}
+
+/// The same as what it is: a mail server that can be greeted without a letter.
+pub(super) fn smtp(settings: &Settings) -> Result<Option<SmtpMailer>, StartError> {
     let Some(mail) = &settings.mail else { return Ok(None) };
     let origin = settings.origin();
     let stationery = Stationery {
@@ -49,17 +57,35 @@ pub(super) fn mailer(settings: &Settings) -> Result<Option<Arc<dyn Mailer>>, Sta
         from: (mail.from.name.clone(), mail.from.email.clone()),
         hello: settings.public_url.host.clone(),
     };
-    let mailer = SmtpMailer::new(&smtp, stationery).map_err(StartError::because)?;
-    Ok(Some(Arc::new(mailer)))
+    SmtpMailer::new(&smtp, stationery).map(Some).map_err(StartError::because)
 }
 
-/// Delivers what waits, and what is posted, until told to stop.
+/// Sends a letter that says nothing but that it has arrived, at once and past the outbox. The mail server's own
+/// words where it does not take it.
+pub fn send_test(settings: &Settings, to: Email) -> Result<(), StartError> {
+    let none = || StartError("the configuration names no mail server: add [mail] (docs/mail.md)".to_owned());
+    let mailer = smtp(settings)?.ok_or_else(none)?;
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::because)?;
+    let letter = Letter { to, content: Content::Test };
+    runtime.block_on(mailer.send(&letter)).map_err(StartError::because)
+}
+
+/// Delivers what waits, and what is posted, with whoever carries letters at that time, until told to stop.
 pub(super) async fn deliver(
     gateway: Arc<Gateway>,
-    mailer: Arc<dyn Mailer>,
+    mut mailers: watch::Receiver<Option<Arc<dyn Mailer>>>,
     mut shutdown: watch::Receiver<bool>,
 ) {
     loop {
+        let Some(mailer) = mailers.borrow_and_update().clone() else {
+            tokio::select! {
+                _ = shutdown.wait_for(|told| *told) => return,
+                changed = mailers.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+            }
+        };
         let rest = tokio::select! {
             _ = shutdown.wait_for(|told| *told) => return,
             delivered = gateway.deliver(&*mailer) => match delivered {
@@ -73,6 +99,7 @@ pub(super) async fn deliver(
         tokio::select! {
             _ = shutdown.wait_for(|told| *told) => return,
             () = gateway.mail_is_posted() => {}
+            Ok(()) = mailers.changed() => {}
             () = tokio::time::sleep(rest) => {}
         }
     }

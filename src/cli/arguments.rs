@@ -1,15 +1,22 @@
 //! What can be written on the command line.
 
+mod people;
+pub(crate) mod policy;
+pub(crate) mod token;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::config;
-use crate::domain::id::{InvitationId, SessionId};
+use crate::domain::ban::{BAN_LENGTH_MAX, Reason};
 use crate::domain::invitation::INVITATION_LIFETIME_MAX;
-use crate::domain::user::{DisplayName, Email, Group, Username};
+use crate::domain::network::Network;
+use crate::domain::user::Email;
+
+pub(crate) use people::{AccountEnd, Invitation, Invite, RoleName, Session, User};
 
 /// Where the README puts the unit.
 const UNIT_FILE: &str = "/etc/systemd/system/vestibule.service";
@@ -34,8 +41,156 @@ pub(crate) enum Command {
     Check(Check),
     /// Run a gateway with a sample application behind it
     Demo(Demo),
+    /// Write everything that is to outlast this machine to a file, while the gateway goes on
+    Backup(Backup),
+    /// Fill an empty store from a backup, while no gateway runs
+    Restore(Restore),
+    /// Look for what is wrong: names, ports, certificates, applications, mail, disk, backups
+    Doctor(Doctor),
+    /// Make users, groups and invitations match a file, and print what was different
+    Apply(Apply),
+    /// Invite everybody in a file, or nobody
+    #[command(subcommand)]
+    Import(Import),
+    /// Write down who has an account
+    #[command(subcommand)]
+    Export(Export),
+    /// Find out who may enter, and why
+    #[command(subcommand)]
+    Policy(policy::Policy),
+    /// Make access tokens for programs, revoke them, and narrow one that you have
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Find out whether mail arrives
+    #[command(subcommand)]
+    Mail(Mail),
+    /// Find out whether webhooks take what they are told
+    #[command(subcommand)]
+    Webhook(Webhook),
     #[command(flatten)]
     Operator(Operator),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    /// A TOML file with a `[[user]]` table for everybody; `-` is standard input
+    pub(crate) file: PathBuf,
+    /// Disable the accounts and revoke the invitations of everybody who is not in it
+    #[arg(long)]
+    pub(crate) prune: bool,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Import {
+    /// Invite the users of a CSV file with the columns email, name, username, groups and role
+    Users(ImportUsers),
+    /// Take over users and passkeys from the credentials file of Quiq's `webauthn_proxy`; they stay valid
+    /// while the RP ID stays
+    WebauthnProxy(ImportPasskeys),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportPasskeys {
+    /// `credentials.yml`; `-` is standard input
+    pub(crate) file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportUsers {
+    /// `-` is standard input
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) links: Links,
+}
+
+/// How the links of invitations are given out.
+#[derive(Debug, Args)]
+pub(crate) struct Links {
+    /// How long a link is good, at most 72h [default: 24h]
+    #[arg(long, value_name = "DURATION", value_parser = lifetime)]
+    pub(crate) expires: Option<Duration>,
+    /// Send it by mail, besides printing it
+    #[arg(long)]
+    pub(crate) mail: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Export {
+    /// Every account, as CSV
+    Users {
+        /// Print one JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Mail {
+    /// Send a message to this address, at once, and say what the mail server said
+    Test {
+        #[arg(value_parser = Email::parse)]
+        to: Email,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Webhook {
+    /// Send a message at once, and say what each receiver said
+    Test {
+        /// One of them, by its place in the configuration (from 1) or its URL [default: all]
+        #[arg(value_name = "NUMBER|URL")]
+        which: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    pub(crate) file: PathBuf,
+    /// Encrypt it, so that whoever has the key of this age recipient can read it; may be repeated
+    #[arg(long = "recipient", value_name = "AGE1...", value_parser = config::recipient)]
+    pub(crate) recipients: Vec<config::Recipient>,
+    /// Encrypt it with the passphrase in this file
+    #[arg(long, value_name = "FILE", conflicts_with = "recipients")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    pub(crate) file: PathBuf,
+    /// Decrypt it with a key in this file, as age-keygen writes it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity: Option<PathBuf>,
+    /// Decrypt it with the passphrase in this file
+    #[arg(long, value_name = "FILE", conflicts_with = "identity")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Commands that a running gateway carries out.
@@ -52,9 +207,42 @@ pub(crate) enum Operator {
     /// End sessions
     #[command(subcommand)]
     Session(Session),
+    /// Read what happened, and who did it; newest first
+    Audit(Audit),
+    /// Keep networks from trying credentials
+    #[command(subcommand)]
+    Ban(Ban),
     /// Change signing keys
     #[command(subcommand)]
     Key(Key),
+    /// Let the running gateway take in its changed configuration
+    Reload,
+    /// Let the program that has replaced the running one on disk take over, in the same process
+    Upgrade,
+    /// Say whether the running gateway can work; fails if it cannot
+    Status,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// Only what is about this user: a username, an e-mail address or an id
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// Only events of this kind, such as `sign_in_refused`
+    #[arg(long)]
+    pub(crate) event: Option<String>,
+    /// Nothing older than this long ago, such as 24h
+    #[arg(long, value_name = "DURATION", value_parser = length)]
+    pub(crate) since: Option<Duration>,
+    /// How many, at most 500
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: usize,
+    /// Print what happens from now on as well, until interrupted
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -74,85 +262,30 @@ pub(crate) struct Demo {
     pub(crate) listen: SocketAddr,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Invite {
-    #[arg(value_parser = Email::parse)]
-    pub(crate) email: Email,
-    /// What they are called
-    #[arg(long, value_parser = DisplayName::parse)]
-    pub(crate) name: Option<DisplayName>,
-    /// Their username; default from the e-mail address
-    #[arg(long, value_parser = Username::parse)]
-    pub(crate) username: Option<Username>,
-    /// A group to put them in; may be repeated
-    #[arg(long = "group", value_name = "GROUP", value_parser = Group::parse)]
-    pub(crate) groups: Vec<Group>,
-    /// Make them an administrator
-    #[arg(long)]
-    pub(crate) admin: bool,
-    /// How long the link is good, at most 72h [default: 24h]
-    #[arg(long, value_name = "DURATION", value_parser = lifetime)]
-    pub(crate) expires: Option<Duration>,
-    /// Send the link by mail, besides printing it
-    #[arg(long)]
-    pub(crate) mail: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
+/// A network is an address, such as 192.0.2.7, or CIDR notation, such as 192.0.2.0/24.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Invitation {
-    /// List every invitation that can still be redeemed
+pub(crate) enum Ban {
+    /// List the bans that are in force, the newest first
     List {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Make the link of an invitation good for nothing
-    Revoke {
-        #[arg(value_parser = InvitationId::parse)]
-        id: InvitationId,
+    /// Let nobody sign in, register or use a code from a network; whoever is signed in goes on
+    Add {
+        #[arg(value_parser = Network::parse)]
+        network: Network,
+        /// How long, such as 1d [default: until it is removed]
+        #[arg(long = "for", value_name = "DURATION", value_parser = ban_length)]
+        length: Option<Duration>,
+        /// Why, for whoever looks at the list
+        #[arg(long, value_name = "TEXT", value_parser = Reason::parse)]
+        reason: Option<Reason>,
     },
-}
-
-/// What a user may do to this installation.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum RoleName {
-    Administrator,
-    Member,
-}
-
-/// A person is named by username, e-mail address or id.
-#[derive(Debug, Subcommand)]
-pub(crate) enum User {
-    /// List everybody with an account
-    List {
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Replace all groups of a person; none given means none left
-    Groups {
-        user: String,
-        #[arg(value_parser = Group::parse)]
-        groups: Vec<Group>,
-    },
-    /// Make a user an administrator, or a member; the last administrator stays one
-    Role { user: String, role: RoleName },
-    /// End all sessions of a person and let them in no more
-    Disable { user: String },
-    /// Let a person in again
-    Enable { user: String },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Session {
-    /// End all sessions of a person, or one of them
-    End {
-        user: String,
-        #[arg(value_parser = SessionId::parse)]
-        session: Option<SessionId>,
+    /// Let a network try again
+    Remove {
+        #[arg(value_parser = Network::parse)]
+        network: Network,
     },
 }
 
@@ -167,10 +300,23 @@ pub(crate) enum Key {
 }
 
 fn lifetime(text: &str) -> Result<Duration, String> {
-    let length = config::duration(text)
-        .map_err(|problem| format!("{problem}; write a whole number and m, h or d, such as \"24h\""))?;
+    let length = length(text)?;
     if length.is_zero() || length > INVITATION_LIFETIME_MAX {
         return Err("an invitation is good for more than nothing and at most 72h".to_owned());
+    }
+    Ok(length)
+}
+
+fn length(text: &str) -> Result<Duration, String> {
+    config::duration(text)
+        .map_err(|problem| format!("{problem}; write a whole number and m, h or d, such as \"24h\""))
+}
+
+fn ban_length(text: &str) -> Result<Duration, String> {
+    let length = length(text)?;
+    if length < Duration::from_secs(1) || length > BAN_LENGTH_MAX {
+        return Err("a ban lasts for at least 1s and at most 3660d; leave --for out for one without an end"
+            .to_owned());
     }
     Ok(length)
 }
@@ -186,58 +332,4 @@ fn fixed_port(text: &str) -> Result<SocketAddr, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn commands_are_read() {
-        for right in [
-            "",
-            "serve",
-            "check --config x.toml",
-            "--config x.toml check",
-            "invite a@example.com",
-            "invite a@example.com --name Alice --username alice --group x --group y --admin --expires 72h --mail --json",
-            "user list --json",
-            "user groups alice staff ops",
-            "user groups alice",
-            "user disable alice",
-            "user role alice administrator",
-            "invitation list --json",
-            "invitation revoke 000102030405060708090a0b0c0d0e0f",
-            "session end alice",
-            "session end alice 000102030405060708090a0b0c0d0e0f",
-            "key rotate",
-            "demo --data d --listen 127.0.0.1:9999",
-        ] {
-            let words = ["vestibule"].into_iter().chain(right.split_whitespace());
-            assert!(Arguments::try_parse_from(words).is_ok(), "{right}");
-        }
-    }
-
-    #[test]
-    fn wrong_usage_is_told_apart() {
-        for wrong in [
-            "server",
-            "invite",
-            "invite alice",
-            "invite a@example.com --expires 73h",
-            "invite a@example.com --expires 0s",
-            "invite a@example.com --group a,b",
-            "user",
-            "user groups",
-            "session end alice 12",
-            "demo --listen 127.0.0.1:0",
-        ] {
-            let words = ["vestibule"].into_iter().chain(wrong.split_whitespace());
-            assert_eq!(Arguments::try_parse_from(words).unwrap_err().exit_code(), 2, "{wrong}");
-        }
-    }
-}
+mod tests;

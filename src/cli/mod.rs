@@ -1,13 +1,28 @@
 //! The command line: arguments in, exit code out.
 //!
 //! `arguments` says what can be written, `operator` carries out the commands that talk to a running
-//! gateway, `demo` is `vestibule demo`. Data goes to standard output; what went wrong, with what to
-//! do about it, to standard error. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
+//! gateway, `answers` prints what came of them, and `files` reads what operators have written. `people`
+//! reads and writes users in files, `declared` applies one and `webauthn_proxy` reads that program's;
+//! `policy` asks who may enter, and `token` is about access tokens; `backup`, `webhook`, `doctor` and `demo`
+//! are the commands of these names. Data goes to standard output; what went wrong, with what to do about
+//! it, to standard error. Exit codes: 0 done, 1 refused or failed, 2
+//! wrong usage.
 
+mod answers;
 mod arguments;
+mod backup;
+mod declared;
 mod demo;
+mod doctor;
+mod files;
 mod operator;
+mod people;
+mod policy;
+mod token;
+mod webauthn_proxy;
+mod webhook;
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
@@ -15,10 +30,12 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::app::{self, Announcement};
+use crate::admin::client::{self, CallError};
+use crate::admin::{Answer, Request};
+use crate::app::{self, Anew, Announcement, Successor};
 use crate::config::{self, Credentials, Environment, Mistakes, Settings};
 use crate::telemetry::logging;
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, Export, Import, Mail, Webhook};
 
 /// A command failed; the text says why and what to do.
 #[derive(Debug)]
@@ -49,14 +66,56 @@ pub fn run() -> ExitCode {
 fn execute(arguments: Arguments) -> Outcome {
     let config = arguments.config.as_deref();
     match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve(&settings(config)?),
+        Command::Serve => serve(config),
         Command::Check(options) => check(config, options.as_service.as_deref()),
         Command::Demo(options) => demo::run(&options),
-        Command::Operator(command) => {
+        Command::Backup(arguments) => {
             let settings = || config::load_for_commands(config, &Environment::of_process()).map_err(invalid);
             let socket = config::admin_socket(config, &Environment::of_process()).map_err(invalid)?;
-            operator::run(&socket, settings, command)
+            backup::back_up(&socket, settings, &arguments)
         }
+        Command::Restore(arguments) => {
+            let settings = config::load_for_commands(config, &Environment::of_process()).map_err(invalid)?;
+            backup::restore(&settings.server.admin_socket, &settings, &arguments)
+        }
+        Command::Doctor(arguments) => doctor::run(&settings(config)?, &arguments),
+        Command::Apply(arguments) => declared::apply(&arguments, &|request| ask(config, request)),
+        Command::Import(Import::Users(arguments)) => {
+            people::import(&arguments, &|request| ask(config, request))
+        }
+        Command::Import(Import::WebauthnProxy(arguments)) => {
+            webauthn_proxy::import(&arguments, &|request| ask(config, request))
+        }
+        Command::Export(Export::Users { json }) => people::export(json, &|request| ask(config, request)),
+        Command::Policy(command) => policy::run(&command, &|request| ask(config, request)),
+        Command::Token(command) => token::run(command, &|request| ask(config, request)),
+        Command::Mail(Mail::Test { to }) => {
+            app::send_test(&settings(config)?, to.clone())?;
+            say(&format!("The mail server has taken a message to {to}. Look whether it arrives."));
+            Ok(())
+        }
+        Command::Webhook(Webhook::Test { which, json }) => {
+            webhook::test(&settings(config)?, which.as_deref(), json)
+        }
+        Command::Operator(command) => {
+            let socket = config::admin_socket(config, &Environment::of_process()).map_err(invalid)?;
+            operator::run(&socket, &|request| ask(config, request), command)
+        }
+    }
+}
+
+/// Asks the running gateway, or the store itself where none runs.
+type Ask<'a> = dyn Fn(Request) -> Result<Answer, Failure> + 'a;
+
+/// The [`Ask`] of the commands.
+fn ask(config: Option<&Path>, request: Request) -> Result<Answer, Failure> {
+    let socket = config::admin_socket(config, &Environment::of_process()).map_err(invalid)?;
+    match client::call(&socket, &request) {
+        Err(CallError::NotRunning(_)) => {
+            let settings = config::load_for_commands(config, &Environment::of_process()).map_err(invalid)?;
+            Ok(app::operate(&settings, request)?)
+        }
+        answer => Ok(answer?),
     }
 }
 
@@ -70,7 +129,8 @@ fn invalid(mistakes: Mistakes) -> Failure {
     Failure(format!("invalid configuration\n\n{mistakes}"))
 }
 
-fn serve(settings: &Settings) -> Outcome {
+fn serve(config: Option<&Path>) -> Outcome {
+    let settings = settings(config)?;
     logging::start(&settings.log.level, settings.log.format)?;
     for remark in &settings.remarks {
         tracing::warn!("{remark}");
@@ -88,7 +148,21 @@ fn serve(settings: &Settings) -> Outcome {
             say(&demo::banner::framed(&[&ask, "to become the administrator:", "", shown]));
         }
     };
-    Ok(app::serve(settings.clone(), Box::new(announce))?)
+    let file = config.map(Path::to_path_buf);
+    let reread = move || {
+        config::load(file.as_deref(), &Environment::of_process()).map_err(|mistakes| mistakes.to_string())
+    };
+    let anew = Anew { reread: Box::new(reread), successor: successor(config)? };
+    Ok(app::serve(settings, Some(anew), Box::new(announce))?)
+}
+
+/// Whatever will lie where this program lies now, with the same arguments.
+fn successor(config: Option<&Path>) -> Result<Successor, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|error| Failure(format!("it cannot be told where this program lies: {error}")))?;
+    let file = config.iter().flat_map(|file| [OsString::from("--config"), file.into()]);
+    let check = std::iter::once(OsString::from("check")).chain(file).collect();
+    Ok(Successor { program, arguments: std::env::args_os().skip(1).collect(), check })
 }
 
 fn check(config: Option<&Path>, unit: Option<&Path>) -> Outcome {

@@ -1,59 +1,170 @@
-//! Commands that a running gateway carries out, and how their answers are printed.
+//! Commands that a running gateway carries out. How their answers are printed is in `answers`.
 
 use std::path::Path;
+use std::time::Duration;
 
-use serde_json::json;
+use super::answers::{Form, printed, trail_line};
+use super::arguments::{AccountEnd, Audit, Ban, Invitation, Invite, Key, Operator, RoleName, Session, User};
+use super::{Ask, Failure, Outcome, say};
+use crate::admin::client;
+use crate::admin::{Answer, Delivery, Request};
+use crate::domain::user::{Role, groups_of_one};
+use crate::ports::Clock;
+use crate::system::SystemClock;
 
-use super::arguments::{Invitation, Invite, Key, Operator, RoleName, Session, User};
-use super::{Failure, Outcome, say};
-use crate::admin::client::{self, CallError};
-use crate::admin::{Answer, Delivery, InvitationLine, Request, UserLine};
-use crate::app;
-use crate::config::Settings;
-use crate::domain::user::{Role, Standing, groups_of_one};
+/// How often `audit --follow` asks for what is new.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
+/// How much it asks for at a time.
+const FOLLOWED_MAX: usize = 500;
+/// How often `upgrade` looks whether the new program answers, and how long that may take to start.
+const UPGRADE_INTERVAL: Duration = Duration::from_millis(50);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How data is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Text,
-    Json,
-}
-
-/// Asks the gateway behind `socket`, or the store itself where none runs, and prints the answer.
-pub(super) fn run(
-    socket: &Path,
-    settings: impl FnOnce() -> Result<Settings, Failure>,
-    command: Operator,
-) -> Outcome {
+/// Carries a command out with `ask`, or with the gateway behind `socket` where it is about the process, and
+/// prints the answer.
+pub(super) fn run(socket: &Path, ask: &Ask<'_>, command: Operator) -> Outcome {
+    if let Operator::Audit(audit) = &command
+        && audit.follow
+    {
+        return follow(socket, audit);
+    }
     let (request, form) = request(command)?;
-    let answer = match client::call(socket, &request) {
-        Err(CallError::NotRunning(_)) => app::operate(&settings()?, request)?,
-        answer => answer?,
+    let answer = match request {
+        Request::Upgrade => return upgrade(socket),
+        // These are about the process, not about what is in the store.
+        Request::Reload | Request::Health => client::call(socket, &request)?,
+        request => ask(request)?,
     };
-    say(&printed(answer, form)?);
+    let text = printed(answer, form)?;
+    if !text.is_empty() {
+        say(&text);
+    }
     Ok(())
 }
 
+/// Has another program take over, and waits until it answers.
+fn upgrade(socket: &Path) -> Outcome {
+    let started_at = || match client::call(socket, &Request::Health)? {
+        Answer::Health { started_at, version, .. } => Ok((started_at, version)),
+        answer => Err(Failure(format!("the gateway gives an answer of another version: {answer:?}"))),
+    };
+    let (before, _) = started_at()?;
+    let within = match client::call(socket, &Request::Upgrade)? {
+        Answer::Upgrading { within_seconds } => Duration::from_secs(within_seconds) + START_TIMEOUT,
+        answer => return printed(answer, Form::Text).map(|text| say(&text)),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let answers = async {
+        loop {
+            tokio::time::sleep(UPGRADE_INTERVAL).await;
+            match started_at() {
+                Ok((now, version)) if now != before => return version,
+                _ => {}
+            }
+        }
+    };
+    let version = runtime.block_on(async { tokio::time::timeout(within, answers).await });
+    let version = version.map_err(|_| {
+        Failure(format!("no new gateway answers at {} within {within:?}: its log says why", socket.display()))
+    })?;
+    say(&format!("Vestibule {version} has taken over."));
+    Ok(())
+}
+
+/// Prints what the trail has, oldest first, and then what happens, until the process is interrupted.
+fn follow(socket: &Path, audit: &Audit) -> Outcome {
+    let form = Form::of(audit.json);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let mut newest: Option<String> = None;
+    loop {
+        let limit = if newest.is_none() { audit.limit } else { FOLLOWED_MAX };
+        let answer = client::call(socket, &trail(audit, limit))?;
+        let Answer::Trail { entries, .. } = answer else {
+            return printed(answer, form).map(|text| say(&text));
+        };
+        let new: Vec<_> = entries.iter().take_while(|entry| Some(&entry.id) != newest.as_ref()).collect();
+        for entry in new.iter().rev() {
+            say(&trail_line(entry, form));
+        }
+        newest = entries.into_iter().next().map(|entry| entry.id).or(newest);
+        runtime.block_on(tokio::time::sleep(FOLLOW_INTERVAL));
+    }
+}
+
+fn trail(audit: &Audit, limit: usize) -> Request {
+    // A length of time is told by the terminal's clock: it says what the person at it means.
+    let now = SystemClock::default().now();
+    Request::Audit {
+        user: audit.user.clone(),
+        event: audit.event.clone(),
+        since: audit.since.map(|length| now.minus(length)),
+        limit: Some(limit),
+        after: None,
+    }
+}
+
 fn request(command: Operator) -> Result<(Request, Form), Failure> {
-    let form = |json| if json { Form::Json } else { Form::Text };
+    let form = Form::of;
     Ok(match command {
-        Operator::Invite(invite) => (invitation(&invite)?, form(invite.json)),
+        Operator::Invite(invite) => (invitation(&invite)?, form(invite.links.json)),
         Operator::Invitation(Invitation::List { json }) => (Request::InvitationList, form(json)),
         Operator::Invitation(Invitation::Revoke { id }) => (Request::InvitationRevoke { id }, Form::Text),
-        Operator::User(User::Role { user, role }) => {
-            (Request::UserRole { user, role: role.into() }, Form::Text)
-        }
-        Operator::User(User::List { json }) => (Request::UserList, form(json)),
-        Operator::User(User::Groups { user, groups }) => {
-            (Request::UserGroups { user, groups: groups_of_one(groups)? }, Form::Text)
-        }
-        Operator::User(User::Disable { user }) => (Request::UserDisable { user }, Form::Text),
-        Operator::User(User::Enable { user }) => (Request::UserEnable { user }, Form::Text),
+        Operator::User(user) => account(user)?,
+        Operator::Session(Session::List { user, json }) => (Request::SessionList { user }, form(json)),
+        Operator::Audit(audit) => (trail(&audit, audit.limit), form(audit.json)),
         Operator::Session(Session::End { user, session }) => {
             (Request::SessionEnd { user, session }, Form::Text)
         }
+        Operator::Ban(ban) => banning(ban),
+        Operator::Reload => (Request::Reload, Form::Text),
+        Operator::Upgrade => (Request::Upgrade, Form::Text),
+        Operator::Status => (Request::Health, Form::Text),
         Operator::Key(Key::Rotate { burn }) => (Request::KeyRotate { burn }, Form::Text),
     })
+}
+
+fn banning(command: Ban) -> (Request, Form) {
+    match command {
+        Ban::List { json } => (Request::BanList, Form::of(json)),
+        Ban::Add { network, length, reason } => {
+            let length_in_seconds = length.map(|length| length.as_secs());
+            (Request::BanAdd { network, length_in_seconds, reason }, Form::Text)
+        }
+        Ban::Remove { network } => (Request::BanRemove { network }, Form::Text),
+    }
+}
+
+fn account(command: User) -> Result<(Request, Form), Failure> {
+    let plain = |request| (request, Form::Text);
+    Ok(match command {
+        User::List { search, limit, after, json } => {
+            (Request::UserList { search, limit, after }, Form::of(json))
+        }
+        User::Show { user, json } => (Request::UserShow { user }, Form::of(json)),
+        User::Reset { user, wipe, mail, json } => {
+            (Request::UserReset { user, wipe, delivery: delivery(mail) }, Form::of(json))
+        }
+        User::Name { user, name } => plain(Request::UserName { user, name }),
+        User::Note { user, note } => plain(Request::UserNote { user, note }),
+        User::Expires { user, when: AccountEnd::Never } => {
+            plain(Request::UserExpiry { user, in_seconds: None })
+        }
+        User::Expires { user, when: AccountEnd::After(length) } => {
+            plain(Request::UserExpiry { user, in_seconds: Some(length.as_secs()) })
+        }
+        User::RemovePasskey { user, passkey } => plain(Request::PasskeyRemove { user, passkey }),
+        User::Delete { user } => plain(Request::UserDelete { user }),
+        User::Role { user, role } => plain(Request::UserRole { user, role: role.into() }),
+        User::Groups { user, groups } => plain(Request::UserGroups { user, groups: groups_of_one(groups)? }),
+        // Disabling an account ends its sessions as well, and whatever else opens something for it.
+        User::Disable { user } | User::Lock { user } => plain(Request::UserDisable { user }),
+        User::Enable { user } => plain(Request::UserEnable { user }),
+    })
+}
+
+/// What `--mail` says.
+pub(super) const fn delivery(mail: bool) -> Delivery {
+    if mail { Delivery::ByMail } else { Delivery::ByHand }
 }
 
 fn invitation(invite: &Invite) -> Result<Request, Failure> {
@@ -63,48 +174,8 @@ fn invitation(invite: &Invite) -> Result<Request, Failure> {
         username: invite.username.clone(),
         groups: groups_of_one(invite.groups.iter().cloned())?,
         role: if invite.admin { Role::Administrator } else { Role::Member },
-        expires_in_seconds: invite.expires.map(|length| length.as_secs()),
-        delivery: if invite.mail { Delivery::ByMail } else { Delivery::ByHand },
-    })
-}
-
-fn printed(answer: Answer, form: Form) -> Result<String, Failure> {
-    Ok(match (answer, form) {
-        (Answer::Refused { reason }, _) => return Err(Failure(reason)),
-        (Answer::Invited { id, link, email, expires_at, username }, Form::Json) => {
-            let link = link.reveal();
-            json!({ "link": link, "email": email, "expires_at": expires_at, "id": id, "username": username })
-                .to_string()
-        }
-        (Answer::Invited { link, email, expires_at, username, .. }, Form::Text) => {
-            let called = username.map_or_else(
-                || "It adds a passkey to their account.".to_owned(),
-                |username| format!("Applications will know them as \"{username}\"."),
-            );
-            format!(
-                "Send this link to {email}. It works once, until {expires_at}:\n\n    {}\n\n{called}\n\
-                 Whoever has it can take the account, so send it over a channel you trust.",
-                link.reveal()
-            )
-        }
-        (Answer::Invitations { invitations }, Form::Json) => json!(invitations).to_string(),
-        (Answer::Invitations { invitations }, Form::Text) => invitation_table(&invitations),
-        (Answer::Users { users }, Form::Json) => json!(users).to_string(),
-        (Answer::Users { users }, Form::Text) => table(&users),
-        (Answer::Done, _) => "Done.".to_owned(),
-        (Answer::SessionsEnded { count: 1 }, _) => "One session ended.".to_owned(),
-        (Answer::SessionsEnded { count }, _) => format!("{count} sessions ended."),
-        (Answer::KeyRotated { key }, _) => {
-            format!("New tokens are signed with key {key}; open sessions go on.")
-        }
-        (Answer::KeysBurnt { key, sessions, messages }, _) => format!(
-            "Earlier keys are burnt; new tokens are signed with key {key}. {sessions} sessions ended, and \
-             {messages} messages that waited were thrown away."
-        ),
-        (Answer::Health { version, ready, sessions }, _) => {
-            let state = if ready { "ready" } else { "not ready" };
-            format!("Vestibule {version} is {state}, with {sessions} sessions.")
-        }
+        expires_in_seconds: invite.links.expires.map(|length| length.as_secs()),
+        delivery: delivery(invite.links.mail),
     })
 }
 
@@ -117,115 +188,15 @@ impl From<RoleName> for Role {
     }
 }
 
-fn table(users: &[UserLine]) -> String {
-    if users.is_empty() {
-        return "Nobody has an account yet.".to_owned();
-    }
-    let head = ["USERNAME", "E-MAIL", "NAME", "GROUPS", "PASSKEYS", "STATUS"];
-    columns(head, users.iter().map(row))
-}
-
-fn invitation_table(invitations: &[InvitationLine]) -> String {
-    if invitations.is_empty() {
-        return "There is no invitation that can still be redeemed.".to_owned();
-    }
-    let row =
-        |it: &InvitationLine| [it.id.to_string(), it.email.to_string(), it.expires_at.clone(), it.by.clone()];
-    columns(["ID", "E-MAIL", "EXPIRES", "BY"], invitations.iter().map(row))
-}
-
-fn columns<const N: usize>(head: [&str; N], body: impl Iterator<Item = [String; N]>) -> String {
-    let mut rows = vec![head.map(str::to_owned)];
-    rows.extend(body);
-    let mut widths = [0; N];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-fn row(user: &UserLine) -> [String; 6] {
-    let groups: Vec<_> = user.groups.iter().map(ToString::to_string).collect();
-    let status = match (user.standing, user.role) {
-        (Standing::Disabled, _) => "disabled",
-        (Standing::Active, Role::Administrator) => "administrator",
-        (Standing::Active, Role::Member) => "active",
-    };
-    [
-        user.username.to_string(),
-        user.email.to_string(),
-        user.name.to_string(),
-        groups.join(","),
-        user.passkeys.to_string(),
-        status.to_owned(),
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::Link;
-    use crate::domain::id::{InvitationId, UserId};
-    use crate::domain::user::{DisplayName, Email, GROUPS_MAX, Group, Username};
-
-    #[test]
-    fn an_invitation_in_json_has_the_promised_fields() {
-        let answer = Answer::Invited {
-            id: InvitationId([1; 16]),
-            link: Link::new("http://localhost:8080/auth/enroll#s".to_owned()),
-            email: Email::parse("alice@example.com").unwrap(),
-            expires_at: "2026-01-01T00:00:00.000Z".to_owned(),
-            username: Some(Username::parse("alice").unwrap()),
-        };
-        let line: serde_json::Value = serde_json::from_str(&printed(answer, Form::Json).unwrap()).unwrap();
-        assert_eq!(
-            line,
-            json!({
-                "link": "http://localhost:8080/auth/enroll#s",
-                "email": "alice@example.com",
-                "expires_at": "2026-01-01T00:00:00.000Z",
-                "id": "01".repeat(16),
-                "username": "alice",
-            })
-        );
-    }
+    use crate::domain::user::{GROUPS_MAX, Group};
 
     #[test]
     fn too_many_groups_are_refused_before_anybody_is_asked() {
         let groups = (0..=GROUPS_MAX).map(|n| Group::parse(&format!("g{n}")).unwrap()).collect();
         let command = Operator::User(User::Groups { user: "alice".to_owned(), groups });
         assert_eq!(request(command).unwrap_err().0, "a person is in at most 64 groups");
-    }
-
-    #[test]
-    fn a_refusal_is_a_failure() {
-        let refused = Answer::Refused { reason: "nobody is called x".to_owned() };
-        assert_eq!(printed(refused, Form::Text).unwrap_err().0, "nobody is called x");
-    }
-
-    #[test]
-    fn people_are_listed_in_columns() {
-        let user = UserLine {
-            id: UserId::from_random([1; 16]),
-            username: Username::parse("zoe").unwrap(),
-            email: Email::parse("zoe@example.com").unwrap(),
-            name: DisplayName::parse("Zoë").unwrap(),
-            groups: [Group::parse("ops").unwrap(), Group::parse("staff").unwrap()].into(),
-            role: Role::Administrator,
-            standing: Standing::Active,
-            passkeys: 2,
-        };
-        let text = printed(Answer::Users { users: vec![user] }, Form::Text).unwrap();
-        assert_eq!(
-            text,
-            "USERNAME  E-MAIL           NAME  GROUPS     PASSKEYS  STATUS\n\
-             zoe       zoe@example.com  Zoë   ops,staff  2         administrator"
-        );
     }
 }

@@ -28,6 +28,13 @@ impl Credentials {
         Ok(found)
     }
 
+    /// The file that a copy below `/run/credentials/` was made from, as the unit among `units` says.
+    pub fn original_of(copy: &Path, units: &Path) -> Option<PathBuf> {
+        let unit = copy.strip_prefix(COPIES).ok()?.iter().next()?;
+        let known = Self::of_unit(&units.join(unit)).ok()?;
+        known.source_of(copy.to_str()?).map(PathBuf::from)
+    }
+
     fn take_in(&mut self, unit: &str, text: &str) {
         let settings = text.lines().filter_map(|line| line.trim().strip_prefix("LoadCredential="));
         for setting in settings {
@@ -87,6 +94,11 @@ mod tests {
         assert_eq!(found.source_of("/run/credentials/vestibule.service/tls.pem"), Some("/etc/b.pem"));
         assert_eq!(found.source_of("/run/credentials/vestibule.service/no"), None);
         assert_eq!(found.source_of("/run/credentials/other.service/tls.pem"), None);
+        let copy = Path::new("/run/credentials/vestibule.service/tls.pem");
+        assert_eq!(Credentials::original_of(copy, folder.path()), Some("/etc/b.pem".into()));
+        assert_eq!(Credentials::original_of(Path::new("/etc/b.pem"), folder.path()), None);
+        let other = Path::new("/run/credentials/other.service/tls.pem");
+        assert_eq!(Credentials::original_of(other, folder.path()), None);
         std::fs::write(drop_ins.join("c.conf"), "[Service]\nLoadCredential=\n").unwrap();
         assert_eq!(Credentials::of_unit(&unit).unwrap(), Credentials::default());
         assert!(Credentials::of_unit(&folder.path().join("none.service")).is_err());

@@ -1,15 +1,18 @@
-//! `[limits]`: how much clients may take before they have shown any credential.
+//! `[limits]`: how much clients may take before they have shown any credential; and `[bans]`: how many bad ones
+//! they may show; and `[tokens]`: how long access tokens live, and how many a user may have.
 //!
-//! What does not live here: the defaults, which are beside the code that they limit. What always holds: no
-//! limit is 0, for that would lock everybody out.
+//! What does not live here: the defaults of limits, which are beside the code that they limit. What always holds:
+//! no limit is 0, for that would lock everybody out.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use super::reader::Reader;
 use super::section::Section;
 use super::server::{Limits as Lengths, duration};
 use super::value;
+use crate::domain::access_token::{TOKEN_LIFETIME_CEILING, TokenLimits};
+use crate::domain::ban::{AutomaticBans, BAN_LENGTH_MAX};
 use crate::domain::ledger::Budget;
 use crate::domain::limits::{RateLimits, Shares};
 use crate::proxy::{Limits, OWN_BODY_BYTES_MAX};
@@ -20,6 +23,13 @@ const BYTES_MAX: u64 = 1 << 40;
 /// With all of it in reserve, nobody could sign in for the first time.
 const RESERVE_PERCENT_MAX: usize = 90;
 const BODY_TIMEOUTS: Lengths = Lengths { min: Duration::from_millis(100), max: Duration::from_mins(5) };
+/// More refused credentials than anybody shows by mistake. Each is remembered for as long as it counts.
+const BAN_AFTER_MAX: usize = 1_000;
+const BAN_WITHIN: Lengths = Lengths { min: Duration::from_secs(1), max: Duration::from_hours(24) };
+const BAN_LENGTHS: Lengths = Lengths { min: Duration::from_secs(1), max: BAN_LENGTH_MAX };
+const TOKEN_LIFETIMES: Lengths = Lengths { min: Duration::from_secs(1), max: TOKEN_LIFETIME_CEILING };
+/// Every token is in memory.
+const TOKENS_PER_USER_LIMIT: usize = 1_000;
 const SIZE_REMEDY: &str = "write a size such as \"4MiB\"";
 
 /// Reads the section: what sign-ins are limited by, and what connections and bodies are.
@@ -70,6 +80,29 @@ pub(super) fn limits(root: &Section<'_>, reader: &Reader<'_>) -> (RateLimits, Li
     };
     section.close();
     (rates, traffic)
+}
+
+/// Reads `[bans]`.
+pub(super) fn bans(root: &Section<'_>, reader: &Reader<'_>) -> Option<AutomaticBans> {
+    let section = root.table("bans");
+    let after = section.number("after", 0, BAN_AFTER_MAX);
+    let within = duration(&section, reader, "within", Duration::from_mins(10), BAN_WITHIN);
+    let length = duration(&section, reader, "duration", Duration::from_hours(1), BAN_LENGTHS);
+    section.close();
+    NonZeroUsize::new(after).map(|after| AutomaticBans { after, within, duration: length })
+}
+
+/// Reads `[tokens]`.
+pub(super) fn tokens(root: &Section<'_>, reader: &Reader<'_>) -> TokenLimits {
+    let section = root.table("tokens");
+    let default = TokenLimits::default();
+    let lifetime_max = duration(&section, reader, "lifetime_max", default.lifetime_max, TOKEN_LIFETIMES);
+    let most = section.number("max_per_user", default.per_user_max.get(), TOKENS_PER_USER_LIMIT);
+    if most == 0 {
+        section.refuse("max_per_user", "a limit of 0 lets nobody have one", "write a whole number above 0");
+    }
+    section.close();
+    TokenLimits { lifetime_max, per_user_max: NonZeroUsize::new(most).unwrap_or(default.per_user_max) }
 }
 
 fn shares(section: &Section<'_>) -> Shares {

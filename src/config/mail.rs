@@ -35,7 +35,7 @@ pub(super) fn mail(root: &Section<'_>, reader: &Reader<'_>) -> Option<Mail> {
     let password = section.text("password").map(|found| Zeroizing::new(found.value));
     let password_file =
         section.parsed("password_file", "write the path of a file that holds the password alone", |text| {
-            password_in(reader.on_disk(text))
+            secret_in(reader.on_disk(text))
         });
     let ca_remedy = "write the path of a PEM file with the server's CA";
     let ca_file = section.parsed("ca_file", ca_remedy, |text| file(reader.on_disk(text)));
@@ -151,14 +151,15 @@ fn sender(text: &str) -> Result<Sender, String> {
     Ok(Sender { name, email })
 }
 
-fn password_in(text: &str) -> Result<Zeroizing<String>, String> {
+/// The one line of a file that not everybody can read.
+pub(super) fn secret_in(text: &str) -> Result<Zeroizing<String>, String> {
     let path = Path::new(text);
     let found = std::fs::metadata(path).map_err(|error| format!("{text:?} cannot be read: {error}"))?;
     if found.permissions().mode() & EVERYBODY != 0 {
         return Err(format!("{text:?} can be read by every user of this machine: run chmod 600 on it"));
     }
     if found.len() > PASSWORD_BYTES_MAX {
-        return Err(format!("{text:?} is too long to be a password"));
+        return Err(format!("{text:?} is too long to be a secret"));
     }
     let content = Zeroizing::new(
         std::fs::read_to_string(path).map_err(|error| format!("{text:?} cannot be read: {error}"))?,

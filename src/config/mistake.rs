@@ -9,6 +9,8 @@ use std::path::PathBuf;
 /// One thing to put right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
+    /// A file that the configuration leads to; `None`: the configuration itself.
+    pub file: Option<PathBuf>,
     /// The dotted key, such as `server.listen`, or the environment variable.
     pub key: String,
     /// Where it is in the file, counted from 1; `None` for what is not in the file.
@@ -29,19 +31,25 @@ pub struct Mistakes {
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for mistake in &self.list {
-            match (&self.file, mistake.line) {
-                (Some(file), Some(line)) => writeln!(f, "{}:{line}: {}", file.display(), mistake.key)?,
-                _ => writeln!(f, "{}", mistake.key)?,
-            }
-            writeln!(f, "    {}", mistake.problem)?;
-            writeln!(f, "    -> {}", mistake.remedy)?;
-            writeln!(f)?;
-        }
-        match self.list.len() {
-            1 => f.write_str("1 mistake in the configuration."),
-            count => write!(f, "{count} mistakes in the configuration."),
-        }
+        f.write_str(&self.told_of("the configuration"))
+    }
+}
+
+impl Mistakes {
+    /// Every mistake, and how many there are in what is called `whole`.
+    pub fn told_of(&self, whole: &str) -> String {
+        let each = self.list.iter().map(|mistake| {
+            let file = mistake.file.as_ref().or(self.file.as_ref());
+            let place = match (file, mistake.line) {
+                (Some(file), Some(line)) => format!("{}:{line}: {}", file.display(), mistake.key),
+                _ => mistake.key.clone(),
+            };
+            format!("{place}\n    {}\n    -> {}\n\n", mistake.problem, mistake.remedy)
+        });
+        let text: String = each.collect();
+        let count = self.list.len();
+        let mistakes = if count == 1 { "mistake" } else { "mistakes" };
+        format!("{text}{count} {mistakes} in {whole}.")
     }
 }
 
@@ -57,12 +65,14 @@ mod tests {
             file: Some(PathBuf::from("config.toml")),
             list: vec![
                 Mistake {
+                    file: None,
                     key: "server.listn".to_owned(),
                     line: Some(3),
                     problem: "there is no such key".to_owned(),
                     remedy: "did you mean \"listen\"?".to_owned(),
                 },
                 Mistake {
+                    file: None,
                     key: "VESTIBULE_X".to_owned(),
                     line: None,
                     problem: "there is no such setting".to_owned(),

@@ -1,25 +1,34 @@
 //! Configuration: a file and the environment in, validated [`Settings`] out.
 //!
 //! `section` reads TOML and the environment, `reader` collects mistakes with their lines; `server`,
-//! `relying_party`, `dialects`, `mail`, `routes` and `sections` know what the keys mean; `settings` is what the rest
-//! of the program sees. The manual is `config.toml` at the root of the repository, and a test
-//! keeps it and the defaults the same. What always holds: there are settings only when there is no
-//! mistake, and mistakes are reported all at once.
+//! `acme`, `backup`, `relying_party`, `dialects`, `mail`, `webhook`, `routes`, `route_files`, `limits` and `sections` know
+//! what the keys mean; `declared` reads another file, users as an operator declares them, and
+//! `expectations` one of tests for rules; `settings` is what the rest of the program sees, and `written` what people are told of it. The manual is `config.toml` at
+//! the root of the repository, and a test keeps it and the defaults the same. What always holds: there
+//! are settings only when there is no mistake, and mistakes are reported all at once.
 
+mod acme;
+mod backup;
 mod credentials;
+mod declared;
 mod dialects;
 mod environment;
+pub(crate) mod expectations;
 mod limits;
 mod mail;
 mod mistake;
 mod reader;
 mod relying_party;
+mod route_files;
 mod routes;
+mod rules;
 mod section;
 mod sections;
 mod server;
 mod settings;
 mod value;
+mod webhook;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -30,24 +39,30 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use crate::domain::place::Scheme;
+use crate::domain::policy::review;
 use crate::domain::policy::route::HostPattern;
 
+pub use backup::{Recipient, recipient};
 pub use credentials::Credentials;
+pub use declared::{Declared, declared};
 pub use environment::Environment;
 pub use mistake::{Mistake, Mistakes};
 use reader::Reader;
+pub(crate) use relying_party::is_localhost;
 use section::Section;
 pub use settings::{
-    Branding, Certificate, EmailCode, Engine, Log, Mail, MailEncryption, PublicUrl, RelyingParty, Sender,
-    Server, Settings, Store, Tls,
+    Acme, AcmeChallenge, BackupPlan, Branding, Certificate, EmailCode, Engine, ExternalAccount, Log, Mail,
+    MailEncryption, PublicUrl, RelyingParty, Sender, Server, Settings, Store, Tls, Webhook,
 };
 pub use value::Colour;
 pub(crate) use value::duration;
+pub use written::{Origin, Written};
 
 /// Where the configuration is looked for, in this order, when no file is named.
 pub const SEARCH_PATH: [&str; 2] = ["config.toml", "/etc/vestibule/config.toml"];
 /// Where keys begin whose files only a running gateway loads, and those that depend on them.
-const NOT_FOR_COMMANDS: [&str; 4] = ["server.tls", "mail", "signin", "branding"];
+const NOT_FOR_COMMANDS: [&str; 7] =
+    ["server.tls", "mail", "webhook", "signin", "signup", "branding", "backup.recipient_file"];
 /// A configuration is written by hand; anything longer is the wrong file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -58,7 +73,10 @@ pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Settings, 
         Some(file) => content(file)?,
         None => String::new(),
     };
-    parse(&text, environment).map_err(|list| Mistakes { file, list })
+    match parse(&text, environment) {
+        Ok(settings) => Ok(Settings { file, ..settings }),
+        Err(list) => Err(Mistakes { file, list }),
+    }
 }
 
 /// The file that [`load`] reads when none is named.
@@ -112,6 +130,7 @@ fn parsed<T>(
         }
         return Err(reader.finish_syntax());
     }
+    reader.note(text, table.get_ref());
     let found = read(&reader, table.get_ref());
     let mut mistakes = reader.finish();
     mistakes.retain(counts);
@@ -124,14 +143,21 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>) -> Settings {
     let server = server::server(&root, reader);
     let store = sections::store(&root, reader);
     let session = sections::session(&root, reader);
-    sections::signup(&root);
     let branding = sections::branding(&root, reader);
     let relying_party = relying_party::relying_party(&root, &public_url, &branding.name, reader);
     let log = sections::log(&root);
     let mail = mail::mail(&root, reader);
+    let sign_up = sections::signup(&root, mail.as_ref(), reader);
+    let webhooks = webhook::webhooks(&root, reader);
     let email_code = mail::email_code(&root, mail.as_ref(), reader);
     let username_change = sections::account(&root);
+    let audit = sections::audit(&root, reader);
+    let backup = backup::backup(&root, reader);
+    let recovery_delay = sections::recovery(&root, reader);
     let (limits, traffic) = limits::limits(&root, reader);
+    let automatic_bans = limits::bans(&root, reader);
+    let access_tokens = limits::tokens(&root, reader);
+    let forward_auth = sections::forward_auth(&root, &server, reader);
     let mounts = dialects::dialects(&root, &server, reader);
     let routes = routes::routes(&root, &public_url, &server, reader);
     dialects::check_routes(&root, &mounts, &routes, &public_url, reader);
@@ -145,15 +171,28 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>) -> Settings {
         branding,
         log,
         limits,
+        automatic_bans,
+        access_tokens,
         traffic,
         mail,
+        webhooks,
         email_code,
         username_change,
+        sign_up,
+        audit,
+        backup,
+        recovery_delay,
         mounts,
+        forward_auth,
         routes,
         remarks: Vec::new(),
+        written: Vec::new(),
+        file: None,
     };
     settings.remarks = remarks(&settings);
+    let party = &settings.relying_party;
+    settings.written =
+        reader.written(&[("relying_party.id", &party.id), ("relying_party.name", &party.name)]);
     settings
 }
 
@@ -162,6 +201,8 @@ fn remarks(settings: &Settings) -> Vec<String> {
     if settings.routes.all().next().is_none() {
         remarks.push("no application is protected yet: add a [[route]]".to_owned());
     }
+    remarks.extend(about_acme(settings));
+    remarks.extend(webhook::remarks(settings));
     let wildcards =
         settings.routes.all().filter(|route| matches!(route.host, HostPattern::Wildcard(_))).map(|route| {
             format!(
@@ -182,6 +223,10 @@ fn remarks(settings: &Settings) -> Vec<String> {
         )
     });
     remarks.extend(shared);
+    remarks.extend(settings.routes.all().flat_map(|route| {
+        let about = |remark| format!("route {:?}: {remark}", route.name);
+        review::remarks(&route.policy, &route.path).into_iter().map(about)
+    }));
     let server = &settings.server;
     if settings.public_url.scheme == Scheme::Https
         && server.tls.is_none()
@@ -200,9 +245,35 @@ fn remarks(settings: &Settings) -> Vec<String> {
     remarks
 }
 
+/// What is not obtained, or for nothing.
+fn about_acme(settings: &Settings) -> Vec<String> {
+    let Some(tls) = settings.server.tls.as_ref().filter(|tls| tls.acme.is_some()) else { return Vec::new() };
+    let mut remarks = Vec::new();
+    if settings.public_url.scheme == Scheme::Http {
+        remarks.push(
+            "public_url is http: the certificates that [server.tls.acme] obtains are for nothing. Write \
+             public_url = \"https://...\""
+                .to_owned(),
+        );
+    }
+    let uncovered = settings
+        .routes
+        .all()
+        .filter(|route| matches!(route.host, HostPattern::Wildcard(_)) && tls.certificates.is_empty());
+    remarks.extend(uncovered.map(|route| {
+        format!(
+            "route {:?} answers {}, for which [server.tls.acme] obtains no certificate: name one of your own in \
+             [[server.tls.certificate]], or the hosts one by one",
+            route.name, route.host
+        )
+    }));
+    remarks
+}
+
 fn content(file: &Path) -> Result<String, Mistakes> {
     read_bounded(file).map_err(|error| {
         let mistake = Mistake {
+            file: None,
             key: file.display().to_string(),
             line: None,
             problem: format!("the configuration cannot be read: {error}"),
@@ -212,6 +283,7 @@ fn content(file: &Path) -> Result<String, Mistakes> {
     })
 }
 
+/// The text of a file that is not longer than a configuration can be.
 fn read_bounded(file: &Path) -> io::Result<String> {
     use std::io::Read as _;
     let mut text = String::new();

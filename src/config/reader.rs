@@ -6,9 +6,14 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::de::DeTable;
 
 use super::environment::{self, Environment};
 use super::mistake::Mistake;
+use super::written::{self, Written};
 
 /// The farthest a misspelt key may be from the one that is suggested.
 const SUGGESTION_DISTANCE_MAX: usize = 3;
@@ -18,6 +23,8 @@ const SUGGESTION_DISTANCE_MAX: usize = 3;
 pub(super) struct At {
     pub(super) key: String,
     pub(super) line: Option<usize>,
+    /// A file that the configuration leads to; `None`: the configuration itself.
+    pub(super) file: Option<Arc<Path>>,
 }
 
 /// A value and where it came from.
@@ -29,7 +36,9 @@ pub(super) struct Found<T> {
 
 /// One reading of one configuration.
 pub(super) struct Reader<'a> {
-    text: &'a str,
+    /// Where lines end.
+    line_ends: Vec<usize>,
+    file: Option<Arc<Path>>,
     environment: &'a Environment,
     mistakes: RefCell<Vec<Mistake>>,
     /// Dotted keys that somebody asked for.
@@ -37,23 +46,66 @@ pub(super) struct Reader<'a> {
     /// Names of variables that can override one of them.
     variables: RefCell<BTreeSet<String>>,
     unknown: RefCell<Vec<At>>,
+    /// What the files say.
+    written: RefCell<Vec<Written>>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(text: &'a str, environment: &'a Environment) -> Self {
+    pub(super) fn new(text: &str, environment: &'a Environment) -> Self {
         Self {
-            text,
+            line_ends: text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at).collect(),
+            file: None,
             environment,
             mistakes: RefCell::default(),
             asked: RefCell::default(),
             variables: RefCell::default(),
             unknown: RefCell::default(),
+            written: RefCell::default(),
         }
+    }
+
+    /// A reading of `file`, which the configuration leads to. What is found there goes back with
+    /// [`Self::take_in`].
+    pub(super) fn of_file<'b>(&self, file: &Path, text: &'b str) -> Reader<'b>
+    where
+        'a: 'b,
+    {
+        Reader { file: Some(file.into()), ..Reader::new(text, self.environment) }
+    }
+
+    /// Everything that is wrong with a file that the configuration leads to.
+    pub(super) fn take_in(&self, file: Reader<'_>) {
+        file.report_unknown();
+        self.written.borrow_mut().append(&mut file.written.borrow_mut());
+        self.mistakes.borrow_mut().extend(file.mistakes.into_inner());
+    }
+
+    /// Takes note of what a table of `text`, which is read, says.
+    pub(super) fn note(&self, text: &str, table: &DeTable<'_>) {
+        let said = written::in_table(text, table, self);
+        self.written.borrow_mut().extend(said);
+    }
+
+    /// What the files and the environment say, and what counts where they say nothing.
+    pub(super) fn written(&self, derived: &[(&str, &str)]) -> Vec<Written> {
+        let asked = self.asked.borrow();
+        let overridden = asked.iter().filter_map(|key| {
+            let name = environment::variable(key);
+            let value = self.environment.value(&name)?.to_owned();
+            Some((key.clone(), name, value))
+        });
+        written::complete(self.written.take(), overridden.collect(), derived)
+    }
+
+    /// A place in the text that is read.
+    pub(super) fn at(&self, key: impl Into<String>, line: Option<usize>) -> At {
+        At { key: key.into(), line, file: self.file.clone() }
     }
 
     /// Takes note of a mistake about the value found `at`.
     pub(super) fn mistake(&self, at: &At, problem: impl Into<String>, remedy: impl Into<String>) {
         self.mistakes.borrow_mut().push(Mistake {
+            file: at.file.as_deref().map(Path::to_path_buf),
             key: at.key.clone(),
             line: at.line,
             problem: problem.into(),
@@ -63,7 +115,7 @@ impl<'a> Reader<'a> {
 
     /// Takes note of a mistake in the TOML itself.
     pub(super) fn syntax(&self, span: Option<Range<usize>>, problem: &str) {
-        let at = At { key: "TOML".to_owned(), line: span.map(|span| self.line(span.start)) };
+        let at = self.at("TOML", span.map(|span| self.line(span.start)));
         self.mistake(&at, problem, "put the spelling right; strings stand in double quotes");
     }
 
@@ -98,20 +150,27 @@ impl<'a> Reader<'a> {
 
     /// Everything that is wrong, in the order of the file.
     pub(super) fn finish(self) -> Vec<Mistake> {
-        for at in self.unknown.take() {
-            let remedy = self.suggestion(&at.key);
-            self.mistake(&at, "there is no such key", remedy);
-        }
+        self.report_unknown();
         for name in self.environment.names() {
             if !self.variables.borrow().contains(name) {
-                let at = At { key: name.to_owned(), line: None };
+                let at = self.at(name, None);
                 let remedy = "remove it from the environment, or look its name up in config.toml";
                 self.mistake(&at, "no setting has this name", remedy);
             }
         }
         let mut mistakes = self.mistakes.into_inner();
-        mistakes.sort_by_key(|mistake| mistake.line.unwrap_or(usize::MAX));
+        mistakes.sort_by(|a, b| {
+            let place = |it: &Mistake| it.line.unwrap_or(usize::MAX);
+            a.file.cmp(&b.file).then(place(a).cmp(&place(b)))
+        });
         mistakes
+    }
+
+    fn report_unknown(&self) {
+        for at in self.unknown.take() {
+            let remedy = self.suggestion(&at.key);
+            self.mistake(&at, "there is no such key", remedy);
+        }
     }
 
     /// Every key that was asked for, dotted.
@@ -128,7 +187,7 @@ impl<'a> Reader<'a> {
 
     /// The line of a place in the text, counted from 1.
     pub(super) fn line(&self, offset: usize) -> usize {
-        self.text.bytes().take(offset).filter(|b| *b == b'\n').count() + 1
+        self.line_ends.partition_point(|end| *end < offset) + 1
     }
 
     /// The nearest key in the same table, or the same word in another one.

@@ -14,30 +14,6 @@ use crate::domain::place::Scheme;
 /// Browsers look at no more than a few; a list this long is a mistake.
 const RELATED_ORIGINS_MAX: usize = 20;
 
-/// Public suffixes of two labels that people are likely to try. A single label is always one.
-const COMMON_PUBLIC_SUFFIXES: [&str; 20] = [
-    "ac.uk",
-    "co.uk",
-    "gov.uk",
-    "org.uk",
-    "com.au",
-    "net.au",
-    "org.au",
-    "co.nz",
-    "co.jp",
-    "co.kr",
-    "com.br",
-    "com.cn",
-    "com.mx",
-    "com.tr",
-    "co.in",
-    "co.za",
-    "github.io",
-    "pages.dev",
-    "ts.net",
-    "duckdns.org",
-];
-
 const URL_REMEDY: &str = "write the address that people type, such as \"https://auth.example.com\", with nothing after the host and port";
 
 /// Reads `public_url`.
@@ -88,7 +64,7 @@ pub(super) fn relying_party(
 }
 
 /// Whether `host` is this machine by name, where browsers treat http as safe.
-pub(super) fn is_localhost(host: &str) -> bool {
+pub(crate) fn is_localhost(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }
 
@@ -136,6 +112,12 @@ fn related_origin(text: &str) -> Result<String, String> {
     Ok(url.to_string())
 }
 
+/// Whether everybody may register below it (publicsuffix.org). A single label is one.
+fn is_public_suffix(domain: &str) -> bool {
+    let suffix = psl::suffix(domain.as_bytes());
+    !domain.contains('.') || suffix.is_some_and(|suffix| suffix.is_known() && suffix == domain)
+}
+
 fn covering_id(id: &str, host: &str) -> Result<String, String> {
     if id.parse::<std::net::IpAddr>().is_ok() {
         return Err(format!("{id:?} is an address, and passkeys need a name"));
@@ -150,7 +132,7 @@ fn covering_id(id: &str, host: &str) -> Result<String, String> {
     if !covers {
         return Err(format!("{id:?} does not cover {host:?}, the host of public_url"));
     }
-    if !id.contains('.') || COMMON_PUBLIC_SUFFIXES.contains(&id) {
+    if is_public_suffix(id) {
         return Err(format!("{id:?} is a public suffix: browsers make no passkeys for all of it"));
     }
     Ok(id.to_owned())
@@ -167,6 +149,8 @@ mod tests {
             ("example.com", "auth.example.com"),
             ("localhost", "localhost"),
             ("intranet", "intranet"),
+            ("home.lan", "auth.home.lan"),
+            ("mine.duckdns.org", "auth.mine.duckdns.org"),
         ] {
             assert!(covering_id(id, host).is_ok(), "{id} {host}");
         }
@@ -175,6 +159,9 @@ mod tests {
             ("auth.example.com", "example.com"),
             ("com", "example.com"),
             ("co.uk", "example.co.uk"),
+            ("lan", "home.lan"),
+            ("duckdns.org", "mine.duckdns.org"),
+            ("any.ck", "home.any.ck"),
             ("localhost", "app.localhost"),
             ("", "example.com"),
             ("Example.com", "auth.example.com"),

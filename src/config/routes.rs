@@ -4,24 +4,28 @@
 //! and none leads back to ourselves.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
 
 use super::reader::{At, Found, Reader};
-use super::relying_party::is_localhost;
+use super::relying_party::{is_localhost, short_text};
+use super::route_files;
+use super::rules;
 use super::section::Section;
+use super::sections::picture;
 use super::server::{Limits, duration, listening};
 use super::settings::{PublicUrl, Server};
 use super::value;
 use crate::domain::place::Scheme;
-use crate::domain::policy::Allow;
+use crate::domain::policy::datalog::NamedNetworks;
 use crate::domain::policy::headers::{HeaderPattern, HeaderRules};
 use crate::domain::policy::identity::{IdentityHeaders, Template};
 use crate::domain::policy::path::{self, Reading};
 use crate::domain::policy::public::PublicPath;
 use crate::domain::policy::route::{
-    CrossOrigin, HostPattern, Route, RouteTable, Timeouts, Upstream, WebSocket, covers,
+    CrossOrigin, HostPattern, Icon, Route, RouteTable, Tile, Timeouts, Upstream, WebSocket, covers,
 };
 
 const TIMEOUTS: Limits = Limits { min: Duration::from_millis(1), max: Duration::from_hours(24) };
@@ -66,22 +70,47 @@ pub(super) fn routes(
     server: &Server,
     reader: &Reader<'_>,
 ) -> RouteTable {
-    let mut drafts: Vec<Draft> = Vec::new();
-    for section in root.tables("route") {
-        let draft = route(&section, reader, server);
-        section.close();
-        let Some(draft) = draft else { continue };
-        check_reach(&draft, public_url, server, reader);
-        for earlier in &drafts {
-            check_overlap(&draft, earlier, reader);
+    let networks = rules::named_networks(root, reader);
+    let mut drafts = drafts(root, reader, server, &networks);
+    for (file, text) in route_files::texts(server, reader) {
+        let within = reader.of_file(&file, &text);
+        drafts.extend(route_files::in_text(&within, &text, |root| {
+            self::drafts(root, &within, server, &networks)
+        }));
+        reader.take_in(within);
+    }
+    for (at, draft) in drafts.iter().enumerate() {
+        check_reach(draft, public_url, server, reader);
+        for earlier in drafts.iter().take(at) {
+            check_overlap(draft, earlier, reader);
         }
-        drafts.push(draft);
     }
     check_auth_host(&drafts, public_url, reader);
     RouteTable::new(drafts.into_iter().map(|draft| draft.route).collect())
 }
 
-fn route(section: &Section<'_>, reader: &Reader<'_>, server: &Server) -> Option<Draft> {
+fn drafts(
+    root: &Section<'_>,
+    reader: &Reader<'_>,
+    server: &Server,
+    networks: &Arc<NamedNetworks>,
+) -> Vec<Draft> {
+    let tables = root.tables("route").into_iter();
+    tables
+        .filter_map(|section| {
+            let draft = route(&section, reader, server, networks);
+            section.close();
+            draft
+        })
+        .collect()
+}
+
+fn route(
+    section: &Section<'_>,
+    reader: &Reader<'_>,
+    server: &Server,
+    networks: &Arc<NamedNetworks>,
+) -> Option<Draft> {
     let name = required(section, reader, "name", "name = \"app\"", name);
     let host = required(section, reader, "host", "host = \"app.example.com\"", |text| {
         HostPattern::parse(text).map_err(|expected| format!("{text:?} is not a host: {expected}"))
@@ -94,7 +123,7 @@ fn route(section: &Section<'_>, reader: &Reader<'_>, server: &Server) -> Option<
     let path = path.map_or_else(|| "/".to_owned(), |found| found.value);
     let upstreams = upstreams(section, reader, server);
     let public = public(section, reader, &path);
-    let allow = allow(section, reader, &public);
+    let policy = rules::policy(section, reader, &path, &public, networks);
     let identity = identity(section, reader);
     let timeout = |key, default| duration(section, reader, key, Duration::from_secs(default), TIMEOUTS);
     let timeouts = Timeouts {
@@ -111,6 +140,7 @@ fn route(section: &Section<'_>, reader: &Reader<'_>, server: &Server) -> Option<
     });
     let cross_origin = cross_origin.map_or(CrossOrigin::Refused, |found| found.value);
     let headers = header_rules(section);
+    let tile = tile(section, reader, host.as_ref());
     let share_auth_host = section.flag("share_auth_host", false);
     let [name_at, host_at, path_at] = ["name", "host", "path"].map(|key| section.at(key));
     let (name, host) = (name?, host?);
@@ -119,15 +149,56 @@ fn route(section: &Section<'_>, reader: &Reader<'_>, server: &Server) -> Option<
         host,
         path,
         upstreams,
-        allow,
+        policy,
         public,
         identity,
         headers,
         websocket,
         cross_origin,
         timeouts,
+        tile,
     };
     Some(Draft { route, share_auth_host, name_at, host_at, path_at })
+}
+
+/// How the route is shown among a user's applications.
+fn tile(section: &Section<'_>, reader: &Reader<'_>, host: Option<&HostPattern>) -> Option<Tile> {
+    let hosts = known_hosts(section, reader, host);
+    let title = section.parsed("title", "write a short name without control characters", short_text);
+    let remedy = "write one letter, or the path of an .svg, .png or .webp file up to 256 KiB";
+    let icon = section.parsed("icon", remedy, |text| {
+        let is_letter = text.chars().count() == 1 && !text.chars().any(char::is_control);
+        if is_letter { Ok(Icon::Letter(text.to_owned())) } else { picture(text).map(Icon::File) }
+    });
+    let title = title.map(|found| found.value);
+    let icon = icon.map(|found| found.value).unwrap_or_default();
+    section.flag("listed", true).then_some(Tile { title, icon, hosts })
+}
+
+/// The hosts below a wildcard that have a tile, each one that the route answers.
+fn known_hosts(section: &Section<'_>, reader: &Reader<'_>, host: Option<&HostPattern>) -> Vec<String> {
+    const REMEDY: &str = "write known_hosts = [\"a.apps.example.com\"], each below the wildcard of the route";
+    let found = section.parsed_list("known_hosts", REMEDY, |text| match HostPattern::parse(text) {
+        Ok(HostPattern::Exact(host)) => Ok(host),
+        Ok(HostPattern::Wildcard(_)) => Err(format!("{text:?} is not one host")),
+        Err(expected) => Err(format!("{text:?} is not a host: {expected}")),
+    });
+    let (Some(found), Some(pattern)) = (found, host) else { return Vec::new() };
+    if matches!(pattern, HostPattern::Exact(_)) {
+        section.refuse("known_hosts", "the route has one host, which is known", "remove known_hosts");
+        return Vec::new();
+    }
+    let mut hosts: Vec<String> = Vec::with_capacity(found.len());
+    for Found { value, at } in found {
+        if !pattern.matches(&value) {
+            reader.mistake(&at, format!("the route does not answer {value:?}"), REMEDY);
+        } else if hosts.contains(&value) {
+            reader.mistake(&at, format!("{value:?} is there twice"), "keep one of them");
+        } else {
+            hosts.push(value);
+        }
+    }
+    hosts
 }
 
 fn required<T>(
@@ -213,16 +284,6 @@ fn public(section: &Section<'_>, reader: &Reader<'_>, route_path: &str) -> Vec<P
         }
     }
     found.into_iter().map(|found| found.value).collect()
-}
-
-fn allow(section: &Section<'_>, reader: &Reader<'_>, public: &[PublicPath]) -> Vec<Allow> {
-    const REMEDY: &str = "write allow = [\"user\"] for anyone signed in, or \"group:staff\", \"user:alice@example.com\", \"user:alice\"";
-    let parse = |text: &str| Allow::parse(text).map_err(|problem| format!("{text:?}: {problem}"));
-    let found = section.parsed_list("allow", REMEDY, parse);
-    if public.is_empty() && (!section.has("allow") || section.is_empty_list("allow")) {
-        reader.mistake(&section.at("allow"), "nobody could enter this route", REMEDY);
-    }
-    found.into_iter().flatten().map(|found| found.value).collect()
 }
 
 fn identity(section: &Section<'_>, reader: &Reader<'_>) -> IdentityHeaders {

@@ -56,7 +56,7 @@ impl<'a> Section<'a> {
     /// Where `key` stands; the table's own line when it does not.
     pub(super) fn at(&self, key: &str) -> At {
         let line = self.entry(key).map(|(name, _)| self.reader.line(name.span().start)).or(self.line);
-        At { key: self.dotted(key), line }
+        self.reader.at(self.dotted(key), line)
     }
 
     /// A text.
@@ -86,7 +86,7 @@ impl<'a> Section<'a> {
     }
 
     fn list_item(&self, at: &At, item: &Spanned<DeValue<'_>>, example: &str) -> Option<Found<String>> {
-        let at = At { key: at.key.clone(), line: Some(self.reader.line(item.span().start)) };
+        let at = self.reader.at(at.key.clone(), Some(self.reader.line(item.span().start)));
         match item.get_ref() {
             DeValue::String(text) => Some(Found { value: text.as_ref().to_owned(), at }),
             other => self.wrong_type(&at, other, "a list of texts", example),
@@ -188,7 +188,7 @@ impl<'a> Section<'a> {
         };
         let section = |item: &'a Spanned<DeValue<'a>>| {
             let line = self.reader.line(item.span().start);
-            let at = At { key: self.dotted(key), line: Some(line) };
+            let at = self.reader.at(self.dotted(key), Some(line));
             match item.get_ref() {
                 DeValue::Table(table) => Some(self.section(key, Some(table), Some(line), Overridable::No)),
                 other => self.wrong_type(&at, other, "a list of tables", &example),
@@ -204,7 +204,7 @@ impl<'a> Section<'a> {
         let pair = |(name, value): (&'a Spanned<Cow<'a, str>>, &'a Spanned<DeValue<'a>>)| {
             let name_text = name.get_ref().as_ref().to_owned();
             let line = Some(self.reader.line(name.span().start));
-            let at = At { key: format!("{}.{name_text}", self.dotted(key)), line };
+            let at = self.reader.at(format!("{}.{name_text}", self.dotted(key)), line);
             match value.get_ref() {
                 DeValue::String(text) => Some((name_text, Found { value: text.as_ref().to_owned(), at })),
                 other => self.wrong_type(&at, other, "a text", &format!("{name_text} = \"{{username}}\"")),
@@ -249,7 +249,7 @@ impl<'a> Section<'a> {
         if self.overridable == Overridable::Yes
             && let Some((text, name)) = self.reader.overriding(&self.dotted(key))
         {
-            return Some((Raw::Environment(text), At { key: name, line: None }));
+            return Some((Raw::Environment(text), self.reader.at(name, None)));
         }
         in_file.map(|(value, at)| (Raw::File(value), at))
     }

@@ -1,4 +1,5 @@
-//! The smaller tables: `[store]`, `[session]`, `[signup]`, `[account]`, `[branding]` and `[log]`.
+//! The smaller tables: `[store]`, `[session]`, `[signup]`, `[account]`, `[recovery]`, `[audit]`,
+//! `[forward_auth]`, `[branding]` and `[log]`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,10 +8,16 @@ use super::reader::Reader;
 use super::relying_party::short_text;
 use super::section::Section;
 use super::server::{Limits, duration, file};
-use super::settings::{Branding, Engine, Log, Store};
+use super::settings::{Branding, Engine, Log, Mail, Server, Store};
 use super::value;
+use crate::domain::aliases::Aliases;
+use crate::domain::audit::Retention;
 use crate::domain::identifier::UsernameChange;
-use crate::domain::session::Lifetimes;
+use crate::domain::place::ForwardAuth;
+use crate::domain::session::{Lifetimes, SESSIONS_PER_USER};
+use crate::domain::signup::{Approval, SignUp, SignUpMode};
+use crate::domain::user::{Email, Group};
+use crate::telemetry::access::AccessFormat;
 use crate::telemetry::logging::Format;
 
 const CACHE_BYTES_MIN: u64 = 1 << 20;
@@ -26,6 +33,12 @@ const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 /// Browsers keep no cookie for longer (RFC 6265bis, section 5.5).
 const SESSION_LIMITS: Limits = Limits { min: Duration::from_secs(1), max: Duration::from_hours(400 * 24) };
+const AUDIT_LIMITS: Limits = Limits { min: DAY, max: Duration::from_hours(10 * 366 * 24) };
+/// What a store of this size still walks through in a moment.
+const AUDIT_ENTRIES_MAX: usize = 10_000_000;
+/// One commit ends all of them.
+const SESSIONS_PER_USER_LIMIT: usize = 100;
+const RECOVERY_LIMITS: Limits = Limits { min: Duration::ZERO, max: Duration::from_hours(30 * 24) };
 const FRESH_LIMITS: Limits = Limits { min: Duration::from_secs(1), max: DAY };
 
 /// Reads `[store]`.
@@ -61,15 +74,61 @@ pub(super) fn account(root: &Section<'_>) -> UsernameChange {
     if allowed { UsernameChange::Allowed } else { UsernameChange::Forbidden }
 }
 
+/// Reads `[recovery]`.
+pub(super) fn recovery(root: &Section<'_>, reader: &Reader<'_>) -> Duration {
+    let section = root.table("recovery");
+    let delay = duration(&section, reader, "delay", Duration::ZERO, RECOVERY_LIMITS);
+    section.close();
+    delay
+}
+
+/// Reads `[forward_auth]`.
+pub(super) fn forward_auth(root: &Section<'_>, server: &Server, reader: &Reader<'_>) -> ForwardAuth {
+    let section = root.table("forward_auth");
+    let is_on = section.flag("enabled", false);
+    if is_on && server.trusted_proxies.is_empty() {
+        let remedy = "set server.trusted_proxies to the address of the proxy that asks";
+        reader.mistake(&section.at("enabled"), "no proxy is trusted, so none would be answered", remedy);
+    }
+    let aliases = Aliases {
+        oauth2_proxy: section.flag("oauth2_proxy", false),
+        webauthn_proxy: section.flag("webauthn_proxy", false),
+    };
+    for (key, is_asked_for) in
+        [("oauth2_proxy", aliases.oauth2_proxy), ("webauthn_proxy", aliases.webauthn_proxy)]
+    {
+        if is_asked_for && !is_on {
+            let remedy = "write enabled = true beside it";
+            reader.mistake(&section.at(key), "forward-auth is off, so nobody would be answered", remedy);
+        }
+    }
+    section.close();
+    if is_on { ForwardAuth::On(aliases) } else { ForwardAuth::Off }
+}
+
+/// Reads `[audit]`.
+pub(super) fn audit(root: &Section<'_>, reader: &Reader<'_>) -> Retention {
+    let section = root.table("audit");
+    let usual = Retention::default();
+    let keep = duration(&section, reader, "keep", usual.keep, AUDIT_LIMITS);
+    let entries_max = section.number("entries_max", usual.entries_max, AUDIT_ENTRIES_MAX);
+    section.close();
+    Retention { keep, entries_max }
+}
+
 /// Reads `[session]`.
 pub(super) fn session(root: &Section<'_>, reader: &Reader<'_>) -> Lifetimes {
     let section = root.table("session");
     let lifetimes = Lifetimes {
         idle: duration(&section, reader, "idle_timeout", 12 * HOUR, SESSION_LIMITS),
         absolute: duration(&section, reader, "absolute_timeout", 7 * DAY, SESSION_LIMITS),
+        short: duration(&section, reader, "short", 8 * HOUR, SESSION_LIMITS),
+        sessions_max: section.number("max_sessions", SESSIONS_PER_USER, SESSIONS_PER_USER_LIMIT).max(1),
         fresh: duration(&section, reader, "fresh_for", Duration::from_mins(5), FRESH_LIMITS),
     };
-    for (key, length) in [("idle_timeout", lifetimes.idle), ("fresh_for", lifetimes.fresh)] {
+    for (key, length) in
+        [("idle_timeout", lifetimes.idle), ("short", lifetimes.short), ("fresh_for", lifetimes.fresh)]
+    {
         if length > lifetimes.absolute {
             let problem = "it is longer than absolute_timeout, so it would never take effect";
             reader.mistake(&section.at(key), problem, "write a shorter one, or a longer absolute_timeout");
@@ -79,15 +138,47 @@ pub(super) fn session(root: &Section<'_>, reader: &Reader<'_>) -> Lifetimes {
     lifetimes
 }
 
-/// Reads `[signup]`: for now there is one mode.
-pub(super) fn signup(root: &Section<'_>) {
+/// Reads `[signup]`.
+pub(super) fn signup(root: &Section<'_>, mail: Option<&Mail>, reader: &Reader<'_>) -> SignUp {
     let section = root.table("signup");
-    let _only_mode = section.parsed("mode", "write mode = \"invite\"", |text| match text {
-        "invite" => Ok(()),
-        "domain" | "open" => Err(format!("the mode {text:?} is not built yet")),
+    let remedy = "write mode = \"invite\", \"domain\" or \"open\"";
+    let mode = section.parsed("mode", remedy, |text| match text {
+        "invite" => Ok(SignUpMode::Invite),
+        "domain" => Ok(SignUpMode::Domain(Vec::new())),
+        "open" => Ok(SignUpMode::Open),
         _ => Err(format!("there is no mode called {text:?}")),
     });
+    let domains = section.parsed_list("domains", "write domains such as [\"example.com\"]", |text| {
+        // The reading of an address is the reading of its domain.
+        Email::parse(&format!("a@{text}"))
+            .map(|email| email.domain().to_owned())
+            .map_err(|_| format!("{text:?} is not a domain"))
+    });
+    let groups = section.parsed_list("groups", "write groups such as [\"staff\"]", |text| {
+        Group::parse(text).map_err(|error| error.to_string())
+    });
+    let approval = if section.flag("approval", false) { Approval::Needed } else { Approval::NotNeeded };
+    let at = section.at("mode");
+    let domains: Vec<String> = domains.unwrap_or_default().into_iter().map(|found| found.value).collect();
+    let groups = groups.unwrap_or_default().into_iter().map(|found| found.value).collect();
+    let mode = match mode.map_or(SignUpMode::Invite, |found| found.value) {
+        SignUpMode::Domain(_) if domains.is_empty() => {
+            reader.mistake(
+                &at,
+                "no domain is named, so nobody could sign up",
+                "add domains = [\"example.com\"]",
+            );
+            SignUpMode::Invite
+        }
+        SignUpMode::Domain(_) => SignUpMode::Domain(domains),
+        other => other,
+    };
+    if mode != SignUpMode::Invite && mail.is_none() {
+        let problem = "an address is confirmed by mail, and there is no [mail]";
+        reader.mistake(&at, problem, "add [mail], or write mode = \"invite\"");
+    }
     section.close();
+    SignUp { mode, approval, groups }
 }
 
 /// Reads `[branding]`.
@@ -104,6 +195,7 @@ pub(super) fn branding(root: &Section<'_>, reader: &Reader<'_>) -> Branding {
         reader.mistake(&beyond.at, format!("there are more than {LINKS_MAX} links"), "keep the first ones");
     }
     let accent = section.parsed("accent", "write a colour such as \"#0f62fe\"", value::colour);
+    let explain_refusals = section.flag("explain_refusals", false);
     section.close();
     Branding {
         name: name.map_or_else(|| "Vestibule".to_owned(), |found| found.value),
@@ -111,6 +203,7 @@ pub(super) fn branding(root: &Section<'_>, reader: &Reader<'_>) -> Branding {
         favicon: favicon.map(|found| found.value),
         contact: contact.map(|found| found.value),
         links: links.into_iter().map(|found| found.value).collect(),
+        explain_refusals,
         accent: accent.map(|found| found.value),
     }
 }
@@ -135,7 +228,8 @@ fn footer_link(text: &str) -> Result<(String, String), String> {
     Ok((short_text(shown)?, url.into()))
 }
 
-fn picture(text: &str) -> Result<PathBuf, String> {
+/// A picture that pages show.
+pub(super) fn picture(text: &str) -> Result<PathBuf, String> {
     let path = file(text)?;
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     if !LOGO_EXTENSIONS.contains(&extension.as_str()) {
@@ -157,8 +251,18 @@ pub(super) fn log(root: &Section<'_>) -> Log {
         "json" => Ok(Format::Json),
         _ => Err(format!("there is no format called {text:?}")),
     });
+    let remedy = "write \"off\", \"common\" or \"json\"";
+    let access = section.parsed("access", remedy, |text| match text {
+        "off" => Ok(None),
+        "common" => Ok(Some(AccessFormat::Common)),
+        "json" => Ok(Some(AccessFormat::Json)),
+        _ => Err(format!("there is no access log called {text:?}")),
+    });
+    let access_query = section.flag("access_query", false);
     section.close();
     Log {
+        access: access.and_then(|found| found.value),
+        access_query,
         level: level.map_or_else(|| "info".to_owned(), |found| found.value),
         format: format.map_or(Format::Auto, |found| found.value),
     }

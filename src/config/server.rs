@@ -1,19 +1,25 @@
 //! `[server]` and `[server.tls]`: listeners and what concerns all connections.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::acme::acme;
 use super::reader::Reader;
+use super::route_files;
 use super::routes::prefix_characters;
 use super::section::Section;
 use super::settings::{Certificate, Server, Tls};
 use super::value;
 use crate::domain::policy::path::{self, Reading};
+use crate::proxy::ForwardedBy;
 
+/// Where browsers and certificate authorities look, on every address of this machine.
+const HTTP: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 80);
+const HTTPS: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 443);
 const WORKERS_MAX: usize = 1_024;
 const GRACE_PERIODS: Limits = Limits { min: Duration::ZERO, max: Duration::from_hours(1) };
 /// `sun_path` on Linux has 108 bytes, and the socket is made under a slightly longer name.
@@ -31,21 +37,31 @@ pub(super) fn admin_socket_only(root: &Section<'_>) -> PathBuf {
 pub(super) fn server(root: &Section<'_>, reader: &Reader<'_>) -> Server {
     let section = root.table("server");
     let listen = listeners(&section, "listen");
+    let tls = tls(&section.table("tls"), reader);
+    let has_acme = tls.as_ref().is_some_and(|tls| tls.acme.is_some());
+    let default = if has_acme { HTTP } else { SocketAddr::from(([127, 0, 0, 1], 8080)) };
     let metrics_remedy = "write an address and a port, or \"\" for no metrics";
     let metrics = section.parsed("metrics_listen", metrics_remedy, |text| {
         if text.is_empty() { Ok(None) } else { address(text).map(Some) }
     });
     let server = Server {
-        listen: listen.unwrap_or_else(|| vec![SocketAddr::from(([127, 0, 0, 1], 8080))]),
+        listen: listen.unwrap_or_else(|| vec![default]),
         metrics_listen: metrics.map_or(Some(SocketAddr::from(([127, 0, 0, 1], 9464))), |found| found.value),
         admin_socket: admin_socket(&section),
         prefix: prefix(&section),
         trusted_proxies: trusted_proxies(&section),
+        forwarded_by: forwarded_by(&section),
+        proxy_protocol: section.flag("proxy_protocol", false),
         workers: workers(&section),
         grace_period: duration(&section, reader, "grace_period", Duration::from_secs(5), GRACE_PERIODS),
-        tls: tls(&section.table("tls"), reader),
+        routes_directory: route_files::directory(&section, reader),
+        tls,
     };
     one_address_each(&section, reader, &server);
+    if server.proxy_protocol && server.trusted_proxies.is_empty() {
+        let remedy = "name the proxies that send it in trusted_proxies, or write proxy_protocol = false";
+        reader.mistake(&section.at("proxy_protocol"), "nobody is trusted to send it", remedy);
+    }
     section.close();
     server
 }
@@ -110,8 +126,7 @@ fn prefix(section: &Section<'_>) -> String {
 fn trusted_proxies(section: &Section<'_>) -> Vec<IpNet> {
     let remedy = "write networks such as \"10.0.0.0/8\", or single addresses such as \"127.0.0.1\"";
     let found = section.parsed_list("trusted_proxies", remedy, |text| {
-        let network =
-            text.parse::<IpNet>().or_else(|_| text.parse().map(|ip: std::net::IpAddr| IpNet::from(ip)));
+        let network = text.parse::<IpNet>().or_else(|_| text.parse().map(|ip: IpAddr| IpNet::from(ip)));
         let network = network.map_err(|_| format!("{text:?} is not a network"))?;
         if network.addr() != network.network() {
             return Err(format!("{text:?} has bits below its mask; the network is {}", network.trunc()));
@@ -124,6 +139,16 @@ fn trusted_proxies(section: &Section<'_>) -> Vec<IpNet> {
     found.into_iter().flatten().map(|found| found.value).collect()
 }
 
+fn forwarded_by(section: &Section<'_>) -> ForwardedBy {
+    let remedy = "write \"x-forwarded-for\" or \"forwarded\"";
+    let found = section.parsed("forwarded_header", remedy, |text| match text {
+        "x-forwarded-for" => Ok(ForwardedBy::XForwarded),
+        "forwarded" => Ok(ForwardedBy::Forwarded),
+        _ => Err(format!("{text:?} is not a header that says whose a request is")),
+    });
+    found.map_or_else(ForwardedBy::default, |found| found.value)
+}
+
 fn workers(section: &Section<'_>) -> usize {
     match section.number("workers", 0, WORKERS_MAX) {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -132,8 +157,9 @@ fn workers(section: &Section<'_>) -> usize {
 }
 
 fn tls(section: &Section<'_>, reader: &Reader<'_>) -> Option<Tls> {
-    section.not_built_yet("acme", "use certificate files: cert = \"...\", key = \"...\"");
-    let listen = listeners(section, "listen").unwrap_or_default();
+    let acme = acme(section, reader);
+    let listen = listeners(section, "listen");
+    let listen = listen.unwrap_or_else(|| if acme.is_some() { vec![HTTPS] } else { Vec::new() });
     let pairs = section.tables("certificate");
     let mut certificates: Vec<_> = certificate(section, reader).into_iter().collect();
     for pair in &pairs {
@@ -147,21 +173,22 @@ fn tls(section: &Section<'_>, reader: &Reader<'_>) -> Option<Tls> {
     section.close();
     let certified = section.has("cert") || section.has("key") || !pairs.is_empty();
     match (section.has("listen"), certified) {
-        (true, false) => {
-            reader.mistake(
-                &section.at("listen"),
-                "TLS has no certificate",
-                "write cert = \"...\" and key = \"...\"",
-            );
+        (true, false) if acme.is_none() => {
+            let remedy = "write cert = \"...\" and key = \"...\", or [server.tls.acme] to have one issued";
+            reader.mistake(&section.at("listen"), "TLS has no certificate", remedy);
         }
-        (false, true) => {
+        (false, true) if acme.is_none() => {
             let remedy = "write listen = [\"0.0.0.0:443\"] in [server.tls]";
             reader.mistake(&section.at("cert"), "TLS has no address to listen on", remedy);
         }
         _ => {}
     }
-    let complete = !listen.is_empty() && !certificates.is_empty();
-    complete.then_some(Tls { listen, certificates })
+    if acme.is_some() && listen.is_empty() {
+        let remedy = "write listen = [\"[::]:443\"], or leave the key out";
+        reader.mistake(&section.at("listen"), "certificates are obtained for no listener", remedy);
+    }
+    let complete = !listen.is_empty() && (acme.is_some() || !certificates.is_empty());
+    complete.then_some(Tls { listen, certificates, acme })
 }
 
 fn certificate(section: &Section<'_>, reader: &Reader<'_>) -> Option<Certificate> {

@@ -3,6 +3,7 @@
 //! What always holds: a value of these types is consistent. Nothing that is read from here has to
 //! be checked again, and nothing here knows how it was written.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,15 +12,24 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
+use super::backup::Recipient;
 use super::value::Colour;
+use super::written::Written;
+use crate::domain::access_token::TokenLimits;
+use crate::domain::audit::Retention;
+use crate::domain::ban::AutomaticBans;
+use crate::domain::dispatch::{Notices, Template};
 use crate::domain::identifier::UsernameChange;
 use crate::domain::limits::RateLimits;
 use crate::domain::mounts::Mounts;
-use crate::domain::place::Scheme;
+use crate::domain::place::{ForwardAuth, Scheme};
 use crate::domain::policy::route::RouteTable;
 use crate::domain::session::Lifetimes;
+use crate::domain::signup::SignUp;
+use crate::domain::topic::Topic;
 use crate::domain::user::{DisplayName, Email};
-use crate::proxy::Limits;
+use crate::proxy::{ForwardedBy, Limits};
+use crate::telemetry::access::AccessFormat;
 use crate::telemetry::logging::Format;
 
 /// Everything an operator can decide.
@@ -33,17 +43,47 @@ pub struct Settings {
     pub branding: Branding,
     pub log: Log,
     pub limits: RateLimits,
+    /// `None`: no ban is made by itself.
+    pub automatic_bans: Option<AutomaticBans>,
+    pub access_tokens: TokenLimits,
     /// How much is served at once.
     pub traffic: Limits,
     /// `None`: nothing is sent.
     pub mail: Option<Mail>,
+    /// Who else is told what happens.
+    pub webhooks: Vec<Webhook>,
     pub email_code: EmailCode,
     pub username_change: UsernameChange,
+    /// Backups that the gateway makes by itself.
+    pub backup: Option<BackupPlan>,
+    /// Who may make an account for themselves.
+    pub sign_up: SignUp,
+    /// How long a passkey sleeps that a code by mail has led to.
+    pub recovery_delay: Duration,
+    /// How much of the audit trail is kept.
+    pub audit: Retention,
     /// The HTTP APIs on the auth host, the native one among them.
     pub mounts: Mounts,
+    /// Whether other proxies may ask about requests.
+    pub forward_auth: ForwardAuth,
     pub routes: RouteTable,
     /// What is allowed but probably not meant, in sentences.
     pub remarks: Vec<String>,
+    /// What was read, key by key, for people.
+    pub written: Vec<Written>,
+    /// Where it was read; `None` where there is no file.
+    pub file: Option<PathBuf>,
+}
+
+/// Which backups the gateway makes by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupPlan {
+    pub every: Duration,
+    /// How many files stay.
+    pub keep: usize,
+    pub directory: PathBuf,
+    /// Who can read them; nobody named: whoever has the file.
+    pub recipients: Vec<Recipient>,
 }
 
 /// Where people sign in: an origin.
@@ -66,18 +106,61 @@ pub struct Server {
     /// Begins with a slash and does not end with one.
     pub prefix: String,
     pub trusted_proxies: Vec<IpNet>,
+    /// What they write about clients.
+    pub forwarded_by: ForwardedBy,
+    /// Whether they begin each connection with the PROXY protocol.
+    pub proxy_protocol: bool,
     /// Never 0.
     pub workers: usize,
     pub grace_period: Duration,
+    /// Where more routes are, each file with some.
+    pub routes_directory: Option<PathBuf>,
     pub tls: Option<Tls>,
 }
 
-/// TLS listeners and their certificates; neither list is empty.
+/// TLS listeners, of which there are some, and their certificates, which are given, obtained or both.
 #[derive(Debug, Clone)]
 pub struct Tls {
     pub listen: Vec<SocketAddr>,
     /// The first one answers clients that ask for none of the names.
     pub certificates: Vec<Certificate>,
+    /// For hosts that no certificate of the list covers.
+    pub acme: Option<Acme>,
+}
+
+/// Who issues certificates to us (RFC 8555).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acme {
+    /// The URL of the authority's directory.
+    pub directory: String,
+    /// Where the authority may write to.
+    pub email: Option<Email>,
+    pub challenge: AcmeChallenge,
+    /// Trusted for the directory instead of the authorities of this machine.
+    pub ca_file: Option<PathBuf>,
+    /// One of the directory's certificate profiles.
+    pub profile: Option<String>,
+    pub external_account: Option<ExternalAccount>,
+}
+
+/// How an authority is shown that a host is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcmeChallenge {
+    TlsAlpn01,
+    Http01,
+}
+
+/// The operator's own account with an authority (RFC 8555, section 7.3.4).
+#[derive(Clone, PartialEq, Eq)]
+pub struct ExternalAccount {
+    pub key_id: String,
+    pub hmac_key: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for ExternalAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ExternalAccount({})", self.key_id)
+    }
 }
 
 /// A certificate chain and its key, in PEM.
@@ -88,7 +171,7 @@ pub struct Certificate {
 }
 
 /// Who we are to authenticators.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelyingParty {
     /// Covers the host of `public_url`.
     pub id: String,
@@ -133,6 +216,28 @@ impl fmt::Debug for Mail {
     }
 }
 
+/// Who is told what happens, over HTTP.
+#[derive(Clone)]
+pub struct Webhook {
+    /// As good as a password, in many cases.
+    pub url: String,
+    /// What of it may be shown: scheme, host and port.
+    pub origin: String,
+    pub topics: BTreeSet<Topic>,
+    pub notices: Notices,
+    pub template: Template,
+    /// What messages are signed with.
+    pub secret: Option<Zeroizing<Vec<u8>>>,
+    /// Trusted for it instead of the authorities of this machine.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Webhook({}, {:?})", self.origin, self.template)
+    }
+}
+
 /// How the way to the mail server is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MailEncryption {
@@ -163,7 +268,7 @@ pub enum EmailCode {
 }
 
 /// What our pages look like.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Branding {
     pub name: String,
     pub logo: Option<PathBuf>,
@@ -172,16 +277,22 @@ pub struct Branding {
     pub contact: Option<String>,
     /// Text and URL of each link at the foot of our pages.
     pub links: Vec<(String, String)>,
+    /// Whether users who are refused are told by which rule.
+    pub explain_refusals: bool,
     /// `None`: the built-in colours.
     pub accent: Option<Colour>,
 }
 
 /// What is logged, and how.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
     /// A level, or several with targets, as `tracing` reads them.
     pub level: String,
     pub format: Format,
+    /// `None`: requests are not written down.
+    pub access: Option<AccessFormat>,
+    /// Whether with their queries.
+    pub access_query: bool,
 }
 
 impl Settings {

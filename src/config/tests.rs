@@ -1,6 +1,8 @@
 //! What the configuration promises: the manual is true, every mistake is found and told with its
 //! line, and all of them are told together.
 
+mod rules;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use super::reader::Reader;
 use proptest::prelude::*;
 
 use super::*;
+
+mod webhooks;
 
 const MANUAL: &str = include_str!("../../config.toml");
 
@@ -34,7 +38,15 @@ fn uncommented(examples: bool) -> String {
 
 #[test]
 fn the_manual_and_the_defaults_are_the_same() {
-    let manual = parse_file(&uncommented(false)).unwrap();
+    let mut manual = parse_file(&uncommented(false)).unwrap();
+    // Where it is written differs; what it says does not.
+    let said = |settings: &Settings| {
+        let mut said: Vec<_> = settings.written.iter().map(|it| (it.key.clone(), it.value.clone())).collect();
+        said.sort();
+        said
+    };
+    assert_eq!(said(&manual), said(&defaults()));
+    manual.written = defaults().written;
     assert_eq!(format!("{manual:#?}"), format!("{:#?}", defaults()));
     assert!(parse_file(MANUAL).is_ok());
 }
@@ -55,7 +67,7 @@ fn the_manual_has_every_setting_and_its_variable() {
     let reader = Reader::new(&text, &environment);
     let table = DeTable::parse(&text).unwrap();
     let _ = read(&reader, table.get_ref());
-    let later = ["server.tls.acme", "store.endpoints"];
+    let later = ["store.endpoints"];
     let mut settings = 0;
     for key in reader.asked() {
         let word = key.rsplit('.').next().unwrap();
@@ -146,7 +158,9 @@ fn values_that_cannot_be_meant_are_mistakes() {
     check("[store]\ncache = \"1KiB\"", "store.cache", 2, "out of range");
     check("[session]\nidle_timeout = \"8d\"", "session.idle_timeout", 2, "absolute_timeout");
     check("[session]\nabsolute_timeout = \"401d\"", "session.absolute_timeout", 2, "longer");
-    check("[signup]\nmode = \"open\"", "signup.mode", 2, "not built yet");
+    check("[signup]\nmode = \"open\"", "signup.mode", 2, "there is no [mail]");
+    check("[signup]\nmode = \"domain\"", "signup.mode", 2, "no domain is named");
+    check("[signup]\nmode = \"closed\"", "signup.mode", 2, "there is no mode");
     check("[branding]\naccent = \"red\"", "branding.accent", 2, "colour");
     check("[branding]\nlogo = \"no-such-file.svg\"", "branding.logo", 2, "cannot be read");
     check(
@@ -210,7 +224,6 @@ fn an_address_belongs_to_one_api_or_to_an_application() {
 #[test]
 fn tls_needs_both_an_address_and_a_certificate() {
     check("[server.tls]\nlisten = [\"127.0.0.1:8443\"]", "server.tls.listen", 2, "no certificate");
-    check("[server.tls]\nacme = { email = \"a@b\" }", "server.tls.acme", 2, "not built yet");
     let cert = "cert = \"config.toml\"";
     check(&format!("[server.tls]\nlisten = [\"127.0.0.1:8443\"]\n{cert}"), "server.tls.cert", 3, "no key");
     check(&format!("[server.tls]\n{cert}\nkey = \"config.toml\""), "server.tls.cert", 2, "no address");
@@ -222,6 +235,43 @@ fn tls_needs_both_an_address_and_a_certificate() {
         "[server.tls]\nlisten = [\"127.0.0.1:8443\"]\n{cert}\nkey = \"config.toml\"\n[[server.tls.certificate]]\n{cert}\nkey = \"config.toml\""
     );
     assert_eq!(parse_file(&two).unwrap().server.tls.unwrap().certificates.len(), 2);
+}
+
+#[test]
+fn aliases_need_forward_auth() {
+    check("[forward_auth]\noauth2_proxy = true", "forward_auth.oauth2_proxy", 2, "forward-auth is off");
+    check("[forward_auth]\nwebauthn_proxy = true", "forward_auth.webauthn_proxy", 2, "forward-auth is off");
+}
+
+#[test]
+fn p_04_the_proxy_protocol_is_for_somebody() {
+    check("[server]\nproxy_protocol = true", "server.proxy_protocol", 2, "nobody is trusted");
+    let settings = parse_file("[server]\nproxy_protocol = true\ntrusted_proxies = [\"10.0.0.1\"]").unwrap();
+    assert!(settings.server.proxy_protocol && !defaults().server.proxy_protocol);
+}
+
+#[test]
+fn acme_needs_nothing_but_its_table() {
+    let settings = parse_file("public_url = \"https://auth.example.com\"\n[server.tls.acme]\n").unwrap();
+    assert_eq!(settings.server.listen, ["[::]:80".parse().unwrap()]);
+    let tls = settings.server.tls.unwrap();
+    assert_eq!(tls.listen, ["[::]:443".parse().unwrap()]);
+    let acme = tls.acme.unwrap();
+    assert_eq!(acme.challenge, AcmeChallenge::TlsAlpn01);
+    assert!(acme.directory.starts_with("https://") && acme.email.is_none());
+
+    let with = |line: &str| format!("[server.tls.acme]\n{line}");
+    check(&with("challenge = \"dns-01\""), "server.tls.acme.challenge", 2, "cannot write to your DNS");
+    check(&with("challenge = \"x\""), "server.tls.acme.challenge", 2, "can answer");
+    check(&with("directory = \"http://a/\""), "server.tls.acme.directory", 2, "not https");
+    check(&with("email = \"a\""), "server.tls.acme.email", 2, "");
+    check(&with("ca_file = \"none.pem\""), "server.tls.acme.ca_file", 2, "cannot be read");
+    check(&with("profile = \"two words\""), "server.tls.acme.profile", 2, "not one word");
+    check(&with("account_key_id = \"kid\""), "server.tls.acme.account_key_id", 2, "account_hmac_key_file");
+    check("[server.tls]\nlisten = []\n[server.tls.acme]\n", "server.tls.listen", 2, "no listener");
+    let wildcard = "public_url = \"https://auth.example.com\"\n[server.tls.acme]\n[[route]]\nname = \"app\"\nhost = \"*.apps.example.com\"\nupstream = [\"http://127.0.0.1:9000\"]\nallow = [\"user\"]";
+    let remarks = parse_file(wildcard).unwrap().remarks;
+    assert!(remarks.iter().any(|remark| remark.contains("obtains no certificate")), "{remarks:?}");
 }
 
 #[test]
@@ -412,4 +462,73 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_directory_adds_routes() {
+    let folder = tempfile::tempdir().unwrap();
+    let route = |name: &str, path: &str| {
+        format!(
+            "[[route]]\nname = \"{name}\"\nhost = \"localhost\"\npath = \"{path}\"\nupstream = [\"http://127.0.0.1:9000\"]\nallow = [\"user\"]\n"
+        )
+    };
+    let write = |file: &str, text: &str| std::fs::write(folder.path().join(file), text).unwrap();
+    let main =
+        format!("server.routes_directory = \"{}\"\n{}", folder.path().display(), route("first", "/first"));
+    write("b.toml", &route("third", "/third"));
+    write("a.toml", &route("second", "/second"));
+    write(".c.toml", "not finished");
+    write("notes.txt", "not ours");
+    let names = |text: &str| {
+        let settings = parse_file(text).unwrap();
+        settings.routes.all().map(|route| route.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&main), ["first", "second", "third"]);
+
+    // Everything that is wrong is told with its file, the rest of the configuration included.
+    write("b.toml", &route("first", "/x"));
+    write("c.toml", "[server]\nworkers = 3\n[[route]]\nnam = \"x\"\n");
+    write("d.toml", "[[route]\n");
+    let mistakes = parse_file(&format!("{main}branding.nam = 1\n")).unwrap_err();
+    let told: Vec<_> = mistakes
+        .iter()
+        .map(|mistake| {
+            let file =
+                mistake.file.as_ref().map_or("config", |file| file.file_name().unwrap().to_str().unwrap());
+            format!("{file}:{} {}", mistake.line.unwrap_or(0), mistake.key)
+        })
+        .collect();
+    for expected in [
+        "b.toml:2 route.name",
+        "c.toml:1 server",
+        "c.toml:4 route.nam",
+        "c.toml:3 route.host",
+        "d.toml:1 TOML",
+    ] {
+        assert!(told.iter().any(|told| told == expected), "{expected} is not in {told:?}");
+    }
+    let shown = Mistakes { file: Some("config.toml".into()), list: mistakes }.to_string();
+    assert!(shown.contains("b.toml:2: route.name"), "{shown}");
+    check("[server]\nroutes_directory = \"no/such\"", "server.routes_directory", 2, "cannot be read");
+}
+
+#[test]
+fn known_hosts_are_below_the_wildcard_of_their_route() {
+    let below = |hosts: &str| {
+        format!(
+            "[[route]]\nname = \"apps\"\nhost = \"*.apps.localhost\"\nupstream = [\"http://127.0.0.1:9000\"]\n\
+             allow = [\"user\"]\nknown_hosts = [{hosts}]\n"
+        )
+    };
+    let settings = parse_file(&below("\"a.apps.localhost\", \"B.apps.localhost\"")).unwrap();
+    let route = settings.routes.all().next().unwrap();
+    let hosts = &route.tile.as_ref().unwrap().hosts;
+    assert!(hosts.iter().all(|host| route.host.matches(host)), "{hosts:?}");
+    assert_eq!(hosts.len(), 2);
+    let key = "route.known_hosts";
+    check(&below("\"a.other.localhost\""), key, 6, "does not answer");
+    check(&below("\"a.b.apps.localhost\""), key, 6, "does not answer");
+    check(&below("\"*.apps.localhost\""), key, 6, "is not one host");
+    check(&below("\"a.apps.localhost\", \"a.apps.localhost\""), key, 6, "twice");
+    check(&route_with("known_hosts = [\"localhost\"]"), key, 2, "remove known_hosts");
 }

@@ -31,7 +31,7 @@ pub(super) fn run(options: &Demo) -> Outcome {
     let told = format!("{}", file.display());
     let origin = settings.origin();
     let announce = move |announcement: &Announcement| say(&greeting(&origin, announcement, &told));
-    app::serve(settings, Box::new(announce))?;
+    app::serve(settings, None, Box::new(announce))?;
     if let Data::Named(path) = &data {
         say(&format!("The data is kept in {}.", path.display()));
     }

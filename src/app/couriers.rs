@@ -1,0 +1,152 @@
+//! The courier: takes dispatches from the store to their webhooks, now and again.
+//!
+//! What does not live here: how a dispatch reaches a webhook (`webhook/http.rs`), and which one is due
+//! (`flows/dispatches.rs`).
+//!
+//! What always holds: a failure of the store or of a receiver ends no loop; what waits is tried later.
+//! A test goes past the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::runtime::Builder;
+use tokio::sync::watch;
+
+use super::StartError;
+use crate::config::{Settings, Webhook};
+use crate::domain::dispatch::{Subscription, WebhookId};
+use crate::domain::id::LetterId;
+use crate::flows::Gateway;
+use crate::ports::{Clock as _, Courier, entropy};
+use crate::system::{SystemClock, SystemEntropy};
+use crate::webhook::Letterhead;
+use crate::webhook::http::{HttpCourier, WebhookSettings};
+use crate::webhook::signature::SigningSecret;
+
+/// How long the courier rests after the store failed.
+const REST: Duration = Duration::from_secs(30);
+/// The longest rest: a dispatch that was posted unnoticed waits no longer.
+const REST_MAX: Duration = Duration::from_mins(5);
+
+/// What a webhook made of a test.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tried {
+    /// In the order of the configuration, from 1.
+    pub webhook: usize,
+    /// Scheme, host and port of its URL.
+    pub to: String,
+    pub outcome: TriedOutcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// What the receiver said, or why it said nothing.
+    pub said: String,
+}
+
+impl Tried {
+    /// Whether the receiver took it.
+    pub fn is_taken(&self) -> bool {
+        self.outcome == TriedOutcome::Ok
+    }
+}
+
+/// Whether a webhook took a test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TriedOutcome {
+    Ok,
+    Failed,
+}
+
+/// Which webhooks want to be told what.
+pub(super) fn subscriptions(settings: &Settings) -> Vec<Subscription> {
+    let subscription = |webhook: &Webhook| Subscription {
+        webhook: WebhookId::of_url(&webhook.url),
+        origin: webhook.origin.clone(),
+        topics: webhook.topics.clone(),
+        notices: webhook.notices,
+    };
+    settings.webhooks.iter().map(subscription).collect()
+}
+
+/// Whoever tells the webhooks that the settings name; it knows none where there are none.
+pub(super) fn courier(settings: &Settings) -> Result<Arc<dyn Courier>, StartError> {
+    Ok(Arc::new(over_http(settings)?))
+}
+
+fn over_http(settings: &Settings) -> Result<HttpCourier, StartError> {
+    let origin = settings.origin();
+    let letterhead = Letterhead {
+        name: settings.branding.name.clone(),
+        users: format!("{origin}{}/admin/users/", settings.server.prefix),
+        origin,
+    };
+    let of = |webhook: &Webhook| WebhookSettings {
+        url: webhook.url.clone(),
+        template: webhook.template,
+        secret: webhook.secret.clone().map(SigningSecret::new),
+        ca_file: webhook.ca_file.clone(),
+    };
+    HttpCourier::new(settings.webhooks.iter().map(of), letterhead).map_err(StartError::because)
+}
+
+/// Tells every webhook, or the one with this number or URL, that this is a test: at once and past the store.
+pub fn try_webhooks(settings: &Settings, which: Option<&str>) -> Result<Vec<Tried>, StartError> {
+    if settings.webhooks.is_empty() {
+        let none = "the configuration names no webhook: add [[webhook]] (docs/webhooks.md)";
+        return Err(StartError(none.to_owned()));
+    }
+    let numbered = settings.webhooks.iter().enumerate().map(|(at, webhook)| (at + 1, webhook));
+    let is_meant = |number: usize, webhook: &Webhook| {
+        which.is_none_or(|which| {
+            which == number.to_string() || which == webhook.url || which == webhook.origin
+        })
+    };
+    let meant: Vec<_> = numbered.filter(|(number, webhook)| is_meant(*number, webhook)).collect();
+    if meant.is_empty() {
+        let count = settings.webhooks.len();
+        return Err(StartError(format!("no webhook has this number or URL: there are {count}, from 1 on")));
+    }
+    let courier = over_http(settings)?;
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::because)?;
+    let mut tried = Vec::new();
+    for (number, webhook) in meant {
+        let (id, to) = (LetterId(entropy::bytes(&SystemEntropy)), WebhookId::of_url(&webhook.url));
+        let answer = runtime.block_on(courier.try_out(&to, id, SystemClock::default().now()));
+        let (status, said) = match answer {
+            Ok(answer) => (Some(answer.status), answer.said),
+            Err(why) => (None, why),
+        };
+        let is_taken = status.is_some_and(|status| (200..300).contains(&status));
+        let outcome = if is_taken { TriedOutcome::Ok } else { TriedOutcome::Failed };
+        tried.push(Tried { webhook: number, to: webhook.origin.clone(), outcome, status, said });
+    }
+    Ok(tried)
+}
+
+/// Delivers what waits, and what is posted, to the webhooks there are at that time, until told to stop.
+pub(super) async fn deliver(
+    gateway: Arc<Gateway>,
+    mut couriers: watch::Receiver<Arc<dyn Courier>>,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    loop {
+        let courier = Arc::clone(&couriers.borrow_and_update());
+        let rest = tokio::select! {
+            _ = shutdown.wait_for(|told| *told) => return,
+            delivered = gateway.deliver_dispatches(&*courier) => match delivered {
+                Ok(next) => next.unwrap_or(REST_MAX).min(REST_MAX),
+                Err(error) => {
+                    tracing::warn!(%error, "messages for webhooks cannot be read or written; they wait");
+                    REST
+                }
+            },
+        };
+        tokio::select! {
+            _ = shutdown.wait_for(|told| *told) => return,
+            () = gateway.dispatch_is_posted() => {}
+            Ok(()) = couriers.changed() => {}
+            () = tokio::time::sleep(rest) => {}
+        }
+    }
+}

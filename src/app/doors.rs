@@ -1,0 +1,87 @@
+//! What answers by itself: pages, APIs, and what refused requests get to see.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::StartError;
+use crate::config::{Branding, Origin, Settings};
+use crate::dialects;
+use crate::domain::policy::route::{Icon, Tile};
+use crate::flows::Gateway;
+use crate::pages::admin::settings as shown;
+use crate::pages::routes::{self, Desk};
+use crate::pages::theme::Accent;
+use crate::pages::{self, Docs, Site, aliases, gate};
+use crate::proxy::Doors;
+use crate::web::hosts::{self, Rooms};
+
+/// Our own endpoints, and what answers where nothing is forwarded.
+pub(super) fn doors(settings: &Settings, gateway: &Arc<Gateway>) -> Result<Doors, StartError> {
+    let site = Site::new(&settings.server.prefix, &settings.relying_party.id, &branding(settings)?);
+    let desk = Desk { gateway: Arc::clone(gateway), site: Arc::new(site), settings: told(settings) };
+    let status = dialects::status(gateway);
+    let described = dialects::describe(gateway).map_err(StartError::because)?;
+    let docs = routes::docs(desk.clone(), Docs::of(&described));
+    let rooms = Rooms {
+        auth: routes::auth_host(desk.clone())
+            .merge(docs)
+            .merge(status.clone())
+            .merge(dialects::description(&described))
+            .merge(dialects::native(gateway)),
+        application: routes::application_host(desk.clone()).merge(status),
+        documents: dialects::documents(gateway),
+        aliases: aliases::routes(&desk),
+        dialects: dialects::foreign(gateway),
+    };
+    let (own, faces) = hosts::split(Arc::clone(gateway), rooms);
+    Ok(Doors { own, gate: gate::gate(desk, faces) })
+}
+
+/// The settings as administrators are shown them.
+fn told(settings: &Settings) -> shown::Settings {
+    let path = |path: &PathBuf| path.display().to_string();
+    let lines = settings.written.iter().map(|line| shown::Setting {
+        key: line.key.clone(),
+        value: line.value.clone(),
+        origin: match &line.origin {
+            Origin::File { file, line } => shown::Origin::File { file: file.as_ref().map(path), line: *line },
+            Origin::Environment(name) => shown::Origin::Environment(name.clone()),
+            Origin::Default => shown::Origin::Default,
+        },
+        waits: line.waits,
+    });
+    shown::Settings { file: settings.file.as_ref().map(path), lines: lines.collect() }
+}
+
+pub(super) fn branding(settings: &Settings) -> Result<pages::Branding, StartError> {
+    let read = |key, path: &Option<PathBuf>| path.as_deref().map(|path| picture(key, path)).transpose();
+    let logo = read("branding.logo", &settings.branding.logo)?;
+    let favicon = read("branding.favicon", &settings.branding.favicon)?;
+    let accent = match &settings.branding.accent {
+        Some(colour) => Accent::parse(&colour.to_string()).map_err(StartError::because)?,
+        None => Accent::default(),
+    };
+    let Branding { name, contact, links, explain_refusals: explains_refusals, .. } =
+        settings.branding.clone();
+    let links = links.into_iter().map(|(text, url)| pages::FooterLink { text, url }).collect();
+    let icons = icons(settings)?;
+    Ok(pages::Branding { name, accent, logo, favicon, icons, contact, links, explains_refusals })
+}
+
+/// The pictures of applications, by the names of their routes.
+fn icons(settings: &Settings) -> Result<Vec<(String, pages::Logo)>, StartError> {
+    let files = settings.routes.all().filter_map(|route| match &route.tile {
+        Some(Tile { icon: Icon::File(file), .. }) => Some((&route.name, file)),
+        _ => None,
+    });
+    files.map(|(name, file)| Ok((name.clone(), picture("route.icon", file)?))).collect()
+}
+
+fn picture(key: &str, path: &Path) -> Result<pages::Logo, StartError> {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
+    let kind = pages::LogoKind::from_extension(extension)
+        .ok_or_else(|| StartError(format!("{key}: {} is not an .svg, .png or .webp file", path.display())))?;
+    let bytes = std::fs::read(path)
+        .map_err(|error| StartError(format!("{key}: {} cannot be read: {error}", path.display())))?;
+    Ok(pages::Logo { kind, bytes })
+}

@@ -1,0 +1,87 @@
+//! What `vestibule token` takes.
+//!
+//! What does not live here: what the commands do and print (`cli/token.rs`).
+//!
+//! What always holds: no argument takes a token, because everybody on the machine can see arguments.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::length;
+use crate::domain::id::AccessTokenId;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Make a token for a user, and show it once
+    Create(Create),
+    /// List the tokens that can be used, the newest first
+    List {
+        /// Only those of this user: a username, an e-mail address or an id
+        #[arg(long)]
+        user: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a token open nothing any more
+    Revoke {
+        #[arg(value_parser = AccessTokenId::parse)]
+        id: AccessTokenId,
+    },
+    /// Read a token from standard input and print it narrowed; no gateway is asked
+    Attenuate(Narrowing),
+    /// Read a token from standard input and print what it says; no gateway is asked, and nothing is checked
+    Inspect {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// A username, an e-mail address or an id
+    #[arg(long)]
+    pub(crate) user: String,
+    /// What the token is for, for whoever looks at the list
+    #[arg(long)]
+    pub(crate) name: String,
+    /// A route that it opens; may be given more than once
+    #[arg(long = "route", value_name = "ROUTE", required = true, num_args = 1..)]
+    pub(crate) routes: Vec<String>,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    /// How long it is good, such as 30d
+    #[arg(long, value_name = "DURATION", value_parser = length)]
+    pub(crate) expires: Duration,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Narrowing {
+    /// A route that it still opens
+    #[arg(long = "route", value_name = "ROUTE", num_args = 1..)]
+    pub(crate) routes: Vec<String>,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    /// How long it is still good, such as 1h
+    #[arg(long, value_name = "DURATION", value_parser = length)]
+    pub(crate) expires: Option<Duration>,
+}
+
+/// What requests it is for; each may be given more than once. Default all.
+#[derive(Debug, Args)]
+pub(crate) struct Limits {
+    /// A method, such as GET
+    #[arg(long = "method", value_name = "METHOD", num_args = 1..)]
+    pub(crate) methods: Vec<String>,
+    /// A path; everything below it is meant as well
+    #[arg(long = "path", value_name = "PATH", num_args = 1..)]
+    pub(crate) paths: Vec<String>,
+    /// A network that the client is in: an address, or CIDR notation
+    #[arg(long = "network", value_name = "CIDR", num_args = 1..)]
+    pub(crate) networks: Vec<String>,
+}

@@ -1,0 +1,249 @@
+//! What the configuration says, key by key, for administrators who look at it: as it is written, where it is
+//! written, and what counts where nothing is.
+//!
+//! What does not live here: what the keys mean, which the other readers of this room say.
+//!
+//! What always holds: a secret is never among it, only that there is one. Defaults are those of the manual,
+//! which a test keeps true.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::reader::Reader;
+
+const MANUAL: &str = include_str!("../../config.toml");
+/// Keys whose values are as good as a password. A test asks about every key that sounds like one.
+const SECRETS: [&str; 2] = ["mail.password", "webhook.url"];
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// `None`: the configuration itself.
+    File { file: Option<PathBuf>, line: usize },
+    /// The variable of this name.
+    Environment(String),
+    /// Nobody has written anything.
+    Default,
+}
+
+/// One key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Dotted; members of a list of tables are counted from 1: `route[2].allow`.
+    pub key: String,
+    /// As it is written; `None` for a secret.
+    pub value: Option<String>,
+    pub origin: Origin,
+    /// Whether it counts after a restart only.
+    pub waits: bool,
+}
+
+impl Written {
+    fn new(key: String, value: &str, origin: Origin) -> Self {
+        // A list may go over several lines.
+        let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
+        let value = (!is_secret(&key)).then_some(value);
+        Self { key, value, origin, waits: false }
+    }
+}
+
+/// What a table of `text` says.
+pub(super) fn in_table(text: &str, table: &DeTable<'_>, reader: &Reader<'_>) -> Vec<Written> {
+    let file = reader.at("", None).file;
+    let mut walk = Walk { text, reader, file, found: Vec::new() };
+    walk.table("", table);
+    let line = |written: &Written| match written.origin {
+        Origin::File { line, .. } => line,
+        Origin::Environment(_) | Origin::Default => 0,
+    };
+    walk.found.sort_by_key(line);
+    walk.found
+}
+
+struct Walk<'a> {
+    text: &'a str,
+    reader: &'a Reader<'a>,
+    file: Option<Arc<Path>>,
+    found: Vec<Written>,
+}
+
+impl Walk<'_> {
+    fn table(&mut self, path: &str, table: &DeTable<'_>) {
+        for (name, value) in table {
+            let dotted = if path.is_empty() {
+                name.get_ref().to_string()
+            } else {
+                format!("{path}.{}", name.get_ref())
+            };
+            self.value(dotted, value);
+        }
+    }
+
+    fn value(&mut self, key: String, value: &Spanned<DeValue<'_>>) {
+        match value.get_ref() {
+            DeValue::Table(table) => self.table(&key, table),
+            DeValue::Array(items) if items.iter().any(|item| matches!(item.get_ref(), DeValue::Table(_))) => {
+                for (number, item) in (1..).zip(items.iter()) {
+                    self.value(format!("{key}[{number}]"), item);
+                }
+            }
+            _ => {
+                let span = value.span();
+                let line = self.reader.line(span.start);
+                let origin = Origin::File { file: self.file.as_deref().map(Path::to_path_buf), line };
+                self.found.push(Written::new(key, self.text.get(span).unwrap_or_default(), origin));
+            }
+        }
+    }
+}
+
+/// Everything, in the order of the files: what the environment says instead, and then the defaults of what
+/// nobody has written. Those that are `derived` from other values are not what the manual shows.
+pub(super) fn complete(
+    mut written: Vec<Written>,
+    environment: Vec<(String, String, String)>,
+    derived: &[(&str, &str)],
+) -> Vec<Written> {
+    for (key, variable, value) in environment {
+        written.retain(|line| line.key != key);
+        written.push(Written::new(key, &value, Origin::Environment(variable)));
+    }
+    let manual = defaults_of_manual();
+    let Ok(table) = DeTable::parse(&manual) else { return written };
+    let environment = super::Environment::default();
+    let defaults = in_table(&manual, table.get_ref(), &Reader::new(&manual, &environment));
+    for line in defaults {
+        if written.iter().any(|known| known.key == line.key) {
+            continue;
+        }
+        let value = match derived.iter().find(|(key, _)| *key == line.key) {
+            Some((_, value)) => Some(format!("{value:?}")),
+            None => line.value,
+        };
+        written.push(Written { value, origin: Origin::Default, ..line });
+    }
+    written
+}
+
+/// The manual with the settings that have a default made active.
+pub(super) fn defaults_of_manual() -> String {
+    MANUAL.lines().fold(String::new(), |mut text, line| {
+        let setting = line
+            .strip_prefix('#')
+            .filter(|rest| rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()));
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}", setting.unwrap_or_default());
+        text
+    })
+}
+
+/// Whether a key holds a secret, in whichever member of a list.
+fn is_secret(key: &str) -> bool {
+    let plain: String =
+        key.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect();
+    SECRETS.contains(&plain.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, parse};
+
+    fn written(text: &str, variables: &[(&str, &str)]) -> Vec<Written> {
+        let pairs = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        parse(text, &Environment::from_pairs(pairs)).unwrap().written
+    }
+
+    fn line<'a>(written: &'a [Written], key: &str) -> &'a Written {
+        written.iter().find(|line| line.key == key).unwrap_or_else(|| panic!("{key} is not in {written:#?}"))
+    }
+
+    #[test]
+    fn a_value_is_told_as_it_is_written_with_its_line() {
+        let text = "public_url = \"http://localhost:8080\"\n\n[session]\nidle_timeout = \"2h\"\n\n\
+                    [[route]]\nname = \"wiki\"\nhost = \"wiki.localhost\"\nupstream = [\"http://127.0.0.1:9\"]\n\
+                    allow = [\n  \"user\",\n  \"group:x\",\n]\n";
+        let written = written(text, &[("VESTIBULE_SESSION_FRESH_FOR", "3m")]);
+        for (key, value, at) in [
+            ("public_url", "\"http://localhost:8080\"", 1),
+            ("session.idle_timeout", "\"2h\"", 4),
+            ("route[1].name", "\"wiki\"", 7),
+            ("route[1].allow", "[ \"user\", \"group:x\", ]", 10),
+        ] {
+            let found = line(&written, key);
+            assert_eq!(found.value.as_deref(), Some(value));
+            assert_eq!(found.origin, Origin::File { file: None, line: at }, "{key}");
+        }
+        let overridden = line(&written, "session.fresh_for");
+        assert_eq!(overridden.value.as_deref(), Some("3m"));
+        assert_eq!(overridden.origin, Origin::Environment("VESTIBULE_SESSION_FRESH_FOR".to_owned()));
+        assert_eq!(line(&written, "relying_party.id").value.as_deref(), Some("\"localhost\""));
+        let default = line(&written, "server.prefix");
+        assert_eq!((default.value.as_deref(), &default.origin), (Some("\"/auth\""), &Origin::Default));
+    }
+
+    #[test]
+    fn a_default_that_follows_from_another_value_is_told_as_it_counts() {
+        let proxied = "[server]\ntrusted_proxies = [\"127.0.0.1\"]\n[branding]\nname = \"Example Works\"\n";
+        let told = written(&format!("public_url = \"https://auth.example.com\"\n{proxied}"), &[]);
+        assert_eq!(line(&told, "relying_party.id").value.as_deref(), Some("\"auth.example.com\""));
+        assert_eq!(line(&told, "relying_party.name").value.as_deref(), Some("\"Example Works\""));
+    }
+
+    #[test]
+    fn a_secret_is_never_told() {
+        let text = "[mail]\nurl = \"smtp://me@localhost\"\nfrom = \"a@example.com\"\npassword = \"hunter2\"\n\
+                    [[webhook]]\nurl = \"http://127.0.0.1/hunter2\"\nevents = [\"notices\"]\n";
+        let told = written(text, &[]);
+        assert_eq!(line(&told, "mail.password").value, None);
+        assert_eq!(line(&told, "webhook[1].url").value, None);
+        assert!(line(&told, "mail.url").value.is_some());
+        assert!(!format!("{told:?}").contains("hunter2"));
+        let text = "[mail]\nurl = \"smtp://me@localhost\"\nfrom = \"a@example.com\"\n";
+        let told = written(text, &[("VESTIBULE_MAIL_PASSWORD", "hunter2")]);
+        assert_eq!(line(&told, "mail.password").value, None);
+        assert!(!format!("{told:?}").contains("hunter2"));
+    }
+
+    /// Whoever adds a key that sounds like a secret says here which it is.
+    #[test]
+    fn every_key_that_sounds_like_a_secret_is_judged() {
+        let harmless = [
+            "public_url",
+            "mail.url",
+            "mail.password_file",
+            "webhook.secret_file",
+            "server.tls.key",
+            "server.tls.certificate.key",
+            "server.tls.acme.account_key_id",
+            "server.tls.acme.account_hmac_key_file",
+        ];
+        let text: String =
+            MANUAL.lines().map(|line| line.trim_start_matches(['#', ' ']).to_owned() + "\n").collect();
+        let mut table = String::new();
+        let mut judged = 0;
+        for line in text.lines() {
+            if let Some(name) = line.strip_prefix('[').filter(|name| name.ends_with(']')) {
+                table = name.trim_matches(['[', ']']).to_owned();
+            }
+            let Some((word, _)) = line.split_once(" = ") else { continue };
+            let sounds = ["password", "secret", "token", "key", "url", "passphrase", "credential"];
+            let is_key = word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            let is_prose = table.is_empty() && word != "public_url";
+            if is_prose || !is_key || !sounds.iter().any(|sound| word.contains(sound)) {
+                continue;
+            }
+            let key = if word == "public_url" { word.to_owned() } else { format!("{table}.{word}") };
+            assert!(
+                harmless.contains(&key.as_str()) != is_secret(&key),
+                "is {key} a secret? say so in SECRETS or here"
+            );
+            judged += 1;
+        }
+        assert!(judged > 8, "{judged}");
+    }
+}
