@@ -19,6 +19,7 @@ use std::process::Command;
 /// The lowest version of each generation in which the named advisories are mended. Every version in
 /// the lock file must reach the floor of its own generation, or be newer than all of them.
 const FLOORS: &[(&str, &[&str], &str)] = &[
+    ("age", &["0.11.1"], "RUSTSEC-2024-0433: a recipient could name a program to run"),
     (
         "pingora-core",
         &["0.9.1"],

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::chrome::Attached;
-use crate::people::{Stage, only_passkey, sign_out};
+use crate::chrome::{Attached, Chrome, Window};
+use crate::people::{ALICE, Stage, only_passkey, sign_out};
 
 /// How the suggestion of a second passkey begins.
 const SUGGESTION: &str = "One passkey is one lost phone away from none";
@@ -133,4 +133,112 @@ async fn all_other_sessions_end_together_and_sign_out_ends_this_one() {
     window.open(&stage.gateway.url("/")).await;
     window.arrives_at_path("/auth/login").await;
     window.stays_clean().await;
+}
+
+#[tokio::test]
+async fn a_user_renames_themselves_sees_what_happened_and_leaves() {
+    let stage = Stage::set().await;
+    let _passkey = stage.alice().await;
+    crate::harness::scene::make_member(&stage.gateway, ALICE).await;
+    let window = &stage.window;
+    window.reload().await;
+    window.sees("by an administrator").await;
+    window.press("Change your name").await;
+    window.fill("Name", "Alice of the Looking-Glass").await;
+    window.press("Save").await;
+    window.sees("Applications show it from your next visit on").await;
+    window.reload().await;
+    window.sees("Alice of the Looking-Glass").await;
+    window.press("Delete your account").await;
+    window.sees("It cannot be undone").await;
+    window.press("Cancel").await;
+    window.press("Delete your account").await;
+    window.press("Delete my account").await;
+    window.sees("You are signed out").await;
+    let users = stage.gateway.operate(&["user", "list", "--json"]);
+    assert!(!users.contains(ALICE), "{users}");
+    window.stays_clean().await;
+}
+
+/// The link that a phone would read from the picture. What is drawn there is read in `web/qr.rs`.
+async fn scanned(window: &Window) -> String {
+    window.sees("Scan this with the camera").await;
+    let link = window.script("return document.querySelector('[data-link] svg path') && document.querySelector('[data-link]').dataset.link;");
+    link.await.as_str().unwrap().to_owned()
+}
+
+/// What a page shows in large type.
+async fn large(window: &Window, id: &str) -> String {
+    let script = format!("return document.getElementById('{id}').textContent;");
+    window
+        .until("something in large type", async || {
+            let shown = window.script(&script).await;
+            shown.as_str().filter(|shown| !shown.is_empty()).map(str::to_owned)
+        })
+        .await
+}
+
+#[tokio::test]
+async fn s_12_another_device_joins_by_a_qr_code() {
+    let stage = Stage::set().await;
+    let _first = stage.alice().await;
+    let window = &stage.window;
+    window.sees(SUGGESTION).await;
+    window.press("On another device").await;
+    let link = scanned(window).await;
+
+    // In a browser that shares nothing with the first one.
+    let chrome = Chrome::start().await;
+    let phone = chrome.window().await;
+    let second = phone.authenticator(Attached::BuiltIn).await;
+    phone.open(&link).await;
+    phone.press("Continue").await;
+    phone.sees("Compare this number").await;
+    assert!(!phone.text().await.contains(ALICE), "it knows whose account it is");
+    let number = large(&phone, "number").await;
+    window.sees("Does it show this number?").await;
+    assert_eq!(large(window, "device-number").await, number);
+    window.sees("127.0.0.0/24").await;
+
+    // A page that was forgotten meanwhile goes on.
+    phone.reload().await;
+    assert_eq!(large(&phone, "number").await, number);
+    window.press("Yes, the same number").await;
+    window.sees("Create the passkey on the other device now").await;
+    phone.sees(&format!("You are signed in as {ALICE}")).await;
+    assert_eq!(second.passkeys().await.len(), 0);
+    phone.press("Create your passkey").await;
+    phone.leaves_path("/auth/enroll").await;
+    assert_eq!(second.passkeys().await.len(), 1);
+
+    window.sees("Passkey added").await;
+    window.sees("Passkeys 2").await;
+    window.does_not_see("One passkey is one lost phone").await;
+    window.stays_clean().await;
+    phone.open(&stage.gateway.url("/auth/account")).await;
+    phone.sees("Passkeys 2").await;
+}
+
+#[tokio::test]
+async fn s_17_a_device_that_its_owner_refuses_is_not_added() {
+    let stage = Stage::set().await;
+    let _first = stage.alice().await;
+    let window = &stage.window;
+    window.press("Add another device").await;
+    scanned(window).await;
+    let code = large(window, "device-code").await;
+    let phone = stage.another_window().await;
+    phone.open(&stage.gateway.url("/auth/device")).await;
+    phone.press("Continue").await;
+    phone.sees("Please enter the eight characters").await;
+    phone.fill("Code from the other device", "00000000").await;
+    phone.press("Continue").await;
+    phone.sees("This code does not work").await;
+    phone.fill("Code from the other device", &code.to_lowercase()).await;
+    phone.press("Continue").await;
+    phone.sees("Compare this number").await;
+    window.sees("Does it show this number?").await;
+    window.press("No, refuse it").await;
+    phone.sees("This device was not added").await;
+    window.sees("Passkeys 1").await;
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::chrome::{Attached, Chrome};
 use crate::harness::port;
@@ -67,4 +68,21 @@ async fn the_demo_leads_from_its_link_to_an_application_that_knows_who_you_are()
     let shown = value("cookie").unwrap_or_default();
     assert!(!shown.contains("vestibule="), "the application was shown the session: {shown}");
     window.stays_clean().await;
+}
+
+/// How long it may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn the_demo_ends_with_its_terminal() {
+    let data = tempfile::tempdir().unwrap();
+    let (mut demo, ..) = start(data.path());
+    assert!(demo.0.try_wait().unwrap().is_none(), "it runs");
+    let closed = Command::new("kill").args(["-HUP", &demo.0.id().to_string()]).status().unwrap();
+    assert!(closed.success());
+    let deadline = Instant::now() + PATIENCE;
+    while demo.0.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "nobody is left to stop it");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

@@ -1,5 +1,6 @@
 //! Routes that not everybody may enter.
 
+use crate::harness::scene::make_member;
 use crate::people::{ALICE, Stage};
 
 #[tokio::test]
@@ -35,6 +36,7 @@ async fn who_lacks_a_group_is_refused_by_name_and_let_in_on_getting_it() {
 async fn a_disabled_account_is_out_at_its_next_request() {
     let stage = Stage::set().await;
     let passkey = stage.alice().await;
+    make_member(&stage.gateway, ALICE).await;
     stage.gateway.operate(&["user", "disable", ALICE]);
     passkey.is_touched(false).await;
     stage.window.open(&stage.gateway.url("/")).await;

@@ -17,6 +17,7 @@
 mod harness;
 
 mod account;
+mod admin;
 mod arriving;
 mod chrome;
 mod code;

@@ -7,11 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use vestibule::domain::code::{CODE_ATTEMPTS_MAX, CODE_LIFETIME};
 use vestibule::domain::credential::Planned;
-use vestibule::domain::id::CodeId;
+use vestibule::domain::id::{CodeId, UserId};
 use vestibule::domain::letter::{Content, Letter};
 use vestibule::domain::limits::{MAIL_TO_ACCOUNT_BURST, MAIL_TO_ACCOUNT_INTERVAL, RateLimits};
 use vestibule::domain::session::Scope;
 use vestibule::flows::FlowError;
+use vestibule::flows::admit::Visit;
 use vestibule::flows::codes::{EmailCode, Guess};
 use vestibule::flows::enroll::Redeemed;
 use vestibule::flows::outbox::{OUTBOX_MAX, OUTBOX_MAX_FOR_STRANGERS};
@@ -71,14 +72,19 @@ async fn asked(good_for: EmailCode) -> (Stage, CodeId, String) {
     (stage, id, code)
 }
 
-async fn ask(stage: &Stage, email: &str) -> (CodeId, String) {
+pub(crate) async fn ask(stage: &Stage, email: &str) -> (CodeId, String) {
     let id = stage.gateway.request_code(email, &visit(AUTH_HOST)).await.unwrap();
     let mailbox = Mailbox::default();
     stage.gateway.deliver(&mailbox).await.unwrap();
     (id, mailbox.code())
 }
 
-async fn guess(stage: &Stage, id: Option<CodeId>, email: &str, code: &str) -> Result<Redeemed, FlowError> {
+pub(crate) async fn guess(
+    stage: &Stage,
+    id: Option<CodeId>,
+    email: &str,
+    code: &str,
+) -> Result<Redeemed, FlowError> {
     let guess = Guess { id, email, code };
     stage.gateway.redeem_code(guess, None, &visit(AUTH_HOST), &Device::default()).await
 }
@@ -234,6 +240,16 @@ async fn f_14_strangers_do_not_use_up_the_messages_of_an_owners_network() {
     }
     assert_eq!(ask("10.1.0.1").await, 0, "strangers have used everything up");
     assert_eq!(ask("192.0.2.99").await, 1);
+    // So is a browser that she has signed in with, wherever it is; another user's mark is nobody's.
+    let mark = stage.gateway.device_mark(&signed_in.user.id).unwrap().hashed();
+    let other = stage.gateway.device_mark(&UserId::from_random([9; 16])).unwrap().hashed();
+    for (device, count) in [(other, 0), (mark, 1)] {
+        let before = mailbox.count();
+        let at = Visit { device: Some(device), ..visit_from("10.2.0.1") };
+        stage.gateway.request_code(ALICE, &at).await.unwrap();
+        stage.gateway.deliver(&mailbox).await.unwrap();
+        assert_eq!(mailbox.count() - before, count);
+    }
     // A month after the sign-in, the network is one like any other.
     stage.clock.forward(Duration::from_hours(10 * 24));
     for network in 0..40 {

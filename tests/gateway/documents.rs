@@ -37,6 +37,12 @@ fn snippets(language: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
+/// The first snippet of a document in this language.
+pub(crate) fn snippet_of(document: &str, language: &str) -> String {
+    let found = snippets(language).into_iter().find(|(file, _)| file.ends_with(document));
+    found.unwrap_or_else(|| panic!("{document} has no {language}")).1
+}
+
 /// A folder with what the documents expect in /etc.
 fn etc() -> (TempDir, Authority) {
     let folder = TempDir::new().unwrap();
@@ -48,6 +54,8 @@ fn etc() -> (TempDir, Authority) {
     }
     let password = folder.path().join("mail-password");
     fs::write(&password, "secret\n").unwrap();
+    // 24 bytes in base64, as Standard Webhooks writes secrets.
+    fs::write(folder.path().join("webhook-secret"), format!("whsec_{}\n", "QUJD".repeat(8))).unwrap();
     for file in fs::read_dir(folder.path()).unwrap() {
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         fs::set_permissions(file.unwrap().path(), private).unwrap();
@@ -76,7 +84,8 @@ fn every_configuration_in_the_documents_is_right() {
 /// The gateway as the README sets it up behind another proxy, which listens on `public`.
 async fn gateway_behind(public: u16, app: &Upstream) -> Gateway {
     let mut gateway = Gateway::prepare(|config| "auth.example.com".clone_into(&mut config.host));
-    let [(_, own), (_, behind)] = &snippets("toml")[..2] else { panic!("the README has two") };
+    let own = snippet_of("README.md", "toml");
+    let behind = snippet_of("docs/behind-a-proxy.md", "toml");
     let routes = own.split_once("[[route]]").unwrap().1;
     let text = behind
         .replace("https://auth.example.com", &format!("https://auth.example.com:{public}"))
@@ -92,10 +101,10 @@ async fn gateway_behind(public: u16, app: &Upstream) -> Gateway {
 }
 
 /// A proxy that is ended with the test.
-struct Proxy(Child);
+pub(crate) struct Proxy(Child);
 
 impl Proxy {
-    async fn start(program: &str, arguments: &[&str], port: u16, home: &Path) -> Self {
+    pub(crate) async fn start(program: &str, arguments: &[&str], port: u16, home: &Path) -> Self {
         let child = Command::new(program)
             .args(arguments)
             .env("HOME", home)
@@ -155,7 +164,7 @@ async fn check_through(public: u16, authority: &Authority, app: &Upstream) {
 #[tokio::test]
 async fn the_documents_nginx_leads_to_the_gateway() {
     let (folder, authority) = etc();
-    let [(_, snippet)] = &snippets("nginx")[..] else { panic!("the README has one") };
+    let snippet = snippet_of("docs/behind-a-proxy.md", "nginx");
     let (app, public) = (Upstream::start(), port::free());
     let gateway = gateway_behind(public, &app).await;
     let here = folder.path().display();
@@ -180,7 +189,7 @@ async fn the_documents_nginx_leads_to_the_gateway() {
 #[tokio::test]
 async fn the_documents_caddy_leads_to_the_gateway() {
     let (folder, authority) = etc();
-    let [(_, snippet)] = &snippets("caddyfile")[..] else { panic!("the README has one") };
+    let snippet = snippet_of("docs/behind-a-proxy.md", "caddyfile");
     let (app, public) = (Upstream::start(), port::free());
     let gateway = gateway_behind(public, &app).await;
     let here = folder.path().display();
@@ -215,4 +224,18 @@ fn the_unit_is_one_that_systemd_understands() {
     assert_eq!(verify(&unit), "");
     let wrong = unit.replace("ProtectSystem=strict", "ProtectSystem=strictly");
     assert!(verify(&wrong).contains("strictly"), "the control is noticed");
+    // The sockets that systemd holds for it, beside the unit that they are for.
+    fs::write(folder.path().join("vestibule.service"), unit.replace("/usr/local/bin/vestibule", BINARY))
+        .unwrap();
+    let sockets = fs::read_to_string(root().join("systemd/vestibule.socket")).unwrap();
+    let verify = |text: &str| {
+        let file = folder.path().join("vestibule.socket");
+        fs::write(&file, text).unwrap();
+        let verified = Command::new("/usr/bin/systemd-analyze").arg("verify").arg(&file).output().unwrap();
+        let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+        said.lines().filter(|line| line.contains("vestibule")).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(verify(&sockets), "");
+    let wrong = sockets.replace("BindIPv6Only=both", "BindIPv6Only=sometimes");
+    assert!(verify(&wrong).contains("sometimes"), "the control is noticed");
 }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use vestibule::flows::FlowError;
+use vestibule::flows::administration::Authority;
+use vestibule::flows::administration::people::OldPasskeys;
 use vestibule::ports::store::{Entry, Watcher};
 use vestibule::ports::{Batch, CommitError, KeyValue, StoreError};
 use vestibule::store::MemoryStore;
@@ -131,8 +133,9 @@ async fn day(stage: &Stage, told: &mut Day) -> Result<(), FlowError> {
     let live = stage.gateway.sessions_of(&signed_in.user.id);
     stage.gateway.sign_out(&live[..1], &visit(AUTH_HOST)).await?;
     told.ended.push(token);
-    stage.gateway.disable_user(&signed_in.user.id).await?;
-    assert!(stage.sign_in(&mut device).await.is_err(), "a disabled account signed in");
+    let operator = Authority::of_operator();
+    stage.gateway.reset_user(&operator, &signed_in.user.id, OldPasskeys::Wiped).await?;
+    assert!(stage.sign_in(&mut device).await.is_err(), "a passkey that was wiped signed in");
     Ok(())
 }
 

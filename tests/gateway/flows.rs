@@ -15,9 +15,10 @@ use vestibule::domain::session::token::Carrier;
 use vestibule::domain::session::{ENROL_LIFETIME, EXCHANGE_LIFETIME, Session};
 use vestibule::domain::way_back::{HAND_OFF_LIFETIME, WAY_BACK_LIFETIME, WayBackName};
 use vestibule::flows::FlowError;
-use vestibule::flows::admit::{Caller, Visit};
+use vestibule::flows::admit::Visit;
+use vestibule::flows::caller::Caller;
 use vestibule::flows::sessions::Device;
-use vestibule::flows::way_back::{HandOffError, Intent, NextStep, SignInRedirect};
+use vestibule::flows::way_back::{Errand, HandOffError, Intent, NextStep, SignInRedirect};
 use vestibule::store::MemoryStore;
 
 use crate::harness::Authenticator;
@@ -72,8 +73,8 @@ async fn s_19_a_session_ends_at_its_absolute_time_however_busy_it_is() {
     assert!(!stage.enters(&stage.cookie(&enrolled.session, APP_HOST)));
 }
 
-/// The real clock stands still while the machine's is set back (`src/system.rs`); and even one that
-/// does not, as here, prolongs nothing.
+/// The real clock goes on while the machine's is set back (`src/system.rs`); and even one that does not, as
+/// here, prolongs nothing.
 #[tokio::test]
 async fn s_19_a_clock_that_is_set_back_prolongs_nothing() {
     const DAY: Duration = Duration::from_secs(86_400);
@@ -215,7 +216,8 @@ async fn s_28_a_session_is_exchanged_within_five_minutes_of_its_ceremony() {
 
 /// A stranger's way from the application to a hand-off code: the code and the nonce.
 async fn hand_off(stage: &Stage, session: &Session) -> (String, String) {
-    let detour = stage.gateway.leave_for_sign_in(&visit(APP_HOST), "/deep?x=1", None).await.unwrap();
+    let detour =
+        stage.gateway.leave_for_sign_in(&visit(APP_HOST), "/deep?x=1", None, Errand::SignIn).await.unwrap();
     let SignInRedirect::SignIn { way_back, nonce } = detour else { panic!("{detour:?}") };
     let onward = stage.gateway.onward(session, Some(&way_back), Intent::Followed).await.unwrap();
     let NextStep::HandOff { url } = onward else { panic!("{onward:?}") };
@@ -233,7 +235,8 @@ async fn s_19_a_hand_off_and_a_way_back_run_out() {
         let arrived = stage.gateway.arrive(&visit(APP_HOST), &code, Some(&nonce)).await.unwrap();
         assert_eq!(arrived.is_ok(), expected, "after {waited:?}: {arrived:?}");
     }
-    let detour = stage.gateway.leave_for_sign_in(&visit(APP_HOST), "/deep", None).await.unwrap();
+    let detour =
+        stage.gateway.leave_for_sign_in(&visit(APP_HOST), "/deep", None, Errand::SignIn).await.unwrap();
     let SignInRedirect::SignIn { way_back, .. } = detour else { panic!("{detour:?}") };
     stage.clock.forward(WAY_BACK_LIFETIME);
     let onward = stage.gateway.onward(&enrolled.session, Some(&way_back), Intent::Followed).await.unwrap();
@@ -386,7 +389,7 @@ async fn s_01_a_way_back_below_a_wildcard_is_confirmed_first() {
     let enrolled = stage.enrol("alice@example.com", &mut device).await.unwrap();
     stage.clock.forward(Duration::from_secs(60));
     let evil = visit("evil.example.com");
-    let detour = stage.gateway.leave_for_sign_in(&evil, "/", None).await.unwrap();
+    let detour = stage.gateway.leave_for_sign_in(&evil, "/", None, Errand::SignIn).await.unwrap();
     let SignInRedirect::SignIn { way_back, .. } = detour else { panic!("{detour:?}") };
     let lured = stage.gateway.onward(&enrolled.session, Some(&way_back), Intent::Followed).await.unwrap();
     assert_eq!(lured, NextStep::Ask { host: "evil.example.com".to_owned() });
@@ -405,11 +408,15 @@ async fn f_12_a_strangers_page_load_writes_nothing() {
     let enrolled = stage.enrol("alice@example.com", &mut Authenticator::new(1)).await.unwrap();
     let before = stage.store.scan(b"", None, 10_000).await.unwrap();
     let stranger = Visit { client: "198.51.100.7".parse().ok(), ..visit(APP_HOST) };
-    let leave =
-        async |target: &str| match stage.gateway.leave_for_sign_in(&stranger, target, None).await.unwrap() {
-            SignInRedirect::SignIn { way_back, nonce } => (way_back, nonce),
-            SignInRedirect::Loop => panic!("a new browser goes in no circles"),
-        };
+    let leave = async |target: &str| match stage
+        .gateway
+        .leave_for_sign_in(&stranger, target, None, Errand::SignIn)
+        .await
+        .unwrap()
+    {
+        SignInRedirect::SignIn { way_back, nonce } => (way_back, nonce),
+        SignInRedirect::Loop => panic!("a new browser goes in no circles"),
+    };
     for n in 0..1_000 {
         leave(&format!("/deep?x={n}")).await;
     }

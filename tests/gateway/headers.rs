@@ -2,7 +2,6 @@
 //! ours, and nothing that could be read twice (P-02, P-13, P-16, P-20, P-21).
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -13,7 +12,7 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::harness::{Authenticator, Dice, Recorded, Scene, raw};
+use crate::harness::{Authenticator, Dice, Recorded, Scene, raw, socket};
 
 /// Everything an application might believe about a person or their whereabouts.
 const BELIEVED: [&str; 22] = [
@@ -476,9 +475,6 @@ async fn f_20_the_host_goes_up_as_the_operator_wrote_it() {
     }
 }
 
-/// Within which a stream that may not go on has to end.
-const STREAM_ENDS_WITHIN: Duration = Duration::from_secs(5);
-
 #[tokio::test]
 async fn f_05_a_lost_group_ends_the_stream() {
     let scene = Scene::with(
@@ -491,34 +487,24 @@ async fn f_05_a_lost_group_ends_the_stream() {
     let (bob, _) = scene.invited("bob@example.com", 41).await;
     scene.gateway.operate(&["user", "groups", "bob", "staff"]);
     let open = async || {
-        let port = scene.gateway.port;
-        let mut request = format!("ws://127.0.0.1:{port}/socket").into_client_request().unwrap();
-        let headers = request.headers_mut();
-        headers.insert("host", format!("localhost:{port}").parse().unwrap());
-        headers.insert("cookie", format!("vestibule={}", bob.session().unwrap()).parse().unwrap());
-        let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
-        socket.send(Message::text("one")).await.unwrap();
-        assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("one"));
+        let mut socket = socket::open(&scene.gateway, &bob).await;
+        socket.says("one").await;
         socket
     };
     // A change that leaves them what they need leaves the stream alone.
     let mut socket = open().await;
     scene.gateway.operate(&["user", "groups", "bob", "guests"]);
-    socket.send(Message::text("two")).await.unwrap();
-    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("two"));
+    socket.says("two").await;
 
     scene.gateway.operate(&["user", "groups", "bob", "others"]);
-    let over = tokio::time::timeout(STREAM_ENDS_WITHIN, socket.next()).await;
-    let over = over.expect("the stream ends within five seconds");
-    assert!(matches!(over, None | Some(Err(_))), "{over:?}");
+    socket.ends().await;
     assert!(bob.is_signed_in().await, "the session goes on");
 
     // So does a disabled account end it, and a group that comes back opens the route again.
     scene.gateway.operate(&["user", "groups", "bob", "staff"]);
-    let mut socket = open().await;
+    let socket = open().await;
     scene.gateway.operate(&["user", "disable", "bob"]);
-    let over = tokio::time::timeout(STREAM_ENDS_WITHIN, socket.next()).await.expect("it ends");
-    assert!(matches!(over, None | Some(Err(_))), "{over:?}");
+    socket.ends().await;
 }
 
 /// What a route strips, and what it lets through, beyond the families.

@@ -10,7 +10,8 @@ use vestibule::domain::letter::{Content, Letter};
 use vestibule::domain::session::Session;
 use vestibule::domain::user::{DisplayName, Email, Role, User, Username};
 use vestibule::flows::FlowError;
-use vestibule::flows::administer::Guest;
+use vestibule::flows::administration::Authority;
+use vestibule::flows::administration::invitations::Guest;
 use vestibule::flows::codes::{EmailCode, Guess};
 use vestibule::flows::registration::Registered;
 use vestibule::flows::sessions::Device;
@@ -356,7 +357,7 @@ async fn a_username_that_somebody_was_promised_is_not_to_be_had() {
         lifetime: Duration::from_secs(60),
         invited_by: "a test".to_owned(),
     };
-    stage.gateway.invite(guest).await.unwrap();
+    stage.gateway.invite(&Authority::of_operator(), guest).await.unwrap();
     let taken = stage.gateway.change_username(&alice.session, &username("carol"), &visit(AUTH_HOST)).await;
     assert!(matches!(taken, Err(FlowError::Taken(_))), "{taken:?}");
     stage.clock.forward(Duration::from_secs(61));

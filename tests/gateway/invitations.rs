@@ -41,7 +41,7 @@ fn people(gateway: &Gateway) -> Vec<(String, bool, Value)> {
         let email = user["email"].as_str().unwrap().to_owned();
         (email, user["role"] == "administrator", user["groups"].clone())
     };
-    let mut people: Vec<_> = users.as_array().unwrap().iter().map(person).collect();
+    let mut people: Vec<_> = users["users"].as_array().unwrap().iter().map(person).collect();
     people.sort_by(|a, b| a.0.cmp(&b.0));
     people
 }
@@ -209,7 +209,7 @@ async fn f_17_an_invitation_can_be_listed_and_taken_back() {
 
 #[tokio::test]
 async fn f_17_a_new_link_for_an_address_ends_the_one_before() {
-    let scene = Scene::set().await;
+    let scene = Scene::set().await.with_alice_as_member().await;
     let first = scene.gateway.invite(BOB, &["--admin"]);
     let other = scene.gateway.invite("carol@example.com", &[]);
     let second = scene.gateway.invite("BOB@example.com", &[]);
@@ -267,7 +267,7 @@ async fn a9_another_user_can_be_made_an_administrator() {
     scene.gateway.operate(&["user", "role", "alice", "member"]);
     let users: Value = serde_json::from_str(&scene.gateway.operate(&["user", "list", "--json"])).unwrap();
     let role = |name: &str| {
-        let users = users.as_array().unwrap().iter();
+        let users = users["users"].as_array().unwrap().iter();
         users.clone().find(|user| user["username"] == name).unwrap()["role"].clone()
     };
     assert_eq!((role("alice"), role("bob")), (json!("member"), json!("administrator")));

@@ -123,6 +123,7 @@ async fn s_29_a_link_is_made_of_our_own_address_whatever_the_request_says() {
         .header("forwarded", "host=evil.example")
         .header("x-original-url", "https://evil.example/");
     stranger.send(request).await.expect(201);
+    office.message(1).await;
     let said = scene.gateway.operate(&["invite", "bob@example.com", "--mail", "--json"]);
     for count in 1..=2 {
         let message = office.message(count).await["message"].as_str().unwrap().to_owned();
@@ -352,4 +353,137 @@ async fn f_02_a_passkey_added_by_a_code_counts_from_the_next_sign_in_on() {
     let later = scene.stranger();
     later.sign_in(&mut device).await.expect(201);
     assert_eq!(amr(&later).await, json!(["pop", "user", "mfa"]));
+}
+
+/// The address of the cancelling link in a message, and its secret.
+fn cancelling(message: &Value) -> String {
+    // Long lines are folded (RFC 2045, section 6.7).
+    let text = message["message"].as_str().unwrap().replace("=\r\n", "");
+    let link = text.split_whitespace().find(|word| word.contains("/auth/recovery#"));
+    link.unwrap_or_else(|| panic!("no link: {text}")).split('#').nth(1).unwrap().to_owned()
+}
+
+/// Alice's mail is read by somebody, who makes a passkey with a code.
+async fn recovered(scene: &Scene, office: &PostOffice) -> (Browser, Authenticator) {
+    let (thief, mut device) = (scene.stranger(), Authenticator::new(77));
+    ask(&thief, ALICE).await;
+    give_back(&thief, ALICE, &office.code(1).await).await.expect(201);
+    thief.register(&mut device).await.expect(200);
+    (thief, device)
+}
+
+#[tokio::test]
+async fn f_02_the_owner_cancels_a_recovery_with_the_link_that_was_sent_at_once() {
+    let port = port::free();
+    let office = PostOffice::open(port, &Mode::Plain);
+    let scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
+    let (thief, mut device) = recovered(&scene, &office).await;
+    thief.get("sessions").await.expect(200);
+    let other = scene.stranger();
+    other.sign_in(&mut device).await.expect(201);
+    let secret = cancelling(&office.message(2).await);
+    let cancel =
+        async |secret: &str| scene.stranger().post("recoveries/cancel", &json!({ "token": secret })).await;
+    cancel("AAAA").await.expect_problem(410);
+    cancel(&secret).await.expect(204);
+    cancel(&secret).await.expect_problem(410);
+    for browser in [&thief, &other] {
+        browser.get("sessions").await.expect_problem(401);
+    }
+    let gone = other.sign_in(&mut device).await.expect_problem(401);
+    assert_eq!(gone["code"], "unknown_credential");
+    // What is Alice's is as it was.
+    scene.alice.get("sessions").await.expect(200);
+    assert_eq!(scene.alice.passkeys().await.len(), 1);
+}
+
+#[tokio::test]
+async fn f_02_open_sessions_are_told_of_a_recovery_and_cancel_it_and_it_does_not_cancel_itself_away() {
+    let port = port::free();
+    let office = PostOffice::open(port, &Mode::Plain);
+    let scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
+    let (thief, mut device) = recovered(&scene, &office).await;
+    let page = scene.alice.navigate(&scene.url("/auth/account")).await.expect(200).text();
+    assert!(page.contains("A code was used to get into your account"), "{page}");
+    let listed = scene.alice.get("recoveries").await.expect(200).json();
+    assert_eq!(listed[0]["network"], "127.0.0.0/24");
+    let id = listed[0]["id"].as_str().unwrap();
+    let (bob, _) = scene.invited("bob@example.com", 5).await;
+    assert_eq!(bob.get("recoveries").await.expect(200).json(), json!([]));
+    bob.delete(&format!("recoveries/{id}")).await.expect_problem(404);
+    scene.alice.delete(&format!("recoveries/{id}")).await.expect(204);
+    thief.get("sessions").await.expect_problem(401);
+    scene.stranger().sign_in(&mut device).await.expect_problem(401);
+    let page = scene.alice.navigate(&scene.url("/auth/account")).await.expect(200).text();
+    assert!(!page.contains("A code was used"), "{page}");
+}
+
+#[tokio::test]
+async fn f_02_with_a_delay_the_new_passkey_sleeps_and_the_owners_sign_in_ends_it() {
+    let port = port::free();
+    let office = PostOffice::open(port, &Mode::Plain);
+    let arrange = move |config: &mut Config| {
+        by_mail(port)(config);
+        config.table("recovery", &["delay = \"1d\""]);
+    };
+    let mut scene = Scene::with(arrange, |_| {}).await.with_alice_as_member().await;
+    let (thief, mut device) = (scene.stranger(), Authenticator::new(77));
+    ask(&thief, ALICE).await;
+    give_back(&thief, ALICE, &office.code(1).await).await.expect(201);
+    let made = thief.register(&mut device).await.expect(200).json();
+    assert!(made["worksFrom"].is_string(), "{made}");
+    // Neither the session goes on, nor does the passkey open one.
+    thief.get("sessions").await.expect_problem(401);
+    let asleep = thief.sign_in(&mut device).await.expect_problem(401);
+    assert!(asleep["detail"].as_str().unwrap().contains("does not work yet"), "{asleep}");
+    assert_eq!(scene.alice.passkeys().await.len(), 2, "she sees it");
+    scene.stranger().sign_in(&mut scene.device).await.expect(201);
+    assert_eq!(scene.alice.passkeys().await.len(), 1, "and her sign-in ends it");
+    let gone = thief.sign_in(&mut device).await.expect_problem(401);
+    assert_eq!(gone["code"], "unknown_credential");
+}
+
+#[tokio::test]
+async fn f_02_a_sleeper_that_a_sign_in_ends_is_in_the_trail_whatever_the_delay_is_by_then() {
+    let port = port::free();
+    let office = PostOffice::open(port, &Mode::Plain);
+    let arrange = move |config: &mut Config| {
+        by_mail(port)(config);
+        config.table("recovery", &["delay = \"1d\""]);
+    };
+    let mut scene = Scene::with(arrange, |_| {}).await.with_alice_as_member().await;
+    let (thief, mut device) = (scene.stranger(), Authenticator::new(77));
+    ask(&thief, ALICE).await;
+    give_back(&thief, ALICE, &office.code(1).await).await.expect(201);
+    thief.register(&mut device).await.expect(200);
+    scene.gateway.edit(|text| text.replace("delay = \"1d\"", "delay = \"0s\""));
+    scene.gateway.operate(&["reload"]);
+    scene.stranger().sign_in(&mut scene.device).await.expect(201);
+    assert_eq!(scene.alice.passkeys().await.len(), 1, "the passkey still slept");
+    let told = scene.gateway.operate(&["audit", "--user", "alice", "--event", "user_changed"]);
+    assert_eq!(told.matches("reason=recovery_cancelled").count(), 1, "{told}");
+}
+
+#[tokio::test]
+async fn a_test_says_whether_the_mail_server_takes_mail() {
+    let (app, mail) = (crate::harness::Upstream::start(), port::free());
+    let gateway = Gateway::prepare(|config| {
+        by_mail(mail)(config);
+        config.route("app", app.port);
+    });
+    // No gateway runs, nor a mail server.
+    let output = gateway.cli(&["mail", "test", ALICE]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("Connection refused"), "{said}");
+    assert!(!gateway.data().exists(), "a test keeps nothing");
+    let office = PostOffice::open(mail, &Mode::Plain);
+    let said = gateway.operate(&["mail", "test", ALICE]);
+    assert!(said.contains(&format!("has taken a message to {ALICE}")), "{said}");
+    let arrived = office.message(1).await;
+    assert_eq!(arrived["to"], json!([ALICE]));
+    assert!(arrived["message"].as_str().unwrap().contains("This is a test of the mail"), "{arrived}");
+    gateway.edit(|text| text[..text.find("[mail]").unwrap()].to_owned());
+    let output = gateway.cli(&["mail", "test", ALICE]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("names no mail server"), "{output:?}");
 }

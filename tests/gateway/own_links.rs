@@ -9,6 +9,7 @@ use vestibule::domain::letter::Letter;
 use vestibule::domain::limits::{MAIL_BURST, MAIL_TO_ACCOUNT_BURST};
 use vestibule::domain::session::{Scope, Session};
 use vestibule::flows::FlowError;
+use vestibule::flows::administration::Authority;
 use vestibule::flows::codes::EmailCode;
 use vestibule::flows::enroll::{Offer, Redeemed};
 use vestibule::flows::outbox::OUTBOX_MAX;
@@ -124,7 +125,7 @@ async fn s_26_a_link_needs_a_fresh_passkey_of_a_session_that_lives() {
 async fn a_link_of_a_closed_account_opens_nothing() {
     let (stage, session) = stage().await;
     let secret = link(&stage, &session).await.unwrap();
-    stage.gateway.disable_user(&session.user).await.unwrap();
+    stage.disable(&session.user).await;
     assert!(matches!(stage.redeem(&secret).await, Err(FlowError::NoSuchInvitation)));
 }
 
@@ -198,10 +199,10 @@ async fn s_17_a_link_ends_with_whatever_is_ended_for_safety() {
         match end {
             "others" => gateway.end_other_sessions(&session, &at).await.unwrap(),
             "passkey" => gateway.remove_credential(&session, &second.credential.id, &at).await.unwrap(),
-            "operator" => drop(gateway.end_sessions_of(&user).await.unwrap()),
+            "operator" => drop(gateway.end_sessions_of(&Authority::of_operator(), &user).await.unwrap()),
             _ => {
-                gateway.disable_user(&user).await.unwrap();
-                gateway.enable_user(&user).await.unwrap();
+                stage.disable(&user).await;
+                stage.enable(&user).await;
             }
         }
         let redeemed = stage.redeem(&secret).await.map(drop);

@@ -33,7 +33,7 @@ async fn s_32_the_set_up_link_makes_one_administrator() {
     let body = json!({ "token": secret_of(&link), "email": "alice@example.com", "name": "Alice" });
     assert_eq!(race(&gateway, "invitations/redeem", &body, 201).await, 1);
     let users: Value = serde_json::from_str(&gateway.operate(&["user", "list", "--json"])).unwrap();
-    assert_eq!(users.as_array().map_or(0, Vec::len), 1, "{users}");
+    assert_eq!(users["users"].as_array().map_or(0, Vec::len), 1, "{users}");
 }
 
 #[tokio::test]

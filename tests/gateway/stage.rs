@@ -6,34 +6,47 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use vestibule::domain::access_token::TokenLimits;
 use vestibule::domain::assertion::AssertionKeys;
+use vestibule::domain::audit::Retention;
+use vestibule::domain::ban::AutomaticBans;
 use vestibule::domain::ceremony::RelyingParty;
 use vestibule::domain::credential::Planned;
 use vestibule::domain::dialect::Dialect;
+use vestibule::domain::dispatch::Subscription;
 use vestibule::domain::event::Event;
-use vestibule::domain::id::CeremonyId;
+use vestibule::domain::id::{CeremonyId, UserId};
 use vestibule::domain::identifier::UsernameChange;
+use vestibule::domain::keyring::Keyring;
 use vestibule::domain::limits::RateLimits;
+use vestibule::domain::network::Network;
 use vestibule::domain::place::{Place, Scheme};
-use vestibule::domain::policy::Allow;
+use vestibule::domain::policy::decide::Policy;
 use vestibule::domain::policy::headers::HeaderRules;
 use vestibule::domain::policy::identity::IdentityHeaders;
 use vestibule::domain::policy::route::{
     CrossOrigin, HostPattern, Route, RouteTable, Timeouts, Upstream, UpstreamScheme, WebSocket,
 };
+use vestibule::domain::policy::who::Allow;
 use vestibule::domain::session::step_up::Change;
-use vestibule::domain::session::token::{Carrier, Keyring};
+use vestibule::domain::session::token::Carrier;
 use vestibule::domain::session::{Lifetimes, Session};
+use vestibule::domain::signup::SignUp;
 use vestibule::domain::time::Timestamp;
-use vestibule::domain::user::{Email, Role};
-use vestibule::flows::administer::{Guest, Invited};
+use vestibule::domain::user::{Email, Role, Standing};
+use vestibule::flows::administration::Authority;
+use vestibule::flows::administration::invitations::{Guest, Invited};
+use vestibule::flows::administration::people::UserEdit;
 use vestibule::flows::admit::{Admission, Visit};
 use vestibule::flows::codes::EmailCode;
 use vestibule::flows::enroll::{Introduction, Redeemed};
 use vestibule::flows::index::LiveSession;
 use vestibule::flows::registration::Registered;
+use vestibule::flows::rules::Rules;
 use vestibule::flows::sessions::Device;
 use vestibule::flows::sign_in::{Attempt, SignedIn};
 use vestibule::flows::{FlowError, Gateway, Installation, World};
@@ -50,6 +63,7 @@ const START: i64 = 1_800_000_000_000;
 
 pub const IDLE: Duration = Duration::from_secs(12 * 3_600);
 pub const ABSOLUTE: Duration = Duration::from_secs(7 * 86_400);
+pub const SHORT: Duration = Duration::from_secs(8 * 3_600);
 pub const FRESH: Duration = Duration::from_secs(300);
 
 /// A clock that stands still until it is moved.
@@ -105,6 +119,7 @@ pub struct Stage {
     pub clock: Arc<HandClock>,
     pub store: Arc<dyn KeyValue>,
     dice: Arc<Dice>,
+    codes: EmailCode,
 }
 
 impl Stage {
@@ -131,10 +146,31 @@ impl Stage {
         Self::open(Arc::new(Yielding::default()), clock, dice, &[APP_HOST], codes).await.unwrap()
     }
 
+    /// A fresh world whose trail keeps this many entries.
+    pub async fn keeping(entries_max: usize) -> Self {
+        let (clock, dice) = (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(Dice(AtomicU64::new(0))));
+        let audit = Retention { entries_max, ..Retention::default() };
+        let installation = Installation { audit, ..installation(&[APP_HOST], EmailCode::Off) };
+        Self::install(Arc::new(MemoryStore::new()), clock, dice, installation).await.unwrap()
+    }
+
+    /// A world on this store in which bans are made by this rule, behind these proxies.
+    pub async fn banning(
+        store: Arc<dyn KeyValue>,
+        rule: Option<AutomaticBans>,
+        proxies: &[&str],
+    ) -> Result<Self, FlowError> {
+        let (clock, dice) = (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(Dice(AtomicU64::new(0))));
+        let mut installation = installation(&[APP_HOST], EmailCode::Off);
+        installation.rules.automatic_bans = rule;
+        installation.trusted_proxies = proxies.iter().map(|it| Network::parse(it).unwrap()).collect();
+        Self::install(store, clock, dice, installation).await
+    }
+
     /// The same world after a restart.
     pub async fn again(&self) -> Self {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        Self::open(store, clock, Arc::clone(&self.dice), &[APP_HOST], EmailCode::Off).await.unwrap()
+        Self::open(store, clock, Arc::clone(&self.dice), &[APP_HOST], self.codes).await.unwrap()
     }
 
     async fn open(
@@ -144,6 +180,16 @@ impl Stage {
         hosts: &[&str],
         codes: EmailCode,
     ) -> Result<Self, FlowError> {
+        Self::install(store, clock, dice, installation(hosts, codes)).await
+    }
+
+    async fn install(
+        store: Arc<dyn KeyValue>,
+        clock: Arc<HandClock>,
+        dice: Arc<Dice>,
+        installation: Installation,
+    ) -> Result<Self, FlowError> {
+        let codes = installation.rules.email_code;
         let world = World {
             store: Arc::clone(&store),
             vault: Arc::new(Pocket),
@@ -151,8 +197,29 @@ impl Stage {
             entropy: Arc::<Dice>::clone(&dice),
             observer: Arc::new(Nobody),
         };
-        let gateway = Gateway::open(installation(hosts, codes), world).await?;
-        Ok(Self { gateway, clock, store, dice })
+        let gateway = Gateway::open(installation, world).await?;
+        Ok(Self { gateway, clock, store, dice, codes })
+    }
+
+    /// Lets these webhooks be told.
+    pub fn tell(&self, webhooks: Vec<Subscription>) {
+        let rules = Rules { webhooks, ..Rules::clone(&self.gateway.rules()) };
+        self.gateway.adopt(rules);
+    }
+
+    /// Closes an account, as an operator does.
+    pub async fn disable(&self, user: &UserId) {
+        self.stand(user, Standing::Disabled).await;
+    }
+
+    /// Opens it again.
+    pub async fn enable(&self, user: &UserId) {
+        self.stand(user, Standing::Active).await;
+    }
+
+    async fn stand(&self, user: &UserId, standing: Standing) {
+        let edit = UserEdit { standing: Some(standing), ..UserEdit::default() };
+        self.gateway.edit_user(&Authority::of_operator(), user, &edit).await.unwrap();
     }
 
     pub async fn invite(&self, email: &str, lifetime: Duration) -> Result<Invited, FlowError> {
@@ -165,7 +232,7 @@ impl Stage {
             lifetime,
             invited_by: "a test".to_owned(),
         };
-        self.gateway.invite(guest).await
+        self.gateway.invite(&Authority::of_operator(), guest).await
     }
 
     pub async fn redeem(&self, secret: &str) -> Result<Redeemed, FlowError> {
@@ -242,7 +309,7 @@ impl Stage {
     /// Whether a request with this cookie reaches the application.
     pub fn enters(&self, token: &str) -> bool {
         let header = format!("__Host-vestibule={token}");
-        let admission = self.gateway.admit(&visit(APP_HOST), b"/page", [header.as_bytes()]);
+        let admission = self.gateway.admit(&visit(APP_HOST), &Method::GET, b"/page", &cookie_header(&header));
         matches!(admission, Admission::Forward(_))
     }
 }
@@ -250,6 +317,11 @@ impl Stage {
 /// An answer to a ceremony by a browser without a session.
 pub fn attempt(id: CeremonyId, answer: &Value) -> Attempt<'_> {
     Attempt { ceremony: Some(id), answer, expected: None, before: None }
+}
+
+/// Headers with these cookies.
+pub fn cookie_header(cookies: &str) -> HeaderMap {
+    HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(cookies).unwrap())])
 }
 
 /// A visit to the auth host from this address.
@@ -264,9 +336,11 @@ pub fn visit(host: &str) -> Visit {
         client: None,
         request_id: "test".to_owned(),
         dialect: Dialect::Native,
+        shows_live_session: false,
         by_access_token: false,
         change: None,
         step_up: None,
+        device: None,
     }
 }
 
@@ -282,28 +356,43 @@ fn installation(hosts: &[&str], email_code: EmailCode) -> Installation {
         host: HostPattern::parse(host).unwrap(),
         path: "/".to_owned(),
         upstreams: vec![Upstream { scheme: UpstreamScheme::Http, host: "127.0.0.1".to_owned(), port: 9 }],
-        allow: vec![Allow::AnyUser, Allow::parse(&format!("user:{ON_CALL}")).unwrap()],
+        policy: Policy::allowing(
+            vec![Allow::AnyUser, Allow::parse(&format!("user:{ON_CALL}")).unwrap()],
+            None,
+        ),
         public: Vec::new(),
         identity: IdentityHeaders::preset("remote").unwrap(),
         websocket: WebSocket::Allowed,
         cross_origin: CrossOrigin::Refused,
         headers: HeaderRules::default(),
+        tile: None,
         timeouts: Timeouts { connect: seconds(1), read: seconds(1), write: seconds(1), idle: seconds(1) },
     };
     let keys = SigningKeys {
         sessions: Keyring::generate(&[7; 32], Timestamp::from_millis(START)).unwrap(),
         assertions: AssertionKeys::generate(&[8; 32]).unwrap(),
+        access_tokens: Some(Keyring::generate(&[9; 32], Timestamp::from_millis(START)).unwrap()),
     };
-    let lifetimes = Lifetimes { idle: IDLE, absolute: ABSOLUTE, fresh: FRESH };
+    let lifetimes =
+        Lifetimes { idle: IDLE, absolute: ABSOLUTE, short: SHORT, sessions_max: 20, fresh: FRESH };
     Installation {
         place,
         relying_party,
-        routes: RouteTable::new(hosts.iter().map(route).collect()),
-        lifetimes,
+        rules: Rules {
+            routes: RouteTable::new(hosts.iter().map(route).collect()),
+            lifetimes,
+            email_code,
+            username_change: UsernameChange::Allowed,
+            has_mail: email_code != EmailCode::Off,
+            webhooks: Vec::new(),
+            sign_up: SignUp::default(),
+            recovery_delay: Duration::ZERO,
+            automatic_bans: None,
+            access_tokens: TokenLimits::default(),
+        },
         limits: RateLimits::default(),
-        email_code,
-        username_change: UsernameChange::Allowed,
-        has_mail: email_code != EmailCode::Off,
+        audit: Retention::default(),
+        trusted_proxies: Vec::new(),
         keys,
     }
 }

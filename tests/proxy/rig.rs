@@ -16,32 +16,42 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
+use vestibule::domain::access_token::TokenLimits;
 use vestibule::domain::assertion::AssertionKeys;
+use vestibule::domain::audit::Retention;
 use vestibule::domain::ceremony::RelyingParty;
 use vestibule::domain::dialect::Dialect;
 use vestibule::domain::event::Answered;
 use vestibule::domain::event::Event;
 use vestibule::domain::id::{SessionId, UserId};
 use vestibule::domain::identifier::UsernameChange;
+use vestibule::domain::keyring::Keyring;
 use vestibule::domain::ledger::Budget;
 use vestibule::domain::limits::{RateLimits, Shares};
 use vestibule::domain::place::{Place, Scheme};
-use vestibule::domain::policy::Allow;
+use vestibule::domain::policy::decide::{Decision, Policy};
 use vestibule::domain::policy::headers::HeaderRules;
 use vestibule::domain::policy::identity::IdentityHeaders;
 use vestibule::domain::policy::public::PublicPath;
 use vestibule::domain::policy::route::{
     CrossOrigin, HostPattern, Route, RouteTable, Timeouts, Upstream, UpstreamScheme, WebSocket,
 };
-use vestibule::domain::session::token::{Carrier, Keyring};
+use vestibule::domain::policy::who::Allow;
+use vestibule::domain::served::Served;
+use vestibule::domain::session::token::Carrier;
 use vestibule::domain::session::{Lifetimes, Scope, Session};
+use vestibule::domain::signup::SignUp;
 use vestibule::domain::time::Timestamp;
 use vestibule::domain::user::{DisplayName, Email, Role, Standing, User, Username};
 use vestibule::flows::admit::{Outcome, Visit};
 use vestibule::flows::codes::EmailCode;
+use vestibule::flows::rules::Rules;
 use vestibule::flows::{Gateway, Installation, World};
 use vestibule::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, Vault, VaultError};
-use vestibule::proxy::{CertificateFiles, Doors, Limits, Meter, Parts, Proxy, ProxySettings, TlsSettings};
+use vestibule::proxy::{
+    CertificateFiles, Doors, ForwardedBy, Handshake, Limits, Meter, Parts, Preface, Proxy, ProxySettings,
+    Sockets, Telling, TlsSettings,
+};
 use vestibule::records;
 use vestibule::store::MemoryStore;
 
@@ -112,7 +122,7 @@ struct StreamMeter {
 }
 
 impl Meter for StreamMeter {
-    fn request(&self, _: Option<&str>, _: Answered, _: Duration) {}
+    fn request(&self, _: Option<&str>, _: Answered, _: Option<Decision>, _: Duration) {}
 
     fn upstream_answered(&self, _: &str, _: Duration) {}
 
@@ -124,6 +134,16 @@ impl Meter for StreamMeter {
         self.open.fetch_sub(1, Ordering::SeqCst);
         self.changed.notify_one();
     }
+
+    fn upstream_retried(&self, _: &str) {}
+
+    fn handshake(&self, _: Handshake) {}
+
+    fn telling(&self) -> Telling {
+        Telling::Nothing
+    }
+
+    fn served(&self, _: &Served) {}
 }
 
 impl Rig {
@@ -138,9 +158,10 @@ impl Rig {
             gateway: Arc::clone(&gateway),
             doors: doors(),
             meter: Arc::clone(&meter) as _,
+            challenges: Arc::default(),
             elapsed: elapsed(),
         };
-        let proxy = Proxy::bind(settings, parts).await.unwrap();
+        let proxy = Proxy::bind(settings, parts, &mut Sockets::default()).await.unwrap();
         let addresses: Vec<_> = proxy.addresses().collect();
         let (shutdown, asked) = watch::channel(false);
         let serving = Mutex::new(Some(tokio::spawn(proxy.serve(asked))));
@@ -372,9 +393,11 @@ fn visit() -> Visit {
         client: None,
         request_id: "t".into(),
         dialect: Dialect::Native,
+        shows_live_session: false,
         by_access_token: false,
         change: None,
         step_up: None,
+        device: None,
     }
 }
 
@@ -408,15 +431,25 @@ async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session) {
     let installation = Installation {
         relying_party: RelyingParty::new("localhost", "Test", &[place.origin()]).unwrap(),
         place,
-        routes: RouteTable::new(routes(upstream)),
-        lifetimes: Lifetimes { idle: hour, absolute: hour, fresh: hour },
+        rules: Rules {
+            routes: RouteTable::new(routes(upstream)),
+            lifetimes: Lifetimes { idle: hour, absolute: hour, short: hour, sessions_max: 20, fresh: hour },
+            email_code: EmailCode::Off,
+            username_change: UsernameChange::Forbidden,
+            has_mail: false,
+            webhooks: Vec::new(),
+            sign_up: SignUp::default(),
+            recovery_delay: Duration::ZERO,
+            automatic_bans: None,
+            access_tokens: TokenLimits::default(),
+        },
         limits: RateLimits::default(),
-        email_code: EmailCode::Off,
-        username_change: UsernameChange::Forbidden,
-        has_mail: false,
+        audit: Retention::default(),
+        trusted_proxies: Vec::new(),
         keys: SigningKeys {
             sessions: Keyring::generate(&[1; 32], now).unwrap(),
             assertions: AssertionKeys::generate(&[2; 32]).unwrap(),
+            access_tokens: Some(Keyring::generate(&[3; 32], now).unwrap()),
         },
     };
     let world = World {
@@ -440,7 +473,11 @@ fn alice(now: Timestamp) -> User {
         standing: Standing::Active,
         created_at: now,
         updated_at: now,
+        note: None,
+        expires_at: None,
         seen_from: Vec::new(),
+        programs: Vec::new(),
+        told_of_end: None,
     }
 }
 
@@ -451,12 +488,13 @@ fn routes(port: u16) -> Vec<Route> {
         host: HostPattern::parse(host).unwrap(),
         path: path.to_owned(),
         upstreams: vec![upstream(port)],
-        allow: vec![Allow::AnyUser],
+        policy: Policy::allowing(vec![Allow::AnyUser], None),
         public: vec![],
         identity: IdentityHeaders::preset("remote").unwrap(),
         websocket: WebSocket::Allowed,
         cross_origin: CrossOrigin::Refused,
         headers: HeaderRules::default(),
+        tile: None,
         timeouts: Timeouts {
             connect: Duration::from_secs(1),
             read: Duration::from_secs(2),
@@ -493,7 +531,7 @@ fn settings(tls: Tls, folder: &std::path::Path) -> (ProxySettings, Option<reqwes
     let tls = (tls != Tls::Off).then(|| {
         let names = vec!["app.localhost".to_owned(), "other-app.localhost".to_owned()];
         let made = rcgen::generate_simple_self_signed(names).unwrap();
-        let files = CertificateFiles { chain: folder.join("crt"), key: folder.join("key") };
+        let files = CertificateFiles::given(folder.join("crt"), folder.join("key"));
         std::fs::write(&files.chain, made.cert.pem()).unwrap();
         std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
         root = Some(reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap());
@@ -509,6 +547,8 @@ fn settings(tls: Tls, folder: &std::path::Path) -> (ProxySettings, Option<reqwes
         listen: vec![any],
         tls,
         trusted_proxies: vec![],
+        forwarded_by: ForwardedBy::XForwarded,
+        preface: Preface::No,
         workers: 2,
         grace_period: GRACE_PERIOD,
         limits: Limits { own_bodies, ..Limits::default() },
@@ -533,6 +573,9 @@ fn label(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::SignIn { .. } => "sign-in",
         Outcome::Forbidden { .. } => "forbidden",
+        Outcome::StepUp { .. } => "step up",
+        Outcome::Undecided { .. } => "undecided",
+        Outcome::TokenRefused { .. } => "token-refused",
         Outcome::UnknownHost => "unknown-host",
         Outcome::NoRoute => "no-route",
         Outcome::MalformedRequest => "malformed",

@@ -36,6 +36,13 @@ impl Window {
         self.devtools("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script })).await;
     }
 
+    /// Stands in for a proxy in front that reports this client, for every request from now on.
+    pub async fn is_reported_as(&self, client: &str) {
+        self.devtools("Network.enable", &json!({})).await;
+        let headers = json!({ "headers": { "X-Forwarded-For": client } });
+        self.devtools("Network.setExtraHTTPHeaders", &headers).await;
+    }
+
     /// Puts the page on another screen. Nothing moves on it any more.
     pub async fn look_at(&self, screen: Screen) {
         let size = json!({

@@ -97,6 +97,18 @@ impl Window {
             .await;
     }
 
+    /// Waits until this script answers so: a page's own handlers run after the click that wakes them.
+    pub async fn answers(&self, script: &str, expected: Value) {
+        let same = async || (self.script(script).await == expected).then_some(());
+        self.until(&format!("{script:?} answers {expected}"), same).await;
+    }
+
+    /// Waits until these words are not in sight any more.
+    pub async fn does_not_see(&self, words: &str) {
+        let gone = async || (!self.text().await.contains(words)).then_some(());
+        self.until(&format!("{words:?} out of sight"), gone).await;
+    }
+
     /// Waits until the address is exactly this.
     pub async fn arrives_at(&self, url: &str) {
         let at = async || (self.url().await == url).then_some(());
@@ -140,7 +152,8 @@ impl Window {
     /// Replaces what is in the field with this label. `\u{e007}` is the Enter key.
     pub async fn fill(&self, label: &str, text: &str) {
         let label = format!("label[contains(normalize-space(.), \"{label}\")]");
-        let xpath = format!("//input[@id=//{label}/@for] | //{label}//input");
+        let field = "*[self::input or self::textarea]";
+        let xpath = format!("//{field}[@id=//{label}/@for] | //{label}//{field}");
         self.act(&format!("the field {label}"), &xpath, "clear", &json!({})).await;
         self.act(&format!("the field {label}"), &xpath, "value", &json!({ "text": text })).await;
     }

@@ -2,7 +2,7 @@
 //!
 //! It follows no redirect unless told to, so a test sees each answer.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub struct Browser {
     origin: String,
     /// What its scripts show in `Authorization`, if anything.
     token: Option<String>,
+    /// The client that the proxy in front says it is, if there is one.
+    reported: Option<String>,
 }
 
 /// An answer, read to its end.
@@ -54,6 +56,15 @@ pub struct Reply {
 impl Browser {
     /// A new browser that speaks HTTP/1.1, or what TLS settles on.
     pub fn new(gateway: &Gateway) -> Self {
+        Self::at(gateway, None)
+    }
+
+    /// A new browser on a machine with this address.
+    pub fn on(gateway: &Gateway, address: &str) -> Self {
+        Self::at(gateway, Some(address.parse().unwrap()))
+    }
+
+    fn at(gateway: &Gateway, address: Option<IpAddr>) -> Self {
         let authority = Certificate::from_pem(gateway.authority.certificate().as_bytes()).unwrap();
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -62,11 +73,12 @@ impl Browser {
             .add_root_certificate(authority)
             .user_agent(AGENT)
             .timeout(PATIENCE)
+            .local_address(address)
             // Tests restart the gateway; a connection of before would fail the first request.
             .pool_max_idle_per_host(0)
             .build()
             .unwrap();
-        Self { client, jar: Arc::default(), origin: gateway.origin(), token: None }
+        Self { client, jar: Arc::default(), origin: gateway.origin(), token: None, reported: None }
     }
 
     /// Somebody else's browser, without the cost of a new client.
@@ -79,6 +91,12 @@ impl Browser {
     #[must_use]
     pub fn showing(&self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self.another() }
+    }
+
+    /// The same browser, with its cookies, as a proxy reports it that is in front from now on.
+    #[must_use]
+    pub fn reported_as(&self, client: &str) -> Self {
+        Self { reported: Some(client.to_owned()), ..self.clone() }
     }
 
     pub fn jar(&self) -> MutexGuard<'_, Jar> {
@@ -112,6 +130,10 @@ impl Browser {
         let request = self.client.request(method, url.clone());
         let request = match &self.token {
             Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let request = match &self.reported {
+            Some(client) => request.header("x-forwarded-for", client),
             None => request,
         };
         match self.jar().header(url.host_str().unwrap(), url.path()) {

@@ -8,6 +8,10 @@ use super::tls::Authority;
 /// What a test decides about its gateway; everything else is as shipped.
 pub struct Config {
     pub https: bool,
+    /// Another proxy, on the TLS port, ends the TLS.
+    pub proxied: bool,
+    /// Lines for `[server.tls.acme]`, instead of certificates of the test's own authority.
+    pub acme: Option<Vec<String>>,
     /// Where people sign in.
     pub host: String,
     /// The RP ID, when it is not the host.
@@ -48,6 +52,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             https: false,
+            proxied: false,
+            acme: None,
             host: "localhost".to_owned(),
             rp_id: None,
             related_origins: Vec::new(),
@@ -78,6 +84,11 @@ impl Config {
     /// Adds a table that is not written otherwise, such as `[limits]`.
     pub fn table(&mut self, name: &str, lines: &[&str]) {
         self.tables.push(format!("\n[{name}]\n{}\n", lines.join("\n")));
+    }
+
+    /// Adds a `[[webhook]]` with these lines.
+    pub fn webhook(&mut self, lines: &[&str]) {
+        self.tables.push(format!("\n[[webhook]]\n{}\n", lines.join("\n")));
     }
 
     /// https on `host`, with certificates of the test's own authority.
@@ -111,14 +122,16 @@ impl Config {
             spot.metrics_port,
         );
         lines(&mut text, &self.server);
-        if self.https {
-            let (cert, key) = authority.issue(&self.hosts(), spot.directory);
-            let listen = spot.tls_port;
-            let [cert, key] = [cert, key].map(|file| file.display().to_string());
-            let _ = writeln!(
-                text,
-                "\n[server.tls]\nlisten = [\"127.0.0.1:{listen}\"]\ncert = \"{cert}\"\nkey = \"{key}\""
-            );
+        if self.https && !self.proxied {
+            let _ = writeln!(text, "\n[server.tls]\nlisten = [\"127.0.0.1:{}\"]", spot.tls_port);
+            if let Some(acme) = &self.acme {
+                text.push_str("\n[server.tls.acme]\n");
+                lines(&mut text, acme);
+            } else {
+                let (cert, key) = authority.issue(&self.hosts(), spot.directory);
+                let [cert, key] = [cert, key].map(|file| file.display().to_string());
+                let _ = writeln!(text, "cert = \"{cert}\"\nkey = \"{key}\"");
+            }
         }
         if self.rp_id.is_some() || !self.related_origins.is_empty() {
             let id = self.rp_id.as_ref().unwrap_or(&self.host);
@@ -171,10 +184,10 @@ impl Route {
     fn write(&self, text: &mut String) {
         let Self { name, host, path, upstream, allow, public, lines: extra } = self;
         let _ = writeln!(text, "\n[[route]]\nname = {name:?}\nhost = {host:?}\npath = {path:?}");
-        let _ = writeln!(
-            text,
-            "upstream = [\"http://127.0.0.1:{upstream}\"]\nallow = {allow:?}\npublic = {public:?}"
-        );
+        let _ = writeln!(text, "upstream = [\"http://127.0.0.1:{upstream}\"]\npublic = {public:?}");
+        if !allow.is_empty() {
+            let _ = writeln!(text, "allow = {allow:?}");
+        }
         lines(text, extra);
     }
 }

@@ -1,9 +1,10 @@
 //! The real binary, started, stopped, killed and operated as its operator would.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -70,9 +71,14 @@ impl Gateway {
 
     /// Starts the process, under `wrapper` if there is one, and waits for nothing.
     pub fn spawn(&mut self, wrapper: &[&str]) {
+        let words: Vec<&str> = wrapper.iter().copied().chain([BINARY]).collect();
+        self.spawn_program(&words);
+    }
+
+    /// Starts these words, of which the last is a gateway's program, and waits for nothing.
+    pub fn spawn_program(&mut self, words: &[&str]) {
         assert!(self.child.is_none(), "the gateway runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
-        let words: Vec<&str> = wrapper.iter().copied().chain([BINARY]).collect();
         let child = Command::new(words[0])
             .args(&words[1..])
             .args(["serve", "--config"])
@@ -89,18 +95,35 @@ impl Gateway {
 
     /// Waits until `GET {prefix}/ready` says 200.
     pub async fn wait_until_ready(&mut self) {
+        // Plain http only redirects once there is TLS; that it answers is enough.
+        let https = self.config.https;
+        if let Some(status) = self.wait_until(|reply| reply.status() == 200 || https).await {
+            panic!("the gateway ended at its start ({status}):\n{}", self.log());
+        }
+    }
+
+    /// Waits until it answers at all, or has ended; whether it answers.
+    pub async fn comes_up(&mut self) -> bool {
+        let ended = self.wait_until(|_| true).await;
+        if ended.is_some() {
+            self.child = None;
+        }
+        ended.is_none()
+    }
+
+    /// Waits until it answers like that, or has ended, and how it then ended.
+    async fn wait_until(&mut self, enough: impl Fn(&reqwest::Response) -> bool) -> Option<ExitStatus> {
         let stay = reqwest::redirect::Policy::none();
         let client = reqwest::Client::builder().no_proxy().redirect(stay).build().unwrap();
         let url = format!("http://127.0.0.1:{}/auth/ready", self.port);
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             let asked = client.get(&url).header("host", self.host_header()).send().await;
-            // Plain http only redirects once there is TLS; that it answers is enough.
-            if asked.is_ok_and(|reply| reply.status() == 200 || self.config.https) {
-                return;
+            if asked.is_ok_and(|reply| enough(&reply)) {
+                return None;
             }
             if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().unwrap()) {
-                panic!("the gateway ended at its start ({status}):\n{}", self.log());
+                return Some(status);
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -179,6 +202,14 @@ impl Gateway {
         self.data().join("setup-link")
     }
 
+    /// Changes its configuration file; the gateway is not told.
+    pub fn edit(&self, change: impl FnOnce(String) -> String) {
+        let text = fs::read_to_string(self.config_file()).unwrap();
+        let changed = change(text.clone());
+        assert_ne!(text, changed, "nothing was changed");
+        fs::write(self.config_file(), changed).unwrap();
+    }
+
     /// The id of the running process.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("the gateway runs").id()
@@ -231,16 +262,32 @@ impl Gateway {
 
     /// Runs an operator's command with this gateway's configuration.
     pub fn cli(&self, arguments: &[&str]) -> Output {
-        let (command, rest) = arguments.split_first().expect("a command");
-        Command::new(BINARY)
-            .arg(command)
-            .args(rest)
-            .arg("--config")
-            .arg(self.config_file())
+        self.commander()(arguments).output().unwrap()
+    }
+
+    /// Makes operators' commands, for whoever cannot hold on to the gateway meanwhile.
+    pub fn commander(&self) -> impl Fn(&[&str]) -> Command + Send + use<> {
+        let (config, directory) = (self.config_file(), self.directory.path().to_owned());
+        move |arguments| {
+            let mut command = Command::new(BINARY);
+            command.args(arguments).arg("--config").arg(&config).current_dir(&directory).stdin(Stdio::null());
+            command
+        }
+    }
+
+    /// As `cli`, with this on standard input.
+    pub fn cli_with_input(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = Command::new(BINARY)
+            .args(arguments)
             .current_dir(self.directory.path())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that refuses its arguments reads nothing.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
     }
 
     /// As `cli`, for commands that must succeed; returns what they print.

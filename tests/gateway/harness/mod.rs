@@ -23,6 +23,7 @@
     reason = "a test that cannot go on stops here, and only the outside world has a clock"
 )]
 
+pub mod acme2certifier;
 #[path = "../../support/authenticator.rs"]
 pub mod authenticator;
 pub mod browser;
@@ -31,11 +32,14 @@ pub mod dice;
 pub mod gateway;
 pub mod jar;
 pub mod journey;
+pub mod pebble;
 pub mod port;
 pub mod post_office;
 pub mod raw;
+pub mod receiver;
 pub mod scene;
 pub mod shape;
+pub mod socket;
 pub mod tls;
 pub mod upstream;
 
@@ -45,6 +49,7 @@ pub use config::Config;
 pub use dice::Dice;
 pub use gateway::Gateway;
 pub use post_office::{Mode, PostOffice};
+pub use receiver::{Manner, Receiver, Told};
 pub use scene::Scene;
 pub use shape::shape;
 pub use upstream::{Recorded, Upstream};

@@ -38,7 +38,13 @@ pub fn exchange(port: u16, bytes: &[u8]) -> RawReply {
 
 /// A GET with these header lines, as bytes on the wire.
 pub fn get(port: u16, host: &str, target: &str, lines: &[String]) -> RawReply {
+    request(port, "GET", host, target, lines)
+}
+
+/// The same with another method.
+pub fn request(port: u16, method: &str, host: &str, target: &str, lines: &[String]) -> RawReply {
     let lines = lines.iter().map(String::as_str).chain([""]).collect::<Vec<_>>().join("\r\n");
-    let request = format!("GET {target} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n{lines}\r\n");
+    let request =
+        format!("{method} {target} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n{lines}\r\n");
     exchange(port, request.as_bytes())
 }

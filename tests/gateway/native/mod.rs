@@ -4,6 +4,7 @@
 //! (`assertions`), that every sign-in is a new session and an exchange happens once (`sessions`), codes by
 //! mail (`codes`, `mail`), limits (`limits`), and that nobody reaches what is somebody else's (`owners`).
 
+mod account;
 mod edges;
 mod passkeys;
 mod sessions;

@@ -1,0 +1,177 @@
+//! Lists of people: a page at a time, found by the beginning of a term.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use vestibule::domain::user::DisplayName;
+use vestibule::flows::administration::Authority;
+use vestibule::flows::administration::directory::{Cursor, Query};
+use vestibule::flows::administration::people::UserEdit;
+use vestibule::records::{self, keys};
+use vestibule::store::MemoryStore;
+
+use super::told;
+use crate::harness::Scene;
+use crate::stage::Stage;
+
+fn names(page: &Value) -> Vec<String> {
+    let users = page["users"].as_array().unwrap().iter();
+    users.map(|user| user["username"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_list_has_everybody_once_page_by_page() {
+    let mut scene = Scene::set().await;
+    for n in 0..7 {
+        let (_, _) = scene.invited(&format!("user{n}@example.com"), 100 + n).await;
+    }
+    let whole = names(&told(&scene, &["user", "list"]));
+    assert_eq!(whole.len(), 8);
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    for _ in 0..8 {
+        let page = scene.alice.get(&format!("admin/v1/users?limit=3&after={after}")).await.expect(200).json();
+        seen.extend(names(&page));
+        match page["next"].as_str() {
+            Some(next) => after = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(seen, whole);
+    let first = told(&scene, &["user", "list", "--limit", "3"]);
+    assert_eq!(names(&first).len(), 3);
+    let next = first["next"].as_str().unwrap();
+    assert_eq!(names(&told(&scene, &["user", "list", "--limit", "3", "--after", next])), whole[3..6]);
+
+    let found = scene.alice.get("admin/v1/users?role=administrator").await.expect(200).json();
+    assert_eq!(names(&found), ["alice"]);
+    scene.gateway.operate(&["user", "groups", "user3", "staff"]);
+    let found = scene.alice.get("admin/v1/users?group=staff").await.expect(200).json();
+    assert_eq!(names(&found), ["user3"]);
+    // A restart changes nothing about it.
+    scene.gateway.restart().await;
+    assert_eq!(names(&told(&scene, &["user", "list"])), whole);
+}
+
+#[tokio::test]
+async fn people_are_found_by_the_beginning_of_username_address_or_name() {
+    let scene = Scene::set().await;
+    let (_, _) = scene.invited("zoe@elsewhere.example", 7).await;
+    scene.gateway.operate(&["user", "name", "zoe", "Zoë Åström"]);
+    for (search, expected) in [
+        ("ali", vec!["alice"]),
+        ("ALICE@", vec!["alice"]),
+        ("ample", vec!["alice"]),
+        ("zoë", vec!["zoe"]),
+        ("åst", vec!["zoe"]),
+        ("zoe@else", vec!["zoe"]),
+        ("z", vec!["zoe"]),
+        ("lice", vec![]),
+    ] {
+        assert_eq!(names(&told(&scene, &["user", "list", "--search", search])), expected, "{search}");
+        let query = [("search", search)];
+        let request = scene.alice.fetching(reqwest::Method::GET, &scene.alice.api("admin/v1/users"), None);
+        let page = scene.alice.send(request.query(&query)).await.expect(200).json();
+        assert_eq!(names(&page), expected, "{search}");
+    }
+    // A former name finds nobody.
+    scene.gateway.operate(&["user", "name", "zoe", "Zoe"]);
+    assert_eq!(told(&scene, &["user", "list", "--search", "åst"]), json!({ "users": [], "next": null }));
+}
+
+/// Stores of before have no directory; the first start makes it.
+#[tokio::test]
+async fn people_of_before_the_directory_are_found_after_a_start() {
+    let stage = Stage::set(Arc::new(MemoryStore::new())).await.unwrap();
+    let mut device = crate::harness::Authenticator::new(1);
+    stage.enrol("alice@example.com", &mut device).await.unwrap();
+    for (key, _) in stage.store.scan(keys::DIRECTORY, None, 100).await.unwrap() {
+        stage.store.take(&key).await.unwrap();
+    }
+    stage.store.take(&keys::directory_made()).await.unwrap().unwrap();
+    let query = Query::everybody().beginning_with("ali");
+    assert!(stage.gateway.list_users(&query).await.unwrap().items.is_empty());
+    let again = stage.again().await;
+    assert_eq!(again.gateway.list_users(&query).await.unwrap().items.len(), 1);
+}
+
+/// Whatever changes, whoever has a record is found by every term of theirs and by no other.
+#[tokio::test]
+async fn the_directory_follows_every_change() {
+    let stage = Stage::set(Arc::new(MemoryStore::new())).await.unwrap();
+    let mut device = crate::harness::Authenticator::new(1);
+    let user = stage.enrol("alice@example.com", &mut device).await.unwrap().user;
+    for name in ["Alice B", "B Alice", "alice@example.com", "Q"] {
+        let edit = UserEdit { name: Some(DisplayName::parse(name).unwrap()), ..UserEdit::default() };
+        let user = stage.gateway.edit_user(&Authority::of_operator(), &user.id, &edit).await.unwrap();
+        let found = stage.store.scan(keys::DIRECTORY, None, 100).await.unwrap();
+        let terms: Vec<_> =
+            found.iter().map(|(key, _)| keys::term_and_user(key).unwrap().0.to_owned()).collect();
+        assert_eq!(terms, records::terms_of(&user).into_iter().collect::<Vec<_>>());
+    }
+    assert_eq!(Cursor::parse("*"), None);
+}
+
+#[tokio::test]
+async fn the_overview_tells_of_backups_and_of_the_end_of_certificates() {
+    let scene = Scene::with(
+        |config| config.tls("auth.example.test"),
+        |route| {
+            route.host("app.example.test");
+        },
+    )
+    .await;
+    let overview = async || scene.alice.get("admin/v1/overview").await.expect(200).json();
+    let page = async || scene.alice.navigate(&scene.url("/auth/admin")).await.expect(200).text();
+    // The certificates are looked at a moment after the start.
+    while overview().await["certificates"] == json!([]) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let seen = overview().await;
+    let until: jiff::Timestamp = seen["certificates"][0]["good_until"].as_str().unwrap().parse().unwrap();
+    assert!(until > jiff::Timestamp::now(), "{seen}");
+    assert_eq!(seen["last_backup_at"], Value::Null);
+    assert!(page().await.contains("There has been no backup yet"));
+
+    let file = scene.gateway.directory().join("backup");
+    scene.gateway.operate(&["backup", file.to_str().unwrap()]);
+    let made: jiff::Timestamp = overview().await["last_backup_at"].as_str().unwrap().parse().unwrap();
+    assert!(jiff::Timestamp::now().duration_since(made).as_secs().abs() < 600);
+    let page = page().await;
+    assert!(
+        !page.contains("There has been no backup yet") && page.contains("Certificate good until"),
+        "{page}"
+    );
+}
+
+#[tokio::test]
+async fn users_are_found_by_how_many_passkeys_they_have_and_when_they_used_one() {
+    let scene = Scene::set().await;
+    let (bob, mut device) = scene.invited("bob@example.com", 2).await;
+    bob.sign_in(&mut device).await.expect(201);
+    // Carol has an account and a passkey that she has never shown; Dora has lost hers.
+    scene.invited("carol@example.com", 3).await;
+    scene.invited("dora@example.com", 4).await;
+    let dora = told(&scene, &["user", "show", "dora"]);
+    let passkey = dora["credentials"][0]["id"].as_str().unwrap();
+    scene.gateway.operate(&["user", "remove-passkey", "dora", passkey]);
+    for (query, expected) in [
+        ("passkeys=none", &["dora"][..]),
+        ("passkeys=one", &["alice", "bob", "carol"]),
+        ("passkeys=several", &[]),
+        ("last=month", &["bob"]),
+        ("last=never", &["alice", "carol", "dora"]),
+        ("last=longer", &["alice", "carol", "dora"]),
+        ("last=never&passkeys=one", &["alice", "carol"]),
+    ] {
+        let page = scene.alice.get(&format!("admin/v1/users?{query}")).await.expect(200).json();
+        assert_eq!(names(&page), expected, "{query}");
+        let shown = scene.alice.navigate(&scene.url(&format!("/auth/admin/users?{query}"))).await.expect(200);
+        for name in ["alice", "bob", "carol", "dora"] {
+            let is_there = shown.text().contains(&format!("<bdi>{name}</bdi>"));
+            assert_eq!(is_there, expected.contains(&name), "{query} {name}");
+        }
+    }
+    scene.alice.get("admin/v1/users?passkeys=two").await.expect_problem(422);
+    scene.alice.get("admin/v1/users?last=week").await.expect_problem(422);
+}

@@ -1,0 +1,168 @@
+//! How long ago a passkey was shown (`max_auth_age`), and hours that pass while a stream is open.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use vestibule::domain::policy::decide::Policy;
+use vestibule::domain::policy::route::{Route, RouteTable};
+use vestibule::domain::policy::rule::{Conditions, Effect, Rule};
+use vestibule::domain::policy::times::{Clock, Days, Times};
+use vestibule::domain::policy::who::{Allow, Who};
+use vestibule::domain::session::Session;
+use vestibule::flows::admit::{Admission, Outcome, Permit};
+use vestibule::flows::rules::Rules;
+use vestibule::flows::way_back::{Errand, Intent, NextStep, SignInRedirect};
+use vestibule::store::MemoryStore;
+
+use crate::harness::Scene;
+use crate::harness::authenticator::Authenticator;
+use crate::stage::{APP_HOST, Stage, cookie_header, visit};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const AUTH: &str = "auth.example.test";
+const APP: &str = "app.example.test";
+
+/// Puts this policy in force for the application.
+fn adopt(stage: &Stage, policy: &Policy) {
+    let rules = (**stage.gateway.rules()).clone();
+    let routes = rules.routes.all().map(|route| Route { policy: policy.clone(), ..(**route).clone() });
+    let routes = RouteTable::new(routes.collect());
+    stage.gateway.adopt(Rules { routes, ..rules });
+}
+
+fn asked(stage: &Stage, session: &Session) -> Admission {
+    let cookie = format!("__Host-vestibule={}", stage.cookie(session, APP_HOST));
+    stage.gateway.admit(&visit(APP_HOST), &Method::GET, b"/page", &cookie_header(&cookie))
+}
+
+#[track_caller]
+fn let_in(admission: Admission) -> Permit {
+    let Admission::Forward(permit) = admission else { panic!("not let in") };
+    permit
+}
+
+#[track_caller]
+fn must_show_passkey(admission: &Admission) {
+    assert!(matches!(admission, Admission::Answer(Outcome::StepUp { .. })));
+}
+
+#[tokio::test]
+async fn a_passkey_that_was_shown_too_long_ago_is_shown_again_and_leads_back() {
+    let stage = Stage::set(Arc::new(MemoryStore::new())).await.unwrap();
+    let mut device = Authenticator::new(1);
+    let session = stage.enrol("alice@example.com", &mut device).await.unwrap().session;
+    adopt(&stage, &Policy::allowing(vec![Allow::AnyUser], Some(10 * MINUTE)));
+    stage.clock.forward(10 * MINUTE);
+    let _ = let_in(asked(&stage, &session));
+    stage.clock.forward(Duration::from_millis(1));
+    must_show_passkey(&asked(&stage, &session));
+
+    let gone = stage.gateway.leave_for_sign_in(&visit(APP_HOST), "/deep", None, Errand::ShowPasskey).await;
+    let SignInRedirect::SignIn { way_back, .. } = gone.unwrap() else { panic!("a loop") };
+    assert!(stage.gateway.must_show_again(&session, Some(&way_back)).await.unwrap());
+    // A stranger's way back asks a session for nothing more than that it lives.
+    let gone = stage.gateway.leave_for_sign_in(&visit(APP_HOST), "/deep", None, Errand::SignIn).await;
+    let SignInRedirect::SignIn { way_back: strangers, .. } = gone.unwrap() else { panic!("a loop") };
+    assert!(!stage.gateway.must_show_again(&session, Some(&strangers)).await.unwrap());
+
+    stage.clock.forward(MINUTE);
+    let again = stage.sign_in_again(Some(&session), &mut device).await.unwrap().session;
+    assert!(!stage.gateway.must_show_again(&again, Some(&way_back)).await.unwrap());
+    let onward = stage.gateway.onward(&again, Some(&way_back), Intent::Followed).await.unwrap();
+    assert!(matches!(onward, NextStep::HandOff { .. }), "{onward:?}");
+    let _ = let_in(asked(&stage, &again));
+}
+
+#[tokio::test]
+async fn a_rule_that_asks_for_a_fresh_passkey_does_not_end_what_is_open() {
+    let stage = Stage::set(Arc::new(MemoryStore::new())).await.unwrap();
+    let mut device = Authenticator::new(1);
+    let session = stage.enrol("alice@example.com", &mut device).await.unwrap().session;
+    let policy = || Policy::allowing(vec![Allow::AnyUser], Some(10 * MINUTE));
+    adopt(&stage, &policy());
+    let stay = let_in(asked(&stage, &session)).stay(&visit(APP_HOST), &Method::GET, b"/page");
+    stage.clock.forward(11 * MINUTE);
+    // Every stream is decided about again.
+    adopt(&stage, &policy());
+    must_show_passkey(&asked(&stage, &session));
+    let soon = tokio::time::timeout(Duration::from_millis(100), stage.gateway.until_refused(&stay)).await;
+    assert!(soon.is_err(), "the stream ended");
+    adopt(&stage, &Policy::allowing(vec![Allow::parse("group:staff").unwrap()], None));
+    stage.gateway.until_refused(&stay).await;
+}
+
+/// Open for one hour: the stage's clock begins within it.
+fn one_hour(stage: &Stage) -> Policy {
+    let now = jiff::Timestamp::from_millisecond(stage.gateway.clock().now().as_millis()).unwrap();
+    let hour = now.to_zoned(jiff::tz::TimeZone::UTC).hour();
+    let clock = |hour: i8| Clock::parse(&format!("{hour:02}:00")).unwrap();
+    let times = Times::new(Days::ALL, clock(hour), clock(hour + 1), "UTC").unwrap();
+    let rule = Rule {
+        name: "an hour".to_owned(),
+        effect: Effect::Allow,
+        who: Who::People(vec![Allow::AnyUser]),
+        when: Conditions { times: Some(times), ..Conditions::default() },
+        max_auth_age: None,
+    };
+    Policy::new(vec![rule], None)
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_hours_are_over() {
+    let stage = Arc::new(Stage::set(Arc::new(MemoryStore::new())).await.unwrap());
+    let mut device = Authenticator::new(1);
+    let session = stage.enrol("alice@example.com", &mut device).await.unwrap().session;
+    adopt(&stage, &one_hour(&stage));
+    let stay = let_in(asked(&stage, &session)).stay(&visit(APP_HOST), &Method::GET, b"/page");
+    let open = {
+        let gateway = Arc::clone(&stage.gateway);
+        tokio::spawn(async move { gateway.until_refused(&stay).await })
+    };
+    stage.gateway.let_hours_pass();
+    tokio::task::yield_now().await;
+    assert!(!open.is_finished(), "it is time");
+    stage.clock.forward(60 * MINUTE);
+    assert!(matches!(asked(&stage, &session), Admission::Answer(Outcome::Forbidden { .. })));
+    stage.gateway.let_hours_pass();
+    open.await.unwrap();
+}
+
+#[tokio::test]
+async fn somebody_whose_passkey_was_shown_an_hour_ago_shows_it_and_is_where_they_were_heading() {
+    let mut scene = Scene::with(
+        |config| config.tls(AUTH),
+        |route| {
+            route.host(APP).line("max_auth_age = \"30m\"");
+        },
+    )
+    .await;
+    let deep = format!("{}/deep?x=1", scene.gateway.origin_of(APP));
+    let (page, _) = scene.alice.arrive(&deep).await;
+    assert_eq!((page.status, page.text().as_str()), (200, "hello"));
+
+    scene.gateway.kill9();
+    scene.gateway.spawn(&["env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", "+1h"]);
+    scene.gateway.wait_until_ready().await;
+    let asking = scene.alice.fetching(Method::GET, &deep, None);
+    let problem = scene.alice.send(asking).await.expect_problem(401);
+    assert_eq!(problem["code"], "step_up_required");
+    assert_eq!(problem["login_url"], scene.gateway.url("/auth/login"));
+    let form = scene.alice.request(Method::POST, &deep).header("sec-fetch-mode", "navigate");
+    let form = form.header("sec-fetch-dest", "document").header("sec-fetch-site", "same-origin");
+    let page = scene.alice.send(form).await.expect(401).text();
+    assert!(page.contains("Show your passkey, then send the form again"), "{page}");
+
+    let (page, way) = scene.alice.arrive(&deep).await;
+    assert_eq!(page.status, 200);
+    assert!(page.text().contains("To go on, show your passkey once more."), "{}", page.text());
+    assert_eq!(way.len(), 1, "{way:?}");
+    // Coming again without a passkey leads to the same page, not in circles.
+    let login = page.url.to_string();
+    let (again, _) = scene.alice.arrive(&format!("{login}&done=1")).await;
+    assert!(again.text().contains("To go on, show your passkey once more."));
+    scene.alice.sign_in(&mut scene.device).await.expect(201);
+    let (page, _) = scene.alice.arrive(&format!("{login}&done=1")).await;
+    assert_eq!((page.status, page.text().as_str(), page.url.as_str()), (200, "hello", deep.as_str()));
+    scene.alice.fetch(Method::GET, &deep, None).await.expect(200);
+}

@@ -1,0 +1,202 @@
+//! Bans: who is kept out, where, and who never is.
+
+mod automatic;
+mod lists;
+mod operators;
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::config::Config;
+use crate::harness::{Authenticator, Browser, Reply, Scene};
+use crate::tongues::Tongue;
+
+/// Whom the proxy reports, and who is banned in most of these tests.
+const BANNED: &str = "192.0.2.7";
+/// Somebody in the same building.
+const NEIGHBOUR: &str = "192.0.2.8";
+
+/// The proxy in front is this machine.
+fn proxied(config: &mut Config) {
+    config.server.push("trusted_proxies = [\"127.0.0.1\"]".to_owned());
+}
+
+/// The same with every API, mail and sign-up.
+fn everything(config: &mut Config) {
+    proxied(config);
+    Tongue::all_on(config);
+    // Nobody listens there: what is posted waits.
+    config.table("mail", &["url = \"smtp://localhost:1\"", "from = \"no-reply@example.com\""]);
+    config.table("signin", &["email_code = \"enroll\""]);
+    config.table("signup", &["mode = \"open\""]);
+}
+
+fn ban(scene: &Scene, network: &str) {
+    scene.gateway.operate(&["ban", "add", network, "--for", "1h"]);
+}
+
+/// Refused for the network, with the time until that ends.
+#[track_caller]
+fn is_banned(reply: Reply) -> Value {
+    let wait: u64 = reply.header("retry-after").parse().unwrap();
+    assert!((3_500..=3_600).contains(&wait), "{reply}");
+    let problem = reply.expect_problem(403);
+    assert_eq!(problem["code"], "network_banned");
+    problem
+}
+
+#[tokio::test]
+async fn a_banned_address_begins_and_finishes_nothing_in_any_dialect_and_nobody_else_is_kept_out() {
+    let mut scene = Scene::with(everything, |_| {}).await;
+    let dialects = [Tongue::Native, Tongue::BetterAuth, Tongue::Ocore, Tongue::Corbado];
+    // Begun before the ban.
+    let mut begun = Vec::new();
+    for tongue in dialects {
+        let browser = scene.stranger().reported_as(BANNED);
+        let options = tongue.begin_sign_in(&browser).await.expect(200).json();
+        let answer = scene.device.get(&options, browser.origin());
+        begun.push((tongue, browser, answer));
+    }
+    ban(&scene, BANNED);
+    for (tongue, browser, answer) in &begun {
+        for reply in [tongue.finish_sign_in(browser, answer).await, tongue.begin_sign_in(browser).await] {
+            let (status, body, wait) = (reply.status, reply.json(), reply.header("retry-after").to_owned());
+            let code = match tongue {
+                Tongue::Corbado => &body["error"]["type"],
+                _ => &body["code"],
+            };
+            let expected = match tongue {
+                Tongue::BetterAuth => "FORBIDDEN",
+                Tongue::Corbado => "login_error",
+                _ => "network_banned",
+            };
+            assert_eq!((status, code), (403, &json!(expected)), "{tongue:?}: {reply}");
+            assert!((3_500..=3_600).contains(&wait.parse::<u64>().unwrap()), "{tongue:?}: {wait}");
+        }
+    }
+    for tongue in dialects {
+        // The neighbour, the same address in IPv6's clothes, the proxy itself, and whoever only says so.
+        tongue.sign_in(&scene.stranger().reported_as(NEIGHBOUR), &mut scene.device).await;
+        tongue.begin_sign_in(&scene.stranger().reported_as("::ffff:192.0.2.7")).await.expect(403);
+        tongue.sign_in(&scene.stranger(), &mut scene.device).await;
+        let liar = Browser::on(&scene.gateway, "127.0.0.2").reported_as(BANNED);
+        tongue.sign_in(&liar, &mut scene.device).await;
+    }
+    // What the client itself has sent stands before what the proxy has written.
+    let chain = scene.stranger().reported_as(&format!("{BANNED}, {NEIGHBOUR}"));
+    Tongue::Native.begin_sign_in(&chain).await.expect(200);
+    is_banned(
+        Tongue::Native.begin_sign_in(&scene.stranger().reported_as(&format!("{NEIGHBOUR}, {BANNED}"))).await,
+    );
+}
+
+/// Requests of strangers that try something, and what they are answered from a network that is not banned.
+fn attempts(link: &str) -> Vec<(&'static str, Value, u16)> {
+    let secret = crate::harness::journey::secret_of(link);
+    let (who, code) = ("alice@example.com", "AAAA-AAAA");
+    let signed_in = json!({ "method": "passkey", "email": who, "token": "x" });
+    vec![
+        ("passkeys/authenticate/options", json!({}), 200),
+        ("passkeys/authenticate/verify", json!({ "id": "AQ" }), 401),
+        ("invitations/preview", json!({ "token": secret }), 200),
+        ("invitations/redeem", json!({ "token": secret }), 201),
+        ("verify", json!({ "email": who }), 201),
+        ("sessions", json!({ "method": "otp", "email": who, "token": code }), 401),
+        ("sessions", signed_in, 401),
+        ("recovery-codes/redeem", json!({ "identifier": who, "code": "AAAA-AAAA-AAAA-AAAA" }), 401),
+        ("recoveries/cancel", json!({ "token": "A".repeat(43) }), 410),
+        ("device-links/ask", json!({ "code": "AAAA-AAAA" }), 401),
+        ("device-links/join", json!({}), 410),
+        ("signup", json!({ "email": "new@example.com" }), 201),
+        ("signup/confirm", json!({ "email": "new@example.com", "code": code }), 401),
+    ]
+}
+
+#[tokio::test]
+async fn whatever_a_stranger_can_try_is_refused_and_nothing_is_used_up() {
+    let scene = Scene::with(everything, |_| {}).await;
+    let link = scene.gateway.invite("bob@example.com", &[]);
+    ban(&scene, "192.0.2.0/29");
+    let attempts = attempts(&link);
+    for (below, body, _) in &attempts {
+        let problem = is_banned(scene.stranger().reported_as(BANNED).post(below, body).await);
+        let said = problem["detail"].as_str().unwrap();
+        assert!(said.starts_with("Nobody can sign in from your network"), "{below}: {said}");
+    }
+    for (below, body, status) in &attempts {
+        let reply = scene.stranger().reported_as("192.0.2.9").post(below, body).await;
+        assert_eq!(reply.status, *status, "{below}: {reply}");
+    }
+    // These are all the endpoints that take something from callers without a session.
+    let description = scene.stranger().get("openapi.json").await.expect(200).json();
+    let open = |(path, item): (&String, &Value)| {
+        let operation = &item["post"];
+        let is_open = operation["tags"] == json!(["native"]) && operation["security"].is_null();
+        is_open.then(|| path.strip_prefix("/auth/").unwrap().trim_end_matches('/').to_owned())
+    };
+    let open: BTreeSet<_> = description["paths"].as_object().unwrap().iter().filter_map(open).collect();
+    let tried: BTreeSet<_> = attempts.iter().map(|(below, ..)| (*below).to_owned()).collect();
+    assert_eq!(open, tried);
+}
+
+#[tokio::test]
+async fn whoever_is_signed_in_goes_on_and_can_lift_the_ban() {
+    let arrange = |config: &mut Config| {
+        everything(config);
+        config.session.push("fresh_for = \"1s\"".to_owned());
+    };
+    let mut scene = Scene::with(arrange, |_| {}).await;
+    let alice = scene.alice.reported_as(BANNED);
+    ban(&scene, "192.0.2.0/24");
+    is_banned(scene.stranger().reported_as(BANNED).post("passkeys/authenticate/options", &json!({})).await);
+    alice.navigate(&scene.url("/page")).await.expect(200);
+    scene.app.take_one();
+    alice.get("sessions/current").await.expect(200);
+
+    // Her passkey is asked for again, and she shows it from where she is; in each dialect.
+    for tongue in [Tongue::BetterAuth, Tongue::Ocore, Tongue::Corbado, Tongue::Native] {
+        tongue.sign_in(&alice, &mut scene.device).await;
+    }
+    alice.register(&mut Authenticator::new(9)).await.expect(200);
+    alice.sign_in(&mut scene.device).await.expect(201);
+    alice.delete("admin/v1/bans/192.0.2.0-24").await.expect(204);
+    scene.stranger().reported_as(BANNED).sign_in(&mut scene.device).await.expect(201);
+
+    // A session that is over is nobody's, and a token that is none helps nobody.
+    ban(&scene, "192.0.2.0/24");
+    alice.delete("sessions").await.expect(204);
+    is_banned(alice.post("passkeys/authenticate/options", &json!({})).await);
+    let liar = scene.stranger().showing("none").reported_as(BANNED);
+    is_banned(liar.post("passkeys/authenticate/options", &json!({})).await);
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_cannot_use_a_visitors_session_to_pass_for_signed_in() {
+    let scene = Scene::with(everything, |_| {}).await;
+    ban(&scene, BANNED);
+    let alice = scene.alice.reported_as(BANNED);
+    let url = alice.api("passkeys/authenticate/options");
+    let ours = alice.fetching(Method::POST, &url, None);
+    let (client, request) = ours.build_split();
+    let mut request = request.unwrap();
+    request.headers_mut().insert("sec-fetch-site", "cross-site".parse().unwrap());
+    request.headers_mut().insert("origin", "https://evil.example".parse().unwrap());
+    let reply = alice.send(reqwest::RequestBuilder::from_parts(client, request)).await;
+    assert_eq!(reply.expect_problem(403)["code"], "wrong_origin");
+    alice.fetch(Method::POST, &url, None).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_proxys_own_address_cannot_be_banned_and_who_is_behind_it_can() {
+    let scene = Scene::with(proxied, |_| {}).await;
+    for own in ["127.0.0.1", "127.0.0.0/8", "::ffff:127.0.0.1"] {
+        assert!(!scene.gateway.cli(&["ban", "add", own]).status.success(), "{own}");
+    }
+    ban(&scene, "2001:db8:1:2::/64");
+    let from = |address: &str| scene.stranger().reported_as(address);
+    is_banned(from("2001:db8:1:2:3:4:5:6").post("passkeys/authenticate/options", &json!({})).await);
+    from("2001:db8:1:3::1").post("passkeys/authenticate/options", &json!({})).await.expect(200);
+    scene.stranger().post("passkeys/authenticate/options", &json!({})).await.expect(200);
+}

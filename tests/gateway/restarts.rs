@@ -1,0 +1,291 @@
+//! Restarts behind sockets that somebody else holds, as systemd does: nobody is refused, and what is under
+//! way is finished.
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::harness::upstream::response;
+use crate::harness::{Browser, Gateway, Upstream, port, raw, socket};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_vestibule");
+const CLIENTS: usize = 8;
+const UPGRADES: usize = 3;
+const RESTARTS: usize = 3;
+/// A busy machine may take a while; the pause that users see is measured beside it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A service whose sockets are held by its manager.
+struct Held {
+    holder: Child,
+    orders: Option<ChildStdin>,
+    said: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Held {
+    fn start(gateway: &Gateway, ports: &[u16]) -> Self {
+        let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/socket_holder.py");
+        let mut holder = Command::new("/usr/bin/python3")
+            .arg(script)
+            .arg(ports.join(","))
+            .arg(gateway.directory().join("log"))
+            .args([BINARY, "serve", "--config"])
+            .arg(gateway.config_file())
+            .current_dir(gateway.directory())
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let orders = holder.stdin.take();
+        let mut said = BufReader::new(holder.stdout.take().unwrap()).lines();
+        assert_eq!(said.next().unwrap().unwrap(), "started");
+        Self { holder, orders, said }
+    }
+
+    fn restart(&mut self) {
+        self.orders.as_mut().unwrap().write_all(b"restart\n").unwrap();
+        assert_eq!(self.said.next().unwrap().unwrap(), "restarted");
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // The end of its input ends the service as well.
+        drop(self.orders.take());
+        let deadline = Instant::now() + PATIENCE;
+        while self.holder.try_wait().unwrap().is_none() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+/// Clients that ask without a pause, each time on a new connection. None may be refused, and each is answered.
+struct Crowd {
+    clients: Vec<JoinHandle<Duration>>,
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+}
+
+impl Crowd {
+    fn gather(port: u16) -> Self {
+        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let clients = (0..CLIENTS).map(|_| {
+            let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
+            std::thread::spawn(move || {
+                let mut longest = Duration::ZERO;
+                while !stop.load(Ordering::Relaxed) {
+                    let began = Instant::now();
+                    let answer = raw::get(port, "localhost", "/page", &[]);
+                    assert_eq!(answer.status(), 200, "{}", answer.0);
+                    longest = began.elapsed().max(longest);
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+                longest
+            })
+        });
+        Self { clients: clients.collect(), stop, answered }
+    }
+
+    fn answered(&self) -> usize {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    async fn wait_for(&self, answers: usize, gateway: &Gateway) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.answered() < answers {
+            assert!(Instant::now() < deadline, "no answers any more:\n{}", gateway.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Ends them; how long the longest answer took.
+    fn disperse(self) -> Duration {
+        self.stop.store(true, Ordering::Relaxed);
+        let longest =
+            self.clients.into_iter().map(|client| client.join().expect("every request is answered"));
+        longest.max().unwrap_or_default()
+    }
+}
+
+fn prepare(app: &Upstream) -> Gateway {
+    let port = app.port;
+    Gateway::prepare(|config| {
+        config.route("app", port).public(&["/*"]);
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_refused_while_the_gateway_is_restarted() {
+    let app = Upstream::start();
+    let mut gateway = prepare(&app);
+    let mut held = Held::start(&gateway, &[gateway.port, gateway.metrics_port]);
+    gateway.wait_until_ready().await;
+
+    let crowd = Crowd::gather(gateway.port);
+    for _ in 0..RESTARTS {
+        let before = crowd.answered();
+        held.restart();
+        crowd.wait_for(before + 10 * CLIENTS, &gateway).await;
+    }
+    println!("the longest answer took {:?}", crowd.disperse());
+    assert_eq!(gateway.log().matches("\"stopping\"").count(), RESTARTS);
+}
+
+/// wrk, on as many connections as it likes, while the gateway is told of its configuration 30 times and restarted
+/// three times.
+#[tokio::test(flavor = "multi_thread")]
+async fn wrk_sees_no_failure_through_reloads_and_restarts() {
+    let app = Upstream::start();
+    let mut gateway = prepare(&app);
+    let mut held = Held::start(&gateway, &[gateway.port, gateway.metrics_port]);
+    gateway.wait_until_ready().await;
+    let wrk = Command::new("/usr/bin/wrk")
+        .args(["-t1", "-c8", "-d8s", "-H", &format!("Host: localhost:{}", gateway.port)])
+        .arg(format!("http://127.0.0.1:{}/page", gateway.port))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("wrk: run tests/run --setup-only");
+    for round in 1..=30 {
+        gateway.edit(|text| format!("{text}# {round}\n"));
+        gateway.operate(&["reload"]);
+        if round % 10 == 0 {
+            held.restart();
+            gateway.wait_until_ready().await;
+        }
+    }
+    let output = wrk.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("requests in"), "{said}");
+    // It tells of errors only where there were some.
+    assert!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
+    let log = gateway.log();
+    assert_eq!(log.matches("\"stopping\"").count(), RESTARTS);
+    assert_eq!(log.matches("the configuration has been taken in").count(), 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_under_way_is_finished() {
+    let app = Upstream::answering(|_| {
+        std::thread::sleep(Duration::from_secs(1));
+        response("200 OK", &[], "hello")
+    });
+    let mut gateway = prepare(&app);
+    let mut held = Held::start(&gateway, &[gateway.port, gateway.metrics_port]);
+    gateway.wait_until_ready().await;
+    let port = gateway.port;
+    let asking = std::thread::spawn(move || raw::get(port, "localhost", "/slow", &[]));
+    app.wait_for_one();
+    held.restart();
+    assert_eq!(asking.join().unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_without_an_end_holds_nobody_up() {
+    let app = Upstream::start();
+    let port = app.port;
+    let mut gateway = Gateway::prepare(|config| {
+        // Longer than the test is patient.
+        config.server.push("grace_period = \"1m\"".to_owned());
+        config.route("app", port).public(&["/*"]);
+    });
+    let mut held = Held::start(&gateway, &[gateway.port, gateway.metrics_port]);
+    gateway.wait_until_ready().await;
+    let mut open = socket::open(&gateway, &Browser::new(&gateway)).await;
+    open.says("hello").await;
+    let began = Instant::now();
+    held.restart();
+    assert_eq!(raw::get(gateway.port, "localhost", "/page", &[]).status(), 200);
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+    open.ends().await;
+    let mut again = socket::open(&gateway, &Browser::new(&gateway)).await;
+    again.says("hello again").await;
+}
+
+/// Puts a program where a gateway's lies, as package managers do: by a new file of the same name.
+fn install(program: &Path, bytes: &[u8]) {
+    let fresh = program.with_extension("new");
+    fs::write(&fresh, bytes).unwrap();
+    fs::set_permissions(&fresh, Permissions::from_mode(0o755)).unwrap();
+    fs::rename(fresh, program).unwrap();
+}
+
+/// A gateway whose program is a file of its own, and that file.
+async fn with_own_program(app: &Upstream) -> (Gateway, PathBuf) {
+    let mut gateway = prepare(app);
+    let program = gateway.directory().join("program");
+    install(&program, &fs::read(BINARY).unwrap());
+    gateway.spawn_program(&[program.to_str().unwrap()]);
+    gateway.wait_until_ready().await;
+    (gateway, program)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_program_takes_over_without_a_refusal() {
+    let app = Upstream::start();
+    let (gateway, program) = with_own_program(&app).await;
+    let pid = gateway.pid();
+    let crowd = Crowd::gather(gateway.port);
+    for _ in 0..UPGRADES {
+        install(&program, &fs::read(BINARY).unwrap());
+        let before = crowd.answered();
+        assert!(gateway.operate(&["upgrade"]).contains("has taken over"), "{}", gateway.log());
+        crowd.wait_for(before + 10 * CLIENTS, &gateway).await;
+    }
+    println!("the longest answer took {:?}", crowd.disperse());
+    // The process is the same, and it runs the file that is there now.
+    let runs = fs::read_link(format!("/proc/{pid}/exe")).unwrap();
+    assert_eq!(runs, fs::canonicalize(&program).unwrap());
+    assert_eq!(gateway.log().matches("stopping, so that another program goes on").count(), UPGRADES);
+    // An address that the configuration does not name any more is no reason not to start.
+    let metrics = gateway.metrics_port;
+    gateway.edit(|text| text.replace(&format!("metrics_listen = \"127.0.0.1:{metrics}\"\n"), ""));
+    gateway.operate(&["upgrade"]);
+    assert_eq!(raw::get(gateway.port, "localhost", "/page", &[]).status(), 200);
+    assert!(TcpListener::bind(("127.0.0.1", metrics)).is_ok(), "its socket was closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_would_not_start_does_not_take_over() {
+    let app = Upstream::start();
+    let (gateway, program) = with_own_program(&app).await;
+    let refused = || {
+        let output = gateway.cli(&["upgrade"]);
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.ends_with("The running program goes on.\n"), "{said}");
+        assert_eq!(raw::get(gateway.port, "localhost", "/page", &[]).status(), 200);
+        said
+    };
+    gateway.edit(|text| format!("{text}\nrubbish = 1\n"));
+    let said = refused();
+    assert!(said.contains("would not start") && said.contains("rubbish"), "{said}");
+    gateway.edit(|text| text.replace("rubbish = 1\n", ""));
+    install(&program, b"#!/bin/sh\necho broken >&2\nexit 3\n");
+    let said = refused();
+    assert!(said.contains("exit status: 3") && said.contains("broken"), "{said}");
+    fs::remove_file(&program).unwrap();
+    assert!(refused().contains("cannot be started"));
+    assert_eq!(gateway.log().matches("stopping").count(), 0);
+    install(&program, &fs::read(BINARY).unwrap());
+    gateway.operate(&["upgrade"]);
+}
+
+#[tokio::test]
+async fn a_socket_that_nothing_listens_on_is_a_mistake() {
+    let app = Upstream::start();
+    let gateway = prepare(&app);
+    let stray = port::free();
+    let _held = Held::start(&gateway, &[gateway.port, stray]);
+    gateway.wait_for_log(&format!("holds a socket for 127.0.0.1:{stray}")).await;
+}
