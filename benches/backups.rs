@@ -27,7 +27,7 @@ use futures_util::future::try_join_all;
 use tempfile::TempDir;
 use vestibule::domain::id::UserId;
 use vestibule::domain::time::Timestamp;
-use vestibule::domain::user::{DisplayName, Email, Role, Standing, User, Username};
+use vestibule::domain::user::{Email, User, Username};
 use vestibule::ports::Batch;
 use vestibule::records::{self, Records};
 use vestibule::store::{CommitTimer, SledOptions, SledStore};
@@ -192,20 +192,12 @@ fn user(number: u64) -> User {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let now = Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap());
     let name = format!("user{number}");
+    let (username, email) =
+        (Username::parse(&name).unwrap(), Email::parse(&format!("{name}@example.com")).unwrap());
     User {
         id: UserId::from_random(number.to_be_bytes().repeat(2).try_into().unwrap()),
-        username: Username::parse(&name).unwrap(),
-        email: Email::parse(&format!("{name}@example.com")).unwrap(),
-        display_name: DisplayName::parse(&name).unwrap(),
-        groups: [].into(),
-        role: Role::Member,
-        standing: Standing::Active,
         created_at: now,
         updated_at: now,
-        note: None,
-        expires_at: None,
-        seen_from: Vec::new(),
-        programs: Vec::new(),
-        told_of_end: None,
+        ..User::imagined(username, email, [].into()).unwrap()
     }
 }

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use jiff::tz::TimeZone;
-use vestibule::domain::policy::datalog::{Datalog, NamedNetworks};
+use vestibule::domain::policy::datalog::Datalog;
 use vestibule::domain::policy::decide::{Decision, Policy};
+use vestibule::domain::policy::defined::{Defined, NamedNetworks};
 use vestibule::domain::policy::rule::{Asking, Conditions, Effect, Rule, RulePath};
 use vestibule::domain::policy::times::{Clock, Days, Times};
 use vestibule::domain::policy::who::{Allow, Who};
@@ -56,7 +57,8 @@ fn hours() -> Policy {
 
 fn datalog(text: &str) -> Policy {
     let networks = NamedNetworks(vec![("office".to_owned(), vec!["10.0.0.0/8".parse().unwrap()])]);
-    Policy::in_datalog(Datalog::read(text, "app", Arc::new(networks), TimeZone::UTC).unwrap(), None)
+    let defined = Defined { networks: Arc::new(networks), ..Defined::default() };
+    Policy::in_datalog(Datalog::read(text, "app", defined, TimeZone::UTC).unwrap(), None)
 }
 
 /// Nanoseconds a decision, the median of the rounds. `paths` are asked for in turn.

@@ -32,7 +32,7 @@ use tempfile::TempDir;
 use vestibule::domain::id::{SessionId, UserId};
 use vestibule::domain::session::{Scope, Session};
 use vestibule::domain::time::Timestamp;
-use vestibule::domain::user::{DisplayName, Email, Role, Standing, User, Username};
+use vestibule::domain::user::{Email, User, Username};
 use vestibule::records::{self, Records};
 use vestibule::store::{CommitTimer, SledOptions, SledStore};
 
@@ -240,21 +240,13 @@ fn now() -> Timestamp {
 fn user(number: u64) -> User {
     let mut name = "user".to_owned();
     write!(name, "{number}").unwrap();
+    let (username, email) =
+        (Username::parse(&name).unwrap(), Email::parse(&format!("{name}@example.com")).unwrap());
     User {
         id: id(number),
-        username: Username::parse(&name).unwrap(),
-        email: Email::parse(&format!("{name}@example.com")).unwrap(),
-        display_name: DisplayName::parse(&name).unwrap(),
-        groups: [].into(),
-        role: Role::Member,
-        standing: Standing::Active,
         created_at: now(),
         updated_at: now(),
-        note: None,
-        expires_at: None,
-        seen_from: Vec::new(),
-        programs: Vec::new(),
-        told_of_end: None,
+        ..User::imagined(username, email, [].into()).unwrap()
     }
 }
 

@@ -1,12 +1,13 @@
 //! People, sessions and events as operators see them: members of answers, and of what commands print
 //! with `--json`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::access_token::grant::Grant;
 use crate::domain::access_token::{AccessToken, TokenName};
+use crate::domain::attribute::{AttributeName, AttributeValue};
 use crate::domain::audit::Entry;
 use crate::domain::ban::{Ban, Reason};
 use crate::domain::credential::Credential;
@@ -129,6 +130,8 @@ pub struct UserDetails {
     #[serde(flatten)]
     pub user: UserLine,
     pub note: Option<Note>,
+    #[serde(default)]
+    pub attributes: BTreeMap<AttributeName, AttributeValue>,
     pub created_at: String,
     pub credentials: Vec<CredentialLine>,
     pub sessions: Vec<SessionLine>,

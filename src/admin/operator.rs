@@ -144,6 +144,7 @@ impl GatewayOperator {
             Request::Upgrade => Ok(self.prepare_upgrade().await),
             Request::Health => Ok(self.health()),
             Request::UserName { .. }
+            | Request::UserAttribute { .. }
             | Request::UserNote { .. }
             | Request::UserExpiry { .. }
             | Request::UserGroups { .. }
@@ -274,6 +275,9 @@ impl GatewayOperator {
         let (user, edit) = match request {
             Request::UserName { user, name } => (user, UserEdit { name: Some(name), ..blank }),
             Request::UserNote { user, note } => (user, UserEdit { note: Some(Note::parse(&note)?), ..blank }),
+            Request::UserAttribute { user, name, value } => {
+                (user, UserEdit { attributes: [(name, value)].into(), ..blank })
+            }
             Request::UserExpiry { user, in_seconds } => {
                 let end =
                     in_seconds.map(|length| self.gateway.clock().now().plus(Duration::from_secs(length)));
@@ -357,10 +361,12 @@ impl GatewayOperator {
         let user = self.gateway.find_user(user).await?;
         let credentials = self.gateway.credentials_of(&user.id).await?;
         let sessions = self.sessions_of(&user.id);
-        let (note, created_at) = (user.note.clone(), user.created_at.to_rfc3339());
+        let (note, attributes) = (user.note.clone(), user.attributes.clone());
+        let created_at = user.created_at.to_rfc3339();
         let summary = Summary::new(user, &credentials);
         let credentials = credentials.iter().map(CredentialLine::from).collect();
-        let user = UserDetails { user: (&summary).into(), note, created_at, credentials, sessions };
+        let user =
+            UserDetails { user: (&summary).into(), note, attributes, created_at, credentials, sessions };
         Ok(Answer::User { user: Box::new(user) })
     }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::explain::{ExplanationLine, QuestionLine};
 use super::lines::{BanLine, InvitationLine, SessionLine, TokenLine, TrailLine, UserDetails, UserLine};
+use crate::domain::attribute::{AttributeName, AttributeValue};
 use crate::domain::ban::Reason;
 use crate::domain::declared::{DeclaredUser, Difference, Others};
 use crate::domain::foreign::ForeignUser;
@@ -71,6 +72,8 @@ pub enum Request {
     UserName { user: String, name: DisplayName },
     /// What administrators tell one another about a person; empty takes it away.
     UserNote { user: String, note: String },
+    /// What is said of a person in the installation's own words; `None` takes it away.
+    UserAttribute { user: String, name: AttributeName, value: Option<AttributeValue> },
     /// When an account ends by itself; `None`: it does not.
     UserExpiry { user: String, in_seconds: Option<u64> },
     /// Remove an account for good.

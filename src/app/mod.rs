@@ -368,6 +368,7 @@ fn rules(settings: &Settings) -> Rules {
         recovery_delay: settings.recovery_delay,
         automatic_bans: settings.automatic_bans,
         access_tokens: settings.access_tokens,
+        attributes: Arc::clone(&settings.attributes),
     }
 }
 

@@ -166,6 +166,7 @@ fn with_what_stays(read: Settings, current: &Settings) -> Settings {
         username_change: read.username_change,
         sign_up: read.sign_up,
         recovery_delay: read.recovery_delay,
+        attributes: read.attributes,
         routes: read.routes,
         remarks: read.remarks,
         written: read.written,

@@ -138,7 +138,7 @@ fn user_table(users: &[UserLine], next: Option<&str>) -> String {
 }
 
 fn user_page(details: &UserDetails) -> String {
-    let UserDetails { user, note, created_at, credentials, sessions } = details;
+    let UserDetails { user, note, attributes, created_at, credentials, sessions } = details;
     let mut text = user_table(std::slice::from_ref(user), None);
     let _ = write!(text, "\n\nId {}, since {created_at}", user.id);
     if let Some(end) = &user.expires_at {
@@ -146,6 +146,9 @@ fn user_page(details: &UserDetails) -> String {
     }
     if let Some(note) = note {
         let _ = write!(text, "\nNote: {}", note.as_str());
+    }
+    for (name, value) in attributes {
+        let _ = write!(text, "\n{name}: {}", value.as_str());
     }
     let passkeys = credentials.iter().map(|it| {
         let used = it.last_used_at.clone().unwrap_or_else(|| "never".to_owned());

@@ -145,6 +145,7 @@ fn account(command: User) -> Result<(Request, Form), Failure> {
             (Request::UserReset { user, wipe, delivery: delivery(mail) }, Form::of(json))
         }
         User::Name { user, name } => plain(Request::UserName { user, name }),
+        User::Attribute { user, name, value } => plain(Request::UserAttribute { user, name, value }),
         User::Note { user, note } => plain(Request::UserNote { user, note }),
         User::Expires { user, when: AccountEnd::Never } => {
             plain(Request::UserExpiry { user, in_seconds: None })

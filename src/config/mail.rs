@@ -19,6 +19,8 @@ const SUBMISSION_PORT: u16 = 587;
 const SUBMISSIONS_PORT: u16 = 465;
 /// Longer than any password; a file beyond it is the wrong file.
 const PASSWORD_BYTES_MAX: u64 = 4 * 1024;
+/// The longest file with a secret for each user.
+const SECRETS_BYTES_MAX: u64 = 1 << 20;
 
 /// Mode bits of those who are neither the owner nor in the file's group.
 const EVERYBODY: u32 = 0o007;
@@ -151,19 +153,28 @@ fn sender(text: &str) -> Result<Sender, String> {
     Ok(Sender { name, email })
 }
 
-/// The one line of a file that not everybody can read.
-pub(super) fn secret_in(text: &str) -> Result<Zeroizing<String>, String> {
+/// A file that not everybody can read.
+fn kept_from_everybody(text: &str, bytes_max: u64) -> Result<Zeroizing<String>, String> {
     let path = Path::new(text);
     let found = std::fs::metadata(path).map_err(|error| format!("{text:?} cannot be read: {error}"))?;
     if found.permissions().mode() & EVERYBODY != 0 {
         return Err(format!("{text:?} can be read by every user of this machine: run chmod 600 on it"));
     }
-    if found.len() > PASSWORD_BYTES_MAX {
-        return Err(format!("{text:?} is too long to be a secret"));
+    if found.len() > bytes_max {
+        return Err(format!("{text:?} is longer than {bytes_max} bytes"));
     }
-    let content = Zeroizing::new(
-        std::fs::read_to_string(path).map_err(|error| format!("{text:?} cannot be read: {error}"))?,
-    );
+    let content = std::fs::read_to_string(path);
+    content.map(Zeroizing::new).map_err(|error| format!("{text:?} cannot be read: {error}"))
+}
+
+/// What such a file says, with a secret for each of many.
+pub(super) fn secrets_in(text: &str) -> Result<Zeroizing<String>, String> {
+    kept_from_everybody(text, SECRETS_BYTES_MAX)
+}
+
+/// The one line of such a file.
+pub(super) fn secret_in(text: &str) -> Result<Zeroizing<String>, String> {
+    let content = kept_from_everybody(text, PASSWORD_BYTES_MAX)?;
     let password = content.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
         Err(format!("{text:?} is empty"))

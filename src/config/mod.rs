@@ -1,13 +1,15 @@
 //! Configuration: a file and the environment in, validated [`Settings`] out.
 //!
 //! `section` reads TOML and the environment, `reader` collects mistakes with their lines; `server`,
-//! `acme`, `backup`, `relying_party`, `dialects`, `mail`, `webhook`, `routes`, `route_files`, `limits` and `sections` know
-//! what the keys mean; `declared` reads another file, users as an operator declares them, and
-//! `expectations` one of tests for rules; `settings` is what the rest of the program sees, and `written` what people are told of it. The manual is `config.toml` at
-//! the root of the repository, and a test keeps it and the defaults the same. What always holds: there
-//! are settings only when there is no mistake, and mistakes are reported all at once.
+//! `acme`, `attributes`, `backup`, `relying_party`, `dialects`, `mail`, `webhook`, `routes`, `rules`, `told`,
+//! `route_files`, `limits` and `sections` know what the keys mean; `declared` reads another file, users as an
+//! operator declares them, and `expectations` one of tests for rules; `settings` is what the rest of the program
+//! sees, and `written` what people are told of it. The manual is `config.toml` at the root of the repository,
+//! and a test keeps it and the defaults the same. What always holds: there are settings only when there is no
+//! mistake, and mistakes are reported all at once.
 
 mod acme;
+mod attributes;
 mod backup;
 mod credentials;
 mod declared;
@@ -26,6 +28,7 @@ mod section;
 mod sections;
 mod server;
 mod settings;
+mod told;
 mod value;
 mod webhook;
 mod written;
@@ -35,10 +38,14 @@ mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use http::HeaderName;
 use toml::de::DeTable;
 
+use crate::domain::attribute::Definition;
 use crate::domain::place::Scheme;
+use crate::domain::policy::defined::Defined;
 use crate::domain::policy::review;
 use crate::domain::policy::route::HostPattern;
 
@@ -61,8 +68,16 @@ pub use written::{Origin, Written};
 /// Where the configuration is looked for, in this order, when no file is named.
 pub const SEARCH_PATH: [&str; 2] = ["config.toml", "/etc/vestibule/config.toml"];
 /// Where keys begin whose files only a running gateway loads, and those that depend on them.
-const NOT_FOR_COMMANDS: [&str; 7] =
-    ["server.tls", "mail", "webhook", "signin", "signup", "branding", "backup.recipient_file"];
+const NOT_FOR_COMMANDS: [&str; 8] = [
+    "server.tls",
+    "mail",
+    "webhook",
+    "signin",
+    "signup",
+    "branding",
+    "backup.recipient_file",
+    "route.credentials",
+];
 /// A configuration is written by hand; anything longer is the wrong file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -159,7 +174,10 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>) -> Settings {
     let access_tokens = limits::tokens(&root, reader);
     let forward_auth = sections::forward_auth(&root, &server, reader);
     let mounts = dialects::dialects(&root, &server, reader);
-    let routes = routes::routes(&root, &public_url, &server, reader);
+    let networks = rules::named_networks(&root, reader);
+    let attributes = attributes::attributes(&root, reader);
+    let defined = Defined { networks, attributes: Arc::clone(&attributes) };
+    let routes = routes::routes(&root, &public_url, &server, &defined, reader);
     dialects::check_routes(&root, &mounts, &routes, &public_url, reader);
     root.close();
     let mut settings = Settings {
@@ -184,6 +202,7 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>) -> Settings {
         recovery_delay,
         mounts,
         forward_auth,
+        attributes,
         routes,
         remarks: Vec::new(),
         written: Vec::new(),
@@ -226,6 +245,17 @@ fn remarks(settings: &Settings) -> Vec<String> {
     remarks.extend(settings.routes.all().flat_map(|route| {
         let about = |remark| format!("route {:?}: {remark}", route.name);
         review::remarks(&route.policy, &route.path).into_iter().map(about)
+    }));
+    remarks.extend(settings.routes.all().flat_map(|route| {
+        let said = |(header, definition): (&HeaderName, &Definition)| {
+            format!(
+                "route {:?} tells {} in {header}, which users say of themselves: make sure that the application \
+                 recognises nobody by it",
+                route.name,
+                definition.title()
+            )
+        };
+        route.identity.said_by_owners().map(said).collect::<Vec<_>>()
     }));
     let server = &settings.server;
     if settings.public_url.scheme == Scheme::Https

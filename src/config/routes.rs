@@ -4,10 +4,7 @@
 //! and none leads back to ourselves.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
-
-use http::HeaderName;
 
 use super::reader::{At, Found, Reader};
 use super::relying_party::{is_localhost, short_text};
@@ -17,11 +14,11 @@ use super::section::Section;
 use super::sections::picture;
 use super::server::{Limits, duration, listening};
 use super::settings::{PublicUrl, Server};
+use super::told;
 use super::value;
 use crate::domain::place::Scheme;
-use crate::domain::policy::datalog::NamedNetworks;
-use crate::domain::policy::headers::{HeaderPattern, HeaderRules};
-use crate::domain::policy::identity::{IdentityHeaders, Template};
+use crate::domain::policy::defined::Defined;
+use crate::domain::policy::logout::LogoutUrl;
 use crate::domain::policy::path::{self, Reading};
 use crate::domain::policy::public::PublicPath;
 use crate::domain::policy::route::{
@@ -30,28 +27,6 @@ use crate::domain::policy::route::{
 
 const TIMEOUTS: Limits = Limits { min: Duration::from_millis(1), max: Duration::from_hours(24) };
 const NAME_BYTES_MAX: usize = 64;
-
-const HEADERS_REMEDY: &str = "write \"remote\", \"oauth2-proxy\", \"authelia\" or \"authentik\", or a table such as { Remote-User = \"{username}\" }";
-
-/// Names that steer a connection or the request itself; an identity header cannot be one of them.
-const RESERVED_HEADERS: [&str; 16] = [
-    "authorization",
-    "connection",
-    "content-length",
-    "content-type",
-    "cookie",
-    "expect",
-    "forwarded",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-];
 
 /// A route and where its key properties were written.
 struct Draft {
@@ -68,14 +43,14 @@ pub(super) fn routes(
     root: &Section<'_>,
     public_url: &PublicUrl,
     server: &Server,
+    defined: &Defined,
     reader: &Reader<'_>,
 ) -> RouteTable {
-    let networks = rules::named_networks(root, reader);
-    let mut drafts = drafts(root, reader, server, &networks);
+    let mut drafts = drafts(root, reader, server, defined);
     for (file, text) in route_files::texts(server, reader) {
         let within = reader.of_file(&file, &text);
         drafts.extend(route_files::in_text(&within, &text, |root| {
-            self::drafts(root, &within, server, &networks)
+            self::drafts(root, &within, server, defined)
         }));
         reader.take_in(within);
     }
@@ -89,28 +64,18 @@ pub(super) fn routes(
     RouteTable::new(drafts.into_iter().map(|draft| draft.route).collect())
 }
 
-fn drafts(
-    root: &Section<'_>,
-    reader: &Reader<'_>,
-    server: &Server,
-    networks: &Arc<NamedNetworks>,
-) -> Vec<Draft> {
+fn drafts(root: &Section<'_>, reader: &Reader<'_>, server: &Server, defined: &Defined) -> Vec<Draft> {
     let tables = root.tables("route").into_iter();
     tables
         .filter_map(|section| {
-            let draft = route(&section, reader, server, networks);
+            let draft = route(&section, reader, server, defined);
             section.close();
             draft
         })
         .collect()
 }
 
-fn route(
-    section: &Section<'_>,
-    reader: &Reader<'_>,
-    server: &Server,
-    networks: &Arc<NamedNetworks>,
-) -> Option<Draft> {
+fn route(section: &Section<'_>, reader: &Reader<'_>, server: &Server, defined: &Defined) -> Option<Draft> {
     let name = required(section, reader, "name", "name = \"app\"", name);
     let host = required(section, reader, "host", "host = \"app.example.com\"", |text| {
         HostPattern::parse(text).map_err(|expected| format!("{text:?} is not a host: {expected}"))
@@ -123,8 +88,9 @@ fn route(
     let path = path.map_or_else(|| "/".to_owned(), |found| found.value);
     let upstreams = upstreams(section, reader, server);
     let public = public(section, reader, &path);
-    let policy = rules::policy(section, reader, &path, &public, networks);
-    let identity = identity(section, reader);
+    let policy = rules::policy(section, reader, &path, &public, defined);
+    let identity = told::identity(section, reader, &defined.attributes, host.as_ref());
+    let credentials = told::credentials(section, reader, &defined.attributes);
     let timeout = |key, default| duration(section, reader, key, Duration::from_secs(default), TIMEOUTS);
     let timeouts = Timeouts {
         connect: timeout("connect_timeout", 5),
@@ -139,7 +105,8 @@ fn route(
         _ => Err(format!("{text:?} is not known here")),
     });
     let cross_origin = cross_origin.map_or(CrossOrigin::Refused, |found| found.value);
-    let headers = header_rules(section);
+    let headers = told::header_rules(section);
+    let logout = logout(section, reader, &path);
     let tile = tile(section, reader, host.as_ref());
     let share_auth_host = section.flag("share_auth_host", false);
     let [name_at, host_at, path_at] = ["name", "host", "path"].map(|key| section.at(key));
@@ -152,13 +119,26 @@ fn route(
         policy,
         public,
         identity,
+        credentials,
         headers,
         websocket,
         cross_origin,
+        logout,
         timeouts,
         tile,
     };
     Some(Draft { route, share_auth_host, name_at, host_at, path_at })
+}
+
+/// Where users sign out of the application.
+fn logout(section: &Section<'_>, reader: &Reader<'_>, route_path: &str) -> Option<LogoutUrl> {
+    const REMEDY: &str = "write the path that signs out, such as \"/logout\" or \"/index.php?action=logout\"";
+    let found = section.parsed("logout_url", REMEDY, LogoutUrl::parse)?;
+    if !covers(route_path, found.value.path().as_bytes()) {
+        let problem = format!("{:?} lies outside the route's path {route_path:?}", found.value.path());
+        reader.mistake(&found.at, problem, "write the whole path, beginning with the route's");
+    }
+    Some(found.value)
 }
 
 /// How the route is shown among a user's applications.
@@ -284,46 +264,6 @@ fn public(section: &Section<'_>, reader: &Reader<'_>, route_path: &str) -> Vec<P
         }
     }
     found.into_iter().map(|found| found.value).collect()
-}
-
-fn identity(section: &Section<'_>, reader: &Reader<'_>) -> IdentityHeaders {
-    if let Some(fields) = section.dictionary("headers") {
-        let field = |(name, text): (String, Found<String>)| {
-            let read = header_name(&name).and_then(|name| Ok((name, Template::parse(&text.value)?)));
-            read.map_err(|problem| reader.mistake(&text.at, problem, HEADERS_REMEDY)).ok()
-        };
-        return IdentityHeaders::custom(fields.into_iter().filter_map(field).collect());
-    }
-    let found = section.parsed("headers", HEADERS_REMEDY, |text| {
-        IdentityHeaders::preset(text).ok_or_else(|| format!("there is no set of headers called {text:?}"))
-    });
-    let preset = found.map(|found| found.value).or_else(|| IdentityHeaders::preset("remote"));
-    preset.unwrap_or_else(|| IdentityHeaders::custom(Vec::new()))
-}
-
-fn header_rules(section: &Section<'_>) -> HeaderRules {
-    const REMEDY: &str = "write names such as \"X-Legacy-User\", or \"X-Legacy-*\" for all that begin so";
-    let read = |key, parse: fn(&str) -> Result<HeaderPattern, String>| {
-        let found = section.parsed_list(key, REMEDY, parse).unwrap_or_default();
-        found.into_iter().map(|found| found.value).collect()
-    };
-    HeaderRules {
-        strip: read("strip_headers", HeaderPattern::parse),
-        pass: read("pass_headers", HeaderPattern::parse_passed),
-    }
-}
-
-fn header_name(text: &str) -> Result<HeaderName, String> {
-    let name =
-        HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("{text:?} is not a header name"))?;
-    // Another character could be spelt as a hyphen by a client, and read alike by CGI.
-    if let Some(odd) = text.chars().find(|c| !c.is_ascii_alphanumeric() && *c != '-') {
-        return Err(format!("{text} has {odd:?}: a header's name has letters, digits and hyphens only"));
-    }
-    if RESERVED_HEADERS.contains(&name.as_str()) {
-        return Err(format!("{text} has a meaning of its own and cannot carry an identity"));
-    }
-    Ok(name)
 }
 
 /// Whether browsers can get to the route at all.

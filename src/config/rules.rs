@@ -16,8 +16,9 @@ use super::reader::{Found, Reader};
 use super::relying_party::short_text;
 use super::section::Section;
 use super::server::{Limits, duration};
-use crate::domain::policy::datalog::{Datalog, NamedNetworks, PolicyMistake};
+use crate::domain::policy::datalog::{Datalog, PolicyMistake};
 use crate::domain::policy::decide::Policy;
+use crate::domain::policy::defined::{Defined, NamedNetworks};
 use crate::domain::policy::public::PublicPath;
 use crate::domain::policy::route::covers;
 use crate::domain::policy::rule::{Conditions, Effect, Rule, RulePath};
@@ -40,11 +41,11 @@ pub(super) fn policy(
     reader: &Reader<'_>,
     route_path: &str,
     public: &[PublicPath],
-    networks: &Arc<NamedNetworks>,
+    defined: &Defined,
 ) -> Policy {
     let max_auth_age = auth_age(section, reader);
     let tables = section.tables("rule");
-    if let Some(datalog) = datalog(section, reader, networks) {
+    if let Some(datalog) = datalog(section, reader, defined) {
         for other in ["allow", "rule"] {
             if section.has(other) {
                 section.refuse(
@@ -76,7 +77,7 @@ pub(super) fn policy(
     }
     let mut rules: Vec<Rule> = Vec::new();
     for (at, table) in tables.iter().enumerate() {
-        let rule = rule(table, reader, at + 1, route_path, networks);
+        let rule = rule(table, reader, at + 1, route_path, &defined.networks);
         table.close();
         if let Some(rule) = rule {
             if rules.iter().any(|earlier| earlier.name == rule.name) {
@@ -203,14 +204,14 @@ pub(super) fn named_networks(root: &Section<'_>, reader: &Reader<'_>) -> Arc<Nam
 }
 
 /// Reads `policy` and `policy_zone`.
-fn datalog(section: &Section<'_>, reader: &Reader<'_>, networks: &Arc<NamedNetworks>) -> Option<Datalog> {
+fn datalog(section: &Section<'_>, reader: &Reader<'_>, defined: &Defined) -> Option<Datalog> {
     let zone = section.parsed("policy_zone", "write an IANA name such as \"Europe/Berlin\"", |text| {
         TimeZone::get(text).map_err(|_| format!("{text:?} is not a time zone"))
     });
     let zone = zone.map_or(TimeZone::UTC, |found| found.value);
     let text = section.text("policy")?;
     let name = section.text("name").map(|name| name.value).unwrap_or_default();
-    let mistakes = match Datalog::read(&text.value, &name, Arc::clone(networks), zone) {
+    let mistakes = match Datalog::read(&text.value, &name, defined.clone(), zone) {
         Ok(datalog) => return Some(datalog),
         Err(mistakes) => mistakes,
     };

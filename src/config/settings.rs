@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -16,6 +17,7 @@ use super::backup::Recipient;
 use super::value::Colour;
 use super::written::Written;
 use crate::domain::access_token::TokenLimits;
+use crate::domain::attribute::Attributes;
 use crate::domain::audit::Retention;
 use crate::domain::ban::AutomaticBans;
 use crate::domain::dispatch::{Notices, Template};
@@ -66,6 +68,8 @@ pub struct Settings {
     pub mounts: Mounts,
     /// Whether other proxies may ask about requests.
     pub forward_auth: ForwardAuth,
+    /// What people can have besides a name and groups.
+    pub attributes: Arc<Attributes>,
     pub routes: RouteTable,
     /// What is allowed but probably not meant, in sentences.
     pub remarks: Vec<String>,

@@ -73,7 +73,10 @@ fn the_manual_has_every_setting_and_its_variable() {
         let word = key.rsplit('.').next().unwrap();
         let shown = |line: &str| {
             let line = line.trim_start_matches(['#', ' ', '[']);
-            line.starts_with(&format!("{word} = ")) || line.starts_with(&format!("{key}]"))
+            let in_line = [format!("{{ {word} = "), format!(", {word} = ")];
+            line.starts_with(&format!("{word} = "))
+                || line.starts_with(&format!("{key}]"))
+                || in_line.iter().any(|shown| line.contains(shown))
         };
         assert!(later.contains(&key.as_str()) || MANUAL.lines().any(shown), "{key} is not in config.toml");
         settings += 1;

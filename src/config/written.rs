@@ -221,6 +221,9 @@ mod tests {
             "server.tls.certificate.key",
             "server.tls.acme.account_key_id",
             "server.tls.acme.account_hmac_key_file",
+            // The paths of files.
+            "route.credentials",
+            "route.logout_url",
         ];
         let text: String =
             MANUAL.lines().map(|line| line.trim_start_matches(['#', ' ']).to_owned() + "\n").collect();

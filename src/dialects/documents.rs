@@ -1,5 +1,5 @@
-//! Documents about the relying party, at the addresses that standards prescribe. Anybody may read
-//! them, without a cookie.
+//! Documents about the relying party, at the addresses that standards prescribe, and keys where
+//! applications look for them. Anybody may read them, without a cookie.
 
 use axum::Json;
 use axum::extract::State;
@@ -18,7 +18,10 @@ const CACHE: &str = "public, max-age=300";
 
 /// The documents, with whole paths.
 pub(super) fn api() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(related_origins)).routes(routes!(passkey_endpoints))
+    OpenApiRouter::new()
+        .routes(routes!(related_origins))
+        .routes(routes!(passkey_endpoints))
+        .routes(routes!(pomerium_keys))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -49,6 +52,13 @@ async fn passkey_endpoints(State(gateway): State<Shared>) -> Response {
     cached(&PasskeyEndpoints { enroll: manage.clone(), manage })
 }
 
+/// The keys of what an application is told in Pomerium's way, on its own host.
+#[utoipa::path(get, path = "/.well-known/pomerium/jwks.json", tag = "documents",
+    responses((status = 200, body = Object, description = "A JWK set")))]
+async fn pomerium_keys(State(gateway): State<Shared>) -> Response {
+    cached(&gateway.jwks())
+}
+
 fn cached(document: &impl Serialize) -> Response {
     let mut response = Json(document).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(CACHE));
@@ -59,11 +69,12 @@ fn cached(document: &impl Serialize) -> Response {
 mod tests {
     use super::*;
     use crate::domain::place::{PASSKEY_ENDPOINTS_PATH, RELATED_ORIGINS_PATH};
+    use crate::domain::policy::route::POMERIUM_KEYS_PATH;
 
     #[test]
     fn they_are_where_the_proxy_looks_for_them() {
         let described = api().into_openapi().paths.paths;
         let paths: Vec<_> = described.keys().map(String::as_str).collect();
-        assert_eq!(paths, [PASSKEY_ENDPOINTS_PATH, RELATED_ORIGINS_PATH]);
+        assert_eq!(paths, [PASSKEY_ENDPOINTS_PATH, POMERIUM_KEYS_PATH, RELATED_ORIGINS_PATH]);
     }
 }

@@ -214,6 +214,23 @@ struct Claims<'a> {
     exp: i64,
 }
 
+/// What Pomerium says in `X-Pomerium-Jwt-Assertion`: issuer and audience are the host that browsers ask, and the
+/// user's id is there twice.
+#[derive(Serialize)]
+struct PomeriumClaims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    sub: String,
+    user: String,
+    email: &'a str,
+    name: &'a str,
+    groups: Vec<&'a str>,
+    sid: String,
+    jti: String,
+    iat: i64,
+    exp: i64,
+}
+
 /// How the person was recognised (RFC 8176). A hardware- or software-secured key, used with user
 /// presence and user verification, is two factors; a code by mail is one at most, also where a passkey
 /// was added with it: that one counts from the next sign-in on.
@@ -256,6 +273,36 @@ impl AssertionSigner {
         self.sign_as(Purpose::Assertion, &claims)
     }
 
+    /// A JWT that tells an application behind `host` who is there in the way of Pomerium. `None` only if the
+    /// signing library fails.
+    pub fn sign_as_pomerium(
+        &self,
+        host: &str,
+        user: &User,
+        shown: Shown<'_>,
+        now: Timestamp,
+    ) -> Option<String> {
+        let sid = match shown {
+            Shown::Session(session) => self.session_name(host, session),
+            Shown::Token(id) => id.to_string(),
+        };
+        let jti = self.named(host, &format!("{sid} {}", now.as_millis()));
+        let claims = PomeriumClaims {
+            iss: host,
+            aud: host,
+            sub: user.id.to_string(),
+            user: user.id.to_string(),
+            email: user.email.as_str(),
+            name: user.display_name.as_str(),
+            groups: user.groups.iter().map(super::user::Group::as_str).collect(),
+            sid,
+            jti,
+            iat: now.as_seconds(),
+            exp: now.plus(ASSERTION_LIFETIME).as_seconds(),
+        };
+        self.sign_as(Purpose::Assertion, &claims)
+    }
+
     /// Signs `claims` for `purpose`. `None` only if the signing library fails.
     pub(super) fn sign_as(&self, purpose: Purpose, claims: &impl Serialize) -> Option<String> {
         let mut header = Header::new(Algorithm::ES256);
@@ -291,10 +338,15 @@ impl AssertionSigner {
     /// What the application behind `route` knows a session by: the same for as long as it lives, and
     /// another one than any other application is told. Nobody finds the session by it.
     fn session_name(&self, route: &str, session: &Session) -> String {
+        self.named(route, &session.id.to_string())
+    }
+
+    /// What `what` is called towards `audience`.
+    fn named(&self, audience: &str, what: &str) -> String {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.session_names) else { return String::new() };
-        mac.update(route.as_bytes());
+        mac.update(audience.as_bytes());
         mac.update(b" ");
-        mac.update(session.id.to_string().as_bytes());
+        mac.update(what.as_bytes());
         URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes().get(..16).unwrap_or_default())
     }
 

@@ -366,6 +366,8 @@ pub enum UserChange {
     Approved,
     Note,
     Expiry,
+    /// What the installation says of them in words of its own.
+    Attributes,
     /// A link was made that adds a passkey; the old ones went with it if the administrator said so.
     Reset,
     /// Its owner took back what had been begun with a code by mail.
@@ -393,6 +395,7 @@ impl UserChange {
             Self::Approved => "approved",
             Self::Note => "note",
             Self::Expiry => "expiry",
+            Self::Attributes => "attributes",
             Self::Reset => "reset",
             Self::RecoveryCancelled => "recovery_cancelled",
             Self::RecoveryCodes => "recovery_codes",

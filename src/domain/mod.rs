@@ -8,6 +8,7 @@
 pub mod access_token;
 pub mod aliases;
 pub mod assertion;
+pub mod attribute;
 pub mod audit;
 pub mod ban;
 pub mod ceremony;

@@ -1,10 +1,11 @@
 //! People: who they are and what they may do. How their names are read is in `names.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::attribute::{AttributeName, AttributeValue};
 use super::credential::Program;
 use super::id::UserId;
 pub(super) use super::names::is_seen_as_written;
@@ -57,6 +58,9 @@ pub struct User {
     /// Of which end of the account they have been told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_of_end: Option<Timestamp>,
+    /// What is said of them in the installation's own words.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<AttributeName, AttributeValue>,
 }
 
 /// A network that somebody signed in from.
@@ -89,6 +93,7 @@ impl User {
             seen_from: Vec::new(),
             programs: Vec::new(),
             told_of_end: None,
+            attributes: BTreeMap::new(),
         })
     }
 

@@ -10,12 +10,16 @@ use crate::domain::credential::{Credential, CredentialName};
 use crate::domain::event::{End, Kind};
 use crate::domain::id::{CredentialId, UserId};
 use crate::domain::letter::Content;
-use crate::domain::policy::route::{HostPattern, Tile};
+use crate::domain::policy::logout::LogoutUrl;
+use crate::domain::policy::route::Tile;
 use crate::domain::session::Session;
 use crate::domain::user::{Role, User};
 use crate::domain::way_back::Target;
 use crate::ports::Batch;
 use crate::records::{self, keys};
+
+/// More addresses than this are not asked when somebody signs out.
+const LOGOUTS_MAX: usize = 32;
 
 /// An application that somebody may enter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,17 +39,27 @@ impl Gateway {
         let shown = mine.filter_map(|route| Some((route, route.tile.as_ref()?)));
         shown
             .flat_map(|(route, tile)| {
-                let hosts = match &route.host {
-                    HostPattern::Exact(host) => std::slice::from_ref(host),
-                    HostPattern::Wildcard(_) => tile.hosts.as_slice(),
-                };
-                hosts.iter().map(|host| {
+                route.known_hosts().iter().map(|host| {
                     let (origin, path_and_query) = (self.place.origin_of(host), route.path.clone());
                     let target = Target { origin, path_and_query };
                     Application { name: route.name.clone(), tile: tile.clone(), target }
                 })
             })
             .collect()
+    }
+
+    /// Where a person signs out of the applications that they may enter, at most [`LOGOUTS_MAX`] of them.
+    pub fn logouts_of(&self, user: &User) -> Vec<Target> {
+        let (table, now) = (self.routes(), self.clock.now());
+        let mine = table.all().filter(|route| route.logout.is_some() && route.may_be_entered_by(user, now));
+        let targets = mine.flat_map(|route| {
+            let path_and_query = route.logout.as_ref().map(LogoutUrl::path_and_query).unwrap_or_default();
+            route.known_hosts().iter().map(move |host| Target {
+                origin: self.place.origin_of(host),
+                path_and_query: path_and_query.clone(),
+            })
+        });
+        targets.take(LOGOUTS_MAX).collect()
     }
 
     /// What a person may do here, in words that programs can compare: `admin`, `passkeys:manage`, and

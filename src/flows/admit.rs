@@ -134,6 +134,11 @@ impl Permit {
         self.passport().and_then(|passport| passport.headers.as_deref()).unwrap_or_default()
     }
 
+    /// What the application is told in `Authorization` of the user; `None`: nothing.
+    pub fn authorization(&self) -> Option<&HeaderValue> {
+        self.passport()?.authorization.as_ref()
+    }
+
     /// What was decided.
     pub fn decision(&self) -> Decision {
         match &self.visitor {
@@ -261,7 +266,7 @@ impl Gateway {
         if reading == Reading::Malformed {
             return Located::Nowhere(Outcome::MalformedRequest);
         }
-        if self.place.owns(host, raw_path) {
+        if self.place.owns(host, raw_path) || routes.is_some_and(|it| it.has_pomerium_keys_at(raw_path)) {
             return Located::Ours;
         }
         let Some(routes) = routes else { return Located::Nowhere(Outcome::NoRoute) };
@@ -337,6 +342,14 @@ impl Gateway {
         };
         self.report(visit.origin(), denied);
         Admission::Answer(Outcome::Forbidden { route, refused })
+    }
+
+    /// Ends the session that `permit` was given for, on every host. An access token has none.
+    pub async fn sign_out_through(&self, permit: &Permit, visit: &Visit) -> Result<(), FlowError> {
+        match &permit.visitor {
+            Visitor::Known { session, .. } => self.sign_out(std::slice::from_ref(session), visit).await,
+            Visitor::Stranger | Visitor::Token { .. } => Ok(()),
+        }
     }
 
     fn passport_of(

@@ -303,6 +303,7 @@ impl Gateway {
             seen_from: Vec::new(),
             programs: Vec::new(),
             told_of_end: None,
+            attributes: [].into(),
         }
     }
 

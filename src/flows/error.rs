@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::domain::access_token::MalformedToken;
 use crate::domain::assertion::BadKey;
+use crate::domain::attribute::AttributeRefusal;
 use crate::domain::ban::CannotBan;
 use crate::domain::ceremony::{CannotBegin, CeremonyError};
 use crate::domain::event::Refusal;
@@ -47,6 +48,9 @@ pub enum FlowError {
     /// A name that cannot be accepted.
     #[error(transparent)]
     MalformedName(#[from] MalformedName),
+    /// An attribute that cannot be said, or not by this caller.
+    #[error(transparent)]
+    Attribute(#[from] AttributeRefusal),
     /// An access token that cannot be made.
     #[error(transparent)]
     MalformedToken(#[from] MalformedToken),

@@ -26,6 +26,8 @@ pub struct Passport {
     pub concerned: Concerned,
     /// `None`: nothing lets this person in.
     pub headers: Option<Vec<(HeaderName, HeaderValue)>>,
+    /// What the application is told in `Authorization`, where it is told anything there.
+    pub authorization: Option<HeaderValue>,
     /// When the assertion in the headers has to be renewed.
     pub renew_at: Timestamp,
 }
@@ -46,6 +48,10 @@ impl Passport {
             let jwt = signer.sign(issuer, &route.name, &user, shown, now)?;
             let mut headers = route.identity.of(&user);
             headers.push((ASSERTION_HEADER, HeaderValue::from_str(&jwt).ok()?));
+            if let Some((name, host)) = route.pomerium_assertion() {
+                let jwt = signer.sign_as_pomerium(host, &user, shown, now)?;
+                headers.push((name.clone(), HeaderValue::from_str(&jwt).ok()?));
+            }
             Some(headers)
         });
         let headers = match headers {
@@ -53,7 +59,10 @@ impl Passport {
             Some(written) => written,
             None => None,
         };
-        Ok(Self { route: Arc::clone(route), user, concerned, headers, renew_at: now.plus(ASSERTION_RENEWAL) })
+        let authorization = route.credentials.as_ref().filter(|_| headers.is_some());
+        let authorization = authorization.and_then(|credentials| credentials.of(&user));
+        let (route, renew_at) = (Arc::clone(route), now.plus(ASSERTION_RENEWAL));
+        Ok(Self { route, user, concerned, headers, authorization, renew_at })
     }
 
     /// Whether it still holds for this route and person at this moment.
@@ -89,34 +98,21 @@ mod tests {
 
     use super::*;
     use crate::domain::assertion::AssertionKeys;
-    use crate::domain::id::{SessionId, UserId};
+    use crate::domain::id::SessionId;
     use crate::domain::policy::decide::Policy;
     use crate::domain::policy::headers::HeaderRules;
     use crate::domain::policy::identity::IdentityHeaders;
     use crate::domain::policy::route::{CrossOrigin, HostPattern, Timeouts, WebSocket};
     use crate::domain::policy::who::Allow;
     use crate::domain::session::{Scope, Session};
-    use crate::domain::user::{DisplayName, Email, Group, Role, Standing, Username};
+    use crate::domain::user::{Email, Group, Username};
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
     fn alice() -> Arc<User> {
-        Arc::new(User {
-            id: UserId::from_random([1; 16]),
-            username: Username::parse("alice").unwrap(),
-            email: Email::parse("alice@example.com").unwrap(),
-            display_name: DisplayName::parse("Alice").unwrap(),
-            groups: [].into(),
-            role: Role::Member,
-            standing: Standing::Active,
-            created_at: NOW,
-            updated_at: NOW,
-            note: None,
-            expires_at: None,
-            seen_from: Vec::new(),
-            programs: Vec::new(),
-            told_of_end: None,
-        })
+        let (username, email) =
+            (Username::parse("alice").unwrap(), Email::parse("alice@example.com").unwrap());
+        Arc::new(User::imagined(username, email, [].into()).unwrap())
     }
 
     fn issue(signer: &AssertionSigner, allow: Allow) -> Result<Passport, FlowError> {
@@ -129,6 +125,8 @@ mod tests {
             policy: Policy::allowing(vec![allow], None),
             public: vec![],
             identity: IdentityHeaders::preset("remote").unwrap(),
+            credentials: None,
+            logout: None,
             websocket: WebSocket::Allowed,
             cross_origin: CrossOrigin::Refused,
             headers: HeaderRules::default(),

@@ -3,6 +3,7 @@
 use super::admit::Visit;
 use super::commit::ATTEMPTS_MAX;
 use super::{FlowError, Gateway};
+use crate::domain::attribute::{self, AttributeEdits, Editor};
 use crate::domain::event::{Kind, UserChange};
 use crate::domain::identifier::{Identifier, USERNAMES_PER_USER_MAX, UsernameChange};
 use crate::domain::invitation::Invitation;
@@ -41,6 +42,33 @@ impl Gateway {
                 let kind = Kind::UserChanged { user: renamed.id, what: UserChange::Name };
                 self.report(visit.origin(), kind);
                 return Ok(renamed);
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    /// Changes what the owner of `session` says of themselves. Rules may read it, so it costs as much as any
+    /// other change.
+    pub async fn say_of_oneself(
+        &self,
+        session: &Session,
+        edits: &AttributeEdits,
+        visit: &Visit,
+    ) -> Result<User, FlowError> {
+        self.rules().attributes.check(edits, Editor::Owner)?;
+        for _ in 0..ATTEMPTS_MAX {
+            let paid = self.spend_freshness(session, visit).await?;
+            let (user, unchanged) = self.owner_of(session).await?;
+            let mut after = User { updated_at: self.clock.now(), ..user.clone() };
+            attribute::edit(&mut after.attributes, edits);
+            if after.attributes == user.attributes {
+                return Ok(user);
+            }
+            let batch = unchanged.and(records::update_user(&user, &after)?).and(paid);
+            if self.is_committed(batch).await? {
+                let kind = Kind::UserChanged { user: after.id, what: UserChange::Attributes };
+                self.report(visit.origin(), kind);
+                return Ok(after);
             }
         }
         Err(FlowError::Busy)
@@ -103,7 +131,7 @@ impl Gateway {
     /// promised it, no route opens for it, and no application is likely to take it for its own
     /// administrator. An operator may give any name to a user. Says nothing of who has had it.
     pub(super) async fn may_be_given(&self, username: &Username) -> Result<bool, FlowError> {
-        let opens = self.routes().all().any(|route| route.policy.is_about_name(username));
+        let opens = self.routes().all().any(|route| route.is_about_name(username));
         Ok(!opens && !username.is_reserved() && !self.is_promised(username).await?)
     }
 

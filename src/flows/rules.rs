@@ -15,6 +15,7 @@ use super::Gateway;
 use super::codes::EmailCode;
 use super::stirred::Stirred;
 use crate::domain::access_token::TokenLimits;
+use crate::domain::attribute::Attributes;
 use crate::domain::ban::AutomaticBans;
 use crate::domain::dispatch::Subscription;
 use crate::domain::identifier::UsernameChange;
@@ -40,6 +41,8 @@ pub struct Rules {
     /// `None`: no ban is made by itself.
     pub automatic_bans: Option<AutomaticBans>,
     pub access_tokens: TokenLimits,
+    /// What people can have besides a name and groups.
+    pub attributes: Arc<Attributes>,
 }
 
 /// The rules in force, and whether a newer file was refused.

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Site;
 use super::access_tokens::TokenRow;
+use super::attributes::AttributeField;
 use super::text::Text;
 use crate::domain::audit::Entry;
 use crate::domain::ceremony::aaguid;
@@ -41,6 +42,8 @@ pub struct Account<'a> {
     pub waits: bool,
     pub suggestion: Suggestion,
     pub applications: Vec<Doorway>,
+    /// Where the user signs out of them, separated by spaces.
+    pub logouts: String,
     pub passkeys: Vec<PasskeyRow>,
     pub sessions: Vec<SessionRow>,
     pub codes: CodesLeft,
@@ -53,6 +56,7 @@ pub struct Account<'a> {
     pub recoveries: Vec<RecoveryRow>,
     /// What happened to the account lately.
     pub events: Vec<EventRow>,
+    pub(super) attributes: Vec<AttributeField>,
     pub username: &'a str,
     /// Whether the user may choose another username.
     pub username_change: UsernameChange,

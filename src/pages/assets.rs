@@ -40,7 +40,7 @@ const INERT: HeaderValue = HeaderValue::from_static(
 );
 
 /// In the order of their imports: a script may import only what stands before it.
-pub(super) const SCRIPTS: [(&str, &str); 20] = [
+pub(super) const SCRIPTS: [(&str, &str); 21] = [
     ("text.js", include_str!("files/text.js")),
     ("api.js", include_str!("files/api.js")),
     ("passkey.js", include_str!("files/passkey.js")),
@@ -51,6 +51,7 @@ pub(super) const SCRIPTS: [(&str, &str); 20] = [
     ("codes.js", include_str!("files/codes.js")),
     ("tokens.js", include_str!("files/tokens.js")),
     ("printed.js", include_str!("files/printed.js")),
+    ("sign_out.js", include_str!("files/sign_out.js")),
     ("sign_in.js", include_str!("files/sign_in.js")),
     ("enroll.js", include_str!("files/enroll.js")),
     ("device_link.js", include_str!("files/device_link.js")),

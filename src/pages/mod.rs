@@ -16,6 +16,7 @@ pub mod account;
 pub mod admin;
 pub mod aliases;
 pub mod assets;
+mod attributes;
 pub mod device;
 pub mod docs;
 pub mod enroll;

@@ -19,6 +19,7 @@ use super::account::{
     Account, CodesLeft, Doorway, EventRow, PasskeyRow, RecoveryRow, SessionRow, Suggestion,
 };
 use super::admin::settings::Settings;
+use super::attributes::AttributeField;
 use super::device::NewDevice;
 use super::docs::{Docs, DocsPage};
 use super::enroll::Enroll;
@@ -32,7 +33,7 @@ use crate::domain::cookie::Cookie;
 use crate::domain::session::{Scope, Session};
 use crate::domain::signup::SignUpMode;
 use crate::domain::user::{Role, Standing};
-use crate::domain::way_back::WayBackName;
+use crate::domain::way_back::{Target, WayBackName};
 use crate::flows::Gateway;
 use crate::flows::administration::trail::TrailQuery;
 use crate::flows::admit::Visit;
@@ -307,13 +308,16 @@ async fn account(
     let recoveries = recoveries.iter().filter(|it| it.session != record.id);
     let codes = desk.gateway.recovery_codes_of(&user.id).await?;
     let tokens = desk.gateway.tokens_of(&user.id);
+    let logouts = desk.gateway.logouts_of(&user);
     let account = Account {
+        logouts: urls_of(&logouts),
         tokens: tokens.iter().map(|token| TokenRow::from(&**token)).collect(),
         token_routes: desk.gateway.routes_of(&user),
         token_days_max: (desk.gateway.rules().access_tokens.lifetime_max.as_secs() / DAY_SECONDS).max(1),
         codes: codes.as_ref().map(CodesLeft::from).unwrap_or_default(),
         recoveries: recoveries.map(RecoveryRow::from).collect(),
         events: trail.iter().map(|kept| EventRow::of(&kept.entry)).collect(),
+        attributes: AttributeField::all(&desk.gateway.rules().attributes, &user),
         username: user.username.as_str(),
         username_change: desk.gateway.username_change(),
         has_mail: desk.gateway.has_mail(),
@@ -329,7 +333,7 @@ async fn account(
         is_administrator: user.role == Role::Administrator,
         waits: user.standing == Standing::Pending,
     };
-    Ok(page(StatusCode::OK, &account))
+    Ok(calling(page(StatusCode::OK, &account), &logouts))
 }
 
 /// Of one day.
@@ -358,11 +362,27 @@ async fn recovery(State(desk): State<Desk>) -> Response {
 }
 
 async fn ask_sign_out(State(desk): State<Desk>, load: Load) -> Result<Response, Problem> {
-    let stage = match load.caller(&desk.gateway)? {
-        Caller::Known(..) => Stage::Ask,
-        Caller::Stranger { .. } => Stage::Done,
+    let (stage, targets) = match load.caller(&desk.gateway)? {
+        Caller::Known(_, user) => (Stage::Ask, desk.gateway.logouts_of(&user)),
+        Caller::Stranger { .. } => (Stage::Done, Vec::new()),
     };
-    Ok(page(StatusCode::OK, &SignOut { site: &desk.site, stage }))
+    let applications = urls_of(&targets);
+    let asked = page(StatusCode::OK, &SignOut { site: &desk.site, stage, applications });
+    Ok(calling(asked, &targets))
+}
+
+/// The addresses of `targets`, separated by spaces.
+fn urls_of(targets: &[Target]) -> String {
+    targets.iter().map(Target::url).collect::<Vec<_>>().join(" ")
+}
+
+/// Lets the script of a page call `targets`.
+fn calling(mut page: Response, targets: &[Target]) -> Response {
+    let origins = targets.iter().map(|target| target.origin.as_str());
+    if let Some(policy) = headers::with_calls_to(origins).filter(|_| !targets.is_empty()) {
+        page.headers_mut().insert(http::header::CONTENT_SECURITY_POLICY, policy);
+    }
+    page
 }
 
 /// `POST /logout`: the form of our own pages, on whichever host they are.

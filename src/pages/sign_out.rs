@@ -19,6 +19,8 @@ pub enum Stage {
 pub struct SignOut<'a> {
     pub site: &'a Site,
     pub stage: Stage,
+    /// Where the user signs out of their applications, separated by spaces.
+    pub applications: String,
 }
 
 impl SignOut<'_> {

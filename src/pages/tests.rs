@@ -15,6 +15,7 @@ use super::account::{
     Account, CodesLeft, Doorway, EventBy, EventRow, Here, PasskeyRow, SessionRow, Suggestion, TileIcon,
 };
 use super::assets::JAVASCRIPT;
+use super::attributes::AttributeField;
 use super::device::NewDevice;
 use super::docs::{Docs, DocsPage};
 use super::enroll::Enroll;
@@ -163,6 +164,8 @@ fn account<'a>(site: &'a Site, words: &'a Words<'_>, suggestion: Suggestion, row
         email: words.email,
         suggestion,
         applications: (0..rows).map(|_| doorway(words)).collect(),
+        logouts: if rows > 0 { format!("{APPLICATION}logout") } else { String::new() },
+        attributes: AttributeField::some(words.person, words.device),
         passkeys: (0..rows).map(|n| passkey(words, n)).collect(),
         sessions: (0..rows).map(|n| session(words, n)).collect(),
     }
@@ -201,8 +204,11 @@ fn every_page(site: &Site, words: &Words<'_>) -> Vec<(&'static str, String)> {
         ("docs", DocsPage { site, docs: &docs(words) }.render()),
         ("enroll", Enroll { site, unfinished: Some(words.email) }.render()),
         ("device", NewDevice { site }.render()),
-        ("sign_out", SignOut { site, stage: Stage::Ask }.render()),
-        ("signed_out", SignOut { site, stage: Stage::Done }.render()),
+        (
+            "sign_out",
+            SignOut { site, stage: Stage::Ask, applications: format!("{APPLICATION}logout") }.render(),
+        ),
+        ("signed_out", SignOut { site, stage: Stage::Done, applications: String::new() }.render()),
         ("account", account(site, words, Suggestion::Nothing, 3).render()),
         ("account_welcome", account(site, words, Suggestion::SecondPasskey, 1).render()),
         ("refused", notice(Notice::refused(site, &refusal).with_request_id(words.device))),

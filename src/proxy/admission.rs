@@ -30,6 +30,7 @@ use super::headers::{self, Cleaned, Outgoing};
 use super::own_bodies::OwnBody;
 use super::refusals::{Told, refused};
 use super::request::{self, SHORT_BYTES_MAX};
+use super::sign_out;
 use super::streams::{self, Course};
 use super::tls::AskedFor;
 use crate::domain::dialect::Dialect;
@@ -289,6 +290,13 @@ impl Phases {
         waited < SHORT_TIME_MAX || ctx.permit.as_ref().is_none_or(|permit| self.0.gateway.still_holds(permit))
     }
 
+    /// Ends the session before the browser hears that the application has ended its own.
+    async fn sign_out(&self, ctx: &Context) -> pingora::Result<()> {
+        let (Some(permit), Some(visit)) = (&ctx.permit, &ctx.visit) else { return Ok(()) };
+        let ended = self.0.gateway.sign_out_through(permit, visit).await;
+        ended.map_err(|e| Error::because(ErrorType::InternalError, "signing out with the application", e))
+    }
+
     async fn fail(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> pingora::Result<u16> {
         let status = |session: &Session| session.response_written().map(|head| head.status);
         let begun = status(session).is_some_and(|status| !status.is_informational() || status == 101);
@@ -407,7 +415,10 @@ impl ProxyHttp for Phases {
         if let Some(line) = &mut ctx.tally.line {
             line.answering(response.status.as_u16(), 0);
         }
-        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        let permit = ctx.permit.as_ref();
+        if permit.is_some_and(|it| sign_out::leads_out(it, session.req_header(), response.status)) {
+            self.sign_out(ctx).await?;
+        } else if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // An idle WebSocket is bounded by the upstream's time limit alone.
             session.set_read_timeout(None);
             self.tie(session, Course::Endless, ctx);

@@ -77,7 +77,14 @@ impl Phases {
             };
             let sent = session.req_header();
             let here = self.0.gateway.place().scheme;
-            let asked = read(contract, here, &sent.method, &visit.host, query_of(session), &sent.headers);
+            let asked = read(
+                contract,
+                here,
+                &sent.method,
+                &visit.host,
+                request::query_of(session.req_header()),
+                &sent.headers,
+            );
             let asked = asked.and_then(|asked| self.with_enough_told(asked));
             self.note(session, contract, &visit, &asked);
             let (yes, is_aliased) = (contract.yes(), contract.is_aliased());
@@ -184,12 +191,6 @@ impl Phases {
         let front = self.0.front.load_full();
         bridge::answer_outcome_about(session, &front.doors.gate, visit, outcome, original, adapt).await
     }
-}
-
-fn query_of(session: &Session) -> Option<&[u8]> {
-    let target = session.req_header().raw_path();
-    let at = target.iter().position(|byte| *byte == b'?')?;
-    target.get(at + 1..)
 }
 
 /// Yes: who it is, in every header that the application could believe.

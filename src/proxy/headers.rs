@@ -139,9 +139,16 @@ impl Outgoing<'_> {
             request.remove_header(name);
         }
         remove_tokens(request)?;
+        if route.credentials.is_some() {
+            // Nobody shows the application a password of their own choice where the gateway shows one.
+            request.remove_header(&header::AUTHORIZATION);
+        }
         clean_cookies(request, self.version)?;
         for (name, value) in self.permit.identity_headers() {
             request.insert_header(name.clone(), value.clone())?;
+        }
+        if let Some(value) = self.permit.authorization() {
+            request.insert_header(header::AUTHORIZATION, value.clone())?;
         }
         self.write_whereabouts(request)
     }

@@ -29,6 +29,7 @@ mod preface;
 mod refusals;
 mod request;
 mod server;
+mod sign_out;
 mod sockets;
 mod streams;
 mod tls;

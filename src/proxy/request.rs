@@ -18,6 +18,13 @@ pub(super) fn path_of(request: &RequestHeader) -> &[u8] {
     target.iter().position(|byte| *byte == b'?').and_then(|end| target.get(..end)).unwrap_or(target)
 }
 
+/// What stands behind the `?`, if there is one.
+pub(super) fn query_of(request: &RequestHeader) -> Option<&[u8]> {
+    let target = request.raw_path();
+    let at = target.iter().position(|byte| *byte == b'?')?;
+    target.get(at + 1..)
+}
+
 /// The host a request names: once, or twice the same.
 pub(super) fn host(request: &RequestHeader) -> Option<String> {
     let mut hosts = request.headers.get_all(header::HOST).iter();

@@ -137,6 +137,8 @@ mod tests {
             policy: Policy::default(),
             public: vec![],
             identity: IdentityHeaders::preset("remote").unwrap(),
+            credentials: None,
+            logout: None,
             websocket: WebSocket::Allowed,
             cross_origin: CrossOrigin::Refused,
             headers: HeaderRules::default(),

@@ -19,6 +19,14 @@ pub fn with_form_to(origin: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(policy).ok()
 }
 
+/// The same for a page whose script calls `origins` besides its own. `None` if one cannot stand in a header.
+pub fn with_calls_to<'a>(origins: impl Iterator<Item = &'a str>) -> Option<HeaderValue> {
+    let origins = origins.fold(String::new(), |all, origin| format!("{all} {origin}"));
+    let policy =
+        CONTENT_SECURITY_POLICY.replace("connect-src 'self'", &format!("connect-src 'self'{origins}"));
+    HeaderValue::try_from(policy).ok()
+}
+
 const ALWAYS: [(HeaderName, &str); 7] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     // Addresses of ours may hold the name of a way back.

@@ -18,6 +18,7 @@ use super::problem::Occasion;
 use super::{Problem, headers};
 use crate::domain::dialect::Dialect;
 use crate::domain::place::{Place, Scheme};
+use crate::domain::policy::route::POMERIUM_KEYS_PATH;
 use crate::flows::Gateway;
 use crate::flows::admit::Visit;
 
@@ -126,7 +127,7 @@ impl Directory {
         let Some(visit) = request.extensions_mut().get_mut::<Visit>() else {
             return self.application.clone();
         };
-        if place.document(&visit.host, path.as_bytes()).is_some() {
+        if place.document(&visit.host, path.as_bytes()).is_some() || path == POMERIUM_KEYS_PATH {
             return self.documents.clone();
         }
         if place.aliases().find(path.as_bytes()).is_some() {

@@ -12,6 +12,7 @@ use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
 use crate::domain::access_token::MalformedToken;
+use crate::domain::attribute::AttributeRefusal;
 use crate::domain::ban::CannotBan;
 use crate::domain::event::Refusal;
 use crate::domain::network::Network;
@@ -251,6 +252,7 @@ impl From<FlowError> for Problem {
                 Self::malformed("An e-mail address is needed to set up this installation.")
             }
             FlowError::MalformedName(why) => Self::malformed(why.to_string()),
+            FlowError::Attribute(why) => attribute_refused(&why),
             FlowError::MalformedToken(why) => malformed_token(&why),
             FlowError::Taken(what) => {
                 Self::new(Fault::Taken, format!("This {what} belongs to somebody else."))
@@ -312,6 +314,17 @@ fn network_banned(ends_in: Option<Duration>) -> Problem {
             "Nobody can sign in from your network at the moment. Use another one, or ask the administrator.",
         )
     }
+}
+
+fn attribute_refused(why: &AttributeRefusal) -> Problem {
+    let fault = match why {
+        AttributeRefusal::NotTheOwners(_) => Fault::NotPermitted,
+        AttributeRefusal::Name
+        | AttributeRefusal::Value
+        | AttributeRefusal::Unknown(_)
+        | AttributeRefusal::Unfit { .. } => Fault::Malformed,
+    };
+    Problem::new(fault, format!("{why}."))
 }
 
 fn malformed_token(why: &MalformedToken) -> Problem {

@@ -199,3 +199,39 @@ async fn a_member_finds_no_such_page() {
     stage.window.sees(ALICE).await;
     assert!(!stage.window.text().await.contains("Administration"));
 }
+
+#[tokio::test]
+async fn attributes_are_said_on_the_pages_and_told_to_the_application() {
+    let stage = Stage::set_with(|config| {
+        let number =
+            ["name = \"employee_id\"", "title = \"Employee number\"", "pattern = \"[A-Z]{2}[0-9]{4}\""];
+        config.table("[attribute]", &number);
+        config.table("[attribute]", &["name = \"locale\"", "title = \"Language\"", "edit = \"owner\""]);
+    })
+    .await;
+    stage.gateway.edit(|text| text + "headers = { X-Employee = \"{attr.employee_id}-{attr.locale}\" }\n");
+    stage.gateway.operate(&["reload"]);
+    let _passkey = stage.alice().await;
+    let window = &stage.window;
+    open(&stage, "/users").await;
+    window.press("alice").await;
+    window.fill("Employee number", "12").await;
+    window.press("Save").await;
+    window.sees("has to fit the pattern").await;
+    window.fill("Employee number", "AB1234").await;
+    window.press("Save").await;
+    window.sees("Open sessions feel it").await;
+    window.open(&stage.gateway.url("/auth/account")).await;
+    window.sees("Employee number").await;
+    window.sees("AB1234").await;
+    window.press("Change your name").await;
+    window.fill("Language", "de").await;
+    window.press("Save").await;
+    window.sees("Applications show it from your next visit on").await;
+    stage.application.take();
+    window.open(&stage.gateway.url("/")).await;
+    window.sees("hello").await;
+    assert_eq!(stage.application.take()[0].value("x-employee"), "AB1234-de");
+    window.open(&stage.gateway.url("/auth/account")).await;
+    window.stays_clean().await;
+}

@@ -101,3 +101,37 @@ async fn f_09_the_account_page_asks_for_each_change_beside_an_application() {
     }
     window.stays_clean().await;
 }
+
+#[tokio::test]
+async fn signing_out_here_signs_out_of_applications_first() {
+    let application = Upstream::start();
+    let gateway = Gateway::start(|config| {
+        config.tls(AUTH);
+        config.route("one", application.port).host(ONE).line("logout_url = \"/logout?all=1\"");
+        config.route("closed", 1).host(TWO).allow(&["group:staff"]).line("logout_url = \"/logout\"");
+    })
+    .await;
+    let chrome = Chrome::start().await;
+    chrome.trust(gateway.authority.certificate());
+    let window = chrome.window().await;
+    let _passkey = window.authenticator(Attached::BuiltIn).await;
+    set_up(&window, &gateway.setup_link(), ALICE, "Alice Archer").await;
+    without_autofill(&window).await;
+    let one = format!("{}/page", gateway.origin_of(ONE));
+    for page in ["/auth/account", "/auth/logout"] {
+        window.open(&one).await;
+        window.sees("hello").await;
+        application.take();
+        window.open(&gateway.url(page)).await;
+        sign_out(&window).await;
+        let seen = application.take();
+        let request = seen.iter().find(|request| request.target() == "/logout?all=1");
+        let request = request.unwrap_or_else(|| panic!("{page}: {seen:?}"));
+        assert_eq!(request.value("remote-user"), "alice", "{page}: it is asked while the session lives");
+        window.open(&gateway.url("/auth/account")).await;
+        window.arrives_at_path("/auth/login").await;
+        window.press("Sign in with a passkey").await;
+        window.arrives_at_path("/auth/account").await;
+    }
+    window.stays_clean().await;
+}

@@ -197,6 +197,8 @@ const NAMES: [&str; 4] = [
 async fn s_13_the_administrators_pages_are_presentable_with_any_name() {
     let axe = axe();
     let stage = Stage::set_with(|config| {
+        config.table("[attribute]", &["name = \"employee_id\"", "title = \"Employee number\""]);
+        config.table("[attribute]", &["name = \"locale\"", "title = \"Language\"", "edit = \"owner\""]);
         config
             .route("closed", 1)
             .path("/closed")

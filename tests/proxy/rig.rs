@@ -42,7 +42,7 @@ use vestibule::domain::session::token::Carrier;
 use vestibule::domain::session::{Lifetimes, Scope, Session};
 use vestibule::domain::signup::SignUp;
 use vestibule::domain::time::Timestamp;
-use vestibule::domain::user::{DisplayName, Email, Role, Standing, User, Username};
+use vestibule::domain::user::{DisplayName, Email, User, Username};
 use vestibule::flows::admit::{Outcome, Visit};
 use vestibule::flows::codes::EmailCode;
 use vestibule::flows::rules::Rules;
@@ -442,6 +442,7 @@ async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session) {
             recovery_delay: Duration::ZERO,
             automatic_bans: None,
             access_tokens: TokenLimits::default(),
+            attributes: Arc::default(),
         },
         limits: RateLimits::default(),
         audit: Retention::default(),
@@ -463,21 +464,13 @@ async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session) {
 }
 
 fn alice(now: Timestamp) -> User {
+    let (username, email) = (Username::parse("alice").unwrap(), Email::parse("alice@example.com").unwrap());
     User {
         id: UserId::from_random([1; 16]),
-        username: Username::parse("alice").unwrap(),
-        email: Email::parse("alice@example.com").unwrap(),
         display_name: DisplayName::parse("Alice").unwrap(),
-        groups: [].into(),
-        role: Role::Member,
-        standing: Standing::Active,
         created_at: now,
         updated_at: now,
-        note: None,
-        expires_at: None,
-        seen_from: Vec::new(),
-        programs: Vec::new(),
-        told_of_end: None,
+        ..User::imagined(username, email, [].into()).unwrap()
     }
 }
 
@@ -491,6 +484,8 @@ fn routes(port: u16) -> Vec<Route> {
         policy: Policy::allowing(vec![Allow::AnyUser], None),
         public: vec![],
         identity: IdentityHeaders::preset("remote").unwrap(),
+        credentials: None,
+        logout: None,
         websocket: WebSocket::Allowed,
         cross_origin: CrossOrigin::Refused,
         headers: HeaderRules::default(),

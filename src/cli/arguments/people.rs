@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Links, length};
+use crate::domain::attribute::{AttributeName, AttributeValue};
 use crate::domain::id::{CredentialId, InvitationId, SessionId};
 use crate::domain::user::{DisplayName, Email, Group, Username};
 
@@ -90,6 +91,14 @@ pub(crate) enum User {
         user: String,
         #[arg(default_value = "")]
         note: String,
+    },
+    /// Say what an attribute of a person is, which the configuration defines; nothing takes it away
+    Attribute {
+        user: String,
+        #[arg(value_parser = AttributeName::parse)]
+        name: AttributeName,
+        #[arg(value_parser = AttributeValue::parse)]
+        value: Option<AttributeValue>,
     },
     /// Let an account end by itself after this long, such as 90d; or never
     Expires {

@@ -24,6 +24,8 @@ fn commands_are_read() {
         "user name alice Alice",
         "user note alice",
         "user note alice away",
+        "user attribute alice employee_id",
+        "user attribute alice employee_id AB1234",
         "user expires alice 90d",
         "user expires alice never",
         "user reset alice --wipe --mail --json",

@@ -1,6 +1,8 @@
 //! The caller's own account: what they are called, their address, what happened to it, all their data, and
 //! its end.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
@@ -13,6 +15,7 @@ use utoipa::ToSchema;
 
 use super::shapes::{Failures, PasskeyShape, ReadFailures, SessionShape, UserShape};
 use super::{App, cursor};
+use crate::domain::attribute::edits_in;
 use crate::domain::user::{DisplayName, Email, Username};
 use crate::flows::FlowError;
 use crate::flows::administration::trail::{Kept, PAGE_ENTRIES, PAGE_ENTRIES_MAX, TrailQuery};
@@ -29,6 +32,9 @@ pub(super) struct EditBody {
     name: Option<String>,
     /// Only where `account.change_username` allows it.
     username: Option<String>,
+    /// Attributes by name, of those that users edit themselves; `null` takes one away.
+    #[serde(default)]
+    attributes: BTreeMap<String, Option<String>>,
 }
 
 /// Changes what the caller is called.
@@ -36,15 +42,19 @@ pub(super) struct EditBody {
     request_body = EditBody, responses((status = 200, body = UserShape), Failures))]
 pub(super) async fn edit(State(gateway): App, call: Call, body: Bytes) -> Result<Json<UserShape>, Problem> {
     let caller = call.signed_in(&gateway)?;
-    let EditBody { name, username } = json::read(&call.headers, &body)?;
+    let EditBody { name, username, attributes } = json::read(&call.headers, &body)?;
     let name = name.as_deref().map(DisplayName::parse).transpose().map_err(FlowError::from)?;
     let username = username.as_deref().map(Username::parse).transpose().map_err(FlowError::from)?;
+    let attributes = edits_in(&attributes).map_err(FlowError::from)?;
     let mut user = (*caller.user).clone();
     if let Some(username) = username.filter(|username| *username != user.username) {
         user = gateway.change_username(&caller.record(), &username, &call.visit).await?;
     }
     if let Some(name) = name.filter(|name| *name != user.display_name) {
         user = gateway.rename_person(&caller.record(), &name, &call.visit).await?;
+    }
+    if !attributes.is_empty() {
+        user = gateway.say_of_oneself(&caller.record(), &attributes, &call.visit).await?;
     }
     Ok(Json((&user).into()))
 }
@@ -196,6 +206,8 @@ pub(super) async fn audit(
 #[schema(as = native::AccountData)]
 pub(super) struct DataShape {
     user: UserShape,
+    /// What is said of the caller, by name of the attribute.
+    attributes: BTreeMap<String, String>,
     passkeys: Vec<PasskeyShape>,
     sessions: Vec<SessionShape>,
     /// The newest 500 events.
@@ -213,6 +225,7 @@ pub(super) async fn data(State(gateway): App, call: Call) -> Result<Response, Pr
     let sessions = gateway.sessions_of(&id);
     let data = DataShape {
         user: (&*caller.user).into(),
+        attributes: caller.user.attributes.clone().into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
         passkeys: gateway.credentials_of(&id).await?.iter().map(PasskeyShape::listed).collect(),
         sessions: sessions.iter().map(|it| SessionShape::new(&gateway, it, &caller.session)).collect(),
         events: gateway.read_trail(&query).await?.items.into_iter().map(EventShape::new).collect(),

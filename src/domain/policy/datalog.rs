@@ -8,7 +8,6 @@
 //! What does not live here: strangers, who sign in first; and what a result is good for (`decide.rs`).
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -16,20 +15,28 @@ use biscuit_auth::builder::{Fact, Op, Rule, Term, fact, int, string};
 use biscuit_auth::error::{Logic, MatchedPolicy, Token as BiscuitError};
 use biscuit_auth::{AuthorizerBuilder, AuthorizerLimits};
 use http::Method;
-use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
+use super::defined::Defined;
 use super::facts::{self, CLIENT, HOST, METHOD, NETWORK, PATH, ROUTE, TIME};
 use super::rule::Asking;
 use super::times::{local_of, weekday_name};
+use crate::domain::attribute::{Definition, Editor};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Group, User};
 
+/// An attribute that administrators alone edit: its name and its value.
+const ATTRIBUTE: &str = "attribute";
+/// One that its owner edits, so that nobody takes it for what an administrator has said.
+const OWN_ATTRIBUTE: &str = "own_attribute";
+
 /// The facts that a policy may read, and how many values each has.
-pub const FACTS: [(&str, usize); 14] = [
+pub const FACTS: [(&str, usize); 16] = [
     ("user", 1),
     ("email", 1),
     ("group", 1),
+    (ATTRIBUTE, 2),
+    (OWN_ATTRIBUTE, 2),
     (ROUTE, 1),
     (HOST, 1),
     (PATH, 1),
@@ -52,24 +59,6 @@ const KEPT_MAX: usize = 64;
 /// The longest policy, in bytes.
 pub const TEXT_BYTES_MAX: usize = 16 * 1024;
 
-/// Networks with a name, for rules and policies.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct NamedNetworks(pub Vec<(String, Vec<IpNet>)>);
-
-impl NamedNetworks {
-    /// The networks with this name.
-    pub fn find(&self, name: &str) -> Option<&[IpNet]> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, networks)| networks.as_slice())
-    }
-
-    /// The names of those that `client` is in.
-    fn around(&self, client: IpAddr) -> impl Iterator<Item = &str> {
-        let client = client.to_canonical();
-        let within = move |networks: &[IpNet]| networks.iter().any(|network| network.contains(&client));
-        self.0.iter().filter(move |(_, networks)| within(networks)).map(|(name, _)| name.as_str())
-    }
-}
-
 /// A policy that can be read.
 #[derive(Debug, Clone)]
 pub struct Datalog {
@@ -80,7 +69,7 @@ pub struct Datalog {
     /// Every text that stands in it: names among them must not be there for the taking.
     texts: Vec<String>,
     route: String,
-    networks: Arc<NamedNetworks>,
+    defined: Defined,
     zone: TimeZone,
 }
 
@@ -126,7 +115,7 @@ impl Datalog {
     pub fn read(
         text: &str,
         route: &str,
-        networks: Arc<NamedNetworks>,
+        defined: Defined,
         zone: TimeZone,
     ) -> Result<Self, Vec<PolicyMistake>> {
         if text.len() > TEXT_BYTES_MAX {
@@ -164,7 +153,24 @@ impl Datalog {
         reads.sort_unstable();
         reads.dedup();
         let clauses = policies.iter().map(ToString::to_string).collect();
-        Ok(Self { base, clauses, reads, texts, route: route.to_owned(), networks, zone })
+        Ok(Self { base, clauses, reads, texts, route: route.to_owned(), defined, zone })
+    }
+
+    /// What the policy knows of `user`.
+    pub fn subject(&self, user: &User) -> Subject {
+        let mut facts =
+            vec![facts::text("user", user.username.as_str()), facts::text("email", user.email.as_str())];
+        facts.extend(user.groups.iter().map(Group::as_str).map(|group| facts::text("group", group)));
+        let said = |definition: &Definition| {
+            let name = match definition.editor {
+                Editor::Administrator => ATTRIBUTE,
+                Editor::Owner => OWN_ATTRIBUTE,
+            };
+            let value = string(definition.value_of(user)?.as_str());
+            Some(fact(name, &[string(definition.name.as_str()), value]))
+        };
+        facts.extend(self.defined.attributes.0.iter().filter_map(said));
+        Subject { facts, kept: ArcSwap::default() }
     }
 
     /// The clauses, as people read them.
@@ -244,21 +250,13 @@ impl Datalog {
         let segments = path.split('/').filter(|segment| !segment.is_empty()).zip(0..);
         facts.extend(segments.map(|(segment, at)| fact("path_segment", &[int(at), string(segment)])));
         facts.extend(age(shown_at, asking.now).map(|age| fact("auth_age", &[int(age)])));
-        let around = asking.client.into_iter().flat_map(|client| self.networks.around(client));
+        let around = asking.client.into_iter().flat_map(|client| self.defined.networks.around(client));
         facts.extend(around.map(|name| facts::text(NETWORK, name)));
         facts
     }
 }
 
 impl Subject {
-    /// What policies know of `user`.
-    pub fn of(user: &User) -> Self {
-        let mut facts =
-            vec![facts::text("user", user.username.as_str()), facts::text("email", user.email.as_str())];
-        facts.extend(user.groups.iter().map(Group::as_str).map(|group| facts::text("group", group)));
-        Self { facts, kept: ArcSwap::default() }
-    }
-
     fn keep(&self, seen: &Seen, judgement: Judgement) {
         self.kept.rcu(|kept| {
             let oldest = (kept.len() + 1).saturating_sub(KEPT_MAX);

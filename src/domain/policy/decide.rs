@@ -175,7 +175,7 @@ impl Policy {
                 let concerned = |(at, rule): (usize, &Rule)| rule.who.matches(user).then_some(at);
                 Concern::Rules(rules.iter().enumerate().filter_map(concerned).collect())
             }
-            Law::Datalog(_) => Concern::Datalog(Box::new(Subject::of(user))),
+            Law::Datalog(datalog) => Concern::Datalog(Box::new(datalog.subject(user))),
         })
     }
 

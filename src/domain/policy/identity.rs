@@ -2,16 +2,25 @@
 //!
 //! Values are ASCII. A character outside printable ASCII, and `%` itself, is written as the
 //! percent-encoded bytes of its UTF-8 form, so that nothing can split a header and nothing is
-//! lost. A person who lacks an attribute yields no header, never an empty one.
+//! lost. A person who lacks what a template names yields no header, never one with a gap.
+//!
+//! What does not live here: what is told in `Authorization` (`credentials.rs`), and the signed
+//! assertion (`domain/assertion.rs`), of which this only knows whose names it also has.
 
 use http::{HeaderName, HeaderValue};
 
-use crate::domain::user::User;
+use crate::domain::attribute::{AttributeValue, Attributes, Definition, Editor};
+use crate::domain::user::{Group, User};
+
+/// Pomerium's name for a signed statement about a user, which applications know how to check.
+const POMERIUM_ASSERTION: HeaderName = HeaderName::from_static("x-pomerium-jwt-assertion");
 
 /// Which headers a route writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityHeaders {
     fields: Vec<(HeaderName, Template)>,
+    /// Where an assertion goes that looks like another program's.
+    assertion: Option<HeaderName>,
 }
 
 /// A header value with placeholders in braces.
@@ -25,8 +34,8 @@ enum Piece {
 }
 
 /// What can be told about a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attribute {
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Attribute {
     Id,
     Username,
     Email,
@@ -35,10 +44,18 @@ pub enum Attribute {
     Groups,
     /// Separated by `|`.
     GroupsPiped,
+    /// One that the installation defines itself.
+    Own(Definition),
 }
 
+/// How a placeholder for an attribute of the installation begins.
+const OWN: &str = "attr.";
+
 impl Attribute {
-    fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str, defined: &Attributes) -> Option<Self> {
+        if let Some(name) = text.strip_prefix(OWN) {
+            return defined.find(name).cloned().map(Self::Own);
+        }
         Some(match text {
             "id" => Self::Id,
             "username" => Self::Username,
@@ -50,10 +67,10 @@ impl Attribute {
         })
     }
 
-    fn of(self, user: &User) -> String {
-        let joined = |separator: &str| {
-            user.groups.iter().map(super::super::user::Group::as_str).collect::<Vec<_>>().join(separator)
-        };
+    /// Empty where there is nothing to tell.
+    fn of(&self, user: &User) -> String {
+        let joined =
+            |separator: &str| user.groups.iter().map(Group::as_str).collect::<Vec<_>>().join(separator);
         match self {
             Self::Id => user.id.to_string(),
             Self::Username => user.username.to_string(),
@@ -61,21 +78,21 @@ impl Attribute {
             Self::Name => user.display_name.to_string(),
             Self::Groups => joined(","),
             Self::GroupsPiped => joined("|"),
+            Self::Own(definition) => definition.value_of(user).map_or("", AttributeValue::as_str).to_owned(),
         }
     }
 }
 
 impl Template {
-    /// Reads text with `{id}`, `{username}`, `{email}`, `{name}`, `{groups}` or `{groups|}`.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// Reads text with `{id}`, `{username}`, `{email}`, `{name}`, `{groups}`, `{groups|}`, or `{attr.NAME}` for
+    /// an attribute that is `defined`.
+    pub fn parse(text: &str, defined: &Attributes) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some((literal, tail)) = rest.split_once('{') {
             let (name, after) =
                 tail.split_once('}').ok_or_else(|| format!("\"{{\" is not closed in {text:?}"))?;
-            let attribute = Attribute::parse(name).ok_or_else(|| {
-                format!("unknown placeholder {{{name}}}: there are {{id}}, {{username}}, {{email}}, {{name}}, {{groups}}, {{groups|}}")
-            })?;
+            let attribute = Attribute::parse(name, defined).ok_or_else(|| unknown(name, defined))?;
             pieces.push(Piece::Literal(literal.to_owned()));
             pieces.push(Piece::Attribute(attribute));
             rest = after;
@@ -87,22 +104,53 @@ impl Template {
         Ok(Self(pieces))
     }
 
-    /// The value for `user`; `None` when nothing is left to say.
+    /// The text for `user`, with what it names written by `write`; `None` where something that it names
+    /// is not there.
+    fn filled(&self, user: &User, write: impl Fn(&str) -> String) -> Option<String> {
+        let mut text = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Literal(literal) => text.push_str(literal),
+                Piece::Attribute(attribute) => {
+                    let value = Some(attribute.of(user)).filter(|value| !value.is_empty())?;
+                    text.push_str(&write(&value));
+                }
+            }
+        }
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// The text for `user`, in whichever script; `None` where something that it names is not there.
+    pub fn text(&self, user: &User) -> Option<String> {
+        self.filled(user, str::to_owned)
+    }
+
+    /// The header's value for `user`; `None` where something that it names is not there.
     fn value(&self, user: &User) -> Option<HeaderValue> {
-        let text: String = self
-            .0
-            .iter()
-            .map(|piece| match piece {
-                Piece::Literal(text) => text.clone(),
-                Piece::Attribute(attribute) => header_text(&attribute.of(user)),
-            })
-            .collect();
-        if text.is_empty() { None } else { HeaderValue::from_str(&text).ok() }
+        self.filled(user, header_text).and_then(|text| HeaderValue::from_str(&text).ok())
+    }
+
+    /// The attributes of the installation that it names.
+    fn own_attributes(&self) -> impl Iterator<Item = &Definition> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Attribute(Attribute::Own(definition)) => Some(definition),
+            Piece::Attribute(_) | Piece::Literal(_) => None,
+        })
     }
 }
 
+fn unknown(name: &str, defined: &Attributes) -> String {
+    let mut known = "{id}, {username}, {email}, {name}, {groups}, {groups|}".to_owned();
+    for definition in &defined.0 {
+        known.push_str(", {attr.");
+        known.push_str(definition.name.as_str());
+        known.push('}');
+    }
+    format!("unknown placeholder {{{name}}}: there are {known}")
+}
+
 impl IdentityHeaders {
-    /// The set with this name: `remote`, `oauth2-proxy`, `authelia` or `authentik`.
+    /// The set with this name: `remote`, `oauth2-proxy`, `authelia`, `authentik` or `pomerium`.
     pub fn preset(name: &str) -> Option<Self> {
         let fields: &[(&'static str, Attribute)] = match name {
             // Authelia's trusted headers are the de-facto default of self-hosted applications.
@@ -125,38 +173,57 @@ impl IdentityHeaders {
                 ("x-authentik-groups", Attribute::GroupsPiped),
                 ("x-authentik-uid", Attribute::Id),
             ],
+            "pomerium" => &[
+                ("x-pomerium-claim-user", Attribute::Id),
+                ("x-pomerium-claim-email", Attribute::Email),
+                ("x-pomerium-claim-name", Attribute::Name),
+                ("x-pomerium-claim-groups", Attribute::Groups),
+            ],
             _ => return None,
         };
-        let fields = fields
-            .iter()
-            .map(|(name, attribute)| {
-                (HeaderName::from_static(name), Template(vec![Piece::Attribute(*attribute)]))
-            })
-            .collect();
-        Some(Self { fields })
+        let assertion = (name == "pomerium").then_some(POMERIUM_ASSERTION);
+        Some(Self { assertion, ..Self::telling(fields) })
+    }
+
+    fn telling(fields: &[(&'static str, Attribute)]) -> Self {
+        let field = |(name, attribute): &(&'static str, Attribute)| {
+            (HeaderName::from_static(name), Template(vec![Piece::Attribute(attribute.clone())]))
+        };
+        Self { fields: fields.iter().map(field).collect(), assertion: None }
     }
 
     /// What oauth2-proxy answers a proxy that asks.
     pub fn auth_request() -> Self {
-        let fields = [
+        Self::telling(&[
             ("x-auth-request-user", Attribute::Username),
             ("x-auth-request-email", Attribute::Email),
             ("x-auth-request-groups", Attribute::Groups),
             ("x-auth-request-preferred-username", Attribute::Username),
-        ];
-        let field =
-            |(name, attribute)| (HeaderName::from_static(name), Template(vec![Piece::Attribute(attribute)]));
-        Self { fields: fields.map(field).into() }
+        ])
     }
 
     /// A set of an operator's own making.
     pub fn custom(fields: Vec<(HeaderName, Template)>) -> Self {
-        Self { fields }
+        Self { fields, assertion: None }
     }
 
     /// The names it may write; all of them are removed from what comes from outside.
     pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
-        self.fields.iter().map(|(name, _)| name)
+        self.fields.iter().map(|(name, _)| name).chain(&self.assertion)
+    }
+
+    /// Where an assertion goes that looks like Pomerium's, about the host of the route; `None`: nowhere.
+    pub fn pomerium_assertion(&self) -> Option<&HeaderName> {
+        self.assertion.as_ref()
+    }
+
+    /// What users say of themselves that an application is told, and in which header.
+    pub fn said_by_owners(&self) -> impl Iterator<Item = (&HeaderName, &Definition)> {
+        let told = self
+            .fields
+            .iter()
+            .flat_map(|(name, template)| template.own_attributes().map(move |definition| (name, definition)));
+        told.filter(|(_, definition)| definition.editor == Editor::Owner)
     }
 
     /// The headers for `user`.
@@ -182,6 +249,19 @@ fn header_text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::attribute::AttributeName;
+    use crate::domain::user::{DisplayName, Email, Username};
+
+    fn defined() -> Attributes {
+        let name = AttributeName::parse("employee_id").unwrap();
+        Attributes(vec![Definition { name, title: None, pattern: None, editor: Editor::Administrator }])
+    }
+
+    fn zoe() -> User {
+        let (username, email) = (Username::parse("zoe").unwrap(), Email::parse("zoe@example.com").unwrap());
+        let display_name = DisplayName::parse("Zoë 100%").unwrap();
+        User { display_name, ..User::imagined(username, email, [].into()).unwrap() }
+    }
 
     #[test]
     fn p_21_no_name_can_split_a_header() {
@@ -192,10 +272,51 @@ mod tests {
 
     #[test]
     fn templates_say_what_is_wrong_with_them() {
-        assert!(Template::parse("{username}").is_ok());
-        assert!(Template::parse("Bearer {id}").is_ok());
-        assert!(Template::parse("{user}").unwrap_err().contains("{username}"));
-        assert!(Template::parse("{user").is_err());
-        assert!(Template::parse("a\nb").is_err());
+        let parse = |text| Template::parse(text, &defined());
+        for right in ["{username}", "Bearer {id}", "{attr.employee_id}"] {
+            assert!(parse(right).is_ok(), "{right}");
+        }
+        for wrong in ["{user}", "{attr.shoe_size}", "{attr.}", "{employee_id}"] {
+            let told = parse(wrong).unwrap_err();
+            assert!(told.contains("{username}") && told.contains("{attr.employee_id}"), "{told}");
+        }
+        for wrong in ["{user", "a\nb", "é"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_header_with_a_gap_is_none() {
+        let template = |text| Template::parse(text, &defined()).unwrap();
+        let mut user = zoe();
+        for (text, value) in [
+            ("{username}", Some("zoe")),
+            ("{name}", Some("Zo%C3%AB 100%25")),
+            ("plain", Some("plain")),
+            ("{groups}", None),
+            ("in {groups}", None),
+            ("{username}/{attr.employee_id}", None),
+        ] {
+            let written = template(text).value(&user);
+            assert_eq!(written.as_ref().map(|it| it.to_str().unwrap()), value, "{text}");
+        }
+        assert_eq!(template("{name}").text(&user).as_deref(), Some("Zoë 100%"));
+        let value = AttributeValue::parse("AB1").unwrap();
+        user.attributes.insert(AttributeName::parse("employee_id").unwrap(), value);
+        let written = template("{username}/{attr.employee_id}").value(&user).unwrap();
+        assert_eq!(written, "zoe/AB1");
+    }
+
+    #[test]
+    fn pomerium_s_set_has_its_assertion_among_its_names() {
+        let names = |preset| {
+            let headers = IdentityHeaders::preset(preset).unwrap();
+            headers.names().map(HeaderName::to_string).collect::<Vec<_>>()
+        };
+        assert!(names("pomerium").contains(&POMERIUM_ASSERTION.to_string()));
+        for other in ["remote", "authelia", "authentik", "oauth2-proxy"] {
+            assert!(names(other).iter().all(|name| !name.contains("pomerium")), "{other}");
+        }
+        assert!(IdentityHeaders::preset("Pomerium").is_none());
     }
 }

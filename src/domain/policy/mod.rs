@@ -5,12 +5,15 @@
 //! enter, by rules (`rule`) about people (`who`), requests, and hours (`times`), or by a policy in `datalog`.
 //! What always holds: no default route and no default permission. What nothing matches is refused.
 
+pub mod credentials;
 pub mod datalog;
 pub mod decide;
+pub mod defined;
 pub mod explain;
 pub mod facts;
 pub mod headers;
 pub mod identity;
+pub mod logout;
 pub mod path;
 pub mod public;
 pub mod review;

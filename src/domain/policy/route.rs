@@ -8,15 +8,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderName, Method};
 
+use super::credentials::Credentials;
 use super::decide::{Decision, Policy};
 use super::headers::HeaderRules;
 use super::identity::IdentityHeaders;
+use super::logout::LogoutUrl;
 use super::public::PublicPath;
 use super::rule::Asking;
 use crate::domain::time::Timestamp;
-use crate::domain::user::User;
+use crate::domain::user::{User, Username};
+
+/// Where applications that are set up for Pomerium look for the keys of its assertion, on their own host.
+pub const POMERIUM_KEYS_PATH: &str = "/.well-known/pomerium/jwks.json";
 
 /// A configured route.
 #[derive(Debug, Clone)]
@@ -31,9 +36,13 @@ pub struct Route {
     pub policy: Policy,
     pub public: Vec<PublicPath>,
     pub identity: IdentityHeaders,
+    /// What it is told in `Authorization`; `None`: what the client sends there is its own affair.
+    pub credentials: Option<Credentials>,
     pub headers: HeaderRules,
     pub websocket: WebSocket,
     pub cross_origin: CrossOrigin,
+    /// Where users sign out of the application; `None`: neither side tells the other.
+    pub logout: Option<LogoutUrl>,
     pub timeouts: Timeouts,
     /// How it is shown among a user's applications; `None`: it is not.
     pub tile: Option<Tile>,
@@ -43,6 +52,29 @@ impl Route {
     /// Whether `path` is open to strangers. `path` has one reading.
     pub fn opens(&self, path: &[u8]) -> bool {
         self.public.iter().any(|public| public.opens(path))
+    }
+
+    /// The hosts that can be named: its own, or of those below a wildcard the ones with a tile.
+    pub fn known_hosts(&self) -> &[String] {
+        match (&self.host, &self.tile) {
+            (HostPattern::Exact(host), _) => std::slice::from_ref(host),
+            (HostPattern::Wildcard(_), Some(tile)) => &tile.hosts,
+            (HostPattern::Wildcard(_), None) => &[],
+        }
+    }
+
+    /// Where an assertion that looks like Pomerium's goes, and the host that it is about.
+    pub fn pomerium_assertion(&self) -> Option<(&HeaderName, &str)> {
+        match &self.host {
+            HostPattern::Exact(host) => Some((self.identity.pomerium_assertion()?, host)),
+            HostPattern::Wildcard(_) => None,
+        }
+    }
+
+    /// Whether being called `username` opens it, or has a password of the application's.
+    pub fn is_about_name(&self, username: &Username) -> bool {
+        let has_secret = self.credentials.as_ref().is_some_and(|it| it.is_about_name(username));
+        has_secret || self.policy.is_about_name(username)
     }
 
     /// Whether `user` may open the route, as far as its rules can tell: some request of theirs may go on. A
@@ -264,6 +296,12 @@ impl HostRoutes {
         self.routes.sort_by_key(|route| std::cmp::Reverse(route.path.len()));
     }
 
+    /// Whether `path` is where applications of Pomerium look for keys, and one of these is told as they are.
+    pub fn has_pomerium_keys_at(&self, path: &[u8]) -> bool {
+        path == POMERIUM_KEYS_PATH.as_bytes()
+            && self.routes.iter().any(|route| route.identity.pomerium_assertion().is_some())
+    }
+
     /// The route with the longest prefix that covers `path`.
     pub fn find(&self, path: &[u8]) -> Option<&Arc<Route>> {
         self.routes.iter().find(|route| covers(&route.path, path))
@@ -315,6 +353,8 @@ mod tests {
             policy: Policy::default(),
             public: vec![],
             identity: IdentityHeaders::preset("remote").unwrap(),
+            credentials: None,
+            logout: None,
             websocket: WebSocket::Allowed,
             cross_origin: CrossOrigin::Refused,
             headers: HeaderRules::default(),

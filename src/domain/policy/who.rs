@@ -115,25 +115,17 @@ impl fmt::Display for Who {
 mod tests {
     use super::*;
     use crate::domain::id::UserId;
-    use crate::domain::time::Timestamp;
     use crate::domain::user::{DisplayName, Role, Standing};
 
     fn alice(standing: Standing) -> User {
+        let (username, email) =
+            (Username::parse("alice").unwrap(), Email::parse("alice@example.com").unwrap());
         User {
             id: UserId::from_random([1; 16]),
-            username: Username::parse("alice").unwrap(),
-            email: Email::parse("alice@example.com").unwrap(),
             display_name: DisplayName::parse("Alice").unwrap(),
-            groups: [Group::parse("staff").unwrap()].into(),
             role: Role::Administrator,
             standing,
-            created_at: Timestamp::from_millis(0),
-            updated_at: Timestamp::from_millis(0),
-            note: None,
-            expires_at: None,
-            seen_from: Vec::new(),
-            programs: Vec::new(),
-            told_of_end: None,
+            ..User::imagined(username, email, [Group::parse("staff").unwrap()].into()).unwrap()
         }
     }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use super::Authority;
 use super::invitations::{Guest, Invited};
 use super::links::Links;
+use crate::domain::attribute::{self, AttributeEdits, Editor};
 use crate::domain::ceremony::aaguid::name_of;
 use crate::domain::credential::Credential;
 use crate::domain::event::{End, Kind, UserChange};
@@ -38,6 +39,8 @@ pub struct UserEdit {
     pub note: Option<Option<Note>>,
     /// `Some(None)`: the account does not end by itself.
     pub expires_at: Option<Option<Timestamp>>,
+    /// Those that are not named stay.
+    pub attributes: AttributeEdits,
 }
 
 /// What a reset does with the passkeys that are there.
@@ -91,6 +94,9 @@ impl UserEdit {
             set(after.expires_at != expires_at, UserChange::Expiry);
             after.expires_at = expires_at;
         }
+        let before = after.attributes.clone();
+        attribute::edit(&mut after.attributes, &self.attributes);
+        set(before != after.attributes, UserChange::Attributes);
         after.updated_at = now;
         (after, changes)
     }
@@ -125,6 +131,7 @@ impl Gateway {
         edit: &UserEdit,
         links: Option<&Links>,
     ) -> Result<User, FlowError> {
+        self.rules().attributes.check(&edit.attributes, Editor::Administrator)?;
         let key = keys::user(id);
         for _ in 0..ATTEMPTS_MAX {
             let found: Option<(User, _)> = self.records.get_exact(&key).await?;

@@ -28,6 +28,7 @@ use crate::flows::administration::trail::{Kept, PAGE_ENTRIES, TrailQuery};
 use crate::flows::caller::Caller;
 use crate::flows::index::LiveSession;
 use crate::pages::access_tokens::TokenRow;
+use crate::pages::attributes::AttributeField;
 use crate::pages::routes::{Desk, Load, not_found, page, to_page};
 use crate::web::Problem;
 
@@ -227,6 +228,7 @@ async fn user(
         routes: routes_for(&desk, &user),
         why: Why::about(&desk.gateway, &user, asked),
         events: events(&desk, &trail),
+        attributes: AttributeField::all(&desk.gateway.rules().attributes, &user),
         user: &user,
     };
     Ok(page(StatusCode::OK, &view))

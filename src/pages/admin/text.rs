@@ -102,6 +102,7 @@ sentences! {
     profile: "Profile",
     note: "Note for administrators",
     expires: "Ends on",
+    own_attribute_hint: "The user can change this too.",
     expires_hint: "Empty: the account does not end by itself.",
     groups_hint: "Separated by spaces.",
     save: "Save",

@@ -24,6 +24,7 @@ use crate::flows::upkeep::CertificateEnd;
 use crate::pages::Site;
 use crate::pages::access_tokens::TokenRow;
 use crate::pages::account::TileIcon;
+use crate::pages::attributes::AttributeField;
 
 /// The sections of the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -328,6 +329,7 @@ pub(super) struct OneUser<'a> {
     pub(super) t: &'static AdminText,
     pub(super) frame: Frame<'a>,
     pub(super) user: &'a User,
+    pub(super) attributes: Vec<AttributeField>,
     pub(super) passkeys: Vec<PasskeyLine>,
     pub(super) sessions: Vec<SessionLine>,
     pub(super) tokens: Vec<TokenRow>,

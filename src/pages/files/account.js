@@ -2,12 +2,13 @@
 // true while they are changed, and says aloud what has changed.
 
 import { text } from "./text.js";
-import { call } from "./api.js";
+import { attributesOf, call } from "./api.js";
 import { register, signal, supported, withFreshPasskey } from "./passkey.js";
 import { makeCodes } from "./codes.js";
 import { newToken, prepareTokens, revokeToken } from "./tokens.js";
 import { addDevice } from "./device_link.js";
 import { confirm } from "./dialog.js";
+import { signOutOf } from "./sign_out.js";
 import { tellTime, tellTimes } from "./moments.js";
 import { busy, clear, explain, isBusy, ready, show, tell } from "./message.js";
 
@@ -180,6 +181,8 @@ async function saveProfile(event) {
   const { name, username } = event.target.elements;
   const button = event.submitter;
   const body = { name: name.value.trim(), ...(username ? { username: username.value.trim() } : {}) };
+  const attributes = attributesOf(event.target);
+  if (attributes) body.attributes = attributes;
   clear();
   busy(button);
   try {
@@ -254,6 +257,7 @@ async function deleteAccount(button) {
 async function signOut(event) {
   event.preventDefault();
   try {
+    await signOutOf(page.dataset.applications);
     await call("DELETE", "sessions/");
     location.replace(page.dataset.signedOut);
   } catch (error) {

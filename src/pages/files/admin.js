@@ -3,7 +3,7 @@
 // the list is fetched again, so that it shows what is true.
 
 import { text } from "./admin_text.js";
-import { call } from "./api.js";
+import { attributesOf, call } from "./api.js";
 import { confirm } from "./dialog.js";
 import { withFreshPasskey } from "./passkey.js";
 import { busy, clear, explain, isBusy, ready, show, tell } from "./message.js";
@@ -87,6 +87,8 @@ function valueOf(field) {
 async function submit(form) {
   const fields = [...form.elements].filter((field) => field.name);
   const body = Object.fromEntries(fields.map((field) => [field.name, valueOf(field)]));
+  const attributes = attributesOf(form);
+  if (attributes) body.attributes = attributes;
   const { ask, names } = form.dataset;
   if (ask && !(await confirm(text.ask[ask](body[names])))) return;
   const button = form.querySelector("[type=submit]");

@@ -74,6 +74,13 @@ export async function call(method, path, body) {
   return answer;
 }
 
+/** The attributes that `form` has fields for, as the API takes them; undefined where there is none. */
+export function attributesOf(form) {
+  const fields = [...form.querySelectorAll("[data-attribute]")];
+  if (fields.length === 0) return undefined;
+  return Object.fromEntries(fields.map((field) => [field.dataset.attribute, field.value.trim() || null]));
+}
+
 // The challenge of a ceremony travels in one cookie, so two requests for options must never
 // overtake each other: the later cookie would belong to the earlier ceremony.
 let last = Promise.resolve();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::harness::{Gateway, Reply, Scene};
 
 /// A token for a user, as an operator makes it.
-fn token(gateway: &Gateway, user: &str, options: &[&str]) -> String {
+pub(crate) fn token(gateway: &Gateway, user: &str, options: &[&str]) -> String {
     made(gateway, user, options)["token"].as_str().unwrap().to_owned()
 }
 

@@ -28,7 +28,7 @@ fn id_of(scene: &Scene, name: &str) -> String {
 }
 
 /// The address of a user in the admin API.
-fn user(scene: &Scene, name: &str) -> String {
+pub(crate) fn user(scene: &Scene, name: &str) -> String {
     format!("admin/v1/users/{}", id_of(scene, name))
 }
 

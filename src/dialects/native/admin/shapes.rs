@@ -1,5 +1,7 @@
 //! What the admin API writes. Moments are in RFC 3339.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoResponses, ToSchema};
 
@@ -80,6 +82,8 @@ pub(super) struct UserShape {
     /// What administrators have written down for one another.
     #[schema(required)]
     note: Option<String>,
+    /// By name of the attribute.
+    attributes: BTreeMap<String, String>,
 }
 
 impl From<&Summary> for UserShape {
@@ -99,6 +103,7 @@ impl From<&Summary> for UserShape {
             created_at: user.created_at.to_rfc3339(),
             updated_at: user.updated_at.to_rfc3339(),
             note: user.note.as_ref().map(Note::as_str).map(str::to_owned),
+            attributes: user.attributes.clone().into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
         }
     }
 }

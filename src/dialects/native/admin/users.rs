@@ -1,6 +1,6 @@
 //! Users: finding, showing, changing and resetting them; their sessions and passkeys.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::body::Bytes;
@@ -16,6 +16,7 @@ use super::shapes::{
 };
 use super::{authority, cursor, user_id};
 use crate::dialects::native::App;
+use crate::domain::attribute::edits_in;
 use crate::domain::credential::Credential;
 use crate::domain::id::{CredentialId, SessionId, UserId};
 use crate::domain::time::Timestamp;
@@ -128,6 +129,9 @@ pub(super) struct EditBody {
     #[serde(default, deserialize_with = "said")]
     #[schema(value_type = Option<String>)]
     expires_at: Said<String>,
+    /// Attributes by name, those that are not named stay; `null` takes one away.
+    #[serde(default)]
+    attributes: BTreeMap<String, Option<String>>,
 }
 
 /// A member that can be left out, `null`, or a value.
@@ -161,6 +165,7 @@ impl EditBody {
             standing: self.standing.map(Into::into),
             note: self.note.as_deref().map(Note::parse).transpose().map_err(malformed)?,
             expires_at: self.expires_at.map(|end| end.map(moment).transpose()).transpose()?,
+            attributes: edits_in(&self.attributes).map_err(FlowError::from)?,
         })
     }
 }

@@ -11,8 +11,6 @@ mod relying_party;
 mod taking_over;
 mod vectors;
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 
 use super::authenticator::{Authenticator, Knobs};
@@ -20,7 +18,7 @@ use super::*;
 use crate::domain::credential::{Credential, Planned};
 use crate::domain::id::UserId;
 use crate::domain::time::Timestamp;
-use crate::domain::user::{DisplayName, Email, Role, Standing, User, Username};
+use crate::domain::user::{DisplayName, Email, User, Username};
 
 const ORIGIN: &str = "https://auth.example.com";
 const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
@@ -30,21 +28,13 @@ fn relying_party() -> RelyingParty {
 }
 
 fn user(number: u8) -> User {
+    let (username, email) = (Username::parse("alice").unwrap(), Email::parse("alice@example.com").unwrap());
     User {
         id: UserId::from_random([number; 16]),
-        username: Username::parse("alice").unwrap(),
-        email: Email::parse("alice@example.com").unwrap(),
         display_name: DisplayName::parse("Alice").unwrap(),
-        groups: BTreeSet::new(),
-        role: Role::Member,
-        standing: Standing::Active,
         created_at: NOW,
         updated_at: NOW,
-        note: None,
-        expires_at: None,
-        seen_from: Vec::new(),
-        programs: Vec::new(),
-        told_of_end: None,
+        ..User::imagined(username, email, [].into()).unwrap()
     }
 }
 

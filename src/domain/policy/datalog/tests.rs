@@ -1,6 +1,10 @@
 //! What policies in Datalog read, decide, cost and keep.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::domain::attribute::{AttributeName, AttributeValue, Attributes, Pattern};
+use crate::domain::policy::defined::NamedNetworks;
 use crate::domain::user::{Email, Username};
 
 const NOW: &str = "2026-11-27T16:30:00Z";
@@ -11,9 +15,21 @@ fn alice(groups: &[&str]) -> User {
     User::imagined(username, email, groups).unwrap()
 }
 
-fn read(text: &str) -> Result<Datalog, Vec<PolicyMistake>> {
+fn defined() -> Defined {
     let networks = NamedNetworks(vec![("office".to_owned(), vec!["10.0.0.0/8".parse().unwrap()])]);
-    Datalog::read(text, "wiki", Arc::new(networks), TimeZone::get("Europe/Berlin").unwrap())
+    let definition = |name, editor| Definition {
+        name: AttributeName::parse(name).unwrap(),
+        title: None,
+        pattern: Some(Pattern::parse("[a-z]+").unwrap()),
+        editor,
+    };
+    let attributes = [("site", Editor::Administrator), ("locale", Editor::Owner)];
+    let attributes = Attributes(attributes.map(|(name, editor)| definition(name, editor)).into());
+    Defined { networks: Arc::new(networks), attributes: Arc::new(attributes) }
+}
+
+fn read(text: &str) -> Result<Datalog, Vec<PolicyMistake>> {
+    Datalog::read(text, "wiki", defined(), TimeZone::get("Europe/Berlin").unwrap())
 }
 
 fn asking<'a>(method: &'a Method, path: &'a str, client: &str) -> Asking<'a> {
@@ -28,10 +44,11 @@ fn asking<'a>(method: &'a Method, path: &'a str, client: &str) -> Asking<'a> {
 
 #[track_caller]
 fn check(text: &str, expected: Judgement) {
-    let subject = Subject::of(&alice(&["staff", "ops"]));
+    let policy = read(text).unwrap();
+    let subject = policy.subject(&alice(&["staff", "ops"]));
     let asking = asking(&Method::GET, "/reports/2026", "10.1.2.3");
     let shown_at = asking.now.minus(Duration::from_secs(90));
-    let judgement = read(text).unwrap().judge(&subject, Some(shown_at), &asking);
+    let judgement = policy.judge(&subject, Some(shown_at), &asking);
     assert_eq!(judgement, expected, "{text}");
 }
 
@@ -77,10 +94,10 @@ fn the_first_clause_that_holds_decides() {
 fn a_policy_without_bounds_decides_nothing() {
     // Each rule makes a fact of every pair of groups.
     let endless: Vec<_> = (0..40).map(|n| format!("a{n}($x, $y) <- group($x), group($y);")).collect();
-    let subject = Subject::of(&alice(
+    let costly = read(&format!("{} allow if user(\"alice\");", endless.concat())).unwrap();
+    let subject = costly.subject(&alice(
         &(0..40).map(|n| format!("g{n}")).collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>(),
     ));
-    let costly = read(&format!("{} allow if user(\"alice\");", endless.concat())).unwrap();
     let asked = asking(&Method::GET, "/", "10.1.2.3");
     assert_eq!(costly.judge(&subject, None, &asked), Judgement::TooCostly);
     assert!(subject.kept.load().is_empty(), "what was not decided is not kept");
@@ -88,16 +105,16 @@ fn a_policy_without_bounds_decides_nothing() {
 
 #[test]
 fn a_result_is_kept_for_what_the_policy_reads_and_no_more() {
-    let subject = Subject::of(&alice(&["staff"]));
     let by_person = read("allow if group(\"staff\");").unwrap();
+    let subject = by_person.subject(&alice(&["staff"]));
     for path in ["/a", "/b", "/c"] {
         by_person.judge(&subject, None, &asking(&Method::GET, path, "10.1.2.3"));
         by_person.judge(&subject, None, &asking(&Method::POST, path, "192.0.2.1"));
     }
     assert_eq!(subject.kept.load().len(), 1);
 
-    let subject = Subject::of(&alice(&["staff"]));
     let by_method = read("allow if method(\"GET\");").unwrap();
+    let subject = by_method.subject(&alice(&["staff"]));
     for method in [Method::GET, Method::POST, Method::GET] {
         let judged = by_method.judge(&subject, None, &asking(&method, "/", "10.1.2.3"));
         let again = by_method.judge(&subject, None, &asking(&method, "/other", "10.1.2.3"));
@@ -106,8 +123,8 @@ fn a_result_is_kept_for_what_the_policy_reads_and_no_more() {
     }
     assert_eq!(subject.kept.load().len(), 2);
 
-    let subject = Subject::of(&alice(&["staff"]));
     let by_path = read("allow if path($p), $p.starts_with(\"/a\");").unwrap();
+    let subject = by_path.subject(&alice(&["staff"]));
     for n in 0..1_000 {
         let path = format!("/{}{n}", if n % 2 == 0 { "a" } else { "b" });
         let judged = by_path.judge(&subject, None, &asking(&Method::GET, &path, "10.1.2.3"));
@@ -127,4 +144,30 @@ fn what_cannot_be_read_is_told_with_its_line() {
     assert!(first("allow if path_segment(\"a\");").problem.contains("path_segment/2"));
     assert!(first("may(\"a\");").problem.contains("nobody could enter"));
     assert!(first(&"allow if true; ".repeat(2_000)).problem.contains("16384 bytes"));
+}
+
+#[test]
+fn what_owners_say_of_themselves_is_no_attribute() {
+    let mut user = alice(&[]);
+    for (name, value) in [("site", "berlin"), ("locale", "de"), ("shoe_size", "44")] {
+        user.attributes.insert(AttributeName::parse(name).unwrap(), AttributeValue::parse(value).unwrap());
+    }
+    let allows = |user: &User, text: &str| {
+        let policy = read(text).unwrap();
+        let asked = asking(&Method::GET, "/", "10.1.2.3");
+        policy.judge(&policy.subject(user), None, &asked) == Judgement::Allowed(0)
+    };
+    for (text, expected) in [
+        ("allow if attribute(\"site\", \"berlin\");", true),
+        ("allow if attribute(\"site\", \"paris\");", false),
+        ("allow if attribute($a, \"berlin\");", true),
+        ("allow if own_attribute(\"locale\", \"de\");", true),
+        ("allow if attribute(\"locale\", \"de\");", false),
+        ("allow if own_attribute(\"site\", \"berlin\");", false),
+        ("allow if attribute(\"shoe_size\", \"44\");", false),
+    ] {
+        assert_eq!(allows(&user, text), expected, "{text}");
+    }
+    user.attributes.insert(AttributeName::parse("site").unwrap(), AttributeValue::parse("B1").unwrap());
+    assert!(!allows(&user, "allow if attribute($a, $v);"), "it does not fit the pattern any more");
 }

@@ -14,21 +14,15 @@ use crate::domain::user::{DisplayName, Group, Role};
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 fn alice(groups: &[&str]) -> User {
+    let (username, email) = (Username::parse("alice").unwrap(), Email::parse("alice@example.com").unwrap());
     User {
         id: UserId::from_random([1; 16]),
-        username: Username::parse("alice").unwrap(),
-        email: Email::parse("alice@example.com").unwrap(),
         display_name: DisplayName::parse("Alice").unwrap(),
-        groups: groups.iter().map(|group| Group::parse(group).unwrap()).collect(),
         role: Role::Administrator,
-        standing: Standing::Active,
         created_at: NOW,
         updated_at: NOW,
-        note: None,
-        expires_at: None,
-        seen_from: Vec::new(),
-        programs: Vec::new(),
-        told_of_end: None,
+        ..User::imagined(username, email, groups.iter().map(|group| Group::parse(group).unwrap()).collect())
+            .unwrap()
     }
 }
 

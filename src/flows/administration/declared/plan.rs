@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Declaration;
+use crate::domain::attribute::AttributeEdits;
 use crate::domain::declared::{DeclaredStanding, DeclaredUser, Difference, Others, changes};
 use crate::domain::id::UserId;
 use crate::domain::invitation::{INVITATION_LIFETIME_MAX, Invitation, Terms};
@@ -231,6 +232,7 @@ fn edit(declared: &DeclaredUser) -> UserEdit {
         standing: Some(declared.standing.into()),
         note: declared.note.clone().map(Some),
         expires_at: Some(declared.expires),
+        attributes: AttributeEdits::new(),
     }
 }
 

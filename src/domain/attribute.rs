@@ -1,0 +1,334 @@
+//! Attributes of people that an installation defines itself: an employee number, a locale.
+//!
+//! What does not live here: whom they are told (`policy/identity.rs`), what reads them
+//! (`policy/datalog.rs`), and who asks for a change (`flows/`).
+//!
+//! What always holds: a value counts only where a definition in force accepts it, so that a stricter
+//! pattern holds for values of before as well; and what owners may edit is never taken for what an
+//! administrator has said.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use regex::{Regex, RegexBuilder};
+use serde::{Deserialize, Serialize};
+
+use super::names::is_seen_as_written;
+use super::user::User;
+
+/// The most definitions of one installation.
+pub const ATTRIBUTES_MAX: usize = 16;
+pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 32;
+pub const ATTRIBUTE_CHARS_MAX: usize = 200;
+/// The largest pattern, compiled, in bytes.
+const PATTERN_SIZE_MAX: usize = 256 * 1024;
+
+/// Why an attribute was not accepted; the text says what would be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AttributeRefusal {
+    #[error(
+        "an attribute's name has 1 to {ATTRIBUTE_NAME_BYTES_MAX} characters from a-z, 0-9 and '_', and begins with a letter"
+    )]
+    Name,
+    #[error(
+        "an attribute has 1 to {ATTRIBUTE_CHARS_MAX} characters, none of them a control character or an invisible one"
+    )]
+    Value,
+    #[error("no attribute is called {0:?} here")]
+    Unknown(AttributeName),
+    #[error("{0} is the administrators' to say")]
+    NotTheOwners(String),
+    #[error("{title} has to fit the pattern {pattern}")]
+    Unfit { title: String, pattern: String },
+}
+
+/// What an attribute is called in the configuration, in records and in APIs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AttributeName(String);
+
+/// What is said of one person, as it is seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AttributeValue(String);
+
+impl AttributeName {
+    /// Reads a name.
+    pub fn parse(text: &str) -> Result<Self, AttributeRefusal> {
+        let rest = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        let ok = (1..=ATTRIBUTE_NAME_BYTES_MAX).contains(&text.len())
+            && text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.bytes().all(rest);
+        if ok { Ok(Self(text.to_owned())) } else { Err(AttributeRefusal::Name) }
+    }
+
+    /// The accepted text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AttributeValue {
+    /// Reads a value; white space around it is taken off.
+    pub fn parse(text: &str) -> Result<Self, AttributeRefusal> {
+        let text = text.trim();
+        let ok = (1..=ATTRIBUTE_CHARS_MAX).contains(&text.chars().count()) && is_seen_as_written(text);
+        if ok { Ok(Self(text.to_owned())) } else { Err(AttributeRefusal::Value) }
+    }
+
+    /// The accepted text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AttributeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for AttributeName {
+    type Error = AttributeRefusal;
+
+    fn try_from(text: String) -> Result<Self, AttributeRefusal> {
+        Self::parse(&text)
+    }
+}
+
+impl From<AttributeName> for String {
+    fn from(name: AttributeName) -> Self {
+        name.0
+    }
+}
+
+impl TryFrom<String> for AttributeValue {
+    type Error = AttributeRefusal;
+
+    fn try_from(text: String) -> Result<Self, AttributeRefusal> {
+        Self::parse(&text)
+    }
+}
+
+impl From<AttributeValue> for String {
+    fn from(value: AttributeValue) -> Self {
+        value.0
+    }
+}
+
+/// What is to be different about a person; `None` takes an attribute away.
+pub type AttributeEdits = BTreeMap<AttributeName, Option<AttributeValue>>;
+
+/// Makes `edits` in what is said of a person.
+pub fn edit(said: &mut BTreeMap<AttributeName, AttributeValue>, edits: &AttributeEdits) {
+    for (name, value) in edits {
+        match value {
+            Some(value) => said.insert(name.clone(), value.clone()),
+            None => said.remove(name),
+        };
+    }
+}
+
+/// Reads edits as programs write them: `null` or an empty text takes an attribute away.
+pub fn edits_in(written: &BTreeMap<String, Option<String>>) -> Result<AttributeEdits, AttributeRefusal> {
+    let read = |(name, value): (&String, &Option<String>)| {
+        let value = value.as_deref().filter(|value| !value.trim().is_empty());
+        Ok((AttributeName::parse(name)?, value.map(AttributeValue::parse).transpose()?))
+    };
+    written.iter().map(read).collect()
+}
+
+/// Who may say what an attribute is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Editor {
+    Administrator,
+    /// The person themselves, and administrators.
+    Owner,
+}
+
+/// What a value must look like, as a whole.
+#[derive(Debug, Clone)]
+pub struct Pattern(Regex);
+
+impl Pattern {
+    /// Reads a regular expression, which has to fit the whole value.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        // Read alone first: a group that is opened in one and closed in the other would fit anything.
+        Regex::new(text).map_err(|error| error.to_string())?;
+        let whole = RegexBuilder::new(&format!(r"\A(?:{text})\z")).size_limit(PATTERN_SIZE_MAX).build();
+        whole.map(Self).map_err(|error| error.to_string())
+    }
+
+    fn fits(&self, value: &AttributeValue) -> bool {
+        self.0.is_match(&value.0)
+    }
+
+    /// As it was written.
+    fn as_written(&self) -> &str {
+        let whole = self.0.as_str();
+        whole.strip_prefix(r"\A(?:").and_then(|rest| rest.strip_suffix(r")\z")).unwrap_or(whole)
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for Pattern {}
+
+/// An attribute that people of this installation can have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    pub name: AttributeName,
+    /// What people call it; its name where there is none.
+    pub title: Option<String>,
+    pub pattern: Option<Pattern>,
+    pub editor: Editor,
+}
+
+impl Definition {
+    /// What people call it.
+    pub fn title(&self) -> &str {
+        self.title.as_deref().unwrap_or(self.name.as_str())
+    }
+
+    /// What is said of `user`, if it is what the definition asks for.
+    pub fn value_of<'u>(&self, user: &'u User) -> Option<&'u AttributeValue> {
+        user.attributes.get(&self.name).filter(|value| self.accepts(value))
+    }
+
+    fn accepts(&self, value: &AttributeValue) -> bool {
+        self.pattern.as_ref().is_none_or(|pattern| pattern.fits(value))
+    }
+}
+
+/// The attributes that are defined, in the order of the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attributes(pub Vec<Definition>);
+
+impl Attributes {
+    /// The definition with this name.
+    pub fn find(&self, name: &str) -> Option<&Definition> {
+        self.0.iter().find(|definition| definition.name.as_str() == name)
+    }
+
+    /// What owners may say of themselves.
+    pub fn of_owners(&self) -> impl Iterator<Item = &Definition> {
+        self.0.iter().filter(|definition| definition.editor == Editor::Owner)
+    }
+
+    /// Whether `by` may make these changes. An administrator may take away what is not defined any more.
+    pub fn check(&self, edits: &AttributeEdits, by: Editor) -> Result<(), AttributeRefusal> {
+        edits.iter().try_for_each(|(name, value)| self.check_one(name, value.as_ref(), by))
+    }
+
+    fn check_one(
+        &self,
+        name: &AttributeName,
+        value: Option<&AttributeValue>,
+        by: Editor,
+    ) -> Result<(), AttributeRefusal> {
+        let Some(definition) = self.find(name.as_str()) else {
+            let is_cleared = value.is_none() && by == Editor::Administrator;
+            return if is_cleared { Ok(()) } else { Err(AttributeRefusal::Unknown(name.clone())) };
+        };
+        let title = definition.title().to_owned();
+        if by == Editor::Owner && definition.editor == Editor::Administrator {
+            return Err(AttributeRefusal::NotTheOwners(title));
+        }
+        match &definition.pattern {
+            Some(pattern) if value.is_some_and(|value| !pattern.fits(value)) => {
+                Err(AttributeRefusal::Unfit { title, pattern: pattern.as_written().to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::user::{Email, Username};
+
+    fn name(text: &str) -> AttributeName {
+        AttributeName::parse(text).unwrap()
+    }
+
+    fn value(text: &str) -> AttributeValue {
+        AttributeValue::parse(text).unwrap()
+    }
+
+    fn defined() -> Attributes {
+        let pattern = Some(Pattern::parse("[A-Z]{2}[0-9]+|none").unwrap());
+        let number = Definition {
+            name: name("employee_id"),
+            title: Some("Employee number".to_owned()),
+            pattern,
+            editor: Editor::Administrator,
+        };
+        let locale = Definition { name: name("locale"), title: None, pattern: None, editor: Editor::Owner };
+        Attributes(vec![number, locale])
+    }
+
+    fn saying(what: &str, said: Option<&str>) -> AttributeEdits {
+        [(name(what), said.map(value))].into()
+    }
+
+    #[test]
+    fn names_and_values_are_read_strictly() {
+        for wrong in ["", "Employee", "1st", "_x", "a-b", "a.b", &"x".repeat(33)] {
+            assert_eq!(AttributeName::parse(wrong), Err(AttributeRefusal::Name), "{wrong:?}");
+        }
+        for wrong in ["", "  ", "a\nb", "a\u{202e}b", &"x".repeat(201)] {
+            assert_eq!(AttributeValue::parse(wrong), Err(AttributeRefusal::Value), "{wrong:?}");
+        }
+        assert_eq!(value(" Zoë ").as_str(), "Zoë");
+        assert!(serde_json::from_str::<AttributeName>("\"A\"").is_err());
+        assert!(serde_json::from_str::<AttributeValue>("\"\"").is_err());
+    }
+
+    #[test]
+    fn a_pattern_fits_the_whole_value() {
+        let defined = defined();
+        for (said, fits) in
+            [("AB12", true), ("none", true), ("AB12x", false), ("xAB12", false), ("nonex", false)]
+        {
+            let answer = defined.check(&saying("employee_id", Some(said)), Editor::Administrator);
+            assert_eq!(answer.is_ok(), fits, "{said}: {answer:?}");
+        }
+        assert!(Pattern::parse("a)|(?:b").is_err(), "it would end the group that anchors it");
+        assert!(Pattern::parse("(x{1000}){1000}").is_err(), "it would cost too much");
+    }
+
+    #[test]
+    fn owners_say_what_is_theirs_to_say() {
+        let defined = defined();
+        let check = |what, said, by| defined.check(&saying(what, said), by);
+        assert_eq!(check("locale", Some("de"), Editor::Owner), Ok(()));
+        assert_eq!(check("locale", Some("de"), Editor::Administrator), Ok(()));
+        assert_eq!(check("employee_id", Some("AB1"), Editor::Administrator), Ok(()));
+        let theirs = Err(AttributeRefusal::NotTheOwners("Employee number".to_owned()));
+        assert_eq!(check("employee_id", Some("AB1"), Editor::Owner), theirs);
+        assert_eq!(check("employee_id", None, Editor::Owner), theirs);
+        for by in [Editor::Owner, Editor::Administrator] {
+            assert_eq!(check("shoe_size", Some("44"), by), Err(AttributeRefusal::Unknown(name("shoe_size"))));
+        }
+        assert_eq!(check("shoe_size", None, Editor::Administrator), Ok(()), "it is not defined any more");
+        assert!(check("shoe_size", None, Editor::Owner).is_err());
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_any_more_counts_nowhere() {
+        let (username, email) = (Username::parse("alice").unwrap(), Email::parse("a@example.com").unwrap());
+        let mut user = User::imagined(username, email, [].into()).unwrap();
+        user.attributes.insert(name("employee_id"), value("AB12"));
+        let defined = defined();
+        let number = defined.find("employee_id").unwrap();
+        assert_eq!(number.value_of(&user), Some(&value("AB12")));
+        user.attributes.insert(name("employee_id"), value("12"));
+        assert_eq!(number.value_of(&user), None);
+        assert_eq!(defined.find("locale").unwrap().value_of(&user), None);
+    }
+}
