@@ -48,7 +48,7 @@ async fn answer(
 async fn answered(desk: &Desk, outcome: &Outcome, load: &Load) -> Result<Response, Problem> {
     let kind = navigation::kind(&load.method, &load.headers);
     match outcome {
-        Outcome::SignIn { .. } => return sign_in(desk, load, kind).await,
+        Outcome::SignIn { route } => return sign_in(desk, load, kind, route).await,
         Outcome::StepUp { route } => return step_up(desk, load, kind, route).await,
         // Whoever shows a token is a program, whatever it says of itself.
         Outcome::TokenRefused { why, .. } => return Ok(token_refused(*why)),
@@ -79,7 +79,7 @@ async fn answered(desk: &Desk, outcome: &Outcome, load: &Load) -> Result<Respons
     })
 }
 
-async fn sign_in(desk: &Desk, load: &Load, kind: Kind) -> Result<Response, Problem> {
+async fn sign_in(desk: &Desk, load: &Load, kind: Kind, route: &Route) -> Result<Response, Problem> {
     let place = desk.gateway.place();
     let mut response = match kind {
         Kind::Navigation => return leave(desk, load, Errand::SignIn).await,
@@ -98,6 +98,14 @@ async fn sign_in(desk: &Desk, load: &Load, kind: Kind) -> Result<Response, Probl
         Kind::Program => Problem::unauthenticated().with_login_url(place.url("/login")).into_response(),
     };
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+    if kind == Kind::Program
+        && !navigation::is_browser(&load.headers)
+        && let Ok(challenge) = HeaderValue::try_from(format!("Basic realm=\"{}\"", route.name))
+    {
+        // Calendars, readers and git send a password once they are asked for one, and it can be an access
+        // token. A browser would ask its user for a password that nobody has.
+        response.headers_mut().append(WWW_AUTHENTICATE, challenge);
+    }
     Ok(response)
 }
 

@@ -4,7 +4,7 @@
 //! Fetch Metadata decides (W3C, "Fetch Metadata Request Headers"); where a browser does not send
 //! it, a GET that asks for HTML and does not call itself an `XMLHttpRequest` is a navigation.
 
-use http::header::ACCEPT;
+use http::header::{ACCEPT, ORIGIN, USER_AGENT};
 use http::{HeaderMap, Method};
 
 /// What kind of request this is.
@@ -38,9 +38,36 @@ fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
     repeatable && wants_html && !scripted
 }
 
+/// Whether a request may come from a page in a browser, which would show its user a dialog for a password. A
+/// program that says nothing of the kind is none.
+pub fn is_browser(headers: &HeaderMap) -> bool {
+    let says = ["sec-fetch-mode", "sec-fetch-site", "x-requested-with", ORIGIN.as_str()];
+    let agent = headers.get(USER_AGENT).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    says.iter().any(|name| headers.contains_key(*name)) || agent.starts_with(b"Mozilla/")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_could_be_a_page_is_taken_for_one() {
+        let headers = |name: &'static str, value: &'static str| -> HeaderMap {
+            [(name.parse().unwrap(), value.parse().unwrap())].into_iter().collect()
+        };
+        for (name, value) in [
+            ("sec-fetch-mode", "cors"),
+            ("sec-fetch-site", "same-origin"),
+            ("x-requested-with", "XMLHttpRequest"),
+            ("origin", "https://app.example.com"),
+            ("user-agent", "Mozilla/5.0 (X11)"),
+        ] {
+            assert!(is_browser(&headers(name, value)), "{name}");
+        }
+        for (name, value) in [("user-agent", "git/2.47"), ("accept", "*/*"), ("host", "app.example.com")] {
+            assert!(!is_browser(&headers(name, value)), "{name}");
+        }
+    }
 
     #[track_caller]
     fn check(method: &Method, headers: &[(&'static str, &'static str)], expected: Kind) {

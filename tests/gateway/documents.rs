@@ -23,7 +23,9 @@ fn root() -> PathBuf {
 /// Every snippet in this language: the document, and the text.
 fn snippets(language: &str) -> Vec<(PathBuf, String)> {
     let mut documents = vec![root().join("README.md")];
-    documents.extend(fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    for folder in ["docs", "docs/recipes"] {
+        documents.extend(fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path()));
+    }
     documents.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     documents.sort();
     let mut found = Vec::new();
@@ -54,6 +56,8 @@ fn etc() -> (TempDir, Authority) {
     }
     let password = folder.path().join("mail-password");
     fs::write(&password, "secret\n").unwrap();
+    fs::write(folder.path().join("reports.password"), "secret\n").unwrap();
+    fs::write(folder.path().join("database.passwords"), "alice:secret\n").unwrap();
     // 24 bytes in base64, as Standard Webhooks writes secrets.
     fs::write(folder.path().join("webhook-secret"), format!("whsec_{}\n", "QUJD".repeat(8))).unwrap();
     for file in fs::read_dir(folder.path()).unwrap() {
@@ -67,9 +71,13 @@ fn etc() -> (TempDir, Authority) {
 fn every_configuration_in_the_documents_is_right() {
     let (folder, _authority) = etc();
     let found = snippets("toml");
-    assert!(found.len() >= 4, "{} snippets", found.len());
+    assert!(found.len() >= 20, "{} snippets", found.len());
     for (document, text) in found {
         let file = folder.path().join("config.toml");
+        // A page about one route leaves out where people sign in.
+        let begun =
+            if text.contains("public_url") { "" } else { "public_url = \"https://auth.example.com\"\n" };
+        let text = format!("{begun}{text}");
         fs::write(&file, text.replace("/etc/vestibule", folder.path().to_str().unwrap())).unwrap();
         let checked = Command::new(BINARY).arg("check").arg("--config").arg(&file).output().unwrap();
         let said = String::from_utf8_lossy(&checked.stderr);
