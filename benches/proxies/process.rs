@@ -1,0 +1,87 @@
+//! Programs that run beside one another, each on its core, and the processor time that each has used.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub const PROXY_CORE: &str = "0";
+pub const LOAD_CORE: &str = "1";
+const START_WAIT_MAX: Duration = Duration::from_secs(20);
+/// Clock ticks a second in /proc/PID/stat, the same on every Linux that Rust's std supports.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A process that ends with this value.
+pub struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Those that it has started first, for nobody else ends them.
+        for child in descendants(self.0.id()) {
+            let _ = Command::new("kill").arg(child.to_string()).status();
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Running {
+    pub fn start(core: &str, command: &[&str]) -> Self {
+        Self::start_with(core, command, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn start_with(core: &str, command: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut pinned = Command::new("taskset");
+        pinned.args(["-c", core]).args(command).envs(environment.iter().copied());
+        pinned.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(pinned.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")))
+    }
+
+    /// Processor time used so far by it and those that it has started, in seconds: its own, and the system's for it.
+    pub fn cpu_s(&self) -> (f64, f64) {
+        let own = descendants(self.0.id());
+        own.into_iter().chain([self.0.id()]).map(times_of).fold((0.0, 0.0), |(u, s), (a, b)| (u + a, s + b))
+    }
+}
+
+fn times_of(process: u32) -> (f64, f64) {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{process}/stat")) else { return (0.0, 0.0) };
+    // The name in parentheses may hold spaces; user and system time are fields 14 and 15.
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let seconds = |at: usize| fields[at].parse::<f64>().unwrap() / TICKS_PER_SECOND;
+    (seconds(11), seconds(12))
+}
+
+/// Every process below this one.
+fn descendants(process: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+    let children: Vec<u32> = children.split_whitespace().filter_map(|id| id.parse().ok()).collect();
+    children.into_iter().flat_map(|child| [vec![child], descendants(child)].concat()).collect()
+}
+
+/// An address that nobody listens on.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Waits until somebody listens there.
+pub fn answers(name: &str, address: SocketAddr) {
+    let deadline = Instant::now() + START_WAIT_MAX;
+    while TcpStream::connect(address).is_err() {
+        assert!(Instant::now() < deadline, "{name}: nobody answers on {address}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What `look` finds, as soon as it finds something.
+pub fn appears<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+    let deadline = Instant::now() + START_WAIT_MAX;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what} does not appear");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
