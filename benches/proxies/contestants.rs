@@ -429,7 +429,7 @@ impl Addresses {
         let both = pair.cert.with_file_name("both.pem");
         let file = folder.join("haproxy.cfg");
         let text = format!(
-            "global\n  nbthread 1\n  maxconn 40000\n  ssl-default-bind-options ssl-min-ver TLSv1.3\n\
+            "global\n  nbthread 1\n  maxconn 9990\n  ssl-default-bind-options ssl-min-ver TLSv1.3\n\
              defaults\n  mode http\n  timeout connect 5s\n  timeout client 300s\n  timeout server 300s\n  timeout tunnel 300s\n\
              frontend front\n  bind {haproxy} backlog 16384\n  bind {haproxy_tls} backlog 16384 ssl crt {} alpn h2,http/1.1\n\
              default_backend application\n\
@@ -448,7 +448,7 @@ impl Addresses {
         );
         let (cert, key) = (pair.cert.display(), pair.key.display());
         let text = format!(
-            "{{\n admin off\n auto_https off\n persist_config off\n}}\n\
+            "{{\n admin off\n auto_https off\n log {{\n level ERROR\n }}\n}}\n\
              http://:{} {{\n bind 127.0.0.1\n {forward}\n}}\n\
              http://:{} {{\n bind 127.0.0.1\n forward_auth {responder} {{\n uri /\n copy_headers Remote-User\n }}\n {forward}\n}}\n\
              https://localhost:{} {{\n bind 127.0.0.1\n tls {cert} {key}\n {forward}\n}}\n",
@@ -490,7 +490,6 @@ impl Addresses {
             "headers",
             "proxy",
             "proxy_http",
-            "unixd",
         ];
         let load = |name: &&str| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n");
         let modules = modules.iter().map(load).collect::<Vec<_>>().concat();
@@ -500,10 +499,10 @@ impl Addresses {
              StartServers 1\nServerLimit 1\nThreadsPerChild 64\nMaxRequestWorkers 64\nMaxRequestsPerChild 0\n\
              KeepAlive On\nMaxKeepAliveRequests 0\nKeepAliveTimeout 300\n\
              Session On\nSessionCookieName session path=/\nSessionCryptoPassphrase secret\n\
-             AuthFormProvider file\nAuthUserFile {here}/users\nAuthType form\nAuthName bench\n\
+             <Location />\n AuthFormProvider file\n AuthUserFile {here}/users\n AuthType form\n AuthName bench\n\
+             Require valid-user\n RequestHeader set Remote-User expr=%{{REMOTE_USER}}\n</Location>\n\
              <Location /login>\n SetHandler form-login-handler\n Require all granted\n\
              AuthFormLoginSuccessLocation /\n</Location>\n\
-             <Location />\n Require valid-user\n RequestHeader set Remote-User expr=%{{REMOTE_USER}}\n</Location>\n\
              ProxyPass /login !\nProxyPass / http://{application}/ enablereuse=on\n"
         );
         let file = folder.join("apache.conf");

@@ -83,6 +83,7 @@ fn config(
          trusted_proxies = [\"127.0.0.2\"]\n{secure}\
          [limits]\nconnections = 32768\nconnections_per_network = 32768\n\
          [forward_auth]\nenabled = true\n\
+         [log]\nlevel = \"error\"\n\
          [store]\npath = \"{folder}/data\"\n\
          [[route]]\nname = \"bench\"\nhost = \"localhost\"\nupstream = [\"http://{application}\"]\n{share}{rules}\n"
     )

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -39,6 +41,10 @@ pub async fn measure(contestant: &Contestant<'_>, scenario: &Scenario, seconds: 
         let each = contestant.processes.iter().map(|process| process.cpu_s());
         each.fold((0.0, 0.0), |(user, system), (u, s)| (user + u, system + s))
     };
+    let _idle = match scenario.ask {
+        Ask::GetBeside { idle, .. } => opened(contestant, idle).await,
+        _ => Vec::new(),
+    };
     let before = used();
     let counted = match scenario.ask {
         Ask::Echo { connections } => echo(contestant, connections, seconds).await,
@@ -57,9 +63,10 @@ pub async fn measure(contestant: &Contestant<'_>, scenario: &Scenario, seconds: 
 
 fn wrk(contestant: &Contestant<'_>, ask: Ask, seconds: u32) -> Counted {
     let (connections, path, more) = match ask {
-        Ask::Get { connections } | Ask::SecureGet { connections } | Ask::Post { connections } => {
-            (connections, "/", vec![])
-        }
+        Ask::Get { connections }
+        | Ask::GetBeside { connections, .. }
+        | Ask::SecureGet { connections }
+        | Ask::Post { connections } => (connections, "/", vec![]),
         Ask::GetOnce { connections } | Ask::SecureGetOnce { connections } => {
             (connections, "/", vec!["Connection: close"])
         }
@@ -100,6 +107,29 @@ fn wrk(contestant: &Contestant<'_>, ask: Ask, seconds: u32) -> Counted {
     Counted { count: requests, rate: word_after(&text, "Requests/sec:").parse().unwrap(), p99_us }
 }
 
+/// Connections that have each brought one request, and stay.
+async fn opened(contestant: &Contestant<'_>, count: u32) -> Vec<TcpStream> {
+    let mut request = "GET / HTTP/1.1\r\n".to_owned();
+    if !contestant.headers.iter().any(|header| header.starts_with("Host:")) {
+        request.push_str("Host: localhost\r\n");
+    }
+    for header in &contestant.headers {
+        request.push_str(header);
+        request.push_str("\r\n");
+    }
+    request.push_str("\r\n");
+    let mut all = Vec::new();
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(contestant.http).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut begun = [0; 12];
+        stream.read_exact(&mut begun).await.unwrap();
+        assert_eq!(&begun, b"HTTP/1.1 200", "{}", contestant.name);
+        all.push(stream);
+    }
+    all
+}
+
 fn h2load(contestant: &Contestant<'_>, streams: u32, seconds: u32) -> Counted {
     let tls = contestant.tls.expect("HTTP/2 is spoken over TLS");
     let mut command = Command::new("taskset");
@@ -131,7 +161,7 @@ async fn echo(contestant: &Contestant<'_>, connections: u32, seconds: u32) -> Co
         }
         let (count, address, name) = (Arc::clone(&count), contestant.http, contestant.name.clone());
         talking.spawn(async move {
-            let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            let stream = TcpStream::connect(address).await.unwrap();
             stream.set_nodelay(true).unwrap();
             let opened = tokio_tungstenite::client_async(request, stream).await;
             let (mut socket, _) = opened.unwrap_or_else(|error| panic!("{name}: {error}"));

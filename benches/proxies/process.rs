@@ -34,7 +34,8 @@ impl Running {
     pub fn start_with(core: &str, command: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut pinned = Command::new("taskset");
         pinned.args(["-c", core]).args(command).envs(environment.iter().copied());
-        pinned.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // What they complain about is seen; they are told to be quiet otherwise.
+        pinned.stdin(Stdio::null()).stdout(Stdio::null());
         Self(pinned.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")))
     }
 

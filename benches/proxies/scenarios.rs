@@ -19,6 +19,8 @@ pub struct Scenario {
 pub enum Ask {
     /// A small answer, over connections that stay open.
     Get { connections: u32 },
+    /// The same beside so many connections on which nothing happens.
+    GetBeside { idle: u32, connections: u32 },
     /// The same, each over a connection of its own.
     GetOnce { connections: u32 },
     /// Over TLS 1.3, on connections that stay open.
@@ -75,8 +77,8 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "get-10000",
-        about: "100 bytes, 10,000 connections that stay open",
-        ask: Ask::Get { connections: 10_000 },
+        about: "100 bytes, 64 connections beside 9,900 that are open and idle",
+        ask: Ask::GetBeside { idle: 9_900, connections: 64 },
         who: DATA_PLANE,
     },
     Scenario {
