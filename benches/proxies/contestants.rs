@@ -1,6 +1,7 @@
 //! The proxies, each set up as its own documents say for this much: one core, connections to the application kept,
 //! no access log.
 
+use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -271,6 +272,17 @@ fn by<'a>(
 
 fn host(gateway: SocketAddr) -> String {
     format!("Host: localhost:{}", gateway.port())
+}
+
+impl fmt::Display for Contestant<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids: Vec<_> = self.processes.iter().map(|process| process.id().to_string()).collect();
+        write!(f, "{}: process {}, wrk -t1 -c64 -d4", self.name, ids.join(" and "))?;
+        for header in &self.headers {
+            write!(f, " -H '{header}'")?;
+        }
+        write!(f, " http://{}/", self.http)
+    }
 }
 
 impl Contestant<'_> {

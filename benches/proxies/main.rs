@@ -30,6 +30,7 @@ mod report;
 mod scenarios;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use contestants::Stage;
 use report::Figures;
@@ -37,6 +38,8 @@ use scenarios::SCENARIOS;
 
 const ROUNDS: usize = 5;
 const ROUND_SECONDS: u32 = 4;
+/// How long `--hold` waits.
+const HOLD: Duration = Duration::from_hours(1);
 
 /// What this run is asked to do.
 struct Asked {
@@ -46,6 +49,8 @@ struct Asked {
     only: Vec<String>,
     /// Another build of the gateway to compare with.
     beside: Option<PathBuf>,
+    /// Sets everything up, says how each is asked, and waits: for a profiler.
+    holds: bool,
     /// Where tables and pictures go besides the terminal.
     into: Option<PathBuf>,
 }
@@ -54,6 +59,13 @@ fn main() {
     let asked = arguments();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let stage = runtime.block_on(Stage::set(asked.beside.as_deref()));
+    if asked.holds {
+        for contestant in stage.of(&SCENARIOS[0]) {
+            println!("{contestant}");
+        }
+        std::thread::sleep(HOLD);
+        return;
+    }
     let mut all = Vec::new();
     for scenario in SCENARIOS {
         let wanted =
@@ -91,8 +103,14 @@ fn main() {
 }
 
 fn arguments() -> Asked {
-    let mut asked =
-        Asked { rounds: ROUNDS, seconds: ROUND_SECONDS, only: Vec::new(), beside: None, into: None };
+    let mut asked = Asked {
+        rounds: ROUNDS,
+        seconds: ROUND_SECONDS,
+        only: Vec::new(),
+        beside: None,
+        holds: false,
+        into: None,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().unwrap_or_else(|| panic!("{word} needs a value"));
@@ -101,10 +119,11 @@ fn arguments() -> Asked {
             "--seconds" => asked.seconds = value().parse().unwrap(),
             "--only" => asked.only.push(value()),
             "--beside" => asked.beside = Some(value().into()),
+            "--hold" => asked.holds = true,
             "--into" => asked.into = Some(value().into()),
             // cargo says so to every benchmark.
             "--bench" => {}
-            _ => panic!("{word} is not known: --rounds --seconds --only --beside --into"),
+            _ => panic!("{word} is not known: --rounds --seconds --only --beside --hold --into"),
         }
     }
     asked

@@ -39,6 +39,11 @@ impl Running {
         Self(pinned.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")))
     }
 
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Processor time used so far by it and those that it has started, in seconds: its own, and the system's for it.
     pub fn cpu_s(&self) -> (f64, f64) {
         let own = descendants(self.0.id());

@@ -130,10 +130,12 @@ fn name_of(pair: &[u8]) -> &[u8] {
 /// Both spellings count, whatever the scheme: a cookie of ours is never an application's.
 /// `challenge` is too common a name to take from an application over https.
 fn is_our_name(name: &[u8]) -> bool {
-    Cookie::ALL.iter().any(|cookie| {
-        name == cookie.name(Scheme::Https).as_bytes()
-            || (name == cookie.name(Scheme::Http).as_bytes() && *cookie != Cookie::Challenge)
-    })
+    // Most cookies are an application's, and few of those begin like ours.
+    matches!(name.first(), Some(b'_' | b'b' | b'c' | b'v'))
+        && Cookie::ALL.iter().any(|cookie| {
+            name == cookie.name(Scheme::Https).as_bytes()
+                || (name == cookie.name(Scheme::Http).as_bytes() && *cookie != Cookie::Challenge)
+        })
 }
 
 #[cfg(test)]
@@ -145,6 +147,15 @@ mod tests {
     #[track_caller]
     fn check_find(headers: &[&str], expected: Found<'_>) {
         assert_eq!(find(headers.iter().map(|h| h.as_bytes()), "vestibule"), expected, "{headers:?}");
+    }
+
+    #[test]
+    fn every_name_of_ours_is_known_as_one() {
+        for cookie in Cookie::ALL {
+            assert!(is_our_name(cookie.name(Scheme::Https).as_bytes()), "{cookie:?}");
+            let is_known = is_our_name(cookie.name(Scheme::Http).as_bytes());
+            assert_eq!(is_known, cookie != Cookie::Challenge, "{cookie:?}");
+        }
     }
 
     #[test]

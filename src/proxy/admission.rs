@@ -48,10 +48,22 @@ const SHORT_TIME_MAX: Duration = Duration::from_secs(1);
 /// The phases of a request.
 pub(super) struct Phases(pub(super) Arc<Shared>);
 
-/// What pingora is to do after the request phase.
+/// What the request phase comes to.
 enum Next {
     Forward,
-    Nothing,
+    Answer(Reply),
+}
+
+/// How a request is answered that is not forwarded.
+enum Reply {
+    Outcome(Outcome),
+    /// To a certificate authority.
+    Validation(Response<Body>),
+    /// To another proxy that asks.
+    ForwardAuth,
+    ToHttps,
+    /// By our own endpoints.
+    Own,
 }
 
 /// A request that admission does not get to see.
@@ -61,58 +73,89 @@ enum Early {
 }
 
 impl Phases {
-    async fn decide(&self, session: &mut Session, ctx: &mut Context) -> pingora::Result<Next> {
+    /// Waits for nothing, so that a request which is forwarded carries nothing of what others wait for.
+    fn decide(&self, session: &mut Session, ctx: &mut Context) -> (Arc<Visit>, Next) {
         streams::arrived();
         session.set_write_timeout(Some(CLIENT_WRITE_TIMEOUT));
         session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
         let (visit, early) = self.read_visit(session);
-        ctx.visit = Some(visit.clone());
+        let visit = Arc::new(visit);
+        ctx.visit = Some(Arc::clone(&visit));
         let telling = self.0.front.load().meter.telling();
         ctx.tally.line = access::begin(telling, session, &visit, &self.0.gateway);
+        let next = match self.unforwarded(session, &visit, early) {
+            Some(reply) => Next::Answer(reply),
+            None => self.decide_by_rules(session, ctx, &visit),
+        };
+        (visit, next)
+    }
+
+    /// What is answered without a look at the rules.
+    fn unforwarded(&self, session: &Session, visit: &Visit, early: Option<Early>) -> Option<Reply> {
         if let Some(response) = self.validation(session) {
-            ctx.tally.answered = Answered::Ours;
-            bridge::answer_plainly(session, &visit, response).await?;
-            return Ok(Next::Nothing);
+            return Some(Reply::Validation(response));
         }
         let path = request::path_of(session.req_header());
         if self.forward_auth_contract(session).is_some()
             && !self.0.gateway.place().is_forward_test(&visit.host, path)
             && !matches!(early, Some(Early::Outcome(ref outcome)) if !matches!(outcome, Outcome::Misdirected))
         {
-            let is_trusted = peer_of(session).is_some_and(|peer| self.0.trusted.trusts(peer));
-            self.answer_forward_auth(session, ctx, visit, is_trusted).await?;
-            return Ok(Next::Nothing);
+            return Some(Reply::ForwardAuth);
         }
-        match early {
-            Some(Early::Outcome(outcome)) => return self.answer(session, ctx, visit, outcome).await,
-            Some(Early::ToHttps) => return self.lead_to_https(session, ctx, &visit).await,
-            None => {}
-        }
-        if let Some(client) = self.forwarded_client(session, &visit) {
+        early.map(|early| match early {
+            Early::Outcome(outcome) => Reply::Outcome(outcome),
+            Early::ToHttps => Reply::ToHttps,
+        })
+    }
+
+    fn decide_by_rules(&self, session: &Session, ctx: &mut Context, visit: &Arc<Visit>) -> Next {
+        if let Some(client) = self.forwarded_client(session, visit) {
             ctx.seat = self.0.crowd.enter(client);
             if ctx.seat.is_none() {
-                return self.answer(session, ctx, visit, Outcome::Unavailable).await;
+                return Next::Answer(Reply::Outcome(Outcome::Unavailable));
             }
         }
-        let admission = self.admit(session, &visit);
-        self.count_guess(&visit, &admission).await;
-        match admission {
-            Admission::Answer(outcome) => self.answer(session, ctx, visit, outcome).await,
-            Admission::Ours => self.answer_own(session, ctx, visit).await,
-            Admission::Forward(permit) => {
-                if let Some(outcome) = refused(&self.0.gateway, told(session), &permit, &visit) {
-                    return self.answer(session, ctx, visit, outcome).await;
-                }
-                let route = Arc::clone(permit.route());
-                ctx.tally.decision = Some(permit.decision());
-                ctx.turn = self.0.upstreams.first(&route);
-                ctx.tally.route = Some(route);
-                if let Some(line) = &mut ctx.tally.line {
-                    line.let_in(&permit);
-                }
-                ctx.permit = Some(permit);
-                Ok(Next::Forward)
+        let permit = match self.admit(session, visit) {
+            Admission::Answer(outcome) => return Next::Answer(Reply::Outcome(outcome)),
+            Admission::Ours => return Next::Answer(Reply::Own),
+            Admission::Forward(permit) => permit,
+        };
+        if let Some(outcome) = refused(&self.0.gateway, told(session), &permit, visit) {
+            return Next::Answer(Reply::Outcome(outcome));
+        }
+        let route = Arc::clone(permit.route());
+        ctx.tally.decision = Some(permit.decision());
+        ctx.turn = self.0.upstreams.first(&route);
+        ctx.tally.route = Some(route);
+        if let Some(line) = &mut ctx.tally.line {
+            line.let_in(&permit);
+        }
+        ctx.permit = Some(permit);
+        Next::Forward
+    }
+
+    async fn give(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+        visit: Arc<Visit>,
+        reply: Reply,
+    ) -> pingora::Result<()> {
+        match reply {
+            Reply::Outcome(outcome) => {
+                self.count_guess(&visit, &outcome).await;
+                self.answer(session, ctx, visit, outcome).await
             }
+            Reply::Validation(response) => {
+                ctx.tally.answered = Answered::Ours;
+                bridge::answer_plainly(session, &visit, response).await
+            }
+            Reply::ForwardAuth => {
+                let is_trusted = peer_of(session).is_some_and(|peer| self.0.trusted.trusts(peer));
+                self.answer_forward_auth(session, ctx, (*visit).clone(), is_trusted).await
+            }
+            Reply::ToHttps => self.lead_to_https(session, ctx, &visit).await,
+            Reply::Own => self.answer_own(session, ctx, visit).await,
         }
     }
 
@@ -190,8 +233,8 @@ impl Phases {
     }
 
     /// Counts a token that nobody here has signed, as any other credential that is refused.
-    pub(super) async fn count_guess(&self, visit: &Visit, admission: &Admission) {
-        if let Admission::Answer(Outcome::TokenRefused { why, .. }) = admission
+    pub(super) async fn count_guess(&self, visit: &Visit, outcome: &Outcome) {
+        if let Outcome::TokenRefused { why, .. } = outcome
             && why.is_guess()
         {
             self.0.gateway.count_refused(visit).await;
@@ -207,25 +250,24 @@ impl Phases {
         &self,
         session: &mut Session,
         ctx: &mut Context,
-        visit: Visit,
+        visit: Arc<Visit>,
         outcome: Outcome,
-    ) -> pingora::Result<Next> {
+    ) -> pingora::Result<()> {
         ctx.tally.answered = failure::answered(&outcome);
         ctx.tally.decision = ctx.tally.decision.or_else(|| failure::decision_of(&outcome));
         if let Some(route) = failure::route_of(&outcome) {
             ctx.tally.route = Some(Arc::clone(route));
         }
         let front = self.0.front.load_full();
-        bridge::answer_outcome(session, &front.doors.gate, visit, outcome).await?;
-        Ok(Next::Nothing)
+        bridge::answer_outcome(session, &front.doors.gate, (*visit).clone(), outcome).await
     }
 
     async fn answer_own(
         &self,
         session: &mut Session,
         ctx: &mut Context,
-        visit: Visit,
-    ) -> pingora::Result<Next> {
+        visit: Arc<Visit>,
+    ) -> pingora::Result<()> {
         let standing = self.0.gateway.standing(visit.client);
         match self.0.own_bodies.read(session, visit.client, standing).await? {
             OwnBody::TooLarge => self.answer(session, ctx, visit, Outcome::BodyTooLarge).await,
@@ -233,8 +275,7 @@ impl Phases {
             OwnBody::Whole(body, _share) => {
                 ctx.tally.answered = Answered::Ours;
                 let front = self.0.front.load_full();
-                bridge::answer_own(session, &front.doors.own, visit, body).await?;
-                Ok(Next::Nothing)
+                bridge::answer_own(session, &front.doors.own, (*visit).clone(), body).await
             }
         }
     }
@@ -244,11 +285,10 @@ impl Phases {
         session: &mut Session,
         ctx: &mut Context,
         visit: &Visit,
-    ) -> pingora::Result<Next> {
+    ) -> pingora::Result<()> {
         ctx.tally.answered = Answered::Refused;
         if self.0.certificates.as_ref().is_some_and(|certificates| certificates.is_awaited(&visit.host)) {
-            bridge::answer_plainly(session, visit, acme::not_there_yet(&visit.host)).await?;
-            return Ok(Next::Nothing);
+            return bridge::answer_plainly(session, visit, acme::not_there_yet(&visit.host)).await;
         }
         let request = session.req_header();
         let mut response = Response::new(Body::empty());
@@ -268,8 +308,7 @@ impl Phases {
         if let Some(length) = axum::body::HttpBody::size_hint(response.body()).exact() {
             response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
         }
-        bridge::answer_plainly(session, visit, response).await?;
-        Ok(Next::Nothing)
+        bridge::answer_plainly(session, visit, response).await
     }
 
     /// Ties an exchange to what it was let in with once it turns out to be a long one.
@@ -285,8 +324,7 @@ impl Phases {
     }
 
     /// An answer that was long in coming is for somebody who is still signed in.
-    fn still_signed_in(&self, ctx: &Context) -> bool {
-        let waited = (self.0.elapsed)().saturating_sub(ctx.tally.began);
+    fn still_signed_in(&self, ctx: &Context, waited: Duration) -> bool {
         waited < SHORT_TIME_MAX || ctx.permit.as_ref().is_none_or(|permit| self.0.gateway.still_holds(permit))
     }
 
@@ -338,7 +376,13 @@ impl ProxyHttp for Phases {
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> pingora::Result<bool> {
-        self.decide(session, ctx).await.map(|next| matches!(next, Next::Nothing))
+        match self.decide(session, ctx) {
+            (_, Next::Forward) => Ok(false),
+            // What is not forwarded can wait on the heap.
+            (visit, Next::Answer(reply)) => {
+                Box::pin(self.give(session, ctx, visit, reply)).await.map(|()| true)
+            }
+        }
     }
 
     async fn upstream_peer(
@@ -405,11 +449,12 @@ impl ProxyHttp for Phases {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> pingora::Result<()> {
-        if !self.still_signed_in(ctx) {
+        let waited = (self.0.elapsed)().saturating_sub(ctx.tally.began);
+        if !self.still_signed_in(ctx, waited) {
             return Err(Error::new_in(SESSION_ENDED));
         }
         if !response.status.is_informational() {
-            ctx.tally.upstream_answered();
+            ctx.tally.upstream_answered(waited);
         }
         ctx.tally.answered = Answered::Forwarded;
         if let Some(line) = &mut ctx.tally.line {
@@ -417,7 +462,7 @@ impl ProxyHttp for Phases {
         }
         let permit = ctx.permit.as_ref();
         if permit.is_some_and(|it| sign_out::leads_out(it, session.req_header(), response.status)) {
-            self.sign_out(ctx).await?;
+            Box::pin(self.sign_out(ctx)).await?;
         } else if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // An idle WebSocket is bounded by the upstream's time limit alone.
             session.set_read_timeout(None);

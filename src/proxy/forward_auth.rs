@@ -144,7 +144,9 @@ impl Phases {
         let end = asked.target.iter().position(|byte| *byte == b'?').unwrap_or(asked.target.len());
         let path = asked.target.get(..end).unwrap_or_default();
         let admission = self.0.gateway.admit(visit, &asked.method, path, headers);
-        self.count_guess(visit, &admission).await;
+        if let Admission::Answer(outcome) = &admission {
+            self.count_guess(visit, outcome).await;
+        }
         match admission {
             Admission::Forward(permit) => {
                 let told = Told { method: &asked.method, headers };

@@ -78,7 +78,38 @@ const NAMES: [&str; 12] = [
 
 /// The configured identity headers of all routes: none of them is believed on any route.
 #[derive(Debug, Default)]
-pub(super) struct Reserved(HashSet<String>);
+pub(super) struct Reserved {
+    names: HashSet<String>,
+    first: FirstBytes,
+}
+
+/// With which bytes names begin that are removed: of the headers that browsers send, most begin with another
+/// one, and need no closer look.
+#[derive(Debug)]
+struct FirstBytes([bool; 256]);
+
+impl Default for FirstBytes {
+    fn default() -> Self {
+        Self::of(PREFIXES.iter().chain(&NAMES).copied())
+    }
+}
+
+impl FirstBytes {
+    fn of<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let mut first = [false; 256];
+        for byte in names.filter_map(|name| name.bytes().next()) {
+            if let Some(is_one) = first.get_mut(usize::from(byte)) {
+                *is_one = true;
+            }
+        }
+        Self(first)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        let first = name.bytes().next().map(usize::from);
+        first.and_then(|byte| self.0.get(byte)).copied().unwrap_or(true)
+    }
+}
 
 /// Whether something was taken off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,22 +120,31 @@ pub(super) enum Cleaned {
 
 impl Reserved {
     pub(super) fn of(routes: &RouteTable) -> Self {
-        let names = routes.all().flat_map(|route| route.identity.names());
-        Self(names.map(|name| name.as_str().to_owned()).collect())
+        Self::with(routes.all().flat_map(|route| route.identity.names()).map(|name| name.as_str().to_owned()))
+    }
+
+    fn with(names: impl Iterator<Item = String>) -> Self {
+        let names: HashSet<_> = names.collect();
+        let built_in = PREFIXES.iter().chain(&NAMES).copied();
+        let first = FirstBytes::of(built_in.chain(names.iter().map(String::as_str)));
+        Self { names, first }
     }
 
     /// Whether a header with this name (lower case) is never taken from outside.
     fn covers(&self, name: &str) -> bool {
+        let is_listed = || {
+            NAMES.contains(&name)
+                || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+                || self.names.contains(name)
+        };
         name.bytes().any(|byte| !byte.is_ascii_alphanumeric() && byte != b'-')
-            || NAMES.contains(&name)
-            || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-            || self.0.contains(name)
+            || (self.first.has(name) && is_listed())
     }
 
     /// Whether a header with this name is taken off on a route with these rules. What carries an identity
     /// on some route is let through on none.
     fn unwanted(&self, name: &str, rules: &HeaderRules) -> bool {
-        let is_let_through = || rules.passes(name) && !self.0.contains(&folded(name));
+        let is_let_through = || rules.passes(name) && !self.names.contains(&folded(name));
         rules.strips(name) || (self.covers(name) && !is_let_through())
     }
 
@@ -134,8 +174,10 @@ impl Outgoing<'_> {
     pub(super) fn write_identity_headers(&self, request: &mut RequestHeader) -> pingora::Result<()> {
         let route = self.permit.route();
         self.reserved.strip(request, &route.headers);
-        // While rules are exchanged, the reserved headers can be those of other rules than the route.
-        for name in route.identity.names() {
+        let told = self.permit.identity_headers();
+        // While rules are exchanged, the reserved headers can be those of other rules than the route. What is
+        // told replaces what was there.
+        for name in route.identity.names().filter(|name| told.iter().all(|(told, _)| told != *name)) {
             request.remove_header(name);
         }
         remove_tokens(request)?;
@@ -144,7 +186,7 @@ impl Outgoing<'_> {
             request.remove_header(&header::AUTHORIZATION);
         }
         clean_cookies(request, self.version)?;
-        for (name, value) in self.permit.identity_headers() {
+        for (name, value) in told {
             request.insert_header(name.clone(), value.clone())?;
         }
         if let Some(value) = self.permit.authorization() {
@@ -275,7 +317,7 @@ mod tests {
 
     #[test]
     fn p_02_identity_is_removed_in_every_spelling() {
-        let reserved = Reserved(HashSet::from(["x-shop-customer".to_owned()]));
+        let reserved = Reserved::with(["x-shop-customer".to_owned()].into_iter());
         for name in [
             "Remote-User",
             "REMOTE-USER",
@@ -355,7 +397,7 @@ mod tests {
 
     #[test]
     fn f_11_a_route_strips_more_and_lets_through_what_is_nobodys() {
-        let reserved = Reserved(HashSet::from(["x-auth-user".to_owned()]));
+        let reserved = Reserved::with(["x-auth-user".to_owned()].into_iter());
         let pattern = |text| vec![HeaderPattern::parse_passed(text).unwrap()];
         let rules = HeaderRules { strip: pattern("X-Legacy-*"), pass: pattern("X-Auth-*") };
         for (name, unwanted) in [

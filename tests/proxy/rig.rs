@@ -150,6 +150,11 @@ impl Rig {
     pub(crate) async fn start(tls: Tls) -> Self {
         let upstream = Arc::new(UpstreamState::default());
         let address = start_upstream(Arc::clone(&upstream)).await;
+        Self::before(tls, address, upstream).await
+    }
+
+    /// In front of another application, whose requests nobody counts.
+    pub(crate) async fn before(tls: Tls, address: SocketAddr, upstream: Arc<UpstreamState>) -> Self {
         let (gateway, session) = gateway(tls, address.port()).await;
         let folder = tempfile::tempdir().unwrap();
         let (settings, root) = settings(tls, folder.path());
@@ -590,7 +595,7 @@ fn label(outcome: &Outcome) -> &'static str {
 }
 
 #[derive(Default)]
-struct UpstreamState {
+pub(crate) struct UpstreamState {
     requests: AtomicUsize,
     go_on: Notify,
 }
