@@ -226,9 +226,11 @@ impl Stage {
                     Some("bench"),
                 )
             },
-            Who::Bare => {
-                self.proxy("bare pingora", vec![&self.bare], at.bare, Some(at.bare_tls), Some("bench"))
-            }
+            Who::Bare => Contestant {
+                // It is sent what the gateway is sent.
+                headers: vec![self.plain.cookie.clone()],
+                ..self.proxy("bare pingora", vec![&self.bare], at.bare, Some(at.bare_tls), Some("bench"))
+            },
             Who::Cookie => by("gateway", &self.plain, &self.secure, &self.plain.cookie),
             Who::Token => by("gateway, access token", &self.plain, &self.secure, &self.plain.token),
             Who::TenRules => by("gateway, ten rules", &self.rules, &self.secure, &self.rules.cookie),

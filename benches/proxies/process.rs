@@ -18,7 +18,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         // Those that it has started first, for nobody else ends them.
         for child in descendants(self.0.id()) {
-            let _ = Command::new("kill").arg(child.to_string()).status();
+            let _ = Command::new("kill").args(["-9", &child.to_string()]).status();
         }
         let _ = self.0.kill();
         let _ = self.0.wait();
