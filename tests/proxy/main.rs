@@ -348,14 +348,11 @@ async fn p_32_http2_requests_arrive_as_the_same_http1_requests() {
     assert!(!seen.contains("root") && !seen.contains("vestibule="), "{seen}");
 }
 
+/// Each second half is sent when the first has been echoed, so whoever waits for the whole of a body waits for
+/// ever.
 #[tokio::test]
 async fn bodies_stream_both_ways() {
     let rig = Rig::start(Tls::Off).await;
-    let client = rig.http2_client("app.localhost");
-    let body = "x".repeat(3_000_000);
-    let answer = rig.post_signed_in(&client, "/echo-body", body.clone()).send().await.unwrap();
-    assert!(answer.text().await.unwrap() == body);
-    // The second half is sent when the first has been echoed: nobody waits for the whole.
     let half = "x".repeat(100_000);
     let length = 2 * (half.len() + 4);
     let headers = format!("Content-Length: {length}\r\nConnection: close");
@@ -364,6 +361,32 @@ async fn bodies_stream_both_ways() {
         open.write(format!("{half}{end}").as_bytes()).await;
         open.read_until(end).await;
     }
+
+    let client = rig.http2_client("app.localhost");
+    let (pieces, request) = rig.post_pieces_signed_in(&client, "/echo-body", length);
+    pieces.send(format!("{half}HALF").into()).unwrap();
+    let mut echo = rig::within(request.send(), "the head of the answer").await.unwrap();
+    assert_eq!(echo.version(), http::Version::HTTP_2);
+    let mut seen = Vec::new();
+    for (end, next) in [("HALF", Some(format!("{half}DONE"))), ("DONE", None)] {
+        while !seen.ends_with(end.as_bytes()) {
+            let chunk = rig::within(echo.chunk(), end).await.unwrap();
+            seen.extend_from_slice(&chunk.expect("the answer ends with the request"));
+        }
+        if let Some(next) = next {
+            pieces.send(next.into()).unwrap();
+        }
+    }
+    assert_eq!(seen, format!("{half}HALF{half}DONE").into_bytes());
+}
+
+#[tokio::test]
+async fn a_body_that_is_longer_than_any_window_arrives_whole() {
+    let rig = Rig::start(Tls::Off).await;
+    let client = rig.http2_client("app.localhost");
+    let body = "x".repeat(3_000_000);
+    let answer = rig.post_signed_in(&client, "/echo-body", body.clone()).send().await.unwrap();
+    assert!(answer.text().await.unwrap() == body);
 }
 
 #[tokio::test]

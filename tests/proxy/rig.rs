@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::{Extension, Router};
+use futures_util::stream;
 use http::HeaderMap;
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use vestibule::domain::access_token::TokenLimits;
 use vestibule::domain::assertion::AssertionKeys;
@@ -263,6 +265,23 @@ impl Rig {
         client.post(self.url(path)).header("Cookie", cookie).body(body)
     }
 
+    /// A request with a body of this length, whose pieces come when they are sent into the returned end.
+    pub(crate) fn post_pieces_signed_in(
+        &self,
+        client: &reqwest::Client,
+        path: &str,
+        length: usize,
+    ) -> (mpsc::UnboundedSender<Bytes>, reqwest::RequestBuilder) {
+        let (pieces, coming) = mpsc::unbounded_channel::<Bytes>();
+        let frames = stream::unfold(coming, async |mut coming| {
+            let frame = Full::new(coming.recv().await?).frame().await?;
+            Some((frame, coming))
+        });
+        let cookie = format!("vestibule={}", self.token("app.localhost"));
+        let request = client.post(self.url(path)).header("Cookie", cookie).header("Content-Length", length);
+        (pieces, request.body(reqwest::Body::wrap(StreamBody::new(frames))))
+    }
+
     pub(crate) fn tls_client(&self, host: &str, sni: Sni) -> reqwest::Client {
         let (address, root) = self.tls.clone().unwrap();
         reqwest::Client::builder()
@@ -336,6 +355,11 @@ impl Rig {
 fn elapsed() -> Arc<dyn Fn() -> Duration + Send + Sync> {
     let began = std::time::Instant::now();
     Arc::new(move || began.elapsed())
+}
+
+/// What comes of this, which takes no longer than anything in a test may take.
+pub(crate) async fn within<T>(coming: impl Future<Output = T>, what: &str) -> T {
+    tokio::time::timeout(PATIENCE, coming).await.unwrap_or_else(|_| panic!("this did not come: {what}"))
 }
 
 /// A connection that is still open.
