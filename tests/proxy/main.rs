@@ -389,30 +389,37 @@ async fn a_body_that_is_longer_than_any_window_arrives_whole() {
     assert!(answer.text().await.unwrap() == body);
 }
 
+/// Each request that is refused stands beside one that differs in what it is refused for, and is sent on as it
+/// came. What is no request at all is answered before anything is decided.
 #[tokio::test]
 async fn p_14_what_was_decided_on_is_what_is_sent() {
     let rig = Rig::start(Tls::Off).await;
-    for (line, sent) in [
-        ("GET /a%20b?c=%2F..%2f HTTP/1.1", Some("/a%20b?c=%2F..%2f")),
-        ("GET /a?b#c HTTP/1.1", None),
-        ("GET /a b HTTP/1.1", None),
-        ("GET /<x> HTTP/1.1", None),
-        ("GET /\u{e9} HTTP/1.1", Some("/\u{e9}")),
-        ("GET /public/x/..;/y HTTP/1.1", None),
-        ("GET //public/x HTTP/1.1", None),
-        ("GET /public%2fx HTTP/1.1", None),
-        ("GET /%2570ublic/x HTTP/1.1", None),
-        ("GET /public/\u{1}x HTTP/1.1", None),
-        ("OPTIONS * HTTP/1.1", None),
+    for (sent, refused, outcome) in [
+        ("GET /a?b", "GET /a?b#c", Some("malformed")),
+        ("GET /a%20b?c=%2F..%2f", "GET /a b?c=%2F..%2f", None),
+        ("GET /%3Cx%3E", "GET /<x>", None),
+        ("GET /\u{e9}", "GET /\u{1}", Some("malformed")),
+        ("GET /public/x", "GET /public/\u{1}x", Some("malformed")),
+        ("GET /public/x/y", "GET /public/x/..;/y", Some("ambiguous")),
+        ("GET /public/x", "GET //public/x", Some("ambiguous")),
+        ("GET /public%20x", "GET /public%2fx", Some("ambiguous")),
+        ("GET /%20ublic/x", "GET /%2570ublic/x", Some("ambiguous")),
+        ("OPTIONS /", "OPTIONS *", Some("malformed")),
     ] {
+        let answer = rig.ask_signed_in(&format!("{sent} HTTP/1.1"), "").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{sent}: {answer}");
+        assert!(answer.contains(&format!("\r\n\r\n{sent} HTTP/1.1\r\n")), "{sent}: {answer}");
         let before = rig.upstream_requests();
-        let answer = rig.ask_signed_in(line, "").await;
-        match sent {
-            Some(target) => {
-                assert!(answer.contains(&format!("GET {target} HTTP/1.1\r\n")), "{line}: {answer}");
-            }
-            None => assert_eq!(rig.upstream_requests(), before, "{line}: {answer}"),
-        }
+        let answer = rig.ask_signed_in(&format!("{refused} HTTP/1.1"), "").await;
+        let (status, code) = match outcome {
+            // Answered by the gate of the rig, whose one status is this.
+            Some(outcome) => ("418 I'm a teapot", Some(format!("outcome: {outcome}"))),
+            None => ("400 Bad Request", None),
+        };
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{refused}: {answer}");
+        let told = answer.lines().find(|line| line.starts_with("outcome: "));
+        assert_eq!(told, code.as_deref(), "{refused}: {answer}");
+        assert_eq!(rig.upstream_requests(), before, "{refused}: {answer}");
     }
 }
 
