@@ -1,6 +1,8 @@
 //! Limits over the wire: every endpoint that tries a credential is counted, in every dialect, for the network
 //! that a request really comes from (S-12, S-34).
 
+use std::collections::BTreeSet;
+
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -17,63 +19,229 @@ fn arrange(config: &mut Config) {
     let url = format!("url = \"smtp://localhost:{}\"", port::free());
     config.table("mail", &[&url, "from = \"no-reply@example.com\""]);
     config.table("signin", &["email_code = \"enroll\""]);
+    config.table("signup", &["mode = \"open\""]);
     config.table("limits", &[&format!("network_burst = {BURST}"), "network_per_second = 1"]);
 }
 
-/// Every endpoint that tries or makes a credential, with a body that could be one.
-fn credential_endpoints() -> Vec<(Method, &'static str, Value)> {
-    let (get, post) = (Method::GET, Method::POST);
+/// Every endpoint that tries or makes a credential, or an account by name, with a body that could be right.
+fn counted() -> Vec<(&'static str, Value)> {
     let exchange = |method: &str| json!({ "method": method, "email": ALICE, "token": "AAAA" });
+    let (code, email) = ("AAAA-AAAA", "a@example.org");
+    let credential = json!({ "id": "AAAA", "rawId": "AAAA", "response": {}, "type": "public-key" });
     vec![
-        (post.clone(), "/auth/verify", json!({ "email": ALICE })),
-        (post.clone(), "/auth/passkeys/register/options", json!({})),
-        (post.clone(), "/auth/passkeys/register/verify", json!({ "id": "AAAA" })),
-        (post.clone(), "/auth/passkeys/authenticate/options", json!({})),
-        (post.clone(), "/auth/passkeys/authenticate/verify", json!({ "id": "AAAA" })),
-        (post.clone(), "/auth/sessions", exchange("passkey")),
-        (post.clone(), "/auth/sessions", exchange("otp")),
-        (post.clone(), "/auth/invitations/preview", json!({ "token": "AAAA" })),
-        (post.clone(), "/auth/invitations/redeem", json!({ "token": "AAAA" })),
-        (get.clone(), "/api/auth/passkey/generate-register-options", Value::Null),
-        (get, "/api/auth/passkey/generate-authenticate-options", Value::Null),
-        (post.clone(), "/api/auth/passkey/generate-authenticate-options", json!({})),
-        (post.clone(), "/api/auth/passkey/verify-registration", json!({ "response": {} })),
-        (post.clone(), "/api/auth/passkey/verify-authentication", json!({ "response": {} })),
-        (post.clone(), "/api/auth/passkey/login/begin", json!({})),
-        (post.clone(), "/api/auth/passkey/login/finish", json!({ "id": "AAAA" })),
-        (post.clone(), "/api/user/passkeys/register/begin", json!({})),
-        (post.clone(), "/api/user/passkeys/register/finish", json!({ "id": "AAAA" })),
-        (post.clone(), "/v2/me/passkeys/append/start", json!({ "clientInformation": {} })),
-        (post.clone(), "/v2/me/passkeys/append/finish", json!({ "attestationResponse": "{}" })),
-        (post.clone(), "/v2/me/identifier", json!({ "identifierType": "email", "value": "a@example.org" })),
-        (post.clone(), "/v2/auth/process/init", json!({ "clientInformation": {} })),
-        (post.clone(), "/auth/v1/users/me/passwordless", json!({})),
-        (post.clone(), "/auth/v1/users/me/passwordless/_verify", {
-            let credential = json!({ "id": "AAAA", "rawId": "AAAA", "response": {}, "type": "public-key" });
-            json!({ "verification": { "publicKeyCredential": credential, "tokenName": "Phone" } })
-        }),
-        (post.clone(), "/auth/v1/users/me/passwordless/_link", json!({})),
-        (post, "/auth/v1/users/me/passwordless/_send_link", json!({})),
+        ("POST /auth/verify", json!({ "email": ALICE })),
+        ("POST /auth/passkeys/register/options", json!({})),
+        ("POST /auth/passkeys/register/verify", json!({ "id": "AAAA" })),
+        ("POST /auth/passkeys/authenticate/options", json!({})),
+        ("POST /auth/passkeys/authenticate/verify", json!({ "id": "AAAA" })),
+        ("POST /auth/sessions", exchange("passkey")),
+        ("POST /auth/sessions", exchange("otp")),
+        ("POST /auth/invitations/preview", json!({ "token": "AAAA" })),
+        ("POST /auth/invitations/redeem", json!({ "token": "AAAA" })),
+        ("POST /auth/recovery-codes", json!({})),
+        ("POST /auth/recovery-codes/redeem", json!({ "identifier": ALICE, "code": "AAAA-AAAA-AAAA-AAAA" })),
+        ("POST /auth/recoveries/cancel", json!({ "token": "A".repeat(43) })),
+        ("POST /auth/signup", json!({ "email": email })),
+        ("POST /auth/signup/confirm", json!({ "email": email, "code": code })),
+        ("POST /auth/device-links/ask", json!({ "code": code })),
+        ("POST /auth/device-links/join", json!({})),
+        ("POST /auth/account/device-link", json!({})),
+        ("POST /auth/account/device-link/confirm", json!({ "number": 7 })),
+        ("POST /auth/account/address", json!({ "email": email })),
+        ("POST /auth/account/address/confirm", json!({ "email": email, "code": code })),
+        ("PATCH /auth/account", json!({ "username": "admin" })),
+        ("DELETE /auth/account", Value::Null),
+        ("POST /auth/tokens", json!({ "name": "n", "routes": ["app"], "expires_in_seconds": 3_600 })),
+        ("GET /api/auth/passkey/generate-register-options", Value::Null),
+        ("GET /api/auth/passkey/generate-authenticate-options", Value::Null),
+        ("POST /api/auth/passkey/generate-authenticate-options", json!({})),
+        ("POST /api/auth/passkey/verify-registration", json!({ "response": {} })),
+        ("POST /api/auth/passkey/verify-authentication", json!({ "response": {} })),
+        ("POST /api/auth/passkey/login/begin", json!({})),
+        ("POST /api/auth/passkey/login/finish", json!({ "id": "AAAA" })),
+        ("POST /api/user/passkeys/register/begin", json!({})),
+        ("POST /api/user/passkeys/register/finish", json!({ "id": "AAAA" })),
+        ("POST /v2/me/passkeys/append/start", json!({ "clientInformation": {} })),
+        ("POST /v2/me/passkeys/append/finish", json!({ "attestationResponse": "{}" })),
+        ("POST /v2/me/identifier", json!({ "identifierType": "email", "value": email })),
+        (
+            "PATCH /v2/me/identifier",
+            json!({ "identifierID": "its username", "identifierType": "username", "value": "admin" }),
+        ),
+        ("POST /v2/me/identifier/verify/start", json!({ "identifierID": "its address" })),
+        ("POST /v2/me/identifier/verify/finish", json!({ "identifierID": "its address", "code": code })),
+        ("DELETE /v2/me", Value::Null),
+        ("POST /v2/auth/process/init", json!({ "clientInformation": {} })),
+        ("POST /v2/auth/login/init", json!({ "identifierValue": ALICE })),
+        ("POST /v2/auth/passkey/login/start", json!({})),
+        ("GET /v2/auth/process", Value::Null),
+        ("POST /v2/auth/process/reset", json!({})),
+        ("POST /v2/auth/passkey/login/finish", json!({ "signedChallenge": "{}" })),
+        ("POST /v2/auth/passkey/mediation/finish", json!({ "signedChallenge": "{}" })),
+        ("POST /auth/v1/users/me/passwordless", json!({})),
+        (
+            "POST /auth/v1/users/me/passwordless/_verify",
+            json!({ "verification": { "publicKeyCredential": credential, "tokenName": "Phone" } }),
+        ),
+        ("POST /auth/v1/users/me/passwordless/_link", json!({})),
+        ("POST /auth/v1/users/me/passwordless/_send_link", json!({})),
     ]
+}
+
+/// Every other endpoint, with the reason why trying it without end tries nothing.
+const UNCOUNTED: [(&str, &[&str]); 5] = [
+    (
+        "says what everybody may know",
+        &[
+            "GET /.well-known/passkey-endpoints",
+            "GET /api/auth/.well-known/webauthn",
+            "GET /auth/health",
+            "GET /auth/jwks.json",
+            "GET /auth/ready",
+            "GET /auth/token-keys.json",
+            "GET /v2/process-config",
+            "GET /v2/session-config",
+            "GET /v2/user-details-config",
+        ],
+    ),
+    (
+        "asks for a session, which is known by 128 bits and more",
+        &[
+            "GET /api/auth/get-session",
+            "GET /api/auth/passkey/list-user-passkeys",
+            "GET /api/user/passkeys",
+            "GET /auth/account/audit",
+            "GET /auth/account/data",
+            "GET /auth/account/device-link",
+            "GET /auth/passkeys",
+            "GET /auth/recoveries",
+            "GET /auth/recovery-codes",
+            "GET /auth/sessions",
+            "GET /auth/sessions/current",
+            "GET /auth/sessions/current/permissions",
+            "GET /auth/tokens",
+            "GET /v2/me",
+            "GET /v2/me/passkeys",
+            "POST /auth/v1/users/me/passwordless/_search",
+            "POST /v2/auth/process/complete",
+            "POST /v2/me/refresh",
+        ],
+    ),
+    ("does nothing", &["POST /v2/auth/events"]),
+    (
+        "takes something of its caller's away",
+        &[
+            "DELETE /api/user/passkeys/{id}",
+            "DELETE /auth/account/device-link",
+            "DELETE /auth/passkeys/{id}",
+            "DELETE /auth/recoveries/{id}",
+            "DELETE /auth/sessions",
+            "DELETE /auth/sessions/current",
+            "DELETE /auth/sessions/others",
+            "DELETE /auth/sessions/{id}",
+            "DELETE /auth/tokens/{id}",
+            "DELETE /auth/v1/users/me/passwordless/{token_id}",
+            "DELETE /v2/me/identifier",
+            "DELETE /v2/me/passkeys/{credentialID}",
+            "POST /api/auth/passkey/delete-passkey",
+            "POST /api/auth/sign-out",
+            "POST /v2/me/logout",
+        ],
+    ),
+    (
+        "gives something of its caller's another name",
+        &[
+            "PATCH /api/user/passkeys/{id}",
+            "PATCH /auth/passkeys/{id}",
+            "PATCH /v2/me",
+            "POST /api/auth/passkey/update-passkey",
+        ],
+    ),
+];
+
+/// Every endpoint of the description but those for administrators with a fresh passkey, which
+/// `administration::refusals` walks as a whole.
+async fn described(scene: &Scene) -> BTreeSet<String> {
+    let description = scene.stranger().get("openapi.json").await.expect(200).json();
+    let methods = ["get", "post", "put", "patch", "delete"];
+    let described = description["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {
+        let known = methods.into_iter().filter(|method| !item[*method].is_null());
+        known.map(|method| format!("{} {path}", method.to_uppercase())).collect::<Vec<_>>()
+    });
+    described.filter(|endpoint| !endpoint.contains(" /auth/admin/v1/")).collect()
+}
+
+/// Whoever adds an endpoint says whether it is counted, and why not if so.
+#[tokio::test]
+async fn s_12_every_endpoint_of_the_description_is_counted_or_says_why_not() {
+    let scene = Scene::with(arrange, |_| {}).await;
+    let described = described(&scene).await;
+    assert!(described.len() > 80, "{described:?}");
+    let counted: BTreeSet<_> = counted().into_iter().map(|(endpoint, _)| endpoint.to_owned()).collect();
+    let uncounted: Vec<_> = UNCOUNTED.iter().flat_map(|(_, endpoints)| *endpoints).copied().collect();
+    let listed: BTreeSet<_> = uncounted.iter().map(|it| (*it).to_owned()).chain(counted.clone()).collect();
+    assert_eq!(listed.len(), counted.len() + uncounted.len(), "something is in both lists");
+    let difference: Vec<_> = described.symmetric_difference(&listed).collect();
+    assert!(difference.is_empty(), "in the description or in a list alone: {difference:#?}");
+}
+
+/// What Corbado's endpoints ask for by its id: of Alice's username, of an address that she has not confirmed, and
+/// of a process in which she is named.
+struct Named {
+    username: String,
+    address: String,
+    process: String,
+}
+
+impl Named {
+    async fn by(alice: &Browser) -> Self {
+        let ask = async |method, below: &str, process: &str, body: Option<Value>| {
+            let request = alice.fetching(method, &format!("{}/v2/{below}", alice.origin()), body.as_ref());
+            alice.send(request.header("x-corbado-process-id", process)).await.expect(200).json()
+        };
+        let new = json!({ "identifierType": "email", "value": "other@example.org" });
+        ask(Method::POST, "me/identifier", "", Some(new)).await;
+        let me = ask(Method::GET, "me", "", None).await;
+        let id_of = |value: &str| {
+            let all = me["identifiers"].as_array().unwrap();
+            let found = all.iter().find(|it| it["value"] == value).unwrap_or_else(|| panic!("{me}"));
+            found["id"].as_str().unwrap().to_owned()
+        };
+        let begun = json!({ "clientInformation": {} });
+        let begun = ask(Method::POST, "auth/process/init", "", Some(begun)).await;
+        let process = begun["token"].as_str().unwrap().to_owned();
+        ask(Method::POST, "auth/login/init", &process, Some(json!({ "identifierValue": ALICE }))).await;
+        Self { username: id_of("alice"), address: id_of("other@example.org"), process }
+    }
+
+    fn put_into(&self, body: &Value) -> Value {
+        let text =
+            body.to_string().replace("its username", &self.username).replace("its address", &self.address);
+        serde_json::from_str(&text).unwrap()
+    }
 }
 
 #[tokio::test]
 async fn s_12_every_endpoint_that_tries_a_credential_is_counted() {
     let scene = Scene::with(arrange, |_| {}).await;
-    for (method, path, body) in credential_endpoints() {
+    let named = Named::by(&scene.alice).await;
+    for (endpoint, body) in counted() {
+        let (method, path) = endpoint.split_once(' ').unwrap();
+        let body = Some(named.put_into(&body)).filter(|body| !body.is_null());
+        let url = format!("{}{path}", scene.alice.origin());
         let mut refused = false;
         // What comes back in the meantime is one each second.
         for _ in 0..2 * BURST {
-            let body = Some(&body).filter(|body| !body.is_null());
-            let reply = scene.alice.call(method.clone(), path, body).await;
-            assert!(reply.status < 500, "{path}: {reply}");
+            let request = scene.alice.fetching(method.parse().unwrap(), &url, body.as_ref());
+            let reply = scene.alice.send(request.header("x-corbado-process-id", &named.process)).await;
+            assert!(reply.status < 500, "{endpoint}: {reply}");
             refused |= reply.status == 429;
             if refused {
-                assert!(!reply.header("retry-after").is_empty(), "{path}: {reply}");
+                assert!(!reply.header("retry-after").is_empty(), "{endpoint}: {reply}");
                 break;
             }
         }
-        assert!(refused, "{method} {path} can be tried without end");
+        assert!(refused, "{endpoint} can be tried without end");
     }
     // None of that is anything to somebody who is signed in and changes nothing.
     for tongue in Tongue::ALL {
