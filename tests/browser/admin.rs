@@ -88,12 +88,12 @@ async fn a_user_is_invited_let_into_a_group_disabled_and_deleted_from_the_pages(
 
 #[tokio::test]
 async fn a_passkey_is_asked_for_in_the_middle_of_a_form_and_nothing_typed_is_lost() {
-    let stage = Stage::set_with(|config| config.session.push("fresh_for = \"2s\"".to_owned())).await;
+    let stage = Stage::set_with(|config| config.own_clock = true).await;
     let passkey = stage.alice().await;
     open(&stage, "/users").await;
     stage.window.press("alice").await;
     stage.window.fill("Note for administrators", "on call until May").await;
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    stage.gateway.clock().set("+6m");
     let before = stage.window.script("return performance.getEntriesByType('resource').length").await;
     stage.window.press("Save").await;
     stage.window.sees("Open sessions feel it on their next request").await;

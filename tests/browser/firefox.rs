@@ -92,6 +92,7 @@ async fn firefox_names_passkeys_and_ends_sessions_on_the_account_page() {
 async fn firefox_enters_a_host_below_a_wildcard_after_the_question() {
     let application = Upstream::start();
     let gateway = Gateway::start(|config| {
+        config.own_clock = true;
         config.route("wild", application.port).host("*.apps.localhost");
     })
     .await;

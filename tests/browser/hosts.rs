@@ -60,6 +60,7 @@ async fn one_sign_in_and_one_sign_out_reach_two_hosts_over_tls() {
 async fn a1_a_host_below_a_wildcard_is_entered_after_the_question() {
     let application = Upstream::start();
     let gateway = Gateway::start(|config| {
+        config.own_clock = true;
         config.route("wild", application.port).host("*.apps.localhost");
     })
     .await;

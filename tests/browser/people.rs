@@ -1,7 +1,5 @@
 //! A stage with a gateway, an application and a browser, and the steps that everybody takes on it.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use crate::chrome::{Attached, Authenticator, Chrome, Window};
@@ -97,20 +95,14 @@ pub async fn only_passkey(authenticator: &Authenticator<'_>) -> Value {
     passkeys.into_iter().next().unwrap()
 }
 
-/// How long a user remembers the host that the sign-in page named, and a little more.
-const REMEMBERED_SECONDS: usize = 60;
-
-/// Opens hosts below `*.apps.localhost` until one is asked about first, and returns its address. Nobody is
-/// asked right after a sign-in, and each host is entered once without a question.
+/// Opens a host below `*.apps.localhost` that is asked about first, and returns its address. Nobody is asked
+/// right after a sign-in, while the host is remembered that its page named. The gateway has a clock of its own.
 pub async fn asked_about(window: &Window, gateway: &Gateway) -> String {
-    for attempt in 0..REMEMBERED_SECONDS {
-        let url = format!("{}/page?x=1", gateway.origin_of(&format!("h{attempt}.apps.localhost")));
-        window.open(&url).await;
-        if window.text().await.contains("Continue to this application?") {
-            return url;
-        }
-        window.arrives_at(&url).await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    panic!("a host below a wildcard is never asked about")
+    let page_of = |host: &str| format!("{}/page?x=1", gateway.origin_of(&format!("{host}.apps.localhost")));
+    window.open(&page_of("first")).await;
+    window.arrives_at(&page_of("first")).await;
+    gateway.clock().set("+2m");
+    window.open(&page_of("second")).await;
+    window.sees("Continue to this application?").await;
+    page_of("second")
 }

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::documents::snippet_of;
-use crate::harness::{Browser, Gateway, Scene};
+use crate::harness::{Browser, Gateway, Scene, until};
 
 const BOB: &str = "bob@example.com";
 const GREG: &str = "greg@example.com";
@@ -149,9 +149,8 @@ impl House {
 /// Waits until this line is among the metrics: a request is counted when it is over, which is a moment after
 /// its answer has arrived.
 async fn counted(gateway: &Gateway, line: &str) {
-    while !crate::monitoring::metrics_of(gateway).await.contains(line) {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    let has = async || crate::monitoring::metrics_of(gateway).await.contains(line).then_some(());
+    until(line, has).await;
 }
 
 #[tokio::test]
@@ -254,11 +253,7 @@ async fn s_04_a_refusal_names_its_rule_in_the_trail_and_only_there() {
         let text = house.scene.gateway.operate(&["audit", "--event", "access_denied", "--json"]);
         text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
     };
-    let mut seen = denied();
-    while seen.len() < 2 {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        seen = denied();
-    }
+    let seen = until("two refusals", async || Some(denied()).filter(|seen| seen.len() >= 2)).await;
     let rules: Vec<_> = seen.iter().map(|line| line["rule"].as_str().unwrap()).collect();
     assert_eq!(rules, ["nobody touches the engine", "no guests in the back"]);
     counted(&house.scene.gateway, "vestibule_decisions_total{decision=\"refused\",route=\"app\"} 2").await;

@@ -3,13 +3,14 @@
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::harness::config::Config;
 use crate::harness::tls::Authority;
-use crate::harness::{Authenticator, Browser, Gateway, Mode, PostOffice, Scene, Upstream, port, socket};
+use crate::harness::{
+    Authenticator, Browser, Gateway, Mode, PostOffice, Scene, Upstream, port, socket, until,
+};
 
 const WIKI: &str = "wiki.localhost";
 
@@ -83,9 +84,8 @@ async fn routes_and_rules_are_exchanged_for_open_sessions() {
     scene.alice.navigate(&scene.url("/page")).await.expect(200);
     assert_eq!(metric(gateway, "vestibule_config_reloads_total{result=\"succeeded\"}").await, 3);
     // A request is counted when it is over, which is a moment after its answer has arrived.
-    while metric(gateway, "vestibule_requests_total{outcome=\"forwarded\",route=\"other\"}").await == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let forwarded = "vestibule_requests_total{outcome=\"forwarded\",route=\"other\"}";
+    until(forwarded, async || (metric(gateway, forwarded).await > 0).then_some(())).await;
 }
 
 #[tokio::test]
@@ -308,9 +308,8 @@ async fn no_request_fails_while_the_configuration_is_exchanged_again_and_again()
         reload(gateway);
         open.says("still here").await;
         // Every set of rules has served some of them.
-        while served.load(Ordering::Relaxed) < before + 2 * CLIENTS {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let enough = async || (served.load(Ordering::Relaxed) >= before + 2 * CLIENTS).then_some(());
+        until("answers by these rules", enough).await;
     }
     done.store(true, Ordering::Relaxed);
     while let Some(asked) = asking.join_next().await {

@@ -7,8 +7,8 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,15 @@ impl Held {
     }
 
     fn restart(&mut self) {
+        self.begin_restart();
+        self.is_restarted();
+    }
+
+    fn begin_restart(&mut self) {
         self.orders.as_mut().unwrap().write_all(b"restart\n").unwrap();
+    }
+
+    fn is_restarted(&mut self) {
         assert_eq!(self.said.next().unwrap().unwrap(), "restarted");
     }
 }
@@ -176,8 +184,12 @@ async fn wrk_sees_no_failure_through_reloads_and_restarts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_under_way_is_finished() {
-    let app = Upstream::answering(|_| {
-        std::thread::sleep(Duration::from_secs(1));
+    let (arrived, asked) = mpsc::channel();
+    let (release, released) = mpsc::channel();
+    let released = Mutex::new(released);
+    let app = Upstream::answering(move |_| {
+        arrived.send(()).unwrap();
+        released.lock().unwrap().recv().unwrap();
         response("200 OK", &[], "hello")
     });
     let mut gateway = prepare(&app);
@@ -185,8 +197,12 @@ async fn what_is_under_way_is_finished() {
     gateway.wait_until_ready().await;
     let port = gateway.port;
     let asking = std::thread::spawn(move || raw::get(port, "localhost", "/slow", &[]));
-    app.wait_for_one();
-    held.restart();
+    asked.recv_timeout(PATIENCE).expect("the application is asked");
+    held.begin_restart();
+    // It is asked to end while the application has not begun to answer.
+    gateway.wait_for_log("\"stopping\"").await;
+    release.send(()).unwrap();
+    held.is_restarted();
     assert_eq!(asking.join().unwrap().status(), 200);
 }
 

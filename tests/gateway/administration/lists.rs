@@ -1,7 +1,6 @@
 //! Lists of people: a page at a time, found by the beginning of a term.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use vestibule::domain::user::DisplayName;
@@ -12,7 +11,7 @@ use vestibule::records::{self, keys};
 use vestibule::store::MemoryStore;
 
 use super::told;
-use crate::harness::Scene;
+use crate::harness::{Scene, until};
 use crate::stage::Stage;
 
 fn names(page: &Value) -> Vec<String> {
@@ -124,10 +123,8 @@ async fn the_overview_tells_of_backups_and_of_the_end_of_certificates() {
     let overview = async || scene.alice.get("admin/v1/overview").await.expect(200).json();
     let page = async || scene.alice.navigate(&scene.url("/auth/admin")).await.expect(200).text();
     // The certificates are looked at a moment after the start.
-    while overview().await["certificates"] == json!([]) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let seen = overview().await;
+    let told = async || Some(overview().await).filter(|seen| seen["certificates"] != json!([]));
+    let seen = until("a certificate on the overview", told).await;
     let until: jiff::Timestamp = seen["certificates"][0]["good_until"].as_str().unwrap().parse().unwrap();
     assert!(until > jiff::Timestamp::now(), "{seen}");
     assert_eq!(seen["last_backup_at"], Value::Null);

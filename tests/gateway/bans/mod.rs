@@ -145,10 +145,11 @@ async fn whatever_a_stranger_can_try_is_refused_and_nothing_is_used_up() {
 async fn whoever_is_signed_in_goes_on_and_can_lift_the_ban() {
     let arrange = |config: &mut Config| {
         everything(config);
-        config.session.push("fresh_for = \"1s\"".to_owned());
+        config.own_clock = true;
     };
     let mut scene = Scene::with(arrange, |_| {}).await;
     let alice = scene.alice.reported_as(BANNED);
+    scene.gateway.clock().set("+6m");
     ban(&scene, "192.0.2.0/24");
     is_banned(scene.stranger().reported_as(BANNED).post("passkeys/authenticate/options", &json!({})).await);
     alice.navigate(&scene.url("/page")).await.expect(200);

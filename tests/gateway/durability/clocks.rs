@@ -2,8 +2,6 @@
 //! is to run out does, and a limit gives back what was spent. With the clock in hand, and once under the real
 //! program, whose clock `faketime` sets while it runs.
 
-use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -125,38 +123,6 @@ async fn d_11_a_code_that_ran_out_in_a_jump_stays_so_when_the_clock_is_set_back(
     assert!(guess(&stage, Some(id), ALICE, &code).await.is_ok(), "the control");
 }
 
-/// Where the machine's clock is said to be, for a gateway under `faketime`.
-struct Setting(PathBuf);
-
-impl Setting {
-    fn set(&self, to: &str) {
-        // Whole at once: the gateway reads it whenever it asks for the time.
-        let next = self.0.with_extension("next");
-        fs::write(&next, to).unwrap();
-        fs::rename(next, &self.0).unwrap();
-    }
-}
-
-/// What is preloaded; Debian has it in a folder of the machine's kind.
-fn library() -> String {
-    let folders = fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
-    let mut found = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));
-    let library = found.find(|path| path.exists()).expect("D-11 needs faketime: tests/run installs it");
-    library.display().to_string()
-}
-
-fn spawn(gateway: &mut Gateway, setting: &Setting) {
-    let words = [
-        "env".to_owned(),
-        format!("LD_PRELOAD={}", library()),
-        format!("FAKETIME_TIMESTAMP_FILE={}", setting.0.display()),
-        "FAKETIME_NO_CACHE=1".to_owned(),
-        // Waits are measured by the time since the start, which nobody can set.
-        "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
-    ];
-    gateway.spawn(&words.iter().map(String::as_str).collect::<Vec<_>>());
-}
-
 async fn options(browser: &Browser) -> Reply {
     browser.post("passkeys/authenticate/options", &json!({})).await
 }
@@ -174,24 +140,22 @@ async fn spent_comes_back(browser: &Browser, context: &str) {
 
 #[tokio::test]
 async fn d_11_a_running_gateway_goes_on_whatever_its_clock_is_set_to() {
-    let mut gateway = Gateway::prepare(|config| {
+    let mut gateway = Gateway::start(|config| {
+        config.own_clock = true;
         config.table("limits", &["network_burst = 30", "network_per_second = 10"]);
-    });
-    let setting = Setting(gateway.directory().join("clock"));
-    setting.set("+0");
-    spawn(&mut gateway, &setting);
-    gateway.wait_until_ready().await;
+    })
+    .await;
     let (alice, mut device) = (Browser::new(&gateway), Authenticator::new(1));
     alice.enrol(&gateway.setup_link(), ALICE, "Alice", &mut device).await;
     let begun = alice.another();
     let answer = device.get(&begun.sign_in_options().await, begun.origin());
 
-    setting.set("-1d");
+    gateway.clock().set("-1d");
     assert!(alice.is_signed_in().await, "nobody is signed out for a clock that is set back");
     spent_comes_back(&alice, "a day back").await;
     sign_in(&alice.another(), &mut device).await;
 
-    setting.set("+3650d");
+    gateway.clock().set("+3650d");
     assert!(!alice.is_signed_in().await, "a session outlives its time");
     let late = begun.post("passkeys/authenticate/verify", &answer).await.expect_problem(401);
     assert_eq!(late["code"], "ceremony_expired", "{late}");
@@ -200,7 +164,7 @@ async fn d_11_a_running_gateway_goes_on_whatever_its_clock_is_set_to() {
     let again = alice.another();
     sign_in(&again, &mut device).await;
     for to in ["+0", "-1d", "+3650d", "-1d", "+3651d", "+0"] {
-        setting.set(to);
+        gateway.clock().set(to);
         assert!(!alice.is_signed_in().await, "at {to}: a session is revived");
         sign_in(&again.another(), &mut device).await;
         again.get("ready").await.expect(200);
@@ -208,9 +172,8 @@ async fn d_11_a_running_gateway_goes_on_whatever_its_clock_is_set_to() {
     // Ended in good order, it has written down what has run out.
     gateway.stop();
     for to in ["+0", "-1d"] {
-        setting.set(to);
-        spawn(&mut gateway, &setting);
-        gateway.wait_until_ready().await;
+        gateway.clock().set(to);
+        gateway.launch().await;
         assert!(!alice.is_signed_in().await, "started at {to}: a session is revived");
         sign_in(&again.another(), &mut device).await;
         gateway.stop();

@@ -8,6 +8,8 @@ use super::tls::Authority;
 /// What a test decides about its gateway; everything else is as shipped.
 pub struct Config {
     pub https: bool,
+    /// Its clock is not the machine's, and is set by the test.
+    pub own_clock: bool,
     /// Another proxy, on the TLS port, ends the TLS.
     pub proxied: bool,
     /// Lines for `[server.tls.acme]`, instead of certificates of the test's own authority.
@@ -52,6 +54,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             https: false,
+            own_clock: false,
             proxied: false,
             acme: None,
             host: "localhost".to_owned(),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::clock::Clock;
 use super::config::{Config, Spot};
 use super::port;
 use super::tls::Authority;
@@ -21,6 +22,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_vestibule");
 pub struct Gateway {
     directory: TempDir,
     config: Config,
+    clock: Option<Clock>,
     child: Option<Child>,
     pub port: u16,
     pub tls_port: u16,
@@ -40,8 +42,10 @@ impl Gateway {
     pub fn prepare(arrange: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         arrange(&mut config);
+        let directory = TempDir::new().unwrap();
         let gateway = Self {
-            directory: TempDir::new().unwrap(),
+            clock: config.own_clock.then(|| Clock::right(directory.path())),
+            directory,
             config,
             child: None,
             port: port::free(),
@@ -71,8 +75,9 @@ impl Gateway {
 
     /// Starts the process, under `wrapper` if there is one, and waits for nothing.
     pub fn spawn(&mut self, wrapper: &[&str]) {
-        let words: Vec<&str> = wrapper.iter().copied().chain([BINARY]).collect();
-        self.spawn_program(&words);
+        let clock: Vec<_> = self.clock.iter().flat_map(Clock::words).collect();
+        let before = wrapper.iter().copied().chain(clock.iter().map(String::as_str));
+        self.spawn_program(&before.chain([BINARY]).collect::<Vec<_>>());
     }
 
     /// Starts these words, of which the last is a gateway's program, and waits for nothing.
@@ -213,6 +218,11 @@ impl Gateway {
     /// The id of the running process.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("the gateway runs").id()
+    }
+
+    /// The clock that it was given (`Config::own_clock`).
+    pub fn clock(&self) -> &Clock {
+        self.clock.as_ref().expect("the gateway has a clock of its own")
     }
 
     /// Asks it to end, waits until it has, and starts it again over the same data.

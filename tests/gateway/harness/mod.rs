@@ -27,6 +27,7 @@ pub mod acme2certifier;
 #[path = "../../support/authenticator.rs"]
 pub mod authenticator;
 pub mod browser;
+pub mod clock;
 pub mod config;
 pub mod dice;
 pub mod gateway;
@@ -42,6 +43,7 @@ pub mod shape;
 pub mod socket;
 pub mod tls;
 pub mod upstream;
+pub mod wait;
 
 pub(crate) use authenticator::{Authenticator, Knobs, flag};
 pub use browser::{Browser, Reply};
@@ -53,3 +55,4 @@ pub use receiver::{Manner, Receiver, Told};
 pub use scene::Scene;
 pub use shape::shape;
 pub use upstream::{Recorded, Upstream};
+pub use wait::until;
