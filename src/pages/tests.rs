@@ -319,31 +319,6 @@ fn compressed(bytes: &[u8]) -> usize {
 }
 
 #[test]
-fn every_way_to_fail_has_words() {
-    let message = include_str!("files/message.js");
-    let text = include_str!("files/text.js");
-    let table = [
-        ("NotAllowedError", "cancelled"),
-        ("NotAllowedError", "noPasskey"),
-        ("InvalidStateError", "alreadyHere"),
-        ("SecurityError", "wrongAddress"),
-        ("NotSupportedError", "cannotVerify"),
-        ("ConstraintError", "cannotVerify"),
-        ("unknown_credential", "unknownCredential"),
-        ("ceremony_expired", "expired"),
-        ("status === 0", "offline"),
-        ("status >= 500", "serverTrouble"),
-        ("status === 429", "tooMany"),
-    ];
-    for (event, words) in table {
-        assert!(message.contains(event), "{event}");
-        assert!(message.contains(&format!("text.{words}")), "{words}");
-        assert!(text.contains(&format!("  {words}: ")), "{words}");
-    }
-    assert!(message.contains("case \"AbortError\":\n      return null;"));
-}
-
-#[test]
 fn s_02_scripts_go_only_where_the_server_said() {
     let site = site(&FRIENDLY);
     let allowed = [

@@ -3,10 +3,19 @@
 mod relay;
 
 use relay::Relay;
+use serde_json::json;
 
 use crate::chrome::{Attached, Profile};
 use crate::people::{ALICE, Stage, sign_out, without_autofill};
 
+/// A page's own time stands still, and a prompt takes as long as `promptTakes` says.
+const PROMPTS_BY_HAND: &str = "
+let at = 0;
+performance.now = () => at;
+const get = navigator.credentials.get.bind(navigator.credentials);
+navigator.credentials.get = (options) => get(options).finally(() => { at += window.promptTakes; });";
+
+/// Browsers answer a closed prompt and one that they never showed alike; only the time tells them apart.
 #[tokio::test]
 async fn a_cancelled_prompt_says_that_nothing_happened_and_the_next_one_works() {
     let stage = Stage::set().await;
@@ -14,18 +23,20 @@ async fn a_cancelled_prompt_says_that_nothing_happened_and_the_next_one_works() 
     let window = &stage.window;
     sign_out(window).await;
     without_autofill(window).await;
+    window.before_every_page(PROMPTS_BY_HAND).await;
     window.open(&stage.gateway.url("/inbox")).await;
 
     // A finger that the device does not know.
     passkey.verifies(false).await;
-    window.press("Sign in with a passkey").await;
-    window
-        .until("the page says what happened", async || {
-            let text = window.text().await;
-            let told = ["Nothing happened yet", "No passkey for this site on this device"];
-            told.iter().any(|words| text.contains(words)).then_some(())
-        })
-        .await;
+    for (millis, words, other) in [
+        (399, "No passkey for this site on this device", "Nothing happened yet"),
+        (400, "Nothing happened yet", "No passkey for this site on this device"),
+    ] {
+        window.script(&format!("window.promptTakes = {millis}")).await;
+        window.press("Sign in with a passkey").await;
+        window.sees(words).await;
+        assert!(!window.text().await.contains(other), "after {millis} ms");
+    }
     window.stays_clean().await;
 
     passkey.verifies(true).await;
@@ -33,7 +44,62 @@ async fn a_cancelled_prompt_says_that_nothing_happened_and_the_next_one_works() 
     window.arrives_at(&stage.gateway.url("/inbox")).await;
 }
 
-/// Browsers answer a closed prompt and one that nobody heeds alike. The timeout is a suggestion that
+/// The browser answers what `browserSays` names, and the server what `serverSays` makes, where there is one.
+const FAILURES_BY_HAND: &str = "
+window.asked = 0;
+navigator.credentials.get = async () => {
+  window.asked += 1;
+  throw new DOMException('', window.browserSays);
+};
+const fetched = window.fetch.bind(window);
+window.fetch = (...request) => window.serverSays ? window.serverSays() : fetched(...request);
+window.problem = (status, code) => async () => new Response(JSON.stringify({ code, detail: `about ${code}` }), {
+  status, headers: { 'Content-Type': 'application/problem+json', 'Retry-After': '7' },
+});";
+
+#[tokio::test]
+async fn every_way_to_fail_has_words() {
+    let stage = Stage::set().await;
+    let window = &stage.window;
+    without_autofill(window).await;
+    window.before_every_page(FAILURES_BY_HAND).await;
+    window.open(&stage.gateway.url("/auth/login")).await;
+
+    // What a script has ended itself is nothing to tell.
+    window.script("window.browserSays = 'AbortError'").await;
+    window.press("Sign in with a passkey").await;
+    let silent = "return [window.asked, document.getElementById('passkey').getAttribute('aria-busy'), document.getElementById('message').hidden]";
+    window.answers(silent, json!([1, null, true])).await;
+    for (error, words) in [
+        ("InvalidStateError", "This device already has a passkey here"),
+        ("SecurityError", "This address is not set up for passkeys"),
+        ("NotSupportedError", "This authenticator cannot verify you"),
+        ("UnknownError", "The browser answered “UnknownError”"),
+        ("ConstraintError", "This authenticator cannot verify you"),
+    ] {
+        window.script(&format!("window.browserSays = '{error}'")).await;
+        window.press("Sign in with a passkey").await;
+        window.sees(words).await;
+    }
+    for (answer, words) in [
+        ("() => Promise.reject(new TypeError())", "No connection"),
+        ("problem(500, '')", "It answered with error 500"),
+        ("problem(503, 'network_banned')", "Nobody can sign in from your network at the moment"),
+        ("problem(429, '')", "Please wait 7 seconds"),
+        ("problem(401, 'unknown_credential')", "This passkey was removed here"),
+        ("problem(401, 'ceremony_expired')", "This page waited too long"),
+        ("problem(401, 'passkey_refused')", "This passkey was not accepted"),
+        ("problem(410, '')", "This page waited too long"),
+        ("problem(409, 'this')", "about this"),
+    ] {
+        window.script(&format!("window.serverSays = {answer}")).await;
+        window.press("Sign in with a passkey").await;
+        window.sees(words).await;
+    }
+    window.stays_clean().await;
+}
+
+/// A prompt that nobody heeds ends like one that is closed. Its timeout is a suggestion that
 /// Chromium takes literally while authenticators are virtual.
 const PROMPTS_ARE_SHORT: &str = "
 const get = navigator.credentials.get.bind(navigator.credentials);
