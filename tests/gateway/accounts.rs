@@ -1,9 +1,12 @@
 //! Which endpoint is for whom, what answers tell, and the door that closes once (S-08, S-10, S-15).
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use vestibule::domain::place::FORWARD_TEST;
 
 use crate::harness::journey::secret_of;
 use crate::harness::scene::ALICE;
@@ -19,7 +22,7 @@ enum For {
 }
 
 /// Every endpoint of the auth host, below the prefix.
-const ENDPOINTS: [(&str, &str, For); 96] = [
+const ENDPOINTS: [(&str, &str, For); 98] = [
     ("GET", "/", For::Everyone),
     ("GET", "/login", For::Everyone),
     ("GET", "/enroll", For::Everyone),
@@ -101,6 +104,9 @@ const ENDPOINTS: [(&str, &str, For); 96] = [
     ("GET", "/admin/audit", For::SignedIn),
     ("GET", "/admin/settings", For::SignedIn),
     ("POST", "/admin/v1/mail/test", For::SignedIn),
+    // Nobody's where no other proxy asks; tests/gateway/forward_auth.rs asks it where one does.
+    ("GET", "/forward/test", For::Everyone),
+    ("POST", "/login", For::Everyone),
     ("GET", "/admin/v1/overview", For::SignedIn),
     ("GET", "/admin/v1/audit", For::SignedIn),
     ("GET", "/admin/v1/invitations", For::SignedIn),
@@ -152,27 +158,54 @@ async fn s_08_every_endpoint_says_whom_it_is_for() {
     }
 }
 
-/// The addresses of pages, which no description names, as their sources do.
-fn declared_pages() -> impl Iterator<Item = (String, String)> {
-    let sources = [
-        include_str!("../../src/pages/routes.rs"),
-        include_str!("../../src/pages/assets.rs"),
-        include_str!("../../src/pages/admin/routes.rs"),
-    ]
-    .into_iter();
-    let declared = sources
-        .flat_map(|source| source.split("#[cfg(test)]").next().unwrap().split("(\"/").skip(1))
-        .filter_map(|rest| rest.split_once('"'))
-        .filter(|(_, after)| after.starts_with(", get("))
-        .map(|(path, _)| ("GET".to_owned(), format!("/{path}")));
-    declared.collect::<Vec<_>>().into_iter()
+/// The addresses of pages, which no description names, as their sources do: each `.route(` below `src/pages`.
+fn declared_pages() -> BTreeSet<(String, String)> {
+    let mut pages = BTreeSet::new();
+    for (file, source) in sources_of_pages() {
+        let code = source.split("#[cfg(test)]").next().unwrap();
+        // Addresses that an operator chose lead to endpoints that have one of ours.
+        for rest in code.split(".route(").skip(1).filter(|_| !file.ends_with("aliases.rs")) {
+            let (path, handlers) = rest.split_once(", ").unwrap();
+            let path = match path.strip_prefix('"').and_then(|path| path.strip_suffix('"')) {
+                Some(path) => path,
+                None if path == "FORWARD_TEST" => FORWARD_TEST,
+                None => panic!("{}: {path} is no address that this test can read", file.display()),
+            };
+            let handlers = handlers.split('\n').next().unwrap();
+            let methods = ["get", "post", "put", "patch", "delete", "any"];
+            let is_handled = |method: &&str| {
+                [" ", "."].iter().any(|it| format!(" {handlers}").contains(&format!("{it}{method}(")))
+            };
+            let handled: Vec<_> = methods.into_iter().filter(is_handled).collect();
+            assert!(!handled.is_empty(), "{}: {handlers}", file.display());
+            pages.extend(handled.iter().map(|method| (method.to_uppercase(), path.to_owned())));
+        }
+    }
+    pages
+}
+
+/// Every source below `src/pages`.
+fn sources_of_pages() -> Vec<(PathBuf, String)> {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pages")];
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push((path.clone(), fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    sources
 }
 
 #[tokio::test]
 async fn s_08_no_endpoint_is_missing_from_the_table() {
     let scene = Scene::set().await;
     let description = scene.stranger().get("openapi.json").await.expect(200).json();
-    let mut described: BTreeSet<_> = declared_pages().collect();
+    let mut described = declared_pages();
     assert!(described.len() >= 8, "{described:?}");
     for (path, operations) in description["paths"].as_object().unwrap() {
         let Some(below) = path.strip_prefix("/auth") else { continue };
@@ -347,7 +380,7 @@ async fn s_15_an_empty_store_beside_its_marker_is_no_new_installation() {
     let mut scene = Scene::set().await;
     scene.gateway.stop();
     let links = scene.gateway.log().matches("/auth/enroll#").count();
-    std::fs::remove_file(scene.gateway.data().join("db")).unwrap();
+    fs::remove_file(scene.gateway.data().join("db")).unwrap();
     scene.gateway.spawn(&[]);
     assert_eq!(scene.gateway.wait_for_end(), Some(1), "it started over with nobody");
     assert_eq!(scene.gateway.log().matches("/auth/enroll#").count(), links);
