@@ -20,17 +20,22 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every snippet in this language: the document, and the text.
-fn snippets(language: &str) -> Vec<(PathBuf, String)> {
+/// Every document for operators, and its text.
+fn documents() -> Vec<(PathBuf, String)> {
     let mut documents = vec![root().join("README.md")];
     for folder in ["docs", "docs/recipes"] {
         documents.extend(fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path()));
     }
     documents.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     documents.sort();
+    let read = |document: PathBuf| (document.clone(), fs::read_to_string(document).unwrap());
+    documents.into_iter().map(read).collect()
+}
+
+/// Every snippet in this language: the document, and the text.
+fn snippets(language: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    for document in documents {
-        let text = fs::read_to_string(&document).unwrap();
+    for (document, text) in documents() {
         let fence = format!("```{language}\n");
         for rest in text.split(&fence).skip(1) {
             found.push((document.clone(), rest.split("\n```").next().unwrap().to_owned() + "\n"));
@@ -87,6 +92,78 @@ fn every_configuration_in_the_documents_is_right() {
         let checked = Command::new(BINARY).arg("check").arg("--config").arg(&file).output().unwrap();
         assert_eq!(checked.status.code(), Some(1), "{}", document.display());
     }
+}
+
+/// The address of a heading, as forges make it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.to_lowercase().replace(' ', "-");
+    kept.chars().filter(|it| it.is_alphanumeric() || matches!(it, '-' | '_')).collect()
+}
+
+#[test]
+fn every_link_of_the_documents_leads_somewhere() {
+    let mut links = 0;
+    for (document, text) in documents() {
+        // A link may be broken over two lines.
+        for rest in text.split("](").skip(1) {
+            let link = rest.split(')').next().unwrap();
+            let (file, part) = link.split_once('#').unwrap_or((link, ""));
+            if file.contains("://") {
+                continue;
+            }
+            let target =
+                if file.is_empty() { document.clone() } else { document.parent().unwrap().join(file) };
+            assert!(target.exists(), "{}: {link}", document.display());
+            if !part.is_empty() {
+                let target = fs::read_to_string(target).unwrap();
+                let headings = target.lines().filter(|line| line.starts_with('#'));
+                let known =
+                    headings.map(|line| anchor(line.trim_start_matches('#').trim())).any(|it| it == part);
+                assert!(known, "{}: {link}", document.display());
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 60, "{links}");
+}
+
+#[test]
+fn the_readme_leads_to_every_document() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(readme.contains(&format!("](docs/{name}")), "docs/{name} is not in the README");
+        }
+    }
+    assert!(readme.contains("](docs/recipes/README.md)"));
+}
+
+/// Every command that a document tells people to type is one that the program knows, with those options.
+#[test]
+fn every_command_in_the_documents_is_one_that_there_is() {
+    let folder = TempDir::new().unwrap();
+    let is_known = |line: &str| {
+        let script = format!("sudo() {{ \"$@\"; }}; vestibule() {{ '{BINARY}' \"$@\" --help; }}; {line}");
+        let output = Command::new("sh").args(["-c", &script]).current_dir(folder.path()).output().unwrap();
+        output.status.success()
+    };
+    let mut tried = 0;
+    for (document, text) in snippets("sh") {
+        for line in text.lines().map(|line| line.split(" #").next().unwrap().trim()) {
+            let command = line.strip_prefix("sudo ").unwrap_or(line);
+            if command.starts_with("vestibule ")
+                && !line.contains(['|', '<', '>', '$', ';', '&', '\\', '…'])
+                && !line.contains("...")
+            {
+                assert!(is_known(line), "{}: {line}", document.display());
+                assert!(!is_known(&format!("{line} --no-such-option")), "the control: {line}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 10, "{tried}");
 }
 
 /// The gateway as the README sets it up behind another proxy, which listens on `public`.
