@@ -146,6 +146,10 @@ mod tests {
             "/a%5Bb",
             "/_matrix/%21room%3Aexample.com",
             "/%40scope%2Bname",
+            "/f(x)/y",
+            "/(x)/y",
+            "/(f(x)/y",
+            "/(x))/y",
         ] {
             assert_eq!(read(path.as_bytes()), Reading::Plain, "{path}");
         }
@@ -192,6 +196,7 @@ mod tests {
             "/(S(x))/admin",
             "/(A(x)F(y))/admin",
             "/%28S%28x%29%29/admin",
+            "/%28S%28x))/admin",
         ] {
             assert_eq!(read(path.as_bytes()), Reading::Ambiguous, "{path}");
         }

@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 
 use http::Method;
+use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
 use super::*;
 use crate::domain::id::UserId;
-use crate::domain::policy::rule::RulePath;
+use crate::domain::policy::defined::Defined;
+use crate::domain::policy::rule::{Miss, RulePath};
 use crate::domain::policy::times::{Clock, Days, Times};
 use crate::domain::user::{DisplayName, Group, Role};
 
@@ -130,6 +132,98 @@ fn a_passkey_that_was_shown_too_long_ago_is_shown_again() {
     // Who may enter as nobody is not asked.
     let open = Policy::new(vec![rule(Effect::Allow, &["anyone"], &[])], Some(minutes(60)));
     assert_eq!(open.decide(&open.about(&alice(&[])), None, &get("/")).decision, Decision::Allowed);
+}
+
+fn datalog(text: &str) -> Datalog {
+    Datalog::read(text, "wiki", Defined::default(), TimeZone::UTC).unwrap()
+}
+
+#[test]
+fn a_policy_in_datalog_decides_and_asks_for_a_fresh_passkey_too() {
+    let hour = Some(Duration::from_mins(60));
+    let policy = Policy::in_datalog(datalog("allow if path(\"/a\"); deny if path(\"/b\");"), hour);
+    assert_eq!(policy.max_auth_age(), hour);
+    assert_eq!((policy.rules(), policy.clauses().len()), (&[][..], 2));
+    let (concerned, fresh) = (policy.about(&alice(&[])), Some(NOW.minus(Duration::from_secs(3_600))));
+    let check = |path, shown_at, expected| {
+        assert_eq!(policy.decide(&concerned, shown_at, &get(path)).decision, expected, "{path} {shown_at:?}");
+    };
+    check("/a", fresh, Decision::Allowed);
+    check("/a", fresh.map(|at| at.minus(Duration::from_secs(1))), Decision::StepUp);
+    check("/a", None, Decision::StepUp);
+    check("/b", fresh, Decision::Refused);
+    check("/c", fresh, Decision::Refused);
+    assert_eq!(policy.decide_for_stranger(&get("/a")).decision, Decision::SignIn);
+    let locked = User { standing: Standing::Disabled, ..alice(&[]) };
+    assert_eq!(policy.decide(&policy.about(&locked), fresh, &get("/a")).decision, Decision::Refused);
+}
+
+/// What others ask of a policy beforehand: whether a path has to be clear, whether a stream has to be asked about
+/// again, and whether somebody may choose a name.
+#[test]
+fn what_a_policy_looks_at_is_known_without_a_request() {
+    let name = |text| Username::parse(text).unwrap();
+    let address = |text| Email::parse(text).unwrap();
+
+    let everyone = Policy::allowing(lines(&["user", "group:staff"]), None);
+    assert!(!everyone.names_paths() && !everyone.depends_on_time() && !everyone.depends_on_case(b"/Admin/x"));
+    assert!(
+        !everyone.is_about_name(&name("alice")) && !everyone.is_about_address(&address("bob@example.com"))
+    );
+
+    let days = Days::parse("mon-fri").unwrap();
+    let (from, to) = (Clock::parse("08:00").unwrap(), Clock::parse("18:00").unwrap());
+    let times = Times::new(days, from, to, "UTC").unwrap();
+    let by_day = Conditions { times: Some(times), ..Conditions::default() };
+    let policy = Policy::new(
+        vec![
+            rule(Effect::Deny, &["group:guests"], &[]),
+            rule(Effect::Allow, &["user:alice"], &["/admin/*"]),
+            Rule { when: by_day, ..rule(Effect::Deny, &["user:bob@example.com"], &[]) },
+        ],
+        None,
+    );
+    assert!(policy.names_paths() && policy.depends_on_time() && policy.clauses().is_empty());
+    assert!(policy.depends_on_case(b"/Admin/x"));
+    assert!(!policy.depends_on_case(b"/admin/x") && !policy.depends_on_case(b"/other"));
+    assert!(policy.is_about_name(&name("alice")) && !policy.is_about_name(&name("carol")));
+    assert!(policy.is_about_address(&address("bob@example.com")));
+    assert!(!policy.is_about_address(&address("alice@example.com")));
+
+    let of_path = Policy::in_datalog(datalog("allow if path(\"/a\"), user(\"alice\");"), None);
+    assert!(of_path.names_paths() && !of_path.depends_on_time());
+    assert!(of_path.is_about_name(&name("alice")) && !of_path.is_about_name(&name("carol")));
+    let of_time = Policy::in_datalog(datalog("allow if weekday(\"fri\"), email(\"bob@example.com\");"), None);
+    assert!(!of_time.names_paths() && of_time.depends_on_time());
+    assert!(of_time.is_about_address(&address("bob@example.com")));
+    assert!(!of_time.is_about_address(&address("alice@example.com")));
+}
+
+#[test]
+fn a_decision_is_read_by_its_name() {
+    for decision in Decision::ALL {
+        assert_eq!(Decision::parse(decision.name()), Some(decision));
+    }
+    assert_eq!(Decision::parse("maybe"), None);
+}
+
+#[test]
+fn a_rule_says_what_keeps_it_from_a_request() {
+    let about_staff = rule(Effect::Allow, &["group:staff"], &["/admin/*"]);
+    let (staff, other) = (alice(&["staff"]), alice(&[]));
+    assert_eq!(about_staff.miss(Some(&staff), &get("/admin/x")), None);
+    assert_eq!(about_staff.miss(Some(&staff), &get("/wiki")), Some(Miss::Path));
+    assert_eq!(about_staff.miss(Some(&other), &get("/admin/x")), Some(Miss::Who));
+    assert_eq!(about_staff.miss(None, &get("/admin/x")), Some(Miss::Who));
+    assert_eq!(about_staff.when.to_string(), "/admin/*");
+    let about_anyone = rule(Effect::Deny, &["anyone"], &["/a", "/b"]);
+    assert_eq!(about_anyone.miss(None, &get("/a")), None);
+    assert_eq!(about_anyone.miss(None, &get("/c")), Some(Miss::Path));
+    assert_eq!(about_anyone.when.to_string(), "/a, /b");
+    assert_eq!(Conditions::default().to_string(), "");
+    assert_eq!([Effect::Allow, Effect::Deny].map(Effect::name), ["allow", "deny"]);
+    let below = |text| RulePath::parse(text).unwrap().goes_below();
+    assert!(below("/a/*") && !below("/a"));
 }
 
 /// What a policy means, said a second time without any of the code above: text is compared as text, addresses
