@@ -33,6 +33,7 @@ use super::request::{self, SHORT_BYTES_MAX};
 use super::sign_out;
 use super::streams::{self, Course};
 use super::tls::AskedFor;
+use super::upstream::Asked;
 use crate::domain::dialect::Dialect;
 use crate::domain::event::Answered;
 use crate::domain::place::Scheme;
@@ -399,8 +400,10 @@ impl ProxyHttp for Phases {
         if ctx.tries > 1 {
             self.0.front.load().meter.upstream_retried(&route.name);
         }
-        let method = &session.req_header().method;
-        self.0.upstreams.peer(route, turn, method).await.map_err(|mut error| {
+        let request = session.req_header();
+        let upgrades = request.headers.contains_key(header::UPGRADE);
+        let asked = Asked { method: &request.method, upgrades };
+        self.0.upstreams.peer(route, turn, asked).await.map_err(|mut error| {
             error.set_retry(ctx.tries < self.0.upstreams.tries(route));
             error
         })

@@ -33,6 +33,7 @@ mod sign_out;
 mod sockets;
 mod streams;
 mod tls;
+mod upgrade;
 mod upstream;
 mod watched;
 mod write_buffer;

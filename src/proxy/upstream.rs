@@ -14,6 +14,7 @@ use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy, PeerOptions}
 use pingora::{Error, ErrorType};
 
 use super::names::Names;
+use super::upgrade::Upgrades;
 use crate::domain::policy::route::{Route, Upstream, UpstreamScheme, WebSocket};
 
 /// How long an idle connection is kept for a request that changes something. When the application closes
@@ -26,15 +27,27 @@ pub(super) const TRIES_MAX: usize = 4;
 /// A source of the monotonic time.
 pub(super) type Elapsed = Arc<dyn Fn() -> Duration + Send + Sync>;
 
+/// The pool of connections for upgrades, which hold no other request.
+const UPGRADES: u64 = u64::MAX - 1;
+
+/// What a request wants of its connection.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a Method,
+    /// Whether the connection is to become a WebSocket.
+    pub(super) upgrades: bool,
+}
+
 /// Chooses peers.
 pub(super) struct Upstreams {
     turn: AtomicUsize,
     names: Names,
+    upgrades: Arc<Upgrades>,
 }
 
 impl Upstreams {
     pub(super) fn new(elapsed: Elapsed) -> Self {
-        Self { turn: AtomicUsize::new(0), names: Names::new(elapsed) }
+        Self { turn: AtomicUsize::new(0), names: Names::new(elapsed), upgrades: Arc::new(Upgrades) }
     }
 
     /// Where the first try of a request on `route` begins in its list of upstreams.
@@ -47,7 +60,7 @@ impl Upstreams {
         &self,
         route: &Route,
         turn: usize,
-        method: &Method,
+        asked: Asked<'_>,
     ) -> pingora::Result<Box<HttpPeer>> {
         let upstream = upstream(route, turn)
             .ok_or_else(|| Error::explain(ErrorType::InternalError, "the route has no upstream"))?;
@@ -56,11 +69,15 @@ impl Upstreams {
         let name = if tls { bare(&upstream.host).to_owned() } else { String::new() };
         let mut peer = HttpPeer::new(address, tls, name);
         limit(&mut peer.options, route);
-        let idle = idle(route, method);
+        let idle = idle(route, asked.method);
         peer.options.idle_timeout = Some(idle);
         // A connection is pooled with those that are kept as long, so that no request gets one that has
         // been idle for longer than it may have been.
         peer.group_key = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        if asked.upgrades {
+            peer.options.custom_l4 = Some(Arc::clone(&self.upgrades) as _);
+            peer.group_key = UPGRADES;
+        }
         Ok(Box::new(peer))
     }
 
@@ -152,10 +169,11 @@ mod tests {
         let both = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
         let look_up = Arc::new(move |_| Box::pin(std::future::ready(both.to_vec())) as _);
         let names = Names::asking(look_up, Arc::new(|| Duration::ZERO));
-        let upstreams = Upstreams { turn: AtomicUsize::new(0), names };
+        let upstreams = Upstreams { turn: AtomicUsize::new(0), names, upgrades: Arc::new(Upgrades) };
+        let asked = Asked { method: &Method::GET, upgrades: false };
         let route = route(&["localhost"]);
         for address in both {
-            let peer = upstreams.peer(&route, 0, &Method::GET).await.unwrap();
+            let peer = upstreams.peer(&route, 0, asked).await.unwrap();
             assert_eq!(peer.to_string(), HttpPeer::new((address, 9_000), false, String::new()).to_string());
             assert_eq!(upstreams.tries(&route), 2);
             upstreams.cannot_connect(&route, 0, address);

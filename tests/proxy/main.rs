@@ -6,10 +6,17 @@
 
 mod rig;
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use rig::{OWN_BODIES_BYTES, Rig, Sni, Tls};
 
+/// More than enough for a flaw that closed one in a thousand.
+const UPGRADES: u32 = 2_000;
 const CLOSE: &str = "Connection: close\r\n";
 
 #[tokio::test]
@@ -218,6 +225,41 @@ async fn p_27_websockets_pass_where_they_may() {
         let mut refused = rig.open_signed_in(&format!("GET {path} HTTP/1.1"), headers).await;
         let answer = refused.read_until("gate").await;
         assert!(answer.contains("outcome: upgrade-refused\r\n"), "{answer}");
+    }
+}
+
+/// An application that answers an upgrade before it has read the request, and then sends back what comes.
+async fn hasty_application() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let answer =
+                    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+                stream.write_all(answer).await.unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                let (mut from, mut to) = stream.split();
+                let _ = tokio::io::copy(&mut from, &mut to).await;
+            });
+        }
+    });
+    address
+}
+
+/// cloudflare/pingora#946: a 101 that overtook the end of the request's empty body closed the WebSocket.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p_27_no_websocket_is_closed_because_its_application_was_faster() {
+    let rig = Rig::before(Tls::Off, hasty_application().await, Arc::default()).await;
+    for n in 0..UPGRADES {
+        let upgrade = "Upgrade: websocket\r\nConnection: Upgrade";
+        let mut open = rig.open_signed_in("GET /ws HTTP/1.1", upgrade).await;
+        assert!(open.read_until("\r\n\r\n").await.starts_with("HTTP/1.1 101"), "{n}: {}", open.seen());
+        open.write(b"hello").await;
+        open.read_until("hello").await;
     }
 }
 
