@@ -11,12 +11,6 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 /// How long a test waits for something to reach an application.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long an application takes before it switches to WebSocket. pingora 0.9.1 closes an upgraded
-/// connection when it sees the 101 before it has noted that the request has no body
-/// (`proxy_handle_upstream` in its `proxy_h1.rs`): on one machine, about one in a thousand. That is
-/// not what the tests here are about.
-const HANDSHAKE_TIME: Duration = Duration::from_millis(30);
-
 /// One request, as it came.
 #[derive(Debug, Clone, Default)]
 pub struct Recorded {
@@ -154,7 +148,6 @@ fn serve(stream: &TcpStream, answer: &Answer, seen: &Seen) {
         seen.requests.lock().unwrap().push(request);
         seen.more.notify_all();
         if let (true, Some(key)) = (upgrade, key) {
-            std::thread::sleep(HANDSHAKE_TIME);
             return echo(stream, &key);
         }
         if writer.write_all(&reply).is_err() {
