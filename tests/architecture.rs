@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use source::{Named, Source, line_counts, paths_of, sources};
+use source::{Mention, Named, Source, line_counts, paths_of, sources};
 
 /// Every room of `src/`, and the rooms it may name besides itself. Rings run from the inside out:
 /// 0 domain; 1 ports; 2 records and flows; 3 the world; 4 settings, commands and the wiring.
@@ -129,6 +129,9 @@ const DOORS: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// Generators of random numbers that are not the operating system's: some can be guessed, and none is needed.
+const OTHER_RANDOMNESS: &[&str] = &["rand", "fastrand", "oorandom", "nanorand", "rand_core", "rand_chacha"];
+
 /// What the innermost ring must do without: waiting, the outside world, and opinions on transport.
 const NOT_IN_DOMAIN: &[&str] = &[
     "tokio",
@@ -159,6 +162,45 @@ const FILE_LINES_P90_MAX: usize = 350;
 #[track_caller]
 fn nothing_breaks(rule: &str, breaches: &[String]) {
     assert!(breaches.is_empty(), "\n\n{rule}\n\n  {}\n", breaches.join("\n  "));
+}
+
+/// S-24: secrets come from the operating system's generator, through one door.
+#[test]
+fn s_24_randomness_has_one_source() {
+    let sources = sources("src");
+    let named = |library: &str| -> Vec<&str> {
+        let is_it = |mention: &Mention| matches!(&mention.named, Named::Theirs(path) if path[0] == library);
+        let files = sources.iter().filter(|source| paths_of(source).iter().any(is_it));
+        files.map(|source| source.path.as_str()).collect()
+    };
+    assert_eq!(named("getrandom"), ["src/system.rs"], "the control, and the door");
+    for library in OTHER_RANDOMNESS {
+        assert_eq!(named(library), [] as [&str; 0], "{library} is named");
+    }
+    let lints = fs::read_to_string(".clippy.toml").unwrap();
+    assert!(lints.contains("getrandom::fill"), "clippy keeps callers away from it");
+}
+
+/// S-16: what is compared with a secret is compared in constant time, by the one type that can.
+#[test]
+fn s_16_secrets_are_compared_in_one_place() {
+    let file = fs::read_to_string("src/domain/secret.rs").unwrap();
+    let derives = |name: &str| {
+        let (before, _) = file.split_once(&format!("pub struct {name}(")).unwrap();
+        before.rsplit("\n\n").next().unwrap().to_owned()
+    };
+    assert!(!derives("Secret").contains("PartialEq"), "a secret is compared through its hash alone");
+    assert!(
+        !derives("SecretHash").contains("PartialEq"),
+        "a derived comparison ends at the first difference"
+    );
+    assert!(file.contains("self.0.ct_eq(&other.0)"));
+    // Text in somebody's hands is never compared: it is hashed first.
+    let revealed = |text: &str| text.contains("reveal() ==") || text.contains("== secret.reveal()");
+    assert!(revealed("if secret.reveal() == shown {"), "the breach is noticed");
+    for source in sources("src") {
+        assert!(!revealed(&source.text), "{} compares a secret as text", source.path);
+    }
 }
 
 #[test]

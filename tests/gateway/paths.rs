@@ -386,3 +386,59 @@ async fn a_stranger_is_sent_to_sign_in_or_told_where_that_is() {
     assert!([302, 303].contains(&reply.status()), "{}", reply.0);
     assert!(scene.app.take().is_empty());
 }
+
+/// Headers by which other gates let health checks and their own machines in.
+const SWORN: [(&str, &str); 12] = [
+    ("User-Agent", "kube-probe/1.30"),
+    ("User-Agent", "GoogleHC/1.0"),
+    ("User-Agent", "ELB-HealthChecker/2.0"),
+    ("X-Health-Check", "1"),
+    ("X-Forwarded-For", "127.0.0.1"),
+    ("X-Real-IP", "127.0.0.1"),
+    ("X-Original-URL", "/health"),
+    ("X-Forwarded-Uri", "/health"),
+    ("X-Forwarded-Method", "OPTIONS"),
+    ("X-HTTP-Method-Override", "OPTIONS"),
+    ("Remote-User", "alice"),
+    ("X-Vestibule-Internal", "true"),
+];
+
+/// P-03: whether the gateway lives is told at one address, and no header makes another decision of any request.
+#[tokio::test]
+async fn p_03_no_header_changes_a_decision_and_health_has_one_address() {
+    let scene = Scene::with(
+        |_| {},
+        |route| {
+            route.public(&["/health"]);
+        },
+    )
+    .await;
+    let ask = |method: &str, target: &str, lines: &[String]| {
+        raw::request(scene.gateway.port, method, "localhost", target, lines)
+    };
+    for (name, value) in SWORN {
+        let line = [format!("{name}: {value}")];
+        for target in ["/page", "/healthz", "/health/", "/auth", "/auth/sessions"] {
+            let plain = ask("GET", target, &[]).status();
+            let sworn = ask("GET", target, &line);
+            assert_eq!(sworn.status(), plain, "{name}: {value} for {target}: {}", sworn.0);
+            assert!(![200, 204].contains(&sworn.status()), "{target}: {}", sworn.0);
+        }
+        assert!(scene.app.take().is_empty(), "{name}: {value} reached the application");
+        assert_eq!(ask("GET", "/health", &line).status(), 200, "the control: a public path");
+        assert_eq!(scene.app.take_one().target(), "/health");
+    }
+    assert_eq!(ask("GET", "/auth/health", &[]).status(), 200, "the control: the gateway lives");
+    for (method, target) in [
+        ("POST", "/auth/health"),
+        ("GET", "/auth/health/x"),
+        ("GET", "/auth/healthz"),
+        ("GET", "/auth/Health"),
+        ("GET", "/AUTH/health"),
+        ("GET", "//auth/health"),
+    ] {
+        let status = ask(method, target, &["Content-Length: 0".to_owned()]).status();
+        assert!((300..500).contains(&status), "{method} {target}: {status}");
+    }
+    assert!(scene.app.take().is_empty());
+}

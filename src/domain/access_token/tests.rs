@@ -155,7 +155,7 @@ fn fields(bytes: &[u8]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn third_parties_add_nothing() {
+fn s_36_third_parties_add_nothing() {
     let theirs = KeyPair::from(&PrivateKey::from_bytes(&[9; 32], Algorithm::Ed25519).unwrap());
     let token = UnverifiedBiscuit::from(bytes_of(&made()).unwrap()).unwrap();
     let request = token.third_party_request().unwrap();

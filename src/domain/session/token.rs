@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use biscuit_auth::builder::{fact, int, string};
+use biscuit_auth::builder::{Fact, fact, int, string};
 use biscuit_auth::error::Token as BiscuitError;
 use biscuit_auth::{AuthorizerBuilder, AuthorizerLimits, Biscuit};
 
@@ -115,17 +115,7 @@ impl From<NotAKey> for TokenError {
 impl Signer {
     /// The token for `claims`, as text.
     pub fn sign(&self, claims: &Claims) -> Result<String, TokenError> {
-        let said = fact(
-            "session",
-            &[
-                string(&claims.session.to_string()),
-                string(&claims.user.to_string()),
-                string(&claims.audience),
-                string(&claims.carrier.to_string()),
-                int(claims.issued_at.as_millis()),
-                int(claims.expires_at.as_millis()),
-            ],
-        );
+        let said = fact_of(claims);
         let token = Biscuit::builder()
             .root_key_id(self.0.id())
             .fact(said)
@@ -148,6 +138,20 @@ impl Signer {
             claims.audience == audience && now < claims.expires_at && claims.issued_at <= claims.expires_at;
         if ours { Ok(claims) } else { Err(TokenError::Invalid) }
     }
+}
+
+fn fact_of(claims: &Claims) -> Fact {
+    fact(
+        "session",
+        &[
+            string(&claims.session.to_string()),
+            string(&claims.user.to_string()),
+            string(&claims.audience),
+            string(&claims.carrier.to_string()),
+            int(claims.issued_at.as_millis()),
+            int(claims.expires_at.as_millis()),
+        ],
+    )
 }
 
 fn read_claims(token: &Biscuit, bytes: &[u8]) -> Result<Claims, TokenError> {
@@ -183,7 +187,7 @@ fn verdict(error: &BiscuitError) -> TokenError {
 
 #[cfg(test)]
 mod tests {
-    use biscuit_auth::builder::Algorithm;
+    use biscuit_auth::builder::{Algorithm, BlockBuilder};
     use biscuit_auth::{KeyPair, PrivateKey};
 
     use super::*;
@@ -249,6 +253,26 @@ mod tests {
         let token = signer().sign(&claims()).unwrap();
         assert!(signer().verify(&token, HERE, NOW.plus(Duration::from_secs(60))).is_err());
         assert!(signer().verify(&token, "https://other.example.com", NOW).is_err());
+    }
+
+    /// The algorithm is fixed, whatever a token says of itself, and nobody else adds a block.
+    #[test]
+    fn s_36_another_algorithm_or_a_third_party_s_block_is_refused() {
+        let signed = |pair: &KeyPair| {
+            Biscuit::builder().root_key_id(1).fact(fact_of(&claims())).unwrap().build(pair).unwrap()
+        };
+        let sealed = |token: &Biscuit| URL_SAFE_NO_PAD.encode(token.seal().unwrap().to_vec().unwrap());
+        let verified = |token: &Biscuit| signer().verify(&sealed(token), HERE, NOW);
+        let ours = KeyPair::from(&PrivateKey::from_bytes(&[7; 32], Algorithm::Ed25519).unwrap());
+        assert_eq!(verified(&signed(&ours)), Ok(claims()), "the control");
+        let scalar = PrivateKey::from_bytes(&[7; 32], Algorithm::Secp256r1).unwrap();
+        assert_eq!(verified(&signed(&KeyPair::from(&scalar))), Err(TokenError::Invalid));
+        let theirs = PrivateKey::from_bytes(&[9; 32], Algorithm::Ed25519).unwrap();
+        let open = signed(&ours);
+        let block = BlockBuilder::new().code("check if true;").unwrap();
+        let block = open.third_party_request().unwrap().create_block(&theirs, block).unwrap();
+        let grown = open.append_third_party(KeyPair::from(&theirs).public(), block).unwrap();
+        assert_eq!(verified(&grown), Err(TokenError::Invalid));
     }
 
     #[test]
