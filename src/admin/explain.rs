@@ -5,13 +5,14 @@
 //! What always holds: a question changes nothing, and one that cannot be answered does not hold up the
 //! others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::protocol::Answer;
+use crate::domain::attribute::{AttributeName, AttributeValue};
 use crate::domain::policy::explain::{Asker, Explanation, Question};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Email, Group, User, Username};
@@ -43,6 +44,7 @@ pub enum AskerLine {
         username: Username,
         email: Email,
         groups: BTreeSet<Group>,
+        attributes: BTreeMap<AttributeName, AttributeValue>,
     },
 }
 
@@ -89,9 +91,9 @@ async fn answer(gateway: &Gateway, line: QuestionLine) -> Result<ExplanationLine
             })?;
             Asker::User(Box::new(user))
         }
-        AskerLine::Described { username, email, groups } => {
+        AskerLine::Described { username, email, groups, attributes } => {
             let user = User::imagined(username, email, groups).map_err(|error| error.to_string())?;
-            Asker::User(Box::new(user))
+            Asker::User(Box::new(User { attributes, ..user }))
         }
     };
     let question = Question::about(who, &line.url, &line.method, at)?;

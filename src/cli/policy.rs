@@ -123,6 +123,7 @@ fn whom(name: &str, people: &[Person]) -> AskerLine {
             username: person.username.clone(),
             email: person.email.clone(),
             groups: person.groups.clone(),
+            attributes: person.attributes.clone(),
         },
     )
 }

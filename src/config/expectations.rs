@@ -2,11 +2,12 @@
 //!
 //! What does not live here: whether it does. What always holds: a key that is not known is an error, with its line.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::Deserialize;
 
+use crate::domain::attribute::{AttributeName, AttributeValue};
 use crate::domain::user::{Email, Group, Username};
 
 /// What a file says.
@@ -25,6 +26,8 @@ pub(crate) struct Person {
     pub(crate) email: Email,
     #[serde(default)]
     pub(crate) groups: BTreeSet<Group>,
+    #[serde(default)]
+    pub(crate) attributes: BTreeMap<AttributeName, AttributeValue>,
 }
 
 /// A request, and what should become of it.

@@ -139,3 +139,19 @@ async fn check_says_what_is_wrong_with_a_definition() {
         assert!(output.status.code() == Some(1) && text.contains(said), "{line}: {text}");
     }
 }
+
+#[tokio::test]
+async fn a_test_of_a_policy_brings_people_with_attributes() {
+    let scene = scene(POLICY).await;
+    let file = scene.gateway.directory().join("expectations.toml");
+    let told = |number: &str, decision: &str| {
+        let person = "[[user]]\nusername = \"nina\"\nemail = \"nina@example.com\"\n";
+        let expect = format!("[[expect]]\nuser = \"nina\"\nurl = {:?}\n", scene.url("/"));
+        let said = format!("attributes = {{ employee_id = {number:?} }}\n");
+        std::fs::write(&file, format!("{person}{said}\n{expect}decision = {decision:?}\n")).unwrap();
+        scene.gateway.cli(&["policy", "test", file.to_str().unwrap()]).status.code()
+    };
+    assert_eq!(told("AB1234", "allowed"), Some(0));
+    assert_eq!(told("CD1234", "refused"), Some(0));
+    assert_eq!(told("CD1234", "allowed"), Some(1), "the control");
+}
