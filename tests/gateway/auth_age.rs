@@ -131,7 +131,10 @@ async fn a_stream_ends_when_its_hours_are_over() {
 #[tokio::test]
 async fn somebody_whose_passkey_was_shown_an_hour_ago_shows_it_and_is_where_they_were_heading() {
     let mut scene = Scene::with(
-        |config| config.tls(AUTH),
+        |config| {
+            config.tls(AUTH);
+            config.own_clock = true;
+        },
         |route| {
             route.host(APP).line("max_auth_age = \"30m\"");
         },
@@ -141,9 +144,7 @@ async fn somebody_whose_passkey_was_shown_an_hour_ago_shows_it_and_is_where_they
     let (page, _) = scene.alice.arrive(&deep).await;
     assert_eq!((page.status, page.text().as_str()), (200, "hello"));
 
-    scene.gateway.kill9();
-    scene.gateway.spawn(&["env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", "+1h"]);
-    scene.gateway.wait_until_ready().await;
+    scene.gateway.clock().set("+1h");
     let asking = scene.alice.fetching(Method::GET, &deep, None);
     let problem = scene.alice.send(asking).await.expect_problem(401);
     assert_eq!(problem["code"], "step_up_required");
