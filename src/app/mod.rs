@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
 use crate::acme;
@@ -144,7 +144,8 @@ async fn run(
     let open = duplicates(&proxy, metrics_listener.as_ref()).map_err(StartError::because)?;
     let (certificates, plans) = watch::channel(certificates::plan(&settings).map(Arc::new));
     let (panel, obtaining) = (proxy.panel(), certificates::world(&settings, &proxy.panel(), &challenges));
-    // Before anything says that we are ready: until then, a SIGHUP ends the process.
+    // Before anything says that we are ready: until then, a signal ends the process.
+    let stops = Stops::heard()?;
     let hangups = reload::hangups(reread.as_ref())?;
     let reloader = Arc::new(Reloader {
         reread,
@@ -198,7 +199,7 @@ async fn run(
     start_messengers(&mut services, &gateway, mailers, couriers);
     services.start("the proxy", |shutdown| proxy.serve(shutdown));
 
-    let end = until_end(&mut services, &upgrader, open).await;
+    let end = until_end(&mut services, &upgrader, stops, open).await;
     services.stop(settings.server.grace_period).await;
     chores::finish(&gateway).await;
     end
@@ -221,6 +222,7 @@ fn start_messengers(
 async fn until_end(
     services: &mut Services,
     upgrader: &Upgrader,
+    mut stops: Stops,
     open: Vec<OwnedFd>,
 ) -> Result<End, StartError> {
     let end = tokio::select! {
@@ -229,7 +231,7 @@ async fn until_end(
             tracing::info!(%program, "stopping, so that another program goes on");
             return Ok(End::GivesWay(successor, open));
         }
-        asked = asked_to_stop() => asked,
+        () = stops.next() => Ok(()),
         ended = services.one_ends() => Err(StartError::because(ended)),
     };
     match &end {
@@ -405,12 +407,22 @@ async fn told(mut shutdown: watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|told| *told).await;
 }
 
-async fn asked_to_stop() -> Result<(), StartError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::because)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::because)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that ask the process to stop, from when this was made on; until then they end it.
+struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stops {
+    fn heard() -> Result<Self, StartError> {
+        let heard = |kind| signal(kind).map_err(StartError::because);
+        Ok(Self { terminate: heard(SignalKind::terminate())?, interrupt: heard(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

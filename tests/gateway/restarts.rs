@@ -5,6 +5,7 @@ use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -180,6 +181,27 @@ async fn wrk_sees_no_failure_through_reloads_and_restarts() {
     let log = gateway.log();
     assert_eq!(log.matches("\"stopping\"").count(), RESTARTS);
     assert_eq!(log.matches("the configuration has been taken in").count(), 30);
+}
+
+/// Until it hears them, a signal ends the process, with everything that is under way.
+#[test]
+fn a_gateway_that_says_it_is_ready_hears_signals() {
+    let app = Upstream::start();
+    let mut gateway = prepare(&app);
+    let told = gateway.directory().join("notify");
+    let manager = UnixDatagram::bind(&told).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = format!("NOTIFY_SOCKET={}", told.display());
+    for _ in 0..10 {
+        gateway.spawn(&["env", &told]);
+        let mut said = [0; 64];
+        let length = manager.recv(&mut said).unwrap();
+        assert!(said[..length].starts_with(b"READY=1"), "{:?}", String::from_utf8_lossy(&said[..length]));
+        gateway.stop();
+        let length = manager.recv(&mut said).expect("it says that it is stopping");
+        assert!(said[..length].starts_with(b"STOPPING=1"), "{:?}", String::from_utf8_lossy(&said[..length]));
+    }
+    assert_eq!(gateway.log().matches("\"stopping\"").count(), 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
