@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::harness::upstream::response;
 use crate::harness::{Browser, Gateway, Upstream, port, raw, socket};
 
@@ -197,8 +199,11 @@ fn a_gateway_that_says_it_is_ready_hears_signals() {
         let mut said = [0; 64];
         let length = manager.recv(&mut said).unwrap();
         assert!(said[..length].starts_with(b"READY=1"), "{:?}", String::from_utf8_lossy(&said[..length]));
-        gateway.stop();
-        let length = manager.recv(&mut said).expect("it says that it is stopping");
+        // At once: a program that sends the signal takes longer to start.
+        let process = Pid::from_raw(gateway.pid().try_into().unwrap()).unwrap();
+        kill_process(process, Signal::TERM).unwrap();
+        assert_eq!(gateway.wait_for_end(), Some(0));
+        let length = manager.recv(&mut said).unwrap();
         assert!(said[..length].starts_with(b"STOPPING=1"), "{:?}", String::from_utf8_lossy(&said[..length]));
     }
     assert_eq!(gateway.log().matches("\"stopping\"").count(), 10);
