@@ -192,10 +192,7 @@ async fn run(
     services.start("certificates", |shutdown| acme::keep(obtaining, plans, shutdown));
     let written = Arc::clone(&gateway);
     services.start("the audit trail", |shutdown| chores::write_trail(written, shutdown));
-    if let Some(plan) = settings.backup.clone() {
-        let backed_up = Arc::clone(&gateway);
-        services.start("backups", |shutdown| backups::keep(backed_up, plan, shutdown));
-    }
+    start_backups(&mut services, &gateway, &settings);
     start_messengers(&mut services, &gateway, mailers, couriers);
     services.start("the proxy", |shutdown| proxy.serve(shutdown));
 
@@ -203,6 +200,13 @@ async fn run(
     services.stop(settings.server.grace_period).await;
     chores::finish(&gateway).await;
     end
+}
+
+/// Starts whoever writes backups, where there are to be some.
+fn start_backups(services: &mut Services, gateway: &Arc<Gateway>, settings: &Settings) {
+    let Some(plan) = settings.backup.clone() else { return };
+    let backed_up = Arc::clone(gateway);
+    services.start("backups", |shutdown| backups::keep(backed_up, plan, shutdown));
 }
 
 /// Starts whoever carries away what waits in the store.
