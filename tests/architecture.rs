@@ -16,7 +16,7 @@
 #[path = "architecture/source.rs"]
 mod source;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -88,7 +88,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("biscuit_parser", &["src/domain/policy/datalog.rs"]),
     ("webauthn_rs*", &["src/domain/ceremony/"]),
     ("ciborium", &["src/domain/ceremony/"]),
-    ("governor", &["src/flows/limits.rs"]),
+    ("governor", &["src/flows/attempts/limits.rs"]),
     ("tower_http", &["src/web/", "src/dialects/"]),
     ("utoipa*", &["src/dialects/"]),
     ("jsonwebtoken", &["src/domain/assertion.rs"]),
@@ -131,6 +131,9 @@ const DOORS: &[(&str, &[&str])] = &[
 
 /// Generators of random numbers that are not the operating system's: some can be guessed, and none is needed.
 const OTHER_RANDOMNESS: &[&str] = &["rand", "fastrand", "oorandom", "nanorand", "rand_core", "rand_chacha"];
+
+/// Rooms whose parts (files, and folders with all that is in them) can be read one after another.
+const WITHOUT_CIRCLES: &[&str] = &["flows", "config", "proxy"];
 
 /// What the innermost ring must do without: waiting, the outside world, and opinions on transport.
 const NOT_IN_DOMAIN: &[&str] = &[
@@ -386,9 +389,7 @@ fn files_stay_one_room_each() {
 fn an_operators_authority_is_made_behind_the_socket_alone() {
     let breaches: Vec<String> = sources("src")
         .into_iter()
-        .filter(|file| {
-            !file.path.starts_with("src/admin/") && !file.path.ends_with("administration/authority.rs")
-        })
+        .filter(|file| !file.path.starts_with("src/admin/") && !file.path.ends_with("flows/authority.rs"))
         .filter(|file| file.text.contains("of_operator"))
         .map(|file| file.path)
         .collect();
@@ -397,6 +398,72 @@ fn an_operators_authority_is_made_behind_the_socket_alone() {
          an authority comes from an administrator's session.",
         &breaches,
     );
+}
+
+/// Evidence lets a session be minted, so only the flows that check it may make it.
+#[test]
+fn evidence_of_a_sign_in_is_made_by_the_checks_alone() {
+    const EVIDENCE: &[&str] = &["UsedLink", "PrintedCode", "ConfirmedDevice", "Applicant", "ReadMail"];
+    let is_made = |file: &Source, name: &str| file.text.contains(&format!("{name}::of("));
+    let files = sources("src");
+    for name in EVIDENCE {
+        let makers: Vec<&str> =
+            files.iter().filter(|file| is_made(file, name)).map(|file| file.path.as_str()).collect();
+        assert_eq!(makers.len(), 1, "{name} is made in one place: {makers:?}");
+        assert!(makers[0].starts_with("src/flows/sign_in/"), "{name} is made in {}", makers[0]);
+    }
+}
+
+#[test]
+fn parts_of_a_room_do_not_name_one_another_in_circles() {
+    let files = sources("src");
+    let modules: BTreeSet<Vec<String>> = files
+        .iter()
+        .map(Source::module)
+        .flat_map(|module| [module[..module.len().min(2)].to_vec()])
+        .collect();
+    let mut names: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for file in files.iter().filter(|file| file.module().len() > 1) {
+        let module = file.module();
+        let part = (module[0].clone(), module[1].clone());
+        for mention in paths_of(file) {
+            let Named::Ours(path) = mention.named else { continue };
+            if path.len() > 1 && path[0] == part.0 && path[1] != part.1 && modules.contains(&path[..2]) {
+                names.entry(part.clone()).or_default().insert(path[1].clone());
+            }
+        }
+    }
+    let mut breaches = Vec::new();
+    for (room, part) in names.keys().filter(|(room, _)| WITHOUT_CIRCLES.contains(&room.as_str())) {
+        if let Some(circle) = way_back_to(part, room, &names) {
+            breaches.push(format!("{room}: {}", circle.join(" -> ")));
+        }
+    }
+    nothing_breaks("Parts that name one another are one part, or have another one in common.", &breaches);
+}
+
+/// The shortest way from a part of a room over others back to itself.
+fn way_back_to(
+    part: &str,
+    room: &str,
+    names: &BTreeMap<(String, String), BTreeSet<String>>,
+) -> Option<Vec<String>> {
+    let neighbours = |part: &str| names.get(&(room.to_owned(), part.to_owned())).into_iter().flatten();
+    let mut seen = BTreeSet::new();
+    let mut ways = std::collections::VecDeque::from([vec![part.to_owned()]]);
+    while let Some(way) = ways.pop_front() {
+        for next in neighbours(way.last()?) {
+            let mut longer = way.clone();
+            longer.push(next.clone());
+            if next == part {
+                return Some(longer);
+            }
+            if seen.insert(next.clone()) {
+                ways.push_back(longer);
+            }
+        }
+    }
+    None
 }
 
 #[test]

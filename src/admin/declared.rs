@@ -10,8 +10,8 @@ use super::operator::in_words;
 use super::protocol::{Answer, DifferenceLine, Link, Run};
 use crate::domain::declared::Difference;
 use crate::domain::user::Email;
-use crate::flows::administration::Authority;
 use crate::flows::administration::declared::{Applied, Declaration, Done, NotPlanned};
+use crate::flows::authority::Authority;
 use crate::flows::{FlowError, Gateway};
 
 /// Makes everybody as declared, or tells what would be done.
@@ -21,7 +21,7 @@ pub(super) async fn apply(
     declaration: Declaration,
     run: Run,
 ) -> Result<Answer, FlowError> {
-    let plan = match gateway.plan(authority, &declaration).await {
+    let plan = match gateway.administration.plan(authority, &declaration).await {
         Ok(plan) => plan,
         Err(NotPlanned::Users(objections)) => {
             let taken = objections.into_iter().map(|it| (it.at, it.username)).collect();
@@ -35,7 +35,7 @@ pub(super) async fn apply(
         let differences = plan.differences().map(untouched).collect();
         return Ok(Answer::Applied { differences, unchanged, stopped: None });
     }
-    let Applied { done, stopped } = gateway.apply(authority, plan).await?;
+    let Applied { done, stopped } = gateway.administration.apply(authority, plan).await?;
     let stopped = stopped.map(|(email, why)| format!("{email}: {}", in_words(&why)));
     let differences = done.into_iter().map(|done| line(gateway, done)).collect();
     Ok(Answer::Applied { differences, unchanged, stopped })
@@ -47,7 +47,7 @@ fn untouched(difference: Difference) -> DifferenceLine {
 
 fn line(gateway: &Gateway, done: Done) -> DifferenceLine {
     let Done { difference, invited } = done;
-    let link = invited.as_ref().map(|invited| Link::new(gateway.link_of(invited)));
+    let link = invited.as_ref().map(|invited| Link::new(gateway.messages.link_of(invited)));
     let link_expires_at = invited.map(|invited| invited.invitation.expires_at.to_rfc3339());
     DifferenceLine { difference, link, link_expires_at }
 }

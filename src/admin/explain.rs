@@ -81,11 +81,11 @@ pub(super) async fn explained(gateway: &Gateway, questions: Vec<QuestionLine>) -
 }
 
 async fn answer(gateway: &Gateway, line: QuestionLine) -> Result<ExplanationLine, String> {
-    let at = line.at.unwrap_or_else(|| gateway.clock().now());
+    let at = line.at.unwrap_or_else(|| gateway.ground.clock().now());
     let who = match line.who {
         AskerLine::Stranger => Asker::Stranger,
         AskerLine::User(name) => {
-            let user = gateway.find_user(&name).await.map_err(|error| match error {
+            let user = gateway.administration.find_user(&name).await.map_err(|error| match error {
                 FlowError::NotFound => format!("there is no user {name:?}"),
                 error => error.to_string(),
             })?;
@@ -98,5 +98,5 @@ async fn answer(gateway: &Gateway, line: QuestionLine) -> Result<ExplanationLine
     };
     let question = Question::about(who, &line.url, &line.method, at)?;
     let auth_age = Duration::from_secs(line.auth_age_seconds);
-    Ok(gateway.explain(&Question { client: line.client, auth_age, ..question }).into())
+    Ok(gateway.admission.explain(&Question { client: line.client, auth_age, ..question }).into())
 }

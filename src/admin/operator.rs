@@ -16,20 +16,21 @@ use crate::domain::access_token::grant::GrantText;
 use crate::domain::foreign::ForeignUser;
 use crate::domain::id::{SessionId, UserId};
 use crate::domain::invitation::INVITATION_LIFETIME;
+use crate::domain::invitation::Invited;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Note, Standing};
 use crate::flows::access_tokens::NewToken;
 use crate::flows::access_tokens::index::LiveToken;
-use crate::flows::administration::Authority;
+use crate::flows::administration::Burnt;
 use crate::flows::administration::backup::BackupError;
 use crate::flows::administration::bans::NewBan;
 use crate::flows::administration::declared::Declaration;
 use crate::flows::administration::directory::{Cursor, PAGE_USERS, Query, Summary};
 use crate::flows::administration::import::NotImported;
-use crate::flows::administration::invitations::{GUESTS_MAX, Guest, Invited, LinksGo, NobodyInvited};
+use crate::flows::administration::invitations::{GUESTS_MAX, Guest, LinksGo, NobodyInvited};
 use crate::flows::administration::people::{OldPasskeys, UserEdit};
 use crate::flows::administration::trail::{PAGE_ENTRIES, TrailQuery};
-use crate::flows::keys::Burnt;
+use crate::flows::authority::Authority;
 use crate::flows::{FlowError, Gateway};
 
 /// Carries commands out on a running gateway.
@@ -55,7 +56,7 @@ impl Operator for GatewayOperator {
     }
 
     async fn back_up(&self, into: &mut (dyn AsyncWrite + Send + Unpin)) -> Result<(), BackupError> {
-        self.gateway.back_up(&Authority::of_operator(), into).await.map(drop)
+        self.gateway.administration.back_up(&Authority::of_operator(), into).await.map(drop)
     }
 }
 
@@ -86,19 +87,19 @@ impl GatewayOperator {
         let process = self.process.as_ref();
         Answer::Health {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            ready: self.gateway.health().is_ok(),
-            sessions: self.gateway.session_count(),
+            ready: self.gateway.ground.health().is_ok(),
+            sessions: self.gateway.sessions.session_count(),
             remarks: process.map(|process| (process.remarks)()).unwrap_or_default(),
             started_at: process.map(|process| process.started_at),
         }
     }
 
     async fn carry_out(&self, request: Request, authority: &Authority) -> Result<Answer, FlowError> {
-        let gateway = &self.gateway;
+        let (gateway, administration) = (&self.gateway, &self.gateway.administration);
         match request {
             Request::Invite { email, name, username, groups, role, expires_in_seconds, delivery } => {
                 let lifetime = expires_in_seconds.map_or(INVITATION_LIFETIME, Duration::from_secs);
-                let invited_by = gateway.name_of(authority);
+                let invited_by = gateway.sessions.name_of(authority);
                 let display_name = name;
                 let guest = Guest { email, display_name, username, groups, role, lifetime, invited_by };
                 self.invite(authority, guest, delivery).await
@@ -112,26 +113,30 @@ impl GatewayOperator {
                 declared::apply(gateway, authority, Declaration { users, others }, run).await
             }
             Request::InvitationList => {
-                let invitations = gateway.invitations().await?.into_iter().map(InvitationLine::from);
+                let invitations = administration.invitations().await?.into_iter().map(InvitationLine::from);
                 Ok(Answer::Invitations { invitations: invitations.collect() })
             }
             Request::InvitationRevoke { id } => {
-                gateway.revoke_invitation(authority, &id).await.map(|()| Answer::Done)
+                administration.revoke_invitation(authority, &id).await.map(|()| Answer::Done)
             }
             Request::UserList { search, limit, after } => self.list_users(search, limit, after).await,
             Request::UserShow { user } => self.show(&user).await,
             Request::SessionList { user } => {
-                let user = gateway.find_user(&user).await?;
+                let user = administration.find_user(&user).await?;
                 Ok(Answer::Sessions { sessions: self.sessions_of(&user.id) })
             }
             Request::UserReset { user, wipe, delivery } => self.reset(authority, &user, wipe, delivery).await,
             Request::UserDelete { user } => {
-                let user = gateway.find_user(&user).await?;
-                gateway.delete_user(authority, &user.id).await.map(|()| Answer::Done)
+                let user = administration.find_user(&user).await?;
+                administration.delete_user(authority, &user.id).await.map(|()| Answer::Done)
             }
             Request::PasskeyRemove { user, passkey } => {
-                let user = gateway.find_user(&user).await?;
-                gateway.remove_passkey_of(authority, &user.id, &passkey).await.map(|()| Answer::Done)
+                let user = administration.find_user(&user).await?;
+                gateway
+                    .administration
+                    .remove_passkey_of(authority, &user.id, &passkey)
+                    .await
+                    .map(|()| Answer::Done)
             }
             Request::SessionEnd { user, session } => self.end_sessions(authority, &user, session).await,
             Request::Audit { user, event, since, limit, after } => {
@@ -162,9 +167,15 @@ impl GatewayOperator {
 
     async fn new_keys(&self, authority: &Authority, burn: bool) -> Result<Answer, FlowError> {
         if !burn {
-            return self.gateway.rotate_key(authority).await.map(|key| Answer::KeyRotated { key });
+            return self
+                .gateway
+                .administration
+                .rotate_key(authority)
+                .await
+                .map(|key| Answer::KeyRotated { key });
         }
-        let Burnt { key, sessions, access_tokens, messages } = self.gateway.burn_keys(authority).await?;
+        let Burnt { key, sessions, access_tokens, messages } =
+            self.gateway.administration.burn_keys(authority).await?;
         Ok(Answer::KeysBurnt { key, sessions, access_tokens, messages })
     }
 
@@ -174,15 +185,15 @@ impl GatewayOperator {
         guest: Guest,
         delivery: Delivery,
     ) -> Result<Answer, FlowError> {
-        if delivery == Delivery::ByMail && !self.gateway.has_mail() {
+        if delivery == Delivery::ByMail && !self.gateway.ground.has_mail() {
             return Err(FlowError::NoMail);
         }
-        let invited = self.gateway.invite(authority, guest).await?;
+        let invited = self.gateway.administration.invite(authority, guest).await?;
         if delivery == Delivery::ByMail {
-            self.gateway.mail_link(&invited).await?;
+            self.gateway.messages.mail_link(&invited).await?;
         }
-        let link = self.gateway.link_of(&invited);
-        let username = self.gateway.username_to_be(&invited.invitation).await?;
+        let link = self.gateway.messages.link_of(&invited);
+        let username = self.gateway.administration.username_to_be(&invited.invitation).await?;
         Ok(Answer::Invited {
             id: invited.invitation.id,
             link: Link::new(link),
@@ -203,7 +214,7 @@ impl GatewayOperator {
             let reason = format!("at most {GUESTS_MAX} people are invited at a time: divide the file");
             return Ok(Answer::Refused { reason });
         }
-        let invited_by = self.gateway.name_of(authority);
+        let invited_by = self.gateway.sessions.name_of(authority);
         let guests = guests.into_iter().map(|line| {
             let GuestLine { email, name: display_name, username, groups, role } = line;
             Guest { email, display_name, username, groups, role, lifetime, invited_by: invited_by.clone() }
@@ -212,11 +223,11 @@ impl GatewayOperator {
             Delivery::ByHand => LinksGo::ByHand,
             Delivery::ByMail => LinksGo::ByMail,
         };
-        match self.gateway.invite_all(authority, guests.collect(), links).await {
+        match self.gateway.administration.invite_all(authority, guests.collect(), links).await {
             Ok(invited) => {
                 let line = |one: &Invited| InvitedLine {
                     email: one.invitation.email.clone(),
-                    link: Link::new(self.gateway.link_of(one)),
+                    link: Link::new(self.gateway.messages.link_of(one)),
                     expires_at: one.invitation.expires_at.to_rfc3339(),
                 };
                 Ok(Answer::InvitedAll { invited: invited.iter().map(line).collect() })
@@ -230,7 +241,7 @@ impl GatewayOperator {
     }
 
     async fn import(&self, authority: &Authority, users: Vec<ForeignUser>) -> Result<Answer, FlowError> {
-        let outcomes = self.gateway.import(authority, users).await?;
+        let outcomes = self.gateway.administration.import(authority, users).await?;
         let (mut imported, mut skipped) = (0, Vec::new());
         for (at, outcome) in outcomes.into_iter().enumerate() {
             match outcome {
@@ -252,18 +263,18 @@ impl GatewayOperator {
         wipe: bool,
         delivery: Delivery,
     ) -> Result<Answer, FlowError> {
-        if delivery == Delivery::ByMail && !self.gateway.has_mail() {
+        if delivery == Delivery::ByMail && !self.gateway.ground.has_mail() {
             return Err(FlowError::NoMail);
         }
-        let user = self.gateway.find_user(user).await?;
+        let user = self.gateway.administration.find_user(user).await?;
         let old = if wipe { OldPasskeys::Wiped } else { OldPasskeys::Stay };
-        let invited = self.gateway.reset_user(authority, &user.id, old).await?;
+        let invited = self.gateway.administration.reset_user(authority, &user.id, old).await?;
         if delivery == Delivery::ByMail {
-            self.gateway.mail_link(&invited).await?;
+            self.gateway.messages.mail_link(&invited).await?;
         }
         Ok(Answer::Reset {
             id: invited.invitation.id,
-            link: Link::new(self.gateway.link_of(&invited)),
+            link: Link::new(self.gateway.messages.link_of(&invited)),
             email: invited.invitation.email,
             expires_at: invited.invitation.expires_at.to_rfc3339(),
         })
@@ -279,8 +290,8 @@ impl GatewayOperator {
                 (user, UserEdit { attributes: [(name, value)].into(), ..blank })
             }
             Request::UserExpiry { user, in_seconds } => {
-                let end =
-                    in_seconds.map(|length| self.gateway.clock().now().plus(Duration::from_secs(length)));
+                let end = in_seconds
+                    .map(|length| self.gateway.ground.clock().now().plus(Duration::from_secs(length)));
                 (user, UserEdit { expires_at: Some(end), ..blank })
             }
             Request::UserGroups { user, groups } => (user, UserEdit { groups: Some(groups), ..blank }),
@@ -289,8 +300,8 @@ impl GatewayOperator {
             Request::UserEnable { user } => (user, UserEdit { standing: Some(Standing::Active), ..blank }),
             _ => return Err(FlowError::NotFound),
         };
-        let user = self.gateway.find_user(&user).await?;
-        self.gateway.edit_user(authority, &user.id, &edit).await.map(|_| Answer::Done)
+        let user = self.gateway.administration.find_user(&user).await?;
+        self.gateway.administration.edit_user(authority, &user.id, &edit).await.map(|_| Answer::Done)
     }
 
     /// Lists and changes bans. Only requests about them get here.
@@ -298,15 +309,19 @@ impl GatewayOperator {
         let gateway = &self.gateway;
         match request {
             Request::BanList => {
-                let bans = gateway.list_bans();
+                let bans = gateway.administration.list_bans();
                 Ok(Answer::Bans { bans: bans.iter().map(|ban| BanLine::from(&**ban)).collect() })
             }
             Request::BanAdd { network, length_in_seconds, reason } => {
                 let asked = NewBan { network, length: length_in_seconds.map(Duration::from_secs), reason };
-                gateway.add_ban(authority, asked).await.map(|ban| Answer::Banned { ban: (&ban).into() })
+                gateway
+                    .administration
+                    .add_ban(authority, asked)
+                    .await
+                    .map(|ban| Answer::Banned { ban: (&ban).into() })
             }
             Request::BanRemove { network } => {
-                gateway.remove_ban(authority, &network).await.map(|()| Answer::Done)
+                gateway.administration.remove_ban(authority, &network).await.map(|()| Answer::Done)
             }
             _ => Err(FlowError::NotFound),
         }
@@ -319,27 +334,31 @@ impl GatewayOperator {
             Request::TokenCreate { user, name, routes, methods, paths, networks, expires_in_seconds } => {
                 let grant = GrantText { routes, methods, paths, networks };
                 let new = NewToken::parse(&name, &grant, expires_in_seconds)?;
-                let user = gateway.find_user(&user).await?;
-                let made = gateway.make_token(authority, &user.id, new).await?;
+                let user = gateway.administration.find_user(&user).await?;
+                let made = gateway.access_tokens.make_token(authority, &user.id, new).await?;
                 Ok(Answer::TokenCreated {
                     id: made.token.id,
                     expires_at: made.token.expires_at.to_rfc3339(),
-                    opens: gateway.opened_by(&made.token.grant),
+                    opens: gateway.access_tokens.opened_by(&made.token.grant),
                     token: Link::new(made.text),
                 })
             }
             Request::TokenList { user } => {
                 let tokens = match user {
-                    Some(user) => gateway.tokens_of(&gateway.find_user(&user).await?.id),
-                    None => gateway.all_tokens(),
+                    Some(user) => {
+                        gateway.access_tokens.tokens_of(&gateway.administration.find_user(&user).await?.id)
+                    }
+                    None => gateway.access_tokens.all_tokens(),
                 };
                 let line = |token: &Arc<LiveToken>| {
-                    let user = gateway.user_now(&token.record().user);
+                    let user = gateway.access_tokens.user_now(&token.record().user);
                     TokenLine::new(token, user.map(|user| user.username.clone()))
                 };
                 Ok(Answer::Tokens { tokens: tokens.iter().map(line).collect() })
             }
-            Request::TokenRevoke { id } => gateway.revoke_token(authority, &id).await.map(|()| Answer::Done),
+            Request::TokenRevoke { id } => {
+                gateway.access_tokens.revoke_token(authority, &id).await.map(|()| Answer::Done)
+            }
             _ => Err(FlowError::NotFound),
         }
     }
@@ -352,14 +371,14 @@ impl GatewayOperator {
     ) -> Result<Answer, FlowError> {
         let query = Query::everybody().beginning_with(&search.unwrap_or_default());
         let query = Query { limit: limit.unwrap_or(PAGE_USERS), after: cursor(after)?, ..query };
-        let page = self.gateway.list_users(&query).await?;
+        let page = self.gateway.administration.list_users(&query).await?;
         let users = page.items.iter().map(UserLine::from).collect();
         Ok(Answer::Users { users, next: page.next.map(|next| next.to_string()) })
     }
 
     async fn show(&self, user: &str) -> Result<Answer, FlowError> {
-        let user = self.gateway.find_user(user).await?;
-        let credentials = self.gateway.credentials_of(&user.id).await?;
+        let user = self.gateway.administration.find_user(user).await?;
+        let credentials = self.gateway.accounts.credentials_of(&user.id).await?;
         let sessions = self.sessions_of(&user.id);
         let (note, attributes) = (user.note.clone(), user.attributes.clone());
         let created_at = user.created_at.to_rfc3339();
@@ -371,7 +390,7 @@ impl GatewayOperator {
     }
 
     fn sessions_of(&self, user: &UserId) -> Vec<SessionLine> {
-        self.gateway.sessions_of(user).iter().map(|session| SessionLine::from(&**session)).collect()
+        self.gateway.sessions.sessions_of(user).iter().map(|session| SessionLine::from(&**session)).collect()
     }
 
     async fn end_sessions(
@@ -380,10 +399,12 @@ impl GatewayOperator {
         user: &str,
         session: Option<SessionId>,
     ) -> Result<Answer, FlowError> {
-        let user = self.gateway.find_user(user).await?;
+        let user = self.gateway.administration.find_user(user).await?;
         let count = match session {
-            None => self.gateway.end_sessions_of(authority, &user.id).await?,
-            Some(id) => self.gateway.end_any_session(authority, &user.id, &id).await.map(|()| 1)?,
+            None => self.gateway.administration.end_sessions_of(authority, &user.id).await?,
+            Some(id) => {
+                self.gateway.administration.end_any_session(authority, &user.id, &id).await.map(|()| 1)?
+            }
         };
         Ok(Answer::SessionsEnded { count })
     }
@@ -400,12 +421,13 @@ impl GatewayOperator {
             // The trail keeps the id of a user whose account was deleted.
             Some(name) => Some(match UserId::parse(&name) {
                 Ok(id) => id,
-                Err(_) => self.gateway.find_user(&name).await?.id,
+                Err(_) => self.gateway.administration.find_user(&name).await?.id,
             }),
             None => None,
         };
         let (after, limit) = (cursor(after)?, limit.unwrap_or(PAGE_ENTRIES));
-        let page = self.gateway.read_trail(&TrailQuery { user, event, since, after, limit }).await?;
+        let page =
+            self.gateway.administration.read_trail(&TrailQuery { user, event, since, after, limit }).await?;
         let entries = page.items.into_iter().map(TrailLine::from).collect();
         Ok(Answer::Trail { entries, next: page.next.map(|next| next.to_string()) })
     }

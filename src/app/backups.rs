@@ -21,7 +21,7 @@ use super::{StartError, offline, open_gateway, open_store};
 use crate::config::{BackupPlan, Engine, Settings, Store};
 use crate::domain::time::Timestamp;
 use crate::flows::Gateway;
-use crate::flows::administration::Authority;
+use crate::flows::authority::Authority;
 use crate::ports::{Batch, Change, KeyValue};
 use crate::records::archive::{Frame, Reader, Summary, verify};
 use crate::store::{SledStore, private_file};
@@ -38,7 +38,10 @@ const STAGING_END: &str = ".restoring";
 /// Makes backups as `plan` says, until told to stop.
 pub(super) async fn keep(gateway: Arc<Gateway>, plan: BackupPlan, mut shutdown: watch::Receiver<bool>) {
     loop {
-        let wait = gateway.backup_age().map_or_else(Default::default, |age| plan.every.saturating_sub(age));
+        let wait = gateway
+            .administration
+            .backup_age()
+            .map_or_else(Default::default, |age| plan.every.saturating_sub(age));
         tokio::select! {
             _ = shutdown.wait_for(|told| *told) => return,
             () = tokio::time::sleep(wait) => {}
@@ -58,7 +61,7 @@ const RETRY: std::time::Duration = std::time::Duration::from_hours(1);
 
 async fn one(gateway: &Arc<Gateway>, plan: &BackupPlan) -> Result<(), StartError> {
     fs::create_dir_all(&plan.directory).map_err(StartError::because)?;
-    let file = plan.directory.join(name_at(gateway.clock().now()));
+    let file = plan.directory.join(name_at(gateway.ground.clock().now()));
     // The gateway made it, not an operator; the trail has the same event either way.
     let summary = write_file(gateway, &file, Sealing::to(plan.recipients.clone())).await?;
     tracing::info!(file = %file.display(), records = summary.records, "a backup was made");
@@ -105,7 +108,9 @@ async fn write_file(gateway: &Arc<Gateway>, file: &Path, sealing: Sealing) -> Re
     let written = tokio::task::spawn_blocking(move || {
         private_file::write_with(&file, |into| {
             let mut into = AtOnce(Some(sealing.begin(into)?));
-            handle.block_on(gateway.back_up(&Authority::of_gateway(), &mut into)).map_err(io::Error::other)
+            handle
+                .block_on(gateway.administration.back_up(&Authority::of_gateway(), &mut into))
+                .map_err(io::Error::other)
         })
     });
     written.await.map_err(StartError::because)?.map_err(StartError::because)

@@ -11,7 +11,7 @@ use crate::acme::{self, Authority, Challenge, ExternalAccount, Name, Plan, Proof
 use crate::config::{Acme, AcmeChallenge, Settings};
 use crate::domain::policy::route::HostPattern;
 use crate::domain::time::Timestamp;
-use crate::flows::upkeep::CertificateEnd;
+use crate::flows::administration::upkeep::CertificateEnd;
 use crate::proxy::{self, CertificateFiles, Challenges, Panel};
 use crate::store::private_file;
 use crate::system::{SystemClock, SystemEntropy};

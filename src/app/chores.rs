@@ -35,16 +35,16 @@ pub(super) async fn sweep(
             _ = interval.tick() => {}
         }
         gateway.sweep().await;
-        gateway.let_hours_pass();
+        gateway.admission.let_hours_pass();
         if let Err(error) = setup.renew().await {
             tracing::warn!(%error, "the set-up link could not be tended");
         }
-        metrics.set_sessions(gateway.session_count());
-        metrics.set_bans(gateway.list_bans().len());
-        metrics.set_store_health(gateway.health().is_ok());
-        metrics.set_backup_age(gateway.backup_age());
-        metrics.set_certificates(&certificates::lives(&panel, gateway.clock().now()));
-        gateway.note_certificates(certificates::ends(&panel));
+        metrics.set_sessions(gateway.sessions.session_count());
+        metrics.set_bans(gateway.administration.list_bans().len());
+        metrics.set_store_health(gateway.ground.health().is_ok());
+        metrics.set_backup_age(gateway.administration.backup_age());
+        metrics.set_certificates(&certificates::lives(&panel, gateway.ground.clock().now()));
+        gateway.upkeep.note_certificates(certificates::ends(&panel));
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) async fn write_trail(gateway: Arc<Gateway>, mut shutdown: watch::Rece
 }
 
 async fn write_trail_once(gateway: &Gateway) {
-    if let Err(error) = gateway.write_trail().await {
+    if let Err(error) = gateway.administration.write_trail().await {
         tracing::warn!(%error, "the audit trail cannot be written at the moment; the log has what happens");
     }
 }

@@ -134,7 +134,7 @@ pub(super) async fn deliver(
         let courier = Arc::clone(&couriers.borrow_and_update());
         let rest = tokio::select! {
             _ = shutdown.wait_for(|told| *told) => return,
-            delivered = gateway.deliver_dispatches(&*courier) => match delivered {
+            delivered = gateway.messages.deliver_dispatches(&*courier) => match delivered {
                 Ok(next) => next.unwrap_or(REST_MAX).min(REST_MAX),
                 Err(error) => {
                     tracing::warn!(%error, "messages for webhooks cannot be read or written; they wait");
@@ -144,7 +144,7 @@ pub(super) async fn deliver(
         };
         tokio::select! {
             _ = shutdown.wait_for(|told| *told) => return,
-            () = gateway.dispatch_is_posted() => {}
+            () = gateway.messages.dispatch_is_posted() => {}
             Ok(()) = couriers.changed() => {}
             () = tokio::time::sleep(rest) => {}
         }

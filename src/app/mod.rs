@@ -172,15 +172,15 @@ async fn run(
         let metrics = Arc::clone(&metrics);
         services.start("the metrics listener", |shutdown| serve_metrics(listener, metrics, told(shutdown)));
     }
-    metrics.configured(gateway.clock().now());
-    metrics.set_certificates(&certificates::lives(&panel, gateway.clock().now()));
+    metrics.configured(gateway.ground.clock().now());
+    metrics.set_certificates(&certificates::lives(&panel, gateway.ground.clock().now()));
     let upgrader = Arc::new(Upgrader::new(successor, settings.server.grace_period));
     let looked_at = proxy.panel();
     let process = Process {
         reload: Arc::clone(&reloader) as _,
         upgrade: Arc::clone(&upgrader) as _,
         remarks: Box::new(move || looked_at.remarks()),
-        started_at: gateway.clock().now(),
+        started_at: gateway.ground.clock().now(),
     };
     let operator = Arc::new(GatewayOperator { gateway: Arc::clone(&gateway), process: Some(process) });
     if let Some(hangups) = hangups {
@@ -272,7 +272,7 @@ fn parts(
     Ok(Parts {
         gateway: Arc::clone(gateway),
         doors: doors::doors(settings, gateway)?,
-        meter: Arc::new(ProxyMeter::new(Arc::clone(metrics), &gateway.routes(), access)),
+        meter: Arc::new(ProxyMeter::new(Arc::clone(metrics), &gateway.ground.routes(), access)),
         challenges: Arc::clone(challenges),
         elapsed: Arc::new(system::monotonic),
     })
@@ -366,7 +366,7 @@ fn rules(settings: &Settings) -> Rules {
     Rules {
         routes: settings.routes.clone(),
         lifetimes: settings.session,
-        email_code: post::email_code(settings),
+        email_code: settings.email_code,
         username_change: settings.username_change,
         has_mail: settings.mail.is_some(),
         webhooks: couriers::subscriptions(settings),

@@ -7,11 +7,10 @@ use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 use super::StartError;
-use crate::config::{EmailCode, MailEncryption, Settings};
+use crate::config::{MailEncryption, Settings};
 use crate::domain::letter::{Content, Letter};
 use crate::domain::user::Email;
 use crate::flows::Gateway;
-use crate::flows::codes;
 use crate::mail::Stationery;
 use crate::mail::smtp::{Encryption, SmtpMailer, SmtpSettings};
 use crate::ports::Mailer;
@@ -20,15 +19,6 @@ use crate::ports::Mailer;
 const REST: Duration = Duration::from_secs(30);
 /// The longest rest: a letter that was posted unnoticed waits no longer.
 const REST_MAX: Duration = Duration::from_mins(5);
-
-/// What codes are good for.
-pub(super) const fn email_code(settings: &Settings) -> codes::EmailCode {
-    match settings.email_code {
-        EmailCode::Off => codes::EmailCode::Off,
-        EmailCode::Enroll => codes::EmailCode::Enroll,
-        EmailCode::Session => codes::EmailCode::Session,
-    }
-}
 
 /// Whoever carries letters away, if the settings name a mail server.
 pub(super) fn mailer(settings: &Settings) -> Result<Option<Arc<dyn Mailer>>, StartError> {
@@ -88,7 +78,7 @@ pub(super) async fn deliver(
         };
         let rest = tokio::select! {
             _ = shutdown.wait_for(|told| *told) => return,
-            delivered = gateway.deliver(&*mailer) => match delivered {
+            delivered = gateway.messages.deliver(&*mailer) => match delivered {
                 Ok(next) => next.unwrap_or(REST_MAX).min(REST_MAX),
                 Err(error) => {
                     tracing::warn!(%error, "the outbox cannot be read or written; messages wait");
@@ -98,7 +88,7 @@ pub(super) async fn deliver(
         };
         tokio::select! {
             _ = shutdown.wait_for(|told| *told) => return,
-            () = gateway.mail_is_posted() => {}
+            () = gateway.messages.mail_is_posted() => {}
             Ok(()) = mailers.changed() => {}
             () = tokio::time::sleep(rest) => {}
         }

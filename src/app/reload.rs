@@ -45,7 +45,7 @@ impl Reload for Reloader {
         let taken = tokio::task::block_in_place(|| self.take_in(&mut settings));
         match &taken {
             Ok(waiting) => {
-                self.metrics.reloaded(self.gateway.clock().now());
+                self.metrics.reloaded(self.gateway.ground.clock().now());
                 tracing::info!("the configuration has been taken in");
                 if !waiting.is_empty() {
                     tracing::warn!(keys = waiting.join(", "), "these keys count after a restart");
@@ -53,7 +53,7 @@ impl Reload for Reloader {
             }
             Err(reason) => {
                 self.metrics.reload_refused();
-                self.gateway.keep_rules();
+                self.gateway.ground.keep_rules();
                 tracing::error!(%reason, "the new configuration is refused; the old one goes on");
             }
         }

@@ -38,18 +38,18 @@ impl SetupLink {
     /// Takes the file away when the door has closed, and makes a new link when somebody used the
     /// last one and went away.
     pub(super) async fn renew(&self) -> Result<(), FlowError> {
-        if self.gateway.is_setup_done().await? {
+        if self.gateway.sign_in.is_setup_done().await? {
             return private_file::remove(&self.file).map_err(unkept);
         }
-        if self.gateway.is_setup_abandoned().await? {
+        if self.gateway.sign_in.is_setup_abandoned().await? {
             self.tell(self.issue().await?);
         }
         Ok(())
     }
 
     async fn issue(&self) -> Result<Option<String>, FlowError> {
-        let Some(secret) = self.gateway.issue_setup_secret().await? else { return Ok(None) };
-        let link = self.gateway.place().url(&format!("/enroll#{}", secret.reveal()));
+        let Some(secret) = self.gateway.sign_in.issue_setup_secret().await? else { return Ok(None) };
+        let link = self.gateway.ground.place().url(&format!("/enroll#{}", secret.reveal()));
         if let Some(directory) = self.file.parent() {
             std::fs::create_dir_all(directory).map_err(unkept)?;
         }
@@ -58,7 +58,7 @@ impl SetupLink {
     }
 
     fn tell(&self, setup_link: Option<String>) {
-        let announcement = Announcement { origin: self.gateway.place().origin(), setup_link };
+        let announcement = Announcement { origin: self.gateway.ground.place().origin(), setup_link };
         (self.announce)(&announcement);
     }
 }

@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 use super::mail::secret_in;
 use super::reader::Reader;
 use super::section::Section;
-use super::server::file;
 use super::settings::{Acme, AcmeChallenge, ExternalAccount};
+use super::value::file;
 use crate::domain::user::Email;
 
 /// Let's Encrypt.

@@ -10,11 +10,10 @@ use std::time::Duration;
 
 pub use age::x25519::Recipient;
 
+use super::lengths::{Limits, duration};
 use super::read_bounded;
 use super::reader::Reader;
 use super::section::Section;
-use super::server::{Limits, duration};
-use super::settings::BackupPlan;
 
 const EVERY: Duration = Duration::from_hours(24);
 const EVERY_LIMITS: Limits = Limits { min: Duration::from_mins(1), max: Duration::from_hours(400 * 24) };
@@ -23,6 +22,17 @@ const KEPT_MAX: usize = 10_000;
 /// Each costs a few bytes of every file.
 const RECIPIENTS_MAX: usize = 32;
 const REMEDY: &str = "write recipients that age-keygen prints, such as [\"age1...\"]";
+
+/// Which backups the gateway makes by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupPlan {
+    pub every: Duration,
+    /// How many files stay.
+    pub keep: usize,
+    pub directory: PathBuf,
+    /// Who can read them; nobody named: whoever has the file.
+    pub recipients: Vec<Recipient>,
+}
 
 /// Reads a recipient, as `age-keygen` prints it.
 pub fn recipient(text: &str) -> Result<Recipient, String> {

@@ -4,9 +4,9 @@
 //! one, or around one without being the whole host.
 
 use super::reader::Reader;
-use super::routes::prefix_characters;
 use super::section::Section;
 use super::settings::{PublicUrl, Server};
+use super::value::prefix_characters;
 use crate::domain::dialect::Dialect;
 use crate::domain::mounts::{Mount, Mounts};
 use crate::domain::policy::path::{self, Reading};

@@ -7,9 +7,9 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
+use super::lengths::{Limits as Lengths, duration};
 use super::reader::Reader;
 use super::section::Section;
-use super::server::{Limits as Lengths, duration};
 use super::value;
 use crate::domain::access_token::{TOKEN_LIFETIME_CEILING, TokenLimits};
 use crate::domain::ban::{AutomaticBans, BAN_LENGTH_MAX};

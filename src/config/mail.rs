@@ -11,8 +11,9 @@ use zeroize::Zeroizing;
 
 use super::reader::Reader;
 use super::section::Section;
-use super::server::file;
-use super::settings::{EmailCode, Mail, MailEncryption, Sender};
+use super::settings::{Mail, MailEncryption, Sender};
+use super::value::file;
+use crate::domain::code::EmailCode;
 use crate::domain::user::{DisplayName, Email};
 
 const SUBMISSION_PORT: u16 = 587;

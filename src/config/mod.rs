@@ -16,6 +16,7 @@ mod declared;
 mod dialects;
 mod environment;
 pub(crate) mod expectations;
+mod lengths;
 mod limits;
 mod mail;
 mod mistake;
@@ -49,7 +50,7 @@ use crate::domain::policy::defined::Defined;
 use crate::domain::policy::review;
 use crate::domain::policy::route::HostPattern;
 
-pub use backup::{Recipient, recipient};
+pub use backup::{BackupPlan, Recipient, recipient};
 pub use credentials::Credentials;
 pub use declared::{Declared, declared};
 pub use environment::Environment;
@@ -58,8 +59,8 @@ use reader::Reader;
 pub(crate) use relying_party::is_localhost;
 use section::Section;
 pub use settings::{
-    Acme, AcmeChallenge, BackupPlan, Branding, Certificate, EmailCode, Engine, ExternalAccount, Log, Mail,
-    MailEncryption, PublicUrl, RelyingParty, Sender, Server, Settings, Store, Tls, Webhook,
+    Acme, AcmeChallenge, Branding, Certificate, Engine, ExternalAccount, Log, Mail, MailEncryption,
+    PublicUrl, RelyingParty, Sender, Server, Settings, Store, Tls, Webhook,
 };
 pub use value::Colour;
 pub(crate) use value::duration;

@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
 
     /// Takes note of what a table of `text`, which is read, says.
     pub(super) fn note(&self, text: &str, table: &DeTable<'_>) {
-        let said = written::in_table(text, table, self);
+        let said = written::in_table(text, table, self.file.clone(), &|offset| self.line(offset));
         self.written.borrow_mut().extend(said);
     }
 

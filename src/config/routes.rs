@@ -6,16 +6,17 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::lengths::{Limits, duration};
 use super::reader::{At, Found, Reader};
 use super::relying_party::{is_localhost, short_text};
 use super::route_files;
 use super::rules;
 use super::section::Section;
 use super::sections::picture;
-use super::server::{Limits, duration, listening};
 use super::settings::{PublicUrl, Server};
 use super::told;
 use super::value;
+use super::value::prefix_characters;
 use crate::domain::place::Scheme;
 use crate::domain::policy::defined::Defined;
 use crate::domain::policy::logout::LogoutUrl;
@@ -213,16 +214,6 @@ fn route_path(text: &str) -> Result<String, String> {
     if ok { Ok(text.to_owned()) } else { Err(format!("{text:?} is not the beginning of a path")) }
 }
 
-/// Any other character has a second spelling, under which a request would pass the prefix by.
-pub(super) fn prefix_characters(text: &str) -> Result<(), String> {
-    match path::unfit_for_prefix(text) {
-        None => Ok(()),
-        Some(odd) => {
-            Err(format!("{text:?} has {odd:?}: only A-Z, a-z, 0-9 and - . _ ~ may stand between its slashes"))
-        }
-    }
-}
-
 fn upstreams(section: &Section<'_>, reader: &Reader<'_>, server: &Server) -> Vec<Upstream> {
     const REMEDY: &str =
         "write where the application listens, such as upstream = [\"http://127.0.0.1:9000\"]";
@@ -232,7 +223,7 @@ fn upstreams(section: &Section<'_>, reader: &Reader<'_>, server: &Server) -> Vec
     }
     let found = found.unwrap_or_default();
     for upstream in &found {
-        if let Some(own) = listening(server).find(|own| leads_to(&upstream.value, *own)) {
+        if let Some(own) = server.listening().find(|own| leads_to(&upstream.value, *own)) {
             let problem =
                 format!("the gateway itself listens on {own}, so requests would go round in circles");
             reader.mistake(&upstream.at, problem, "write the address where the application listens");

@@ -12,10 +12,10 @@ use http::Method;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
+use super::lengths::{Limits, duration};
 use super::reader::{Found, Reader};
 use super::relying_party::short_text;
 use super::section::Section;
-use super::server::{Limits, duration};
 use crate::domain::policy::datalog::{Datalog, PolicyMistake};
 use crate::domain::policy::decide::Policy;
 use crate::domain::policy::defined::{Defined, NamedNetworks};

@@ -4,12 +4,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::lengths::{Limits, duration};
 use super::reader::Reader;
 use super::relying_party::short_text;
 use super::section::Section;
-use super::server::{Limits, duration, file};
 use super::settings::{Branding, Engine, Log, Mail, Server, Store};
 use super::value;
+use super::value::file;
 use crate::domain::aliases::Aliases;
 use crate::domain::audit::Retention;
 use crate::domain::identifier::UsernameChange;

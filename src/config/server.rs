@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::acme::acme;
+use super::lengths::{Limits, duration};
 use super::reader::Reader;
 use super::route_files;
-use super::routes::prefix_characters;
 use super::section::Section;
 use super::settings::{Certificate, Server, Tls};
-use super::value;
+use super::value::{file, prefix_characters};
 use crate::domain::policy::path::{self, Reading};
 use crate::proxy::ForwardedBy;
 
@@ -26,7 +26,6 @@ const GRACE_PERIODS: Limits = Limits { min: Duration::ZERO, max: Duration::from_
 const SOCKET_PATH_BYTES_MAX: usize = 96;
 
 const LISTEN_REMEDY: &str = "write an address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
-const DURATION_REMEDY: &str = "write a whole number and ms, s, m, h or d, such as \"12h\"";
 
 /// Reads the one key that operator commands need.
 pub(super) fn admin_socket_only(root: &Section<'_>) -> PathBuf {
@@ -64,32 +63,6 @@ pub(super) fn server(root: &Section<'_>, reader: &Reader<'_>) -> Server {
     }
     section.close();
     server
-}
-
-/// The shortest and the longest that make sense.
-#[derive(Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) min: Duration,
-    pub(super) max: Duration,
-}
-
-/// A length of time within `limits`.
-pub(super) fn duration(
-    section: &Section<'_>,
-    reader: &Reader<'_>,
-    key: &'static str,
-    default: Duration,
-    limits: Limits,
-) -> Duration {
-    let Some(found) = section.parsed(key, DURATION_REMEDY, value::duration) else { return default };
-    if found.value > limits.max {
-        let problem = format!("it is longer than {} s", limits.max.as_secs());
-        reader.mistake(&found.at, problem, "write a shorter one");
-    } else if found.value < limits.min {
-        let problem = format!("it is shorter than {} ms", limits.min.as_millis());
-        reader.mistake(&found.at, problem, "write a longer one");
-    }
-    found.value
 }
 
 fn listeners(section: &Section<'_>, key: &'static str) -> Option<Vec<SocketAddr>> {
@@ -215,31 +188,15 @@ fn certificate(section: &Section<'_>, reader: &Reader<'_>) -> Option<Certificate
     }
 }
 
-/// The path of a file that can be read.
-pub(super) fn file(text: &str) -> Result<PathBuf, String> {
-    let path = Path::new(text);
-    match std::fs::File::open(path).and_then(|file| file.metadata()) {
-        Ok(metadata) if metadata.is_file() => Ok(path.to_path_buf()),
-        Ok(_) => Err(format!("{text:?} is not a file")),
-        Err(e) => Err(format!("{text:?} cannot be read: {e}")),
-    }
-}
-
 fn one_address_each(section: &Section<'_>, reader: &Reader<'_>, server: &Server) {
     if section.is_empty_list("listen") && server.tls.is_none() {
         reader.mistake(&section.at("listen"), "there is no address to listen on", LISTEN_REMEDY);
     }
     let mut seen = BTreeSet::new();
-    for address in listening(server).filter(|address| address.port() != 0) {
+    for address in server.listening().filter(|address| address.port() != 0) {
         if !seen.insert(address) {
             let problem = format!("{address} is listened on twice");
             reader.mistake(&section.at("listen"), problem, "give each listener an address of its own");
         }
     }
-}
-
-/// Every address this process listens on.
-pub(super) fn listening(server: &Server) -> impl Iterator<Item = SocketAddr> {
-    let tls = server.tls.iter().flat_map(|tls| &tls.listen);
-    server.listen.iter().chain(tls).chain(&server.metrics_listen).copied()
 }

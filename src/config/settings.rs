@@ -13,13 +13,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
-use super::backup::Recipient;
+use super::backup::BackupPlan;
 use super::value::Colour;
 use super::written::Written;
 use crate::domain::access_token::TokenLimits;
 use crate::domain::attribute::Attributes;
 use crate::domain::audit::Retention;
 use crate::domain::ban::AutomaticBans;
+use crate::domain::code::EmailCode;
 use crate::domain::dispatch::{Notices, Template};
 use crate::domain::identifier::UsernameChange;
 use crate::domain::limits::RateLimits;
@@ -79,17 +80,6 @@ pub struct Settings {
     pub file: Option<PathBuf>,
 }
 
-/// Which backups the gateway makes by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BackupPlan {
-    pub every: Duration,
-    /// How many files stay.
-    pub keep: usize,
-    pub directory: PathBuf,
-    /// Who can read them; nobody named: whoever has the file.
-    pub recipients: Vec<Recipient>,
-}
-
 /// Where people sign in: an origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
@@ -120,6 +110,14 @@ pub struct Server {
     /// Where more routes are, each file with some.
     pub routes_directory: Option<PathBuf>,
     pub tls: Option<Tls>,
+}
+
+impl Server {
+    /// Every address this process listens on.
+    pub(super) fn listening(&self) -> impl Iterator<Item = SocketAddr> {
+        let tls = self.tls.iter().flat_map(|tls| &tls.listen);
+        self.listen.iter().chain(tls).chain(&self.metrics_listen).copied()
+    }
 }
 
 /// TLS listeners, of which there are some, and their certificates, which are given, obtained or both.
@@ -258,17 +256,6 @@ pub enum MailEncryption {
 pub struct Sender {
     pub name: Option<DisplayName>,
     pub email: Email,
-}
-
-/// What a code by mail is good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EmailCode {
-    /// There are none.
-    Off,
-    /// A session that may only add a passkey.
-    Enroll,
-    /// A session that is never fresh.
-    Session,
 }
 
 /// What our pages look like.

@@ -10,6 +10,7 @@ use super::reader::Reader;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::code::EmailCode;
 
 mod webhooks;
 

@@ -2,10 +2,12 @@
 //!
 //! Each function reads one spelling and says what is wrong with any other.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use url::Url;
 
+use crate::domain::policy::path;
 use crate::domain::policy::route::{Upstream, UpstreamScheme};
 
 /// A colour in sRGB.
@@ -104,6 +106,26 @@ pub(super) fn log_level(text: &str) -> Result<String, String> {
         }
     }
     Ok(text.to_owned())
+}
+
+/// The path of a file that can be read.
+pub(super) fn file(text: &str) -> Result<PathBuf, String> {
+    let path = Path::new(text);
+    match std::fs::File::open(path).and_then(|file| file.metadata()) {
+        Ok(metadata) if metadata.is_file() => Ok(path.to_path_buf()),
+        Ok(_) => Err(format!("{text:?} is not a file")),
+        Err(e) => Err(format!("{text:?} cannot be read: {e}")),
+    }
+}
+
+/// Any other character has a second spelling, under which a request would pass the prefix by.
+pub(super) fn prefix_characters(text: &str) -> Result<(), String> {
+    match path::unfit_for_prefix(text) {
+        None => Ok(()),
+        Some(odd) => {
+            Err(format!("{text:?} has {odd:?}: only A-Z, a-z, 0-9 and - . _ ~ may stand between its slashes"))
+        }
+    }
 }
 
 #[cfg(test)]

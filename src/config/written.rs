@@ -13,8 +13,6 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::reader::Reader;
-
 const MANUAL: &str = include_str!("../../config.toml");
 /// Keys whose values are as good as a password. A test asks about every key that sounds like one.
 const SECRETS: [&str; 2] = ["mail.password", "webhook.url"];
@@ -51,10 +49,14 @@ impl Written {
     }
 }
 
-/// What a table of `text` says.
-pub(super) fn in_table(text: &str, table: &DeTable<'_>, reader: &Reader<'_>) -> Vec<Written> {
-    let file = reader.at("", None).file;
-    let mut walk = Walk { text, reader, file, found: Vec::new() };
+/// What a table of `text` says, which was read from `file`.
+pub(super) fn in_table(
+    text: &str,
+    table: &DeTable<'_>,
+    file: Option<Arc<Path>>,
+    line: &dyn Fn(usize) -> usize,
+) -> Vec<Written> {
+    let mut walk = Walk { text, line, file, found: Vec::new() };
     walk.table("", table);
     let line = |written: &Written| match written.origin {
         Origin::File { line, .. } => line,
@@ -66,7 +68,8 @@ pub(super) fn in_table(text: &str, table: &DeTable<'_>, reader: &Reader<'_>) -> 
 
 struct Walk<'a> {
     text: &'a str,
-    reader: &'a Reader<'a>,
+    /// The line of an offset.
+    line: &'a dyn Fn(usize) -> usize,
     file: Option<Arc<Path>>,
     found: Vec<Written>,
 }
@@ -93,7 +96,7 @@ impl Walk<'_> {
             }
             _ => {
                 let span = value.span();
-                let line = self.reader.line(span.start);
+                let line = (self.line)(span.start);
                 let origin = Origin::File { file: self.file.as_deref().map(Path::to_path_buf), line };
                 self.found.push(Written::new(key, self.text.get(span).unwrap_or_default(), origin));
             }
@@ -114,8 +117,8 @@ pub(super) fn complete(
     }
     let manual = defaults_of_manual();
     let Ok(table) = DeTable::parse(&manual) else { return written };
-    let environment = super::Environment::default();
-    let defaults = in_table(&manual, table.get_ref(), &Reader::new(&manual, &environment));
+    // Only their order counts.
+    let defaults = in_table(&manual, table.get_ref(), None, &|offset| offset);
     for line in defaults {
         if written.iter().any(|known| known.key == line.key) {
             continue;

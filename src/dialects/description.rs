@@ -45,7 +45,7 @@ const TAGS: [(&str, &str); 8] = [
 
 /// The description of this installation's APIs, as JSON.
 pub fn describe(gateway: &Gateway) -> Result<Value, serde_json::Error> {
-    serde_json::to_value(describe_at(gateway.place()))
+    serde_json::to_value(describe_at(gateway.ground.place()))
 }
 
 fn describe_at(place: &Place) -> OpenApi {

@@ -34,7 +34,7 @@ struct RelatedOrigins {
 #[utoipa::path(get, path = "/.well-known/webauthn", tag = "documents",
     responses((status = 200, body = RelatedOrigins)))]
 async fn related_origins(State(gateway): State<Shared>) -> Response {
-    cached(&RelatedOrigins { origins: gateway.relying_party().origins().to_vec() })
+    cached(&RelatedOrigins { origins: gateway.ground.relying_party().origins().to_vec() })
 }
 
 #[derive(Serialize, ToSchema)]
@@ -48,7 +48,7 @@ struct PasskeyEndpoints {
 #[utoipa::path(get, path = "/.well-known/passkey-endpoints", tag = "documents",
     responses((status = 200, body = PasskeyEndpoints)))]
 async fn passkey_endpoints(State(gateway): State<Shared>) -> Response {
-    let manage = gateway.place().url("/account");
+    let manage = gateway.ground.place().url("/account");
     cached(&PasskeyEndpoints { enroll: manage.clone(), manage })
 }
 
@@ -56,7 +56,7 @@ async fn passkey_endpoints(State(gateway): State<Shared>) -> Response {
 #[utoipa::path(get, path = "/.well-known/pomerium/jwks.json", tag = "documents",
     responses((status = 200, body = Object, description = "A JWK set")))]
 async fn pomerium_keys(State(gateway): State<Shared>) -> Response {
-    cached(&gateway.jwks())
+    cached(&gateway.ground.jwks())
 }
 
 fn cached(document: &impl Serialize) -> Response {

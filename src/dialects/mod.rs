@@ -32,7 +32,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::domain::dialect::Dialect;
 use crate::flows::Gateway;
-use crate::flows::admit::Visit;
+use crate::flows::visit::Visit;
 use crate::web::Problem;
 use crate::web::hosts::{Face, Spoken};
 use crate::web::problem::Occasion;
@@ -64,7 +64,7 @@ fn plain(api: OpenApiRouter<Shared>, gateway: &Shared) -> Router {
 
 /// The dialects that are mounted, except the native one.
 pub fn foreign(gateway: &Shared) -> HashMap<Dialect, Spoken> {
-    let mounts = gateway.place().mounts.all().iter();
+    let mounts = gateway.ground.place().mounts.all().iter();
     mounts.filter_map(|mount| Some((mount.dialect, spoken(mount.dialect, gateway)?))).collect()
 }
 
@@ -104,11 +104,11 @@ fn ready(api: OpenApiRouter<Shared>, gateway: &Shared, face: Face, cors: Option<
 
 /// What the handler answers: a failure as `face` says it, anything else as it is.
 async fn answered(gateway: Shared, face: Face, request: Request, next: Next) -> Response {
-    let began = gateway.clock().now();
+    let began = gateway.ground.clock().now();
     let visit = request.extensions().get::<Visit>();
     let request_id = visit.map(|visit| visit.request_id.clone()).unwrap_or_default();
     let response = next.run(request).await;
-    let occasion = Occasion { request_id, took: gateway.clock().now().since(began) };
+    let occasion = Occasion { request_id, took: gateway.ground.clock().now().since(began) };
     in_own_words(response, face, occasion)
 }
 

@@ -24,6 +24,17 @@ pub const CODE_ATTEMPTS_MAX: u32 = 5;
 /// How many characters it has: 40 bits.
 pub const CODE_CHARS: usize = 8;
 
+/// What codes by mail are good for in an installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmailCode {
+    /// Nothing: there are none.
+    Off,
+    /// A session that may only add a passkey.
+    Enroll,
+    /// A session like any other, except that it is never fresh.
+    Session,
+}
+
 /// What a code lets its holder do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::id::{InvitationId, UserId};
-use super::secret::SecretHash;
+use super::secret::{Secret, SecretHash};
 use super::time::Timestamp;
 use super::user::{DisplayName, Email, Group, Note, Role, Username};
 
@@ -20,6 +20,13 @@ pub const INVITATION_LIFETIME: Duration = Duration::from_hours(24);
 pub const SETUP_LIFETIME: Duration = Duration::from_hours(24);
 /// How long a link lives that somebody makes for their own account.
 pub const OWN_LINK_LIFETIME: Duration = Duration::from_hours(1);
+
+/// An invitation and the secret that its link carries.
+#[derive(Debug)]
+pub struct Invited {
+    pub invitation: Invitation,
+    pub secret: Secret,
+}
 
 /// A promise of an account to whoever shows the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,19 +4,20 @@
 //! commit, nothing is written, and the flow loads and decides anew: a bounded number of times, and then
 //! it is [`FlowError::Busy`]. *Absent:* what to expect and what to write, which each flow says itself.
 
-use super::{FlowError, Gateway};
+use super::ground::Ground;
 use crate::domain::session::Session;
 use crate::domain::user::User;
+use crate::flows::FlowError;
 use crate::ports::{Batch, CommitError};
 use crate::records::keys;
 
 /// How often a change is decided again because what it was decided on changed meanwhile. Flows in which
 /// many may meet over one record have a number of their own.
-pub(super) const ATTEMPTS_MAX: u32 = 8;
+pub(in crate::flows) const ATTEMPTS_MAX: u32 = 8;
 
-impl Gateway {
+impl Ground {
     /// Whether `batch` could be committed. If not, something has changed, and it is to be decided again.
-    pub(super) async fn is_committed(&self, batch: Batch) -> Result<bool, FlowError> {
+    pub(in crate::flows) async fn is_committed(&self, batch: Batch) -> Result<bool, FlowError> {
         match self.records.commit(batch).await {
             Ok(()) => Ok(true),
             Err(CommitError::Conflict) => Ok(false),
@@ -25,7 +26,7 @@ impl Gateway {
     }
 
     /// The owner of `session`, and a batch that expects them to be as they are.
-    pub(super) async fn owner_of(&self, session: &Session) -> Result<(User, Batch), FlowError> {
+    pub(in crate::flows) async fn owner_of(&self, session: &Session) -> Result<(User, Batch), FlowError> {
         let key = keys::user(&session.user);
         let found = self.records.get_exact::<User>(&key).await?;
         let found = found.filter(|(user, _)| user.is_active(self.clock.now()));

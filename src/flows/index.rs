@@ -12,14 +12,14 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use papaya::{HashMap, Operation};
 
-use super::life::{ByUser, Life, Lives, Remembered, TokenDigest};
-use super::passport::Passports;
 use crate::domain::id::{SessionId, UserId};
 use crate::domain::network::Network;
 use crate::domain::session::token::Carrier;
 use crate::domain::session::{Lifetimes, Scope, Session};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Role, Standing, User};
+use crate::flows::life::{ByUser, Life, Lives, Remembered, TokenDigest};
+use crate::flows::passport::Passports;
 use crate::ports::{Change, StoreError};
 use crate::records::{Records, decode, keys};
 
@@ -75,7 +75,7 @@ impl LiveSession {
 
     /// Returns when the session has ended, or when `holds` says no: it is asked now, and again whenever
     /// the session's person has changed. Open streams wait for it.
-    pub(super) async fn ended_or_not(&self, holds: impl Fn() -> bool) {
+    pub(in crate::flows) async fn ended_or_not(&self, holds: impl Fn() -> bool) {
         self.life.ended_or_not(holds).await;
     }
 
@@ -86,17 +86,17 @@ impl LiveSession {
     }
 
     /// Whether a stream of this session is open.
-    pub(super) fn is_held(&self) -> bool {
+    pub(in crate::flows) fn is_held(&self) -> bool {
         self.streams.load(Ordering::Relaxed) > 0
     }
 
     /// What was decided beforehand for it.
-    pub(super) fn passports(&self) -> &Passports {
+    pub(in crate::flows) fn passports(&self) -> &Passports {
         self.life.passports()
     }
 
     /// Ends it in memory: for everybody who asks, and for open streams.
-    pub(super) fn end(&self) {
+    pub(in crate::flows) fn end(&self) {
         self.life.end();
     }
 }
@@ -252,7 +252,7 @@ impl SessionIndex {
     }
 
     /// The rules have changed: every open stream has to be decided about again.
-    pub(super) fn stir_all(&self) {
+    pub(in crate::flows) fn stir_all(&self) {
         for session in self.sessions.pin().values() {
             session.life.stir();
         }

@@ -1,37 +1,30 @@
-//! Signing keys: a new one in time, or after a leak.
+//! The signing keys of an installation, ready to be used, and how new ones are drawn.
 //!
-//! What always holds: keys are kept before they sign. After a burn nothing that an earlier key signed is
-//! accepted anywhere, and no session or access token from before is left.
+//! What does not live here: replacing them (`administration/keys.rs`).
 
-use std::sync::Arc;
-
-use super::administration::Authority;
-use super::{FlowError, Gateway};
-use crate::domain::access_token::TOKEN_LIFETIME_CEILING;
+use super::FlowError;
 use crate::domain::access_token::sealed::TokenSigner;
 use crate::domain::assertion::{AssertionKeys, AssertionSigner, BadKey};
 use crate::domain::code::CodeKey;
-use crate::domain::event::{End, Kind};
 use crate::domain::sealed::SealingKey;
 use crate::domain::session::token::Signer;
-use crate::ports::{Batch, Entropy, SigningKeys, entropy};
-use crate::records::keys;
+use crate::ports::{Entropy, SigningKeys, entropy};
 
 /// How often a P-256 key is drawn. One draw in 2^32 is not a key; four such are a broken source.
 const DRAWS_MAX: u32 = 4;
 
 /// Every key of an installation, ready to be used. They take over from one another together.
-pub(super) struct OpenKeys {
-    pub(super) tokens: Signer,
-    pub(super) access_tokens: TokenSigner,
-    pub(super) assertions: AssertionSigner,
-    pub(super) codes: CodeKey,
-    pub(super) outbox: SealingKey,
-    pub(super) ways_back: SealingKey,
+pub(in crate::flows) struct OpenKeys {
+    pub(in crate::flows) tokens: Signer,
+    pub(in crate::flows) access_tokens: TokenSigner,
+    pub(in crate::flows) assertions: AssertionSigner,
+    pub(in crate::flows) codes: CodeKey,
+    pub(in crate::flows) outbox: SealingKey,
+    pub(in crate::flows) ways_back: SealingKey,
 }
 
 impl OpenKeys {
-    pub(super) fn of(keys: &SigningKeys) -> Result<Self, FlowError> {
+    pub(in crate::flows) fn of(keys: &SigningKeys) -> Result<Self, FlowError> {
         Ok(Self {
             tokens: keys.sessions.open()?.into(),
             access_tokens: keys.access_tokens.as_ref().ok_or(FlowError::Signing)?.open()?.into(),
@@ -47,88 +40,4 @@ impl OpenKeys {
 pub fn draw_assertion_keys(entropy: &dyn Entropy) -> Result<AssertionKeys, BadKey> {
     let mut draws = (0..DRAWS_MAX).filter_map(|_| AssertionKeys::generate(&entropy::bytes(entropy)).ok());
     draws.next().ok_or(BadKey)
-}
-
-/// The most sessions or letters that end in one commit.
-const ENDED_AT_ONCE_MAX: usize = 100;
-
-/// What a burn ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Burnt {
-    /// The id of the new key for tokens.
-    pub key: u32,
-    pub sessions: usize,
-    pub access_tokens: usize,
-    /// Messages that waited: they hold codes and links, and what they were sealed with is gone.
-    pub messages: usize,
-}
-
-impl Gateway {
-    /// Signs with new keys from now on. Earlier ones are accepted until what they signed has died, and
-    /// the public side of the last one stays in the key set.
-    pub async fn rotate_key(&self, authority: &Authority) -> Result<u32, FlowError> {
-        let mut current = self.keys.lock().await;
-        let mut next = current.clone();
-        let now = self.clock.now();
-        let id = next.sessions.rotate(&entropy::bytes(&*self.entropy), now, self.lifetimes().absolute)?;
-        if let Some(ring) = &mut next.access_tokens {
-            ring.rotate(&entropy::bytes(&*self.entropy), now, TOKEN_LIFETIME_CEILING)?;
-        }
-        next.assertions = current.assertions.followed_by(draw_assertion_keys(&*self.entropy)?, now);
-        self.put_in_force(&next).await?;
-        *current = next;
-        self.report(authority.origin(), Kind::KeyRotated { key: id });
-        Ok(id)
-    }
-
-    /// Replaces every key after a leak: nothing of the earlier ones is accepted any more, every session and
-    /// every access token ends, and codes and messages that wait are gone.
-    pub async fn burn_keys(&self, authority: &Authority) -> Result<Burnt, FlowError> {
-        let mut current = self.keys.lock().await;
-        let mut next = current.clone();
-        let key = next.sessions.burn(&entropy::bytes(&*self.entropy), self.clock.now())?;
-        if let Some(ring) = &mut next.access_tokens {
-            ring.burn(&entropy::bytes(&*self.entropy), self.clock.now())?;
-        }
-        next.assertions = draw_assertion_keys(&*self.entropy)?;
-        self.put_in_force(&next).await?;
-        *current = next;
-        self.report(authority.origin(), Kind::KeyRotated { key });
-        let sessions = self.end_every_session(authority).await?;
-        let access_tokens = self.forget_all(keys::ACCESS_TOKENS).await?;
-        let messages = self.forget_all(keys::OUTBOX).await?;
-        self.resume_outbox().await?;
-        self.forget_all(keys::CODES).await?;
-        Ok(Burnt { key, sessions, access_tokens, messages })
-    }
-
-    /// Keeps `next`, and then signs with it. What cannot be opened is not kept.
-    async fn put_in_force(&self, next: &SigningKeys) -> Result<(), FlowError> {
-        let opened = OpenKeys::of(next)?;
-        self.vault.save(next).await?;
-        self.open_keys.store(Arc::new(opened));
-        Ok(())
-    }
-
-    async fn end_every_session(&self, authority: &Authority) -> Result<usize, FlowError> {
-        let all = self.index.all();
-        for some in all.chunks(ENDED_AT_ONCE_MAX) {
-            let ended = some.iter().map(|session| (Arc::clone(session), End::EndedByOperator)).collect();
-            self.end_all(&authority.origin(), ended, Batch::default()).await?;
-        }
-        Ok(all.len())
-    }
-
-    async fn forget_all(&self, prefix: &[u8]) -> Result<usize, FlowError> {
-        let mut forgotten = 0;
-        loop {
-            let some = self.records.store().scan(prefix, None, ENDED_AT_ONCE_MAX).await?;
-            if some.is_empty() {
-                return Ok(forgotten);
-            }
-            forgotten += some.len();
-            let batch = some.into_iter().fold(Batch::default(), |batch, (key, _)| batch.delete(key));
-            self.records.commit(batch).await?;
-        }
-    }
 }

@@ -11,21 +11,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use papaya::HashMap;
 
-use super::passport::Passports;
-use super::stirred::Stirred;
 use crate::domain::id::UserId;
+use crate::flows::passport::Passports;
+use crate::flows::stirred::Stirred;
 
 /// The most tokens of one life that are remembered as verified; further ones are verified at every use.
 const REMEMBERED_MAX: usize = 64;
 
 /// SHA-256 of a whole token.
-pub(super) type TokenDigest = [u8; 32];
+pub(in crate::flows) type TokenDigest = [u8; 32];
 
 /// The life of a session or of an access token.
 ///
 /// There may be a million of these, so it owns no concurrent map: an empty one takes 18 KiB.
 #[derive(Default)]
-pub(super) struct Life {
+pub(in crate::flows) struct Life {
     has_ended: AtomicBool,
     /// Wakes the open streams when it has, and when its user has changed.
     stirred: Stirred,
@@ -35,28 +35,28 @@ pub(super) struct Life {
 }
 
 impl Life {
-    pub(super) fn has_ended(&self) -> bool {
+    pub(in crate::flows) fn has_ended(&self) -> bool {
         self.has_ended.load(Ordering::Acquire)
     }
 
     /// Ends it: for everybody who asks, and for open streams.
-    pub(super) fn end(&self) {
+    pub(in crate::flows) fn end(&self) {
         self.has_ended.store(true, Ordering::Release);
         self.stirred.stir();
     }
 
     /// Has its open streams decided about again.
-    pub(super) fn stir(&self) {
+    pub(in crate::flows) fn stir(&self) {
         self.stirred.stir();
     }
 
     /// Returns when it has ended, or when `holds` says no; see [`Stirred::while_holds`]. Open streams wait for it.
-    pub(super) async fn ended_or_not(&self, holds: impl Fn() -> bool) {
+    pub(in crate::flows) async fn ended_or_not(&self, holds: impl Fn() -> bool) {
         self.stirred.while_holds(|| !self.has_ended() && holds()).await;
     }
 
     /// What was decided beforehand for it.
-    pub(super) fn passports(&self) -> &Passports {
+    pub(in crate::flows) fn passports(&self) -> &Passports {
         &self.passports
     }
 
@@ -75,12 +75,12 @@ impl Life {
 }
 
 /// What points at a life.
-pub(super) trait Lives {
+pub(in crate::flows) trait Lives {
     fn life(&self) -> &Life;
 }
 
 /// Tokens whose signatures were checked once, by their digests.
-pub(super) struct Remembered<V>(HashMap<TokenDigest, Arc<V>>);
+pub(in crate::flows) struct Remembered<V>(HashMap<TokenDigest, Arc<V>>);
 
 impl<V> Default for Remembered<V> {
     fn default() -> Self {
@@ -90,12 +90,12 @@ impl<V> Default for Remembered<V> {
 
 impl<V: Lives> Remembered<V> {
     /// A token verified before.
-    pub(super) fn get(&self, digest: &TokenDigest) -> Option<Arc<V>> {
+    pub(in crate::flows) fn get(&self, digest: &TokenDigest) -> Option<Arc<V>> {
         self.0.pin().get(digest).cloned()
     }
 
     /// Remembers a token whose signatures have just been checked.
-    pub(super) fn remember(&self, digest: TokenDigest, verified: V) -> Arc<V> {
+    pub(in crate::flows) fn remember(&self, digest: TokenDigest, verified: V) -> Arc<V> {
         let verified = Arc::new(verified);
         if !verified.life().note(digest) {
             return verified;
@@ -109,7 +109,7 @@ impl<V: Lives> Remembered<V> {
     }
 
     /// Ends a life, and forgets its tokens.
-    pub(super) fn end(&self, life: &Life) {
+    pub(in crate::flows) fn end(&self, life: &Life) {
         life.end();
         let digests = std::mem::take(&mut *life.digests.lock().unwrap_or_else(PoisonError::into_inner));
         for digest in &digests {
@@ -119,7 +119,7 @@ impl<V: Lives> Remembered<V> {
 }
 
 /// Whose they are: the ids of each user's, in the order in which they came.
-pub(super) struct ByUser<Id>(HashMap<UserId, Arc<[Id]>>);
+pub(in crate::flows) struct ByUser<Id>(HashMap<UserId, Arc<[Id]>>);
 
 impl<Id> Default for ByUser<Id> {
     fn default() -> Self {
@@ -128,15 +128,15 @@ impl<Id> Default for ByUser<Id> {
 }
 
 impl<Id: Copy + Eq + Hash> ByUser<Id> {
-    pub(super) fn of(&self, user: &UserId) -> Arc<[Id]> {
+    pub(in crate::flows) fn of(&self, user: &UserId) -> Arc<[Id]> {
         self.0.pin().get(user).cloned().unwrap_or_default()
     }
 
-    pub(super) fn add(&self, user: UserId, id: Id) {
+    pub(in crate::flows) fn add(&self, user: UserId, id: Id) {
         self.change(user, |ids| ids.push(id));
     }
 
-    pub(super) fn remove(&self, user: UserId, id: &Id) {
+    pub(in crate::flows) fn remove(&self, user: UserId, id: &Id) {
         self.change(user, |ids| ids.retain(|known| known != id));
     }
 

@@ -1,49 +1,37 @@
 //! Ring 2: the use cases. Each loads, decides, saves once and reports.
 //!
-//! [`Gateway`] is the program without its edges: no HTTP, no sockets, no files. The proxy asks it
-//! to `admit`; pages and dialects call the other flows; operators reach it through `administer`.
+//! [`Gateway`] is the program without its edges: no HTTP, no sockets, no files. It is made of parts, each of
+//! which owns its state and holds the parts that its flows may touch: the order below is the order in
+//! which one may hold another. The proxy asks `admission`; pages and dialects call `sign_in`, `accounts` and
+//! the rest; operators reach `administration`.
 //!
 //! What always holds: a flow consumes its pending state first and writes at most once,
 //! atomically, at its end. Any `.await` may be where the caller vanishes.
 
 pub mod access_tokens;
 pub mod account;
-pub mod address;
 pub mod administration;
-pub mod admit;
-mod bans;
-pub mod caller;
-pub mod codes;
+pub mod admission;
+pub mod attempts;
+pub mod authority;
 mod commit;
-pub mod departure;
-pub mod device_links;
-pub mod dispatches;
-pub mod enroll;
 pub mod error;
-pub mod explain;
-pub mod freshness;
+mod evidence;
+pub mod ground;
 pub mod index;
 pub mod keys;
 mod life;
-mod limits;
-mod notices;
-pub mod outbox;
-mod own_link;
+pub mod messages;
+pub mod one_time_codes;
 pub mod passport;
 pub mod pending;
-pub mod process;
-pub mod profile;
-pub mod questions;
-pub mod recovery;
-pub mod recovery_codes;
-pub mod registration;
 pub mod rules;
 pub mod sessions;
 pub mod sign_in;
-pub mod sign_up;
 mod stirred;
-pub mod upkeep;
-pub mod way_back;
+mod sweep;
+pub mod trail;
+pub mod visit;
 
 use std::sync::Arc;
 
@@ -52,22 +40,30 @@ use tokio::sync::Mutex;
 
 use crate::domain::audit::Retention;
 use crate::domain::ceremony::RelyingParty;
-use crate::domain::event::{Event, Kind, Origin};
-use crate::domain::id::UserId;
 use crate::domain::limits::RateLimits;
 use crate::domain::network::Network;
 use crate::domain::place::Place;
-use crate::domain::user::Email;
-use crate::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, StoreError, Vault, entropy};
+use crate::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, Vault};
 use crate::records::Records;
+use access_tokens::AccessTokens;
 use access_tokens::index::TokenIndex;
+use account::Accounts;
+use administration::Administration;
 use administration::backup::Tap;
-use administration::trail::Trail;
+use administration::upkeep::Upkeep;
+use admission::Doorkeeper;
+use admission::questions::Questions;
+use attempts::{Attempts, Bans, Limiters};
 pub use error::FlowError;
+use ground::Ground;
 use index::SessionIndex;
 use keys::OpenKeys;
-use pending::Waiting;
+use messages::Messages;
+use one_time_codes::Codes;
 use rules::{Book, Rules};
+use sessions::Sessions;
+use sign_in::SignIn;
+use trail::Trail;
 
 /// What an installation has decided about itself.
 pub struct Installation {
@@ -92,127 +88,99 @@ pub struct World {
 
 /// The running gateway, without its edges.
 pub struct Gateway {
-    place: Place,
-    relying_party: RelyingParty,
-    /// Our public origin: issuer of assertions and audience of tokens.
-    issuer: String,
-    book: Book,
-    limiters: limits::Limiters,
-    bans: bans::Bans,
-    outbox: outbox::Outbox,
-    dispatches: dispatches::Dispatches,
-    trail: Trail,
-    tap: Arc<Tap>,
-    records: Records,
-    index: Arc<SessionIndex>,
-    access_tokens: Arc<TokenIndex>,
-    ceremonies: Waiting,
-    ways_back: Waiting,
-    hand_offs: Waiting,
-    codes: Waiting,
-    processes: Waiting,
-    rounds: way_back::Rounds,
-    questions: questions::Questions,
-    upkeep: upkeep::Upkeep,
-    keys: Mutex<SigningKeys>,
-    open_keys: ArcSwap<OpenKeys>,
-    vault: Arc<dyn Vault>,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
-    observer: Arc<dyn Observer>,
+    pub ground: Arc<Ground>,
+    pub attempts: Arc<Attempts>,
+    pub messages: Arc<Messages>,
+    pub sessions: Arc<Sessions>,
+    pub access_tokens: Arc<AccessTokens>,
+    pub accounts: Arc<Accounts>,
+    pub sign_in: SignIn,
+    pub admission: Doorkeeper,
+    pub administration: Administration,
+    pub questions: Questions,
+    pub upkeep: Upkeep,
 }
 
 impl Gateway {
     /// Opens the gateway: reads sessions and people into memory and follows the store from there.
     pub async fn open(installation: Installation, world: World) -> Result<Arc<Self>, FlowError> {
-        let records = Records::new(world.store);
-        let index = SessionIndex::follow(&records).await?;
-        let access_tokens = TokenIndex::follow(&records).await?;
-        let tap = Tap::follow(&records).await?;
-        let Installation { place, relying_party, rules, limits, audit, trusted_proxies, keys } = installation;
-        let bans = bans::Bans::follow(&records, trusted_proxies).await?;
-        let gateway = Self {
-            issuer: place.origin(),
-            place,
-            relying_party,
-            book: Book::new(rules),
-            limiters: limits::Limiters::new(limits, &world.clock),
-            bans,
-            records,
-            index,
-            access_tokens,
-            ceremonies: Waiting::new(limits),
-            ways_back: Waiting::new(limits),
-            hand_offs: Waiting::new(limits),
-            codes: Waiting::new(limits),
-            processes: Waiting::new(limits),
-            outbox: outbox::Outbox::new(),
-            dispatches: dispatches::Dispatches::default(),
-            trail: Trail::new(audit),
-            tap,
-            rounds: way_back::Rounds::default(),
-            questions: questions::Questions::default(),
-            upkeep: upkeep::Upkeep::default(),
+        let Installation { limits, trusted_proxies, keys, .. } = installation;
+        let ground = Arc::new(Ground {
+            issuer: installation.place.origin(),
+            place: installation.place,
+            relying_party: installation.relying_party,
+            book: Book::new(installation.rules),
+            records: Records::new(world.store),
+            trail: Trail::new(installation.audit),
             open_keys: ArcSwap::from_pointee(OpenKeys::of(&keys)?),
-            keys: Mutex::new(keys),
-            vault: world.vault,
             clock: world.clock,
             entropy: world.entropy,
             observer: world.observer,
+        });
+        let records = &ground.records;
+        let index = SessionIndex::follow(records).await?;
+        let tokens = TokenIndex::follow(records).await?;
+        let tap = Tap::follow(records).await?;
+        let bans = Bans::follow(records, trusted_proxies).await?;
+        let limiters = Limiters::new(limits, &ground.clock);
+        let at = || Arc::clone(&ground);
+        let attempts = Arc::new(Attempts::new(at(), Arc::clone(&index), limiters, bans));
+        let tried = || Arc::clone(&attempts);
+        let messages = Arc::new(Messages::new(at(), Arc::clone(&index)));
+        let told = || Arc::clone(&messages);
+        let sessions = Arc::new(Sessions::new(at(), tried(), index));
+        let known = || Arc::clone(&sessions);
+        let codes = Arc::new(Codes::new(at(), tried(), told(), limits));
+        let access_tokens = Arc::new(AccessTokens::new(at(), tried(), known(), tokens));
+        let shown = || Arc::clone(&access_tokens);
+        let accounts = Arc::new(Accounts::new(at(), tried(), told(), known(), codes, shown()));
+        let owned = || Arc::clone(&accounts);
+        let gateway = Self {
+            sign_in: SignIn::new(at(), tried(), told(), known(), owned(), limits),
+            admission: Doorkeeper::new(at(), tried(), known(), shown()),
+            administration: Administration {
+                ground: at(),
+                attempts: tried(),
+                messages: told(),
+                sessions: known(),
+                access_tokens: shown(),
+                accounts: owned(),
+                keys: Mutex::new(keys),
+                vault: world.vault,
+                tap,
+            },
+            questions: Questions::new(at()),
+            upkeep: Upkeep::default(),
+            ground,
+            attempts,
+            messages,
+            sessions,
+            access_tokens,
+            accounts,
         };
-        gateway.resume_waiting().await?;
-        gateway.resume_outbox().await?;
-        gateway.resume_dispatches().await?;
-        gateway.make_directory().await?;
-        gateway.recall_activity().await?;
+        gateway.resume().await?;
         Ok(Arc::new(gateway))
     }
 
-    /// Our public address.
-    pub fn place(&self) -> &Place {
-        &self.place
+    /// Goes on with what was under way when the gateway stopped.
+    async fn resume(&self) -> Result<(), FlowError> {
+        self.sign_in.resume_waiting().await?;
+        self.messages.resume_outbox().await?;
+        self.messages.resume_dispatches().await?;
+        self.administration.make_directory().await?;
+        self.administration.recall_activity().await
     }
 
-    /// The relying party.
-    pub fn relying_party(&self) -> &RelyingParty {
-        &self.relying_party
+    /// Puts `rules` in force: the next request is decided by them, and every open stream is decided
+    /// about again.
+    pub fn adopt(&self, rules: Rules) {
+        self.ground.book.exchange(rules);
+        self.admission.decide_again();
     }
 
-    /// The clock that everything here goes by.
-    pub fn clock(&self) -> &dyn Clock {
-        &*self.clock
-    }
-
-    /// The source of randomness that everything here draws from.
-    pub fn entropy(&self) -> &dyn Entropy {
-        &*self.entropy
-    }
-
-    /// The public keys of assertions (RFC 7517).
-    pub fn jwks(&self) -> serde_json::Value {
-        self.open_keys.load().assertions.jwks(self.clock.now())
-    }
-
-    /// Whether changes can be stored; existing sessions go on either way.
-    pub fn health(&self) -> Result<(), StoreError> {
-        self.records.store().health()
-    }
-
-    /// Whose passkey a sign-in that begins with this address wants. An address without an account
-    /// gets the id of nobody: every passkey is refused then, as anybody else's would be for an
-    /// address that has one, so that not even somebody with a passkey learns which it is.
-    pub async fn account_or_nobody(&self, email: &str) -> Result<UserId, FlowError> {
-        let holder = match Email::parse(email) {
-            Ok(email) => self.records.holder_of(&email).await?,
-            Err(_) => None,
-        };
-        let nobody = UserId::from_random(entropy::bytes(&*self.entropy));
-        Ok(holder.unwrap_or(nobody))
-    }
-
-    fn report(&self, origin: Origin, kind: Kind) {
-        let event = Event { kind, origin };
-        self.observer.record(&event);
-        self.trail.note(&event, self.clock.now());
+    /// Puts `limits` in force.
+    pub fn adopt_limits(&self, limits: RateLimits) {
+        self.attempts.adopt_limits(limits);
+        self.sign_in.adopt_limits(limits);
     }
 }

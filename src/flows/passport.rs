@@ -6,12 +6,12 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use http::{HeaderName, HeaderValue};
 
-use super::FlowError;
 use crate::domain::assertion::{ASSERTION_RENEWAL, AssertionSigner, Shown};
 use crate::domain::policy::decide::Concerned;
 use crate::domain::policy::route::Route;
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
+use crate::flows::FlowError;
 
 /// The header that carries the signed assertion.
 pub const ASSERTION_HEADER: HeaderName = HeaderName::from_static("x-vestibule-assertion");
@@ -35,7 +35,7 @@ pub struct Passport {
 impl Passport {
     /// Finds the rules, and writes the headers if one of them may let the user in. There is no passport
     /// without an assertion: an application that checks it would take this person for a stranger.
-    pub(super) fn issue(
+    pub(in crate::flows) fn issue(
         signer: &AssertionSigner,
         issuer: &str,
         route: &Arc<Route>,
@@ -66,24 +66,24 @@ impl Passport {
     }
 
     /// Whether it still holds for this route and person at this moment.
-    pub(super) fn holds(&self, route: &Arc<Route>, user: &Arc<User>, now: Timestamp) -> bool {
+    pub(in crate::flows) fn holds(&self, route: &Arc<Route>, user: &Arc<User>, now: Timestamp) -> bool {
         Arc::ptr_eq(&self.route, route) && Arc::ptr_eq(&self.user, user) && now < self.renew_at
     }
 }
 
 /// The passports of one session or token: at most one a route, and so a handful.
 #[derive(Default)]
-pub(super) struct Passports(ArcSwapOption<Vec<Arc<Passport>>>);
+pub(in crate::flows) struct Passports(ArcSwapOption<Vec<Arc<Passport>>>);
 
 impl Passports {
     /// The passport that was made for the route with this name.
-    pub(super) fn of(&self, route: &str) -> Option<Arc<Passport>> {
+    pub(in crate::flows) fn of(&self, route: &str) -> Option<Arc<Passport>> {
         self.0.load().as_ref()?.iter().find(|passport| passport.route.name == route).cloned()
     }
 
     /// Keeps `passport` instead of the one before for the same route. Of two that are kept at the same
     /// moment for different routes, both stay.
-    pub(super) fn keep(&self, passport: &Arc<Passport>) {
+    pub(in crate::flows) fn keep(&self, passport: &Arc<Passport>) {
         self.0.rcu(|known| {
             let known = known.as_deref().map_or(&[][..], Vec::as_slice);
             let others = known.iter().filter(|other| other.route.name != passport.route.name);

@@ -22,7 +22,7 @@ use crate::ports::Batch;
 const REMOVED_AT_ONCE_MAX: usize = 16;
 
 /// The entries of one kind.
-pub(super) struct Waiting {
+pub(in crate::flows) struct Waiting {
     limits: ArcSwap<RateLimits>,
     unknown: Mutex<Queue>,
     known: Mutex<Queue>,
@@ -46,18 +46,18 @@ struct Entry {
 }
 
 impl Waiting {
-    pub(super) fn new(limits: RateLimits) -> Self {
+    pub(in crate::flows) fn new(limits: RateLimits) -> Self {
         Self { limits: ArcSwap::from_pointee(limits), unknown: Mutex::default(), known: Mutex::default() }
     }
 
     /// Bounds what is added from now on by these limits.
-    pub(super) fn exchange(&self, limits: RateLimits) {
+    pub(in crate::flows) fn exchange(&self, limits: RateLimits) {
         self.limits.store(Arc::new(limits));
     }
 
     /// Notes `key`, begun by `client` and good until `expires_at`, and returns what must go in its
     /// favour.
-    pub(super) fn admit(
+    pub(in crate::flows) fn admit(
         &self,
         key: Vec<u8>,
         (client, standing): (Option<IpAddr>, Standing),

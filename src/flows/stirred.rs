@@ -10,16 +10,16 @@ use tokio::sync::Notify;
 
 /// Wakes whoever waits, whenever the answer may be another one.
 #[derive(Debug, Default)]
-pub(super) struct Stirred(Notify);
+pub(in crate::flows) struct Stirred(Notify);
 
 impl Stirred {
     /// Lets everybody who waits ask again.
-    pub(super) fn stir(&self) {
+    pub(in crate::flows) fn stir(&self) {
         self.0.notify_waiters();
     }
 
     /// Returns as soon as `holds` says no: it is asked now, and again after each [`Self::stir`].
-    pub(super) async fn while_holds(&self, holds: impl Fn() -> bool) {
+    pub(in crate::flows) async fn while_holds(&self, holds: impl Fn() -> bool) {
         loop {
             let mut stirred = pin!(self.0.notified());
             // Waiting begins before the question.

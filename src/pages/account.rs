@@ -22,7 +22,7 @@ use crate::domain::recovery_code::RecoveryCodes;
 use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
 use crate::domain::user_agent;
-use crate::flows::account::Application;
+use crate::flows::account::passkeys::Application;
 use crate::flows::index::LiveSession;
 
 /// How many days a new token lives unless its owner says otherwise.

@@ -13,13 +13,13 @@ use super::gate;
 use super::routes::{Desk, Load, to_page};
 use crate::domain::aliases::Alias;
 use crate::domain::user::Group;
-use crate::flows::caller::Caller;
-use crate::flows::way_back::Errand;
+use crate::flows::sessions::caller::Caller;
+use crate::flows::sign_in::way_back::Errand;
 use crate::web::Problem;
 
 /// The routes, with whole paths.
 pub fn routes(desk: &Desk) -> Router {
-    let known = desk.gateway.place().aliases();
+    let known = desk.gateway.ground.place().aliases();
     let router = known.all().fold(Router::new(), |router, (path, alias)| match alias {
         Alias::SignIn => router.route(path, get(sign_in)),
         Alias::SignOut => router.route(path, get(sign_out)),
@@ -46,7 +46,7 @@ async fn sign_in(
         let header = load.headers.get("x-auth-request-redirect")?;
         header.to_str().ok().map(str::to_owned)
     });
-    let origin = desk.gateway.place().origin_of(&load.visit.host);
+    let origin = desk.gateway.ground.place().origin_of(&load.visit.host);
     gate::leave_for(&desk, &load, &within(&origin, asked.as_deref().unwrap_or("/")), Errand::SignIn).await
 }
 

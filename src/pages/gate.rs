@@ -14,8 +14,8 @@ use super::routes::{Desk, Load, going_in_circles, not_found, notice};
 use crate::domain::access_token::TokenRefusal;
 use crate::domain::cookie::{Cookie, Found, find};
 use crate::domain::policy::route::Route;
-use crate::flows::admit::{Outcome, Refused};
-use crate::flows::way_back::{Errand, SignInRedirect};
+use crate::flows::admission::{Outcome, Refused};
+use crate::flows::sign_in::way_back::{Errand, SignInRedirect};
 use crate::web::hosts::Faces;
 use crate::web::navigation::{self, Kind};
 use crate::web::{Fault, Problem, cookies, headers};
@@ -36,7 +36,7 @@ async fn answer(
     Extension(outcome): Extension<Outcome>,
     load: Load,
 ) -> Response {
-    let place = desk.gateway.place();
+    let place = desk.gateway.ground.place();
     let foreign = faces.show(place, &load.visit, load.request(), &for_a_program(&outcome)).await;
     let response = match foreign {
         Some(response) => response,
@@ -80,7 +80,7 @@ async fn answered(desk: &Desk, outcome: &Outcome, load: &Load) -> Result<Respons
 }
 
 async fn sign_in(desk: &Desk, load: &Load, kind: Kind, route: &Route) -> Result<Response, Problem> {
-    let place = desk.gateway.place();
+    let place = desk.gateway.ground.place();
     let mut response = match kind {
         Kind::Navigation => return leave(desk, load, Errand::SignIn).await,
         Kind::Submission => {
@@ -129,7 +129,7 @@ fn refused_token(why: TokenRefusal) -> Problem {
 
 /// Asks a user for their passkey whose last one was shown too long ago for `route`.
 async fn step_up(desk: &Desk, load: &Load, kind: Kind, route: &Route) -> Result<Response, Problem> {
-    let (place, t) = (desk.gateway.place(), desk.site.text());
+    let (place, t) = (desk.gateway.ground.place(), desk.site.text());
     let mut response = match kind {
         Kind::Navigation => return leave(desk, load, Errand::ShowPasskey).await,
         Kind::Submission => {
@@ -158,9 +158,9 @@ pub(super) async fn leave_for(
     target: &str,
     errand: Errand,
 ) -> Result<Response, Problem> {
-    let place = desk.gateway.place();
+    let place = desk.gateway.ground.place();
     let nonce = cookies::read(&load.headers, place, Cookie::Nonce);
-    match desk.gateway.leave_for_sign_in(&load.visit, target, nonce, errand).await? {
+    match desk.gateway.sign_in.leave_for_sign_in(&load.visit, target, nonce, errand).await? {
         SignInRedirect::SignIn { way_back, nonce } => {
             let login = place.url(&format!("/login?to={way_back}"));
             let mut response = Redirect::to(&login).into_response();
@@ -178,8 +178,8 @@ pub(super) async fn leave_for(
 /// The bare auth host leads to the account; everything else is not there.
 async fn nothing_here(desk: &Desk, load: &Load, kind: Kind) -> Response {
     let front = load.uri.path() == "/" && kind == Kind::Navigation;
-    if front && desk.gateway.place().is_auth_host(&load.visit.host) {
-        return Redirect::to(&desk.gateway.place().url("/account")).into_response();
+    if front && desk.gateway.ground.place().is_auth_host(&load.visit.host) {
+        return Redirect::to(&desk.gateway.ground.place().url("/account")).into_response();
     }
     let method = load.method.clone();
     let (visit, uri, headers) = (load.visit.clone(), load.uri.clone(), load.headers.clone());

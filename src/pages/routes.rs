@@ -36,9 +36,9 @@ use crate::domain::user::{Role, Standing};
 use crate::domain::way_back::{Target, WayBackName};
 use crate::flows::Gateway;
 use crate::flows::administration::trail::TrailQuery;
-use crate::flows::admit::Visit;
-use crate::flows::caller::Caller;
-use crate::flows::way_back::{HandOffError, Intent, NextStep};
+use crate::flows::sessions::caller::Caller;
+use crate::flows::sign_in::way_back::{HandOffError, Intent, NextStep};
+use crate::flows::visit::Visit;
 use crate::web::guard;
 use crate::web::navigation::{self, Kind};
 use crate::web::session_cookie::clear_session_cookie;
@@ -128,7 +128,7 @@ impl Load {
 
     pub(super) fn caller(&self, gateway: &Gateway) -> Result<Caller, Problem> {
         let cookies = self.headers.get_all(http::header::COOKIE).iter().map(HeaderValue::as_bytes);
-        Ok(gateway.caller_by_cookie(&self.visit.host, cookies)?)
+        Ok(gateway.sessions.caller_by_cookie(&self.visit.host, cookies)?)
     }
 }
 
@@ -179,7 +179,7 @@ async fn login(
     let way_back = query.to.as_deref().and_then(WayBackName::parse);
     let shown = match load.caller(&desk.gateway)? {
         Caller::Known(session, _) if session.record().scope == Scope::Full => {
-            if !desk.gateway.must_show_again(&session.record(), way_back.as_ref()).await? {
+            if !desk.gateway.sign_in.must_show_again(&session.record(), way_back.as_ref()).await? {
                 return onward(&desk, &session.record(), way_back.as_ref(), Intent::Followed).await;
             }
             Shown::Known
@@ -193,22 +193,22 @@ async fn login(
     let mut response = if query.done.is_some() && shown != Shown::Known {
         notice(&going_in_circles(&desk, &load, shown == Shown::Invalid))
     } else {
-        let host = desk.gateway.heading_for(way_back.as_ref()).await?;
-        let codes = desk.gateway.email_code();
+        let host = desk.gateway.sign_in.heading_for(way_back.as_ref()).await?;
+        let codes = desk.gateway.sign_in.email_code();
         page(
             StatusCode::OK,
             &SignIn {
                 site: &desk.site,
                 host: host.as_deref(),
                 codes,
-                signs_up: desk.gateway.sign_up().is_on(),
+                signs_up: desk.gateway.sign_in.sign_up().is_on(),
                 again: shown == Shown::Known,
                 way_back,
             },
         )
     };
     if shown == Shown::Invalid {
-        let expired = cookies::expire(desk.gateway.place(), Cookie::Session);
+        let expired = cookies::expire(desk.gateway.ground.place(), Cookie::Session);
         cookies::append(response.headers_mut(), expired);
     }
     Ok(response)
@@ -236,15 +236,15 @@ async fn onward(
     way_back: Option<&WayBackName>,
     intent: Intent,
 ) -> Result<Response, Problem> {
-    let url = match desk.gateway.onward(session, way_back, intent).await? {
+    let url = match desk.gateway.sign_in.onward(session, way_back, intent).await? {
         NextStep::Here(target) => target.url(),
         NextStep::HandOff { url } => url,
-        NextStep::Account => desk.gateway.place().url("/account"),
+        NextStep::Account => desk.gateway.ground.place().url("/account"),
         NextStep::Ask { host } => {
             let here = way_back.map_or_else(String::new, |id| format!("?to={id}"));
             let confirm = format!("{}/login{here}", desk.site.prefix());
             let mut asked = notice(&Notice::ask_onward(&desk.site, &host, confirm));
-            if let Some(policy) = headers::with_form_to(&desk.gateway.place().origin_of(&host)) {
+            if let Some(policy) = headers::with_form_to(&desk.gateway.ground.place().origin_of(&host)) {
                 asked.headers_mut().insert(http::header::CONTENT_SECURITY_POLICY, policy);
             }
             return Ok(asked);
@@ -260,8 +260,8 @@ pub(super) fn going_in_circles<'a>(desk: &'a Desk, load: &'a Load, showed_token:
         cookie,
         host: &load.visit.host,
         scheme: load.visit.scheme,
-        expected: desk.gateway.place().scheme,
-        now: desk.gateway.clock().now(),
+        expected: desk.gateway.ground.place().scheme,
+        now: desk.gateway.ground.clock().now(),
     };
     Notice::redirect_loop(&desk.site, &seen).with_request_id(&load.visit.request_id)
 }
@@ -296,32 +296,33 @@ async fn account(
             return Ok(to_page(&desk, "/login"));
         }
     };
-    let applications = desk.gateway.applications_of(&user);
+    let applications = desk.gateway.accounts.applications_of(&user);
     if let ([only], Some(_)) = (applications.as_slice(), &query.welcome) {
         return Ok(Redirect::to(&only.target.url()).into_response());
     }
-    let credentials = desk.gateway.credentials_of(&user.id).await?;
-    let sessions = desk.gateway.sessions_of(&user.id);
+    let credentials = desk.gateway.accounts.credentials_of(&user.id).await?;
+    let sessions = desk.gateway.sessions.sessions_of(&user.id);
     let trail = TrailQuery { user: Some(user.id), limit: EVENTS_SHOWN, ..TrailQuery::default() };
-    let trail = desk.gateway.read_trail(&trail).await?.items;
-    let recoveries = desk.gateway.recoveries_of(&user.id).await?;
+    let trail = desk.gateway.administration.read_trail(&trail).await?.items;
+    let recoveries = desk.gateway.sign_in.recoveries_of(&user.id).await?;
     let recoveries = recoveries.iter().filter(|it| it.session != record.id);
-    let codes = desk.gateway.recovery_codes_of(&user.id).await?;
-    let tokens = desk.gateway.tokens_of(&user.id);
-    let logouts = desk.gateway.logouts_of(&user);
+    let codes = desk.gateway.sign_in.recovery_codes_of(&user.id).await?;
+    let tokens = desk.gateway.access_tokens.tokens_of(&user.id);
+    let logouts = desk.gateway.accounts.logouts_of(&user);
     let account = Account {
         logouts: urls_of(&logouts),
         tokens: tokens.iter().map(|token| TokenRow::from(&**token)).collect(),
-        token_routes: desk.gateway.routes_of(&user),
-        token_days_max: (desk.gateway.rules().access_tokens.lifetime_max.as_secs() / DAY_SECONDS).max(1),
+        token_routes: desk.gateway.access_tokens.routes_of(&user),
+        token_days_max: (desk.gateway.ground.rules().access_tokens.lifetime_max.as_secs() / DAY_SECONDS)
+            .max(1),
         codes: codes.as_ref().map(CodesLeft::from).unwrap_or_default(),
         recoveries: recoveries.map(RecoveryRow::from).collect(),
         events: trail.iter().map(|kept| EventRow::of(&kept.entry)).collect(),
-        attributes: AttributeField::all(&desk.gateway.rules().attributes, &user),
+        attributes: AttributeField::all(&desk.gateway.ground.rules().attributes, &user),
         username: user.username.as_str(),
-        username_change: desk.gateway.username_change(),
-        has_mail: desk.gateway.has_mail(),
-        device_url: desk.gateway.place().url("/device"),
+        username_change: desk.gateway.accounts.username_change(),
+        has_mail: desk.gateway.ground.has_mail(),
+        device_url: desk.gateway.ground.place().url("/device"),
         applications: applications.iter().map(|it| Doorway::of(it, &desk.site)).collect(),
         suggestion: if credentials.len() == 1 { Suggestion::SecondPasskey } else { Suggestion::Nothing },
         passkeys: credentials.iter().map(|credential| PasskeyRow::of(credential, &record)).collect(),
@@ -340,7 +341,7 @@ async fn account(
 const DAY_SECONDS: u64 = 86_400;
 
 async fn sign_up(State(desk): State<Desk>, load: Load) -> Result<Response, Problem> {
-    let sign_up = desk.gateway.sign_up();
+    let sign_up = desk.gateway.sign_in.sign_up();
     let domains: &[String] = match &sign_up.mode {
         SignUpMode::Invite => return Ok(not_found(State(desk.clone()), load).await),
         SignUpMode::Domain(domains) => domains,
@@ -363,7 +364,7 @@ async fn recovery(State(desk): State<Desk>) -> Response {
 
 async fn ask_sign_out(State(desk): State<Desk>, load: Load) -> Result<Response, Problem> {
     let (stage, targets) = match load.caller(&desk.gateway)? {
-        Caller::Known(_, user) => (Stage::Ask, desk.gateway.logouts_of(&user)),
+        Caller::Known(_, user) => (Stage::Ask, desk.gateway.accounts.logouts_of(&user)),
         Caller::Stranger { .. } => (Stage::Done, Vec::new()),
     };
     let applications = urls_of(&targets);
@@ -389,7 +390,7 @@ fn calling(mut page: Response, targets: &[Target]) -> Response {
 async fn sign_out(State(desk): State<Desk>, load: Load) -> Result<Response, Problem> {
     guard::own_form(&desk.gateway, &load.visit, &load.headers)?;
     let ended = match load.caller(&desk.gateway)? {
-        Caller::Known(session, _) => desk.gateway.sign_out(&[session], &load.visit).await,
+        Caller::Known(session, _) => desk.gateway.sessions.sign_out(&[session], &load.visit).await,
         Caller::Stranger { .. } => Ok(()),
     };
     let mut response = match ended {
@@ -412,12 +413,12 @@ async fn hand_off(
     load: Load,
     Query(query): Query<HandOffQuery>,
 ) -> Result<Response, Problem> {
-    let place = desk.gateway.place();
+    let place = desk.gateway.ground.place();
     let nonce = cookies::read(&load.headers, place, Cookie::Nonce);
-    match desk.gateway.arrive(&load.visit, &query.code, nonce).await? {
+    match desk.gateway.sign_in.arrive(&load.visit, &query.code, nonce).await? {
         Ok(arrived) => {
             let mut response = Redirect::to(&arrived.target.url()).into_response();
-            let lifetime = desk.gateway.cookie_lifetime(&arrived.session);
+            let lifetime = desk.gateway.sessions.cookie_lifetime(&arrived.session);
             let cookie = cookies::session(place, &arrived.token, lifetime);
             cookies::append(response.headers_mut(), cookie);
             Ok(response)
@@ -431,11 +432,11 @@ async fn hand_off(
 }
 
 async fn login_elsewhere(State(desk): State<Desk>) -> Redirect {
-    Redirect::to(&desk.gateway.place().url("/login"))
+    Redirect::to(&desk.gateway.ground.place().url("/login"))
 }
 
 async fn account_elsewhere(State(desk): State<Desk>) -> Redirect {
-    Redirect::to(&desk.gateway.place().url("/account"))
+    Redirect::to(&desk.gateway.ground.place().url("/account"))
 }
 
 pub(super) async fn not_found(State(desk): State<Desk>, load: Load) -> Response {

@@ -3,8 +3,8 @@
 use askama::Template;
 
 use super::{Contact, Site};
+use crate::domain::code::EmailCode;
 use crate::domain::way_back::WayBackName;
-use crate::flows::codes::EmailCode;
 
 /// The sign-in page for one stranger.
 #[derive(Debug, Template)]

@@ -24,13 +24,13 @@ use super::sign_in::SignIn;
 use super::sign_out::{SignOut, Stage};
 use super::theme::Accent;
 use super::{Branding, Contact, FooterLink, Logo, LogoKind, Site, assets};
+use crate::domain::code::EmailCode;
 use crate::domain::credential::Backup;
 use crate::domain::id::{UserId, WayBackId};
 use crate::domain::identifier::UsernameChange;
 use crate::domain::place::Scheme;
 use crate::domain::time::Timestamp;
 use crate::domain::way_back::WayBackName;
-use crate::flows::codes::EmailCode;
 
 /// What everything together may weigh, compressed.
 const BUDGET_BYTES_MAX: usize = 40 * 1024;

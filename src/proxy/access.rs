@@ -6,11 +6,12 @@
 use pingora::proxy::Session;
 
 use super::context::Context;
+use super::draft::Draft;
 use super::request;
 use crate::domain::event::Answered;
 use crate::domain::served::Served;
 use crate::flows::Gateway;
-use crate::flows::admit::{Permit, Visit};
+use crate::flows::visit::Visit;
 
 /// How much of a request the access log wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub(super) fn begin(
         Telling::Path | Telling::Nothing => None,
     };
     let served = Served {
-        at: gateway.clock().now(),
+        at: gateway.ground.clock().now(),
         client: visit.client,
         user: None,
         method: sent.method.to_string(),
@@ -56,42 +57,6 @@ pub(super) fn begin(
         request_id: visit.request_id.clone(),
     };
     Some(Box::new(Draft { served, query }))
-}
-
-/// A line of the access log that is not complete.
-pub(super) struct Draft {
-    served: Served,
-    query: Option<String>,
-}
-
-impl Draft {
-    /// Takes note of who was let in.
-    pub(super) fn let_in(&mut self, permit: &Permit) {
-        self.served.user = permit.user().map(|user| user.username.as_str().to_owned());
-    }
-
-    /// Takes note of what has been answered so far.
-    pub(super) fn answering(&mut self, status: u16, bytes: usize) {
-        self.served.status = status;
-        self.served.bytes = bytes;
-    }
-
-    /// The whole line.
-    pub(super) fn complete(
-        self,
-        route: Option<&str>,
-        outcome: Answered,
-        took: std::time::Duration,
-    ) -> Served {
-        let Self { mut served, query } = self;
-        if outcome == Answered::Forwarded {
-            served.target.extend(query);
-        }
-        served.route = route.map(str::to_owned);
-        served.outcome = outcome;
-        served.took = took;
-        served
-    }
 }
 
 /// What has been answered to a request by now.

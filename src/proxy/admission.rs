@@ -1,6 +1,6 @@
 //! What happens to a request, phase by phase.
 //!
-//! The request phase either answers or leaves a [`Permit`](crate::flows::admit::Permit) in the
+//! The request phase either answers or leaves a [`Permit`](crate::flows::admission::Permit) in the
 //! [`Context`]; every later phase reads it from there and fails without it. Whatever goes wrong becomes
 //! an answer, never a forwarded request.
 
@@ -24,8 +24,9 @@ use super::HEADER_BYTES_MAX;
 use super::access;
 use super::acme;
 use super::bridge;
+use super::chunks::INVALID_CHUNK;
 use super::context::{Context, NamelessTls, PlainHttp, Shared};
-use super::failure::{self, INVALID_CHUNK, SESSION_ENDED};
+use super::failure::{self, SESSION_ENDED};
 use super::headers::{self, Cleaned, Outgoing};
 use super::own_bodies::OwnBody;
 use super::refusals::{Told, refused};
@@ -37,7 +38,8 @@ use super::upstream::Asked;
 use crate::domain::dialect::Dialect;
 use crate::domain::event::Answered;
 use crate::domain::place::Scheme;
-use crate::flows::admit::{Admission, Outcome, Visit};
+use crate::flows::admission::{Admission, Outcome};
+use crate::flows::visit::Visit;
 
 /// How long writing to a client may stall.
 const CLIENT_WRITE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -98,7 +100,7 @@ impl Phases {
         }
         let path = request::path_of(session.req_header());
         if self.forward_auth_contract(session).is_some()
-            && !self.0.gateway.place().is_forward_test(&visit.host, path)
+            && !self.0.gateway.ground.place().is_forward_test(&visit.host, path)
             && !matches!(early, Some(Early::Outcome(ref outcome)) if !matches!(outcome, Outcome::Misdirected))
         {
             return Some(Reply::ForwardAuth);
@@ -225,7 +227,7 @@ impl Phases {
     /// Only to hosts of ours; a stranger's host is answered as it would be over https.
     fn redirect(&self, session: &Session, visit: &Visit) -> Early {
         let path = request::path_of(session.req_header());
-        match self.0.gateway.admit(visit, &session.req_header().method, path, &HeaderMap::new()) {
+        match self.0.gateway.admission.admit(visit, &session.req_header().method, path, &HeaderMap::new()) {
             Admission::Answer(outcome @ (Outcome::UnknownHost | Outcome::MalformedRequest)) => {
                 Early::Outcome(outcome)
             }
@@ -238,13 +240,13 @@ impl Phases {
         if let Outcome::TokenRefused { why, .. } = outcome
             && why.is_guess()
         {
-            self.0.gateway.count_refused(visit).await;
+            self.0.gateway.attempts.count_refused(visit).await;
         }
     }
 
     fn admit(&self, session: &Session, visit: &Visit) -> Admission {
         let request = session.req_header();
-        self.0.gateway.admit(visit, &request.method, request::path_of(request), &request.headers)
+        self.0.gateway.admission.admit(visit, &request.method, request::path_of(request), &request.headers)
     }
 
     async fn answer(
@@ -269,7 +271,7 @@ impl Phases {
         ctx: &mut Context,
         visit: Arc<Visit>,
     ) -> pingora::Result<()> {
-        let standing = self.0.gateway.standing(visit.client);
+        let standing = self.0.gateway.attempts.standing(visit.client);
         match self.0.own_bodies.read(session, visit.client, standing).await? {
             OwnBody::TooLarge => self.answer(session, ctx, visit, Outcome::BodyTooLarge).await,
             OwnBody::NoRoom => self.answer(session, ctx, visit, Outcome::Unavailable).await,
@@ -294,7 +296,7 @@ impl Phases {
         let request = session.req_header();
         let mut response = Response::new(Body::empty());
         if matches!(request.method, Method::GET | Method::HEAD) {
-            let mut target = self.0.gateway.place().origin_of(&visit.host).into_bytes();
+            let mut target = self.0.gateway.ground.place().origin_of(&visit.host).into_bytes();
             target.extend_from_slice(request.raw_path());
             let location = HeaderValue::from_bytes(&target)
                 .map_err(|e| Error::because(ErrorType::InternalError, "redirect to https", e))?;
@@ -326,13 +328,14 @@ impl Phases {
 
     /// An answer that was long in coming is for somebody who is still signed in.
     fn still_signed_in(&self, ctx: &Context, waited: Duration) -> bool {
-        waited < SHORT_TIME_MAX || ctx.permit.as_ref().is_none_or(|permit| self.0.gateway.still_holds(permit))
+        waited < SHORT_TIME_MAX
+            || ctx.permit.as_ref().is_none_or(|permit| self.0.gateway.admission.still_holds(permit))
     }
 
     /// Ends the session before the browser hears that the application has ended its own.
     async fn sign_out(&self, ctx: &Context) -> pingora::Result<()> {
         let (Some(permit), Some(visit)) = (&ctx.permit, &ctx.visit) else { return Ok(()) };
-        let ended = self.0.gateway.sign_out_through(permit, visit).await;
+        let ended = self.0.gateway.admission.sign_out_through(permit, visit).await;
         ended.map_err(|e| Error::because(ErrorType::InternalError, "signing out with the application", e))
     }
 
@@ -419,7 +422,7 @@ impl ProxyHttp for Phases {
             return Err(Error::explain(ErrorType::InternalError, "no permit").into_in());
         };
         let version = session.req_header().version;
-        let place = self.0.gateway.place();
+        let place = self.0.gateway.ground.place();
         let front = self.0.front.load();
         Outgoing { permit, visit, reserved: &front.reserved, place, version }.write_identity_headers(request)
     }
@@ -473,7 +476,7 @@ impl ProxyHttp for Phases {
         } else if !response.status.is_informational() && request::is_long(response) {
             self.tie(session, request::course(response), ctx);
         }
-        if ctx.visit.as_ref().is_some_and(|visit| self.0.gateway.place().is_auth_host(&visit.host)) {
+        if ctx.visit.as_ref().is_some_and(|visit| self.0.gateway.ground.place().is_auth_host(&visit.host)) {
             response.remove_header("service-worker-allowed");
         }
         if headers::clean_response(response)? == Cleaned::Dropped {

@@ -16,7 +16,8 @@ use pingora::{Error, ErrorType};
 use tower::ServiceExt;
 
 use super::headers::REQUEST_ID;
-use crate::flows::admit::{Outcome, Visit};
+use crate::flows::admission::Outcome;
+use crate::flows::visit::Visit;
 
 /// How much of a refused request's body is read, so that the client gets to see the answer.
 const DISCARDED_BYTES_MAX: usize = 256 * 1024;

@@ -5,6 +5,12 @@
 //! body ends. What always holds: only the lines between the chunks are looked at, and what is odd about
 //! them stays odd.
 
+use pingora::ErrorType;
+
+/// pingora's name for a chunk of a request body whose size, end or extension is wrong; it does not export
+/// it.
+pub(super) const INVALID_CHUNK: ErrorType = ErrorType::Custom("InvalidChunk");
+
 /// What has been seen of one body.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Chunks {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::access::Draft;
 use super::acme::Challenges;
 use super::crowd::{Crowd, Seat};
+use super::draft::Draft;
 use super::forwarded::{TrustedProxies, Unbelieved};
 use super::headers::Reserved;
 use super::own_bodies::OwnBodies;
@@ -20,7 +20,8 @@ use crate::domain::event::Answered;
 use crate::domain::policy::decide::Decision;
 use crate::domain::policy::route::Route;
 use crate::flows::Gateway;
-use crate::flows::admit::{Permit, Visit};
+use crate::flows::admission::Permit;
+use crate::flows::visit::Visit;
 
 /// Whether requests without TLS are led to https.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

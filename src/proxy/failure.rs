@@ -4,19 +4,16 @@ use std::sync::Arc;
 
 use pingora::{Error, ErrorSource, ErrorType};
 
+use super::chunks::INVALID_CHUNK;
 use super::context::Context;
 use crate::domain::access_token::TokenRefusal;
 use crate::domain::event::Answered;
 use crate::domain::policy::decide::Decision;
 use crate::domain::policy::route::Route;
-use crate::flows::admit::{Outcome, Permit};
+use crate::flows::admission::{Outcome, Permit};
 
 /// The session ended while its request was under way.
 pub(super) const SESSION_ENDED: ErrorType = ErrorType::Custom("SessionEnded");
-
-/// pingora's name for a chunk of a request body whose size, end or extension is wrong; it does not export
-/// it.
-pub(super) const INVALID_CHUNK: ErrorType = ErrorType::Custom("InvalidChunk");
 
 /// What a failure looks like from outside; `None` when there is nobody to tell.
 pub(super) fn outcome_of(error: &Error, ctx: &Context) -> Option<Outcome> {

@@ -24,9 +24,10 @@ use crate::domain::forward_auth::{Asked, Contract, Unclear, passed_on, read};
 use crate::domain::place::host_of;
 use crate::domain::policy::identity::IdentityHeaders;
 use crate::domain::policy::route::HostRoutes;
-use crate::flows::admit::{Admission, Outcome, Permit, Visit};
+use crate::flows::admission::questions::Question;
+use crate::flows::admission::{Admission, Outcome, Permit};
 use crate::flows::passport::ASSERTION_HEADER;
-use crate::flows::questions::Question;
+use crate::flows::visit::Visit;
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -55,7 +56,7 @@ enum Verdict {
 impl Phases {
     /// The contract of the endpoint that a request is for, if it is one of these.
     pub(super) fn forward_auth_contract<'s>(&self, session: &'s Session) -> Option<Contract<'s>> {
-        self.0.gateway.place().forward_auth_at(request::path_of(session.req_header()))
+        self.0.gateway.ground.place().forward_auth_at(request::path_of(session.req_header()))
     }
 
     /// Answers a question about another request.
@@ -76,7 +77,7 @@ impl Phases {
                 return Err(Error::explain(ErrorType::InternalError, "no contract").into_in());
             };
             let sent = session.req_header();
-            let here = self.0.gateway.place().scheme;
+            let here = self.0.gateway.ground.place().scheme;
             let asked = read(
                 contract,
                 here,
@@ -123,10 +124,10 @@ impl Phases {
         let headers = &session.req_header().headers;
         let told = headers.get("x-forwarded-host").and_then(|host| host.to_str().ok()).and_then(host_of);
         let host = asked.as_ref().map_or_else(|_| told.as_ref().unwrap_or(&visit.host), |asked| &asked.host);
-        let (now, proxy) = (self.0.gateway.clock().now(), peer_of(session));
+        let (now, proxy) = (self.0.gateway.ground.clock().now(), peer_of(session));
         let passed_on = passed_on(contract, headers);
         let question = Question::new(now, proxy, contract, asked.as_ref().err().copied(), passed_on);
-        self.0.gateway.note_question(host, question);
+        self.0.gateway.questions.note(host, question);
     }
 
     /// A question that does not say what is asked for can be answered where everything on the host is decided
@@ -135,7 +136,8 @@ impl Phases {
         if asked.target_told {
             return Ok(asked);
         }
-        let by_path = self.0.gateway.routes().host(&asked.host).is_some_and(HostRoutes::decides_by_path);
+        let by_path =
+            self.0.gateway.ground.routes().host(&asked.host).is_some_and(HostRoutes::decides_by_path);
         if by_path { Err(Unclear::Missing("X-Forwarded-Uri")) } else { Ok(asked) }
     }
 
@@ -143,7 +145,7 @@ impl Phases {
         let headers = &session.req_header().headers;
         let end = asked.target.iter().position(|byte| *byte == b'?').unwrap_or(asked.target.len());
         let path = asked.target.get(..end).unwrap_or_default();
-        let admission = self.0.gateway.admit(visit, &asked.method, path, headers);
+        let admission = self.0.gateway.admission.admit(visit, &asked.method, path, headers);
         if let Admission::Answer(outcome) = &admission {
             self.count_guess(visit, outcome).await;
         }

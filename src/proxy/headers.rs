@@ -21,7 +21,8 @@ use crate::domain::cookie;
 use crate::domain::place::Place;
 use crate::domain::policy::headers::{HeaderRules, folded};
 use crate::domain::policy::route::RouteTable;
-use crate::flows::admit::{Permit, Visit};
+use crate::flows::admission::Permit;
+use crate::flows::visit::Visit;
 
 /// Carries our id of a request, to upstreams and on our own answers.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -90,7 +90,7 @@ impl Leashed {
         bounds: Bounds,
         unbelieved: Arc<Unbelieved>,
     ) -> Self {
-        let place = parts.gateway.place();
+        let place = parts.gateway.ground.place();
         // Without TLS of our own, somebody else has to speak https for us.
         let plain_http = match (&settings.tls, place.scheme) {
             (Some(_), Scheme::Https) => PlainHttp::Redirected,
@@ -100,7 +100,7 @@ impl Leashed {
             front: Arc::clone(&front),
             own_bodies: bounds.own_bodies,
             crowd: bounds.crowd,
-            ids: RequestIds::new(entropy::bytes(parts.gateway.entropy())),
+            ids: RequestIds::new(entropy::bytes(parts.gateway.ground.entropy())),
             trusted: TrustedProxies::new(settings.trusted_proxies.clone(), settings.forwarded_by),
             unbelieved,
             upstreams: Upstreams::new(Arc::clone(&parts.elapsed)),

@@ -15,6 +15,7 @@ mod bridge;
 mod chunks;
 mod context;
 mod crowd;
+mod draft;
 mod failure;
 mod forward_auth;
 mod forwarded;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use papaya::HashMap;
 use tokio::sync::watch;
 
-use super::upstream::Elapsed;
+use super::gate::Elapsed;
 
 /// How long an answer is good for.
 const FRESH_FOR: Duration = Duration::from_secs(10);

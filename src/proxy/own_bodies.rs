@@ -15,7 +15,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
 
 use super::bridge::expects_continue;
-use super::failure::INVALID_CHUNK;
+use super::chunks::INVALID_CHUNK;
 use super::streams;
 use super::{Limits, OWN_BODY_BYTES_MAX};
 use crate::domain::ledger::{Ledger, Standing};

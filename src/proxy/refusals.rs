@@ -11,7 +11,8 @@ use http::{HeaderMap, Method, header};
 use super::request;
 use crate::domain::policy::route::{CrossOrigin, WebSocket};
 use crate::flows::Gateway;
-use crate::flows::admit::{Outcome, Permit, Visit};
+use crate::flows::admission::{Outcome, Permit};
+use crate::flows::visit::Visit;
 
 /// What a request says that is refused, or was refused elsewhere.
 #[derive(Clone, Copy)]
@@ -28,7 +29,7 @@ pub(super) fn refused(
     visit: &Visit,
 ) -> Option<Outcome> {
     let route = || Arc::clone(permit.route());
-    let here = || gateway.place().origin_of(&visit.host);
+    let here = || gateway.ground.place().origin_of(&visit.host);
     if !may_upgrade(request, permit, here) {
         Some(Outcome::UpgradeRefused { route: route() })
     } else if is_service_worker(gateway, request, visit) {
@@ -57,7 +58,7 @@ fn may_upgrade(request: Told<'_>, permit: &Permit, here: impl Fn() -> String) ->
 /// control our pages there, and outlive the application's repair (Service Workers, "Handle
 /// Fetch"). Browsers mark the request for its script.
 fn is_service_worker(gateway: &Gateway, request: Told<'_>, visit: &Visit) -> bool {
-    gateway.place().is_auth_host(&visit.host) && request.headers.contains_key("service-worker")
+    gateway.ground.place().is_auth_host(&visit.host) && request.headers.contains_key("service-worker")
 }
 
 /// Whether another origin's page would change something with the visitor's identity, and the route

@@ -88,13 +88,13 @@ impl Proxy {
             }
         }
         let gateway = Arc::clone(&parts.gateway);
-        let standings: Standings = Arc::new(move |client| gateway.standing(client));
+        let standings: Standings = Arc::new(move |client| gateway.attempts.standing(client));
         let trusted = TrustedProxies::new(settings.trusted_proxies.clone(), settings.forwarded_by);
         let gate = Arc::new(Gate::new(settings.limits, trusted, standings, Arc::clone(&parts.elapsed)));
         let front = Arc::new(ArcSwap::from_pointee(Front {
             doors: parts.doors.clone(),
             meter: Arc::clone(&parts.meter),
-            reserved: Reserved::of(&parts.gateway.routes()),
+            reserved: Reserved::of(&parts.gateway.ground.routes()),
             nameless_tls: NamelessTls::with(settings.tls.as_ref().map_or(0, |tls| tls.certificates.len())),
         }));
         let gateway = Arc::clone(&parts.gateway);

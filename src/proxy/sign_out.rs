@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, StatusCode};
 use pingora::http::RequestHeader;
 
 use super::request;
-use crate::flows::admit::Permit;
+use crate::flows::admission::Permit;
 
 /// Whether `request`, which the application has answered with `status`, signs its user out.
 pub(super) fn leads_out(permit: &Permit, request: &RequestHeader, status: StatusCode) -> bool {

@@ -26,7 +26,7 @@ use super::chunks::Chunks;
 use super::gate::Activity;
 use super::head::Head;
 use crate::flows::Gateway;
-use crate::flows::admit::Stay;
+use crate::flows::admission::Stay;
 use crate::flows::index::{Held, LiveSession};
 
 /// How long a connection may take to show which protocol it speaks, and then how long its first
@@ -119,7 +119,7 @@ pub(super) enum Course {
 impl Bond {
     /// Returns when the exchange may not go on, or is not waited for.
     async fn until_loosed(self, mut shutdown: ShutdownWatch) {
-        let refused = self.gateway.until_refused(&self.stay);
+        let refused = self.gateway.admission.until_refused(&self.stay);
         match self.course {
             Course::Finite => refused.await,
             Course::Endless => tokio::select! {

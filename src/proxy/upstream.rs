@@ -13,6 +13,7 @@ use http::Method;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy, PeerOptions};
 use pingora::{Error, ErrorType};
 
+use super::gate::Elapsed;
 use super::names::Names;
 use super::upgrade::Upgrades;
 use crate::domain::policy::route::{Route, Upstream, UpstreamScheme, WebSocket};
@@ -23,9 +24,6 @@ use crate::domain::policy::route::{Route, Upstream, UpstreamScheme, WebSocket};
 const IDLE_BEFORE_CHANGE: Duration = Duration::from_secs(1);
 /// The most tries for one request, over all upstreams of its route.
 pub(super) const TRIES_MAX: usize = 4;
-
-/// A source of the monotonic time.
-pub(super) type Elapsed = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// The pool of connections for upgrades, which hold no other request.
 const UPGRADES: u64 = u64::MAX - 1;

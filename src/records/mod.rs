@@ -114,6 +114,15 @@ impl Records {
         Ok((records, unreadable))
     }
 
+    /// The batch that makes the link of `user`, if there is one, good for nothing.
+    pub async fn forgetting_own_link(&self, user: &UserId) -> Result<Batch, StoreError> {
+        let key = keys::own_link(user);
+        let known = self.get_exact::<SecretHash>(&key).await?;
+        Ok(known.map_or_else(Batch::default, |(secret, _)| {
+            Batch::default().delete(keys::invitation(&secret)).delete(key)
+        }))
+    }
+
     async fn entries(&self, prefix: &[u8]) -> Result<Vec<Entry>, StoreError> {
         let mut entries = Vec::new();
         let mut after: Option<Vec<u8>> = None;

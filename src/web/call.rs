@@ -16,9 +16,9 @@ use crate::domain::credential::Program;
 use crate::domain::id::CeremonyId;
 use crate::domain::session::step_up::Change;
 use crate::domain::user_agent;
-use crate::flows::admit::Visit;
 use crate::flows::index::LiveSession;
-use crate::flows::sessions::Device;
+use crate::flows::visit::Device;
+use crate::flows::visit::Visit;
 use crate::flows::{FlowError, Gateway};
 
 /// What every handler needs to know of a request, apart from its body.
@@ -93,7 +93,7 @@ impl Call {
         read: Result<T, Problem>,
     ) -> Result<T, Problem> {
         if read.is_err() {
-            gateway.abandon_ceremony(ceremony, &self.visit).await?;
+            gateway.sign_in.abandon_ceremony(ceremony, &self.visit).await?;
         }
         read
     }
@@ -110,6 +110,6 @@ impl Call {
 
     /// The ceremony that this browser's cookie names.
     pub fn ceremony(&self, gateway: &Gateway, cookie: Cookie) -> Option<CeremonyId> {
-        CeremonyId::parse(cookies::read(&self.headers, gateway.place(), cookie)?).ok()
+        CeremonyId::parse(cookies::read(&self.headers, gateway.ground.place(), cookie)?).ok()
     }
 }

@@ -18,10 +18,10 @@ use crate::domain::session::access;
 use crate::domain::session::token::Carrier;
 use crate::domain::session::{Scope, Session};
 use crate::domain::user::User;
-use crate::flows::admit::Visit;
-use crate::flows::caller::Caller;
 use crate::flows::index::LiveSession;
-use crate::flows::sessions::Device;
+use crate::flows::sessions::caller::Caller;
+use crate::flows::visit::Device;
+use crate::flows::visit::Visit;
 use crate::flows::{FlowError, Gateway};
 
 /// Carries the nonce that a step-up was answered with.
@@ -53,7 +53,9 @@ impl SignedIn {
 pub fn token_of(gateway: &Gateway, headers: &HeaderMap, caller: &SignedIn) -> Result<String, FlowError> {
     match (caller.shown, bearer(headers)) {
         (Shown::Bearer, Some(token)) => Ok(token.to_owned()),
-        (Shown::Cookie, _) | (Shown::Bearer, None) => Ok(gateway.token(&caller.record(), Carrier::Bearer)?),
+        (Shown::Cookie, _) | (Shown::Bearer, None) => {
+            Ok(gateway.sessions.token(&caller.record(), Carrier::Bearer)?)
+        }
     }
 }
 
@@ -69,7 +71,7 @@ pub fn same_origin(gateway: &Gateway, headers: &HeaderMap) -> Result<SameOrigin,
     let text = |name| headers.get(name).map(HeaderValue::as_bytes);
     let origin = text(ORIGIN.as_str());
     let site = text("sec-fetch-site");
-    let ours = gateway.place().origin();
+    let ours = gateway.ground.place().origin();
     if origin.is_some_and(|origin| origin != ours.as_bytes())
         || site.is_some_and(|site| site != b"same-origin")
     {
@@ -93,7 +95,7 @@ fn trusted_page(gateway: &Gateway, visit: &Visit, headers: &HeaderMap) -> Result
 
 /// Whether `origin` may use our passkeys.
 pub fn is_related(gateway: &Gateway, origin: &HeaderValue) -> bool {
-    gateway.relying_party().origins().iter().any(|known| known.as_bytes() == origin.as_bytes())
+    gateway.ground.relying_party().origins().iter().any(|known| known.as_bytes() == origin.as_bytes())
 }
 
 /// Refuses requests that say they come from a page that is not trusted. One that says nothing
@@ -111,7 +113,7 @@ pub fn own_form(gateway: &Gateway, visit: &Visit, headers: &HeaderMap) -> Result
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let ours = match text("sec-fetch-site") {
         Some(site) => site == "same-origin",
-        None => text("origin") == Some(&gateway.place().origin_of(&visit.host)),
+        None => text("origin") == Some(&gateway.ground.place().origin_of(&visit.host)),
     };
     if ours { Ok(SameOrigin(())) } else { Err(elsewhere()) }
 }
@@ -125,7 +127,7 @@ pub fn identify(
     headers: &HeaderMap,
 ) -> Result<Option<SignedIn>, Problem> {
     if let Some(token) = bearer(headers) {
-        return Ok(known(gateway.caller_by_bearer(token)?, Shown::Bearer));
+        return Ok(known(gateway.sessions.caller_by_bearer(token)?, Shown::Bearer));
     }
     identify_by_cookie(gateway, visit, method, headers)
 }
@@ -139,7 +141,7 @@ pub fn identify_lasting(
     headers: &HeaderMap,
 ) -> Result<Option<SignedIn>, Problem> {
     match bearer(headers) {
-        Some(token) => Ok(known(gateway.caller_by_lasting(token)?, Shown::Bearer)),
+        Some(token) => Ok(known(gateway.sessions.caller_by_lasting(token)?, Shown::Bearer)),
         None => identify_by_cookie(gateway, visit, method, headers),
     }
 }
@@ -153,7 +155,7 @@ pub fn shown_sessions(
     headers: &HeaderMap,
 ) -> Result<Vec<Arc<LiveSession>>, Problem> {
     let by_token = match bearer(headers) {
-        Some(token) => known(gateway.caller_by_bearer(token)?, Shown::Bearer),
+        Some(token) => known(gateway.sessions.caller_by_bearer(token)?, Shown::Bearer),
         None => None,
     };
     let by_cookie = match identify_by_cookie(gateway, visit, method, headers) {
@@ -179,7 +181,7 @@ pub fn identify_by_cookie(
 ) -> Result<Option<SignedIn>, Problem> {
     let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     if !safe && let Err(problem) = trusted_page(gateway, visit, headers) {
-        let shows_cookie = cookies::read(headers, gateway.place(), Cookie::Session).is_some();
+        let shows_cookie = cookies::read(headers, gateway.ground.place(), Cookie::Session).is_some();
         return match visit.dialect {
             // A page of another site is nobody here, as in the native contract.
             Dialect::Native => Ok(None),
@@ -188,7 +190,7 @@ pub fn identify_by_cookie(
         };
     }
     let cookies = headers.get_all(http::header::COOKIE).iter().map(HeaderValue::as_bytes);
-    Ok(known(gateway.caller_by_cookie(&visit.host, cookies)?, Shown::Cookie))
+    Ok(known(gateway.sessions.caller_by_cookie(&visit.host, cookies)?, Shown::Cookie))
 }
 
 fn known(caller: Caller, shown: Shown) -> Option<SignedIn> {
@@ -206,7 +208,7 @@ pub fn enrolling_or_signed_in(
     headers: &HeaderMap,
 ) -> Result<SignedIn, Problem> {
     let caller = identify(gateway, visit, method, headers)?.ok_or_else(Problem::unauthenticated)?;
-    caller.session.touch(gateway.clock().now());
+    caller.session.touch(gateway.ground.clock().now());
     Ok(caller)
 }
 

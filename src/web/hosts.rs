@@ -20,7 +20,7 @@ use crate::domain::dialect::Dialect;
 use crate::domain::place::{Place, Scheme};
 use crate::domain::policy::route::POMERIUM_KEYS_PATH;
 use crate::flows::Gateway;
-use crate::flows::admit::Visit;
+use crate::flows::visit::Visit;
 
 /// How a dialect says that something went wrong.
 pub type Face = fn(&Problem) -> Response;
@@ -83,10 +83,10 @@ pub struct Rooms {
 pub fn split(gateway: Arc<Gateway>, rooms: Rooms) -> (Router, Faces) {
     let face = |spoken: &Spoken| (spoken.face, spoken.cors.clone());
     let faces = rooms.dialects.iter().map(|(dialect, spoken)| (*dialect, face(spoken))).collect();
-    let directory = Arc::new(Directory::new(gateway.place(), rooms));
+    let directory = Arc::new(Directory::new(gateway.ground.place(), rooms));
     let router = Router::new().fallback(move |mut request: Request| {
-        let router = directory.lead(gateway.place(), &mut request);
-        let scheme = gateway.place().scheme;
+        let router = directory.lead(gateway.ground.place(), &mut request);
+        let scheme = gateway.ground.place().scheme;
         async move { answer(router, scheme, request).await }
     });
     (router, Faces(Arc::new(faces)))

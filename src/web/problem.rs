@@ -17,7 +17,7 @@ use crate::domain::ban::CannotBan;
 use crate::domain::event::Refusal;
 use crate::domain::network::Network;
 use crate::flows::FlowError;
-use crate::flows::caller::CheckUnavailable;
+use crate::flows::sessions::caller::CheckUnavailable;
 use crate::ports::StoreError;
 
 /// When a browser may try again after a failure of ours.

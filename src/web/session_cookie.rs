@@ -10,7 +10,7 @@ use crate::domain::cookie::Cookie;
 use crate::domain::dialect::Dialect;
 use crate::domain::session::Session;
 use crate::domain::session::token::Carrier;
-use crate::flows::admit::Visit;
+use crate::flows::visit::Visit;
 use crate::flows::{FlowError, Gateway};
 
 /// What the auth host asks to be forgotten. Never `"cookies"`: browsers apply it to the whole
@@ -24,13 +24,17 @@ pub fn set_session_cookie(
     session: &Session,
     headers: &mut HeaderMap,
 ) -> Result<(), Problem> {
-    let token = gateway.token(session, Carrier::Cookie(visit.host.clone())).map_err(FlowError::from)?;
-    cookies::append(headers, cookies::session(gateway.place(), &token, gateway.cookie_lifetime(session)));
+    let token =
+        gateway.sessions.token(session, Carrier::Cookie(visit.host.clone())).map_err(FlowError::from)?;
+    cookies::append(
+        headers,
+        cookies::session(gateway.ground.place(), &token, gateway.sessions.cookie_lifetime(session)),
+    );
     // A passkey was shown here, or made.
     if session.credential.is_some()
-        && let Some(mark) = gateway.device_mark(&session.user)
+        && let Some(mark) = gateway.attempts.device_mark(&session.user)
     {
-        cookies::append(headers, cookies::device(gateway.place(), &mark));
+        cookies::append(headers, cookies::device(gateway.ground.place(), &mark));
     }
     Ok(())
 }
@@ -58,7 +62,7 @@ pub async fn sign_out(gateway: &Gateway, call: &Call, done: impl IntoResponse) -
         return if call.visit.dialect == Dialect::Native { Ok(done.into_response()) } else { Err(problem) };
     }
     let shown = call.shown_sessions(gateway)?;
-    let mut response = match gateway.sign_out(&shown, &call.visit).await {
+    let mut response = match gateway.sessions.sign_out(&shown, &call.visit).await {
         Ok(()) => done.into_response(),
         Err(error) => Problem::from(error).into_response(),
     };
@@ -70,9 +74,9 @@ pub async fn sign_out(gateway: &Gateway, call: &Call, done: impl IntoResponse) -
 /// could be ended: a person who signs out is not to be shown as signed in. Storage is cleared on the
 /// auth host only, and only where no application shares that host and keeps something there.
 pub fn clear_session_cookie(gateway: &Gateway, visit: &Visit, headers: &mut HeaderMap) {
-    let is_ours_alone = gateway.routes().host(&visit.host).is_none();
-    if gateway.place().is_auth_host(&visit.host) && is_ours_alone {
+    let is_ours_alone = gateway.ground.routes().host(&visit.host).is_none();
+    if gateway.ground.place().is_auth_host(&visit.host) && is_ours_alone {
         headers.insert("clear-site-data", HeaderValue::from_static(CLEAR_SITE_DATA));
     }
-    cookies::append(headers, cookies::expire(gateway.place(), Cookie::Session));
+    cookies::append(headers, cookies::expire(gateway.ground.place(), Cookie::Session));
 }

@@ -10,9 +10,9 @@ use vestibule::domain::policy::rule::{Conditions, Effect, Rule};
 use vestibule::domain::policy::times::{Clock, Days, Times};
 use vestibule::domain::policy::who::{Allow, Who};
 use vestibule::domain::session::Session;
-use vestibule::flows::admit::{Admission, Outcome, Permit};
+use vestibule::flows::admission::{Admission, Outcome, Permit};
 use vestibule::flows::rules::Rules;
-use vestibule::flows::way_back::{Errand, Intent, NextStep, SignInRedirect};
+use vestibule::flows::sign_in::way_back::{Errand, Intent, NextStep, SignInRedirect};
 use vestibule::store::MemoryStore;
 
 use crate::harness::Scene;
@@ -25,7 +25,7 @@ const APP: &str = "app.example.test";
 
 /// Puts this policy in force for the application.
 fn adopt(stage: &Stage, policy: &Policy) {
-    let rules = (**stage.gateway.rules()).clone();
+    let rules = (**stage.gateway.ground.rules()).clone();
     let routes = rules.routes.all().map(|route| Route { policy: policy.clone(), ..(**route).clone() });
     let routes = RouteTable::new(routes.collect());
     stage.gateway.adopt(Rules { routes, ..rules });
@@ -33,7 +33,7 @@ fn adopt(stage: &Stage, policy: &Policy) {
 
 fn asked(stage: &Stage, session: &Session) -> Admission {
     let cookie = format!("__Host-vestibule={}", stage.cookie(session, APP_HOST));
-    stage.gateway.admit(&visit(APP_HOST), &Method::GET, b"/page", &cookie_header(&cookie))
+    stage.gateway.admission.admit(&visit(APP_HOST), &Method::GET, b"/page", &cookie_header(&cookie))
 }
 
 #[track_caller]
@@ -58,18 +58,19 @@ async fn a_passkey_that_was_shown_too_long_ago_is_shown_again_and_leads_back() {
     stage.clock.forward(Duration::from_millis(1));
     must_show_passkey(&asked(&stage, &session));
 
-    let gone = stage.gateway.leave_for_sign_in(&visit(APP_HOST), "/deep", None, Errand::ShowPasskey).await;
+    let gone =
+        stage.gateway.sign_in.leave_for_sign_in(&visit(APP_HOST), "/deep", None, Errand::ShowPasskey).await;
     let SignInRedirect::SignIn { way_back, .. } = gone.unwrap() else { panic!("a loop") };
-    assert!(stage.gateway.must_show_again(&session, Some(&way_back)).await.unwrap());
+    assert!(stage.gateway.sign_in.must_show_again(&session, Some(&way_back)).await.unwrap());
     // A stranger's way back asks a session for nothing more than that it lives.
-    let gone = stage.gateway.leave_for_sign_in(&visit(APP_HOST), "/deep", None, Errand::SignIn).await;
+    let gone = stage.gateway.sign_in.leave_for_sign_in(&visit(APP_HOST), "/deep", None, Errand::SignIn).await;
     let SignInRedirect::SignIn { way_back: strangers, .. } = gone.unwrap() else { panic!("a loop") };
-    assert!(!stage.gateway.must_show_again(&session, Some(&strangers)).await.unwrap());
+    assert!(!stage.gateway.sign_in.must_show_again(&session, Some(&strangers)).await.unwrap());
 
     stage.clock.forward(MINUTE);
     let again = stage.sign_in_again(Some(&session), &mut device).await.unwrap().session;
-    assert!(!stage.gateway.must_show_again(&again, Some(&way_back)).await.unwrap());
-    let onward = stage.gateway.onward(&again, Some(&way_back), Intent::Followed).await.unwrap();
+    assert!(!stage.gateway.sign_in.must_show_again(&again, Some(&way_back)).await.unwrap());
+    let onward = stage.gateway.sign_in.onward(&again, Some(&way_back), Intent::Followed).await.unwrap();
     assert!(matches!(onward, NextStep::HandOff { .. }), "{onward:?}");
     let _ = let_in(asked(&stage, &again));
 }
@@ -86,15 +87,16 @@ async fn a_rule_that_asks_for_a_fresh_passkey_does_not_end_what_is_open() {
     // Every stream is decided about again.
     adopt(&stage, &policy());
     must_show_passkey(&asked(&stage, &session));
-    let soon = tokio::time::timeout(Duration::from_millis(100), stage.gateway.until_refused(&stay)).await;
+    let soon =
+        tokio::time::timeout(Duration::from_millis(100), stage.gateway.admission.until_refused(&stay)).await;
     assert!(soon.is_err(), "the stream ended");
     adopt(&stage, &Policy::allowing(vec![Allow::parse("group:staff").unwrap()], None));
-    stage.gateway.until_refused(&stay).await;
+    stage.gateway.admission.until_refused(&stay).await;
 }
 
 /// Open for one hour: the stage's clock begins within it.
 fn one_hour(stage: &Stage) -> Policy {
-    let now = jiff::Timestamp::from_millisecond(stage.gateway.clock().now().as_millis()).unwrap();
+    let now = jiff::Timestamp::from_millisecond(stage.gateway.ground.clock().now().as_millis()).unwrap();
     let hour = now.to_zoned(jiff::tz::TimeZone::UTC).hour();
     let clock = |hour: i8| Clock::parse(&format!("{hour:02}:00")).unwrap();
     let times = Times::new(Days::ALL, clock(hour), clock(hour + 1), "UTC").unwrap();
@@ -117,14 +119,14 @@ async fn a_stream_ends_when_its_hours_are_over() {
     let stay = let_in(asked(&stage, &session)).stay(&visit(APP_HOST), &Method::GET, b"/page");
     let open = {
         let gateway = Arc::clone(&stage.gateway);
-        tokio::spawn(async move { gateway.until_refused(&stay).await })
+        tokio::spawn(async move { gateway.admission.until_refused(&stay).await })
     };
-    stage.gateway.let_hours_pass();
+    stage.gateway.admission.let_hours_pass();
     tokio::task::yield_now().await;
     assert!(!open.is_finished(), "it is time");
     stage.clock.forward(60 * MINUTE);
     assert!(matches!(asked(&stage, &session), Admission::Answer(Outcome::Forbidden { .. })));
-    stage.gateway.let_hours_pass();
+    stage.gateway.admission.let_hours_pass();
     open.await.unwrap();
 }
 

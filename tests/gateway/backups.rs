@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::io::AsyncWrite;
-use vestibule::flows::administration::Authority;
 use vestibule::flows::administration::backup::BackupError;
+use vestibule::flows::authority::Authority;
 use vestibule::records::archive::verify;
 use vestibule::store::MemoryStore;
 
@@ -207,15 +207,15 @@ async fn a_backup_that_failed_is_none_also_after_a_restart() {
     let stage = Stage::set(Arc::new(MemoryStore::new())).await.unwrap();
     stage.enrol("alice@example.com", &mut Authenticator::new(1)).await.unwrap();
     let operator = Authority::of_operator();
-    let failed = stage.gateway.back_up(&operator, &mut NeverSafe).await;
+    let failed = stage.gateway.administration.back_up(&operator, &mut NeverSafe).await;
     assert!(matches!(failed, Err(BackupError::Io(_))), "{failed:?}");
-    assert_eq!(stage.gateway.backup_age(), None);
+    assert_eq!(stage.gateway.administration.backup_age(), None);
     let stage = stage.again().await;
-    assert_eq!(stage.gateway.backup_age(), None, "the next one would be made a day late");
+    assert_eq!(stage.gateway.administration.backup_age(), None, "the next one would be made a day late");
 
     let mut file = Vec::new();
-    let summary = stage.gateway.back_up(&operator, &mut file).await.unwrap();
+    let summary = stage.gateway.administration.back_up(&operator, &mut file).await.unwrap();
     assert_eq!(verify(&*file).unwrap(), summary);
     stage.clock.forward(Duration::from_secs(60));
-    assert_eq!(stage.again().await.gateway.backup_age(), Some(Duration::from_secs(60)));
+    assert_eq!(stage.again().await.gateway.administration.backup_age(), Some(Duration::from_secs(60)));
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use vestibule::domain::code::EmailCode;
 use vestibule::domain::code::{CODE_ATTEMPTS_MAX, CODE_LIFETIME};
 use vestibule::domain::credential::Planned;
 use vestibule::domain::id::{CodeId, UserId};
@@ -12,11 +13,11 @@ use vestibule::domain::letter::{Content, Letter};
 use vestibule::domain::limits::{MAIL_TO_ACCOUNT_BURST, MAIL_TO_ACCOUNT_INTERVAL, RateLimits};
 use vestibule::domain::session::Scope;
 use vestibule::flows::FlowError;
-use vestibule::flows::admit::Visit;
-use vestibule::flows::codes::{EmailCode, Guess};
-use vestibule::flows::enroll::Redeemed;
-use vestibule::flows::outbox::{OUTBOX_MAX, OUTBOX_MAX_FOR_STRANGERS};
-use vestibule::flows::sessions::Device;
+use vestibule::flows::messages::outbox::{OUTBOX_MAX, OUTBOX_MAX_FOR_STRANGERS};
+use vestibule::flows::sign_in::Redeemed;
+use vestibule::flows::sign_in::codes::Guess;
+use vestibule::flows::visit::Device;
+use vestibule::flows::visit::Visit;
 use vestibule::ports::{Batch, MailError, Mailer};
 
 use crate::harness::Authenticator;
@@ -73,9 +74,9 @@ async fn asked(good_for: EmailCode) -> (Stage, CodeId, String) {
 }
 
 pub(crate) async fn ask(stage: &Stage, email: &str) -> (CodeId, String) {
-    let id = stage.gateway.request_code(email, &visit(AUTH_HOST)).await.unwrap();
+    let id = stage.gateway.sign_in.request_code(email, &visit(AUTH_HOST)).await.unwrap();
     let mailbox = Mailbox::default();
-    stage.gateway.deliver(&mailbox).await.unwrap();
+    stage.gateway.messages.deliver(&mailbox).await.unwrap();
     (id, mailbox.code())
 }
 
@@ -86,7 +87,7 @@ pub(crate) async fn guess(
     code: &str,
 ) -> Result<Redeemed, FlowError> {
     let guess = Guess { id, email, code };
-    stage.gateway.redeem_code(guess, None, &visit(AUTH_HOST), &Device::default()).await
+    stage.gateway.sign_in.redeem_code(guess, None, &visit(AUTH_HOST), &Device::default()).await
 }
 
 #[track_caller]
@@ -169,12 +170,12 @@ async fn s_30_a_stranger_cannot_fill_a_mailbox() {
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     let mailbox = Mailbox::default();
     for _ in 0..20 {
-        stage.gateway.request_code(ALICE, &visit_from("198.51.100.7")).await.unwrap();
-        stage.gateway.deliver(&mailbox).await.unwrap();
+        stage.gateway.sign_in.request_code(ALICE, &visit_from("198.51.100.7")).await.unwrap();
+        stage.gateway.messages.deliver(&mailbox).await.unwrap();
     }
     assert_eq!(mailbox.count(), 3, "one network has a few messages sent, and the answer stays the same");
-    stage.gateway.request_code(ALICE, &visit_from("192.0.2.1")).await.unwrap();
-    stage.gateway.deliver(&mailbox).await.unwrap();
+    stage.gateway.sign_in.request_code(ALICE, &visit_from("192.0.2.1")).await.unwrap();
+    stage.gateway.messages.deliver(&mailbox).await.unwrap();
     assert_eq!(mailbox.count(), 4, "the owner, elsewhere, is not held up");
 }
 
@@ -186,8 +187,8 @@ async fn s_12_every_spelling_of_an_address_is_one_mailbox() {
     let mailbox = Mailbox::default();
     let spellings = ["alice@example.com", "ALICE@EXAMPLE.COM", " alice@example.com ", "Alice@Example.Com"];
     for spelling in spellings.iter().cycle().take(20) {
-        stage.gateway.request_code(spelling, &visit_from("198.51.100.7")).await.unwrap();
-        stage.gateway.deliver(&mailbox).await.unwrap();
+        stage.gateway.sign_in.request_code(spelling, &visit_from("198.51.100.7")).await.unwrap();
+        stage.gateway.messages.deliver(&mailbox).await.unwrap();
     }
     assert_eq!(mailbox.count(), 3);
 }
@@ -201,8 +202,13 @@ async fn s_30_everybody_together_has_few_codes_to_guess_at() {
     let mailbox = Mailbox::default();
     let ask_from_everywhere = async || {
         for network in 0..40 {
-            stage.gateway.request_code(ALICE, &visit_from(&format!("10.0.{network}.1"))).await.unwrap();
-            stage.gateway.deliver(&mailbox).await.unwrap();
+            stage
+                .gateway
+                .sign_in
+                .request_code(ALICE, &visit_from(&format!("10.0.{network}.1")))
+                .await
+                .unwrap();
+            stage.gateway.messages.deliver(&mailbox).await.unwrap();
         }
     };
     ask_from_everywhere().await;
@@ -220,18 +226,18 @@ async fn f_14_strangers_do_not_use_up_the_messages_of_an_owners_network() {
     let mut device = Authenticator::new(1);
     stage.enrol(ALICE, &mut device).await.unwrap();
     let at = visit_from("192.0.2.1");
-    let (id, options) = stage.gateway.begin_sign_in(None, &at).await.unwrap();
+    let (id, options) = stage.gateway.sign_in.begin_sign_in(None, &at).await.unwrap();
     let answer = device.get(&options.0, ORIGIN);
     let signed_in =
-        stage.gateway.finish_sign_in(attempt(id, &answer), &at, &Device::default()).await.unwrap();
-    for session in stage.gateway.sessions_of(&signed_in.user.id) {
-        stage.gateway.sign_out(&[session], &at).await.unwrap();
+        stage.gateway.sign_in.finish_sign_in(attempt(id, &answer), &at, &Device::default()).await.unwrap();
+    for session in stage.gateway.sessions.sessions_of(&signed_in.user.id) {
+        stage.gateway.sessions.sign_out(&[session], &at).await.unwrap();
     }
     let mailbox = Mailbox::default();
     let ask = async |client: &str| {
         let before = mailbox.count();
-        stage.gateway.request_code(ALICE, &visit_from(client)).await.unwrap();
-        stage.gateway.deliver(&mailbox).await.unwrap();
+        stage.gateway.sign_in.request_code(ALICE, &visit_from(client)).await.unwrap();
+        stage.gateway.messages.deliver(&mailbox).await.unwrap();
         mailbox.count() - before
     };
     stage.clock.forward(Duration::from_hours(20 * 24));
@@ -241,13 +247,13 @@ async fn f_14_strangers_do_not_use_up_the_messages_of_an_owners_network() {
     assert_eq!(ask("10.1.0.1").await, 0, "strangers have used everything up");
     assert_eq!(ask("192.0.2.99").await, 1);
     // So is a browser that she has signed in with, wherever it is; another user's mark is nobody's.
-    let mark = stage.gateway.device_mark(&signed_in.user.id).unwrap().hashed();
-    let other = stage.gateway.device_mark(&UserId::from_random([9; 16])).unwrap().hashed();
+    let mark = stage.gateway.attempts.device_mark(&signed_in.user.id).unwrap().hashed();
+    let other = stage.gateway.attempts.device_mark(&UserId::from_random([9; 16])).unwrap().hashed();
     for (device, count) in [(other, 0), (mark, 1)] {
         let before = mailbox.count();
         let at = Visit { device: Some(device), ..visit_from("10.2.0.1") };
-        stage.gateway.request_code(ALICE, &at).await.unwrap();
-        stage.gateway.deliver(&mailbox).await.unwrap();
+        stage.gateway.sign_in.request_code(ALICE, &at).await.unwrap();
+        stage.gateway.messages.deliver(&mailbox).await.unwrap();
         assert_eq!(mailbox.count() - before, count);
     }
     // A month after the sign-in, the network is one like any other.
@@ -268,7 +274,7 @@ async fn s_30_guesses_are_counted_for_the_network_as_well() {
     loop {
         // A code of one's own for each guess, so that it is not the code that ends it.
         let typed = Guess { id: Some(CodeId([7; 16])), email: ALICE, code: "00000000" };
-        match stage.gateway.redeem_code(typed, None, &at, &Device::default()).await {
+        match stage.gateway.sign_in.redeem_code(typed, None, &at, &Device::default()).await {
             Err(FlowError::WrongCode) => guesses += 1,
             Err(FlowError::RateLimited { .. }) => break,
             other => panic!("{other:?}"),
@@ -287,7 +293,7 @@ async fn s_26_a_code_gives_the_right_to_add_a_passkey_and_nothing_else() {
     assert_eq!(redeemed.session.scope, Scope::Enrol);
     assert!(!stage.enters(&stage.cookie(&redeemed.session, APP_HOST)), "it opens no application");
     let session = stage.live(&redeemed.session).unwrap();
-    stage.gateway.sign_out(&[session], &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.sessions.sign_out(&[session], &visit(AUTH_HOST)).await.unwrap();
     let again = stage.sign_in(&mut device).await;
     assert!(again.is_ok(), "an account outlives a recovery that was given up: {again:?}");
     let (id, code) = ask(&stage, ALICE).await;
@@ -305,12 +311,15 @@ async fn s_26_a_code_is_never_a_fresh_passkey() {
     assert_eq!(session.scope, Scope::Full);
     assert!(stage.enters(&stage.cookie(session, APP_HOST)));
     let at = visit(AUTH_HOST);
-    let begun = stage.gateway.begin_registration(session, Planned::default(), &at).await.map(drop);
-    let [credential] = &stage.gateway.credentials_of(&session.user).await.unwrap()[..] else { panic!() };
-    let removed = stage.gateway.remove_credential(session, &credential.id, &at).await;
-    let linked = stage.gateway.invite_oneself(session, &at).await.map(drop);
+    let begun = stage.gateway.sign_in.begin_registration(session, Planned::default(), &at).await.map(drop);
+    let [credential] = &stage.gateway.accounts.credentials_of(&session.user).await.unwrap()[..] else {
+        panic!()
+    };
+    let removed = stage.gateway.accounts.remove_credential(session, &credential.id, &at).await;
+    let linked = stage.gateway.accounts.invite_oneself(session, &at).await.map(drop);
     let live = stage.live(session).unwrap();
-    let exchanged = stage.gateway.exchange_session(&live, None, &at, &Device::default()).await.map(drop);
+    let exchanged =
+        stage.gateway.sessions.exchange_session(&live, None, &at, &Device::default()).await.map(drop);
     for refused in [begun, removed, linked, exchanged] {
         assert!(matches!(refused, Err(FlowError::NotFresh)), "{refused:?}");
     }
@@ -321,9 +330,9 @@ async fn s_35_an_account_that_is_still_being_made_gets_no_code() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     let invited = stage.invite(ALICE, Duration::from_secs(3_600)).await.unwrap();
     stage.redeem(&invited.secret.reveal()).await.unwrap();
-    stage.gateway.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.sign_in.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
     let mailbox = Mailbox::default();
-    stage.gateway.deliver(&mailbox).await.unwrap();
+    stage.gateway.messages.deliver(&mailbox).await.unwrap();
     assert_eq!(mailbox.count(), 0, "whoever holds the link makes the account, and nobody else joins in");
 }
 
@@ -332,19 +341,19 @@ async fn s_21_a_code_for_nobody_is_as_much_work_and_opens_nothing() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     let count = async |prefix: &[u8]| stage.store.scan(prefix, None, 100).await.unwrap();
-    stage.gateway.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
-    stage.gateway.request_code("nobody@example.com", &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.sign_in.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.sign_in.request_code("nobody@example.com", &visit(AUTH_HOST)).await.unwrap();
     let (codes, outbox) = (count(b"code/").await, count(b"outbox/").await);
     assert_eq!((codes.len(), outbox.len()), (2, 2), "both leave the same records");
     let sizes: Vec<_> = outbox.iter().map(|(_, value)| value.len()).collect();
     assert!(sizes[0].abs_diff(sizes[1]) < 64, "{sizes:?}");
     let mailbox = Mailbox::default();
-    stage.gateway.deliver(&mailbox).await.unwrap();
+    stage.gateway.messages.deliver(&mailbox).await.unwrap();
     assert_eq!(mailbox.count(), 1);
     // The one for nobody is kept for as long as a mail server takes, so that its end tells nothing.
     assert!(count(b"outbox/").await.len() <= 1);
     stage.clock.forward(Duration::from_secs(1));
-    stage.gateway.deliver(&mailbox).await.unwrap();
+    stage.gateway.messages.deliver(&mailbox).await.unwrap();
     assert_eq!((mailbox.count(), count(b"outbox/").await.len()), (1, 0));
 }
 
@@ -365,12 +374,12 @@ async fn s_21_a_letter_for_nobody_is_kept_for_as_long_as_a_hand_over_takes() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     let slow = Slow(Arc::clone(&stage.clock), SLOWLY);
-    stage.gateway.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
-    stage.gateway.deliver(&slow).await.unwrap();
-    stage.gateway.request_code("nobody@example.com", &visit(AUTH_HOST)).await.unwrap();
-    assert_eq!(stage.gateway.deliver(&slow).await.unwrap(), Some(SLOWLY));
+    stage.gateway.sign_in.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.messages.deliver(&slow).await.unwrap();
+    stage.gateway.sign_in.request_code("nobody@example.com", &visit(AUTH_HOST)).await.unwrap();
+    assert_eq!(stage.gateway.messages.deliver(&slow).await.unwrap(), Some(SLOWLY));
     stage.clock.forward(SLOWLY);
-    assert_eq!(stage.gateway.deliver(&slow).await.unwrap(), None);
+    assert_eq!(stage.gateway.messages.deliver(&slow).await.unwrap(), None);
     assert!(stage.store.scan(b"outbox/", None, 10).await.unwrap().is_empty());
 }
 
@@ -378,10 +387,10 @@ async fn s_21_a_letter_for_nobody_is_kept_for_as_long_as_a_hand_over_takes() {
 async fn a_code_never_stands_in_the_store() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
-    stage.gateway.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.sign_in.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
     let everything = stage.store.scan(b"", None, 1_000).await.unwrap();
     let mailbox = Mailbox::default();
-    stage.gateway.deliver(&mailbox).await.unwrap();
+    stage.gateway.messages.deliver(&mailbox).await.unwrap();
     let code = mailbox.code();
     for (key, value) in everything {
         assert!(!String::from_utf8_lossy(&value).contains(&code), "{}", key.escape_ascii());
@@ -392,17 +401,17 @@ async fn a_code_never_stands_in_the_store() {
 async fn a_letter_is_tried_again_ever_more_slowly_until_it_is_worth_nothing() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
-    stage.gateway.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.sign_in.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
     let broken = Mailbox { broken: Some(MailError::Temporary("away".to_owned())), ..Mailbox::default() };
     let mut waits = Vec::new();
-    while let Some(wait) = stage.gateway.deliver(&broken).await.unwrap() {
+    while let Some(wait) = stage.gateway.messages.deliver(&broken).await.unwrap() {
         waits.push(wait);
         stage.clock.forward(wait);
     }
     assert!(waits.is_sorted() && waits.len() > 4, "{waits:?}");
     assert!(waits.iter().sum::<Duration>() >= CODE_LIFETIME);
     let healed = Mailbox::default();
-    stage.gateway.deliver(&healed).await.unwrap();
+    stage.gateway.messages.deliver(&healed).await.unwrap();
     assert_eq!(healed.count(), 0, "a code that has expired is not sent");
 }
 
@@ -410,15 +419,15 @@ async fn a_letter_is_tried_again_ever_more_slowly_until_it_is_worth_nothing() {
 async fn a_letter_survives_a_restart_and_a_refusal_is_final() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
-    stage.gateway.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.sign_in.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
     let again = stage.again().await;
     let mailbox = Mailbox::default();
-    assert_eq!(again.gateway.deliver(&mailbox).await.unwrap(), None);
+    assert_eq!(again.gateway.messages.deliver(&mailbox).await.unwrap(), None);
     assert_eq!(mailbox.count(), 1);
 
-    stage.gateway.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.sign_in.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
     let refusing = Mailbox { broken: Some(MailError::Permanent("550".to_owned())), ..Mailbox::default() };
-    assert_eq!(stage.gateway.deliver(&refusing).await.unwrap(), None, "it is not tried again");
+    assert_eq!(stage.gateway.messages.deliver(&refusing).await.unwrap(), None, "it is not tried again");
 }
 
 #[tokio::test]
@@ -426,13 +435,13 @@ async fn the_outbox_is_bounded_and_a_full_one_fails_nobody() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     for n in 0..OUTBOX_MAX_FOR_STRANGERS + 10 {
         let from = format!("10.{}.{}.1", n / 250, n % 250);
-        stage.gateway.request_code("nobody@example.com", &visit_from(&from)).await.unwrap();
+        stage.gateway.sign_in.request_code("nobody@example.com", &visit_from(&from)).await.unwrap();
     }
     let waiting = stage.store.scan(b"outbox/", None, OUTBOX_MAX + 100).await.unwrap();
     assert_eq!(waiting.len(), OUTBOX_MAX_FOR_STRANGERS);
     // There is room left for what people are told of their accounts.
     let invited = stage.invite(ALICE, Duration::from_secs(3_600)).await.unwrap();
-    stage.gateway.mail_link(&invited).await.unwrap();
+    stage.gateway.messages.mail_link(&invited).await.unwrap();
     assert_eq!(stage.store.scan(b"outbox/", None, OUTBOX_MAX).await.unwrap().len(), waiting.len() + 1);
 }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use vestibule::domain::code::EmailCode;
 use vestibule::domain::user::{Email, Role};
 use vestibule::flows::FlowError;
-use vestibule::flows::administration::Authority;
 use vestibule::flows::administration::invitations::Guest;
-use vestibule::flows::codes::EmailCode;
-use vestibule::flows::registration::Registered;
+use vestibule::flows::authority::Authority;
+use vestibule::flows::sign_in::registration::Registered;
 
 use crate::harness::Authenticator;
 use crate::stage::{APP_HOST, AUTH_HOST, Stage, visit};
@@ -25,13 +25,13 @@ async fn administrator(stage: &Stage, email: &str, seed: u64) -> Registered {
         lifetime: Duration::from_secs(3_600),
         invited_by: "a test".to_owned(),
     };
-    let invited = stage.gateway.invite(&Authority::of_operator(), guest).await.unwrap();
+    let invited = stage.gateway.administration.invite(&Authority::of_operator(), guest).await.unwrap();
     let redeemed = stage.redeem(&invited.secret.reveal()).await.unwrap();
     stage.register(&redeemed, &mut Authenticator::new(seed)).await.unwrap()
 }
 
 async fn leave(stage: &Stage, person: &Registered) -> Result<(), FlowError> {
-    stage.gateway.delete_account(&person.session, &visit(AUTH_HOST)).await
+    stage.gateway.accounts.delete_account(&person.session, &visit(AUTH_HOST)).await
 }
 
 #[tokio::test]
@@ -43,8 +43,8 @@ async fn whoever_leaves_leaves_a_name_behind_and_nothing_else() {
     let tokens = [&alice.session, &elsewhere.session].map(|session| stage.cookie(session, APP_HOST));
     assert!(tokens.iter().all(|token| stage.enters(token)));
     let (at, new) = (visit(AUTH_HOST), Email::parse("alice@elsewhere.example").unwrap());
-    stage.gateway.announce_address(&alice.session, &new, &at).await.unwrap();
-    stage.gateway.send_address_code(&alice.session, &new, &at).await.unwrap();
+    stage.gateway.accounts.announce_address(&alice.session, &new, &at).await.unwrap();
+    stage.gateway.accounts.send_address_code(&alice.session, &new, &at).await.unwrap();
     let before = stage.store.scan(b"", None, 1_000).await.unwrap();
     assert!(before.iter().any(|(key, _)| key.starts_with(b"code/")), "there is something to forget");
 
@@ -77,7 +77,7 @@ async fn the_last_administrator_who_can_sign_in_stays() {
     assert!(matches!(leave(&stage, &first).await, Err(FlowError::LastAdministrator)));
     stage.enable(&second.user.id).await;
     leave(&stage, &first).await.unwrap();
-    assert!(stage.gateway.issue_setup_secret().await.unwrap().is_none(), "set-up stays closed");
+    assert!(stage.gateway.sign_in.issue_setup_secret().await.unwrap().is_none(), "set-up stays closed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use vestibule::domain::code::EmailCode;
 use vestibule::domain::device_link::{DEVICE_LINK_LIFETIME, Number};
 use vestibule::domain::session::{Scope, Session};
 use vestibule::flows::FlowError;
 use vestibule::flows::administration::trail::TrailQuery;
-use vestibule::flows::codes::EmailCode;
-use vestibule::flows::device_links::{Admission, Asking};
-use vestibule::flows::enroll::Redeemed;
-use vestibule::flows::sessions::Device;
+use vestibule::flows::sign_in::Redeemed;
+use vestibule::flows::sign_in::device_links::{Admission, Asking};
+use vestibule::flows::visit::Device;
 
 use crate::harness::{Authenticator, Browser, Reply, Scene};
 use crate::stage::{AUTH_HOST, FRESH, Stage, visit, visit_from};
@@ -33,7 +33,7 @@ async fn signed_in(stage: &Stage, email: &str, seed: u64) -> Session {
 }
 
 async fn offer(stage: &Stage, session: &Session) -> Result<String, FlowError> {
-    let offered = stage.gateway.offer_device_link(session, &visit(AUTH_HOST)).await?;
+    let offered = stage.gateway.sign_in.offer_device_link(session, &visit(AUTH_HOST)).await?;
     Ok(offered.code.reveal().to_owned())
 }
 
@@ -41,18 +41,18 @@ async fn offer(stage: &Stage, session: &Session) -> Result<String, FlowError> {
 async fn ask(stage: &Stage, code: &str) -> Result<(Number, String), FlowError> {
     let phone = Device { user_agent: Some("Mozilla/5.0 (iPhone) Safari/605".to_owned()), is_shared: false };
     let (Asking { number, .. }, nonce) =
-        stage.gateway.ask_with_code(code, &phone, &visit_from("192.0.2.9")).await?;
+        stage.gateway.sign_in.ask_with_code(code, &phone, &visit_from("192.0.2.9")).await?;
     Ok((number, nonce.reveal()))
 }
 
 async fn confirm(stage: &Stage, session: &Session, number: Number) -> Result<(), FlowError> {
-    stage.gateway.confirm_device(session, number.get(), &visit(AUTH_HOST)).await.map(drop)
+    stage.gateway.sign_in.confirm_device(session, number.get(), &visit(AUTH_HOST)).await.map(drop)
 }
 
 /// `None` while the first device has not answered.
 async fn join(stage: &Stage, nonce: &str) -> Result<Option<Redeemed>, FlowError> {
     let (at, phone) = (visit_from("192.0.2.9"), Device::default());
-    match stage.gateway.join_by_device_link(Some(nonce), None, &at, &phone).await? {
+    match stage.gateway.sign_in.join_by_device_link(Some(nonce), None, &at, &phone).await? {
         Admission::Waiting(_) => Ok(None),
         Admission::Admitted(redeemed) => Ok(Some(*redeemed)),
     }
@@ -79,7 +79,11 @@ async fn s_12_a_confirmed_device_adds_one_passkey_and_its_owner_is_told() {
     let code = offer(&stage, &session).await.unwrap();
     let (number, nonce) = ask(&stage, &code).await.unwrap();
     assert!(join(&stage, &nonce).await.unwrap().is_none(), "nothing before the first device has confirmed");
-    assert_eq!(stage.gateway.sessions_of(&session.user).len(), 2, "the enrolment's and the sign-in's");
+    assert_eq!(
+        stage.gateway.sessions.sessions_of(&session.user).len(),
+        2,
+        "the enrolment's and the sign-in's"
+    );
     confirm(&stage, &session, number).await.unwrap();
     let redeemed = join(&stage, &nonce).await.unwrap().unwrap();
     assert_eq!((redeemed.session.user, redeemed.session.scope), (session.user, Scope::Enrol));
@@ -88,7 +92,7 @@ async fn s_12_a_confirmed_device_adds_one_passkey_and_its_owner_is_told() {
     let letters = stage.store.scan(b"outbox/", None, 100).await.unwrap().len();
     let registered = stage.register(&redeemed, &mut Authenticator::new(2)).await.unwrap();
     assert_eq!(registered.session.fresh_since, None, "a code is no passkey that was shown");
-    assert_eq!(stage.gateway.credentials_of(&session.user).await.unwrap().len(), 2);
+    assert_eq!(stage.gateway.accounts.credentials_of(&session.user).await.unwrap().len(), 2);
     assert_eq!(stage.store.scan(b"outbox/", None, 100).await.unwrap().len(), letters + 1);
 }
 
@@ -119,7 +123,7 @@ async fn s_14_of_devices_that_bring_a_code_at_once_one_is_first() {
         // And of all that it asks at once, one gets in.
         let joined = futures_util::future::join_all((0..4).map(|_| join(&stage, &nonce))).await;
         assert_eq!(joined.iter().filter(|it| matches!(it, Ok(Some(_)))).count(), 1, "{joined:?}");
-        assert_eq!(stage.gateway.sessions_of(&session.user).len(), 3);
+        assert_eq!(stage.gateway.sessions.sessions_of(&session.user).len(), 3);
     }
 }
 
@@ -158,7 +162,7 @@ async fn s_14_a_new_code_or_a_withdrawal_ends_the_one_before() {
     let second = offer(&stage, &session).await.unwrap();
     assert!(is_wrong_code(&ask(&stage, &first).await));
     assert_eq!(kept(&stage).await, 1);
-    stage.gateway.withdraw_device_link(&session, &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.sign_in.withdraw_device_link(&session, &visit(AUTH_HOST)).await.unwrap();
     assert!(is_wrong_code(&ask(&stage, &second).await));
     assert_eq!(kept(&stage).await, 0);
     let third = offer(&stage, &session).await.unwrap();
@@ -171,18 +175,19 @@ async fn s_17_only_the_session_that_offered_confirms() {
     let mut second = Authenticator::new(7);
     stage.enrol(BOB, &mut second).await.unwrap();
     let bob = stage.sign_in(&mut second).await.unwrap().session;
-    let others = stage.gateway.sessions_of(&session.user);
+    let others = stage.gateway.sessions.sessions_of(&session.user);
     let hers = others.iter().map(|it| it.record()).find(|it| it.id != session.id).unwrap();
     let code = offer(&stage, &session).await.unwrap();
     let (number, nonce) = ask(&stage, &code).await.unwrap();
     for (who, other) in [("herself elsewhere", &*hers), ("Bob", &bob)] {
-        assert!(stage.gateway.device_link(other).await.unwrap().is_none(), "{who}");
+        assert!(stage.gateway.sign_in.device_link(other).await.unwrap().is_none(), "{who}");
         let confirmed = confirm(&stage, other, number).await;
         assert!(matches!(confirmed, Err(FlowError::NotFound)), "{who}: {confirmed:?}");
-        stage.gateway.withdraw_device_link(other, &visit(AUTH_HOST)).await.unwrap();
+        stage.gateway.sign_in.withdraw_device_link(other, &visit(AUTH_HOST)).await.unwrap();
     }
     for wrong in [0, number.get() - 1, number.get() + 1, u8::MAX] {
-        let confirmed = stage.gateway.confirm_device(&session, wrong, &visit(AUTH_HOST)).await.map(drop);
+        let confirmed =
+            stage.gateway.sign_in.confirm_device(&session, wrong, &visit(AUTH_HOST)).await.map(drop);
         assert!(matches!(confirmed, Err(FlowError::NotFound)), "{wrong}: {confirmed:?}");
     }
     assert!(join(&stage, &nonce).await.unwrap().is_none());
@@ -202,15 +207,15 @@ async fn s_17_what_is_refused_or_signed_out_or_closed_adds_nothing() {
         let code = offer(&stage, &session).await.unwrap();
         let (number, nonce) = ask(&stage, &code).await.unwrap();
         match end {
-            "refused" => stage.gateway.withdraw_device_link(&session, &at).await.unwrap(),
+            "refused" => stage.gateway.sign_in.withdraw_device_link(&session, &at).await.unwrap(),
             "refused after all" => {
                 confirm(&stage, &session, number).await.unwrap();
-                stage.gateway.withdraw_device_link(&session, &at).await.unwrap();
+                stage.gateway.sign_in.withdraw_device_link(&session, &at).await.unwrap();
             }
             "signed out" => {
                 confirm(&stage, &session, number).await.unwrap();
                 let live = stage.live(&session).unwrap();
-                stage.gateway.sign_out(&[live], &at).await.unwrap();
+                stage.gateway.sessions.sign_out(&[live], &at).await.unwrap();
             }
             "closed" => {
                 confirm(&stage, &session, number).await.unwrap();
@@ -221,7 +226,7 @@ async fn s_17_what_is_refused_or_signed_out_or_closed_adds_nothing() {
         }
         let joined = join(&stage, &nonce).await;
         assert!(is_over(&joined), "{end}: {joined:?}");
-        assert_eq!(stage.gateway.credentials_of(&session.user).await.unwrap().len(), 1, "{end}");
+        assert_eq!(stage.gateway.accounts.credentials_of(&session.user).await.unwrap().len(), 1, "{end}");
     }
 }
 
@@ -239,8 +244,11 @@ async fn s_26_a_code_needs_a_fresh_passkey() {
     let session = stage.sign_in(&mut device).await.unwrap().session;
     assert!(matches!(offer(&stage, &session).await, Err(FlowError::NotFresh)));
     let (session, paying) = stage.step_up(&session, &mut device, "POST account/device-link").await;
-    let offered = stage.gateway.offer_device_link(&session, &paying).await.unwrap();
-    assert!(matches!(stage.gateway.offer_device_link(&session, &paying).await, Err(FlowError::NotFresh)));
+    let offered = stage.gateway.sign_in.offer_device_link(&session, &paying).await.unwrap();
+    assert!(matches!(
+        stage.gateway.sign_in.offer_device_link(&session, &paying).await,
+        Err(FlowError::NotFresh)
+    ));
     let (number, nonce) = ask(&stage, offered.code.reveal()).await.unwrap();
     confirm(&stage, &session, number).await.unwrap();
     assert!(join(&stage, &nonce).await.unwrap().is_some());
@@ -255,11 +263,19 @@ async fn every_step_is_in_the_trail_and_the_asking_device_is_nobody() {
     confirm(&stage, &session, number).await.unwrap();
     join(&stage, &nonce).await.unwrap().unwrap();
     offer(&stage, &session).await.unwrap();
-    stage.gateway.withdraw_device_link(&session, &visit(AUTH_HOST)).await.unwrap();
-    stage.gateway.write_trail().await.unwrap();
+    stage.gateway.sign_in.withdraw_device_link(&session, &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.administration.write_trail().await.unwrap();
     let query = TrailQuery { limit: 100, ..TrailQuery::default() };
-    let mut entries: Vec<_> =
-        stage.gateway.read_trail(&query).await.unwrap().items.into_iter().map(|kept| kept.entry).collect();
+    let mut entries: Vec<_> = stage
+        .gateway
+        .administration
+        .read_trail(&query)
+        .await
+        .unwrap()
+        .items
+        .into_iter()
+        .map(|kept| kept.entry)
+        .collect();
     entries.reverse();
     let her = session.user.to_string();
     let steps: Vec<_> = entries

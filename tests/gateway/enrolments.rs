@@ -10,10 +10,10 @@ use crate::stage::{APP_HOST, AUTH_HOST, Stage, visit};
 use vestibule::domain::credential::Planned;
 use vestibule::domain::session::ENROL_LIFETIME;
 use vestibule::flows::FlowError;
-use vestibule::flows::administration::Authority;
 use vestibule::flows::administration::directory::Query;
-use vestibule::flows::enroll::Introduction;
-use vestibule::flows::sessions::Device;
+use vestibule::flows::authority::Authority;
+use vestibule::flows::sign_in::enroll::Introduction;
+use vestibule::flows::visit::Device;
 use vestibule::ports::store::{Entry, Watcher};
 use vestibule::ports::{Batch, CommitError, KeyValue, StoreError};
 use vestibule::store::MemoryStore;
@@ -22,25 +22,28 @@ use vestibule::store::MemoryStore;
 async fn s_15_whoever_turns_back_at_set_up_leaves_the_door_for_the_next() {
     let stage = Stage::with_applications(&[APP_HOST]).await;
     for turn_back in ["by signing out", "by going away"] {
-        let secret = stage.gateway.issue_setup_secret().await.unwrap().unwrap();
+        let secret = stage.gateway.sign_in.issue_setup_secret().await.unwrap().unwrap();
         let redeemed = stage.redeem(&secret.reveal()).await.unwrap();
-        assert!(stage.gateway.issue_setup_secret().await.unwrap().is_none(), "somebody is in the door");
+        assert!(
+            stage.gateway.sign_in.issue_setup_secret().await.unwrap().is_none(),
+            "somebody is in the door"
+        );
         if turn_back == "by signing out" {
             let live = stage.live(&redeemed.session).unwrap();
-            stage.gateway.sign_out(&[live], &visit(AUTH_HOST)).await.unwrap();
+            stage.gateway.sessions.sign_out(&[live], &visit(AUTH_HOST)).await.unwrap();
         } else {
             stage.clock.forward(ENROL_LIFETIME);
             stage.gateway.sweep().await;
         }
-        assert_eq!(stage.gateway.user_count(), 0, "{turn_back}");
-        assert!(stage.gateway.is_setup_abandoned().await.unwrap(), "{turn_back}");
+        assert_eq!(stage.gateway.administration.user_count(), 0, "{turn_back}");
+        assert!(stage.gateway.sign_in.is_setup_abandoned().await.unwrap(), "{turn_back}");
     }
     // The same address, and this time for good.
-    let secret = stage.gateway.issue_setup_secret().await.unwrap().unwrap();
+    let secret = stage.gateway.sign_in.issue_setup_secret().await.unwrap().unwrap();
     let redeemed = stage.redeem(&secret.reveal()).await.unwrap();
     stage.register(&redeemed, &mut Authenticator::new(1)).await.unwrap();
-    assert!(stage.gateway.is_setup_done().await.unwrap());
-    assert!(stage.gateway.issue_setup_secret().await.unwrap().is_none());
+    assert!(stage.gateway.sign_in.is_setup_done().await.unwrap());
+    assert!(stage.gateway.sign_in.issue_setup_secret().await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -52,15 +55,20 @@ async fn a_passkey_that_comes_too_late_is_not_stored_and_a_sweep_spares_one_that
     let early = stage.redeem(&invited.secret.reveal()).await.unwrap();
     stage.register(&early, &mut Authenticator::new(2)).await.unwrap();
 
-    let (id, options) =
-        stage.gateway.begin_registration(&late.session, Planned::default(), &visit(AUTH_HOST)).await.unwrap();
+    let (id, options) = stage
+        .gateway
+        .sign_in
+        .begin_registration(&late.session, Planned::default(), &visit(AUTH_HOST))
+        .await
+        .unwrap();
     let answer = Authenticator::new(1).create(&options.0, crate::stage::ORIGIN);
     stage.clock.forward(ENROL_LIFETIME);
     stage.gateway.sweep().await;
     let at = visit(AUTH_HOST);
-    let refused = stage.gateway.finish_registration(&late.session, Some(id), &answer, None, &at).await;
+    let refused =
+        stage.gateway.sign_in.finish_registration(&late.session, Some(id), &answer, None, &at).await;
     assert!(refused.is_err(), "{refused:?}");
-    let users = stage.gateway.list_users(&Query::everybody()).await.unwrap().items;
+    let users = stage.gateway.administration.list_users(&Query::everybody()).await.unwrap().items;
     assert_eq!(users.iter().map(|it| it.user.email.as_str()).collect::<Vec<_>>(), ["early@example.com"]);
 }
 
@@ -73,7 +81,7 @@ async fn s_28_redeeming_ends_the_session_that_the_browser_had() {
     let invited = stage.invite("bob@example.com", Duration::from_secs(3_600)).await.unwrap();
     let (who, secret) = (Introduction::default(), invited.secret.reveal());
     let had = stage.live(&before);
-    stage.gateway.redeem(&secret, &who, had, &visit(AUTH_HOST), &Device::default()).await.unwrap();
+    stage.gateway.sign_in.redeem(&secret, &who, had, &visit(AUTH_HOST), &Device::default()).await.unwrap();
     assert!(stage.live(&before).is_none());
 }
 
@@ -90,10 +98,10 @@ async fn an_invitation_cannot_quietly_change_an_account() {
         lifetime: Duration::from_secs(60),
         invited_by: "a test".to_owned(),
     };
-    let refused = stage.gateway.invite(&Authority::of_operator(), guest(&["staff"])).await;
+    let refused = stage.gateway.administration.invite(&Authority::of_operator(), guest(&["staff"])).await;
     assert!(matches!(refused, Err(FlowError::HasAccount)), "{refused:?}");
     assert!(
-        stage.gateway.invite(&Authority::of_operator(), guest(&[])).await.is_ok(),
+        stage.gateway.administration.invite(&Authority::of_operator(), guest(&[])).await.is_ok(),
         "without more it is a way back in"
     );
 }
@@ -125,7 +133,7 @@ async fn s_35_whoever_finishes_an_enrolment_ends_every_other_one_of_the_account(
         let mut device = Authenticator::new(10 + round);
         let at = visit(AUTH_HOST);
         let (id, options) =
-            stage.gateway.begin_registration(&eve.session, Planned::default(), &at).await.unwrap();
+            stage.gateway.sign_in.begin_registration(&eve.session, Planned::default(), &at).await.unwrap();
         let answer = device.create(&options.0, crate::stage::ORIGIN);
 
         let given = stage.invite("bob@example.com", hour).await.unwrap();
@@ -134,15 +142,16 @@ async fn s_35_whoever_finishes_an_enrolment_ends_every_other_one_of_the_account(
         let enrolled = stage.register(&bob, &mut Authenticator::new(20 + round)).await.unwrap();
 
         assert!(stage.live(&eve.session).is_none(), "round {round}");
-        let late = stage.gateway.finish_registration(&eve.session, Some(id), &answer, None, &at).await;
+        let late =
+            stage.gateway.sign_in.finish_registration(&eve.session, Some(id), &answer, None, &at).await;
         assert!(matches!(late, Err(FlowError::NotPermitted)), "round {round}: {late:?}");
         assert!(stage.register(&eve, &mut device).await.is_err(), "round {round}");
-        let passkeys = stage.gateway.credentials_of(&bob.user.id).await.unwrap();
+        let passkeys = stage.gateway.accounts.credentials_of(&bob.user.id).await.unwrap();
         assert_eq!(passkeys.len(), 1 + usize::try_from(round).unwrap(), "round {round}: {passkeys:?}");
         assert!(stage.live(&enrolled.session).is_some(), "round {round}");
     }
     // Somebody who is signed in is not enrolling, and stays.
-    assert_eq!(stage.gateway.session_count(), 2);
+    assert_eq!(stage.gateway.sessions.session_count(), 2);
 }
 
 /// Routes and applications know names before anybody has them, and the set-up link is the operator's.
@@ -159,11 +168,11 @@ async fn f_04_the_operator_has_any_name_at_set_up_but_one_that_is_promised() {
             lifetime: Duration::from_secs(60),
             invited_by: "a test".to_owned(),
         };
-        stage.gateway.invite(&Authority::of_operator(), guest).await.unwrap();
-        let secret = stage.gateway.issue_setup_secret().await.unwrap().unwrap().reveal();
+        stage.gateway.administration.invite(&Authority::of_operator(), guest).await.unwrap();
+        let secret = stage.gateway.sign_in.issue_setup_secret().await.unwrap().unwrap().reveal();
         let who = Introduction { email: Some("root@example.com".to_owned()), name: None };
         let (at, device) = (visit(AUTH_HOST), Device::default());
-        let redeemed = stage.gateway.redeem(&secret, &who, None, &at, &device).await.unwrap();
+        let redeemed = stage.gateway.sign_in.redeem(&secret, &who, None, &at, &device).await.unwrap();
         assert_eq!(redeemed.user.username.as_str(), expected);
     }
 }
@@ -206,18 +215,18 @@ impl KeyValue for Reticent {
 #[tokio::test]
 async fn s_15_a_claim_that_the_index_has_not_heard_of_is_no_abandoned_one() {
     let stage = Stage::set(Arc::new(Reticent(MemoryStore::new()))).await.unwrap();
-    let secret = stage.gateway.issue_setup_secret().await.unwrap().unwrap();
+    let secret = stage.gateway.sign_in.issue_setup_secret().await.unwrap().unwrap();
     stage.redeem(&secret.reveal()).await.unwrap();
-    assert!(!stage.gateway.is_setup_abandoned().await.unwrap());
-    assert!(stage.gateway.issue_setup_secret().await.unwrap().is_none());
+    assert!(!stage.gateway.sign_in.is_setup_abandoned().await.unwrap());
+    assert!(stage.gateway.sign_in.issue_setup_secret().await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn s_15_an_invited_administrators_first_passkey_closes_the_door_as_well() {
     let stage = Stage::with_applications(&[APP_HOST]).await;
-    let link = stage.gateway.issue_setup_secret().await.unwrap().unwrap();
+    let link = stage.gateway.sign_in.issue_setup_secret().await.unwrap().unwrap();
     stage.enrol("member@example.com", &mut Authenticator::new(1)).await.unwrap();
-    assert!(!stage.gateway.is_setup_done().await.unwrap(), "a member is no administrator");
+    assert!(!stage.gateway.sign_in.is_setup_done().await.unwrap(), "a member is no administrator");
     let guest = vestibule::flows::administration::invitations::Guest {
         email: vestibule::domain::user::Email::parse("root@example.com").unwrap(),
         display_name: None,
@@ -227,10 +236,10 @@ async fn s_15_an_invited_administrators_first_passkey_closes_the_door_as_well() 
         lifetime: Duration::from_secs(60),
         invited_by: "a test".to_owned(),
     };
-    let invited = stage.gateway.invite(&Authority::of_operator(), guest).await.unwrap();
+    let invited = stage.gateway.administration.invite(&Authority::of_operator(), guest).await.unwrap();
     let redeemed = stage.redeem(&invited.secret.reveal()).await.unwrap();
     stage.register(&redeemed, &mut Authenticator::new(2)).await.unwrap();
-    assert!(stage.gateway.issue_setup_secret().await.unwrap().is_none());
-    assert!(stage.gateway.is_setup_done().await.unwrap());
+    assert!(stage.gateway.sign_in.issue_setup_secret().await.unwrap().is_none());
+    assert!(stage.gateway.sign_in.is_setup_done().await.unwrap());
     assert!(matches!(stage.redeem(&link.reveal()).await, Err(FlowError::NoSuchInvitation)));
 }

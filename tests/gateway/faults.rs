@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use vestibule::flows::FlowError;
-use vestibule::flows::administration::Authority;
 use vestibule::flows::administration::people::OldPasskeys;
+use vestibule::flows::authority::Authority;
 use vestibule::ports::store::{Entry, Watcher};
 use vestibule::ports::{Batch, CommitError, KeyValue, StoreError};
 use vestibule::store::MemoryStore;
@@ -119,7 +119,7 @@ struct Day {
 /// A person's day: set-up, passkey, sign-in, visit, sign-out. Ends at the first failure.
 async fn day(stage: &Stage, told: &mut Day) -> Result<(), FlowError> {
     let mut device = Authenticator::new(1);
-    let Some(secret) = stage.gateway.issue_setup_secret().await? else { return Ok(()) };
+    let Some(secret) = stage.gateway.sign_in.issue_setup_secret().await? else { return Ok(()) };
     let redeemed = stage.redeem(&secret.reveal()).await?;
     assert!(!stage.enters(&stage.cookie(&redeemed.session, APP_HOST)), "it may only enrol");
     let registered = stage.register(&redeemed, &mut device).await?;
@@ -127,14 +127,14 @@ async fn day(stage: &Stage, told: &mut Day) -> Result<(), FlowError> {
     let signed_in = stage.sign_in(&mut device).await?;
     let token = stage.cookie(&signed_in.session, APP_HOST);
     assert!(stage.enters(&token));
-    stage.gateway.end_other_sessions(&signed_in.session, &visit(AUTH_HOST)).await?;
+    stage.gateway.sessions.end_other_sessions(&signed_in.session, &visit(AUTH_HOST)).await?;
     told.ended.push(stage.cookie(&registered.session, APP_HOST));
     assert!(!stage.enters(&told.ended[0]));
-    let live = stage.gateway.sessions_of(&signed_in.user.id);
-    stage.gateway.sign_out(&live[..1], &visit(AUTH_HOST)).await?;
+    let live = stage.gateway.sessions.sessions_of(&signed_in.user.id);
+    stage.gateway.sessions.sign_out(&live[..1], &visit(AUTH_HOST)).await?;
     told.ended.push(token);
     let operator = Authority::of_operator();
-    stage.gateway.reset_user(&operator, &signed_in.user.id, OldPasskeys::Wiped).await?;
+    stage.gateway.administration.reset_user(&operator, &signed_in.user.id, OldPasskeys::Wiped).await?;
     assert!(stage.sign_in(&mut device).await.is_err(), "a passkey that was wiped signed in");
     Ok(())
 }

@@ -15,10 +15,10 @@ use vestibule::domain::session::token::Carrier;
 use vestibule::domain::session::{ENROL_LIFETIME, EXCHANGE_LIFETIME, Session};
 use vestibule::domain::way_back::{HAND_OFF_LIFETIME, WAY_BACK_LIFETIME, WayBackName};
 use vestibule::flows::FlowError;
-use vestibule::flows::admit::Visit;
-use vestibule::flows::caller::Caller;
-use vestibule::flows::sessions::Device;
-use vestibule::flows::way_back::{Errand, HandOffError, Intent, NextStep, SignInRedirect};
+use vestibule::flows::sessions::caller::Caller;
+use vestibule::flows::sign_in::way_back::{Errand, HandOffError, Intent, NextStep, SignInRedirect};
+use vestibule::flows::visit::Device;
+use vestibule::flows::visit::Visit;
 use vestibule::store::MemoryStore;
 
 use crate::harness::Authenticator;
@@ -49,7 +49,7 @@ async fn s_19_a_session_that_is_not_used_ends_by_itself() {
     assert!(stage.enters(&token));
     stage.clock.forward(IDLE);
     assert!(!stage.enters(&token), "expiry is checked at use, nothing swept");
-    assert!(stage.gateway.sessions_of(&signed_in.user.id).is_empty(), "and it is not listed");
+    assert!(stage.gateway.sessions.sessions_of(&signed_in.user.id).is_empty(), "and it is not listed");
     let again = stage.again().await;
     assert!(!again.enters(&token), "a restart revives nothing");
 }
@@ -96,17 +96,17 @@ async fn s_19_a_clock_that_is_set_back_prolongs_nothing() {
 #[tokio::test]
 async fn s_19_an_invitation_and_a_set_up_link_run_out() {
     let stage = stage().await;
-    let setup = stage.gateway.issue_setup_secret().await.unwrap().unwrap().reveal();
+    let setup = stage.gateway.sign_in.issue_setup_secret().await.unwrap().unwrap().reveal();
     stage.clock.forward(just_before(SETUP_LIFETIME));
-    assert!(stage.gateway.offer(&setup).await.is_ok());
+    assert!(stage.gateway.sign_in.offer(&setup).await.is_ok());
     stage.clock.forward(MOMENT);
-    assert!(matches!(stage.gateway.offer(&setup).await, Err(FlowError::NoSuchInvitation)));
+    assert!(matches!(stage.gateway.sign_in.offer(&setup).await, Err(FlowError::NoSuchInvitation)));
     assert!(matches!(stage.redeem(&setup).await, Err(FlowError::NoSuchInvitation)));
 
     let long = Duration::from_secs(400 * 86_400);
     let invited = stage.invite("bob@example.com", long).await.unwrap().secret.reveal();
     stage.clock.forward(just_before(INVITATION_LIFETIME_MAX));
-    assert!(stage.gateway.offer(&invited).await.is_ok());
+    assert!(stage.gateway.sign_in.offer(&invited).await.is_ok());
     stage.clock.forward(MOMENT);
     assert!(matches!(stage.redeem(&invited).await, Err(FlowError::NoSuchInvitation)));
 }
@@ -119,9 +119,9 @@ async fn s_19_a_session_that_may_only_enrol_is_short() {
     let token = stage.cookie(&redeemed.session, APP_HOST);
     assert!(!stage.enters(&token), "it opens no application");
     stage.clock.forward(just_before(ENROL_LIFETIME));
-    assert_eq!(stage.gateway.sessions_of(&redeemed.user.id).len(), 1, "it lives until then");
+    assert_eq!(stage.gateway.sessions.sessions_of(&redeemed.user.id).len(), 1, "it lives until then");
     stage.clock.forward(MOMENT);
-    assert!(stage.gateway.sessions_of(&redeemed.user.id).is_empty());
+    assert!(stage.gateway.sessions.sessions_of(&redeemed.user.id).is_empty());
 }
 
 /// An access token is short whatever its session does, and never longer than it.
@@ -132,10 +132,11 @@ async fn s_19_an_access_token_runs_out_before_its_session_or_with_it() {
     stage.enrol("alice@example.com", &mut device).await.unwrap();
     let signed_in = stage.sign_in(&mut device).await.unwrap();
     let (session, user) = (&signed_in.session, &signed_in.user);
-    let is_known = |token: &str| matches!(stage.gateway.caller_by_bearer(token), Ok(Caller::Known(..)));
-    let access = stage.gateway.access_token(session, user).unwrap();
-    let opaque = stage.gateway.token(session, Carrier::Bearer).unwrap();
-    let refresh = stage.gateway.token(session, Carrier::Refresh).unwrap();
+    let is_known =
+        |token: &str| matches!(stage.gateway.sessions.caller_by_bearer(token), Ok(Caller::Known(..)));
+    let access = stage.gateway.sessions.access_token(session, user).unwrap();
+    let opaque = stage.gateway.sessions.token(session, Carrier::Bearer).unwrap();
+    let refresh = stage.gateway.sessions.token(session, Carrier::Refresh).unwrap();
     stage.clock.forward(ACCESS_LIFETIME.checked_sub(Duration::from_secs(1)).unwrap());
     assert!(is_known(&access));
     stage.clock.forward(Duration::from_secs(1));
@@ -146,10 +147,10 @@ async fn s_19_an_access_token_runs_out_before_its_session_or_with_it() {
     while left > IDLE / 2 {
         stage.clock.forward(IDLE / 2);
         left -= IDLE / 2;
-        stage.live(session).unwrap().touch(stage.gateway.clock().now());
+        stage.live(session).unwrap().touch(stage.gateway.ground.clock().now());
     }
     stage.clock.forward(left.checked_sub(Duration::from_secs(60)).unwrap());
-    let late = stage.gateway.access_token(session, user).unwrap();
+    let late = stage.gateway.sessions.access_token(session, user).unwrap();
     stage.clock.forward(Duration::from_secs(59));
     assert!(is_known(&late));
     stage.clock.forward(Duration::from_secs(1));
@@ -164,11 +165,11 @@ async fn w_09_a_ceremony_runs_out_after_five_minutes() {
     let mut device = Authenticator::new(1);
     stage.enrol("alice@example.com", &mut device).await.unwrap();
     for (waited, expected) in [(just_before(CEREMONY_LIFETIME), true), (CEREMONY_LIFETIME, false)] {
-        let (id, options) = stage.gateway.begin_sign_in(None, &visit(AUTH_HOST)).await.unwrap();
+        let (id, options) = stage.gateway.sign_in.begin_sign_in(None, &visit(AUTH_HOST)).await.unwrap();
         let answer = device.get(&options.0, ORIGIN);
         stage.clock.forward(waited);
         let at = visit(AUTH_HOST);
-        let done = stage.gateway.finish_sign_in(attempt(id, &answer), &at, &Device::default()).await;
+        let done = stage.gateway.sign_in.finish_sign_in(attempt(id, &answer), &at, &Device::default()).await;
         assert_eq!(done.is_ok(), expected, "after {waited:?}: {done:?}");
     }
 }
@@ -181,9 +182,11 @@ async fn s_26_an_old_sign_in_may_not_change_passkeys() {
     let signed_in = stage.sign_in(&mut device).await.unwrap();
     let at = visit(AUTH_HOST);
     stage.clock.forward(just_before(FRESH));
-    assert!(stage.gateway.begin_registration(&signed_in.session, Planned::default(), &at).await.is_ok());
+    assert!(
+        stage.gateway.sign_in.begin_registration(&signed_in.session, Planned::default(), &at).await.is_ok()
+    );
     stage.clock.forward(MOMENT);
-    let refused = stage.gateway.begin_registration(&signed_in.session, Planned::default(), &at).await;
+    let refused = stage.gateway.sign_in.begin_registration(&signed_in.session, Planned::default(), &at).await;
     assert!(matches!(refused, Err(FlowError::NotFresh)), "{refused:?}");
 }
 
@@ -196,7 +199,7 @@ async fn s_28_a_session_is_exchanged_within_five_minutes_of_its_ceremony() {
         stage.enrol("alice@example.com", &mut device).await.unwrap();
         let exchange = async |session: &Session| {
             let live = stage.live(session).expect("it lives");
-            stage.gateway.exchange_session(&live, None, &visit(AUTH_HOST), &Device::default()).await
+            stage.gateway.sessions.exchange_session(&live, None, &visit(AUTH_HOST), &Device::default()).await
         };
         let signed_in = stage.sign_in(&mut device).await.unwrap().session;
         stage.clock.forward(just_before(EXCHANGE_LIFETIME));
@@ -216,10 +219,14 @@ async fn s_28_a_session_is_exchanged_within_five_minutes_of_its_ceremony() {
 
 /// A stranger's way from the application to a hand-off code: the code and the nonce.
 async fn hand_off(stage: &Stage, session: &Session) -> (String, String) {
-    let detour =
-        stage.gateway.leave_for_sign_in(&visit(APP_HOST), "/deep?x=1", None, Errand::SignIn).await.unwrap();
+    let detour = stage
+        .gateway
+        .sign_in
+        .leave_for_sign_in(&visit(APP_HOST), "/deep?x=1", None, Errand::SignIn)
+        .await
+        .unwrap();
     let SignInRedirect::SignIn { way_back, nonce } = detour else { panic!("{detour:?}") };
-    let onward = stage.gateway.onward(session, Some(&way_back), Intent::Followed).await.unwrap();
+    let onward = stage.gateway.sign_in.onward(session, Some(&way_back), Intent::Followed).await.unwrap();
     let NextStep::HandOff { url } = onward else { panic!("{onward:?}") };
     (url.split_once("code=").unwrap().1.to_owned(), nonce.reveal())
 }
@@ -232,14 +239,19 @@ async fn s_19_a_hand_off_and_a_way_back_run_out() {
     for (waited, expected) in [(just_before(HAND_OFF_LIFETIME), true), (HAND_OFF_LIFETIME, false)] {
         let (code, nonce) = hand_off(&stage, &enrolled.session).await;
         stage.clock.forward(waited);
-        let arrived = stage.gateway.arrive(&visit(APP_HOST), &code, Some(&nonce)).await.unwrap();
+        let arrived = stage.gateway.sign_in.arrive(&visit(APP_HOST), &code, Some(&nonce)).await.unwrap();
         assert_eq!(arrived.is_ok(), expected, "after {waited:?}: {arrived:?}");
     }
-    let detour =
-        stage.gateway.leave_for_sign_in(&visit(APP_HOST), "/deep", None, Errand::SignIn).await.unwrap();
+    let detour = stage
+        .gateway
+        .sign_in
+        .leave_for_sign_in(&visit(APP_HOST), "/deep", None, Errand::SignIn)
+        .await
+        .unwrap();
     let SignInRedirect::SignIn { way_back, .. } = detour else { panic!("{detour:?}") };
     stage.clock.forward(WAY_BACK_LIFETIME);
-    let onward = stage.gateway.onward(&enrolled.session, Some(&way_back), Intent::Followed).await.unwrap();
+    let onward =
+        stage.gateway.sign_in.onward(&enrolled.session, Some(&way_back), Intent::Followed).await.unwrap();
     assert_eq!(onward, NextStep::Account);
 }
 
@@ -250,12 +262,12 @@ async fn s_01_a_hand_off_is_worthless_in_another_browser_and_on_another_host() {
     let enrolled = stage.enrol("alice@example.com", &mut device).await.unwrap();
     let (code, _) = hand_off(&stage, &enrolled.session).await;
     let (_, foreign) = hand_off(&stage, &enrolled.session).await;
-    let arrived = stage.gateway.arrive(&visit(APP_HOST), &code, Some(&foreign)).await.unwrap();
+    let arrived = stage.gateway.sign_in.arrive(&visit(APP_HOST), &code, Some(&foreign)).await.unwrap();
     assert_eq!(arrived.map(|_| ()), Err(HandOffError::NoSuchCode));
     let (code, nonce) = hand_off(&stage, &enrolled.session).await;
-    let arrived = stage.gateway.arrive(&visit(AUTH_HOST), &code, Some(&nonce)).await.unwrap();
+    let arrived = stage.gateway.sign_in.arrive(&visit(AUTH_HOST), &code, Some(&nonce)).await.unwrap();
     assert_eq!(arrived.map(|_| ()), Err(HandOffError::NoSuchCode));
-    let arrived = stage.gateway.arrive(&visit(APP_HOST), &code, Some(&nonce)).await.unwrap();
+    let arrived = stage.gateway.sign_in.arrive(&visit(APP_HOST), &code, Some(&nonce)).await.unwrap();
     assert_eq!(arrived.map(|_| ()), Err(HandOffError::NoSuchCode), "the failure consumed it");
 }
 
@@ -276,7 +288,7 @@ where
 async fn s_32_every_single_use_thing_is_won_once() {
     let stage = Arc::new(stage().await);
     let mut device = Authenticator::new(1);
-    let setup = stage.gateway.issue_setup_secret().await.unwrap().unwrap().reveal();
+    let setup = stage.gateway.sign_in.issue_setup_secret().await.unwrap().unwrap().reveal();
     let race = |secret: String| {
         let stage = Arc::clone(&stage);
         move |_| {
@@ -292,7 +304,7 @@ async fn s_32_every_single_use_thing_is_won_once() {
     let (code, nonce) = hand_off(&stage, &enrolled.session).await;
     let arriving = winners(|_| {
         let (stage, code, nonce) = (Arc::clone(&stage), code.clone(), nonce.clone());
-        async move { stage.gateway.arrive(&visit(APP_HOST), &code, Some(&nonce)).await.unwrap().is_ok() }
+        async move { stage.gateway.sign_in.arrive(&visit(APP_HOST), &code, Some(&nonce)).await.unwrap().is_ok() }
     });
     assert_eq!(arriving.await, 1, "a hand-off");
 }
@@ -302,18 +314,18 @@ async fn w_02_one_response_gives_one_session() {
     let stage = Arc::new(stage().await);
     let mut device = Authenticator::new(1);
     let user = stage.enrol("alice@example.com", &mut device).await.unwrap().user;
-    let (id, options) = stage.gateway.begin_sign_in(None, &visit(AUTH_HOST)).await.unwrap();
+    let (id, options) = stage.gateway.sign_in.begin_sign_in(None, &visit(AUTH_HOST)).await.unwrap();
     let answer = device.get(&options.0, ORIGIN);
-    let before = stage.gateway.sessions_of(&user.id).len();
+    let before = stage.gateway.sessions.sessions_of(&user.id).len();
     let signing_in = winners(|_| {
         let (stage, answer) = (Arc::clone(&stage), answer.clone());
         async move {
             let (at, device) = (visit(AUTH_HOST), Device::default());
-            stage.gateway.finish_sign_in(attempt(id, &answer), &at, &device).await.is_ok()
+            stage.gateway.sign_in.finish_sign_in(attempt(id, &answer), &at, &device).await.is_ok()
         }
     });
     assert_eq!(signing_in.await, 1);
-    assert_eq!(stage.gateway.sessions_of(&user.id).len(), before + 1);
+    assert_eq!(stage.gateway.sessions.sessions_of(&user.id).len(), before + 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -325,6 +337,7 @@ async fn w_11_of_many_people_who_register_one_credential_one_has_it() {
         let redeemed = stage.redeem(&invited.secret.reveal()).await.unwrap();
         let (id, options) = stage
             .gateway
+            .sign_in
             .begin_registration(&redeemed.session, Planned::default(), &visit(AUTH_HOST))
             .await
             .unwrap();
@@ -338,7 +351,7 @@ async fn w_11_of_many_people_who_register_one_credential_one_has_it() {
             let stage = Arc::clone(&stage);
             tokio::spawn(async move {
                 let at = visit(AUTH_HOST);
-                stage.gateway.finish_registration(&session, Some(id), &answer, None, &at).await
+                stage.gateway.sign_in.finish_registration(&session, Some(id), &answer, None, &at).await
             })
         })
         .collect();
@@ -359,7 +372,7 @@ async fn w_15_two_removals_at_once_leave_one_passkey() {
     for round in 0..20 {
         let mut device = Authenticator::new(round);
         let enrolled = stage.enrol(&format!("p{round}@example.com"), &mut device).await.unwrap();
-        let redeemed = vestibule::flows::enroll::Redeemed {
+        let redeemed = vestibule::flows::sign_in::Redeemed {
             session: enrolled.session.clone(),
             user: enrolled.user.clone(),
         };
@@ -368,14 +381,14 @@ async fn w_15_two_removals_at_once_leave_one_passkey() {
             let (stage, session) = (Arc::clone(&stage), enrolled.session.clone());
             tokio::spawn(async move {
                 let at = visit(AUTH_HOST);
-                stage.gateway.remove_credential(&session, &id, &at).await.is_ok()
+                stage.gateway.accounts.remove_credential(&session, &id, &at).await.is_ok()
             })
         });
         let mut removed = 0;
         for racer in racers {
             removed += usize::from(racer.await.unwrap());
         }
-        let left = stage.gateway.credentials_of(&enrolled.user.id).await.unwrap().len();
+        let left = stage.gateway.accounts.credentials_of(&enrolled.user.id).await.unwrap().len();
         assert_eq!((removed, left), (1, 1), "round {round}");
     }
 }
@@ -389,15 +402,17 @@ async fn s_01_a_way_back_below_a_wildcard_is_confirmed_first() {
     let enrolled = stage.enrol("alice@example.com", &mut device).await.unwrap();
     stage.clock.forward(Duration::from_secs(60));
     let evil = visit("evil.example.com");
-    let detour = stage.gateway.leave_for_sign_in(&evil, "/", None, Errand::SignIn).await.unwrap();
+    let detour = stage.gateway.sign_in.leave_for_sign_in(&evil, "/", None, Errand::SignIn).await.unwrap();
     let SignInRedirect::SignIn { way_back, .. } = detour else { panic!("{detour:?}") };
-    let lured = stage.gateway.onward(&enrolled.session, Some(&way_back), Intent::Followed).await.unwrap();
+    let lured =
+        stage.gateway.sign_in.onward(&enrolled.session, Some(&way_back), Intent::Followed).await.unwrap();
     assert_eq!(lured, NextStep::Ask { host: "evil.example.com".to_owned() });
-    let meant = stage.gateway.onward(&enrolled.session, Some(&way_back), Intent::Confirmed).await.unwrap();
+    let meant =
+        stage.gateway.sign_in.onward(&enrolled.session, Some(&way_back), Intent::Confirmed).await.unwrap();
     assert!(matches!(meant, NextStep::HandOff { .. }), "{meant:?}");
     // The sign-in page has just named the host.
     let signed_in = stage.sign_in(&mut device).await.unwrap().session;
-    let seen = stage.gateway.onward(&signed_in, Some(&way_back), Intent::Followed).await.unwrap();
+    let seen = stage.gateway.sign_in.onward(&signed_in, Some(&way_back), Intent::Followed).await.unwrap();
     assert!(matches!(seen, NextStep::HandOff { .. }), "{seen:?}");
 }
 
@@ -410,6 +425,7 @@ async fn f_12_a_strangers_page_load_writes_nothing() {
     let stranger = Visit { client: "198.51.100.7".parse().ok(), ..visit(APP_HOST) };
     let leave = async |target: &str| match stage
         .gateway
+        .sign_in
         .leave_for_sign_in(&stranger, target, None, Errand::SignIn)
         .await
         .unwrap()
@@ -423,10 +439,11 @@ async fn f_12_a_strangers_page_load_writes_nothing() {
     assert_eq!(stage.store.scan(b"", None, 10_000).await.unwrap(), before);
     let arrives_at = async |(way_back, nonce): (WayBackName, Secret)| {
         let session = &enrolled.session;
-        let onward = stage.gateway.onward(session, Some(&way_back), Intent::Followed).await.unwrap();
+        let onward = stage.gateway.sign_in.onward(session, Some(&way_back), Intent::Followed).await.unwrap();
         let NextStep::HandOff { url } = onward else { panic!("{onward:?}") };
         let code = url.split_once("code=").unwrap().1;
-        let arrived = stage.gateway.arrive(&visit(APP_HOST), code, Some(&nonce.reveal())).await.unwrap();
+        let arrived =
+            stage.gateway.sign_in.arrive(&visit(APP_HOST), code, Some(&nonce.reveal())).await.unwrap();
         arrived.unwrap().target.path_and_query
     };
     assert_eq!(arrives_at(leave("/deep?x=1").await).await, "/deep?x=1");
@@ -442,7 +459,7 @@ async fn f_12_a_strangers_page_load_writes_nothing() {
     for wrong in [changed.as_str(), "AAAA", &sealed[..sealed.len() - 4]] {
         let name = WayBackName::parse(wrong).unwrap();
         let session = &enrolled.session;
-        let onward = stage.gateway.onward(session, Some(&name), Intent::Confirmed).await.unwrap();
+        let onward = stage.gateway.sign_in.onward(session, Some(&name), Intent::Confirmed).await.unwrap();
         assert_eq!(onward, NextStep::Account, "{wrong}");
     }
 }

@@ -8,7 +8,7 @@ use vestibule::domain::secret::Secret;
 use vestibule::domain::session::Session;
 use vestibule::domain::session::step_up::Change;
 use vestibule::flows::FlowError;
-use vestibule::flows::admit::Visit;
+use vestibule::flows::visit::Visit;
 
 /// A change, as a page names it.
 const RENAME: &str = "PATCH passkeys/x";
@@ -18,14 +18,14 @@ async fn rename(stage: &Stage, session: &Session) -> Result<(), FlowError> {
 }
 
 async fn rename_as(stage: &Stage, session: &Session, at: &Visit) -> Result<(), FlowError> {
-    let credentials = stage.gateway.credentials_of(&session.user).await.unwrap();
+    let credentials = stage.gateway.accounts.credentials_of(&session.user).await.unwrap();
     let name = CredentialName::parse("Blue key").unwrap();
     let id = &credentials.first().unwrap().id;
-    stage.gateway.rename_credential(session, id, name, at).await.map(drop)
+    stage.gateway.accounts.rename_credential(session, id, name, at).await.map(drop)
 }
 
 async fn may_add(stage: &Stage, session: &Session) -> bool {
-    match stage.gateway.begin_registration(session, Planned::default(), &visit(AUTH_HOST)).await {
+    match stage.gateway.sign_in.begin_registration(session, Planned::default(), &visit(AUTH_HOST)).await {
         Ok(_) => true,
         Err(FlowError::NotFresh) => false,
         Err(other) => panic!("{other:?}"),
@@ -77,7 +77,7 @@ async fn f_09_a_step_up_pays_for_the_change_that_it_was_asked_for_and_no_other()
     ] {
         let refused = rename_as(&stage, &again, &script).await;
         assert!(matches!(refused, Err(FlowError::NotFresh)), "{refused:?}");
-        let refused = stage.gateway.begin_registration(&again, Planned::default(), &script).await;
+        let refused = stage.gateway.sign_in.begin_registration(&again, Planned::default(), &script).await;
         assert!(matches!(refused, Err(FlowError::NotFresh)));
     }
     rename_as(&stage, &again, &paying).await.unwrap();

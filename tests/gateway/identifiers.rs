@@ -4,17 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use vestibule::domain::code::EmailCode;
 use vestibule::domain::code::{CODE_ATTEMPTS_MAX, CODE_LIFETIME};
 use vestibule::domain::identifier::{Identifier, PENDING_ADDRESS_LIFETIME, USERNAMES_PER_USER_MAX};
 use vestibule::domain::letter::{Content, Letter};
 use vestibule::domain::session::Session;
 use vestibule::domain::user::{DisplayName, Email, Role, User, Username};
 use vestibule::flows::FlowError;
-use vestibule::flows::administration::Authority;
 use vestibule::flows::administration::invitations::Guest;
-use vestibule::flows::codes::{EmailCode, Guess};
-use vestibule::flows::registration::Registered;
-use vestibule::flows::sessions::Device;
+use vestibule::flows::authority::Authority;
+use vestibule::flows::sign_in::codes::Guess;
+use vestibule::flows::sign_in::registration::Registered;
+use vestibule::flows::visit::Device;
 
 use crate::codes::Mailbox;
 use crate::harness::Authenticator;
@@ -40,18 +41,18 @@ async fn stage() -> (Stage, Registered) {
 }
 
 async fn announce(stage: &Stage, session: &Session, address: &str) {
-    stage.gateway.announce_address(session, &email(address), &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.accounts.announce_address(session, &email(address), &visit(AUTH_HOST)).await.unwrap();
 }
 
 /// Has a code sent, and returns what arrived.
 async fn sent(stage: &Stage, session: &Session, address: &str) -> Vec<Letter> {
-    stage.gateway.send_address_code(session, &email(address), &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.accounts.send_address_code(session, &email(address), &visit(AUTH_HOST)).await.unwrap();
     delivered(stage).await
 }
 
 async fn delivered(stage: &Stage) -> Vec<Letter> {
     let mailbox = Mailbox::default();
-    stage.gateway.deliver(&mailbox).await.unwrap();
+    stage.gateway.messages.deliver(&mailbox).await.unwrap();
     mailbox.take()
 }
 
@@ -63,7 +64,7 @@ fn code_in(letters: &[Letter]) -> String {
 }
 
 async fn confirm(stage: &Stage, session: &Session, address: &str, code: &str) -> Result<User, FlowError> {
-    stage.gateway.confirm_address(session, &email(address), code, &visit(AUTH_HOST)).await
+    stage.gateway.accounts.confirm_address(session, &email(address), code, &visit(AUTH_HOST)).await
 }
 
 #[track_caller]
@@ -72,7 +73,7 @@ fn wrong(confirmed: &Result<User, FlowError>) {
 }
 
 async fn pending(stage: &Stage, user: &User) -> Option<String> {
-    let all = stage.gateway.identifiers_of(user).await.unwrap();
+    let all = stage.gateway.accounts.identifiers_of(user).await.unwrap();
     all.into_iter().find_map(|it| match it {
         Identifier::PendingEmail(email) => Some(email.to_string()),
         Identifier::Email(_) | Identifier::Username(_) => None,
@@ -81,7 +82,7 @@ async fn pending(stage: &Stage, user: &User) -> Option<String> {
 
 /// Asks for a code that signs in, and returns what arrived.
 async fn sign_in_code(stage: &Stage, address: &str) -> (vestibule::domain::id::CodeId, Vec<Letter>) {
-    let id = stage.gateway.request_code(address, &visit(AUTH_HOST)).await.unwrap();
+    let id = stage.gateway.sign_in.request_code(address, &visit(AUTH_HOST)).await.unwrap();
     (id, delivered(stage).await)
 }
 
@@ -96,9 +97,9 @@ async fn s_35_an_address_opens_and_reserves_nothing_until_its_code_comes_back() 
     stage.enrol(NEW, &mut Authenticator::new(2)).await.unwrap();
     let late = confirm(&stage, &alice.session, NEW, &code).await;
     assert!(matches!(late, Err(FlowError::Taken("address"))), "{late:?}");
-    let owner = stage.gateway.find_user(NEW).await.unwrap();
+    let owner = stage.gateway.administration.find_user(NEW).await.unwrap();
     assert_ne!(owner.id, alice.user.id);
-    assert_eq!(stage.gateway.find_user(ALICE).await.unwrap().id, alice.user.id);
+    assert_eq!(stage.gateway.administration.find_user(ALICE).await.unwrap().id, alice.user.id);
 }
 
 #[tokio::test]
@@ -120,13 +121,13 @@ async fn an_address_takes_the_place_of_the_one_before_and_the_one_before_is_told
     let gone = confirm(&stage, &alice.session, NEW, &code).await;
     assert!(matches!(gone, Err(FlowError::NotFound)), "{gone:?}");
     let guess = Guess { id: Some(old_code), email: ALICE, code: &old };
-    let opened = stage.gateway.redeem_code(guess, None, &visit(AUTH_HOST), &Device::default()).await;
+    let opened = stage.gateway.sign_in.redeem_code(guess, None, &visit(AUTH_HOST), &Device::default()).await;
     assert!(matches!(opened, Err(FlowError::WrongCode)), "what went to the old address opens nothing");
     assert_eq!(sign_in_code(&stage, ALICE).await.1, []);
     assert_eq!(sign_in_code(&stage, NEW).await.1.len(), 1);
     stage.enrol(ALICE, &mut Authenticator::new(2)).await.unwrap();
     let again = stage.again().await;
-    assert_eq!(again.gateway.find_user(NEW).await.unwrap().id, alice.user.id);
+    assert_eq!(again.gateway.administration.find_user(NEW).await.unwrap().id, alice.user.id);
 }
 
 #[tokio::test]
@@ -155,9 +156,9 @@ async fn an_address_waits_for_a_day_and_one_at_a_time() {
     announce(&stage, &bob.session, "BOB@example.com").await;
     assert_eq!(pending(&stage, &bob.user).await, None, "his own is confirmed already");
     announce(&stage, &bob.session, NEW).await;
-    stage.gateway.withdraw_address(&bob.session, &email(NEW), &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.accounts.withdraw_address(&bob.session, &email(NEW), &visit(AUTH_HOST)).await.unwrap();
     assert_eq!(pending(&stage, &bob.user).await, None);
-    let again = stage.gateway.withdraw_address(&bob.session, &email(NEW), &visit(AUTH_HOST)).await;
+    let again = stage.gateway.accounts.withdraw_address(&bob.session, &email(NEW), &visit(AUTH_HOST)).await;
     assert!(matches!(again, Err(FlowError::NotFound)), "{again:?}");
 }
 
@@ -175,7 +176,9 @@ async fn s_30_a_code_is_for_one_account_and_one_address() {
     let (id, letters) = sign_in_code(&stage, ALICE).await;
     wrong(&confirm(&stage, &alice.session, NEW, &code_in(&letters)).await);
     let guess = Guess { id: Some(id), email: ALICE, code: &code };
-    assert!(stage.gateway.redeem_code(guess, None, &visit(AUTH_HOST), &Device::default()).await.is_err());
+    assert!(
+        stage.gateway.sign_in.redeem_code(guess, None, &visit(AUTH_HOST), &Device::default()).await.is_err()
+    );
     let newest = code_in(&sent(&stage, &alice.session, NEW).await);
     wrong(&confirm(&stage, &alice.session, NEW, &code).await);
     confirm(&stage, &alice.session, NEW, &newest).await.unwrap();
@@ -215,7 +218,7 @@ async fn s_30_nobody_elses_mailbox_is_filled() {
     let mut arrived = 0;
     for _ in 0..20 {
         let at = visit_from("198.51.100.7");
-        match stage.gateway.send_address_code(&alice.session, &email(NEW), &at).await {
+        match stage.gateway.accounts.send_address_code(&alice.session, &email(NEW), &at).await {
             Ok(()) => {}
             Err(FlowError::RateLimited { retry_after }) => assert!(retry_after > Duration::ZERO),
             Err(other) => panic!("{other:?}"),
@@ -241,7 +244,7 @@ async fn s_21_an_address_of_somebody_else_looks_like_any_other() {
         sizes.push(codes[0].1.len());
     }
     assert!(sizes[0].abs_diff(sizes[1]) < 64, "{sizes:?}");
-    assert_eq!(stage.gateway.find_user(ALICE).await.unwrap().id, alice.user.id);
+    assert_eq!(stage.gateway.administration.find_user(ALICE).await.unwrap().id, alice.user.id);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -280,16 +283,16 @@ async fn s_26_changing_what_one_is_known_by_needs_a_fresh_passkey() {
     let (stage, alice) = stage().await;
     stage.clock.forward(FRESH);
     let (session, at) = (&alice.session, visit(AUTH_HOST));
-    let address = stage.gateway.announce_address(session, &email(NEW), &at).await;
-    let name = stage.gateway.change_username(session, &username("al"), &at).await.map(drop);
-    let left = stage.gateway.delete_account(session, &at).await;
+    let address = stage.gateway.accounts.announce_address(session, &email(NEW), &at).await;
+    let name = stage.gateway.accounts.change_username(session, &username("al"), &at).await.map(drop);
+    let left = stage.gateway.accounts.delete_account(session, &at).await;
     for refused in [address, name, left] {
         assert!(matches!(refused, Err(FlowError::NotFresh)), "{refused:?}");
     }
     let called = DisplayName::parse("Alice B.").unwrap();
-    let renamed = stage.gateway.rename_person(session, &called, &at).await.unwrap();
+    let renamed = stage.gateway.accounts.rename_person(session, &called, &at).await.unwrap();
     assert_eq!(renamed.display_name, called, "a name is not what one is known by");
-    assert_eq!(stage.gateway.find_user(ALICE).await.unwrap(), renamed);
+    assert_eq!(stage.gateway.administration.find_user(ALICE).await.unwrap(), renamed);
 }
 
 #[tokio::test]
@@ -299,12 +302,15 @@ async fn a_username_stays_its_owners_for_ever() {
     let change = |session: &Session, name: &str| {
         let (session, name, at) = (session.clone(), username(name), at.clone());
         let gateway = Arc::clone(&stage.gateway);
-        async move { gateway.change_username(&session, &name, &at).await }
+        async move { gateway.accounts.change_username(&session, &name, &at).await }
     };
     let renamed = change(&alice.session, "Al").await.unwrap();
     assert_eq!(renamed.username, username("al"));
-    assert!(stage.gateway.find_user("alice").await.is_err(), "she is not called that any more");
-    assert_eq!(stage.gateway.find_user("al").await.unwrap().id, alice.user.id);
+    assert!(
+        stage.gateway.administration.find_user("alice").await.is_err(),
+        "she is not called that any more"
+    );
+    assert_eq!(stage.gateway.administration.find_user("al").await.unwrap().id, alice.user.id);
     let other = stage.enrol("alice@third.example", &mut Authenticator::new(2)).await.unwrap();
     assert_eq!(other.user.username, username("alice2"), "nobody is given the old one");
     for taken in ["alice", "al"] {
@@ -327,7 +333,7 @@ async fn a_username_stays_its_owners_for_ever() {
 async fn s_14_a_link_of_ones_own_stays_with_the_account() {
     let (stage, alice) = stage().await;
     let at = visit(AUTH_HOST);
-    let link = stage.gateway.invite_oneself(&alice.session, &at).await.unwrap();
+    let link = stage.gateway.accounts.invite_oneself(&alice.session, &at).await.unwrap();
     assert_eq!(delivered(&stage).await[0].content, Content::LinkMade, "the owner is told");
     announce(&stage, &alice.session, NEW).await;
     let code = code_in(&sent(&stage, &alice.session, NEW).await);
@@ -335,9 +341,9 @@ async fn s_14_a_link_of_ones_own_stays_with_the_account() {
     let refused = stage.redeem(&link.secret.reveal()).await.map(drop);
     assert!(matches!(refused, Err(FlowError::NoSuchInvitation)), "{refused:?}");
 
-    let link = stage.gateway.invite_oneself(&alice.session, &at).await.unwrap();
+    let link = stage.gateway.accounts.invite_oneself(&alice.session, &at).await.unwrap();
     let by_operator = stage.invite(NEW, Duration::from_secs(3_600)).await.unwrap();
-    stage.gateway.delete_account(&alice.session, &at).await.unwrap();
+    stage.gateway.accounts.delete_account(&alice.session, &at).await.unwrap();
     for dead in [link, by_operator] {
         let refused = stage.redeem(&dead.secret.reveal()).await.map(drop);
         assert!(matches!(refused, Err(FlowError::NoSuchInvitation)), "{refused:?}");
@@ -357,11 +363,17 @@ async fn a_username_that_somebody_was_promised_is_not_to_be_had() {
         lifetime: Duration::from_secs(60),
         invited_by: "a test".to_owned(),
     };
-    stage.gateway.invite(&Authority::of_operator(), guest).await.unwrap();
-    let taken = stage.gateway.change_username(&alice.session, &username("carol"), &visit(AUTH_HOST)).await;
+    stage.gateway.administration.invite(&Authority::of_operator(), guest).await.unwrap();
+    let taken =
+        stage.gateway.accounts.change_username(&alice.session, &username("carol"), &visit(AUTH_HOST)).await;
     assert!(matches!(taken, Err(FlowError::Taken(_))), "{taken:?}");
     stage.clock.forward(Duration::from_secs(61));
-    stage.gateway.change_username(&alice.session, &username("carol"), &visit(AUTH_HOST)).await.unwrap();
+    stage
+        .gateway
+        .accounts
+        .change_username(&alice.session, &username("carol"), &visit(AUTH_HOST))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

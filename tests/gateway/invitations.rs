@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use vestibule::flows::codes::EmailCode;
+use vestibule::domain::code::EmailCode;
 
 use crate::harness::journey::secret_of;
 use crate::harness::scene::ALICE;
@@ -240,7 +240,7 @@ async fn f_17_of_links_made_at_once_one_is_live() {
         count += usize::from(made.await.unwrap().is_ok());
     }
     assert!(count >= 1, "nobody could invite");
-    assert_eq!(stage.gateway.invitations().await.unwrap().len(), 1);
+    assert_eq!(stage.gateway.administration.invitations().await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use vestibule::domain::event::Refusal;
 use vestibule::domain::id::UserId;
 use vestibule::domain::limits::{ACCOUNT_BURST, RateLimits};
 use vestibule::flows::FlowError;
-use vestibule::flows::admit::Visit;
-use vestibule::flows::sessions::Device;
+use vestibule::flows::visit::Device;
+use vestibule::flows::visit::Visit;
 use vestibule::store::MemoryStore;
 
 use crate::harness::{Authenticator, Scene};
@@ -24,7 +24,7 @@ async fn stage() -> Stage {
 }
 
 async fn begins(stage: &Stage, client: &str) -> bool {
-    match stage.gateway.begin_sign_in(None, &visit_from(client)).await {
+    match stage.gateway.sign_in.begin_sign_in(None, &visit_from(client)).await {
         Ok(_) => true,
         Err(FlowError::RateLimited { retry_after }) => {
             assert!(retry_after > Duration::ZERO, "the wait is told");
@@ -85,18 +85,18 @@ async fn s_12_a_stranger_who_tries_an_account_never_keeps_its_owner_out() {
     }
     assert_eq!(attempts, ACCOUNT_BURST.get(), "attempts on one account are counted");
     let at = visit_from(OWNER);
-    let (id, options) = stage.gateway.begin_sign_in(None, &at).await.unwrap();
+    let (id, options) = stage.gateway.sign_in.begin_sign_in(None, &at).await.unwrap();
     let answer = device.get(&options.0, ORIGIN);
-    let signed_in = stage.gateway.finish_sign_in(attempt(id, &answer), &at, &Device::default()).await;
+    let signed_in = stage.gateway.sign_in.finish_sign_in(attempt(id, &answer), &at, &Device::default()).await;
     assert!(signed_in.is_ok(), "the owner comes in from elsewhere at once: {signed_in:?}");
 }
 
 /// Shows a passkey with a signature that is not its own. Whether that was judged, and not put off.
 async fn is_judged(stage: &Stage, device: &mut Authenticator, named: Option<UserId>, at: &Visit) -> bool {
-    let (id, options) = stage.gateway.begin_sign_in(named, at).await.unwrap();
+    let (id, options) = stage.gateway.sign_in.begin_sign_in(named, at).await.unwrap();
     let mut answer = device.get(&options.0, ORIGIN);
     answer["response"]["signature"] = json!("AAAA");
-    match stage.gateway.finish_sign_in(attempt(id, &answer), at, &Device::default()).await {
+    match stage.gateway.sign_in.finish_sign_in(attempt(id, &answer), at, &Device::default()).await {
         Err(FlowError::RateLimited { .. }) => false,
         Err(FlowError::Refused(Refusal::BadProof | Refusal::Malformed)) => true,
         other => panic!("{other:?}"),

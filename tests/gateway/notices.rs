@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use vestibule::domain::code::EmailCode;
 use vestibule::domain::letter::Content;
 use vestibule::domain::time::Timestamp;
 use vestibule::domain::user::{Role, TOLD_BEFORE_END};
-use vestibule::flows::administration::Authority;
 use vestibule::flows::administration::people::UserEdit;
 use vestibule::flows::administration::trail::TrailQuery;
-use vestibule::flows::codes::EmailCode;
-use vestibule::flows::registration::Registered;
-use vestibule::flows::sessions::Device;
+use vestibule::flows::authority::Authority;
+use vestibule::flows::sign_in::registration::Registered;
+use vestibule::flows::visit::Device;
 
 use crate::codes::Mailbox;
 use crate::harness::{Authenticator, Browser, Config, Mode, PostOffice, Scene, port};
@@ -28,16 +28,16 @@ const DAY: Duration = Duration::from_hours(24);
 /// Signs in with a program that says this of itself.
 async fn sign_in_with(stage: &Stage, device: &mut Authenticator, user_agent: &str) {
     let at = visit_from("192.0.2.7");
-    let (id, options) = stage.gateway.begin_sign_in(None, &at).await.unwrap();
+    let (id, options) = stage.gateway.sign_in.begin_sign_in(None, &at).await.unwrap();
     let answer = device.get(&options.0, ORIGIN);
     let program = Device { user_agent: Some(user_agent.to_owned()), is_shared: false };
-    stage.gateway.finish_sign_in(attempt(id, &answer), &at, &program).await.unwrap();
+    stage.gateway.sign_in.finish_sign_in(attempt(id, &answer), &at, &program).await.unwrap();
 }
 
 /// What has been sent since the last call.
 async fn sent(stage: &Stage) -> Vec<Content> {
     let mailbox = Mailbox::default();
-    stage.gateway.deliver(&mailbox).await.unwrap();
+    stage.gateway.messages.deliver(&mailbox).await.unwrap();
     mailbox.take().into_iter().map(|letter| letter.content).collect()
 }
 
@@ -63,7 +63,7 @@ async fn a_sign_in_with_another_browser_is_told_once_and_in_our_words() {
         assert_eq!(sent(&stage).await.len(), usize::from(is_new), "{user_agent}");
     }
     let query = TrailQuery { user: Some(alice.user.id), limit: 50, ..TrailQuery::default() };
-    let trail = stage.gateway.read_trail(&query).await.unwrap().items;
+    let trail = stage.gateway.administration.read_trail(&query).await.unwrap().items;
     assert_eq!(trail.iter().filter(|kept| kept.entry.event == "new_device").count(), 2);
     // Others' devices are others'.
     let mut other = Authenticator::new(2);
@@ -80,7 +80,7 @@ async fn only_a_few_programs_are_remembered() {
             sign_in_with(&stage, &mut device, &format!("{system} {browser}")).await;
         }
     }
-    let user = stage.gateway.find_user(ALICE).await.unwrap();
+    let user = stage.gateway.administration.find_user(ALICE).await.unwrap();
     assert_eq!((user.id, user.programs.len()), (alice.user.id, 8));
 }
 
@@ -89,7 +89,12 @@ async fn a_change_of_role_is_told() {
     let (stage, alice, _) = with_alice().await;
     let edit = UserEdit { role: Some(Role::Administrator), ..UserEdit::default() };
     for expected in [1, 0] {
-        stage.gateway.edit_user(&Authority::of_operator(), &alice.user.id, &edit).await.unwrap();
+        stage
+            .gateway
+            .administration
+            .edit_user(&Authority::of_operator(), &alice.user.id, &edit)
+            .await
+            .unwrap();
         let told = sent(&stage).await;
         assert_eq!(told.len(), expected, "{told:?}");
         assert!(told.iter().all(|it| matches!(it, Content::RoleChanged { role: Role::Administrator, .. })));
@@ -98,13 +103,13 @@ async fn a_change_of_role_is_told() {
 
 async fn ends_at(stage: &Stage, alice: &Registered, at: Option<Timestamp>) {
     let edit = UserEdit { expires_at: Some(at), ..UserEdit::default() };
-    stage.gateway.edit_user(&Authority::of_operator(), &alice.user.id, &edit).await.unwrap();
+    stage.gateway.administration.edit_user(&Authority::of_operator(), &alice.user.id, &edit).await.unwrap();
 }
 
 #[tokio::test]
 async fn the_end_of_an_account_is_told_once_some_days_before() {
     let (stage, alice, _) = with_alice().await;
-    let now = stage.gateway.clock().now();
+    let now = stage.gateway.ground.clock().now();
     let end = now.plus(TOLD_BEFORE_END + DAY);
     ends_at(&stage, &alice, Some(end)).await;
     stage.gateway.sweep().await;
@@ -133,9 +138,9 @@ async fn the_end_of_an_account_is_told_once_some_days_before() {
 async fn what_nobody_can_be_told_is_told_when_somebody_can() {
     let (stage, mut device) = (Stage::with_codes(EmailCode::Off).await, Authenticator::new(1));
     let alice = stage.enrol(ALICE, &mut device).await.unwrap();
-    ends_at(&stage, &alice, Some(stage.gateway.clock().now().plus(DAY))).await;
+    ends_at(&stage, &alice, Some(stage.gateway.ground.clock().now().plus(DAY))).await;
     stage.gateway.sweep().await;
-    assert_eq!(stage.gateway.find_user(ALICE).await.unwrap().told_of_end, None);
+    assert_eq!(stage.gateway.administration.find_user(ALICE).await.unwrap().told_of_end, None);
 }
 
 fn with_mail(port: u16) -> impl FnOnce(&mut Config) {
@@ -228,11 +233,11 @@ async fn a_sign_in_with_a_passkey_ends_a_recovery_by_mail_that_is_under_way() {
 async fn a_link_of_ones_own_is_no_recovery() {
     let (stage, _, mut device) = with_alice().await;
     let alice = stage.sign_in(&mut device).await.unwrap();
-    let made = stage.gateway.invite_oneself(&alice.session, &visit_from("192.0.2.7")).await.unwrap();
+    let made = stage.gateway.accounts.invite_oneself(&alice.session, &visit_from("192.0.2.7")).await.unwrap();
     assert_eq!(sent(&stage).await, [Content::LinkMade]);
     let redeemed = stage.redeem(&made.secret.reveal()).await.unwrap();
     assert_eq!(sent(&stage).await, []);
-    assert_eq!(stage.gateway.recoveries_of(&alice.user.id).await.unwrap(), []);
+    assert_eq!(stage.gateway.sign_in.recoveries_of(&alice.user.id).await.unwrap(), []);
     stage.sign_in(&mut device).await.unwrap();
     stage.register(&redeemed, &mut Authenticator::new(66)).await.unwrap();
     assert!(matches!(sent(&stage).await[..], [Content::PasskeyAdded { .. }]));

@@ -4,15 +4,16 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use vestibule::domain::code::EmailCode;
 use vestibule::domain::invitation::OWN_LINK_LIFETIME;
 use vestibule::domain::letter::Letter;
 use vestibule::domain::limits::{MAIL_BURST, MAIL_TO_ACCOUNT_BURST};
 use vestibule::domain::session::{Scope, Session};
 use vestibule::flows::FlowError;
-use vestibule::flows::administration::Authority;
-use vestibule::flows::codes::EmailCode;
-use vestibule::flows::enroll::{Offer, Redeemed};
-use vestibule::flows::outbox::OUTBOX_MAX;
+use vestibule::flows::authority::Authority;
+use vestibule::flows::messages::outbox::OUTBOX_MAX;
+use vestibule::flows::sign_in::Redeemed;
+use vestibule::flows::sign_in::enroll::Offer;
 use vestibule::ports::{MailError, Mailer};
 
 use crate::harness::Authenticator;
@@ -44,11 +45,11 @@ async fn stage() -> (Stage, Session) {
 }
 
 async fn link(stage: &Stage, session: &Session) -> Result<String, FlowError> {
-    Ok(stage.gateway.invite_oneself(session, &visit(AUTH_HOST)).await?.secret.reveal())
+    Ok(stage.gateway.accounts.invite_oneself(session, &visit(AUTH_HOST)).await?.secret.reveal())
 }
 
 async fn mail(stage: &Stage, session: &Session, from: &str) -> Result<(), FlowError> {
-    stage.gateway.invite_oneself_by_mail(session, &visit_from(from)).await.map(drop)
+    stage.gateway.accounts.invite_oneself_by_mail(session, &visit_from(from)).await.map(drop)
 }
 
 async fn count(stage: &Stage, prefix: &[u8]) -> usize {
@@ -62,7 +63,7 @@ async fn s_14_a_link_is_for_a_passkey_of_its_maker_and_expires_at_its_minute() {
     {
         let (stage, session) = stage().await;
         let secret = link(&stage, &session).await.unwrap();
-        match stage.gateway.offer(&secret).await.unwrap() {
+        match stage.gateway.sign_in.offer(&secret).await.unwrap() {
             Offer::Invitation(invitation) => assert_eq!(invitation.email.as_str(), ALICE),
             Offer::Setup { .. } => panic!("not this one"),
         }
@@ -72,7 +73,7 @@ async fn s_14_a_link_is_for_a_passkey_of_its_maker_and_expires_at_its_minute() {
                 assert!(good, "after {waited:?}");
                 assert_eq!((redeemed.user.id, redeemed.session.scope), (session.user, Scope::Enrol));
                 stage.register(&redeemed, &mut Authenticator::new(2)).await.unwrap();
-                let passkeys = stage.gateway.credentials_of(&session.user).await.unwrap();
+                let passkeys = stage.gateway.accounts.credentials_of(&session.user).await.unwrap();
                 assert_eq!(passkeys.len(), 2);
                 assert!(matches!(stage.redeem(&secret).await, Err(FlowError::NoSuchInvitation)));
             }
@@ -88,15 +89,15 @@ async fn s_14_a_person_has_one_link_and_a_new_one_ends_the_one_before() {
     let mut before = link(&stage, &session).await.unwrap();
     for _ in 0..20 {
         let secret = link(&stage, &session).await.unwrap();
-        assert!(matches!(stage.gateway.offer(&before).await, Err(FlowError::NoSuchInvitation)));
-        assert!(stage.gateway.offer(&secret).await.is_ok());
+        assert!(matches!(stage.gateway.sign_in.offer(&before).await, Err(FlowError::NoSuchInvitation)));
+        assert!(stage.gateway.sign_in.offer(&secret).await.is_ok());
         assert_eq!((count(&stage, b"invitation/").await, count(&stage, b"own-link/").await), (1, 1));
         before = secret;
     }
     // The administrator's invitations are not touched.
     let invited = stage.invite(ALICE, Duration::from_secs(3_600)).await.unwrap();
     link(&stage, &session).await.unwrap();
-    assert!(stage.gateway.offer(&invited.secret.reveal()).await.is_ok());
+    assert!(stage.gateway.sign_in.offer(&invited.secret.reveal()).await.is_ok());
 }
 
 #[tokio::test]
@@ -110,7 +111,7 @@ async fn s_26_a_link_needs_a_fresh_passkey_of_a_session_that_lives() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     let session = alice_on(&stage).await;
     let live = stage.live(&session).unwrap();
-    stage.gateway.sign_out(&[live], &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.sessions.sign_out(&[live], &visit(AUTH_HOST)).await.unwrap();
     assert!(matches!(link(&stage, &session).await, Err(FlowError::NotPermitted)));
 
     let stage = Stage::with_applications(&[AUTH_HOST]).await;
@@ -134,7 +135,7 @@ async fn s_34_links_by_mail_have_a_limit_that_no_stranger_uses_up() {
     let (stage, session) = stage().await;
     // Strangers from everywhere have had all that can be sent to an account on their behalf.
     for n in 0..2 * MAIL_TO_ACCOUNT_BURST.get() {
-        stage.gateway.request_code(ALICE, &visit_from(&format!("10.0.{n}.1"))).await.unwrap();
+        stage.gateway.sign_in.request_code(ALICE, &visit_from(&format!("10.0.{n}.1"))).await.unwrap();
     }
     let by_strangers = count(&stage, b"outbox/").await;
     for n in 0..MAIL_BURST.get() {
@@ -163,7 +164,7 @@ async fn a_full_outbox_is_told_and_makes_no_link() {
     for n in 0..OUTBOX_MAX {
         let email = format!("guest{n}@example.com");
         let invited = stage.invite(&email, Duration::from_secs(3_600)).await.unwrap();
-        stage.gateway.mail_link(&invited).await.unwrap();
+        stage.gateway.messages.mail_link(&invited).await.unwrap();
     }
     let before = count(&stage, b"invitation/").await;
     assert!(matches!(mail(&stage, &session, "192.0.2.1").await, Err(FlowError::OutboxFull)));
@@ -175,7 +176,7 @@ async fn a_link_is_not_sent_any_more_once_it_has_expired() {
     let (stage, session) = stage().await;
     mail(&stage, &session, "192.0.2.1").await.unwrap();
     let mut waited = Duration::ZERO;
-    while let Some(wait) = stage.gateway.deliver(&Away).await.unwrap() {
+    while let Some(wait) = stage.gateway.messages.deliver(&Away).await.unwrap() {
         waited += wait;
         stage.clock.forward(wait);
     }
@@ -197,9 +198,13 @@ async fn s_17_a_link_ends_with_whatever_is_ended_for_safety() {
         let secret = link(&stage, &session).await.unwrap();
         let (gateway, user) = (&stage.gateway, session.user);
         match end {
-            "others" => gateway.end_other_sessions(&session, &at).await.unwrap(),
-            "passkey" => gateway.remove_credential(&session, &second.credential.id, &at).await.unwrap(),
-            "operator" => drop(gateway.end_sessions_of(&Authority::of_operator(), &user).await.unwrap()),
+            "others" => gateway.sessions.end_other_sessions(&session, &at).await.unwrap(),
+            "passkey" => {
+                gateway.accounts.remove_credential(&session, &second.credential.id, &at).await.unwrap();
+            }
+            "operator" => {
+                gateway.administration.end_sessions_of(&Authority::of_operator(), &user).await.unwrap();
+            }
             _ => {
                 stage.disable(&user).await;
                 stage.enable(&user).await;

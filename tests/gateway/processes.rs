@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use vestibule::domain::ceremony::CEREMONY_LIFETIME;
 use vestibule::domain::ceremony::claimed_ceremony;
+use vestibule::domain::code::EmailCode;
 use vestibule::domain::dialect::Dialect;
 use vestibule::domain::limits::RateLimits;
 use vestibule::domain::process::PROCESS_LIFETIME;
 use vestibule::flows::FlowError;
-use vestibule::flows::admit::Visit;
-use vestibule::flows::codes::EmailCode;
-use vestibule::flows::sessions::Device;
-use vestibule::flows::sign_in::{Attempt, SignedIn};
+use vestibule::flows::sign_in::passkey::{Attempt, SignedIn};
+use vestibule::flows::visit::Device;
+use vestibule::flows::visit::Visit;
 
 use crate::harness::Authenticator;
 use crate::stage::{AUTH_HOST, ORIGIN, Stage, visit, visit_from};
@@ -26,19 +26,19 @@ fn here() -> Visit {
 async fn begun(device: &mut Authenticator) -> (Stage, String) {
     let stage = Stage::with_codes(EmailCode::Off).await;
     stage.enrol(ALICE, device).await.unwrap();
-    let (id, course) = stage.gateway.new_process();
+    let (id, course) = stage.gateway.sign_in.new_process();
     let course = course.with_identifier(Some(ALICE.to_owned()));
-    stage.gateway.offer_in(&course, &here()).await.unwrap();
+    stage.gateway.sign_in.offer_in(&course, &here()).await.unwrap();
     (stage, id.reveal())
 }
 
 async fn sign_in(stage: &Stage, id: &str, device: &mut Authenticator) -> Result<SignedIn, FlowError> {
-    let course = stage.gateway.find_process(Some(id)).await?;
-    let options = stage.gateway.offer_in(&course, &here()).await?;
+    let course = stage.gateway.sign_in.find_process(Some(id)).await?;
+    let options = stage.gateway.sign_in.offer_in(&course, &here()).await?;
     let answer = device.get(&options.0, ORIGIN);
     let ceremony = claimed_ceremony(&answer);
     let attempt = Attempt { ceremony, answer: &answer, expected: None, before: None };
-    stage.gateway.finish_in(&course, attempt, &here(), &Device::default()).await
+    stage.gateway.sign_in.finish_in(&course, attempt, &here(), &Device::default()).await
 }
 
 #[tokio::test]
@@ -81,8 +81,8 @@ async fn w_18_processes_are_bounded_in_number() {
     let most = RateLimits::default().pending_per_network_max;
     for n in 0..most + 50 {
         let at = Visit { dialect: Dialect::Corbado, ..visit_from(&format!("198.51.100.{}", n % 250)) };
-        let (_, course) = stage.gateway.new_process();
-        while let Err(error) = stage.gateway.offer_in(&course, &at).await {
+        let (_, course) = stage.gateway.sign_in.new_process();
+        while let Err(error) = stage.gateway.sign_in.offer_in(&course, &at).await {
             let FlowError::RateLimited { retry_after } = error else { panic!("{error:?}") };
             stage.clock.forward(retry_after + Duration::from_millis(1));
         }

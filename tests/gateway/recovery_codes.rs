@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use vestibule::domain::code::EmailCode;
 use vestibule::flows::FlowError;
-use vestibule::flows::codes::EmailCode;
-use vestibule::flows::recovery_codes::Printed;
-use vestibule::flows::sessions::Device;
+use vestibule::flows::sign_in::recovery_codes::Printed;
+use vestibule::flows::visit::Device;
 
 use crate::harness::scene::ALICE;
 use crate::harness::{Authenticator, Browser, Mode, PostOffice, Reply, Scene, port};
@@ -168,7 +168,8 @@ async fn of_many_uses_at_once_one_succeeds() {
     let stage = Arc::new(Stage::with_codes_and_yielding_store(EmailCode::Off).await);
     let enrolled = stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     let code = {
-        let made = stage.gateway.make_recovery_codes(&enrolled.session, &visit(AUTH_HOST)).await.unwrap();
+        let made =
+            stage.gateway.sign_in.make_recovery_codes(&enrolled.session, &visit(AUTH_HOST)).await.unwrap();
         made[0].reveal()
     };
     let racers: Vec<_> = (0..RACERS)
@@ -177,7 +178,7 @@ async fn of_many_uses_at_once_one_succeeds() {
             tokio::spawn(async move {
                 let printed = Printed { who: ALICE, code: &code };
                 let visit = visit(AUTH_HOST);
-                stage.gateway.redeem_recovery_code(printed, None, &visit, &Device::default()).await
+                stage.gateway.sign_in.redeem_recovery_code(printed, None, &visit, &Device::default()).await
             })
         })
         .collect();
@@ -197,8 +198,8 @@ async fn of_many_uses_at_once_one_succeeds() {
 async fn s_26_codes_need_a_fresh_passkey() {
     let stage = Stage::with_codes(EmailCode::Off).await;
     let enrolled = stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
-    stage.gateway.make_recovery_codes(&enrolled.session, &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.sign_in.make_recovery_codes(&enrolled.session, &visit(AUTH_HOST)).await.unwrap();
     stage.clock.forward(FRESH);
-    let made = stage.gateway.make_recovery_codes(&enrolled.session, &visit(AUTH_HOST)).await;
+    let made = stage.gateway.sign_in.make_recovery_codes(&enrolled.session, &visit(AUTH_HOST)).await;
     assert!(matches!(made, Err(FlowError::NotFresh)), "{made:?}");
 }

@@ -15,12 +15,14 @@ use vestibule::domain::assertion::AssertionKeys;
 use vestibule::domain::audit::Retention;
 use vestibule::domain::ban::AutomaticBans;
 use vestibule::domain::ceremony::RelyingParty;
+use vestibule::domain::code::EmailCode;
 use vestibule::domain::credential::Planned;
 use vestibule::domain::dialect::Dialect;
 use vestibule::domain::dispatch::Subscription;
 use vestibule::domain::event::Event;
 use vestibule::domain::id::{CeremonyId, UserId};
 use vestibule::domain::identifier::UsernameChange;
+use vestibule::domain::invitation::Invited;
 use vestibule::domain::keyring::Keyring;
 use vestibule::domain::limits::RateLimits;
 use vestibule::domain::network::Network;
@@ -38,17 +40,18 @@ use vestibule::domain::session::{Lifetimes, Session};
 use vestibule::domain::signup::SignUp;
 use vestibule::domain::time::Timestamp;
 use vestibule::domain::user::{Email, Role, Standing};
-use vestibule::flows::administration::Authority;
-use vestibule::flows::administration::invitations::{Guest, Invited};
+use vestibule::flows::administration::invitations::Guest;
 use vestibule::flows::administration::people::UserEdit;
-use vestibule::flows::admit::{Admission, Visit};
-use vestibule::flows::codes::EmailCode;
-use vestibule::flows::enroll::{Introduction, Redeemed};
+use vestibule::flows::admission::Admission;
+use vestibule::flows::authority::Authority;
 use vestibule::flows::index::LiveSession;
-use vestibule::flows::registration::Registered;
 use vestibule::flows::rules::Rules;
-use vestibule::flows::sessions::Device;
-use vestibule::flows::sign_in::{Attempt, SignedIn};
+use vestibule::flows::sign_in::Redeemed;
+use vestibule::flows::sign_in::enroll::Introduction;
+use vestibule::flows::sign_in::passkey::{Attempt, SignedIn};
+use vestibule::flows::sign_in::registration::Registered;
+use vestibule::flows::visit::Device;
+use vestibule::flows::visit::Visit;
 use vestibule::flows::{FlowError, Gateway, Installation, World};
 use vestibule::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, Vault, VaultError};
 use vestibule::store::MemoryStore;
@@ -203,7 +206,7 @@ impl Stage {
 
     /// Lets these webhooks be told.
     pub fn tell(&self, webhooks: Vec<Subscription>) {
-        let rules = Rules { webhooks, ..Rules::clone(&self.gateway.rules()) };
+        let rules = Rules { webhooks, ..Rules::clone(&self.gateway.ground.rules()) };
         self.gateway.adopt(rules);
     }
 
@@ -219,7 +222,7 @@ impl Stage {
 
     async fn stand(&self, user: &UserId, standing: Standing) {
         let edit = UserEdit { standing: Some(standing), ..UserEdit::default() };
-        self.gateway.edit_user(&Authority::of_operator(), user, &edit).await.unwrap();
+        self.gateway.administration.edit_user(&Authority::of_operator(), user, &edit).await.unwrap();
     }
 
     pub async fn invite(&self, email: &str, lifetime: Duration) -> Result<Invited, FlowError> {
@@ -232,12 +235,12 @@ impl Stage {
             lifetime,
             invited_by: "a test".to_owned(),
         };
-        self.gateway.invite(&Authority::of_operator(), guest).await
+        self.gateway.administration.invite(&Authority::of_operator(), guest).await
     }
 
     pub async fn redeem(&self, secret: &str) -> Result<Redeemed, FlowError> {
         let who = Introduction { email: Some("first@example.com".to_owned()), name: None };
-        self.gateway.redeem(secret, &who, None, &visit(AUTH_HOST), &Device::default()).await
+        self.gateway.sign_in.redeem(secret, &who, None, &visit(AUTH_HOST), &Device::default()).await
     }
 
     pub async fn register(
@@ -245,11 +248,14 @@ impl Stage {
         redeemed: &Redeemed,
         device: &mut Authenticator,
     ) -> Result<Registered, FlowError> {
-        let (id, options) =
-            self.gateway.begin_registration(&redeemed.session, Planned::default(), &visit(AUTH_HOST)).await?;
+        let (id, options) = self
+            .gateway
+            .sign_in
+            .begin_registration(&redeemed.session, Planned::default(), &visit(AUTH_HOST))
+            .await?;
         let answer = device.create(&options.0, ORIGIN);
         let (session, at) = (&redeemed.session, visit(AUTH_HOST));
-        self.gateway.finish_registration(session, Some(id), &answer, None, &at).await
+        self.gateway.sign_in.finish_registration(session, Some(id), &answer, None, &at).await
     }
 
     /// Invites, redeems and registers.
@@ -270,11 +276,11 @@ impl Stage {
         device: &mut Authenticator,
     ) -> Result<SignedIn, FlowError> {
         let before = before.and_then(|session| self.live(session));
-        let (id, options) = self.gateway.begin_sign_in(None, &visit(AUTH_HOST)).await?;
+        let (id, options) = self.gateway.sign_in.begin_sign_in(None, &visit(AUTH_HOST)).await?;
         let answer = device.get(&options.0, ORIGIN);
         let at = visit(AUTH_HOST);
         let attempt = Attempt { before, ..attempt(id, &answer) };
-        self.gateway.finish_sign_in(attempt, &at, &Device::default()).await
+        self.gateway.sign_in.finish_sign_in(attempt, &at, &Device::default()).await
     }
 
     /// Shows a passkey again for one change, and makes the visit that changes it.
@@ -285,31 +291,32 @@ impl Stage {
         change: &str,
     ) -> (Session, Visit) {
         let change = Change::parse(change);
-        let begun = self.gateway.begin_sign_in_for(change.clone(), None, &visit(AUTH_HOST)).await;
+        let begun = self.gateway.sign_in.begin_sign_in_for(change.clone(), None, &visit(AUTH_HOST)).await;
         let (id, options) = begun.unwrap();
         let answer = device.get(&options.0, ORIGIN);
         let attempt = Attempt { before: self.live(before), ..attempt(id, &answer) };
         let at = visit(AUTH_HOST);
-        let signed_in = self.gateway.finish_sign_in(attempt, &at, &Device::default()).await.unwrap();
+        let signed_in = self.gateway.sign_in.finish_sign_in(attempt, &at, &Device::default()).await.unwrap();
         let step_up = signed_in.step_up.map(|nonce| nonce.hashed());
         (signed_in.session, Visit { change, step_up, ..at })
     }
 
     /// A session as the gateway knows it.
     pub fn live(&self, session: &Session) -> Option<Arc<LiveSession>> {
-        let sessions = self.gateway.sessions_of(&session.user);
+        let sessions = self.gateway.sessions.sessions_of(&session.user);
         sessions.into_iter().find(|live| live.record().id == session.id)
     }
 
     /// A cookie token of the session for a host.
     pub fn cookie(&self, session: &Session, host: &str) -> String {
-        self.gateway.token(session, Carrier::Cookie(host.to_owned())).unwrap()
+        self.gateway.sessions.token(session, Carrier::Cookie(host.to_owned())).unwrap()
     }
 
     /// Whether a request with this cookie reaches the application.
     pub fn enters(&self, token: &str) -> bool {
         let header = format!("__Host-vestibule={token}");
-        let admission = self.gateway.admit(&visit(APP_HOST), &Method::GET, b"/page", &cookie_header(&header));
+        let admission =
+            self.gateway.admission.admit(&visit(APP_HOST), &Method::GET, b"/page", &cookie_header(&header));
         matches!(admission, Admission::Forward(_))
     }
 }

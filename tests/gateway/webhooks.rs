@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use vestibule::domain::dispatch::{DISPATCH_LIFETIME, Notices, Subscription, Template, WebhookId};
 use vestibule::domain::topic::{Family, Topic};
-use vestibule::flows::dispatches::{DISPATCHES_MAX, DISPATCHES_MAX_OF_REFUSALS, TRIES_MAX};
+use vestibule::flows::messages::dispatches::{DISPATCHES_MAX, DISPATCHES_MAX_OF_REFUSALS, TRIES_MAX};
 use vestibule::webhook::Letterhead;
 use vestibule::webhook::http::{HttpCourier, WebhookSettings};
 
@@ -296,7 +296,7 @@ async fn given_up(stage: &Stage) -> Vec<String> {
         limit: 100,
         ..Default::default()
     };
-    let page = stage.gateway.read_trail(&query).await.unwrap();
+    let page = stage.gateway.administration.read_trail(&query).await.unwrap();
     page.items.into_iter().filter_map(|kept| kept.entry.reason.map(|reason| reason.to_string())).collect()
 }
 
@@ -304,20 +304,20 @@ async fn given_up(stage: &Stage) -> Vec<String> {
 async fn one_that_fails_is_tried_again_with_the_same_id_and_later_each_time() {
     let (stage, courier, receiver) = told(&[Topic::CredentialAdded]).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
-    stage.gateway.write_trail().await.unwrap();
+    stage.gateway.administration.write_trail().await.unwrap();
     receiver.answers(500);
     for (tries, rest) in [(1, 5), (2, 10), (3, 20)] {
-        let next = stage.gateway.deliver_dispatches(&courier).await.unwrap();
+        let next = stage.gateway.messages.deliver_dispatches(&courier).await.unwrap();
         assert_eq!(next, Some(Duration::from_secs(rest)));
         assert_eq!(receiver.told().len(), tries);
         stage.clock.forward(Duration::from_millis(rest * 1_000 - 1));
-        stage.gateway.deliver_dispatches(&courier).await.unwrap();
+        stage.gateway.messages.deliver_dispatches(&courier).await.unwrap();
         assert_eq!(receiver.told().len(), tries, "it is left alone until then");
         stage.clock.forward(Duration::from_millis(1));
     }
     receiver.answers(204);
-    assert_eq!(stage.gateway.deliver_dispatches(&courier).await.unwrap(), None);
-    assert_eq!(stage.gateway.deliver_dispatches(&courier).await.unwrap(), None);
+    assert_eq!(stage.gateway.messages.deliver_dispatches(&courier).await.unwrap(), None);
+    assert_eq!(stage.gateway.messages.deliver_dispatches(&courier).await.unwrap(), None);
     let all = receiver.told();
     assert_eq!((all.len(), waiting(&stage).await), (4, 0));
     assert!(all.iter().all(|told| told.id() == all[0].id() && told.body == all[0].body), "{all:?}");
@@ -333,12 +333,12 @@ async fn while_a_receiver_is_away_only_one_message_is_tried_and_then_all_come_in
         stage.invite(&format!("u{n}@example.com"), Duration::from_secs(3_600)).await.unwrap();
         stage.clock.forward(Duration::from_secs(1));
     }
-    stage.gateway.write_trail().await.unwrap();
-    stage.gateway.deliver_dispatches(&courier).await.unwrap();
+    stage.gateway.administration.write_trail().await.unwrap();
+    stage.gateway.messages.deliver_dispatches(&courier).await.unwrap();
     assert_eq!((receiver.told().len(), waiting(&stage).await), (1, 6));
     receiver.answers(200);
     stage.clock.forward(Duration::from_secs(5));
-    while stage.gateway.deliver_dispatches(&courier).await.unwrap().is_some() {
+    while stage.gateway.messages.deliver_dispatches(&courier).await.unwrap().is_some() {
         assert!(receiver.told().len() < 20);
     }
     let taken: Vec<_> = receiver.told().into_iter().filter(|told| told.was_taken).collect();
@@ -354,26 +354,26 @@ async fn one_is_given_up_after_so_many_tries_or_a_day_or_where_it_is_refused_for
     // Refused for good, because of what it is.
     let (stage, courier, receiver) = told(&[Topic::CredentialAdded]).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
-    stage.gateway.write_trail().await.unwrap();
+    stage.gateway.administration.write_trail().await.unwrap();
     receiver.answers(422);
-    assert_eq!(stage.gateway.deliver_dispatches(&courier).await.unwrap(), None);
+    assert_eq!(stage.gateway.messages.deliver_dispatches(&courier).await.unwrap(), None);
     assert_eq!((waiting(&stage).await, given_up(&stage).await), (0, vec!["refused".to_owned()]));
 
     // Too old.
     let (stage, courier, receiver) = told(&[Topic::CredentialAdded]).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
-    stage.gateway.write_trail().await.unwrap();
+    stage.gateway.administration.write_trail().await.unwrap();
     stage.clock.forward(DISPATCH_LIFETIME);
-    assert_eq!(stage.gateway.deliver_dispatches(&courier).await.unwrap(), None);
+    assert_eq!(stage.gateway.messages.deliver_dispatches(&courier).await.unwrap(), None);
     assert_eq!((receiver.told().len(), waiting(&stage).await), (0, 0));
     assert_eq!(given_up(&stage).await, ["expired"]);
 
     // Tried too often.
     let (stage, courier, receiver) = told(&[Topic::CredentialAdded]).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
-    stage.gateway.write_trail().await.unwrap();
+    stage.gateway.administration.write_trail().await.unwrap();
     receiver.answers(503);
-    while let Some(rest) = stage.gateway.deliver_dispatches(&courier).await.unwrap() {
+    while let Some(rest) = stage.gateway.messages.deliver_dispatches(&courier).await.unwrap() {
         stage.clock.forward(rest);
     }
     assert_eq!(receiver.told().len(), usize::try_from(TRIES_MAX).unwrap());
@@ -386,8 +386,8 @@ async fn a_redirect_is_not_followed() {
     let elsewhere = Receiver::open().await;
     receiver.behaves(Manner::Redirects(elsewhere.url()));
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
-    stage.gateway.write_trail().await.unwrap();
-    assert!(stage.gateway.deliver_dispatches(&courier).await.unwrap().is_some(), "it waits");
+    stage.gateway.administration.write_trail().await.unwrap();
+    assert!(stage.gateway.messages.deliver_dispatches(&courier).await.unwrap().is_some(), "it waits");
     assert_eq!((receiver.told().len(), elsewhere.told().len()), (1, 0));
 }
 
@@ -397,16 +397,16 @@ async fn what_waits_is_bounded_and_refusals_leave_room_for_what_has_happened() {
     for n in 0..DISPATCHES_MAX_OF_REFUSALS + 10 {
         // A secret that is none, from networks enough that no limit is reached.
         let at = crate::stage::visit_from(&format!("10.{}.{}.1", n / 200, n % 200));
-        let who = vestibule::flows::enroll::Introduction::default();
-        let device = vestibule::flows::sessions::Device::default();
-        stage.gateway.redeem("A", &who, None, &at, &device).await.unwrap_err();
+        let who = vestibule::flows::sign_in::enroll::Introduction::default();
+        let device = vestibule::flows::visit::Device::default();
+        stage.gateway.sign_in.redeem("A", &who, None, &at, &device).await.unwrap_err();
     }
-    stage.gateway.write_trail().await.unwrap();
+    stage.gateway.administration.write_trail().await.unwrap();
     assert_eq!(waiting(&stage).await, DISPATCHES_MAX_OF_REFUSALS);
     for n in 0..DISPATCHES_MAX {
         stage.invite(&format!("u{n}@example.com"), Duration::from_secs(3_600)).await.unwrap();
     }
-    stage.gateway.write_trail().await.unwrap();
+    stage.gateway.administration.write_trail().await.unwrap();
     assert_eq!(waiting(&stage).await, DISPATCHES_MAX);
     assert_eq!(
         stage.again().await.store.scan(b"dispatch/", None, 9_999).await.unwrap().len(),
@@ -418,8 +418,8 @@ async fn what_waits_is_bounded_and_refusals_leave_room_for_what_has_happened() {
 async fn what_waits_for_a_webhook_that_is_gone_is_dropped() {
     let (stage, _, receiver) = told(&[Topic::CredentialAdded]).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
-    stage.gateway.write_trail().await.unwrap();
-    assert_eq!(stage.gateway.deliver_dispatches(&courier(&[])).await.unwrap(), None);
+    stage.gateway.administration.write_trail().await.unwrap();
+    assert_eq!(stage.gateway.messages.deliver_dispatches(&courier(&[])).await.unwrap(), None);
     assert_eq!((receiver.told().len(), waiting(&stage).await), (0, 0));
     assert_eq!(given_up(&stage).await, ["refused"]);
 }
@@ -429,7 +429,7 @@ async fn the_store_holds_neither_an_address_nor_a_word_of_what_waits() {
     let everything: Vec<_> = Topic::offered().map(|(topic, _)| topic).collect();
     let (stage, _, _) = told(&everything).await;
     let user = stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap().user.id.to_string();
-    stage.gateway.write_trail().await.unwrap();
+    stage.gateway.administration.write_trail().await.unwrap();
     let all = stage.store.scan(b"dispatch/", None, 100).await.unwrap();
     assert!(all.len() >= 3, "an invitation, its use and a passkey: {}", all.len());
     for (_, value) in all {
@@ -445,10 +445,10 @@ async fn a_notice_is_in_the_commit_of_what_it_tells() {
     let (stage, courier, receiver) = told(&[]).await;
     let enrolled = stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     assert_eq!(waiting(&stage).await, 0, "the first passkey is no news to its owner");
-    stage.gateway.make_recovery_codes(&enrolled.session, &visit(AUTH_HOST)).await.unwrap();
+    stage.gateway.sign_in.make_recovery_codes(&enrolled.session, &visit(AUTH_HOST)).await.unwrap();
     // The trail has not been written; a kill loses no notice.
     assert_eq!(waiting(&stage).await, 1);
-    stage.again().await.gateway.deliver_dispatches(&courier).await.unwrap();
+    stage.again().await.gateway.messages.deliver_dispatches(&courier).await.unwrap();
     let told = receiver.taken("notice.recovery_codes_made").await.json();
     assert_eq!(told["data"]["user"], enrolled.user.id.to_string());
 }

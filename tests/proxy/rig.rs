@@ -22,6 +22,7 @@ use vestibule::domain::access_token::TokenLimits;
 use vestibule::domain::assertion::AssertionKeys;
 use vestibule::domain::audit::Retention;
 use vestibule::domain::ceremony::RelyingParty;
+use vestibule::domain::code::EmailCode;
 use vestibule::domain::dialect::Dialect;
 use vestibule::domain::event::Answered;
 use vestibule::domain::event::Event;
@@ -45,9 +46,9 @@ use vestibule::domain::session::{Lifetimes, Scope, Session};
 use vestibule::domain::signup::SignUp;
 use vestibule::domain::time::Timestamp;
 use vestibule::domain::user::{DisplayName, Email, User, Username};
-use vestibule::flows::admit::{Outcome, Visit};
-use vestibule::flows::codes::EmailCode;
+use vestibule::flows::admission::Outcome;
 use vestibule::flows::rules::Rules;
+use vestibule::flows::visit::Visit;
 use vestibule::flows::{Gateway, Installation, World};
 use vestibule::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, Vault, VaultError};
 use vestibule::proxy::{
@@ -178,11 +179,11 @@ impl Rig {
     }
 
     pub(crate) fn token(&self, host: &str) -> String {
-        self.gateway.token(&self.session, Carrier::Cookie(host.to_owned())).unwrap()
+        self.gateway.sessions.token(&self.session, Carrier::Cookie(host.to_owned())).unwrap()
     }
 
     pub(crate) fn origin(&self, host: &str) -> String {
-        self.gateway.place().origin_of(host)
+        self.gateway.ground.place().origin_of(host)
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -313,7 +314,7 @@ impl Rig {
     }
 
     pub(crate) async fn end_session(&self) {
-        self.gateway.end_session(&self.session, &self.session.id, &visit()).await.unwrap();
+        self.gateway.sessions.end_session(&self.session, &self.session.id, &visit()).await.unwrap();
     }
 
     pub(crate) fn upstream_requests(&self) -> usize {

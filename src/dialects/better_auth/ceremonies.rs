@@ -16,7 +16,7 @@ use crate::domain::cookie::Cookie;
 use crate::domain::credential::{CredentialName, Planned};
 use crate::domain::session::Scope;
 use crate::domain::session::token::Carrier;
-use crate::flows::sign_in::Attempt;
+use crate::flows::sign_in::passkey::Attempt;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::{Problem, cookies, json as body_json};
@@ -35,14 +35,15 @@ pub(super) async fn generate_register_options(
     let label = query.name.as_deref().filter(|name| !name.trim().is_empty()).map(CredentialName::parse);
     let label = label.transpose().map_err(|error| Problem::malformed(format!("[query.name] {error}")))?;
     let planned = Planned { label, made_with: call.program(), ..Planned::default() };
-    let (ceremony, mut options) = gateway.begin_registration(&caller.record(), planned, &call.visit).await?;
+    let (ceremony, mut options) =
+        gateway.sign_in.begin_registration(&caller.record(), planned, &call.visit).await?;
     if let (Some(attachment), Some(selection)) =
         (query.authenticator_attachment, options.0.get_mut("authenticatorSelection"))
     {
         selection["authenticatorAttachment"] = attachment.as_str().into();
     }
     let mut response = Json(options.0).into_response();
-    let cookie = cookies::challenge(gateway.place(), Cookie::BetterAuthChallenge, &ceremony);
+    let cookie = cookies::challenge(gateway.ground.place(), Cookie::BetterAuthChallenge, &ceremony);
     cookies::append(response.headers_mut(), cookie);
     Ok(response)
 }
@@ -75,14 +76,14 @@ pub(super) async fn post_authenticate_options(
 async fn authenticate_options(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let caller = call.identify(gateway)?.filter(|caller| caller.record().scope == Scope::Full);
     let expected = caller.as_ref().map(|caller| caller.user.id);
-    let (ceremony, mut options) = gateway.begin_sign_in(expected, &call.visit).await?;
+    let (ceremony, mut options) = gateway.sign_in.begin_sign_in(expected, &call.visit).await?;
     if let (Some(caller), Some(members)) = (caller, options.0.as_object_mut()) {
-        let credentials = gateway.credentials_of(&caller.user.id).await?;
+        let credentials = gateway.accounts.credentials_of(&caller.user.id).await?;
         let allowed: Vec<Value> = credentials.iter().map(descriptor).collect();
         members.insert("allowCredentials".to_owned(), json!(allowed));
     }
     let mut response = Json(options.0).into_response();
-    let cookie = cookies::challenge(gateway.place(), Cookie::BetterAuthChallenge, &ceremony);
+    let cookie = cookies::challenge(gateway.ground.place(), Cookie::BetterAuthChallenge, &ceremony);
     cookies::append(response.headers_mut(), cookie);
     Ok(response)
 }
@@ -108,15 +109,18 @@ async fn register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Respon
         Ok((caller, asked, name))
     };
     let (caller, asked, name) = call.using_up(gateway, ceremony, read()).await?;
-    let finished =
-        gateway.finish_registration(&caller.record(), ceremony, &asked.response, name, &call.visit).await;
+    let finished = gateway
+        .sign_in
+        .finish_registration(&caller.record(), ceremony, &asked.response, name, &call.visit)
+        .await;
     let registered = finished.map_err(|error| as_registration(error.into()))?;
     let passkey = Passkey::new(&registered.credential);
     if !asked.create_session {
         return Ok(Json(passkey).into_response());
     }
     let token = call.token_of(gateway, &caller)?;
-    let signed_in = SignedIn::new(&gateway.lifetimes(), &registered.session, &registered.user, token.clone());
+    let signed_in =
+        SignedIn::new(&gateway.ground.lifetimes(), &registered.session, &registered.user, token.clone());
     let mut response = Json(passkey.with(signed_in)).into_response();
     // An access token is turned into nothing that lasts longer.
     if call.identify_lasting(gateway)?.is_some() {
@@ -158,9 +162,10 @@ async fn authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
     let before = before.map(|caller| caller.session);
     let device = call.device();
     let attempt = Attempt { ceremony, answer: &asked.response, expected: None, before };
-    let signed_in = gateway.finish_sign_in(attempt, &call.visit, &device).await?;
-    let token = gateway.token(&signed_in.session, Carrier::Bearer).map_err(FlowError::from)?;
-    let shape = SignedIn::new(&gateway.lifetimes(), &signed_in.session, &signed_in.user, token.clone());
+    let signed_in = gateway.sign_in.finish_sign_in(attempt, &call.visit, &device).await?;
+    let token = gateway.sessions.token(&signed_in.session, Carrier::Bearer).map_err(FlowError::from)?;
+    let shape =
+        SignedIn::new(&gateway.ground.lifetimes(), &signed_in.session, &signed_in.user, token.clone());
     let mut response = Json(shape).into_response();
     hand_over(gateway, call, &signed_in.session, &token, response.headers_mut())?;
     Ok(response)
@@ -168,7 +173,7 @@ async fn authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
 
 fn finished(gateway: &Gateway, answered: Result<Response, Problem>) -> Response {
     let mut response = answered.unwrap_or_else(Problem::into_response);
-    let expired = cookies::expire(gateway.place(), Cookie::BetterAuthChallenge);
+    let expired = cookies::expire(gateway.ground.place(), Cookie::BetterAuthChallenge);
     cookies::append(response.headers_mut(), expired);
     response
 }

@@ -20,7 +20,7 @@ use crate::web::{Fault, Problem, json};
     responses((status = 200, body = Vec<Passkey>), ReadFailures))]
 pub(super) async fn list(State(gateway): State<Shared>, call: Call) -> Result<Json<Vec<Passkey>>, Problem> {
     let caller = call.signed_in(&gateway)?;
-    let credentials = gateway.credentials_of(&caller.user.id).await?;
+    let credentials = gateway.accounts.credentials_of(&caller.user.id).await?;
     Ok(Json(credentials.iter().map(Passkey::new).collect()))
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn delete(
     let caller = call.signed_in(&gateway)?;
     let DeletePasskey { id } = json::read(&call.headers, &body)?;
     let meant = own(&gateway, &caller, &id).await?;
-    gateway.remove_credential(&caller.record(), &meant.id, &call.visit).await?;
+    gateway.accounts.remove_credential(&caller.record(), &meant.id, &call.visit).await?;
     Ok(Json(Status { status: true }))
 }
 
@@ -56,13 +56,14 @@ pub(super) async fn update(
     let name =
         CredentialName::parse(&name).map_err(|error| Problem::malformed(format!("[body.name] {error}")))?;
     let meant = own(&gateway, &caller, &id).await?;
-    let renamed = gateway.rename_credential(&caller.record(), &meant.id, name, &call.visit).await?;
+    let renamed = gateway.accounts.rename_credential(&caller.record(), &meant.id, name, &call.visit).await?;
     Ok(Json(Updated { passkey: Passkey::new(&renamed) }))
 }
 
 /// Somebody else's passkey is answered as one that does not exist.
 async fn own(gateway: &Gateway, caller: &SignedIn, id: &str) -> Result<Credential, Problem> {
-    let found = gateway.find_credential(&caller.user.id, |it| it.reference().to_string() == id).await;
+    let found =
+        gateway.accounts.find_credential(&caller.user.id, |it| it.reference().to_string() == id).await;
     found.map_err(|error| {
         if matches!(error, FlowError::NotFound) {
             return Problem::new(Fault::UnknownCredential, "Passkey not found")

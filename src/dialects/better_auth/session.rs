@@ -20,10 +20,10 @@ pub(super) async fn get_session(State(gateway): State<Shared>, call: Call) -> Re
     let caller = call.identify(&gateway)?.filter(|caller| caller.record().scope == Scope::Full);
     let signed_in = match caller {
         Some(caller) => {
-            caller.session.touch(gateway.clock().now());
+            caller.session.touch(gateway.ground.clock().now());
             let token = call.token_of(&gateway, &caller)?;
             let seen = Session { last_seen_at: caller.session.last_seen_at(), ..(*caller.record()).clone() };
-            Some(SignedIn::new(&gateway.lifetimes(), &seen, &caller.user, token))
+            Some(SignedIn::new(&gateway.ground.lifetimes(), &seen, &caller.user, token))
         }
         None => None,
     };
@@ -44,5 +44,5 @@ pub(super) async fn sign_out(State(gateway): State<Shared>, call: Call) -> Resul
 #[utoipa::path(get, path = "/.well-known/webauthn", tag = "better-auth",
     responses((status = 200, body = Origins)))]
 pub(super) async fn related_origins(State(gateway): State<Shared>) -> Json<Origins> {
-    Json(Origins { origins: gateway.relying_party().origins().to_vec() })
+    Json(Origins { origins: gateway.ground.relying_party().origins().to_vec() })
 }

@@ -19,11 +19,11 @@ pub(super) async fn session_config(State(gateway): State<Shared>) -> Json<Sessio
         // A cookie without a domain stays on the host of the page that sets it. With one it would go to
         // every application below.
         domain: "",
-        secure: gateway.place().scheme == Scheme::Https,
+        secure: gateway.ground.place().scheme == Scheme::Https,
         same_site: "lax",
         path: "/",
         // The token in it is good for minutes; the client sees by the cookie that it is to be renewed.
-        lifetime_seconds: gateway.lifetimes().absolute.as_secs(),
+        lifetime_seconds: gateway.ground.lifetimes().absolute.as_secs(),
     };
     Json(SessionConfig {
         use_session_management: true,
@@ -50,7 +50,7 @@ pub(super) async fn process_config(State(gateway): State<Shared>) -> Json<Proces
 
 /// What the client puts before `/v2/...`.
 pub(super) fn frontend_api_url(gateway: &Gateway) -> String {
-    let place = gateway.place();
+    let place = gateway.ground.place();
     let mount = place.mounts.of(Dialect::Corbado).map_or("", |mount| mount.path.as_str());
     format!("{}{}", place.origin(), mount.strip_suffix("/v2").unwrap_or(mount))
 }

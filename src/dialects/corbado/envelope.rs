@@ -22,7 +22,7 @@ impl FromRequestParts<Shared> for Began {
     type Rejection = Problem;
 
     async fn from_request_parts(_: &mut Parts, gateway: &Shared) -> Result<Self, Problem> {
-        Ok(Self(gateway.clock().now()))
+        Ok(Self(gateway.ground.clock().now()))
     }
 }
 
@@ -50,7 +50,7 @@ struct RequestData {
 
 impl Done {
     pub(super) fn new(gateway: &Gateway, call: &Call, began: Began) -> Self {
-        let took = gateway.clock().now().since(began.0);
+        let took = gateway.ground.clock().now().since(began.0);
         Self::with(StatusCode::OK, call.visit.request_id.clone(), took)
     }
 

@@ -36,7 +36,7 @@ pub(super) async fn add(
     match identifier_type {
         IdentifierType::Email => {
             let email = Email::parse(&value).map_err(malformed)?;
-            gateway.announce_address(&caller.record(), &email, &call.visit).await?;
+            gateway.accounts.announce_address(&caller.record(), &email, &call.visit).await?;
         }
         IdentifierType::Username => exchange_username(&gateway, &caller, &value, &call).await?,
         IdentifierType::Phone => return Err(no_phone()),
@@ -84,7 +84,7 @@ pub(super) async fn remove(
     let NameIdentifier { identifier_id } = json::read(&call.headers, &body)?;
     match own(&gateway, &caller, &identifier_id).await? {
         Identifier::PendingEmail(email) => {
-            gateway.withdraw_address(&caller.record(), &email, &call.visit).await?;
+            gateway.accounts.withdraw_address(&caller.record(), &email, &call.visit).await?;
         }
         Identifier::Email(_) | Identifier::Username(_) => {
             let why =
@@ -109,7 +109,7 @@ pub(super) async fn verify_start(
     let caller = call.signed_in(&gateway)?;
     let NameIdentifier { identifier_id } = json::read(&call.headers, &body)?;
     let email = pending(&gateway, &caller, &identifier_id).await?;
-    let sent = gateway.send_address_code(&caller.record(), &email, &call.visit).await;
+    let sent = gateway.accounts.send_address_code(&caller.record(), &email, &call.visit).await;
     if matches!(sent, Err(FlowError::NoMail)) {
         let why = "Nothing is sent by mail here, so no address can be verified. Ask the administrator.";
         return Err(Problem::malformed(why));
@@ -131,7 +131,7 @@ pub(super) async fn verify_finish(
     let caller = call.signed_in(&gateway)?;
     let FinishVerifying { identifier_id, code } = json::read(&call.headers, &body)?;
     let email = pending(&gateway, &caller, &identifier_id).await?;
-    let confirmed = gateway.confirm_address(&caller.record(), &email, &code, &call.visit).await;
+    let confirmed = gateway.accounts.confirm_address(&caller.record(), &email, &code, &call.visit).await;
     if matches!(confirmed, Err(FlowError::WrongCode)) {
         let why = "`code`: not right, or no longer. Ask for a new one.";
         return Err(Problem::new(Fault::TokenInvalid, why));
@@ -147,7 +147,7 @@ async fn exchange_username(
     call: &Call,
 ) -> Result<(), Problem> {
     let username = Username::parse(value).map_err(malformed)?;
-    gateway.change_username(&caller.record(), &username, &call.visit).await?;
+    gateway.accounts.change_username(&caller.record(), &username, &call.visit).await?;
     Ok(())
 }
 
@@ -163,7 +163,7 @@ async fn pending(gateway: &Gateway, caller: &SignedIn, id: &str) -> Result<Email
 }
 
 async fn own(gateway: &Gateway, caller: &SignedIn, id: &str) -> Result<Identifier, Problem> {
-    let all = gateway.identifiers_of(&caller.user).await?;
+    let all = gateway.accounts.identifiers_of(&caller.user).await?;
     let meant = all.into_iter().find(|it| identifier_id(it, &caller.user) == id);
     meant.ok_or_else(Problem::not_found)
 }

@@ -20,7 +20,7 @@ use crate::web::{Problem, json};
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Me), Failures))]
 pub(super) async fn show(State(gateway): State<Shared>, call: Call) -> Result<Json<Me>, Problem> {
     let caller = call.signed_in(&gateway)?;
-    let identifiers = gateway.identifiers_of(&caller.user).await?;
+    let identifiers = gateway.accounts.identifiers_of(&caller.user).await?;
     Ok(Json(Me::new(&caller.user, &identifiers)))
 }
 
@@ -38,7 +38,7 @@ pub(super) async fn rename(
     let Rename { full_name } = json::read(&call.headers, &body)?;
     let name =
         DisplayName::parse(&full_name).map_err(|error| Problem::malformed(format!("`fullName`: {error}")))?;
-    gateway.rename_person(&caller.record(), &name, &call.visit).await?;
+    gateway.accounts.rename_person(&caller.record(), &name, &call.visit).await?;
     Ok(Json(Done::new(&gateway, &call, began)))
 }
 
@@ -51,7 +51,7 @@ pub(super) async fn remove(
     call: Call,
 ) -> Result<Response, Problem> {
     let caller = call.signed_in(&gateway)?;
-    gateway.delete_account(&caller.record(), &call.visit).await?;
+    gateway.accounts.delete_account(&caller.record(), &call.visit).await?;
     let mut response = Json(Done::new(&gateway, &call, began)).into_response();
     clear_session_cookie(&gateway, &call.visit, response.headers_mut());
     Ok(response)
@@ -67,8 +67,8 @@ pub(super) async fn refresh(State(gateway): State<Shared>, call: Call) -> Result
     let caller = call.identify_lasting(&gateway)?;
     let caller = caller.filter(|caller| caller.record().scope == Scope::Full);
     let caller = caller.ok_or_else(Problem::unauthenticated)?;
-    caller.session.touch(gateway.clock().now());
-    let token = gateway.access_token(&caller.record(), &caller.user)?;
+    caller.session.touch(gateway.ground.clock().now());
+    let token = gateway.sessions.access_token(&caller.record(), &caller.user)?;
     let mut response = Json(Refreshed::new(token)).into_response();
     set_session_cookie(&gateway, &call.visit, &caller.record(), response.headers_mut())?;
     Ok(response)

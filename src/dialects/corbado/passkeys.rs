@@ -27,7 +27,7 @@ use crate::web::{Problem, json};
     responses((status = 200, body = Passkeys), Failures))]
 pub(super) async fn list(State(gateway): State<Shared>, call: Call) -> Result<Json<Passkeys>, Problem> {
     let caller = call.signed_in(&gateway)?;
-    let credentials = gateway.credentials_of(&caller.user.id).await?;
+    let credentials = gateway.accounts.credentials_of(&caller.user.id).await?;
     Ok(Json(Passkeys::new(&credentials)))
 }
 
@@ -50,19 +50,19 @@ pub(super) async fn append_start(
         None => new_handle(&gateway),
     };
     let environment = Environment::with_handle(&handle).ok_or_else(too_long)?;
-    let credentials = gateway.credentials_of(&caller.user.id).await?;
+    let credentials = gateway.accounts.credentials_of(&caller.user.id).await?;
     if credentials.iter().any(|it| it.environment.as_ref() == Some(&environment)) {
         return Ok(Json(AppendStarted::not("passkey_already_exists")));
     }
     let planned = Planned { label: None, made_with: call.program(), environment: Some(environment) };
-    let (_, options) = gateway.begin_registration(&caller.record(), planned, &call.visit).await?;
+    let (_, options) = gateway.sign_in.begin_registration(&caller.record(), planned, &call.visit).await?;
     let options = value!({ "publicKey": options.0 }).to_string();
     Ok(Json(AppendStarted::with(options, new_handle)))
 }
 
 /// A handle for a front end that has none, and what it is told.
 fn new_handle(gateway: &Gateway) -> (String, Option<String>) {
-    let handle = Secret::from_random(entropy::bytes(gateway.entropy())).reveal();
+    let handle = Secret::from_random(entropy::bytes(gateway.ground.entropy())).reveal();
     (handle.clone(), Some(handle))
 }
 
@@ -85,7 +85,8 @@ pub(super) async fn append_finish(
     let caller = call.enrolling_or_signed_in(&gateway)?;
     let AppendFinish { attestation_response: answer } = json::read(&call.headers, &body)?;
     let (session, ceremony) = (caller.record(), claimed_ceremony(&answer));
-    let registered = gateway.finish_registration(&session, ceremony, &answer, None, &call.visit).await?;
+    let registered =
+        gateway.sign_in.finish_registration(&session, ceremony, &answer, None, &call.visit).await?;
     let mut response = Json(Done::new(&gateway, &call, began)).into_response();
     renew(&gateway, &call, &caller, &registered.session, response.headers_mut())?;
     Ok(response)
@@ -101,7 +102,7 @@ pub(super) async fn remove(
     Path(id): Path<String>,
 ) -> Result<Json<Removed>, Problem> {
     let caller = call.signed_in(&gateway)?;
-    let meant = gateway.find_credential(&caller.user.id, |it| passkey_id(it) == id).await?;
-    gateway.remove_credential(&caller.record(), &meant.id, &call.visit).await?;
+    let meant = gateway.accounts.find_credential(&caller.user.id, |it| passkey_id(it) == id).await?;
+    gateway.accounts.remove_credential(&caller.record(), &meant.id, &call.visit).await?;
     Ok(Json(Removed { id }))
 }

@@ -29,8 +29,8 @@ use crate::domain::process::IDENTIFIER_BYTES_MAX;
 use crate::domain::session::token::Carrier;
 use crate::domain::session::{Scope, Session};
 use crate::domain::user::User;
-use crate::flows::process::Course;
-use crate::flows::sign_in::{Attempt, SignedIn};
+use crate::flows::sign_in::passkey::{Attempt, SignedIn};
+use crate::flows::sign_in::process::Course;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::session_cookie::set_session_cookie;
@@ -48,7 +48,7 @@ pub(super) async fn init(
 ) -> Result<Json<ProcessStarted>, Problem> {
     call.not_cross_site(&gateway)?;
     let _: ProcessInit = json::read(&call.headers, &body)?;
-    let (id, course) = gateway.new_process();
+    let (id, course) = gateway.sign_in.new_process();
     let process_response = next(&gateway, &call, &course).await?;
     let expires_at = course.expires_at().as_seconds();
     Ok(Json(ProcessStarted { token: id.reveal(), expires_at, process_response }))
@@ -137,7 +137,7 @@ async fn finish(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Response
     let course = course_of(gateway, call).await;
     let course = call.using_up(gateway, ceremony, course).await?;
     let attempt = Attempt { ceremony, answer: &answer, expected: None, before };
-    let signed_in = gateway.finish_in(&course, attempt, &call.visit, &call.device()).await?;
+    let signed_in = gateway.sign_in.finish_in(&course, attempt, &call.visit, &call.device()).await?;
     let operation = operation(gateway, &answer, &signed_in).await?;
     completed(gateway, call, &signed_in.session, &signed_in.user, Some(operation))
 }
@@ -148,7 +148,8 @@ async fn operation(
     signed_in: &SignedIn,
 ) -> Result<PasskeyOperation, Problem> {
     let SignedIn { session, user, .. } = signed_in;
-    let shown = gateway.find_credential(&user.id, |it| Some(&it.id) == session.credential.as_ref()).await?;
+    let shown =
+        gateway.accounts.find_credential(&user.id, |it| Some(&it.id) == session.credential.as_ref()).await?;
     Ok(PasskeyOperation::new(answer, &shown, user))
 }
 
@@ -195,12 +196,12 @@ pub(super) async fn events(
 
 async fn course_of(gateway: &Gateway, call: &Call) -> Result<Course, Problem> {
     let id = call.headers.get(PROCESS_ID).and_then(|id| id.to_str().ok());
-    Ok(gateway.find_process(id).await?)
+    Ok(gateway.sign_in.find_process(id).await?)
 }
 
 /// The block that a process is at, with a challenge of its own.
 async fn next(gateway: &Gateway, call: &Call, course: &Course) -> Result<ProcessResponse, Problem> {
-    let options = gateway.offer_in(course, &call.visit).await?;
+    let options = gateway.sign_in.offer_in(course, &call.visit).await?;
     let block = match course.identifier() {
         Some(identifier) => BlockBody::passkey_verify(&options, identifier),
         None => BlockBody::login_init(&options),
@@ -215,9 +216,9 @@ fn completed(
     user: &User,
     operation: Option<PasskeyOperation>,
 ) -> Result<Response, Problem> {
-    let refresh = (!keeps_cookies(call)).then(|| gateway.token(session, Carrier::Refresh));
+    let refresh = (!keeps_cookies(call)).then(|| gateway.sessions.token(session, Carrier::Refresh));
     let refresh = refresh.transpose().map_err(FlowError::from)?;
-    let block = CompletedBlock::new(gateway.access_token(session, user)?, refresh);
+    let block = CompletedBlock::new(gateway.sessions.access_token(session, user)?, refresh);
     let block = match operation {
         Some(operation) => block.with(operation),
         None => block,
@@ -237,7 +238,7 @@ fn keeps_cookies(call: &Call) -> bool {
 
 fn response(gateway: &Gateway, block_body: BlockBody) -> ProcessResponse {
     let common = ProcessCommon {
-        app_name: gateway.relying_party().name().to_owned(),
+        app_name: gateway.ground.relying_party().name().to_owned(),
         frontend_api_url: frontend_api_url(gateway),
         hide_badge: true,
         environment: "prod",

@@ -75,7 +75,14 @@ impl From<&LiveToken> for TokenShape {
     responses((status = 200, body = Vec<TokenShape>), ReadFailures))]
 pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<TokenShape>>, Problem> {
     let caller = call.signed_in(&gateway)?;
-    Ok(Json(gateway.tokens_of(&caller.user.id).iter().map(|token| TokenShape::from(&**token)).collect()))
+    Ok(Json(
+        gateway
+            .access_tokens
+            .tokens_of(&caller.user.id)
+            .iter()
+            .map(|token| TokenShape::from(&**token))
+            .collect(),
+    ))
 }
 
 /// What a token is to be.
@@ -120,8 +127,8 @@ pub(super) async fn make(State(gateway): App, call: Call, body: Bytes) -> Result
         json::read(&call.headers, &body)?;
     let grant = GrantText { routes, methods, paths, networks };
     let new = NewToken::parse(&name, &grant, expires_in_seconds).map_err(FlowError::from)?;
-    let made = gateway.make_own_token(&caller.record(), new, &call.visit).await?;
-    let opens = gateway.opened_by(&made.token.grant);
+    let made = gateway.access_tokens.make_own_token(&caller.record(), new, &call.visit).await?;
+    let opens = gateway.access_tokens.opened_by(&made.token.grant);
     let curl = opens.map(|url| format!("curl -H 'Authorization: Bearer {}' {url}", made.text));
     let made = Made { token: made.text, curl, shape: TokenShape::new(&made.token, None) };
     let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
@@ -139,6 +146,6 @@ pub(super) async fn revoke(
 ) -> Result<StatusCode, Problem> {
     let caller = call.signed_in(&gateway)?;
     let id = AccessTokenId::parse(&id).map_err(|_| Problem::not_found())?;
-    gateway.revoke_own_token(&caller.record(), &id, &call.visit).await?;
+    gateway.access_tokens.revoke_own_token(&caller.record(), &id, &call.visit).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -48,13 +48,13 @@ pub(super) async fn edit(State(gateway): App, call: Call, body: Bytes) -> Result
     let attributes = edits_in(&attributes).map_err(FlowError::from)?;
     let mut user = (*caller.user).clone();
     if let Some(username) = username.filter(|username| *username != user.username) {
-        user = gateway.change_username(&caller.record(), &username, &call.visit).await?;
+        user = gateway.accounts.change_username(&caller.record(), &username, &call.visit).await?;
     }
     if let Some(name) = name.filter(|name| *name != user.display_name) {
-        user = gateway.rename_person(&caller.record(), &name, &call.visit).await?;
+        user = gateway.accounts.rename_person(&caller.record(), &name, &call.visit).await?;
     }
     if !attributes.is_empty() {
-        user = gateway.say_of_oneself(&caller.record(), &attributes, &call.visit).await?;
+        user = gateway.accounts.say_of_oneself(&caller.record(), &attributes, &call.visit).await?;
     }
     Ok(Json((&user).into()))
 }
@@ -79,12 +79,12 @@ pub(super) async fn announce_address(
     let caller = call.signed_in(&gateway)?;
     let AddressBody { email } = json::read(&call.headers, &body)?;
     let email = Email::parse(&email).map_err(FlowError::from)?;
-    if !gateway.has_mail() {
+    if !gateway.ground.has_mail() {
         return Err(FlowError::NoMail.into());
     }
-    gateway.announce_address(&caller.record(), &email, &call.visit).await?;
+    gateway.accounts.announce_address(&caller.record(), &email, &call.visit).await?;
     if email != caller.user.email {
-        gateway.send_address_code(&caller.record(), &email, &call.visit).await?;
+        gateway.accounts.send_address_code(&caller.record(), &email, &call.visit).await?;
     }
     Ok(StatusCode::ACCEPTED)
 }
@@ -109,7 +109,7 @@ pub(super) async fn confirm_address(
     let caller = call.signed_in(&gateway)?;
     let ConfirmBody { email, code } = json::read(&call.headers, &body)?;
     let email = Email::parse(&email).map_err(FlowError::from)?;
-    let user = gateway.confirm_address(&caller.record(), &email, &code, &call.visit).await?;
+    let user = gateway.accounts.confirm_address(&caller.record(), &email, &code, &call.visit).await?;
     Ok(Json((&user).into()))
 }
 
@@ -118,7 +118,7 @@ pub(super) async fn confirm_address(
     responses((status = 204, description = "The account is gone"), Failures))]
 pub(super) async fn delete(State(gateway): App, call: Call) -> Result<Response, Problem> {
     let caller = call.signed_in(&gateway)?;
-    gateway.delete_account(&caller.record(), &call.visit).await?;
+    gateway.accounts.delete_account(&caller.record(), &call.visit).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     clear_session_cookie(&gateway, &call.visit, response.headers_mut());
     Ok(response)
@@ -196,7 +196,7 @@ pub(super) async fn audit(
     let after = cursor(after.as_deref())?;
     let query =
         TrailQuery { user: Some(caller.user.id), after, limit: PAGE_ENTRIES, ..TrailQuery::default() };
-    let page = gateway.read_trail(&query).await?;
+    let page = gateway.administration.read_trail(&query).await?;
     let events = page.items.into_iter().map(EventShape::new).collect();
     Ok(Json(TrailShape { events, next: page.next.map(|next| next.to_string()) }))
 }
@@ -222,13 +222,20 @@ pub(super) async fn data(State(gateway): App, call: Call) -> Result<Response, Pr
     let caller = call.signed_in(&gateway)?;
     let id = caller.user.id;
     let query = TrailQuery { user: Some(id), limit: PAGE_ENTRIES_MAX, ..TrailQuery::default() };
-    let sessions = gateway.sessions_of(&id);
+    let sessions = gateway.sessions.sessions_of(&id);
     let data = DataShape {
         user: (&*caller.user).into(),
         attributes: caller.user.attributes.clone().into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
-        passkeys: gateway.credentials_of(&id).await?.iter().map(PasskeyShape::listed).collect(),
+        passkeys: gateway.accounts.credentials_of(&id).await?.iter().map(PasskeyShape::listed).collect(),
         sessions: sessions.iter().map(|it| SessionShape::new(&gateway, it, &caller.session)).collect(),
-        events: gateway.read_trail(&query).await?.items.into_iter().map(EventShape::new).collect(),
+        events: gateway
+            .administration
+            .read_trail(&query)
+            .await?
+            .items
+            .into_iter()
+            .map(EventShape::new)
+            .collect(),
     };
     let mut response = Json(data).into_response();
     let file = HeaderValue::from_static("attachment; filename=\"account.json\"");

@@ -26,8 +26,8 @@ pub(super) struct Verify {
 pub(super) async fn verify(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
     call.not_cross_site(&gateway)?;
     let Verify { email } = json::read(&call.headers, &body)?;
-    let id = gateway.request_code(&email, &call.visit).await?;
+    let id = gateway.sign_in.request_code(&email, &call.visit).await?;
     let mut response = StatusCode::CREATED.into_response();
-    cookies::append(response.headers_mut(), cookies::code(gateway.place(), &id));
+    cookies::append(response.headers_mut(), cookies::code(gateway.ground.place(), &id));
     Ok(response)
 }

@@ -21,7 +21,7 @@ use crate::domain::cookie::Cookie;
 use crate::domain::device_link::{DEVICE_LINK_INTERVAL, DeviceLink, Stage};
 use crate::domain::user_agent;
 use crate::flows::Gateway;
-use crate::flows::device_links::{Admission, Asking};
+use crate::flows::sign_in::device_links::{Admission, Asking};
 use crate::web::call::Call;
 use crate::web::{Problem, cookies, json, qr};
 
@@ -47,8 +47,8 @@ pub(super) struct Offer {
     security(("bearer" = []), ("cookie" = [])), responses((status = 201, body = Offer), Failures))]
 pub(super) async fn offer(State(gateway): App, call: Call) -> Result<Response, Problem> {
     let caller = call.signed_in(&gateway)?;
-    let offered = gateway.offer_device_link(&caller.record(), &call.visit).await?;
-    let link = gateway.place().url(&format!("/device#{}", offered.code.reveal()));
+    let offered = gateway.sign_in.offer_device_link(&caller.record(), &call.visit).await?;
+    let link = gateway.ground.place().url(&format!("/device#{}", offered.code.reveal()));
     let offer = Offer {
         code: offered.code.reveal().to_owned(),
         qr: qr::svg(&link).unwrap_or_default(),
@@ -111,7 +111,7 @@ impl From<&DeviceLink> for LinkShape {
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = LinkShape), ReadFailures))]
 pub(super) async fn state(State(gateway): App, call: Call) -> Result<Json<LinkShape>, Problem> {
     let caller = call.signed_in(&gateway)?;
-    let link = gateway.device_link(&caller.record()).await?.ok_or_else(Problem::not_found)?;
+    let link = gateway.sign_in.device_link(&caller.record()).await?.ok_or_else(Problem::not_found)?;
     Ok(Json((&link).into()))
 }
 
@@ -135,7 +135,7 @@ pub(super) async fn confirm(
 ) -> Result<Json<LinkShape>, Problem> {
     let caller = call.signed_in(&gateway)?;
     let ConfirmBody { number } = json::read(&call.headers, &body)?;
-    let link = gateway.confirm_device(&caller.record(), number, &call.visit).await?;
+    let link = gateway.sign_in.confirm_device(&caller.record(), number, &call.visit).await?;
     Ok(Json((&link).into()))
 }
 
@@ -145,7 +145,7 @@ pub(super) async fn confirm(
     responses((status = 204, description = "There is no code any more"), Failures))]
 pub(super) async fn withdraw(State(gateway): App, call: Call) -> Result<StatusCode, Problem> {
     let caller = call.signed_in(&gateway)?;
-    gateway.withdraw_device_link(&caller.record(), &call.visit).await?;
+    gateway.sign_in.withdraw_device_link(&caller.record(), &call.visit).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -187,9 +187,9 @@ impl From<&Asking> for AskingShape {
 pub(super) async fn ask(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
     call.not_cross_site(&gateway)?;
     let AskBody { code } = json::read(&call.headers, &body)?;
-    let (asking, nonce) = gateway.ask_with_code(&code, &call.device(), &call.visit).await?;
+    let (asking, nonce) = gateway.sign_in.ask_with_code(&code, &call.device(), &call.visit).await?;
     let mut response = (StatusCode::CREATED, Json(AskingShape::from(&asking))).into_response();
-    cookies::append(response.headers_mut(), cookies::newcomer(gateway.place(), &nonce));
+    cookies::append(response.headers_mut(), cookies::newcomer(gateway.ground.place(), &nonce));
     Ok(response)
 }
 
@@ -205,7 +205,7 @@ pub(super) async fn join(State(gateway): App, call: Call) -> Response {
     };
     let mut response = joined.into_response();
     if is_over {
-        cookies::append(response.headers_mut(), cookies::expire(gateway.place(), Cookie::Newcomer));
+        cookies::append(response.headers_mut(), cookies::expire(gateway.ground.place(), Cookie::Newcomer));
     }
     response
 }
@@ -213,8 +213,8 @@ pub(super) async fn join(State(gateway): App, call: Call) -> Response {
 async fn try_join(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     call.not_cross_site(gateway)?;
     let before = call.identify(gateway)?.map(|caller| caller.session);
-    let nonce = cookies::read(&call.headers, gateway.place(), Cookie::Newcomer);
-    match gateway.join_by_device_link(nonce, before, &call.visit, &call.device()).await {
+    let nonce = cookies::read(&call.headers, gateway.ground.place(), Cookie::Newcomer);
+    match gateway.sign_in.join_by_device_link(nonce, before, &call.visit, &call.device()).await {
         Ok(Admission::Waiting(asking)) => {
             Ok((StatusCode::ACCEPTED, Json(AskingShape::from(&asking))).into_response())
         }

@@ -12,7 +12,7 @@ use super::App;
 use super::shapes::{Failures, SignedInShape};
 use crate::domain::session::token::Carrier;
 use crate::flows::FlowError;
-use crate::flows::enroll::{Introduction, Offer};
+use crate::flows::sign_in::enroll::{Introduction, Offer};
 use crate::web::call::Call;
 use crate::web::guard;
 use crate::web::session_cookie::set_session_cookie;
@@ -51,7 +51,7 @@ pub(super) async fn preview(
 ) -> Result<Json<OfferShape>, Problem> {
     call.not_cross_site(&gateway)?;
     let Preview { token } = json::read(&call.headers, &body)?;
-    Ok(Json(match gateway.preview(&token, &call.visit).await? {
+    Ok(Json(match gateway.sign_in.preview(&token, &call.visit).await? {
         Offer::Setup { expires_at } => OfferShape {
             kind: "setup",
             email: None,
@@ -93,9 +93,9 @@ pub(super) async fn redeem(State(gateway): App, call: Call, body: Bytes) -> Resu
     let name = name.filter(|name| !name.trim().is_empty());
     let before = call.identify(&gateway)?.map(|caller| caller.session);
     let introduction = Introduction { email, name };
-    let redeemed = gateway.redeem(&token, &introduction, before, &call.visit, &device).await?;
+    let redeemed = gateway.sign_in.redeem(&token, &introduction, before, &call.visit, &device).await?;
     let shape = SignedInShape {
-        token: gateway.token(&redeemed.session, Carrier::Bearer).map_err(FlowError::from)?,
+        token: gateway.sessions.token(&redeemed.session, Carrier::Bearer).map_err(FlowError::from)?,
         user: (&redeemed.user).into(),
     };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();

@@ -17,8 +17,8 @@ use crate::domain::event::Refusal;
 use crate::domain::id::{CeremonyId, CredentialId};
 use crate::domain::session::step_up::Change;
 use crate::domain::session::token::{Beside, Carrier};
-use crate::flows::sessions::Device;
-use crate::flows::sign_in::Attempt;
+use crate::flows::sign_in::passkey::Attempt;
+use crate::flows::visit::Device;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::guard;
@@ -32,7 +32,8 @@ use crate::web::{Problem, cookies, json};
 pub(super) async fn register_options(State(gateway): App, call: Call) -> Result<Response, Problem> {
     let caller = call.enrolling_or_signed_in(&gateway)?;
     let planned = Planned { made_with: call.program(), ..Planned::default() };
-    let (ceremony, options) = gateway.begin_registration(&caller.record(), planned, &call.visit).await?;
+    let (ceremony, options) =
+        gateway.sign_in.begin_registration(&caller.record(), planned, &call.visit).await?;
     Ok(with_challenge(&gateway, &ceremony, Json(options.0)))
 }
 
@@ -63,7 +64,7 @@ async fn try_register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
     };
     let (caller, answer, name) = call.using_up(gateway, ceremony, read()).await?;
     let registered =
-        gateway.finish_registration(&caller.record(), ceremony, &answer, name, &call.visit).await;
+        gateway.sign_in.finish_registration(&caller.record(), ceremony, &answer, name, &call.visit).await;
     let registered = registered.map_err(|error| match error {
         // The contract keeps 401 for a missing session.
         FlowError::Refused(Refusal::NoSuchCeremony) => {
@@ -106,7 +107,7 @@ pub(super) async fn authenticate_options(
     call.not_cross_site(&gateway)?;
     let asked: AuthenticateOptions = json::read_optional(&call.headers, &body)?;
     let expected = match asked.email {
-        Some(email) => Some(gateway.account_or_nobody(&email).await?),
+        Some(email) => Some(gateway.sign_in.account_or_nobody(&email).await?),
         None => None,
     };
     let change = match asked.change.as_deref().map(Change::parse) {
@@ -114,7 +115,7 @@ pub(super) async fn authenticate_options(
         Some(change) => change,
         None => None,
     };
-    let (ceremony, options) = gateway.begin_sign_in_for(change, expected, &call.visit).await?;
+    let (ceremony, options) = gateway.sign_in.begin_sign_in_for(change, expected, &call.visit).await?;
     Ok(with_challenge(&gateway, &ceremony, Json(options.0)))
 }
 
@@ -144,10 +145,13 @@ async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Resul
     let keep = answer.get("keepSignedIn").and_then(Value::as_bool).unwrap_or(true);
     let device = Device { is_shared: !keep, ..guard::device(&call.headers) };
     let attempt = Attempt { ceremony, answer: &answer, expected: None, before };
-    let signed_in = gateway.finish_sign_in(attempt, &call.visit, &device).await?;
+    let signed_in = gateway.sign_in.finish_sign_in(attempt, &call.visit, &device).await?;
     let beside = if guard::has_authorization(&call.headers) { Beside::Nothing } else { Beside::Cookie };
     let shape = SignedInShape {
-        token: gateway.token(&signed_in.session, Carrier::SignIn(beside)).map_err(FlowError::from)?,
+        token: gateway
+            .sessions
+            .token(&signed_in.session, Carrier::SignIn(beside))
+            .map_err(FlowError::from)?,
         user: (&signed_in.user).into(),
     };
     let shape = SteppedUpShape { signed_in: shape, step_up: signed_in.step_up.map(|nonce| nonce.reveal()) };
@@ -163,7 +167,7 @@ async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Resul
     responses((status = 200, body = Vec<PasskeyShape>), ReadFailures))]
 pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<PasskeyShape>>, Problem> {
     let caller = call.signed_in(&gateway)?;
-    let credentials = gateway.credentials_of(&caller.user.id).await?;
+    let credentials = gateway.accounts.credentials_of(&caller.user.id).await?;
     Ok(Json(credentials.iter().map(PasskeyShape::listed).collect()))
 }
 
@@ -189,7 +193,7 @@ pub(super) async fn rename(
     let Rename { name } = json::read(&call.headers, &body)?;
     let id = CredentialId::parse(&id).map_err(|_| Problem::not_found())?;
     let name = CredentialName::parse(&name).map_err(|error| Problem::malformed(error.to_string()))?;
-    let renamed = gateway.rename_credential(&caller.record(), &id, name, &call.visit).await?;
+    let renamed = gateway.accounts.rename_credential(&caller.record(), &id, name, &call.visit).await?;
     Ok(Json(PasskeyShape::new(&renamed)))
 }
 
@@ -204,7 +208,7 @@ pub(super) async fn remove(
 ) -> Result<StatusCode, Problem> {
     let caller = call.signed_in(&gateway)?;
     let Ok(id) = CredentialId::parse(&id) else { return Ok(StatusCode::NO_CONTENT) };
-    match gateway.remove_credential(&caller.record(), &id, &call.visit).await {
+    match gateway.accounts.remove_credential(&caller.record(), &id, &call.visit).await {
         Ok(()) | Err(FlowError::NotFound) => Ok(StatusCode::NO_CONTENT),
         Err(error) => Err(error.into()),
     }
@@ -217,10 +221,13 @@ fn read_name(name: &Value) -> Result<CredentialName, Problem> {
 
 fn with_challenge(gateway: &Gateway, ceremony: &CeremonyId, body: impl IntoResponse) -> Response {
     let mut response = body.into_response();
-    cookies::append(response.headers_mut(), cookies::challenge(gateway.place(), Cookie::Challenge, ceremony));
+    cookies::append(
+        response.headers_mut(),
+        cookies::challenge(gateway.ground.place(), Cookie::Challenge, ceremony),
+    );
     response
 }
 
 fn clear_challenge(gateway: &Gateway, response: &mut Response) {
-    cookies::append(response.headers_mut(), cookies::expire(gateway.place(), Cookie::Challenge));
+    cookies::append(response.headers_mut(), cookies::expire(gateway.ground.place(), Cookie::Challenge));
 }

@@ -43,7 +43,7 @@ impl From<&Recovery> for RecoveryShape {
     responses((status = 200, body = Vec<RecoveryShape>), ReadFailures))]
 pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<RecoveryShape>>, Problem> {
     let caller = call.signed_in(&gateway)?;
-    Ok(Json(gateway.recoveries_of(&caller.user.id).await?.iter().map(RecoveryShape::from).collect()))
+    Ok(Json(gateway.sign_in.recoveries_of(&caller.user.id).await?.iter().map(RecoveryShape::from).collect()))
 }
 
 /// Cancels one: the sessions and the passkey that came of it are gone.
@@ -57,7 +57,7 @@ pub(super) async fn cancel(
 ) -> Result<StatusCode, Problem> {
     let caller = call.signed_in(&gateway)?;
     let id = SessionId::parse(&id).map_err(|_| Problem::not_found())?;
-    gateway.cancel_recovery(&caller.record(), &id, &call.visit).await?;
+    gateway.sign_in.cancel_recovery(&caller.record(), &id, &call.visit).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -79,6 +79,6 @@ pub(super) async fn cancel_by_link(
 ) -> Result<StatusCode, Problem> {
     call.not_cross_site(&gateway)?;
     let CancelBody { token } = json::read(&call.headers, &body)?;
-    gateway.cancel_recovery_by_link(&token, &call.visit).await?;
+    gateway.sign_in.cancel_recovery_by_link(&token, &call.visit).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -12,7 +12,7 @@ use super::App;
 use super::sessions::{Current, opened};
 use super::shapes::{Failures, ReadFailures};
 use crate::domain::recovery_code::RecoveryCode;
-use crate::flows::recovery_codes::Printed;
+use crate::flows::sign_in::recovery_codes::Printed;
 use crate::web::call::Call;
 use crate::web::{Problem, json};
 
@@ -31,7 +31,7 @@ pub(super) struct Left {
     responses((status = 200, body = Left), ReadFailures))]
 pub(super) async fn left(State(gateway): App, call: Call) -> Result<Json<Left>, Problem> {
     let caller = call.signed_in(&gateway)?;
-    let codes = gateway.recovery_codes_of(&caller.user.id).await?;
+    let codes = gateway.sign_in.recovery_codes_of(&caller.user.id).await?;
     let left = codes.as_ref().map_or(0, |codes| codes.hashes.len());
     Ok(Json(Left { left, made_at: codes.map(|codes| codes.made_at.to_rfc3339()) }))
 }
@@ -48,7 +48,7 @@ pub(super) struct Made {
     responses((status = 201, body = Made), Failures))]
 pub(super) async fn make(State(gateway): App, call: Call) -> Result<Response, Problem> {
     let caller = call.signed_in(&gateway)?;
-    let codes = gateway.make_recovery_codes(&caller.record(), &call.visit).await?;
+    let codes = gateway.sign_in.make_recovery_codes(&caller.record(), &call.visit).await?;
     let made = Made { codes: codes.iter().map(RecoveryCode::reveal).collect() };
     let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     Ok((StatusCode::CREATED, no_store, Json(made)).into_response())
@@ -71,6 +71,6 @@ pub(super) async fn redeem(State(gateway): App, call: Call, body: Bytes) -> Resu
     let Use { identifier, code } = json::read(&call.headers, &body)?;
     let before = call.identify(&gateway)?.map(|caller| caller.session);
     let printed = Printed { who: &identifier, code: &code };
-    let redeemed = gateway.redeem_recovery_code(printed, before, &call.visit, &call.device()).await?;
+    let redeemed = gateway.sign_in.redeem_recovery_code(printed, before, &call.visit, &call.device()).await?;
     opened(&gateway, &call, &redeemed)
 }

@@ -15,8 +15,8 @@ use crate::domain::id::{CodeId, SessionId};
 use crate::domain::session::Scope;
 use crate::domain::session::token::{Beside, Carrier};
 use crate::domain::user::Email;
-use crate::flows::codes::Guess;
-use crate::flows::enroll::Redeemed;
+use crate::flows::sign_in::Redeemed;
+use crate::flows::sign_in::codes::Guess;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::session_cookie::{self, set_session_cookie};
@@ -27,7 +27,7 @@ use crate::web::{Problem, cookies, json};
     responses((status = 200, body = Vec<SessionShape>), ReadFailures))]
 pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<SessionShape>>, Problem> {
     let caller = call.signed_in(&gateway)?;
-    let sessions = gateway.sessions_of(&caller.user.id);
+    let sessions = gateway.sessions.sessions_of(&caller.user.id);
     let shapes = sessions.iter().map(|session| SessionShape::new(&gateway, session, &caller.session));
     Ok(Json(shapes.collect()))
 }
@@ -52,7 +52,7 @@ pub(super) async fn current(State(gateway): App, call: Call) -> Result<Response,
     let Some(caller) = call.identify(&gateway)? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    caller.session.touch(gateway.clock().now());
+    caller.session.touch(gateway.ground.clock().now());
     let token = call.token_of(&gateway, &caller)?;
     let enrolling = caller.record().scope == Scope::Enrol;
     let caller = SignedInShape { token, user: (&*caller.user).into() };
@@ -91,8 +91,9 @@ pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Re
         return redeem_code(&gateway, &call, &email, &token).await;
     }
     let before = call.identify_by_cookie(&gateway)?.map(|caller| caller.session);
-    let (renewed, user) = gateway.exchange_token(&token, &email, before, &call.visit, &call.device()).await?;
-    let token = gateway.token(&renewed, Carrier::SignIn(Beside::Cookie)).map_err(FlowError::from)?;
+    let (renewed, user) =
+        gateway.sessions.exchange_token(&token, &email, before, &call.visit, &call.device()).await?;
+    let token = gateway.sessions.token(&renewed, Carrier::SignIn(Beside::Cookie)).map_err(FlowError::from)?;
     let shape = SignedInShape { token, user: (&*user).into() };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
     set_session_cookie(&gateway, &call.visit, &renewed, response.headers_mut())?;
@@ -102,18 +103,18 @@ pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Re
 /// A code gives a session, or the right to add a passkey, as `signin.email_code` says.
 async fn redeem_code(gateway: &Gateway, call: &Call, email: &str, code: &str) -> Result<Response, Problem> {
     Email::parse(email).map_err(|error| Problem::malformed(error.to_string()))?;
-    let id = cookies::read(&call.headers, gateway.place(), Cookie::Code);
+    let id = cookies::read(&call.headers, gateway.ground.place(), Cookie::Code);
     let guess = Guess { id: id.and_then(|id| CodeId::parse(id).ok()), email, code };
     let before = call.identify(gateway)?.map(|caller| caller.session);
-    let redeemed = gateway.redeem_code(guess, before, &call.visit, &call.device()).await?;
+    let redeemed = gateway.sign_in.redeem_code(guess, before, &call.visit, &call.device()).await?;
     let mut response = opened(gateway, call, &redeemed)?;
-    cookies::append(response.headers_mut(), cookies::expire(gateway.place(), Cookie::Code));
+    cookies::append(response.headers_mut(), cookies::expire(gateway.ground.place(), Cookie::Code));
     Ok(response)
 }
 
 /// The answer to a code that was good: the session, and its cookie.
 pub(super) fn opened(gateway: &Gateway, call: &Call, redeemed: &Redeemed) -> Result<Response, Problem> {
-    let token = gateway.token(&redeemed.session, Carrier::Bearer).map_err(FlowError::from)?;
+    let token = gateway.sessions.token(&redeemed.session, Carrier::Bearer).map_err(FlowError::from)?;
     let enrolling = redeemed.session.scope == Scope::Enrol;
     let caller = SignedInShape { token, user: (&redeemed.user).into() };
     let mut response = (StatusCode::CREATED, Json(Current { caller, enrolling })).into_response();
@@ -140,7 +141,7 @@ pub(super) async fn end_current(gateway: App, call: Call) -> Result<Response, Pr
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Permissions), ReadFailures))]
 pub(super) async fn permissions(State(gateway): App, call: Call) -> Result<Json<Permissions>, Problem> {
     let caller = call.signed_in(&gateway)?;
-    Ok(Json(Permissions { permissions: gateway.permissions_of(&caller.user) }))
+    Ok(Json(Permissions { permissions: gateway.accounts.permissions_of(&caller.user) }))
 }
 
 /// Ends every session of the caller but this one.
@@ -149,7 +150,7 @@ pub(super) async fn permissions(State(gateway): App, call: Call) -> Result<Json<
     responses((status = 204, description = "None is left but this one"), Failures))]
 pub(super) async fn end_others(State(gateway): App, call: Call) -> Result<StatusCode, Problem> {
     let caller = call.signed_in(&gateway)?;
-    gateway.end_other_sessions(&caller.record(), &call.visit).await?;
+    gateway.sessions.end_other_sessions(&caller.record(), &call.visit).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -168,7 +169,7 @@ pub(super) async fn end(
         return Err(Problem::not_found());
     }
     if let Ok(id) = SessionId::parse(&id) {
-        gateway.end_session(&caller.record(), &id, &call.visit).await?;
+        gateway.sessions.end_session(&caller.record(), &id, &call.visit).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

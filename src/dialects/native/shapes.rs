@@ -260,7 +260,7 @@ impl SessionShape {
             id: record.id.to_string(),
             user_id: record.user.to_string(),
             created_at: record.created_at.to_rfc3339(),
-            expires_at: gateway.expires_at(session).to_rfc3339(),
+            expires_at: gateway.sessions.expires_at(session).to_rfc3339(),
             last_seen_at: session.last_seen_at().to_rfc3339(),
             ipv4: record.client.filter(IpAddr::is_ipv4).map(|address| address.to_string()),
             network: record.client.map(|client| Network::of(client).to_string()),

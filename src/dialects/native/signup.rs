@@ -15,7 +15,7 @@ use crate::domain::id::CodeId;
 use crate::domain::session::token::Carrier;
 use crate::domain::user::{DisplayName, Email};
 use crate::flows::FlowError;
-use crate::flows::codes::Guess;
+use crate::flows::sign_in::codes::Guess;
 use crate::web::call::Call;
 use crate::web::session_cookie::set_session_cookie;
 use crate::web::{Problem, cookies, json};
@@ -34,9 +34,9 @@ pub(super) struct SignUpBody {
 pub(super) async fn request(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
     call.not_cross_site(&gateway)?;
     let SignUpBody { email } = json::read(&call.headers, &body)?;
-    let id = gateway.request_sign_up(&email, &call.visit).await?;
+    let id = gateway.sign_in.request_sign_up(&email, &call.visit).await?;
     let mut response = StatusCode::CREATED.into_response();
-    cookies::append(response.headers_mut(), cookies::code(gateway.place(), &id));
+    cookies::append(response.headers_mut(), cookies::code(gateway.ground.place(), &id));
     Ok(response)
 }
 
@@ -60,14 +60,15 @@ pub(super) async fn confirm(State(gateway): App, call: Call, body: Bytes) -> Res
     Email::parse(&email).map_err(FlowError::from)?;
     let name = name.filter(|name| !name.trim().is_empty());
     let name = name.as_deref().map(DisplayName::parse).transpose().map_err(FlowError::from)?;
-    let id = cookies::read(&call.headers, gateway.place(), Cookie::Code);
+    let id = cookies::read(&call.headers, gateway.ground.place(), Cookie::Code);
     let guess = Guess { id: id.and_then(|id| CodeId::parse(id).ok()), email: &email, code: &code };
     let before = call.identify(&gateway)?.map(|caller| caller.session);
-    let made = gateway.confirm_sign_up(guess, name.as_ref(), before, &call.visit, &call.device()).await?;
-    let token = gateway.token(&made.session, Carrier::Bearer).map_err(FlowError::from)?;
+    let made =
+        gateway.sign_in.confirm_sign_up(guess, name.as_ref(), before, &call.visit, &call.device()).await?;
+    let token = gateway.sessions.token(&made.session, Carrier::Bearer).map_err(FlowError::from)?;
     let shape = SignedInShape { token, user: (&made.user).into() };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
     set_session_cookie(&gateway, &call.visit, &made.session, response.headers_mut())?;
-    cookies::append(response.headers_mut(), cookies::expire(gateway.place(), Cookie::Code));
+    cookies::append(response.headers_mut(), cookies::expire(gateway.ground.place(), Cookie::Code));
     Ok(response)
 }

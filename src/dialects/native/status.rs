@@ -35,8 +35,8 @@ pub(super) async fn health() -> Json<Status> {
 /// 200 when changes can be stored, else 503. Existing sessions work either way.
 #[utoipa::path(get, path = "/ready", tag = "status", responses((status = 200, body = Status), OwnFailures))]
 pub(super) async fn ready(State(gateway): App) -> Result<Json<Status>, Problem> {
-    gateway.health()?;
-    let configuration = gateway.is_newer_refused().then_some("refused");
+    gateway.ground.health()?;
+    let configuration = gateway.ground.is_newer_refused().then_some("refused");
     Ok(Json(Status { status: "ready", configuration }))
 }
 
@@ -44,7 +44,7 @@ pub(super) async fn ready(State(gateway): App) -> Result<Json<Status>, Problem> 
 #[utoipa::path(get, path = "/jwks.json", tag = "status",
     responses((status = 200, body = Object, description = "A JWK set")))]
 pub(super) async fn jwks(State(gateway): App) -> Response {
-    let mut response = Json(gateway.jwks()).into_response();
+    let mut response = Json(gateway.ground.jwks()).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(JWKS_CACHE));
     response
 }
@@ -71,7 +71,7 @@ pub(super) struct TokenKey {
 /// The keys with which tools for biscuits read access tokens.
 #[utoipa::path(get, path = "/token-keys.json", tag = "status", responses((status = 200, body = TokenKeys)))]
 pub(super) async fn token_keys(State(gateway): App) -> Response {
-    let keys = gateway.token_keys().into_iter();
+    let keys = gateway.access_tokens.token_keys().into_iter();
     let keys = keys.map(|(id, public)| TokenKey { id, algorithm: "ed25519", public }).collect();
     let mut response = Json(TokenKeys { keys }).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(JWKS_CACHE));

@@ -13,7 +13,7 @@ use crate::dialects::Shared;
 use crate::domain::cookie::Cookie;
 use crate::domain::session::access::ACCESS_LIFETIME;
 use crate::domain::session::token::{Beside, Carrier};
-use crate::flows::sign_in::{Attempt, SignedIn as Session};
+use crate::flows::sign_in::passkey::{Attempt, SignedIn as Session};
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::guard;
@@ -31,12 +31,12 @@ pub(super) async fn begin(
     call.not_cross_site(&gateway)?;
     let asked: Option<LoginBegin> = json::read_optional(&call.headers, &body)?;
     let expected = match asked.and_then(|asked| said(asked.email)) {
-        Some(email) => Some(gateway.account_or_nobody(&email).await?),
+        Some(email) => Some(gateway.sign_in.account_or_nobody(&email).await?),
         None => None,
     };
-    let (ceremony, options) = gateway.begin_sign_in(expected, &call.visit).await?;
+    let (ceremony, options) = gateway.sign_in.begin_sign_in(expected, &call.visit).await?;
     let mut response = Json(Options { public_key: options.0 }).into_response();
-    let cookie = cookies::challenge(gateway.place(), Cookie::OcoreChallenge, &ceremony);
+    let cookie = cookies::challenge(gateway.ground.place(), Cookie::OcoreChallenge, &ceremony);
     cookies::append(response.headers_mut(), cookie);
     Ok(response)
 }
@@ -54,7 +54,7 @@ pub(super) async fn finish(
     let query = query.map_err(|error| Problem::malformed(error.to_string()));
     let answered = sign_in(&gateway, &call, query.map(|Query(query)| query), &body).await;
     let mut response = answered.unwrap_or_else(Problem::into_response);
-    let expired = cookies::expire(gateway.place(), Cookie::OcoreChallenge);
+    let expired = cookies::expire(gateway.ground.place(), Cookie::OcoreChallenge);
     cookies::append(response.headers_mut(), expired);
     response
 }
@@ -77,11 +77,11 @@ async fn sign_in(
     let (query, before) = call.using_up(gateway, ceremony, read()).await?;
     let before = before.map(|caller| caller.session);
     let expected = match said(query.email) {
-        Some(email) => Some(gateway.account_or_nobody(&email).await?),
+        Some(email) => Some(gateway.sign_in.account_or_nobody(&email).await?),
         None => None,
     };
     let attempt = Attempt { ceremony, answer: &answer, expected, before };
-    let signed_in = gateway.finish_sign_in(attempt, &call.visit, &call.device()).await?;
+    let signed_in = gateway.sign_in.finish_sign_in(attempt, &call.visit, &call.device()).await?;
     let takes_cookie = tie == Tie::Cookie && !guard::has_authorization(&call.headers);
     let beside = if takes_cookie { Beside::Cookie } else { Beside::Nothing };
     let mut response = Json(shape(gateway, &signed_in, beside)?).into_response();
@@ -98,11 +98,11 @@ fn said(email: Option<String>) -> Option<String> {
 
 fn shape(gateway: &Gateway, signed_in: &Session, beside: Beside) -> Result<SignedIn, Problem> {
     let Session { session, user, .. } = signed_in;
-    let token = |carrier| gateway.token(session, carrier).map_err(FlowError::from);
+    let token = |carrier| gateway.sessions.token(session, carrier).map_err(FlowError::from);
     Ok(SignedIn {
         user: user.into(),
         token: token(Carrier::SignIn(beside))?,
-        access_token: gateway.access_token(session, user)?,
+        access_token: gateway.sessions.access_token(session, user)?,
         refresh_token: token(Carrier::Refresh)?,
         token_type: "Bearer",
         expires_in: ACCESS_LIFETIME.as_secs(),

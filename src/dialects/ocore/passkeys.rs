@@ -27,7 +27,7 @@ use crate::web::{Problem, cookies, json};
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Passkeys), ReadFailures))]
 pub(super) async fn list(State(gateway): State<Shared>, call: Call) -> Result<Json<Passkeys>, Problem> {
     let caller = call.signed_in(&gateway)?;
-    let credentials = gateway.credentials_of(&caller.user.id).await?;
+    let credentials = gateway.accounts.credentials_of(&caller.user.id).await?;
     Ok(Json(Passkeys { passkeys: credentials.iter().map(Listed::from).collect() }))
 }
 
@@ -44,9 +44,10 @@ pub(super) async fn register_begin(
     let RegisterBegin { device_name } = json::read(&call.headers, &body)?;
     let label = name(device_name.as_deref())?;
     let planned = Planned { label, made_with: call.program(), ..Planned::default() };
-    let (ceremony, options) = gateway.begin_registration(&caller.record(), planned, &call.visit).await?;
+    let (ceremony, options) =
+        gateway.sign_in.begin_registration(&caller.record(), planned, &call.visit).await?;
     let mut response = Json(Options { public_key: options.0 }).into_response();
-    let cookie = cookies::challenge(gateway.place(), Cookie::OcoreChallenge, &ceremony);
+    let cookie = cookies::challenge(gateway.ground.place(), Cookie::OcoreChallenge, &ceremony);
     cookies::append(response.headers_mut(), cookie);
     Ok(response)
 }
@@ -65,7 +66,7 @@ pub(super) async fn register_finish(
     let query = query.map_err(|error| Problem::malformed(error.to_string()));
     let answered = register(&gateway, &call, query.map(|Query(query)| query), &body).await;
     let mut response = answered.unwrap_or_else(Problem::into_response);
-    let expired = cookies::expire(gateway.place(), Cookie::OcoreChallenge);
+    let expired = cookies::expire(gateway.ground.place(), Cookie::OcoreChallenge);
     cookies::append(response.headers_mut(), expired);
     response
 }
@@ -86,7 +87,8 @@ async fn register(
         name(query?.device_name.as_deref())
     };
     let label = call.using_up(gateway, ceremony, read()).await?;
-    let finished = gateway.finish_registration(&caller.record(), ceremony, &answer, label, &call.visit).await;
+    let finished =
+        gateway.sign_in.finish_registration(&caller.record(), ceremony, &answer, label, &call.visit).await;
     let registered = finished.map_err(|error| as_registration(error.into()))?;
     let credential = &registered.credential;
     let shape = Registered {
@@ -122,7 +124,8 @@ pub(super) async fn rename(
     let new_name =
         CredentialName::parse(&device_name).map_err(|error| Problem::malformed(error.to_string()))?;
     let meant = own(&gateway, &caller.user.id, &id).await?;
-    let renamed = gateway.rename_credential(&caller.record(), &meant.id, new_name, &call.visit).await?;
+    let renamed =
+        gateway.accounts.rename_credential(&caller.record(), &meant.id, new_name, &call.visit).await?;
     Ok(Json(Renamed { id: renamed.id.to_string(), device_name: renamed.name.as_str().to_owned() }))
 }
 
@@ -137,13 +140,13 @@ pub(super) async fn remove(
 ) -> Result<StatusCode, Problem> {
     let caller = call.signed_in(&gateway)?;
     let meant = own(&gateway, &caller.user.id, &id).await?;
-    gateway.remove_credential(&caller.record(), &meant.id, &call.visit).await?;
+    gateway.accounts.remove_credential(&caller.record(), &meant.id, &call.visit).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn own(gateway: &Gateway, user: &UserId, id: &str) -> Result<Credential, Problem> {
     let is_meant = |it: &Credential| it.id.to_string() == id || it.reference().to_string() == id;
-    Ok(gateway.find_credential(user, is_meant).await?)
+    Ok(gateway.accounts.find_credential(user, is_meant).await?)
 }
 
 fn name(text: Option<&str>) -> Result<Option<CredentialName>, Problem> {

@@ -23,8 +23,8 @@ pub(super) async fn link(
 ) -> Result<Json<LinkResponse>, Problem> {
     let caller = signed_in(&gateway, &call)?;
     read_nothing(&call, &body)?;
-    let invited = gateway.invite_oneself(&caller.record(), &call.visit).await?;
-    Ok(Json(LinkResponse::new(&gateway, &invited.invitation, gateway.link_of(&invited))))
+    let invited = gateway.accounts.invite_oneself(&caller.record(), &call.visit).await?;
+    Ok(Json(LinkResponse::new(&gateway, &invited.invitation, gateway.messages.link_of(&invited))))
 }
 
 /// `SendMyPasswordlessLink`: sends such a link to the caller's address.
@@ -38,7 +38,7 @@ pub(super) async fn send_link(
 ) -> Result<Json<Done>, Problem> {
     let caller = signed_in(&gateway, &call)?;
     read_nothing(&call, &body)?;
-    let sent = gateway.invite_oneself_by_mail(&caller.record(), &call.visit).await;
+    let sent = gateway.accounts.invite_oneself_by_mail(&caller.record(), &call.visit).await;
     let invitation = sent.map_err(|error| {
         let is_missing = matches!(error, FlowError::NoMail);
         let problem = Problem::from(error);

@@ -36,9 +36,9 @@ pub(super) async fn add(
     let caller = enrolling_or_signed_in(&gateway, &call)?;
     read_nothing(&call, &body)?;
     let planned = Planned { made_with: call.program(), ..Planned::default() };
-    let (_, options) = gateway.begin_registration(&caller.record(), planned, &call.visit).await?;
+    let (_, options) = gateway.sign_in.begin_registration(&caller.record(), planned, &call.visit).await?;
     let public_key = proto_json::bytes(json!({ "publicKey": options.0 }).to_string().as_bytes());
-    let details = Details::begun(&gateway, gateway.clock().now());
+    let details = Details::begun(&gateway, gateway.ground.clock().now());
     Ok(Json(AddResponse { key: Key { public_key }, details }))
 }
 
@@ -62,7 +62,7 @@ pub(super) async fn verify(
     let label = call.using_up(&gateway, ceremony, label(token_name.as_deref())).await?;
     let session = caller.record();
     let registered =
-        gateway.finish_registration(&session, ceremony, &answer, Some(label), &call.visit).await?;
+        gateway.sign_in.finish_registration(&session, ceremony, &answer, Some(label), &call.visit).await?;
     let details = Details::changed(&gateway, registered.credential.created_at);
     let mut response = Json(Done { details }).into_response();
     renew(&gateway, &call, &caller, &registered.session, response.headers_mut())?;
@@ -75,7 +75,7 @@ pub(super) async fn verify(
     responses((status = 200, body = ListResponse), Failures))]
 pub(super) async fn search(State(gateway): State<Shared>, call: Call) -> Result<Json<ListResponse>, Problem> {
     let caller = signed_in(&gateway, &call)?;
-    let credentials = gateway.credentials_of(&caller.user.id).await?;
+    let credentials = gateway.accounts.credentials_of(&caller.user.id).await?;
     Ok(Json(ListResponse::new(&credentials)))
 }
 
@@ -101,12 +101,12 @@ pub(super) async fn remove(
         }
         error.into()
     })?;
-    Ok(Json(Done { details: Details::changed(&gateway, gateway.clock().now()) }))
+    Ok(Json(Done { details: Details::changed(&gateway, gateway.ground.clock().now()) }))
 }
 
 async fn remove_own(gateway: &Gateway, call: &Call, session: &Session, id: &str) -> Result<(), FlowError> {
-    let meant = gateway.find_credential(&session.user, |it| token_id(it) == id).await?;
-    gateway.remove_credential(session, &meant.id, &call.visit).await
+    let meant = gateway.accounts.find_credential(&session.user, |it| token_id(it) == id).await?;
+    gateway.accounts.remove_credential(session, &meant.id, &call.visit).await
 }
 
 fn label(text: Option<&str>) -> Result<CredentialName, Problem> {

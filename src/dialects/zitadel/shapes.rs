@@ -139,7 +139,7 @@ impl Details {
     }
 
     fn of(gateway: &Gateway, at: Timestamp) -> Self {
-        let resource_owner = gateway.relying_party().id().to_owned();
+        let resource_owner = gateway.ground.relying_party().id().to_owned();
         Self { sequence: sequence(at), creation_date: None, change_date: None, resource_owner }
     }
 }

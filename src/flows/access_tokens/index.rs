@@ -51,7 +51,7 @@ impl LiveToken {
     }
 
     /// Notes a use.
-    pub(super) fn touch(&self, at: Timestamp) {
+    pub(in crate::flows) fn touch(&self, at: Timestamp) {
         self.last_used_at.fetch_max(at.as_millis(), Ordering::Relaxed);
     }
 
@@ -65,24 +65,24 @@ impl LiveToken {
         self.life.ended_or_not(holds).await;
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    pub(in crate::flows) fn has_ended(&self) -> bool {
         self.life.has_ended()
     }
 
-    pub(super) fn passports(&self) -> &Passports {
+    pub(in crate::flows) fn passports(&self) -> &Passports {
         self.life.passports()
     }
 
     /// Ends it in memory: for everybody who asks, and for open streams.
-    pub(super) fn end(&self) {
+    pub(in crate::flows) fn end(&self) {
         self.life.end();
     }
 }
 
 /// A token whose signatures were checked once, and what its holder has added.
 pub struct VerifiedToken {
-    pub(super) token: Arc<LiveToken>,
-    pub(super) narrowing: Option<Narrowing>,
+    pub(in crate::flows) token: Arc<LiveToken>,
+    pub(in crate::flows) narrowing: Option<Narrowing>,
 }
 
 impl Lives for VerifiedToken {
@@ -113,29 +113,33 @@ impl TokenIndex {
         Ok(index)
     }
 
-    pub(super) fn token(&self, id: &AccessTokenId) -> Option<Arc<LiveToken>> {
+    pub(in crate::flows) fn token(&self, id: &AccessTokenId) -> Option<Arc<LiveToken>> {
         self.tokens.pin().get(id).cloned()
     }
 
     /// A user's tokens, oldest first.
-    pub(super) fn tokens_of(&self, user: &UserId) -> Vec<Arc<LiveToken>> {
+    pub(in crate::flows) fn tokens_of(&self, user: &UserId) -> Vec<Arc<LiveToken>> {
         let ids = self.of_user.of(user);
         let mut tokens: Vec<_> = ids.iter().filter_map(|id| self.token(id)).collect();
         tokens.sort_by_key(|token| token.record.load().created_at);
         tokens
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<LiveToken>> {
+    pub(in crate::flows) fn all(&self) -> Vec<Arc<LiveToken>> {
         self.tokens.pin().values().cloned().collect()
     }
 
     /// A token verified before.
-    pub(super) fn verified(&self, digest: &TokenDigest) -> Option<Arc<VerifiedToken>> {
+    pub(in crate::flows) fn verified(&self, digest: &TokenDigest) -> Option<Arc<VerifiedToken>> {
         self.verified.get(digest)
     }
 
     /// Remembers a token whose signatures have just been checked.
-    pub(super) fn remember(&self, digest: TokenDigest, verified: VerifiedToken) -> Arc<VerifiedToken> {
+    pub(in crate::flows) fn remember(
+        &self,
+        digest: TokenDigest,
+        verified: VerifiedToken,
+    ) -> Arc<VerifiedToken> {
         self.verified.remember(digest, verified)
     }
 

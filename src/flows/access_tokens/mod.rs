@@ -7,18 +7,12 @@
 //! is told once and kept nowhere; one that is revoked, or whose user is disabled, deleted or expired, opens
 //! nothing from then on, and its streams end.
 
-pub(super) mod admission;
 pub mod index;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::index::LiveToken;
-use super::administration::Authority;
-use super::admit::Visit;
-use super::commit::ATTEMPTS_MAX;
-use super::sessions::Ended;
-use super::{FlowError, Gateway};
 use crate::domain::access_token::grant::{Grant, GrantText};
 use crate::domain::access_token::sealed::Unsigned;
 use crate::domain::access_token::{AccessToken, LAST_USED_GRANULARITY, MalformedToken, TokenName};
@@ -28,6 +22,15 @@ use crate::domain::policy::route::HostPattern;
 use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
+use crate::flows::FlowError;
+use crate::flows::access_tokens::index::TokenIndex;
+use crate::flows::attempts::Attempts;
+use crate::flows::authority::Authority;
+use crate::flows::commit::ATTEMPTS_MAX;
+use crate::flows::ground::Ground;
+use crate::flows::sessions::Ended;
+use crate::flows::sessions::Sessions;
+use crate::flows::visit::Visit;
 use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
 
@@ -57,9 +60,26 @@ pub struct MadeToken {
 }
 
 /// Tokens that end, and why.
-pub(super) type EndedTokens = (Vec<Arc<LiveToken>>, End);
+pub(in crate::flows) type EndedTokens = (Vec<Arc<LiveToken>>, End);
 
-impl Gateway {
+/// Every access token.
+pub struct AccessTokens {
+    ground: Arc<Ground>,
+    attempts: Arc<Attempts>,
+    sessions: Arc<Sessions>,
+    pub(in crate::flows) index: Arc<TokenIndex>,
+}
+
+impl AccessTokens {
+    pub(in crate::flows) fn new(
+        ground: Arc<Ground>,
+        attempts: Arc<Attempts>,
+        sessions: Arc<Sessions>,
+        index: Arc<TokenIndex>,
+    ) -> Self {
+        Self { ground, attempts, sessions, index }
+    }
+
     /// Makes a token for the owner of `session`, who has shown a passkey a short time ago.
     pub async fn make_own_token(
         &self,
@@ -67,12 +87,12 @@ impl Gateway {
         new: NewToken,
         visit: &Visit,
     ) -> Result<MadeToken, FlowError> {
-        self.spend(visit)?;
+        self.attempts.spend(visit)?;
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.spend_freshness(session, visit).await?;
-            let (owner, unchanged) = self.owner_of(session).await?;
+            let paid = self.sessions.spend_freshness(session, visit).await?;
+            let (owner, unchanged) = self.ground.owner_of(session).await?;
             let (made, batch) = self.making(&owner, &new)?;
-            if self.is_committed(batch.and(unchanged).and(paid)).await? {
+            if self.ground.is_committed(batch.and(unchanged).and(paid)).await? {
                 return Ok(self.told(made, visit.origin()));
             }
         }
@@ -88,14 +108,14 @@ impl Gateway {
     ) -> Result<MadeToken, FlowError> {
         let key = keys::user(owner);
         for _ in 0..ATTEMPTS_MAX {
-            let found = self.records.get_exact::<User>(&key).await?;
+            let found = self.ground.records.get_exact::<User>(&key).await?;
             let (owner, stored) = found.ok_or(FlowError::NotFound)?;
-            if !owner.is_active(self.clock.now()) {
+            if !owner.is_active(self.ground.clock.now()) {
                 return Err(FlowError::AccountClosed);
             }
             let (made, batch) = self.making(&owner, &new)?;
-            let paid = self.paying_with(authority, &Ended::new()).await?;
-            if self.is_committed(batch.expect(key.clone(), stored).and(paid)).await? {
+            let paid = self.sessions.paying_with(authority, &Ended::new()).await?;
+            if self.ground.is_committed(batch.expect(key.clone(), stored).and(paid)).await? {
                 return Ok(self.told(made, authority.origin()));
             }
         }
@@ -103,19 +123,19 @@ impl Gateway {
     }
 
     fn making(&self, owner: &User, new: &NewToken) -> Result<(MadeToken, Batch), FlowError> {
-        let limits = self.rules().access_tokens;
+        let limits = self.ground.rules().access_tokens;
         if new.lifetime.is_zero() || new.lifetime > limits.lifetime_max {
             return Err(MalformedToken::Lifetime(limits.lifetime_max).into());
         }
-        if self.access_tokens.tokens_of(&owner.id).len() >= limits.per_user_max.get() {
+        if self.index.tokens_of(&owner.id).len() >= limits.per_user_max.get() {
             return Err(MalformedToken::TooManyOfOne(limits.per_user_max.get()).into());
         }
         self.must_be_enterable(owner, &new.grant)?;
-        let now = self.clock.now();
+        let now = self.ground.clock.now();
         // In whole seconds, as the token says it.
         let expires_at = Timestamp::from_millis(now.plus(new.lifetime).as_seconds() * 1_000);
         let token = AccessToken {
-            id: AccessTokenId(entropy::bytes(&*self.entropy)),
+            id: AccessTokenId(entropy::bytes(&*self.ground.entropy)),
             user: owner.id,
             name: new.name.clone(),
             grant: new.grant.clone(),
@@ -123,7 +143,7 @@ impl Gateway {
             expires_at,
             last_used_at: None,
         };
-        let signed = self.open_keys.load().access_tokens.sign(&token, &self.issuer);
+        let signed = self.ground.open_keys.load().access_tokens.sign(&token, &self.ground.issuer);
         let text = signed.map_err(|why| match why {
             Unsigned::TooLong => FlowError::from(MalformedToken::TooLong),
             Unsigned::Failed => FlowError::Signing,
@@ -136,7 +156,7 @@ impl Gateway {
     /// Refuses a token for a route that is not there or that its user may not enter; which of the two is the same
     /// to whoever asks.
     fn must_be_enterable(&self, owner: &User, grant: &Grant) -> Result<(), FlowError> {
-        let (rules, now) = (self.rules(), self.clock.now());
+        let (rules, now) = (self.ground.rules(), self.ground.clock.now());
         let enterable = |name: &&String| {
             rules.routes.all().any(|route| route.name == **name && route.may_be_entered_by(owner, now))
         };
@@ -148,27 +168,27 @@ impl Gateway {
 
     /// An address that a token with this grant opens; `None` where its first route has none that can be named.
     pub fn opened_by(&self, grant: &Grant) -> Option<String> {
-        let rules = self.rules();
+        let rules = self.ground.rules();
         let route = rules.routes.all().find(|route| grant.routes.first() == Some(&route.name))?;
         let HostPattern::Exact(host) = &route.host else { return None };
         let path = grant.paths.first().map_or_else(|| route.path.clone(), ToString::to_string);
-        Some(format!("{}{path}", self.place.origin_of(host)))
+        Some(format!("{}{path}", self.ground.place.origin_of(host)))
     }
 
     /// The names of the routes that a user may enter, for whoever makes a token for them.
     pub fn routes_of(&self, user: &User) -> Vec<String> {
-        let (rules, now) = (self.rules(), self.clock.now());
+        let (rules, now) = (self.ground.rules(), self.ground.clock.now());
         let enterable = rules.routes.all().filter(|route| route.may_be_entered_by(user, now));
         enterable.map(|route| route.name.clone()).collect()
     }
 
     /// A user as they are now.
     pub fn user_now(&self, id: &UserId) -> Option<Arc<User>> {
-        self.index.user(id)
+        self.sessions.index.user(id)
     }
 
     fn told(&self, made: MadeToken, origin: Origin) -> MadeToken {
-        self.report(
+        self.ground.report(
             origin,
             Kind::AccessToken(TokenEvent::Created { user: made.token.user, token: made.token.id }),
         );
@@ -177,23 +197,23 @@ impl Gateway {
 
     /// The public keys of tokens, the one that signs first.
     pub fn token_keys(&self) -> Vec<(u32, String)> {
-        self.open_keys.load().access_tokens.published()
+        self.ground.open_keys.load().access_tokens.published()
     }
 
     /// A user's tokens that can still be used, newest first.
     pub fn tokens_of(&self, user: &UserId) -> Vec<Arc<LiveToken>> {
-        self.live(self.access_tokens.tokens_of(user))
+        self.live(self.index.tokens_of(user))
     }
 
     /// Everybody's, newest first.
     pub fn all_tokens(&self) -> Vec<Arc<LiveToken>> {
-        let mut tokens = self.access_tokens.all();
+        let mut tokens = self.index.all();
         tokens.sort_by_key(|token| token.record().created_at);
         self.live(tokens)
     }
 
     fn live(&self, mut tokens: Vec<Arc<LiveToken>>) -> Vec<Arc<LiveToken>> {
-        let now = self.clock.now();
+        let now = self.ground.clock.now();
         tokens.retain(|token| token.is_live(now));
         tokens.reverse();
         tokens
@@ -206,21 +226,21 @@ impl Gateway {
         id: &AccessTokenId,
         visit: &Visit,
     ) -> Result<(), FlowError> {
-        let paid = self.spend_freshness_beside_applications(session, visit).await?;
-        let token = self.access_tokens.token(id).filter(|token| token.record().user == session.user);
+        let paid = self.sessions.spend_freshness_beside_applications(session, visit).await?;
+        let token = self.index.token(id).filter(|token| token.record().user == session.user);
         let ended = (vec![token.ok_or(FlowError::NotFound)?], End::EndedByOwner);
         self.end_tokens(&visit.origin(), ended, paid).await
     }
 
     /// Revokes anybody's token.
     pub async fn revoke_token(&self, authority: &Authority, id: &AccessTokenId) -> Result<(), FlowError> {
-        let token = self.access_tokens.token(id).ok_or(FlowError::NotFound)?;
-        let paid = self.paying_with(authority, &Ended::new()).await?;
+        let token = self.index.token(id).ok_or(FlowError::NotFound)?;
+        let paid = self.sessions.paying_with(authority, &Ended::new()).await?;
         self.end_tokens(&authority.origin(), (vec![token], End::EndedByOperator), paid).await
     }
 
     async fn end_tokens(&self, origin: &Origin, ended: EndedTokens, with: Batch) -> Result<(), FlowError> {
-        if !self.is_committed(with.and(revoking(&ended))).await? {
+        if !self.ground.is_committed(with.and(revoking(&ended))).await? {
             return Err(FlowError::Busy);
         }
         self.report_revoked(origin, &ended);
@@ -228,22 +248,22 @@ impl Gateway {
     }
 
     /// Every token of a user, to end for this reason.
-    pub(super) fn every_token_of(&self, user: &UserId, why: End) -> EndedTokens {
-        (self.access_tokens.tokens_of(user), why)
+    pub(in crate::flows) fn every_token_of(&self, user: &UserId, why: End) -> EndedTokens {
+        (self.index.tokens_of(user), why)
     }
 
-    pub(super) fn report_revoked(&self, origin: &Origin, (tokens, why): &EndedTokens) {
+    pub(in crate::flows) fn report_revoked(&self, origin: &Origin, (tokens, why): &EndedTokens) {
         for token in tokens {
             let AccessToken { id, user, .. } = *token.record();
             let event = TokenEvent::Revoked { user, token: id, why: *why };
-            self.report(origin.clone(), Kind::AccessToken(event));
+            self.ground.report(origin.clone(), Kind::AccessToken(event));
         }
     }
 
     /// Removes tokens that are over, or whose user is, and writes down when the others were last used. No
     /// decision depends on this having run.
-    pub(super) async fn sweep_access_tokens(&self) {
-        for token in self.access_tokens.all() {
+    pub(in crate::flows) async fn sweep_access_tokens(&self) {
+        for token in self.index.all() {
             if let Err(error) = self.sweep_access_token(&token).await {
                 tracing::warn!(%error, "an access token could not be swept; if it is over it is refused all the same");
             }
@@ -251,8 +271,8 @@ impl Gateway {
     }
 
     async fn sweep_access_token(&self, token: &Arc<LiveToken>) -> Result<(), FlowError> {
-        let (record, now) = (token.record(), self.clock.now());
-        let user = self.index.user(&record.user);
+        let (record, now) = (token.record(), self.ground.clock.now());
+        let user = self.sessions.index.user(&record.user);
         let why = match user {
             None => Some(End::AccountDeleted),
             Some(user) if user.has_expired(now) => Some(End::AccountExpired),
@@ -274,12 +294,12 @@ impl Gateway {
         let key = keys::access_token(&record.id);
         // Whoever revoked the token meanwhile is right.
         let batch = Batch::default().expect(key.clone(), records::encode(&*record)?);
-        self.is_committed(batch.put(key, records::encode(&touched)?)).await.map(drop)
+        self.ground.is_committed(batch.put(key, records::encode(&touched)?)).await.map(drop)
     }
 }
 
 /// The batch that ends tokens.
-pub(super) fn revoking((tokens, _): &EndedTokens) -> Batch {
+pub(in crate::flows) fn revoking((tokens, _): &EndedTokens) -> Batch {
     let gone = |batch: Batch, it: &Arc<LiveToken>| batch.delete(keys::access_token(&it.record().id));
     tokens.iter().fold(Batch::default(), gone)
 }

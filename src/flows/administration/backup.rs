@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-use super::Authority;
 use crate::domain::event::Kind;
 use crate::domain::time::Timestamp;
-use crate::flows::{FlowError, Gateway};
+use crate::flows::FlowError;
+use crate::flows::administration::Administration;
+use crate::flows::authority::Authority;
 use crate::ports::{Batch, Change, StoreError};
 use crate::records::archive::{Summary, Writer, is_backed_up};
 use crate::records::{self, Records, keys};
@@ -113,7 +114,7 @@ impl From<StoreError> for BackupError {
     }
 }
 
-impl Gateway {
+impl Administration {
     /// Writes everything that is to outlast this machine `into` a file or a connection.
     pub async fn back_up(
         &self,
@@ -127,17 +128,17 @@ impl Gateway {
         into.write_all(&head).await?;
         let mut after: Option<Vec<u8>> = None;
         loop {
-            let found = self.records.store().scan(b"", after.as_deref(), STEP_ENTRIES).await?;
+            let found = self.ground.records.store().scan(b"", after.as_deref(), STEP_ENTRIES).await?;
             let Some((last, _)) = found.last() else { break };
             after = Some(last.clone());
             for (key, value) in found.iter().filter(|(key, _)| is_backed_up(key)) {
                 into.write_all(&writer.put(key, value)).await?;
             }
         }
-        let now = records::encode(&self.clock.now())?;
+        let now = records::encode(&self.ground.clock.now())?;
         let mark = Batch::default().put(keys::BACKUP_MARK.to_vec(), now);
         // When this returns, the tap has heard of every commit before it, whole.
-        self.records.commit(mark).await.map_err(FlowError::from)?;
+        self.ground.records.commit(mark).await.map_err(FlowError::from)?;
         for change in listening.until_mark().ok_or(BackupError::TooMuchChanged)? {
             into.write_all(&writer.change(&change)).await?;
         }
@@ -147,14 +148,17 @@ impl Gateway {
         // Whoever encrypts it writes the end now.
         into.shutdown().await?;
         self.note_backup().await?;
-        self.report(authority.origin(), Kind::BackedUp { records: summary.records });
+        self.ground.report(authority.origin(), Kind::BackedUp { records: summary.records });
         Ok(summary)
     }
 
     /// Notes that a backup is whole, also for the next start.
     async fn note_backup(&self) -> Result<(), FlowError> {
-        let now = self.clock.now();
-        self.records.commit(Batch::default().put(keys::LAST_BACKUP.to_vec(), records::encode(&now)?)).await?;
+        let now = self.ground.clock.now();
+        self.ground
+            .records
+            .commit(Batch::default().put(keys::LAST_BACKUP.to_vec(), records::encode(&now)?))
+            .await?;
         self.tap.last.store(now.as_millis(), Ordering::Relaxed);
         Ok(())
     }
@@ -169,6 +173,6 @@ impl Gateway {
 
     /// How long ago that is.
     pub fn backup_age(&self) -> Option<Duration> {
-        self.last_backup_at().map(|at| self.clock.now().since(at))
+        self.last_backup_at().map(|at| self.ground.clock.now().since(at))
     }
 }

@@ -12,12 +12,13 @@ mod plan;
 
 use futures_util::future::join_all;
 
-use super::Authority;
-use super::invitations::Invited;
-use super::links::Links;
 use crate::domain::declared::{DeclaredUser, Difference, Others};
+use crate::domain::invitation::Invited;
 use crate::domain::user::Email;
-use crate::flows::{FlowError, Gateway};
+use crate::flows::FlowError;
+use crate::flows::administration::Administration;
+use crate::flows::administration::links::Links;
+use crate::flows::authority::Authority;
 use plan::{Act, Step};
 pub use plan::{NotPlanned, Objection, Plan};
 
@@ -48,7 +49,7 @@ pub struct Done {
     pub invited: Option<Invited>,
 }
 
-impl Gateway {
+impl Administration {
     /// Does what `plan` says.
     pub async fn apply(&self, authority: &Authority, plan: Plan) -> Result<Applied, FlowError> {
         let links = self.links().await?;

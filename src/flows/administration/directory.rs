@@ -12,7 +12,8 @@ use crate::domain::credential::Credential;
 use crate::domain::id::UserId;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Email, Group, Role, Standing, User, Username};
-use crate::flows::{FlowError, Gateway};
+use crate::flows::FlowError;
+use crate::flows::administration::Administration;
 use crate::ports::Batch;
 use crate::ports::store::Entry;
 use crate::records::{self, keys};
@@ -138,11 +139,11 @@ impl LastUsed {
 pub struct Cursor(Vec<u8>);
 
 impl Cursor {
-    pub(super) fn of(key: &[u8]) -> Self {
+    pub(in crate::flows) fn of(key: &[u8]) -> Self {
         Self(key.to_vec())
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(in crate::flows) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
@@ -183,7 +184,7 @@ impl Summary {
     }
 }
 
-impl Gateway {
+impl Administration {
     /// A page of people: by username, or, where a text is searched for, by the term that was found.
     pub async fn list_users(&self, query: &Query) -> Result<Page<Summary>, FlowError> {
         let limit = query.limit.clamp(1, PAGE_USERS_MAX);
@@ -194,7 +195,7 @@ impl Gateway {
         let mut after = query.after.as_ref().map(|cursor| cursor.0.clone());
         let mut items = Vec::new();
         for _ in 0..WALKED_MAX / STEP_ENTRIES {
-            let entries = self.records.store().scan(&prefix, after.as_deref(), STEP_ENTRIES).await?;
+            let entries = self.ground.records.store().scan(&prefix, after.as_deref(), STEP_ENTRIES).await?;
             let was_last = entries.len() < STEP_ENTRIES;
             for (key, value) in entries {
                 if items.len() == limit {
@@ -204,7 +205,7 @@ impl Gateway {
                     && query.lets_pass(&user)
                 {
                     let summary = self.summary_of(user).await?;
-                    if query.lets_summary_pass(&summary, self.clock.now()) {
+                    if query.lets_summary_pass(&summary, self.ground.clock.now()) {
                         items.push(summary);
                     }
                 }
@@ -226,11 +227,11 @@ impl Gateway {
         value: &[u8],
     ) -> Result<Option<User>, FlowError> {
         let Some(text) = search else {
-            let user = self.records.user(&records::decode(value)?).await?;
+            let user = self.ground.records.user(&records::decode(value)?).await?;
             return Ok(user.filter(|user| keys::username(&user.username) == key));
         };
         let Some((term, id)) = keys::term_and_user(key) else { return Ok(None) };
-        let user = self.records.user(&id).await?;
+        let user = self.ground.records.user(&id).await?;
         Ok(user.filter(|user| {
             let terms = records::terms_of(user);
             terms.iter().find(|term| term.starts_with(text)).is_some_and(|first| first == term)
@@ -238,62 +239,63 @@ impl Gateway {
     }
 
     async fn summary_of(&self, user: User) -> Result<Summary, FlowError> {
-        let credentials = self.records.credentials_of(&user.id).await?;
+        let credentials = self.ground.records.credentials_of(&user.id).await?;
         Ok(Summary::new(user, &credentials))
     }
 
     /// A user by id, username or e-mail address.
     pub async fn find_user(&self, name: &str) -> Result<User, FlowError> {
         let found = if let Ok(id) = UserId::parse(name) {
-            self.records.user(&id).await?
+            self.ground.records.user(&id).await?
         } else if name.contains('@') {
-            self.records.user_by_email(&Email::parse(name)?).await?
+            self.ground.records.user_by_email(&Email::parse(name)?).await?
         } else {
-            self.records.user_by_username(&Username::parse(name)?).await?
+            self.ground.records.user_by_username(&Username::parse(name)?).await?
         };
         found.ok_or(FlowError::NotFound)
     }
 
     /// A user by id.
     pub async fn user(&self, id: &UserId) -> Result<User, FlowError> {
-        self.records.user(id).await?.ok_or(FlowError::NotFound)
+        self.ground.records.user(id).await?.ok_or(FlowError::NotFound)
     }
 
     /// What a user is called, from memory.
     pub fn username_of(&self, id: &UserId) -> Option<Username> {
-        Some(self.index.user(id)?.username.clone())
+        Some(self.sessions.index.user(id)?.username.clone())
     }
 
     /// How many people have an account.
     pub fn user_count(&self) -> usize {
-        self.index.user_count()
+        self.sessions.index.user_count()
     }
 
     /// How many accounts wait for an administrator.
     pub fn pending_count(&self) -> usize {
-        self.index.pending_count()
+        self.sessions.index.pending_count()
     }
 
     /// How many people have the administrator's role.
     pub fn administrator_count(&self) -> usize {
-        self.index.administrators().len()
+        self.sessions.index.administrators().len()
     }
 
     /// Makes the directory for everybody who was there before there was one. A start that ends in the
     /// middle does it again.
     pub(in crate::flows) async fn make_directory(&self) -> Result<(), FlowError> {
         let made = keys::directory_made();
-        if self.records.get::<()>(&made).await?.is_some() {
+        if self.ground.records.get::<()>(&made).await?.is_some() {
             return Ok(());
         }
         let mut after: Option<Vec<u8>> = None;
         loop {
-            let entries = self.records.store().scan(keys::USERS, after.as_deref(), MADE_AT_ONCE).await?;
+            let entries =
+                self.ground.records.store().scan(keys::USERS, after.as_deref(), MADE_AT_ONCE).await?;
             let Some((last, _)) = entries.last() else { break };
             after = Some(last.clone());
-            self.records.commit(terms_of_all(&entries)?).await?;
+            self.ground.records.commit(terms_of_all(&entries)?).await?;
         }
-        Ok(self.records.commit(Batch::default().put(made, records::encode(&())?)).await?)
+        Ok(self.ground.records.commit(Batch::default().put(made, records::encode(&())?)).await?)
     }
 }
 

@@ -9,7 +9,6 @@ use std::collections::HashSet;
 
 use futures_util::future::join_all;
 
-use super::Authority;
 use crate::domain::ceremony::CannotTakeOver;
 use crate::domain::ceremony::aaguid::name_of;
 use crate::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential};
@@ -17,9 +16,11 @@ use crate::domain::event::{Kind, Model, UserChange};
 use crate::domain::foreign::{FOREIGN_USERS_MAX, ForeignPasskey, ForeignUser};
 use crate::domain::letter::Content;
 use crate::domain::user::{Role, User};
+use crate::flows::FlowError;
+use crate::flows::administration::Administration;
+use crate::flows::authority::Authority;
 use crate::flows::commit::ATTEMPTS_MAX;
 use crate::flows::sessions::Ended;
-use crate::flows::{FlowError, Gateway};
 use crate::ports::Batch;
 use crate::records;
 
@@ -66,7 +67,7 @@ fn share_a_passkey(users: &[ForeignUser]) -> bool {
     users.iter().flat_map(|user| &user.passkeys).any(|passkey| !seen.insert(&passkey.id))
 }
 
-impl Gateway {
+impl Administration {
     /// Takes users over, each for themselves. What became of each, in their order.
     pub async fn import(
         &self,
@@ -98,14 +99,14 @@ impl Gateway {
         }
         for _ in 0..ATTEMPTS_MAX {
             let Import { user, batch, credentials, left } = self.importing(foreign).await?;
-            let batch = batch.and(self.paying_with(authority, &Ended::new()).await?);
-            if self.is_committed(batch).await? {
-                self.wake_delivery();
+            let batch = batch.and(self.sessions.paying_with(authority, &Ended::new()).await?);
+            if self.ground.is_committed(batch).await? {
+                self.messages.wake_delivery();
                 let kind = Kind::UserChanged { user: user.id, what: UserChange::Imported };
-                self.report(authority.origin(), kind);
+                self.ground.report(authority.origin(), kind);
                 for Credential { id: credential, aaguid, .. } in credentials {
                     let (user, model) = (user.id, Model(name_of(aaguid)));
-                    self.report(authority.origin(), Kind::CredentialAdded { user, credential, model });
+                    self.ground.report(authority.origin(), Kind::CredentialAdded { user, credential, model });
                 }
                 return Ok(left);
             }
@@ -115,16 +116,19 @@ impl Gateway {
 
     /// What a user brings: to the account with their address, or to a new one.
     async fn importing(&self, foreign: &ForeignUser) -> Result<Import, NotImported> {
-        let known = self.records.user_by_email(&foreign.email).await.map_err(FlowError::from)?;
+        let known = self.ground.records.user_by_email(&foreign.email).await.map_err(FlowError::from)?;
         let (user, mut batch) = if let Some(user) = &known {
             self.exactly(&user.id).await?
         } else {
-            let username = self.free_username(&foreign.email).await?;
-            let user = User { username, ..self.new_user(&foreign.email, foreign.name.clone(), Role::Member) };
+            let username = self.accounts.free_username(&foreign.email).await?;
+            let user = User {
+                username,
+                ..self.accounts.new_user(&foreign.email, foreign.name.clone(), Role::Member)
+            };
             let batch = records::create_user(&user).map_err(FlowError::from)?;
             (user, batch)
         };
-        let existing = self.records.credentials_of(&user.id).await.map_err(FlowError::from)?;
+        let existing = self.ground.records.credentials_of(&user.id).await.map_err(FlowError::from)?;
         let (credentials, left) = self.taken_over(&foreign.passkeys, &user).await?;
         if credentials.is_empty() {
             return Err(NotImported::NoPasskey(left));
@@ -137,7 +141,7 @@ impl Gateway {
         }
         if let (Some(credential), false) = (credentials.first(), existing.is_empty()) {
             let passkey = credential.name.as_str().to_owned();
-            batch = batch.and(self.notice(&user, Content::PasskeyAdded { passkey, about: None })?);
+            batch = batch.and(self.messages.notice(&user, Content::PasskeyAdded { passkey, about: None })?);
         }
         Ok(Import { user, batch, credentials, left })
     }
@@ -149,12 +153,13 @@ impl Gateway {
     ) -> Result<(Vec<Credential>, Vec<PasskeyLeft>), FlowError> {
         let (mut taken, mut left, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
         for (at, foreign) in (1..).zip(passkeys) {
-            let is_known = !seen.insert(&foreign.id) || self.records.credential(&foreign.id).await?.is_some();
+            let is_known =
+                !seen.insert(&foreign.id) || self.ground.records.credential(&foreign.id).await?.is_some();
             if is_known {
                 left.push(PasskeyLeft::Known(at));
                 continue;
             }
-            match self.relying_party.take_over(foreign.clone(), owner, self.clock.now()) {
+            match self.ground.relying_party.take_over(foreign.clone(), owner, self.ground.clock.now()) {
                 Ok(credential) => taken.push(credential),
                 Err(why) => left.push(PasskeyLeft::Unusable(at, why)),
             }

@@ -6,17 +6,19 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Authority;
-use super::links::Links;
 use crate::domain::event::Kind;
 use crate::domain::id::InvitationId;
+use crate::domain::invitation::Invited;
 use crate::domain::invitation::{INVITATION_LIFETIME_MAX, Invitation, Terms};
-use crate::domain::letter::{Content, Letter};
+use crate::domain::letter::Content;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::user::{DisplayName, Email, Group, Role, Username};
+use crate::flows::FlowError;
+use crate::flows::administration::Administration;
+use crate::flows::administration::links::Links;
+use crate::flows::authority::Authority;
 use crate::flows::commit::ATTEMPTS_MAX;
 use crate::flows::sessions::Ended;
-use crate::flows::{FlowError, Gateway};
 use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
 
@@ -30,13 +32,6 @@ pub struct Guest {
     pub role: Role,
     pub lifetime: Duration,
     pub invited_by: String,
-}
-
-/// An invitation and the secret that its link carries.
-#[derive(Debug)]
-pub struct Invited {
-    pub invitation: Invitation,
-    pub secret: Secret,
 }
 
 /// How many people are invited at a time: all of them fit into one commit.
@@ -63,7 +58,7 @@ impl From<FlowError> for NobodyInvited {
     }
 }
 
-impl Gateway {
+impl Administration {
     /// Invites somebody. For an address that has an account already, the link adds a passkey to
     /// that account: the way back in for somebody who has lost theirs.
     pub async fn invite(&self, authority: &Authority, guest: Guest) -> Result<Invited, FlowError> {
@@ -71,7 +66,7 @@ impl Gateway {
     }
 
     /// The same for an account on `terms`, where the links that there are have been read already.
-    pub(super) async fn invite_on(
+    pub(in crate::flows) async fn invite_on(
         &self,
         authority: &Authority,
         guest: Guest,
@@ -82,9 +77,9 @@ impl Gateway {
         let mut invited = self.promise(guest).await?;
         invited.invitation.terms = terms;
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.paying_with(authority, &Ended::new()).await?;
-            if self.is_committed(self.inviting(&invited.invitation, links).await?.and(paid)).await? {
-                self.wake_delivery();
+            let paid = self.sessions.paying_with(authority, &Ended::new()).await?;
+            if self.ground.is_committed(self.inviting(&invited.invitation, links).await?.and(paid)).await? {
+                self.messages.wake_delivery();
                 self.report_invited(authority, &invited.invitation);
                 return Ok(invited);
             }
@@ -114,21 +109,21 @@ impl Gateway {
         for guest in guests {
             let one = self.promise(guest).await?;
             if links == LinksGo::ByMail {
-                letters = letters.and(self.posting_link(&one)?);
+                letters = letters.and(self.messages.posting_link(&one)?);
             }
             invited.push(one);
         }
         for _ in 0..ATTEMPTS_MAX {
-            let mut batch = letters.clone().and(self.paying_with(authority, &Ended::new()).await?);
+            let mut batch = letters.clone().and(self.sessions.paying_with(authority, &Ended::new()).await?);
             let links = self.links().await?;
             for one in &invited {
                 batch = batch.and(self.inviting(&one.invitation, &links).await?);
             }
-            if self.is_committed(batch).await? {
+            if self.ground.is_committed(batch).await? {
                 for one in &invited {
                     self.report_invited(authority, &one.invitation);
                 }
-                self.wake_delivery();
+                self.messages.wake_delivery();
                 return Ok(invited);
             }
         }
@@ -137,11 +132,11 @@ impl Gateway {
 
     /// The invitation for a guest, which nobody knows of yet.
     async fn promise(&self, guest: Guest) -> Result<Invited, FlowError> {
-        let account = self.records.user_by_email(&guest.email).await?.map(|user| user.id);
-        let secret = Secret::from_random(entropy::bytes(&*self.entropy));
-        let now = self.clock.now();
+        let account = self.ground.records.user_by_email(&guest.email).await?.map(|user| user.id);
+        let secret = Secret::from_random(entropy::bytes(&*self.ground.entropy));
+        let now = self.ground.clock.now();
         let invitation = Invitation {
-            id: InvitationId(entropy::bytes(&*self.entropy)),
+            id: InvitationId(entropy::bytes(&*self.ground.entropy)),
             secret: secret.hashed(),
             email: guest.email,
             account,
@@ -158,16 +153,19 @@ impl Gateway {
     }
 
     /// The batch that tells the owner of an account that a way into it was made.
-    pub(super) async fn telling_of_link(&self, invitation: &Invitation) -> Result<Batch, FlowError> {
+    pub(in crate::flows) async fn telling_of_link(
+        &self,
+        invitation: &Invitation,
+    ) -> Result<Batch, FlowError> {
         let Some(account) = &invitation.account else { return Ok(Batch::default()) };
-        let Some(user) = self.records.user(account).await? else { return Ok(Batch::default()) };
+        let Some(user) = self.ground.records.user(account).await? else { return Ok(Batch::default()) };
         let hours = invitation.expires_at.since(invitation.created_at).as_secs().div_ceil(3_600);
-        self.notice(&user, Content::ResetLinkMade { hours })
+        self.messages.notice(&user, Content::ResetLinkMade { hours })
     }
 
     fn report_invited(&self, authority: &Authority, invitation: &Invitation) {
         let kind = Kind::Invited { invitation: invitation.id, user: invitation.account };
-        self.report(authority.origin(), kind);
+        self.ground.report(authority.origin(), kind);
     }
 
     /// A new link for the same promise, in place of the one before.
@@ -196,14 +194,14 @@ impl Gateway {
         match (&invitation.username, invitation.account) {
             (_, Some(_)) => Ok(None),
             (Some(username), None) => Ok(Some(username.clone())),
-            (None, None) => self.free_username(&invitation.email).await.map(Some),
+            (None, None) => self.accounts.free_username(&invitation.email).await.map(Some),
         }
     }
 
     /// Every invitation that can still be redeemed, oldest first.
     pub async fn invitations(&self) -> Result<Vec<Invitation>, FlowError> {
-        let now = self.clock.now();
-        let all = self.records.all::<Invitation>(keys::INVITATIONS).await?;
+        let now = self.ground.clock.now();
+        let all = self.ground.records.all::<Invitation>(keys::INVITATIONS).await?;
         let mut live: Vec<_> = all.into_iter().map(|(_, it)| it).filter(|it| it.is_live(now)).collect();
         live.sort_by_key(|it| (it.created_at, it.id.0));
         Ok(live)
@@ -215,35 +213,35 @@ impl Gateway {
         self.revoke(authority, &found.ok_or(FlowError::NoSuchInvitation)?).await
     }
 
-    pub(super) async fn revoke(
+    pub(in crate::flows) async fn revoke(
         &self,
         authority: &Authority,
         invitation: &Invitation,
     ) -> Result<(), FlowError> {
         let key = keys::invitation(&invitation.secret);
         let batch = Batch::default().expect(key.clone(), records::encode(invitation)?).delete(key);
-        let batch = batch.and(self.paying_with(authority, &Ended::new()).await?);
+        let batch = batch.and(self.sessions.paying_with(authority, &Ended::new()).await?);
         // Whoever was faster has redeemed it, replaced it or taken it back.
-        if !self.is_committed(batch).await? {
+        if !self.ground.is_committed(batch).await? {
             return Err(FlowError::NoSuchInvitation);
         }
-        self.report(authority.origin(), Kind::InvitationRevoked { invitation: invitation.id });
+        self.ground.report(authority.origin(), Kind::InvitationRevoked { invitation: invitation.id });
         Ok(())
     }
 
     /// Removes invitations that nobody can use any more, and what is left of those that were used.
     pub(in crate::flows) async fn forget_expired_invitations(&self) -> Result<(), FlowError> {
-        let now = self.clock.now();
-        for (key, invitation) in self.records.all::<Invitation>(keys::INVITATIONS).await? {
+        let now = self.ground.clock.now();
+        for (key, invitation) in self.ground.records.all::<Invitation>(keys::INVITATIONS).await? {
             if !invitation.is_live(now) {
-                self.records.commit(Batch::default().delete(key)).await?;
+                self.ground.records.commit(Batch::default().delete(key)).await?;
             }
         }
-        for (key, secret) in self.records.all::<SecretHash>(keys::INVITATIONS_FOR).await? {
-            if self.records.invitation(&secret).await?.is_none() {
+        for (key, secret) in self.ground.records.all::<SecretHash>(keys::INVITATIONS_FOR).await? {
+            if self.ground.records.invitation(&secret).await?.is_none() {
                 let stored = records::encode(&secret)?;
                 // One that has been replaced meanwhile stays.
-                self.is_committed(Batch::default().expect(key.clone(), stored).delete(key)).await?;
+                self.ground.is_committed(Batch::default().expect(key.clone(), stored).delete(key)).await?;
             }
         }
         Ok(())
@@ -252,38 +250,14 @@ impl Gateway {
     /// What an invitation says of an account counts only if it makes the account.
     async fn must_be_free(&self, guest: &Guest) -> Result<(), FlowError> {
         let says_more = guest.role != Role::Member || !guest.groups.is_empty() || guest.username.is_some();
-        if says_more && self.records.user_by_email(&guest.email).await?.is_some() {
+        if says_more && self.ground.records.user_by_email(&guest.email).await?.is_some() {
             return Err(FlowError::HasAccount);
         }
         match &guest.username {
-            Some(username) if self.records.username_owner(username).await?.is_some() => {
+            Some(username) if self.ground.records.username_owner(username).await?.is_some() => {
                 Err(FlowError::Taken("username"))
             }
             _ => Ok(()),
         }
-    }
-
-    /// The link that `invited` gives. Made of our public address and nothing that a request said.
-    pub fn link_of(&self, invited: &Invited) -> String {
-        self.place.url(&format!("/enroll#{}", invited.secret.reveal()))
-    }
-
-    /// Posts the link to whom it is for. Returns when the letter is in the outbox.
-    pub async fn mail_link(&self, invited: &Invited) -> Result<(), FlowError> {
-        self.records.commit(self.posting_link(invited)?).await?;
-        self.wake_delivery();
-        Ok(())
-    }
-
-    /// The batch that posts the link. Whoever asked is waiting for it, so a full outbox is told.
-    pub(in crate::flows) fn posting_link(&self, invited: &Invited) -> Result<Batch, FlowError> {
-        if !self.rules().has_mail {
-            return Err(FlowError::NoMail);
-        }
-        let Invitation { email, display_name, expires_at, .. } = &invited.invitation;
-        let hours = expires_at.since(self.clock.now()).as_secs().div_ceil(3_600);
-        let content = Content::Link { url: self.link_of(invited), name: display_name.clone(), hours };
-        let posting = self.enqueue(&Letter { to: email.clone(), content })?;
-        if posting.changes.is_empty() { Err(FlowError::OutboxFull) } else { Ok(posting) }
     }
 }

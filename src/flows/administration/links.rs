@@ -12,7 +12,8 @@ use crate::domain::id::UserId;
 use crate::domain::invitation::Invitation;
 use crate::domain::secret::SecretHash;
 use crate::domain::user::Email;
-use crate::flows::{FlowError, Gateway};
+use crate::flows::FlowError;
+use crate::flows::administration::Administration;
 use crate::ports::Batch;
 use crate::records::{self, keys};
 
@@ -25,7 +26,7 @@ pub(in crate::flows) struct Links {
 
 impl Links {
     /// Of these invitations, each with the key of its record.
-    pub(super) fn of(all: &[(Vec<u8>, Invitation)]) -> Self {
+    pub(in crate::flows) fn of(all: &[(Vec<u8>, Invitation)]) -> Self {
         let mut links = Self::default();
         for (key, it) in all {
             links.for_address.entry(it.email.clone()).or_default().push(key.clone());
@@ -43,31 +44,35 @@ impl Links {
     }
 }
 
-impl Gateway {
+impl Administration {
     /// All links that there are now.
-    pub(super) async fn links(&self) -> Result<Links, FlowError> {
-        Ok(Links::of(&self.records.all(keys::INVITATIONS).await?))
+    pub(in crate::flows) async fn links(&self) -> Result<Links, FlowError> {
+        Ok(Links::of(&self.ground.records.all(keys::INVITATIONS).await?))
     }
 
     /// The batch that ends every live link for this address, or for this account.
-    pub(super) async fn voiding_links(
+    pub(in crate::flows) async fn voiding_links(
         &self,
         email: &Email,
         account: Option<&UserId>,
         links: &Links,
     ) -> Result<Batch, FlowError> {
         let mut theirs = links.theirs(email, account);
-        let newest = self.records.get::<SecretHash>(&keys::invitation_for(email)).await?;
+        let newest = self.ground.records.get::<SecretHash>(&keys::invitation_for(email)).await?;
         theirs.extend(newest.map(|secret| keys::invitation(&secret)));
         Ok(theirs.into_iter().fold(Batch::default(), Batch::delete))
     }
 
     /// The batch that makes an invitation the one for its address and ends those before it, if nobody is
     /// doing the same: two who invite at once do not see one another's.
-    pub(super) async fn inviting(&self, invitation: &Invitation, links: &Links) -> Result<Batch, FlowError> {
+    pub(in crate::flows) async fn inviting(
+        &self,
+        invitation: &Invitation,
+        links: &Links,
+    ) -> Result<Batch, FlowError> {
         let key = keys::invitation_for(&invitation.email);
         let mut ended = links.theirs(&invitation.email, invitation.account.as_ref());
-        let expected = match self.records.get_exact::<SecretHash>(&key).await? {
+        let expected = match self.ground.records.get_exact::<SecretHash>(&key).await? {
             Some((secret, stored)) => {
                 ended.insert(keys::invitation(&secret));
                 Batch::default().expect(key.clone(), stored)

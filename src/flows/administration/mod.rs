@@ -1,25 +1,54 @@
 //! What operators and administrators do, from a terminal, an API or a page: the same flows.
 //!
-//! `authority` says who may, `people` changes accounts, `invitations` promises them, `links` are what
+//! `people` changes accounts, `invitations` promises them, `links` are what
 //! leads to them, `declared` makes all of them match a file, `import` takes them over from another
 //! program, `directory` finds them, `sessions` lists and ends sessions, `bans` keeps networks out,
-//! `trail` keeps what happened, `activity` counts it, and
+//! `trail` reads what happened, `activity` counts it, `keys` replaces the signing keys, `upkeep` is what to keep an eye on, and
 //! `backup` writes everything down. What does not live here: what users do to their own accounts. What
 //! always holds: a flow that changes anything takes an [`Authority`], and the event that it reports
 //! names the actor.
 
 pub mod activity;
-pub mod authority;
 pub mod backup;
 pub mod bans;
 pub mod declared;
 pub mod directory;
 pub mod import;
 pub mod invitations;
+mod keys;
 mod links;
 mod mail;
 pub mod people;
 mod sessions;
 pub mod trail;
+pub mod upkeep;
 
-pub use authority::Authority;
+pub use super::authority::Authority;
+pub use keys::Burnt;
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::access_tokens::AccessTokens;
+use super::account::Accounts;
+use super::attempts::Attempts;
+use super::ground::Ground;
+use super::messages::Messages;
+use super::sessions::Sessions;
+use crate::ports::{SigningKeys, Vault};
+use backup::Tap;
+
+/// What operators and administrators do.
+pub struct Administration {
+    pub(in crate::flows) ground: Arc<Ground>,
+    pub(in crate::flows) attempts: Arc<Attempts>,
+    pub(in crate::flows) messages: Arc<Messages>,
+    pub(in crate::flows) sessions: Arc<Sessions>,
+    pub(in crate::flows) access_tokens: Arc<AccessTokens>,
+    pub(in crate::flows) accounts: Arc<Accounts>,
+    /// Every signing key; what signs now is open in [`Ground`].
+    pub(in crate::flows) keys: Mutex<SigningKeys>,
+    pub(in crate::flows) vault: Arc<dyn Vault>,
+    pub(in crate::flows) tap: Arc<Tap>,
+}

@@ -6,22 +6,24 @@
 
 use std::collections::BTreeSet;
 
-use super::Authority;
-use super::invitations::{Guest, Invited};
-use super::links::Links;
 use crate::domain::attribute::{self, AttributeEdits, Editor};
 use crate::domain::ceremony::aaguid::name_of;
 use crate::domain::credential::Credential;
 use crate::domain::event::{End, Kind, UserChange};
 use crate::domain::id::{CredentialId, UserId};
 use crate::domain::invitation::INVITATION_LIFETIME;
+use crate::domain::invitation::Invited;
 use crate::domain::letter::{About, Content};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{DisplayName, Group, Note, Role, Standing, User, Username};
+use crate::flows::FlowError;
 use crate::flows::access_tokens::{EndedTokens, revoking};
+use crate::flows::administration::Administration;
+use crate::flows::administration::invitations::Guest;
+use crate::flows::administration::links::Links;
+use crate::flows::authority::Authority;
 use crate::flows::commit::ATTEMPTS_MAX;
 use crate::flows::sessions::Ended;
-use crate::flows::{FlowError, Gateway};
 use crate::ports::Batch;
 use crate::records::{self, keys};
 
@@ -53,7 +55,7 @@ pub enum OldPasskeys {
 
 impl UserEdit {
     /// `user` as they will be, and what is then different.
-    pub(super) fn applied_to(&self, user: &User, now: Timestamp) -> (User, Vec<UserChange>) {
+    pub(in crate::flows) fn applied_to(&self, user: &User, now: Timestamp) -> (User, Vec<UserChange>) {
         let mut after = user.clone();
         let mut changes = Vec::new();
         let mut set = |is_new: bool, what| {
@@ -103,7 +105,7 @@ impl UserEdit {
 }
 
 /// Whether `before` is an administrator who goes on as none, or not for as long.
-pub(super) fn takes_an_administrator(before: &User, after: &User) -> bool {
+pub(in crate::flows) fn takes_an_administrator(before: &User, after: &User) -> bool {
     let was_one = before.role == Role::Administrator && before.standing == Standing::Active;
     let goes_on = after.role == Role::Administrator
         && after.standing == Standing::Active
@@ -111,7 +113,7 @@ pub(super) fn takes_an_administrator(before: &User, after: &User) -> bool {
     was_one && !goes_on
 }
 
-impl Gateway {
+impl Administration {
     /// Changes an account. Open sessions feel it on their next request; those of an account that is closed
     /// end. Nothing is written where nothing would be different.
     pub async fn edit_user(
@@ -124,19 +126,19 @@ impl Gateway {
     }
 
     /// The same where the links that there are may have been read already.
-    pub(super) async fn edit_knowing(
+    pub(in crate::flows) async fn edit_knowing(
         &self,
         authority: &Authority,
         id: &UserId,
         edit: &UserEdit,
         links: Option<&Links>,
     ) -> Result<User, FlowError> {
-        self.rules().attributes.check(&edit.attributes, Editor::Administrator)?;
+        self.ground.rules().attributes.check(&edit.attributes, Editor::Administrator)?;
         let key = keys::user(id);
         for _ in 0..ATTEMPTS_MAX {
-            let found: Option<(User, _)> = self.records.get_exact(&key).await?;
+            let found: Option<(User, _)> = self.ground.records.get_exact(&key).await?;
             let (before, stored) = found.ok_or(FlowError::NotFound)?;
-            let (after, changes) = edit.applied_to(&before, self.clock.now());
+            let (after, changes) = edit.applied_to(&before, self.ground.clock.now());
             if changes.is_empty() {
                 return Ok(before);
             }
@@ -144,16 +146,16 @@ impl Gateway {
             let batch = Batch::default()
                 .expect(key.clone(), stored)
                 .and(records::update_user(&before, &after)?)
-                .and(self.ending(&ended, Some(id)).await?)
+                .and(self.sessions.ending(&ended, Some(id)).await?)
                 .and(revoking(&revoked))
                 .and(self.coming_with(&before, &after, links).await?)
-                .and(self.paying_with(authority, &ended).await?);
-            if self.is_committed(batch).await? {
-                self.wake_delivery();
-                self.report_ended(&authority.origin(), &ended);
-                self.report_revoked(&authority.origin(), &revoked);
+                .and(self.sessions.paying_with(authority, &ended).await?);
+            if self.ground.is_committed(batch).await? {
+                self.messages.wake_delivery();
+                self.sessions.report_ended(&authority.origin(), &ended);
+                self.access_tokens.report_revoked(&authority.origin(), &revoked);
                 for what in changes {
-                    self.report(authority.origin(), Kind::UserChanged { user: *id, what });
+                    self.ground.report(authority.origin(), Kind::UserChanged { user: *id, what });
                 }
                 return Ok(after);
             }
@@ -165,24 +167,24 @@ impl Gateway {
     pub async fn delete_user(&self, authority: &Authority, id: &UserId) -> Result<(), FlowError> {
         let key = keys::user(id);
         for _ in 0..ATTEMPTS_MAX {
-            let found: Option<(User, _)> = self.records.get_exact(&key).await?;
+            let found: Option<(User, _)> = self.ground.records.get_exact(&key).await?;
             let (user, stored) = found.ok_or(FlowError::NotFound)?;
-            let (belongings, ended) = self.belongings_of(id).await?;
-            let revoked = self.every_token_of(id, End::AccountDeleted);
+            let (belongings, ended) = self.accounts.belongings_of(id).await?;
+            let revoked = self.access_tokens.every_token_of(id, End::AccountDeleted);
             let batch = Batch::default()
                 .expect(key.clone(), stored)
-                .and(self.leaving_an_administrator(&user).await?)
+                .and(self.accounts.leaving_an_administrator(&user).await?)
                 .and(records::retire_user(&user))
                 .and(self.voiding_links(&user.email, Some(id), &self.links().await?).await?)
                 .and(belongings)
                 .and(revoking(&revoked));
-            let batch = batch.without_repeats().and(self.paying_with(authority, &ended).await?);
-            if self.is_committed(batch).await? {
-                self.report_ended(&authority.origin(), &ended);
-                self.report_revoked(&authority.origin(), &revoked);
+            let batch = batch.without_repeats().and(self.sessions.paying_with(authority, &ended).await?);
+            if self.ground.is_committed(batch).await? {
+                self.sessions.report_ended(&authority.origin(), &ended);
+                self.access_tokens.report_revoked(&authority.origin(), &revoked);
                 let kind = Kind::UserChanged { user: *id, what: UserChange::Deleted };
-                self.report(authority.origin(), kind);
-                self.sweep_up_after(id).await;
+                self.ground.report(authority.origin(), kind);
+                self.accounts.sweep_up_after(id).await;
                 return Ok(());
             }
         }
@@ -197,7 +199,7 @@ impl Gateway {
         id: &UserId,
         old: OldPasskeys,
     ) -> Result<Invited, FlowError> {
-        let user = self.records.user(id).await?.ok_or(FlowError::NotFound)?;
+        let user = self.ground.records.user(id).await?.ok_or(FlowError::NotFound)?;
         if user.standing == Standing::Disabled {
             return Err(FlowError::AccountClosed);
         }
@@ -214,11 +216,11 @@ impl Gateway {
                     groups: [].into(),
                     role: Role::Member,
                     lifetime: INVITATION_LIFETIME,
-                    invited_by: self.name_of(authority),
+                    invited_by: self.sessions.name_of(authority),
                 },
             )
             .await?;
-        self.report(authority.origin(), Kind::UserChanged { user: *id, what: UserChange::Reset });
+        self.ground.report(authority.origin(), Kind::UserChanged { user: *id, what: UserChange::Reset });
         Ok(invited)
     }
 
@@ -228,34 +230,36 @@ impl Gateway {
     async fn wipe(&self, authority: &Authority, id: &UserId) -> Result<(), FlowError> {
         let key = keys::user(id);
         for _ in 0..ATTEMPTS_MAX {
-            let found: Option<(User, _)> = self.records.get_exact(&key).await?;
+            let found: Option<(User, _)> = self.ground.records.get_exact(&key).await?;
             let (user, stored) = found.ok_or(FlowError::NotFound)?;
-            let credentials = self.records.credentials_of(id).await?;
-            let sessions = self.index.sessions_of(id).into_iter();
+            let credentials = self.ground.records.credentials_of(id).await?;
+            let sessions = self.sessions.index.sessions_of(id).into_iter();
             let ended: Ended = sessions.map(|session| (session, End::AccountReset)).collect();
-            let revoked = self.every_token_of(id, End::AccountReset);
+            let revoked = self.access_tokens.every_token_of(id, End::AccountReset);
             let mut batch = Batch::default()
                 .expect(key.clone(), stored)
-                .and(self.ending(&ended, Some(id)).await?)
-                .and(self.forgetting_own_link(id).await?)
+                .and(self.sessions.ending(&ended, Some(id)).await?)
+                .and(self.ground.records.forgetting_own_link(id).await?)
                 .and(revoking(&revoked))
                 .delete(keys::recovery_codes(id))
-                .and(self.paying_with(authority, &ended).await?);
+                .and(self.sessions.paying_with(authority, &ended).await?);
             for credential in &credentials {
                 batch = batch.and(records::delete_credential(credential));
             }
             if !credentials.is_empty() {
-                batch = batch.and(self.notice(&user, Content::PasskeysWiped { at: self.clock.now() })?);
+                batch = batch.and(
+                    self.messages.notice(&user, Content::PasskeysWiped { at: self.ground.clock.now() })?,
+                );
             }
             if !authority.is_operator() {
-                batch = batch.and(self.leaving_an_administrator(&user).await?);
+                batch = batch.and(self.accounts.leaving_an_administrator(&user).await?);
             }
-            if self.is_committed(batch).await? {
-                self.wake_delivery();
-                self.report_ended(&authority.origin(), &ended);
-                self.report_revoked(&authority.origin(), &revoked);
+            if self.ground.is_committed(batch).await? {
+                self.messages.wake_delivery();
+                self.sessions.report_ended(&authority.origin(), &ended);
+                self.access_tokens.report_revoked(&authority.origin(), &revoked);
                 for credential in credentials {
-                    self.report(authority.origin(), credential.removal());
+                    self.ground.report(authority.origin(), credential.removal());
                 }
                 return Ok(());
             }
@@ -272,24 +276,24 @@ impl Gateway {
     ) -> Result<(), FlowError> {
         for _ in 0..ATTEMPTS_MAX {
             let (user, unchanged) = self.exactly(owner).await?;
-            let (found, stored) = self.own_credential(owner, id).await?;
-            let is_last = self.records.credentials_of(owner).await?.len() == 1;
-            let opened = self.opened_with(owner, id).into_iter();
+            let (found, stored) = self.accounts.own_credential(owner, id).await?;
+            let is_last = self.ground.records.credentials_of(owner).await?.len() == 1;
+            let opened = self.sessions.opened_with(owner, id).into_iter();
             let ended: Ended = opened.map(|session| (session, End::CredentialRemoved)).collect();
             let mut batch = unchanged
                 .expect(keys::credential(id), stored)
                 .and(records::delete_credential(&found))
-                .and(self.ending(&ended, Some(owner)).await?)
-                .and(self.forgetting_own_link(owner).await?)
-                .and(self.notice(&user, self.removal_by_administrator(&found))?)
-                .and(self.paying_with(authority, &ended).await?);
+                .and(self.sessions.ending(&ended, Some(owner)).await?)
+                .and(self.ground.records.forgetting_own_link(owner).await?)
+                .and(self.messages.notice(&user, self.removal_by_administrator(&found))?)
+                .and(self.sessions.paying_with(authority, &ended).await?);
             if is_last {
-                batch = batch.and(self.leaving_an_administrator(&user).await?);
+                batch = batch.and(self.accounts.leaving_an_administrator(&user).await?);
             }
-            if self.is_committed(batch).await? {
-                self.wake_delivery();
-                self.report_ended(&authority.origin(), &ended);
-                self.report(authority.origin(), found.removal());
+            if self.ground.is_committed(batch).await? {
+                self.messages.wake_delivery();
+                self.sessions.report_ended(&authority.origin(), &ended);
+                self.ground.report(authority.origin(), found.removal());
                 return Ok(());
             }
         }
@@ -299,14 +303,14 @@ impl Gateway {
     /// What the owner is told: with what and when, and nothing of the administrator's network.
     fn removal_by_administrator(&self, removed: &Credential) -> Content {
         let model = name_of(removed.aaguid).map(str::to_owned);
-        let about = Some(About { model, network: None, at: self.clock.now() });
+        let about = Some(About { model, network: None, at: self.ground.clock.now() });
         Content::PasskeyRemoved { passkey: String::new(), about }
     }
 
     /// A user, and a batch that expects them to be as they are.
-    pub(super) async fn exactly(&self, id: &UserId) -> Result<(User, Batch), FlowError> {
+    pub(in crate::flows) async fn exactly(&self, id: &UserId) -> Result<(User, Batch), FlowError> {
         let key = keys::user(id);
-        let (user, stored) = self.records.get_exact::<User>(&key).await?.ok_or(FlowError::NotFound)?;
+        let (user, stored) = self.ground.records.get_exact::<User>(&key).await?.ok_or(FlowError::NotFound)?;
         Ok((user, Batch::default().expect(key, stored)))
     }
 
@@ -320,7 +324,7 @@ impl Gateway {
     ) -> Result<Batch, FlowError> {
         let mut batch = Batch::default();
         if before.username != after.username {
-            batch = batch.and(self.giving_username(&after.username, before).await?);
+            batch = batch.and(self.accounts.giving_username(&after.username, before).await?);
         }
         if before.standing != after.standing && after.standing == Standing::Disabled {
             let read;
@@ -331,19 +335,19 @@ impl Gateway {
                 &read
             };
             batch = batch
-                .and(self.forgetting_own_link(&after.id).await?)
+                .and(self.ground.records.forgetting_own_link(&after.id).await?)
                 .and(self.voiding_links(&after.email, Some(&after.id), links).await?)
                 .without_repeats();
         }
         if before.standing == Standing::Pending && after.standing == Standing::Active {
-            batch = batch.and(self.notice(after, Content::Approved)?);
+            batch = batch.and(self.messages.notice(after, Content::Approved)?);
         }
         if before.role != after.role {
-            let (role, at) = (after.role, self.clock.now());
-            batch = batch.and(self.notice(after, Content::RoleChanged { role, at })?);
+            let (role, at) = (after.role, self.ground.clock.now());
+            batch = batch.and(self.messages.notice(after, Content::RoleChanged { role, at })?);
         }
         if takes_an_administrator(before, after) {
-            batch = batch.and(self.leaving_an_administrator(before).await?);
+            batch = batch.and(self.accounts.leaving_an_administrator(before).await?);
         }
         Ok(batch)
     }
@@ -354,12 +358,12 @@ impl Gateway {
         let is_over = changes.contains(&UserChange::Disabled) || changes.contains(&UserChange::Enabled);
         let why = if is_over {
             End::AccountDisabled
-        } else if after.has_expired(self.clock.now()) {
+        } else if after.has_expired(self.ground.clock.now()) {
             End::AccountExpired
         } else {
             return (Ended::new(), (Vec::new(), End::AccountDisabled));
         };
-        let sessions = self.index.sessions_of(&after.id).into_iter().map(|session| (session, why));
-        (sessions.collect(), self.every_token_of(&after.id, why))
+        let sessions = self.sessions.index.sessions_of(&after.id).into_iter().map(|session| (session, why));
+        (sessions.collect(), self.access_tokens.every_token_of(&after.id, why))
     }
 }

@@ -4,34 +4,35 @@
 
 use std::sync::Arc;
 
-use super::Authority;
-use super::directory::{Cursor, Page};
 use crate::domain::event::End;
 use crate::domain::id::{SessionId, UserId};
 use crate::domain::user::User;
+use crate::flows::FlowError;
+use crate::flows::administration::Administration;
+use crate::flows::administration::directory::{Cursor, Page};
+use crate::flows::authority::Authority;
 use crate::flows::index::LiveSession;
 use crate::flows::sessions::Ended;
-use crate::flows::{FlowError, Gateway};
 use crate::records::keys;
 
 /// How many sessions are on a page.
 const PAGE_SESSIONS: usize = 50;
 
-impl Gateway {
+impl Administration {
     /// A page of the sessions that can be used, with whose each is, in no order that means anything.
     pub async fn list_sessions(
         &self,
         after: Option<Cursor>,
     ) -> Result<Page<(Arc<LiveSession>, Arc<User>)>, FlowError> {
         let after = after.map(|cursor| cursor.as_bytes().to_vec());
-        let found = self.records.store().scan(keys::SESSIONS, after.as_deref(), PAGE_SESSIONS).await?;
+        let found = self.ground.records.store().scan(keys::SESSIONS, after.as_deref(), PAGE_SESSIONS).await?;
         let was_last = found.len() < PAGE_SESSIONS;
         let next = found.last().filter(|_| !was_last).map(|(key, _)| Cursor::of(key));
-        let now = self.clock.now();
+        let now = self.ground.clock.now();
         let shown = found.iter().filter_map(|(key, _)| {
-            let session = self.index.session(&keys::session_id(key)?)?;
-            let user = self.index.user(&session.record().user)?;
-            session.is_live(&self.lifetimes(), now).then_some((session, user))
+            let session = self.sessions.index.session(&keys::session_id(key)?)?;
+            let user = self.sessions.index.user(&session.record().user)?;
+            session.is_live(&self.ground.lifetimes(), now).then_some((session, user))
         });
         Ok(Page { items: shown.collect(), next })
     }
@@ -43,19 +44,24 @@ impl Gateway {
         owner: &UserId,
         id: &SessionId,
     ) -> Result<(), FlowError> {
-        let session = self.index.session(id).filter(|session| session.record().user == *owner);
+        let session = self.sessions.index.session(id).filter(|session| session.record().user == *owner);
         let ended = vec![(session.ok_or(FlowError::NotFound)?, End::EndedByOperator)];
-        let paid = self.paying_with(authority, &ended).await?;
-        self.end_all(&authority.origin(), ended, paid).await
+        let paid = self.sessions.paying_with(authority, &ended).await?;
+        self.sessions.end_all(&authority.origin(), ended, paid).await
     }
 
     /// Ends every session of a user. Returns how many there were.
     pub async fn end_sessions_of(&self, authority: &Authority, user: &UserId) -> Result<usize, FlowError> {
-        let sessions = self.index.sessions_of(user).into_iter();
+        let sessions = self.sessions.index.sessions_of(user).into_iter();
         let ended: Ended = sessions.map(|session| (session, End::EndedByOperator)).collect();
         let count = ended.len();
-        let with = self.forgetting_own_link(user).await?.and(self.paying_with(authority, &ended).await?);
-        self.end_all(&authority.origin(), ended, with).await?;
+        let with = self
+            .ground
+            .records
+            .forgetting_own_link(user)
+            .await?
+            .and(self.sessions.paying_with(authority, &ended).await?);
+        self.sessions.end_all(&authority.origin(), ended, with).await?;
         Ok(count)
     }
 }

@@ -1,7 +1,7 @@
 //! The overview's bars: two numbers a column, drawn as SVG, with a table beside it for screen readers.
 
 use crate::domain::time::Timestamp;
-use crate::flows::administration::activity::Hour;
+use crate::flows::trail::activity::Hour;
 
 /// The height of a chart, in units of its view box.
 const HEIGHT: usize = 100;

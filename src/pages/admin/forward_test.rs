@@ -6,7 +6,7 @@ use askama::Template;
 use super::text::AdminText;
 use super::views::Frame;
 use crate::domain::policy::route::{HostPattern, RouteTable};
-use crate::flows::questions::Question;
+use crate::flows::admission::questions::Question;
 use crate::pages::Site;
 
 /// The page at `{prefix}/forward/test`.

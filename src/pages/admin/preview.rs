@@ -42,15 +42,15 @@ impl Preview {
         if name.is_empty() {
             return Ok(Self::Nobody);
         }
-        let user = match desk.gateway.find_user(name).await {
+        let user = match desk.gateway.administration.find_user(name).await {
             Ok(user) => user,
             Err(FlowError::NotFound | FlowError::MalformedName(_)) => {
                 return Ok(Self::Unknown(name.to_owned()));
             }
             Err(error) => return Err(error.into()),
         };
-        let applications = desk.gateway.applications_of(&user);
-        let is_active = user.is_active(desk.gateway.clock().now());
+        let applications = desk.gateway.accounts.applications_of(&user);
+        let is_active = user.is_active(desk.gateway.ground.clock().now());
         let tiles = applications.iter().map(|it| Doorway::of(it, &desk.site)).collect();
         Ok(Self::User(Box::new(Previewed { user, is_active, tiles })))
     }

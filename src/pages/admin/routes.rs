@@ -25,8 +25,8 @@ use crate::domain::session::Scope;
 use crate::domain::user::{Group, Role, Standing, User};
 use crate::flows::administration::directory::{self, Cursor, HowMany, LastUsed, PAGE_USERS};
 use crate::flows::administration::trail::{Kept, PAGE_ENTRIES, TrailQuery};
-use crate::flows::caller::Caller;
 use crate::flows::index::LiveSession;
+use crate::flows::sessions::caller::Caller;
 use crate::pages::access_tokens::TokenRow;
 use crate::pages::attributes::AttributeField;
 use crate::pages::routes::{Desk, Load, not_found, page, to_page};
@@ -62,7 +62,7 @@ async fn administrator(desk: &Desk, load: Load) -> Result<Administrator, Respons
     match load.caller(&desk.gateway).map_err(IntoResponse::into_response)? {
         Caller::Known(session, user) if session.record().scope == Scope::Full => {
             if user.role == Role::Administrator {
-                session.touch(desk.gateway.clock().now());
+                session.touch(desk.gateway.ground.clock().now());
                 Ok(Administrator { session, user })
             } else {
                 Err(not_found(State(desk.clone()), load).await)
@@ -74,8 +74,8 @@ async fn administrator(desk: &Desk, load: Load) -> Result<Administrator, Respons
 }
 
 async fn frame(desk: &Desk, here: Section) -> Result<Frame<'_>, Problem> {
-    let waiting = desk.gateway.invitations().await?.len();
-    let pending = desk.gateway.pending_count();
+    let waiting = desk.gateway.administration.invitations().await?.len();
+    let pending = desk.gateway.administration.pending_count();
     Ok(Frame { site: &desk.site, t: &ENGLISH, here, waiting, pending })
 }
 
@@ -109,18 +109,18 @@ impl IntoResponse for Instead {
 async fn overview(State(desk): State<Desk>, load: Load) -> Result<Response, Instead> {
     administrator(&desk, load).await?;
     let gateway = &desk.gateway;
-    let (hours, now) = (gateway.activity(), gateway.clock().now());
+    let (hours, now) = (gateway.administration.activity(), gateway.ground.clock().now());
     let view = Overview {
         site: &desk.site,
         t: &ENGLISH,
         frame: frame(&desk, Section::Overview).await?,
-        is_ready: gateway.health().is_ok(),
-        users: gateway.user_count(),
-        administrators: gateway.administrator_count(),
-        sessions: gateway.session_count(),
-        passkeys: gateway.passkey_counts().await?,
-        last_backup_at: gateway.last_backup_at(),
-        certificates: gateway.certificate_ends(),
+        is_ready: gateway.ground.health().is_ok(),
+        users: gateway.administration.user_count(),
+        administrators: gateway.administration.administrator_count(),
+        sessions: gateway.sessions.session_count(),
+        passkeys: gateway.administration.passkey_counts().await?,
+        last_backup_at: gateway.administration.last_backup_at(),
+        certificates: gateway.upkeep.certificate_ends(),
         charts: vec![
             Chart::of_day(ENGLISH.last_day, &hours, now),
             Chart::of_week(ENGLISH.last_week, &hours, now),
@@ -174,7 +174,7 @@ async fn users(
         limit: PAGE_USERS,
         search: None,
     };
-    let found = desk.gateway.list_users(&query.beginning_with(&search)).await?;
+    let found = desk.gateway.administration.list_users(&query.beginning_with(&search)).await?;
     let filters = Filters { search, standing, role, group, passkeys, last, after };
     let next = found.next.map(|next| address_of(&filters, &next));
     let rows = found.items.iter().map(UserRow::from).collect();
@@ -211,46 +211,47 @@ async fn user(
     let own = administrator(&desk, load).await?;
     let gateway = &desk.gateway;
     let id = UserId::parse(&id).map_err(|_| Problem::not_found())?;
-    let user = gateway.user(&id).await?;
+    let user = gateway.administration.user(&id).await?;
     let trail = TrailQuery { user: Some(id), limit: EVENTS_OF_USER, ..TrailQuery::default() };
-    let trail = gateway.read_trail(&trail).await?.items;
-    let sessions = gateway.sessions_of(&id);
+    let trail = gateway.administration.read_trail(&trail).await?.items;
+    let sessions = gateway.sessions.sessions_of(&id);
     let view = OneUser {
         site: &desk.site,
         t: &ENGLISH,
         frame: frame(&desk, Section::Users).await?,
-        passkeys: gateway.credentials_of(&id).await?.iter().map(PasskeyLine::from).collect(),
+        passkeys: gateway.accounts.credentials_of(&id).await?.iter().map(PasskeyLine::from).collect(),
         sessions: sessions
             .iter()
             .map(|session| SessionLine::of(session, user.username.as_str(), &own.session))
             .collect(),
-        tokens: gateway.tokens_of(&id).iter().map(|token| TokenRow::from(&**token)).collect(),
+        tokens: gateway.access_tokens.tokens_of(&id).iter().map(|token| TokenRow::from(&**token)).collect(),
         routes: routes_for(&desk, &user),
         why: Why::about(&desk.gateway, &user, asked),
         events: events(&desk, &trail),
-        attributes: AttributeField::all(&desk.gateway.rules().attributes, &user),
+        attributes: AttributeField::all(&desk.gateway.ground.rules().attributes, &user),
         user: &user,
     };
     Ok(page(StatusCode::OK, &view))
 }
 
 fn routes_for(desk: &Desk, user: &User) -> Vec<RouteLine> {
-    let (routes, now) = (desk.gateway.routes(), desk.gateway.clock().now());
+    let (routes, now) = (desk.gateway.ground.routes(), desk.gateway.ground.clock().now());
     let mut rows: Vec<_> = routes.all().map(|route| RouteLine::of(route, user, now)).collect();
     rows.sort_by(|a, b| a.name.cmp(&b.name));
     rows
 }
 
 fn events(desk: &Desk, trail: &[Kept]) -> Vec<EventLine> {
-    let name = |id: &str| Some(desk.gateway.username_of(&UserId::parse(id).ok()?)?.to_string());
+    let name =
+        |id: &str| Some(desk.gateway.administration.username_of(&UserId::parse(id).ok()?)?.to_string());
     trail.iter().map(|kept| EventLine::of(&kept.entry, name)).collect()
 }
 
 async fn invitations(State(desk): State<Desk>, load: Load) -> Result<Response, Instead> {
     administrator(&desk, load).await?;
-    let rows = desk.gateway.invitations().await?.iter().map(InvitationLine::from).collect();
+    let rows = desk.gateway.administration.invitations().await?.iter().map(InvitationLine::from).collect();
     let frame = frame(&desk, Section::Invitations).await?;
-    let has_mail = desk.gateway.has_mail();
+    let has_mail = desk.gateway.ground.has_mail();
     Ok(page(StatusCode::OK, &Invitations { site: &desk.site, t: &ENGLISH, frame, has_mail, rows }))
 }
 
@@ -263,20 +264,20 @@ async fn applications(
     let preview = Preview::of(&desk, asked).await?;
     let rows = routes_for(&desk, preview.user().unwrap_or(&own.user));
     let frame = frame(&desk, Section::Routes).await?;
-    let asks = desk.gateway.place().forward_auth != ForwardAuth::Off;
+    let asks = desk.gateway.ground.place().forward_auth != ForwardAuth::Off;
     Ok(page(StatusCode::OK, &Routes { site: &desk.site, t: &ENGLISH, frame, asks, preview, rows }))
 }
 
 /// Not with 200: where a proxy asks about a request for this very path, that would be a yes.
 async fn forward_test(State(desk): State<Desk>, load: Load) -> Result<Response, Instead> {
-    if desk.gateway.place().forward_auth == ForwardAuth::Off {
+    if desk.gateway.ground.place().forward_auth == ForwardAuth::Off {
         return Ok(not_found(State(desk), load).await);
     }
     administrator(&desk, load).await?;
     let frame = frame(&desk, Section::Routes).await?;
-    let place = desk.gateway.place();
+    let place = desk.gateway.ground.place();
     let origin_of = |host: &str| place.origin_of(host);
-    let rows = Line::all(&desk.gateway.routes(), &desk.gateway.questions(), &ENGLISH, origin_of);
+    let rows = Line::all(&desk.gateway.ground.routes(), &desk.gateway.questions.all(), &ENGLISH, origin_of);
     let test = ForwardTest { site: &desk.site, t: &ENGLISH, frame, rows };
     Ok(page(StatusCode::NON_AUTHORITATIVE_INFORMATION, &test))
 }
@@ -293,7 +294,7 @@ async fn sessions(
     Query(After { after }): Query<After>,
 ) -> Result<Response, Instead> {
     let own = administrator(&desk, load).await?;
-    let found = desk.gateway.list_sessions(Cursor::parse(&after)).await?;
+    let found = desk.gateway.administration.list_sessions(Cursor::parse(&after)).await?;
     let line = |(session, user): &(Arc<LiveSession>, Arc<User>)| {
         SessionLine::of(session, user.username.as_str(), &own.session)
     };
@@ -305,7 +306,7 @@ async fn sessions(
 
 async fn bans(State(desk): State<Desk>, load: Load) -> Result<Response, Instead> {
     administrator(&desk, load).await?;
-    let rows = desk.gateway.list_bans().iter().map(|ban| BanRow::from(&**ban)).collect();
+    let rows = desk.gateway.administration.list_bans().iter().map(|ban| BanRow::from(&**ban)).collect();
     let frame = frame(&desk, Section::Bans).await?;
     Ok(page(StatusCode::OK, &Bans { site: &desk.site, t: &ENGLISH, frame, rows }))
 }
@@ -313,7 +314,7 @@ async fn bans(State(desk): State<Desk>, load: Load) -> Result<Response, Instead>
 async fn settings(State(desk): State<Desk>, load: Load) -> Result<Response, Instead> {
     let own = administrator(&desk, load).await?;
     let frame = frame(&desk, Section::Settings).await?;
-    let mail_to = desk.gateway.has_mail().then_some(own.user.email.as_str());
+    let mail_to = desk.gateway.ground.has_mail().then_some(own.user.email.as_str());
     let settings = &desk.settings;
     Ok(page(StatusCode::OK, &SettingsPage { site: &desk.site, t: &ENGLISH, frame, settings, mail_to }))
 }
@@ -341,7 +342,7 @@ async fn audit(
         after: Cursor::parse(&after),
         limit: PAGE_ENTRIES,
     };
-    let found = desk.gateway.read_trail(&query).await?;
+    let found = desk.gateway.administration.read_trail(&query).await?;
     let next = found.next.map(|next| query_of(&[("event", &event), ("user", &user)], &next));
     let rows = events(&desk, &found.items);
     let frame = frame(&desk, Section::Audit).await?;

@@ -43,7 +43,7 @@ impl Why {
         let Asked { url, method, client } = asked;
         let method = if method.is_empty() { "GET".to_owned() } else { method };
         let told = (!url.is_empty()).then(|| match question(gateway, user, &url, &method, &client) {
-            Ok(question) => Told::Explained(gateway.explain(&question)),
+            Ok(question) => Told::Explained(gateway.admission.explain(&question)),
             Err(wrong) => Told::Wrong(wrong),
         });
         Self { url, method, client, told }
@@ -92,7 +92,7 @@ fn question(
     client: &str,
 ) -> Result<Question, String> {
     let who = Asker::User(Box::new(user.clone()));
-    let question = Question::about(who, url, method, gateway.clock().now())?;
+    let question = Question::about(who, url, method, gateway.ground.clock().now())?;
     if client.is_empty() {
         return Ok(question);
     }

@@ -12,9 +12,9 @@ use vestibule::domain::id::UserId;
 use vestibule::domain::user::Standing;
 use vestibule::flows::FlowError;
 use vestibule::flows::access_tokens::NewToken;
-use vestibule::flows::administration::Authority;
 use vestibule::flows::administration::people::{OldPasskeys, UserEdit};
-use vestibule::flows::admit::{Admission, Outcome, Permit, Stay};
+use vestibule::flows::admission::{Admission, Outcome, Permit, Stay};
+use vestibule::flows::authority::Authority;
 use vestibule::store::MemoryStore;
 
 use crate::harness::Authenticator;
@@ -37,20 +37,20 @@ impl House {
     }
 
     fn new_token(&self) -> NewToken {
-        let routes = self.stage.gateway.routes().all().map(|route| route.name.clone()).collect();
+        let routes = self.stage.gateway.ground.routes().all().map(|route| route.name.clone()).collect();
         let grant = GrantText { routes, ..GrantText::default() };
         NewToken::parse("a script", &grant, HOUR.as_secs()).unwrap()
     }
 
     async fn token(&self) -> String {
         let (gateway, operator) = (&self.stage.gateway, Authority::of_operator());
-        gateway.make_token(&operator, &self.user, self.new_token()).await.unwrap().text
+        gateway.access_tokens.make_token(&operator, &self.user, self.new_token()).await.unwrap().text
     }
 
     fn ask(&self, token: &str) -> Admission {
         let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
         let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
-        self.stage.gateway.admit(&visit(APP_HOST), &Method::GET, b"/page", &headers)
+        self.stage.gateway.admission.admit(&visit(APP_HOST), &Method::GET, b"/page", &headers)
     }
 
     #[track_caller]
@@ -75,12 +75,17 @@ impl House {
     }
 
     async fn edit(&self, edit: UserEdit) {
-        self.stage.gateway.edit_user(&Authority::of_operator(), &self.user, &edit).await.unwrap();
+        self.stage
+            .gateway
+            .administration
+            .edit_user(&Authority::of_operator(), &self.user, &edit)
+            .await
+            .unwrap();
     }
 }
 
 async fn goes_on(house: &House, stay: &Stay) -> bool {
-    let ended = house.stage.gateway.until_refused(stay);
+    let ended = house.stage.gateway.admission.until_refused(stay);
     tokio::time::timeout(Duration::from_millis(20), ended).await.is_err()
 }
 
@@ -91,13 +96,13 @@ async fn a_token_ends_at_its_hour_and_is_swept() {
     let (stay, permit) = house.stream(&token);
     house.stage.clock.forward(HOUR.checked_sub(Duration::from_secs(1)).unwrap());
     let _ = house.enters(&token);
-    assert!(goes_on(&house, &stay).await && house.stage.gateway.still_holds(&permit));
+    assert!(goes_on(&house, &stay).await && house.stage.gateway.admission.still_holds(&permit));
     house.stage.clock.forward(Duration::from_secs(1));
     house.is_refused(&token, TokenRefusal::Expired);
-    assert!(house.stage.gateway.tokens_of(&house.user).is_empty(), "none that can be used");
-    assert!(!house.stage.gateway.still_holds(&permit));
+    assert!(house.stage.gateway.access_tokens.tokens_of(&house.user).is_empty(), "none that can be used");
+    assert!(!house.stage.gateway.admission.still_holds(&permit));
     house.stage.gateway.sweep().await;
-    house.stage.gateway.until_refused(&stay).await;
+    house.stage.gateway.admission.until_refused(&stay).await;
     house.is_refused(&token, TokenRefusal::Revoked);
 }
 
@@ -108,26 +113,26 @@ async fn a_token_ends_with_its_user_and_does_not_come_back() {
     let (stay, _) = house.stream(&token);
     house.edit(UserEdit { standing: Some(Standing::Disabled), ..UserEdit::default() }).await;
     house.is_refused(&token, TokenRefusal::Revoked);
-    house.stage.gateway.until_refused(&stay).await;
+    house.stage.gateway.admission.until_refused(&stay).await;
     house.edit(UserEdit { standing: Some(Standing::Active), ..UserEdit::default() }).await;
     house.is_refused(&token, TokenRefusal::Revoked);
 
     let token = house.token().await;
     let _ = house.enters(&token);
     let operator = Authority::of_operator();
-    house.stage.gateway.reset_user(&operator, &house.user, OldPasskeys::Wiped).await.unwrap();
+    house.stage.gateway.administration.reset_user(&operator, &house.user, OldPasskeys::Wiped).await.unwrap();
     house.is_refused(&token, TokenRefusal::Revoked);
 
     let token = house.token().await;
-    let end = house.stage.gateway.clock().now().plus(HOUR / 2);
+    let end = house.stage.gateway.ground.clock().now().plus(HOUR / 2);
     house.edit(UserEdit { expires_at: Some(Some(end)), ..UserEdit::default() }).await;
     let _ = house.enters(&token);
     house.stage.clock.forward(HOUR / 2);
     house.is_refused(&token, TokenRefusal::Owner);
     house.edit(UserEdit { expires_at: Some(None), ..UserEdit::default() }).await;
     let (stay, _) = house.stream(&house.token().await);
-    house.stage.gateway.delete_user(&Authority::of_operator(), &house.user).await.unwrap();
-    house.stage.gateway.until_refused(&stay).await;
+    house.stage.gateway.administration.delete_user(&Authority::of_operator(), &house.user).await.unwrap();
+    house.stage.gateway.admission.until_refused(&stay).await;
     house.is_refused(&token, TokenRefusal::Revoked);
 }
 
@@ -135,21 +140,25 @@ async fn a_token_ends_with_its_user_and_does_not_come_back() {
 async fn a_stream_ends_with_its_token_its_rules_and_the_hours_that_its_holder_gave_it() {
     let house = House::open().await;
     let gateway = &house.stage.gateway;
-    let made = gateway.make_token(&Authority::of_operator(), &house.user, house.new_token()).await.unwrap();
-    let half = gateway.clock().now().plus(HOUR / 2);
+    let made = gateway
+        .access_tokens
+        .make_token(&Authority::of_operator(), &house.user, house.new_token())
+        .await
+        .unwrap();
+    let half = gateway.ground.clock().now().plus(HOUR / 2);
     let short = attenuate(&made.text, &Grant::default(), Some(half), &[3; 32]).unwrap();
     let ((whole, _), (narrowed, _)) = (house.stream(&made.text), house.stream(&short));
-    gateway.let_hours_pass();
+    gateway.admission.let_hours_pass();
     assert!(goes_on(&house, &whole).await && goes_on(&house, &narrowed).await);
     house.stage.clock.forward(HOUR / 2);
-    gateway.let_hours_pass();
-    gateway.until_refused(&narrowed).await;
+    gateway.admission.let_hours_pass();
+    gateway.admission.until_refused(&narrowed).await;
     house.is_refused(&short, TokenRefusal::Narrowed);
     assert!(goes_on(&house, &whole).await);
-    gateway.revoke_token(&Authority::of_operator(), &made.token.id).await.unwrap();
-    gateway.until_refused(&whole).await;
+    gateway.access_tokens.revoke_token(&Authority::of_operator(), &made.token.id).await.unwrap();
+    gateway.admission.until_refused(&whole).await;
     house.is_refused(&made.text, TokenRefusal::Revoked);
-    let again = gateway.revoke_token(&Authority::of_operator(), &made.token.id).await;
+    let again = gateway.access_tokens.revoke_token(&Authority::of_operator(), &made.token.id).await;
     assert!(matches!(again, Err(FlowError::NotFound)));
 }
 
@@ -158,11 +167,11 @@ async fn the_last_use_is_written_once_a_minute_and_outlasts_the_process() {
     let house = House::open().await;
     let gateway = &house.stage.gateway;
     let token = house.token().await;
-    let used = || gateway.tokens_of(&house.user)[0].last_used_at();
-    let written = || gateway.tokens_of(&house.user)[0].record().last_used_at;
+    let used = || gateway.access_tokens.tokens_of(&house.user)[0].last_used_at();
+    let written = || gateway.access_tokens.tokens_of(&house.user)[0].record().last_used_at;
     assert_eq!((used(), written()), (None, None));
     let _ = house.enters(&token);
-    let first = gateway.clock().now();
+    let first = gateway.ground.clock().now();
     assert_eq!((used(), written()), (Some(first), None), "in memory at once");
     gateway.sweep().await;
     assert_eq!(written(), Some(first));
@@ -174,7 +183,7 @@ async fn the_last_use_is_written_once_a_minute_and_outlasts_the_process() {
     let _ = house.enters(&token);
     gateway.sweep().await;
     assert_eq!(written(), used());
-    assert_eq!(written(), Some(gateway.clock().now()));
+    assert_eq!(written(), Some(gateway.ground.clock().now()));
 }
 
 /// An account pays for a token with a passkey that was shown, as it does for another passkey.
@@ -184,9 +193,9 @@ async fn a_user_pays_for_a_token_with_a_fresh_passkey() {
     let gateway = &house.stage.gateway;
     let mut device = Authenticator::new(7);
     let session = house.stage.enrol("bob@example.com", &mut device).await.unwrap().session;
-    gateway.make_own_token(&session, house.new_token(), &visit(AUTH_HOST)).await.unwrap();
+    gateway.access_tokens.make_own_token(&session, house.new_token(), &visit(AUTH_HOST)).await.unwrap();
     house.stage.clock.forward(crate::stage::FRESH);
-    let late = gateway.make_own_token(&session, house.new_token(), &visit(AUTH_HOST)).await;
+    let late = gateway.access_tokens.make_own_token(&session, house.new_token(), &visit(AUTH_HOST)).await;
     assert!(matches!(late, Err(FlowError::NotFresh)));
-    assert_eq!(gateway.tokens_of(&session.user).len(), 1);
+    assert_eq!(gateway.access_tokens.tokens_of(&session.user).len(), 1);
 }

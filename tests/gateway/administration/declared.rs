@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use vestibule::domain::declared::{DeclaredStanding, DeclaredUser, Others};
 use vestibule::domain::user::{Email, Note, Role, Standing};
 use vestibule::flows::FlowError;
-use vestibule::flows::administration::Authority;
 use vestibule::flows::administration::declared::{Declaration, NotPlanned};
 use vestibule::flows::administration::people::UserEdit;
+use vestibule::flows::authority::Authority;
 use vestibule::store::MemoryStore;
 
 use crate::harness::{Authenticator, Gateway, Scene};
@@ -191,7 +191,9 @@ async fn what_others_change_meanwhile_is_not_lost_and_the_last_administrator_sta
         stage.enrol(&format!("{name}@example.com"), &mut Authenticator::new(seed)).await.unwrap().user.id
     };
     let (alice, bob) = (enrol("alice", 1).await, enrol("bob", 2).await);
-    let edit = async |user, edit: UserEdit| stage.gateway.edit_user(&operator, user, &edit).await.unwrap();
+    let edit = async |user, edit: UserEdit| {
+        stage.gateway.administration.edit_user(&operator, user, &edit).await.unwrap()
+    };
     for user in [&alice, &bob] {
         edit(user, UserEdit { role: Some(Role::Administrator), ..UserEdit::default() }).await;
     }
@@ -207,36 +209,43 @@ async fn what_others_change_meanwhile_is_not_lost_and_the_last_administrator_sta
     };
     let users = vec![declared("alice", Role::Member), declared("bob", Role::Administrator)];
     let declaration = Declaration { users, others: Others::Stay };
-    let plan = stage.gateway.plan(&operator, &declaration).await.unwrap();
-    let late = stage.gateway.plan(&operator, &declaration).await.unwrap();
+    let plan = stage.gateway.administration.plan(&operator, &declaration).await.unwrap();
+    let late = stage.gateway.administration.plan(&operator, &declaration).await.unwrap();
 
     // Between the plan and its steps, Bob's account is closed and Alice's gets a note.
     stage.disable(&bob).await;
     let note = Note::parse("on leave").unwrap();
     edit(&alice, UserEdit { note: Some(note.clone()), ..UserEdit::default() }).await;
-    let applied = stage.gateway.apply(&operator, plan).await.unwrap();
+    let applied = stage.gateway.administration.apply(&operator, plan).await.unwrap();
     let (email, why) = applied.stopped.unwrap();
     assert_eq!((email.as_str(), applied.done.len()), ("alice@example.com", 0));
     assert!(matches!(why, FlowError::LastAdministrator), "{why}");
-    let user = stage.gateway.user(&alice).await.unwrap();
+    let user = stage.gateway.administration.user(&alice).await.unwrap();
     assert_eq!((user.role, &user.note), (Role::Administrator, &note));
     // A new plan opens Bob's account again first.
     stage.enable(&bob).await;
-    let applied = stage.gateway.apply(&operator, late).await.unwrap();
+    let applied = stage.gateway.administration.apply(&operator, late).await.unwrap();
     assert!(applied.stopped.is_none() && applied.done.len() == 1, "{applied:?}");
-    let user = stage.gateway.user(&alice).await.unwrap();
+    let user = stage.gateway.administration.user(&alice).await.unwrap();
     assert_eq!((user.role, user.standing, &user.note), (Role::Member, Standing::Active, &note));
     let nobody = Declaration { users: vec![], others: Others::Pruned };
-    assert!(matches!(stage.gateway.plan(&operator, &nobody).await, Err(NotPlanned::NoAdministrator(_))));
+    assert!(matches!(
+        stage.gateway.administration.plan(&operator, &nobody).await,
+        Err(NotPlanned::NoAdministrator(_))
+    ));
 
     // An invitation is good for its time, and then declared people are invited again.
     let users = vec![declared("bob", Role::Administrator), declared("carol", Role::Member)];
     let declaration = Declaration { users, others: Others::Stay };
     for after in [Duration::ZERO, Duration::from_hours(71), Duration::from_hours(2)] {
         stage.clock.forward(after);
-        let plan = stage.gateway.plan(&operator, &declaration).await.unwrap();
+        let plan = stage.gateway.administration.plan(&operator, &declaration).await.unwrap();
         let expected = usize::from(after != Duration::from_hours(71));
-        assert_eq!(stage.gateway.apply(&operator, plan).await.unwrap().done.len(), expected, "{after:?}");
+        assert_eq!(
+            stage.gateway.administration.apply(&operator, plan).await.unwrap().done.len(),
+            expected,
+            "{after:?}"
+        );
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use vestibule::domain::user::DisplayName;
-use vestibule::flows::administration::Authority;
 use vestibule::flows::administration::directory::{Cursor, Query};
 use vestibule::flows::administration::people::UserEdit;
+use vestibule::flows::authority::Authority;
 use vestibule::records::{self, keys};
 use vestibule::store::MemoryStore;
 
@@ -89,9 +89,9 @@ async fn people_of_before_the_directory_are_found_after_a_start() {
     }
     stage.store.take(&keys::directory_made()).await.unwrap().unwrap();
     let query = Query::everybody().beginning_with("ali");
-    assert!(stage.gateway.list_users(&query).await.unwrap().items.is_empty());
+    assert!(stage.gateway.administration.list_users(&query).await.unwrap().items.is_empty());
     let again = stage.again().await;
-    assert_eq!(again.gateway.list_users(&query).await.unwrap().items.len(), 1);
+    assert_eq!(again.gateway.administration.list_users(&query).await.unwrap().items.len(), 1);
 }
 
 /// Whatever changes, whoever has a record is found by every term of theirs and by no other.
@@ -102,7 +102,8 @@ async fn the_directory_follows_every_change() {
     let user = stage.enrol("alice@example.com", &mut device).await.unwrap().user;
     for name in ["Alice B", "B Alice", "alice@example.com", "Q"] {
         let edit = UserEdit { name: Some(DisplayName::parse(name).unwrap()), ..UserEdit::default() };
-        let user = stage.gateway.edit_user(&Authority::of_operator(), &user.id, &edit).await.unwrap();
+        let user =
+            stage.gateway.administration.edit_user(&Authority::of_operator(), &user.id, &edit).await.unwrap();
         let found = stage.store.scan(keys::DIRECTORY, None, 100).await.unwrap();
         let terms: Vec<_> =
             found.iter().map(|(key, _)| keys::term_and_user(key).unwrap().0.to_owned()).collect();

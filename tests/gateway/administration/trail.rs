@@ -113,15 +113,15 @@ async fn old_entries_go_by_the_clock() {
     let mut device = Authenticator::new(1);
     stage.enrol("alice@example.com", &mut device).await.unwrap();
     let all = TrailQuery { limit: 500, ..TrailQuery::default() };
-    let early = stage.gateway.read_trail(&all).await.unwrap().items.len();
+    let early = stage.gateway.administration.read_trail(&all).await.unwrap().items.len();
     assert!(early >= 3, "{early}");
     stage.clock.forward(Duration::from_hours(89 * 24));
     stage.gateway.sweep().await;
     stage.sign_in(&mut device).await.unwrap();
-    assert!(stage.gateway.read_trail(&all).await.unwrap().items.len() > early);
+    assert!(stage.gateway.administration.read_trail(&all).await.unwrap().items.len() > early);
     stage.clock.forward(Duration::from_hours(2 * 24));
     stage.gateway.sweep().await;
-    let left = stage.gateway.read_trail(&all).await.unwrap().items;
+    let left = stage.gateway.administration.read_trail(&all).await.unwrap().items;
     assert!(left.iter().all(|kept| kept.entry.event != "credential_added"), "an entry outlives audit.keep");
     assert!(left.iter().any(|kept| kept.entry.event == "signed_in"), "and a young one does not");
     let keys = stage.store.scan(b"audit-of/", None, 1_000).await.unwrap().len();
@@ -140,10 +140,10 @@ async fn the_newest_entries_stay_and_no_more_than_the_limit() {
             stage.clock.forward(Duration::from_secs(60));
             stage.sign_in(&mut device).await.unwrap();
         }
-        let before = stage.gateway.read_trail(&all).await.unwrap().items;
+        let before = stage.gateway.administration.read_trail(&all).await.unwrap().items;
         assert!(before.len() > MOST, "{}", before.len());
         stage.gateway.sweep().await;
-        let left = stage.gateway.read_trail(&all).await.unwrap().items;
+        let left = stage.gateway.administration.read_trail(&all).await.unwrap().items;
         let ids = |kept: &[Kept]| kept.iter().map(|it| it.id.clone()).collect::<Vec<_>>();
         assert_eq!(ids(&left), ids(&before)[..MOST], "round {round}");
         let keys = stage.store.scan(b"audit-of/", None, 1_000).await.unwrap().len();

@@ -10,13 +10,13 @@ use vestibule::domain::ban::AutomaticBans;
 use vestibule::domain::event::Refusal;
 use vestibule::domain::network::Network;
 use vestibule::flows::FlowError;
-use vestibule::flows::administration::Authority;
 use vestibule::flows::administration::bans::NewBan;
-use vestibule::flows::admit::Visit;
-use vestibule::flows::enroll::Introduction;
-use vestibule::flows::recovery_codes::Printed;
-use vestibule::flows::sessions::Device;
-use vestibule::flows::sign_in::Attempt;
+use vestibule::flows::authority::Authority;
+use vestibule::flows::sign_in::enroll::Introduction;
+use vestibule::flows::sign_in::passkey::Attempt;
+use vestibule::flows::sign_in::recovery_codes::Printed;
+use vestibule::flows::visit::Device;
+use vestibule::flows::visit::Visit;
 use vestibule::store::MemoryStore;
 
 use super::{BANNED, NEIGHBOUR, is_banned, proxied};
@@ -40,7 +40,7 @@ async fn stage(proxies: &[&str]) -> Stage {
 
 /// Whether this address may not even begin.
 pub(super) async fn is_refused(stage: &Stage, client: &str) -> bool {
-    match stage.gateway.begin_sign_in(None, &visit_from(client)).await {
+    match stage.gateway.sign_in.begin_sign_in(None, &visit_from(client)).await {
         Ok(_) => false,
         Err(FlowError::Banned { .. }) => true,
         Err(other) => panic!("{other}"),
@@ -55,7 +55,7 @@ pub(super) async fn try_nothing(stage: &Stage, client: &str) {
 async fn try_nothing_at(stage: &Stage, at: &Visit) {
     let answer = json!({});
     let attempt = Attempt { ceremony: None, answer: &answer, expected: None, before: None };
-    let refused = stage.gateway.finish_sign_in(attempt, at, &Device::default()).await;
+    let refused = stage.gateway.sign_in.finish_sign_in(attempt, at, &Device::default()).await;
     assert!(matches!(refused, Err(FlowError::Refused(Refusal::NoSuchCeremony))), "{refused:?}");
 }
 
@@ -68,7 +68,7 @@ async fn one_bad_credential_too_many_bans_its_address_for_a_while() {
     }
     assert!(is_refused(&stage, BANNED).await);
     assert!(!is_refused(&stage, NEIGHBOUR).await, "the neighbour is somebody else");
-    let bans = stage.gateway.list_bans();
+    let bans = stage.gateway.administration.list_bans();
     let [ban] = &bans[..] else { panic!("{bans:?}") };
     assert_eq!((ban.by.as_str(), ban.network.to_string()), ("the gateway", BANNED.to_owned()));
     assert_eq!(ban.reason.as_ref().unwrap().as_str(), "4 refused credentials within 10m");
@@ -107,19 +107,19 @@ async fn every_kind_of_credential_counts_and_so_does_every_address_of_a_64() {
     let from = |n: usize| visit_from(&format!("2001:db8:1:2::{n:x}"));
     let (nobody, device) = (Introduction::default(), Device::default());
     let printed = Printed { who: "nobody@example.com", code: "AAAA-AAAA-AAAA-AAAA" };
-    let wrong = stage.gateway.redeem_recovery_code(printed, None, &from(1), &device).await;
+    let wrong = stage.gateway.sign_in.redeem_recovery_code(printed, None, &from(1), &device).await;
     assert!(matches!(wrong, Err(FlowError::WrongCode)));
-    let wrong = stage.gateway.redeem("x", &nobody, None, &from(2), &device).await;
+    let wrong = stage.gateway.sign_in.redeem("x", &nobody, None, &from(2), &device).await;
     assert!(matches!(wrong, Err(FlowError::NoSuchInvitation)));
     // Looking at a link is no attempt: a page of another site can lead anybody there.
-    let wrong = stage.gateway.preview("x", &from(3)).await;
+    let wrong = stage.gateway.sign_in.preview("x", &from(3)).await;
     assert!(matches!(wrong, Err(FlowError::NoSuchInvitation)));
     try_nothing_at(&stage, &from(4)).await;
     assert!(!is_refused(&stage, "2001:db8:1:2::5").await);
     try_nothing_at(&stage, &from(5)).await;
     assert!(is_refused(&stage, "2001:db8:1:2::6").await);
     assert!(!is_refused(&stage, "2001:db8:1:3::6").await);
-    assert_eq!(stage.gateway.list_bans()[0].network.to_string(), "2001:db8:1:2::/64");
+    assert_eq!(stage.gateway.administration.list_bans()[0].network.to_string(), "2001:db8:1:2::/64");
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn whom_everybody_may_be_behind_is_never_banned() {
         }
         assert!(!is_refused(&stage, shared).await, "{shared}");
     }
-    assert!(stage.gateway.list_bans().is_empty());
+    assert!(stage.gateway.administration.list_bans().is_empty());
     for _ in 0..AFTER {
         try_nothing(&stage, "10.0.1.9").await;
     }
@@ -144,7 +144,7 @@ async fn an_address_that_becomes_a_proxys_is_banned_no_more() {
     let before = Stage::banning(Arc::<MemoryStore>::clone(&store), None, &[]).await.unwrap();
     let network = Network::parse("10.0.0.0/24").unwrap();
     let asked = NewBan { network, length: None, reason: None };
-    before.gateway.add_ban(&Authority::of_operator(), asked).await.unwrap();
+    before.gateway.administration.add_ban(&Authority::of_operator(), asked).await.unwrap();
     assert!(is_refused(&before, "10.0.0.9").await);
     let after = Stage::banning(store, None, &["10.0.0.9"]).await.unwrap();
     assert!(!is_refused(&after, "10.0.0.9").await);
@@ -171,7 +171,7 @@ fn wrong_code(stage: &Arc<Stage>) -> JoinHandle<FlowError> {
     tokio::spawn(async move {
         let printed = Printed { who: "nobody@example.com", code: "AAAA-AAAA-AAAA-AAAA" };
         let (at, device) = (visit_from(BANNED), Device::default());
-        stage.gateway.redeem_recovery_code(printed, None, &at, &device).await.unwrap_err()
+        stage.gateway.sign_in.redeem_recovery_code(printed, None, &at, &device).await.unwrap_err()
     })
 }
 
@@ -186,11 +186,11 @@ async fn a_ban_of_a_persons_is_not_replaced_by_one_that_makes_itself() {
             tokio::task::yield_now().await;
         }
         let asked = NewBan { network: Network::parse(BANNED).unwrap(), length: None, reason: None };
-        stage.gateway.add_ban(&Authority::of_operator(), asked).await.unwrap();
+        stage.gateway.administration.add_ban(&Authority::of_operator(), asked).await.unwrap();
         for one in trying {
             one.await.unwrap();
         }
-        let bans = stage.gateway.list_bans();
+        let bans = stage.gateway.administration.list_bans();
         let [ban] = &bans[..] else { panic!("{bans:?}") };
         assert_eq!((ban.by.as_str(), ban.expires_at), ("the administrator", None), "after {moment} steps");
     }
@@ -206,7 +206,7 @@ async fn many_attempts_at_once_make_one_ban() {
         let why = one.await.unwrap();
         assert!(matches!(why, FlowError::WrongCode | FlowError::Banned { .. }), "{why}");
     }
-    assert_eq!(stage.gateway.list_bans().len(), 1);
+    assert_eq!(stage.gateway.administration.list_bans().len(), 1);
     assert!(is_refused(&stage, BANNED).await);
 }
 

@@ -8,8 +8,8 @@ use vestibule::domain::ban::{AUTOMATIC_BANS_MAX, AutomaticBans, BANS_MAX, Ban, C
 use vestibule::domain::network::Network;
 use vestibule::domain::time::Timestamp;
 use vestibule::flows::FlowError;
-use vestibule::flows::administration::Authority;
 use vestibule::flows::administration::bans::NewBan;
+use vestibule::flows::authority::Authority;
 use vestibule::ports::{Batch, KeyValue};
 use vestibule::records::{self, keys};
 use vestibule::store::MemoryStore;
@@ -27,12 +27,12 @@ fn network(text: &str) -> Network {
 
 async fn add(stage: &Stage, text: &str, length: Option<Duration>) -> Result<Ban, FlowError> {
     let asked = NewBan { network: network(text), length, reason: None };
-    stage.gateway.add_ban(&Authority::of_operator(), asked).await
+    stage.gateway.administration.add_ban(&Authority::of_operator(), asked).await
 }
 
 /// How long the refusal says that it lasts.
 async fn ends_in(stage: &Stage, client: &str) -> Option<Option<Duration>> {
-    match stage.gateway.begin_sign_in(None, &visit_from(client)).await {
+    match stage.gateway.sign_in.begin_sign_in(None, &visit_from(client)).await {
         Ok(_) => None,
         Err(FlowError::Banned { ends_in }) => Some(ends_in),
         Err(other) => panic!("{other}"),
@@ -97,11 +97,11 @@ async fn a_ban_is_over_at_its_end_swept_or_not() {
     assert_eq!(ends_in(&stage, BANNED).await, Some(Some(HOUR + second)));
     stage.clock.forward(HOUR);
     assert_eq!(ends_in(&stage, BANNED).await, Some(Some(second)));
-    assert_eq!(stage.gateway.list_bans().len(), 1);
+    assert_eq!(stage.gateway.administration.list_bans().len(), 1);
     stage.clock.forward(second);
     assert_eq!(ends_in(&stage, BANNED).await, None);
-    assert!(stage.gateway.list_bans().is_empty());
-    let removing = stage.gateway.remove_ban(&Authority::of_operator(), &network(BANNED)).await;
+    assert!(stage.gateway.administration.list_bans().is_empty());
+    let removing = stage.gateway.administration.remove_ban(&Authority::of_operator(), &network(BANNED)).await;
     assert!(matches!(removing, Err(FlowError::NoSuchBan { wider: None })));
 
     // Nor does a restart bring it back, and then it is swept.
@@ -170,7 +170,7 @@ async fn many_who_ban_at_once_make_no_more_than_there_may_be() {
     for one in adding.collect::<Vec<_>>() {
         made += usize::from(one.await.unwrap());
     }
-    assert_eq!((made, stage.gateway.list_bans().len()), (5, BANS_MAX));
+    assert_eq!((made, stage.gateway.administration.list_bans().len()), (5, BANS_MAX));
 }
 
 #[tokio::test]

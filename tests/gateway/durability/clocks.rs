@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use vestibule::domain::ceremony::CEREMONY_LIFETIME;
+use vestibule::domain::code::EmailCode;
 use vestibule::domain::event::Refusal;
 use vestibule::flows::FlowError;
-use vestibule::flows::codes::EmailCode;
-use vestibule::flows::sessions::Device;
+use vestibule::flows::visit::Device;
 
 use crate::codes::{ask, guess};
 use crate::harness::{Authenticator, Browser, Gateway, Reply};
@@ -50,14 +50,14 @@ async fn d_11_after_every_jump_of_the_clock_what_has_ended_stays_so_and_the_rest
         let session = stage.sign_in(&mut device).await.unwrap().session;
         let token = stage.cookie(&session, APP_HOST);
         assert!(stage.enters(&token), "{context}");
-        let (id, options) = stage.gateway.begin_sign_in(None, &visit(AUTH_HOST)).await.unwrap();
+        let (id, options) = stage.gateway.sign_in.begin_sign_in(None, &visit(AUTH_HOST)).await.unwrap();
         let answer = device.get(&options.0, ORIGIN);
         match jump {
             Jump::Ahead(by) => {
                 stage.clock.forward(by);
                 assert!(!stage.enters(&token), "{context}: a session outlives its time");
                 let (asked, at) = (attempt(id, &answer), visit(AUTH_HOST));
-                let late = stage.gateway.finish_sign_in(asked, &at, &Device::default()).await;
+                let late = stage.gateway.sign_in.finish_sign_in(asked, &at, &Device::default()).await;
                 let refused = matches!(late, Err(FlowError::Refused(Refusal::NoSuchCeremony)));
                 assert!(refused, "{context}: {late:?}");
                 stage.gateway.sweep().await;
@@ -66,8 +66,8 @@ async fn d_11_after_every_jump_of_the_clock_what_has_ended_stays_so_and_the_rest
                 stage.clock.back(by);
                 stage = stage.again().await;
                 assert!(stage.enters(&token), "{context}: nobody is signed out for it");
-                let live = stage.gateway.sessions_of(&session.user);
-                stage.gateway.sign_out(&live, &visit(AUTH_HOST)).await.unwrap();
+                let live = stage.gateway.sessions.sessions_of(&session.user);
+                stage.gateway.sessions.sign_out(&live, &visit(AUTH_HOST)).await.unwrap();
             }
         }
         ended.push(token);
@@ -84,7 +84,7 @@ async fn limits_give_back(stage: &Stage, context: &str) {
     let at = visit_from("192.0.2.7");
     let mut begun = 0;
     let refused = loop {
-        match stage.gateway.begin_sign_in(None, &at).await {
+        match stage.gateway.sign_in.begin_sign_in(None, &at).await {
             Ok(_) => begun += 1,
             Err(error) => break error,
         }
@@ -94,16 +94,16 @@ async fn limits_give_back(stage: &Stage, context: &str) {
     let FlowError::RateLimited { retry_after } = refused else { panic!("{context}: {refused}") };
     assert!(retry_after <= Duration::from_secs(1), "{context}: {retry_after:?}");
     stage.clock.forward(Duration::from_secs(1));
-    assert!(stage.gateway.begin_sign_in(None, &at).await.is_ok(), "{context}: the limit is stuck");
+    assert!(stage.gateway.sign_in.begin_sign_in(None, &at).await.is_ok(), "{context}: the limit is stuck");
     stage.clock.forward(Duration::from_secs(60));
 }
 
 async fn challenges_run_out(stage: &Stage, device: &mut Authenticator, context: &str) {
-    let (id, options) = stage.gateway.begin_sign_in(None, &visit(AUTH_HOST)).await.unwrap();
+    let (id, options) = stage.gateway.sign_in.begin_sign_in(None, &visit(AUTH_HOST)).await.unwrap();
     let answer = device.get(&options.0, ORIGIN);
     stage.clock.forward(CEREMONY_LIFETIME);
     let (asked, at) = (attempt(id, &answer), visit(AUTH_HOST));
-    let late = stage.gateway.finish_sign_in(asked, &at, &Device::default()).await;
+    let late = stage.gateway.sign_in.finish_sign_in(asked, &at, &Device::default()).await;
     assert!(matches!(late, Err(FlowError::Refused(Refusal::NoSuchCeremony))), "{context}: {late:?}");
 }
 

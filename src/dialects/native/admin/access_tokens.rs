@@ -39,8 +39,8 @@ pub(super) async fn list(
     authority(&gateway, &call)?;
     let Query(Whose { user }) = whose.map_err(|error| Problem::malformed(error.body_text()))?;
     let tokens = match user.as_deref().map(UserId::parse) {
-        None => gateway.all_tokens(),
-        Some(Ok(user)) => gateway.tokens_of(&user),
+        None => gateway.access_tokens.all_tokens(),
+        Some(Ok(user)) => gateway.access_tokens.tokens_of(&user),
         Some(Err(_)) => return Err(Problem::malformed("`user` is an id.")),
     };
     Ok(Json(tokens.iter().map(|token| TokenShape::from(&**token)).collect()))
@@ -58,6 +58,6 @@ pub(super) async fn revoke(
 ) -> Result<StatusCode, Problem> {
     let authority = authority(&gateway, &call)?;
     let id = AccessTokenId::parse(&id).map_err(|_| Problem::not_found())?;
-    gateway.revoke_token(&authority, &id).await?;
+    gateway.access_tokens.revoke_token(&authority, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -29,7 +29,7 @@ use crate::web::{Problem, json};
     responses((status = 200, body = Vec<BanShape>), Failures))]
 pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<BanShape>>, Problem> {
     authority(&gateway, &call)?;
-    Ok(Json(gateway.list_bans().iter().map(|ban| BanShape::from(&**ban)).collect()))
+    Ok(Json(gateway.administration.list_bans().iter().map(|ban| BanShape::from(&**ban)).collect()))
 }
 
 /// What to ban.
@@ -61,7 +61,7 @@ pub(super) async fn add(
     let network = Network::parse(&asked.network).map_err(|error| Problem::malformed(format!("{error}.")))?;
     let reason = asked.reason.as_deref().map(Reason::parse).transpose().map_err(FlowError::from)?;
     let new = NewBan { network, length: asked.expires_in_seconds.map(Duration::from_secs), reason };
-    let ban = gateway.add_ban(&authority, new).await?;
+    let ban = gateway.administration.add_ban(&authority, new).await?;
     Ok((StatusCode::CREATED, Json(BanShape::from(&ban))))
 }
 
@@ -77,6 +77,6 @@ pub(super) async fn remove(
 ) -> Result<StatusCode, Problem> {
     let authority = authority(&gateway, &call)?;
     let network = Network::parse(&id.replacen('-', "/", 1)).map_err(|_| Problem::not_found())?;
-    gateway.remove_ban(&authority, &network).await?;
+    gateway.administration.remove_ban(&authority, &network).await?;
     Ok(StatusCode::NO_CONTENT)
 }

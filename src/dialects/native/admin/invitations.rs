@@ -14,9 +14,10 @@ use super::authority;
 use super::shapes::{Failures, InvitationShape, LinkShape, RoleName};
 use crate::dialects::native::App;
 use crate::domain::id::InvitationId;
+use crate::domain::invitation::Invited;
 use crate::domain::invitation::{INVITATION_LIFETIME, INVITATION_LIFETIME_MAX};
 use crate::domain::user::{DisplayName, Email, Group, MalformedName, Role, Username, groups_of_one};
-use crate::flows::administration::invitations::{Guest, Invited};
+use crate::flows::administration::invitations::Guest;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::{Problem, json};
@@ -27,7 +28,7 @@ use crate::web::{Problem, json};
     responses((status = 200, body = Vec<InvitationShape>), Failures))]
 pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<InvitationShape>>, Problem> {
     authority(&gateway, &call)?;
-    Ok(Json(gateway.invitations().await?.iter().map(InvitationShape::from).collect()))
+    Ok(Json(gateway.administration.invitations().await?.iter().map(InvitationShape::from).collect()))
 }
 
 /// Whom to invite, and as what.
@@ -85,10 +86,11 @@ pub(super) async fn invite(
     let authority = authority(&gateway, &call)?;
     let asked: InviteBody = json::read(&call.headers, &body)?;
     let mail = asked.mail;
-    if mail && !gateway.has_mail() {
+    if mail && !gateway.ground.has_mail() {
         return Err(FlowError::NoMail.into());
     }
-    let invited = gateway.invite(&authority, asked.guest(gateway.name_of(&authority))?).await?;
+    let invited =
+        gateway.administration.invite(&authority, asked.guest(gateway.sessions.name_of(&authority))?).await?;
     told(&gateway, &invited, mail).await
 }
 
@@ -102,8 +104,8 @@ pub(super) async fn renew(
 ) -> Result<(StatusCode, Json<LinkShape>), Problem> {
     let authority = authority(&gateway, &call)?;
     let id = InvitationId::parse(&id).map_err(|_| Problem::not_found())?;
-    let invited = gateway.renew_invitation(&authority, &id).await?;
-    let has_mail = gateway.has_mail();
+    let invited = gateway.administration.renew_invitation(&authority, &id).await?;
+    let has_mail = gateway.ground.has_mail();
     told(&gateway, &invited, has_mail).await
 }
 
@@ -118,7 +120,7 @@ pub(super) async fn revoke(
 ) -> Result<StatusCode, Problem> {
     let authority = authority(&gateway, &call)?;
     let id = InvitationId::parse(&id).map_err(|_| Problem::not_found())?;
-    gateway.revoke_invitation(&authority, &id).await?;
+    gateway.administration.revoke_invitation(&authority, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -128,9 +130,9 @@ async fn told(
     mail: bool,
 ) -> Result<(StatusCode, Json<LinkShape>), Problem> {
     if mail {
-        gateway.mail_link(invited).await?;
+        gateway.messages.mail_link(invited).await?;
     }
-    let username = gateway.username_to_be(&invited.invitation).await?;
+    let username = gateway.administration.username_to_be(&invited.invitation).await?;
     Ok((StatusCode::CREATED, Json(link(gateway, invited, username))))
 }
 
@@ -138,7 +140,7 @@ async fn told(
 pub(super) fn link(gateway: &Gateway, invited: &Invited, username: Option<Username>) -> LinkShape {
     LinkShape {
         id: invited.invitation.id.to_string(),
-        link: gateway.link_of(invited),
+        link: gateway.messages.link_of(invited),
         email: invited.invitation.email.to_string(),
         expires_at: invited.invitation.expires_at.to_rfc3339(),
         username: username.map(|username| username.to_string()),

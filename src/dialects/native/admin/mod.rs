@@ -23,7 +23,7 @@ use super::{cursor, in_both_spellings};
 use crate::dialects::Shared;
 use crate::domain::id::UserId;
 use crate::flows::Gateway;
-use crate::flows::administration::Authority;
+use crate::flows::authority::Authority;
 use crate::web::Problem;
 use crate::web::call::Call;
 
@@ -54,7 +54,7 @@ pub(super) fn api() -> OpenApiRouter<Shared> {
 fn authority(gateway: &Gateway, call: &Call) -> Result<Authority, Problem> {
     call.not_cross_site(gateway)?;
     let caller = call.signed_in(gateway)?;
-    Ok(gateway.authority_of(&caller.record(), &call.visit)?)
+    Ok(gateway.sessions.authority_of(&caller.record(), &call.visit)?)
 }
 
 /// A user's id in an address. One that cannot be read is nobody's.

@@ -9,7 +9,7 @@ use super::authority;
 use super::shapes::Failures;
 use crate::dialects::native::App;
 use crate::domain::time::Timestamp;
-use crate::flows::upkeep::CertificateEnd;
+use crate::flows::administration::upkeep::CertificateEnd;
 use crate::web::Problem;
 use crate::web::call::Call;
 
@@ -55,13 +55,13 @@ pub(super) async fn show(State(gateway): App, call: Call) -> Result<Json<Overvie
     authority(&gateway, &call)?;
     Ok(Json(Overview {
         version: env!("CARGO_PKG_VERSION"),
-        ready: gateway.health().is_ok(),
-        users: gateway.user_count(),
-        administrators: gateway.administrator_count(),
-        sessions: gateway.session_count(),
-        invitations: gateway.invitations().await?.len(),
-        routes: gateway.routes().all().count(),
-        last_backup_at: gateway.last_backup_at().map(Timestamp::to_rfc3339),
-        certificates: gateway.certificate_ends().into_iter().map(Into::into).collect(),
+        ready: gateway.ground.health().is_ok(),
+        users: gateway.administration.user_count(),
+        administrators: gateway.administration.administrator_count(),
+        sessions: gateway.sessions.session_count(),
+        invitations: gateway.administration.invitations().await?.len(),
+        routes: gateway.ground.routes().all().count(),
+        last_backup_at: gateway.administration.last_backup_at().map(Timestamp::to_rfc3339),
+        certificates: gateway.upkeep.certificate_ends().into_iter().map(Into::into).collect(),
     }))
 }

@@ -70,10 +70,10 @@ pub(super) async fn explain(
     let asked: QuestionShape = json::read(&call.headers, &body)?;
     let who = match &asked.user {
         None => Asker::Stranger,
-        Some(name) => Asker::User(Box::new(gateway.find_user(name).await?)),
+        Some(name) => Asker::User(Box::new(gateway.administration.find_user(name).await?)),
     };
     let at = match asked.at.as_deref() {
-        None => gateway.clock().now(),
+        None => gateway.ground.clock().now(),
         Some(text) => Timestamp::parse(text)
             .ok_or_else(|| Problem::malformed("`at` is a moment such as 2027-01-31T12:00:00Z."))?,
     };
@@ -84,5 +84,5 @@ pub(super) async fn explain(
         .transpose()?;
     let method = asked.method.as_deref().unwrap_or("GET");
     let question = Question::about(who, &asked.url, method, at).map_err(Problem::malformed)?;
-    Ok(Json(gateway.explain(&Question { client, ..question }).into()))
+    Ok(Json(gateway.admission.explain(&Question { client, ..question }).into()))
 }

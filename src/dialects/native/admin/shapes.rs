@@ -237,7 +237,7 @@ impl SessionShape {
             id: record.id.to_string(),
             created_at: record.created_at.to_rfc3339(),
             last_seen_at: session.last_seen_at().to_rfc3339(),
-            expires_at: gateway.expires_at(session).to_rfc3339(),
+            expires_at: gateway.sessions.expires_at(session).to_rfc3339(),
             client: record.client.map(|client| Network::of(client).to_string()),
             device: user_agent::in_words(record.user_agent.as_deref()),
             current: record.id == *own,

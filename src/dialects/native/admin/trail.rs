@@ -53,7 +53,7 @@ pub(super) async fn list(
         ));
     };
     let (event, after) = (which.event, cursor(which.after.as_deref())?);
-    let page = gateway.read_trail(&TrailQuery { user, event, since, after, limit }).await?;
+    let page = gateway.administration.read_trail(&TrailQuery { user, event, since, after, limit }).await?;
     let entries = page.items.into_iter().map(EntryShape::from).collect();
     Ok(Json(TrailShape { entries, next: page.next.map(|next| next.to_string()) }))
 }

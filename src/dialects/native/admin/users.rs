@@ -74,7 +74,8 @@ pub(super) async fn list(
         limit,
         search: None,
     };
-    let page = gateway.list_users(&query.beginning_with(&which.search.unwrap_or_default())).await?;
+    let page =
+        gateway.administration.list_users(&query.beginning_with(&which.search.unwrap_or_default())).await?;
     let users = page.items.iter().map(UserShape::from).collect();
     Ok(Json(UsersShape { users, next: page.next.map(|next| next.to_string()) }))
 }
@@ -95,7 +96,8 @@ pub(super) async fn show(
 ) -> Result<Json<DetailsShape>, Problem> {
     authority(&gateway, &call)?;
     let id = user_id(&id)?;
-    let (user, credentials) = (gateway.user(&id).await?, gateway.credentials_of(&id).await?);
+    let (user, credentials) =
+        (gateway.administration.user(&id).await?, gateway.accounts.credentials_of(&id).await?);
     Ok(details(user, &credentials, sessions_of(&gateway, &call, &id)?))
 }
 
@@ -109,7 +111,12 @@ fn details(user: User, credentials: &[Credential], sessions: Vec<SessionShape>) 
 
 fn sessions_of(gateway: &Gateway, call: &Call, id: &UserId) -> Result<Vec<SessionShape>, Problem> {
     let own = call.signed_in(gateway)?.record().id;
-    Ok(gateway.sessions_of(id).iter().map(|session| SessionShape::new(gateway, session, &own)).collect())
+    Ok(gateway
+        .sessions
+        .sessions_of(id)
+        .iter()
+        .map(|session| SessionShape::new(gateway, session, &own))
+        .collect())
 }
 
 /// What is to be different; what is left out stays.
@@ -185,8 +192,8 @@ pub(super) async fn edit(
     let edit = json::read::<EditBody>(&call.headers, &body)?.read()?;
     // Read before the change: it may end the session that asks.
     let sessions = sessions_of(&gateway, &call, &id)?;
-    let user = gateway.edit_user(&authority, &id, &edit).await?;
-    Ok(details(user, &gateway.credentials_of(&id).await?, sessions))
+    let user = gateway.administration.edit_user(&authority, &id, &edit).await?;
+    Ok(details(user, &gateway.accounts.credentials_of(&id).await?, sessions))
 }
 
 /// Deletes an account for good. Its username is given to nobody else.
@@ -199,7 +206,7 @@ pub(super) async fn delete(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let authority = authority(&gateway, &call)?;
-    gateway.delete_user(&authority, &user_id(&id)?).await?;
+    gateway.administration.delete_user(&authority, &user_id(&id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -227,13 +234,13 @@ pub(super) async fn reset(
     let authority = authority(&gateway, &call)?;
     let id = user_id(&id)?;
     let ResetBody { wipe, mail } = json::read_optional(&call.headers, &body)?;
-    if mail && !gateway.has_mail() {
+    if mail && !gateway.ground.has_mail() {
         return Err(FlowError::NoMail.into());
     }
     let old = if wipe { OldPasskeys::Wiped } else { OldPasskeys::Stay };
-    let invited = gateway.reset_user(&authority, &id, old).await?;
+    let invited = gateway.administration.reset_user(&authority, &id, old).await?;
     if mail {
-        gateway.mail_link(&invited).await?;
+        gateway.messages.mail_link(&invited).await?;
     }
     Ok((StatusCode::CREATED, Json(super::invitations::link(&gateway, &invited, None))))
 }
@@ -248,7 +255,7 @@ pub(super) async fn sessions(
     Path(id): Path<String>,
 ) -> Result<Json<Vec<SessionShape>>, Problem> {
     authority(&gateway, &call)?;
-    let user = gateway.user(&user_id(&id)?).await?;
+    let user = gateway.administration.user(&user_id(&id)?).await?;
     Ok(Json(sessions_of(&gateway, &call, &user.id)?))
 }
 
@@ -261,8 +268,8 @@ pub(super) async fn end_sessions(
     Path(id): Path<String>,
 ) -> Result<Json<EndedShape>, Problem> {
     let authority = authority(&gateway, &call)?;
-    let user = gateway.user(&user_id(&id)?).await?;
-    Ok(Json(EndedShape { ended: gateway.end_sessions_of(&authority, &user.id).await? }))
+    let user = gateway.administration.user(&user_id(&id)?).await?;
+    Ok(Json(EndedShape { ended: gateway.administration.end_sessions_of(&authority, &user.id).await? }))
 }
 
 /// Ends one session of a user.
@@ -276,7 +283,7 @@ pub(super) async fn end_session(
 ) -> Result<StatusCode, Problem> {
     let authority = authority(&gateway, &call)?;
     let session = SessionId::parse(&session).map_err(|_| Problem::not_found())?;
-    gateway.end_any_session(&authority, &user_id(&id)?, &session).await?;
+    gateway.administration.end_any_session(&authority, &user_id(&id)?, &session).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -292,6 +299,6 @@ pub(super) async fn remove_passkey(
 ) -> Result<StatusCode, Problem> {
     let authority = authority(&gateway, &call)?;
     let credential = CredentialId::parse(&credential).map_err(|_| Problem::not_found())?;
-    gateway.remove_passkey_of(&authority, &user_id(&id)?, &credential).await?;
+    gateway.administration.remove_passkey_of(&authority, &user_id(&id)?, &credential).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,23 +7,24 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Declaration;
 use crate::domain::attribute::AttributeEdits;
 use crate::domain::declared::{DeclaredStanding, DeclaredUser, Difference, Others, changes};
 use crate::domain::id::UserId;
 use crate::domain::invitation::{INVITATION_LIFETIME_MAX, Invitation, Terms};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Email, Role, Standing, User, Username};
-use crate::flows::administration::Authority;
+use crate::flows::FlowError;
+use crate::flows::administration::Administration;
+use crate::flows::administration::declared::Declaration;
 use crate::flows::administration::invitations::Guest;
 use crate::flows::administration::people::{UserEdit, takes_an_administrator};
-use crate::flows::{FlowError, Gateway};
+use crate::flows::authority::Authority;
 use crate::records::keys;
 
 /// What is to be done, by the order of the file.
 #[derive(Debug)]
 pub struct Plan {
-    pub(super) steps: Vec<Step>,
+    pub(in crate::flows) steps: Vec<Step>,
     /// How many declared users are as they should be.
     pub unchanged: usize,
 }
@@ -36,20 +37,20 @@ impl Plan {
 }
 
 #[derive(Debug)]
-pub(super) struct Step {
-    pub(super) difference: Difference,
-    pub(super) act: Act,
+pub(in crate::flows) struct Step {
+    pub(in crate::flows) difference: Difference,
+    pub(in crate::flows) act: Act,
 }
 
 #[derive(Debug)]
-pub(super) enum Act {
+pub(in crate::flows) enum Act {
     Invite { guest: Box<Guest>, terms: Terms },
     Edit { user: UserId, edit: Box<UserEdit>, takes_an_administrator: bool },
     Revoke(Box<Invitation>),
 }
 
 impl Step {
-    pub(super) const fn takes_an_administrator(&self) -> bool {
+    pub(in crate::flows) const fn takes_an_administrator(&self) -> bool {
         matches!(self.act, Act::Edit { takes_an_administrator: true, .. })
     }
 }
@@ -86,7 +87,7 @@ struct Present {
     invited_by: String,
 }
 
-impl Gateway {
+impl Administration {
     /// What has to be done so that everybody is as declared.
     pub async fn plan(&self, authority: &Authority, declaration: &Declaration) -> Result<Plan, NotPlanned> {
         let present = self.present(authority).await?;
@@ -111,13 +112,13 @@ impl Gateway {
     }
 
     async fn present(&self, authority: &Authority) -> Result<Present, FlowError> {
-        let users = self.records.all::<User>(keys::USERS).await?.into_iter();
+        let users = self.ground.records.all::<User>(keys::USERS).await?.into_iter();
         let promises = self.invitations().await?.into_iter().filter(|it| it.account.is_none());
         Ok(Present {
             users: users.map(|(_, user)| (user.email.clone(), user)).collect(),
             invitations: promises.map(|it| (it.email.clone(), it)).collect(),
-            now: self.clock.now(),
-            invited_by: self.name_of(authority),
+            now: self.ground.clock.now(),
+            invited_by: self.sessions.name_of(authority),
         })
     }
 
@@ -134,7 +135,7 @@ impl Gateway {
             if user.is_some_and(|user| user.username == *username) {
                 continue;
             }
-            let owner = self.records.username_owner(username).await?;
+            let owner = self.ground.records.username_owner(username).await?;
             if owner.is_some_and(|owner| user.is_none_or(|user| user.id != owner)) {
                 objections.push(Objection { at, username: username.clone() });
             }
@@ -164,7 +165,7 @@ impl Gateway {
             let stays = after.role == Role::Administrator
                 && after.standing == Standing::Active
                 && after.expires_at.is_none();
-            if stays && self.records.has_credentials(&user.id).await? {
+            if stays && self.ground.records.has_credentials(&user.id).await? {
                 return Ok(());
             }
         }

@@ -1,0 +1,39 @@
+//! What an administrator has to keep an eye on, as it was found last: until when certificates are good.
+//!
+//! What does not live here: the certificates, which the proxy has, and backups, which `administration/backup.rs`
+//! makes. What always holds: nothing here decides about a request.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::domain::time::Timestamp;
+
+/// A certificate, and its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateEnd {
+    /// The host of one that the gateway obtains; the file of one that it is given.
+    pub certificate: String,
+    /// `None`: there is none yet.
+    pub good_until: Option<Timestamp>,
+}
+
+/// What was found last.
+#[derive(Default)]
+pub struct Upkeep {
+    certificates: ArcSwap<Vec<CertificateEnd>>,
+}
+
+impl Upkeep {
+    /// Takes note of the certificates that are served.
+    pub fn note_certificates(&self, all: Vec<CertificateEnd>) {
+        self.certificates.store(Arc::new(all));
+    }
+
+    /// The certificates that are served, those that end first before the others.
+    pub fn certificate_ends(&self) -> Vec<CertificateEnd> {
+        let mut all = self.certificates.load().to_vec();
+        all.sort_by_key(|it| it.good_until.map_or(i64::MIN, Timestamp::as_millis));
+        all
+    }
+}

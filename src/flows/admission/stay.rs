@@ -1,0 +1,119 @@
+//! What goes on after it was let in: WebSockets, event streams, long uploads and downloads.
+//!
+//! What does not live here: the proxy's side of a stream, which waits for [`Doorkeeper::until_refused`] and then cuts
+//! it. What always holds: a stream is decided about again by the same rules whenever its session, its token,
+//! its user or the rules change, and now and again where hours count.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::Method;
+
+use crate::domain::policy::decide::Decision;
+use crate::domain::policy::route::Route;
+use crate::flows::access_tokens::index::VerifiedToken;
+use crate::flows::admission::Doorkeeper;
+use crate::flows::admission::{Permit, Visitor};
+use crate::flows::index::LiveSession;
+use crate::flows::visit::Visit;
+
+/// What an exchange that goes on was let in with.
+pub struct Stay {
+    route: Arc<Route>,
+    host: Box<str>,
+    method: Method,
+    raw_path: Box<[u8]>,
+    client: Option<IpAddr>,
+    by: By,
+}
+
+/// What an exchange lives and dies with.
+enum By {
+    /// Nothing, where strangers may be.
+    Stranger,
+    Session(Arc<LiveSession>),
+    Token(Arc<VerifiedToken>),
+}
+
+impl Stay {
+    /// The session that it lives and dies with.
+    pub fn session(&self) -> Option<&Arc<LiveSession>> {
+        match &self.by {
+            By::Session(session) => Some(session),
+            By::Stranger | By::Token(_) => None,
+        }
+    }
+}
+
+impl Permit {
+    /// What an exchange goes on with that `visit` has begun by a request for `raw_path`.
+    pub fn stay(&self, visit: &Visit, method: &Method, raw_path: &[u8]) -> Stay {
+        Stay {
+            route: Arc::clone(&self.route),
+            host: visit.host.as_str().into(),
+            method: method.clone(),
+            raw_path: raw_path.into(),
+            client: visit.client,
+            by: match &self.visitor {
+                Visitor::Stranger => By::Stranger,
+                Visitor::Known { session, .. } => By::Session(Arc::clone(session)),
+                Visitor::Token { shown, .. } => By::Token(Arc::clone(shown)),
+            },
+        }
+    }
+}
+
+impl Doorkeeper {
+    /// Returns when a stream that was let in may not go on: its session has ended, or the user has lost
+    /// what the route asks for, or their account, or the route is gone, or another one answers its path. One that
+    /// a stranger opened ends when strangers may not be there any more. How long ago a passkey was shown counts
+    /// when a request comes in, and not afterwards.
+    pub async fn until_refused(&self, stay: &Stay) {
+        match &stay.by {
+            By::Stranger => self.ground.while_rules(|| self.may_stay(stay)).await,
+            By::Session(session) => session.ended_or_not(|| self.may_stay(stay)).await,
+            By::Token(shown) => shown.token().ended_or_not(|| self.may_stay(stay)).await,
+        }
+    }
+
+    fn may_stay(&self, stay: &Stay) -> bool {
+        let rules = self.ground.rules();
+        let Some(route) = rules.routes.successor(&stay.route, &stay.host, &stay.raw_path) else {
+            return false;
+        };
+        let Stay { method, host, raw_path, client, .. } = stay;
+        let asking = self.asking(method, host, raw_path, *client);
+        let session = match &stay.by {
+            By::Stranger => {
+                return route.opens(raw_path)
+                    || route.policy.decide_for_stranger(&asking).decision == Decision::Public;
+            }
+            By::Token(shown) => return self.may_stay_by_token(route, shown, &asking),
+            By::Session(session) => session,
+        };
+        let record = session.record();
+        let Some(user) = self.sessions.active_user(&record.user) else { return false };
+        let verdict = route.policy.decide(&route.policy.about(&user), record.authenticated_at, &asking);
+        // What could not be decided does not end what is open.
+        matches!(verdict.decision, Decision::Allowed | Decision::StepUp | Decision::Undecided)
+    }
+
+    /// Whether a request that was let in some time ago may still be answered.
+    pub fn still_holds(&self, permit: &Permit) -> bool {
+        let now = self.ground.clock.now();
+        match &permit.visitor {
+            Visitor::Stranger => true,
+            Visitor::Known { session, .. } => session.is_live(&self.ground.lifetimes(), now),
+            Visitor::Token { shown, .. } => shown.token().is_live(now),
+        }
+    }
+
+    /// Decides about open streams again where hours matter. Called now and again.
+    pub fn let_hours_pass(&self) {
+        // Holders of tokens may have added hours of their own.
+        self.access_tokens.index.stir_all();
+        if self.ground.routes().all().any(|route| route.policy.depends_on_time()) {
+            self.decide_again();
+        }
+    }
+}

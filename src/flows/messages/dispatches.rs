@@ -1,0 +1,302 @@
+//! Dispatches wait in the store, as letters do, until the webhooks they are for have taken them.
+//!
+//! What does not live here: how a dispatch reaches a webhook (`webhook/http.rs`).
+//!
+//! What always holds: one that was committed survives a restart and keeps its id; what waits is sealed;
+//! at most [`DISPATCHES_MAX`] wait for one webhook, and none is tried longer, or more often, than it is
+//! worth. A webhook that fails rests, with everything that waits for it, and holds up no other. Nothing is
+//! handed over twice, unless the answer to the first time was lost.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use crate::domain::audit::Entry;
+use crate::domain::dispatch::{DISPATCH_LIFETIME, Dispatch, Notices, Subscription, WebhookId};
+use crate::domain::event::{Delivery, Kind, Origin, Outcome};
+use crate::domain::id::LetterId;
+use crate::domain::letter::Content;
+use crate::domain::sealed::Sealed;
+use crate::domain::time::Timestamp;
+use crate::domain::topic::Topic;
+use crate::domain::user::User;
+use crate::flows::FlowError;
+use crate::flows::messages::Messages;
+use crate::flows::messages::outbox::delay_after;
+use crate::ports::{Batch, Courier, CourierError, Parcel, entropy};
+use crate::records::{self, keys};
+
+/// The most dispatches that wait for one webhook.
+pub const DISPATCHES_MAX: usize = 500;
+/// The most that wait when one is added about something that was refused, which strangers can cause. The
+/// rest is kept for what has happened.
+pub const DISPATCHES_MAX_OF_REFUSALS: usize = DISPATCHES_MAX / 2;
+/// How many are handed to one webhook before the others are asked again, so that a slow one holds up what
+/// is posted meanwhile no longer than that.
+const SERVED_AT_ONCE: usize = 4;
+/// How often one is tried.
+pub const TRIES_MAX: u32 = 24;
+/// How a webhook is called that the configuration does not name any more.
+const GONE: &str = "a webhook that is gone";
+
+/// A dispatch that waits.
+#[derive(Serialize, Deserialize)]
+struct Waiting {
+    id: LetterId,
+    to: WebhookId,
+    sealed: Sealed,
+    tries: u32,
+    next_try_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+/// What the gateway knows of its webhooks without asking the store.
+#[derive(Default)]
+pub(in crate::flows) struct Dispatches {
+    lanes: Mutex<HashMap<WebhookId, Lane>>,
+    posted: Notify,
+}
+
+/// What waits for one webhook, and how that fares.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lane {
+    waiting: usize,
+    /// Failures since something was last taken.
+    failures: u32,
+    rests_until: Option<Timestamp>,
+}
+
+impl Dispatches {
+    fn lanes(&self) -> MutexGuard<'_, HashMap<WebhookId, Lane>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether one more may wait for this webhook; it counts from now on.
+    fn admits(&self, to: WebhookId, max: usize) -> bool {
+        let mut lanes = self.lanes();
+        let lane = lanes.entry(to).or_default();
+        let is_room = lane.waiting < max;
+        lane.waiting += usize::from(is_room);
+        is_room
+    }
+
+    /// Counts again, from what the store has.
+    fn recount(&self, waiting: &BTreeMap<WebhookId, Vec<Waiting>>) {
+        let mut lanes = self.lanes();
+        for lane in lanes.values_mut() {
+            lane.waiting = 0;
+        }
+        for (to, list) in waiting {
+            lanes.entry(*to).or_default().waiting = list.len();
+        }
+        lanes.retain(|_, lane| lane.waiting > 0 || lane.failures > 0);
+    }
+
+    /// Until when this webhook is left alone.
+    fn rests_until(&self, to: &WebhookId) -> Option<Timestamp> {
+        self.lanes().get(to).and_then(|lane| lane.rests_until)
+    }
+
+    /// Notes that it has failed. Until when it rests.
+    fn failed(&self, to: WebhookId, now: Timestamp) -> Timestamp {
+        let mut lanes = self.lanes();
+        let lane = lanes.entry(to).or_default();
+        let until = now.plus(delay_after(lane.failures));
+        lane.failures = lane.failures.saturating_add(1);
+        lane.rests_until = Some(until);
+        until
+    }
+
+    /// Notes that it has answered.
+    fn answered(&self, to: WebhookId) {
+        let mut lanes = self.lanes();
+        let lane = lanes.entry(to).or_default();
+        *lane = Lane { waiting: lane.waiting.saturating_sub(1), ..Lane::default() };
+    }
+}
+
+impl Messages {
+    /// Counts what waited when the gateway was started.
+    pub(in crate::flows) async fn resume_dispatches(&self) -> Result<(), FlowError> {
+        let (waiting, _) = self.ground.records.readable::<Waiting>(keys::DISPATCHES).await?;
+        self.dispatches.recount(&by_webhook(waiting));
+        Ok(())
+    }
+
+    /// The batch that tells webhooks what `user` cannot be told by mail.
+    pub(in crate::flows) fn dispatching_notice(
+        &self,
+        user: &User,
+        content: &Content,
+    ) -> Result<Batch, FlowError> {
+        let Some(dispatch) = Dispatch::of_notice(user.id, content, self.ground.clock.now()) else {
+            return Ok(Batch::default());
+        };
+        self.dispatching(&dispatch, |webhook| webhook.notices == Notices::Wanted)
+    }
+
+    /// The batch that tells webhooks of an entry of the trail.
+    pub(in crate::flows) fn dispatching_entry(&self, entry: &Entry) -> Result<Batch, FlowError> {
+        let Some(topic) = Topic::parse(&entry.event) else { return Ok(Batch::default()) };
+        let dispatch = Dispatch::of_entry(topic, entry);
+        self.dispatching(&dispatch, |webhook| webhook.topics.contains(&topic))
+    }
+
+    fn dispatching(
+        &self,
+        dispatch: &Dispatch,
+        wants: impl Fn(&Subscription) -> bool,
+    ) -> Result<Batch, FlowError> {
+        let max = match dispatch.outcome {
+            Outcome::Done => DISPATCHES_MAX,
+            Outcome::Refused => DISPATCHES_MAX_OF_REFUSALS,
+        };
+        let mut batch = Batch::default();
+        for webhook in self.ground.rules().webhooks.iter().filter(|webhook| wants(webhook)) {
+            if self.dispatches.admits(webhook.webhook, max) {
+                batch = batch.and(self.keeping_dispatch(webhook.webhook, dispatch)?);
+            } else {
+                tracing::error!(webhook = webhook.origin, "too much waits for a webhook: it is not told");
+            }
+        }
+        Ok(batch)
+    }
+
+    fn keeping_dispatch(&self, to: WebhookId, dispatch: &Dispatch) -> Result<Batch, FlowError> {
+        let plain = serde_json::to_vec(dispatch).map_err(|_| FlowError::Signing)?;
+        let nonce = entropy::bytes(&*self.ground.entropy);
+        let waiting = Waiting {
+            id: LetterId(entropy::bytes(&*self.ground.entropy)),
+            to,
+            sealed: self.ground.open_keys.load().outbox.seal(&plain, nonce).ok_or(FlowError::Signing)?,
+            tries: 0,
+            // So that they go out in the order in which it happened.
+            next_try_at: dispatch.at,
+            expires_at: self.ground.clock.now().plus(DISPATCH_LIFETIME),
+        };
+        Ok(Batch::default().put(keys::dispatch(&waiting.id), records::encode(&waiting)?))
+    }
+
+    /// Wakes the courier after a commit that may have posted something.
+    pub(in crate::flows) fn wake_courier(&self) {
+        self.dispatches.posted.notify_one();
+    }
+
+    /// Returns when something for a webhook has been posted since the last call.
+    pub async fn dispatch_is_posted(&self) {
+        self.dispatches.posted.notified().await;
+    }
+
+    /// Hands every dispatch that is due to `courier`, for each webhook one after the other. Returns how
+    /// long the next one can wait, if any does.
+    pub async fn deliver_dispatches(&self, courier: &dyn Courier) -> Result<Option<Duration>, FlowError> {
+        let (all, unreadable) = self.ground.records.readable::<Waiting>(keys::DISPATCHES).await?;
+        for entry in unreadable {
+            let (origin, delivery) = (GONE.to_owned(), Delivery::Refused);
+            self.set_aside(entry, Kind::Webhook { origin, delivery }).await?;
+        }
+        let lanes = by_webhook(all);
+        self.dispatches.recount(&lanes);
+        let mut next: Option<Timestamp> = None;
+        for again_at in
+            join_all(lanes.into_iter().map(|(to, waiting)| self.serve(to, waiting, courier))).await
+        {
+            next = next.into_iter().chain(again_at?).min();
+        }
+        Ok(next.map(|at| at.since(self.ground.clock.now())))
+    }
+
+    /// When there is something to do for this webhook again, if anything waits for it.
+    async fn serve(
+        &self,
+        to: WebhookId,
+        waiting: Vec<Waiting>,
+        courier: &dyn Courier,
+    ) -> Result<Option<Timestamp>, FlowError> {
+        if let Some(until) = self.dispatches.rests_until(&to).filter(|until| *until > self.ground.clock.now())
+        {
+            return Ok(Some(until));
+        }
+        let mut next = None;
+        for (served, one) in waiting.into_iter().enumerate() {
+            if one.next_try_at > self.ground.clock.now() || served == SERVED_AT_ONCE {
+                next = Some(one.next_try_at);
+                break;
+            }
+            let delivery = self.handed_over(&one, courier).await;
+            let key = keys::dispatch(&one.id);
+            let batch = match delivery {
+                Delivery::Postponed => Batch::default().put(key, records::encode(&self.postponed(one))?),
+                Delivery::Sent | Delivery::Expired | Delivery::Refused => Batch::default().delete(key),
+            };
+            self.ground.records.commit(batch).await?;
+            let origin = self.webhook_called(&to);
+            self.ground.report(Origin::default(), Kind::Webhook { origin, delivery });
+            if delivery == Delivery::Postponed {
+                // The rest would fare no better.
+                return Ok(Some(self.dispatches.failed(to, self.ground.clock.now())));
+            }
+            self.dispatches.answered(to);
+        }
+        Ok(next)
+    }
+
+    fn postponed(&self, waiting: Waiting) -> Waiting {
+        let next_try_at = self.ground.clock.now().plus(delay_after(waiting.tries));
+        Waiting { tries: waiting.tries + 1, next_try_at, ..waiting }
+    }
+
+    /// What became of a dispatch.
+    async fn handed_over(&self, waiting: &Waiting, courier: &dyn Courier) -> Delivery {
+        let (now, tries) = (self.ground.clock.now(), waiting.tries);
+        if !courier.knows(&waiting.to) {
+            tracing::warn!("a message for a webhook that is configured no more is dropped");
+            return Delivery::Refused;
+        }
+        let webhook = self.webhook_called(&waiting.to);
+        if now >= waiting.expires_at || tries >= TRIES_MAX {
+            tracing::error!(webhook, tries, "a message is given up: its webhook did not take it in time");
+            return Delivery::Expired;
+        }
+        let opened = self.ground.open_keys.load().outbox.open(&waiting.sealed);
+        let Some(dispatch) = opened.and_then(|plain| serde_json::from_slice::<Dispatch>(&plain).ok()) else {
+            tracing::error!(webhook, "a message for a webhook cannot be read; it is dropped");
+            return Delivery::Refused;
+        };
+        let parcel = Parcel { to: waiting.to, id: waiting.id, dispatch: &dispatch, now };
+        match courier.carry(parcel).await {
+            Ok(()) => Delivery::Sent,
+            Err(CourierError::Temporary(error)) => {
+                tracing::warn!(webhook, error, tries = tries + 1, "a webhook could not be told yet");
+                Delivery::Postponed
+            }
+            Err(CourierError::Permanent(error)) => {
+                tracing::error!(webhook, error, "a webhook refuses a message for good");
+                Delivery::Refused
+            }
+        }
+    }
+
+    /// What may be shown of a webhook.
+    fn webhook_called(&self, to: &WebhookId) -> String {
+        let rules = self.ground.rules();
+        let known = rules.webhooks.iter().find(|webhook| webhook.webhook == *to);
+        known.map_or_else(|| GONE.to_owned(), |webhook| webhook.origin.clone())
+    }
+}
+
+/// What waits for each webhook, what is due first in front.
+fn by_webhook(waiting: Vec<Waiting>) -> BTreeMap<WebhookId, Vec<Waiting>> {
+    let mut lanes: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for one in waiting {
+        lanes.entry(one.to).or_default().push(one);
+    }
+    for lane in lanes.values_mut() {
+        lane.sort_by_key(|one| one.next_try_at);
+    }
+    lanes
+}

@@ -1,0 +1,35 @@
+//! The links of invitations: as text, and by mail.
+//!
+//! What does not live here: making and ending invitations.
+
+use crate::domain::invitation::{Invitation, Invited};
+use crate::domain::letter::{Content, Letter};
+use crate::flows::FlowError;
+use crate::flows::messages::Messages;
+use crate::ports::Batch;
+
+impl Messages {
+    /// The link that `invited` gives. Made of our public address and nothing that a request said.
+    pub fn link_of(&self, invited: &Invited) -> String {
+        self.ground.place.url(&format!("/enroll#{}", invited.secret.reveal()))
+    }
+
+    /// Posts the link to whom it is for. Returns when the letter is in the outbox.
+    pub async fn mail_link(&self, invited: &Invited) -> Result<(), FlowError> {
+        self.ground.records.commit(self.posting_link(invited)?).await?;
+        self.wake_delivery();
+        Ok(())
+    }
+
+    /// The batch that posts the link. Whoever asked is waiting for it, so a full outbox is told.
+    pub(in crate::flows) fn posting_link(&self, invited: &Invited) -> Result<Batch, FlowError> {
+        if !self.ground.rules().has_mail {
+            return Err(FlowError::NoMail);
+        }
+        let Invitation { email, display_name, expires_at, .. } = &invited.invitation;
+        let hours = expires_at.since(self.ground.clock.now()).as_secs().div_ceil(3_600);
+        let content = Content::Link { url: self.link_of(invited), name: display_name.clone(), hours };
+        let posting = self.enqueue(&Letter { to: email.clone(), content })?;
+        if posting.changes.is_empty() { Err(FlowError::OutboxFull) } else { Ok(posting) }
+    }
+}

@@ -1,0 +1,128 @@
+//! Callers: who a request is from, by what it shows.
+//!
+//! It reads memory only, and checks no signature twice. What always holds: a token counts only in the
+//! carrier that it was made for, and a session or an account that has ended is nobody's.
+//!
+//! What does not live here: what the caller may do.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::domain::cookie::{self, Cookie, Found};
+use crate::domain::id::UserId;
+use crate::domain::session::access;
+use crate::domain::session::token::{Beside, Carrier, TokenError};
+use crate::domain::user::User;
+use crate::flows::index::{LiveSession, Verified};
+use crate::flows::sessions::Sessions;
+
+/// Who a request is from.
+pub enum Caller {
+    Known(Arc<LiveSession>, Arc<User>),
+    /// Nobody we know. `showed_token` says whether a token was shown, but not a valid one.
+    Stranger {
+        showed_token: bool,
+    },
+}
+
+/// The session check ran out of its budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the session could not be checked in time")]
+pub struct CheckUnavailable;
+
+impl Sessions {
+    /// Who a request with these `Cookie` headers is from, on `host`.
+    pub fn caller_by_cookie<'a>(
+        &self,
+        host: &str,
+        cookies: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Caller, CheckUnavailable> {
+        match cookie::find(cookies, Cookie::Session.name(self.ground.place.scheme)) {
+            Found::One(token) => {
+                self.caller(token, |it| matches!(&it.carrier, Carrier::Cookie(h) if h == host))
+            }
+            Found::Nothing => Ok(Caller::Stranger { showed_token: false }),
+            Found::Unclear => Ok(Caller::Stranger { showed_token: true }),
+        }
+    }
+
+    /// Who a request with this token in its `Authorization` header is from: an opaque token, a refresh
+    /// token or an access token of a session. Only our own endpoints ask.
+    pub fn caller_by_bearer(&self, token: &str) -> Result<Caller, CheckUnavailable> {
+        if access::is_one(token) {
+            Ok(self.caller_by_access_token(token))
+        } else {
+            self.caller_by_lasting(token)
+        }
+    }
+
+    /// The same, but not with an access token, which is short-lived so that it cannot be prolonged.
+    pub fn caller_by_lasting(&self, token: &str) -> Result<Caller, CheckUnavailable> {
+        self.caller(token, |it| !matches!(it.carrier, Carrier::Cookie(_)))
+    }
+
+    /// The same, but only with the token that a sign-in answered with. Where it gave a cookie beside it,
+    /// the request has to show that cookie: `by_cookie` is the session that it shows.
+    pub fn caller_by_sign_in(
+        &self,
+        token: &str,
+        by_cookie: Option<&LiveSession>,
+    ) -> Result<Caller, CheckUnavailable> {
+        self.caller(token, |it| match it.carrier {
+            Carrier::SignIn(Beside::Nothing) => true,
+            Carrier::SignIn(Beside::Cookie) => {
+                by_cookie.is_some_and(|shown| shown.record().id == it.session.record().id)
+            }
+            Carrier::Cookie(_) | Carrier::Bearer | Carrier::Refresh => false,
+        })
+    }
+
+    fn caller_by_access_token(&self, token: &str) -> Caller {
+        let stranger = Caller::Stranger { showed_token: true };
+        let now = self.ground.clock.now();
+        let Some(pointer) =
+            access::verify(&self.ground.open_keys.load().assertions, &self.ground.issuer, token, now)
+        else {
+            return stranger;
+        };
+        let session = self.index.session(&pointer.session);
+        let session = session
+            .filter(|it| it.record().user == pointer.user && it.is_live(&self.ground.lifetimes(), now));
+        match (session, self.active_user(&pointer.user)) {
+            (Some(session), Some(user)) => Caller::Known(session, user),
+            _ => stranger,
+        }
+    }
+
+    fn caller(&self, token: &str, fits: impl Fn(&Verified) -> bool) -> Result<Caller, CheckUnavailable> {
+        let stranger = Ok(Caller::Stranger { showed_token: true });
+        let now = self.ground.clock.now();
+        let digest = Sha256::digest(token).into();
+        let verified = match self.index.verified(&digest) {
+            Some(verified) => verified,
+            None => match self.ground.open_keys.load().tokens.verify(token, &self.ground.issuer, now) {
+                Err(TokenError::LimitReached) => return Err(CheckUnavailable),
+                Err(TokenError::Invalid) => return stranger,
+                Ok(claims) => match self.index.session(&claims.session) {
+                    Some(session) if session.record().user == claims.user => {
+                        self.index.remember(digest, Verified { session, carrier: claims.carrier })
+                    }
+                    _ => return stranger,
+                },
+            },
+        };
+        let session = &verified.session;
+        match self.active_user(&session.record().user) {
+            Some(user) if fits(&verified) && session.is_live(&self.ground.lifetimes(), now) => {
+                Ok(Caller::Known(Arc::clone(session), user))
+            }
+            _ => stranger,
+        }
+    }
+
+    /// A person who may use their account.
+    pub fn active_user(&self, id: &UserId) -> Option<Arc<User>> {
+        self.index.user(id).filter(|user| user.is_active(self.ground.clock.now()))
+    }
+}

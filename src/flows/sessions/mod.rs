@@ -1,0 +1,404 @@
+//! Sessions: minting, listing and ending them.
+//!
+//! What always holds: a session is minted only from [`Evidence`]. One that may only enrol takes
+//! its account with it when it ends before the first passkey, in the same commit, so that an
+//! abandoned enrolment leaves nothing behind.
+
+pub mod caller;
+mod freshness;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+
+use crate::domain::event::{End, Kind, Origin};
+use crate::domain::id::{CredentialId, SessionId, UserId};
+use crate::domain::session::access;
+use crate::domain::session::token::{Carrier, Claims, TokenError};
+use crate::domain::session::{ENROL_LIFETIME, LAST_SEEN_GRANULARITY, Scope, Session, USER_AGENT_BYTES_MAX};
+use crate::domain::time::Timestamp;
+use crate::domain::user::{Email, User};
+use crate::flows::FlowError;
+use crate::flows::attempts::Attempts;
+use crate::flows::commit::ATTEMPTS_MAX;
+use crate::flows::evidence::Evidence;
+use crate::flows::ground::Ground;
+use crate::flows::index::LiveSession;
+use crate::flows::index::SessionIndex;
+use crate::flows::sessions::caller::{Caller, CheckUnavailable};
+use crate::flows::sessions::freshness::step_up_of;
+use crate::flows::visit::{Device, Visit};
+use crate::ports::{Batch, entropy};
+use crate::records::{self, keys};
+
+/// How many sessions are swept at the same time, so that the store can commit them together.
+const SWEPT_AT_ONCE_MAX: usize = 64;
+
+/// Sessions that end, and why.
+pub(in crate::flows) type Ended = Vec<(Arc<LiveSession>, End)>;
+
+/// Every session, and who is behind it.
+pub struct Sessions {
+    pub(in crate::flows) ground: Arc<Ground>,
+    pub(in crate::flows) attempts: Arc<Attempts>,
+    pub(in crate::flows) index: Arc<SessionIndex>,
+}
+
+impl Sessions {
+    pub(in crate::flows) fn new(
+        ground: Arc<Ground>,
+        attempts: Arc<Attempts>,
+        index: Arc<SessionIndex>,
+    ) -> Self {
+        Self { ground, attempts, index }
+    }
+
+    /// A token for `session` in a cookie of `host`, or for an `Authorization` header.
+    pub fn token(&self, session: &Session, carrier: Carrier) -> Result<String, TokenError> {
+        self.ground.open_keys.load().tokens.sign(&Claims {
+            session: session.id,
+            user: session.user,
+            audience: self.ground.issuer.clone(),
+            carrier,
+            issued_at: self.ground.clock.now(),
+            // The record decides; the token only must not outlive the longest session.
+            expires_at: session.created_at.plus(self.ground.lifetimes().absolute),
+        })
+    }
+
+    /// A short-lived JWT that points at `session`; see [`access`].
+    pub fn access_token(&self, session: &Session, user: &User) -> Result<String, FlowError> {
+        let (id, now) = (entropy::bytes(&*self.ground.entropy), self.ground.clock.now());
+        access::sign(&self.ground.open_keys.load().assertions, &self.ground.issuer, user, session, id, now)
+            .ok_or(FlowError::Signing)
+    }
+
+    /// A new record with a new id.
+    pub(in crate::flows) fn mint(&self, evidence: &Evidence<'_>, visit: &Visit, device: &Device) -> Session {
+        let now = self.ground.clock.now();
+        let longest =
+            if device.is_shared { self.ground.lifetimes().short } else { self.ground.lifetimes().absolute };
+        let absolute = now.plus(longest);
+        let blank = Session {
+            id: SessionId(entropy::bytes(&*self.ground.entropy)),
+            user: evidence.user(),
+            scope: Scope::Full,
+            credential: None,
+            created_at: now,
+            authenticated_at: None,
+            fresh_since: None,
+            stepped_up_at: None,
+            step_up: None,
+            by_mailed_code: matches!(evidence, Evidence::Code(_)),
+            last_seen_at: now,
+            expires_at: absolute,
+            client: visit.client,
+            user_agent: device.user_agent.as_deref().map(shortened),
+        };
+        match evidence {
+            Evidence::Assertion { proof, before } => Session {
+                credential: Some(proof.credential_id().clone()),
+                authenticated_at: Some(proof.at()),
+                fresh_since: self.freshness_of(proof, *before),
+                stepped_up_at: step_up_of(proof, *before),
+                ..blank
+            },
+            Evidence::Link(_) | Evidence::SignUp(_) | Evidence::RecoveryCode(_) | Evidence::DeviceLink(_) => {
+                Session { scope: Scope::Enrol, expires_at: absolute.min(now.plus(ENROL_LIFETIME)), ..blank }
+            }
+            // However it got its scope: an address is not a passkey, and makes nothing fresh.
+            Evidence::Code(proof) => match proof.scope() {
+                Scope::Full => blank,
+                Scope::Enrol => Session {
+                    scope: Scope::Enrol,
+                    expires_at: absolute.min(now.plus(ENROL_LIFETIME)),
+                    ..blank
+                },
+            },
+            Evidence::Exchange(session) => Session {
+                scope: session.scope,
+                credential: session.credential.clone(),
+                authenticated_at: session.authenticated_at,
+                fresh_since: session.fresh_since,
+                stepped_up_at: session.stepped_up_at,
+                step_up: session.step_up.clone(),
+                by_mailed_code: session.by_mailed_code,
+                expires_at: session.expires_at,
+                ..blank
+            },
+        }
+    }
+
+    /// The batch that adds `session`, ends `replaced`, and keeps the person's number of sessions
+    /// within its limit.
+    pub(in crate::flows) async fn adding(
+        &self,
+        session: &Session,
+        replaced: impl IntoIterator<Item = Arc<LiveSession>>,
+    ) -> Result<(Batch, Ended), FlowError> {
+        let mut ended: Ended = Vec::new();
+        for session in replaced {
+            // One browser may show the same session twice: as a token and as a cookie.
+            if ended.iter().all(|(known, _)| !Arc::ptr_eq(known, &session)) {
+                ended.push((session, End::Replaced));
+            }
+        }
+        let mut kept = self.index.sessions_of(&session.user);
+        kept.retain(|other| ended.iter().all(|(gone, _)| !Arc::ptr_eq(gone, other)));
+        let too_many = (kept.len() + 1).saturating_sub(self.ground.lifetimes().sessions_max);
+        ended.extend(kept.into_iter().take(too_many).map(|oldest| (oldest, End::TooMany)));
+        let batch = self.ending(&ended, Some(&session.user)).await?;
+        Ok((records::put_session(session)?.and(batch), ended))
+    }
+
+    /// The batch that removes these sessions, and the accounts of enrolments abandoned with them.
+    /// The account of `spared` stays.
+    pub(in crate::flows) async fn ending(
+        &self,
+        ended: &Ended,
+        spared: Option<&UserId>,
+    ) -> Result<Batch, FlowError> {
+        let mut batch = Batch::default();
+        for (session, _) in ended {
+            let record = session.record();
+            let key = keys::session(&record.id);
+            if record.scope == Scope::Enrol && spared != Some(&record.user) {
+                batch = batch.and(self.forgetting(&record).await?);
+            }
+            batch = batch.delete(key);
+        }
+        Ok(batch)
+    }
+
+    /// The batch that removes the account behind an enrolment that ends before its first passkey.
+    async fn forgetting(&self, enrolling: &Session) -> Result<Batch, FlowError> {
+        let nothing = Ok(Batch::default());
+        let key = keys::user(&enrolling.user);
+        let Some((user, stored)) = self.ground.records.get_exact::<User>(&key).await? else { return nothing };
+        let others = self.index.sessions_of(&user.id);
+        let is_alone = others.iter().all(|other| other.record().id == enrolling.id);
+        if !is_alone || !self.ground.records.credentials_of(&user.id).await?.is_empty() {
+            return nothing;
+        }
+        // A first passkey changes the session's record; then there is nothing to forget.
+        let session = records::encode(enrolling)?;
+        Ok(records::delete_user(&user).expect(key, stored).expect(keys::session(&enrolling.id), session))
+    }
+
+    pub(in crate::flows) fn report_ended(&self, origin: &Origin, ended: &Ended) {
+        for (session, why) in ended {
+            let record = session.record();
+            let (user, session) = (record.user, record.id);
+            let kind = match why {
+                End::SignedOut => Kind::SignedOut { user, session },
+                _ => Kind::SessionEnded { user, session, why: *why },
+            };
+            self.ground.report(origin.clone(), kind);
+        }
+    }
+
+    /// Ends these sessions, durably and everywhere, before it returns. `with` happens in the same
+    /// commit.
+    pub(in crate::flows) async fn end_all(
+        &self,
+        origin: &Origin,
+        ended: Ended,
+        with: Batch,
+    ) -> Result<(), FlowError> {
+        if ended.is_empty() && with.changes.is_empty() {
+            return Ok(());
+        }
+        for _ in 0..ATTEMPTS_MAX {
+            let batch = self.ending(&ended, None).await?.and(with.clone());
+            if self.ground.is_committed(batch).await? {
+                self.report_ended(origin, &ended);
+                return Ok(());
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    /// Takes the token that a sign-in of the person with this address was answered with, and replaces its
+    /// session by a new one. `before` is the session whose cookie the browser shows; it ends as well.
+    pub async fn exchange_token(
+        &self,
+        token: &str,
+        email: &str,
+        before: Option<Arc<LiveSession>>,
+        visit: &Visit,
+        device: &Device,
+    ) -> Result<(Session, Arc<User>), FlowError> {
+        self.attempts.spend(visit)?;
+        let email = Email::parse(email)?;
+        let caller =
+            self.caller_by_sign_in(token, before.as_deref()).map_err(|CheckUnavailable| FlowError::Busy)?;
+        let (session, user) = match caller {
+            Caller::Known(session, user) if user.email == email => (session, user),
+            Caller::Known(..) | Caller::Stranger { .. } => return Err(FlowError::WrongToken),
+        };
+        match self.exchange_session(&session, before, visit, device).await {
+            Ok(renewed) => Ok((renewed, user)),
+            Err(FlowError::NotFresh) => Err(FlowError::WrongToken),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Replaces a session whose person was verified a short time ago by a new one with the same
+    /// evidence, whether or not that verification pays for changes. Of several callers with the same
+    /// session at most one gets a new one. `before` is what the browser had until now.
+    pub async fn exchange_session(
+        &self,
+        session: &Arc<LiveSession>,
+        before: Option<Arc<LiveSession>>,
+        visit: &Visit,
+        device: &Device,
+    ) -> Result<Session, FlowError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let key = keys::session(&session.record().id);
+            let found = self.ground.records.get_exact::<Session>(&key).await?;
+            let (record, stored) = found.ok_or(FlowError::NotFresh)?;
+            if !record.is_exchangeable(self.ground.clock.now()) {
+                return Err(FlowError::NotFresh);
+            }
+            let renewed = self.mint(&Evidence::Exchange(&record), visit, device);
+            let replaced = std::iter::once(Arc::clone(session)).chain(before.clone());
+            let (batch, ended) = self.adding(&renewed, replaced).await?;
+            if self.ground.is_committed(batch.expect(key, stored)).await? {
+                self.report_ended(&visit.origin(), &ended);
+                return Ok(renewed);
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    /// Signs out: these sessions are gone, on every host, before this returns.
+    pub async fn sign_out(&self, sessions: &[Arc<LiveSession>], visit: &Visit) -> Result<(), FlowError> {
+        let mut ended: Ended = Vec::new();
+        for session in sessions {
+            // One session may be shown twice: as a token and as a cookie.
+            if ended.iter().all(|(known, _)| !Arc::ptr_eq(known, session)) {
+                ended.push((Arc::clone(session), End::SignedOut));
+            }
+        }
+        self.end_all(&visit.origin(), ended, Batch::default()).await
+    }
+
+    /// A person's sessions that can still be used, newest first.
+    pub fn sessions_of(&self, user: &UserId) -> Vec<Arc<LiveSession>> {
+        let now = self.ground.clock.now();
+        let mut live: Vec<_> = self.index.sessions_of(user);
+        live.retain(|session| session.is_live(&self.ground.lifetimes(), now));
+        live.reverse();
+        live
+    }
+
+    /// Ends one session of `current`'s owner. One that does not exist, or is somebody else's, is
+    /// left alone and looks the same.
+    pub async fn end_session(
+        &self,
+        current: &Session,
+        id: &SessionId,
+        visit: &Visit,
+    ) -> Result<(), FlowError> {
+        let paid = self.spend_freshness_beside_applications(current, visit).await?;
+        let found = self.index.session(id).filter(|session| session.record().user == current.user);
+        let ended = found.into_iter().map(|session| (session, End::EndedByOwner)).collect();
+        // A session that ends itself cannot be written as well.
+        let paid = if *id == current.id { Batch::default() } else { paid };
+        self.end_all(&visit.origin(), ended, paid).await
+    }
+
+    /// Ends every session of `current`'s owner but `current`.
+    pub async fn end_other_sessions(&self, current: &Session, visit: &Visit) -> Result<(), FlowError> {
+        let paid = self.spend_freshness_beside_applications(current, visit).await?;
+        let others = self.index.sessions_of(&current.user).into_iter();
+        let others = others.filter(|session| session.record().id != current.id);
+        let ended = others.map(|session| (session, End::EndedByOwner)).collect();
+        let link = self.ground.records.forgetting_own_link(&current.user).await?;
+        self.end_all(&visit.origin(), ended, paid.and(link)).await
+    }
+
+    /// The sessions of `user` that were opened with `credential`.
+    pub(in crate::flows) fn opened_with(
+        &self,
+        user: &UserId,
+        credential: &CredentialId,
+    ) -> Vec<Arc<LiveSession>> {
+        let mut sessions = self.index.sessions_of(user);
+        sessions.retain(|session| session.record().credential.as_ref() == Some(credential));
+        sessions
+    }
+
+    /// Removes sessions that have expired, and writes down when the rest was last seen. A failure concerns one
+    /// session only.
+    pub(in crate::flows) async fn sweep(&self) {
+        let sessions = stream::iter(self.index.all());
+        sessions
+            .for_each_concurrent(
+                SWEPT_AT_ONCE_MAX,
+                |session| async move { self.sweep_session(&session).await },
+            )
+            .await;
+    }
+
+    async fn sweep_session(&self, session: &Arc<LiveSession>) {
+        let (record, now) = (session.record(), self.ground.clock.now());
+        if session.is_held() {
+            session.touch(now);
+        }
+        let has_owner_expired = self.index.user(&record.user).is_some_and(|user| user.has_expired(now));
+        let tended = if has_owner_expired || !session.is_live(&self.ground.lifetimes(), now) {
+            // Open streams end even when the store takes no changes.
+            session.end();
+            let why = if has_owner_expired { End::AccountExpired } else { End::Expired };
+            self.end_all(&Origin::default(), vec![(Arc::clone(session), why)], Batch::default()).await
+        } else if session.last_seen_at().since(record.last_seen_at) >= LAST_SEEN_GRANULARITY {
+            self.write_last_seen(session, &record).await
+        } else {
+            Ok(())
+        };
+        if let Err(error) = tended {
+            tracing::warn!(%error, "a session could not be swept; if it has expired it is refused all the same");
+        }
+    }
+
+    async fn write_last_seen(&self, session: &LiveSession, record: &Session) -> Result<(), FlowError> {
+        let seen = Session { last_seen_at: session.last_seen_at(), ..record.clone() };
+        // Whoever changed or ended the session meanwhile is right.
+        let batch = records::put_session(&seen)?.expect(keys::session(&record.id), records::encode(record)?);
+        self.ground.is_committed(batch).await.map(drop)
+    }
+
+    /// How many sessions there are.
+    pub fn session_count(&self) -> usize {
+        self.index.len()
+    }
+
+    /// How long the cookie of a session is kept: as long as a session can live, or as long as a short one
+    /// still does. The record decides either way.
+    pub fn cookie_lifetime(&self, session: &Session) -> Duration {
+        let whole = session.expires_at.since(session.created_at);
+        if whole < self.ground.lifetimes().absolute && session.scope == Scope::Full {
+            session.expires_at.since(self.ground.clock.now())
+        } else {
+            self.ground.lifetimes().absolute
+        }
+    }
+
+    /// When a session that is used now would end for idleness, or end anyway.
+    pub fn expires_at(&self, session: &LiveSession) -> Timestamp {
+        session.record().ends_at(session.last_seen_at(), &self.ground.lifetimes())
+    }
+}
+
+pub(in crate::flows) fn shortened(user_agent: &str) -> String {
+    let mut text: String = user_agent.chars().filter(|c| !c.is_control()).collect();
+    let mut end = text.len().min(USER_AGENT_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
+}

@@ -1,0 +1,264 @@
+//! Links between two devices: a signed-in one shows a code, another one brings it, the first confirms.
+//!
+//! What does not live here: the passkey that the new device makes, which is an enrolment like any
+//! other.
+//!
+//! What always holds: the code costs what adding a passkey costs, and the session that paid is the only one
+//! that can confirm; the first browser that brings the code uses it up; nothing is added, and nobody is told
+//! whose account it is, before the first device has said yes; what it then gives is a session that may only
+//! add a passkey, once, to the browser that asked.
+
+use std::sync::Arc;
+
+use crate::domain::code::Code;
+use crate::domain::device_link::{DEVICE_LINK_LIFETIME, DeviceLink, Newcomer, Number, Stage};
+use crate::domain::event::{DeviceStep, Kind};
+use crate::domain::id::SessionId;
+use crate::domain::network::Network;
+use crate::domain::secret::{Secret, SecretHash};
+use crate::domain::session::Session;
+use crate::domain::time::Timestamp;
+use crate::domain::user::User;
+use crate::flows::FlowError;
+use crate::flows::commit::ATTEMPTS_MAX;
+use crate::flows::evidence::ConfirmedDevice;
+use crate::flows::evidence::Evidence;
+use crate::flows::index::LiveSession;
+use crate::flows::sessions::shortened;
+use crate::flows::sign_in::Redeemed;
+use crate::flows::sign_in::SignIn;
+use crate::flows::visit::Device;
+use crate::flows::visit::Visit;
+use crate::ports::{Batch, entropy};
+use crate::records::{self, keys};
+
+/// A code for another device.
+#[derive(Debug)]
+pub struct Offered {
+    pub code: Code,
+    pub expires_at: Timestamp,
+}
+
+/// A device that has brought a code and waits.
+#[derive(Debug)]
+pub struct Asking {
+    pub number: Number,
+    pub expires_at: Timestamp,
+}
+
+/// What has become of a device that asked.
+#[derive(Debug)]
+pub enum Admission {
+    /// The first device has not answered yet.
+    Waiting(Asking),
+    Admitted(Box<Redeemed>),
+}
+
+impl SignIn {
+    /// A code with which another device can ask to join the owner of `session`. It ends the code before.
+    pub async fn offer_device_link(&self, session: &Session, visit: &Visit) -> Result<Offered, FlowError> {
+        self.attempts.spend(visit)?;
+        let code = Code::from_random(entropy::bytes(&*self.ground.entropy));
+        let hash = self.ground.open_keys.load().codes.device_hash(&code).ok_or(FlowError::Signing)?;
+        let expires_at = self.ground.clock.now().plus(DEVICE_LINK_LIFETIME);
+        let link =
+            DeviceLink { session: session.id, user: session.user, stage: Stage::Offered(hash), expires_at };
+        for _ in 0..ATTEMPTS_MAX {
+            let paid = self.sessions.spend_freshness(session, visit).await?;
+            let (_, unchanged) = self.ground.owner_of(session).await?;
+            let batch = match self.kept_device_link(&session.id).await? {
+                Some((before, stored)) => replacing(&before, stored),
+                None => Batch::default().expect_absent(keys::device_link(&session.id)),
+            };
+            // Somebody else's live code, once in a long while: they keep it.
+            let batch = batch.expect_absent(keys::device_link_by(&hash));
+            if self.ground.is_committed(batch.and(keeping(&link)?).and(unchanged).and(paid)).await? {
+                self.report_step(&link, DeviceStep::Offered, visit);
+                return Ok(Offered { code, expires_at });
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    /// The link that `session` has made, if it is still good.
+    pub async fn device_link(&self, session: &Session) -> Result<Option<DeviceLink>, FlowError> {
+        let found = self.kept_device_link(&session.id).await?;
+        Ok(found.map(|(link, _)| link).filter(|link| link.is_live(self.ground.clock.now())))
+    }
+
+    /// A device brings a code, and asks to be let in. Its browser keeps the secret.
+    pub async fn ask_with_code(
+        &self,
+        typed: &str,
+        device: &Device,
+        visit: &Visit,
+    ) -> Result<(Asking, Secret), FlowError> {
+        self.attempts.spend(visit)?;
+        let asking = self.try_asking(typed, device, visit).await;
+        if matches!(asking, Err(FlowError::WrongCode)) {
+            self.attempts.report_refused(visit, Kind::CodeRefused).await;
+        }
+        asking
+    }
+
+    async fn try_asking(
+        &self,
+        typed: &str,
+        device: &Device,
+        visit: &Visit,
+    ) -> Result<(Asking, Secret), FlowError> {
+        let hash = Code::parse(typed).and_then(|code| self.ground.open_keys.load().codes.device_hash(&code));
+        let (link, stored) = self.device_link_by(&hash.ok_or(FlowError::WrongCode)?).await?;
+        let nonce = Secret::from_random(entropy::bytes(&*self.ground.entropy));
+        let number = Number::from_random(entropy::bytes(&*self.ground.entropy));
+        let newcomer = Newcomer {
+            browser: nonce.hashed(),
+            number,
+            network: visit.client.map(Network::of),
+            user_agent: device.user_agent.as_deref().map(shortened),
+        };
+        let asking = DeviceLink { stage: Stage::Asking(newcomer), ..link.clone() };
+        // Of several that bring the code at once, one is first; for the others it is used up.
+        if !self.ground.is_committed(replacing(&link, stored).and(keeping(&asking)?)).await? {
+            return Err(FlowError::WrongCode);
+        }
+        self.report_step(&asking, DeviceStep::Asked, visit);
+        Ok((Asking { number, expires_at: asking.expires_at }, nonce))
+    }
+
+    /// The device that shows `number` is the owner's: it may make a passkey.
+    pub async fn confirm_device(
+        &self,
+        session: &Session,
+        number: u8,
+        visit: &Visit,
+    ) -> Result<DeviceLink, FlowError> {
+        self.attempts.spend(visit)?;
+        let (_, unchanged) = self.ground.owner_of(session).await?;
+        let found = self.kept_device_link(&session.id).await?;
+        let found = found.filter(|(link, _)| link.is_live(self.ground.clock.now()));
+        let (link, stored) = found.ok_or(FlowError::NotFound)?;
+        let newcomer = match &link.stage {
+            Stage::Asking(newcomer) if newcomer.number.get() == number => newcomer.clone(),
+            _ => return Err(FlowError::NotFound),
+        };
+        let confirmed = DeviceLink { stage: Stage::Confirmed(newcomer), ..link };
+        let key = keys::device_link(&session.id);
+        let batch = Batch::default().expect(key.clone(), stored).put(key, records::encode(&confirmed)?);
+        if !self.ground.is_committed(batch.and(unchanged)).await? {
+            return Err(FlowError::NotFound);
+        }
+        self.report_step(&confirmed, DeviceStep::Confirmed, visit);
+        Ok(confirmed)
+    }
+
+    /// Ends the link of `session`, if there is one, whatever has become of it.
+    pub async fn withdraw_device_link(&self, session: &Session, visit: &Visit) -> Result<(), FlowError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let Some((link, stored)) = self.kept_device_link(&session.id).await? else { return Ok(()) };
+            if self.ground.is_committed(forgetting(&link, stored)).await? {
+                self.report_step(&link, DeviceStep::Withdrawn, visit);
+                return Ok(());
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    /// What has become of the device that has this nonce. Once the first one has confirmed it, this uses the
+    /// link up: it gives a session that may only add a passkey. The session that this browser had `before`
+    /// ends with it.
+    pub async fn join_by_device_link(
+        &self,
+        nonce: Option<&str>,
+        before: Option<Arc<LiveSession>>,
+        visit: &Visit,
+        device: &Device,
+    ) -> Result<Admission, FlowError> {
+        self.attempts.spend(visit)?;
+        let nonce = nonce.and_then(Secret::parse).ok_or(FlowError::NoSuchInvitation)?;
+        for _ in 0..ATTEMPTS_MAX {
+            let found = self.device_link_by(&nonce.hashed()).await;
+            let (link, stored) = found.map_err(|error| match error {
+                FlowError::WrongCode => FlowError::NoSuchInvitation,
+                other => other,
+            })?;
+            match &link.stage {
+                Stage::Offered(_) => return Err(FlowError::NoSuchInvitation),
+                Stage::Asking(Newcomer { number, .. }) => {
+                    let asking = Asking { number: *number, expires_at: link.expires_at };
+                    return Ok(Admission::Waiting(asking));
+                }
+                Stage::Confirmed(_) => {}
+            }
+            let user = self.ground.records.get_exact::<User>(&keys::user(&link.user)).await?;
+            let user = user.filter(|(user, _)| user.is_active(self.ground.clock.now()));
+            let (user, unchanged) = user.ok_or(FlowError::NoSuchInvitation)?;
+            let proof = ConfirmedDevice::of(user.id);
+            let session = self.sessions.mint(&Evidence::DeviceLink(&proof), visit, device);
+            let (adding, ended) = self.sessions.adding(&session, before.clone()).await?;
+            let batch = forgetting(&link, stored).expect(keys::user(&user.id), unchanged).and(adding);
+            if self.ground.is_committed(batch).await? {
+                self.sessions.report_ended(&visit.origin(), &ended);
+                self.report_step(&link, DeviceStep::Joined, visit);
+                return Ok(Admission::Admitted(Box::new(Redeemed { session, user })));
+            }
+        }
+        Err(FlowError::Busy)
+    }
+
+    /// The live link that is found by what has this hash, and whose first device is still signed in.
+    async fn device_link_by(&self, shown: &SecretHash) -> Result<(DeviceLink, Vec<u8>), FlowError> {
+        let session: Option<SessionId> = self.ground.records.get(&keys::device_link_by(shown)).await?;
+        let session = session.ok_or(FlowError::WrongCode)?;
+        let now = self.ground.clock.now();
+        let live = self.sessions.index.session(&session);
+        let found = self.kept_device_link(&session).await?;
+        let found = found.filter(|(link, _)| link.found_by() == *shown && link.is_live(now));
+        let found =
+            found.filter(|_| live.is_some_and(|session| session.is_live(&self.ground.lifetimes(), now)));
+        let found = found.filter(|(link, _)| self.sessions.active_user(&link.user).is_some());
+        found.ok_or(FlowError::WrongCode)
+    }
+
+    async fn kept_device_link(
+        &self,
+        session: &SessionId,
+    ) -> Result<Option<(DeviceLink, Vec<u8>)>, FlowError> {
+        Ok(self.ground.records.get_exact(&keys::device_link(session)).await?)
+    }
+
+    /// Removes links that are good for nothing any more.
+    pub(in crate::flows) async fn forget_expired_device_links(&self) -> Result<(), FlowError> {
+        let now = self.ground.clock.now();
+        for (_, link) in self.ground.records.all::<DeviceLink>(keys::DEVICE_LINKS).await? {
+            if !link.is_live(now) {
+                // Whoever has made another one meanwhile is right.
+                self.ground.is_committed(forgetting(&link, records::encode(&link)?)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn report_step(&self, link: &DeviceLink, step: DeviceStep, visit: &Visit) {
+        self.ground.report(visit.origin(), Kind::DeviceLink { user: link.user, session: link.session, step });
+    }
+}
+
+/// The batch that keeps `link`, and how it is found.
+fn keeping(link: &DeviceLink) -> Result<Batch, FlowError> {
+    let by = keys::device_link_by(&link.found_by());
+    Ok(Batch::default()
+        .put(keys::device_link(&link.session), records::encode(link)?)
+        .put(by, records::encode(&link.session)?))
+}
+
+/// The batch that makes room for another one in place of `link`, as it was `stored`.
+fn replacing(link: &DeviceLink, stored: Vec<u8>) -> Batch {
+    let by = keys::device_link_by(&link.found_by());
+    Batch::default().expect(keys::device_link(&link.session), stored).delete(by)
+}
+
+/// The batch that removes `link`, as it was `stored`.
+fn forgetting(link: &DeviceLink, stored: Vec<u8>) -> Batch {
+    replacing(link, stored).delete(keys::device_link(&link.session))
+}

@@ -1,0 +1,121 @@
+//! How people come in: with a passkey, and the ways to a first or another one.
+//!
+//! `passkey` is the sign-in, `process` the same in steps; `enroll` redeems links and `registration` adds
+//! the passkey; `sign_up` makes accounts without an invitation. `codes`, `recovery_codes` and `device_links`
+//! are the other ways to add a passkey, and `recovery` tells of them and takes them back. `way_back` leads to
+//! an application's host. What always holds: a session is minted only from `flows/evidence.rs`.
+
+pub mod codes;
+pub mod device_links;
+pub mod enroll;
+pub mod passkey;
+pub mod process;
+pub mod recovery;
+pub mod recovery_codes;
+pub mod registration;
+pub mod sign_up;
+pub mod way_back;
+
+use std::sync::Arc;
+
+use super::FlowError;
+use super::account::Accounts;
+use super::attempts::Attempts;
+use super::ground::Ground;
+use super::messages::Messages;
+use super::one_time_codes::Codes;
+use super::pending::Waiting;
+use super::sessions::Sessions;
+use crate::domain::limits::RateLimits;
+use crate::domain::session::Session;
+use crate::domain::user::User;
+use crate::domain::way_back::WAY_BACK_LIFETIME;
+use crate::ports::Batch;
+use crate::records::keys;
+
+/// A redeemed secret.
+#[derive(Debug)]
+pub struct Redeemed {
+    pub session: Session,
+    pub user: User,
+}
+
+/// What is under way with clients that come in.
+pub struct SignIn {
+    ground: Arc<Ground>,
+    attempts: Arc<Attempts>,
+    messages: Arc<Messages>,
+    sessions: Arc<Sessions>,
+    codes: Arc<Codes>,
+    accounts: Arc<Accounts>,
+    ceremonies: Waiting,
+    processes: Waiting,
+    ways_back: Waiting,
+    hand_offs: Waiting,
+    rounds: way_back::Rounds,
+}
+
+impl SignIn {
+    pub(in crate::flows) fn new(
+        ground: Arc<Ground>,
+        attempts: Arc<Attempts>,
+        messages: Arc<Messages>,
+        sessions: Arc<Sessions>,
+        accounts: Arc<Accounts>,
+        limits: RateLimits,
+    ) -> Self {
+        let [ceremonies, processes, ways_back, hand_offs] = std::array::from_fn(|_| Waiting::new(limits));
+        let rounds = way_back::Rounds::default();
+        Self {
+            ground,
+            attempts,
+            messages,
+            sessions,
+            codes: Arc::clone(&accounts.codes),
+            accounts,
+            ceremonies,
+            processes,
+            ways_back,
+            hand_offs,
+            rounds,
+        }
+    }
+
+    /// Puts `limits` in force for what begins from now on.
+    pub(in crate::flows) fn adopt_limits(&self, limits: RateLimits) {
+        for (_, waiting) in self.waiting() {
+            waiting.exchange(limits);
+        }
+    }
+
+    fn waiting(&self) -> [(&'static [u8], &Waiting); 5] {
+        [
+            (keys::CEREMONIES, &self.ceremonies),
+            (keys::WAYS_BACK, &self.ways_back),
+            (keys::HAND_OFFS, &self.hand_offs),
+            (keys::CODES, &self.codes.waiting),
+            (keys::PROCESSES, &self.processes),
+        ]
+    }
+
+    /// Forgets what waited when the gateway stopped and has run out since.
+    pub(in crate::flows) async fn resume_waiting(&self) -> Result<(), FlowError> {
+        let now = self.ground.clock.now();
+        for (prefix, waiting) in self.waiting() {
+            let mut removed = Batch::default();
+            for (key, _) in self.ground.records.all::<serde_json::Value>(prefix).await? {
+                // The longest life of any of them: none can be finished after it.
+                removed = removed.and(waiting.admit(
+                    key,
+                    self.attempts.begun_by(None),
+                    now.plus(WAY_BACK_LIFETIME),
+                    now,
+                ));
+            }
+            if !removed.changes.is_empty() {
+                self.ground.records.commit(removed).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! Signing in step by step, for front ends that keep the id of a process between steps.
+//!
+//! What always holds: the store has a hash of the id; a ceremony that a process began is finished in
+//! that process alone; the process ends in the commit that makes the session, so that its id, which a
+//! script has seen, never leads to one; an address without an account goes the way of one with it.
+
+use crate::domain::ceremony::RequestOptions;
+use crate::domain::event::{Ceremony, Kind};
+use crate::domain::process::{PROCESS_LIFETIME, Process};
+use crate::domain::secret::Secret;
+use crate::domain::time::Timestamp;
+use crate::flows::FlowError;
+use crate::flows::sign_in::SignIn;
+use crate::flows::sign_in::passkey::{Attempt, Kept, Pending, SignedIn};
+use crate::flows::visit::Device;
+use crate::flows::visit::Visit;
+use crate::ports::{Batch, entropy};
+use crate::records::{self, keys};
+
+/// A process between two steps.
+#[derive(Debug, Clone)]
+pub struct Course {
+    record: Process,
+    /// What the store has of it; `None` for a new one.
+    stored: Option<Vec<u8>>,
+}
+
+impl Course {
+    /// Who is signing in, if they said so.
+    pub fn identifier(&self) -> Option<&str> {
+        self.record.identifier.as_deref()
+    }
+
+    /// When it is over, come what may.
+    pub const fn expires_at(&self) -> Timestamp {
+        self.record.expires_at
+    }
+
+    /// The same process with this person, or with nobody yet.
+    #[must_use]
+    pub fn with_identifier(self, identifier: Option<String>) -> Self {
+        Self { record: Process { identifier, ..self.record }, ..self }
+    }
+}
+
+impl SignIn {
+    /// A new process and its id, which is told once. It is kept by its first [`Self::offer_in`].
+    pub fn new_process(&self) -> (Secret, Course) {
+        let id = Secret::from_random(entropy::bytes(&*self.ground.entropy));
+        let expires_at = self.ground.clock.now().plus(PROCESS_LIFETIME);
+        let record = Process { id: id.hashed(), identifier: None, expires_at };
+        (id, Course { record, stored: None })
+    }
+
+    /// The process with this id.
+    pub async fn find_process(&self, id: Option<&str>) -> Result<Course, FlowError> {
+        let id = id.and_then(Secret::parse).ok_or(FlowError::NoSuchProcess)?.hashed();
+        let found = self.ground.records.get_exact::<Process>(&keys::process(&id)).await?;
+        let found = found.filter(|(record, _)| record.is_live(self.ground.clock.now()));
+        let (record, stored) = found.ok_or(FlowError::NoSuchProcess)?;
+        Ok(Course { record, stored: Some(stored) })
+    }
+
+    /// Begins a ceremony in a process: for whoever it names, or for anybody. The process is kept as it is
+    /// now in the same commit.
+    pub async fn offer_in(&self, course: &Course, visit: &Visit) -> Result<RequestOptions, FlowError> {
+        self.attempts.spend(visit)?;
+        let expected = match course.identifier() {
+            Some(identifier) => Some(self.account_or_nobody(identifier).await?),
+            None => None,
+        };
+        let (options, pending) =
+            self.ground.relying_party.begin_authentication(expected, self.ground.clock.now())?;
+        let kept = Kept::new(&Pending::Authentication(pending), visit)?;
+        let kept = Kept { process: Some(course.record.id), ..kept };
+        let (_, batch) = self.keeping(&kept, options.challenge(), visit)?;
+        self.ground.records.commit(batch.and(self.keeping_process(course, visit)?)).await?;
+        self.ground.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Authentication });
+        Ok(options)
+    }
+
+    /// Finishes the sign-in that `course` is about. A failure uses the ceremony up and leaves the
+    /// process, which may begin another one.
+    pub async fn finish_in(
+        &self,
+        course: &Course,
+        attempt: Attempt<'_>,
+        visit: &Visit,
+        device: &Device,
+    ) -> Result<SignedIn, FlowError> {
+        self.finish_sign_in_of(Some(&course.record.id), attempt, visit, device).await
+    }
+
+    fn keeping_process(&self, course: &Course, visit: &Visit) -> Result<Batch, FlowError> {
+        let (key, written) = (keys::process(&course.record.id), records::encode(&course.record)?);
+        Ok(match &course.stored {
+            None => {
+                let (now, expires_at) = (self.ground.clock.now(), course.record.expires_at);
+                self.processes
+                    .admit(key.clone(), self.attempts.begun_by(visit.client), expires_at, now)
+                    .put(key, written)
+            }
+            Some(stored) if *stored == written => Batch::default().expect(key, written),
+            Some(stored) => Batch::default().expect(key.clone(), stored.clone()).put(key, written),
+        })
+    }
+}

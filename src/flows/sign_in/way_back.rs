@@ -1,0 +1,314 @@
+//! The way back to where a stranger was heading, across hosts.
+//!
+//! A stranger on an application's host gets a nonce cookie there, and the target goes along to the sign-in
+//! page, sealed, so that a page load of a stranger writes nothing. When they have signed in on the auth host, a one-time code carries the sign-in over: it is
+//! good for 30 seconds, for that target, and only for the browser that shows the nonce. The
+//! application's host then sets its own host-only cookie.
+//!
+//! Loops end here: a browser that comes back as a stranger after two completed rounds, or that
+//! does not show its nonce at all, is told why instead of being sent around again.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::domain::event::Kind;
+use crate::domain::id::WayBackId;
+use crate::domain::place::host_of;
+use crate::domain::policy::route::Known;
+use crate::domain::secret::{Secret, SecretHash};
+use crate::domain::session::Session;
+use crate::domain::session::token::Carrier;
+use crate::domain::time::Timestamp;
+use crate::domain::way_back::{
+    HAND_OFF_LIFETIME, HandOff, SEALED_TARGET_BYTES_MAX, TARGET_BYTES_MAX, Target, WAY_BACK_LIFETIME,
+    WayBack, WayBackName,
+};
+use crate::flows::FlowError;
+use crate::flows::sign_in::SignIn;
+use crate::flows::visit::Visit;
+use crate::ports::entropy;
+use crate::records::{self, keys};
+
+/// Completed rounds after which a browser that is still a stranger is going in circles.
+pub const ROUNDS_MAX: u8 = 2;
+/// Rounds longer ago than this do not count.
+const ROUND_WINDOW: Duration = Duration::from_mins(1);
+/// How long somebody remembers what the sign-in page said.
+const SEEN_WINDOW: Duration = Duration::from_secs(30);
+/// The most browsers whose rounds are counted; beyond it the count starts afresh.
+const COUNTED_BROWSERS_MAX: usize = 10_000;
+
+/// What somebody has to do before they come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    SignIn,
+    /// They are signed in, and the route wants a passkey that was shown a short time ago.
+    ShowPasskey,
+}
+
+/// Where a stranger goes next.
+#[derive(Debug)]
+pub enum SignInRedirect {
+    /// To sign in, with this way back and this nonce in a cookie of the present host.
+    SignIn { way_back: WayBackName, nonce: Secret },
+    /// Nowhere: this browser has been around twice.
+    Loop,
+}
+
+/// Where somebody who has signed in goes next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NextStep {
+    /// To a target on the auth host itself.
+    Here(Target),
+    /// To the host of an application, with a code.
+    HandOff { url: String },
+    /// To be asked first: any name below a wildcard route leads here, and not every one of them
+    /// need be an application's (`evil.example.com` with a dangling DNS record).
+    Ask { host: String },
+    /// To their account: no way back is known.
+    Account,
+}
+
+/// Whether the person has said that they want to go where a way back leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intent {
+    /// A link brought them here.
+    Followed,
+    /// They confirmed it on a page of ours.
+    Confirmed,
+}
+
+/// A hand-off that was accepted.
+#[derive(Debug)]
+pub struct Arrived {
+    /// The session, for a cookie of this host.
+    pub token: String,
+    pub session: Session,
+    pub target: Target,
+}
+
+/// Why a hand-off was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandOffError {
+    /// The browser does not show the nonce it was given: it keeps no cookies here.
+    NoNonce,
+    /// The code is unknown, used, expired, for another host, or the session has ended. Starting
+    /// again may help.
+    NoSuchCode,
+}
+
+/// Completed rounds by browser.
+#[derive(Default)]
+pub(in crate::flows) struct Rounds(Mutex<HashMap<[u8; 32], (u8, Timestamp)>>);
+
+impl Rounds {
+    fn completed(&self, browser: &SecretHash, now: Timestamp) {
+        let mut rounds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if rounds.len() >= COUNTED_BROWSERS_MAX {
+            rounds.retain(|_, (_, at)| now.since(*at) < ROUND_WINDOW);
+        }
+        if rounds.len() >= COUNTED_BROWSERS_MAX {
+            rounds.clear();
+        }
+        let entry = rounds.entry(*browser.as_bytes()).or_insert((0, now));
+        let count = if now.since(entry.1) < ROUND_WINDOW { entry.0.saturating_add(1) } else { 1 };
+        *entry = (count, now);
+    }
+
+    fn is_exhausted(&self, browser: &SecretHash, now: Timestamp) -> bool {
+        let mut rounds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let exhausted = rounds
+            .get(browser.as_bytes())
+            .is_some_and(|(count, at)| *count >= ROUNDS_MAX && now.since(*at) < ROUND_WINDOW);
+        if exhausted {
+            // Being told once is enough; the next attempt starts afresh.
+            rounds.remove(browser.as_bytes());
+        }
+        exhausted
+    }
+}
+
+impl SignIn {
+    /// Remembers where somebody on the host of `visit` was heading who has an errand first. `nonce` is the one
+    /// their browser shows already, if any.
+    pub async fn leave_for_sign_in(
+        &self,
+        visit: &Visit,
+        path_and_query: &str,
+        nonce: Option<&str>,
+        errand: Errand,
+    ) -> Result<SignInRedirect, FlowError> {
+        let now = self.ground.clock.now();
+        let nonce = nonce.and_then(Secret::parse);
+        if let Some(nonce) = &nonce
+            && self.rounds.is_exhausted(&nonce.hashed(), now)
+        {
+            self.ground.report(visit.origin(), Kind::LoopDetected { host: visit.host.clone() });
+            return Ok(SignInRedirect::Loop);
+        }
+        let nonce = nonce.unwrap_or_else(|| Secret::from_random(entropy::bytes(&*self.ground.entropy)));
+        let fits = path_and_query.len() <= TARGET_BYTES_MAX && path_and_query.starts_with('/');
+        let path_and_query = if fits { path_and_query } else { "/" }.to_owned();
+        let way_back = WayBack {
+            target: Target { origin: self.ground.place.origin_of(&visit.host), path_and_query },
+            browser: nonce.hashed(),
+            shown_since: (errand == Errand::ShowPasskey).then_some(now),
+            expires_at: now.plus(WAY_BACK_LIFETIME),
+        };
+        Ok(SignInRedirect::SignIn { way_back: self.named(way_back, visit).await?, nonce })
+    }
+
+    /// What the address of the sign-in page calls `way_back`. One that does not fit there is kept, which
+    /// counts as an attempt; a client that has had its share of those goes back to the front page.
+    async fn named(&self, mut way_back: WayBack, visit: &Visit) -> Result<WayBackName, FlowError> {
+        if way_back.target.path_and_query.len() > SEALED_TARGET_BYTES_MAX {
+            if self.attempts.count(visit).is_ok() {
+                return self.kept(&way_back, visit).await;
+            }
+            "/".clone_into(&mut way_back.target.path_and_query);
+        }
+        let plain = serde_json::to_vec(&way_back).map_err(|_| FlowError::Signing)?;
+        let nonce = entropy::bytes(&*self.ground.entropy);
+        let sealed = self
+            .ground
+            .open_keys
+            .load()
+            .ways_back
+            .seal_for_address(&plain, nonce)
+            .ok_or(FlowError::Signing)?;
+        Ok(WayBackName::Sealed(sealed))
+    }
+
+    async fn kept(&self, way_back: &WayBack, visit: &Visit) -> Result<WayBackName, FlowError> {
+        let id = WayBackId(entropy::bytes(&*self.ground.entropy));
+        let (key, now) = (keys::way_back(&id), self.ground.clock.now());
+        let room =
+            self.ways_back.admit(key.clone(), self.attempts.begun_by(visit.client), way_back.expires_at, now);
+        self.ground.records.commit(room.put(key, records::encode(way_back)?)).await?;
+        Ok(WayBackName::Kept(id))
+    }
+
+    /// The host that a way back leads to, for the sign-in page.
+    pub async fn heading_for(&self, name: Option<&WayBackName>) -> Result<Option<String>, FlowError> {
+        let Some(way_back) = self.way_back(name).await? else { return Ok(None) };
+        let origin = way_back.target.origin;
+        Ok(origin.split_once("://").map(|(_, host)| host.to_owned()))
+    }
+
+    async fn way_back(&self, name: Option<&WayBackName>) -> Result<Option<WayBack>, FlowError> {
+        let found: Option<WayBack> = match name {
+            None => None,
+            Some(WayBackName::Kept(id)) => self.ground.records.get(&keys::way_back(id)).await?,
+            Some(WayBackName::Sealed(text)) => {
+                let opened = self.ground.open_keys.load().ways_back.open_from_address(text);
+                opened.and_then(|plain| serde_json::from_slice(&plain).ok())
+            }
+        };
+        let now = self.ground.clock.now();
+        Ok(found.filter(|way_back| now < way_back.expires_at))
+    }
+
+    /// Whether the owner of `session` has to show a passkey again before they go on.
+    pub async fn must_show_again(
+        &self,
+        session: &Session,
+        name: Option<&WayBackName>,
+    ) -> Result<bool, FlowError> {
+        let since = self.way_back(name).await?.and_then(|way_back| way_back.shown_since);
+        Ok(since.is_some_and(|since| session.authenticated_at.is_none_or(|at| at < since)))
+    }
+
+    /// Where the owner of `session` goes, having signed in on the auth host.
+    pub async fn onward(
+        &self,
+        session: &Session,
+        name: Option<&WayBackName>,
+        intent: Intent,
+    ) -> Result<NextStep, FlowError> {
+        let Some(way_back) = self.way_back(name).await? else { return Ok(NextStep::Account) };
+        if way_back.target.origin == self.ground.issuer {
+            return Ok(NextStep::Here(way_back.target));
+        }
+        let now = self.ground.clock.now();
+        let host = host_of_origin(&way_back.target.origin);
+        match self.ground.routes().knows(&host) {
+            // The configuration has changed since.
+            Known::Not => return Ok(NextStep::Account),
+            Known::ByWildcard if intent == Intent::Followed && !just_signed_in(session, now) => {
+                return Ok(NextStep::Ask { host });
+            }
+            Known::ByName | Known::ByWildcard => {}
+        }
+        let code = Secret::from_random(entropy::bytes(&*self.ground.entropy));
+        let url =
+            format!("{}{}/hand-off?code={}", way_back.target.origin, self.ground.place.prefix, code.reveal());
+        let hand_off = HandOff {
+            session: session.id,
+            target: way_back.target,
+            browser: way_back.browser,
+            expires_at: now.plus(HAND_OFF_LIFETIME),
+        };
+        let key = keys::hand_off(&code.hashed());
+        let room = self.hand_offs.admit(
+            key.clone(),
+            self.attempts.begun_by(session.client),
+            hand_off.expires_at,
+            now,
+        );
+        self.ground.records.commit(room.put(key, records::encode(&hand_off)?)).await?;
+        Ok(NextStep::HandOff { url })
+    }
+
+    /// Accepts a hand-off on the host of `visit`. The code is gone whatever the outcome.
+    pub async fn arrive(
+        &self,
+        visit: &Visit,
+        code: &str,
+        nonce: Option<&str>,
+    ) -> Result<Result<Arrived, HandOffError>, FlowError> {
+        let now = self.ground.clock.now();
+        let carried: Option<HandOff> = match Secret::parse(code) {
+            Some(code) => self.ground.records.take(&keys::hand_off(&code.hashed())).await?,
+            None => None,
+        };
+        let Some(nonce) = nonce.and_then(Secret::parse).map(|nonce| nonce.hashed()) else {
+            return Ok(Err(self.astray(visit, HandOffError::NoNonce)));
+        };
+        let ours = self.ground.place.origin_of(&visit.host);
+        let fits = |h: &HandOff| h.browser == nonce && h.target.origin == ours && now < h.expires_at;
+        let Some(offer) = carried.filter(fits) else {
+            return Ok(Err(self.astray(visit, HandOffError::NoSuchCode)));
+        };
+        let live = self.sessions.index.session(&offer.session);
+        let Some(live) = live.filter(|session| session.is_live(&self.ground.lifetimes(), now)) else {
+            return Ok(Err(self.astray(visit, HandOffError::NoSuchCode)));
+        };
+        let session = (*live.record()).clone();
+        let token = self.sessions.token(&session, Carrier::Cookie(visit.host.clone()))?;
+        self.rounds.completed(&nonce, now);
+        let (user, host) = (session.user, visit.host.clone());
+        self.ground.report(visit.origin(), Kind::HandedOff { user, session: session.id, host });
+        Ok(Ok(Arrived { token, session, target: offer.target }))
+    }
+
+    fn astray(&self, visit: &Visit, why: HandOffError) -> HandOffError {
+        let host = visit.host.clone();
+        let kind = match why {
+            HandOffError::NoNonce => Kind::LoopDetected { host },
+            HandOffError::NoSuchCode => Kind::HandOffRefused { host },
+        };
+        self.ground.report(visit.origin(), kind);
+        why
+    }
+}
+
+/// The sign-in page names the host it leads to; whoever has just used it has seen it.
+fn just_signed_in(session: &Session, now: Timestamp) -> bool {
+    session.authenticated_at.is_some_and(|at| now.since(at) < SEEN_WINDOW)
+}
+
+fn host_of_origin(origin: &str) -> String {
+    let authority = origin.split_once("://").map_or(origin, |(_, authority)| authority);
+    host_of(authority).unwrap_or_default()
+}

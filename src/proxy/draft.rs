@@ -1,0 +1,44 @@
+//! A line of the access log that is not complete.
+//!
+//! What does not live here: when a line is begun (`access.rs`) and where it goes (`telemetry/`).
+
+use crate::domain::event::Answered;
+use crate::domain::served::Served;
+use crate::flows::admission::Permit;
+
+/// A line of the access log that is not complete.
+pub(super) struct Draft {
+    pub(super) served: Served,
+    /// What the line says of the query if an application answers.
+    pub(super) query: Option<String>,
+}
+
+impl Draft {
+    /// Takes note of who was let in.
+    pub(super) fn let_in(&mut self, permit: &Permit) {
+        self.served.user = permit.user().map(|user| user.username.as_str().to_owned());
+    }
+
+    /// Takes note of what has been answered so far.
+    pub(super) fn answering(&mut self, status: u16, bytes: usize) {
+        self.served.status = status;
+        self.served.bytes = bytes;
+    }
+
+    /// The whole line.
+    pub(super) fn complete(
+        self,
+        route: Option<&str>,
+        outcome: Answered,
+        took: std::time::Duration,
+    ) -> Served {
+        let Self { mut served, query } = self;
+        if outcome == Answered::Forwarded {
+            served.target.extend(query);
+        }
+        served.route = route.map(str::to_owned);
+        served.outcome = outcome;
+        served.took = took;
+        served
+    }
+}
