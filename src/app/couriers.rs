@@ -1,7 +1,7 @@
 //! The courier: takes dispatches from the store to their webhooks, now and again.
 //!
 //! What does not live here: how a dispatch reaches a webhook (`webhook/http.rs`), and which one is due
-//! (`flows/dispatches.rs`).
+//! (`flows/messages/dispatches.rs`).
 //!
 //! What always holds: a failure of the store or of a receiver ends no loop; what waits is tried later.
 //! A test goes past the store.

@@ -1,7 +1,7 @@
 //! Bans: networks from which nobody may try a credential.
 //!
 //! What lives here: what a ban is, which networks can have one, and when one is made by itself. What does not:
-//! where bans are enforced (`flows/bans.rs`), and who makes them (`flows/administration/bans.rs`). What always
+//! where bans are enforced (`flows/attempts/bans.rs`), and who makes them (`flows/administration/bans.rs`). What always
 //! holds: a ban that has expired is not in force, swept or not; and no [`Bannable`] has an address of this
 //! machine's loopback or of a trusted proxy, with which everybody behind it would be banned.
 

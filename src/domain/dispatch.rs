@@ -1,6 +1,6 @@
 //! Dispatches: what webhooks are told. Words and layout are in `webhook/`.
 //!
-//! What does not live here: words and layout (`webhook/`), and the waiting (`flows/dispatches.rs`).
+//! What does not live here: words and layout (`webhook/`), and the waiting (`flows/messages/dispatches.rs`).
 //!
 //! What always holds: a dispatch names people by id, and says of what happened only what we know
 //! ourselves: the model of an authenticator, a network, a moment, words of ours and names of the

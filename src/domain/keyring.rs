@@ -1,6 +1,6 @@
 //! Rings of Ed25519 keys with which biscuits are signed: one for sessions, one for access tokens.
 //!
-//! What does not live here: when a key is added or burned (`flows/keys.rs`).
+//! What does not live here: when a key is added or burned (`flows/administration/keys.rs`).
 //!
 //! What always holds: the newest key of a ring signs, and a key is chosen from our own table by its id, never
 //! from what a token brings along. What is signed is in `session/token.rs` and `access_token/sealed.rs`.

@@ -1,6 +1,6 @@
 //! How often credentials may be tried and made, and how much clients may take before they have shown any.
 //!
-//! What lives here: the numbers. Counting is in `ledger.rs` and `flows/limits.rs`.
+//! What lives here: the numbers. Counting is in `ledger.rs` and `flows/attempts/limits.rs`.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

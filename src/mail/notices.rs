@@ -1,6 +1,6 @@
 //! What notices say: what has happened to somebody's account, and what to do if it was not them.
 //!
-//! What does not live here: who is told what, and when (`flows/notices.rs`).
+//! What does not live here: who is told what, and when (`flows/messages/notices.rs`).
 //!
 //! What always holds: a notice says with what, from where and when, in our words; whoever added a passkey
 //! has named it, and may have named it so that it reads like advice of ours, so its name is not in it.

@@ -1,6 +1,6 @@
 //! Handing a dispatch to a webhook over HTTP. The only file here that names hyper and rustls.
 //!
-//! What does not live here: which dispatch is due, and when one is tried again (`flows/dispatches.rs`).
+//! What does not live here: which dispatch is due, and when one is tried again (`flows/messages/dispatches.rs`).
 //!
 //! What always holds: one request, and no redirect is followed; a certificate has to be for the host;
 //! plain HTTP goes to this machine and to private networks alone, whatever a name says by then.

@@ -1,6 +1,6 @@
 //! Questions about decisions: what would become of a request, and why.
 //!
-//! What does not live here: the answer, which the gateway works out (`flows/explain.rs`) with the same
+//! What does not live here: the answer, which the gateway works out (`flows/admission/explain.rs`) with the same
 //! code that admits requests.
 //!
 //! What always holds: a question that names no whole URL is no question.

@@ -4,7 +4,7 @@
 //! cookie. So a step-up there is bound to the change that the person was asked about, and to a nonce that
 //! only the page which asked is told.
 //!
-//! What does not live here: when a change needs a step-up, which `flows/freshness.rs` decides. What always
+//! What does not live here: when a change needs a step-up, which `flows/sessions/freshness.rs` decides. What always
 //! holds: the record has the nonce's hash, and the nonce itself is told once.
 
 use serde::{Deserialize, Serialize};

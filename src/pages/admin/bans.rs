@@ -1,6 +1,6 @@
 //! The page that bans networks, and lists those that are banned.
 //!
-//! What does not live here: what a ban does (`flows/bans.rs`).
+//! What does not live here: what a ban does (`flows/attempts/bans.rs`).
 //!
 //! What always holds: the page shows bans in force and no others.
 
