@@ -43,7 +43,7 @@ sentences! {
     continue_to: "Continue to",
     sign_in_with_passkey: "Sign in with a passkey",
     keep_signed_in: "Keep me signed in on this device",
-    email_or_saved: "Or choose a saved passkey",
+    email_or_saved: "E-mail address, or choose a saved passkey",
     continue_button: "Continue",
     use_email: "Use my e-mail address instead",
     lost_passkey: "Lost your passkey?",
