@@ -138,6 +138,7 @@ export const text = {
   tokenYes: "Revoke",
   tokenRevoked: (name) => ({ title: "Token revoked", body: `“${name}” opens nothing any more.` }),
   synced: "Synced",
+  maySync: "Can be synced",
   deviceBound: "On one device only",
   notUsedYet: "Not used yet",
   passkey: "Passkey",
