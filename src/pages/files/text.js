@@ -2,6 +2,10 @@
 
 export const language = document.documentElement.lang || "en";
 
+/** How days and moments are written: as the server and the mails do, "27 November 2026 at 14:03". */
+export const dates = language === "en" ? "en-GB" : language;
+export const moment = (at) => new Date(at).toLocaleString(dates, { dateStyle: "long", timeStyle: "short" });
+
 const count = (n, one, many) => `${n} ${n === 1 ? one : many}`;
 
 export const text = {
@@ -67,7 +71,7 @@ export const text = {
     title: "Nobody can sign in from your network at the moment",
     body: [
       "It is kept out, perhaps because of somebody who shares it with you.",
-      seconds > 0 ? `This ends ${new Date(Date.now() + seconds * 1000).toLocaleString()}.` : "",
+      seconds > 0 ? `This ends on ${moment(Date.now() + seconds * 1000)}.` : "",
       `Use another network, or ask the administrator and quote the request ${request}.`,
     ].filter(Boolean).join(" "),
   }),
