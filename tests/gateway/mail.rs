@@ -479,7 +479,7 @@ async fn a_test_says_whether_the_mail_server_takes_mail() {
     assert!(!gateway.data().exists(), "a test keeps nothing");
     let office = PostOffice::open(mail, &Mode::Plain);
     let said = gateway.operate(&["mail", "test", ALICE]);
-    assert!(said.contains(&format!("has taken a message to {ALICE}")), "{said}");
+    assert!(said.contains(&format!("accepted a message to {ALICE}")), "{said}");
     let arrived = office.message(1).await;
     assert_eq!(arrived["to"], json!([ALICE]));
     assert!(arrived["message"].as_str().unwrap().contains("This is a test of the mail"), "{arrived}");

@@ -212,7 +212,7 @@ async fn a_file_of_expectations_can_bring_its_own_people_and_needs_no_gateway() 
         (expected("refused", "at = \"noon\"\n"), "not a moment"),
         (expected("refused", "user = 1\n"), "duplicate key"),
         (expected("refused", "hour = 1\n"), "unknown field"),
-        (person.to_owned(), "expects nothing"),
+        (person.to_owned(), "has no expectation"),
         (format!("[[expect]]\nuser = \"nobody\"\nurl = {url:?}\ndecision = \"refused\"\n"), "line 1"),
         ("[[expect]]\nurl = \"x\"\ndecision = \"refused\"\n".to_owned(), "is not an address"),
     ] {

@@ -59,7 +59,7 @@ async fn routes_and_rules_are_exchanged_for_open_sessions() {
     // What does not concern the route leaves its streams alone. The session that is open sees the new
     // names of headers at once.
     gateway.edit(|text| text.replace("allow = [\"user\"]", "allow = [\"user\"]\nheaders = \"oauth2-proxy\""));
-    assert_eq!(reload(gateway), "The configuration has been taken in.\n");
+    assert_eq!(reload(gateway), "The configuration is in force.\n");
     his.says("two").await;
     scene.app.take();
     bob.navigate(&scene.url("/page")).await.expect(200);

@@ -30,7 +30,7 @@ async fn a_ban_is_added_listed_replaced_and_removed() {
     assert_eq!(gateway.operate(&["ban", "list"]).trim(), "No network is banned.");
     assert_eq!(listed(gateway), Vec::<Value>::new());
     let said = gateway.operate(&["ban", "add", "::ffff:192.0.2.7", "--reason", "tries doors"]);
-    assert_eq!(said.trim(), "192.0.2.7 is banned until somebody removes the ban.");
+    assert_eq!(said.trim(), "192.0.2.7 is banned until an administrator removes the ban.");
     let said = gateway.operate(&["ban", "add", "2001:DB8::/48", "--for", "1d"]);
     assert!(said.starts_with("2001:db8::/48 is banned until 20"), "{said}");
 
