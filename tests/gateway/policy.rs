@@ -404,7 +404,7 @@ async fn check_names_rules_that_never_decide_and_doors_that_stand_open() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
     assert!(said.contains("\"too late\" never decides, because of"), "{said}");
-    assert!(said.contains("\"the house sees the board\" lets whoever is in its networks in"), "{said}");
+    assert!(said.contains("\"the house sees the board\" lets every client in its networks in"), "{said}");
     assert!(!said.contains("\"everybody reads\" never"), "{said}");
     assert!(scene.alice.navigate(&scene.url("/")).await.text().contains("hello"));
 }
