@@ -311,7 +311,7 @@ fn network_banned(ends_in: Option<Duration>) -> Problem {
         retry_after: ends_in,
         ..Problem::new(
             Fault::NetworkBanned,
-            "Nobody can sign in from your network at the moment. Use another one, or ask the administrator.",
+            "You cannot sign in from this network at the moment. Use another one, or ask the administrator.",
         )
     }
 }

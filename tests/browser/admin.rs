@@ -144,11 +144,11 @@ async fn a_network_is_banned_and_let_in_again_from_the_pages() {
     let theirs = stage.another_window().await;
     theirs.is_reported_as("192.0.2.7").await;
     theirs.open(&stage.gateway.url("/auth/login")).await;
-    theirs.sees("Nobody can sign in from your network at the moment").await;
+    theirs.sees("You cannot sign in from this network at the moment").await;
     theirs.sees("This ends ").await;
-    theirs.sees("quote the request ").await;
+    theirs.sees("quote request ").await;
     theirs.open(&stage.gateway.invite(BOB, &[])).await;
-    theirs.sees("Nobody can sign in from your network at the moment").await;
+    theirs.sees("You cannot sign in from this network at the moment").await;
 
     window.press("Remove").await;
     window.sees("Remove the ban of 192.0.2.0/24?").await;

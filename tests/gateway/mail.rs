@@ -303,7 +303,7 @@ async fn f_02_mail_alone_gives_nobody_a_way_in() {
     let page = scene.stranger().navigate(&scene.url("/auth/login")).await.expect(200);
     assert!(page.text().contains("Sign in with a passkey"), "{page}");
     assert!(
-        !page.text().contains("Where should the code go?"),
+        !page.text().contains("E-mail address for the code"),
         "codes are off unless an operator asks for them"
     );
     let refused = scene.stranger().post("verify", &json!({ "email": ALICE })).await;

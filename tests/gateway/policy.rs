@@ -248,7 +248,7 @@ async fn s_04_a_refusal_names_its_rule_in_the_trail_and_only_there() {
     assert!(page.contains(GREG) && !page.contains("no guests in the back"), "{page}");
     let stranger = house.scene.stranger();
     let page = stranger.navigate(&house.scene.url("/engine")).await.expect(403).text();
-    assert!(page.contains("This address is closed") && !page.contains("nobody touches"), "{page}");
+    assert!(page.contains("No access to this address") && !page.contains("nobody touches"), "{page}");
     let denied = || {
         let text = house.scene.gateway.operate(&["audit", "--event", "access_denied", "--json"]);
         text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
@@ -272,7 +272,7 @@ async fn a_refusal_names_its_rule_where_the_operator_lets_it() {
     assert!(page.contains("nobody touches the engine"), "{page}");
     let request = scene.alice.request(Method::PUT, &scene.url("/")).header("sec-fetch-mode", "navigate");
     let page = scene.alice.send(request).await.expect(403).text();
-    assert!(page.contains("No rule lets you do this."), "{page}");
+    assert!(page.contains("No rule allows this."), "{page}");
 }
 
 #[tokio::test]
