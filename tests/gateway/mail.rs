@@ -482,7 +482,7 @@ async fn a_test_says_whether_the_mail_server_takes_mail() {
     assert!(said.contains(&format!("accepted a message to {ALICE}")), "{said}");
     let arrived = office.message(1).await;
     assert_eq!(arrived["to"], json!([ALICE]));
-    assert!(arrived["message"].as_str().unwrap().contains("This is a test of the mail"), "{arrived}");
+    assert!(arrived["message"].as_str().unwrap().contains("This is a test message"), "{arrived}");
     gateway.edit(|text| text[..text.find("[mail]").unwrap()].to_owned());
     let output = gateway.cli(&["mail", "test", ALICE]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("names no mail server"), "{output:?}");
