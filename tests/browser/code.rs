@@ -126,9 +126,9 @@ async fn somebody_signs_up_waits_and_is_let_in_from_the_page() {
     carol.sees("has to approve your account").await;
 
     stage.window.open(&stage.gateway.url("/auth/admin")).await;
-    stage.window.press("accounts wait for you").await;
+    stage.window.press("accounts wait for approval").await;
     stage.window.press("carol").await;
-    stage.window.press("Let this user in").await;
+    stage.window.press("Approve this account").await;
     stage.window.sees("may enter from now on").await;
     carol.reload().await;
     carol.does_not_see("has to approve your account").await;

@@ -233,10 +233,10 @@ async fn s_13_the_administrators_pages_are_presentable_with_any_name() {
     for (page, below, words) in [
         ("admin-overview", "", "Everything works"),
         ("admin-users", "/users", "user3"),
-        ("admin-users-none", "/users?search=nobody", "Nobody matches"),
+        ("admin-users-none", "/users?search=nobody", "No user matches"),
         ("admin-invitations", "/invitations", "waiting@example.com"),
         ("admin-applications", "/applications", "group:staff"),
-        ("admin-preview", "/applications?user=user0", "What the account page begins with"),
+        ("admin-preview", "/applications?user=user0", "The applications on the account page of"),
         ("admin-preview-nobody", "/applications?user=nobody", "There is no such user"),
         ("admin-sessions", "/sessions", "user0"),
         ("admin-bans", "/bans", "203.0.113.0/24"),
@@ -328,6 +328,6 @@ async fn the_page_about_proxies_that_ask_is_presentable() {
     let _hers = stage.alice().await;
     window.open(&stage.gateway.url("/auth/admin/applications")).await;
     window.press("Proxies that ask").await;
-    window.sees("What a client could write").await;
+    window.sees("Test with a forged request").await;
     window.is_presentable("forward-test", &axe).await;
 }
