@@ -217,7 +217,7 @@ async fn attributes_are_said_on_the_pages_and_told_to_the_application() {
     window.press("alice").await;
     window.fill("Employee number", "12").await;
     window.press("Save").await;
-    window.sees("has to fit the pattern").await;
+    window.sees("has to match the pattern").await;
     window.fill("Employee number", "AB1234").await;
     window.press("Save").await;
     window.sees("Open sessions follow").await;

@@ -165,7 +165,7 @@ async fn a_file_with_a_mistake_changes_nothing_and_is_told() {
     gateway.edit(|text| text.replace("allow = [\"user\"]", "allow = [\"group:nobody\"]\ntimeout = 7"));
     let told = refused(gateway);
     assert!(told.contains("route") && told.contains("timeout"), "{told}");
-    assert!(told.contains("The old configuration goes on."), "{told}");
+    assert!(told.contains("The old configuration stays in force."), "{told}");
     scene.alice.navigate(&scene.url("/page")).await.expect(200);
     assert_eq!(ready(gateway).await, json!({ "status": "ready", "configuration": "refused" }));
     assert_eq!(metric(gateway, "vestibule_config_last_reload_successful").await, 0);

@@ -57,9 +57,7 @@ impl InviteBody {
         let groups: Result<BTreeSet<_>, _> = self.groups.iter().map(|name| Group::parse(name)).collect();
         let lifetime = self.expires_in_seconds.map_or(INVITATION_LIFETIME, Duration::from_secs);
         if lifetime.is_zero() || lifetime > INVITATION_LIFETIME_MAX {
-            return Err(Problem::malformed(
-                "An invitation is good for more than nothing and at most 72 hours.",
-            ));
+            return Err(Problem::malformed("The time must be longer than zero and at most 72 hours."));
         }
         Ok(Guest {
             email: Email::parse(&self.email).map_err(malformed)?,
@@ -107,7 +105,7 @@ pub(super) async fn renew(
     told(&gateway, &invited, has_mail).await
 }
 
-/// Makes the link of an invitation good for nothing.
+/// Revokes an invitation: its link stops working.
 #[utoipa::path(delete, path = "/admin/v1/invitations/{id}", tag = "admin", params(("id" = String, Path)),
     security(("bearer" = []), ("cookie" = [])),
     responses((status = 204, description = "The link is void"), Failures))]
