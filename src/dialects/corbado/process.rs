@@ -66,7 +66,7 @@ pub(super) async fn show(
     Ok(Json(next(&gateway, &call, &course).await?))
 }
 
-/// Says who is signing in. An address that nobody has gets the same answer.
+/// Says who is signing in. An address without an account gets the same answer.
 #[utoipa::path(post, path = "/auth/login/init", tag = "corbado", request_body = LoginInit,
     params(("x-corbado-process-id" = String, Header)),
     responses((status = 200, body = ProcessResponse), Failures))]
@@ -88,7 +88,7 @@ pub(super) async fn login_init(
     Ok(Json(next(&gateway, &call, &course).await?))
 }
 
-/// A new challenge for whoever login/init named.
+/// A new challenge for the user whom login/init named.
 #[utoipa::path(post, path = "/auth/passkey/login/start", tag = "corbado",
     params(("x-corbado-process-id" = String, Header)),
     responses((status = 200, body = ProcessResponse), Failures))]
@@ -104,7 +104,7 @@ pub(super) async fn login_start(
     Ok(Json(next(&gateway, &call, &course).await?))
 }
 
-/// Signs in with a passkey of whoever login/init named.
+/// Signs in with a passkey of the user whom login/init named.
 #[utoipa::path(post, path = "/auth/passkey/login/finish", tag = "corbado", request_body = SignedChallenge,
     params(("x-corbado-process-id" = String, Header)),
     responses((status = 200, body = ProcessResponse), Failures))]
@@ -152,8 +152,8 @@ async fn operation(
     Ok(PasskeyOperation::new(answer, &shown, user))
 }
 
-/// The last block once more, for whoever shows the session that the process has led to: the id of a
-/// process never opens one.
+/// The last block once more, for a caller with the session that the process has led to. The id of a process
+/// alone opens no session.
 #[utoipa::path(post, path = "/auth/process/complete", tag = "corbado",
     params(("x-corbado-process-id" = String, Header)),
     responses((status = 200, body = ProcessResponse), Failures))]
