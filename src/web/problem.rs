@@ -430,7 +430,7 @@ impl Problem {
         tracing::error!(error = %cause, "a request failed");
         Self::new(
             Fault::Internal,
-            "Something went wrong on our side. Try again, and tell the administrator if it stays.",
+            "Something went wrong in the gateway. Try again, and tell the administrator if the problem stays.",
         )
     }
 }

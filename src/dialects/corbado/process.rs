@@ -78,7 +78,7 @@ pub(super) async fn login_init(
     call.not_cross_site(&gateway)?;
     let LoginInit { identifier_value, is_phone } = json::read(&call.headers, &body)?;
     if is_phone {
-        return Err(Problem::malformed("`isPhone`: nobody is known by a phone number here."));
+        return Err(Problem::malformed("`isPhone`: this gateway knows no phone numbers."));
     }
     let identifier = identifier_value.trim();
     if !(1..=IDENTIFIER_BYTES_MAX).contains(&identifier.len()) {
@@ -99,7 +99,7 @@ pub(super) async fn login_start(
     call.not_cross_site(&gateway)?;
     let course = course_of(&gateway, &call).await?;
     if course.identifier().is_none() {
-        return Err(Problem::malformed("Say who is signing in first."));
+        return Err(Problem::malformed("Name the user first, with login/init."));
     }
     Ok(Json(next(&gateway, &call, &course).await?))
 }

@@ -154,7 +154,9 @@ impl EditBody {
             read.ok_or_else(|| Problem::malformed("`expires_at` is a moment such as 2027-01-31T12:00:00Z."))
         };
         if matches!(self.standing, Some(StandingName::Pending)) {
-            return Err(Problem::malformed("An account is active or disabled; only a new one waits."));
+            return Err(Problem::malformed(
+                "`standing` is `active` or `disabled`; only a new account is `pending`.",
+            ));
         }
         Ok(UserEdit {
             name: self.name.as_deref().map(DisplayName::parse).transpose().map_err(malformed)?,
