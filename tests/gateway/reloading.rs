@@ -170,7 +170,7 @@ async fn a_file_with_a_mistake_changes_nothing_and_is_told() {
     assert_eq!(ready(gateway).await, json!({ "status": "ready", "configuration": "refused" }));
     assert_eq!(metric(gateway, "vestibule_config_last_reload_successful").await, 0);
     assert_eq!(metric(gateway, "vestibule_config_reloads_total{result=\"refused\"}").await, 1);
-    gateway.wait_for_log("the new configuration is refused; the old one goes on").await;
+    gateway.wait_for_log("the new configuration is refused; the old one stays in force").await;
     // A picture that cannot be read is found before anything is exchanged, too.
     gateway.edit(|text| text.replace("\ntimeout = 7", "") + "\n[branding]\nlogo = \"/nowhere/logo.svg\"\n");
     assert!(refused(gateway).contains("/nowhere/logo.svg"));
