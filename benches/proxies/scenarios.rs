@@ -149,7 +149,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "stranger-303",
-        about: "a page load by somebody who is not signed in: led to the sign-in page",
+        about: "a page load without a sign-in: led to the sign-in page",
         ask: Ask::Stranger { is_led: true, connections: 64 },
         who: &[NginxRefusing, Cookie, Beside],
     },

@@ -65,7 +65,7 @@ pub(super) async fn make(authority: &Authority, shelf: &Arc<dyn Shelf>) -> Resul
         builder(authority).map_err(failed)?.create(&new, authority.directory.clone(), external.as_ref());
     let (account, credentials) = created.await.map_err(failed)?;
     keep(authority, shelf, credentials).await?;
-    tracing::info!(directory = %authority.directory, account = account.id(), "there is an account with the certificate authority now");
+    tracing::info!(directory = %authority.directory, account = account.id(), "an account with the certificate authority was made");
     Ok(account)
 }
 

@@ -60,7 +60,7 @@ pub async fn keep(
             changed = plans.changed() => if changed.is_err() { return },
             Some(ended) = attending.join_next() => {
                 let error = ended.err().map(|error| error.to_string());
-                tracing::error!(?error, "a certificate is no longer looked after");
+                tracing::error!(?error, "a certificate is no longer renewed");
                 return;
             }
         }
@@ -103,9 +103,9 @@ enum Failure {
     Account(#[from] AccountError),
     #[error(transparent)]
     Order(#[from] OrderError),
-    #[error("what the authority has issued cannot be used: {0}")]
+    #[error("the issued certificate cannot be used: {0}")]
     Unusable(String),
-    #[error("what the authority has issued cannot be kept: {0}")]
+    #[error("the issued certificate cannot be stored: {0}")]
     Shelf(#[from] io::Error),
     #[error("there was no certificate within {} s", TRY_TIMEOUT.as_secs())]
     Timeout,
@@ -183,11 +183,11 @@ impl Desk {
             Ok(None) => None,
             Ok(Some(Ok(held))) => Some(held),
             Ok(Some(Err(error))) => {
-                tracing::warn!(certificate = %name, %error, "the certificate that is kept is not one");
+                tracing::warn!(certificate = %name, %error, "the stored certificate is damaged");
                 None
             }
             Err(error) => {
-                tracing::warn!(certificate = %name, %error, "the certificate that is kept cannot be read");
+                tracing::warn!(certificate = %name, %error, "the stored certificate cannot be read");
                 None
             }
         }

@@ -45,7 +45,7 @@ pub(super) enum OrderError {
     Authority(#[from] Error),
     #[error("the authority offers no {challenge} challenge for {name}")]
     NoSuchChallenge { challenge: &'static str, name: String },
-    #[error("the authority could not see that {name} is ours: {why}")]
+    #[error("the authority could not validate {name}: {why}")]
     NotValidated { name: String, why: String },
     #[error("the certificate for the challenge cannot be made: {0}")]
     Proof(#[from] rcgen::Error),

@@ -55,8 +55,8 @@ fn line(gateway: &Gateway, done: Done) -> DifferenceLine {
 fn no_administrator(parting: &[Email]) -> Answer {
     let parting: Vec<_> = parting.iter().map(ToString::to_string).collect();
     let reason = format!(
-        "nothing was changed: nobody would be left who can administer, because this would end it for {}. Declare \
-         somebody who has a passkey with role = \"administrator\", and without standing = \"disabled\" and expires",
+        "nothing was changed: no administrator would be left, because {} would not be one any more. Declare a user \
+         who has a passkey with role = \"administrator\", and without standing = \"disabled\" and expires",
         parting.join(", ")
     );
     Answer::Refused { reason }

@@ -69,7 +69,9 @@ impl GatewayOperator {
         };
         match process.reload.reload().await {
             Ok(after_restart) => Answer::Reloaded { after_restart },
-            Err(reason) => Answer::Refused { reason: format!("{reason}\nThe old configuration goes on.") },
+            Err(reason) => {
+                Answer::Refused { reason: format!("{reason}\nThe old configuration stays in force.") }
+            }
         }
     }
 
@@ -79,7 +81,9 @@ impl GatewayOperator {
         };
         match process.upgrade.prepare().await {
             Ok(within) => Answer::Upgrading { within_seconds: within.as_secs() },
-            Err(reason) => Answer::Refused { reason: format!("{reason}\nThe running program goes on.") },
+            Err(reason) => {
+                Answer::Refused { reason: format!("{reason}\nThe running program stays in place.") }
+            }
         }
     }
 
@@ -211,7 +215,7 @@ impl GatewayOperator {
         delivery: Delivery,
     ) -> Result<Answer, FlowError> {
         if guests.len() > GUESTS_MAX {
-            let reason = format!("at most {GUESTS_MAX} people are invited at a time: divide the file");
+            let reason = format!("at most {GUESTS_MAX} users are invited at a time: split the file");
             return Ok(Answer::Refused { reason });
         }
         let invited_by = self.gateway.sessions.name_of(authority);
@@ -440,15 +444,14 @@ fn cursor(text: Option<String>) -> Result<Option<Cursor>, FlowError> {
 pub(super) fn in_words(error: &FlowError) -> String {
     match error {
         FlowError::NotFound => {
-            "there is no such person, session or token: `vestibule user list` shows who there is".to_owned()
+            "there is no such user, session or token: `vestibule user list` lists the users".to_owned()
         }
         FlowError::NoSuchInvitation => {
-            "there is no such invitation: `vestibule invitation list` shows those that can be redeemed"
-                .to_owned()
+            "there is no such invitation: `vestibule invitation list` lists those that can be used".to_owned()
         }
         FlowError::LastAdministrator => {
-            "this is the last administrator who can sign in: make another user one \
-             with `vestibule user role NAME administrator` first"
+            "this is the last administrator who can sign in: first make another user an administrator, \
+             with `vestibule user role NAME administrator`"
                 .to_owned()
         }
         FlowError::HasAccount => {
@@ -457,12 +460,14 @@ pub(super) fn in_words(error: &FlowError) -> String {
                 .to_owned()
         }
         FlowError::NoSuchBan { wider: Some(wider) } => {
-            format!("this is banned with {wider}: remove that, with `vestibule ban remove {wider}`")
+            format!(
+                "this is part of the banned network {wider}: remove that ban, with `vestibule ban remove {wider}`"
+            )
         }
         FlowError::NoSuchBan { wider: None } => {
-            "this network is not banned: `vestibule ban list` shows those that are".to_owned()
+            "this network is not banned: `vestibule ban list` lists the bans".to_owned()
         }
-        FlowError::Taken(what) => format!("this {what} belongs to somebody else: choose another"),
+        FlowError::Taken(what) => format!("this {what} belongs to another user: choose another"),
         FlowError::Store(error) => format!("{error}: look at the gateway's log"),
         other => other.to_string(),
     }

@@ -37,7 +37,7 @@ pub(super) async fn sweep(
         gateway.sweep().await;
         gateway.admission.let_hours_pass();
         if let Err(error) = setup.renew().await {
-            tracing::warn!(%error, "the set-up link could not be tended");
+            tracing::warn!(%error, "the set-up link could not be kept up to date");
         }
         metrics.set_sessions(gateway.sessions.session_count());
         metrics.set_bans(gateway.administration.list_bans().len());
@@ -62,7 +62,7 @@ pub(super) async fn write_trail(gateway: Arc<Gateway>, mut shutdown: watch::Rece
 
 async fn write_trail_once(gateway: &Gateway) {
     if let Err(error) = gateway.administration.write_trail().await {
-        tracing::warn!(%error, "the audit trail cannot be written at the moment; the log has what happens");
+        tracing::warn!(%error, "the audit trail cannot be written at the moment; the log has the events");
     }
 }
 
@@ -78,7 +78,7 @@ pub(super) async fn finish(gateway: &Gateway) {
 /// Writes down when sessions were last used. Whether that is possible decides nothing any more.
 async fn sweep_once_more(sweep: impl Future<Output = ()>, limit: Duration) {
     if tokio::time::timeout(limit, sweep).await.is_err() {
-        tracing::warn!("the last use of sessions could not be written down in time");
+        tracing::warn!("the last use of sessions could not be stored in time");
     }
 }
 

@@ -54,7 +54,7 @@ impl Reload for Reloader {
             Err(reason) => {
                 self.metrics.reload_refused();
                 self.gateway.ground.keep_rules();
-                tracing::error!(%reason, "the new configuration is refused; the old one goes on");
+                tracing::error!(%reason, "the new configuration is refused; the old one stays in force");
             }
         }
         taken
@@ -64,12 +64,12 @@ impl Reload for Reloader {
 impl Reloader {
     /// The keys that count after a restart only.
     fn take_in(&self, current: &mut Settings) -> Result<Vec<String>, String> {
-        let reread = self.reread.as_ref().ok_or("this gateway has no configuration file to take in")?;
+        let reread = self.reread.as_ref().ok_or("this gateway has no configuration file")?;
         let read = reread()?;
         let waiting = needing_restart(current, &read);
         if let Some(key) = waiting.iter().find(|key| IDENTITY.contains(key)) {
             return Err(format!(
-                "{key} cannot change while the gateway runs, and the rest of the file counts on it: \
+                "{key} cannot change while the gateway runs, and the rest of the file depends on it: \
                  restart the gateway"
             ));
         }

@@ -57,7 +57,7 @@ impl Services {
         self.shutdown.send_replace(true);
         let all = async { while self.running.join_next().await.is_some() {} };
         if tokio::time::timeout(grace_period + STOP_TIMEOUT, all).await.is_err() {
-            tracing::warn!("a part does not end; the process ends without waiting for it");
+            tracing::warn!("a part does not stop; the process ends without waiting for it");
         }
     }
 }

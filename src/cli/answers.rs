@@ -33,8 +33,8 @@ fn link_lines(invited: &[InvitedLine]) -> String {
 /// A link, with what it does and what else there is to say.
 fn link_to_send(email: &Email, does: &str, link: &Link, more: &str) -> String {
     format!(
-        "Send this link to {email}. {does}:\n\n    {}\n\n{more}Whoever has it can take the account, so send \
-         it over a channel you trust.",
+        "Send this link to {email}. {does}:\n\n    {}\n\n{more}The link opens the account, so send it \
+         over a channel that you trust.",
         link.reveal()
     )
 }
@@ -105,7 +105,7 @@ pub(super) fn printed(answer: Answer, form: Form) -> Result<String, Failure> {
         }
         (Answer::KeysBurnt { key, sessions, access_tokens, messages }, _) => format!(
             "Earlier keys are burnt; new tokens are signed with key {key}. {sessions} sessions ended, {access_tokens} \
-             access tokens were revoked, and {messages} messages that waited were thrown away."
+             access tokens were revoked, and {messages} waiting messages were deleted."
         ),
         (Answer::Health { version, ready: false, .. }, _) => {
             return Err(Failure(format!("Vestibule {version} is not ready: its store takes no changes")));
@@ -118,7 +118,7 @@ pub(super) fn printed(answer: Answer, form: Form) -> Result<String, Failure> {
 }
 
 fn reloaded(after_restart: &[String]) -> String {
-    let taken_in = "The configuration has been taken in.";
+    let taken_in = "The configuration is in force.";
     if after_restart.is_empty() {
         return taken_in.to_owned();
     }
@@ -127,7 +127,7 @@ fn reloaded(after_restart: &[String]) -> String {
 
 fn user_table(users: &[UserLine], next: Option<&str>) -> String {
     if users.is_empty() && next.is_none() {
-        return "There is nobody.".to_owned();
+        return "There is no user.".to_owned();
     }
     let head = ["USERNAME", "E-MAIL", "NAME", "GROUPS", "PASSKEYS", "STATUS"];
     let table = columns(head, users.iter().map(row));
@@ -197,7 +197,7 @@ pub(super) fn trail_line(entry: &TrailLine, form: Form) -> String {
 
 fn invitation_table(invitations: &[InvitationLine]) -> String {
     if invitations.is_empty() {
-        return "There is no invitation that can still be redeemed.".to_owned();
+        return "There is no invitation that can still be used.".to_owned();
     }
     let row =
         |it: &InvitationLine| [it.id.to_string(), it.email.to_string(), it.expires_at.clone(), it.by.clone()];
@@ -209,7 +209,7 @@ fn sessions_ended(count: usize) -> String {
 }
 
 fn banned(BanLine { network, expires_at, .. }: BanLine) -> String {
-    let end = expires_at.unwrap_or_else(|| "somebody removes the ban".to_owned());
+    let end = expires_at.unwrap_or_else(|| "an administrator removes the ban".to_owned());
     format!("{network} is banned until {end}.")
 }
 

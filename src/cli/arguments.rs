@@ -26,7 +26,7 @@ const UNIT_FILE: &str = "/etc/systemd/system/vestibule.service";
 #[derive(Debug, Parser)]
 #[command(name = "vestibule", version)]
 pub(crate) struct Arguments {
-    /// The configuration; default ./config.toml, else /etc/vestibule/config.toml, else built-in
+    /// The configuration file; default ./config.toml, else /etc/vestibule/config.toml, else the defaults
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     #[command(subcommand)]
@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Check(Check),
     /// Run a gateway with a sample application behind it
     Demo(Demo),
-    /// Write everything that is to outlast this machine to a file, while the gateway goes on
+    /// Write a backup of accounts, passkeys and the audit trail to a file, while the gateway runs
     Backup(Backup),
     /// Fill an empty store from a backup, while no gateway runs
     Restore(Restore),
@@ -49,22 +49,22 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Make users, groups and invitations match a file, and print what was different
     Apply(Apply),
-    /// Invite everybody in a file, or nobody
+    /// Invite all users in a file; if one line is wrong, no user is invited
     #[command(subcommand)]
     Import(Import),
-    /// Write down who has an account
+    /// Print all accounts
     #[command(subcommand)]
     Export(Export),
     /// Find out who may enter, and why
     #[command(subcommand)]
     Policy(policy::Policy),
-    /// Make access tokens for programs, revoke them, and narrow one that you have
+    /// Make, list and revoke access tokens for programs, and narrow a token that you have
     #[command(subcommand)]
     Token(token::Token),
-    /// Find out whether mail arrives
+    /// Test whether mail arrives
     #[command(subcommand)]
     Mail(Mail),
-    /// Find out whether webhooks take what they are told
+    /// Test whether webhooks accept messages
     #[command(subcommand)]
     Webhook(Webhook),
     #[command(flatten)]
@@ -73,9 +73,9 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
-    /// A TOML file with a `[[user]]` table for everybody; `-` is standard input
+    /// A TOML file with a `[[user]]` table for each user; `-` is standard input
     pub(crate) file: PathBuf,
-    /// Disable the accounts and revoke the invitations of everybody who is not in it
+    /// Disable the accounts and revoke the invitations of users who are not in the file
     #[arg(long)]
     pub(crate) prune: bool,
     /// Print what would be done, and do nothing
@@ -115,10 +115,10 @@ pub(crate) struct ImportUsers {
 /// How the links of invitations are given out.
 #[derive(Debug, Args)]
 pub(crate) struct Links {
-    /// How long a link is good, at most 72h [default: 24h]
+    /// How long a link works, at most 72h [default: 24h]
     #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     pub(crate) expires: Option<Duration>,
-    /// Send it by mail, besides printing it
+    /// Also send the link by mail
     #[arg(long)]
     pub(crate) mail: bool,
     /// Print JSON
@@ -130,7 +130,7 @@ pub(crate) struct Links {
 pub(crate) enum Export {
     /// Every account, as CSV
     Users {
-        /// Print one JSON object a line
+        /// Print one JSON object on each line
         #[arg(long)]
         json: bool,
     },
@@ -138,7 +138,7 @@ pub(crate) enum Export {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Mail {
-    /// Send a message to this address, at once, and say what the mail server said
+    /// Send a message to this address at once, and print the mail server's answer
     Test {
         #[arg(value_parser = Email::parse)]
         to: Email,
@@ -147,9 +147,9 @@ pub(crate) enum Mail {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Webhook {
-    /// Send a message at once, and say what each receiver said
+    /// Send a message at once, and print each receiver's answer
     Test {
-        /// One of them, by its place in the configuration (from 1) or its URL [default: all]
+        /// A webhook, by its place in the configuration (from 1) or its URL [default: all]
         #[arg(value_name = "NUMBER|URL")]
         which: Option<String>,
         /// Print JSON
@@ -168,10 +168,10 @@ pub(crate) struct Doctor {
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
     pub(crate) file: PathBuf,
-    /// Encrypt it, so that whoever has the key of this age recipient can read it; may be repeated
+    /// Encrypt the backup to this age recipient; may be repeated
     #[arg(long = "recipient", value_name = "AGE1...", value_parser = config::recipient)]
     pub(crate) recipients: Vec<config::Recipient>,
-    /// Encrypt it with the passphrase in this file
+    /// Encrypt the backup with the passphrase in this file
     #[arg(long, value_name = "FILE", conflicts_with = "recipients")]
     pub(crate) passphrase_file: Option<PathBuf>,
     /// Print JSON
@@ -182,10 +182,10 @@ pub(crate) struct Backup {
 #[derive(Debug, Args)]
 pub(crate) struct Restore {
     pub(crate) file: PathBuf,
-    /// Decrypt it with a key in this file, as age-keygen writes it
+    /// Decrypt the backup with a key in this file, as age-keygen writes it
     #[arg(long, value_name = "FILE")]
     pub(crate) identity: Option<PathBuf>,
-    /// Decrypt it with the passphrase in this file
+    /// Decrypt the backup with the passphrase in this file
     #[arg(long, value_name = "FILE", conflicts_with = "identity")]
     pub(crate) passphrase_file: Option<PathBuf>,
     /// Print JSON
@@ -196,9 +196,9 @@ pub(crate) struct Restore {
 /// Commands that a running gateway carries out.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Operator {
-    /// Promise somebody an account and print the link to send
+    /// Invite a user, and print the link to send
     Invite(Invite),
-    /// List invitations, and take them back
+    /// List and revoke invitations
     #[command(subcommand)]
     Invitation(Invitation),
     /// List and change accounts
@@ -207,7 +207,7 @@ pub(crate) enum Operator {
     /// End sessions
     #[command(subcommand)]
     Session(Session),
-    /// Read what happened, and who did it; newest first
+    /// Print what happened, and who did it; the newest first
     Audit(Audit),
     /// Keep networks from trying credentials
     #[command(subcommand)]
@@ -215,46 +215,46 @@ pub(crate) enum Operator {
     /// Change signing keys
     #[command(subcommand)]
     Key(Key),
-    /// Let the running gateway take in its changed configuration
+    /// Tell the running gateway to read its changed configuration
     Reload,
-    /// Let the program that has replaced the running one on disk take over, in the same process
+    /// Replace the running gateway by the new binary on disk, without refusing a request
     Upgrade,
-    /// Say whether the running gateway can work; fails if it cannot
+    /// Print whether the running gateway works; fails if it does not
     Status,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Audit {
-    /// Only what is about this user: a username, an e-mail address or an id
+    /// Only events of this user: a username, an e-mail address or an id
     #[arg(long)]
     pub(crate) user: Option<String>,
     /// Only events of this kind, such as `sign_in_refused`
     #[arg(long)]
     pub(crate) event: Option<String>,
-    /// Nothing older than this long ago, such as 24h
+    /// Only events of this last time, such as 24h
     #[arg(long, value_name = "DURATION", value_parser = length)]
     pub(crate) since: Option<Duration>,
     /// How many, at most 500
     #[arg(long, default_value_t = 50)]
     pub(crate) limit: usize,
-    /// Print what happens from now on as well, until interrupted
+    /// Also print events as they happen, until interrupted
     #[arg(long)]
     pub(crate) follow: bool,
-    /// Print one JSON object a line
+    /// Print one JSON object on each line
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Check {
-    /// Read credentials below /run/credentials/ where this systemd unit takes them from
+    /// Read files below /run/credentials/ from where this systemd unit copies them
     #[arg(long, value_name = "UNIT_FILE", num_args = 0..=1, default_missing_value = UNIT_FILE)]
     pub(crate) as_service: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// Keep the data in this directory; default a temporary one
+    /// Keep the data in this directory; default: a temporary directory
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Where the gateway listens
@@ -278,11 +278,11 @@ pub(crate) enum Ban {
         /// How long, such as 1d [default: until it is removed]
         #[arg(long = "for", value_name = "DURATION", value_parser = ban_length)]
         length: Option<Duration>,
-        /// Why, for whoever looks at the list
+        /// The reason, shown in the list
         #[arg(long, value_name = "TEXT", value_parser = Reason::parse)]
         reason: Option<Reason>,
     },
-    /// Let a network try again
+    /// Remove the ban of a network
     Remove {
         #[arg(value_parser = Network::parse)]
         network: Network,
@@ -302,7 +302,7 @@ pub(crate) enum Key {
 fn lifetime(text: &str) -> Result<Duration, String> {
     let length = length(text)?;
     if length.is_zero() || length > INVITATION_LIFETIME_MAX {
-        return Err("an invitation is good for more than nothing and at most 72h".to_owned());
+        return Err("the time must be longer than zero and at most 72h".to_owned());
     }
     Ok(length)
 }
@@ -315,8 +315,10 @@ fn length(text: &str) -> Result<Duration, String> {
 fn ban_length(text: &str) -> Result<Duration, String> {
     let length = length(text)?;
     if length < Duration::from_secs(1) || length > BAN_LENGTH_MAX {
-        return Err("a ban lasts for at least 1s and at most 3660d; leave --for out for one without an end"
-            .to_owned());
+        return Err(
+            "a ban lasts for at least 1s and at most 3660d; leave --for out for a ban without an end"
+                .to_owned(),
+        );
     }
     Ok(length)
 }

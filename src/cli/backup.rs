@@ -43,7 +43,7 @@ pub(super) fn back_up(
 /// Fills an empty store.
 pub(super) fn restore(socket: &Path, settings: &Settings, arguments: &Restore) -> Outcome {
     if client::call(socket, &Request::Health).is_ok() {
-        let text = "a gateway is running: stop it first, for a restore fills the store by itself";
+        let text = "a gateway is running: stop it before you restore a backup";
         return Err(Failure(text.to_owned()));
     }
     let key = match (&arguments.identity, &arguments.passphrase_file) {
@@ -60,9 +60,8 @@ pub(super) fn restore(socket: &Path, settings: &Settings, arguments: &Restore) -
 /// end, and is no file to rely on.
 fn keep(from: impl Read, into: impl Write, sealing: &Sealing) -> Result<Summary, Failure> {
     let mut copy = Copied { from, into: sealing.begin(into)? };
-    let summary = verify(&mut copy).map_err(|error| {
-        Failure(format!("the backup was broken off ({error}): look at the gateway's log"))
-    })?;
+    let summary = verify(&mut copy)
+        .map_err(|error| Failure(format!("the backup was interrupted ({error}): see the gateway's log")))?;
     copy.into.finish()?;
     Ok(summary)
 }

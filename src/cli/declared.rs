@@ -44,8 +44,12 @@ pub(super) fn apply(arguments: &Apply, ask: &Ask<'_>) -> Outcome {
 }
 
 fn is_taken(declared: &Declared, username: &Username) -> config::Mistake {
-    let problem = format!("{username} belongs to somebody else, or has");
-    declared.mistake("username", problem, "choose another: usernames are never given twice".to_owned())
+    let problem = format!("another user has the username {username}, or had it");
+    declared.mistake(
+        "username",
+        problem,
+        "choose another username: a username is never given to a second user".to_owned(),
+    )
 }
 
 fn nothing_changed(mistakes: &Mistakes) -> Failure {

@@ -20,7 +20,7 @@ pub(super) fn read(file: &Path, bytes_max: u64) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
     from.take(bytes_max + 1).read_to_end(&mut text)?;
     if text.len() as u64 > bytes_max {
-        return Err(Failure(format!("a file has at most {bytes_max} bytes: divide it")));
+        return Err(Failure(format!("the file has more than {bytes_max} bytes: split it")));
     }
     Ok(text)
 }

@@ -91,7 +91,7 @@ fn execute(arguments: Arguments) -> Outcome {
         Command::Token(command) => token::run(command, &|request| ask(config, request)),
         Command::Mail(Mail::Test { to }) => {
             app::send_test(&settings(config)?, to.clone())?;
-            say(&format!("The mail server has taken a message to {to}. Look whether it arrives."));
+            say(&format!("The mail server accepted a message to {to}. Check that it arrives."));
             Ok(())
         }
         Command::Webhook(Webhook::Test { which, json }) => {
@@ -144,7 +144,7 @@ fn serve(config: Option<&Path>) -> Outcome {
             } else {
                 ("Open the link in this file once,", &file)
             };
-            let ask = format!("Nobody has an account yet. {ask} within a day,");
+            let ask = format!("No user has an account yet. {ask} within a day,");
             say(&demo::banner::framed(&[&ask, "to become the administrator:", "", shown]));
         }
     };
@@ -159,7 +159,7 @@ fn serve(config: Option<&Path>) -> Outcome {
 /// Whatever will lie where this program lies now, with the same arguments.
 fn successor(config: Option<&Path>) -> Result<Successor, Failure> {
     let program = std::env::current_exe()
-        .map_err(|error| Failure(format!("it cannot be told where this program lies: {error}")))?;
+        .map_err(|error| Failure(format!("the path of this program is not known: {error}")))?;
     let file = config.iter().flat_map(|file| [OsString::from("--config"), file.into()]);
     let check = std::iter::once(OsString::from("check")).chain(file).collect();
     Ok(Successor { program, arguments: std::env::args_os().skip(1).collect(), check })
@@ -182,7 +182,7 @@ fn check(config: Option<&Path>, unit: Option<&Path>) -> Outcome {
     let file = config.map(Path::to_path_buf).or_else(config::found);
     let source = file.map_or_else(|| "No file: the defaults".to_owned(), |file| file.display().to_string());
     say(&format!("{source}: no mistakes."));
-    say(&format!("People sign in at {}{}/login.", settings.origin(), settings.server.prefix));
+    say(&format!("Users sign in at {}{}/login.", settings.origin(), settings.server.prefix));
     let mut routes: Vec<_> = settings.routes.all().collect();
     routes.sort_by(|a, b| a.name.cmp(&b.name));
     for route in routes {

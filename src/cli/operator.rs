@@ -198,6 +198,6 @@ mod tests {
     fn too_many_groups_are_refused_before_anybody_is_asked() {
         let groups = (0..=GROUPS_MAX).map(|n| Group::parse(&format!("g{n}")).unwrap()).collect();
         let command = Operator::User(User::Groups { user: "alice".to_owned(), groups });
-        assert_eq!(request(command).unwrap_err().0, "a person is in at most 64 groups");
+        assert_eq!(request(command).unwrap_err().0, "a user is in at most 64 groups");
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn import(arguments: &ImportUsers, ask: &Ask<'_>) -> Outcome {
     let text = files::read(&arguments.file, FILE_BYTES_MAX)?;
     let (lines, guests): (Vec<_>, Vec<_>) = guests(&text)?.into_iter().unzip();
     if guests.is_empty() {
-        return Err(Failure("the file names nobody".to_owned()));
+        return Err(Failure("the file has no user".to_owned()));
     }
     let answer = ask(Request::InviteAll {
         guests,
@@ -169,7 +169,7 @@ fn guest(columns: &StringRecord, record: &StringRecord) -> Result<GuestLine, Str
 fn nobody(mut refused: Vec<(usize, String)>) -> Failure {
     refused.sort();
     let lines: Vec<_> = refused.iter().map(|(line, why)| format!("line {line}: {why}")).collect();
-    Failure(format!("nobody was invited\n\n{}", lines.join("\n")))
+    Failure(format!("no user was invited\n\n{}", lines.join("\n")))
 }
 
 /// A line of an export, in the order of [`EXPORTED`].

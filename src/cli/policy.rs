@@ -64,7 +64,7 @@ fn test(arguments: &Test, ask: &Ask<'_>) -> Outcome {
     let file = expectations::read(&text)
         .map_err(|error| Failure(format!("{}: {error}", arguments.file.display())))?;
     if file.expect.is_empty() {
-        return Err(Failure("the file expects nothing: write [[expect]] tables".to_owned()));
+        return Err(Failure("the file has no expectation: write [[expect]] tables".to_owned()));
     }
     let cases = file.expect.iter().map(|(line, expected)| (*line, expected));
     let questions = cases.clone().map(|(line, expected)| question(expected, &file.people, line));

@@ -40,7 +40,7 @@ pub(super) fn import(arguments: &ImportPasskeys, ask: &Ask<'_>) -> Outcome {
     let (lines, mut skipped) = users(&text);
     let (numbers, users): (Vec<_>, Vec<_>) = lines.into_iter().unzip();
     if users.len() > FOREIGN_USERS_MAX {
-        return Err(Failure(format!("a file has at most {FOREIGN_USERS_MAX} users: divide it")));
+        return Err(Failure(format!("a file has at most {FOREIGN_USERS_MAX} users: split it")));
     }
     let imported = match ask(Request::Import { users })? {
         Answer::Imported { imported, skipped: left } => {
@@ -62,7 +62,7 @@ pub(super) fn import(arguments: &ImportPasskeys, ask: &Ask<'_>) -> Outcome {
     }
     say(&format!(
         "Taken over: {imported} users. They sign in with a passkey that their device offers by itself and that \
-         asks for a PIN, a face or a finger. Whoever has none such needs a link from `vestibule user reset`."
+         asks for a PIN, a face or a finger. A user without such a passkey needs a link from `vestibule user reset`."
     ));
     Ok(())
 }
@@ -161,7 +161,7 @@ fn passkey(json: &Value, user_handle: Vec<u8>) -> Result<ForeignPasskey, String>
     let attestation =
         ["attestationtype", "attestationformat"].map(|key| json.get(key).and_then(Value::as_str));
     if attestation.contains(&Some(U2F)) {
-        return Err("it is a U2F key, which cannot ask who is there: its owner needs a link".to_owned());
+        return Err("it is a U2F key, which cannot verify its user: the user needs a link".to_owned());
     }
     let id = bytes(json.get("id")).and_then(|id| CredentialId::new(id).ok()).ok_or("it has no ID")?;
     let public_key = bytes(json.get("publickey")).ok_or("it has no public key")?;

@@ -22,7 +22,7 @@ const WORD_BYTES_MAX: usize = 256;
 
 const DIRECTORY_REMEDY: &str = "write the https address of the authority's directory";
 const KEY_REMEDY: &str =
-    "write the path of a file that holds the authority's HMAC key alone, in base64url, as it was given out";
+    "write the path of a file that holds nothing but the authority's HMAC key in base64url";
 
 /// Reads it; `None` when it is not there.
 pub(super) fn acme(tls: &Section<'_>, reader: &Reader<'_>) -> Option<Acme> {
@@ -60,7 +60,7 @@ fn challenge(text: &str) -> Result<AcmeChallenge, String> {
     match text {
         "tls-alpn-01" => Ok(AcmeChallenge::TlsAlpn01),
         "http-01" => Ok(AcmeChallenge::Http01),
-        "dns-01" => Err("the gateway cannot write to your DNS".to_owned()),
+        "dns-01" => Err("the gateway cannot write DNS records".to_owned()),
         _ => Err(format!("{text:?} is not a challenge that the gateway can answer")),
     }
 }
@@ -77,7 +77,7 @@ fn external_account(section: &Section<'_>, reader: &Reader<'_>) -> Option<Extern
     let hmac_key = section.parsed("account_hmac_key_file", KEY_REMEDY, |text| {
         let text = secret_in(reader.on_disk(text))?;
         let key = BASE64_URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map(Zeroizing::new);
-        key.map_err(|_| "what the file holds is not base64url".to_owned())
+        key.map_err(|_| "the content of the file is not base64url".to_owned())
     });
     for (key, other) in
         [("account_key_id", "account_hmac_key_file"), ("account_hmac_key_file", "account_key_id")]

@@ -18,7 +18,7 @@ pub(super) fn attributes(root: &Section<'_>, reader: &Reader<'_>) -> Arc<Attribu
     let tables = root.tables("attribute");
     if let Some(beyond) = tables.get(ATTRIBUTES_MAX) {
         let problem = format!("there are more than {ATTRIBUTES_MAX} attributes");
-        reader.mistake(&beyond.at("name"), problem, "leave out those that no application is told");
+        reader.mistake(&beyond.at("name"), problem, "remove attributes that no application uses");
     }
     let mut defined: Vec<Definition> = Vec::new();
     for table in tables {
@@ -48,7 +48,7 @@ fn definition(table: &Section<'_>, reader: &Reader<'_>) -> Option<Definition> {
     let editor = table.parsed("edit", "write \"administrator\" or \"owner\"", |text| match text {
         "administrator" => Ok(Editor::Administrator),
         "owner" => Ok(Editor::Owner),
-        _ => Err(format!("{text:?} is not known here")),
+        _ => Err(format!("unknown value {text:?} for edit")),
     });
     Some(Definition {
         name: name?.value,

@@ -54,7 +54,7 @@ pub(super) fn backup(root: &Section<'_>, reader: &Reader<'_>) -> Option<BackupPl
     let recipients: Vec<_> = listed.chain(in_file.into_iter().flat_map(|found| found.value)).collect();
     if recipients.len() > RECIPIENTS_MAX {
         let problem = format!("there are more than {RECIPIENTS_MAX} recipients");
-        reader.mistake(&section.at("recipients"), problem, "keep those who restore backups");
+        reader.mistake(&section.at("recipients"), problem, "keep the recipients who restore backups");
     }
     section.close();
     directory.map(|found| BackupPlan { every, keep, directory: found.value, recipients })

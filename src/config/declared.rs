@@ -48,7 +48,7 @@ pub fn declared(file: &Path) -> Result<Vec<Declared>, Mistakes> {
             key: file.display().to_string(),
             line: None,
             problem: format!("it cannot be read: {error}"),
-            remedy: "name a file that this user may read; - is standard input".to_owned(),
+            remedy: "name a file that you may read; - is standard input".to_owned(),
         }])
     })?;
     parsed(&text).map_err(wrong)
@@ -78,7 +78,7 @@ fn parsed(text: &str) -> Result<Vec<Declared>, Vec<Mistake>> {
     let root = Section::root(&reader, table.get_ref());
     let tables = root.tables("user");
     if tables.len() > DECLARED_USERS_MAX {
-        let remedy = "leave some to invitations, or to signing up";
+        let remedy = "add the other users by invitation or sign-up";
         root.refuse("user", &format!("there are more than {DECLARED_USERS_MAX} users"), remedy);
     }
     let users: Vec<_> = tables.iter().filter_map(|table| user(table, &reader)).collect();
@@ -105,7 +105,7 @@ fn user(section: &Section<'_>, reader: &Reader<'_>) -> Option<Placed> {
     let username = section.parsed("username", "write a short name such as \"alice\"", |text| {
         Username::parse(text).map_err(|error| wrong(&error))
     });
-    let name = section.parsed("name", "write what they are called", |text| {
+    let name = section.parsed("name", "write the user's name", |text| {
         DisplayName::parse(text).map_err(|error| wrong(&error))
     });
     let groups = section.parsed_list("groups", "write groups such as [\"staff\"]", |text| {

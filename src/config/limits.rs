@@ -99,7 +99,11 @@ pub(super) fn tokens(root: &Section<'_>, reader: &Reader<'_>) -> TokenLimits {
     let lifetime_max = duration(&section, reader, "lifetime_max", default.lifetime_max, TOKEN_LIFETIMES);
     let most = section.number("max_per_user", default.per_user_max.get(), TOKENS_PER_USER_LIMIT);
     if most == 0 {
-        section.refuse("max_per_user", "a limit of 0 lets nobody have one", "write a whole number above 0");
+        section.refuse(
+            "max_per_user",
+            "with a limit of 0 no user could have a token",
+            "write a whole number above 0",
+        );
     }
     section.close();
     TokenLimits { lifetime_max, per_user_max: NonZeroUsize::new(most).unwrap_or(default.per_user_max) }
@@ -123,7 +127,7 @@ fn number(section: &Section<'_>, key: &'static str, default: NonZeroU32) -> NonZ
 fn count(section: &Section<'_>, key: &'static str, default: usize) -> usize {
     let read = section.number(key, default, NUMBER_MAX);
     if read == 0 {
-        section.refuse(key, "a limit of 0 lets nobody in", "write a whole number above 0");
+        section.refuse(key, "with a limit of 0 no request would get in", "write a whole number above 0");
     }
     read
 }

@@ -36,10 +36,11 @@ pub(super) fn mail(root: &Section<'_>, reader: &Reader<'_>) -> Option<Mail> {
     let url = section.parsed("url", URL_REMEDY, server);
     let from = section.parsed("from", FROM_REMEDY, sender);
     let password = section.text("password").map(|found| Zeroizing::new(found.value));
-    let password_file =
-        section.parsed("password_file", "write the path of a file that holds the password alone", |text| {
-            secret_in(reader.on_disk(text))
-        });
+    let password_file = section.parsed(
+        "password_file",
+        "write the path of a file that holds nothing but the password",
+        |text| secret_in(reader.on_disk(text)),
+    );
     let ca_remedy = "write the path of a PEM file with the server's CA";
     let ca_file = section.parsed("ca_file", ca_remedy, |text| file(reader.on_disk(text)));
     if password.is_some() && password_file.is_some() {
@@ -71,7 +72,7 @@ pub(super) fn email_code(root: &Section<'_>, mail: Option<&Mail>, reader: &Reade
         "off" => Ok(EmailCode::Off),
         "enroll" => Ok(EmailCode::Enroll),
         "session" => Ok(EmailCode::Session),
-        _ => Err(format!("{text:?} is not something that a code can be good for")),
+        _ => Err(format!("unknown value {text:?} for email_code")),
     });
     section.close();
     match found {
@@ -108,7 +109,7 @@ fn server(text: &str) -> Result<Address, String> {
         return Err("a password in a URL is shown in many places; use password_file".to_owned());
     }
     if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-        return Err("there is something after the host and port".to_owned());
+        return Err("the URL has more than a user, a host and a port".to_owned());
     }
     // The scheme is not one that the parser knows hosts of, so addresses come as names.
     let host = match url.host() {
@@ -131,7 +132,7 @@ fn server(text: &str) -> Result<Address, String> {
 /// A user name may be an address, whose `@` a URL has to escape.
 fn decoded(text: &str) -> Result<String, String> {
     let bytes: Vec<u8> = percent_decoded(text.as_bytes());
-    String::from_utf8(bytes).map_err(|_| "the user is not text".to_owned())
+    String::from_utf8(bytes).map_err(|_| "the user in the URL is not valid text".to_owned())
 }
 
 fn percent_decoded(text: &[u8]) -> Vec<u8> {

@@ -226,8 +226,8 @@ fn remarks(settings: &Settings) -> Vec<String> {
     let wildcards =
         settings.routes.all().filter(|route| matches!(route.host, HostPattern::Wildcard(_))).map(|route| {
             format!(
-                "route {:?} answers {}: a wildcard trusts every name below it: whoever controls the DNS of one \
-                 can receive sign-ins for it",
+                "route {:?} answers {}: a wildcard trusts every name below it: a person who controls the DNS of \
+                 such a name can receive sign-ins for it",
                 route.name, route.host
             )
         });
@@ -250,8 +250,8 @@ fn remarks(settings: &Settings) -> Vec<String> {
     remarks.extend(settings.routes.all().flat_map(|route| {
         let said = |(header, definition): (&HeaderName, &Definition)| {
             format!(
-                "route {:?} tells {} in {header}, which users say of themselves: make sure that the application \
-                 recognises nobody by it",
+                "route {:?} tells {} in {header}, which users may change themselves: make sure that the application \
+                 does not identify users by it",
                 route.name,
                 definition.title()
             )
@@ -282,7 +282,7 @@ fn about_acme(settings: &Settings) -> Vec<String> {
     let mut remarks = Vec::new();
     if settings.public_url.scheme == Scheme::Http {
         remarks.push(
-            "public_url is http: the certificates that [server.tls.acme] obtains are for nothing. Write \
+            "public_url is http: the certificates that [server.tls.acme] obtains are not used. Write \
              public_url = \"https://...\""
                 .to_owned(),
         );

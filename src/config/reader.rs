@@ -116,7 +116,7 @@ impl<'a> Reader<'a> {
     /// Takes note of a mistake in the TOML itself.
     pub(super) fn syntax(&self, span: Option<Range<usize>>, problem: &str) {
         let at = self.at("TOML", span.map(|span| self.line(span.start)));
-        self.mistake(&at, problem, "put the spelling right; strings stand in double quotes");
+        self.mistake(&at, problem, "correct the TOML; texts stand in double quotes");
     }
 
     /// Where the file can be read that the configuration calls `path`.
@@ -154,7 +154,7 @@ impl<'a> Reader<'a> {
         for name in self.environment.names() {
             if !self.variables.borrow().contains(name) {
                 let at = self.at(name, None);
-                let remedy = "remove it from the environment, or look its name up in config.toml";
+                let remedy = "remove the variable, or look its name up in config.toml";
                 self.mistake(&at, "no setting has this name", remedy);
             }
         }
@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
                 format!("\"{word}\" belongs at the top of the file, before the first [table]")
             }
             Some((other, _)) => format!("\"{word}\" belongs in [{other}]"),
-            None => "remove it, or look its name up in config.toml".to_owned(),
+            None => "remove the key, or look its name up in config.toml".to_owned(),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::domain::place::Scheme;
 /// Browsers look at no more than a few; a list this long is a mistake.
 const RELATED_ORIGINS_MAX: usize = 20;
 
-const URL_REMEDY: &str = "write the address that people type, such as \"https://auth.example.com\", with nothing after the host and port";
+const URL_REMEDY: &str = "write the address of the sign-in pages, such as \"https://auth.example.com\", with nothing after the host and port";
 
 /// Reads `public_url`.
 pub(super) fn public_url(root: &Section<'_>, reader: &Reader<'_>) -> PublicUrl {
@@ -43,7 +43,7 @@ pub(super) fn relying_party(
     let section = root.table("relying_party");
     let host = public_url.host.as_str();
     let remedy = format!(
-        "leave it out, which means {host:?}, or write a domain that {host} belongs to; passkeys are tied to it for ever"
+        "leave it out, which means {host:?}, or write a domain that {host} belongs to; passkeys work for this domain only"
     );
     let id = section.parsed("id", &remedy, |text| covering_id(text, host));
     let name = section.parsed("name", "write a short name without control characters", short_text);
@@ -56,7 +56,7 @@ pub(super) fn relying_party(
         reader.mistake(
             &section.at("related_origins"),
             format!("there are more than {RELATED_ORIGINS_MAX} related origins"),
-            "keep those where people really use the passkeys; browsers ignore the rest",
+            "keep the origins that users use; browsers ignore the rest",
         );
     }
     section.close();

@@ -45,7 +45,11 @@ pub(super) fn texts(server: &Server, reader: &Reader<'_>) -> Vec<(PathBuf, Strin
         Ok(text) => Some((file, text)),
         Err(error) => {
             let problem = format!("{} cannot be read: {error}", file.display());
-            reader.mistake(&reader.at(KEY, None), problem, "let the gateway read it, or move it away");
+            reader.mistake(
+                &reader.at(KEY, None),
+                problem,
+                "let the gateway's user read the file, or remove it",
+            );
             None
         }
     };

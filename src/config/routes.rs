@@ -103,7 +103,7 @@ fn route(section: &Section<'_>, reader: &Reader<'_>, server: &Server, defined: &
     let cross_origin = section.parsed("cross_origin", "write \"refuse\" or \"pass\"", |text| match text {
         "refuse" => Ok(CrossOrigin::Refused),
         "pass" => Ok(CrossOrigin::Passed),
-        _ => Err(format!("{text:?} is not known here")),
+        _ => Err(format!("unknown value {text:?} for cross_origin")),
     });
     let cross_origin = cross_origin.map_or(CrossOrigin::Refused, |found| found.value);
     let headers = told::header_rules(section);
@@ -166,7 +166,7 @@ fn known_hosts(section: &Section<'_>, reader: &Reader<'_>, host: Option<&HostPat
     });
     let (Some(found), Some(pattern)) = (found, host) else { return Vec::new() };
     if matches!(pattern, HostPattern::Exact(_)) {
-        section.refuse("known_hosts", "the route has one host, which is known", "remove known_hosts");
+        section.refuse("known_hosts", "known_hosts is for routes with a wildcard", "remove known_hosts");
         return Vec::new();
     }
     let mut hosts: Vec<String> = Vec::with_capacity(found.len());
@@ -174,7 +174,7 @@ fn known_hosts(section: &Section<'_>, reader: &Reader<'_>, host: Option<&HostPat
         if !pattern.matches(&value) {
             reader.mistake(&at, format!("the route does not answer {value:?}"), REMEDY);
         } else if hosts.contains(&value) {
-            reader.mistake(&at, format!("{value:?} is there twice"), "keep one of them");
+            reader.mistake(&at, format!("{value:?} is listed twice"), "keep one of them");
         } else {
             hosts.push(value);
         }
@@ -261,14 +261,16 @@ fn public(section: &Section<'_>, reader: &Reader<'_>, route_path: &str) -> Vec<P
 fn check_reach(draft: &Draft, public_url: &PublicUrl, server: &Server, reader: &Reader<'_>) {
     let Route { host, path, .. } = &draft.route;
     if covers(&server.prefix, path.as_bytes()) {
-        let problem = format!("{path:?} lies within {:?}, which is ours on every host", server.prefix);
+        let problem = format!(
+            "{path:?} lies within {:?}, which is reserved for the gateway on every host",
+            server.prefix
+        );
         reader.mistake(&draft.path_at, problem, "choose another path, or another [server] prefix");
     }
     let text = host.to_string();
     if public_url.scheme == Scheme::Http && !is_localhost(text.trim_start_matches("*.")) {
-        let problem = format!(
-            "public_url is http, and {text} is not on localhost: sign-in could not be kept safe there"
-        );
+        let problem =
+            format!("public_url is http, and {text} is not on localhost: sign-in would not be safe there");
         reader.mistake(
             &draft.host_at,
             problem,
@@ -288,7 +290,7 @@ fn check_overlap(draft: &Draft, earlier: &Draft, reader: &Reader<'_>) {
     }
     if ours.path != theirs.path && ours.path.eq_ignore_ascii_case(&theirs.path) {
         let problem = format!("{:?} and {:?} differ in letter case only", theirs.path, ours.path);
-        let remedy = "change one of them; applications that fold case would take one for the other";
+        let remedy = "change one of them; applications that ignore letter case would confuse them";
         reader.mistake(&draft.path_at, problem, remedy);
     }
     if ours.path == theirs.path {
@@ -310,7 +312,7 @@ fn check_auth_host(drafts: &[Draft], public_url: &PublicUrl, reader: &Reader<'_>
     let exact = drafts.iter().any(|draft| draft.route.host == HostPattern::Exact(host.to_owned()));
     let by_accident = |draft: &&Draft| !exact && draft.route.host.matches(host);
     for draft in drafts.iter().filter(by_accident) {
-        let problem = format!("{} includes {host}, where people sign in", draft.route.host);
+        let problem = format!("{} includes {host}, where users sign in", draft.route.host);
         let remedy =
             "give that host a route of its own, name the application's hosts one by one, or move public_url";
         reader.mistake(&draft.host_at, problem, remedy);
@@ -319,7 +321,7 @@ fn check_auth_host(drafts: &[Draft], public_url: &PublicUrl, reader: &Reader<'_>
     for draft in drafts.iter().filter(on_auth_host) {
         if public_url.scheme == Scheme::Https && !draft.share_auth_host {
             let problem =
-                format!("{host} is where people sign in; scripts of an application there could act for them");
+                format!("users sign in on {host}; scripts of an application there could act for them");
             let remedy = "give the application a host of its own, or write share_auth_host = true";
             reader.mistake(&draft.host_at, problem, remedy);
         }

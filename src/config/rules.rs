@@ -31,7 +31,7 @@ const AUTH_AGES: Limits = Limits { min: Duration::from_secs(30), max: Duration::
 const RULES_MAX: usize = 200;
 
 const WHO_REMEDY: &str =
-    "write \"user\" for anyone signed in, or \"group:staff\", \"user:alice@example.com\", \"user:alice\"";
+    "write \"user\" for any signed-in user, or \"group:staff\", \"user:alice@example.com\", \"user:alice\"";
 const TIMES_REMEDY: &str =
     "write times = { days = \"mon-fri\", from = \"08:00\", to = \"18:00\", zone = \"Europe/Berlin\" }";
 
@@ -69,11 +69,7 @@ pub(super) fn policy(
     }
     if tables.len() > RULES_MAX {
         let problem = format!("a route has at most {RULES_MAX} rules");
-        section.refuse(
-            "rule",
-            &problem,
-            "put people into groups, or split the application into several routes",
-        );
+        section.refuse("rule", &problem, "use groups, or split the application into several routes");
     }
     let mut rules: Vec<Rule> = Vec::new();
     for (at, table) in tables.iter().enumerate() {
@@ -89,17 +85,17 @@ pub(super) fn policy(
     }
     let all_read = rules.len() == tables.len();
     if public.is_empty() && all_read && rules.iter().all(|rule| rule.effect == Effect::Deny) {
-        section.refuse("rule", "nobody could enter this route", "add a rule with effect = \"allow\"");
+        section.refuse("rule", "no user could enter this route", "add a rule with effect = \"allow\"");
     }
     Policy::new(rules, max_auth_age)
 }
 
 fn allow(section: &Section<'_>, reader: &Reader<'_>, public: &[PublicPath]) -> Vec<Allow> {
-    const REMEDY: &str = "write allow = [\"user\"] for anyone signed in, or \"group:staff\", \"user:alice@example.com\", \"user:alice\"";
+    const REMEDY: &str = "write allow = [\"user\"] for any signed-in user, or \"group:staff\", \"user:alice@example.com\", \"user:alice\"";
     let parse = |text: &str| Allow::parse(text).map_err(|problem| format!("{text:?}: {problem}"));
     let found = section.parsed_list("allow", REMEDY, parse);
     if public.is_empty() && (!section.has("allow") || section.is_empty_list("allow")) {
-        reader.mistake(&section.at("allow"), "nobody could enter this route", REMEDY);
+        reader.mistake(&section.at("allow"), "no user could enter this route", REMEDY);
     }
     found.into_iter().flatten().map(|found| found.value).collect()
 }
@@ -115,7 +111,7 @@ fn rule(
     let effect = table.parsed("effect", "write \"allow\" or \"deny\"", |text| match text {
         "allow" => Ok(Effect::Allow),
         "deny" => Ok(Effect::Deny),
-        _ => Err(format!("{text:?} is not known here")),
+        _ => Err(format!("unknown value {text:?} for effect")),
     });
     if !table.has("effect") {
         reader.mistake(&table.at("effect"), "a rule needs an effect", "write effect = \"allow\" or \"deny\"");
@@ -130,8 +126,8 @@ fn rule(
     let max_auth_age = auth_age(table, reader);
     let (effect, who) = (effect?.value, who?);
     if max_auth_age.is_some() && (effect == Effect::Deny || who == Who::Anyone) {
-        let remedy = "leave it away, or let people in with this rule";
-        table.refuse("max_auth_age", "only a rule that lets people in can ask for a fresh passkey", remedy);
+        let remedy = "remove max_auth_age, or write effect = \"allow\"";
+        table.refuse("max_auth_age", "only an \"allow\" rule can ask for a fresh passkey", remedy);
     }
     let name = name.map_or_else(|| format!("rule {number}"), |found| found.value);
     Some(Rule { name, effect, who, when, max_auth_age })
@@ -149,7 +145,7 @@ fn who(table: &Section<'_>, reader: &Reader<'_>) -> Option<Who> {
     })?;
     let (count, anyone) = (found.len(), found.iter().any(|found| found.value.is_none()));
     if anyone && count > 1 {
-        table.refuse("who", "\"anyone\" includes everybody else", "write who = [\"anyone\"] alone");
+        table.refuse("who", "\"anyone\" includes all the others", "write who = [\"anyone\"] alone");
     }
     let lines = found.into_iter().filter_map(|found| found.value).collect();
     Some(if anyone { Who::Anyone } else { Who::People(lines) })
@@ -163,7 +159,11 @@ fn values<T>(
 ) -> Vec<T> {
     let found = table.parsed_list(key, remedy, parse);
     if table.is_empty_list(key) {
-        table.refuse(key, "an empty list would be about every request", "leave the key away, or name some");
+        table.refuse(
+            key,
+            "an empty list would be about every request",
+            "remove the key, or write at least one",
+        );
     }
     found.into_iter().flatten().map(|found| found.value).collect()
 }
@@ -239,14 +239,18 @@ fn network(text: &str) -> Result<IpNet, String> {
     if network.trunc() == network {
         Ok(network)
     } else {
-        Err(format!("{text:?} has bits beyond its length: write {}", network.trunc()))
+        Err(format!("{text:?} is an address within a network; write {}", network.trunc()))
     }
 }
 
 fn paths(table: &Section<'_>, reader: &Reader<'_>, route_path: &str) -> Vec<RulePath> {
     let found = table.parsed_list("paths", "write paths = [\"/reports\", \"/files/*\"]", RulePath::parse);
     if table.is_empty_list("paths") {
-        table.refuse("paths", "an empty list would be about every path", "leave the key away, or name some");
+        table.refuse(
+            "paths",
+            "an empty list would be about every path",
+            "remove the key, or write at least one",
+        );
     }
     let found = found.unwrap_or_default();
     for Found { value, at } in &found {

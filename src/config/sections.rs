@@ -89,7 +89,11 @@ pub(super) fn forward_auth(root: &Section<'_>, server: &Server, reader: &Reader<
     let is_on = section.flag("enabled", false);
     if is_on && server.trusted_proxies.is_empty() {
         let remedy = "set server.trusted_proxies to the address of the proxy that asks";
-        reader.mistake(&section.at("enabled"), "no proxy is trusted, so none would be answered", remedy);
+        reader.mistake(
+            &section.at("enabled"),
+            "no proxy is trusted, so the gateway would answer none",
+            remedy,
+        );
     }
     let aliases = Aliases {
         oauth2_proxy: section.flag("oauth2_proxy", false),
@@ -100,7 +104,7 @@ pub(super) fn forward_auth(root: &Section<'_>, server: &Server, reader: &Reader<
     {
         if is_asked_for && !is_on {
             let remedy = "write enabled = true beside it";
-            reader.mistake(&section.at(key), "forward-auth is off, so nobody would be answered", remedy);
+            reader.mistake(&section.at(key), "forward-auth is off, so this has no effect", remedy);
         }
     }
     section.close();
@@ -147,7 +151,7 @@ pub(super) fn signup(root: &Section<'_>, mail: Option<&Mail>, reader: &Reader<'_
         "invite" => Ok(SignUpMode::Invite),
         "domain" => Ok(SignUpMode::Domain(Vec::new())),
         "open" => Ok(SignUpMode::Open),
-        _ => Err(format!("there is no mode called {text:?}")),
+        _ => Err(format!("unknown value {text:?} for mode")),
     });
     let domains = section.parsed_list("domains", "write domains such as [\"example.com\"]", |text| {
         // The reading of an address is the reading of its domain.
@@ -166,7 +170,7 @@ pub(super) fn signup(root: &Section<'_>, mail: Option<&Mail>, reader: &Reader<'_
         SignUpMode::Domain(_) if domains.is_empty() => {
             reader.mistake(
                 &at,
-                "no domain is named, so nobody could sign up",
+                "no domain is named, so no one could sign up",
                 "add domains = [\"example.com\"]",
             );
             SignUpMode::Invite
@@ -257,7 +261,7 @@ pub(super) fn log(root: &Section<'_>) -> Log {
         "off" => Ok(None),
         "common" => Ok(Some(AccessFormat::Common)),
         "json" => Ok(Some(AccessFormat::Json)),
-        _ => Err(format!("there is no access log called {text:?}")),
+        _ => Err(format!("unknown value {text:?} for access")),
     });
     let access_query = section.flag("access_query", false);
     section.close();

@@ -59,7 +59,7 @@ pub(super) fn server(root: &Section<'_>, reader: &Reader<'_>) -> Server {
     one_address_each(&section, reader, &server);
     if server.proxy_protocol && server.trusted_proxies.is_empty() {
         let remedy = "name the proxies that send it in trusted_proxies, or write proxy_protocol = false";
-        reader.mistake(&section.at("proxy_protocol"), "nobody is trusted to send it", remedy);
+        reader.mistake(&section.at("proxy_protocol"), "no proxy is trusted to send it", remedy);
     }
     section.close();
     server
@@ -91,7 +91,7 @@ fn prefix(section: &Section<'_>) -> String {
         prefix_characters(text)?;
         let plain = path::read(text.as_bytes()) == Reading::Plain;
         let ok = plain && text.len() > 1 && !text.ends_with('/');
-        if ok { Ok(text.to_owned()) } else { Err(format!("{text:?} cannot be our prefix")) }
+        if ok { Ok(text.to_owned()) } else { Err(format!("{text:?} cannot be the prefix")) }
     });
     found.map_or_else(|| "/auth".to_owned(), |found| found.value)
 }
@@ -102,10 +102,10 @@ fn trusted_proxies(section: &Section<'_>) -> Vec<IpNet> {
         let network = text.parse::<IpNet>().or_else(|_| text.parse().map(|ip: IpAddr| IpNet::from(ip)));
         let network = network.map_err(|_| format!("{text:?} is not a network"))?;
         if network.addr() != network.network() {
-            return Err(format!("{text:?} has bits below its mask; the network is {}", network.trunc()));
+            return Err(format!("{text:?} is an address within a network; write {}", network.trunc()));
         }
         if network.prefix_len() == 0 {
-            return Err("this would let everybody forge their address and scheme".to_owned());
+            return Err("every client could forge its address and scheme".to_owned());
         }
         Ok(network)
     });
@@ -117,7 +117,7 @@ fn forwarded_by(section: &Section<'_>) -> ForwardedBy {
     let found = section.parsed("forwarded_header", remedy, |text| match text {
         "x-forwarded-for" => Ok(ForwardedBy::XForwarded),
         "forwarded" => Ok(ForwardedBy::Forwarded),
-        _ => Err(format!("{text:?} is not a header that says whose a request is")),
+        _ => Err(format!("unknown value {text:?} for forwarded_header")),
     });
     found.map_or_else(ForwardedBy::default, |found| found.value)
 }
@@ -139,7 +139,7 @@ fn tls(section: &Section<'_>, reader: &Reader<'_>) -> Option<Tls> {
         match certificate(pair, reader) {
             Some(certificate) => certificates.push(certificate),
             None if pair.has("cert") || pair.has("key") => {}
-            None => reader.mistake(&pair.at("cert"), "neither cert nor key is given", "write both"),
+            None => reader.mistake(&pair.at("cert"), "cert and key are missing", "write both"),
         }
         pair.close();
     }
@@ -158,7 +158,7 @@ fn tls(section: &Section<'_>, reader: &Reader<'_>) -> Option<Tls> {
     }
     if acme.is_some() && listen.is_empty() {
         let remedy = "write listen = [\"[::]:443\"], or leave the key out";
-        reader.mistake(&section.at("listen"), "certificates are obtained for no listener", remedy);
+        reader.mistake(&section.at("listen"), "there is no listener for the certificates", remedy);
     }
     let complete = !listen.is_empty() && (acme.is_some() || !certificates.is_empty());
     complete.then_some(Tls { listen, certificates, acme })
@@ -195,7 +195,7 @@ fn one_address_each(section: &Section<'_>, reader: &Reader<'_>, server: &Server)
     let mut seen = BTreeSet::new();
     for address in server.listening().filter(|address| address.port() != 0) {
         if !seen.insert(address) {
-            let problem = format!("{address} is listened on twice");
+            let problem = format!("two listeners have the address {address}");
             reader.mistake(&section.at("listen"), problem, "give each listener an address of its own");
         }
     }

@@ -121,7 +121,7 @@ fn unknown_keys_are_mistakes_with_a_suggestion() {
     check("listen = []", "listen", 1, "[server]");
     check("[server]\npublic_url = \"http://localhost\"", "server.public_url", 2, "top of the file");
     check("[serverr]\nlisten = []", "serverr", 1, "\"server\"");
-    check("[server]\nentirely_different = 1", "server.entirely_different", 2, "remove it");
+    check("[server]\nentirely_different = 1", "server.entirely_different", 2, "remove the key");
     check(&route_with("upstreams = []"), "route.upstreams", 2, "\"upstream\"");
     check(&route_with("alow = [\"group:staff\"]"), "route.alow", 2, "\"allow\"");
 }
@@ -147,12 +147,12 @@ fn values_that_cannot_be_meant_are_mistakes() {
     check("public_url = \"https://10.0.0.1\"", "public_url", 1, "passkeys need a name");
     check("[server]\nlisten = [\"8080\"]", "server.listen", 2, "127.0.0.1:8080");
     check("[server]\nlisten = []", "server.listen", 2, "no address");
-    check("[server]\nlisten = [\"127.0.0.1:9464\"]", "server.listen", 2, "twice");
+    check("[server]\nlisten = [\"127.0.0.1:9464\"]", "server.listen", 2, "two listeners");
     check("[server]\nprefix = \"/\"", "server.prefix", 2, "/auth");
     check("[server]\nprefix = \"/a/../b\"", "server.prefix", 2, "/auth");
     check("[server]\nprefix = \"/a:b\"", "server.prefix", 2, "':'");
     check("[server]\ntrusted_proxies = [\"10.0.0.1/8\"]", "server.trusted_proxies", 2, "10.0.0.0/8");
-    check("[server]\ntrusted_proxies = [\"0.0.0.0/0\"]", "server.trusted_proxies", 2, "everybody");
+    check("[server]\ntrusted_proxies = [\"0.0.0.0/0\"]", "server.trusted_proxies", 2, "every client");
     check("[server]\ntrusted_proxies = [\"example.com\"]", "server.trusted_proxies", 2, "network");
     check("[server]\ngrace_period = \"5\"", "server.grace_period", 2, "ms, s, m, h or d");
     check("[relying_party]\nid = \"example.com\"", "relying_party.id", 2, "does not cover");
@@ -164,7 +164,7 @@ fn values_that_cannot_be_meant_are_mistakes() {
     check("[session]\nabsolute_timeout = \"401d\"", "session.absolute_timeout", 2, "longer");
     check("[signup]\nmode = \"open\"", "signup.mode", 2, "there is no [mail]");
     check("[signup]\nmode = \"domain\"", "signup.mode", 2, "no domain is named");
-    check("[signup]\nmode = \"closed\"", "signup.mode", 2, "there is no mode");
+    check("[signup]\nmode = \"closed\"", "signup.mode", 2, "unknown value");
     check("[branding]\naccent = \"red\"", "branding.accent", 2, "colour");
     check("[branding]\nlogo = \"no-such-file.svg\"", "branding.logo", 2, "cannot be read");
     check(
@@ -234,7 +234,7 @@ fn tls_needs_both_an_address_and_a_certificate() {
     let missing = "[server.tls]\nlisten = [\"127.0.0.1:8443\"]\ncert = \"config.toml\"\nkey = \"gone.key\"";
     check(missing, "server.tls.key", 4, "cannot be read");
     let empty = "[server.tls]\nlisten = [\"127.0.0.1:8443\"]\n[[server.tls.certificate]]\n";
-    check(empty, "server.tls.certificate.cert", 3, "neither");
+    check(empty, "server.tls.certificate.cert", 3, "missing");
     let two = format!(
         "[server.tls]\nlisten = [\"127.0.0.1:8443\"]\n{cert}\nkey = \"config.toml\"\n[[server.tls.certificate]]\n{cert}\nkey = \"config.toml\""
     );
@@ -249,7 +249,7 @@ fn aliases_need_forward_auth() {
 
 #[test]
 fn p_04_the_proxy_protocol_is_for_somebody() {
-    check("[server]\nproxy_protocol = true", "server.proxy_protocol", 2, "nobody is trusted");
+    check("[server]\nproxy_protocol = true", "server.proxy_protocol", 2, "no proxy is trusted");
     let settings = parse_file("[server]\nproxy_protocol = true\ntrusted_proxies = [\"10.0.0.1\"]").unwrap();
     assert!(settings.server.proxy_protocol && !defaults().server.proxy_protocol);
 }
@@ -265,7 +265,7 @@ fn acme_needs_nothing_but_its_table() {
     assert!(acme.directory.starts_with("https://") && acme.email.is_none());
 
     let with = |line: &str| format!("[server.tls.acme]\n{line}");
-    check(&with("challenge = \"dns-01\""), "server.tls.acme.challenge", 2, "cannot write to your DNS");
+    check(&with("challenge = \"dns-01\""), "server.tls.acme.challenge", 2, "cannot write DNS");
     check(&with("challenge = \"x\""), "server.tls.acme.challenge", 2, "can answer");
     check(&with("directory = \"http://a/\""), "server.tls.acme.directory", 2, "not https");
     check(&with("email = \"a\""), "server.tls.acme.email", 2, "");
@@ -289,13 +289,13 @@ fn p_10_a_route_that_could_not_be_meant_is_a_mistake() {
     check(&route_with("path = \"/a%40b\""), "route.path", 2, "'%'");
     check(&route_with("path = \"/é\""), "route.path", 2, "'é'");
     check(&route_with("public = [\"/é\"]"), "route.public", 2, "plain ASCII");
-    check(&route_with("path = \"/auth\""), "route.path", 2, "ours on every host");
-    check(&route_with("path = \"/auth/x\""), "route.path", 2, "ours on every host");
+    check(&route_with("path = \"/auth\""), "route.path", 2, "reserved for the gateway");
+    check(&route_with("path = \"/auth/x\""), "route.path", 2, "reserved for the gateway");
     check(&route_with("upstream = []"), "route.upstream", 2, "at least one");
     check(&route_with("upstream = [\"127.0.0.1:9000\"]"), "route.upstream", 2, "http://127.0.0.1:9000");
     check(&route_with("upstream = [\"http://localhost:8080\"]"), "route.upstream", 2, "in circles");
     check(&route_with("upstream = [\"http://127.0.0.1:9464\"]"), "route.upstream", 2, "in circles");
-    check(&route_with("allow = []"), "route.allow", 2, "nobody could enter");
+    check(&route_with("allow = []"), "route.allow", 2, "no user could enter");
     check(&route_with("allow = [\"staff\"]"), "route.allow", 2, "group:");
     check(&route_with("public = [\"/a/*/b\"]"), "route.public", 2, "/static/*");
     check(&route_with("path = \"/app\"\npublic = [\"/health\"]"), "route.public", 3, "never matches");
@@ -324,7 +324,7 @@ fn routes_must_not_overlap() {
     check(&renamed("/A"), "route.path", 8, "letter case");
     let wildcard =
         "public_url = \"https://auth.example.com\"\n".to_owned() + &route_with("host = \"*.example.com\"");
-    check(&wildcard, "route.host", 3, "where people sign in");
+    check(&wildcard, "route.host", 3, "where users sign in");
 }
 
 #[test]

@@ -111,7 +111,7 @@ pub(super) fn credentials(
         for other in ["bearer_file", "bearers_file"].into_iter().filter(|key| table.has(key)) {
             table.refuse(
                 other,
-                "there is one Authorization for both",
+                "only one of them can be in Authorization",
                 "write basic, or one of the two files",
             );
         }
@@ -129,7 +129,7 @@ fn basic_credentials(
     reader: &Reader<'_>,
     attributes: &Attributes,
 ) -> Option<Result<Credentials, &'static str>> {
-    let remedy = "write username = \"{username}\", or a name that all of them share";
+    let remedy = "write username = \"{username}\", or one name for all users";
     let found = basic.parsed("username", remedy, |text| Template::parse(text, attributes));
     let template = match found {
         Some(found) => found.value,
@@ -143,17 +143,17 @@ fn basic_credentials(
 /// The one secret of the first file, or those of the second one, a line for each user.
 fn secrets(section: &Section<'_>, reader: &Reader<'_>, files: [&'static str; 2]) -> Option<Secrets> {
     let [shared, personal] = files;
-    let remedy = "write the path of a file with the secret alone, which not everybody can read";
+    let remedy = "write the path of a file with nothing but the secret, which other users cannot read";
     let one = section.parsed(shared, remedy, |text| secret_in(reader.on_disk(text)));
     let remedy =
-        "write the path of a file with a line username:secret for each user, which not everybody can read";
+        "write the path of a file with a line username:secret for each user, which other users cannot read";
     let each = section.parsed(personal, remedy, |text| {
         let path = reader.on_disk(text);
         Secrets::personal(&secrets_in(path)?).map_err(|problem| format!("{path:?}: {problem}"))
     });
     match (section.has(shared), section.has(personal)) {
         (false, false) => {
-            reader.mistake(&section.at(shared), "there is no secret to tell", CREDENTIALS_REMEDY);
+            reader.mistake(&section.at(shared), "there is no secret to send", CREDENTIALS_REMEDY);
             None
         }
         (true, true) => {

@@ -77,7 +77,7 @@ pub(super) fn upstream(text: &str) -> Result<Upstream, String> {
     let scheme = match url.scheme() {
         "http" => UpstreamScheme::Http,
         "https" => UpstreamScheme::Https,
-        other => return Err(format!("the scheme {other:?} is not one an application is spoken to with")),
+        other => return Err(format!("unsupported scheme {other:?}; write http or https")),
     };
     let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
     if !bare || !url.username().is_empty() || url.password().is_some() || text.ends_with('/') {

@@ -36,7 +36,7 @@ const NOTICES: &str = "notices";
 const URL_REMEDY: &str =
     "write the address that takes the messages, such as \"https://ntfy.example.com/topic\"";
 const TEMPLATE_REMEDY: &str = "write \"json\", \"ntfy\" or \"slack\"";
-const SECRET_REMEDY: &str = "write the path of a file that holds whsec_ and 24 to 64 random bytes in base64 alone; \
+const SECRET_REMEDY: &str = "write the path of a file that holds whsec_ and 24 to 64 random bytes in base64 and nothing else; \
                              (printf whsec_; openssl rand -base64 32) > FILE makes one";
 
 /// What one word of `events` stands for.
@@ -50,7 +50,7 @@ pub(super) fn webhooks(root: &Section<'_>, reader: &Reader<'_>) -> Vec<Webhook> 
     let sections = root.tables("webhook");
     if let Some(beyond) = sections.get(WEBHOOKS_MAX) {
         let problem = format!("there are more than {WEBHOOKS_MAX} webhooks");
-        reader.mistake(&beyond.at("url"), problem, "let one receiver pass messages on to others");
+        reader.mistake(&beyond.at("url"), problem, "let one receiver pass messages on to the others");
     }
     let mut webhooks: Vec<Webhook> = Vec::new();
     for section in sections {
@@ -83,7 +83,7 @@ fn webhook(section: &Section<'_>, reader: &Reader<'_>) -> Option<Webhook> {
         reader.mistake(&section.at("url"), "a webhook needs a url", URL_REMEDY);
     }
     if !section.has("events") || section.is_empty_list("events") {
-        let problem = "it would be told of nothing";
+        let problem = "it would never be told anything";
         reader.mistake(&section.at("events"), problem, format!("write some of {}", offered()));
     }
     let (url, events): (_, Vec<Found<Wanted>>) = (url?.value, events?);
@@ -117,7 +117,7 @@ fn address(text: &str) -> Result<Url, String> {
     match url.scheme() {
         "https" => Ok(url),
         "http" if is_near(&url) => Ok(url),
-        "http" => Err("anybody on the way could read what happens here: the URL is not https".to_owned()),
+        "http" => Err("the URL is not https, so others could read the messages on their way".to_owned()),
         other => Err(format!("the scheme is {other:?}, not https")),
     }
 }
@@ -183,7 +183,7 @@ pub(super) fn remarks(settings: &Settings) -> Vec<String> {
         let origin = &webhook.origin;
         if Url::parse(origin).is_ok_and(|url| url.scheme() == "http" && !is_here(&url)) {
             remarks.push(format!(
-                "the webhook at {origin} is told over plain http: whoever is in that network reads along"
+                "the webhook at {origin} gets messages over plain http: others in that network can read them"
             ));
         }
         if webhook.template == Template::Json && webhook.secret.is_none() {
@@ -193,14 +193,14 @@ pub(super) fn remarks(settings: &Settings) -> Vec<String> {
         }
         if webhook.topics.is_empty() && settings.mail.is_some() {
             remarks.push(format!(
-                "the webhook at {origin} is told nothing: there is [mail], so notices go by mail"
+                "the webhook at {origin} is never told anything: there is [mail], so notices go by mail"
             ));
         }
     }
     let nobody = settings.webhooks.iter().all(|webhook| webhook.notices == Notices::NotWanted);
     if !settings.webhooks.is_empty() && settings.mail.is_none() && nobody {
         remarks.push(
-            "nobody is told what happens to users' accounts: there is no [mail], and no webhook takes \"notices\""
+            "no one is told what happens to users' accounts: there is no [mail], and no webhook takes \"notices\""
                 .to_owned(),
         );
     }

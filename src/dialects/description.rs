@@ -27,18 +27,18 @@ const CACHE: &str = "public, max-age=300";
 
 /// What each group of operations is, in the order in which they are shown.
 const TAGS: [(&str, &str); 8] = [
-    ("native", "Passkeys, sessions, codes and invitations; the built-in pages speak it."),
+    ("native", "Passkeys, sessions, codes and invitations; the built-in pages use it."),
     (
         "admin",
-        "For administrators who have shown a passkey a short time ago: people, invitations, sessions, and what has happened.",
+        "For administrators who have shown a passkey a short time ago: users, invitations, sessions, bans and the audit trail.",
     ),
-    ("status", "Whether the gateway lives and can work, and the keys of what it signs. On every host."),
-    ("documents", "What standards say about the relying party, at the addresses that they prescribe."),
+    ("status", "Whether the gateway runs and can work, and the keys with which it signs. On every host."),
+    ("documents", "Documents about the relying party, at the addresses that standards prescribe."),
     ("better-auth", "The passkey API of better-auth."),
     ("ocore", "The passkey API of oCore."),
     (
         "corbado",
-        "The users part of Corbado's Frontend API, and as much of its auth process as signing in needs.",
+        "The users part of Corbado's Frontend API, and the part of its auth process that signing in needs.",
     ),
     ("zitadel", "The passwordless methods of Zitadel's Auth API."),
 ];

@@ -36,9 +36,9 @@ pub enum AttributeRefusal {
     Value,
     #[error("no attribute is called {0:?} here")]
     Unknown(AttributeName),
-    #[error("{0} is the administrators' to say")]
+    #[error("only administrators can change {0}")]
     NotTheOwners(String),
-    #[error("{title} has to fit the pattern {pattern}")]
+    #[error("{title} has to match the pattern {pattern}")]
     Unfit { title: String, pattern: String },
 }
 

@@ -68,24 +68,24 @@ pub enum CannotBan {
     )]
     TooWide(Network),
     #[error(
-        "{0} has addresses of this machine itself (127.0.0.0/8 or ::1): whatever comes through a proxy here \
+        "{0} has addresses of this machine itself (127.0.0.0/8 or ::1): every client of a proxy on this machine \
              would be banned"
     )]
     Loopback(Network),
     #[error(
-        "{0} has addresses of {1}, which server.trusted_proxies names: everybody behind that proxy would be \
+        "{0} has addresses of {1}, which server.trusted_proxies names: all clients of that proxy would be \
              banned. Ban the address that the proxy reports"
     )]
     TrustedProxy(Network, Network),
     #[error(
         "{0} has your own address, {1}: you could not sign in from there again. `vestibule ban add` on the \
-             gateway's machine does it all the same"
+             gateway's machine bans it nevertheless"
     )]
     Own(Network, IpAddr),
     #[error("there are {BANS_MAX} bans already: remove some, or ban the networks around them instead")]
     TooMany,
     #[error(
-        "a ban lasts for more than nothing and at most ten years; leave its length out for one without an end"
+        "a ban lasts longer than zero and at most ten years; leave its length out for a ban without an end"
     )]
     Length,
 }

@@ -89,12 +89,12 @@ pub struct Asked {
 pub enum Unclear {
     #[error("the header {0} is missing: let the proxy set it")]
     Missing(&'static str),
-    #[error("the header {0} is there more than once: let the proxy set it instead of adding to it")]
+    #[error("the header {0} is there more than once: let the proxy replace it instead of adding to it")]
     Repeated(&'static str),
     #[error("the header {0} cannot be read")]
     Unreadable(&'static str),
     #[error(
-        "the headers {0} and {1} say different things: let the proxy remove the one that it does not set"
+        "the headers {0} and {1} say different things: let the proxy remove the header that it does not set"
     )]
     Disagreeing(&'static str, &'static str),
 }

@@ -44,7 +44,7 @@ pub enum MalformedName {
     Username,
     #[error("a name has 1 to 200 characters, none of them a control character or an invisible one")]
     DisplayName,
-    #[error("a person is in at most {GROUPS_MAX} groups")]
+    #[error("a user is in at most {GROUPS_MAX} groups")]
     TooManyGroups,
     #[error("a note has at most 1,000 characters, none of them a control character or an invisible one")]
     Note,

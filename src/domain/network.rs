@@ -27,7 +27,7 @@ pub enum Reach {
 /// A text that names no network, or might name two.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedNetwork {
-    #[error("{0:?} is no address and no network: write one such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/48")]
+    #[error("{0:?} is not an address or a network: write 192.0.2.7, 192.0.2.0/24 or 2001:db8::/48")]
     Unreadable(String),
     #[error("{0} is an address within {1}: write {1} for the whole network, or {2} for this one address")]
     Ambiguous(IpNet, Network, Network),

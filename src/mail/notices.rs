@@ -21,7 +21,7 @@ pub(super) struct Told<'a> {
 
 const IF_YOU: &str = "If that was you, there is nothing to do. If not,";
 const IF_EXPECTED: &str = "If you expected that, there is nothing to do. If not,";
-const IF_NEEDED: &str = "If you do not need it for longer, there is nothing to do. If you do,";
+const IF_NEEDED: &str = "If you do not need it any longer, there is nothing to do. If you do,";
 const UNKNOWN_PASSKEYS: &str = "remove the passkeys and end the sessions that you do not know";
 
 /// `None` for a letter that is no notice.
@@ -38,17 +38,16 @@ pub(super) fn told(content: &Content) -> Option<Told<'_>> {
         Content::RecoveryCodesMade { about } => {
             let subject = "New recovery codes were made for your account";
             let advice =
-                "make new ones yourself, which ends these, and end the sessions that you do not know";
+                "make new codes yourself, which ends these, and end the sessions that you do not know";
             plain(subject, with_circumstances(subject, Some(about)), advice)
         }
         Content::LinkMade => plain(
             "A link to your account was made",
-            "A link was made, good once and for an hour, that adds a passkey to your account".to_owned(),
+            "A link was made that works once, for an hour, and adds a passkey to your account".to_owned(),
             "end the sessions that you do not know, which ends the link as well",
         ),
         Content::NewDevice { program, about } => {
-            let happened =
-                format!("A passkey of yours was used with {} for the first time,", program.in_words());
+            let happened = format!("Your passkey was used with {} for the first time,", program.in_words());
             let advice = "end that session, and remove the passkeys that you do not know";
             plain(
                 "A new device signed in to your account",
@@ -79,8 +78,8 @@ fn of_recovery(content: &Content) -> Option<Told<'_>> {
         Content::CodeUsed { about, cancel } => (
             "A code was used for your account",
             with_circumstances("A code by mail was used to get into your account", Some(about)),
-            "cancel it here, which ends the sessions and removes the passkey that came of it, and tell the \
-             administrator that somebody else reads your mail",
+            "cancel it here, which ends the sessions and removes the new passkey, and tell the administrator that \
+             another person can read your mail",
             cancel,
         ),
         Content::RecoveryCodeUsed { about, cancel, left } => {
@@ -89,16 +88,16 @@ fn of_recovery(content: &Content) -> Option<Told<'_>> {
             (
                 "A recovery code was used for your account",
                 format!("{happened}. {left} codes are left"),
-                "cancel it here, which ends the sessions and removes the passkey that came of it, and make new \
-                 codes, for somebody else has seen yours",
+                "cancel it here, which ends the sessions and removes the new passkey, and make new codes, because \
+                 another person has seen yours",
                 cancel,
             )
         }
         Content::LinkUsed { about, cancel } => (
             "A link was used for your account",
-            with_circumstances("A link of an administrator was used to get into your account", Some(about)),
-            "cancel it here, which ends the sessions and removes the passkey that came of it, and tell the \
-             administrator that somebody else has the link",
+            with_circumstances("A link from an administrator was used to get into your account", Some(about)),
+            "cancel it here, which ends the sessions and removes the new passkey, and tell the administrator that \
+             another person has the link",
             cancel,
         ),
         _ => return None,
@@ -112,19 +111,19 @@ fn of_administrators(content: &Content) -> Option<Told<'_>> {
         Content::ResetLinkMade { hours } => expected(
             "A link to your account was made",
             format!(
-                "An administrator made a link, good once and for {hours} hours, that adds a passkey to your account"
+                "An administrator made a link that works once, for {hours} hours, and adds a passkey to your account"
             ),
             "tell the administrator",
         ),
         Content::PasskeysWiped { at } => expected(
             "Your passkeys were removed",
             format!("An administrator removed every passkey of your account on {}", at.to_words()),
-            "ask the administrator; a link from them lets you make a new one",
+            "ask the administrator for a link, with which you can make a new passkey",
         ),
         Content::RoleChanged { role, at } => {
             let now = match role {
                 Role::Administrator => "an administrator",
-                Role::Member => "a member, and no administrator any more",
+                Role::Member => "a member, and are no longer an administrator",
             };
             let happened = format!("On {} you became {now}", at.to_words());
             expected("Your role was changed", happened, "tell an administrator")
@@ -134,18 +133,18 @@ fn of_administrators(content: &Content) -> Option<Told<'_>> {
             ..plain(
                 "Your account ends soon",
                 format!("Your account ends on {}", at.to_words()),
-                "ask an administrator to let it go on",
+                "ask an administrator to extend it",
             )
         },
         Content::Waiting { email, url } => {
-            let happened = format!("{email} has signed up and waits for an administrator");
-            let told = plain("An account waits for you", happened, "let them in, or remove the account");
+            let happened = format!("{email} has signed up and waits for the approval of an administrator");
+            let told = plain("An account waits for approval", happened, "approve or remove the account");
             Told { link: Some(url), ..told }
         }
         Content::Approved => plain(
-            "You may come in",
-            "An administrator has opened your account".to_owned(),
-            "remove it on this page",
+            "Your account is open",
+            "An administrator has approved your account".to_owned(),
+            "delete it on this page",
         ),
         _ => return None,
     })

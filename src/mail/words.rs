@@ -130,12 +130,12 @@ impl Stationery {
                 )
             }
             Content::AddressChanged { new } => (
-                format!("Your account at {} has another e-mail address", self.name),
+                format!("The e-mail address of your account at {} was changed", self.name),
                 AddressChangedText { on, new: new.as_str() }.render()?,
                 AddressChangedHtml { on, new: new.as_str() }.render()?,
             ),
             Content::Test => (
-                format!("A test of the mail of {}", self.name),
+                format!("A test message from {}", self.name),
                 TestText { on }.render()?,
                 TestHtml { on }.render()?,
             ),

@@ -119,7 +119,10 @@ fn token_refused(why: TokenRefusal) -> Response {
 
 fn refused_token(why: TokenRefusal) -> Problem {
     if why == TokenRefusal::Passkey {
-        Problem::new(Fault::TokenShowsNoPasskey, "This asks for a passkey, which no access token can show.")
+        Problem::new(
+            Fault::TokenShowsNoPasskey,
+            "This route asks for a passkey, so an access token does not open it.",
+        )
     } else if why.is_good_elsewhere() {
         Problem::new(Fault::TokenNotForThis, "The access token is not for this request.")
     } else {
@@ -248,10 +251,12 @@ fn for_a_program(outcome: &Outcome) -> Problem {
         Outcome::Forbidden { route, refused } => {
             Problem::new(Fault::Forbidden, who_is_refused(route, refused))
         }
-        Outcome::UnknownHost => Problem::new(Fault::UnknownHost, "This host is not one of ours."),
+        Outcome::UnknownHost => {
+            Problem::new(Fault::UnknownHost, "This gateway has no application on this host.")
+        }
         Outcome::Misdirected => Problem::new(
             Fault::Misdirected,
-            "The connection was made for another host than the request names.",
+            "The connection was made for another host than that of the request.",
         ),
         Outcome::NoRoute => Problem::not_found(),
         Outcome::MalformedRequest => {
@@ -270,9 +275,9 @@ fn for_a_program(outcome: &Outcome) -> Problem {
         ),
         Outcome::ServiceWorkerRefused { .. } => Problem::new(
             Fault::Forbidden,
-            "No service worker of an application may run where people sign in: it would control their pages.",
+            "No service worker of an application may run where users sign in: it would control the sign-in pages.",
         ),
-        Outcome::MethodRefused => Problem::new(Fault::MethodNotAllowed, "This method is not taken."),
+        Outcome::MethodRefused => Problem::new(Fault::MethodNotAllowed, "This method is not accepted."),
         Outcome::BodyTooLarge => Problem::new(Fault::BodyTooLarge, "The body is too large."),
         Outcome::HeadersTooLarge => Problem::new(Fault::HeadersTooLarge, "The headers are too large."),
         Outcome::Unavailable => Problem::unavailable("Your session could not be checked in time. Try again."),
@@ -291,7 +296,7 @@ fn for_a_program(outcome: &Outcome) -> Problem {
         Outcome::TokenRefused { why, .. } => refused_token(*why),
         Outcome::SignIn { .. } => Problem::unauthenticated(),
         Outcome::StepUp { route } => Problem::new(Fault::StepUpRequired, too_old(route)),
-        Outcome::Internal => Problem::new(Fault::Internal, "Something went wrong on our side."),
+        Outcome::Internal => Problem::new(Fault::Internal, "Something went wrong in the gateway."),
     }
 }
 

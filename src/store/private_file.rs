@@ -55,7 +55,7 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     };
     if file.metadata()?.permissions().mode() & OTHERS != 0 {
         let text = format!(
-            "{} can be read by others: run chmod 600 on it, and rotate what is in it",
+            "{} can be read by others: run chmod 600 on it, and rotate the secrets in it",
             path.display()
         );
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));

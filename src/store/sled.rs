@@ -111,7 +111,7 @@ pub enum OpenError {
     #[error("the store in {} was written by a newer version; run that version", path.display())]
     OtherFormat { path: PathBuf },
     /// Other things are there, and others can read them.
-    #[error("{} holds other files and can be read by others: let store.path name a directory of its own", path.display())]
+    #[error("{} holds other files and can be read by others: name an empty directory in store.path", path.display())]
     Shared { path: PathBuf },
     /// The operating system refused.
     #[error("the store in {} cannot be opened: {source}", path.display())]

@@ -229,17 +229,19 @@ impl From<FlowError> for Problem {
             FlowError::Refused(why) => refused(why),
             FlowError::NoSuchInvitation => Self::new(
                 Fault::InvitationInvalid,
-                "This link has expired or was used already. Ask whoever sent it for a new one.",
+                "This link has expired or was already used. Ask the person who sent it for a new one.",
             ),
             FlowError::WrongCode => {
-                Self::new(Fault::TokenInvalid, "This code is not right, or no longer. Ask for a new one.")
+                Self::new(Fault::TokenInvalid, "This code is wrong, used, or too old. Ask for a new one.")
             }
-            FlowError::WrongToken => Self::new(Fault::TokenInvalid, "This token is not valid, or no longer."),
+            FlowError::WrongToken => {
+                Self::new(Fault::TokenInvalid, "This token is not valid, or not any more.")
+            }
             FlowError::NoSuchProcess => {
                 Self::new(Fault::ProcessUnknown, "This sign-in has expired or is over. Please start again.")
             }
             FlowError::NoMail => {
-                Self::new(Fault::NotFound, "Nothing is sent by mail here. Ask the administrator for a link.")
+                Self::new(Fault::NotFound, "This gateway sends no mail. Ask the administrator for a link.")
             }
             FlowError::OutboxFull => {
                 Self::unavailable("No more messages can be sent at the moment. Try again later.")
@@ -255,12 +257,12 @@ impl From<FlowError> for Problem {
             FlowError::Attribute(why) => attribute_refused(&why),
             FlowError::MalformedToken(why) => malformed_token(&why),
             FlowError::Taken(what) => {
-                Self::new(Fault::Taken, format!("This {what} belongs to somebody else."))
+                Self::new(Fault::Taken, format!("This {what} belongs to another user."))
             }
             FlowError::HasAccount => Self::new(Fault::HasAccount, "This address has an account already."),
-            FlowError::NotFresh => Self::new(Fault::NotFresh, "Show your passkey again to make this change."),
+            FlowError::NotFresh => Self::new(Fault::NotFresh, "Use your passkey again to make this change."),
             FlowError::StepUpRequired => {
-                Self::new(Fault::StepUpRequired, "Show your passkey again to administer this installation.")
+                Self::new(Fault::StepUpRequired, "Use your passkey again to administer this installation.")
             }
             FlowError::AccountClosed => {
                 Self::new(Fault::NotPermitted, "This account is disabled. Enable it first.")
@@ -274,22 +276,20 @@ impl From<FlowError> for Problem {
             ),
             FlowError::LastAdministrator => Self::new(
                 Fault::NotPermitted,
-                "You are the only administrator. An operator can make another user one first, with `vestibule user role NAME administrator`.",
+                "You are the only administrator. First make another user an administrator, with `vestibule user role NAME administrator`.",
             ),
             FlowError::UsernameFixed => {
-                Self::new(Fault::NotPermitted, "Usernames are given by the administrator here.")
+                Self::new(Fault::NotPermitted, "Only an administrator can change usernames here.")
             }
             FlowError::TooManyUsernames => {
-                Self::new(Fault::LimitReached, "You have had as many usernames as a person can have.")
+                Self::new(Fault::LimitReached, "You have reached the maximum number of usernames.")
             }
             FlowError::NotFound => Self::not_found(),
             FlowError::RateLimited { retry_after } => rate_limited(retry_after),
             FlowError::Banned { ends_in } => network_banned(ends_in),
             FlowError::CannotBan(why) => cannot_ban(why),
             FlowError::NoSuchBan { wider } => no_such_ban(wider),
-            FlowError::Busy => {
-                Self::unavailable("Others changed the same thing at the same moment. Try again.")
-            }
+            FlowError::Busy => Self::unavailable("The same thing was changed at the same moment. Try again."),
             FlowError::CannotBegin(error) => Self::internal(&error),
             FlowError::Signing => Self::internal(&FlowError::Signing),
             FlowError::Vault(error) => Self::internal(&error),
@@ -311,7 +311,7 @@ fn network_banned(ends_in: Option<Duration>) -> Problem {
         retry_after: ends_in,
         ..Problem::new(
             Fault::NetworkBanned,
-            "Nobody can sign in from your network at the moment. Use another one, or ask the administrator.",
+            "You cannot sign in from this network at the moment. Use another one, or ask the administrator.",
         )
     }
 }
@@ -357,8 +357,8 @@ fn cannot_ban(why: CannotBan) -> Problem {
 
 fn no_such_ban(wider: Option<Network>) -> Problem {
     let detail = match wider {
-        None => "This network is not banned, or not any more.".to_owned(),
-        Some(wider) => format!("It is banned with {wider}: remove the ban of that network."),
+        None => "This network is not banned.".to_owned(),
+        Some(wider) => format!("It is part of the banned network {wider}: remove that ban."),
     };
     Problem::new(Fault::NotFound, detail)
 }
@@ -376,14 +376,14 @@ fn refused(why: Refusal) -> Problem {
         ),
         Refusal::NotVerified => Problem::new(
             Fault::NotVerified,
-            "The authenticator did not verify you. Set up a PIN or a fingerprint on it, or use another one.",
+            "The authenticator did not verify you. Set up a PIN or a fingerprint on it, or use another authenticator.",
         ),
         Refusal::DuplicateCredential => {
             Problem::new(Fault::DuplicateCredential, "This passkey is registered already.")
         }
         Refusal::LimitReached => Problem::new(
             Fault::LimitReached,
-            "There are as many passkeys as an account can have. Remove one first.",
+            "This account has the maximum number of passkeys. Remove one first.",
         ),
         Refusal::Asleep => Problem::new(
             Fault::PasskeyRefused,
@@ -430,7 +430,7 @@ impl Problem {
         tracing::error!(error = %cause, "a request failed");
         Self::new(
             Fault::Internal,
-            "Something went wrong on our side. Try again, and tell the administrator if it stays.",
+            "Something went wrong in the gateway. Try again, and tell the administrator if the problem stays.",
         )
     }
 }

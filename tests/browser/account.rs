@@ -6,7 +6,7 @@ use crate::chrome::{Attached, Chrome, Window};
 use crate::people::{ALICE, Stage, only_passkey, sign_out};
 
 /// How the suggestion of a second passkey begins.
-const SUGGESTION: &str = "One passkey is one lost phone away from none";
+const SUGGESTION: &str = "You have only one passkey";
 
 #[tokio::test]
 async fn a_second_passkey_is_added_named_and_removed_but_never_the_last_one() {
@@ -209,7 +209,7 @@ async fn s_12_another_device_joins_by_a_qr_code() {
 
     window.sees("Passkey added").await;
     window.sees("Passkeys 2").await;
-    window.does_not_see("One passkey is one lost phone").await;
+    window.does_not_see(SUGGESTION).await;
     window.stays_clean().await;
     phone.open(&stage.gateway.url("/auth/account")).await;
     phone.sees("Passkeys 2").await;

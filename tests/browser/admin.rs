@@ -58,7 +58,7 @@ async fn a_user_is_invited_let_into_a_group_disabled_and_deleted_from_the_pages(
     window.sees("What this user may enter").await;
     window.fill("Groups", "staff, night-shift").await;
     window.press("Save").await;
-    window.sees("Open sessions feel it on their next request").await;
+    window.sees("Open sessions follow with their next request").await;
     bobs.reload().await;
     bobs.sees("The application does not answer").await;
 
@@ -96,7 +96,7 @@ async fn a_passkey_is_asked_for_in_the_middle_of_a_form_and_nothing_typed_is_los
     stage.gateway.clock().set("+6m");
     let before = stage.window.script("return performance.getEntriesByType('resource').length").await;
     stage.window.press("Save").await;
-    stage.window.sees("Open sessions feel it on their next request").await;
+    stage.window.sees("Open sessions follow with their next request").await;
     let asked = stage.window.script(
         "return performance.getEntriesByType('resource').filter((it) => it.name.includes('authenticate/options')).length",
     );
@@ -144,11 +144,11 @@ async fn a_network_is_banned_and_let_in_again_from_the_pages() {
     let theirs = stage.another_window().await;
     theirs.is_reported_as("192.0.2.7").await;
     theirs.open(&stage.gateway.url("/auth/login")).await;
-    theirs.sees("Nobody can sign in from your network at the moment").await;
+    theirs.sees("You cannot sign in from this network at the moment").await;
     theirs.sees("This ends ").await;
-    theirs.sees("quote the request ").await;
+    theirs.sees("quote request ").await;
     theirs.open(&stage.gateway.invite(BOB, &[])).await;
-    theirs.sees("Nobody can sign in from your network at the moment").await;
+    theirs.sees("You cannot sign in from this network at the moment").await;
 
     window.press("Remove").await;
     window.sees("Remove the ban of 192.0.2.0/24?").await;
@@ -217,10 +217,10 @@ async fn attributes_are_said_on_the_pages_and_told_to_the_application() {
     window.press("alice").await;
     window.fill("Employee number", "12").await;
     window.press("Save").await;
-    window.sees("has to fit the pattern").await;
+    window.sees("has to match the pattern").await;
     window.fill("Employee number", "AB1234").await;
     window.press("Save").await;
-    window.sees("Open sessions feel it").await;
+    window.sees("Open sessions follow").await;
     window.open(&stage.gateway.url("/auth/account")).await;
     window.sees("Employee number").await;
     window.sees("AB1234").await;

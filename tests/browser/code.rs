@@ -29,9 +29,9 @@ async fn a_code_by_mail_leads_to_a_new_passkey() {
     window.press("Lost your passkey?").await;
     window.press("Send me a code").await;
     window.sees("Please enter your e-mail address").await;
-    window.fill("Where should the code go?", ALICE).await;
+    window.fill("E-mail address for the code", ALICE).await;
     window.press("Send me a code").await;
-    window.sees("Look into your mail").await;
+    window.sees("Check your e-mail").await;
     window.fill("Code from the message", "0000-0000").await;
     window.press("Use this code").await;
     window.sees("This code does not work").await;
@@ -68,14 +68,14 @@ async fn a_printed_code_leads_to_a_new_passkey() {
     let codes = window.script(shown).await;
     assert_eq!(codes.as_array().unwrap().len(), 10);
     window.stays_clean().await;
-    window.press("I have kept them").await;
+    window.press("I have saved them").await;
     // They are nowhere in the page afterwards.
     window.answers(shown, json!([])).await;
     let count = "return document.getElementById('codes-count').textContent";
     window.answers(count, json!("10")).await;
     // New ones end these, so the page asks.
     window.press("Make new codes").await;
-    window.sees("The ones before stop working").await;
+    window.sees("Your earlier codes stop working").await;
     window.press("Cancel").await;
     sign_out(window).await;
     lost.forget_everything().await;
@@ -117,21 +117,21 @@ async fn somebody_signs_up_waits_and_is_let_in_from_the_page() {
     carol.press("Create an account").await;
     carol.fill("Your e-mail address", "carol@example.com").await;
     carol.press("Send me a code").await;
-    carol.sees("Look into your mail").await;
+    carol.sees("Check your e-mail").await;
     carol.fill("Code from the message", &office.code(1).await).await;
     carol.fill("Your name", "Carol Day").await;
     carol.press("Create the account").await;
     carol.arrives_at_path("/auth/enroll").await;
     carol.press("Create your passkey").await;
-    carol.sees("Your account waits for an administrator").await;
+    carol.sees("has to approve your account").await;
 
     stage.window.open(&stage.gateway.url("/auth/admin")).await;
-    stage.window.press("accounts wait for you").await;
+    stage.window.press("accounts wait for approval").await;
     stage.window.press("carol").await;
-    stage.window.press("Let this user in").await;
+    stage.window.press("Approve this account").await;
     stage.window.sees("may enter from now on").await;
     carol.reload().await;
-    carol.does_not_see("Your account waits").await;
+    carol.does_not_see("has to approve your account").await;
     carol.open(&stage.gateway.url("/")).await;
     carol.sees("hello").await;
     carol.stays_clean().await;

@@ -74,7 +74,7 @@ async fn the_doors_are_presentable_where_they_are_shut() {
     window.is_reported_as("192.0.2.7").await;
     window.open(&stage.gateway.url("/reports")).await;
     window.press("Sign in with a passkey").await;
-    window.sees("Nobody can sign in from your network at the moment").await;
+    window.sees("You cannot sign in from this network at the moment").await;
     window.is_presentable("sign-in-banned", &axe).await;
 }
 
@@ -100,16 +100,16 @@ async fn codes_and_the_apis_are_presentable() {
     window.open(&stage.gateway.url("/auth/login")).await;
     window.press("Lost your passkey?").await;
     window.is_presentable("sign-in-code", &axe).await;
-    window.fill("Where should the code go?", ALICE).await;
+    window.fill("E-mail address for the code", ALICE).await;
     window.press("Send me a code").await;
-    window.sees("Look into your mail").await;
+    window.sees("Check your e-mail").await;
     window.is_presentable("sign-in-code-sent", &axe).await;
 
     window.open(&stage.gateway.url("/auth/signup")).await;
     window.sees("This is for addresses at").await;
     window.fill("Your e-mail address", "new@example.com").await;
     window.press("Send me a code").await;
-    window.sees("Look into your mail").await;
+    window.sees("Check your e-mail").await;
     window.is_presentable("sign-up", &axe).await;
 
     window.open(&stage.gateway.url("/auth/recovery#x")).await;
@@ -140,19 +140,19 @@ async fn the_account_is_presentable() {
     window.press("Make new codes").await;
     window.sees("Your recovery codes").await;
     window.is_presentable("account-codes", &axe).await;
-    window.press("I have kept them").await;
+    window.press("I have saved them").await;
     window.press("Make a token").await;
     window.sees("Applications that it opens").await;
-    window.press("Narrow it further").await;
+    window.press("More restrictions").await;
     window.is_presentable("account-token-new", &axe).await;
     window.fill("What is it for?", "Backup of the reports").await;
     window.script("document.querySelector('#token-form [name=routes]').click()").await;
-    window.press("Make it").await;
+    window.press("Make the token").await;
     window.sees("Your access token").await;
     window.is_presentable("account-token-made", &axe).await;
-    window.press("I have kept them").await;
+    window.press("I have saved them").await;
     window.press_at("Backup of the reports", "Revoke").await;
-    window.sees("Whatever uses it").await;
+    window.sees("Programs that use it").await;
     window.press("Cancel").await;
     window.press("Add another device").await;
     window.sees("Scan this with the camera").await;
@@ -233,10 +233,10 @@ async fn s_13_the_administrators_pages_are_presentable_with_any_name() {
     for (page, below, words) in [
         ("admin-overview", "", "Everything works"),
         ("admin-users", "/users", "user3"),
-        ("admin-users-none", "/users?search=nobody", "Nobody matches"),
+        ("admin-users-none", "/users?search=nobody", "No user matches"),
         ("admin-invitations", "/invitations", "waiting@example.com"),
         ("admin-applications", "/applications", "group:staff"),
-        ("admin-preview", "/applications?user=user0", "What the account page begins with"),
+        ("admin-preview", "/applications?user=user0", "The applications on the account page of"),
         ("admin-preview-nobody", "/applications?user=nobody", "There is no such user"),
         ("admin-sessions", "/sessions", "user0"),
         ("admin-bans", "/bans", "203.0.113.0/24"),
@@ -298,7 +298,7 @@ async fn the_notices_are_presentable() {
         window.is_presentable(page, &axe).await;
     }
     window.open(&format!("http://127.0.0.1:{}/", stage.gateway.port)).await;
-    window.sees("not one of ours").await;
+    window.sees("Unknown address").await;
     window.is_presentable("notice-421", &axe).await;
 
     let guest = stage.another_window().await;
@@ -310,7 +310,7 @@ async fn the_notices_are_presentable() {
     accept(&guest, &link, BOB).await;
     sign_out(&guest).await;
     guest.open(&stage.gateway.url("/auth/login?done=1")).await;
-    guest.sees("does not hold").await;
+    guest.sees("could not be completed").await;
     guest.sees("both clocks agree").await;
     guest.is_presentable("notice-loop", &axe).await;
     assert!(!guest.text().await.contains(ALICE));
@@ -328,6 +328,6 @@ async fn the_page_about_proxies_that_ask_is_presentable() {
     let _hers = stage.alice().await;
     window.open(&stage.gateway.url("/auth/admin/applications")).await;
     window.press("Proxies that ask").await;
-    window.sees("What a client could write").await;
+    window.sees("Test with a forged request").await;
     window.is_presentable("forward-test", &axe).await;
 }

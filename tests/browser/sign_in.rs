@@ -38,7 +38,7 @@ async fn a_passkey_that_autofill_offers_is_enough() {
     // Nobody has chosen anything yet: the offer waits, and the page stays.
     passkey.is_touched(false).await;
     stage.window.open(&stage.gateway.url("/inbox?unread")).await;
-    stage.window.sees("Or choose a saved passkey").await;
+    stage.window.sees("E-mail address, or choose a saved passkey").await;
     passkey.is_touched(true).await;
     stage.window.reload().await;
 

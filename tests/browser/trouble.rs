@@ -29,8 +29,8 @@ async fn a_cancelled_prompt_says_that_nothing_happened_and_the_next_one_works() 
     // A finger that the device does not know.
     passkey.verifies(false).await;
     for (millis, words, other) in [
-        (399, "No passkey for this site on this device", "Nothing happened yet"),
-        (400, "Nothing happened yet", "No passkey for this site on this device"),
+        (399, "No passkey for this site on this device", "The passkey was not used"),
+        (400, "The passkey was not used", "No passkey for this site on this device"),
     ] {
         window.script(&format!("window.promptTakes = {millis}")).await;
         window.press("Sign in with a passkey").await;
@@ -84,12 +84,12 @@ async fn every_way_to_fail_has_words() {
     for (answer, words) in [
         ("() => Promise.reject(new TypeError())", "No connection"),
         ("problem(500, '')", "It answered with error 500"),
-        ("problem(503, 'network_banned')", "Nobody can sign in from your network at the moment"),
+        ("problem(503, 'network_banned')", "You cannot sign in from this network at the moment"),
         ("problem(429, '')", "Please wait 7 seconds"),
         ("problem(401, 'unknown_credential')", "This passkey was removed here"),
-        ("problem(401, 'ceremony_expired')", "This page waited too long"),
+        ("problem(401, 'ceremony_expired')", "The request has expired"),
         ("problem(401, 'passkey_refused')", "This passkey was not accepted"),
-        ("problem(410, '')", "This page waited too long"),
+        ("problem(410, '')", "The request has expired"),
         ("problem(409, 'this')", "about this"),
     ] {
         window.script(&format!("window.serverSays = {answer}")).await;
@@ -121,7 +121,7 @@ async fn a_prompt_that_nobody_answers_says_that_nothing_happened() {
     passkey.is_touched(false).await;
     window.press("Sign in with a passkey").await;
     window.sees("Waiting for your passkey").await;
-    window.sees("Nothing happened yet").await;
+    window.sees("The passkey was not used").await;
     window.sees("Use my e-mail address").await;
     window.stays_clean().await;
 }
@@ -156,7 +156,7 @@ async fn a_host_that_is_not_ours_says_so_in_style() {
     let stage = Stage::set().await;
     let url = format!("http://127.0.0.1:{}/auth/login", stage.gateway.port);
     stage.window.open(&url).await;
-    stage.window.sees("This host is not one of ours").await;
+    stage.window.sees("Unknown address").await;
     stage.window.sees("127.0.0.1").await;
     let styled = "return getComputedStyle(document.querySelector('main')).borderTopLeftRadius";
     assert_ne!(stage.window.script(styled).await, "0px");
@@ -193,7 +193,7 @@ async fn blocked_cookies_are_named_before_anybody_tries_in_vain() {
 async fn a_session_that_does_not_hold_ends_on_a_page_that_says_what_was_seen() {
     let stage = Stage::set().await;
     stage.window.open(&stage.gateway.url("/auth/login?done=1")).await;
-    stage.window.sees("Signing in does not hold").await;
+    stage.window.sees("Sign-in could not be completed").await;
     stage.window.sees("did not come back").await;
     stage.window.sees("both clocks agree").await;
     stage.window.stays_clean().await;

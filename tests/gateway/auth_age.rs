@@ -154,16 +154,16 @@ async fn somebody_whose_passkey_was_shown_an_hour_ago_shows_it_and_is_where_they
     let form = scene.alice.request(Method::POST, &deep).header("sec-fetch-mode", "navigate");
     let form = form.header("sec-fetch-dest", "document").header("sec-fetch-site", "same-origin");
     let page = scene.alice.send(form).await.expect(401).text();
-    assert!(page.contains("Show your passkey, then send the form again"), "{page}");
+    assert!(page.contains("Use your passkey, then send the form again"), "{page}");
 
     let (page, way) = scene.alice.arrive(&deep).await;
     assert_eq!(page.status, 200);
-    assert!(page.text().contains("To go on, show your passkey once more."), "{}", page.text());
+    assert!(page.text().contains("To continue, use your passkey once more."), "{}", page.text());
     assert_eq!(way.len(), 1, "{way:?}");
     // Coming again without a passkey leads to the same page, not in circles.
     let login = page.url.to_string();
     let (again, _) = scene.alice.arrive(&format!("{login}&done=1")).await;
-    assert!(again.text().contains("To go on, show your passkey once more."));
+    assert!(again.text().contains("To continue, use your passkey once more."));
     scene.alice.sign_in(&mut scene.device).await.expect(201);
     let (page, _) = scene.alice.arrive(&format!("{login}&done=1")).await;
     assert_eq!((page.status, page.text().as_str(), page.url.as_str()), (200, "hello", deep.as_str()));

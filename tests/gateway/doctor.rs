@@ -35,8 +35,8 @@ async fn a_gateway_that_is_well_has_no_problems() {
     assert_eq!(code, Some(0), "{found:?}");
     assert_eq!(about(&found, "name", "fine"), ["localhost is this machine, for browsers on it"]);
     let place = format!("127.0.0.1:{}", scene.gateway.port);
-    assert_eq!(about(&found, "listener", "fine"), [format!("the gateway takes connections on {place}")]);
-    let app = format!("\"app\" takes connections at 127.0.0.1:{}", scene.app.port);
+    assert_eq!(about(&found, "listener", "fine"), [format!("the gateway accepts connections on {place}")]);
+    let app = format!("\"app\" accepts connections at 127.0.0.1:{}", scene.app.port);
     assert_eq!(about(&found, "application", "fine"), [app]);
     assert!(about(&found, "application", "warning").is_empty(), "it listens on 127.0.0.1 alone");
     assert_eq!(about(&found, "file", "fine").len(), 2);
@@ -72,7 +72,7 @@ async fn what_is_wrong_is_named_with_what_to_do() {
     let [open] = about(&found, "file", "problem").try_into().unwrap();
     assert!(open.ends_with("can be read by other users of this machine"), "{open}");
     let [silent] = about(&found, "mail", "problem").try_into().unwrap();
-    assert!(silent.contains(&format!("localhost:{mail} does not take us")), "{silent}");
+    assert!(silent.contains(&format!("localhost:{mail} does not accept the gateway")), "{silent}");
 
     // Mended, it is well.
     fs::set_permissions(gateway.data(), Permissions::from_mode(0o700)).unwrap();
@@ -152,7 +152,7 @@ async fn an_application_that_others_reach_around_the_gateway_is_found() {
     .await;
     let told = about(&examine(&gateway).0, "application", "warning");
     let expected = own_address()
-        .map(|ours| format!("\"app\" also takes connections at {ours}:{port}, around the gateway"));
+        .map(|ours| format!("\"app\" also accepts connections at {ours}:{port}, around the gateway"));
     assert_eq!(told, Vec::from_iter(expected));
 }
 

@@ -140,6 +140,28 @@ fn the_readme_leads_to_every_document() {
     assert!(readme.contains("](docs/recipes/README.md)"));
 }
 
+/// docs/headers.md names every header that is taken off: the families end in `*` there.
+#[test]
+fn every_header_that_is_removed_is_in_the_documents() {
+    let code = fs::read_to_string(root().join("src/proxy/headers.rs")).unwrap();
+    let list = |name: &str| {
+        let list = code.split_once(&format!("const {name}: ")).unwrap().1.split("];").next().unwrap();
+        let list = list.split_once("= [").unwrap().1;
+        let names = list.lines().filter_map(|line| line.trim().strip_prefix('"')?.split('"').next());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let text = fs::read_to_string(root().join("docs/headers.md")).unwrap().to_lowercase();
+    let families = list("PREFIXES");
+    let names = list("NAMES");
+    assert!(families.len() > 20 && names.len() > 10, "{families:?} {names:?}");
+    for family in families {
+        assert!(text.contains(&format!("`{family}*`")), "{family}*");
+    }
+    for name in names {
+        assert!(text.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
 /// Every command that a document tells people to type is one that the program knows, with those options.
 #[test]
 fn every_command_in_the_documents_is_one_that_there_is() {

@@ -303,7 +303,7 @@ async fn f_02_mail_alone_gives_nobody_a_way_in() {
     let page = scene.stranger().navigate(&scene.url("/auth/login")).await.expect(200);
     assert!(page.text().contains("Sign in with a passkey"), "{page}");
     assert!(
-        !page.text().contains("Where should the code go?"),
+        !page.text().contains("E-mail address for the code"),
         "codes are off unless an operator asks for them"
     );
     let refused = scene.stranger().post("verify", &json!({ "email": ALICE })).await;
@@ -479,10 +479,10 @@ async fn a_test_says_whether_the_mail_server_takes_mail() {
     assert!(!gateway.data().exists(), "a test keeps nothing");
     let office = PostOffice::open(mail, &Mode::Plain);
     let said = gateway.operate(&["mail", "test", ALICE]);
-    assert!(said.contains(&format!("has taken a message to {ALICE}")), "{said}");
+    assert!(said.contains(&format!("accepted a message to {ALICE}")), "{said}");
     let arrived = office.message(1).await;
     assert_eq!(arrived["to"], json!([ALICE]));
-    assert!(arrived["message"].as_str().unwrap().contains("This is a test of the mail"), "{arrived}");
+    assert!(arrived["message"].as_str().unwrap().contains("This is a test message"), "{arrived}");
     gateway.edit(|text| text[..text.find("[mail]").unwrap()].to_owned());
     let output = gateway.cli(&["mail", "test", ALICE]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("names no mail server"), "{output:?}");

@@ -183,13 +183,13 @@ async fn a_link_of_an_administrator_is_told_when_it_is_made_and_used_and_can_be_
     assert!(made.contains("An administrator made a link") && made.contains("24 hours"), "{made}");
     assert!(!made.contains("/enroll#"), "a notice gives nobody a way in: {made}");
     let used = letter(&office, 2).await;
-    assert!(used.contains("A link of an administrator was used to get into your account"), "{used}");
+    assert!(used.contains("A link from an administrator was used to get into your account"), "{used}");
     assert!(used.contains("127.0.0.0/24") && used.contains("UTC"), "{used}");
     finder.register(&mut Authenticator::new(66)).await.expect(200);
     let listed = bob.get("recoveries").await.expect(200).json();
     assert_eq!((&listed[0]["by"], listed.as_array().unwrap().len()), (&json!("link"), 1));
     let page = bob.navigate(&scene.url("/auth/account")).await.expect(200).text();
-    assert!(page.contains("A link of an administrator was used to get into your account"), "{page}");
+    assert!(page.contains("A link from an administrator was used to get into your account"), "{page}");
     let cancel = json!({ "token": secret_in(&used) });
     scene.stranger().post("recoveries/cancel", &cancel).await.expect(204);
     finder.get("sessions").await.expect_problem(401);

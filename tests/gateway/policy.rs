@@ -212,7 +212,7 @@ async fn a_file_of_expectations_can_bring_its_own_people_and_needs_no_gateway() 
         (expected("refused", "at = \"noon\"\n"), "not a moment"),
         (expected("refused", "user = 1\n"), "duplicate key"),
         (expected("refused", "hour = 1\n"), "unknown field"),
-        (person.to_owned(), "expects nothing"),
+        (person.to_owned(), "has no expectation"),
         (format!("[[expect]]\nuser = \"nobody\"\nurl = {url:?}\ndecision = \"refused\"\n"), "line 1"),
         ("[[expect]]\nurl = \"x\"\ndecision = \"refused\"\n".to_owned(), "is not an address"),
     ] {
@@ -248,7 +248,7 @@ async fn s_04_a_refusal_names_its_rule_in_the_trail_and_only_there() {
     assert!(page.contains(GREG) && !page.contains("no guests in the back"), "{page}");
     let stranger = house.scene.stranger();
     let page = stranger.navigate(&house.scene.url("/engine")).await.expect(403).text();
-    assert!(page.contains("This address is closed") && !page.contains("nobody touches"), "{page}");
+    assert!(page.contains("No access to this address") && !page.contains("nobody touches"), "{page}");
     let denied = || {
         let text = house.scene.gateway.operate(&["audit", "--event", "access_denied", "--json"]);
         text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
@@ -272,7 +272,7 @@ async fn a_refusal_names_its_rule_where_the_operator_lets_it() {
     assert!(page.contains("nobody touches the engine"), "{page}");
     let request = scene.alice.request(Method::PUT, &scene.url("/")).header("sec-fetch-mode", "navigate");
     let page = scene.alice.send(request).await.expect(403).text();
-    assert!(page.contains("No rule lets you do this."), "{page}");
+    assert!(page.contains("No rule allows this."), "{page}");
 }
 
 #[tokio::test]
@@ -404,7 +404,7 @@ async fn check_names_rules_that_never_decide_and_doors_that_stand_open() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
     assert!(said.contains("\"too late\" never decides, because of"), "{said}");
-    assert!(said.contains("\"the house sees the board\" lets whoever is in its networks in"), "{said}");
+    assert!(said.contains("\"the house sees the board\" lets every client in its networks in"), "{said}");
     assert!(!said.contains("\"everybody reads\" never"), "{said}");
     assert!(scene.alice.navigate(&scene.url("/")).await.text().contains("hello"));
 }

@@ -59,7 +59,7 @@ async fn routes_and_rules_are_exchanged_for_open_sessions() {
     // What does not concern the route leaves its streams alone. The session that is open sees the new
     // names of headers at once.
     gateway.edit(|text| text.replace("allow = [\"user\"]", "allow = [\"user\"]\nheaders = \"oauth2-proxy\""));
-    assert_eq!(reload(gateway), "The configuration has been taken in.\n");
+    assert_eq!(reload(gateway), "The configuration is in force.\n");
     his.says("two").await;
     scene.app.take();
     bob.navigate(&scene.url("/page")).await.expect(200);
@@ -165,12 +165,12 @@ async fn a_file_with_a_mistake_changes_nothing_and_is_told() {
     gateway.edit(|text| text.replace("allow = [\"user\"]", "allow = [\"group:nobody\"]\ntimeout = 7"));
     let told = refused(gateway);
     assert!(told.contains("route") && told.contains("timeout"), "{told}");
-    assert!(told.contains("The old configuration goes on."), "{told}");
+    assert!(told.contains("The old configuration stays in force."), "{told}");
     scene.alice.navigate(&scene.url("/page")).await.expect(200);
     assert_eq!(ready(gateway).await, json!({ "status": "ready", "configuration": "refused" }));
     assert_eq!(metric(gateway, "vestibule_config_last_reload_successful").await, 0);
     assert_eq!(metric(gateway, "vestibule_config_reloads_total{result=\"refused\"}").await, 1);
-    gateway.wait_for_log("the new configuration is refused; the old one goes on").await;
+    gateway.wait_for_log("the new configuration is refused; the old one stays in force").await;
     // A picture that cannot be read is found before anything is exchanged, too.
     gateway.edit(|text| text.replace("\ntimeout = 7", "") + "\n[branding]\nlogo = \"/nowhere/logo.svg\"\n");
     assert!(refused(gateway).contains("/nowhere/logo.svg"));

@@ -306,7 +306,7 @@ async fn a_program_that_would_not_start_does_not_take_over() {
         let output = gateway.cli(&["upgrade"]);
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.ends_with("The running program goes on.\n"), "{said}");
+        assert!(said.ends_with("The running program stays in place.\n"), "{said}");
         assert_eq!(raw::get(gateway.port, "localhost", "/page", &[]).status(), 200);
         said
     };

@@ -114,7 +114,7 @@ async fn an_account_that_waits_opens_nothing_until_an_administrator_has_let_it_i
     carol.navigate(&scene.url("/page")).await.expect(403);
     assert!(scene.app.take().is_empty());
     let page = carol.navigate(&scene.url("/auth/account")).await.expect(200).text();
-    assert!(page.contains("waits for an administrator"), "{page}");
+    assert!(page.contains("has to approve your account"), "{page}");
     carol.sign_in(&mut device).await.expect(201);
     carol.get("admin/v1/users").await.expect_problem(403);
 

@@ -38,7 +38,7 @@ pub(super) fn examine(settings: &Settings, now: Timestamp) -> Vec<Finding> {
             if is_obtained {
                 "see what the gateway's log says about it: the authority must reach this host from the internet"
             } else {
-                "have one issued for it, and name its files in [[server.tls.certificate]]"
+                "get a certificate for it, and name its files in [[server.tls.certificate]]"
             },
         )
     }));
@@ -54,7 +54,7 @@ fn renewed(copy: &Path, units: &Path) -> Option<Finding> {
 fn overtaken(copy: &Path, original: &Path) -> Option<Finding> {
     let (used, there) = (fs::read(copy).ok()?, fs::read(original).ok()?);
     let (used_at, there_at) = (copy.display(), original.display());
-    let what = format!("{there_at} has changed since the service was started, which goes on with {used_at}");
+    let what = format!("{there_at} has changed since the service was started, which still uses {used_at}");
     let remedy = "restart the service, and let your ACME client restart it after each renewal";
     (used != there).then(|| Finding::problem(ABOUT, what, remedy))
 }

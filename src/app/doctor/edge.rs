@@ -71,10 +71,10 @@ fn listeners(settings: &Settings) -> impl Iterator<Item = SocketAddr> {
 async fn answers(address: SocketAddr) -> Finding {
     const ABOUT: &str = "listener";
     match timeout(QUESTION_TIMEOUT, TcpStream::connect(reachable(address))).await {
-        Ok(Ok(_)) => Finding::fine(ABOUT, format!("the gateway takes connections on {address}")),
+        Ok(Ok(_)) => Finding::fine(ABOUT, format!("the gateway accepts connections on {address}")),
         _ => Finding::problem(
             ABOUT,
-            format!("nothing takes connections on {address}, though a gateway runs"),
+            format!("nothing accepts connections on {address}, although a gateway runs"),
             "restart the gateway: it was started with another configuration",
         ),
     }
@@ -117,7 +117,7 @@ async fn application(route: &Route, upstream: &Upstream, ours: Option<IpAddr>) -
     let place = format!("{host}:{port}");
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let mut findings = vec![match timeout(route.timeouts.connect, TcpStream::connect((bare, port))).await {
-        Ok(Ok(_)) => Finding::fine(ABOUT, format!("{:?} takes connections at {place}", route.name)),
+        Ok(Ok(_)) => Finding::fine(ABOUT, format!("{:?} accepts connections at {place}", route.name)),
         Ok(Err(error)) => unanswered(&route.name, &place, &error.to_string()),
         Err(_) => unanswered(&route.name, &place, "it does not answer in time"),
     }];
@@ -138,8 +138,8 @@ async fn around(route: &Route, host: &str, port: u16, ours: Option<IpAddr>) -> O
     let reach = |place: String| {
         Finding::warning(
             "application",
-            format!("{:?} also takes connections at {place}, around the gateway", route.name),
-            "let it listen on 127.0.0.1, or close the port to others; an application that cannot must \
+            format!("{:?} also accepts connections at {place}, around the gateway", route.name),
+            "make it listen on 127.0.0.1, or close the port to others; an application that cannot must \
              check X-Vestibule-Assertion (docs/headers.md)",
         )
     };
@@ -177,10 +177,12 @@ async fn mail(settings: &Settings) -> Option<Finding> {
         Err(error) => return Some(Finding::problem(ABOUT, error.to_string(), remedy)),
     };
     Some(match smtp.greet().await {
-        Ok(()) => Finding::fine(ABOUT, format!("the mail server at {place} takes us")),
-        Err(why) => {
-            Finding::problem(ABOUT, format!("the mail server at {place} does not take us: {why}"), remedy)
-        }
+        Ok(()) => Finding::fine(ABOUT, format!("the mail server at {place} accepts the gateway")),
+        Err(why) => Finding::problem(
+            ABOUT,
+            format!("the mail server at {place} does not accept the gateway: {why}"),
+            remedy,
+        ),
     })
 }
 

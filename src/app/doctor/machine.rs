@@ -46,11 +46,11 @@ fn clock(path: &Path, now: Timestamp) -> Finding {
     const ABOUT: &str = "clock";
     let newest = newest_file(path);
     if let Some((file, at)) = newest.filter(|(_, at)| at.since(now) > AHEAD_MAX) {
-        let what = format!("{file} was written at {at}, which has not come yet: the clock has been set back");
-        return Finding::problem(ABOUT, what, "set the clock right, and let a time service keep it so");
+        let what = format!("{file} was written at {at}, which is in the future: the clock has been set back");
+        return Finding::problem(ABOUT, what, "set the clock, and run a time service");
     }
     if SYNCHRONISED.iter().any(|marker| Path::new(marker).exists()) {
-        return Finding::fine(ABOUT, "a time service keeps it right");
+        return Finding::fine(ABOUT, "a time service keeps the clock right");
     }
     let remedy = "install systemd-timesyncd or chrony, unless the host of this machine keeps the time";
     Finding::warning(ABOUT, "nothing on this machine says that the clock is kept right", remedy)
@@ -76,8 +76,9 @@ fn private(path: &Path, command: &str) -> Finding {
         }
         Ok(_) => {
             let what = format!("{shown} can be read by other users of this machine");
-            let remedy =
-                format!("run {command} {shown}; if somebody may have read it, rotate the keys with --burn");
+            let remedy = format!(
+                "run {command} {shown}; if another user may have read it, rotate the keys with --burn"
+            );
             Finding::problem(ABOUT, what, remedy)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -96,14 +97,14 @@ fn room(path: &Path) -> Finding {
     // Before the first start, what it will be made in.
     let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
     let Ok(disk) = rustix::fs::statvfs(there) else {
-        let what = format!("the room left for {} cannot be asked for", path.display());
+        let what = format!("the free space for {} is not known", path.display());
         return Finding::warning(ABOUT, what, "run this as root");
     };
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     let what = format!("{} MiB are free for {}", free >> 20, path.display());
     match free {
-        ..ROOM_MIN => Finding::problem(ABOUT, what, "make room: nothing can be stored when there is none"),
-        ROOM_MIN..ROOM_SCARCE => Finding::warning(ABOUT, what, "make room before there is none"),
+        ..ROOM_MIN => Finding::problem(ABOUT, what, "make room: without it nothing can be stored"),
+        ROOM_MIN..ROOM_SCARCE => Finding::warning(ABOUT, what, "make room soon"),
         _ => Finding::fine(ABOUT, what),
     }
 }

@@ -86,11 +86,11 @@ pub fn examine(settings: &Settings, running: &Running) -> Result<Vec<Finding>, S
     findings.extend(certificates::examine(settings, now));
     findings.extend(machine::examine(settings, now));
     if let Running::Yes { remarks } = running {
-        let remedy = "name it in server.trusted_proxies, or let it send no such header";
+        let remedy = "name the proxy in server.trusted_proxies, or make it send no such header";
         findings.extend(remarks.iter().map(|remark| Finding::problem("proxy", remark, remedy)));
     }
     let remarks = settings.remarks.iter();
-    let remedy = "if that is what you mean, nothing; else change it (config.toml explains each key)";
+    let remedy = "if you want this, do nothing; if not, change it (config.toml explains each key)";
     findings.extend(remarks.map(|remark| Finding::warning("configuration", remark, remedy)));
     Ok(findings)
 }

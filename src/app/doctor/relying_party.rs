@@ -36,7 +36,7 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
 }
 
 fn unreadable(address: &str, error: &str) -> Finding {
-    let remedy = "let the server of that name answer it with what the gateway answers there: without it, browsers \
+    let remedy = "make the server of that name give the gateway's answer at this address: without it, browsers \
                   offer no passkeys on the related origins";
     Finding::problem(ABOUT, format!("{address} cannot be read: {error}"), remedy)
 }
@@ -53,7 +53,7 @@ fn judged(address: &str, text: &str, origins: &[String]) -> Finding {
         return Finding::fine(ABOUT, format!("{address} names every related origin"));
     }
     let what = format!("{address} does not name {}", missing.join(", "));
-    Finding::problem(ABOUT, what, "let the server of that name answer it with what the gateway answers there")
+    Finding::problem(ABOUT, what, "make the server of that name give the gateway's answer at this address")
 }
 
 async fn fetched(address: &str) -> Result<String, String> {

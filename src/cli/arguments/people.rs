@@ -17,16 +17,16 @@ use crate::domain::user::{DisplayName, Email, Group, Username};
 pub(crate) struct Invite {
     #[arg(value_parser = Email::parse)]
     pub(crate) email: Email,
-    /// What they are called
+    /// The user's name
     #[arg(long, value_parser = DisplayName::parse)]
     pub(crate) name: Option<DisplayName>,
-    /// Their username; default from the e-mail address
+    /// The user's username; default: made from the e-mail address
     #[arg(long, value_parser = Username::parse)]
     pub(crate) username: Option<Username>,
-    /// A group to put them in; may be repeated
+    /// A group of the user; may be repeated
     #[arg(long = "group", value_name = "GROUP", value_parser = Group::parse)]
     pub(crate) groups: Vec<Group>,
-    /// Make them an administrator
+    /// Make the user an administrator
     #[arg(long)]
     pub(crate) admin: bool,
     #[command(flatten)]
@@ -35,13 +35,13 @@ pub(crate) struct Invite {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Invitation {
-    /// List every invitation that can still be redeemed
+    /// List the invitations that can still be used
     List {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Make the link of an invitation good for nothing
+    /// Revoke an invitation: its link stops working
     Revoke {
         #[arg(value_parser = InvitationId::parse)]
         id: InvitationId,
@@ -55,44 +55,44 @@ pub(crate) enum RoleName {
     Member,
 }
 
-/// A person is named by username, e-mail address or id.
+/// A user is named by username, e-mail address or id.
 #[derive(Debug, Subcommand)]
 pub(crate) enum User {
-    /// List the people who have an account, by username
+    /// List users, by username
     List {
-        /// Only those whose username, address or name begins so
+        /// Only users whose username, address or name begins with this text
         #[arg(long, value_name = "TEXT")]
         search: Option<String>,
         /// How many, at most 200
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
-        /// Go on after the page before
+        /// The cursor that the page before printed
         #[arg(long, value_name = "CURSOR")]
         after: Option<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Show a person, with their passkeys and sessions
+    /// Show a user, with passkeys and sessions
     Show {
         user: String,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Give a person another name
+    /// Change the name of a user
     Name {
         user: String,
         #[arg(value_parser = DisplayName::parse)]
         name: DisplayName,
     },
-    /// Write down what administrators should know of a person; nothing takes the note away
+    /// Change the note about a user, for other administrators; without a text, remove it
     Note {
         user: String,
         #[arg(default_value = "")]
         note: String,
     },
-    /// Say what an attribute of a person is, which the configuration defines; nothing takes it away
+    /// Set an attribute of a user, which the configuration defines; without a value, remove it
     Attribute {
         user: String,
         #[arg(value_parser = AttributeName::parse)]
@@ -100,36 +100,36 @@ pub(crate) enum User {
         #[arg(value_parser = AttributeValue::parse)]
         value: Option<AttributeValue>,
     },
-    /// Let an account end by itself after this long, such as 90d; or never
+    /// Set when an account ends by itself: after a time such as 90d, or never
     Expires {
         user: String,
         #[arg(value_parser = end_of_account)]
         when: AccountEnd,
     },
-    /// Make a link that adds a passkey, for a person who has lost theirs
+    /// Make a link that adds a passkey, for a user who has lost all passkeys
     Reset {
         user: String,
         /// Remove the old passkeys and end every session
         #[arg(long)]
         wipe: bool,
-        /// Send the link by mail, besides printing it
+        /// Also send the link by mail
         #[arg(long)]
         mail: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Remove one passkey of a person; `user show` names them
+    /// Remove one passkey of a user; `user show` lists them
     RemovePasskey {
         user: String,
         #[arg(value_parser = CredentialId::parse, allow_hyphen_values = true)]
         passkey: CredentialId,
     },
-    /// Remove an account for good; its username is given to nobody else
+    /// Delete an account; its username is never given to another user
     Delete { user: String },
-    /// End all sessions of a person and let them in no more, in one step
+    /// Disable an account in one step: end all sessions, and let the user in no more
     Lock { user: String },
-    /// Replace all groups of a person; none given means none left
+    /// Replace all groups of a user; without a group, remove all
     Groups {
         user: String,
         #[arg(value_parser = Group::parse)]
@@ -137,9 +137,9 @@ pub(crate) enum User {
     },
     /// Make a user an administrator, or a member; the last administrator stays one
     Role { user: String, role: RoleName },
-    /// End all sessions of a person and let them in no more
+    /// Disable an account: end all sessions, and let the user in no more
     Disable { user: String },
-    /// Let a person in again
+    /// Enable a disabled account
     Enable { user: String },
 }
 
@@ -152,14 +152,14 @@ pub(crate) enum AccountEnd {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Session {
-    /// List the sessions of a person
+    /// List the sessions of a user
     List {
         user: String,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// End all sessions of a person, or one of them
+    /// End all sessions of a user, or one session
     End {
         user: String,
         #[arg(value_parser = SessionId::parse)]

@@ -15,15 +15,15 @@ use crate::domain::time::Timestamp;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Policy {
-    /// Say what would become of a request, and why; fails unless it would be let in
+    /// Print how a request would be decided, and why; fails unless it would be let in
     Explain(Explain),
-    /// Compare what a file expects with what would become of its requests; fails if anything differs
+    /// Compare a file of expected decisions with the rules; fails if one differs
     Test(Test),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// A username, an e-mail address or an id; default a stranger
+    /// The user: a username, an e-mail address or an id; default: a stranger
     #[arg(long)]
     pub(crate) user: Option<String>,
     /// The whole address, such as `https://app.example.com/reports`
@@ -34,7 +34,7 @@ pub(crate) struct Explain {
     /// The client's address; default none
     #[arg(long, value_name = "IP")]
     pub(crate) client: Option<IpAddr>,
-    /// When, such as 2027-01-31T12:00:00Z; default now
+    /// The time of the request, such as 2027-01-31T12:00:00Z; default: now
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(crate) at: Option<Timestamp>,
     /// How long ago the user has shown a passkey, such as 24h; default just now

@@ -17,14 +17,14 @@ pub(crate) enum Token {
     Create(Create),
     /// List the tokens that can be used, the newest first
     List {
-        /// Only those of this user: a username, an e-mail address or an id
+        /// Only tokens of this user: a username, an e-mail address or an id
         #[arg(long)]
         user: Option<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Let a token open nothing any more
+    /// Revoke a token: it opens nothing any more
     Revoke {
         #[arg(value_parser = AccessTokenId::parse)]
         id: AccessTokenId,
@@ -44,7 +44,7 @@ pub(crate) struct Create {
     /// A username, an e-mail address or an id
     #[arg(long)]
     pub(crate) user: String,
-    /// What the token is for, for whoever looks at the list
+    /// What the token is for, shown in the list
     #[arg(long)]
     pub(crate) name: String,
     /// A route that it opens; may be given more than once
@@ -52,7 +52,7 @@ pub(crate) struct Create {
     pub(crate) routes: Vec<String>,
     #[command(flatten)]
     pub(crate) limits: Limits,
-    /// How long it is good, such as 30d
+    /// How long the token works, such as 30d
     #[arg(long, value_name = "DURATION", value_parser = length)]
     pub(crate) expires: Duration,
     /// Print JSON
@@ -67,18 +67,18 @@ pub(crate) struct Narrowing {
     pub(crate) routes: Vec<String>,
     #[command(flatten)]
     pub(crate) limits: Limits,
-    /// How long it is still good, such as 1h
+    /// How long the narrowed token works, such as 1h
     #[arg(long, value_name = "DURATION", value_parser = length)]
     pub(crate) expires: Option<Duration>,
 }
 
-/// What requests it is for; each may be given more than once. Default all.
+/// Which requests the token is for; each option may be given more than once. Default: all.
 #[derive(Debug, Args)]
 pub(crate) struct Limits {
     /// A method, such as GET
     #[arg(long = "method", value_name = "METHOD", num_args = 1..)]
     pub(crate) methods: Vec<String>,
-    /// A path; everything below it is meant as well
+    /// A path, with everything below it
     #[arg(long = "path", value_name = "PATH", num_args = 1..)]
     pub(crate) paths: Vec<String>,
     /// A network that the client is in: an address, or CIDR notation

@@ -116,7 +116,7 @@ fn greeting(origin: &str, announcement: &Announcement, config: &str) -> String {
         None => lines.extend(["Open it in a browser on this machine and sign in with your passkey."]),
     }
     let more = format!("{} --config {config} invite friend@example.com", this_program());
-    lines.extend(["", "Invite somebody:", &more, "", "Stop with Ctrl-C."]);
+    lines.extend(["", "Invite another user:", &more, "", "Stop with Ctrl-C."]);
     banner::framed(&lines)
 }
 

@@ -69,7 +69,7 @@ fn every_mistake_in_a_rule_is_told_where_it_is() {
     check(&with_line("effects = \"deny\""), "route.rule.effects", 8, "no such key");
     let who = |who: &str| with_rules(&format!("[[route.rule]]\neffect = \"allow\"\nwho = {who}\n"));
     check(&who("[]"), "route.rule.who", 7, "whom");
-    check(&who("[\"anyone\", \"user\"]"), "route.rule.who", 7, "includes everybody");
+    check(&who("[\"anyone\", \"user\"]"), "route.rule.who", 7, "includes all the others");
     check(&who("[\"staff\"]"), "route.rule.who", 7, "group:");
     check(&who("[\"anyone\"]\nmax_auth_age = \"5m\""), "route.rule.max_auth_age", 8, "fresh passkey");
 }
@@ -88,7 +88,7 @@ fn a_policy_in_datalog_is_read_or_explained() {
         5,
         "in line 2 of the policy: there is no fact grp/1",
     );
-    check(&policy("''"), "route.policy", 5, "nobody could enter");
+    check(&policy("''"), "route.policy", 5, "no user could enter");
     check(&policy("'allow if true;'\nallow = [\"user\"]"), "route.allow", 6, "policy as well");
     check(&policy("'allow if true;'\npolicy_zone = \"CEST\""), "route.policy_zone", 6, "time zone");
     check(&format!("{office}{office}"), "network.name", 5, "two networks");
@@ -101,7 +101,7 @@ fn a_policy_in_datalog_is_read_or_explained() {
 #[test]
 fn a_route_that_nobody_could_enter_is_a_mistake() {
     let denying = "[[route.rule]]\neffect = \"deny\"\nwho = [\"user\"]\n";
-    check(&with_rules(denying), "route.rule", 5, "nobody could enter");
+    check(&with_rules(denying), "route.rule", 5, "no user could enter");
     let allowing = "[[route.rule]]\neffect = \"allow\"\nwho = [\"user\"]\n";
     assert!(parse_file(&with_rules(&format!("{denying}{allowing}"))).is_ok());
     check(&with_rules(&format!("allow = [\"user\"]\n{allowing}")), "route.allow", 5, "rules as well");

@@ -13,7 +13,7 @@ use crate::domain::session::{Scope, Session};
 use crate::web::call::Call;
 use crate::web::{Problem, session_cookie};
 
-/// Who is signed in; `null` for nobody.
+/// Who is signed in; `null` if no user is.
 #[utoipa::path(get, path = "/get-session", tag = "better-auth",
     responses((status = 200, body = Option<SignedIn>), ReadFailures))]
 pub(super) async fn get_session(State(gateway): State<Shared>, call: Call) -> Result<Response, Problem> {

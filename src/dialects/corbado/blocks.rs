@@ -234,7 +234,7 @@ fn wrapped(options: &RequestOptions) -> String {
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::LoginInit)]
 pub(super) struct LoginInit {
-    /// An e-mail address. Whether somebody has it never shows.
+    /// An e-mail address. The answer does not tell whether an account has it.
     pub(super) identifier_value: String,
     #[serde(default)]
     pub(super) is_phone: bool,

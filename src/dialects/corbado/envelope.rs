@@ -145,7 +145,7 @@ pub(super) enum Failures {
     /// The request cannot be read, or the attempt is not under way (`validation_error`, `invalid_json`).
     #[response(status = 400)]
     BadRequest(Failure),
-    /// Nobody is signed in (`login_error`).
+    /// No user is signed in (`login_error`).
     #[response(status = 401)]
     Unauthorized(Failure),
     /// The request came from another site (`invalid_origin`), needs a fresh passkey, or its network is banned

@@ -88,7 +88,7 @@ pub(super) async fn remove(
         }
         Identifier::Email(_) | Identifier::Username(_) => {
             let why =
-                "`identifierID`: everybody has an e-mail address and a username. Add another one instead.";
+                "`identifierID`: every user has an e-mail address and a username. Add another one instead.";
             return Err(Problem::malformed(why));
         }
     }
@@ -111,7 +111,7 @@ pub(super) async fn verify_start(
     let email = pending(&gateway, &caller, &identifier_id).await?;
     let sent = gateway.accounts.send_address_code(&caller.record(), &email, &call.visit).await;
     if matches!(sent, Err(FlowError::NoMail)) {
-        let why = "Nothing is sent by mail here, so no address can be verified. Ask the administrator.";
+        let why = "This gateway sends no mail, so it cannot verify an address. Ask the administrator.";
         return Err(Problem::malformed(why));
     }
     sent?;
@@ -173,5 +173,5 @@ fn malformed(error: MalformedName) -> Problem {
 }
 
 fn no_phone() -> Problem {
-    Problem::malformed("`identifierType`: nobody is known by a phone number here.")
+    Problem::malformed("`identifierType`: this gateway knows no phone numbers.")
 }

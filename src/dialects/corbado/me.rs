@@ -57,8 +57,8 @@ pub(super) async fn remove(
     Ok(response)
 }
 
-/// A new session token for whoever shows the session itself: by its cookie, its refresh token or its
-/// opaque token, and not by a session token. Sets the cookie, so that it works alone from then on.
+/// A new session token for a caller with the session itself: with its cookie, its refresh token or its
+/// opaque token, and not with a session token. Sets the cookie, so that it works alone from then on.
 #[utoipa::path(post, path = "/me/refresh", tag = "corbado",
     security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Refreshed), Failures))]

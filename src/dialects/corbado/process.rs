@@ -66,7 +66,7 @@ pub(super) async fn show(
     Ok(Json(next(&gateway, &call, &course).await?))
 }
 
-/// Says who is signing in. An address that nobody has gets the same answer.
+/// Says who is signing in. An address without an account gets the same answer.
 #[utoipa::path(post, path = "/auth/login/init", tag = "corbado", request_body = LoginInit,
     params(("x-corbado-process-id" = String, Header)),
     responses((status = 200, body = ProcessResponse), Failures))]
@@ -78,7 +78,7 @@ pub(super) async fn login_init(
     call.not_cross_site(&gateway)?;
     let LoginInit { identifier_value, is_phone } = json::read(&call.headers, &body)?;
     if is_phone {
-        return Err(Problem::malformed("`isPhone`: nobody is known by a phone number here."));
+        return Err(Problem::malformed("`isPhone`: this gateway knows no phone numbers."));
     }
     let identifier = identifier_value.trim();
     if !(1..=IDENTIFIER_BYTES_MAX).contains(&identifier.len()) {
@@ -88,7 +88,7 @@ pub(super) async fn login_init(
     Ok(Json(next(&gateway, &call, &course).await?))
 }
 
-/// A new challenge for whoever login/init named.
+/// A new challenge for the user whom login/init named.
 #[utoipa::path(post, path = "/auth/passkey/login/start", tag = "corbado",
     params(("x-corbado-process-id" = String, Header)),
     responses((status = 200, body = ProcessResponse), Failures))]
@@ -99,12 +99,12 @@ pub(super) async fn login_start(
     call.not_cross_site(&gateway)?;
     let course = course_of(&gateway, &call).await?;
     if course.identifier().is_none() {
-        return Err(Problem::malformed("Say who is signing in first."));
+        return Err(Problem::malformed("Name the user first, with login/init."));
     }
     Ok(Json(next(&gateway, &call, &course).await?))
 }
 
-/// Signs in with a passkey of whoever login/init named.
+/// Signs in with a passkey of the user whom login/init named.
 #[utoipa::path(post, path = "/auth/passkey/login/finish", tag = "corbado", request_body = SignedChallenge,
     params(("x-corbado-process-id" = String, Header)),
     responses((status = 200, body = ProcessResponse), Failures))]
@@ -153,8 +153,8 @@ async fn operation(
     Ok(PasskeyOperation::new(answer, &shown, user))
 }
 
-/// The last block once more, for whoever shows the session that the process has led to: the id of a
-/// process never opens one.
+/// The last block once more, for a caller with the session that the process has led to. The id of a process
+/// alone opens no session.
 #[utoipa::path(post, path = "/auth/process/complete", tag = "corbado",
     params(("x-corbado-process-id" = String, Header)),
     responses((status = 200, body = ProcessResponse), Failures))]

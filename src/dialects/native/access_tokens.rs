@@ -25,7 +25,7 @@ use crate::flows::access_tokens::index::LiveToken;
 use crate::web::call::Call;
 use crate::web::{Problem, json};
 
-/// An access token. What its holder shows is told once, when it is made.
+/// An access token. The token itself is shown once, when it is made.
 #[derive(Serialize, ToSchema)]
 #[schema(as = native::AccessToken)]
 pub(in crate::dialects::native) struct TokenShape {
@@ -36,7 +36,7 @@ pub(in crate::dialects::native) struct TokenShape {
     routes: Vec<String>,
     /// Empty: every method.
     methods: Vec<String>,
-    /// These and everything below them. Empty: every path.
+    /// These paths and everything below them. Empty: every path.
     paths: Vec<String>,
     /// In CIDR notation. Empty: every network.
     networks: Vec<String>,
@@ -85,14 +85,14 @@ pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<Tok
     ))
 }
 
-/// What a token is to be.
+/// A token to make.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = native::AccessTokenBody)]
 pub(super) struct TokenBody {
     /// 1 to 100 characters.
     name: String,
-    /// One or more that the caller may enter.
+    /// One or more routes that the caller may enter.
     routes: Vec<String>,
     #[serde(default)]
     methods: Vec<String>,
@@ -109,7 +109,7 @@ pub(super) struct TokenBody {
 #[derive(Serialize, ToSchema)]
 #[schema(as = native::AccessTokenMade)]
 pub(super) struct Made {
-    /// What its holder shows. It is told here and nowhere else.
+    /// The token itself. It is shown in this answer only.
     token: String,
     /// A command that tries it; `null` where its route has no address of its own.
     #[schema(required)]
@@ -118,7 +118,7 @@ pub(super) struct Made {
     shape: TokenShape,
 }
 
-/// Makes an access token. It costs a passkey shown a short time ago.
+/// Makes an access token. The caller must have shown a passkey a short time ago.
 #[utoipa::path(post, path = "/tokens", tag = "native", security(("bearer" = []), ("cookie" = [])),
     request_body = TokenBody, responses((status = 201, body = Made), Failures))]
 pub(super) async fn make(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
@@ -135,9 +135,9 @@ pub(super) async fn make(State(gateway): App, call: Call, body: Bytes) -> Result
     Ok((StatusCode::CREATED, no_store, Json(made)).into_response())
 }
 
-/// Revokes an access token of the caller: it opens nothing any more.
+/// Revokes an access token of the caller: it does not work any more.
 #[utoipa::path(delete, path = "/tokens/{id}", tag = "native", security(("bearer" = []), ("cookie" = [])),
-    params(("id" = String, Path, description = "As the list tells it")),
+    params(("id" = String, Path, description = "The id in the list")),
     responses((status = 204, description = "It is revoked"), Failures))]
 pub(super) async fn revoke(
     State(gateway): App,

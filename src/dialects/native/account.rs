@@ -23,7 +23,7 @@ use crate::web::call::Call;
 use crate::web::session_cookie::clear_session_cookie;
 use crate::web::{Problem, json};
 
-/// What is to be different; what is left out stays.
+/// The changes; members that are left out stay.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = native::AccountEdit)]
@@ -32,12 +32,12 @@ pub(super) struct EditBody {
     name: Option<String>,
     /// Only where `account.change_username` allows it.
     username: Option<String>,
-    /// Attributes by name, of those that users edit themselves; `null` takes one away.
+    /// Attributes by name that users may edit themselves; `null` removes an attribute.
     #[serde(default)]
     attributes: BTreeMap<String, Option<String>>,
 }
 
-/// Changes what the caller is called.
+/// Changes the caller's name, username and attributes.
 #[utoipa::path(patch, path = "/account", tag = "native", security(("bearer" = []), ("cookie" = [])),
     request_body = EditBody, responses((status = 200, body = UserShape), Failures))]
 pub(super) async fn edit(State(gateway): App, call: Call, body: Bytes) -> Result<Json<UserShape>, Problem> {
@@ -66,11 +66,11 @@ pub(super) struct AddressBody {
     email: String,
 }
 
-/// Announces that the caller wants to be known by another address, and sends a code there. The address of
-/// the account stays what it is until the code comes back.
+/// Sends a code to a new e-mail address of the caller. The address of the account does not change before
+/// the code is confirmed.
 #[utoipa::path(post, path = "/account/address", tag = "native",
     security(("bearer" = []), ("cookie" = [])), request_body = AddressBody,
-    responses((status = 202, description = "If the address can be had, a code is on its way"), Failures))]
+    responses((status = 202, description = "If the address is free, a code is on its way"), Failures))]
 pub(super) async fn announce_address(
     State(gateway): App,
     call: Call,
@@ -97,7 +97,7 @@ pub(super) struct ConfirmBody {
     code: String,
 }
 
-/// Takes the code back: it is the address of the account from then on. The one before is told so.
+/// Confirms the code: the new address becomes that of the account. A notice goes to the old address.
 #[utoipa::path(post, path = "/account/address/confirm", tag = "native",
     security(("bearer" = []), ("cookie" = [])), request_body = ConfirmBody,
     responses((status = 200, body = UserShape), Failures))]
@@ -113,7 +113,7 @@ pub(super) async fn confirm_address(
     Ok(Json((&user).into()))
 }
 
-/// Deletes the caller's account for good, with passkeys and sessions on every host.
+/// Deletes the caller's account, with its passkeys and its sessions on every host.
 #[utoipa::path(delete, path = "/account", tag = "native", security(("bearer" = []), ("cookie" = [])),
     responses((status = 204, description = "The account is gone"), Failures))]
 pub(super) async fn delete(State(gateway): App, call: Call) -> Result<Response, Problem> {
@@ -132,7 +132,7 @@ pub(super) struct EventShape {
     at: String,
     event: String,
     outcome: &'static str,
-    /// Whether the caller did it, or somebody who claimed to be them.
+    /// Whether the caller did it, or a client that claimed to be the caller.
     #[schema(example = "self")]
     by: &'static str,
     #[schema(required)]
@@ -175,7 +175,7 @@ pub(super) struct TrailShape {
     next: Option<String>,
 }
 
-/// Where the list goes on.
+/// Where the list continues.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct After {
@@ -206,7 +206,7 @@ pub(super) async fn audit(
 #[schema(as = native::AccountData)]
 pub(super) struct DataShape {
     user: UserShape,
-    /// What is said of the caller, by name of the attribute.
+    /// The caller's attributes, by name.
     attributes: BTreeMap<String, String>,
     passkeys: Vec<PasskeyShape>,
     sessions: Vec<SessionShape>,
@@ -214,8 +214,7 @@ pub(super) struct DataShape {
     events: Vec<EventShape>,
 }
 
-/// Everything that is kept about the caller, to keep or to take elsewhere. Notes of administrators are not
-/// among it.
+/// Everything that is kept about the caller, for download. Notes of administrators are left out.
 #[utoipa::path(get, path = "/account/data", tag = "native", security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = DataShape), ReadFailures))]
 pub(super) async fn data(State(gateway): App, call: Call) -> Result<Response, Problem> {

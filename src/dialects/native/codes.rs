@@ -19,10 +19,10 @@ pub(super) struct Verify {
     email: String,
 }
 
-/// Sends a one-time code, if somebody has this address: 201 without a body either way, and the cookie
-/// that ties the code to this browser. 404 where nothing is sent by mail.
+/// Sends a one-time code, if an account has this address. The answer is 201 without a body either way, with
+/// the cookie that ties the code to this browser. 404 if the gateway sends no mail.
 #[utoipa::path(post, path = "/verify", tag = "native", request_body = Verify,
-    responses((status = 201, description = "On its way, if somebody has this address"), Failures))]
+    responses((status = 201, description = "On its way, if an account has this address"), Failures))]
 pub(super) async fn verify(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
     call.not_cross_site(&gateway)?;
     let Verify { email } = json::read(&call.headers, &body)?;

@@ -25,24 +25,24 @@ use crate::flows::sign_in::device_links::{Admission, Asking};
 use crate::web::call::Call;
 use crate::web::{Problem, cookies, json, qr};
 
-/// A code for another device. It is shown here and nowhere else.
+/// A code for another device. It is shown in this answer only.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = native::DeviceCode)]
 pub(super) struct Offer {
     #[schema(example = "7GQ2M0XD")]
     code: String,
-    /// Leads another device to the page that takes the code, and has the code in its fragment.
+    /// The link to the page that takes the code, with the code in its fragment.
     link: String,
     /// The link as a QR code in SVG.
     qr: String,
     expires_at: String,
-    /// How many seconds to wait between two questions what has become of it.
+    /// How many seconds to wait before asking for the state again.
     interval: u64,
 }
 
 /// Makes a code with which another device can ask to be added to the caller's account, in place of the one
-/// before. It is good once, for five minutes, and only together with this session.
+/// before. It works once, for five minutes, and only together with this session.
 #[utoipa::path(post, path = "/account/device-link", tag = "native",
     security(("bearer" = []), ("cookie" = [])), responses((status = 201, body = Offer), Failures))]
 pub(super) async fn offer(State(gateway): App, call: Call) -> Result<Response, Problem> {
@@ -59,19 +59,19 @@ pub(super) async fn offer(State(gateway): App, call: Call) -> Result<Response, P
     Ok((StatusCode::CREATED, Json(offer)).into_response())
 }
 
-/// How far a device has come.
+/// The state of a code for another device.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = native::DeviceStage)]
 enum StageShape {
     /// No device has brought the code.
     Offered,
-    /// One has, and waits for the caller.
+    /// A device has brought the code, and waits for the caller.
     Asking,
     Confirmed,
 }
 
-/// What has become of a code for another device.
+/// A code for another device, and the device that has brought it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = native::DeviceLink)]
@@ -80,10 +80,10 @@ pub(super) struct LinkShape {
     /// What the other device shows.
     #[schema(required, example = 42)]
     number: Option<u8>,
-    /// Its browser in words.
+    /// The browser of the other device, in words.
     #[schema(required, example = "Safari on iPhone")]
     browser: Option<String>,
-    /// Where it is.
+    /// The network of the other device.
     #[schema(required, example = "192.0.2.0/24")]
     network: Option<String>,
     expires_at: String,
@@ -106,7 +106,7 @@ impl From<&DeviceLink> for LinkShape {
     }
 }
 
-/// What has become of the code that this session has made: 404 once it is over.
+/// The state of the code that this session has made: 404 when it has expired or was used.
 #[utoipa::path(get, path = "/account/device-link", tag = "native",
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = LinkShape), ReadFailures))]
 pub(super) async fn state(State(gateway): App, call: Call) -> Result<Json<LinkShape>, Problem> {
@@ -123,8 +123,8 @@ pub(super) struct ConfirmBody {
     number: u8,
 }
 
-/// Confirms the device that has brought the code: it may add a passkey to the caller's account. 404 if there
-/// is none that shows this number.
+/// Confirms the device that has brought the code: it may add a passkey to the caller's account. 404 if no
+/// device shows this number.
 #[utoipa::path(post, path = "/account/device-link/confirm", tag = "native",
     security(("bearer" = []), ("cookie" = [])), request_body = ConfirmBody,
     responses((status = 200, body = LinkShape), Failures))]
@@ -153,11 +153,11 @@ pub(super) async fn withdraw(State(gateway): App, call: Call) -> Result<StatusCo
 #[derive(Deserialize, ToSchema)]
 #[schema(as = native::AskWithCode)]
 pub(super) struct AskBody {
-    /// What the other device shows, however it is typed.
+    /// The code that the other device shows; spaces, hyphens and letter case do not matter.
     code: String,
 }
 
-/// A device that waits for the one that is signed in.
+/// A device that waits for the signed-in device.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = native::DeviceAsking)]
@@ -166,7 +166,7 @@ pub(super) struct AskingShape {
     #[schema(example = 42)]
     number: u8,
     expires_at: String,
-    /// How many seconds to wait between two questions for an answer.
+    /// How many seconds to wait before asking again.
     interval: u64,
 }
 
@@ -180,8 +180,8 @@ impl From<&Asking> for AskingShape {
     }
 }
 
-/// Uses a code up: this browser asks to be added to the account of whoever shows it, and gets a cookie that
-/// says that it was this one. The answer does not tell whose account it is.
+/// Uses a code: this browser asks to be added to the account of the user whose device shows the code, and
+/// gets a cookie that names this browser. The answer does not tell whose account it is.
 #[utoipa::path(post, path = "/device-links/ask", tag = "native", request_body = AskBody,
     responses((status = 201, body = AskingShape), Failures))]
 pub(super) async fn ask(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
@@ -193,8 +193,8 @@ pub(super) async fn ask(State(gateway): App, call: Call, body: Bytes) -> Result<
     Ok(response)
 }
 
-/// Asks for the answer of the signed-in device. Until it has confirmed this one that is 202; then this uses
-/// the link up, and gives a session that may only add a passkey. 410 if it has refused, or time is up.
+/// Asks for the answer of the signed-in device: 202 until it has confirmed. Then the answer is a session that
+/// may only add a passkey, and the link is used. 410 if the device has refused, or if time is up.
 #[utoipa::path(post, path = "/device-links/join", tag = "native",
     responses((status = 201, body = Current), (status = 202, body = AskingShape), Failures))]
 pub(super) async fn join(State(gateway): App, call: Call) -> Response {

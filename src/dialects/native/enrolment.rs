@@ -25,7 +25,7 @@ pub(super) struct Preview {
     token: String,
 }
 
-/// What a link is good for.
+/// What a link does.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = native::Offer)]
@@ -41,7 +41,7 @@ pub(super) struct OfferShape {
     expires_at: String,
 }
 
-/// What the secret of a link is good for. Uses nothing up.
+/// What a link does. The link can still be used afterwards.
 #[utoipa::path(post, path = "/invitations/preview", tag = "native", request_body = Preview,
     responses((status = 200, body = OfferShape), Failures))]
 pub(super) async fn preview(
@@ -82,8 +82,8 @@ pub(super) struct Redeem {
     name: Option<String>,
 }
 
-/// Uses the secret of a link up: it gives a session that may only enrol a passkey, and becomes a full
-/// one when it has.
+/// Uses a link: the answer is a session that may only add a passkey. It becomes a full session when the
+/// passkey is there.
 #[utoipa::path(post, path = "/invitations/redeem", tag = "native", request_body = Redeem,
     responses((status = 201, body = SignedInShape), Failures))]
 pub(super) async fn redeem(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {

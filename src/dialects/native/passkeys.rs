@@ -86,9 +86,9 @@ async fn try_register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = native::AuthenticateOptions)]
 pub(super) struct AuthenticateOptions {
-    /// For a sign-in that begins with an address. Whether it is known never shows.
+    /// For a sign-in that begins with an address. The answer does not tell whether an account has it.
     email: Option<String>,
-    /// What a passkey is shown again for: the method and the path, below the prefix, of the request that
+    /// The change for which the passkey is shown again: method and path, below the prefix, of the request that
     /// was answered with `session_not_fresh` (`DELETE passkeys/AbC`). The answer to `verify` then has a
     /// `stepUp`, which that request carries in `X-Vestibule-Step-Up`.
     change: Option<String>,
@@ -179,7 +179,7 @@ pub(super) struct Rename {
     name: String,
 }
 
-/// Names a passkey of the caller.
+/// Renames a passkey of the caller.
 #[utoipa::path(patch, path = "/passkeys/{id}", tag = "native", security(("bearer" = []), ("cookie" = [])),
     params(("id" = String, Path, description = "The credential id in base64url")), request_body = Rename,
     responses((status = 200, body = PasskeyShape), Failures))]

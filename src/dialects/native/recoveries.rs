@@ -20,7 +20,7 @@ use crate::web::{Problem, json};
 pub(super) struct RecoveryShape {
     id: String,
     at: String,
-    /// What it began with: `mailed_code`, `recovery_code` or `link`.
+    /// How it began: `mailed_code`, `recovery_code` or `link`.
     by: &'static str,
     /// The network that it was used from: a /24 or a /64.
     #[schema(required)]
@@ -38,7 +38,7 @@ impl From<&Recovery> for RecoveryShape {
     }
 }
 
-/// What was begun with a code or an administrator's link for the caller's account, and can be taken back.
+/// Uses of a code or of an administrator's link for the caller's account that can be cancelled.
 #[utoipa::path(get, path = "/recoveries", tag = "native", security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Vec<RecoveryShape>), ReadFailures))]
 pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<RecoveryShape>>, Problem> {
@@ -46,7 +46,7 @@ pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<Rec
     Ok(Json(gateway.sign_in.recoveries_of(&caller.user.id).await?.iter().map(RecoveryShape::from).collect()))
 }
 
-/// Cancels one: the sessions and the passkey that came of it are gone.
+/// Cancels a recovery: its sessions end, and the passkey that was made with it is removed.
 #[utoipa::path(delete, path = "/recoveries/{id}", tag = "native",
     params(("id" = String, Path)), security(("bearer" = []), ("cookie" = [])),
     responses((status = 204, description = "It is cancelled"), Failures))]
@@ -69,7 +69,7 @@ pub(super) struct CancelBody {
     token: String,
 }
 
-/// The same with the link that the owner was sent; no session is needed.
+/// Cancels a recovery with the link that the owner was sent; no session is needed.
 #[utoipa::path(post, path = "/recoveries/cancel", tag = "native", request_body = CancelBody,
     responses((status = 204, description = "It is cancelled"), Failures))]
 pub(super) async fn cancel_by_link(

@@ -16,7 +16,7 @@ use crate::flows::sign_in::recovery_codes::Printed;
 use crate::web::call::Call;
 use crate::web::{Problem, json};
 
-/// What is left of the codes.
+/// The codes that are left.
 #[derive(Serialize, ToSchema)]
 #[schema(as = native::RecoveryCodesLeft)]
 pub(super) struct Left {
@@ -36,14 +36,14 @@ pub(super) async fn left(State(gateway): App, call: Call) -> Result<Json<Left>, 
     Ok(Json(Left { left, made_at: codes.map(|codes| codes.made_at.to_rfc3339()) }))
 }
 
-/// New codes. They are shown here and nowhere else.
+/// New codes. They are shown in this answer only.
 #[derive(Serialize, ToSchema)]
 #[schema(as = native::RecoveryCodes)]
 pub(super) struct Made {
     codes: Vec<String>,
 }
 
-/// Makes ten recovery codes, in place of the ones before. Each is good once, to add a passkey.
+/// Makes ten recovery codes; earlier codes stop working. Each works once, to add a passkey.
 #[utoipa::path(post, path = "/recovery-codes", tag = "native", security(("bearer" = []), ("cookie" = [])),
     responses((status = 201, body = Made), Failures))]
 pub(super) async fn make(State(gateway): App, call: Call) -> Result<Response, Problem> {
@@ -63,7 +63,7 @@ pub(super) struct Use {
     code: String,
 }
 
-/// Uses a recovery code up: it gives a session that may only add a passkey.
+/// Uses a recovery code: the answer is a session that may only add a passkey.
 #[utoipa::path(post, path = "/recovery-codes/redeem", tag = "native", request_body = Use,
     responses((status = 201, body = Current), Failures))]
 pub(super) async fn redeem(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {

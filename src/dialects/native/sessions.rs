@@ -32,8 +32,8 @@ pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<Ses
     Ok(Json(shapes.collect()))
 }
 
-/// Who is calling. Somebody who has yet to add their first passkey is not signed in, and a program
-/// must be able to tell.
+/// Who is calling. A user without a first passkey is not signed in yet, and programs need to know the
+/// difference.
 #[derive(Serialize, ToSchema)]
 #[schema(as = native::Current)]
 pub(super) struct Current {
@@ -45,9 +45,9 @@ pub(super) struct Current {
     enrolling: bool,
 }
 
-/// Who is calling, enrolling or signed in; 204 for a stranger, never 401.
+/// The caller, signed in or about to add the first passkey; 204 for a stranger, never 401.
 #[utoipa::path(get, path = "/sessions/current", tag = "native",
-    responses((status = 200, body = Current), (status = 204, description = "Nobody we know"), OwnFailures))]
+    responses((status = 200, body = Current), (status = 204, description = "No user is signed in"), OwnFailures))]
 pub(super) async fn current(State(gateway): App, call: Call) -> Result<Response, Problem> {
     let Some(caller) = call.identify(&gateway)? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -79,9 +79,9 @@ enum Method {
     Otp,
 }
 
-/// Turns a code, or the token of a fresh sign-in, into a new session with a cookie. Either is used up:
-/// a token's session ends in the same commit. Where the sign-in set a cookie, the request has to show
-/// it; a token that was told to a caller with a cookie is no sign-in's.
+/// Exchanges a code, or the token of a fresh sign-in, for a new session with a cookie. Each works once: the
+/// token's session ends at the same moment. If the sign-in set a cookie, the request has to send it. A token
+/// that was given to a caller with a cookie cannot be exchanged.
 #[utoipa::path(post, path = "/sessions", tag = "native", request_body = Exchange,
     responses((status = 201, body = Current), Failures))]
 pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
@@ -129,7 +129,7 @@ pub(super) async fn sign_out(State(gateway): App, call: Call) -> Result<Response
     session_cookie::sign_out(&gateway, &call, StatusCode::NO_CONTENT).await
 }
 
-/// The same, at the address of the current session.
+/// Signs out, like `DELETE /sessions`.
 #[utoipa::path(delete, path = "/sessions/current", tag = "native",
     responses((status = 204, description = "Signed out"), Failures))]
 pub(super) async fn end_current(gateway: App, call: Call) -> Result<Response, Problem> {
@@ -147,7 +147,7 @@ pub(super) async fn permissions(State(gateway): App, call: Call) -> Result<Json<
 /// Ends every session of the caller but this one.
 #[utoipa::path(delete, path = "/sessions/others", tag = "native",
     security(("bearer" = []), ("cookie" = [])),
-    responses((status = 204, description = "None is left but this one"), Failures))]
+    responses((status = 204, description = "This session is the only one left"), Failures))]
 pub(super) async fn end_others(State(gateway): App, call: Call) -> Result<StatusCode, Problem> {
     let caller = call.signed_in(&gateway)?;
     gateway.sessions.end_other_sessions(&caller.record(), &call.visit).await?;
@@ -156,7 +156,7 @@ pub(super) async fn end_others(State(gateway): App, call: Call) -> Result<Status
 
 /// Ends a session of the caller: 204 whether or not they have it.
 #[utoipa::path(delete, path = "/sessions/{id}", tag = "native", security(("bearer" = []), ("cookie" = [])),
-    params(("id" = String, Path, description = "As the list tells it")),
+    params(("id" = String, Path, description = "The id in the list")),
     responses((status = 204, description = "The caller has no such session any more"), Failures))]
 pub(super) async fn end(
     State(gateway): App,

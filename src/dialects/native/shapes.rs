@@ -39,16 +39,16 @@ pub(in crate::dialects::native) struct Document {
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only described")]
 pub(super) enum Failures {
-    /// The attempt is not under way, or the address cannot be read.
+    /// The attempt is unknown or has expired, or the address cannot be read.
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(Document),
-    /// Nobody is signed in, or what was shown was not accepted.
+    /// No user is signed in, or the credential was not accepted.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(Document),
     /// The request came from another site, needs a fresh passkey, or its network is banned (`network_banned`).
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(Document),
-    /// There is no such thing.
+    /// It does not exist.
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Document),
     /// It exists already, or is the last passkey.
@@ -63,13 +63,13 @@ pub(super) enum Failures {
     /// The body is not JSON by its content type.
     #[response(status = 415, content_type = "application/problem+json")]
     UnsupportedMediaType(Document),
-    /// The body is not what is taken here.
+    /// The body does not fit this endpoint.
     #[response(status = 422, content_type = "application/problem+json")]
     Malformed(Document),
     /// Too many attempts; `Retry-After` says when to come back.
     #[response(status = 429, content_type = "application/problem+json")]
     TooMany(Document),
-    /// Something failed here.
+    /// A fault of the gateway.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(Document),
     /// The gateway cannot store changes at the moment.
@@ -77,29 +77,29 @@ pub(super) enum Failures {
     Unavailable(Document),
 }
 
-/// Failures of an endpoint that only tells a caller what is theirs.
+/// Failures of an endpoint that tells only what belongs to the caller.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only described")]
 pub(super) enum ReadFailures {
-    /// Nobody is signed in.
+    /// No user is signed in.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(Document),
-    /// Something failed here.
+    /// A fault of the gateway.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(Document),
-    /// The gateway cannot tell at the moment.
+    /// The gateway cannot answer at the moment.
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(Document),
 }
 
-/// Failures of an endpoint that anybody may ask.
+/// Failures of an endpoint that is open to every caller.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only described")]
 pub(super) enum OwnFailures {
-    /// Something failed here.
+    /// A fault of the gateway.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(Document),
-    /// The gateway cannot tell at the moment.
+    /// The gateway cannot answer at the moment.
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(Document),
 }
@@ -134,7 +134,8 @@ pub(super) struct PasskeyShape {
     /// The authenticator's own name, if its model is known.
     #[schema(required)]
     authenticator: Option<&'static str>,
-    /// Present while it opens nothing yet: a code by mail led to it, and `recovery.delay` is not over.
+    /// Present while the passkey does not work yet: it was added with a code by mail, and `recovery.delay` is
+    /// not over.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     works_from: Option<String>,
@@ -170,7 +171,7 @@ impl PasskeyShape {
     }
 }
 
-/// A person.
+/// A user.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = native::User)]
@@ -209,7 +210,7 @@ impl From<&User> for UserShape {
     }
 }
 
-/// A person and the bearer token of their session.
+/// A user, and the bearer token of the session.
 #[derive(Serialize, ToSchema)]
 #[schema(as = native::SignedIn)]
 pub(super) struct SignedInShape {
@@ -228,7 +229,7 @@ pub(super) struct SteppedUpShape {
     pub(super) step_up: Option<String>,
 }
 
-/// A session. `id` is no secret.
+/// A session. `id` is not a secret.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = native::Session)]

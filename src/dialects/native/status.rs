@@ -15,13 +15,13 @@ use crate::web::Problem;
 /// How long applications may keep the key set.
 const JWKS_CACHE: &str = "public, max-age=300";
 
-/// How the gateway is.
+/// The state of the gateway.
 #[derive(Serialize, ToSchema)]
 #[schema(as = native::Status)]
 pub(super) struct Status {
     status: &'static str,
-    /// `refused`: the last configuration that the gateway was told to take in has mistakes, and the one
-    /// before it goes on.
+    /// `refused`: the last configuration that was reloaded has mistakes, and the one before it stays in
+    /// force.
     #[serde(skip_serializing_if = "Option::is_none")]
     configuration: Option<&'static str>,
 }
@@ -53,7 +53,7 @@ pub(super) async fn jwks(State(gateway): App) -> Response {
 #[derive(Serialize, ToSchema)]
 #[schema(as = native::AccessTokenKeys)]
 pub(super) struct TokenKeys {
-    /// The one that signs comes first.
+    /// The key that signs comes first.
     keys: Vec<TokenKey>,
 }
 

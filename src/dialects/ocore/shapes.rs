@@ -26,7 +26,7 @@ pub(super) enum Failures {
     /// The request cannot be read, or the attempt is not under way.
     #[response(status = 400)]
     BadRequest(Failure),
-    /// Nobody is signed in, or the passkey was not accepted.
+    /// No user is signed in, or the passkey was not accepted.
     #[response(status = 401)]
     Unauthorized(Failure),
     /// The request came from another site, needs a fresh passkey, or its network is banned (`network_banned`).
@@ -59,7 +59,7 @@ pub(super) enum Failures {
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only described")]
 pub(super) enum ReadFailures {
-    /// Nobody is signed in.
+    /// No user is signed in.
     #[response(status = 401)]
     Unauthorized(Failure),
     /// Something failed here.

@@ -127,7 +127,7 @@ fn enrolling_or_signed_in(gateway: &Gateway, call: &Call) -> Result<SignedIn, Pr
 /// Upstream tells a token that is not good from one that is not there.
 fn as_shown(call: &Call, problem: Problem) -> Problem {
     if problem.fault() == Fault::Unauthenticated && has_authorization(&call.headers) {
-        return Problem::new(Fault::TokenInvalid, "The access token is not valid, or no longer.");
+        return Problem::new(Fault::TokenInvalid, "The access token is not valid, or not any more.");
     }
     problem
 }

@@ -76,7 +76,7 @@ pub(super) enum Failures {
     /// what is asked for cannot be had as things are (9).
     #[response(status = 400)]
     BadRequest(Failure),
-    /// Nobody is signed in (16).
+    /// No user is signed in (16).
     #[response(status = 401)]
     Unauthorized(Failure),
     /// The request came from another site, or needs a fresh passkey (7).

@@ -120,7 +120,7 @@ pub enum MalformedToken {
         "a token's name has 1 to {TOKEN_NAME_CHARS_MAX} characters on one line, none of them a control character or an invisible one"
     )]
     Name,
-    #[error("a token is for one route or more: name them")]
+    #[error("a token needs at least one route")]
     NoRoute,
     #[error("there is no route {0:?} that this user may enter")]
     UnknownRoute(String),
@@ -132,7 +132,7 @@ pub enum MalformedToken {
     Network(String),
     #[error("a token names at most {LIST_MAX} {0}")]
     TooMany(&'static str),
-    #[error("a token lives for more than nothing and at most {} (tokens.lifetime_max)", days(*.0))]
+    #[error("the life of a token is longer than zero and at most {} (tokens.lifetime_max)", days(*.0))]
     Lifetime(Duration),
     #[error("this user has {0} tokens already (tokens.max_per_user): revoke some")]
     TooManyOfOne(usize),

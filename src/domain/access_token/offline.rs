@@ -18,7 +18,7 @@ use crate::domain::time::Timestamp;
 /// Why a holder's wish was not done; the text says what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OfflineError {
-    #[error("this is not an access token: one begins with \"vst_\" and stands on one line")]
+    #[error("this is not an access token: an access token begins with \"vst_\" and is on one line")]
     NotAToken,
     #[error("say how to narrow it: with --route, --method, --path, --network or --expires")]
     Nothing,

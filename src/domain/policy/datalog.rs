@@ -130,7 +130,7 @@ impl Datalog {
         let built = base.clone().build_unauthenticated().map_err(|error| unreadable(&error))?;
         let (facts, rules, checks, policies) = built.dump();
         if policies.is_empty() {
-            let problem = "nobody could enter: write \"allow if ...;\"".to_owned();
+            let problem = "no user could enter: write \"allow if ...;\"".to_owned();
             return Err(vec![PolicyMistake { line: 1, problem }]);
         }
         let own: Vec<_> =

@@ -36,7 +36,8 @@ pub fn remarks(policy: &Policy, route_path: &str) -> Vec<String> {
 fn about(policy: &Policy, rule: &Rule, route_path: &str) -> Vec<String> {
     let mut said = Vec::new();
     if (rule.effect, &rule.who) == (Effect::Allow, &Who::Anyone) {
-        let from = if rule.when.networks.is_empty() { "everybody" } else { "whoever is in its networks" };
+        let from =
+            if rule.when.networks.is_empty() { "every client" } else { "every client in its networks" };
         said.push(format!("the rule {:?} lets {from} in without a sign-in", rule.name));
     }
     if let Some(instead) = dead_behind(policy, rule, route_path) {
@@ -255,8 +256,8 @@ mod tests {
     #[test]
     fn whoever_enters_unasked_is_told() {
         let open = rule("open", Effect::Allow, "anyone", Conditions::default());
-        check(vec![open], &["the rule \"open\" lets everybody in without a sign-in"]);
+        check(vec![open], &["the rule \"open\" lets every client in without a sign-in"]);
         let home = rule("home", Effect::Allow, "anyone", from("192.168.0.0/16"));
-        check(vec![home], &["the rule \"home\" lets whoever is in its networks in without a sign-in"]);
+        check(vec![home], &["the rule \"home\" lets every client in its networks in without a sign-in"]);
     }
 }

@@ -48,7 +48,8 @@ function addRow(passkey) {
   const authenticator = passkey.authenticator || text.passkey;
   part(row, "letter").textContent = [...authenticator][0].toUpperCase();
   part(row, "authenticator").textContent = authenticator === passkey.name ? "" : authenticator;
-  part(row, "backup").textContent = passkey.deviceType === "multiDevice" ? text.synced : text.deviceBound;
+  part(row, "backup").textContent =
+    passkey.backedUp ? text.synced : passkey.deviceType === "multiDevice" ? text.maySync : text.deviceBound;
   part(row, "created").dateTime = passkey.createdAt;
   part(row, "used").textContent = text.notUsedYet;
   tellTime(part(row, "created"));

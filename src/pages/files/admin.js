@@ -8,6 +8,7 @@ import { confirm } from "./dialog.js";
 import { withFreshPasskey } from "./passkey.js";
 import { busy, clear, explain, isBusy, ready, show, tell } from "./message.js";
 import { tellTimes } from "./moments.js";
+import { moment } from "./text.js";
 
 const byId = (id) => document.getElementById(id);
 const [page, content, linkDialog] = ["page", "content", "link-told"].map(byId);
@@ -17,7 +18,7 @@ const TYPING_MS = 200;
 
 function tellLink({ link, expires_at: until }) {
   byId("link-text").textContent = link;
-  byId("link-until").textContent = text.until(new Date(until).toLocaleString());
+  byId("link-until").textContent = text.until(moment(until));
   byId("link-copied").textContent = "";
   linkDialog.showModal();
   return new Promise((resolve) => {

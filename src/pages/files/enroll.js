@@ -3,7 +3,7 @@
 // The secret is in the fragment, which browsers do not send; it leaves this page only in the body
 // of a request to our own server, and leaves the address as soon as it is used up.
 
-import { text } from "./text.js";
+import { moment, text } from "./text.js";
 import { call } from "./api.js";
 import { cookiesBlocked, explainIfUnsupported, register } from "./passkey.js";
 import { busy, clear, copyLink, explain, isBusy, ready, show, tell } from "./message.js";
@@ -114,7 +114,7 @@ async function submit(event) {
     const passkey = await register();
     if (passkey.worksFrom) {
       form.hidden = true;
-      return tell(text.worksLater(new Date(passkey.worksFrom).toLocaleString()));
+      return tell(text.worksLater(moment(passkey.worksFrom)));
     }
     location.replace(page.dataset.done);
   } catch (error) {

@@ -1,10 +1,9 @@
-// Moments in the reader's own words. The server writes days in UTC, for pages without a script.
+// Moments in the reader's own time. The server writes days in UTC, for pages without a script.
 
-import { language } from "./text.js";
+import { dates, language, moment } from "./text.js";
 
-// Dates in the reader's own words; the machine-readable moment stays in the attribute.
-const day = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
-const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "short" });
+// As the server writes days; the machine-readable moment stays in the attribute.
+const day = new Intl.DateTimeFormat(dates, { dateStyle: "long" });
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
 const UNITS = [["day", 86_400_000], ["hour", 3_600_000], ["minute", 60_000]];
 const RELATIVE_DAYS_MAX = 7;
@@ -13,7 +12,7 @@ const RELATIVE_DAYS_MAX = 7;
 export function tellTime(element) {
   const at = new Date(element.dateTime);
   const age = at - Date.now();
-  element.title = moment.format(at);
+  element.title = moment(at);
   const [unit, length] = UNITS.find(([, ms]) => Math.abs(age) >= ms) || ["minute", 60_000];
   element.textContent = Math.abs(age) > RELATIVE_DAYS_MAX * 86_400_000
     ? day.format(at)

@@ -2,6 +2,10 @@
 
 export const language = document.documentElement.lang || "en";
 
+/** How days and moments are written: as the server and the mails do, "27 November 2026 at 14:03". */
+export const dates = language === "en" ? "en-GB" : language;
+export const moment = (at) => new Date(at).toLocaleString(dates, { dateStyle: "long", timeStyle: "short" });
+
 const count = (n, one, many) => `${n} ${n === 1 ? one : many}`;
 
 export const text = {
@@ -9,8 +13,8 @@ export const text = {
 
   // What went wrong while a passkey was asked for.
   cancelled: {
-    title: "Nothing happened yet",
-    body: "The request was cancelled or took too long. You can simply try again.",
+    title: "The passkey was not used",
+    body: "The request was cancelled or took too long. Please try again.",
   },
   noPasskey: {
     title: "No passkey for this site on this device",
@@ -37,8 +41,8 @@ export const text = {
     body: "Try again, or use another passkey.",
   },
   expired: {
-    title: "This page waited too long",
-    body: "It has renewed itself. Please press the button again.",
+    title: "The request has expired",
+    body: "Please press the button again.",
   },
   unexpected: (name) => ({
     title: "That did not work",
@@ -64,16 +68,16 @@ export const text = {
     body: `Please wait ${count(seconds, "second", "seconds")}, then try again.`,
   }),
   networkBanned: (seconds, request) => ({
-    title: "Nobody can sign in from your network at the moment",
+    title: "You cannot sign in from this network at the moment",
     body: [
-      "It is kept out, perhaps because of somebody who shares it with you.",
-      seconds > 0 ? `This ends ${new Date(Date.now() + seconds * 1000).toLocaleString()}.` : "",
-      `Use another network, or ask the administrator and quote the request ${request}.`,
+      "The network is banned, perhaps because of another person who uses it.",
+      seconds > 0 ? `This ends on ${moment(Date.now() + seconds * 1000)}.` : "",
+      `Use another network, or ask the administrator and quote request ${request}.`,
     ].filter(Boolean).join(" "),
   }),
   waitLeft: (label, seconds) => `${label} (${seconds} s)`,
   refused: (said) => ({ title: "That was refused", body: said }),
-  signedOut: { title: "You are signed out", body: "Sign in again to go on." },
+  signedOut: { title: "You are signed out", body: "Sign in again to continue." },
 
   // What to do next.
   tryAgain: "Try again",
@@ -90,22 +94,22 @@ export const text = {
   // A code by mail.
   sendAgain: "Send another code",
   codeSent: (email) => ({
-    title: "Look into your mail",
+    title: "Check your e-mail",
     body: `If ${email} has an account here, a code is on its way. It works in this browser, for ten minutes.`,
   }),
   signUpSent: (email) => ({
-    title: "Look into your mail",
+    title: "Check your e-mail",
     body: `If ${email} has no account here yet, a code is on its way. No message? You may have an account: sign in instead.`,
   }),
   codeNeeded: "Please enter the eight characters from the message.",
   codeRefused: {
     title: "This code does not work",
-    body: "It is mistyped, used, or too old. After five tries only a new code will do.",
+    body: "It is mistyped, already used, or too old. After five tries you need a new code.",
   },
 
   // Enrolment.
   setUpTitle: (organisation) => `Set up ${organisation}`,
-  setUpLead: "You are the first one here. This account will be the administrator.",
+  setUpLead: "You are the first user. This account will be the administrator.",
   invitedBy: (who, organisation) => `You are invited to ${organisation} by ${who}.`,
   invited: (organisation) => `You are invited to ${organisation}.`,
   joinTitle: "Welcome",
@@ -118,26 +122,27 @@ export const text = {
 
   worksLater: (when) => ({
     title: "Your passkey is made",
-    body: `It works from ${when} on. Until then its owner can take it back: you have been sent a message about it.`,
+    body: `It works from ${when} on. Until then it can be cancelled with the message that was sent to you.`,
   }),
   whoNeeded: "Please enter your e-mail address or username.",
   printedNeeded: "Please enter one of the codes that you printed.",
   printedRefused: {
     title: "This code does not work",
-    body: "It is mistyped, used already, or of another account. Each code works once.",
+    body: "It is mistyped, already used, or of another account. Each code works once.",
   },
-  recoveryCancelled: { title: "It is cancelled", body: "The sessions and the passkey that came of it are gone. Check your passkeys after your next sign-in." },
-  recoveryGone: { title: "There is nothing to cancel", body: "This link was used already, or is too old." },
+  recoveryCancelled: { title: "Cancelled", body: "The sessions have ended and the new passkey is removed. Check your passkeys after your next sign-in." },
+  recoveryGone: { title: "There is nothing to cancel", body: "This link was already used, or is too old." },
 
   // The account page.
   codesTitle: "Make new recovery codes?",
-  codesBody: "The ones before stop working. Your browser may ask for a passkey to confirm.",
+  codesBody: "Your earlier codes stop working. Your browser may ask for a passkey to confirm.",
   codesYes: "Make new codes",
   tokenTitle: (name) => `Revoke “${name}”?`,
-  tokenBody: "Whatever uses it is refused from now on, and its open connections end.",
+  tokenBody: "Programs that use it are refused from now on, and their open connections end.",
   tokenYes: "Revoke",
-  tokenRevoked: (name) => ({ title: "Token revoked", body: `“${name}” opens nothing any more.` }),
+  tokenRevoked: (name) => ({ title: "Token revoked", body: `“${name}” does not work any more.` }),
   synced: "Synced",
+  maySync: "Can be synced",
   deviceBound: "On one device only",
   notUsedYet: "Not used yet",
   passkey: "Passkey",
@@ -158,10 +163,10 @@ export const text = {
   endOthersYes: "End the others",
   profileSaved: { title: "Saved", body: "Applications show it from your next visit on." },
   addressCodeSent: (email) => ({
-    title: "Look into your mail",
-    body: `If ${email} can be had, a code is on its way there. Your address stays what it is until you enter it.`,
+    title: "Check your e-mail",
+    body: `If ${email} is free, a code is on its way there. Your address does not change until you enter the code.`,
   }),
-  addressChanged: (email) => ({ title: "Address changed", body: `You are known by ${email} now. The address before has been told.` }),
+  addressChanged: (email) => ({ title: "Address changed", body: `Your address is now ${email}. A notice was sent to the old one.` }),
   deleteTitle: "Delete your account?",
   deleteBody: "Your passkeys and sessions go with it, on every application. It cannot be undone.",
   deleteYes: "Delete my account",
@@ -171,15 +176,15 @@ export const text = {
   cancel: "Cancel",
   close: "Close",
   unknownNetwork: "an unknown network",
-  deviceLate: "This code is over. Close this and start again for a new one.",
+  deviceLate: "This code has expired. Close this, and start again for a new one.",
   deviceCodeNeeded: "Please enter the eight characters that the other device shows.",
   deviceCodeRefused: {
     title: "This code does not work",
-    body: "It is mistyped, used already, or older than five minutes. Let the other device show a new one.",
+    body: "It is mistyped, already used, or older than five minutes. Get a new one on the other device.",
   },
   deviceOver: {
     title: "This device was not added",
-    body: "The other device said no, or five minutes have passed. Let it show a new code to try again.",
+    body: "It was refused on the other device, or five minutes have passed. Get a new code there to try again.",
   },
 
   // The redirect-loop page.

@@ -51,13 +51,13 @@ async fn what_makes_no_sense_is_refused_with_a_reason() {
     };
     for (body, words) in [
         (but("name", json!(" ")), "1 to 100 characters"),
-        (but("routes", json!([])), "one route or more"),
+        (but("routes", json!([])), "at least one route"),
         (but("routes", json!(["other"])), "no route \"other\""),
         (but("methods", json!(["get"])), "in upper case"),
         (but("paths", json!(["a"])), "not a path"),
         (but("networks", json!(["10.0.0.1/8"])), "10.0.0.0/8 for the whole network"),
         (but("expires_in_seconds", json!(86_401)), "at most 1 days"),
-        (but("expires_in_seconds", json!(0)), "more than nothing"),
+        (but("expires_in_seconds", json!(0)), "longer than zero"),
         (but("unknown", json!(1)), "unknown field"),
     ] {
         let problem = scene.alice.post("tokens", &body).await.expect_problem(422);

@@ -174,7 +174,10 @@ async fn a_file_that_cannot_be_meant_changes_nothing() {
         (String::new(), &["--prune"]),
     ] {
         let said = refused(gateway, &text, options);
-        assert!(said.contains("nobody would be left") && said.contains("alice@example.com"), "{said}");
+        assert!(
+            said.contains("no administrator would be left") && said.contains("alice@example.com"),
+            "{said}"
+        );
         assert_eq!(everybody(&scene), before, "{text}");
     }
     // With somebody who takes over, in whatever order they are named, it is done.

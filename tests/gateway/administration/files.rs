@@ -32,7 +32,7 @@ async fn everybody_in_a_file_is_invited_or_nobody() {
         &[],
     );
     let said = said.unwrap_err();
-    assert!(said.contains("nobody was invited"), "{said}");
+    assert!(said.contains("no user was invited"), "{said}");
     assert!(said.contains("line 3: ") && said.contains("line 4: ") && !said.contains("line 2"), "{said}");
     let said = import(gateway, "email\nbob@example.com\nnobody\n", &[]).unwrap_err();
     assert!(said.contains("line 3: email: "), "{said}");

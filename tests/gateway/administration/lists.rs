@@ -137,7 +137,7 @@ async fn the_overview_tells_of_backups_and_of_the_end_of_certificates() {
     assert!(jiff::Timestamp::now().duration_since(made).as_secs().abs() < 600);
     let page = page().await;
     assert!(
-        !page.contains("There has been no backup yet") && page.contains("Certificate good until"),
+        !page.contains("There has been no backup yet") && page.contains("Certificate valid until"),
         "{page}"
     );
 }

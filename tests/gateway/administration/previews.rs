@@ -30,7 +30,10 @@ async fn an_administrator_sees_what_a_user_would_see_and_nobody_is_signed_in_for
         text(&scene.alice.get(&format!("admin/applications?user={user}")).await.expect(200))
     };
     let before = ask("").await;
-    assert!(before.contains("closed") && !before.contains("What the account page begins with"), "{before}");
+    assert!(
+        before.contains("closed") && !before.contains("The applications on the account page of"),
+        "{before}"
+    );
     let refused = ask("bob").await;
     assert!(!refused.contains("Closed shop") && refused.contains(">No<"), "{refused}");
     scene.gateway.operate(&["user", "groups", "bob", "staff"]);

@@ -123,7 +123,7 @@ async fn whatever_a_stranger_can_try_is_refused_and_nothing_is_used_up() {
     for (below, body, _) in &attempts {
         let problem = is_banned(scene.stranger().reported_as(BANNED).post(below, body).await);
         let said = problem["detail"].as_str().unwrap();
-        assert!(said.starts_with("Nobody can sign in from your network"), "{below}: {said}");
+        assert!(said.starts_with("You cannot sign in from this network"), "{below}: {said}");
     }
     for (below, body, status) in &attempts {
         let reply = scene.stranger().reported_as("192.0.2.9").post(below, body).await;

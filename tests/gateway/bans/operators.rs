@@ -30,7 +30,7 @@ async fn a_ban_is_added_listed_replaced_and_removed() {
     assert_eq!(gateway.operate(&["ban", "list"]).trim(), "No network is banned.");
     assert_eq!(listed(gateway), Vec::<Value>::new());
     let said = gateway.operate(&["ban", "add", "::ffff:192.0.2.7", "--reason", "tries doors"]);
-    assert_eq!(said.trim(), "192.0.2.7 is banned until somebody removes the ban.");
+    assert_eq!(said.trim(), "192.0.2.7 is banned until an administrator removes the ban.");
     let said = gateway.operate(&["ban", "add", "2001:DB8::/48", "--for", "1d"]);
     assert!(said.starts_with("2001:db8::/48 is banned until 20"), "{said}");
 
@@ -102,12 +102,12 @@ async fn what_makes_no_sense_is_refused_with_what_to_do() {
             &["ban", "add", "10.0.0.1/8"][..],
             "write 10.0.0.0/8 for the whole network, or 10.0.0.1 for this one",
         ),
-        (&["ban", "add", "example.com"], "no address and no network"),
-        (&["ban", "add", "192.0.2.7:443"], "no address and no network"),
+        (&["ban", "add", "example.com"], "not an address or a network"),
+        (&["ban", "add", "192.0.2.7:443"], "not an address or a network"),
         (&["ban", "add", BANNED, "--for", "0s"], "at least 1s"),
         (&["ban", "add", BANNED, "--for", "soon"], "is not a length of time"),
         (&["ban", "add", BANNED, "--reason", "a\nb"], "on one line"),
-        (&["ban", "remove", "here"], "no address and no network"),
+        (&["ban", "remove", "here"], "not an address or a network"),
     ] {
         let said = refused(gateway, arguments, 2);
         assert!(said.contains(words), "{arguments:?}: {said}");

@@ -120,7 +120,7 @@ async fn check_says_what_is_wrong_with_a_definition() {
     let remarks =
         String::from_utf8_lossy(&checked.stdout).into_owned() + &String::from_utf8_lossy(&checked.stderr);
     assert_eq!(checked.status.code(), Some(0), "{remarks}");
-    assert!(remarks.contains("which users say of themselves"), "{remarks}");
+    assert!(remarks.contains("which users may change themselves"), "{remarks}");
     for (line, said) in [
         ("name = \"Locale\"", "begins with a letter"),
         ("name = \"locale\"\npattern = \"[\"", "is not a pattern"),

@@ -137,10 +137,10 @@ async fn check_says_what_is_wrong_with_a_secret_and_repeats_none() {
         (format!("{{ basic = {{ passwords_file = {lines} }} }}"), "in line 2"),
         (format!("{{ bearer_file = {spaced} }}"), "a token is empty, too long, or has more than"),
         ("{ bearer_file = \"/no/such/file\" }".to_owned(), "cannot be read"),
-        ("{}".to_owned(), "there is no secret to tell"),
-        ("{ basic = {} }".to_owned(), "there is no secret to tell"),
+        ("{}".to_owned(), "there is no secret to send"),
+        ("{ basic = {} }".to_owned(), "there is no secret to send"),
         (format!("{{ bearer_file = {good}, bearers_file = {lines} }}"), "keep one of them"),
-        (format!("{{ basic = {{ password_file = {good} }}, bearer_file = {good} }}"), "one Authorization"),
+        (format!("{{ basic = {{ password_file = {good} }}, bearer_file = {good} }}"), "only one of them"),
         (format!("{{ basic = {{ username = \"{{nobody}}\", password_file = {good} }} }}"), "{username}"),
         (format!("{{ basik = {{ password_file = {good} }} }}"), "basik"),
     ] {

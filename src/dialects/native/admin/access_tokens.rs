@@ -19,11 +19,11 @@ use crate::domain::id::{AccessTokenId, UserId};
 use crate::web::Problem;
 use crate::web::call::Call;
 
-/// Whose.
+/// Which tokens.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Whose {
-    /// Only those of the user with this id.
+    /// Only tokens of the user with this id.
     user: Option<String>,
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn list(
     Ok(Json(tokens.iter().map(|token| TokenShape::from(&**token)).collect()))
 }
 
-/// Revokes an access token: it opens nothing any more.
+/// Revokes an access token: it does not work any more.
 #[utoipa::path(delete, path = "/admin/v1/tokens/{id}", tag = "admin",
     params(("id" = String, Path, description = "As listed")),
     security(("bearer" = []), ("cookie" = [])),

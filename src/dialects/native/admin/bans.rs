@@ -32,22 +32,22 @@ pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<Ban
     Ok(Json(gateway.administration.list_bans().iter().map(|ban| BanShape::from(&**ban)).collect()))
 }
 
-/// What to ban.
+/// A ban to make.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = admin::BanBody)]
 pub(super) struct BanBody {
     /// An address, or a network in CIDR notation.
     network: String,
-    /// Default: until somebody removes it. At most 316224000 seconds, which are ten years.
+    /// Default: until the ban is removed. At most 316224000 seconds, which are ten years.
     #[schema(minimum = 1, maximum = 316_224_000)]
     expires_in_seconds: Option<u64>,
     /// 1 to 200 characters.
     reason: Option<String>,
 }
 
-/// Lets nobody try a credential from a network. Whoever has a session goes on. A ban that the network had is
-/// replaced.
+/// Bans a network: no credential can be tried from it. Users who are signed in there stay signed in. An
+/// earlier ban of the network is replaced.
 #[utoipa::path(post, path = "/admin/v1/bans", tag = "admin",
     security(("bearer" = []), ("cookie" = [])), request_body = BanBody,
     responses((status = 201, body = BanShape), Failures))]
@@ -65,7 +65,7 @@ pub(super) async fn add(
     Ok((StatusCode::CREATED, Json(BanShape::from(&ban))))
 }
 
-/// Lets a network try again.
+/// Removes the ban of a network.
 #[utoipa::path(delete, path = "/admin/v1/bans/{id}", tag = "admin",
     params(("id" = String, Path, description = "As listed: the network, with `-` for `/`")),
     security(("bearer" = []), ("cookie" = [])),

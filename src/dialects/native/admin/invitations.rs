@@ -22,7 +22,7 @@ use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::{Problem, json};
 
-/// Every invitation that can still be redeemed, oldest first.
+/// Every invitation that can still be used, oldest first.
 #[utoipa::path(get, path = "/admin/v1/invitations", tag = "admin",
     security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Vec<InvitationShape>), Failures))]
@@ -31,23 +31,23 @@ pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<Inv
     Ok(Json(gateway.administration.invitations().await?.iter().map(InvitationShape::from).collect()))
 }
 
-/// Whom to invite, and as what.
+/// An invitation to make.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = admin::Invite)]
 pub(super) struct InviteBody {
     email: String,
     name: Option<String>,
-    /// Default from the address.
+    /// Default: made from the address.
     username: Option<String>,
     #[serde(default)]
     groups: Vec<String>,
     /// Default: member.
     role: Option<RoleName>,
-    /// How long the link is good: at most 259200 seconds, which are 72 hours [default: 86400].
+    /// How long the link works: at most 259200 seconds, which are 72 hours [default: 86400].
     #[schema(minimum = 1, maximum = 259_200)]
     expires_in_seconds: Option<u64>,
-    /// Send the link by mail as well.
+    /// Also send the link by mail.
     #[serde(default)]
     mail: bool,
 }
@@ -58,9 +58,7 @@ impl InviteBody {
         let groups: Result<BTreeSet<_>, _> = self.groups.iter().map(|name| Group::parse(name)).collect();
         let lifetime = self.expires_in_seconds.map_or(INVITATION_LIFETIME, Duration::from_secs);
         if lifetime.is_zero() || lifetime > INVITATION_LIFETIME_MAX {
-            return Err(Problem::malformed(
-                "An invitation is good for more than nothing and at most 72 hours.",
-            ));
+            return Err(Problem::malformed("The time must be longer than zero and at most 72 hours."));
         }
         Ok(Guest {
             email: Email::parse(&self.email).map_err(malformed)?,
@@ -74,7 +72,7 @@ impl InviteBody {
     }
 }
 
-/// Promises an account, and tells the link, once. An earlier link for the same address is void.
+/// Invites a user. The link is shown once, in this answer. An earlier link for the same address stops working.
 #[utoipa::path(post, path = "/admin/v1/invitations", tag = "admin",
     security(("bearer" = []), ("cookie" = [])), request_body = InviteBody,
     responses((status = 201, body = LinkShape), Failures))]
@@ -94,7 +92,7 @@ pub(super) async fn invite(
     told(&gateway, &invited, mail).await
 }
 
-/// A new link for the same promise, in place of the one before, for a message that got lost.
+/// Makes a new link for an invitation, for a message that got lost. The earlier link stops working.
 #[utoipa::path(post, path = "/admin/v1/invitations/{id}", tag = "admin", params(("id" = String, Path)),
     security(("bearer" = []), ("cookie" = [])), responses((status = 201, body = LinkShape), Failures))]
 pub(super) async fn renew(
@@ -109,10 +107,10 @@ pub(super) async fn renew(
     told(&gateway, &invited, has_mail).await
 }
 
-/// Makes the link of an invitation good for nothing.
+/// Revokes an invitation: its link stops working.
 #[utoipa::path(delete, path = "/admin/v1/invitations/{id}", tag = "admin", params(("id" = String, Path)),
     security(("bearer" = []), ("cookie" = [])),
-    responses((status = 204, description = "The link is void"), Failures))]
+    responses((status = 204, description = "The link does not work any more"), Failures))]
 pub(super) async fn revoke(
     State(gateway): App,
     call: Call,
@@ -136,7 +134,7 @@ async fn told(
     Ok((StatusCode::CREATED, Json(link(gateway, invited, username))))
 }
 
-/// The link, as it is told.
+/// The link.
 pub(super) fn link(gateway: &Gateway, invited: &Invited, username: Option<Username>) -> LinkShape {
     LinkShape {
         id: invited.invitation.id.to_string(),

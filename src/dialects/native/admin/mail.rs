@@ -24,7 +24,7 @@ pub(super) struct TestMail {
     to: String,
 }
 
-/// Posts a test message to the caller's own address. 404 where nothing is sent by mail.
+/// Sends a test message to the caller's own address. 404 if the gateway sends no mail.
 #[utoipa::path(post, path = "/admin/v1/mail/test", tag = "admin",
     security(("bearer" = []), ("cookie" = [])),
     responses(

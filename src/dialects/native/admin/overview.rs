@@ -23,12 +23,12 @@ pub(super) struct Overview {
     users: usize,
     administrators: usize,
     sessions: usize,
-    /// Invitations that can still be redeemed.
+    /// Invitations that can still be used.
     invitations: usize,
     routes: usize,
     /// When the last backup was made.
     last_backup_at: Option<String>,
-    /// Those that end first come first.
+    /// The certificates; those that end first come first.
     certificates: Vec<CertificateShape>,
 }
 
@@ -36,9 +36,9 @@ pub(super) struct Overview {
 #[derive(Serialize, ToSchema)]
 #[schema(as = admin::Certificate)]
 pub(super) struct CertificateShape {
-    /// The host of one that the gateway obtains; the file of one that it is given.
+    /// The host of a certificate that the gateway obtains; the file of any other certificate.
     certificate: String,
-    /// Nothing where there is none yet.
+    /// Left out while there is no certificate yet.
     good_until: Option<String>,
 }
 

@@ -20,12 +20,12 @@ use crate::domain::time::Timestamp;
 use crate::web::call::Call;
 use crate::web::{Problem, json};
 
-/// A request that nobody has made.
+/// A request to decide about. It is not sent.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = admin::Question)]
 #[serde(deny_unknown_fields)]
 pub(super) struct QuestionShape {
-    /// A username, an e-mail address or an id; a stranger where there is none.
+    /// A username, an e-mail address or an id; left out: a stranger.
     user: Option<String>,
     /// The whole address, such as `https://app.example.com/reports`.
     url: String,
@@ -37,7 +37,7 @@ pub(super) struct QuestionShape {
     at: Option<String>,
 }
 
-/// What would become of it.
+/// The decision about the request.
 #[derive(Serialize, ToSchema)]
 #[schema(as = admin::Explanation)]
 pub(super) struct ExplanationShape {
@@ -58,7 +58,7 @@ impl From<Explanation> for ExplanationShape {
     }
 }
 
-/// What would become of a request, and why. Changes nothing.
+/// How a request would be decided, and why. Changes nothing.
 #[utoipa::path(post, path = "/admin/v1/policy/explain", tag = "admin", request_body = QuestionShape,
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = ExplanationShape), Failures))]
 pub(super) async fn explain(

@@ -27,16 +27,16 @@ pub(super) enum Failures {
     /// The address cannot be read.
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(Document),
-    /// Nobody is signed in, or the passkey was shown too long ago: then the code is `step_up_required`.
+    /// No user is signed in, or the passkey was shown too long ago: then the code is `step_up_required`.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(Document),
-    /// The caller is no administrator, shows an access token, or the request came from another site.
+    /// The caller is not an administrator or uses an access token, or the request came from another site.
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(Document),
     /// There is no such user, session, passkey, invitation, access token or ban.
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Document),
-    /// It exists already, there are as many as there can be, or this would leave no administrator.
+    /// It exists already, the maximum number is reached, or no administrator would be left.
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(Document),
     /// The invitation was used, or has expired.
@@ -48,10 +48,10 @@ pub(super) enum Failures {
     /// The body is not JSON by its content type.
     #[response(status = 415, content_type = "application/problem+json")]
     UnsupportedMediaType(Document),
-    /// The body, or the query, is not what is taken here.
+    /// The body or the query does not fit this endpoint.
     #[response(status = 422, content_type = "application/problem+json")]
     Malformed(Document),
-    /// Something failed here.
+    /// A fault of the gateway.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(Document),
     /// The gateway cannot store changes at the moment.
@@ -79,10 +79,10 @@ pub(super) struct UserShape {
     expires_at: Option<String>,
     created_at: String,
     updated_at: String,
-    /// What administrators have written down for one another.
+    /// The note for other administrators.
     #[schema(required)]
     note: Option<String>,
-    /// By name of the attribute.
+    /// Attributes by name.
     attributes: BTreeMap<String, String>,
 }
 
@@ -141,7 +141,7 @@ impl From<RoleName> for Role {
 #[schema(as = admin::Standing)]
 pub(super) enum StandingName {
     Active,
-    /// Made by its owner, and waiting for an administrator.
+    /// Made by sign-up, and waiting for the approval of an administrator.
     Pending,
     Disabled,
 }
@@ -176,7 +176,7 @@ pub(super) struct UsersShape {
     pub(super) next: Option<String>,
 }
 
-/// A user with everything of theirs.
+/// A user, with passkeys and sessions.
 #[derive(Serialize, ToSchema)]
 #[schema(as = admin::UserDetails)]
 pub(super) struct DetailsShape {
@@ -193,7 +193,7 @@ pub(super) struct CredentialShape {
     /// The credential id in base64url.
     id: String,
     name: String,
-    /// What its authenticator calls itself, if the model is known.
+    /// The name of the authenticator, if the model is known.
     #[schema(required)]
     authenticator: Option<&'static str>,
     created_at: String,
@@ -245,7 +245,7 @@ impl SessionShape {
     }
 }
 
-/// A link that adds a passkey. It is told once, here.
+/// A link that adds a passkey. It is shown in this answer only.
 #[derive(Serialize, ToSchema)]
 #[schema(as = admin::Link)]
 pub(super) struct LinkShape {
@@ -254,12 +254,12 @@ pub(super) struct LinkShape {
     pub(super) link: String,
     pub(super) email: String,
     pub(super) expires_at: String,
-    /// What the user will be called; `null` for an account that is there.
+    /// The username of the new account; `null` for an account that exists already.
     #[schema(required)]
     pub(super) username: Option<String>,
 }
 
-/// An invitation that can still be redeemed. Its link is not among what is kept.
+/// An invitation that can still be used. The gateway does not keep its link.
 #[derive(Serialize, ToSchema)]
 #[schema(as = admin::Invitation)]
 pub(super) struct InvitationShape {
@@ -269,7 +269,7 @@ pub(super) struct InvitationShape {
     name: Option<String>,
     groups: Vec<String>,
     role: RoleName,
-    /// Whether it adds a passkey to an account that is there.
+    /// Whether it adds a passkey to an account that exists already.
     has_account: bool,
     by: String,
     created_at: String,
@@ -296,11 +296,11 @@ impl From<&Invitation> for InvitationShape {
 #[derive(Serialize, ToSchema)]
 #[schema(as = admin::Ban)]
 pub(super) struct BanShape {
-    /// Names it in addresses.
+    /// The id of the ban in addresses.
     id: String,
     /// In CIDR notation; an address alone has no length.
     network: String,
-    /// `null`: until somebody removes it.
+    /// `null`: until the ban is removed.
     #[schema(required)]
     expires_at: Option<String>,
     /// Who made it, in words.
@@ -328,7 +328,7 @@ impl From<&Ban> for BanShape {
 #[derive(Serialize, ToSchema)]
 #[schema(as = admin::TrailEntry)]
 pub(super) struct EntryShape {
-    /// Names the entry; a list goes on after it.
+    /// The id of the entry; a list continues after it.
     id: String,
     at: String,
     event: String,

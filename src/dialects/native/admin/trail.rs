@@ -18,11 +18,11 @@ use crate::web::call::Call;
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {
-    /// Only those about the user with this id.
+    /// Only entries about the user with this id.
     user: Option<String>,
-    /// Only those of this kind, such as `sign_in_refused`.
+    /// Only entries of this kind, such as `sign_in_refused`.
     event: Option<String>,
-    /// None that are older than this moment, in RFC 3339.
+    /// Only entries from this moment on, in RFC 3339.
     since: Option<String>,
     /// The `next` of the page before.
     after: Option<String>,

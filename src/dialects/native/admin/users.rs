@@ -43,7 +43,7 @@ pub(super) struct Which {
     group: Option<String>,
     /// `none`, `one` or `several`.
     passkeys: Option<String>,
-    /// When they have shown a passkey last: within a `month`, `longer` ago or never, or `never`.
+    /// When the user last signed in: within a `month`, `longer` ago or never, or `never`.
     last: Option<String>,
 }
 
@@ -119,7 +119,7 @@ fn sessions_of(gateway: &Gateway, call: &Call, id: &UserId) -> Result<Vec<Sessio
         .collect())
 }
 
-/// What is to be different; what is left out stays.
+/// The changes; members that are left out stay.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = admin::UserEdit)]
@@ -130,13 +130,13 @@ pub(super) struct EditBody {
     groups: Option<Vec<String>>,
     role: Option<RoleName>,
     standing: Option<StandingName>,
-    /// Empty takes the note away.
+    /// Empty: removes the note.
     note: Option<String>,
     /// A moment in RFC 3339, or `null`: the account does not end by itself.
     #[serde(default, deserialize_with = "said")]
     #[schema(value_type = Option<String>)]
     expires_at: Said<String>,
-    /// Attributes by name, those that are not named stay; `null` takes one away.
+    /// Attributes by name; `null` removes an attribute, and attributes that are not named stay.
     #[serde(default)]
     attributes: BTreeMap<String, Option<String>>,
 }
@@ -161,7 +161,9 @@ impl EditBody {
             read.ok_or_else(|| Problem::malformed("`expires_at` is a moment such as 2027-01-31T12:00:00Z."))
         };
         if matches!(self.standing, Some(StandingName::Pending)) {
-            return Err(Problem::malformed("An account is active or disabled; only a new one waits."));
+            return Err(Problem::malformed(
+                "`standing` is `active` or `disabled`; only a new account is `pending`.",
+            ));
         }
         Ok(UserEdit {
             name: self.name.as_deref().map(DisplayName::parse).transpose().map_err(malformed)?,
@@ -177,7 +179,7 @@ impl EditBody {
     }
 }
 
-/// Changes a user. Open sessions feel it on their next request; the last administrator stays one.
+/// Changes a user. Open sessions follow with their next request. The last administrator stays one.
 #[utoipa::path(patch, path = "/admin/v1/users/{id}", tag = "admin", params(("id" = String, Path)),
     security(("bearer" = []), ("cookie" = [])), request_body = EditBody,
     responses((status = 200, body = DetailsShape), Failures))]
@@ -196,7 +198,7 @@ pub(super) async fn edit(
     Ok(details(user, &gateway.accounts.credentials_of(&id).await?, sessions))
 }
 
-/// Deletes an account for good. Its username is given to nobody else.
+/// Deletes an account. Its username is never given to another user.
 #[utoipa::path(delete, path = "/admin/v1/users/{id}", tag = "admin", params(("id" = String, Path)),
     security(("bearer" = []), ("cookie" = [])),
     responses((status = 204, description = "The account is gone"), Failures))]
@@ -217,11 +219,11 @@ pub(super) async fn delete(
 pub(super) struct ResetBody {
     /// Remove the old passkeys and end every session first.
     wipe: bool,
-    /// Send the link by mail as well.
+    /// Also send the link by mail.
     mail: bool,
 }
 
-/// Makes a link that adds a passkey, for a user who has lost theirs.
+/// Makes a link that adds a passkey, for a user who has lost all passkeys.
 #[utoipa::path(post, path = "/admin/v1/users/{id}/reset", tag = "admin", params(("id" = String, Path)),
     security(("bearer" = []), ("cookie" = [])), request_body = Option<ResetBody>,
     responses((status = 201, body = LinkShape), Failures))]

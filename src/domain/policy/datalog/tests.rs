@@ -142,7 +142,7 @@ fn what_cannot_be_read_is_told_with_its_line() {
     assert_eq!(unknown.line, 3);
     assert!(unknown.problem.contains("grp/1") && unknown.problem.contains("group/1"), "{unknown:?}");
     assert!(first("allow if path_segment(\"a\");").problem.contains("path_segment/2"));
-    assert!(first("may(\"a\");").problem.contains("nobody could enter"));
+    assert!(first("may(\"a\");").problem.contains("no user could enter"));
     assert!(first(&"allow if true; ".repeat(2_000)).problem.contains("16384 bytes"));
 }
 
