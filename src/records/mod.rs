@@ -99,15 +99,16 @@ impl Records {
         entries.into_iter().map(|(key, bytes)| Ok((key, decode(&bytes)?))).collect()
     }
 
-    /// Every record below `prefix` that can be read, and every entry there that cannot.
+    /// Every record below `prefix` that can be read, with the entry it was read from, and every entry there
+    /// that cannot.
     pub async fn readable<T: DeserializeOwned>(
         &self,
         prefix: &[u8],
-    ) -> Result<(Vec<T>, Vec<Entry>), StoreError> {
+    ) -> Result<(Vec<(T, Entry)>, Vec<Entry>), StoreError> {
         let (mut records, mut unreadable) = (Vec::new(), Vec::new());
         for (key, bytes) in self.entries(prefix).await? {
             match decode(&bytes) {
-                Ok(record) => records.push(record),
+                Ok(record) => records.push((record, (key, bytes))),
                 Err(_) => unreadable.push((key, bytes)),
             }
         }

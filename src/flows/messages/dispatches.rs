@@ -27,6 +27,7 @@ use crate::domain::user::User;
 use crate::flows::FlowError;
 use crate::flows::messages::Messages;
 use crate::flows::messages::outbox::delay_after;
+use crate::ports::store::Entry as Stored;
 use crate::ports::{Batch, Courier, CourierError, Parcel, entropy};
 use crate::records::{self, keys};
 
@@ -61,6 +62,9 @@ pub(in crate::flows) struct Dispatches {
     posted: Notify,
 }
 
+/// What waits, by webhook, with the entries that it was read from.
+type Lanes = BTreeMap<WebhookId, Vec<(Waiting, Stored)>>;
+
 /// What waits for one webhook, and how that fares.
 #[derive(Debug, Clone, Copy, Default)]
 struct Lane {
@@ -85,7 +89,7 @@ impl Dispatches {
     }
 
     /// Counts again, from what the store has.
-    fn recount(&self, waiting: &BTreeMap<WebhookId, Vec<Waiting>>) {
+    fn recount(&self, waiting: &Lanes) {
         let mut lanes = self.lanes();
         for lane in lanes.values_mut() {
             lane.waiting = 0;
@@ -214,7 +218,7 @@ impl Messages {
     async fn serve(
         &self,
         to: WebhookId,
-        waiting: Vec<Waiting>,
+        waiting: Vec<(Waiting, Stored)>,
         courier: &dyn Courier,
     ) -> Result<Option<Timestamp>, FlowError> {
         if let Some(until) = self.dispatches.rests_until(&to).filter(|until| *until > self.ground.clock.now())
@@ -222,13 +226,17 @@ impl Messages {
             return Ok(Some(until));
         }
         let mut next = None;
-        for (served, one) in waiting.into_iter().enumerate() {
+        for (served, (one, (key, bytes))) in waiting.into_iter().enumerate() {
             if one.next_try_at > self.ground.clock.now() || served == SERVED_AT_ONCE {
                 next = Some(one.next_try_at);
                 break;
             }
-            let delivery = self.handed_over(&one, courier).await;
-            let key = keys::dispatch(&one.id);
+            let Some(dispatch) = self.opened::<Dispatch>(&one.sealed) else {
+                let (origin, delivery) = (self.webhook_called(&to), Delivery::Refused);
+                self.set_aside((key, bytes), Kind::Webhook { origin, delivery }).await?;
+                continue;
+            };
+            let delivery = self.handed_over(&one, &dispatch, courier).await;
             let batch = match delivery {
                 Delivery::Postponed => Batch::default().put(key, records::encode(&self.postponed(one))?),
                 Delivery::Sent | Delivery::Expired | Delivery::Refused => Batch::default().delete(key),
@@ -251,7 +259,7 @@ impl Messages {
     }
 
     /// What became of a dispatch.
-    async fn handed_over(&self, waiting: &Waiting, courier: &dyn Courier) -> Delivery {
+    async fn handed_over(&self, waiting: &Waiting, dispatch: &Dispatch, courier: &dyn Courier) -> Delivery {
         let (now, tries) = (self.ground.clock.now(), waiting.tries);
         if !courier.knows(&waiting.to) {
             tracing::warn!("a message for a webhook that is configured no more is dropped");
@@ -262,12 +270,7 @@ impl Messages {
             tracing::error!(webhook, tries, "a message is given up: its webhook did not take it in time");
             return Delivery::Expired;
         }
-        let opened = self.ground.open_keys.load().outbox.open(&waiting.sealed);
-        let Some(dispatch) = opened.and_then(|plain| serde_json::from_slice::<Dispatch>(&plain).ok()) else {
-            tracing::error!(webhook, "a message for a webhook cannot be read; it is dropped");
-            return Delivery::Refused;
-        };
-        let parcel = Parcel { to: waiting.to, id: waiting.id, dispatch: &dispatch, now };
+        let parcel = Parcel { to: waiting.to, id: waiting.id, dispatch, now };
         match courier.carry(parcel).await {
             Ok(()) => Delivery::Sent,
             Err(CourierError::Temporary(error)) => {
@@ -290,13 +293,13 @@ impl Messages {
 }
 
 /// What waits for each webhook, what is due first in front.
-fn by_webhook(waiting: Vec<Waiting>) -> BTreeMap<WebhookId, Vec<Waiting>> {
-    let mut lanes: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for one in waiting {
-        lanes.entry(one.to).or_default().push(one);
+fn by_webhook(waiting: Vec<(Waiting, Stored)>) -> Lanes {
+    let mut lanes = Lanes::new();
+    for (one, entry) in waiting {
+        lanes.entry(one.to).or_default().push((one, entry));
     }
     for lane in lanes.values_mut() {
-        lane.sort_by_key(|one| one.next_try_at);
+        lane.sort_by_key(|(one, _)| one.next_try_at);
     }
     lanes
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -144,10 +145,11 @@ impl Messages {
             self.set_aside(entry, Kind::Mail { delivery: Delivery::Refused }).await?;
         }
         self.outbox.waiting.store(all.len(), Ordering::Relaxed);
-        let (due, later): (Vec<_>, Vec<_>) = all.into_iter().partition(|waiting| waiting.next_try_at <= now);
-        let still_waiting = later.iter().map(|waiting| waiting.next_try_at);
+        let (due, later): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|(waiting, _)| waiting.next_try_at <= now);
+        let still_waiting = later.iter().map(|(waiting, _)| waiting.next_try_at);
         let mut next: Vec<Timestamp> = still_waiting.collect();
-        let tried = stream::iter(due).map(|waiting| self.try_to_deliver(waiting, mailer));
+        let tried = stream::iter(due).map(|(waiting, entry)| self.try_to_deliver(waiting, entry, mailer));
         let mut tried = tried.buffer_unordered(DELIVERED_AT_ONCE_MAX);
         while let Some(again_at) = tried.next().await {
             next.extend(again_at?);
@@ -175,10 +177,15 @@ impl Messages {
     async fn try_to_deliver(
         &self,
         waiting: Waiting,
+        (key, bytes): Entry,
         mailer: &dyn Mailer,
     ) -> Result<Option<Timestamp>, FlowError> {
-        let key = keys::letter(&waiting.id);
-        let delivery = self.delivery_of(&waiting, mailer).await;
+        let Some(letter) = self.opened::<Letter>(&waiting.sealed) else {
+            self.set_aside((key, bytes), Kind::Mail { delivery: Delivery::Refused }).await?;
+            self.outbox.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Ok(None);
+        };
+        let delivery = self.delivery_of(&waiting, &letter, mailer).await;
         if let Some(delivery) = delivery {
             self.ground.report(Origin::default(), Kind::Mail { delivery });
         }
@@ -193,22 +200,23 @@ impl Messages {
         Ok(Some(again_at))
     }
 
+    /// What was sealed into a message that waits; `None` where it cannot be opened or read.
+    pub(in crate::flows) fn opened<T: DeserializeOwned>(&self, sealed: &Sealed) -> Option<T> {
+        let plain = self.ground.open_keys.load().outbox.open(sealed)?;
+        serde_json::from_slice(&plain).ok()
+    }
+
     /// What became of a letter; `None` for one that was never meant to be sent.
-    async fn delivery_of(&self, waiting: &Waiting, mailer: &dyn Mailer) -> Option<Delivery> {
+    async fn delivery_of(&self, waiting: &Waiting, letter: &Letter, mailer: &dyn Mailer) -> Option<Delivery> {
         if self.ground.clock.now() >= waiting.expires_at {
             tracing::warn!(tries = waiting.tries, "a message has expired before any mail server took it");
             return Some(Delivery::Expired);
         }
-        let opened = self.ground.open_keys.load().outbox.open(&waiting.sealed);
-        let Some(letter) = opened.and_then(|plain| serde_json::from_slice::<Letter>(&plain).ok()) else {
-            tracing::error!("a message in the outbox cannot be read; it is dropped");
-            return Some(Delivery::Refused);
-        };
         if matches!(letter.content, Content::Nothing { .. }) {
             return None;
         }
         let began = self.ground.clock.now();
-        let sent = mailer.send(&letter).await;
+        let sent = mailer.send(letter).await;
         let took = u64::try_from(self.ground.clock.now().since(began).as_millis()).unwrap_or(u64::MAX);
         self.outbox.hand_over_ms.store(took, Ordering::Relaxed);
         Some(match sent {
