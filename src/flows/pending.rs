@@ -19,7 +19,7 @@ use crate::domain::time::Timestamp;
 use crate::ports::Batch;
 
 /// The most entries removed along with one that is added.
-const REMOVED_AT_ONCE_MAX: usize = 16;
+pub(in crate::flows) const REMOVED_AT_ONCE_MAX: usize = 16;
 
 /// The entries of one kind.
 pub(in crate::flows) struct Waiting {

@@ -40,6 +40,10 @@ pub struct Redeemed {
     pub user: User,
 }
 
+/// How many of what waited are gone through for one commit: each may make room by removing
+/// [`super::pending::REMOVED_AT_ONCE_MAX`] others.
+const RESUMED_AT_ONCE: usize = 5;
+
 /// What is under way with clients that come in.
 pub struct SignIn {
     ground: Arc<Ground>,
@@ -102,18 +106,17 @@ impl SignIn {
     pub(in crate::flows) async fn resume_waiting(&self) -> Result<(), FlowError> {
         let now = self.ground.clock.now();
         for (prefix, waiting) in self.waiting() {
-            let mut removed = Batch::default();
-            for (key, _) in self.ground.records.all::<serde_json::Value>(prefix).await? {
-                // The longest life of any of them: none can be finished after it.
-                removed = removed.and(waiting.admit(
-                    key,
-                    self.attempts.begun_by(None),
-                    now.plus(WAY_BACK_LIFETIME),
-                    now,
-                ));
-            }
-            if !removed.changes.is_empty() {
-                self.ground.records.commit(removed).await?;
+            let all = self.ground.records.all::<serde_json::Value>(prefix).await?;
+            for some in all.chunks(RESUMED_AT_ONCE) {
+                let mut removed = Batch::default();
+                for (key, _) in some {
+                    // The longest life of any of them: none can be finished after it.
+                    let (nobody, end) = (self.attempts.begun_by(None), now.plus(WAY_BACK_LIFETIME));
+                    removed = removed.and(waiting.admit(key.clone(), nobody, end, now));
+                }
+                if !removed.changes.is_empty() {
+                    self.ground.records.commit(removed).await?;
+                }
             }
         }
         Ok(())
