@@ -1,6 +1,6 @@
 //! Questions about decisions, over the operator's socket.
 //!
-//! What does not live here: the answers, which `flows/explain.rs` works out.
+//! What does not live here: the answers, which `flows/admission/explain.rs` works out.
 //!
 //! What always holds: a question changes nothing, and one that cannot be answered does not hold up the
 //! others.

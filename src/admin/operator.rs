@@ -192,10 +192,7 @@ impl GatewayOperator {
         if delivery == Delivery::ByMail && !self.gateway.ground.has_mail() {
             return Err(FlowError::NoMail);
         }
-        let invited = self.gateway.administration.invite(authority, guest).await?;
-        if delivery == Delivery::ByMail {
-            self.gateway.messages.mail_link(&invited).await?;
-        }
+        let invited = self.gateway.administration.invite(authority, guest, links_go(delivery)).await?;
         let link = self.gateway.messages.link_of(&invited);
         let username = self.gateway.administration.username_to_be(&invited.invitation).await?;
         Ok(Answer::Invited {
@@ -223,10 +220,7 @@ impl GatewayOperator {
             let GuestLine { email, name: display_name, username, groups, role } = line;
             Guest { email, display_name, username, groups, role, lifetime, invited_by: invited_by.clone() }
         });
-        let links = match delivery {
-            Delivery::ByHand => LinksGo::ByHand,
-            Delivery::ByMail => LinksGo::ByMail,
-        };
+        let links = links_go(delivery);
         match self.gateway.administration.invite_all(authority, guests.collect(), links).await {
             Ok(invited) => {
                 let line = |one: &Invited| InvitedLine {
@@ -272,10 +266,8 @@ impl GatewayOperator {
         }
         let user = self.gateway.administration.find_user(user).await?;
         let old = if wipe { OldPasskeys::Wiped } else { OldPasskeys::Stay };
-        let invited = self.gateway.administration.reset_user(authority, &user.id, old).await?;
-        if delivery == Delivery::ByMail {
-            self.gateway.messages.mail_link(&invited).await?;
-        }
+        let go = links_go(delivery);
+        let invited = self.gateway.administration.reset_user(authority, &user.id, old, go).await?;
         Ok(Answer::Reset {
             id: invited.invitation.id,
             link: Link::new(self.gateway.messages.link_of(&invited)),
@@ -434,6 +426,14 @@ impl GatewayOperator {
             self.gateway.administration.read_trail(&TrailQuery { user, event, since, after, limit }).await?;
         let entries = page.items.into_iter().map(TrailLine::from).collect();
         Ok(Answer::Trail { entries, next: page.next.map(|next| next.to_string()) })
+    }
+}
+
+/// Whether links go by mail.
+const fn links_go(delivery: Delivery) -> LinksGo {
+    match delivery {
+        Delivery::ByHand => LinksGo::ByHand,
+        Delivery::ByMail => LinksGo::ByMail,
     }
 }
 

@@ -13,6 +13,7 @@ use vestibule::domain::letter::{Content, Letter};
 use vestibule::domain::limits::{MAIL_TO_ACCOUNT_BURST, MAIL_TO_ACCOUNT_INTERVAL, RateLimits};
 use vestibule::domain::session::Scope;
 use vestibule::flows::FlowError;
+use vestibule::flows::administration::invitations::LinksGo;
 use vestibule::flows::messages::outbox::{OUTBOX_MAX, OUTBOX_MAX_FOR_STRANGERS};
 use vestibule::flows::sign_in::Redeemed;
 use vestibule::flows::sign_in::codes::Guess;
@@ -440,9 +441,48 @@ async fn the_outbox_is_bounded_and_a_full_one_fails_nobody() {
     let waiting = stage.store.scan(b"outbox/", None, OUTBOX_MAX + 100).await.unwrap();
     assert_eq!(waiting.len(), OUTBOX_MAX_FOR_STRANGERS);
     // There is room left for what people are told of their accounts.
-    let invited = stage.invite(ALICE, Duration::from_secs(3_600)).await.unwrap();
-    stage.gateway.messages.mail_link(&invited).await.unwrap();
+    stage.invite_by(ALICE, Duration::from_secs(3_600), LinksGo::ByMail).await.unwrap();
     assert_eq!(stage.store.scan(b"outbox/", None, OUTBOX_MAX).await.unwrap().len(), waiting.len() + 1);
+}
+
+/// A letter that was sealed with a key which is gone is kept for an operator to look at.
+#[tokio::test]
+async fn a_letter_that_cannot_be_opened_is_set_aside() {
+    let stage = Stage::with_codes(EmailCode::Enroll).await;
+    stage.invite_by(ALICE, Duration::from_secs(3_600), LinksGo::ByMail).await.unwrap();
+    let letters = stage.store.scan(b"outbox/", None, 10).await.unwrap();
+    let [(key, sealed)] = letters.as_slice() else { panic!("{letters:?}") };
+    // After the version there is JSON; what is sealed in it is as long as before.
+    let mut waiting: serde_json::Value = serde_json::from_slice(&sealed[1..]).unwrap();
+    let text = waiting["sealed"].as_str().unwrap();
+    let other = if text.starts_with('A') { "B" } else { "A" };
+    waiting["sealed"] = format!("{other}{}", &text[1..]).into();
+    let broken = [&sealed[..1], &serde_json::to_vec(&waiting).unwrap()].concat();
+    let second = Batch::default().put(b"outbox/second".to_vec(), broken.clone());
+    stage.store.commit(second.put(key.clone(), sealed.clone())).await.unwrap();
+    let post = Mailbox::default();
+    assert_eq!(stage.gateway.messages.deliver(&post).await.unwrap(), None);
+    assert_eq!(post.letters.lock().unwrap().len(), 1, "the one that opens is sent");
+    assert_eq!(stage.store.scan(b"outbox/", None, 10).await.unwrap(), []);
+    let kept = stage.store.scan(b"set-aside/", None, 10).await.unwrap();
+    assert_eq!(kept.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>(), [broken]);
+}
+
+/// An entry that was copied by hand is sent once, and does not stay because its name says another id.
+#[tokio::test]
+async fn a_letter_is_removed_under_the_name_it_was_read_from() {
+    let stage = Stage::with_codes(EmailCode::Enroll).await;
+    stage.invite_by(ALICE, Duration::from_secs(3_600), LinksGo::ByMail).await.unwrap();
+    let letters = stage.store.scan(b"outbox/", None, 10).await.unwrap();
+    let [(key, sealed)] = letters.as_slice() else { panic!("{letters:?}") };
+    let moved = Batch::default().delete(key.clone()).put(b"outbox/copy".to_vec(), sealed.clone());
+    stage.store.commit(moved).await.unwrap();
+    let post = Mailbox::default();
+    for _ in 0..2 {
+        stage.gateway.messages.deliver(&post).await.unwrap();
+    }
+    assert_eq!(post.letters.lock().unwrap().len(), 1);
+    assert_eq!(stage.store.scan(b"outbox/", None, 10).await.unwrap(), []);
 }
 
 /// A damaged entry, or one of a newer version, keeps no later letter from going out.

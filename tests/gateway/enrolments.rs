@@ -11,6 +11,7 @@ use vestibule::domain::credential::Planned;
 use vestibule::domain::session::ENROL_LIFETIME;
 use vestibule::flows::FlowError;
 use vestibule::flows::administration::directory::Query;
+use vestibule::flows::administration::invitations::LinksGo;
 use vestibule::flows::authority::Authority;
 use vestibule::flows::sign_in::enroll::Introduction;
 use vestibule::flows::visit::Device;
@@ -98,10 +99,19 @@ async fn an_invitation_cannot_quietly_change_an_account() {
         lifetime: Duration::from_secs(60),
         invited_by: "a test".to_owned(),
     };
-    let refused = stage.gateway.administration.invite(&Authority::of_operator(), guest(&["staff"])).await;
+    let refused = stage
+        .gateway
+        .administration
+        .invite(&Authority::of_operator(), guest(&["staff"]), LinksGo::ByHand)
+        .await;
     assert!(matches!(refused, Err(FlowError::HasAccount)), "{refused:?}");
     assert!(
-        stage.gateway.administration.invite(&Authority::of_operator(), guest(&[])).await.is_ok(),
+        stage
+            .gateway
+            .administration
+            .invite(&Authority::of_operator(), guest(&[]), LinksGo::ByHand)
+            .await
+            .is_ok(),
         "without more it is a way back in"
     );
 }
@@ -168,7 +178,7 @@ async fn f_04_the_operator_has_any_name_at_set_up_but_one_that_is_promised() {
             lifetime: Duration::from_secs(60),
             invited_by: "a test".to_owned(),
         };
-        stage.gateway.administration.invite(&Authority::of_operator(), guest).await.unwrap();
+        stage.gateway.administration.invite(&Authority::of_operator(), guest, LinksGo::ByHand).await.unwrap();
         let secret = stage.gateway.sign_in.issue_setup_secret().await.unwrap().unwrap().reveal();
         let who = Introduction { email: Some("root@example.com".to_owned()), name: None };
         let (at, device) = (visit(AUTH_HOST), Device::default());
@@ -236,7 +246,8 @@ async fn s_15_an_invited_administrators_first_passkey_closes_the_door_as_well() 
         lifetime: Duration::from_secs(60),
         invited_by: "a test".to_owned(),
     };
-    let invited = stage.gateway.administration.invite(&Authority::of_operator(), guest).await.unwrap();
+    let invited =
+        stage.gateway.administration.invite(&Authority::of_operator(), guest, LinksGo::ByHand).await.unwrap();
     let redeemed = stage.redeem(&invited.secret.reveal()).await.unwrap();
     stage.register(&redeemed, &mut Authenticator::new(2)).await.unwrap();
     assert!(stage.gateway.sign_in.issue_setup_secret().await.unwrap().is_none());

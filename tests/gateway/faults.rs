@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use vestibule::flows::FlowError;
+use vestibule::flows::administration::invitations::LinksGo;
 use vestibule::flows::administration::people::OldPasskeys;
 use vestibule::flows::authority::Authority;
 use vestibule::ports::store::{Entry, Watcher};
@@ -134,7 +135,11 @@ async fn day(stage: &Stage, told: &mut Day) -> Result<(), FlowError> {
     stage.gateway.sessions.sign_out(&live[..1], &visit(AUTH_HOST)).await?;
     told.ended.push(token);
     let operator = Authority::of_operator();
-    stage.gateway.administration.reset_user(&operator, &signed_in.user.id, OldPasskeys::Wiped).await?;
+    stage
+        .gateway
+        .administration
+        .reset_user(&operator, &signed_in.user.id, OldPasskeys::Wiped, LinksGo::ByHand)
+        .await?;
     assert!(stage.sign_in(&mut device).await.is_err(), "a passkey that was wiped signed in");
     Ok(())
 }

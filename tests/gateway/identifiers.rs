@@ -11,7 +11,7 @@ use vestibule::domain::letter::{Content, Letter};
 use vestibule::domain::session::Session;
 use vestibule::domain::user::{DisplayName, Email, Role, User, Username};
 use vestibule::flows::FlowError;
-use vestibule::flows::administration::invitations::Guest;
+use vestibule::flows::administration::invitations::{Guest, LinksGo};
 use vestibule::flows::authority::Authority;
 use vestibule::flows::sign_in::codes::Guess;
 use vestibule::flows::sign_in::registration::Registered;
@@ -363,7 +363,7 @@ async fn a_username_that_somebody_was_promised_is_not_to_be_had() {
         lifetime: Duration::from_secs(60),
         invited_by: "a test".to_owned(),
     };
-    stage.gateway.administration.invite(&Authority::of_operator(), guest).await.unwrap();
+    stage.gateway.administration.invite(&Authority::of_operator(), guest, LinksGo::ByHand).await.unwrap();
     let taken =
         stage.gateway.accounts.change_username(&alice.session, &username("carol"), &visit(AUTH_HOST)).await;
     assert!(matches!(taken, Err(FlowError::Taken(_))), "{taken:?}");

@@ -10,6 +10,7 @@ use vestibule::domain::letter::Letter;
 use vestibule::domain::limits::{MAIL_BURST, MAIL_TO_ACCOUNT_BURST};
 use vestibule::domain::session::{Scope, Session};
 use vestibule::flows::FlowError;
+use vestibule::flows::administration::invitations::LinksGo;
 use vestibule::flows::authority::Authority;
 use vestibule::flows::messages::outbox::OUTBOX_MAX;
 use vestibule::flows::sign_in::Redeemed;
@@ -163,8 +164,7 @@ async fn a_full_outbox_is_told_and_makes_no_link() {
     let (stage, session) = stage().await;
     for n in 0..OUTBOX_MAX {
         let email = format!("guest{n}@example.com");
-        let invited = stage.invite(&email, Duration::from_secs(3_600)).await.unwrap();
-        stage.gateway.messages.mail_link(&invited).await.unwrap();
+        stage.invite_by(&email, Duration::from_secs(3_600), LinksGo::ByMail).await.unwrap();
     }
     let before = count(&stage, b"invitation/").await;
     assert!(matches!(mail(&stage, &session, "192.0.2.1").await, Err(FlowError::OutboxFull)));

@@ -40,7 +40,7 @@ use vestibule::domain::session::{Lifetimes, Session};
 use vestibule::domain::signup::SignUp;
 use vestibule::domain::time::Timestamp;
 use vestibule::domain::user::{Email, Role, Standing};
-use vestibule::flows::administration::invitations::Guest;
+use vestibule::flows::administration::invitations::{Guest, LinksGo};
 use vestibule::flows::administration::people::UserEdit;
 use vestibule::flows::admission::Admission;
 use vestibule::flows::authority::Authority;
@@ -226,6 +226,15 @@ impl Stage {
     }
 
     pub async fn invite(&self, email: &str, lifetime: Duration) -> Result<Invited, FlowError> {
+        self.invite_by(email, lifetime, LinksGo::ByHand).await
+    }
+
+    pub async fn invite_by(
+        &self,
+        email: &str,
+        lifetime: Duration,
+        go: LinksGo,
+    ) -> Result<Invited, FlowError> {
         let guest = Guest {
             email: Email::parse(email).unwrap(),
             display_name: None,
@@ -235,7 +244,7 @@ impl Stage {
             lifetime,
             invited_by: "a test".to_owned(),
         };
-        self.gateway.administration.invite(&Authority::of_operator(), guest).await
+        self.gateway.administration.invite(&Authority::of_operator(), guest, go).await
     }
 
     pub async fn redeem(&self, secret: &str) -> Result<Redeemed, FlowError> {

@@ -1,7 +1,7 @@
 //! Another device for the caller: a code to show, who has brought it, and yes or no; and the other device's
 //! side of it.
 //!
-//! What does not live here: who may confirm what, and when (`flows/device_links.rs`).
+//! What does not live here: who may confirm what, and when (`flows/sign_in/device_links.rs`).
 //!
 //! What always holds: the new device is told a number, and nothing about the account, before the
 //! signed-in one has said yes.

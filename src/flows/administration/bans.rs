@@ -4,7 +4,7 @@
 //! everybody may be behind is not banned ([`Bannable`]); their number has a limit, of which the gateway itself takes
 //! a part only; and one that the gateway makes never takes the place of a person's.
 //!
-//! What does not live here: where a ban counts, which is in `flows/bans.rs`.
+//! What does not live here: where a ban counts, which is in `flows/attempts/bans.rs`.
 
 use std::cmp::Reverse;
 use std::sync::Arc;

@@ -17,6 +17,7 @@ use crate::domain::invitation::Invited;
 use crate::domain::user::Email;
 use crate::flows::FlowError;
 use crate::flows::administration::Administration;
+use crate::flows::administration::invitations::LinksGo;
 use crate::flows::administration::links::Links;
 use crate::flows::authority::Authority;
 use plan::{Act, Step};
@@ -102,7 +103,7 @@ impl Administration {
         match act {
             Act::Invite { guest, terms } => {
                 let (guest, terms) = (guest.as_ref().clone(), terms.clone());
-                self.invite_on(authority, guest, terms, links).await.map(Some)
+                self.invite_on(authority, guest, terms, links, LinksGo::ByHand).await.map(Some)
             }
             Act::Edit { user, edit, .. } => {
                 self.edit_knowing(authority, user, edit, Some(links)).await.map(|_| None)

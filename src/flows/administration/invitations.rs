@@ -61,8 +61,13 @@ impl From<FlowError> for NobodyInvited {
 impl Administration {
     /// Invites somebody. For an address that has an account already, the link adds a passkey to
     /// that account: the way back in for somebody who has lost theirs.
-    pub async fn invite(&self, authority: &Authority, guest: Guest) -> Result<Invited, FlowError> {
-        self.invite_on(authority, guest, Terms::default(), &self.links().await?).await
+    pub async fn invite(
+        &self,
+        authority: &Authority,
+        guest: Guest,
+        go: LinksGo,
+    ) -> Result<Invited, FlowError> {
+        self.invite_on(authority, guest, Terms::default(), &self.links().await?, go).await
     }
 
     /// The same for an account on `terms`, where the links that there are have been read already.
@@ -72,13 +77,16 @@ impl Administration {
         guest: Guest,
         terms: Terms,
         links: &Links,
+        go: LinksGo,
     ) -> Result<Invited, FlowError> {
         self.must_be_free(&guest).await?;
         let mut invited = self.promise(guest).await?;
         invited.invitation.terms = terms;
+        let letter = self.letter_with(&invited, go)?;
         for _ in 0..ATTEMPTS_MAX {
             let paid = self.sessions.paying_with(authority, &Ended::new()).await?;
-            if self.ground.is_committed(self.inviting(&invited.invitation, links).await?.and(paid)).await? {
+            let inviting = self.inviting(&invited.invitation, links).await?;
+            if self.ground.is_committed(inviting.and(letter.clone()).and(paid)).await? {
                 self.messages.wake_delivery();
                 self.report_invited(authority, &invited.invitation);
                 return Ok(invited);
@@ -108,9 +116,7 @@ impl Administration {
         let mut letters = Batch::default();
         for guest in guests {
             let one = self.promise(guest).await?;
-            if links == LinksGo::ByMail {
-                letters = letters.and(self.messages.posting_link(&one)?);
-            }
+            letters = letters.and(self.letter_with(&one, links)?);
             invited.push(one);
         }
         for _ in 0..ATTEMPTS_MAX {
@@ -130,8 +136,16 @@ impl Administration {
         Err(FlowError::Busy.into())
     }
 
+    /// The batch that posts the link, if it goes by mail.
+    pub(in crate::flows) fn letter_with(&self, invited: &Invited, go: LinksGo) -> Result<Batch, FlowError> {
+        match go {
+            LinksGo::ByHand => Ok(Batch::default()),
+            LinksGo::ByMail => self.messages.posting_link(invited),
+        }
+    }
+
     /// The invitation for a guest, which nobody knows of yet.
-    async fn promise(&self, guest: Guest) -> Result<Invited, FlowError> {
+    pub(in crate::flows) async fn promise(&self, guest: Guest) -> Result<Invited, FlowError> {
         let account = self.ground.records.user_by_email(&guest.email).await?.map(|user| user.id);
         let secret = Secret::from_random(entropy::bytes(&*self.ground.entropy));
         let now = self.ground.clock.now();
@@ -163,7 +177,7 @@ impl Administration {
         self.messages.notice(&user, Content::ResetLinkMade { hours })
     }
 
-    fn report_invited(&self, authority: &Authority, invitation: &Invitation) {
+    pub(in crate::flows) fn report_invited(&self, authority: &Authority, invitation: &Invitation) {
         let kind = Kind::Invited { invitation: invitation.id, user: invitation.account };
         self.ground.report(authority.origin(), kind);
     }
@@ -173,6 +187,7 @@ impl Administration {
         &self,
         authority: &Authority,
         id: &InvitationId,
+        go: LinksGo,
     ) -> Result<Invited, FlowError> {
         let found = self.invitations().await?.into_iter().find(|it| it.id == *id);
         let before = found.ok_or(FlowError::NoSuchInvitation)?;
@@ -185,7 +200,7 @@ impl Administration {
             role: before.role,
             invited_by: before.invited_by,
         };
-        self.invite_on(authority, guest, before.terms, &self.links().await?).await
+        self.invite_on(authority, guest, before.terms, &self.links().await?, go).await
     }
 
     /// The username that redeeming `invitation` will give, as things are; `None` if it adds a passkey to an

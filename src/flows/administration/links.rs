@@ -1,6 +1,6 @@
 //! The links that lead to accounts, read once, and the batches that end them.
 //!
-//! What does not live here: making links (`invitations.rs`, and `flows/own_link.rs`).
+//! What does not live here: making links (`invitations.rs`, and `flows/account/own_link.rs`).
 //!
 //! What always holds: whoever ends the links of an address also ends the one that is an operator's for it
 //! at the moment of the commit's reading, so that [`Links`] may be some moments old: among many people it is

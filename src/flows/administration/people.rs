@@ -19,7 +19,7 @@ use crate::domain::user::{DisplayName, Group, Note, Role, Standing, User, Userna
 use crate::flows::FlowError;
 use crate::flows::access_tokens::{EndedTokens, revoking};
 use crate::flows::administration::Administration;
-use crate::flows::administration::invitations::Guest;
+use crate::flows::administration::invitations::{Guest, LinksGo};
 use crate::flows::administration::links::Links;
 use crate::flows::authority::Authority;
 use crate::flows::commit::ATTEMPTS_MAX;
@@ -102,6 +102,15 @@ impl UserEdit {
         after.updated_at = now;
         (after, changes)
     }
+}
+
+/// What ends with every passkey of a user, and the batch that ends it.
+#[derive(Default)]
+struct Wiped {
+    batch: Batch,
+    ended: Ended,
+    revoked: Option<EndedTokens>,
+    credentials: Vec<Credential>,
 }
 
 /// Whether `before` is an administrator who goes on as none, or not for as long.
@@ -192,79 +201,92 @@ impl Administration {
     }
 
     /// A link that adds a passkey to an account, for a user who has lost theirs. With
-    /// [`OldPasskeys::Wiped`], the passkeys that are there are removed and every session ends.
+    /// [`OldPasskeys::Wiped`], every passkey and recovery code is removed, and every session and access token
+    /// ends, in the commit that makes the link. An operator, who may open the store itself, may do so to the
+    /// last administrator as well: the link is the way back in.
     pub async fn reset_user(
         &self,
         authority: &Authority,
         id: &UserId,
         old: OldPasskeys,
+        go: LinksGo,
     ) -> Result<Invited, FlowError> {
         let user = self.ground.records.user(id).await?.ok_or(FlowError::NotFound)?;
         if user.standing == Standing::Disabled {
             return Err(FlowError::AccountClosed);
         }
-        if old == OldPasskeys::Wiped {
-            self.wipe(authority, id).await?;
-        }
-        let invited = self
-            .invite(
-                authority,
-                Guest {
-                    email: user.email,
-                    display_name: None,
-                    username: None,
-                    groups: [].into(),
-                    role: Role::Member,
-                    lifetime: INVITATION_LIFETIME,
-                    invited_by: self.sessions.name_of(authority),
-                },
-            )
-            .await?;
-        self.ground.report(authority.origin(), Kind::UserChanged { user: *id, what: UserChange::Reset });
-        Ok(invited)
-    }
-
-    /// Removes every passkey and recovery code of a user and ends every session and access token. An operator, who may open
-    /// the store itself, may do so to the last administrator as well: the link that follows is the way back
-    /// in.
-    async fn wipe(&self, authority: &Authority, id: &UserId) -> Result<(), FlowError> {
-        let key = keys::user(id);
+        let invited = self.promise(self.guest_of(&user, authority)).await?;
+        let letter = self.letter_with(&invited, go)?;
+        let links = self.links().await?;
         for _ in 0..ATTEMPTS_MAX {
-            let found: Option<(User, _)> = self.ground.records.get_exact(&key).await?;
-            let (user, stored) = found.ok_or(FlowError::NotFound)?;
-            let credentials = self.ground.records.credentials_of(id).await?;
-            let sessions = self.sessions.index.sessions_of(id).into_iter();
-            let ended: Ended = sessions.map(|session| (session, End::AccountReset)).collect();
-            let revoked = self.access_tokens.every_token_of(id, End::AccountReset);
-            let mut batch = Batch::default()
-                .expect(key.clone(), stored)
-                .and(self.sessions.ending(&ended, Some(id)).await?)
-                .and(self.ground.records.forgetting_own_link(id).await?)
-                .and(revoking(&revoked))
-                .delete(keys::recovery_codes(id))
-                .and(self.sessions.paying_with(authority, &ended).await?);
-            for credential in &credentials {
-                batch = batch.and(records::delete_credential(credential));
+            let (user, unchanged) = self.exactly(id).await?;
+            if user.email != invited.invitation.email {
+                return Err(FlowError::Busy);
             }
-            if !credentials.is_empty() {
-                batch = batch.and(
-                    self.messages.notice(&user, Content::PasskeysWiped { at: self.ground.clock.now() })?,
-                );
-            }
-            if !authority.is_operator() {
-                batch = batch.and(self.accounts.leaving_an_administrator(&user).await?);
-            }
+            let wiped = match old {
+                OldPasskeys::Stay => Wiped::default(),
+                OldPasskeys::Wiped => self.wiping(authority, &user).await?,
+            };
+            let paid = self.sessions.paying_with(authority, &wiped.ended).await?;
+            let inviting = self.inviting(&invited.invitation, &links).await?;
+            let batch = unchanged.and(inviting).and(letter.clone()).and(wiped.batch.clone()).and(paid);
             if self.ground.is_committed(batch).await? {
                 self.messages.wake_delivery();
-                self.sessions.report_ended(&authority.origin(), &ended);
-                self.access_tokens.report_revoked(&authority.origin(), &revoked);
-                for credential in credentials {
-                    self.ground.report(authority.origin(), credential.removal());
-                }
-                return Ok(());
+                self.report_wiped(authority, wiped);
+                self.report_invited(authority, &invited.invitation);
+                let reset = Kind::UserChanged { user: *id, what: UserChange::Reset };
+                self.ground.report(authority.origin(), reset);
+                return Ok(invited);
             }
         }
         Err(FlowError::Busy)
+    }
+
+    fn guest_of(&self, user: &User, authority: &Authority) -> Guest {
+        Guest {
+            email: user.email.clone(),
+            display_name: None,
+            username: None,
+            groups: [].into(),
+            role: Role::Member,
+            lifetime: INVITATION_LIFETIME,
+            invited_by: self.sessions.name_of(authority),
+        }
+    }
+
+    /// What removes every passkey and recovery code of a user and ends every session and access token.
+    async fn wiping(&self, authority: &Authority, user: &User) -> Result<Wiped, FlowError> {
+        let id = &user.id;
+        let credentials = self.ground.records.credentials_of(id).await?;
+        let sessions = self.sessions.index.sessions_of(id).into_iter();
+        let ended: Ended = sessions.map(|session| (session, End::AccountReset)).collect();
+        let revoked = self.access_tokens.every_token_of(id, End::AccountReset);
+        let mut batch = Batch::default()
+            .and(self.sessions.ending(&ended, Some(id)).await?)
+            .and(self.ground.records.forgetting_own_link(id).await?)
+            .and(revoking(&revoked))
+            .delete(keys::recovery_codes(id));
+        for credential in &credentials {
+            batch = batch.and(records::delete_credential(credential));
+        }
+        if !credentials.is_empty() {
+            let content = Content::PasskeysWiped { at: self.ground.clock.now() };
+            batch = batch.and(self.messages.notice(user, content)?);
+        }
+        if !authority.is_operator() {
+            batch = batch.and(self.accounts.leaving_an_administrator(user).await?);
+        }
+        Ok(Wiped { batch, ended, revoked: Some(revoked), credentials })
+    }
+
+    fn report_wiped(&self, authority: &Authority, wiped: Wiped) {
+        self.sessions.report_ended(&authority.origin(), &wiped.ended);
+        if let Some(revoked) = &wiped.revoked {
+            self.access_tokens.report_revoked(&authority.origin(), revoked);
+        }
+        for credential in wiped.credentials {
+            self.ground.report(authority.origin(), credential.removal());
+        }
     }
 
     /// Removes one passkey of a user and ends the sessions that it opened; the user is told by mail.

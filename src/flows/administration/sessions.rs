@@ -1,6 +1,6 @@
 //! Other users' sessions: listing all of them a page at a time, and ending them.
 //!
-//! What does not live here: ending one's own, which is in `flows/sessions.rs`.
+//! What does not live here: ending one's own, which is in `flows/sessions/mod.rs`.
 
 use std::sync::Arc;
 

@@ -14,13 +14,6 @@ impl Messages {
         self.ground.place.url(&format!("/enroll#{}", invited.secret.reveal()))
     }
 
-    /// Posts the link to whom it is for. Returns when the letter is in the outbox.
-    pub async fn mail_link(&self, invited: &Invited) -> Result<(), FlowError> {
-        self.ground.records.commit(self.posting_link(invited)?).await?;
-        self.wake_delivery();
-        Ok(())
-    }
-
     /// The batch that posts the link. Whoever asked is waiting for it, so a full outbox is told.
     pub(in crate::flows) fn posting_link(&self, invited: &Invited) -> Result<Batch, FlowError> {
         if !self.ground.rules().has_mail {

@@ -12,6 +12,7 @@ use vestibule::domain::id::UserId;
 use vestibule::domain::user::Standing;
 use vestibule::flows::FlowError;
 use vestibule::flows::access_tokens::NewToken;
+use vestibule::flows::administration::invitations::LinksGo;
 use vestibule::flows::administration::people::{OldPasskeys, UserEdit};
 use vestibule::flows::admission::{Admission, Outcome, Permit, Stay};
 use vestibule::flows::authority::Authority;
@@ -120,7 +121,13 @@ async fn a_token_ends_with_its_user_and_does_not_come_back() {
     let token = house.token().await;
     let _ = house.enters(&token);
     let operator = Authority::of_operator();
-    house.stage.gateway.administration.reset_user(&operator, &house.user, OldPasskeys::Wiped).await.unwrap();
+    house
+        .stage
+        .gateway
+        .administration
+        .reset_user(&operator, &house.user, OldPasskeys::Wiped, LinksGo::ByHand)
+        .await
+        .unwrap();
     house.is_refused(&token, TokenRefusal::Revoked);
 
     let token = house.token().await;

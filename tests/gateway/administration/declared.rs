@@ -158,7 +158,10 @@ async fn a_file_that_cannot_be_meant_changes_nothing() {
     }
     // What only the gateway knows is told by line as well.
     let said = refused(gateway, &format!("{ALICE}{}", BOB.replace("bobby", "carol")), &[]);
-    assert!(said.contains("users.toml:6: user.username") && said.contains("carol belongs"), "{said}");
+    assert!(
+        said.contains("users.toml:6: user.username") && said.contains("has the username carol"),
+        "{said}"
+    );
 
     // Each of these would leave nobody who can sign in and administer.
     let bob = format!("{BOB}role = \"administrator\"\n");

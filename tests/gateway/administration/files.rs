@@ -83,7 +83,7 @@ async fn as_many_as_one_commit_holds_are_invited_by_mail_and_not_one_more() {
         format!("email\n{}\n", lines.join("\n"))
     };
     let said = import(&scene.gateway, &file(151), &["--mail"]).unwrap_err();
-    assert!(said.contains("at most 150 people"), "{said}");
+    assert!(said.contains("at most 150 users"), "{said}");
     assert_eq!(invited(&scene.gateway), Vec::<String>::new());
     // Twice, so that each ends a link as well.
     for _ in 0..2 {

@@ -1,5 +1,6 @@
 //! Accounts: changed from the API and the terminal, felt on the next request.
 
+use reqwest::Method;
 use serde_json::json;
 
 use super::{BOB, bob, id_of, told, user};
@@ -94,6 +95,31 @@ async fn s_33_a_reset_makes_a_link_and_a_wipe_ends_the_old_passkeys() {
     let seen = scene.alice.get(&address).await.expect(200).json();
     assert_eq!(seen["credentials"].as_array().unwrap().len(), 1);
     assert_eq!(seen["id"], id_of(&scene, BOB), "it is the same account");
+}
+
+/// Where an application shares the auth host, a step-up is for one change. A wipe and the link that follows
+/// it are one: a wipe without its link would lock the user out.
+#[tokio::test]
+async fn s_33_beside_an_application_one_step_up_is_enough_for_a_wipe_and_its_link() {
+    let mut scene = Scene::with(|config| config.tls("auth.example.test"), |_| {}).await;
+    let (_, mut old) = scene.invited(BOB, 2).await;
+    let reset = format!("{}/reset", user(&scene, "bob"));
+    let browser = scene.stranger();
+    browser.sign_in(&mut scene.device).await.expect(201);
+    browser.post(&reset, &json!({ "wipe": true })).await.expect_problem(401);
+    let asked = json!({ "change": format!("POST {reset}") });
+    let options = browser.post("passkeys/authenticate/options", &asked).await.expect(200).json();
+    let answer = scene.device.get(&options, browser.origin());
+    let verified = browser.post("passkeys/authenticate/verify", &answer).await.expect(201).json();
+    let nonce = verified["stepUp"].as_str().unwrap();
+    let wipe = || {
+        let request = browser.fetching(Method::POST, &browser.api(&reset), Some(&json!({ "wipe": true })));
+        request.header("x-vestibule-step-up", nonce)
+    };
+    let link = browser.send(wipe()).await.expect(201).json()["link"].as_str().unwrap().to_owned();
+    browser.send(wipe()).await.expect_problem(401);
+    assert_eq!(scene.stranger().sign_in(&mut old).await.expect_problem(401)["code"], "unknown_credential");
+    scene.stranger().enrol(&link, BOB, "", &mut Authenticator::new(77)).await;
 }
 
 /// "I am the only administrator and lost everything": a root shell is enough.

@@ -1,6 +1,6 @@
 //! Bans: listing, adding and removing them.
 //!
-//! What does not live here: what a ban does (`flows/bans.rs`).
+//! What does not live here: what a ban does (`flows/attempts/bans.rs`).
 //!
 //! What always holds: every call asks for an administrator's authority first.
 

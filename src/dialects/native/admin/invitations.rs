@@ -17,7 +17,7 @@ use crate::domain::id::InvitationId;
 use crate::domain::invitation::Invited;
 use crate::domain::invitation::{INVITATION_LIFETIME, INVITATION_LIFETIME_MAX};
 use crate::domain::user::{DisplayName, Email, Group, MalformedName, Role, Username, groups_of_one};
-use crate::flows::administration::invitations::Guest;
+use crate::flows::administration::invitations::{Guest, LinksGo};
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::{Problem, json};
@@ -87,9 +87,9 @@ pub(super) async fn invite(
     if mail && !gateway.ground.has_mail() {
         return Err(FlowError::NoMail.into());
     }
-    let invited =
-        gateway.administration.invite(&authority, asked.guest(gateway.sessions.name_of(&authority))?).await?;
-    told(&gateway, &invited, mail).await
+    let guest = asked.guest(gateway.sessions.name_of(&authority))?;
+    let invited = gateway.administration.invite(&authority, guest, links_go(mail)).await?;
+    told(&gateway, &invited).await
 }
 
 /// Makes a new link for an invitation, for a message that got lost. The earlier link stops working.
@@ -102,9 +102,9 @@ pub(super) async fn renew(
 ) -> Result<(StatusCode, Json<LinkShape>), Problem> {
     let authority = authority(&gateway, &call)?;
     let id = InvitationId::parse(&id).map_err(|_| Problem::not_found())?;
-    let invited = gateway.administration.renew_invitation(&authority, &id).await?;
-    let has_mail = gateway.ground.has_mail();
-    told(&gateway, &invited, has_mail).await
+    let go = links_go(gateway.ground.has_mail());
+    let invited = gateway.administration.renew_invitation(&authority, &id, go).await?;
+    told(&gateway, &invited).await
 }
 
 /// Revokes an invitation: its link stops working.
@@ -122,16 +122,14 @@ pub(super) async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn told(
-    gateway: &Gateway,
-    invited: &Invited,
-    mail: bool,
-) -> Result<(StatusCode, Json<LinkShape>), Problem> {
-    if mail {
-        gateway.messages.mail_link(invited).await?;
-    }
+async fn told(gateway: &Gateway, invited: &Invited) -> Result<(StatusCode, Json<LinkShape>), Problem> {
     let username = gateway.administration.username_to_be(&invited.invitation).await?;
     Ok((StatusCode::CREATED, Json(link(gateway, invited, username))))
+}
+
+/// How a link goes that is asked for by `mail`, or not.
+pub(super) const fn links_go(mail: bool) -> LinksGo {
+    if mail { LinksGo::ByMail } else { LinksGo::ByHand }
 }
 
 /// The link.

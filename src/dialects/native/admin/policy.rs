@@ -1,6 +1,6 @@
 //! Why a user may, or may not, do something.
 //!
-//! What does not live here: the answer, which `flows/explain.rs` works out.
+//! What does not live here: the answer, which `flows/admission/explain.rs` works out.
 //!
 //! What always holds: only administrators are answered, and nothing is changed.
 

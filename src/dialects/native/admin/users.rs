@@ -240,10 +240,8 @@ pub(super) async fn reset(
         return Err(FlowError::NoMail.into());
     }
     let old = if wipe { OldPasskeys::Wiped } else { OldPasskeys::Stay };
-    let invited = gateway.administration.reset_user(&authority, &id, old).await?;
-    if mail {
-        gateway.messages.mail_link(&invited).await?;
-    }
+    let go = super::invitations::links_go(mail);
+    let invited = gateway.administration.reset_user(&authority, &id, old, go).await?;
     Ok((StatusCode::CREATED, Json(super::invitations::link(&gateway, &invited, None))))
 }
 
