@@ -98,6 +98,12 @@ fn contact(authority: &Authority) -> Option<String> {
     authority.email.as_ref().map(|email| format!("mailto:{email}"))
 }
 
+/// Whether the roots of an authority, where it has some of its own, can be read.
+pub fn check_roots(authority: &Authority) -> Result<(), String> {
+    let Some(file) = &authority.ca_file else { return Ok(()) };
+    builder(authority).map(drop).map_err(|error| format!("{} cannot be used: {error}", file.display()))
+}
+
 fn builder(authority: &Authority) -> Result<AccountBuilder, Error> {
     match &authority.ca_file {
         Some(file) => Account::builder_with_root(file),

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use crate::ports::{Clock, Entropy};
+pub use account::check_roots;
 pub use keeper::{file_of, keep};
 
 /// Which certificates to keep, and from whom.

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::acme::{self, Authority, Challenge, ExternalAccount, Name, Plan, Proof, Responder, Shelf, World};
+use crate::acme::{
+    self, Authority, Challenge, ExternalAccount, Name, Plan, Proof, Responder, Shelf, World, check_roots,
+};
 use crate::config::{Acme, AcmeChallenge, Settings};
 use crate::domain::policy::route::HostPattern;
 use crate::domain::time::Timestamp;
@@ -35,6 +37,12 @@ pub(super) fn plan(settings: &Settings) -> Option<Plan> {
     hosts.retain(|host| seen.insert(host.clone()));
     hosts.retain(|host| !given.iter().any(|certificate| certificate.covers(host)));
     Some(Plan { authority, names: hosts.iter().map(|host| Name::of_host(host)).collect() })
+}
+
+/// Whether what is needed to speak with the authority can be read.
+pub(super) fn check_authority(settings: &Settings) -> Result<(), String> {
+    let acme = settings.server.tls.as_ref().and_then(|tls| tls.acme.as_ref());
+    acme.map_or(Ok(()), |acme| check_roots(&authority(acme)))
 }
 
 fn authority(acme: &Acme) -> Authority {

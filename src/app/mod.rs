@@ -329,6 +329,7 @@ pub fn rehearse(settings: &Settings) -> Vec<String> {
     let pairs = certificates::files(settings);
     let mut found: Vec<String> =
         proxy::unusable_certificates(&pairs).iter().map(ToString::to_string).collect();
+    found.extend(certificates::check_authority(settings).err());
     found.extend(doors::branding(settings).err().map(|error| error.to_string()));
     found.extend(post::mailer(settings).err().map(|error| error.to_string()));
     found.extend(couriers::courier(settings).err().map(|error| error.to_string()));

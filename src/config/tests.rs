@@ -200,7 +200,6 @@ fn mail_needs_a_server_a_sender_and_somebody_to_authenticate() {
         4,
         "cannot be read",
     );
-    f_19_a_password_is_for_the_gateway_alone(from);
     let settings = parse_file(&format!("[mail]\nurl = \"smtp://u@x\"\n{from}\n{password}")).unwrap();
     assert_eq!(settings.email_code, EmailCode::Off, "f_02: a mailbox opens no account unless it is said");
     let said = "[signin]\nemail_code = \"enroll\"";
@@ -390,8 +389,10 @@ fn a_named_file_that_is_not_there_is_a_mistake() {
     assert!(mistakes.to_string().contains("cannot be read"), "{mistakes}");
 }
 
-fn f_19_a_password_is_for_the_gateway_alone(from: &str) {
+#[test]
+fn f_19_a_password_is_for_the_gateway_alone() {
     use std::os::unix::fs::PermissionsExt as _;
+    let from = "from = \"a@example.com\"";
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("password");
     std::fs::write(&file, "secret\n").unwrap();

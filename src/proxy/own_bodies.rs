@@ -140,3 +140,23 @@ impl Drop for Share<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f_01_what_has_arrived_gives_a_body_more_time() {
+        let limits = Limits {
+            own_body_timeout: Duration::from_secs(5),
+            own_body_bytes_per_second: 4_096,
+            ..Limits::default()
+        };
+        let bodies = OwnBodies::new(&limits);
+        for (bytes, time) in [(0, 5_000), (1, 5_000), (4_096, 6_000), (65_536, 21_000)] {
+            assert_eq!(bodies.time_for(bytes), Duration::from_millis(time), "{bytes}");
+        }
+        bodies.exchange(&Limits { own_body_bytes_per_second: 0, ..limits });
+        assert_eq!(bodies.time_for(2), Duration::from_secs(7), "no rate is no division by zero");
+    }
+}

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_that_was_not_renewed_is_told_of() {
+    fn a2_a_copy_that_was_not_renewed_is_told_of() {
         let folder = tempfile::tempdir().unwrap();
         let (copy, original) = (folder.path().join("copy.pem"), folder.path().join("original.pem"));
         fs::write(&copy, "one").unwrap();

@@ -292,6 +292,12 @@ impl Policy {
         paths.any(|literal| literal.matches(path) != literal.matches_in_any_case(path))
     }
 
+    /// Whether some rule is about one of `path` and `folded`, in any case, and not about the other.
+    pub fn folds_to_another(&self, path: &[u8], folded: &[u8]) -> bool {
+        let mut paths = self.rules().iter().flat_map(|rule| &rule.when.paths);
+        paths.any(|literal| literal.matches(path) != literal.matches_in_any_case(folded))
+    }
+
     /// Whether a line lets in, or keeps out, whoever is called `username`.
     pub fn is_about_name(&self, username: &Username) -> bool {
         self.lines().any(|line| line.is_about(username)) || self.mentions(username.as_str())

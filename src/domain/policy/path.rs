@@ -51,13 +51,45 @@ pub fn read(path: &[u8]) -> Reading {
 /// "best fit" code page makes ASCII, and the segments in which ASP.NET kept cookieless sessions.
 ///
 /// Letters that only change case, or fold to other letters outside of ASCII, are left alone: no
-/// path in the configuration can contain them.
+/// path in the configuration can contain them. Those that fold to letters of ASCII are [`folded`].
 fn turns_into_another(path: &[u8]) -> bool {
     let Ok(decoded) = String::from_utf8(unescaped(path)) else { return true };
     let normalizer = ComposingNormalizerBorrowed::new_nfkc();
     let mut foreign = decoded.chars().filter(|c| !c.is_ascii());
     let becomes_ascii = foreign.any(|c| normalizer.normalize_iter(std::iter::once(c)).any(|c| c.is_ascii()));
     becomes_ascii || decoded.split('/').any(is_cookieless_session)
+}
+
+/// `path` as a server sees it whose file system ignores case by the rules of Unicode (section 3.13, full case
+/// folding): `/stra%C3%9Fe` is `/strasse` there. `None` where no letter folds to ASCII.
+pub fn folded(path: &[u8]) -> Option<Vec<u8>> {
+    if !path.iter().any(|byte| !byte.is_ascii() || *byte == b'%') {
+        return None;
+    }
+    let decoded = String::from_utf8(unescaped(path)).ok()?;
+    if !decoded.chars().any(|c| folding(c).is_some()) {
+        return None;
+    }
+    let mut folded = String::with_capacity(decoded.len() + 1);
+    for c in decoded.chars() {
+        match folding(c) {
+            Some(letters) => folded.push_str(&letters),
+            None => folded.push(c),
+        }
+    }
+    Some(folded.into_bytes())
+}
+
+/// What `c` folds to, if that has a letter of ASCII in it and `c` has none.
+fn folding(c: char) -> Option<String> {
+    if c.is_ascii() {
+        return None;
+    }
+    let upper = c.to_uppercase().to_string();
+    let lower = c.to_lowercase().to_string();
+    // A capital sharp s has a small letter that is two capital ones.
+    let both = c.to_lowercase().flat_map(char::to_uppercase).collect();
+    [upper, lower, both].into_iter().find(|letters| letters.chars().any(|c| c.is_ascii()))
 }
 
 /// `(S(x))`, `(A(x)F(y))`: ASP.NET removes such a segment from the path.

@@ -15,6 +15,7 @@ use super::decide::{Decision, Policy};
 use super::headers::HeaderRules;
 use super::identity::IdentityHeaders;
 use super::logout::LogoutUrl;
+use super::path;
 use super::public::PublicPath;
 use super::rule::Asking;
 use crate::domain::time::Timestamp;
@@ -310,6 +311,23 @@ impl HostRoutes {
     /// Whether the decision about `path` would be another one if letter case made no difference:
     /// an application that folds case sees a path which we did not decide on.
     pub fn depends_on_case(&self, path: &[u8]) -> bool {
+        let folded = path::folded(path);
+        self.differs_in_case(path) || folded.is_some_and(|folded| self.is_about_another(path, &folded))
+    }
+
+    /// Whether a path that is read as `folded` elsewhere would be decided about by other lines.
+    fn is_about_another(&self, path: &[u8], folded: &[u8]) -> bool {
+        let in_any_case = self.routes.iter().find(|route| covers_in_any_case(&route.path, folded));
+        let (Some(route), Some(other)) = (self.find(path), in_any_case) else {
+            return self.find(path).is_some() || in_any_case.is_some();
+        };
+        let opens = other.public.iter().any(|literal| literal.opens_in_any_case(folded));
+        !Arc::ptr_eq(route, other)
+            || route.opens(path) != opens
+            || route.policy.folds_to_another(path, folded)
+    }
+
+    fn differs_in_case(&self, path: &[u8]) -> bool {
         let Some(route) = self.routes.iter().find(|route| covers_in_any_case(&route.path, path)) else {
             return false;
         };
@@ -415,6 +433,22 @@ mod tests {
         }
         for folded in ["/Admin", "/ADMIN/x", "/admin/deep", "/ADMIN/DEEP/x", "/Health", "/STATIC/a"] {
             assert!(routes.depends_on_case(folded.as_bytes()), "{folded}");
+        }
+    }
+
+    #[test]
+    fn f_15_a_letter_that_folds_to_ascii_is_refused_where_it_decides() {
+        let public = vec![PublicPath::parse("/spass/*").unwrap()];
+        let table = RouteTable::new(vec![
+            Route { public, ..route("a.example.com", "/") },
+            route("a.example.com", "/strasse"),
+        ]);
+        let routes = table.host("a.example.com").unwrap();
+        for unclear in ["/stra%C3%9Fe", "/Stra\u{df}e/x", "/STRA%E1%BA%9Ee", "/spa%C3%9F/x"] {
+            assert!(routes.depends_on_case(unclear.as_bytes()), "{unclear}");
+        }
+        for plain in ["/fu%C3%9F", "/\u{d6}sterreich/stra%C3%9Fe", "/strasse/stra%C3%9Fe", "/%C3%9F"] {
+            assert!(!routes.depends_on_case(plain.as_bytes()), "{plain}");
         }
     }
 
