@@ -60,7 +60,7 @@ async fn firefox_enrols_signs_in_follows_a_deep_link_and_signs_out() {
 }
 
 #[tokio::test]
-async fn firefox_names_passkeys_and_ends_sessions_on_the_account_page() {
+async fn firefox_renames_a_passkey_on_the_account_page() {
     let application = Upstream::start();
     let gateway = Gateway::start(|config| {
         config.route("app", application.port);

@@ -1,6 +1,7 @@
 //! Several hosts over TLS: one sign-in, one sign-out.
 
 use crate::chrome::{Attached, Chrome};
+use crate::harness::upstream::response;
 use crate::harness::{Gateway, Upstream};
 use crate::people::{ALICE, asked_about, only_passkey, set_up, sign_out, without_autofill};
 
@@ -74,6 +75,37 @@ async fn a1_a_host_below_a_wildcard_is_entered_after_the_question() {
     window.arrives_at(&url).await;
     window.sees("hello").await;
     window.stays_clean().await;
+}
+
+/// Browsers take `Clear-Site-Data: "cookies"` for the whole registrable domain, so we do not say it: what a
+/// sibling host keeps is there after a sign-out.
+#[tokio::test]
+async fn f_18_a_sign_out_leaves_the_cookies_of_a_sibling_host_alone() {
+    let theirs = [("Set-Cookie", "theirs=kept; Path=/; Secure"), ("Content-Type", "text/html")];
+    let application = Upstream::answering(move |request| {
+        response("200 OK", if request.target() == "/set" { &theirs } else { &theirs[1..] }, "hello")
+    });
+    let gateway = Gateway::start(|config| {
+        config.tls(AUTH);
+        config.route("one", application.port).host(ONE).public(&["/*"]);
+    })
+    .await;
+    let chrome = Chrome::start().await;
+    chrome.trust(gateway.authority.certificate());
+    let window = chrome.window().await;
+    let _passkey = window.authenticator(Attached::BuiltIn).await;
+    set_up(&window, &gateway.setup_link(), ALICE, "Alice Archer").await;
+    window.open(&format!("{}/set", gateway.origin_of(ONE))).await;
+    window.sees("hello").await;
+    window.open(&gateway.url("/auth/account")).await;
+    sign_out(&window).await;
+    application.take();
+    window.open(&format!("{}/page", gateway.origin_of(ONE))).await;
+    window.sees("hello").await;
+    assert!(window.cookies().await.contains(&"theirs".to_owned()));
+    let seen = application.take();
+    let request = seen.iter().find(|request| request.target() == "/page").unwrap();
+    assert!(request.value("cookie").contains("theirs=kept"), "{}", request.text());
 }
 
 /// Over https, beside an application, the account page asks for the passkey for each change, and what it is

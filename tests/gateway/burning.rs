@@ -3,9 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::harness::{Scene, raw};
+use crate::harness::config::Config;
+use crate::harness::scene::ALICE;
+use crate::harness::{Mode, PostOffice, Scene, port, raw};
 
 fn part(jwt: &str, number: usize) -> Value {
     let part = jwt.split('.').nth(number).unwrap();
@@ -64,6 +66,43 @@ async fn f_10_after_a_burn_nothing_that_the_old_keys_signed_is_good() {
     scene.gateway.restart().await;
     assert!(browser.is_signed_in().await);
     assert_eq!(published(&scene).await, after);
+}
+
+/// A code, a letter and the address of a sign-in page from before a burn are good for nothing after it.
+#[tokio::test]
+async fn f_10_after_a_burn_codes_letters_and_sealed_addresses_are_good_for_nothing() {
+    let mail = port::free();
+    let arrange = move |config: &mut Config| {
+        let url = format!("url = \"smtp://localhost:{mail}\"");
+        config.table("mail", &[&url, "from = \"no-reply@example.com\""]);
+        config.table("signin", &["email_code = \"session\""]);
+        config.route("elsewhere", 9).host("app.localhost");
+    };
+    let scene = Scene::with(arrange, |_| {}).await.with_alice_as_member().await;
+    let port = scene.gateway.port;
+    // No mail server runs yet, so the letter with the code waits.
+    let browser = scene.stranger();
+    browser.post("verify", &json!({ "email": ALICE })).await.expect(201);
+    let page = vec!["Accept: text/html".to_owned(), "Sec-Fetch-Mode: navigate".to_owned()];
+    let sent = raw::get(port, "app.localhost", "/page", &page);
+    let to = sent.values("location").pop().unwrap();
+    let (_, sealed) = to.split_once("?to=").unwrap();
+    let host_named = |sealed: &str| {
+        let reply = raw::get(port, "localhost", &format!("/auth/login?to={sealed}"), &page);
+        reply.0.replace("<wbr>", "").contains("app.localhost")
+    };
+    assert!(host_named(sealed), "the page names where it leads");
+    let told = scene.gateway.operate(&["key", "rotate", "--burn"]);
+    assert!(told.contains("2 waiting messages"), "{told}");
+    assert!(!host_named(sealed));
+    let office = PostOffice::open(mail, &Mode::Plain);
+    // What is sent after the burn arrives, so what was sent before it would have.
+    let other = scene.stranger();
+    other.post("verify", &json!({ "email": ALICE })).await.expect(201);
+    let code = office.code(1).await;
+    let guess = json!({ "method": "otp", "email": ALICE, "token": code });
+    browser.post("sessions", &guess).await.expect_problem(401);
+    other.post("sessions", &guess).await.expect(201);
 }
 
 #[tokio::test]

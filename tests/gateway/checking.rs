@@ -66,6 +66,53 @@ async fn a4_check_loads_what_serve_would_load() {
 }
 
 #[tokio::test]
+async fn a4_check_tells_of_every_file_that_cannot_be_used() {
+    let bad = tempfile::tempdir().unwrap();
+    let file = |name: &str| {
+        let path = bad.path().join(name);
+        fs::write(&path, "neither a certificate nor a picture").unwrap();
+        path.display().to_string()
+    };
+    let (certificate, logo, ca) = (file("cert.pem"), file("logo.tiff"), file("ca.pem"));
+    for (section, name) in [
+        (format!("[branding]\nlogo = {logo:?}\n"), "logo.tiff"),
+        (format!("[[webhook]]\nurl = \"https://localhost:1/\"\nevents = [\"notices\"]\nca_file = {ca:?}\n"), "ca.pem"),
+    ] {
+        let gateway = Gateway::prepare(|config| {
+            config.route("app", 9).host("app.localhost");
+        });
+        let text = fs::read_to_string(gateway.config_file()).unwrap();
+        let good = gateway.cli(&["check"]);
+        assert!(good.status.success(), "{}", said(&good));
+        fs::write(gateway.config_file(), format!("{text}\n{section}")).unwrap();
+        let refused = gateway.cli(&["check"]);
+        assert_eq!(refused.status.code(), Some(1), "{section}: {}", said(&refused));
+        assert!(said(&refused).contains(name), "{}", said(&refused));
+    }
+    let gateway = Gateway::prepare(with_tls);
+    let own = gateway.directory().join("cert.pem").display().to_string();
+    rewrite(&gateway, &format!("{own:?}"), &format!("{certificate:?}"));
+    let refused = gateway.cli(&["check"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("cert.pem"), "{}", said(&refused));
+}
+
+#[tokio::test]
+async fn a4_check_reads_the_roots_of_an_authority() {
+    let gateway = Gateway::prepare(|config| {
+        config.route("app", 9).host("app.localhost");
+    });
+    let ca = gateway.directory().join("roots.pem");
+    fs::write(&ca, "no certificate").unwrap();
+    let text = fs::read_to_string(gateway.config_file()).unwrap();
+    let acme = format!("\n[server.tls.acme]\ndirectory = \"https://localhost:1/dir\"\nca_file = {ca:?}\n");
+    fs::write(gateway.config_file(), text + &acme).unwrap();
+    let refused = gateway.cli(&["check"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("roots.pem"), "{}", said(&refused));
+}
+
+#[tokio::test]
 async fn a3_check_reads_credentials_where_the_unit_takes_them_from() {
     let gateway = Gateway::prepare(with_tls);
     let key = gateway.directory().join("key.pem").display().to_string();

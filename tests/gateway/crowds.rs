@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::harness::{Scene, raw};
+use crate::harness::{Browser, Scene, raw};
 
+/// How long a client waits between two parts of a body.
+const PACE: Duration = Duration::from_millis(200);
 /// How long a sign-in from another network may take meanwhile.
 const SIGN_IN_WITHIN: Duration = Duration::from_secs(1);
 
@@ -26,13 +28,16 @@ fn beginning(scene: &Scene, lines: &str) -> String {
     )
 }
 
+/// From the network in which a user is signed in, and from one in which nobody is.
 async fn signs_in_soon(scene: &mut Scene) {
-    let began = Instant::now();
-    let browser = scene.stranger();
-    browser.sign_in(&mut scene.device).await.expect(201);
-    let took = began.elapsed();
-    println!("signed in within {took:?}");
-    assert!(took < SIGN_IN_WITHIN, "it took {took:?}");
+    for from in ["127.0.0.1", "127.2.0.1"] {
+        let browser = Browser::on(&scene.gateway, from);
+        let began = Instant::now();
+        browser.sign_in(&mut scene.device).await.expect(201);
+        let took = began.elapsed();
+        println!("signed in from {from} within {took:?}");
+        assert!(took < SIGN_IN_WITHIN, "it took {took:?} from {from}");
+    }
 }
 
 #[tokio::test]
@@ -49,6 +54,41 @@ async fn f_01_two_thousand_connections_of_one_network_close_no_sign_in() {
     }
     signs_in_soon(&mut scene).await;
     drop(held);
+}
+
+/// A body has a second to come, and a second more for each KiB that has come.
+#[tokio::test]
+async fn f_01_a_body_that_does_not_keep_its_pace_is_given_up() {
+    let limits = ["own_body_timeout = \"1s\"", "own_body_rate = \"1KiB\""];
+    let scene = Scene::with(|config| config.table("limits", &limits), |_| {}).await;
+    let send = async |at_once: usize, length: usize| {
+        let head =
+            beginning(&scene, "Connection: close\r\n").replace("Length: 10", &format!("Length: {length}"));
+        let mut stream = connect([127, 0, 0, 1], scene.gateway.port).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let began = Instant::now();
+        let mut sent = 0;
+        // Until it is all there, or nobody takes it any more.
+        while at_once > 0 && sent < length {
+            if stream.write_all(&vec![b' '; at_once]).await.is_err() {
+                break;
+            }
+            sent += at_once;
+            tokio::time::sleep(PACE).await;
+        }
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        (String::from_utf8_lossy(&answer).into_owned(), began.elapsed())
+    };
+    let (silent, slow, steady) = tokio::join!(send(0, 4_000), send(20, 4_000), send(600, 4_200));
+    for (given_up, took) in [silent, slow] {
+        assert!(!given_up.starts_with("HTTP/1.1 4") || given_up.starts_with("HTTP/1.1 408"), "{given_up}");
+        assert!((0.9..4.0).contains(&took.as_secs_f64()), "{took:?}");
+    }
+    // It took longer than a second as well, and was read to its end: no JSON, and so no request of ours.
+    let (answer, took) = steady;
+    assert!(answer.starts_with("HTTP/1.1 4") && !answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(took > Duration::from_secs(1), "{took:?}");
 }
 
 #[tokio::test]

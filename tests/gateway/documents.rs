@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use vestibule::domain::policy::path::{self, Reading};
 
 use crate::harness::tls::Authority;
 use crate::harness::{Gateway, Upstream, port};
@@ -70,6 +71,38 @@ fn etc() -> (TempDir, Authority) {
         fs::set_permissions(file.unwrap().path(), private).unwrap();
     }
     (folder, authority)
+}
+
+/// Whoever starts it before it knows its address gets a link for another one, and a passkey for that.
+#[test]
+fn a6_the_readme_has_the_public_address_written_before_the_first_start() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let at = |words: &str| readme.find(words).unwrap_or_else(|| panic!("{words} is not in the README"));
+    let install = at("\n## Install");
+    let (address, start) = (at("public_url = \"https://"), at("systemctl enable --now vestibule"));
+    assert!(install < address && address < start, "{install} {address} {start}");
+}
+
+/// The first link leads to the address that is written, wherever the gateway listens.
+#[tokio::test]
+async fn a6_the_set_up_link_is_for_the_public_address() {
+    let gateway = Gateway::start(|config| config.tls("auth.example.test")).await;
+    let link = gateway.setup_link();
+    assert!(link.starts_with(&format!("{}/auth/enroll#", gateway.origin())), "{link}");
+    assert!(link.starts_with("https://auth.example.test"), "{link}");
+}
+
+/// What the documents say of `%40` is what the code does.
+#[test]
+fn a8_no_document_says_that_an_escaped_at_sign_is_refused() {
+    for (document, text) in documents() {
+        for line in text.lines().filter(|line| line.contains("%40")) {
+            let refused = ["ambiguous", "refuse", "400"].iter().any(|word| line.contains(word));
+            assert!(!refused, "{}: {line}", document.display());
+        }
+    }
+    let read = |text: &str| path::read(text.as_bytes());
+    assert_eq!((read("/%40scope"), read("/%2Fscope")), (Reading::Plain, Reading::Ambiguous));
 }
 
 #[test]

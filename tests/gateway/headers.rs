@@ -12,7 +12,8 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::harness::{Authenticator, Dice, Recorded, Scene, raw, socket};
+use crate::harness::upstream::response;
+use crate::harness::{Authenticator, Dice, Recorded, Scene, Upstream, raw, socket};
 
 /// Everything an application might believe about a person or their whereabouts.
 const BELIEVED: [&str; 22] = [
@@ -507,6 +508,34 @@ async fn f_05_a_lost_group_ends_the_stream() {
     socket.ends().await;
 }
 
+/// A route that names users lets no stream of a user go on whose username is another one by then.
+#[tokio::test]
+async fn f_05_a_lost_username_ends_the_stream() {
+    let scene = Scene::with(
+        |_| {},
+        |route| {
+            route.allow(&["user:carol", "user:robin"]);
+        },
+    )
+    .await;
+    let (bob, _) = scene.invited("bob@example.com", 41).await;
+    let rename = async |name: &str| {
+        let file = scene.gateway.directory().join("users.toml");
+        let declared = format!("[[user]]\nemail = \"bob@example.com\"\nusername = \"{name}\"\n");
+        std::fs::write(&file, declared).unwrap();
+        scene.gateway.operate(&["apply", file.to_str().unwrap()]);
+    };
+    rename("carol").await;
+    let mut socket = socket::open(&scene.gateway, &bob).await;
+    socket.says("one").await;
+    // The second name is the route's as well.
+    rename("robin").await;
+    socket.says("two").await;
+    rename("dave").await;
+    socket.ends().await;
+    assert!(bob.is_signed_in().await, "the session goes on");
+}
+
 /// What a route strips, and what it lets through, beyond the families.
 #[tokio::test]
 async fn f_11_a_route_says_which_headers_it_takes() {
@@ -560,4 +589,73 @@ async fn f_09_no_service_worker_is_installed_where_people_sign_in() {
     assert!(scene.app.take().is_empty());
     fetch(false).await.expect(200);
     assert_eq!(scene.app.take().len(), 1);
+}
+
+/// On a host of its own an application installs what it likes, and nothing there reaches the sign-in pages.
+#[tokio::test]
+async fn f_09_an_application_installs_a_service_worker_on_its_own_host() {
+    let allowing = Upstream::answering(|_| {
+        response("200 OK", &[("Service-Worker-Allowed", "/"), ("X-Plain", "kept")], "self")
+    });
+    let scene = Scene::with(
+        |config| {
+            config.route("elsewhere", allowing.port).host("app.localhost").public(&["/*"]);
+        },
+        |route| {
+            route.public(&["/open/*"]);
+        },
+    )
+    .await;
+    let host = format!("Host: app.localhost:{}", scene.gateway.port);
+    let ask = |host: String, path: &str| {
+        let request =
+            format!("GET {path} HTTP/1.1\r\n{host}\r\nService-Worker: script\r\nConnection: close\r\n\r\n");
+        raw::exchange(scene.gateway.port, request.as_bytes())
+    };
+    let own = ask(host, "/sw.js");
+    assert_eq!(own.status(), 200, "{}", own.0);
+    assert!(own.0.to_ascii_lowercase().contains("service-worker-allowed: /"), "{}", own.0);
+    let shared = ask(format!("Host: localhost:{}", scene.gateway.port), "/open/sw.js");
+    assert_eq!(shared.status(), 403, "{}", shared.0);
+}
+
+/// On the auth host no answer of an application widens what a service worker may control.
+#[tokio::test]
+async fn f_09_the_auth_host_passes_no_service_worker_allowed_on() {
+    let allowing = Upstream::answering(|_| {
+        response("200 OK", &[("Service-Worker-Allowed", "/"), ("X-Plain", "kept")], "self")
+    });
+    let scene = Scene::with(
+        |config| {
+            config.route("shared", allowing.port).path("/shared").public(&["/shared/*"]);
+        },
+        |_| {},
+    )
+    .await;
+    let reply = raw::get(scene.gateway.port, "localhost", "/shared/page", &[]);
+    let head = reply.0.to_ascii_lowercase();
+    assert_eq!(reply.status(), 200, "{head}");
+    assert!(head.contains("x-plain: kept"), "{head}");
+    assert!(!head.contains("service-worker-allowed"), "{head}");
+}
+
+/// F24: a trusted proxy's `X-Forwarded-Host` says nothing. The host is the one of `Host`, which decides
+/// about routes and origins.
+#[tokio::test]
+async fn f_24_a_forwarded_host_chooses_no_route_also_from_a_trusted_proxy() {
+    let other = Upstream::start();
+    let scene = Scene::with(
+        |config| {
+            config.server.push("trusted_proxies = [\"127.0.0.1\"]".to_owned());
+            config.route("other", other.port).host("app.localhost").public(&["/*"]);
+        },
+        |_| {},
+    )
+    .await;
+    let port = scene.gateway.port;
+    let said = vec![format!("X-Forwarded-Host: app.localhost:{port}")];
+    assert_eq!(raw::get(port, "localhost", "/page", &said).status(), 401);
+    assert!(other.take().is_empty());
+    assert_eq!(raw::get(port, "app.localhost", "/page", &said).status(), 200, "the control");
+    assert_eq!(other.take_one().value("x-forwarded-host"), format!("app.localhost:{port}"));
 }

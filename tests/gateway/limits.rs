@@ -55,6 +55,41 @@ async fn s_34_a_network_is_counted_as_one_however_many_addresses_it_has() {
     assert!(begins(&stage, "192.0.3.9").await);
 }
 
+/// Who has a wide network has many /64 in it: together they are counted as well.
+#[tokio::test]
+async fn f_06_wider_networks_of_one_client_have_a_limit_of_their_own() {
+    let limits = RateLimits::default();
+    let burst = limits.network_burst.get();
+    let (site, region) = (limits.shares.site_factor.get(), limits.shares.region_factor.get());
+    let stage = stage().await;
+    // Twenty /64 of one /56.
+    let begun = begun_before_refusal(&stage, |n| format!("2001:db8:1:{:x}::1", n % 20)).await;
+    assert_eq!(begun, burst * site);
+    assert!(begins(&stage, "2001:db8:1:100::1").await, "the neighbouring /56");
+    // Many /56 of one /48, of which one was used above.
+    let more = begun_before_refusal(&stage, |n| format!("2001:db8:1:{:x}00::1", 1 + n % 200)).await;
+    assert_eq!(begun + 1 + more, burst * region);
+    assert!(begins(&stage, "2001:db8:2::1").await, "the neighbouring /48");
+    let begun = begun_before_refusal(&stage, |n| format!("192.0.{}.1", n % 200)).await;
+    assert_eq!(begun, burst * region, "a /16 of IPv4");
+    assert!(begins(&stage, "192.1.0.1").await);
+}
+
+/// When everybody together has used up everything, a network in which a user is signed in still has its part.
+#[tokio::test]
+async fn f_06_a_network_with_a_live_session_begins_a_sign_in_when_all_is_used_up() {
+    let stage = stage().await;
+    let mut device = Authenticator::new(1);
+    stage.enrol("alice@example.com", &mut device).await.unwrap();
+    let at = visit_from(OWNER);
+    let (id, options) = stage.gateway.sign_in.begin_sign_in(None, &at).await.unwrap();
+    let answer = device.get(&options.0, ORIGIN);
+    stage.gateway.sign_in.finish_sign_in(attempt(id, &answer), &at, &Device::default()).await.unwrap();
+    begun_before_refusal(&stage, |n| format!("10.{}.{}.1", n / 250, n % 250)).await;
+    assert!(!begins(&stage, ATTACKER).await, "an unknown network");
+    assert!(begins(&stage, OWNER).await, "a known one");
+}
+
 #[tokio::test]
 async fn s_34_what_was_spent_comes_back_with_time() {
     let per_second = RateLimits::default().network_per_second.get();

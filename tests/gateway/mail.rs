@@ -443,6 +443,46 @@ async fn f_02_with_a_delay_the_new_passkey_sleeps_and_the_owners_sign_in_ends_it
     assert_eq!(gone["code"], "unknown_credential");
 }
 
+/// The browser in which an owner has signed in is known for a mailed code, and no other is.
+#[tokio::test]
+async fn f_14_a_sign_in_marks_the_browser_where_codes_are_on() {
+    const MARK: &str = "vestibule-device";
+    let mail = port::free();
+    let _office = PostOffice::open(mail, &Mode::Plain);
+    let mut scene = Scene::with(by_mail(mail), |_| {}).await.with_alice_as_member().await;
+    let browser = scene.stranger();
+    browser.sign_in(&mut scene.device).await.expect(201);
+    let set = browser.set_cookies(MARK);
+    let [mark] = set.as_slice() else { panic!("{} cookies", set.len()) };
+    assert!(mark.attributes.contains_key("httponly"), "{:?}", mark.attributes);
+    let mut off = Scene::set().await;
+    let browser = off.stranger();
+    browser.sign_in(&mut off.device).await.expect(201);
+    assert_eq!(browser.set_cookies(MARK).len(), 0, "where there are no codes it is good for nothing");
+}
+
+#[tokio::test]
+async fn f_02_the_new_passkey_works_when_the_delay_is_over_and_not_before() {
+    let port = port::free();
+    let office = PostOffice::open(port, &Mode::Plain);
+    let arrange = move |config: &mut Config| {
+        by_mail(port)(config);
+        config.own_clock = true;
+        config.table("recovery", &["delay = \"1d\""]);
+    };
+    let scene = Scene::with(arrange, |_| {}).await.with_alice_as_member().await;
+    let (owner, mut device) = (scene.stranger(), Authenticator::new(77));
+    ask(&owner, ALICE).await;
+    give_back(&owner, ALICE, &office.code(1).await).await.expect(201);
+    owner.register(&mut device).await.expect(200);
+    scene.gateway.clock().set("+23h");
+    let asleep = owner.sign_in(&mut device).await.expect_problem(401);
+    assert!(asleep["detail"].as_str().unwrap().contains("does not work yet"), "{asleep}");
+    scene.gateway.clock().set("+25h");
+    owner.sign_in(&mut device).await.expect(201);
+    assert_eq!(scene.stranger().sign_in(&mut device).await.expect(201).status, 201);
+}
+
 #[tokio::test]
 async fn f_02_a_sleeper_that_a_sign_in_ends_is_in_the_trail_whatever_the_delay_is_by_then() {
     let port = port::free();

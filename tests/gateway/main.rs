@@ -81,6 +81,7 @@ mod system_calls;
 mod tokens;
 mod told;
 mod tongues;
+mod uploads;
 mod upstreams;
 mod webhooks;
 mod yielding;

@@ -163,3 +163,31 @@ async fn f_16_the_set_up_secret_is_told_to_a_terminal_only() {
     assert!(log.contains(&gateway.setup_file().display().to_string()), "the file is named: {log}");
     assert!(!log.contains(secret), "the secret is in the log");
 }
+
+/// On a terminal there is somebody who starts it, and who is to have the link.
+#[tokio::test]
+async fn f_16_the_set_up_secret_is_told_on_a_terminal() {
+    let gateway = crate::harness::Gateway::prepare(|_| {});
+    let program = env!("CARGO_BIN_EXE_vestibule");
+    let command = format!("{program} serve --config {}", gateway.config_file().display());
+    let seen = gateway.directory().join("terminal");
+    // It writes down what appears on the terminal that it makes.
+    let mut script = std::process::Command::new("script");
+    script.args(["--quiet", "--flush", "--command", &command]).arg(&seen);
+    let mut running =
+        script.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let text = loop {
+        let text = std::fs::read_to_string(&seen).unwrap_or_default();
+        if text.contains("/enroll#") || Instant::now() > deadline {
+            break text;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    // The terminal goes, and the gateway with it.
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let link = gateway.setup_link();
+    let (_, secret) = link.split_once('#').unwrap();
+    assert!(text.contains(secret), "{text}");
+}
