@@ -23,6 +23,10 @@ pub const ADMINISTRATOR: u64 = 0;
 const IN_ONE: u64 = 32;
 /// What the gateway gives its store by default.
 const CACHE_BYTES: u64 = 64 << 20;
+/// A gateway is quiet that has used no more processor time than this in each of so many seconds.
+const QUIET_CPU_S: f64 = 0.03;
+const QUIET_SECONDS: usize = 5;
+const SETTLING_MAX: Duration = Duration::from_mins(2);
 /// Starts that are timed.
 const STARTS: usize = 3;
 
@@ -58,6 +62,8 @@ pub struct Filled {
     pub on_disk: u64,
     /// How long it took to fill it.
     pub took: Duration,
+    /// How long the gateway went on with work of its own once it answered, at most [`SETTLING_MAX`].
+    pub settled_in: Duration,
 }
 
 impl Lane {
@@ -78,6 +84,8 @@ impl Lane {
         let began = Instant::now();
         drop(filling::open(&laid.data(), CACHE_BYTES));
         let opening = began.elapsed().as_secs_f64();
+        let on_disk = size(&laid.data());
+        let (process, _) = laid.start();
         let filled = Filled {
             start: with.took,
             start_without: without.took,
@@ -86,10 +94,10 @@ impl Lane {
             empty: empty.resident,
             with_people: without.resident,
             with_sessions: with.resident,
-            on_disk: size(&laid.data()),
+            on_disk,
             took,
+            settled_in: settle(&process),
         };
-        let (process, _) = laid.start();
         let answer = Box::new(move |number, options: &Value| everybody.answer(number, options));
         Self { people, address: laid.address, process, filled, answer, folder: folder.to_owned() }
     }
@@ -104,6 +112,19 @@ impl Lane {
         stop(self.process);
         fs::remove_dir_all(self.folder).unwrap();
     }
+}
+
+/// Waits until a gateway has nothing more to do for itself: sled tidies up a log that was filled in one go, which no
+/// log is that people have filled.
+fn settle(process: &Running) -> Duration {
+    let used = || process.cpu_s().0 + process.cpu_s().1;
+    let (began, mut quiet) = (Instant::now(), 0);
+    while quiet < QUIET_SECONDS && began.elapsed() < SETTLING_MAX {
+        let before = used();
+        std::thread::sleep(Duration::from_secs(1));
+        quiet = if used() - before <= QUIET_CPU_S { quiet + 1 } else { 0 };
+    }
+    began.elapsed()
 }
 
 /// What was seen of some starts.

@@ -58,6 +58,7 @@ impl Row {
             "resident": { "empty": self.filled.empty, "people": self.filled.with_people, "sessions": self.filled.with_sessions },
             "on_disk": self.filled.on_disk,
             "filled_s": self.filled.took.as_secs_f64(),
+            "settled_in_s": self.filled.settled_in.as_secs_f64(),
             "bytes_a_person": self.a_person(),
             "bytes_a_session": self.a_session(),
             "requests": { "fewest": requests[0], "these": requests[1], "ratio": self.ratio() },

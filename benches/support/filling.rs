@@ -22,7 +22,7 @@ use vestibule::store::{CommitTimer, SledOptions, SledStore};
 /// How many commits wait for the disk together; as many as the store's writer takes at a time.
 const TOGETHER: usize = 256;
 /// Enough for all that is filled in, so that nothing is read back from the disk meanwhile.
-const CACHE_BYTES: u64 = 4 << 30;
+const CACHE_BYTES: u64 = 2 << 30;
 /// How long a session goes on.
 const LIFETIME: std::time::Duration = std::time::Duration::from_hours(24);
 /// Names are made of these, so that some beginnings are shared by many people.
