@@ -13,24 +13,23 @@
     clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    unreachable_pub,
     reason = "a measurement that cannot go on stops here"
 )]
+
+#[path = "support/filling.rs"]
+mod filling;
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::try_join_all;
 use tempfile::TempDir;
-use vestibule::domain::id::UserId;
-use vestibule::domain::time::Timestamp;
-use vestibule::domain::user::{Email, User, Username};
 use vestibule::ports::Batch;
-use vestibule::records::{self, Records};
-use vestibule::store::{CommitTimer, SledOptions, SledStore};
+use vestibule::records;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_vestibule");
 const USERS: [u64; 2] = [10_000, 100_000];
@@ -38,8 +37,6 @@ const USERS: [u64; 2] = [10_000, 100_000];
 const PASSKEY_BYTES: usize = 700;
 const ENTRY_BYTES: usize = 250;
 const ENTRIES_A_USER: u64 = 2;
-/// How many commits wait for the disk together.
-const TOGETHER: u64 = 500;
 /// How many are made after the first one.
 const MORE_BACKUPS: usize = 2;
 const WAIT_MAX: Duration = Duration::from_mins(5);
@@ -100,7 +97,7 @@ impl Lane {
             port = lane.port,
         );
         fs::write(lane.directory.path().join("config.toml"), config).unwrap();
-        fill(&lane.data(), users);
+        filling::fill(&lane.data(), (0..users).map(belongings));
         lane
     }
 
@@ -163,41 +160,12 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Makes a store with these users in it.
-fn fill(path: &Path, users: u64) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let started = Instant::now();
-    let timer = CommitTimer { now: Arc::new(move || started.elapsed()), committed: Arc::new(|_| {}) };
-    let options = SledOptions { cache_bytes: 64 << 20 };
-    let records = Records::new(Arc::new(SledStore::open(path, &options, timer).unwrap()));
-    runtime.block_on(async {
-        for first in (0..users).step_by(usize::try_from(TOGETHER).unwrap()) {
-            let numbers = first..(first + TOGETHER).min(users);
-            try_join_all(numbers.map(|number| records.commit(belongings(number)))).await.unwrap();
-        }
-    });
-}
-
 /// What one user has in the store.
 fn belongings(number: u64) -> Batch {
-    let mut batch = records::create_user(&user(number)).unwrap();
+    let mut batch = records::create_user(&filling::user(number)).unwrap();
     batch = batch.put(format!("credential/{number:032}").into_bytes(), vec![b'x'; PASSKEY_BYTES]);
     for nth in 0..ENTRIES_A_USER {
         batch = batch.put(format!("bench/{number:016}/{nth}").into_bytes(), vec![b'x'; ENTRY_BYTES]);
     }
     batch
-}
-
-fn user(number: u64) -> User {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let now = Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap());
-    let name = format!("user{number}");
-    let (username, email) =
-        (Username::parse(&name).unwrap(), Email::parse(&format!("{name}@example.com")).unwrap());
-    User {
-        id: UserId::from_random(number.to_be_bytes().repeat(2).try_into().unwrap()),
-        created_at: now,
-        updated_at: now,
-        ..User::imagined(username, email, [].into()).unwrap()
-    }
 }

@@ -13,40 +13,35 @@
     clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    unreachable_pub,
     reason = "a measurement that cannot go on stops here"
 )]
 
-use std::fmt::Write as _;
+#[path = "support/filling.rs"]
+mod filling;
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use futures_util::future::try_join_all;
 use tempfile::TempDir;
-use vestibule::domain::id::{SessionId, UserId};
-use vestibule::domain::session::{Scope, Session};
-use vestibule::domain::time::Timestamp;
-use vestibule::domain::user::{Email, User, Username};
-use vestibule::records::{self, Records};
-use vestibule::store::{CommitTimer, SledOptions, SledStore};
+use vestibule::ports::Batch;
+use vestibule::records;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_vestibule");
 const USERS: u64 = 10_000;
 const SESSIONS_A_USER: u64 = 3;
-/// How many commits wait for the disk together.
-const TOGETHER: u64 = 500;
 const ROUNDS: usize = 10;
 const CLIENTS: usize = 8;
 /// Requests between two upgrades, so that each round has load before and after.
 const REQUESTS_BETWEEN: usize = 400;
 const WAIT_MAX: Duration = Duration::from_secs(30);
-const DAY: Duration = Duration::from_hours(24);
 
 fn main() {
     let application = application();
@@ -90,7 +85,7 @@ impl Lane {
         lane.wait();
         if users > 0 {
             lane.stop();
-            fill(&data, users);
+            filling::fill(&data, (0..users).map(belongings));
             lane.process = serve(&lane.directory);
             lane.wait();
         }
@@ -208,64 +203,9 @@ fn answer(mut connection: TcpStream) {
     }
 }
 
-/// Puts users and sessions into the store of a gateway that does not run.
-fn fill(path: &Path, users: u64) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let started = Instant::now();
-    let timer = CommitTimer { now: Arc::new(move || started.elapsed()), committed: Arc::new(|_| {}) };
-    let options = SledOptions { cache_bytes: 64 << 20 };
-    let records = Records::new(Arc::new(SledStore::open(path, &options, timer).unwrap()));
-    runtime.block_on(async {
-        for first in (0..users).step_by(usize::try_from(TOGETHER).unwrap()) {
-            let numbers = first..(first + TOGETHER).min(users);
-            let commits = numbers.flat_map(|number| {
-                let sessions =
-                    (0..SESSIONS_A_USER).map(move |nth| records::put_session(&session(number, nth)));
-                std::iter::once(records::create_user(&user(number))).chain(sessions)
-            });
-            try_join_all(commits.map(|batch| records.commit(batch.unwrap()))).await.unwrap();
-        }
-    });
-}
-
-fn id(number: u64) -> UserId {
-    UserId::from_random(number.to_be_bytes().repeat(2).try_into().unwrap())
-}
-
-fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
-}
-
-fn user(number: u64) -> User {
-    let mut name = "user".to_owned();
-    write!(name, "{number}").unwrap();
-    let (username, email) =
-        (Username::parse(&name).unwrap(), Email::parse(&format!("{name}@example.com")).unwrap());
-    User {
-        id: id(number),
-        created_at: now(),
-        updated_at: now(),
-        ..User::imagined(username, email, [].into()).unwrap()
-    }
-}
-
-fn session(number: u64, nth: u64) -> Session {
-    let [user, own] = [number.to_be_bytes(), nth.to_be_bytes()];
-    Session {
-        id: SessionId([user, own].concat().try_into().unwrap()),
-        user: id(number),
-        scope: Scope::Full,
-        credential: None,
-        created_at: now(),
-        authenticated_at: Some(now()),
-        fresh_since: Some(now()),
-        stepped_up_at: None,
-        step_up: None,
-        by_mailed_code: false,
-        last_seen_at: now(),
-        expires_at: now().plus(DAY),
-        client: Some([192, 0, 2, 1].into()),
-        user_agent: Some("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".to_owned()),
-    }
+/// What one user has in the store.
+fn belongings(number: u64) -> Batch {
+    let sessions =
+        (0..SESSIONS_A_USER).map(|nth| records::put_session(&filling::session(number, nth)).unwrap());
+    sessions.fold(records::create_user(&filling::user(number)).unwrap(), Batch::and)
 }

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::gateway::{Gateway, Pair};
+use crate::nginx;
 use crate::process::{LOAD_CORE, PROXY_CORE, Running, answers, free_address};
 use crate::scenarios::{Ask, Scenario};
 
@@ -122,7 +123,7 @@ impl Stage {
             Gateway::start(binary, &here.join(name), application, rules, pair).await
         };
         let servers = application_servers(here, application, echo);
-        let running = start_nginx(LOAD_CORE, here, "application", &servers);
+        let running = nginx::start(LOAD_CORE, here, "application", &servers);
         answers("the application", application);
         let plain = start(&own, "plain", ALLOW, None).await;
         let rules = start(&own, "rules", &ten_rules(), None).await;
@@ -136,7 +137,7 @@ impl Stage {
             None => None,
         };
         let servers = at.nginx_servers(application, plain.address, &pair);
-        let nginx = start_nginx(PROXY_CORE, here, "proxies", &servers);
+        let nginx = nginx::start(PROXY_CORE, here, "proxies", &servers);
         let haproxy = at.start_haproxy(here, application, &pair);
         let caddy = at.start_caddy(here, application, &pair);
         let apache = at.start_apache(here, application);
@@ -342,23 +343,6 @@ async fn echo() -> SocketAddr {
         }
     });
     address
-}
-
-/// One nginx process that stays in the foreground, so that its processor time can be read.
-fn start_nginx(core: &str, folder: &Path, name: &str, servers: &str) -> Running {
-    let here = folder.display();
-    let text = format!(
-        "daemon off; master_process off; worker_processes 1; worker_rlimit_nofile 65536;\n\
-         pid {here}/{name}.pid; error_log {here}/{name}.log;\n\
-         events {{ worker_connections 32768; }}\n\
-         http {{\n  access_log off; keepalive_requests 1000000000; keepalive_timeout 300s; client_max_body_size 0;\n\
-         client_body_temp_path {here}/{name}-1; proxy_temp_path {here}/{name}-2;\n\
-         fastcgi_temp_path {here}/{name}-3; uwsgi_temp_path {here}/{name}-4; scgi_temp_path {here}/{name}-5;\n\
-         {servers}\n}}\n"
-    );
-    let file = folder.join(format!("{name}.conf"));
-    fs::write(&file, text).unwrap();
-    Running::start(core, &["/usr/sbin/nginx", "-c", file.to_str().unwrap()])
 }
 
 /// Says 100 bytes, and in a header whom it takes the visitor for; reads what is sent; hands out a file.

@@ -25,6 +25,9 @@ mod authenticator;
 mod contestants;
 mod gateway;
 mod load;
+#[path = "../support/nginx.rs"]
+mod nginx;
+#[path = "../support/process.rs"]
 mod process;
 mod report;
 mod scenarios;

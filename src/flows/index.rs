@@ -141,12 +141,11 @@ impl SessionIndex {
             let follower = Arc::clone(&index);
             records.store().watch(prefix, Arc::new(move |change| follower.apply(change)));
         }
-        for (_, user) in records.all::<User>(keys::USERS).await? {
+        let add = |user: User| {
             index.users.pin().insert(user.id, Arc::new(user));
-        }
-        for (_, session) in records.all::<Session>(keys::SESSIONS).await? {
-            index.insert(session);
-        }
+        };
+        records.each(keys::USERS, add).await?;
+        records.each(keys::SESSIONS, |session| index.insert(session)).await?;
         Ok(index)
     }
 

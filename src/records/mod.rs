@@ -124,6 +124,26 @@ impl Records {
         }))
     }
 
+    /// Hands every record below `prefix` to `take`, a page at a time: there may be a million.
+    pub async fn each<T: DeserializeOwned>(
+        &self,
+        prefix: &[u8],
+        mut take: impl FnMut(T),
+    ) -> Result<(), StoreError> {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = self.store.scan(prefix, after.as_deref(), PAGE_ENTRIES).await?;
+            let last = page.len() < PAGE_ENTRIES;
+            for (_, bytes) in &page {
+                take(decode(bytes)?);
+            }
+            if last {
+                return Ok(());
+            }
+            after = page.into_iter().next_back().map(|(key, _)| key);
+        }
+    }
+
     async fn entries(&self, prefix: &[u8]) -> Result<Vec<Entry>, StoreError> {
         let mut entries = Vec::new();
         let mut after: Option<Vec<u8>> = None;

@@ -76,7 +76,12 @@ async fn a4_check_tells_of_every_file_that_cannot_be_used() {
     let (certificate, logo, ca) = (file("cert.pem"), file("logo.tiff"), file("ca.pem"));
     for (section, name) in [
         (format!("[branding]\nlogo = {logo:?}\n"), "logo.tiff"),
-        (format!("[[webhook]]\nurl = \"https://localhost:1/\"\nevents = [\"notices\"]\nca_file = {ca:?}\n"), "ca.pem"),
+        (
+            format!(
+                "[[webhook]]\nurl = \"https://localhost:1/\"\nevents = [\"notices\"]\nca_file = {ca:?}\n"
+            ),
+            "ca.pem",
+        ),
     ] {
         let gateway = Gateway::prepare(|config| {
             config.route("app", 9).host("app.localhost");

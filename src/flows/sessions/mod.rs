@@ -35,6 +35,16 @@ use crate::records::{self, keys};
 
 /// How many sessions are swept at the same time, so that the store can commit them together.
 const SWEPT_AT_ONCE_MAX: usize = 64;
+/// How many are looked at before others have a turn: there may be a million, and that takes a second.
+const SWEPT_WITHOUT_PAUSE: usize = 1_000;
+
+/// What the sweep does about a session.
+#[derive(Clone, Copy)]
+enum Due {
+    Ends(End),
+    /// When it was last used is written down.
+    Seen,
+}
 
 /// Sessions that end, and why.
 pub(in crate::flows) type Ended = Vec<(Arc<LiveSession>, End)>;
@@ -334,32 +344,43 @@ impl Sessions {
     /// Removes sessions that have expired, and writes down when the rest was last seen. A failure concerns one
     /// session only.
     pub(in crate::flows) async fn sweep(&self) {
-        let sessions = stream::iter(self.index.all());
-        sessions
-            .for_each_concurrent(
-                SWEPT_AT_ONCE_MAX,
-                |session| async move { self.sweep_session(&session).await },
-            )
-            .await;
+        for some in self.index.all().chunks(SWEPT_WITHOUT_PAUSE) {
+            let due = some.iter().filter_map(|session| Some((session, self.due(session)?)));
+            stream::iter(due)
+                .for_each_concurrent(SWEPT_AT_ONCE_MAX, |(session, due)| self.sweep_session(session, due))
+                .await;
+            // The same threads serve requests.
+            tokio::task::yield_now().await;
+        }
     }
 
-    async fn sweep_session(&self, session: &Arc<LiveSession>) {
+    /// What has to be done about a session now; for nearly all of them nothing.
+    fn due(&self, session: &LiveSession) -> Option<Due> {
         let (record, now) = (session.record(), self.ground.clock.now());
         if session.is_held() {
             session.touch(now);
         }
         let has_owner_expired = self.index.user(&record.user).is_some_and(|user| user.has_expired(now));
-        let tended = if has_owner_expired || !session.is_live(&self.ground.lifetimes(), now) {
-            // Open streams end even when the store takes no changes.
-            session.end();
-            let why = if has_owner_expired { End::AccountExpired } else { End::Expired };
-            self.end_all(&Origin::default(), vec![(Arc::clone(session), why)], Batch::default()).await
-        } else if session.last_seen_at().since(record.last_seen_at) >= LAST_SEEN_GRANULARITY {
-            self.write_last_seen(session, &record).await
+        if has_owner_expired {
+            Some(Due::Ends(End::AccountExpired))
+        } else if !session.is_live(&self.ground.lifetimes(), now) {
+            Some(Due::Ends(End::Expired))
         } else {
-            Ok(())
+            let is_seen = session.last_seen_at().since(record.last_seen_at) >= LAST_SEEN_GRANULARITY;
+            is_seen.then_some(Due::Seen)
+        }
+    }
+
+    async fn sweep_session(&self, session: &Arc<LiveSession>, due: Due) {
+        let swept = match due {
+            Due::Ends(why) => {
+                // Open streams end even when the store takes no changes.
+                session.end();
+                self.end_all(&Origin::default(), vec![(Arc::clone(session), why)], Batch::default()).await
+            }
+            Due::Seen => self.write_last_seen(session, &session.record()).await,
         };
-        if let Err(error) = tended {
+        if let Err(error) = swept {
             tracing::warn!(%error, "a session could not be swept; if it has expired it is refused all the same");
         }
     }

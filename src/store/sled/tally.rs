@@ -3,7 +3,7 @@
 //!
 //! What does not live here: the changes themselves (`store/sled.rs`).
 //!
-//! What always holds: the tally is written in one transaction with the change that it counts, so the two are
+//! What always holds: the tally is written in one transaction with the changes that it counts, so the two are
 //! recovered together or not at all; and a store is handed out only when counting its entries again gives
 //! the tally that was written. How far the changes had come is [`super::witness`]'s to know.
 
@@ -51,10 +51,16 @@ impl Tally {
         (self.entries, self.sum) == (other.entries, other.sum)
     }
 
-    /// Makes `changes` in `tree`, with the tally that follows from them.
-    pub(super) fn advance(&self, changes: &[Change], tree: &Tree, own: &Tree) -> Result<Self, Error> {
+    /// Makes the `changes` of so many commits in `tree`, with the tally that follows from them.
+    pub(super) fn advance(
+        &self,
+        changes: &[Change],
+        commits: u64,
+        tree: &Tree,
+        own: &Tree,
+    ) -> Result<Self, Error> {
         let advanced = (tree, own).transaction(|(tree, own)| {
-            let mut tally = Self { changes: self.changes + 1, ..*self };
+            let mut tally = Self { changes: self.changes + commits, ..*self };
             for change in changes {
                 match change {
                     Change::Put { key, value } => {

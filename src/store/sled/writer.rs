@@ -1,8 +1,9 @@
 //! The writer thread: the only place that changes the tree, and the only one that acknowledges.
 //!
-//! It takes whatever requests wait, applies them one after the other, makes the whole group
-//! durable once, tells the watchers and then answers everybody (group commit). Since nobody else
-//! writes, checking an expectation and acting on it need no transaction.
+//! It takes whatever requests wait, decides them one after the other, writes what they change together,
+//! makes the whole group durable once, tells the watchers and then answers everybody (group commit). Since
+//! nobody else writes, checking an expectation and acting on it need no transaction. What a group changes
+//! is written in one, since each makes sled seal and write two buffers of its log.
 //!
 //! What always holds:
 //! - Nothing is answered from a state that is not durable, refusals included.
@@ -11,19 +12,19 @@
 //!   the next one may succeed without it. From then on every change is refused.
 //! - A request that is dropped by its caller is carried out like any other.
 
+use std::collections::HashMap;
 use std::io;
-use std::slice;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use sled::Tree;
+use sled::{IVec, Tree};
 use tokio::sync::oneshot;
 
 use super::CommitTimer;
 use super::queue::Queue;
 use super::tally::Tally;
 use super::witness::Witness;
-use crate::ports::store::{Batch, Change, CommitError, Expectation, StoreError};
+use crate::ports::store::{BATCH_OPERATIONS_MAX, Batch, Change, CommitError, Expectation, StoreError};
 use crate::store::watchers::Watchers;
 
 /// The step after sled's own flush that makes the file survive a power cut.
@@ -94,19 +95,22 @@ impl Writer {
 
     fn serve(&mut self, group: Vec<Request>, started: Duration) {
         let mut settled = Vec::with_capacity(group.len());
+        let mut decided = Decided::default();
         let mut told = Vec::new();
         let mut waiting = group.into_iter();
         let mut result = Ok(());
         for request in waiting.by_ref() {
-            match self.apply(request, &mut told) {
+            match self.decide(request, &mut decided, &mut told) {
                 Ok(one) => settled.push(one),
                 Err((one, error)) => {
                     settled.push(one);
-                    result = Err(format!("a write failed: {error}"));
+                    result = Err(error);
                     break;
                 }
             }
         }
+        let result = result.and_then(|()| self.write(&mut decided, &mut told));
+        let mut result = result.map_err(|error| format!("a write failed: {error}"));
         // Every earlier group is durable, so an answer that changed nothing needs no fsync.
         if result.is_ok() && !told.is_empty() {
             result = self.make_durable();
@@ -128,53 +132,74 @@ impl Writer {
         settled.into_iter().for_each(Settled::answer);
     }
 
-    /// Carries out one request. On failure the request comes back beside the error, so that it
-    /// can be answered with the rest of its group.
-    fn apply(&mut self, request: Request, told: &mut Vec<Change>) -> Result<Settled, (Settled, sled::Error)> {
+    /// Decides one request by what is there and what has been decided before it. On failure the request
+    /// comes back beside the error, so that it can be answered with the rest of its group.
+    fn decide(
+        &mut self,
+        request: Request,
+        decided: &mut Decided,
+        told: &mut Vec<Change>,
+    ) -> Result<Settled, (Settled, sled::Error)> {
         match request {
-            Request::Commit { batch, reply } => match self.apply_batch(batch, told) {
+            Request::Commit { batch, reply } => match self.decide_batch(batch, decided, told) {
                 Ok(outcome) => Ok(Settled::Commit { outcome, reply }),
                 Err(error) => Err((Settled::Commit { outcome: Ok(()), reply }, error)),
             },
-            Request::Take { key, reply } => match self.take(key, told) {
+            Request::Take { key, reply } => match self.take(key, decided, told) {
                 Ok(taken) => Ok(Settled::Take { taken, reply }),
                 Err(error) => Err((Settled::Take { taken: None, reply }, error)),
             },
         }
     }
 
-    fn take(&mut self, key: Vec<u8>, told: &mut Vec<Change>) -> Result<Option<Vec<u8>>, sled::Error> {
-        let Some(taken) = self.tree.get(&key)? else { return Ok(None) };
-        let change = Change::Delete { key };
-        self.tally = self.tally.advance(slice::from_ref(&change), &self.tree, &self.own)?;
-        told.push(change);
+    fn take(
+        &mut self,
+        key: Vec<u8>,
+        decided: &mut Decided,
+        told: &mut Vec<Change>,
+    ) -> Result<Option<Vec<u8>>, sled::Error> {
+        let Some(taken) = decided.value(&key, &self.tree)? else { return Ok(None) };
+        self.add(vec![Change::Delete { key }], decided, told)?;
         Ok(Some(taken.to_vec()))
     }
 
-    fn apply_batch(
+    fn decide_batch(
         &mut self,
         batch: Batch,
+        decided: &mut Decided,
         told: &mut Vec<Change>,
     ) -> Result<Result<(), CommitError>, sled::Error> {
         for expected in &batch.expectations {
-            if !self.holds(expected)? {
+            if !decided.meets(expected, &self.tree)? {
                 return Ok(Err(CommitError::Conflict));
             }
         }
-        if !batch.changes.is_empty() {
-            self.tally = self.tally.advance(&batch.changes, &self.tree, &self.own)?;
-        }
-        told.extend(batch.changes);
+        self.add(batch.changes, decided, told)?;
         Ok(Ok(()))
     }
 
-    fn holds(&self, expected: &Expectation) -> Result<bool, sled::Error> {
-        Ok(match expected {
-            Expectation::Absent { key } => self.tree.get(key)?.is_none(),
-            Expectation::Exactly { key, value } => {
-                self.tree.get(key)?.is_some_and(|found| found.as_ref() == value.as_slice())
-            }
-        })
+    /// Adds what one request changes. One transaction has no more in it than one batch may have.
+    fn add(
+        &mut self,
+        changes: Vec<Change>,
+        decided: &mut Decided,
+        told: &mut Vec<Change>,
+    ) -> Result<(), sled::Error> {
+        if decided.changes.len() + changes.len() > BATCH_OPERATIONS_MAX {
+            self.write(decided, told)?;
+        }
+        decided.add(changes);
+        Ok(())
+    }
+
+    /// Writes what has been decided, with the tally that follows from it.
+    fn write(&mut self, decided: &mut Decided, told: &mut Vec<Change>) -> Result<(), sled::Error> {
+        let Decided { changes, requests, .. } = std::mem::take(decided);
+        if requests > 0 {
+            self.tally = self.tally.advance(&changes, requests, &self.tree, &self.own)?;
+            told.extend(changes);
+        }
+        Ok(())
     }
 
     /// sled's flush hands the log to the kernel and no further on Linux; the fsync does the rest.
@@ -182,6 +207,50 @@ impl Writer {
         self.tree.flush().map_err(|error| format!("a flush failed: {error}"))?;
         (self.fsync)().map_err(|error| format!("an fsync failed: {error}"))?;
         self.witness.note(self.tally.changes).map_err(|error| format!("a note failed: {error}"))
+    }
+}
+
+/// What the requests of a group change, and is not written yet.
+#[derive(Default)]
+struct Decided {
+    changes: Vec<Change>,
+    /// How many requests change something.
+    requests: u64,
+    /// What is at a key after the changes; `None` for nothing.
+    after: HashMap<Vec<u8>, Option<Vec<u8>>>,
+}
+
+impl Decided {
+    fn add(&mut self, changes: Vec<Change>) {
+        if changes.is_empty() {
+            return;
+        }
+        self.requests += 1;
+        for change in &changes {
+            let (key, value) = match change {
+                Change::Put { key, value } => (key, Some(value)),
+                Change::Delete { key } => (key, None),
+            };
+            self.after.insert(key.clone(), value.cloned());
+        }
+        self.changes.extend(changes);
+    }
+
+    /// The value at `key` after everything that has been decided.
+    fn value(&self, key: &[u8], tree: &Tree) -> Result<Option<IVec>, sled::Error> {
+        match self.after.get(key) {
+            Some(value) => Ok(value.as_deref().map(IVec::from)),
+            None => tree.get(key),
+        }
+    }
+
+    fn meets(&self, expected: &Expectation, tree: &Tree) -> Result<bool, sled::Error> {
+        Ok(match expected {
+            Expectation::Absent { key } => self.value(key, tree)?.is_none(),
+            Expectation::Exactly { key, value } => {
+                self.value(key, tree)?.is_some_and(|found| found.as_ref() == value.as_slice())
+            }
+        })
     }
 }
 
@@ -220,5 +289,32 @@ impl Settled {
             Self::Commit { reply, .. } => drop(reply.send(Err(error.into()))),
             Self::Take { reply, .. } => drop(reply.send(Err(error))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A group is written at its end, and each request in it is judged by what those before it have changed.
+    #[test]
+    fn what_was_decided_before_counts_as_if_it_were_written() {
+        let database = sled::Config::new().temporary(true).open().unwrap();
+        database.insert("gone", "1").unwrap();
+        database.insert("kept", "1").unwrap();
+        let mut decided = Decided::default();
+        decided.add(Vec::new());
+        assert_eq!(decided.requests, 0, "it changes nothing");
+        let put = Change::Put { key: b"new".to_vec(), value: b"2".to_vec() };
+        decided.add(vec![put, Change::Delete { key: b"gone".to_vec() }]);
+        assert_eq!(decided.requests, 1);
+        let value = |key: &str| decided.value(key.as_bytes(), &database).unwrap().map(|it| it.to_vec());
+        assert_eq!(["new", "gone", "kept"].map(value), [Some(b"2".to_vec()), None, Some(b"1".to_vec())]);
+        let meets = |expected| decided.meets(&expected, &database).unwrap();
+        assert!(meets(Expectation::Absent { key: b"gone".to_vec() }));
+        assert!(!meets(Expectation::Absent { key: b"new".to_vec() }));
+        assert!(meets(Expectation::Exactly { key: b"new".to_vec(), value: b"2".to_vec() }));
+        assert!(!meets(Expectation::Exactly { key: b"gone".to_vec(), value: b"1".to_vec() }));
+        assert!(database.get("new").unwrap().is_none(), "nothing was written yet");
     }
 }

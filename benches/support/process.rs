@@ -1,4 +1,5 @@
-//! Programs that run beside one another, each on its core, and the processor time that each has used.
+//! Programs that run beside one another, each on its core, and the processor time and memory that each has used.
+#![allow(dead_code, reason = "each benchmark uses its own part of this file")]
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -32,10 +33,19 @@ impl Running {
 
     /// The same with more in its environment.
     pub fn start_with(core: &str, command: &[&str], environment: &[(&str, &str)]) -> Self {
+        // What they complain about is seen; they are told to be quiet otherwise.
+        Self::start_to(Stdio::inherit(), core, command, environment)
+    }
+
+    /// The same for one whose log is long: it is written, and goes nowhere.
+    pub fn start_silent(core: &str, command: &[&str]) -> Self {
+        Self::start_to(Stdio::null(), core, command, &[])
+    }
+
+    fn start_to(errors: Stdio, core: &str, command: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut pinned = Command::new("taskset");
         pinned.args(["-c", core]).args(command).envs(environment.iter().copied());
-        // What they complain about is seen; they are told to be quiet otherwise.
-        pinned.stdin(Stdio::null()).stdout(Stdio::null());
+        pinned.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
         Self(pinned.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")))
     }
 
@@ -49,6 +59,32 @@ impl Running {
         let own = descendants(self.0.id());
         own.into_iter().chain([self.0.id()]).map(times_of).fold((0.0, 0.0), |(u, s), (a, b)| (u + a, s + b))
     }
+}
+
+/// Ends a process in its own time, and waits until it has.
+pub fn stop(mut running: Running) {
+    assert!(Command::new("kill").arg(running.id().to_string()).status().unwrap().success());
+    running.0.wait().unwrap();
+}
+
+/// Keeps this process, and the threads that it starts from now on, on one core.
+pub fn stay_on(core: &str) {
+    let own = std::process::id().to_string();
+    let pinned = Command::new("taskset").args(["-pc", core, &own]).stdout(Stdio::null()).status();
+    assert!(pinned.unwrap().success(), "taskset -pc {core}");
+}
+
+/// Processor time of this process so far, in seconds.
+pub fn own_cpu_s() -> f64 {
+    let (user, system) = times_of(std::process::id());
+    user + system
+}
+
+/// Bytes of memory that a process has at the moment.
+pub fn resident_bytes(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
 fn times_of(process: u32) -> (f64, f64) {
