@@ -7,8 +7,10 @@ use vestibule::domain::id::{SessionId, UserId};
 use vestibule::domain::session::{Scope, Session};
 use vestibule::domain::time::Timestamp;
 use vestibule::flows::index::SessionIndex;
+use vestibule::ports::Clock;
 use vestibule::records::{self, Records};
 use vestibule::store::MemoryStore;
+use vestibule::system::SystemClock;
 
 const SESSIONS: u64 = 50_000;
 const SESSIONS_A_USER: u64 = 5;
@@ -52,9 +54,10 @@ async fn a_live_session_costs_little_memory() {
         store.commit(records::put_session(&session(number)).unwrap()).await.unwrap();
     }
     // The first index also pays for what is read at start and given back; the second one does not.
-    let first = SessionIndex::follow(&store).await.unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let first = SessionIndex::follow(&store, &clock).await.unwrap();
     let before = resident();
-    let second = SessionIndex::follow(&store).await.unwrap();
+    let second = SessionIndex::follow(&store, &clock).await.unwrap();
     let each = resident().saturating_sub(before) / SESSIONS;
     assert_eq!((first.len(), second.len()), (50_000, 50_000));
     println!("{each} bytes a session");

@@ -1,11 +1,12 @@
 //! The session index: what admission reads instead of the store.
 //!
-//! It follows the store through a watch, so whoever ends a session, and however, the index knows
+//! It follows the store through the feed of the port, so whoever ends a session, and however, the index knows
 //! before the commit returns. Look-ups take no lock that all requests share.
 //!
 //! What always holds: a session that has ended here never comes back under the same id; a token
 //! is remembered as verified only as long as its session lives.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
@@ -18,9 +19,11 @@ use crate::domain::session::token::Carrier;
 use crate::domain::session::{Lifetimes, Scope, Session};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Role, Standing, User};
+use crate::flows::following::{Following, Mirror};
 use crate::flows::life::{ByUser, Life, Lives, Remembered, TokenDigest};
 use crate::flows::passport::Passports;
-use crate::ports::{Change, StoreError};
+use crate::ports::store::Entries;
+use crate::ports::{Change, Clock, StoreError};
 use crate::records::{Records, decode, keys};
 
 /// A session as the running gateway knows it.
@@ -131,22 +134,104 @@ pub struct SessionIndex {
     users: HashMap<UserId, Arc<User>>,
     /// How many sessions were begun in a network.
     of_network: HashMap<Network, usize>,
+    sessions_followed: Following,
+    users_followed: Following,
+}
+
+impl Mirror for SessionIndex {
+    fn reset(&self, entries: &mut Entries<'_>) -> Result<(), StoreError> {
+        // At a start there is nothing that could be gone.
+        let mut seen = (!self.sessions.is_empty()).then(HashSet::new);
+        for entry in entries {
+            let session: Session = decode(&entry?.1)?;
+            if let Some(seen) = &mut seen {
+                seen.insert(session.id);
+            }
+            self.insert(session);
+        }
+        let Some(seen) = seen else { return Ok(()) };
+        let gone: Vec<_> = self.sessions.pin().keys().filter(|id| !seen.contains(*id)).copied().collect();
+        for id in &gone {
+            self.remove(id);
+        }
+        Ok(())
+    }
+
+    fn apply(&self, change: &Change) {
+        match change {
+            Change::Put { value, .. } => match decode(value) {
+                Ok(session) => self.insert(session),
+                Err(error) => tracing::error!(%error, "a session record cannot be read"),
+            },
+            Change::Delete { key } => {
+                if let Some(id) = keys::session_id(key) {
+                    self.remove(&id);
+                }
+            }
+        }
+    }
+}
+
+/// The people of an index.
+struct Users(Arc<SessionIndex>);
+
+impl Mirror for Users {
+    fn reset(&self, entries: &mut Entries<'_>) -> Result<(), StoreError> {
+        let mut seen = (!self.0.users.is_empty()).then(HashSet::new);
+        for entry in entries {
+            let user: User = decode(&entry?.1)?;
+            match &mut seen {
+                None => drop(self.0.users.pin().insert(user.id, Arc::new(user))),
+                Some(seen) => {
+                    seen.insert(user.id);
+                    let is_new = self.0.user(&user.id).is_none_or(|known| *known != user);
+                    if is_new {
+                        self.0.change_user(user);
+                    }
+                }
+            }
+        }
+        let Some(seen) = seen else { return Ok(()) };
+        let gone: Vec<_> = self.0.users.pin().keys().filter(|id| !seen.contains(*id)).copied().collect();
+        for id in &gone {
+            self.0.forget_user(id);
+        }
+        Ok(())
+    }
+
+    fn apply(&self, change: &Change) {
+        match change {
+            Change::Put { value, .. } => match decode::<User>(value) {
+                Ok(user) => self.0.change_user(user),
+                Err(error) => tracing::error!(%error, "a user record cannot be read"),
+            },
+            Change::Delete { key } => {
+                if let Some(id) = keys::user_id(key) {
+                    self.0.forget_user(&id);
+                }
+            }
+        }
+    }
 }
 
 impl SessionIndex {
-    /// Follows the store from here on, and reads what is there already.
-    pub async fn follow(records: &Records) -> Result<Arc<Self>, StoreError> {
+    /// Follows the store from here on.
+    pub async fn follow(records: &Records, clock: &Arc<dyn Clock>) -> Result<Arc<Self>, StoreError> {
         let index = Arc::new(Self::default());
-        for prefix in [keys::SESSIONS, keys::USERS] {
-            let follower = Arc::clone(&index);
-            records.store().watch(prefix, Arc::new(move |change| follower.apply(change)));
-        }
-        let add = |user: User| {
-            index.users.pin().insert(user.id, Arc::new(user));
-        };
-        records.each(keys::USERS, add).await?;
-        records.each(keys::SESSIONS, |session| index.insert(session)).await?;
+        let users = Following::follower(
+            Arc::new(Users(Arc::clone(&index))),
+            |it| &it.0.users_followed,
+            Arc::clone(clock),
+        );
+        records.store().follow(keys::USERS, users).await?;
+        let sessions = Following::follower(Arc::clone(&index), |it| &it.sessions_followed, Arc::clone(clock));
+        records.store().follow(keys::SESSIONS, sessions).await?;
         Ok(index)
+    }
+
+    /// Whether changes may be missing for so long that nobody is to be let in by it.
+    pub(in crate::flows) fn is_too_old(&self, now: Timestamp) -> bool {
+        self.sessions_followed.is_too_old(now) || self.users_followed.is_too_old(now)
     }
 
     /// A session by id, live or not.
@@ -219,25 +304,10 @@ impl SessionIndex {
         self.verified.remember(digest, verified)
     }
 
-    fn apply(&self, change: &Change) {
-        match change {
-            Change::Put { key, value } if key.starts_with(keys::SESSIONS) => match decode(value) {
-                Ok(session) => self.insert(session),
-                Err(error) => tracing::error!(%error, "a session record cannot be read"),
-            },
-            Change::Put { key, value } if key.starts_with(keys::USERS) => match decode::<User>(value) {
-                Ok(user) => self.change_user(user),
-                Err(error) => tracing::error!(%error, "a user record cannot be read"),
-            },
-            Change::Put { .. } => {}
-            Change::Delete { key } => {
-                if let Some(id) = keys::session_id(key) {
-                    self.remove(&id);
-                }
-                if let Some(id) = keys::user_id(key) {
-                    self.users.pin().remove(&id);
-                }
-            }
+    fn forget_user(&self, id: &UserId) {
+        self.users.pin().remove(id);
+        for session in self.sessions_of(id) {
+            session.life.stir();
         }
     }
 

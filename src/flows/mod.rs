@@ -17,6 +17,7 @@ pub mod authority;
 mod commit;
 pub mod error;
 mod evidence;
+pub mod following;
 pub mod ground;
 pub mod index;
 pub mod keys;
@@ -118,10 +119,10 @@ impl Gateway {
             observer: world.observer,
         });
         let records = &ground.records;
-        let index = SessionIndex::follow(records).await?;
-        let tokens = TokenIndex::follow(records).await?;
+        let index = SessionIndex::follow(records, &ground.clock).await?;
+        let tokens = TokenIndex::follow(records, &ground.clock).await?;
         let tap = Tap::follow(records).await?;
-        let bans = Bans::follow(records, trusted_proxies).await?;
+        let bans = Bans::follow(records, trusted_proxies, &ground.clock).await?;
         let limiters = Limiters::new(limits, &ground.clock);
         let at = || Arc::clone(&ground);
         let attempts = Arc::new(Attempts::new(at(), Arc::clone(&index), limiters, bans));

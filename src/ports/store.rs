@@ -33,15 +33,19 @@ pub trait KeyValue: Send + Sync {
     async fn take(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Applies `batch` if every expectation in it holds: all of it or nothing. When this returns
-    /// `Ok`, the change survives a power cut, and every watcher on this node has been told.
+    /// `Ok`, the change survives a power cut, and every follower on this node has been told.
     ///
     /// A caller that goes away while waiting leaves either all of the batch or nothing behind.
     async fn commit(&self, batch: Batch) -> Result<(), CommitError>;
 
-    /// Calls `watcher` for every change to a key that starts with `prefix`, in commit order, and
-    /// before the commit that made it returns on this node. A watcher must be quick and must not
-    /// call the store. Only changes after this call are reported.
-    fn watch(&self, prefix: &[u8], watcher: Watcher);
+    /// Tells `follower` of everything whose key starts with `prefix`, and from there on of every change, in
+    /// commit order, and before the commit that made it returns on this node. Nothing is missed in
+    /// between. A follower must be quick and must not call the store.
+    ///
+    /// An engine that may have lost a change says [`Told::Behind`], and tells everything anew as soon as it
+    /// can. It may tell a change twice. `Err` when everything could not be told at first; then nothing
+    /// more is told.
+    async fn follow(&self, prefix: &[u8], follower: Follower) -> Result<(), StoreError>;
 
     /// Whether changes are accepted. `Err` says why not; reads may go on working.
     fn health(&self) -> Result<(), StoreError>;
@@ -50,10 +54,36 @@ pub trait KeyValue: Send + Sync {
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
 
-/// What a watcher is: a quick function of a change.
-pub type Watcher = Arc<dyn Fn(&Change) + Send + Sync>;
+/// What a follower is: a quick function of what it is told.
+pub type Follower = Arc<dyn Fn(Told<'_>) -> Result<(), FollowError> + Send + Sync>;
 
-/// One key's new state, as a watcher sees it.
+/// The entries that a follower is told of.
+pub type Entries<'a> = dyn Iterator<Item = Result<Entry, StoreError>> + 'a;
+
+/// What a follower is told. Revisions count what has been committed, so they only grow.
+pub enum Told<'a> {
+    /// Everything there is, as of `revision`: what is not among `entries` is gone. After an entry that cannot
+    /// be read nothing is known, and nothing may be taken to be gone.
+    Reset { entries: &'a mut Entries<'a>, revision: u64 },
+    /// What changed with the commits up to `revision`, in order. `since` is the revision that the follower was
+    /// told of before: if that is not its own, it has missed something.
+    Changes { changes: &'a [&'a Change], since: u64, revision: u64 },
+    /// Changes may be missing from here on, until the next reset.
+    Behind,
+}
+
+/// Why a follower has not taken in what it was told.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// There are changes that it was not told of. The engine tells it everything anew.
+    #[error("changes are missing")]
+    Missed,
+    /// An entry cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// One key's new state, as a follower sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// The key now has this value.

@@ -5,12 +5,13 @@
 
 mod model;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
 
 use self::model::random_batches_match_a_model;
-use crate::ports::store::{BATCH_OPERATIONS_MAX, Entry, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::ports::store::{BATCH_OPERATIONS_MAX, Entry, FollowError, KEY_BYTES_MAX, Told, VALUE_BYTES_MAX};
 use crate::ports::{Batch, Change, CommitError, KeyValue, StoreError};
 
 const RACERS: usize = 50;
@@ -48,8 +49,10 @@ macro_rules! every_promise {
             expectations_are_checked_against_the_state_before,
             of_racing_commits_exactly_one_wins,
             a_conflict_leaves_its_neighbours_alone,
-            watchers_hear_in_order_and_before_the_answer,
-            watchers_hear_only_their_prefix_and_only_later_changes,
+            followers_hear_in_order_and_before_the_answer,
+            followers_hear_of_what_is_there_and_only_of_their_prefix,
+            no_change_falls_between_what_is_there_and_what_comes,
+            a_follower_that_missed_something_is_told_everything_anew,
             a_caller_that_goes_away_leaves_all_or_nothing,
             sizes_up_to_the_limits_are_accepted,
             sizes_above_the_limits_are_refused,
@@ -224,23 +227,71 @@ async fn a_conflict_leaves_its_neighbours_alone(store: Store) {
     assert_eq!(keys(&store, "n/", None, RACERS).await, expected);
 }
 
-/// A list that a watcher of `prefix` writes to.
-fn heard(store: &Store, prefix: &str) -> Arc<Mutex<Vec<Change>>> {
-    let heard = Arc::new(Mutex::new(Vec::new()));
+/// What a follower has heard.
+#[derive(Debug, Default)]
+struct Heard {
+    /// What was there when it began, or was told everything anew.
+    entries: Vec<Entry>,
+    changes: Vec<Change>,
+    resets: usize,
+    revision: u64,
+    /// How many messages it still claims to have missed something before.
+    claims: usize,
+}
+
+impl Heard {
+    fn hear(&mut self, told: Told<'_>) -> Result<(), FollowError> {
+        match told {
+            Told::Reset { entries, revision } => {
+                self.entries = entries.collect::<Result<_, _>>()?;
+                self.changes.clear();
+                self.resets += 1;
+                self.revision = revision;
+            }
+            Told::Changes { changes, since, revision } => {
+                assert_eq!(since, self.revision, "nothing is missing");
+                assert!(revision > since, "revisions grow");
+                self.revision = revision;
+                self.changes.extend(changes.iter().map(|change| (*change).clone()));
+                if self.claims > 0 {
+                    self.claims -= 1;
+                    return Err(FollowError::Missed);
+                }
+            }
+            Told::Behind => panic!("an engine on this machine loses nothing"),
+        }
+        Ok(())
+    }
+
+    /// What a map would be that did as it was told.
+    fn state(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut state: BTreeMap<_, _> = self.entries.iter().cloned().collect();
+        for change in &self.changes {
+            match change {
+                Change::Put { key, value } => drop(state.insert(key.clone(), value.clone())),
+                Change::Delete { key } => drop(state.remove(key)),
+            }
+        }
+        state
+    }
+}
+
+async fn heard(store: &Store, prefix: &str) -> Arc<Mutex<Heard>> {
+    let heard = Arc::new(Mutex::new(Heard::default()));
     let list = Arc::clone(&heard);
-    store.watch(prefix.as_bytes(), Arc::new(move |change| list.lock().unwrap().push(change.clone())));
+    store.follow(prefix.as_bytes(), Arc::new(move |told| list.lock().unwrap().hear(told))).await.unwrap();
     heard
 }
 
-async fn watchers_hear_in_order_and_before_the_answer(store: Store) {
-    let heard = heard(&store, "");
+async fn followers_hear_in_order_and_before_the_answer(store: Store) {
+    let heard = heard(&store, "").await;
     let writers = (0..RACERS).map(|writer| {
         let (store, heard) = (Arc::clone(&store), Arc::clone(&heard));
         let change = Change::Put { key: b"k".to_vec(), value: writer.to_string().into_bytes() };
         let batch = Batch { expectations: vec![], changes: vec![change.clone()] };
         tokio::spawn(async move {
             store.commit(batch).await.unwrap();
-            assert!(heard.lock().unwrap().contains(&change));
+            assert!(heard.lock().unwrap().changes.contains(&change));
         })
     });
     for ended in join_all(writers).await {
@@ -248,23 +299,65 @@ async fn watchers_hear_in_order_and_before_the_answer(store: Store) {
     }
     // The last one heard is the one that stayed.
     let last = Change::Put { key: b"k".to_vec(), value: value(&store, "k").await.unwrap().into() };
-    assert_eq!(heard.lock().unwrap().last(), Some(&last));
-    assert_eq!(heard.lock().unwrap().len(), RACERS);
+    assert_eq!(heard.lock().unwrap().changes.last(), Some(&last));
+    assert_eq!(heard.lock().unwrap().changes.len(), RACERS);
     store.take(b"k").await.unwrap();
-    assert_eq!(heard.lock().unwrap().last(), Some(&Change::Delete { key: b"k".to_vec() }));
+    assert_eq!(heard.lock().unwrap().changes.last(), Some(&Change::Delete { key: b"k".to_vec() }));
 }
 
-async fn watchers_hear_only_their_prefix_and_only_later_changes(store: Store) {
+async fn followers_hear_of_what_is_there_and_only_of_their_prefix(store: Store) {
     put(&store, "s/0", "early").await;
-    let heard = heard(&store, "s/");
-    let second = self::heard(&store, "s/2");
+    let heard = heard(&store, "s/").await;
+    let second = self::heard(&store, "s/2").await;
     put(&store, "t/1", "elsewhere").await;
     let conflict = Batch::default().put(b"s/9".to_vec(), vec![]).expect_absent(b"s/0".to_vec());
     assert!(is_conflict(&store.commit(conflict).await));
     let batch = Batch::default().put(b"s/2".to_vec(), b"v".to_vec()).delete(b"s/never".to_vec());
     store.commit(batch.clone()).await.unwrap();
-    assert_eq!(*heard.lock().unwrap(), batch.changes);
-    assert_eq!(*second.lock().unwrap(), batch.changes[..1]);
+    assert_eq!(heard.lock().unwrap().entries, [(b"s/0".to_vec(), b"early".to_vec())]);
+    assert_eq!(heard.lock().unwrap().changes, batch.changes);
+    assert_eq!(second.lock().unwrap().entries, []);
+    assert_eq!(second.lock().unwrap().changes, batch.changes[..1]);
+}
+
+/// Followers that begin in the middle of many commits know what the store has at the end.
+async fn no_change_falls_between_what_is_there_and_what_comes(store: Store) {
+    let writers = (0..RACERS).map(|writer| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            for round in 0..4 {
+                put(&store, &format!("k/{}", writer % 7), &format!("{writer}.{round}")).await;
+                store.take(format!("k/{}", (writer + round) % 7).as_bytes()).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    let mut followers = Vec::new();
+    for _ in 0..10 {
+        followers.push(heard(&store, "k/").await);
+        tokio::task::yield_now().await;
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    put(&store, "k/end", "").await;
+    let there: BTreeMap<_, _> = store.scan(b"k/", None, 100).await.unwrap().into_iter().collect();
+    for follower in followers {
+        assert_eq!(follower.lock().unwrap().state(), there);
+    }
+}
+
+async fn a_follower_that_missed_something_is_told_everything_anew(store: Store) {
+    put(&store, "a", "1").await;
+    let heard = heard(&store, "").await;
+    heard.lock().unwrap().claims = 1;
+    put(&store, "b", "2").await;
+    assert_eq!(heard.lock().unwrap().resets, 2);
+    put(&store, "a", "3").await;
+    let heard = heard.lock().unwrap();
+    assert_eq!((heard.entries.len(), heard.changes.len()), (2, 1));
+    assert_eq!(heard.state().into_values().collect::<Vec<_>>(), [b"3", b"2"]);
 }
 
 async fn a_caller_that_goes_away_leaves_all_or_nothing(store: Store) {

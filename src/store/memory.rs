@@ -9,9 +9,11 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
 
+use super::followers::Followers;
 use super::limits;
-use super::watchers::Watchers;
-use crate::ports::store::{Batch, Change, CommitError, Entry, Expectation, KeyValue, StoreError, Watcher};
+use crate::ports::store::{
+    Batch, Change, CommitError, Entries as Told, Entry, Expectation, Follower, KeyValue, StoreError,
+};
 
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -19,10 +21,10 @@ type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 #[derive(Default)]
 pub struct MemoryStore {
     entries: RwLock<Entries>,
-    /// Held from the check of the expectations until the watchers have been told, so that changes
-    /// are told in commit order. Readers do not take it and never wait for a watcher.
-    order: Mutex<()>,
-    watchers: Watchers,
+    /// The revision. Held from the check of the expectations until the followers have been told, so that
+    /// changes are told in commit order. Readers do not take it and never wait for a follower.
+    order: Mutex<u64>,
+    followers: Followers,
 }
 
 impl MemoryStore {
@@ -33,7 +35,7 @@ impl MemoryStore {
 
     /// Applies a batch whose size has been checked.
     fn apply(&self, batch: &Batch) -> Result<(), CommitError> {
-        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut revision = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.read(|entries| batch.expectations.iter().all(|expected| holds(entries, expected))) {
             return Err(CommitError::Conflict);
         }
@@ -45,15 +47,28 @@ impl MemoryStore {
                 };
             }
         });
-        self.watchers.tell(&batch.changes);
+        *revision += 1;
+        self.followers.tell(&batch.changes, *revision, &|prefix| self.below(prefix));
         Ok(())
     }
 
     fn remove(&self, key: &[u8]) -> Option<Vec<u8>> {
-        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut revision = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = self.write(|entries| entries.remove(key))?;
-        self.watchers.tell(&[Change::Delete { key: key.to_vec() }]);
+        *revision += 1;
+        let change = Change::Delete { key: key.to_vec() };
+        self.followers.tell(&[change], *revision, &|prefix| self.below(prefix));
         Some(taken)
+    }
+
+    /// Everything below `prefix`.
+    fn below(&self, prefix: &[u8]) -> Box<Told<'static>> {
+        let found: Vec<Entry> = self.read(|entries| {
+            let below = entries.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
+            let below = below.take_while(|(key, _)| key.starts_with(prefix));
+            below.map(|(key, value)| (key.clone(), value.clone())).collect()
+        });
+        Box::new(found.into_iter().map(Ok))
     }
 
     // A poisoned lock is entered all the same: no change of the map can end in the middle.
@@ -102,8 +117,9 @@ impl KeyValue for MemoryStore {
         self.apply(&batch)
     }
 
-    fn watch(&self, prefix: &[u8], watcher: Watcher) {
-        self.watchers.add(prefix, watcher);
+    async fn follow(&self, prefix: &[u8], follower: Follower) -> Result<(), StoreError> {
+        let revision = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        self.followers.add(prefix, follower, &|prefix| self.below(prefix), *revision)
     }
 
     fn health(&self) -> Result<(), StoreError> {

@@ -8,12 +8,12 @@
 //!
 //! [`StoreError::Unavailable`]: crate::ports::StoreError::Unavailable
 
+mod followers;
 mod limits;
 mod memory;
 pub mod private_file;
 mod sled;
 mod vault;
-mod watchers;
 
 #[cfg(test)]
 mod contract;

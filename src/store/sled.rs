@@ -45,9 +45,9 @@ use self::queue::Queue;
 use self::tally::Tally;
 use self::witness::Witness;
 use self::writer::{Fsync, Request, Shared, Writer};
+use super::followers::Followers;
 use super::limits;
-use super::watchers::Watchers;
-use crate::ports::store::{Batch, CommitError, Entry, KeyValue, StoreError, Watcher};
+use crate::ports::store::{Batch, CommitError, Entry, Follower, KeyValue, StoreError};
 
 const CACHE_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 
@@ -181,8 +181,11 @@ impl SledStore {
         }
         let witness = Witness::begin(path, tally.changes).map_err(|error| OpenError::io(path, error))?;
         let tree = Tree::clone(&database);
-        let shared =
-            Arc::new(Shared { queue: Queue::new(), watchers: Watchers::default(), failure: OnceLock::new() });
+        let shared = Arc::new(Shared {
+            queue: Queue::new(),
+            followers: Followers::default(),
+            failure: OnceLock::new(),
+        });
         let fsync = fsync(file);
         let writer =
             Writer { tree: tree.clone(), own, tally, witness, fsync, timer, shared: Arc::clone(&shared) };
@@ -204,7 +207,7 @@ impl SledStore {
         self.shared.queue.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
-            // A watcher may hold the last reference, and the writer cannot wait for itself.
+            // A follower may hold the last reference, and the writer cannot wait for itself.
             if writer.thread().id() != thread::current().id() {
                 // A writer that panicked has said so and has refused what it could not finish.
                 let _ = writer.join();
@@ -282,8 +285,11 @@ impl KeyValue for SledStore {
         answer.await.map_err(|_| self.shared.unavailable())?
     }
 
-    fn watch(&self, prefix: &[u8], watcher: Watcher) {
-        self.shared.watchers.add(prefix, watcher);
+    async fn follow(&self, prefix: &[u8], follower: Follower) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Follow { prefix: prefix.to_vec(), follower, reply };
+        self.shared.queue.push(request).await.map_err(|_| self.shared.unavailable())?;
+        answer.await.map_err(|_| self.shared.unavailable())?
     }
 
     fn health(&self) -> Result<(), StoreError> {

@@ -15,7 +15,7 @@ use vestibule::flows::administration::invitations::LinksGo;
 use vestibule::flows::authority::Authority;
 use vestibule::flows::sign_in::enroll::Introduction;
 use vestibule::flows::visit::Device;
-use vestibule::ports::store::{Entry, Watcher};
+use vestibule::ports::store::{Entry, Follower, Told};
 use vestibule::ports::{Batch, CommitError, KeyValue, StoreError};
 use vestibule::store::MemoryStore;
 
@@ -187,7 +187,7 @@ async fn f_04_the_operator_has_any_name_at_set_up_but_one_that_is_promised() {
     }
 }
 
-/// A store that shows a change at once and tells watchers of it much later: never, in this test.
+/// A store that shows a change at once and tells followers of it much later: never, in this test.
 struct Reticent(MemoryStore);
 
 #[async_trait]
@@ -213,7 +213,10 @@ impl KeyValue for Reticent {
         self.0.commit(batch).await
     }
 
-    fn watch(&self, _prefix: &[u8], _watcher: Watcher) {}
+    async fn follow(&self, _prefix: &[u8], follower: Follower) -> Result<(), StoreError> {
+        let told = follower(Told::Reset { entries: &mut std::iter::empty(), revision: 0 });
+        told.map_err(|error| StoreError::Unavailable(error.to_string()))
+    }
 
     fn health(&self) -> Result<(), StoreError> {
         self.0.health()

@@ -9,7 +9,7 @@ use vestibule::flows::FlowError;
 use vestibule::flows::administration::invitations::LinksGo;
 use vestibule::flows::administration::people::OldPasskeys;
 use vestibule::flows::authority::Authority;
-use vestibule::ports::store::{Entry, Watcher};
+use vestibule::ports::store::{Entry, Follower};
 use vestibule::ports::{Batch, CommitError, KeyValue, StoreError};
 use vestibule::store::MemoryStore;
 
@@ -101,8 +101,8 @@ impl KeyValue for Faulty {
         }
     }
 
-    fn watch(&self, prefix: &[u8], watcher: Watcher) {
-        self.inner.watch(prefix, watcher);
+    async fn follow(&self, prefix: &[u8], follower: Follower) -> Result<(), StoreError> {
+        if self.fails() { Err(self.error()) } else { self.inner.follow(prefix, follower).await }
     }
 
     fn health(&self) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! Black-box tests of the real binary, named by the ids of the threat checklist: W WebAuthn,
 //! S session and account, P proxy, D durability.
 //!
-//! `harness/` is what they stand on. The modules `flows` and `faults` are the exception to the black
+//! `harness/` is what they stand on. The modules that use `stage` are the exception to the black
 //! box: they put a hand-moved clock and a failing store under the use cases, because the binary has
 //! no knob for either, and must not have one.
 #![allow(
@@ -43,6 +43,7 @@ mod encrypted_backups;
 mod enrolments;
 mod equivalence;
 mod faults;
+mod feeds;
 mod flows;
 mod forward_auth;
 mod freshness;

@@ -176,6 +176,12 @@ impl Stage {
         Self::open(store, clock, Arc::clone(&self.dice), &[APP_HOST], self.codes).await.unwrap()
     }
 
+    /// A second gateway at the same time, with its own view of the same store.
+    pub async fn beside(&self, store: Arc<dyn KeyValue>) -> Self {
+        let (clock, dice) = (Arc::clone(&self.clock), Arc::clone(&self.dice));
+        Self::open(store, clock, dice, &[APP_HOST], self.codes).await.unwrap()
+    }
+
     async fn open(
         store: Arc<dyn KeyValue>,
         clock: Arc<HandClock>,

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use tokio::task::yield_now;
-use vestibule::ports::store::{Entry, Watcher};
+use vestibule::ports::store::{Entry, Follower};
 use vestibule::ports::{Batch, CommitError, KeyValue, StoreError};
 use vestibule::store::MemoryStore;
 
@@ -45,8 +45,8 @@ impl KeyValue for Yielding {
         committed
     }
 
-    fn watch(&self, prefix: &[u8], watcher: Watcher) {
-        self.0.watch(prefix, watcher);
+    async fn follow(&self, prefix: &[u8], follower: Follower) -> Result<(), StoreError> {
+        self.0.follow(prefix, follower).await
     }
 
     fn health(&self) -> Result<(), StoreError> {

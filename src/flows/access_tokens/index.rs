@@ -1,12 +1,13 @@
 //! The index of access tokens: what admission reads instead of the store.
 //!
-//! It follows the store through a watch, like the session index, so that a token is revoked before the commit
+//! It follows the store like the session index, so that a token is revoked before the commit
 //! returns that revokes it. What always holds: a token is remembered as verified only as long as its record is
 //! there, and no more than a bounded number of narrowed copies of it; so the signatures of a token are checked
 //! once, and memory has an end whatever its holders add.
 //!
 //! What does not live here: what a token opens (`admission.rs`).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -17,9 +18,11 @@ use crate::domain::access_token::AccessToken;
 use crate::domain::access_token::narrowing::Narrowing;
 use crate::domain::id::{AccessTokenId, UserId};
 use crate::domain::time::Timestamp;
+use crate::flows::following::{Following, Mirror};
 use crate::flows::life::{ByUser, Life, Lives, Remembered, TokenDigest};
 use crate::flows::passport::Passports;
-use crate::ports::{Change, StoreError};
+use crate::ports::store::Entries;
+use crate::ports::{Change, Clock, StoreError};
 use crate::records::{Records, decode, keys};
 
 /// A token as the running gateway knows it.
@@ -97,20 +100,81 @@ pub(in crate::flows) struct TokenIndex {
     tokens: HashMap<AccessTokenId, Arc<LiveToken>>,
     of_user: ByUser<AccessTokenId>,
     verified: Remembered<VerifiedToken>,
+    tokens_followed: Following,
+    owners_followed: Following,
+}
+
+impl Mirror for TokenIndex {
+    fn reset(&self, entries: &mut Entries<'_>) -> Result<(), StoreError> {
+        let mut seen = (!self.tokens.is_empty()).then(HashSet::new);
+        for entry in entries {
+            let token: AccessToken = decode(&entry?.1)?;
+            if let Some(seen) = &mut seen {
+                seen.insert(token.id);
+            }
+            self.insert(token);
+        }
+        let Some(seen) = seen else { return Ok(()) };
+        let gone: Vec<_> = self.tokens.pin().keys().filter(|id| !seen.contains(*id)).copied().collect();
+        for id in &gone {
+            self.remove(id);
+        }
+        Ok(())
+    }
+
+    fn apply(&self, change: &Change) {
+        match change {
+            Change::Put { value, .. } => match decode(value) {
+                Ok(token) => self.insert(token),
+                Err(error) => tracing::error!(%error, "the record of an access token cannot be read"),
+            },
+            Change::Delete { key } => {
+                if let Some(id) = keys::access_token_id(key) {
+                    self.remove(&id);
+                }
+            }
+        }
+    }
+}
+
+/// Whose tokens they are: when one of them has changed, or is gone, what they may do may have changed.
+struct Owners(Arc<TokenIndex>);
+
+impl Mirror for Owners {
+    fn reset(&self, _: &mut Entries<'_>) -> Result<(), StoreError> {
+        self.0.stir_all();
+        Ok(())
+    }
+
+    fn apply(&self, change: &Change) {
+        let owner = keys::user_id(change.key());
+        for token in owner.map(|user| self.0.tokens_of(&user)).unwrap_or_default() {
+            token.life.stir();
+        }
+    }
 }
 
 impl TokenIndex {
-    /// Follows the store from here on, and reads what is there already.
-    pub(in crate::flows) async fn follow(records: &Records) -> Result<Arc<Self>, StoreError> {
+    /// Follows the store from here on.
+    pub(in crate::flows) async fn follow(
+        records: &Records,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, StoreError> {
         let index = Arc::new(Self::default());
-        for prefix in [keys::ACCESS_TOKENS, keys::USERS] {
-            let follower = Arc::clone(&index);
-            records.store().watch(prefix, Arc::new(move |change| follower.apply(change)));
-        }
-        for (_, token) in records.all::<AccessToken>(keys::ACCESS_TOKENS).await? {
-            index.insert(token);
-        }
+        let tokens = Following::follower(Arc::clone(&index), |it| &it.tokens_followed, Arc::clone(clock));
+        records.store().follow(keys::ACCESS_TOKENS, tokens).await?;
+        let users = Following::follower(
+            Arc::new(Owners(Arc::clone(&index))),
+            |it| &it.0.owners_followed,
+            Arc::clone(clock),
+        );
+        records.store().follow(keys::USERS, users).await?;
         Ok(index)
+    }
+
+    /// Whether changes may be missing for so long that nobody is to be let in by it.
+    pub(in crate::flows) fn is_too_old(&self, now: Timestamp) -> bool {
+        self.tokens_followed.is_too_old(now) || self.owners_followed.is_too_old(now)
     }
 
     pub(in crate::flows) fn token(&self, id: &AccessTokenId) -> Option<Arc<LiveToken>> {
@@ -147,27 +211,6 @@ impl TokenIndex {
     pub(in crate::flows) fn stir_all(&self) {
         for token in self.tokens.pin().values() {
             token.life.stir();
-        }
-    }
-
-    fn apply(&self, change: &Change) {
-        match change {
-            Change::Put { key, value } if key.starts_with(keys::ACCESS_TOKENS) => match decode(value) {
-                Ok(token) => self.insert(token),
-                Err(error) => tracing::error!(%error, "the record of an access token cannot be read"),
-            },
-            Change::Delete { key } if key.starts_with(keys::ACCESS_TOKENS) => {
-                if let Some(id) = keys::access_token_id(key) {
-                    self.remove(&id);
-                }
-            }
-            // A user has changed, or is gone: what they may do may have changed with them.
-            Change::Put { key, .. } | Change::Delete { key } => {
-                let tokens = keys::user_id(key).map(|user| self.tokens_of(&user)).unwrap_or_default();
-                for token in &tokens {
-                    token.life.stir();
-                }
-            }
         }
     }
 

@@ -17,6 +17,7 @@ use crate::domain::time::Timestamp;
 use crate::flows::FlowError;
 use crate::flows::administration::Administration;
 use crate::flows::authority::Authority;
+use crate::ports::store::Told;
 use crate::ports::{Batch, Change, StoreError};
 use crate::records::archive::{Summary, Writer, is_backed_up};
 use crate::records::{self, Records, keys};
@@ -48,11 +49,30 @@ impl Tap {
             tap.last.store(last.as_millis(), Ordering::Relaxed);
         }
         let follower = Arc::clone(&tap);
-        records.store().watch(b"", Arc::new(move |change| follower.hear(change)));
+        let hear = move |told: Told<'_>| {
+            follower.hear(&told);
+            Ok(())
+        };
+        records.store().follow(b"", Arc::new(hear)).await?;
         Ok(tap)
     }
 
-    fn hear(&self, change: &Change) {
+    fn hear(&self, told: &Told<'_>) {
+        match told {
+            Told::Changes { changes, .. } => changes.iter().for_each(|change| self.record(change)),
+            // What is missing is missing from the backup: it is made anew.
+            Told::Reset { .. } | Told::Behind => self.give_up(),
+        }
+    }
+
+    fn give_up(&self) {
+        let mut recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(recording) = recording.as_mut() {
+            recording.bytes = CHANGED_BYTES_MAX + 1;
+        }
+    }
+
+    fn record(&self, change: &Change) {
         let mut recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(recording) = recording.as_mut()
             && recording.bytes <= CHANGED_BYTES_MAX

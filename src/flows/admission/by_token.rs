@@ -78,6 +78,9 @@ impl Doorkeeper {
         asking: &Asking<'_>,
         shown: &Shown<'_>,
     ) -> Admission {
+        if self.access_tokens.index.is_too_old(asking.now) || self.sessions.index.is_too_old(asking.now) {
+            return Admission::Answer(Outcome::Unavailable);
+        }
         let verified = match self.verified_token(&shown.text) {
             Ok(verified) => verified,
             Err(why) => return self.refuse_token(route, visit, None, why),

@@ -1,6 +1,6 @@
 //! Bans in force: who may try no credential, and whose refusals are counted towards a ban.
 //!
-//! The list follows the store through a watch, like the session index, so that a ban counts from the commit that
+//! The list follows the store like the session index, so that a ban counts from the commit that
 //! makes it until the one that removes it, or its end. [`Attempts::spend`] asks it, which everything does that tries
 //! or makes a credential, in every dialect. What always holds: whoever shows a session that lives goes on, so that
 //! a ban of their network ends nobody's work, and an administrator among them can lift it; and a trusted proxy is
@@ -8,7 +8,7 @@
 //!
 //! What does not live here: who makes and removes bans (`administration/bans.rs`).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,8 +24,10 @@ use crate::domain::time::Timestamp;
 use crate::flows::FlowError;
 use crate::flows::attempts::Attempts;
 use crate::flows::commit::ATTEMPTS_MAX;
+use crate::flows::following::{Following, Mirror};
 use crate::flows::visit::Visit;
-use crate::ports::{Batch, Change, StoreError};
+use crate::ports::store::Entries;
+use crate::ports::{Batch, Change, Clock, StoreError};
 use crate::records::{self, Records, decode, keys};
 
 /// Whom bans come from that were made by themselves.
@@ -48,8 +50,9 @@ impl Bans {
     pub(in crate::flows) async fn follow(
         records: &Records,
         proxies: Vec<Network>,
+        clock: &Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
-        let list = BanList::follow(records).await?;
+        let list = BanList::follow(records, clock).await?;
         Ok(Self { list, proxies, refusals: Refusals::default(), making: tokio::sync::Mutex::default() })
     }
 
@@ -77,48 +80,59 @@ impl Bans {
 
 /// Every ban in the store, those that have expired and are not swept yet among them.
 #[derive(Default)]
-pub(in crate::flows) struct BanList(ConcurrentMap<Network, Arc<Ban>>);
+pub(in crate::flows) struct BanList {
+    bans: ConcurrentMap<Network, Arc<Ban>>,
+    followed: Following,
+}
 
-impl BanList {
-    async fn follow(records: &Records) -> Result<Arc<Self>, StoreError> {
-        let list = Arc::new(Self::default());
-        let follower = Arc::clone(&list);
-        records.store().watch(keys::BANS, Arc::new(move |change| follower.apply(change)));
-        for (_, ban) in records.all::<Ban>(keys::BANS).await? {
-            list.0.pin().insert(ban.network, Arc::new(ban));
+impl Mirror for BanList {
+    fn reset(&self, entries: &mut Entries<'_>) -> Result<(), StoreError> {
+        let mut seen = HashSet::new();
+        for entry in entries {
+            let ban: Ban = decode(&entry?.1)?;
+            seen.insert(ban.network);
+            self.bans.pin().insert(ban.network, Arc::new(ban));
         }
-        Ok(list)
+        self.bans.pin().retain(|network, _| seen.contains(network));
+        Ok(())
     }
 
     fn apply(&self, change: &Change) {
         match change {
             Change::Put { value, .. } => match decode::<Ban>(value) {
-                Ok(ban) => {
-                    self.0.pin().insert(ban.network, Arc::new(ban));
-                }
+                Ok(ban) => drop(self.bans.pin().insert(ban.network, Arc::new(ban))),
                 Err(error) => tracing::error!(%error, "a ban cannot be read"),
             },
             Change::Delete { key } => {
                 if let Some(network) = keys::banned_network(key) {
-                    self.0.pin().remove(&network);
+                    self.bans.pin().remove(&network);
                 }
             }
         }
     }
+}
+
+impl BanList {
+    async fn follow(records: &Records, clock: &Arc<dyn Clock>) -> Result<Arc<Self>, StoreError> {
+        let list = Arc::new(Self::default());
+        let follower = Following::follower(Arc::clone(&list), |it| &it.followed, Arc::clone(clock));
+        records.store().follow(keys::BANS, follower).await?;
+        Ok(list)
+    }
 
     /// The ban of exactly this network.
     pub(in crate::flows) fn get(&self, network: &Network) -> Option<Arc<Ban>> {
-        self.0.pin().get(network).cloned()
+        self.bans.pin().get(network).cloned()
     }
 
     /// Every ban.
     pub(in crate::flows) fn all(&self) -> Vec<Arc<Ban>> {
-        self.0.pin().values().cloned().collect()
+        self.bans.pin().values().cloned().collect()
     }
 
     /// How many there are.
     pub(in crate::flows) fn len(&self) -> usize {
-        self.0.len()
+        self.bans.len()
     }
 }
 

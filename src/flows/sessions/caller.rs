@@ -26,7 +26,7 @@ pub enum Caller {
     },
 }
 
-/// The session check ran out of its budget.
+/// The session check ran out of its budget, or what is in memory may be out of date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the session could not be checked in time")]
 pub struct CheckUnavailable;
@@ -51,6 +51,7 @@ impl Sessions {
     /// token or an access token of a session. Only our own endpoints ask.
     pub fn caller_by_bearer(&self, token: &str) -> Result<Caller, CheckUnavailable> {
         if access::is_one(token) {
+            self.must_be_up_to_date()?;
             Ok(self.caller_by_access_token(token))
         } else {
             self.caller_by_lasting(token)
@@ -96,6 +97,7 @@ impl Sessions {
     }
 
     fn caller(&self, token: &str, fits: impl Fn(&Verified) -> bool) -> Result<Caller, CheckUnavailable> {
+        self.must_be_up_to_date()?;
         let stranger = Ok(Caller::Stranger { showed_token: true });
         let now = self.ground.clock.now();
         let digest = Sha256::digest(token).into();
@@ -119,6 +121,11 @@ impl Sessions {
             }
             _ => stranger,
         }
+    }
+
+    /// Refuses to say who a caller is where the store may have ended their session, and we were not told.
+    fn must_be_up_to_date(&self) -> Result<(), CheckUnavailable> {
+        if self.index.is_too_old(self.ground.clock.now()) { Err(CheckUnavailable) } else { Ok(()) }
     }
 
     /// A person who may use their account.

@@ -197,8 +197,10 @@ impl Sessions {
         Ok(records::delete_user(&user).expect(key, stored).expect(keys::session(&enrolling.id), session))
     }
 
+    /// Reports the end of these sessions, which the store knows of. Here they have ended whatever the feed does.
     pub(in crate::flows) fn report_ended(&self, origin: &Origin, ended: &Ended) {
         for (session, why) in ended {
+            session.end();
             let record = session.record();
             let (user, session) = (record.user, record.id);
             let kind = match why {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::{CommitTimer, OpenError, SledOptions, SledStore};
-use crate::ports::store::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::ports::store::{KEY_BYTES_MAX, Told, VALUE_BYTES_MAX};
 use crate::ports::{Batch, CommitError, KeyValue, StoreError};
 
 fn timer() -> CommitTimer {
@@ -184,7 +184,13 @@ async fn after_a_failed_fsync_changes_are_refused_and_reads_go_on() {
     })
     .unwrap();
     let count = Arc::clone(&told);
-    store.watch(b"", Arc::new(move |_| _ = count.fetch_add(1, Ordering::SeqCst)));
+    let counting = move |told: Told<'_>| {
+        if let Told::Changes { changes, .. } = told {
+            count.fetch_add(changes.len(), Ordering::SeqCst);
+        }
+        Ok(())
+    };
+    store.follow(b"", Arc::new(counting)).await.unwrap();
     store.commit(put("a", "1")).await.unwrap();
     fails.store(true, Ordering::SeqCst);
     assert!(is_unavailable(&store.commit(put("b", "2")).await));
@@ -262,10 +268,14 @@ async fn closing_finishes_what_was_accepted() {
 }
 
 #[tokio::test]
-async fn a_watcher_that_panics_stops_changes_and_leaves_nobody_waiting() {
+async fn a_follower_that_panics_stops_changes_and_leaves_nobody_waiting() {
     let home = TempDir::new().unwrap();
     let store = open(home.path()).unwrap();
-    store.watch(b"bad", Arc::new(|_| panic!("a broken watcher")));
+    let breaking = |told: Told<'_>| match told {
+        Told::Reset { .. } => Ok(()),
+        Told::Changes { .. } | Told::Behind => panic!("a broken follower"),
+    };
+    store.follow(b"bad", Arc::new(breaking)).await.unwrap();
     store.commit(put("good", "")).await.unwrap();
     assert!(is_unavailable(&store.commit(put("bad", "")).await));
     assert!(is_unavailable(&store.commit(put("good", "")).await));

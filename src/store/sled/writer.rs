@@ -20,12 +20,14 @@ use std::time::Duration;
 use sled::{IVec, Tree};
 use tokio::sync::oneshot;
 
-use super::CommitTimer;
 use super::queue::Queue;
 use super::tally::Tally;
 use super::witness::Witness;
-use crate::ports::store::{BATCH_OPERATIONS_MAX, Batch, Change, CommitError, Expectation, StoreError};
-use crate::store::watchers::Watchers;
+use super::{CommitTimer, unreadable};
+use crate::ports::store::{
+    BATCH_OPERATIONS_MAX, Batch, Change, CommitError, Entries, Expectation, Follower, StoreError,
+};
+use crate::store::followers::Followers;
 
 /// The step after sled's own flush that makes the file survive a power cut.
 pub(super) type Fsync = Box<dyn FnMut() -> io::Result<()> + Send>;
@@ -34,18 +36,27 @@ pub(super) type Fsync = Box<dyn FnMut() -> io::Result<()> + Send>;
 pub(super) enum Request {
     Commit { batch: Batch, reply: oneshot::Sender<Result<(), CommitError>> },
     Take { key: Vec<u8>, reply: oneshot::Sender<Result<Option<Vec<u8>>, StoreError>> },
+    Follow { prefix: Vec<u8>, follower: Follower, reply: oneshot::Sender<Result<(), StoreError>> },
+}
+
+/// A follower that is to be added when the group before it has been told.
+struct Newcomer {
+    prefix: Vec<u8>,
+    follower: Follower,
+    reply: oneshot::Sender<Result<(), StoreError>>,
 }
 
 /// A request that has been carried out and waits for the group to be durable.
 enum Settled {
     Commit { outcome: Result<(), CommitError>, reply: oneshot::Sender<Result<(), CommitError>> },
     Take { taken: Option<Vec<u8>>, reply: oneshot::Sender<Result<Option<Vec<u8>>, StoreError>> },
+    Follow(Newcomer),
 }
 
 /// What the writer and the callers' side share.
 pub(super) struct Shared {
     pub(super) queue: Queue<Request>,
-    pub(super) watchers: Watchers,
+    pub(super) followers: Followers,
     /// Why changes are refused, once they are.
     pub(super) failure: OnceLock<String>,
 }
@@ -127,9 +138,23 @@ impl Writer {
         }
         if !told.is_empty() {
             (self.timer.committed)((self.timer.now)().saturating_sub(started));
-            self.shared.watchers.tell(&told);
+            let below = |prefix: &[u8]| below(&self.tree, prefix);
+            self.shared.followers.tell(&told, self.tally.changes, &below);
         }
-        settled.into_iter().for_each(Settled::answer);
+        for one in settled {
+            match one {
+                Settled::Follow(newcomer) => self.add_follower(newcomer),
+                other => other.answer(),
+            }
+        }
+    }
+
+    /// Everything that is there now has been told to the others, so nothing is told twice or missed.
+    fn add_follower(&self, newcomer: Newcomer) {
+        let Newcomer { prefix, follower, reply } = newcomer;
+        let below = |prefix: &[u8]| below(&self.tree, prefix);
+        let added = self.shared.followers.add(&prefix, follower, &below, self.tally.changes);
+        drop(reply.send(added));
     }
 
     /// Decides one request by what is there and what has been decided before it. On failure the request
@@ -149,6 +174,9 @@ impl Writer {
                 Ok(taken) => Ok(Settled::Take { taken, reply }),
                 Err(error) => Err((Settled::Take { taken: None, reply }, error)),
             },
+            Request::Follow { prefix, follower, reply } => {
+                Ok(Settled::Follow(Newcomer { prefix, follower, reply }))
+            }
         }
     }
 
@@ -208,6 +236,15 @@ impl Writer {
         (self.fsync)().map_err(|error| format!("an fsync failed: {error}"))?;
         self.witness.note(self.tally.changes).map_err(|error| format!("a note failed: {error}"))
     }
+}
+
+/// Everything below `prefix`, read as it is asked for.
+fn below<'a>(tree: &'a Tree, prefix: &[u8]) -> Box<Entries<'a>> {
+    let entries = tree.scan_prefix(prefix);
+    Box::new(entries.map(|entry| match entry {
+        Ok((key, value)) => Ok((key.to_vec(), value.to_vec())),
+        Err(error) => Err(unreadable(error)),
+    }))
 }
 
 /// What the requests of a group change, and is not written yet.
@@ -272,6 +309,7 @@ impl Request {
         match self {
             Self::Commit { reply, .. } => drop(reply.send(Err(error.into()))),
             Self::Take { reply, .. } => drop(reply.send(Err(error))),
+            Self::Follow { reply, .. } => drop(reply.send(Err(error))),
         }
     }
 }
@@ -281,6 +319,7 @@ impl Settled {
         match self {
             Self::Commit { outcome, reply } => drop(reply.send(outcome)),
             Self::Take { taken, reply } => drop(reply.send(Ok(taken))),
+            Self::Follow(newcomer) => drop(newcomer.reply.send(Ok(()))),
         }
     }
 
@@ -288,6 +327,7 @@ impl Settled {
         match self {
             Self::Commit { reply, .. } => drop(reply.send(Err(error.into()))),
             Self::Take { reply, .. } => drop(reply.send(Err(error))),
+            Self::Follow(newcomer) => drop(newcomer.reply.send(Err(error))),
         }
     }
 }

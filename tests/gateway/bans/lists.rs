@@ -70,7 +70,7 @@ async fn an_administrator_adds_lists_and_removes_bans_over_the_api() {
         assert!(problem["detail"].as_str().unwrap().contains(words), "{body}: {problem}");
     }
     let problem = alice.delete("admin/v1/bans/192.0.2.7").await.expect_problem(404);
-    assert!(problem["detail"].as_str().unwrap().contains("banned with 192.0.2.0/24"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("the banned network 192.0.2.0/24"), "{problem}");
     for nothing in ["192.0.3.0-24", "nowhere", "192.0.2.0-24-", "192.0.2.1-24"] {
         alice.delete(&format!("admin/v1/bans/{nothing}")).await.expect_problem(404);
     }

@@ -57,7 +57,7 @@ async fn a_ban_is_added_listed_replaced_and_removed() {
     let said = refused(gateway, &["ban", "remove", NEIGHBOUR], 1);
     assert!(said.contains("this network is not banned: `vestibule ban list`"), "{said}");
     let said = refused(gateway, &["ban", "remove", "2001:db8::7"], 1);
-    assert!(said.contains("banned with 2001:db8::/48: remove that"), "{said}");
+    assert!(said.contains("the banned network 2001:db8::/48: remove that"), "{said}");
     gateway.operate(&["ban", "remove", BANNED]);
     gateway.operate(&["ban", "remove", "2001:db8::/48"]);
     assert_eq!(listed(gateway), Vec::<Value>::new());
