@@ -41,6 +41,45 @@ fn record(grant: Grant) -> AccessToken {
     }
 }
 
+#[test]
+fn a_name_is_one_line_that_is_seen_as_it_is_written() {
+    let longest = "ä".repeat(TOKEN_NAME_CHARS_MAX);
+    for (text, name) in [
+        (" backup script ", Some("backup script")),
+        (&longest, Some(&longest)),
+        ("", None),
+        (" ", None),
+        (&format!("{longest}ä"), None),
+        ("a\nb", None),
+        ("a\u{202e}b", None),
+    ] {
+        let parsed = TokenName::parse(text).ok();
+        assert_eq!(parsed.as_ref().map(TokenName::as_str), name, "{text:?}");
+        assert_eq!(parsed.as_ref().map(ToString::to_string).as_deref(), name, "{text:?}");
+        assert_eq!(parsed.map(String::from).as_deref(), name, "{text:?}");
+    }
+}
+
+#[test]
+fn who_shows_a_token_that_nobody_signed_may_be_guessing() {
+    use TokenRefusal::{
+        Forged, Malformed, Method, Misplaced, Narrowed, Network, Oversized, Passkey, Path, Route, ThirdParty,
+    };
+    for guess in [Oversized, Malformed, Forged, ThirdParty] {
+        assert!(guess.is_guess() && !guess.is_good_elsewhere(), "{guess:?}");
+    }
+    for elsewhere in [Route, Method, Path, Network, Narrowed, Passkey] {
+        assert!(elsewhere.is_good_elsewhere() && !elsewhere.is_guess(), "{elsewhere:?}");
+    }
+    assert!(!Misplaced.is_guess() && !Misplaced.is_good_elsewhere());
+}
+
+#[test]
+fn the_length_of_a_life_is_told_in_days_where_it_has_some() {
+    let told = |hours| days(Duration::from_hours(hours));
+    assert_eq!([told(24), told(48), told(25), told(1)], ["1 days", "2 days", "25 hours", "1 hours"]);
+}
+
 fn signer() -> TokenSigner {
     Keyring::generate(&[7; 32], NOW).unwrap().open().unwrap().into()
 }

@@ -219,7 +219,15 @@ mod tests {
     fn a_token_says_what_was_signed_and_fits_a_cookie() {
         let mut long = claims();
         long.carrier = Carrier::Cookie(format!("{0}.{0}.{0}.example", "a".repeat(60)));
-        for said in [claims(), long] {
+        let carried = |carrier| Claims { carrier, ..claims() };
+        let others = [
+            Carrier::Bearer,
+            Carrier::SignIn(Beside::Cookie),
+            Carrier::SignIn(Beside::Nothing),
+            Carrier::Refresh,
+        ]
+        .map(carried);
+        for said in [claims(), long].into_iter().chain(others) {
             let token = signer().sign(&said).unwrap();
             assert!(token.len() < 900, "{}", token.len());
             assert_eq!(signer().verify(&token, HERE, NOW), Ok(said));
