@@ -300,7 +300,10 @@ mod tests {
         let told = |content: &Content| Dispatch::of_notice(user, content, NOW).unwrap();
         for (content, reason) in [
             (Content::NewDevice { program, about: about.clone() }, Some("Firefox on Linux")),
-            (Content::AccountEnds { at: Timestamp::from_millis(0) }, Some("it ends on 1 January 1970, 00:00 UTC")),
+            (
+                Content::AccountEnds { at: Timestamp::from_millis(0) },
+                Some("it ends on 1 January 1970, 00:00 UTC"),
+            ),
             (Content::RoleChanged { role: Role::Administrator, at: then }, Some("administrator")),
             (Content::RoleChanged { role: Role::Member, at: then }, Some("member")),
             (Content::LinkMade, None),

@@ -140,3 +140,22 @@ impl Drop for Share<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_has_a_time_and_more_for_every_byte_that_has_come() {
+        let limits = |seconds, own_body_bytes_per_second| Limits {
+            own_body_timeout: Duration::from_secs(seconds),
+            own_body_bytes_per_second,
+            ..Limits::default()
+        };
+        let bodies = OwnBodies::new(&limits(5, 1_000));
+        let times = || [0, 1, 1_000, 2_500].map(|bytes| bodies.time_for(bytes).as_millis());
+        assert_eq!(times(), [5_000, 5_001, 6_000, 7_500]);
+        bodies.exchange(&limits(1, 500));
+        assert_eq!(times(), [1_000, 1_002, 3_000, 6_000]);
+    }
+}

@@ -47,10 +47,15 @@ fn session(credential: bool, by_mailed_code: bool) -> Session {
     }
 }
 
-/// What a JWT says, read with nothing but base64.
+/// A part of a JWT, read with nothing but base64.
+fn part(text: &str, at: usize) -> serde_json::Value {
+    let part = text.split('.').nth(at).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+}
+
+/// What a JWT says.
 fn said(text: &str) -> serde_json::Value {
-    let claims = text.split('.').nth(1).unwrap();
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
+    part(text, 1)
 }
 
 fn signer(seed: u8) -> AssertionSigner {
@@ -151,7 +156,7 @@ fn one_kind_of_jwt_is_never_read_as_another() {
         [(Purpose::Assertion, Purpose::Access, "JWT"), (Purpose::Access, Purpose::Assertion, "at+jwt")]
     {
         let text = signer.sign_as(signed, &json!({ "a": 1 })).unwrap();
-        assert_eq!(jsonwebtoken::decode_header(&text).unwrap().typ.as_deref(), Some(kind));
+        assert_eq!(part(&text, 0)["typ"], kind);
         assert!(signer.read::<serde_json::Value>(signed, &text, NOW).is_some());
         assert!(signer.read::<serde_json::Value>(other, &text, NOW).is_none());
     }

@@ -158,10 +158,7 @@ fn headers_that_the_proxy_of_a_contract_does_not_set_are_named() {
     let forwarded = [ORIGINAL_URL, ORIGINAL_URI, ORIGINAL_METHOD];
     assert_eq!(passed_on(Contract::Forwarded, &all), forwarded);
     assert_eq!(passed_on(Contract::Appended { path: b"/" }, &all), forwarded);
-    assert_eq!(
-        passed_on(Contract::Original, &all),
-        [ORIGINAL_URI, URI, METHOD]
-    );
+    assert_eq!(passed_on(Contract::Original, &all), [ORIGINAL_URI, URI, METHOD]);
     assert_eq!(passed_on(Contract::Aliased { yes: 202 }, &all), [""; 0]);
     assert_eq!(passed_on(Contract::Forwarded, &map(FORWARDED)), [""; 0]);
 }

@@ -284,6 +284,33 @@ mod tests {
     }
 
     #[test]
+    fn a_second_block_of_our_own_is_refused() {
+        let pair = KeyPair::from(&PrivateKey::from_bytes(&[7; 32], Algorithm::Ed25519).unwrap());
+        let one = Biscuit::builder().root_key_id(1).fact(fact_of(&claims())).unwrap().build(&pair).unwrap();
+        let two = one.append(BlockBuilder::new().code("check if true;").unwrap()).unwrap();
+        let verified = |token: &Biscuit| {
+            let text = URL_SAFE_NO_PAD.encode(token.seal().unwrap().to_vec().unwrap());
+            signer().verify(&text, HERE, NOW)
+        };
+        assert_eq!((verified(&one), verified(&two)), (Ok(claims()), Err(TokenError::Invalid)));
+    }
+
+    #[test]
+    fn a_token_that_is_too_long_is_not_looked_at() {
+        let of_length = |length: usize| {
+            (1..length).find_map(|host| {
+                let carrier = Carrier::Cookie("a".repeat(host));
+                let token = signer().sign(&Claims { carrier, ..claims() }).unwrap();
+                (token.len() == length).then_some(token)
+            })
+        };
+        let is_read = |token: Option<String>| signer().verify(&token.unwrap(), HERE, NOW).is_ok();
+        assert!(is_read(of_length(TOKEN_CHARS_MAX)) && !is_read(of_length(TOKEN_CHARS_MAX + 2)));
+        let ran_out = BiscuitError::RunLimit(biscuit_auth::error::RunLimit::Timeout);
+        assert_eq!(verdict(&ran_out), TokenError::LimitReached);
+    }
+
+    #[test]
     fn an_unsealed_token_is_refused() {
         let pair = KeyPair::from(&PrivateKey::from_bytes(&[7; 32], Algorithm::Ed25519).unwrap());
         let said = fact("session", &[string("x")]);
