@@ -298,6 +298,13 @@ fn p_10_a_route_that_could_not_be_meant_is_a_mistake() {
     check(&route_with("allow = [\"staff\"]"), "route.allow", 2, "group:");
     check(&route_with("public = [\"/a/*/b\"]"), "route.public", 2, "/static/*");
     check(&route_with("path = \"/app\"\npublic = [\"/health\"]"), "route.public", 3, "never matches");
+    check(
+        &route_with("path = \"/app\"\nlogout_url = \"/logout\""),
+        "route.logout_url",
+        3,
+        "outside the route",
+    );
+    assert!(parse_file(&route_with("path = \"/app\"\nlogout_url = \"/app/logout\"")).is_ok());
     check(&route_with("headers = \"nginx\""), "route.headers", 2, "oauth2-proxy");
     check(&route_with("headers = { X-User = \"{user}\" }"), "route.headers.X-User", 2, "{username}");
     check(&route_with("headers = { X_User = \"{id}\" }"), "route.headers.X_User", 2, "hyphens only");

@@ -365,22 +365,4 @@ impl AssertionSigner {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn f_10_an_earlier_key_is_good_for_a_day_and_no_longer() {
-        let (replaced_at, moment) = (Timestamp::from_millis(1_790_000_000_000), Duration::from_millis(1));
-        let before = AssertionKeys::generate(&[1; 32]).unwrap();
-        let signed = before.open().unwrap().sign_as(Purpose::Access, &json!({ "a": 1 })).unwrap();
-        let next = AssertionKeys::generate(&[2; 32]).unwrap();
-        let opened = before.followed_by(next, replaced_at).open().unwrap();
-        let end = replaced_at.plus(EARLIER_KEY_LIFETIME);
-        let last = replaced_at.plus(EARLIER_KEY_LIFETIME.checked_sub(moment).unwrap());
-        for (now, keys, is_read) in [(replaced_at, 2, true), (last, 2, true), (end, 1, false)] {
-            assert_eq!(opened.jwks(now)["keys"].as_array().unwrap().len(), keys, "{now}");
-            let read = opened.read::<serde_json::Value>(Purpose::Access, &signed, now);
-            assert_eq!(read.is_some(), is_read, "{now}");
-        }
-    }
-}
+mod tests;

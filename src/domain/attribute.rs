@@ -290,6 +290,41 @@ mod tests {
     }
 
     #[test]
+    fn edits_change_what_they_name_and_nothing_else() {
+        let written = |pairs: &[(&str, Option<&str>)]| {
+            let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned)));
+            edits_in(&pairs.collect())
+        };
+        let edits = written(&[("a", Some("1")), ("b", None), ("c", Some("  ")), ("d", None)]).unwrap();
+        assert_eq!(
+            edits,
+            [(name("a"), Some(value("1"))), (name("b"), None), (name("c"), None), (name("d"), None)].into()
+        );
+        let said = |pairs: &[(&str, &str)]| -> BTreeMap<_, _> {
+            pairs.iter().map(|(what, text)| (name(what), value(text))).collect()
+        };
+        let mut person = said(&[("a", "0"), ("b", "2"), ("c", "3"), ("e", "5")]);
+        edit(&mut person, &edits);
+        assert_eq!(person, said(&[("a", "1"), ("e", "5")]));
+        assert_eq!(written(&[("A", None)]), Err(AttributeRefusal::Name));
+        assert_eq!(written(&[("a", Some("a\nb"))]), Err(AttributeRefusal::Value));
+    }
+
+    #[test]
+    fn what_is_defined_is_told_as_it_was_written() {
+        let defined = defined();
+        let owners: Vec<_> = defined.of_owners().map(|it| it.name.to_string()).collect();
+        assert_eq!(owners, ["locale"]);
+        let unfit = defined.check(&saying("employee_id", Some("12")), Editor::Administrator);
+        let (title, pattern) = ("Employee number".to_owned(), "[A-Z]{2}[0-9]+|none".to_owned());
+        assert_eq!(unfit, Err(AttributeRefusal::Unfit { title, pattern }));
+        let pattern = |text| Pattern::parse(text).unwrap();
+        assert!(pattern("a|b") == pattern("a|b") && pattern("a|b") != pattern("b|a"));
+        assert_eq!(serde_json::to_string(&name("site")).unwrap(), "\"site\"");
+        assert_eq!(serde_json::to_string(&value("Zoë")).unwrap(), "\"Zoë\"");
+    }
+
+    #[test]
     fn a_pattern_fits_the_whole_value() {
         let defined = defined();
         for (said, fits) in

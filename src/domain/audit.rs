@@ -284,6 +284,42 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_brings_a_code_has_proved_nothing() {
+        let (user, session) = (UserId::from_random([1; 16]), SessionId([1; 16]));
+        for (step, actor) in [
+            (DeviceStep::Offered, user.to_string()),
+            (DeviceStep::Asked, "anonymous".to_owned()),
+            (DeviceStep::Confirmed, user.to_string()),
+            (DeviceStep::Joined, user.to_string()),
+        ] {
+            assert_eq!(
+                entry(Kind::DeviceLink { user, session, step }, Actor::Client).actor,
+                actor,
+                "{step:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_entry_says_what_it_was_and_through_which_api() {
+        use crate::domain::event::{Ceremony, Model};
+        let user = UserId::from_random([1; 16]);
+        let credential = CredentialId::new(vec![1]).unwrap();
+        let hashed = short_hash(&credential.to_string());
+        let added = Kind::CredentialAdded { user, credential, model: Model(Some("Example Key")) };
+        let added = entry(added, Actor::Client);
+        assert_eq!(added.credential, Some(hashed));
+        assert_eq!(added.model.as_deref(), Some("Example Key"));
+        let begun = entry(Kind::CeremonyBegun { ceremony: Ceremony::Registration }, Actor::Client);
+        assert_eq!(begun.ceremony.as_deref(), Some(Ceremony::Registration.label()));
+        let rotated = entry(Kind::KeyRotated { key: 7 }, Actor::Operator);
+        assert_eq!(rotated.subject.as_deref(), Some("7"));
+        let origin = Origin { dialect: Some(Dialect::Zitadel), ..Origin::default() };
+        let made = Entry::of(&Event { kind: Kind::CodeRefused, origin }, NOW);
+        assert_eq!(made.dialect.as_deref(), Some(Dialect::Zitadel.label()));
+    }
+
+    #[test]
     fn ids_that_could_be_used_are_hashes() {
         let (user, session) = (UserId::from_random([1; 16]), SessionId([0xab; 16]));
         let ended = entry(Kind::SessionEnded { user, session, why: End::TooMany }, Actor::Gateway);

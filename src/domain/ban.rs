@@ -190,6 +190,17 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn lengths_and_reasons_are_written_as_they_are_read() {
+        for (seconds, text) in
+            [(0, "0s"), (59, "59s"), (60, "1m"), (5_400, "90m"), (7_200, "2h"), (86_400, "1d")]
+        {
+            assert_eq!(spelled(Duration::from_secs(seconds)), text);
+        }
+        let reason = Reason::parse("a scanner").unwrap();
+        assert_eq!(serde_json::to_string(&reason).unwrap(), "\"a scanner\"");
+    }
+
     fn network(text: &str) -> Network {
         Network::parse(text).unwrap()
     }

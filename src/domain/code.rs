@@ -152,6 +152,21 @@ mod tests {
     }
 
     #[test]
+    fn a_browser_s_mark_is_one_user_s_and_a_link_s_code_is_found_by_itself() {
+        let (key, other_key) = (CodeKey([7; 32]), CodeKey([8; 32]));
+        let mark =
+            |key: &CodeKey, user: u8| key.device_mark(&UserId::from_random([user; 16])).unwrap().reveal();
+        assert_eq!(mark(&key, 1), mark(&key, 1));
+        assert_ne!(mark(&key, 1), mark(&key, 2));
+        assert_ne!(mark(&key, 1), mark(&other_key, 1));
+        let hash = |key: &CodeKey, code| key.device_hash(&Code::parse(code).unwrap()).unwrap();
+        assert_eq!(hash(&key, "01ABCXYZ"), hash(&key, "O1ab-cxyz"));
+        assert_ne!(hash(&key, "01ABCXYZ"), hash(&key, "01ABCXY0"));
+        assert_ne!(hash(&key, "01ABCXYZ"), hash(&other_key, "01ABCXYZ"));
+        assert_eq!(format!("{:?}", Code::parse("01ABCXYZ").unwrap()), "Code(..)");
+    }
+
+    #[test]
     fn s_30_a_hash_is_for_one_code_one_purpose_and_one_browser() {
         let key = CodeKey([7; 32]);
         let code = Code::parse("01ABCXYZ").unwrap();

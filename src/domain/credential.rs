@@ -313,6 +313,28 @@ mod tests {
     }
 
     #[test]
+    fn a_program_is_told_as_far_as_it_is_known() {
+        for (browser, system, words) in [
+            ("Firefox", "Linux", "Firefox on Linux"),
+            ("Firefox", "", "Firefox"),
+            ("", "Linux", "Linux"),
+            ("", "", "a program that does not say what it is"),
+        ] {
+            let program = Program { browser: browser.to_owned(), system: system.to_owned() };
+            assert_eq!(program.in_words(), words);
+            assert_eq!(program.is_unknown(), browser.is_empty() && system.is_empty(), "{words}");
+        }
+    }
+
+    #[test]
+    fn transports_have_the_standard_s_names() {
+        for name in ["usb", "nfc", "ble", "smart-card", "hybrid", "internal"] {
+            assert_eq!(Transport::parse(name).map(Transport::as_str), Some(name));
+        }
+        assert_eq!(Transport::parse("USB"), None);
+    }
+
+    #[test]
     fn an_environment_is_recognised_by_its_handle_alone() {
         let handle = "h".repeat(ENVIRONMENT_HANDLE_BYTES_MAX);
         assert_eq!(Environment::with_handle(&handle), Environment::with_handle(&handle));

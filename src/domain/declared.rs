@@ -113,3 +113,29 @@ fn told(user: &User) -> [(&'static str, Value); 7] {
         ("expires", json!(user.expires_at.map(Timestamp::to_rfc3339))),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::user::{Email, Role, Username};
+
+    #[test]
+    fn what_changes_is_told_by_the_keys_of_the_file() {
+        let username = |name| Username::parse(name).unwrap();
+        let email = Email::parse("zoe@example.com").unwrap();
+        let before = User::imagined(username("zoe"), email, [].into()).unwrap();
+        assert_eq!(changes(&before, &before), []);
+        let expires_at = Some(Timestamp::from_millis(0));
+        let after = User { username: username("zo"), ..before.clone() };
+        let after = User { role: Role::Administrator, expires_at, ..after };
+        let changed = |key: &str, from, to| Changed { key: key.to_owned(), from, to };
+        assert_eq!(
+            changes(&before, &after),
+            [
+                changed("username", json!("zoe"), json!("zo")),
+                changed("role", json!("member"), json!("administrator")),
+                changed("expires", Value::Null, json!("1970-01-01T00:00:00.000Z")),
+            ]
+        );
+    }
+}

@@ -95,6 +95,33 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::secret::Secret;
+
+    #[test]
+    fn every_number_is_drawn() {
+        let drawn = |value: u32| Number::from_random(value.to_be_bytes()).get();
+        assert_eq!([0, 1, 89, 90, 256].map(drawn), [10, 11, 99, 10, 86]);
+    }
+
+    #[test]
+    fn a_link_is_found_by_its_code_until_there_is_a_new_device() {
+        let hash = |seed| Secret::from_random([seed; 32]).hashed();
+        let newcomer = Newcomer {
+            browser: hash(2),
+            number: Number::from_random([0; 4]),
+            network: None,
+            user_agent: None,
+        };
+        for (stage, found_by, device) in [
+            (Stage::Offered(hash(1)), hash(1), None),
+            (Stage::Asking(newcomer.clone()), hash(2), Some(&newcomer)),
+            (Stage::Confirmed(newcomer.clone()), hash(2), Some(&newcomer)),
+        ] {
+            let (session, user) = (SessionId([1; 16]), UserId::from_random([2; 16]));
+            let link = DeviceLink { session, user, stage, expires_at: Timestamp::from_millis(0) };
+            assert_eq!((link.found_by(), link.newcomer()), (found_by, device), "{link:?}");
+        }
+    }
 
     proptest! {
         #[test]

@@ -227,7 +227,9 @@ fn notice_in(content: &Content) -> Option<(Notice, Option<&About>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::event::{Actor, Event, Kind, Origin, Refusal};
+    use crate::domain::credential::Program;
+    use crate::domain::event::{Actor, End, Event, Kind, Model, Origin, Refusal};
+    use crate::domain::id::{CredentialId, SessionId};
 
     const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_120);
 
@@ -266,5 +268,51 @@ mod tests {
             assert!(!written.contains("secret") && !written.contains("555"), "{written}");
         }
         assert_eq!(Dispatch::of_notice(user, &Content::Code { code: "1".to_owned() }, NOW), None);
+    }
+
+    #[test]
+    fn an_entry_is_told_with_who_did_it_why_and_where() {
+        let (user, other) = (UserId::from_random([1; 16]), UserId::from_random([2; 16]));
+        let told = |topic, kind, actor| {
+            let origin = Origin { actor, ..Origin::default() };
+            Dispatch::of_entry(topic, &Entry::of(&Event { kind, origin }, NOW))
+        };
+        let denied = Kind::AccessDenied { user: Some(user), route: "wiki".to_owned(), rule: None };
+        let denied = told(Topic::AccessDenied, denied, Actor::Client);
+        assert_eq!((denied.route.as_deref(), denied.actor), (Some("wiki"), Some(user.to_string())));
+        let ended = Kind::SessionEnded { user, session: SessionId([1; 16]), why: End::TooMany };
+        let ended = told(Topic::SessionEnded, ended, Actor::Administrator(other));
+        assert_eq!(ended.reason.as_deref(), Some(End::TooMany.label()));
+        assert_eq!(ended.actor, Some(other.to_string()));
+        let credential = CredentialId::new(vec![1]).unwrap();
+        let added = Kind::CredentialAdded { user, credential, model: Model(Some("Example Key")) };
+        let added = told(Topic::CredentialAdded, added, Actor::Client);
+        assert_eq!(added.model.as_deref(), Some("Example Key"));
+    }
+
+    #[test]
+    fn a_notice_says_whose_account_it_is_about_and_what_is_new() {
+        let user = UserId::from_random([1; 16]);
+        let then = NOW.minus(Duration::from_secs(60));
+        let network = Network::parse("192.0.2.0/24").unwrap();
+        let about = About { model: Some("Example Key".to_owned()), network: Some(network), at: then };
+        let program = Program { browser: "Firefox".to_owned(), system: "Linux".to_owned() };
+        let told = |content: &Content| Dispatch::of_notice(user, content, NOW).unwrap();
+        for (content, reason) in [
+            (Content::NewDevice { program, about: about.clone() }, Some("Firefox on Linux")),
+            (
+                Content::AccountEnds { at: Timestamp::from_millis(0) },
+                Some("it ends on 1 January 1970, 00:00 UTC"),
+            ),
+            (Content::RoleChanged { role: Role::Administrator, at: then }, Some("administrator")),
+            (Content::RoleChanged { role: Role::Member, at: then }, Some("member")),
+            (Content::LinkMade, None),
+        ] {
+            let notice = told(&content);
+            assert_eq!((notice.user, notice.reason.as_deref()), (Some(user), reason), "{content:?}");
+        }
+        let made = told(&Content::RecoveryCodesMade { about });
+        assert_eq!((made.model.as_deref(), made.network), (Some("Example Key"), Some(network)));
+        assert_eq!((made.at, told(&Content::LinkMade).at), (then, NOW));
     }
 }

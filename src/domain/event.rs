@@ -453,3 +453,6 @@ impl Answered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

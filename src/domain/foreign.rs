@@ -50,3 +50,29 @@ impl ForeignUser {
         self.passkeys.len() > CREDENTIALS_PER_USER_MAX
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_may_have_as_many_passkeys_there_as_here() {
+        let passkey = ForeignPasskey {
+            id: CredentialId::new(vec![1]).unwrap(),
+            public_key: Vec::new(),
+            counter: 0,
+            aaguid: uuid::Uuid::nil(),
+            transports: Vec::new(),
+            backup: None,
+            user_handle: Vec::new(),
+            rp_id_hash: None,
+        };
+        let with = |passkeys| ForeignUser {
+            email: Email::parse("a@example.com").unwrap(),
+            name: None,
+            passkeys: vec![passkey.clone(); passkeys],
+        };
+        assert!(!with(CREDENTIALS_PER_USER_MAX).has_too_many());
+        assert!(with(CREDENTIALS_PER_USER_MAX + 1).has_too_many());
+    }
+}

@@ -87,3 +87,16 @@ pub enum Setup {
     /// Done, for good.
     Closed { at: Timestamp },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_are_none_while_nothing_is_said() {
+        let note = Note::parse("on leave").unwrap();
+        assert!(Terms::default().are_none());
+        assert!(!Terms { note, ends_at: None }.are_none());
+        assert!(!Terms { note: None, ends_at: Some(Timestamp::from_millis(0)) }.are_none());
+    }
+}

@@ -116,3 +116,34 @@ impl OpenKeyring {
         known.map(|(_, key)| *key).ok_or(Format::UnknownPublicKey)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_kept_for_its_time_after_a_newer_one_took_over() {
+        let (now, keep_for) = (Timestamp::from_millis(1_790_000_000_000), Duration::from_secs(60));
+        let mut ring = Keyring::generate(&[1; 32], now).unwrap();
+        assert_eq!(ring.rotate(&[2; 32], now, keep_for), Ok(2));
+        let over = now.plus(keep_for);
+        for (later, kept) in [(over.minus(Duration::from_millis(1)), vec![1, 2, 3]), (over, vec![2, 3])] {
+            let mut ring = ring.clone();
+            assert_eq!(ring.rotate(&[3; 32], later, keep_for), Ok(3));
+            assert_eq!(ring.keys.iter().map(|key| key.id).collect::<Vec<_>>(), kept, "{later}");
+            assert_eq!(format!("{ring:?}"), format!("Keyring({} keys)", kept.len()));
+        }
+    }
+
+    #[test]
+    fn the_key_that_signs_is_published_first() {
+        let now = Timestamp::from_millis(1_790_000_000_000);
+        let mut ring = Keyring::generate(&[1; 32], now).unwrap();
+        ring.rotate(&[2; 32], now, Duration::from_secs(60)).unwrap();
+        let hex = |seed: u8| {
+            let private = PrivateKey::from_bytes(&[seed; 32], Algorithm::Ed25519).unwrap();
+            KeyPair::from(&private).public().to_bytes_hex()
+        };
+        assert_eq!(ring.open().unwrap().published(), [(2, hex(2)), (1, hex(1))]);
+    }
+}

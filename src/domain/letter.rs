@@ -151,3 +151,28 @@ impl Content {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_is_worth_sending_while_what_it_brings_is_good() {
+        let link = |hours| Content::Link { url: String::new(), name: None, hours };
+        for (content, lifetime) in [
+            (Content::Code { code: "01ABCXYZ".to_owned() }, crate::domain::code::CODE_LIFETIME),
+            (link(2), Duration::from_hours(2)),
+            (link(u64::MAX), INVITATION_LIFETIME_MAX),
+            (Content::Test, NOTICE_LIFETIME),
+        ] {
+            assert_eq!(content.lifetime(), lifetime, "{content:?}");
+        }
+    }
+
+    #[test]
+    fn a_letter_never_prints_what_it_brings() {
+        let url = "https://auth.example.com/#secret".to_owned();
+        assert_eq!(format!("{:?}", Content::Link { url, name: None, hours: 1 }), "Link(..)");
+        assert_eq!(format!("{:?}", Content::Code { code: "01ABCXYZ".to_owned() }), "Code(..)");
+    }
+}

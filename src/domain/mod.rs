@@ -48,3 +48,6 @@ pub mod topic;
 pub mod user;
 pub mod user_agent;
 pub mod way_back;
+
+#[cfg(test)]
+mod tests;

@@ -103,6 +103,14 @@ mod tests {
     }
 
     #[test]
+    fn a_dialect_is_found_where_it_is_mounted() {
+        let mounts =
+            Mounts::new(vec![mount(Dialect::Native, "/auth"), mount(Dialect::Ocore, "/v2")]).unwrap();
+        assert_eq!(mounts.of(Dialect::Ocore), Some(&mount(Dialect::Ocore, "/v2")));
+        assert_eq!(mounts.of(Dialect::Zitadel), None);
+    }
+
+    #[test]
     fn all_five_fit_together_where_they_are_documented() {
         check("/auth/passkeys", Some(Dialect::Native));
         check("/auth/v1/users/me/passwordless", Some(Dialect::Zitadel));

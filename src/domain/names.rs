@@ -297,6 +297,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_have_lengths() {
+        let local = "l".repeat(EMAIL_LOCAL_BYTES_MAX);
+        let longest = format!("a@{0}.{0}.{0}.{1}", "d".repeat(63), "d".repeat(60));
+        assert_eq!(longest.len(), EMAIL_BYTES_MAX);
+        for (text, fits) in [
+            (format!("{local}@example.com"), true),
+            (format!("{local}l@example.com"), false),
+            (longest.clone(), true),
+            (format!("{longest}d"), false),
+        ] {
+            assert_eq!(Email::parse(&text).is_ok(), fits, "{text}");
+        }
+        let email = Email::parse(&format!("{local}@example.com")).unwrap();
+        assert_eq!(Username::proposal(&email, 1).as_str(), "l".repeat(56), "with room for a number");
+        let is_reserved = |name| Username::parse(name).unwrap().is_reserved();
+        assert!(is_reserved("root") && is_reserved("admin") && !is_reserved("rooted"));
+    }
+
+    #[test]
     fn an_address_has_one_reading() {
         assert_eq!(Email::parse(" Alice@Example.COM ").unwrap().as_str(), "alice@example.com");
         for wrong in [

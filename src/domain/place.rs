@@ -204,6 +204,8 @@ mod tests {
             ("127.0.0.1:80", Some("127.0.0.1")),
             ("[::1]:80", Some("[::1]")),
             ("[::1]", Some("[::1]")),
+            ("[2001:db8::a:1]", Some("[2001:db8::a:1]")),
+            ("a:65535", Some("a")),
             ("", None),
             (":80", None),
             ("a:", None),
@@ -216,6 +218,71 @@ mod tests {
         ] {
             assert_eq!(host_of(authority).as_deref(), host, "{authority}");
         }
+    }
+
+    fn owning() -> Place {
+        use crate::domain::dialect::Dialect;
+        use crate::domain::mounts::Mount;
+        let mount = |dialect, path: &str| Mount { dialect, path: path.to_owned() };
+        let mounts = vec![mount(Dialect::Native, "/auth"), mount(Dialect::BetterAuth, "/api/auth")];
+        let document = |host: &str, path| Document { host: host.to_owned(), path };
+        Place {
+            mounts: Mounts::new(mounts).unwrap(),
+            documents: vec![
+                document("example.com", RELATED_ORIGINS_PATH),
+                document("auth.example", PASSKEY_ENDPOINTS_PATH),
+            ],
+            forward_auth: ForwardAuth::On(Aliases { oauth2_proxy: true, webauthn_proxy: true }),
+            ..Place::new(Scheme::Https, "auth.example", 443, "/auth")
+        }
+    }
+
+    #[test]
+    fn what_is_ours_depends_on_the_host_and_the_path() {
+        let place = owning();
+        for (host, path, ours) in [
+            ("auth.example", "/auth/login", true),
+            ("app.example", "/auth/login", true),
+            ("app.example", "/authority", false),
+            ("auth.example", "/api/auth/passkey", true),
+            ("app.example", "/api/auth/passkey", false),
+            ("example.com", RELATED_ORIGINS_PATH, true),
+            ("example.com", PASSKEY_ENDPOINTS_PATH, false),
+            ("auth.example", RELATED_ORIGINS_PATH, false),
+            ("auth.example", PASSKEY_ENDPOINTS_PATH, true),
+            ("app.example", "/oauth2/auth", true),
+            ("app.example", "/", false),
+            ("auth.example", "/", false),
+        ] {
+            assert_eq!(place.owns(host, path.as_bytes()), ours, "{host}{path}");
+        }
+        let path = place.document("example.com", RELATED_ORIGINS_PATH.as_bytes()).map(|it| it.path);
+        assert_eq!(path, Some(RELATED_ORIGINS_PATH));
+        assert!(place.is_auth_host("auth.example") && !place.is_auth_host("app.example"));
+    }
+
+    #[test]
+    fn other_proxies_may_ask_where_that_is_switched_on() {
+        let place = owning();
+        let off = Place { forward_auth: ForwardAuth::Off, ..place.clone() };
+        let without = Place { forward_auth: ForwardAuth::On(Aliases::default()), ..place.clone() };
+        for (path, contract, alone) in [
+            ("/auth/forward", Some(Contract::Forwarded), Some(Contract::Forwarded)),
+            ("/auth/elsewhere", None, None),
+            ("/forward", None, None),
+            ("/oauth2/auth", Some(Contract::Aliased { yes: 202 }), None),
+            ("/webauthn/auth", Some(Contract::Aliased { yes: 200 }), None),
+            ("/oauth2/sign_in", None, None),
+        ] {
+            assert_eq!(place.forward_auth_at(path.as_bytes()), contract, "{path}");
+            assert_eq!(without.forward_auth_at(path.as_bytes()), alone, "{path}");
+            assert_eq!(off.forward_auth_at(path.as_bytes()), None, "{path}");
+        }
+        assert!(place.is_forward_test("auth.example", b"/auth/forward/test"));
+        assert!(!place.is_forward_test("app.example", b"/auth/forward/test"));
+        assert!(!place.is_forward_test("auth.example", b"/auth/forward"));
+        assert!(!off.is_forward_test("auth.example", b"/auth/forward/test"));
+        assert_eq!(off.aliases(), Aliases::default());
     }
 
     #[test]

@@ -60,3 +60,15 @@ impl Recovery {
         now < self.expires_at
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_began_with_has_the_word_that_is_stored() {
+        for by in [By::MailedCode, By::RecoveryCode, By::Link] {
+            assert_eq!(serde_json::to_value(by).unwrap(), by.label());
+        }
+    }
+}

@@ -59,6 +59,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_sealed_for_an_address_fits_one_and_is_read_by_its_key_alone() {
+        // Bytes that STANDARD base64 writes with characters of its own.
+        let sealed = SealingKey([1; 32]).seal_for_address(b"a secret", [0xff; NONCE_BYTES]).unwrap();
+        assert_eq!(sealed.len(), (NONCE_BYTES + 8 + 16) * 4 / 3);
+        assert!(sealed.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)), "{sealed}");
+        assert_eq!(SealingKey([1; 32]).open_from_address(&sealed).unwrap(), b"a secret");
+        assert_eq!(SealingKey([2; 32]).open_from_address(&sealed), None);
+        assert_eq!(SealingKey([1; 32]).open_from_address(&sealed[1..]), None);
+        assert_eq!(SealingKey([1; 32]).open_from_address(&format!("A{}", &sealed[1..])), None);
+        assert_eq!(SealingKey([1; 32]).open_from_address("not!base64"), None);
+    }
+
+    #[test]
     fn what_is_sealed_is_read_by_its_key_alone() {
         let sealed = SealingKey([1; 32]).seal(b"a secret", [9; NONCE_BYTES]).unwrap();
         assert_eq!(SealingKey([1; 32]).open(&sealed).unwrap(), b"a secret");

@@ -105,6 +105,7 @@ mod tests {
     fn a_secret_never_prints_itself() {
         let secret = Secret::from_random([7; 32]);
         assert_eq!(format!("{secret:?} {:?}", secret.hashed()), "Secret(..) SecretHash(..)");
+        assert_eq!(SecretHash::from_bytes([5; 32]).as_bytes(), &[5; 32]);
     }
 
     #[test]

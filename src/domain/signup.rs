@@ -73,5 +73,8 @@ mod tests {
             assert!(!takes(other), "{other}");
         }
         assert!(!SignUp::default().takes(&Email::parse("a@example.com").unwrap()));
+        let open = SignUp { mode: SignUpMode::Open, ..SignUp::default() };
+        assert!(open.takes(&Email::parse("a@example.com").unwrap()));
+        assert_eq!([SignUp::default(), sign_up, open].map(|it| it.is_on()), [false, true, true]);
     }
 }

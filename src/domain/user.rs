@@ -204,6 +204,92 @@ impl From<Note> for String {
 mod tests {
     use super::*;
 
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+    const DAY: Duration = Duration::from_hours(24);
+
+    fn alice() -> User {
+        let (username, email) =
+            (Username::parse("alice").unwrap(), Email::parse("alice@example.com").unwrap());
+        User::imagined(username, email, BTreeSet::new()).unwrap()
+    }
+
+    #[test]
+    fn an_account_is_active_until_it_ends_or_is_disabled() {
+        let ending = |expires_at| User { expires_at, ..alice() };
+        let (sooner, later) = (NOW.minus(Duration::from_millis(1)), NOW.plus(Duration::from_millis(1)));
+        for (user, expired, active) in [
+            (alice(), false, true),
+            (ending(Some(later)), false, true),
+            (ending(Some(NOW)), true, false),
+            (ending(Some(sooner)), true, false),
+            (User { standing: Standing::Pending, ..alice() }, false, true),
+            (User { standing: Standing::Disabled, ..alice() }, false, false),
+            (User { standing: Standing::Disabled, ..ending(Some(NOW)) }, true, false),
+        ] {
+            assert_eq!((user.has_expired(NOW), user.is_active(NOW)), (expired, active), "{user:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_told_once_a_week_before_it() {
+        let end = NOW.plus(TOLD_BEFORE_END);
+        let ending = User { expires_at: Some(end), ..alice() };
+        let a_moment = Duration::from_millis(1);
+        assert_eq!(ending.untold_end(NOW.minus(a_moment)), None, "it is not soon");
+        assert_eq!(ending.untold_end(NOW), Some(end));
+        assert_eq!(ending.untold_end(end.minus(a_moment)), Some(end));
+        assert_eq!(ending.untold_end(end), None, "it is over");
+        assert_eq!(alice().untold_end(NOW), None);
+        let told_of = |told| User { told_of_end: Some(told), ..ending.clone() };
+        assert_eq!(told_of(end).untold_end(NOW), None);
+        assert_eq!(told_of(NOW).untold_end(NOW), Some(end), "of an end that has been moved");
+        assert_eq!(User { standing: Standing::Disabled, ..ending }.untold_end(NOW), None);
+    }
+
+    #[test]
+    fn the_newest_programs_are_known() {
+        let program = |n: usize| Program { browser: format!("Browser {n}"), system: "Linux".to_owned() };
+        let mut user = alice();
+        for n in 0..PROGRAMS_MAX + 2 {
+            user = user.met(&program(n)).unwrap();
+            assert_eq!(user.met(&program(n)), None, "it is known by now");
+        }
+        let newest: Vec<_> = (2..PROGRAMS_MAX + 2).rev().map(program).collect();
+        assert_eq!(user.programs, newest);
+        assert!(user.met(&program(0)).is_some(), "it has been forgotten");
+    }
+
+    #[test]
+    fn networks_are_remembered_for_a_time_and_up_to_a_number() {
+        let network = |n: u8| Network::parse(&format!("192.0.{n}.0/24")).unwrap();
+        let first = alice().seen(network(1), NOW).unwrap();
+        assert_eq!(first.seen_from, [SeenFrom { network: network(1), at: NOW }]);
+        let a_moment = Duration::from_millis(1);
+
+        let over = NOW.plus(SEEN_FROM_LIFETIME);
+        assert!(
+            first.is_seen_from(&network(1), NOW) && first.is_seen_from(&network(1), over.minus(a_moment))
+        );
+        assert!(!first.is_seen_from(&network(1), over));
+        assert!(!first.is_seen_from(&network(2), NOW) && !alice().is_seen_from(&network(1), NOW));
+
+        let next_day = NOW.plus(DAY);
+        assert_eq!(first.seen(network(1), NOW), None, "that is written down once a day");
+        assert_eq!(first.seen(network(1), next_day.minus(a_moment)), None);
+        let again = first.seen(network(1), next_day).unwrap();
+        assert_eq!(again.seen_from, [SeenFrom { network: network(1), at: next_day }]);
+
+        let seen_at = |now| first.seen(network(2), now).unwrap().seen_from.len();
+        assert_eq!((seen_at(over.minus(a_moment)), seen_at(over)), (2, 1), "what is old is forgotten");
+
+        let mut user = alice();
+        for n in 0..10 {
+            user = user.seen(network(n), NOW).unwrap();
+        }
+        let newest: Vec<_> = (2..10).rev().map(|n| SeenFrom { network: network(n), at: NOW }).collect();
+        assert_eq!(user.seen_from, newest);
+    }
+
     #[test]
     fn a_note_has_lines_and_nothing_invisible() {
         assert_eq!(Note::parse("  \n ").unwrap(), None);
@@ -212,5 +298,7 @@ mod tests {
             assert_eq!(Note::parse(wrong), Err(MalformedName::Note), "{wrong:?}");
         }
         assert!(serde_json::from_str::<Note>("\"\"").is_err());
+        let note = Note::parse("on leave").unwrap().unwrap();
+        assert_eq!(serde_json::to_string(&note).unwrap(), "\"on leave\"");
     }
 }

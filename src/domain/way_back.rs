@@ -93,3 +93,30 @@ pub struct HandOff {
     pub browser: SecretHash,
     pub expires_at: Timestamp,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_back_is_named_by_an_id_or_by_all_of_it() {
+        let id = WayBackId([7; 16]);
+        assert_eq!(WayBackName::parse(&id.to_string()), Some(WayBackName::Kept(id)));
+        let longest = "x".repeat(NAME_CHARS_MAX);
+        for sealed in ["a", "A-Z_09", &longest] {
+            assert_eq!(WayBackName::parse(sealed), Some(WayBackName::Sealed(sealed.to_owned())), "{sealed}");
+        }
+        for wrong in ["", "a b", "a/b", "a=", "é", &format!("{longest}x")] {
+            assert_eq!(WayBackName::parse(wrong), None, "{wrong}");
+        }
+        for name in [id.to_string(), "A-Z_09".to_owned()] {
+            assert_eq!(WayBackName::parse(&name).unwrap().to_string(), name);
+        }
+    }
+
+    #[test]
+    fn a_target_is_an_address() {
+        let (origin, path_and_query) = ("https://app.example.com".to_owned(), "/a?b=c".to_owned());
+        assert_eq!(Target { origin, path_and_query }.url(), "https://app.example.com/a?b=c");
+    }
+}

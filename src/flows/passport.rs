@@ -160,6 +160,40 @@ mod tests {
     }
 
     #[test]
+    fn a_passport_holds_for_one_route_and_one_person_until_its_assertion_gets_old() {
+        let signer = AssertionKeys::generate(&[2; 32]).unwrap().open().unwrap();
+        let passport = issue(&signer, Allow::AnyUser).unwrap();
+        let (route, user) = (Arc::clone(&passport.route), Arc::clone(&passport.user));
+        let old = NOW.plus(ASSERTION_RENEWAL);
+        assert!(passport.holds(&route, &user, NOW));
+        assert!(passport.holds(&route, &user, old.minus(Duration::from_millis(1))));
+        assert!(!passport.holds(&route, &user, old));
+        // Records that have been read again, whatever is in them.
+        assert!(!passport.holds(&Arc::new((*route).clone()), &user, NOW));
+        assert!(!passport.holds(&route, &Arc::new((*user).clone()), NOW));
+    }
+
+    #[test]
+    fn of_each_route_the_newest_passport_is_kept() {
+        let signer = AssertionKeys::generate(&[2; 32]).unwrap().open().unwrap();
+        let named = |name: &str| {
+            let passport = issue(&signer, Allow::AnyUser).unwrap();
+            let route = Arc::new(Route { name: name.to_owned(), ..(*passport.route).clone() });
+            Arc::new(Passport { route, ..passport })
+        };
+        let kept = Passports::default();
+        let (wiki, blog, newer) = (named("wiki"), named("blog"), named("wiki"));
+        let is = |route, passport| kept.of(route).is_some_and(|it| Arc::ptr_eq(&it, passport));
+        assert!(kept.of("wiki").is_none());
+        kept.keep(&wiki);
+        kept.keep(&blog);
+        assert!(is("wiki", &wiki) && is("blog", &blog) && kept.of("mail").is_none());
+        kept.keep(&newer);
+        assert!(is("wiki", &newer) && is("blog", &blog));
+        assert_eq!(kept.0.load().as_ref().unwrap().len(), 2);
+    }
+
+    #[test]
     fn there_is_no_passport_without_an_assertion() {
         let signer = AssertionKeys::generate(&[2; 32]).unwrap().open().unwrap();
         let headers = issue(&signer, Allow::AnyUser).unwrap().headers.unwrap();

@@ -208,6 +208,24 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_nearby_that_nobody_trusts_has_been_forgotten() {
+        let is_forgotten = |peer: &str, header| {
+            let mut headers = HeaderMap::new();
+            headers.append(header, HeaderValue::from_static("x"));
+            trusted().is_forgotten(peer.parse().unwrap(), &headers)
+        };
+        for peer in ["127.0.0.1", "192.168.1.1", "::ffff:172.16.0.1", "::1", "fc00::1", "fe80::1"] {
+            for header in [FORWARDED_FOR, FORWARDED_PROTO, FORWARDED] {
+                assert!(is_forgotten(peer, header), "{peer}");
+            }
+            assert!(!is_forgotten(peer, HeaderName::from_static("accept")), "{peer} says nothing");
+        }
+        for peer in ["192.0.2.1", "2001:db8::1", "10.0.0.1", "fd00::1"] {
+            assert!(!is_forgotten(peer, FORWARDED_FOR), "{peer}");
+        }
+    }
+
+    #[test]
     fn p_04_a_stranger_is_who_the_socket_says() {
         check("192.0.2.9", &[], "192.0.2.9");
         check("192.0.2.9", &["10.0.0.1"], "192.0.2.9");

@@ -317,6 +317,32 @@ mod tests {
     }
 
     #[test]
+    fn a_head_is_as_long_as_it_was_sent() {
+        // GET and /, then "a: bc" and its line's end.
+        assert_eq!(size_of(&request(&[])), 4);
+        assert_eq!(size_of(&request(&[("a", "bc"), ("a", "")])), 4 + 7 + 5);
+    }
+
+    #[test]
+    fn tokens_are_taken_out_and_what_is_the_application_s_stays() {
+        for (values, kept) in [
+            (&["Basic eDp5"][..], &["Basic eDp5"][..]),
+            (&["Bearer vst_a"], &[]),
+            (&["Basic eDp5", "Bearer vst_a", "Digest x"], &["Basic eDp5", "Digest x"]),
+            (&[], &[]),
+        ] {
+            let mut sent = request(&[(TOKEN_HEADER, "vst_b")]);
+            for value in values {
+                sent.append_header(header::AUTHORIZATION, *value).unwrap();
+            }
+            remove_tokens(&mut sent).unwrap();
+            let left: Vec<_> = sent.headers.get_all(header::AUTHORIZATION).iter().collect();
+            assert_eq!(left, kept, "{values:?}");
+            assert!(!sent.headers.contains_key(TOKEN_HEADER));
+        }
+    }
+
+    #[test]
     fn p_02_identity_is_removed_in_every_spelling() {
         let reserved = Reserved::with(["x-shop-customer".to_owned()].into_iter());
         for name in [

@@ -238,3 +238,18 @@ pub use tls::{
     CertificateError, Inspected, Standing, check as check_certificate, inspect as inspect_certificates,
     unusable as unusable_certificates,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_called_by_its_file_or_by_its_host() {
+        let given = CertificateFiles::given("/etc/chain.pem".into(), "/etc/key.pem".into());
+        assert_eq!((given.name().as_str(), given.is_obtained()), ("/etc/chain.pem", false));
+        let obtained = CertificateFiles::obtained("a.example".to_owned(), "/var/a.pem".into());
+        assert_eq!((obtained.name().as_str(), obtained.is_obtained()), ("a.example", true));
+        assert!(!given.is_for_an_address() && !obtained.is_for_an_address());
+        assert!(CertificateFiles::obtained("192.0.2.1".to_owned(), "/var/b.pem".into()).is_for_an_address());
+    }
+}

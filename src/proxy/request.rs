@@ -127,6 +127,16 @@ mod tests {
     }
 
     #[test]
+    fn a_query_is_what_stands_behind_the_first_question_mark() {
+        for (target, query) in
+            [("/", None), ("/a", None), ("/a?b", Some("b")), ("/a?b?c", Some("b?c")), ("/?", Some(""))]
+        {
+            let found = request(target, &[]);
+            assert_eq!(query_of(&found), query.map(str::as_bytes), "{target}");
+        }
+    }
+
+    #[test]
     fn p_14_the_path_is_the_bytes_that_go_upstream() {
         for (target, path) in [("/", "/"), ("/a?b", "/a"), ("/a?b?c", "/a"), ("/?", "/"), ("/%2e?x", "/%2e")]
         {
@@ -145,6 +155,9 @@ mod tests {
         let mut by_authority = request("/", &[]);
         by_authority.set_uri("https://a.example/x".parse().unwrap());
         assert_eq!(host(&by_authority).as_deref(), Some("a.example"));
+        let mut twice = by_authority.clone();
+        twice.append_header("Host", "A.example:443").unwrap();
+        assert_eq!(host(&twice).as_deref(), Some("a.example"));
         by_authority.append_header("Host", "b.example").unwrap();
         assert_eq!(host(&by_authority), None);
     }

@@ -269,3 +269,52 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 fn elsewhere() -> Problem {
     Problem::new(Fault::WrongOrigin, "This request came from another site.")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn a_token_is_what_stands_behind_bearer() {
+        for (authorization, token, is_access) in [
+            ("Bearer abc", Some("abc"), false),
+            ("bearer  a.b.c ", Some("a.b.c"), true),
+            ("Bearer undefined", None, false),
+            ("Bearer null", None, false),
+            ("Bearer ", None, false),
+            ("Basic eDp5", None, false),
+            ("Bearer", None, false),
+        ] {
+            let shown = headers(&[("authorization", authorization)]);
+            assert_eq!(bearer(&shown), token, "{authorization}");
+            assert_eq!(shows_access_token(&shown), is_access, "{authorization}");
+            assert!(has_authorization(&shown));
+        }
+        assert!(!has_authorization(&headers(&[])) && bearer(&headers(&[])).is_none());
+    }
+
+    #[test]
+    fn what_a_request_shows_is_read_from_its_headers() {
+        let secret = Secret::from_random([7; 32]);
+        let (text, hash) = (secret.reveal(), Some(secret.hashed()));
+        assert_eq!(step_up(&headers(&[(STEP_UP, &text)])), hash);
+        assert_eq!(step_up(&headers(&[(STEP_UP, "short")])), None);
+        assert_eq!(step_up(&headers(&[])), None);
+        for scheme in [Scheme::Https, Scheme::Http] {
+            let cookie = format!("a=1; {}={text}", Cookie::Device.name(scheme));
+            assert_eq!(device_mark(&headers(&[("cookie", &cookie)])), hash, "{cookie}");
+        }
+        assert_eq!(device_mark(&headers(&[("cookie", "a=1")])), None);
+        let told = device(&headers(&[("user-agent", "Firefox/1")]));
+        assert_eq!((told.user_agent.as_deref(), told.is_shared), (Some("Firefox/1"), false));
+        assert_eq!(device(&headers(&[])).user_agent, None);
+    }
+}

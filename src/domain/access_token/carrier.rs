@@ -156,6 +156,9 @@ mod tests {
             assert_eq!(find([odd.as_bytes()], []), Found::Unclear, "{odd}");
             assert!(is_ours(odd.as_bytes()), "{odd}");
         }
+        for other in ["Basic eDp5", "Bearer abc", "Digest x", ""] {
+            assert!(!is_ours(other.as_bytes()), "{other}");
+        }
         let two = [&b"Bearer vst_a"[..], b"Bearer vst_a"];
         assert_eq!(find(two, []), Found::Unclear);
         assert_eq!(find([&b"Bearer vst_a"[..]], [&b"vst_b"[..]]), Found::Unclear);

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::grant::{GrantText, Usage};
 use super::narrowing::Unpassed;
 use super::offline::{OfflineError, attenuate, inspect};
-use super::sealed::{ReadToken, TokenSigner, bytes_of, written};
+use super::sealed::{ReadToken, TokenSigner, Unsigned, bytes_of, written};
 use super::*;
 use crate::domain::keyring::Keyring;
 use crate::domain::policy::rule::Asking;
@@ -39,6 +39,78 @@ fn record(grant: Grant) -> AccessToken {
         expires_at: NOW.plus(DAY),
         last_used_at: None,
     }
+}
+
+#[test]
+fn a_name_is_one_line_that_is_seen_as_it_is_written() {
+    let longest = "ä".repeat(TOKEN_NAME_CHARS_MAX);
+    for (text, name) in [
+        (" backup script ", Some("backup script")),
+        (&longest, Some(&longest)),
+        ("", None),
+        (" ", None),
+        (&format!("{longest}ä"), None),
+        ("a\nb", None),
+        ("a\u{202e}b", None),
+    ] {
+        let parsed = TokenName::parse(text).ok();
+        assert_eq!(parsed.as_ref().map(TokenName::as_str), name, "{text:?}");
+        assert_eq!(parsed.as_ref().map(ToString::to_string).as_deref(), name, "{text:?}");
+        assert_eq!(parsed.map(String::from).as_deref(), name, "{text:?}");
+    }
+}
+
+#[test]
+fn what_is_too_long_is_neither_made_nor_read() {
+    let named = |number: usize, length: usize| {
+        let routes = (0..number).map(|n| format!("{n:x>length$}")).collect();
+        Grant::parse(&GrantText { routes, ..GrantText::default() })
+    };
+    let made = |number, length| signer().sign(&record(named(number, length).unwrap()), HERE);
+    assert!(made(LIST_MAX, 10).is_ok());
+    assert_eq!(made(LIST_MAX, 200).err(), Some(Unsigned::TooLong));
+    assert_eq!(named(LIST_MAX + 1, 10), Err(MalformedToken::TooMany("routes")));
+    let shown =
+        |length: usize| bytes_of(&format!("{TOKEN_PREFIX}{}", "A".repeat(length - TOKEN_PREFIX.len())));
+    assert_eq!(shown(TOKEN_CHARS_MAX).map(|bytes| bytes.len()), Ok(3_069));
+    assert_eq!(shown(TOKEN_CHARS_MAX + 4), Err(TokenRefusal::Oversized));
+}
+
+#[test]
+fn keys_are_published_for_whoever_reads_tokens() {
+    let ring = Keyring::generate(&[7; 32], NOW).unwrap().open().unwrap();
+    assert_eq!(signer().published(), ring.published());
+    assert_eq!(signer().published().len(), 1);
+}
+
+#[test]
+fn a_narrowed_token_says_whether_its_checks_look_at_paths() {
+    let names_path = |grant: &Grant| {
+        let text = attenuate(&made(), grant, None, &[3; 32]).unwrap();
+        signer().read(&text, HERE).unwrap().narrowing.unwrap().names_path()
+    };
+    assert!(names_path(&grant(&[], &["GET"], &["/a"], &[])));
+    assert!(!names_path(&grant(&[], &["GET"], &[], &[])));
+}
+
+#[test]
+fn who_shows_a_token_that_nobody_signed_may_be_guessing() {
+    use TokenRefusal::{
+        Forged, Malformed, Method, Misplaced, Narrowed, Network, Oversized, Passkey, Path, Route, ThirdParty,
+    };
+    for guess in [Oversized, Malformed, Forged, ThirdParty] {
+        assert!(guess.is_guess() && !guess.is_good_elsewhere(), "{guess:?}");
+    }
+    for elsewhere in [Route, Method, Path, Network, Narrowed, Passkey] {
+        assert!(elsewhere.is_good_elsewhere() && !elsewhere.is_guess(), "{elsewhere:?}");
+    }
+    assert!(!Misplaced.is_guess() && !Misplaced.is_good_elsewhere());
+}
+
+#[test]
+fn the_length_of_a_life_is_told_in_days_where_it_has_some() {
+    let told = |hours| days(Duration::from_hours(hours));
+    assert_eq!([told(24), told(48), told(25), told(1)], ["1 days", "2 days", "25 hours", "1 hours"]);
 }
 
 fn signer() -> TokenSigner {

@@ -212,3 +212,40 @@ fn transports(value: Option<&Value>) -> Result<Vec<Transport>, CeremonyError> {
     }
     Ok(known)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_is_not_read() {
+        let read = |text: &str, bytes_max| {
+            let object = json!({ "a": text });
+            bytes(object.as_object().unwrap(), "a", bytes_max).ok()
+        };
+        assert_eq!(read("AQID", 3), Some(vec![1, 2, 3]));
+        assert_eq!(read("AQIDBA==", 4), Some(vec![1, 2, 3, 4]));
+        assert_eq!(read("AQIDBA", 3), None);
+        assert_eq!(read("AQIDBA", 2), None);
+
+        let answer = |length: usize| Value::String(format!("{{}}{}", " ".repeat(length - 2)));
+        assert!(members(&answer(ANSWER_BYTES_MAX)).is_ok());
+        assert!(members(&answer(ANSWER_BYTES_MAX + 1)).is_err());
+
+        let usb = |number: usize| json!(vec!["usb"; number]);
+        assert_eq!(transports(Some(&usb(TRANSPORTS_MAX))).ok(), Some(vec![Transport::Usb]));
+        assert!(transports(Some(&usb(TRANSPORTS_MAX + 1))).is_err());
+    }
+
+    #[test]
+    fn an_answer_claims_the_ceremony_of_its_challenge() {
+        let claimed = |client_data: &str| {
+            let client_data = URL_SAFE_NO_PAD.encode(client_data);
+            claimed_ceremony(&json!({ "response": { "clientDataJSON": client_data } }))
+        };
+        let of_challenge = Some(crate::domain::ceremony::ceremony_of("abc"));
+        assert_eq!(claimed(r#"{"challenge":"abc"}"#), of_challenge);
+        assert_ne!(claimed(r#"{"challenge":"abd"}"#), of_challenge);
+        assert_eq!(claimed("{}"), None);
+    }
+}

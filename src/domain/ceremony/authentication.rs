@@ -188,3 +188,25 @@ fn check_counter(stored: u32, received: u32) -> Result<(), CeremonyError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The library checks both as well; these rules hold without it.
+
+    #[test]
+    fn a_counter_has_to_grow_once_either_side_counts() {
+        for (stored, received, grows) in
+            [(0, 0, true), (0, 1, true), (1, 2, true), (1, 1, false), (2, 1, false), (1, 0, false)]
+        {
+            assert_eq!(check_counter(stored, received).is_ok(), grows, "{stored} then {received}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_backed_up_is_eligible() {
+        let eligible = [Backup::DeviceBound, Backup::Eligible, Backup::BackedUp].map(is_eligible);
+        assert_eq!(eligible, [false, true, true]);
+    }
+}

@@ -173,3 +173,56 @@ fn cbor_item(bytes: &[u8]) -> Result<(Value, &[u8]), CeremonyError> {
         .map_err(|_| CeremonyError::malformed("CBOR cannot be read, or nests too deep"))?;
     Ok((value, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(members: &[(i64, i128)]) -> Value {
+        let number = |value: i128| Value::Integer(value.try_into().unwrap());
+        Value::Map(members.iter().map(|(label, value)| (Value::from(*label), number(*value))).collect())
+    }
+
+    #[test]
+    fn a_key_is_of_the_type_and_the_curve_that_its_algorithm_goes_with() {
+        let fits = |key_type, algorithm, curve| {
+            let key = key(&[(COSE_KEY_TYPE, key_type), (COSE_ALGORITHM, algorithm), (COSE_CURVE, curve)]);
+            check_key(&key).map_err(|error| error.why()) == Ok(())
+        };
+        assert!(fits(EC2, ES256, P_256) && fits(EC2, ES384, P_384) && fits(RSA, RS256, 0));
+        for (key_type, algorithm, curve) in [
+            (EC2, ES256, P_384),
+            (RSA, ES256, P_256),
+            (EC2, ES384, P_256),
+            (RSA, ES384, P_384),
+            (EC2, RS256, 0),
+            (EC2, -8, P_256),
+        ] {
+            assert!(!fits(key_type, algorithm, curve), "{key_type} {algorithm} {curve}");
+        }
+    }
+
+    fn data(flags: u8, rest: &[u8]) -> Result<AuthenticatorData, Refusal> {
+        let bytes = [&[0; 32][..], &[flags], &7_u32.to_be_bytes(), rest].concat();
+        AuthenticatorData::parse(&bytes).map_err(|error| error.why())
+    }
+
+    #[test]
+    fn extensions_are_one_map_and_nothing_comes_after_them() {
+        let flags = USER_PRESENT | USER_VERIFIED | EXTENSION_DATA;
+        let (map, number) = (0xa0, 0x01);
+        assert_eq!(data(flags, &[map]).unwrap().counter, 7);
+        for wrong in [&[][..], &[number], &[map, map], &[map, 0]] {
+            assert_eq!(data(flags, wrong).err(), Some(Refusal::Malformed), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_person_is_verified_who_was_there_and_known() {
+        for (flags, verified) in
+            [(USER_PRESENT | USER_VERIFIED, true), (USER_PRESENT, false), (USER_VERIFIED, false), (0, false)]
+        {
+            assert_eq!(data(flags, &[]).unwrap().is_user_verified(), verified, "{flags:#x}");
+        }
+    }
+}

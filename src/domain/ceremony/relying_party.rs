@@ -182,3 +182,24 @@ fn drop_uvm(options: &mut Map<String, Value>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The library checks this as well; the rule holds without it.
+    #[test]
+    fn an_origin_is_within_the_id_or_a_domain_below_it() {
+        let origin = Url::parse("https://auth.example.com").unwrap();
+        for (id, within) in [
+            ("auth.example.com", true),
+            ("example.com", true),
+            ("com", true),
+            ("xample.com", false),
+            ("login.auth.example.com", false),
+            ("", false),
+        ] {
+            assert_eq!(must_be_within(id, &origin).is_ok(), within, "{id}");
+        }
+    }
+}

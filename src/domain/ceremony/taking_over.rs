@@ -119,3 +119,32 @@ pub(super) fn as_first_shown(credential: &Credential, backup: Backup) -> Cow<'_,
     let imported = Some(Imported { eligibility: Eligibility::Told, ..imported.clone() });
     Cow::Owned(Credential { verifier: Verifier(verifier), backup, imported, ..credential.clone() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_passkey_is_taken_over_with_what_is_known_of_its_backups() {
+        let of = |backup| ForeignPasskey {
+            id: crate::domain::id::CredentialId::new(vec![1]).unwrap(),
+            public_key: vec![2],
+            counter: 7,
+            aaguid: uuid::Uuid::nil(),
+            transports: Vec::new(),
+            backup,
+            user_handle: Vec::new(),
+            rp_id_hash: None,
+        };
+        for (backup, flags) in [
+            (None, 0x45),
+            (Some(Backup::DeviceBound), 0x45),
+            (Some(Backup::Eligible), 0x4d),
+            (Some(Backup::BackedUp), 0x5d),
+        ] {
+            let data = authenticator_data(&of(backup), [9; 32]);
+            let expected = [&[9; 32][..], &[flags], &[0, 0, 0, 7], &[0; 16], &[0, 1], &[1], &[2]].concat();
+            assert_eq!(data, expected, "{backup:?}");
+        }
+    }
+}

@@ -101,6 +101,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_does_not_fit_is_named() {
+        for (miss, about) in [
+            (Miss::Who, "people"),
+            (Miss::Method, "methods"),
+            (Miss::Path, "paths"),
+            (Miss::Network, "networks"),
+            (Miss::Time, "times"),
+        ] {
+            assert_eq!(miss.in_words(), format!("is about other {about}"));
+        }
+    }
+
+    #[test]
     fn an_address_is_read_as_it_stands() {
         let check = |url: &str, host: &str, path: &str| {
             let sought = Sought::parse(url).unwrap();

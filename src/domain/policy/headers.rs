@@ -109,5 +109,11 @@ mod tests {
         let pass = vec![HeaderPattern::parse_passed("X-Auth-Token").unwrap()];
         let rules = HeaderRules { strip: Vec::new(), pass };
         assert!(rules.passes("x-auth-token") && !rules.passes("x-auth-user"));
+        // Not even with a pattern that nobody can configure.
+        let rules = HeaderRules { strip: Vec::new(), pass: vec![HeaderPattern::parse("X*").unwrap()] };
+        assert!(rules.passes("x-auth-token"));
+        for ours in ["x-forwarded-for", "x_forwarded_for", "x-vestibule-assertion"] {
+            assert!(!rules.passes(ours), "{ours}");
+        }
     }
 }

@@ -308,6 +308,26 @@ mod tests {
     }
 
     #[test]
+    fn what_users_say_of_themselves_is_known_with_its_header() {
+        let definition = |name, editor| {
+            let name = AttributeName::parse(name).unwrap();
+            Definition { name, title: None, pattern: None, editor }
+        };
+        let defined =
+            Attributes(vec![definition("site", Editor::Administrator), definition("locale", Editor::Owner)]);
+        let field = |name, text| (HeaderName::from_static(name), Template::parse(text, &defined).unwrap());
+        let headers = IdentityHeaders::custom(vec![
+            field("x-user", "{username}"),
+            field("x-site", "{attr.site}"),
+            field("x-both", "{attr.site} {attr.locale}"),
+            field("x-locale", "{attr.locale}"),
+        ]);
+        let said: Vec<_> =
+            headers.said_by_owners().map(|(name, it)| (name.as_str(), it.name.as_str())).collect();
+        assert_eq!(said, [("x-both", "locale"), ("x-locale", "locale")]);
+    }
+
+    #[test]
     fn pomerium_s_set_has_its_assertion_among_its_names() {
         let names = |preset| {
             let headers = IdentityHeaders::preset(preset).unwrap();

@@ -83,6 +83,13 @@ mod tests {
     }
 
     #[test]
+    fn a_path_is_shown_as_it_was_written() {
+        for written in ["/", "/health", "/static/*"] {
+            assert_eq!(PublicPath::parse(written).unwrap().to_string(), written);
+        }
+    }
+
+    #[test]
     fn a_star_opens_what_is_below_a_slash() {
         let files = PublicPath::parse("/static/*").unwrap();
         assert!(files.opens(b"/static/a/b"));

@@ -243,6 +243,39 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_is_tried_with_its_methods_and_with_others() {
+        use Effect::{Allow, Deny};
+        let methods = |methods: &[Method]| Conditions { methods: methods.to_vec(), ..Conditions::default() };
+        let dead = "the rule \"b\" never decides, because of \"a\" before it";
+        let all = Conditions::default;
+        let writes = [Method::POST, Method::PUT];
+        check(vec![rule("a", Allow, "user", methods(&[Method::GET])), rule("b", Deny, "user", all())], &[]);
+        check(vec![rule("a", Allow, "user", methods(&writes)), rule("b", Deny, "user", all())], &[]);
+        check(
+            vec![rule("a", Allow, "user", methods(&writes)), rule("b", Deny, "user", methods(&writes[1..]))],
+            &[dead],
+        );
+        check(
+            vec![rule("a", Allow, "user", methods(&writes[1..])), rule("b", Deny, "user", methods(&writes))],
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_rule_that_would_take_too_long_is_not_called_dead() {
+        let named = |names: &[&str]| {
+            let who = Who::People(names.iter().map(|name| Allow::parse(name).unwrap()).collect());
+            let when = Conditions { times: hours("00:00", "24:00").times, ..Conditions::default() };
+            Rule { who, ..rule("b", Effect::Deny, "user", when) }
+        };
+        let above = || rule("a", Effect::Allow, "user", hours("00:00", "24:00"));
+        // A quarter of an hour of two weeks, three methods, two paths, two networks: 16,128 for each name.
+        let dead = "the rule \"b\" never decides, because of \"a\" before it";
+        check(vec![above(), named(&["user:bob"])], &[dead]);
+        check(vec![above(), named(&["user:bob", "user:carol"])], &[]);
+    }
+
+    #[test]
     fn two_rules_together_can_bury_a_third() {
         use Effect::{Allow, Deny};
         let rules = vec![

@@ -340,7 +340,8 @@ impl HostRoutes {
     pub fn decides_by_path(&self) -> bool {
         let by_path =
             |route: &Arc<Route>| !route.public.is_empty() || route.path != "/" || route.policy.names_paths();
-        self.routes.len() > 1 || self.routes.iter().any(by_path)
+        // Of two routes on one host, one has a path.
+        self.routes.iter().any(by_path)
     }
 }
 
@@ -359,106 +360,4 @@ fn covers_in_any_case(prefix: &str, path: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn route(host: &str, path: &str) -> Route {
-        Route {
-            name: format!("{host}{path}"),
-            host: HostPattern::parse(host).unwrap(),
-            path: path.to_owned(),
-            upstreams: vec![],
-            policy: Policy::default(),
-            public: vec![],
-            identity: IdentityHeaders::preset("remote").unwrap(),
-            credentials: None,
-            logout: None,
-            websocket: WebSocket::Allowed,
-            cross_origin: CrossOrigin::Refused,
-            headers: HeaderRules::default(),
-            tile: None,
-            timeouts: Timeouts {
-                connect: Duration::from_secs(1),
-                read: Duration::from_secs(1),
-                write: Duration::from_secs(1),
-                idle: Duration::from_secs(1),
-            },
-        }
-    }
-
-    #[track_caller]
-    fn check(host: &str, path: &str, expected: Option<&str>) {
-        let table = RouteTable::new(vec![
-            route("a.example.com", "/"),
-            route("a.example.com", "/admin"),
-            route("a.example.com", "/admin/deep"),
-            route("*.example.com", "/"),
-            route("b.example.com", "/only"),
-        ]);
-        let found = table.host(host).and_then(|routes| routes.find(path.as_bytes()));
-        assert_eq!(found.map(|r| r.name.as_str()), expected, "{host}{path}");
-    }
-
-    #[test]
-    fn the_longest_prefix_wins_at_segment_boundaries() {
-        check("a.example.com", "/", Some("a.example.com/"));
-        check("a.example.com", "/admin", Some("a.example.com/admin"));
-        check("a.example.com", "/admin/", Some("a.example.com/admin"));
-        check("a.example.com", "/administrator", Some("a.example.com/"));
-        check("a.example.com", "/admin/deep/x", Some("a.example.com/admin/deep"));
-    }
-
-    #[test]
-    fn another_letter_case_leads_nowhere_else() {
-        let public = vec![PublicPath::parse("/health").unwrap(), PublicPath::parse("/static/*").unwrap()];
-        let table = RouteTable::new(vec![
-            Route { public, ..route("a.example.com", "/") },
-            route("a.example.com", "/admin"),
-            route("a.example.com", "/Admin/Deep"),
-        ]);
-        let routes = table.host("a.example.com").unwrap();
-        for plain in [
-            "/",
-            "/x",
-            "/X",
-            "/admin",
-            "/admin/X",
-            "/administrator",
-            "/Admin/Deep",
-            "/health",
-            "/static/A",
-            "/HEALTHY",
-        ] {
-            assert!(!routes.depends_on_case(plain.as_bytes()), "{plain}");
-        }
-        for folded in ["/Admin", "/ADMIN/x", "/admin/deep", "/ADMIN/DEEP/x", "/Health", "/STATIC/a"] {
-            assert!(routes.depends_on_case(folded.as_bytes()), "{folded}");
-        }
-    }
-
-    #[test]
-    fn f_15_a_letter_that_folds_to_ascii_is_refused_where_it_decides() {
-        let public = vec![PublicPath::parse("/spass/*").unwrap()];
-        let table = RouteTable::new(vec![
-            Route { public, ..route("a.example.com", "/") },
-            route("a.example.com", "/strasse"),
-        ]);
-        let routes = table.host("a.example.com").unwrap();
-        for unclear in ["/stra%C3%9Fe", "/Stra\u{df}e/x", "/STRA%E1%BA%9Ee", "/spa%C3%9F/x"] {
-            assert!(routes.depends_on_case(unclear.as_bytes()), "{unclear}");
-        }
-        for plain in ["/fu%C3%9F", "/\u{d6}sterreich/stra%C3%9Fe", "/strasse/stra%C3%9Fe", "/%C3%9F"] {
-            assert!(!routes.depends_on_case(plain.as_bytes()), "{plain}");
-        }
-    }
-
-    #[test]
-    fn an_unknown_host_has_no_route() {
-        check("x.example.com", "/", Some("*.example.com/"));
-        check("x.y.example.com", "/", None);
-        check("example.com", "/", None);
-        check("badexample.com", "/", None);
-        check("b.example.com", "/other", None);
-        check("", "/", None);
-    }
-}
+mod tests;

@@ -88,3 +88,80 @@ pub fn verify(signer: &AssertionSigner, issuer: &str, text: &str, now: Timestamp
     }
     Some(Pointer { session: SessionId::parse(&claims.sid).ok()?, user: UserId::parse(&claims.sub).ok()? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::assertion::AssertionKeys;
+    use crate::domain::session::Scope;
+    use crate::domain::user::{Email, Username};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+    const HERE: &str = "https://auth.example.com";
+
+    fn signer() -> AssertionSigner {
+        AssertionKeys::generate(&[1; 32]).unwrap().open().unwrap()
+    }
+
+    fn user() -> User {
+        let (username, email) = (Username::parse("zoe").unwrap(), Email::parse("zoe@example.com").unwrap());
+        User::imagined(username, email, [].into()).unwrap()
+    }
+
+    fn session(expires_at: Timestamp) -> Session {
+        Session {
+            id: SessionId([1; 16]),
+            user: user().id,
+            scope: Scope::Full,
+            credential: None,
+            created_at: NOW,
+            authenticated_at: Some(NOW),
+            fresh_since: None,
+            by_mailed_code: false,
+            stepped_up_at: None,
+            step_up: None,
+            last_seen_at: NOW,
+            expires_at,
+            client: None,
+            user_agent: None,
+        }
+    }
+
+    #[test]
+    fn an_access_token_points_at_its_session_until_one_of_them_ends() {
+        let second = Duration::from_secs(1);
+        for (session_lives, token_lives) in
+            [(Duration::from_hours(1), ACCESS_LIFETIME), (Duration::from_mins(5), Duration::from_mins(5))]
+        {
+            let session = session(NOW.plus(session_lives));
+            let text = sign(&signer(), HERE, &user(), &session, [9; 16], NOW).unwrap();
+            assert!(is_one(&text) && !is_one("c2Vzc2lvbg"));
+            let pointer = Some(Pointer { session: session.id, user: user().id });
+            let end = NOW.plus(token_lives);
+            for (now, read) in [
+                (NOW.minus(second), None),
+                (NOW, pointer.clone()),
+                (end.minus(second), pointer.clone()),
+                (end, None),
+                (end.plus(second), None),
+            ] {
+                assert_eq!(verify(&signer(), HERE, &text, now), read, "{now}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_access_token_is_for_the_place_that_made_it() {
+        let signed = |iss: &str, aud: &str| {
+            let claims = serde_json::json!({
+                "iss": iss, "aud": aud, "sub": user().id.to_string(), "sid": SessionId([1; 16]).to_string(),
+                "jti": "", "iat": 1_790_000_000, "nbf": 1_790_000_000, "exp": 1_790_000_060, "name": "",
+                "email": "", "phone_number": "", "orig": "", "version": 2,
+            });
+            verify(&signer(), HERE, &signer().sign_as(Purpose::Access, &claims).unwrap(), NOW).is_some()
+        };
+        assert!(signed(HERE, HERE));
+        assert!(!signed("https://other.example.com", HERE));
+        assert!(!signed(HERE, "https://other.example.com"));
+    }
+}

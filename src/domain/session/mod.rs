@@ -113,3 +113,66 @@ impl Session {
         self.stepped_up_at.is_some_and(|at| now.since(at) < lifetimes.fresh)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+    const LIFETIMES: Lifetimes = Lifetimes {
+        idle: Duration::from_hours(1),
+        absolute: Duration::from_hours(24),
+        short: Duration::from_hours(12),
+        sessions_max: SESSIONS_PER_USER,
+        fresh: Duration::from_mins(5),
+    };
+
+    fn session() -> Session {
+        Session {
+            id: SessionId([1; 16]),
+            user: UserId::from_random([2; 16]),
+            scope: Scope::Full,
+            credential: None,
+            created_at: NOW,
+            authenticated_at: Some(NOW),
+            fresh_since: Some(NOW),
+            by_mailed_code: false,
+            stepped_up_at: Some(NOW),
+            step_up: None,
+            last_seen_at: NOW,
+            expires_at: NOW.plus(LIFETIMES.absolute),
+            client: None,
+            user_agent: None,
+        }
+    }
+
+    /// Asks at the beginning, a moment before `length` is over, and when it is over.
+    fn during(length: Duration, ask: impl Fn(Timestamp) -> bool) -> [bool; 3] {
+        let over = NOW.plus(length);
+        [NOW, over.minus(Duration::from_millis(1)), over].map(ask)
+    }
+
+    const UNTIL_THEN: [bool; 3] = [true, true, false];
+
+    #[test]
+    fn a_session_lives_until_its_end_and_as_long_as_it_is_used() {
+        let session = session();
+        let unused = during(LIFETIMES.idle, |now| session.is_live(NOW, &LIFETIMES, now));
+        assert_eq!(unused, UNTIL_THEN);
+        let used = during(LIFETIMES.absolute, |now| session.is_live(now, &LIFETIMES, now));
+        assert_eq!(used, UNTIL_THEN);
+    }
+
+    #[test]
+    fn a_passkey_that_was_shown_counts_for_a_time() {
+        let session = session();
+        assert_eq!(during(EXCHANGE_LIFETIME, |now| session.is_exchangeable(now)), UNTIL_THEN);
+        assert_eq!(during(LIFETIMES.fresh, |now| session.is_fresh(&LIFETIMES, now)), UNTIL_THEN);
+        assert_eq!(during(LIFETIMES.fresh, |now| session.is_stepped_up(&LIFETIMES, now)), UNTIL_THEN);
+        let never = Session { authenticated_at: None, fresh_since: None, stepped_up_at: None, ..session };
+        assert!(!never.is_exchangeable(NOW) && !never.is_fresh(&LIFETIMES, NOW));
+        assert!(!never.is_stepped_up(&LIFETIMES, NOW));
+        let enrolling = Session { scope: Scope::Enrol, authenticated_at: Some(NOW), ..never };
+        assert!(!enrolling.is_exchangeable(NOW));
+    }
+}

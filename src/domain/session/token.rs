@@ -219,7 +219,15 @@ mod tests {
     fn a_token_says_what_was_signed_and_fits_a_cookie() {
         let mut long = claims();
         long.carrier = Carrier::Cookie(format!("{0}.{0}.{0}.example", "a".repeat(60)));
-        for said in [claims(), long] {
+        let carried = |carrier| Claims { carrier, ..claims() };
+        let others = [
+            Carrier::Bearer,
+            Carrier::SignIn(Beside::Cookie),
+            Carrier::SignIn(Beside::Nothing),
+            Carrier::Refresh,
+        ]
+        .map(carried);
+        for said in [claims(), long].into_iter().chain(others) {
             let token = signer().sign(&said).unwrap();
             assert!(token.len() < 900, "{}", token.len());
             assert_eq!(signer().verify(&token, HERE, NOW), Ok(said));
@@ -273,6 +281,33 @@ mod tests {
         let block = open.third_party_request().unwrap().create_block(&theirs, block).unwrap();
         let grown = open.append_third_party(KeyPair::from(&theirs).public(), block).unwrap();
         assert_eq!(verified(&grown), Err(TokenError::Invalid));
+    }
+
+    #[test]
+    fn a_second_block_of_our_own_is_refused() {
+        let pair = KeyPair::from(&PrivateKey::from_bytes(&[7; 32], Algorithm::Ed25519).unwrap());
+        let one = Biscuit::builder().root_key_id(1).fact(fact_of(&claims())).unwrap().build(&pair).unwrap();
+        let two = one.append(BlockBuilder::new().code("check if true;").unwrap()).unwrap();
+        let verified = |token: &Biscuit| {
+            let text = URL_SAFE_NO_PAD.encode(token.seal().unwrap().to_vec().unwrap());
+            signer().verify(&text, HERE, NOW)
+        };
+        assert_eq!((verified(&one), verified(&two)), (Ok(claims()), Err(TokenError::Invalid)));
+    }
+
+    #[test]
+    fn a_token_that_is_too_long_is_not_looked_at() {
+        let of_length = |length: usize| {
+            (1..length).find_map(|host| {
+                let carrier = Carrier::Cookie("a".repeat(host));
+                let token = signer().sign(&Claims { carrier, ..claims() }).unwrap();
+                (token.len() == length).then_some(token)
+            })
+        };
+        let is_read = |token: Option<String>| signer().verify(&token.unwrap(), HERE, NOW).is_ok();
+        assert!(is_read(of_length(TOKEN_CHARS_MAX)) && !is_read(of_length(TOKEN_CHARS_MAX + 2)));
+        let ran_out = BiscuitError::RunLimit(biscuit_auth::error::RunLimit::Timeout);
+        assert_eq!(verdict(&ran_out), TokenError::LimitReached);
     }
 
     #[test]

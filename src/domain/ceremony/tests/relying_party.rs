@@ -17,6 +17,7 @@ fn origins_within_the_id_are_accepted() {
     ] {
         let rp = make(id, &[origin]).unwrap();
         assert_eq!((rp.id(), rp.origins()), (id, &[origin.to_owned()][..]));
+        assert_eq!(rp.name(), "Example");
     }
 }
 

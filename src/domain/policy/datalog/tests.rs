@@ -134,16 +134,65 @@ fn a_result_is_kept_for_what_the_policy_reads_and_no_more() {
 }
 
 #[test]
+fn a_result_is_kept_only_as_long_as_what_the_policy_reads_stays_the_same() {
+    let later = Timestamp::parse("2026-11-27T23:30:00Z").unwrap();
+    for text in [
+        "allow if weekday(\"fri\");",
+        "allow if minute_of_day($m), $m > 600;",
+        "allow if time($t), $t < 2026-11-27T20:00:00Z;",
+        "allow if client(\"10.1.2.3\");",
+        "allow if network(\"office\");",
+        "allow if auth_age($a), $a < 60;",
+        "allow if host(\"wiki.example.com\");",
+    ] {
+        let policy = read(text).unwrap();
+        let subject = policy.subject(&alice(&[]));
+        let first = asking(&Method::GET, "/", "10.1.2.3");
+        let second = Asking { host: "x.example.com", now: later, ..asking(&Method::GET, "/", "192.0.2.1") };
+        let shown_at = Some(first.now);
+        for (asked, expected) in [
+            (&first, Judgement::Allowed(0)),
+            (&second, Judgement::Refused(None)),
+            (&first, Judgement::Allowed(0)),
+        ] {
+            assert_eq!(policy.judge(&subject, shown_at, asked), expected, "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_text_is_mentioned_wherever_it_stands() {
+    for text in [
+        "allow if user(\"bob\");",
+        "allow if user($u), $u == \"bob\";",
+        "allow if user($u), [\"alice\", \"bob\"].contains($u);",
+        "allow if user($u), {\"alice\", \"bob\"}.contains($u);",
+        "check if user(\"bob\"); allow if true;",
+        "may($u) <- user($u), group(\"bob\"); allow if may(\"alice\");",
+    ] {
+        let policy = read(text).unwrap();
+        assert!(policy.mentions("bob") && !policy.mentions("carol"), "{text}");
+    }
+}
+
+#[test]
 fn what_cannot_be_read_is_told_with_its_line() {
     let wrong = |text: &str| read(text).unwrap_err();
     let first = |text: &str| wrong(text).remove(0);
-    assert_eq!(first("allow if user(\"a\");\nallow iff user(\"b\");").line, 2);
+    let unreadable = first("allow if user(\"a\");\nallow iff user(\"b\");");
+    assert_eq!(unreadable.line, 2);
+    assert!(unreadable.problem.starts_with(r#""allow iff user(\"b\");" cannot be read"#), "{unreadable:?}");
     let unknown = first("allow if user(\"a\");\n\ndeny if grp(\"b\");");
     assert_eq!(unknown.line, 3);
     assert!(unknown.problem.contains("grp/1") && unknown.problem.contains("group/1"), "{unknown:?}");
     assert!(first("allow if path_segment(\"a\");").problem.contains("path_segment/2"));
     assert!(first("may(\"a\");").problem.contains("no user could enter"));
     assert!(first(&"allow if true; ".repeat(2_000)).problem.contains("16384 bytes"));
+    let of_length = |length: usize| format!("{:length$}", "allow if true;");
+    assert!(read(&of_length(16_384)).is_ok());
+    assert!(first(&of_length(16_385)).problem.contains("16384 bytes"));
+    // What the grammar lets through and the engine does not.
+    assert!(first("allow if user({somebody});").problem.contains("somebody"));
 }
 
 #[test]
