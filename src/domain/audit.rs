@@ -11,10 +11,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::dialect::Dialect;
-use super::event::{Actor, Delivery, DeviceStep, Event, Kind, Model, Outcome, TokenEvent};
+use super::event::{Actor, Delivery, Event, Kind, Model, Outcome, TokenEvent};
 use super::id::{CredentialId, SessionId, UserId};
 use super::time::Timestamp;
-use super::topic::Topic;
 
 /// A word of ours, or one that was read back.
 type Word = Cow<'static, str>;
@@ -97,17 +96,15 @@ impl Entry {
     }
 
     /// Who it was. A client whose attempt was refused has proved nothing, except where it was refused to
-    /// somebody who is signed in. Nor has a device that brings a code.
+    /// a user who is signed in.
     fn actor_of(&self, actor: Actor) -> Word {
-        let asks = self.event == Topic::DeviceLink.label()
-            && self.reason.as_deref() == Some(DeviceStep::Asked.label());
-        let signed_in = (self.outcome == Outcome::Done && !asks) || self.route.is_some();
+        let signed_in = self.outcome == Outcome::Done || self.route.is_some();
         match (actor, self.user) {
             (Actor::Gateway, _) => "gateway".into(),
             (Actor::Operator, _) => "operator".into(),
             (Actor::Administrator(id), _) => id.to_string().into(),
             (Actor::Client, Some(user)) if signed_in => user.to_string().into(),
-            (Actor::Client, _) => "anonymous".into(),
+            (Actor::Client | Actor::Anonymous, _) => "anonymous".into(),
         }
     }
 
@@ -248,7 +245,7 @@ pub fn short_hash(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::event::{End, Origin, Refusal, UserChange};
+    use crate::domain::event::{DeviceStep, End, Origin, Refusal, UserChange};
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -284,19 +281,15 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_brings_a_code_has_proved_nothing() {
+    fn who_has_shown_nothing_is_not_the_user_of_whom_it_is_told() {
         let (user, session) = (UserId::from_random([1; 16]), SessionId([1; 16]));
-        for (step, actor) in [
-            (DeviceStep::Offered, user.to_string()),
-            (DeviceStep::Asked, "anonymous".to_owned()),
-            (DeviceStep::Confirmed, user.to_string()),
-            (DeviceStep::Joined, user.to_string()),
-        ] {
-            assert_eq!(
-                entry(Kind::DeviceLink { user, session, step }, Actor::Client).actor,
-                actor,
-                "{step:?}"
-            );
+        let asked = || Kind::DeviceLink { user, session, step: DeviceStep::Asked };
+        let cancelled = || Kind::UserChanged { user, what: UserChange::RecoveryCancelled };
+        let kinds: [&dyn Fn() -> Kind; 2] = [&asked, &cancelled];
+        for kind in kinds {
+            let told = entry(kind(), Actor::Anonymous);
+            assert_eq!((told.actor.as_ref(), told.user), ("anonymous", Some(user)));
+            assert_eq!(entry(kind(), Actor::Client).actor, user.to_string(), "the control");
         }
     }
 

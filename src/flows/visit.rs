@@ -35,6 +35,11 @@ pub struct Visit {
 }
 
 impl Visit {
+    /// For the audit log, of a client that has shown nothing of the user's whom an event is about.
+    pub fn anonymous_origin(&self) -> Origin {
+        Origin { actor: Actor::Anonymous, ..self.origin() }
+    }
+
     /// For the audit log.
     pub fn origin(&self) -> Origin {
         Origin {

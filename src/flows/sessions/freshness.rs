@@ -130,10 +130,11 @@ impl Sessions {
         visit: &Visit,
     ) -> Result<Batch, FlowError> {
         if self.is_beside_applications() || visit.by_access_token {
-            self.spend_freshness(session, visit).await
-        } else {
-            Ok(Batch::default())
+            return self.spend_freshness(session, visit).await;
         }
+        let key = keys::session(&session.id);
+        let stored = self.ground.records.store().get(&key).await?;
+        Ok(Batch::default().expect(key, stored.ok_or(FlowError::NotPermitted)?))
     }
 }
 

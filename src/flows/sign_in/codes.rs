@@ -49,7 +49,7 @@ impl SignIn {
         let email = Email::parse(address)?;
         let user = self.reachable_user(&email).await?;
         let user = user.filter(|user| self.attempts.may_mail(user, visit));
-        self.ground.report(visit.origin(), Kind::CodeRequested { user });
+        self.ground.report(visit.anonymous_origin(), Kind::CodeRequested { user });
         let addressee = user.map_or(Addressee::Nobody, Addressee::User);
         let (id, drawn) = self.codes.drawing_code(Purpose::SignIn, addressee, email, visit)?;
         self.ground.records.commit(drawn).await?;

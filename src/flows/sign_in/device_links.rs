@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::domain::code::Code;
 use crate::domain::device_link::{DEVICE_LINK_LIFETIME, DeviceLink, Newcomer, Number, Stage};
-use crate::domain::event::{DeviceStep, Kind};
+use crate::domain::event::{DeviceStep, Kind, Origin};
 use crate::domain::id::SessionId;
 use crate::domain::network::Network;
 use crate::domain::secret::{Secret, SecretHash};
@@ -122,7 +122,7 @@ impl SignIn {
         if !self.ground.is_committed(replacing(&link, stored).and(keeping(&asking)?)).await? {
             return Err(FlowError::WrongCode);
         }
-        self.report_step(&asking, DeviceStep::Asked, visit);
+        self.report_step_of(&asking, DeviceStep::Asked, visit.anonymous_origin());
         Ok((Asking { number, expires_at: asking.expires_at }, nonce))
     }
 
@@ -240,7 +240,11 @@ impl SignIn {
     }
 
     fn report_step(&self, link: &DeviceLink, step: DeviceStep, visit: &Visit) {
-        self.ground.report(visit.origin(), Kind::DeviceLink { user: link.user, session: link.session, step });
+        self.report_step_of(link, step, visit.origin());
+    }
+
+    fn report_step_of(&self, link: &DeviceLink, step: DeviceStep, origin: Origin) {
+        self.ground.report(origin, Kind::DeviceLink { user: link.user, session: link.session, step });
     }
 }
 

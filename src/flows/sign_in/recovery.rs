@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::domain::credential::Credential;
-use crate::domain::event::{End, Kind, UserChange};
+use crate::domain::event::{End, Kind, Origin, UserChange};
 use crate::domain::id::{SessionId, UserId};
 use crate::domain::letter::Content;
 use crate::domain::recovery::{By, CANCELLED_WITHIN, Recovery};
@@ -136,7 +136,7 @@ impl SignIn {
     pub async fn cancel_recovery_by_link(&self, secret: &str, visit: &Visit) -> Result<(), FlowError> {
         self.attempts.spend(visit)?;
         let secret = Secret::parse(secret).ok_or(FlowError::NoSuchInvitation)?.hashed();
-        self.cancel(&secret, visit).await.map_err(|error| match error {
+        self.cancel(&secret, visit, &visit.anonymous_origin()).await.map_err(|error| match error {
             FlowError::NotFound => FlowError::NoSuchInvitation,
             other => other,
         })
@@ -151,10 +151,10 @@ impl SignIn {
     ) -> Result<(), FlowError> {
         let found = self.recovery_by_session(&session.user, id).await?;
         let (recovery, _) = found.ok_or(FlowError::NotFound)?;
-        self.cancel(&recovery.secret, visit).await
+        self.cancel(&recovery.secret, visit, &visit.origin()).await
     }
 
-    async fn cancel(&self, secret: &SecretHash, visit: &Visit) -> Result<(), FlowError> {
+    async fn cancel(&self, secret: &SecretHash, visit: &Visit, origin: &Origin) -> Result<(), FlowError> {
         let key = keys::recovery(secret);
         for _ in 0..ATTEMPTS_MAX {
             let found = self.ground.records.get_exact::<Recovery>(&key).await?;
@@ -171,9 +171,9 @@ impl SignIn {
             };
             if self.ground.is_committed(batch.and(notice)).await? {
                 self.messages.wake_delivery();
-                self.sessions.report_ended(&visit.origin(), &ended);
+                self.sessions.report_ended(origin, &ended);
                 let (user, what) = (recovery.user, UserChange::RecoveryCancelled);
-                self.ground.report(visit.origin(), Kind::UserChanged { user, what });
+                self.ground.report(origin.clone(), Kind::UserChanged { user, what });
                 return Ok(());
             }
         }
