@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_gets_the_certificate_that_covers_it() {
+    fn selects_the_covering_certificate() {
         let folder = tempfile::tempdir().unwrap();
         let files = vec![
             write_pair(folder.path(), "a", &["a.example"]),
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_that_cannot_be_read_says_why() {
+    fn reports_why_certificates_cannot_be_read() {
         let folder = tempfile::tempdir().unwrap();
         let a = write_pair(folder.path(), "a", &["a.example"]);
         let b = write_pair(folder.path(), "b", &["b.example"]);
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_change_replaces_the_set() {
+    fn rereads_only_changed_certificates() {
         let folder = tempfile::tempdir().unwrap();
         let files = vec![write_pair(folder.path(), "a", &["a.example"])];
         let certificates = Certificates::load(files.clone(), Arc::default()).unwrap();
