@@ -1,13 +1,13 @@
-//! How long a backup and a restore of 10,000 and of 100,000 users take, and how much memory: a backup is streamed,
-//! so ten times as many users take ten times as long and no more memory. Starts are timed as well, because the
-//! store reads everything in it once to see that it is whole.
+//! How long a backup and a restore of 10,000 and of 100,000 users take, and how much memory: a
+//! backup is streamed, so ten times as many users take ten times as long and no more memory. Starts
+//! are timed as well, because the store reads everything in it once to see that it is whole.
 //!
 //! ```text
 //! cargo bench --bench backups
 //! ```
 //!
-//! Every user has as many bytes as a passkey and two entries of the trail have. What always holds: no figure is
-//! printed when a command failed or a record is missing from the backup.
+//! Every user has as many bytes as a passkey and two entries of the trail have. What always holds:
+//! no figure is printed when a command failed or a record is missing from the backup.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

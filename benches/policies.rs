@@ -1,5 +1,5 @@
-//! What a decision costs: the short form, rules, and Datalog with and without a kept result, side by side in
-//! one run and one thread. `cargo bench --bench policies`.
+//! What a decision costs: the short form, rules, and Datalog with and without a kept result, side
+//! by side in one run and one thread. `cargo bench --bench policies`.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -1,13 +1,14 @@
-//! How long a new connection waits while another program takes over (`vestibule upgrade`): with an empty store,
-//! and with 10,000 users who have 30,000 sessions.
+//! How long a new connection waits while another program takes over (`vestibule upgrade`): with an
+//! empty store, and with 10,000 users who have 30,000 sessions.
 //!
 //! ```text
 //! cargo bench --bench restarts
 //! ```
 //!
-//! Clients ask without a pause, each time on a new connection; the longest answer of a round is the pause that
-//! users see. Both gateways take turns, so that a machine that grows slower does so for both. What always holds:
-//! no figure is printed when a connection was refused or an answer was not 200.
+//! Clients ask without a pause, each time on a new connection; the longest answer of a round is the
+//! pause that users see. Both gateways take turns, so that a machine that grows slower does so for
+//! both. What always holds: no figure is printed when a connection was refused or an answer was not
+//! 200.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

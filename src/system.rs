@@ -92,8 +92,8 @@ pub enum Holder {
     Predecessor,
 }
 
-/// Listening sockets that were opened for us (`sd_listen_fds(3)`), and by whom. To be called once, before
-/// there is another thread: it takes the variables that name them out of the environment.
+/// Listening sockets that were opened for us (`sd_listen_fds(3)`), and by whom. To be called once,
+/// before there is another thread: it takes the variables that name them out of the environment.
 pub fn handed_over() -> io::Result<(Vec<TcpListener>, Holder)> {
     #[expect(clippy::disallowed_methods, reason = "not a setting: a part of the protocol of sockets")]
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
@@ -107,8 +107,9 @@ pub fn handed_over() -> io::Result<(Vec<TcpListener>, Holder)> {
     Ok((sockets, holder))
 }
 
-/// Becomes `program`, in the same process, and hands it `sockets` in the way that [`handed_over`] reads. To be
-/// called when everything else is over. Returns only if that fails, and then the sockets are gone.
+/// Becomes `program`, in the same process, and hands it `sockets` in the way that [`handed_over`]
+/// reads. To be called when everything else is over. Returns only if that fails, and then the
+/// sockets are gone.
 pub fn give_way(program: &Path, arguments: &[OsString], sockets: Vec<OwnedFd>) -> io::Error {
     let count = sockets.len();
     let numbered = sockets.into_iter().zip(FIRST_HANDED_OVER..);
@@ -132,8 +133,8 @@ fn wall_clock_millis() -> i64 {
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// What the wall clock says, or would say had it never been set back: limits, challenges and sessions run out
-/// by it, and would all wait for the day before to be over otherwise.
+/// What the wall clock says, or would say had it never been set back: limits, challenges and
+/// sessions run out by it, and would all wait for the day before to be over otherwise.
 fn going_on(ahead_most: &AtomicI64, running: i64, wall: i64) -> i64 {
     let ahead = wall.saturating_sub(running);
     let known = ahead_most.load(Ordering::Relaxed);

@@ -1,5 +1,6 @@
-//! What a forwarded request asks of the allocator, beside a pingora proxy that does nothing but forward. The
-//! counts are the same in every run, so a request that grows is noticed before a benchmark could tell.
+//! What a forwarded request asks of the allocator, beside a pingora proxy that does nothing but
+//! forward. The counts are the same in every run, so a request that grows is noticed before a
+//! benchmark could tell.
 //!
 //! One test, so that nothing else allocates in this process.
 #![allow(
@@ -36,8 +37,8 @@ static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 const WARM_UP: u32 = 50;
 const REQUESTS: u32 = 400;
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How much more the gateway may ask for than a proxy that only forwards. Budgets, so that they do not grow
-/// unnoticed: 19 and 3,655 were measured, beside 111 and 109,627 of pingora's own.
+/// How much more the gateway may ask for than a proxy that only forwards. Budgets, so that they do
+/// not grow unnoticed: 19 and 3,655 were measured, beside 111 and 109,627 of pingora's own.
 const OWN_BLOCKS_MAX: f64 = 22.0;
 const OWN_BYTES_MAX: f64 = 4_096.0;
 
@@ -88,7 +89,8 @@ impl ProxyHttp for Bare {
     }
 }
 
-/// An application that answers every request alike, over connections that stay open, and allocates nothing for it.
+/// An application that answers every request alike, over connections that stay open, and allocates
+/// nothing for it.
 fn application() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -133,8 +135,8 @@ fn bare(application: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Asks again and again on one connection, and counts what everybody in this process allocates meanwhile. The
-/// client and the application do the same for either proxy.
+/// Asks again and again on one connection, and counts what everybody in this process allocates
+/// meanwhile. The client and the application do the same for either proxy.
 fn cost(address: SocketAddr, request: &str) -> Cost {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();

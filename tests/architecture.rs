@@ -129,7 +129,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Generators of random numbers that are not the operating system's: some can be guessed, and none is needed.
+/// Generators of random numbers that are not the operating system's: some can be guessed, and none
+/// is needed.
 const OTHER_RANDOMNESS: &[&str] = &["rand", "fastrand", "oorandom", "nanorand", "rand_core", "rand_chacha"];
 
 /// Rooms whose parts (files, and folders with all that is in them) can be read one after another.

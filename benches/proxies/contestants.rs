@@ -1,5 +1,5 @@
-//! The proxies, each set up as its own documents say for this much: one core, connections to the application kept,
-//! no access log.
+//! The proxies, each set up as its own documents say for this much: one core, connections to the
+//! application kept, no access log.
 
 use std::fmt;
 use std::fs;

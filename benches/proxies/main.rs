@@ -1,14 +1,15 @@
 //! What an authenticated request costs: the gateway beside other proxies, in one run.
 //!
-//! `benches/run` installs what is compared, builds it and starts this. Everything is on this machine and ends by
-//! itself. The proxy under test has the first core to itself; the load and the application share the second. All
-//! contestants of a scenario take turns within each round, so that a machine that grows slower does so for all.
-//! Absolute figures belong to one machine and one hour; the ratios are the result.
+//! `benches/run` installs what is compared, builds it and starts this. Everything is on this
+//! machine and ends by itself. The proxy under test has the first core to itself; the load and the
+//! application share the second. All contestants of a scenario take turns within each round, so
+//! that a machine that grows slower does so for all. Absolute figures belong to one machine and one
+//! hour; the ratios are the result.
 //!
-//! `contestants` are the proxies and how each is set up, `scenarios` what is asked of them, `load` the programs that
-//! ask, `report` the tables and pictures. What always holds: no figure is kept for answers that were not what
-//! the scenario expects, and before it is measured, each contestant is seen to tell the application who the visitor
-//! is, or that it tells nobody.
+//! `contestants` are the proxies and how each is set up, `scenarios` what is asked of them, `load`
+//! the programs that ask, `report` the tables and pictures. What always holds: no figure is kept
+//! for answers that were not what the scenario expects, and before it is measured, each contestant
+//! is seen to tell the application who the visitor is, or that it tells nobody.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -89,7 +89,8 @@ impl Figures {
         })
     }
 
-    /// A bar for each contestant, as long as its median, and a line from its lowest round to its highest.
+    /// A bar for each contestant, as long as its median, and a line from its lowest round to its
+    /// highest.
     fn picture(&self) -> String {
         const LEFT: f64 = 230.0;
         const WIDTH: f64 = 420.0;

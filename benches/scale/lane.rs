@@ -50,7 +50,8 @@ pub struct Filled {
     pub start: Spread,
     /// The same without sessions.
     pub start_without: Spread,
-    /// Of it, what opening the store takes, measured in this process: sled's recovery, and counting every entry.
+    /// Of it, what opening the store takes, measured in this process: sled's recovery, and counting
+    /// every entry.
     pub opening: f64,
     /// Processor time until the first answer, in seconds.
     pub start_cpu: f64,
@@ -114,8 +115,8 @@ impl Lane {
     }
 }
 
-/// Waits until a gateway has nothing more to do for itself: sled tidies up a log that was filled in one go, which no
-/// log is that people have filled.
+/// Waits until a gateway has nothing more to do for itself: sled tidies up a log that was filled in
+/// one go, which no log is that people have filled.
 fn settle(process: &Running) -> Duration {
     let used = || process.cpu_s().0 + process.cpu_s().1;
     let (began, mut quiet) = (Instant::now(), 0);
@@ -134,7 +135,8 @@ struct Starts {
     resident: u64,
 }
 
-/// Starts a gateway and ends it: how long it took to answer, the processor time that it used, and its memory then.
+/// Starts a gateway and ends it: how long it took to answer, the processor time that it used, and
+/// its memory then.
 fn started(laid: &Laid) -> (f64, f64, u64) {
     let (process, took) = laid.start();
     let (user, system) = process.cpu_s();

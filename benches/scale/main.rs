@@ -5,15 +5,17 @@
 //! benches/run scale --people 100000    one size
 //! ```
 //!
-//! The store is filled in the format that the gateway reads, and the real program started on it: how long until it
-//! answers, how much memory it has then, what a request with a session's cookie costs, what a sign-in costs, how soon
-//! a session that was ended elsewhere opens nothing, and how long an administrator waits for a page of users. The
-//! gateway has the first core to itself; the load and the application share the second. A gateway with ten people
-//! runs beside the others, and takes turns with them where requests are counted.
+//! The store is filled in the format that the gateway reads, and the real program started on it:
+//! how long until it answers, how much memory it has then, what a request with a session's cookie
+//! costs, what a sign-in costs, how soon a session that was ended elsewhere opens nothing, and how
+//! long an administrator waits for a page of users. The gateway has the first core to itself; the
+//! load and the application share the second. A gateway with ten people runs beside the others, and
+//! takes turns with them where requests are counted.
 //!
-//! `lane` is one gateway and what is in its store, `requests`, `revocations` and `pages` are what is asked of it,
-//! `report` the tables. What does not live here: other proxies (`benches/proxies`) and other servers
-//! (`benches/sign_ins`). What always holds: no figure is kept for an answer that was not what it should be.
+//! `lane` is one gateway and what is in its store, `requests`, `revocations` and `pages` are what
+//! is asked of it, `report` the tables. What does not live here: other proxies (`benches/proxies`)
+//! and other servers (`benches/sign_ins`). What always holds: no figure is kept for an answer that
+//! was not what it should be.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

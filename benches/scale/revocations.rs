@@ -1,8 +1,8 @@
 //! How soon a session that was ended on one connection opens nothing on another one.
 //!
-//! One person has two sessions. With the first, requests for the application follow one another without a pause; with
-//! the second, every other session of the person is ended. What always holds: no request that was sent after the
-//! revocation was answered has been let through.
+//! One person has two sessions. With the first, requests for the application follow one another
+//! without a pause; with the second, every other session of the person is ended. What always holds:
+//! no request that was sent after the revocation was answered has been let through.
 
 use std::time::{Duration, Instant};
 

@@ -109,8 +109,8 @@ fn invitation(binary: &Path, laid: &Laid, number: u64) -> String {
         .to_owned()
 }
 
-/// Adds a passkey to the account that was `made`: by these two requests, of which the second one says what
-/// `body` makes of the authenticator's answer.
+/// Adds a passkey to the account that was `made`: by these two requests, of which the second one
+/// says what `body` makes of the authenticator's answer.
 async fn register(
     connection: &mut Connection,
     number: u64,

@@ -1,20 +1,21 @@
-//! How many people can sign in with a passkey each second on one core: the gateway beside better-auth's own server,
-//! in one run.
+//! How many people can sign in with a passkey each second on one core: the gateway beside
+//! better-auth's own server, in one run.
 //!
 //! ```text
 //! benches/run sign-ins                       about five minutes
 //! benches/run sign-ins --parts               only what a sign-in consists of
 //! ```
 //!
-//! A sign-in is what a browser sends for one: the options are asked for, an authenticator answers them, the answer is
-//! verified, and a session's cookie comes back. Both servers speak the same API and have the same 100 accounts with a
-//! passkey each; the server under test has the first core to itself, and the browsers share the second. All take
-//! turns within each round. The gateway runs with its store on the disk, where each sign-in waits three times until
-//! what it has written is durable, and once more with the store that forgets everything, as better-auth's does.
+//! A sign-in is what a browser sends for one: the options are asked for, an authenticator answers
+//! them, the answer is verified, and a session's cookie comes back. Both servers speak the same API
+//! and have the same 100 accounts with a passkey each; the server under test has the first core to
+//! itself, and the browsers share the second. All take turns within each round. The gateway runs
+//! with its store on the disk, where each sign-in waits three times until what it has written is
+//! durable, and once more with the store that forgets everything, as better-auth's does.
 //!
 //! `contestants` are the servers and their accounts, `parts` what a sign-in consists of, measured
-//! in process. What does not live here: what other people's requests cost (`benches/proxies`). What always holds: no
-//! figure is kept for a sign-in without a session.
+//! in process. What does not live here: what other people's requests cost (`benches/proxies`). What
+//! always holds: no figure is kept for a sign-in without a session.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,8 +1,9 @@
-//! What a sign-in consists of, measured in this process: checking a signature, beginning a ceremony and finishing it,
-//! signing a token, and making changes durable, alone and together.
+//! What a sign-in consists of, measured in this process: checking a signature, beginning a ceremony
+//! and finishing it, signing a token, and making changes durable, alone and together.
 //!
-//! Each part is done again and again for a moment, all of its threads on one core. What does not live here: HTTP,
-//! JSON of requests and the scheduling between threads, which is the rest of a sign-in.
+//! Each part is done again and again for a moment, all of its threads on one core. What does not
+//! live here: HTTP, JSON of requests and the scheduling between threads, which is the rest of a
+//! sign-in.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
 //! Browsers that sign in, one ceremony after the other each, without a pause.
 //!
-//! What does not live here: the requests of a ceremony (`client.rs`), and whose passkeys there are. What always
-//! holds: everybody has a turn, from a few networks of their own, as far apart in the store as people are.
+//! What does not live here: the requests of a ceremony (`client.rs`), and whose passkeys there are.
+//! What always holds: everybody has a turn, from a few networks of their own, as far apart in the
+//! store as people are.
 #![allow(dead_code, reason = "each benchmark uses its own part of this file")]
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,8 +16,8 @@ use crate::client::{Connection, SignedIn};
 use crate::process::Running;
 use crate::spread::percentile_us;
 
-/// Networks that everybody signs in from in turn. One account may be tried twice a second from one network, which is
-/// no setting; the gateway remembers this many of a person.
+/// Networks that everybody signs in from in turn. One account may be tried twice a second from one
+/// network, which is no setting; the gateway remembers this many of a person.
 const NETWORKS: u64 = 8;
 /// A prime: people take turns in an order that is not theirs in the store.
 const STRIDE: u64 = 7_919;

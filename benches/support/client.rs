@@ -1,8 +1,9 @@
 //! An HTTP client that costs little beside what it asks: one connection, one request at a time.
 //!
-//! What lives here: writing requests, reading answers, and the two requests of a sign-in as better-auth's clients
-//! send them, to the gateway and to better-auth's own server alike. What does not: passkeys (`passkeys.rs`). What
-//! always holds: an answer with another status than the caller expects ends the measurement.
+//! What lives here: writing requests, reading answers, and the two requests of a sign-in as
+//! better-auth's clients send them, to the gateway and to better-auth's own server alike. What does
+//! not: passkeys (`passkeys.rs`). What always holds: an answer with another status than the caller
+//! expects ends the measurement.
 #![allow(dead_code, reason = "each benchmark uses its own part of this file")]
 
 use std::fmt::Write as _;

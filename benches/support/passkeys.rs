@@ -1,5 +1,5 @@
-//! Passkeys of people in a filled store: made by the software authenticator, judged by the gateway's own library,
-//! and written as the gateway writes them.
+//! Passkeys of people in a filled store: made by the software authenticator, judged by the
+//! gateway's own library, and written as the gateway writes them.
 //!
 //! What does not live here: people (`filling.rs`), and talking to a server (`client.rs`).
 #![allow(dead_code, reason = "each benchmark uses its own part of this file")]
@@ -27,8 +27,8 @@ pub fn register(device: &mut Authenticator, origin: &str, number: u64) -> Creden
     party.finish_registration(pending, &answer, now).unwrap().into_credential(Planned::default(), now)
 }
 
-/// One passkey's key that everybody has, each under an id of their own: as many bytes and as much work to check,
-/// without the time that a million keys take.
+/// One passkey's key that everybody has, each under an id of their own: as many bytes and as much
+/// work to check, without the time that a million keys take.
 pub struct Everybody {
     device: Authenticator,
     origin: String,

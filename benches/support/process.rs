@@ -1,4 +1,5 @@
-//! Programs that run beside one another, each on its core, and the processor time and memory that each has used.
+//! Programs that run beside one another, each on its core, and the processor time and memory that
+//! each has used.
 #![allow(dead_code, reason = "each benchmark uses its own part of this file")]
 
 use std::fs;
@@ -54,7 +55,8 @@ impl Running {
         self.0.id()
     }
 
-    /// Processor time used so far by it and those that it has started, in seconds: its own, and the system's for it.
+    /// Processor time used so far by it and those that it has started, in seconds: its own, and the
+    /// system's for it.
     pub fn cpu_s(&self) -> (f64, f64) {
         let own = descendants(self.0.id());
         own.into_iter().chain([self.0.id()]).map(times_of).fold((0.0, 0.0), |(u, s), (a, b)| (u + a, s + b))

@@ -1,7 +1,7 @@
 //! The real gateway, in a directory of its own: laid out once, started as often as a benchmark wants.
 //!
-//! What does not live here: what is in its store (`filling.rs`). What always holds: limits that would stop a
-//! benchmark are raised here and nowhere else, and everything else is as it comes.
+//! What does not live here: what is in its store (`filling.rs`). What always holds: limits that
+//! would stop a benchmark are raised here and nowhere else, and everything else is as it comes.
 #![allow(dead_code, reason = "each benchmark uses its own part of this file")]
 
 use std::fs;

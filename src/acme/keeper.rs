@@ -1,8 +1,8 @@
 //! Keeps a certificate for every name of a plan, for as long as it is asked to.
 //!
-//! Each name is attended to by a task of its own; what they share is the account, and a bound on how many
-//! orders are under way. What always holds: a plan that changes does not make a failing name be tried more
-//! often than the authority bears.
+//! Each name is attended to by a task of its own; what they share is the account, and a bound on
+//! how many orders are under way. What always holds: a plan that changes does not make a failing
+//! name be tried more often than the authority bears.
 
 use std::collections::HashMap;
 use std::io;
@@ -231,8 +231,8 @@ impl Desk {
         Ok(fresh)
     }
 
-    /// Orders once, and again where that failed for a reason that is over: the authority had forgotten the
-    /// account, or a nonce too many.
+    /// Orders once, and again where that failed for a reason that is over: the authority had
+    /// forgotten the account, or a nonce too many.
     async fn ordered(&self, name: &Name, replaces: Option<&[u8]>) -> Result<Issued, Failure> {
         let wanted = Wanted { authority: &self.authority, name, replaces };
         let mut account = self.account().await?;
@@ -257,7 +257,8 @@ impl Desk {
         Ok(account.insert(opened).clone())
     }
 
-    /// Replaces the account that the authority has forgotten, unless another task has replaced it already.
+    /// Replaces the account that the authority has forgotten, unless another task has replaced it
+    /// already.
     async fn new_account(&self, forgotten: &str) -> Result<Account, AccountError> {
         let mut account = self.account.lock().await;
         match &*account {

@@ -1,10 +1,10 @@
 //! Certificates from an authority (ACME, RFC 8555): asked for, renewed, and kept.
 //!
-//! `schedule` says when, `account` is who we are to the authority, `order` gets one certificate, and
-//! `keeper` does so for every name for as long as the gateway runs. Challenges are answered and
-//! certificates served by others: a [`Responder`] and whoever reads the [`Shelf`]. What always holds: a
-//! failure leaves the certificate in force where it is, is told in one line, and is tried again, later each
-//! time; a certificate is on the shelf whole, or the one before it is.
+//! `schedule` says when, `account` is who we are to the authority, `order` gets one certificate,
+//! and `keeper` does so for every name for as long as the gateway runs. Challenges are answered and
+//! certificates served by others: a [`Responder`] and whoever reads the [`Shelf`]. What always
+//! holds: a failure leaves the certificate in force where it is, is told in one line, and is tried
+//! again, later each time; a certificate is on the shelf whole, or the one before it is.
 
 mod account;
 mod keeper;
@@ -114,8 +114,8 @@ pub trait Shelf: Send + Sync {
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
     /// Replaces what was there, durably and at once, for nobody else to read.
     fn write(&self, name: &str, content: &[u8]) -> io::Result<()>;
-    /// The same with a certificate and its key, in PEM, which are served from the next handshake on. Refuses
-    /// what cannot be served; then nothing has changed.
+    /// The same with a certificate and its key, in PEM, which are served from the next handshake
+    /// on. Refuses what cannot be served; then nothing has changed.
     fn put_in_force(&self, name: &str, content: &[u8]) -> io::Result<()>;
 }
 

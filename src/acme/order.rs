@@ -68,8 +68,8 @@ pub(super) fn tone_of(error: &Error) -> Tone {
     }
 }
 
-/// Whether the authority did not take a nonce that it had given out, several times in a row (RFC 8555, section
-/// 6.5).
+/// Whether the authority did not take a nonce that it had given out, several times in a row (RFC
+/// 8555, section 6.5).
 pub(super) fn is_about_a_nonce(error: &Error) -> bool {
     matches!(error, Error::Api(problem) if problem.r#type.as_deref() == Some(BAD_NONCE))
 }
@@ -113,8 +113,8 @@ async fn place(account: &Account, wanted: Wanted<'_>) -> Result<Order, Error> {
     if let Some(replaced) = replaced.as_ref().and_then(|der| CertificateIdentifier::try_from(der).ok()) {
         match account.new_order(&order().replaces(replaced)).await {
             Ok(order) => return Ok(order),
-            // What is replaced matters less than that there is a new one: it may be of another authority, or
-            // have been replaced before.
+            // What is replaced matters less than that there is a new one: it may be of another
+            // authority, or have been replaced before.
             Err(error) => tracing::debug!(%error, "the authority does not take the order as a replacement"),
         }
     }
@@ -189,8 +189,8 @@ fn certificate_proof(name: &Name, digest: &[u8]) -> Result<Proof, rcgen::Error> 
     })
 }
 
-/// What the authority asks for in its handshake; of an address, the name of its reverse look-up (RFC 8738,
-/// section 6).
+/// What the authority asks for in its handshake; of an address, the name of its reverse look-up
+/// (RFC 8738, section 6).
 fn server_name(name: &Name) -> String {
     use std::fmt::Write as _;
     match name {

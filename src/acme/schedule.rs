@@ -1,8 +1,8 @@
 //! When a certificate is renewed, and when a failure is tried again.
 //!
-//! Pure: moments and shares in, moments out. What always holds: a certificate is asked for while the one
-//! before it is still valid, unless it came to us late; two gateways that were set up at the same moment do not
-//! ask at the same moment.
+//! Pure: moments and shares in, moments out. What always holds: a certificate is asked for while
+//! the one before it is still valid, unless it came to us late; two gateways that were set up at
+//! the same moment do not ask at the same moment.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::domain::time::Timestamp;
 const SHORT_LIFE: Duration = Duration::from_hours(10 * 24);
 /// Of a life: how far the moment of renewal is spread.
 const SPREAD: f64 = 0.02;
-/// How soon a failure is tried again, by how many there have been. Let's Encrypt allows five refused validations
-/// of a name in an hour.
+/// How soon a failure is tried again, by how many there have been. Let's Encrypt allows five
+/// refused validations of a name in an hour.
 const RETRIES: [Duration; 7] = [
     Duration::from_secs(10),
     Duration::from_mins(1),
@@ -27,7 +27,8 @@ const RETRIES: [Duration; 7] = [
 const RETRY_SPREAD: f64 = 0.1;
 /// An authority that says that there were too many requests is left alone for at least so long.
 const TOO_MANY_REQUESTS: Duration = Duration::from_hours(1);
-/// How soon a certificate is replaced that has just been issued, however much the authority would like that.
+/// How soon a certificate is replaced that has just been issued, however much the authority would
+/// like that.
 const REST: Duration = Duration::from_hours(1);
 /// How often the authority is asked when to renew, whatever it says (RFC 9773, section 4.3.2).
 const POLL_MIN: Duration = Duration::from_mins(1);
@@ -47,8 +48,8 @@ pub(super) struct Window {
     pub(super) end: Timestamp,
 }
 
-/// When a certificate is due by its age: with a third of its life left, or half of a short one. `draw` is
-/// from 0 to 1, and always the same for a certificate.
+/// When a certificate is due by its age: with a third of its life left, or half of a short one.
+/// `draw` is from 0 to 1, and always the same for a certificate.
 pub(super) fn due(life: Life, draw: f64) -> Timestamp {
     let whole = life.not_after.since(life.not_before);
     let left = if whole < SHORT_LIFE { whole / 2 } else { whole / 3 };

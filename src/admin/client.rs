@@ -38,7 +38,8 @@ fn connect(socket: &Path) -> Result<UnixStream, CallError> {
     })
 }
 
-/// A backup from the gateway behind `socket`: its answer, and, after [`Answer::BackupFollows`], the bytes.
+/// A backup from the gateway behind `socket`: its answer, and, after [`Answer::BackupFollows`], the
+/// bytes.
 pub fn fetch_backup(socket: &Path) -> Result<(Answer, impl Read), CallError> {
     let path = socket.to_path_buf();
     let stream = connect(socket)?;

@@ -1,10 +1,10 @@
 //! The operator's door: a Unix socket that only the gateway's user can open.
 //!
-//! `server` listens, `client` calls, `protocol` is what they say, `lines` what lists are made of, `explain`
-//! questions about decisions, and `declared` is `operator`'s part about a file:
-//! one line of JSON there, one line back (after which a backup follows), and the connection ends. What
-//! lives elsewhere: what the commands do; an [`Operator`] does it. What always holds: the socket has
-//! mode 0600 from the moment it has a name, a line has a bounded length, and a socket that a gateway
+//! `server` listens, `client` calls, `protocol` is what they say, `lines` what lists are made of,
+//! `explain` questions about decisions, and `declared` is `operator`'s part about a file: one line
+//! of JSON there, one line back (after which a backup follows), and the connection ends. What lives
+//! elsewhere: what the commands do; an [`Operator`] does it. What always holds: the socket has mode
+//! 0600 from the moment it has a name, a line has a bounded length, and a socket that a gateway
 //! answers on is never taken away.
 
 pub mod client;
@@ -38,8 +38,8 @@ pub trait Reload: Send + Sync {
 /// Replaces the program of a running gateway.
 #[async_trait]
 pub trait Upgrade: Send + Sync {
-    /// Asks the program that now lies where this one was started from whether it accepts the configuration.
-    /// How long what is under way may take, or why this one goes on.
+    /// Asks the program that now lies where this one was started from whether it accepts the
+    /// configuration. How long what is under way may take, or why this one goes on.
     async fn prepare(&self) -> Result<Duration, String>;
 
     /// Gives way to it.

@@ -146,7 +146,8 @@ pub enum Request {
         /// Accept nothing that earlier ones signed, and end every session.
         burn: bool,
     },
-    /// Everything that is to outlast the machine. The answer is [`Answer::BackupFollows`], and then the file.
+    /// Everything that is to outlast the machine. The answer is [`Answer::BackupFollows`], and then
+    /// the file.
     Backup,
     /// What would become of requests.
     PolicyExplain { questions: Vec<QuestionLine> },
@@ -254,8 +255,8 @@ pub enum Answer {
         /// Why not everything was done.
         stopped: Option<String>,
     },
-    /// Nothing was changed, because of these declared users: their places, from 0, and the usernames that
-    /// somebody else has.
+    /// Nothing was changed, because of these declared users: their places, from 0, and the
+    /// usernames that somebody else has.
     NothingApplied {
         taken: Vec<(usize, Username)>,
     },

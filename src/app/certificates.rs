@@ -22,8 +22,8 @@ use crate::telemetry::metrics::CertificateLife;
 /// Where certificates and the account with the authority lie, in the data directory.
 const DIRECTORY: &str = "acme";
 
-/// What is to be obtained; `None` where the operator has certificates from elsewhere. Reads the files of those
-/// that are given: a host that one of them covers needs no other.
+/// What is to be obtained; `None` where the operator has certificates from elsewhere. Reads the
+/// files of those that are given: a host that one of them covers needs no other.
 pub(super) fn plan(settings: &Settings) -> Option<Plan> {
     let tls = settings.server.tls.as_ref()?;
     let authority = authority(tls.acme.as_ref()?);

@@ -90,7 +90,8 @@ fn over_http(settings: &Settings) -> Result<HttpCourier, StartError> {
     HttpCourier::new(settings.webhooks.iter().map(of), letterhead).map_err(StartError::because)
 }
 
-/// Tells every webhook, or the one with this number or URL, that this is a test: at once and past the store.
+/// Tells every webhook, or the one with this number or URL, that this is a test: at once and past
+/// the store.
 pub fn try_webhooks(settings: &Settings, which: Option<&str>) -> Result<Vec<Tried>, StartError> {
     if settings.webhooks.is_empty() {
         let none = "the configuration names no webhook: add [[webhook]] (docs/webhooks.md)";

@@ -3,10 +3,11 @@
 //! What does not live here: what is in a backup (`app/backups.rs`), and reading recipients
 //! (`config/backup.rs`).
 //!
-//! What always holds: a file is written and read as a stream, a piece of 64 KiB at a time, each of which is
-//! authenticated before anything of it is used; one that was cut or altered is an error, never shorter
-//! data. Whether a file is encrypted is seen at its beginning; a key for one that is not, or none for one that
-//! is, is refused. Who made a file is not shown by it: whoever knows a recipient can encrypt to it.
+//! What always holds: a file is written and read as a stream, a piece of 64 KiB at a time, each of
+//! which is authenticated before anything of it is used; one that was cut or altered is an error,
+//! never shorter data. Whether a file is encrypted is seen at its beginning; a key for one that is
+//! not, or none for one that is, is refused. Who made a file is not shown by it: whoever knows a
+//! recipient can encrypt to it.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};

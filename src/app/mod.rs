@@ -102,8 +102,8 @@ struct HandedOver {
     holder: Holder,
 }
 
-/// Runs the gateway until it is told to stop. Without `anew` there is no file to take in and no program to give
-/// way to, and SIGHUP ends the process as it ends others.
+/// Runs the gateway until it is told to stop. Without `anew` there is no file to take in and no
+/// program to give way to, and SIGHUP ends the process as it ends others.
 pub fn serve(settings: Settings, anew: Option<Anew>, announce: Announce) -> Result<(), StartError> {
     // While there is one thread: it takes variables out of the environment.
     let handed_over = system::handed_over()
@@ -221,8 +221,9 @@ fn start_messengers(
     services.start("webhooks", |shutdown| couriers::deliver(dispatched, couriers, shutdown));
 }
 
-/// Waits for the word to end, or for a part that does without it. `open` are the sockets that we listen on: unless
-/// another program goes on with them, nobody is to wait at one that nobody takes connections from.
+/// Waits for the word to end, or for a part that does without it. `open` are the sockets that we
+/// listen on: unless another program goes on with them, nobody is to wait at one that nobody takes
+/// connections from.
 async fn until_end(
     services: &mut Services,
     upgrader: &Upgrader,

@@ -1,7 +1,8 @@
 //! An operator's command while no gateway runs: the store is opened for one command, under its lock.
 //!
-//! What always holds: a store that no gateway has made is not made here, and files that are written belong
-//! to the owner of the directory afterwards, so that root's commands do not lock the service out.
+//! What always holds: a store that no gateway has made is not made here, and files that are written
+//! belong to the owner of the directory afterwards, so that root's commands do not lock the service
+//! out.
 
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, lchown};

@@ -50,8 +50,8 @@ pub(super) fn smtp(settings: &Settings) -> Result<Option<SmtpMailer>, StartError
     SmtpMailer::new(&smtp, stationery).map(Some).map_err(StartError::because)
 }
 
-/// Sends a letter that says nothing but that it has arrived, at once and past the outbox. The mail server's own
-/// words where it does not take it.
+/// Sends a letter that says nothing but that it has arrived, at once and past the outbox. The mail
+/// server's own words where it does not take it.
 pub fn send_test(settings: &Settings, to: Email) -> Result<(), StartError> {
     let none = || StartError("the configuration names no mail server: add [mail] (docs/mail.md)".to_owned());
     let mailer = smtp(settings)?.ok_or_else(none)?;
@@ -60,7 +60,8 @@ pub fn send_test(settings: &Settings, to: Email) -> Result<(), StartError> {
     runtime.block_on(mailer.send(&letter)).map_err(StartError::because)
 }
 
-/// Delivers what waits, and what is posted, with whoever carries letters at that time, until told to stop.
+/// Delivers what waits, and what is posted, with whoever carries letters at that time, until told
+/// to stop.
 pub(super) async fn deliver(
     gateway: Arc<Gateway>,
     mut mailers: watch::Receiver<Option<Arc<dyn Mailer>>>,

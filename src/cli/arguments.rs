@@ -26,7 +26,8 @@ const UNIT_FILE: &str = "/etc/systemd/system/vestibule.service";
 #[derive(Debug, Parser)]
 #[command(name = "vestibule", version)]
 pub(crate) struct Arguments {
-    /// The configuration file; default ./config.toml, else /etc/vestibule/config.toml, else the defaults
+    /// The configuration file; default ./config.toml, else /etc/vestibule/config.toml, else the
+    /// defaults
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     #[command(subcommand)]
@@ -90,8 +91,8 @@ pub(crate) struct Apply {
 pub(crate) enum Import {
     /// Invite the users of a CSV file with the columns email, name, username, groups and role
     Users(ImportUsers),
-    /// Take over users and passkeys from the credentials file of Quiq's `webauthn_proxy`; they stay valid
-    /// while the RP ID stays
+    /// Take over users and passkeys from the credentials file of Quiq's `webauthn_proxy`; they stay
+    /// valid while the RP ID stays
     WebauthnProxy(ImportPasskeys),
 }
 

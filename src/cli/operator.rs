@@ -20,8 +20,8 @@ const FOLLOWED_MAX: usize = 500;
 const UPGRADE_INTERVAL: Duration = Duration::from_millis(50);
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Carries a command out with `ask`, or with the gateway behind `socket` where it is about the process, and
-/// prints the answer.
+/// Carries a command out with `ask`, or with the gateway behind `socket` where it is about the
+/// process, and prints the answer.
 pub(super) fn run(socket: &Path, ask: &Ask<'_>, command: Operator) -> Outcome {
     if let Operator::Audit(audit) = &command
         && audit.follow

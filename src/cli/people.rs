@@ -2,8 +2,8 @@
 //!
 //! What does not live here: inviting anybody, which the gateway does.
 //!
-//! What always holds: every line of a file that cannot be used is named, with why, and then nobody is invited;
-//! and what a spreadsheet would take for a formula is not written as one.
+//! What always holds: every line of a file that cannot be used is named, with why, and then nobody
+//! is invited; and what a spreadsheet would take for a formula is not written as one.
 
 use std::collections::HashMap;
 use std::io::{self, Write as _};
@@ -105,8 +105,8 @@ fn guests(text: &[u8]) -> Result<Vec<(usize, GuestLine)>, Failure> {
     if refused.is_empty() { Ok(guests) } else { Err(nobody(refused)) }
 }
 
-/// The line that a record begins in. The reader's own count is taken before it has skipped what ends the record
-/// before, and empty lines.
+/// The line that a record begins in. The reader's own count is taken before it has skipped what
+/// ends the record before, and empty lines.
 fn line_of(text: &[u8], position: Option<&csv::Position>) -> usize {
     let at = position.and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or_default();
     let skipped = text.iter().skip(at).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();

@@ -2,8 +2,9 @@
 //!
 //! What does not live here: how a decision is made (`domain/policy/decide.rs`).
 //!
-//! What always holds: the gateway answers, with the rules in force; where none runs, the configuration and the
-//! store that it would start with do. A file that cannot be read whole is not tested in part.
+//! What always holds: the gateway answers, with the rules in force; where none runs, the
+//! configuration and the store that it would start with do. A file that cannot be read whole is not
+//! tested in part.
 
 use serde_json::json;
 

@@ -1,9 +1,9 @@
 //! `vestibule import webauthn-proxy`: the credentials file of Quiq's `webauthn_proxy`.
 //!
-//! It is YAML with one user a line: a name, which is an address, and a credential, which is JSON in base64
-//! (`user_credentials` in newer versions, the whole file in older ones). Keys of the JSON are in either case,
-//! because its library changed them; Go reads them so as well. What always holds: a line that cannot be used
-//! is named, with why, and the others go on.
+//! It is YAML with one user a line: a name, which is an address, and a credential, which is JSON in
+//! base64 (`user_credentials` in newer versions, the whole file in older ones). Keys of the JSON
+//! are in either case, because its library changed them; Go reads them so as well. What always
+//! holds: a line that cannot be used is named, with why, and the others go on.
 //!
 //! What does not live here: turning what was read into credentials (`domain/ceremony/taking_over.rs`),
 //! and users (`flows/administration/import.rs`).
@@ -143,7 +143,8 @@ fn folded(value: Value) -> Value {
     }
 }
 
-/// A user's number as authenticators were given it: seven bits a byte, the lowest first, filled up with zeros.
+/// A user's number as authenticators were given it: seven bits a byte, the lowest first, filled up
+/// with zeros.
 fn user_handle(id: u64) -> Vec<u8> {
     let mut handle = Vec::with_capacity(HANDLE_BYTES);
     let mut rest = id;
@@ -183,8 +184,8 @@ fn passkey(json: &Value, user_handle: Vec<u8>) -> Result<ForeignPasskey, String>
     })
 }
 
-/// What flags say of backups. Older versions kept no flags, and newer ones wrote such as if none had been set;
-/// but somebody was present whenever a passkey was made.
+/// What flags say of backups. Older versions kept no flags, and newer ones wrote such as if none
+/// had been set; but somebody was present whenever a passkey was made.
 fn backup(flags: &Value) -> Option<Backup> {
     let is_set = |key: &str| flags.get(key).and_then(Value::as_bool).unwrap_or(false);
     match (is_set("userpresent"), is_set("backupeligible"), is_set("backupstate")) {

@@ -1,7 +1,7 @@
 //! `[server.tls.acme]`: certificates that the gateway gets by itself.
 //!
-//! What always holds: with it, the gateway listens where an authority looks: it has a TLS listener, and a
-//! plain one where the challenge needs it.
+//! What always holds: with it, the gateway listens where an authority looks: it has a TLS listener,
+//! and a plain one where the challenge needs it.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

@@ -42,7 +42,8 @@ impl Credentials {
                 Some((id, original)) => {
                     self.0.insert(format!("{COPIES}/{unit}/{id}"), original.to_owned());
                 }
-                // An empty setting takes back all before it; one without a path is searched for by systemd.
+                // An empty setting takes back all before it; one without a path is searched for by
+                // systemd.
                 None if setting.is_empty() => self.0.clear(),
                 None => {}
             }

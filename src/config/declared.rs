@@ -2,8 +2,8 @@
 //!
 //! What does not live here: what becomes of the users (`flows/administration/declared.rs`).
 //!
-//! What always holds: there are users only when the whole file has no mistake; an address and a username are
-//! there once; and unknown keys are mistakes, as in the configuration.
+//! What always holds: there are users only when the whole file has no mistake; an address and a
+//! username are there once; and unknown keys are mistakes, as in the configuration.
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -1,8 +1,9 @@
-//! `[limits]`: how much clients may take before they have shown any credential; and `[bans]`: how many bad ones
-//! they may show; and `[tokens]`: how long access tokens live, and how many a user may have.
+//! `[limits]`: how much clients may take before they have shown any credential; and `[bans]`: how
+//! many bad ones they may show; and `[tokens]`: how long access tokens live, and how many a user
+//! may have.
 //!
-//! What does not live here: the defaults of limits, which are beside the code that they limit. What always holds:
-//! no limit is 0, for that would lock everybody out.
+//! What does not live here: the defaults of limits, which are beside the code that they limit. What
+//! always holds: no limit is 0, for that would lock everybody out.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;

@@ -1,12 +1,13 @@
 //! Configuration: a file and the environment in, validated [`Settings`] out.
 //!
 //! `section` reads TOML and the environment, `reader` collects mistakes with their lines; `server`,
-//! `acme`, `attributes`, `backup`, `relying_party`, `dialects`, `mail`, `webhook`, `routes`, `rules`, `told`,
-//! `route_files`, `limits` and `sections` know what the keys mean; `declared` reads another file, users as an
-//! operator declares them, and `expectations` one of tests for rules; `settings` is what the rest of the program
-//! sees, and `written` what people are told of it. The manual is `config.toml` at the root of the repository,
-//! and a test keeps it and the defaults the same. What always holds: there are settings only when there is no
-//! mistake, and mistakes are reported all at once.
+//! `acme`, `attributes`, `backup`, `relying_party`, `dialects`, `mail`, `webhook`, `routes`,
+//! `rules`, `told`, `route_files`, `limits` and `sections` know what the keys mean; `declared`
+//! reads another file, users as an operator declares them, and `expectations` one of tests for
+//! rules; `settings` is what the rest of the program sees, and `written` what people are told of
+//! it. The manual is `config.toml` at the root of the repository, and a test keeps it and the
+//! defaults the same. What always holds: there are settings only when there is no mistake, and
+//! mistakes are reported all at once.
 
 mod acme;
 mod attributes;

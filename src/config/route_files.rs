@@ -1,7 +1,8 @@
-//! `server.routes_directory`: files with routes beside those of the configuration, for tools that write them.
+//! `server.routes_directory`: files with routes beside those of the configuration, for tools that
+//! write them.
 //!
-//! What always holds: a file there has `[[route]]` and nothing else; a mistake in one is told with its name;
-//! the order of routes is that of the files' names.
+//! What always holds: a file there has `[[route]]` and nothing else; a mistake in one is told with
+//! its name; the order of routes is that of the files' names.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -304,9 +304,9 @@ fn check_overlap(draft: &Draft, earlier: &Draft, reader: &Reader<'_>) {
     }
 }
 
-/// Refuses an application on the host where people sign in, unless the operator means it. A wildcard puts
-/// one there by accident. Over http that host is a developer's own machine. Over https it serves people,
-/// so there a route that names the host needs `share_auth_host` as well.
+/// Refuses an application on the host where people sign in, unless the operator means it. A
+/// wildcard puts one there by accident. Over http that host is a developer's own machine. Over
+/// https it serves people, so there a route that names the host needs `share_auth_host` as well.
 fn check_auth_host(drafts: &[Draft], public_url: &PublicUrl, reader: &Reader<'_>) {
     let host = public_url.host.as_str();
     let exact = drafts.iter().any(|draft| draft.route.host == HostPattern::Exact(host.to_owned()));

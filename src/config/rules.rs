@@ -1,9 +1,10 @@
-//! Who may enter a route: `allow`, `[[route.rule]]` or `policy`; and `[[network]]`, which both may name.
+//! Who may enter a route: `allow`, `[[route.rule]]` or `policy`; and `[[network]]`, which both may
+//! name.
 //!
 //! What does not live here: what a rule decides (`domain/policy/`).
 //!
-//! What always holds: a rule that could never matter (the same name twice, a deny with an age, `anyone` beside
-//! other lines) is a mistake; a route that nobody could enter is one too.
+//! What always holds: a rule that could never matter (the same name twice, a deny with an age,
+//! `anyone` beside other lines) is a mistake; a route that nobody could enter is one too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -216,7 +217,8 @@ fn datalog(section: &Section<'_>, reader: &Reader<'_>, defined: &Defined) -> Opt
         Err(mistakes) => mistakes,
     };
     for PolicyMistake { line, problem } in mistakes {
-        // The text may begin on the line of its key or on the next one, so only its own lines are counted.
+        // The text may begin on the line of its key or on the next one, so only its own lines are
+        // counted.
         let problem = format!("in line {line} of the policy: {problem}");
         reader.mistake(
             &text.at,

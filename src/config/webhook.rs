@@ -2,8 +2,8 @@
 //!
 //! What does not live here: telling anybody anything (`webhook/`, `app/couriers.rs`).
 //!
-//! What always holds: nothing is told in the clear to anybody outside of private networks; no mistake and
-//! no remark shows the path of a URL, which may be as good as a password.
+//! What always holds: nothing is told in the clear to anybody outside of private networks; no
+//! mistake and no remark shows the path of a URL, which may be as good as a password.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -1,10 +1,10 @@
-//! What the configuration says, key by key, for administrators who look at it: as it is written, where it is
-//! written, and what counts where nothing is.
+//! What the configuration says, key by key, for administrators who look at it: as it is written,
+//! where it is written, and what counts where nothing is.
 //!
 //! What does not live here: what the keys mean, which the other readers of this room say.
 //!
-//! What always holds: a secret is never among it, only that there is one. Defaults are those of the manual,
-//! which a test keeps true.
+//! What always holds: a secret is never among it, only that there is one. Defaults are those of the
+//! manual, which a test keeps true.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -104,8 +104,9 @@ impl Walk<'_> {
     }
 }
 
-/// Everything, in the order of the files: what the environment says instead, and then the defaults of what
-/// nobody has written. Those that are `derived` from other values are not what the manual shows.
+/// Everything, in the order of the files: what the environment says instead, and then the defaults
+/// of what nobody has written. Those that are `derived` from other values are not what the manual
+/// shows.
 pub(super) fn complete(
     mut written: Vec<Written>,
     environment: Vec<(String, String, String)>,

@@ -5,8 +5,8 @@
 //! whose addresses standards prescribe; `description` describes all of it. No dialect knows another.
 //!
 //! Each dialect has an `api` (its routes, described where they are made), and a `face` (how it says
-//! that something went wrong). Handlers fail with a `Problem`, as all handlers do; the face is put on at the
-//! edge, here.
+//! that something went wrong). Handlers fail with a `Problem`, as all handlers do; the face is put
+//! on at the edge, here.
 
 pub mod better_auth;
 pub mod corbado;

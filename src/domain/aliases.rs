@@ -1,5 +1,5 @@
-//! Addresses of other forward-auth servers, under which this one answers too, so that their users change
-//! one address.
+//! Addresses of other forward-auth servers, under which this one answers too, so that their users
+//! change one address.
 
 /// Which of them are answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -46,8 +46,8 @@ pub struct AssertionKeys {
     /// Keys that have been replaced a short time ago.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     earlier: Vec<Earlier>,
-    /// What keys for other purposes are derived from, once that is not the key that signs any more: they
-    /// outlive a rotation.
+    /// What keys for other purposes are derived from, once that is not the key that signs any more:
+    /// they outlive a rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     root: Option<Zeroizing<String>>,
 }
@@ -76,8 +76,8 @@ impl AssertionKeys {
         Ok(Self { private: Zeroizing::new(URL_SAFE_NO_PAD.encode(random)), earlier: Vec::new(), root: None })
     }
 
-    /// The keys after `next` has taken over, which was made by [`Self::generate`]. What is derived stays
-    /// the same.
+    /// The keys after `next` has taken over, which was made by [`Self::generate`]. What is derived
+    /// stays the same.
     #[must_use]
     pub fn followed_by(&self, next: Self, now: Timestamp) -> Self {
         let mut earlier = self.earlier.clone();
@@ -214,8 +214,8 @@ struct Claims<'a> {
     exp: i64,
 }
 
-/// What Pomerium says in `X-Pomerium-Jwt-Assertion`: issuer and audience are the host that browsers ask, and the
-/// user's id is there twice.
+/// What Pomerium says in `X-Pomerium-Jwt-Assertion`: issuer and audience are the host that browsers
+/// ask, and the user's id is there twice.
 #[derive(Serialize)]
 struct PomeriumClaims<'a> {
     iss: &'a str,
@@ -273,8 +273,8 @@ impl AssertionSigner {
         self.sign_as(Purpose::Assertion, &claims)
     }
 
-    /// A JWT that tells an application behind `host` who is there in the way of Pomerium. `None` only if the
-    /// signing library fails.
+    /// A JWT that tells an application behind `host` who is there in the way of Pomerium. `None`
+    /// only if the signing library fails.
     pub fn sign_as_pomerium(
         &self,
         host: &str,
@@ -311,8 +311,8 @@ impl AssertionSigner {
         jsonwebtoken::encode(&header, claims, &self.key).ok()
     }
 
-    /// What `text` says, if we signed it for `purpose` with a key that is good at `now`. Its own audience and
-    /// time are the caller's to check.
+    /// What `text` says, if we signed it for `purpose` with a key that is good at `now`. Its own
+    /// audience and time are the caller's to check.
     pub(super) fn read<T: DeserializeOwned>(
         &self,
         purpose: Purpose,

@@ -219,7 +219,8 @@ impl Attributes {
         self.0.iter().filter(|definition| definition.editor == Editor::Owner)
     }
 
-    /// Whether `by` may make these changes. An administrator may take away what is not defined any more.
+    /// Whether `by` may make these changes. An administrator may take away what is not defined any
+    /// more.
     pub fn check(&self, edits: &AttributeEdits, by: Editor) -> Result<(), AttributeRefusal> {
         edits.iter().try_for_each(|(name, value)| self.check_one(name, value.as_ref(), by))
     }

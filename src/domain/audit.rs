@@ -95,8 +95,8 @@ impl Entry {
         }
     }
 
-    /// Who it was. A client whose attempt was refused has proved nothing, except where it was refused to
-    /// a user who is signed in.
+    /// Who it was. A client whose attempt was refused has proved nothing, except where it was
+    /// refused to a user who is signed in.
     fn actor_of(&self, actor: Actor) -> Word {
         let signed_in = self.outcome == Outcome::Done || self.route.is_some();
         match (actor, self.user) {

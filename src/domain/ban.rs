@@ -1,9 +1,10 @@
 //! Bans: networks from which nobody may try a credential.
 //!
-//! What lives here: what a ban is, which networks can have one, and when one is made by itself. What does not:
-//! where bans are enforced (`flows/attempts/bans.rs`), and who makes them (`flows/administration/bans.rs`). What always
-//! holds: a ban that has expired is not in force, swept or not; and no [`Bannable`] has an address of this
-//! machine's loopback or of a trusted proxy, with which everybody behind it would be banned.
+//! What lives here: what a ban is, which networks can have one, and when one is made by itself.
+//! What does not: where bans are enforced (`flows/attempts/bans.rs`), and who makes them
+//! (`flows/administration/bans.rs`). What always holds: a ban that has expired is not in force,
+//! swept or not; and no [`Bannable`] has an address of this machine's loopback or of a trusted
+//! proxy, with which everybody behind it would be banned.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroUsize;
@@ -144,7 +145,8 @@ fn loopback() -> [Network; 2] {
 pub struct Reason(String);
 
 impl Reason {
-    /// Accepts 1 to [`REASON_CHARS_MAX`] characters on one line, each of which is seen as it is written.
+    /// Accepts 1 to [`REASON_CHARS_MAX`] characters on one line, each of which is seen as it is
+    /// written.
     pub fn parse(text: &str) -> Result<Self, MalformedName> {
         let text = text.trim();
         let ok = (1..=REASON_CHARS_MAX).contains(&text.chars().count()) && is_seen_as_written(text);

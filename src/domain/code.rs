@@ -1,4 +1,5 @@
-//! One-time codes, sent by mail or shown on another device: what they look like, and what is kept of one.
+//! One-time codes, sent by mail or shown on another device: what they look like, and what is kept
+//! of one.
 //!
 //! What always holds: the store has a keyed hash, never the code; a code is good for one purpose, one
 //! browser and one account, [`CODE_LIFETIME`] and [`CODE_ATTEMPTS_MAX`] guesses.
@@ -93,8 +94,8 @@ impl Drop for Code {
 pub struct CodeKey(pub(super) [u8; 32]);
 
 impl CodeKey {
-    /// What a browser keeps that `user` has signed in with. The same for all of them, so it tells no more
-    /// than that.
+    /// What a browser keeps that `user` has signed in with. The same for all of them, so it tells
+    /// no more than that.
     pub fn device_mark(&self, user: &UserId) -> Option<Secret> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
         mac.update(b"device\0");
@@ -102,7 +103,8 @@ impl CodeKey {
         Some(Secret::from_random(mac.finalize().into_bytes().into()))
     }
 
-    /// What is kept of a code that links two devices. It is found by this hash, so nothing else is in it.
+    /// What is kept of a code that links two devices. It is found by this hash, so nothing else is
+    /// in it.
     pub fn device_hash(&self, code: &Code) -> Option<SecretHash> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
         mac.update(b"device-link\0");

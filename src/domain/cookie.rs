@@ -22,8 +22,8 @@ pub enum Cookie {
     Nonce,
     /// Binds a link between two devices to the one that is new.
     Newcomer,
-    /// Says that a user has signed in with this browser. It opens nothing: it keeps strangers from using up
-    /// what the owner of an account may ask for.
+    /// Says that a user has signed in with this browser. It opens nothing: it keeps strangers from
+    /// using up what the owner of an account may ask for.
     Device,
 }
 
@@ -109,8 +109,8 @@ pub fn without_ours(header: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Whether a `Set-Cookie` header of an upstream uses one of our names, or would come back under
-/// one: browsers send a cookie without a name as its bare value (RFC 6265bis, "Retrieval Algorithm"), so
-/// `=vestibule=x` returns as `vestibule=x`.
+/// one: browsers send a cookie without a name as its bare value (RFC 6265bis, "Retrieval
+/// Algorithm"), so `=vestibule=x` returns as `vestibule=x`.
 pub fn sets_ours(set_cookie: &[u8]) -> bool {
     let mut pair = set_cookie.split(|b| *b == b';').next().unwrap_or(b"").trim_ascii();
     while let Some(value) = pair.strip_prefix(b"=") {

@@ -1,4 +1,5 @@
-//! Crockford's base 32: secrets as people copy them by hand. No letter looks like a digit, and there is no U.
+//! Crockford's base 32: secrets as people copy them by hand. No letter looks like a digit, and
+//! there is no U.
 
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
@@ -19,8 +20,8 @@ pub(super) fn write(bytes: &[u8]) -> String {
     text
 }
 
-/// Reads what a user typed, if it has `length` characters: any case, spaces and hyphens, `O` for `0`, `I` and
-/// `L` for `1`.
+/// Reads what a user typed, if it has `length` characters: any case, spaces and hyphens, `O` for
+/// `0`, `I` and `L` for `1`.
 pub(super) fn read(text: &str, length: usize) -> Option<String> {
     let mut read = String::with_capacity(length);
     for character in text.chars().filter(|c| !matches!(c, ' ' | '-')) {

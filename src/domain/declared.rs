@@ -1,8 +1,9 @@
 //! Users as a file declares them, and how what is there differs from it.
 //!
-//! What decides who may enter is always as the file says: groups, role, standing and expiry that it leaves
-//! out are none, member, active and never, so that a line that is taken out takes a right away. What people
-//! are called, and what is noted of them, is left as it is unless the file says something.
+//! What decides who may enter is always as the file says: groups, role, standing and expiry that it
+//! leaves out are none, member, active and never, so that a line that is taken out takes a right
+//! away. What people are called, and what is noted of them, is left as it is unless the file says
+//! something.
 //!
 //! What does not live here: reading the file (`config/declared.rs`), and changing accounts
 //! (`flows/administration/declared.rs`).
@@ -55,7 +56,8 @@ impl From<DeclaredStanding> for Standing {
 #[serde(rename_all = "lowercase")]
 pub enum Others {
     Stay,
-    /// Accounts are disabled and invitations revoked. Nothing is deleted: no file can bring passkeys back.
+    /// Accounts are disabled and invitations revoked. Nothing is deleted: no file can bring
+    /// passkeys back.
     Pruned,
 }
 

@@ -1,10 +1,11 @@
-//! A link between two devices of one person: the first shows a code, the second brings it, and the first
-//! confirms before the second may make a passkey.
+//! A link between two devices of one person: the first shows a code, the second brings it, and the
+//! first confirms before the second may make a passkey.
 //!
 //! What does not live here: the steps between the two devices (`flows/sign_in/device_links.rs`).
 //!
-//! What always holds: a link is bound to the session that made it and to the browser that brought its
-//! code; it lives for [`DEVICE_LINK_LIFETIME`]; and the code is used up by the first browser that brings it.
+//! What always holds: a link is bound to the session that made it and to the browser that brought
+//! its code; it lives for [`DEVICE_LINK_LIFETIME`]; and the code is used up by the first browser
+//! that brings it.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! Dispatches: what webhooks are told. Words and layout are in `webhook/`.
 //!
-//! What does not live here: words and layout (`webhook/`), and the waiting (`flows/messages/dispatches.rs`).
+//! What does not live here: words and layout (`webhook/`), and the waiting
+//! (`flows/messages/dispatches.rs`).
 //!
 //! What always holds: a dispatch names people by id, and says of what happened only what we know
 //! ourselves: the model of an authenticator, a network, a moment, words of ours and names of the
@@ -168,8 +169,8 @@ impl Dispatch {
         }
     }
 
-    /// What webhooks are told where `content` cannot be mailed to `user`; `None` for what is no notice. A
-    /// link in it is for its owner, and is left out.
+    /// What webhooks are told where `content` cannot be mailed to `user`; `None` for what is no
+    /// notice. A link in it is for its owner, and is left out.
     pub fn of_notice(user: UserId, content: &Content, now: Timestamp) -> Option<Self> {
         let (notice, about) = notice_in(content)?;
         let reason = match content {

@@ -21,8 +21,8 @@ pub enum Actor {
     Gateway,
     /// A client. If the event is about a user and was not refused, it is that user.
     Client,
-    /// A client that has shown nothing of the user's that the event is about: it asks for a code, or has a link
-    /// that was mailed.
+    /// A client that has shown nothing of the user's that the event is about: it asks for a code,
+    /// or has a link that was mailed.
     Anonymous,
     /// An operator, on the gateway's machine.
     Operator,

@@ -15,16 +15,17 @@ pub const TARGET_BYTES_MAX: usize = 32 * 1024;
 /// Which endpoint was asked, and so where the facts are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contract<'a> {
-    /// `{prefix}/forward`: `X-Forwarded-Method`, `-Proto`, `-Host` and `-Uri` (Traefik, Caddy, `HAProxy`).
+    /// `{prefix}/forward`: `X-Forwarded-Method`, `-Proto`, `-Host` and `-Uri` (Traefik, Caddy,
+    /// `HAProxy`).
     Forwarded,
     /// `{prefix}/forward/...`: the method, the host and the rest of the path are the request's own, and
     /// `X-Forwarded-Proto` says the scheme (Envoy).
     Appended { path: &'a [u8] },
     /// `{prefix}/request`: `X-Original-URL` and `X-Original-Method` (nginx).
     Original,
-    /// An address of another forward-auth server, whose users' proxies say less: the host is the request's own
-    /// unless `X-Forwarded-Host` says otherwise, the scheme is ours, the method is GET, unless a header of the
-    /// first contract says otherwise. `yes` is the status of a yes.
+    /// An address of another forward-auth server, whose users' proxies say less: the host is the
+    /// request's own unless `X-Forwarded-Host` says otherwise, the scheme is ours, the method is
+    /// GET, unless a header of the first contract says otherwise. `yes` is the status of a yes.
     Aliased { yes: u16 },
 }
 
@@ -107,7 +108,8 @@ const ORIGINAL_URL: &str = "X-Original-URL";
 const ORIGINAL_URI: &str = "X-Original-URI";
 const ORIGINAL_METHOD: &str = "X-Original-Method";
 
-/// Reads the question: the `method`, `host` and `query` of the request itself count in one contract alone.
+/// Reads the question: the `method`, `host` and `query` of the request itself count in one contract
+/// alone.
 ///
 /// `here` is our own scheme.
 pub fn read(
@@ -151,7 +153,8 @@ pub fn read(
     Ok(asked)
 }
 
-/// Headers of other contracts that came along with a question: the proxy sets none of them, so a client may have.
+/// Headers of other contracts that came along with a question: the proxy sets none of them, so a
+/// client may have.
 pub fn passed_on(contract: Contract<'_>, headers: &HeaderMap) -> Vec<&'static str> {
     let foreign: &[&str] = match contract {
         Contract::Forwarded | Contract::Appended { .. } => &[ORIGINAL_URL, ORIGINAL_URI, ORIGINAL_METHOD],
@@ -233,8 +236,8 @@ fn url_in(said: &HeaderValue) -> Result<(Scheme, String, Vec<u8>), Unclear> {
     Ok((scheme_of(scheme).ok_or(unreadable)?, host, target_in(ORIGINAL_URL, target)?))
 }
 
-/// Refuses a question beside which another contract's header says something else: whoever wrote that one
-/// may be the client, and the proxy behind us may believe it.
+/// Refuses a question beside which another contract's header says something else: whoever wrote
+/// that one may be the client, and the proxy behind us may believe it.
 fn agree(contract: Contract<'_>, asked: &Asked, headers: &HeaderMap) -> Result<(), Unclear> {
     let own_target = match contract {
         Contract::Original => ORIGINAL_URL,

@@ -2,8 +2,9 @@
 //!
 //! What does not live here: when a key is added or burned (`flows/administration/keys.rs`).
 //!
-//! What always holds: the newest key of a ring signs, and a key is chosen from our own table by its id, never
-//! from what a token brings along. What is signed is in `session/token.rs` and `access_token/sealed.rs`.
+//! What always holds: the newest key of a ring signs, and a key is chosen from our own table by its
+//! id, never from what a token brings along. What is signed is in `session/token.rs` and
+//! `access_token/sealed.rs`.
 
 use std::fmt;
 use std::time::Duration;
@@ -105,7 +106,8 @@ impl OpenKeyring {
         &self.newest
     }
 
-    /// The public side of every key that is accepted, the one that signs first: its id, and the key in hexadecimal.
+    /// The public side of every key that is accepted, the one that signs first: its id, and the key
+    /// in hexadecimal.
     pub(super) fn published(&self) -> Vec<(u32, String)> {
         self.accepted.iter().rev().map(|(id, key)| (*id, key.to_bytes_hex())).collect()
     }

@@ -53,8 +53,8 @@ impl Ledger {
         Self { budget, taken: 0, by_network: HashMap::new() }
     }
 
-    /// Shares out this much from now on. What is taken stays taken, so that there may be less than nothing left
-    /// for a while.
+    /// Shares out this much from now on. What is taken stays taken, so that there may be less than
+    /// nothing left for a while.
     pub fn set_budget(&mut self, budget: Budget) {
         self.budget = budget;
     }

@@ -88,7 +88,8 @@ pub enum Content {
     Test,
 }
 
-/// What can be said of a change to somebody's account. Nothing here is chosen by the person who made it.
+/// What can be said of a change to somebody's account. Nothing here is chosen by the person who
+/// made it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     /// What the model of the authenticator is called; `None` where it keeps that to itself.

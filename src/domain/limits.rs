@@ -1,4 +1,5 @@
-//! How often credentials may be tried and made, and how much clients may take before they have shown any.
+//! How often credentials may be tried and made, and how much clients may take before they have
+//! shown any.
 //!
 //! What lives here: the numbers. Counting is in `ledger.rs` and `flows/attempts/limits.rs`.
 

@@ -3,9 +3,9 @@
 //! Who has one IPv6 address has at least the /64 around it, a household often a /56, an organisation
 //! a /48, so limits count all three. For IPv4 they count the /24 and the /16.
 //!
-//! What does not live here: how much a network may take, which is in `ledger.rs` and `limits.rs`, and which may be
-//! banned (`ban.rs`). What always holds: a mapped address (`::ffff:192.0.2.1`) is the IPv4 address that it maps,
-//! and one network has one value, however it was written.
+//! What does not live here: how much a network may take, which is in `ledger.rs` and `limits.rs`,
+//! and which may be banned (`ban.rs`). What always holds: a mapped address (`::ffff:192.0.2.1`) is
+//! the IPv4 address that it maps, and one network has one value, however it was written.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -33,7 +33,8 @@ pub enum MalformedNetwork {
     Ambiguous(IpNet, Network, Network),
 }
 
-/// Whether an address is of this machine or of a private network: one that nobody reaches from elsewhere.
+/// Whether an address is of this machine or of a private network: one that nobody reaches from
+/// elsewhere.
 pub fn is_near(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(ip) => {
@@ -67,7 +68,8 @@ impl Network {
         Self(IpNet::from(address.to_canonical()))
     }
 
-    /// The network of this length around `address`, or around the address alone if there is no such length.
+    /// The network of this length around `address`, or around the address alone if there is no such
+    /// length.
     pub fn around_within(address: IpAddr, length: u8) -> Self {
         let address = address.to_canonical();
         IpNet::new(address, length).map_or_else(|_| Self::only(address), |network| Self(network.trunc()))

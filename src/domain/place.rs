@@ -71,7 +71,8 @@ pub struct Document {
 pub const FORWARD_TEST: &str = "/forward/test";
 /// Other origins that may use our passkeys (WebAuthn Level 3, section 5.11).
 pub const RELATED_ORIGINS_PATH: &str = "/.well-known/webauthn";
-/// Where people enrol and manage passkeys (W3C, "A Well-Known URL for Relying Party Passkey Endpoints").
+/// Where people enrol and manage passkeys (W3C, "A Well-Known URL for Relying Party Passkey
+/// Endpoints").
 pub const PASSKEY_ENDPOINTS_PATH: &str = "/.well-known/passkey-endpoints";
 
 impl Place {
@@ -146,8 +147,8 @@ impl Place {
         }
     }
 
-    /// The contract of the forward-auth endpoint at `path`, on whichever host: a proxy that asks names the
-    /// host in its own way.
+    /// The contract of the forward-auth endpoint at `path`, on whichever host: a proxy that asks
+    /// names the host in its own way.
     pub fn forward_auth_at<'a>(&self, path: &'a [u8]) -> Option<Contract<'a>> {
         match self.forward_auth {
             ForwardAuth::Off => None,

@@ -1,5 +1,5 @@
-//! Recoveries: what has been begun with a code or an administrator's link, for as long as its owner can take
-//! it back.
+//! Recoveries: what has been begun with a code or an administrator's link, for as long as its owner
+//! can take it back.
 
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use super::time::Timestamp;
 /// How long the link that cancels is good for, after the passkey works.
 pub const CANCELLED_WITHIN: Duration = Duration::from_hours(7 * 24);
 
-/// A way back into an account that began with a code or a link. Whoever reads the owner's mail, or has seen
-/// the link, may have begun it, so the owner is told at once, and can end it and everything that came of it.
+/// A way back into an account that began with a code or a link. Whoever reads the owner's mail, or
+/// has seen the link, may have begun it, so the owner is told at once, and can end it and
+/// everything that came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recovery {
     /// The session that the code or the link gave; it names the recovery.

@@ -1,7 +1,7 @@
 //! Recovery codes: what a user prints for the day on which every passkey is lost.
 //!
-//! What always holds: the store has hashes, never the codes; a code is good once, for the account that it
-//! was made for, and for nothing but a new passkey; new codes end the ones before.
+//! What always holds: the store has hashes, never the codes; a code is good once, for the account
+//! that it was made for, and for nothing but a new passkey; new codes end the ones before.
 
 use std::fmt;
 
@@ -16,8 +16,8 @@ use super::time::Timestamp;
 
 /// How many codes a user gets at a time.
 pub const RECOVERY_CODES: usize = 10;
-/// How many random bytes a code has. 80 bits cannot be searched, so a hash without a key is enough, and a
-/// rotation of keys does not end what was printed.
+/// How many random bytes a code has. 80 bits cannot be searched, so a hash without a key is enough,
+/// and a rotation of keys does not end what was printed.
 pub const RECOVERY_CODE_BYTES: usize = 10;
 /// How many characters that is.
 const CHARS: usize = 16;

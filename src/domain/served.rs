@@ -1,7 +1,7 @@
 //! What a request was and what became of it, as the access log tells it.
 //!
-//! What always holds: no cookie, no header that could hold a credential, and no query of our own endpoints,
-//! which may hold a code.
+//! What always holds: no cookie, no header that could hold a credential, and no query of our own
+//! endpoints, which may hold a code.
 
 use std::net::IpAddr;
 use std::time::Duration;

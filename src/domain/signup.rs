@@ -40,8 +40,8 @@ impl SignUp {
         self.mode != SignUpMode::Invite
     }
 
-    /// Whether the reader of `email` may. A domain is the whole of what stands behind the @: neither a part
-    /// of it nor a subdomain.
+    /// Whether the reader of `email` may. A domain is the whole of what stands behind the @:
+    /// neither a part of it nor a subdomain.
     pub fn takes(&self, email: &Email) -> bool {
         match &self.mode {
             SignUpMode::Invite => false,

@@ -42,7 +42,8 @@ pub struct User {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     /// What administrators have written down about this person, for one another.
-    // Left out while there is nothing to say, as the members below: commits expect a record byte for byte.
+    // Left out while there is nothing to say, as the members below: commits expect a record byte
+    // for byte.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
     /// From when on the account opens nothing; `None`: it does not end by itself.

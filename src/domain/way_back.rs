@@ -2,9 +2,9 @@
 //! from the auth host to the host of an application.
 //!
 //! A way back is sealed into the address of the sign-in page, so that a stranger's page load writes
-//! nothing; a long one is kept on the server, and the address names it. A hand-off is always kept on the
-//! server. A target is built from the request that was admitted to a configured route, never from a
-//! parameter that somebody else could have written.
+//! nothing; a long one is kept on the server, and the address names it. A hand-off is always kept
+//! on the server. A target is built from the request that was admitted to a configured route, never
+//! from a parameter that somebody else could have written.
 
 use std::fmt;
 use std::time::Duration;

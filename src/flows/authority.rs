@@ -31,7 +31,8 @@ enum Holder {
 }
 
 impl Authority {
-    /// Of whoever may open the operator's socket, or the store. `tests/architecture.rs` keeps it to `admin/`.
+    /// Of whoever may open the operator's socket, or the store. `tests/architecture.rs` keeps it to
+    /// `admin/`.
     pub const fn of_operator() -> Self {
         Self(Holder::Operator)
     }

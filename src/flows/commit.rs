@@ -16,7 +16,8 @@ use crate::records::keys;
 pub(in crate::flows) const ATTEMPTS_MAX: u32 = 8;
 
 impl Ground {
-    /// Whether `batch` could be committed. If not, something has changed, and it is to be decided again.
+    /// Whether `batch` could be committed. If not, something has changed, and it is to be decided
+    /// again.
     pub(in crate::flows) async fn is_committed(&self, batch: Batch) -> Result<bool, FlowError> {
         match self.records.commit(batch).await {
             Ok(()) => Ok(true),

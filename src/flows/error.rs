@@ -26,8 +26,8 @@ pub enum FlowError {
     /// The code is wrong, used, expired, or another browser's. One variant on purpose.
     #[error("no such code")]
     WrongCode,
-    /// The token is not one that a sign-in of this person was answered with a short time ago, or was used
-    /// already. One variant on purpose.
+    /// The token is not one that a sign-in of this person was answered with a short time ago, or
+    /// was used already. One variant on purpose.
     #[error("no such token")]
     WrongToken,
     /// The sign-in process is unknown, over or expired. One variant on purpose.

@@ -1,7 +1,7 @@
 //! What a session can be minted from.
 //!
-//! What always holds: a value of these types is made in `sign_in/` alone, by the flow that checked what it
-//! says, at the moment of the check. `tests/architecture.rs` keeps it so.
+//! What always holds: a value of these types is made in `sign_in/` alone, by the flow that checked
+//! what it says, at the moment of the check. `tests/architecture.rs` keeps it so.
 
 use crate::domain::ceremony::VerifiedAssertion;
 use crate::domain::id::UserId;

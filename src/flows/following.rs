@@ -1,8 +1,9 @@
 //! How far something in memory has followed a part of the store.
 //!
-//! What does not live here: what it makes of the entries, which each index says itself ([`Mirror`]). What
-//! always holds: a revision that was told twice changes nothing; after a gap everything is told anew; and
-//! who asks can tell whether the memory has been behind for too long to be believed.
+//! What does not live here: what it makes of the entries, which each index says itself
+//! ([`Mirror`]). What always holds: a revision that was told twice changes nothing; after a gap
+//! everything is told anew; and who asks can tell whether the memory has been behind for too long
+//! to be believed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -19,8 +20,8 @@ const NEVER: i64 = i64::MAX;
 
 /// What keeps in memory what a part of the store has.
 pub(in crate::flows) trait Mirror: Send + Sync {
-    /// Becomes what `entries` are, by difference: what goes on is not interrupted. If one cannot be read,
-    /// nothing is taken to be gone.
+    /// Becomes what `entries` are, by difference: what goes on is not interrupted. If one cannot be
+    /// read, nothing is taken to be gone.
     fn reset(&self, entries: &mut Entries<'_>) -> Result<(), StoreError>;
 
     /// Takes in one change.
@@ -63,7 +64,8 @@ impl Following {
                 if revision <= known {
                     return Ok(());
                 }
-                // Also after a gap: what ends is to end now, and what is wrong is put right by the reset.
+                // Also after a gap: what ends is to end now, and what is wrong is put right by the
+                // reset.
                 for change in changes {
                     mirror.apply(change);
                 }

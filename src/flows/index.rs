@@ -1,7 +1,7 @@
 //! The session index: what admission reads instead of the store.
 //!
-//! It follows the store through the feed of the port, so whoever ends a session, and however, the index knows
-//! before the commit returns. Look-ups take no lock that all requests share.
+//! It follows the store through the feed of the port, so whoever ends a session, and however, the
+//! index knows before the commit returns. Look-ups take no lock that all requests share.
 //!
 //! What always holds: a session that has ended here never comes back under the same id; a token
 //! is remembered as verified only as long as its session lives.

@@ -1,9 +1,10 @@
-//! What sessions and access tokens have in common while they are in memory: they end once, streams wait for that,
-//! and what was verified or decided for them is kept with them.
+//! What sessions and access tokens have in common while they are in memory: they end once, streams
+//! wait for that, and what was verified or decided for them is kept with them.
 //!
-//! What does not live here: what a session or a token is, which `index.rs` and `access_tokens/index.rs` read from
-//! the store. What always holds: what has ended never lives again; a token is remembered as verified only as
-//! long as the life that it points at goes on, and no life has more than a bounded number of them.
+//! What does not live here: what a session or a token is, which `index.rs` and
+//! `access_tokens/index.rs` read from the store. What always holds: what has ended never lives
+//! again; a token is remembered as verified only as long as the life that it points at goes on, and
+//! no life has more than a bounded number of them.
 
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,7 +51,8 @@ impl Life {
         self.stirred.stir();
     }
 
-    /// Returns when it has ended, or when `holds` says no; see [`Stirred::while_holds`]. Open streams wait for it.
+    /// Returns when it has ended, or when `holds` says no; see [`Stirred::while_holds`]. Open
+    /// streams wait for it.
     pub(in crate::flows) async fn ended_or_not(&self, holds: impl Fn() -> bool) {
         self.stirred.while_holds(|| !self.has_ended() && holds()).await;
     }

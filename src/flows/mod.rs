@@ -1,9 +1,9 @@
 //! Ring 2: the use cases. Each loads, decides, saves once and reports.
 //!
-//! [`Gateway`] is the program without its edges: no HTTP, no sockets, no files. It is made of parts, each of
-//! which owns its state and holds the parts that its flows may touch: the order below is the order in
-//! which one may hold another. The proxy asks `admission`; pages and dialects call `sign_in`, `accounts` and
-//! the rest; operators reach `administration`.
+//! [`Gateway`] is the program without its edges: no HTTP, no sockets, no files. It is made of
+//! parts, each of which owns its state and holds the parts that its flows may touch: the order
+//! below is the order in which one may hold another. The proxy asks `admission`; pages and dialects
+//! call `sign_in`, `accounts` and the rest; operators reach `administration`.
 //!
 //! What always holds: a flow consumes its pending state first and writes at most once,
 //! atomically, at its end. Any `.await` may be where the caller vanishes.

@@ -1,5 +1,6 @@
-//! What one route needs to know about one session or access token: which of its rules are about the user, and what to tell the
-//! application. Made once for each of them and the route, used for every request.
+//! What one route needs to know about one session or access token: which of its rules are about the
+//! user, and what to tell the application. Made once for each of them and the route, used for every
+//! request.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! What is removed now and again because its time is over.
 //!
-//! What always holds: no decision depends on this having run, because expiry is checked at every use; and
-//! one failure keeps nothing else from being removed.
+//! What always holds: no decision depends on this having run, because expiry is checked at every
+//! use; and one failure keeps nothing else from being removed.
 
 use super::{FlowError, Gateway};
 

@@ -2,8 +2,9 @@
 //!
 //! What does not live here: who is told what, and when (`flows/messages/notices.rs`).
 //!
-//! What always holds: a notice says with what, from where and when, in our words; whoever added a passkey
-//! has named it, and may have named it so that it reads like advice of ours, so its name is not in it.
+//! What always holds: a notice says with what, from where and when, in our words; whoever added a
+//! passkey has named it, and may have named it so that it reads like advice of ours, so its name is
+//! not in it.
 
 use crate::domain::letter::{About, Content};
 use crate::domain::user::Role;

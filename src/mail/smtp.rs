@@ -57,8 +57,8 @@ pub enum BadMailer {
     Settings(String),
 }
 
-/// Answers that are about who is sending, not about what is sent (RFC 4954, section 6; RFC 5321, section
-/// 4.2.3).
+/// Answers that are about who is sending, not about what is sent (RFC 4954, section 6; RFC 5321,
+/// section 4.2.3).
 const ABOUT_US: [u16; 8] = [500, 502, 504, 530, 534, 535, 538, 554];
 
 /// How a certificate begins in PEM (RFC 7468, section 5.1).
@@ -150,8 +150,8 @@ impl Mailer for SmtpMailer {
     }
 }
 
-/// Whether the server refuses this message for good, rather than us: a password that is being changed, or
-/// a server that takes nobody today, must not cost anybody their letter.
+/// Whether the server refuses this message for good, rather than us: a password that is being
+/// changed, or a server that takes nobody today, must not cost anybody their letter.
 fn is_about_the_message(error: &lettre::transport::smtp::Error) -> bool {
     let code = error.status().map_or(0, u16::from);
     error.is_permanent() && !ABOUT_US.contains(&code)

@@ -1,5 +1,5 @@
-//! What browsers ask for under the addresses of other forward-auth servers (`domain/aliases.rs`): signing in
-//! and out, and who is signed in.
+//! What browsers ask for under the addresses of other forward-auth servers (`domain/aliases.rs`):
+//! signing in and out, and who is signed in.
 //!
 //! What always holds: they lead where our own pages lead, and back to the host that they were asked on.
 

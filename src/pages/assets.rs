@@ -142,8 +142,9 @@ impl Assets {
     }
 }
 
-/// The script without comments on lines of their own, and without indentation: both are for whoever reads
-/// our source, and no browser has to fetch them. A text of ours never goes over several lines.
+/// The script without comments on lines of their own, and without indentation: both are for whoever
+/// reads our source, and no browser has to fetch them. A text of ours never goes over several
+/// lines.
 fn without_explanations(source: &str) -> String {
     let is_comment = |line: &&str| ["//", "/**", "* ", "*/"].iter().any(|start| line.starts_with(start));
     let lines = source.lines().map(str::trim_start).filter(|line| !is_comment(line) && !line.is_empty());

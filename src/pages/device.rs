@@ -1,6 +1,7 @@
-//! The page on which a new device brings the code that a signed-in one shows. It is the same for every code,
-//! and does not tell whose account it is: the script asks (`POST {prefix}/device-links/ask`), waits for the
-//! other device (`device-links/join`), and leads on to the enrolment page.
+//! The page on which a new device brings the code that a signed-in one shows. It is the same for
+//! every code, and does not tell whose account it is: the script asks
+//! (`POST {prefix}/device-links/ask`), waits for the other device (`device-links/join`), and leads
+//! on to the enrolment page.
 //!
 //! What does not live here: what the script asks (`dialects/native/device_links.rs`).
 

@@ -102,8 +102,8 @@ async fn sign_in(desk: &Desk, load: &Load, kind: Kind, route: &Route) -> Result<
         && !navigation::is_browser(&load.headers)
         && let Ok(challenge) = HeaderValue::try_from(format!("Basic realm=\"{}\"", route.name))
     {
-        // Calendars, readers and git send a password once they are asked for one, and it can be an access
-        // token. A browser would ask its user for a password that nobody has.
+        // Calendars, readers and git send a password once they are asked for one, and it can be an
+        // access token. A browser would ask its user for a password that nobody has.
         response.headers_mut().append(WWW_AUTHENTICATE, challenge);
     }
     Ok(response)

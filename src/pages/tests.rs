@@ -318,8 +318,8 @@ fn compressed(bytes: &[u8]) -> usize {
     encoder.finish().unwrap().len()
 }
 
-/// What scripts say of the address, and of what a browser would load or run. `location` is for going where the
-/// server said, and for reading.
+/// What scripts say of the address, and of what a browser would load or run. `location` is for
+/// going where the server said, and for reading.
 const HARMLESS: [&str; 14] = [
     "location.replace(byId(\"page\").dataset.done)",
     "location.replace(page.dataset.done)",

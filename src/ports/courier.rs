@@ -27,8 +27,8 @@ pub trait Courier: Send + Sync {
     /// Whether there is such a webhook.
     fn knows(&self, to: &WebhookId) -> bool;
 
-    /// Hands `parcel` to its webhook, and returns when that has said that it took it. Asks once, and takes
-    /// a bounded time.
+    /// Hands `parcel` to its webhook, and returns when that has said that it took it. Asks once,
+    /// and takes a bounded time.
     async fn carry(&self, parcel: Parcel<'_>) -> Result<(), CourierError>;
 }
 

@@ -1,9 +1,10 @@
 //! Ring 1: what we ask of the world, as traits with prose contracts.
 //!
-//! Here are the store, the clock, the source of randomness, the observer that is told of events, the
-//! mailer and the courier. Implementations live in ring 3 (`store/`, `system.rs`, `telemetry/`, `mail/`,
-//! `webhook/`). What always holds: nothing inside this ring or below it reads a clock, draws randomness or does I/O except
-//! through one of these traits, so a test moves time by hand and never sleeps.
+//! Here are the store, the clock, the source of randomness, the observer that is told of events,
+//! the mailer and the courier. Implementations live in ring 3 (`store/`, `system.rs`, `telemetry/`,
+//! `mail/`, `webhook/`). What always holds: nothing inside this ring or below it reads a clock,
+//! draws randomness or does I/O except through one of these traits, so a test moves time by hand
+//! and never sleeps.
 
 pub mod clock;
 pub mod courier;

@@ -38,13 +38,13 @@ pub trait KeyValue: Send + Sync {
     /// A caller that goes away while waiting leaves either all of the batch or nothing behind.
     async fn commit(&self, batch: Batch) -> Result<(), CommitError>;
 
-    /// Tells `follower` of everything whose key starts with `prefix`, and from there on of every change, in
-    /// commit order, and before the commit that made it returns on this node. Nothing is missed in
-    /// between. A follower must be quick and must not call the store.
+    /// Tells `follower` of everything whose key starts with `prefix`, and from there on of every
+    /// change, in commit order, and before the commit that made it returns on this node. Nothing is
+    /// missed in between. A follower must be quick and must not call the store.
     ///
-    /// An engine that may have lost a change says [`Told::Behind`], and tells everything anew as soon as it
-    /// can. It may tell a change twice. `Err` when everything could not be told at first; then nothing
-    /// more is told.
+    /// An engine that may have lost a change says [`Told::Behind`], and tells everything anew as
+    /// soon as it can. It may tell a change twice. `Err` when everything could not be told at
+    /// first; then nothing more is told.
     async fn follow(&self, prefix: &[u8], follower: Follower) -> Result<(), StoreError>;
 
     /// Whether changes are accepted. `Err` says why not; reads may go on working.
@@ -62,11 +62,11 @@ pub type Entries<'a> = dyn Iterator<Item = Result<Entry, StoreError>> + 'a;
 
 /// What a follower is told. Revisions count what has been committed, so they only grow.
 pub enum Told<'a> {
-    /// Everything there is, as of `revision`: what is not among `entries` is gone. After an entry that cannot
-    /// be read nothing is known, and nothing may be taken to be gone.
+    /// Everything there is, as of `revision`: what is not among `entries` is gone. After an entry
+    /// that cannot be read nothing is known, and nothing may be taken to be gone.
     Reset { entries: &'a mut Entries<'a>, revision: u64 },
-    /// What changed with the commits up to `revision`, in order. `since` is the revision that the follower was
-    /// told of before: if that is not its own, it has missed something.
+    /// What changed with the commits up to `revision`, in order. `since` is the revision that the
+    /// follower was told of before: if that is not its own, it has missed something.
     Changes { changes: &'a [&'a Change], since: u64, revision: u64 },
     /// Changes may be missing from here on, until the next reset.
     Behind,

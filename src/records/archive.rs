@@ -1,9 +1,10 @@
 //! The file of a backup: frames of records, and what shows that they are whole.
 //!
-//! A line that says what it is; frames, each a put or a delete; the number of frames; and the SHA-256 of
-//! everything before. The frames are to be applied in their order: a backup is made while the gateway
-//! works, and ends with what has changed meanwhile. What always holds: a file that was cut, altered,
-//! lengthened, or written by another version is refused before anything of it is used.
+//! A line that says what it is; frames, each a put or a delete; the number of frames; and the
+//! SHA-256 of everything before. The frames are to be applied in their order: a backup is made
+//! while the gateway works, and ends with what has changed meanwhile. What always holds: a file
+//! that was cut, altered, lengthened, or written by another version is refused before anything of
+//! it is used.
 
 use std::io::{self, Read};
 
@@ -21,9 +22,9 @@ const DELETE: u8 = 2;
 const DIGEST_BYTES: usize = 32;
 const TOO_EARLY: &str = "it ends too early";
 
-/// What lasts for minutes, or opens something: a backup has none of it, so whoever finds one can sign in
-/// nowhere with it, and what is restored begins without sessions and access tokens: what was revoked after the
-/// backup does not come back.
+/// What lasts for minutes, or opens something: a backup has none of it, so whoever finds one can
+/// sign in nowhere with it, and what is restored begins without sessions and access tokens: what
+/// was revoked after the backup does not come back.
 const LEFT_OUT: [&[u8]; 15] = [
     keys::SESSIONS,
     keys::ACCESS_TOKENS,

@@ -99,8 +99,8 @@ impl Records {
         entries.into_iter().map(|(key, bytes)| Ok((key, decode(&bytes)?))).collect()
     }
 
-    /// Every record below `prefix` that can be read, with the entry it was read from, and every entry there
-    /// that cannot.
+    /// Every record below `prefix` that can be read, with the entry it was read from, and every
+    /// entry there that cannot.
     pub async fn readable<T: DeserializeOwned>(
         &self,
         prefix: &[u8],
@@ -219,7 +219,8 @@ impl Records {
         Ok(credentials)
     }
 
-    /// Whether a person has a credential. As much work for somebody who has none, or is not there at all.
+    /// Whether a person has a credential. As much work for somebody who has none, or is not there
+    /// at all.
     pub async fn has_credentials(&self, user: &UserId) -> Result<bool, StoreError> {
         Ok(!self.store.scan(&keys::credentials_of(user), None, 1).await?.is_empty())
     }

@@ -30,8 +30,8 @@ pub fn create_user(user: &User) -> Result<Batch, StoreError> {
     put_terms(batch, user, &BTreeSet::new())
 }
 
-/// Overwrites a person. Where the address or the username is another one, the caller moves what leads to
-/// them by it.
+/// Overwrites a person. Where the address or the username is another one, the caller moves what
+/// leads to them by it.
 pub fn update_user(before: &User, after: &User) -> Result<Batch, StoreError> {
     let (old, new) = (terms_of(before), terms_of(after));
     let gone = old.difference(&new);

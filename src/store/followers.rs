@@ -1,8 +1,8 @@
 //! Who is told of changes, and the telling.
 //!
-//! Engines call [`Followers::tell`] and [`Followers::add`] from one place at a time, in commit order, before
-//! they answer. What always holds: no lock is taken while a follower runs; a follower that has missed
-//! something is told everything anew at once.
+//! Engines call [`Followers::tell`] and [`Followers::add`] from one place at a time, in commit
+//! order, before they answer. What always holds: no lock is taken while a follower runs; a follower
+//! that has missed something is told everything anew at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -21,8 +21,8 @@ type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 #[derive(Default)]
 pub struct MemoryStore {
     entries: RwLock<Entries>,
-    /// The revision. Held from the check of the expectations until the followers have been told, so that
-    /// changes are told in commit order. Readers do not take it and never wait for a follower.
+    /// The revision. Held from the check of the expectations until the followers have been told, so
+    /// that changes are told in commit order. Readers do not take it and never wait for a follower.
     order: Mutex<u64>,
     followers: Followers,
 }

@@ -238,8 +238,8 @@ impl SledStore {
 }
 
 impl Drop for SledStore {
-    /// sled synchronises once more as it goes, and panics where the disk fails that: everything that was
-    /// acknowledged is durable already, and everybody has been told of the failure.
+    /// sled synchronises once more as it goes, and panics where the disk fails that: everything
+    /// that was acknowledged is durable already, and everybody has been told of the failure.
     fn drop(&mut self) {
         self.close();
         let engine = self.engine.take();
@@ -333,8 +333,8 @@ fn begin_format(database: Db) -> Result<Recovered, sled::Error> {
     Ok(Recovered { database, own, tally })
 }
 
-/// Refuses a database that came up without what every database of ours has had from its start, or without
-/// anything that was put into it since.
+/// Refuses a database that came up without what every database of ours has had from its start, or
+/// without anything that was put into it since.
 fn check_format(home: &Home, database: Db) -> Result<Recovered, OpenError> {
     let failed = |error| OpenError::sled(home.path(), error);
     let known = database.tree_names().iter().any(|name| *name == FORMAT_TREE);

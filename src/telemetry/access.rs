@@ -1,7 +1,8 @@
 //! The access log: one line for each request, on standard output.
 //!
-//! What always holds: writing holds up no request. Lines wait for a thread of their own; when more wait than
-//! [`WAITING_MAX`], the newest are dropped and counted. A line is one line, whatever a client sent.
+//! What always holds: writing holds up no request. Lines wait for a thread of their own; when more
+//! wait than [`WAITING_MAX`], the newest are dropped and counted. A line is one line, whatever a
+//! client sent.
 
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write as _};
@@ -31,8 +32,8 @@ pub struct AccessLog {
 }
 
 impl AccessLog {
-    /// Starts the thread that writes; it ends with the last handle. `dropped` is called for each line that
-    /// is not written.
+    /// Starts the thread that writes; it ends with the last handle. `dropped` is called for each
+    /// line that is not written.
     pub fn start(format: AccessFormat, dropped: Box<dyn Fn() + Send + Sync>) -> io::Result<Self> {
         let (lines, waiting) = sync_channel(WAITING_MAX);
         thread::Builder::new().name("access-log".to_owned()).spawn(move || write_all(&waiting))?;
@@ -75,7 +76,8 @@ fn common(served: &Served) -> String {
     format!("{client} - {user} [{at}] \"{request}\" {:03} {bytes}", served.status)
 }
 
-/// Text within quotation marks: they, backslashes and whatever is not printable as `\xNN`, as Apache does.
+/// Text within quotation marks: they, backslashes and whatever is not printable as `\xNN`, as
+/// Apache does.
 fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,8 +1,8 @@
 //! Metrics. The only door to the Prometheus library.
 //!
 //! What always holds: every series exists from the start with value 0; labels come from closed
-//! enums and names of the configuration, never from a client; a request looks nothing up, because each route has
-//! its handles ready.
+//! enums and names of the configuration, never from a client; a request looks nothing up, because
+//! each route has its handles ready.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod certificates;
@@ -163,7 +163,8 @@ impl Metrics {
         self.gateway.clone()
     }
 
-    /// Sets how long ago the last backup was made; `None`: never, which is longer ago than any alert waits.
+    /// Sets how long ago the last backup was made; `None`: never, which is longer ago than any
+    /// alert waits.
     pub fn set_backup_age(&self, age: Option<Duration>) {
         self.backup_age.set(age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
     }

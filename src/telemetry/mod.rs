@@ -1,9 +1,9 @@
 //! What operators can see: log lines, the audit log, and metrics.
 //!
-//! `logging` sets up where lines go and what they look like, `audit` turns events into lines, `access`
-//! requests, `metrics` counts, and `exposition` answers Prometheus. What always holds: labels come from
-//! closed enums and names of the configuration, control bytes never reach a log raw, and no secret is logged at
-//! any level.
+//! `logging` sets up where lines go and what they look like, `audit` turns events into lines,
+//! `access` requests, `metrics` counts, and `exposition` answers Prometheus. What always holds:
+//! labels come from closed enums and names of the configuration, control bytes never reach a log
+//! raw, and no secret is logged at any level.
 
 pub mod access;
 pub mod audit;

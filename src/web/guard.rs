@@ -48,8 +48,8 @@ impl SignedIn {
     }
 }
 
-/// The token that `caller` goes on with: what they have shown, or a new one for whoever showed a cookie.
-/// No token is turned into one of another kind, for that might last longer.
+/// The token that `caller` goes on with: what they have shown, or a new one for whoever showed a
+/// cookie. No token is turned into one of another kind, for that might last longer.
 pub fn token_of(gateway: &Gateway, headers: &HeaderMap, caller: &SignedIn) -> Result<String, FlowError> {
     match (caller.shown, bearer(headers)) {
         (Shown::Bearer, Some(token)) => Ok(token.to_owned()),

@@ -38,8 +38,8 @@ fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
     repeatable && wants_html && !scripted
 }
 
-/// Whether a request may come from a page in a browser, which would show its user a dialog for a password. A
-/// program that says nothing of the kind is none.
+/// Whether a request may come from a page in a browser, which would show its user a dialog for a
+/// password. A program that says nothing of the kind is none.
 pub fn is_browser(headers: &HeaderMap) -> bool {
     let says = ["sec-fetch-mode", "sec-fetch-site", "x-requested-with", ORIGIN.as_str()];
     let agent = headers.get(USER_AGENT).map(http::HeaderValue::as_bytes).unwrap_or_default();

@@ -57,8 +57,8 @@ pub fn renew(
 /// Ends every session that the caller shows, and answers `done`. A stranger gets the same answer.
 pub async fn sign_out(gateway: &Gateway, call: &Call, done: impl IntoResponse) -> Result<Response, Problem> {
     if let Err(problem) = call.not_cross_site(gateway) {
-        // What another site's page sends may cost nobody their cookies; in the native contract that page
-        // is simply nobody.
+        // What another site's page sends may cost nobody their cookies; in the native contract that
+        // page is simply nobody.
         return if call.visit.dialect == Dialect::Native { Ok(done.into_response()) } else { Err(problem) };
     }
     let shown = call.shown_sessions(gateway)?;

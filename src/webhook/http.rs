@@ -1,6 +1,7 @@
 //! Handing a dispatch to a webhook over HTTP. The only file here that names hyper and rustls.
 //!
-//! What does not live here: which dispatch is due, and when one is tried again (`flows/messages/dispatches.rs`).
+//! What does not live here: which dispatch is due, and when one is tried again
+//! (`flows/messages/dispatches.rs`).
 //!
 //! What always holds: one request, and no redirect is followed; a certificate has to be for the host;
 //! plain HTTP goes to this machine and to private networks alone, whatever a name says by then.
@@ -106,7 +107,8 @@ impl HttpCourier {
         Ok(Self { hooks: hooks.collect::<Result<_, BadWebhook>>()?, letterhead })
     }
 
-    /// Hands a dispatch that says nothing but that it has arrived to a webhook, and returns what that said.
+    /// Hands a dispatch that says nothing but that it has arrived to a webhook, and returns what
+    /// that said.
     pub async fn try_out(&self, to: &WebhookId, id: LetterId, now: Timestamp) -> Result<Answer, String> {
         let hook = self.hooks.get(to).ok_or("there is no such webhook")?;
         let dispatch = Dispatch::test(now);
@@ -141,8 +143,8 @@ impl Courier for HttpCourier {
     }
 }
 
-/// Whether an answer means that the message was taken. A refusal counts for good only where it is about the
-/// message: a receiver that is being moved, or locked, must not cost anybody theirs.
+/// Whether an answer means that the message was taken. A refusal counts for good only where it is
+/// about the message: a receiver that is being moved, or locked, must not cost anybody theirs.
 fn judged(status: StatusCode) -> Result<(), CourierError> {
     let answered = format!("it answered {}", status.as_u16());
     match status.as_u16() {

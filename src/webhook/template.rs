@@ -2,9 +2,9 @@
 //!
 //! What does not live here: the sentences (`words.rs`).
 //!
-//! What always holds: whatever a name or a value holds, it stays a value: JSON is made by a library,
-//! Slack's three control characters are escaped, and of what is told only sentences and addresses of ours
-//! are in headers.
+//! What always holds: whatever a name or a value holds, it stays a value: JSON is made by a
+//! library, Slack's three control characters are escaped, and of what is told only sentences and
+//! addresses of ours are in headers.
 
 use serde::Serialize;
 

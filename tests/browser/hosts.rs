@@ -77,8 +77,8 @@ async fn a1_a_host_below_a_wildcard_is_entered_after_the_question() {
     window.stays_clean().await;
 }
 
-/// Browsers take `Clear-Site-Data: "cookies"` for the whole registrable domain, so we do not say it: what a
-/// sibling host keeps is there after a sign-out.
+/// Browsers take `Clear-Site-Data: "cookies"` for the whole registrable domain, so we do not say
+/// it: what a sibling host keeps is there after a sign-out.
 #[tokio::test]
 async fn f_18_a_sign_out_leaves_the_cookies_of_a_sibling_host_alone() {
     let theirs = [("Set-Cookie", "theirs=kept; Path=/; Secure"), ("Content-Type", "text/html")];
@@ -108,8 +108,8 @@ async fn f_18_a_sign_out_leaves_the_cookies_of_a_sibling_host_alone() {
     assert!(request.value("cookie").contains("theirs=kept"), "{}", request.text());
 }
 
-/// Over https, beside an application, the account page asks for the passkey for each change, and what it is
-/// told pays for that change.
+/// Over https, beside an application, the account page asks for the passkey for each change, and
+/// what it is told pays for that change.
 #[tokio::test]
 async fn f_09_the_account_page_asks_for_each_change_beside_an_application() {
     let app = Upstream::start();

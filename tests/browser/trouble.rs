@@ -15,7 +15,8 @@ performance.now = () => at;
 const get = navigator.credentials.get.bind(navigator.credentials);
 navigator.credentials.get = (options) => get(options).finally(() => { at += window.promptTakes; });";
 
-/// Browsers answer a closed prompt and one that they never showed alike; only the time tells them apart.
+/// Browsers answer a closed prompt and one that they never showed alike; only the time tells them
+/// apart.
 #[tokio::test]
 async fn reports_a_cancelled_prompt_and_allows_another() {
     let stage = Stage::set().await;
@@ -44,7 +45,8 @@ async fn reports_a_cancelled_prompt_and_allows_another() {
     window.arrives_at(&stage.gateway.url("/inbox")).await;
 }
 
-/// The browser answers what `browserSays` names, and the server what `serverSays` makes, where there is one.
+/// The browser answers what `browserSays` names, and the server what `serverSays` makes, where
+/// there is one.
 const FAILURES_BY_HAND: &str = "
 window.asked = 0;
 navigator.credentials.get = async () => {

@@ -158,7 +158,8 @@ async fn s_08_every_endpoint_requires_its_caller() {
     }
 }
 
-/// The addresses of pages, which no description names, as their sources do: each `.route(` below `src/pages`.
+/// The addresses of pages, which no description names, as their sources do: each `.route(` below
+/// `src/pages`.
 fn declared_pages() -> BTreeSet<(String, String)> {
     let mut pages = BTreeSet::new();
     for (file, source) in sources_of_pages() {
@@ -318,7 +319,8 @@ async fn s_10_pages_lists_and_metrics_hold_no_secret() {
             assert!(!text.contains(word), "{word} in {text}");
         }
     }
-    // Nobody's list holds anybody else. No name of three letters is looked for: random ids spell them now and then.
+    // Nobody's list holds anybody else. No name of three letters is looked for: random ids spell
+    // them now and then.
     for (browser, other) in [(&scene.alice, "bob@example.com"), (&bob, ALICE)] {
         for below in ["passkeys/", "sessions/", "sessions/current"] {
             let list = browser.get(below).await.text();

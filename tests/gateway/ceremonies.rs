@@ -145,7 +145,8 @@ async fn w_09_a_challenge_is_for_one_purpose() {
 async fn w_09_a_challenge_is_for_one_browser_and_one_account() {
     let mut scene = Scene::set().await;
     let (bob, _) = scene.invited("bob@example.com", 2).await;
-    // Alice's registration, finished in Bob's browser: with his cookies, and with hers beside his session.
+    // Alice's registration, finished in Bob's browser: with his cookies, and with hers beside his
+    // session.
     let options = scene.alice.registration_options().await;
     let cookie = scene.alice.jar().get("localhost", "challenge").expect("the cookie of a ceremony");
     let answer = Authenticator::new(9).create(&options, bob.origin());

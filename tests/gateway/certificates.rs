@@ -51,7 +51,8 @@ async fn get(gateway: &Gateway, root: &str, host: &str, path: &str) -> reqwest::
     Ok(client.get(format!("https://{host}:{}{path}", gateway.tls_port)).send().await?.status())
 }
 
-/// A handshake that offers these protocols. The certificate that is shown, and the protocol that is chosen.
+/// A handshake that offers these protocols. The certificate that is shown, and the protocol that is
+/// chosen.
 async fn handshake(
     gateway: &Gateway,
     root: &str,
@@ -264,9 +265,10 @@ async fn renews_when_the_authority_advises() {
     assert!(authority.log().contains("profile=short"), "it is told the profile");
     let orders = || authority.log().matches("POST /acme/neworders").count();
     assert_eq!(orders(), 2);
-    // It would like each certificate to be renewed at once. A gateway that has just got one takes its time; one
-    // that has found it does as it is told, and goes on doing so. This authority does not take an order as a
-    // replacement, although it should (RFC 9773, section 5), so there is a second one without that.
+    // It would like each certificate to be renewed at once. A gateway that has just got one takes
+    // its time; one that has found it does as it is told, and goes on doing so. This authority does
+    // not take an order as a replacement, although it should (RFC 9773, section 5), so there is a
+    // second one without that.
     gateway.restart().await;
     wait_for(&gateway, IN_FORCE, 4).await;
     assert_ne!(handshake(&gateway, &authority.root(), WIKI, &[b"h2"]).await.unwrap().0, first);

@@ -1,5 +1,5 @@
-//! `check`, what operator commands need of the configuration (A3, A4), and what they do while no gateway
-//! runs.
+//! `check`, what operator commands need of the configuration (A3, A4), and what they do while no
+//! gateway runs.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown};

@@ -1,4 +1,5 @@
-//! Every kind of token in every kind of place: what is for one purpose is never taken for another (S-11).
+//! Every kind of token in every kind of place: what is for one purpose is never taken for another
+//! (S-11).
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -96,7 +97,8 @@ const PLACES: [Place; 17] = [
     Place::Exchange,
 ];
 
-/// How many wrong codes a browser tries here before it goes on with the next: one less than kill a code.
+/// How many wrong codes a browser tries here before it goes on with the next: one less than kill a
+/// code.
 const GUESSES: usize = 4;
 
 /// One of each, and what a place needs beside it.

@@ -1,5 +1,5 @@
-//! Limits over the wire: every endpoint that tries a credential is counted, in every dialect, for the network
-//! that a request really comes from (S-12, S-34).
+//! Limits over the wire: every endpoint that tries a credential is counted, in every dialect, for
+//! the network that a request really comes from (S-12, S-34).
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -24,7 +24,8 @@ fn arrange(config: &mut Config) {
     config.table("limits", &[&format!("network_burst = {BURST}"), "network_per_second = 1"]);
 }
 
-/// Every endpoint that tries or makes a credential, or an account by name, with a body that could be right.
+/// Every endpoint that tries or makes a credential, or an account by name, with a body that could
+/// be right.
 fn counted() -> Vec<(&'static str, Value)> {
     let exchange = |method: &str| json!({ "method": method, "email": ALICE, "token": "AAAA" });
     let (code, email) = ("AAAA-AAAA", "a@example.org");
@@ -186,8 +187,8 @@ async fn s_12_every_described_endpoint_is_limited_or_exempt() {
     assert!(difference.is_empty(), "in the description or in a list alone: {difference:#?}");
 }
 
-/// What Corbado's endpoints ask for by its id: of Alice's username, of an address that she has not confirmed, and
-/// of a process in which she is named.
+/// What Corbado's endpoints ask for by its id: of Alice's username, of an address that she has not
+/// confirmed, and of a process in which she is named.
 struct Named {
     username: String,
     address: String,
@@ -300,8 +301,8 @@ async fn s_34_forged_forwarded_headers_do_not_evade_limits() {
     }
 }
 
-/// Behind a proxy that is believed, networks are told apart as they are without one: a /24, or a /64, and an
-/// IPv4 address in whichever clothes.
+/// Behind a proxy that is believed, networks are told apart as they are without one: a /24, or a
+/// /64, and an IPv4 address in whichever clothes.
 #[tokio::test]
 async fn s_34_limits_use_the_client_reported_by_a_trusted_proxy() {
     let arrange = |config: &mut Config| {

@@ -85,7 +85,8 @@ async fn f_01_a_body_that_does_not_keep_its_pace_is_given_up() {
         assert!(!given_up.starts_with("HTTP/1.1 4") || given_up.starts_with("HTTP/1.1 408"), "{given_up}");
         assert!((0.9..4.0).contains(&took.as_secs_f64()), "{took:?}");
     }
-    // It took longer than a second as well, and was read to its end: no JSON, and so no request of ours.
+    // It took longer than a second as well, and was read to its end: no JSON, and so no request of
+    // ours.
     let (answer, took) = steady;
     assert!(answer.starts_with("HTTP/1.1 4") && !answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(took > Duration::from_secs(1), "{took:?}");

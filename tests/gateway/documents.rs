@@ -195,7 +195,8 @@ fn every_header_that_is_removed_is_in_the_documents() {
     }
 }
 
-/// Every command that a document tells people to type is one that the program knows, with those options.
+/// Every command that a document tells people to type is one that the program knows, with those
+/// options.
 #[test]
 fn documented_commands_exist() {
     let folder = TempDir::new().unwrap();

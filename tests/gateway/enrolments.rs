@@ -130,8 +130,8 @@ async fn s_18_reenabled_account_has_no_sessions() {
     assert!(stage.sign_in(&mut device).await.is_ok());
 }
 
-/// Somebody has found a link to Bob's account and begun with it; Bob is given another one. When he has made
-/// it his, what the other has begun is worth nothing.
+/// Somebody has found a link to Bob's account and begun with it; Bob is given another one. When he
+/// has made it his, what the other has begun is worth nothing.
 #[tokio::test]
 async fn s_35_finished_enrolment_ends_the_others() {
     let stage = Stage::with_applications(&[APP_HOST]).await;

@@ -41,7 +41,8 @@ async fn travel(tongue: Tongue) -> BTreeMap<String, Value> {
     observe(scene, &browser).await
 }
 
-/// What somebody sees who knows nothing of dialects: the native API, the operator, and the store itself.
+/// What somebody sees who knows nothing of dialects: the native API, the operator, and the store
+/// itself.
 async fn observe(mut scene: Scene, bob: &Browser) -> BTreeMap<String, Value> {
     let mut seen = BTreeMap::new();
     let mut names = Vec::new();

@@ -1,5 +1,5 @@
-//! A gateway whose engine loses, delays and repeats what it tells of changes: no session that has ended is
-//! let in by it for longer than is said, and none that goes on is disturbed.
+//! A gateway whose engine loses, delays and repeats what it tells of changes: no session that has
+//! ended is let in by it for longer than is said, and none that goes on is disturbed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -73,8 +73,8 @@ async fn s_19_a_session_ends_at_its_absolute_time_however_busy_it_is() {
     assert!(!stage.enters(&stage.cookie(&enrolled.session, APP_HOST)));
 }
 
-/// The real clock goes on while the machine's is set back (`src/system.rs`); and even one that does not, as
-/// here, prolongs nothing.
+/// The real clock goes on while the machine's is set back (`src/system.rs`); and even one that does
+/// not, as here, prolongs nothing.
 #[tokio::test]
 async fn s_19_setting_the_clock_back_prolongs_nothing() {
     const DAY: Duration = Duration::from_secs(86_400);

@@ -59,7 +59,8 @@ async fn s_26_shared_host_requires_a_step_up_for_each_change() {
     assert!(matches!(twice, Err(FlowError::NotFresh)), "it was used up");
 }
 
-/// A script in another tab shows the same cookie, and has neither the nonce nor the same change in mind.
+/// A script in another tab shows the same cookie, and has neither the nonce nor the same change in
+/// mind.
 #[tokio::test]
 async fn f_09_step_up_allows_only_its_own_change() {
     let stage = Stage::with_applications(&[AUTH_HOST]).await;

@@ -380,8 +380,8 @@ async fn f_27_a_body_whose_end_has_two_readings_is_refused() {
     assert!(scene.app.take().is_empty());
 }
 
-/// An HTTP/2 body whose end is an empty frame once reached the application with two ends, and the second
-/// one stood before another user's request on the pooled connection.
+/// An HTTP/2 body whose end is an empty frame once reached the application with two ends, and the
+/// second one stood before another user's request on the pooled connection.
 #[tokio::test]
 async fn f_25_a_body_that_ends_with_an_empty_frame_has_one_end() {
     let scene = Scene::with(
@@ -408,8 +408,8 @@ async fn f_25_a_body_that_ends_with_an_empty_frame_has_one_end() {
     }
 }
 
-/// A page of one application acts in another with its visitor's cookie, which browsers send along within
-/// one domain.
+/// A page of one application acts in another with its visitor's cookie, which browsers send along
+/// within one domain.
 #[tokio::test]
 async fn f_13_refuses_changes_from_another_applications_page() {
     for (line, refused) in [("", true), ("cross_origin = \"pass\"", false)] {
@@ -591,7 +591,8 @@ async fn f_09_refuses_service_workers_on_the_auth_host() {
     assert_eq!(scene.app.take().len(), 1);
 }
 
-/// On a host of its own an application installs what it likes, and nothing there reaches the sign-in pages.
+/// On a host of its own an application installs what it likes, and nothing there reaches the
+/// sign-in pages.
 #[tokio::test]
 async fn f_09_an_application_installs_a_service_worker_on_its_own_host() {
     let allowing = Upstream::answering(|_| {

@@ -327,8 +327,8 @@ async fn usernames_are_never_reused() {
     change(&alice.session, "al").await.unwrap();
 }
 
-/// A link that somebody made for themselves is for their account, not for whoever has its address; and it
-/// ends with the address, which may have been given up because others read its mail.
+/// A link that somebody made for themselves is for their account, not for whoever has its address;
+/// and it ends with the address, which may have been given up because others read its mail.
 #[tokio::test]
 async fn s_14_own_link_follows_the_account() {
     let (stage, alice) = stage().await;

@@ -75,7 +75,8 @@ async fn f_06_wider_networks_of_one_client_have_a_limit_of_their_own() {
     assert!(begins(&stage, "192.1.0.1").await);
 }
 
-/// When everybody together has used up everything, a network in which a user is signed in still has its part.
+/// When everybody together has used up everything, a network in which a user is signed in still has
+/// its part.
 #[tokio::test]
 async fn f_06_a_network_with_a_live_session_begins_a_sign_in_when_all_is_used_up() {
     let stage = stage().await;

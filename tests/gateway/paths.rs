@@ -403,7 +403,8 @@ const SWORN: [(&str, &str); 12] = [
     ("X-Vestibule-Internal", "true"),
 ];
 
-/// P-03: whether the gateway lives is told at one address, and no header makes another decision of any request.
+/// P-03: whether the gateway lives is told at one address, and no header makes another decision of
+/// any request.
 #[tokio::test]
 async fn p_03_no_header_changes_a_decision_and_health_has_one_address() {
     let scene = Scene::with(

@@ -1,5 +1,5 @@
-//! Rules, and everybody who can be asked about them: the proxy, the terminal, the admin API, the page. All of them
-//! say the same of the same request (P-08, S-04).
+//! Rules, and everybody who can be asked about them: the proxy, the terminal, the admin API, the
+//! page. All of them say the same of the same request (P-08, S-04).
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -146,8 +146,8 @@ impl House {
     }
 }
 
-/// Waits until this line is among the metrics: a request is counted when it is over, which is a moment after
-/// its answer has arrived.
+/// Waits until this line is among the metrics: a request is counted when it is over, which is a
+/// moment after its answer has arrived.
 async fn counted(gateway: &Gateway, line: &str) {
     let has = async || crate::monitoring::metrics_of(gateway).await.contains(line).then_some(());
     until(line, has).await;

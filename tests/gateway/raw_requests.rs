@@ -1,9 +1,9 @@
 //! The same bytes to nginx and to the gateway, in front of the same application: what nginx refuses, we
 //! refuse (F27).
 //!
-//! nginx is a parser that many applications were written behind, and it is strict about what has been used
-//! for request smuggling. Being stricter than nginx is fine; each way in which we are not is listed with
-//! its reason, and has to go from the list when it is gone.
+//! nginx is a parser that many applications were written behind, and it is strict about what has
+//! been used for request smuggling. Being stricter than nginx is fine; each way in which we are not
+//! is listed with its reason, and has to go from the list when it is gone.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};

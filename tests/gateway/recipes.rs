@@ -1,5 +1,5 @@
-//! `docs/recipes/`: real applications, started with the very lines of their pages, and signed in to through the
-//! gateway. Their own login page never appears, and a forged header changes nothing.
+//! `docs/recipes/`: real applications, started with the very lines of their pages, and signed in to
+//! through the gateway. Their own login page never appears, and a forged header changes nothing.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -57,8 +57,8 @@ fn launcher(name: &str, data: &Path, port: u16) -> Command {
 }
 
 impl Recipe {
-    /// Starts both. `nth` is the place of the configuration among those of the page; `page` is its name where it
-    /// is not the launcher's.
+    /// Starts both. `nth` is the place of the configuration among those of the page; `page` is its
+    /// name where it is not the launcher's.
     async fn start(name: &str, nth: usize) -> Self {
         let folder = TempDir::new().unwrap();
         let [data, upstream] = [folder.path().join("application"), folder.path().join("stderr")];

@@ -1,5 +1,5 @@
-//! Restarts behind sockets that somebody else holds, as systemd does: nobody is refused, and what is under
-//! way is finished.
+//! Restarts behind sockets that somebody else holds, as systemd does: nobody is refused, and what
+//! is under way is finished.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -81,7 +81,8 @@ impl Drop for Held {
     }
 }
 
-/// Clients that ask without a pause, each time on a new connection. None may be refused, and each is answered.
+/// Clients that ask without a pause, each time on a new connection. None may be refused, and each
+/// is answered.
 struct Crowd {
     clients: Vec<JoinHandle<Duration>>,
     stop: Arc<AtomicBool>,
@@ -153,8 +154,8 @@ async fn no_connection_is_refused_during_a_restart() {
     assert_eq!(gateway.log().matches("\"stopping\"").count(), RESTARTS);
 }
 
-/// wrk, on as many connections as it likes, while the gateway is told of its configuration 30 times and restarted
-/// three times.
+/// wrk, on as many connections as it likes, while the gateway is told of its configuration 30 times
+/// and restarted three times.
 #[tokio::test(flavor = "multi_thread")]
 async fn wrk_sees_no_failure_through_reloads_and_restarts() {
     let app = Upstream::start();

@@ -274,7 +274,8 @@ async fn s_28_sign_in_makes_a_new_session() {
     let sessions = scene.alice.sessions().await;
     assert!(sessions.iter().all(|session| session["id"] != id), "the session id survived a sign-in");
     assert!(!opens(&scene, &old).await);
-    // An attacker's valid session, a session that may only enrol, and nonsense, in the victim's browser.
+    // An attacker's valid session, a session that may only enrol, and nonsense, in the victim's
+    // browser.
     let (mallory, _) = scene.invited("mallory@example.com", 3).await;
     let enrolling = scene.stranger();
     enrolling.redeem(&scene.gateway.invite("eve@example.com", &[]), None, "Eve").await.expect(201);

@@ -1,5 +1,5 @@
-//! Who has an account here is nobody's business: for known and unknown people every answer is the same, in
-//! every byte, and takes as long (S-21).
+//! Who has an account here is nobody's business: for known and unknown people every answer is the
+//! same, in every byte, and takes as long (S-21).
 
 use std::time::{Duration, Instant};
 
@@ -98,8 +98,8 @@ async fn s_21_refusals_are_identical_for_known_and_unknown_names() {
     }
 }
 
-/// In how many of all pairs the first of them is the longer one, from 0 to 1 (Mann and Whitney). For two
-/// samples of the same thing it is near one half, however noisy the machine is.
+/// In how many of all pairs the first of them is the longer one, from 0 to 1 (Mann and Whitney).
+/// For two samples of the same thing it is near one half, however noisy the machine is.
 fn longer_share(first: &[Duration], second: &[Duration]) -> f64 {
     let pairs = first.iter().flat_map(|a| second.iter().map(move |b| a.cmp(b)));
     let score: u32 = pairs
@@ -112,8 +112,8 @@ fn longer_share(first: &[Duration], second: &[Duration]) -> f64 {
     f64::from(score) / f64::from(u32::try_from(2 * first.len() * second.len()).unwrap())
 }
 
-/// Enough accounts that each of the requests below is really sent a code: one network can have three sent
-/// to an account, and all networks twelve.
+/// Enough accounts that each of the requests below is really sent a code: one network can have
+/// three sent to an account, and all networks twelve.
 const PEOPLE: usize = 9;
 const SAMPLES: usize = 100;
 const SEED: u64 = 20_261_124;

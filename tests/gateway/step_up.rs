@@ -1,5 +1,5 @@
-//! Sensitive changes need a passkey that was shown a short time ago, in every dialect; nothing weaker will
-//! do (S-26).
+//! Sensitive changes need a passkey that was shown a short time ago, in every dialect; nothing
+//! weaker will do (S-26).
 
 use reqwest::Method;
 use serde_json::json;
@@ -19,8 +19,8 @@ fn arrange(port: u16, good_for: &'static str) -> impl FnOnce(&mut Config) {
     }
 }
 
-/// Signs in, in this browser, with a code by mail: the `count`-th message. The owner is told of its use in
-/// the one after.
+/// Signs in, in this browser, with a code by mail: the `count`-th message. The owner is told of its
+/// use in the one after.
 async fn by_code(browser: &Browser, office: &PostOffice, count: usize) -> Reply {
     browser.post("verify", &json!({ "email": ALICE })).await.expect(201);
     let code = office.code(count).await;
@@ -127,7 +127,8 @@ async fn s_26_beside_an_application_each_change_asks_again_in_every_dialect() {
         let id = tongue.list(&browser).await.remove(0).id;
         tongue.sign_in(&browser, &mut scene.device).await;
         if matches!(tongue, Tongue::Native | Tongue::Corbado | Tongue::Zitadel) {
-            // These rename by our own API, which takes no step-up that is for nothing in particular; see f_09.
+            // These rename by our own API, which takes no step-up that is for nothing in
+            // particular; see f_09.
             tongue.rename(&browser, &id, "Once").await.expect(403);
             let begun = if tongue == Tongue::Native { 403 } else { 200 };
             tongue.begin_adding(&browser).await.expect(begun);
@@ -140,7 +141,8 @@ async fn s_26_beside_an_application_each_change_asks_again_in_every_dialect() {
     }
 }
 
-/// An access token is made to be shown to others. What it changes costs a step-up of its own, each time.
+/// An access token is made to be shown to others. What it changes costs a step-up of its own, each
+/// time.
 #[tokio::test]
 async fn f_08_access_token_requires_a_step_up_for_changes() {
     let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
@@ -152,7 +154,8 @@ async fn f_08_access_token_requires_a_step_up_for_changes() {
     let mut others = scene.stranger().showing(&access(&signed_in));
     check_changes_nothing(&scene, &others, 403).await;
     for spoken in Tongue::ALL {
-        // The same person shows the passkey again, and the token that comes of it is good for one change.
+        // The same person shows the passkey again, and the token that comes of it is good for one
+        // change.
         let signed_in = Tongue::Ocore.sign_in(&others, &mut scene.device).await;
         let stepped_up = scene.stranger().showing(&access(&signed_in));
         let id = spoken.list(&scene.alice).await.remove(0).id;
@@ -167,8 +170,8 @@ async fn f_08_access_token_requires_a_step_up_for_changes() {
     }
 }
 
-/// Where an application shares the auth host, its script in another tab sends the same cookie. It does not
-/// get what the owner's page has asked a passkey for.
+/// Where an application shares the auth host, its script in another tab sends the same cookie. It
+/// does not get what the owner's page has asked a passkey for.
 #[tokio::test]
 async fn f_09_step_up_is_bound_to_page_and_change() {
     let arrange = |config: &mut Config| {

@@ -1,5 +1,5 @@
-//! Uploads whose length nobody knows beforehand, with the programs that showed the fault: curl over HTTP/2,
-//! and uvicorn behind us over HTTP/1 (F25, cloudflare/pingora#935).
+//! Uploads whose length nobody knows beforehand, with the programs that showed the fault: curl over
+//! HTTP/2, and uvicorn behind us over HTTP/1 (F25, cloudflare/pingora#935).
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -40,7 +40,8 @@ impl Uvicorn {
     }
 }
 
-/// What `curl -T -` is answered, which reads the body from its standard input and cannot know its length.
+/// What `curl -T -` is answered, which reads the body from its standard input and cannot know its
+/// length.
 fn uploaded(url: &str, body: &[u8]) -> String {
     let mut command = Command::new("curl");
     command.args([

@@ -13,7 +13,8 @@ use crate::proxy::{Inspected, inspect_certificates};
 const ABOUT: &str = "certificate";
 /// Where an operator's units lie.
 const UNITS: &str = "/etc/systemd/system";
-/// Of a certificate's life. An ACME client renews with a third left, so with less it has failed for a while.
+/// Of a certificate's life. An ACME client renews with a third left, so with less it has failed for
+/// a while.
 const SHARE_LEFT_MIN: f64 = 0.25;
 
 pub(super) fn examine(settings: &Settings, now: Timestamp) -> Vec<Finding> {
@@ -45,8 +46,8 @@ pub(super) fn examine(settings: &Settings, now: Timestamp) -> Vec<Finding> {
     findings
 }
 
-/// Whether a credential of a systemd service is older than the file that it was copied from: it is copied when
-/// the service starts, and a renewal since then is not seen.
+/// Whether a credential of a systemd service is older than the file that it was copied from: it is
+/// copied when the service starts, and a renewal since then is not seen.
 fn renewed(copy: &Path, units: &Path) -> Option<Finding> {
     overtaken(copy, &Credentials::original_of(copy, units)?)
 }

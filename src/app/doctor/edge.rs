@@ -15,8 +15,8 @@ use crate::domain::policy::route::{HostPattern, Route, Upstream};
 
 /// How long one question may take.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
-/// An address of the documentation (RFC 5737). Nothing is sent there: the system only says which of its own
-/// addresses it would use.
+/// An address of the documentation (RFC 5737). Nothing is sent there: the system only says which of
+/// its own addresses it would use.
 const ELSEWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9);
 
 pub(super) async fn examine(settings: &Settings, running: &Running) -> Vec<Finding> {

@@ -40,8 +40,8 @@ pub(super) fn examine(settings: &Settings, now: Timestamp) -> Vec<Finding> {
     ]
 }
 
-/// Whether the clock is likely to be right. One that was set back makes sessions and certificates live longer
-/// than they should; one that is wrong makes browsers refuse certificates.
+/// Whether the clock is likely to be right. One that was set back makes sessions and certificates
+/// live longer than they should; one that is wrong makes browsers refuse certificates.
 fn clock(path: &Path, now: Timestamp) -> Finding {
     const ABOUT: &str = "clock";
     let newest = newest_file(path);

@@ -31,7 +31,8 @@ pub(crate) enum Token {
     },
     /// Read a token from standard input and print it narrowed; no gateway is asked
     Attenuate(Narrowing),
-    /// Read a token from standard input and print what it says; no gateway is asked, and nothing is checked
+    /// Read a token from standard input and print what it says; no gateway is asked, and nothing is
+    /// checked
     Inspect {
         /// Print JSON
         #[arg(long)]

@@ -30,7 +30,8 @@ pub(super) enum Failures {
     /// No user is signed in, or the passkey was not accepted.
     #[response(status = 401)]
     Unauthorized(Failure),
-    /// The request came from another site, needs a fresh passkey, or its network is banned (`FORBIDDEN`).
+    /// The request came from another site, needs a fresh passkey, or its network is banned
+    /// (`FORBIDDEN`).
     #[response(status = 403)]
     Forbidden(Failure),
     /// No such passkey. (An address that does not exist at all has an empty answer.)

@@ -142,14 +142,15 @@ fn blame(details: &str) -> Option<[Blame; 1]> {
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only described")]
 pub(super) enum Failures {
-    /// The request cannot be read, or the attempt is not under way (`validation_error`, `invalid_json`).
+    /// The request cannot be read, or the attempt is not under way (`validation_error`,
+    /// `invalid_json`).
     #[response(status = 400)]
     BadRequest(Failure),
     /// No user is signed in (`login_error`).
     #[response(status = 401)]
     Unauthorized(Failure),
-    /// The request came from another site (`invalid_origin`), needs a fresh passkey, or its network is banned
-    /// (`login_error`).
+    /// The request came from another site (`invalid_origin`), needs a fresh passkey, or its network
+    /// is banned (`login_error`).
     #[response(status = 403)]
     Forbidden(Failure),
     /// No such thing, or not the caller's (`not_found`); or no such process (`process_not_available`).

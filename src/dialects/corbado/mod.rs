@@ -1,12 +1,13 @@
 //! Corbado's Frontend API: a front end's users, their passkeys, and signing in.
 //!
-//! Handlers are in `configs`, `me`, `passkeys`, `identifiers` and `process`; `shapes`, `passkey_shapes`,
-//! `blocks` and `envelope` are what they read and write. Any project id will do: there is one project here. Ceremonies
-//! are found by the challenge that was signed, since the API has no other carrier for them.
+//! Handlers are in `configs`, `me`, `passkeys`, `identifiers` and `process`; `shapes`,
+//! `passkey_shapes`, `blocks` and `envelope` are what they read and write. Any project id will do:
+//! there is one project here. Ceremonies are found by the challenge that was signed, since the API
+//! has no other carrier for them.
 //!
-//! What always holds: the session itself is in an `HttpOnly` cookie, which pages of related origins send
-//! as well; what scripts get to see is a JWT that cannot be prolonged, except where the caller keeps
-//! no cookies of ours (`process`).
+//! What always holds: the session itself is in an `HttpOnly` cookie, which pages of related origins
+//! send as well; what scripts get to see is a JWT that cannot be prolonged, except where the caller
+//! keeps no cookies of ours (`process`).
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod blocks;

@@ -55,7 +55,8 @@ pub(super) struct AppendStart {
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::AppendStarted)]
 pub(super) struct AppendStarted {
-    /// JSON as a text: `publicKey`, for `navigator.credentials.create`. Empty if there is a reason not to.
+    /// JSON as a text: `publicKey`, for `navigator.credentials.create`. Empty if there is a reason
+    /// not to.
     attestation_options: String,
     /// To be kept, and sent as `clientEnvHandle` from now on.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,10 +4,10 @@
 //! saying who they are; `passkey-verify`; and `completed`. There is no sign-up, no code and no social
 //! sign-in in this process: those addresses answer as any other that does not exist.
 //!
-//! `completed` sets the session's `HttpOnly` cookie, and its body has a session token. A refresh token is
-//! in it only for a caller that has no use for the cookie: a program, or a page of a related origin on
-//! another site, whose browser would not send it. For a page on our site, a token that lasts as long as
-//! the session would only be something for a script to lose.
+//! `completed` sets the session's `HttpOnly` cookie, and its body has a session token. A refresh
+//! token is in it only for a caller that has no use for the cookie: a program, or a page of a
+//! related origin on another site, whose browser would not send it. For a page on our site, a token
+//! that lasts as long as the session would only be something for a script to lose.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -153,8 +153,8 @@ async fn operation(
     Ok(PasskeyOperation::new(answer, &shown, user))
 }
 
-/// The last block once more, for a caller with the session that the process has led to. The id of a process
-/// alone opens no session.
+/// The last block once more, for a caller with the session that the process has led to. The id of a
+/// process alone opens no session.
 #[utoipa::path(post, path = "/auth/process/complete", tag = "corbado",
     params(("x-corbado-process-id" = String, Header)),
     responses((status = 200, body = ProcessResponse), Failures))]

@@ -1,5 +1,5 @@
-//! The caller's own account: what they are called, their address, what happened to it, all their data, and
-//! its end.
+//! The caller's own account: what they are called, their address, what happened to it, all their
+//! data, and its end.
 
 use std::collections::BTreeMap;
 
@@ -66,8 +66,8 @@ pub(super) struct AddressBody {
     email: String,
 }
 
-/// Sends a code to a new e-mail address of the caller. The address of the account does not change before
-/// the code is confirmed.
+/// Sends a code to a new e-mail address of the caller. The address of the account does not change
+/// before the code is confirmed.
 #[utoipa::path(post, path = "/account/address", tag = "native",
     security(("bearer" = []), ("cookie" = [])), request_body = AddressBody,
     responses((status = 202, description = "If the address is free, a code is on its way"), Failures))]

@@ -19,8 +19,8 @@ pub(super) struct Verify {
     email: String,
 }
 
-/// Sends a one-time code, if an account has this address. The answer is 201 without a body either way, with
-/// the cookie that ties the code to this browser. 404 if the gateway sends no mail.
+/// Sends a one-time code, if an account has this address. The answer is 201 without a body either
+/// way, with the cookie that ties the code to this browser. 404 if the gateway sends no mail.
 #[utoipa::path(post, path = "/verify", tag = "native", request_body = Verify,
     responses((status = 201, description = "On its way, if an account has this address"), Failures))]
 pub(super) async fn verify(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {

@@ -1,5 +1,5 @@
-//! Another device for the caller: a code to show, who has brought it, and yes or no; and the other device's
-//! side of it.
+//! Another device for the caller: a code to show, who has brought it, and yes or no; and the other
+//! device's side of it.
 //!
 //! What does not live here: who may confirm what, and when (`flows/sign_in/device_links.rs`).
 //!
@@ -41,8 +41,8 @@ pub(super) struct Offer {
     interval: u64,
 }
 
-/// Makes a code with which another device can ask to be added to the caller's account, in place of the one
-/// before. It works once, for five minutes, and only together with this session.
+/// Makes a code with which another device can ask to be added to the caller's account, in place of
+/// the one before. It works once, for five minutes, and only together with this session.
 #[utoipa::path(post, path = "/account/device-link", tag = "native",
     security(("bearer" = []), ("cookie" = [])), responses((status = 201, body = Offer), Failures))]
 pub(super) async fn offer(State(gateway): App, call: Call) -> Result<Response, Problem> {
@@ -123,8 +123,8 @@ pub(super) struct ConfirmBody {
     number: u8,
 }
 
-/// Confirms the device that has brought the code: it may add a passkey to the caller's account. 404 if no
-/// device shows this number.
+/// Confirms the device that has brought the code: it may add a passkey to the caller's account. 404
+/// if no device shows this number.
 #[utoipa::path(post, path = "/account/device-link/confirm", tag = "native",
     security(("bearer" = []), ("cookie" = [])), request_body = ConfirmBody,
     responses((status = 200, body = LinkShape), Failures))]
@@ -180,8 +180,8 @@ impl From<&Asking> for AskingShape {
     }
 }
 
-/// Uses a code: this browser asks to be added to the account of the user whose device shows the code, and
-/// gets a cookie that names this browser. The answer does not tell whose account it is.
+/// Uses a code: this browser asks to be added to the account of the user whose device shows the
+/// code, and gets a cookie that names this browser. The answer does not tell whose account it is.
 #[utoipa::path(post, path = "/device-links/ask", tag = "native", request_body = AskBody,
     responses((status = 201, body = AskingShape), Failures))]
 pub(super) async fn ask(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
@@ -193,8 +193,9 @@ pub(super) async fn ask(State(gateway): App, call: Call, body: Bytes) -> Result<
     Ok(response)
 }
 
-/// Asks for the answer of the signed-in device: 202 until it has confirmed. Then the answer is a session that
-/// may only add a passkey, and the link is used. 410 if the device has refused, or if time is up.
+/// Asks for the answer of the signed-in device: 202 until it has confirmed. Then the answer is a
+/// session that may only add a passkey, and the link is used. 410 if the device has refused, or if
+/// time is up.
 #[utoipa::path(post, path = "/device-links/join", tag = "native",
     responses((status = 201, body = Current), (status = 202, body = AskingShape), Failures))]
 pub(super) async fn join(State(gateway): App, call: Call) -> Response {

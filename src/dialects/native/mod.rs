@@ -1,9 +1,9 @@
 //! The native API, under the prefix: passkeys, sessions, codes, invitations, keys and health.
 //!
 //! Shapes are in `shapes`, handlers in `passkeys`, `sessions`, `codes`, `signup`, `recoveries`,
-//! `recovery_codes`, `access_tokens`, `device_links`, `enrolment` and `account`; what administrators do is
-//! in `admin`. Paths answer
-//! with and without a trailing slash. Errors are problem documents (`web/problem.rs`).
+//! `recovery_codes`, `access_tokens`, `device_links`, `enrolment` and `account`; what
+//! administrators do is in `admin`. Paths answer with and without a trailing slash. Errors are
+//! problem documents (`web/problem.rs`).
 
 mod access_tokens;
 mod account;

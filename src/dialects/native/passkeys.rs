@@ -37,7 +37,8 @@ pub(super) async fn register_options(State(gateway): App, call: Call) -> Result<
     Ok(with_challenge(&gateway, &ceremony, Json(options.0)))
 }
 
-/// Stores a new passkey. The body has the members of a `RegistrationResponseJSON`, and may have a `name`.
+/// Stores a new passkey. The body has the members of a `RegistrationResponseJSON`, and may have a
+/// `name`.
 #[utoipa::path(post, path = "/passkeys/register/verify", tag = "native",
     security(("bearer" = []), ("cookie" = [])),
     request_body(content = Object, description = "RegistrationResponseJSON, and `name`"),
@@ -88,9 +89,9 @@ async fn try_register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
 pub(super) struct AuthenticateOptions {
     /// For a sign-in that begins with an address. The answer does not tell whether an account has it.
     email: Option<String>,
-    /// The change for which the passkey is shown again: method and path, below the prefix, of the request that
-    /// was answered with `session_not_fresh` (`DELETE passkeys/AbC`). The answer to `verify` then has a
-    /// `stepUp`, which that request carries in `X-Vestibule-Step-Up`.
+    /// The change for which the passkey is shown again: method and path, below the prefix, of the
+    /// request that was answered with `session_not_fresh` (`DELETE passkeys/AbC`). The answer to
+    /// `verify` then has a `stepUp`, which that request carries in `X-Vestibule-Step-Up`.
     change: Option<String>,
 }
 
@@ -119,8 +120,8 @@ pub(super) async fn authenticate_options(
     Ok(with_challenge(&gateway, &ceremony, Json(options.0)))
 }
 
-/// Signs in. The session cookie is set unless the caller uses `Authorization`. With `keepSignedIn: false`,
-/// on a device that others use too, the session ends after `session.short`.
+/// Signs in. The session cookie is set unless the caller uses `Authorization`. With
+/// `keepSignedIn: false`, on a device that others use too, the session ends after `session.short`.
 #[utoipa::path(post, path = "/passkeys/authenticate/verify", tag = "native",
     request_body(content = Object, description = "AuthenticationResponseJSON, and `keepSignedIn`"),
     responses((status = 201, body = SteppedUpShape), Failures))]

@@ -79,9 +79,9 @@ enum Method {
     Otp,
 }
 
-/// Exchanges a code, or the token of a fresh sign-in, for a new session with a cookie. Each works once: the
-/// token's session ends at the same moment. If the sign-in set a cookie, the request has to send it. A token
-/// that was given to a caller with a cookie cannot be exchanged.
+/// Exchanges a code, or the token of a fresh sign-in, for a new session with a cookie. Each works
+/// once: the token's session ends at the same moment. If the sign-in set a cookie, the request has
+/// to send it. A token that was given to a caller with a cookie cannot be exchanged.
 #[utoipa::path(post, path = "/sessions", tag = "native", request_body = Exchange,
     responses((status = 201, body = Current), Failures))]
 pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {

@@ -45,7 +45,8 @@ pub(super) enum Failures {
     /// No user is signed in, or the credential was not accepted.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(Document),
-    /// The request came from another site, needs a fresh passkey, or its network is banned (`network_banned`).
+    /// The request came from another site, needs a fresh passkey, or its network is banned
+    /// (`network_banned`).
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(Document),
     /// It does not exist.
@@ -134,8 +135,8 @@ pub(super) struct PasskeyShape {
     /// The authenticator's own name, if its model is known.
     #[schema(required)]
     authenticator: Option<&'static str>,
-    /// Present while the passkey does not work yet: it was added with a code by mail, and `recovery.delay` is
-    /// not over.
+    /// Present while the passkey does not work yet: it was added with a code by mail, and
+    /// `recovery.delay` is not over.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     works_from: Option<String>,
@@ -218,7 +219,8 @@ pub(super) struct SignedInShape {
     pub(super) user: UserShape,
 }
 
-/// A sign-in. If the caller named a change, `stepUp` is the nonce that the change's request has to carry.
+/// A sign-in. If the caller named a change, `stepUp` is the nonce that the change's request has to
+/// carry.
 #[derive(Serialize, ToSchema)]
 #[schema(as = native::SteppedUp)]
 pub(super) struct SteppedUpShape {

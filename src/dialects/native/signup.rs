@@ -27,8 +27,8 @@ pub(super) struct SignUpBody {
     email: String,
 }
 
-/// Sends a code, if an account can be made for this address. The answer is 201 without a body either way, with
-/// the cookie that ties the code to this browser. 404 if sign-up is off.
+/// Sends a code, if an account can be made for this address. The answer is 201 without a body
+/// either way, with the cookie that ties the code to this browser. 404 if sign-up is off.
 #[utoipa::path(post, path = "/signup", tag = "native", request_body = SignUpBody,
     responses((status = 201, description = "On its way, if there is no account with this address"), Failures))]
 pub(super) async fn request(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {

@@ -124,8 +124,8 @@ fn unwrapped(mut body: Value) -> Value {
     }
 }
 
-/// The ceremony that an answer belongs to, where the browser's cookie names `own`. A cookie that came back
-/// and names another one than was answered makes it an attempt with this browser's own.
+/// The ceremony that an answer belongs to, where the browser's cookie names `own`. A cookie that
+/// came back and names another one than was answered makes it an attempt with this browser's own.
 fn ceremony_of(own: Option<CeremonyId>, answer: &Value) -> (Option<CeremonyId>, Tie, Fits) {
     let claimed = claimed_ceremony(answer);
     match own {

@@ -29,7 +29,8 @@ pub(super) enum Failures {
     /// No user is signed in, or the passkey was not accepted.
     #[response(status = 401)]
     Unauthorized(Failure),
-    /// The request came from another site, needs a fresh passkey, or its network is banned (`network_banned`).
+    /// The request came from another site, needs a fresh passkey, or its network is banned
+    /// (`network_banned`).
     #[response(status = 403)]
     Forbidden(Failure),
     /// No such passkey.

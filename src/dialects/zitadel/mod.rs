@@ -1,10 +1,10 @@
 //! The passwordless methods of Zitadel's Auth API, in their JSON form.
 //!
-//! Handlers are in `passkeys` and `links`; `shapes` is what they read and write, and `proto_json` the
-//! rules of proto3's JSON form that serde does not know. Its documents have no carrier for a challenge: a
-//! ceremony is found by its challenge, and has to be the caller's. What differs from upstream on purpose:
-//! user verification and a discoverable credential are required, and a passkey that is not accepted is the
-//! caller's mistake (400), not the server's.
+//! Handlers are in `passkeys` and `links`; `shapes` is what they read and write, and `proto_json`
+//! the rules of proto3's JSON form that serde does not know. Its documents have no carrier for a
+//! challenge: a ceremony is found by its challenge, and has to be the caller's. What differs from
+//! upstream on purpose: user verification and a discoverable credential are required, and a passkey
+//! that is not accepted is the caller's mistake (400), not the server's.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod links;

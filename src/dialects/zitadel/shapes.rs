@@ -1,7 +1,7 @@
 //! What the passwordless methods read and write: messages of `zitadel.auth.v1` in proto3's JSON form.
 //!
-//! Members may be named as in JSON or as in the proto file, `null` is as good as absent, and unknown ones
-//! are ignored. Nothing empty is written.
+//! Members may be named as in JSON or as in the proto file, `null` is as good as absent, and
+//! unknown ones are ignored. Nothing empty is written.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -72,8 +72,8 @@ impl Failure {
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only described")]
 pub(super) enum Failures {
-    /// The request cannot be read, or the passkey was not accepted (3); the attempt is not under way, or
-    /// what is asked for cannot be had as things are (9).
+    /// The request cannot be read, or the passkey was not accepted (3); the attempt is not under
+    /// way, or what is asked for cannot be had as things are (9).
     #[response(status = 400)]
     BadRequest(Failure),
     /// No user is signed in (16).
@@ -180,8 +180,8 @@ pub(super) struct VerifyRequest {
 #[serde(rename_all = "camelCase")]
 #[schema(as = zitadel::Verification)]
 pub(super) struct Verification {
-    /// Base64 of a `RegistrationResponseJSON` (WebAuthn Level 3, section 5.1), in either alphabet; or the
-    /// object itself. At least 55 bytes.
+    /// Base64 of a `RegistrationResponseJSON` (WebAuthn Level 3, section 5.1), in either alphabet;
+    /// or the object itself. At least 55 bytes.
     #[serde(alias = "public_key_credential")]
     #[schema(required, value_type = Value)]
     pub(super) public_key_credential: Option<Value>,

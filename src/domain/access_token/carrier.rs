@@ -3,9 +3,9 @@
 //!
 //! What does not live here: whether the token is any good (`sealed.rs`, `narrowing.rs`).
 //!
-//! What always holds: a value is ours if and only if it has our prefix where a token may stand, or where somebody
-//! may have put one by mistake; what is ours goes no further than here, good or not; and what is not ours is
-//! neither read nor touched.
+//! What always holds: a value is ours if and only if it has our prefix where a token may stand, or
+//! where somebody may have put one by mistake; what is ours goes no further than here, good or not;
+//! and what is not ours is neither read nor touched.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::TOKEN_PREFIX;
 
-/// The header that carries a token and nothing else, for applications that want `Authorization` for themselves.
+/// The header that carries a token and nothing else, for applications that want `Authorization` for
+/// themselves.
 pub const TOKEN_HEADER: &str = "x-vestibule-token";
 
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()

@@ -1,6 +1,7 @@
 //! A grant in Datalog, as our own block and the blocks of `vestibule token attenuate` say it.
 //!
-//! The facts about a request are those of `policy/facts.rs`, whose names are a promise to whoever narrows tokens.
+//! The facts about a request are those of `policy/facts.rs`, whose names are a promise to whoever
+//! narrows tokens.
 //!
 //! What does not live here: running it (`narrowing.rs`), and signing it (`sealed.rs`).
 //!

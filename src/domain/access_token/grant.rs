@@ -2,8 +2,8 @@
 //!
 //! What does not live here: how a grant is written into a token (`datalog.rs`).
 //!
-//! What always holds: a path has one reading where a token names paths (the caller sees to it), and a client
-//! without an address is in no network.
+//! What always holds: a path has one reading where a token names paths (the caller sees to it), and
+//! a client without an address is in no network.
 
 use std::fmt;
 

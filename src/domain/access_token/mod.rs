@@ -1,9 +1,10 @@
 //! Access tokens: what a program shows that acts for a user and cannot hold a passkey.
 //!
-//! The record decides whether a token lives; the token points at its record and restricts. What is signed is a
-//! biscuit (`sealed.rs`) to which whoever has it may add blocks that narrow it further, offline and with any tool
-//! for biscuits (`narrowing.rs`, `offline.rs`). What always holds: what a holder adds can only take away, because
-//! nothing about the token is read from any block but ours; and text, blocks and lists have limits.
+//! The record decides whether a token lives; the token points at its record and restricts. What is
+//! signed is a biscuit (`sealed.rs`) to which whoever has it may add blocks that narrow it further,
+//! offline and with any tool for biscuits (`narrowing.rs`, `offline.rs`). What always holds: what a
+//! holder adds can only take away, because nothing about the token is read from any block but ours;
+//! and text, blocks and lists have limits.
 //!
 //! What does not live here: who may make one and where it counts, which is in `flows/access_tokens/`.
 
@@ -80,7 +81,8 @@ impl AccessToken {
 pub struct TokenName(String);
 
 impl TokenName {
-    /// Accepts 1 to [`TOKEN_NAME_CHARS_MAX`] characters on one line, each of which is seen as it is written.
+    /// Accepts 1 to [`TOKEN_NAME_CHARS_MAX`] characters on one line, each of which is seen as it is
+    /// written.
     pub fn parse(text: &str) -> Result<Self, MalformedToken> {
         let text = text.trim();
         let ok = (1..=TOKEN_NAME_CHARS_MAX).contains(&text.chars().count()) && is_seen_as_written(text);
@@ -232,8 +234,8 @@ impl TokenRefusal {
         )
     }
 
-    /// Whether whoever shows it may be guessing: no key of ours has signed what they show. A program whose token
-    /// has come to its end is not.
+    /// Whether whoever shows it may be guessing: no key of ours has signed what they show. A
+    /// program whose token has come to its end is not.
     pub const fn is_guess(self) -> bool {
         matches!(self, Self::Oversized | Self::Malformed | Self::Forged | Self::ThirdParty)
     }

@@ -1,9 +1,10 @@
 //! What the holders of a token have added to it, and whether it lets a request through.
 //!
-//! A block that is not ours may have checks over the facts about a request, and nothing else. The engine looks at
-//! its clock between checks and not within one, so what a check may cost is bounded by what it may say: there is
-//! one fact of each name, hence one combination to look at; and no regular expression, no closure over a
-//! list and no `network($any)` is let in. What always holds: a token that says more is refused as a whole.
+//! A block that is not ours may have checks over the facts about a request, and nothing else. The
+//! engine looks at its clock between checks and not within one, so what a check may cost is bounded
+//! by what it may say: there is one fact of each name, hence one combination to look at; and no
+//! regular expression, no closure over a list and no `network($any)` is let in. What always holds:
+//! a token that says more is refused as a whole.
 //!
 //! What does not live here: our own block, which `sealed.rs` reads.
 

@@ -1,7 +1,7 @@
 //! What a holder does with a token and without a gateway: narrow it, and see what it says.
 //!
-//! What does not live here: whether the token is any good. Only the gateway has the keys, and knows what was
-//! revoked.
+//! What does not live here: whether the token is any good. Only the gateway has the keys, and knows
+//! what was revoked.
 //!
 //! What always holds: narrowing adds a block and takes none away.
 
@@ -46,7 +46,8 @@ pub struct Inspected {
     pub blocks: Vec<Vec<String>>,
 }
 
-/// Adds a block that takes away everything beyond `grant` and from `expires_at` on. `seed` is 32 random bytes.
+/// Adds a block that takes away everything beyond `grant` and from `expires_at` on. `seed` is 32
+/// random bytes.
 pub fn attenuate(
     text: &str,
     grant: &Grant,

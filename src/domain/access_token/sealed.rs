@@ -1,8 +1,9 @@
 //! The signed side of a token: a biscuit with one block of ours, behind our prefix.
 //!
-//! Our block says in one fact which token it is, whose and of which installation, and in checks what it is for, so
-//! that any tool for biscuits shows what a token may do. What always holds: the signatures are checked before
-//! anything is read, and of several blocks only ours says which token it is.
+//! Our block says in one fact which token it is, whose and of which installation, and in checks
+//! what it is for, so that any tool for biscuits shows what a token may do. What always holds: the
+//! signatures are checked before anything is read, and of several blocks only ours says which token
+//! it is.
 //!
 //! What does not live here: whether a token is in force, which its record says
 //! (`flows/access_tokens/`).
@@ -72,7 +73,8 @@ impl TokenSigner {
         builder.build(self.0.newest())?.to_vec()
     }
 
-    /// The keys that others need to read tokens, the one that signs first: their ids, and each in hexadecimal.
+    /// The keys that others need to read tokens, the one that signs first: their ids, and each in
+    /// hexadecimal.
     pub fn published(&self) -> Vec<(u32, String)> {
         self.0.published()
     }

@@ -28,8 +28,8 @@ pub fn name_of(aaguid: Uuid) -> Option<&'static str> {
     NAMES.get(index).map(|(_, name)| *name)
 }
 
-/// What a passkey is called until its owner gives it a name: after its authenticator, or where that keeps
-/// its model to itself, after the program it was made with.
+/// What a passkey is called until its owner gives it a name: after its authenticator, or where that
+/// keeps its model to itself, after the program it was made with.
 pub fn default_credential_name(aaguid: Uuid, made_with: &Program) -> CredentialName {
     name_of(aaguid)
         .map(CredentialName::from_static)

@@ -1,9 +1,9 @@
 //! The relying party: our name towards authenticators, and the options that begin a ceremony.
 //!
-//! What always holds: origins are an exact list of texts, each of which a browser could send; the first
-//! is inside the RP ID's domain, and those that are not are related origins (WebAuthn Level 3, section
-//! 5.11), which browsers accept only if the RP ID's own host lists them. Options ask for a discoverable credential and for user
-//! verification, and for no attestation.
+//! What always holds: origins are an exact list of texts, each of which a browser could send; the
+//! first is inside the RP ID's domain, and those that are not are related origins (WebAuthn Level
+//! 3, section 5.11), which browsers accept only if the RP ID's own host lists them. Options ask for
+//! a discoverable credential and for user verification, and for no attestation.
 //!
 //! What does not live here: judging answers (`registration.rs`, `authentication.rs`).
 

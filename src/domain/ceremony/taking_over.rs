@@ -2,10 +2,11 @@
 //!
 //! What does not live here: reading another program's files (`cli/webauthn_proxy.rs`).
 //!
-//! What always holds: its key is checked as a new one's is. The library is handed the registration that it
-//! would have been, without an attestation, which we never ask for: so it reads the key, and the record is in
-//! its own form. Nothing is proved by that; the passkey proves itself at its first sign-in, which asks of it
-//! what it asks of any other: to be discoverable, and to verify its user.
+//! What always holds: its key is checked as a new one's is. The library is handed the registration
+//! that it would have been, without an attestation, which we never ask for: so it reads the key,
+//! and the record is in its own form. Nothing is proved by that; the passkey proves itself at its
+//! first sign-in, which asks of it what it asks of any other: to be discoverable, and to verify its
+//! user.
 
 use std::borrow::Cow;
 
@@ -105,8 +106,8 @@ fn authenticator_data(foreign: &ForeignPasskey, rp_id_hash: [u8; 32]) -> Vec<u8>
     data
 }
 
-/// The credential as it will have been all along, where only its first use tells whether it may be backed
-/// up. From then on that never changes, as with any other.
+/// The credential as it will have been all along, where only its first use tells whether it may be
+/// backed up. From then on that never changes, as with any other.
 pub(super) fn as_first_shown(credential: &Credential, backup: Backup) -> Cow<'_, Credential> {
     let Some(imported @ Imported { eligibility: Eligibility::Untold, .. }) = &credential.imported else {
         return Cow::Borrowed(credential);

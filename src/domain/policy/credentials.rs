@@ -1,10 +1,11 @@
-//! What an application that only knows `Authorization` is told: Basic (RFC 7617) or a bearer token (RFC 6750).
+//! What an application that only knows `Authorization` is told: Basic (RFC 7617) or a bearer token
+//! (RFC 6750).
 //!
-//! What does not live here: who reads the secrets from files (`config/told.rs`), and what becomes of the
-//! header that a client sends (`proxy/headers.rs`).
+//! What does not live here: who reads the secrets from files (`config/told.rs`), and what becomes
+//! of the header that a client sends (`proxy/headers.rs`).
 //!
-//! What always holds: a secret is told to the application alone and shown nowhere, in no log, error or debug
-//! output; a user without a secret of their own is told of with no header.
+//! What always holds: a secret is told to the application alone and shown nowhere, in no log, error
+//! or debug output; a user without a secret of their own is told of with no header.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -50,8 +51,8 @@ impl fmt::Debug for Credentials {
 }
 
 impl Secrets {
-    /// Reads a file with a line `username:secret` for each user. Empty lines, and those that begin with `#`,
-    /// say nothing. The error tells the line and nothing of what stands in it.
+    /// Reads a file with a line `username:secret` for each user. Empty lines, and those that begin
+    /// with `#`, say nothing. The error tells the line and nothing of what stands in it.
     pub fn personal(text: &str) -> Result<Self, String> {
         let mut secrets = HashMap::new();
         let lines = text.lines().zip(1..).map(|(line, number)| (line.trim_end_matches('\r'), number));
@@ -83,7 +84,8 @@ impl Secrets {
 }
 
 impl Credentials {
-    /// A user name, as the application knows it, and a password. The error says what no password can have.
+    /// A user name, as the application knows it, and a password. The error says what no password
+    /// can have.
     pub fn basic(username: Template, passwords: Secrets) -> Result<Self, &'static str> {
         let fits = |secret: &Zeroizing<String>| !secret.chars().any(char::is_control);
         Self::checked(Form::Basic(username), passwords, fits)
@@ -108,7 +110,8 @@ impl Credentials {
         all_fit.then_some(Self { form, secrets })
     }
 
-    /// Whether somebody has a secret for being called `username`: nobody may take such a name for themselves.
+    /// Whether somebody has a secret for being called `username`: nobody may take such a name for
+    /// themselves.
     pub fn is_about_name(&self, username: &Username) -> bool {
         match &self.secrets {
             Secrets::Shared(_) => false,

@@ -1,9 +1,10 @@
 //! Policies in biscuit's Datalog, for what lists cannot say.
 //!
-//! A policy reads facts about the user and the request ([`FACTS`]) and says `allow if` or `deny if`; the first clause
-//! that holds decides, and where none does, nobody enters. What always holds: evaluation is bounded in
-//! facts, iterations and time, and one that runs out of them decides nothing; a result is kept for exactly the facts
-//! that the policy reads, so that one which reads no clock is worked out once per user and kind of request.
+//! A policy reads facts about the user and the request ([`FACTS`]) and says `allow if` or
+//! `deny if`; the first clause that holds decides, and where none does, nobody enters. What always
+//! holds: evaluation is bounded in facts, iterations and time, and one that runs out of them
+//! decides nothing; a result is kept for exactly the facts that the policy reads, so that one which
+//! reads no clock is worked out once per user and kind of request.
 //!
 //! What does not live here: strangers, who sign in first; and what a result is good for (`decide.rs`).
 
@@ -50,8 +51,8 @@ pub const FACTS: [(&str, usize); 16] = [
     ("auth_age", 1),
 ];
 
-/// What one evaluation may cost. The time is a last resort: the engine's own default of 1 ms fails at random on a
-/// busy machine.
+/// What one evaluation may cost. The time is a last resort: the engine's own default of 1 ms fails
+/// at random on a busy machine.
 const LIMITS: AuthorizerLimits =
     AuthorizerLimits { max_facts: 1_000, max_iterations: 100, max_time: Duration::from_millis(20) };
 /// How many results are kept for one user and route.

@@ -1,9 +1,9 @@
 //! The one place that says who may enter a route.
 //!
-//! The first rule that is about the user and the request decides, one that denies included; where no rule
-//! is, nobody enters. What depends on the user alone is found out once ([`Policy::about`]); the rest is a
-//! walk over a few rules. Requests, explanations, pages and tests of a policy all ask here, so they cannot
-//! differ.
+//! The first rule that is about the user and the request decides, one that denies included; where
+//! no rule is, nobody enters. What depends on the user alone is found out once ([`Policy::about`]);
+//! the rest is a walk over a few rules. Requests, explanations, pages and tests of a policy all ask
+//! here, so they cannot differ.
 //!
 //! What does not live here: public paths (`public.rs`), and whether a request has a route at all.
 //!
@@ -179,7 +179,8 @@ impl Policy {
         })
     }
 
-    /// Whether some request of whoever `concerned` was found for may go on, as far as can be told beforehand.
+    /// Whether some request of whoever `concerned` was found for may go on, as far as can be told
+    /// beforehand.
     pub fn lets_in(&self, concerned: &Concerned) -> bool {
         let about_them = match &concerned.0 {
             Concern::Rules(about_them) => about_them,
@@ -196,8 +197,8 @@ impl Policy {
         false
     }
 
-    /// Decides about a request of the user whom `concerned` was found for. `shown_at` is when they showed a passkey
-    /// last.
+    /// Decides about a request of the user whom `concerned` was found for. `shown_at` is when they
+    /// showed a passkey last.
     pub fn decide(
         &self,
         concerned: &Concerned,
@@ -258,8 +259,8 @@ impl Policy {
         }
     }
 
-    /// Decides about a request of nobody in particular. The first rule about it decides: where that rule is
-    /// about people, they have to say who they are.
+    /// Decides about a request of nobody in particular. The first rule about it decides: where that
+    /// rule is about people, they have to say who they are.
     pub fn decide_for_stranger(&self, asking: &Asking<'_>) -> Verdict<'_> {
         let rule = self.rules().iter().find(|rule| rule.is_about(asking));
         let decision = match rule {

@@ -1,7 +1,8 @@
-//! What the configuration defines by name for rules, policies and headers to read: networks, and attributes of
-//! people.
+//! What the configuration defines by name for rules, policies and headers to read: networks, and
+//! attributes of people.
 //!
-//! What does not live here: what attributes are (`domain/attribute.rs`), and what is decided by any of them.
+//! What does not live here: what attributes are (`domain/attribute.rs`), and what is decided by any
+//! of them.
 //!
 //! What always holds: a name stands for one thing, in every route of one configuration.
 

@@ -1,7 +1,7 @@
 //! Questions about decisions: what would become of a request, and why.
 //!
-//! What does not live here: the answer, which the gateway works out (`flows/admission/explain.rs`) with the same
-//! code that admits requests.
+//! What does not live here: the answer, which the gateway works out (`flows/admission/explain.rs`)
+//! with the same code that admits requests.
 //!
 //! What always holds: a question that names no whole URL is no question.
 

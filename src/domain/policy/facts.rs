@@ -1,9 +1,9 @@
-//! The facts about a request that Datalog reads: in the policies of routes, and in what the holders of access tokens
-//! add to them.
+//! The facts about a request that Datalog reads: in the policies of routes, and in what the holders
+//! of access tokens add to them.
 //!
-//! What does not live here: facts about a user, a token, or a route's own networks, which differ between the two.
-//! What always holds: the names are a promise (`docs/policy.md`, `docs/tokens.md`), and both read the same of the
-//! same request.
+//! What does not live here: facts about a user, a token, or a route's own networks, which differ
+//! between the two. What always holds: the names are a promise (`docs/policy.md`,
+//! `docs/tokens.md`), and both read the same of the same request.
 
 use biscuit_auth::builder::{Fact, Term, fact, string};
 

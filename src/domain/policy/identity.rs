@@ -84,8 +84,8 @@ impl Attribute {
 }
 
 impl Template {
-    /// Reads text with `{id}`, `{username}`, `{email}`, `{name}`, `{groups}`, `{groups|}`, or `{attr.NAME}` for
-    /// an attribute that is `defined`.
+    /// Reads text with `{id}`, `{username}`, `{email}`, `{name}`, `{groups}`, `{groups|}`, or
+    /// `{attr.NAME}` for an attribute that is `defined`.
     pub fn parse(text: &str, defined: &Attributes) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -212,7 +212,8 @@ impl IdentityHeaders {
         self.fields.iter().map(|(name, _)| name).chain(&self.assertion)
     }
 
-    /// Where an assertion goes that looks like Pomerium's, about the host of the route; `None`: nowhere.
+    /// Where an assertion goes that looks like Pomerium's, about the host of the route; `None`:
+    /// nowhere.
     pub fn pomerium_assertion(&self) -> Option<&HeaderName> {
         self.assertion.as_ref()
     }

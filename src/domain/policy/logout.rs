@@ -1,6 +1,7 @@
 //! Where users sign out of an application, so that signing out on one side can sign out on the other.
 //!
-//! What does not live here: ending sessions (`flows/`), and which requests are meant (`proxy/sign_out.rs`).
+//! What does not live here: ending sessions (`flows/`), and which requests are meant
+//! (`proxy/sign_out.rs`).
 //!
 //! What always holds: only the very address is one; another spelling of it signs nobody out here.
 
@@ -44,8 +45,8 @@ impl LogoutUrl {
         }
     }
 
-    /// Whether a request for `path` with `query` asks for it. A request may say more in its query, such as a
-    /// number that proves that the application's own page made it.
+    /// Whether a request for `path` with `query` asks for it. A request may say more in its query,
+    /// such as a number that proves that the application's own page made it.
     pub fn is_asked(&self, path: &[u8], query: Option<&[u8]>) -> bool {
         let said = |part: &str| {
             query.is_some_and(|query| query.split(|byte| *byte == b'&').any(|it| it == part.as_bytes()))

@@ -60,8 +60,8 @@ fn turns_into_another(path: &[u8]) -> bool {
     becomes_ascii || decoded.split('/').any(is_cookieless_session)
 }
 
-/// `path` as a server sees it whose file system ignores case by the rules of Unicode (section 3.13, full case
-/// folding): `/stra%C3%9Fe` is `/strasse` there. `None` where no letter folds to ASCII.
+/// `path` as a server sees it whose file system ignores case by the rules of Unicode (section 3.13,
+/// full case folding): `/stra%C3%9Fe` is `/strasse` there. `None` where no letter folds to ASCII.
 pub fn folded(path: &[u8]) -> Option<Vec<u8>> {
     if !path.iter().any(|byte| !byte.is_ascii() || *byte == b'%') {
         return None;
@@ -287,8 +287,9 @@ mod tests {
     }
 
     proptest! {
-        /// Against the URL parser that browsers are built after: a plain path stays what it is when dots are
-        /// resolved, and when its escapes are undone, once and twice, its segments stay the same.
+        /// Against the URL parser that browsers are built after: a plain path stays what it is when
+        /// dots are resolved, and when its escapes are undone, once and twice, its segments stay
+        /// the same.
         #[test]
         fn plain_path_decodes_alike_in_every_decoder(path in paths()) {
             if read(path.as_bytes()) == Reading::Plain {

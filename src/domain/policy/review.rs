@@ -1,8 +1,8 @@
 //! What looks wrong about the rules of a route, found by trying requests.
 //!
-//! For each rule, requests are made up that it is about: its own people, methods, paths, networks and hours,
-//! and some that no list names. A rule that decides about none of them is dead. What always holds: nothing
-//! here changes a decision; `check` prints it, and `serve` logs it.
+//! For each rule, requests are made up that it is about: its own people, methods, paths, networks
+//! and hours, and some that no list names. A rule that decides about none of them is dead. What
+//! always holds: nothing here changes a decision; `check` prints it, and `serve` logs it.
 //!
 //! What does not live here: mistakes that stop a configuration from being read (`config/rules.rs`).
 
@@ -28,7 +28,8 @@ const ODD_HOST: &str = "x7q.example";
 /// A segment that no list is likely to name.
 const ODD_SEGMENT: &str = "x7q";
 
-/// What there is to say about `policy`, whose route begins at `route_path`, in sentences about its rules.
+/// What there is to say about `policy`, whose route begins at `route_path`, in sentences about its
+/// rules.
 pub fn remarks(policy: &Policy, route_path: &str) -> Vec<String> {
     policy.rules().iter().flat_map(|rule| about(policy, rule, route_path)).collect()
 }
@@ -269,7 +270,8 @@ mod tests {
             Rule { who, ..rule("b", Effect::Deny, "user", when) }
         };
         let above = || rule("a", Effect::Allow, "user", hours("00:00", "24:00"));
-        // A quarter of an hour of two weeks, three methods, two paths, two networks: 16,128 for each name.
+        // A quarter of an hour of two weeks, three methods, two paths, two networks: 16,128 for
+        // each name.
         let dead = "the rule \"b\" never decides, because of \"a\" before it";
         check(vec![above(), named(&["user:bob"])], &[dead]);
         check(vec![above(), named(&["user:bob", "user:carol"])], &[]);

@@ -21,7 +21,8 @@ use super::rule::Asking;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{User, Username};
 
-/// Where applications that are set up for Pomerium look for the keys of its assertion, on their own host.
+/// Where applications that are set up for Pomerium look for the keys of its assertion, on their own
+/// host.
 pub const POMERIUM_KEYS_PATH: &str = "/.well-known/pomerium/jwks.json";
 
 /// A configured route.
@@ -78,8 +79,9 @@ impl Route {
         has_secret || self.policy.is_about_name(username)
     }
 
-    /// Whether `user` may open the route, as far as its rules can tell: some request of theirs may go on. A
-    /// policy in Datalog is asked about its front page, at `now` and from nowhere in particular.
+    /// Whether `user` may open the route, as far as its rules can tell: some request of theirs may
+    /// go on. A policy in Datalog is asked about its front page, at `now` and from nowhere in
+    /// particular.
     pub fn may_be_entered_by(&self, user: &User, now: Timestamp) -> bool {
         let concerned = self.policy.about(user);
         if self.policy.clauses().is_empty() {
@@ -277,8 +279,8 @@ impl RouteTable {
         }
     }
 
-    /// The route that answers `path` of `host`, if it has taken the place of `other`, which is of this table or
-    /// of one before it: the same name at the same address.
+    /// The route that answers `path` of `host`, if it has taken the place of `other`, which is of
+    /// this table or of one before it: the same name at the same address.
     pub fn successor(&self, other: &Route, host: &str, path: &[u8]) -> Option<&Arc<Route>> {
         let now = self.host(host)?.find(path)?;
         let is_same = now.name == other.name && now.host == other.host && now.path == other.path;
@@ -297,7 +299,8 @@ impl HostRoutes {
         self.routes.sort_by_key(|route| std::cmp::Reverse(route.path.len()));
     }
 
-    /// Whether `path` is where applications of Pomerium look for keys, and one of these is told as they are.
+    /// Whether `path` is where applications of Pomerium look for keys, and one of these is told as
+    /// they are.
     pub fn has_pomerium_keys_at(&self, path: &[u8]) -> bool {
         path == POMERIUM_KEYS_PATH.as_bytes()
             && self.routes.iter().any(|route| route.identity.pomerium_assertion().is_some())

@@ -1,8 +1,8 @@
 //! Rules: who may do what on a route, from where, and when.
 //!
-//! A rule is about some people and, if it says so, about some requests. What always holds: a condition that
-//! cannot be looked at (a client without an address) keeps a rule that allows from matching, and lets one
-//! that denies match.
+//! A rule is about some people and, if it says so, about some requests. What always holds: a
+//! condition that cannot be looked at (a client without an address) keeps a rule that allows from
+//! matching, and lets one that denies match.
 //!
 //! What does not live here: which of several rules decides (`decide.rs`).
 
@@ -55,7 +55,8 @@ pub struct Asking<'a> {
     pub host: &'a str,
     /// As it stands in the request line, without a query. It has one reading where a rule names paths.
     pub raw_path: &'a [u8],
-    /// The socket's address, or what a trusted proxy says. `None`: there is none, or that proxy says nothing.
+    /// The socket's address, or what a trusted proxy says. `None`: there is none, or that proxy
+    /// says nothing.
     pub client: Option<IpAddr>,
     pub now: Timestamp,
 }

@@ -1,8 +1,8 @@
 //! When a rule holds: days of the week and hours of the day in the time zone of a place.
 //!
-//! A span that ends before it begins goes over midnight and belongs to the day on which it began. What always
-//! holds: the wall clock of the zone decides, so an hour that a change to summer time skips never comes, and
-//! one that the change back repeats comes twice.
+//! A span that ends before it begins goes over midnight and belongs to the day on which it began.
+//! What always holds: the wall clock of the zone decides, so an hour that a change to summer time
+//! skips never comes, and one that the change back repeats comes twice.
 //!
 //! What does not live here: reading them from the configuration (`config/rules.rs`).
 
@@ -39,8 +39,8 @@ pub struct Days(u8);
 pub struct Clock(u16);
 
 impl Times {
-    /// From `from` until `to` on `days`, by the clocks of `zone` (an IANA name such as `Europe/Berlin`).
-    /// The error says what to write instead.
+    /// From `from` until `to` on `days`, by the clocks of `zone` (an IANA name such as
+    /// `Europe/Berlin`). The error says what to write instead.
     pub fn new(days: Days, from: Clock, to: Clock, zone: &str) -> Result<Self, String> {
         if from == to {
             return Err("from and to are the same, so the rule would never hold".to_owned());

@@ -1,11 +1,11 @@
 //! A passkey that somebody who is signed in shows again, to pay for one change.
 //!
-//! Where an application shares the auth host, its scripts can send whatever our pages send, with the same
-//! cookie. So a step-up there is bound to the change that the person was asked about, and to a nonce that
-//! only the page which asked is told.
+//! Where an application shares the auth host, its scripts can send whatever our pages send, with
+//! the same cookie. So a step-up there is bound to the change that the person was asked about, and
+//! to a nonce that only the page which asked is told.
 //!
-//! What does not live here: when a change needs a step-up, which `flows/sessions/freshness.rs` decides. What always
-//! holds: the record has the nonce's hash, and the nonce itself is told once.
+//! What does not live here: when a change needs a step-up, which `flows/sessions/freshness.rs`
+//! decides. What always holds: the record has the nonce's hash, and the nonce itself is told once.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,8 @@ use crate::domain::secret::SecretHash;
 /// The longest change that is named.
 const CHANGE_BYTES_MAX: usize = 1_500;
 
-/// What a request would change: its method, and its path in the API. Both steps of a registration are one
-/// change.
+/// What a request would change: its method, and its path in the API. Both steps of a registration
+/// are one change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Change(String);

@@ -331,7 +331,8 @@ mod tests {
         assert!(!format!("{ring:?}").contains("0707"));
     }
 
-    /// Whoever has the keys of before and a session that goes on has nothing: not even the session's id helps.
+    /// Whoever has the keys of before and a session that goes on has nothing: not even the
+    /// session's id helps.
     #[test]
     fn f_10_refuses_a_revoked_key() {
         let mut ring = Keyring::generate(&[7; 32], NOW).unwrap();

@@ -1,9 +1,9 @@
 //! The index of access tokens: what admission reads instead of the store.
 //!
 //! It follows the store like the session index, so that a token is revoked before the commit
-//! returns that revokes it. What always holds: a token is remembered as verified only as long as its record is
-//! there, and no more than a bounded number of narrowed copies of it; so the signatures of a token are checked
-//! once, and memory has an end whatever its holders add.
+//! returns that revokes it. What always holds: a token is remembered as verified only as long as
+//! its record is there, and no more than a bounded number of narrowed copies of it; so the
+//! signatures of a token are checked once, and memory has an end whatever its holders add.
 //!
 //! What does not live here: what a token opens (`admission.rs`).
 

@@ -1,11 +1,11 @@
-//! Access tokens: making, listing and revoking them. `admission.rs` says what one opens, `index.rs` is what
-//! admission reads.
+//! Access tokens: making, listing and revoking them. `admission.rs` says what one opens, `index.rs`
+//! is what admission reads.
 //!
 //! What does not live here: what a token is (`domain/access_token/`).
 //!
-//! What always holds: making one costs what adding a passkey costs, or an operator's authority; the token itself
-//! is told once and kept nowhere; one that is revoked, or whose user is disabled, deleted or expired, opens
-//! nothing from then on, and its streams end.
+//! What always holds: making one costs what adding a passkey costs, or an operator's authority; the
+//! token itself is told once and kept nowhere; one that is revoked, or whose user is disabled,
+//! deleted or expired, opens nothing from then on, and its streams end.
 
 pub mod index;
 
@@ -153,8 +153,8 @@ impl AccessTokens {
         Ok((MadeToken { token, text }, batch))
     }
 
-    /// Refuses a token for a route that is not there or that its user may not enter; which of the two is the same
-    /// to whoever asks.
+    /// Refuses a token for a route that is not there or that its user may not enter; which of the
+    /// two is the same to whoever asks.
     fn must_be_enterable(&self, owner: &User, grant: &Grant) -> Result<(), FlowError> {
         let (rules, now) = (self.ground.rules(), self.ground.clock.now());
         let enterable = |name: &&String| {
@@ -166,7 +166,8 @@ impl AccessTokens {
         }
     }
 
-    /// An address that a token with this grant opens; `None` where its first route has none that can be named.
+    /// An address that a token with this grant opens; `None` where its first route has none that
+    /// can be named.
     pub fn opened_by(&self, grant: &Grant) -> Option<String> {
         let rules = self.ground.rules();
         let route = rules.routes.all().find(|route| grant.routes.first() == Some(&route.name))?;
@@ -219,7 +220,8 @@ impl AccessTokens {
         tokens
     }
 
-    /// Revokes a token of the owner of `session`. One that does not exist, or is somebody else's, looks the same.
+    /// Revokes a token of the owner of `session`. One that does not exist, or is somebody else's,
+    /// looks the same.
     pub async fn revoke_own_token(
         &self,
         session: &Session,
@@ -260,8 +262,8 @@ impl AccessTokens {
         }
     }
 
-    /// Removes tokens that are over, or whose user is, and writes down when the others were last used. No
-    /// decision depends on this having run.
+    /// Removes tokens that are over, or whose user is, and writes down when the others were last
+    /// used. No decision depends on this having run.
     pub(in crate::flows) async fn sweep_access_tokens(&self) {
         for token in self.index.all() {
             if let Err(error) = self.sweep_access_token(&token).await {

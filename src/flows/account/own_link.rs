@@ -67,7 +67,8 @@ impl Accounts {
         Invited { invitation, secret }
     }
 
-    /// Keeps the invitation, in place of the one before, and does what comes `with` it in the same commit.
+    /// Keeps the invitation, in place of the one before, and does what comes `with` it in the same
+    /// commit.
     async fn keep_own_link(
         &self,
         session: &Session,

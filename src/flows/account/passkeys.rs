@@ -32,8 +32,8 @@ pub struct Application {
 }
 
 impl Accounts {
-    /// The applications that a person may enter and that are shown, in the order of the configuration. Of one
-    /// behind a wildcard, the hosts that the configuration names.
+    /// The applications that a person may enter and that are shown, in the order of the
+    /// configuration. Of one behind a wildcard, the hosts that the configuration names.
     pub fn applications_of(&self, user: &User) -> Vec<Application> {
         let (table, now) = (self.ground.routes(), self.ground.clock.now());
         let mine = table.all().filter(|route| route.may_be_entered_by(user, now));
@@ -49,7 +49,8 @@ impl Accounts {
             .collect()
     }
 
-    /// Where a person signs out of the applications that they may enter, at most [`LOGOUTS_MAX`] of them.
+    /// Where a person signs out of the applications that they may enter, at most [`LOGOUTS_MAX`] of
+    /// them.
     pub fn logouts_of(&self, user: &User) -> Vec<Target> {
         let (table, now) = (self.ground.routes(), self.ground.clock.now());
         let mine = table.all().filter(|route| route.logout.is_some() && route.may_be_entered_by(user, now));

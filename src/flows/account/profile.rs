@@ -48,8 +48,8 @@ impl Accounts {
         Err(FlowError::Busy)
     }
 
-    /// Changes what the owner of `session` says of themselves. Rules may read it, so it costs as much as any
-    /// other change.
+    /// Changes what the owner of `session` says of themselves. Rules may read it, so it costs as
+    /// much as any other change.
     pub async fn say_of_oneself(
         &self,
         session: &Session,

@@ -1,7 +1,7 @@
 //! What the overview shows: who came in and who was refused, by the hour, and who may be locked out.
 //!
-//! What always holds: this is read from memory, or kept for a moment, so that an overview that is opened
-//! often costs the store nothing; and no decision depends on it.
+//! What always holds: this is read from memory, or kept for a moment, so that an overview that is
+//! opened often costs the store nothing; and no decision depends on it.
 
 use crate::flows::FlowError;
 use crate::flows::administration::Administration;

@@ -1,9 +1,9 @@
 //! Backups of a running gateway.
 //!
-//! The records are read in order while the gateway goes on working, and then what has changed meanwhile is
-//! appended: applied in that order, both together are the state at the end of a commit. What always
-//! holds: one backup is made at a time, and memory holds no more of it than a page and the changes of its
-//! own duration, which are bounded.
+//! The records are read in order while the gateway goes on working, and then what has changed
+//! meanwhile is appended: applied in that order, both together are the state at the end of a
+//! commit. What always holds: one backup is made at a time, and memory holds no more of it than a
+//! page and the changes of its own duration, which are bounded.
 
 use std::io;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,8 +1,9 @@
 //! Making, listing and removing bans.
 //!
-//! What always holds: a network has one ban at most, because a new one takes the place of the one before; what
-//! everybody may be behind is not banned ([`Bannable`]); their number has a limit, of which the gateway itself takes
-//! a part only; and one that the gateway makes never takes the place of a person's.
+//! What always holds: a network has one ban at most, because a new one takes the place of the one
+//! before; what everybody may be behind is not banned ([`Bannable`]); their number has a limit, of
+//! which the gateway itself takes a part only; and one that the gateway makes never takes the place
+//! of a person's.
 //!
 //! What does not live here: where a ban counts, which is in `flows/attempts/bans.rs`.
 

@@ -1,12 +1,13 @@
 //! Declared users: what is there is made to match a file.
 //!
-//! `plan` reads everybody once and says what is different; nothing is changed where somebody cannot be as
-//! declared, or where nobody would be left to administer. `apply` then does one step for each difference.
-//! What does not live here: what counts as a difference (`domain/declared.rs`).
+//! `plan` reads everybody once and says what is different; nothing is changed where somebody cannot
+//! be as declared, or where nobody would be left to administer. `apply` then does one step for each
+//! difference. What does not live here: what counts as a difference (`domain/declared.rs`).
 //!
-//! What always holds: a step is one commit, which is decided on the account as it is at that moment, so
-//! that nothing is lost that others change meanwhile; who becomes an administrator does so before one
-//! ceases to be; and after an end in the middle, what was done is told, and the same file can be applied again.
+//! What always holds: a step is one commit, which is decided on the account as it is at that
+//! moment, so that nothing is lost that others change meanwhile; who becomes an administrator does
+//! so before one ceases to be; and after an end in the middle, what was done is told, and the same
+//! file can be applied again.
 
 mod plan;
 

@@ -218,8 +218,8 @@ impl Administration {
         Ok(Page { items, next: after.map(Cursor) })
     }
 
-    /// The user to whom an entry of the index leads, if it is the first one of the list that does: people
-    /// keep former usernames, and a search finds some by more than one term.
+    /// The user to whom an entry of the index leads, if it is the first one of the list that does:
+    /// people keep former usernames, and a search finds some by more than one term.
     async fn user_at(
         &self,
         search: Option<&str>,

@@ -2,8 +2,8 @@
 //!
 //! What does not live here: whether a key is one (`domain/ceremony/taking_over.rs`).
 //!
-//! What always holds: a user and their passkeys come in one commit; a credential id stays one person's; and
-//! what cannot be used is told with why, while the rest goes on.
+//! What always holds: a user and their passkeys come in one commit; a credential id stays one
+//! person's; and what cannot be used is told with why, while the rest goes on.
 
 use std::collections::HashSet;
 

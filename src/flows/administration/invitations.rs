@@ -1,7 +1,8 @@
 //! Invitations that an operator has made: looked at, taken back, and replaced.
 //!
-//! What always holds: an address has one live link of an operator's at most, because the commit that makes
-//! one ends those before; and a link that was taken back is refused like one that never was.
+//! What always holds: an address has one live link of an operator's at most, because the commit
+//! that makes one ends those before; and a link that was taken back is refused like one that never
+//! was.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -203,8 +204,8 @@ impl Administration {
         self.invite_on(authority, guest, before.terms, &self.links().await?, go).await
     }
 
-    /// The username that redeeming `invitation` will give, as things are; `None` if it adds a passkey to an
-    /// account that has one.
+    /// The username that redeeming `invitation` will give, as things are; `None` if it adds a
+    /// passkey to an account that has one.
     pub async fn username_to_be(&self, invitation: &Invitation) -> Result<Option<Username>, FlowError> {
         match (&invitation.username, invitation.account) {
             (_, Some(_)) => Ok(None),

@@ -1,7 +1,7 @@
 //! Replacing the signing keys: in time, or after a leak.
 //!
-//! What always holds: keys are kept before they sign. After a burn nothing that an earlier key signed is
-//! accepted anywhere, and no session or access token from before is left.
+//! What always holds: keys are kept before they sign. After a burn nothing that an earlier key
+//! signed is accepted anywhere, and no session or access token from before is left.
 
 use std::sync::Arc;
 
@@ -50,8 +50,8 @@ impl Administration {
         Ok(id)
     }
 
-    /// Replaces every key after a leak: nothing of the earlier ones is accepted any more, every session and
-    /// every access token ends, and codes and messages that wait are gone.
+    /// Replaces every key after a leak: nothing of the earlier ones is accepted any more, every
+    /// session and every access token ends, and codes and messages that wait are gone.
     pub async fn burn_keys(&self, authority: &Authority) -> Result<Burnt, FlowError> {
         let mut current = self.keys.lock().await;
         let mut next = current.clone();

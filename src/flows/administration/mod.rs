@@ -1,12 +1,12 @@
 //! What operators and administrators do, from a terminal, an API or a page: the same flows.
 //!
-//! `people` changes accounts, `invitations` promises them, `links` are what
-//! leads to them, `declared` makes all of them match a file, `import` takes them over from another
-//! program, `directory` finds them, `sessions` lists and ends sessions, `bans` keeps networks out,
-//! `trail` reads what happened, `activity` counts it, `keys` replaces the signing keys, `upkeep` is what to keep an eye on, and
-//! `backup` writes everything down. What does not live here: what users do to their own accounts. What
-//! always holds: a flow that changes anything takes an [`Authority`], and the event that it reports
-//! names the actor.
+//! `people` changes accounts, `invitations` promises them, `links` are what leads to them,
+//! `declared` makes all of them match a file, `import` takes them over from another program,
+//! `directory` finds them, `sessions` lists and ends sessions, `bans` keeps networks out, `trail`
+//! reads what happened, `activity` counts it, `keys` replaces the signing keys, `upkeep` is what to
+//! keep an eye on, and `backup` writes everything down. What does not live here: what users do to
+//! their own accounts. What always holds: a flow that changes anything takes an [`Authority`], and
+//! the event that it reports names the actor.
 
 pub mod activity;
 pub mod backup;

@@ -123,8 +123,8 @@ pub(in crate::flows) fn takes_an_administrator(before: &User, after: &User) -> b
 }
 
 impl Administration {
-    /// Changes an account. Open sessions feel it on their next request; those of an account that is closed
-    /// end. Nothing is written where nothing would be different.
+    /// Changes an account. Open sessions feel it on their next request; those of an account that is
+    /// closed end. Nothing is written where nothing would be different.
     pub async fn edit_user(
         &self,
         authority: &Authority,
@@ -201,9 +201,9 @@ impl Administration {
     }
 
     /// A link that adds a passkey to an account, for a user who has lost theirs. With
-    /// [`OldPasskeys::Wiped`], every passkey and recovery code is removed, and every session and access token
-    /// ends, in the commit that makes the link. An operator, who may open the store itself, may do so to the
-    /// last administrator as well: the link is the way back in.
+    /// [`OldPasskeys::Wiped`], every passkey and recovery code is removed, and every session and
+    /// access token ends, in the commit that makes the link. An operator, who may open the store
+    /// itself, may do so to the last administrator as well: the link is the way back in.
     pub async fn reset_user(
         &self,
         authority: &Authority,
@@ -374,8 +374,8 @@ impl Administration {
         Ok(batch)
     }
 
-    /// Sessions and access tokens that do not outlive a change of their account. A sign-in that slipped in beside the
-    /// closing of an account is caught by its opening.
+    /// Sessions and access tokens that do not outlive a change of their account. A sign-in that
+    /// slipped in beside the closing of an account is caught by its opening.
     fn ended_by(&self, changes: &[UserChange], after: &User) -> (Ended, EndedTokens) {
         let is_over = changes.contains(&UserChange::Disabled) || changes.contains(&UserChange::Enabled);
         let why = if is_over {

@@ -1,9 +1,10 @@
 //! The audit trail in the store: what happened, and who did it, for as long as `audit.keep` says.
 //!
-//! An event is reported in the middle of a flow, which must not wait for another commit: entries wait in
-//! memory for a moment and are written together. A crash may lose that moment's entries from the trail;
-//! the log has them. What webhooks are told of an entry is posted in the same commit. What always holds: at most [`WAITING_MAX`] entries wait; what is kept is bounded by
-//! time and number; and a client cannot fill it by repeating a request that is refused.
+//! An event is reported in the middle of a flow, which must not wait for another commit: entries
+//! wait in memory for a moment and are written together. A crash may lose that moment's entries
+//! from the trail; the log has them. What webhooks are told of an entry is posted in the same
+//! commit. What always holds: at most [`WAITING_MAX`] entries wait; what is kept is bounded by time
+//! and number; and a client cannot fill it by repeating a request that is refused.
 
 use std::time::Duration;
 
@@ -153,8 +154,8 @@ impl Administration {
         Ok(())
     }
 
-    /// How many entries are kept. They are counted when this is first asked, not at the start, which a long
-    /// trail would delay.
+    /// How many entries are kept. They are counted when this is first asked, not at the start,
+    /// which a long trail would delay.
     async fn kept_entries(&self) -> Result<usize, FlowError> {
         if let Some(kept) = self.ground.trail.kept() {
             return Ok(kept);

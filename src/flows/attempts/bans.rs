@@ -1,10 +1,11 @@
 //! Bans in force: who may try no credential, and whose refusals are counted towards a ban.
 //!
 //! The list follows the store like the session index, so that a ban counts from the commit that
-//! makes it until the one that removes it, or its end. [`Attempts::spend`] asks it, which everything does that tries
-//! or makes a credential, in every dialect. What always holds: whoever shows a session that lives goes on, so that
-//! a ban of their network ends nobody's work, and an administrator among them can lift it; and a trusted proxy is
-//! never banned, whatever the store says, because everybody behind it would be.
+//! makes it until the one that removes it, or its end. [`Attempts::spend`] asks it, which
+//! everything does that tries or makes a credential, in every dialect. What always holds: whoever
+//! shows a session that lives goes on, so that a ban of their network ends nobody's work, and an
+//! administrator among them can lift it; and a trusted proxy is never banned, whatever the store
+//! says, because everybody behind it would be.
 //!
 //! What does not live here: who makes and removes bans (`administration/bans.rs`).
 
@@ -32,8 +33,8 @@ use crate::records::{self, Records, decode, keys};
 
 /// Whom bans come from that were made by themselves.
 pub(in crate::flows) const GATEWAY_IN_WORDS: &str = "the gateway";
-/// The most networks whose refused credentials are remembered. Of more, those are forgotten that have shown none
-/// for the longest time.
+/// The most networks whose refused credentials are remembered. Of more, those are forgotten that
+/// have shown none for the longest time.
 const REFUSED_MAX: usize = 10_000;
 
 /// Everything about bans that one gateway has in memory.
@@ -65,7 +66,8 @@ impl Bans {
         &self.list
     }
 
-    /// The address of a client. One of a trusted proxy is nobody's: that proxy did not say for whom it asks.
+    /// The address of a client. One of a trusted proxy is nobody's: that proxy did not say for whom
+    /// it asks.
     pub(in crate::flows) fn beyond_proxies(&self, client: Option<IpAddr>) -> Option<IpAddr> {
         client.filter(|client| !self.proxies.iter().any(|proxy| proxy.contains(*client)))
     }
@@ -195,8 +197,9 @@ impl Attempts {
         Err(FlowError::Banned { ends_in: ban.expires_at.map(|end| end.since(now)) })
     }
 
-    /// Reports that a credential was refused, and bans the stranger who showed one too many, where the operator has
-    /// said how many that is. What somebody with a session tries is not counted: they are known.
+    /// Reports that a credential was refused, and bans the stranger who showed one too many, where
+    /// the operator has said how many that is. What somebody with a session tries is not counted:
+    /// they are known.
     pub(in crate::flows) async fn report_refused(&self, visit: &Visit, kind: Kind) {
         self.ground.report(visit.origin(), kind);
         self.count_refused(visit).await;
@@ -217,8 +220,8 @@ impl Attempts {
         }
     }
 
-    /// Bans the anonymous client with this address, unless that would ban others with it, or a person has
-    /// decided already.
+    /// Bans the anonymous client with this address, unless that would ban others with it, or a
+    /// person has decided already.
     async fn ban_anonymous(&self, client: IpAddr, rule: &AutomaticBans) -> Result<(), FlowError> {
         let network = network_of_stranger(client);
         let Ok(bannable) = Bannable::check(network, self.bans.proxies()) else { return Ok(()) };
@@ -244,8 +247,8 @@ impl Attempts {
         Err(FlowError::Busy)
     }
 
-    /// Writes down a ban of a network that can be banned, if there are fewer than `most`, with what comes
-    /// `with` it. False if that is to be tried again.
+    /// Writes down a ban of a network that can be banned, if there are fewer than `most`, with what
+    /// comes `with` it. False if that is to be tried again.
     pub(in crate::flows) async fn put_ban(
         &self,
         bannable: &Bannable,

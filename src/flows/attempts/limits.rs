@@ -119,8 +119,8 @@ impl Limiters {
         }
     }
 
-    /// Counts by these limits from now on. Where they are other ones, what networks have used of the old ones
-    /// is forgotten; what accounts and mailboxes have is not.
+    /// Counts by these limits from now on. Where they are other ones, what networks have used of
+    /// the old ones is forgotten; what accounts and mailboxes have is not.
     pub(in crate::flows) fn exchange(&self, limits: RateLimits) {
         if self.around.load().limits != limits {
             self.around.store(Arc::new(Around::new(limits, &self.clock)));
@@ -154,8 +154,8 @@ fn network(client: Option<IpAddr>) -> Origin {
 }
 
 impl Attempts {
-    /// Counts one request that tries or makes credentials. Those of a banned network cost their neighbours
-    /// nothing.
+    /// Counts one request that tries or makes credentials. Those of a banned network cost their
+    /// neighbours nothing.
     pub(in crate::flows) fn spend(&self, visit: &Visit) -> Result<(), FlowError> {
         self.must_not_be_banned(visit)?;
         self.count(visit)
@@ -186,7 +186,8 @@ impl Attempts {
         }
     }
 
-    /// Whether a user is signed in from the network of `client`. A part of every limit is kept for such.
+    /// Whether a user is signed in from the network of `client`. A part of every limit is kept for
+    /// such.
     pub fn standing(&self, client: Option<IpAddr>) -> Standing {
         if client.is_some_and(|client| self.index.knows(&Network::of(client))) {
             Standing::Known
@@ -209,9 +210,9 @@ impl Attempts {
     /// Whether `account` may be sent another message because of `visit`. The answer is for us alone:
     /// it would tell who has an account.
     ///
-    /// All networks together have a limit, so that nobody fills a mailbox from many; it is not for a
-    /// network in which the account has a session, or had a sign-in in the last 30 days, nor for a browser that
-    /// the owner has signed in with, or strangers could keep its owner from mail.
+    /// All networks together have a limit, so that nobody fills a mailbox from many; it is not for
+    /// a network in which the account has a session, or had a sign-in in the last 30 days, nor for
+    /// a browser that the owner has signed in with, or strangers could keep its owner from mail.
     pub(in crate::flows) fn may_mail(&self, account: &UserId, visit: &Visit) -> bool {
         let from = network(visit.client);
         let now = self.ground.clock.now();

@@ -2,10 +2,10 @@
 //!
 //! What does not live here: how a dispatch reaches a webhook (`webhook/http.rs`).
 //!
-//! What always holds: one that was committed survives a restart and keeps its id; what waits is sealed;
-//! at most [`DISPATCHES_MAX`] wait for one webhook, and none is tried longer, or more often, than it is
-//! worth. A webhook that fails rests, with everything that waits for it, and holds up no other. Nothing is
-//! handed over twice, unless the answer to the first time was lost.
+//! What always holds: one that was committed survives a restart and keeps its id; what waits is
+//! sealed; at most [`DISPATCHES_MAX`] wait for one webhook, and none is tried longer, or more
+//! often, than it is worth. A webhook that fails rests, with everything that waits for it, and
+//! holds up no other. Nothing is handed over twice, unless the answer to the first time was lost.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,11 +33,11 @@ use crate::records::{self, keys};
 
 /// The most dispatches that wait for one webhook.
 pub const DISPATCHES_MAX: usize = 500;
-/// The most that wait when one is added about something that was refused, which strangers can cause. The
-/// rest is kept for what has happened.
+/// The most that wait when one is added about something that was refused, which strangers can
+/// cause. The rest is kept for what has happened.
 pub const DISPATCHES_MAX_OF_REFUSALS: usize = DISPATCHES_MAX / 2;
-/// How many are handed to one webhook before the others are asked again, so that a slow one holds up what
-/// is posted meanwhile no longer than that.
+/// How many are handed to one webhook before the others are asked again, so that a slow one holds
+/// up what is posted meanwhile no longer than that.
 const SERVED_AT_ONCE: usize = 4;
 /// How often one is tried.
 pub const TRIES_MAX: u32 = 24;

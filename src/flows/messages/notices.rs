@@ -38,8 +38,8 @@ impl Messages {
         About { model: None, network: visit.client.map(Network::of), at: self.ground.clock.now() }
     }
 
-    /// What is written down of where and with what `user` has signed in, and whom it is told. That is news only
-    /// to somebody who has signed in with something else before.
+    /// What is written down of where and with what `user` has signed in, and whom it is told. That
+    /// is news only to somebody who has signed in with something else before.
     pub(in crate::flows) fn meeting(
         &self,
         user: &User,
@@ -96,7 +96,8 @@ pub(in crate::flows) enum News {
     No,
 }
 
-/// The batch that remembers what `user` has come in with; whoever comes by a link or a code is told of that.
+/// The batch that remembers what `user` has come in with; whoever comes by a link or a code is told
+/// of that.
 pub(in crate::flows) fn remembering_program(user: &User, session: &Session) -> Result<Batch, FlowError> {
     let Some(met) = user.met(&program_of(session)) else { return Ok(Batch::default()) };
     Ok(Batch::default().put(keys::user(&met.id), records::encode(&met)?))

@@ -78,8 +78,9 @@ impl Messages {
         Ok(())
     }
 
-    /// The batch that posts `letter`; nothing while the outbox is full. Call [`Self::wake_delivery`] when it
-    /// has been committed. One that is not counts until the next delivery, so that the bound holds.
+    /// The batch that posts `letter`; nothing while the outbox is full. Call
+    /// [`Self::wake_delivery`] when it has been committed. One that is not counts until the next
+    /// delivery, so that the bound holds.
     pub(in crate::flows) fn enqueue(&self, letter: &Letter) -> Result<Batch, FlowError> {
         let max = match letter.content {
             Content::Nothing { .. } | Content::Code { .. } => OUTBOX_MAX_FOR_STRANGERS,
@@ -157,8 +158,8 @@ impl Messages {
         Ok(next.into_iter().min().map(|at| at.since(now)))
     }
 
-    /// Takes a message that cannot be read out of the way of the others. It is kept for an operator to look
-    /// at, while there are few such.
+    /// Takes a message that cannot be read out of the way of the others. It is kept for an operator
+    /// to look at, while there are few such.
     pub(in crate::flows) async fn set_aside(&self, (key, bytes): Entry, what: Kind) -> Result<(), FlowError> {
         tracing::error!("a message in the outbox cannot be read; it is set aside, and the others go out");
         self.ground.report(Origin::default(), what);

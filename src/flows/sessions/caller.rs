@@ -63,8 +63,8 @@ impl Sessions {
         self.caller(token, |it| !matches!(it.carrier, Carrier::Cookie(_)))
     }
 
-    /// The same, but only with the token that a sign-in answered with. Where it gave a cookie beside it,
-    /// the request has to show that cookie: `by_cookie` is the session that it shows.
+    /// The same, but only with the token that a sign-in answered with. Where it gave a cookie
+    /// beside it, the request has to show that cookie: `by_cookie` is the session that it shows.
     pub fn caller_by_sign_in(
         &self,
         token: &str,
@@ -123,7 +123,8 @@ impl Sessions {
         }
     }
 
-    /// Refuses to say who a caller is where the store may have ended their session, and we were not told.
+    /// Refuses to say who a caller is where the store may have ended their session, and we were not
+    /// told.
     fn must_be_up_to_date(&self) -> Result<(), CheckUnavailable> {
         if self.index.is_too_old(self.ground.clock.now()) { Err(CheckUnavailable) } else { Ok(()) }
     }

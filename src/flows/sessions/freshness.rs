@@ -122,8 +122,8 @@ impl Sessions {
         if after == record { Ok(unchanged) } else { Ok(unchanged.and(records::put_session(&after)?)) }
     }
 
-    /// The batch that pays for a change that is sensitive only where applications share the auth host, or
-    /// where the caller shows an access token.
+    /// The batch that pays for a change that is sensitive only where applications share the auth
+    /// host, or where the caller shows an access token.
     pub(in crate::flows) async fn spend_freshness_beside_applications(
         &self,
         session: &Session,
@@ -138,9 +138,9 @@ impl Sessions {
     }
 }
 
-/// Whether a step-up is for what this request changes. Our own API, which the scripts of an application on
-/// this host can call as our pages do, takes none that is for nothing in particular; the other ones know
-/// no such binding.
+/// Whether a step-up is for what this request changes. Our own API, which the scripts of an
+/// application on this host can call as our pages do, takes none that is for nothing in particular;
+/// the other ones know no such binding.
 fn is_meant(session: &Session, visit: &Visit) -> bool {
     let needs_binding = visit.dialect == Dialect::Native;
     is_bound_to(session, visit) && (session.step_up.is_some() || !needs_binding)

@@ -197,7 +197,8 @@ impl Sessions {
         Ok(records::delete_user(&user).expect(key, stored).expect(keys::session(&enrolling.id), session))
     }
 
-    /// Reports the end of these sessions, which the store knows of. Here they have ended whatever the feed does.
+    /// Reports the end of these sessions, which the store knows of. Here they have ended whatever
+    /// the feed does.
     pub(in crate::flows) fn report_ended(&self, origin: &Origin, ended: &Ended) {
         for (session, why) in ended {
             session.end();
@@ -232,8 +233,9 @@ impl Sessions {
         Err(FlowError::Busy)
     }
 
-    /// Takes the token that a sign-in of the person with this address was answered with, and replaces its
-    /// session by a new one. `before` is the session whose cookie the browser shows; it ends as well.
+    /// Takes the token that a sign-in of the person with this address was answered with, and
+    /// replaces its session by a new one. `before` is the session whose cookie the browser shows;
+    /// it ends as well.
     pub async fn exchange_token(
         &self,
         token: &str,
@@ -343,8 +345,8 @@ impl Sessions {
         sessions
     }
 
-    /// Removes sessions that have expired, and writes down when the rest was last seen. A failure concerns one
-    /// session only.
+    /// Removes sessions that have expired, and writes down when the rest was last seen. A failure
+    /// concerns one session only.
     pub(in crate::flows) async fn sweep(&self) {
         for some in self.index.all().chunks(SWEPT_WITHOUT_PAUSE) {
             let due = some.iter().filter_map(|session| Some((session, self.due(session)?)));
@@ -399,8 +401,8 @@ impl Sessions {
         self.index.len()
     }
 
-    /// How long the cookie of a session is kept: as long as a session can live, or as long as a short one
-    /// still does. The record decides either way.
+    /// How long the cookie of a session is kept: as long as a session can live, or as long as a
+    /// short one still does. The record decides either way.
     pub fn cookie_lifetime(&self, session: &Session) -> Duration {
         let whole = session.expires_at.since(session.created_at);
         if whole < self.ground.lifetimes().absolute && session.scope == Scope::Full {

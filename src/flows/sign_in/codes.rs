@@ -110,8 +110,8 @@ impl SignIn {
             self.attempts.spend_on(&user, visit)?;
             let key = keys::user(&user);
             let found = self.ground.records.get_exact::<User>(&key).await?;
-            // A code that went to an address which is not theirs any more opens nothing, nor does that of
-            // somebody who has become an administrator.
+            // A code that went to an address which is not theirs any more opens nothing, nor does
+            // that of somebody who has become an administrator.
             let fits = |user: &User| {
                 user.is_active(self.ground.clock.now())
                     && user.email == email

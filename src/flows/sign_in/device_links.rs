@@ -3,10 +3,10 @@
 //! What does not live here: the passkey that the new device makes, which is an enrolment like any
 //! other.
 //!
-//! What always holds: the code costs what adding a passkey costs, and the session that paid is the only one
-//! that can confirm; the first browser that brings the code uses it up; nothing is added, and nobody is told
-//! whose account it is, before the first device has said yes; what it then gives is a session that may only
-//! add a passkey, once, to the browser that asked.
+//! What always holds: the code costs what adding a passkey costs, and the session that paid is the
+//! only one that can confirm; the first browser that brings the code uses it up; nothing is added,
+//! and nobody is told whose account it is, before the first device has said yes; what it then gives
+//! is a session that may only add a passkey, once, to the browser that asked.
 
 use std::sync::Arc;
 
@@ -55,7 +55,8 @@ pub enum Admission {
 }
 
 impl SignIn {
-    /// A code with which another device can ask to join the owner of `session`. It ends the code before.
+    /// A code with which another device can ask to join the owner of `session`. It ends the code
+    /// before.
     pub async fn offer_device_link(&self, session: &Session, visit: &Visit) -> Result<Offered, FlowError> {
         self.attempts.spend(visit)?;
         let code = Code::from_random(entropy::bytes(&*self.ground.entropy));
@@ -164,9 +165,9 @@ impl SignIn {
         Err(FlowError::Busy)
     }
 
-    /// What has become of the device that has this nonce. Once the first one has confirmed it, this uses the
-    /// link up: it gives a session that may only add a passkey. The session that this browser had `before`
-    /// ends with it.
+    /// What has become of the device that has this nonce. Once the first one has confirmed it, this
+    /// uses the link up: it gives a session that may only add a passkey. The session that this
+    /// browser had `before` ends with it.
     pub async fn join_by_device_link(
         &self,
         nonce: Option<&str>,

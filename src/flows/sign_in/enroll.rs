@@ -171,8 +171,8 @@ impl SignIn {
             _ => return Err(FlowError::NoSuchInvitation),
         };
         let mut user = self.accounts.new_user(&email, name, Role::Administrator);
-        // Whoever has the set-up link is the operator, who may have any name that is nobody else's: routes
-        // are often written for the first administrator before there is one.
+        // Whoever has the set-up link is the operator, who may have any name that is nobody else's:
+        // routes are often written for the first administrator before there is one.
         let is_taken = self.ground.records.username_owner(&user.username).await?.is_some();
         if is_taken || self.accounts.is_promised(&user.username).await? {
             user.username = self.accounts.free_username(&email).await?;
@@ -222,8 +222,8 @@ impl SignIn {
         Ok(Redemption { paid: records::create_user(&user)?.and(paid), user, entry: Entry::Expected })
     }
 
-    /// What a link is to an account that is there. Its owner has made one with a passkey, and was told of it
-    /// then; any other that was made for the account is a way back into it.
+    /// What a link is to an account that is there. Its owner has made one with a passkey, and was
+    /// told of it then; any other that was made for the account is a way back into it.
     async fn entry_with(&self, invitation: &Invitation, known: &UserId) -> Result<Entry, FlowError> {
         let own = self.ground.records.get::<SecretHash>(&keys::own_link(known)).await?;
         let is_expected = invitation.account.is_none() || own.as_ref() == Some(&invitation.secret);

@@ -61,8 +61,8 @@ impl SignIn {
         Ok(Course { record, stored: Some(stored) })
     }
 
-    /// Begins a ceremony in a process: for whoever it names, or for anybody. The process is kept as it is
-    /// now in the same commit.
+    /// Begins a ceremony in a process: for whoever it names, or for anybody. The process is kept as
+    /// it is now in the same commit.
     pub async fn offer_in(&self, course: &Course, visit: &Visit) -> Result<RequestOptions, FlowError> {
         self.attempts.spend(visit)?;
         let expected = match course.identifier() {

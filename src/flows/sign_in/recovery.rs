@@ -1,9 +1,9 @@
-//! Taking a recovery back: the passkey and the sessions that came of a code, by mail or printed, or of an
-//! administrator's link.
+//! Taking a recovery back: the passkey and the sessions that came of a code, by mail or printed, or
+//! of an administrator's link.
 //!
-//! What always holds: the owner hears of a recovery before anything has been changed with it, with a link
-//! that ends it; a passkey that sleeps opens nothing until its time has come; and a sign-in with another
-//! passkey ends a recovery that has not come to a passkey, or whose passkey sleeps.
+//! What always holds: the owner hears of a recovery before anything has been changed with it, with
+//! a link that ends it; a passkey that sleeps opens nothing until its time has come; and a sign-in
+//! with another passkey ends a recovery that has not come to a passkey, or whose passkey sleeps.
 
 use std::sync::Arc;
 
@@ -44,8 +44,8 @@ pub(in crate::flows) struct Undone {
 }
 
 impl SignIn {
-    /// The batch that notes that something of these `means` has opened `user`'s account, and tells them, with the
-    /// link that cancels.
+    /// The batch that notes that something of these `means` has opened `user`'s account, and tells
+    /// them, with the link that cancels.
     pub(in crate::flows) fn beginning_recovery(
         &self,
         user: &User,
@@ -87,7 +87,8 @@ impl SignIn {
             .and(notice))
     }
 
-    /// `credential` as an enrolment with `session` keeps it: one that a code by mail led to sleeps first.
+    /// `credential` as an enrolment with `session` keeps it: one that a code by mail led to sleeps
+    /// first.
     pub(in crate::flows) fn put_to_sleep(&self, session: &Session, credential: Credential) -> Credential {
         let delay = self.ground.rules().recovery_delay;
         if !session.by_mailed_code || delay.is_zero() {
@@ -204,8 +205,9 @@ impl SignIn {
         Ok((batch.and(self.sessions.ending(&ended, Some(user)).await?), ended, removed))
     }
 
-    /// What a sign-in with a passkey that is awake undoes: recoveries that have yet to come to a passkey, and
-    /// those whose passkeys sleep. Whether they do is in their records; the delay may be another one by now.
+    /// What a sign-in with a passkey that is awake undoes: recoveries that have yet to come to a
+    /// passkey, and those whose passkeys sleep. Whether they do is in their records; the delay may
+    /// be another one by now.
     pub(in crate::flows) async fn ending_pending_recoveries(
         &self,
         user: &UserId,

@@ -1,8 +1,8 @@
 //! Recovery codes: making them, and using one.
 //!
-//! What always holds: making them costs what adding a passkey costs; a code gives a session that may only add
-//! a passkey, and is gone in the commit that gives it; its owner hears of it at once, with a link that takes
-//! it back; whether somebody has codes, or an account, is told to nobody.
+//! What always holds: making them costs what adding a passkey costs; a code gives a session that
+//! may only add a passkey, and is gone in the commit that gives it; its owner hears of it at once,
+//! with a link that takes it back; whether somebody has codes, or an account, is told to nobody.
 
 use std::sync::Arc;
 
@@ -70,8 +70,8 @@ impl SignIn {
         Ok(self.ground.records.get(&keys::recovery_codes(user)).await?)
     }
 
-    /// Uses a code up: it gives a session that may only add a passkey. The session that this browser had
-    /// `before` ends with it.
+    /// Uses a code up: it gives a session that may only add a passkey. The session that this
+    /// browser had `before` ends with it.
     pub async fn redeem_recovery_code(
         &self,
         printed: Printed<'_>,
@@ -102,7 +102,8 @@ impl SignIn {
         device: &Device,
     ) -> Result<Redeemed, FlowError> {
         let id = self.holder_or_nobody(printed.who).await?;
-        // An account that is nobody's has its limit, too: else the limit would tell which are somebody's.
+        // An account that is nobody's has its limit, too: else the limit would tell which are
+        // somebody's.
         self.attempts.spend_on(&id, visit)?;
         let hash = RecoveryCode::parse(printed.code).ok_or(FlowError::WrongCode)?.hashed(&id);
         let (key, user_key) = (keys::recovery_codes(&id), keys::user(&id));

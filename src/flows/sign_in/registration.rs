@@ -155,9 +155,9 @@ impl SignIn {
         )
     }
 
-    /// Adds what becomes of the session that asked: an enrolling one becomes a full one, ends set-up, and
-    /// ends every other enrolment of the account, for whoever has begun that came by another link; a full
-    /// one pays with its freshness. One that has ended meanwhile adds nothing.
+    /// Adds what becomes of the session that asked: an enrolling one becomes a full one, ends
+    /// set-up, and ends every other enrolment of the account, for whoever has begun that came by
+    /// another link; a full one pays with its freshness. One that has ended meanwhile adds nothing.
     async fn with_paying_session(
         &self,
         session: &Session,
@@ -208,8 +208,8 @@ impl SignIn {
         others.map(|other| (other, End::Replaced)).collect()
     }
 
-    /// A link or a code is no passkey that was shown: where it leads to another passkey of an account, the
-    /// session may not change anything yet.
+    /// A link or a code is no passkey that was shown: where it leads to another passkey of an
+    /// account, the session may not change anything yet.
     fn enrolled(&self, session: &Session, added: &Added<'_>) -> Session {
         let now = self.ground.clock.now();
         let fresh_since =

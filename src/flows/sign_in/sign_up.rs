@@ -1,8 +1,8 @@
 //! Signing up: an account that somebody makes for themselves, with a code that came to their address.
 //!
-//! What always holds: what is answered, and the work for it, is the same whether or not an address has an
-//! account; an account that waits for an administrator opens no application; one that is given up before
-//! its first passkey leaves nothing behind.
+//! What always holds: what is answered, and the work for it, is the same whether or not an address
+//! has an account; an account that waits for an administrator opens no application; one that is
+//! given up before its first passkey leaves nothing behind.
 
 use std::sync::Arc;
 

@@ -1,9 +1,10 @@
 //! The way back to where a stranger was heading, across hosts.
 //!
-//! A stranger on an application's host gets a nonce cookie there, and the target goes along to the sign-in
-//! page, sealed, so that a page load of a stranger writes nothing. When they have signed in on the auth host, a one-time code carries the sign-in over: it is
-//! good for 30 seconds, for that target, and only for the browser that shows the nonce. The
-//! application's host then sets its own host-only cookie.
+//! A stranger on an application's host gets a nonce cookie there, and the target goes along to the
+//! sign-in page, sealed, so that a page load of a stranger writes nothing. When they have signed in
+//! on the auth host, a one-time code carries the sign-in over: it is good for 30 seconds, for that
+//! target, and only for the browser that shows the nonce. The application's host then sets its own
+//! host-only cookie.
 //!
 //! Loops end here: a browser that comes back as a stranger after two completed rounds, or that
 //! does not show its nonce at all, is told why instead of being sent around again.
@@ -130,8 +131,8 @@ impl Rounds {
 }
 
 impl SignIn {
-    /// Remembers where somebody on the host of `visit` was heading who has an errand first. `nonce` is the one
-    /// their browser shows already, if any.
+    /// Remembers where somebody on the host of `visit` was heading who has an errand first. `nonce`
+    /// is the one their browser shows already, if any.
     pub async fn leave_for_sign_in(
         &self,
         visit: &Visit,
@@ -159,8 +160,9 @@ impl SignIn {
         Ok(SignInRedirect::SignIn { way_back: self.named(way_back, visit).await?, nonce })
     }
 
-    /// What the address of the sign-in page calls `way_back`. One that does not fit there is kept, which
-    /// counts as an attempt; a client that has had its share of those goes back to the front page.
+    /// What the address of the sign-in page calls `way_back`. One that does not fit there is kept,
+    /// which counts as an attempt; a client that has had its share of those goes back to the front
+    /// page.
     async fn named(&self, mut way_back: WayBack, visit: &Visit) -> Result<WayBackName, FlowError> {
         if way_back.target.path_and_query.len() > SEALED_TARGET_BYTES_MAX {
             if self.attempts.count(visit).is_ok() {

@@ -1,9 +1,9 @@
 //! The audit trail in memory: what waits to be written to the store, and what is not written again.
 //!
-//! An event is reported in the middle of a flow, which must not wait for another commit: entries wait
-//! here for a moment and are written together. A crash may lose that moment's entries from the trail;
-//! the log has them. What always holds: at most [`WAITING_MAX`] entries wait, and a client cannot fill the trail
-//! by repeating a request that is refused.
+//! An event is reported in the middle of a flow, which must not wait for another commit: entries
+//! wait here for a moment and are written together. A crash may lose that moment's entries from the
+//! trail; the log has them. What always holds: at most [`WAITING_MAX`] entries wait, and a client
+//! cannot fill the trail by repeating a request that is refused.
 //!
 //! What does not live here: writing, reading and removing entries (`administration/trail.rs`).
 
@@ -121,7 +121,8 @@ impl Trail {
         waiting.truncate(WAITING_MAX);
     }
 
-    /// The name of an entry: its moment and a number, both turned round, so that the newest comes first.
+    /// The name of an entry: its moment and a number, both turned round, so that the newest comes
+    /// first.
     pub(in crate::flows) fn name(&self, at: Timestamp, random: [u8; 4]) -> [u8; AUDIT_ID_BYTES] {
         let number = u32::MAX - self.number.fetch_add(1, Ordering::Relaxed);
         let mut name = [0; AUDIT_ID_BYTES];
@@ -154,7 +155,8 @@ mod tests {
         trail.waiting.lock().unwrap().len()
     }
 
-    /// What a client can repeat for nothing must not fill the trail: the oldest entries would make room.
+    /// What a client can repeat for nothing must not fill the trail: the oldest entries would make
+    /// room.
     #[test]
     fn s_22_repeating_a_refused_request_pushes_nothing_out_of_the_trail() {
         let trail = Trail::new(Retention::default());

@@ -1,5 +1,5 @@
-//! The page that tells what is wrong with a proxy that asks about requests: which header it forgets, and
-//! which it lets clients write.
+//! The page that tells what is wrong with a proxy that asks about requests: which header it
+//! forgets, and which it lets clients write.
 
 use askama::Template;
 

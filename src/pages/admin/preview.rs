@@ -1,5 +1,5 @@
-//! "Preview as user", on the page of the routes: which of them a user may enter, and what their account page
-//! begins with.
+//! "Preview as user", on the page of the routes: which of them a user may enter, and what their
+//! account page begins with.
 //!
 //! What does not live here: who may enter (`domain/policy/decide.rs`).
 //!

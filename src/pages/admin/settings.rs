@@ -1,4 +1,5 @@
-//! The page that shows the settings, as they are written and where. Nothing is changed there: the file is.
+//! The page that shows the settings, as they are written and where. Nothing is changed there: the
+//! file is.
 //!
 //! What does not live here: reading them (`config/written.rs`).
 //!

@@ -2,8 +2,8 @@
 //!
 //! What does not live here: working the answer out.
 //!
-//! What always holds: the answer is that of `flows/admission/explain.rs`, which decides as for requests; what cannot be read
-//! is told instead of an answer.
+//! What always holds: the answer is that of `flows/admission/explain.rs`, which decides as for
+//! requests; what cannot be read is told instead of an answer.
 
 use serde::Deserialize;
 

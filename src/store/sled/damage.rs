@@ -1,5 +1,5 @@
-//! D-06: every file of a store, cut and with single bits flipped. What comes up is everything, or nothing does
-//! and the operator is told to restore; never something empty, smaller or older.
+//! D-06: every file of a store, cut and with single bits flipped. What comes up is everything, or
+//! nothing does and the operator is told to restore; never something empty, smaller or older.
 //!
 //! What does not live here: a process that is killed while it writes (`tests/gateway/durability/`).
 
@@ -57,8 +57,9 @@ impl Whole {
         Self { directory, entries }
     }
 
-    /// A store of several segments that was started once. Keys of one kind are written once, in no order, and
-    /// then keys of another again and again, so that early segments have the last word on the first kind.
+    /// A store of several segments that was started once. Keys of one kind are written once, in no
+    /// order, and then keys of another again and again, so that early segments have the last word
+    /// on the first kind.
     async fn grown() -> Self {
         let directory = TempDir::new().unwrap();
         let mut entries = Entries::new();
@@ -189,8 +190,8 @@ async fn d_06_a_database_with_a_flipped_bit_comes_up_whole_or_not_at_all() {
     assert!(came_up < FLIPS, "most of what is written is needed: {came_up}");
 }
 
-/// Where the log is long since the last start, sled passes over the rest of a segment in which it cannot read
-/// something: of the last changes in it, some are lost from the middle.
+/// Where the log is long since the last start, sled passes over the rest of a segment in which it
+/// cannot read something: of the last changes in it, some are lost from the middle.
 #[tokio::test]
 async fn d_06_a_long_database_with_a_flipped_bit_comes_up_whole_or_not_at_all() {
     let whole = Whole::grown().await;

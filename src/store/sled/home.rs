@@ -121,8 +121,8 @@ impl Home {
     }
 }
 
-/// Makes a directory that others can read ours alone: it holds addresses, session ids and keys. One that
-/// holds other things as well is not ours to close, so it is refused.
+/// Makes a directory that others can read ours alone: it holds addresses, session ids and keys. One
+/// that holds other things as well is not ours to close, so it is refused.
 fn keep_private(path: &Path) -> Result<(), OpenError> {
     let io = |error| OpenError::io(path, error);
     let mode = fs::metadata(path).map_err(io)?.permissions().mode();

@@ -1,11 +1,13 @@
-//! What the store knows of its own entries: how many changes it has taken, how many entries it has, and a sum
-//! over them. sled recovers what it can of a damaged log and says nothing of the rest; this tells.
+//! What the store knows of its own entries: how many changes it has taken, how many entries it has,
+//! and a sum over them. sled recovers what it can of a damaged log and says nothing of the rest;
+//! this tells.
 //!
 //! What does not live here: the changes themselves (`store/sled.rs`).
 //!
-//! What always holds: the tally is written in one transaction with the changes that it counts, so the two are
-//! recovered together or not at all; and a store is handed out only when counting its entries again gives
-//! the tally that was written. How far the changes had come is [`super::witness`]'s to know.
+//! What always holds: the tally is written in one transaction with the changes that it counts, so
+//! the two are recovered together or not at all; and a store is handed out only when counting its
+//! entries again gives the tally that was written. How far the changes had come is
+//! [`super::witness`]'s to know.
 
 use sha2::{Digest, Sha256};
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional as _};

@@ -1,9 +1,10 @@
 //! How far the changes of a store had come, in a file beside it.
 //!
-//! sled takes a damaged end of its log for a write that a crash cut short, and comes up with what was before:
-//! whole, and old. The witness knows better. What always holds: it is written after the change that it tells
-//! of is durable, so it is never ahead of an undamaged store; and it is not synchronised, since after a power
-//! cut an older one does no harm. One that cannot be read says nothing.
+//! sled takes a damaged end of its log for a write that a crash cut short, and comes up with what
+//! was before: whole, and old. The witness knows better. What always holds: it is written after the
+//! change that it tells of is durable, so it is never ahead of an undamaged store; and it is not
+//! synchronised, since after a power cut an older one does no harm. One that cannot be read says
+//! nothing.
 //!
 //! What does not live here: the count (`tally.rs`).
 
@@ -48,7 +49,8 @@ impl Witness {
         Ok(witness)
     }
 
-    /// Notes that this many changes are durable. Always as long as before, so no disk is too full for it.
+    /// Notes that this many changes are durable. Always as long as before, so no disk is too full
+    /// for it.
     pub(super) fn note(&self, changes: u64) -> io::Result<()> {
         self.0.write_all_at(line(changes).as_bytes(), 0)
     }

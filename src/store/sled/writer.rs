@@ -1,9 +1,10 @@
 //! The writer thread: the only place that changes the tree, and the only one that acknowledges.
 //!
-//! It takes whatever requests wait, decides them one after the other, writes what they change together,
-//! makes the whole group durable once, tells the watchers and then answers everybody (group commit). Since
-//! nobody else writes, checking an expectation and acting on it need no transaction. What a group changes
-//! is written in one, since each makes sled seal and write two buffers of its log.
+//! It takes whatever requests wait, decides them one after the other, writes what they change
+//! together, makes the whole group durable once, tells the watchers and then answers everybody
+//! (group commit). Since nobody else writes, checking an expectation and acting on it need no
+//! transaction. What a group changes is written in one, since each makes sled seal and write two
+//! buffers of its log.
 //!
 //! What always holds:
 //! - Nothing is answered from a state that is not durable, refusals included.
@@ -336,7 +337,8 @@ impl Settled {
 mod tests {
     use super::*;
 
-    /// A group is written at its end, and each request in it is judged by what those before it have changed.
+    /// A group is written at its end, and each request in it is judged by what those before it have
+    /// changed.
     #[test]
     fn what_was_decided_before_counts_as_if_it_were_written() {
         let database = sled::Config::new().temporary(true).open().unwrap();

@@ -1,5 +1,5 @@
-//! Tokens that other implementations of biscuits have narrowed: biscuit-python and @biscuit-auth/biscuit-wasm, with
-//! nothing but the token and the public key of the installation.
+//! Tokens that other implementations of biscuits have narrowed: biscuit-python and
+//! @biscuit-auth/biscuit-wasm, with nothing but the token and the public key of the installation.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,5 @@
-//! Declared users: everybody becomes as a file says, once; and a file that cannot be meant changes nothing.
+//! Declared users: everybody becomes as a file says, once; and a file that cannot be meant changes
+//! nothing.
 
 use std::process::Output;
 use std::sync::Arc;

@@ -13,8 +13,8 @@ use super::told;
 const NUMBER: u64 = 300;
 const HANDLE: [u8; 10] = [0xac, 0x02, 0, 0, 0, 0, 0, 0, 0, 0];
 
-/// A passkey that the other program has registered for `rp_id`, as its file has it. The form is built after
-/// its public documentation.
+/// A passkey that the other program has registered for `rp_id`, as its file has it. The form is
+/// built after its public documentation.
 fn registered_elsewhere(device: &mut Authenticator, rp_id: &str) -> Value {
     let options = json!({
         "rp": { "id": rp_id },

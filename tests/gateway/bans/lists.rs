@@ -1,4 +1,5 @@
-//! The list of bans: over the admin API, at its limit, past the end of a ban, and what is measured of it.
+//! The list of bans: over the admin API, at its limit, past the end of a ban, and what is measured
+//! of it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -77,7 +77,8 @@ async fn banned_address_is_refused_in_every_dialect() {
         }
     }
     for tongue in dialects {
-        // The neighbour, the same address in IPv6's clothes, the proxy itself, and whoever only says so.
+        // The neighbour, the same address in IPv6's clothes, the proxy itself, and whoever only
+        // says so.
         tongue.sign_in(&scene.stranger().reported_as(NEIGHBOUR), &mut scene.device).await;
         tongue.begin_sign_in(&scene.stranger().reported_as("::ffff:192.0.2.7")).await.expect(403);
         tongue.sign_in(&scene.stranger(), &mut scene.device).await;
@@ -92,7 +93,8 @@ async fn banned_address_is_refused_in_every_dialect() {
     );
 }
 
-/// Requests of strangers that try something, and what they are answered from a network that is not banned.
+/// Requests of strangers that try something, and what they are answered from a network that is not
+/// banned.
 fn attempts(link: &str) -> Vec<(&'static str, Value, u16)> {
     let secret = crate::harness::journey::secret_of(link);
     let (who, code) = ("alice@example.com", "AAAA-AAAA");

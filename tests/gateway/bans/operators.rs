@@ -1,4 +1,5 @@
-//! What operators say about bans: with a gateway, without one, and what they are told when it makes no sense.
+//! What operators say about bans: with a gateway, without one, and what they are told when it makes
+//! no sense.
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,7 @@
-//! Calls that fail (D-03): the n-th write, synchronisation, renaming or opening of a file below the data directory
-//! gets an error, is interrupted or is cut short, in the start and in everything that somebody does then
-//! (`tests/support/failing_calls.c`, preloaded). After each, a start without it finds what was acknowledged.
+//! Calls that fail (D-03): the n-th write, synchronisation, renaming or opening of a file below the
+//! data directory gets an error, is interrupted or is cut short, in the start and in everything
+//! that somebody does then (`tests/support/failing_calls.c`, preloaded). After each, a start
+//! without it finds what was acknowledged.
 
 use std::collections::BTreeMap;
 use std::fs;

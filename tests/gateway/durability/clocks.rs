@@ -1,6 +1,6 @@
-//! Clocks that jump (D-11): a day back, ten years ahead, and to and fro. No session is revived, everything that
-//! is to run out does, and a limit gives back what was spent. With the clock in hand, and once under the real
-//! program, whose clock `faketime` sets while it runs.
+//! Clocks that jump (D-11): a day back, ten years ahead, and to and fro. No session is revived,
+//! everything that is to run out does, and a limit gives back what was spent. With the clock in
+//! hand, and once under the real program, whose clock `faketime` sets while it runs.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,9 @@
-//! Small disks of a test's own, to be cut off, filled and frozen: ext4 in a file over a loop device, and tmpfs.
+//! Small disks of a test's own, to be cut off, filled and frozen: ext4 in a file over a loop
+//! device, and tmpfs.
 //!
-//! What always holds: a disk that was mounted is unmounted, and its loop device goes with it. Where nothing can
-//! be mounted (without root, in most containers), a loud notice says so and the test ends there.
+//! What always holds: a disk that was mounted is unmounted, and its loop device goes with it. Where
+//! nothing can be mounted (without root, in most containers), a loud notice says so and the test
+//! ends there.
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};

@@ -1,5 +1,6 @@
-//! Damaged files under the real program (D-06): it does not start, says what to do, and does not take itself for
-//! new. Many places of every file are damaged beside the store (`src/store/sled/damage.rs`).
+//! Damaged files under the real program (D-06): it does not start, says what to do, and does not
+//! take itself for new. Many places of every file are damaged beside the store
+//! (`src/store/sled/damage.rs`).
 
 use std::fs;
 use std::path::Path;

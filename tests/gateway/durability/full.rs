@@ -1,5 +1,6 @@
-//! A disk without room (D-07), and one that the kernel has made read-only (D-08): changes are refused, people
-//! who are signed in go on, nothing acknowledged is lost, and a start with room or a whole disk goes on.
+//! A disk without room (D-07), and one that the kernel has made read-only (D-08): changes are
+//! refused, people who are signed in go on, nothing acknowledged is lost, and a start with room or
+//! a whole disk goes on.
 
 use std::sync::atomic::AtomicBool;
 
@@ -29,7 +30,8 @@ impl Trouble {
         let application = Upstream::start();
         let mut gateway = disk.gateway(|config| {
             patient(config);
-            // Of another host: a change needs no fresh passkey where no application shares the auth host.
+            // Of another host: a change needs no fresh passkey where no application shares the auth
+            // host.
             config.route("app", application.port).host("localhost.localhost");
         });
         gateway.launch().await;

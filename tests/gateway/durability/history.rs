@@ -1,5 +1,5 @@
-//! What was asked for and what was answered, and what may be found after that: what was acknowledged is so,
-//! and what nobody answered has happened or has not.
+//! What was asked for and what was answered, and what may be found after that: what was
+//! acknowledged is so, and what nobody answered has happened or has not.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,6 @@
-//! Kills at random moments, start-up included: two hundred of them (D-05), and fewer of a gateway that several
-//! clients change at the same time, an operator among them, or that is asked to end (D-01).
+//! Kills at random moments, start-up included: two hundred of them (D-05), and fewer of a gateway
+//! that several clients change at the same time, an operator among them, or that is asked to end
+//! (D-01).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

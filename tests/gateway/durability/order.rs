@@ -39,8 +39,8 @@ fn calls(trace: &str) -> Vec<Call> {
     calls
 }
 
-/// What is in the heads of requests that change something whenever they succeed. A head is read in two parts, of
-/// which the first is as long as the preface of HTTP/2.
+/// What is in the heads of requests that change something whenever they succeed. A head is read in
+/// two parts, of which the first is as long as the preface of HTTP/2.
 const CHANGES: [&str; 4] = ["/verify HTTP/1.1", "edeem HTTP/1.1", "\"PATCH ", "\"DELETE "];
 
 impl Call {
@@ -54,8 +54,9 @@ impl Call {
     }
 }
 
-/// Checks every acknowledgement in the trace; how many there were. Others write meanwhile (the audit trail is
-/// written after the answer), so what counts is that something was written and synchronised in between.
+/// Checks every acknowledgement in the trace; how many there were. Others write meanwhile (the
+/// audit trail is written after the answer), so what counts is that something was written and
+/// synchronised in between.
 fn check_acknowledgements(trace: &str) -> usize {
     let calls = calls(trace);
     let is_write = |call: &&Call| call.is_on_database() && call.name.starts_with("pwrite");

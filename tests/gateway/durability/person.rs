@@ -1,4 +1,5 @@
-//! Somebody who changes one thing after the other, writes down what they were told, and looks whether it is so.
+//! Somebody who changes one thing after the other, writes down what they were told, and looks
+//! whether it is so.
 //!
 //! No application shares the auth host in these tests, so that no change needs a fresh assertion.
 
@@ -259,7 +260,8 @@ impl Person {
         browser
     }
 
-    /// Everything that was acknowledged is so, and what was ended is over; what was under way happened or did not.
+    /// Everything that was acknowledged is so, and what was ended is over; what was under way
+    /// happened or did not.
     pub(super) async fn check(&mut self, context: &str) {
         let passkeys = self.browser.passkeys().await;
         for subject in self.history.subjects() {

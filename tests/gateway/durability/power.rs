@@ -1,5 +1,6 @@
-//! Power cuts (D-02): a file system that goes in the middle of everything, and loses what was not synchronised.
-//! The database grows before each cut, since what sled's own flush leaves out is only missed there.
+//! Power cuts (D-02): a file system that goes in the middle of everything, and loses what was not
+//! synchronised. The database grows before each cut, since what sled's own flush leaves out is only
+//! missed there.
 
 use std::collections::BTreeMap;
 use std::fs;

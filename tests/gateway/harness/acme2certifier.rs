@@ -1,4 +1,5 @@
-//! Another real certificate authority: acme2certifier, which says when to renew (ARI) and knows profiles.
+//! Another real certificate authority: acme2certifier, which says when to renew (ARI) and knows
+//! profiles.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,8 +12,8 @@ use tempfile::TempDir;
 use super::port;
 use super::tls::Authority;
 
-/// A running authority. It validates nothing, and would have every certificate renewed a second after it was
-/// issued.
+/// A running authority. It validates nothing, and would have every certificate renewed a second
+/// after it was issued.
 pub struct Acme2certifier {
     directory: TempDir,
     port: u16,

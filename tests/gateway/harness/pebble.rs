@@ -1,4 +1,5 @@
-//! A real certificate authority that speaks ACME: Debian's pebble, and the name server that belongs to it.
+//! A real certificate authority that speaks ACME: Debian's pebble, and the name server that belongs
+//! to it.
 
 use std::fs;
 use std::path::{Path, PathBuf};

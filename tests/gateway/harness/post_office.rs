@@ -88,7 +88,8 @@ impl PostOffice {
     }
 }
 
-/// Whether a message comes of `make_member`, with which many scenes begin. Tests count what comes after.
+/// Whether a message comes of `make_member`, with which many scenes begin. Tests count what comes
+/// after.
 fn is_of_the_scene(message: &Value) -> bool {
     message["message"].as_str().unwrap().contains("Subject: Your role was changed")
 }

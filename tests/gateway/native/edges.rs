@@ -1,4 +1,5 @@
-//! What is the same for every endpoint: a slash at the end or not, unknown addresses, methods and bodies.
+//! What is the same for every endpoint: a slash at the end or not, unknown addresses, methods and
+//! bodies.
 
 use reqwest::Method;
 use serde_json::{Value, json};

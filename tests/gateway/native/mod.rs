@@ -1,8 +1,9 @@
 //! The native API: each documented endpoint, its success in all members, and each documented failure.
 //!
 //! What is shown elsewhere: ceremonies as conversations (`ceremonies`), what an answer has to say
-//! (`assertions`), that every sign-in is a new session and an exchange happens once (`sessions`), codes by
-//! mail (`codes`, `mail`), limits (`limits`), and that nobody reaches what is somebody else's (`owners`).
+//! (`assertions`), that every sign-in is a new session and an exchange happens once (`sessions`),
+//! codes by mail (`codes`, `mail`), limits (`limits`), and that nobody reaches what is somebody
+//! else's (`owners`).
 
 mod account;
 mod edges;

@@ -76,7 +76,8 @@ async fn personal_basic_passwords_apply() {
     let scene = scene(&credentials).await;
     scene.alice.navigate(&scene.url("/page")).await.expect(200);
     assert_eq!(scene.app.take_one().values("authorization"), [basic("svc-alice:one")]);
-    // Bob's password is for the one whom an operator calls bob, not for the first one who would be called so.
+    // Bob's password is for the one whom an operator calls bob, not for the first one who would be
+    // called so.
     let (other, _) = scene.invited("bob@example.com", 2).await;
     other.navigate(&scene.url("/page")).await.expect(200);
     let seen = scene.app.take_one();

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::native;
 use crate::harness::{Browser, Reply};
 
-/// Where this front end keeps the id of its process: with the cookies, under a name that the gateway does
-/// not know.
+/// Where this front end keeps the id of its process: with the cookies, under a name that the
+/// gateway does not know.
 const PROCESS: &str = "kept-by-the-front-end";
 
 async fn ask(browser: &Browser, method: Method, below: &str, body: Option<&Value>) -> Reply {

@@ -72,7 +72,8 @@ impl InviteBody {
     }
 }
 
-/// Invites a user. The link is shown once, in this answer. An earlier link for the same address stops working.
+/// Invites a user. The link is shown once, in this answer. An earlier link for the same address
+/// stops working.
 #[utoipa::path(post, path = "/admin/v1/invitations", tag = "admin",
     security(("bearer" = []), ("cookie" = [])), request_body = InviteBody,
     responses((status = 201, body = LinkShape), Failures))]

@@ -1,5 +1,5 @@
-//! The admin API, below `{prefix}/admin/v1`: what an administrator does to people, invitations, sessions,
-//! access tokens and networks, and what has happened.
+//! The admin API, below `{prefix}/admin/v1`: what an administrator does to people, invitations,
+//! sessions, access tokens and networks, and what has happened.
 //!
 //! What always holds: every endpoint asks for an [`Authority`] first, readers too. It takes an
 //! administrator's full session with a passkey shown a short time ago, from a page of ours or a client

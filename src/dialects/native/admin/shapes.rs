@@ -27,10 +27,12 @@ pub(super) enum Failures {
     /// The address cannot be read.
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(Document),
-    /// No user is signed in, or the passkey was shown too long ago: then the code is `step_up_required`.
+    /// No user is signed in, or the passkey was shown too long ago: then the code is
+    /// `step_up_required`.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(Document),
-    /// The caller is not an administrator or uses an access token, or the request came from another site.
+    /// The caller is not an administrator or uses an access token, or the request came from another
+    /// site.
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(Document),
     /// There is no such user, session, passkey, invitation, access token or ban.

@@ -45,7 +45,8 @@ fn imported_passkey_signs_in() {
     assert_eq!(credential.imported.as_ref().unwrap().at, NOW);
     let verified = sign_in(&mut device, &credential, |_| {}).unwrap();
     assert_eq!((verified.user(), verified.credential().counter), (user(1).id, 1));
-    // It is asked for everything that any other is asked for, and its owner is called as they were there.
+    // It is asked for everything that any other is asked for, and its owner is called as they were
+    // there.
     for (turn, why) in [
         (
             (|knobs| knobs.user_handle = Some(user(1).id.as_handle().to_vec())) as fn(&mut Knobs),

@@ -158,8 +158,8 @@ fn datalog_policy_requires_step_up_too() {
     assert_eq!(policy.decide(&policy.about(&locked), fresh, &get("/a")).decision, Decision::Refused);
 }
 
-/// What others ask of a policy beforehand: whether a path has to be clear, whether a stream has to be asked about
-/// again, and whether somebody may choose a name.
+/// What others ask of a policy beforehand: whether a path has to be clear, whether a stream has to
+/// be asked about again, and whether somebody may choose a name.
 #[test]
 fn policy_reports_which_facts_it_reads() {
     let name = |text| Username::parse(text).unwrap();
@@ -226,8 +226,9 @@ fn rule_reports_the_condition_that_failed() {
     assert!(below("/a/*") && !below("/a"));
 }
 
-/// What a policy means, said a second time without any of the code above: text is compared as text, addresses
-/// as numbers, and Berlin's clock is computed from the rule of the European Union (directive 2000/84/EC).
+/// What a policy means, said a second time without any of the code above: text is compared as text,
+/// addresses as numbers, and Berlin's clock is computed from the rule of the European Union
+/// (directive 2000/84/EC).
 mod model {
     #[derive(Debug, Clone)]
     pub(super) struct Rule {

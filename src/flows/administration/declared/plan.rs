@@ -143,8 +143,8 @@ impl Administration {
         Ok(objections)
     }
 
-    /// Refuses a plan that takes administrators away and leaves none who can sign in. The commits of its
-    /// steps ask the same again.
+    /// Refuses a plan that takes administrators away and leaves none who can sign in. The commits
+    /// of its steps ask the same again.
     async fn must_leave_an_administrator(&self, present: &Present, plan: &Plan) -> Result<(), NotPlanned> {
         let parting = plan.steps.iter().filter(|step| step.takes_an_administrator());
         let parting: Vec<_> = parting.map(|step| step.difference.email().clone()).collect();
