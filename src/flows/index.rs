@@ -37,7 +37,7 @@ pub struct LiveSession {
 }
 
 impl LiveSession {
-    fn new(record: Session) -> Self {
+    pub(in crate::flows) fn new(record: Session) -> Self {
         Self {
             last_seen_at: AtomicI64::new(record.last_seen_at.as_millis()),
             record: ArcSwap::from_pointee(record),

@@ -25,8 +25,10 @@ const TOO_EARLY: &str = "it ends too early";
 /// What lasts for minutes, or opens something: a backup has none of it, so whoever finds one can
 /// sign in nowhere with it, and what is restored begins without sessions and access tokens: what
 /// was revoked after the backup does not come back.
-const LEFT_OUT: [&[u8]; 15] = [
+const LEFT_OUT: [&[u8]; 17] = [
     keys::SESSIONS,
+    keys::SESSIONS_OF,
+    keys::SESSIONS_REVISIONS,
     keys::ACCESS_TOKENS,
     keys::CEREMONIES,
     keys::CODES,

@@ -11,6 +11,10 @@ use crate::domain::user::{Email, Username};
 
 pub const USERS: &[u8] = b"user/";
 pub const SESSIONS: &[u8] = b"session/";
+/// Which sessions a user has.
+pub const SESSIONS_OF: &[u8] = b"session-of/";
+/// How often it was decided about all sessions of a user.
+pub const SESSIONS_REVISIONS: &[u8] = b"sessions-revision/";
 pub const CEREMONIES: &[u8] = b"ceremony/";
 pub const INVITATIONS: &[u8] = b"invitation/";
 pub const INVITATIONS_FOR: &[u8] = b"invitation-for/";
@@ -51,6 +55,8 @@ pub const BACKUP_MARK: &[u8] = b"backup-mark/";
 const END_OF_TERM: u8 = 0;
 /// How an entry of the trail is named: by its moment, so that the newest comes first, and a number.
 pub const AUDIT_ID_BYTES: usize = 16;
+/// How long the id of a user is.
+const USER_ID_BYTES: usize = 16;
 
 fn key(prefix: &[u8], id: &[u8]) -> Vec<u8> {
     [prefix, id].concat()
@@ -88,6 +94,18 @@ pub fn user_credential(user: &UserId, id: &CredentialId) -> Vec<u8> {
 
 pub fn session(id: &SessionId) -> Vec<u8> {
     key(SESSIONS, &id.0)
+}
+
+pub fn sessions_of(user: &UserId) -> Vec<u8> {
+    key(SESSIONS_OF, user.as_handle())
+}
+
+pub fn session_of(user: &UserId, id: &SessionId) -> Vec<u8> {
+    [sessions_of(user).as_slice(), &id.0].concat()
+}
+
+pub fn sessions_revision(user: &UserId) -> Vec<u8> {
+    key(SESSIONS_REVISIONS, user.as_handle())
 }
 
 pub fn ceremony(id: &CeremonyId) -> Vec<u8> {
@@ -217,6 +235,11 @@ pub fn ban(network: &Network) -> Vec<u8> {
 
 pub fn setup() -> Vec<u8> {
     SETUP.to_vec()
+}
+
+/// The session id in a key below [`SESSIONS_OF`].
+pub fn session_of_id(key: &[u8]) -> Option<SessionId> {
+    key.strip_prefix(SESSIONS_OF)?.get(USER_ID_BYTES..)?.try_into().ok().map(SessionId)
 }
 
 /// The session id in a key below [`SESSIONS`].

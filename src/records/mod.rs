@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::domain::credential::Credential;
-use crate::domain::id::{CredentialId, UserId};
+use crate::domain::id::{CredentialId, SessionId, UserId};
 use crate::domain::invitation::{Invitation, Setup};
 use crate::domain::secret::SecretHash;
 use crate::domain::session::Session;
@@ -200,6 +200,12 @@ impl Records {
         Ok(!self.store.scan(keys::USERS, None, 1).await?.is_empty())
     }
 
+    /// The ids of a user's sessions.
+    pub async fn session_ids_of(&self, user: &UserId) -> Result<Vec<SessionId>, StoreError> {
+        let entries = self.entries(&keys::sessions_of(user)).await?;
+        Ok(entries.iter().filter_map(|(key, _)| keys::session_of_id(key)).collect())
+    }
+
     /// A credential by its id, whoever owns it.
     pub async fn credential(&self, id: &CredentialId) -> Result<Option<Credential>, StoreError> {
         self.get(&keys::credential(id)).await
@@ -262,6 +268,16 @@ pub fn delete_credential(credential: &Credential) -> Batch {
 pub fn create_invitation(invitation: &Invitation) -> Result<Batch, StoreError> {
     let key = keys::invitation(&invitation.secret);
     Ok(Batch::default().expect_absent(key.clone()).put(key, encode(invitation)?))
+}
+
+/// Writes a new session, and that its user has it.
+pub fn create_session(session: &Session) -> Result<Batch, StoreError> {
+    Ok(put_session(session)?.put(keys::session_of(&session.user, &session.id), encode(&())?))
+}
+
+/// Removes a session.
+pub fn delete_session(session: &Session) -> Batch {
+    Batch::default().delete(keys::session(&session.id)).delete(keys::session_of(&session.user, &session.id))
 }
 
 /// Writes a session.

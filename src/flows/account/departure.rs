@@ -56,7 +56,7 @@ impl Accounts {
 
     /// The batch that removes what a person has, except their account itself and their access tokens.
     pub(in crate::flows) async fn belongings_of(&self, user: &UserId) -> Result<(Batch, Ended), FlowError> {
-        let sessions = self.sessions.index.sessions_of(user).into_iter();
+        let sessions = self.sessions.kept_of(user).await?.into_iter();
         let ended: Ended = sessions.map(|session| (session, End::AccountDeleted)).collect();
         let mut batch = self.sessions.ending(&ended, Some(user)).await?;
         for credential in self.ground.records.credentials_of(user).await? {

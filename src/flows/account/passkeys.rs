@@ -145,7 +145,7 @@ impl Accounts {
         let Some(other) = all.iter().find(|other| other.id != *id) else {
             return Err(FlowError::LastCredential);
         };
-        let opened = self.sessions.opened_with(&session.user, id).into_iter();
+        let opened = self.sessions.opened_with(&session.user, id).await?.into_iter();
         let opened = opened.filter(|other| other.record().id != session.id);
         let ended: Ended = opened.map(|session| (session, End::CredentialRemoved)).collect();
         // Two removals at once must not leave nothing: each expects the other's passkey in place.

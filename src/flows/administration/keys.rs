@@ -11,6 +11,7 @@ use crate::flows::FlowError;
 use crate::flows::administration::Administration;
 use crate::flows::authority::Authority;
 use crate::flows::keys::{OpenKeys, draw_assertion_keys};
+use crate::flows::sessions::Ended;
 use crate::ports::{Batch, SigningKeys, entropy};
 use crate::records::keys;
 
@@ -80,12 +81,20 @@ impl Administration {
     }
 
     async fn end_every_session(&self, authority: &Authority) -> Result<usize, FlowError> {
-        let all = self.sessions.index.all();
-        for some in all.chunks(ENDED_AT_ONCE_MAX) {
-            let ended = some.iter().map(|session| (Arc::clone(session), End::EndedByOperator)).collect();
+        let mut count = 0;
+        loop {
+            let some = self.ground.records.store().scan(keys::SESSIONS, None, ENDED_AT_ONCE_MAX).await?;
+            if some.is_empty() {
+                return Ok(count);
+            }
+            count += some.len();
+            let mut ended = Ended::new();
+            for id in some.iter().filter_map(|(key, _)| keys::session_id(key)) {
+                let kept = self.sessions.kept(&id).await?;
+                ended.extend(kept.map(|session| (session, End::EndedByOperator)));
+            }
             self.sessions.end_all(&authority.origin(), ended, Batch::default()).await?;
         }
-        Ok(all.len())
     }
 
     async fn forget_all(&self, prefix: &[u8]) -> Result<usize, FlowError> {

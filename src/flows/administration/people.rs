@@ -151,7 +151,7 @@ impl Administration {
             if changes.is_empty() {
                 return Ok(before);
             }
-            let (ended, revoked) = self.ended_by(&changes, &after);
+            let (ended, revoked) = self.ended_by(&changes, &after).await?;
             let batch = Batch::default()
                 .expect(key.clone(), stored)
                 .and(records::update_user(&before, &after)?)
@@ -258,10 +258,11 @@ impl Administration {
     async fn wiping(&self, authority: &Authority, user: &User) -> Result<Wiped, FlowError> {
         let id = &user.id;
         let credentials = self.ground.records.credentials_of(id).await?;
-        let sessions = self.sessions.index.sessions_of(id).into_iter();
-        let ended: Ended = sessions.map(|session| (session, End::AccountReset)).collect();
+        let (sessions, decided) = self.sessions.all_of(id).await?;
+        let ended: Ended = sessions.into_iter().map(|session| (session, End::AccountReset)).collect();
         let revoked = self.access_tokens.every_token_of(id, End::AccountReset);
         let mut batch = Batch::default()
+            .and(decided)
             .and(self.sessions.ending(&ended, Some(id)).await?)
             .and(self.ground.records.forgetting_own_link(id).await?)
             .and(revoking(&revoked))
@@ -300,7 +301,7 @@ impl Administration {
             let (user, unchanged) = self.exactly(owner).await?;
             let (found, stored) = self.accounts.own_credential(owner, id).await?;
             let is_last = self.ground.records.credentials_of(owner).await?.len() == 1;
-            let opened = self.sessions.opened_with(owner, id).into_iter();
+            let opened = self.sessions.opened_with(owner, id).await?.into_iter();
             let ended: Ended = opened.map(|session| (session, End::CredentialRemoved)).collect();
             let mut batch = unchanged
                 .expect(keys::credential(id), stored)
@@ -376,16 +377,20 @@ impl Administration {
 
     /// Sessions and access tokens that do not outlive a change of their account. A sign-in that
     /// slipped in beside the closing of an account is caught by its opening.
-    fn ended_by(&self, changes: &[UserChange], after: &User) -> (Ended, EndedTokens) {
+    async fn ended_by(
+        &self,
+        changes: &[UserChange],
+        after: &User,
+    ) -> Result<(Ended, EndedTokens), FlowError> {
         let is_over = changes.contains(&UserChange::Disabled) || changes.contains(&UserChange::Enabled);
         let why = if is_over {
             End::AccountDisabled
         } else if after.has_expired(self.ground.clock.now()) {
             End::AccountExpired
         } else {
-            return (Ended::new(), (Vec::new(), End::AccountDisabled));
+            return Ok((Ended::new(), (Vec::new(), End::AccountDisabled)));
         };
-        let sessions = self.sessions.index.sessions_of(&after.id).into_iter().map(|session| (session, why));
-        (sessions.collect(), self.access_tokens.every_token_of(&after.id, why))
+        let sessions = self.sessions.kept_of(&after.id).await?.into_iter().map(|session| (session, why));
+        Ok((sessions.collect(), self.access_tokens.every_token_of(&after.id, why)))
     }
 }

@@ -11,6 +11,7 @@ use crate::flows::FlowError;
 use crate::flows::administration::Administration;
 use crate::flows::administration::directory::{Cursor, Page};
 use crate::flows::authority::Authority;
+use crate::flows::commit::ATTEMPTS_MAX;
 use crate::flows::index::LiveSession;
 use crate::flows::sessions::Ended;
 use crate::records::keys;
@@ -44,7 +45,7 @@ impl Administration {
         owner: &UserId,
         id: &SessionId,
     ) -> Result<(), FlowError> {
-        let session = self.sessions.index.session(id).filter(|session| session.record().user == *owner);
+        let session = self.sessions.kept(id).await?.filter(|session| session.record().user == *owner);
         let ended = vec![(session.ok_or(FlowError::NotFound)?, End::EndedByOperator)];
         let paid = self.sessions.paying_with(authority, &ended).await?;
         self.sessions.end_all(&authority.origin(), ended, paid).await
@@ -52,16 +53,21 @@ impl Administration {
 
     /// Ends every session of a user. Returns how many there were.
     pub async fn end_sessions_of(&self, authority: &Authority, user: &UserId) -> Result<usize, FlowError> {
-        let sessions = self.sessions.index.sessions_of(user).into_iter();
-        let ended: Ended = sessions.map(|session| (session, End::EndedByOperator)).collect();
-        let count = ended.len();
-        let with = self
-            .ground
-            .records
-            .forgetting_own_link(user)
-            .await?
-            .and(self.sessions.paying_with(authority, &ended).await?);
-        self.sessions.end_all(&authority.origin(), ended, with).await?;
-        Ok(count)
+        for _ in 0..ATTEMPTS_MAX {
+            let (sessions, decided) = self.sessions.all_of(user).await?;
+            let ended: Ended = sessions.into_iter().map(|session| (session, End::EndedByOperator)).collect();
+            let batch = self
+                .sessions
+                .ending(&ended, None)
+                .await?
+                .and(decided)
+                .and(self.ground.records.forgetting_own_link(user).await?)
+                .and(self.sessions.paying_with(authority, &ended).await?);
+            if self.ground.is_committed(batch).await? {
+                self.sessions.report_ended(&authority.origin(), &ended);
+                return Ok(ended.len());
+            }
+        }
+        Err(FlowError::Busy)
     }
 }

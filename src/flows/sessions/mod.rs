@@ -155,12 +155,12 @@ impl Sessions {
                 ended.push((session, End::Replaced));
             }
         }
-        let mut kept = self.index.sessions_of(&session.user);
+        let (mut kept, decided) = self.all_of(&session.user).await?;
         kept.retain(|other| ended.iter().all(|(gone, _)| !Arc::ptr_eq(gone, other)));
         let too_many = (kept.len() + 1).saturating_sub(self.ground.lifetimes().sessions_max);
         ended.extend(kept.into_iter().take(too_many).map(|oldest| (oldest, End::TooMany)));
         let batch = self.ending(&ended, Some(&session.user)).await?;
-        Ok((records::put_session(session)?.and(batch), ended))
+        Ok((records::create_session(session)?.and(decided).and(batch), ended))
     }
 
     /// The batch that removes these sessions, and the accounts of enrolments abandoned with them.
@@ -173,11 +173,10 @@ impl Sessions {
         let mut batch = Batch::default();
         for (session, _) in ended {
             let record = session.record();
-            let key = keys::session(&record.id);
             if record.scope == Scope::Enrol && spared != Some(&record.user) {
                 batch = batch.and(self.forgetting(&record).await?);
             }
-            batch = batch.delete(key);
+            batch = batch.and(records::delete_session(&record));
         }
         Ok(batch)
     }
@@ -187,7 +186,7 @@ impl Sessions {
         let nothing = Ok(Batch::default());
         let key = keys::user(&enrolling.user);
         let Some((user, stored)) = self.ground.records.get_exact::<User>(&key).await? else { return nothing };
-        let others = self.index.sessions_of(&user.id);
+        let others = self.kept_of(&user.id).await?;
         let is_alone = others.iter().all(|other| other.record().id == enrolling.id);
         if !is_alone || !self.ground.records.credentials_of(&user.id).await?.is_empty() {
             return nothing;
@@ -317,7 +316,7 @@ impl Sessions {
         visit: &Visit,
     ) -> Result<(), FlowError> {
         let paid = self.spend_freshness_beside_applications(current, visit).await?;
-        let found = self.index.session(id).filter(|session| session.record().user == current.user);
+        let found = self.kept(id).await?.filter(|session| session.record().user == current.user);
         let ended = found.into_iter().map(|session| (session, End::EndedByOwner)).collect();
         // A session that ends itself cannot be written as well.
         let paid = if *id == current.id { Batch::default() } else { paid };
@@ -326,23 +325,68 @@ impl Sessions {
 
     /// Ends every session of `current`'s owner but `current`.
     pub async fn end_other_sessions(&self, current: &Session, visit: &Visit) -> Result<(), FlowError> {
-        let paid = self.spend_freshness_beside_applications(current, visit).await?;
-        let others = self.index.sessions_of(&current.user).into_iter();
-        let others = others.filter(|session| session.record().id != current.id);
-        let ended = others.map(|session| (session, End::EndedByOwner)).collect();
-        let link = self.ground.records.forgetting_own_link(&current.user).await?;
-        self.end_all(&visit.origin(), ended, paid.and(link)).await
+        for _ in 0..ATTEMPTS_MAX {
+            let paid = self.spend_freshness_beside_applications(current, visit).await?;
+            let (all, decided) = self.all_of(&current.user).await?;
+            let others = all.into_iter().filter(|session| session.record().id != current.id);
+            let ended = others.map(|session| (session, End::EndedByOwner)).collect();
+            let link = self.ground.records.forgetting_own_link(&current.user).await?;
+            let ending = self.ending(&ended, None).await?;
+            if self.ground.is_committed(ending.and(paid).and(decided).and(link)).await? {
+                self.report_ended(&visit.origin(), &ended);
+                return Ok(());
+            }
+        }
+        Err(FlowError::Busy)
     }
 
     /// The sessions of `user` that were opened with `credential`.
-    pub(in crate::flows) fn opened_with(
+    pub(in crate::flows) async fn opened_with(
         &self,
         user: &UserId,
         credential: &CredentialId,
-    ) -> Vec<Arc<LiveSession>> {
-        let mut sessions = self.index.sessions_of(user);
+    ) -> Result<Vec<Arc<LiveSession>>, FlowError> {
+        let mut sessions = self.kept_of(user).await?;
         sessions.retain(|session| session.record().credential.as_ref() == Some(credential));
-        sessions
+        Ok(sessions)
+    }
+
+    /// A session as the store has it.
+    pub(in crate::flows) async fn kept(&self, id: &SessionId) -> Result<Option<Arc<LiveSession>>, FlowError> {
+        let record = self.ground.records.get::<Session>(&keys::session(id)).await?;
+        Ok(record.map(|record| self.index.session(id).unwrap_or_else(|| Arc::new(LiveSession::new(record)))))
+    }
+
+    /// A user's sessions as the store has them, oldest first: another gateway may have made one that is not
+    /// known here yet.
+    pub(in crate::flows) async fn kept_of(&self, user: &UserId) -> Result<Vec<Arc<LiveSession>>, FlowError> {
+        let mut ids = self.ground.records.session_ids_of(user).await?;
+        // Sessions of before are in no list of the store.
+        ids.extend(self.index.sessions_of(user).iter().map(|session| session.record().id));
+        ids.sort_unstable_by_key(|id| id.0);
+        ids.dedup();
+        let mut kept = Vec::with_capacity(ids.len());
+        for id in ids {
+            kept.extend(self.kept(&id).await?);
+        }
+        kept.sort_by_key(|session| session.record().created_at);
+        Ok(kept)
+    }
+
+    /// The same for a decision about all of them: the batch expects that none was added, and that nothing else
+    /// was decided about all of them, since. It goes once into a commit.
+    pub(in crate::flows) async fn all_of(
+        &self,
+        user: &UserId,
+    ) -> Result<(Vec<Arc<LiveSession>>, Batch), FlowError> {
+        let key = keys::sessions_revision(user);
+        let before = self.ground.records.get_exact::<u64>(&key).await?;
+        let (revision, decided) = match before {
+            Some((revision, stored)) => (revision, Batch::default().expect(key.clone(), stored)),
+            None => (0, Batch::default().expect_absent(key.clone())),
+        };
+        let decided = decided.put(key, records::encode(&(revision + 1))?);
+        Ok((self.kept_of(user).await?, decided))
     }
 
     /// Removes sessions that have expired, and writes down when the rest was last seen. A failure
@@ -377,16 +421,29 @@ impl Sessions {
 
     async fn sweep_session(&self, session: &Arc<LiveSession>, due: Due) {
         let swept = match due {
-            Due::Ends(why) => {
-                // Open streams end even when the store takes no changes.
-                session.end();
-                self.end_all(&Origin::default(), vec![(Arc::clone(session), why)], Batch::default()).await
-            }
+            Due::Ends(why) => self.sweep_away(session, why).await,
             Due::Seen => self.write_last_seen(session, &session.record()).await,
         };
         if let Err(error) = swept {
             tracing::warn!(%error, "a session could not be swept; if it has expired it is refused all the same");
         }
+    }
+
+    /// Ends a session whose time is over, unless it was used on another gateway meanwhile.
+    async fn sweep_away(&self, session: &Arc<LiveSession>, why: End) -> Result<(), FlowError> {
+        let (id, now) = (session.record().id, self.ground.clock.now());
+        let kept = self.ground.records.get::<Session>(&keys::session(&id)).await;
+        if let Ok(Some(record)) = &kept
+            && why == End::Expired
+            && record.is_live(record.last_seen_at, &self.ground.lifetimes(), now)
+        {
+            session.touch(record.last_seen_at);
+            return Ok(());
+        }
+        // Open streams end even when the store takes no changes.
+        session.end();
+        kept?;
+        self.end_all(&Origin::default(), vec![(Arc::clone(session), why)], Batch::default()).await
     }
 
     async fn write_last_seen(&self, session: &LiveSession, record: &Session) -> Result<(), FlowError> {

@@ -184,12 +184,12 @@ impl SignIn {
     /// The batch that ends a recovery and everything that came of it.
     async fn undoing(&self, recovery: &Recovery) -> Result<(Batch, Ended, Option<Credential>), FlowError> {
         let Recovery { user, session, secret, credential, .. } = recovery;
-        let mut sessions: Vec<_> = self.sessions.index.session(session).into_iter().collect();
+        let mut sessions: Vec<_> = self.sessions.kept(session).await?.into_iter().collect();
         let mut removed = None;
         let mut batch =
             Batch::default().delete(keys::recovery(secret)).delete(keys::recovery_of(user, session));
         if let Some(id) = credential {
-            sessions.extend(self.sessions.opened_with(user, id));
+            sessions.extend(self.sessions.opened_with(user, id).await?);
             let found = self.ground.records.get_exact::<Credential>(&keys::credential(id)).await?;
             if let Some((found, stored)) = found.filter(|(found, _)| found.user == *user) {
                 batch = batch.expect(keys::credential(id), stored).and(records::delete_credential(&found));

@@ -174,7 +174,7 @@ impl SignIn {
             Scope::Full => (self.sessions.after_spending_freshness(&before, visit)?, batch, Ended::new()),
             Scope::Enrol => {
                 let sleeps = added.credential.asleep_until.is_some();
-                let mut ended = self.other_enrolments(&before);
+                let mut ended = self.other_enrolments(&before).await?;
                 if sleeps {
                     // The session has done what it may; the passkey opens one when it is awake.
                     ended.extend(self.sessions.index.session(&before.id).map(|it| (it, End::Replaced)));
@@ -199,13 +199,13 @@ impl SignIn {
     }
 
     /// Sessions of the same account that may only enrol, but for `session`.
-    fn other_enrolments(&self, session: &Session) -> Ended {
-        let all = self.sessions.index.sessions_of(&session.user).into_iter();
+    async fn other_enrolments(&self, session: &Session) -> Result<Ended, FlowError> {
+        let all = self.sessions.kept_of(&session.user).await?.into_iter();
         let others = all.filter(|other| {
             let record = other.record();
             record.scope == Scope::Enrol && record.id != session.id
         });
-        others.map(|other| (other, End::Replaced)).collect()
+        Ok(others.map(|other| (other, End::Replaced)).collect())
     }
 
     /// A link or a code is no passkey that was shown: where it leads to another passkey of an
