@@ -161,6 +161,21 @@ impl Batch {
         self
     }
 
+    /// Appends everything in `other` but changes of keys that are deleted here already.
+    #[must_use]
+    pub fn and_unless_gone(mut self, other: Self) -> Self {
+        let gone: Vec<Vec<u8>> = self
+            .changes
+            .iter()
+            .filter(|change| matches!(change, Change::Delete { .. }))
+            .map(|change| change.key().to_vec())
+            .collect();
+        self.expectations.extend(other.expectations);
+        let changes = other.changes.into_iter();
+        self.changes.extend(changes.filter(|change| !gone.iter().any(|key| key == change.key())));
+        self
+    }
+
     /// Appends everything in `other`.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {

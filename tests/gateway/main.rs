@@ -40,6 +40,7 @@ mod doctor;
 mod documents;
 mod durability;
 mod encrypted_backups;
+mod endings;
 mod enrolments;
 mod equivalence;
 mod faults;

@@ -58,7 +58,8 @@ impl Accounts {
     pub(in crate::flows) async fn belongings_of(&self, user: &UserId) -> Result<(Batch, Ended), FlowError> {
         let sessions = self.sessions.kept_of(user).await?.into_iter();
         let ended: Ended = sessions.map(|session| (session, End::AccountDeleted)).collect();
-        let mut batch = self.sessions.ending(&ended, Some(user)).await?;
+        let ending = self.sessions.ending(&ended, Some(user)).await?;
+        let mut batch = ending.delete(keys::sessions_revision(user));
         for credential in self.ground.records.credentials_of(user).await? {
             batch = batch.and(records::delete_credential(&credential));
         }

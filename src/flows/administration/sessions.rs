@@ -60,7 +60,7 @@ impl Administration {
                 .sessions
                 .ending(&ended, None)
                 .await?
-                .and(decided)
+                .and_unless_gone(decided)
                 .and(self.ground.records.forgetting_own_link(user).await?)
                 .and(self.sessions.paying_with(authority, &ended).await?);
             if self.ground.is_committed(batch).await? {

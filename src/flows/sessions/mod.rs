@@ -160,7 +160,7 @@ impl Sessions {
         let too_many = (kept.len() + 1).saturating_sub(self.ground.lifetimes().sessions_max);
         ended.extend(kept.into_iter().take(too_many).map(|oldest| (oldest, End::TooMany)));
         let batch = self.ending(&ended, Some(&session.user)).await?;
-        Ok((records::create_session(session)?.and(decided).and(batch), ended))
+        Ok((batch.and_unless_gone(decided).and(records::create_session(session)?), ended))
     }
 
     /// The batch that removes these sessions, and the accounts of enrolments abandoned with them.
@@ -193,7 +193,8 @@ impl Sessions {
         }
         // A first passkey changes the session's record; then there is nothing to forget.
         let session = records::encode(enrolling)?;
-        Ok(records::delete_user(&user).expect(key, stored).expect(keys::session(&enrolling.id), session))
+        let forgetting = records::delete_user(&user).delete(keys::sessions_revision(&user.id));
+        Ok(forgetting.expect(key, stored).expect(keys::session(&enrolling.id), session))
     }
 
     /// Reports the end of these sessions, which the store knows of. Here they have ended whatever
@@ -332,7 +333,7 @@ impl Sessions {
             let ended = others.map(|session| (session, End::EndedByOwner)).collect();
             let link = self.ground.records.forgetting_own_link(&current.user).await?;
             let ending = self.ending(&ended, None).await?;
-            if self.ground.is_committed(ending.and(paid).and(decided).and(link)).await? {
+            if self.ground.is_committed(ending.and_unless_gone(decided).and(paid).and(link)).await? {
                 self.report_ended(&visit.origin(), &ended);
                 return Ok(());
             }

@@ -1,0 +1,197 @@
+//! Ending all sessions of a user while one begins: in the same moment, or on a gateway that was not told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use vestibule::domain::session::Session;
+use vestibule::flows::authority::Authority;
+use vestibule::ports::store::{Entry, Follower};
+use vestibule::ports::{Batch, CommitError, KeyValue, StoreError};
+use vestibule::store::MemoryStore;
+
+use crate::harness::Authenticator;
+use crate::stage::{AUTH_HOST, Stage, visit};
+
+const ALICE: &str = "alice@example.com";
+
+/// A store that holds one commit back until another has been made.
+#[derive(Default)]
+struct Held {
+    inner: MemoryStore,
+    holds_next: AtomicBool,
+    reached: Notify,
+    released: Notify,
+}
+
+#[async_trait]
+impl KeyValue for Held {
+    async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.get(key).await
+    }
+
+    async fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.inner.scan(prefix, after, limit).await
+    }
+
+    async fn take(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.take(key).await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        if self.holds_next.swap(false, Ordering::SeqCst) {
+            self.reached.notify_one();
+            self.released.notified().await;
+        }
+        self.inner.commit(batch).await
+    }
+
+    async fn follow(&self, prefix: &[u8], follower: Follower) -> Result<(), StoreError> {
+        self.inner.follow(prefix, follower).await
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        self.inner.health()
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Begins {
+    SignIn,
+    /// A second device, with a link that the owner has made.
+    Enrolment,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Ends {
+    Owner,
+    Operator,
+}
+
+/// The names of a user's sessions that can be used.
+fn live(stage: &Stage, session: &Session) -> Vec<Session> {
+    let live = stage.gateway.sessions.sessions_of(&session.user);
+    live.iter().map(|session| (*session.record()).clone()).collect()
+}
+
+/// Whoever decides to end all sessions has read which there are; then another one begins, and is
+/// acknowledged; then the decision is committed.
+async fn meet(begins: Begins, ends: Ends) {
+    let store = Arc::new(Held::default());
+    let stage = Stage::set(Arc::<Held>::clone(&store)).await.unwrap();
+    let mut device = Authenticator::new(1);
+    stage.enrol(ALICE, &mut device).await.unwrap();
+    let current = stage.sign_in(&mut device).await.unwrap().session;
+    let at = visit(AUTH_HOST);
+    let link = stage.gateway.accounts.invite_oneself(&current, &at).await.unwrap();
+    let secret = link.secret.reveal().clone();
+    let (gateway, acting, user) = (Arc::clone(&stage.gateway), current.clone(), current.user);
+    store.holds_next.store(true, Ordering::SeqCst);
+    let ending = tokio::spawn(async move {
+        match ends {
+            Ends::Owner => gateway.sessions.end_other_sessions(&acting, &visit(AUTH_HOST)).await,
+            Ends::Operator => {
+                let operator = Authority::of_operator();
+                gateway.administration.end_sessions_of(&operator, &user).await.map(drop)
+            }
+        }
+    });
+    store.reached.notified().await;
+    let newest = match begins {
+        Begins::SignIn => stage.sign_in(&mut device).await.unwrap().session,
+        Begins::Enrolment => stage.redeem(&secret).await.unwrap().session,
+    };
+    assert!(live(&stage, &current).iter().any(|it| it.id == newest.id), "it is acknowledged");
+    store.released.notify_one();
+    ending.await.unwrap().unwrap();
+    let left = live(&stage, &current);
+    let expected = match ends {
+        Ends::Owner => vec![current.id],
+        Ends::Operator => vec![],
+    };
+    let left: Vec<_> = left.iter().map(|it| it.id).collect();
+    assert_eq!(left, expected, "{begins:?}, ended by {ends:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_begins_while_all_end_ends_with_them() {
+    for begins in [Begins::SignIn, Begins::Enrolment] {
+        for ends in [Ends::Owner, Ends::Operator] {
+            meet(begins, ends).await;
+        }
+    }
+}
+
+/// Another gateway at the same store, which has heard of nothing since its start.
+struct Deaf(Arc<MemoryStore>);
+
+#[async_trait]
+impl KeyValue for Deaf {
+    async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(key).await
+    }
+
+    async fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.0.scan(prefix, after, limit).await
+    }
+
+    async fn take(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.take(key).await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        self.0.commit(batch).await
+    }
+
+    async fn follow(&self, prefix: &[u8], follower: Follower) -> Result<(), StoreError> {
+        let is_over = AtomicBool::new(false);
+        let once = move |told: vestibule::ports::store::Told<'_>| {
+            if is_over.swap(true, Ordering::SeqCst) { Ok(()) } else { follower(told) }
+        };
+        self.0.follow(prefix, Arc::new(once)).await
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        self.0.health()
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_ends_sessions_that_it_was_not_told_of() {
+    let store = Arc::new(MemoryStore::new());
+    let here = Stage::set(Arc::<MemoryStore>::clone(&store)).await.unwrap();
+    let mut device = Authenticator::new(1);
+    here.enrol(ALICE, &mut device).await.unwrap();
+    let current = here.sign_in(&mut device).await.unwrap().session;
+    let there = here.beside(Arc::new(Deaf(store))).await;
+    let is_live = |session: &Session| live(&here, session).iter().any(|it| it.id == session.id);
+    let at = visit(AUTH_HOST);
+
+    let one = here.sign_in(&mut device).await.unwrap().session;
+    there.gateway.sessions.end_session(&current, &one.id, &at).await.unwrap();
+    assert!(!is_live(&one) && is_live(&current));
+
+    let one = here.sign_in(&mut device).await.unwrap().session;
+    there.gateway.sessions.end_other_sessions(&current, &at).await.unwrap();
+    assert!(!is_live(&one) && is_live(&current));
+
+    here.sign_in(&mut device).await.unwrap();
+    let operator = Authority::of_operator();
+    let ended = there.gateway.administration.end_sessions_of(&operator, &current.user).await.unwrap();
+    assert_eq!((ended, live(&here, &current).len()), (2, 0));
+
+    here.sign_in(&mut device).await.unwrap();
+    let burnt = there.gateway.administration.burn_keys(&operator).await.unwrap();
+    assert_eq!((burnt.sessions, live(&here, &current).len()), (1, 0));
+}
