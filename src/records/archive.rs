@@ -25,11 +25,12 @@ const TOO_EARLY: &str = "it ends too early";
 /// What lasts for minutes, or opens something: a backup has none of it, so whoever finds one can
 /// sign in nowhere with it, and what is restored begins without sessions and access tokens: what
 /// was revoked after the backup does not come back.
-const LEFT_OUT: [&[u8]; 17] = [
+const LEFT_OUT: [&[u8]; 18] = [
     keys::SESSIONS,
     keys::SESSIONS_OF,
     keys::SESSIONS_REVISIONS,
     keys::ACCESS_TOKENS,
+    keys::ACCESS_TOKENS_OF,
     keys::CEREMONIES,
     keys::CODES,
     keys::HAND_OFFS,

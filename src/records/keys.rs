@@ -11,6 +11,8 @@ use crate::domain::user::{Email, Username};
 
 pub const USERS: &[u8] = b"user/";
 pub const SESSIONS: &[u8] = b"session/";
+/// Which access tokens a user has.
+pub const ACCESS_TOKENS_OF: &[u8] = b"access-token-of/";
 /// Which sessions a user has.
 pub const SESSIONS_OF: &[u8] = b"session-of/";
 /// How often it was decided about all sessions of a user.
@@ -102,6 +104,14 @@ pub fn sessions_of(user: &UserId) -> Vec<u8> {
 
 pub fn session_of(user: &UserId, id: &SessionId) -> Vec<u8> {
     [sessions_of(user).as_slice(), &id.0].concat()
+}
+
+pub fn access_tokens_of(user: &UserId) -> Vec<u8> {
+    key(ACCESS_TOKENS_OF, user.as_handle())
+}
+
+pub fn access_token_of(user: &UserId, id: &AccessTokenId) -> Vec<u8> {
+    [access_tokens_of(user).as_slice(), &id.0].concat()
 }
 
 pub fn sessions_revision(user: &UserId) -> Vec<u8> {
@@ -235,6 +245,11 @@ pub fn ban(network: &Network) -> Vec<u8> {
 
 pub fn setup() -> Vec<u8> {
     SETUP.to_vec()
+}
+
+/// The access token's id in a key below [`ACCESS_TOKENS_OF`].
+pub fn access_token_of_id(key: &[u8]) -> Option<AccessTokenId> {
+    key.strip_prefix(ACCESS_TOKENS_OF)?.get(USER_ID_BYTES..)?.try_into().ok().map(AccessTokenId)
 }
 
 /// The session id in a key below [`SESSIONS_OF`].

@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::domain::credential::Credential;
-use crate::domain::id::{CredentialId, SessionId, UserId};
+use crate::domain::id::{AccessTokenId, CredentialId, SessionId, UserId};
 use crate::domain::invitation::{Invitation, Setup};
 use crate::domain::secret::SecretHash;
 use crate::domain::session::Session;
@@ -198,6 +198,12 @@ impl Records {
     /// Whether anybody has an account.
     pub async fn has_users(&self) -> Result<bool, StoreError> {
         Ok(!self.store.scan(keys::USERS, None, 1).await?.is_empty())
+    }
+
+    /// The ids of a user's access tokens.
+    pub async fn access_token_ids_of(&self, user: &UserId) -> Result<Vec<AccessTokenId>, StoreError> {
+        let entries = self.entries(&keys::access_tokens_of(user)).await?;
+        Ok(entries.iter().filter_map(|(key, _)| keys::access_token_of_id(key)).collect())
     }
 
     /// The ids of a user's sessions.

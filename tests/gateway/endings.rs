@@ -5,7 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
+use vestibule::domain::access_token::grant::GrantText;
+use vestibule::domain::id::{AccessTokenId, UserId};
 use vestibule::domain::session::Session;
+use vestibule::domain::user::Standing;
+use vestibule::flows::access_tokens::NewToken;
+use vestibule::flows::administration::people::UserEdit;
 use vestibule::flows::authority::Authority;
 use vestibule::ports::store::{Entry, Follower};
 use vestibule::ports::{Batch, CommitError, KeyValue, StoreError};
@@ -194,4 +199,40 @@ async fn a_gateway_ends_sessions_that_it_was_not_told_of() {
     here.sign_in(&mut device).await.unwrap();
     let burnt = there.gateway.administration.burn_keys(&operator).await.unwrap();
     assert_eq!((burnt.sessions, live(&here, &current).len()), (1, 0));
+}
+
+/// A token that was made here, for every route that there is.
+async fn token(stage: &Stage, user: &UserId) -> AccessTokenId {
+    let routes = stage.gateway.ground.routes().all().map(|route| route.name.clone()).collect();
+    let grant = GrantText { routes, ..GrantText::default() };
+    let new = NewToken::parse("a script", &grant, 3_600).unwrap();
+    let operator = Authority::of_operator();
+    stage.gateway.access_tokens.make_token(&operator, user, new).await.unwrap().token.id
+}
+
+#[tokio::test]
+async fn a_gateway_revokes_tokens_that_it_was_not_told_of() {
+    let store = Arc::new(MemoryStore::new());
+    let here = Stage::set(Arc::<MemoryStore>::clone(&store)).await.unwrap();
+    here.enrol("olivia@example.com", &mut Authenticator::new(2)).await.unwrap();
+    let user = here.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap().session.user;
+    let there = here.beside(Arc::new(Deaf(store))).await;
+    let count = || here.gateway.access_tokens.tokens_of(&user).len();
+    let operator = Authority::of_operator();
+
+    let one = token(&here, &user).await;
+    assert_eq!(count(), 1, "the control");
+    there.gateway.access_tokens.revoke_token(&operator, &one).await.unwrap();
+    assert_eq!(count(), 0);
+
+    token(&here, &user).await;
+    let edit = UserEdit { standing: Some(Standing::Disabled), ..UserEdit::default() };
+    there.gateway.administration.edit_user(&operator, &user, &edit).await.unwrap();
+    assert_eq!(count(), 0);
+
+    // What it does not know of, it leaves alone.
+    here.enable(&user).await;
+    token(&here, &user).await;
+    there.gateway.sweep().await;
+    assert_eq!(count(), 1);
 }

@@ -34,7 +34,7 @@ pub struct LiveToken {
 }
 
 impl LiveToken {
-    fn new(record: AccessToken) -> Self {
+    pub(in crate::flows) fn new(record: AccessToken) -> Self {
         Self {
             last_used_at: AtomicI64::new(record.last_used_at.map_or(0, Timestamp::as_millis)),
             record: ArcSwap::from_pointee(record),

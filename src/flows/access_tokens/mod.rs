@@ -91,7 +91,7 @@ impl AccessTokens {
         for _ in 0..ATTEMPTS_MAX {
             let paid = self.sessions.spend_freshness(session, visit).await?;
             let (owner, unchanged) = self.ground.owner_of(session).await?;
-            let (made, batch) = self.making(&owner, &new)?;
+            let (made, batch) = self.making(&owner, &new).await?;
             if self.ground.is_committed(batch.and(unchanged).and(paid)).await? {
                 return Ok(self.told(made, visit.origin()));
             }
@@ -113,7 +113,7 @@ impl AccessTokens {
             if !owner.is_active(self.ground.clock.now()) {
                 return Err(FlowError::AccountClosed);
             }
-            let (made, batch) = self.making(&owner, &new)?;
+            let (made, batch) = self.making(&owner, &new).await?;
             let paid = self.sessions.paying_with(authority, &Ended::new()).await?;
             if self.ground.is_committed(batch.expect(key.clone(), stored).and(paid)).await? {
                 return Ok(self.told(made, authority.origin()));
@@ -122,12 +122,12 @@ impl AccessTokens {
         Err(FlowError::Busy)
     }
 
-    fn making(&self, owner: &User, new: &NewToken) -> Result<(MadeToken, Batch), FlowError> {
+    async fn making(&self, owner: &User, new: &NewToken) -> Result<(MadeToken, Batch), FlowError> {
         let limits = self.ground.rules().access_tokens;
         if new.lifetime.is_zero() || new.lifetime > limits.lifetime_max {
             return Err(MalformedToken::Lifetime(limits.lifetime_max).into());
         }
-        if self.index.tokens_of(&owner.id).len() >= limits.per_user_max.get() {
+        if self.kept_of(&owner.id).await?.len() >= limits.per_user_max.get() {
             return Err(MalformedToken::TooManyOfOne(limits.per_user_max.get()).into());
         }
         self.must_be_enterable(owner, &new.grant)?;
@@ -149,7 +149,10 @@ impl AccessTokens {
             Unsigned::Failed => FlowError::Signing,
         })?;
         let key = keys::access_token(&token.id);
-        let batch = Batch::default().expect_absent(key.clone()).put(key, records::encode(&token)?);
+        let batch = Batch::default()
+            .expect_absent(key.clone())
+            .put(key, records::encode(&token)?)
+            .put(keys::access_token_of(&token.user, &token.id), records::encode(&())?);
         Ok((MadeToken { token, text }, batch))
     }
 
@@ -229,14 +232,14 @@ impl AccessTokens {
         visit: &Visit,
     ) -> Result<(), FlowError> {
         let paid = self.sessions.spend_freshness_beside_applications(session, visit).await?;
-        let token = self.index.token(id).filter(|token| token.record().user == session.user);
+        let token = self.kept(id).await?.filter(|token| token.record().user == session.user);
         let ended = (vec![token.ok_or(FlowError::NotFound)?], End::EndedByOwner);
         self.end_tokens(&visit.origin(), ended, paid).await
     }
 
     /// Revokes anybody's token.
     pub async fn revoke_token(&self, authority: &Authority, id: &AccessTokenId) -> Result<(), FlowError> {
-        let token = self.index.token(id).ok_or(FlowError::NotFound)?;
+        let token = self.kept(id).await?.ok_or(FlowError::NotFound)?;
         let paid = self.sessions.paying_with(authority, &Ended::new()).await?;
         self.end_tokens(&authority.origin(), (vec![token], End::EndedByOperator), paid).await
     }
@@ -250,12 +253,37 @@ impl AccessTokens {
     }
 
     /// Every token of a user, to end for this reason.
-    pub(in crate::flows) fn every_token_of(&self, user: &UserId, why: End) -> EndedTokens {
-        (self.index.tokens_of(user), why)
+    pub(in crate::flows) async fn every_token_of(
+        &self,
+        user: &UserId,
+        why: End,
+    ) -> Result<EndedTokens, FlowError> {
+        Ok((self.kept_of(user).await?, why))
+    }
+
+    /// A token as the store has it.
+    async fn kept(&self, id: &AccessTokenId) -> Result<Option<Arc<LiveToken>>, FlowError> {
+        let record = self.ground.records.get::<AccessToken>(&keys::access_token(id)).await?;
+        Ok(record.map(|record| self.index.token(id).unwrap_or_else(|| Arc::new(LiveToken::new(record)))))
+    }
+
+    /// A user's tokens as the store has them: another gateway may have made one that is not known here yet.
+    async fn kept_of(&self, user: &UserId) -> Result<Vec<Arc<LiveToken>>, FlowError> {
+        let mut ids = self.ground.records.access_token_ids_of(user).await?;
+        // Tokens of before are in no list of the store.
+        ids.extend(self.index.tokens_of(user).iter().map(|token| token.record().id));
+        ids.sort_unstable_by_key(|id| id.0);
+        ids.dedup();
+        let mut kept = Vec::with_capacity(ids.len());
+        for id in ids {
+            kept.extend(self.kept(&id).await?);
+        }
+        Ok(kept)
     }
 
     pub(in crate::flows) fn report_revoked(&self, origin: &Origin, (tokens, why): &EndedTokens) {
         for token in tokens {
+            token.end();
             let AccessToken { id, user, .. } = *token.record();
             let event = TokenEvent::Revoked { user, token: id, why: *why };
             self.ground.report(origin.clone(), Kind::AccessToken(event));
@@ -274,7 +302,11 @@ impl AccessTokens {
 
     async fn sweep_access_token(&self, token: &Arc<LiveToken>) -> Result<(), FlowError> {
         let (record, now) = (token.record(), self.ground.clock.now());
-        let user = self.sessions.index.user(&record.user);
+        let user = match self.sessions.index.user(&record.user) {
+            Some(user) => Some(user),
+            // Another gateway may have made them, and the token.
+            None => self.ground.records.user(&record.user).await?.map(Arc::new),
+        };
         let why = match user {
             None => Some(End::AccountDeleted),
             Some(user) if user.has_expired(now) => Some(End::AccountExpired),
@@ -302,6 +334,9 @@ impl AccessTokens {
 
 /// The batch that ends tokens.
 pub(in crate::flows) fn revoking((tokens, _): &EndedTokens) -> Batch {
-    let gone = |batch: Batch, it: &Arc<LiveToken>| batch.delete(keys::access_token(&it.record().id));
+    let gone = |batch: Batch, it: &Arc<LiveToken>| {
+        let AccessToken { id, user, .. } = *it.record();
+        batch.delete(keys::access_token(&id)).delete(keys::access_token_of(&user, &id))
+    };
     tokens.iter().fold(Batch::default(), gone)
 }

@@ -24,7 +24,7 @@ impl Accounts {
     pub async fn delete_account(&self, session: &Session, visit: &Visit) -> Result<(), FlowError> {
         self.attempts.spend(visit)?;
         for _ in 0..ATTEMPTS_MAX {
-            let revoked = self.access_tokens.every_token_of(&session.user, End::AccountDeleted);
+            let revoked = self.access_tokens.every_token_of(&session.user, End::AccountDeleted).await?;
             let (batch, ended) = self.deleting(session, visit).await?;
             if self.ground.is_committed(batch.and(revoking(&revoked))).await? {
                 self.sessions.report_ended(&visit.origin(), &ended);
@@ -100,7 +100,7 @@ impl Accounts {
     /// account still there. None can come after.
     async fn forget_latecomers(&self, user: &UserId) -> Result<(), FlowError> {
         let (batch, _) = self.belongings_of(user).await?;
-        let batch = batch.and(revoking(&self.access_tokens.every_token_of(user, End::AccountDeleted)));
+        let batch = batch.and(revoking(&self.access_tokens.every_token_of(user, End::AccountDeleted).await?));
         if batch.changes.is_empty() {
             return Ok(());
         }

@@ -66,6 +66,7 @@ impl Administration {
         self.ground.report(authority.origin(), Kind::KeyRotated { key });
         let sessions = self.end_every_session(authority).await?;
         let access_tokens = self.forget_all(keys::ACCESS_TOKENS).await?;
+        self.forget_all(keys::ACCESS_TOKENS_OF).await?;
         let messages = self.forget_all(keys::OUTBOX).await?;
         self.messages.resume_outbox().await?;
         self.forget_all(keys::CODES).await?;

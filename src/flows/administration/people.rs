@@ -179,7 +179,7 @@ impl Administration {
             let found: Option<(User, _)> = self.ground.records.get_exact(&key).await?;
             let (user, stored) = found.ok_or(FlowError::NotFound)?;
             let (belongings, ended) = self.accounts.belongings_of(id).await?;
-            let revoked = self.access_tokens.every_token_of(id, End::AccountDeleted);
+            let revoked = self.access_tokens.every_token_of(id, End::AccountDeleted).await?;
             let batch = Batch::default()
                 .expect(key.clone(), stored)
                 .and(self.accounts.leaving_an_administrator(&user).await?)
@@ -260,7 +260,7 @@ impl Administration {
         let credentials = self.ground.records.credentials_of(id).await?;
         let (sessions, decided) = self.sessions.all_of(id).await?;
         let ended: Ended = sessions.into_iter().map(|session| (session, End::AccountReset)).collect();
-        let revoked = self.access_tokens.every_token_of(id, End::AccountReset);
+        let revoked = self.access_tokens.every_token_of(id, End::AccountReset).await?;
         let mut batch = Batch::default()
             .and(decided)
             .and(self.sessions.ending(&ended, Some(id)).await?)
@@ -391,6 +391,6 @@ impl Administration {
             return Ok((Ended::new(), (Vec::new(), End::AccountDisabled)));
         };
         let sessions = self.sessions.kept_of(&after.id).await?.into_iter().map(|session| (session, why));
-        Ok((sessions.collect(), self.access_tokens.every_token_of(&after.id, why)))
+        Ok((sessions.collect(), self.access_tokens.every_token_of(&after.id, why).await?))
     }
 }
