@@ -34,11 +34,11 @@ use super::request::{self, SHORT_BYTES_MAX};
 use super::sign_out;
 use super::streams::{self, Course};
 use super::tls::AskedFor;
-use super::upstream::Asked;
+use super::upstream::Purpose;
 use crate::domain::dialect::Dialect;
 use crate::domain::event::Answered;
 use crate::domain::place::Scheme;
-use crate::flows::admission::{Admission, Outcome};
+use crate::flows::admission::{Admission, Asked, Outcome};
 use crate::flows::visit::Visit;
 
 /// How long writing to a client may stall.
@@ -226,8 +226,10 @@ impl Phases {
 
     /// Only to hosts of ours; a stranger's host is answered as it would be over https.
     fn redirect(&self, session: &Session, visit: &Visit) -> Early {
-        let path = request::path_of(session.req_header());
-        match self.0.gateway.admission.admit(visit, &session.req_header().method, path, &HeaderMap::new()) {
+        let request = session.req_header();
+        let raw_path = request::path_of(request);
+        let asked = Asked { method: &request.method, raw_path, headers: &HeaderMap::new() };
+        match self.0.gateway.admission.admit(visit, &asked) {
             Admission::Answer(outcome @ (Outcome::UnknownHost | Outcome::MalformedRequest)) => {
                 Early::Outcome(outcome)
             }
@@ -246,7 +248,9 @@ impl Phases {
 
     fn admit(&self, session: &Session, visit: &Visit) -> Admission {
         let request = session.req_header();
-        self.0.gateway.admission.admit(visit, &request.method, request::path_of(request), &request.headers)
+        let raw_path = request::path_of(request);
+        let asked = Asked { method: &request.method, raw_path, headers: &request.headers };
+        self.0.gateway.admission.admit(visit, &asked)
     }
 
     async fn answer(
@@ -405,8 +409,8 @@ impl ProxyHttp for Phases {
         }
         let request = session.req_header();
         let upgrades = request.headers.contains_key(header::UPGRADE);
-        let asked = Asked { method: &request.method, upgrades };
-        self.0.upstreams.peer(route, turn, asked).await.map_err(|mut error| {
+        let purpose = Purpose { method: &request.method, upgrades };
+        self.0.upstreams.peer(route, turn, purpose).await.map_err(|mut error| {
             error.set_retry(ctx.tries < self.0.upstreams.tries(route));
             error
         })

@@ -25,7 +25,7 @@ use crate::domain::place::host_of;
 use crate::domain::policy::identity::IdentityHeaders;
 use crate::domain::policy::route::HostRoutes;
 use crate::flows::admission::questions::Question;
-use crate::flows::admission::{Admission, Outcome, Permit};
+use crate::flows::admission::{self, Admission, Outcome, Permit};
 use crate::flows::passport::ASSERTION_HEADER;
 use crate::flows::visit::Visit;
 
@@ -145,7 +145,8 @@ impl Phases {
         let headers = &session.req_header().headers;
         let end = asked.target.iter().position(|byte| *byte == b'?').unwrap_or(asked.target.len());
         let path = asked.target.get(..end).unwrap_or_default();
-        let admission = self.0.gateway.admission.admit(visit, &asked.method, path, headers);
+        let original = admission::Asked { method: &asked.method, raw_path: path, headers };
+        let admission = self.0.gateway.admission.admit(visit, &original);
         if let Admission::Answer(outcome) = &admission {
             self.count_guess(visit, outcome).await;
         }

@@ -30,7 +30,7 @@ const UPGRADES: u64 = u64::MAX - 1;
 
 /// What a request wants of its connection.
 #[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct Purpose<'a> {
     pub(super) method: &'a Method,
     /// Whether the connection is to become a WebSocket.
     pub(super) upgrades: bool,
@@ -58,7 +58,7 @@ impl Upstreams {
         &self,
         route: &Route,
         turn: usize,
-        asked: Asked<'_>,
+        asked: Purpose<'_>,
     ) -> pingora::Result<Box<HttpPeer>> {
         let upstream = upstream(route, turn)
             .ok_or_else(|| Error::explain(ErrorType::InternalError, "the route has no upstream"))?;
@@ -168,7 +168,7 @@ mod tests {
         let look_up = Arc::new(move |_| Box::pin(std::future::ready(both.to_vec())) as _);
         let names = Names::asking(look_up, Arc::new(|| Duration::ZERO));
         let upstreams = Upstreams { turn: AtomicUsize::new(0), names, upgrades: Arc::new(Upgrades) };
-        let asked = Asked { method: &Method::GET, upgrades: false };
+        let asked = Purpose { method: &Method::GET, upgrades: false };
         let route = route(&["localhost"]);
         for address in both {
             let peer = upstreams.peer(&route, 0, asked).await.unwrap();

@@ -10,7 +10,7 @@ use vestibule::domain::policy::rule::{Conditions, Effect, Rule};
 use vestibule::domain::policy::times::{Clock, Days, Times};
 use vestibule::domain::policy::who::{Allow, Who};
 use vestibule::domain::session::Session;
-use vestibule::flows::admission::{Admission, Outcome, Permit};
+use vestibule::flows::admission::{Admission, Asked, Outcome, Permit};
 use vestibule::flows::rules::Rules;
 use vestibule::flows::sign_in::way_back::{Errand, Intent, NextStep, SignInRedirect};
 use vestibule::store::MemoryStore;
@@ -33,7 +33,10 @@ fn adopt(stage: &Stage, policy: &Policy) {
 
 fn asked(stage: &Stage, session: &Session) -> Admission {
     let cookie = format!("__Host-vestibule={}", stage.cookie(session, APP_HOST));
-    stage.gateway.admission.admit(&visit(APP_HOST), &Method::GET, b"/page", &cookie_header(&cookie))
+    stage.gateway.admission.admit(
+        &visit(APP_HOST),
+        &Asked { method: &Method::GET, raw_path: b"/page", headers: &cookie_header(&cookie) },
+    )
 }
 
 #[track_caller]

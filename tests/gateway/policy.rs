@@ -187,6 +187,26 @@ async fn p_08_proxy_cli_api_and_policy_test_agree() {
     assert!(said.starts_with(&format!("line {line}: expected step_up, got allowed")), "{said}");
 }
 
+/// What is kept for a session and a route depends on neither, so no answer for one request is given for another.
+#[tokio::test]
+async fn each_request_of_one_session_is_decided_by_its_own_method_and_network() {
+    let house = House::open().await;
+    let (office, street) = ("10.0.0.1", "11.0.0.1");
+    for _ in 0..2 {
+        for (method, client, decision) in [
+            ("GET", street, "allowed"),
+            ("POST", street, "refused"),
+            ("POST", office, "allowed"),
+            ("PUT", office, "refused"),
+            ("HEAD", office, "allowed"),
+            ("POST", street, "refused"),
+            ("GET", street, "allowed"),
+        ] {
+            assert_eq!(house.meets("bob", method, "/", client).await, decision, "{method} from {client}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn policy_test_supports_its_own_users_offline() {
     let mut house = House::open().await;

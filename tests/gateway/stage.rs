@@ -42,7 +42,7 @@ use vestibule::domain::time::Timestamp;
 use vestibule::domain::user::{Email, Role, Standing};
 use vestibule::flows::administration::invitations::{Guest, LinksGo};
 use vestibule::flows::administration::people::UserEdit;
-use vestibule::flows::admission::Admission;
+use vestibule::flows::admission::{Admission, Asked};
 use vestibule::flows::authority::Authority;
 use vestibule::flows::index::LiveSession;
 use vestibule::flows::rules::Rules;
@@ -330,8 +330,10 @@ impl Stage {
     /// Whether a request with this cookie reaches the application.
     pub fn enters(&self, token: &str) -> bool {
         let header = format!("__Host-vestibule={token}");
-        let admission =
-            self.gateway.admission.admit(&visit(APP_HOST), &Method::GET, b"/page", &cookie_header(&header));
+        let admission = self.gateway.admission.admit(
+            &visit(APP_HOST),
+            &Asked { method: &Method::GET, raw_path: b"/page", headers: &cookie_header(&header) },
+        );
         matches!(admission, Admission::Forward(_))
     }
 }

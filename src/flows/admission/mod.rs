@@ -195,6 +195,16 @@ impl Refused {
     }
 }
 
+/// What a request asks for, and what it shows of its caller.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    pub method: &'a Method,
+    /// As it was sent, without the query.
+    pub raw_path: &'a [u8],
+    /// Cookies and tokens are looked for here; nothing else is.
+    pub headers: &'a HeaderMap,
+}
+
 /// What decides about requests, from memory.
 pub struct Doorkeeper {
     ground: Arc<Ground>,
@@ -220,13 +230,13 @@ impl Doorkeeper {
         self.ground.book.stir();
     }
 
-    /// Decides about a request for `raw_path` on the host of `visit`.
-    pub fn admit(&self, visit: &Visit, method: &Method, raw_path: &[u8], headers: &HeaderMap) -> Admission {
-        match self.locate(&self.ground.rules(), &visit.host, raw_path) {
+    /// Decides about a request on the host of `visit`.
+    pub fn admit(&self, visit: &Visit, asked: &Asked<'_>) -> Admission {
+        match self.locate(&self.ground.rules(), &visit.host, asked.raw_path) {
             Located::At(route) => {
-                let asking = self.asking(method, &visit.host, raw_path, visit.client);
-                match token_in(headers) {
-                    Found::Nothing => self.admit_to(route, visit, &asking, headers),
+                let asking = self.asking(asked.method, &visit.host, asked.raw_path, visit.client);
+                match token_in(asked.headers) {
+                    Found::Nothing => self.admit_to(route, visit, &asking, asked.headers),
                     Found::One(shown) => self.admit_by_token(route, visit, &asking, &shown),
                     Found::Unclear => self.refuse_token(route, visit, None, TokenRefusal::Misplaced),
                 }

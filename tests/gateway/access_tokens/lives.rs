@@ -14,7 +14,7 @@ use vestibule::flows::FlowError;
 use vestibule::flows::access_tokens::NewToken;
 use vestibule::flows::administration::invitations::LinksGo;
 use vestibule::flows::administration::people::{OldPasskeys, UserEdit};
-use vestibule::flows::admission::{Admission, Outcome, Permit, Stay};
+use vestibule::flows::admission::{Admission, Asked, Outcome, Permit, Stay};
 use vestibule::flows::authority::Authority;
 use vestibule::store::MemoryStore;
 
@@ -51,7 +51,10 @@ impl House {
     fn ask(&self, token: &str) -> Admission {
         let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
         let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
-        self.stage.gateway.admission.admit(&visit(APP_HOST), &Method::GET, b"/page", &headers)
+        self.stage
+            .gateway
+            .admission
+            .admit(&visit(APP_HOST), &Asked { method: &Method::GET, raw_path: b"/page", headers: &headers })
     }
 
     #[track_caller]
