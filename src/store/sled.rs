@@ -28,10 +28,13 @@ mod writer;
 #[cfg(test)]
 pub(super) use self::tests::fresh as fresh_for_the_contract;
 
+use std::convert::Infallible;
 use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -49,6 +52,8 @@ use super::followers::Followers;
 use super::limits;
 use crate::ports::store::{Batch, CommitError, Entry, Follower, KeyValue, StoreError};
 
+/// How long an end waits for the writer.
+const CLOSED_WITHIN: Duration = if cfg!(test) { Duration::from_millis(300) } else { Duration::from_secs(5) };
 const CACHE_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 
 /// The unit in which sled writes its log. A page above a quarter of it goes to a blob file. A
@@ -134,11 +139,20 @@ impl OpenError {
 /// The embedded store. Dropping it finishes what was begun and lets go of the directory.
 pub struct SledStore {
     shared: Arc<Shared>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writer: Mutex<Option<Running>>,
+    /// Whether the writer did not end when it was to.
+    is_stuck: AtomicBool,
     /// There until the end.
     engine: Option<Engine>,
-    // Fields are dropped in this order: the database goes before the lock on its directory.
-    _home: Home,
+    /// The lock on the directory, which goes after the database.
+    home: Option<Home>,
+}
+
+/// The writer's thread.
+struct Running {
+    thread: JoinHandle<()>,
+    /// Disconnected when it has ended.
+    ended: mpsc::Receiver<Infallible>,
 }
 
 /// What is open of sled.
@@ -189,12 +203,16 @@ impl SledStore {
         let fsync = fsync(file);
         let writer =
             Writer { tree: tree.clone(), own, tally, witness, fsync, timer, shared: Arc::clone(&shared) };
-        let writer = thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(move || writer.run())
-            .map_err(|error| OpenError::io(path, error))?;
+        let (ending, ended) = mpsc::channel();
+        let run = move || {
+            let _ending = ending;
+            writer.run();
+        };
+        let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(run);
+        let thread = thread.map_err(|error| OpenError::io(path, error))?;
+        let writer = Mutex::new(Some(Running { thread, ended }));
         let engine = Some(Engine { tree, _database: database });
-        Ok(Self { shared, writer: Mutex::new(Some(writer)), engine, _home: home })
+        Ok(Self { shared, writer, is_stuck: AtomicBool::new(false), engine, home: Some(home) })
     }
 
     fn tree(&self) -> Result<&Tree, StoreError> {
@@ -202,17 +220,23 @@ impl SledStore {
     }
 
     /// Takes no more changes, finishes those that were accepted, and returns when they are
-    /// answered. Reads go on working. Blocks for about one fsync.
+    /// answered. Reads go on working. Blocks for about one fsync, and never longer than [`CLOSED_WITHIN`]: sled can
+    /// wait for ever for a part of its log that the disk did not take.
     pub fn close(&self) {
         self.shared.queue.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer {
-            // A follower may hold the last reference, and the writer cannot wait for itself.
-            if writer.thread().id() != thread::current().id() {
-                // A writer that panicked has said so and has refused what it could not finish.
-                let _ = writer.join();
-            }
+        let Some(Running { thread, ended }) = writer else { return };
+        // A follower may hold the last reference, and the writer cannot wait for itself.
+        if thread.thread().id() == thread::current().id() {
+            return;
         }
+        if ended.recv_timeout(CLOSED_WITHIN) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!("the store does not end; what was acknowledged is durable");
+            self.is_stuck.store(true, Ordering::Relaxed);
+            return;
+        }
+        // A writer that panicked has said so and has refused what it could not finish.
+        let _ = thread.join();
     }
 
     fn scan_tree(
@@ -243,6 +267,11 @@ impl Drop for SledStore {
     fn drop(&mut self) {
         self.close();
         let engine = self.engine.take();
+        if self.is_stuck.load(Ordering::Relaxed) {
+            // Its last synchronisation would wait as the writer does. The lock stays for as long as the process.
+            std::mem::forget((engine, self.home.take()));
+            return;
+        }
         if catch_unwind(AssertUnwindSafe(|| drop(engine))).is_err() {
             tracing::warn!("the disk failed while the store was closed");
         }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -281,6 +281,31 @@ async fn a_follower_that_panics_stops_changes_and_leaves_nobody_waiting() {
     assert!(is_unavailable(&store.commit(put("good", "")).await));
     assert!(store.health().unwrap_err().to_string().contains("panicked"));
     assert!(store.get(b"good").await.unwrap().is_some());
+}
+
+/// A disk that neither takes what is written nor says no keeps no process from ending.
+#[tokio::test]
+async fn d_03_a_writer_that_is_stuck_does_not_hold_the_end() {
+    let home = TempDir::new().unwrap();
+    let (hold, disk) = mpsc::channel::<()>();
+    let stuck = SledStore::open_with(home.path(), &options(), timer(), move |_| {
+        Box::new(move || {
+            let _ = disk.recv();
+            Ok(())
+        })
+    });
+    let store = Arc::new(stuck.unwrap());
+    let waiting = Arc::clone(&store);
+    let commit = tokio::spawn(async move { waiting.commit(put("a", "1")).await });
+    while store.get(b"a").await.unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+    commit.abort();
+    let _ = commit.await;
+    tokio::task::spawn_blocking(move || drop(store)).await.unwrap();
+    // Nobody else takes the directory while the writer may still write.
+    assert!(matches!(open(home.path()), Err(OpenError::AlreadyRunning { .. })));
+    drop(hold);
 }
 
 /// sled never fsyncs its blob files, so entries within the limits must not be kept in them,
