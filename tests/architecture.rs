@@ -107,7 +107,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hyper_rustls", &["src/webhook/http.rs", "src/app/doctor/"]),
     ("x509_parser", &["src/proxy/tls.rs", "src/acme/keeper.rs"]),
     ("instant_acme", &["src/acme/"]),
-    ("rustix", &["src/app/doctor/"]),
+    ("rustix", &["src/app/doctor/", "src/system.rs"]),
     ("getrandom", &["src/system.rs"]),
     ("sd_notify", &["src/system.rs"]),
     ("listenfd", &["src/system.rs"]),

@@ -34,6 +34,7 @@ use crate::admin::client::{self, CallError};
 use crate::admin::{Answer, Request};
 use crate::app::{self, Anew, Announcement, Successor};
 use crate::config::{self, Credentials, Environment, Mistakes, Settings};
+use crate::system;
 use crate::telemetry::logging;
 use arguments::{Arguments, Command, Export, Import, Mail, Webhook};
 
@@ -52,6 +53,7 @@ impl<E: Display> From<E> for Failure {
 
 /// Runs the command that the arguments of this process ask for.
 pub fn run() -> ExitCode {
+    system::use_small_pages();
     // Wrong usage ends in here, with exit code 2.
     let arguments = Arguments::parse();
     match execute(arguments) {

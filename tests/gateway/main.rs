@@ -46,6 +46,7 @@ mod equivalence;
 mod faults;
 mod feeds;
 mod flows;
+mod footprint;
 mod forward_auth;
 mod freshness;
 mod headers;
