@@ -155,10 +155,16 @@ impl Sessions {
                 ended.push((session, End::Replaced));
             }
         }
-        let (mut kept, decided) = self.all_of(&session.user).await?;
-        kept.retain(|other| ended.iter().all(|(gone, _)| !Arc::ptr_eq(gone, other)));
-        let too_many = (kept.len() + 1).saturating_sub(self.ground.lifetimes().sessions_max);
-        ended.extend(kept.into_iter().take(too_many).map(|oldest| (oldest, End::TooMany)));
+        let decided = self.deciding_about_all(&session.user).await?;
+        let mut others = self.ids_of(&session.user).await?;
+        others.retain(|id| ended.iter().all(|(gone, _)| gone.record().id != *id));
+        let too_many = (others.len() + 1).saturating_sub(self.ground.lifetimes().sessions_max);
+        // Nearly always there is room, and then nobody has to know which is the oldest.
+        if too_many > 0 {
+            let mut kept = self.kept_of(&session.user).await?;
+            kept.retain(|other| others.contains(&other.record().id));
+            ended.extend(kept.into_iter().take(too_many).map(|oldest| (oldest, End::TooMany)));
+        }
         let batch = self.ending(&ended, Some(&session.user)).await?;
         Ok((batch.and_unless_gone(decided).and(records::create_session(session)?), ended))
     }
@@ -358,36 +364,47 @@ impl Sessions {
         Ok(record.map(|record| self.index.session(id).unwrap_or_else(|| Arc::new(LiveSession::new(record)))))
     }
 
-    /// A user's sessions as the store has them, oldest first: another gateway may have made one that is not
-    /// known here yet.
-    pub(in crate::flows) async fn kept_of(&self, user: &UserId) -> Result<Vec<Arc<LiveSession>>, FlowError> {
+    /// The ids of a user's sessions, as the store has them: another gateway may have made one that is not known
+    /// here yet.
+    async fn ids_of(&self, user: &UserId) -> Result<Vec<SessionId>, FlowError> {
         let mut ids = self.ground.records.session_ids_of(user).await?;
         // Sessions of before are in no list of the store.
         ids.extend(self.index.sessions_of(user).iter().map(|session| session.record().id));
         ids.sort_unstable_by_key(|id| id.0);
         ids.dedup();
-        let mut kept = Vec::with_capacity(ids.len());
-        for id in ids {
+        Ok(ids)
+    }
+
+    /// A user's sessions as the store has them, oldest first.
+    pub(in crate::flows) async fn kept_of(&self, user: &UserId) -> Result<Vec<Arc<LiveSession>>, FlowError> {
+        let mut kept = Vec::new();
+        for id in self.ids_of(user).await? {
             kept.extend(self.kept(&id).await?);
         }
         kept.sort_by_key(|session| session.record().created_at);
         Ok(kept)
     }
 
-    /// The same for a decision about all of them: the batch expects that none was added, and that nothing else
-    /// was decided about all of them, since. It goes once into a commit.
+    /// The same for a decision about all of them, and the batch that such a decision is committed with.
     pub(in crate::flows) async fn all_of(
         &self,
         user: &UserId,
     ) -> Result<(Vec<Arc<LiveSession>>, Batch), FlowError> {
+        // Before they are read: what is added after this is noticed.
+        let decided = self.deciding_about_all(user).await?;
+        Ok((self.kept_of(user).await?, decided))
+    }
+
+    /// The batch that expects that no session of `user` was added, and that nothing else was decided about all of
+    /// them, since now. It goes once into a commit.
+    async fn deciding_about_all(&self, user: &UserId) -> Result<Batch, FlowError> {
         let key = keys::sessions_revision(user);
         let before = self.ground.records.get_exact::<u64>(&key).await?;
-        let (revision, decided) = match before {
+        let (revision, unchanged) = match before {
             Some((revision, stored)) => (revision, Batch::default().expect(key.clone(), stored)),
             None => (0, Batch::default().expect_absent(key.clone())),
         };
-        let decided = decided.put(key, records::encode(&(revision + 1))?);
-        Ok((self.kept_of(user).await?, decided))
+        Ok(unchanged.put(key, records::encode(&(revision + 1))?))
     }
 
     /// Removes sessions that have expired, and writes down when the rest was last seen. A failure
