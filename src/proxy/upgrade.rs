@@ -156,7 +156,9 @@ mod tests {
         held.set_socket_option(VirtualSockOpt::NoDelay).unwrap();
         assert!(held.stream.nodelay().unwrap());
         held.shutdown().await.unwrap();
-        assert_eq!(application.read(&mut [0]).await.unwrap(), 0);
+        let mut byte = [0];
+        let end = tokio::time::timeout(std::time::Duration::from_secs(10), application.read(&mut byte));
+        assert_eq!(end.await.unwrap().unwrap(), 0);
     }
 
     #[tokio::test]
