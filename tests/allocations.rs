@@ -176,7 +176,7 @@ fn is_whole(answer: &[u8]) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_forwarded_request_asks_for_little_memory() {
+async fn forwarded_request_stays_below_the_allocation_limit() {
     let _counting = dhat::Profiler::builder().testing().build();
     let application = application();
     let rig = Rig::before(Tls::Off, application, Arc::default()).await;

@@ -207,7 +207,7 @@ fn s_16_secrets_are_compared_in_one_place() {
 }
 
 #[test]
-fn each_room_names_only_rooms_further_in() {
+fn modules_depend_only_inwards() {
     let mut breaches = Vec::new();
     for file in sources("src") {
         let room = file.room();
@@ -239,7 +239,7 @@ fn each_room_names_only_rooms_further_in() {
 }
 
 #[test]
-fn each_shaping_library_has_one_door() {
+fn restricted_crates_are_used_in_their_places_only() {
     let mut breaches = Vec::new();
     for file in sources("src") {
         for mention in paths_of(&file) {
@@ -267,7 +267,7 @@ fn each_shaping_library_has_one_door() {
 }
 
 #[test]
-fn the_tables_describe_what_is_there() {
+fn tables_have_no_stale_entries() {
     let files = sources("src");
     let rooms: BTreeSet<String> = files.iter().map(Source::room).collect();
     let mut breaches: Vec<String> = MAY_NAME
@@ -291,7 +291,7 @@ fn the_tables_describe_what_is_there() {
 }
 
 #[test]
-fn the_domain_does_without_the_world() {
+fn domain_has_no_io_and_no_async() {
     let mut breaches = Vec::new();
     for file in sources("src/domain") {
         if file.text.contains("async fn") {
@@ -313,7 +313,7 @@ fn the_domain_does_without_the_world() {
 }
 
 #[test]
-fn every_file_says_what_lives_in_it() {
+fn every_file_has_a_module_comment() {
     let breaches: Vec<String> = ["src", "tests", "benches"]
         .into_iter()
         .flat_map(sources)
@@ -344,7 +344,7 @@ fn no_test_is_skipped_or_expected_to_crash() {
 }
 
 #[test]
-fn every_name_says_something() {
+fn no_file_has_a_generic_name() {
     let breaches: Vec<String> = ["src", "tests"]
         .into_iter()
         .flat_map(sources)
@@ -359,7 +359,7 @@ fn every_name_says_something() {
 }
 
 #[test]
-fn files_stay_one_room_each() {
+fn files_stay_below_the_line_limit() {
     let files = sources("src");
     let mut lengths: Vec<(usize, &str)> =
         line_counts(&files).into_iter().map(|(path, lines)| (lines, path)).collect();
@@ -386,7 +386,7 @@ fn files_stay_one_room_each() {
 }
 
 #[test]
-fn an_operators_authority_is_made_behind_the_socket_alone() {
+fn operator_authority_is_made_in_admin_only() {
     let breaches: Vec<String> = sources("src")
         .into_iter()
         .filter(|file| !file.path.starts_with("src/admin/") && !file.path.ends_with("flows/authority.rs"))
@@ -467,7 +467,7 @@ fn way_back_to(
 }
 
 #[test]
-fn the_map_shows_every_room() {
+fn architecture_md_names_every_module() {
     let map = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ARCHITECTURE.md")).unwrap();
     let breaches: Vec<String> = MAY_NAME
         .iter()

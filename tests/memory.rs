@@ -48,7 +48,7 @@ fn resident() -> u64 {
 
 /// An index that owned a concurrent map for each session took 47 KiB a session.
 #[tokio::test]
-async fn a_live_session_costs_little_memory() {
+async fn live_session_stays_below_the_memory_limit() {
     let store = Records::new(Arc::new(MemoryStore::new()));
     for number in 0..SESSIONS {
         store.commit(records::put_session(&session(number)).unwrap()).await.unwrap();

@@ -363,7 +363,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
     #[test]
-    fn a_plan_taken_in_anew_tries_a_failing_name_sooner_but_not_at_once() {
+    fn retries_failing_names_sooner_after_a_reload() {
         let (failures, name) = (Failures::default(), Name::of_host("a.example"));
         assert!(failures.next_try(&name) < NOW);
         for _ in 0..6 {
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_is_between_nothing_and_all() {
+    fn random_share_is_between_zero_and_one() {
         assert!(share([0; 32]).abs() < f64::EPSILON);
         let most = share([255; 32]);
         assert!(most < 1.0 && most > 0.999);

@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_asked_for_by_its_reverse_name() {
+    fn orders_ip_addresses_by_reverse_name() {
         let of = |text: &str| server_name(&Name::of_host(text));
         assert_eq!(of("a.example"), "a.example");
         assert_eq!(of("192.0.2.1"), "1.2.0.192.in-addr.arpa");
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_requests_are_told_from_a_refusal() {
+    fn distinguishes_rate_limits_from_refusals() {
         let said = |kind: &str| {
             let problem = serde_json::from_str(&format!("{{\"type\":\"{kind}\",\"detail\":\"x\"}}")).unwrap();
             OrderError::Authority(Error::Api(problem)).tone()

@@ -102,14 +102,14 @@ mod tests {
     }
 
     #[test]
-    fn a_third_of_a_long_life_is_left_and_half_of_a_short_one() {
+    fn renews_at_one_third_of_long_and_half_of_short_lifetimes() {
         assert_eq!(due(lasting(DAY * 90), 0.0), START.plus(DAY * 60));
         assert_eq!(due(lasting(Duration::from_hours(160)), 0.0), START.plus(Duration::from_hours(80)));
         assert_eq!(due(lasting(DAY * 90), 1.0), START.plus(DAY * 60).minus((DAY * 90).mul_f64(SPREAD)));
     }
 
     #[test]
-    fn the_authority_names_a_window() {
+    fn renews_within_the_window_of_the_authority() {
         let life = lasting(DAY * 90);
         let window = |from: u32, to: u32| Window { start: START.plus(DAY * from), end: START.plus(DAY * to) };
         assert_eq!(due_within(window(50, 52), life, 0.5), START.plus(DAY * 51));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_tried_again_later_each_time() {
+    fn retry_delay_grows_with_each_failure() {
         let waits: Vec<_> = (1..10).map(|failures| retry_after(failures, Tone::Refused, 0.0)).collect();
         assert!(waits.is_sorted());
         assert_eq!(waits.first(), RETRIES.first());
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_authority_is_neither_pestered_nor_forgotten() {
+    fn poll_interval_has_a_minimum_and_a_maximum() {
         assert_eq!(poll_after(Duration::ZERO), POLL_MIN);
         assert_eq!(poll_after(DAY * 30), POLL_MAX);
         assert_eq!(poll_after(Duration::from_hours(6)), Duration::from_hours(6));
@@ -140,7 +140,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn renewal_is_within_the_life(seconds in 10_u64..40_000_000, draw in 0.0..1.0_f64, from in 0_u64..50_000_000, long in 0_u64..50_000_000) {
+        fn renewal_is_within_the_lifetime(seconds in 10_u64..40_000_000, draw in 0.0..1.0_f64, from in 0_u64..50_000_000, long in 0_u64..50_000_000) {
             let life = lasting(Duration::from_secs(seconds));
             let window = Window {
                 start: START.plus(Duration::from_secs(from)),

@@ -379,7 +379,7 @@ mod tests {
     use crate::domain::user::GROUPS_MAX;
 
     #[test]
-    fn a_request_is_read_strictly() {
+    fn refuses_unknown_commands_and_fields() {
         for right in [
             r#"{"command":"user_list","search":"ali","limit":null,"after":null}"#,
             r#"{"command":"session_end","user":"alice","session":null}"#,
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_put_into_more_groups_than_a_header_can_name() {
+    fn refuses_more_groups_than_the_limit() {
         let with = |count: usize| {
             let groups: Vec<_> = (0..count).map(|n| format!("g{n}")).collect();
             let line = serde_json::json!({ "command": "user_groups", "user": "alice", "groups": groups });
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_never_prints_itself() {
+    fn debug_output_hides_the_link() {
         let answer = Answer::Invited {
             id: InvitationId([1; 16]),
             link: Link::new("https://example.com/#secret".to_owned()),

@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_files_stay_and_others_are_not_ours() {
+    fn prunes_old_backups_and_no_other_files() {
         let directory = tempfile::tempdir().unwrap();
         for day in 1..=5 {
             let at = Timestamp::from_millis(1_800_000_000_000 + day * 86_400_000);

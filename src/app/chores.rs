@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn p_38_the_end_does_not_wait_for_a_store_that_hangs() {
+    async fn p_38_shutdown_does_not_wait_for_a_hanging_store() {
         sweep_once_more(std::future::pending(), Duration::from_millis(10)).await;
     }
 }

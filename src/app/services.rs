@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn p_38_a_part_that_ends_by_itself_is_noticed() {
+    async fn p_38_reports_a_service_that_ends_by_itself() {
         let mut services = Services::new();
         services.start("one", told);
         services.start("two", |_| std::future::ready(()));

@@ -266,7 +266,7 @@ mod tests {
     use crate::domain::user::{DisplayName, Email, Group, Username};
 
     #[test]
-    fn an_invitation_in_json_has_the_promised_fields() {
+    fn invitation_json_has_the_documented_fields() {
         let answer = Answer::Invited {
             id: InvitationId([1; 16]),
             link: Link::new("http://localhost:8080/auth/enroll#s".to_owned()),
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_a_failure() {
+    fn refused_command_exits_with_failure() {
         let refused = Answer::Refused { reason: "nobody is called x".to_owned() };
         assert_eq!(printed(refused, Form::Text).unwrap_err().0, "nobody is called x");
     }

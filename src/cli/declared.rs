@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_told_in_a_line_and_links_below_it() {
+    fn prints_one_line_per_difference_with_links_below() {
         let email = |name: &str| Email::parse(&format!("{name}@example.com")).unwrap();
         let groups = || [Group::parse("ops").unwrap(), Group::parse("staff").unwrap()].into();
         let changes = vec![

@@ -195,7 +195,7 @@ mod tests {
     use crate::domain::user::{GROUPS_MAX, Group};
 
     #[test]
-    fn too_many_groups_are_refused_before_anybody_is_asked() {
+    fn refuses_too_many_groups_before_calling_the_gateway() {
         let groups = (0..=GROUPS_MAX).map(|n| Group::parse(&format!("g{n}")).unwrap()).collect();
         let command = Operator::User(User::Groups { user: "alice".to_owned(), groups });
         assert_eq!(request(command).unwrap_err().0, "a user is in at most 64 groups");

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_as_spreadsheets_write_it() {
+    fn reads_csv_as_spreadsheets_write_it() {
         let text = "\u{feff}email,name,groups,role\r\na@example.com,\"Doe, Alice\",staff ops,administrator\r\n\r\n b@example.com ,,,\r\n";
         let read = guests(text.as_bytes()).unwrap();
         assert_eq!(read.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 4]);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_that_cannot_be_used_is_named() {
+    fn reports_every_unusable_line() {
         let text = "email,username,role\na@example.com,a,member\nnobody,b,\nc@example.com,c,chief\nA@example.com,a,\n";
         let said = refused(text);
         for part in [
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_no_formula() {
+    fn escapes_spreadsheet_formulas() {
         assert_eq!(
             harmless("=HYPERLINK(\"https://evil.example\")".to_owned()),
             "'=HYPERLINK(\"https://evil.example\")"

@@ -203,7 +203,7 @@ mod tests {
     const SAMPLE: &str = include_str!("../../tests/data/webauthn-proxy-credentials.yml");
 
     #[test]
-    fn a_file_is_read_as_the_other_program_writes_it() {
+    fn reads_a_webauthn_proxy_file() {
         let (users, skipped) = users(SAMPLE);
         let told: Vec<_> =
             users.iter().map(|(line, it)| (*line, it.email.as_str(), it.passkeys.len())).collect();
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_file_is_a_table_of_users_by_itself() {
+    fn reads_the_older_format_without_sections() {
         let line = SAMPLE.lines().find(|line| line.contains("alice@")).unwrap().trim();
         for text in [
             format!("---\n{line}\n"),
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handle_is_a_number_in_ten_bytes() {
+    fn encodes_user_handles_as_ten_byte_varints() {
         assert_eq!(user_handle(1), [1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(user_handle(300), [0xac, 0x02, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(user_handle(u64::MAX), [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]);

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unit_and_its_drop_ins_say_where_originals_lie() {
+    fn reads_credential_paths_from_unit_and_drop_ins() {
         let folder = tempfile::tempdir().unwrap();
         let unit = folder.path().join("vestibule.service");
         let drop_ins = folder.path().join("vestibule.service.d");

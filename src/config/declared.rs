@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_out_is_what_gives_least() {
+    fn omitted_fields_default_to_least_privilege() {
         let text = "[[user]]\nemail = \"Alice@example.com\"\n\n[[user]]\nemail = \"bob@example.com\"\nusername = \"bob\"\nname = \"Bob\"\n\
                     groups = [\"staff\", \"ops\"]\nrole = \"administrator\"\nstanding = \"disabled\"\nnote = \"on leave\"\n\
                     expires = \"2027-03-31T22:00:00Z\"\n";
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told_with_its_key_and_line() {
+    fn reports_every_mistake_with_key_and_line() {
         let text = "[[user]]\nemail = \"alice\"\nrole = \"chief\"\n\n[[user]]\ngroup = [\"staff\"]\n\n[[user]]\n\
                     email = \"bob@example.com\"\nexpires = \"tomorrow\"\nnote = \"\"\nstanding = true\ngroups = [\"a,b\"]\n\n\
                     [[group]]\nname = \"staff\"\n";
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_there_twice() {
+    fn refuses_duplicate_users() {
         let text = "[[user]]\nemail = \"a@example.com\"\nusername = \"a\"\n[[user]]\nemail = \"A@example.com\"\nusername = \"A\"\n";
         let found = parsed(text).unwrap_err();
         let told: Vec<_> =

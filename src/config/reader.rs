@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distance_counts_letters() {
+    fn edit_distance_counts_characters() {
         for (a, b, expected) in
             [("", "", 0), ("a", "", 1), ("listn", "listen", 1), ("kitten", "sitting", 3), ("abc", "abc", 0)]
         {

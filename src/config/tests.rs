@@ -38,7 +38,7 @@ fn uncommented(examples: bool) -> String {
 }
 
 #[test]
-fn the_manual_and_the_defaults_are_the_same() {
+fn config_toml_shows_the_defaults() {
     let mut manual = parse_file(&uncommented(false)).unwrap();
     // Where it is written differs; what it says does not.
     let said = |settings: &Settings| {
@@ -62,7 +62,7 @@ fn f_26_idle_connections_are_closed_before_applications_close_them() {
 }
 
 #[test]
-fn the_manual_has_every_setting_and_its_variable() {
+fn config_toml_documents_every_setting_and_variable() {
     let environment = Environment::default();
     let text = uncommented(true);
     let reader = Reader::new(&text, &environment);
@@ -142,7 +142,7 @@ fn s_04_values_of_the_wrong_type_are_mistakes() {
 }
 
 #[test]
-fn values_that_cannot_be_meant_are_mistakes() {
+fn refuses_implausible_values() {
     check("public_url = \"http://auth.example.com\"", "public_url", 1, "only safe on localhost");
     check("public_url = \"https://10.0.0.1\"", "public_url", 1, "passkeys need a name");
     check("[server]\nlisten = [\"8080\"]", "server.listen", 2, "127.0.0.1:8080");
@@ -185,7 +185,7 @@ fn values_that_cannot_be_meant_are_mistakes() {
 }
 
 #[test]
-fn mail_needs_a_server_a_sender_and_somebody_to_authenticate() {
+fn mail_requires_server_sender_and_user() {
     let from = "from = \"no-reply@example.com\"";
     check("[mail]\nurl = \"smtp://x\"", "mail.from", 1, "mail needs from");
     check(&format!("[mail]\n{from}"), "mail.url", 1, "mail needs url");
@@ -208,7 +208,7 @@ fn mail_needs_a_server_a_sender_and_somebody_to_authenticate() {
 }
 
 #[test]
-fn an_address_belongs_to_one_api_or_to_an_application() {
+fn refuses_overlapping_mounts_and_routes() {
     let on = "[dialects]\nbetter_auth = true\nocore = true\n";
     check(&format!("{on}better_auth_mount = \"/api\""), "dialects.ocore_mount", 1, "would both answer");
     for (path, claims) in [("/api/auth/x", "better_auth"), ("/api", "better_auth")] {
@@ -247,14 +247,14 @@ fn aliases_need_forward_auth() {
 }
 
 #[test]
-fn p_04_the_proxy_protocol_is_for_somebody() {
+fn p_04_proxy_protocol_requires_trusted_proxies() {
     check("[server]\nproxy_protocol = true", "server.proxy_protocol", 2, "no proxy is trusted");
     let settings = parse_file("[server]\nproxy_protocol = true\ntrusted_proxies = [\"10.0.0.1\"]").unwrap();
     assert!(settings.server.proxy_protocol && !defaults().server.proxy_protocol);
 }
 
 #[test]
-fn acme_needs_nothing_but_its_table() {
+fn acme_has_defaults_for_every_key() {
     let settings = parse_file("public_url = \"https://auth.example.com\"\n[server.tls.acme]\n").unwrap();
     assert_eq!(settings.server.listen, ["[::]:80".parse().unwrap()]);
     let tls = settings.server.tls.unwrap();
@@ -278,7 +278,7 @@ fn acme_needs_nothing_but_its_table() {
 }
 
 #[test]
-fn p_10_a_route_that_could_not_be_meant_is_a_mistake() {
+fn p_10_refuses_implausible_routes() {
     assert!(parse_file(&route_with("path = \"/x\"")).is_ok());
     check(&route_with("name = \"My app\""), "route.name", 2, "a-z");
     check(&route_with("host = \"http://localhost\""), "route.host", 2, "without scheme");
@@ -334,14 +334,14 @@ fn routes_must_not_overlap() {
 }
 
 #[test]
-fn a_wildcard_is_pointed_out() {
+fn remarks_on_wildcard_routes() {
     let remarks = |host: &str| parse_file(&route_with(&format!("host = \"{host}\""))).unwrap().remarks;
     assert!(remarks("*.apps.localhost").iter().any(|remark| remark.contains("*.apps.localhost")));
     assert_eq!(remarks("app.localhost"), Vec::<String>::new());
 }
 
 #[test]
-fn all_mistakes_are_told_together_in_the_order_of_the_file() {
+fn reports_all_mistakes_in_file_order() {
     let text = "public_url = \"http://example.com\"\n[server]\nlistn = 1\nworkers = true\n[session]\nfresh_for = \"x\"\n";
     let mistakes = parse_file(text).unwrap_err();
     let lines: Vec<_> = mistakes.iter().map(|m| m.line.unwrap()).collect();
@@ -350,14 +350,14 @@ fn all_mistakes_are_told_together_in_the_order_of_the_file() {
 }
 
 #[test]
-fn toml_that_cannot_be_read_is_told_with_its_line() {
+fn reports_toml_syntax_errors_with_line() {
     let mistakes = parse_file("\n[server\nlisten = x\n").unwrap_err();
     assert_eq!(mistakes.first().and_then(|m| m.line), Some(2), "{mistakes:#?}");
     check("[store]\npath = \"a\"\npath = \"b\"\n", "TOML", 3, "duplicate");
 }
 
 #[test]
-fn the_environment_beats_the_file() {
+fn environment_overrides_the_file() {
     let environment = |pairs: &[(&str, &str)]| {
         Environment::from_pairs(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
     };
@@ -416,7 +416,7 @@ fn f_19_a_password_is_for_the_gateway_alone() {
 }
 
 #[test]
-fn f_09_sharing_the_auth_host_over_https_has_to_be_meant() {
+fn f_09_routes_on_the_auth_host_require_share_auth_host() {
     let text = |line: &str| {
         format!(
             "public_url = \"https://auth.example.com\"\n[server]\ntrusted_proxies = [\"127.0.0.1\"]\n[[route]]\n\

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_told_as_it_is_written_with_its_line() {
+    fn shows_values_as_written_with_line() {
         let text = "public_url = \"http://localhost:8080\"\n\n[session]\nidle_timeout = \"2h\"\n\n\
                     [[route]]\nname = \"wiki\"\nhost = \"wiki.localhost\"\nupstream = [\"http://127.0.0.1:9\"]\n\
                     allow = [\n  \"user\",\n  \"group:x\",\n]\n";
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_that_follows_from_another_value_is_told_as_it_counts() {
+    fn shows_effective_derived_defaults() {
         let proxied = "[server]\ntrusted_proxies = [\"127.0.0.1\"]\n[branding]\nname = \"Example Works\"\n";
         let told = written(&format!("public_url = \"https://auth.example.com\"\n{proxied}"), &[]);
         assert_eq!(line(&told, "relying_party.id").value.as_deref(), Some("\"auth.example.com\""));
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_never_told() {
+    fn never_shows_secrets() {
         let text = "[mail]\nurl = \"smtp://me@localhost\"\nfrom = \"a@example.com\"\npassword = \"hunter2\"\n\
                     [[webhook]]\nurl = \"http://127.0.0.1/hunter2\"\nevents = [\"notices\"]\n";
         let told = written(text, &[]);
@@ -214,7 +214,7 @@ mod tests {
 
     /// Whoever adds a key that sounds like a secret says here which it is.
     #[test]
-    fn every_key_that_sounds_like_a_secret_is_judged() {
+    fn classifies_every_secret_like_key() {
         let harmless = [
             "public_url",
             "mail.url",

@@ -72,7 +72,7 @@ mod tests {
     use crate::domain::policy::route::POMERIUM_KEYS_PATH;
 
     #[test]
-    fn they_are_where_the_proxy_looks_for_them() {
+    fn documents_are_at_their_well_known_paths() {
         let described = api().into_openapi().paths.paths;
         let paths: Vec<_> = described.keys().map(String::as_str).collect();
         assert_eq!(paths, [PASSKEY_ENDPOINTS_PATH, POMERIUM_KEYS_PATH, RELATED_ORIGINS_PATH]);

@@ -29,7 +29,7 @@ fn ours() -> Problem {
 }
 
 #[tokio::test]
-async fn what_is_our_fault_is_500_in_every_dialect_and_names_no_cause() {
+async fn internal_error_is_500_without_cause_in_every_dialect() {
     for (face, kind, at, word) in [
         (native as Face, "application/problem+json", "/code", json!("internal")),
         (better_auth::face, "application/json", "/code", json!("INTERNAL_SERVER_ERROR")),
@@ -44,7 +44,7 @@ async fn what_is_our_fault_is_500_in_every_dialect_and_names_no_cause() {
 }
 
 #[tokio::test]
-async fn what_may_pass_by_itself_is_503_in_every_dialect_and_says_when_to_come_back() {
+async fn unavailable_is_503_with_retry_after_in_every_dialect() {
     for (face, at, word) in [
         (native as Face, "/code", json!("unavailable")),
         (better_auth::face, "/code", json!("SERVICE_UNAVAILABLE")),
@@ -58,7 +58,7 @@ async fn what_may_pass_by_itself_is_503_in_every_dialect_and_says_when_to_come_b
 }
 
 #[tokio::test]
-async fn an_account_with_as_many_passkeys_as_it_can_have_is_told_so_in_every_dialect() {
+async fn passkey_limit_is_reported_in_every_dialect() {
     for (face, expected, at, word) in [
         (native as Face, 409, "/code", json!("limit_reached")),
         (better_auth::face, 400, "/code", json!("LIMIT_REACHED")),

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_counts_where_it_is_asked_for() {
+    fn aliases_match_only_when_enabled() {
         let none = Aliases::default();
         let oauth2 = Aliases { oauth2_proxy: true, ..none };
         assert_eq!(none.find(b"/oauth2/auth"), None);

@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn owners_say_what_is_theirs_to_say() {
+    fn owners_edit_only_owner_attributes() {
         let defined = defined();
         let check = |what, said, by| defined.check(&saying(what, said), by);
         assert_eq!(check("locale", Some("de"), Editor::Owner), Ok(()));
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_does_not_fit_any_more_counts_nowhere() {
+    fn ignores_values_that_no_longer_match_the_pattern() {
         let (username, email) = (Username::parse("alice").unwrap(), Email::parse("a@example.com").unwrap());
         let mut user = User::imagined(username, email, [].into()).unwrap();
         user.attributes.insert(name("employee_id"), value("AB12"));

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_names_the_one_who_did_it() {
+    fn entry_names_the_actor() {
         let (user, other) = (UserId::from_random([1; 16]), UserId::from_random([2; 16]));
         let changed = || Kind::UserChanged { user, what: UserChange::Groups };
         for (actor, said) in [
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_claims_to_be_a_user_is_not_the_actor() {
+    fn refused_client_is_anonymous() {
         let user = Some(UserId::from_random([1; 16]));
         let refused = entry(Kind::SignInRefused { user, why: Refusal::BadProof }, Actor::Client);
         assert_eq!((refused.actor.as_ref(), refused.outcome), ("anonymous", Outcome::Refused));
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_could_be_used_are_hashes() {
+    fn hashes_session_and_credential_ids() {
         let (user, session) = (UserId::from_random([1; 16]), SessionId([0xab; 16]));
         let ended = entry(Kind::SessionEnded { user, session, why: End::TooMany }, Actor::Gateway);
         let written = serde_json::to_string(&ended).unwrap();

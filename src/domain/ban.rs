@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_everybody_may_be_behind_is_not_banned() {
+    fn refuses_bans_of_shared_or_wide_networks() {
         let proxies = [network("10.1.2.3"), network("172.17.0.0/16"), network("2001:db8:1::1")];
         let refused =
             |text: &str| Bannable::check(network(text), &proxies).map(Bannable::network).unwrap_err();
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ban_is_over_at_its_end() {
+    fn ban_expires() {
         let at = Timestamp::from_millis(1_800_000_000_000);
         let length = Duration::from_mins(1);
         let ban = Ban {
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_an_address_or_a_64() {
+    fn automatic_ban_covers_an_ipv4_address_or_an_ipv6_64() {
         for (address, banned) in [
             ("192.0.2.7", "192.0.2.7"),
             ("::ffff:192.0.2.7", "192.0.2.7"),
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_one_line_that_is_seen() {
+    fn refuses_multiline_or_invisible_reasons() {
         let rule = |within| AutomaticBans { after: NonZeroUsize::MIN, within, duration: Duration::ZERO };
         for (within, said) in [
             (Duration::from_mins(10), "1 refused credentials within 10m"),
@@ -280,7 +280,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_address_is_looked_for_in_every_network_that_could_be_banned_with_it(
+        fn checks_every_enclosing_network(
             address: [u8; 16],
             is_v4: bool,
             length in 0u8..=128,

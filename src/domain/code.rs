@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn s_30_a_hash_is_for_one_code_one_purpose_and_one_browser() {
+    fn s_30_hash_binds_code_purpose_and_id() {
         let key = CodeKey([7; 32]);
         let code = Code::parse("01ABCXYZ").unwrap();
         let hash = |key: &CodeKey, id: u8, purpose| key.hash(&CodeId([id; 16]), purpose, &code).unwrap();

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_of_ours_is_known_as_one() {
+    fn recognises_every_cookie_name() {
         for cookie in Cookie::ALL {
             assert!(is_our_name(cookie.name(Scheme::Https).as_bytes()), "{cookie:?}");
             let is_known = is_our_name(cookie.name(Scheme::Http).as_bytes());
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn s_27_two_cookies_with_our_name_are_none() {
+    fn s_27_ignores_duplicate_session_cookies() {
         check_find(&["vestibule=a"], Found::One("a"));
         check_find(&["x=1; vestibule=a; y=2"], Found::One("a"));
         check_find(&["vestibule=a; vestibule=b"], Found::Unclear);
@@ -219,7 +219,7 @@ mod tests {
     proptest! {
         /// A model of its own: ours are gone, and everything else is there in its order.
         #[test]
-        fn p_16_cleaning_takes_ours_and_nothing_else(pairs in prop::collection::vec(pair(), 0..8)) {
+        fn p_16_removes_only_our_cookies(pairs in prop::collection::vec(pair(), 0..8)) {
             let is_ours = |pair: &&String| {
                 let name = pair.split('=').next().unwrap_or_default();
                 Cookie::ALL.iter().any(|ours| {

@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn d_10_a_record_of_before_is_written_as_it_was_read() {
+    fn d_10_old_records_roundtrip_byte_for_byte() {
         let stored = r#"{"id":"AQ","user":"00000000-0000-4000-8000-000000000001","name":"Phone","verifier":{},"public_key":"AQ==","counter":0,"aaguid":"00000000-0000-0000-0000-000000000000","transports":["usb"],"backup":"eligible","created_at":1,"last_used_at":null}"#;
         let credential: Credential = serde_json::from_str(stored).unwrap();
         assert_eq!(serde_json::to_string(&credential).unwrap(), stored);

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_known() {
+    fn matches_known_encodings() {
         assert_eq!(write(&[0, 0x44, 0x32, 0x14, 0xc7]), "01234567");
         assert_eq!(write(&[0xff; 5]), "ZZZZZZZZ");
         assert_eq!(write(&[]), "");
@@ -52,7 +52,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(bytes in any::<[u8; 10]>()) {
+        fn base32_roundtrips(bytes in any::<[u8; 10]>()) {
             let text = write(&bytes);
             prop_assert_eq!(text.len(), 16);
             prop_assert_eq!(read(&text.to_lowercase(), 16), Some(text.clone()));

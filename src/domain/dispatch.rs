@@ -234,7 +234,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_120);
 
     #[test]
-    fn an_entry_is_told_with_its_network_and_without_ids_that_could_be_used() {
+    fn dispatch_has_network_and_no_usable_ids() {
         let user = Some(UserId::from_random([1; 16]));
         let origin = Origin {
             actor: Actor::Client,

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_random_id_has_one_spelling() {
+    fn refuses_other_spellings_of_an_id() {
         let id = SessionId([0xab; 16]);
         assert_eq!(SessionId::parse(&id.to_string()), Ok(id));
         for wrong in ["", "ab", &"AB".repeat(16), &"ab".repeat(17), &format!("+{}", "ab".repeat(15))] {

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_keeps_its_reference_and_nobody_shares_it() {
+    fn address_reference_is_stable_and_unique() {
         let email = Email::parse("alice@example.com").unwrap();
         let reference = |number, it: &Identifier| it.reference(&UserId::from_random([number; 16]));
         let confirmed = Identifier::Email(email.clone());

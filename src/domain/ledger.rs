@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_budget_counts_what_is_taken_already() {
+    fn new_budget_counts_existing_shares() {
         let mut ledger = ledger();
         assert_eq!(fill(&mut ledger, |_| "192.0.2.1".to_owned(), Standing::Unknown), 10);
         let budget = Budget { per_network: 12, ..ledger.budget };
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn f_06_the_last_part_is_for_networks_with_a_user() {
+    fn f_06_reserve_is_for_networks_with_a_session() {
         let mut ledger = ledger();
         assert_eq!(fill(&mut ledger, |n| format!("10.{}.0.1", n % 256), Standing::Unknown), 90);
         assert_eq!(fill(&mut ledger, |_| "192.0.2.1".to_owned(), Standing::Known), 10);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_leaves_nothing_behind() {
+    fn returning_all_shares_removes_the_entry() {
         let mut ledger = ledger();
         let client: Option<IpAddr> = "2001:db8::1".parse().ok();
         assert_eq!(ledger.take(client, 10, Standing::Unknown), Ok(()));

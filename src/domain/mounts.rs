@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn all_five_fit_together_where_they_are_documented() {
+    fn default_mounts_do_not_overlap() {
         check("/auth/passkeys", Some(Dialect::Native));
         check("/auth/v1/users/me/passwordless", Some(Dialect::Zitadel));
         check("/auth/v1/nothing", Some(Dialect::Zitadel));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_with_two_owners_is_refused() {
+    fn refuses_overlapping_mounts() {
         for (first, second) in [
             (mount(Dialect::BetterAuth, "/v2"), mount(Dialect::Corbado, "/v2")),
             (mount(Dialect::Corbado, "/v2"), mount(Dialect::Ocore, "/v2")),

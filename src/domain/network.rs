@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_near_is_not_public() {
+    fn private_and_loopback_addresses_are_near() {
         for near in
             ["127.0.0.1", "10.1.2.3", "192.168.0.9", "169.254.1.1", "100.64.0.1", "::1", "fd00::1", "fe80::1"]
         {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_one_however_it_is_written() {
+    fn normalises_network_spellings() {
         for (written, network) in [
             ("192.0.2.7", "192.0.2.7"),
             (" 192.0.2.7/32 ", "192.0.2.7"),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_might_be_two_networks_is_neither() {
+    fn refuses_networks_with_host_bits() {
         for (written, whole, alone) in [
             ("10.0.0.1/8", "10.0.0.0/8", "10.0.0.1"),
             ("2001:db8::7/64", "2001:db8::/64", "2001:db8::7"),
@@ -216,7 +216,7 @@ mod tests {
         }
 
         #[test]
-        fn a_network_has_the_addresses_that_begin_like_it(a: [u8; 16], b: [u8; 16], length in 0u8..=128) {
+        fn network_contains_addresses_with_its_prefix(a: [u8; 16], b: [u8; 16], length in 0u8..=128) {
             let network = Network::around_within(IpAddr::from(a), length);
             // A mapped address is one of IPv4 and has no such network.
             prop_assume!(network.first().is_ipv6() && IpAddr::from(b).to_canonical().is_ipv6());
@@ -226,7 +226,7 @@ mod tests {
         }
 
         #[test]
-        fn a_mapped_network_is_the_one_that_it_maps(address: [u8; 4], length in 0u8..=32) {
+        fn normalises_ipv4_mapped_networks(address: [u8; 4], length in 0u8..=32) {
             let v4 = Network::around_within(IpAddr::from(address), length);
             let IpAddr::V4(first) = v4.first() else { panic!("{v4}") };
             let mapped = format!("{}/{}", first.to_ipv6_mapped(), 96 + length);

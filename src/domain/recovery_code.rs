@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_good_once() {
+    fn recovery_code_works_once() {
         let hash = |byte| SecretHash::from_bytes([byte; 32]);
         let codes = RecoveryCodes { hashes: vec![hash(1), hash(2)], made_at: Timestamp::from_millis(7) };
         let left = codes.without(&hash(1)).unwrap();

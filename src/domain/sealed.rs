@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_is_read_by_its_key_alone() {
+    fn opens_only_with_the_same_key() {
         let sealed = SealingKey([1; 32]).seal(b"a secret", [9; NONCE_BYTES]).unwrap();
         assert_eq!(SealingKey([1; 32]).open(&sealed).unwrap(), b"a secret");
         assert_eq!(SealingKey([2; 32]).open(&sealed), None);

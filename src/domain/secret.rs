@@ -102,14 +102,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_never_prints_itself() {
+    fn debug_output_hides_the_secret() {
         let secret = Secret::from_random([7; 32]);
         assert_eq!(format!("{secret:?} {:?}", secret.hashed()), "Secret(..) SecretHash(..)");
         assert_eq!(SecretHash::from_bytes([5; 32]).as_bytes(), &[5; 32]);
     }
 
     #[test]
-    fn a_secret_survives_the_journey() {
+    fn secret_roundtrips() {
         let secret = Secret::from_random([7; 32]);
         let back = Secret::parse(&secret.reveal()).unwrap();
         assert_eq!(back.hashed(), secret.hashed());

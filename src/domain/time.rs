@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn writes_what_javascript_writes() {
+    fn matches_the_javascript_iso_format() {
         assert_eq!(Timestamp::from_millis(0).to_rfc3339(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp::from_millis(1_790_000_000_120).to_rfc3339(), "2026-09-21T14:13:20.120Z");

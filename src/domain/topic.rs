@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_one_topics_and_is_written_as_it_is_read() {
+    fn topic_names_are_unique_and_roundtrip() {
         for topic in Topic::ALL {
             assert_eq!(Topic::parse(topic.label()), Some(*topic));
             assert_eq!(serde_json::to_value(topic).unwrap(), topic.label());
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn no_family_is_empty() {
+    fn every_topic_family_has_members() {
         for family in Family::ALL {
             assert!(Topic::offered().any(|(_, of)| of == family), "{family:?}");
         }

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_has_lines_and_nothing_invisible() {
+    fn refuses_invisible_characters_in_notes() {
         assert_eq!(Note::parse("  \n ").unwrap(), None);
         assert_eq!(Note::parse(" on leave\nuntil May ").unwrap().unwrap().as_str(), "on leave\nuntil May");
         for wrong in ["a\u{202e}b", "a\u{0}b", &"x".repeat(NOTE_CHARS_MAX + 1)] {

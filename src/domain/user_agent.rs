@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_without_a_name_is_left_open() {
+    fn unknown_user_agents_have_no_name() {
         let safari = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Version/18.0 Safari/605.1.15";
         let known = program(Some(safari));
         assert_eq!((known.browser.as_str(), known.system.as_str()), ("Safari", "macOS"));

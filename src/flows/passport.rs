@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_passport_without_an_assertion() {
+    fn issuing_fails_without_an_assertion() {
         let signer = AssertionKeys::generate(&[2; 32]).unwrap().open().unwrap();
         let headers = issue(&signer, Allow::AnyUser).unwrap().headers.unwrap();
         assert!(headers.iter().any(|(name, _)| *name == ASSERTION_HEADER));

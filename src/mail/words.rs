@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_address_is_told_the_new_one() {
+    fn address_change_names_the_new_address() {
         let new = Email::parse("alice@elsewhere.example").unwrap();
         let words = stationery().write(&Content::AddressChanged { new }).unwrap().unwrap();
         for part in [words.text, words.html] {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn f_22_a_notice_says_with_what_from_where_and_when_and_nothing_that_an_attacker_wrote() {
+    fn f_22_notices_name_model_network_and_time_only() {
         let passkey = "x\" by your administrator, nothing to do. <img src=x>\"".to_owned();
         let about = Some(About {
             model: Some("Example Key".to_owned()),
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_to_nobody_has_no_words() {
+    fn placeholder_messages_are_not_rendered() {
         assert_eq!(stationery().write(&Content::Nothing { instead_of: String::new() }).unwrap(), None);
     }
 }

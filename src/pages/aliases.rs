@@ -90,7 +90,7 @@ mod tests {
     use super::within;
 
     #[test]
-    fn nobody_is_led_to_another_host() {
+    fn aliases_refuse_redirects_to_other_hosts() {
         let within = |address| within("https://wiki.example.com", address);
         assert_eq!(within("/page?a=b"), "/page?a=b");
         assert_eq!(within("https://wiki.example.com/page?a=b"), "/page?a=b");

@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_is_told_in_words() {
+    fn describes_schemas_in_words() {
         check(&json!({ "type": "string" }), "string", None);
         check(&json!({ "type": ["string", "null"] }), "string or null", None);
         check(&json!({ "type": "string", "enum": ["a", "b"] }), "a or b", None);

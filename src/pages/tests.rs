@@ -246,7 +246,7 @@ fn start_tags(html: &str) -> Vec<&str> {
 }
 
 #[test]
-fn s_13_no_value_is_read_as_markup() {
+fn s_13_escapes_every_value() {
     let (friendly, hostile) = (site(&FRIENDLY), site(&HOSTILE));
     for ((name, calm), (_, wild)) in
         every_page(&friendly, &FRIENDLY).into_iter().zip(every_page(&hostile, &HOSTILE))
@@ -275,7 +275,7 @@ fn s_13_only_an_address_becomes_a_mail_link() {
 }
 
 #[test]
-fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
+fn pages_have_no_inline_or_foreign_resources() {
     let site = site(&FRIENDLY);
     for (name, html) in every_page(&site, &FRIENDLY) {
         for tag in start_tags(&html) {
@@ -297,7 +297,7 @@ fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
 }
 
 #[test]
-fn everything_together_is_small() {
+fn page_assets_stay_below_the_size_limit() {
     let site = site(&FRIENDLY);
     let pages = every_page(&site, &FRIENDLY);
     let one_of_each = ["sign_in", "enroll", "device", "account", "sign_out", "loop"];
@@ -365,7 +365,7 @@ fn means_in(script: &str) -> Option<&'static str> {
 }
 
 #[test]
-fn s_02_scripts_go_only_where_the_server_said() {
+fn s_02_scripts_navigate_only_to_server_given_urls() {
     let site = site(&FRIENDLY);
     let scripts = || site.assets().iter().filter(|asset| asset.content_type == JAVASCRIPT);
     assert!(scripts().count() > 10);
@@ -393,7 +393,7 @@ fn s_02_scripts_go_only_where_the_server_said() {
 }
 
 #[test]
-fn scripts_come_without_their_comments_and_with_everything_else() {
+fn strips_only_comments_from_scripts() {
     let site = site(&FRIENDLY);
     let served = site.assets().find("passkey.js").unwrap();
     let served = String::from_utf8(served.body.to_vec()).unwrap();
@@ -426,7 +426,7 @@ fn every_import_is_versioned() {
 }
 
 #[tokio::test]
-async fn an_asset_is_kept_for_ever_only_under_its_own_version() {
+async fn only_versioned_assets_are_immutable() {
     let picture = Logo { kind: LogoKind::Svg, bytes: b"<svg/>".to_vec() };
     let branding = Branding {
         name: "Example".to_owned(),

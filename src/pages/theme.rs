@@ -115,7 +115,7 @@ mod tests {
 
     /// Values that others have published (WCAG 2.2, "contrast ratio").
     #[test]
-    fn contrast_is_what_everybody_else_computes() {
+    fn contrast_matches_published_values() {
         let colour = |text| Accent::parse(text).unwrap().0;
         for (one, other, expected) in [
             ("#000000", "#ffffff", 21.0),

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_shown_is_answered() {
+    fn answers_only_published_challenges() {
         let challenges = Challenges::default();
         let target = "/.well-known/acme-challenge/abc";
         assert_eq!(asked(&challenges, "GET", target), None);

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn f_27_ordinary_chunks_are_followed_to_their_end() {
+    fn f_27_accepts_ordinary_chunks() {
         for ordinary in [
             "0\r\n\r\n",
             "3\r\nabc\r\n0\r\n\r\n",
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn f_27_what_has_two_ends_is_odd() {
+    fn f_27_flags_ambiguous_chunks() {
         for odd in [
             "\r\n\r\n",
             ";x\r\n",

@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_has_a_name_of_its_own() {
+    fn request_ids_are_unique() {
         let ids = RequestIds::new([0x0a, 0xfa, 0xd3, 0xc8]);
         assert_eq!(ids.next(), "0afad3c80000000001");
         for _ in 0..0x33 {

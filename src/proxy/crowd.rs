@@ -67,7 +67,7 @@ mod tests {
     use crate::domain::limits::Shares;
 
     #[test]
-    fn f_07_a_forwarded_client_has_a_share() {
+    fn f_07_limits_requests_of_a_forwarded_client() {
         let budget = Budget { total: 1, per_network: 2, shares: Shares::default() };
         let crowd = Arc::new(Crowd::new(budget));
         let enter = |address: &str| crowd.enter(address.parse().unwrap());

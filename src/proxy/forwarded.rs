@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn p_04_a_stranger_is_who_the_socket_says() {
+    fn p_04_untrusted_peer_is_the_client() {
         check("192.0.2.9", &[], "192.0.2.9");
         check("192.0.2.9", &["10.0.0.1"], "192.0.2.9");
         check("::ffff:192.0.2.9", &["127.0.0.1"], "192.0.2.9");
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn p_04_behind_trusted_proxies_the_right_most_stranger_counts() {
+    fn p_04_client_is_the_rightmost_untrusted_hop() {
         check("10.0.0.1", &["192.0.2.1"], "192.0.2.1");
         check("10.0.0.1", &["6.6.6.6, 192.0.2.1"], "192.0.2.1");
         check("10.0.0.1", &["6.6.6.6", "192.0.2.1, 10.0.0.2"], "192.0.2.1");
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn p_04_junk_ends_the_chain() {
+    fn p_04_malformed_hop_ends_the_chain() {
         check("10.0.0.1", &[], "10.0.0.1");
         check("10.0.0.1", &["192.0.2.1, unknown"], "10.0.0.1");
         check("10.0.0.1", &["192.0.2.1, , 10.0.0.2"], "10.0.0.2");
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn p_04_only_a_trusted_proxy_speaks_for_the_scheme() {
+    fn p_04_scheme_header_counts_only_from_trusted_proxies() {
         let said =
             |value: &str| HeaderMap::from_iter([(FORWARDED_PROTO, HeaderValue::from_str(value).unwrap())]);
         let peer = |text: &str| Some(text.parse().unwrap());
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_was_forgotten_is_told_of_once() {
+    fn remarks_once_on_an_untrusted_proxy() {
         let unbelieved = Unbelieved::default();
         let headers = HeaderMap::from_iter([(FORWARDED_FOR, HeaderValue::from_static("192.0.2.1"))]);
         let note =
@@ -338,7 +338,7 @@ mod tests {
     proptest! {
         /// A model of its own: from the right, through trusted hops, to the first that is not one of ours.
         #[test]
-        fn p_04_the_client_is_never_beyond_the_first_stranger(
+        fn p_04_client_is_never_beyond_the_first_untrusted_hop(
             peer in prop_oneof![Just("10.0.0.1".to_owned()), Just("192.0.2.9".to_owned())],
             chain in prop::collection::vec(addresses(), 0..8),
         ) {

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn f_07_a_trusted_proxy_has_no_share() {
+    fn f_07_trusted_proxies_have_no_connection_limit() {
         let gate = gate(100, 2);
         let _many: Vec<_> = (0..50).map(|_| busy(enter(&gate, "127.0.0.1"))).collect();
         assert!(enter(&gate, "127.0.0.1").is_some());

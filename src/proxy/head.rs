@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn f_27_an_ordinary_head_is_not_odd_and_ends() {
+    fn f_27_accepts_ordinary_heads() {
         for ordinary in [
             "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
             "\r\n\r\nGET /a%20b?c=d HTTP/1.1\r\nHost: a\r\nX: b  c # d\r\n\r\n",
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn f_27_what_has_two_readings_is_odd() {
+    fn f_27_flags_ambiguous_heads() {
         for odd in [
             "GET / HTTP/1.1\nHost: a\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\n\r\n",

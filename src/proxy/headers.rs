@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn f_11_headers_of_other_gates_are_removed() {
+    fn f_11_removes_identity_headers_of_other_products() {
         let reserved = Reserved::default();
         // Written out, so that a line that is lost from a table is noticed.
         let families = [
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn f_11_a_route_strips_more_and_lets_through_what_is_nobodys() {
+    fn f_11_strip_headers_and_pass_headers_apply() {
         let reserved = Reserved::with(["x-auth-user".to_owned()].into_iter());
         let pattern = |text| vec![HeaderPattern::parse_passed(text).unwrap()];
         let rules = HeaderRules { strip: pattern("X-Legacy-*"), pass: pattern("X-Auth-*") };
@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_clients_stays() {
+    fn keeps_other_client_headers() {
         let mut request = request(&[
             ("Host", "a.example"),
             ("Authorization", "Bearer x"),
@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn p_16_our_cookie_stays_here_and_others_pass() {
+    fn p_16_removes_our_cookies_from_requests() {
         #[track_caller]
         fn check(version: Version, sent: &[&str], forwarded: &[&str]) {
             let mut request = RequestHeader::build("GET", b"/", None).unwrap();

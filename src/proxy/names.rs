@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn p_36_nobody_waits_while_an_answer_is_renewed() {
+    async fn p_36_serves_the_old_answer_during_a_refresh() {
         let rig = rig(&[ip(1)]);
         rig.let_go.add_permits(1);
         assert_eq!(rig.address().await, Some(ip(1)));

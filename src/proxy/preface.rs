@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn p_04_a_proxy_says_whose_connection_it_is_and_no_byte_is_lost() {
+    async fn p_04_reads_the_preface_and_keeps_the_rest() {
         let v4 = [203, 0, 113, 7, 10, 0, 0, 1, 0x11, 0x22, 0, 80];
         let v6: Vec<u8> = [&[0x20, 1, 0xd, 0xb8][..], &[0; 11], &[7], &[0; 16], &[0, 9, 0, 80]].concat();
         let with_more = [&v4[..], &[0x04, 0, 3, 1, 2, 3]].concat();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn p_04_anything_else_is_not_understood() {
+    async fn p_04_refuses_malformed_prefaces() {
         let long = [&b"PROXY TCP4 203.0.113.7 10.0.0.1 4386 80"[..], &[b' '; 100]].concat();
         for sent in [
             &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..],

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn f_13_a_page_of_another_origin_is_told_by_what_browsers_say() {
+    fn f_13_detects_cross_origin_requests() {
         let foreign = |headers: &[(&'static str, &'static str)]| {
             is_from_another_origin(&request("/", headers).headers, "https://a.example")
         };
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn f_27_a_body_ends_in_one_place() {
+    fn f_27_refuses_ambiguous_framing() {
         let clear_as_sent = |headers: &[(&'static str, &'static str)], sent: &'static str| {
             has_one_framing(&request("/", headers).headers, || Bytes::from_static(sent.as_bytes()))
         };
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn p_31_what_has_no_known_short_end_is_long() {
+    fn p_31_responses_without_a_short_length_are_long() {
         let long = |status: u16, length: Option<&str>| {
             let mut response = ResponseHeader::build(status, None).unwrap();
             if let Some(length) = length {
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn events_never_end_and_downloads_do() {
+    fn event_streams_are_endless_and_downloads_finite() {
         let of = |kind: Option<&str>| {
             let mut response = ResponseHeader::build(200, None).unwrap();
             if let Some(kind) = kind {

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_is_for_the_address_it_has() {
+    fn matches_inherited_sockets_by_address() {
         let is_for = |held: &str, wanted: &str| is_for(held.parse().unwrap(), wanted.parse().unwrap());
         assert!(is_for("127.0.0.1:80", "127.0.0.1:80"));
         assert!(is_for("[::]:443", "0.0.0.0:443"));
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_handed_over_is_used_and_the_rest_is_opened() {
+    async fn uses_inherited_sockets_and_opens_the_others() {
         let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = held.local_addr().unwrap();
         let mut sockets = Sockets::handed_over(vec![held]).unwrap();

@@ -180,7 +180,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn f_26_what_changes_something_waits_for_no_stale_connection() {
+    fn f_26_unsafe_methods_reuse_connections_only_briefly() {
         let (second, minute) = (Duration::from_secs(1), Duration::from_mins(1));
         let mut route = route(&["127.0.0.1"]);
         route.timeouts.idle = minute;

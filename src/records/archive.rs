@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn archive_roundtrips() {
         let mut file = Vec::new();
         let summary = write_all(&mut file, &changes()).unwrap();
         assert_eq!(verify(&*file).unwrap(), summary);
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_opens_something_is_backed_up() {
+    fn backup_excludes_sessions_tokens_and_codes() {
         for key in [
             &b"session/x"[..],
             b"ceremony/x",

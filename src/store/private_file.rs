@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_private_file_is_for_its_owner_alone() {
+    fn private_file_has_mode_0600() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("keys.json");
         assert_eq!(read(&path).unwrap(), None);

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn common_lines_are_what_analysers_read() {
+    fn writes_the_common_log_format() {
         assert_eq!(
             common(&served("/apache_pb.gif")),
             "192.0.2.1 - alice [10/Oct/2000:13:55:36 +0000] \"GET /apache_pb.gif HTTP/1.1\" 200 2326"
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn s_22_a_line_is_one_line() {
+    fn s_22_escapes_line_breaks() {
         let hostile = "/a\" 200\r\n\u{1b}[31m\\é";
         let line = common(&served(hostile));
         assert!(line.contains("/a\\x22 200\\x0d\\x0a\\x1b[31m\\x5c\\xc3\\xa9"), "{line}");

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn s_22_a_line_says_who_what_and_from_where_and_hides_ids_that_could_be_used() {
+    fn s_22_audit_line_names_actor_and_client_and_hashes_ids() {
         let user = UserId::from_random([1; 16]);
         let session = SessionId([0xab; 16]);
         let line = line(Kind::SessionEnded { user, session, why: End::TooMany });
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_apply_is_left_out() {
+    fn omits_inapplicable_fields() {
         let line = line(Kind::SignInRefused { user: None, why: Refusal::UnknownCredential });
         assert_eq!(line["reason"], "unknown_credential");
         assert_eq!(line["outcome"], "refused");

@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_have_a_share_of_their_life_left() {
+    fn reports_remaining_certificate_lifetime() {
         let metrics = metrics();
         let certificate = |name: &str, left, whole| CertificateLife {
             certificate: name.to_owned(),
@@ -426,7 +426,7 @@ mod tests {
 
     /// Debian's `prometheus` has it; `tests/run` installs that.
     #[test]
-    fn promtool_finds_nothing_to_complain_about() {
+    fn metrics_pass_promtool() {
         let piped = Command::new("promtool")
             .args(["check", "metrics"])
             .stdin(Stdio::piped())

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_could_be_a_page_is_taken_for_one() {
+    fn treats_possible_browsers_as_browsers() {
         let headers = |name: &'static str, value: &'static str| -> HeaderMap {
             [(name.parse().unwrap(), value.parse().unwrap())].into_iter().collect()
         };
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn without_it_accept_decides() {
+    fn falls_back_to_accept_without_fetch_metadata() {
         check(&Method::GET, &[("accept", "text/html,*/*;q=0.8")], Kind::Navigation);
         check(&Method::GET, &[("accept", "*/*")], Kind::Program);
         check(&Method::GET, &[], Kind::Program);

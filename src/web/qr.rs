@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_drawn_can_be_scanned() {
+    fn qr_code_decodes_to_its_text() {
         for link in [
             "https://auth.example.com/auth/device#01ABCXYZ",
             "http://localhost:8080/a/rather/long/prefix/that/an/operator/chose/device#ZZZZZZZZ",
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_no_picture() {
+    fn refuses_texts_too_long_for_a_qr_code() {
         assert!(svg(&"x".repeat(4_000)).is_none());
     }
 }

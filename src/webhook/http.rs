@@ -266,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_for_good_only_where_it_is_about_the_message() {
+    fn classifies_permanent_and_temporary_errors() {
         let what = |status: u16| match judged(StatusCode::from_u16(status).unwrap()) {
             Ok(()) => "taken",
             Err(CourierError::Temporary(_)) => "later",
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_public_is_told_in_the_clear_whatever_a_name_says() {
+    async fn refuses_plain_http_to_public_addresses() {
         let found = near("localhost".parse().unwrap()).await.unwrap();
         assert!(found.count() > 0);
         let refused = near("192.0.2.1".parse().unwrap()).await.unwrap_err();

@@ -41,7 +41,7 @@ mod tests {
 
     /// The example that the libraries of Standard Webhooks are tested with.
     #[test]
-    fn a_signature_is_what_receivers_compute() {
+    fn signature_matches_the_reference() {
         let key = BASE64_STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let secret = SigningSecret::new(Zeroizing::new(key));
         let at = Timestamp::from_millis(1_614_265_330_999);

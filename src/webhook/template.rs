@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_reads_what_where_and_when() {
+    fn json_template_has_event_subject_and_time() {
         let told: Value = serde_json::from_slice(&written(Template::Json).body).unwrap();
         assert_eq!(
             (&told["type"], &told["timestamp"]),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_phone_shows_it_and_no_value_becomes_a_header() {
+    fn ntfy_template_escapes_header_values() {
         let Message { headers, body, .. } = written(Template::Ntfy);
         assert!(
             headers
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_is_shown_text_and_no_mention() {
+    fn slack_template_escapes_mentions() {
         let told: Value = serde_json::from_slice(&written(Template::Slack).body).unwrap();
         let text = told["text"].as_str().unwrap();
         assert!(

@@ -410,14 +410,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ours_is_not_the_library_of_that_name() {
+    fn local_module_is_not_the_crate_of_that_name() {
         check("pub mod sled; pub use sled::Store;", &[]);
         check("use crate::store::sled; fn f() { sled::open() }", &["crate::store::sled"]);
         check("use crate::store::sled; use ::sled::Db;", &["crate::store::sled", "sled::Db"]);
     }
 
     #[test]
-    fn comments_strings_and_characters_name_nothing() {
+    fn comments_and_strings_are_not_paths() {
         check("/// crate::web\n/* sled::Db /* nested */ sled::Db */ fn f<'a>(c: char) { c == '\"' }", &[]);
         check(
             "let x = (\"crate::web \\\" sled::Db\", r#\"sled::\"Db\"#, b\"sled::Db\", b'\\'', '\\u{41}');",

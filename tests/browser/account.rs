@@ -44,7 +44,7 @@ async fn a_second_passkey_is_added_named_and_removed_but_never_the_last_one() {
 }
 
 #[tokio::test]
-async fn the_server_refuses_to_remove_the_last_passkey_whatever_the_page_thinks() {
+async fn server_refuses_to_remove_the_last_passkey() {
     let stage = Stage::set().await;
     let _passkey = stage.alice().await;
     let refused = stage.window.wait_for_script(
@@ -76,7 +76,7 @@ async fn a_change_long_after_the_sign_in_asks_for_the_passkey_first() {
 }
 
 #[tokio::test]
-async fn an_ended_session_is_out_at_its_next_request() {
+async fn ended_session_is_refused_on_the_next_request() {
     let stage = Stage::set().await;
     let passkey = stage.alice().await;
 
@@ -132,7 +132,7 @@ async fn all_other_sessions_end_together_and_sign_out_ends_this_one() {
 }
 
 #[tokio::test]
-async fn a_user_renames_themselves_sees_what_happened_and_leaves() {
+async fn user_renames_themselves_reads_events_and_deletes_the_account() {
     let stage = Stage::set().await;
     let _passkey = stage.alice().await;
     crate::harness::scene::make_member(&stage.gateway, ALICE).await;
@@ -216,7 +216,7 @@ async fn s_12_another_device_joins_by_a_qr_code() {
 }
 
 #[tokio::test]
-async fn s_17_a_device_that_its_owner_refuses_is_not_added() {
+async fn s_17_refused_device_is_not_added() {
     let stage = Stage::set().await;
     let _first = stage.alice().await;
     let window = &stage.window;

@@ -87,7 +87,7 @@ async fn a_user_is_invited_let_into_a_group_disabled_and_deleted_from_the_pages(
 }
 
 #[tokio::test]
-async fn a_passkey_is_asked_for_in_the_middle_of_a_form_and_nothing_typed_is_lost() {
+async fn step_up_keeps_the_form_input() {
     let stage = Stage::set_with(|config| config.own_clock = true).await;
     let passkey = stage.alice().await;
     open(&stage, "/users").await;
@@ -186,7 +186,7 @@ async fn several_users_are_disabled_at_once_and_the_last_administrator_is_kept()
 }
 
 #[tokio::test]
-async fn a_member_finds_no_such_page() {
+async fn members_get_404_on_administration_pages() {
     let stage = Stage::set().await;
     let _passkey = stage.alice().await;
     crate::harness::scene::make_member(&stage.gateway, ALICE).await;
@@ -201,7 +201,7 @@ async fn a_member_finds_no_such_page() {
 }
 
 #[tokio::test]
-async fn attributes_are_said_on_the_pages_and_told_to_the_application() {
+async fn attributes_are_edited_on_pages_and_sent_upstream() {
     let stage = Stage::set_with(|config| {
         let number =
             ["name = \"employee_id\"", "title = \"Employee number\"", "pattern = \"[A-Z]{2}[0-9]{4}\""];

@@ -29,7 +29,7 @@ async fn the_set_up_link_leads_to_the_application_with_the_right_headers() {
 }
 
 #[tokio::test]
-async fn an_invited_person_comes_in_beside_the_first_one() {
+async fn invited_user_enrols() {
     let stage = Stage::set().await;
     let _hers = stage.alice().await;
     let link = stage.gateway.invite(BOB, &["--name", "Bob Baker", "--group", "staff"]);
@@ -55,7 +55,7 @@ async fn an_invited_person_comes_in_beside_the_first_one() {
 }
 
 #[tokio::test]
-async fn a_link_without_its_end_and_a_device_that_has_a_passkey_are_told_so() {
+async fn reports_truncated_links_and_existing_passkeys() {
     let stage = Stage::set().await;
     stage.window.open(&stage.gateway.url("/auth/enroll")).await;
     stage.window.sees("This link is incomplete").await;

@@ -101,7 +101,7 @@ async fn a_printed_code_leads_to_a_new_passkey() {
 }
 
 #[tokio::test]
-async fn somebody_signs_up_waits_and_is_let_in_from_the_page() {
+async fn sign_up_waits_for_approval_on_the_page() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let stage = Stage::set_with(move |config| {

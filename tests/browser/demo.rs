@@ -36,7 +36,7 @@ fn start(data: &std::path::Path) -> (Demo, String, String) {
 }
 
 #[tokio::test]
-async fn the_demo_leads_from_its_link_to_an_application_that_knows_who_you_are() {
+async fn demo_link_leads_to_the_application_with_identity() {
     let data = tempfile::tempdir().unwrap();
     let (_demo, origin, link) = start(data.path());
     let chrome = Chrome::start().await;

@@ -4,7 +4,7 @@ use crate::harness::scene::make_member;
 use crate::people::{ALICE, Stage, without_autofill};
 
 #[tokio::test]
-async fn who_lacks_a_group_is_refused_by_name_and_let_in_on_getting_it() {
+async fn user_is_refused_until_added_to_the_group() {
     let stage = Stage::set_with(|config| {
         let application = 1;
         config.route("closed", application).path("/closed").allow(&["group:staff"]);
@@ -33,7 +33,7 @@ async fn who_lacks_a_group_is_refused_by_name_and_let_in_on_getting_it() {
 }
 
 #[tokio::test]
-async fn a_disabled_account_is_out_at_its_next_request() {
+async fn disabled_account_is_refused_on_the_next_request() {
     let stage = Stage::set().await;
     let _passkey = stage.alice().await;
     make_member(&stage.gateway, ALICE).await;

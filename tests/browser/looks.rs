@@ -41,7 +41,7 @@ impl Window {
 }
 
 #[tokio::test]
-async fn the_doors_are_presentable() {
+async fn sign_in_pages_pass_layout_and_axe() {
     let axe = axe();
     let stage = Stage::set().await;
     let window = &stage.window;
@@ -65,7 +65,7 @@ async fn the_doors_are_presentable() {
 }
 
 #[tokio::test]
-async fn the_doors_are_presentable_where_they_are_shut() {
+async fn closed_sign_in_pages_pass_layout_and_axe() {
     let axe = axe();
     let stage =
         Stage::set_with(|config| config.server.push("trusted_proxies = [\"127.0.0.1\"]".to_owned())).await;
@@ -79,7 +79,7 @@ async fn the_doors_are_presentable_where_they_are_shut() {
 }
 
 #[tokio::test]
-async fn codes_and_the_apis_are_presentable() {
+async fn code_and_api_pages_pass_layout_and_axe() {
     let axe = axe();
     let stage = Stage::set_with(|config| {
         config.table(
@@ -126,7 +126,7 @@ async fn codes_and_the_apis_are_presentable() {
 }
 
 #[tokio::test]
-async fn the_account_is_presentable() {
+async fn account_page_passes_layout_and_axe() {
     let axe = axe();
     let stage = Stage::set().await;
     let window = &stage.window;
@@ -194,7 +194,7 @@ const NAMES: [&str; 4] = [
 ];
 
 #[tokio::test]
-async fn s_13_the_administrators_pages_are_presentable_with_any_name() {
+async fn s_13_admin_pages_pass_layout_and_axe_with_any_name() {
     let axe = axe();
     let stage = Stage::set_with(|config| {
         config.table("[attribute]", &["name = \"employee_id\"", "title = \"Employee number\""]);
@@ -278,7 +278,7 @@ async fn one_user_is_presentable(stage: &Stage, axe: &str) {
 }
 
 #[tokio::test]
-async fn the_notices_are_presentable() {
+async fn notices_pass_layout_and_axe() {
     let axe = axe();
     let stage = Stage::set_with(|config| {
         config.route("closed", 1).path("/closed").allow(&["group:staff"]);
@@ -317,7 +317,7 @@ async fn the_notices_are_presentable() {
 }
 
 #[tokio::test]
-async fn the_page_about_proxies_that_ask_is_presentable() {
+async fn forward_auth_page_passes_layout_and_axe() {
     let axe = axe();
     let stage = Stage::set_with(|config| {
         config.server.push("trusted_proxies = [\"127.0.0.1\"]".to_owned());

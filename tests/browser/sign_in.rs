@@ -8,7 +8,7 @@ use crate::people::{ALICE, BOB, Stage, accept, sign_out, without_autofill};
 const DEEP_LINK: &str = "/a%20b/ä%2Fc?q=1&q=%C3%A4&empty=&x=a+b%20c";
 
 #[tokio::test]
-async fn one_press_leads_back_to_exactly_the_address_that_was_asked_for() {
+async fn sign_in_returns_to_the_requested_url() {
     let stage = Stage::set().await;
     let _passkey = stage.alice().await;
     sign_out(&stage.window).await;
@@ -31,7 +31,7 @@ async fn one_press_leads_back_to_exactly_the_address_that_was_asked_for() {
 }
 
 #[tokio::test]
-async fn a_passkey_that_autofill_offers_is_enough() {
+async fn signs_in_by_autofill() {
     let stage = Stage::set().await;
     let passkey = stage.alice().await;
     sign_out(&stage.window).await;
@@ -80,7 +80,7 @@ navigator.credentials.get = async (options) => {
 };";
 
 #[tokio::test]
-async fn an_e_mail_address_is_another_way_in_and_tells_nobody_who_is_known() {
+async fn sign_in_by_address_does_not_reveal_accounts() {
     let stage = Stage::set().await;
     let _hers = stage.alice().await;
     let guest = stage.another_window().await;
@@ -120,7 +120,7 @@ async fn an_e_mail_address_is_another_way_in_and_tells_nobody_who_is_known() {
 }
 
 #[tokio::test]
-async fn somebody_who_is_signed_in_never_sees_the_sign_in_page() {
+async fn signed_in_user_skips_the_sign_in_page() {
     let stage = Stage::set().await;
     let _passkey = stage.alice().await;
     stage.window.open(&stage.gateway.url("/auth/login")).await;

@@ -17,7 +17,7 @@ navigator.credentials.get = (options) => get(options).finally(() => { at += wind
 
 /// Browsers answer a closed prompt and one that they never showed alike; only the time tells them apart.
 #[tokio::test]
-async fn a_cancelled_prompt_says_that_nothing_happened_and_the_next_one_works() {
+async fn reports_a_cancelled_prompt_and_allows_another() {
     let stage = Stage::set().await;
     let passkey = stage.alice().await;
     let window = &stage.window;
@@ -58,7 +58,7 @@ window.problem = (status, code) => async () => new Response(JSON.stringify({ cod
 });";
 
 #[tokio::test]
-async fn every_way_to_fail_has_words() {
+async fn every_failure_has_a_message() {
     let stage = Stage::set().await;
     let window = &stage.window;
     without_autofill(window).await;
@@ -109,7 +109,7 @@ navigator.credentials.get = (options) => {
 };";
 
 #[tokio::test]
-async fn a_prompt_that_nobody_answers_says_that_nothing_happened() {
+async fn reports_a_prompt_that_timed_out() {
     let stage = Stage::set().await;
     let passkey = stage.alice().await;
     let window = &stage.window;
@@ -127,7 +127,7 @@ async fn a_prompt_that_nobody_answers_says_that_nothing_happened() {
 }
 
 #[tokio::test]
-async fn a_passkey_that_the_server_does_not_know_is_told_so() {
+async fn reports_an_unknown_passkey() {
     let stage = Stage::set().await;
     let passkey = stage.alice().await;
     let window = &stage.window;
@@ -152,7 +152,7 @@ async fn a_passkey_that_the_server_does_not_know_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_not_ours_says_so_in_style() {
+async fn unknown_host_page_has_its_style() {
     let stage = Stage::set().await;
     let url = format!("http://127.0.0.1:{}/auth/login", stage.gateway.port);
     stage.window.open(&url).await;
@@ -164,7 +164,7 @@ async fn a_host_that_is_not_ours_says_so_in_style() {
 }
 
 #[tokio::test]
-async fn behind_a_proxy_that_hides_the_address_people_are_told_which_two_values_differ() {
+async fn reports_an_origin_mismatch_behind_a_proxy() {
     let stage = Stage::set().await;
     let relay = Relay::start(stage.gateway.port, &format!("localhost:{}", stage.gateway.port));
     let window = &stage.window;
@@ -178,7 +178,7 @@ async fn behind_a_proxy_that_hides_the_address_people_are_told_which_two_values_
 }
 
 #[tokio::test]
-async fn blocked_cookies_are_named_before_anybody_tries_in_vain() {
+async fn reports_blocked_cookies_before_the_sign_in() {
     let stage = Stage::set().await;
     let link = stage.gateway.setup_link();
     let window = stage.chrome.window_with(&Profile { cookies_blocked: true }).await;
@@ -190,7 +190,7 @@ async fn blocked_cookies_are_named_before_anybody_tries_in_vain() {
 }
 
 #[tokio::test]
-async fn a_session_that_does_not_hold_ends_on_a_page_that_says_what_was_seen() {
+async fn redirect_loop_page_names_its_cause() {
     let stage = Stage::set().await;
     stage.window.open(&stage.gateway.url("/auth/login?done=1")).await;
     stage.window.sees("Sign-in could not be completed").await;
@@ -200,7 +200,7 @@ async fn a_session_that_does_not_hold_ends_on_a_page_that_says_what_was_seen() {
 }
 
 #[tokio::test]
-async fn an_address_with_no_account_at_all_and_no_passkey_is_told_to_use_another_device() {
+async fn unknown_address_without_passkey_suggests_another_device() {
     let stage = Stage::set().await;
     let window = &stage.window;
     let _empty = window.authenticator(Attached::BuiltIn).await;

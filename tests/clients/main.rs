@@ -101,22 +101,22 @@ fn root() -> &'static Path {
 }
 
 #[tokio::test]
-async fn simplewebauthn_lives_with_the_native_api() {
+async fn simplewebauthn_works_with_the_native_api() {
     drive("simplewebauthn.mjs", &[]).await;
 }
 
 #[tokio::test]
-async fn better_auth_of_today_lives_with_the_gateway() {
+async fn current_better_auth_client_works() {
     drive("better-auth-current.mjs", &["better_auth"]).await;
 }
 
 #[tokio::test]
-async fn better_auth_1_3_lives_with_the_gateway() {
+async fn better_auth_1_3_client_works() {
     drive("better-auth-1.3.mjs", &["better_auth"]).await;
 }
 
 #[tokio::test]
-async fn webauthn_json_lives_with_the_api_of_ocore() {
+async fn webauthn_json_works_with_ocore() {
     drive("webauthn-json.mjs", &["ocore"]).await;
 }
 
@@ -141,7 +141,7 @@ async fn better_auth_has_the_limits_of_its_official_server() {
 }
 
 #[tokio::test]
-async fn better_auth_of_today_lives_on_a_page_of_a_related_origin() {
+async fn current_better_auth_client_works_on_a_related_origin() {
     let gateway = Gateway::start(|config| {
         related(config, "auth.example.test");
         speak(config, &["better_auth"]);
@@ -158,12 +158,12 @@ fn related(config: &mut Config, host: &str) {
 }
 
 #[tokio::test]
-async fn zitadel_s_schemas_read_what_the_gateway_writes() {
+async fn zitadel_schemas_read_our_answers() {
     drive("zitadel.mjs", &["zitadel"]).await;
 }
 
 #[tokio::test]
-async fn corbado_s_web_core_lives_on_a_page_of_a_related_origin() {
+async fn corbado_web_core_works_on_a_related_origin() {
     // Where the client of the project "pro-1" looks.
     let gateway = Gateway::start(|config| {
         related(config, "pro-1.example.test");

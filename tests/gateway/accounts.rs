@@ -125,7 +125,7 @@ const ENDPOINTS: [(&str, &str, For); 98] = [
 ];
 
 #[tokio::test]
-async fn s_08_every_endpoint_says_whom_it_is_for() {
+async fn s_08_every_endpoint_requires_its_caller() {
     let scene = Scene::set().await;
     let enrolling = scene.stranger();
     enrolling.redeem(&scene.gateway.invite("bob@example.com", &[]), None, "Bob").await.expect(201);
@@ -224,7 +224,7 @@ fn keys(value: &Value) -> BTreeSet<&str> {
 }
 
 #[tokio::test]
-async fn s_10_answers_tell_what_they_are_for_and_nothing_more() {
+async fn s_10_answers_have_only_their_members() {
     let mut scene = Scene::set().await;
     let alice = &scene.alice;
     let user = [
@@ -332,7 +332,7 @@ async fn try_set_up(gateway: &Gateway, link: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn s_15_the_set_up_door_closes_for_good() {
+async fn s_15_set_up_closes_for_good() {
     let mut gateway = Gateway::start(|_| {}).await;
     let first = gateway.setup_link();
     // A restart before anybody came makes a new link, and the old one is void.
@@ -361,7 +361,7 @@ async fn s_15_the_set_up_door_closes_for_good() {
 }
 
 #[tokio::test]
-async fn s_15_an_enrolment_that_was_cut_off_leaves_the_door_to_the_operator_alone() {
+async fn s_15_interrupted_set_up_needs_a_new_link_of_the_operator() {
     let mut gateway = Gateway::start(|_| {}).await;
     let link = gateway.setup_link();
     let alice = Browser::new(&gateway);
@@ -376,7 +376,7 @@ async fn s_15_an_enrolment_that_was_cut_off_leaves_the_door_to_the_operator_alon
 }
 
 #[tokio::test]
-async fn s_15_an_empty_store_beside_its_marker_is_no_new_installation() {
+async fn s_15_refuses_an_empty_store_beside_its_marker() {
     let mut scene = Scene::set().await;
     scene.gateway.stop();
     let links = scene.gateway.log().matches("/auth/enroll#").count();

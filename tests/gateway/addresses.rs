@@ -68,7 +68,7 @@ fn arrange(config: &mut Config) {
 }
 
 #[tokio::test]
-async fn s_05_an_account_is_not_made_with_an_address_that_is_none() {
+async fn s_05_no_account_for_an_invalid_address() {
     let gateway = Gateway::start(arrange).await;
     let link = gateway.setup_link();
     let browser = Browser::new(&gateway);
@@ -84,7 +84,7 @@ async fn s_05_an_account_is_not_made_with_an_address_that_is_none() {
 }
 
 #[tokio::test]
-async fn s_05_nothing_is_sent_to_or_taken_from_an_address_that_is_none() {
+async fn s_05_no_mail_to_an_invalid_address() {
     let mut scene = Scene::with(arrange, |_| {}).await;
     let browser = scene.stranger();
     let token = scene.alice.get("sessions/current").await.json()["token"].clone();
@@ -119,7 +119,7 @@ const SIGN_INS: [(&str, bool, &str); 3] = [
 
 /// There an address that is none is nobody's, and no answer tells the difference.
 #[tokio::test]
-async fn s_05_a_sign_in_for_an_address_that_is_none_is_for_nobody() {
+async fn s_05_sign_in_for_an_invalid_address_fails() {
     for (begin, in_body, finish) in SIGN_INS {
         // A scene for each: so many attempts with one passkey are all that one is granted.
         let mut scene = Scene::with(arrange, |_| {}).await;
@@ -139,7 +139,7 @@ async fn s_05_a_sign_in_for_an_address_that_is_none_is_for_nobody() {
 }
 
 #[tokio::test]
-async fn s_05_nobody_is_invited_by_an_address_that_is_none() {
+async fn s_05_refuses_invitations_to_an_invalid_address() {
     let scene = Scene::set().await;
     // An argument cannot hold a NUL; and of each kind one is enough for a process of its own.
     for wrong in [

@@ -34,7 +34,7 @@ async fn register(scene: &Scene, seed: u64, turn: impl FnOnce(&mut Knobs)) -> bo
 }
 
 #[tokio::test]
-async fn w_05_owner_handle_and_named_person_are_one() {
+async fn w_05_refuses_a_mismatched_owner_or_handle() {
     let mut scene = Scene::set().await;
     let (bob, _) = scene.invited("bob@example.com", 2).await;
     let id = bob.get("sessions/current").await.json()["user"]["id"].as_str().unwrap().to_owned();
@@ -58,7 +58,7 @@ async fn w_05_owner_handle_and_named_person_are_one() {
 }
 
 #[tokio::test]
-async fn w_06_only_our_very_origin_counts() {
+async fn w_06_refuses_other_origins() {
     let mut scene = Scene::set().await;
     let port = scene.gateway.port;
     let other_port = port + 1;
@@ -84,7 +84,7 @@ async fn w_06_only_our_very_origin_counts() {
 }
 
 #[tokio::test]
-async fn w_07_no_ceremony_inside_a_foreign_page() {
+async fn w_07_refuses_framed_ceremonies() {
     let mut scene = Scene::set().await;
     let turns: [fn(&mut Knobs); 4] = [
         |knobs| knobs.cross_origin = Some(json!(true)),
@@ -179,7 +179,7 @@ async fn w_13_backup_state_may_change_and_eligibility_may_not() {
 }
 
 #[tokio::test]
-async fn w_14_ids_and_types_are_what_they_say() {
+async fn w_14_refuses_mismatched_ids_and_types() {
     let mut scene = Scene::set().await;
     assert!(register(&scene, 100, |knobs| knobs.credential_id = vec![1; 1_023]).await);
     assert!(!register(&scene, 101, |knobs| knobs.credential_id = vec![2; 1_024]).await);
@@ -217,7 +217,7 @@ fn recoded(hex: &Value) -> String {
 /// The published vectors are judged in `src/domain/ceremony/tests/vectors.rs`; what the binary can
 /// be shown of them is that an answer to another site's challenge proves nothing.
 #[tokio::test]
-async fn w_16_a_published_vector_signs_nobody_in() {
+async fn w_16_refuses_published_vectors() {
     let scene = Scene::set().await;
     let file =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/webauthn-vectors.json"));

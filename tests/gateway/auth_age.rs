@@ -76,7 +76,7 @@ async fn a_passkey_that_was_shown_too_long_ago_is_shown_again_and_leads_back() {
 }
 
 #[tokio::test]
-async fn a_rule_that_asks_for_a_fresh_passkey_does_not_end_what_is_open() {
+async fn max_auth_age_does_not_end_open_streams() {
     let stage = Stage::set(Arc::new(MemoryStore::new())).await.unwrap();
     let mut device = Authenticator::new(1);
     let session = stage.enrol("alice@example.com", &mut device).await.unwrap().session;
@@ -131,7 +131,7 @@ async fn a_stream_ends_when_its_hours_are_over() {
 }
 
 #[tokio::test]
-async fn somebody_whose_passkey_was_shown_an_hour_ago_shows_it_and_is_where_they_were_heading() {
+async fn step_up_returns_to_the_requested_page() {
     let mut scene = Scene::with(
         |config| {
             config.tls(AUTH);

@@ -37,7 +37,7 @@ async fn restored(gateway: &mut Gateway, file: &Path) -> Value {
 }
 
 #[tokio::test]
-async fn d_09_a_backup_made_under_load_is_the_same_people_and_passkeys_elsewhere() {
+async fn d_09_backup_under_load_restores_users_and_passkeys() {
     let mut scene = Scene::set().await;
     let (bob, mut bobs) = scene.invited(BOB, 2).await;
     scene.gateway.operate(&["user", "groups", "bob", "staff"]);
@@ -165,7 +165,7 @@ fn told_lines(gateway: &Gateway) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_backup_that_cannot_be_written_leaves_nothing_and_says_why() {
+async fn failed_backup_leaves_no_file_and_is_reported() {
     let scene = Scene::set().await;
     let nowhere = scene.gateway.directory().join("no/such/directory/file");
     let output = scene.gateway.cli(&["backup", nowhere.to_str().unwrap()]);
@@ -203,7 +203,7 @@ impl AsyncWrite for NeverSafe {
 }
 
 #[tokio::test]
-async fn a_backup_that_failed_is_none_also_after_a_restart() {
+async fn failed_backup_is_not_the_last_backup() {
     let stage = Stage::set(Arc::new(MemoryStore::new())).await.unwrap();
     stage.enrol("alice@example.com", &mut Authenticator::new(1)).await.unwrap();
     let operator = Authority::of_operator();

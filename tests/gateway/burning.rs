@@ -43,7 +43,7 @@ async fn f_10_after_a_rotation_both_keys_are_published_and_sessions_go_on() {
 }
 
 #[tokio::test]
-async fn f_10_after_a_burn_nothing_that_the_old_keys_signed_is_good() {
+async fn f_10_burn_invalidates_everything_signed_before() {
     let mut scene = Scene::set().await;
     let cookie = scene.alice.session().unwrap();
     let bearer = scene.alice.get("sessions/current").await.json()["token"].as_str().unwrap().to_owned();
@@ -106,7 +106,7 @@ async fn f_10_after_a_burn_codes_letters_and_sealed_addresses_are_good_for_nothi
 }
 
 #[tokio::test]
-async fn f_10_each_application_knows_a_session_by_a_name_of_its_own() {
+async fn f_10_session_id_differs_per_application() {
     let other = crate::harness::Upstream::start();
     let port = other.port;
     let scene = Scene::with(

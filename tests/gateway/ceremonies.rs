@@ -10,7 +10,7 @@ use crate::harness::{Authenticator, Browser, Gateway, Scene, flag};
 const RACERS: usize = 50;
 
 #[tokio::test]
-async fn w_01_a_finish_that_was_not_begun_changes_nothing() {
+async fn w_01_refuses_a_finish_without_a_begin() {
     let scene = Scene::set().await;
     let finishes =
         ["passkeys/register/verify", "passkeys/authenticate/verify", "sessions/", "invitations/redeem"];
@@ -29,7 +29,7 @@ async fn w_01_a_finish_that_was_not_begun_changes_nothing() {
 }
 
 #[tokio::test]
-async fn w_01_an_enrolling_session_is_nobody_until_its_passkey_is_there() {
+async fn w_01_enrolling_session_is_not_signed_in() {
     let scene = Scene::set().await;
     let bob = scene.stranger();
     bob.redeem(&scene.gateway.invite("bob@example.com", &[]), None, "Bob").await.expect(201);
@@ -78,7 +78,7 @@ async fn w_02_one_response_posted_many_times_gives_one_session() {
 }
 
 #[tokio::test]
-async fn w_03_a_registration_belongs_to_who_is_signed_in_whatever_the_body_says() {
+async fn w_03_registration_belongs_to_the_session_owner() {
     let scene = Scene::set().await;
     let (bob, mut device) = scene.invited("bob@example.com", 2).await;
     let alice = scene.alice.get("sessions/current").await.json()["user"].clone();
@@ -169,7 +169,7 @@ async fn w_09_a_challenge_is_for_one_browser_and_one_account() {
 }
 
 #[tokio::test]
-async fn w_10_a_credential_id_belongs_to_the_first_who_registers_it() {
+async fn w_10_refuses_a_registered_credential_id() {
     let mut scene = Scene::set().await;
     let taken = scene.device.held()[0].id.clone();
     let (bob, _) = scene.invited("bob@example.com", 2).await;
@@ -185,7 +185,7 @@ async fn w_10_a_credential_id_belongs_to_the_first_who_registers_it() {
 }
 
 #[tokio::test]
-async fn w_11_two_people_race_for_one_credential_id() {
+async fn w_11_of_two_registrations_of_one_id_one_wins() {
     let scene = Scene::set().await;
     let mut answers: Vec<(Browser, Value)> = Vec::new();
     for number in 0..4 {
@@ -211,7 +211,7 @@ async fn w_11_two_people_race_for_one_credential_id() {
 }
 
 #[tokio::test]
-async fn w_15_the_last_passkey_stays() {
+async fn w_15_refuses_to_remove_the_last_passkey() {
     let mut scene = Scene::set().await;
     let only = scene.alice.passkeys().await[0]["id"].as_str().unwrap().to_owned();
     let problem = scene.alice.delete(&format!("passkeys/{only}")).await.expect_problem(409);
@@ -229,7 +229,7 @@ async fn w_15_the_last_passkey_stays() {
 }
 
 #[tokio::test]
-async fn w_19_answers_do_not_tell_who_has_an_account() {
+async fn w_19_answers_do_not_reveal_accounts() {
     let scene = Scene::set().await;
     let mut seen = Vec::new();
     for email in [ALICE, "nobody@example.com", "not an address"] {
@@ -267,7 +267,7 @@ async fn w_19_an_unknown_passkey_has_the_status_of_a_wrong_one() {
 }
 
 #[tokio::test]
-async fn options_ask_for_what_everything_else_relies_on() {
+async fn options_require_verification_and_discoverability() {
     let gateway = Gateway::start(|_| {}).await;
     let browser = Browser::new(&gateway);
     let request = browser.sign_in_options().await;

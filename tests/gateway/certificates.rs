@@ -84,7 +84,7 @@ async fn handshake(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn certificates_appear_by_themselves() {
+async fn obtains_certificates_by_acme() {
     let application = Upstream::start();
     let mut pebble = Pebble::prepare();
     let mut gateway = prepare(pebble.lines(), &application);
@@ -164,7 +164,7 @@ async fn a_renewed_certificate_is_in_force_at_the_next_handshake() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_holds_up_no_other_name_and_is_tried_again() {
+async fn refused_name_does_not_delay_others_and_is_retried() {
     let application = Upstream::start();
     let mut pebble = Pebble::prepare();
     let mut gateway = prepare(pebble.lines(), &application);
@@ -188,7 +188,7 @@ async fn a_refusal_holds_up_no_other_name_and_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_authority_may_know_its_customers() {
+async fn supports_external_account_binding() {
     let application = Upstream::start();
     let mut pebble = Pebble::prepare();
     let habits = Habits { customers_only: true, ..Habits::default() };
@@ -229,7 +229,7 @@ async fn a_host_that_a_reload_brings_gets_its_certificate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handshake_that_only_validates_leads_nowhere() {
+async fn validation_handshake_serves_no_requests() {
     let application = Upstream::start();
     let mut pebble = Pebble::prepare();
     let mut gateway = prepare(pebble.lines(), &application);
@@ -255,7 +255,7 @@ async fn a_handshake_that_only_validates_leads_nowhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_authority_says_when_to_renew() {
+async fn renews_when_the_authority_advises() {
     let application = Upstream::start();
     let authority = Acme2certifier::start();
     let mut lines = authority.lines();
@@ -281,7 +281,7 @@ async fn the_authority_says_when_to_renew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_profile_that_the_authority_does_not_have_is_told() {
+async fn reports_an_unknown_profile() {
     let application = Upstream::start();
     let authority = Acme2certifier::start();
     let mut lines = authority.lines();

@@ -42,7 +42,7 @@ async fn a3_an_operators_command_needs_no_certificate() {
 }
 
 #[tokio::test]
-async fn a4_check_loads_what_serve_would_load() {
+async fn a4_check_loads_every_file_of_serve() {
     let mut gateway = Gateway::prepare(with_tls);
     let good = gateway.cli(&["check"]);
     assert!(good.status.success(), "{}", said(&good));
@@ -138,7 +138,7 @@ async fn a3_check_reads_credentials_where_the_unit_takes_them_from() {
 }
 
 #[tokio::test]
-async fn a_command_works_while_no_gateway_runs() {
+async fn commands_work_without_a_gateway() {
     let mut scene = Scene::set().await;
     let cookie = scene.alice.session().unwrap();
     scene.gateway.stop();
@@ -176,7 +176,7 @@ async fn a_command_works_while_no_gateway_runs() {
 }
 
 #[tokio::test]
-async fn a_command_makes_no_store_where_there_is_none() {
+async fn offline_command_creates_no_store() {
     let gateway = Gateway::prepare(|_| {});
     let refused = gateway.cli(&["invite", "bob@example.com"]);
     assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));

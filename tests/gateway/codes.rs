@@ -111,7 +111,7 @@ async fn s_30_a_code_works_once_for_its_browser_and_its_address() {
 }
 
 #[tokio::test]
-async fn s_30_a_code_survives_so_many_guesses_and_no_more() {
+async fn s_30_code_allows_a_limited_number_of_guesses() {
     for wrong_guesses in [CODE_ATTEMPTS_MAX - 1, CODE_ATTEMPTS_MAX] {
         let (stage, id, code) = asked(EmailCode::Enroll).await;
         for n in 0..wrong_guesses {
@@ -166,7 +166,7 @@ async fn s_30_a_code_expires_at_its_minute() {
 }
 
 #[tokio::test]
-async fn s_30_a_stranger_cannot_fill_a_mailbox() {
+async fn s_30_limits_codes_requested_anonymously() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     let mailbox = Mailbox::default();
@@ -182,7 +182,7 @@ async fn s_30_a_stranger_cannot_fill_a_mailbox() {
 
 /// What is counted is the account, not what somebody typed.
 #[tokio::test]
-async fn s_12_every_spelling_of_an_address_is_one_mailbox() {
+async fn s_12_spellings_of_an_address_share_one_limit() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     let mailbox = Mailbox::default();
@@ -197,7 +197,7 @@ async fn s_12_every_spelling_of_an_address_is_one_mailbox() {
 /// Many networks together get no further than a few messages, and so a few codes to guess at; and that
 /// is over after a while.
 #[tokio::test]
-async fn s_30_everybody_together_has_few_codes_to_guess_at() {
+async fn s_30_limits_pending_codes_in_total() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     let mailbox = Mailbox::default();
@@ -222,7 +222,7 @@ async fn s_30_everybody_together_has_few_codes_to_guess_at() {
 /// Nobody who has used up an account's messages keeps its owner from one, where the owner signed in
 /// lately.
 #[tokio::test]
-async fn f_14_strangers_do_not_use_up_the_messages_of_an_owners_network() {
+async fn f_14_anonymous_requests_do_not_use_the_owners_mail_limit() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     let mut device = Authenticator::new(1);
     stage.enrol(ALICE, &mut device).await.unwrap();
@@ -286,7 +286,7 @@ async fn s_30_guesses_are_counted_for_the_network_as_well() {
 }
 
 #[tokio::test]
-async fn s_26_a_code_gives_the_right_to_add_a_passkey_and_nothing_else() {
+async fn s_26_code_only_allows_adding_a_passkey() {
     let (stage, mut device) = (Stage::with_codes(EmailCode::Enroll).await, Authenticator::new(1));
     stage.enrol(ALICE, &mut device).await.unwrap();
     let (id, code) = ask(&stage, ALICE).await;
@@ -338,7 +338,7 @@ async fn s_35_an_account_that_is_still_being_made_gets_no_code() {
 }
 
 #[tokio::test]
-async fn s_21_a_code_for_nobody_is_as_much_work_and_opens_nothing() {
+async fn s_21_unknown_address_costs_the_same_work() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     let count = async |prefix: &[u8]| stage.store.scan(prefix, None, 100).await.unwrap();
@@ -370,7 +370,7 @@ impl Mailer for Slow {
 }
 
 #[tokio::test]
-async fn s_21_a_letter_for_nobody_is_kept_for_as_long_as_a_hand_over_takes() {
+async fn s_21_placeholder_message_lives_as_long_as_a_delivery() {
     const SLOWLY: Duration = Duration::from_secs(7);
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
@@ -385,7 +385,7 @@ async fn s_21_a_letter_for_nobody_is_kept_for_as_long_as_a_hand_over_takes() {
 }
 
 #[tokio::test]
-async fn a_code_never_stands_in_the_store() {
+async fn codes_are_not_stored_in_plain_text() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     stage.gateway.sign_in.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
@@ -399,7 +399,7 @@ async fn a_code_never_stands_in_the_store() {
 }
 
 #[tokio::test]
-async fn a_letter_is_tried_again_ever_more_slowly_until_it_is_worth_nothing() {
+async fn delivery_is_retried_with_backoff_until_expiry() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     stage.gateway.sign_in.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
@@ -417,7 +417,7 @@ async fn a_letter_is_tried_again_ever_more_slowly_until_it_is_worth_nothing() {
 }
 
 #[tokio::test]
-async fn a_letter_survives_a_restart_and_a_refusal_is_final() {
+async fn messages_survive_a_restart_and_permanent_errors_end_them() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     stage.gateway.sign_in.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
@@ -432,7 +432,7 @@ async fn a_letter_survives_a_restart_and_a_refusal_is_final() {
 }
 
 #[tokio::test]
-async fn the_outbox_is_bounded_and_a_full_one_fails_nobody() {
+async fn full_outbox_drops_messages_without_failing_callers() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     for n in 0..OUTBOX_MAX_FOR_STRANGERS + 10 {
         let from = format!("10.{}.{}.1", n / 250, n % 250);
@@ -487,7 +487,7 @@ async fn a_letter_is_removed_under_the_name_it_was_read_from() {
 
 /// A damaged entry, or one of a newer version, keeps no later letter from going out.
 #[tokio::test]
-async fn a_letter_that_cannot_be_read_is_set_aside() {
+async fn unreadable_message_is_set_aside() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     for (key, bytes) in [(&b"outbox/0"[..], &b"\x01{}"[..]), (b"outbox/1", b"\xff"), (b"outbox/2", b"")] {

@@ -260,7 +260,7 @@ async fn hand_off(scene: &mut Scene, page: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn s_11_every_kind_of_token_opens_its_own_kind_of_place_and_no_other() {
+async fn s_11_each_token_kind_is_accepted_only_in_its_place() {
     let mut stock = Stock::gather().await;
     assert_eq!(stock.kinds.len(), 11);
     for place in PLACES {
@@ -277,7 +277,7 @@ async fn s_11_every_kind_of_token_opens_its_own_kind_of_place_and_no_other() {
 
 /// An access token is short so that whoever finds one does not have it for long.
 #[tokio::test]
-async fn s_11_an_access_token_is_never_turned_into_one_that_lasts() {
+async fn s_11_access_token_cannot_be_exchanged() {
     let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
     let browser = scene.stranger();
     let signed_in = Tongue::Ocore.sign_in(&browser, &mut scene.device).await;

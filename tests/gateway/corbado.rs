@@ -109,7 +109,7 @@ fn claims(jwt: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_front_end_learns_how_things_are_before_anybody_signs_in() {
+async fn configuration_endpoints_are_public() {
     let scene = scene().await;
     let stranger = scene.stranger();
     let cookie = json!({
@@ -131,7 +131,7 @@ async fn a_front_end_learns_how_things_are_before_anybody_signs_in() {
 }
 
 #[tokio::test]
-async fn a_mount_elsewhere_is_told_to_the_client() {
+async fn configuration_names_the_mount() {
     let arrange = |config: &mut Config| {
         config.table("dialects", &["corbado = true", "corbado_mount = \"/identity/v2\""]);
     };
@@ -142,7 +142,7 @@ async fn a_mount_elsewhere_is_told_to_the_client() {
 }
 
 #[tokio::test]
-async fn whoever_is_signed_in_sees_themselves() {
+async fn me_returns_the_caller() {
     let scene = scene().await;
     let me = get(&scene.alice, "me").await.expect(200).json();
     assert_eq!(members(&me), ["fullName", "id", "identifiers", "socialAccounts"]);
@@ -194,7 +194,7 @@ async fn s_11_a_session_token_is_renewed_by_the_session_and_never_by_itself() {
 
 /// The official client writes what it has into the header, and after its first refresh it has nothing.
 #[tokio::test]
-async fn the_cookie_works_alone_beside_a_header_that_says_nothing() {
+async fn cookie_works_beside_an_empty_authorization() {
     let scene = scene().await;
     for nothing in ["Bearer undefined", "Bearer null", "Bearer ", "Bearer"] {
         let request = scene.alice.fetching(Method::POST, &url(&scene.alice, "me/refresh"), None);
@@ -217,7 +217,7 @@ async fn signing_out_ends_everything_that_points_at_the_session() {
 }
 
 #[tokio::test]
-async fn whatever_goes_wrong_has_a_type() {
+async fn every_failure_has_a_type() {
     let arrange = |config: &mut Config| {
         switched_on(config);
         config.table("limits", &["network_burst = 20", "network_per_second = 1"]);

@@ -174,7 +174,7 @@ async fn described(scene: &Scene) -> BTreeSet<String> {
 
 /// Whoever adds an endpoint says whether it is counted, and why not if so.
 #[tokio::test]
-async fn s_12_every_endpoint_of_the_description_is_counted_or_says_why_not() {
+async fn s_12_every_described_endpoint_is_limited_or_exempt() {
     let scene = Scene::with(arrange, |_| {}).await;
     let described = described(&scene).await;
     assert!(described.len() > 80, "{described:?}");
@@ -223,7 +223,7 @@ impl Named {
 }
 
 #[tokio::test]
-async fn s_12_every_endpoint_that_tries_a_credential_is_counted() {
+async fn s_12_every_credential_endpoint_is_limited() {
     let scene = Scene::with(arrange, |_| {}).await;
     let named = Named::by(&scene.alice).await;
     for (endpoint, body) in counted() {
@@ -287,7 +287,7 @@ impl Spending {
 }
 
 #[tokio::test]
-async fn s_34_what_a_stranger_says_of_their_address_gives_them_nothing() {
+async fn s_34_forged_forwarded_headers_do_not_evade_limits() {
     let scene = Scene::with(arrange, |_| {}).await;
     let mut spending = Spending::begin();
     for header in ["x-forwarded-for", "x-real-ip", "forwarded", "client-ip", "true-client-ip", "x-client-ip"]
@@ -303,7 +303,7 @@ async fn s_34_what_a_stranger_says_of_their_address_gives_them_nothing() {
 /// Behind a proxy that is believed, networks are told apart as they are without one: a /24, or a /64, and an
 /// IPv4 address in whichever clothes.
 #[tokio::test]
-async fn s_34_behind_a_trusted_proxy_a_network_is_what_the_proxy_saw() {
+async fn s_34_limits_use_the_client_reported_by_a_trusted_proxy() {
     let arrange = |config: &mut Config| {
         arrange(config);
         config.server.push("trusted_proxies = [\"127.0.0.1/32\"]".to_owned());

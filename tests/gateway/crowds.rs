@@ -41,7 +41,7 @@ async fn signs_in_soon(scene: &mut Scene) {
 }
 
 #[tokio::test]
-async fn f_01_two_thousand_connections_of_one_network_close_no_sign_in() {
+async fn f_01_idle_bodies_of_one_network_do_not_block_sign_ins() {
     let mut scene = Scene::set().await;
     let request = beginning(&scene, "");
     let mut held = Vec::new();
@@ -92,7 +92,7 @@ async fn f_01_a_body_that_does_not_keep_its_pace_is_given_up() {
 }
 
 #[tokio::test]
-async fn f_06_when_all_connections_are_taken_idle_ones_of_the_biggest_network_make_room() {
+async fn f_06_full_gate_closes_idle_connections_of_the_biggest_network() {
     let limits = ["connections = 300", "connections_per_network = 300"];
     let mut scene = Scene::with(|config| config.table("limits", &limits), |_| {}).await;
     let mut idle = Vec::new();

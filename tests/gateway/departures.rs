@@ -36,7 +36,7 @@ async fn leave(stage: &Stage, person: &Registered) -> Result<(), FlowError> {
 }
 
 #[tokio::test]
-async fn whoever_leaves_leaves_a_name_behind_and_nothing_else() {
+async fn deletion_removes_everything_but_the_username() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     let mut device = Authenticator::new(1);
     let alice = stage.enrol(ALICE, &mut device).await.unwrap();
@@ -68,7 +68,7 @@ async fn whoever_leaves_leaves_a_name_behind_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_last_administrator_who_can_sign_in_stays() {
+async fn refuses_deletion_of_the_last_administrator() {
     let stage = Stage::with_codes(EmailCode::Off).await;
     let first = administrator(&stage, "first@example.com", 1).await;
     stage.enrol(ALICE, &mut Authenticator::new(3)).await.unwrap();
@@ -82,7 +82,7 @@ async fn the_last_administrator_who_can_sign_in_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_administrators_who_leave_at_once_do_not_both_go() {
+async fn of_two_simultaneous_deletions_one_administrator_stays() {
     for round in 0..10 {
         let stage = Arc::new(Stage::with_codes(EmailCode::Off).await);
         let both = [

@@ -59,13 +59,13 @@ fn judge(output: &Output) {
 }
 
 #[tokio::test]
-async fn a_stranger_is_answered_as_described() {
+async fn anonymous_answers_match_the_description() {
     let scene = Scene::with(everything, |_| {}).await;
     judge(&ask(&scene, &[]));
 }
 
 #[tokio::test]
-async fn somebody_signed_in_is_answered_as_described() {
+async fn signed_in_answers_match_the_description() {
     let mut scene = Scene::with(everything, |_| {}).await;
     let signed_in = scene.stranger().sign_in(&mut scene.device).await.expect(201).json();
     let bearer = format!("Authorization: Bearer {}", signed_in["token"].as_str().unwrap());

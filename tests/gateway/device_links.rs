@@ -74,7 +74,7 @@ fn is_over<T>(result: &Result<T, FlowError>) -> bool {
 }
 
 #[tokio::test]
-async fn s_12_a_confirmed_device_adds_one_passkey_and_its_owner_is_told() {
+async fn s_12_confirmed_device_adds_one_passkey_with_a_notice() {
     let (stage, session) = stage().await;
     let code = offer(&stage, &session).await.unwrap();
     let (number, nonce) = ask(&stage, &code).await.unwrap();
@@ -109,7 +109,7 @@ async fn s_14_a_code_is_used_up_by_the_first_browser_that_brings_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn s_14_of_devices_that_bring_a_code_at_once_one_is_first() {
+async fn s_14_of_simultaneous_devices_one_wins() {
     for _ in 0..20 {
         let stage = Stage::with_codes_and_yielding_store(EmailCode::Enroll).await;
         let session = signed_in(&stage, ALICE, 1).await;
@@ -200,7 +200,7 @@ async fn s_17_only_the_session_that_offered_confirms() {
 }
 
 #[tokio::test]
-async fn s_17_what_is_refused_or_signed_out_or_closed_adds_nothing() {
+async fn s_17_refused_or_ended_links_add_nothing() {
     let at = visit(AUTH_HOST);
     for end in ["refused", "refused after all", "signed out", "closed", "another code"] {
         let (stage, session) = stage().await;
@@ -255,7 +255,7 @@ async fn s_26_a_code_needs_a_fresh_passkey() {
 }
 
 #[tokio::test]
-async fn every_step_is_in_the_trail_and_the_asking_device_is_nobody() {
+async fn every_step_is_audited_and_the_asking_device_is_anonymous() {
     let (stage, session) = stage().await;
     let code = offer(&stage, &session).await.unwrap();
     assert!(is_wrong_code(&ask(&stage, "00000000").await));
@@ -314,7 +314,7 @@ fn word(problem: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn s_12_two_browsers_over_http() {
+async fn s_12_device_link_works_between_two_browsers() {
     let scene = Scene::set().await;
     let (alice, phone) = (&scene.alice, scene.stranger());
     alice.get("account/device-link").await.expect_problem(404);
@@ -359,7 +359,7 @@ async fn s_12_two_browsers_over_http() {
 }
 
 #[tokio::test]
-async fn s_17_a_device_that_is_refused_is_told_so() {
+async fn s_17_refused_device_gets_410() {
     let scene = Scene::set().await;
     let (alice, phone) = (&scene.alice, scene.stranger());
     let offer = offered(alice).await;
@@ -372,7 +372,7 @@ async fn s_17_a_device_that_is_refused_is_told_so() {
 }
 
 #[tokio::test]
-async fn s_25_codes_that_are_guessed_are_limited() {
+async fn s_25_limits_guesses_of_device_codes() {
     let scene = Scene::with(
         |config| config.table("limits", &["network_burst = 40", "network_per_second = 1"]),
         |_| {},

@@ -29,7 +29,7 @@ fn about(found: &[Value], about: &str, weight: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_gateway_that_is_well_has_no_problems() {
+async fn doctor_finds_nothing_on_a_healthy_gateway() {
     let scene = Scene::set().await;
     let (found, code) = examine(&scene.gateway);
     assert_eq!(code, Some(0), "{found:?}");
@@ -48,7 +48,7 @@ async fn a_gateway_that_is_well_has_no_problems() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_named_with_what_to_do() {
+async fn doctor_reports_problems_with_remedies() {
     let (gone, mail) = (port::free(), port::free());
     let scene = Scene::with(
         |config| {
@@ -143,7 +143,7 @@ fn own_address() -> Option<IpAddr> {
 }
 
 #[tokio::test]
-async fn an_application_that_others_reach_around_the_gateway_is_found() {
+async fn doctor_finds_applications_reachable_directly() {
     let app = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = app.local_addr().unwrap().port();
     let gateway = Gateway::start(|config| {
@@ -168,7 +168,7 @@ async fn status_fails_where_no_gateway_runs() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_nobody_believes_is_told_of() {
+async fn status_reports_an_untrusted_proxy() {
     let app = Upstream::start();
     let port = app.port;
     let mut gateway = Gateway::start(|config| {

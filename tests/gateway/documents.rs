@@ -106,7 +106,7 @@ fn a8_no_document_says_that_an_escaped_at_sign_is_refused() {
 }
 
 #[test]
-fn every_configuration_in_the_documents_is_right() {
+fn documented_configurations_parse() {
     let (folder, _authority) = etc();
     let found = snippets("toml");
     assert!(found.len() >= 20, "{} snippets", found.len());
@@ -134,7 +134,7 @@ fn anchor(heading: &str) -> String {
 }
 
 #[test]
-fn every_link_of_the_documents_leads_somewhere() {
+fn document_links_resolve() {
     let mut links = 0;
     for (document, text) in documents() {
         // A link may be broken over two lines.
@@ -161,7 +161,7 @@ fn every_link_of_the_documents_leads_somewhere() {
 }
 
 #[test]
-fn the_readme_leads_to_every_document() {
+fn readme_links_every_document() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     for entry in fs::read_dir(root().join("docs")).unwrap() {
         let path = entry.unwrap().path();
@@ -197,7 +197,7 @@ fn every_header_that_is_removed_is_in_the_documents() {
 
 /// Every command that a document tells people to type is one that the program knows, with those options.
 #[test]
-fn every_command_in_the_documents_is_one_that_there_is() {
+fn documented_commands_exist() {
     let folder = TempDir::new().unwrap();
     let is_known = |line: &str| {
         let script = format!("sudo() {{ \"$@\"; }}; vestibule() {{ '{BINARY}' \"$@\" --help; }}; {line}");
@@ -302,7 +302,7 @@ async fn check_through(public: u16, authority: &Authority, app: &Upstream) {
 }
 
 #[tokio::test]
-async fn the_documents_nginx_leads_to_the_gateway() {
+async fn documented_nginx_configuration_works() {
     let (folder, authority) = etc();
     let snippet = snippet_of("docs/behind-a-proxy.md", "nginx");
     let (app, public) = (Upstream::start(), port::free());
@@ -327,7 +327,7 @@ async fn the_documents_nginx_leads_to_the_gateway() {
 }
 
 #[tokio::test]
-async fn the_documents_caddy_leads_to_the_gateway() {
+async fn documented_caddy_configuration_works() {
     let (folder, authority) = etc();
     let snippet = snippet_of("docs/behind-a-proxy.md", "caddyfile");
     let (app, public) = (Upstream::start(), port::free());
@@ -349,7 +349,7 @@ async fn the_documents_caddy_leads_to_the_gateway() {
 }
 
 #[test]
-fn the_unit_is_one_that_systemd_understands() {
+fn systemd_unit_verifies() {
     let folder = TempDir::new().unwrap();
     let unit = fs::read_to_string(root().join("systemd/vestibule.service")).unwrap();
     let verify = |text: &str| {

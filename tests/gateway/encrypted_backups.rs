@@ -51,7 +51,7 @@ async fn restored(scene: &mut Scene, arguments: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_backup_is_encrypted_to_recipients_as_age_does_it() {
+async fn encrypted_backup_opens_with_age() {
     let keys = tempfile::tempdir().unwrap();
     let (first, second) = (key(keys.path(), "first"), key(keys.path(), "second"));
     let (stranger, _) = key(keys.path(), "stranger");
@@ -80,7 +80,7 @@ async fn a_backup_is_encrypted_to_recipients_as_age_does_it() {
 }
 
 #[tokio::test]
-async fn a_backup_that_age_has_encrypted_is_restored_and_one_that_is_plain_wants_no_key() {
+async fn restores_age_files_and_plain_backups() {
     let keys = tempfile::tempdir().unwrap();
     let (identity, recipient) = key(keys.path(), "key");
     let (mut scene, file) = died(&[]).await;
@@ -98,7 +98,7 @@ async fn a_backup_that_age_has_encrypted_is_restored_and_one_that_is_plain_wants
 }
 
 #[tokio::test]
-async fn a_passphrase_opens_what_it_has_closed() {
+async fn passphrase_encryption_roundtrips() {
     let keys = tempfile::tempdir().unwrap();
     let file_with = |name: &str, text: &str| {
         let file = keys.path().join(name);

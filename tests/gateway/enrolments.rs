@@ -20,7 +20,7 @@ use vestibule::ports::{Batch, CommitError, KeyValue, StoreError};
 use vestibule::store::MemoryStore;
 
 #[tokio::test]
-async fn s_15_whoever_turns_back_at_set_up_leaves_the_door_for_the_next() {
+async fn s_15_abandoned_set_up_can_be_repeated() {
     let stage = Stage::with_applications(&[APP_HOST]).await;
     for turn_back in ["by signing out", "by going away"] {
         let secret = stage.gateway.sign_in.issue_setup_secret().await.unwrap().unwrap();
@@ -48,7 +48,7 @@ async fn s_15_whoever_turns_back_at_set_up_leaves_the_door_for_the_next() {
 }
 
 #[tokio::test]
-async fn a_passkey_that_comes_too_late_is_not_stored_and_a_sweep_spares_one_that_came_in_time() {
+async fn late_passkey_is_refused_and_sweep_keeps_a_finished_enrolment() {
     let stage = Stage::with_applications(&[APP_HOST]).await;
     let invited = stage.invite("late@example.com", Duration::from_secs(3_600)).await.unwrap();
     let late = stage.redeem(&invited.secret.reveal()).await.unwrap();
@@ -87,7 +87,7 @@ async fn s_28_redeeming_ends_the_session_that_the_browser_had() {
 }
 
 #[tokio::test]
-async fn an_invitation_cannot_quietly_change_an_account() {
+async fn refuses_an_invitation_that_changes_an_account() {
     let stage = Stage::with_applications(&[APP_HOST]).await;
     stage.enrol("alice@example.com", &mut Authenticator::new(1)).await.unwrap();
     let guest = |groups: &[&str]| vestibule::flows::administration::invitations::Guest {
@@ -118,7 +118,7 @@ async fn an_invitation_cannot_quietly_change_an_account() {
 
 /// Whoever disables an account, and opens it again, finds nobody signed in to it.
 #[tokio::test]
-async fn s_18_an_account_that_is_opened_again_has_no_sessions() {
+async fn s_18_reenabled_account_has_no_sessions() {
     let stage = Stage::with_applications(&[APP_HOST]).await;
     let mut device = Authenticator::new(1);
     let enrolled = stage.enrol("alice@example.com", &mut device).await.unwrap();
@@ -133,7 +133,7 @@ async fn s_18_an_account_that_is_opened_again_has_no_sessions() {
 /// Somebody has found a link to Bob's account and begun with it; Bob is given another one. When he has made
 /// it his, what the other has begun is worth nothing.
 #[tokio::test]
-async fn s_35_whoever_finishes_an_enrolment_ends_every_other_one_of_the_account() {
+async fn s_35_finished_enrolment_ends_the_others() {
     let stage = Stage::with_applications(&[APP_HOST]).await;
     // Before there is a passkey, and when there is one already: the way back in.
     for round in 0..2 {
@@ -166,7 +166,7 @@ async fn s_35_whoever_finishes_an_enrolment_ends_every_other_one_of_the_account(
 
 /// Routes and applications know names before anybody has them, and the set-up link is the operator's.
 #[tokio::test]
-async fn f_04_the_operator_has_any_name_at_set_up_but_one_that_is_promised() {
+async fn f_04_set_up_accepts_any_username_that_is_not_promised() {
     for (promised, expected) in [("somebody", "root"), ("root", "root2")] {
         let stage = Stage::with_applications(&[APP_HOST]).await;
         let guest = vestibule::flows::administration::invitations::Guest {
@@ -226,7 +226,7 @@ impl KeyValue for Reticent {
 /// Whoever looks after the set-up link runs beside the person who uses it. In the moment between
 /// the claim and the index hearing of it, the door must not be opened for somebody else.
 #[tokio::test]
-async fn s_15_a_claim_that_the_index_has_not_heard_of_is_no_abandoned_one() {
+async fn s_15_claim_unknown_to_the_index_is_not_abandoned() {
     let stage = Stage::set(Arc::new(Reticent(MemoryStore::new()))).await.unwrap();
     let secret = stage.gateway.sign_in.issue_setup_secret().await.unwrap().unwrap();
     stage.redeem(&secret.reveal()).await.unwrap();
@@ -235,7 +235,7 @@ async fn s_15_a_claim_that_the_index_has_not_heard_of_is_no_abandoned_one() {
 }
 
 #[tokio::test]
-async fn s_15_an_invited_administrators_first_passkey_closes_the_door_as_well() {
+async fn s_15_invited_administrator_closes_set_up() {
     let stage = Stage::with_applications(&[APP_HOST]).await;
     let link = stage.gateway.sign_in.issue_setup_secret().await.unwrap().unwrap();
     stage.enrol("member@example.com", &mut Authenticator::new(1)).await.unwrap();

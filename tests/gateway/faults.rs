@@ -169,7 +169,7 @@ async fn check(fails_at: usize, for_good: bool, fault: Fault) -> bool {
 }
 
 #[tokio::test]
-async fn p_10_a_failing_store_lets_nobody_in() {
+async fn p_10_failing_store_refuses_requests() {
     const CALLS_MAX: usize = 200;
     for fault in [Fault::Before, Fault::After, Fault::Torn] {
         for for_good in [false, true] {

@@ -76,7 +76,7 @@ async fn s_19_a_session_ends_at_its_absolute_time_however_busy_it_is() {
 /// The real clock goes on while the machine's is set back (`src/system.rs`); and even one that does not, as
 /// here, prolongs nothing.
 #[tokio::test]
-async fn s_19_a_clock_that_is_set_back_prolongs_nothing() {
+async fn s_19_setting_the_clock_back_prolongs_nothing() {
     const DAY: Duration = Duration::from_secs(86_400);
     let stage = stage().await;
     let mut device = Authenticator::new(1);
@@ -256,7 +256,7 @@ async fn s_19_a_hand_off_and_a_way_back_run_out() {
 }
 
 #[tokio::test]
-async fn s_01_a_hand_off_is_worthless_in_another_browser_and_on_another_host() {
+async fn s_01_refuses_a_hand_off_in_another_browser_or_host() {
     let stage = stage().await;
     let mut device = Authenticator::new(1);
     let enrolled = stage.enrol("alice@example.com", &mut device).await.unwrap();
@@ -285,7 +285,7 @@ where
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn s_32_every_single_use_thing_is_won_once() {
+async fn s_32_single_use_secrets_are_redeemed_once() {
     let stage = Arc::new(stage().await);
     let mut device = Authenticator::new(1);
     let setup = stage.gateway.sign_in.issue_setup_secret().await.unwrap().unwrap().reveal();
@@ -329,7 +329,7 @@ async fn w_02_one_response_gives_one_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn w_11_of_many_people_who_register_one_credential_one_has_it() {
+async fn w_11_of_concurrent_registrations_one_wins() {
     let stage = Arc::new(stage().await);
     let mut ready = Vec::new();
     for number in 0..8 {
@@ -396,7 +396,7 @@ async fn w_15_two_removals_at_once_leave_one_passkey() {
 /// A name below a wildcard may be anybody's: whoever lures a signed-in person with a way back of
 /// their own must not be handed a sign-in without a word.
 #[tokio::test]
-async fn s_01_a_way_back_below_a_wildcard_is_confirmed_first() {
+async fn s_01_return_below_a_wildcard_is_confirmed() {
     let stage = Stage::with_applications(&["*.example.com"]).await;
     let mut device = Authenticator::new(1);
     let enrolled = stage.enrol("alice@example.com", &mut device).await.unwrap();
@@ -418,7 +418,7 @@ async fn s_01_a_way_back_below_a_wildcard_is_confirmed_first() {
 
 /// However many pages strangers load, nothing is written; a long way back is, within a client's share.
 #[tokio::test]
-async fn f_12_a_strangers_page_load_writes_nothing() {
+async fn f_12_anonymous_page_load_writes_nothing() {
     let stage = stage().await;
     let enrolled = stage.enrol("alice@example.com", &mut Authenticator::new(1)).await.unwrap();
     let before = stage.store.scan(b"", None, 10_000).await.unwrap();

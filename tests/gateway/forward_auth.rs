@@ -90,7 +90,7 @@ impl<'a> Front<'a> {
 const PAGE: [(&str, &str); 2] = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
 
 #[tokio::test]
-async fn a_stranger_is_sent_to_sign_in_or_told_401_as_each_contract_can() {
+async fn anonymous_clients_are_redirected_or_get_401_per_contract() {
     let app = Upstream::start();
     let gateway = gateway(&app, "127.0.0.1").await;
     let front = Front::of(&gateway);
@@ -141,7 +141,7 @@ async fn a_public_path_and_an_unknown_host_are_answered_as_the_proxy_would() {
 }
 
 #[tokio::test]
-async fn an_unclear_question_is_refused_with_what_is_unclear() {
+async fn refuses_ambiguous_forward_auth_requests_with_reason() {
     let app = Upstream::start();
     let gateway = gateway(&app, "127.0.0.1").await;
     let front = Front::of(&gateway);
@@ -162,7 +162,7 @@ async fn an_unclear_question_is_refused_with_what_is_unclear() {
 }
 
 #[tokio::test]
-async fn a_peer_that_is_not_trusted_is_told_nothing() {
+async fn refuses_untrusted_peers() {
     let app = Upstream::start();
     let gateway = gateway(&app, "192.0.2.1").await;
     let front = Front::of(&gateway);
@@ -280,7 +280,7 @@ async fn nginx(servers: &str, gateway: &Gateway, folder: &Path) -> Proxy {
 }
 
 #[tokio::test]
-async fn nginx_asks_as_the_document_says() {
+async fn documented_nginx_forward_auth_works() {
     let app = Upstream::start();
     let gateway = gateway(&app, "127.0.0.1").await;
     let folder = certificate(&gateway);
@@ -292,7 +292,7 @@ async fn nginx_asks_as_the_document_says() {
 const ALIASES: [&str; 3] = ["enabled = true", "oauth2_proxy = true", "webauthn_proxy = true"];
 
 #[tokio::test]
-async fn users_of_oauth2_proxy_change_one_address() {
+async fn oauth2_proxy_configuration_works_with_one_change() {
     let app = Upstream::start();
     let gateway = gateway_with(&app, "127.0.0.1", &ALIASES).await;
     let folder = certificate(&gateway);
@@ -324,7 +324,7 @@ async fn users_of_oauth2_proxy_change_one_address() {
 }
 
 #[tokio::test]
-async fn an_alias_says_what_its_server_would() {
+async fn alias_answers_as_its_server_does() {
     let app = Upstream::start();
     let gateway = gateway_with(&app, "127.0.0.1", &ALIASES).await;
     let front = Front::of(&gateway);
@@ -365,7 +365,7 @@ async fn an_alias_says_what_its_server_would() {
 }
 
 #[tokio::test]
-async fn caddy_asks_as_the_document_says() {
+async fn documented_caddy_forward_auth_works() {
     let app = Upstream::start();
     let gateway = gateway(&app, "127.0.0.1").await;
     let folder = certificate(&gateway);
@@ -385,7 +385,7 @@ async fn caddy_asks_as_the_document_says() {
 }
 
 #[tokio::test]
-async fn haproxy_asks_as_the_document_says() {
+async fn documented_haproxy_forward_auth_works() {
     let app = Upstream::start();
     let gateway = gateway(&app, "127.0.0.1").await;
     let folder = certificate(&gateway);
@@ -405,7 +405,7 @@ async fn haproxy_asks_as_the_document_says() {
 }
 
 #[tokio::test]
-async fn the_page_names_the_header_that_the_proxy_forgot_or_let_through() {
+async fn page_names_missing_and_leaked_headers() {
     let app = Upstream::start();
     let gateway = gateway(&app, "127.0.0.1").await;
     let folder = certificate(&gateway);

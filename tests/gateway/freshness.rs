@@ -35,7 +35,7 @@ async fn may_add(stage: &Stage, session: &Session) -> bool {
 /// An application's script on our origin could send what our pages send. A sign-in, which people
 /// do on their way to that application, must not pay for a passkey of the script's making.
 #[tokio::test]
-async fn s_26_beside_an_application_only_a_passkey_shown_again_pays_and_once() {
+async fn s_26_shared_host_requires_a_step_up_for_each_change() {
     let stage = Stage::with_applications(&[AUTH_HOST]).await;
     let mut device = Authenticator::new(1);
     let enrolled = stage.enrol("alice@example.com", &mut device).await.unwrap();
@@ -61,7 +61,7 @@ async fn s_26_beside_an_application_only_a_passkey_shown_again_pays_and_once() {
 
 /// A script in another tab shows the same cookie, and has neither the nonce nor the same change in mind.
 #[tokio::test]
-async fn f_09_a_step_up_pays_for_the_change_that_it_was_asked_for_and_no_other() {
+async fn f_09_step_up_allows_only_its_own_change() {
     let stage = Stage::with_applications(&[AUTH_HOST]).await;
     let mut device = Authenticator::new(1);
     stage.enrol("alice@example.com", &mut device).await.unwrap();
@@ -84,7 +84,7 @@ async fn f_09_a_step_up_pays_for_the_change_that_it_was_asked_for_and_no_other()
 }
 
 #[tokio::test]
-async fn s_26_on_a_host_of_our_own_a_sign_in_pays_for_a_while() {
+async fn s_26_own_host_accepts_a_recent_sign_in() {
     let stage = Stage::with_applications(&[APP_HOST]).await;
     let mut device = Authenticator::new(1);
     stage.enrol("alice@example.com", &mut device).await.unwrap();

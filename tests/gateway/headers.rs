@@ -80,7 +80,7 @@ fn check_identity(request: &Recorded, person: Option<&str>, context: &str) {
 }
 
 #[tokio::test]
-async fn p_02_whatever_a_client_says_the_application_sees_our_values() {
+async fn p_02_application_sees_only_our_identity_headers() {
     const SEED: u64 = 20_260_102;
     const ROUNDS: usize = 300;
     let scene = Scene::with(
@@ -124,7 +124,7 @@ async fn p_02_whatever_a_client_says_the_application_sees_our_values() {
 }
 
 #[tokio::test]
-async fn p_02_names_that_are_nearly_headers_are_refused() {
+async fn p_02_refuses_header_name_variants() {
     let scene = Scene::set().await;
     let token = scene.alice.session().unwrap();
     for line in [
@@ -191,7 +191,7 @@ async fn p_02_over_a_websocket_too() {
 }
 
 #[tokio::test]
-async fn p_13_connection_cannot_name_our_headers_away() {
+async fn p_13_connection_header_cannot_remove_ours() {
     let scene = Scene::set().await;
     let token = scene.alice.session().unwrap();
     let port = scene.gateway.port;
@@ -226,7 +226,7 @@ async fn p_13_connection_cannot_name_our_headers_away() {
 }
 
 #[tokio::test]
-async fn p_16_our_cookies_stay_here_and_others_go_through_byte_for_byte() {
+async fn p_16_removes_our_cookies_and_keeps_others() {
     let scene = Scene::set().await;
     let token = scene.alice.session().unwrap();
     let port = scene.gateway.port;
@@ -270,7 +270,7 @@ async fn p_16_over_https_the_application_keeps_its_own_challenge() {
 }
 
 #[tokio::test]
-async fn p_20_who_lacks_an_attribute_has_no_header_and_a_stranger_has_none() {
+async fn p_20_no_header_without_a_value() {
     let custom = "headers = { X-Groups = \"{groups}\", Remote-User = \"{username}\" }";
     for line in ["headers = \"remote\"", custom] {
         let scene = Scene::with(
@@ -316,7 +316,7 @@ fn lines_of(lines: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn p_21_no_name_splits_a_header() {
+async fn p_21_names_cannot_split_headers() {
     let scene = Scene::set().await;
     let long = "n".repeat(4_096);
     for wrong in ["a\r\nX-Admin: 1", "a\nb", "a\0b", "\u{85}", "\u{202e}evil", "", long.as_str()] {
@@ -411,7 +411,7 @@ async fn f_25_a_body_that_ends_with_an_empty_frame_has_one_end() {
 /// A page of one application acts in another with its visitor's cookie, which browsers send along within
 /// one domain.
 #[tokio::test]
-async fn f_13_another_applications_page_changes_nothing() {
+async fn f_13_refuses_changes_from_another_applications_page() {
     for (line, refused) in [("", true), ("cross_origin = \"pass\"", false)] {
         let scene = Scene::with(
             |_| {},
@@ -456,7 +456,7 @@ async fn f_13_another_applications_page_changes_nothing() {
 
 /// Applications make links for mails of it.
 #[tokio::test]
-async fn f_20_the_host_goes_up_as_the_operator_wrote_it() {
+async fn f_20_forwards_the_configured_host() {
     let scene = Scene::with(
         |_| {},
         |route| {
@@ -477,7 +477,7 @@ async fn f_20_the_host_goes_up_as_the_operator_wrote_it() {
 }
 
 #[tokio::test]
-async fn f_05_a_lost_group_ends_the_stream() {
+async fn f_05_removal_from_a_group_ends_the_stream() {
     let scene = Scene::with(
         |_| {},
         |route| {
@@ -538,7 +538,7 @@ async fn f_05_a_lost_username_ends_the_stream() {
 
 /// What a route strips, and what it lets through, beyond the families.
 #[tokio::test]
-async fn f_11_a_route_says_which_headers_it_takes() {
+async fn f_11_route_header_rules_apply() {
     let scene = Scene::with(
         |_| {},
         |route| {
@@ -571,7 +571,7 @@ async fn f_11_a_route_says_which_headers_it_takes() {
 
 /// A service worker would control the sign-in pages, and stay when the application is repaired.
 #[tokio::test]
-async fn f_09_no_service_worker_is_installed_where_people_sign_in() {
+async fn f_09_refuses_service_workers_on_the_auth_host() {
     let scene = Scene::with(
         |config| {
             config.route("elsewhere", 9).host("app.localhost");

@@ -87,7 +87,7 @@ async fn sign_in_code(stage: &Stage, address: &str) -> (vestibule::domain::id::C
 }
 
 #[tokio::test]
-async fn s_35_an_address_opens_and_reserves_nothing_until_its_code_comes_back() {
+async fn s_35_unconfirmed_address_has_no_effect() {
     let (stage, alice) = stage().await;
     announce(&stage, &alice.session, NEW).await;
     let code = code_in(&sent(&stage, &alice.session, NEW).await);
@@ -103,7 +103,7 @@ async fn s_35_an_address_opens_and_reserves_nothing_until_its_code_comes_back() 
 }
 
 #[tokio::test]
-async fn an_address_takes_the_place_of_the_one_before_and_the_one_before_is_told() {
+async fn confirmed_address_replaces_the_old_one_with_a_notice() {
     let (stage, alice) = stage().await;
     let (old_code, letters) = sign_in_code(&stage, ALICE).await;
     let old = code_in(&letters);
@@ -131,7 +131,7 @@ async fn an_address_takes_the_place_of_the_one_before_and_the_one_before_is_told
 }
 
 #[tokio::test]
-async fn an_address_waits_for_a_day_and_one_at_a_time() {
+async fn one_pending_address_for_one_day() {
     let (stage, alice) = stage().await;
     let second = "alice@third.example";
     announce(&stage, &alice.session, NEW).await;
@@ -185,7 +185,7 @@ async fn s_30_a_code_is_for_one_account_and_one_address() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn s_30_an_address_survives_its_guesses_and_a_code_does_not() {
+async fn s_30_wrong_guesses_end_the_code_and_not_the_address() {
     let stage = Arc::new(Stage::with_codes_and_yielding_store(EmailCode::Enroll).await);
     let alice = stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     announce(&stage, &alice.session, NEW).await;
@@ -212,7 +212,7 @@ async fn s_30_an_address_survives_its_guesses_and_a_code_does_not() {
 }
 
 #[tokio::test]
-async fn s_30_nobody_elses_mailbox_is_filled() {
+async fn s_30_limits_codes_to_a_new_address() {
     let (stage, alice) = stage().await;
     announce(&stage, &alice.session, NEW).await;
     let mut arrived = 0;
@@ -229,7 +229,7 @@ async fn s_30_nobody_elses_mailbox_is_filled() {
 }
 
 #[tokio::test]
-async fn s_21_an_address_of_somebody_else_looks_like_any_other() {
+async fn s_21_taken_address_is_not_revealed() {
     let (stage, alice) = stage().await;
     let mallory = stage.enrol(MALLORY, &mut Authenticator::new(2)).await.unwrap();
     let mut sizes = Vec::new();
@@ -248,7 +248,7 @@ async fn s_21_an_address_of_somebody_else_looks_like_any_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn s_32_two_who_confirm_the_same_address_at_once() {
+async fn s_32_of_two_confirmations_of_one_address_one_wins() {
     let (stage, _) = stage().await;
     let stage = Arc::new(stage);
     for round in 0..10 {
@@ -279,7 +279,7 @@ async fn s_32_two_who_confirm_the_same_address_at_once() {
 }
 
 #[tokio::test]
-async fn s_26_changing_what_one_is_known_by_needs_a_fresh_passkey() {
+async fn s_26_address_and_username_changes_require_a_fresh_passkey() {
     let (stage, alice) = stage().await;
     stage.clock.forward(FRESH);
     let (session, at) = (&alice.session, visit(AUTH_HOST));
@@ -296,7 +296,7 @@ async fn s_26_changing_what_one_is_known_by_needs_a_fresh_passkey() {
 }
 
 #[tokio::test]
-async fn a_username_stays_its_owners_for_ever() {
+async fn usernames_are_never_reused() {
     let (stage, alice) = stage().await;
     let at = visit(AUTH_HOST);
     let change = |session: &Session, name: &str| {
@@ -330,7 +330,7 @@ async fn a_username_stays_its_owners_for_ever() {
 /// A link that somebody made for themselves is for their account, not for whoever has its address; and it
 /// ends with the address, which may have been given up because others read its mail.
 #[tokio::test]
-async fn s_14_a_link_of_ones_own_stays_with_the_account() {
+async fn s_14_own_link_follows_the_account() {
     let (stage, alice) = stage().await;
     let at = visit(AUTH_HOST);
     let link = stage.gateway.accounts.invite_oneself(&alice.session, &at).await.unwrap();
@@ -352,7 +352,7 @@ async fn s_14_a_link_of_ones_own_stays_with_the_account() {
 
 /// Applications know people by username, and some have names of their own that mean something.
 #[tokio::test]
-async fn a_username_that_somebody_was_promised_is_not_to_be_had() {
+async fn refuses_a_promised_username() {
     let (stage, alice) = stage().await;
     let guest = Guest {
         email: email("carol@example.com"),
@@ -377,7 +377,7 @@ async fn a_username_that_somebody_was_promised_is_not_to_be_had() {
 }
 
 #[tokio::test]
-async fn s_14_an_invitation_is_not_for_whoever_moves_to_its_address() {
+async fn s_14_refuses_an_invitation_after_the_address_moved() {
     let (stage, alice) = stage().await;
     stage.clock.forward(Duration::from_secs(1));
     let invited = stage.invite(NEW, Duration::from_secs(3_600)).await.unwrap();
@@ -389,7 +389,7 @@ async fn s_14_an_invitation_is_not_for_whoever_moves_to_its_address() {
 }
 
 #[tokio::test]
-async fn an_address_that_opens_a_route_is_the_operators_to_give() {
+async fn refuses_an_address_named_in_allow() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     let alice = stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     announce(&stage, &alice.session, crate::stage::ON_CALL).await;

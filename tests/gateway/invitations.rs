@@ -47,7 +47,7 @@ fn people(gateway: &Gateway) -> Vec<(String, bool, Value)> {
 }
 
 #[tokio::test]
-async fn s_14_an_invitation_makes_whom_it_says_and_nobody_else() {
+async fn s_14_invitation_creates_the_promised_account() {
     let scene = Scene::set().await;
     let bob = scene.stranger();
     let redeemed = redeem_claiming(&bob, &scene.gateway.invite(BOB, &[])).await.expect(201).json();
@@ -79,7 +79,7 @@ async fn s_14_an_invitation_makes_whom_it_says_and_nobody_else() {
 
 /// An invitation may be older than the account that it finds.
 #[tokio::test]
-async fn s_14_an_invitation_changes_no_account_that_is_there_already() {
+async fn s_14_invitation_does_not_change_an_existing_account() {
     let scene = Scene::set().await;
     // The link for Bob's address was made when he had no account, and he got one in between.
     let grand = scene.gateway.invite(BOB, &["--admin", "--group", "staff"]);
@@ -104,7 +104,7 @@ async fn s_14_an_invitation_changes_no_account_that_is_there_already() {
 }
 
 #[tokio::test]
-async fn s_14_a_set_up_link_and_an_invitation_are_two_things() {
+async fn s_14_set_up_link_and_invitation_are_not_interchangeable() {
     let gateway = Gateway::start(|_| {}).await;
     let (setup, invited) = (gateway.setup_link(), gateway.invite(BOB, &[]));
     assert_eq!(preview(&gateway, &setup).await["kind"], "setup");
@@ -185,7 +185,7 @@ fn listed(scene: &Scene) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn f_17_an_invitation_can_be_listed_and_taken_back() {
+async fn f_17_invitations_can_be_listed_and_revoked() {
     let scene = Scene::set().await;
     assert_eq!(listed(&scene), Vec::<Value>::new());
     let bob = scene.gateway.invite(BOB, &["--admin"]);
@@ -208,7 +208,7 @@ async fn f_17_an_invitation_can_be_listed_and_taken_back() {
 }
 
 #[tokio::test]
-async fn f_17_a_new_link_for_an_address_ends_the_one_before() {
+async fn f_17_new_link_voids_the_one_before() {
     let scene = Scene::set().await.with_alice_as_member().await;
     let first = scene.gateway.invite(BOB, &["--admin"]);
     let other = scene.gateway.invite("carol@example.com", &[]);
@@ -227,7 +227,7 @@ async fn f_17_a_new_link_for_an_address_ends_the_one_before() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f_17_of_links_made_at_once_one_is_live() {
+async fn f_17_of_concurrent_links_one_is_live() {
     let stage = std::sync::Arc::new(Stage::with_codes(EmailCode::Off).await);
     let made: Vec<_> = (0..8)
         .map(|_| {
@@ -244,7 +244,7 @@ async fn f_17_of_links_made_at_once_one_is_live() {
 }
 
 #[tokio::test]
-async fn f_04_the_operator_is_told_the_username_that_an_invitation_gives() {
+async fn f_04_invite_prints_the_username() {
     let scene = Scene::set().await;
     let told = |email: &str, options: &[&str]| {
         let text = scene.gateway.operate(&[&["invite", email, "--json"], options].concat());

@@ -91,7 +91,7 @@ async fn f_06_a_network_with_a_live_session_begins_a_sign_in_when_all_is_used_up
 }
 
 #[tokio::test]
-async fn s_34_what_was_spent_comes_back_with_time() {
+async fn s_34_limits_recover_over_time() {
     let per_second = RateLimits::default().network_per_second.get();
     let stage = stage().await;
     begun_before_refusal(&stage, |_| ATTACKER.to_owned()).await;
@@ -100,7 +100,7 @@ async fn s_34_what_was_spent_comes_back_with_time() {
 }
 
 #[tokio::test]
-async fn s_34_everybody_together_has_a_limit_too() {
+async fn s_34_total_limit_applies() {
     let burst = RateLimits::default().network_burst.get();
     let stage = stage().await;
     let everywhere = |n: u32| format!("10.{}.{}.1", n / 250, n % 250);
@@ -109,7 +109,7 @@ async fn s_34_everybody_together_has_a_limit_too() {
 }
 
 #[tokio::test]
-async fn s_12_a_stranger_who_tries_an_account_never_keeps_its_owner_out() {
+async fn s_12_attempts_from_elsewhere_do_not_lock_out_the_owner() {
     let stage = stage().await;
     let mut device = Authenticator::new(1);
     stage.enrol("alice@example.com", &mut device).await.unwrap();

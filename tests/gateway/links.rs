@@ -62,7 +62,7 @@ async fn s_29_no_answer_names_an_address_that_a_request_brought() {
 
 /// Whatever host, port or target a request for a code names.
 #[tokio::test]
-async fn s_29_a_letter_names_our_own_address_whatever_asked_for_it() {
+async fn s_29_mail_links_use_the_public_url() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let arrange = |config: &mut Config| {

@@ -97,7 +97,7 @@ fn base64_url(text: &str) -> Vec<u8> {
 
 /// That asking tells nothing, and takes as long, is in `silence`.
 #[tokio::test]
-async fn s_21_what_comes_after_a_code_tells_nothing_either() {
+async fn s_21_code_answers_do_not_reveal_accounts() {
     let port = port::free();
     let _office = PostOffice::open(port, &Mode::Plain);
     let scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
@@ -111,7 +111,7 @@ async fn s_21_what_comes_after_a_code_tells_nothing_either() {
 }
 
 #[tokio::test]
-async fn s_29_a_link_is_made_of_our_own_address_whatever_the_request_says() {
+async fn s_29_links_ignore_the_request_host() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
@@ -137,7 +137,7 @@ async fn s_29_a_link_is_made_of_our_own_address_whatever_the_request_says() {
 }
 
 #[tokio::test]
-async fn a_dead_mail_server_delays_nobody_and_a_restart_loses_nothing() {
+async fn dead_mail_server_delays_no_request_and_loses_no_message() {
     let port = port::free();
     let mut scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
     let browser = scene.stranger();
@@ -211,7 +211,7 @@ async fn s_38_a_certificate_for_another_name_is_refused() {
 }
 
 #[tokio::test]
-async fn s_38_a_certificate_of_a_strangers_authority_is_refused() {
+async fn s_38_refuses_a_certificate_of_an_unknown_authority() {
     let (scene, office) = over_tls("smtps", "localhost", Trusted::No).await;
     ask(&scene.stranger(), ALICE).await;
     scene.gateway.wait_for_log("could not be handed over yet").await;
@@ -245,7 +245,7 @@ async fn s_37_an_address_cannot_bring_commands_or_headers() {
 }
 
 #[tokio::test]
-async fn s_37_whatever_a_letter_says_is_one_message_to_one_person() {
+async fn s_37_message_content_cannot_add_recipients_or_headers() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let settings = SmtpSettings {
@@ -283,7 +283,7 @@ async fn s_37_whatever_a_letter_says_is_one_message_to_one_person() {
 }
 
 #[tokio::test]
-async fn without_mail_nothing_is_promised() {
+async fn without_mail_no_code_is_offered() {
     let gateway = Gateway::start(|_| {}).await;
     let stranger = Browser::new(&gateway);
     stranger.post("verify", &json!({ "email": ALICE })).await.expect_problem(404);
@@ -293,7 +293,7 @@ async fn without_mail_nothing_is_promised() {
 }
 
 #[tokio::test]
-async fn f_02_mail_alone_gives_nobody_a_way_in() {
+async fn f_02_codes_are_off_by_default() {
     let port = port::free();
     let scene = Scene::with(
         move |config| config.table("mail", &[&format!("url = \"smtp://localhost:{port}\""), FROM]),
@@ -398,7 +398,7 @@ async fn f_02_the_owner_cancels_a_recovery_with_the_link_that_was_sent_at_once()
 }
 
 #[tokio::test]
-async fn f_02_open_sessions_are_told_of_a_recovery_and_cancel_it_and_it_does_not_cancel_itself_away() {
+async fn f_02_other_sessions_can_cancel_a_recovery() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
@@ -419,7 +419,7 @@ async fn f_02_open_sessions_are_told_of_a_recovery_and_cancel_it_and_it_does_not
 }
 
 #[tokio::test]
-async fn f_02_with_a_delay_the_new_passkey_sleeps_and_the_owners_sign_in_ends_it() {
+async fn f_02_delayed_passkey_is_removed_by_the_owners_sign_in() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let arrange = move |config: &mut Config| {
@@ -484,7 +484,7 @@ async fn f_02_the_new_passkey_works_when_the_delay_is_over_and_not_before() {
 }
 
 #[tokio::test]
-async fn f_02_a_sleeper_that_a_sign_in_ends_is_in_the_trail_whatever_the_delay_is_by_then() {
+async fn f_02_removed_delayed_passkey_is_audited() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let arrange = move |config: &mut Config| {
@@ -505,7 +505,7 @@ async fn f_02_a_sleeper_that_a_sign_in_ends_is_in_the_trail_whatever_the_delay_i
 }
 
 #[tokio::test]
-async fn a_test_says_whether_the_mail_server_takes_mail() {
+async fn mail_test_reports_the_servers_answer() {
     let (app, mail) = (crate::harness::Upstream::start(), port::free());
     let gateway = Gateway::prepare(|config| {
         by_mail(mail)(config);

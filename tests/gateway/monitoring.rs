@@ -157,7 +157,7 @@ async fn lines(gateway: &Gateway, wanted: &str, count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_access_log_says_who_opened_what_and_never_a_query() {
+async fn access_log_has_user_and_path_without_query() {
     let scene = Scene::with(|config| config.log.push("access = \"json\"".to_owned()), |_| {}).await;
     scene.alice.navigate(&scene.url("/secret-page?token=hidden")).await.expect(200);
     let found = lines(&scene.gateway, "\"target\":\"/secret-page\"", 1).await;
@@ -184,7 +184,7 @@ async fn the_access_log_says_who_opened_what_and_never_a_query() {
 }
 
 #[tokio::test]
-async fn queries_are_told_where_the_operator_wants_them_but_never_ours() {
+async fn access_query_logs_application_queries_only() {
     let scene = Scene::with(
         |config| {
             config.log.push("access = \"common\"".to_owned());
@@ -274,7 +274,7 @@ fn banned(log: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn fail2ban_finds_who_was_refused_and_nobody_else() {
+async fn fail2ban_filter_matches_refusals_only() {
     let scene = Scene::set().await;
     let (bob, mut device) = scene.invited("bob@example.com", 41).await;
     bob.navigate(&scene.url("/page")).await.expect(200);

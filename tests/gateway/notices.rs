@@ -50,7 +50,7 @@ async fn with_alice() -> (Stage, Registered, Authenticator) {
 }
 
 #[tokio::test]
-async fn a_sign_in_with_another_browser_is_told_once_and_in_our_words() {
+async fn new_browser_is_noticed_once() {
     let (stage, alice, mut device) = with_alice().await;
     sign_in_with(&stage, &mut device, &format!("CALL-555-1 <b>{FIREFOX}")).await;
     let told = sent(&stage).await;
@@ -73,7 +73,7 @@ async fn a_sign_in_with_another_browser_is_told_once_and_in_our_words() {
 }
 
 #[tokio::test]
-async fn only_a_few_programs_are_remembered() {
+async fn remembered_programs_are_limited() {
     let (stage, alice, mut device) = with_alice().await;
     for system in ["Linux", "Windows", "Mac OS X", "Android", "CrOS"] {
         for browser in ["Firefox/1", "OPR/1", "Chrome/1"] {
@@ -85,7 +85,7 @@ async fn only_a_few_programs_are_remembered() {
 }
 
 #[tokio::test]
-async fn a_change_of_role_is_told() {
+async fn role_change_sends_a_notice() {
     let (stage, alice, _) = with_alice().await;
     let edit = UserEdit { role: Some(Role::Administrator), ..UserEdit::default() };
     for expected in [1, 0] {
@@ -107,7 +107,7 @@ async fn ends_at(stage: &Stage, alice: &Registered, at: Option<Timestamp>) {
 }
 
 #[tokio::test]
-async fn the_end_of_an_account_is_told_once_some_days_before() {
+async fn account_expiry_is_noticed_once_in_advance() {
     let (stage, alice, _) = with_alice().await;
     let now = stage.gateway.ground.clock().now();
     let end = now.plus(TOLD_BEFORE_END + DAY);
@@ -135,7 +135,7 @@ async fn the_end_of_an_account_is_told_once_some_days_before() {
 }
 
 #[tokio::test]
-async fn what_nobody_can_be_told_is_told_when_somebody_can() {
+async fn unsent_expiry_notice_stays_pending() {
     let (stage, mut device) = (Stage::with_codes(EmailCode::Off).await, Authenticator::new(1));
     let alice = stage.enrol(ALICE, &mut device).await.unwrap();
     ends_at(&stage, &alice, Some(stage.gateway.ground.clock().now().plus(DAY))).await;
@@ -174,7 +174,7 @@ async fn reset(scene: &Scene) -> (Browser, Authenticator, Browser) {
 }
 
 #[tokio::test]
-async fn a_link_of_an_administrator_is_told_when_it_is_made_and_used_and_can_be_taken_back() {
+async fn reset_link_sends_notices_and_can_be_cancelled() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let scene = Scene::with(with_mail(port), |_| {}).await;
@@ -230,7 +230,7 @@ async fn a_sign_in_with_a_passkey_ends_a_recovery_by_mail_that_is_under_way() {
 
 /// It was made with a passkey, and told then.
 #[tokio::test]
-async fn a_link_of_ones_own_is_no_recovery() {
+async fn own_link_is_not_a_recovery() {
     let (stage, _, mut device) = with_alice().await;
     let alice = stage.sign_in(&mut device).await.unwrap();
     let made = stage.gateway.accounts.invite_oneself(&alice.session, &visit_from("192.0.2.7")).await.unwrap();
@@ -244,7 +244,7 @@ async fn a_link_of_ones_own_is_no_recovery() {
 }
 
 #[tokio::test]
-async fn what_an_administrator_takes_away_is_told() {
+async fn removal_by_an_administrator_sends_a_notice() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let scene = Scene::with(with_mail(port), |_| {}).await;

@@ -58,7 +58,7 @@ async fn count(stage: &Stage, prefix: &[u8]) -> usize {
 }
 
 #[tokio::test]
-async fn s_14_a_link_is_for_a_passkey_of_its_maker_and_expires_at_its_minute() {
+async fn s_14_own_link_adds_a_passkey_and_expires() {
     for (waited, good) in
         [(OWN_LINK_LIFETIME.checked_sub(Duration::from_millis(1)).unwrap(), true), (OWN_LINK_LIFETIME, false)]
     {
@@ -102,7 +102,7 @@ async fn s_14_a_person_has_one_link_and_a_new_one_ends_the_one_before() {
 }
 
 #[tokio::test]
-async fn s_26_a_link_needs_a_fresh_passkey_of_a_session_that_lives() {
+async fn s_26_own_link_requires_a_live_fresh_session() {
     let (stage, session) = stage().await;
     stage.clock.forward(crate::stage::FRESH);
     assert!(matches!(link(&stage, &session).await, Err(FlowError::NotFresh)));
@@ -124,7 +124,7 @@ async fn s_26_a_link_needs_a_fresh_passkey_of_a_session_that_lives() {
 }
 
 #[tokio::test]
-async fn a_link_of_a_closed_account_opens_nothing() {
+async fn refuses_a_link_of_a_disabled_account() {
     let (stage, session) = stage().await;
     let secret = link(&stage, &session).await.unwrap();
     stage.disable(&session.user).await;
@@ -132,7 +132,7 @@ async fn a_link_of_a_closed_account_opens_nothing() {
 }
 
 #[tokio::test]
-async fn s_34_links_by_mail_have_a_limit_that_no_stranger_uses_up() {
+async fn s_34_own_links_by_mail_have_their_own_limit() {
     let (stage, session) = stage().await;
     // Strangers from everywhere have had all that can be sent to an account on their behalf.
     for n in 0..2 * MAIL_TO_ACCOUNT_BURST.get() {
@@ -160,7 +160,7 @@ async fn without_mail_no_link_is_made() {
 }
 
 #[tokio::test]
-async fn a_full_outbox_is_told_and_makes_no_link() {
+async fn full_outbox_fails_and_makes_no_link() {
     let (stage, session) = stage().await;
     for n in 0..OUTBOX_MAX {
         let email = format!("guest{n}@example.com");
@@ -186,7 +186,7 @@ async fn a_link_is_not_sent_any_more_once_it_has_expired() {
 
 /// Whatever somebody does to keep others out of their account ends a link to it as well.
 #[tokio::test]
-async fn s_17_a_link_ends_with_whatever_is_ended_for_safety() {
+async fn s_17_own_link_ends_with_sessions_and_passkeys() {
     let at = visit(AUTH_HOST);
     for end in ["others", "passkey", "operator", "closed and opened"] {
         let stage = Stage::with_codes(EmailCode::Enroll).await;

@@ -45,7 +45,7 @@ async fn alice_and_bob() -> (Scene, Browser) {
 }
 
 #[tokio::test]
-async fn s_33_a_passkey_of_somebody_else_is_one_that_does_not_exist() {
+async fn s_33_passkey_of_another_user_is_404() {
     let (mut scene, bob) = alice_and_bob().await;
     let alice = scene.alice.clone();
     for (actor, victim) in [(&bob, &alice), (&alice, &bob)] {
@@ -71,7 +71,7 @@ async fn s_33_a_passkey_of_somebody_else_is_one_that_does_not_exist() {
 
 /// The matrix is worth something only if the same requests do something to what is one's own.
 #[tokio::test]
-async fn s_33_the_same_requests_change_what_is_ones_own() {
+async fn s_33_same_requests_work_for_the_owner() {
     for tongue in Tongue::ALL {
         let (_scene, bob) = alice_and_bob().await;
         let own = tongue.list(&bob).await.remove(0).id;
@@ -83,7 +83,7 @@ async fn s_33_the_same_requests_change_what_is_ones_own() {
 }
 
 #[tokio::test]
-async fn s_33_whoever_is_not_signed_in_learns_of_nothing() {
+async fn s_33_anonymous_requests_reveal_nothing() {
     let (scene, bob) = alice_and_bob().await;
     let stranger = scene.stranger();
     let enrolling = scene.stranger();
@@ -108,7 +108,7 @@ async fn s_33_whoever_is_not_signed_in_learns_of_nothing() {
 }
 
 #[tokio::test]
-async fn s_33_a_session_of_somebody_else_is_one_that_does_not_exist() {
+async fn s_33_session_of_another_user_is_404() {
     let (scene, bob) = alice_and_bob().await;
     for (actor, victim) in [(&bob, &scene.alice), (&scene.alice, &bob)] {
         let theirs = victim.sessions().await[0]["id"].as_str().unwrap().to_owned();
@@ -157,7 +157,7 @@ async fn ask_claiming(bob: &Browser, whose: &Value, method: Method, path: &str, 
 }
 
 #[tokio::test]
-async fn s_33_nothing_in_a_request_says_whose_account_is_meant() {
+async fn s_33_requests_cannot_name_another_account() {
     let (scene, bob) = alice_and_bob().await;
     let alice = scene.alice.get("sessions/current").await.json()["user"].clone();
     let before = (scene.alice.passkeys().await, scene.alice.sessions().await);

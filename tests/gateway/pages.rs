@@ -54,7 +54,7 @@ fn check_page(reply: &Reply, told: &str) {
 }
 
 #[tokio::test]
-async fn s_13_names_of_people_and_passkeys_stay_text() {
+async fn s_13_escapes_user_and_passkey_names() {
     let scene = Scene::set().await;
     for (number, name) in (10..).zip(HOSTILE) {
         let mut device = Authenticator::new(number);
@@ -89,7 +89,7 @@ async fn s_13_names_of_people_and_passkeys_stay_text() {
 }
 
 #[tokio::test]
-async fn s_13_what_a_request_says_stays_text() {
+async fn s_13_escapes_request_values() {
     let scene = Scene::set().await;
     let stranger = scene.stranger();
     for hostile in HOSTILE {
@@ -122,7 +122,7 @@ async fn s_13_what_a_request_says_stays_text() {
 }
 
 #[tokio::test]
-async fn s_13_protection_is_ours_and_not_the_applications() {
+async fn s_13_security_headers_only_on_our_pages() {
     let scene = Scene::set().await;
     let reply = scene.alice.navigate(&scene.url("/page")).await.expect(200);
     for name in ["content-security-policy", "x-frame-options", "strict-transport-security", "clear-site-data"]
@@ -140,7 +140,7 @@ async fn s_13_protection_is_ours_and_not_the_applications() {
 }
 
 #[tokio::test]
-async fn s_13_https_is_remembered() {
+async fn s_13_sends_hsts_over_https() {
     let scene = Scene::with(|config| config.tls("auth.example.test"), |_| {}).await;
     let page = scene.stranger().navigate(&scene.url("/auth/login")).await.expect(200);
     assert!(page.header("strict-transport-security").starts_with("max-age=31536000"), "{page}");
@@ -149,7 +149,7 @@ async fn s_13_https_is_remembered() {
 
 /// A picture that is opened as a document, an operator's logo among them, can run nothing.
 #[tokio::test]
-async fn f_23_an_asset_keeps_the_policy_of_its_own() {
+async fn f_23_assets_keep_their_own_csp() {
     let scene = Scene::set().await;
     let mark = scene.stranger().navigate(&scene.url("/auth/assets/mark.svg")).await.expect(200);
     assert!(mark.header("content-security-policy").ends_with("; sandbox"), "{mark}");
@@ -159,7 +159,7 @@ async fn f_23_an_asset_keeps_the_policy_of_its_own() {
 }
 
 #[tokio::test]
-async fn pages_show_whom_to_ask_and_what_the_operator_links_to() {
+async fn pages_show_contact_and_footer_links() {
     let icon = concat!(env!("CARGO_MANIFEST_DIR"), "/src/pages/files/mark.svg");
     let lines = [
         "name = \"Example Works\"",

@@ -135,7 +135,7 @@ async fn p_01_public_paths_are_literals() {
 }
 
 #[tokio::test]
-async fn p_12_our_prefix_is_read_from_the_target_alone_and_never_forwarded() {
+async fn p_12_prefix_comes_from_the_target_and_is_not_forwarded() {
     let scene = Scene::with(
         |_| {},
         |route| {
@@ -198,7 +198,7 @@ async fn p_12_our_prefix_is_read_from_the_target_alone_and_never_forwarded() {
 }
 
 #[tokio::test]
-async fn p_12_on_the_host_of_an_application_too() {
+async fn p_12_prefix_is_reserved_on_application_hosts() {
     let scene = Scene::with(
         |_| {},
         |route| {
@@ -225,7 +225,7 @@ async fn p_12_on_the_host_of_an_application_too() {
 }
 
 #[tokio::test]
-async fn p_10_cookies_and_forwarded_headers_that_are_junk_let_nobody_in() {
+async fn p_10_refuses_malformed_cookies_and_forwarded_headers() {
     let scene =
         Scene::with(|config| config.server.push("trusted_proxies = [\"127.0.0.0/8\"]".to_owned()), |_| {})
             .await;
@@ -336,7 +336,7 @@ async fn p_10_an_unknown_host_has_no_route() {
 }
 
 #[tokio::test]
-async fn p_10_a_configuration_that_leaves_a_question_open_does_not_start() {
+async fn p_10_refuses_to_start_with_an_ambiguous_configuration() {
     let wrong: [(&str, &[&str]); 8] = [
         ("allow = []", &["allow"]),
         ("allow = [\"user\", \"grp:x\"]", &["grp:x"]),
@@ -372,7 +372,7 @@ async fn p_10_a_configuration_that_leaves_a_question_open_does_not_start() {
 }
 
 #[tokio::test]
-async fn a_stranger_is_sent_to_sign_in_or_told_where_that_is() {
+async fn anonymous_navigation_redirects_and_programs_get_401() {
     let scene = Scene::set().await;
     let stranger = scene.stranger();
     scene.app.take();

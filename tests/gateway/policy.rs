@@ -154,7 +154,7 @@ async fn counted(gateway: &Gateway, line: &str) {
 }
 
 #[tokio::test]
-async fn p_08_the_proxy_the_terminal_the_api_and_the_file_say_the_same() {
+async fn p_08_proxy_cli_api_and_policy_test_agree() {
     let house = House::open().await;
     for case in CASES {
         let (who, method, path, client, decision, rule) = case;
@@ -188,7 +188,7 @@ async fn p_08_the_proxy_the_terminal_the_api_and_the_file_say_the_same() {
 }
 
 #[tokio::test]
-async fn a_file_of_expectations_can_bring_its_own_people_and_needs_no_gateway() {
+async fn policy_test_supports_its_own_users_offline() {
     let mut house = House::open().await;
     house.scene.gateway.stop();
     let file = house.scene.gateway.directory().join("expectations.toml");
@@ -223,7 +223,7 @@ async fn a_file_of_expectations_can_bring_its_own_people_and_needs_no_gateway() 
 }
 
 #[test]
-fn the_expectations_of_the_document_hold_for_its_rules() {
+fn documented_expectations_hold() {
     let gateway = Gateway::prepare(|_| {});
     let data = gateway.data().display().to_string();
     let rules = snippet_of("docs/policy.md", "toml");
@@ -242,7 +242,7 @@ fn the_expectations_of_the_document_hold_for_its_rules() {
 }
 
 #[tokio::test]
-async fn s_04_a_refusal_names_its_rule_in_the_trail_and_only_there() {
+async fn s_04_refusal_names_the_rule_only_in_the_trail() {
     let house = House::open().await;
     let page = house.greg.navigate(&house.scene.url("/back/x")).await.expect(403).text();
     assert!(page.contains(GREG) && !page.contains("no guests in the back"), "{page}");
@@ -260,7 +260,7 @@ async fn s_04_a_refusal_names_its_rule_in_the_trail_and_only_there() {
 }
 
 #[tokio::test]
-async fn a_refusal_names_its_rule_where_the_operator_lets_it() {
+async fn explain_refusals_shows_the_rule() {
     let scene = Scene::with(
         |config| config.table("branding", &["explain_refusals = true"]),
         |route| {
@@ -276,7 +276,7 @@ async fn a_refusal_names_its_rule_where_the_operator_lets_it() {
 }
 
 #[tokio::test]
-async fn the_page_of_a_user_says_why() {
+async fn user_page_explains_a_decision() {
     let house = House::open().await;
     let users = house.scene.alice.get("admin/v1/users?search=greg").await.expect(200).json();
     let id = users["users"][0]["id"].as_str().unwrap().to_owned();
@@ -297,7 +297,7 @@ async fn the_page_of_a_user_says_why() {
 
 /// A proxy that says nothing of its client stands in a network itself. Whoever is behind it does not.
 #[tokio::test]
-async fn p_08_a_client_whom_the_proxy_does_not_name_is_in_no_network() {
+async fn p_08_unnamed_client_is_in_no_network() {
     let scene = Scene::with(
         |config| {
             config.server.push("trusted_proxies = [\"127.0.0.1\"]".to_owned());
@@ -341,7 +341,7 @@ allow if costly("many", "many", "many"), path("/costly");
 '''"#;
 
 #[tokio::test]
-async fn a_policy_in_datalog_decides_for_the_proxy_and_for_whoever_asks() {
+async fn datalog_policy_decides_alike_in_proxy_and_explain() {
     let scene = Scene::with(
         |config| {
             config.server.push("trusted_proxies = [\"127.0.0.1\"]".to_owned());
@@ -391,7 +391,7 @@ async fn a_policy_in_datalog_decides_for_the_proxy_and_for_whoever_asks() {
 }
 
 #[tokio::test]
-async fn check_names_rules_that_never_decide_and_doors_that_stand_open() {
+async fn check_remarks_on_dead_rules_and_open_routes() {
     let scene = Scene::with(
         |_| {},
         |route| {

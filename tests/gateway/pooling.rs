@@ -130,7 +130,7 @@ async fn send(gateway: &Gateway, method: &Method) -> u16 {
 }
 
 #[tokio::test]
-async fn f_26_a_request_that_changes_something_never_meets_the_application_closing() {
+async fn f_26_unsafe_requests_avoid_closing_connections() {
     let app = Closing::start();
     let gateway = gateway(&app, "").await;
     for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {

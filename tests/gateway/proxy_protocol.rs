@@ -63,7 +63,7 @@ async fn p_04_the_client_behind_a_load_balancer_is_known() {
 }
 
 #[tokio::test]
-async fn p_04_nobody_else_is_believed() {
+async fn p_04_refuses_a_preface_from_untrusted_peers() {
     let app = Upstream::start();
     let gateway = gateway(&app).await;
     // A client that is no proxy speaks TLS at once, and is who the socket says.

@@ -291,7 +291,7 @@ fn fate(port: u16, request: &str, app: &Upstream) -> Fate {
 }
 
 #[tokio::test]
-async fn f_27_what_nginx_refuses_we_refuse() {
+async fn f_27_refuses_what_nginx_refuses() {
     let app = Upstream::start();
     let nginx = Nginx::start(app.port);
     let gateway = Gateway::start(|config| {
@@ -330,7 +330,7 @@ async fn f_27_what_nginx_refuses_we_refuse() {
 
 /// A public path, so that nothing but the bytes can be wrong.
 #[tokio::test]
-async fn f_27_what_has_two_readings_is_a_bad_request() {
+async fn f_27_ambiguous_requests_are_400() {
     let app = Upstream::start();
     let gateway = Gateway::start(|config| {
         config.route("app", app.port).public(&["/*"]);

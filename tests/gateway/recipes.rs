@@ -205,7 +205,7 @@ async fn node_red_knows_the_user_by_a_header() {
 }
 
 #[tokio::test]
-async fn prometheus_is_looked_at_by_staff_and_administered_by_nobody() {
+async fn prometheus_recipe_is_read_only() {
     let recipe = Recipe::start("prometheus", 0).await;
     let page = recipe.alice.navigate(&recipe.url("/classic/graph")).await.expect(200).text();
     assert!(page.contains("Prometheus Time Series Collection and Processing Server"), "{page}");
@@ -224,7 +224,7 @@ async fn prometheus_is_looked_at_by_staff_and_administered_by_nobody() {
 }
 
 #[tokio::test]
-async fn a_site_that_only_knows_basic_is_told_who_it_is() {
+async fn static_site_recipe_gets_basic_credentials() {
     let recipe = Recipe::start("static-site", 1).await;
     let bob = format!("Basic {}", STANDARD.encode("bob:opensesame"));
     for reply in recipe.lying("/", &[("Authorization", &bob), ("Remote-User", "bob")]).await {

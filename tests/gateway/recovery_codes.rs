@@ -62,7 +62,7 @@ async fn a_printed_code_leads_to_a_new_passkey_once() {
 }
 
 #[tokio::test]
-async fn a_wrong_code_tells_nothing() {
+async fn wrong_recovery_code_reveals_nothing() {
     let scene = Scene::set().await;
     let (bob, _) = scene.invited(BOB, 2).await;
     let codes = printed(&scene.alice).await;
@@ -88,7 +88,7 @@ async fn a_wrong_code_tells_nothing() {
 }
 
 #[tokio::test]
-async fn only_their_owner_makes_them() {
+async fn only_the_owner_makes_recovery_codes() {
     let scene = Scene::set().await;
     scene.stranger().post("recovery-codes", &json!({})).await.expect_problem(401);
     scene.stranger().get("recovery-codes").await.expect_problem(401);
@@ -100,7 +100,7 @@ async fn only_their_owner_makes_them() {
 }
 
 #[tokio::test]
-async fn what_ends_codes() {
+async fn recovery_codes_end_with_replacement_reset_and_deletion() {
     let scene = Scene::set().await;
     let (bob, _) = scene.invited(BOB, 2).await;
     let old = printed(&bob).await;
@@ -135,7 +135,7 @@ async fn a_sign_in_with_a_passkey_ends_a_recovery_that_is_under_way() {
 }
 
 #[tokio::test]
-async fn the_owner_is_told_and_takes_it_back() {
+async fn recovery_sends_a_notice_and_can_be_cancelled() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let url = format!("url = \"smtp://localhost:{port}\"");
@@ -164,7 +164,7 @@ async fn the_owner_is_told_and_takes_it_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_uses_at_once_one_succeeds() {
+async fn of_concurrent_redemptions_one_succeeds() {
     let stage = Arc::new(Stage::with_codes_and_yielding_store(EmailCode::Off).await);
     let enrolled = stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     let code = {
@@ -195,7 +195,7 @@ async fn of_many_uses_at_once_one_succeeds() {
 
 /// Making codes is as sensitive as adding a passkey.
 #[tokio::test]
-async fn s_26_codes_need_a_fresh_passkey() {
+async fn s_26_making_recovery_codes_requires_a_fresh_passkey() {
     let stage = Stage::with_codes(EmailCode::Off).await;
     let enrolled = stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     stage.gateway.sign_in.make_recovery_codes(&enrolled.session, &visit(AUTH_HOST)).await.unwrap();

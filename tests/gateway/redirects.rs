@@ -107,7 +107,7 @@ fn check_stays_home(reply: &crate::harness::Reply, asked: &str) {
 }
 
 #[tokio::test]
-async fn s_02_no_parameter_leads_anywhere_else() {
+async fn s_02_no_parameter_redirects_elsewhere() {
     let scene = Scene::set().await;
     let targets = targets();
     assert!(targets.len() >= 200, "{}", targets.len());
@@ -139,7 +139,7 @@ async fn s_02_no_parameter_leads_anywhere_else() {
 }
 
 #[tokio::test]
-async fn s_02_the_way_back_leads_to_the_very_address_on_our_host() {
+async fn s_02_return_target_is_the_exact_url_on_our_host() {
     let mut scene = Scene::set().await;
     let port = scene.gateway.port;
     for path in [
@@ -174,7 +174,7 @@ async fn s_02_the_way_back_leads_to_the_very_address_on_our_host() {
 }
 
 #[tokio::test]
-async fn s_02_forged_headers_do_not_choose_where_people_go() {
+async fn s_02_forged_headers_do_not_change_redirects() {
     let scene = Scene::set().await;
     for line in [
         "X-Forwarded-Host: evil.example",
@@ -214,7 +214,7 @@ async fn arrive(scene: &mut Scene, browser: &Browser, path: &str) -> Vec<Url> {
 }
 
 #[tokio::test]
-async fn s_07_no_address_on_the_way_holds_a_secret_that_lasts() {
+async fn s_07_redirect_urls_hold_no_lasting_secret() {
     let mut scene = two_hosts().await;
     let browser = scene.stranger();
     let addresses = arrive(&mut scene, &browser, "/deep?x=1&y=%20").await;
@@ -255,7 +255,7 @@ async fn s_07_no_address_on_the_way_holds_a_secret_that_lasts() {
 }
 
 #[tokio::test]
-async fn s_07_an_invitation_travels_in_the_fragment() {
+async fn s_07_invitation_secret_is_in_the_fragment() {
     let scene = Scene::set().await;
     let link = scene.gateway.invite("bob@example.com", &[]);
     let url = Url::parse(&link).unwrap();

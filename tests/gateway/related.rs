@@ -25,7 +25,7 @@ async fn scene() -> Scene {
 }
 
 #[tokio::test]
-async fn the_relying_partys_own_host_lists_them_to_anybody() {
+async fn related_origins_are_public_on_the_rp_host() {
     let scene = scene().await;
     scene.app.take();
     for host in ["example.com", "auth.example.com"] {
@@ -39,7 +39,7 @@ async fn the_relying_partys_own_host_lists_them_to_anybody() {
 }
 
 #[tokio::test]
-async fn a_passkey_is_taken_from_a_page_of_theirs_and_of_nobody_else() {
+async fn accepts_ceremonies_from_related_origins_only() {
     let mut scene = scene().await;
     for (origin, registered, signed_in) in [(FRIEND, 200, 201), (STRANGER, 401, 401)] {
         let options = scene.alice.registration_options().await;
@@ -55,7 +55,7 @@ async fn a_passkey_is_taken_from_a_page_of_theirs_and_of_nobody_else() {
 
 /// What the gateway refuses before any API has been asked can be read by the same pages as all else.
 #[tokio::test]
-async fn a_page_may_read_every_refusal_that_it_may_cause() {
+async fn related_origins_can_read_refusals() {
     let scene = scene().await;
     let huge = vec![b' '; 1 << 20];
     for (origin, may_read) in [(FRIEND, FRIEND), (STRANGER, "")] {
@@ -80,7 +80,7 @@ async fn a_page_may_read_every_refusal_that_it_may_cause() {
 
 /// A cookie that a page of another site sends along is refused, and not taken for nobody's.
 #[tokio::test]
-async fn a_page_of_another_site_is_told_that_it_is_one() {
+async fn other_sites_get_wrong_origin() {
     let scene = scene().await;
     for (method, path) in [
         (Method::PATCH, "/v2/me"),
@@ -98,7 +98,7 @@ async fn a_page_of_another_site_is_told_that_it_is_one() {
 
 /// On the hosts of applications, only the prefix is ours.
 #[tokio::test]
-async fn an_applications_host_has_none_of_the_apis() {
+async fn application_hosts_serve_no_dialects() {
     let scene = scene().await;
     let origin = scene.gateway.origin_of("example.com");
     for path in ["/v2/me", "/v2/session-config", "/api/auth/get-session", "/api/user/passkeys"] {

@@ -47,7 +47,7 @@ async fn ready(gateway: &Gateway) -> Value {
 }
 
 #[tokio::test]
-async fn routes_and_rules_are_exchanged_for_open_sessions() {
+async fn reload_applies_rules_to_open_sessions() {
     let scene = Scene::set().await;
     let gateway = &scene.gateway;
     let (bob, _) = scene.invited("bob@example.com", 41).await;
@@ -89,7 +89,7 @@ async fn routes_and_rules_are_exchanged_for_open_sessions() {
 }
 
 #[tokio::test]
-async fn a_strangers_stream_ends_when_its_path_is_not_public_any_more() {
+async fn anonymous_stream_ends_when_its_path_is_no_longer_public() {
     const PUBLIC: &str = "public = [\"/socket\"]";
     let app = Upstream::start();
     let gateway = Gateway::start(|config: &mut Config| {
@@ -154,7 +154,7 @@ async fn a_new_host_is_served_and_an_old_one_is_unknown_on_sighup() {
 }
 
 #[tokio::test]
-async fn a_file_with_a_mistake_changes_nothing_and_is_told() {
+async fn reload_refuses_a_file_with_mistakes() {
     let scene = Scene::set().await;
     let gateway = &scene.gateway;
     assert_eq!(ready(gateway).await, json!({ "status": "ready" }));
@@ -185,7 +185,7 @@ async fn a_file_with_a_mistake_changes_nothing_and_is_told() {
 }
 
 #[tokio::test]
-async fn what_needs_a_restart_is_named_and_who_we_are_cannot_change() {
+async fn reload_names_settings_that_need_a_restart() {
     let scene = Scene::set().await;
     let gateway = &scene.gateway;
     gateway.edit(|text| {
@@ -207,7 +207,7 @@ async fn what_needs_a_restart_is_named_and_who_we_are_cannot_change() {
 }
 
 #[tokio::test]
-async fn without_a_gateway_there_is_nothing_to_reload() {
+async fn reload_fails_without_a_gateway() {
     let mut scene = Scene::set().await;
     scene.gateway.stop();
     let told = refused(&scene.gateway);
@@ -281,7 +281,7 @@ const RELOADS: usize = 30;
 const CLIENTS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_request_fails_while_the_configuration_is_exchanged_again_and_again() {
+async fn no_request_fails_during_reloads() {
     let scene = Scene::set().await;
     let gateway = &scene.gateway;
     let mut open = socket::open(gateway, &scene.alice).await;
@@ -320,7 +320,7 @@ async fn no_request_fails_while_the_configuration_is_exchanged_again_and_again()
 }
 
 #[tokio::test]
-async fn a_file_in_the_directory_of_routes_is_taken_in() {
+async fn reload_reads_the_routes_directory() {
     let app = Upstream::start();
     let folder = tempfile::tempdir().unwrap();
     let directory = format!("routes_directory = \"{}\"", folder.path().display());
@@ -347,7 +347,7 @@ async fn a_file_in_the_directory_of_routes_is_taken_in() {
 }
 
 #[tokio::test]
-async fn limits_are_exchanged() {
+async fn reload_applies_limits() {
     let scene = Scene::with(
         |config| config.table("limits", &["network_burst = 6", "network_per_second = 1"]),
         |_| {},

@@ -137,7 +137,7 @@ fn prepare(app: &Upstream) -> Gateway {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_refused_while_the_gateway_is_restarted() {
+async fn no_connection_is_refused_during_a_restart() {
     let app = Upstream::start();
     let mut gateway = prepare(&app);
     let mut held = Held::start(&gateway, &[gateway.port, gateway.metrics_port]);
@@ -187,7 +187,7 @@ async fn wrk_sees_no_failure_through_reloads_and_restarts() {
 
 /// Until it hears them, a signal ends the process, with everything that is under way.
 #[test]
-fn a_gateway_that_says_it_is_ready_hears_signals() {
+fn ready_gateway_handles_signals() {
     let app = Upstream::start();
     let mut gateway = prepare(&app);
     let told = gateway.directory().join("notify");
@@ -210,7 +210,7 @@ fn a_gateway_that_says_it_is_ready_hears_signals() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_under_way_is_finished() {
+async fn shutdown_finishes_requests_under_way() {
     let (arrived, asked) = mpsc::channel();
     let (release, released) = mpsc::channel();
     let released = Mutex::new(released);
@@ -234,7 +234,7 @@ async fn what_is_under_way_is_finished() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_without_an_end_holds_nobody_up() {
+async fn endless_stream_does_not_delay_shutdown() {
     let app = Upstream::start();
     let port = app.port;
     let mut gateway = Gateway::prepare(|config| {
@@ -274,7 +274,7 @@ async fn with_own_program(app: &Upstream) -> (Gateway, PathBuf) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_program_takes_over_without_a_refusal() {
+async fn upgrade_refuses_no_connection() {
     let app = Upstream::start();
     let (gateway, program) = with_own_program(&app).await;
     let pid = gateway.pid();
@@ -325,7 +325,7 @@ async fn a_program_that_would_not_start_does_not_take_over() {
 }
 
 #[tokio::test]
-async fn a_socket_that_nothing_listens_on_is_a_mistake() {
+async fn refuses_an_unclaimed_inherited_socket() {
     let app = Upstream::start();
     let gateway = prepare(&app);
     let stray = port::free();

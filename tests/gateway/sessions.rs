@@ -40,7 +40,7 @@ async fn s_01_a_ceremony_belongs_to_the_browser_that_began_it() {
 }
 
 #[tokio::test]
-async fn s_01_another_sites_page_cannot_sign_anybody_in_or_out() {
+async fn s_01_refuses_cross_site_sign_in_and_sign_out() {
     let mut scene = Scene::set().await;
     let victim = scene.stranger();
     let options = victim.sign_in_options().await;
@@ -91,7 +91,7 @@ async fn s_01_another_sites_page_cannot_sign_anybody_in_or_out() {
 }
 
 #[tokio::test]
-async fn s_06_a_session_that_is_none_is_taken_back_by_the_sign_in_page() {
+async fn s_06_sign_in_page_clears_an_invalid_cookie() {
     let scene = Scene::set().await;
     let cookie = scene.alice.session().unwrap();
     let reply = scene.alice.delete("sessions/").await.expect(204);
@@ -124,7 +124,7 @@ async fn s_06_the_form_signs_out_too() {
 }
 
 #[tokio::test]
-async fn s_17_however_a_session_ends_its_cookie_is_worthless_at_once_and_after_a_restart() {
+async fn s_17_ended_session_is_refused_at_once_and_after_a_restart() {
     let mut scene = Scene::set().await;
     let mut dead = Vec::new();
     let mut device = scene.device.clone();
@@ -175,7 +175,7 @@ async fn s_17_however_a_session_ends_its_cookie_is_worthless_at_once_and_after_a
 }
 
 #[tokio::test]
-async fn s_20_two_people_at_once_are_never_mixed_up() {
+async fn s_20_concurrent_users_are_not_mixed_up() {
     const ROUNDS: usize = 150;
     let app = Upstream::answering(|request| {
         response("200 OK", &[], &format!("{:?} {}", request.values("remote-user"), request.target()))
@@ -201,7 +201,7 @@ async fn s_20_two_people_at_once_are_never_mixed_up() {
 }
 
 #[tokio::test]
-async fn s_27_a_tossed_cookie_is_no_session() {
+async fn s_27_ignores_duplicate_or_foreign_cookies() {
     let scene = Scene::set().await;
     let token = scene.alice.session().unwrap();
     let (bob, _) = scene.invited("bob@example.com", 2).await;
@@ -263,7 +263,7 @@ async fn s_27_an_application_cannot_set_our_cookies() {
 }
 
 #[tokio::test]
-async fn s_28_every_sign_in_is_a_new_session_and_a_planted_one_gains_nothing() {
+async fn s_28_sign_in_makes_a_new_session() {
     let mut scene = Scene::set().await;
     // Alice's own: the old one ends in the same moment.
     let old = scene.alice.session().unwrap();
@@ -331,7 +331,7 @@ async fn f_03_a_token_without_the_cookie_of_its_sign_in_opens_no_application() {
 
 /// Whoever signs out means the session, whatever else their program sends along.
 #[tokio::test]
-async fn s_17_a_token_that_is_no_good_keeps_no_session_alive() {
+async fn s_17_invalid_token_does_not_keep_the_session_alive() {
     let mut scene = Scene::with(crate::tongues::Tongue::all_on, |_| {}).await;
     let ways = [
         (Method::DELETE, "/auth/sessions/"),
@@ -382,7 +382,7 @@ async fn s_01_without_a_page_of_ours_a_token_signs_out_and_a_cookie_does_not() {
 
 /// A form of another site is sent without our cookie, and its answer must take none away.
 #[tokio::test]
-async fn s_28_a_page_of_another_site_costs_nobody_their_cookies() {
+async fn s_28_cross_site_sign_out_clears_no_cookies() {
     let scene = Scene::with(crate::tongues::Tongue::all_on, |_| {}).await;
     let ways = [
         (Method::DELETE, "/auth/sessions/"),

@@ -27,7 +27,7 @@ async fn confirm(browser: &Browser, email: &str, code: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn somebody_signs_up_with_a_code_and_is_in_the_groups_of_new_accounts() {
+async fn sign_up_creates_an_account_with_default_groups() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let lines = &["mode = \"open\"", "groups = [\"guests\"]"];
@@ -53,7 +53,7 @@ async fn somebody_signs_up_with_a_code_and_is_in_the_groups_of_new_accounts() {
 }
 
 #[tokio::test]
-async fn s_21_signing_up_does_not_tell_who_has_an_account() {
+async fn s_21_sign_up_does_not_reveal_accounts() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let scene = Scene::with(signing_up(port, &["mode = \"open\""]), |_| {}).await;
@@ -76,7 +76,7 @@ async fn s_21_signing_up_does_not_tell_who_has_an_account() {
 }
 
 #[tokio::test]
-async fn s_03_a_domain_lets_its_own_addresses_in_and_no_others() {
+async fn s_03_sign_up_accepts_only_its_domains() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let lines = &["mode = \"domain\"", "domains = [\"Example.com\"]"];
@@ -100,7 +100,7 @@ async fn s_03_a_domain_lets_its_own_addresses_in_and_no_others() {
 }
 
 #[tokio::test]
-async fn an_account_that_waits_opens_nothing_until_an_administrator_has_let_it_in() {
+async fn pending_account_is_refused_until_approved() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let lines = &["mode = \"open\"", "approval = true"];
@@ -132,7 +132,7 @@ async fn an_account_that_waits_opens_nothing_until_an_administrator_has_let_it_i
 }
 
 #[tokio::test]
-async fn s_35_a_sign_up_that_is_given_up_leaves_no_account_and_the_address_free() {
+async fn s_35_abandoned_sign_up_leaves_nothing() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let scene = Scene::with(signing_up(port, &["mode = \"open\""]), |_| {}).await;

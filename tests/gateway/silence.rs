@@ -50,7 +50,7 @@ fn settled(reply: &Reply) -> (u16, String, Vec<(String, String)>) {
 }
 
 #[tokio::test]
-async fn s_21_every_answer_is_the_same_whoever_is_named() {
+async fn s_21_answers_are_identical_for_known_and_unknown_names() {
     let scene = Scene::with(arrange, |_| {}).await;
     scene.invited("closed@example.com", 2).await;
     scene.gateway.operate(&["user", "disable", "closed@example.com"]);
@@ -71,7 +71,7 @@ async fn s_21_every_answer_is_the_same_whoever_is_named() {
 
 /// What comes after: a passkey that is not the named person's, or a token that is not.
 #[tokio::test]
-async fn s_21_every_refusal_is_the_same_whoever_is_named() {
+async fn s_21_refusals_are_identical_for_known_and_unknown_names() {
     let scene = Scene::with(arrange, |_| {}).await;
     let (_, mut bobs) = scene.invited("bob@example.com", 2).await;
     let finish = async |bobs: &mut Authenticator, named: &str, at_the_end: bool| {
@@ -119,7 +119,7 @@ const SAMPLES: usize = 100;
 const SEED: u64 = 20_261_124;
 
 #[tokio::test]
-async fn s_21_every_answer_takes_as_long_whoever_is_named() {
+async fn s_21_answers_take_equally_long() {
     let scene = Scene::with(arrange, |_| {}).await;
     for number in 0..PEOPLE {
         scene.invited(&format!("p{number}@example.com"), 10 + number as u64).await;
@@ -154,7 +154,7 @@ async fn s_21_every_answer_takes_as_long_whoever_is_named() {
 
 /// Under a service manager, what is printed is a log that others may read.
 #[tokio::test]
-async fn f_16_the_set_up_secret_is_told_to_a_terminal_only() {
+async fn f_16_set_up_link_is_printed_only_to_a_terminal() {
     let gateway = crate::harness::Gateway::start(|_| {}).await;
     let link = gateway.setup_link();
     let (_, secret) = link.split_once('#').unwrap();

@@ -37,7 +37,7 @@ async fn s_32_the_set_up_link_makes_one_administrator() {
 }
 
 #[tokio::test]
-async fn s_32_an_invitation_makes_one_session() {
+async fn s_32_invitation_is_redeemed_once() {
     let scene = Scene::set().await;
     let link = scene.gateway.invite("bob@example.com", &[]);
     let body = json!({ "token": secret_of(&link), "name": "Bob" });

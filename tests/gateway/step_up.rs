@@ -50,7 +50,7 @@ async fn check_changes_nothing(scene: &Scene, browser: &Browser, status: u16) {
 }
 
 #[tokio::test]
-async fn s_26_a_session_by_code_changes_nothing_in_any_dialect_until_a_passkey_is_shown() {
+async fn s_26_code_session_changes_nothing_in_any_dialect() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let mut scene = Scene::with(arrange(port, "session"), |_| {}).await.with_alice_as_member().await;
@@ -80,7 +80,7 @@ async fn s_26_a_session_by_code_changes_nothing_in_any_dialect_until_a_passkey_i
 }
 
 #[tokio::test]
-async fn s_26_a_code_that_only_enrols_opens_nothing_else_in_any_dialect() {
+async fn s_26_enrolling_code_session_is_refused_in_every_dialect() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let scene = Scene::with(arrange(port, "enroll"), |_| {}).await.with_alice_as_member().await;
@@ -142,7 +142,7 @@ async fn s_26_beside_an_application_each_change_asks_again_in_every_dialect() {
 
 /// An access token is made to be shown to others. What it changes costs a step-up of its own, each time.
 #[tokio::test]
-async fn f_08_an_access_token_pays_for_no_change_with_its_sign_in() {
+async fn f_08_access_token_requires_a_step_up_for_changes() {
     let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
     let access = |signed_in: &Reply| {
         let tokens = Tongue::Ocore.tokens(signed_in);
@@ -170,7 +170,7 @@ async fn f_08_an_access_token_pays_for_no_change_with_its_sign_in() {
 /// Where an application shares the auth host, its script in another tab sends the same cookie. It does not
 /// get what the owner's page has asked a passkey for.
 #[tokio::test]
-async fn f_09_a_step_up_is_for_the_page_that_asked_and_for_its_change() {
+async fn f_09_step_up_is_bound_to_page_and_change() {
     let arrange = |config: &mut Config| {
         config.tls("auth.example.test");
         Tongue::all_on(config);

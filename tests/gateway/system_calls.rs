@@ -7,7 +7,7 @@ const REQUESTS: usize = 100;
 const SHOWN_BYTES: &str = "1400";
 
 #[tokio::test]
-async fn an_answer_leaves_in_one_write() {
+async fn answer_is_sent_in_one_write() {
     let application = Upstream::start();
     let mut gateway = Gateway::prepare(|config| {
         config.route("app", application.port);

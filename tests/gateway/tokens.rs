@@ -49,7 +49,7 @@ async fn signed_in_with_bearer(browser: &Browser, token: &str) -> bool {
 }
 
 #[tokio::test]
-async fn s_31_a_cookie_has_one_spelling() {
+async fn s_31_refuses_other_spellings_of_a_cookie() {
     let scene = Scene::set().await;
     let token = scene.alice.session().unwrap();
     assert!(token.len() < 1_024, "{} characters", token.len());
@@ -65,7 +65,7 @@ async fn s_31_a_cookie_has_one_spelling() {
 }
 
 #[tokio::test]
-async fn s_31_a_bearer_token_has_one_spelling_and_one_carrier() {
+async fn s_31_refuses_other_spellings_of_a_bearer_token() {
     let mut scene = Scene::set().await;
     let browser = scene.stranger();
     let token = browser.sign_in(&mut scene.device).await.json()["token"].as_str().unwrap().to_owned();
@@ -127,7 +127,7 @@ async fn s_31_an_access_token_is_checked_in_one_way() {
 }
 
 #[tokio::test]
-async fn s_31_an_invitation_and_a_ceremony_have_one_spelling() {
+async fn s_31_refuses_other_spellings_of_secrets() {
     let mut scene = Scene::with(|config| config.table("limits", &["network_burst = 10000"]), |_| {}).await;
     let link = scene.gateway.invite("bob@example.com", &[]);
     let secret = secret_of(&link);
@@ -154,7 +154,7 @@ async fn s_31_an_invitation_and_a_ceremony_have_one_spelling() {
 }
 
 #[tokio::test]
-async fn p_24_authorization_is_the_applications() {
+async fn p_24_forwards_authorization_unchanged() {
     let mut scene = Scene::with(
         |_| {},
         |route| {

@@ -58,7 +58,7 @@ fn check_upgrade(scene: &Scene, canary: &Canary, line: &str, host: &str) {
 }
 
 #[tokio::test]
-async fn p_22_no_target_leads_to_another_upstream() {
+async fn p_22_target_cannot_change_the_upstream() {
     let (scene, canary) = (Scene::set().await, Canary::new());
     let (port, there) = (scene.gateway.port, canary.port());
     let host = format!("Host: localhost:{port}\r\n");
@@ -95,7 +95,7 @@ async fn p_22_no_target_leads_to_another_upstream() {
 }
 
 #[tokio::test]
-async fn p_22_no_host_leads_to_another_upstream() {
+async fn p_22_host_cannot_change_the_upstream() {
     let (scene, canary) = (Scene::set().await, Canary::new());
     let (port, there) = (scene.gateway.port, canary.port());
     for host in [
@@ -152,7 +152,7 @@ fn leading_headers(there: u16) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn p_22_no_header_leads_to_another_upstream_whoever_sends_it() {
+async fn p_22_headers_cannot_change_the_upstream() {
     for trusted in ["trusted_proxies = []", "trusted_proxies = [\"127.0.0.1/32\"]"] {
         let scene = Scene::with(|config| config.server.push(trusted.to_owned()), |_| {}).await;
         let canary = Canary::new();
@@ -164,7 +164,7 @@ async fn p_22_no_header_leads_to_another_upstream_whoever_sends_it() {
 }
 
 #[tokio::test]
-async fn p_22_no_parameter_makes_the_gateway_fetch_anything() {
+async fn p_22_parameters_cause_no_outgoing_request() {
     let (scene, canary) = (Scene::set().await, Canary::new());
     let there = format!("http://127.0.0.1:{}/", canary.port());
     let encoded: String = url::form_urlencoded::byte_serialize(there.as_bytes()).collect();
@@ -209,7 +209,7 @@ async fn p_22_no_parameter_makes_the_gateway_fetch_anything() {
 
 /// What an application answers is the browser's to follow.
 #[tokio::test]
-async fn p_22_an_answer_of_the_application_is_passed_on_and_not_followed() {
+async fn p_22_upstream_redirects_are_not_followed() {
     let canary = Canary::new();
     let there = format!("http://127.0.0.1:{}/elsewhere", canary.port());
     let port = canary.port();

@@ -43,7 +43,7 @@ fn telling(receiver: &Receiver, events: &'static str) -> impl FnOnce(&mut Config
 }
 
 #[tokio::test]
-async fn an_event_arrives_signed_and_says_what_where_and_when() {
+async fn event_is_signed_and_complete() {
     let (receiver, folder) = (Receiver::open().await, TempDir::new().unwrap());
     let (url, secret) = (url_of(&receiver), secret_file(&folder));
     let arrange = |config: &mut Config| config.webhook(&[&url, "events = [\"passkey\"]", &secret]);
@@ -100,7 +100,7 @@ async fn without_mail_users_notices_go_to_the_webhooks_that_take_them() {
 }
 
 #[tokio::test]
-async fn what_was_taken_is_not_sent_again_after_a_kill_and_what_was_not_keeps_its_id() {
+async fn delivery_is_not_repeated_after_a_kill_and_keeps_its_id() {
     let receiver = Receiver::open().await;
     let mut scene = Scene::with(telling(&receiver, "[\"passkey\"]"), |_| {}).await;
     let first = receiver.taken("credential_added").await;
@@ -124,7 +124,7 @@ async fn what_was_taken_is_not_sent_again_after_a_kill_and_what_was_not_keeps_it
 }
 
 #[tokio::test]
-async fn a_receiver_that_stalls_is_given_ten_seconds_and_holds_up_no_other() {
+async fn stalled_receiver_times_out_without_delaying_others() {
     let [stalls, answers] = [Receiver::open().await, Receiver::open().await];
     stalls.behaves(Manner::Stalls);
     let urls = [&stalls, &answers].map(url_of);
@@ -141,7 +141,7 @@ async fn a_receiver_that_stalls_is_given_ten_seconds_and_holds_up_no_other() {
 }
 
 #[tokio::test]
-async fn a_reload_takes_webhooks_in() {
+async fn reload_applies_webhooks() {
     let [before, after] = [Receiver::open().await, Receiver::open().await];
     let scene = Scene::with(telling(&before, "[\"credential_added\"]"), |_| {}).await;
     before.taken("credential_added").await;
@@ -154,7 +154,7 @@ async fn a_reload_takes_webhooks_in() {
 
 // The command is waited for while the receivers answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_test_says_what_each_receiver_said() {
+async fn webhook_test_reports_each_answer() {
     let [takes, fails] = [Receiver::open().await, Receiver::open().await];
     fails.behaves(Manner::Answers(503, "come back\u{1b}[31m later".to_owned()));
     let (app, urls) = (Upstream::start(), [&takes, &fails].map(url_of));
@@ -241,7 +241,7 @@ fn a_certificate_has_to_be_for_the_host_and_of_the_authority_that_was_named() {
 }
 
 #[tokio::test]
-async fn check_points_out_what_is_probably_not_meant() {
+async fn check_remarks_on_doubtful_webhooks() {
     let app = Upstream::start();
     let gateway = Gateway::prepare(|config| {
         config.webhook(&["url = \"http://ntfy/x-secret\"", "events = [\"passkey\"]"]);
@@ -301,7 +301,7 @@ async fn given_up(stage: &Stage) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn one_that_fails_is_tried_again_with_the_same_id_and_later_each_time() {
+async fn failed_delivery_is_retried_with_backoff_and_the_same_id() {
     let (stage, courier, receiver) = told(&[Topic::CredentialAdded]).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     stage.gateway.administration.write_trail().await.unwrap();
@@ -326,7 +326,7 @@ async fn one_that_fails_is_tried_again_with_the_same_id_and_later_each_time() {
 }
 
 #[tokio::test]
-async fn while_a_receiver_is_away_only_one_message_is_tried_and_then_all_come_in_order() {
+async fn unreachable_receiver_gets_one_probe_and_then_all_in_order() {
     let (stage, courier, receiver) = told(&[Topic::Invited]).await;
     receiver.answers(502);
     for n in 0..6 {
@@ -350,7 +350,7 @@ async fn while_a_receiver_is_away_only_one_message_is_tried_and_then_all_come_in
 }
 
 #[tokio::test]
-async fn one_is_given_up_after_so_many_tries_or_a_day_or_where_it_is_refused_for_good() {
+async fn delivery_ends_after_the_limit_or_a_permanent_error() {
     // Refused for good, because of what it is.
     let (stage, courier, receiver) = told(&[Topic::CredentialAdded]).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
@@ -392,7 +392,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn what_waits_is_bounded_and_refusals_leave_room_for_what_has_happened() {
+async fn queue_is_bounded_with_a_reserve_for_completed_events() {
     let (stage, _, _) = told(&[Topic::InvitationRefused, Topic::Invited]).await;
     for n in 0..DISPATCHES_MAX_OF_REFUSALS + 10 {
         // A secret that is none, from networks enough that no limit is reached.
@@ -415,7 +415,7 @@ async fn what_waits_is_bounded_and_refusals_leave_room_for_what_has_happened() {
 }
 
 #[tokio::test]
-async fn what_waits_for_a_webhook_that_is_gone_is_dropped() {
+async fn messages_for_a_removed_webhook_are_dropped() {
     let (stage, _, receiver) = told(&[Topic::CredentialAdded]).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     stage.gateway.administration.write_trail().await.unwrap();
@@ -425,7 +425,7 @@ async fn what_waits_for_a_webhook_that_is_gone_is_dropped() {
 }
 
 #[tokio::test]
-async fn the_store_holds_neither_an_address_nor_a_word_of_what_waits() {
+async fn queued_messages_are_sealed() {
     let everything: Vec<_> = Topic::offered().map(|(topic, _)| topic).collect();
     let (stage, _, _) = told(&everything).await;
     let user = stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap().user.id.to_string();
@@ -441,7 +441,7 @@ async fn the_store_holds_neither_an_address_nor_a_word_of_what_waits() {
 }
 
 #[tokio::test]
-async fn a_notice_is_in_the_commit_of_what_it_tells() {
+async fn notice_is_committed_with_its_change() {
     let (stage, courier, receiver) = told(&[]).await;
     let enrolled = stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     assert_eq!(waiting(&stage).await, 0, "the first passkey is no news to its owner");
@@ -454,7 +454,7 @@ async fn a_notice_is_in_the_commit_of_what_it_tells() {
 }
 
 #[test]
-fn the_manual_and_the_documentation_name_every_event() {
+fn every_event_is_documented() {
     let manual = include_str!("../../config.toml").replace("\n# ", " ");
     for (topic, family) in Topic::offered() {
         let (_, list) = manual.split_once(&format!("\"{}\" (", family.label())).unwrap();

@@ -235,7 +235,7 @@ async fn verify_takes_a_credential_in_every_form_that_clients_send() {
 }
 
 #[tokio::test]
-async fn search_lists_what_there_is_whatever_the_body_says() {
+async fn search_ignores_the_body() {
     let mut scene = scene().await;
     let alice = Program::of_alice(&mut scene).await;
     alice.enrol(7, "Phone").await;
@@ -260,7 +260,7 @@ async fn search_lists_what_there_is_whatever_the_body_says() {
 }
 
 #[tokio::test]
-async fn remove_takes_ones_own_passkeys_and_no_others() {
+async fn remove_only_removes_own_passkeys() {
     let mut scene = scene().await;
     let alice = Program::of_alice(&mut scene).await;
     alice.enrol(7, "Phone").await;

@@ -22,7 +22,7 @@ const UPGRADES: u32 = 2_000;
 const CLOSE: &str = "Connection: close\r\n";
 
 #[tokio::test]
-async fn p_10_strangers_reach_no_upstream() {
+async fn p_10_anonymous_requests_reach_no_upstream() {
     let rig = Rig::start(Tls::Off).await;
     let answer = rig.ask("GET / HTTP/1.1\r\nHost: app.localhost\r\nConnection: close\r\n\r\n").await;
     assert!(answer.contains("outcome: sign-in\r\n"), "{answer}");
@@ -48,7 +48,7 @@ async fn p_10_strangers_reach_no_upstream() {
 }
 
 #[tokio::test]
-async fn p_02_the_upstream_is_told_by_us_alone() {
+async fn p_02_upstream_gets_only_our_identity_headers() {
     let rig = Rig::start(Tls::Off).await;
     let seen = rig
         .ask(&format!(
@@ -85,7 +85,7 @@ async fn p_02_the_upstream_is_told_by_us_alone() {
 }
 
 #[tokio::test]
-async fn p_02_a_public_path_tells_nobody_who_is_there() {
+async fn p_02_public_path_sends_no_identity() {
     let rig = Rig::start(Tls::Off).await;
     let seen = rig
         .ask(
@@ -106,7 +106,7 @@ async fn p_16_an_upstream_cannot_set_our_cookie() {
 }
 
 #[tokio::test]
-async fn p_25_bytes_after_a_refused_request_are_no_request() {
+async fn p_25_ignores_bytes_after_a_refused_request() {
     let rig = Rig::start(Tls::Off).await;
     let answer = rig
         .ask(
@@ -142,7 +142,7 @@ async fn p_33_headers_and_bodies_have_limits() {
 }
 
 #[tokio::test]
-async fn p_33_bodies_of_strangers_are_bounded_together() {
+async fn p_33_limits_anonymous_bodies_in_total() {
     let rig = Rig::start(Tls::Off).await;
     let request = |line: &str, headers: &str| {
         format!("{line} /auth/echo HTTP/1.1\r\nHost: auth.localhost\r\n{CLOSE}{headers}\r\n")
@@ -179,7 +179,7 @@ async fn p_33_bodies_of_strangers_are_bounded_together() {
 
 /// Requests whose bodies do not come take nothing from others (more of them than there were permits).
 #[tokio::test]
-async fn f_01_bodies_that_do_not_come_take_nothing_from_others() {
+async fn f_01_unsent_bodies_reserve_nothing() {
     let rig = Rig::start(Tls::Off).await;
     let request = |body: &str| {
         format!(
@@ -196,7 +196,7 @@ async fn f_01_bodies_that_do_not_come_take_nothing_from_others() {
 }
 
 #[tokio::test]
-async fn p_36_upstream_faults_become_pages_of_ours() {
+async fn p_36_upstream_failures_show_our_pages() {
     let rig = Rig::start(Tls::Off).await;
     for (path, outcome) in [("/reset", "failed"), ("/never", "timed-out"), ("/garbage", "failed")] {
         let answer = rig.ask_signed_in(&format!("GET {path} HTTP/1.1"), "").await;
@@ -254,7 +254,7 @@ async fn hasty_application() -> SocketAddr {
 
 /// cloudflare/pingora#946: a 101 that overtook the end of the request's empty body closed the WebSocket.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p_27_no_websocket_is_closed_because_its_application_was_faster() {
+async fn p_27_websocket_survives_an_early_101() {
     let rig = Rig::before(Tls::Off, hasty_application().await, Arc::default()).await;
     for n in 0..UPGRADES {
         let upgrade = "Upgrade: websocket\r\nConnection: Upgrade";
@@ -329,7 +329,7 @@ async fn p_38_shutdown_lets_requests_finish_and_closes_idle_connections() {
 }
 
 #[tokio::test]
-async fn p_11_tls_and_host_name_the_same_place() {
+async fn p_11_refuses_a_host_other_than_sni() {
     let rig = Rig::start(Tls::On).await;
     let client = rig.tls_client("app.localhost", Sni::Sent);
     let seen = rig.tls_get(&client, "app.localhost", "/x", None).await.to_lowercase();
@@ -350,7 +350,7 @@ async fn p_11_tls_and_host_name_the_same_place() {
 }
 
 #[tokio::test]
-async fn p_11_tls_that_names_no_host_is_for_the_only_certificate() {
+async fn p_11_nameless_tls_uses_the_only_certificate() {
     for (tls, sni, word) in [
         (Tls::On, Sni::Omitted, "remote-user: alice"),
         (Tls::Twice, Sni::Omitted, "outcome: misdirected"),
@@ -436,7 +436,7 @@ async fn a_body_that_is_longer_than_any_window_arrives_whole() {
 /// Each request that is refused stands beside one that differs in what it is refused for, and is sent on as it
 /// came. What is no request at all is answered before anything is decided.
 #[tokio::test]
-async fn p_14_what_was_decided_on_is_what_is_sent() {
+async fn p_14_forwards_the_path_that_was_decided_on() {
     let rig = Rig::start(Tls::Off).await;
     for (sent, refused, outcome) in [
         ("GET /a?b", "GET /a?b#c", Some("malformed")),
@@ -490,7 +490,7 @@ async fn p_28_odd_framing_is_refused() {
 
 /// Over TLS as well as without.
 #[tokio::test]
-async fn f_27_a_head_that_could_be_read_in_two_ways_is_refused() {
+async fn f_27_refuses_ambiguous_heads() {
     let (plain, tls) = (Rig::start(Tls::Off).await, Rig::start(Tls::On).await);
     for (line, headers, outcome) in [
         ("GET /x HTTP/1.1\r\n", "X: y\r\n", None),

@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_that_strangers_reach_are_public() {
+    fn recognises_public_addresses() {
         for (address, public) in [
             ("127.0.0.1", false),
             ("10.1.2.3", false),

@@ -148,7 +148,7 @@ mod tests {
     use crate::app::doctor::Weight;
 
     #[test]
-    fn a_clock_that_was_set_back_is_a_problem() {
+    fn reports_a_clock_that_was_set_back() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("keys.json");
         fs::write(&file, "x").unwrap();

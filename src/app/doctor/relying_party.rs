@@ -82,7 +82,7 @@ mod tests {
     use crate::app::doctor::Weight;
 
     #[test]
-    fn the_document_names_every_origin_or_it_is_a_problem() {
+    fn reports_origins_missing_from_the_document() {
         let origins = ["https://a.example".to_owned(), "https://b.example".to_owned()];
         let weigh = |text: &str| judged("there", text, &origins).weight;
         assert_eq!(weigh(r#"{"origins":["https://a.example","https://b.example"]}"#), Weight::Fine);

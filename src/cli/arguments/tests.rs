@@ -65,7 +65,7 @@ fn commands_are_read() {
 }
 
 #[test]
-fn wrong_usage_is_told_apart() {
+fn refuses_wrong_usage() {
     for wrong in [
         "server",
         "invite",

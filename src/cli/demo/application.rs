@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_page_says_who_you_are_and_escapes_what_it_shows() {
+    async fn demo_page_shows_the_user_and_escapes_values() {
         let sent = [("remote-user", "zoe"), ("remote-name", "Zo%C3%AB <b>"), ("x-other", "<script>&\"'")];
         let page = get_text("/", &sent).await;
         assert!(page.contains("<h1>Hello, Zoë &lt;b&gt;</h1>"), "{page}");
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn decoding_undoes_what_the_gateway_writes_and_leaves_the_rest() {
+    fn decodes_encoded_header_values_only() {
         for (text, expected) in
             [("Zo%C3%AB", "Zoë"), ("100%25", "100%"), ("5%", "5%"), ("%zz", "%zz"), ("", "")]
         {

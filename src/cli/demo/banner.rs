@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_is_closed_and_keeps_a_link_in_one_piece() {
+    fn banner_does_not_break_a_link() {
         let link = format!("http://localhost:8080/auth/enroll#{}", "x".repeat(43));
         let text = framed(&["Zoë", &link]);
         let widths: Vec<_> = text.trim().lines().map(|line| line.chars().count()).collect();

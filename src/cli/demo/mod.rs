@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_temporary_directory_goes_away_and_a_named_one_stays() {
+    fn removes_the_temporary_directory_and_keeps_a_named_one() {
         let data = Data::prepare(None).unwrap();
         let path = data.path().to_path_buf();
         std::fs::write(path.join("x"), "x").unwrap();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_demo_s_configuration_is_right() {
+    fn demo_configuration_has_no_mistakes() {
         let data = tempfile::tempdir().unwrap();
         let file = data.path().join("config.toml");
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));

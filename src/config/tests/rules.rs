@@ -47,7 +47,7 @@ who = [\"anyone\"]
 }
 
 #[test]
-fn every_mistake_in_a_rule_is_told_where_it_is() {
+fn reports_every_mistake_in_a_rule_with_line() {
     check(&with_line("method = [\"GET\"]"), "route.rule.method", 8, "no such key");
     check(&with_line("methods = [\"get\"]"), "route.rule.methods", 8, "capital");
     check(&with_line("methods = []"), "route.rule.methods", 8, "every request");
@@ -75,7 +75,7 @@ fn every_mistake_in_a_rule_is_told_where_it_is() {
 }
 
 #[test]
-fn a_policy_in_datalog_is_read_or_explained() {
+fn reads_datalog_policies_and_reports_mistakes() {
     let policy = |text: &str| with_rules(&format!("policy = {text}\n"));
     let office = "[[network]]\nname = \"office\"\nranges = [\"10.0.0.0/8\"]\n";
     let text = format!("{office}{}", policy("'allow if group(\"staff\"), network(\"office\");'"));
@@ -99,7 +99,7 @@ fn a_policy_in_datalog_is_read_or_explained() {
 }
 
 #[test]
-fn a_route_that_nobody_could_enter_is_a_mistake() {
+fn refuses_a_route_without_an_allowing_rule() {
     let denying = "[[route.rule]]\neffect = \"deny\"\nwho = [\"user\"]\n";
     check(&with_rules(denying), "route.rule", 5, "no user could enter");
     let allowing = "[[route.rule]]\neffect = \"allow\"\nwho = [\"user\"]\n";

@@ -3,7 +3,7 @@
 use super::{check, parse_file};
 
 #[test]
-fn a_webhook_has_a_url_that_nobody_reads_along_at_and_events_that_there_are() {
+fn webhook_requires_https_and_known_events() {
     let with = |lines: &str| format!("[[webhook]]\n{lines}");
     let hook = |line: &str| with(&format!("url = \"https://h.example/x\"\nevents = [\"passkey\"]\n{line}"));
     assert!(parse_file(&hook("")).is_ok());
@@ -48,7 +48,7 @@ fn a_webhook_has_a_url_that_nobody_reads_along_at_and_events_that_there_are() {
 }
 
 #[test]
-fn a_webhooks_secret_is_one_that_receivers_take() {
+fn validates_webhook_secrets() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");

@@ -207,13 +207,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_has_no_fraction_and_no_zone() {
+    fn formats_timestamps_without_fraction_or_zone() {
         let moment = Timestamp::from_millis(1_790_000_000_120);
         assert_eq!(without_zone(moment), "2026-09-21T14:13:20");
     }
 
     #[test]
-    fn only_a_browser_that_denies_both_ways_is_believed() {
+    fn refuses_only_when_both_capabilities_are_denied() {
         for (said, cannot) in [
             (r"{}", false),
             (r#"{"isUserVerifyingPlatformAuthenticatorAvailable":false}"#, false),

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_method_says_has_a_code_a_status_and_a_stable_id() {
+    async fn method_errors_have_code_status_and_id() {
         for (fault, expected) in [
             (Fault::Malformed, (400, 3)),
             (Fault::InvalidJson, (400, 3)),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_said_before_any_method_is_plain() {
+    async fn routing_errors_have_no_details() {
         for (problem, status, body) in [
             (Problem::unauthenticated(), 401, json!({ "code": 16, "message": "auth header missing" })),
             (Problem::not_found(), 404, json!({ "code": 5, "message": "Not Found" })),
@@ -198,14 +198,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_method_that_needs_mail_is_there_all_the_same() {
+    async fn method_without_mail_is_failed_precondition() {
         let problem = Problem::from(FlowError::NoMail).with_status(StatusCode::BAD_REQUEST);
         let (status, body) = said(&problem).await;
         assert_eq!((status, &body["code"], &body["details"][0]["id"]), (400, &json!(9), &json!(NO_MAIL)));
     }
 
     #[test]
-    fn whoever_is_too_fast_is_told_how_long_to_wait() {
+    fn rate_limit_has_retry_after() {
         let problem = Problem::from(FlowError::RateLimited { retry_after: Duration::from_millis(1_500) });
         assert_eq!(face(&problem).headers()[RETRY_AFTER], "2");
     }

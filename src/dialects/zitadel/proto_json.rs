@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_credential() {
+    fn refuses_other_credential_encodings() {
         for unreadable in
             [json!(null), json!(7), json!(true), json!([credential()]), json!("öäü"), json!("a")]
         {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_what_protobuf_writes() {
+    fn writes_protobuf_json() {
         assert_eq!(bytes(b"{\"ab\":1}\xff\xfe"), "eyJhYiI6MX3//g==");
         assert_eq!(duration(Duration::from_hours(1)), "3600s");
         assert_eq!(sequence(Timestamp::from_millis(1_790_000_000_120)), "1790000000120");

@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn members_have_two_names_and_null_is_absent() {
+    fn reads_camel_and_snake_case_and_treats_null_as_absent() {
         let both = (Some(json!("AAAA")), Some("Phone".to_owned()));
         let in_json = json!({ "publicKeyCredential": "AAAA", "tokenName": "Phone" });
         let in_proto = json!({ "public_key_credential": "AAAA", "token_name": "Phone" });
@@ -292,14 +292,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_empty_is_left_out() {
+    fn omits_empty_members() {
         assert_eq!(serde_json::to_value(ListResponse::new(&[])).unwrap(), json!({}));
         let failure = Failure::plain(Code::NotFound, "Not Found");
         assert_eq!(serde_json::to_value(failure).unwrap(), json!({ "code": 5, "message": "Not Found" }));
     }
 
     #[test]
-    fn a_failure_with_a_detail_is_told_twice() {
+    fn failure_repeats_the_detail_in_the_message() {
         let failure = Failure::detailed(Code::InvalidArgument, "malformed_request", "Too short.");
         let detail = json!({ "@type": ERROR_DETAIL, "id": "malformed_request", "message": "Too short." });
         let expected = json!({ "code": 3, "message": "Too short. (malformed_request)", "details": [detail] });

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_travels_in_three_ways() {
+    fn finds_a_token_in_each_carrier() {
         for bearer in ["Bearer vst_a", "bearer vst_a", " BEARER  vst_a ", "Bearer\tvst_a"] {
             check(&[bearer], &[], Some(("vst_a", Means::Deliberate)));
         }
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_is_not_looked_at() {
+    fn ignores_foreign_authorization() {
         for foreign in ["Bearer abc", "", "Bearer", "Basic !!!", "Digest username=\"x\"", "Bearer VST_a"] {
             check(&[foreign], &[], None);
         }
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn two_tokens_and_one_where_none_belongs_are_unclear_and_ours() {
+    fn refuses_two_tokens_or_a_misplaced_one() {
         let user = basic("vst_a:x");
         for odd in ["Token vst_a", "Digest token=\"vst_a\"", "Bearer x vst_a", " vst_a x", &user] {
             assert_eq!(find([odd.as_bytes()], []), Found::Unclear, "{odd}");

@@ -162,7 +162,7 @@ fn passes(text: &str, usage: &Usage<'_>) -> Result<(), Unpassed> {
 const NARROWED: Result<(), Unpassed> = Err(Unpassed::Refused(TokenRefusal::Narrowed));
 
 #[test]
-fn a_token_says_which_it_is_and_fits() {
+fn token_roundtrips_within_the_size_limit() {
     let said = record(grant(&["wiki", "mail"], &["GET"], &["/a"], &["10.0.0.0/8"]));
     let text = signer().sign(&said, HERE).unwrap();
     assert!(text.starts_with("vst_") && text.len() < 1_000, "{}", text.len());
@@ -173,7 +173,7 @@ fn a_token_says_which_it_is_and_fits() {
 }
 
 #[test]
-fn what_is_not_ours_is_refused_with_its_reason() {
+fn refuses_foreign_tokens_with_reason() {
     let text = made();
     let refused = |text: &str| read(text).err();
     assert_eq!(refused(&text), None);
@@ -187,7 +187,7 @@ fn what_is_not_ours_is_refused_with_its_reason() {
 }
 
 #[test]
-fn a_token_is_cut_nowhere() {
+fn refuses_every_truncation() {
     let text = with_block(&made(), "check if method(\"GET\");");
     for end in 4..text.len() {
         // A last character of base64 may carry no bit of the token.
@@ -198,7 +198,7 @@ fn a_token_is_cut_nowhere() {
 }
 
 #[test]
-fn blocks_stay_in_their_order() {
+fn refuses_reordered_blocks() {
     let both = with_block(&with_block(&made(), "check if method(\"GET\");"), "check if path(\"/a\");");
     let bytes = bytes_of(&both).unwrap();
     // Field 3 of the message is a block (length-delimited): the two change places.
@@ -237,7 +237,7 @@ fn fields(bytes: &[u8]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn s_36_third_parties_add_nothing() {
+fn s_36_refuses_third_party_blocks() {
     let theirs = KeyPair::from(&PrivateKey::from_bytes(&[9; 32], Algorithm::Ed25519).unwrap());
     let token = UnverifiedBiscuit::from(bytes_of(&made()).unwrap()).unwrap();
     let request = token.third_party_request().unwrap();
@@ -248,7 +248,7 @@ fn s_36_third_parties_add_nothing() {
 }
 
 #[test]
-fn there_is_an_end_to_blocks() {
+fn limits_the_number_of_blocks() {
     let mut text = made();
     for _ in 1..TOKEN_BLOCKS_MAX {
         text = with_block(&text, "check if method(\"GET\");");
@@ -262,7 +262,7 @@ fn there_is_an_end_to_blocks() {
 }
 
 #[test]
-fn a_holder_adds_checks_and_nothing_else() {
+fn refuses_added_facts_and_rules() {
     for fit in [
         "check if route(\"wiki\"), method(\"GET\") or method(\"HEAD\");",
         "check if path($p), $p.starts_with(\"/a/\") && !$p.ends_with(\"/secret\");",
@@ -290,7 +290,7 @@ fn a_holder_adds_checks_and_nothing_else() {
 }
 
 #[test]
-fn a_narrowed_token_is_refused_wherever_it_was_narrowed_away() {
+fn refuses_requests_outside_the_attenuation() {
     let (get, post) = (Method::GET, Method::POST);
     let narrow = |to: &Grant, end| attenuate(&made(), to, end, &[3; 32]).unwrap();
     let (near, later) = (Some("10.1.2.3"), NOW.plus(DAY / 2));
@@ -316,7 +316,7 @@ fn a_narrowed_token_is_refused_wherever_it_was_narrowed_away() {
 }
 
 #[test]
-fn errors_within_a_check_refuse() {
+fn a_failing_check_refuses() {
     let get = Method::GET;
     for broken in ["check if 1 / 0 == 1;", "check if path($p), $p < 3;", "check if user(\"alice\");"] {
         let text = with_block(&made(), broken);
@@ -325,7 +325,7 @@ fn errors_within_a_check_refuse() {
 }
 
 #[test]
-fn a_token_shows_what_it_is_for() {
+fn inspect_shows_the_grant() {
     let text = attenuate(&made(), &grant(&[], &["GET"], &["/a"], &[]), None, &[3; 32]).unwrap();
     let shown = inspect(&format!(" {text}\n")).unwrap();
     assert_eq!((shown.id.as_str(), shown.issuer.as_str()), ("01".repeat(16).as_str(), HERE));
@@ -353,7 +353,7 @@ fn public() -> biscuit_auth::PublicKey {
 }
 
 #[test]
-fn lists_are_read_once_and_have_an_end() {
+fn limits_lists_and_removes_duplicates() {
     let said = grant(&["wiki", "wiki"], &["GET", "PROPFIND"], &["/", "/a/", "/a/*", "/a"], &["10.0.0.7"]);
     assert_eq!(said.routes, ["wiki"]);
     assert_eq!(said.paths.iter().map(ToString::to_string).collect::<Vec<_>>(), ["/", "/a"]);
@@ -398,7 +398,7 @@ const ASKED: &[&str] = &["/", "/a", "/a/", "/a/b", "/a/bc", "/ab", "/abc", "/b"]
 proptest! {
     /// Lists in the record and checks in the token are the same rules, written twice.
     #[test]
-    fn the_record_and_the_token_say_the_same(
+    fn record_and_token_decide_alike(
         (routes, methods) in (some_of(ROUTES), some_of(METHODS)),
         (paths, networks) in (some_of(PATHS), some_of(NETWORKS)),
         (route, method) in (proptest::sample::select(ROUTES), proptest::sample::select(METHODS)),

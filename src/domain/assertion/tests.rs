@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn f_10_an_earlier_key_is_good_for_a_day_and_no_longer() {
+fn f_10_earlier_key_is_accepted_for_one_day() {
     let (replaced_at, moment) = (Timestamp::from_millis(1_790_000_000_000), Duration::from_millis(1));
     let before = AssertionKeys::generate(&[1; 32]).unwrap();
     let signed = before.open().unwrap().sign_as(Purpose::Access, &json!({ "a": 1 })).unwrap();

@@ -57,14 +57,14 @@ mod tests {
     }
 
     #[test]
-    fn known_models_have_names_and_shy_ones_do_not() {
+    fn names_known_models_and_not_zero_aaguids() {
         let apple = Uuid::try_parse("fbfc3007-154e-4ecc-8c0b-6e020557d7bd").unwrap();
         assert_eq!(name_of(apple), Some("Apple Passwords"));
         assert_eq!(name_of(Uuid::nil()), None);
     }
 
     #[test]
-    fn shy_models_are_called_after_their_program_and_the_rest_passkey() {
+    fn default_name_is_the_browser_or_passkey() {
         let called = |browser, system| default_credential_name(Uuid::nil(), &program(browser, system));
         assert_eq!(called("Firefox", "Linux").as_str(), "Linux - Firefox");
         let too_long = "x".repeat(1000);

@@ -66,7 +66,7 @@ fn a_missing_or_repeated_fact_is_refused_by_name() {
 }
 
 #[test]
-fn what_cannot_be_read_is_refused() {
+fn refuses_unreadable_forwarded_values() {
     let with = |name: &'static str, value: &'static str| {
         map(FORWARDED.into_iter().filter(move |(it, _)| *it != name).chain([(name, value)]))
     };
@@ -93,7 +93,7 @@ fn what_cannot_be_read_is_refused() {
 }
 
 #[test]
-fn a_disagreement_names_both_headers() {
+fn reports_both_contradictory_headers() {
     let beside = |contract, own: &[(&'static str, &'static str)], other| {
         read_as(contract, &map(own.iter().copied().chain([other])))
     };
@@ -119,14 +119,14 @@ fn a_handshake_has_the_scheme_of_a_request() {
 }
 
 #[test]
-fn a_target_is_as_long_as_a_head_may_be() {
+fn limits_the_target_length() {
     let target = |bytes: usize| target_in(URI, format!("/{}", "a".repeat(bytes - 1)).as_bytes());
     assert!(target(32 * 1024).is_ok());
     assert_eq!(target(32 * 1024 + 1), Err(Unclear::Unreadable(URI)));
 }
 
 #[test]
-fn only_a_proxy_that_can_pass_a_redirect_on_gets_one() {
+fn redirects_only_where_the_contract_supports_it() {
     assert!(Contract::Forwarded.takes_redirects());
     assert!(Contract::Appended { path: b"/" }.takes_redirects());
     assert!(!Contract::Original.takes_redirects());

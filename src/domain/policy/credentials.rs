@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_has_the_shared_one_and_nobody_another_s() {
+    fn each_user_gets_the_shared_or_their_own_secret() {
         let alice = user("alice");
         let one = Credentials::basic(template("{username}"), shared("p:ä\u{20ac}")).unwrap();
         assert_eq!(told(&one, &alice), Some(basic("alice:p:ä\u{20ac}")));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_a_colon_is_nobody_s() {
+    fn refuses_basic_usernames_with_a_colon() {
         let credentials = Credentials::basic(template("{name}"), shared("secret")).unwrap();
         let odd = User { display_name: DisplayName::parse("root:x").unwrap(), ..user("alice") };
         assert_eq!(told(&credentials, &odd), None);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_header_can_carry_is_refused_and_not_repeated() {
+    fn refuses_unsendable_secrets_without_echoing_them() {
         for wrong in ["", "a\nb", "a\u{7f}", &"x".repeat(SECRET_BYTES_MAX + 1)] {
             assert!(Credentials::basic(template("{username}"), shared(wrong)).is_err(), "{wrong:?}");
         }

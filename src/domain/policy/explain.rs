@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_read_as_it_stands() {
+    fn question_url_is_not_normalised() {
         let check = |url: &str, host: &str, path: &str| {
             let sought = Sought::parse(url).unwrap();
             assert_eq!((sought.host.as_str(), sought.raw_path.as_slice()), (host, path.as_bytes()), "{url}");

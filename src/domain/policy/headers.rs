@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn f_11_what_we_write_is_never_let_through() {
+    fn f_11_pass_headers_cannot_name_our_headers() {
         for wrong in [
             "X-Forwarded-For",
             "x_forwarded_for",

@@ -264,14 +264,14 @@ mod tests {
     }
 
     #[test]
-    fn p_21_no_name_can_split_a_header() {
+    fn p_21_encodes_header_separators() {
         assert_eq!(header_text("Zoë"), "Zo%C3%AB");
         assert_eq!(header_text("100%"), "100%25");
         assert_eq!(header_text("a\r\nX-Admin: 1"), "a%0D%0AX-Admin: 1");
     }
 
     #[test]
-    fn templates_say_what_is_wrong_with_them() {
+    fn reports_mistakes_in_header_templates() {
         let parse = |text| Template::parse(text, &defined());
         for right in ["{username}", "Bearer {id}", "{attr.employee_id}"] {
             assert!(parse(right).is_ok(), "{right}");
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_with_a_gap_is_none() {
+    fn omits_headers_with_a_missing_value() {
         let template = |text| Template::parse(text, &defined()).unwrap();
         let mut user = zoe();
         for (text, value) in [
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn pomerium_s_set_has_its_assertion_among_its_names() {
+    fn pomerium_preset_includes_its_assertion_header() {
         let names = |preset| {
             let headers = IdentityHeaders::preset(preset).unwrap();
             headers.names().map(HeaderName::to_string).collect::<Vec<_>>()

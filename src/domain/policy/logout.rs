@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_browser_sends_is_refused() {
+    fn refuses_logout_paths_browsers_cannot_send() {
         for wrong in [
             "",
             "logout",

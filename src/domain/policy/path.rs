@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_paths_are_plain() {
+    fn accepts_plain_paths() {
         for path in [
             "/",
             "/a",
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn f_15_what_some_server_takes_for_another_path_is_ambiguous() {
+    fn f_15_server_specific_readings_are_ambiguous() {
         for path in [
             "/static/%c0%ae%c0%ae/admin",
             "/static/%ef%bc%8e%ef%bc%8e%ef%bc%8fadmin",
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_malformed() {
+    fn invalid_targets_are_malformed() {
         for path in [
             &b""[..],
             b"a",
@@ -290,7 +290,7 @@ mod tests {
         /// Against the URL parser that browsers are built after: a plain path stays what it is when dots are
         /// resolved, and when its escapes are undone, once and twice, its segments stay the same.
         #[test]
-        fn a_plain_path_is_the_same_for_every_reader(path in paths()) {
+        fn plain_path_decodes_alike_in_every_decoder(path in paths()) {
             if read(path.as_bytes()) == Reading::Plain {
                 let url = url::Url::parse(&format!("http://host{path}")).unwrap();
                 let resolved = unescaped(url.path().as_bytes());

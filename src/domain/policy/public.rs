@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_literal_opens_itself_and_nothing_else() {
+    fn public_literal_matches_only_itself() {
         let health = PublicPath::parse("/health").unwrap();
         assert!(health.opens(b"/health"));
         for path in [&b"/health/"[..], b"/healthy", b"/Health", b"/health/x", b"/", b"/x/health"] {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_opens_what_is_below_a_slash() {
+    fn public_star_matches_below_a_slash() {
         let files = PublicPath::parse("/static/*").unwrap();
         assert!(files.opens(b"/static/a/b"));
         assert!(!files.opens(b"/static"));

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_behind_one_that_takes_everything_from_it_is_dead() {
+    fn reports_a_shadowed_rule() {
         use Effect::{Allow, Deny};
         let dead = "the rule \"b\" never decides, because of \"a\" before it";
         let all = Conditions::default;
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn two_rules_together_can_bury_a_third() {
+    fn reports_a_rule_shadowed_by_two() {
         use Effect::{Allow, Deny};
         let rules = vec![
             rule("day", Allow, "user", hours("06:00", "22:00")),
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_enters_unasked_is_told() {
+    fn reports_rules_that_allow_anonymous_clients() {
         let open = rule("open", Effect::Allow, "anyone", Conditions::default());
         check(vec![open], &["the rule \"open\" lets every client in without a sign-in"]);
         let home = rule("home", Effect::Allow, "anyone", from("192.168.0.0/16"));

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn another_letter_case_is_known_as_such() {
+    fn detects_rule_paths_that_depend_on_letter_case() {
         let path = RulePath::parse("/Admin/*").unwrap();
         assert!(path.matches_in_any_case(b"/aDMIN/x") && !path.matches(b"/aDMIN/x"));
         assert!(!path.matches_in_any_case(b"/administrator") && !path.matches_in_any_case(b"/a"));

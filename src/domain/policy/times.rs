@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_the_clocks_skips_an_hour_or_repeats_it() {
+    fn daylight_saving_skips_or_repeats_an_hour() {
         let hour = times("sun", "02:00", "03:00");
         for minute in 0..180 {
             let moment = Timestamp::parse("2026-03-29T00:00:00Z").unwrap().as_millis() + minute * 60_000;
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn days_and_hours_are_read_or_explained() {
+    fn reads_times_and_reports_mistakes() {
         assert_eq!(Days::parse("mon-fri, sun").unwrap().names().count(), 6);
         assert_eq!(Days::parse("sat-mon").unwrap().names().collect::<Vec<_>>(), ["mon", "sat", "sun"]);
         assert_eq!(Days::ALL, Days::parse("mon-sun").unwrap());

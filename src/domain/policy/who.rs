@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_written_as_it_is_read_and_knows_whom_it_is_about() {
+    fn allow_lines_roundtrip_and_match() {
         let user = alice(Standing::Active);
         for (line, is_name, is_address) in [
             ("user", false, false),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_an_error() {
+    fn refuses_unknown_allow_lines() {
         for wrong in ["", "users", "group:", "user:", "user:a b", "group:a,b", "anyone"] {
             assert!(Allow::parse(wrong).is_err(), "{wrong}");
         }

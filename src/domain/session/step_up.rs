@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_steps_of_a_registration_are_one_change() {
+    fn register_options_and_verify_share_a_step_up() {
         let begun = Change::new("POST", "/passkeys/register/options");
         assert_eq!(begun, Change::new("POST", "passkeys/register/verify/"));
         assert_eq!(begun, Change::parse("POST passkeys/register/options"));

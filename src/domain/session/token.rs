@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_says_what_was_signed_and_fits_a_cookie() {
+    fn token_roundtrips_within_the_cookie_size() {
         let mut long = claims();
         long.carrier = Carrier::Cookie(format!("{0}.{0}.{0}.example", "a".repeat(60)));
         let carried = |carrier| Claims { carrier, ..claims() };
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retired_key_is_accepted_until_its_tokens_have_died() {
+    fn retired_key_is_accepted_until_its_tokens_expire() {
         let mut ring = Keyring::generate(&[7; 32], NOW).unwrap();
         let token = opened(&ring).sign(&claims()).unwrap();
         let week = Duration::from_secs(7 * 86_400);
@@ -333,7 +333,7 @@ mod tests {
 
     /// Whoever has the keys of before and a session that goes on has nothing: not even the session's id helps.
     #[test]
-    fn f_10_a_burnt_key_is_accepted_nowhere() {
+    fn f_10_refuses_a_revoked_key() {
         let mut ring = Keyring::generate(&[7; 32], NOW).unwrap();
         let oldest = opened(&ring).sign(&claims()).unwrap();
         ring.rotate(&[8; 32], NOW, Duration::from_secs(60)).unwrap();

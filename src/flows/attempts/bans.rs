@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_quiet_for_the_longest_time_makes_room() {
+    fn evicts_the_least_recently_refused_network() {
         let refusals = Refusals::default();
         for n in 0..=REFUSED_MAX {
             let at = NOW.plus(Duration::from_millis(u64::try_from(n).unwrap()));

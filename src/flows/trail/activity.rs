@@ -89,7 +89,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
     #[test]
-    fn hours_of_a_week_are_counted_and_no_more() {
+    fn counts_only_the_last_week() {
         let activity = Activity::default();
         let refused = Event {
             kind: Kind::SignInRefused { user: None, why: Refusal::BadProof },

@@ -107,7 +107,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
     #[test]
-    fn a_week_is_seven_columns_and_loses_nothing() {
+    fn week_chart_has_seven_columns_with_every_event() {
         let mut hours = vec![Hour::default(); 168];
         hours[0].signed_in = 3;
         hours[167] = Hour { signed_in: 5, refused: 1 };

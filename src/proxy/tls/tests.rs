@@ -15,7 +15,7 @@ fn write_pair(folder: &Path, file: &str, names: &[&str]) -> CertificateFiles {
 }
 
 #[test]
-fn a_name_gets_the_certificate_that_covers_it() {
+fn selects_the_covering_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let files = vec![
         write_pair(folder.path(), "a", &["a.example"]),
@@ -34,7 +34,7 @@ fn a_name_gets_the_certificate_that_covers_it() {
 }
 
 #[test]
-fn a_set_that_cannot_be_read_says_why() {
+fn reports_why_certificates_cannot_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let a = write_pair(folder.path(), "a", &["a.example"]);
     let b = write_pair(folder.path(), "b", &["b.example"]);
@@ -73,7 +73,7 @@ fn an_obtained_certificate_is_awaited_until_it_is_there() {
 }
 
 #[test]
-fn only_a_change_replaces_the_set() {
+fn rereads_only_changed_certificates() {
     let folder = tempfile::tempdir().unwrap();
     let files = vec![write_pair(folder.path(), "a", &["a.example"])];
     let certificates = Certificates::load(files.clone(), Arc::default()).unwrap();

@@ -90,7 +90,7 @@ async fn a_second_instance_is_refused_and_touches_nothing() {
 }
 
 #[tokio::test]
-async fn data_missing_beside_the_marker_is_never_an_empty_store() {
+async fn refuses_missing_data_beside_the_marker() {
     for damage in [(|db: &Path| fs::remove_file(db).unwrap()) as fn(&Path), |db| fs::write(db, b"").unwrap()]
     {
         let home = used().await;
@@ -106,7 +106,7 @@ async fn data_missing_beside_the_marker_is_never_an_empty_store() {
 /// Damage before the end of what the first start wrote. Damage behind it cuts the log short,
 /// which sled cannot tell from a write that a crash interrupted.
 #[tokio::test]
-async fn damaged_data_is_refused_and_never_an_empty_store() {
+async fn refuses_damaged_data() {
     let fresh = TempDir::new().unwrap();
     drop(open(fresh.path()).unwrap());
     let first_start_bytes = fs::read(fresh.path().join("db")).unwrap().len();
@@ -245,7 +245,7 @@ async fn commits_are_timed_by_the_given_clock() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn closing_finishes_what_was_accepted() {
+async fn closing_finishes_accepted_changes() {
     let home = TempDir::new().unwrap();
     let store = Arc::new(open(home.path()).unwrap());
     let commits: Vec<_> = (0..100)
@@ -331,7 +331,7 @@ async fn more_callers_than_there_is_room_for_are_served_in_turn() {
 
 /// Directories written by earlier versions. They have to open for as long as their format is read.
 #[tokio::test]
-async fn the_golden_directories_open() {
+async fn opens_directories_of_earlier_versions() {
     for (format, golden) in [(1, GOLDEN_1.as_slice()), (2, &GOLDEN_2)] {
         let home = TempDir::new().unwrap();
         for (name, content) in golden {
@@ -361,7 +361,7 @@ const GOLDEN_2: [(&str, &[u8]); 4] = [
 ];
 
 #[test]
-fn f_19_a_data_directory_is_for_the_gateway_alone() {
+fn f_19_data_directory_has_mode_0700() {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let open_to_all = |path: &Path| {

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_noted_is_read_and_what_was_altered_is_not() {
+    fn witness_roundtrips_and_detects_changes() {
         for changes in [0, 1, 42, u64::MAX] {
             let line = line(changes);
             assert_eq!(parse(line.as_bytes()), Some(changes));

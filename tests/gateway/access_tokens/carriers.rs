@@ -90,7 +90,7 @@ async fn p_11_a_foreign_authorization_reaches_the_application_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn the_application_is_told_whose_token_it_is_and_that_it_was_one() {
+async fn application_gets_the_token_owner_and_that_a_token_was_used() {
     let scene = Scene::set().await;
     let made = made(&scene.gateway, "alice", &[]);
     get(&scene, "/page", made["token"].as_str().unwrap()).await.expect(200);
@@ -109,7 +109,7 @@ async fn the_application_is_told_whose_token_it_is_and_that_it_was_one() {
 }
 
 #[tokio::test]
-async fn a_token_opens_no_address_of_ours() {
+async fn refuses_access_tokens_on_our_endpoints() {
     let scene = Scene::set().await;
     let token = token(&scene.gateway, "alice", &[]);
     let stranger = scene.stranger();
@@ -137,7 +137,7 @@ async fn a_token_opens_no_address_of_ours() {
 
 /// Browsers remember passwords of `Basic` and send them along; nobody's page can add another header.
 #[tokio::test]
-async fn a_page_of_another_origin_changes_nothing_with_a_remembered_password() {
+async fn refuses_cross_origin_changes_with_a_remembered_password() {
     let scene = Scene::set().await;
     let token = token(&scene.gateway, "alice", &[]);
     let send = |line: String| {
@@ -159,7 +159,7 @@ async fn a_bad_token_is_not_made_good_by_a_cookie() {
 }
 
 #[tokio::test]
-async fn another_proxy_that_asks_is_answered_by_the_token_that_it_passes_on() {
+async fn forward_auth_accepts_the_forwarded_token() {
     let arrange = |config: &mut Config| {
         config.server.push("trusted_proxies = [\"127.0.0.1\"]".to_owned());
         config.table("forward_auth", &["enabled = true"]);
@@ -193,7 +193,7 @@ async fn another_proxy_that_asks_is_answered_by_the_token_that_it_passes_on() {
 }
 
 #[tokio::test]
-async fn forged_tokens_count_towards_a_ban_and_old_ones_do_not() {
+async fn only_forged_tokens_count_towards_a_ban() {
     let arrange = |config: &mut Config| {
         config.server.push("trusted_proxies = [\"127.0.0.1\"]".to_owned());
         config.table("bans", &["after = 3"]);

@@ -91,7 +91,7 @@ async fn goes_on(house: &House, stay: &Stay) -> bool {
 }
 
 #[tokio::test]
-async fn a_token_ends_at_its_hour_and_is_swept() {
+async fn expired_token_is_refused_and_swept() {
     let house = House::open().await;
     let token = house.token().await;
     let (stay, permit) = house.stream(&token);
@@ -108,7 +108,7 @@ async fn a_token_ends_at_its_hour_and_is_swept() {
 }
 
 #[tokio::test]
-async fn a_token_ends_with_its_user_and_does_not_come_back() {
+async fn token_ends_with_its_user_for_good() {
     let house = House::open().await;
     let token = house.token().await;
     let (stay, _) = house.stream(&token);
@@ -195,7 +195,7 @@ async fn the_last_use_is_written_once_a_minute_and_outlasts_the_process() {
 
 /// An account pays for a token with a passkey that was shown, as it does for another passkey.
 #[tokio::test]
-async fn a_user_pays_for_a_token_with_a_fresh_passkey() {
+async fn making_a_token_requires_a_fresh_passkey() {
     let house = House::open().await;
     let gateway = &house.stage.gateway;
     let mut device = Authenticator::new(7);

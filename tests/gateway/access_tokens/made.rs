@@ -39,7 +39,7 @@ async fn a_user_makes_a_token_for_themselves_and_revokes_it() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused_with_a_reason() {
+async fn refuses_invalid_tokens_with_reason() {
     let scene =
         Scene::with(|config| config.table("tokens", &["lifetime_max = \"1d\"", "max_per_user = 2"]), |_| {})
             .await;
@@ -105,7 +105,7 @@ async fn an_operator_makes_lists_and_revokes() {
 }
 
 #[tokio::test]
-async fn an_administrator_lists_and_revokes_everybodys() {
+async fn administrator_lists_and_revokes_all_tokens() {
     let scene = Scene::set().await;
     let (bob, _) = scene.invited("bob@example.com", 77).await;
     let bobs = made(&scene.gateway, "bob", &[]);
@@ -124,7 +124,7 @@ async fn an_administrator_lists_and_revokes_everybodys() {
 }
 
 #[tokio::test]
-async fn tokens_outlast_a_restart_and_rotated_keys_and_no_burnt_ones() {
+async fn tokens_survive_restart_and_rotation_and_not_a_burn() {
     let mut scene = Scene::set().await;
     let token = token(&scene.gateway, "alice", &[]);
     scene.gateway.operate(&["key", "rotate"]);

@@ -16,7 +16,7 @@ fn attenuate(gateway: &Gateway, token: &str, options: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn p_14_a_narrowed_token_is_refused_wherever_it_was_narrowed_away() {
+async fn p_14_refuses_requests_outside_the_attenuation() {
     let scene =
         Scene::with(|config| config.server.push("trusted_proxies = [\"127.0.0.1\"]".to_owned()), |_| {})
             .await;
@@ -73,7 +73,7 @@ async fn p_14_a_narrowed_token_is_refused_wherever_it_was_narrowed_away() {
 }
 
 #[tokio::test]
-async fn s_08_what_is_nobodys_token_is_refused_alike_and_the_trail_says_why() {
+async fn s_08_refuses_invalid_tokens_alike_and_audits_the_reason() {
     let scene = Scene::set().await;
     let good = token(&scene.gateway, "alice", &[]);
     get(&scene, "/page", &good).await.expect(200);
@@ -121,7 +121,7 @@ async fn s_08_what_is_nobodys_token_is_refused_alike_and_the_trail_says_why() {
 }
 
 #[tokio::test]
-async fn a_token_restricts_and_the_rules_decide() {
+async fn token_restricts_on_top_of_the_rules() {
     const RULES: &str = "[[route.rule]]\neffect = \"allow\"\nwho = [\"user:alice\"]\npaths = [\"/a/*\"]\n\
         [[route.rule]]\neffect = \"allow\"\nwho = [\"user:alice\"]\npaths = [\"/fresh\"]\nmax_auth_age = \"1h\"\n";
     let scene = Scene::with(
@@ -147,7 +147,7 @@ async fn a_token_restricts_and_the_rules_decide() {
 }
 
 #[tokio::test]
-async fn a_holder_sees_what_a_token_says() {
+async fn inspect_shows_the_token_to_its_holder() {
     let scene = Scene::set().await;
     let whole = token(&scene.gateway, "alice", &["--method", "GET"]);
     let narrowed = attenuate(&scene.gateway, &whole, &["--path", "/a"]);

@@ -53,7 +53,7 @@ fn everybody(scene: &Scene) -> Value {
 }
 
 #[tokio::test]
-async fn everybody_becomes_as_declared_once() {
+async fn apply_reaches_the_declared_state_and_is_idempotent() {
     let scene = Scene::set().await;
     let (gateway, before) = (&scene.gateway, everybody(&scene));
     let text = format!("{ALICE}{BOB}");
@@ -109,7 +109,7 @@ async fn everybody_becomes_as_declared_once() {
 }
 
 #[tokio::test]
-async fn whoever_is_not_declared_is_pruned_only_if_told_to() {
+async fn apply_prunes_only_when_asked() {
     let scene = Scene::set().await;
     let gateway = &scene.gateway;
     let (carol, mut device) = scene.invited("carol@example.com", 42).await;
@@ -146,7 +146,7 @@ async fn whoever_is_not_declared_is_pruned_only_if_told_to() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_meant_changes_nothing() {
+async fn apply_refuses_an_implausible_file() {
     let scene = Scene::set().await;
     let gateway = &scene.gateway;
     scene.invited("carol@example.com", 42).await;
@@ -190,7 +190,7 @@ async fn a_file_that_cannot_be_meant_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_others_change_meanwhile_is_not_lost_and_the_last_administrator_stays() {
+async fn apply_keeps_concurrent_changes_and_the_last_administrator() {
     let stage = Stage::set(Arc::new(MemoryStore::new())).await.unwrap();
     let operator = Authority::of_operator();
     let enrol = async |name: &str, seed: u64| {

@@ -22,7 +22,7 @@ fn invited(gateway: &Gateway) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn everybody_in_a_file_is_invited_or_nobody() {
+async fn import_invites_all_or_none() {
     let scene = Scene::set().await;
     let gateway = &scene.gateway;
     // Alice has an account, and what the file says of her would not count.
@@ -67,7 +67,7 @@ async fn everybody_in_a_file_is_invited_or_nobody() {
 }
 
 #[tokio::test]
-async fn as_many_as_one_commit_holds_are_invited_by_mail_and_not_one_more() {
+async fn import_by_mail_is_limited_to_one_commit() {
     let mail = port::free();
     let office = PostOffice::open(mail, &Mode::Plain);
     let scene = Scene::with(

@@ -112,7 +112,7 @@ async fn a_passkey_of_webauthn_proxy_signs_in() {
 }
 
 #[tokio::test]
-async fn an_imported_passkey_has_to_ask_who_is_there_and_to_be_offered_by_itself() {
+async fn refuses_imported_passkeys_without_verification_or_discoverability() {
     let scene = Scene::set().await;
     let mut bobs = Authenticator::new(71);
     let passkey = registered_elsewhere(&mut bobs, "localhost");

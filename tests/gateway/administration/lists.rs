@@ -20,7 +20,7 @@ fn names(page: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_list_has_everybody_once_page_by_page() {
+async fn pages_list_every_user_once() {
     let mut scene = Scene::set().await;
     for n in 0..7 {
         let (_, _) = scene.invited(&format!("user{n}@example.com"), 100 + n).await;
@@ -80,7 +80,7 @@ async fn people_are_found_by_the_beginning_of_username_address_or_name() {
 
 /// Stores of before have no directory; the first start makes it.
 #[tokio::test]
-async fn people_of_before_the_directory_are_found_after_a_start() {
+async fn search_index_is_built_for_existing_users() {
     let stage = Stage::set(Arc::new(MemoryStore::new())).await.unwrap();
     let mut device = crate::harness::Authenticator::new(1);
     stage.enrol("alice@example.com", &mut device).await.unwrap();
@@ -96,7 +96,7 @@ async fn people_of_before_the_directory_are_found_after_a_start() {
 
 /// Whatever changes, whoever has a record is found by every term of theirs and by no other.
 #[tokio::test]
-async fn the_directory_follows_every_change() {
+async fn search_index_follows_changes() {
     let stage = Stage::set(Arc::new(MemoryStore::new())).await.unwrap();
     let mut device = crate::harness::Authenticator::new(1);
     let user = stage.enrol("alice@example.com", &mut device).await.unwrap().user;
@@ -113,7 +113,7 @@ async fn the_directory_follows_every_change() {
 }
 
 #[tokio::test]
-async fn the_overview_tells_of_backups_and_of_the_end_of_certificates() {
+async fn overview_shows_backups_and_certificate_expiry() {
     let scene = Scene::with(
         |config| config.tls("auth.example.test"),
         |route| {

@@ -7,7 +7,7 @@ use super::{BOB, bob, id_of, told, user};
 use crate::harness::{Authenticator, Scene};
 
 #[tokio::test]
-async fn s_09_a_change_is_felt_on_the_next_request_of_an_open_session() {
+async fn s_09_change_applies_on_the_next_request() {
     let scene = Scene::with(
         |_| {},
         |route| {
@@ -33,7 +33,7 @@ async fn s_09_a_change_is_felt_on_the_next_request_of_an_open_session() {
 }
 
 #[tokio::test]
-async fn an_account_ends_by_itself_with_its_open_sessions() {
+async fn expired_account_ends_with_its_sessions() {
     let scene = Scene::set().await;
     let (bob, mut device) = scene.invited(BOB, 2).await;
     let address = user(&scene, "bob");
@@ -52,7 +52,7 @@ async fn an_account_ends_by_itself_with_its_open_sessions() {
 }
 
 #[tokio::test]
-async fn the_last_administrator_is_kept_whatever_is_asked() {
+async fn refuses_to_remove_the_last_administrator() {
     let scene = Scene::set().await;
     let alice = user(&scene, "alice");
     for body in [
@@ -162,7 +162,7 @@ async fn a_passkey_and_sessions_of_a_user_are_ended_one_by_one_and_all() {
 }
 
 #[tokio::test]
-async fn a_deleted_user_is_gone_and_the_username_stays_theirs() {
+async fn deleted_username_is_not_reused() {
     let scene = Scene::set().await;
     let (bob, mut device) = scene.invited(BOB, 2).await;
     let address = user(&scene, "bob");
@@ -202,7 +202,7 @@ async fn an_invitation_is_made_listed_renewed_and_revoked() {
 
 /// Two administrators who demote one another at the same moment: one of them stays.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_administrators_who_demote_one_another_leave_one() {
+async fn of_two_mutual_demotions_one_is_refused() {
     for seed in 0..8 {
         let scene = Scene::set().await;
         let (bob, _) = scene.invited(BOB, 10 + seed).await;

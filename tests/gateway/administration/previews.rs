@@ -23,7 +23,7 @@ async fn scene() -> Scene {
 }
 
 #[tokio::test]
-async fn an_administrator_sees_what_a_user_would_see_and_nobody_is_signed_in_for_it() {
+async fn preview_as_a_user_creates_no_session() {
     let scene = scene().await;
     let bob = bob(&scene).await;
     let ask = async |user: &str| {

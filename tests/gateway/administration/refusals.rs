@@ -49,7 +49,7 @@ async fn refused_everywhere(scene: &Scene, browser: &Browser, status: u16, code:
 }
 
 #[tokio::test]
-async fn s_33_a_stranger_a_member_and_an_access_token_administer_nothing() {
+async fn s_33_refuses_anonymous_members_and_tokens_on_admin_api() {
     let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
     let bob = bob(&scene).await;
     refused_everywhere(&scene, &scene.stranger(), 401, "unauthenticated").await;
@@ -66,7 +66,7 @@ async fn s_33_a_stranger_a_member_and_an_access_token_administer_nothing() {
 }
 
 #[tokio::test]
-async fn s_23_a_page_of_another_site_administers_nothing() {
+async fn s_23_refuses_cross_site_requests_on_admin_api() {
     let scene = Scene::set().await;
     bob(&scene).await;
     for (method, below) in endpoints(&scene).await {
@@ -93,7 +93,7 @@ async fn s_26_an_administrator_without_a_fresh_passkey_is_asked_for_it_everywher
 }
 
 #[tokio::test]
-async fn s_18_an_administrator_who_is_disabled_or_demoted_administers_nothing_from_the_next_request_on() {
+async fn s_18_refuses_a_demoted_or_disabled_administrator() {
     let scene = Scene::set().await;
     let bob = bob(&scene).await;
     bob.get("admin/v1/overview").await.expect_problem(403);
@@ -108,7 +108,7 @@ async fn s_18_an_administrator_who_is_disabled_or_demoted_administers_nothing_fr
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_refused_with_a_reason() {
+async fn refuses_unreadable_requests_with_reason() {
     let scene = Scene::set().await;
     bob(&scene).await;
     let bob = user(&scene, "bob");

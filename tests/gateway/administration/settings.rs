@@ -47,7 +47,7 @@ async fn s_03_the_settings_are_shown_to_administrators_with_file_and_line_and_wi
 }
 
 #[tokio::test]
-async fn s_34_a_test_message_goes_to_the_administrator_who_asks_and_not_too_often() {
+async fn s_34_test_mail_goes_to_the_caller_and_is_limited() {
     let (scene, office) = scene().await;
     let answer = scene.alice.post("admin/v1/mail/test", &json!({ "to": "else@example.com" })).await;
     assert_eq!(answer.expect(202).json(), json!({ "to": ALICE }));

@@ -17,7 +17,7 @@ fn told_lines(scene: &Scene, arguments: &[&str]) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn s_22_the_trail_says_what_happened_and_who_did_it() {
+async fn s_22_trail_names_events_and_actors() {
     let mut scene = Scene::set().await;
     let (bob, mut device) = scene.invited(BOB, 2).await;
     let (alice_id, bob_id) = (id_of(&scene, "alice"), id_of(&scene, "bob"));
@@ -60,7 +60,7 @@ async fn s_22_the_trail_says_what_happened_and_who_did_it() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_in_the_trail_and_its_author_is_not_the_user_who_was_claimed() {
+async fn refusals_are_audited_with_an_anonymous_actor() {
     let scene = Scene::with(
         |_| {},
         |route| {
@@ -108,7 +108,7 @@ async fn pages_of_the_trail_join_without_a_gap() {
 }
 
 #[tokio::test]
-async fn old_entries_go_by_the_clock() {
+async fn expired_entries_are_removed() {
     let stage = Stage::set(Arc::new(MemoryStore::new())).await.unwrap();
     let mut device = Authenticator::new(1);
     stage.enrol("alice@example.com", &mut device).await.unwrap();

@@ -60,7 +60,7 @@ async fn try_nothing_at(stage: &Stage, at: &Visit) {
 }
 
 #[tokio::test]
-async fn one_bad_credential_too_many_bans_its_address_for_a_while() {
+async fn bans_an_address_after_too_many_refusals() {
     let stage = stage(&[]).await;
     for _ in 0..AFTER {
         assert!(!is_refused(&stage, BANNED).await);
@@ -87,7 +87,7 @@ async fn one_bad_credential_too_many_bans_its_address_for_a_while() {
 }
 
 #[tokio::test]
-async fn what_was_refused_long_ago_does_not_count() {
+async fn old_refusals_do_not_count() {
     let stage = stage(&[]).await;
     for _ in 0..AFTER * 3 {
         try_nothing(&stage, BANNED).await;
@@ -102,7 +102,7 @@ async fn what_was_refused_long_ago_does_not_count() {
 
 /// Codes, links and passkeys count together, and a /64 of IPv6 as one.
 #[tokio::test]
-async fn every_kind_of_credential_counts_and_so_does_every_address_of_a_64() {
+async fn counts_every_credential_kind_and_every_address_of_a_64() {
     let stage = stage(&[]).await;
     let from = |n: usize| visit_from(&format!("2001:db8:1:2::{n:x}"));
     let (nobody, device) = (Introduction::default(), Device::default());
@@ -123,7 +123,7 @@ async fn every_kind_of_credential_counts_and_so_does_every_address_of_a_64() {
 }
 
 #[tokio::test]
-async fn whom_everybody_may_be_behind_is_never_banned() {
+async fn never_bans_trusted_proxies() {
     let stage = stage(&["10.0.0.0/24", "2001:db8:1:2::1"]).await;
     for shared in ["127.0.0.1", "::1", "10.0.0.9", "::ffff:10.0.0.9", "2001:db8:1:2::7"] {
         for _ in 0..AFTER * 2 {
@@ -139,7 +139,7 @@ async fn whom_everybody_may_be_behind_is_never_banned() {
 }
 
 #[tokio::test]
-async fn an_address_that_becomes_a_proxys_is_banned_no_more() {
+async fn new_trusted_proxy_is_not_banned() {
     let store = Arc::new(MemoryStore::new());
     let before = Stage::banning(Arc::<MemoryStore>::clone(&store), None, &[]).await.unwrap();
     let network = Network::parse("10.0.0.0/24").unwrap();
@@ -152,7 +152,7 @@ async fn an_address_that_becomes_a_proxys_is_banned_no_more() {
 }
 
 #[tokio::test]
-async fn what_somebody_tries_who_is_signed_in_is_not_counted() {
+async fn attempts_of_signed_in_users_do_not_count() {
     let stage = stage(&[]).await;
     let known = Visit { shows_live_session: true, ..visit_from(BANNED) };
     for _ in 0..AFTER * 2 {
@@ -177,7 +177,7 @@ fn wrong_code(stage: &Arc<Stage>) -> JoinHandle<FlowError> {
 
 /// Whenever the person decides while attempts are under way.
 #[tokio::test]
-async fn a_ban_of_a_persons_is_not_replaced_by_one_that_makes_itself() {
+async fn automatic_ban_does_not_replace_a_manual_one() {
     for moment in 0..60 {
         let stage = Stage::banning(Arc::new(Yielding::default()), Some(rule()), &[]).await.unwrap();
         let stage = Arc::new(stage);
@@ -198,7 +198,7 @@ async fn a_ban_of_a_persons_is_not_replaced_by_one_that_makes_itself() {
 
 /// At the same moment: many are judged that had begun, and there is one ban.
 #[tokio::test]
-async fn many_attempts_at_once_make_one_ban() {
+async fn concurrent_attempts_make_one_ban() {
     let stage = Stage::banning(Arc::new(Yielding::default()), Some(rule()), &[]).await.unwrap();
     let stage = Arc::new(stage);
     let trying: Vec<_> = (0..AFTER * 5).map(|_| wrong_code(&stage)).collect();
@@ -263,7 +263,7 @@ async fn the_configuration_switches_it_on_and_the_socket_lifts_it() {
 
 /// A page of another site makes its visitors' browsers send what it likes.
 #[tokio::test]
-async fn a_page_of_another_site_bans_none_of_its_visitors() {
+async fn cross_site_requests_do_not_count_towards_a_ban() {
     let arrange = |config: &mut Config| {
         proxied(config);
         Tongue::all_on(config);

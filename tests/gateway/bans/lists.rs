@@ -87,7 +87,7 @@ async fn an_administrator_adds_lists_and_removes_bans_over_the_api() {
 }
 
 #[tokio::test]
-async fn a_ban_is_over_at_its_end_swept_or_not() {
+async fn expired_ban_is_ignored_before_the_sweep() {
     let stage = Stage::set(Arc::new(MemoryStore::new())).await.unwrap();
     let second = Duration::from_secs(1);
     add(&stage, BANNED, Some(HOUR)).await.unwrap();
@@ -136,7 +136,7 @@ async fn crowded(count: usize) -> Arc<dyn KeyValue> {
 }
 
 #[tokio::test]
-async fn there_are_so_many_bans_and_no_more_and_the_last_ones_are_for_people() {
+async fn number_of_bans_is_limited_with_a_reserve_for_manual_ones() {
     let three = AutomaticBans { after: 3.try_into().unwrap(), ..rule() };
     let stage = Stage::banning(crowded(AUTOMATIC_BANS_MAX - 1).await, Some(three), &[]).await.unwrap();
     for attacker in ["198.51.100.1", "198.51.100.2"] {
@@ -159,7 +159,7 @@ async fn there_are_so_many_bans_and_no_more_and_the_last_ones_are_for_people() {
 }
 
 #[tokio::test]
-async fn many_who_ban_at_once_make_no_more_than_there_may_be() {
+async fn concurrent_bans_stay_within_the_limit() {
     let stage = Stage::banning(crowded(BANS_MAX - 5).await, None, &[]).await.unwrap();
     let stage = Arc::new(stage);
     let adding = (0..20).map(|n| {
@@ -174,7 +174,7 @@ async fn many_who_ban_at_once_make_no_more_than_there_may_be() {
 }
 
 #[tokio::test]
-async fn bans_and_whom_they_keep_out_are_measured() {
+async fn bans_and_banned_attempts_are_in_the_metrics() {
     let mut scene = Scene::with(proxied, |_| {}).await;
     super::ban(&scene, BANNED);
     // The gauge is set when the sweeper comes by, which it does at the start as well.

@@ -48,7 +48,7 @@ fn is_banned(reply: Reply) -> Value {
 }
 
 #[tokio::test]
-async fn a_banned_address_begins_and_finishes_nothing_in_any_dialect_and_nobody_else_is_kept_out() {
+async fn banned_address_is_refused_in_every_dialect() {
     let mut scene = Scene::with(everything, |_| {}).await;
     let dialects = [Tongue::Native, Tongue::BetterAuth, Tongue::Ocore, Tongue::Corbado];
     // Begun before the ban.
@@ -115,7 +115,7 @@ fn attempts(link: &str) -> Vec<(&'static str, Value, u16)> {
 }
 
 #[tokio::test]
-async fn whatever_a_stranger_can_try_is_refused_and_nothing_is_used_up() {
+async fn banned_attempts_consume_nothing() {
     let scene = Scene::with(everything, |_| {}).await;
     let link = scene.gateway.invite("bob@example.com", &[]);
     ban(&scene, "192.0.2.0/29");
@@ -142,7 +142,7 @@ async fn whatever_a_stranger_can_try_is_refused_and_nothing_is_used_up() {
 }
 
 #[tokio::test]
-async fn whoever_is_signed_in_goes_on_and_can_lift_the_ban() {
+async fn signed_in_user_goes_on_and_can_lift_the_ban() {
     let arrange = |config: &mut Config| {
         everything(config);
         config.own_clock = true;
@@ -174,7 +174,7 @@ async fn whoever_is_signed_in_goes_on_and_can_lift_the_ban() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_cannot_use_a_visitors_session_to_pass_for_signed_in() {
+async fn cross_site_request_does_not_count_as_signed_in() {
     let scene = Scene::with(everything, |_| {}).await;
     ban(&scene, BANNED);
     let alice = scene.alice.reported_as(BANNED);
@@ -190,7 +190,7 @@ async fn a_page_of_another_site_cannot_use_a_visitors_session_to_pass_for_signed
 }
 
 #[tokio::test]
-async fn a_proxys_own_address_cannot_be_banned_and_who_is_behind_it_can() {
+async fn refuses_a_ban_of_a_proxy_and_bans_its_clients() {
     let scene = Scene::with(proxied, |_| {}).await;
     for own in ["127.0.0.1", "127.0.0.0/8", "::ffff:127.0.0.1"] {
         assert!(!scene.gateway.cli(&["ban", "add", own]).status.success(), "{own}");

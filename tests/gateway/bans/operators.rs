@@ -85,7 +85,7 @@ async fn a_ban_is_added_listed_replaced_and_removed() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused_with_what_to_do() {
+async fn refuses_invalid_bans_with_remedy() {
     let scene = Scene::with(proxied, |_| {}).await;
     let gateway = &scene.gateway;
     for (network, words) in [
@@ -116,7 +116,7 @@ async fn what_makes_no_sense_is_refused_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn bans_are_made_and_lifted_while_no_gateway_runs_and_outlast_a_restart() {
+async fn ban_commands_work_offline_and_survive_a_restart() {
     let mut scene = Scene::with(proxied, |_| {}).await;
     ban(&scene, BANNED);
     scene.gateway.stop();
@@ -137,7 +137,7 @@ async fn bans_are_made_and_lifted_while_no_gateway_runs_and_outlast_a_restart() 
 }
 
 #[tokio::test]
-async fn a_backup_has_the_bans() {
+async fn backup_includes_bans() {
     let mut scene = Scene::with(proxied, |_| {}).await;
     ban(&scene, BANNED);
     let file = scene.gateway.directory().join("the.backup");

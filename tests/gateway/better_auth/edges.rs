@@ -31,7 +31,7 @@ fn bare(browser: &Browser, below: &str) -> RequestBuilder {
 }
 
 #[tokio::test]
-async fn whoever_sends_cookies_says_which_page_sent_them() {
+async fn requests_with_cookies_require_an_origin() {
     let scene = scene().await;
     let session = scene.alice.session().unwrap();
     for below in CHANGES {
@@ -66,7 +66,7 @@ async fn a_program_without_cookies_needs_no_origin() {
 }
 
 #[tokio::test]
-async fn there_is_nothing_at_other_addresses_and_with_other_methods() {
+async fn other_paths_and_methods_are_404() {
     let scene = scene().await;
     for below in [
         "",
@@ -98,7 +98,7 @@ async fn there_is_nothing_at_other_addresses_and_with_other_methods() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_large_is_refused_in_the_same_words() {
+async fn too_large_body_is_refused_in_the_dialect() {
     let scene = scene().await;
     let large = json!({ "response": "x".repeat(65 * 1_024) });
     for below in ["passkey/verify-authentication", "passkey/verify-registration", "passkey/update-passkey"] {
@@ -108,7 +108,7 @@ async fn a_body_that_is_too_large_is_refused_in_the_same_words() {
 
 /// Upstream's words for it: no code, not called JSON, and a header of its own.
 #[tokio::test]
-async fn too_many_requests_are_told_as_upstream_tells_them() {
+async fn rate_limit_is_reported_as_upstream_does() {
     let arrange = |config: &mut Config| {
         on(config);
         config.table("limits", &["network_burst = 10", "network_per_second = 1"]);
@@ -183,7 +183,7 @@ async fn pages_of_related_origins_may_call_and_others_may_not() {
 }
 
 #[tokio::test]
-async fn our_origins_are_published_below_the_base_and_at_the_root() {
+async fn related_origins_are_published_twice() {
     let scene = scene().await;
     let stranger = scene.stranger();
     let document = get(&stranger, ".well-known/webauthn").await.expect(200);
@@ -220,7 +220,7 @@ async fn a_dialect_that_is_off_leaves_its_addresses_to_the_application() {
 }
 
 #[tokio::test]
-async fn it_may_be_mounted_elsewhere() {
+async fn better_auth_can_be_mounted_elsewhere() {
     let arrange = |config: &mut Config| {
         config.table("dialects", &["better_auth = true", "better_auth_mount = \"/sign/in\""]);
     };

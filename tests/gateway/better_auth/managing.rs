@@ -24,7 +24,7 @@ async fn with_two() -> (Scene, Vec<String>) {
 }
 
 #[tokio::test]
-async fn the_list_holds_ones_own_oldest_first() {
+async fn lists_own_passkeys_oldest_first() {
     let (scene, ids) = with_two().await;
     let listed = list(&scene.alice).await;
     assert!(listed.iter().all(|it| shape(it) == passkey_shape()), "{listed:?}");
@@ -72,7 +72,7 @@ async fn a_passkey_is_renamed_and_its_name_is_trimmed() {
 }
 
 #[tokio::test]
-async fn a_passkey_is_removed_and_the_last_one_stays() {
+async fn removes_passkeys_but_not_the_last() {
     let (scene, ids) = with_two().await;
     let delete = async |id: &str| -> Reply { post(&scene.alice, DELETE, &json!({ "id": id })).await };
     check_refused(delete(NOTHING).await, 404, "PASSKEY_NOT_FOUND");

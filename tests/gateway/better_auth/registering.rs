@@ -52,7 +52,7 @@ async fn options_are_bare_and_tied_to_the_browser() {
 }
 
 #[tokio::test]
-async fn options_take_what_the_query_asks_for() {
+async fn registration_options_follow_the_query() {
     let scene = scene().await;
     for attachment in ["platform", "cross-platform"] {
         let below = format!("{OPTIONS}?authenticatorAttachment={attachment}&name=Blue%20key&context=any");
@@ -69,7 +69,7 @@ async fn options_take_what_the_query_asks_for() {
 }
 
 #[tokio::test]
-async fn a_new_passkey_is_told_in_full() {
+async fn registration_answer_has_every_member() {
     let scene = scene().await;
     let mut device = Authenticator::counting(10);
     let options = options(&scene.alice).await;
@@ -112,7 +112,7 @@ async fn a_label_comes_from_the_body_else_from_the_query_else_from_us() {
 /// Clients from 1.6 on leave `clientExtensionResults` out, others write `null`; the documents call
 /// the response a text.
 #[tokio::test]
-async fn every_clients_way_of_writing_an_answer_is_read() {
+async fn reads_answers_of_every_client() {
     let scene = scene().await;
     let edits: [fn(&mut Value); 4] = [
         |answer| drop(answer.as_object_mut().unwrap().remove("clientExtensionResults")),
@@ -155,7 +155,7 @@ async fn an_enrolment_is_finished_in_this_dialect_too() {
 }
 
 #[tokio::test]
-async fn a_registration_without_its_own_challenge_is_refused() {
+async fn refuses_a_registration_with_another_challenge() {
     let scene = scene().await;
     let alice = &scene.alice;
     let check = async |browser: &Browser, response: &Value, why: &str| {
@@ -190,7 +190,7 @@ async fn a_registration_without_its_own_challenge_is_refused() {
 }
 
 #[tokio::test]
-async fn a_registration_that_proves_nothing_is_refused() {
+async fn refuses_an_unproven_registration() {
     let mut scene = scene().await;
     let alice = scene.alice.clone();
     let mut device = Authenticator::new(70);

@@ -57,7 +57,7 @@ async fn options_are_the_same_for_clients_old_and_new() {
 }
 
 #[tokio::test]
-async fn somebody_who_is_signed_in_is_told_their_passkeys() {
+async fn sign_in_options_list_passkeys_of_a_signed_in_user() {
     let scene = scene().await;
     let known = scene.alice.passkeys().await[0]["id"].clone();
     let allowed = json!([{ "type": "public-key", "id": known, "transports": ["hybrid", "internal"] }]);
@@ -72,7 +72,7 @@ async fn somebody_who_is_signed_in_is_told_their_passkeys() {
 }
 
 #[tokio::test]
-async fn a_sign_in_is_told_in_full() {
+async fn sign_in_answer_has_every_member() {
     let mut scene = scene().await;
     let browser = scene.stranger();
     let reply = sign_in(&mut scene, &browser).await;
@@ -191,7 +191,7 @@ async fn a_sign_in_needs_a_body() {
 }
 
 #[tokio::test]
-async fn get_session_says_who_is_there() {
+async fn get_session_returns_the_user() {
     let mut scene = scene().await;
     let stranger = scene.stranger();
     let reply = get(&stranger, "get-session").await.expect(200);

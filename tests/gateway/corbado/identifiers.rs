@@ -107,7 +107,7 @@ async fn s_35_an_address_is_pending_until_its_code_comes_back() {
 }
 
 #[tokio::test]
-async fn s_21_an_address_that_somebody_has_looks_like_any_other() {
+async fn s_21_taken_address_looks_like_any_other() {
     let (scene, office) = with_mail().await;
     let (mallory, _) = scene.invited("mallory@example.com", 2).await;
     for address in [ALICE, "nobody@example.com"] {
@@ -122,7 +122,7 @@ async fn s_21_an_address_that_somebody_has_looks_like_any_other() {
 }
 
 #[tokio::test]
-async fn what_is_there_for_good_is_exchanged_and_not_removed() {
+async fn confirmed_identifiers_are_replaced_and_not_removed() {
     let scene = scene().await;
     let alice = &scene.alice;
     let (email, username) = (id(alice, ALICE).await, id(alice, "alice").await);
@@ -148,7 +148,7 @@ async fn what_is_there_for_good_is_exchanged_and_not_removed() {
 }
 
 #[tokio::test]
-async fn a_username_is_exchanged_unless_it_is_somebodys_or_opens_something() {
+async fn refuses_taken_or_privileged_usernames() {
     let scene = Scene::with(switched_on, |route| {
         route.allow(&["user", "user:carol", "user:alice"]);
     })
@@ -195,7 +195,7 @@ async fn without_mail_an_address_cannot_be_verified() {
 }
 
 #[tokio::test]
-async fn s_26_an_account_changes_hands_with_a_fresh_passkey_only() {
+async fn s_26_identifier_changes_require_a_fresh_passkey() {
     let arrange = |config: &mut Config| {
         config.tls("auth.example.com");
         switched_on(config);
@@ -212,7 +212,7 @@ async fn s_26_an_account_changes_hands_with_a_fresh_passkey_only() {
 }
 
 #[tokio::test]
-async fn an_account_is_deleted_by_its_owner_unless_nobody_could_administer_then() {
+async fn owner_deletes_the_account_unless_last_administrator() {
     let scene = scene().await;
     refused(ask(&scene.alice, Method::DELETE, "me", None).await, 403, "login_error");
     let (bob, mut device) = scene.invited("bob@example.com", 2).await;
@@ -233,7 +233,7 @@ async fn an_account_is_deleted_by_its_owner_unless_nobody_could_administer_then(
 }
 
 #[tokio::test]
-async fn usernames_are_the_administrators_to_give_unless_said_otherwise() {
+async fn refuses_username_changes_by_default() {
     let scene = Scene::with(|config| config.table("dialects", &["corbado = true"]), |_| {}).await;
     let before = id(&scene.alice, "alice").await;
     refused(add(&scene.alice, "username", "admin").await, 403, "login_error");

@@ -103,7 +103,7 @@ async fn a_passkey_is_appended_and_then_it_is_there() {
 }
 
 #[tokio::test]
-async fn a_passkey_that_was_added_elsewhere_is_told_like_any_other() {
+async fn lists_passkeys_added_in_other_dialects() {
     let arrange = |config: &mut Config| {
         config.table("dialects", &["corbado = true", "ocore = true", "better_auth = true"]);
     };
@@ -132,7 +132,7 @@ async fn a_passkey_that_was_added_elsewhere_is_told_like_any_other() {
 }
 
 #[tokio::test]
-async fn w_03_a_ceremony_belongs_to_whoever_began_it() {
+async fn w_03_refuses_a_ceremony_of_another_caller() {
     let scene = scene().await;
     let (bob, mut device) = scene.invited("bob@example.com", 2).await;
     let options = options(&start(&scene.alice, &json!({})).await);
@@ -187,7 +187,7 @@ async fn a_front_end_that_has_a_passkey_is_not_offered_another() {
 }
 
 #[tokio::test]
-async fn a_passkey_is_removed_by_its_owner_and_the_last_one_stays() {
+async fn owner_removes_passkeys_but_not_the_last() {
     let scene = scene().await;
     let mut device = Authenticator::new(7);
     super::done(append(&scene.alice, &mut device, &json!({})).await);

@@ -86,7 +86,7 @@ fn conditional(response: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn somebody_types_an_address_and_shows_a_passkey() {
+async fn signs_in_with_address_and_passkey() {
     let mut scene = scene().await;
     let browser = scene.stranger();
     let process = Process::begin(&browser).await;
@@ -134,7 +134,7 @@ async fn somebody_types_an_address_and_shows_a_passkey() {
 }
 
 #[tokio::test]
-async fn somebody_chooses_a_passkey_without_saying_who_they_are() {
+async fn signs_in_with_a_discoverable_passkey() {
     let mut scene = scene().await;
     let browser = scene.stranger();
     let process = Process::begin(&browser).await;
@@ -146,7 +146,7 @@ async fn somebody_chooses_a_passkey_without_saying_who_they_are() {
 }
 
 #[tokio::test]
-async fn s_21_an_address_that_nobody_has_goes_the_same_way() {
+async fn s_21_unknown_address_gets_the_same_answers() {
     let scene = scene().await;
     let (_, mut bobs) = scene.invited("bob@example.com", 2).await;
     let mut errors = Vec::new();
@@ -163,7 +163,7 @@ async fn s_21_an_address_that_nobody_has_goes_the_same_way() {
 }
 
 #[tokio::test]
-async fn w_02_an_attempt_is_worth_one_ceremony_of_its_own_process() {
+async fn w_02_ceremony_works_once_in_its_own_process() {
     let mut scene = scene().await;
     let browser = scene.stranger();
     let (mine, other) = (Process::begin(&browser).await, Process::begin(&browser).await);
@@ -193,7 +193,7 @@ async fn w_02_an_attempt_is_worth_one_ceremony_of_its_own_process() {
 }
 
 #[tokio::test]
-async fn only_a_program_is_told_the_refresh_token() {
+async fn refresh_token_only_for_non_browser_clients() {
     let mut scene = scene().await;
     let (browser, program) = (scene.stranger(), scene.stranger());
     let process = Process::begin(&browser).await;
@@ -222,7 +222,7 @@ async fn only_a_program_is_told_the_refresh_token() {
 
 /// A browser sends our cookie from no page of another site, so a front end there is told what lasts.
 #[tokio::test]
-async fn a_page_of_another_site_gets_a_refresh_token_and_one_of_ours_none() {
+async fn refresh_token_only_for_related_origins() {
     const FRIEND: &str = "https://shop.example.org";
     let arrange = |config: &mut Config| {
         config.tls("auth.example.com");
@@ -269,7 +269,7 @@ async fn the_id_of_a_process_never_opens_a_session() {
 }
 
 #[tokio::test]
-async fn a_process_begins_again() {
+async fn process_can_be_reset() {
     let scene = scene().await;
     let browser = scene.stranger();
     let process = Process::begin(&browser).await;
@@ -291,7 +291,7 @@ async fn refused_without_process(scene: &Scene, method: Method, below: &str, bod
 }
 
 #[tokio::test]
-async fn what_there_is_of_the_process_and_what_there_is_not() {
+async fn unsupported_process_endpoints_are_refused() {
     let scene = scene().await;
     let answer = json!({ "signedChallenge": "{}" });
     for (below, body) in [

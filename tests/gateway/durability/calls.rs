@@ -154,7 +154,7 @@ fn places(count: usize, places: usize) -> impl Iterator<Item = usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d_03_a_call_that_fails_loses_nothing_that_was_acknowledged() {
+async fn d_03_failed_calls_lose_no_acknowledged_change() {
     let directory = TempDir::new().unwrap();
     let library = library(directory.path());
     let counts = Lane::laid(library.clone(), 9).await.count().await;

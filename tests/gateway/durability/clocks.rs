@@ -40,7 +40,7 @@ const JUMPS: [Jump; 9] = [
 ];
 
 #[tokio::test]
-async fn d_11_after_every_jump_of_the_clock_what_has_ended_stays_so_and_the_rest_runs_out() {
+async fn d_11_clock_jumps_revive_nothing_and_expiry_goes_on() {
     let mut stage = Stage::with_applications(&[APP_HOST]).await;
     let mut device = Authenticator::new(1);
     stage.enrol(ALICE, &mut device).await.unwrap();
@@ -108,7 +108,7 @@ async fn challenges_run_out(stage: &Stage, device: &mut Authenticator, context: 
 }
 
 #[tokio::test]
-async fn d_11_a_code_that_ran_out_in_a_jump_stays_so_when_the_clock_is_set_back() {
+async fn d_11_expired_code_stays_expired_when_the_clock_goes_back() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     let (id, code) = ask(&stage, ALICE).await;
@@ -139,7 +139,7 @@ async fn spent_comes_back(browser: &Browser, context: &str) {
 }
 
 #[tokio::test]
-async fn d_11_a_running_gateway_goes_on_whatever_its_clock_is_set_to() {
+async fn d_11_running_gateway_survives_clock_changes() {
     let mut gateway = Gateway::start(|config| {
         config.own_clock = true;
         config.table("limits", &["network_burst = 30", "network_per_second = 10"]);

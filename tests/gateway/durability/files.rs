@@ -37,7 +37,7 @@ fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn d_06_a_gateway_with_a_damaged_file_stops_and_names_the_way_back() {
+async fn d_06_damaged_file_stops_the_gateway_with_a_remedy() {
     let mut gateway = Gateway::start(patient).await;
     let mut person = Person::first(&gateway, 1).await;
     for _ in 0..2 {

@@ -84,7 +84,7 @@ impl Trouble {
 }
 
 #[tokio::test]
-async fn d_07_a_full_disk_loses_nothing_and_is_over_when_there_is_room() {
+async fn d_07_recovers_from_a_full_disk() {
     let Some(disk) = Disk::tmpfs("D-07", ROOM_BYTES) else { return };
     let mut trouble = Trouble::on(disk).await;
     trouble.disk.fill();
@@ -99,7 +99,7 @@ async fn d_07_a_full_disk_loses_nothing_and_is_over_when_there_is_room() {
 
 /// As above, and the first start that is tried comes too early.
 #[tokio::test]
-async fn d_07_a_start_without_room_says_so_and_one_with_room_succeeds() {
+async fn d_07_start_on_a_full_disk_is_reported() {
     let Some(disk) = Disk::tmpfs("D-07", ROOM_BYTES) else { return };
     let mut trouble = Trouble::on(disk).await;
     trouble.disk.fill();
@@ -113,7 +113,7 @@ async fn d_07_a_start_without_room_says_so_and_one_with_room_succeeds() {
 }
 
 #[tokio::test]
-async fn d_08_a_disk_that_became_read_only_loses_nothing_and_is_over_when_it_is_mounted_again() {
+async fn d_08_recovers_from_a_read_only_disk() {
     let Some(disk) = Disk::ext4("D-08", DISK_BYTES) else { return };
     let mut trouble = Trouble::on(disk).await;
     trouble.disk.freeze();

@@ -123,7 +123,7 @@ impl History {
 }
 
 #[test]
-fn what_was_acknowledged_is_the_only_thing_that_may_be_found() {
+fn model_allows_only_acknowledged_or_pending_states() {
     let subject = Subject::NameOf("key".to_owned());
     let named = |name: &str| State::Named(name.to_owned());
     let finds = |entries: &[(&str, Option<Outcome>)], found: &str| {

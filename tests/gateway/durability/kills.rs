@@ -25,7 +25,7 @@ fn micros(dice: &mut Dice, below: usize) -> Duration {
 }
 
 #[tokio::test]
-async fn d_05_two_hundred_kills_lose_nothing_that_was_acknowledged() {
+async fn d_05_kills_lose_no_acknowledged_change() {
     println!("seed {SEED}");
     let mut gateway = Gateway::start(patient).await;
     let mut alice = Person::first(&gateway, 1).await;
@@ -63,7 +63,7 @@ async fn d_05_two_hundred_kills_lose_nothing_that_was_acknowledged() {
 }
 
 #[tokio::test]
-async fn d_05_a_snapshot_cut_short_is_no_reason_not_to_start() {
+async fn d_05_starts_with_a_truncated_snapshot() {
     let mut scene = Scene::set().await;
     let cookie = scene.alice.session().unwrap();
     scene.gateway.kill9();
@@ -76,7 +76,7 @@ async fn d_05_a_snapshot_cut_short_is_no_reason_not_to_start() {
 }
 
 #[tokio::test]
-async fn d_01_what_a_crowd_was_told_is_so_after_every_kill_and_restart() {
+async fn d_01_concurrent_acknowledged_changes_survive_kills() {
     println!("seed {SEED}");
     let mut gateway = Gateway::start(patient).await;
     let mut people = vec![Person::first(&gateway, 1).await.with_guest(&gateway).await];

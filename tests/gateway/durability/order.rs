@@ -88,7 +88,7 @@ fn check_acknowledgements(trace: &str) -> usize {
 }
 
 #[test]
-fn the_check_of_acknowledgements_can_fail() {
+fn acknowledgement_check_detects_a_missing_fsync() {
     let request = "8 recvfrom(12<TCP:[1->2]>, \"PATCH /auth/passkeys/x HTTP/1.1\"..., 9, 0, NULL, 0) = 9";
     let other = "8 recvfrom(12<TCP:[1->2]>, \"GET /auth/passkeys HTTP/1.1\"..., 9, 0, NULL, 0) = 9";
     let write = "7 pwrite64(9</tmp/x/data/db>, \"..\", 512, 0) = 512";

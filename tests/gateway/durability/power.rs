@@ -36,7 +36,7 @@ async fn growth(directory: &Path, bytes: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d_02_a_power_cut_loses_nothing_that_was_acknowledged() {
+async fn d_02_power_cuts_lose_no_acknowledged_change() {
     const CROWD: u64 = 6;
     let Some(mut disk) = Disk::ext4("D-02", DISK_BYTES) else { return };
     let mut gateway = disk.gateway(patient);
@@ -88,7 +88,7 @@ fn open(directory: &Path) -> SledStore {
 
 /// The store alone, with large values, so that each cut comes after the database has grown.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d_02_a_database_that_grows_loses_nothing_in_a_power_cut() {
+async fn d_02_growing_database_survives_power_cuts() {
     const CUTS: usize = 6;
     const WRITERS: u32 = 8;
     const KEYS: u32 = 40;

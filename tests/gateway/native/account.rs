@@ -17,7 +17,7 @@ fn by_mail(port: u16) -> impl FnOnce(&mut Config) {
 }
 
 #[tokio::test]
-async fn a_user_changes_what_they_are_called() {
+async fn user_changes_name_and_username() {
     let scene = Scene::set().await;
     let changed =
         scene.alice.patch("account", &json!({ "name": "Alice \u{c5}ngstr\u{f6}m" })).await.expect(200);
@@ -62,7 +62,7 @@ async fn an_address_is_changed_by_a_code_that_came_to_it() {
 }
 
 #[tokio::test]
-async fn s_33_a_user_sees_their_own_trail_and_data_and_nobody_elses() {
+async fn s_33_user_sees_only_their_own_data() {
     let scene = Scene::set().await;
     let (bob, mut device) = scene.invited("bob@example.com", 2).await;
     scene.gateway.operate(&["user", "groups", "bob", "staff"]);
@@ -114,7 +114,7 @@ async fn a_user_deletes_their_account_and_the_last_administrator_cannot() {
 }
 
 #[tokio::test]
-async fn a_device_that_others_use_gets_a_short_session() {
+async fn shared_device_gets_a_short_session() {
     let mut scene = Scene::with(|config| config.session.push("short = \"1h\"".to_owned()), |_| {}).await;
     for (keep, seconds) in [(json!(true), 7 * 86_400), (json!(false), 3_600), (json!(null), 7 * 86_400)] {
         let browser = scene.stranger();
@@ -132,7 +132,7 @@ async fn a_device_that_others_use_gets_a_short_session() {
 }
 
 #[tokio::test]
-async fn the_oldest_session_ends_beyond_the_most_that_a_user_may_have() {
+async fn oldest_session_ends_beyond_the_limit() {
     let mut scene = Scene::with(|config| config.session.push("max_sessions = 2".to_owned()), |_| {}).await;
     let (second, third) = (scene.stranger(), scene.stranger());
     second.sign_in(&mut scene.device).await.expect(201);

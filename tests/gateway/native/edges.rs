@@ -43,7 +43,7 @@ fn essence(reply: &Reply) -> (u16, String, Value) {
 }
 
 #[tokio::test]
-async fn a_slash_at_the_end_changes_nothing() {
+async fn trailing_slash_is_accepted() {
     let scene = Scene::set().await;
     for browser in [&scene.alice, &scene.stranger()] {
         for (method, below, body) in endpoints() {
@@ -95,7 +95,7 @@ async fn other_methods_are_405_and_other_addresses_404() {
 }
 
 #[tokio::test]
-async fn a_body_is_json_and_no_larger_than_it_has_to_be() {
+async fn refuses_bodies_that_are_not_json_or_too_large() {
     let scene = Scene::set().await;
     let bodies = endpoints().into_iter().filter(|(_, _, body)| body.is_some());
     for (method, below, _) in bodies {

@@ -48,7 +48,7 @@ async fn creation_options_need_neither_a_body_nor_its_type() {
 }
 
 #[tokio::test]
-async fn a_new_passkey_is_told_without_its_key() {
+async fn registration_answer_has_no_public_key() {
     let scene = Scene::set().await;
     for (seed, said, name) in [
         (10, json!(" Blue key "), "Blue key"),
@@ -70,7 +70,7 @@ async fn a_new_passkey_is_told_without_its_key() {
 
 /// The documents' own sample has `null`s, and some clients write standard base64.
 #[tokio::test]
-async fn every_clients_way_of_writing_an_answer_is_read() {
+async fn reads_answers_of_every_client() {
     let mut scene = Scene::set().await;
     let standard = |value: &mut Value| {
         let text = value.as_str().unwrap().replace('-', "+").replace('_', "/");
@@ -104,7 +104,7 @@ async fn every_clients_way_of_writing_an_answer_is_read() {
 }
 
 #[tokio::test]
-async fn a_registration_that_is_refused_says_why() {
+async fn refused_registration_has_a_code() {
     let scene = Scene::set().await;
     let alice = &scene.alice;
     let problem = register(alice, &named(&scene.alice, 30, json!(7)).await).await.expect_problem(422);
@@ -171,7 +171,7 @@ async fn a_caller_with_authorization_is_given_no_cookie() {
 type WrongTurn = (fn(&mut Knobs), &'static str);
 
 #[tokio::test]
-async fn a_sign_in_that_is_refused_says_why() {
+async fn refused_sign_in_has_a_code() {
     let mut scene = Scene::set().await;
     let browser = scene.stranger();
     let answer = scene.device.get(&json!({ "challenge": "AAAA", "rpId": "localhost" }), browser.origin());
@@ -206,7 +206,7 @@ async fn a_sign_in_that_is_refused_says_why() {
 }
 
 #[tokio::test]
-async fn the_list_has_the_keys_and_is_ones_own() {
+async fn lists_own_passkeys_with_public_keys() {
     let scene = Scene::set().await;
     scene.alice.register(&mut Authenticator::counting(40)).await.expect(200);
     let listed = scene.alice.passkeys().await;

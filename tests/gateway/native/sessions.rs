@@ -42,7 +42,7 @@ async fn sessions_are_listed_newest_first_and_one_is_current() {
 }
 
 #[tokio::test]
-async fn current_is_nobody_for_a_stranger_and_says_who_is_still_enrolling() {
+async fn current_is_204_for_anonymous_and_marks_enrolling() {
     let scene = Scene::set().await;
     let stranger = scene.stranger();
     for browser in [&stranger, &stranger.showing("nonsense"), &stranger.showing("a.b.c")] {
@@ -178,7 +178,7 @@ async fn a_token_becomes_a_session_with_a_cookie() {
 
 /// Only the token of somebody who has shown a passkey, and no other kind of token.
 #[tokio::test]
-async fn what_is_no_token_of_a_sign_in_becomes_nothing() {
+async fn refuses_exchange_of_other_tokens() {
     let scene = Scene::set().await;
     let bob = scene.stranger();
     let enrolling =

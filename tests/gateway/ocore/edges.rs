@@ -11,7 +11,7 @@ use crate::harness::config::Config;
 use crate::tongues::Tongue;
 
 #[tokio::test]
-async fn there_is_nothing_at_other_addresses() {
+async fn other_paths_are_404() {
     let scene = scene().await;
     for path in [
         "/api",
@@ -52,7 +52,7 @@ async fn other_methods_are_405() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_large_is_refused_in_the_same_words() {
+async fn too_large_body_is_refused_in_the_dialect() {
     let scene = scene().await;
     let large = json!({ "credential": "x".repeat(65 * 1_024) });
     for path in [LOGIN_FINISH, REGISTER_FINISH] {
@@ -61,7 +61,7 @@ async fn a_body_that_is_too_large_is_refused_in_the_same_words() {
 }
 
 #[tokio::test]
-async fn too_many_requests_are_429_and_told_how_long_to_wait() {
+async fn rate_limit_is_429_with_retry_after() {
     let arrange = |config: &mut Config| {
         on(config);
         config.table("limits", &["network_burst = 10", "network_per_second = 1"]);
@@ -84,7 +84,7 @@ async fn too_many_requests_are_429_and_told_how_long_to_wait() {
 
 /// Its document says nothing of front ends elsewhere, so no other origin is invited.
 #[tokio::test]
-async fn other_origins_are_not_invited() {
+async fn no_cors_for_other_origins() {
     let scene = scene().await;
     let preflight = scene.alice.request(Method::OPTIONS, &scene.url(PASSKEYS));
     let preflight =
@@ -103,7 +103,7 @@ async fn a_dialect_that_is_off_leaves_its_addresses_to_the_application() {
 
 /// Both below `/api`: each keeps its own, and answers in its own words where nothing is.
 #[tokio::test]
-async fn it_lives_beside_better_auth() {
+async fn ocore_works_beside_better_auth() {
     let scene = Scene::with(Tongue::all_on, |_| {}).await;
     post(&scene.stranger(), LOGIN_BEGIN, &json!({})).await.expect(200);
     let there = scene.alice.call(Method::GET, "/api/auth/passkey/nothing", None).await.expect(404);

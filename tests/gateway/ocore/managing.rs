@@ -33,7 +33,7 @@ async fn with_two() -> (Scene, Vec<String>) {
 }
 
 #[tokio::test]
-async fn the_list_is_in_camel_case_oldest_first() {
+async fn lists_passkeys_in_camel_case_oldest_first() {
     let (mut scene, ids) = with_two().await;
     scene.stranger().sign_in(&mut scene.device).await.expect(201);
     let listed = list(&scene.alice).await;
@@ -89,7 +89,7 @@ async fn a_short_id_names_the_same_passkey() {
 }
 
 #[tokio::test]
-async fn a_passkey_is_removed_and_the_last_one_stays() {
+async fn removes_passkeys_but_not_the_last() {
     let (scene, ids) = with_two().await;
     for nothing in [NOTHING, "x"] {
         check_refused(delete(&scene.alice, nothing).await, 404);

@@ -20,7 +20,7 @@ async fn answer(browser: &Browser, seed: u64) -> Value {
 }
 
 #[tokio::test]
-async fn options_are_wrapped_and_say_what_everything_relies_on() {
+async fn creation_options_are_wrapped_and_strict() {
     let scene = scene().await;
     let options = begin(&scene.alice).await;
     assert_eq!(options.as_object().unwrap().len(), 1, "{options}");
@@ -54,7 +54,7 @@ async fn options_are_wrapped_and_say_what_everything_relies_on() {
 }
 
 #[tokio::test]
-async fn a_new_passkey_is_told_in_snake_case() {
+async fn registration_answer_is_in_snake_case() {
     let scene = scene().await;
     for (seed, begun, query, label) in [
         (20, json!({ "device_name": "Begun" }), "?device_name=Blue%20key", "Blue key"),
@@ -128,7 +128,7 @@ async fn a_registration_is_not_another_ceremony() {
 }
 
 #[tokio::test]
-async fn a_registration_that_proves_nothing_is_400_and_a_second_one_of_the_same_key_409() {
+async fn unproven_registration_is_400_and_duplicate_409() {
     let mut scene = scene().await;
     let alice = scene.alice.clone();
     let response = Authenticator::new(50)

@@ -31,7 +31,7 @@ fn signed_in_shape() -> Value {
 }
 
 #[tokio::test]
-async fn options_are_wrapped_and_tell_nothing() {
+async fn request_options_are_wrapped_and_reveal_nothing() {
     let scene = scene().await;
     let browser = scene.stranger();
     let url = scene.url(LOGIN_BEGIN);
@@ -234,7 +234,7 @@ async fn a_request_that_cannot_be_read_uses_its_ceremony_up() {
 }
 
 #[tokio::test]
-async fn pages_of_other_sites_sign_nobody_in() {
+async fn refuses_cross_site_sign_ins() {
     let mut scene = scene().await;
     let browser = scene.stranger();
     let response = answer(&mut scene, &browser).await;

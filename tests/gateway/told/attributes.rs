@@ -26,7 +26,7 @@ async fn bob(scene: &Scene) -> Browser {
 }
 
 #[tokio::test]
-async fn s_09_an_attribute_is_told_and_counts_on_the_next_request() {
+async fn s_09_attribute_applies_on_the_next_request() {
     let scene = scene(&format!(
         "{POLICY}\nheaders = {{ X-Employee = \"{{attr.employee_id}}\", X-Where = \"{{attr.locale}}\" }}"
     ))
@@ -57,7 +57,7 @@ async fn s_09_an_attribute_is_told_and_counts_on_the_next_request() {
 }
 
 #[tokio::test]
-async fn owners_say_what_is_theirs_to_say_and_open_nothing_with_it() {
+async fn owner_attributes_grant_nothing() {
     let scene = scene(&format!("{POLICY}\nheaders = {{ X-Where = \"{{attr.locale}}\" }}")).await;
     let bob = bob(&scene).await;
     let say = async |attributes| bob.patch("account", &json!({ "attributes": attributes })).await;
@@ -88,7 +88,7 @@ async fn owners_say_what_is_theirs_to_say_and_open_nothing_with_it() {
 }
 
 #[tokio::test]
-async fn administrators_are_held_to_the_definitions_too() {
+async fn administrators_must_follow_attribute_definitions() {
     let scene = scene("allow = [\"user\"]").await;
     let address = crate::administration::user(&scene, "alice");
     let wrong = json!({ "attributes": { "employee_id": "12" } });
@@ -111,7 +111,7 @@ async fn administrators_are_held_to_the_definitions_too() {
 }
 
 #[tokio::test]
-async fn check_says_what_is_wrong_with_a_definition() {
+async fn check_reports_mistakes_in_attribute_definitions() {
     let gateway = crate::harness::Gateway::prepare(|config: &mut Config| {
         config.route("app", 1).line("headers = { X-Where = \"{attr.locale}\" }");
         config.table("[attribute]", &["name = \"locale\"", "edit = \"owner\""]);
@@ -141,7 +141,7 @@ async fn check_says_what_is_wrong_with_a_definition() {
 }
 
 #[tokio::test]
-async fn a_test_of_a_policy_brings_people_with_attributes() {
+async fn policy_test_supports_attributes() {
     let scene = scene(POLICY).await;
     let file = scene.gateway.directory().join("expectations.toml");
     let told = |number: &str, decision: &str| {

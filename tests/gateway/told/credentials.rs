@@ -39,7 +39,7 @@ fn cookie(scene: &Scene) -> String {
 }
 
 #[tokio::test]
-async fn an_application_that_only_knows_basic_is_told_who_it_is() {
+async fn route_credentials_are_sent_as_basic() {
     let folder = tempfile::tempdir().unwrap();
     let file = secret(&folder, "password", &format!("{SECRET}\n"));
     let scene = scene(&format!("{{ basic = {{ password_file = {file} }} }}")).await;
@@ -69,7 +69,7 @@ async fn an_application_that_only_knows_basic_is_told_who_it_is() {
 }
 
 #[tokio::test]
-async fn everybody_has_a_password_of_their_own_or_none() {
+async fn personal_basic_passwords_apply() {
     let folder = tempfile::tempdir().unwrap();
     let file = secret(&folder, "passwords", "# of the wiki\nalice:one\nbob:two\n");
     let credentials = format!("{{ basic = {{ username = \"svc-{{username}}\", passwords_file = {file} }} }}");
@@ -91,7 +91,7 @@ async fn everybody_has_a_password_of_their_own_or_none() {
 }
 
 #[tokio::test]
-async fn a_bearer_token_of_the_application_s_is_told_to_it_alone() {
+async fn bearer_credential_is_sent_only_upstream() {
     let folder = tempfile::tempdir().unwrap();
     let file = secret(&folder, "token", "glsa_c2VjcmV0");
     let scene = scene(&format!("{{ bearer_file = {file} }}")).await;
@@ -109,7 +109,7 @@ async fn a_bearer_token_of_the_application_s_is_told_to_it_alone() {
 }
 
 #[tokio::test]
-async fn a_new_password_counts_after_a_reload() {
+async fn reload_rereads_credentials() {
     let folder = tempfile::tempdir().unwrap();
     let file = secret(&folder, "password", "old");
     let scene = scene(&format!("{{ basic = {{ password_file = {file} }} }}")).await;
@@ -122,7 +122,7 @@ async fn a_new_password_counts_after_a_reload() {
 }
 
 #[tokio::test]
-async fn check_says_what_is_wrong_with_a_secret_and_repeats_none() {
+async fn check_reports_bad_secrets_without_showing_them() {
     let folder = tempfile::tempdir().unwrap();
     let good = secret(&folder, "good", "s3cret");
     let open = secret(&folder, "open", "s3cret");

@@ -10,7 +10,7 @@ use crate::harness::{Gateway, Scene};
 const KEYS: &str = "/.well-known/pomerium/jwks.json";
 
 #[tokio::test]
-async fn an_application_of_pomerium_s_checks_the_assertion_with_keys_of_its_own_host() {
+async fn pomerium_assertion_verifies_with_its_hosts_jwks() {
     let scene = Scene::with(
         |_| {},
         |route| {
@@ -49,7 +49,7 @@ async fn an_application_of_pomerium_s_checks_the_assertion_with_keys_of_its_own_
 }
 
 #[tokio::test]
-async fn the_address_of_the_keys_is_the_application_s_where_it_is_told_otherwise() {
+async fn pomerium_jwks_path_belongs_to_the_application_by_default() {
     let scene = Scene::set().await;
     scene.stranger().navigate(&scene.url(KEYS)).await.expect(303);
     scene.alice.navigate(&scene.url(KEYS)).await.expect(200);
@@ -57,7 +57,7 @@ async fn the_address_of_the_keys_is_the_application_s_where_it_is_told_otherwise
 }
 
 #[test]
-fn a_wildcard_has_no_host_to_name() {
+fn refuses_pomerium_assertions_on_a_wildcard() {
     let gateway = Gateway::prepare(|config: &mut Config| {
         config.tls("auth.example.com");
         config.route("app", 1).host("*.example.org").line("headers = \"pomerium\"");

@@ -30,7 +30,7 @@ async fn is_signed_in(browser: &Browser) -> bool {
 }
 
 #[tokio::test]
-async fn who_signs_out_of_the_application_is_signed_out_here() {
+async fn application_sign_out_ends_the_session() {
     let mut scene = scene().await;
     let bob = scene.invited("bob@example.com", 2).await.0;
     let elsewhere = scene.stranger();
@@ -51,7 +51,7 @@ async fn who_signs_out_of_the_application_is_signed_out_here() {
 }
 
 #[tokio::test]
-async fn nobody_is_signed_out_who_does_not_mean_it() {
+async fn unintended_requests_do_not_sign_out() {
     let scene = scene().await;
     let cookie = format!("Cookie: vestibule={}", scene.alice.session().unwrap());
     let ask = |method: &str, target: &str, more: &[&str]| {

@@ -11,7 +11,7 @@ use crate::harness::scene::ALICE;
 use crate::harness::{Authenticator, Mode, PostOffice, Scene, port};
 
 #[tokio::test]
-async fn s_19_a_link_adds_one_passkey_to_ones_own_account() {
+async fn s_19_link_adds_one_passkey() {
     let mut scene = scene().await;
     let alice = Program::of_alice(&mut scene).await;
     let made = alice.post("/_link", &json!({})).await.expect(200);
@@ -37,7 +37,7 @@ async fn s_19_a_link_adds_one_passkey_to_ones_own_account() {
 }
 
 #[tokio::test]
-async fn s_19_a_new_link_ends_the_one_before() {
+async fn s_19_new_link_voids_the_one_before() {
     let mut scene = scene().await;
     let alice = Program::of_alice(&mut scene).await;
     let (bob, mut device) = scene.invited("bob@example.com", 8).await;
@@ -56,7 +56,7 @@ async fn s_19_a_new_link_ends_the_one_before() {
 }
 
 #[tokio::test]
-async fn s_32_of_links_that_are_made_at_once_one_is_good() {
+async fn s_32_of_concurrent_links_one_is_live() {
     let mut scene = scene().await;
     let alice = Program::of_alice(&mut scene).await;
     let racers: Vec<_> = (0..8)
@@ -100,7 +100,7 @@ fn link_in(message: &Value, origin: &str) -> String {
 }
 
 #[tokio::test]
-async fn send_link_tells_the_link_to_the_owners_mailbox_alone() {
+async fn send_link_mails_the_owner_only() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let mut scene = Scene::with(with_mail(port), |_| {}).await;
@@ -123,7 +123,7 @@ async fn send_link_tells_the_link_to_the_owners_mailbox_alone() {
 }
 
 #[tokio::test]
-async fn s_12_only_so_many_links_are_sent_to_one_mailbox() {
+async fn s_12_limits_links_per_mailbox() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let mut scene = Scene::with(with_mail(port), |_| {}).await;

@@ -20,7 +20,7 @@ const METHODS: [(Method, &str); 6] = [
 ];
 
 #[tokio::test]
-async fn nobody_is_told_what_is_missing() {
+async fn refuses_anonymous_calls() {
     let scene = scene().await;
     let stranger = scene.stranger();
     for (method, below) in METHODS {
@@ -42,7 +42,7 @@ async fn nobody_is_told_what_is_missing() {
 }
 
 #[tokio::test]
-async fn an_enrolment_can_add_its_passkey_and_do_nothing_else() {
+async fn enrolling_session_may_only_add_a_passkey() {
     let scene = scene().await;
     let browser = scene.stranger();
     let link = scene.gateway.invite("bob@example.com", &[]);
@@ -57,7 +57,7 @@ async fn an_enrolment_can_add_its_passkey_and_do_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_told_plainly() {
+async fn unknown_paths_and_methods_are_plain() {
     let mut scene = scene().await;
     let alice = Program::of_alice(&mut scene).await;
     alice.enrol(7, "Phone").await;
@@ -85,7 +85,7 @@ async fn what_is_not_there_is_told_plainly() {
 }
 
 #[tokio::test]
-async fn a_verification_has_to_be_whole() {
+async fn refuses_an_incomplete_verification() {
     let mut scene = scene().await;
     let alice = Program::of_alice(&mut scene).await;
     let origin = scene.alice.origin().to_owned();
@@ -155,7 +155,7 @@ async fn bodies_that_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn w_02_an_attempt_is_good_once_for_its_person_and_its_dialect() {
+async fn w_02_ceremony_works_once_for_its_user_and_dialect() {
     let mut scene = scene().await;
     let alice = Program::of_alice(&mut scene).await;
     let (bob, mut device) = scene.invited("bob@example.com", 8).await;
@@ -189,7 +189,7 @@ async fn w_02_an_attempt_is_good_once_for_its_person_and_its_dialect() {
 }
 
 #[tokio::test]
-async fn a_passkey_that_is_not_accepted_is_the_callers_mistake() {
+async fn unaccepted_passkey_is_400() {
     let mut scene = scene().await;
     let alice = Program::of_alice(&mut scene).await;
     let origin = scene.alice.origin().to_owned();
@@ -235,7 +235,7 @@ async fn s_26_changes_need_a_fresh_passkey() {
 }
 
 #[tokio::test]
-async fn s_34_too_many_requests_are_told_how_long_to_wait() {
+async fn s_34_rate_limit_has_retry_after() {
     let arrange = |config: &mut Config| {
         zitadel(config);
         config.table("limits", &["network_burst = 12", "network_per_second = 1"]);

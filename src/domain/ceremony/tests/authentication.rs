@@ -19,7 +19,7 @@ fn edited(edit: impl FnOnce(&mut Value)) -> Option<Refusal> {
 }
 
 #[test]
-fn a_sign_in_is_evidence_of_the_owner() {
+fn assertion_yields_the_owner() {
     let (mut device, credential) = registered(Authenticator::counting(1));
     let verified = sign_in(&mut device, &credential, |_| {}).unwrap();
     assert_eq!(verified.user(), user(1).id);
@@ -32,7 +32,7 @@ fn a_sign_in_is_evidence_of_the_owner() {
 }
 
 #[test]
-fn an_assertion_says_what_it_claims_in_every_form_that_clients_send() {
+fn reads_assertions_in_every_client_encoding() {
     let (mut device, credential) = registered(Authenticator::new(1));
     let (options, _) = relying_party().begin_authentication(None, NOW).unwrap();
     let mut answer = device.get(&options.0, ORIGIN);
@@ -50,7 +50,7 @@ fn an_assertion_says_what_it_claims_in_every_form_that_clients_send() {
 }
 
 #[test]
-fn w_05_owner_handle_and_named_user_are_one_person() {
+fn w_05_refuses_a_mismatched_handle_or_user() {
     let rp = relying_party();
     let (alice, mallory) = (user(1).id, user(2).id);
     for handle in [Some(alice), Some(mallory), None] {
@@ -73,14 +73,14 @@ fn w_05_owner_handle_and_named_user_are_one_person() {
 }
 
 #[test]
-fn w_05_a_credential_on_record_for_another_person_signs_nobody_in() {
+fn w_05_refuses_a_credential_of_another_user() {
     let (mut device, mut credential) = registered(Authenticator::new(1));
     credential.user = user(2).id;
     assert_eq!(sign_in(&mut device, &credential, |_| {}).err(), Some(Refusal::WrongOwner));
 }
 
 #[test]
-fn the_credential_on_record_is_the_one_that_signed() {
+fn refuses_a_credential_that_did_not_sign() {
     let (mut device, credential) = registered(Authenticator::new(1));
     let (_, mut other) = registered(Authenticator::new(2));
     assert_eq!(sign_in(&mut device, &other, |_| {}).err(), Some(Refusal::UnknownCredential));
@@ -116,7 +116,7 @@ fn w_07_a_framed_sign_in_is_refused() {
 }
 
 #[test]
-fn an_answer_to_another_question_is_refused() {
+fn refuses_another_challenge() {
     assert_eq!(
         refusal(|knobs| knobs.client_type = "webauthn.create".to_owned()),
         Some(Refusal::WrongContext)
@@ -157,7 +157,7 @@ fn w_08_every_truncation_of_authenticator_data_is_refused() {
 }
 
 #[test]
-fn a_signature_over_anything_else_is_refused() {
+fn refuses_a_signature_over_other_data() {
     for signature in [vec![], vec![0; 64], vec![0x30, 0x06, 2, 1, 1, 2, 1, 1], vec![0xff; 1_024]] {
         assert_eq!(refusal(|knobs| knobs.signature = Some(signature)), Some(Refusal::BadProof));
     }
@@ -202,7 +202,7 @@ fn w_12_a_counter_only_grows() {
 }
 
 #[test]
-fn w_12_a_stranger_cannot_make_a_counter_look_cloned() {
+fn w_12_unverified_assertion_reports_no_clone() {
     let mut device = Authenticator::new(1);
     let credential = register(&mut device, |knobs| knobs.counter = 5).unwrap();
     let forged = |knobs: &mut Knobs| {
@@ -239,7 +239,7 @@ fn w_13_backup_state_may_change_and_eligibility_may_not() {
 }
 
 #[test]
-fn w_13_a_changed_backup_state_is_the_next_sign_ins_starting_point() {
+fn w_13_stores_a_changed_backup_state() {
     let (mut device, credential) = registered(Authenticator::counting(1));
     let first = sign_in(&mut device, &credential, |_| {}).unwrap();
     let second = sign_in(&mut device, first.credential(), |_| {}).unwrap();
@@ -263,7 +263,7 @@ fn w_14_ids_and_type_are_checked() {
 }
 
 #[test]
-fn a_stored_credential_that_cannot_be_read_signs_nobody_in() {
+fn refuses_an_unreadable_stored_credential() {
     let (mut device, mut credential) = registered(Authenticator::new(1));
     credential.verifier.0 = json!({});
     assert_eq!(sign_in(&mut device, &credential, |_| {}).err(), Some(Refusal::BadProof));

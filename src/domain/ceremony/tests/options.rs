@@ -38,7 +38,7 @@ fn creation_options_name_the_credentials_a_person_has() {
 }
 
 #[test]
-fn request_options_name_nobody() {
+fn request_options_have_no_allow_list() {
     for expected in [None, Some(user(1).id)] {
         let (options, _) = relying_party().begin_authentication(expected, NOW).unwrap();
         let members: Vec<_> = options.0.as_object().unwrap().keys().map(String::as_str).collect();

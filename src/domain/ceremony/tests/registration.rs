@@ -14,7 +14,7 @@ fn refusal(turn: impl FnOnce(&mut Knobs)) -> Option<Refusal> {
 }
 
 #[test]
-fn a_credential_is_kept_as_the_authenticator_told_it() {
+fn stores_what_the_authenticator_reported() {
     let mut device = Authenticator::new(1);
     let credential = register(&mut device, |knobs| {
         knobs.aaguid = uuid::Uuid::try_parse("fbfc3007-154e-4ecc-8c0b-6e020557d7bd").unwrap().into_bytes();
@@ -32,7 +32,7 @@ fn a_credential_is_kept_as_the_authenticator_told_it() {
 }
 
 #[test]
-fn an_answer_is_read_in_every_form_that_clients_send() {
+fn reads_answers_in_every_client_encoding() {
     assert!(register_edited(|answer| *answer = json!(answer.to_string())).is_ok());
     assert!(register_edited(|answer| drop(answer.as_object_mut().unwrap().remove("type"))).is_ok());
     assert!(
@@ -206,7 +206,7 @@ fn leftover_bytes_are_refused_wherever_they_are() {
 }
 
 #[test]
-fn an_attestation_of_format_none_states_nothing() {
+fn refuses_a_statement_with_format_none() {
     let statement = Cbor::Map(vec![(Cbor::from("sig"), Cbor::Bytes(vec![1]))]);
     assert_eq!(refusal(|knobs| knobs.statement = statement), Some(Refusal::Malformed));
     assert_eq!(refusal(|knobs| knobs.statement = Cbor::Null), Some(Refusal::Malformed));
@@ -225,7 +225,7 @@ fn a_repeated_member_of_the_attestation_object_is_refused() {
 }
 
 #[test]
-fn w_13_backed_up_without_eligibility_is_no_state() {
+fn w_13_refuses_backed_up_without_eligibility() {
     for (flags, backup) in [
         (PLAIN, Some(Backup::DeviceBound)),
         (PLAIN | flag::BE, Some(Backup::Eligible)),
@@ -264,7 +264,7 @@ fn w_14_a_credential_id_has_1_to_1023_bytes_and_is_one() {
 }
 
 #[test]
-fn an_answer_without_a_credential_makes_none() {
+fn refuses_an_answer_without_a_credential() {
     assert_eq!(refusal(|knobs| knobs.flags = flag::UP | flag::UV), Some(Refusal::Malformed));
 }
 

@@ -28,7 +28,7 @@ fn a_related_origin_may_be_on_another_domain() {
 }
 
 #[test]
-fn other_origins_are_refused_by_what_is_wrong_with_them() {
+fn refuses_other_origins_with_reason() {
     assert_eq!(make("example.com", &[]).unwrap_err(), BadRelyingParty::NoOrigin);
     for text in [
         "auth.example.com",

@@ -39,7 +39,7 @@ fn taken_over(foreign: ForeignPasskey) -> Result<Credential, CannotTakeOver> {
 }
 
 #[test]
-fn a_passkey_of_another_program_signs_its_owner_in() {
+fn imported_passkey_signs_in() {
     let mut device = Authenticator::counting(1);
     let credential = taken_over(made_elsewhere(&mut device, Some(Backup::DeviceBound))).unwrap();
     assert_eq!(credential.imported.as_ref().unwrap().at, NOW);
@@ -63,7 +63,7 @@ fn a_passkey_of_another_program_signs_its_owner_in() {
 }
 
 #[test]
-fn w_05_the_handle_of_another_program_is_good_for_imported_passkeys_alone() {
+fn w_05_foreign_handles_only_for_imported_passkeys() {
     let (mut device, credential) = registered(Authenticator::new(1));
     let theirs = |knobs: &mut Knobs| knobs.user_handle = Some(HANDLE.to_vec());
     assert_eq!(sign_in(&mut device, &credential, theirs).err(), Some(Refusal::WrongOwner));
@@ -71,7 +71,7 @@ fn w_05_the_handle_of_another_program_is_good_for_imported_passkeys_alone() {
 }
 
 #[test]
-fn what_was_not_written_down_of_backups_is_told_by_the_first_use_once() {
+fn first_use_sets_unknown_backup_flags_once() {
     let mut device = Authenticator::new(1);
     let credential = taken_over(made_elsewhere(&mut device, None)).unwrap();
     let used = sign_in(&mut device, &credential, |_| {}).unwrap();
@@ -86,7 +86,7 @@ fn what_was_not_written_down_of_backups_is_told_by_the_first_use_once() {
 }
 
 #[test]
-fn what_cannot_be_a_passkey_of_ours_is_not_taken_over() {
+fn refuses_unusable_imported_passkeys() {
     let made = || made_elsewhere(&mut Authenticator::new(1), Some(Backup::BackedUp));
     let hash = |id: &str| Some(Sha256::digest(id).into());
     assert!(taken_over(ForeignPasskey { rp_id_hash: hash(relying_party().id()), ..made() }).is_ok());

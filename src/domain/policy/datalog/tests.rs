@@ -91,7 +91,7 @@ fn the_first_clause_that_holds_decides() {
 }
 
 #[test]
-fn a_policy_without_bounds_decides_nothing() {
+fn policy_beyond_its_limits_is_undecided() {
     // Each rule makes a fact of every pair of groups.
     let endless: Vec<_> = (0..40).map(|n| format!("a{n}($x, $y) <- group($x), group($y);")).collect();
     let costly = read(&format!("{} allow if user(\"alice\");", endless.concat())).unwrap();
@@ -104,7 +104,7 @@ fn a_policy_without_bounds_decides_nothing() {
 }
 
 #[test]
-fn a_result_is_kept_for_what_the_policy_reads_and_no_more() {
+fn caches_results_by_the_facts_read() {
     let by_person = read("allow if group(\"staff\");").unwrap();
     let subject = by_person.subject(&alice(&["staff"]));
     for path in ["/a", "/b", "/c"] {
@@ -176,7 +176,7 @@ fn a_text_is_mentioned_wherever_it_stands() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_with_its_line() {
+fn reports_datalog_errors_with_line() {
     let wrong = |text: &str| read(text).unwrap_err();
     let first = |text: &str| wrong(text).remove(0);
     let unreadable = first("allow if user(\"a\");\nallow iff user(\"b\");");
@@ -196,7 +196,7 @@ fn what_cannot_be_read_is_told_with_its_line() {
 }
 
 #[test]
-fn what_owners_say_of_themselves_is_no_attribute() {
+fn owner_attributes_are_separate_facts() {
     let mut user = alice(&[]);
     for (name, value) in [("site", "berlin"), ("locale", "de"), ("shoe_size", "44")] {
         user.attributes.insert(AttributeName::parse(name).unwrap(), AttributeValue::parse(value).unwrap());

@@ -56,7 +56,7 @@ fn decides(policy: &Policy, user: &User, asking: &Asking<'_>, expected: Decision
 }
 
 #[test]
-fn every_line_lets_in_whom_it_names_and_nobody_else() {
+fn allow_lines_match_only_the_named() {
     let check = |allow: &[&str], standing: Standing, expected: Decision| {
         let policy = Policy::allowing(lines(allow), None);
         let user = User { standing, ..alice(&["staff"]) };
@@ -100,7 +100,7 @@ fn the_first_rule_about_a_request_decides() {
 }
 
 #[test]
-fn whom_nothing_can_let_in_is_known_beforehand() {
+fn lets_in_is_false_without_an_allowing_rule() {
     let check = |rules: Vec<Rule>, expected: bool| {
         let policy = Policy::new(rules, None);
         assert_eq!(policy.lets_in(&policy.about(&alice(&["guests"]))), expected, "{policy:?}");
@@ -114,7 +114,7 @@ fn whom_nothing_can_let_in_is_known_beforehand() {
 }
 
 #[test]
-fn a_passkey_that_was_shown_too_long_ago_is_shown_again() {
+fn old_authentication_requires_step_up() {
     let minutes = |n| Duration::from_mins(n);
     let with_age = Rule { max_auth_age: Some(minutes(5)), ..rule(Effect::Allow, &["user"], &["/admin/*"]) };
     let rules = vec![with_age, rule(Effect::Allow, &["user"], &[]), rule(Effect::Allow, &["anyone"], &[])];
@@ -139,7 +139,7 @@ fn datalog(text: &str) -> Datalog {
 }
 
 #[test]
-fn a_policy_in_datalog_decides_and_asks_for_a_fresh_passkey_too() {
+fn datalog_policy_requires_step_up_too() {
     let hour = Some(Duration::from_mins(60));
     let policy = Policy::in_datalog(datalog("allow if path(\"/a\"); deny if path(\"/b\");"), hour);
     assert_eq!(policy.max_auth_age(), hour);
@@ -161,7 +161,7 @@ fn a_policy_in_datalog_decides_and_asks_for_a_fresh_passkey_too() {
 /// What others ask of a policy beforehand: whether a path has to be clear, whether a stream has to be asked about
 /// again, and whether somebody may choose a name.
 #[test]
-fn what_a_policy_looks_at_is_known_without_a_request() {
+fn policy_reports_which_facts_it_reads() {
     let name = |text| Username::parse(text).unwrap();
     let address = |text| Email::parse(text).unwrap();
 
@@ -208,7 +208,7 @@ fn a_decision_is_read_by_its_name() {
 }
 
 #[test]
-fn a_rule_says_what_keeps_it_from_a_request() {
+fn rule_reports_the_condition_that_failed() {
     let about_staff = rule(Effect::Allow, &["group:staff"], &["/admin/*"]);
     let (staff, other) = (alice(&["staff"]), alice(&[]));
     assert_eq!(about_staff.miss(Some(&staff), &get("/admin/x")), None);
@@ -416,7 +416,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_200))]
 
     #[test]
-    fn p_08_a_hundred_thousand_decisions_are_those_of_the_model(rules in rules(), requests in requests()) {
+    fn p_08_decisions_match_the_model(rules in rules(), requests in requests()) {
         let policy = Policy::new(rules.iter().map(as_written).collect(), None);
         for (at, request) in requests.iter().enumerate() {
             let method: Method = request.method.parse().unwrap();

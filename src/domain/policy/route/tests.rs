@@ -52,7 +52,7 @@ fn the_longest_prefix_wins_at_segment_boundaries() {
 }
 
 #[test]
-fn another_letter_case_leads_nowhere_else() {
+fn detects_routes_that_depend_on_letter_case() {
     let public = vec![PublicPath::parse("/health").unwrap(), PublicPath::parse("/static/*").unwrap()];
     let table = RouteTable::new(vec![
         Route { public, ..route("a.example.com", "/") },
