@@ -139,4 +139,13 @@ mod tests {
             assert!(Mounts::new(vec![first.clone(), second.clone()]).is_err(), "{first:?} {second:?}");
         }
     }
+
+    #[test]
+    fn two_owners_are_told_the_address_that_says_most() {
+        let (ocore, better_auth) =
+            (mount(Dialect::Ocore, "/api"), mount(Dialect::BetterAuth, "/api/user/passkeys"));
+        let both = "/api/user/passkeys/.well-known/webauthn";
+        assert_eq!(ocore.collides_with(&better_auth).as_deref(), Some(both));
+        assert_eq!(better_auth.collides_with(&ocore).as_deref(), Some(both));
+    }
 }

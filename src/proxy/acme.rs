@@ -117,6 +117,8 @@ fn plain(status: StatusCode, text: String) -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
+    use pingora::protocols::tls::CustomALPN;
+
     use super::*;
 
     fn asked(challenges: &Challenges, method: &str, target: &str) -> Option<StatusCode> {
@@ -143,5 +145,40 @@ mod tests {
         }
         challenges.withdraw_text("abc");
         assert_eq!(asked(&challenges, "GET", target), None);
+    }
+
+    #[test]
+    fn a_certificate_is_shown_until_it_is_withdrawn() {
+        let challenges = Challenges::default();
+        let made = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
+        challenges.show_certificate("a.example", made.cert.der(), &made.signing_key.serialize_der());
+        assert!(challenges.certificates.pin().contains_key("a.example"));
+        challenges.withdraw_certificate("b.example");
+        assert!(challenges.certificates.pin().contains_key("a.example"));
+        challenges.withdraw_certificate("a.example");
+        assert!(challenges.certificates.pin().is_empty());
+    }
+
+    /// A connection whose handshake was for this.
+    struct Chosen(Option<ALPN>);
+
+    impl Ssl for Chosen {
+        fn selected_alpn_proto(&self) -> Option<ALPN> {
+            self.0.clone()
+        }
+    }
+
+    #[test]
+    fn only_a_handshake_for_validation_is_all_that_there_was_to_see() {
+        let custom = |name: &[u8]| Some(ALPN::Custom(CustomALPN::new(name.to_vec())));
+        for (chosen, is_all) in [
+            (custom(VALIDATION_PROTOCOL), true),
+            (custom(b"acme-tls/2"), false),
+            (Some(ALPN::H2), false),
+            (Some(ALPN::H1), false),
+            (None, false),
+        ] {
+            assert_eq!(has_validated(&Chosen(chosen.clone())), is_all, "{chosen:?}");
+        }
     }
 }

@@ -77,4 +77,21 @@ mod tests {
         drop(first);
         assert!(enter("198.51.100.3").is_some());
     }
+
+    #[test]
+    fn f_07_clients_of_many_regions_share_no_lock_and_no_total() {
+        let connections = Budget { total: 1, per_network: 1, shares: Shares::default() };
+        let crowd = Arc::new(Crowd::new(connections));
+        let clients = (0..100).map(|n| IpAddr::from([10, n, 0, 1]));
+        let shard = |client| crowd.with(client, |ledger| std::ptr::from_mut(ledger).addr()).unwrap();
+        let shards: std::collections::HashSet<_> = clients.clone().map(shard).collect();
+        assert!(shards.len() > SHARDS / 4, "{}", shards.len());
+        for _ in 0..2 {
+            let seats: Vec<_> = clients.clone().map(|client| crowd.enter(client)).collect();
+            assert!(seats.iter().all(Option::is_some), "their total is counted elsewhere");
+            assert!(crowd.enter(IpAddr::from([10, 0, 0, 1])).is_none());
+            // Other limits have no total either.
+            crowd.exchange(connections);
+        }
+    }
 }

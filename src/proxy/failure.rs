@@ -105,3 +105,35 @@ pub(super) fn answered(outcome: &Outcome) -> Answered {
         | Outcome::Misdirected => Answered::Refused,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flows::admission::Refused;
+    use crate::proxy::upstream::tests::route;
+
+    #[test]
+    fn what_the_rules_said_is_told_where_they_were_asked() {
+        let route = || Arc::new(route(&["127.0.0.1"]));
+        let refused = Refused { user: None, rule: None };
+        for (outcome, decision, counted) in [
+            (Outcome::SignIn { route: route() }, Some(Decision::SignIn), Answered::SignIn),
+            (Outcome::StepUp { route: route() }, Some(Decision::StepUp), Answered::SignIn),
+            (Outcome::Forbidden { route: route(), refused }, Some(Decision::Refused), Answered::Forbidden),
+            (
+                Outcome::TokenRefused { route: route(), why: TokenRefusal::Revoked },
+                Some(Decision::Refused),
+                Answered::Forbidden,
+            ),
+            (Outcome::Undecided { route: route() }, Some(Decision::Undecided), Answered::Failed),
+            (Outcome::UpstreamFailed { route: route() }, None, Answered::UpstreamFailed),
+            (Outcome::CrossOriginRefused { route: route() }, None, Answered::Refused),
+        ] {
+            assert_eq!(decision_of(&outcome), decision);
+            assert_eq!(answered(&outcome), counted, "{decision:?}");
+            assert!(route_of(&outcome).is_some(), "{decision:?}");
+        }
+        assert_eq!(decision_of(&Outcome::Unavailable), None);
+        assert!(route_of(&Outcome::Unavailable).is_none());
+    }
+}

@@ -168,11 +168,11 @@ impl Roll {
     fn make_room(&mut self, exhausted: Exhausted, now: Duration) {
         let crowded = match exhausted {
             Exhausted::Network(network) => Some(network),
-            Exhausted::Total if now < self.search_from => None,
+            Exhausted::Total if now < self.search_from => return,
             Exhausted::Total => self.biggest_region_with_idle_connections(),
         };
         let Some(crowded) = crowded else {
-            self.search_from = self.search_from.max(now + SEARCH_INTERVAL);
+            self.search_from = now + SEARCH_INTERVAL;
             return;
         };
         let is_crowded = |it: &Activity| it.source.is_some_and(|source| crowded.contains(source));
@@ -209,12 +209,20 @@ impl Drop for Pass {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use tokio::io::AsyncWriteExt as _;
+
     use super::*;
     use crate::domain::ledger::Budget;
     use crate::domain::limits::Shares;
     use crate::proxy::ForwardedBy;
 
     fn gate(total: usize, per_network: usize) -> Arc<Gate> {
+        gate_at(total, per_network, Arc::new(|| Duration::ZERO))
+    }
+
+    fn gate_at(total: usize, per_network: usize, elapsed: Elapsed) -> Arc<Gate> {
         let connections = Budget { total, per_network, shares: Shares::default() };
         let limits = Limits { connections, ..Limits::default() };
         let trusted = TrustedProxies::new(vec!["127.0.0.1/32".parse().unwrap()], ForwardedBy::XForwarded);
@@ -222,7 +230,7 @@ mod tests {
             Some(IpAddr::V4(v4)) if v4.octets()[0] == 192 => Standing::Known,
             _ => Standing::Unknown,
         });
-        Arc::new(Gate::new(limits, trusted, standings, Arc::new(|| Duration::ZERO)))
+        Arc::new(Gate::new(limits, trusted, standings, elapsed))
     }
 
     fn enter(gate: &Arc<Gate>, address: &str) -> Option<Pass> {
@@ -278,5 +286,54 @@ mod tests {
         assert!(enter(&gate, "127.0.0.1").is_some());
         let _two = (busy(enter(&gate, "127.0.0.2")), busy(enter(&gate, "127.0.0.2")));
         assert!(enter(&gate, "127.0.0.2").is_none());
+    }
+
+    #[test]
+    fn f_06_whoever_has_been_answered_makes_room_again() {
+        let gate = gate(100, 1);
+        let pass = busy(enter(&gate, "198.51.100.1"));
+        assert!(enter(&gate, "198.51.100.2").is_none(), "a request is under way");
+        pass.activity().end_request();
+        assert!(enter(&gate, "198.51.100.2").is_some());
+    }
+
+    #[test]
+    fn p_17_other_limits_count_from_now_on() {
+        let gate = gate(100, 1);
+        let _first = busy(enter(&gate, "198.51.100.1"));
+        assert!(enter(&gate, "198.51.100.2").is_none());
+        gate.exchange(Budget { total: 100, per_network: 2, shares: Shares::default() });
+        assert!(enter(&gate, "198.51.100.2").is_some());
+    }
+
+    /// Somebody who knocks again and again does not have every connection looked at each time, and does not put
+    /// it off either.
+    #[test]
+    fn f_06_a_search_in_vain_is_not_repeated_at_once() {
+        let millis = Arc::new(AtomicU64::new(0));
+        let clock = Arc::clone(&millis);
+        let gate = gate_at(10, 10, Arc::new(move || Duration::from_millis(clock.load(Ordering::Relaxed))));
+        let all: Vec<_> = (0..9).map(|n| busy(enter(&gate, &format!("10.{n}.0.1")))).collect();
+        assert!(enter(&gate, "10.99.0.1").is_none());
+        all[0].activity().end_request();
+        millis.store(99, Ordering::Relaxed);
+        assert!(enter(&gate, "10.99.0.1").is_none(), "nobody looks yet");
+        millis.store(100, Ordering::Relaxed);
+        assert!(enter(&gate, "10.99.0.1").is_some());
+    }
+
+    #[tokio::test]
+    async fn p_04_a_proxy_that_speaks_for_itself_is_counted_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gate = gate(1, 1);
+        for (words, may_come_in) in
+            [(&b"PROXY UNKNOWN\r\n"[..], true), (b"PROXY TCP4 203.0.113.7 10.0.0.1 4386 80\r\n", false)]
+        {
+            let mut proxy = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            proxy.write_all(words).await.unwrap();
+            let Ok((mut socket, peer, pass)) = gate.accept(&listener).await else { panic!("there is room") };
+            let introduced = gate.introduce(&mut socket, peer, pass).await;
+            assert_eq!(introduced.is_some(), may_come_in, "{words:?}");
+        }
     }
 }

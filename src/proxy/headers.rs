@@ -307,6 +307,9 @@ pub(super) fn size_of(request: &RequestHeader) -> usize {
 mod tests {
     use super::*;
     use crate::domain::policy::headers::HeaderPattern;
+    use crate::domain::policy::identity::IdentityHeaders;
+    use crate::domain::policy::route::Route;
+    use crate::proxy::upstream::tests::route;
 
     fn request(headers: &[(&'static str, &str)]) -> RequestHeader {
         let mut request = RequestHeader::build("GET", b"/", None).unwrap();
@@ -524,5 +527,15 @@ mod tests {
         let kept: Vec<_> = response.headers.get_all("set-cookie").iter().collect();
         assert_eq!(kept, ["sid=1; Path=/", "b=2"]);
         assert_eq!(clean_response(&mut response).unwrap(), Cleaned::Untouched);
+    }
+
+    #[test]
+    fn p_02_what_any_route_tells_is_taken_from_no_client() {
+        let route = Route { identity: IdentityHeaders::preset("remote").unwrap(), ..route(&["127.0.0.1"]) };
+        let named: Vec<_> = route.identity.names().map(|name| name.as_str().to_owned()).collect();
+        let reserved = Reserved::of(&RouteTable::new(vec![route]));
+        assert!(!named.is_empty());
+        assert_eq!(reserved.names, named.into_iter().collect());
+        assert!(Reserved::default().names.is_empty());
     }
 }

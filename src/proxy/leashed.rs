@@ -163,3 +163,43 @@ impl HttpServerApp for Leashed {
         self.proxy.http_cleanup().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::os::fd::AsRawFd as _;
+
+    use pingora::protocols::GetSocketDigest as _;
+    use pingora::protocols::l4::stream::Stream as Connection;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::domain::ledger::Standing;
+    use crate::proxy::ForwardedBy;
+    use crate::proxy::Limits;
+    use crate::proxy::gate::Gate;
+
+    #[tokio::test]
+    async fn p_32_a_connection_is_known_for_as_long_as_it_is_open() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let trusted = TrustedProxies::new(Vec::new(), ForwardedBy::XForwarded);
+        let standings = Arc::new(|_: Option<IpAddr>| Standing::Known);
+        let gate = Arc::new(Gate::new(Limits::default(), trusted, standings, Arc::new(|| Duration::ZERO)));
+        let activities = Activities::default();
+        let mut open = Vec::new();
+        for _ in 0..2 {
+            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let Ok((socket, _, pass)) = gate.accept(&listener).await else { panic!("there is room") };
+            let mut connection = Connection::from(socket);
+            connection.set_socket_digest(SocketDigest::from_raw_fd(connection.as_raw_fd()));
+            let stream: Stream = Box::new(connection);
+            let known = activities.keep(&stream, pass.activity());
+            open.push((client, stream, pass, known));
+        }
+        assert_eq!(activities.0.len(), 2, "each by itself");
+        open.pop();
+        assert_eq!(activities.0.len(), 1);
+        open.pop();
+        assert!(activities.0.is_empty());
+    }
+}

@@ -266,4 +266,19 @@ mod tests {
         rig.names.pass_over("app", ip(2));
         assert_eq!(rig.address().await, Some(ip(1)));
     }
+
+    #[tokio::test]
+    async fn p_36_an_answer_is_used_for_a_minute_and_not_longer() {
+        for (seconds, address) in [(59, ip(1)), (60, ip(2))] {
+            let rig = rig(&[ip(1)]);
+            rig.let_go.add_permits(1);
+            assert_eq!(rig.address().await, Some(ip(1)));
+            *rig.addresses.lock().unwrap() = vec![ip(2)];
+            rig.pass(seconds);
+            // A new answer comes only to whoever waits for it.
+            let asking = rig.address();
+            let (found, ()) = tokio::join!(asking, async { rig.let_go.add_permits(1) });
+            assert_eq!(found, Some(address), "{seconds}");
+        }
+    }
 }

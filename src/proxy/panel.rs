@@ -91,3 +91,35 @@ impl Panel {
         self.certificates.as_ref().map_or_else(Vec::new, |certificates| certificates.standings())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::ledger::{Budget, Standing};
+    use crate::domain::limits::Shares;
+    use crate::proxy::ForwardedBy;
+    use crate::proxy::forwarded::TrustedProxies;
+
+    #[test]
+    fn other_limits_are_in_force_at_once() {
+        let limits = |per_network| Limits {
+            connections: Budget { total: 100, per_network, shares: Shares::default() },
+            ..Limits::default()
+        };
+        let trusted = TrustedProxies::new(Vec::new(), ForwardedBy::XForwarded);
+        let standings = Arc::new(|_| Standing::Known);
+        let bounds = Bounds {
+            gate: Arc::new(Gate::new(limits(1), trusted, standings, Arc::new(|| Duration::ZERO))),
+            crowd: Arc::new(Crowd::new(limits(1).connections)),
+            own_bodies: Arc::new(OwnBodies::new(&limits(1))),
+        };
+        let client = IpAddr::from([203, 0, 113, 1]);
+        let _first = bounds.crowd.enter(client).unwrap();
+        assert!(bounds.crowd.enter(client).is_none());
+        bounds.exchange(&limits(2));
+        assert!(bounds.crowd.enter(client).is_some());
+    }
+}

@@ -132,6 +132,9 @@ mod tests {
         let v4 = [203, 0, 113, 7, 10, 0, 0, 1, 0x11, 0x22, 0, 80];
         let v6: Vec<u8> = [&[0x20, 1, 0xd, 0xb8][..], &[0; 11], &[7], &[0; 16], &[0, 9, 0, 80]].concat();
         let with_more = [&v4[..], &[0x04, 0, 3, 1, 2, 3]].concat();
+        // Nobody looks at what is not an address.
+        let with_nonsense = [&v4[..], &[0x04, 0xff, 0xff, 1]].concat();
+        let longest = [&v4[..], &vec![0; REST_BYTES_MAX - v4.len()]].concat();
         for (words, source) in [
             (b"PROXY TCP4 203.0.113.7 10.0.0.1 4386 80\r\n".to_vec(), "203.0.113.7:4386"),
             (b"PROXY TCP6 2001:db8::7 2001:db8::1 9 80\r\n".to_vec(), "[2001:db8::7]:9"),
@@ -139,6 +142,8 @@ mod tests {
             (version_2(0x21, 0x11, &v4), "203.0.113.7:4386"),
             (version_2(0x21, 0x21, &v6), "[2001:db8::7]:9"),
             (version_2(0x21, 0x11, &with_more), "203.0.113.7:4386"),
+            (version_2(0x21, 0x11, &with_nonsense), "203.0.113.7:4386"),
+            (version_2(0x21, 0x11, &longest), "203.0.113.7:4386"),
             (version_2(0x20, 0x00, &[]), "0.0.0.0:0"),
         ] {
             for piece in [1, 7, 4096] {
@@ -163,7 +168,7 @@ mod tests {
             &long,
             &version_2(0x21, 0x11, &[1, 2, 3]),
             &version_2(0x31, 0x11, &[0; 12]),
-            &version_2(0x21, 0x11, &[0; 4000]),
+            &version_2(0x21, 0x11, &[0; REST_BYTES_MAX + 1]),
             &version_2(0x21, 0x11, &[0; 12])[..20],
         ] {
             assert!(told(sent, 4096).await.0.is_err(), "{sent:?}");

@@ -109,3 +109,64 @@ impl VirtualSocket for Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn held() -> (Held, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Held { stream, looks: 0, writes: 0 }, listener.accept().await.unwrap().0)
+    }
+
+    /// How often an answer that is there is looked for in vain.
+    async fn in_vain(held: &mut Held) -> u8 {
+        held.stream.readable().await.unwrap();
+        let mut looks = 0;
+        let mut byte = [0];
+        while held.read(&mut byte).now_or_never().is_none() {
+            looks += 1;
+        }
+        looks
+    }
+
+    #[tokio::test]
+    async fn p_27_an_answer_is_held_back_after_each_of_the_first_writes() {
+        let (mut held, mut application) = held().await;
+        application.write_all(&[b'x'; 32]).await.unwrap();
+        assert_eq!(in_vain(&mut held).await, 0, "nothing has been asked");
+        for write in 1..=WRITES {
+            held.write_all(b"x").await.unwrap();
+            assert_eq!(in_vain(&mut held).await, LOOKS_IN_VAIN, "{write}");
+            assert_eq!(in_vain(&mut held).await, 0, "{write}");
+        }
+        held.write_all(b"x").await.unwrap();
+        assert_eq!(in_vain(&mut held).await, 0, "that was for the handshake alone");
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_of_the_connection_is_done() {
+        let (mut held, mut application) = held().await;
+        assert!(!held.stream.nodelay().unwrap());
+        held.set_socket_option(VirtualSockOpt::NoDelay).unwrap();
+        assert!(held.stream.nodelay().unwrap());
+        held.shutdown().await.unwrap();
+        let mut byte = [0];
+        let end = tokio::time::timeout(std::time::Duration::from_secs(10), application.read(&mut byte));
+        assert_eq!(end.await.unwrap().unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_application_that_takes_no_connections_is_said_to_refuse_them() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = SocketAddr::Inet(listener.local_addr().unwrap());
+        assert!(Upgrades.connect(&address).await.is_ok());
+        drop(listener);
+        assert_eq!(*Upgrades.connect(&address).await.unwrap_err().etype(), ErrorType::ConnectRefused);
+    }
+}

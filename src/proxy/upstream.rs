@@ -133,14 +133,15 @@ fn limit(options: &mut PeerOptions, route: &Route) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::domain::policy::decide::Policy;
     use crate::domain::policy::headers::HeaderRules;
     use crate::domain::policy::identity::IdentityHeaders;
     use crate::domain::policy::route::{CrossOrigin, HostPattern, Timeouts};
 
-    fn route(hosts: &[&str]) -> Route {
+    /// Also for the tests of other modules.
+    pub(in crate::proxy) fn route(hosts: &[&str]) -> Route {
         let second = Duration::from_secs(1);
         let upstream =
             |host: &&str| Upstream { scheme: UpstreamScheme::Http, host: (*host).to_owned(), port: 9_000 };
@@ -198,5 +199,13 @@ mod tests {
         let upstreams = Upstreams::new(Arc::new(|| Duration::ZERO));
         assert_eq!(upstreams.tries(&route(&["127.0.0.1"])), 1);
         assert_eq!(upstreams.tries(&route(&["[::1]"; 9])), TRIES_MAX);
+    }
+
+    #[test]
+    fn upstreams_take_turns_where_there_are_several() {
+        let upstreams = Upstreams::new(Arc::new(|| Duration::ZERO));
+        let (one, two) = (route(&["127.0.0.1"]), route(&["127.0.0.1", "127.0.0.2"]));
+        let turns: Vec<_> = [&two, &one, &two, &one, &two].map(|route| upstreams.first(route)).into();
+        assert_eq!(turns, [0, 0, 1, 0, 2]);
     }
 }

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use crate::harness::acme2certifier::Acme2certifier;
 use crate::harness::pebble::{Habits, Pebble};
 use crate::harness::{Gateway, Upstream, raw};
+use crate::monitoring::metrics_of;
 
 const AUTH: &str = "auth.example.test";
 const WIKI: &str = "wiki.example.test";
@@ -239,6 +240,9 @@ async fn validation_handshake_serves_no_requests() {
     let root = pebble.root().await;
     let shaken = handshake(&gateway, &root, WIKI, &[b"acme-tls/1"]).await;
     assert!(shaken.is_err(), "there is nothing to validate");
+    // The authority has looked, and nobody else has been served.
+    let metrics = metrics_of(&gateway).await;
+    assert!(metrics.contains("vestibule_tls_handshakes_total{result=\"done\"} 0\n"), "{metrics}");
     let (_, chosen) = handshake(&gateway, &root, WIKI, &[b"acme-tls/1", b"http/1.1"]).await.unwrap();
     assert_eq!(chosen.as_deref(), Some(&b"http/1.1"[..]));
     // A certificate that is damaged on the disk is put away, and another one is obtained.

@@ -2,6 +2,7 @@
 //! name metrics that there are, and the access log says who opened what.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -230,6 +231,36 @@ async fn retries_and_handshakes_are_counted() {
     assert_eq!(value("vestibule_upstream_retries_total{route=\"app\"}"), 1);
     assert!(value("vestibule_tls_handshakes_total{result=\"done\"}") >= 1);
     assert_eq!(value("vestibule_tls_handshakes_total{result=\"failed\"}"), 1);
+}
+
+/// Words of pingora's own may quote what was sent.
+#[tokio::test]
+async fn s_10_a_failing_application_is_told_of_in_our_words_alone() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 no-number-but-a-secret\r\n\r\n");
+        }
+    });
+    let gone = port::free();
+    let gateway = Gateway::start(|config| {
+        let route = config.route("app", gone);
+        route.host("app.localhost").public(&["/*"]);
+    })
+    .await;
+    let upstream = |port: u16| format!("\"http://127.0.0.1:{port}\"");
+    gateway.edit(|text| text.replace(&upstream(gone), &format!("{}, {}", upstream(gone), upstream(port))));
+    gateway.operate(&["reload"]);
+    let browser = crate::harness::Browser::new(&gateway);
+    // Each upstream is the first in its turn, and the first of all cannot be connected to.
+    for _ in 0..2 {
+        browser.navigate(&format!("{}/?query-secret", gateway.origin_of("app.localhost"))).await.expect(502);
+    }
+    gateway.wait_for_log("the upstream failed").await;
+    let log = gateway.log();
+    assert!(!log.contains("pingora") && !log.contains("Fail to") && !log.contains("secret"), "{log}");
 }
 
 /// The client's addresses that Debian's fail2ban finds in a log with the filter that we offer.

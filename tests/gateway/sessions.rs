@@ -364,6 +364,23 @@ async fn s_17_invalid_token_does_not_keep_the_session_alive() {
     assert!(scene.alice.is_signed_in().await);
 }
 
+/// A token is good from wherever it is shown; a cookie only where a page of ours has sent the request.
+#[tokio::test]
+async fn s_01_without_a_page_of_ours_a_token_signs_out_and_a_cookie_does_not() {
+    let mut scene = Scene::with(crate::tongues::Tongue::all_on, |_| {}).await;
+    let (browser, other) = (scene.stranger(), scene.stranger());
+    browser.sign_in(&mut scene.device).await.expect(201);
+    let token = other.sign_in(&mut scene.device).await.expect(201).json()["token"].clone();
+    let copied = browser.session().unwrap();
+    let request = || browser.request(Method::POST, &scene.url("/v2/me/logout"));
+    let reply = browser.send(request()).await;
+    assert!((400..500).contains(&reply.status), "{reply}");
+    let reply = browser.send(request().bearer_auth(token.as_str().unwrap())).await;
+    assert!((200..300).contains(&reply.status), "{reply}");
+    browser.jar().plant("localhost", browser.session_cookie_name(), &copied);
+    assert!(browser.is_signed_in().await && !other.is_signed_in().await);
+}
+
 /// A form of another site is sent without our cookie, and its answer must take none away.
 #[tokio::test]
 async fn s_28_cross_site_sign_out_clears_no_cookies() {

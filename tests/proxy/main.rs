@@ -4,6 +4,8 @@
 //! because how one gets a session is tested elsewhere. Names begin with the id of the hazard.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod answers;
+mod crowded;
 mod rig;
 
 use std::net::SocketAddr;

@@ -3,14 +3,14 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::{Extension, Router};
 use futures_util::stream;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -19,14 +19,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use vestibule::domain::access_token::TokenLimits;
+use vestibule::domain::access_token::grant::GrantText;
 use vestibule::domain::assertion::AssertionKeys;
+use vestibule::domain::attribute::Attributes;
 use vestibule::domain::audit::Retention;
 use vestibule::domain::ceremony::RelyingParty;
 use vestibule::domain::code::EmailCode;
 use vestibule::domain::dialect::Dialect;
 use vestibule::domain::event::Answered;
 use vestibule::domain::event::Event;
-use vestibule::domain::id::{SessionId, UserId};
+use vestibule::domain::id::{AccessTokenId, SessionId, UserId};
 use vestibule::domain::identifier::UsernameChange;
 use vestibule::domain::keyring::Keyring;
 use vestibule::domain::ledger::Budget;
@@ -34,7 +36,7 @@ use vestibule::domain::limits::{RateLimits, Shares};
 use vestibule::domain::place::{Place, Scheme};
 use vestibule::domain::policy::decide::{Decision, Policy};
 use vestibule::domain::policy::headers::HeaderRules;
-use vestibule::domain::policy::identity::IdentityHeaders;
+use vestibule::domain::policy::identity::{IdentityHeaders, Template};
 use vestibule::domain::policy::public::PublicPath;
 use vestibule::domain::policy::route::{
     CrossOrigin, HostPattern, Route, RouteTable, Timeouts, Upstream, UpstreamScheme, WebSocket,
@@ -46,14 +48,19 @@ use vestibule::domain::session::{Lifetimes, Scope, Session};
 use vestibule::domain::signup::SignUp;
 use vestibule::domain::time::Timestamp;
 use vestibule::domain::user::{DisplayName, Email, User, Username};
+use vestibule::flows::access_tokens::NewToken;
 use vestibule::flows::admission::Outcome;
+use vestibule::flows::authority::Authority;
 use vestibule::flows::rules::Rules;
 use vestibule::flows::visit::Visit;
 use vestibule::flows::{Gateway, Installation, World};
-use vestibule::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, Vault, VaultError};
+use vestibule::ports::store::{Entry, Follower, StoreError, Told};
+use vestibule::ports::{
+    Batch, Clock, CommitError, Entropy, KeyValue, Observer, SigningKeys, Vault, VaultError,
+};
 use vestibule::proxy::{
-    CertificateFiles, Doors, ForwardedBy, Handshake, Limits, Meter, Parts, Preface, Proxy, ProxySettings,
-    Sockets, Telling, TlsSettings,
+    CertificateFiles, Doors, ForwardedBy, Handshake, Limits, Meter, Parts, Preface, Proxy, ProxyError,
+    ProxySettings, Sockets, Telling, TlsSettings,
 };
 use vestibule::records;
 use vestibule::store::MemoryStore;
@@ -63,6 +70,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a slow client waits between two bytes.
 const TRICKLE_PAUSE: Duration = Duration::from_millis(100);
 const GRACE_PERIOD: Duration = Duration::from_secs(8);
+/// How long a session lives that nobody uses.
+pub(crate) const SESSION_IDLE: Duration = Duration::from_mins(30);
 /// Bytes of bodies for our own endpoints that one rig takes at once.
 pub(crate) const OWN_BODIES_BYTES: usize = 100 * 1024;
 
@@ -87,10 +96,67 @@ pub(crate) struct Rig {
     plain: SocketAddr,
     tls: Option<(SocketAddr, reqwest::Certificate)>,
     upstream: Arc<UpstreamState>,
-    meter: Arc<StreamMeter>,
+    pub(crate) meter: Arc<RigMeter>,
+    millis: Arc<AtomicU64>,
+    hands: Hands,
+    upstream_port: u16,
     shutdown: watch::Sender<bool>,
     serving: Mutex<Option<JoinHandle<()>>>,
     folder: tempfile::TempDir,
+}
+
+/// What of the world is moved by hand.
+#[derive(Clone)]
+struct Hands {
+    clock: Arc<HandClock>,
+    store: Arc<Followed>,
+}
+
+struct HandClock(AtomicI64);
+
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// A store whose followers can be told more than it has to tell.
+struct Followed {
+    store: MemoryStore,
+    followers: Mutex<Vec<Follower>>,
+}
+
+#[async_trait::async_trait]
+impl KeyValue for Followed {
+    async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.get(key).await
+    }
+
+    async fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.store.scan(prefix, after, limit).await
+    }
+
+    async fn take(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.take(key).await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        self.store.commit(batch).await
+    }
+
+    async fn follow(&self, prefix: &[u8], follower: Follower) -> Result<(), StoreError> {
+        self.followers.lock().unwrap().push(Arc::clone(&follower));
+        self.store.follow(prefix, follower).await
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        self.store.health()
+    }
 }
 
 struct Still;
@@ -118,18 +184,42 @@ impl Observer for Still {
     fn record(&self, _: &Event) {}
 }
 
+/// Keeps what it is told.
 #[derive(Default)]
-struct StreamMeter {
+pub(crate) struct RigMeter {
     open: AtomicI64,
+    opened: AtomicUsize,
     changed: Notify,
+    answered: Mutex<Vec<String>>,
+    retried: AtomicUsize,
 }
 
-impl Meter for StreamMeter {
+impl RigMeter {
+    /// The routes whose upstreams have begun an answer, since this was last asked.
+    pub(crate) fn upstreams_answered(&self) -> Vec<String> {
+        std::mem::take(&mut self.answered.lock().unwrap())
+    }
+
+    /// How many streams there have been.
+    pub(crate) fn streams_opened(&self) -> usize {
+        self.opened.load(Ordering::SeqCst)
+    }
+
+    /// How often a request was sent again, since this was last asked.
+    pub(crate) fn retried(&self) -> usize {
+        self.retried.swap(0, Ordering::SeqCst)
+    }
+}
+
+impl Meter for RigMeter {
     fn request(&self, _: Option<&str>, _: Answered, _: Option<Decision>, _: Duration) {}
 
-    fn upstream_answered(&self, _: &str, _: Duration) {}
+    fn upstream_answered(&self, route: &str, _: Duration) {
+        self.answered.lock().unwrap().push(route.to_owned());
+    }
 
     fn stream_opened(&self) {
+        self.opened.fetch_add(1, Ordering::SeqCst);
         self.open.fetch_add(1, Ordering::SeqCst);
     }
 
@@ -138,7 +228,9 @@ impl Meter for StreamMeter {
         self.changed.notify_one();
     }
 
-    fn upstream_retried(&self, _: &str) {}
+    fn upstream_retried(&self, _: &str) {
+        self.retried.fetch_add(1, Ordering::SeqCst);
+    }
 
     fn handshake(&self, _: Handshake) {}
 
@@ -156,26 +248,79 @@ impl Rig {
         Self::before(tls, address, upstream).await
     }
 
+    /// With other settings.
+    pub(crate) async fn tuned(tune: impl FnOnce(&mut ProxySettings)) -> Self {
+        let upstream = Arc::new(UpstreamState::default());
+        let address = start_upstream(Arc::clone(&upstream)).await;
+        Self::set_up(Tls::Off, address, upstream, tune).await
+    }
+
     /// In front of another application, whose requests nobody counts.
     pub(crate) async fn before(tls: Tls, address: SocketAddr, upstream: Arc<UpstreamState>) -> Self {
-        let (gateway, session) = gateway(tls, address.port()).await;
+        Self::set_up(tls, address, upstream, |_| {}).await
+    }
+
+    async fn set_up(
+        tls: Tls,
+        address: SocketAddr,
+        upstream: Arc<UpstreamState>,
+        tune: impl FnOnce(&mut ProxySettings),
+    ) -> Self {
+        let (gateway, session, hands) = gateway(tls, address.port()).await;
         let folder = tempfile::tempdir().unwrap();
-        let (settings, root) = settings(tls, folder.path());
-        let meter = Arc::new(StreamMeter::default());
-        let parts = Parts {
-            gateway: Arc::clone(&gateway),
-            doors: doors(),
-            meter: Arc::clone(&meter) as _,
-            challenges: Arc::default(),
-            elapsed: elapsed(),
-        };
+        let upstream_port = address.port();
+        let (mut settings, root) = settings(tls, folder.path());
+        tune(&mut settings);
+        let meter = Arc::new(RigMeter::default());
+        let millis = Arc::new(AtomicU64::new(0));
+        let clock = Arc::clone(&millis);
+        let parts =
+            parts(&gateway, &meter, Arc::new(move || Duration::from_millis(clock.load(Ordering::SeqCst))));
         let proxy = Proxy::bind(settings, parts, &mut Sockets::default()).await.unwrap();
         let addresses: Vec<_> = proxy.addresses().collect();
         let (shutdown, asked) = watch::channel(false);
         let serving = Mutex::new(Some(tokio::spawn(proxy.serve(asked))));
         let plain = addresses[0];
         let tls = root.map(|root| (addresses[1], root));
-        Self { gateway, session, plain, tls, upstream, meter, shutdown, serving, folder }
+        Self {
+            gateway,
+            session,
+            plain,
+            tls,
+            upstream,
+            meter,
+            millis,
+            hands,
+            upstream_port,
+            shutdown,
+            serving,
+            folder,
+        }
+    }
+
+    /// Whether a proxy listens with so many certificates.
+    pub(crate) async fn listens_with(certificates: usize) -> Result<(), ProxyError> {
+        let (gateway, _, _) = gateway(Tls::On, 1).await;
+        let folder = tempfile::tempdir().unwrap();
+        let (mut settings, _) = settings(Tls::On, folder.path());
+        settings.tls.as_mut().unwrap().certificates.truncate(certificates);
+        let parts = parts(&gateway, &Arc::default(), Arc::new(|| Duration::ZERO));
+        Proxy::bind(settings, parts, &mut Sockets::default()).await.map(drop)
+    }
+
+    /// Puts rules in force by which every application is told the user's name and groups in these headers. The
+    /// proxy is not told yet that the rules are others.
+    pub(crate) fn tell_in(&self, username: &'static str, groups: &'static str) {
+        let field = |name, text| {
+            (HeaderName::from_static(name), Template::parse(text, &Attributes::default()).unwrap())
+        };
+        let identity =
+            IdentityHeaders::custom(vec![field(username, "{username}"), field(groups, "{groups}")]);
+        let mut routes = routes(self.upstream_port);
+        for route in &mut routes {
+            route.identity = identity.clone();
+        }
+        self.gateway.adopt(rules(routes));
     }
 
     pub(crate) fn token(&self, host: &str) -> String {
@@ -207,29 +352,57 @@ impl Rig {
         self.tls.is_some()
     }
 
-    /// Like [`Self::ask`], over TLS.
+    /// Like [`Self::ask`], over TLS, which has to be ended as it should be.
     pub(crate) async fn tls_ask(&self, request: &str) -> String {
+        self.tls_exchange(b"http/1.1", request, PATIENCE).await.unwrap()
+    }
+
+    /// Fails when the proxy leaves the connection open for longer than this.
+    pub(crate) async fn tls_exchange(
+        &self,
+        protocol: &[u8],
+        request: &str,
+        patience: Duration,
+    ) -> std::io::Result<String> {
         let (address, request) = (self.tls.as_ref().unwrap().0, request.to_owned());
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.folder.path().join("crt")).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
+        config.alpn_protocols = vec![protocol.to_vec()];
         let client = rustls::ClientConnection::new(Arc::new(config), "app.localhost".try_into().unwrap());
         let mut client = client.unwrap();
         let exchange = move || {
             let mut socket = std::net::TcpStream::connect(address).unwrap();
-            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            socket.set_read_timeout(Some(patience)).unwrap();
             let mut stream = rustls::Stream::new(&mut client, &mut socket);
-            stream.write_all(request.as_bytes()).unwrap();
+            stream.write_all(request.as_bytes())?;
             let mut seen = Vec::new();
-            let _ = stream.read_to_end(&mut seen);
-            String::from_utf8_lossy(&seen).into_owned()
+            match stream.read_to_end(&mut seen) {
+                Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof || !request.is_empty() => {
+                    Err(error)
+                }
+                _ => Ok(String::from_utf8_lossy(&seen).into_owned()),
+            }
         };
         tokio::task::spawn_blocking(exchange).await.unwrap()
+    }
+
+    /// An access token of the user for the first route, and its id.
+    pub(crate) async fn access_token(&self) -> (AccessTokenId, String) {
+        let grant = GrantText { routes: vec!["app.localhost/".to_owned()], ..GrantText::default() };
+        let new = NewToken::parse("rig", &grant, 3_600).unwrap();
+        let tokens = &self.gateway.access_tokens;
+        let made = tokens.make_token(&Authority::of_operator(), &self.session.user, new).await.unwrap();
+        (made.token.id, made.text)
+    }
+
+    pub(crate) async fn revoke(&self, token: &AccessTokenId) {
+        self.gateway.access_tokens.revoke_token(&Authority::of_operator(), token).await.unwrap();
     }
 
     fn signed_in(&self, line: &str, headers: &str) -> String {
@@ -321,6 +494,39 @@ impl Rig {
         self.upstream.requests.load(Ordering::SeqCst)
     }
 
+    /// Moves the clock by which the proxy measures how long things take; it stands still otherwise.
+    pub(crate) fn pass(&self, time: Duration) {
+        self.millis.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// The store cannot say any more what has changed, and so much time passes.
+    pub(crate) fn fall_behind(&self, time: Duration) {
+        for follower in &*self.hands.store.followers.lock().unwrap() {
+            follower(Told::Behind).unwrap();
+        }
+        self.hands.clock.0.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// Lets time pass, and what is to be done now and again.
+    pub(crate) async fn sweep_after(&self, time: Duration) {
+        self.hands.clock.0.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+        self.gateway.sweep().await;
+    }
+
+    /// Returns when so many requests have come upstream.
+    pub(crate) async fn upstream_has_got(&self, requests: usize) {
+        let mut changes = self.upstream.progress.subscribe();
+        let come = changes.wait_for(|()| self.upstream_requests() >= requests);
+        within(come, "a request upstream").await.unwrap();
+    }
+
+    /// Returns when so many bytes of bodies have come to `/sink`.
+    pub(crate) async fn upstream_has_swallowed(&self, bytes: usize) {
+        let mut changes = self.upstream.progress.subscribe();
+        let come = changes.wait_for(|()| self.upstream.swallowed.load(Ordering::SeqCst) >= bytes);
+        within(come, "a body upstream").await.unwrap();
+    }
+
     /// Lets every `/events` go on.
     pub(crate) fn release_events(&self) {
         self.upstream.go_on.notify_waiters();
@@ -349,15 +555,6 @@ impl Rig {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the proxy measures durations, and real sockets take real time"
-)]
-fn elapsed() -> Arc<dyn Fn() -> Duration + Send + Sync> {
-    let began = std::time::Instant::now();
-    Arc::new(move || began.elapsed())
-}
-
 /// What comes of this, which takes no longer than anything in a test may take.
 pub(crate) async fn within<T>(coming: impl Future<Output = T>, what: &str) -> T {
     tokio::time::timeout(PATIENCE, coming).await.unwrap_or_else(|_| panic!("this did not come: {what}"))
@@ -378,6 +575,26 @@ impl Open {
         String::from_utf8_lossy(&self.seen).into_owned()
     }
 
+    /// What has been seen is of no interest any more.
+    pub(crate) fn forget(&mut self) {
+        self.seen.clear();
+    }
+
+    /// The payload of a frame of HTTP/2.
+    pub(crate) async fn http2_frame(&mut self) -> Vec<u8> {
+        let mut head = [0; 9];
+        self.stream.read_exact(&mut head).await.unwrap();
+        let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        self.stream.read_exact(&mut payload).await.unwrap();
+        payload
+    }
+
+    /// Whether the proxy closes the connection within this time, without a word.
+    pub(crate) async fn is_closed_within(&mut self, patience: Duration) -> bool {
+        let read = self.stream.read_buf(&mut self.seen);
+        tokio::time::timeout(patience, read).await.is_ok_and(|read| read.unwrap_or(0) == 0)
+    }
+
     pub(crate) async fn read_until(&mut self, text: &str) -> String {
         while !self.seen().contains(text) {
             assert!(self.read().await > 0, "closed before {text:?}: {}", self.seen());
@@ -387,6 +604,21 @@ impl Open {
 
     pub(crate) async fn read_to_end(&mut self) {
         while self.read().await > 0 {}
+    }
+
+    /// Sends `bytes`, and reads until the proxy closes the connection. Fails where it threw away what it was
+    /// sent, and with it perhaps what it had said.
+    pub(crate) async fn send_to_the_end(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        let all = async {
+            // Bit by bit, so that the one after the end is refused.
+            for piece in bytes.chunks(10_000) {
+                self.stream.write_all(piece).await?;
+                tokio::task::yield_now().await;
+            }
+            while self.stream.read_buf(&mut self.seen).await? > 0 {}
+            Ok(())
+        };
+        within(all, "the end").await
     }
 
     /// Sends `bytes` slowly, and then one more again and again until the proxy closes the connection or
@@ -416,6 +648,20 @@ impl Open {
     }
 }
 
+fn parts(
+    gateway: &Arc<Gateway>,
+    meter: &Arc<RigMeter>,
+    elapsed: Arc<dyn Fn() -> Duration + Send + Sync>,
+) -> Parts {
+    Parts {
+        gateway: Arc::clone(gateway),
+        doors: doors(),
+        meter: Arc::clone(meter) as _,
+        challenges: Arc::default(),
+        elapsed,
+    }
+}
+
 fn visit() -> Visit {
     Visit {
         host: "auth.localhost".into(),
@@ -431,13 +677,15 @@ fn visit() -> Visit {
     }
 }
 
-async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session) {
+async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session, Hands) {
     let now = Still.now();
+    let clock = Arc::new(HandClock(AtomicI64::new(now.as_millis())));
+    let store = Arc::new(Followed { store: MemoryStore::new(), followers: Mutex::default() });
+    let hands = Hands { clock: Arc::clone(&clock), store: Arc::clone(&store) };
     let place = match tls {
         Tls::Off => Place::new(Scheme::Http, "auth.localhost", 80, "/auth"),
         Tls::On | Tls::Twice => Place::new(Scheme::Https, "auth.localhost", 443, "/auth"),
     };
-    let store = Arc::new(MemoryStore::new());
     let user = alice(now);
     let session = Session {
         id: SessionId([9; 16]),
@@ -457,23 +705,10 @@ async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session) {
     };
     store.commit(records::create_user(&user).unwrap()).await.unwrap();
     store.commit(records::put_session(&session).unwrap()).await.unwrap();
-    let hour = Duration::from_secs(3_600);
     let installation = Installation {
         relying_party: RelyingParty::new("localhost", "Test", &[place.origin()]).unwrap(),
         place,
-        rules: Rules {
-            routes: RouteTable::new(routes(upstream)),
-            lifetimes: Lifetimes { idle: hour, absolute: hour, short: hour, sessions_max: 20, fresh: hour },
-            email_code: EmailCode::Off,
-            username_change: UsernameChange::Forbidden,
-            has_mail: false,
-            webhooks: Vec::new(),
-            sign_up: SignUp::default(),
-            recovery_delay: Duration::ZERO,
-            automatic_bans: None,
-            access_tokens: TokenLimits::default(),
-            attributes: Arc::default(),
-        },
+        rules: rules(routes(upstream)),
         limits: RateLimits::default(),
         audit: Retention::default(),
         trusted_proxies: Vec::new(),
@@ -483,14 +718,32 @@ async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session) {
             access_tokens: Some(Keyring::generate(&[3; 32], now).unwrap()),
         },
     };
-    let world = World {
-        store,
-        vault: Arc::new(Still),
-        clock: Arc::new(Still),
-        entropy: Arc::new(Still),
-        observer: Arc::new(Still),
-    };
-    (Gateway::open(installation, world).await.unwrap(), session)
+    let world =
+        World { store, vault: Arc::new(Still), clock, entropy: Arc::new(Still), observer: Arc::new(Still) };
+    (Gateway::open(installation, world).await.unwrap(), session, hands)
+}
+
+fn rules(routes: Vec<Route>) -> Rules {
+    let hour = Duration::from_secs(3_600);
+    Rules {
+        routes: RouteTable::new(routes),
+        lifetimes: Lifetimes {
+            idle: SESSION_IDLE,
+            absolute: hour,
+            short: hour,
+            sessions_max: 20,
+            fresh: hour,
+        },
+        email_code: EmailCode::Off,
+        username_change: UsernameChange::Forbidden,
+        has_mail: false,
+        webhooks: Vec::new(),
+        sign_up: SignUp::default(),
+        recovery_delay: Duration::ZERO,
+        automatic_bans: None,
+        access_tokens: TokenLimits::default(),
+        attributes: Arc::default(),
+    }
 }
 
 fn alice(now: Timestamp) -> User {
@@ -502,6 +755,11 @@ fn alice(now: Timestamp) -> User {
         updated_at: now,
         ..User::imagined(username, email, [].into()).unwrap()
     }
+}
+
+/// At a host that cannot be looked up, because no name has so long a part.
+fn nameless() -> Upstream {
+    Upstream { scheme: UpstreamScheme::Http, host: format!("{}.localhost", "x".repeat(64)), port: 1 }
 }
 
 fn routes(port: u16) -> Vec<Route> {
@@ -535,7 +793,14 @@ fn routes(port: u16) -> Vec<Route> {
             ..route("app.localhost", "/")
         },
         Route { websocket: WebSocket::Refused, ..route("app.localhost", "/no-ws") },
+        Route {
+            policy: Policy::allowing(vec![Allow::parse("user:bob@example.com").unwrap()], None),
+            public: vec![PublicPath::parse("/bobs/public/*").unwrap()],
+            ..route("app.localhost", "/bobs")
+        },
         Route { upstreams: vec![upstream(1)], ..route("app.localhost", "/dead") },
+        Route { upstreams: vec![nameless()], ..route("app.localhost", "/nameless") },
+        Route { upstreams: vec![nameless(), upstream(port)], ..route("app.localhost", "/half-nameless") },
         // It listens on 127.0.0.1 only; on many machines the name means ::1, too.
         Route {
             upstreams: vec![Upstream { host: "localhost".into(), ..upstream(port) }],
@@ -545,6 +810,10 @@ fn routes(port: u16) -> Vec<Route> {
         Route {
             timeouts: Timeouts { read: Duration::from_millis(200), ..route("app.localhost", "/").timeouts },
             ..route("app.localhost", "/brief")
+        },
+        Route {
+            timeouts: Timeouts { read: Duration::from_mins(1), ..route("app.localhost", "/").timeouts },
+            ..route("app.localhost", "/patient")
         },
         route("other-app.localhost", "/"),
     ]
@@ -581,11 +850,26 @@ fn settings(tls: Tls, folder: &std::path::Path) -> (ProxySettings, Option<reqwes
     (settings, root)
 }
 
+/// A body that does not say how long it is.
+fn pieces_of(pieces: &'static [&'static str]) -> axum::body::Body {
+    axum::body::Body::from_stream(stream::iter(pieces.iter().map(|it| Ok::<_, std::io::Error>(*it))))
+}
+
+fn pieces() -> axum::body::Body {
+    pieces_of(&["in ", "pieces"])
+}
+
 fn doors() -> Doors {
-    let own = Router::new().fallback(|Extension(visit): Extension<Visit>, body: Bytes| async move {
-        assert!(!visit.request_id.is_empty());
-        ([("length", body.len().to_string())], "own")
-    });
+    let own = Router::new()
+        .route("/auth/pieces", axum::routing::get(|| async { pieces() }))
+        .route(
+            "/auth/nothing",
+            axum::routing::get(|| async { (http::StatusCode::NO_CONTENT, pieces_of(&[])) }),
+        )
+        .fallback(|Extension(visit): Extension<Visit>, body: Bytes| async move {
+            assert!(!visit.request_id.is_empty());
+            ([("length", body.len().to_string())], "own")
+        });
     let gate =
         Router::new().fallback(|Extension(outcome): Extension<Outcome>, headers: HeaderMap| async move {
             assert!(!headers.contains_key("outcome"));
@@ -622,7 +906,9 @@ fn label(outcome: &Outcome) -> &'static str {
 #[derive(Default)]
 pub(crate) struct UpstreamState {
     requests: AtomicUsize,
+    swallowed: AtomicUsize,
     go_on: Notify,
+    progress: watch::Sender<()>,
 }
 
 async fn start_upstream(state: Arc<UpstreamState>) -> SocketAddr {
@@ -644,7 +930,9 @@ async fn behave(mut stream: TcpStream, state: Arc<UpstreamState>) -> Option<()> 
             return None;
         }
     }
+    let go_on = state.go_on.notified();
     state.requests.fetch_add(1, Ordering::SeqCst);
+    state.progress.send_replace(());
     let text = String::from_utf8_lossy(&head).into_owned();
     let path = text.split(' ').nth(1)?;
     if path.ends_with("/ws") {
@@ -654,7 +942,6 @@ async fn behave(mut stream: TcpStream, state: Arc<UpstreamState>) -> Option<()> 
         tokio::io::copy(&mut from, &mut to).await.ok()?;
     } else if path.ends_with("/events") {
         let begin = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
-        let go_on = state.go_on.notified();
         stream.write_all(begin).await.ok()?;
         go_on.await;
         stream.write_all(b"6\r\nsecond\r\n0\r\n\r\n").await.ok()?;
@@ -677,6 +964,19 @@ async fn behave(mut stream: TcpStream, state: Arc<UpstreamState>) -> Option<()> 
         let left = length.parse::<usize>().unwrap() - (head.len() - begun);
         let (from, mut to) = stream.split();
         tokio::io::copy(&mut from.take(left as u64), &mut to).await.ok()?;
+    } else if path == "/late" {
+        go_on.await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate").await.ok()?;
+    } else if path == "/hint" {
+        stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n").await.ok()?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhinted").await.ok()?;
+    } else if path == "/hint-and-reset" {
+        stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n").await.ok()?;
+    } else if path == "/break-off" {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\nhalf").await.ok()?;
+    } else if path == "/sink" {
+        let begun = head.len() - (text.find("\r\n\r\n")? + 4);
+        swallow(stream, begun, &state).await?;
     } else if path == "/never" {
         std::future::pending::<()>().await;
     } else {
@@ -691,4 +991,14 @@ async fn behave(mut stream: TcpStream, state: Arc<UpstreamState>) -> Option<()> 
         stream.write_all(text.as_bytes()).await.ok()?;
     }
     Some(())
+}
+
+/// Counts the bytes of a body, of which so many have come.
+async fn swallow(mut stream: TcpStream, begun: usize, state: &UpstreamState) -> Option<()> {
+    let mut swallowed = begun;
+    loop {
+        state.swallowed.fetch_add(swallowed, Ordering::SeqCst);
+        state.progress.send_replace(());
+        swallowed = stream.read(&mut vec![0; 0x1_0000]).await.ok().filter(|read| *read > 0)?;
+    }
 }

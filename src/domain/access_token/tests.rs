@@ -69,6 +69,16 @@ fn what_is_too_long_is_neither_made_nor_read() {
     let made = |number, length| signer().sign(&record(named(number, length).unwrap()), HERE);
     assert!(made(LIST_MAX, 10).is_ok());
     assert_eq!(made(LIST_MAX, 200).err(), Some(Unsigned::TooLong));
+    // The last of so many names grows by one byte at a time.
+    let base = (10..200).take_while(|length| made(LIST_MAX, *length).is_ok()).last().unwrap();
+    let grown = |length| {
+        let lengths = (0..LIST_MAX).map(|n| if n + 1 == LIST_MAX { length } else { base });
+        let routes = lengths.enumerate().map(|(n, length)| format!("{n:x>length$}")).collect();
+        let grant = Grant::parse(&GrantText { routes, ..GrantText::default() }).unwrap();
+        signer().sign(&record(grant), HERE).ok()
+    };
+    let longest = (base..).map_while(grown).last().unwrap();
+    assert_eq!(longest.len(), TOKEN_CHARS_MADE_MAX);
     assert_eq!(named(LIST_MAX + 1, 10), Err(MalformedToken::TooMany("routes")));
     let shown =
         |length: usize| bytes_of(&format!("{TOKEN_PREFIX}{}", "A".repeat(length - TOKEN_PREFIX.len())));
