@@ -21,9 +21,9 @@ use command_fds::{CommandFdExt as _, FdMapping};
 use crate::domain::time::Timestamp;
 use crate::ports::{Clock, Entropy};
 
-/// Has the memory of this process handed out in small pages. The allocator takes its memory from a region of
-/// 64 MiB, of which the kernel would hand out 2 MiB for each first byte: an idle gateway took 80 MiB instead of
-/// 36, and was no faster for it.
+/// Has the memory of this process handed out in small pages. The allocator takes its memory from a
+/// region of 64 MiB, of which the kernel would hand out 2 MiB for each first byte: an idle gateway
+/// took 80 MiB instead of 36, and was no faster for it.
 pub fn use_small_pages() {
     // Where the kernel does not know the wish, it takes more memory, and that is all.
     let _ = rustix::thread::disable_transparent_huge_pages(true);

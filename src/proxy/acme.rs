@@ -1,9 +1,9 @@
 //! Answers to a certificate authority that wants to see that a name is ours.
 //!
-//! HTTP-01 (RFC 8555, section 8.3) is answered on plain listeners before anything else is asked of a request;
-//! TLS-ALPN-01 (RFC 8737) in a handshake for `acme-tls/1` alone, after which the connection is closed. What
-//! always holds: only what is being shown is answered; whoever asks learns nothing that is not meant for
-//! everybody.
+//! HTTP-01 (RFC 8555, section 8.3) is answered on plain listeners before anything else is asked of
+//! a request; TLS-ALPN-01 (RFC 8737) in a handshake for `acme-tls/1` alone, after which the
+//! connection is closed. What always holds: only what is being shown is answered; whoever asks
+//! learns nothing that is not meant for everybody.
 
 use std::sync::Arc;
 
@@ -47,7 +47,8 @@ impl Challenges {
     pub fn show_certificate(&self, server_name: &str, certificate: &[u8], key: &[u8]) {
         let chain = vec![CertificateDer::from(certificate.to_vec())];
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_vec()));
-        // It has a critical extension that webpki does not know, so nobody looks whether it fits its key.
+        // It has a critical extension that webpki does not know, so nobody looks whether it fits
+        // its key.
         match ring::default_provider().key_provider.load_private_key(key) {
             Ok(key) => {
                 let shown = Arc::new(CertifiedKey::new(chain, key));

@@ -1,14 +1,14 @@
 //! The chunks of an HTTP/1 request's body, as the client sent them.
 //!
-//! pingora's parser takes a size line without a single digit for the last one, and a line feed for a part
-//! of a chunk's extension. Whoever stands before us and reads that otherwise has another idea of where the
-//! body ends. What always holds: only the lines between the chunks are looked at, and what is odd about
-//! them stays odd.
+//! pingora's parser takes a size line without a single digit for the last one, and a line feed for
+//! a part of a chunk's extension. Whoever stands before us and reads that otherwise has another
+//! idea of where the body ends. What always holds: only the lines between the chunks are looked at,
+//! and what is odd about them stays odd.
 
 use pingora::ErrorType;
 
-/// pingora's name for a chunk of a request body whose size, end or extension is wrong; it does not export
-/// it.
+/// pingora's name for a chunk of a request body whose size, end or extension is wrong; it does not
+/// export it.
 pub(super) const INVALID_CHUNK: ErrorType = ErrorType::Custom("InvalidChunk");
 
 /// What has been seen of one body.

@@ -1,8 +1,9 @@
 //! Forward-auth: another proxy asks whether a request that it has received may go on, and as whom.
 //!
 //! The same admission answers as for requests that we forward ourselves. What always holds: only a
-//! trusted proxy is answered; a yes has an empty body, sets no cookie, and names every identity header of
-//! the route, empty where there is nothing to say, so that what a client wrote there never survives.
+//! trusted proxy is answered; a yes has an empty body, sets no cookie, and names every identity
+//! header of the route, empty where there is nothing to say, so that what a client wrote there
+//! never survives.
 //!
 //! What does not live here: how the question is read (`domain/forward_auth.rs`), and who may enter.
 
@@ -130,8 +131,8 @@ impl Phases {
         self.0.gateway.questions.note(host, question);
     }
 
-    /// A question that does not say what is asked for can be answered where everything on the host is decided
-    /// alike.
+    /// A question that does not say what is asked for can be answered where everything on the host
+    /// is decided alike.
     fn with_enough_told(&self, asked: Asked) -> Result<Asked, Unclear> {
         if asked.target_told {
             return Ok(asked);

@@ -65,8 +65,8 @@ impl TrustedProxies {
         }
     }
 
-    /// Where the way of a request leads, hop by hop from `peer`, until it leaves the trusted proxies. Beyond an
-    /// entry that is no address nothing can be believed.
+    /// Where the way of a request leads, hop by hop from `peer`, until it leaves the trusted
+    /// proxies. Beyond an entry that is no address nothing can be believed.
     fn beyond(&self, peer: IpAddr, hops: impl Iterator<Item = Option<IpAddr>>) -> IpAddr {
         let mut client = peer.to_canonical();
         for hop in hops.take(HOPS_MAX) {
@@ -106,8 +106,9 @@ impl TrustedProxies {
         is_https
     }
 
-    /// Whether `peer` says whose request it sends, and nobody believes it. A client on the internet may say
-    /// what it likes; a peer of a private network is a proxy that the operator has forgotten.
+    /// Whether `peer` says whose request it sends, and nobody believes it. A client on the internet
+    /// may say what it likes; a peer of a private network is a proxy that the operator has
+    /// forgotten.
     fn is_forgotten(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
         let is_near = match peer.to_canonical() {
             IpAddr::V4(v4) => v4.is_private() || v4.is_loopback(),
@@ -150,8 +151,9 @@ fn remark(peer: IpAddr) -> String {
     )
 }
 
-/// The entries of a header that every hop adds to, the last one first. A comma within quotation marks ends an
-/// entry, too: a proxy writes none, and so nobody can hide what the proxies after them have written.
+/// The entries of a header that every hop adds to, the last one first. A comma within quotation
+/// marks ends an entry, too: a proxy writes none, and so nobody can hide what the proxies after
+/// them have written.
 fn entries<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
     let values = headers.get_all(name).into_iter().rev();
     values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','))
@@ -336,7 +338,8 @@ mod tests {
     }
 
     proptest! {
-        /// A model of its own: from the right, through trusted hops, to the first that is not one of ours.
+        /// A model of its own: from the right, through trusted hops, to the first that is not one
+        /// of ours.
         #[test]
         fn p_04_client_is_never_beyond_the_first_untrusted_hop(
             peer in prop_oneof![Just("10.0.0.1".to_owned()), Just("192.0.2.9".to_owned())],

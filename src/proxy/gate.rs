@@ -1,9 +1,9 @@
 //! How many connections there may be, in all and from every network.
 //!
-//! What always holds: whoever holds a [`Pass`] is counted, and nobody else is. When there is no room for
-//! a newcomer, connections without a request under way are closed: those of the network that has its
-//! share, or of the region that has most. A trusted proxy's address is counted in the total only; the
-//! clients behind it are counted in `crowd.rs`.
+//! What always holds: whoever holds a [`Pass`] is counted, and nobody else is. When there is no
+//! room for a newcomer, connections without a request under way are closed: those of the network
+//! that has its share, or of the region that has most. A trusted proxy's address is counted in the
+//! total only; the clients behind it are counted in `crowd.rs`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -121,8 +121,8 @@ impl Gate {
         Ok((stream, peer, pass))
     }
 
-    /// Whose connection this is, if it is a trusted proxy's and it says so; closes it again when there is no
-    /// room for that client.
+    /// Whose connection this is, if it is a trusted proxy's and it says so; closes it again when
+    /// there is no room for that client.
     pub(super) async fn introduce(
         self: &Arc<Self>,
         socket: &mut TcpStream,
@@ -306,8 +306,8 @@ mod tests {
         assert!(enter(&gate, "198.51.100.2").is_some());
     }
 
-    /// Somebody who knocks again and again does not have every connection looked at each time, and does not put
-    /// it off either.
+    /// Somebody who knocks again and again does not have every connection looked at each time, and
+    /// does not put it off either.
     #[test]
     fn f_06_a_search_in_vain_is_not_repeated_at_once() {
         let millis = Arc::new(AtomicU64::new(0));

@@ -1,9 +1,10 @@
 //! The bytes of an HTTP/1 request's head, as the client sent them.
 //!
-//! pingora's parser is lenient: it takes bare line feeds, escapes a space in the target, cuts a fragment
-//! off, and keeps none of it where we could see. An application or a proxy before us that reads such bytes
-//! otherwise sees another request than the one that was decided on. So the bytes are looked at on their
-//! way to the parser ([`super::watched`]), and admission refuses what is odd.
+//! pingora's parser is lenient: it takes bare line feeds, escapes a space in the target, cuts a
+//! fragment off, and keeps none of it where we could see. An application or a proxy before us that
+//! reads such bytes otherwise sees another request than the one that was decided on. So the bytes
+//! are looked at on their way to the parser ([`super::watched`]), and admission refuses what is
+//! odd.
 //!
 //! What always holds: only leniency is undone here. The parser still decides what a request says, and
 //! refuses on its own what it cannot read.
@@ -26,7 +27,8 @@ const NOT_OURS: usize = usize::MAX;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Part {
-    /// Nothing has come yet, or empty lines, which clients may send before a request (RFC 9112, section 2.2).
+    /// Nothing has come yet, or empty lines, which clients may send before a request (RFC 9112,
+    /// section 2.2).
     #[default]
     Before,
     Method,
@@ -61,8 +63,8 @@ impl Head {
         self.is_odd
     }
 
-    /// Whether it has come to its end and a body in chunks follows. Admission refuses every transfer coding
-    /// but `chunked`.
+    /// Whether it has come to its end and a body in chunks follows. Admission refuses every
+    /// transfer coding but `chunked`.
     pub(super) fn is_before_chunks(self) -> bool {
         self.part == Part::Over && self.is_chunked
     }

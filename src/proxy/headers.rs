@@ -84,8 +84,8 @@ pub(super) struct Reserved {
     first: FirstBytes,
 }
 
-/// With which bytes names begin that are removed: of the headers that browsers send, most begin with another
-/// one, and need no closer look.
+/// With which bytes names begin that are removed: of the headers that browsers send, most begin
+/// with another one, and need no closer look.
 #[derive(Debug)]
 struct FirstBytes([bool; 256]);
 
@@ -142,8 +142,8 @@ impl Reserved {
             || (self.first.has(name) && is_listed())
     }
 
-    /// Whether a header with this name is taken off on a route with these rules. What carries an identity
-    /// on some route is let through on none.
+    /// Whether a header with this name is taken off on a route with these rules. What carries an
+    /// identity on some route is let through on none.
     fn unwanted(&self, name: &str, rules: &HeaderRules) -> bool {
         let is_let_through = || rules.passes(name) && !self.names.contains(&folded(name));
         rules.strips(name) || (self.covers(name) && !is_let_through())
@@ -176,8 +176,8 @@ impl Outgoing<'_> {
         let route = self.permit.route();
         self.reserved.strip(request, &route.headers);
         let told = self.permit.identity_headers();
-        // While rules are exchanged, the reserved headers can be those of other rules than the route. What is
-        // told replaces what was there.
+        // While rules are exchanged, the reserved headers can be those of other rules than the
+        // route. What is told replaces what was there.
         for name in route.identity.names().filter(|name| told.iter().all(|(told, _)| told != *name)) {
             request.remove_header(name);
         }
@@ -227,8 +227,8 @@ fn address_value(address: IpAddr) -> pingora::Result<HeaderValue> {
         .map_err(|e| pingora::Error::because(pingora::ErrorType::InternalError, "address as header", e))
 }
 
-/// Takes access tokens out, good or not. An `Authorization` that is the application's own stays byte for byte, and
-/// so do its neighbours.
+/// Takes access tokens out, good or not. An `Authorization` that is the application's own stays
+/// byte for byte, and so do its neighbours.
 fn remove_tokens(request: &mut RequestHeader) -> pingora::Result<()> {
     request.remove_header(TOKEN_HEADER);
     let is_ours = |value: &HeaderValue| carrier::is_ours(value.as_bytes());

@@ -125,8 +125,8 @@ impl Leashed {
         }
     }
 
-    /// Lets the requests of HTTP/2 on `stream` know what their connection is doing, until the returned value is
-    /// dropped.
+    /// Lets the requests of HTTP/2 on `stream` know what their connection is doing, until the
+    /// returned value is dropped.
     pub(super) fn know(&self, stream: &Stream, activity: &Arc<Activity>) -> Known {
         self.activities.keep(stream, activity)
     }

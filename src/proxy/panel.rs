@@ -75,8 +75,8 @@ impl Panel {
         Ok(())
     }
 
-    /// Takes in what has changed among the files of certificates, at once. Blocks; where it fails, what is
-    /// served goes on.
+    /// Takes in what has changed among the files of certificates, at once. Blocks; where it fails,
+    /// what is served goes on.
     pub fn reread_certificates(&self) -> Result<(), CertificateError> {
         self.certificates.as_ref().map_or(Ok(()), |certificates| certificates.reread())
     }

@@ -1,8 +1,9 @@
-//! The PROXY protocol (of `HAProxy`, versions 1 and 2): a trusted proxy that passes bytes on says whose they are,
-//! before anything else.
+//! The PROXY protocol (of `HAProxy`, versions 1 and 2): a trusted proxy that passes bytes on says
+//! whose they are, before anything else.
 //!
-//! What always holds: only a trusted proxy is believed, and where it is to say something, a connection on
-//! which it does not is closed; nothing beyond its words is read here; they are short and come soon.
+//! What always holds: only a trusted proxy is believed, and where it is to say something, a
+//! connection on which it does not is closed; nothing beyond its words is read here; they are short
+//! and come soon.
 
 use std::io;
 use std::net::SocketAddr;

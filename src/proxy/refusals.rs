@@ -1,8 +1,9 @@
-//! What a route refuses to a person who may enter it: WebSockets and changes that pages of other origins
-//! send, and service workers on the host where people sign in.
+//! What a route refuses to a person who may enter it: WebSockets and changes that pages of other
+//! origins send, and service workers on the host where people sign in.
 //!
-//! What does not live here: who may enter, which `flows` decides. What always holds: browsers say where a
-//! request is from, and what they say can only refuse it; a request that says nothing passes.
+//! What does not live here: who may enter, which `flows` decides. What always holds: browsers say
+//! where a request is from, and what they say can only refuse it; a request that says nothing
+//! passes.
 
 use std::sync::Arc;
 
@@ -62,8 +63,8 @@ fn is_service_worker(gateway: &Gateway, request: Told<'_>, visit: &Visit) -> boo
 }
 
 /// Whether another origin's page would change something with the visitor's identity, and the route
-/// does not let it. A page cannot add somebody's access token to a request, except one that a browser remembers
-/// as a password.
+/// does not let it. A page cannot add somebody's access token to a request, except one that a
+/// browser remembers as a password.
 fn is_cross_origin_change(request: Told<'_>, permit: &Permit, here: impl Fn() -> String) -> bool {
     if request.method.is_safe() || !permit.is_ambient() || permit.route().cross_origin == CrossOrigin::Passed
     {

@@ -51,10 +51,11 @@ pub(super) fn is_method_served(method: &Method) -> bool {
     !matches!(*method, Method::CONNECT | Method::TRACE) && method.as_str().bytes().all(plain)
 }
 
-/// Whether the end of the body has one reading (RFC 9112, section 6.3): one length in digits, or `chunked`,
-/// and not both. An upstream that read it otherwise would be out of step, and take the rest of one request
-/// for the beginning of the next. Where there is a transfer coding, pingora takes the length out of the
-/// headers, so it is looked for in `sent`, the head of an HTTP/1 request as its bytes came.
+/// Whether the end of the body has one reading (RFC 9112, section 6.3): one length in digits, or
+/// `chunked`, and not both. An upstream that read it otherwise would be out of step, and take the
+/// rest of one request for the beginning of the next. Where there is a transfer coding, pingora
+/// takes the length out of the headers, so it is looked for in `sent`, the head of an HTTP/1
+/// request as its bytes came.
 pub(super) fn has_one_framing(headers: &HeaderMap, sent: impl FnOnce() -> Bytes) -> bool {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
@@ -79,9 +80,9 @@ fn has_field(head: &[u8], name: &[u8]) -> bool {
     })
 }
 
-/// Whether a browser says that a page of another origin than `here` sent the request. A form of a page
-/// with `Referrer-Policy: no-referrer` has `Origin: null`, so Fetch Metadata speaks first. A request that
-/// says nothing comes from a program, or from a browser too old to say.
+/// Whether a browser says that a page of another origin than `here` sent the request. A form of a
+/// page with `Referrer-Policy: no-referrer` has `Origin: null`, so Fetch Metadata speaks first. A
+/// request that says nothing comes from a program, or from a browser too old to say.
 pub(super) fn is_from_another_origin(headers: &HeaderMap, here: &str) -> bool {
     let mut origins = headers.get_all(header::ORIGIN).iter().map(HeaderValue::as_bytes);
     let mut sites = headers.get_all("sec-fetch-site").iter().map(HeaderValue::as_bytes).peekable();

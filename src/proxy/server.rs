@@ -167,8 +167,8 @@ impl Proxy {
             }
         }
         let until = tokio::time::Instant::now() + self.grace_period;
-        // A client may be sending its next request on a connection that it was told to keep. It is answered,
-        // and told to close; without this time it would be cut off.
+        // A client may be sending its next request on a connection that it was told to keep. It is
+        // answered, and told to close; without this time it would be cut off.
         let linger = LINGER.min(self.grace_period);
         let mut is_done = tokio::time::timeout(linger, all_ended(&mut open)).await.is_ok();
         if !is_done {
@@ -200,8 +200,8 @@ async fn listen(
     Ok(Listener { socket, address, tls })
 }
 
-/// TLS 1.2 and 1.3, HTTP/2 by ALPN, no early data (rustls's default). pingora knows no protocol beside those of
-/// HTTP, so the configuration that it makes is replaced by one that does.
+/// TLS 1.2 and 1.3, HTTP/2 by ALPN, no early data (rustls's default). pingora knows no protocol
+/// beside those of HTTP, so the configuration that it makes is replaced by one that does.
 fn acceptor(certificates: &Arc<Certificates>) -> Acceptor {
     #[expect(clippy::expect_used, reason = "with rustls, TLS settings with callbacks cannot fail")]
     let mut settings = PingoraTls::with_callbacks(Box::new(NameKeeper)).expect("TLS settings");

@@ -2,8 +2,8 @@
 //!
 //! What does not live here: the address (`domain/policy/logout.rs`), and ending the session (`flows/`).
 //!
-//! What always holds: nobody is signed out because a page of another origin, or a browser that looks ahead, asked
-//! for the address; and not before the application has taken the request.
+//! What always holds: nobody is signed out because a page of another origin, or a browser that
+//! looks ahead, asked for the address; and not before the application has taken the request.
 
 use http::{HeaderMap, Method, StatusCode};
 use pingora::http::RequestHeader;
@@ -20,8 +20,8 @@ pub(super) fn leads_out(permit: &Permit, request: &RequestHeader, status: Status
         && is_meant(&request.method, &request.headers)
 }
 
-/// Whether a user means it, as far as their browser says: a page of the same origin has led there, or they
-/// have typed the address. One that says nothing may mean it.
+/// Whether a user means it, as far as their browser says: a page of the same origin has led there,
+/// or they have typed the address. One that says nothing may mean it.
 fn is_meant(method: &Method, headers: &HeaderMap) -> bool {
     let says = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
     let is_look_ahead = says("sec-purpose").is_some() || says("purpose").is_some();

@@ -34,8 +34,8 @@ use crate::flows::index::{Held, LiveSession};
 const FIRST_HEADERS_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a connection may lie idle and then take to send its next request.
 const NEXT_HEADERS_TIMEOUT: Duration = Duration::from_secs(75);
-/// How long the headers of one request may take from their first byte to their last. pingora's own limit
-/// is for each read of them, which a client that sends a byte now and then never meets.
+/// How long the headers of one request may take from their first byte to their last. pingora's own
+/// limit is for each read of them, which a client that sends a byte now and then never meets.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 
 tokio::task_local! {
@@ -61,7 +61,8 @@ enum Stage {
 }
 
 struct Leash {
-    /// What has come of the request's head and body; for HTTP/2 nothing, because frames say where they end.
+    /// What has come of the request's head and body; for HTTP/2 nothing, because frames say where
+    /// they end.
     head: Cell<Head>,
     chunks: Cell<Chunks>,
     arrived: Cell<Option<Arrived>>,
@@ -248,8 +249,8 @@ pub(super) fn arrived() {
     });
 }
 
-/// Ties the current exchange to what it was let in with: the session, if it has one, and the right to use the
-/// route.
+/// Ties the current exchange to what it was let in with: the session, if it has one, and the right
+/// to use the route.
 pub(super) fn tie(
     stay: Option<Stay>,
     course: Course,

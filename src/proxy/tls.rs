@@ -241,8 +241,8 @@ impl Set {
         Ok(Self { served, awaited, digest: digest.finalize().into() })
     }
 
-    /// The first certificate that covers `name`, or simply the first. A client that names nothing has an
-    /// address, so one for an address comes before that.
+    /// The first certificate that covers `name`, or simply the first. A client that names nothing
+    /// has an address, so one for an address comes before that.
     fn find(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
         let covering = match name {
             Some(name) => ServerName::try_from(name)

@@ -18,9 +18,9 @@ use super::names::Names;
 use super::upgrade::Upgrades;
 use crate::domain::policy::route::{Route, Upstream, UpstreamScheme, WebSocket};
 
-/// How long an idle connection is kept for a request that changes something. When the application closes
-/// it just then, nobody knows whether the request was carried out, and so it is not sent again; other
-/// requests are.
+/// How long an idle connection is kept for a request that changes something. When the application
+/// closes it just then, nobody knows whether the request was carried out, and so it is not sent
+/// again; other requests are.
 const IDLE_BEFORE_CHANGE: Duration = Duration::from_secs(1);
 /// The most tries for one request, over all upstreams of its route.
 pub(super) const TRIES_MAX: usize = 4;

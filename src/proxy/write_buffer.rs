@@ -84,8 +84,8 @@ impl Shutdown for Buffered {
     }
 }
 
-/// pingora waits for the whole preface of HTTP/2, for which a short HTTP/1 request has too few bytes. The
-/// first byte that differs is enough to know.
+/// pingora waits for the whole preface of HTTP/2, for which a short HTTP/1 request has too few
+/// bytes. The first byte that differs is enough to know.
 #[async_trait]
 impl Peek for Buffered {
     async fn try_peek(&mut self, buffer: &mut [u8]) -> io::Result<bool> {

@@ -220,8 +220,8 @@ impl SledStore {
     }
 
     /// Takes no more changes, finishes those that were accepted, and returns when they are
-    /// answered. Reads go on working. Blocks for about one fsync, and never longer than [`CLOSED_WITHIN`]: sled can
-    /// wait for ever for a part of its log that the disk did not take.
+    /// answered. Reads go on working. Blocks for about one fsync, and never longer than
+    /// [`CLOSED_WITHIN`]: sled can wait for ever for a part of its log that the disk did not take.
     pub fn close(&self) {
         self.shared.queue.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -268,7 +268,8 @@ impl Drop for SledStore {
         self.close();
         let engine = self.engine.take();
         if self.is_stuck.load(Ordering::Relaxed) {
-            // Its last synchronisation would wait as the writer does. The lock stays for as long as the process.
+            // Its last synchronisation would wait as the writer does. The lock stays for as long as
+            // the process.
             std::mem::forget((engine, self.home.take()));
             return;
         }

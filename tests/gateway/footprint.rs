@@ -4,8 +4,8 @@ use std::fs;
 
 use crate::harness::Scene;
 
-/// After a start and a sign-in, without what is mapped from the program's file: that is shared, and much
-/// bigger in a program for tests.
+/// After a start and a sign-in, without what is mapped from the program's file: that is shared, and
+/// much bigger in a program for tests.
 const ANONYMOUS_KIB_MAX: u64 = 40 * 1_024;
 /// What may have been handed out in pages of 2 MiB before `main`.
 const HUGE_KIB_MAX: u64 = 8 * 1_024;

@@ -232,7 +232,8 @@ async fn p_10_what_is_public_is_open_to_whoever_is_refused_beside_it() {
     assert!(answer.contains("200 OK") && !answer.to_lowercase().contains("remote-user"), "{answer}");
 }
 
-/// Five seconds after the store has lost its place, a session may have ended without our having heard of it.
+/// Five seconds after the store has lost its place, a session may have ended without our having
+/// heard of it.
 #[tokio::test]
 async fn p_10_who_cannot_be_known_for_sure_is_nobody_and_is_not_sent_to_sign_in() {
     let rig = Rig::start(Tls::Off).await;

@@ -230,7 +230,8 @@ async fn p_27_websockets_pass_where_they_may() {
     }
 }
 
-/// An application that answers an upgrade before it has read the request, and then sends back what comes.
+/// An application that answers an upgrade before it has read the request, and then sends back what
+/// comes.
 async fn hasty_application() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -252,7 +253,8 @@ async fn hasty_application() -> SocketAddr {
     address
 }
 
-/// cloudflare/pingora#946: a 101 that overtook the end of the request's empty body closed the WebSocket.
+/// cloudflare/pingora#946: a 101 that overtook the end of the request's empty body closed the
+/// WebSocket.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p_27_websocket_survives_an_early_101() {
     let rig = Rig::before(Tls::Off, hasty_application().await, Arc::default()).await;
@@ -392,8 +394,8 @@ async fn p_32_http2_requests_arrive_as_the_same_http1_requests() {
     assert!(!seen.contains("root") && !seen.contains("vestibule="), "{seen}");
 }
 
-/// Each second half is sent when the first has been echoed, so whoever waits for the whole of a body waits for
-/// ever.
+/// Each second half is sent when the first has been echoed, so whoever waits for the whole of a
+/// body waits for ever.
 #[tokio::test]
 async fn bodies_stream_both_ways() {
     let rig = Rig::start(Tls::Off).await;
@@ -433,8 +435,8 @@ async fn a_body_that_is_longer_than_any_window_arrives_whole() {
     assert!(answer.text().await.unwrap() == body);
 }
 
-/// Each request that is refused stands beside one that differs in what it is refused for, and is sent on as it
-/// came. What is no request at all is answered before anything is decided.
+/// Each request that is refused stands beside one that differs in what it is refused for, and is
+/// sent on as it came. What is no request at all is answered before anything is decided.
 #[tokio::test]
 async fn p_14_forwards_the_path_that_was_decided_on() {
     let rig = Rig::start(Tls::Off).await;

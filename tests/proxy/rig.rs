@@ -308,8 +308,8 @@ impl Rig {
         Proxy::bind(settings, parts, &mut Sockets::default()).await.map(drop)
     }
 
-    /// Puts rules in force by which every application is told the user's name and groups in these headers. The
-    /// proxy is not told yet that the rules are others.
+    /// Puts rules in force by which every application is told the user's name and groups in these
+    /// headers. The proxy is not told yet that the rules are others.
     pub(crate) fn tell_in(&self, username: &'static str, groups: &'static str) {
         let field = |name, text| {
             (HeaderName::from_static(name), Template::parse(text, &Attributes::default()).unwrap())
@@ -439,7 +439,8 @@ impl Rig {
         client.post(self.url(path)).header("Cookie", cookie).body(body)
     }
 
-    /// A request with a body of this length, whose pieces come when they are sent into the returned end.
+    /// A request with a body of this length, whose pieces come when they are sent into the returned
+    /// end.
     pub(crate) fn post_pieces_signed_in(
         &self,
         client: &reqwest::Client,
@@ -606,8 +607,8 @@ impl Open {
         while self.read().await > 0 {}
     }
 
-    /// Sends `bytes`, and reads until the proxy closes the connection. Fails where it threw away what it was
-    /// sent, and with it perhaps what it had said.
+    /// Sends `bytes`, and reads until the proxy closes the connection. Fails where it threw away
+    /// what it was sent, and with it perhaps what it had said.
     pub(crate) async fn send_to_the_end(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         let all = async {
             // Bit by bit, so that the one after the end is refused.

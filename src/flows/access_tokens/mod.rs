@@ -267,7 +267,8 @@ impl AccessTokens {
         Ok(record.map(|record| self.index.token(id).unwrap_or_else(|| Arc::new(LiveToken::new(record)))))
     }
 
-    /// A user's tokens as the store has them: another gateway may have made one that is not known here yet.
+    /// A user's tokens as the store has them: another gateway may have made one that is not known
+    /// here yet.
     async fn kept_of(&self, user: &UserId) -> Result<Vec<Arc<LiveToken>>, FlowError> {
         let mut ids = self.ground.records.access_token_ids_of(user).await?;
         // Tokens of before are in no list of the store.

@@ -1,10 +1,11 @@
 //! What an access token opens.
 //!
-//! A token restricts on top of the rules of a route: its record and its blocks are asked first, for they say
-//! whether there is anybody at all; then the rules decide about its user, as they do about somebody signed in. What
-//! always holds: a token that is shown is good for the request or the request is refused, also where strangers may
-//! be; the reason is in the audit trail and not in the answer. Datalog is run only for a token that somebody has
-//! narrowed, and only for a request that its record covers.
+//! A token restricts on top of the rules of a route: its record and its blocks are asked first, for
+//! they say whether there is anybody at all; then the rules decide about its user, as they do about
+//! somebody signed in. What always holds: a token that is shown is good for the request or the
+//! request is refused, also where strangers may be; the reason is in the audit trail and not in the
+//! answer. Datalog is run only for a token that somebody has narrowed, and only for a request that
+//! its record covers.
 //!
 //! What does not live here: how a token is found in a request (`domain/access_token/carrier.rs`).
 
@@ -142,8 +143,8 @@ impl Doorkeeper {
         Ok(user)
     }
 
-    /// Whether a stream goes on that a token has opened. Where the engine runs out of time, it goes on until it is
-    /// asked again: nothing has changed that says otherwise.
+    /// Whether a stream goes on that a token has opened. Where the engine runs out of time, it goes
+    /// on until it is asked again: nothing has changed that says otherwise.
     pub(in crate::flows) fn may_stay_by_token(
         &self,
         route: &Route,

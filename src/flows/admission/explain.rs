@@ -2,8 +2,8 @@
 //!
 //! What does not live here: the decision itself (`domain/policy/decide.rs`).
 //!
-//! What always holds: the same look-up of the route and the same rules answer as for requests; nothing is
-//! changed, counted or written down.
+//! What always holds: the same look-up of the route and the same rules answer as for requests;
+//! nothing is changed, counted or written down.
 
 use std::fmt::Write as _;
 

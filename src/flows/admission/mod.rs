@@ -77,8 +77,8 @@ impl Permit {
         self.passport().map(|passport| &passport.user)
     }
 
-    /// Whether a browser may have added what the request shows by itself, so that a page of another origin may
-    /// have caused it. A program that shows a token in a header of its own has meant to.
+    /// Whether a browser may have added what the request shows by itself, so that a page of another
+    /// origin may have caused it. A program that shows a token in a header of its own has meant to.
     pub fn is_ambient(&self) -> bool {
         match &self.visitor {
             Visitor::Stranger => false,

@@ -1,7 +1,7 @@
 //! What other proxies asked last, for the page that tells an operator what is wrong with one of them.
 //!
-//! What always holds: only hosts of ours are remembered, one question each; asking again and again writes
-//! nothing.
+//! What always holds: only hosts of ours are remembered, one question each; asking again and again
+//! writes nothing.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,8 +1,9 @@
 //! What goes on after it was let in: WebSockets, event streams, long uploads and downloads.
 //!
-//! What does not live here: the proxy's side of a stream, which waits for [`Doorkeeper::until_refused`] and then cuts
-//! it. What always holds: a stream is decided about again by the same rules whenever its session, its token,
-//! its user or the rules change, and now and again where hours count.
+//! What does not live here: the proxy's side of a stream, which waits for
+//! [`Doorkeeper::until_refused`] and then cuts it. What always holds: a stream is decided about
+//! again by the same rules whenever its session, its token, its user or the rules change, and now
+//! and again where hours count.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -64,10 +65,10 @@ impl Permit {
 }
 
 impl Doorkeeper {
-    /// Returns when a stream that was let in may not go on: its session has ended, or the user has lost
-    /// what the route asks for, or their account, or the route is gone, or another one answers its path. One that
-    /// a stranger opened ends when strangers may not be there any more. How long ago a passkey was shown counts
-    /// when a request comes in, and not afterwards.
+    /// Returns when a stream that was let in may not go on: its session has ended, or the user has
+    /// lost what the route asks for, or their account, or the route is gone, or another one answers
+    /// its path. One that a stranger opened ends when strangers may not be there any more. How long
+    /// ago a passkey was shown counts when a request comes in, and not afterwards.
     pub async fn until_refused(&self, stay: &Stay) {
         match &stay.by {
             By::Stranger => self.ground.while_rules(|| self.may_stay(stay)).await,

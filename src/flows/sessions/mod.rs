@@ -364,8 +364,8 @@ impl Sessions {
         Ok(record.map(|record| self.index.session(id).unwrap_or_else(|| Arc::new(LiveSession::new(record)))))
     }
 
-    /// The ids of a user's sessions, as the store has them: another gateway may have made one that is not known
-    /// here yet.
+    /// The ids of a user's sessions, as the store has them: another gateway may have made one that
+    /// is not known here yet.
     async fn ids_of(&self, user: &UserId) -> Result<Vec<SessionId>, FlowError> {
         let mut ids = self.ground.records.session_ids_of(user).await?;
         // Sessions of before are in no list of the store.
@@ -395,8 +395,8 @@ impl Sessions {
         Ok((self.kept_of(user).await?, decided))
     }
 
-    /// The batch that expects that no session of `user` was added, and that nothing else was decided about all of
-    /// them, since now. It goes once into a commit.
+    /// The batch that expects that no session of `user` was added, and that nothing else was
+    /// decided about all of them, since now. It goes once into a commit.
     async fn deciding_about_all(&self, user: &UserId) -> Result<Batch, FlowError> {
         let key = keys::sessions_revision(user);
         let before = self.ground.records.get_exact::<u64>(&key).await?;
