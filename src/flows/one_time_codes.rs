@@ -54,7 +54,7 @@ impl Codes {
     }
 
     /// The batch that keeps a new code and posts it; one for nobody is kept, and posted to nobody. Call
-    /// [`Self::wake_delivery`] when it has been committed.
+    /// [`Messages::wake_delivery`] when it has been committed.
     pub(in crate::flows) fn drawing_code(
         &self,
         purpose: Purpose,

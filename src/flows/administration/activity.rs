@@ -15,7 +15,8 @@ const STEP_ENTRIES: usize = 512;
 const OWNER_BYTES: usize = 16;
 
 impl Administration {
-    /// What happened in each of the last [`HOURS_KEPT`] hours, oldest first.
+    /// What happened in each of the last
+    /// [`HOURS_KEPT`](crate::flows::trail::activity::HOURS_KEPT) hours, oldest first.
     pub fn activity(&self) -> Vec<Hour> {
         self.ground.trail.activity().until(self.ground.clock.now())
     }

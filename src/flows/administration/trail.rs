@@ -1,10 +1,8 @@
-//! The audit trail in the store: what happened, and who did it, for as long as `audit.keep` says.
+//! The audit trail in the store: written, read, and removed in time.
 //!
-//! An event is reported in the middle of a flow, which must not wait for another commit: entries
-//! wait in memory for a moment and are written together. A crash may lose that moment's entries
-//! from the trail; the log has them. What webhooks are told of an entry is posted in the same
-//! commit. What always holds: at most [`WAITING_MAX`] entries wait; what is kept is bounded by time
-//! and number; and a client cannot fill it by repeating a request that is refused.
+//! What does not live here: what waits to be written, and what is not written again
+//! (`flows/trail/mod.rs`). What always holds: what webhooks are told of an entry is posted in the commit
+//! that keeps it; what is kept is bounded by time and number.
 
 use std::time::Duration;
 
