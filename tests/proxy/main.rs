@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use rig::{OWN_BODIES_BYTES, Rig, Sni, Tls};
 
@@ -251,6 +251,36 @@ async fn hasty_application() -> SocketAddr {
         }
     });
     address
+}
+
+/// An address at which nobody answers and nobody refuses: the queue of its listener is full, so that the
+/// kernel drops what knocks. It stays so for as long as what comes back is kept.
+async fn silent_address() -> (SocketAddr, impl Sized) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(connected) =
+        tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+    {
+        waiting.push(connected.unwrap());
+        assert!(waiting.len() < 64, "the queue is never full");
+    }
+    (address, (listener, waiting))
+}
+
+/// A connection for an upgrade is made by a connector of its own, which the route's time bounds as well.
+#[tokio::test]
+async fn p_27_a_websocket_to_an_address_that_never_answers_is_given_up() {
+    let (address, _kept) = silent_address().await;
+    let rig = Rig::before(Tls::Off, address, Arc::default()).await;
+    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x";
+    let mut open = rig.open_signed_in("GET /ws HTTP/1.1", upgrade).await;
+    // The rig's routes have a second for it; a kernel tries for minutes.
+    let answer = tokio::time::timeout(Duration::from_secs(5), open.read_until("gate")).await;
+    let answer = answer.expect("it is given up");
+    assert!(answer.contains("outcome: upstream-"), "{answer}");
 }
 
 /// cloudflare/pingora#946: a 101 that overtook the end of the request's empty body closed the
