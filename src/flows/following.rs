@@ -5,13 +5,18 @@
 //! everything is told anew; and who asks can tell whether the memory has been behind for too long
 //! to be believed.
 
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
 use crate::domain::time::Timestamp;
 use crate::ports::Clock;
 use crate::ports::store::{Change, Entries, FollowError, Follower, StoreError, Told};
+use crate::records::decode;
 
 /// How long requests are decided by a memory that may have missed something.
 pub const BEHIND_MAX: Duration = Duration::from_secs(5);
@@ -26,6 +31,23 @@ pub(in crate::flows) trait Mirror: Send + Sync {
 
     /// Takes in one change.
     fn apply(&self, change: &Change);
+}
+
+/// Takes in every entry, and then forgets what was `known` and is not among them. If one cannot be
+/// read, nothing is forgotten. `take` says whose record it was.
+pub(in crate::flows) fn by_difference<R: DeserializeOwned, I: Eq + Hash>(
+    entries: &mut Entries<'_>,
+    known: impl IntoIterator<Item = I>,
+    mut take: impl FnMut(R) -> I,
+    forget: impl Fn(&I),
+) -> Result<(), StoreError> {
+    let mut gone: HashSet<I> = known.into_iter().collect();
+    for entry in entries {
+        let (_, bytes) = entry?;
+        gone.remove(&take(decode(&bytes)?));
+    }
+    gone.iter().for_each(forget);
+    Ok(())
 }
 
 /// How far one part of the store was followed.
@@ -70,7 +92,8 @@ impl Following {
                     mirror.apply(change);
                 }
                 self.revision.store(revision, Ordering::Relaxed);
-                if since > known {
+                // While it is behind, each change asks for the reset again that has not come.
+                if since > known || self.is_behind() {
                     self.fall_behind(clock.now());
                     return Err(FollowError::Missed);
                 }
@@ -83,6 +106,10 @@ impl Following {
         }
     }
 
+    fn is_behind(&self) -> bool {
+        self.behind_since.load(Ordering::Relaxed) != NEVER
+    }
+
     fn fall_behind(&self, now: Timestamp) {
         self.behind_since.fetch_min(now.as_millis(), Ordering::Relaxed);
     }
@@ -91,5 +118,41 @@ impl Following {
     pub(in crate::flows) fn is_too_old(&self, now: Timestamp) -> bool {
         let since = self.behind_since.load(Ordering::Relaxed);
         since != NEVER && now.since(Timestamp::from_millis(since)) >= BEHIND_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Mirror for Nothing {
+        fn reset(&self, _: &mut Entries<'_>) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        fn apply(&self, _: &Change) {}
+    }
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(1)
+        }
+    }
+
+    #[test]
+    fn asks_for_a_reset_with_each_change_until_it_comes() {
+        let following = Following::default();
+        let hear = |told: Told<'_>| following.hear(told, &Nothing, &Still).is_ok();
+        let changed = |since, revision| hear(Told::Changes { changes: &[], since, revision });
+        assert!(changed(0, 1));
+        assert!(hear(Told::Behind));
+        assert!(!changed(1, 2) && !changed(2, 3), "nothing is missing, and it is still behind");
+        assert!(hear(Told::Reset { entries: &mut std::iter::empty(), revision: 3 }));
+        assert!(changed(3, 4));
+        assert!(!changed(5, 6), "a gap");
     }
 }

@@ -6,7 +6,6 @@
 //! What always holds: a session that has ended here never comes back under the same id; a token
 //! is remembered as verified only as long as its session lives.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
@@ -19,7 +18,7 @@ use crate::domain::session::token::Carrier;
 use crate::domain::session::{Lifetimes, Scope, Session};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Role, Standing, User};
-use crate::flows::following::{Following, Mirror};
+use crate::flows::following::{Following, Mirror, by_difference};
 use crate::flows::life::{ByUser, Life, Lives, Remembered, TokenDigest};
 use crate::flows::passport::Passports;
 use crate::ports::store::Entries;
@@ -140,21 +139,13 @@ pub struct SessionIndex {
 
 impl Mirror for SessionIndex {
     fn reset(&self, entries: &mut Entries<'_>) -> Result<(), StoreError> {
-        // At a start there is nothing that could be gone.
-        let mut seen = (!self.sessions.is_empty()).then(HashSet::new);
-        for entry in entries {
-            let session: Session = decode(&entry?.1)?;
-            if let Some(seen) = &mut seen {
-                seen.insert(session.id);
-            }
+        let known: Vec<_> = self.sessions.pin().keys().copied().collect();
+        let take = |session: Session| {
+            let id = session.id;
             self.insert(session);
-        }
-        let Some(seen) = seen else { return Ok(()) };
-        let gone: Vec<_> = self.sessions.pin().keys().filter(|id| !seen.contains(*id)).copied().collect();
-        for id in &gone {
-            self.remove(id);
-        }
-        Ok(())
+            id
+        };
+        by_difference(entries, known, take, |id| self.remove(id))
     }
 
     fn apply(&self, change: &Change) {
@@ -177,26 +168,15 @@ struct Users(Arc<SessionIndex>);
 
 impl Mirror for Users {
     fn reset(&self, entries: &mut Entries<'_>) -> Result<(), StoreError> {
-        let mut seen = (!self.0.users.is_empty()).then(HashSet::new);
-        for entry in entries {
-            let user: User = decode(&entry?.1)?;
-            match &mut seen {
-                None => drop(self.0.users.pin().insert(user.id, Arc::new(user))),
-                Some(seen) => {
-                    seen.insert(user.id);
-                    let is_new = self.0.user(&user.id).is_none_or(|known| *known != user);
-                    if is_new {
-                        self.0.change_user(user);
-                    }
-                }
+        let known: Vec<_> = self.0.users.pin().keys().copied().collect();
+        let take = |user: User| {
+            let id = user.id;
+            if self.0.user(&id).is_none_or(|known| *known != user) {
+                self.0.change_user(user);
             }
-        }
-        let Some(seen) = seen else { return Ok(()) };
-        let gone: Vec<_> = self.0.users.pin().keys().filter(|id| !seen.contains(*id)).copied().collect();
-        for id in &gone {
-            self.0.forget_user(id);
-        }
-        Ok(())
+            id
+        };
+        by_difference(entries, known, take, |id| self.0.forget_user(id))
     }
 
     fn apply(&self, change: &Change) {

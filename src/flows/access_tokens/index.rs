@@ -7,7 +7,6 @@
 //!
 //! What does not live here: what a token opens (`admission.rs`).
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -18,7 +17,7 @@ use crate::domain::access_token::AccessToken;
 use crate::domain::access_token::narrowing::Narrowing;
 use crate::domain::id::{AccessTokenId, UserId};
 use crate::domain::time::Timestamp;
-use crate::flows::following::{Following, Mirror};
+use crate::flows::following::{Following, Mirror, by_difference};
 use crate::flows::life::{ByUser, Life, Lives, Remembered, TokenDigest};
 use crate::flows::passport::Passports;
 use crate::ports::store::Entries;
@@ -106,20 +105,13 @@ pub(in crate::flows) struct TokenIndex {
 
 impl Mirror for TokenIndex {
     fn reset(&self, entries: &mut Entries<'_>) -> Result<(), StoreError> {
-        let mut seen = (!self.tokens.is_empty()).then(HashSet::new);
-        for entry in entries {
-            let token: AccessToken = decode(&entry?.1)?;
-            if let Some(seen) = &mut seen {
-                seen.insert(token.id);
-            }
+        let known: Vec<_> = self.tokens.pin().keys().copied().collect();
+        let take = |token: AccessToken| {
+            let id = token.id;
             self.insert(token);
-        }
-        let Some(seen) = seen else { return Ok(()) };
-        let gone: Vec<_> = self.tokens.pin().keys().filter(|id| !seen.contains(*id)).copied().collect();
-        for id in &gone {
-            self.remove(id);
-        }
-        Ok(())
+            id
+        };
+        by_difference(entries, known, take, |id| self.remove(id))
     }
 
     fn apply(&self, change: &Change) {

@@ -9,7 +9,7 @@
 //!
 //! What does not live here: who makes and removes bans (`administration/bans.rs`).
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::domain::time::Timestamp;
 use crate::flows::FlowError;
 use crate::flows::attempts::Attempts;
 use crate::flows::commit::ATTEMPTS_MAX;
-use crate::flows::following::{Following, Mirror};
+use crate::flows::following::{Following, Mirror, by_difference};
 use crate::flows::visit::Visit;
 use crate::ports::store::Entries;
 use crate::ports::{Batch, Change, Clock, StoreError};
@@ -89,14 +89,15 @@ pub(in crate::flows) struct BanList {
 
 impl Mirror for BanList {
     fn reset(&self, entries: &mut Entries<'_>) -> Result<(), StoreError> {
-        let mut seen = HashSet::new();
-        for entry in entries {
-            let ban: Ban = decode(&entry?.1)?;
-            seen.insert(ban.network);
-            self.bans.pin().insert(ban.network, Arc::new(ban));
-        }
-        self.bans.pin().retain(|network, _| seen.contains(network));
-        Ok(())
+        let known: Vec<_> = self.bans.pin().keys().copied().collect();
+        let take = |ban: Ban| {
+            let network = ban.network;
+            self.bans.pin().insert(network, Arc::new(ban));
+            network
+        };
+        by_difference(entries, known, take, |network| {
+            self.bans.pin().remove(network);
+        })
     }
 
     fn apply(&self, change: &Change) {

@@ -13,6 +13,7 @@ use crate::domain::cookie::{self, Cookie, Found};
 use crate::domain::id::UserId;
 use crate::domain::session::access;
 use crate::domain::session::token::{Beside, Carrier, TokenError};
+use crate::domain::time::Timestamp;
 use crate::domain::user::User;
 use crate::flows::index::{LiveSession, Verified};
 use crate::flows::sessions::Sessions;
@@ -51,7 +52,7 @@ impl Sessions {
     /// token or an access token of a session. Only our own endpoints ask.
     pub fn caller_by_bearer(&self, token: &str) -> Result<Caller, CheckUnavailable> {
         if access::is_one(token) {
-            self.must_be_up_to_date()?;
+            self.must_be_up_to_date(self.ground.clock.now())?;
             Ok(self.caller_by_access_token(token))
         } else {
             self.caller_by_lasting(token)
@@ -97,9 +98,9 @@ impl Sessions {
     }
 
     fn caller(&self, token: &str, fits: impl Fn(&Verified) -> bool) -> Result<Caller, CheckUnavailable> {
-        self.must_be_up_to_date()?;
         let stranger = Ok(Caller::Stranger { showed_token: true });
         let now = self.ground.clock.now();
+        self.must_be_up_to_date(now)?;
         let digest = Sha256::digest(token).into();
         let verified = match self.index.verified(&digest) {
             Some(verified) => verified,
@@ -125,8 +126,8 @@ impl Sessions {
 
     /// Refuses to say who a caller is where the store may have ended their session, and we were not
     /// told.
-    fn must_be_up_to_date(&self) -> Result<(), CheckUnavailable> {
-        if self.index.is_too_old(self.ground.clock.now()) { Err(CheckUnavailable) } else { Ok(()) }
+    fn must_be_up_to_date(&self, now: Timestamp) -> Result<(), CheckUnavailable> {
+        if self.index.is_too_old(now) { Err(CheckUnavailable) } else { Ok(()) }
     }
 
     /// A person who may use their account.
