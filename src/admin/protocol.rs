@@ -256,7 +256,7 @@ pub enum Answer {
         stopped: Option<String>,
     },
     /// Nothing was changed, because of these declared users: their places, from 0, and the
-    /// usernames that somebody else has.
+    /// usernames of other users.
     NothingApplied {
         taken: Vec<(usize, Username)>,
     },

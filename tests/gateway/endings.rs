@@ -17,6 +17,7 @@ use vestibule::ports::store::{Entry, Follower};
 use vestibule::ports::{Batch, CommitError, KeyValue, StoreError};
 use vestibule::store::MemoryStore;
 
+use crate::feeds::{Feed, Manner};
 use crate::harness::Authenticator;
 use crate::stage::{AUTH_HOST, Stage, visit};
 
@@ -134,43 +135,12 @@ async fn a_session_that_begins_while_all_end_ends_with_them() {
     }
 }
 
-/// Another gateway at the same store, which has heard of nothing since its start.
-struct Deaf(Arc<MemoryStore>);
-
-#[async_trait]
-impl KeyValue for Deaf {
-    async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.get(key).await
-    }
-
-    async fn scan(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
-        self.0.scan(prefix, after, limit).await
-    }
-
-    async fn take(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.take(key).await
-    }
-
-    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
-        self.0.commit(batch).await
-    }
-
-    async fn follow(&self, prefix: &[u8], follower: Follower) -> Result<(), StoreError> {
-        let is_over = AtomicBool::new(false);
-        let once = move |told: vestibule::ports::store::Told<'_>| {
-            if is_over.swap(true, Ordering::SeqCst) { Ok(()) } else { follower(told) }
-        };
-        self.0.follow(prefix, Arc::new(once)).await
-    }
-
-    fn health(&self) -> Result<(), StoreError> {
-        self.0.health()
-    }
+/// Another gateway at the same store, which hears of nothing after its start.
+async fn deaf_gateway(here: &Stage, store: &Arc<MemoryStore>) -> Stage {
+    let feed = Feed::over(store);
+    let there = here.beside(Arc::<Feed>::clone(&feed)).await;
+    feed.turn(Manner::Loses);
+    there
 }
 
 #[tokio::test]
@@ -180,7 +150,7 @@ async fn a_gateway_ends_sessions_that_it_was_not_told_of() {
     let mut device = Authenticator::new(1);
     here.enrol(ALICE, &mut device).await.unwrap();
     let current = here.sign_in(&mut device).await.unwrap().session;
-    let there = here.beside(Arc::new(Deaf(store))).await;
+    let there = deaf_gateway(&here, &store).await;
     let is_live = |session: &Session| live(&here, session).iter().any(|it| it.id == session.id);
     let at = visit(AUTH_HOST);
 
@@ -217,7 +187,7 @@ async fn a_gateway_revokes_tokens_that_it_was_not_told_of() {
     let here = Stage::set(Arc::<MemoryStore>::clone(&store)).await.unwrap();
     here.enrol("olivia@example.com", &mut Authenticator::new(2)).await.unwrap();
     let user = here.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap().session.user;
-    let there = here.beside(Arc::new(Deaf(store))).await;
+    let there = deaf_gateway(&here, &store).await;
     let count = || here.gateway.access_tokens.tokens_of(&user).len();
     let operator = Authority::of_operator();
 

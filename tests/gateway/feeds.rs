@@ -20,7 +20,7 @@ use crate::stage::{AUTH_HOST, Stage, visit};
 const ENTRIES_MAX: usize = 10_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
+pub(crate) enum Manner {
     Steady,
     Loses,
     Repeats,
@@ -28,7 +28,7 @@ enum Manner {
 }
 
 /// Another gateway's view of a store.
-struct Feed {
+pub(crate) struct Feed {
     inner: Arc<MemoryStore>,
     manner: Arc<Mutex<Manner>>,
     lines: Mutex<Vec<Arc<Line>>>,
@@ -76,12 +76,12 @@ impl Line {
 }
 
 impl Feed {
-    fn over(inner: &Arc<MemoryStore>) -> Arc<Self> {
+    pub(crate) fn over(inner: &Arc<MemoryStore>) -> Arc<Self> {
         let manner = Arc::new(Mutex::new(Manner::Steady));
         Arc::new(Self { inner: Arc::clone(inner), manner, lines: Mutex::default() })
     }
 
-    fn turn(&self, manner: Manner) {
+    pub(crate) fn turn(&self, manner: Manner) {
         *self.manner.lock().unwrap() = manner;
     }
 
