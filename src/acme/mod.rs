@@ -1,8 +1,8 @@
 //! Certificates from an authority (ACME, RFC 8555): asked for, renewed, and kept.
 //!
 //! `schedule` says when, `account` is who we are to the authority, `order` gets one certificate,
-//! and `keeper` does so for every name for as long as the gateway runs. Challenges are answered and
-//! certificates served by others: a [`Responder`] and whoever reads the [`Shelf`]. What always
+//! and `keeper` does so for every name for as long as the gateway runs. The proxy answers
+//! challenges (a [`Responder`]) and serves what is on the [`Shelf`]. What always
 //! holds: a failure leaves the certificate in force where it is, is told in one line, and is tried
 //! again, later each time; a certificate is on the shelf whole, or the one before it is.
 
