@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Authenticator, Gateway, Scene, Upstream, port, raw};
+use crate::harness::{Authenticator, Gateway, Scene, Upstream, port, raw, until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(100);
@@ -223,7 +223,10 @@ async fn retries_and_handshakes_are_counted() {
     browser.navigate(&gateway.origin_of("app.example.test")).await.expect(200);
     // A client that speaks no TLS.
     raw::get(gateway.tls_port, "app.example.test", "/", &[]);
-    let metrics = metrics_of(&gateway).await;
+    // A handshake is counted when it is over, a moment after the client has heard of it.
+    let failed = "vestibule_tls_handshakes_total{result=\"failed\"} 1";
+    let told = async || Some(metrics_of(&gateway).await).filter(|metrics| metrics.contains(failed));
+    let metrics = until(failed, told).await;
     let value = |series: &str| {
         let line = metrics.lines().find(|line| line.starts_with(series));
         line.unwrap_or_else(|| panic!("no {series}")).rsplit(' ').next().unwrap().parse::<u64>().unwrap()
