@@ -28,7 +28,7 @@ use super::user::User;
 
 /// How long an assertion is good for.
 pub const ASSERTION_LIFETIME: Duration = Duration::from_mins(5);
-/// When a cached assertion is replaced: an application always gets one that lasts a while.
+/// When a cached assertion is replaced: an application always gets an assertion that lasts a while.
 pub const ASSERTION_RENEWAL: Duration = Duration::from_mins(4);
 
 /// The longest JWT that is looked at.
@@ -46,8 +46,8 @@ pub struct AssertionKeys {
     /// Keys that have been replaced a short time ago.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     earlier: Vec<Earlier>,
-    /// What keys for other purposes are derived from, once that is not the key that signs any more:
-    /// they outlive a rotation.
+    /// The key from which keys for other purposes are derived, once it no longer signs: the derived
+    /// keys outlive a rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     root: Option<Zeroizing<String>>,
 }
@@ -76,8 +76,8 @@ impl AssertionKeys {
         Ok(Self { private: Zeroizing::new(URL_SAFE_NO_PAD.encode(random)), earlier: Vec::new(), root: None })
     }
 
-    /// The keys after `next` has taken over, which was made by [`Self::generate`]. What is derived
-    /// stays the same.
+    /// The keys after `next`, which [`Self::generate`] made, has taken over. Derived keys stay the
+    /// same.
     #[must_use]
     pub fn followed_by(&self, next: Self, now: Timestamp) -> Self {
         let mut earlier = self.earlier.clone();
@@ -88,7 +88,7 @@ impl AssertionKeys {
     }
 
     /// A key for another purpose, derived from this one (RFC 5869's idea, with the scalar as key and
-    /// the purpose as message). Whoever has one cannot compute the other.
+    /// the purpose as message). A program that has one key cannot compute the other.
     fn derived(&self, purpose: &[u8]) -> Result<[u8; 32], BadKey> {
         let root = self.root.as_ref().unwrap_or(&self.private);
         let scalar = Zeroizing::new(URL_SAFE_NO_PAD.decode(root.as_bytes()).map_err(|_| BadKey)?);
@@ -149,7 +149,7 @@ pub struct AssertionSigner {
     key: EncodingKey,
     /// The public side of the key that signs, and then of those before it.
     published: Vec<Published>,
-    /// What a session is called outside is computed with it.
+    /// The key from which the sessions' names for applications are computed.
     session_names: [u8; 32],
 }
 
@@ -335,8 +335,8 @@ impl AssertionSigner {
         (read.header.typ.as_deref() == Some(purpose.kind())).then_some(read.claims)
     }
 
-    /// What the application behind `route` knows a session by: the same for as long as it lives, and
-    /// another one than any other application is told. Nobody finds the session by it.
+    /// What the application behind `route` knows a session by: the same name for as long as the
+    /// session lives, and a different one for each application. No lookup finds the session by it.
     fn session_name(&self, route: &str, session: &Session) -> String {
         self.named(route, &session.id.to_string())
     }
@@ -357,7 +357,7 @@ impl AssertionSigner {
         Self { key, published: Vec::new(), session_names: [0; 32] }
     }
 
-    /// The public keys that are good at `now`, the one that signs first (RFC 7517, section 5).
+    /// The public keys that are good at `now`, the signing key first (RFC 7517, section 5).
     pub fn jwks(&self, now: Timestamp) -> serde_json::Value {
         let good = self.published.iter().filter(|published| published.is_good(now));
         json!({ "keys": good.map(|published| &published.jwk).collect::<Vec<_>>() })

@@ -15,7 +15,7 @@ use super::event::{Actor, Delivery, Event, Kind, Model, Outcome, TokenEvent};
 use super::id::{CredentialId, SessionId, UserId};
 use super::time::Timestamp;
 
-/// A word of ours, or one that was read back.
+/// A word of ours, or a word that was read back.
 type Word = Cow<'static, str>;
 
 /// One line of the trail; what does not apply is `None`.
@@ -95,7 +95,7 @@ impl Entry {
         }
     }
 
-    /// Who it was. A client whose attempt was refused has proved nothing, except where it was
+    /// The actor. A client whose attempt was refused has proved nothing, except where it was
     /// refused to a user who is signed in.
     fn actor_of(&self, actor: Actor) -> Word {
         let signed_in = self.outcome == Outcome::Done || self.route.is_some();
@@ -216,8 +216,8 @@ impl Default for Retention {
     }
 }
 
-/// Whether the trail keeps this kind of event. What anybody can cause as often as they like, without
-/// having tried anything with a credential, is in the log and the metrics alone.
+/// Whether the trail keeps this kind of event. An event that any client can cause at will, without
+/// having tried a credential, is in the log and the metrics alone.
 pub const fn is_kept(kind: &Kind) -> bool {
     !matches!(
         kind,

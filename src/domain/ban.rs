@@ -1,10 +1,10 @@
-//! Bans: networks from which nobody may try a credential.
+//! Bans: networks from which no client may try a credential.
 //!
-//! What lives here: what a ban is, which networks can have one, and when one is made by itself.
-//! What does not: where bans are enforced (`flows/attempts/bans.rs`), and who makes them
-//! (`flows/administration/bans.rs`). What always holds: a ban that has expired is not in force,
-//! swept or not; and no [`Bannable`] has an address of this machine's loopback or of a trusted
-//! proxy, with which everybody behind it would be banned.
+//! What lives here: what a ban is, which networks can have one, and when a ban is made
+//! automatically. What does not: where bans are enforced (`flows/attempts/bans.rs`), and who makes
+//! them (`flows/administration/bans.rs`). What always holds: a ban that has expired is not in
+//! force, swept or not; and no [`Bannable`] has an address of this machine's loopback or of a
+//! trusted proxy, with which every client behind it would be banned.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroUsize;
@@ -27,10 +27,10 @@ pub const REASON_CHARS_MAX: usize = 200;
 /// The widest networks that can be banned: what one provider may have.
 const IPV4_LENGTH_MIN: u8 = 8;
 const IPV6_LENGTH_MIN: u8 = 16;
-/// Whoever has one address of IPv6 has the /64 around it.
+/// A client that has one IPv6 address has the /64 around it.
 const IPV6_BAN_LENGTH: u8 = 64;
 
-/// Nobody may try a credential from here.
+/// No client may try a credential from this network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ban {
     pub network: Network,
@@ -38,7 +38,7 @@ pub struct Ban {
     pub by: String,
     pub reason: Option<Reason>,
     pub at: Timestamp,
-    /// `None`: until somebody removes it.
+    /// `None`: until an administrator removes it.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -139,7 +139,7 @@ fn loopback() -> [Network; 2] {
     ]
 }
 
-/// Why somebody was banned, for people who look at the list.
+/// Why a network was banned, for people who look at the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reason(String);

@@ -20,7 +20,7 @@ pub enum Cookie {
     Code,
     /// Binds the return target, and the hand-off, to the browser that asked.
     Nonce,
-    /// Binds a link between two devices to the one that is new.
+    /// Binds a link between two devices to the new device.
     Newcomer,
     /// Says that a user has signed in with this browser. It opens nothing: it keeps anonymous
     /// clients from using up what the owner of an account may ask for.
@@ -69,7 +69,7 @@ impl Cookie {
 pub enum Found<'a> {
     Nothing,
     One(&'a str),
-    /// More than one, or one that is not plain text: somebody is playing games.
+    /// More than one cookie, or a value that is not plain text: no browser of ours sends these.
     Unclear,
 }
 

@@ -46,7 +46,7 @@ pub struct Credential {
     /// Until when it opens nothing, so that its owner has time to take it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asleep_until: Option<Timestamp>,
-    /// What there is to know of one that another program registered.
+    /// What is known of a credential that another program registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<Imported>,
 }
@@ -70,10 +70,10 @@ pub enum Eligibility {
     Untold,
 }
 
-/// What is known of a passkey before its authenticator has made it.
+/// What is known of a passkey before an authenticator has made it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
-    /// What it will be called, unless something else is said when it is there.
+    /// Its name, unless another name is given once it exists.
     pub label: Option<CredentialName>,
     pub made_with: Program,
     pub environment: Option<Environment>,
@@ -110,7 +110,7 @@ impl Program {
 pub struct Environment(SecretHash);
 
 impl Environment {
-    /// The one with this handle; `None` for one that is empty or too long.
+    /// The environment with this handle; `None` if the handle is empty or too long.
     pub fn with_handle(handle: &str) -> Option<Self> {
         let fits = (1..=ENVIRONMENT_HANDLE_BYTES_MAX).contains(&handle.len());
         let digest = Sha256::new().chain_update(b"environment ").chain_update(handle).finalize();

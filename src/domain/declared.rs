@@ -1,9 +1,8 @@
 //! Users as a file declares them, and how what is there differs from it.
 //!
 //! What decides who may enter is always as the file says: groups, role, standing and expiry that it
-//! leaves out are none, member, active and never, so that a line that is taken out takes a right
-//! away. What people are called, and what is noted of them, is left as it is unless the file says
-//! something.
+//! leaves out are none, member, active and never, so that removing a line removes a right. Names
+//! and notes are left as they are unless the file sets them.
 //!
 //! What does not live here: reading the file (`config/declared.rs`), and changing accounts
 //! (`flows/administration/declared.rs`).
@@ -34,7 +33,7 @@ pub struct DeclaredUser {
     pub expires: Option<Timestamp>,
 }
 
-/// Whether a declared user may use their account. Nobody is declared to wait.
+/// Whether a declared user may use their account. No user can be declared to be pending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeclaredStanding {
@@ -61,7 +60,7 @@ pub enum Others {
     Pruned,
 }
 
-/// One thing that is not as it was declared, and what is done about it.
+/// One difference from the file, and what is done about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Difference {

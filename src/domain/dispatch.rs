@@ -125,9 +125,9 @@ impl Notice {
 pub enum What {
     /// An entry of the audit trail.
     Event(Topic),
-    /// What somebody could not be told by mail.
+    /// A notice that could not be mailed to the user.
     Notice(Notice),
-    /// Nothing but that dispatches arrive.
+    /// A test that says nothing but that dispatches arrive.
     Test,
 }
 
@@ -149,7 +149,7 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    /// One that says nothing but that it has arrived.
+    /// A dispatch that says nothing but that it has arrived.
     pub const fn test(at: Timestamp) -> Self {
         Self::blank(What::Test, at)
     }
@@ -169,7 +169,7 @@ impl Dispatch {
         }
     }
 
-    /// What webhooks are told where `content` cannot be mailed to `user`; `None` for what is no
+    /// What webhooks are told where `content` cannot be mailed to `user`; `None` if it is no
     /// notice. A link in it is for its owner, and is left out.
     pub fn of_notice(user: UserId, content: &Content, now: Timestamp) -> Option<Self> {
         let (notice, about) = notice_in(content)?;

@@ -159,7 +159,7 @@ impl Ceremony {
 /// Why a ceremony or a sign-in failed, as far as the log and the metrics care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
-    /// Never begun, already used, expired, or begun by another browser.
+    /// The ceremony was never begun, is used up or expired, or was begun by another browser.
     NoSuchCeremony,
     /// The browser's answer could not be read.
     Malformed,
@@ -230,7 +230,7 @@ pub enum Delivery {
     Postponed,
     /// It was tried for as long as it was worth it.
     Expired,
-    /// Nobody will ever take it.
+    /// No server will ever take it.
     Refused,
 }
 

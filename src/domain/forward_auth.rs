@@ -236,8 +236,8 @@ fn url_in(said: &HeaderValue) -> Result<(Scheme, String, Vec<u8>), Unclear> {
     Ok((scheme_of(scheme).ok_or(unreadable)?, host, target_in(ORIGINAL_URL, target)?))
 }
 
-/// Refuses a question beside which another contract's header says something else: whoever wrote
-/// that one may be the client, and the proxy behind us may believe it.
+/// Refuses a question beside which another contract's header says something else: the client may
+/// have written that header, and the proxy behind us may believe it.
 fn agree(contract: Contract<'_>, asked: &Asked, headers: &HeaderMap) -> Result<(), Unclear> {
     let own_target = match contract {
         Contract::Original => ORIGINAL_URL,

@@ -100,7 +100,7 @@ random_id! {
     SessionId
 }
 random_id! {
-    /// One pending ceremony. Given to one browser in a cookie, good for one `take`.
+    /// One pending ceremony. One browser has its id in a cookie, and it is good for one `take`.
     CeremonyId
 }
 random_id! {
@@ -108,7 +108,7 @@ random_id! {
     InvitationId
 }
 random_id! {
-    /// One code that was sent by mail. Given to the browser that asked for it, in a cookie.
+    /// One code that was sent by mail. The browser that asked for it has the id in a cookie.
     CodeId
 }
 random_id! {

@@ -15,8 +15,8 @@ use super::user::{Email, Username};
 
 /// How long an address waits to be confirmed.
 pub const PENDING_ADDRESS_LIFETIME: Duration = Duration::from_hours(24);
-/// The most usernames one person may have had. They stay theirs: an application that knows people by
-/// username must never meet somebody else under it.
+/// The most usernames one person may have had. They stay theirs: an application that knows people
+/// by username must never meet another person under it.
 pub const USERNAMES_PER_USER_MAX: usize = 16;
 
 /// An address that its owner has yet to confirm, as the store keeps it.
@@ -54,8 +54,8 @@ pub enum Identifier {
 }
 
 impl Identifier {
-    /// What APIs call it by: derived from whose and what it is, so that nothing has to remember it,
-    /// and an address keeps it when it is confirmed.
+    /// Its id in APIs: derived from its owner and its value, so that it need not be stored, and an
+    /// address keeps it when it is confirmed.
     pub fn reference(&self, user: &UserId) -> uuid::Uuid {
         let digest: [u8; 32] = Sha256::new()
             .chain_update(b"identifier reference ")

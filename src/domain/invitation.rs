@@ -18,7 +18,7 @@ pub const INVITATION_LIFETIME_MAX: Duration = Duration::from_hours(72);
 pub const INVITATION_LIFETIME: Duration = Duration::from_hours(24);
 /// The life of a set-up link; `serve` prints a new one at each start while there is no account.
 pub const SETUP_LIFETIME: Duration = Duration::from_hours(24);
-/// How long a link lives that somebody makes for their own account.
+/// How long a link lives that a user makes for their own account.
 pub const OWN_LINK_LIFETIME: Duration = Duration::from_hours(1);
 
 /// An invitation and the secret that its link carries.
@@ -28,7 +28,7 @@ pub struct Invited {
     pub secret: Secret,
 }
 
-/// A promise of an account to whoever shows the secret.
+/// A promise of an account to the person who shows the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invitation {
     pub id: InvitationId,
@@ -59,7 +59,7 @@ impl Invitation {
     }
 }
 
-/// What besides is written down about the account that an invitation makes.
+/// What else the invitation says about the account that it makes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,7 +76,7 @@ impl Terms {
 }
 
 /// Whether the first administrator has been made. A one-way door: `Closed` is never replaced,
-/// not even when there is nobody left.
+/// not even when no administrator is left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "state")]
 pub enum Setup {

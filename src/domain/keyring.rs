@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::time::Timestamp;
 
-/// What is kept is not an Ed25519 key.
+/// The stored key is not an Ed25519 key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a signing key is not an Ed25519 key")]
 pub struct NotAKey;
@@ -107,13 +107,13 @@ impl OpenKeyring {
         &self.newest
     }
 
-    /// The public side of every key that is accepted, the one that signs first: its id, and the key
-    /// in hexadecimal.
+    /// The public side of every key that is accepted, the signing key first: its id, and the key in
+    /// hexadecimal.
     pub(super) fn published(&self) -> Vec<(u32, String)> {
         self.accepted.iter().rev().map(|(id, key)| (*id, key.to_bytes_hex())).collect()
     }
 
-    /// The key of this id: what is not in our own table is nobody's.
+    /// The key of this id, from our own table alone.
     pub(super) fn public(&self, id: Option<u32>) -> Result<PublicKey, Format> {
         let known = self.accepted.iter().find(|(known, _)| Some(*known) == id);
         known.map(|(_, key)| *key).ok_or(Format::UnknownPublicKey)

@@ -4,8 +4,8 @@
 //! shown nothing yet. So each network may take a part of them only, a wider network a few times as
 //! much, and the last part is kept for networks in which a user is signed in.
 //!
-//! What does not live here: what is shared out, and when it is given back. What always holds: nobody
-//! takes more than a share, and what is given back is forgotten.
+//! What does not live here: what is shared out, and when it is given back. What always holds: no
+//! network takes more than its share, and what is given back is forgotten.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

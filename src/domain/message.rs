@@ -10,7 +10,7 @@ use super::network::Network;
 use super::time::Timestamp;
 use super::user::{DisplayName, Email, Role};
 
-/// How long it is tried to tell somebody what has happened to their account.
+/// How long the gateway tries to tell a user what has happened to their account.
 const NOTICE_LIFETIME: Duration = Duration::from_hours(24);
 
 /// One message to one person.
@@ -24,7 +24,7 @@ pub struct Message {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
-    /// Nothing: written for an address that nobody has, and thrown away instead of being sent, so
+    /// Nothing: written for an address that no user has, and thrown away instead of being sent, so
     /// that a request for a code is the same work either way.
     Nothing { instead_of: String },
     /// A one-time code.
@@ -84,12 +84,12 @@ pub enum Content {
     Approved,
     /// The account has another address from now on; written to the one before.
     AddressChanged { new: Email },
-    /// Nothing but that mail arrives.
+    /// A test that says nothing but that mail arrives.
     Test,
 }
 
-/// What can be said of a change to somebody's account. Nothing here is chosen by the person who
-/// made it.
+/// What can be said of a change to a user's account. The person who made the change chooses none of
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     /// What the model of the authenticator is called; `None` where it keeps that to itself.

@@ -50,7 +50,8 @@ impl Mounts {
         self.0.iter().find(|mount| mount.dialect == dialect)
     }
 
-    /// Who answers `path`: whoever claims it, else whoever is mounted nearest above it.
+    /// The dialect that answers `path`: the one with a claim on it, else the one mounted nearest above it.
+    /// it.
     pub fn find(&self, path: &[u8]) -> Option<&Mount> {
         let above = || self.0.iter().filter(|mount| covers(&mount.path, path));
         above().find(|mount| mount.claims(path)).or_else(|| above().max_by_key(|mount| mount.path.len()))

@@ -95,7 +95,7 @@ pub struct Email(String);
 parsed_name!(Email);
 
 impl Email {
-    /// What stands behind the @.
+    /// The part after the `@`.
     pub fn domain(&self) -> &str {
         self.0.split_once('@').map_or("", |(_, domain)| domain)
     }
@@ -114,7 +114,7 @@ impl Email {
         if ok { Ok(Self(text.to_ascii_lowercase())) } else { Err(MalformedName::Email) }
     }
 
-    /// What comes before the `@`.
+    /// The part before the `@`.
     pub fn local_part(&self) -> &str {
         self.0.split_once('@').map_or("", |(local, _)| local)
     }
@@ -153,8 +153,8 @@ impl Username {
         if ok { Ok(Self(lower)) } else { Err(MalformedName::Username) }
     }
 
-    /// Whether applications are known to take it for an account of their own, mostly one that may do
-    /// everything.
+    /// Whether applications are known to take it for an account of their own, mostly an
+    /// all-powerful one.
     pub fn is_reserved(&self) -> bool {
         RESERVED_USERNAMES.contains(&self.as_str())
     }

@@ -13,8 +13,8 @@ use super::time::Timestamp;
 /// How long the link that cancels is good for, after the passkey works.
 pub const CANCELLED_WITHIN: Duration = Duration::from_hours(7 * 24);
 
-/// A way back into an account that began with a code or a link. Whoever reads the owner's mail, or
-/// has seen the link, may have begun it, so the owner is told at once, and can end it and
+/// A way back into an account that began with a code or a link. A person who reads the owner's
+/// mail, or has seen the link, may have begun it, so the owner is told at once, and can end it and
 /// everything that came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recovery {
@@ -38,9 +38,9 @@ pub struct Recovery {
 pub enum By {
     #[default]
     MailedCode,
-    /// One that the owner had printed.
+    /// A code that the owner had printed.
     RecoveryCode,
-    /// One that an administrator made.
+    /// A link that an administrator made.
     Link,
 }
 

@@ -4,7 +4,7 @@
 //! A return target is sealed into the address of the sign-in page, so that an anonymous client's
 //! page load writes nothing; a long one is kept on the server, and the address names it. A hand-off
 //! is always kept on the server. A target is built from the request that was admitted to a
-//! configured route, never from a parameter that somebody else could have written.
+//! configured route, never from a parameter that an attacker could have written.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a request was and what became of it, as the access log tells it.
+//! A request and what became of it, as the access log tells it.
 //!
 //! What always holds: no cookie, no header that could hold a credential, and no query of our own
 //! endpoints, which may hold a code.
@@ -15,7 +15,7 @@ pub struct Served {
     /// When it came in.
     pub at: Timestamp,
     pub client: Option<IpAddr>,
-    /// The username of whoever was let in.
+    /// The username of the user who was let in.
     pub user: Option<String>,
     pub method: String,
     pub host: String,

@@ -7,7 +7,7 @@ use super::user::{Email, Group, Standing};
 /// Who may make an account for themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum SignUpMode {
-    /// Nobody: whoever holds an invitation gets one.
+    /// No one: an account takes an invitation.
     #[default]
     Invite,
     /// Readers of mail at one of these domains, each in lower case.
@@ -35,7 +35,7 @@ pub enum Approval {
 }
 
 impl SignUp {
-    /// Whether anybody may sign up at all.
+    /// Whether sign-up is open at all.
     pub fn is_on(&self) -> bool {
         self.mode != SignUpMode::Invite
     }

@@ -60,7 +60,8 @@ macro_rules! topics {
                 }
             }
 
-            /// Which others it belongs to; `None` for one that is in the log and the metrics alone.
+            /// The family it belongs to; `None` for a topic that is in the log and the metrics
+            /// alone.
             pub const fn family(self) -> Option<Family> {
                 match self {
                     $(Self::$topic => $family,)*
@@ -100,7 +101,7 @@ topics! {
     BackedUp = "backed_up" in Some(Family::Gateway);
     BanAdded = "ban_added" in Some(Family::Gateway);
     BanRemoved = "ban_removed" in Some(Family::Gateway);
-    // Whoever is kept out can repeat it at will.
+    // A banned client can repeat it at will.
     Banned = "banned" in None;
     TokenCreated = "token_created" in Some(Family::Account);
     TokenRevoked = "token_revoked" in Some(Family::Account);
@@ -122,7 +123,7 @@ impl Topic {
         Self::ALL.iter().copied().find(|topic| topic.label() == text)
     }
 
-    /// Those that webhooks can be told of, with the family of each.
+    /// The topics that webhooks can be told of, with the family of each.
     pub fn offered() -> impl Iterator<Item = (Self, Family)> {
         Self::ALL.iter().filter_map(|topic| Some((*topic, topic.family()?)))
     }

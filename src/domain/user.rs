@@ -16,7 +16,7 @@ pub use super::names::{
 use super::network::Network;
 use super::time::Timestamp;
 
-/// How long a network is remembered that somebody signed in from.
+/// How long a network is remembered that a user signed in from.
 pub const SEEN_FROM_LIFETIME: Duration = Duration::from_hours(30 * 24);
 /// How often that is written down.
 const SEEN_FROM_GRANULARITY: Duration = Duration::from_hours(24);
@@ -59,12 +59,12 @@ pub struct User {
     /// Of which end of the account they have been told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_of_end: Option<Timestamp>,
-    /// What is said of them in the installation's own words.
+    /// Their attributes, which the installation defines.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<AttributeName, AttributeValue>,
 }
 
-/// A network that somebody signed in from.
+/// A network that a user signed in from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenFrom {
     pub network: Network,
@@ -72,7 +72,7 @@ pub struct SeenFrom {
 }
 
 impl User {
-    /// Somebody who has no account, for questions about what would be: a member who may sign in.
+    /// A user without an account, for hypothetical questions: a member who may sign in.
     pub fn imagined(
         username: Username,
         email: Email,
@@ -169,7 +169,7 @@ pub struct Note(String);
 
 impl Note {
     /// Accepts up to [`NOTE_CHARS_MAX`] characters, lines included, and no other control character.
-    /// `None` for one that is empty.
+    /// `None` for an empty note.
     pub fn parse(text: &str) -> Result<Option<Self>, MalformedName> {
         let text = text.trim();
         let ok = text.chars().count() <= NOTE_CHARS_MAX

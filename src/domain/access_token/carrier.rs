@@ -4,8 +4,8 @@
 //! What does not live here: whether the token is any good (`sealed.rs`, `narrowing.rs`).
 //!
 //! What always holds: a value is ours if and only if it has our prefix where a token may stand, or
-//! where somebody may have put one by mistake; what is ours goes no further than here, good or not;
-//! and what is not ours is neither read nor touched.
+//! where a client may have put one by mistake; a value of ours goes no further than here, good or
+//! not; and a value that is not ours is neither read nor touched.
 
 use std::borrow::Cow;
 

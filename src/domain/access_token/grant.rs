@@ -1,4 +1,5 @@
-//! What a token may be used for: routes, methods, paths and networks. An empty list is about all.
+//! What a token may be used for: routes, methods, paths and networks. An empty list means all of
+//! them.
 //!
 //! What does not live here: how a grant is written into a token (`datalog.rs`).
 //!
@@ -29,7 +30,7 @@ pub struct Grant {
     pub networks: Vec<Network>,
 }
 
-/// The same, as somebody writes it.
+/// The same, as a user writes it.
 #[derive(Debug, Clone, Default)]
 pub struct GrantText {
     pub routes: Vec<String>,
@@ -46,7 +47,7 @@ pub struct Usage<'a> {
 }
 
 impl Grant {
-    /// Reads what somebody has written. The order and the number of times make no difference.
+    /// Reads what a user has written. Order and repetition make no difference.
     pub fn parse(text: &GrantText) -> Result<Self, MalformedToken> {
         fn list<T: PartialEq>(
             what: &'static str,

@@ -1,7 +1,7 @@
 //! Access tokens: what a program shows that acts for a user and cannot hold a passkey.
 //!
 //! The record decides whether a token lives; the token points at its record and restricts. What is
-//! signed is a biscuit (`sealed.rs`) to which whoever has it may add blocks that narrow it further,
+//! signed is a biscuit (`sealed.rs`) to which its holder may add blocks that narrow it further,
 //! offline and with any tool for biscuits (`narrowing.rs`, `offline.rs`). What always holds: what a
 //! holder adds can only take away, because nothing about the token is read from any block but ours;
 //! and text, blocks and lists have limits.
@@ -26,7 +26,7 @@ use super::time::Timestamp;
 use super::user::is_seen_as_written;
 use grant::{Grant, LIST_MAX};
 
-/// How every access token begins. Nothing else is taken for one.
+/// How every access token begins. No other value is taken for one.
 pub const TOKEN_PREFIX: &str = "vst_";
 /// The longest token that is looked at, its prefix included.
 pub const TOKEN_CHARS_MAX: usize = 4_096;
@@ -55,7 +55,7 @@ impl Default for TokenLimits {
     }
 }
 
-/// A token as the store knows it. What its holder has is not kept.
+/// A token as the store knows it. The text that its holder has is not kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessToken {
     pub id: AccessTokenId,
@@ -158,7 +158,7 @@ pub enum TokenRefusal {
     Misplaced,
     /// No key of ours has signed it, or its blocks are not those that were signed in this order.
     Forged,
-    /// Somebody else's key has signed a block.
+    /// A third party's key has signed a block.
     ThirdParty,
     TooManyBlocks,
     /// A block has more in it than checks that are cheap to look at.
@@ -234,8 +234,8 @@ impl TokenRefusal {
         )
     }
 
-    /// Whether whoever shows it may be guessing: no key of ours has signed what they show. A
-    /// program whose token has come to its end is not.
+    /// Whether the client may be guessing: no key of ours has signed what it shows. A program whose
+    /// token has expired is not guessing.
     pub const fn is_guess(self) -> bool {
         matches!(self, Self::Oversized | Self::Malformed | Self::Forged | Self::ThirdParty)
     }

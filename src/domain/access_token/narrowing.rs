@@ -1,4 +1,4 @@
-//! What the holders of a token have added to it, and whether it lets a request through.
+//! The blocks that holders have added to a token, and whether they let a request through.
 //!
 //! A block that is not ours may have checks over the facts about a request, and nothing else. The
 //! engine looks at its clock between checks and not within one, so what a check may cost is bounded
@@ -43,7 +43,7 @@ pub enum Unpassed {
     OutOfTime,
 }
 
-/// What is in a token, whoever has put it there.
+/// What is in a token, from the gateway or from a holder.
 pub(super) struct Contents {
     pub(super) facts: Vec<Fact>,
     checks: Vec<Check>,
@@ -136,7 +136,7 @@ fn names_one(predicate: &Predicate) -> bool {
     matches!(predicate.terms.as_slice(), [Term::Str(_)])
 }
 
-/// What is not a network has no client in it.
+/// A text that is not a network has no client in it.
 fn named_network(predicate: &Predicate) -> Option<(String, Network)> {
     let [Term::Str(text)] = predicate.terms.as_slice() else { return None };
     Network::parse(text).ok().map(|network| (text.clone(), network))

@@ -36,7 +36,7 @@ impl From<TokenRefusal> for OfflineError {
     }
 }
 
-/// What a token says of itself, which nobody has checked.
+/// What a token says of itself, unchecked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspected {
     pub id: String,

@@ -38,7 +38,7 @@ pub struct TokenSigner(OpenKeyring);
 pub struct ReadToken {
     pub id: AccessTokenId,
     pub user: UserId,
-    /// `None`: nobody has added anything, and the record alone says what it is for.
+    /// `None`: no holder has added a block, and the record alone says what it is for.
     pub narrowing: Option<Narrowing>,
 }
 
@@ -73,7 +73,7 @@ impl TokenSigner {
         builder.build(self.0.newest())?.to_vec()
     }
 
-    /// The keys that others need to read tokens, the one that signs first: their ids, and each in
+    /// The keys that others need to read tokens, the signing key first: their ids, and each in
     /// hexadecimal.
     pub fn published(&self) -> Vec<(u32, String)> {
         self.0.published()
@@ -91,7 +91,7 @@ impl TokenSigner {
             return Err(TokenRefusal::TooManyBlocks);
         }
         let contents = Contents::of(&token)?;
-        // Our block has one fact; any other is somebody else's.
+        // Our block has one fact; any other token was not written here.
         let [only] = contents.facts.as_slice() else { return Err(TokenRefusal::Unfit) };
         let (id, user, maker) = token_of(only).ok_or(TokenRefusal::Malformed)?;
         if maker != issuer {

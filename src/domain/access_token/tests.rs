@@ -156,7 +156,7 @@ fn read(text: &str) -> Result<ReadToken, TokenRefusal> {
 
 /// What the blocks of a token say about a request.
 fn passes(text: &str, usage: &Usage<'_>) -> Result<(), Unpassed> {
-    read(text).unwrap().narrowing.expect("somebody has narrowed it").passes(usage)
+    read(text).unwrap().narrowing.expect("a holder has narrowed it").passes(usage)
 }
 
 const NARROWED: Result<(), Unpassed> = Err(Unpassed::Refused(TokenRefusal::Narrowed));
@@ -168,7 +168,7 @@ fn token_roundtrips_within_the_size_limit() {
     assert!(text.starts_with("vst_") && text.len() < 1_000, "{}", text.len());
     let token = read(&text).unwrap();
     assert_eq!((token.id, token.user), (said.id, said.user));
-    assert!(token.narrowing.is_none(), "nobody has added anything");
+    assert!(token.narrowing.is_none(), "no holder has added a block");
     assert!(read(&format!("{text}==")).is_ok(), "tools write padding");
 }
 

@@ -123,8 +123,8 @@ pub fn read_assertion(answer: &Value) -> Result<Assertion, CeremonyError> {
     })
 }
 
-/// The ceremony that an answer says it belongs to, by the challenge in its client data. Nothing is
-/// proved by that: whoever finishes the ceremony compares the challenge again, and the signature.
+/// The ceremony that an answer says it belongs to, by the challenge in its client data. It proves
+/// nothing: finishing the ceremony compares the challenge again, and checks the signature.
 pub fn claimed_ceremony(answer: &Value) -> Option<CeremonyId> {
     #[derive(serde::Deserialize)]
     struct Claim {

@@ -1,8 +1,8 @@
 //! Authentication: from a pending state, a browser's assertion and the stored credential it
 //! claims to evidence of who is there (WebAuthn Level 3, section 7.2).
 //!
-//! What always holds: whoever is signed in is the owner on record of the credential that signed;
-//! the user handle and the expected user can only object.
+//! What always holds: the user who is signed in is the owner on record of the credential that
+//! signed; the user handle and the expected user can only object.
 //!
 //! What does not live here: finding the credential, and whether its owner may sign in.
 
@@ -19,7 +19,7 @@ use crate::domain::event::Refusal;
 use crate::domain::id::{CredentialId, UserId};
 use crate::domain::time::Timestamp;
 
-/// An authentication under way, as the store keeps it. Not to be cloned: it is worth one answer,
+/// An authentication under way, as the store keeps it. It is not `Clone`: it is worth one answer,
 /// which a flow may judge again only because the records around it changed.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PendingAuthentication {
@@ -152,7 +152,7 @@ impl RelyingParty {
     }
 }
 
-/// Owner on record, user handle and expected user are one person, or nobody is signed in.
+/// Owner on record, user handle and expected user are one person, or no user is signed in.
 fn check_owner(
     pending: &PendingAuthentication,
     assertion: &Assertion,

@@ -131,8 +131,8 @@ fn backup(flags: u8) -> Result<Backup, CeremonyError> {
 
 /// Takes the authenticator data out of an attestation object and reads it.
 ///
-/// The format `none` must come with an empty statement: there is nothing to state, and whoever
-/// fills it wants something to be read that is never verified.
+/// The format `none` must come with an empty statement: there is nothing to state, and a filled one
+/// would smuggle in data that is never verified.
 pub(super) fn parse_attestation_object(bytes: &[u8]) -> Result<AuthenticatorData, CeremonyError> {
     let (object, rest) = cbor_item(bytes)?;
     if !rest.is_empty() {

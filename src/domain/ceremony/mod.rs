@@ -8,7 +8,7 @@
 //! - A pending state is worth one attempt. Callers obtain it with `take`, so a second `finish`
 //!   finds nothing, even after a failure.
 //! - Nothing here reads a clock. Callers pass `now`, and expiry is decided here.
-//! - Evidence types have no public constructor. Whoever holds one, ran the check.
+//! - Evidence types have no public constructor. A caller that holds one ran the check.
 //! - User verification and a discoverable credential are required, at every door.
 //! - What the library tolerates and the standard does not is refused here, before or after asking
 //!   the library; the library alone never decides.

@@ -15,7 +15,7 @@ use crate::domain::event::Refusal;
 use crate::domain::id::{CredentialId, UserId};
 use crate::domain::time::Timestamp;
 
-/// A registration under way, as the store keeps it. Not to be cloned: it is worth one attempt.
+/// A registration under way, as the store keeps it. It is not `Clone`: it is worth one attempt.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PendingRegistration {
     user: UserId,

@@ -87,8 +87,8 @@ impl RelyingParty {
     /// Begins the registration of another, or the first, credential of `user`.
     ///
     /// `existing` keeps browsers from making a second credential on the same authenticator. It is
-    /// not part of the pending state: that an id is new, for everybody, is the store's to decide
-    /// at the moment it is written.
+    /// not part of the pending state: the store decides, when it writes the credential, whether the
+    /// id is new among all users.
     pub fn begin_registration(
         &self,
         user: &User,
@@ -157,7 +157,7 @@ fn must_be_within(id: &str, origin: &Url) -> Result<(), BadRelyingParty> {
     Ok(())
 }
 
-/// The library discourages discoverable credentials; without them nobody could sign in.
+/// The library discourages discoverable credentials; without them no user could sign in.
 fn authenticator_selection() -> Value {
     json!({ "residentKey": "required", "requireResidentKey": true, "userVerification": "required" })
 }

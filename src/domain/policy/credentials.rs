@@ -38,7 +38,7 @@ enum Form {
 /// Who has which secret.
 #[derive(Clone)]
 pub enum Secrets {
-    /// Everybody the same one.
+    /// The same secret for every user.
     Shared(Zeroizing<String>),
     /// Each user one of their own.
     Personal(HashMap<Username, Zeroizing<String>>),
@@ -110,7 +110,7 @@ impl Credentials {
         all_fit.then_some(Self { form, secrets })
     }
 
-    /// Whether somebody has a secret for being called `username`: nobody may take such a name for
+    /// Whether a secret belongs to the name `username`: no user may take such a name for
     /// themselves.
     pub fn is_about_name(&self, username: &Username) -> bool {
         match &self.secrets {

@@ -1,10 +1,10 @@
 //! Policies in biscuit's Datalog, for what lists cannot say.
 //!
 //! A policy reads facts about the user and the request ([`FACTS`]) and says `allow if` or
-//! `deny if`; the first clause that holds decides, and where none does, nobody enters. What always
-//! holds: evaluation is bounded in facts, iterations and time, and one that runs out of them
-//! decides nothing; a result is kept for exactly the facts that the policy reads, so that one which
-//! reads no clock is worked out once per user and kind of request.
+//! `deny if`; the first clause that holds decides, and where none holds, the request is refused.
+//! What always holds: evaluation is bounded in facts, iterations and time, and an evaluation that
+//! runs out of them decides nothing; a result is kept for exactly the facts that the policy reads,
+//! so that a policy which reads no clock is worked out once per user and kind of request.
 //!
 //! What does not live here: anonymous clients, who sign in first; and what a result is good for
 //! (`decide.rs`).
@@ -29,7 +29,7 @@ use crate::domain::user::{Group, User};
 
 /// An attribute that administrators alone edit: its name and its value.
 const ATTRIBUTE: &str = "attribute";
-/// One that its owner edits, so that nobody takes it for what an administrator has said.
+/// An attribute that its owner edits, named apart from those that administrators set.
 const OWN_ATTRIBUTE: &str = "own_attribute";
 
 /// The facts that a policy may read, and how many values each has.

@@ -1,13 +1,13 @@
 //! The one place that says who may enter a route.
 //!
-//! The first rule that is about the user and the request decides, one that denies included; where
-//! no rule is, nobody enters. What depends on the user alone is found out once ([`Policy::about`]);
-//! the rest is a walk over a few rules. Requests, explanations, pages and tests of a policy all ask
-//! here, so they cannot differ.
+//! The first rule that is about the user and the request decides, also if it denies; where no rule
+//! is, the request is refused. What depends on the user alone is found out once
+//! ([`Policy::about`]); the rest is a walk over a few rules. Requests, explanations, pages and
+//! tests of a policy all ask here, so they cannot differ.
 //!
 //! What does not live here: public paths (`public.rs`), and whether a request has a route at all.
 //!
-//! What always holds: where nothing decides, nobody enters.
+//! What always holds: where nothing decides, the request is refused.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ enum Law {
 }
 
 impl Default for Policy {
-    /// Nobody enters.
+    /// Refuses every request.
     fn default() -> Self {
         Self::new(Vec::new(), None)
     }
@@ -59,14 +59,14 @@ enum Concern {
 pub enum Decision {
     /// It goes on, as its user.
     Allowed,
-    /// It goes on, as nobody.
+    /// The request goes on, without an identity.
     Public,
     /// Its user shows a passkey again first.
     StepUp,
     /// An anonymous client signs in first.
     SignIn,
     Refused,
-    /// The policy ran out of what a decision may cost, which says nothing about anybody.
+    /// The policy ran out of what a decision may cost, which says nothing about the user.
     Undecided,
 }
 
@@ -132,7 +132,7 @@ impl Policy {
         Self { law: Law::Datalog(Box::new(datalog)), max_auth_age }
     }
 
-    /// The short form: whoever one of these lines is about enters.
+    /// The short form: a user whom one of these lines is about enters.
     pub fn allowing(lines: Vec<Allow>, max_auth_age: Option<Duration>) -> Self {
         let rule = Rule {
             name: SHORT_FORM.to_owned(),
@@ -179,7 +179,7 @@ impl Policy {
         })
     }
 
-    /// Whether some request of whoever `concerned` was found for may go on, as far as can be told
+    /// Whether some request of the user whom `concerned` is about may go on, as far as can be told
     /// beforehand.
     pub fn lets_in(&self, concerned: &Concerned) -> bool {
         let about_them = match &concerned.0 {
@@ -231,7 +231,7 @@ impl Policy {
         let limits = [rule.max_auth_age, self.max_auth_age];
         let decision = match rule.effect {
             Effect::Deny => Decision::Refused,
-            // Whoever may enter unasked is not asked for a fresh passkey.
+            // A rule that lets anonymous clients in does not ask for a fresh passkey.
             Effect::Allow if rule.who == Who::Anyone => Decision::Allowed,
             Effect::Allow if is_too_old(limits, shown_at, asking.now) => Decision::StepUp,
             Effect::Allow => Decision::Allowed,
@@ -259,8 +259,8 @@ impl Policy {
         }
     }
 
-    /// Decides about a request of nobody in particular. The first rule about it decides: where that
-    /// rule is about people, they have to say who they are.
+    /// Decides about a request of an anonymous client. The first rule about it decides: where that
+    /// rule is about people, the client has to sign in.
     pub fn decide_for_anonymous(&self, asking: &Asking<'_>) -> Verdict<'_> {
         let rule = self.rules().iter().find(|rule| rule.is_about(asking));
         let decision = match rule {
@@ -279,7 +279,7 @@ impl Policy {
         }
     }
 
-    /// Whether a decision may be another one later, though nobody has changed anything.
+    /// Whether a decision may change with time alone.
     pub fn depends_on_time(&self) -> bool {
         match &self.law {
             Law::Rules(rules) => rules.iter().any(|rule| rule.when.times.is_some()),
@@ -299,12 +299,12 @@ impl Policy {
         paths.any(|literal| literal.matches(path) != literal.matches_in_any_case(folded))
     }
 
-    /// Whether a line lets in, or keeps out, whoever is called `username`.
+    /// Whether a line lets in, or keeps out, the user called `username`.
     pub fn is_about_name(&self, username: &Username) -> bool {
         self.lines().any(|line| line.is_about(username)) || self.mentions(username.as_str())
     }
 
-    /// Whether a line lets in, or keeps out, whoever has this address.
+    /// Whether a line lets in, or keeps out, the user who has this address.
     pub fn is_about_address(&self, email: &Email) -> bool {
         self.lines().any(|line| line.is_about_address(email)) || self.mentions(email.as_str())
     }

@@ -16,7 +16,7 @@ use crate::domain::place::host_of;
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
 
-/// A request that nobody has made.
+/// A request that no client has made.
 #[derive(Debug, Clone)]
 pub struct Question {
     pub who: Asker,

@@ -15,7 +15,7 @@ pub const HOST: &str = "host";
 pub const METHOD: &str = "method";
 pub const PATH: &str = "path";
 pub const CLIENT: &str = "client";
-/// Each network that the client is in, by a name that whoever states it has chosen.
+/// Each network that the client is in, by the name that the configuration or the token gives it.
 pub const NETWORK: &str = "network";
 pub const TIME: &str = "time";
 

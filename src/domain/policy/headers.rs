@@ -109,7 +109,7 @@ mod tests {
         let pass = vec![HeaderPattern::parse_passed("X-Auth-Token").unwrap()];
         let rules = HeaderRules { strip: Vec::new(), pass };
         assert!(rules.passes("x-auth-token") && !rules.passes("x-auth-user"));
-        // Not even with a pattern that nobody can configure.
+        // Not even with a pattern that the configuration would refuse.
         let rules = HeaderRules { strip: Vec::new(), pass: vec![HeaderPattern::parse("X*").unwrap()] };
         assert!(rules.passes("x-auth-token"));
         for ours in ["x-forwarded-for", "x_forwarded_for", "x-vestibule-assertion"] {

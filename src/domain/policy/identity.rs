@@ -44,7 +44,7 @@ enum Attribute {
     Groups,
     /// Separated by `|`.
     GroupsPiped,
-    /// One that the installation defines itself.
+    /// An attribute that the installation defines itself.
     Own(Definition),
 }
 

@@ -3,7 +3,8 @@
 //! What does not live here: ending sessions (`flows/`), and which requests are meant
 //! (`proxy/sign_out.rs`).
 //!
-//! What always holds: only the very address is one; another spelling of it signs nobody out here.
+//! What always holds: only the exact address is a sign-out address; another spelling of it signs no
+//! user out.
 
 use super::path::{self, Reading};
 

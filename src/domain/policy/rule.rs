@@ -2,7 +2,7 @@
 //!
 //! A rule is about some people and, if it says so, about some requests. What always holds: a
 //! condition that cannot be looked at (a client without an address) keeps a rule that allows from
-//! matching, and lets one that denies match.
+//! matching, and lets a rule that denies match.
 //!
 //! What does not live here: which of several rules decides (`decide.rs`).
 
@@ -31,7 +31,7 @@ pub struct Rule {
     pub max_auth_age: Option<Duration>,
 }
 
-/// What becomes of whom a rule is about.
+/// What a rule does with the people it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     Allow,

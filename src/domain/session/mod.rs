@@ -69,16 +69,15 @@ pub struct Session {
     /// been used up.
     #[serde(default)]
     pub fresh_since: Option<Timestamp>,
-    /// Whether a mailed code began it: whoever reads the mailbox may have a passkey of their own by
-    /// now.
+    /// Whether a mailed code began it: a person who reads the mailbox may have a passkey of their
+    /// own by now.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_mailed_code: bool,
-    /// When a passkey was shown again by somebody who was signed in; `None` once it has paid for a
-    /// change.
+    /// When a user who was signed in showed a passkey again; `None` once it has paid for a change.
     // Left out while there is nothing to say: commits expect a record byte for byte.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stepped_up_at: Option<Timestamp>,
-    /// What that is for, where it is for one change alone. Boxed because few sessions have one.
+    /// The step-up, where it is for one change alone. Boxed because few sessions have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_up: Option<Box<StepUp>>,
     pub last_seen_at: Timestamp,

@@ -1,4 +1,4 @@
-//! A passkey that somebody who is signed in shows again, to pay for one change.
+//! A passkey that a signed-in user shows again, to pay for one change.
 //!
 //! Where an application shares the auth host, its scripts can send whatever our pages send, with
 //! the same cookie. So a step-up there is bound to the change that the person was asked about, and
@@ -22,7 +22,7 @@ pub struct Change(String);
 
 impl Change {
     /// The change that a request with this method and path asks for, or that a page names in the same
-    /// way (`DELETE passkeys/AbC`). `None` for one that is too long to be any.
+    /// way (`DELETE passkeys/AbC`). `None` if it is too long to be a change.
     pub fn new(method: &str, path: &str) -> Option<Self> {
         let path = path.trim_matches('/');
         let path = match path {

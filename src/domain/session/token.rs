@@ -43,7 +43,7 @@ pub enum Carrier {
 /// What a sign-in gave beside its token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Beside {
-    /// A cookie: whoever exchanges the token has to show it.
+    /// A cookie, which the browser has to show to exchange the token.
     Cookie,
     /// Nothing.
     Nothing,
@@ -88,8 +88,8 @@ pub struct Claims {
 /// Why a token was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not one of ours, altered, for something else, or expired. One variant: an anonymous client
-    /// learns nothing from the difference.
+    /// Not a token of ours, altered, for something else, or expired. One variant: an anonymous
+    /// client learns nothing from the difference.
     #[error("not a valid token")]
     Invalid,
     /// The check ran out of its budget; says nothing about the token.
@@ -263,7 +263,7 @@ mod tests {
         assert!(signer().verify(&token, "https://other.example.com", NOW).is_err());
     }
 
-    /// The algorithm is fixed, whatever a token says of itself, and nobody else adds a block.
+    /// The algorithm is fixed, whatever a token says of itself, and a third party adds no block.
     #[test]
     fn s_36_another_algorithm_or_a_third_party_s_block_is_refused() {
         let signed = |pair: &KeyPair| {
@@ -331,8 +331,7 @@ mod tests {
         assert!(!format!("{ring:?}").contains("0707"));
     }
 
-    /// Whoever has the keys of before and a session that goes on has nothing: not even the
-    /// session's id helps.
+    /// A token signed with an earlier key is refused after a burn, even for a session that goes on.
     #[test]
     fn f_10_refuses_a_revoked_key() {
         let mut ring = Keyring::generate(&[7; 32], NOW).unwrap();

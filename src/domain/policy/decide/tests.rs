@@ -1,4 +1,5 @@
-//! What the rules decide, one promise a test, and beside a model that says the same another way.
+//! What the rules decide, one promise a test, also compared with a model that says the same another
+//! way.
 
 use std::net::IpAddr;
 
@@ -90,7 +91,7 @@ fn the_first_rule_about_a_request_decides() {
     decides(&policy, &guest, &get("/admin/x"), Decision::Refused);
     decides(&policy, &guest, &get("/wiki"), Decision::Allowed);
     decides(&policy, &staff, &get("/other"), Decision::Refused);
-    // An anonymous client may turn out to be anybody.
+    // An anonymous client may turn out to be any user.
     assert_eq!(policy.decide_for_anonymous(&get("/wiki")).decision, Decision::SignIn);
     let open = Policy::new(policy.rules().iter().rev().cloned().collect(), None);
     assert_eq!(open.decide_for_anonymous(&get("/wiki")).decision, Decision::Public);
@@ -129,7 +130,7 @@ fn old_authentication_requires_step_up() {
     check("/", Some(3_600), Decision::Allowed);
     check("/", Some(3_601), Decision::StepUp);
     check("/", None, Decision::StepUp);
-    // Who may enter as nobody is not asked.
+    // A rule for anonymous clients asks for no fresh passkey.
     let open = Policy::new(vec![rule(Effect::Allow, &["anyone"], &[])], Some(minutes(60)));
     assert_eq!(open.decide(&open.about(&alice(&[])), None, &get("/")).decision, Decision::Allowed);
 }
@@ -159,7 +160,7 @@ fn datalog_policy_requires_step_up_too() {
 }
 
 /// What others ask of a policy beforehand: whether a path has to be clear, whether a stream has to
-/// be asked about again, and whether somebody may choose a name.
+/// be asked about again, and whether a user may choose a name.
 #[test]
 fn policy_reports_which_facts_it_reads() {
     let name = |text| Username::parse(text).unwrap();
