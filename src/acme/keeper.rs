@@ -335,7 +335,7 @@ impl Failures {
         wait
     }
 
-    /// Whoever has a plan taken in anew may have mended what was wrong.
+    /// An administrator who has the plan taken in anew may have mended what was wrong.
     fn sooner(&self, now: Timestamp) {
         for failed in self.all().values_mut() {
             failed.next = failed.next.min(failed.last.plus(SOONER)).max(now);

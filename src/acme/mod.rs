@@ -112,7 +112,7 @@ pub trait Responder: Send + Sync {
 pub trait Shelf: Send + Sync {
     /// `None` if there is nothing of that name.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
-    /// Replaces what was there, durably and at once, for nobody else to read.
+    /// Replaces what was there, durably and at once; no other user of the machine can read it.
     fn write(&self, name: &str, content: &[u8]) -> io::Result<()>;
     /// The same with a certificate and its key, in PEM, which are served from the next handshake
     /// on. Refuses what cannot be served; then nothing has changed.
