@@ -14,7 +14,7 @@ use crate::flows::administration::declared::{Applied, Declaration, Done, NotPlan
 use crate::flows::authority::Authority;
 use crate::flows::{FlowError, Gateway};
 
-/// Makes everybody as declared, or tells what would be done.
+/// Makes every user as declared, or tells what would be done.
 pub(super) async fn apply(
     gateway: &Gateway,
     authority: &Authority,

@@ -44,7 +44,7 @@ impl From<Invitation> for InvitationLine {
 pub struct BanLine {
     /// In CIDR notation; an address alone has no length.
     pub network: String,
-    /// `None`: until somebody removes it.
+    /// `None`: until an administrator removes it.
     pub expires_at: Option<String>,
     /// Who made it, in words.
     pub by: String,

@@ -43,7 +43,8 @@ pub struct GatewayOperator {
 #[async_trait]
 impl Operator for GatewayOperator {
     async fn handle(&self, request: Request) -> Answer {
-        // Nobody else reaches this: the socket has mode 0600, and so has the store.
+        // No other user of the machine reaches this: the socket has mode 0600, and so has the
+        // store.
         let authority = Authority::of_operator();
         let done = self.carry_out(request, &authority).await;
         done.unwrap_or_else(|error| Answer::Refused { reason: in_words(&error) })

@@ -29,7 +29,7 @@ pub const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
-    /// Promise somebody an account.
+    /// Promise a person an account.
     Invite {
         email: Email,
         name: Option<DisplayName>,
@@ -51,7 +51,7 @@ pub enum Request {
     },
     /// Take over users and passkeys of another program's.
     Import { users: Vec<ForeignUser> },
-    /// Make everybody as declared.
+    /// Make every user as declared.
     Apply { users: Vec<DeclaredUser>, others: Others, run: Run },
     /// Every invitation that can still be redeemed.
     InvitationList,
@@ -114,11 +114,11 @@ pub enum Request {
     SessionEnd { user: String, session: Option<SessionId> },
     /// Every ban in force.
     BanList,
-    /// Let nobody try a credential from a network.
+    /// Let no client try a credential from a network.
     BanAdd {
         #[serde(deserialize_with = "network")]
         network: Network,
-        /// `None`: until somebody removes it.
+        /// `None`: until an administrator removes it.
         length_in_seconds: Option<u64>,
         reason: Option<Reason>,
     },
@@ -137,7 +137,7 @@ pub enum Request {
         networks: Vec<String>,
         expires_in_seconds: u64,
     },
-    /// The access tokens of a user, or of everybody.
+    /// The access tokens of one user, or of all.
     TokenList { user: Option<String> },
     /// End an access token.
     TokenRevoke { id: AccessTokenId },
@@ -167,7 +167,7 @@ pub enum Delivery {
     ByMail,
 }
 
-/// Somebody among many to invite.
+/// One of several people to invite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuestLine {
@@ -179,7 +179,7 @@ pub struct GuestLine {
     pub role: Role,
 }
 
-/// Somebody among many who was invited.
+/// One of several people who were invited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InvitedLine {
     pub email: Email,
@@ -237,7 +237,7 @@ pub enum Answer {
     InvitedAll {
         invited: Vec<InvitedLine>,
     },
-    /// Nobody was invited, because of these guests: their places, from 0, and why.
+    /// No one was invited, because of these guests: their places, from 0, and why.
     NobodyInvited {
         refused: Vec<(usize, String)>,
     },
@@ -304,7 +304,7 @@ pub enum Answer {
         token: Link,
         /// RFC 3339.
         expires_at: String,
-        /// An address that it opens, if there is one that can be named.
+        /// An address that it opens, if there is one to name.
         opens: Option<String>,
     },
     Tokens {
@@ -357,7 +357,7 @@ pub enum Answer {
 pub struct Link(String);
 
 impl Link {
-    /// Wraps a link on its way to the one who asked for it.
+    /// Wraps a link on its way to the administrator who asked for it.
     pub fn new(link: String) -> Self {
         Self(link)
     }

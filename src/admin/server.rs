@@ -41,7 +41,7 @@ pub struct AdminSocket {
 }
 
 impl AdminSocket {
-    /// Opens the socket at `path`. Takes a socket that nobody answers on away, and nothing else.
+    /// Opens the socket at `path`. Removes a socket that no process answers on, and nothing else.
     /// Must be called within a tokio runtime.
     pub fn bind(path: &Path) -> Result<Self, BindError> {
         let failed = |error| BindError::Failed { path: path.to_path_buf(), error };
@@ -99,7 +99,7 @@ fn clear(path: &Path) -> Result<(), BindError> {
 }
 
 /// Binds within a directory of our own and moves the socket out when its mode is set: at no moment
-/// can anybody else reach it.
+/// can another user reach it.
 fn bind_privately(path: &Path) -> io::Result<UnixListener> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     private_directory().recursive(true).create(parent)?;
@@ -167,7 +167,7 @@ async fn answer(stream: UnixStream, operator: &dyn Operator) -> io::Result<()> {
         // The command sees that the end is missing.
         tracing::error!(%error, "a backup was broken off");
     }
-    // A backup has ended the stream already, and whoever has all of it may be gone.
+    // A backup has ended the stream already, and the client that has all of it may be gone.
     let _ = writer.shutdown().await;
     operator.answered(&answer);
     Ok(())
