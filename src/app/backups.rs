@@ -32,7 +32,7 @@ const FILE_START: &str = "vestibule-";
 const FILE_END: &str = ".backup";
 /// Records that are restored in one commit.
 const RESTORED_AT_ONCE: usize = 256;
-/// What the store in the making is called, beside the one that it becomes.
+/// The end of a restored store's name until it is complete and takes its place.
 const STAGING_END: &str = ".restoring";
 
 /// Makes backups as `plan` says, until told to stop.
@@ -56,7 +56,7 @@ pub(super) async fn keep(gateway: Arc<Gateway>, plan: BackupPlan, mut shutdown: 
     }
 }
 
-/// How long the next try waits after one that failed.
+/// How long the next try waits after a failure.
 const RETRY: std::time::Duration = std::time::Duration::from_hours(1);
 
 async fn one(gateway: &Arc<Gateway>, plan: &BackupPlan) -> Result<(), StartError> {

@@ -4,10 +4,10 @@
 //! (`config/backup.rs`).
 //!
 //! What always holds: a file is written and read as a stream, a piece of 64 KiB at a time, each of
-//! which is authenticated before anything of it is used; one that was cut or altered is an error,
-//! never shorter data. Whether a file is encrypted is seen at its beginning; a key for one that is
-//! not, or none for one that is, is refused. Who made a file is not shown by it: whoever knows a
-//! recipient can encrypt to it.
+//! which is authenticated before anything of it is used; a file that was cut or altered is an
+//! error, never shorter data. Whether a file is encrypted is seen at its beginning; a key for a
+//! plain file, or no key for an encrypted file, is refused. A file does not show who made it: any
+//! program that knows a recipient can encrypt to it.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -54,7 +54,7 @@ pub enum KeyError {
 /// For whom a backup is written.
 #[derive(Clone, Default)]
 pub enum Sealing {
-    /// For whoever has the file.
+    /// In the clear: for every reader of the file.
     #[default]
     Open,
     /// For each of these. Never empty.

@@ -2,7 +2,8 @@
 //!
 //! Read [`run`] top to bottom for the list of parts and the order in which they come up: the
 //! store's lock is taken before anything listens, and nothing is announced before everything does.
-//! A part that ends while the others serve ends them all: whoever started us starts us again.
+//! A part that ends while the others serve ends them all: the supervisor that started us starts us
+//! again.
 
 mod backups;
 mod certificates;
@@ -202,14 +203,14 @@ async fn run(
     end
 }
 
-/// Starts whoever writes backups, where there are to be some.
+/// Starts the service that writes backups, if they are configured.
 fn start_backups(services: &mut Services, gateway: &Arc<Gateway>, settings: &Settings) {
     let Some(plan) = settings.backup.clone() else { return };
     let backed_up = Arc::clone(gateway);
     services.start("backups", |shutdown| backups::keep(backed_up, plan, shutdown));
 }
 
-/// Starts whoever carries away what waits in the store.
+/// Starts the services that deliver the messages and dispatches that wait in the store.
 fn start_messengers(
     services: &mut Services,
     gateway: &Arc<Gateway>,
@@ -221,9 +222,9 @@ fn start_messengers(
     services.start("webhooks", |shutdown| webhooks::deliver(dispatched, webhook_senders, shutdown));
 }
 
-/// Waits for the word to end, or for a part that does without it. `open` are the sockets that we
-/// listen on: unless another program goes on with them, nobody is to wait at one that nobody takes
-/// connections from.
+/// Waits for the signal to end, or for a part that ends without it. `open` are the sockets that we
+/// listen on: unless another program goes on with them, they are closed, so that no client waits at
+/// a socket from which no program takes connections.
 async fn until_end(
     services: &mut Services,
     upgrader: &Upgrader,
@@ -409,7 +410,7 @@ async fn serve_metrics(
 }
 
 async fn told(mut shutdown: watch::Receiver<bool>) {
-    // An error means that nobody is left to tell: stop as well.
+    // An error means that the sender is gone: stop as well.
     let _ = shutdown.wait_for(|told| *told).await;
 }
 

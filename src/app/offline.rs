@@ -22,7 +22,7 @@ use crate::telemetry::metrics::Metrics;
 pub fn operate(settings: &Settings, request: Request) -> Result<Answer, StartError> {
     let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::because)?;
     if !needs_store(&request) && must_be_there(&settings.store).is_err() {
-        // What the rules alone can answer is asked of a gateway that has never had anybody.
+        // Questions that the rules alone can answer are put to a gateway without users.
         let mut settings = settings.clone();
         settings.store.engine = Engine::Memory;
         return runtime.block_on(carry_out(&settings, request));

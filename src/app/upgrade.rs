@@ -2,8 +2,8 @@
 //!
 //! The new program lies where this one was started from. It is first asked whether it accepts the
 //! configuration. Then this one finishes what is under way, as at any end, and becomes the new one:
-//! whoever watches over the process sees the same one go on. What always holds: connections that
-//! come meanwhile wait in the kernel, and a program that refuses the configuration changes nothing.
+//! the supervisor sees the same process go on. What always holds: connections that come meanwhile
+//! wait in the kernel, and a program that refuses the configuration changes nothing.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;

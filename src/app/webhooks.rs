@@ -69,7 +69,7 @@ pub(super) fn subscriptions(settings: &Settings) -> Vec<Subscription> {
     settings.webhooks.iter().map(subscription).collect()
 }
 
-/// Whoever tells the webhooks that the settings name; it knows none where there are none.
+/// The sender for the webhooks that the settings name, which may be none.
 pub(super) fn webhook_sender(settings: &Settings) -> Result<Arc<dyn WebhookSender>, StartError> {
     Ok(Arc::new(over_http(settings)?))
 }

@@ -22,7 +22,7 @@ const ELSEWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2
 pub(super) async fn examine(settings: &Settings, running: &Running) -> Vec<Finding> {
     let mut findings = Vec::new();
     for host in hosts(settings) {
-        // Whoever runs the names below a wildcard says which there are.
+        // Which names exist below a wildcard is not in the configuration.
         if let HostPattern::Exact(host) = host {
             findings.push(name(&host).await);
         }

@@ -22,7 +22,7 @@ const SYNCHRONISED: [&str; 3] =
     ["/run/systemd/timesync/synchronized", "/run/chrony/chronyd.pid", "/run/ntpd.pid"];
 /// Rights of others than the owner.
 const OTHERS: u32 = 0o077;
-/// How often a backup may have been missed before somebody is to look.
+/// How many backups may have been missed before an administrator is to look.
 const MISSED_MAX: u32 = 2;
 
 pub(super) fn examine(settings: &Settings, now: Timestamp) -> Vec<Finding> {
@@ -40,8 +40,8 @@ pub(super) fn examine(settings: &Settings, now: Timestamp) -> Vec<Finding> {
     ]
 }
 
-/// Whether the clock is likely to be right. One that was set back makes sessions and certificates
-/// live longer than they should; one that is wrong makes browsers refuse certificates.
+/// Whether the clock is likely to be right. A clock that was set back makes sessions and
+/// certificates live longer than they should; any wrong clock makes browsers refuse certificates.
 fn clock(path: &Path, now: Timestamp) -> Finding {
     const ABOUT: &str = "clock";
     let newest = newest_file(path);

@@ -28,7 +28,7 @@ pub enum Weight {
     Fine,
     /// Nothing fails today.
     Warning,
-    /// Somebody cannot get in, or something that must be kept is not.
+    /// A user cannot get in, or data that must be kept is not kept.
     Problem,
 }
 

@@ -25,7 +25,8 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
     if party.related_origins.is_empty() || config::is_localhost(&party.id) {
         return findings;
     }
-    // Browsers ask there, whoever serves it (WebAuthn Level 3, section 5.11).
+    // Browsers ask at this address, whichever server answers there (WebAuthn Level 3, section
+    // 5.11).
     let address = format!("https://{}{RELATED_ORIGINS_PATH}", party.id);
     findings.push(match tokio::time::timeout(TIMEOUT, fetched(&address)).await {
         Ok(Ok(text)) => judged(&address, &text, &party.related_origins),
