@@ -272,7 +272,7 @@ pub(crate) enum Ban {
         #[arg(long)]
         json: bool,
     },
-    /// Let nobody sign in, register or use a code from a network; whoever is signed in goes on
+    /// Let no client sign in, register or use a code from a network; signed-in users go on
     Add {
         #[arg(value_parser = Network::parse)]
         network: Network,

@@ -15,8 +15,8 @@ use crate::config::Settings;
 use crate::records::archive::{Summary, verify};
 use crate::store::private_file;
 
-/// Has the gateway behind `socket` write the backup, or reads the store itself where none runs. The
-/// file belongs to whoever gives the command, and to nobody else.
+/// Has the gateway behind `socket` write the backup, or reads the store itself where no gateway
+/// runs. Only the user who gives the command can read the file.
 pub(super) fn back_up(
     socket: &Path,
     settings: impl FnOnce() -> Result<Settings, Failure>,

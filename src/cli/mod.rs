@@ -196,7 +196,7 @@ fn check(config: Option<&Path>, unit: Option<&Path>) -> Outcome {
     Ok(())
 }
 
-/// Prints a line. Nobody listening is no reason to fail.
+/// Prints a line. A closed output is no reason to fail.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -1,9 +1,9 @@
 //! `vestibule import users` and `vestibule export users`: people in files.
 //!
-//! What does not live here: inviting anybody, which the gateway does.
+//! What does not live here: inviting people, which the gateway does.
 //!
-//! What always holds: every line of a file that cannot be used is named, with why, and then nobody
-//! is invited; and what a spreadsheet would take for a formula is not written as one.
+//! What always holds: every unusable line of a file is named, with the reason, and then no one is
+//! invited; and a value that a spreadsheet would take for a formula is not written as one.
 
 use std::collections::HashMap;
 use std::io::{self, Write as _};
@@ -27,7 +27,7 @@ const EXPORTED: [&str; 9] =
 /// The longest file, in bytes. Far more than can be invited at a time.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Invites everybody in a file, or nobody.
+/// Invites everyone in a file, or no one.
 pub(super) fn import(arguments: &ImportUsers, ask: &Ask<'_>) -> Outcome {
     let text = files::read(&arguments.file, FILE_BYTES_MAX)?;
     let (lines, guests): (Vec<_>, Vec<_>) = guests(&text)?.into_iter().unzip();
@@ -187,7 +187,7 @@ struct Row<'a> {
 }
 
 fn as_csv(users: &[UserLine]) -> Result<Vec<u8>, Failure> {
-    // The columns are there where nobody is.
+    // The header row is written even without users.
     let mut writer = WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     writer.write_record(EXPORTED)?;
     for user in users {

@@ -3,8 +3,8 @@
 //! What does not live here: what a token is and what it opens (`domain/access_token/`,
 //! `flows/access_tokens/`).
 //!
-//! What always holds: a token is read from standard input, never from an argument, which everybody
-//! on the machine could see; and what a holder does with one asks no gateway.
+//! What always holds: a token is read from standard input, never from an argument, which every user
+//! of the machine could see; and the commands of a holder ask no gateway.
 
 use std::io::Read as _;
 

@@ -34,7 +34,7 @@ const PASSKEYS_MAX: usize = 1_000;
 /// Why a line was left, and which.
 type Skipped = (usize, String);
 
-/// Takes over whoever can be.
+/// Takes over every user who can be taken over.
 pub(super) fn import(arguments: &ImportPasskeys, ask: &Ask<'_>) -> Outcome {
     let text = files::read_text(&arguments.file, FILE_BYTES_MAX)?;
     let (lines, mut skipped) = users(&text);
@@ -184,8 +184,8 @@ fn passkey(json: &Value, user_handle: Vec<u8>) -> Result<ForeignPasskey, String>
     })
 }
 
-/// What flags say of backups. Older versions kept no flags, and newer ones wrote such as if none
-/// had been set; but somebody was present whenever a passkey was made.
+/// What flags say of backups. Older versions kept no flags, and newer ones wrote those as if none
+/// had been set; but a user was present whenever a passkey was made.
 fn backup(flags: &Value) -> Option<Backup> {
     let is_set = |key: &str| flags.get(key).and_then(Value::as_bool).unwrap_or(false);
     match (is_set("userpresent"), is_set("backupeligible"), is_set("backupstate")) {

@@ -2,7 +2,7 @@
 //!
 //! What does not live here: what they do, which `cli/operator.rs` asks the gateway for.
 //!
-//! What always holds: what cannot be read is refused before anybody is asked.
+//! What always holds: an unreadable argument is refused before the gateway is asked.
 
 use std::time::Duration;
 

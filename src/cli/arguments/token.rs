@@ -2,7 +2,8 @@
 //!
 //! What does not live here: what the commands do and print (`cli/token.rs`).
 //!
-//! What always holds: no argument takes a token, because everybody on the machine can see arguments.
+//! What always holds: no argument takes a token, because every user of the machine can see
+//! arguments.
 
 use std::time::Duration;
 
