@@ -30,7 +30,7 @@ pub struct BackupPlan {
     /// How many files stay.
     pub keep: usize,
     pub directory: PathBuf,
-    /// Who can read them; nobody named: whoever has the file.
+    /// Who can read them; if empty, every reader of the file.
     pub recipients: Vec<Recipient>,
 }
 

@@ -87,7 +87,7 @@ fn parsed(text: &str) -> Result<Vec<Declared>, Vec<Mistake>> {
     if mistakes.is_empty() { Ok(each_once(users)?) } else { Err(mistakes) }
 }
 
-/// A user and where the keys are that nobody else may have.
+/// A user, and where the keys are that no other user may have.
 struct Placed {
     declared: Declared,
     email: At,

@@ -20,7 +20,7 @@ pub(crate) struct Expectations {
     pub(crate) expect: Vec<(usize, Expectation)>,
 }
 
-/// Somebody who needs no account.
+/// A user who needs no account.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Person {

@@ -3,7 +3,7 @@
 //! may have.
 //!
 //! What does not live here: the defaults of limits, which are beside the code that they limit. What
-//! always holds: no limit is 0, for that would lock everybody out.
+//! always holds: no limit is 0, for that would lock every user out.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
@@ -21,10 +21,10 @@ use crate::proxy::{Limits, OWN_BODY_BYTES_MAX};
 /// More than any machine answers: the same as no limit.
 const NUMBER_MAX: usize = 1_000_000;
 const BYTES_MAX: u64 = 1 << 40;
-/// With all of it in reserve, nobody could sign in for the first time.
+/// With all of it in reserve, no user could sign in for the first time.
 const RESERVE_PERCENT_MAX: usize = 90;
 const BODY_TIMEOUTS: Lengths = Lengths { min: Duration::from_millis(100), max: Duration::from_mins(5) };
-/// More refused credentials than anybody shows by mistake. Each is remembered for as long as it
+/// More refused credentials than a person shows by mistake. Each is remembered for as long as it
 /// counts.
 const BAN_AFTER_MAX: usize = 1_000;
 const BAN_WITHIN: Lengths = Lengths { min: Duration::from_secs(1), max: Duration::from_hours(24) };

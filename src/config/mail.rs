@@ -111,7 +111,7 @@ fn server(text: &str) -> Result<Address, String> {
     if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
         return Err("the URL has more than a user, a host and a port".to_owned());
     }
-    // The scheme is not one that the parser knows hosts of, so addresses come as names.
+    // The parser does not know this scheme's hosts, so addresses come as names.
     let host = match url.host() {
         Some(Host::Domain(host)) => host.to_ascii_lowercase(),
         Some(Host::Ipv4(address)) => address.to_string(),
@@ -155,7 +155,7 @@ fn sender(text: &str) -> Result<Sender, String> {
     Ok(Sender { name, email })
 }
 
-/// A file that not everybody can read.
+/// A file that not every user of the machine can read.
 fn kept_from_everybody(text: &str, bytes_max: u64) -> Result<Zeroizing<String>, String> {
     let path = Path::new(text);
     let found = std::fs::metadata(path).map_err(|error| format!("{text:?} cannot be read: {error}"))?;

@@ -1,7 +1,7 @@
 //! Keeps the book of one reading: which keys were asked for, and what was wrong.
 //!
 //! What always holds: reading goes on after a mistake, so that all of them are reported together,
-//! and a key or variable that nobody asked for is a mistake. `section` does the reading.
+//! and a key or variable that no section asked for is a mistake. `section` does the reading.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ use super::environment::{self, Environment};
 use super::mistake::Mistake;
 use super::written::{self, Written};
 
-/// The farthest a misspelt key may be from the one that is suggested.
+/// The farthest a misspelt key may be from the suggested key.
 const SUGGESTION_DISTANCE_MAX: usize = 3;
 
 /// Where a value came from, for mistakes about it.
@@ -41,7 +41,7 @@ pub(super) struct Reader<'a> {
     file: Option<Arc<Path>>,
     environment: &'a Environment,
     mistakes: RefCell<Vec<Mistake>>,
-    /// Dotted keys that somebody asked for.
+    /// Dotted keys that a section asked for.
     asked: RefCell<BTreeSet<String>>,
     /// Names of variables that can override one of them.
     variables: RefCell<BTreeSet<String>>,
@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
         self.environment.on_disk(path)
     }
 
-    /// Takes note that somebody asked for a dotted key.
+    /// Takes note that a section asked for a dotted key.
     pub(super) fn ask(&self, key: String) {
         self.asked.borrow_mut().insert(key);
     }
@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
         self.environment.value(&name).map(|text| (text, name))
     }
 
-    /// Takes note of a key in the file, to be reported unless somebody asked for it.
+    /// Takes note of a key in the file, to be reported unless a section asked for it.
     pub(super) fn present(&self, at: At) {
         if !self.asked.borrow().contains(&at.key) {
             self.unknown.borrow_mut().push(at);

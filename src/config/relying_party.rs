@@ -112,7 +112,7 @@ fn related_origin(text: &str) -> Result<String, String> {
     Ok(url.to_string())
 }
 
-/// Whether everybody may register below it (publicsuffix.org). A single label is one.
+/// Whether anyone may register below it (publicsuffix.org). A single label is a public suffix.
 fn is_public_suffix(domain: &str) -> bool {
     let suffix = psl::suffix(domain.as_bytes());
     !domain.contains('.') || suffix.is_some_and(|suffix| suffix.is_known() && suffix == domain)

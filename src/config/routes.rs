@@ -156,7 +156,7 @@ fn tile(section: &Section<'_>, reader: &Reader<'_>, host: Option<&HostPattern>) 
     section.flag("listed", true).then_some(Tile { title, icon, hosts })
 }
 
-/// The hosts below a wildcard that have a tile, each one that the route answers.
+/// The hosts below a wildcard that have a tile, each of them answered by the route.
 fn known_hosts(section: &Section<'_>, reader: &Reader<'_>, host: Option<&HostPattern>) -> Vec<String> {
     const REMEDY: &str = "write known_hosts = [\"a.apps.example.com\"], each below the wildcard of the route";
     let found = section.parsed_list("known_hosts", REMEDY, |text| match HostPattern::parse(text) {

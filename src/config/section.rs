@@ -226,7 +226,7 @@ impl<'a> Section<'a> {
         self.reader.mistake(&self.at(key), problem, remedy);
     }
 
-    /// Reports the keys that nobody asked for. The last thing to do with a section.
+    /// Reports the keys that were not asked for. The last thing to do with a section.
     pub(super) fn close(&self) {
         for (name, _) in self.table.into_iter().flatten() {
             self.reader.present(self.at(name.get_ref().as_ref()));

@@ -27,7 +27,7 @@ const CACHE_BYTES_MAX: u64 = 1 << 40;
 const LOGO_BYTES_MAX: u64 = 256 * 1024;
 const LOGO_EXTENSIONS: [&str; 3] = ["svg", "png", "webp"];
 const CONTACT_CHARS_MAX: usize = 200;
-/// More than anybody reads at the foot of a page.
+/// More than people read at the foot of a page.
 const LINKS_MAX: usize = 6;
 const LINK_REMEDY: &str = "write a text and a URL, such as \"Imprint <https://example.com/imprint>\"";
 const HOUR: Duration = Duration::from_hours(1);

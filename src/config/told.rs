@@ -4,8 +4,8 @@
 //! What does not live here: writing any of it onto a request (`flows/passport.rs`,
 //! `proxy/headers.rs`).
 //!
-//! What always holds: an identity header is not one that steers a connection; a secret comes from a
-//! file that not everybody can read, and no mistake repeats it.
+//! What always holds: no identity header steers a connection; a secret comes from a file that not
+//! every user of the machine can read, and no mistake repeats it.
 
 use http::HeaderName;
 

@@ -1,8 +1,8 @@
 //! `[[webhook]]`: who is told what happens, over HTTP.
 //!
-//! What does not live here: telling anybody anything (`webhook/`, `app/webhooks.rs`).
+//! What does not live here: sending dispatches (`webhook/`, `app/webhooks.rs`).
 //!
-//! What always holds: nothing is told in the clear to anybody outside of private networks; no
+//! What always holds: nothing is sent in the clear to a host outside of private networks; no
 //! mistake and no remark shows the path of a URL, which may be as good as a password.
 
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ use crate::domain::dispatch::{Notices, Template};
 use crate::domain::network;
 use crate::domain::topic::{Family, Topic};
 
-/// More than anybody watches.
+/// More than an installation has receivers.
 const WEBHOOKS_MAX: usize = 16;
 const URL_BYTES_MAX: usize = 2_048;
 /// What every receiver takes (Standard Webhooks 1.0.0, "Symmetric").

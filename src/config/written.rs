@@ -24,7 +24,7 @@ pub enum Origin {
     File { file: Option<PathBuf>, line: usize },
     /// The variable of this name.
     Environment(String),
-    /// Nobody has written anything.
+    /// Neither the file nor the environment has the key.
     Default,
 }
 
@@ -104,9 +104,9 @@ impl Walk<'_> {
     }
 }
 
-/// Everything, in the order of the files: what the environment says instead, and then the defaults
-/// of what nobody has written. Those that are `derived` from other values are not what the manual
-/// shows.
+/// Every key, in the order of the files: values from the environment take the place of the file's,
+/// and the defaults of unwritten keys follow. Defaults that are `derived` from other values are not
+/// those of the manual.
 pub(super) fn complete(
     mut written: Vec<Written>,
     environment: Vec<(String, String, String)>,
@@ -213,7 +213,7 @@ mod tests {
         assert!(!format!("{told:?}").contains("hunter2"));
     }
 
-    /// Whoever adds a key that sounds like a secret says here which it is.
+    /// A developer who adds a key that sounds like a secret classifies it here.
     #[test]
     fn classifies_every_secret_like_key() {
         let harmless = [
