@@ -72,7 +72,7 @@ pub struct SmtpMailer {
 }
 
 impl SmtpMailer {
-    /// Speaks to nobody yet.
+    /// Opens no connection yet.
     pub fn new(settings: &SmtpSettings, stationery: Stationery) -> Result<Self, BadMailer> {
         let tls = || tls_parameters(settings);
         let tls = match settings.encryption {
@@ -154,7 +154,7 @@ impl Mailer for SmtpMailer {
 }
 
 /// Whether the server refuses this message for good, rather than us: a password that is being
-/// changed, or a server that takes nobody today, must not cost anybody their message.
+/// changed, or a server that takes no mail today, must not cost a user their message.
 fn is_about_the_message(error: &lettre::transport::smtp::Error) -> bool {
     let code = error.status().map_or(0, u16::from);
     error.is_permanent() && !ABOUT_US.contains(&code)

@@ -149,7 +149,7 @@ impl Stationery {
 }
 
 impl Stationery {
-    /// Subject, text and HTML of a message that says what has happened to somebody's account.
+    /// Subject, text and HTML of a message that says what has happened to a user's account.
     fn notice(&self, told: &Told<'_>) -> Result<(String, String, String), askama::Error> {
         let Told { subject, happened, question, advice, .. } = told;
         let link = told.link.unwrap_or(&self.account);
