@@ -22,9 +22,9 @@ const DELETE: u8 = 2;
 const DIGEST_BYTES: usize = 32;
 const TOO_EARLY: &str = "it ends too early";
 
-/// What lasts for minutes, or opens something: a backup has none of it, so whoever finds one can
-/// sign in nowhere with it, and what is restored begins without sessions and access tokens: what
-/// was revoked after the backup does not come back.
+/// Records that last for minutes, or open something. A backup has none of them, so a person who
+/// finds one cannot sign in with it, and a restored store has no sessions and access tokens: those
+/// revoked after the backup do not come back.
 const LEFT_OUT: [&[u8]; 18] = [
     keys::SESSIONS,
     keys::SESSIONS_OF,

@@ -126,7 +126,7 @@ pub fn invitation(secret: &SecretHash) -> Vec<u8> {
     key(INVITATIONS, secret.as_bytes())
 }
 
-/// Which invitation is the one that a person made for themselves.
+/// The invitation that a person made for themselves.
 pub fn own_link(user: &UserId) -> Vec<u8> {
     key(OWN_LINKS, user.as_handle())
 }
@@ -136,7 +136,7 @@ pub fn device_link(session: &SessionId) -> Vec<u8> {
     key(DEVICE_LINKS, &session.0)
 }
 
-/// Which session's link somebody finds who shows the code, or the nonce, of this hash.
+/// The session whose link a device finds by the code, or the nonce, of this hash.
 pub fn device_link_by(shown: &SecretHash) -> Vec<u8> {
     key(DEVICE_LINKS_BY, shown.as_bytes())
 }
@@ -211,7 +211,7 @@ pub fn term_and_user(key: &[u8]) -> Option<(&str, UserId)> {
     Some((std::str::from_utf8(term).ok()?, UserId::from_handle(handle).ok()?))
 }
 
-/// Whether the directory has been made for everybody who was there before there was one.
+/// Whether the directory has been made for the users who are older than it.
 pub fn directory_made() -> Vec<u8> {
     DIRECTORY_MADE.to_vec()
 }

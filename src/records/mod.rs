@@ -171,7 +171,7 @@ impl Records {
         }
     }
 
-    /// Whose address it is. As much work for one that is nobody's.
+    /// The user who has this address. As much work for an address that no user has.
     pub async fn holder_of(&self, email: &Email) -> Result<Option<UserId>, StoreError> {
         self.get(&keys::email(email)).await
     }
@@ -184,18 +184,18 @@ impl Records {
         }
     }
 
-    /// Who has, or had, this username: somebody who is called otherwise by now, or is gone, keeps it.
+    /// The user who has, or had, this username: a user who was renamed or deleted keeps it.
     pub async fn username_owner(&self, username: &Username) -> Result<Option<UserId>, StoreError> {
         self.get(&keys::username(username)).await
     }
 
-    /// How many usernames somebody has, or had.
+    /// How many usernames a user has, or had.
     pub async fn username_count(&self, owner: &UserId) -> Result<usize, StoreError> {
         let all: Vec<(_, UserId)> = self.all(keys::USERNAMES).await?;
         Ok(all.iter().filter(|(_, id)| id == owner).count())
     }
 
-    /// Whether anybody has an account.
+    /// Whether there is any account.
     pub async fn has_users(&self) -> Result<bool, StoreError> {
         Ok(!self.store.scan(keys::USERS, None, 1).await?.is_empty())
     }
@@ -212,7 +212,7 @@ impl Records {
         Ok(entries.iter().filter_map(|(key, _)| keys::session_of_id(key)).collect())
     }
 
-    /// A credential by its id, whoever owns it.
+    /// A credential by its id, of any user.
     pub async fn credential(&self, id: &CredentialId) -> Result<Option<Credential>, StoreError> {
         self.get(&keys::credential(id)).await
     }
@@ -231,8 +231,7 @@ impl Records {
         Ok(credentials)
     }
 
-    /// Whether a person has a credential. As much work for somebody who has none, or is not there
-    /// at all.
+    /// Whether a person has a credential. As much work for a user who has none, or does not exist.
     pub async fn has_credentials(&self, user: &UserId) -> Result<bool, StoreError> {
         Ok(!self.store.scan(&keys::credentials_of(user), None, 1).await?.is_empty())
     }
@@ -248,7 +247,7 @@ impl Records {
     }
 }
 
-/// Writes a new credential, if its id is nobody's yet (WebAuthn Level 3, section 7.1, "not yet
+/// Writes a new credential, if no user has its id yet (WebAuthn Level 3, section 7.1, "not yet
 /// registered for any user").
 pub fn create_credential(credential: &Credential) -> Result<Batch, StoreError> {
     let key = keys::credential(&credential.id);

@@ -1,7 +1,7 @@
 //! People's records: the batches that write one together with the indexes that lead to it.
 //!
-//! What always holds: whoever has a record is found by every term of theirs, and by no other, because
-//! each batch here writes or removes both.
+//! What always holds: a user who has a record is found by every term of theirs, and by no other,
+//! because each batch here writes or removes both.
 
 use std::collections::BTreeSet;
 
