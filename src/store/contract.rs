@@ -297,7 +297,7 @@ async fn followers_hear_in_order_and_before_the_answer(store: Store) {
     for ended in join_all(writers).await {
         ended.unwrap();
     }
-    // The last one heard is the one that stayed.
+    // The last change heard is the value that stayed.
     let last = Change::Put { key: b"k".to_vec(), value: value(&store, "k").await.unwrap().into() };
     assert_eq!(heard.lock().unwrap().changes.last(), Some(&last));
     assert_eq!(heard.lock().unwrap().changes.len(), RACERS);

@@ -79,7 +79,8 @@ impl Followers {
         Ok(())
     }
 
-    /// Tells everybody concerned of the changes of some commits, the last of which made `revision`.
+    /// Tells every follower concerned of the changes of some commits, the last of which made
+    /// `revision`.
     pub(super) fn tell(&self, changes: &[Change], revision: u64, snapshot: Snapshot<'_>) {
         for registration in self.registered.load().iter() {
             registration.tell(changes, revision, snapshot);

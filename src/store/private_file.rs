@@ -45,8 +45,8 @@ pub fn write_with<T, E: From<io::Error>>(
     Ok(said)
 }
 
-/// Reads `path`; `None` if there is no such file. One that others can read is refused: whatever
-/// secret it held is a secret no longer.
+/// Reads `path`; `None` if there is no such file. A file that others can read is refused: its
+/// content is a secret no longer.
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {
         Ok(file) => file,

@@ -83,7 +83,7 @@ impl Default for SledOptions {
     }
 }
 
-/// Measures commits, for whoever keeps the metrics.
+/// Measures commits, for the metrics.
 #[derive(Clone)]
 pub struct CommitTimer {
     /// A clock that never goes backwards, from any fixed start.
@@ -263,7 +263,7 @@ impl SledStore {
 
 impl Drop for SledStore {
     /// sled synchronises once more as it goes, and panics where the disk fails that: everything
-    /// that was acknowledged is durable already, and everybody has been told of the failure.
+    /// that was acknowledged is durable already, and every caller has been told of the failure.
     fn drop(&mut self) {
         self.close();
         let engine = self.engine.take();

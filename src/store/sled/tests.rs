@@ -303,7 +303,7 @@ async fn d_03_a_writer_that_is_stuck_does_not_hold_the_end() {
     commit.abort();
     let _ = commit.await;
     tokio::task::spawn_blocking(move || drop(store)).await.unwrap();
-    // Nobody else takes the directory while the writer may still write.
+    // No other store takes the directory while the writer may still write.
     assert!(matches!(open(home.path()), Err(OpenError::AlreadyRunning { .. })));
     drop(hold);
 }
@@ -401,7 +401,7 @@ fn f_19_data_directory_has_mode_0700() {
         drop(open(&path).unwrap());
         assert_eq!(mode(&path), 0o700);
     }
-    // One that holds other things is not closed, and not used.
+    // A directory that holds other things is not closed, and not used.
     let shared = folder.path().join("shared");
     fs::create_dir(&shared).unwrap();
     fs::write(shared.join("letter.txt"), "").unwrap();

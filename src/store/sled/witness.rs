@@ -3,7 +3,7 @@
 //! sled takes a damaged end of its log for a write that a crash cut short, and comes up with what
 //! was before: whole, and old. The witness knows better. What always holds: it is written after the
 //! change that it tells of is durable, so it is never ahead of an undamaged store; and it is not
-//! synchronised, since after a power cut an older one does no harm. One that cannot be read says
+//! synchronised, since after a power cut an older one does no harm. An unreadable witness says
 //! nothing.
 //!
 //! What does not live here: the count (`tally.rs`).
@@ -23,7 +23,7 @@ const FILE_MODE: u32 = 0o600;
 pub(super) struct Witness(File);
 
 impl Witness {
-    /// How many changes the store in `directory` had taken, as far as anybody noted.
+    /// How many changes the store in `directory` had taken, as far as the witness says.
     pub(super) fn read(directory: &Path) -> io::Result<u64> {
         let text = match fs::read(directory.join(NAME)) {
             Ok(text) => text,

@@ -1,8 +1,8 @@
-//! The writer thread: the only place that changes the tree, and the only one that acknowledges.
+//! The writer thread: the only place that changes the tree and acknowledges changes.
 //!
 //! It takes whatever requests wait, decides them one after the other, writes what they change
-//! together, makes the whole group durable once, tells the watchers and then answers everybody
-//! (group commit). Since nobody else writes, checking an expectation and acting on it need no
+//! together, makes the whole group durable once, tells the watchers and then answers every caller
+//! (group commit). Since no other thread writes, checking an expectation and acting on it need no
 //! transaction. What a group changes is written in one, since each makes sled seal and write two
 //! buffers of its log.
 //!
@@ -292,7 +292,7 @@ impl Decided {
     }
 }
 
-/// Sees to it that nobody waits for a writer that has ended, even in a panic.
+/// Sees to it that no caller waits for a writer that has ended, even in a panic.
 struct Ending(Arc<Shared>);
 
 impl Drop for Ending {
