@@ -57,7 +57,7 @@ fn write_all(waiting: &Receiver<String>) {
     while let Ok(line) = waiting.recv() {
         let mut next = Some(line);
         while let Some(line) = next {
-            // Nobody is left who could be told that standard output is gone.
+            // There is no place left to report that standard output is gone.
             let _ = writeln!(out, "{line}");
             next = waiting.try_recv().ok();
         }

@@ -8,10 +8,10 @@ use super::register::share_vec;
 
 const LABEL: &str = "certificate";
 
-/// How long a certificate has to live. Nothing of nothing, for one that is not there yet.
+/// How long a certificate has to live: zero, for a certificate that does not exist yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateLife {
-    /// The host of one that the gateway obtains; the file of one that it is given.
+    /// The host of a certificate that the gateway obtains, or the file of a given one.
     pub certificate: String,
     pub left: Duration,
     pub whole: Duration,
