@@ -86,14 +86,14 @@ struct Hook {
     client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
 }
 
-/// Whoever tells the webhooks of the configuration.
+/// The sender for the webhooks of the configuration.
 pub struct HttpWebhookSender {
     hooks: BTreeMap<WebhookId, Hook>,
     sender: Sender,
 }
 
 impl HttpWebhookSender {
-    /// Speaks to nobody yet.
+    /// Opens no connection yet.
     pub fn new(
         settings: impl IntoIterator<Item = WebhookSettings>,
         sender: Sender,
@@ -144,7 +144,8 @@ impl WebhookSender for HttpWebhookSender {
 }
 
 /// Whether an answer means that the message was taken. A refusal counts for good only where it is
-/// about the message: a receiver that is being moved, or locked, must not cost anybody theirs.
+/// about the message: a receiver that is being moved, or locked, must not cost a user their
+/// message.
 fn judged(status: StatusCode) -> Result<(), WebhookError> {
     let answered = format!("it answered {}", status.as_u16());
     match status.as_u16() {
