@@ -76,7 +76,7 @@ pub enum Phase {
     Stopping,
 }
 
-/// Tells the service manager, if there is one. Nobody to tell is no failure.
+/// Tells the service manager, if there is one; having none is no failure.
 pub fn tell_service_manager(phase: Phase) {
     let state = match phase {
         Phase::Ready => sd_notify::NotifyState::Ready,
