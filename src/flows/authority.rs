@@ -31,8 +31,8 @@ enum Holder {
 }
 
 impl Authority {
-    /// Of whoever may open the operator's socket, or the store. `tests/architecture.rs` keeps it to
-    /// `admin/`.
+    /// The authority of a process that may open the operator's socket, or the store.
+    /// `tests/architecture.rs` keeps it to `admin/`.
     pub const fn of_operator() -> Self {
         Self(Holder::Operator)
     }
@@ -53,7 +53,7 @@ impl Authority {
         }
     }
 
-    /// The address of whoever has it; an operator has none.
+    /// The address of the administrator who has it; an operator has none.
     pub fn client(&self) -> Option<IpAddr> {
         match &self.0 {
             Holder::Operator | Holder::Gateway => None,

@@ -26,8 +26,8 @@ pub enum FlowError {
     /// The code is wrong, used, expired, or another browser's. One variant on purpose.
     #[error("no such code")]
     WrongCode,
-    /// The token is not one that a sign-in of this person was answered with a short time ago, or
-    /// was used already. One variant on purpose.
+    /// No recent sign-in of this person was answered with this token, or it was used already. One
+    /// variant on purpose.
     #[error("no such token")]
     WrongToken,
     /// The sign-in process is unknown, over or expired. One variant on purpose.
@@ -54,7 +54,7 @@ pub enum FlowError {
     /// An access token that cannot be made.
     #[error(transparent)]
     MalformedToken(#[from] MalformedToken),
-    /// Somebody has this address or username already.
+    /// Another user has this address or username already.
     #[error("this {0} is taken")]
     Taken(&'static str),
     /// The invitation would change an account that exists already.
@@ -75,7 +75,7 @@ pub enum FlowError {
     /// The one passkey that is left.
     #[error("the last passkey cannot be removed")]
     LastCredential,
-    /// Without them nobody could administer this installation.
+    /// Without them no one could administer this installation.
     #[error("the last administrator cannot go")]
     LastAdministrator,
     /// Usernames stay theirs, so there is an end to them.
@@ -84,16 +84,16 @@ pub enum FlowError {
     /// Usernames are the operator's to give here.
     #[error("usernames cannot be changed here")]
     UsernameFixed,
-    /// What was named does not exist, or belongs to somebody else.
+    /// The thing that was named does not exist, or belongs to another user.
     #[error("not found")]
     NotFound,
     /// Too many requests with credentials, in a short time.
     #[error("too many attempts")]
     RateLimited { retry_after: Duration },
-    /// Nobody may try a credential from this network.
+    /// No client may try a credential from this network.
     #[error("this network is banned")]
     Banned {
-        /// `None`: until somebody removes the ban.
+        /// `None`: until an administrator removes the ban.
         ends_in: Option<Duration>,
     },
     /// This cannot be banned.

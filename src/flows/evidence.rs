@@ -92,7 +92,7 @@ impl Applicant {
     }
 }
 
-/// Evidence that somebody reads an account's mail.
+/// Evidence that the client reads an account's mail.
 pub(in crate::flows) struct ReadMail {
     user: UserId,
     scope: Scope,

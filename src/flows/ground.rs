@@ -71,7 +71,7 @@ impl Ground {
         self.trail.note(&event, self.clock.now());
     }
 
-    /// The rules in force at this moment. Whoever decides more than one thing asks once.
+    /// The rules in force at this moment. A caller that decides more than one thing asks once.
     pub fn rules(&self) -> Guard<Arc<Rules>> {
         self.book.rules()
     }
@@ -101,7 +101,7 @@ impl Ground {
         self.book.keep();
     }
 
-    /// Whether the configuration in force is older than the last one that was asked for.
+    /// Whether a newer configuration than the one in force was refused.
     pub fn is_newer_refused(&self) -> bool {
         self.book.is_newer_refused()
     }

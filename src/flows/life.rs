@@ -41,7 +41,7 @@ impl Life {
         self.has_ended.load(Ordering::Acquire)
     }
 
-    /// Ends it: for everybody who asks, and for open streams.
+    /// Ends it, for every look-up and for open streams.
     pub(in crate::flows) fn end(&self) {
         self.has_ended.store(true, Ordering::Release);
         self.stirred.stir();
@@ -104,7 +104,7 @@ impl<V: Lives> Remembered<V> {
             return verified;
         }
         self.0.pin().insert(digest, Arc::clone(&verified));
-        // It may have ended between look-up and insertion; then nobody else forgets it.
+        // It may have ended between look-up and insertion; then no other code forgets it.
         if verified.life().has_ended() {
             self.0.pin().remove(&digest);
         }

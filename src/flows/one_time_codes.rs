@@ -29,9 +29,9 @@ pub(in crate::flows) const GUESSES_MAX: u32 = 64;
 #[derive(Debug, Clone, Copy)]
 pub(in crate::flows) enum Addressee {
     User(UserId),
-    /// Somebody who has no account yet.
+    /// A person who has no account yet.
     Applicant,
-    /// Nobody: the code is drawn and thrown away, so that it is the same work.
+    /// No one: the code is drawn and thrown away, so that it is the same work.
     Nobody,
 }
 
@@ -109,7 +109,7 @@ impl Codes {
                 return Ok((pending, batch.delete(key)));
             }
             let attempts_left = pending.attempts_left.saturating_sub(1);
-            // One that was found too late stays so, whatever the clock says after a restart.
+            // A code that came too late is deleted, so that a clock set back cannot revive it.
             let counted = if attempts_left == 0 || has_expired {
                 batch.delete(key.clone())
             } else {
@@ -118,7 +118,7 @@ impl Codes {
             if self.ground.is_committed(counted).await? {
                 return Err(FlowError::WrongCode);
             }
-            // Somebody else guessed at the same moment; theirs counted, and so will this.
+            // Another client guessed at the same moment; its guess counted, and so will this one.
         }
         Err(FlowError::Busy)
     }

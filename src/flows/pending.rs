@@ -18,7 +18,7 @@ use crate::domain::network::Network;
 use crate::domain::time::Timestamp;
 use crate::ports::Batch;
 
-/// The most entries removed along with one that is added.
+/// The most entries removed along with a new entry.
 pub(in crate::flows) const REMOVED_AT_ONCE_MAX: usize = 16;
 
 /// The entries of one kind.

@@ -8,12 +8,12 @@ use std::pin::pin;
 
 use tokio::sync::Notify;
 
-/// Wakes whoever waits, whenever the answer may be another one.
+/// Wakes waiting tasks whenever the answer may have changed.
 #[derive(Debug, Default)]
 pub(in crate::flows) struct Stirred(Notify);
 
 impl Stirred {
-    /// Lets everybody who waits ask again.
+    /// Lets every waiting task ask again.
     pub(in crate::flows) fn stir(&self) {
         self.0.notify_waiters();
     }

@@ -12,7 +12,7 @@ impl Gateway {
         self.access_tokens.sweep_access_tokens().await;
         self.attempts.sweep_limits();
         self.attempts.sweep_refusals();
-        note(self.attempts.forget_expired_bans().await, "expired bans, which keep nobody out,");
+        note(self.attempts.forget_expired_bans().await, "expired bans, which keep no client out,");
         let invitations = self.administration.forget_expired_invitations().await;
         note(invitations, "expired invitations, which are refused,");
         note(self.accounts.forget_expired_addresses().await, "expired addresses, which are refused,");

@@ -75,7 +75,7 @@ impl LiveToken {
         self.life.passports()
     }
 
-    /// Ends it in memory: for everybody who asks, and for open streams.
+    /// Ends it in memory, for every look-up and for open streams.
     pub(in crate::flows) fn end(&self) {
         self.life.end();
     }
@@ -165,7 +165,7 @@ impl TokenIndex {
         Ok(index)
     }
 
-    /// Whether changes may be missing for so long that nobody is to be let in by it.
+    /// Whether changes may be missing for so long that it must let no user in.
     pub(in crate::flows) fn is_too_old(&self, now: Timestamp) -> bool {
         self.tokens_followed.is_too_old(now) || self.owners_followed.is_too_old(now)
     }

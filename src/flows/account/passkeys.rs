@@ -19,10 +19,10 @@ use crate::flows::visit::Visit;
 use crate::ports::Batch;
 use crate::records::{self, keys};
 
-/// More addresses than this are not asked when somebody signs out.
+/// The most sign-out addresses that are called when a user signs out.
 const LOGOUTS_MAX: usize = 32;
 
-/// An application that somebody may enter.
+/// An application that a user may enter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Application {
     /// The route's.
@@ -81,8 +81,8 @@ impl Accounts {
         Ok(self.ground.records.credentials_of(user).await?)
     }
 
-    /// The passkey of `user` that `is_meant`, if they have one. Somebody else's cannot be named at
-    /// all.
+    /// The passkey of `user` that `is_meant`, if they have one. Another user's passkey cannot be
+    /// named at all.
     pub async fn find_credential(
         &self,
         user: &UserId,
@@ -172,7 +172,7 @@ impl Accounts {
         )
     }
 
-    /// A credential that belongs to `user`; anybody else's does not exist for them.
+    /// A credential that belongs to `user`; another user's does not exist for them.
     pub(in crate::flows) async fn own_credential(
         &self,
         user: &UserId,

@@ -26,7 +26,7 @@ impl Accounts {
         self.ground.rules().username_change
     }
 
-    /// Gives the owner of `session` another name, for everybody who shows it.
+    /// Gives the owner of `session` another display name, wherever it is shown.
     pub async fn rename_person(
         &self,
         session: &Session,
@@ -76,7 +76,7 @@ impl Accounts {
     }
 
     /// Gives the owner of `session` another username. The one before stays theirs: they can have it
-    /// back, and nobody else can have it.
+    /// back, and no other user can have it.
     pub async fn change_username(
         &self,
         session: &Session,
@@ -106,8 +106,8 @@ impl Accounts {
         Err(FlowError::Busy)
     }
 
-    /// The batch that makes `username` that of a user who asks for it. One that opens a route is the
-    /// operator's to give.
+    /// The batch that gives `username` to a user who asks for it. A username that opens a route is
+    /// the operator's to give.
     async fn claiming(&self, username: &Username, user: &User) -> Result<Batch, FlowError> {
         let is_new = self.ground.records.username_owner(username).await?.is_none();
         if is_new && !self.may_be_given(username).await? {

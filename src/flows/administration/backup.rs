@@ -165,7 +165,7 @@ impl Administration {
         let (end, summary) = writer.end();
         into.write_all(&end).await?;
         into.flush().await?;
-        // Whoever encrypts it writes the end now.
+        // A writer that encrypts writes its end now.
         into.shutdown().await?;
         self.note_backup().await?;
         self.ground.report(authority.origin(), Kind::BackedUp { records: summary.records });

@@ -1,7 +1,7 @@
 //! Declared users: what is there is made to match a file.
 //!
-//! `plan` reads everybody once and says what is different; nothing is changed where somebody cannot
-//! be as declared, or where nobody would be left to administer. `apply` then does one step for each
+//! `plan` reads all users once and says what is different; nothing is changed where a user cannot
+//! be as declared, or where no administrator would be left. `apply` then does one step for each
 //! difference. What does not live here: what counts as a difference (`domain/declared.rs`).
 //!
 //! What always holds: a step is one commit, which is decided on the account as it is at that
@@ -110,7 +110,7 @@ impl Administration {
                 self.edit_knowing(authority, user, edit, Some(links)).await.map(|_| None)
             }
             Act::Revoke(invitation) => match self.revoke(authority, invitation).await {
-                // Whoever was faster: it is good for nothing any more, or an account by now.
+                // Another caller was faster: the invitation is over, or an account by now.
                 Ok(()) | Err(FlowError::NoSuchInvitation) => Ok(None),
                 Err(error) => Err(error),
             },

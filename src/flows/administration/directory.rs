@@ -1,7 +1,8 @@
 //! Finding people: a page at a time, by the beginning of a username, an address or a name.
 //!
-//! What always holds: a page costs the same with ten people and with a hundred thousand. Nothing here
-//! loads everybody: the store is walked along an index, and a request walks a bounded part of it.
+//! What always holds: a page costs the same with ten people and with a hundred thousand. Nothing
+//! here loads all users: the store is walked along an index, and a request walks a bounded part of
+//! it.
 
 use std::time::Duration;
 
@@ -51,13 +52,13 @@ pub struct Query {
 }
 
 impl Query {
-    /// The first page of everybody.
+    /// The first page of all users.
     pub fn everybody() -> Self {
         Self { limit: PAGE_USERS, ..Self::default() }
     }
 
-    /// The same for people who are found by a term that begins with `text`; everybody for an empty
-    /// one.
+    /// The same for people who are found by a term that begins with `text`; all users if it is
+    /// empty.
     #[must_use]
     pub fn beginning_with(self, text: &str) -> Self {
         let text: String = text.trim().to_lowercase().chars().take(SEARCH_CHARS_MAX).collect();
@@ -76,7 +77,7 @@ impl Query {
     }
 }
 
-/// How many passkeys somebody has.
+/// How many passkeys a user has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HowMany {
     Nothing,
@@ -104,7 +105,7 @@ impl HowMany {
     }
 }
 
-/// When somebody has shown a passkey last.
+/// When a user has shown a passkey last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastUsed {
     Never,
@@ -281,8 +282,8 @@ impl Administration {
         self.sessions.index.administrators().len()
     }
 
-    /// Makes the directory for everybody who was there before there was one. A start that ends in the
-    /// middle does it again.
+    /// Makes the directory for the users who are older than it. A start that ends in the middle
+    /// does it again.
     pub(in crate::flows) async fn make_directory(&self) -> Result<(), FlowError> {
         let made = keys::directory_made();
         if self.ground.records.get::<()>(&made).await?.is_some() {

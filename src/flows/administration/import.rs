@@ -81,7 +81,7 @@ impl Administration {
                 continue;
             }
             if share_a_passkey(some) {
-                // The first one in the file has it, and not whoever is faster.
+                // One after the other, so that the first user in the file gets the passkey.
                 for user in some {
                     outcomes.push(self.import_one(authority, user).await);
                 }

@@ -1,8 +1,8 @@
 //! Accounts, as operators and administrators change them: names, groups, roles, ends.
 //!
 //! What always holds: a change is felt by open sessions on their next request, because the index
-//! hears of it before the commit returns; the last administrator who can sign in stays one; and
-//! nobody sees or chooses another user's credential: a reset makes a link.
+//! hears of it before the commit returns; the last administrator who can sign in stays one; and no
+//! administrator sees or chooses another user's credential: a reset makes a link.
 
 use std::collections::BTreeSet;
 
@@ -49,7 +49,7 @@ pub struct UserEdit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OldPasskeys {
     Stay,
-    /// They are removed and every session and access token ends, before the link is known to anybody.
+    /// They are removed and every session and access token ends, before the link is handed out.
     Wiped,
 }
 

@@ -13,7 +13,7 @@ use crate::domain::time::Timestamp;
 /// A certificate, and its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateEnd {
-    /// The host of one that the gateway obtains; the file of one that it is given.
+    /// The host of a certificate that the gateway obtains, or the file of a given one.
     pub certificate: String,
     /// `None`: there is none yet.
     pub good_until: Option<Timestamp>,

@@ -1,11 +1,11 @@
 //! What an access token opens.
 //!
-//! A token restricts on top of the rules of a route: its record and its blocks are asked first, for
-//! they say whether there is anybody at all; then the rules decide about its user, as they do about
-//! somebody signed in. What always holds: a token that is shown is good for the request or the
-//! request is refused, also where anonymous clients may be; the reason is in the audit trail and
-//! not in the answer. Datalog is run only for a token that somebody has narrowed, and only for a
-//! request that its record covers.
+//! A token restricts on top of the rules of a route: its record and its blocks are asked first,
+//! because they say whether the request has a user at all; then the rules decide about that user,
+//! as they do about a signed-in user. What always holds: a token that is shown is good for the
+//! request or the request is refused, also where anonymous clients may be; the reason is in the
+//! audit trail and not in the answer. Datalog is run only for a token that a holder has narrowed,
+//! and only for a request that its record covers.
 //!
 //! What does not live here: how a token is found in a request (`domain/access_token/carrier.rs`).
 

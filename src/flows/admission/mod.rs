@@ -145,7 +145,7 @@ pub enum Outcome {
     NoRoute,
     /// A path that must not be shown to any server.
     MalformedRequest,
-    /// A path with more than one reading, or one that letter case alone keeps apart from another
+    /// A path with more than one reading, or a path that differs by letter case alone from another
     /// route or a public path, on a host where decisions depend on the path.
     AmbiguousPath,
     /// A WebSocket upgrade on a route that does not allow them.
@@ -183,7 +183,7 @@ pub(in crate::flows) enum Located {
 /// Whom a route refuses, and why.
 #[derive(Debug, Clone)]
 pub struct Refused {
-    /// `None`: nobody in particular could enter.
+    /// `None`: the client is anonymous.
     pub user: Option<Arc<User>>,
     /// The name of the rule that refuses; `None`: none lets in.
     pub rule: Option<Box<str>>,

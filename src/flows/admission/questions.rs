@@ -13,7 +13,7 @@ use crate::flows::ground::Ground;
 
 /// How soon the same question is noted again.
 const NOTED_EVERY: Duration = Duration::from_secs(10);
-/// How many hosts are remembered: those below a wildcard are as many as somebody asks for.
+/// How many hosts are remembered: clients can ask for any number of hosts below a wildcard.
 const HOSTS_MAX: usize = 1_024;
 
 /// A question about a request for one host.

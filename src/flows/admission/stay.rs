@@ -67,9 +67,8 @@ impl Permit {
 impl Doorkeeper {
     /// Returns when a stream that was let in may not go on: its session has ended, or the user has
     /// lost what the route asks for, or their account, or the route is gone, or another one answers
-    /// its path. One that an anonymous client opened ends when anonymous clients may not be there
-    /// any more. How long ago a passkey was shown counts when a request comes in, and not
-    /// afterwards.
+    /// its path. A stream that an anonymous client opened ends when anonymous clients may no longer
+    /// enter. How long ago a passkey was shown counts when a request comes in, and not afterwards.
     pub async fn until_refused(&self, stay: &Stay) {
         match &stay.by {
             By::Anonymous => self.ground.while_rules(|| self.may_stay(stay)).await,

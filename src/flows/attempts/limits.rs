@@ -1,9 +1,9 @@
 //! Rate limits for everything that tries or makes credentials.
 //!
 //! What always holds: what is counted is a resolved account and the networks around a client, never
-//! a text that somebody typed; and whether an address has an account never decides about the
-//! answer. An anonymous client's attempts count against the anonymous client's own network: they
-//! never keep an account's owner, who comes from elsewhere, from signing in.
+//! a text that a user typed; and whether an address has an account never decides about the answer.
+//! An anonymous client's attempts count against the anonymous client's own network: they never keep
+//! an account's owner, who comes from elsewhere, from signing in.
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -67,7 +67,7 @@ pub(in crate::flows) struct Limiters {
     mail_to_account: Keyed<UserId>,
     /// Messages that people have sent to themselves.
     own_mail: Keyed<UserId>,
-    /// Messages to an address that is nobody's yet, whoever asks for them.
+    /// Messages to an address that no user has yet, from any client.
     reader: Keyed<Email>,
 }
 
@@ -75,7 +75,8 @@ pub(in crate::flows) struct Limiters {
 struct Around {
     limits: RateLimits,
     everybody: Single,
-    /// What networks in which a user is signed in have left when everybody together has nothing.
+    /// What networks in which a user is signed in have left when all clients together have nothing
+    /// left.
     reserve: Single,
     networks: Keyed<Origin>,
     sites: Keyed<Network>,
@@ -127,7 +128,7 @@ impl Limiters {
         }
     }
 
-    /// Forgets whoever has not been seen for so long that they have everything back.
+    /// Forgets the clients that have been away long enough to have their whole share back.
     fn forget_recovered(&self) {
         let around = self.around.load();
         around.networks.retain_recent();
@@ -161,7 +162,7 @@ impl Attempts {
         self.count(visit)
     }
 
-    /// Counts one that is no attempt, but costs as much.
+    /// Counts work that is no attempt, but costs as much.
     pub(in crate::flows) fn count(&self, visit: &Visit) -> Result<(), FlowError> {
         let limiters = self.limiters.around.load();
         if limiters.networks.len() > REMEMBERED_MAX {
@@ -210,10 +211,10 @@ impl Attempts {
     /// Whether `account` may be sent another message because of `visit`. The answer is for us alone:
     /// it would tell who has an account.
     ///
-    /// All networks together have a limit, so that nobody fills a mailbox from many; it is not for
-    /// a network in which the account has a session, or had a sign-in in the last 30 days, nor for
-    /// a browser that the owner has signed in with, or anonymous clients could keep its owner from
-    /// mail.
+    /// All networks together have a limit, so that no client fills a mailbox from many; it is not
+    /// for a network in which the account has a session, or had a sign-in in the last 30 days, nor
+    /// for a browser that the owner has signed in with, or anonymous clients could keep its owner
+    /// from mail.
     pub(in crate::flows) fn may_mail(&self, account: &UserId, visit: &Visit) -> bool {
         let from = network(visit.client);
         let now = self.ground.clock.now();
@@ -241,7 +242,7 @@ impl Attempts {
         self.allowed(self.limiters.own_mail.check_key(account), Limited::Account, visit)
     }
 
-    /// Counts a message to an address that may be anybody's, whoever asks for it.
+    /// Counts a message to an address that may be any person's, from any client.
     pub(in crate::flows) fn spend_on_reader(&self, email: &Email, visit: &Visit) -> Result<(), FlowError> {
         self.allowed(self.limiters.reader.check_key(email), Limited::Account, visit)
     }

@@ -2,8 +2,8 @@
 //!
 //! What does not live here: how a dispatch reaches a webhook (`webhook/http.rs`).
 //!
-//! What always holds: one that was committed survives a restart and keeps its id; what waits is
-//! sealed; at most [`DISPATCHES_MAX`] wait for one webhook, and none is tried longer, or more
+//! What always holds: a committed dispatch survives a restart and keeps its id; waiting dispatches
+//! are sealed; at most [`DISPATCHES_MAX`] wait for one webhook, and none is tried longer, or more
 //! often, than it is worth. A webhook that fails rests, with everything that waits for it, and
 //! holds up no other. Nothing is handed over twice, unless the answer to the first time was lost.
 

@@ -52,8 +52,8 @@ const HAND_OVER: Duration = Duration::from_millis(100);
 /// What the gateway knows of its outbox without asking the store.
 pub(in crate::flows) struct Outbox {
     waiting: AtomicUsize,
-    /// How long the last hand-over took, in milliseconds. A message that is meant for nobody is
-    /// kept as long, so that its end does not show in what the store does meanwhile.
+    /// How long the last hand-over took, in milliseconds. A message without a reader is kept as
+    /// long, so that its end does not show in what the store does meanwhile.
     hand_over_ms: AtomicU64,
     enqueued: Notify,
 }
@@ -79,8 +79,8 @@ impl Messages {
     }
 
     /// The batch that enqueues `message`; nothing while the outbox is full. Call
-    /// [`Self::wake_delivery`] when it has been committed. One that is not counts until the next
-    /// delivery, so that the bound holds.
+    /// [`Self::wake_delivery`] when it has been committed. An uncommitted message counts until the
+    /// next delivery, so that the bound holds.
     pub(in crate::flows) fn enqueue(&self, message: &Message) -> Result<Batch, FlowError> {
         let max = match message.content {
             Content::Nothing { .. } | Content::Code { .. } => OUTBOX_MAX_FOR_ANONYMOUS,
@@ -168,7 +168,7 @@ impl Messages {
         let batch =
             if kept.len() < SET_ASIDE_MAX { removed.put(keys::set_aside(&key), bytes) } else { removed };
         match self.ground.records.commit(batch).await {
-            // Somebody else has dealt with it.
+            // Another process has dealt with it.
             Ok(()) | Err(CommitError::Conflict) => Ok(()),
             Err(CommitError::Store(error)) => Err(error.into()),
         }
@@ -207,7 +207,7 @@ impl Messages {
         serde_json::from_slice(&plain).ok()
     }
 
-    /// What became of a message; `None` for one that was never meant to be sent.
+    /// What became of a message; `None` if it was never meant to be sent.
     async fn delivery_of(
         &self,
         waiting: &Waiting,

@@ -1,7 +1,7 @@
 //! Callers: who a request is from, by what it shows.
 //!
 //! It reads memory only, and checks no signature twice. What always holds: a token counts only in the
-//! carrier that it was made for, and a session or an account that has ended is nobody's.
+//! carrier that it was made for, and a session or an account that has ended identifies no user.
 //!
 //! What does not live here: what the caller may do.
 
@@ -21,7 +21,7 @@ use crate::flows::sessions::Sessions;
 /// Who a request is from.
 pub enum Caller {
     Known(Arc<LiveSession>, Arc<User>),
-    /// Nobody we know. `showed_token` says whether a token was shown, but not a valid one.
+    /// An unknown client. `showed_token` says whether it showed a token that is not valid.
     Anonymous {
         showed_token: bool,
     },

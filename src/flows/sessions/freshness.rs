@@ -4,7 +4,7 @@
 //! application shares the auth host, its scripts share our origin and could make any request that
 //! our pages make (ASVS 3.5.4). There every account change needs it; and over https, where such a
 //! host serves people rather than a developer's machine, signing in does not pay: only a passkey
-//! shown again by somebody who is signed in does, once.
+//! shown again by a signed-in user does, once.
 
 use crate::domain::ceremony::VerifiedAssertion;
 use crate::domain::dialect::Dialect;
@@ -24,7 +24,7 @@ enum FreshnessScope {
     Window,
     /// It pays for one change within `session.fresh_for`.
     EachChange,
-    /// Only one by somebody who was signed in already does, and for one change.
+    /// It pays, for one change, only if its user was signed in already.
     StepUp,
 }
 
@@ -153,7 +153,7 @@ fn is_bound_to(session: &Session, visit: &Visit) -> bool {
     })
 }
 
-/// When somebody who was signed in showed a passkey again, if that is what happened.
+/// When a signed-in user showed a passkey again, if that is what happened.
 pub(in crate::flows) fn step_up_of(proof: &VerifiedAssertion, before: Option<&Session>) -> Option<Timestamp> {
     let again = before.is_some_and(|it| it.user == proof.user() && it.scope == Scope::Full);
     again.then(|| proof.at())

@@ -1,7 +1,7 @@
 //! Sessions: minting, listing and ending them.
 //!
-//! What always holds: a session is minted only from [`Evidence`]. One that may only enrol takes
-//! its account with it when it ends before the first passkey, in the same commit, so that an
+//! What always holds: a session is minted only from [`Evidence`]. A session that may only enrol
+//! takes its account with it when it ends before the first passkey, in the same commit, so that an
 //! abandoned enrolment leaves nothing behind.
 
 pub mod caller;
@@ -159,7 +159,7 @@ impl Sessions {
         let mut others = self.ids_of(&session.user).await?;
         others.retain(|id| ended.iter().all(|(gone, _)| gone.record().id != *id));
         let too_many = (others.len() + 1).saturating_sub(self.ground.lifetimes().sessions_max);
-        // Nearly always there is room, and then nobody has to know which is the oldest.
+        // Nearly always there is room, and then the oldest need not be found.
         if too_many > 0 {
             let mut kept = self.kept_of(&session.user).await?;
             kept.retain(|other| others.contains(&other.record().id));
@@ -314,8 +314,8 @@ impl Sessions {
         live
     }
 
-    /// Ends one session of `current`'s owner. One that does not exist, or is somebody else's, is
-    /// left alone and looks the same.
+    /// Ends one session of `current`'s owner. A session that does not exist, or is another user's,
+    /// is left alone and looks the same.
     pub async fn end_session(
         &self,
         current: &Session,
@@ -364,8 +364,8 @@ impl Sessions {
         Ok(record.map(|record| self.index.session(id).unwrap_or_else(|| Arc::new(LiveSession::new(record)))))
     }
 
-    /// The ids of a user's sessions, as the store has them: another gateway may have made one that
-    /// is not known here yet.
+    /// The ids of a user's sessions, as the store has them: another gateway may have made a session
+    /// that is not known here yet.
     async fn ids_of(&self, user: &UserId) -> Result<Vec<SessionId>, FlowError> {
         let mut ids = self.ground.records.session_ids_of(user).await?;
         // Sessions of before are in no list of the store.
@@ -467,7 +467,7 @@ impl Sessions {
 
     async fn write_last_seen(&self, session: &LiveSession, record: &Session) -> Result<(), FlowError> {
         let seen = Session { last_seen_at: session.last_seen_at(), ..record.clone() };
-        // Whoever changed or ended the session meanwhile is right.
+        // A change or an end that was committed meanwhile stays.
         let batch = records::put_session(&seen)?.expect(keys::session(&record.id), records::encode(record)?);
         self.ground.is_committed(batch).await.map(drop)
     }

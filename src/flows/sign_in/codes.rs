@@ -25,7 +25,7 @@ use crate::flows::visit::Visit;
 use crate::ports::entropy;
 use crate::records::keys;
 
-/// A code as somebody gives it back.
+/// A code as a user gives it back.
 #[derive(Debug, Clone, Copy)]
 pub struct Guess<'a> {
     /// What the browser's cookie says.
@@ -40,7 +40,7 @@ impl SignIn {
         self.ground.rules().email_code
     }
 
-    /// Sends a code to `address`, if it is somebody's. The answer is the same if it is not.
+    /// Sends a code to `address`, if a user has it. The answer is the same if none has.
     pub async fn request_code(&self, address: &str, visit: &Visit) -> Result<CodeId, FlowError> {
         if self.ground.rules().email_code == EmailCode::Off {
             return Err(FlowError::NoMail);
@@ -57,10 +57,10 @@ impl SignIn {
         Ok(id)
     }
 
-    /// Whose address it is, if they may come in by a code: never an administrator, who would be as
-    /// safe as a mailbox. An account without a passkey is still being made, and whoever makes it
-    /// holds its link. Nothing is read and understood that nobody would have: how long that takes
-    /// would tell who is somebody.
+    /// The user who has this address, if they may come in by a code: never an administrator, who
+    /// would be as safe as a mailbox. An account without a passkey is still being made, and its
+    /// maker holds its link. An unknown address reads as many records as a known one, because the
+    /// time would tell whether a user has it.
     async fn reachable_user(&self, email: &Email) -> Result<Option<UserId>, FlowError> {
         let nobody = UserId::from_random(entropy::bytes(&*self.ground.entropy));
         let holder = self.ground.records.holder_of(email).await?;
@@ -111,7 +111,7 @@ impl SignIn {
             let key = keys::user(&user);
             let found = self.ground.records.get_exact::<User>(&key).await?;
             // A code that went to an address which is not theirs any more opens nothing, nor does
-            // that of somebody who has become an administrator.
+            // that of a user who has become an administrator.
             let fits = |user: &User| {
                 user.is_active(self.ground.clock.now())
                     && user.email == email

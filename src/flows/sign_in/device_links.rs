@@ -4,10 +4,10 @@
 //! What does not live here: the passkey that the new device makes, which is an enrolment like any
 //! other.
 //!
-//! What always holds: the code costs what adding a passkey costs, and the session that spent is the
-//! only one that can confirm; the first browser that brings the code uses it up; nothing is added,
-//! and nobody is told whose account it is, before the first device has said yes; what it then gives
-//! is a session that may only add a passkey, once, to the browser that asked.
+//! What always holds: the code costs what adding a passkey costs, and only the session that paid
+//! can confirm; the first browser that brings the code uses it up; nothing is added, and the new
+//! device is not told whose account it is, before the first device has said yes; the link then
+//! gives a session that may only add a passkey, once, to the browser that asked.
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ impl SignIn {
                 Some((before, stored)) => replacing(&before, stored),
                 None => Batch::default().expect_absent(keys::device_link(&session.id)),
             };
-            // Somebody else's live code, once in a long while: they keep it.
+            // Once in a long while, another user's live code is the same: they keep it.
             let batch = batch.expect_absent(keys::device_link_by(&hash));
             if self.ground.is_committed(batch.and(keeping(&link)?).and(unchanged).and(spent)).await? {
                 self.report_step(&link, DeviceStep::Offered, visit);
@@ -234,7 +234,7 @@ impl SignIn {
         let now = self.ground.clock.now();
         for (_, link) in self.ground.records.all::<DeviceLink>(keys::DEVICE_LINKS).await? {
             if !link.is_live(now) {
-                // Whoever has made another one meanwhile is right.
+                // A link that was made meanwhile stays.
                 self.ground.is_committed(forgetting(&link, records::encode(&link)?)).await?;
             }
         }

@@ -59,7 +59,7 @@ enum Entry {
 
 impl SignIn {
     /// Makes a new set-up secret if there is still no first administrator, replacing the one
-    /// before it. `None` once the door is closed, or while somebody is in it.
+    /// before it. `None` once set-up is done, or while a person is going through it.
     pub async fn issue_setup_secret(&self) -> Result<Option<Secret>, FlowError> {
         let key = keys::setup();
         let before = self.ground.records.get_exact::<Setup>(&key).await?;
@@ -85,7 +85,7 @@ impl SignIn {
         Ok(Some(secret))
     }
 
-    /// Whether somebody used the set-up link and went away before making a passkey, so that a new
+    /// Whether a person used the set-up link and went away before making a passkey, so that a new
     /// link is needed.
     ///
     /// The account tells: it comes with the claim and goes with the enrolment. The session index
@@ -102,7 +102,7 @@ impl SignIn {
         Ok(matches!(self.ground.records.setup().await?, Some(Setup::Closed { .. })))
     }
 
-    /// Shows whoever has `secret` what it is good for.
+    /// Shows the client that has `secret` what it is good for.
     pub async fn preview(&self, secret: &str, visit: &Visit) -> Result<Offer, FlowError> {
         self.attempts.spend(visit)?;
         self.offer(secret).await
@@ -171,8 +171,8 @@ impl SignIn {
             _ => return Err(FlowError::NoSuchInvitation),
         };
         let mut user = self.accounts.new_user(&email, name, Role::Administrator);
-        // Whoever has the set-up link is the operator, who may have any name that is nobody else's:
-        // routes are often written for the first administrator before there is one.
+        // The person who has the set-up link is the operator, who may have any free name: routes
+        // are often written for the first administrator before there is one.
         let is_taken = self.ground.records.username_owner(&user.username).await?.is_some();
         if is_taken || self.accounts.is_promised(&user.username).await? {
             user.username = self.accounts.free_username(&email).await?;
@@ -192,7 +192,7 @@ impl SignIn {
         let known = match invitation.account {
             Some(account) => Some(account),
             None => match self.ground.records.user_by_email(&invitation.email).await? {
-                // Whoever has moved to the address since then is not the one who was invited.
+                // A user who has moved to the address since then is not the person who was invited.
                 Some(user) if user.created_at < invitation.created_at => {
                     return Err(FlowError::NoSuchInvitation);
                 }
@@ -256,7 +256,7 @@ impl SignIn {
         }
     }
 
-    /// Somebody was faster: with the address, with the username, or with the secret.
+    /// Another client was faster: with the address, the username, or the secret.
     async fn why_not_settled(&self, user: &User) -> FlowError {
         let is_other =
             |found: Result<Option<UserId>, _>| found.map(|found| found.is_some_and(|it| it != user.id));

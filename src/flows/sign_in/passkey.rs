@@ -83,9 +83,9 @@ pub struct SignedIn {
 }
 
 impl SignIn {
-    /// Whose passkey a sign-in that begins with this address wants. An address without an account
-    /// gets the id of nobody: every passkey is refused then, as anybody else's would be for an
-    /// address that has one, so that not even somebody with a passkey learns which it is.
+    /// The user whose passkey a sign-in that begins with this address wants. An address without an
+    /// account gets an id that no user has: every passkey is refused then, as another user's is for
+    /// an address with an account, so that not even a user with a passkey learns which it is.
     pub async fn account_or_nobody(&self, email: &str) -> Result<UserId, FlowError> {
         let holder = match Email::parse(email) {
             Ok(email) => self.ground.records.holder_of(&email).await?,
@@ -132,7 +132,7 @@ impl SignIn {
         self.finish_sign_in_of(None, attempt, visit, device).await
     }
 
-    /// The same for one that is a step of `process`, which ends with it.
+    /// The same for a sign-in that is a step of `process`, which ends with it.
     pub(in crate::flows) async fn finish_sign_in_of(
         &self,
         process: Option<&SecretHash>,
@@ -207,7 +207,7 @@ impl SignIn {
                 }
                 return Ok(SignedIn { session, user, step_up });
             }
-            // Somebody used the same passkey, or changed the account, at the same moment:
+            // Another client used the same passkey, or changed the account, at the same moment:
             // look again, so that neither counter nor standing is judged on an old record.
         }
         Err(FlowError::Busy)

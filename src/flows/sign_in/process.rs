@@ -36,7 +36,7 @@ impl Course {
         self.record.expires_at
     }
 
-    /// The same process with this person, or with nobody yet.
+    /// The same process with this person, or with no person yet.
     #[must_use]
     pub fn with_identifier(self, identifier: Option<String>) -> Self {
         Self { record: Process { identifier, ..self.record }, ..self }
@@ -61,7 +61,7 @@ impl SignIn {
         Ok(Course { record, stored: Some(stored) })
     }
 
-    /// Begins a ceremony in a process: for whoever it names, or for anybody. The process is kept as
+    /// Begins a ceremony in a process: for the person it names, or for any. The process is kept as
     /// it is now in the same commit.
     pub async fn offer_in(&self, course: &Course, visit: &Visit) -> Result<RequestOptions, FlowError> {
         self.attempts.spend(visit)?;

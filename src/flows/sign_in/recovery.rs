@@ -27,11 +27,11 @@ use crate::records::{self, keys};
 #[derive(Debug, Clone, Copy)]
 pub(in crate::flows) enum Means {
     MailedCode,
-    /// One that the owner had printed; so many are left.
+    /// A code that the owner had printed; so many are left.
     RecoveryCode {
         left: usize,
     },
-    /// One that an administrator made.
+    /// A link that an administrator made.
     Link,
 }
 
@@ -87,8 +87,8 @@ impl SignIn {
             .and(notice))
     }
 
-    /// `credential` as an enrolment with `session` keeps it: one that a code by mail led to sleeps
-    /// first.
+    /// `credential` as an enrolment with `session` keeps it: a credential that a code by mail led
+    /// to sleeps first.
     pub(in crate::flows) fn put_to_sleep(&self, session: &Session, credential: Credential) -> Credential {
         let delay = self.ground.rules().recovery_delay;
         if !session.by_mailed_code || delay.is_zero() {
@@ -133,7 +133,7 @@ impl SignIn {
         Ok(found)
     }
 
-    /// Cancels the recovery whose link was sent to the owner. Whoever reads that mail may do so.
+    /// Cancels the recovery whose link was sent to the owner. Any reader of that mail may do so.
     pub async fn cancel_recovery_by_link(&self, secret: &str, visit: &Visit) -> Result<(), FlowError> {
         self.attempts.spend(visit)?;
         let secret = Secret::parse(secret).ok_or(FlowError::NoSuchInvitation)?.hashed();
@@ -244,7 +244,7 @@ impl SignIn {
         }
     }
 
-    /// Removes what nobody can cancel any more.
+    /// Removes recoveries that can no longer be cancelled.
     pub(in crate::flows) async fn forget_old_recoveries(&self) -> Result<(), FlowError> {
         let now = self.ground.clock.now();
         for (key, recovery) in self.ground.records.all::<Recovery>(keys::RECOVERIES).await? {

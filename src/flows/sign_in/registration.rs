@@ -96,7 +96,7 @@ impl SignIn {
         let kept = self.take_pending(ceremony, visit).await?;
         let pending = match serde_json::from_value(kept.pending) {
             Ok(Pending::Registration(pending)) if pending.user() == session.user => pending,
-            // An authentication's ceremony, or somebody else's: used up all the same.
+            // An authentication's ceremony, or another user's: used up all the same.
             _ => return Err(Refusal::NoSuchCeremony.into()),
         };
         let proof =
@@ -156,8 +156,8 @@ impl SignIn {
     }
 
     /// Adds what becomes of the session that asked: an enrolling one becomes a full one, ends
-    /// set-up, and ends every other enrolment of the account, for whoever has begun that came by
-    /// another link; a full one pays with its freshness. One that has ended meanwhile adds nothing.
+    /// set-up, and ends every other enrolment of the account, because another link began it; a full
+    /// one pays with its freshness. A session that has ended meanwhile adds nothing.
     async fn with_fresh_session(
         &self,
         session: &Session,

@@ -1,8 +1,9 @@
-//! Signing up: an account that somebody makes for themselves, with a code that came to their address.
+//! Signing up: an account that a person makes for themselves, with a code that came to their
+//! address.
 //!
 //! What always holds: what is answered, and the work for it, is the same whether or not an address
-//! has an account; an account that waits for an administrator opens no application; one that is
-//! given up before its first passkey leaves nothing behind.
+//! has an account; an account that waits for an administrator opens no application; an account that
+//! is given up before its first passkey leaves nothing behind.
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use crate::flows::visit::Visit;
 use crate::ports::Batch;
 use crate::records;
 
-/// How often an account is made again because somebody else took its username meanwhile.
+/// How often an account is made again because another user took its username meanwhile.
 const ATTEMPTS_MAX: u32 = 16;
 /// How many administrators are told that an account waits.
 const TOLD_MAX: usize = 10;

@@ -176,7 +176,7 @@ mod tests {
         for _ in 0..MANY {
             trail.note(&event(Kind::HandOffRefused { host: "wiki.example.com".to_owned() }), NOW);
         }
-        assert_eq!(waiting(&trail), 4, "anybody can send a code that was never made");
+        assert_eq!(waiting(&trail), 4, "any client can send a code that was never made");
         // The overview counts each of them.
         let refused: usize = trail.activity.until(NOW).iter().map(|hour| hour.refused).sum();
         assert_eq!(refused, MANY + 3);

@@ -2,8 +2,8 @@
 //!
 //! What does not live here: carrying the steps out (`flows/administration/declared.rs`).
 //!
-//! What always holds: a plan changes nothing; there is none where somebody cannot be as declared, or
-//! where nobody would be left to administer.
+//! What always holds: a plan changes nothing; there is none where a user cannot be as declared, or
+//! where no administrator would be left.
 
 use std::collections::{HashMap, HashSet};
 
@@ -60,7 +60,7 @@ impl Step {
 pub enum NotPlanned {
     /// These cannot be as declared.
     Users(Vec<Objection>),
-    /// Nobody would be left who can administer. These would be the ones who cease to.
+    /// No administrator would be left. These users would cease to be administrators.
     NoAdministrator(Vec<Email>),
     Failed(FlowError),
 }
@@ -79,7 +79,7 @@ impl<E: Into<FlowError>> From<E> for NotPlanned {
     }
 }
 
-/// Everybody who has an account or is promised one, at one moment.
+/// All users and invitations, at one moment.
 struct Present {
     users: HashMap<Email, User>,
     /// By address; live, and for an account that is not there yet.
@@ -89,7 +89,7 @@ struct Present {
 }
 
 impl Administration {
-    /// What has to be done so that everybody is as declared.
+    /// What has to be done so that every user is as declared.
     pub async fn plan(&self, authority: &Authority, declaration: &Declaration) -> Result<Plan, NotPlanned> {
         let present = self.present(authority).await?;
         let objections = self.objections(&present, &declaration.users).await?;
@@ -123,7 +123,7 @@ impl Administration {
         })
     }
 
-    /// Who is declared to have a username that somebody else has, or had.
+    /// The users who are declared to have a username that another user has, or had.
     async fn objections(
         &self,
         present: &Present,
@@ -185,7 +185,7 @@ impl Present {
                     Difference::Change { email: declared.email.clone(), changes: changes(user, &after) };
                 (!changed.is_empty()).then(|| Step { difference, act: changing(user, &after, edit) })
             }
-            // Nobody is invited to an account that opens nothing.
+            // No one is invited to an account that opens nothing.
             (None, DeclaredStanding::Disabled) => invitation.map(revoking),
             (None, DeclaredStanding::Active) => {
                 let promised = invitation.is_some_and(|it| is_promised(it, declared));
