@@ -2,8 +2,8 @@
 //!
 //! HTTP-01 (RFC 8555, section 8.3) is answered on plain listeners before anything else is asked of
 //! a request; TLS-ALPN-01 (RFC 8737) in a handshake for `acme-tls/1` alone, after which the
-//! connection is closed. What always holds: only what is being shown is answered; whoever asks
-//! learns nothing that is not meant for everybody.
+//! connection is closed. What always holds: only challenges that are being shown are answered; a
+//! client learns nothing that is not public.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub struct Challenges {
 }
 
 impl Challenges {
-    /// Shows `text` to whoever asks for `token`.
+    /// Shows `text` to every client that asks for `token`.
     pub fn show_text(&self, token: &str, text: &str) {
         self.texts.pin().insert(token.to_owned(), text.to_owned());
     }
@@ -48,7 +48,7 @@ impl Challenges {
     pub fn show_certificate(&self, server_name: &str, certificate: &[u8], key: &[u8]) {
         let chain = vec![CertificateDer::from(certificate.to_vec())];
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_vec()));
-        // It has a critical extension that webpki does not know, so nobody looks whether it fits
+        // It has a critical extension that webpki does not know, so no check is made that it fits
         // its key.
         match ring::default_provider().key_provider.load_private_key(key) {
             Ok(key) => {

@@ -43,7 +43,7 @@ use crate::flows::visit::Visit;
 
 /// How long writing to a client may stall.
 const CLIENT_WRITE_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long the rest of a request body may take that nobody wants any more.
+/// How long the rest of an unwanted request body may take.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer that takes longer than this is given only if the session still lives.
 const SHORT_TIME_MAX: Duration = Duration::from_secs(1);
@@ -238,7 +238,7 @@ impl Phases {
         }
     }
 
-    /// Counts a token that nobody here has signed, as any other credential that is refused.
+    /// Counts a token that was not signed here, as any other credential that is refused.
     pub(super) async fn count_guess(&self, visit: &Visit, outcome: &Outcome) {
         if let Outcome::TokenRefused { why, .. } = outcome
             && why.is_guess()
@@ -331,7 +331,7 @@ impl Phases {
         }
     }
 
-    /// An answer that was long in coming is for somebody who is still signed in.
+    /// An answer that was long in coming is only for a user who is still signed in.
     fn still_signed_in(&self, ctx: &Context, waited: Duration) -> bool {
         waited < SHORT_TIME_MAX
             || ctx.permit.as_ref().is_none_or(|permit| self.0.gateway.admission.still_holds(permit))

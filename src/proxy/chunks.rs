@@ -1,9 +1,9 @@
 //! The chunks of an HTTP/1 request's body, as the client sent them.
 //!
 //! pingora's parser takes a size line without a single digit for the last one, and a line feed for
-//! a part of a chunk's extension. Whoever stands before us and reads that otherwise has another
-//! idea of where the body ends. What always holds: only the lines between the chunks are looked at,
-//! and what is odd about them stays odd.
+//! a part of a chunk's extension. A proxy before us that reads those otherwise sees the body end
+//! elsewhere. What always holds: only the lines between the chunks are looked at, and a body with
+//! an odd line stays odd.
 
 use pingora::ErrorType;
 

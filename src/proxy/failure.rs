@@ -15,7 +15,7 @@ use crate::flows::admission::{Outcome, Permit};
 /// The session ended while its request was under way.
 pub(super) const SESSION_ENDED: ErrorType = ErrorType::Custom("SessionEnded");
 
-/// What a failure looks like from outside; `None` when there is nobody to tell.
+/// What a failure looks like from outside; `None` when there is no client to tell.
 pub(super) fn outcome_of(error: &Error, ctx: &Context) -> Option<Outcome> {
     let route = ctx.permit.as_ref().map(|permit| Arc::clone(permit.route()));
     if *error.etype() == SESSION_ENDED {

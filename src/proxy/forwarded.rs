@@ -17,7 +17,7 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 /// How many trusted proxies one request may have passed.
 const HOPS_MAX: usize = 16;
 
-/// The most peers that are told of because nobody believes them.
+/// The most disbelieved peers that the operator is told of.
 const UNBELIEVED_MAX: usize = 8;
 
 /// What the trusted proxies write.
@@ -55,7 +55,7 @@ impl TrustedProxies {
         self.networks.iter().any(|network| network.contains(&address))
     }
 
-    /// The client's address: the right-most one that no trusted proxy vouches for as its own.
+    /// The client's address: the right-most address that is not a trusted proxy's.
     pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         match self.by {
             ForwardedBy::XForwarded => self.beyond(peer, entries(headers, &FORWARDED_FOR).map(address)),
@@ -106,9 +106,8 @@ impl TrustedProxies {
         is_https
     }
 
-    /// Whether `peer` says whose request it sends, and nobody believes it. A client on the internet
-    /// may say what it likes; a peer of a private network is a proxy that the operator has
-    /// forgotten.
+    /// Whether `peer` says whose request it sends, and is not trusted. A client on the internet may
+    /// say what it likes; a peer of a private network is a proxy that the operator has forgotten.
     fn is_forgotten(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
         let is_near = match peer.to_canonical() {
             IpAddr::V4(v4) => v4.is_private() || v4.is_loopback(),
@@ -120,7 +119,7 @@ impl TrustedProxies {
     }
 }
 
-/// Proxies that nobody believes, as the operator is told of them.
+/// Proxies that are not trusted, as the operator is told of them.
 #[derive(Debug, Default)]
 pub(super) struct Unbelieved(papaya::HashSet<IpAddr>);
 
@@ -152,8 +151,8 @@ fn remark(peer: IpAddr) -> String {
 }
 
 /// The entries of a header that every hop adds to, the last one first. A comma within quotation
-/// marks ends an entry, too: a proxy writes none, and so nobody can hide what the proxies after
-/// them have written.
+/// marks ends an entry, too: a proxy writes none, and so no client can hide what the proxies after
+/// it have written.
 fn entries<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
     let values = headers.get_all(name).into_iter().rev();
     values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','))
@@ -299,7 +298,8 @@ mod tests {
             let headers = said(values);
             assert_eq!(by_rfc.client(peer, &headers), client.parse::<IpAddr>().unwrap(), "{values:?}");
             assert_eq!(by_rfc.scheme(Some(peer), &headers), scheme, "{values:?}");
-            // Nobody else says anything, and without the operator's word the header says nothing.
+            // An untrusted peer is not believed, and without the operator's word the header is not
+            // read.
             let anonymous: IpAddr = "192.0.2.9".parse().unwrap();
             assert_eq!(by_rfc.client(anonymous, &headers), anonymous);
             assert_eq!(trusted().client(peer, &headers), "6.6.6.6".parse::<IpAddr>().unwrap());

@@ -1,7 +1,7 @@
 //! How many connections there may be, in all and from every network.
 //!
-//! What always holds: whoever holds a [`Pass`] is counted, and nobody else is. When there is no
-//! room for a newcomer, connections without a request under way are closed: those of the network
+//! What always holds: a connection that holds a [`Pass`] is counted, and no other is. When there is
+//! no room for a newcomer, connections without a request under way are closed: those of the network
 //! that has its share, or of the region that has most. A trusted proxy's address is counted in the
 //! total only; the clients behind it are counted in `crowd.rs`.
 
@@ -306,8 +306,8 @@ mod tests {
         assert!(enter(&gate, "198.51.100.2").is_some());
     }
 
-    /// Somebody who knocks again and again does not have every connection looked at each time, and
-    /// does not put it off either.
+    /// A client that knocks again and again does not have every connection looked at each time, and
+    /// does not put the search off either.
     #[test]
     fn f_06_a_search_in_vain_is_not_repeated_at_once() {
         let millis = Arc::new(AtomicU64::new(0));
@@ -317,7 +317,7 @@ mod tests {
         assert!(enter(&gate, "10.99.0.1").is_none());
         all[0].activity().end_request();
         millis.store(99, Ordering::Relaxed);
-        assert!(enter(&gate, "10.99.0.1").is_none(), "nobody looks yet");
+        assert!(enter(&gate, "10.99.0.1").is_none(), "no search yet");
         millis.store(100, Ordering::Relaxed);
         assert!(enter(&gate, "10.99.0.1").is_some());
     }

@@ -2,9 +2,8 @@
 //!
 //! pingora's parser is lenient: it takes bare line feeds, escapes a space in the target, cuts a
 //! fragment off, and keeps none of it where we could see. An application or a proxy before us that
-//! reads such bytes otherwise sees another request than the one that was decided on. So the bytes
-//! are looked at on their way to the parser ([`super::watched`]), and admission refuses what is
-//! odd.
+//! reads such bytes otherwise sees another request than the gateway decided on. So the bytes are
+//! looked at on their way to the parser ([`super::watched`]), and admission refuses what is odd.
 //!
 //! What always holds: only leniency is undone here. The parser still decides what a request says, and
 //! refuses on its own what it cannot read.

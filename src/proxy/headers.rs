@@ -183,7 +183,7 @@ impl Outgoing<'_> {
         }
         remove_tokens(request)?;
         if route.credentials.is_some() {
-            // Nobody shows the application a password of their own choice where the gateway shows
+            // No client shows the application a password of its own choice where the gateway shows
             // one.
             request.remove_header(&header::AUTHORIZATION);
         }

@@ -108,7 +108,7 @@ impl Names {
         let elapsed = Arc::clone(&self.elapsed);
         tokio::spawn(async move {
             let found = asked.await;
-            // Before the answer is told, so that nobody finds both it and its look-up gone.
+            // Before the answer is told, so that no waiter finds both it and its look-up gone.
             name.being_looked_up.store(false, Ordering::Release);
             name.answer.send_modify(|answer| {
                 if !found.is_empty() {
@@ -275,7 +275,7 @@ mod tests {
             assert_eq!(rig.address().await, Some(ip(1)));
             *rig.addresses.lock().unwrap() = vec![ip(2)];
             rig.pass(seconds);
-            // A new answer comes only to whoever waits for it.
+            // Only a caller that waits for the look-up gets a new answer.
             let asking = rig.address();
             let (found, ()) = tokio::join!(asking, async { rig.let_go.add_permits(1) });
             assert_eq!(found, Some(address), "{seconds}");

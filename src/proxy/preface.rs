@@ -133,7 +133,7 @@ mod tests {
         let v4 = [203, 0, 113, 7, 10, 0, 0, 1, 0x11, 0x22, 0, 80];
         let v6: Vec<u8> = [&[0x20, 1, 0xd, 0xb8][..], &[0; 11], &[7], &[0; 16], &[0, 9, 0, 80]].concat();
         let with_more = [&v4[..], &[0x04, 0, 3, 1, 2, 3]].concat();
-        // Nobody looks at what is not an address.
+        // The bytes after the addresses are not looked at.
         let with_nonsense = [&v4[..], &[0x04, 0xff, 0xff, 1]].concat();
         let longest = [&v4[..], &vec![0; REST_BYTES_MAX - v4.len()]].concat();
         for (words, source) in [

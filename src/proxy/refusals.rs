@@ -63,8 +63,8 @@ fn is_service_worker(gateway: &Gateway, request: Told<'_>, visit: &Visit) -> boo
 }
 
 /// Whether another origin's page would change something with the visitor's identity, and the route
-/// does not let it. A page cannot add somebody's access token to a request, except one that a
-/// browser remembers as a password.
+/// does not let it. A page cannot add a user's access token to a request, unless the browser
+/// remembers the token as a password.
 fn is_cross_origin_change(request: Told<'_>, permit: &Permit, here: impl Fn() -> String) -> bool {
     if request.method.is_safe() || !permit.is_ambient() || permit.route().cross_origin == CrossOrigin::Passed
     {

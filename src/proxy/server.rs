@@ -201,7 +201,7 @@ async fn listen(
 }
 
 /// TLS 1.2 and 1.3, HTTP/2 by ALPN, no early data (rustls's default). pingora knows no protocol
-/// beside those of HTTP, so the configuration that it makes is replaced by one that does.
+/// beside those of HTTP, so the configuration that it makes is replaced.
 fn acceptor(certificates: &Arc<Certificates>) -> Acceptor {
     #[expect(clippy::expect_used, reason = "with rustls, TLS settings with callbacks cannot fail")]
     let mut settings = PingoraTls::with_callbacks(Box::new(NameKeeper)).expect("TLS settings");
@@ -257,7 +257,7 @@ async fn accept(
     }
 }
 
-/// Returns when shutdown is asked for, or nobody is left who could ask.
+/// Returns when shutdown is asked for, or the sender is gone.
 async fn asked(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|asked| *asked).await;
 }

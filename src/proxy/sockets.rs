@@ -2,7 +2,7 @@
 //! the program that this process was before, or the system.
 //!
 //! What always holds: a socket that is handed over is used by the listener whose address it has;
-//! nobody is left waiting at one that no listener has.
+//! no client is left waiting at a socket that no listener has.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,7 +31,7 @@ impl Sockets {
         }
     }
 
-    /// The addresses at which connections wait that nobody will take.
+    /// The addresses at which connections wait that no listener will take.
     pub fn unclaimed(&self) -> Vec<SocketAddr> {
         self.0.iter().map(|(address, _)| *address).collect()
     }
@@ -64,7 +64,7 @@ mod tests {
         let mut sockets = Sockets::handed_over(vec![held]).unwrap();
         assert_eq!(sockets.unclaimed(), [address]);
         let _other = sockets.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        // Nobody else could listen there.
+        // No other program could listen there.
         let taken = sockets.listen(address).await.unwrap();
         assert_eq!(taken.local_addr().unwrap(), address);
         assert!(sockets.unclaimed().is_empty());

@@ -3,9 +3,10 @@
 //! Every request runs inside [`supervised`]. As soon as admission or the response shows that an
 //! exchange outlives one round trip, it is bound to its session by [`bind_to_session`]. When that
 //! session ends, its user may not use the route any more, or the route or its public path is gone,
-//! the whole exchange is dropped, idle or not. One that would never end by itself is dropped when
-//! we are told to stop, too, so that its client comes back to the next process at once. Dropping
-//! closes an HTTP/1.1 connection and resets one HTTP/2 stream, leaving its neighbours alone.
+//! the whole exchange is dropped, idle or not. An exchange that would never end by itself is
+//! dropped when we are told to stop, too, so that its client comes back to the next process at
+//! once. Dropping closes an HTTP/1.1 connection and resets one HTTP/2 stream, leaving its
+//! neighbours alone.
 //!
 //! Supervision also bounds how long a client may take to say anything at all, and to send a request's
 //! headers.

@@ -91,7 +91,7 @@ impl Supervised {
         unbelieved: Arc<Unbelieved>,
     ) -> Self {
         let place = parts.gateway.ground.place();
-        // Without TLS of our own, somebody else has to speak https for us.
+        // Without TLS of our own, a proxy before us has to speak https.
         let plain_http = match (&settings.tls, place.scheme) {
             (Some(_), Scheme::Https) => PlainHttp::Redirected,
             _ => PlainHttp::Served,

@@ -91,7 +91,7 @@ struct Served {
 /// A certificate that is served, or that is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// The host of one that is obtained; the file of one that is given.
+    /// The host of an obtained certificate, or the file of a given one.
     pub certificate: String,
     /// From when until when it is valid; `None`: it is not there yet.
     pub life: Option<(Timestamp, Timestamp)>,
@@ -117,7 +117,7 @@ impl Inspected {
     }
 }
 
-/// Reads certificates for somebody who wants to know how they are.
+/// Reads certificates and says how they are.
 pub fn inspect(files: &[CertificateFiles]) -> Result<Vec<Inspected>, CertificateError> {
     Set::read(files)?.served.into_iter().map(|Served { files, key }| inspected(&files, key)).collect()
 }
@@ -194,7 +194,7 @@ impl Certificates {
                     last_failure.clear();
                     self.replace(set);
                 }
-                // Half-written files are common while somebody renews; say each failure once.
+                // Half-written files are common during a renewal; say each failure once.
                 Err(e) if e.to_string() != last_failure => {
                     last_failure = e.to_string();
                     tracing::warn!(error = %last_failure, "TLS certificates not reloaded; the old ones stay in use");

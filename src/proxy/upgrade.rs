@@ -106,7 +106,7 @@ impl VirtualSocket for Held {
     fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
         match option {
             VirtualSockOpt::NoDelay => self.stream.set_nodelay(true),
-            // The time limits of the route end what nobody speaks on.
+            // The time limits of the route end idle connections.
             _ => Ok(()),
         }
     }

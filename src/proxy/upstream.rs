@@ -19,8 +19,8 @@ use super::upgrade::Upgrades;
 use crate::domain::policy::route::{Route, Upstream, UpstreamScheme, WebSocket};
 
 /// How long an idle connection is kept for a request that changes something. When the application
-/// closes it just then, nobody knows whether the request was carried out, and so it is not sent
-/// again; other requests are.
+/// closes it just then, the gateway cannot know whether the request was carried out, and so does
+/// not send it again; it resends other requests.
 const IDLE_BEFORE_CHANGE: Duration = Duration::from_secs(1);
 /// The most tries for one request, over all upstreams of its route.
 pub(super) const TRIES_MAX: usize = 4;
@@ -69,8 +69,8 @@ impl Upstreams {
         limit(&mut peer.options, route);
         let idle = idle(route, asked.method);
         peer.options.idle_timeout = Some(idle);
-        // A connection is pooled with those that are kept as long, so that no request gets one that
-        // has been idle for longer than it may have been.
+        // A connection is pooled with those that are kept as long, so that no request gets a
+        // connection that was idle for too long.
         peer.group_key = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         if asked.upgrades {
             peer.options.custom_l4 = Some(Arc::clone(&self.upgrades) as _);

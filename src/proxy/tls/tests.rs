@@ -120,7 +120,7 @@ async fn what_is_still_being_read_of_files_that_others_have_replaced_is_not_take
     let old = vec![write_pair(folder.path(), "a", &["a.example"])];
     let new = vec![write_pair(folder.path(), "b", &["b.example"])];
     let certificates = Arc::new(Certificates::load(old.clone(), Arc::default()).unwrap());
-    // A pipe is read for as long as nobody has written into it.
+    // Reading a pipe waits until a writer has written into it.
     let chain = std::fs::read(&old[0].chain).unwrap();
     std::fs::remove_file(&old[0].chain).unwrap();
     let made = std::process::Command::new("mkfifo").arg(&old[0].chain).status().unwrap();
