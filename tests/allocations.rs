@@ -135,8 +135,8 @@ fn bare(application: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Asks again and again on one connection, and counts what everybody in this process allocates
-/// meanwhile. The client and the application do the same for either proxy.
+/// Asks again and again on one connection, and counts what all of this process allocates meanwhile.
+/// The client and the application do the same for either proxy.
 fn cost(address: SocketAddr, request: &str) -> Cost {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();

@@ -70,8 +70,8 @@ const EVERY_ROOM: &[&str] = &[
     "cli",
 ];
 
-/// Libraries that shape whoever touches them, and the files that may. A name that ends in `*`
-/// stands for every library that begins so; a door that ends in `/` is a folder.
+/// Libraries that shape the code that uses them, and the files that may use them. A name that ends
+/// in `*` stands for every library that begins so; a door that ends in `/` is a folder.
 const DOORS: &[(&str, &[&str])] = &[
     ("pingora*", &["src/proxy/"]),
     ("sled", &["src/store/sled.rs", "src/store/sled/"]),
@@ -201,7 +201,7 @@ fn s_16_secrets_are_compared_in_one_place() {
         "a derived comparison ends at the first difference"
     );
     assert!(file.contains("self.0.ct_eq(&other.0)"));
-    // Text in somebody's hands is never compared: it is hashed first.
+    // A revealed secret is never compared: it is hashed first.
     let revealed = |text: &str| text.contains("reveal() ==") || text.contains("== secret.reveal()");
     assert!(revealed("if secret.reveal() == shown {"), "the breach is noticed");
     for source in sources("src") {
@@ -286,7 +286,7 @@ fn tables_have_no_stale_entries() {
                 )
             });
             if !used {
-                breaches.push(format!("DOORS opens {door} for {library}, and nobody goes through"));
+                breaches.push(format!("DOORS opens {door} for {library}, and no file there uses it"));
             }
         }
     }
@@ -355,8 +355,8 @@ fn no_file_has_a_generic_name() {
         .filter(|path| path.trim_end_matches(".rs").split('/').any(|part| EMPTY_NAMES.contains(&part)))
         .collect();
     nothing_breaks(
-        "A file is named after what is in it. One that is named after nothing collects everything: put each part \
-         where it is used, or name what they have in common.",
+        "A file is named after what is in it. A file that is named after nothing collects everything: put \
+         each part where it is used, or name what they have in common.",
         &breaches,
     );
 }

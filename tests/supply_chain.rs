@@ -51,7 +51,8 @@ const FLOORS: &[(&str, &[&str], &str)] = &[
     ("rand", &["0.8.6", "0.9.3", "0.10.1"], "RUSTSEC-2026-0097"),
 ];
 
-/// Floors of libraries that are not here yet. Whoever adds one of them starts above it.
+/// Floors of libraries that are not here yet. A developer who adds one of them starts above its
+/// floor.
 const FLOORS_OF_ABSENT: &[(&str, &[&str], &str)] = &[
     ("lettre", &["0.11.22"], "RUSTSEC-2020-0069, RUSTSEC-2021-0069, RUSTSEC-2026-0141"),
     ("protobuf", &["3.7.2"], "RUSTSEC-2024-0437"),

@@ -19,7 +19,7 @@ async fn a_second_passkey_is_added_named_and_removed_but_never_the_last_one() {
     window.press("Remove").await;
     window.sees("This is your only passkey").await;
 
-    // Somebody touches the new key, not the old one.
+    // The user touches the new key, not the old one.
     first.is_touched(false).await;
     let second = window.authenticator(Attached::Usb).await;
     window.press("Add a second passkey").await;
@@ -72,7 +72,7 @@ async fn a_change_long_after_the_sign_in_asks_for_the_passkey_first() {
 
     stage.gateway.clock().set("+6m");
     rename("Kitchen laptop").await;
-    assert_ne!(only_passkey(&passkey).await["signCount"], used, "nobody was asked");
+    assert_ne!(only_passkey(&passkey).await["signCount"], used, "the user was not asked");
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn ended_session_is_refused_on_the_next_request() {
     elsewhere.open(&stage.gateway.url("/next")).await;
     elsewhere.arrives_at_path("/auth/login").await;
     elsewhere.sees("Continue to").await;
-    // And whoever ended it is still in.
+    // And the browser that ended it is still signed in.
     stage.window.open(&stage.gateway.url("/")).await;
     stage.window.sees("hello").await;
     stage.window.stays_clean().await;

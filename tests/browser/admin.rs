@@ -140,7 +140,8 @@ async fn a_network_is_banned_and_let_in_again_from_the_pages() {
     let typed = window.script("return document.getElementById('network').value").await;
     assert_eq!(typed, "", "the form is ready for the next one");
 
-    // Somebody there is told what it is, and for how long, before they have pressed anything.
+    // A user there is told of the ban, and for how long it lasts, before they have pressed
+    // anything.
     let theirs = stage.another_window().await;
     theirs.is_reported_as("192.0.2.7").await;
     theirs.open(&stage.gateway.url("/auth/login")).await;

@@ -47,7 +47,8 @@ async fn firefox_enrols_signs_in_follows_a_deep_link_and_signs_out() {
     let request = seen.iter().find(|request| request.target() == "/a?b=c%20d").unwrap();
     assert_eq!(request.value("Remote-User"), "alice");
 
-    // Nobody is asked again on the other host, and signing out there is signing out everywhere.
+    // The user is not asked again on the other host, and signing out there is signing out
+    // everywhere.
     let two = format!("{}/x/y?z", gateway.origin_of(TWO));
     window.open(&two).await;
     window.arrives_at(&two).await;
@@ -107,7 +108,7 @@ async fn firefox_enters_a_host_below_a_wildcard_after_the_question() {
     window.sees("hello").await;
 }
 
-/// A browser that outlives its test is never ended by anybody.
+/// Nothing ends a browser that outlives its test.
 #[tokio::test]
 async fn firefox_ends_with_its_window() {
     let firefox = Firefox::start().await;

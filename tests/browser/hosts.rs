@@ -40,7 +40,7 @@ async fn one_sign_in_and_one_sign_out_reach_two_hosts_over_tls() {
     assert_eq!(request.value("Remote-User"), "alice");
     assert_eq!(request.value("X-Forwarded-Proto"), "https");
 
-    // Nobody is asked again on the other host.
+    // The user is not asked again on the other host.
     window.open(&two).await;
     window.arrives_at(&two).await;
     window.sees("hello").await;
@@ -130,7 +130,7 @@ async fn f_09_the_account_page_asks_for_each_change_beside_an_application() {
         window.fill("Name of this passkey", name).await;
         window.press("Save").await;
         window.sees(&format!("It is now called “{name}”")).await;
-        assert_ne!(only_passkey(&passkey).await["signCount"], used, "nobody was asked");
+        assert_ne!(only_passkey(&passkey).await["signCount"], used, "the user was not asked");
     }
     window.stays_clean().await;
 }

@@ -1,4 +1,4 @@
-//! A stage with a gateway, an application and a browser, and the steps that everybody takes on it.
+//! A stage with a gateway, an application and a browser, and the steps that the tests share.
 
 use serde_json::Value;
 
@@ -95,9 +95,9 @@ pub async fn only_passkey(authenticator: &Authenticator<'_>) -> Value {
     passkeys.into_iter().next().unwrap()
 }
 
-/// Opens a host below `*.apps.localhost` that is asked about first, and returns its address. Nobody
-/// is asked right after a sign-in, while the host is remembered that its page named. The gateway
-/// has a clock of its own.
+/// Opens a host below `*.apps.localhost` that is asked about first, and returns its address. The
+/// user is not asked right after a sign-in, while the host is remembered that its page named. The
+/// gateway has a clock of its own.
 pub async fn asked_about(window: &Window, gateway: &Gateway) -> String {
     let page_of = |host: &str| format!("{}/page?x=1", gateway.origin_of(&format!("{host}.apps.localhost")));
     window.open(&page_of("first")).await;

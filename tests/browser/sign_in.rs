@@ -1,4 +1,4 @@
-//! The ways in: autofill, the button, the e-mail address; and back to where somebody was heading.
+//! The ways in: autofill, the button, the e-mail address; and back to where the user was heading.
 
 use crate::chrome::Attached;
 use crate::harness::Recorded;
@@ -35,7 +35,7 @@ async fn signs_in_by_autofill() {
     let stage = Stage::set().await;
     let passkey = stage.alice().await;
     sign_out(&stage.window).await;
-    // Nobody has chosen anything yet: the offer waits, and the page stays.
+    // The user has chosen nothing yet: the offer waits, and the page stays.
     passkey.is_touched(false).await;
     stage.window.open(&stage.gateway.url("/inbox?unread")).await;
     stage.window.sees("E-mail address, or choose a saved passkey").await;

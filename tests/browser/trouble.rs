@@ -15,8 +15,8 @@ performance.now = () => at;
 const get = navigator.credentials.get.bind(navigator.credentials);
 navigator.credentials.get = (options) => get(options).finally(() => { at += window.promptTakes; });";
 
-/// Browsers answer a closed prompt and one that they never showed alike; only the time tells them
-/// apart.
+/// Browsers give the same answer for a closed prompt and for a prompt that they never showed; only
+/// the time tells them apart.
 #[tokio::test]
 async fn reports_a_cancelled_prompt_and_allows_another() {
     let stage = Stage::set().await;
@@ -101,8 +101,8 @@ async fn every_failure_has_a_message() {
     window.stays_clean().await;
 }
 
-/// A prompt that nobody heeds ends like one that is closed. Its timeout is a suggestion that
-/// Chromium takes literally while authenticators are virtual.
+/// A prompt that the user ignores ends like a closed one. Its timeout is a suggestion that Chromium
+/// takes literally while authenticators are virtual.
 const PROMPTS_ARE_SHORT: &str = "
 const get = navigator.credentials.get.bind(navigator.credentials);
 navigator.credentials.get = (options) => {

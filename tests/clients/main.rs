@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use harness::{Config, Gateway, Upstream};
 
-/// Drivers take a second or two; one that waits for something waits for ever.
+/// Drivers take a second or two; a driver that waits for an event waits for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(10);
 /// A page of a front end that is not on the gateway's host.

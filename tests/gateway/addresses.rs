@@ -9,7 +9,7 @@ use crate::harness::scene::ALICE;
 use crate::harness::{Authenticator, Browser, Gateway, Scene, port};
 use crate::tongues::Tongue;
 
-/// Nearly Alice's, or worse: each has been somebody's way around a comparison or a domain check.
+/// Nearly Alice's, or worse: each has been a way around a comparison or a domain check.
 const HOSTILE: [&str; 43] = [
     "alice@example.com@evil.example",
     "evil@evil.example@example.com",
@@ -59,7 +59,7 @@ const HOSTILE: [&str; 43] = [
 /// Hers all the same.
 const HERS: [&str; 3] = ["alice@example.com", "ALICE@Example.COM", "  alice@example.com "];
 
-/// All dialects, and a mail server that nobody answers for: what is sent does not matter here.
+/// All dialects, and a mail server that does not answer: what is sent does not matter here.
 fn arrange(config: &mut Config) {
     Tongue::all_on(config);
     let url = format!("url = \"smtp://localhost:{}\"", port::free());
@@ -117,7 +117,7 @@ const SIGN_INS: [(&str, bool, &str); 3] = [
     ("/api/auth/passkey/login/begin", false, "/api/auth/passkey/login/finish?email="),
 ];
 
-/// There an address that is none is nobody's, and no answer tells the difference.
+/// A malformed address is treated as an unknown one, and no answer tells the difference.
 #[tokio::test]
 async fn s_05_sign_in_for_an_invalid_address_fails() {
     for (begin, in_body, finish) in SIGN_INS {

@@ -155,7 +155,7 @@ async fn w_12_a_counter_only_grows() {
     assert_eq!(stored["counter"], u32::MAX, "a refused counter was stored");
     assert!(
         scene.gateway.log().contains("\"event\":\"counter_regressed\""),
-        "nobody was told that a counter went back"
+        "no event says that a counter went back"
     );
 }
 

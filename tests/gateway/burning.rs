@@ -48,7 +48,8 @@ async fn f_10_burn_invalidates_everything_signed_before() {
     let cookie = scene.alice.session().unwrap();
     let bearer = scene.alice.get("sessions/current").await.json()["token"].as_str().unwrap().to_owned();
     let before = published(&scene).await;
-    // A message of before, as it were: one that waits is thrown away, and one session ends.
+    // A message from before counts as signed before: a waiting message is thrown away, and one
+    // session ends.
     let told = scene.gateway.operate(&["key", "rotate", "--burn"]);
     assert!(told.contains("burnt") && told.contains("1 sessions ended"), "{told}");
     let after = published(&scene).await;

@@ -240,7 +240,7 @@ async fn validation_handshake_serves_no_requests() {
     let root = pebble.root().await;
     let shaken = handshake(&gateway, &root, WIKI, &[b"acme-tls/1"]).await;
     assert!(shaken.is_err(), "there is nothing to validate");
-    // The authority has looked, and nobody else has been served.
+    // The authority has looked, and no other client has been served.
     let metrics = metrics_of(&gateway).await;
     assert!(metrics.contains("vestibule_tls_handshakes_total{result=\"done\"} 0\n"), "{metrics}");
     let (_, chosen) = handshake(&gateway, &root, WIKI, &[b"acme-tls/1", b"http/1.1"]).await.unwrap();
@@ -269,10 +269,10 @@ async fn renews_when_the_authority_advises() {
     assert!(authority.log().contains("profile=short"), "it is told the profile");
     let orders = || authority.log().matches("POST /acme/neworders").count();
     assert_eq!(orders(), 2);
-    // It would like each certificate to be renewed at once. A gateway that has just got one takes
-    // its time; one that has found it does as it is told, and goes on doing so. This authority does
-    // not take an order as a replacement, although it should (RFC 9773, section 5), so there is a
-    // second one without that.
+    // It would like each certificate to be renewed at once. A gateway that has just obtained one
+    // takes its time; a gateway that finds one on disk does as it is told, and goes on doing so.
+    // This authority does not take an order as a replacement, although it should (RFC 9773, section
+    // 5), so there is a second order without that.
     gateway.restart().await;
     wait_for(&gateway, IN_FORCE, 4).await;
     assert_ne!(handshake(&gateway, &authority.root(), WIKI, &[b"h2"]).await.unwrap().0, first);

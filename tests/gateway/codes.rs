@@ -180,7 +180,7 @@ async fn s_30_limits_codes_requested_anonymously() {
     assert_eq!(mailbox.count(), 4, "the owner, elsewhere, is not held up");
 }
 
-/// What is counted is the account, not what somebody typed.
+/// The account is counted, not the text that a client typed.
 #[tokio::test]
 async fn s_12_spellings_of_an_address_share_one_limit() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
@@ -219,8 +219,8 @@ async fn s_30_limits_pending_codes_in_total() {
     assert_eq!(mailbox.count(), usize::try_from(MAIL_TO_ACCOUNT_BURST.get()).unwrap() + 1);
 }
 
-/// Nobody who has used up an account's messages keeps its owner from one, where the owner signed in
-/// lately.
+/// A client that has used up an account's messages does not keep its owner from one, where the
+/// owner signed in lately.
 #[tokio::test]
 async fn f_14_anonymous_requests_do_not_use_the_owners_mail_limit() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
@@ -247,7 +247,8 @@ async fn f_14_anonymous_requests_do_not_use_the_owners_mail_limit() {
     }
     assert_eq!(ask("10.1.0.1").await, 0, "anonymous clients have used everything up");
     assert_eq!(ask("192.0.2.99").await, 1);
-    // So is a browser that she has signed in with, wherever it is; another user's mark is nobody's.
+    // So is a browser that she has signed in with, wherever it is; another user's mark does not
+    // count.
     let mark = stage.gateway.attempts.device_mark(&signed_in.user.id).unwrap().hashed();
     let other = stage.gateway.attempts.device_mark(&UserId::from_random([9; 16])).unwrap().hashed();
     for (device, count) in [(other, 0), (mark, 1)] {
@@ -334,7 +335,7 @@ async fn s_35_an_account_that_is_still_being_made_gets_no_code() {
     stage.gateway.sign_in.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
     let mailbox = Mailbox::default();
     stage.gateway.messages.deliver(&mailbox).await.unwrap();
-    assert_eq!(mailbox.count(), 0, "whoever holds the link makes the account, and nobody else joins in");
+    assert_eq!(mailbox.count(), 0, "the holder of the link makes the account, and no other client joins in");
 }
 
 #[tokio::test]
@@ -351,7 +352,8 @@ async fn s_21_unknown_address_costs_the_same_work() {
     let mailbox = Mailbox::default();
     stage.gateway.messages.deliver(&mailbox).await.unwrap();
     assert_eq!(mailbox.count(), 1);
-    // The one for nobody is kept for as long as a mail server takes, so that its end tells nothing.
+    // The message without a reader is kept for as long as a mail server takes, so that its end
+    // tells nothing.
     assert!(count(b"outbox/").await.len() <= 1);
     stage.clock.forward(Duration::from_secs(1));
     stage.gateway.messages.deliver(&mailbox).await.unwrap();

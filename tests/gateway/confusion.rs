@@ -189,7 +189,8 @@ impl Stock {
             }
             Place::Invitation => self.redeems(&browser, token).await,
             Place::Code => {
-                // A code in the browser that asked for it; anything else in one that still waits.
+                // A code in the browser that asked for it; any other text in a browser that still
+                // waits.
                 let own = self.asked.iter().position(|(_, code)| code == token);
                 let asker = &self.asked[own.unwrap_or(self.guesses / GUESSES)].0;
                 self.guesses += 1;
@@ -277,7 +278,7 @@ async fn s_11_each_token_kind_is_accepted_only_in_its_place() {
     }
 }
 
-/// An access token is short so that whoever finds one does not have it for long.
+/// An access token is short-lived so that a thief does not have it for long.
 #[tokio::test]
 async fn s_11_access_token_cannot_be_exchanged() {
     let mut scene = Scene::with(Tongue::all_on, |_| {}).await;

@@ -258,7 +258,7 @@ async fn every_failure_has_a_type() {
             break;
         }
     }
-    let limited = last.expect("somebody who asks that often is held up");
+    let limited = last.expect("a client that asks that often is held up");
     assert!(limited.header("retry-after").parse::<u64>().unwrap() >= 1);
     refused(limited, 429, "rate_limited");
 }

@@ -93,7 +93,7 @@ fn counted() -> Vec<(&'static str, Value)> {
 /// Every other endpoint, with the reason why trying it without end tries nothing.
 const UNCOUNTED: [(&str, &[&str]); 5] = [
     (
-        "says what everybody may know",
+        "says what every client may know",
         &[
             "GET /.well-known/passkey-endpoints",
             "GET /api/auth/.well-known/webauthn",
@@ -173,7 +173,7 @@ async fn described(scene: &Scene) -> BTreeSet<String> {
     described.filter(|endpoint| !endpoint.contains(" /auth/admin/v1/")).collect()
 }
 
-/// Whoever adds an endpoint says whether it is counted, and why not if so.
+/// A developer who adds an endpoint says whether it is counted, and if not, why.
 #[tokio::test]
 async fn s_12_every_described_endpoint_is_limited_or_exempt() {
     let scene = Scene::with(arrange, |_| {}).await;
@@ -245,7 +245,7 @@ async fn s_12_every_credential_endpoint_is_limited() {
         }
         assert!(refused, "{endpoint} can be tried without end");
     }
-    // None of that is anything to somebody who is signed in and changes nothing.
+    // None of that concerns a user who is signed in and changes nothing.
     for tongue in Tongue::ALL {
         tongue.ask_for_list(&scene.alice).await.expect(200);
     }
@@ -321,7 +321,7 @@ async fn s_34_limits_use_the_client_reported_by_a_trusted_proxy() {
     let mut spending = Spending::begin();
     spending.all(&scene, header, |n| format!("2001:db8:0:1:{n:x}::{n:x}")).await;
     assert!(spending.answered >= BURST, "a /64: {}", spending.answered);
-    // Their neighbours are somebody else.
+    // Their neighbours are other clients.
     let anonymous = scene.anonymous();
     for neighbour in ["198.51.101.1", "2001:db8:0:2::1"] {
         anonymous.send(begin(&anonymous, header, neighbour)).await.expect(200);

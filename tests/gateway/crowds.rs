@@ -28,7 +28,7 @@ fn beginning(scene: &Scene, lines: &str) -> String {
     )
 }
 
-/// From the network in which a user is signed in, and from one in which nobody is.
+/// From the network in which a user is signed in, and from a network without a session.
 async fn signs_in_soon(scene: &mut Scene) {
     for from in ["127.0.0.1", "127.2.0.1"] {
         let browser = Browser::on(&scene.gateway, from);
@@ -68,7 +68,7 @@ async fn f_01_a_body_that_does_not_keep_its_pace_is_given_up() {
         stream.write_all(head.as_bytes()).await.unwrap();
         let began = Instant::now();
         let mut sent = 0;
-        // Until it is all there, or nobody takes it any more.
+        // Until it is all there, or the gateway takes no more.
         while at_once > 0 && sent < length {
             if stream.write_all(&vec![b' '; at_once]).await.is_err() {
                 break;

@@ -1,5 +1,5 @@
 //! What is described is what is answered: schemathesis asks the running binary everything that its
-//! description allows, and much that it does not, as an anonymous client and as somebody signed in.
+//! description allows, and much that it does not, as an anonymous client and as a signed-in user.
 
 use std::process::{Command, Output};
 
@@ -30,7 +30,7 @@ fn everything(config: &mut Config) {
     config.table("dialects", &["better_auth = true", "ocore = true", "corbado = true", "zitadel = true"]);
     config.table("limits", &["network_burst = 1000000", "network_per_second = 1000000"]);
     config.log.push("level = \"error\"".to_owned());
-    // Nobody listens there: what is posted waits.
+    // No server listens there: messages wait.
     config.table("mail", &["url = \"smtp://localhost:1\"", "from = \"no-reply@example.com\""]);
     config.table("signin", &["email_code = \"enroll\""]);
 }

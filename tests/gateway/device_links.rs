@@ -102,7 +102,7 @@ async fn s_14_a_code_is_used_up_by_the_first_browser_that_brings_it() {
     let code = offer(&stage, &session).await.unwrap();
     let (number, nonce) = ask(&stage, &code.to_lowercase()).await.unwrap();
     assert!(is_wrong_code(&ask(&stage, &code).await));
-    // The one who was first is not disturbed.
+    // The browser that was first is not disturbed.
     confirm(&stage, &session, number).await.unwrap();
     assert!(join(&stage, &nonce).await.unwrap().is_some());
     assert!(is_wrong_code(&ask(&stage, &code).await));

@@ -73,7 +73,8 @@ fn etc() -> (TempDir, Authority) {
     (folder, authority)
 }
 
-/// Whoever starts it before it knows its address gets a link for another one, and a passkey for that.
+/// An operator who starts it before it knows its address gets a link for another address, and a
+/// passkey for that.
 #[test]
 fn a6_the_readme_has_the_public_address_written_before_the_first_start() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
@@ -195,8 +196,7 @@ fn every_header_that_is_removed_is_in_the_documents() {
     }
 }
 
-/// Every command that a document tells people to type is one that the program knows, with those
-/// options.
+/// The program knows every command that a document tells people to type, with those options.
 #[test]
 fn documented_commands_exist() {
     let folder = TempDir::new().unwrap();

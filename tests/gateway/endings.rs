@@ -87,7 +87,7 @@ fn live(stage: &Stage, session: &Session) -> Vec<Session> {
     live.iter().map(|session| (*session.record()).clone()).collect()
 }
 
-/// Whoever decides to end all sessions has read which there are; then another one begins, and is
+/// The flow that ends all sessions has read which there are; then another one begins, and is
 /// acknowledged; then the decision is committed.
 async fn meet(begins: Begins, ends: Ends) {
     let store = Arc::new(Held::default());

@@ -41,7 +41,7 @@ async fn travel(tongue: Tongue) -> BTreeMap<String, Value> {
     observe(scene, &browser).await
 }
 
-/// What somebody sees who knows nothing of dialects: the native API, the operator, and the store
+/// What an observer sees who knows nothing of dialects: the native API, the operator, and the store
 /// itself.
 async fn observe(mut scene: Scene, bob: &Browser) -> BTreeMap<String, Value> {
     let mut seen = BTreeMap::new();
@@ -216,7 +216,7 @@ async fn finish(scene: &mut Scene, end: End, session: &[(&'static str, Browser)]
     match end {
         End::SignOut(tongue, shown) => {
             let (_, browser) = session.iter().find(|(form, _)| *form == shown).unwrap();
-            // The browser forgets its cookie; whoever copied it does not.
+            // The browser forgets its cookie; a thief who copied it does not.
             let cookie = browser.session();
             tongue.sign_out(browser).await.expect(tongue.statuses().signed_out);
             if let Some(cookie) = cookie {

@@ -1,5 +1,5 @@
-//! P-10 and S-20 below the network: a store that fails at every step in turn, and never once lets
-//! anybody in for it.
+//! P-10 and S-20 below the network: a store that fails at every step in turn, and never once lets a
+//! client in for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -44,7 +44,7 @@ impl Faulty {
         Arc::new(Self { inner: MemoryStore::new(), calls, mended, fails_at, for_good, fault })
     }
 
-    /// Whether the present call is one that fails.
+    /// Whether the present call fails.
     fn fails(&self) -> bool {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         let fails = call == self.fails_at || (self.for_good && call > self.fails_at);

@@ -220,13 +220,13 @@ async fn a_gateway_that_may_have_missed_something_lets_nobody_in_after_the_bound
     }
 }
 
-/// Where nobody says that something was lost, the next change shows it.
+/// Where no notice says that a change was lost, the next change shows it.
 #[tokio::test]
 async fn a_gap_is_noticed_with_the_next_change() {
     let mut two = Two::set().await;
     two.feed.turn(Manner::Loses);
     two.revoke().await;
-    assert_eq!(known(&two.there, &two.ending), Ok(true), "nobody has told it");
+    assert_eq!(known(&two.there, &two.ending), Ok(true), "no feed has told it");
     two.feed.turn(Manner::Steady);
     let newest = two.here.sign_in(&mut two.device).await.unwrap().session;
     assert_eq!(known(&two.there, &two.ending), Ok(false));

@@ -345,7 +345,7 @@ async fn alias_answers_as_its_server_does() {
         let unclear = ask(path, &[]).await;
         assert_eq!(unclear.status(), 400);
         assert!(unclear.text().await.unwrap().contains("X-Forwarded-Uri"));
-        // Whoever contradicts the proxy's own word is refused.
+        // A request that contradicts the proxy's own header is refused.
         let both = [("x-forwarded-uri", "/page"), ("x-original-uri", "/health")];
         assert_eq!(ask(path, &both).await.status(), 400);
         let both = [("x-forwarded-uri", "/page"), ("x-original-url", "https://wiki.example.com/health")];

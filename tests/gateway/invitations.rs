@@ -34,7 +34,7 @@ async fn preview(gateway: &Gateway, link: &str) -> Value {
         .json()
 }
 
-/// Everybody with an account, by address: whether they are administrators, and their groups.
+/// All users, by address: whether they are administrators, and their groups.
 fn people(gateway: &Gateway) -> Vec<(String, bool, Value)> {
     let users: Value = serde_json::from_str(&gateway.operate(&["user", "list", "--json"])).unwrap();
     let person = |user: &Value| {
@@ -96,7 +96,7 @@ async fn s_14_invitation_does_not_change_an_existing_account() {
     assert_eq!(bob.passkeys().await.len(), 2);
     assert_eq!(people(&scene.gateway)[1], (BOB.to_owned(), false, json!([])));
     assert!(is_live(&scene, &late).await, "another address is not touched");
-    // And one that would change it is not even made.
+    // And an invitation that would change it is not even made.
     for options in [vec!["--admin"], vec!["--group", "staff"], vec!["--username", "root"]] {
         let refused = scene.gateway.cli(&[&["invite", BOB], &options[..]].concat());
         assert_eq!(refused.status.code(), Some(1), "{options:?}: {refused:?}");
@@ -110,17 +110,17 @@ async fn s_14_set_up_link_and_invitation_are_not_interchangeable() {
     assert_eq!(preview(&gateway, &setup).await["kind"], "setup");
     let offer = preview(&gateway, &invited).await;
     assert_eq!((&offer["kind"], &offer["email"]), (&json!("invitation"), &json!(BOB)));
-    // While nobody has set anything up, an invitation is still no way to do it.
+    // Before set-up, an invitation is no way to do it.
     let bob = Browser::new(&gateway);
     let redeemed = redeem_claiming(&bob, &invited).await.expect(201).json();
     assert_eq!((&redeemed["user"]["email"], &redeemed["user"]["admin"]), (&json!(BOB), &json!(false)));
     bob.register(&mut Authenticator::new(2)).await.expect(200);
-    // The set-up link names nobody, so it needs to be told; being asked uses nothing up.
+    // The set-up link names no person, so the browser has to; the question uses nothing up.
     let alice = Browser::new(&gateway);
     let unnamed = alice.redeem(&setup, None, "Alice").await;
     unnamed.expect_problem(422);
     let taken = alice.redeem(&setup, Some(BOB), "Alice").await;
-    assert_eq!(taken.expect_problem(409)["code"], "taken", "nor does it make somebody else an administrator");
+    assert_eq!(taken.expect_problem(409)["code"], "taken", "nor does it make another user an administrator");
     let user = alice.enrol(&setup, ALICE, "Alice", &mut Authenticator::new(1)).await;
     assert_eq!(user["admin"], true);
     for used in [&setup, &invited] {
@@ -137,7 +137,8 @@ async fn s_14_a_link_is_for_its_own_installation() {
     one.anonymous().redeem(&link, None, "Bob").await.expect(201);
 }
 
-/// An application believes the username, so an address alone gives nobody one that means something.
+/// An application believes the username, so an address alone gives no user a username that means
+/// something.
 #[tokio::test]
 async fn f_04_an_invitation_gives_no_username_that_opens_a_route() {
     let scene = Scene::with(
@@ -239,7 +240,7 @@ async fn f_17_of_concurrent_links_one_is_live() {
     for made in made {
         count += usize::from(made.await.unwrap().is_ok());
     }
-    assert!(count >= 1, "nobody could invite");
+    assert!(count >= 1, "no invitation was made");
     assert_eq!(stage.gateway.administration.invitations().await.unwrap().len(), 1);
 }
 

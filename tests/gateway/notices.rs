@@ -45,7 +45,7 @@ async fn sent(stage: &Stage) -> Vec<Content> {
 async fn with_alice() -> (Stage, Registered, Authenticator) {
     let (stage, mut device) = (Stage::with_codes(EmailCode::Enroll).await, Authenticator::new(1));
     let alice = stage.enrol(ALICE, &mut device).await.unwrap();
-    assert!(sent(&stage).await.is_empty(), "whoever has just made an account has no news");
+    assert!(sent(&stage).await.is_empty(), "a user who has just made an account has no news");
     (stage, alice, device)
 }
 
@@ -163,7 +163,7 @@ fn secret_in(message: &str) -> String {
     rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect()
 }
 
-/// Bob, who is signed in, and somebody who uses a link that an administrator made for him.
+/// Bob, who is signed in, and a thief who uses a link that an administrator made for him.
 async fn reset(scene: &Scene) -> (Browser, Authenticator, Browser) {
     let (bob, device) = scene.invited(BOB, 2).await;
     let said: Value =
@@ -181,7 +181,7 @@ async fn reset_link_sends_notices_and_can_be_cancelled() {
     let (bob, _, finder) = reset(&scene).await;
     let made = message(&office, 1).await;
     assert!(made.contains("An administrator made a link") && made.contains("24 hours"), "{made}");
-    assert!(!made.contains("/enroll#"), "a notice gives nobody a way in: {made}");
+    assert!(!made.contains("/enroll#"), "a notice gives no reader a way in: {made}");
     let used = message(&office, 2).await;
     assert!(used.contains("A link from an administrator was used to get into your account"), "{used}");
     assert!(used.contains("127.0.0.0/24") && used.contains("UTC"), "{used}");
@@ -258,7 +258,7 @@ async fn removal_by_an_administrator_sends_a_notice() {
         removed.contains("A passkey was removed from your account") && removed.contains("UTC"),
         "{removed}"
     );
-    assert!(!removed.contains("127.0.0"), "where an administrator sits is nobody's business: {removed}");
+    assert!(!removed.contains("127.0.0"), "a notice does not say where an administrator sits: {removed}");
     scene.gateway.operate(&["user", "reset", BOB, "--wipe"]);
     let [wiped, linked] = [message(&office, 3).await, message(&office, 4).await];
     let both = format!("{wiped}{linked}");

@@ -187,7 +187,7 @@ async fn a_link_is_not_sent_any_more_once_it_has_expired() {
     assert_eq!(count(&stage, b"outbox/").await, 0);
 }
 
-/// Whatever somebody does to keep others out of their account ends a link to it as well.
+/// Every step by which a user keeps others out of their account ends a link to it as well.
 #[tokio::test]
 async fn s_17_own_link_ends_with_sessions_and_passkeys() {
     let at = visit(AUTH_HOST);

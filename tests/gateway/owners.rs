@@ -1,6 +1,6 @@
 //! Whose things they are: every person, every object, every verb, in every dialect (S-33).
 //!
-//! What is somebody else's is answered as what does not exist, to the byte, and stays as it is.
+//! Another user's things are answered as if they did not exist, to the byte, and stay as they are.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ async fn ask(tongue: Tongue, verb: Verb, browser: &Browser, id: &str) -> Reply {
     }
 }
 
-/// Every id that somebody's passkeys have anywhere.
+/// Every id that a user's passkeys have anywhere.
 async fn ids(browser: &Browser) -> Vec<String> {
     let mut ids = Vec::new();
     for tongue in Tongue::ALL {
@@ -139,7 +139,7 @@ fn claims(whose: &Value) -> Vec<(&'static str, Value)> {
     all.map(|(name, value)| (name, value.clone())).to_vec()
 }
 
-/// Claims to be somebody else in the body, in the query and in headers.
+/// Claims to be another user in the body, in the query and in headers.
 async fn ask_claiming(bob: &Browser, whose: &Value, method: Method, path: &str, body: Value) -> Reply {
     let mut body = body;
     for (name, value) in claims(whose) {
@@ -216,7 +216,7 @@ async fn s_33_requests_cannot_name_another_account() {
     assert_eq!((scene.alice.passkeys().await, after), before);
 }
 
-/// What somebody's newest passkey is called in each dialect.
+/// The id of a user's newest passkey in each dialect.
 async fn newest(browser: &Browser) -> Vec<String> {
     let mut ids = Vec::new();
     for tongue in Tongue::ALL {

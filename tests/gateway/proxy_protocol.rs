@@ -11,7 +11,7 @@ use crate::harness::{Gateway, Upstream, port};
 
 const AUTH: &str = "auth.example.test";
 const WIKI: &str = "wiki.example.test";
-/// The one that is trusted.
+/// The trusted proxy.
 const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 
@@ -76,7 +76,7 @@ async fn p_04_refuses_a_preface_from_untrusted_peers() {
     assert_eq!(answer(&gateway, PROXY, &request).await, "");
     let told = answer(&gateway, PROXY, &introduced).await;
     assert!(told.starts_with("HTTP/1.1 308 "), "{told}");
-    // Anybody else's words are no request.
+    // The same bytes from any other peer are no request.
     let told = answer(&gateway, CLIENT, &introduced).await;
     assert!(told.starts_with("HTTP/1.1 400 "), "{told}");
 }

@@ -23,13 +23,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const REQUESTS_MIN: usize = 60;
 const SERVED_MIN: usize = 15;
 
-/// Where nginx refuses and we do not. None may be there that nobody knows of.
+/// Where nginx refuses and we do not. No unlisted difference may be there.
 const KNOWN_DIFFERENCES: &[(&str, &str)] = &[(
     "GET1 /page HTTP/1.1\r\n{H}\r\n",
     "a method may have digits (RFC 9110, section 9.1), and it is the application that knows its own",
 )];
 
-/// `{H}` is a good `Host` line and one that asks to close the connection, `{L}` our host and port.
+/// `{H}` is a good `Host` line and a line that asks to close the connection, `{L}` our host and
+/// port.
 const REQUESTS: &[&str] = &[
     // Ordinary ones, which show that the others are refused for what is odd about them.
     "GET /page HTTP/1.1\r\n{H}\r\n",
@@ -264,7 +265,7 @@ enum Fate {
     Forwarded,
     /// This status, or 0 for a connection that was closed without one.
     Refused(u16),
-    /// Nobody said anything.
+    /// Neither side said anything.
     Nothing,
 }
 

@@ -234,7 +234,7 @@ async fn s_07_redirect_urls_hold_no_lasting_secret() {
             "{secret} in {addresses:?}"
         );
     }
-    // The hand-off's code has done its work, for everybody.
+    // The hand-off's code is used up, for every client.
     let code = addresses.iter().find(|url| url.path() == "/auth/hand-off").expect("a hand-off");
     for again in [scene.anonymous(), browser.clone()] {
         let reply = again.navigate(code.as_str()).await;

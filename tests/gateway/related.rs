@@ -78,7 +78,7 @@ async fn related_origins_can_read_refusals() {
     assert_eq!(reply.header("access-control-allow-origin"), "");
 }
 
-/// A cookie that a page of another site sends along is refused, and not taken for nobody's.
+/// A cookie that a page of another site sends along is refused, and not just ignored.
 #[tokio::test]
 async fn other_sites_get_wrong_origin() {
     let scene = scene().await;

@@ -1,5 +1,5 @@
-//! Restarts behind sockets that somebody else holds, as systemd does: nobody is refused, and what
-//! is under way is finished.
+//! Restarts behind sockets that another process holds, as systemd does: no client is refused, and
+//! requests under way are finished.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -304,7 +304,7 @@ async fn s_28_an_exchanged_token_is_a_new_session_and_works_once() {
     browser.post("sessions/", &body).await.expect_problem(401);
 }
 
-/// A token that a script, a log or another machine has got hold of gives nobody a cookie.
+/// A token that a script, a log or another machine has got hold of yields no cookie.
 #[tokio::test]
 async fn f_03_a_token_without_the_cookie_of_its_sign_in_opens_no_application() {
     let mut scene = Scene::with(crate::tongues::Tongue::all_on, |_| {}).await;
@@ -330,7 +330,7 @@ async fn f_03_a_token_without_the_cookie_of_its_sign_in_opens_no_application() {
     browser.post("sessions/", &body(&told)).await.expect(201);
 }
 
-/// Whoever signs out means the session, whatever else their program sends along.
+/// A user who signs out means the session, whatever else their program sends along.
 #[tokio::test]
 async fn s_17_invalid_token_does_not_keep_the_session_alive() {
     let mut scene = Scene::with(crate::tongues::Tongue::all_on, |_| {}).await;

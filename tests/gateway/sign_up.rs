@@ -67,7 +67,7 @@ async fn s_21_sign_up_does_not_reveal_accounts() {
     }
     assert_eq!(told[0], told[1]);
     assert_eq!(office.message(1).await["to"], json!(["nobody@example.com"]), "Alice is sent nothing");
-    // A code for signing up signs nobody in, and the other way round.
+    // A code for signing up signs no user in, and the other way round.
     let code = office.code(1).await;
     let other = scene.anonymous();
     ask(&other, "nobody@example.com").await.expect(201);

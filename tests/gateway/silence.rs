@@ -1,5 +1,5 @@
-//! Who has an account here is nobody's business: for known and unknown people every answer is the
-//! same, in every byte, and takes as long (S-21).
+//! No answer tells who has an account here: for known and unknown people every answer is the same,
+//! in every byte, and takes as long (S-21).
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,12 @@ use crate::harness::scene::ALICE;
 use crate::harness::{Authenticator, Browser, Dice, Reply, Scene, port};
 use crate::tongues::Tongue;
 
-/// Where an anonymous client can name somebody.
+/// Where an anonymous client can name a person.
 const PLACES: [&str; 3] =
     ["/auth/passkeys/authenticate/options", "/api/auth/passkey/login/begin", "/auth/verify"];
 const NOBODY: &str = "nobody@example.com";
 
-/// All dialects, a mail server that nobody answers for, and no limit that a test could reach.
+/// All dialects, a mail server that does not answer, and no limit that a test could reach.
 fn arrange(config: &mut Config) {
     Tongue::all_on(config);
     let url = format!("url = \"smtp://localhost:{}\"", port::free());
@@ -164,7 +164,7 @@ async fn f_16_set_up_link_is_printed_only_to_a_terminal() {
     assert!(!log.contains(secret), "the secret is in the log");
 }
 
-/// On a terminal there is somebody who starts it, and who is to have the link.
+/// On a terminal there is an operator who starts it, and who is to have the link.
 #[tokio::test]
 async fn f_16_the_set_up_secret_is_told_on_a_terminal() {
     let gateway = crate::harness::Gateway::prepare(|_| {});

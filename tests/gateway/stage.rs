@@ -368,7 +368,7 @@ pub fn visit(host: &str) -> Visit {
     }
 }
 
-/// Whoever has this address may enter, as everybody else may.
+/// The user who has this address may enter, as every other user may.
 pub const ON_CALL: &str = "on-call@example.com";
 
 fn installation(hosts: &[&str], email_code: EmailCode) -> Installation {

@@ -55,7 +55,7 @@ async fn s_26_code_session_changes_nothing_in_any_dialect() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let mut scene = Scene::with(arrange(port, "session"), |_| {}).await.with_alice_as_member().await;
-    // In a browser that had nothing, and in one whose owner had just shown a passkey.
+    // In a browser without a session, and in a browser whose user had just shown a passkey.
     let (new, fresh) = (scene.anonymous(), scene.anonymous());
     fresh.sign_in(&mut scene.device).await.expect(201);
     fresh.post("passkeys/register/options", &json!({})).await.expect(200);
@@ -103,7 +103,7 @@ async fn s_26_enrolling_code_session_is_refused_in_every_dialect() {
     // What it is for, in whichever dialect.
     Tongue::Ocore.add(&browser, &mut Authenticator::new(9), "New phone").await;
     assert_eq!(Tongue::BetterAuth.list(&browser).await.len(), 2);
-    // Whoever reads the mail has shown no passkey yet, and may change nothing before they do.
+    // The reader of the mail has shown no passkey yet, and may change nothing before they do.
     for tongue in Tongue::ALL {
         let id = tongue.list(&browser).await.remove(0).id;
         tongue.begin_adding(&browser).await.expect(403);
@@ -113,8 +113,8 @@ async fn s_26_enrolling_code_session_is_refused_in_every_dialect() {
     link.expect(403);
 }
 
-/// Over https, beside an application, not even signing in pays: only a passkey that is shown again by
-/// somebody who is signed in, and for one change.
+/// Over https, beside an application, not even signing in pays: only a passkey that is shown again
+/// by a signed-in user does, and for one change.
 #[tokio::test]
 async fn s_26_beside_an_application_each_change_asks_again_in_every_dialect() {
     let arrange = |config: &mut Config| {

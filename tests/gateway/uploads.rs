@@ -1,4 +1,4 @@
-//! Uploads whose length nobody knows beforehand, with the programs that showed the fault: curl over
+//! Uploads whose length is not known beforehand, with the programs that showed the fault: curl over
 //! HTTP/2, and uvicorn behind us over HTTP/1 (F25, cloudflare/pingora#935).
 
 use std::io::Write as _;

@@ -1,5 +1,5 @@
-//! Whom the gateway connects to: the upstreams of its configuration, and nobody whom a request or an
-//! answer names (P-22).
+//! Whom the gateway connects to: the upstreams of its configuration, and no host that a request or
+//! an answer names (P-22).
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -9,7 +9,7 @@ use reqwest::Method;
 use crate::harness::upstream::response;
 use crate::harness::{Scene, Upstream, raw};
 
-/// A port that nobody has any business with. It answers nothing; that somebody came is enough.
+/// A port that no client has any business with. It answers nothing; a connection is enough.
 struct Canary(TcpListener);
 
 impl Canary {
@@ -32,7 +32,7 @@ impl Canary {
     }
 }
 
-/// Sends a request as Alice; it is refused, or the application gets it, and nobody else.
+/// Sends a request as Alice; it is refused, or the application gets it, and no other host does.
 fn check(scene: &Scene, canary: &Canary, line: &str, host: &str, more: &str) {
     let session = scene.alice.session().unwrap();
     let request = format!(

@@ -63,7 +63,7 @@ async fn event_is_signed_and_complete() {
     let user = data["user"].as_str().unwrap();
     assert_eq!(data["url"], scene.url(&format!("/auth/admin/users/{user}")));
     assert_eq!(data["actor"], user);
-    assert!(!said.to_string().contains("alice"), "nobody is named: {said}");
+    assert!(!said.to_string().contains("alice"), "no user is named: {said}");
     // Nothing else happened to a passkey.
     assert_eq!(receiver.told().len(), 1);
     let log = scene.gateway.log();
@@ -254,7 +254,7 @@ async fn check_remarks_on_doubtful_webhooks() {
     assert!(!said.contains("x-secret"), "{said}");
 }
 
-/// A stage that tells one receiver, and whoever tells it.
+/// A stage that tells one receiver, and the sender.
 async fn told(topics: &[Topic]) -> (Stage, HttpWebhookSender, Receiver) {
     let (stage, receiver) = (Stage::with_applications(&["app.example.com"]).await, Receiver::open().await);
     stage.tell(vec![subscription(&receiver, topics)]);

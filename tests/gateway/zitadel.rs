@@ -256,7 +256,7 @@ async fn search_ignores_the_body() {
     }
     let (bob, mut device) = scene.invited("bob@example.com", 8).await;
     let bob = Program::of(&bob, &mut device).await;
-    assert_eq!(bob.names().await, ["Linux - Firefox"], "everybody sees their own");
+    assert_eq!(bob.names().await, ["Linux - Firefox"], "each user sees their own");
 }
 
 #[tokio::test]

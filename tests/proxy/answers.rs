@@ -71,7 +71,7 @@ async fn p_25_nobody_waits_for_a_refused_body_that_its_client_was_not_told_to_se
     let mut asking = rig.open(&request("Expect: 100-continue\r\n")).await;
     tokio::select! {
         biased;
-        () = slow.read_to_end() => panic!("the one that may be sending was closed first"),
+        () = slow.read_to_end() => panic!("the connection that may be sending was closed first"),
         () = asking.read_to_end() => assert!(asking.seen().ends_with("\r\n\r\ngate"), "{}", asking.seen()),
     }
 }
@@ -124,7 +124,7 @@ async fn p_31_an_answer_that_was_long_in_coming_is_for_somebody_who_is_still_sig
     }
 }
 
-/// Whoever shows a token is not sent to sign in.
+/// A client that shows a token is not sent to sign in.
 #[tokio::test]
 async fn p_31_an_answer_that_was_long_in_coming_is_for_a_token_that_still_lives() {
     let rig = Rig::start(Tls::Off).await;
@@ -264,7 +264,7 @@ async fn p_02_what_nobody_is_told_is_taken_from_no_client_while_rules_are_exchan
     let rig = Rig::start(Tls::Off).await;
     let forged = "X-Shop-Customer: root\r\nX-Shop-Teams: root";
     let seen = rig.ask_signed_in("GET /x HTTP/1.1", forged).await.to_lowercase();
-    assert_eq!(seen.matches("\r\nx-shop-").count(), 2, "nobody has reserved them yet: {seen}");
+    assert_eq!(seen.matches("\r\nx-shop-").count(), 2, "no application has reserved them yet: {seen}");
     rig.tell_in("x-shop-customer", "x-shop-teams");
     let seen = rig.ask_signed_in("GET /x HTTP/1.1", forged).await.to_lowercase();
     assert!(seen.contains("\r\nx-shop-customer: alice\r\n"), "{seen}");

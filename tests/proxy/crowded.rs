@@ -41,7 +41,7 @@ async fn f_06_a_connection_makes_room_only_while_no_request_is_under_way_on_it()
     assert_eq!(stream.chunk().await.unwrap().unwrap(), "second");
 }
 
-/// Whoever asks through the proxy is counted, and the proxy itself is not.
+/// A client that asks through the proxy is counted, and the proxy itself is not.
 #[tokio::test]
 async fn f_07_a_trusted_proxy_has_no_share_of_its_own_requests() {
     let rig = Rig::tuned(|settings| {

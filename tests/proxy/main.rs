@@ -253,8 +253,8 @@ async fn hasty_application() -> SocketAddr {
     address
 }
 
-/// An address at which nobody answers and nobody refuses: the queue of its listener is full, so
-/// that the kernel drops what knocks. It stays so for as long as what comes back is kept.
+/// An address at which no process answers or refuses: the queue of its listener is full, so that
+/// the kernel drops new connections. It stays so for as long as the returned value is kept.
 async fn silent_address() -> (SocketAddr, impl Sized) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
@@ -425,8 +425,8 @@ async fn p_32_http2_requests_arrive_as_the_same_http1_requests() {
     assert!(!seen.contains("root") && !seen.contains("vestibule="), "{seen}");
 }
 
-/// Each second half is sent when the first has been echoed, so whoever waits for the whole of a
-/// body waits for ever.
+/// Each second half is sent when the first has been echoed, so a proxy that waits for the whole of
+/// a body waits for ever.
 #[tokio::test]
 async fn bodies_stream_both_ways() {
     let rig = Rig::start(Tls::Off).await;
@@ -466,8 +466,8 @@ async fn a_body_that_is_longer_than_any_window_arrives_whole() {
     assert!(answer.text().await.unwrap() == body);
 }
 
-/// Each request that is refused stands beside one that differs in what it is refused for, and is
-/// sent on as it came. What is no request at all is answered before anything is decided.
+/// Each refused request stands beside a request that differs only in the reason for the refusal,
+/// and is sent on as it came. Bytes that are no request are answered before anything is decided.
 #[tokio::test]
 async fn p_14_forwards_the_path_that_was_decided_on() {
     let rig = Rig::start(Tls::Off).await;

@@ -70,7 +70,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a slow client waits between two bytes.
 const TRICKLE_PAUSE: Duration = Duration::from_millis(100);
 const GRACE_PERIOD: Duration = Duration::from_secs(8);
-/// How long a session lives that nobody uses.
+/// How long an unused session lives.
 pub(crate) const SESSION_IDLE: Duration = Duration::from_mins(30);
 /// Bytes of bodies for our own endpoints that one rig takes at once.
 pub(crate) const OWN_BODIES_BYTES: usize = 100 * 1024;
@@ -255,7 +255,7 @@ impl Rig {
         Self::set_up(Tls::Off, address, upstream, tune).await
     }
 
-    /// In front of another application, whose requests nobody counts.
+    /// In front of another application, whose requests are not counted.
     pub(crate) async fn before(tls: Tls, address: SocketAddr, upstream: Arc<UpstreamState>) -> Self {
         Self::set_up(tls, address, upstream, |_| {}).await
     }

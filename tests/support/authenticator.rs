@@ -5,8 +5,8 @@
 //! What does not: anything of the gateway. The file is compiled into unit tests and into the
 //! black-box tests alike, so it names no item of this crate.
 //!
-//! What always holds: the same seed and the same calls give the same credentials, and an answer
-//! that no knob touched is one that a strict relying party accepts.
+//! What always holds: the same seed and the same calls give the same credentials, and a strict
+//! relying party accepts every answer that no knob touched.
 #![allow(dead_code, reason = "each test binary uses its own part of this file")]
 #![allow(
     clippy::unwrap_used,

@@ -54,7 +54,7 @@ impl Firefox {
     }
 
     /// Opens a browser of its own, with no cookies and no passkeys. It believes this authority:
-    /// Firefox makes no passkeys where somebody has waved a certificate through.
+    /// Firefox makes no passkeys where the user has waved a certificate through.
     pub async fn window(&self, trusted: Option<&str>) -> Window {
         let profile = TempDir::new_in(self.driver.home.path()).unwrap().keep();
         certutil(&profile, &["-N", "--empty-password"]);

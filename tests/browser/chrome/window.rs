@@ -1,4 +1,4 @@
-//! A browser as somebody sits before it: what is in sight, what can be pressed, what can be typed.
+//! A browser as its user sees it: what is in sight, what can be pressed, what can be typed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

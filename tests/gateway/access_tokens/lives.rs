@@ -31,7 +31,7 @@ struct House {
 impl House {
     async fn open() -> Self {
         let stage = Stage::set(Arc::new(MemoryStore::new())).await.unwrap();
-        // Somebody else is the last administrator.
+        // Another user is the last administrator.
         stage.enrol("olivia@example.com", &mut Authenticator::new(2)).await.unwrap();
         let user = stage.enrol("alice@example.com", &mut Authenticator::new(1)).await.unwrap().session.user;
         Self { stage: Arc::new(stage), user }

@@ -1,5 +1,5 @@
-//! Tokens that are not for a request, and those that are nobody's: with
-//! `vestibule token attenuate`, and with what somebody could do who has a token and the library.
+//! Tokens that do not cover a request, and forged ones: with `vestibule token attenuate`, and with
+//! what an attacker could do who has a token and the library.
 
 use biscuit_auth::builder::{Algorithm, BlockBuilder};
 use biscuit_auth::{Biscuit, KeyPair, PrivateKey, UnverifiedBiscuit};

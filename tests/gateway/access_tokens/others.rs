@@ -48,7 +48,7 @@ fn narrowed(mut with: Command, token: &str, key: &str, code: &str) -> String {
 /// A method and a path.
 type Asked = (&'static str, &'static str);
 
-/// Datalog, a request that it lets through, and one that it does not.
+/// Datalog, a request that it lets through, and a request that it refuses.
 const CASES: [(&str, Asked, Asked); 7] = [
     ("check if route(\"app\"), method(\"GET\");", ("GET", "/a"), ("POST", "/a")),
     ("check if path($p), $p.starts_with(\"/reports/\");", ("POST", "/reports/1"), ("GET", "/reports")),

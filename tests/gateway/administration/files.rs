@@ -1,4 +1,4 @@
-//! Users in files: everybody in a file is invited, or nobody; and who has an account is written down.
+//! Users in files: everyone in a file is invited, or no one; and all users are written into a file.
 
 use serde_json::{Value, json};
 

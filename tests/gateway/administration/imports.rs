@@ -104,7 +104,7 @@ async fn a_passkey_of_webauthn_proxy_signs_in() {
     scene.gateway.restart().await;
     scene.anonymous().sign_in(&mut bobs).await.expect(201);
     assert_eq!(import(&scene.gateway, &users[0])["imported"], 0);
-    // Whoever has an account has the passkey beside theirs.
+    // A user who has an account has the passkey beside theirs.
     let mut alices = Authenticator::new(74);
     let passkey = registered_elsewhere(&mut alices, "localhost");
     assert_eq!(import(&scene.gateway, &line("alice@example.com", &[&passkey]))["imported"], 1);

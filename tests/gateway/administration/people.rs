@@ -70,7 +70,7 @@ async fn refuses_to_remove_the_last_administrator() {
     for command in [["user", "disable", "alice"], ["user", "lock", "alice"], ["user", "delete", "alice"]] {
         assert_eq!(scene.gateway.cli(&command).status.code(), Some(1), "{command:?}");
     }
-    // With a second one who can sign in, the first may go.
+    // With a second administrator who can sign in, the first may go.
     scene.invited(BOB, 2).await;
     scene.gateway.operate(&["user", "role", "bob", "administrator"]);
     scene.alice.patch(&alice, &json!({ "role": "member" })).await.expect(200);
@@ -149,7 +149,7 @@ async fn a_passkey_and_sessions_of_a_user_are_ended_one_by_one_and_all() {
     scene.alice.delete(&format!("{address}/sessions/{newest}")).await.expect_problem(404);
     other.get("sessions").await.expect_problem(401);
     bob.get("sessions").await.expect(200);
-    // Somebody else's session is not among Bob's.
+    // Another user's session is not among Bob's.
     let alices = told(&scene, &["session", "list", "alice"])[0]["id"].as_str().unwrap().to_owned();
     scene.alice.delete(&format!("{address}/sessions/{alices}")).await.expect_problem(404);
 

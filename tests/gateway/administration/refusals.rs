@@ -7,7 +7,7 @@ use super::{BOB, bob, id_of, user};
 use crate::harness::{Browser, Reply, Scene};
 use crate::tongues::Tongue;
 
-/// Every endpoint of the description, about Bob where it is about somebody.
+/// Every endpoint of the description, about Bob where it is about a user.
 async fn endpoints(scene: &Scene) -> Vec<(Method, String)> {
     let description = scene.anonymous().get("openapi.json").await.expect(200).json();
     let bob = id_of(scene, "bob");

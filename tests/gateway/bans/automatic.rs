@@ -67,7 +67,7 @@ async fn bans_an_address_after_too_many_refusals() {
         try_nothing(&stage, BANNED).await;
     }
     assert!(is_refused(&stage, BANNED).await);
-    assert!(!is_refused(&stage, NEIGHBOUR).await, "the neighbour is somebody else");
+    assert!(!is_refused(&stage, NEIGHBOUR).await, "the neighbour is another client");
     let bans = stage.gateway.administration.list_bans();
     let [ban] = &bans[..] else { panic!("{bans:?}") };
     assert_eq!((ban.by.as_str(), ban.network.to_string()), ("the gateway", BANNED.to_owned()));
@@ -111,7 +111,7 @@ async fn counts_every_credential_kind_and_every_address_of_a_64() {
     assert!(matches!(wrong, Err(FlowError::WrongCode)));
     let wrong = stage.gateway.sign_in.redeem("x", &nobody, None, &from(2), &device).await;
     assert!(matches!(wrong, Err(FlowError::NoSuchInvitation)));
-    // Looking at a link is no attempt: a page of another site can lead anybody there.
+    // Looking at a link is no attempt: a page of another site can lead any visitor there.
     let wrong = stage.gateway.sign_in.preview("x", &from(3)).await;
     assert!(matches!(wrong, Err(FlowError::NoSuchInvitation)));
     try_nothing_at(&stage, &from(4)).await;
@@ -241,7 +241,7 @@ async fn the_configuration_switches_it_on_and_the_socket_lifts_it() {
         assert!((400..500).contains(&refused.status) && refused.status != 403, "{tongue:?}: {refused}");
     }
     is_banned(bad_code(&attacker).await);
-    // Whoever forges a header bans nobody but themselves, and not even that where all share an
+    // A client that forges a header bans no client but itself, and not even that where all share an
     // address.
     let liar = Browser::on(&scene.gateway, "127.0.0.2").reported_as(NEIGHBOUR);
     for _ in 0..AFTER * 2 {

@@ -152,7 +152,7 @@ async fn number_of_bans_is_limited_with_a_reserve_for_manual_ones() {
         add(&stage, &format!("2001:db8:{n:x}::/48"), Some(HOUR)).await.unwrap();
     }
     assert!(matches!(add(&stage, NOT_OVER, None).await, Err(FlowError::CannotBan(CannotBan::TooMany))));
-    // One that is there is changed all the same, and those that are over make room.
+    // An existing ban is changed all the same, and expired bans make room.
     add(&stage, "2001:db8:1::/48", None).await.unwrap();
     stage.clock.forward(HOUR);
     add(&stage, NOT_OVER, None).await.unwrap();
@@ -197,6 +197,6 @@ async fn bans_and_banned_attempts_are_in_the_metrics() {
     let line = log.lines().find(|line| line.contains("\"event\":\"banned\"")).expect("a line about it");
     let line: Value = serde_json::from_str(line).unwrap();
     assert_eq!((&line["client"], &line["subject"]), (&json!(BANNED), &json!(BANNED)));
-    // Whoever is kept out can repeat it at will, so that the trail does not have it.
+    // A banned client can repeat it at will, so the trail does not have it.
     assert!(!scene.gateway.operate(&["audit"]).contains(" banned "));
 }

@@ -48,7 +48,7 @@ async fn requests_with_cookies_require_an_origin() {
             }
         }
     }
-    assert_eq!(scene.alice.session().as_ref(), Some(&session), "somebody was signed out");
+    assert_eq!(scene.alice.session().as_ref(), Some(&session), "a user was signed out");
     assert!(scene.alice.is_signed_in().await);
     assert_eq!(scene.alice.passkeys().await.len(), 1);
 }

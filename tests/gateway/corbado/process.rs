@@ -77,7 +77,7 @@ fn read(challenge: &Value) -> Value {
     let options: Value = serde_json::from_str(challenge.as_str().unwrap()).unwrap();
     assert_eq!(members(&options), ["publicKey"]);
     assert_eq!(options["publicKey"]["userVerification"], "required");
-    assert!(options["publicKey"].get("allowCredentials").is_none(), "nobody's passkeys are named");
+    assert!(options["publicKey"].get("allowCredentials").is_none(), "no user's passkeys are named");
     options
 }
 

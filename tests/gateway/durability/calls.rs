@@ -1,7 +1,7 @@
 //! Calls that fail (D-03): the n-th write, synchronisation, renaming or opening of a file below the
 //! data directory gets an error, is interrupted or is cut short, in the start and in everything
-//! that somebody does then (`tests/support/failing_calls.c`, preloaded). After each, a start
-//! without it finds what was acknowledged.
+//! that a user does then (`tests/support/failing_calls.c`, preloaded). After each, a start without
+//! it finds what was acknowledged.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -52,7 +52,7 @@ impl How {
         }
     }
 
-    /// Whether nobody has a reason to notice it.
+    /// Whether no client has a reason to notice it.
     const fn is_harmless(self) -> bool {
         matches!(self, Self::Interrupted | Self::Short)
     }
@@ -91,7 +91,7 @@ fn library(directory: &Path) -> PathBuf {
     library
 }
 
-/// A gateway of its own, and somebody who uses it.
+/// A gateway of its own, and a person who uses it.
 struct Lane {
     library: PathBuf,
     gateway: Gateway,
@@ -126,7 +126,7 @@ impl Lane {
         counts.map(|(name, count)| (name.to_owned(), count.parse().unwrap())).collect()
     }
 
-    /// One round; whether anybody noticed.
+    /// One round; whether the person noticed.
     async fn round(&mut self, fault: Fault, at: usize) -> bool {
         let (number, context) = (at.to_string(), format!("{fault:?} at {at}"));
         let mut said =

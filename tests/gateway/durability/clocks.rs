@@ -65,7 +65,7 @@ async fn d_11_clock_jumps_revive_nothing_and_expiry_goes_on() {
             Jump::Back(by) => {
                 stage.clock.back(by);
                 stage = stage.again().await;
-                assert!(stage.enters(&token), "{context}: nobody is signed out for it");
+                assert!(stage.enters(&token), "{context}: no user is signed out for it");
                 let live = stage.gateway.sessions.sessions_of(&session.user);
                 stage.gateway.sessions.sign_out(&live, &visit(AUTH_HOST)).await.unwrap();
             }
@@ -151,7 +151,7 @@ async fn d_11_running_gateway_survives_clock_changes() {
     let answer = device.get(&begun.sign_in_options().await, begun.origin());
 
     gateway.clock().set("-1d");
-    assert!(alice.is_signed_in().await, "nobody is signed out for a clock that is set back");
+    assert!(alice.is_signed_in().await, "no user is signed out for a clock that is set back");
     spent_comes_back(&alice, "a day back").await;
     sign_in(&alice.another(), &mut device).await;
 
@@ -193,7 +193,7 @@ async fn sign_in(browser: &Browser, device: &mut Authenticator) {
                 return;
             }
         }
-        assert!(Instant::now() < deadline, "nobody gets in");
+        assert!(Instant::now() < deadline, "no user gets in");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

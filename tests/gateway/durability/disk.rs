@@ -120,14 +120,14 @@ impl Disk {
         run("perl", &["-e".as_ref(), CUT.as_ref(), self.path().as_os_str()]).unwrap();
     }
 
-    /// Takes it out and puts it in again. Nobody may use it meanwhile.
+    /// Takes it out and puts it in again. No process may use it meanwhile.
     pub(super) fn remount(&mut self) {
         run("umount", &[self.path()]).unwrap();
         self.mounted = false;
         self.try_mount().unwrap();
     }
 
-    /// Has the file system find an error of its own, at which it lets nobody write any more.
+    /// Has the file system find an error of its own, at which it lets no process write any more.
     pub(super) fn freeze(&self) {
         let device = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let path = self.path();
@@ -159,8 +159,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily where somebody still has it open after a test that failed: it goes with its last
-        // user.
+        // Lazily where a process still has it open after a failed test: it goes with its last user.
         if self.mounted && run("umount", &[self.path()]).is_err() {
             let _ = run("umount", &["-l".as_ref(), self.path().as_os_str()]);
         }

@@ -1,4 +1,4 @@
-//! A disk without room (D-07), and one that the kernel has made read-only (D-08): changes are
+//! A disk without room (D-07), and a disk that the kernel has made read-only (D-08): changes are
 //! refused, people who are signed in go on, nothing acknowledged is lost, and a start with room or
 //! a whole disk goes on.
 
@@ -15,7 +15,7 @@ const DISK_BYTES: u64 = 64 << 20;
 /// What is done before the disk fails.
 const CHANGES: usize = 60;
 
-/// A gateway on a disk, the person who set it up, and somebody in front of an application.
+/// A gateway on a disk, the person who set it up, and a user in front of an application.
 struct Trouble {
     disk: Disk,
     gateway: Gateway,
@@ -47,7 +47,7 @@ impl Trouble {
     /// Changes fail with the one answer that is for this, and it stays so.
     async fn refuses_changes(&mut self) {
         let End::Failing(reply) = self.person.live(&AtomicBool::new(false)).await else {
-            panic!("changes succeed, or nobody answers")
+            panic!("changes succeed, or no answer comes")
         };
         let problem = reply.expect_problem(503);
         assert_eq!(problem["code"], "unavailable", "{problem}");

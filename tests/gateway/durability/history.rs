@@ -1,5 +1,5 @@
-//! What was asked for and what was answered, and what may be found after that: what was
-//! acknowledged is so, and what nobody answered has happened or has not.
+//! What was asked for and what was answered, and what may be found after that: an acknowledged
+//! change is there, and an unanswered change has happened or has not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,24 +21,24 @@ pub(super) enum Subject {
 pub(super) enum State {
     /// A session that lives, a passkey that signs in, an account that is open.
     There,
-    /// One that was ended, removed, closed.
+    /// A session that was ended, a passkey that was removed, an account that was closed.
     Gone,
     Named(String),
 }
 
-/// How it ended for whoever asked.
+/// How it ended for the client that asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Acknowledged,
     Refused,
-    /// No answer, or one that something failed.
+    /// No answer, or the answer that something failed.
     Unknown,
 }
 
 #[derive(Debug, Default)]
 struct Trail {
     possible: BTreeSet<State>,
-    /// What was asked for last, while nobody has answered.
+    /// What was asked for last, while there is no answer.
     asked: Option<State>,
     said: Vec<String>,
 }
@@ -52,7 +52,7 @@ pub(super) struct History {
 }
 
 impl History {
-    /// Notes what something is, which nobody asked for.
+    /// Notes the state of a subject without a request for it.
     pub(super) fn begin(&mut self, subject: &Subject, state: State) {
         let trail = self.trails.entry(subject.clone()).or_default();
         trail.said.push(format!("is: {state:?}"));

@@ -81,7 +81,7 @@ impl Browser {
         Self { client, jar: Arc::default(), origin: gateway.origin(), token: None, reported: None }
     }
 
-    /// Somebody else's browser, without the cost of a new client.
+    /// Another user's browser, without the cost of a new client.
     #[must_use]
     pub fn another(&self) -> Self {
         Self { jar: Arc::default(), token: None, ..self.clone() }

@@ -29,7 +29,7 @@ impl Clock {
             format!("LD_PRELOAD={}", library()),
             format!("FAKETIME_TIMESTAMP_FILE={}", self.0.display()),
             "FAKETIME_NO_CACHE=1".to_owned(),
-            // Waits are measured by the time since the start, which nobody can set.
+            // Waits are measured by the time since the start, which cannot be set.
             "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
         ]
     }

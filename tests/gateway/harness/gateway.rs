@@ -275,7 +275,7 @@ impl Gateway {
         self.commander()(arguments).output().unwrap()
     }
 
-    /// Makes operators' commands, for whoever cannot hold on to the gateway meanwhile.
+    /// Makes operators' commands, for a test that cannot hold on to the gateway meanwhile.
     pub fn commander(&self) -> impl Fn(&[&str]) -> Command + Send + use<> {
         let (config, directory) = (self.config_file(), self.directory.path().to_owned());
         move |arguments| {
@@ -309,7 +309,7 @@ impl Gateway {
         said
     }
 
-    /// Invites somebody and returns the link.
+    /// Invites a person and returns the link.
     pub fn invite(&self, email: &str, options: &[&str]) -> String {
         let said = self.operate(&[&["invite", email], options].concat());
         let link = said.split_whitespace().find(|word| word.contains("/enroll#"));

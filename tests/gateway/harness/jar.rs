@@ -50,7 +50,7 @@ pub struct Jar {
 }
 
 impl Jar {
-    /// Takes a cookie as a browser would; one that a browser would refuse is a fault of ours.
+    /// Takes a cookie as a browser would; a cookie that a browser would refuse is a fault of ours.
     pub fn store(&mut self, host: &str, https: bool, text: &str) {
         let cookie = SetCookie::parse(host, text);
         assert_eq!(cookie.fault(https), None, "{text}");

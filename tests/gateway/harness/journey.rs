@@ -69,12 +69,12 @@ impl Browser {
         (current["enrolling"] != true).then_some(current)
     }
 
-    /// Whether the gateway takes this browser for somebody.
+    /// Whether this browser is signed in.
     pub async fn is_signed_in(&self) -> bool {
         self.current().await.is_some()
     }
 
-    /// The e-mail address of whoever is signed in.
+    /// The e-mail address of the user who is signed in.
     pub async fn account(&self) -> Option<String> {
         self.current().await.map(|current| current["user"]["email"].as_str().unwrap().to_owned())
     }

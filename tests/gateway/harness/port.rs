@@ -15,12 +15,12 @@ const UNSAFE: u16 = 10_080;
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
-/// A port that nobody listens on, and that no other test is given.
+/// A port that no process listens on, and that no other test is given.
 pub fn free() -> u16 {
     let slot = u16::try_from(std::process::id() % PROCESSES).unwrap();
     for _ in 0..PER_PROCESS * 4 {
         let offset = NEXT.fetch_add(1, Ordering::Relaxed);
-        // Beyond its own range a process goes on above everybody's.
+        // Beyond its own range a process goes on above all ranges.
         let port = if offset < PER_PROCESS {
             FIRST + slot * PER_PROCESS + offset
         } else {

@@ -131,7 +131,7 @@ impl Receiver {
         panic!("it has not come; there are {:?}", self.told());
     }
 
-    /// Waits for one that was taken and is called so, as the `json` template calls it.
+    /// Waits for a message that was taken and has this type in the `json` template.
     pub async fn taken(&self, called: &str) -> Told {
         self.wait_for(|told| told.was_taken && told.json()["type"] == called).await
     }

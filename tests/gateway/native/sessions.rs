@@ -157,7 +157,7 @@ async fn a_token_becomes_a_session_with_a_cookie() {
     let token =
         program.sign_in(&mut scene.device).await.expect(201).json()["token"].as_str().unwrap().to_owned();
     assert!(program.session().is_none());
-    // Somebody else's address, nobody's, and another spelling of the right one.
+    // Another user's address, an unknown one, and another spelling of the right one.
     scene.invited("bob@example.com", 2).await;
     let browser = scene.anonymous();
     for email in ["bob@example.com", "nobody@example.com"] {
@@ -179,7 +179,7 @@ async fn a_token_becomes_a_session_with_a_cookie() {
     exchange(&browser, ALICE, rotated).await.expect(201);
 }
 
-/// Only the token of somebody who has shown a passkey, and no other kind of token.
+/// Only the token of a user who has shown a passkey, and no other kind of token.
 #[tokio::test]
 async fn refuses_exchange_of_other_tokens() {
     let scene = Scene::set().await;

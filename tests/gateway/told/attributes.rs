@@ -101,7 +101,8 @@ async fn administrators_must_follow_attribute_definitions() {
     let output = scene.gateway.cli(&["user", "attribute", "alice", "Employee", "AB1234"]);
     assert_eq!(output.status.code(), Some(2), "it is no name");
     scene.gateway.operate(&["user", "attribute", "alice", "employee_id", "AB1234"]);
-    // What a stricter pattern does not accept is told to nobody, and stays where it is.
+    // A value that a stricter pattern does not accept is told to no application, and stays where it
+    // is.
     scene.gateway.edit(|text| text.replace("[A-Z]{2}[0-9]{4}", "[A-Z]{3}"));
     scene.gateway.operate(&["reload"]);
     let page = scene.alice.navigate(&scene.url("/auth/account")).await.expect(200).text();

@@ -52,7 +52,7 @@ async fn s_19_new_link_voids_the_one_before() {
     redeemed(&links[2]).await.expect_problem(410);
     assert_eq!(redeemed(&links[3]).await.expect(201).json()["user"]["email"], ALICE);
     let bobs = redeemed(&links[0]).await.expect(201).json();
-    assert_eq!(bobs["user"]["email"], "bob@example.com", "somebody else's link is another matter");
+    assert_eq!(bobs["user"]["email"], "bob@example.com", "another user's link is another matter");
 }
 
 #[tokio::test]
