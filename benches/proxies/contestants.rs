@@ -24,7 +24,7 @@ pub enum Who {
     NginxPlain,
     /// nginx that asks a responder, which says 204, on each request.
     NginxAsking,
-    /// The same with one that says 401.
+    /// The same with an upstream that says 401.
     NginxRefusing,
     /// nginx that asks the gateway.
     NginxAskingGateway,
@@ -96,7 +96,7 @@ struct Addresses {
 const ALLOW: &str = "allow = [\"user\"]";
 const DATALOG: &str = "policy = 'allow if email($e), $e.ends_with(\"@example.com\");'";
 
-/// Nine rules that are about the user and not the request, and one that lets in.
+/// Nine rules that are about the user and not the request, and a rule that lets in.
 fn ten_rules() -> String {
     let denying = (0..9).map(|n| {
         format!("[[route.rule]]\nname = \"{n}\"\neffect = \"deny\"\nwho = [\"user\"]\npaths = [\"/closed/{n}/*\"]\n")
@@ -244,7 +244,7 @@ impl Stage {
     }
 }
 
-/// A gateway, asked by somebody who shows `shown`.
+/// A gateway, asked by a client that shows `shown`.
 fn by<'a>(
     name: &str,
     plain: &'a Gateway,

@@ -9,7 +9,7 @@
 //! `contestants` are the proxies and how each is set up, `scenarios` what is asked of them, `load`
 //! the programs that ask, `report` the tables and pictures. What always holds: no figure is kept
 //! for answers that were not what the scenario expects, and before it is measured, each contestant
-//! is seen to tell the application who the visitor is, or that it tells nobody.
+//! is seen to tell the application who the visitor is, or that it does not.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

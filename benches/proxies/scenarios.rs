@@ -35,7 +35,7 @@ pub enum Ask {
     Download { connections: u32 },
     /// Messages that come back over WebSockets.
     Echo { connections: u32 },
-    /// By nobody, who is told to sign in, or led there.
+    /// By an anonymous client, which is told to sign in, or led there.
     Anonymous { is_led: bool, connections: u32 },
 }
 

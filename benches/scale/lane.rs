@@ -30,7 +30,7 @@ const SETTLING_MAX: Duration = Duration::from_mins(2);
 /// Starts that are timed.
 const STARTS: usize = 3;
 
-/// One that runs.
+/// A gateway that runs.
 pub struct Lane {
     pub people: u64,
     pub address: SocketAddr,
@@ -55,7 +55,7 @@ pub struct Filled {
     pub opening: f64,
     /// Processor time until the first answer, in seconds.
     pub start_cpu: f64,
-    /// Bytes of memory with nobody, with people and passkeys, and with their sessions.
+    /// Bytes of memory without users, with people and passkeys, and with their sessions.
     pub empty: u64,
     pub with_people: u64,
     pub with_sessions: u64,
@@ -71,7 +71,7 @@ impl Lane {
     pub fn filled(binary: &Path, folder: &Path, application: SocketAddr, people: u64) -> Self {
         let laid = Laid::out(binary, folder, "sled", application);
         let everybody = Everybody::at(&laid.origin());
-        // The first start makes the keys, and what there is of a store without anybody in it.
+        // The first start makes the keys, and the store without users.
         started(&laid);
         let empty = several(&laid);
         let began = Instant::now();
@@ -103,7 +103,7 @@ impl Lane {
         Self { people, address: laid.address, process, filled, answer, folder: folder.to_owned() }
     }
 
-    /// Everybody, ready to sign in.
+    /// All users, ready to sign in.
     pub fn crowd(&self) -> Crowd<'_> {
         Crowd::new(&self.process, self.address, self.people, &*self.answer)
     }

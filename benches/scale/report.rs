@@ -77,7 +77,7 @@ pub fn table(rows: &[Row]) -> String {
 }
 
 fn memory(rows: &[Row]) -> String {
-    let mut text = "\n### Starting, and memory\n\n| people | start, without and with sessions | of it, the store | CPU of a start | memory, with nobody, people, and sessions \
+    let mut text = "\n### Starting, and memory\n\n| people | start, without and with sessions | of it, the store | CPU of a start | memory, without users, with people, and with sessions \
                     | a person | a session | on disk | filled in |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
         .to_owned();
     for row in rows {

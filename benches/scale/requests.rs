@@ -32,7 +32,7 @@ pub fn compare(folder: &Path, both: [(&Lane, &Vec<String>); 2]) -> [Requests; 2]
     for round in 0..=ROUNDS {
         for ((script, (lane, _)), rounds) in scripts.iter().zip(both).zip(&mut rounds) {
             let measured = ask(lane, script);
-            // The first is to get everybody going.
+            // The first is to warm up.
             if round > 0 {
                 rounds.push(measured);
             }

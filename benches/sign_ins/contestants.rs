@@ -24,7 +24,7 @@ pub struct Contestant {
     pub name: String,
     pub process: Running,
     pub address: SocketAddr,
-    /// Everybody's authenticator, by the number of the account.
+    /// Each user's authenticator, by the number of the account.
     pub devices: Vec<Authenticator>,
 }
 

@@ -1,7 +1,7 @@
 //! Browsers that sign in, one ceremony after the other each, without a pause.
 //!
 //! What does not live here: the requests of a ceremony (`client.rs`), and whose passkeys there are.
-//! What always holds: everybody has a turn, from a few networks of their own, as far apart in the
+//! What always holds: each user has a turn, from a few networks of their own, as far apart in the
 //! store as people are.
 #![allow(dead_code, reason = "each benchmark uses its own part of this file")]
 
@@ -16,7 +16,7 @@ use crate::client::{Connection, SignedIn};
 use crate::process::Running;
 use crate::spread::percentile_us;
 
-/// Networks that everybody signs in from in turn. One account may be tried twice a second from one
+/// Networks that each user signs in from in turn. One account may be tried twice a second from one
 /// network, which is no setting; the gateway remembers this many of a person.
 const NETWORKS: u64 = 8;
 /// A prime: people take turns in an order that is not theirs in the store.

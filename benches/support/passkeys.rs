@@ -27,7 +27,7 @@ pub fn register(device: &mut Authenticator, origin: &str, number: u64) -> Creden
     party.finish_registration(pending, &answer, now).unwrap().into_credential(Planned::default(), now)
 }
 
-/// One passkey's key that everybody has, each under an id of their own: as many bytes and as much
+/// One passkey's key that all users have, each under an id of their own: as many bytes and as much
 /// work to check, without the time that a million keys take.
 pub struct Everybody {
     device: Authenticator,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::process::{PROXY_CORE, Running, free_address};
 
-/// How often somebody looks whether the gateway answers.
+/// How often the benchmark looks whether the gateway answers.
 const LOOK_EVERY: Duration = Duration::from_micros(500);
 /// A store of a million people takes its time.
 const START_WAIT_MAX: Duration = Duration::from_mins(5);
@@ -29,7 +29,7 @@ pub struct Laid {
 }
 
 impl Laid {
-    /// Writes the configuration into `folder`. Whoever connects may say for which client it asks.
+    /// Writes the configuration into `folder`. Every peer may say for which client it asks.
     pub fn out(binary: &Path, folder: &Path, engine: &str, application: SocketAddr) -> Self {
         fs::create_dir_all(folder).unwrap();
         let address = free_address();
