@@ -115,7 +115,7 @@ impl Accounts {
     }
 
     /// Removes a passkey of the session's owner, and ends the sessions that it opened, except the
-    /// one that asks. The last one cannot be removed.
+    /// session that asks. The last passkey cannot be removed.
     pub async fn remove_credential(
         &self,
         session: &Session,

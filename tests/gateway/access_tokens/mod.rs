@@ -68,7 +68,7 @@ fn events(gateway: &Gateway, event: &str) -> Vec<Value> {
     lines
 }
 
-/// Whether a value that the application has seen is somebody's.
+/// The claims of an assertion that the application has seen.
 fn assertion_of(value: &str) -> Value {
     use base64::Engine as _;
     let claims = value.split('.').nth(1).unwrap();
