@@ -13,7 +13,7 @@ pub struct Aliases {
 /// What such an address is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alias {
-    /// May a request go on? A yes is 202.
+    /// Whether a request may go on; 202 if it may.
     Oauth2Check,
     /// The same; a yes is 200.
     WebauthnCheck,

@@ -187,7 +187,7 @@ impl Purpose {
     }
 }
 
-/// What a user is recognised by.
+/// How the client showed who the user is.
 #[derive(Clone, Copy)]
 pub enum Shown<'a> {
     Session(&'a Session),
@@ -311,8 +311,8 @@ impl AssertionSigner {
         jsonwebtoken::encode(&header, claims, &self.key).ok()
     }
 
-    /// What `text` says, if we signed it for `purpose` with a key that is good at `now`. Its own
-    /// audience and time are the caller's to check.
+    /// What `text` says, if we signed it for `purpose` with a key that is good at `now`. The caller
+    /// checks its audience and time.
     pub(super) fn read<T: DeserializeOwned>(
         &self,
         purpose: Purpose,
@@ -341,7 +341,7 @@ impl AssertionSigner {
         self.named(route, &session.id.to_string())
     }
 
-    /// What `what` is called towards `audience`.
+    /// The name that `audience` gets for `what`.
     fn named(&self, audience: &str, what: &str) -> String {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.session_names) else { return String::new() };
         mac.update(audience.as_bytes());

@@ -47,7 +47,7 @@ pub enum AttributeRefusal {
 #[serde(try_from = "String", into = "String")]
 pub struct AttributeName(String);
 
-/// What is said of one person, as it is seen.
+/// The value of an attribute of one person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AttributeValue(String);
@@ -194,7 +194,7 @@ impl Definition {
         self.title.as_deref().unwrap_or(self.name.as_str())
     }
 
-    /// What is said of `user`, if it is what the definition asks for.
+    /// The value that `user` has, if the definition accepts it.
     pub fn value_of<'u>(&self, user: &'u User) -> Option<&'u AttributeValue> {
         user.attributes.get(&self.name).filter(|value| self.accepts(value))
     }

@@ -116,7 +116,7 @@ impl Bannable {
     }
 }
 
-/// What an anonymous client with this address is banned as.
+/// The network that is banned for an anonymous client with this address.
 pub fn network_to_ban(address: IpAddr) -> Network {
     Network::around_within(address, IPV6_BAN_LENGTH)
 }

@@ -28,7 +28,7 @@ pub const CODE_CHARS: usize = 8;
 /// What codes by mail are good for in an installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EmailCode {
-    /// Nothing: there are none.
+    /// Nothing: no codes are sent.
     Off,
     /// A session that may only add a passkey.
     Enroll,

@@ -1,8 +1,8 @@
 //! Users as a file declares them, and how what is there differs from it.
 //!
-//! What decides who may enter is always as the file says: groups, role, standing and expiry that it
-//! leaves out are none, member, active and never, so that removing a line removes a right. Names
-//! and notes are left as they are unless the file sets them.
+//! The keys that decide who may enter are always as the file says: groups, role, standing and
+//! expiry that it leaves out are none, member, active and never, so that removing a line removes a
+//! right. Names and notes are left as they are unless the file sets them.
 //!
 //! What does not live here: reading the file (`config/declared.rs`), and changing accounts
 //! (`flows/administration/declared.rs`).

@@ -3,7 +3,7 @@
 //! What does not live here: when a key is added or burned (`flows/administration/keys.rs`).
 //!
 //! What always holds: the newest key of a ring signs, and a key is chosen from our own table by its
-//! id, never from what a token brings along. What is signed is in `session/token.rs` and
+//! id, never from what a token brings along. The signed tokens are in `session/token.rs` and
 //! `access_token/sealed.rs`.
 
 use std::fmt;
@@ -66,8 +66,8 @@ impl Keyring {
         Ok(id)
     }
 
-    /// Leaves nothing but a new key: whatever the others signed is refused from now on. Returns its
-    /// id.
+    /// Replaces all keys by a new one: tokens that the others signed are refused from now on.
+    /// Returns its id.
     pub fn burn(&mut self, seed: &[u8; 32], now: Timestamp) -> Result<u32, NotAKey> {
         let id = self.rotate(seed, now, Duration::ZERO)?;
         self.keys.retain(|key| key.id == id);

@@ -35,7 +35,7 @@ pub struct Budget {
 pub enum Exhausted {
     /// This network has its share already.
     Network(Network),
-    /// All of it is taken, or all but the reserve.
+    /// The whole budget is taken, or all but the reserve.
     Total,
 }
 
@@ -53,8 +53,8 @@ impl Ledger {
         Self { budget, taken: 0, by_network: HashMap::new() }
     }
 
-    /// Shares out this much from now on. What is taken stays taken, so that there may be less than
-    /// nothing left for a while.
+    /// Shares out this budget from now on. Taken parts stay taken, so that more than the budget may
+    /// be taken for a while.
     pub fn set_budget(&mut self, budget: Budget) {
         self.budget = budget;
     }

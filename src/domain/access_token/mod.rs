@@ -1,10 +1,10 @@
 //! Access tokens: what a program shows that acts for a user and cannot hold a passkey.
 //!
-//! The record decides whether a token lives; the token points at its record and restricts. What is
-//! signed is a biscuit (`sealed.rs`) to which its holder may add blocks that narrow it further,
-//! offline and with any tool for biscuits (`narrowing.rs`, `offline.rs`). What always holds: what a
-//! holder adds can only take away, because nothing about the token is read from any block but ours;
-//! and text, blocks and lists have limits.
+//! The record decides whether a token lives; the token points at its record and restricts. A token
+//! is a signed biscuit (`sealed.rs`) to which its holder may add blocks that narrow it further,
+//! offline and with any tool for biscuits (`narrowing.rs`, `offline.rs`). What always holds: a
+//! holder's blocks can only take away, because nothing about the token is read from any block but
+//! ours; and text, blocks and lists have limits.
 //!
 //! What does not live here: who may make one and where it counts, which is in `flows/access_tokens/`.
 

@@ -34,7 +34,7 @@ pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Signs with the newest key and reads with every key of the ring.
 pub struct TokenSigner(OpenKeyring);
 
-/// What a token says whose signatures hold.
+/// What a token with valid signatures says.
 pub struct ReadToken {
     pub id: AccessTokenId,
     pub user: UserId,

@@ -1,4 +1,4 @@
-//! Tokens as they are signed, narrowed and read. What a running gateway does with them is in
+//! Tokens as they are signed, narrowed and read. The tests of a running gateway are in
 //! `tests/gateway/access_tokens/`.
 
 use std::net::IpAddr;
@@ -308,7 +308,7 @@ fn refuses_requests_outside_the_attenuation() {
     ] {
         assert_eq!(passes(&all, &elsewhere), NARROWED, "{elsewhere:?}");
     }
-    // What a later block allows, an earlier one has taken away.
+    // A later block does not give back what an earlier one has taken away.
     let again = attenuate(&all, &grant(&["mail", "wiki"], &[], &["/a/b"], &[]), None, &[4; 32]).unwrap();
     assert_eq!(passes(&again, &usage("wiki", &get, "/a/b/c", near, NOW)), Ok(()));
     assert_eq!(passes(&again, &usage("wiki", &get, "/a/c", near, NOW)), NARROWED);

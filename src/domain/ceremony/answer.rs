@@ -1,8 +1,8 @@
 //! The browser's answer, read once and the same way for every dialect.
 //!
 //! Clients disagree about the JSON form: some wrap it in a string, some write `null` for what is
-//! absent, some use the standard base64 alphabet or padding. All of that is accepted here and
-//! nowhere else; the library is handed one canonical form.
+//! absent, some use the standard base64 alphabet or padding. Only this module accepts all of these;
+//! the library is handed one canonical form.
 //!
 //! What always holds: `id` and `rawId` are the same 1 to 1,023 bytes, the type is `public-key`, and
 //! nothing is longer than the limits below.

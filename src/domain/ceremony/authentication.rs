@@ -65,7 +65,7 @@ pub struct VerifiedAssertion {
 }
 
 impl VerifiedAssertion {
-    /// Who is there: the credential's owner on record.
+    /// The credential's owner on record.
     pub const fn user(&self) -> UserId {
         self.credential.user
     }

@@ -66,7 +66,7 @@ impl NewCredential {
         self.user
     }
 
-    /// The new credential's id. Whether it is new to the store is still to be seen.
+    /// The new credential's id. The store has yet to decide whether it is new.
     pub const fn id(&self) -> &CredentialId {
         &self.id
     }

@@ -43,7 +43,7 @@ pub enum CannotBegin {
     Options(#[from] serde_json::Error),
 }
 
-/// Who asks for passkeys.
+/// The relying party, which asks for passkeys.
 #[derive(Debug, Clone)]
 pub struct RelyingParty {
     pub(super) library: Webauthn,

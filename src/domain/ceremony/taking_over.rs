@@ -4,9 +4,8 @@
 //!
 //! What always holds: its key is checked as a new one's is. The library is handed the registration
 //! that it would have been, without an attestation, which we never ask for: so it reads the key,
-//! and the record is in its own form. Nothing is proved by that; the passkey proves itself at its
-//! first sign-in, which asks of it what it asks of any other: to be discoverable, and to verify its
-//! user.
+//! and the record is in its own form. That proves nothing; the passkey proves itself at its first
+//! sign-in, where it has to be discoverable and verify its user like any other.
 
 use std::borrow::Cow;
 

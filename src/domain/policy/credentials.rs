@@ -35,7 +35,7 @@ enum Form {
     Bearer,
 }
 
-/// Who has which secret.
+/// The secrets, by user.
 #[derive(Clone)]
 pub enum Secrets {
     /// The same secret for every user.

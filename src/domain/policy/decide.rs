@@ -1,7 +1,7 @@
 //! The one place that says who may enter a route.
 //!
 //! The first rule that is about the user and the request decides, also if it denies; where no rule
-//! is, the request is refused. What depends on the user alone is found out once
+//! is, the request is refused. The part that depends on the user alone is worked out once
 //! ([`Policy::about`]); the rest is a walk over a few rules. Requests, explanations, pages and
 //! tests of a policy all ask here, so they cannot differ.
 //!
@@ -17,7 +17,7 @@ use super::who::{Allow, Who};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Email, Standing, User, Username};
 
-/// What a rule is called that the short form `allow = [...]` stands for.
+/// The name of the rule that the short form `allow = [...]` stands for.
 pub const SHORT_FORM: &str = "allow";
 
 /// Who may enter a route.
@@ -83,7 +83,7 @@ pub enum By<'p> {
     Rule(&'p Rule),
     /// A clause of a policy in Datalog, as people read it.
     Clause(&'p str),
-    /// Nothing is about the request, or lets it in.
+    /// No rule is about the request, or no clause lets it in.
     Nothing,
 }
 
@@ -165,7 +165,7 @@ impl Policy {
         self.max_auth_age
     }
 
-    /// What there is about `user`. There is nothing about a disabled account.
+    /// The rules about `user`. No rule is about a disabled account.
     pub fn about(&self, user: &User) -> Concerned {
         if user.standing != Standing::Active {
             return Concerned(Concern::Nothing);
@@ -212,7 +212,7 @@ impl Policy {
             (Law::Datalog(datalog), Concern::Datalog(subject)) => {
                 self.by_datalog(datalog, subject, shown_at, asking)
             }
-            // Nothing about them, or what was found for another policy.
+            // No rule is about the user, or `concerned` was found for another policy.
             _ => Verdict { decision: Decision::Refused, by: By::Nothing },
         }
     }

@@ -1,7 +1,7 @@
-//! What a route says about headers that clients send: what is taken off beyond the built-in families,
-//! and what of those is let through.
+//! What a route says about headers that clients send: which are taken off beyond the built-in
+//! families, and which of those are let through.
 //!
-//! What always holds: what the gateway writes itself can never be let through from outside.
+//! What always holds: headers that the gateway writes itself can never be let through from outside.
 
 /// Beginnings of names that only the gateway writes, as an application may read them.
 const ALWAYS_OURS: [&str; 4] = ["x-forwarded-", "x-vestibule-", "forwarded", "x-request-id"];

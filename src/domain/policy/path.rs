@@ -132,7 +132,8 @@ fn is_unreserved(byte: u8) -> bool {
 }
 
 /// The first character of a path in the configuration that cannot be part of a route's path or
-/// our prefix. What passes has no second spelling that [`read`] would take for plain.
+/// our prefix. A path without such a character has no second spelling that [`read`] would take for
+/// plain.
 pub fn unfit_for_prefix(literal: &str) -> Option<char> {
     literal.chars().find(|c| *c != '/' && !u8::try_from(*c).is_ok_and(is_unreserved))
 }

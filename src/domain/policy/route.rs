@@ -38,7 +38,7 @@ pub struct Route {
     pub policy: Policy,
     pub public: Vec<PublicPath>,
     pub identity: IdentityHeaders,
-    /// What it is told in `Authorization`; `None`: what the client sends there is its own affair.
+    /// What it is told in `Authorization`; `None`: the client's own value is passed on.
     pub credentials: Option<Credentials>,
     pub headers: HeaderRules,
     pub websocket: WebSocket,

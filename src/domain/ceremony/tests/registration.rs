@@ -1,4 +1,4 @@
-//! What makes a credential, and what does not.
+//! Which answers make a credential, and which do not.
 
 use ciborium::Value as Cbor;
 use serde_json::json;

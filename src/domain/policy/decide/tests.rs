@@ -227,9 +227,9 @@ fn rule_reports_the_condition_that_failed() {
     assert!(below("/a/*") && !below("/a"));
 }
 
-/// What a policy means, said a second time without any of the code above: text is compared as text,
-/// addresses as numbers, and Berlin's clock is computed from the rule of the European Union
-/// (directive 2000/84/EC).
+/// The meaning of a policy, written a second time without any of the code above: text is compared
+/// as text, addresses as numbers, and Berlin's clock is computed from the rule of the European
+/// Union (directive 2000/84/EC).
 mod model {
     #[derive(Debug, Clone)]
     pub(super) struct Rule {
@@ -436,7 +436,7 @@ proptest! {
             } else {
                 let concerned = policy.about(&alice(&request.groups));
                 let verdict = policy.decide(&concerned, Some(shown_at), &asking);
-                // What is known beforehand is true of every request.
+                // An answer that was worked out beforehand holds for every request.
                 let goes_on = matches!(verdict.decision, Decision::Allowed | Decision::StepUp);
                 prop_assert!(!goes_on || policy.lets_in(&concerned));
                 verdict
