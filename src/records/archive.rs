@@ -160,7 +160,7 @@ impl<R: Read> Reader<R> {
         if head == HEAD { Ok(reader) } else { Err(ArchiveError::Foreign) }
     }
 
-    /// Reads the next frame. The sum of an end has been found right.
+    /// Reads the next frame. The sum of an end frame has been checked.
     pub fn read_frame(&mut self) -> Result<Frame, ArchiveError> {
         let mut tag = [0];
         self.fill(&mut tag)?;
@@ -214,7 +214,7 @@ impl<R: Read> Reader<R> {
     fn fill(&mut self, into: &mut [u8]) -> Result<(), ArchiveError> {
         self.from.read_exact(into).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => ArchiveError::Damaged(TOO_EARLY),
-            // What decrypts it says so.
+            // The decrypting reader reports it so.
             io::ErrorKind::InvalidData => ArchiveError::Damaged("it was altered or cut"),
             _ => ArchiveError::Io(error),
         })?;
