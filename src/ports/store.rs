@@ -54,7 +54,7 @@ pub trait KeyValue: Send + Sync {
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
 
-/// What a follower is: a quick function of what it is told.
+/// A follower: a quick function that is told of changes.
 pub type Follower = Arc<dyn Fn(Told<'_>) -> Result<(), FollowError> + Send + Sync>;
 
 /// The entries that a follower is told of.
@@ -62,8 +62,8 @@ pub type Entries<'a> = dyn Iterator<Item = Result<Entry, StoreError>> + 'a;
 
 /// What a follower is told. Revisions count what has been committed, so they only grow.
 pub enum Told<'a> {
-    /// Everything there is, as of `revision`: what is not among `entries` is gone. After an entry
-    /// that cannot be read nothing is known, and nothing may be taken to be gone.
+    /// All entries, as of `revision`: an entry that is not among `entries` is gone. After an entry
+    /// that cannot be read the rest is unknown, and no entry may be taken to be gone.
     Reset { entries: &'a mut Entries<'a>, revision: u64 },
     /// What changed with the commits up to `revision`, in order. `since` is the revision that the
     /// follower was told of before: if that is not its own, it has missed something.
@@ -203,7 +203,7 @@ pub enum StoreError {
     /// The engine failed or is shutting down. Nothing that was acknowledged is affected.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// What was read is not something this version wrote. Never treated as "absent".
+    /// The value was not written by this version. Never treated as "absent".
     #[error("a stored value cannot be read: {0}")]
     Corrupt(String),
     /// A key, value or batch above the limits of this module.
