@@ -294,7 +294,7 @@ impl SessionIndex {
     fn change_user(&self, user: User) {
         let id = user.id;
         self.users.pin().insert(id, Arc::new(user));
-        // What they may do may have changed, and their open streams have to be decided about again.
+        // Their rights may have changed, so their open streams have to be decided about again.
         for session in self.sessions_of(&id) {
             session.life.stir();
         }

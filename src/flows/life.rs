@@ -1,5 +1,5 @@
 //! What sessions and access tokens have in common while they are in memory: they end once, streams
-//! wait for that, and what was verified or decided for them is kept with them.
+//! wait for that end, and verified tokens and decisions are kept with them.
 //!
 //! What does not live here: what a session or a token is, which `index.rs` and
 //! `access_tokens/index.rs` read from the store. What always holds: what has ended never lives

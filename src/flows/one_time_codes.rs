@@ -84,8 +84,8 @@ impl Codes {
         Ok((id, room.put(key, records::encode(&pending)?).and(enqueued)))
     }
 
-    /// Judges one guess. A right one comes with the batch that uses the code up; a wrong one has been
-    /// counted when this returns.
+    /// Judges one guess. A right guess comes with the batch that uses the code up; a wrong guess
+    /// has been counted when this returns.
     pub(in crate::flows) async fn judge(
         &self,
         id: Option<CodeId>,

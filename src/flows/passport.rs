@@ -17,7 +17,7 @@ use crate::flows::FlowError;
 /// The header that carries the signed assertion.
 pub const ASSERTION_HEADER: HeaderName = HeaderName::from_static("x-vestibule-assertion");
 
-/// What is decided beforehand, and the headers that go with a yes.
+/// The decision worked out beforehand, and the headers for a request that is let in.
 pub struct Passport {
     /// The route it was made for. New rules have new routes, and so make new passports.
     pub route: Arc<Route>,

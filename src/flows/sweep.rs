@@ -1,4 +1,4 @@
-//! What is removed now and again because its time is over.
+//! Removes expired records now and again.
 //!
 //! What always holds: no decision depends on this having run, because expiry is checked at every
 //! use; and one failure keeps nothing else from being removed.

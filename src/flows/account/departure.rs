@@ -96,8 +96,8 @@ impl Accounts {
         }
     }
 
-    /// Removes what came between the decision and its commit: a sign-in or a passkey that found the
-    /// account still there. None can come after.
+    /// Removes records that came between the decision and its commit: a session or a passkey that
+    /// found the account still there. None can come after.
     async fn forget_latecomers(&self, user: &UserId) -> Result<(), FlowError> {
         let (batch, _) = self.belongings_of(user).await?;
         let batch = batch.and(revoking(&self.access_tokens.every_token_of(user, End::AccountDeleted).await?));

@@ -40,7 +40,7 @@ impl Accounts {
         let owner = self.sessions.active_user(&session.user).ok_or(FlowError::NotPermitted)?;
         let invited = self.own_link(&owner);
         let enqueued = self.messages.enqueue_link(&invited)?;
-        // Only what could be sent is counted.
+        // Only a message that could be sent is counted.
         self.sessions.must_be_fresh(session, visit)?;
         self.attempts.spend_on_mail(&owner.id, visit)?;
         self.keep_own_link(session, &invited.invitation, &enqueued, visit).await?;

@@ -1,4 +1,4 @@
-//! What people are called, and what they change about it themselves. Addresses are in `address.rs`.
+//! Names of people, and how they change their own. Addresses are in `address.rs`.
 
 use crate::domain::attribute::{self, AttributeEdits, Editor};
 use crate::domain::event::{Kind, UserChange};
@@ -13,7 +13,7 @@ use crate::ports::Batch;
 use crate::records::{self};
 
 impl Accounts {
-    /// What a person is known by, and the address they are about to be known by.
+    /// A person's identifiers, with the address that they are about to confirm.
     pub async fn identifiers_of(&self, user: &User) -> Result<Vec<Identifier>, FlowError> {
         let pending = self.pending_address(&user.id).await?;
         let pending = pending.map(|(pending, _)| Identifier::PendingEmail(pending.email));

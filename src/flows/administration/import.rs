@@ -34,7 +34,7 @@ pub enum NotImported {
     TooMany,
     #[error("there are too many users in one file: divide it")]
     TooManyUsers,
-    /// And why not, for each.
+    /// With the reason for each.
     #[error("no passkey of theirs can be used: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     NoPasskey(Vec<PasskeyLeft>),
     #[error("an attempt to take them over failed")]

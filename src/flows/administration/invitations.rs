@@ -264,7 +264,7 @@ impl Administration {
         Ok(())
     }
 
-    /// What an invitation says of an account counts only if it makes the account.
+    /// An invitation's terms count only if it makes the account.
     async fn must_be_free(&self, guest: &Guest) -> Result<(), FlowError> {
         let says_more = guest.role != Role::Member || !guest.groups.is_empty() || guest.username.is_some();
         if says_more && self.ground.records.user_by_email(&guest.email).await?.is_some() {

@@ -73,7 +73,7 @@ impl Administration {
         Ok(Burnt { key, sessions, access_tokens, messages })
     }
 
-    /// Keeps `next`, and then signs with it. What cannot be opened is not kept.
+    /// Keeps `next`, and then signs with it. Keys that cannot be opened are not kept.
     async fn put_in_force(&self, next: &SigningKeys) -> Result<(), FlowError> {
         let opened = OpenKeys::of(next)?;
         self.vault.save(next).await?;

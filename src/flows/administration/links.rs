@@ -16,7 +16,7 @@ use crate::flows::administration::Administration;
 use crate::ports::Batch;
 use crate::records::{self, keys};
 
-/// Where the invitations are kept that there are.
+/// The keys of the existing invitations.
 #[derive(Default)]
 pub(in crate::flows) struct Links {
     for_address: HashMap<Email, Vec<Vec<u8>>>,

@@ -104,7 +104,7 @@ impl UserEdit {
     }
 }
 
-/// What ends with every passkey of a user, and the batch that ends it.
+/// The sessions, tokens and passkeys that a wipe ends, and the batch that ends them.
 #[derive(Default)]
 struct Wiped {
     batch: Batch,
@@ -124,7 +124,7 @@ pub(in crate::flows) fn takes_an_administrator(before: &User, after: &User) -> b
 
 impl Administration {
     /// Changes an account. Open sessions feel it on their next request; those of an account that is
-    /// closed end. Nothing is written where nothing would be different.
+    /// closed end. An edit that makes no difference writes nothing.
     pub async fn edit_user(
         &self,
         authority: &Authority,
@@ -255,8 +255,8 @@ impl Administration {
         }
     }
 
-    /// What removes every passkey and recovery code of a user and ends every session and access
-    /// token.
+    /// The batch that removes every passkey and recovery code of a user and ends every session and
+    /// access token.
     async fn wiping(&self, authority: &Authority, user: &User) -> Result<Wiped, FlowError> {
         let id = &user.id;
         let credentials = self.ground.records.credentials_of(id).await?;

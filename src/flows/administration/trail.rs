@@ -33,7 +33,7 @@ pub struct TrailQuery {
     pub user: Option<UserId>,
     /// Only those of this kind.
     pub event: Option<String>,
-    /// None that are older.
+    /// Only those that are not older.
     pub since: Option<Timestamp>,
     pub after: Option<Cursor>,
     /// From 1 to [`PAGE_ENTRIES_MAX`].
@@ -55,7 +55,7 @@ struct Walked {
 }
 
 impl Administration {
-    /// Writes what waits. Called every moment, and once more at the end.
+    /// Writes the waiting entries. Called every moment, and once more at the end.
     pub async fn write_trail(&self) -> Result<(), FlowError> {
         loop {
             let entries = self.ground.trail.taken();
@@ -80,7 +80,7 @@ impl Administration {
         }
     }
 
-    /// A page of the trail, newest first. What has happened a moment ago is in it.
+    /// A page of the trail, newest first. It has the events of a moment ago.
     pub async fn read_trail(&self, query: &TrailQuery) -> Result<Page<Kept>, FlowError> {
         self.write_trail().await?;
         let limit = query.limit.clamp(1, PAGE_ENTRIES_MAX);
@@ -158,7 +158,7 @@ impl Administration {
         if let Some(kept) = self.ground.trail.kept() {
             return Ok(kept);
         }
-        // What is written meanwhile is counted where it is written.
+        // Entries that are written meanwhile are counted by the code that writes them.
         self.ground.trail.set_count(Some(0));
         match self.newest_entries(usize::MAX).await {
             Ok(all) => {

@@ -1,4 +1,4 @@
-//! What an administrator has to keep an eye on, as it was found last: until when certificates are
+//! The state that an administrator has to watch, as it was found last: until when certificates are
 //! good.
 //!
 //! What does not live here: the certificates, which the proxy has, and backups, which

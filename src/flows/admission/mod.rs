@@ -2,7 +2,7 @@
 //!
 //! It reads memory only: no store, no lock that all requests share, and no signature is checked
 //! twice. It is the only maker of a [`Permit`], and the proxy cannot choose an upstream without
-//! one. Whatever is unclear is an [`Outcome`], which is answered, never forwarded.
+//! one. An unclear request is an [`Outcome`], which is answered, never forwarded.
 
 mod by_token;
 mod explain;

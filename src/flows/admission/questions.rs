@@ -1,4 +1,5 @@
-//! What other proxies asked last, for the page that tells an operator what is wrong with one of them.
+//! The last questions of other proxies, for the page that tells an operator what is wrong with one
+//! of them.
 //!
 //! What always holds: only hosts of ours are remembered, one question each; asking again and again
 //! writes nothing.

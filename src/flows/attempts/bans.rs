@@ -31,7 +31,7 @@ use crate::ports::store::Entries;
 use crate::ports::{Batch, Change, Clock, StoreError};
 use crate::records::{self, Records, decode, keys};
 
-/// Whom bans come from that were made by themselves.
+/// The author of automatic bans.
 pub(in crate::flows) const GATEWAY_IN_WORDS: &str = "the gateway";
 /// The most networks whose refused credentials are remembered. Of more, those are forgotten that
 /// have shown none for the longest time.

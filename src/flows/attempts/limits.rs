@@ -120,8 +120,8 @@ impl Limiters {
         }
     }
 
-    /// Counts by these limits from now on. Where they are other ones, what networks have used of
-    /// the old ones is forgotten; what accounts and mailboxes have is not.
+    /// Counts by these limits from now on. Where they differ, the use of the old ones by networks
+    /// is forgotten; the use by accounts and mailboxes is not.
     pub(in crate::flows) fn exchange(&self, limits: RateLimits) {
         if self.around.load().limits != limits {
             self.around.store(Arc::new(Around::new(limits, &self.clock)));
@@ -155,7 +155,7 @@ fn network(client: Option<IpAddr>) -> Origin {
 }
 
 impl Attempts {
-    /// Counts one request that tries or makes credentials. Those of a banned network cost their
+    /// Counts one request that tries or makes credentials. Requests of a banned network cost their
     /// neighbours nothing.
     pub(in crate::flows) fn spend(&self, visit: &Visit) -> Result<(), FlowError> {
         self.must_not_be_banned(visit)?;
@@ -229,7 +229,8 @@ impl Attempts {
             && (is_known || self.limiters.mail_to_account.check_key(account).is_ok())
     }
 
-    /// What browsers keep that a user has signed in with; `None` where no code is ever sent.
+    /// The mark that a browser keeps once `user` has signed in with it; `None` where no code is
+    /// ever sent.
     pub fn device_mark(&self, user: &UserId) -> Option<Secret> {
         if self.ground.rules().email_code == EmailCode::Off {
             return None;

@@ -17,7 +17,7 @@ use crate::domain::limits::RateLimits;
 /// What clients have tried, and what they may still try.
 pub struct Attempts {
     ground: Arc<Ground>,
-    /// Who is signed in from where: their networks have a reserve.
+    /// The networks of live sessions, which have a reserve.
     index: Arc<SessionIndex>,
     limiters: Limiters,
     pub(in crate::flows) bans: Bans,

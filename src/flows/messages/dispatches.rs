@@ -62,7 +62,7 @@ pub(in crate::flows) struct Dispatches {
     enqueued: Notify,
 }
 
-/// What waits, by webhook, with the entries that it was read from.
+/// The waiting dispatches, by webhook, with the entries that they were read from.
 type Lanes = BTreeMap<WebhookId, Vec<(Waiting, Stored)>>;
 
 /// What waits for one webhook, and how that fares.
@@ -105,7 +105,7 @@ impl Dispatches {
         self.lanes().get(to).and_then(|lane| lane.rests_until)
     }
 
-    /// Notes that it has failed. Until when it rests.
+    /// Notes that a webhook has failed. Returns until when it rests.
     fn failed(&self, to: WebhookId, now: Timestamp) -> Timestamp {
         let mut lanes = self.lanes();
         let lane = lanes.entry(to).or_default();
@@ -178,7 +178,7 @@ impl Messages {
             to,
             sealed: self.ground.open_keys.load().outbox.seal(&plain, nonce).ok_or(FlowError::Signing)?,
             tries: 0,
-            // So that they go out in the order in which it happened.
+            // So that dispatches go out in the order of the events.
             next_try_at: dispatch.at,
             expires_at: self.ground.clock.now().plus(DISPATCH_LIFETIME),
         };
@@ -300,7 +300,7 @@ impl Messages {
     }
 }
 
-/// What waits for each webhook, what is due first in front.
+/// The waiting dispatches for each webhook, the first due first.
 fn by_webhook(waiting: Vec<(Waiting, Stored)>) -> Lanes {
     let mut lanes = Lanes::new();
     for (one, entry) in waiting {

@@ -75,7 +75,7 @@ impl Messages {
                 continue;
             }
             let told = records::encode(&User { told_of_end: Some(at), ..user })?;
-            // Who was changed meanwhile is looked at again the next time.
+            // A user who was changed meanwhile is looked at again at the next run.
             if self.ground.is_committed(notice.expect(key.clone(), stored).put(key, told)).await? {
                 self.wake_delivery();
             }

@@ -33,7 +33,7 @@ pub enum Caller {
 pub struct CheckUnavailable;
 
 impl Sessions {
-    /// Who a request with these `Cookie` headers is from, on `host`.
+    /// The caller of a request with these `Cookie` headers, on `host`.
     pub fn caller_by_cookie<'a>(
         &self,
         host: &str,
@@ -48,7 +48,7 @@ impl Sessions {
         }
     }
 
-    /// Who a request with this token in its `Authorization` header is from: an opaque token, a
+    /// The caller of a request with this token in its `Authorization` header: an opaque token, a
     /// refresh token or an access token of a session. Only our own endpoints ask.
     pub fn caller_by_bearer(&self, token: &str) -> Result<Caller, CheckUnavailable> {
         if access::is_one(token) {

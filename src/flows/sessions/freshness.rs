@@ -116,7 +116,7 @@ impl Sessions {
         let found = self.ground.records.get_exact::<Session>(&key).await?;
         let (record, stored) = found.ok_or(FlowError::NotPermitted)?;
         self.must_be_fresh(&record, visit)?;
-        // Whatever ends the session meanwhile ends the change as well.
+        // A commit that ends the session meanwhile makes the change fail as well.
         let unchanged = Batch::default().expect(key, stored);
         let after = self.after_spending_freshness(&record, visit)?;
         if after == record { Ok(unchanged) } else { Ok(unchanged.and(records::put_session(&after)?)) }

@@ -203,8 +203,8 @@ impl Sessions {
         Ok(forgetting.expect(key, stored).expect(keys::session(&enrolling.id), session))
     }
 
-    /// Reports the end of these sessions, which the store knows of. Here they have ended whatever
-    /// the feed does.
+    /// Reports the end of these sessions, which the store knows of, and ends them in memory without
+    /// waiting for the feed.
     pub(in crate::flows) fn report_ended(&self, origin: &Origin, ended: &Ended) {
         for (session, why) in ended {
             session.end();

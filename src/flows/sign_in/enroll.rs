@@ -222,8 +222,8 @@ impl SignIn {
         Ok(Redemption { spent: records::create_user(&user)?.and(spent), user, entry: Entry::Expected })
     }
 
-    /// What a link is to an account that is there. Its owner has made one with a passkey, and was
-    /// told of it then; any other that was made for the account is a way back into it.
+    /// What a link is to an existing account. The owner's own link was made with a passkey, and
+    /// they were told of it then; any other link for the account is a way back into it.
     async fn entry_with(&self, invitation: &Invitation, known: &UserId) -> Result<Entry, FlowError> {
         let own = self.ground.records.get::<SecretHash>(&keys::own_link(known)).await?;
         let is_expected = invitation.account.is_none() || own.as_ref() == Some(&invitation.secret);

@@ -38,8 +38,8 @@ pub(in crate::flows) enum Pending {
     Authentication(PendingAuthentication),
 }
 
-/// What is kept: the ceremony, and the API that it was begun through. It is finished through the
-/// same one, so that no API's rules can be had by going around through another.
+/// A pending ceremony as it is kept, with the API that it was begun through. It is finished through
+/// the same API, so that a client cannot get around the rules of one API through another.
 #[derive(Serialize, Deserialize)]
 pub(in crate::flows) struct Kept {
     pub(in crate::flows) dialect: Dialect,
@@ -49,7 +49,7 @@ pub(in crate::flows) struct Kept {
     /// The sign-in process that it is a step of, and is finished in.
     #[serde(default)]
     pub(in crate::flows) process: Option<SecretHash>,
-    /// What a passkey is asked for again, where it is for one change alone.
+    /// The one change that a passkey shown again pays for, where it pays for one alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::flows) change: Option<Change>,
     pub(in crate::flows) pending: Value,
@@ -95,7 +95,7 @@ impl SignIn {
         Ok(holder.unwrap_or(nobody))
     }
 
-    /// Begins a sign-in. With a person's id, only their passkeys will do.
+    /// Begins a sign-in. With a person's id, only their passkeys are accepted.
     pub async fn begin_sign_in(
         &self,
         expected: Option<UserId>,
@@ -251,7 +251,7 @@ impl SignIn {
         found.ok_or(FlowError::Refused(Refusal::UnknownCredential))
     }
 
-    /// Whose passkey was shown, for the log: proved or not, an owner's failures are theirs to see.
+    /// The owner of the passkey that was shown, for the log: an owner may see failed attempts, too.
     async fn claimed_owner(&self, answer: &Value) -> Option<UserId> {
         let assertion = read_assertion(answer).ok()?;
         let (credential, _) = self.claimed_credential(&assertion).await.ok()?;

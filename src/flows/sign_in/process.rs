@@ -21,12 +21,12 @@ use crate::records::{self, keys};
 #[derive(Debug, Clone)]
 pub struct Course {
     record: Process,
-    /// What the store has of it; `None` for a new one.
+    /// The stored bytes; `None` for a new process.
     stored: Option<Vec<u8>>,
 }
 
 impl Course {
-    /// Who is signing in, if they said so.
+    /// The identifier that the user typed, if any.
     pub fn identifier(&self) -> Option<&str> {
         self.record.identifier.as_deref()
     }

@@ -205,9 +205,9 @@ impl SignIn {
         Ok((batch.and(self.sessions.ending(&ended, Some(user)).await?), ended, removed))
     }
 
-    /// What a sign-in with a passkey that is awake undoes: recoveries that have yet to come to a
-    /// passkey, and those whose passkeys sleep. Whether they do is in their records; the delay may
-    /// be another one by now.
+    /// The recoveries that a sign-in with a passkey that is awake undoes: those that have no
+    /// passkey yet, and those whose passkeys sleep. The records say whether they sleep, because the
+    /// delay may have changed.
     pub(in crate::flows) async fn ending_pending_recoveries(
         &self,
         user: &UserId,

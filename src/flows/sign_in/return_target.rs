@@ -232,7 +232,7 @@ impl SignIn {
         Ok(since.is_some_and(|since| session.authenticated_at.is_none_or(|at| at < since)))
     }
 
-    /// Where the owner of `session` goes, having signed in on the auth host.
+    /// Where the owner of `session` goes after a sign-in on the auth host.
     pub async fn next_step(
         &self,
         session: &Session,

@@ -1,4 +1,4 @@
-//! What happened, by the hour, and how many people have few passkeys, as it was counted last.
+//! Events by the hour, and how many people have few passkeys, as counted last.
 //!
 //! What always holds: no decision depends on it.
 

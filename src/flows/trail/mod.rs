@@ -21,8 +21,8 @@ use crate::domain::time::Timestamp;
 use crate::records::keys::AUDIT_ID_BYTES;
 use activity::Activity;
 
-/// The most entries that wait to be written. What comes beyond them while the store takes no
-/// changes is in the log alone.
+/// The most entries that wait to be written. Further entries, while the store takes no changes, are
+/// in the log alone.
 const WAITING_MAX: usize = 10_000;
 /// Entries that are written in one commit, each with its index.
 pub(in crate::flows) const WRITTEN_AT_ONCE: usize = 50;
@@ -31,7 +31,7 @@ const DENIED_AGAIN_AFTER: Duration = Duration::from_mins(1);
 /// How many users and routes are remembered for that.
 const DENIED_MAX: usize = 1_000;
 
-/// What waits to be written, and how much is kept.
+/// The entries that wait to be written, and how many are kept.
 pub(in crate::flows) struct Trail {
     pub(in crate::flows) retention: Retention,
     waiting: Mutex<Vec<Entry>>,
@@ -155,8 +155,8 @@ mod tests {
         trail.waiting.lock().unwrap().len()
     }
 
-    /// What a client can repeat for nothing must not fill the trail: the oldest entries would make
-    /// room.
+    /// Events that a client can repeat for nothing must not fill the trail: the oldest entries
+    /// would make room.
     #[test]
     fn s_22_repeating_a_refused_request_pushes_nothing_out_of_the_trail() {
         let trail = Trail::new(Retention::default());
