@@ -1,7 +1,7 @@
 //! The contract suite: each sentence of `ports::store` as a test that every engine passes.
 //!
-//! [`contract!`] makes one test per promise for one engine. What only one engine promises is
-//! tested beside that engine. What always holds: no test here knows which engine it runs against.
+//! [`contract!`] makes one test per promise for one engine. A promise of one engine alone is tested
+//! beside that engine. What always holds: no test here knows which engine it runs against.
 
 mod model;
 
@@ -230,7 +230,7 @@ async fn a_conflict_leaves_its_neighbours_alone(store: Store) {
 /// What a follower has heard.
 #[derive(Debug, Default)]
 struct Heard {
-    /// What was there when it began, or was told everything anew.
+    /// The entries when it began, or at the last reset.
     entries: Vec<Entry>,
     changes: Vec<Change>,
     resets: usize,
@@ -263,7 +263,7 @@ impl Heard {
         Ok(())
     }
 
-    /// What a map would be that did as it was told.
+    /// A map with all that it was told.
     fn state(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let mut state: BTreeMap<_, _> = self.entries.iter().cloned().collect();
         for change in &self.changes {

@@ -1,4 +1,4 @@
-//! Who is told of changes, and the telling.
+//! The followers, and how they are told of changes.
 //!
 //! Engines call [`Followers::tell`] and [`Followers::add`] from one place at a time, in commit
 //! order, before they answer. What always holds: no lock is taken while a follower runs; a follower

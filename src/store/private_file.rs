@@ -18,8 +18,8 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     write_with(path, |file| file.write_all(content))
 }
 
-/// The same with what `write_into` writes, and what it says of it. Where it fails, nothing is left,
-/// and what was there stays.
+/// The same with the bytes that `write_into` writes; returns its result. If it fails, nothing is
+/// left of them, and the old file stays.
 pub fn write_with<T, E: From<io::Error>>(
     path: &Path,
     write_into: impl FnOnce(&mut File) -> Result<T, E>,

@@ -11,7 +11,7 @@
 //! - sled's background flusher stays on at its default pace, because it alone reclaims space. It
 //!   acknowledges nothing, and an fsync error that it swallows is reported to the writer as well,
 //!   which has the file open for itself.
-//! - What comes up is all that was acknowledged, or nothing does: see `tally` and `witness`.
+//! - A store opens with every acknowledged change, or not at all: see `tally` and `witness`.
 //! - No entry is ever kept in one of sled's blob files, which it does not fsync: see
 //!   [`SEGMENT_BYTES`].
 

@@ -1,5 +1,5 @@
-//! D-06: every file of a store, cut and with single bits flipped. What comes up is everything, or
-//! nothing does and the operator is told to restore; never something empty, smaller or older.
+//! D-06: every file of a store, cut and with single bits flipped. It opens with everything, or not
+//! at all and the operator is told to restore; it never opens empty, smaller or older.
 //!
 //! What does not live here: a process that is killed while it writes (`tests/gateway/durability/`).
 
@@ -94,7 +94,7 @@ impl Whole {
         names.filter(|name| name.starts_with("snap.")).max().expect("a store that was started again has one")
     }
 
-    /// Where something was written: behind it, a file of sled's is empty to the end of its segment.
+    /// The end of the written bytes: after it, a file of sled's is empty to the end of its segment.
     fn written(&self, name: &str) -> usize {
         let content = fs::read(self.path(name)).unwrap();
         content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
@@ -190,8 +190,8 @@ async fn d_06_a_database_with_a_flipped_bit_comes_up_whole_or_not_at_all() {
     assert!(came_up < FLIPS, "most of what is written is needed: {came_up}");
 }
 
-/// Where the log is long since the last start, sled passes over the rest of a segment in which it
-/// cannot read something: of the last changes in it, some are lost from the middle.
+/// Where the log is long since the last start, sled skips the rest of a segment in which it cannot
+/// read a record, so that changes are lost from the middle.
 #[tokio::test]
 async fn d_06_a_long_database_with_a_flipped_bit_comes_up_whole_or_not_at_all() {
     let whole = Whole::grown().await;

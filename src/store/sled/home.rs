@@ -38,7 +38,7 @@ const FILE_MODE: u32 = 0o600;
 /// Whether the directory has held a database before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Past {
-    /// Nothing was acknowledged from it yet.
+    /// No change was acknowledged from it yet.
     New,
     /// It was in use; what is in it must be found again.
     Initialised,

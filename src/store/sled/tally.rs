@@ -1,6 +1,6 @@
 //! What the store knows of its own entries: how many changes it has taken, how many entries it has,
-//! and a sum over them. sled recovers what it can of a damaged log and says nothing of the rest;
-//! this tells.
+//! and a sum over them. sled recovers what it can of a damaged log and does not report the rest;
+//! the tally shows the loss.
 //!
 //! What does not live here: the changes themselves (`store/sled.rs`).
 //!

@@ -1,7 +1,7 @@
 //! How far the changes of a store had come, in a file beside it.
 //!
-//! sled takes a damaged end of its log for a write that a crash cut short, and comes up with what
-//! was before: whole, and old. The witness knows better. What always holds: it is written after the
+//! sled takes a damaged end of its log for a write that a crash cut short, and opens with the state
+//! before it: whole, and old. The witness shows that. What always holds: it is written after the
 //! change that it tells of is durable, so it is never ahead of an undamaged store; and it is not
 //! synchronised, since after a power cut an older one does no harm. An unreadable witness says
 //! nothing.

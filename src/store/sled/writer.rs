@@ -150,7 +150,8 @@ impl Writer {
         }
     }
 
-    /// Everything that is there now has been told to the others, so nothing is told twice or missed.
+    /// The other followers have been told of every entry that is there now, so no change is told
+    /// twice or missed.
     fn add_follower(&self, newcomer: Newcomer) {
         let Newcomer { prefix, follower, reply } = newcomer;
         let below = |prefix: &[u8]| below(&self.tree, prefix);
@@ -248,13 +249,13 @@ fn below<'a>(tree: &'a Tree, prefix: &[u8]) -> Box<Entries<'a>> {
     }))
 }
 
-/// What the requests of a group change, and is not written yet.
+/// The changes of a group of requests, before they are written.
 #[derive(Default)]
 struct Decided {
     changes: Vec<Change>,
     /// How many requests change something.
     requests: u64,
-    /// What is at a key after the changes; `None` for nothing.
+    /// The value of a key after the changes; `None` if it is gone.
     after: HashMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
