@@ -18,7 +18,7 @@ use rustls::sign::CertifiedKey;
 
 use super::request;
 
-/// What a handshake is for that only validates (RFC 8737, section 6.2).
+/// The ALPN protocol of a validating handshake (RFC 8737, section 6.2).
 pub(super) const VALIDATION_PROTOCOL: &[u8] = b"acme-tls/1";
 /// Where the authority looks over plain HTTP.
 const HTTP_PREFIX: &[u8] = b"/.well-known/acme-challenge/";
@@ -93,7 +93,7 @@ pub(super) fn has_validated(stream: &impl Ssl) -> bool {
     matches!(stream.selected_alpn_proto(), Some(ALPN::Custom(custom)) if custom.protocol() == VALIDATION_PROTOCOL)
 }
 
-/// What a browser is told that comes before the first certificate.
+/// The answer for a browser that comes before the first certificate.
 pub(super) fn not_there_yet(host: &str) -> Response<Body> {
     let text = format!(
         "There is no certificate for {host} yet.\n\n\

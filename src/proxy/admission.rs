@@ -1,8 +1,8 @@
 //! What happens to a request, phase by phase.
 //!
 //! The request phase either answers or leaves a [`Permit`](crate::flows::admission::Permit) in the
-//! [`Context`]; every later phase reads it from there and fails without it. Whatever goes wrong
-//! becomes an answer, never a forwarded request.
+//! [`Context`]; every later phase reads it from there and fails without it. Every failure becomes
+//! an answer, never a forwarded request.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -169,7 +169,7 @@ impl Phases {
         if is_plain { self.0.challenges.answer(session.req_header()) } else { None }
     }
 
-    /// Who comes in, and whether something about the request itself is wrong.
+    /// The visit of a request, and a fault of the request itself, if there is one.
     fn read_visit(&self, session: &Session) -> (Visit, Option<Early>) {
         let request = session.req_header();
         let peer = peer_of(session);
@@ -308,7 +308,7 @@ impl Phases {
             *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
             response.headers_mut().insert(header::LOCATION, location);
         } else {
-            // Whatever the body held has already crossed the network in the clear.
+            // The body has already crossed the network in the clear, so a redirect would hide that.
             *response.status_mut() = StatusCode::FORBIDDEN;
             *response.body_mut() = Body::from("This address takes requests over https only.\n");
         }
@@ -381,13 +381,13 @@ impl ProxyHttp for Phases {
         Context::new(Arc::clone(&self.0))
     }
 
-    /// None: pingora's default is a compressor that we never turn on.
+    /// Adds no module: pingora's default is a compressor that we never turn on.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> pingora::Result<bool> {
         match self.decide(session, ctx) {
             (_, Next::Forward) => Ok(false),
-            // What is not forwarded can wait on the heap.
+            // A request that is not forwarded can wait on the heap.
             (visit, Next::Answer(reply)) => {
                 Box::pin(self.give(session, ctx, visit, reply)).await.map(|()| true)
             }
@@ -503,7 +503,8 @@ impl ProxyHttp for Phases {
         if let Some(address) = peer.address().as_inet() {
             self.0.upstreams.cannot_connect(route, turn, address.ip());
         }
-        // Nothing has been sent, so another address may be tried whatever the method.
+        // No byte of the request has been sent, so another address may be tried whatever the
+        // method.
         error.set_retry(ctx.tries < self.0.upstreams.tries(route));
         error
     }

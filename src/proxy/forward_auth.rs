@@ -37,7 +37,7 @@ struct No {
     visit: Visit,
     asked: Asked,
     outcome: Outcome,
-    /// Else the other proxy understands a bare status only.
+    /// Otherwise the other proxy understands a bare status only.
     takes_redirects: bool,
 }
 

@@ -37,7 +37,7 @@ pub(super) struct TrustedProxies {
     by: ForwardedBy,
 }
 
-/// What one proxy says of who has sent the request to it.
+/// What one proxy says of the sender of a request.
 struct Hop {
     address: IpAddr,
     is_https: bool,
@@ -65,8 +65,8 @@ impl TrustedProxies {
         }
     }
 
-    /// Where the way of a request leads, hop by hop from `peer`, until it leaves the trusted
-    /// proxies. Beyond an entry that is no address nothing can be believed.
+    /// The client of a request, followed hop by hop from `peer` until the hops leave the trusted
+    /// proxies. Entries beyond an entry that is no address are not believed.
     fn beyond(&self, peer: IpAddr, hops: impl Iterator<Item = Option<IpAddr>>) -> IpAddr {
         let mut client = peer.to_canonical();
         for hop in hops.take(HOPS_MAX) {
@@ -93,7 +93,7 @@ impl TrustedProxies {
         if is_https { Scheme::Https } else { Scheme::Http }
     }
 
-    /// What the trusted proxy says that is nearest to the client.
+    /// What the trusted proxy nearest to the client says.
     fn came_by_https(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
         let (mut client, mut is_https) = (peer.to_canonical(), false);
         for entry in entries(headers, &FORWARDED).take(HOPS_MAX) {

@@ -34,7 +34,7 @@ enum Part {
     Target,
     Version,
     Fields,
-    /// What comes now is a body, or whatever the connection was upgraded to.
+    /// The following bytes are a body, or those of an upgraded connection.
     Over,
 }
 

@@ -1,5 +1,5 @@
-//! What is taken off a request before it goes to an upstream, what is written onto it, and what
-//! is taken off the response.
+//! The headers that are taken off a request before it goes to an upstream, those that are written
+//! onto it, and those that are taken off the response.
 //!
 //! Removal is by family and by configuration, whatever the spelling. A name with anything but
 //! letters, digits and hyphens is always dropped: CGI-like applications turn every other character
@@ -142,8 +142,8 @@ impl Reserved {
             || (self.first.has(name) && is_listed())
     }
 
-    /// Whether a header with this name is taken off on a route with these rules. What carries an
-    /// identity on some route is let through on none.
+    /// Whether a header with this name is taken off on a route with these rules. A header that
+    /// carries an identity on some route is let through on none.
     fn unwanted(&self, name: &str, rules: &HeaderRules) -> bool {
         let is_let_through = || rules.passes(name) && !self.names.contains(&folded(name));
         rules.strips(name) || (self.covers(name) && !is_let_through())
@@ -177,7 +177,7 @@ impl Outgoing<'_> {
         self.reserved.strip(request, &route.headers);
         let told = self.permit.identity_headers();
         // While rules are exchanged, the reserved headers can be those of other rules than the
-        // route. What is told replaces what was there.
+        // route. The identity headers replace any that the client sent.
         for name in route.identity.names().filter(|name| told.iter().all(|(told, _)| told != *name)) {
             request.remove_header(name);
         }
@@ -197,7 +197,7 @@ impl Outgoing<'_> {
         self.write_whereabouts(request)
     }
 
-    /// Where the request came in; ours alone.
+    /// Writes where the request came in; only our own values remain.
     fn write_whereabouts(&self, request: &mut RequestHeader) -> pingora::Result<()> {
         if let Some(client) = self.visit.client {
             request.insert_header(FORWARDED_FOR, address_value(client)?)?;

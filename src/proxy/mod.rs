@@ -153,7 +153,7 @@ pub struct Limits {
     pub own_bodies: Budget,
     /// How long such a body may take, however short it is.
     pub own_body_timeout: Duration,
-    /// What it may take beyond that: a second for this many bytes that have arrived.
+    /// The time it may take beyond that: a second for this many bytes that have arrived.
     pub own_body_bytes_per_second: usize,
 }
 
@@ -169,10 +169,10 @@ impl Default for Limits {
     }
 }
 
-/// Who answers what is not forwarded.
+/// The routers that answer requests which are not forwarded.
 ///
-/// Both find `flows::admit::Visit` in the extensions of a request; `gate` also finds the
-/// `flows::admit::Outcome` it has to answer, and an empty body.
+/// Both find `flows::visit::Visit` in the extensions of a request; `gate` also finds the
+/// `flows::admission::Outcome` it has to answer, and an empty body.
 #[derive(Clone)]
 pub struct Doors {
     /// Our own endpoints.
@@ -186,7 +186,7 @@ pub struct Parts {
     pub gateway: Arc<Gateway>,
     pub doors: Doors,
     pub meter: Arc<dyn Meter>,
-    /// What certificate authorities are shown.
+    /// The challenges that certificate authorities are shown.
     pub challenges: Arc<Challenges>,
     /// Time since some fixed moment; never goes backwards. For durations only.
     pub elapsed: Arc<dyn Fn() -> Duration + Send + Sync>,

@@ -1,4 +1,4 @@
-//! What is exchanged while the proxy serves, and what can be asked about it from outside.
+//! The state that is exchanged while the proxy serves, and what can be asked about it from outside.
 //!
 //! What does not live here: what is in the configuration (`config/`), and when it is read
 //! (`app/reload.rs`).

@@ -37,7 +37,7 @@ pub(super) enum PrefaceError {
     Timeout,
 }
 
-/// Whose connection this is: the proxy's own where it says so, for its health checks.
+/// The client of this connection: the proxy itself where it says so, for its health checks.
 pub(super) async fn read(socket: &mut TcpStream, peer: SocketAddr) -> Result<SocketAddr, PrefaceError> {
     let words = tokio::time::timeout(TIMEOUT, words(socket)).await;
     let words = words.map_err(|_| PrefaceError::Timeout)??;

@@ -298,7 +298,7 @@ async fn connection(
     let Some(tls) = tls else { return Some(Box::new(Watched(stream))) };
     let ended = |how| app.front.load().meter.handshake(how);
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.tls_handshake(stream)).await {
-        // There is nothing more to see for an authority.
+        // A certificate authority needs no more than the handshake.
         Ok(Ok(stream)) if has_validated(&stream) => {
             ended(Handshake::Validation);
             None

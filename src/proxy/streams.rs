@@ -101,7 +101,7 @@ fn on_activity(supervision: &Supervision, change: impl Fn(&Activity)) {
     }
 }
 
-/// What an exchange was let in with, and who knows whether that still holds.
+/// What an exchange was let in with, and the gateway, which knows whether that still holds.
 #[derive(Clone)]
 struct Binding {
     gateway: Arc<Gateway>,
@@ -268,8 +268,8 @@ pub(super) fn bind_to_session(
 
 /// Ends when the exchange has to end.
 ///
-/// Everything that changes the supervision happens while the request itself is polled, right before
-/// this is, so nothing has to wake it.
+/// The supervision changes only while the request itself is polled, right before this future is, so
+/// this future needs no wake-up of its own.
 async fn cut(limit: Duration, shutdown: &ShutdownWatch) {
     let mut ended: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     let mut too_late = std::pin::pin!(pingora::time::sleep(limit));

@@ -148,7 +148,7 @@ impl Certificates {
         Ok(Self { files: ArcSwap::from_pointee(files), current, challenges })
     }
 
-    /// Takes in what has changed on disk, at once. Blocks.
+    /// Takes in changed files, at once. Blocks.
     pub(super) fn reread(&self) -> Result<(), CertificateError> {
         self.replace(Set::read(&self.files.load())?);
         Ok(())
@@ -159,7 +159,7 @@ impl Certificates {
         self.current.load().awaited.iter().any(|awaited| awaited == host)
     }
 
-    /// All that are served or to be served.
+    /// All certificates that are served or to be served.
     pub(super) fn standings(&self) -> Vec<Standing> {
         let set = self.current.load();
         let served = set.served.iter().filter_map(|served| {
@@ -188,7 +188,7 @@ impl Certificates {
             let read = Arc::clone(&files);
             let Ok(read) = tokio::task::spawn_blocking(move || Set::read(&read)).await else { continue };
             match read {
-                // Others have been put in their place meanwhile.
+                // Other files have been put in their place meanwhile.
                 Ok(_) if !Arc::ptr_eq(&files, &self.files.load()) => {}
                 Ok(set) => {
                     last_failure.clear();

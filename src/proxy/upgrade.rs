@@ -3,9 +3,9 @@
 //!
 //! pingora 0.9.1 closes a WebSocket at once when the application's 101 overtakes the note that the
 //! request, which has no body, is over (cloudflare/pingora#946): it takes the note for the end of
-//! what was upgraded. So a request for an upgrade has a connection of its own, and an answer on it
-//! is not seen before pingora has looked for it twice: the first time the note is written, the
-//! second time it is read.
+//! the upgraded connection. So a request for an upgrade has a connection of its own, and an answer
+//! on it is not seen before pingora has looked for it twice: the first time the note is written,
+//! the second time it is read.
 //!
 //! What does not live here: whether a route lets upgrades pass (`refusals.rs`), and how long they
 //! stay (`streams.rs`). What always holds: bytes pass through unchanged, and none is held back for
