@@ -1,8 +1,8 @@
 //! Files of expectations for `vestibule policy test`: who asks for what, and what should become of
 //! it.
 //!
-//! What does not live here: whether it does. What always holds: a key that is not known is an
-//! error, with its line.
+//! What does not live here: the comparison. What always holds: an unknown key is an error, with its
+//! line.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -69,7 +69,7 @@ pub use written::{Origin, Written};
 
 /// Where the configuration is looked for, in this order, when no file is named.
 pub const SEARCH_PATH: [&str; 2] = ["config.toml", "/etc/vestibule/config.toml"];
-/// Where keys begin whose files only a running gateway loads, and those that depend on them.
+/// Beginnings of keys whose files only a running gateway loads, and of keys that depend on them.
 const NOT_FOR_COMMANDS: [&str; 8] = [
     "server.tls",
     "mail",
@@ -102,8 +102,8 @@ pub fn found() -> Option<PathBuf> {
 }
 
 /// Where the gateway's socket is: all that operator commands need of the file [`load`] reads.
-/// Mistakes elsewhere in it, such as a certificate that only the gateway may read, are none of
-/// theirs.
+/// Mistakes elsewhere in it, such as a certificate that only the gateway may read, do not stop
+/// them.
 pub fn admin_socket(path: Option<&Path>, environment: &Environment) -> Result<PathBuf, Mistakes> {
     let file = path.map(Path::to_path_buf).or_else(found);
     let text = match &file {

@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A reading of `file`, which the configuration leads to. What is found there goes back with
+    /// A reading of `file`, which the configuration leads to. Its mistakes and keys go back with
     /// [`Self::take_in`].
     pub(super) fn of_file<'b>(&self, file: &Path, text: &'b str) -> Reader<'b>
     where
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
         Reader { file: Some(file.into()), ..Reader::new(text, self.environment) }
     }
 
-    /// Everything that is wrong with a file that the configuration leads to.
+    /// Takes in the mistakes of a file that the configuration leads to.
     pub(super) fn take_in(&self, file: Reader<'_>) {
         file.report_unknown();
         self.written.borrow_mut().append(&mut file.written.borrow_mut());
@@ -143,12 +143,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What is wrong with a document of which nothing but the spelling was read.
+    /// The mistakes of a document of which only the syntax was read.
     pub(super) fn finish_syntax(self) -> Vec<Mistake> {
         self.mistakes.into_inner()
     }
 
-    /// Everything that is wrong, in the order of the file.
+    /// All mistakes, in the order of the file.
     pub(super) fn finish(self) -> Vec<Mistake> {
         self.report_unknown();
         for name in self.environment.names() {

@@ -61,7 +61,7 @@ fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
-        // What begins with a dot is not finished, or an editor's.
+        // A file whose name begins with a dot is unfinished, or an editor's.
         let is_hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
         if !is_hidden && path.extension().is_some_and(|extension| extension == "toml") {
             files.push(path);

@@ -39,7 +39,7 @@ struct Draft {
     path_at: At,
 }
 
-/// Reads all routes. What is wrong with one is reported; the table is only used if nothing is.
+/// Reads all routes. Mistakes are reported; the table is only used if there are none.
 pub(super) fn routes(
     root: &Section<'_>,
     public_url: &PublicUrl,

@@ -59,7 +59,7 @@ pub(super) fn policy(
         return Policy::in_datalog(datalog, max_auth_age);
     }
     if section.has("policy") {
-        // What is wrong with it has been told.
+        // Its mistakes have been reported.
         return Policy::default();
     }
     if !section.has("rule") {

@@ -1,7 +1,7 @@
 //! Reads one table of a TOML document and the environment, key by key.
 //!
-//! What always holds: the environment beats the file, and what has the wrong type is a mistake
-//! that says which type is right. What a key means is decided by the callers.
+//! What always holds: the environment beats the file, and a value of the wrong type is a mistake
+//! that says which type is right. The callers decide what a key means.
 
 use std::borrow::Cow;
 

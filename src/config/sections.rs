@@ -23,7 +23,7 @@ use crate::telemetry::logging::Format;
 
 const CACHE_BYTES_MIN: u64 = 1 << 20;
 const CACHE_BYTES_MAX: u64 = 1 << 40;
-/// What we show on every page has to be small.
+/// A logo is on every page, so it has to be small.
 const LOGO_BYTES_MAX: u64 = 256 * 1024;
 const LOGO_EXTENSIONS: [&str; 3] = ["svg", "png", "webp"];
 const CONTACT_CHARS_MAX: usize = 200;

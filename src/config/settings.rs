@@ -1,7 +1,7 @@
 //! The settings, validated: what the rest of the program is given.
 //!
-//! What always holds: a value of these types is consistent. Nothing that is read from here has to
-//! be checked again, and nothing here knows how it was written.
+//! What always holds: a value of these types is consistent. No reader has to check it again, and no
+//! type here knows how it was written.
 
 use std::collections::BTreeSet;
 use std::fmt;

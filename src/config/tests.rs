@@ -40,7 +40,7 @@ fn uncommented(examples: bool) -> String {
 #[test]
 fn config_toml_shows_the_defaults() {
     let mut manual = parse_file(&uncommented(false)).unwrap();
-    // Where it is written differs; what it says does not.
+    // The places of the keys differ; their values do not.
     let said = |settings: &Settings| {
         let mut said: Vec<_> = settings.written.iter().map(|it| (it.key.clone(), it.value.clone())).collect();
         said.sort();
@@ -461,7 +461,7 @@ fn lines() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// Whatever is written, it is settings or mistakes, and every mistake says what to do.
+    /// Any text is read as settings or as mistakes, and every mistake says what to do.
     #[test]
     fn any_text_is_settings_or_mistakes_with_a_remedy(text in prop::collection::vec(lines(), 0..12)) {
         let text = text.concat();
@@ -497,7 +497,7 @@ fn a_directory_adds_routes() {
     };
     assert_eq!(names(&main), ["first", "second", "third"]);
 
-    // Everything that is wrong is told with its file, the rest of the configuration included.
+    // Every mistake is told with its file, those of the rest of the configuration included.
     write("b.toml", &route("first", "/x"));
     write("c.toml", "[server]\nworkers = 3\n[[route]]\nnam = \"x\"\n");
     write("d.toml", "[[route]\n");
