@@ -66,7 +66,7 @@ fn keep(from: impl Read, into: impl Write, sealing: &Sealing) -> Result<Summary,
     Ok(summary)
 }
 
-/// Whatever is read of it is written as well.
+/// A reader that also writes all that is read from it.
 struct Copied<R, W> {
     from: R,
     into: W,

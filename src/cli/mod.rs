@@ -42,7 +42,7 @@ use arguments::{Arguments, Command, Export, Import, Mail, Webhook};
 #[derive(Debug)]
 pub(crate) struct Failure(String);
 
-/// Everything a command can come to.
+/// How a command ends.
 pub(crate) type Outcome = Result<(), Failure>;
 
 impl<E: Display> From<E> for Failure {
@@ -158,7 +158,7 @@ fn serve(config: Option<&Path>) -> Outcome {
     Ok(app::serve(settings, Some(anew), Box::new(announce))?)
 }
 
-/// Whatever will lie where this program lies now, with the same arguments.
+/// The program that will lie at this program's path, with the same arguments.
 fn successor(config: Option<&Path>) -> Result<Successor, Failure> {
     let program = std::env::current_exe()
         .map_err(|error| Failure(format!("the path of this program is not known: {error}")))?;

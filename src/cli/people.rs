@@ -71,7 +71,7 @@ pub(super) fn export(json: bool, ask: &Ask<'_>) -> Outcome {
     Ok(io::stdout().write_all(&as_csv(&users)?)?)
 }
 
-/// Whom a file names, each with the line.
+/// The guests of a file, each with the line.
 fn guests(text: &[u8]) -> Result<Vec<(usize, GuestLine)>, Failure> {
     // Spreadsheets begin a file with a byte order mark.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);

@@ -67,7 +67,7 @@ pub(super) fn import(arguments: &ImportPasskeys, ask: &Ask<'_>) -> Outcome {
     Ok(())
 }
 
-/// Whom the text names, each with the line, and which lines are of no use.
+/// The users in the text, each with the line, and the lines that are of no use.
 fn users(text: &str) -> (Vec<(usize, ForeignUser)>, Vec<Skipped>) {
     let (mut users, mut skipped) = (Vec::new(), Vec::new());
     let mut table = None;
@@ -81,7 +81,7 @@ fn users(text: &str) -> (Vec<(usize, ForeignUser)>, Vec<Skipped>) {
         match (pair, is_indented) {
             // A table, or one with nothing in it.
             (Some((name, "" | "{}" | "[]")), false) => table = Some(unquoted(name)),
-            // What else there is besides users, such as secrets of cookies.
+            // Other tables than the users', such as secrets of cookies.
             (_, true) if table.is_some_and(|table| table != USERS) => {}
             (None, false) if content.starts_with('-') && table.is_some_and(|table| table != USERS) => {}
             (Some((name, credential)), _) => match user(unquoted(name), unquoted(credential)) {

@@ -69,7 +69,7 @@ impl Data {
 impl Drop for Data {
     fn drop(&mut self) {
         if let Self::Temporary(path) = self {
-            // What is left lies in the system's directory for what may be removed.
+            // Remaining files lie in the system's directory for temporary files.
             let _ = std::fs::remove_dir_all(path);
         }
     }
