@@ -186,7 +186,7 @@ pub fn restore(settings: &Settings, file: &Path, key: &Key) -> Result<Summary, S
 
 fn fill(settings: &Settings, staging: &Path, from: Opened) -> Result<(), StartError> {
     if staging.exists() {
-        // What a restore that was cut off has left.
+        // A restore that was cut off has left it.
         fs::remove_dir_all(staging).map_err(StartError::because)?;
     }
     let store = Store { path: staging.to_path_buf(), ..settings.store.clone() };
@@ -219,7 +219,7 @@ async fn apply(store: &dyn KeyValue, from: Opened) -> Result<(), StartError> {
     }
 }
 
-/// Moves a store to where it is used. What marks it as complete comes last.
+/// Moves a store to where it is used. The file that marks it as complete comes last.
 fn move_in(staging: &Path, path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     let mut names: Vec<_> =

@@ -71,7 +71,7 @@ async fn carry_out(settings: &Settings, request: Request) -> Result<Answer, Star
     let store = open_store(settings, &metrics).await?;
     let gateway = open_gateway(settings, store, metrics).await?;
     let answer = GatewayOperator { gateway: Arc::clone(&gateway), process: None }.handle(request).await;
-    // What was done stands in the trail, or the operator is told that it does not.
+    // The change is in the trail, or the operator is told that it is not.
     gateway.administration.write_trail().await.map_err(StartError::because)?;
     Ok(answer)
 }

@@ -2,7 +2,7 @@
 //!
 //! What always holds: everything that the new file needs has been read and found good before
 //! anything changes; a file with a mistake changes nothing, and the log, the metrics and `/ready`
-//! say so. What cannot change while the gateway runs keeps its old value, and is named.
+//! say so. A setting that cannot change while the gateway runs keeps its old value, and is named.
 
 use std::sync::Arc;
 
@@ -147,7 +147,7 @@ fn needing_restart(current: &Settings, read: &Settings) -> Vec<&'static str> {
     same.into_iter().filter(|(_, is_same)| !is_same).map(|(key, _)| key).collect()
 }
 
-/// What was read, with the old values of whatever counts after a restart only.
+/// The new settings, with the old values of those that count after a restart only.
 fn with_what_stays(read: Settings, current: &Settings) -> Settings {
     let mut next = current.clone();
     if let (Some(tls), Some(fresh)) = (&mut next.server.tls, read.server.tls) {
@@ -192,7 +192,7 @@ pub(super) async fn on_hangup(
             _ = shutdown.wait_for(|told| *told) => return,
             told = hangups.recv() => if told.is_none() { return },
         }
-        // What came of it is in the log already.
+        // The result is in the log already.
         let _ = reloader.reload().await;
     }
 }

@@ -34,7 +34,7 @@ pub struct Successor {
 }
 
 impl Successor {
-    /// Whether it accepts the configuration; in its own words, if not.
+    /// Whether the successor accepts the configuration; its own message if not.
     async fn accepts(&self) -> Result<(), String> {
         let program = self.program.display();
         let mut check = Command::new(&self.program);
@@ -50,7 +50,7 @@ impl Successor {
         Err(format!("{program} would not start ({}):\n{}", output.status, said.trim()))
     }
 
-    /// Becomes it. Returns only if that fails.
+    /// Replaces this process by the successor. Returns only if that fails.
     pub(super) fn take_over(&self, sockets: Vec<OwnedFd>) -> StartError {
         let error = system::give_way(&self.program, &self.arguments, sockets);
         StartError(format!("{} could not take over: {error}", self.program.display()))

@@ -1,4 +1,4 @@
-//! What is wrong with an installation, told before a user says so.
+//! Finds faults of an installation before a user reports them.
 //!
 //! `edge` asks the network: names, listeners, applications, the mail server. `machine` looks at
 //! files, disks and the clock, `certificates` at what browsers will be shown, `relying_party` at
