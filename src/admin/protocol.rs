@@ -72,7 +72,7 @@ pub enum Request {
     UserName { user: String, name: DisplayName },
     /// What administrators tell one another about a person; empty takes it away.
     UserNote { user: String, note: String },
-    /// What is said of a person in the installation's own words; `None` takes it away.
+    /// An attribute of a person; `None` takes it away.
     UserAttribute { user: String, name: AttributeName, value: Option<AttributeValue> },
     /// When an account ends by itself; `None`: it does not.
     UserExpiry { user: String, in_seconds: Option<u64> },
@@ -247,7 +247,7 @@ pub enum Answer {
         /// Which have not, or not whole: their places, from 0, and why.
         skipped: Vec<(usize, String)>,
     },
-    /// What was different, and is so no more unless the run was a dry one.
+    /// The differences, which are resolved unless the run was a dry one.
     Applied {
         differences: Vec<DifferenceLine>,
         /// How many of the declared users were as declared.
@@ -345,7 +345,7 @@ pub enum Answer {
     },
     /// The bytes of a backup come next, until the connection ends.
     BackupFollows,
-    /// It is not done. The text says why and what to do.
+    /// The request was refused. The text says why and what to do.
     Refused {
         reason: String,
     },
