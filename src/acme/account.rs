@@ -1,5 +1,5 @@
-//! Who we are to the authority (RFC 8555, section 7.3): one account for each directory, made when
-//! it is first needed and kept on the shelf.
+//! Our account with the authority (RFC 8555, section 7.3): one account for each directory, made
+//! when it is first needed and kept on the shelf.
 
 use std::sync::Arc;
 

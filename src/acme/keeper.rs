@@ -175,7 +175,7 @@ impl Desk {
         }
     }
 
-    /// What is on the shelf. What cannot be read is as good as nothing: it will be replaced.
+    /// The certificate on the shelf. An unreadable one counts as none: it will be replaced.
     async fn held(&self, name: &Name) -> Option<Held> {
         let (from, file) = (Arc::clone(&self.world.shelf), file_of(name));
         let content = blocking(move || from.read(&file)).await;

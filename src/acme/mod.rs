@@ -31,7 +31,7 @@ pub struct Plan {
     pub names: Vec<Name>,
 }
 
-/// Who issues certificates, and what we say to them.
+/// The authority that issues certificates, and what we tell it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Authority {
     /// The URL of the directory (RFC 8555, section 7.1.1).
@@ -93,7 +93,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// What shows the authority that a name is ours.
+/// A proof for the authority that a name is ours.
 #[derive(Clone)]
 pub enum Proof {
     /// The text at `/.well-known/acme-challenge/{token}`.

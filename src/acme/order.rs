@@ -113,7 +113,7 @@ async fn place(account: &Account, wanted: Wanted<'_>) -> Result<Order, Error> {
     if let Some(replaced) = replaced.as_ref().and_then(|der| CertificateIdentifier::try_from(der).ok()) {
         match account.new_order(&order().replaces(replaced)).await {
             Ok(order) => return Ok(order),
-            // What is replaced matters less than that there is a new one: it may be of another
+            // A new certificate matters more than the replacement: the old one may be of another
             // authority, or have been replaced before.
             Err(error) => tracing::debug!(%error, "the authority does not take the order as a replacement"),
         }
