@@ -140,7 +140,7 @@ fn mailbox(name: Option<&DisplayName>, email: &Email) -> Result<Mailbox, lettre:
 #[async_trait]
 impl Mailer for SmtpMailer {
     async fn send(&self, message: &Message) -> Result<(), MailError> {
-        // What cannot be written today cannot be written tomorrow.
+        // A message that cannot be composed now cannot be composed later.
         let message = self.composed(message).map_err(|error| MailError::Permanent(error.to_string()))?;
         let Some(message) = message else { return Ok(()) };
         let sent = tokio::time::timeout(SEND_TIMEOUT, self.transport.send(message)).await;
