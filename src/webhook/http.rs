@@ -134,7 +134,7 @@ impl WebhookSender for HttpWebhookSender {
         let Some(hook) = self.hooks.get(&attempt.to) else {
             return Err(WebhookError::Permanent("there is no such webhook".to_owned()));
         };
-        // What was taken is told by the head of an answer; the rest of it is not read.
+        // The head of an answer tells whether the message was taken; the rest is not read.
         match tokio::time::timeout(CARRY_TIMEOUT, hook.ask(attempt, &self.sender)).await {
             Ok(Ok(response)) => judged(response.status()),
             Ok(Err(error)) => Err(WebhookError::Temporary(error)),

@@ -1,5 +1,5 @@
-//! What shows a receiver that a message is ours and not an old one: Standard Webhooks 1.0.0
-//! (`standardwebhooks.com`), signatures of version 1.
+//! Signatures that show a receiver that a message is ours and not an old one: Standard Webhooks
+//! 1.0.0 (`standardwebhooks.com`), signatures of version 1.
 //!
 //! What does not live here: the request that carries it (`http.rs`).
 //!

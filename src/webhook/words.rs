@@ -26,7 +26,7 @@ pub(super) struct Words {
     pub(super) title: &'static str,
     /// What else there is to say, as names and values.
     pub(super) lines: Vec<(&'static str, String)>,
-    /// Where an administrator sees whom it is about.
+    /// Where an administrator sees the user it is about.
     pub(super) link: Option<String>,
 }
 
