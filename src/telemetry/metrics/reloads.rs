@@ -1,4 +1,4 @@
-//! What became of configurations that were to be taken in while the gateway ran.
+//! What became of reloads of the configuration.
 
 use prometheus::{IntCounterVec, IntGauge, Registry};
 
