@@ -32,7 +32,7 @@ pub(crate) struct Mention {
 }
 
 impl Source {
-    /// The module this file is: `src/flows/admit.rs` is `["flows", "admit"]`.
+    /// The module this file is: `src/flows/commit.rs` is `["flows", "commit"]`.
     pub(crate) fn module(&self) -> Vec<String> {
         let inner = self.path.strip_prefix("src/").unwrap_or(&self.path);
         let inner = inner.strip_suffix(".rs").unwrap_or(inner);

@@ -62,7 +62,7 @@ async fn a_user_is_invited_let_into_a_group_disabled_and_deleted_from_the_pages(
     bobs.reload().await;
     bobs.sees("The application does not answer").await;
 
-    // What takes access away says what it will do first, and can be left.
+    // A button that takes access away first says what it will do, and can be cancelled.
     window.press("Disable this account").await;
     window.sees("Disable “bob”?").await;
     window.press("Cancel").await;

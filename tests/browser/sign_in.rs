@@ -4,7 +4,7 @@ use crate::chrome::Attached;
 use crate::harness::Recorded;
 use crate::people::{ALICE, BOB, Stage, accept, sign_out, without_autofill};
 
-/// What was asked for must come back to the byte.
+/// The address that was asked for must come back to the byte.
 const DEEP_LINK: &str = "/a%20b/ä%2Fc?q=1&q=%C3%A4&empty=&x=a+b%20c";
 
 #[tokio::test]

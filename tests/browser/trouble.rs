@@ -67,7 +67,7 @@ async fn every_failure_has_a_message() {
     window.before_every_page(FAILURES_BY_HAND).await;
     window.open(&stage.gateway.url("/auth/login")).await;
 
-    // What a script has ended itself is nothing to tell.
+    // A prompt that a script has ended itself shows no message.
     window.script("window.browserSays = 'AbortError'").await;
     window.press("Sign in with a passkey").await;
     let silent = "return [window.asked, document.getElementById('passkey').getAttribute('aria-busy'), document.getElementById('message').hidden]";

@@ -54,7 +54,7 @@ async fn run(driver: &str, gateway: &Gateway, more: &[(&str, &str)]) {
     let said = fs::OpenOptions::new().create(true).append(true).open(&file).unwrap();
     let mut child = Command::new(installed())
         .arg(root().join("tests/clients").join(driver))
-        // Whatever this machine tells node otherwise is not for a test.
+        // This machine's settings for node must not affect a test.
         .env_clear()
         .env("GATEWAY_ORIGIN", gateway.origin())
         .env("GATEWAY_LINK", gateway.setup_link())

@@ -348,7 +348,7 @@ async fn s_15_set_up_closes_for_good() {
     assert_eq!(user["admin"], true);
     assert_eq!(try_set_up(&gateway, &second).await, 410);
     let links = gateway.log().matches("/auth/enroll#").count();
-    // Not after a restart, and not without a user who could sign in.
+    // There is no new link after a restart, nor when no user can sign in.
     gateway.restart().await;
     gateway.operate(&["user", "reset", ALICE, "--wipe"]);
     gateway.kill9();

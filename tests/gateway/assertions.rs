@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::scene::ALICE;
 use crate::harness::{Authenticator, Knobs, Reply, Scene, flag};
 
-/// Whether an answer was accepted. What cannot be read at all is 422, everything else 401.
+/// Whether an answer was accepted. An unreadable answer is 422, every other refused answer 401.
 fn is_accepted(reply: &Reply, success: u16) -> bool {
     assert!(reply.status == success || [401, 422].contains(&reply.status), "{reply}");
     reply.status == success
@@ -246,7 +246,7 @@ async fn w_16_refuses_published_vectors() {
     assert_eq!(scene.alice.passkeys().await.len(), 1);
 }
 
-/// What it is called, and the wrong turn.
+/// Its name, and the wrong turn.
 type Case = (&'static str, fn(&mut Knobs));
 
 /// The groups of the FIDO server conformance list are worked through beside the code; here one

@@ -98,7 +98,7 @@ async fn f_10_after_a_burn_codes_messages_and_sealed_addresses_are_good_for_noth
     assert!(told.contains("2 waiting messages"), "{told}");
     assert!(!host_named(sealed));
     let office = PostOffice::open(mail, &Mode::Plain);
-    // What is sent after the burn arrives, so what was sent before it would have.
+    // A message sent after the burn arrives, so one sent before would have arrived, too.
     let other = scene.anonymous();
     other.post("verify", &json!({ "email": ALICE })).await.expect(201);
     let code = office.code(1).await;

@@ -34,7 +34,7 @@ async fn a3_an_operators_command_needs_no_certificate() {
     assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
     let invited = gateway.cli(&["invite", "bob@example.com"]);
     assert!(invited.status.success(), "{}", said(&invited));
-    // What concerns the command itself is a mistake all the same.
+    // A mistake in the command's own key counts all the same.
     rewrite(&gateway, "admin_socket = ", "admin_socket = 1 #");
     let refused = gateway.cli(&["invite", "carol@example.com"]);
     assert_eq!(refused.status.code(), Some(1));

@@ -247,8 +247,8 @@ async fn f_14_anonymous_requests_do_not_use_the_owners_mail_limit() {
     }
     assert_eq!(ask("10.1.0.1").await, 0, "anonymous clients have used everything up");
     assert_eq!(ask("192.0.2.99").await, 1);
-    // So is a browser that she has signed in with, wherever it is; another user's mark does not
-    // count.
+    // The limit does not count for a browser that she has signed in with, wherever it is; another
+    // user's mark does not help.
     let mark = stage.gateway.attempts.device_mark(&signed_in.user.id).unwrap().hashed();
     let other = stage.gateway.attempts.device_mark(&UserId::from_random([9; 16])).unwrap().hashed();
     for (device, count) in [(other, 0), (mark, 1)] {
@@ -442,7 +442,7 @@ async fn full_outbox_drops_messages_without_failing_callers() {
     }
     let waiting = stage.store.scan(b"outbox/", None, OUTBOX_MAX + 100).await.unwrap();
     assert_eq!(waiting.len(), OUTBOX_MAX_FOR_ANONYMOUS);
-    // There is room left for what people are told of their accounts.
+    // There is room left for notices to people about their accounts.
     stage.invite_by(ALICE, Duration::from_secs(3_600), LinksGo::ByMail).await.unwrap();
     assert_eq!(stage.store.scan(b"outbox/", None, OUTBOX_MAX).await.unwrap().len(), waiting.len() + 1);
 }

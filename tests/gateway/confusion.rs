@@ -291,7 +291,7 @@ async fn s_11_access_token_cannot_be_exchanged() {
         assert_eq!(current["token"], token, "{name}: one goes on with what one has shown");
         let session = script.call(Method::GET, "/api/auth/get-session", None).await.expect(200).json();
         assert_eq!(session["session"]["token"], token, "{name}");
-        // Neither is there a cookie to be had for it.
+        // The token yields no cookie either.
         for reply in [
             script.get("sessions/current").await,
             script.call(Method::GET, "/api/auth/get-session", None).await,

@@ -187,7 +187,7 @@ async fn s_12_every_described_endpoint_is_limited_or_exempt() {
     assert!(difference.is_empty(), "in the description or in a list alone: {difference:#?}");
 }
 
-/// What Corbado's endpoints ask for by its id: of Alice's username, of an address that she has not
+/// The ids that Corbado's endpoints ask for: of Alice's username, of an address that she has not
 /// confirmed, and of a process in which she is named.
 struct Named {
     username: String,
@@ -232,7 +232,7 @@ async fn s_12_every_credential_endpoint_is_limited() {
         let body = Some(named.put_into(&body)).filter(|body| !body.is_null());
         let url = format!("{}{path}", scene.alice.origin());
         let mut refused = false;
-        // What comes back in the meantime is one each second.
+        // One attempt comes back each second in the meantime.
         for _ in 0..2 * BURST {
             let request = scene.alice.fetching(method.parse().unwrap(), &url, body.as_ref());
             let reply = scene.alice.send(request.header("x-corbado-process-id", &named.process)).await;
@@ -258,8 +258,8 @@ fn begin(browser: &Browser, header: &str, from: &str) -> RequestBuilder {
     browser.request(Method::POST, &url).header(header, from)
 }
 
-/// What comes back of a network's share since it was first used; how much has been answered since
-/// then.
+/// The attempts that come back of a network's share since it was first used, and how many were
+/// answered since then.
 struct Spending {
     began: Instant,
     answered: usize,

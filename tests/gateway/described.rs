@@ -1,5 +1,5 @@
-//! What is described is what is answered: schemathesis asks the running binary everything that its
-//! description allows, and much that it does not, as an anonymous client and as a signed-in user.
+//! The description is true: schemathesis asks the running binary everything that its description
+//! allows, and much that it does not, as an anonymous client and as a signed-in user.
 
 use std::process::{Command, Output};
 

@@ -120,7 +120,7 @@ async fn s_14_of_simultaneous_devices_one_wins() {
         assert!(late.iter().all(is_wrong_code));
         let (number, nonce) = first.into_iter().next().unwrap().unwrap();
         confirm(&stage, &session, number).await.unwrap();
-        // And of all that it asks at once, one gets in.
+        // And of its simultaneous requests, one gets in.
         let joined = futures_util::future::join_all((0..4).map(|_| join(&stage, &nonce))).await;
         assert_eq!(joined.iter().filter(|it| matches!(it, Ok(Some(_)))).count(), 1, "{joined:?}");
         assert_eq!(stage.gateway.sessions.sessions_of(&session.user).len(), 3);

@@ -42,7 +42,7 @@ async fn doctor_finds_nothing_on_a_healthy_gateway() {
     assert_eq!(about(&found, "file", "fine").len(), 2);
     assert_eq!(about(&found, "passkeys", "fine"), ["they are made for localhost, which covers localhost"]);
     assert!(about(&found, "clock", "problem").is_empty());
-    // There is no plan for backups, and that is told.
+    // There is no plan for backups, and doctor says so.
     assert_eq!(about(&found, "backup", "warning"), ["the gateway makes no backups by itself"]);
     assert!(scene.gateway.operate(&["doctor"]).contains("ok       application"));
 }

@@ -93,7 +93,7 @@ async fn a6_the_set_up_link_is_for_the_public_address() {
     assert!(link.starts_with("https://auth.example.test"), "{link}");
 }
 
-/// What the documents say of `%40` is what the code does.
+/// The documents say of `%40` what the code does.
 #[test]
 fn a8_no_document_says_that_an_escaped_at_sign_is_refused() {
     for (document, text) in documents() {
@@ -359,7 +359,7 @@ fn systemd_unit_verifies() {
         let verified = Command::new("/usr/bin/systemd-analyze").arg("verify").arg(&file).output();
         let verified = verified.unwrap_or_else(|error| panic!("systemd-analyze (see tests/run): {error}"));
         let said = String::from_utf8_lossy(&verified.stderr).into_owned();
-        // What it says of other units of this machine is not about ours.
+        // Messages about other units of this machine do not count.
         said.lines().filter(|line| line.contains("vestibule")).collect::<Vec<_>>().join("\n")
     };
     assert_eq!(verify(&unit), "");

@@ -201,7 +201,7 @@ async fn a_gateway_revokes_tokens_that_it_was_not_told_of() {
     there.gateway.administration.edit_user(&operator, &user, &edit).await.unwrap();
     assert_eq!(count(), 0);
 
-    // What it does not know of, it leaves alone.
+    // A gateway leaves tokens alone that it does not know of.
     here.enable(&user).await;
     token(&here, &user).await;
     there.gateway.sweep().await;

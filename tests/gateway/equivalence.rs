@@ -77,8 +77,9 @@ async fn observe(mut scene: Scene, bob: &Browser) -> BTreeMap<String, Value> {
     seen.into_iter().map(|(key, value)| (named(&key, &names), normalised(&value, &names))).collect()
 }
 
-/// Ids of people and of sessions are drawn at random for each installation, so each gets a name for
-/// whose it is. Nothing else is: credential ids come from the test's own devices.
+/// Ids of people and of sessions are drawn at random for each installation, so each gets a name
+/// after its owner. No other value is drawn at random: credential ids come from the test's own
+/// devices.
 fn named(text: &str, names: &[(Value, String)]) -> String {
     names.iter().fold(text.to_owned(), |text, (id, name)| {
         let id = id.as_str().unwrap();
@@ -86,8 +87,8 @@ fn named(text: &str, names: &[(Value, String)]) -> String {
     })
 }
 
-/// And moments are when each journey happened: whether there is one stays, which one does not. Only
-/// Corbado's front ends keep a handle for their browser, whose hash is the environment.
+/// Moments depend on when each journey happened: their presence is compared, their value is not.
+/// Only Corbado's front ends keep a handle for their browser, whose hash is the environment.
 fn normalised(value: &Value, names: &[(Value, String)]) -> Value {
     let is_moment = |name: &str| {
         ["createdAt", "updatedAt", "lastUsedAt", "lastSeenAt", "expiresAt", "at", "fresh_since"]
@@ -112,7 +113,7 @@ fn normalised(value: &Value, names: &[(Value, String)]) -> Value {
 #[tokio::test]
 async fn the_same_journey_in_every_dialect_leaves_the_same_state() {
     let expected = travel(Tongue::Native).await;
-    // There is something to compare, and nothing half done is left.
+    // There are records to compare, and no ceremony is left over.
     let of = |word: &str| expected.keys().filter(|key| key.starts_with(&format!("{word} "))).count();
     assert_eq!((of("user"), of("credential"), of("session"), of("ceremony")), (2, 2, 2, 0), "{expected:#?}");
     let [passkey] = &expected["bob's passkeys"].as_array().unwrap()[..] else { panic!("{expected:#?}") };

@@ -19,11 +19,11 @@ use crate::stage::{APP_HOST, AUTH_HOST, Stage, visit};
 /// How a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    /// Nothing happens.
+    /// The call does nothing.
     Before,
-    /// It happens, and the answer is lost.
+    /// The call takes effect, and its answer is lost.
     After,
-    /// What is read is not what was written.
+    /// The value that is read is not the value that was written.
     Torn,
 }
 
@@ -110,7 +110,7 @@ impl KeyValue for Faulty {
     }
 }
 
-/// What the person was told, as far as the day went.
+/// The answers that the person got, as far as the day went.
 #[derive(Default)]
 struct Day {
     /// Cookies of sessions that were acknowledged as ended.

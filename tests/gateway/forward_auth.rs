@@ -17,7 +17,7 @@ const AUTH: &str = "auth.example.com";
 const WIKI: &str = "wiki.example.com";
 const IDENTITY: [&str; 5] =
     ["remote-user", "remote-email", "remote-name", "remote-groups", "x-vestibule-assertion"];
-/// What clients try: identities, and other words for what is asked about.
+/// What clients try: identities, and other headers for the request that is asked about.
 const FORGED: [(&str, &str); 7] = [
     ("remote-user", "root"),
     ("remote-groups", "admins"),
@@ -171,7 +171,7 @@ async fn refuses_untrusted_peers() {
         assert!(!refused.headers().contains_key("remote-user"));
         assert!(refused.text().await.unwrap().contains("trusted_proxies"));
     }
-    // Where it is not switched on, there is no such address.
+    // Where it is off, there is no such address.
     let plain = Gateway::start(|config| {
         config.route("app", app.port);
     })
@@ -414,7 +414,7 @@ async fn page_names_missing_and_leaked_headers() {
     let front = Front::of(&gateway);
     let (alice, _device) = alice(&gateway).await;
     let url = gateway.url("/auth/forward/test");
-    // Never with 200, which would be a yes for a proxy that asks about this very path.
+    // The page is not a 200, which would be a yes for a proxy that asks about this very path.
     let page = async || alice.navigate(&url).await.expect(203).text();
     let text = page().await;
     assert!(text.contains(WIKI) && text.contains("Not since the gateway started"), "{text}");
@@ -426,10 +426,10 @@ async fn page_names_missing_and_leaked_headers() {
     let text = page().await;
     assert!(text.contains("The question is complete") && !text.contains("passes this header on"), "{text}");
 
-    // What another proxy lets through, even where it says the same.
+    // A header that the other proxy lets through, even if it says the same.
     front.forward("/page", &[("x-original-uri", "/page")]).await;
     assert!(page().await.contains("X-Original-URI: the proxy passes this header on"));
-    // What it has forgotten.
+    // A header that the other proxy has forgotten.
     let own = [("x-forwarded-host", WIKI), ("x-forwarded-proto", "https"), ("x-forwarded-uri", "/page")];
     front.ask(Method::GET, "/forward", &own).await;
     let text = page().await;

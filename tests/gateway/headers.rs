@@ -342,7 +342,7 @@ async fn p_21_names_cannot_split_headers() {
         assert!(value.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{value}");
         assert_eq!(percent_decoded(&value), name, "nothing is lost");
     }
-    // What people ask for comes back in Location without making a header of its own.
+    // The requested address comes back in Location without making a header of its own.
     for target in ["/page?x=%0d%0aX-Evil:%201", "/page?x=%E2%80%A8", "/a%20b?c=%00d"] {
         let reply = raw::get(scene.gateway.port, "localhost", target, &lines_of(&["Accept: text/html"]));
         assert!([302, 303, 307].contains(&reply.status()), "{target}: {}", reply.0);
@@ -501,7 +501,7 @@ async fn f_05_removal_from_a_group_ends_the_stream() {
     socket.ends().await;
     assert!(bob.is_signed_in().await, "the session goes on");
 
-    // So does a disabled account end it, and a group that comes back opens the route again.
+    // Disabling the account ends it as well, and a group that comes back opens the route again.
     scene.gateway.operate(&["user", "groups", "bob", "staff"]);
     let socket = open().await;
     scene.gateway.operate(&["user", "disable", "bob"]);

@@ -172,7 +172,7 @@ async fn f_04_an_invitation_gives_no_username_that_opens_a_route() {
     }
 }
 
-/// What a link is worth to a browser that has never been here.
+/// Whether a link works for a browser that has never been here.
 async fn is_live(scene: &Scene, link: &str) -> bool {
     let token = secret_of(link);
     let reply = scene.anonymous().post("invitations/preview", &json!({ "token": token })).await;
@@ -216,7 +216,7 @@ async fn f_17_new_link_voids_the_one_before() {
     let second = scene.gateway.invite("BOB@example.com", &[]);
     assert!(!is_live(&scene, &first).await && is_live(&scene, &second).await);
     assert!(is_live(&scene, &other).await, "another address has its link still");
-    // So does a link that adds a passkey to an account.
+    // The same holds for a link that adds a passkey to an account.
     let first = scene.gateway.invite(ALICE, &[]);
     let second = scene.gateway.invite(ALICE, &[]);
     assert!(!is_live(&scene, &first).await && is_live(&scene, &second).await);

@@ -55,7 +55,7 @@ async fn s_34_a_network_is_counted_as_one_however_many_addresses_it_has() {
     assert!(begins(&stage, "192.0.3.9").await);
 }
 
-/// Who has a wide network has many /64 in it: together they are counted as well.
+/// A client that has a wide network has many /64 in it: they are counted together as well.
 #[tokio::test]
 async fn f_06_wider_networks_of_one_client_have_a_limit_of_their_own() {
     let limits = RateLimits::default();

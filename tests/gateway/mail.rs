@@ -392,7 +392,7 @@ async fn f_02_the_owner_cancels_a_recovery_with_the_link_that_was_sent_at_once()
     }
     let gone = other.sign_in(&mut device).await.expect_problem(401);
     assert_eq!(gone["code"], "unknown_credential");
-    // What is Alice's is as it was.
+    // Alice's own session and passkey are as before.
     scene.alice.get("sessions").await.expect(200);
     assert_eq!(scene.alice.passkeys().await.len(), 1);
 }
@@ -432,7 +432,7 @@ async fn f_02_delayed_passkey_is_removed_by_the_owners_sign_in() {
     give_back(&thief, ALICE, &office.code(1).await).await.expect(201);
     let made = thief.register(&mut device).await.expect(200).json();
     assert!(made["worksFrom"].is_string(), "{made}");
-    // Neither the session goes on, nor does the passkey open one.
+    // The session does not go on, and the passkey does not open one.
     thief.get("sessions").await.expect_problem(401);
     let asleep = thief.sign_in(&mut device).await.expect_problem(401);
     assert!(asleep["detail"].as_str().unwrap().contains("does not work yet"), "{asleep}");

@@ -288,7 +288,7 @@ async fn fail2ban_filter_matches_refusals_only() {
     bob.register_with(&mut Authenticator::new(42), |knobs| knobs.flags = 0).await.expect(401);
     let stray = scene.gateway.url("/auth/enroll#AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
     scene.anonymous().redeem(&stray, None, "Mallory").await.expect(410);
-    // What looks like an address in a text of the client's is none.
+    // A client's text that looks like an address is not taken for one.
     let code = json!({ "identifier": "\"client\":\"192.0.2.66\"", "code": "AAAA-AAAA-AAAA-AAAA" });
     scene.anonymous().post("recovery-codes/redeem", &code).await.expect(401);
     let refused = ["sign_in_refused", "credential_refused", "invitation_refused", "code_refused"];

@@ -59,13 +59,13 @@ async fn new_browser_is_noticed_once() {
     assert_eq!(about.network.unwrap().to_string(), "192.0.2.0/24");
     for (user_agent, is_new) in [(FIREFOX, false), (CHROME, true), (FIREFOX, false), ("CALL-555-1", false)] {
         sign_in_with(&stage, &mut device, user_agent).await;
-        // What does not say what it is was how Alice enrolled.
+        // Alice enrolled with a program that does not name itself, so that is known, too.
         assert_eq!(sent(&stage).await.len(), usize::from(is_new), "{user_agent}");
     }
     let query = TrailQuery { user: Some(alice.user.id), limit: 50, ..TrailQuery::default() };
     let trail = stage.gateway.administration.read_trail(&query).await.unwrap().items;
     assert_eq!(trail.iter().filter(|kept| kept.entry.event == "new_device").count(), 2);
-    // Others' devices are others'.
+    // Another user's device is not news to Alice.
     let mut other = Authenticator::new(2);
     stage.enrol(BOB, &mut other).await.unwrap();
     sign_in_with(&stage, &mut other, FIREFOX).await;

@@ -1,4 +1,4 @@
-//! Whose things they are: every person, every object, every verb, in every dialect (S-33).
+//! Objects and their owners: every person, every object, every verb, in every dialect (S-33).
 //!
 //! Another user's things are answered as if they did not exist, to the byte, and stay as they are.
 

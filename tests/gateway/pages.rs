@@ -17,7 +17,7 @@ const HOSTILE: [&str; 9] = [
     "&lt;script&gt;alert(1)&lt;/script&gt;",
 ];
 
-/// What a page of ours may never be, whatever it was told.
+/// Checks that a page is safe, whatever text it was given.
 #[track_caller]
 fn check_page(reply: &Reply, told: &str) {
     let page = reply.text();
@@ -46,7 +46,7 @@ fn check_page(reply: &Reply, told: &str) {
         assert!(!page.contains(wrong), "{told:?} became {wrong}: {page}");
     }
     for tag in page.split('<').skip(1).map(|rest| rest.split('>').next().unwrap()) {
-        // What stands in quotes is a value.
+        // Text in quotes is a value.
         let names: String = tag.split('"').step_by(2).collect();
         let handler = names.split_whitespace().skip(1).any(|word| word.starts_with("on"));
         assert!(!handler, "{told:?}: <{tag}>");
@@ -179,7 +179,7 @@ async fn pages_show_contact_and_footer_links() {
     assert!(address.starts_with("/auth/assets/favicon?v="), "{address}");
     let icon = scene.anonymous().navigate(&scene.url(address)).await.expect(200);
     assert_eq!(icon.header("content-type"), "image/svg+xml");
-    // What authenticators show is the same name, unless it is said otherwise.
+    // Authenticators show the same name, unless the configuration sets another.
     let options = scene.alice.registration_options().await;
     assert_eq!(options["rp"]["name"], "Example Works", "{options}");
 }

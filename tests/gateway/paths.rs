@@ -119,7 +119,7 @@ async fn p_01_public_paths_are_literals() {
             assert!(scene.app.take().is_empty(), "{target} reached the application: {}", reply.0);
         }
     }
-    // Neither the method nor what the client says about the path changes anything.
+    // Neither the method nor the client's headers about the path change the decision.
     for line in [
         "X-Original-URL: /public",
         "X-Rewrite-URL: /public",
@@ -189,7 +189,7 @@ async fn p_12_prefix_comes_from_the_target_and_is_not_forwarded() {
         assert_eq!(reply.status(), 401, "{line}: {}", reply.0);
         assert!(scene.app.take().is_empty(), "{line}");
     }
-    // What only begins alike is the application's.
+    // A path that only begins alike is the application's.
     for theirs in ["/authx", "/auth.html", "/Auth", "/authentication/x"] {
         let reply = raw::get(port, "localhost", theirs, std::slice::from_ref(&session));
         assert_eq!(reply.status(), 200, "{theirs}: {}", reply.0);

@@ -187,8 +187,8 @@ async fn p_08_proxy_cli_api_and_policy_test_agree() {
     assert!(said.starts_with(&format!("line {line}: expected step_up, got allowed")), "{said}");
 }
 
-/// What is kept for a session and a route depends on neither, so no answer for one request is given
-/// for another.
+/// The result kept for a session and a route depends on neither method nor network, so no answer
+/// for one request is given for another.
 #[tokio::test]
 async fn each_request_of_one_session_is_decided_by_its_own_method_and_network() {
     let house = House::open().await;

@@ -88,7 +88,7 @@ async fn answer(gateway: &Gateway, from: Ipv4Addr, sent: &str) -> String {
     let mut socket = socket.connect(([127, 0, 0, 1], gateway.port).into()).await.unwrap();
     socket.write_all(sent.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    // Where it is closed at once, what was sent may come back as a reset.
+    // Where the connection is closed at once, the client may get a reset.
     let _ = socket.read_to_string(&mut answer).await;
     answer
 }

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::harness::{Gateway, Upstream, port, raw};
 
 const NGINX: &str = "/usr/sbin/nginx";
-/// How long an answer may take. What is longer in coming is no answer.
+/// How long an answer may take. A later answer counts as none.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many requests there have to be, and how many of them both have to serve, so that refusing
 /// means something.

@@ -53,7 +53,7 @@ async fn accepts_ceremonies_from_related_origins_only() {
     }
 }
 
-/// What the gateway refuses before any API has been asked can be read by the same pages as all else.
+/// Pages that can read answers can also read refusals from before any API was asked.
 #[tokio::test]
 async fn related_origins_can_read_refusals() {
     let scene = scene().await;
@@ -71,7 +71,7 @@ async fn related_origins_can_read_refusals() {
             assert_eq!(reply.header("access-control-allow-origin"), may_read, "{path} from {origin}");
         }
     }
-    // What no page of another origin may call says so in every case.
+    // An endpoint that no page of another origin may call says so in every case.
     let anonymous = scene.anonymous();
     let request = anonymous.request(Method::POST, &scene.url("/api/user/passkeys")).header("origin", FRIEND);
     let reply = anonymous.send(request.body(huge)).await.expect(413);

@@ -81,8 +81,8 @@ impl Drop for Held {
     }
 }
 
-/// Clients that ask without a pause, each time on a new connection. None may be refused, and each
-/// is answered.
+/// Clients that ask without a pause, each time on a new connection. No client may be refused, and
+/// each is answered.
 struct Crowd {
     clients: Vec<JoinHandle<Duration>>,
     stop: Arc<AtomicBool>,

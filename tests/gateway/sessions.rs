@@ -29,7 +29,7 @@ async fn s_01_a_ceremony_belongs_to_the_browser_that_began_it() {
     victim.post("passkeys/authenticate/verify", &answer).await.expect_problem(401);
     victim.sign_in_options().await;
     victim.post("passkeys/authenticate/verify", &answer).await.expect_problem(401);
-    // Neither attempt has used up what was not theirs.
+    // Neither attempt has used up the other browser's ceremony.
     attacker.post("passkeys/authenticate/verify", &answer).await.expect(201);
     assert!(victim.session().is_none());
     let begun = victim.set_cookies("challenge").into_iter().filter(|cookie| !cookie.removes());

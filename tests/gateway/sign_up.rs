@@ -91,7 +91,7 @@ async fn s_03_sign_up_accepts_only_its_domains() {
     let page = scene.anonymous().navigate(&scene.url("/auth/signup")).await.expect(200).text();
     assert!(page.contains("example.com"), "{page}");
 
-    // Where people are invited there is no such thing.
+    // Where people are invited, there is no sign-up.
     let scene = Scene::set().await;
     ask(&scene.anonymous(), CAROL).await.expect_problem(404);
     scene.anonymous().navigate(&scene.url("/auth/signup")).await.expect(404);

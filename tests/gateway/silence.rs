@@ -69,7 +69,7 @@ async fn s_21_answers_are_identical_for_known_and_unknown_names() {
     }
 }
 
-/// What comes after: a passkey that is not the named person's, or a token that is not.
+/// The next step: a passkey that is not the named person's, or a wrong token.
 #[tokio::test]
 async fn s_21_refusals_are_identical_for_known_and_unknown_names() {
     let scene = Scene::with(arrange, |_| {}).await;

@@ -28,7 +28,7 @@ async fn by_code(browser: &Browser, office: &PostOffice, count: usize) -> Reply 
 }
 
 /// Every sensitive change in every dialect, on a host that an application shares. None of them
-/// happens.
+/// takes effect.
 async fn check_changes_nothing(scene: &Scene, browser: &Browser, status: u16) {
     for tongue in Tongue::ALL {
         let id = tongue.list(&scene.alice).await.remove(0).id;
@@ -64,8 +64,7 @@ async fn s_26_code_session_changes_nothing_in_any_dialect() {
             by_code(browser, &office, 2 * count + 1).await.json()["token"].as_str().unwrap().to_owned();
         check_changes_nothing(&scene, browser, 403).await;
         check_changes_nothing(&scene, &browser.showing(&token), 403).await;
-        // Nor is it a sign-in that could be exchanged for another one, or that says it was by
-        // passkey.
+        // The session cannot be exchanged as a sign-in, and does not say that it was by passkey.
         let body = json!({ "method": "passkey", "email": ALICE, "token": token });
         scene.anonymous().post("sessions", &body).await.expect_problem(401);
         let session = &browser.sessions().await[0];
@@ -100,7 +99,7 @@ async fn s_26_enrolling_code_session_is_refused_in_every_dialect() {
     scene.app.take();
     browser.fetch(Method::GET, &scene.url("/page"), None).await.expect_problem(401);
     assert!(scene.app.take().is_empty());
-    // What it is for, in whichever dialect.
+    // The session may add a passkey, in any dialect.
     Tongue::Ocore.add(&browser, &mut Authenticator::new(9), "New phone").await;
     assert_eq!(Tongue::BetterAuth.list(&browser).await.len(), 2);
     // The reader of the mail has shown no passkey yet, and may change nothing before they do.

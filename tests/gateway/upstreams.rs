@@ -207,7 +207,7 @@ async fn p_22_parameters_cause_no_outgoing_request() {
     }
 }
 
-/// What an application answers is the browser's to follow.
+/// The browser follows an application's redirect, the gateway does not.
 #[tokio::test]
 async fn p_22_upstream_redirects_are_not_followed() {
     let canary = Canary::new();

@@ -64,7 +64,7 @@ async fn event_is_signed_and_complete() {
     assert_eq!(data["url"], scene.url(&format!("/auth/admin/users/{user}")));
     assert_eq!(data["actor"], user);
     assert!(!said.to_string().contains("alice"), "no user is named: {said}");
-    // Nothing else happened to a passkey.
+    // No other event was about a passkey.
     assert_eq!(receiver.told().len(), 1);
     let log = scene.gateway.log();
     assert!(!log.contains("path-is-secret"), "the path of a webhook may be as good as a password");

@@ -1,4 +1,4 @@
-//! Who makes room when there is none, and how long a connection may say nothing.
+//! Which connections make room when there is none, and how long a connection may stay silent.
 
 use std::time::Duration;
 

@@ -158,7 +158,7 @@ async fn p_33_limits_anonymous_bodies_in_total() {
     }
     let post =
         |length: usize| request("POST", &format!("Content-Length: {length}\r\n")) + &"x".repeat(length);
-    // What has been sent has been read when the next one is refused.
+    // The gateway has read the sent bytes when it refuses the next request.
     let mut refused = String::new();
     for _ in 0..200 {
         refused = rig.ask(&post(length)).await;

@@ -105,7 +105,7 @@ pub(crate) struct Rig {
     folder: tempfile::TempDir,
 }
 
-/// What of the world is moved by hand.
+/// The parts of the world that a test moves by hand.
 #[derive(Clone)]
 struct Hands {
     clock: Arc<HandClock>,
@@ -556,7 +556,7 @@ impl Rig {
     }
 }
 
-/// What comes of this, which takes no longer than anything in a test may take.
+/// The result of `coming`, within the time that a step of a test may take.
 pub(crate) async fn within<T>(coming: impl Future<Output = T>, what: &str) -> T {
     tokio::time::timeout(PATIENCE, coming).await.unwrap_or_else(|_| panic!("this did not come: {what}"))
 }
@@ -576,7 +576,7 @@ impl Open {
         String::from_utf8_lossy(&self.seen).into_owned()
     }
 
-    /// What has been seen is of no interest any more.
+    /// Forgets the bytes that have been seen.
     pub(crate) fn forget(&mut self) {
         self.seen.clear();
     }

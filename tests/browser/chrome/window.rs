@@ -165,7 +165,7 @@ impl Window {
             let found = self.try_command("POST", "elements", &query).await.ok()?;
             for element in found.as_array()? {
                 let id = element[ELEMENT].as_str()?;
-                // What is hidden cannot be acted upon, so that is what is looked for.
+                // A hidden element cannot be acted upon, so only visible ones are looked for.
                 let path = format!("element/{id}/{action}");
                 let shown = self.try_command("GET", &format!("element/{id}/displayed"), &Value::Null).await;
                 if shown == Ok(json!(true)) && self.try_command("POST", &path, body).await.is_ok() {

@@ -76,7 +76,7 @@ fn assertion_of(value: &str) -> Value {
     serde_json::from_slice(&claims).unwrap()
 }
 
-/// Nothing is left out of what a list says of a token.
+/// The operator's list of tokens, whole.
 fn listed(gateway: &Gateway) -> Vec<Value> {
     let text = gateway.operate(&["token", "list", "--json"]);
     serde_json::from_str::<Value>(&text).unwrap().as_array().cloned().unwrap_or_else(|| vec![json!(text)])

@@ -158,7 +158,7 @@ async fn apply_refuses_an_implausible_file() {
     for part in ["users.toml:6: user.email", "users.toml:7: user.group", "2 mistakes in the file."] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    // What only the gateway knows is told by line as well.
+    // A mistake that only the gateway can find is told by line as well.
     let said = refused(gateway, &format!("{ALICE}{}", BOB.replace("bobby", "carol")), &[]);
     assert!(
         said.contains("users.toml:6: user.username") && said.contains("has the username carol"),

@@ -98,7 +98,7 @@ async fn s_33_a_reset_makes_a_link_and_a_wipe_ends_the_old_passkeys() {
 }
 
 /// Where an application shares the auth host, a step-up is for one change. A wipe and the link that
-/// follows it are one: a wipe without its link would lock the user out.
+/// follows it are one change: a wipe without its link would lock the user out.
 #[tokio::test]
 async fn s_33_beside_an_application_one_step_up_is_enough_for_a_wipe_and_its_link() {
     let mut scene = Scene::with(|config| config.tls("auth.example.test"), |_| {}).await;

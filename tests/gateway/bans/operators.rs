@@ -1,5 +1,5 @@
-//! What operators say about bans: with a gateway, without one, and what they are told when it makes
-//! no sense.
+//! Operators' commands about bans: with a gateway, without one, and the answers to commands that
+//! make no sense.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! What is the same for every endpoint: origins, unknown addresses, limits, and where it is spoken.
+//! Rules that hold for every endpoint: origins, unknown addresses, limits, and where the dialect is
+//! spoken.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
@@ -7,14 +8,14 @@ use super::{check_refused, get, on, post, scene};
 use crate::harness::config::Config;
 use crate::harness::{Browser, Reply, Scene};
 
-/// What upstream answers where there is nothing.
+/// What upstream answers at an unknown address.
 #[track_caller]
 fn check_nothing_here(reply: Reply) {
     let reply = reply.expect(404);
     assert!(reply.body.is_empty(), "{reply}");
 }
 
-/// Everything that changes something, with a body that would do.
+/// Every endpoint that changes something.
 const CHANGES: [&str; 6] = [
     "passkey/generate-authenticate-options",
     "passkey/verify-registration",

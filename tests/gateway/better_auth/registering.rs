@@ -163,7 +163,7 @@ async fn refuses_a_registration_with_another_challenge() {
         assert_eq!(reply.json()["code"], "CHALLENGE_NOT_FOUND", "{why}: {reply}");
         check_refused(reply, 400, "CHALLENGE_NOT_FOUND");
     };
-    // Never begun.
+    // A registration that was never begun.
     let creation = json!({ "challenge": "AAAA", "rp": { "id": "localhost" }, "user": { "id": "AAECAwQFBgcICQoLDA0ODw" } });
     check(alice, &Authenticator::new(60).create(&creation, alice.origin()), "absent").await;
     // Used before, and by an attempt that failed.

@@ -64,7 +64,7 @@ async fn d_06_damaged_file_stops_the_gateway_with_a_remedy() {
             assert!(said.contains("restore from a backup"), "damage {number}, start {start}: {said}");
             assert!(!gateway.setup_file().exists(), "damage {number}: it takes itself for new");
         }
-        // What sled has written meanwhile goes.
+        // Files that sled has written meanwhile are removed.
         for (name, _) in files(&gateway.data()) {
             if whole.iter().all(|(known, _)| *known != name) {
                 fs::remove_file(gateway.data().join(name)).unwrap();

@@ -57,7 +57,7 @@ impl Trouble {
         assert_eq!(nobody.get("ready").await.expect_problem(503)["code"], "unavailable");
     }
 
-    /// What needs no change goes on.
+    /// Requests that need no change go on.
     async fn serves_who_is_signed_in(&self) {
         assert!(self.person.browser.is_signed_in().await);
         assert!(!self.person.browser.passkeys().await.is_empty());

@@ -16,7 +16,7 @@ pub(super) enum Subject {
     Account(String),
 }
 
-/// What it can be.
+/// The states of a subject.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum State {
     /// A session that lives, a passkey that signs in, an account that is open.
@@ -97,7 +97,7 @@ impl History {
         trail.possible = [found].into();
     }
 
-    /// Everything that there is a word about.
+    /// Every subject of the log.
     pub(super) fn subjects(&self) -> Vec<Subject> {
         self.trails.keys().cloned().collect()
     }

@@ -54,8 +54,8 @@ impl Call {
     }
 }
 
-/// Checks every acknowledgement in the trace; how many there were. Others write meanwhile (the
-/// audit trail is written after the answer), so what counts is that something was written and
+/// Checks every acknowledgement in the trace; how many there were. Other code writes meanwhile (the
+/// audit trail is written after the answer), so the check is that something was written and
 /// synchronised in between.
 fn check_acknowledgements(trace: &str) -> usize {
     let calls = calls(trace);
@@ -100,7 +100,7 @@ fn acknowledgement_check_detects_a_missing_fsync() {
         assert_eq!(check_acknowledgements(&format!("{request}\n{good}")), 1);
         assert_eq!(check_acknowledgements(&format!("{other}\n{good}")), 0);
     }
-    // Others write as well.
+    // Other code writes as well.
     assert_eq!(check_acknowledgements(&[request, write, sync, write, answer].join("\n")), 1);
     assert_eq!(check_acknowledgements(&[other, write, answer].join("\n")), 0);
     for bad in [[write, answer, sync], [sync, write, answer], [other, answer, answer]] {

@@ -44,7 +44,7 @@ pub(super) enum End {
 
 type Commander = Box<dyn Fn(&[&str]) -> Command + Send>;
 
-/// Whom an operator shuts out and lets in again, and how.
+/// A user whom an operator shuts out and lets in again, and how.
 struct Guest {
     name: String,
     device: Authenticator,
@@ -261,8 +261,8 @@ impl Person {
         browser
     }
 
-    /// Everything that was acknowledged is so, and what was ended is over; what was under way
-    /// happened or did not.
+    /// Every acknowledged change is there, and ended sessions are over; a change under way happened
+    /// or did not.
     pub(super) async fn check(&mut self, context: &str) {
         let passkeys = self.browser.passkeys().await;
         for subject in self.history.subjects() {

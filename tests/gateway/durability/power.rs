@@ -18,7 +18,7 @@ use super::person::{Person, patient};
 use crate::harness::Dice;
 
 const DISK_BYTES: u64 = 512 << 20;
-/// So that there is more to lose than the last change.
+/// The store grows so that there is more to lose than the last change.
 const GROWTH_BYTES_MIN: u64 = 1 << 20;
 /// How long a database may take to grow.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -262,8 +262,8 @@ impl Reply {
         value
     }
 
-    /// Everything of it that its asker can tell apart from another answer: status, body and
-    /// headers. Moments, and the ids of requests, are never the same.
+    /// The parts by which a client can tell it from another answer: status, body and headers.
+    /// Moments, and the ids of requests, are never the same.
     pub fn telling(&self) -> (u16, String, Vec<(String, String)>) {
         let noise = ["date", "x-request-id", "content-length"];
         let headers = self.headers.iter().filter(|(name, _)| !noise.contains(&name.as_str()));

@@ -98,12 +98,12 @@ impl Upstream {
         Self { port, seen }
     }
 
-    /// Everything so far.
+    /// Every request so far.
     pub fn seen(&self) -> Vec<Recorded> {
         self.seen.requests.lock().unwrap().clone()
     }
 
-    /// Everything since the last call.
+    /// Every request since the last call.
     pub fn take(&self) -> Vec<Recorded> {
         std::mem::take(&mut *self.seen.requests.lock().unwrap())
     }

@@ -37,7 +37,7 @@ async fn ask(browser: &Browser, method: &Method, below: &str, body: Option<&Valu
     browser.fetch(method.clone(), &browser.api(below), body).await
 }
 
-/// What an answer is made of, but for what no two answers have in common.
+/// The status, type and shape of an answer, without the values that differ in every answer.
 fn essence(reply: &Reply) -> (u16, String, Value) {
     let body = if reply.body.is_empty() { Value::Null } else { shape(&reply.json()) };
     (reply.status, reply.header("content-type").to_owned(), body)

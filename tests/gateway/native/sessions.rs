@@ -173,7 +173,7 @@ async fn a_token_becomes_a_session_with_a_cookie() {
         exchange(&scene.anonymous(), ALICE, &token).await.expect_problem(401)["code"],
         "token_invalid"
     );
-    // What the exchange answered with came with a cookie, and is good beside that one alone.
+    // The token of the exchange came with a cookie, and is good beside that cookie alone.
     let third = exchange(&scene.anonymous(), ALICE, rotated).await;
     assert_eq!(third.expect_problem(401)["code"], "token_invalid");
     exchange(&browser, ALICE, rotated).await.expect(201);

@@ -1,4 +1,5 @@
-//! What is the same for every endpoint: unknown addresses, methods, limits, and where it is spoken.
+//! Rules that hold for every endpoint: unknown addresses, methods, limits, and where the dialect is
+//! spoken.
 
 use reqwest::Method;
 use serde_json::json;

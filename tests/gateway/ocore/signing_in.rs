@@ -178,7 +178,7 @@ async fn a_ceremony_is_used_once_and_a_cookie_that_comes_back_has_to_match() {
     post(&mine, LOGIN_FINISH, &response).await.expect(200);
     super::forget_ceremony(&mine);
     check_refused(post(&mine, LOGIN_FINISH, &response).await, 400);
-    // Never begun; a registration's; begun in another dialect.
+    // A ceremony that was never begun; a registration's; a ceremony begun in another dialect.
     let unasked = scene.device.get(&json!({ "challenge": "AAAA", "rpId": "localhost" }), mine.origin());
     check_refused(post(&other, LOGIN_FINISH, &unasked).await, 400);
     let creation = post(&scene.alice, super::REGISTER_BEGIN, &json!({})).await.expect(200).json();

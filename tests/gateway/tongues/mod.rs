@@ -120,7 +120,7 @@ impl Tongue {
         self.finish_sign_in(browser, &answer).await.expect(self.statuses().signed_in)
     }
 
-    /// What a sign-in answered with that can be shown in `Authorization`, by name.
+    /// The tokens of a sign-in that can be shown in `Authorization`, by name.
     pub fn tokens(self, signed_in: &Reply) -> Vec<(&'static str, String)> {
         let answer = signed_in.json();
         let named = |name, value: &Value| (name, value.as_str().unwrap().to_owned());
@@ -166,7 +166,7 @@ impl Tongue {
         };
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let listed = |it: &Value| Listed { id: text(&it["id"]), label: text(&it[label]) };
-        // What is empty is left out by some.
+        // Some dialects leave out an empty list.
         list.as_array().into_iter().flatten().map(listed).collect()
     }
 
