@@ -53,7 +53,7 @@ fn main() {
         fs::write(format!("/proc/{}/clear_refs", gateway.id()), "5").unwrap();
         let (backed_up, _) = lane.run("backup", &lane.file());
         let most = memory(gateway.id(), "VmHWM:").unwrap();
-        // What the first one left in the store's cache is not what a backup takes.
+        // The first backup fills the store's cache, so later ones show what a backup itself takes.
         for again in 0..MORE_BACKUPS {
             lane.run("backup", &lane.directory.path().join(format!("backup-{again}")));
         }

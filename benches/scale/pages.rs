@@ -7,8 +7,7 @@ use crate::lane::{ADMINISTRATOR, Lane};
 use crate::spread::percentile_us;
 
 const TIMES: usize = 200;
-/// What is asked for. Usernames begin like the second, and a 16th of the first names like the
-/// third.
+/// The queries. Usernames begin like the second, and a 16th of the first names like the third.
 const QUERIES: [(&str, &str); 3] =
     [("first page", ""), ("by username", "?search=user9"), ("by name", "?search=gor")];
 

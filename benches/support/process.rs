@@ -34,7 +34,7 @@ impl Running {
 
     /// The same with more in its environment.
     pub fn start_with(core: &str, command: &[&str], environment: &[(&str, &str)]) -> Self {
-        // What they complain about is seen; they are told to be quiet otherwise.
+        // Complaints of the programs are shown; they are told to be quiet otherwise.
         Self::start_to(Stdio::inherit(), core, command, environment)
     }
 

@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_micros(500);
 /// A store of a million people takes its time.
 const START_WAIT_MAX: Duration = Duration::from_mins(5);
 
-/// What was raised, for a load that comes from one machine.
+/// The raised limits, for a load that comes from one machine.
 pub const LIMITS: &str = "network_burst = 1000000\nnetwork_per_second = 1000000\nconnections_per_network = 16384\n\
                           pending = 100000\npending_per_network = 100000\n";
 
