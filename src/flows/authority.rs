@@ -2,8 +2,8 @@
 //!
 //! What always holds: an [`Authority`] comes from the operator's socket, which only the gateway's own
 //! user can open, or from the session of an administrator who has shown a passkey a short time ago.
-//! The commit of a change expects that this is still so: an administrator who is demoted, disabled or
-//! signed out at the same moment changes nothing.
+//! The commit of a change expects that this still holds: an administrator who is demoted, disabled
+//! or signed out at the same moment changes nothing.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ use crate::flows::sessions::Sessions;
 use crate::flows::visit::Visit;
 use crate::ports::Batch;
 
-/// Whom invitations of the command line come from.
+/// The inviter's name for invitations from the command line.
 const OPERATOR_IN_WORDS: &str = "the administrator";
 
 /// The right to administer, and who has it.
@@ -37,7 +37,7 @@ impl Authority {
         Self(Holder::Operator)
     }
 
-    /// Of the gateway itself, which makes backups and bans as it was told to.
+    /// The authority of the gateway itself, which makes backups and bans as it was told to.
     pub const fn of_gateway() -> Self {
         Self(Holder::Gateway)
     }

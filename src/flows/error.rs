@@ -1,4 +1,5 @@
-//! Why a flow did not do what was asked, in the words of the flows. Faces are given in `web/`.
+//! Why a flow did not do what was asked, in the words of the flows. `web/` turns these errors into
+//! answers.
 
 use std::time::Duration;
 
@@ -33,13 +34,13 @@ pub enum FlowError {
     /// The sign-in process is unknown, over or expired. One variant on purpose.
     #[error("no such process")]
     NoSuchProcess,
-    /// Nothing is sent by mail here.
+    /// This installation sends no mail.
     #[error("mail is not configured: add [mail] to the configuration")]
     NoMail,
     /// Too many messages wait for a mail server.
     #[error("too many messages wait to be sent already: is the mail server in reach?")]
     OutboxFull,
-    /// Signing up is for other addresses.
+    /// Sign-up does not accept this address.
     #[error("this address cannot sign up here")]
     NotTaken,
     /// Set-up needs to know whose account it makes.
@@ -72,16 +73,16 @@ pub enum FlowError {
     /// The session may only enrol a passkey, or the account is disabled.
     #[error("this session may not do that")]
     NotPermitted,
-    /// The one passkey that is left.
+    /// The last passkey cannot be removed.
     #[error("the last passkey cannot be removed")]
     LastCredential,
-    /// Without them no one could administer this installation.
+    /// Without this user no one could administer the installation.
     #[error("the last administrator cannot go")]
     LastAdministrator,
-    /// Usernames stay theirs, so there is an end to them.
+    /// A user keeps every username that they had, so their number has a limit.
     #[error("this person has had too many usernames")]
     TooManyUsernames,
-    /// Usernames are the operator's to give here.
+    /// Only the operator changes usernames here.
     #[error("usernames cannot be changed here")]
     UsernameFixed,
     /// The thing that was named does not exist, or belongs to another user.

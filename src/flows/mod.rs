@@ -6,7 +6,7 @@
 //! call `sign_in`, `accounts` and the rest; operators reach `administration`.
 //!
 //! What always holds: a flow consumes its pending state first and writes at most once,
-//! atomically, at its end. Any `.await` may be where the caller vanishes.
+//! atomically, at its end. The caller may vanish at any `.await`.
 
 pub mod access_tokens;
 pub mod account;
@@ -78,7 +78,7 @@ pub struct Installation {
     pub keys: SigningKeys,
 }
 
-/// What the world provides.
+/// The ports and keys that the program provides.
 pub struct World {
     pub store: Arc<dyn KeyValue>,
     pub vault: Arc<dyn Vault>,

@@ -1,6 +1,6 @@
 //! What one route needs to know about one session or access token: which of its rules are about the
-//! user, and what to tell the application. Made once for each of them and the route, used for every
-//! request.
+//! user, and what to tell the application. A passport is made once for each pair, and used for
+//! every request.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub struct Passport {
     pub user: Arc<User>,
     /// The rules that are about them.
     pub concerned: Concerned,
-    /// `None`: nothing lets this person in.
+    /// `None`: no rule lets this person in.
     pub headers: Option<Vec<(HeaderName, HeaderValue)>>,
     /// What the application is told in `Authorization`, where it is told anything there.
     pub authorization: Option<HeaderValue>,

@@ -42,7 +42,7 @@ struct Queue {
 
 struct Entry {
     key: Vec<u8>,
-    /// `None` for what waited when the gateway was started.
+    /// `None` for entries that waited when the gateway was started.
     client: Option<IpAddr>,
     expires_at: Timestamp,
 }
@@ -57,8 +57,8 @@ impl Waiting {
         self.limits.store(Arc::new(limits));
     }
 
-    /// Notes `key`, begun by `client` and good until `expires_at`, and returns what must go in its
-    /// favour.
+    /// Notes `key`, begun by `client` and good until `expires_at`, and returns the keys that must
+    /// make room for it.
     pub(in crate::flows) fn admit(
         &self,
         key: Vec<u8>,

@@ -35,7 +35,7 @@ pub struct Rules {
     pub sign_up: SignUp,
     /// How long a passkey sleeps that a code by mail has led to.
     pub recovery_delay: Duration,
-    /// `None`: no ban is made by itself.
+    /// `None`: the gateway makes no bans.
     pub automatic_bans: Option<AutomaticBans>,
     pub access_tokens: TokenLimits,
     /// What people can have besides a name and groups.
@@ -56,7 +56,7 @@ impl Book {
         self.newer_refused.store(false, Ordering::Relaxed);
     }
 
-    /// Lets everything ask again that waits for the rules to change.
+    /// Lets every task ask again that waits for the rules to change.
     pub(in crate::flows) fn stir(&self) {
         self.exchanged.stir();
     }

@@ -1,6 +1,6 @@
-//! Waiting for something not to hold any more.
+//! Waiting until a condition no longer holds.
 //!
-//! What does not live here: the question, and who says that its answer may have changed.
+//! What does not live here: the condition, and the code that reports that it may have changed.
 //!
 //! What always holds: a change between the question and the wait is not missed.
 

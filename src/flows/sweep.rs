@@ -1,7 +1,7 @@
 //! Removes expired records now and again.
 //!
 //! What always holds: no decision depends on this having run, because expiry is checked at every
-//! use; and one failure keeps nothing else from being removed.
+//! use; and one failure does not keep other records from being removed.
 
 use super::{FlowError, Gateway};
 

@@ -26,16 +26,17 @@ pub struct Visit {
     pub shows_live_session: bool,
     /// Whether the caller shows an access token, which others may have seen: it pays for no change.
     pub by_access_token: bool,
-    /// What it would change; nothing where that does not matter.
+    /// What the request would change; `None` where that does not matter.
     pub change: Option<Change>,
-    /// Of the nonce with which a step-up is to pay for it.
+    /// The hash of the nonce with which a step-up pays for the change.
     pub step_up: Option<SecretHash>,
-    /// Of the mark that a browser keeps in which a user has signed in.
+    /// The hash of the mark that a browser keeps in which a user has signed in.
     pub device: Option<SecretHash>,
 }
 
 impl Visit {
-    /// For the audit log, of a client that has shown nothing of the user's whom an event is about.
+    /// For the audit log: the origin of a client that has shown no credential of the user whom an
+    /// event is about.
     pub fn anonymous_origin(&self) -> Origin {
         Origin { actor: Actor::Anonymous, ..self.origin() }
     }

@@ -3,9 +3,9 @@
 //! It follows the store like the session index, so that a token is revoked before the commit
 //! returns that revokes it. What always holds: a token is remembered as verified only as long as
 //! its record is there, and no more than a bounded number of narrowed copies of it; so the
-//! signatures of a token are checked once, and memory has an end whatever its holders add.
+//! signatures of a token are checked once, and memory is bounded whatever its holders add.
 //!
-//! What does not live here: what a token opens (`admission.rs`).
+//! What does not live here: what a token opens (`admission/by_token.rs`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -129,8 +129,8 @@ impl Mirror for TokenIndex {
     }
 }
 
-/// Whose tokens they are: when one of them has changed, or is gone, what they may do may have
-/// changed.
+/// The owners of the tokens: when one of them changes or is gone, the rights of their tokens may
+/// have changed.
 struct Owners(Arc<TokenIndex>);
 
 impl Mirror for Owners {

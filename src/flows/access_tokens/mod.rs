@@ -1,5 +1,5 @@
-//! Access tokens: making, listing and revoking them. `admission.rs` says what one opens, `index.rs`
-//! is what admission reads.
+//! Access tokens: making, listing and revoking them. `admission/by_token.rs` says what one opens,
+//! `index.rs` is what admission reads.
 //!
 //! What does not live here: what a token is (`domain/access_token/`).
 //!
@@ -271,7 +271,7 @@ impl AccessTokens {
     /// known here yet.
     async fn kept_of(&self, user: &UserId) -> Result<Vec<Arc<LiveToken>>, FlowError> {
         let mut ids = self.ground.records.access_token_ids_of(user).await?;
-        // Tokens of before are in no list of the store.
+        // Tokens made by earlier versions are in no list of the store.
         ids.extend(self.index.tokens_of(user).iter().map(|token| token.record().id));
         ids.sort_unstable_by_key(|id| id.0);
         ids.dedup();

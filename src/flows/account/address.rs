@@ -3,9 +3,9 @@
 //!
 //! What always holds: until the code comes back, the address opens nothing and reserves nothing,
 //! and the one before is the account's; no answer tells whether an address is another user's,
-//! because such an address looks like any other, and its message is not sent. Unlike a code that
-//! signs in, one for an address is not tied to a browser but to the account that asked and the
-//! address it waits for: the user who gives it back is signed in.
+//! because such an address looks like any other, and its message is not sent. A code for an address
+//! is not tied to a browser, unlike a code that signs in, but to the account that asked and the
+//! address: the user who gives it back is signed in.
 
 use crate::domain::code::Purpose;
 use crate::domain::event::{Kind, UserChange};
@@ -81,8 +81,8 @@ impl Accounts {
         Err(FlowError::Busy)
     }
 
-    /// Sends a code to an address that waits to be confirmed; the code before is good for nothing
-    /// from then on.
+    /// Sends a code to an address that waits to be confirmed; the code before no longer works from
+    /// then on.
     pub async fn send_address_code(
         &self,
         session: &Session,
@@ -211,7 +211,7 @@ impl Accounts {
     }
 }
 
-/// The batch that makes the newest code for this address good for nothing.
+/// The batch that removes the newest code for this address.
 pub(in crate::flows) fn forgetting_code(pending: &PendingAddress) -> Batch {
     match &pending.code {
         Some(code) => Batch::default().delete(keys::code(code)),

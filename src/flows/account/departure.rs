@@ -42,7 +42,7 @@ impl Accounts {
         let key = keys::session(&session.id);
         let found = self.ground.records.get_exact::<Session>(&key).await?;
         let (asking, stored) = found.ok_or(FlowError::NotPermitted)?;
-        // It pays with its life.
+        // The session ends with the change, so it spends no freshness.
         self.sessions.must_be_fresh(&asking, visit)?;
         let (user, unchanged) = self.ground.owner_of(session).await?;
         let (belongings, ended) = self.belongings_of(&user.id).await?;
@@ -75,7 +75,7 @@ impl Accounts {
         if user.role != Role::Administrator {
             return Ok(Batch::default());
         }
-        // The index says who may be one; the store decides.
+        // The index names candidates; the store decides.
         for id in self.sessions.index.administrators().into_iter().filter(|id| *id != user.id) {
             let key = keys::user(&id);
             let Some((other, stored)) = self.ground.records.get_exact::<User>(&key).await? else { continue };

@@ -67,8 +67,7 @@ impl Accounts {
         Invited { invitation, secret }
     }
 
-    /// Keeps the invitation, in place of the one before, and does what comes `with` it in the same
-    /// commit.
+    /// Keeps the invitation, in place of the one before, and commits the batch `with` it.
     async fn keep_own_link(
         &self,
         session: &Session,

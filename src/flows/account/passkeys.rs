@@ -25,7 +25,7 @@ const LOGOUTS_MAX: usize = 32;
 /// An application that a user may enter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Application {
-    /// The route's.
+    /// The name of the route.
     pub name: String,
     pub tile: Tile,
     pub target: Target,
@@ -149,7 +149,7 @@ impl Accounts {
         let opened = self.sessions.opened_with(&session.user, id).await?.into_iter();
         let opened = opened.filter(|other| other.record().id != session.id);
         let ended: Ended = opened.map(|session| (session, End::CredentialRemoved)).collect();
-        // Two removals at once must not leave nothing: each expects the other's passkey in place.
+        // Two removals at once must leave a passkey: each expects the other's passkey in place.
         let batch = Batch::default()
             .expect(keys::credential(id), stored)
             .expect(keys::credential(&other.id), records::encode(other)?)

@@ -23,7 +23,7 @@ use crate::records::{self, keys};
 pub const PAGE_USERS_MAX: usize = 200;
 /// How many are on a page unless the caller says otherwise.
 pub const PAGE_USERS: usize = 50;
-/// How long ago is not long.
+/// How long ago counts as recently.
 const RECENTLY: Duration = Duration::from_hours(24 * 30);
 /// The longest text that is searched for, in characters.
 pub const SEARCH_CHARS_MAX: usize = 200;
@@ -179,7 +179,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of a user who has these credentials.
+    /// The summary of a user who has these credentials.
     pub fn new(user: User, credentials: &[Credential]) -> Self {
         let last_used_at = credentials.iter().filter_map(|credential| credential.last_used_at).max();
         Self { user, passkeys: credentials.len(), last_used_at }

@@ -1,9 +1,9 @@
 //! Users and passkeys that are taken over from another program.
 //!
-//! What does not live here: whether a key is one (`domain/ceremony/taking_over.rs`).
+//! What does not live here: checking a key (`domain/ceremony/taking_over.rs`).
 //!
 //! What always holds: a user and their passkeys come in one commit; a credential id stays one
-//! person's; and what cannot be used is told with why, while the rest goes on.
+//! person's; and an unusable passkey is told with the reason, while the rest goes on.
 
 use std::collections::HashSet;
 
@@ -68,7 +68,7 @@ fn share_a_passkey(users: &[ForeignUser]) -> bool {
 }
 
 impl Administration {
-    /// Takes users over, each for themselves. What became of each, in their order.
+    /// Takes users over, each in a commit of their own. Returns the outcomes in their order.
     pub async fn import(
         &self,
         authority: &Authority,

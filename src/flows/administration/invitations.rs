@@ -48,7 +48,7 @@ pub enum LinksGo {
 /// Why none of several guests was invited.
 #[derive(Debug)]
 pub enum NobodyInvited {
-    /// These cannot be, by their places among the guests.
+    /// These guests cannot be invited, by their places.
     Guests(Vec<(usize, FlowError)>),
     Failed(FlowError),
 }
@@ -224,7 +224,7 @@ impl Administration {
         Ok(live)
     }
 
-    /// Makes the link of an invitation good for nothing.
+    /// Makes the link of an invitation void.
     pub async fn revoke_invitation(&self, authority: &Authority, id: &InvitationId) -> Result<(), FlowError> {
         let found = self.invitations().await?.into_iter().find(|it| it.id == *id);
         self.revoke(authority, &found.ok_or(FlowError::NoSuchInvitation)?).await

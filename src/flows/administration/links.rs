@@ -24,7 +24,7 @@ pub(in crate::flows) struct Links {
 }
 
 impl Links {
-    /// Of these invitations, each with the key of its record.
+    /// The links of these invitations, each with the key of its record.
     pub(in crate::flows) fn of(all: &[(Vec<u8>, Invitation)]) -> Self {
         let mut links = Self::default();
         for (key, it) in all {

@@ -31,7 +31,7 @@ use crate::records::{self, keys};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserEdit {
     pub name: Option<DisplayName>,
-    /// The one before stays theirs.
+    /// The username before stays theirs.
     pub username: Option<Username>,
     /// All groups, not only further ones.
     pub groups: Option<BTreeSet<Group>>,
@@ -41,7 +41,7 @@ pub struct UserEdit {
     pub note: Option<Option<Note>>,
     /// `Some(None)`: the account does not end by itself.
     pub expires_at: Option<Option<Timestamp>>,
-    /// Those that are not named stay.
+    /// Attributes that are not named stay.
     pub attributes: AttributeEdits,
 }
 
@@ -113,7 +113,8 @@ struct Wiped {
     credentials: Vec<Credential>,
 }
 
-/// Whether `before` is an administrator who goes on as none, or not for as long.
+/// Whether `before` is an administrator who ceases to be one, or whose account ends at another
+/// moment.
 pub(in crate::flows) fn takes_an_administrator(before: &User, after: &User) -> bool {
     let was_one = before.role == Role::Administrator && before.standing == Standing::Active;
     let goes_on = after.role == Role::Administrator
@@ -339,7 +340,7 @@ impl Administration {
         Ok((user, Batch::default().expect(key, stored)))
     }
 
-    /// The batch of what a change brings about besides: a closed account has no links, and the last
+    /// The batch of a change's consequences: a closed account has no links, and the last
     /// administrator stays one.
     async fn coming_with(
         &self,
@@ -377,8 +378,8 @@ impl Administration {
         Ok(batch)
     }
 
-    /// Sessions and access tokens that do not outlive a change of their account. A sign-in that
-    /// slipped in beside the closing of an account is caught by its opening.
+    /// Sessions and access tokens that do not outlive a change of their account. A session that was
+    /// begun while the account was being closed ends when it is opened again.
     async fn ended_by(
         &self,
         changes: &[UserChange],

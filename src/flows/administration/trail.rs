@@ -1,8 +1,8 @@
 //! The audit trail in the store: written, read, and removed in time.
 //!
-//! What does not live here: what waits to be written, and what is not written again
-//! (`flows/trail/mod.rs`). What always holds: what webhooks are told of an entry is enqueued in the
-//! commit that keeps it; what is kept is bounded by time and number.
+//! What does not live here: the waiting entries, and which are not written again
+//! (`flows/trail/mod.rs`). What always holds: dispatches about an entry are enqueued in the commit
+//! that keeps it; kept entries are bounded by time and number.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub struct TrailQuery {
 /// An entry, and where the list goes on after it.
 #[derive(Debug, Clone)]
 pub struct Kept {
-    /// Its name, for callers who want to know whether they have seen it.
+    /// Its name, by which callers can tell whether they have seen it.
     pub id: Cursor,
     pub entry: Entry,
 }
@@ -127,7 +127,7 @@ impl Administration {
             for (_, value) in &found {
                 match records::decode::<Entry>(value) {
                     Ok(entry) if entry.at >= since => self.ground.trail.activity().note(&entry),
-                    // The newest come first: nothing young comes after an old one.
+                    // The newest come first, so the rest is older still.
                     _ => return Ok(()),
                 }
             }

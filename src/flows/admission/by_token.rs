@@ -1,4 +1,4 @@
-//! What an access token opens.
+//! Admission by access token.
 //!
 //! A token restricts on top of the rules of a route: its record and its blocks are asked first,
 //! because they say whether the request has a user at all; then the rules decide about that user,
@@ -64,7 +64,7 @@ impl VerifiedToken {
         }
     }
 
-    /// The token that streams live and die with.
+    /// The token whose end ends the streams.
     pub(in crate::flows) fn token(&self) -> &LiveToken {
         &self.token
     }
@@ -143,8 +143,8 @@ impl Doorkeeper {
         Ok(user)
     }
 
-    /// Whether a stream goes on that a token has opened. Where the engine runs out of time, it goes
-    /// on until it is asked again: nothing has changed that says otherwise.
+    /// Whether a stream goes on that a token has opened. Where the engine runs out of time, the
+    /// stream goes on until it is decided about again, because no change speaks against it.
     pub(in crate::flows) fn may_stay_by_token(
         &self,
         route: &Route,

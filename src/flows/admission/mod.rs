@@ -78,7 +78,8 @@ impl Permit {
     }
 
     /// Whether a browser may have added what the request shows by itself, so that a page of another
-    /// origin may have caused it. A program that shows a token in a header of its own has meant to.
+    /// origin may have caused it. A program that shows a token in a header of its own has done so
+    /// on purpose.
     pub fn is_ambient(&self) -> bool {
         match &self.visitor {
             Visitor::Anonymous => false,
@@ -97,7 +98,7 @@ impl Permit {
         &self.route
     }
 
-    /// Who it is, to be written over whatever the client claimed.
+    /// The identity headers, which replace any that the client sent.
     pub fn identity_headers(&self) -> &[(HeaderName, HeaderValue)] {
         self.passport().and_then(|passport| passport.headers.as_deref()).unwrap_or_default()
     }
@@ -135,9 +136,10 @@ pub enum Outcome {
     StepUp { route: Arc<Route> },
     /// The policy of the route ran out of what a decision may cost; says nothing about the visitor.
     Undecided { route: Arc<Route> },
-    /// Not allowed here, whether signed in or not.
+    /// The client may not enter, whether signed in or not.
     Forbidden { route: Arc<Route>, refused: Refused },
-    /// The access token is no good, or not for this. Why is in the audit trail alone.
+    /// The access token is not valid, or does not cover the request. The reason is in the audit
+    /// trail alone.
     TokenRefused { route: Arc<Route>, why: TokenRefusal },
     /// No route and not the auth host.
     UnknownHost,
@@ -168,7 +170,7 @@ pub enum Outcome {
     UpstreamFailed { route: Arc<Route> },
     /// The upstream took too long.
     UpstreamTimedOut { route: Arc<Route> },
-    /// Something of ours went wrong.
+    /// The gateway itself failed.
     Internal,
 }
 
@@ -185,7 +187,7 @@ pub(in crate::flows) enum Located {
 pub struct Refused {
     /// `None`: the client is anonymous.
     pub user: Option<Arc<User>>,
-    /// The name of the rule that refuses; `None`: none lets in.
+    /// The name of the rule that refuses; `None`: no rule is about the request.
     pub rule: Option<Box<str>>,
 }
 
@@ -201,11 +203,11 @@ pub struct Asked<'a> {
     pub method: &'a Method,
     /// As it was sent, without the query.
     pub raw_path: &'a [u8],
-    /// Cookies and tokens are looked for here; nothing else is.
+    /// Only cookies and tokens are read from these.
     pub headers: &'a HeaderMap,
 }
 
-/// What decides about requests, from memory.
+/// Decides about requests, from memory.
 pub struct Doorkeeper {
     ground: Arc<Ground>,
     attempts: Arc<Attempts>,
@@ -246,7 +248,7 @@ impl Doorkeeper {
         }
     }
 
-    /// What rules look at.
+    /// The facts that rules look at.
     fn asking<'a>(
         &self,
         method: &'a Method,

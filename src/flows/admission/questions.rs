@@ -1,8 +1,8 @@
 //! The last questions of other proxies, for the page that tells an operator what is wrong with one
 //! of them.
 //!
-//! What always holds: only hosts of ours are remembered, one question each; asking again and again
-//! writes nothing.
+//! What always holds: only hosts of ours are remembered, one question each; a repeated question is
+//! not noted every time.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -29,7 +29,7 @@ pub struct Stay {
     by: By,
 }
 
-/// What an exchange lives and dies with.
+/// The session or token whose end ends an exchange.
 enum By {
     /// Nothing, where anonymous clients may be.
     Anonymous,
@@ -38,7 +38,7 @@ enum By {
 }
 
 impl Stay {
-    /// The session that it lives and dies with.
+    /// The session whose end ends the exchange.
     pub fn session(&self) -> Option<&Arc<LiveSession>> {
         match &self.by {
             By::Session(session) => Some(session),

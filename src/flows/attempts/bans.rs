@@ -1,9 +1,10 @@
-//! Bans in force: who may try no credential, and whose refusals are counted towards a ban.
+//! Bans in force: which clients may try no credential, and whose refusals are counted towards a
+//! ban.
 //!
 //! The list follows the store like the session index, so that a ban counts from the commit that
-//! makes it until the one that removes it, or its end. [`Attempts::spend`] asks it, which
-//! everything does that tries or makes a credential, in every dialect. What always holds: a client
-//! that shows a live session goes on, so that a ban of its network ends no user's work, and an
+//! makes it until the one that removes it, or its end. [`Attempts::spend`] asks it, and every flow
+//! that tries or makes a credential calls that, in every dialect. What always holds: a client that
+//! shows a live session goes on, so that a ban of its network ends no user's work, and an
 //! administrator among them can lift it; and a trusted proxy is never banned, whatever the store
 //! says, because every client behind it would be.
 //!
@@ -33,8 +34,8 @@ use crate::records::{self, Records, decode, keys};
 
 /// The author of automatic bans.
 pub(in crate::flows) const GATEWAY_IN_WORDS: &str = "the gateway";
-/// The most networks whose refused credentials are remembered. Of more, those are forgotten that
-/// have shown none for the longest time.
+/// The most networks whose refused credentials are remembered. Beyond it, the networks are
+/// forgotten that have shown none for the longest time.
 const REFUSED_MAX: usize = 10_000;
 
 /// Everything about bans that one gateway has in memory.
@@ -151,7 +152,7 @@ enum Measure {
 }
 
 impl Refusals {
-    /// Counts one of `network`.
+    /// Counts one refusal of `network`.
     fn note(&self, network: Network, rule: &AutomaticBans, now: Timestamp) -> Measure {
         let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() >= REFUSED_MAX && !refused.contains_key(&network) {
@@ -216,7 +217,7 @@ impl Attempts {
         }
         match self.ban_anonymous(client, &rule).await {
             Ok(()) => self.bans.refusals.forget(&network),
-            // What was counted stays, so that the next one tries again.
+            // The count stays, so that the next refusal tries again.
             Err(error) => tracing::warn!(%network, %error, "a network could not be banned"),
         }
     }
@@ -248,8 +249,8 @@ impl Attempts {
         Err(FlowError::Busy)
     }
 
-    /// Writes down a ban of a network that can be banned, if there are fewer than `most`, with what
-    /// comes `with` it. False if that is to be tried again.
+    /// Writes down a ban of a network that can be banned, if there are fewer than `most`, and
+    /// commits the batch `with` it. False if that is to be tried again.
     pub(in crate::flows) async fn put_ban(
         &self,
         bannable: &Bannable,
@@ -285,7 +286,7 @@ impl Attempts {
         Ok(())
     }
 
-    /// Forgets refusals that count for nothing any more.
+    /// Forgets refusals that no longer count.
     pub(in crate::flows) fn sweep_refusals(&self) {
         let within = self.ground.rules().automatic_bans.map_or(Duration::ZERO, |rule| rule.within);
         self.bans.refusals.forget_quiet(within, self.ground.clock.now());

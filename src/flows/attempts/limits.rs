@@ -188,7 +188,7 @@ impl Attempts {
     }
 
     /// Whether a user is signed in from the network of `client`. A part of every limit is kept for
-    /// such.
+    /// such networks.
     pub fn standing(&self, client: Option<IpAddr>) -> Standing {
         if client.is_some_and(|client| self.index.knows(&Network::of(client))) {
             Standing::Known
@@ -197,7 +197,7 @@ impl Attempts {
         }
     }
 
-    /// A client, as what waits is counted for it.
+    /// A client, as pending entries are counted for it.
     pub(in crate::flows) fn begun_by(&self, client: Option<IpAddr>) -> (Option<IpAddr>, Standing) {
         (client, self.standing(client))
     }
@@ -248,7 +248,7 @@ impl Attempts {
         self.allowed(self.limiters.reader.check_key(email), Limited::Account, visit)
     }
 
-    /// Forgets what limits need not remember any more.
+    /// Forgets counts that limits no longer need.
     pub(in crate::flows) fn sweep_limits(&self) {
         self.limiters.forget_recovered();
     }

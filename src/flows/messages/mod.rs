@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::ground::Ground;
 use super::index::SessionIndex;
 
-/// What waits to be told.
+/// The messages and dispatches that wait.
 pub struct Messages {
     ground: Arc<Ground>,
     /// Which devices a user has signed in on.

@@ -84,7 +84,7 @@ impl Messages {
     }
 }
 
-/// What a sign-in leaves behind.
+/// The result of recognising a sign-in.
 pub(in crate::flows) struct Recognised {
     pub(in crate::flows) batch: Batch,
     pub(in crate::flows) is_news: News,

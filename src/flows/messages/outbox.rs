@@ -1,8 +1,9 @@
 //! The outbox: messages wait in the store until a mail server has taken them on.
 //!
 //! What always holds: a flow that enqueues a message waits for the store, never for a mail server;
-//! a message that was accepted survives a restart; what waits is sealed, because it holds codes and
-//! links; there are at most [`OUTBOX_MAX`] messages, and none is tried longer than it is worth.
+//! a message that was accepted survives a restart; waiting messages are sealed, because they hold
+//! codes and links; there are at most [`OUTBOX_MAX`] messages, and none is tried after it has
+//! expired.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -26,7 +27,7 @@ use crate::records::{self, keys};
 /// The most messages that wait.
 pub const OUTBOX_MAX: usize = 2_000;
 /// The most that wait when a message is added that any anonymous client can ask for. The rest is
-/// kept for what people are told of their accounts.
+/// kept for notices to people about their accounts.
 pub const OUTBOX_MAX_FOR_ANONYMOUS: usize = OUTBOX_MAX / 2;
 /// The most messages that are kept although they cannot be read.
 const SET_ASIDE_MAX: usize = 100;
@@ -46,7 +47,7 @@ struct Waiting {
     expires_at: Timestamp,
 }
 
-/// How long a hand-over is taken to last before there has been one.
+/// The assumed time of a hand-over before the first one.
 const HAND_OVER: Duration = Duration::from_millis(100);
 
 /// What the gateway knows of its outbox without asking the store.
@@ -71,7 +72,7 @@ pub(in crate::flows) fn delay_after(failures: u32) -> Duration {
 }
 
 impl Messages {
-    /// Counts what waited when the gateway was started.
+    /// Counts the messages that waited when the gateway was started.
     pub(in crate::flows) async fn resume_outbox(&self) -> Result<(), FlowError> {
         let (waiting, _) = self.ground.records.readable::<Waiting>(keys::OUTBOX).await?;
         self.outbox.waiting.store(waiting.len(), Ordering::Relaxed);
@@ -159,7 +160,7 @@ impl Messages {
     }
 
     /// Takes a message that cannot be read out of the way of the others. It is kept for an operator
-    /// to look at, while there are few such.
+    /// to look at, unless too many are kept already.
     pub(in crate::flows) async fn set_aside(&self, (key, bytes): Entry, what: Kind) -> Result<(), FlowError> {
         tracing::error!("a message in the outbox cannot be read; it is set aside, and the others go out");
         self.ground.report(Origin::default(), what);
@@ -201,7 +202,7 @@ impl Messages {
         Ok(Some(again_at))
     }
 
-    /// What was sealed into a message that waits; `None` where it cannot be opened or read.
+    /// The sealed content of a waiting message; `None` where it cannot be opened or read.
     pub(in crate::flows) fn opened<T: DeserializeOwned>(&self, sealed: &Sealed) -> Option<T> {
         let plain = self.ground.open_keys.load().outbox.open(sealed)?;
         serde_json::from_slice(&plain).ok()

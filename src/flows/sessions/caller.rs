@@ -27,7 +27,7 @@ pub enum Caller {
     },
 }
 
-/// The session check ran out of its budget, or what is in memory may be out of date.
+/// The session check ran out of its budget, or the memory may be out of date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the session could not be checked in time")]
 pub struct CheckUnavailable;

@@ -41,8 +41,8 @@ impl Sessions {
         }
     }
 
-    /// What it costs this caller. An access token may have been shown to others, and one sign-in
-    /// makes many: it never profits from how its session began.
+    /// What a change costs this caller. An access token may have been shown to others, and one
+    /// sign-in makes many, so its session's beginning does not make it fresh.
     fn freshness_scope_for(&self, visit: &Visit) -> FreshnessScope {
         if visit.by_access_token { FreshnessScope::StepUp } else { self.freshness_scope() }
     }
@@ -138,15 +138,15 @@ impl Sessions {
     }
 }
 
-/// Whether a step-up is for what this request changes. Our own API, which the scripts of an
-/// application on this host can call as our pages do, takes none that is for nothing in particular;
-/// the other ones know no such binding.
+/// Whether a step-up is for what this request changes. The scripts of an application on this host
+/// can call our own API as our pages do, so it takes no step-up that is bound to no change; the
+/// other APIs know no such binding.
 fn is_meant(session: &Session, visit: &Visit) -> bool {
     let needs_binding = visit.dialect == Dialect::Native;
     is_bound_to(session, visit) && (session.step_up.is_some() || !needs_binding)
 }
 
-/// Whether a step-up that is for one change is for this one, and the caller has its nonce.
+/// Whether a step-up that is bound to a change is bound to this one, and the caller has its nonce.
 fn is_bound_to(session: &Session, visit: &Visit) -> bool {
     session.step_up.as_ref().is_none_or(|step_up| {
         visit.change.as_ref() == Some(&step_up.change) && visit.step_up.as_ref() == Some(&step_up.nonce)

@@ -42,14 +42,14 @@ const SWEPT_WITHOUT_PAUSE: usize = 1_000;
 #[derive(Clone, Copy)]
 enum Due {
     Ends(End),
-    /// When it was last used is written down.
+    /// The time of its last use has to be written.
     Seen,
 }
 
 /// Sessions that end, and why.
 pub(in crate::flows) type Ended = Vec<(Arc<LiveSession>, End)>;
 
-/// Every session, and who is behind it.
+/// Every session, and its user.
 pub struct Sessions {
     pub(in crate::flows) ground: Arc<Ground>,
     pub(in crate::flows) attempts: Arc<Attempts>,
@@ -73,7 +73,7 @@ impl Sessions {
             audience: self.ground.issuer.clone(),
             carrier,
             issued_at: self.ground.clock.now(),
-            // The record decides; the token only must not outlive the longest session.
+            // The record decides; the token must only not outlive the longest session.
             expires_at: session.created_at.plus(self.ground.lifetimes().absolute),
         })
     }
@@ -118,7 +118,7 @@ impl Sessions {
             Evidence::Link(_) | Evidence::SignUp(_) | Evidence::RecoveryCode(_) | Evidence::DeviceLink(_) => {
                 Session { scope: Scope::Enrol, expires_at: absolute.min(now.plus(ENROL_LIFETIME)), ..blank }
             }
-            // However it got its scope: an address is not a passkey, and makes nothing fresh.
+            // Whatever its scope, the session is not fresh: an address is not a passkey.
             Evidence::Code(proof) => match proof.scope() {
                 Scope::Full => blank,
                 Scope::Enrol => Session {
@@ -218,8 +218,8 @@ impl Sessions {
         }
     }
 
-    /// Ends these sessions, durably and everywhere, before it returns. `with` happens in the same
-    /// commit.
+    /// Ends these sessions, durably and everywhere, before it returns. The batch `with` is part of
+    /// the same commit.
     pub(in crate::flows) async fn end_all(
         &self,
         origin: &Origin,
@@ -368,7 +368,7 @@ impl Sessions {
     /// that is not known here yet.
     async fn ids_of(&self, user: &UserId) -> Result<Vec<SessionId>, FlowError> {
         let mut ids = self.ground.records.session_ids_of(user).await?;
-        // Sessions of before are in no list of the store.
+        // Sessions made by earlier versions are in no list of the store.
         ids.extend(self.index.sessions_of(user).iter().map(|session| session.record().id));
         ids.sort_unstable_by_key(|id| id.0);
         ids.dedup();
@@ -391,7 +391,7 @@ impl Sessions {
         &self,
         user: &UserId,
     ) -> Result<(Vec<Arc<LiveSession>>, Batch), FlowError> {
-        // Before they are read: what is added after this is noticed.
+        // This comes before they are read, so that a session added after it is noticed.
         let decided = self.deciding_about_all(user).await?;
         Ok((self.kept_of(user).await?, decided))
     }
@@ -416,7 +416,7 @@ impl Sessions {
             stream::iter(due)
                 .for_each_concurrent(SWEPT_AT_ONCE_MAX, |(session, due)| self.sweep_session(session, due))
                 .await;
-            // The same threads serve requests.
+            // The sweep yields because the same threads serve requests.
             tokio::task::yield_now().await;
         }
     }

@@ -1,8 +1,8 @@
 //! One-time codes by mail: asking for one, and using it.
 //!
 //! What always holds: known, unknown and closed accounts get the same answer for the same work; a
-//! code is good for the browser that asked for it; guesses are counted exactly, however many come at
-//! once. A code never makes a session fresh: an address is no second factor, and not a passkey.
+//! code is good for the browser that asked for it; guesses are counted exactly, however many come
+//! at once; a code never makes a session fresh, because an address is not a passkey.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use crate::records::keys;
 /// A code as a user gives it back.
 #[derive(Debug, Clone, Copy)]
 pub struct Guess<'a> {
-    /// What the browser's cookie says.
+    /// The id in the browser's cookie.
     pub id: Option<CodeId>,
     pub email: &'a str,
     pub code: &'a str,
@@ -122,7 +122,7 @@ impl SignIn {
             let proof = ReadMail::of(user.id, scope);
             let session = self.sessions.mint(&Evidence::Code(&proof), visit, device);
             let (adding, ended) = self.sessions.adding(&session, before.clone()).await?;
-            // The owner hears of it before anything has been changed with it.
+            // The owner hears of it before the session can change anything.
             let notice = self.beginning_recovery(&user, &session, Means::MailedCode, visit)?;
             if self.ground.is_committed(spent.expect(key, stored).and(adding).and(notice)).await? {
                 self.messages.wake_delivery();

@@ -1,4 +1,4 @@
-//! Links between two devices: a signed-in one shows a code, another one brings it, the first
+//! Links between two devices: a signed-in device shows a code, another device brings it, the first
 //! confirms.
 //!
 //! What does not live here: the passkey that the new device makes, which is an enrolment like any
@@ -120,7 +120,8 @@ impl SignIn {
             user_agent: device.user_agent.as_deref().map(shortened),
         };
         let asking = DeviceLink { stage: Stage::Asking(newcomer), ..link.clone() };
-        // Of several that bring the code at once, one is first; for the others it is used up.
+        // Of several devices that bring the code at once, one is first; for the others the code is
+        // used up.
         if !self.ground.is_committed(replacing(&link, stored).and(keeping(&asking)?)).await? {
             return Err(FlowError::WrongCode);
         }
@@ -208,7 +209,8 @@ impl SignIn {
         Err(FlowError::Busy)
     }
 
-    /// The live link that is found by what has this hash, and whose first device is still signed in.
+    /// The live link that is found by a code or nonce with this hash, and whose first device is
+    /// still signed in.
     async fn device_link_by(&self, shown: &SecretHash) -> Result<(DeviceLink, Vec<u8>), FlowError> {
         let session: Option<SessionId> = self.ground.records.get(&keys::device_link_by(shown)).await?;
         let session = session.ok_or(FlowError::WrongCode)?;
@@ -229,7 +231,7 @@ impl SignIn {
         Ok(self.ground.records.get_exact(&keys::device_link(session)).await?)
     }
 
-    /// Removes links that are good for nothing any more.
+    /// Removes links that are over.
     pub(in crate::flows) async fn forget_expired_device_links(&self) -> Result<(), FlowError> {
         let now = self.ground.clock.now();
         for (_, link) in self.ground.records.all::<DeviceLink>(keys::DEVICE_LINKS).await? {

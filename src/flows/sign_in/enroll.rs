@@ -2,8 +2,8 @@
 //!
 //! The secret is used up by redeeming it, which gives a session that may only add a passkey; the
 //! first passkey (`registration`) makes that session a full one. An enrolment that is abandoned
-//! leaves no account behind (`sessions`). The set-up door closes, for good, in the commit that
-//! stores the first passkey.
+//! leaves no account behind (`sessions`). Set-up ends, for good, in the commit that stores the
+//! first passkey.
 
 use std::sync::Arc;
 
@@ -51,9 +51,9 @@ struct Redemption {
 /// What a secret is to the account that it is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Entry {
-    /// Its beginning, or a link that its owner made with a passkey.
+    /// The beginning of the account, or a link that its owner made with a passkey.
     Expected,
-    /// A way back into it.
+    /// A way back into the account.
     Recovery,
 }
 
@@ -67,7 +67,8 @@ impl SignIn {
             Some(Setup::Closed { .. }) => true,
             Some(Setup::Claimed { user }) => self.ground.records.user(user).await?.is_some(),
             Some(Setup::Open { .. }) => false,
-            // People without a set-up record mean a damaged store: never a reason to open the door.
+            // Users without a set-up record mean a damaged store, which must not begin set-up
+            // again.
             None => self.ground.records.has_users().await?,
         };
         if shut {
@@ -88,8 +89,8 @@ impl SignIn {
     /// Whether a person used the set-up link and went away before making a passkey, so that a new
     /// link is needed.
     ///
-    /// The account tells: it comes with the claim and goes with the enrolment. The session index
-    /// would not do, because it hears of a claim a moment after the store shows it.
+    /// The account decides: it is made with the claim and removed with the enrolment. The session
+    /// index would not do, because it hears of a claim a moment after the store shows it.
     pub async fn is_setup_abandoned(&self) -> Result<bool, FlowError> {
         Ok(match self.ground.records.setup().await? {
             Some(Setup::Claimed { user }) => self.ground.records.user(&user).await?.is_none(),
@@ -242,7 +243,7 @@ impl SignIn {
         let Redemption { user, spent, entry } = redemption;
         let beginning = match entry {
             Entry::Expected => Batch::default(),
-            // The owner hears of it before anything has been changed with it.
+            // The owner hears of it before the session can change anything.
             Entry::Recovery => self.beginning_recovery(&user, &session, Means::Link, visit)?,
         };
         match self.ground.records.commit(spent.and(adding).and(beginning)).await {

@@ -67,7 +67,7 @@ impl Kept {
 pub struct Attempt<'a> {
     pub ceremony: Option<CeremonyId>,
     pub answer: &'a Value,
-    /// The only person whose passkey will do, where the answer comes with a name.
+    /// The only person whose passkey is accepted, where the answer comes with a name.
     pub expected: Option<UserId>,
     /// The session that this browser had until now.
     pub before: Option<Arc<LiveSession>>,
@@ -173,7 +173,7 @@ impl SignIn {
         for _ in 0..ATTEMPTS_MAX {
             let pending = match serde_json::from_value(pending.clone()) {
                 Ok(Pending::Authentication(pending)) => pending,
-                // A registration's ceremony, or nothing we wrote: it is used up all the same.
+                // A registration's ceremony, or an unreadable record: it is used up all the same.
                 Ok(Pending::Registration(_)) | Err(_) => return Err(Refusal::NoSuchCeremony.into()),
             };
             let (credential, stored) = self.claimed_credential(&assertion).await?;
@@ -304,9 +304,8 @@ impl SignIn {
         }
     }
 
-    /// Takes a pending ceremony; its state is the JSON it was kept as, for it may have to be decided
-    /// on twice.
-    /// One begun through another API is used up, and no more than that.
+    /// Takes a pending ceremony; its state is the JSON it was kept as, because it may have to be
+    /// decided on twice. A ceremony begun through another API is used up, and no more than that.
     pub(in crate::flows) async fn take_pending(
         &self,
         id: Option<CeremonyId>,

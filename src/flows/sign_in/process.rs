@@ -2,7 +2,8 @@
 //!
 //! What always holds: the store has a hash of the id; a ceremony that a process began is finished in
 //! that process alone; the process ends in the commit that makes the session, so that its id, which a
-//! script has seen, never leads to one; an address without an account goes the way of one with it.
+//! script has seen, never leads to one; an address without an account goes the same way as one with
+//! an account.
 
 use crate::domain::ceremony::RequestOptions;
 use crate::domain::event::{Ceremony, Kind};
@@ -31,7 +32,7 @@ impl Course {
         self.record.identifier.as_deref()
     }
 
-    /// When it is over, come what may.
+    /// When the process ends at the latest.
     pub const fn expires_at(&self) -> Timestamp {
         self.record.expires_at
     }

@@ -3,7 +3,7 @@
 //!
 //! What always holds: the owner hears of a recovery before anything has been changed with it, with
 //! a link that ends it; a passkey that sleeps opens nothing until its time has come; and a sign-in
-//! with another passkey ends a recovery that has not come to a passkey, or whose passkey sleeps.
+//! with another passkey ends a recovery that has no passkey yet, or whose passkey sleeps.
 
 use std::sync::Arc;
 
@@ -44,8 +44,8 @@ pub(in crate::flows) struct Undone {
 }
 
 impl SignIn {
-    /// The batch that notes that something of these `means` has opened `user`'s account, and tells
-    /// them, with the link that cancels.
+    /// The batch that notes that `means` has opened `user`'s account, and tells them, with the link
+    /// that cancels.
     pub(in crate::flows) fn beginning_recovery(
         &self,
         user: &User,
@@ -97,7 +97,7 @@ impl SignIn {
         Credential { asleep_until: Some(self.ground.clock.now().plus(delay)), ..credential }
     }
 
-    /// The batch that notes which passkey came of the recovery that `session` is.
+    /// The batch that notes which passkey came of the recovery that began with `session`.
     pub(in crate::flows) async fn noting_recovered(
         &self,
         session: &Session,
@@ -143,7 +143,7 @@ impl SignIn {
         })
     }
 
-    /// Cancels a recovery of the owner of `session`, who is signed in by something else.
+    /// Cancels a recovery of the owner of `session`.
     pub async fn cancel_recovery(
         &self,
         session: &Session,
@@ -235,7 +235,7 @@ impl SignIn {
         Ok(found.is_some_and(|session| session.scope == Scope::Enrol))
     }
 
-    /// Tells the trail what a sign-in has undone.
+    /// Reports the recoveries that a sign-in has undone.
     pub(in crate::flows) fn report_undone(&self, user: UserId, undone: &Undone, visit: &Visit) {
         self.sessions.report_ended(&visit.origin(), &undone.ended);
         for _ in 0..undone.recoveries {

@@ -124,7 +124,7 @@ impl SignIn {
                 .expect(key.clone(), stored)
                 .put(key.clone(), records::encode(&left)?)
                 .and(adding)
-                // The owner hears of it before anything has been changed with it.
+                // The owner hears of it before the session can change anything.
                 .and(self.beginning_recovery(&user, &session, means, visit)?);
             if self.ground.is_committed(batch).await? {
                 self.messages.wake_delivery();

@@ -53,7 +53,7 @@ pub enum Errand {
 pub enum SignInRedirect {
     /// To sign in, with this return target and this nonce in a cookie of the present host.
     SignIn { return_target: ReturnTargetName, nonce: Secret },
-    /// Nowhere: this browser has been around twice.
+    /// Nowhere: this browser has completed two rounds.
     Loop,
 }
 
@@ -123,7 +123,7 @@ impl Rounds {
             .get(browser.as_bytes())
             .is_some_and(|(count, at)| *count >= ROUNDS_MAX && now.since(*at) < ROUND_WINDOW);
         if exhausted {
-            // Being told once is enough; the next attempt starts afresh.
+            // The user is told once; the next attempt starts afresh.
             rounds.remove(browser.as_bytes());
         }
         exhausted

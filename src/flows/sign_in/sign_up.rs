@@ -1,9 +1,9 @@
 //! Signing up: an account that a person makes for themselves, with a code that came to their
 //! address.
 //!
-//! What always holds: what is answered, and the work for it, is the same whether or not an address
-//! has an account; an account that waits for an administrator opens no application; an account that
-//! is given up before its first passkey leaves nothing behind.
+//! What always holds: the answer, and the work for it, is the same whether or not an address has an
+//! account; an account that waits for an administrator opens no application; an account that is
+//! given up before its first passkey leaves nothing behind.
 
 use std::sync::Arc;
 

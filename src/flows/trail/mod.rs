@@ -1,4 +1,5 @@
-//! The audit trail in memory: what waits to be written to the store, and what is not written again.
+//! The audit trail in memory: the entries that wait to be written to the store, and those that are
+//! not written again.
 //!
 //! An event is reported in the middle of a flow, which must not wait for another commit: entries
 //! wait here for a moment and are written together. A crash may lose that moment's entries from the
@@ -91,7 +92,7 @@ impl Trail {
         false
     }
 
-    /// Changes how many entries are kept, once that is known.
+    /// Changes the number of kept entries, once it is known.
     pub(in crate::flows) fn count(&self, change: impl FnOnce(usize) -> usize) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         *kept = kept.map(change);
@@ -177,7 +178,7 @@ mod tests {
             trail.note(&event(Kind::HandOffRefused { host: "wiki.example.com".to_owned() }), NOW);
         }
         assert_eq!(waiting(&trail), 4, "any client can send a code that was never made");
-        // The overview counts each of them.
+        // The overview counts each refusal.
         let refused: usize = trail.activity.until(NOW).iter().map(|hour| hour.refused).sum();
         assert_eq!(refused, MANY + 3);
     }

@@ -1,4 +1,4 @@
-//! How what is there differs from what is declared, and the steps that end the difference.
+//! How the accounts differ from the declaration, and the steps that resolve the differences.
 //!
 //! What does not live here: carrying the steps out (`flows/administration/declared.rs`).
 //!
@@ -30,7 +30,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What is different.
+    /// The differences, in the order of the file.
     pub fn differences(self) -> impl Iterator<Item = Difference> {
         self.steps.into_iter().map(|step| step.difference)
     }
@@ -58,15 +58,15 @@ impl Step {
 /// Why there is no plan. Nothing was changed.
 #[derive(Debug)]
 pub enum NotPlanned {
-    /// These cannot be as declared.
+    /// These users cannot be as declared.
     Users(Vec<Objection>),
     /// No administrator would be left. These users would cease to be administrators.
     NoAdministrator(Vec<Email>),
     Failed(FlowError),
 }
 
-/// Why a declared user cannot be: the place in the declaration from 0, and the username that is
-/// taken.
+/// Why a user cannot be as declared: their place in the declaration from 0, and the username that
+/// is taken.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Objection {
     pub at: usize,
@@ -145,7 +145,7 @@ impl Administration {
     }
 
     /// Refuses a plan that takes administrators away and leaves none who can sign in. The commits
-    /// of its steps ask the same again.
+    /// of its steps check the same again.
     async fn must_leave_an_administrator(&self, present: &Present, plan: &Plan) -> Result<(), NotPlanned> {
         let parting = plan.steps.iter().filter(|step| step.takes_an_administrator());
         let parting: Vec<_> = parting.map(|step| step.difference.email().clone()).collect();
