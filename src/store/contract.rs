@@ -18,8 +18,8 @@ const RACERS: usize = 50;
 
 type Store = Arc<dyn KeyValue>;
 
-/// Makes a module of tests for the engine that `$open` makes: an `Arc<dyn KeyValue>` beside
-/// whatever has to outlive it.
+/// Makes a module of tests for the engine that `$open` makes: an `Arc<dyn KeyValue>` beside a value
+/// that has to outlive it.
 macro_rules! contract {
     ($engine:ident, $open:expr, $($promise:ident),+ $(,)?) => {
         mod $engine {
@@ -320,7 +320,7 @@ async fn followers_hear_of_what_is_there_and_only_of_their_prefix(store: Store) 
     assert_eq!(second.lock().unwrap().changes, batch.changes[..1]);
 }
 
-/// Followers that begin in the middle of many commits know what the store has at the end.
+/// Followers that begin in the middle of many commits have the store's entries at the end.
 async fn no_change_falls_between_what_is_there_and_what_comes(store: Store) {
     let writers = (0..RACERS).map(|writer| {
         let store = Arc::clone(&store);
@@ -374,7 +374,7 @@ async fn a_caller_that_goes_away_leaves_all_or_nothing(store: Store) {
         call.abort();
         let _ = call.await;
     }
-    // A commit behind all of them shows what they left.
+    // A commit after all of them shows the state that they left.
     put(&store, "e", "").await;
     for number in 0..RACERS {
         let found = keys(&store, &format!("d/{number:02}/"), None, 9).await.len();

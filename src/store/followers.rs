@@ -47,7 +47,7 @@ impl Registration {
         tracing::warn!(%error, "a follower of the store is told everything anew");
         if let Err(error) = self.reset(snapshot, revision) {
             tracing::error!(%error, "a follower of the store is behind");
-            // It answers for itself from here on; the next change tries again.
+            // The follower knows now that it is behind; the next change tries again.
             let _ = (self.follower)(Told::Behind);
         }
     }

@@ -15,12 +15,12 @@ use crate::ports::{Batch, KeyValue as _};
 
 const CUTS: usize = 40;
 const FLIPS: usize = 200;
-/// Each of its few bytes once.
+/// Flips in the notes: each of their few bytes once.
 const FLIPS_OF_NOTES: usize = 30;
-/// Of a store of several segments, where each costs a moment.
+/// Flips in a store of several segments, where each takes a moment.
 const FLIPS_NEAR_ENDS: usize = 5;
 const FLIPS_SPREAD: usize = 8;
-/// What makes it that long.
+/// Batches that make a store of several segments.
 const BATCHES: usize = 80;
 const BATCHES_OF_FIRST: usize = 50;
 const STARTS: u32 = 4;
@@ -122,7 +122,8 @@ impl Whole {
         copy
     }
 
-    /// Starts it twice, since sled repairs what it comes across. How often it came up.
+    /// Starts a copy twice, since sled repairs the damage that it finds. Returns how often it
+    /// opened.
     async fn check(&self, copy: &Path, context: &str) -> usize {
         let mut came_up = 0;
         for start in 0..2 {
@@ -210,7 +211,7 @@ async fn d_06_a_damaged_snapshot_is_refused() {
     let whole = short().await;
     let newest = whole.newest_snapshot();
     assert_eq!(whole.cut(&newest).await, 0);
-    // Its sum does not cover the length that it says it has, which is not used.
+    // The sum of a snapshot does not cover its own length field, which is not used.
     let came_up = whole.flip(&newest, FLIPS).await;
     assert!(came_up <= 2 * 8, "{came_up}");
 }
@@ -222,7 +223,7 @@ async fn d_06_damaged_parameters_are_refused() {
     whole.flip("conf", FLIPS).await;
 }
 
-/// The notes beside the database are for finding damage: damage of theirs is none of the data.
+/// The notes beside the database are for finding damage: if they are damaged, the data is whole.
 #[tokio::test]
 async fn d_06_damaged_notes_lose_nothing() {
     let whole = short().await;

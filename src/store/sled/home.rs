@@ -1,4 +1,4 @@
-//! The directory that holds the database: whose it is, and whether it is what it should be.
+//! The directory that holds the database: which process has it, and whether it is in order.
 //!
 //! What always holds:
 //! - Nothing in the directory is touched before its lock is held, so tidying up after a crash
@@ -40,7 +40,7 @@ const FILE_MODE: u32 = 0o600;
 pub(super) enum Past {
     /// No change was acknowledged from it yet.
     New,
-    /// It was in use; what is in it must be found again.
+    /// It was in use, so its data must be found again.
     Initialised,
 }
 

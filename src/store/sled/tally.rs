@@ -6,8 +6,8 @@
 //!
 //! What always holds: the tally is written in one transaction with the changes that it counts, so
 //! the two are recovered together or not at all; and a store is handed out only when counting its
-//! entries again gives the tally that was written. How far the changes had come is
-//! [`super::witness`]'s to know.
+//! entries again gives the tally that was written. [`super::witness`] knows how far the changes had
+//! come.
 
 use sha2::{Digest, Sha256};
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional as _};
@@ -29,7 +29,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Counts what is there, reading all of it.
+    /// Counts the entries, reading all of them.
     pub(super) fn of(tree: &Tree) -> Result<Self, Error> {
         let mut tally = Self::default();
         for entry in tree {
@@ -39,7 +39,7 @@ impl Tally {
         Ok(tally)
     }
 
-    /// Reads what was written with the last change.
+    /// Reads the tally that was written with the last change.
     pub(super) fn read(own: &Tree) -> Result<Option<Self>, Error> {
         Ok(own.get(KEY)?.as_deref().and_then(Self::decode))
     }

@@ -2,7 +2,7 @@
 //!
 //! sled takes a damaged end of its log for a write that a crash cut short, and opens with the state
 //! before it: whole, and old. The witness shows that. What always holds: it is written after the
-//! change that it tells of is durable, so it is never ahead of an undamaged store; and it is not
+//! change that it counts is durable, so it is never ahead of an undamaged store; and it is not
 //! synchronised, since after a power cut an older one does no harm. An unreadable witness says
 //! nothing.
 //!
@@ -49,14 +49,14 @@ impl Witness {
         Ok(witness)
     }
 
-    /// Notes that this many changes are durable. Always as long as before, so no disk is too full
-    /// for it.
+    /// Notes that this many changes are durable. The line always has the same length, so no disk is
+    /// too full for it.
     pub(super) fn note(&self, changes: u64) -> io::Result<()> {
         self.0.write_all_at(line(changes).as_bytes(), 0)
     }
 }
 
-/// What is written: a number, and a sum that shows whether it is read as it was written.
+/// The line of the file: a number, and a sum that shows whether it is read as it was written.
 fn line(changes: u64) -> String {
     let number = format!("{changes:020}");
     let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(&number).into();

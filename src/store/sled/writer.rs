@@ -3,14 +3,14 @@
 //! It takes whatever requests wait, decides them one after the other, writes what they change
 //! together, makes the whole group durable once, tells the watchers and then answers every caller
 //! (group commit). Since no other thread writes, checking an expectation and acting on it need no
-//! transaction. What a group changes is written in one, since each makes sled seal and write two
-//! buffers of its log.
+//! transaction. The changes of a group are written in one transaction, since each transaction makes
+//! sled seal and write two buffers of its log.
 //!
 //! What always holds:
-//! - Nothing is answered from a state that is not durable, refusals included.
+//! - No answer, not even a refusal, is given from a state that is not durable.
 //! - `flush_async` is never used: called from several tasks it can lock up sled's thread pool.
-//! - The first failure is the last: an fsync that failed may have lost the data it was for, and
-//!   the next one may succeed without it. From then on every change is refused.
+//! - After the first failure every change is refused: an fsync that failed may have lost the data
+//!   it was for, and the next one may succeed without it.
 //! - A request that is dropped by its caller is carried out like any other.
 
 use std::collections::HashMap;
@@ -77,7 +77,7 @@ impl Shared {
     }
 }
 
-/// The writer's own belongings.
+/// The state of the writer.
 pub(super) struct Writer {
     pub(super) tree: Tree,
     /// Where the tally is kept.
@@ -159,8 +159,8 @@ impl Writer {
         drop(reply.send(added));
     }
 
-    /// Decides one request by what is there and what has been decided before it. On failure the
-    /// request comes back beside the error, so that it can be answered with the rest of its group.
+    /// Decides one request by the tree and the requests decided before it. On failure the request
+    /// comes back beside the error, so that it can be answered with the rest of its group.
     fn decide(
         &mut self,
         request: Request,
@@ -208,7 +208,8 @@ impl Writer {
         Ok(Ok(()))
     }
 
-    /// Adds what one request changes. One transaction has no more in it than one batch may have.
+    /// Adds the changes of one request. A transaction has at most as many changes as one batch may
+    /// have.
     fn add(
         &mut self,
         changes: Vec<Change>,
@@ -222,7 +223,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what has been decided, with the tally that follows from it.
+    /// Writes the decided changes, with the tally that follows from them.
     fn write(&mut self, decided: &mut Decided, told: &mut Vec<Change>) -> Result<(), sled::Error> {
         let Decided { changes, requests, .. } = std::mem::take(decided);
         if requests > 0 {
@@ -305,7 +306,7 @@ impl Drop for Ending {
     }
 }
 
-// An answer that cannot be delivered belongs to a caller that went away, which is allowed.
+// An answer cannot be delivered where its caller went away, which is allowed.
 impl Request {
     fn refuse(self, error: StoreError) {
         match self {
