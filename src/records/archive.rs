@@ -1,9 +1,9 @@
-//! The file of a backup: frames of records, and what shows that they are whole.
+//! The file of a backup: frames of records, with a count and a sum that show that they are whole.
 //!
-//! A line that says what it is; frames, each a put or a delete; the number of frames; and the
-//! SHA-256 of everything before. The frames are to be applied in their order: a backup is made
-//! while the gateway works, and ends with what has changed meanwhile. What always holds: a file
-//! that was cut, altered, lengthened, or written by another version is refused before anything of
+//! The file has a line that names the format; frames, each a put or a delete; the number of frames;
+//! and the SHA-256 of everything before. The frames are to be applied in their order: a backup is
+//! made while the gateway works, and ends with the changes made meanwhile. What always holds: a
+//! file that was cut, altered, lengthened, or written by another version is refused before any of
 //! it is used.
 
 use std::io::{self, Read};
@@ -51,10 +51,10 @@ pub fn is_backed_up(key: &[u8]) -> bool {
     !LEFT_OUT.iter().any(|prefix| key.starts_with(prefix))
 }
 
-/// What a file has in it.
+/// A summary of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// Frames.
+    /// The number of frames.
     pub records: u64,
     pub bytes: u64,
     pub sha256: [u8; DIGEST_BYTES],
@@ -80,7 +80,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer, and how the file begins.
+    /// A writer, and the beginning of the file.
     pub fn begin() -> (Self, Vec<u8>) {
         let mut writer = Self::default();
         let head = writer.counted(HEAD.to_vec());
@@ -110,7 +110,7 @@ impl Writer {
         }
     }
 
-    /// How the file ends, and what it then has in it.
+    /// The end of the file, and its summary.
     pub fn end(mut self) -> (Vec<u8>, Summary) {
         let mut frame = vec![END];
         frame.extend(self.records.to_be_bytes());
@@ -149,7 +149,7 @@ pub struct Reader<R> {
 }
 
 impl<R: Read> Reader<R> {
-    /// Reads how the file begins.
+    /// Reads the beginning of the file.
     pub fn open(from: R) -> Result<Self, ArchiveError> {
         let mut reader = Self { from, digest: Sha256::new(), records: 0, bytes: 0 };
         let mut head = [0; HEAD.len()];
@@ -224,7 +224,7 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// Reads a whole file, and says what it has in it.
+/// Reads a whole file, and returns its summary.
 pub fn verify(from: impl Read) -> Result<Summary, ArchiveError> {
     let mut reader = Reader::open(from)?;
     loop {

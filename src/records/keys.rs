@@ -15,7 +15,7 @@ pub const SESSIONS: &[u8] = b"session/";
 pub const ACCESS_TOKENS_OF: &[u8] = b"access-token-of/";
 /// Which sessions a user has.
 pub const SESSIONS_OF: &[u8] = b"session-of/";
-/// How often it was decided about all sessions of a user.
+/// A number that grows with every decision about all sessions of a user.
 pub const SESSIONS_REVISIONS: &[u8] = b"sessions-revision/";
 pub const CEREMONIES: &[u8] = b"ceremony/";
 pub const INVITATIONS: &[u8] = b"invitation/";
@@ -188,7 +188,7 @@ pub fn process(id: &SecretHash) -> Vec<u8> {
     key(PROCESSES, id.as_bytes())
 }
 
-/// One at most for each person.
+/// A person has one at most.
 pub fn pending_address(user: &UserId) -> Vec<u8> {
     key(PENDING_ADDRESSES, user.as_handle())
 }
@@ -238,7 +238,7 @@ pub fn access_token(id: &AccessTokenId) -> Vec<u8> {
     key(ACCESS_TOKENS, &id.0)
 }
 
-/// One at most for each network.
+/// A network has one at most.
 pub fn ban(network: &Network) -> Vec<u8> {
     key(BANS, network.to_string().as_bytes())
 }

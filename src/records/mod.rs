@@ -6,7 +6,7 @@
 //! flows compose batches out of them: a flow saves once, atomically, at its end.
 //!
 //! What always holds: an unknown version or unreadable value is an error, never "absent"; and
-//! what has expired is not returned, swept or not (the flows check, with their own `now`).
+//! expired records are not returned, swept or not (the flows check, with their own `now`).
 
 pub mod archive;
 pub mod keys;
@@ -59,7 +59,7 @@ pub struct Records {
 }
 
 impl Records {
-    /// Over this store.
+    /// The records in this store.
     pub fn new(store: Arc<dyn KeyValue>) -> Self {
         Self { store }
     }
@@ -115,7 +115,7 @@ impl Records {
         Ok((records, unreadable))
     }
 
-    /// The batch that makes the link of `user`, if there is one, good for nothing.
+    /// The batch that removes the link of `user`, if there is one.
     pub async fn forgetting_own_link(&self, user: &UserId) -> Result<Batch, StoreError> {
         let key = keys::own_link(user);
         let known = self.get_exact::<SecretHash>(&key).await?;
@@ -275,7 +275,7 @@ pub fn create_invitation(invitation: &Invitation) -> Result<Batch, StoreError> {
     Ok(Batch::default().expect_absent(key.clone()).put(key, encode(invitation)?))
 }
 
-/// Writes a new session, and that its user has it.
+/// Writes a new session, and the index from its user to it.
 pub fn create_session(session: &Session) -> Result<Batch, StoreError> {
     Ok(put_session(session)?.put(keys::session_of(&session.user, &session.id), encode(&())?))
 }

@@ -30,8 +30,8 @@ pub fn create_user(user: &User) -> Result<Batch, StoreError> {
     put_terms(batch, user, &BTreeSet::new())
 }
 
-/// Overwrites a person. Where the address or the username is another one, the caller moves what
-/// leads to them by it.
+/// Overwrites a person. If the address or the username changes, the caller moves the index entries
+/// for it.
 pub fn update_user(before: &User, after: &User) -> Result<Batch, StoreError> {
     let (old, new) = (terms_of(before), terms_of(after));
     let gone = old.difference(&new);
@@ -44,8 +44,8 @@ pub fn delete_user(user: &User) -> Batch {
     retire_user(user).delete(keys::username(&user.username))
 }
 
-/// Removes a person whom applications may know. Their usernames stay theirs. Credentials and sessions
-/// are the caller's to remove in the same batch.
+/// Removes a person whom applications may know. Their usernames stay theirs. The caller removes
+/// credentials and sessions in the same batch.
 pub fn retire_user(user: &User) -> Batch {
     let batch = Batch::default()
         .delete(keys::user(&user.id))
