@@ -39,12 +39,12 @@ pub trait KeyValue: Send + Sync {
     async fn commit(&self, batch: Batch) -> Result<(), CommitError>;
 
     /// Tells `follower` of everything whose key starts with `prefix`, and from there on of every
-    /// change, in commit order, and before the commit that made it returns on this node. Nothing is
-    /// missed in between. A follower must be quick and must not call the store.
+    /// change, in commit order, and before the commit that made it returns on this node. No change
+    /// is missed in between. A follower must be quick and must not call the store.
     ///
     /// An engine that may have lost a change says [`Told::Behind`], and tells everything anew as
-    /// soon as it can. It may tell a change twice. `Err` when everything could not be told at
-    /// first; then nothing more is told.
+    /// soon as it can. It may tell a change twice. `Err` if the first telling failed; then the
+    /// follower is told nothing more.
     async fn follow(&self, prefix: &[u8], follower: Follower) -> Result<(), StoreError>;
 
     /// Whether changes are accepted. `Err` says why not; reads may go on working.
@@ -148,7 +148,7 @@ impl Batch {
         self
     }
 
-    /// The same without changes that are there twice, which come about where two reasons lead to one.
+    /// The same without repeated changes, which come about where two reasons lead to one change.
     #[must_use]
     pub fn without_repeats(mut self) -> Self {
         let mut kept: Vec<Change> = Vec::with_capacity(self.changes.len());
@@ -191,8 +191,8 @@ pub enum CommitError {
     /// An expectation did not hold; nothing was changed. Load again and decide again.
     #[error("the stored state is not the expected one")]
     Conflict,
-    /// The engine could not do it. Whether it is durable is unknown only for
-    /// [`StoreError::Unavailable`].
+    /// The engine failed. Only for [`StoreError::Unavailable`] is it unknown whether the batch is
+    /// durable.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -200,7 +200,7 @@ pub enum CommitError {
 /// Why the store could not answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// The engine failed or is shutting down. Nothing that was acknowledged is affected.
+    /// The engine failed or is shutting down. Acknowledged changes are not affected.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
     /// The value was not written by this version. Never treated as "absent".
