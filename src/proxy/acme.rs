@@ -1,7 +1,7 @@
 //! Answers to a certificate authority that wants to see that a name is ours.
 //!
-//! HTTP-01 (RFC 8555, section 8.3) is answered on plain listeners before anything else is asked of
-//! a request; TLS-ALPN-01 (RFC 8737) in a handshake for `acme-tls/1` alone, after which the
+//! HTTP-01 (RFC 8555, section 8.3) is answered on plain listeners before any other check of a
+//! request; TLS-ALPN-01 (RFC 8737) in a handshake for `acme-tls/1` alone, after which the
 //! connection is closed. What always holds: only challenges that are being shown are answered; a
 //! client learns nothing that is not public.
 
@@ -25,7 +25,7 @@ const HTTP_PREFIX: &[u8] = b"/.well-known/acme-challenge/";
 /// How soon a browser may ask again for a host whose certificate is not there yet, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
 
-/// What is being shown at the moment.
+/// The challenges that are being shown.
 #[derive(Debug, Default)]
 pub struct Challenges {
     texts: papaya::HashMap<String, String>,
@@ -82,13 +82,13 @@ impl Challenges {
     }
 }
 
-/// Whether a client wants nothing but to validate.
+/// Whether a client wants to validate only.
 pub(super) fn is_validation(hello: &ClientHello<'_>) -> bool {
     let mut protocols = hello.alpn().into_iter().flatten();
     protocols.next() == Some(VALIDATION_PROTOCOL) && protocols.next().is_none()
 }
 
-/// Whether a handshake was for that, and is all that there was to see.
+/// Whether a handshake was for validation only.
 pub(super) fn has_validated(stream: &impl Ssl) -> bool {
     matches!(stream.selected_alpn_proto(), Some(ALPN::Custom(custom)) if custom.protocol() == VALIDATION_PROTOCOL)
 }
@@ -161,7 +161,7 @@ mod tests {
         assert!(challenges.certificates.pin().is_empty());
     }
 
-    /// A connection whose handshake was for this.
+    /// A connection whose handshake chose this protocol.
     struct Chosen(Option<ALPN>);
 
     impl Ssl for Chosen {

@@ -51,7 +51,7 @@ const SHORT_TIME_MAX: Duration = Duration::from_secs(1);
 /// The phases of a request.
 pub(super) struct Phases(pub(super) Arc<Shared>);
 
-/// What the request phase comes to.
+/// The result of the request phase.
 enum Next {
     Forward,
     Answer(Reply),
@@ -60,12 +60,12 @@ enum Next {
 /// How a request is answered that is not forwarded.
 enum Reply {
     Outcome(Outcome),
-    /// To a certificate authority.
+    /// An answer to a certificate authority.
     Validation(Response<Body>),
-    /// To another proxy that asks.
+    /// An answer to another proxy that asks.
     ForwardAuth,
     ToHttps,
-    /// By our own endpoints.
+    /// An answer of our own endpoints.
     Own,
 }
 
@@ -76,8 +76,8 @@ enum Early {
 }
 
 impl Phases {
-    /// Waits for nothing, so that a request which is forwarded carries nothing of what others wait
-    /// for.
+    /// It does not wait, so that the future of a forwarded request has no room for the answers to
+    /// others.
     fn decide(&self, session: &mut Session, ctx: &mut Context) -> (Arc<Visit>, Next) {
         streams::arrived();
         session.set_write_timeout(Some(CLIENT_WRITE_TIMEOUT));
@@ -94,7 +94,7 @@ impl Phases {
         (visit, next)
     }
 
-    /// What is answered without a look at the rules.
+    /// The answer to a request that the rules are not asked about.
     fn unforwarded(&self, session: &Session, visit: &Visit, early: Option<Early>) -> Option<Reply> {
         if let Some(response) = self.validation(session) {
             return Some(Reply::Validation(response));
@@ -225,7 +225,7 @@ impl Phases {
         }
     }
 
-    /// Only to hosts of ours; an anonymous client's host is answered as it would be over https.
+    /// Redirects only to hosts of ours; an unknown host is answered as it would be over https.
     fn redirect(&self, session: &Session, visit: &Visit) -> Early {
         let request = session.req_header();
         let raw_path = request::path_of(request);
@@ -520,7 +520,7 @@ impl ProxyHttp for Phases {
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 
-    /// pingora's own words may quote what was sent; ours are in [`failure::report`].
+    /// pingora's own messages may quote what a client sent; ours are in [`failure::report`].
     fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
         true
     }
@@ -533,7 +533,7 @@ impl ProxyHttp for Phases {
         access::note(session, ctx);
     }
 
-    /// Never the path or the query, which may hold a secret.
+    /// The summary never has the path or the query, which may hold a secret.
     fn request_summary(&self, _session: &Session, ctx: &Context) -> String {
         ctx.visit.as_ref().map(|visit| visit.request_id.clone()).unwrap_or_default()
     }

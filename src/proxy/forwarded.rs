@@ -30,7 +30,7 @@ pub enum ForwardedBy {
     Forwarded,
 }
 
-/// The peers whose word about a request counts.
+/// The peers that are believed about a request.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TrustedProxies {
     networks: Vec<IpNet>,
@@ -48,7 +48,7 @@ impl TrustedProxies {
         Self { networks, by }
     }
 
-    /// Whether `address` is one of them.
+    /// Whether `address` is a trusted proxy's.
     pub(super) fn trusts(&self, address: IpAddr) -> bool {
         // A dual-stack socket shows IPv4 peers as mapped addresses.
         let address = address.to_canonical();
@@ -288,7 +288,7 @@ mod tests {
             (&["for=6.6.6.6;proto=https, for=192.0.2.1;proto=http"], "192.0.2.1", Scheme::Http),
             (&["for=192.0.2.1;proto=https, for=10.0.0.2;proto=http"], "192.0.2.1", Scheme::Https),
             (&["for=6.6.6.6", "for=192.0.2.1"], "192.0.2.1", Scheme::Http),
-            // What a client hides behind an open quotation mark hides nothing of the proxy's.
+            // An open quotation mark of a client hides no entry of the proxy's.
             (&["for=\"6.6.6.6, for=192.0.2.1;proto=http"], "192.0.2.1", Scheme::Http),
             (&["for=_hidden;proto=https"], "10.0.0.1", Scheme::Http),
             (&["for=unknown"], "10.0.0.1", Scheme::Http),
@@ -338,8 +338,8 @@ mod tests {
     }
 
     proptest! {
-        /// A model of its own: from the right, through trusted hops, to the first that is not one
-        /// of ours.
+        /// A model of its own: from the right, through trusted hops, to the first that is not
+        /// trusted.
         #[test]
         fn p_04_client_is_never_beyond_the_first_untrusted_hop(
             peer in prop_oneof![Just("10.0.0.1".to_owned()), Just("192.0.2.9".to_owned())],

@@ -19,7 +19,7 @@ use super::{Limits, preface};
 use crate::domain::ledger::{Budget, Exhausted, Ledger, Standing};
 use crate::domain::network::Network;
 
-/// The most connections closed for one newcomer; what is more than one is room for the next ones.
+/// The most connections closed for one newcomer; those beyond one make room for the next newcomers.
 const CLOSED_AT_ONCE_MAX: usize = 32;
 /// How long to refuse newcomers without another search, once nothing was found to close.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(100);
@@ -42,7 +42,7 @@ struct Roll {
     /// By age: numbers are given in order.
     open: BTreeMap<u64, Arc<Activity>>,
     next: u64,
-    /// When it is worth looking again for connections to close.
+    /// When to search again for connections to close.
     search_from: Duration,
 }
 
@@ -79,7 +79,7 @@ impl Activity {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// It has been answered, or given up.
+    /// The request has been answered, or given up.
     pub(super) fn end_request(&self) {
         self.requests.fetch_sub(1, Ordering::Relaxed);
     }
@@ -121,8 +121,8 @@ impl Gate {
         Ok((stream, peer, pass))
     }
 
-    /// Whose connection this is, if it is a trusted proxy's and it says so; closes it again when
-    /// there is no room for that client.
+    /// The client of a trusted proxy's connection, if the proxy names it; closes the connection
+    /// when there is no room for that client.
     pub(super) async fn introduce(
         self: &Arc<Self>,
         socket: &mut TcpStream,
@@ -144,7 +144,7 @@ impl Gate {
 
     fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Pass> {
         let source = (!self.trusted.trusts(peer)).then_some(peer);
-        // The reserve is for a proxy too: users come through it.
+        // A trusted proxy may use the reserve, because users come through it.
         let standing = source.map_or(Standing::Known, |_| (self.standings)(source));
         let now = (self.elapsed)();
         let mut roll = self.roll();

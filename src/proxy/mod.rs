@@ -5,8 +5,8 @@
 //! shutdown are ours. Pages and APIs are tower services handed in as [`Doors`].
 //!
 //! What always holds: a request reaches an upstream only with a `Permit` in its context; what
-//! the client says about identity, address or scheme is removed before ours is written; whatever
-//! ends a session ends its open streams.
+//! the client says about identity, address or scheme is removed before ours is written; the end of
+//! a session ends its open streams.
 
 mod access;
 mod acme;
@@ -85,7 +85,7 @@ pub struct ProxySettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preface {
     No,
-    /// All of them do.
+    /// All trusted proxies do.
     Proxy,
 }
 
@@ -125,7 +125,7 @@ impl CertificateFiles {
         Self { chain: file.clone(), key: file, source: Source::Obtained(host) }
     }
 
-    /// Whether the gateway gets it by itself.
+    /// Whether the gateway obtains it itself.
     pub fn is_obtained(&self) -> bool {
         matches!(self.source, Source::Obtained(_))
     }
@@ -134,7 +134,7 @@ impl CertificateFiles {
         matches!(&self.source, Source::Obtained(host) if host.parse::<IpAddr>().is_ok())
     }
 
-    /// How operators are told of it.
+    /// Its name in messages for operators.
     fn name(&self) -> String {
         match &self.source {
             Source::Given => self.chain.display().to_string(),
@@ -200,7 +200,7 @@ pub trait Meter: Send + Sync {
     fn upstream_answered(&self, route: &str, duration: Duration);
     /// A long-lived exchange has begun: an upgrade, or a response that is still flowing.
     fn stream_opened(&self);
-    /// It has ended.
+    /// A long-lived exchange has ended.
     fn stream_closed(&self);
     /// Another address of the application behind `route` is tried.
     fn upstream_retried(&self, route: &str);
@@ -217,7 +217,7 @@ pub trait Meter: Send + Sync {
 pub enum Handshake {
     Done,
     Failed,
-    /// A certificate authority has seen what it wanted to see.
+    /// A certificate authority has validated.
     Validation,
 }
 

@@ -1,9 +1,9 @@
-//! The PROXY protocol (of `HAProxy`, versions 1 and 2): a trusted proxy that passes bytes on says
-//! whose they are, before anything else.
+//! The PROXY protocol (of `HAProxy`, versions 1 and 2): a trusted proxy that passes bytes on first
+//! says which client they are from.
 //!
-//! What always holds: only a trusted proxy is believed, and where it is to say something, a
-//! connection on which it does not is closed; nothing beyond its words is read here; they are short
-//! and come soon.
+//! What always holds: only a trusted proxy is believed, and where it has to send a preface, a
+//! connection without one is closed; no byte beyond the preface is read here; its length and its
+//! time are bounded.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use proxy_header::{ParseConfig, ProxyHeader};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-/// How long the words may take to come.
+/// How long the preface may take to come.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// What version 2 begins with.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
@@ -21,7 +21,7 @@ const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 const WORD: &[u8] = b"PROXY ";
 /// The longest line of version 1.
 const LINE_BYTES_MAX: usize = 107;
-/// What version 2 may say after its first sixteen bytes: addresses, and what else a proxy knows.
+/// The most bytes of version 2 after its first sixteen: addresses, and further facts.
 const REST_BYTES_MAX: usize = 2_048;
 
 /// Why a proxy is not understood.
@@ -50,7 +50,7 @@ pub(super) async fn read(socket: &mut TcpStream, peer: SocketAddr) -> Result<Soc
     Ok(source.map_or(peer, |source| SocketAddr::new(source.ip().to_canonical(), source.port())))
 }
 
-/// Its words, and not a byte more.
+/// Reads the preface, and not a byte more.
 async fn words(socket: &mut TcpStream) -> Result<Vec<u8>, PrefaceError> {
     let mut words = vec![0; SIGNATURE.len()];
     socket.read_exact(&mut words).await?;
@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    /// What is read of `sent`, which comes in pieces of this size, and what is left.
+    /// The result for `sent`, which comes in pieces of this size, and the bytes that are left.
     async fn told(sent: &[u8], piece: usize) -> (Result<SocketAddr, PrefaceError>, Vec<u8>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut proxy = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

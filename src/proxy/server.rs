@@ -43,7 +43,7 @@ use super::{Handshake, Parts, Preface, ProxyError, ProxySettings, streams};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a connection may still bring a request after shutdown began.
 const LINGER: Duration = Duration::from_millis(300);
-/// How long to wait when the system has no more sockets to give.
+/// How long to wait when the system has no sockets left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// The proxy, listening.
@@ -126,12 +126,12 @@ impl Proxy {
         self.listeners.iter().map(|listener| listener.address)
     }
 
-    /// What it listens on, for another program.
+    /// The listening sockets, for another program.
     pub fn descriptors(&self) -> impl Iterator<Item = io::Result<OwnedFd>> {
         self.listeners.iter().map(|listener| listener.socket.as_fd().try_clone_to_owned())
     }
 
-    /// Where what it serves is exchanged.
+    /// The panel, by which the served state is exchanged.
     pub fn panel(&self) -> Arc<Panel> {
         Arc::clone(&self.panel)
     }
@@ -167,8 +167,9 @@ impl Proxy {
             }
         }
         let until = tokio::time::Instant::now() + self.grace_period;
-        // A client may be sending its next request on a connection that it was told to keep. It is
-        // answered, and told to close; without this time it would be cut off.
+        // A client may be sending its next request on a connection that it was told to keep. That
+        // request is answered, and the connection told to close; without this time it would be cut
+        // off.
         let linger = LINGER.min(self.grace_period);
         let mut is_done = tokio::time::timeout(linger, all_ended(&mut open)).await.is_ok();
         if !is_done {
@@ -291,7 +292,7 @@ async fn connection(
     socket.set_nodelay(true).ok()?;
     let mut stream = Connection::from(socket);
     let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
-    // Known already, so that pingora need not ask the system for every request.
+    // The peer is set here, so that pingora need not ask the system for every request.
     let _ = digest.peer_addr.set(Some(peer.into()));
     stream.set_socket_digest(digest);
     let stream = Buffered::new(stream);

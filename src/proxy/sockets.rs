@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 pub struct Sockets(Vec<(SocketAddr, std::net::TcpListener)>);
 
 impl Sockets {
-    /// Those that another program has opened for us.
+    /// The sockets that another program has opened for us.
     pub fn handed_over(sockets: Vec<std::net::TcpListener>) -> io::Result<Self> {
         let with_address = |socket: std::net::TcpListener| {
             socket.set_nonblocking(true)?;
@@ -23,7 +23,7 @@ impl Sockets {
         sockets.into_iter().map(with_address).collect::<io::Result<_>>().map(Self)
     }
 
-    /// The one for `address`: what was handed over, or a new one.
+    /// The socket for `address`: a handed-over one, or a new one.
     pub async fn listen(&mut self, address: SocketAddr) -> io::Result<TcpListener> {
         match self.0.iter().position(|(held, _)| is_for(*held, address)) {
             Some(at) => TcpListener::from_std(self.0.swap_remove(at).1),

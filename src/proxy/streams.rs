@@ -57,13 +57,13 @@ enum Stage {
     Opening,
     /// It has chosen HTTP/2, and has to prove it with its preface.
     Http2Handshake,
-    /// Requests come, or may come; from here on they are bounded one by one.
+    /// Requests may come; from here on each is bounded on its own.
     Open,
 }
 
 struct Supervision {
-    /// What has come of the request's head and body; for HTTP/2 nothing, because frames say where
-    /// they end.
+    /// The bytes that have come of the request's head and body; unused for HTTP/2, where frames say
+    /// where they end.
     head: Cell<Head>,
     chunks: Cell<Chunks>,
     arrived: Cell<Option<Arrived>>,
@@ -119,7 +119,7 @@ pub(super) enum Course {
 }
 
 impl Binding {
-    /// Returns when the exchange may not go on, or is not waited for.
+    /// Returns when the exchange may not go on, or shutdown does not wait for it.
     async fn until_ended(self, mut shutdown: ShutdownWatch) {
         let refused = self.gateway.admission.until_refused(&self.stay);
         match self.course {
@@ -155,7 +155,7 @@ impl Drop for OpenStream {
     }
 }
 
-/// Runs everything that happens on one connection, unless nothing does.
+/// Runs the work of one connection, and ends it if the client stays silent.
 pub(super) async fn connection(activity: Arc<Activity>, work: impl Future<Output = ()>) {
     let work = async move {
         tokio::select! {
@@ -173,7 +173,7 @@ pub(super) fn http2_chosen() {
     let _ = CONNECTION.try_with(|connection| connection.stage.set(Stage::Http2Handshake));
 }
 
-/// The handshake of HTTP/2 is over, if that is what went on.
+/// Notes that a handshake of HTTP/2 is over, if there was one.
 pub(super) fn http2_begun() {
     let _ = CONNECTION.try_with(|connection| {
         if connection.stage.get() == Stage::Http2Handshake {
@@ -182,8 +182,8 @@ pub(super) fn http2_begun() {
     });
 }
 
-/// Ends when a connection has taken too long to open. Like [`cut`], it is polled right after
-/// whatever changes the stage.
+/// Ends when a connection has taken too long to open. Like [`cut`], it is polled right after the
+/// code that changes the stage.
 async fn silence(limit: Duration) {
     let mut too_late = std::pin::pin!(pingora::time::sleep(limit));
     poll_fn(|context| match CONNECTION.try_with(|connection| connection.stage.get()) {

@@ -2,8 +2,8 @@
 //!
 //! The files are read again every few seconds and compared; that works for every way of replacing
 //! a file, on every file system. An obtained certificate (`acme`) may not be there yet. What always
-//! holds: what is served is a complete set in which every key fits its certificate; a set that cannot
-//! be read leaves the old one in place.
+//! holds: the served certificates are a complete set in which every key fits its certificate; an
+//! unreadable set leaves the old one in place.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -78,7 +78,7 @@ pub(super) struct Set {
     served: Vec<Served>,
     /// The names of certificates that are to be obtained, and are not there.
     awaited: Vec<String>,
-    /// Of everything that was read, to see a change.
+    /// The digest of all files that were read, to see a change.
     digest: [u8; 32],
 }
 
@@ -97,7 +97,7 @@ pub struct Standing {
     pub life: Option<(Timestamp, Timestamp)>,
 }
 
-/// What is wrong with each pair that cannot be served.
+/// The faults of the pairs that cannot be served.
 pub fn unusable(files: &[CertificateFiles]) -> Vec<CertificateError> {
     files.iter().filter_map(|pair| Set::read(std::slice::from_ref(pair)).err()).collect()
 }
@@ -111,7 +111,7 @@ pub struct Inspected {
 }
 
 impl Inspected {
-    /// Whether it is for this host.
+    /// Whether the certificate is for this host.
     pub fn covers(&self, host: &str) -> bool {
         ServerName::try_from(host).is_ok_and(|name| covers(&self.key, &name))
     }
@@ -139,7 +139,7 @@ fn inspected(pair: &CertificateFiles, key: Arc<CertifiedKey>) -> Result<Inspecte
 }
 
 impl Certificates {
-    /// Reads them all.
+    /// Reads all certificates.
     pub(super) fn load(
         files: Vec<CertificateFiles>,
         challenges: Arc<Challenges>,
@@ -177,7 +177,7 @@ impl Certificates {
         self.replace(set);
     }
 
-    /// Takes in what has changed on disk, for as long as the future is polled.
+    /// Takes in changed files, for as long as the future is polled.
     pub(super) async fn follow_files(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(RELOAD_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -241,8 +241,8 @@ impl Set {
         Ok(Self { served, awaited, digest: digest.finalize().into() })
     }
 
-    /// The first certificate that covers `name`, or simply the first. A client that names nothing
-    /// has an address, so one for an address comes before that.
+    /// The first certificate that covers `name`, or simply the first. A client that names no host
+    /// has asked for an address, so a certificate for an address comes before the first one.
     fn find(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
         let covering = match name {
             Some(name) => ServerName::try_from(name)

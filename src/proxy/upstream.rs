@@ -1,8 +1,9 @@
 //! Where a permitted request goes: choice among upstreams and their addresses, and time limits.
 //!
 //! Upstreams come from the configuration and from nowhere else. A name can have several addresses
-//! of which the application listens on one (`localhost` is `::1` and `127.0.0.1`): the one in use
-//! stays in use until it cannot be connected to, then the next has its turn. `names` finds them.
+//! of which the application listens on one (`localhost` is `::1` and `127.0.0.1`): the address in
+//! use stays in use until it cannot be connected to, then the next has its turn. `names` finds
+//! them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -140,7 +141,7 @@ pub(super) mod tests {
     use crate::domain::policy::identity::IdentityHeaders;
     use crate::domain::policy::route::{CrossOrigin, HostPattern, Timeouts};
 
-    /// Also for the tests of other modules.
+    /// A route, also for the tests of other modules.
     pub(in crate::proxy) fn route(hosts: &[&str]) -> Route {
         let second = Duration::from_secs(1);
         let upstream =

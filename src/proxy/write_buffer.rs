@@ -3,7 +3,7 @@
 //! pingora gives its own listeners such a buffer; a stream that is made from a socket, as our accept
 //! loop does, has none, and then head and body of every answer are two system calls and wake the
 //! client twice. Below TLS it also gathers records. What always holds: reads pass straight through,
-//! and what is flushed is sent at once, so streams do not wait.
+//! and flushed bytes are sent at once, so streams do not wait.
 
 use std::io;
 use std::pin::Pin;

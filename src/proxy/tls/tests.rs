@@ -1,4 +1,4 @@
-//! Which certificate answers a name, and what becomes of files that change.
+//! Which certificate answers a name, and how changed files are taken in.
 
 use std::path::Path;
 
@@ -95,7 +95,7 @@ fn what_is_there_and_cannot_be_read_is_not_awaited() {
     assert!(matches!(check(Path::new("a.pem"), b"torn"), Err(CertificateError::Chain { .. })));
 }
 
-/// The clock of the runtime goes on as soon as nothing else is to be done.
+/// The clock of the runtime goes on as soon as no task is ready.
 #[tokio::test(start_paused = true)]
 async fn what_changes_on_disk_is_taken_in() {
     let folder = tempfile::tempdir().unwrap();
