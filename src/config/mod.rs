@@ -3,11 +3,11 @@
 //! `section` reads TOML and the environment, `reader` collects mistakes with their lines; `server`,
 //! `acme`, `attributes`, `backup`, `relying_party`, `dialects`, `mail`, `webhook`, `routes`,
 //! `rules`, `told`, `route_files`, `limits` and `sections` know what the keys mean; `declared`
-//! reads another file, users as an operator declares them, and `expectations` one of tests for
-//! rules; `settings` is what the rest of the program sees, and `written` what people are told of
-//! it. The manual is `config.toml` at the root of the repository, and a test keeps it and the
-//! defaults the same. What always holds: there are settings only when there is no mistake, and
-//! mistakes are reported all at once.
+//! reads another file, users as an operator declares them, and `expectations` reads files of tests
+//! for rules; `settings` is what the rest of the program sees, and `written` what people are shown.
+//! The manual is `config.toml` at the root of the repository, and a test keeps it and the defaults
+//! the same. What always holds: there are settings only when there is no mistake, and mistakes are
+//! reported all at once.
 
 mod acme;
 mod attributes;
@@ -133,7 +133,7 @@ pub fn parse(text: &str, environment: &Environment) -> Result<Settings, Vec<Mist
     parsed(text, environment, read, |_| true)
 }
 
-/// What `read` finds, unless there are mistakes that `counts` says count.
+/// The result of `read`, unless there are mistakes for which `counts` says yes.
 fn parsed<T>(
     text: &str,
     environment: &Environment,
@@ -278,7 +278,7 @@ fn remarks(settings: &Settings) -> Vec<String> {
     remarks
 }
 
-/// What is not obtained, or for nothing.
+/// Remarks on certificates that are not obtained, or are of no use.
 fn about_acme(settings: &Settings) -> Vec<String> {
     let Some(tls) = settings.server.tls.as_ref().filter(|tls| tls.acme.is_some()) else { return Vec::new() };
     let mut remarks = Vec::new();

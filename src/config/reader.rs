@@ -1,4 +1,4 @@
-//! Keeps the book of one reading: which keys were asked for, and what was wrong.
+//! Records one reading: which keys were asked for, and which mistakes were found.
 //!
 //! What always holds: reading goes on after a mistake, so that all of them are reported together,
 //! and a key or variable that no section asked for is a mistake. `section` does the reading.
@@ -46,7 +46,7 @@ pub(super) struct Reader<'a> {
     /// Names of variables that can override one of them.
     variables: RefCell<BTreeSet<String>>,
     unknown: RefCell<Vec<At>>,
-    /// What the files say.
+    /// The keys and values in the files.
     written: RefCell<Vec<Written>>,
 }
 
@@ -80,13 +80,13 @@ impl<'a> Reader<'a> {
         self.mistakes.borrow_mut().extend(file.mistakes.into_inner());
     }
 
-    /// Takes note of what a table of `text`, which is read, says.
+    /// Takes note of the keys in a table of `text`, the text that is read.
     pub(super) fn note(&self, text: &str, table: &DeTable<'_>) {
         let said = written::in_table(text, table, self.file.clone(), &|offset| self.line(offset));
         self.written.borrow_mut().extend(said);
     }
 
-    /// What the files and the environment say, and what counts where they say nothing.
+    /// The values of the files and the environment, and the defaults of the other keys.
     pub(super) fn written(&self, derived: &[(&str, &str)]) -> Vec<Written> {
         let asked = self.asked.borrow();
         let overridden = asked.iter().filter_map(|key| {

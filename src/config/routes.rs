@@ -32,7 +32,7 @@ const NAME_BYTES_MAX: usize = 64;
 /// A route and where its key properties were written.
 struct Draft {
     route: Route,
-    /// The operator knows that this one is where people sign in.
+    /// The operator knows that this host is where people sign in.
     share_auth_host: bool,
     name_at: At,
     host_at: At,
@@ -305,8 +305,9 @@ fn check_overlap(draft: &Draft, earlier: &Draft, reader: &Reader<'_>) {
 }
 
 /// Refuses an application on the host where people sign in, unless the operator means it. A
-/// wildcard puts one there by accident. Over http that host is a developer's own machine. Over
-/// https it serves people, so there a route that names the host needs `share_auth_host` as well.
+/// wildcard can put an application there by accident. Over http that host is a developer's own
+/// machine. Over https it serves people, so there a route that names the host needs
+/// `share_auth_host` as well.
 fn check_auth_host(drafts: &[Draft], public_url: &PublicUrl, reader: &Reader<'_>) {
     let host = public_url.host.as_str();
     let exact = drafts.iter().any(|draft| draft.route.host == HostPattern::Exact(host.to_owned()));

@@ -46,18 +46,18 @@ pub struct Settings {
     pub branding: Branding,
     pub log: Log,
     pub limits: RateLimits,
-    /// `None`: no ban is made by itself.
+    /// `None`: the gateway makes no bans.
     pub automatic_bans: Option<AutomaticBans>,
     pub access_tokens: TokenLimits,
     /// How much is served at once.
     pub traffic: Limits,
-    /// `None`: nothing is sent.
+    /// `None`: no mail is sent.
     pub mail: Option<Mail>,
-    /// Who else is told what happens.
+    /// The webhooks, which are told what happens.
     pub webhooks: Vec<Webhook>,
     pub email_code: EmailCode,
     pub username_change: UsernameChange,
-    /// Backups that the gateway makes by itself.
+    /// Backups that the gateway makes on schedule.
     pub backup: Option<BackupPlan>,
     /// Who may make an account for themselves.
     pub sign_up: SignUp,
@@ -74,7 +74,7 @@ pub struct Settings {
     pub routes: RouteTable,
     /// What is allowed but probably not meant, in sentences.
     pub remarks: Vec<String>,
-    /// What was read, key by key, for people.
+    /// The configuration key by key, for people.
     pub written: Vec<Written>,
     /// Where it was read; `None` where there is no file.
     pub file: Option<PathBuf>,
@@ -100,9 +100,9 @@ pub struct Server {
     /// Begins with a slash and does not end with one.
     pub prefix: String,
     pub trusted_proxies: Vec<IpNet>,
-    /// What they write about clients.
+    /// The header in which trusted proxies write about clients.
     pub forwarded_by: ForwardedBy,
-    /// Whether they begin each connection with the PROXY protocol.
+    /// Whether trusted proxies begin each connection with the PROXY protocol.
     pub proxy_protocol: bool,
     /// Never 0.
     pub workers: usize,
@@ -120,17 +120,17 @@ impl Server {
     }
 }
 
-/// TLS listeners, of which there are some, and their certificates, which are given, obtained or both.
+/// TLS listeners, at least one, and their certificates, which are given, obtained or both.
 #[derive(Debug, Clone)]
 pub struct Tls {
     pub listen: Vec<SocketAddr>,
-    /// The first one answers clients that ask for none of the names.
+    /// The first certificate answers clients that ask for none of the names.
     pub certificates: Vec<Certificate>,
     /// For hosts that no certificate of the list covers.
     pub acme: Option<Acme>,
 }
 
-/// Who issues certificates to us (RFC 8555).
+/// The authority that issues certificates to us (RFC 8555).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acme {
     /// The URL of the authority's directory.
@@ -172,7 +172,7 @@ pub struct Certificate {
     pub key: PathBuf,
 }
 
-/// Who we are to authenticators.
+/// The relying party, as authenticators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelyingParty {
     /// Covers the host of `public_url`.
@@ -198,7 +198,7 @@ pub enum Engine {
     Memory,
 }
 
-/// Who carries our messages.
+/// The mail server that takes our messages.
 #[derive(Clone)]
 pub struct Mail {
     /// A name or an address; certificates are checked for it.
@@ -218,17 +218,17 @@ impl fmt::Debug for Mail {
     }
 }
 
-/// Who is told what happens, over HTTP.
+/// A receiver that is told what happens, over HTTP.
 #[derive(Clone)]
 pub struct Webhook {
-    /// As good as a password, in many cases.
+    /// In many cases, the URL is as good as a password.
     pub url: String,
-    /// What of it may be shown: scheme, host and port.
+    /// The part of the URL that may be shown: scheme, host and port.
     pub origin: String,
     pub topics: BTreeSet<Topic>,
     pub notices: Notices,
     pub template: Template,
-    /// What messages are signed with.
+    /// The secret that signs messages.
     pub secret: Option<Zeroizing<Vec<u8>>>,
     /// Trusted for it instead of the authorities of this machine.
     pub ca_file: Option<PathBuf>,
@@ -245,20 +245,20 @@ impl fmt::Debug for Webhook {
 pub enum MailEncryption {
     /// TLS from the first byte.
     Tls,
-    /// TLS after STARTTLS, or nothing is sent.
+    /// TLS after STARTTLS; without it, no mail is sent.
     StartTls,
     /// TLS if the server offers it: for a server on this machine.
     IfOffered,
 }
 
-/// Whom messages are from.
+/// The sender of messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sender {
     pub name: Option<DisplayName>,
     pub email: Email,
 }
 
-/// What our pages look like.
+/// The look of our pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Branding {
     pub name: String,

@@ -1,4 +1,4 @@
-//! What the configuration promises: the manual is true, every mistake is found and told with its
+//! Promises of the configuration: the manual is true, every mistake is found and told with its
 //! line, and all of them are told together.
 
 mod rules;
@@ -52,7 +52,7 @@ fn config_toml_shows_the_defaults() {
     assert!(parse_file(MANUAL).is_ok());
 }
 
-/// Routes have no default of their own in the manual, which only says it in prose.
+/// The manual gives the defaults of routes only in prose.
 #[test]
 fn f_26_idle_connections_are_closed_before_applications_close_them() {
     let settings = parse_file(&route_with("path = \"/\"")).unwrap();
@@ -178,7 +178,7 @@ fn refuses_implausible_values() {
     check("[branding]\nlinks = [\"x <javascript:alert(1)>\"]", "branding.links", 2, "not https");
     let seven = ["\"x <https://a.example>\""; 7].join(", ");
     check(&format!("[branding]\nlinks = [{seven}]"), "branding.links", 2, "more than 6");
-    // A file that is there, and that pages would refuse.
+    // An existing file that pages would refuse.
     check("[branding]\nlogo = \"config.toml\"", "branding.logo", 2, "is not an .svg, .png or .webp file");
     check("[log]\nlevel = \"loud\"", "log.level", 2, "info");
     check("[signin]\nemail_code = \"enroll\"", "signin.email_code", 2, "no [mail]");

@@ -1,4 +1,4 @@
-//! `[[webhook]]`: who is told what happens, over HTTP.
+//! `[[webhook]]`: receivers that are told what happens, over HTTP.
 //!
 //! What does not live here: sending dispatches (`webhook/`, `app/webhooks.rs`).
 //!
@@ -176,7 +176,7 @@ fn key_in(text: &str) -> Result<Zeroizing<Vec<u8>>, String> {
     if SECRET_BYTES.contains(&key.len()) { Ok(key) } else { Err(format!("it has {} bytes", key.len())) }
 }
 
-/// What is allowed but probably not meant.
+/// Settings that are allowed but probably not meant.
 pub(super) fn remarks(settings: &Settings) -> Vec<String> {
     let mut remarks = Vec::new();
     for webhook in &settings.webhooks {

@@ -1,9 +1,9 @@
-//! What the configuration says, key by key, for administrators who look at it: as it is written,
-//! where it is written, and what counts where nothing is.
+//! The configuration key by key, for administrators who look at it: each value as it is written,
+//! where it is written, and the defaults of the other keys.
 //!
-//! What does not live here: what the keys mean, which the other readers of this room say.
+//! What does not live here: the meaning of the keys, which the other modules of this folder know.
 //!
-//! What always holds: a secret is never among it, only that there is one. Defaults are those of the
+//! What always holds: a secret is never shown, only that there is one. Defaults are those of the
 //! manual, which a test keeps true.
 
 use std::fmt::Write as _;
@@ -49,7 +49,7 @@ impl Written {
     }
 }
 
-/// What a table of `text` says, which was read from `file`.
+/// The keys and values in a table of `text`, which was read from `file`.
 pub(super) fn in_table(
     text: &str,
     table: &DeTable<'_>,
@@ -118,7 +118,7 @@ pub(super) fn complete(
     }
     let manual = defaults_of_manual();
     let Ok(table) = DeTable::parse(&manual) else { return written };
-    // Only their order counts.
+    // Only the order of the defaults counts.
     let defaults = in_table(&manual, table.get_ref(), None, &|offset| offset);
     for line in defaults {
         if written.iter().any(|known| known.key == line.key) {

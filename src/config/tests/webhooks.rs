@@ -1,4 +1,4 @@
-//! What `[[webhook]]` takes, and what it says of anything else.
+//! What `[[webhook]]` accepts, and its mistakes for other values.
 
 use super::{check, parse_file};
 
