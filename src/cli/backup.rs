@@ -56,8 +56,8 @@ pub(super) fn restore(socket: &Path, settings: &Settings, arguments: &Restore) -
     Ok(())
 }
 
-/// Writes what comes `from` the gateway, and looks at it on the way: a backup that was broken off
-/// lacks its end, and is no file to rely on.
+/// Writes the bytes that come `from` the gateway, and checks them on the way: a backup that was
+/// broken off lacks its end, and must not be kept.
 fn keep(from: impl Read, into: impl Write, sealing: &Sealing) -> Result<Summary, Failure> {
     let mut copy = Copied { from, into: sealing.begin(into)? };
     let summary = verify(&mut copy)

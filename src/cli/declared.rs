@@ -1,4 +1,4 @@
-//! `vestibule apply`: users as a file declares them, and how the difference is told.
+//! `vestibule apply`: users as a file declares them, and how the differences are printed.
 //!
 //! What does not live here: reading the file (`config/declared.rs`), and changing users, which the
 //! gateway does.

@@ -21,7 +21,7 @@ use crate::flows::administration::directory::PAGE_USERS_MAX;
 
 /// The columns of a file to import. Only the first is needed.
 const COLUMNS: [&str; 5] = ["email", "name", "username", "groups", "role"];
-/// The columns of an export: those of an import, and what else there is to tell.
+/// The columns of an export: those of an import, and further facts.
 const EXPORTED: [&str; 9] =
     ["email", "name", "username", "groups", "role", "standing", "passkeys", "last_used_at", "expires_at"];
 /// The longest file, in bytes. Far more than can be invited at a time.
@@ -105,15 +105,15 @@ fn guests(text: &[u8]) -> Result<Vec<(usize, GuestLine)>, Failure> {
     if refused.is_empty() { Ok(guests) } else { Err(nobody(refused)) }
 }
 
-/// The line that a record begins in. The reader's own count is taken before it has skipped what
-/// ends the record before, and empty lines.
+/// The line that a record begins in. The reader counts before it has skipped the end of the record
+/// before, and empty lines.
 fn line_of(text: &[u8], position: Option<&csv::Position>) -> usize {
     let at = position.and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or_default();
     let skipped = text.iter().skip(at).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     1 + text.iter().take(at + skipped).filter(|byte| **byte == b'\n').count()
 }
 
-/// What is wrong with a line, if it is the line.
+/// The fault of a line, if the line is at fault.
 fn unreadable(text: &[u8], error: csv::Error) -> Result<(usize, String), Failure> {
     let line = line_of(text, error.position());
     match error.kind() {
@@ -207,7 +207,7 @@ fn as_csv(users: &[UserLine]) -> Result<Vec<u8>, Failure> {
     writer.into_inner().map_err(Failure::from)
 }
 
-/// Text that no spreadsheet takes for a formula (CWE-1236): users choose their names.
+/// Text that no spreadsheet takes for a formula (CWE-1236), because users choose their names.
 fn harmless(field: String) -> String {
     if field.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{field}") } else { field }
 }

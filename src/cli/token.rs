@@ -20,7 +20,7 @@ use crate::domain::access_token::offline::{Inspected, attenuate, inspect};
 use crate::ports::{Clock as _, entropy};
 use crate::system::{SystemClock, SystemEntropy};
 
-/// Carries it out.
+/// Carries a command out.
 pub(super) fn run(command: Token, ask: &Ask<'_>) -> Outcome {
     let (request, form) = match command {
         Token::Create(arguments) => creation(arguments),
@@ -65,7 +65,7 @@ fn show(as_json: bool) -> Outcome {
     Ok(())
 }
 
-/// What is printed of an answer about tokens.
+/// The text that is printed for an answer about tokens.
 pub(super) fn told(answer: Answer, form: Form) -> String {
     match (answer, form) {
         (Answer::TokenCreated { id, token, expires_at, .. }, Form::Json) => {

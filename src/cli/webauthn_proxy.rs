@@ -2,10 +2,10 @@
 //!
 //! It is YAML with one user a line: a name, which is an address, and a credential, which is JSON in
 //! base64 (`user_credentials` in newer versions, the whole file in older ones). Keys of the JSON
-//! are in either case, because its library changed them; Go reads them so as well. What always
-//! holds: a line that cannot be used is named, with why, and the others go on.
+//! are in upper or lower case, because its library changed them, and Go reads both. What always
+//! holds: an unusable line is named, with the reason, and the others are imported.
 //!
-//! What does not live here: turning what was read into credentials
+//! What does not live here: turning the passkeys into credentials
 //! (`domain/ceremony/taking_over.rs`), and users (`flows/administration/import.rs`).
 
 use base64::Engine as _;
@@ -24,14 +24,14 @@ use crate::domain::user::{DisplayName, Email};
 const FILE_BYTES_MAX: u64 = 12 << 20;
 /// The table that has users in newer files.
 const USERS: &str = "user_credentials";
-/// Go's `binary.MaxVarintLen64`: how long a user handle is there.
+/// Go's `binary.MaxVarintLen64`: the length of that program's user handles.
 const HANDLE_BYTES: usize = 10;
 /// An authenticator that knows U2F alone.
 const U2F: &str = "fido-u2f";
 /// The most passkeys of one user that are looked at.
 const PASSKEYS_MAX: usize = 1_000;
 
-/// Why a line was left, and which.
+/// The line that was left, and why.
 type Skipped = (usize, String);
 
 /// Takes over every user who can be taken over.
@@ -79,7 +79,7 @@ fn users(text: &str) -> (Vec<(usize, ForeignUser)>, Vec<Skipped>) {
         let is_indented = line.starts_with([' ', '\t']);
         let pair = content.rsplit_once(": ").or_else(|| Some((content.strip_suffix(':')?, "")));
         match (pair, is_indented) {
-            // A table, or one with nothing in it.
+            // A table, which may be empty.
             (Some((name, "" | "{}" | "[]")), false) => table = Some(unquoted(name)),
             // Other tables than the users', such as secrets of cookies.
             (_, true) if table.is_some_and(|table| table != USERS) => {}
@@ -200,7 +200,7 @@ fn backup(flags: &Value) -> Option<Backup> {
 mod tests {
     use super::*;
 
-    /// Built after its public documentation.
+    /// The sample is built after the program's public documentation.
     const SAMPLE: &str = include_str!("../../tests/data/webauthn-proxy-credentials.yml");
 
     #[test]

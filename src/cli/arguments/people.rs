@@ -1,6 +1,6 @@
 //! What `vestibule invite`, `invitation`, `user` and `session` take.
 //!
-//! What does not live here: what they do, which `cli/operator.rs` asks the gateway for.
+//! What does not live here: carrying them out, for which `cli/operator.rs` asks the gateway.
 //!
 //! What always holds: an unreadable argument is refused before the gateway is asked.
 

@@ -75,8 +75,8 @@ impl Drop for Data {
     }
 }
 
-/// Writes the demo's configuration to `file` and reads it back, as `serve` would. The environment
-/// has no say: the demo is the same everywhere.
+/// Writes the demo's configuration to `file` and reads it back, as `serve` would. Variables of the
+/// environment do not count, so that the demo is the same everywhere.
 fn settings(
     file: &Path,
     data: &Path,
@@ -104,7 +104,7 @@ fn configuration(data: &Path, listen: SocketAddr, application: SocketAddr) -> St
     )
 }
 
-/// What is shown once the gateway answers.
+/// The text that is shown once the gateway answers.
 fn greeting(origin: &str, announcement: &Announcement, config: &str) -> String {
     let heading = format!("Vestibule demo: {origin}");
     let first = announcement.setup_link.as_deref();
