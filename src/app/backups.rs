@@ -1,7 +1,8 @@
-//! Backups that the gateway makes by itself, those of a store without a gateway, and restoring one.
+//! Backups that the gateway makes on schedule, those of a store without a gateway, and restoring
+//! one.
 //!
-//! What always holds: a file that is there is whole, because it gets its name when it is; and a
-//! restore fills a store that has no accounts, or leaves nothing behind.
+//! What always holds: a backup under its final name is whole, because it gets that name at the end;
+//! and a restore fills a store that has no accounts, or leaves nothing behind.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -27,7 +28,7 @@ use crate::records::archive::{Frame, Reader, Summary, verify};
 use crate::store::{SledStore, private_file};
 use crate::telemetry::metrics::Metrics;
 
-/// How names of files begin that are made, counted and removed here.
+/// The beginning of the names of files that are made, counted and removed here.
 const FILE_START: &str = "vestibule-";
 const FILE_END: &str = ".backup";
 /// Records that are restored in one commit.
@@ -68,7 +69,7 @@ async fn one(gateway: &Arc<Gateway>, plan: &BackupPlan) -> Result<(), StartError
     prune(&plan.directory, plan.keep).map_err(StartError::because)
 }
 
-/// Names sort by time, and hold nothing that a file system minds.
+/// Names sort by time, and have no character that a file system refuses.
 fn name_at(now: Timestamp) -> String {
     format!("{FILE_START}{}{FILE_END}", now.to_rfc3339().replace([':', '.'], "-"))
 }
@@ -116,7 +117,7 @@ async fn write_file(gateway: &Arc<Gateway>, file: &Path, sealing: Sealing) -> Re
     written.await.map_err(StartError::because)?.map_err(StartError::because)
 }
 
-/// Writes without waiting, on a thread that may: a file is ready at any time.
+/// Writes without waiting, on a thread that may block, because a file is ready at any time.
 struct AtOnce<W: Write>(Option<Sealed<W>>);
 
 impl<W: Write> AtOnce<W> {
@@ -206,7 +207,7 @@ async fn apply(store: &dyn KeyValue, from: Opened) -> Result<(), StartError> {
         let Frame::Change(change) = reader.read_frame().map_err(StartError::because)? else {
             return store.commit(batch).await.map_err(StartError::because);
         };
-        // A key is changed once in a commit, and frames count in their order.
+        // A commit changes a key at most once, and the order of frames counts.
         if touched.len() == RESTORED_AT_ONCE || touched.contains(change.key()) {
             store.commit(std::mem::take(&mut batch)).await.map_err(StartError::because)?;
             touched.clear();

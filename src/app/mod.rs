@@ -59,7 +59,7 @@ pub use upgrade::Successor;
 use upgrade::Upgrader;
 pub use webhooks::{Tried, try_webhooks};
 
-/// What people at the terminal are told once the gateway answers.
+/// The message for people at the terminal once the gateway answers.
 #[derive(Debug, Clone)]
 pub struct Announcement {
     /// Where people sign in.
@@ -84,7 +84,7 @@ impl StartError {
 
 /// How this process is started anew, in whole or in part.
 pub struct Anew {
-    /// Finds the configuration when it is to be taken in again.
+    /// Reads the configuration when it is to be taken in again.
     pub reread: Reread,
     pub successor: Successor,
 }
@@ -104,9 +104,9 @@ struct HandedOver {
 }
 
 /// Runs the gateway until it is told to stop. Without `anew` there is no file to take in and no
-/// program to give way to, and SIGHUP ends the process as it ends others.
+/// program to give way to, and SIGHUP ends the process.
 pub fn serve(settings: Settings, anew: Option<Anew>, announce: Announce) -> Result<(), StartError> {
-    // While there is one thread: it takes variables out of the environment.
+    // This comes while there is one thread, because it takes variables out of the environment.
     let handed_over = system::handed_over()
         .and_then(|(sockets, holder)| Ok(HandedOver { sockets: Sockets::handed_over(sockets)?, holder }));
     let handed_over = handed_over
@@ -145,7 +145,8 @@ async fn run(
     let open = duplicates(&proxy, metrics_listener.as_ref()).map_err(StartError::because)?;
     let (certificates, plans) = watch::channel(certificates::plan(&settings).map(Arc::new));
     let (panel, obtaining) = (proxy.panel(), certificates::world(&settings, &proxy.panel(), &challenges));
-    // Before anything says that we are ready: until then, a signal ends the process.
+    // This comes before the gateway reports that it is ready: until then, a signal ends the
+    // process.
     let stops = Stops::heard()?;
     let hangups = reload::hangups(reread.as_ref())?;
     let reloader = Arc::new(Reloader {
@@ -280,7 +281,7 @@ fn parts(
     })
 }
 
-/// Opens every listener: what the service manager holds, and what it does not.
+/// Opens every listener: takes over the service manager's sockets, and opens the others.
 async fn listen(
     settings: &Settings,
     parts: Parts,
@@ -309,7 +310,7 @@ async fn listen(
     }
 }
 
-/// Opens the store. Blocks while another gateway holds it, for as long as that takes to tell.
+/// Opens the store. Where another gateway holds it, this blocks until that is known.
 async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<dyn KeyValue>, StartError> {
     if settings.store.engine == Engine::Memory {
         return Ok(Arc::new(MemoryStore::new()));
@@ -326,7 +327,7 @@ async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<d
     Ok(Arc::new(store))
 }
 
-/// Loads every file that [`serve`] loads, and says what is wrong with each that it could not use.
+/// Loads every file that [`serve`] loads, and reports the fault of each unusable one.
 pub fn rehearse(settings: &Settings) -> Vec<String> {
     let pairs = certificates::files(settings);
     let mut found: Vec<String> =
@@ -414,7 +415,7 @@ async fn told(mut shutdown: watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|told| *told).await;
 }
 
-/// The signals that ask the process to stop, from when this was made on; until then they end it.
+/// The signals that ask the process to stop, once this value is made; before, they end the process.
 struct Stops {
     terminate: Signal,
     interrupt: Signal,

@@ -1,8 +1,7 @@
 //! An operator's command while no gateway runs: the store is opened for one command, under its lock.
 //!
-//! What always holds: a store that no gateway has made is not made here, and files that are written
-//! belong to the owner of the directory afterwards, so that root's commands do not lock the service
-//! out.
+//! What always holds: a store that no gateway has made is not made here, and written files belong
+//! to the owner of the directory afterwards, so that root's commands do not lock the service out.
 
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, lchown};
@@ -35,7 +34,7 @@ pub fn operate(settings: &Settings, request: Request) -> Result<Answer, StartErr
     answer
 }
 
-/// Whether accounts count for what is asked.
+/// Whether a request depends on accounts.
 fn needs_store(request: &Request) -> bool {
     match request {
         Request::PolicyExplain { questions } => questions.iter().any(QuestionLine::is_about_account),
@@ -55,7 +54,7 @@ pub(super) fn must_be_there(store: &Store) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Gives what was written to the owner of the directory.
+/// Gives the written files to the owner of the directory.
 pub(super) fn give_back_files(path: &Path) -> Result<(), StartError> {
     give_back(path).map_err(|error| {
         StartError(format!(

@@ -1,4 +1,4 @@
-//! Where we are: what the settings mean for addresses.
+//! The installation's addresses, as the settings define them.
 
 use crate::config::Settings;
 use crate::domain::place::{Document, PASSKEY_ENDPOINTS_PATH, Place, RELATED_ORIGINS_PATH};

@@ -27,7 +27,8 @@ pub type Reread = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
 pub(super) struct Reloader {
     /// `None`: there is no file.
     pub(super) reread: Option<Reread>,
-    /// Those in force. Locked while they are exchanged, so that one exchange follows another.
+    /// The settings in force. Locked while they are exchanged, so that exchanges follow one
+    /// another.
     pub(super) settings: Mutex<Settings>,
     pub(super) gateway: Arc<Gateway>,
     pub(super) panel: Arc<Panel>,
@@ -95,7 +96,7 @@ impl Reloader {
     }
 }
 
-/// Whether `key` is `above`, or in that table.
+/// Whether `key` is `above`, or a key in that table.
 fn is_below(above: &str, key: &str) -> bool {
     key.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
@@ -125,7 +126,7 @@ fn needing_restart(current: &Settings, read: &Settings) -> Vec<&'static str> {
         ("public_url", current.public_url == read.public_url),
         ("relying_party.id", party.id == theirs.id),
         ("relying_party.related_origins", party.related_origins == theirs.related_origins),
-        // Without one, that is `branding.name`.
+        // Without `relying_party.name`, it is `branding.name`.
         ("relying_party.name", party.name == theirs.name),
         ("server.prefix", server.prefix == new.prefix),
         ("dialects", current.mounts == read.mounts),
@@ -175,8 +176,8 @@ fn with_what_stays(read: Settings, current: &Settings) -> Settings {
     }
 }
 
-/// The SIGHUPs from now on, where there is a configuration to take in; elsewhere they go on ending
-/// the process, as when a terminal is closed.
+/// The SIGHUPs from now on, where there is a configuration to take in; elsewhere a SIGHUP still
+/// ends the process, as when a terminal is closed.
 pub(super) fn hangups(reread: Option<&Reread>) -> Result<Option<Signal>, StartError> {
     reread.map(|_| signal(SignalKind::hangup())).transpose().map_err(StartError::because)
 }

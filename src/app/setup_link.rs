@@ -1,5 +1,5 @@
-//! The link that makes the first administrator: printed, and kept in a private file, for as long
-//! as it is good for something.
+//! The link that makes the first administrator: printed, and kept in a private file, for as long as
+//! it works.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! Another program in the place of this one, in the same process and on the same sockets.
 //!
 //! The new program lies where this one was started from. It is first asked whether it accepts the
-//! configuration. Then this one finishes what is under way, as at any end, and becomes the new one:
-//! the supervisor sees the same process go on. What always holds: connections that come meanwhile
-//! wait in the kernel, and a program that refuses the configuration changes nothing.
+//! configuration. Then this program finishes requests under way, as at any end, and becomes the new
+//! one: the supervisor sees the same process go on. What always holds: connections that come
+//! meanwhile wait in the kernel, and a program that refuses the configuration changes nothing.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -27,9 +27,10 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Successor {
     /// Where this program lay when it was started.
     pub program: PathBuf,
-    /// As this one was given them.
+    /// The arguments that this program was given.
     pub arguments: Vec<OsString>,
-    /// With which the program looks at the configuration and ends with 0 where it accepts it.
+    /// The arguments with which the program checks the configuration; it ends with 0 if it accepts
+    /// it.
     pub check: Vec<OsString>,
 }
 
@@ -65,7 +66,7 @@ pub(super) struct Upgrader {
 }
 
 impl Upgrader {
-    /// Without a successor it refuses.
+    /// Without a successor it refuses upgrades.
     pub(super) fn new(successor: Option<Successor>, grace_period: Duration) -> Self {
         Self { successor, grace_period, accepted: Notify::new() }
     }

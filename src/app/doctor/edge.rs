@@ -1,4 +1,4 @@
-//! What the network says: names, listeners, applications, the mail server.
+//! Checks over the network: names, listeners, applications, the mail server.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -67,7 +67,7 @@ fn listeners(settings: &Settings) -> impl Iterator<Item = SocketAddr> {
     settings.server.listen.iter().chain(tls).copied().filter(|address| address.port() != 0)
 }
 
-/// Whether something takes connections there.
+/// Whether a program takes connections there.
 async fn answers(address: SocketAddr) -> Finding {
     const ABOUT: &str = "listener";
     match timeout(QUESTION_TIMEOUT, TcpStream::connect(reachable(address))).await {
@@ -133,7 +133,8 @@ fn unanswered(route: &str, place: &str, why: &str) -> Finding {
     )
 }
 
-/// Whether others reach the application without the gateway, and can then tell it who they are.
+/// Whether other machines reach the application without the gateway, and could forge identity
+/// headers.
 async fn around(route: &Route, host: &str, port: u16, ours: Option<IpAddr>) -> Option<Finding> {
     let reach = |place: String| {
         Finding::warning(

@@ -26,7 +26,7 @@ use crate::system::SystemClock;
 #[serde(rename_all = "snake_case")]
 pub enum Weight {
     Fine,
-    /// Nothing fails today.
+    /// No failure today.
     Warning,
     /// A user cannot get in, or data that must be kept is not kept.
     Problem,
@@ -61,7 +61,7 @@ impl Finding {
 /// Whether a gateway with these settings runs on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Running {
-    /// With what looks wrong to it.
+    /// It runs, with these remarks of its own.
     Yes {
         remarks: Vec<String>,
     },
@@ -74,7 +74,7 @@ fn hosts(settings: &Settings) -> BTreeSet<HostPattern> {
     settings.routes.all().map(|route| route.host.clone()).chain([auth]).collect()
 }
 
-/// Looks at everything that `settings` name. The order is that of the way of a request.
+/// Looks at everything that `settings` name. The findings are in the order of a request's way.
 pub fn examine(settings: &Settings, running: &Running) -> Result<Vec<Finding>, StartError> {
     let now = SystemClock::default().now();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();

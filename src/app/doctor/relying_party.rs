@@ -1,4 +1,4 @@
-//! What browsers will ask about passkeys: for which domain they are, and who else may use them.
+//! Checks of what browsers ask about passkeys: their domain, and the related origins.
 
 use std::time::Duration;
 
