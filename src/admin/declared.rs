@@ -1,6 +1,6 @@
 //! `vestibule apply`, carried out by the flows.
 //!
-//! What does not live here: how the difference is found and ended
+//! What does not live here: how differences are found and resolved
 //! (`flows/administration/declared.rs`), and how it is printed (`cli/declared.rs`).
 //!
 //! What always holds: a dry run changes nothing, and links that were made are told whatever stopped

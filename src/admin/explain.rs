@@ -48,7 +48,7 @@ pub enum AskerLine {
     },
 }
 
-/// What would become of it.
+/// The decision about the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExplanationLine {
     pub decision: String,
@@ -65,7 +65,7 @@ impl From<Explanation> for ExplanationLine {
 }
 
 impl QuestionLine {
-    /// Whether it is about an account.
+    /// Whether the question is about an account.
     pub fn is_about_account(&self) -> bool {
         matches!(self.who, AskerLine::User(_))
     }

@@ -171,7 +171,7 @@ pub struct SessionLine {
     pub client: Option<Network>,
     /// What the program said of itself.
     pub device: Option<String>,
-    /// Never: a command has no session.
+    /// Always false, because a command has no session.
     pub current: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What operators ask for, carried out by the flows.
+//! Carries out operators' requests with the flows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -277,7 +277,7 @@ impl GatewayOperator {
         })
     }
 
-    /// Changes what is said of a user. Only requests that name one get here.
+    /// Changes a user's record. Only requests that name a user get here.
     async fn edit(&self, authority: &Authority, request: Request) -> Result<Answer, FlowError> {
         let blank = UserEdit::default();
         let (user, edit) = match request {

@@ -1,4 +1,4 @@
-//! What goes over the operator's socket.
+//! Requests and answers over the operator's socket.
 //!
 //! Both ends are the same binary, but not always the same version: unknown commands and fields are
 //! refused rather than guessed at.
@@ -68,9 +68,9 @@ pub enum Request {
     },
     /// One person, with passkeys and sessions.
     UserShow { user: String },
-    /// What a person is called.
+    /// The name of a person.
     UserName { user: String, name: DisplayName },
-    /// What administrators tell one another about a person; empty takes it away.
+    /// The note about a person; empty takes it away.
     UserNote { user: String, note: String },
     /// An attribute of a person; `None` takes it away.
     UserAttribute { user: String, name: AttributeName, value: Option<AttributeValue> },
@@ -93,7 +93,7 @@ pub enum Request {
     Audit {
         user: Option<String>,
         event: Option<String>,
-        /// Milliseconds since 1970; none that are older.
+        /// Milliseconds since 1970; older entries are left out.
         since: Option<Timestamp>,
         limit: Option<usize>,
         after: Option<String>,
@@ -143,15 +143,15 @@ pub enum Request {
     TokenRevoke { id: AccessTokenId },
     /// Make new signing keys.
     KeyRotate {
-        /// Accept nothing that earlier ones signed, and end every session.
+        /// Accept nothing that earlier keys signed, and end every session.
         burn: bool,
     },
-    /// Everything that is to outlast the machine. The answer is [`Answer::BackupFollows`], and then
-    /// the file.
+    /// A backup of everything that is to outlast the machine. The answer is
+    /// [`Answer::BackupFollows`], and then the file.
     Backup,
     /// What would become of requests.
     PolicyExplain { questions: Vec<QuestionLine> },
-    /// Whether the gateway is well.
+    /// Whether the gateway works.
     Health,
     /// Take the configuration in again.
     Reload,
@@ -159,7 +159,7 @@ pub enum Request {
     Upgrade,
 }
 
-/// How an invitation reaches whom it is for.
+/// How an invitation reaches its guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
@@ -188,7 +188,7 @@ pub struct InvitedLine {
     pub expires_at: String,
 }
 
-/// Whether differences are ended, or only told.
+/// Whether differences are resolved, or only told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Run {
@@ -196,12 +196,12 @@ pub enum Run {
     Dry,
 }
 
-/// A difference between what is there and what was declared.
+/// A difference between the accounts and the declaration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DifferenceLine {
     #[serde(flatten)]
     pub difference: Difference,
-    /// Of the invitation that was made.
+    /// The link of the invitation that was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<Link>,
     /// Until when the link is good, in RFC 3339.
@@ -213,16 +213,16 @@ fn groups<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<Group>, D::Erro
     groups_of_one(BTreeSet::deserialize(from)?).map_err(D::Error::custom)
 }
 
-/// A network as people write it: what might be two is refused.
+/// A network as people write it; an ambiguous text is refused.
 fn network<'de, D: Deserializer<'de>>(from: D) -> Result<Network, D::Error> {
     Network::parse(&String::deserialize(from)?).map_err(D::Error::custom)
 }
 
-/// What came of it.
+/// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
-    /// It is done, and there is nothing more to say.
+    /// The request was carried out, and there is nothing more to tell.
     Done,
     Invited {
         id: InvitationId,
@@ -244,7 +244,7 @@ pub enum Answer {
     Imported {
         /// How many users have been taken over.
         imported: usize,
-        /// Which have not, or not whole: their places, from 0, and why.
+        /// The users who were not taken over, or not whole: their places, from 0, and why.
         skipped: Vec<(usize, String)>,
     },
     /// The differences, which are resolved unless the run was a dry one.
@@ -286,7 +286,7 @@ pub enum Answer {
         entries: Vec<TrailLine>,
         next: Option<String>,
     },
-    /// In the order of the questions; or why one cannot be answered.
+    /// The answers, in the order of the questions; or why one cannot be answered.
     Explained {
         told: Vec<Result<ExplanationLine, String>>,
     },
@@ -328,7 +328,7 @@ pub enum Answer {
     },
     /// The other program is about to take over.
     Upgrading {
-        /// How long what is under way may take before.
+        /// How long requests under way may take before.
         within_seconds: u64,
     },
     Health {
@@ -336,7 +336,7 @@ pub enum Answer {
         /// Whether changes are accepted.
         ready: bool,
         sessions: usize,
-        /// What looks wrong to the gateway, in sentences.
+        /// The remarks of the gateway, in sentences.
         #[serde(default)]
         remarks: Vec<String>,
         /// Tells this process from the one before. Milliseconds since 1970.

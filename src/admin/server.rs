@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::Operator;
 use super::protocol::{Answer, REQUEST_BYTES_MAX, Request};
 
-/// Operators are few.
+/// There are few operators.
 const CONNECTIONS_MAX: usize = 8;
 /// How long a connection may take to send its line.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -73,12 +73,12 @@ impl AdminSocket {
 
 impl Drop for AdminSocket {
     fn drop(&mut self) {
-        // A leftover file does no harm: the next start takes it away.
+        // A leftover file does no harm, because the next start removes it.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// Takes a stale socket away.
+/// Removes a stale socket.
 fn clear(path: &Path) -> Result<(), BindError> {
     let failed = |error| BindError::Failed { path: path.to_path_buf(), error };
     let metadata = match std::fs::symlink_metadata(path) {
@@ -104,7 +104,7 @@ fn bind_privately(path: &Path) -> io::Result<UnixListener> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     private_directory().recursive(true).create(parent)?;
     let nursery = parent.join(format!(".v{}", std::process::id()));
-    // What a killed process with the same number left behind.
+    // A killed process with the same number may have left these behind.
     let _ = (std::fs::remove_file(nursery.join("s")), std::fs::remove_dir(&nursery));
     private_directory().create(&nursery)?;
     let bound = bind_within(&nursery, path);
