@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 
 use super::{Authority, Shelf, blocking};
 
-/// How many bytes of a directory's digest its account is named by.
+/// How many bytes of a directory's digest are in the name of its account.
 const NAMED_BY_BYTES: usize = 8;
 
-/// What is kept of an account.
+/// An account as it is kept.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     email: Option<String>,
