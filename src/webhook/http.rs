@@ -1,10 +1,11 @@
-//! Handing a dispatch to a webhook over HTTP. The only file here that names hyper and rustls.
+//! Handing a dispatch to a webhook over HTTP. This is the only file here that names hyper and
+//! rustls.
 //!
 //! What does not live here: which dispatch is due, and when one is tried again
 //! (`flows/messages/dispatches.rs`).
 //!
 //! What always holds: one request, and no redirect is followed; a certificate has to be for the host;
-//! plain HTTP goes to this machine and to private networks alone, whatever a name says by then.
+//! plain HTTP goes to this machine and to private networks alone, whatever a name resolves to.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -44,7 +45,7 @@ const CARRY_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of an answer is read.
 pub const ANSWER_BYTES_MAX: usize = 4 << 10;
-/// How much of it is shown.
+/// How much of an answer is shown.
 const SAID_CHARS_MAX: usize = 200;
 
 const USER_AGENT: &str = concat!("Vestibule/", env!("CARGO_PKG_VERSION"));
@@ -70,7 +71,7 @@ pub enum BadWebhook {
     Settings(String),
 }
 
-/// What a receiver said.
+/// The answer of a receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
@@ -78,7 +79,7 @@ pub struct Answer {
     pub said: String,
 }
 
-/// A webhook that can be told.
+/// A webhook that dispatches can be sent to.
 struct Hook {
     url: Uri,
     template: Template,
@@ -200,8 +201,8 @@ fn client(
     connector.enforce_http(false);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     let connector = builder.https_or_http().enable_http1().wrap_connector(connector);
-    // A connection that was kept may be gone, and then it is not known whether a request on it
-    // arrived.
+    // No connection is kept: a kept one may be gone, and then it is not known whether a request on
+    // it arrived.
     let mut client = Client::builder(TokioExecutor::new());
     Ok(client.pool_max_idle_per_host(0).retry_canceled_requests(false).build(connector))
 }
@@ -230,7 +231,7 @@ fn any(name: Name) -> Found {
     Box::pin(async move { Ok(addresses(&name).await?.into_iter()) })
 }
 
-/// Addresses of this machine and of private networks: nothing else is told anything in the clear.
+/// Addresses of this machine and of private networks: no other host is sent anything in the clear.
 fn near(name: Name) -> Found {
     Box::pin(async move {
         let mut found = addresses(&name).await?;

@@ -18,7 +18,7 @@ pub const ID: &str = "webhook-id";
 pub const TIMESTAMP: &str = "webhook-timestamp";
 pub const SIGNATURE: &str = "webhook-signature";
 
-/// What we and a receiver know.
+/// The secret that a receiver shares with us.
 pub struct SigningSecret(Zeroizing<Vec<u8>>);
 
 impl SigningSecret {

@@ -1,4 +1,4 @@
-//! What a dispatch says, in words.
+//! The text of a dispatch.
 //!
 //! What does not live here: the layouts of receivers (`template.rs`).
 //!
@@ -8,7 +8,7 @@
 use crate::domain::dispatch::{Dispatch, Notice, What};
 use crate::domain::topic::Topic;
 
-/// What is the same in every dispatch.
+/// The parts that are the same in every dispatch.
 #[derive(Debug, Clone)]
 pub struct Sender {
     /// The operator's name for this installation.
@@ -24,7 +24,7 @@ pub struct Sender {
 pub(super) struct Words {
     /// One sentence, in plain ASCII.
     pub(super) title: &'static str,
-    /// What else there is to say, as names and values.
+    /// Further facts, as names and values.
     pub(super) lines: Vec<(&'static str, String)>,
     /// Where an administrator sees the user it is about.
     pub(super) link: Option<String>,
