@@ -1,4 +1,4 @@
-//! How much is left of each certificate.
+//! The remaining life of each certificate.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl Certificates {
         })
     }
 
-    /// Forgets the certificates of before.
+    /// Replaces the earlier certificates.
     pub(super) fn set(&self, all: &[CertificateLife]) {
         self.ratio.reset();
         self.expiry.reset();

@@ -1,4 +1,4 @@
-//! What leaves the gateway for people: messages by mail and dispatches to webhooks.
+//! Metrics of messages by mail and dispatches to webhooks.
 //!
 //! What does not live here: the sending.
 //!

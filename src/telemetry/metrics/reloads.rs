@@ -4,7 +4,7 @@ use prometheus::{IntCounterVec, IntGauge, Registry};
 
 use super::register::{counter_vec, gauge};
 
-/// What became of configurations.
+/// Counts of reloads.
 pub(super) struct Reloads {
     pub(super) total: IntCounterVec,
     pub(super) succeeded: IntGauge,
