@@ -34,8 +34,8 @@ pub const ASSERTION_RENEWAL: Duration = Duration::from_mins(4);
 /// The longest JWT that is looked at.
 const JWT_CHARS_MAX: usize = 4_096;
 
-/// How long a key that has been replaced is still published, and what it signed is still read: longer
-/// than everything it signed is good for, and than applications keep the key set.
+/// How long a replaced key is still published, and its signatures still accepted: longer than these
+/// signatures are valid, and than applications keep the key set.
 pub const EARLIER_KEY_LIFETIME: Duration = Duration::from_hours(24);
 
 /// The key that signs assertions, and those before it, as they are kept.
@@ -103,17 +103,17 @@ impl AssertionKeys {
         self.derived(b"codes").map(CodeKey)
     }
 
-    /// The key of what waits in the outbox.
+    /// The key that seals the outbox.
     pub fn outbox_key(&self) -> Result<SealingKey, BadKey> {
         self.derived(b"outbox").map(SealingKey)
     }
 
-    /// The key of ways back that browsers keep.
+    /// The key that seals return targets.
     pub fn return_target_key(&self) -> Result<SealingKey, BadKey> {
         self.derived(b"ways back").map(SealingKey)
     }
 
-    /// Ready to sign.
+    /// The signer with these keys.
     pub fn open(&self) -> Result<AssertionSigner, BadKey> {
         let (key, current) = opened(&self.private, None)?;
         let mut published = vec![current];
@@ -171,7 +171,7 @@ impl Published {
 /// What a JWT of ours is for. One kind is never accepted in place of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Tells an application who is there.
+    /// Tells an application who the user is.
     Assertion,
     /// Shows a session to our own endpoints.
     Access,
@@ -233,7 +233,7 @@ struct PomeriumClaims<'a> {
 
 /// How the person was recognised (RFC 8176). A hardware- or software-secured key, used with user
 /// presence and user verification, is two factors; a code by mail is one at most, also where a
-/// passkey was added with it: that one counts from the next sign-in on.
+/// passkey was added with it, because the passkey counts from the next sign-in on.
 fn methods(session: &Session) -> &'static [&'static str] {
     match session.credential {
         Some(_) if !session.by_mailed_code => &["pop", "user", "mfa"],
@@ -242,7 +242,7 @@ fn methods(session: &Session) -> &'static [&'static str] {
 }
 
 impl AssertionSigner {
-    /// A JWT that tells the application behind `route` who is there. `None` only if the signing
+    /// A JWT that tells the application behind `route` who the user is. `None` only if the signing
     /// library fails.
     pub fn sign(
         &self,
@@ -273,8 +273,8 @@ impl AssertionSigner {
         self.sign_as(Purpose::Assertion, &claims)
     }
 
-    /// A JWT that tells an application behind `host` who is there in the way of Pomerium. `None`
-    /// only if the signing library fails.
+    /// A JWT that tells an application behind `host` who the user is, in the form of Pomerium.
+    /// `None` only if the signing library fails.
     pub fn sign_as_pomerium(
         &self,
         host: &str,
@@ -323,7 +323,7 @@ impl AssertionSigner {
             return None;
         }
         let mut validation = Validation::new(Algorithm::ES256);
-        // The clock is the caller's.
+        // The caller checks the time.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.validate_aud = false;
@@ -335,7 +335,7 @@ impl AssertionSigner {
         (read.header.typ.as_deref() == Some(purpose.kind())).then_some(read.claims)
     }
 
-    /// What the application behind `route` knows a session by: the same name for as long as the
+    /// The name of a session for the application behind `route`: the same name for as long as the
     /// session lives, and a different one for each application. No lookup finds the session by it.
     fn session_name(&self, route: &str, session: &Session) -> String {
         self.named(route, &session.id.to_string())
@@ -350,7 +350,7 @@ impl AssertionSigner {
         URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes().get(..16).unwrap_or_default())
     }
 
-    /// For tests of what happens when signing fails.
+    /// A signer for tests that cannot sign.
     #[cfg(test)]
     pub(crate) fn that_cannot_sign() -> Self {
         let key = EncodingKey::from_ec_der(b"no key");

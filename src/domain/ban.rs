@@ -18,7 +18,7 @@ use super::user::{MalformedName, is_seen_as_written};
 
 /// The most bans at a time. Each is in memory, and looked up by its network.
 pub const BANS_MAX: usize = 10_000;
-/// The most while those that are made by themselves are still made: the rest is kept for people.
+/// The most bans at which the gateway still makes one: the rest is kept for people.
 pub const AUTOMATIC_BANS_MAX: usize = 9_000;
 /// The longest ban that has an end.
 pub const BAN_LENGTH_MAX: Duration = Duration::from_hours(10 * 366 * 24);
@@ -34,7 +34,7 @@ const IPV6_BAN_LENGTH: u8 = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ban {
     pub network: Network,
-    /// Who made it, in words.
+    /// The author, in words.
     pub by: String,
     pub reason: Option<Reason>,
     pub at: Timestamp,
@@ -49,7 +49,7 @@ impl Ban {
     }
 }
 
-/// When bans are made by themselves.
+/// When the gateway makes a ban.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AutomaticBans {
     /// So many refused credentials of one address (of IPv6: of one /64) ...
@@ -110,7 +110,7 @@ impl Bannable {
         }
     }
 
-    /// Which it is.
+    /// The network.
     pub const fn network(self) -> Network {
         self.0
     }
@@ -153,7 +153,7 @@ impl Reason {
         if ok { Ok(Self(text.to_owned())) } else { Err(MalformedName::Reason) }
     }
 
-    /// Of a ban that was made by itself.
+    /// The reason of a ban that the gateway made.
     pub fn of(rule: &AutomaticBans) -> Self {
         Self(format!("{} refused credentials within {}", rule.after, spelled(rule.within)))
     }

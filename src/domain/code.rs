@@ -1,5 +1,5 @@
-//! One-time codes, sent by mail or shown on another device: what they look like, and what is kept
-//! of one.
+//! One-time codes, sent by mail or shown on another device: what they look like, and what the store
+//! keeps of them.
 //!
 //! What always holds: the store has a keyed hash, never the code; a code is good for one purpose, one
 //! browser and one account, [`CODE_LIFETIME`] and [`CODE_ATTEMPTS_MAX`] guesses.
@@ -22,10 +22,10 @@ use super::user::Email;
 pub const CODE_LIFETIME: Duration = Duration::from_mins(10);
 /// How many guesses a code survives.
 pub const CODE_ATTEMPTS_MAX: u32 = 5;
-/// How many characters it has: 40 bits.
+/// How many characters a code has: 40 bits.
 pub const CODE_CHARS: usize = 8;
 
-/// What codes by mail are good for in an installation.
+/// What a code by mail gives in an installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EmailCode {
     /// Nothing: no codes are sent.
@@ -103,7 +103,7 @@ impl CodeKey {
         Some(Secret::from_random(mac.finalize().into_bytes().into()))
     }
 
-    /// What is kept of a code that links two devices. The link is found by this hash, so the hash
+    /// The hash of a code that links two devices. The link is found by this hash, so the hash
     /// covers nothing but the code.
     pub fn device_hash(&self, code: &Code) -> Option<SecretHash> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
@@ -112,7 +112,7 @@ impl CodeKey {
         Some(SecretHash::from_bytes(mac.finalize().into_bytes().into()))
     }
 
-    /// What is kept of `code`.
+    /// The hash of `code`, which the store keeps.
     pub fn hash(&self, id: &CodeId, purpose: Purpose, code: &Code) -> Option<SecretHash> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
         for part in [purpose.label(), &id.0, code.0.as_bytes()] {

@@ -28,7 +28,7 @@ pub enum Cookie {
 }
 
 impl Cookie {
-    /// All of them.
+    /// All cookies.
     pub const ALL: [Self; 8] = [
         Self::Session,
         Self::Challenge,
@@ -64,7 +64,7 @@ impl Cookie {
     }
 }
 
-/// What a request says about one cookie name.
+/// The result of looking for one cookie name in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found<'a> {
     Nothing,
@@ -217,7 +217,7 @@ mod tests {
     }
 
     proptest! {
-        /// A model of its own: ours are gone, and everything else is there in its order.
+        /// A model of its own: our cookies are gone, and all others are there in their order.
         #[test]
         fn p_16_removes_only_our_cookies(pairs in prop::collection::vec(pair(), 0..8)) {
             let is_ours = |pair: &&String| {

@@ -1,4 +1,4 @@
-//! Users as a file declares them, and how what is there differs from it.
+//! Users as a file declares them, and how the accounts differ from it.
 //!
 //! The keys that decide who may enter are always as the file says: groups, role, standing and
 //! expiry that it leaves out are none, member, active and never, so that removing a line removes a
@@ -18,7 +18,7 @@ use super::user::{DisplayName, Email, Group, Note, Role, Standing, User, Usernam
 /// How many users a file may declare.
 pub const DECLARED_USERS_MAX: usize = 20_000;
 
-/// A user as a file declares them. The address says who it is.
+/// A user as a file declares them. The address identifies the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeclaredUser {
@@ -66,7 +66,7 @@ pub enum Others {
 pub enum Difference {
     /// There is no account, and no invitation that promises the same.
     Invite { email: Email, groups: BTreeSet<Group>, role: Role },
-    /// The account is another one.
+    /// The account differs.
     Change { email: Email, changes: Vec<Changed> },
     /// The account is not declared.
     Disable { email: Email },
@@ -75,7 +75,7 @@ pub enum Difference {
 }
 
 impl Difference {
-    /// Whom it is about.
+    /// The address of the user or guest.
     pub const fn email(&self) -> &Email {
         match self {
             Self::Invite { email, .. }
@@ -94,7 +94,7 @@ pub struct Changed {
     pub to: Value,
 }
 
-/// What is different between an account as it is and as it will be, by the keys of the file.
+/// The differences between an account as it is and as it will be, by the keys of the file.
 pub fn changes(before: &User, after: &User) -> Vec<Changed> {
     let both = told(before).into_iter().zip(told(after));
     let changed =

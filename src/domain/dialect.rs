@@ -27,7 +27,7 @@ pub enum CeremonyCarrier {
 }
 
 impl Dialect {
-    /// All of them.
+    /// All dialects.
     pub const ALL: [Self; 5] = [Self::Native, Self::BetterAuth, Self::Ocore, Self::Corbado, Self::Zitadel];
 
     /// Its name in the configuration, the log and metrics.

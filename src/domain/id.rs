@@ -1,6 +1,6 @@
 //! Identifiers. Each has one text form, and reading accepts nothing else.
 //!
-//! None of these is a secret: knowing one opens nothing. Secrets live in `secret.rs`.
+//! No id is a secret: knowing one opens nothing. Secrets live in `secret.rs`.
 
 use std::fmt;
 

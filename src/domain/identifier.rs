@@ -1,4 +1,4 @@
-//! Identifiers: what a person is called by from outside, and an address on its way to becoming one.
+//! Identifiers of a person, and addresses that are about to become one.
 //!
 //! What always holds: a person has exactly one confirmed e-mail address and one username. Another
 //! address waits beside them, one at a time, until a code that was sent to it comes back; until then
@@ -36,8 +36,8 @@ impl PendingAddress {
     }
 }
 
-/// Whether people may change their own username. Applications know people by it, and some have
-/// names of their own that mean something.
+/// Whether people may change their own username. Applications know people by it, and to some of
+/// them certain names mean something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UsernameChange {
     Forbidden,
@@ -47,7 +47,7 @@ pub enum UsernameChange {
 /// One of a person's identifiers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identifier {
-    /// Confirmed.
+    /// The confirmed address.
     Email(Email),
     PendingEmail(Email),
     Username(Username),

@@ -3,7 +3,7 @@
 //! What does not live here: when a key is added or burned (`flows/administration/keys.rs`).
 //!
 //! What always holds: the newest key of a ring signs, and a key is chosen from our own table by its
-//! id, never from what a token brings along. The signed tokens are in `session/token.rs` and
+//! id, never from the token's content. The signed tokens are in `session/token.rs` and
 //! `access_token/sealed.rs`.
 
 use std::fmt;
@@ -74,7 +74,7 @@ impl Keyring {
         Ok(id)
     }
 
-    /// Ready to sign and verify.
+    /// The ring with its keys opened.
     pub fn open(&self) -> Result<OpenKeyring, NotAKey> {
         let pair = |key: &Key| {
             PrivateKey::from_bytes_hex(&key.private, Algorithm::Ed25519)

@@ -40,7 +40,7 @@ impl Mounts {
         Ok(Self(mounts))
     }
 
-    /// All of them.
+    /// All mounts.
     pub fn all(&self) -> &[Mount] {
         &self.0
     }
@@ -50,7 +50,7 @@ impl Mounts {
         self.0.iter().find(|mount| mount.dialect == dialect)
     }
 
-    /// The dialect that answers `path`: the one with a claim on it, else the one mounted nearest above it.
+    /// The dialect that answers `path`: the one that claims it, else the one mounted nearest above
     /// it.
     pub fn find(&self, path: &[u8]) -> Option<&Mount> {
         let above = || self.0.iter().filter(|mount| covers(&mount.path, path));

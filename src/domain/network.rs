@@ -75,7 +75,7 @@ impl Network {
         IpNet::new(address, length).map_or_else(|_| Self::only(address), |network| Self(network.trunc()))
     }
 
-    /// Its first address.
+    /// The first address of the network.
     pub fn first(&self) -> IpAddr {
         self.0.network()
     }

@@ -1,4 +1,4 @@
-//! A front end's sign-in process: what is remembered between its steps, for APIs that have one.
+//! A front end's sign-in process: the state between its steps, for APIs that have one.
 //!
 //! A process decides nothing. The ceremony that a step begins is the proof.
 
@@ -10,7 +10,7 @@ use super::secret::SecretHash;
 use super::time::Timestamp;
 use super::user::EMAIL_BYTES_MAX;
 
-/// How long a process can be gone on with.
+/// How long a process can be continued.
 pub const PROCESS_LIFETIME: Duration = Duration::from_mins(15);
 /// The longest name that a user can sign in by.
 pub const IDENTIFIER_BYTES_MAX: usize = EMAIL_BYTES_MAX;
@@ -25,7 +25,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Whether it can still be gone on with.
+    /// Whether the process can still be continued.
     pub fn is_live(&self, now: Timestamp) -> bool {
         now < self.expires_at
     }

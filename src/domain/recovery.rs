@@ -1,5 +1,5 @@
-//! Recoveries: what has been begun with a code or an administrator's link, for as long as its owner
-//! can take it back.
+//! Recoveries that began with a code or an administrator's link, for as long as the owner can
+//! cancel them.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ pub struct Recovery {
     /// The session that the code or the link gave; it names the recovery.
     pub session: SessionId,
     pub user: UserId,
-    /// Of the link that cancels.
+    /// The hash of the secret in the link that cancels.
     pub secret: SecretHash,
     pub about: About,
-    /// Of before there was anything else.
+    /// The default is for records from before there were other means.
     #[serde(default)]
     pub by: By,
     /// The passkey that came of it.
@@ -32,7 +32,7 @@ pub struct Recovery {
     pub expires_at: Timestamp,
 }
 
-/// What a recovery began with.
+/// The means by which a recovery began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum By {

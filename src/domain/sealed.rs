@@ -31,12 +31,12 @@ impl SealingKey {
         Some(URL_SAFE_NO_PAD.encode(self.sealed(plain, nonce)?))
     }
 
-    /// What was sealed for an address, if it was sealed by this key and is unchanged.
+    /// The bytes that were sealed for an address, if this key sealed them and they are unchanged.
     pub fn open_from_address(&self, text: &str) -> Option<Vec<u8>> {
         self.opened(&URL_SAFE_NO_PAD.decode(text).ok()?)
     }
 
-    /// What was sealed, if it was sealed by this key and is unchanged.
+    /// The sealed bytes, if this key sealed them and they are unchanged.
     pub fn open(&self, sealed: &Sealed) -> Option<Vec<u8>> {
         self.opened(&STANDARD.decode(&sealed.0).ok()?)
     }

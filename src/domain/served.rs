@@ -12,7 +12,7 @@ use super::time::Timestamp;
 /// A request that is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Served {
-    /// When it came in.
+    /// When the request came in.
     pub at: Timestamp,
     pub client: Option<IpAddr>,
     /// The username of the user who was let in.
@@ -23,9 +23,9 @@ pub struct Served {
     pub target: String,
     /// `HTTP/1.1`, say.
     pub version: String,
-    /// 0: nothing was answered.
+    /// 0 if there was no answer.
     pub status: u16,
-    /// Of the answer's body.
+    /// The bytes of the answer's body.
     pub bytes: usize,
     pub took: Duration,
     pub route: Option<String>,

@@ -16,7 +16,7 @@ pub enum SignUpMode {
     Open,
 }
 
-/// What the operator has decided about it.
+/// The operator's settings for sign-up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SignUp {
     pub mode: SignUpMode,
@@ -40,8 +40,8 @@ impl SignUp {
         self.mode != SignUpMode::Invite
     }
 
-    /// Whether the reader of `email` may. A domain is the whole of what stands behind the @:
-    /// neither a part of it nor a subdomain.
+    /// Whether the reader of `email` may sign up. A domain is the whole part after the `@`: neither
+    /// a part of it nor a subdomain.
     pub fn takes(&self, email: &Email) -> bool {
         match &self.mode {
             SignUpMode::Invite => false,

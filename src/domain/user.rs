@@ -41,12 +41,12 @@ pub struct User {
     pub standing: Standing,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// What administrators have written down about this person, for one another.
+    /// A note of administrators about this person, for one another.
     // Left out while there is nothing to say, as the members below: commits expect a record byte
     // for byte.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
-    /// From when on the account opens nothing; `None`: it does not end by itself.
+    /// When the account ends; `None`: it does not end by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
     /// Networks that this person signed in from a short time ago, for limits that anonymous clients
@@ -56,7 +56,7 @@ pub struct User {
     /// Programs that this person has signed in with, the newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub programs: Vec<Program>,
-    /// Of which end of the account they have been told.
+    /// The end of the account that they have been told of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_of_end: Option<Timestamp>,
     /// Their attributes, which the installation defines.
@@ -144,7 +144,7 @@ impl User {
     }
 }
 
-/// What a person may do to this installation.
+/// The role of a person in this installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {

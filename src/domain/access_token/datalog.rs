@@ -19,7 +19,7 @@ use crate::domain::time::Timestamp;
 /// The one fact about the token itself: its id, its user and who made it.
 pub(super) const TOKEN: &str = "token";
 
-/// What every request has to pass.
+/// The checks that every request has to pass.
 pub(super) fn checks_of(grant: &Grant, expires_at: Option<Timestamp>) -> Vec<Check> {
     let named = |name: &str, values: Vec<String>| {
         let queries: Vec<_> = values.iter().map(|value| query(&pred(name, &[string(value)]), &[])).collect();

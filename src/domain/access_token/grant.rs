@@ -73,7 +73,7 @@ impl Grant {
         })
     }
 
-    /// Whether it covers a request; else the first thing that it does not cover.
+    /// Whether it covers a request; else the first condition that the request does not meet.
     pub fn covers(&self, usage: &Usage<'_>) -> Result<(), TokenRefusal> {
         let Asking { method, raw_path, client, .. } = usage.asking;
         if !self.routes.is_empty() && !self.routes.iter().any(|route| route == usage.route) {
@@ -113,7 +113,7 @@ impl PathPrefix {
         RulePath::parse(&below).map(Self).map_err(MalformedToken::Path)
     }
 
-    /// Without a slash at its end: `""` is every path.
+    /// The path without a slash at its end; `""` stands for every path.
     pub(super) fn literal(&self) -> &str {
         self.0.literal()
     }

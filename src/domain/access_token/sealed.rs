@@ -1,9 +1,8 @@
 //! The signed side of a token: a biscuit with one block of ours, behind our prefix.
 //!
-//! Our block says in one fact which token it is, whose and of which installation, and in checks
-//! what it is for, so that any tool for biscuits shows what a token may do. What always holds: the
-//! signatures are checked before anything is read, and of several blocks only ours says which token
-//! it is.
+//! Our block has one fact with the token's id, user and installation, and checks with its grant, so
+//! that any tool for biscuits shows what a token may do. What always holds: the signatures are
+//! checked before anything is read, and the token's id is read from our block alone.
 //!
 //! What does not live here: whether a token is in force, which its record says
 //! (`flows/access_tokens/`).
@@ -45,7 +44,7 @@ pub struct ReadToken {
 /// Why there is no token for a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsigned {
-    /// It would leave too little room for those who narrow it.
+    /// It would leave holders too little room to narrow it.
     TooLong,
     /// The library failed.
     Failed,
@@ -116,7 +115,7 @@ pub(super) fn bytes_of(text: &str) -> Result<Vec<u8>, TokenRefusal> {
     BASE64.decode(encoded).map_err(|_| TokenRefusal::Malformed)
 }
 
-/// Which token it is, whose, and of which installation.
+/// The token's id, its user, and its installation.
 pub(super) fn token_of(said: &Fact) -> Option<(AccessTokenId, UserId, String)> {
     let [Term::Str(id), Term::Str(user), Term::Str(issuer)] = said.predicate.terms.as_slice() else {
         return None;

@@ -415,7 +415,7 @@ proptest! {
             prop_assert_eq!(by_blocks, free.covers(&usage).is_ok() && route == "wiki");
         }
         let text = signer().sign(&record(said), HERE).unwrap();
-        // A block that says nothing has the engine look at ours.
+        // A block without effect has the engine evaluate ours.
         prop_assert_eq!(passes(&with_block(&text, "check if true;"), &usage).is_ok(), covered);
     }
 }

@@ -1,5 +1,5 @@
 //! Authentication: from a pending state, a browser's assertion and the stored credential it
-//! claims to evidence of who is there (WebAuthn Level 3, section 7.2).
+//! claims to evidence of who the user is (WebAuthn Level 3, section 7.2).
 //!
 //! What always holds: the user who is signed in is the owner on record of the credential that
 //! signed; the user handle and the expected user can only object.
@@ -37,7 +37,7 @@ impl PendingAuthentication {
         Self { expected_user, begun_at, authentication }
     }
 
-    /// The only person whose credential will do, if one was named.
+    /// The only person whose credential is accepted, if one was named.
     pub const fn expected_user(&self) -> Option<UserId> {
         self.expected_user
     }
@@ -75,7 +75,7 @@ impl VerifiedAssertion {
         &self.credential.id
     }
 
-    /// When.
+    /// When it was proved.
     pub const fn at(&self) -> Timestamp {
         self.at
     }
@@ -180,8 +180,8 @@ const fn is_eligible(backup: Backup) -> bool {
     }
 }
 
-/// Level 3, section 7.2: once either side counts, the counter has to grow. Asked after the
-/// signature, so that an anonymous client cannot make an owner look cloned.
+/// Level 3, section 7.2: once either side counts, the counter has to grow. Checked after the
+/// signature, so that an anonymous client cannot make an owner's authenticator look cloned.
 fn check_counter(stored: u32, received: u32) -> Result<(), CeremonyError> {
     if (stored != 0 || received != 0) && received <= stored {
         return Err(CeremonyError::new(Refusal::CounterRegressed, "the signature counter did not grow"));

@@ -37,7 +37,7 @@ const ES256: i128 = -7;
 const ES384: i128 = -35;
 const RS256: i128 = -257;
 
-/// What an authenticator signs.
+/// The authenticator data, which an authenticator signs.
 #[derive(Debug)]
 pub(super) struct AuthenticatorData {
     flags: u8,
@@ -75,7 +75,7 @@ impl AuthenticatorData {
         Ok(Self { flags, counter: u32::from_be_bytes(counter), backup: backup(flags)?, attested })
     }
 
-    /// Whether the authenticator tested for a person, and verified which.
+    /// Whether the authenticator tested user presence and verified the user.
     pub(super) const fn is_user_verified(&self) -> bool {
         const BOTH: u8 = USER_PRESENT | USER_VERIFIED;
         self.flags & BOTH == BOTH

@@ -9,7 +9,7 @@
 //!   finds nothing, even after a failure.
 //! - Nothing here reads a clock. Callers pass `now`, and expiry is decided here.
 //! - Evidence types have no public constructor. A caller that holds one ran the check.
-//! - User verification and a discoverable credential are required, at every door.
+//! - Every ceremony requires user verification and a discoverable credential.
 //! - An answer that the library tolerates and the standard does not is refused here, before or
 //!   after asking the library; the library alone never decides.
 //!

@@ -1,9 +1,9 @@
 //! The relying party: our name towards authenticators, and the options that begin a ceremony.
 //!
 //! What always holds: origins are an exact list of texts, each of which a browser could send; the
-//! first is inside the RP ID's domain, and those that are not are related origins (WebAuthn Level
-//! 3, section 5.11), which browsers accept only if the RP ID's own host lists them. Options ask for
-//! a discoverable credential and for user verification, and for no attestation.
+//! first is inside the RP ID's domain, and origins outside of it are related origins (WebAuthn
+//! Level 3, section 5.11), which browsers accept only if the RP ID's own host lists them. Options
+//! ask for a discoverable credential and for user verification, and for no attestation.
 //!
 //! What does not live here: judging answers (`registration.rs`, `authentication.rs`).
 
@@ -74,7 +74,7 @@ impl RelyingParty {
         &self.id
     }
 
-    /// What people know us by.
+    /// The name for people.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -114,7 +114,7 @@ impl RelyingParty {
     /// Begins a sign-in with whichever discoverable credential the person chooses. No credential
     /// is named, so the options tell an anonymous client nothing about who has an account.
     ///
-    /// With `expected_user`, only that person's credential will do: for a step-up, and for a
+    /// With `expected_user`, only that person's credential is accepted: for a step-up, and for a
     /// sign-in that began with an e-mail address.
     pub fn begin_authentication(
         &self,
@@ -122,7 +122,7 @@ impl RelyingParty {
         now: Timestamp,
     ) -> Result<(RequestOptions, PendingAuthentication), CannotBegin> {
         let (challenge, state) = self.library.start_discoverable_authentication()?;
-        // The library's `mediation` stays behind: it is a matter of how the page asks.
+        // The library's `mediation` is left out, because the page decides how it asks.
         let mut options = serde_json::to_value(challenge.public_key)?;
         if let Some(members) = options.as_object_mut() {
             members.remove("allowCredentials");

@@ -41,43 +41,43 @@ impl Default for Policy {
     }
 }
 
-/// What a route's policy has to do with one user.
+/// The part of a route's policy that is about one user.
 #[derive(Debug)]
 pub struct Concerned(Concern);
 
 #[derive(Debug)]
 enum Concern {
-    /// The rules that are about them, by their place, in order.
+    /// The rules that are about the user, by their place, in order.
     Rules(Box<[usize]>),
     Datalog(Box<Subject>),
-    /// The account enters nowhere.
+    /// The account may enter no route.
     Nothing,
 }
 
-/// What becomes of a request.
+/// The decision about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// It goes on, as its user.
+    /// The request goes on, with its user's identity.
     Allowed,
     /// The request goes on, without an identity.
     Public,
-    /// Its user shows a passkey again first.
+    /// The user has to show a passkey again first.
     StepUp,
-    /// An anonymous client signs in first.
+    /// The anonymous client has to sign in first.
     SignIn,
     Refused,
-    /// The policy ran out of what a decision may cost, which says nothing about the user.
+    /// The policy exceeded its limits, which says nothing about the user.
     Undecided,
 }
 
-/// A decision, and what is behind it.
+/// A decision, and the rule or clause behind it.
 #[derive(Debug, Clone, Copy)]
 pub struct Verdict<'p> {
     pub decision: Decision,
     pub by: By<'p>,
 }
 
-/// What decides.
+/// The rule or clause that decides.
 #[derive(Debug, Clone, Copy)]
 pub enum By<'p> {
     Rule(&'p Rule),
@@ -88,7 +88,7 @@ pub enum By<'p> {
 }
 
 impl<'p> By<'p> {
-    /// What people call it.
+    /// Its name for people.
     pub fn name(self) -> Option<&'p str> {
         match self {
             Self::Rule(rule) => Some(&rule.name),
@@ -103,7 +103,7 @@ impl Decision {
     pub const ALL: [Self; 6] =
         [Self::Allowed, Self::Public, Self::StepUp, Self::SignIn, Self::Refused, Self::Undecided];
 
-    /// As commands, events and metrics call it.
+    /// Its name in commands, events and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
@@ -122,12 +122,12 @@ impl Decision {
 }
 
 impl Policy {
-    /// These rules. `max_auth_age` counts for all of them.
+    /// A policy of these rules. `max_auth_age` counts for all of them.
     pub fn new(rules: Vec<Rule>, max_auth_age: Option<Duration>) -> Self {
         Self { law: Law::Rules(rules), max_auth_age }
     }
 
-    /// This policy in Datalog. Anonymous clients sign in first.
+    /// A policy in Datalog, for which anonymous clients sign in first.
     pub fn in_datalog(datalog: Datalog, max_auth_age: Option<Duration>) -> Self {
         Self { law: Law::Datalog(Box::new(datalog)), max_auth_age }
     }

@@ -1,4 +1,4 @@
-//! What a route says about headers that clients send: which are taken off beyond the built-in
+//! A route's settings for headers that clients send: which are taken off beyond the built-in
 //! families, and which of those are let through.
 //!
 //! What always holds: headers that the gateway writes itself can never be let through from outside.
@@ -14,7 +14,7 @@ pub struct HeaderPattern {
     is_beginning: bool,
 }
 
-/// What a route adds to, and takes out of, the families that are removed.
+/// The headers that a route adds to the removed families, and those that it takes out of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeaderRules {
     pub strip: Vec<HeaderPattern>,
@@ -109,7 +109,7 @@ mod tests {
         let pass = vec![HeaderPattern::parse_passed("X-Auth-Token").unwrap()];
         let rules = HeaderRules { strip: Vec::new(), pass };
         assert!(rules.passes("x-auth-token") && !rules.passes("x-auth-user"));
-        // Not even with a pattern that the configuration would refuse.
+        // A pattern that the configuration would refuse lets none of them through either.
         let rules = HeaderRules { strip: Vec::new(), pass: vec![HeaderPattern::parse("X*").unwrap()] };
         assert!(rules.passes("x-auth-token"));
         for ours in ["x-forwarded-for", "x_forwarded_for", "x-vestibule-assertion"] {

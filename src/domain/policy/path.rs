@@ -81,7 +81,7 @@ pub fn folded(path: &[u8]) -> Option<Vec<u8>> {
     Some(folded.into_bytes())
 }
 
-/// What `c` folds to, if that has a letter of ASCII in it and `c` has none.
+/// The folded form of `c`, if it has a letter of ASCII in it and `c` has none.
 fn folding(c: char) -> Option<String> {
     if c.is_ascii() {
         return None;
@@ -149,7 +149,7 @@ fn has_odd_segments(path: &[u8]) -> bool {
     let mut segments = path.split(|b| *b == b'/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
-        // Windows, and applications that trim, drop both.
+        // Windows, and applications that trim, drop both characters.
         let trailing = segment.ends_with(b".") || segment.ends_with(b"%20");
         if trailing || (segment.is_empty() && !last) {
             return true;

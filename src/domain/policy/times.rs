@@ -54,7 +54,7 @@ impl Times {
         Ok(Self { days, from: from.0, to: to.0, zone: known, zone_name: zone.to_owned() })
     }
 
-    /// Whether `now` is one of them.
+    /// Whether `now` is within these hours.
     pub fn contain(&self, now: Timestamp) -> bool {
         let Some((today, minute)) = local_of(&self.zone, now) else { return false };
         if self.from < self.to {

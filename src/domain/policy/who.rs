@@ -1,6 +1,6 @@
-//! Whom a rule is about.
+//! The clients whom a rule is about.
 //!
-//! What does not live here: what becomes of them, which is the rule's effect (`rule.rs`).
+//! What does not live here: the effect of a rule on them (`rule.rs`).
 //!
 //! What always holds: a line that cannot be read matches no user, and the configuration is refused.
 
@@ -72,7 +72,7 @@ impl Allow {
     }
 }
 
-/// Whom a rule is about.
+/// The clients whom a rule is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Who {
     /// Every client, signed in or not.

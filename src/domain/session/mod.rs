@@ -1,4 +1,4 @@
-//! Sessions: what the server remembers of a sign-in.
+//! Sessions: the server's records of sign-ins.
 //!
 //! The record decides, the token (`token.rs`) only points at it. A session is minted only from
 //! evidence: a verified assertion, a fresh registration, or a redeemed invitation. Nothing here
@@ -20,7 +20,7 @@ use super::time::Timestamp;
 
 /// How many sessions one person may have unless the operator says otherwise.
 pub const SESSIONS_PER_USER: usize = 20;
-/// What is kept of a `User-Agent`.
+/// The most bytes that are kept of a `User-Agent`.
 pub const USER_AGENT_BYTES_MAX: usize = 256;
 /// How long a session that may only enrol a passkey lives.
 pub const ENROL_LIFETIME: Duration = Duration::from_mins(15);
@@ -44,13 +44,13 @@ pub struct Lifetimes {
     pub fresh: Duration,
 }
 
-/// What a session may do.
+/// The rights of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Everything its person may do.
     Full,
-    /// Add the first passkey, and nothing else. No application is opened by it.
+    /// Adding a passkey, and nothing else: it opens no application.
     Enrol,
 }
 
@@ -97,8 +97,8 @@ impl Session {
         last_seen_at.plus(lifetimes.idle).min(self.expires_at)
     }
 
-    /// Whether its ceremony was so short a time ago that it may be exchanged. A session that was
-    /// opened without one never was.
+    /// Whether its ceremony is recent enough for an exchange. A session that was opened without a
+    /// ceremony is never exchanged.
     pub fn is_exchangeable(&self, now: Timestamp) -> bool {
         self.scope == Scope::Full && self.authenticated_at.is_some_and(|at| now.since(at) < EXCHANGE_LIFETIME)
     }

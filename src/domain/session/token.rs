@@ -1,7 +1,7 @@
 //! Session tokens: sealed Ed25519 biscuits that point at a session record.
 //!
-//! A token says which session, whose, for which installation,
-//! in which carrier, and until when. It decides nothing: the session index does.
+//! A token names the session, its user, the installation, the carrier, and its expiry. The token
+//! decides nothing: the session index does.
 //!
 //! What always holds: one block, sealed, no third-party keys, Ed25519 only, key chosen from our
 //! own table by id, and one text form: a token that is not exactly what we would write is refused.
@@ -40,7 +40,7 @@ pub enum Carrier {
     Refresh,
 }
 
-/// What a sign-in gave beside its token.
+/// The cookie that a sign-in gave beside its token, if any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Beside {
     /// A cookie, which the browser has to show to exchange the token.
@@ -73,7 +73,7 @@ impl Carrier {
     }
 }
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     pub session: SessionId,
@@ -155,8 +155,8 @@ fn fact_of(claims: &Claims) -> Fact {
 }
 
 fn read_claims(token: &Biscuit, bytes: &[u8]) -> Result<Claims, TokenError> {
-    // An unsealed token or a second block would let its holder grow it; unknown fields would
-    // give one token many spellings.
+    // An unsealed token or a second block would let its holder extend it; unknown fields would give
+    // one token many spellings.
     let sealed = token.seal().is_err();
     let plain = token.block_count() == 1 && token.external_public_keys().iter().all(Option::is_none);
     if !sealed || !plain || token.to_vec().ok().as_deref() != Some(bytes) {

@@ -1,4 +1,4 @@
-//! What policies in Datalog read, decide, cost and keep.
+//! Facts, decisions, costs and kept results of policies in Datalog.
 
 use std::sync::Arc;
 

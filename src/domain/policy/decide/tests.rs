@@ -1,4 +1,4 @@
-//! What the rules decide, one promise a test, also compared with a model that says the same another
+//! Decisions of rules, one promise a test, also compared with a model that decides the same another
 //! way.
 
 use std::net::IpAddr;
@@ -159,8 +159,8 @@ fn datalog_policy_requires_step_up_too() {
     assert_eq!(policy.decide(&policy.about(&locked), fresh, &get("/a")).decision, Decision::Refused);
 }
 
-/// What others ask of a policy beforehand: whether a path has to be clear, whether a stream has to
-/// be asked about again, and whether a user may choose a name.
+/// Questions about a policy beforehand: whether a path has to be clear, whether a stream has to be
+/// decided about again, and whether a user may choose a name.
 #[test]
 fn policy_reports_which_facts_it_reads() {
     let name = |text| Username::parse(text).unwrap();
@@ -407,7 +407,7 @@ fn as_written(rule: &model::Rule) -> Rule {
     }
 }
 
-/// The address as it is, or mapped into IPv6, as a socket that takes both says it.
+/// The address as it is, or mapped into IPv6, as a dual-stack socket reports it.
 fn address(client: [u8; 4], mapped: bool) -> IpAddr {
     let plain = std::net::Ipv4Addr::from(client);
     if mapped { plain.to_ipv6_mapped().into() } else { plain.into() }
