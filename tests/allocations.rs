@@ -1,8 +1,8 @@
-//! What a forwarded request asks of the allocator, beside a pingora proxy that does nothing but
-//! forward. The counts are the same in every run, so a request that grows is noticed before a
-//! benchmark could tell.
+//! The allocations of a forwarded request, beside those of a pingora proxy that only forwards. The
+//! counts are the same in every run, so a request that grows is noticed before a benchmark could
+//! tell.
 //!
-//! One test, so that nothing else allocates in this process.
+//! There is one test, so that nothing else allocates in this process.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const OWN_BLOCKS_MAX: f64 = 22.0;
 const OWN_BYTES_MAX: f64 = 4_096.0;
 
-/// What one request asked for.
+/// The allocations of one request.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     blocks: f64,

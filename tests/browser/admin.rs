@@ -1,4 +1,4 @@
-//! The administrator's pages: what is done there is felt by the users it is done to.
+//! The administrator's pages, and their effect on users.
 
 use crate::chrome::Attached;
 use crate::people::{ALICE, BOB, Stage, accept};
@@ -123,7 +123,7 @@ async fn a_network_is_banned_and_let_in_again_from_the_pages() {
     window.press("Ban").await;
     window.sees("addresses of this machine itself").await;
 
-    // By keyboard alone; what was typed is still there to be put right.
+    // By keyboard alone; a rejected text stays in the field to be corrected.
     window.fill("Address or network", "192.0.2.0/24").await;
     window.fill("Reason", "tries doors").await;
     window.keys(ENTER).await;

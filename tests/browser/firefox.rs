@@ -1,7 +1,6 @@
 //! The main job in a second browser: Firefox ESR, driven by geckodriver.
 //!
-//! Firefox tells WebDriver nothing of its console, so that these tests look at what is in sight
-//! alone.
+//! Firefox does not show WebDriver its console, so these tests look at the visible page alone.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -89,7 +88,7 @@ async fn firefox_renames_a_passkey_on_the_account_page() {
     only_passkey(&passkey).await;
 }
 
-/// Browsers apply `form-action` to where a form's answer leads.
+/// Browsers apply `form-action` to the redirect of a form's answer.
 #[tokio::test]
 async fn firefox_enters_a_host_below_a_wildcard_after_the_question() {
     let application = Upstream::start();

@@ -1,4 +1,4 @@
-//! What people live through, in a real Chromium (and the main job in a real Firefox) with virtual
+//! Journeys of users in a real Chromium (and the main one in a real Firefox) with virtual
 //! authenticators.
 //!
 //! `chrome/` drives the browser, `people` are the steps that the tests share, and the other modules

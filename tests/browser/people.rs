@@ -8,7 +8,8 @@ use crate::harness::{Config, Gateway, Upstream};
 pub const ALICE: &str = "alice@example.com";
 pub const BOB: &str = "bob@example.com";
 
-/// Makes a browser look as if it could not fill in passkeys, so that nothing happens unasked.
+/// Makes a browser look as if it could not fill in passkeys, so that no passkey is used before a
+/// button is pressed.
 const NO_AUTOFILL: &str = "if (window.PublicKeyCredential) PublicKeyCredential.isConditionalMediationAvailable = async () => false;";
 
 /// A gateway with one application on its own host, and a browser.
@@ -44,7 +45,7 @@ impl Stage {
         authenticator
     }
 
-    /// Another window in which a copy of this passkey lives; the original must rest from now on.
+    /// Another window with a copy of this passkey; the original must not be used from now on.
     pub async fn another_window(&self) -> Window {
         self.chrome.window().await
     }

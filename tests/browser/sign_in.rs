@@ -42,7 +42,7 @@ async fn signs_in_by_autofill() {
     passkey.is_touched(true).await;
     stage.window.reload().await;
 
-    // Neither a press nor a key.
+    // The user presses no button and no key.
     stage.window.arrives_at(&stage.gateway.url("/inbox?unread")).await;
     stage.window.sees("hello").await;
     stage.window.stays_clean().await;
@@ -62,7 +62,7 @@ async fn the_button_takes_over_from_autofill() {
     happens("autofill is armed", "return window.offers === 1").await;
     stage.window.press("Sign in with a passkey").await;
     happens("the button asks", "return window.touch !== undefined").await;
-    // Only now, so that it cannot be autofill that is answered.
+    // The user touches it only now, so that autofill cannot be answered.
     passkey.is_touched(true).await;
     stage.window.script("window.touch()").await;
     stage.window.arrives_at(&stage.gateway.url("/")).await;

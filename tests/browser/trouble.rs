@@ -1,4 +1,4 @@
-//! When it does not work: what people are told.
+//! Failures, and the messages for people.
 
 mod relay;
 
@@ -45,8 +45,8 @@ async fn reports_a_cancelled_prompt_and_allows_another() {
     window.arrives_at(&stage.gateway.url("/inbox")).await;
 }
 
-/// The browser answers what `browserSays` names, and the server what `serverSays` makes, where
-/// there is one.
+/// The browser answers with the error that `browserSays` names, and the server with the answer of
+/// `serverSays`, if set.
 const FAILURES_BY_HAND: &str = "
 window.asked = 0;
 navigator.credentials.get = async () => {
@@ -133,7 +133,7 @@ async fn reports_an_unknown_passkey() {
     let stage = Stage::set().await;
     let passkey = stage.alice().await;
     let window = &stage.window;
-    // A second one, removed here and kept by its authenticator.
+    // A second passkey, removed here and kept by its authenticator.
     passkey.is_touched(false).await;
     let second = window.authenticator(Attached::Usb).await;
     window.press("Add a second passkey").await;

@@ -1,4 +1,5 @@
-//! Which endpoint is for whom, what answers tell, and the door that closes once (S-08, S-10, S-15).
+//! Which caller an endpoint is for, what answers tell, and set-up, which ends once (S-08, S-10,
+//! S-15).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -158,13 +159,13 @@ async fn s_08_every_endpoint_requires_its_caller() {
     }
 }
 
-/// The addresses of pages, which no description names, as their sources do: each `.route(` below
+/// The addresses of pages, which no description has, taken from the sources: each `.route(` below
 /// `src/pages`.
 fn declared_pages() -> BTreeSet<(String, String)> {
     let mut pages = BTreeSet::new();
     for (file, source) in sources_of_pages() {
         let code = source.split("#[cfg(test)]").next().unwrap();
-        // Addresses that an operator chose lead to endpoints that have one of ours.
+        // An address that an operator chose leads to an endpoint that also has our own.
         for rest in code.split(".route(").skip(1).filter(|_| !file.ends_with("aliases.rs")) {
             let (path, handlers) = rest.split_once(", ").unwrap();
             let path = match path.strip_prefix('"').and_then(|path| path.strip_suffix('"')) {

@@ -1,5 +1,5 @@
 //! What a browser's answer has to say, in every member (W-05 to W-08, W-12 to W-14, W-16, W-17).
-//! The rules have their full tables beside the code; here the binary is asked.
+//! The full tables of the rules are beside the code; these tests ask the binary.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -214,8 +214,8 @@ fn recoded(hex: &Value) -> String {
     URL_SAFE_NO_PAD.encode((0..text.len() / 2).map(byte).collect::<Vec<u8>>())
 }
 
-/// The published vectors are judged in `src/domain/ceremony/tests/vectors.rs`; what the binary can
-/// be shown of them is that an answer to another site's challenge proves nothing.
+/// The published vectors are judged in `src/domain/ceremony/tests/vectors.rs`; the binary can only
+/// be shown that an answer to another site's challenge proves nothing.
 #[tokio::test]
 async fn w_16_refuses_published_vectors() {
     let scene = Scene::set().await;

@@ -61,7 +61,8 @@ async fn f_10_burn_invalidates_everything_signed_before() {
     assert_eq!(refused.status(), 401);
     assert!(scene.app.take().is_empty());
     assert!(!scene.anonymous().showing(&bearer).is_signed_in().await);
-    // A passkey is a public key here: it signs in as before, also after a restart.
+    // The gateway has only the public key of a passkey, so it signs in as before, also after a
+    // restart.
     let browser = scene.anonymous();
     browser.sign_in(&mut scene.device).await.expect(201);
     scene.gateway.restart().await;
@@ -69,8 +70,7 @@ async fn f_10_burn_invalidates_everything_signed_before() {
     assert_eq!(published(&scene).await, after);
 }
 
-/// A code, a message and the address of a sign-in page from before a burn are good for nothing
-/// after it.
+/// A code, a message and the address of a sign-in page from before a burn do not work after it.
 #[tokio::test]
 async fn f_10_after_a_burn_codes_messages_and_sealed_addresses_are_good_for_nothing() {
     let mail = port::free();

@@ -155,7 +155,7 @@ async fn w_09_a_challenge_is_for_one_browser_and_one_account() {
     bob.post("passkeys/register/verify", &answer).await.expect_problem(400);
     scene.alice.post("passkeys/register/verify", &answer).await.expect_problem(400);
     assert_eq!((bob.passkeys().await.len(), scene.alice.passkeys().await.len()), (1, 1));
-    // A registration that was begun and whose session has ended since.
+    // A registration whose session has ended since it was begun.
     let options = scene.alice.registration_options().await;
     let answer = Authenticator::new(9).create(&options, bob.origin());
     let challenge = scene.alice.jar().get("localhost", "challenge").unwrap();

@@ -1,4 +1,4 @@
-//! Certificates that the gateway gets by itself, from a real authority: Debian's pebble.
+//! Certificates that the gateway obtains itself, from a real authority: Debian's pebble.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ async fn wait_for(gateway: &Gateway, words: &str, times: usize) {
     }
 }
 
-/// What a browser gets that trusts this root alone.
+/// The answer for a browser that trusts this root alone.
 async fn get(gateway: &Gateway, root: &str, host: &str, path: &str) -> reqwest::Result<StatusCode> {
     let client = reqwest::Client::builder()
         .no_proxy()
@@ -52,8 +52,8 @@ async fn get(gateway: &Gateway, root: &str, host: &str, path: &str) -> reqwest::
     Ok(client.get(format!("https://{host}:{}{path}", gateway.tls_port)).send().await?.status())
 }
 
-/// A handshake that offers these protocols. The certificate that is shown, and the protocol that is
-/// chosen.
+/// A handshake that offers these protocols. Returns the certificate that is shown, and the chosen
+/// protocol.
 async fn handshake(
     gateway: &Gateway,
     root: &str,
@@ -182,7 +182,7 @@ async fn refused_name_does_not_delay_others_and_is_retried() {
     for words in [WIKI, "rejectedIdentifier", "\"next_try_in_s\":1"] {
         assert!(complaint.contains(words), "{words} is not in {complaint}");
     }
-    // The authority comes back without memory: what it knew of the account is gone as well.
+    // The authority comes back without memory, so it has forgotten the account as well.
     pebble.start(gateway.port, gateway.tls_port, &Habits::default()).await;
     wait_for(&gateway, IN_FORCE, 2).await;
     assert_eq!(get(&gateway, &pebble.root().await, WIKI, "/").await.unwrap(), 200);

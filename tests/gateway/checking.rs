@@ -1,5 +1,5 @@
-//! `check`, what operator commands need of the configuration (A3, A4), and what they do while no
-//! gateway runs.
+//! `check`, the parts of the configuration that operator commands need (A3, A4), and commands while
+//! no gateway runs.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown};
@@ -18,7 +18,7 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Replaces something in the configuration.
+/// Replaces a text in the configuration.
 fn rewrite(gateway: &Gateway, old: &str, new: &str) {
     let file = gateway.config_file();
     let text = fs::read_to_string(&file).unwrap();

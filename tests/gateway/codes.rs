@@ -1,5 +1,5 @@
-//! One-time codes with the clock in hand: guesses, purposes, browsers and what a code gives (S-21,
-//! S-26, S-30, S-35).
+//! One-time codes with the clock in hand: guesses, purposes, browsers and the session that a code
+//! gives (S-21, S-26, S-30, S-35).
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -29,7 +29,7 @@ const ALICE: &str = "alice@example.com";
 const RACERS: usize = 20;
 const MALLORY: &str = "mallory@example.com";
 
-/// A mailbox that everything arrives in, or nothing.
+/// A mailbox that takes all messages, or none.
 #[derive(Default)]
 pub(crate) struct Mailbox {
     messages: Mutex<Vec<Message>>,
@@ -274,7 +274,7 @@ async fn s_30_guesses_are_counted_for_the_network_as_well() {
     let burst = RateLimits::default().network_burst.get();
     let mut guesses = 0;
     loop {
-        // A code of one's own for each guess, so that it is not the code that ends it.
+        // There is a code for each guess, so that the limit of a code does not end them.
         let typed = Guess { id: Some(CodeId([7; 16])), email: ALICE, code: "00000000" };
         match stage.gateway.sign_in.redeem_code(typed, None, &at, &Device::default()).await {
             Err(FlowError::WrongCode) => guesses += 1,
@@ -360,7 +360,7 @@ async fn s_21_unknown_address_costs_the_same_work() {
     assert_eq!((mailbox.count(), count(b"outbox/").await.len()), (1, 0));
 }
 
-/// Takes its time to take a message.
+/// A mail server that is slow to take a message.
 struct Slow(Arc<HandClock>, Duration);
 
 #[async_trait]
@@ -454,7 +454,7 @@ async fn a_message_that_cannot_be_opened_is_set_aside() {
     stage.invite_by(ALICE, Duration::from_secs(3_600), LinksGo::ByMail).await.unwrap();
     let messages = stage.store.scan(b"outbox/", None, 10).await.unwrap();
     let [(key, sealed)] = messages.as_slice() else { panic!("{messages:?}") };
-    // After the version there is JSON; what is sealed in it is as long as before.
+    // After the version there is JSON; the sealed text in it keeps its length.
     let mut waiting: serde_json::Value = serde_json::from_slice(&sealed[1..]).unwrap();
     let text = waiting["sealed"].as_str().unwrap();
     let other = if text.starts_with('A') { "B" } else { "A" };
@@ -495,7 +495,7 @@ async fn unreadable_message_is_set_aside() {
     for (key, bytes) in [(&b"outbox/0"[..], &b"\x01{}"[..]), (b"outbox/1", b"\xff"), (b"outbox/2", b"")] {
         stage.store.commit(Batch::default().put(key.to_vec(), bytes.to_vec())).await.unwrap();
     }
-    // They keep no gateway from starting, either.
+    // They do not keep a gateway from starting, either.
     drop(stage.again().await);
     let (_, code) = ask(&stage, ALICE).await;
     assert!(!code.is_empty());

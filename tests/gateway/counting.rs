@@ -90,7 +90,7 @@ fn counted() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Every other endpoint, with the reason why trying it without end tries nothing.
+/// Every other endpoint, with the reason why it tries no credential.
 const UNCOUNTED: [(&str, &[&str]); 5] = [
     (
         "says what every client may know",
@@ -302,8 +302,8 @@ async fn s_34_forged_forwarded_headers_do_not_evade_limits() {
     }
 }
 
-/// Behind a proxy that is believed, networks are told apart as they are without one: a /24, or a
-/// /64, and an IPv4 address in whichever clothes.
+/// Behind a proxy that is believed, networks are told apart as without a proxy: a /24, or a /64,
+/// and an IPv4 address in any spelling.
 #[tokio::test]
 async fn s_34_limits_use_the_client_reported_by_a_trusted_proxy() {
     let arrange = |config: &mut Config| {

@@ -15,7 +15,7 @@ const EXAMPLES_MAX: &str = "12";
 const CHECKS: &str =
     "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
 const CASES_MIN: u64 = 600;
-/// What would end the session, and with it the interest of what follows.
+/// Requests that would end the session, after which the rest would test nothing.
 const ENDINGS: [&str; 6] = [
     "delete_auth_sessions",
     "delete_auth_sessions_current",

@@ -1,5 +1,5 @@
-//! Another device: who may offer, bring and confirm a code, how often, how long, and what each is
-//! told (S-12, S-14, S-17, S-26).
+//! Another device: who may offer, bring and confirm a code, how often, how long, and the answers to
+//! each side (S-12, S-14, S-17, S-26).
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ async fn offer(stage: &Stage, session: &Session) -> Result<String, FlowError> {
     Ok(offered.code.reveal().to_owned())
 }
 
-/// A phone brings a code; what it shows, and what its browser keeps.
+/// A phone brings a code. Returns the number that it shows, and the nonce that its browser keeps.
 async fn ask(stage: &Stage, code: &str) -> Result<(Number, String), FlowError> {
     let phone = Device { user_agent: Some("Mozilla/5.0 (iPhone) Safari/605".to_owned()), is_shared: false };
     let (Asking { number, .. }, nonce) =
@@ -300,7 +300,7 @@ async fn every_step_is_audited_and_the_asking_device_is_anonymous() {
     assert!(!format!("{entries:?}").contains(&code));
 }
 
-/// Over HTTP: what each side is told, with status and code.
+/// Over HTTP: the answers to each side, with status and code.
 async fn offered(browser: &Browser) -> Value {
     browser.post("account/device-link", &json!({})).await.expect(201).json()
 }

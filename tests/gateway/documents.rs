@@ -1,5 +1,5 @@
-//! What the documents tell people to write: every TOML, nginx and Caddy snippet is put to use, and so
-//! is the unit of systemd.
+//! The snippets of the documents: every TOML, nginx and Caddy snippet is put to use, and so is the
+//! unit of systemd.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ pub(crate) fn snippet_of(document: &str, language: &str) -> String {
     found.unwrap_or_else(|| panic!("{document} has no {language}")).1
 }
 
-/// A folder with what the documents expect in /etc.
+/// A folder with the files that the documents expect in /etc.
 fn etc() -> (TempDir, Authority) {
     let folder = TempDir::new().unwrap();
     let authority = Authority::new();
@@ -113,7 +113,7 @@ fn documented_configurations_parse() {
     assert!(found.len() >= 20, "{} snippets", found.len());
     for (document, text) in found {
         let file = folder.path().join("config.toml");
-        // A page about one route leaves out where people sign in.
+        // A page about one route leaves out the `public_url`.
         let begun =
             if text.contains("public_url") { "" } else { "public_url = \"https://auth.example.com\"\n" };
         let text = format!("{begun}{text}");
@@ -271,7 +271,8 @@ impl Drop for Proxy {
     }
 }
 
-/// Asks through the proxy: what an anonymous client gets, and what the application is told.
+/// Asks through the proxy, and checks the answer to an anonymous client and the headers for the
+/// application.
 async fn check_through(public: u16, authority: &Authority, app: &Upstream) {
     let root = reqwest::Certificate::from_pem(authority.certificate().as_bytes()).unwrap();
     let mut client = reqwest::Client::builder()

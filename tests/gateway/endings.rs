@@ -1,5 +1,5 @@
-//! Ending all sessions of a user while one begins: in the same moment, or on a gateway that was not
-//! told.
+//! Ending all sessions of a user while one begins: in the same moment, or on a gateway that missed
+//! it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! Enrolments that end before their first passkey, and what they leave behind: nothing.
+//! Enrolments that end before their first passkey, which leave nothing behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -188,7 +188,7 @@ async fn f_04_set_up_accepts_any_username_that_is_not_promised() {
     }
 }
 
-/// A store that shows a change at once and tells followers of it much later: never, in this test.
+/// A store that shows a change at once and tells followers of it much later; in this test, never.
 struct Reticent(MemoryStore);
 
 #[async_trait]

@@ -14,14 +14,14 @@ use crate::harness::{Authenticator, Browser, Scene};
 use crate::tongues::Tongue;
 
 const BOB: &str = "bob@example.com";
-/// More than there are.
+/// More than there are entries.
 const ENTRIES_MAX: usize = 1_000;
 
 async fn labels(tongue: Tongue, browser: &Browser) -> Vec<String> {
     tongue.list(browser).await.into_iter().map(|passkey| passkey.label).collect()
 }
 
-/// Bob's whole journey in one dialect, and what is seen of it afterwards.
+/// Bob's whole journey in one dialect, and the state that it leaves.
 async fn travel(tongue: Tongue) -> BTreeMap<String, Value> {
     let scene = Scene::with(Tongue::all_on, |_| {}).await;
     let browser = scene.anonymous();
@@ -41,8 +41,7 @@ async fn travel(tongue: Tongue) -> BTreeMap<String, Value> {
     observe(scene, &browser).await
 }
 
-/// What an observer sees who knows nothing of dialects: the native API, the operator, and the store
-/// itself.
+/// The state without regard to dialects: the native API, the operator, and the store itself.
 async fn observe(mut scene: Scene, bob: &Browser) -> BTreeMap<String, Value> {
     let mut seen = BTreeMap::new();
     let mut names = Vec::new();
@@ -142,7 +141,7 @@ async fn a_session_of_one_dialect_manages_passkeys_in_every_other() {
     let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
     let mut seed = 100;
     for begun in Tongue::ALL {
-        // An access token pays for no change with its sign-in: that is another test's.
+        // An access token pays for no change with its sign-in, which another test shows.
         for (form, browser) in
             begin(&mut scene, begun).await.into_iter().filter(|(form, _)| *form != "access")
         {
@@ -166,7 +165,7 @@ async fn a_session_of_one_dialect_manages_passkeys_in_every_other() {
 enum End {
     /// The holder, by signing out in this dialect, showing it in this form.
     SignOut(Tongue, &'static str),
-    /// Its owner from another browser: this one, and all others.
+    /// The owner, from another browser: this session, and all others.
     ById,
     Others,
     Operator,
@@ -185,7 +184,7 @@ async fn a_session_that_is_ended_anywhere_is_ended_everywhere_in_every_form() {
     let others = [End::ById, End::Others, End::Operator, End::Passkey];
     let mut ended = Vec::new();
     for end in signing_out.into_iter().flatten().chain(others) {
-        // oCore answers with every form there is.
+        // oCore answers with a session in every form.
         let session = begin(&mut scene, Tongue::Ocore).await;
         assert_eq!(session.iter().map(|(form, _)| *form).collect::<Vec<_>>(), forms);
         check(&session, 200, end).await;

@@ -1,5 +1,5 @@
-//! What depends on the time, with the clock in hand and the sweeper off (S-19); and single use,
-//! raced without a network in between (S-32, W-02, W-11).
+//! Flows that depend on the time, with a clock moved by hand and the sweeper off (S-19); and single
+//! use, raced without a network in between (S-32, W-02, W-11).
 
 use std::sync::Arc;
 use std::time::Duration;

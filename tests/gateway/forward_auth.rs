@@ -79,7 +79,7 @@ impl<'a> Front<'a> {
         self.ask(Method::GET, "/forward", &[&own, more].concat()).await
     }
 
-    /// Through nginx's.
+    /// Through nginx's contract.
     async fn request(&self, uri: &str, more: &[(&str, &str)]) -> reqwest::Response {
         let url = format!("https://{WIKI}{uri}");
         let own = [("x-original-url", url.as_str()), ("x-original-method", "GET")];
@@ -209,7 +209,7 @@ async fn check_behind(gateway: &Gateway, app: &Upstream) {
     assert!(seen.value("x-vestibule-assertion").len() > 100);
 
     for forged in FORGED {
-        // One at a time, so that one refusal does not hide another one.
+        // One header at a time, so that one refusal does not hide another.
         let reply = page(&alice, &wiki("/page"), &[forged]).await;
         match reply.status {
             200 => assert_eq!(app.take_one().value("remote-user"), "alice", "{forged:?}"),
@@ -236,7 +236,7 @@ async fn check_behind(gateway: &Gateway, app: &Upstream) {
     alice.send(foreign.header("origin", "https://evil.example.com")).await.expect(403);
     let own = alice.fetch(Method::POST, &wiki("/page"), Some(&serde_json::json!({}))).await;
     assert_eq!((own.status, app.take_one().value("remote-user")), (200, "alice".to_owned()));
-    // Signed out here, an anonymous client there at once.
+    // After a sign-out here, the other proxy has an anonymous client at once.
     alice.delete("sessions/").await.expect(204);
     alice.fetch(Method::GET, &wiki("/page"), None).await.expect(401);
     assert!(app.take().is_empty());
@@ -341,7 +341,8 @@ async fn alias_answers_as_its_server_does() {
         }
         assert_eq!(ask(path, &[("x-forwarded-uri", "/page")]).await.status(), 401);
         assert_eq!(ask(path, &[("x-original-uri", "/page")]).await.status(), 401);
-        // This host decides by path, so a proxy that does not tell it is told so.
+        // Decisions about this host depend on the path, so a question without one is refused with
+        // the reason.
         let unclear = ask(path, &[]).await;
         assert_eq!(unclear.status(), 400);
         assert!(unclear.text().await.unwrap().contains("X-Forwarded-Uri"));
@@ -435,7 +436,7 @@ async fn page_names_missing_and_leaked_headers() {
     let text = page().await;
     assert!(text.contains("the header X-Forwarded-Method is missing"), "{text}");
 
-    // It is for administrators.
+    // The page is for administrators.
     let sent = Browser::new(&gateway).navigate(&url).await.expect(303);
     assert_eq!(sent.location().unwrap().path(), "/auth/login");
     // On the host of an application it is what Envoy asks about a page called /test.

@@ -1,6 +1,6 @@
-//! Changing an address or a username, with the clock in hand: what waits opens and reserves nothing
-//! (S-35), codes (S-30), what an anonymous client can learn (S-21), and names that stay their
-//! owner's.
+//! Changing an address or a username, with a clock moved by hand: a pending address opens and
+//! reserves nothing (S-35), codes (S-30), what an anonymous client can learn (S-21), and names that
+//! stay their owner's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,7 @@ async fn announce(stage: &Stage, session: &Session, address: &str) {
     stage.gateway.accounts.announce_address(session, &email(address), &visit(AUTH_HOST)).await.unwrap();
 }
 
-/// Has a code sent, and returns what arrived.
+/// Has a code sent, and returns the messages.
 async fn sent(stage: &Stage, session: &Session, address: &str) -> Vec<Message> {
     stage.gateway.accounts.send_address_code(session, &email(address), &visit(AUTH_HOST)).await.unwrap();
     delivered(stage).await
@@ -81,7 +81,7 @@ async fn pending(stage: &Stage, user: &User) -> Option<String> {
     })
 }
 
-/// Asks for a code that signs in, and returns what arrived.
+/// Asks for a code that signs in, and returns the messages.
 async fn sign_in_code(stage: &Stage, address: &str) -> (vestibule::domain::id::CodeId, Vec<Message>) {
     let id = stage.gateway.sign_in.request_code(address, &visit(AUTH_HOST)).await.unwrap();
     (id, delivered(stage).await)

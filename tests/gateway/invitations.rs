@@ -1,4 +1,4 @@
-//! What an invitation is bound to: its purpose, its address and its role (S-14).
+//! An invitation is bound to its purpose, its address and its role (S-14).
 //!
 //! That it is no code, no bearer token, no cookie and no ceremony is in `confusion`, that it
 //! expires in `flows`, and that it works once in `single_use`.
@@ -16,7 +16,7 @@ use crate::stage::Stage;
 
 const BOB: &str = "bob@example.com";
 
-/// Redeems a link, claiming everything that would be worth having.
+/// Redeems a link, claiming every right that an attacker would want.
 async fn redeem_claiming(browser: &Browser, link: &str) -> Reply {
     let body = json!({
         "token": secret_of(link), "email": "root@example.com", "name": "Root",
@@ -88,7 +88,7 @@ async fn s_14_invitation_does_not_change_an_existing_account() {
     let (bob, other) = (scene.anonymous(), scene.anonymous());
     bob.enrol(&plain, BOB, "Bob", &mut Authenticator::new(2)).await;
     redeem_claiming(&other, &grand).await.expect_problem(410);
-    // A link for an account that is there is a way back into it as it is.
+    // A link for an existing account is a way back into it, without changing it.
     let back = scene.gateway.invite(BOB, &[]);
     let redeemed = redeem_claiming(&other, &back).await.expect(201).json();
     assert_eq!(redeemed["user"]["email"], BOB);
@@ -221,7 +221,7 @@ async fn f_17_new_link_voids_the_one_before() {
     let second = scene.gateway.invite(ALICE, &[]);
     assert!(!is_live(&scene, &first).await && is_live(&scene, &second).await);
 
-    // A closed account has none, and opening it again brings none back.
+    // A closed account has no links, and opening it again brings none back.
     scene.gateway.operate(&["user", "disable", "alice"]);
     scene.gateway.operate(&["user", "enable", "alice"]);
     assert!(!is_live(&scene, &second).await, "a link outlives the closing of its account");

@@ -1,4 +1,5 @@
-//! Rate limits: who is counted as one, who is never kept out, and what a client is told (S-12, S-34).
+//! Rate limits: which clients are counted together, which are never kept out, and the answers
+//! (S-12, S-34).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,7 +129,8 @@ async fn s_12_attempts_from_elsewhere_do_not_lock_out_the_owner() {
     assert!(signed_in.is_ok(), "the owner comes in from elsewhere at once: {signed_in:?}");
 }
 
-/// Shows a passkey with a signature that is not its own. Whether that was judged, and not put off.
+/// Shows a passkey with a signature that is not its own. Returns whether it was judged, and not
+/// refused by a limit.
 async fn is_judged(stage: &Stage, device: &mut Authenticator, named: Option<UserId>, at: &Visit) -> bool {
     let (id, options) = stage.gateway.sign_in.begin_sign_in(named, at).await.unwrap();
     let mut answer = device.get(&options.0, ORIGIN);

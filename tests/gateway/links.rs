@@ -7,7 +7,7 @@ use crate::harness::config::Config;
 use crate::harness::scene::ALICE;
 use crate::harness::{Mode, PostOffice, Scene, port, raw};
 
-/// What a request can say about where it is.
+/// Headers by which a request can claim another host.
 fn lies() -> Vec<String> {
     let host = [
         "X-Forwarded-Host: evil.example",

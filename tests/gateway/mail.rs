@@ -95,7 +95,7 @@ fn base64_url(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
-/// That asking tells nothing, and takes as long, is in `silence`.
+/// That the answer is the same and takes as long is tested in `silence`.
 #[tokio::test]
 async fn s_21_code_answers_do_not_reveal_accounts() {
     let port = port::free();
@@ -310,7 +310,8 @@ async fn f_02_codes_are_off_by_default() {
     assert_eq!(refused.status, 404, "{refused}");
 }
 
-/// An administrator would be as safe as a mailbox. The answer does not tell who is one.
+/// An administrator would be as safe as a mailbox. The answer does not tell who is an
+/// administrator.
 #[tokio::test]
 async fn f_02_no_code_is_sent_to_an_administrator() {
     let port = port::free();

@@ -25,7 +25,7 @@ const CHROME: &str =
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36";
 const DAY: Duration = Duration::from_hours(24);
 
-/// Signs in with a program that says this of itself.
+/// Signs in with a program that has this `User-Agent`.
 async fn sign_in_with(stage: &Stage, device: &mut Authenticator, user_agent: &str) {
     let at = visit_from("192.0.2.7");
     let (id, options) = stage.gateway.sign_in.begin_sign_in(None, &at).await.unwrap();
@@ -34,7 +34,7 @@ async fn sign_in_with(stage: &Stage, device: &mut Authenticator, user_agent: &st
     stage.gateway.sign_in.finish_sign_in(attempt(id, &answer), &at, &program).await.unwrap();
 }
 
-/// What has been sent since the last call.
+/// The messages sent since the last call.
 async fn sent(stage: &Stage) -> Vec<Content> {
     let mailbox = Mailbox::default();
     stage.gateway.messages.deliver(&mailbox).await.unwrap();
@@ -228,7 +228,7 @@ async fn a_sign_in_with_a_passkey_ends_a_recovery_by_mail_that_is_under_way() {
     assert_eq!(bob.get("recoveries").await.expect(200).json(), json!([]));
 }
 
-/// It was made with a passkey, and told then.
+/// The link was made with a passkey, and its owner was told then.
 #[tokio::test]
 async fn own_link_is_not_a_recovery() {
     let (stage, _, mut device) = with_alice().await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::{Authenticator, Browser, Reply, Scene};
 use crate::tongues::Tongue;
 
-/// What can be asked of one passkey.
+/// The requests about one passkey.
 #[derive(Debug, Clone, Copy)]
 enum Verb {
     Rename,
@@ -69,7 +69,7 @@ async fn s_33_passkey_of_another_user_is_404() {
     scene.anonymous().sign_in(&mut scene.device).await.expect(201);
 }
 
-/// The matrix is worth something only if the same requests do something to what is one's own.
+/// The matrix proves something only if the same requests work for the owner.
 #[tokio::test]
 async fn s_33_same_requests_work_for_the_owner() {
     for tongue in Tongue::ALL {
@@ -123,7 +123,7 @@ async fn s_33_session_of_another_user_is_404() {
     }
 }
 
-/// Members that other APIs give a meaning; here the session alone says who is meant.
+/// Members that mean a user in other APIs; here only the session identifies the user.
 fn claims(whose: &Value) -> Vec<(&'static str, Value)> {
     let (id, email, username) = (&whose["id"], &whose["email"], &whose["username"]);
     let all = [
@@ -210,7 +210,7 @@ async fn s_33_requests_cannot_name_another_account() {
     }
     assert!(!bob.is_signed_in().await, "he signed himself out");
     let mut after = scene.alice.sessions().await;
-    // That she was here just now is her own doing.
+    // The time of her last use has changed by her own request.
     after[0]["lastSeenAt"] = before.1[0]["lastSeenAt"].clone();
     after[0]["expiresAt"] = before.1[0]["expiresAt"].clone();
     assert_eq!((scene.alice.passkeys().await, after), before);

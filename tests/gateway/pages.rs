@@ -1,4 +1,4 @@
-//! Pages: hostile text stays text, and every answer of ours carries its protection (S-13).
+//! Pages: hostile text stays text, and every answer of ours has its security headers (S-13).
 
 use reqwest::Method;
 use serde_json::json;
@@ -112,7 +112,7 @@ async fn s_13_escapes_request_values() {
         planted.jar().plant("localhost", "vestibule-nonce", &asked);
         check_page(&planted.navigate(&scene.url("/auth/login?done=1")).await, hostile);
     }
-    // A host that is not ours is named on the page that says so.
+    // The page for an unknown host names that host.
     let lines = ["Accept: text/html".to_owned()];
     for host in ["evil.example", "<script>alert(1)</script>", "\"><img src=x>"] {
         let reply = raw::get(scene.gateway.port, host, "/", &lines);

@@ -46,7 +46,7 @@ who = ["user"]
 methods = ["GET", "HEAD"]
 "#;
 
-/// Who, method, path, client; what becomes of it, and by which rule.
+/// User, method, path, client; the decision, and the rule.
 type Case = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
 
 const CASES: [Case; 22] = [
@@ -97,7 +97,7 @@ impl House {
         Self { scene, bob, greg }
     }
 
-    /// What the proxy does.
+    /// Checks what the proxy does.
     async fn meets(&self, who: &str, method: &str, path: &str, client: &str) -> &'static str {
         let anonymous = self.scene.anonymous();
         let browser = match who {

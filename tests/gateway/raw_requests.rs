@@ -32,7 +32,7 @@ const KNOWN_DIFFERENCES: &[(&str, &str)] = &[(
 /// `{H}` is a good `Host` line and a line that asks to close the connection, `{L}` our host and
 /// port.
 const REQUESTS: &[&str] = &[
-    // Ordinary ones, which show that the others are refused for what is odd about them.
+    // Ordinary requests, which show that the others are refused for their oddity.
     "GET /page HTTP/1.1\r\n{H}\r\n",
     "GET /page HTTP/1.0\r\n{H}\r\n",
     "HEAD /page HTTP/1.1\r\n{H}\r\n",
@@ -258,7 +258,7 @@ impl Drop for Nginx {
     }
 }
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// The application got it.

@@ -91,7 +91,7 @@ impl Recipe {
         self.gateway.url(path)
     }
 
-    /// What a program gets that shows an access token as a password.
+    /// The answer for a program that shows an access token as a password.
     async fn with_token(&self, method: Method, path: &str, route: &str) -> Reply {
         let made = self.gateway.operate(&[
             "token",

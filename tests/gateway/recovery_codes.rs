@@ -1,4 +1,4 @@
-//! Recovery codes: what a user prints for the day on which every passkey is lost.
+//! Recovery codes, which a user prints for the day on which every passkey is lost.
 
 use std::sync::Arc;
 

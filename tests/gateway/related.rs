@@ -1,5 +1,5 @@
-//! Related origins on other domains (WebAuthn Level 3, section 5.11): who may use our passkeys, and
-//! where browsers find that out.
+//! Related origins on other domains (WebAuthn Level 3, section 5.11): which origins may use our
+//! passkeys, and the document in which browsers find them.
 
 use reqwest::Method;
 use serde_json::json;

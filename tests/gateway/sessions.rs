@@ -157,7 +157,7 @@ async fn s_17_ended_session_is_refused_at_once_and_after_a_restart() {
     scene.alice.delete(&format!("passkeys/{}", passkeys[1]["id"].as_str().unwrap())).await.expect(204);
     assert!(!opens(&scene, &dead[3]).await, "a removed passkey's session");
     assert_eq!(browser.sign_in(&mut key).await.status, 401, "a removed passkey");
-    // With the account.
+    // By closing the account.
     let (bob, mut bobs) = scene.invited("bob@example.com", 2).await;
     dead.push(bob.session().unwrap());
     scene.gateway.operate(&["user", "disable", "bob@example.com"]);
@@ -322,7 +322,7 @@ async fn f_03_a_token_without_the_cookie_of_its_sign_in_opens_no_application() {
         assert_eq!(refused.expect_problem(401)["code"], "token_invalid");
     }
     assert!(thief.session().is_none());
-    // With the cookie, only the sign-in's own token will do.
+    // With the cookie, only the sign-in's own token is accepted.
     for token in [&current, &better_auth] {
         let refused = browser.post("sessions/", &body(token)).await;
         assert_eq!(refused.expect_problem(401)["code"], "token_invalid");
@@ -351,7 +351,7 @@ async fn s_17_invalid_token_does_not_keep_the_session_alive() {
             browser.jar().plant("localhost", browser.session_cookie_name(), &copied);
             assert!(!browser.is_signed_in().await, "{method} {path} with {token:?}");
         }
-        // A good token, and a cookie of another session: both are meant.
+        // With a good token and a cookie of another session, both sessions end.
         let (browser, other) = (scene.anonymous(), scene.anonymous());
         browser.sign_in(&mut scene.device).await.expect(201);
         let token = other.sign_in(&mut scene.device).await.expect(201).json()["token"].clone();

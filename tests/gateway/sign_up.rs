@@ -1,4 +1,5 @@
-//! Signing up: who may, what it tells, and what an account that waits may do (S-03, S-21).
+//! Signing up: who may sign up, what the answers tell, and what a pending account may do (S-03,
+//! S-21).
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -32,8 +32,7 @@ async fn ask(browser: &Browser, path: &str, email: &str, from: &str) -> Reply {
     browser.send(request.header("x-forwarded-for", from).json(&json!({ "email": email }))).await
 }
 
-/// An answer without what is drawn at random for each: the challenge and the cookie, of which only
-/// the length is left.
+/// An answer without the random parts: of the challenge and the cookie, only the length is left.
 fn settled(reply: &Reply) -> (u16, String, Vec<(String, String)>) {
     let (status, mut body, mut headers) = reply.telling();
     if let Ok(mut json) = serde_json::from_str::<Value>(&body) {
@@ -98,8 +97,8 @@ async fn s_21_refusals_are_identical_for_known_and_unknown_names() {
     }
 }
 
-/// In how many of all pairs the first of them is the longer one, from 0 to 1 (Mann and Whitney).
-/// For two samples of the same thing it is near one half, however noisy the machine is.
+/// The share of all pairs in which the first one is longer, from 0 to 1 (Mann and Whitney). For two
+/// samples of the same thing it is near one half, however noisy the machine is.
 fn longer_share(first: &[Duration], second: &[Duration]) -> f64 {
     let pairs = first.iter().flat_map(|a| second.iter().map(move |b| a.cmp(b)));
     let score: u32 = pairs
@@ -127,7 +126,7 @@ async fn s_21_answers_take_equally_long() {
     let mut dice = Dice::new(SEED);
     for path in PLACES {
         let mut times = [Vec::new(), Vec::new()];
-        // In an order of chance, so that what one request leaves behind is the same burden on both.
+        // In random order, so that the after-effects of requests fall on both alike.
         while times.iter().any(|times| times.len() < SAMPLES) {
             let which = dice.roll(2);
             let round = times[which].len();
@@ -171,7 +170,7 @@ async fn f_16_the_set_up_secret_is_told_on_a_terminal() {
     let program = env!("CARGO_BIN_EXE_vestibule");
     let command = format!("{program} serve --config {}", gateway.config_file().display());
     let seen = gateway.directory().join("terminal");
-    // It writes down what appears on the terminal that it makes.
+    // `script` writes down the output on the terminal that it makes.
     let mut script = std::process::Command::new("script");
     script.args(["--quiet", "--flush", "--command", &command]).arg(&seen);
     let mut running =

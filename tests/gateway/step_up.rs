@@ -1,5 +1,5 @@
 //! Sensitive changes need a passkey that was shown a short time ago, in every dialect; nothing
-//! weaker will do (S-26).
+//! weaker is accepted (S-26).
 
 use reqwest::Method;
 use serde_json::json;
@@ -70,7 +70,7 @@ async fn s_26_code_session_changes_nothing_in_any_dialect() {
         let session = &browser.sessions().await[0];
         assert_eq!((&session["current"], &session["passkeyId"]), (&json!(true), &json!(null)));
     }
-    // Another code makes it no fresher; a passkey does.
+    // Another code does not make the session fresh; a passkey does.
     by_code(&new, &office, 5).await;
     check_changes_nothing(&scene, &new, 403).await;
     for tongue in Tongue::ALL {
@@ -128,8 +128,7 @@ async fn s_26_beside_an_application_each_change_asks_again_in_every_dialect() {
         let id = tongue.list(&browser).await.remove(0).id;
         tongue.sign_in(&browser, &mut scene.device).await;
         if matches!(tongue, Tongue::Native | Tongue::Corbado | Tongue::Zitadel) {
-            // These rename by our own API, which takes no step-up that is for nothing in
-            // particular; see f_09.
+            // These rename by our own API, which takes no step-up without a change; see f_09.
             tongue.rename(&browser, &id, "Once").await.expect(403);
             let begun = if tongue == Tongue::Native { 403 } else { 200 };
             tongue.begin_adding(&browser).await.expect(begun);
@@ -142,8 +141,8 @@ async fn s_26_beside_an_application_each_change_asks_again_in_every_dialect() {
     }
 }
 
-/// An access token is made to be shown to others. What it changes costs a step-up of its own, each
-/// time.
+/// An access token is made to be shown to others, so each of its changes needs a step-up of its
+/// own.
 #[tokio::test]
 async fn f_08_access_token_requires_a_step_up_for_changes() {
     let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
@@ -172,7 +171,7 @@ async fn f_08_access_token_requires_a_step_up_for_changes() {
 }
 
 /// Where an application shares the auth host, its script in another tab sends the same cookie. It
-/// does not get what the owner's page has asked a passkey for.
+/// cannot use the step-up that the owner's page has asked for.
 #[tokio::test]
 async fn f_09_step_up_is_bound_to_page_and_change() {
     let arrange = |config: &mut Config| {
@@ -217,6 +216,6 @@ async fn f_09_step_up_is_bound_to_page_and_change() {
     let options = browser.send(adding("passkeys/register/options", &json!({}))).await.expect(200).json();
     let created = Authenticator::new(9).create(&options, browser.origin());
     browser.send(adding("passkeys/register/verify", &created)).await.expect(200);
-    // A change that is none is told so.
+    // An invalid change is refused.
     browser.post("passkeys/authenticate/options", &json!({ "change": "nothing" })).await.expect_problem(422);
 }

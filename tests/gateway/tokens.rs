@@ -1,5 +1,5 @@
-//! Tokens and secrets in every spelling but their own (S-31), and `Authorization`, which is the
-//! application's (P-24).
+//! Tokens and secrets in every spelling but their own (S-31), and `Authorization`, which belongs to
+//! the application (P-24).
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -80,7 +80,7 @@ async fn s_31_refuses_other_spellings_of_a_bearer_token() {
     assert!(!anonymous.is_signed_in().await, "a bearer token as a cookie");
 }
 
-/// A JWT says how it wants to be checked; ours are checked in one way.
+/// A JWT names its algorithm; ours are checked with one algorithm alone.
 #[tokio::test]
 async fn s_31_an_access_token_is_checked_in_one_way() {
     let mut scene = Scene::with(|config| config.table("dialects", &["ocore = true"]), |_| {}).await;
@@ -174,7 +174,7 @@ async fn p_24_forwards_authorization_unchanged() {
         "nonsense".to_owned(),
     ];
     for value in &values {
-        // It never opens an application.
+        // An access token never opens an application.
         let request = anonymous.request(Method::GET, &scene.url("/page")).header("authorization", value);
         anonymous.send(request).await.expect_problem(401);
         assert!(scene.app.take().is_empty(), "{value}");

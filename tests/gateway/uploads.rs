@@ -40,7 +40,7 @@ impl Uvicorn {
     }
 }
 
-/// What `curl -T -` is answered, which reads the body from its standard input and cannot know its
+/// The answer to `curl -T -`, which reads the body from its standard input and cannot know its
 /// length.
 fn uploaded(url: &str, body: &[u8]) -> String {
     let mut command = Command::new("curl");

@@ -1,5 +1,5 @@
-//! Whom the gateway connects to: the upstreams of its configuration, and no host that a request or
-//! an answer names (P-22).
+//! The hosts that the gateway connects to: the upstreams of its configuration, and no host that a
+//! request or an answer names (P-22).
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -122,7 +122,7 @@ async fn p_22_host_cannot_change_the_upstream() {
     }
 }
 
-/// Headers by which some proxy somewhere chooses where to go.
+/// Headers by which some proxies choose an upstream.
 fn leading_headers(there: u16) -> Vec<String> {
     let names = [
         "X-Forwarded-Host",

@@ -1,7 +1,7 @@
-//! The proxy on real sockets, between raw clients and an upstream that shows what it got.
+//! The proxy on real sockets, between raw clients and an upstream that shows the requests it got.
 //!
 //! The gateway is real and its store is in memory; sessions are written straight into the store,
-//! because how one gets a session is tested elsewhere. Names begin with the id of the hazard.
+//! because other tests show how a session is made. Names begin with the id of the hazard.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod answers;
@@ -191,7 +191,7 @@ async fn f_01_unsent_bodies_reserve_nothing() {
         silent.push(rig.open(&request(if n % 2 == 0 { "" } else { "x" })).await);
     }
     assert!(rig.ask(&request(&"x".repeat(65_536))).await.contains("length: 65536\r\n"));
-    // After the time that a body may take, they are gone.
+    // After the time that a body may take, the silent connections are gone.
     silent.swap_remove(0).read_to_end().await;
 }
 
@@ -230,8 +230,7 @@ async fn p_27_websockets_pass_where_they_may() {
     }
 }
 
-/// An application that answers an upgrade before it has read the request, and then sends back what
-/// comes.
+/// An application that answers an upgrade before it has read the request, and then echoes.
 async fn hasty_application() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -49,7 +49,8 @@ async fn s_08_no_token_reaches_an_application_in_any_carrier_good_or_bad() {
             assert_eq!(reply.status(), 401, "{line}: {}", reply.0);
         }
     }
-    // Under another scheme, in the place of a username, or twice: ours, and no good.
+    // Under another scheme, in the place of a username, or twice: such a token is ours, and
+    // refused.
     let other = token(&scene.gateway, "alice", &[]);
     for lines in [
         vec![format!("Authorization: Token {good}")],
@@ -217,7 +218,7 @@ async fn only_forged_tokens_count_towards_a_ban() {
         is_invalid(show("192.0.2.7", "vst_AAAA").await);
     }
     assert_eq!(begins("192.0.2.7").await.expect_problem(403)["code"], "network_banned");
-    // A ban is for those who try credentials: a good token is none that is tried.
+    // A ban keeps clients from trying credentials: a good token is not tried but shown.
     show("192.0.2.7", token).await.expect(200);
     scene.gateway.operate(&["token", "revoke", id]);
     for _ in 0..4 {

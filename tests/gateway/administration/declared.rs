@@ -29,7 +29,7 @@ fn run(gateway: &Gateway, text: &str, options: &[&str]) -> Output {
     gateway.cli(&[&["apply", file.to_str().unwrap()], options].concat())
 }
 
-/// What was different.
+/// The differences.
 #[track_caller]
 fn apply(gateway: &Gateway, text: &str, options: &[&str]) -> Value {
     let output = run(gateway, text, &[options, &["--json"]].concat());
@@ -276,7 +276,7 @@ async fn thousands_are_declared_with_and_without_a_gateway() {
     assert_eq!(pruned.as_array().unwrap().len(), MANY);
     scene.gateway.launch().await;
     assert_eq!(told(&scene, &["invitation", "list"]), json!([]));
-    // It stands in the trail, a page of which has at most 500 entries.
+    // The change is in the trail, a page of which has at most 500 entries.
     let trail = scene.gateway.operate(&["audit", "--json", "--event", "invited", "--limit", "500"]);
     assert_eq!(trail.lines().count(), 500);
 }

@@ -121,7 +121,7 @@ async fn refuses_imported_passkeys_without_verification_or_discoverability() {
     let bob = scene.anonymous();
     let refused = bob.sign_in_with(&mut bobs, |knobs| knobs.flags &= !0x04).await;
     refused.expect_problem(401);
-    // A passkey that is not discoverable does not say whose it is.
+    // A passkey that is not discoverable does not name its owner.
     bob.sign_in_with(&mut bobs, |knobs| knobs.user_handle = None).await.expect_problem(401);
     bob.sign_in(&mut bobs).await.expect(201);
 }

@@ -78,7 +78,7 @@ async fn people_are_found_by_the_beginning_of_username_address_or_name() {
     assert_eq!(told(&scene, &["user", "list", "--search", "åst"]), json!({ "users": [], "next": null }));
 }
 
-/// Stores of before have no directory; the first start makes it.
+/// Stores of earlier versions have no directory; the first start makes it.
 #[tokio::test]
 async fn search_index_is_built_for_existing_users() {
     let stage = Stage::set(Arc::new(MemoryStore::new())).await.unwrap();

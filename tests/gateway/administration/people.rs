@@ -1,4 +1,4 @@
-//! Accounts: changed from the API and the terminal, felt on the next request.
+//! Accounts: changed from the API and the terminal, in effect at the next request.
 
 use reqwest::Method;
 use serde_json::json;
@@ -27,7 +27,7 @@ async fn s_09_change_applies_on_the_next_request() {
     bob.navigate(&scene.url("/")).await.expect(403);
     scene.alice.patch(&address, &json!({ "standing": "disabled" })).await.expect(200);
     assert_eq!(bob.navigate(&scene.url("/")).await.expect(303).location().unwrap().path(), "/auth/login");
-    // The terminal sees what the page has done.
+    // The terminal shows the change of the page.
     let shown = told(&scene, &["user", "show", BOB]);
     assert_eq!((&shown["standing"], &shown["sessions"]), (&json!("disabled"), &json!([])));
 }

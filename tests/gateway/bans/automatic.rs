@@ -1,4 +1,5 @@
-//! Bans that are made by themselves: of whom, after how much, for how long, and of whom never.
+//! Automatic bans: of which clients, after how many refusals, for how long, and of which clients
+//! never.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ pub(super) async fn is_refused(stage: &Stage, client: &str) -> bool {
     }
 }
 
-/// Shows something that is no passkey.
+/// Shows an invalid passkey.
 pub(super) async fn try_nothing(stage: &Stage, client: &str) {
     try_nothing_at(stage, &visit_from(client)).await;
 }
@@ -79,7 +80,7 @@ async fn bans_an_address_after_too_many_refusals() {
     assert!(is_refused(&stage, BANNED).await);
     stage.clock.forward(Duration::from_millis(1));
     assert!(!is_refused(&stage, BANNED).await);
-    // It begins from nothing.
+    // The count begins anew.
     for _ in 0..AFTER - 1 {
         try_nothing(&stage, BANNED).await;
     }
@@ -175,7 +176,7 @@ fn wrong_code(stage: &Arc<Stage>) -> JoinHandle<FlowError> {
     })
 }
 
-/// Whenever the person decides while attempts are under way.
+/// Whatever the moment at which the person decides while attempts are under way.
 #[tokio::test]
 async fn automatic_ban_does_not_replace_a_manual_one() {
     for moment in 0..60 {
@@ -262,7 +263,7 @@ async fn the_configuration_switches_it_on_and_the_socket_lifts_it() {
     scene.anonymous().reported_as(BANNED).sign_in(&mut scene.device).await.expect(201);
 }
 
-/// A page of another site makes its visitors' browsers send what it likes.
+/// A page of another site can make its visitors' browsers send any request.
 #[tokio::test]
 async fn cross_site_requests_do_not_count_towards_a_ban() {
     let arrange = |config: &mut Config| {

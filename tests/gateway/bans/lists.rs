@@ -1,5 +1,4 @@
-//! The list of bans: over the admin API, at its limit, past the end of a ban, and what is measured
-//! of it.
+//! The list of bans: over the admin API, at its limit, past the end of a ban, and its metrics.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -93,7 +92,7 @@ async fn expired_ban_is_ignored_before_the_sweep() {
     let second = Duration::from_secs(1);
     add(&stage, BANNED, Some(HOUR)).await.unwrap();
     assert_eq!(ends_in(&stage, BANNED).await, Some(Some(HOUR)));
-    // Of two, the one counts that ends last.
+    // Of two bans, the one that ends last counts.
     add(&stage, "192.0.2.0/24", Some(HOUR + second)).await.unwrap();
     assert_eq!(ends_in(&stage, BANNED).await, Some(Some(HOUR + second)));
     stage.clock.forward(HOUR);
@@ -105,7 +104,7 @@ async fn expired_ban_is_ignored_before_the_sweep() {
     let removing = stage.gateway.administration.remove_ban(&Authority::of_operator(), &network(BANNED)).await;
     assert!(matches!(removing, Err(FlowError::NoSuchBan { wider: None })));
 
-    // Nor does a restart bring it back, and then it is swept.
+    // A restart does not bring it back either, and then it is swept.
     let stage = stage.again().await;
     assert_eq!(ends_in(&stage, BANNED).await, None);
     let kept = async || stage.store.scan(keys::BANS, None, 10).await.unwrap().len();

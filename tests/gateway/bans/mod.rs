@@ -1,4 +1,4 @@
-//! Bans: who is kept out, where, and who never is.
+//! Bans: which clients are kept out, where, and which never are.
 
 mod automatic;
 mod lists;
@@ -93,8 +93,8 @@ async fn banned_address_is_refused_in_every_dialect() {
     );
 }
 
-/// Requests of anonymous clients that try something, and what they are answered from a network that
-/// is not banned.
+/// Requests of anonymous clients that try a credential, and their status from a network that is not
+/// banned.
 fn attempts(link: &str) -> Vec<(&'static str, Value, u16)> {
     let secret = crate::harness::journey::secret_of(link);
     let (who, code) = ("alice@example.com", "AAAA-AAAA");
@@ -131,7 +131,7 @@ async fn banned_attempts_consume_nothing() {
         let reply = scene.anonymous().reported_as("192.0.2.9").post(below, body).await;
         assert_eq!(reply.status, *status, "{below}: {reply}");
     }
-    // These are all the endpoints that take something from callers without a session.
+    // These are all endpoints that take a credential from callers without a session.
     let description = scene.anonymous().get("openapi.json").await.expect(200).json();
     let open = |(path, item): (&String, &Value)| {
         let operation = &item["post"];

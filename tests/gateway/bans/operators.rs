@@ -11,7 +11,7 @@ fn listed(gateway: &Gateway) -> Vec<Value> {
     serde_json::from_str::<Value>(&text).unwrap().as_array().unwrap().clone()
 }
 
-/// What a command that fails with this exit code says.
+/// The output of a command that fails with this exit code.
 fn refused(gateway: &Gateway, arguments: &[&str], code: i32) -> String {
     let output = gateway.cli(arguments);
     assert_eq!(output.status.code(), Some(code), "{arguments:?}");

@@ -25,7 +25,7 @@ const CHANGES: [&str; 6] = [
     "sign-out",
 ];
 
-/// A request that says nothing about where it comes from.
+/// A request without a header about its page.
 fn bare(browser: &Browser, below: &str) -> RequestBuilder {
     let url = format!("{}/api/auth/{below}", browser.origin());
     browser.request(Method::POST, &url).json(&json!({ "id": "x", "name": "x", "response": {} }))
@@ -190,7 +190,7 @@ async fn related_origins_are_published_twice() {
     let document = get(&anonymous, ".well-known/webauthn").await.expect(200);
     assert!(document.header("content-type").starts_with("application/json"));
     assert_eq!(document.json(), json!({ "origins": [scene.gateway.origin()] }));
-    // At the root there is one only if there is something to say.
+    // The root has a document only if it has content.
     let root = anonymous.call(Method::GET, "/.well-known/webauthn", None).await;
     assert_ne!(root.status, 200, "{root}");
 
@@ -204,7 +204,7 @@ async fn related_origins_are_published_twice() {
     let expected = json!({ "origins": [scene.gateway.origin(), "https://app.auth.example.test"] });
     for path in ["/api/auth/.well-known/webauthn", "/.well-known/webauthn"] {
         let url = scene.url(path);
-        // As a browser fetches it: without cookies, from wherever.
+        // A browser fetches it without cookies, from a page of any origin.
         let reply = anonymous.send(anonymous.request(Method::GET, &url)).await.expect(200);
         assert!(reply.header("content-type").starts_with("application/json"), "{path}");
         assert_eq!(reply.json(), expected, "{path}");

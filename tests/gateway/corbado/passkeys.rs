@@ -1,4 +1,4 @@
-//! One's passkeys through Corbado's API.
+//! The caller's passkeys through Corbado's API.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -15,11 +15,11 @@ use super::person::{End, Person, patient};
 use crate::harness::Gateway;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/failing_calls.c");
-/// What is done in every round; the same each time but for what the dice say.
+/// The changes of every round; the same each time except for the dice.
 const CHANGES: usize = 12;
-/// Gateways that are looked at side by side.
+/// Gateways that are tested side by side.
 const LANES: usize = 4;
-/// Of all rounds, how many have to be noticed; otherwise they showed little.
+/// How many rounds the person has to notice; otherwise they show little.
 const FELT_MIN: usize = 20;
 
 /// Which calls fail, in which way, and at how many places of a round.
@@ -82,7 +82,7 @@ const FAULTS: [Fault; 17] = [
     fault("open", How::Interrupted, 2),
 ];
 
-/// Compiles what is preloaded.
+/// Compiles the preloaded library.
 fn library(directory: &Path) -> PathBuf {
     let library = directory.join("failing_calls.so");
     let mut compiler = Command::new("cc");

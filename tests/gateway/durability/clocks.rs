@@ -1,6 +1,6 @@
 //! Clocks that jump (D-11): a day back, ten years ahead, and to and fro. No session is revived,
-//! everything that is to run out does, and a limit gives back what was spent. With the clock in
-//! hand, and once under the real program, whose clock `faketime` sets while it runs.
+//! everything expires in time, and a limit gives back its share. With a clock moved by hand, and
+//! once with the real program, whose clock `faketime` sets while it runs.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Jump {
     Ahead(Duration),
-    /// Within a process the clock never goes back, so this is one for a restart.
+    /// Within a process the clock never goes back, so this is tested with a restart.
     Back(Duration),
 }
 
@@ -79,7 +79,7 @@ async fn d_11_clock_jumps_revive_nothing_and_expiry_goes_on() {
     }
 }
 
-/// A network that has spent everything has something again a second later.
+/// A network that has spent its share has an attempt again a second later.
 async fn limits_give_back(stage: &Stage, context: &str) {
     let at = visit_from("192.0.2.7");
     let mut begun = 0;
@@ -169,7 +169,7 @@ async fn d_11_running_gateway_survives_clock_changes() {
         sign_in(&again.another(), &mut device).await;
         again.get("ready").await.expect(200);
     }
-    // Ended in good order, it has written down what has run out.
+    // A gateway that ends in good order has removed expired records.
     gateway.stop();
     for to in ["+0", "-1d"] {
         gateway.clock().set(to);

@@ -12,7 +12,7 @@ use crate::harness::{Browser, Gateway, Upstream};
 
 const ROOM_BYTES: u64 = 24 << 20;
 const DISK_BYTES: u64 = 64 << 20;
-/// What is done before the disk fails.
+/// The changes before the disk fails.
 const CHANGES: usize = 60;
 
 /// A gateway on a disk, the person who set it up, and a user in front of an application.
@@ -30,8 +30,8 @@ impl Trouble {
         let application = Upstream::start();
         let mut gateway = disk.gateway(|config| {
             patient(config);
-            // Of another host: a change needs no fresh passkey where no application shares the auth
-            // host.
+            // The route is on another host, because a change needs no fresh passkey where no
+            // application shares the auth host.
             config.route("app", application.port).host("localhost.localhost");
         });
         gateway.launch().await;
@@ -44,7 +44,7 @@ impl Trouble {
         Self { disk, gateway, person, page, _application: application }
     }
 
-    /// Changes fail with the one answer that is for this, and it stays so.
+    /// Changes fail with the documented answer, and keep failing.
     async fn refuses_changes(&mut self) {
         let End::Failing(reply) = self.person.live(&AtomicBool::new(false)).await else {
             panic!("changes succeed, or no answer comes")
@@ -74,7 +74,7 @@ impl Trouble {
         self.person.check(context).await;
     }
 
-    /// A start that cannot succeed says why, and takes nothing with it.
+    /// A start that cannot succeed says why, and changes nothing.
     fn refuses_to_start(&mut self, said: &str) {
         let before = self.gateway.log().len();
         self.gateway.spawn(&[]);

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a change is about.
+/// The subject of a change.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
     /// A session, by its cookie.
@@ -59,7 +59,7 @@ impl History {
         trail.possible = [state].into();
     }
 
-    /// Notes what is about to be asked for.
+    /// Notes a change that is about to be asked for.
     pub(super) fn ask(&mut self, what: &'static str, subject: &Subject, becomes: State) {
         let trail = self.trails.entry(subject.clone()).or_default();
         trail.said.push(format!("{what}: {becomes:?}"));
@@ -67,7 +67,7 @@ impl History {
         self.asked += 1;
     }
 
-    /// Notes how that ended.
+    /// Notes how the request ended.
     pub(super) fn answer(&mut self, what: &'static str, subject: &Subject, outcome: Outcome) {
         let trail = self.trails.get_mut(subject).expect("only what was asked for is answered");
         trail.said.push(format!("{what}: {outcome:?}"));
@@ -82,7 +82,8 @@ impl History {
         }
     }
 
-    /// Notes what was found, which has to be possible; and nothing else is from then on.
+    /// Notes the state that was found, which has to be possible, and is the only possible one from
+    /// then on.
     #[track_caller]
     pub(super) fn find(&mut self, subject: &Subject, found: State, context: &str) {
         let trail = self.trails.get_mut(subject).expect("only what was changed is looked at");
@@ -102,7 +103,7 @@ impl History {
         self.trails.keys().cloned().collect()
     }
 
-    /// Whether this is the only thing that it can be.
+    /// Whether this is the only possible state.
     pub(super) fn is_surely(&self, subject: &Subject, state: &State) -> bool {
         let surely = |it: &Trail| it.asked.is_none() && it.possible.iter().all(|possible| possible == state);
         self.trails.get(subject).is_some_and(surely)

@@ -38,7 +38,7 @@ pub(super) enum End {
     Asked,
     /// The gateway does not answer.
     Unreachable,
-    /// Something failed: the answer.
+    /// A request failed with this answer.
     Failing(Box<Reply>),
 }
 
@@ -234,7 +234,7 @@ impl Person {
         succeeded(outcome)
     }
 
-    /// Asks for a change, and writes down that it did before there can be an answer.
+    /// Asks for a change, and writes it down before there can be an answer.
     async fn demand(
         &mut self,
         what: &'static str,
@@ -370,7 +370,7 @@ async fn signs_in(browser: &Browser, device: &mut Authenticator) -> bool {
     }
 }
 
-/// No answer of these people's is refused for a reason of theirs.
+/// No request of these people is refused because of an own mistake.
 #[track_caller]
 fn expect_or_failing(reply: &Reply, success: u16) -> Result<(), End> {
     if reply.status >= 500 {

@@ -1,4 +1,4 @@
-//! What people do, step by step, over the native API.
+//! The steps of people, over the native API.
 
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ impl Browser {
         self.sign_in_with(device, |_| {}).await
     }
 
-    /// Who is calling, unless they have yet to add their first passkey.
+    /// The caller, unless they have yet to add their first passkey.
     async fn current(&self) -> Option<Value> {
         let reply = self.get("sessions/current").await;
         if reply.status == 204 {

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 const FIRST: u16 = 10_000;
 const PER_PROCESS: u16 = 40;
 const PROCESSES: u32 = 500;
-/// Browsers refuse to open it (`ERR_UNSAFE_PORT`); no other of the ports below is on their lists.
+/// Browsers refuse to open this port (`ERR_UNSAFE_PORT`); no other of the ports below is on their
+/// lists.
 const UNSAFE: u16 = 10_080;
 
 static NEXT: AtomicU16 = AtomicU16::new(0);

@@ -23,7 +23,7 @@ pub async fn make_member(gateway: &Gateway, email: &str) {
 pub struct Scene {
     pub gateway: Gateway,
     pub app: Upstream,
-    /// Alice's, signed in by her enrolment.
+    /// Alice's browser, signed in by her enrolment.
     pub alice: Browser,
     pub device: Authenticator,
 }

@@ -167,7 +167,7 @@ async fn a_caller_with_authorization_is_given_no_cookie() {
     }
 }
 
-/// What is wrong, and the word for it.
+/// The fault, and the code for it.
 type WrongTurn = (fn(&mut Knobs), &'static str);
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Sessions: listing, ending, saying who is there and what they may do, and exchanging a token.
+//! Sessions: listing, ending, describing the caller and their rights, and exchanging a token.
 
 use serde_json::{Value, json};
 
@@ -108,7 +108,7 @@ async fn ending_a_session_is_idempotent() {
     // A word that means something in other versions is not taken for an id.
     scene.alice.delete("sessions/all").await.expect_problem(404);
     assert!(scene.alice.is_signed_in().await);
-    // One's own, by its id.
+    // The caller's own session, by its id.
     let own = scene.alice.sessions().await[0]["id"].as_str().unwrap().to_owned();
     scene.alice.delete(&format!("sessions/{own}")).await.expect(204);
     assert!(!scene.alice.is_signed_in().await);

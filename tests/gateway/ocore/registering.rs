@@ -107,7 +107,7 @@ async fn a_registration_is_not_another_ceremony() {
     let response = answer(alice, 40).await;
     begin(alice).await;
     check_refused(post(alice, REGISTER_FINISH, &response).await, 400);
-    // A sign-in.
+    // A sign-in's ceremony.
     let options = post(alice, super::LOGIN_BEGIN, &json!({})).await.expect(200).json();
     let creation = json!({
         "challenge": options["publicKey"]["challenge"],
@@ -115,7 +115,7 @@ async fn a_registration_is_not_another_ceremony() {
     });
     let response = Authenticator::new(41).create(&creation, alice.origin());
     check_refused(post(alice, REGISTER_FINISH, &response).await, 400);
-    // One of another dialect.
+    // A registration of another dialect.
     let response = Authenticator::new(42).create(&alice.registration_options().await, alice.origin());
     forget_ceremony(alice);
     check_refused(post(alice, REGISTER_FINISH, &response).await, 400);

@@ -1,4 +1,4 @@
-//! What the methods refuse, and how they say so.
+//! Refusals of the methods, and their form.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -179,7 +179,7 @@ async fn w_02_ceremony_works_once_for_its_user_and_dialect() {
     options["publicKey"]["challenge"] = json!("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
     expired(alice.verify(&encoded(&Authenticator::new(11).create(&options, &origin)), "Own").await);
 
-    // Several may be under way, and be finished in any order.
+    // Several registrations may be under way, and be finished in any order.
     let begun = [alice.add().await, alice.add().await];
     for (seed, options) in (20..).zip(begun.iter().rev()) {
         let answer = encoded(&Authenticator::new(seed).create(options, &origin));
