@@ -1,4 +1,4 @@
-//! What is asked, and of whom.
+//! The requests, and the contestants that get them.
 
 use crate::contestants::Who::{
     self, Apache, Bare, Beside, CaddyAsking, CaddyPlain, Cookie, Datalog, Haproxy, NginxAsking,
@@ -10,11 +10,11 @@ pub struct Scenario {
     pub name: &'static str,
     pub about: &'static str,
     pub ask: Ask,
-    /// The first one is what the others are compared with.
+    /// The contestants; the others are compared with the first.
     pub who: &'static [Who],
 }
 
-/// How it is asked.
+/// The kind of request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
     /// A small answer, over connections that stay open.
@@ -40,7 +40,7 @@ pub enum Ask {
 }
 
 impl Scenario {
-    /// What its rate counts.
+    /// The unit that its rate counts.
     pub fn unit(&self) -> &'static str {
         match self.ask {
             Ask::Download { .. } => "MiB/s",

@@ -11,7 +11,7 @@ const TIMES: usize = 200;
 const QUERIES: [(&str, &str); 3] =
     [("first page", ""), ("by username", "?search=user9"), ("by name", "?search=gor")];
 
-/// Median and 99th percentile in microseconds, by what is asked for.
+/// Median and 99th percentile in microseconds, by query.
 pub type Pages = [(&'static str, [f64; 2]); 3];
 
 pub async fn measure(lane: &Lane) -> Pages {

@@ -118,7 +118,7 @@ pub fn answers(name: &str, address: SocketAddr) {
     }
 }
 
-/// What `look` finds, as soon as it finds something.
+/// The result of `look`, as soon as it has one.
 pub fn appears<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
     let deadline = Instant::now() + START_WAIT_MAX;
     loop {

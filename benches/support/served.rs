@@ -1,7 +1,8 @@
 //! The real gateway, in a directory of its own: laid out once, started as often as a benchmark wants.
 //!
-//! What does not live here: what is in its store (`filling.rs`). What always holds: limits that
-//! would stop a benchmark are raised here and nowhere else, and everything else is as it comes.
+//! What does not live here: the content of its store (`filling.rs`). What always holds: limits that
+//! would stop a benchmark are raised here and nowhere else, and all other settings are the
+//! defaults.
 #![allow(dead_code, reason = "each benchmark uses its own part of this file")]
 
 use std::fs;
@@ -14,7 +15,7 @@ use crate::process::{PROXY_CORE, Running, free_address};
 
 /// How often the benchmark looks whether the gateway answers.
 const LOOK_EVERY: Duration = Duration::from_micros(500);
-/// A store of a million people takes its time.
+/// A store of a million people takes long to open.
 const START_WAIT_MAX: Duration = Duration::from_mins(5);
 
 /// The raised limits, for a load that comes from one machine.
