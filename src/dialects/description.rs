@@ -1,7 +1,7 @@
 //! The `OpenAPI` description (3.1) of every API that is switched on, made from the routes themselves.
 //!
 //! What always holds: an endpoint that a dialect answers is described, because a route is made from
-//! its description; and what is not switched on is not described.
+//! its description; and an API that is switched off is not described.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ use crate::web::Problem;
 /// How long programs may keep the description.
 const CACHE: &str = "public, max-age=300";
 
-/// What each group of operations is, in the order in which they are shown.
+/// The groups of operations, in the order in which they are shown.
 const TAGS: [(&str, &str); 8] = [
     ("native", "Passkeys, sessions, codes and invitations; the built-in pages use it."),
     (

@@ -1,5 +1,5 @@
 //! Documents about the relying party, at the addresses that standards prescribe, and keys where
-//! applications look for them. Anybody may read them, without a cookie.
+//! applications look for them. Every client may read them, without a cookie.
 
 use axum::Json;
 use axum::extract::State;

@@ -1,4 +1,4 @@
-//! What Corbado's sign-in process reads and writes: a block says what is to be done next.
+//! The bodies of Corbado's sign-in process: a block says what is to be done next.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ enum BlockData {
     Completed(Box<CompletedBlock>),
 }
 
-/// Somebody is to say who they are, or to choose a passkey without saying so.
+/// The user has to say who they are, or to choose a passkey without saying so.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::LoginInitBlock)]
@@ -101,7 +101,7 @@ struct SocialData {
     status: &'static str,
 }
 
-/// Somebody is to show a passkey.
+/// The user has to show a passkey.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::PasskeyVerifyBlock)]
@@ -112,7 +112,7 @@ struct PasskeyVerifyBlock {
     identifier_value: String,
 }
 
-/// Somebody is signed in.
+/// The user is signed in.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::CompletedBlock)]
@@ -134,7 +134,7 @@ pub(super) struct CompletedBlock {
     passkey_operation: Option<PasskeyOperation>,
 }
 
-/// How somebody has signed in, for the client to offer it again.
+/// How the user has signed in, for the client to offer it again.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::PasskeyOperation)]
@@ -214,7 +214,7 @@ impl PasskeyOperation {
     }
 }
 
-/// How the browser says that it reached the authenticator.
+/// How the browser reached the authenticator, as it says.
 fn attachment(answer: &Value) -> Option<String> {
     let read = match answer {
         Value::String(text) => serde_json::from_str(text).ok()?,

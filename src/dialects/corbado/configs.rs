@@ -1,5 +1,5 @@
-//! What a front end asks before anything else: how sessions are kept, what users are known by, and
-//! where to go.
+//! The first requests of a front end: how sessions are kept, which identifiers users have, and
+//! where to sign in.
 
 use axum::Json;
 use axum::extract::State;

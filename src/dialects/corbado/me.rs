@@ -1,4 +1,4 @@
-//! Who is signed in, and for how long; and leaving for good.
+//! The signed-in user and their session; and deleting the account.
 
 use axum::Json;
 use axum::body::Bytes;

@@ -1,5 +1,5 @@
-//! What Corbado's API reads and writes about passkeys. No member of a passkey is ever left out: the
-//! client has no use for what is not there.
+//! The bodies of Corbado's API about passkeys. No member of a passkey is ever left out, because the
+//! client reads all of them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,7 +29,7 @@ struct ClientCapabilities {
 
 impl ClientInformation {
     /// Whether the browser says that there is neither an authenticator in the device nor a way to one
-    /// elsewhere. Saying nothing is not saying no.
+    /// elsewhere. A missing member does not count as no.
     pub(super) fn cannot_use_passkeys(&self) -> bool {
         let said = self.client_capabilities.as_ref();
         let built_in = [
@@ -109,7 +109,7 @@ struct Paging {
 }
 
 impl Passkeys {
-    /// All on one page: there is a limit to their number.
+    /// All of them are on one page, because their number is limited.
     pub(super) fn new(credentials: &[Credential]) -> Self {
         let paging = Paging { page: 1, total_pages: 1, total_items: credentials.len() };
         Self { passkeys: credentials.iter().map(Passkey::from).collect(), paging }
@@ -185,7 +185,7 @@ impl From<&Credential> for Passkey {
     }
 }
 
-/// What a passkey is called here.
+/// The id of a passkey in this API.
 pub(super) fn passkey_id(credential: &Credential) -> String {
     format!("cre-{}", credential.reference())
 }

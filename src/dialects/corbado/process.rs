@@ -1,13 +1,13 @@
 //! Signing in with Corbado's own user interface: the part of its process that leads to a passkey.
 //!
-//! There are three blocks: `login-init`, where somebody types an address or chooses a passkey without
-//! saying who they are; `passkey-verify`; and `completed`. There is no sign-up, no code and no social
-//! sign-in in this process: those addresses answer as any other that does not exist.
+//! There are three blocks: `login-init`, where the user types an address or chooses a passkey
+//! without saying who they are; `passkey-verify`; and `completed`. There is no sign-up, no code and
+//! no social sign-in in this process: those addresses answer like unknown ones.
 //!
 //! `completed` sets the session's `HttpOnly` cookie, and its body has a session token. A refresh
 //! token is in it only for a caller that has no use for the cookie: a program, or a page of a
 //! related origin on another site, whose browser would not send it. For a page on our site, a token
-//! that lasts as long as the session would only be something for a script to lose.
+//! that lasts as long as the session would only be a risk, because scripts can leak it.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -128,7 +128,7 @@ pub(super) async fn mediation_finish(
     finish(&gateway, &call, &body).await
 }
 
-/// For whom each challenge is good stands with its ceremony, so both kinds are finished alike.
+/// The ceremony of a challenge knows its user, so both kinds are finished alike.
 async fn finish(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Response, Problem> {
     let SignedChallenge { signed_challenge: answer } = json::read(&call.headers, body)?;
     let ceremony = claimed_ceremony(&answer);

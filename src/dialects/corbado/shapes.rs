@@ -1,4 +1,4 @@
-//! What Corbado's API reads and writes about itself and its users.
+//! The bodies of Corbado's API about itself and its users.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -99,7 +99,7 @@ impl Me {
     }
 }
 
-/// What an identifier is called here.
+/// The id of an identifier in this API.
 pub(super) fn identifier_id(identifier: &Identifier, user: &User) -> String {
     format!("ide-{}", identifier.reference(&user.id))
 }

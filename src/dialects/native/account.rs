@@ -1,5 +1,4 @@
-//! The caller's own account: what they are called, their address, what happened to it, all their
-//! data, and its end.
+//! The caller's own account: names, address, events, all data, and deleting it.
 
 use std::collections::BTreeMap;
 
@@ -150,7 +149,7 @@ impl EventShape {
             ("gateway", _) => "gateway",
             ("anonymous", _) => "anonymous",
             (actor, Some(user)) if *actor == user.to_string() => "self",
-            // Which administrator it was is the administrators' affair.
+            // Users are not told which administrator it was.
             _ => "administrator",
         };
         Self {

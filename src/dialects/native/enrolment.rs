@@ -1,4 +1,4 @@
-//! Invitations and set-up: showing what a link is good for, and using it.
+//! Invitations and set-up: showing what a link does, and using it.
 
 use axum::Json;
 use axum::body::Bytes;

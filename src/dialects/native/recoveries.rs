@@ -1,4 +1,4 @@
-//! Recoveries of the caller's account: what was begun with a code by mail, and taking it back.
+//! Recoveries of the caller's account: listing and cancelling them.
 
 use axum::Json;
 use axum::body::Bytes;

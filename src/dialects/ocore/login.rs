@@ -91,7 +91,7 @@ async fn sign_in(
     Ok(response)
 }
 
-/// An address that was said. The documents write `email=` for one that was not.
+/// The address, if there is one. The documents write `email=` where there is none.
 fn said(email: Option<String>) -> Option<String> {
     email.filter(|email| !email.trim().is_empty())
 }

@@ -1,4 +1,4 @@
-//! What the passwordless methods read and write: messages of `zitadel.auth.v1` in proto3's JSON form.
+//! The bodies of the passwordless methods: messages of `zitadel.auth.v1` in proto3's JSON form.
 //!
 //! Members may be named as in JSON or as in the proto file, `null` is as good as absent, and
 //! unknown ones are ignored. Nothing empty is written.
@@ -144,7 +144,7 @@ impl Details {
     }
 }
 
-/// A request that says nothing.
+/// A request without members.
 #[derive(ToSchema)]
 #[schema(as = zitadel::Nothing)]
 pub(super) struct Nothing {}
@@ -237,7 +237,7 @@ impl From<&Credential> for Token {
     }
 }
 
-/// What a passkey is called in addresses.
+/// The id of a passkey in addresses.
 pub(super) fn token_id(credential: &Credential) -> String {
     credential.number().to_string()
 }

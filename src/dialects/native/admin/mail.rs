@@ -1,6 +1,6 @@
 //! Mail: whether it arrives.
 //!
-//! What does not live here: the message and its way (`flows/administration/mail.rs`).
+//! What does not live here: the message and its delivery (`flows/administration/mail.rs`).
 //!
 //! What always holds: a test goes to the administrator's own address and to no other.
 
