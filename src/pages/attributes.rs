@@ -29,7 +29,7 @@ impl AttributeField {
         defined.0.iter().map(field).collect()
     }
 
-    /// An attribute that is shown and one that is edited, for tests.
+    /// An attribute that is shown and an attribute that is edited, for tests.
     #[cfg(test)]
     pub(super) fn some(title: &str, value: &str) -> Vec<Self> {
         let field = |name: &str, is_own| Self {

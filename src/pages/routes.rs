@@ -277,8 +277,8 @@ async fn enroll(State(desk): State<Desk>, load: Load) -> Result<Response, Proble
 
 #[derive(Deserialize)]
 struct AccountQuery {
-    /// Present when a user comes from enrolment: they are redirected to the application, if there
-    /// is just one that they may enter.
+    /// Present when a user comes from enrolment: they are redirected to the application, if they
+    /// may enter just one.
     welcome: Option<String>,
 }
 

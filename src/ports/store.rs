@@ -111,7 +111,7 @@ pub enum Expectation {
 }
 
 impl Expectation {
-    /// The key that it is about.
+    /// The key of the expectation.
     pub fn key(&self) -> &[u8] {
         match self {
             Self::Absent { key } | Self::Exactly { key, .. } => key,

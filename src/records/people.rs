@@ -12,8 +12,8 @@ use crate::ports::{Batch, StoreError};
 /// How many words of a name lead to its owner: each is an entry of the commit that changes the name.
 const NAME_WORDS_MAX: usize = 8;
 
-/// What a person is found by: username, address, name, and each of the first words of the name, in
-/// lower case.
+/// The terms that find a person: username, address, name, and each of the first words of the name,
+/// in lower case.
 pub fn terms_of(user: &User) -> BTreeSet<String> {
     let name = user.display_name.as_str().to_lowercase();
     let words = name.split_whitespace().take(NAME_WORDS_MAX).map(str::to_owned).collect::<Vec<_>>();

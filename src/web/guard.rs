@@ -48,8 +48,8 @@ impl SignedIn {
     }
 }
 
-/// The token that `caller` goes on with: the one that they have shown, or a new one for a caller
-/// who showed a cookie. No token is exchanged for one of another kind, which might last longer.
+/// The token that `caller` goes on with: the token that they have shown, or a new one for a caller
+/// who showed a cookie. No token is exchanged for a token of another kind, which might last longer.
 pub fn token_of(gateway: &Gateway, headers: &HeaderMap, caller: &SignedIn) -> Result<String, FlowError> {
     match (caller.shown, bearer(headers)) {
         (Shown::Bearer, Some(token)) => Ok(token.to_owned()),

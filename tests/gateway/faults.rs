@@ -27,7 +27,7 @@ pub(crate) enum Fault {
     Torn,
 }
 
-/// Which calls are counted, and may fail.
+/// The calls that are counted, and may fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Counted {
     All,
@@ -64,7 +64,7 @@ impl Faulty {
         self.fails_at.store(self.calls.load(Ordering::SeqCst) + number, Ordering::SeqCst);
     }
 
-    /// How many commits there were.
+    /// The number of commits so far.
     pub(crate) fn commits(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }

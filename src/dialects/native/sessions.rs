@@ -100,7 +100,8 @@ pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Re
     Ok(response)
 }
 
-/// A code gives a full session, or one that may only add a passkey, as `signin.email_code` says.
+/// A code gives a full session, or a session that may only add a passkey, as `signin.email_code`
+/// says.
 async fn redeem_code(gateway: &Gateway, call: &Call, email: &str, code: &str) -> Result<Response, Problem> {
     Email::parse(email).map_err(|error| Problem::malformed(error.to_string()))?;
     let id = cookies::read(&call.headers, gateway.ground.place(), Cookie::Code);

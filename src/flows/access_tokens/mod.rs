@@ -288,7 +288,7 @@ impl AccessTokens {
         Ok(kept)
     }
 
-    /// Reports the end of a token. Here it has ended whatever the feed does.
+    /// Reports the end of a token, and ends it in memory without waiting for the feed.
     pub(in crate::flows) fn report_revoked(&self, origin: &Origin, token: &LiveToken, why: End) {
         token.end();
         let AccessToken { id, user, .. } = *token.record();

@@ -16,8 +16,8 @@ use crate::ports::Batch;
 use crate::records::{self, keys};
 
 impl Accounts {
-    /// Deletes the account of the owner of `session`, for good: passkeys, sessions on every host,
-    /// access tokens and what else is theirs.
+    /// Deletes the account of the owner of `session`, for good, with its passkeys, sessions on
+    /// every host, access tokens and other records.
     pub async fn delete_account(&self, session: &Session, visit: &Visit) -> Result<(), FlowError> {
         self.attempts.spend(visit)?;
         for _ in 0..ATTEMPTS_MAX {
@@ -46,7 +46,8 @@ impl Accounts {
             .and(self.retiring(&user).await?))
     }
 
-    /// The batch that removes an account, and what it has besides passkeys, sessions and tokens.
+    /// The batch that removes an account and its records, but not its passkeys, sessions and
+    /// tokens.
     pub(in crate::flows) async fn retiring(&self, user: &User) -> Result<Batch, FlowError> {
         let own_link = self.ground.records.forgetting_own_link(&user.id).await?;
         let pending = self.pending_address(&user.id).await?;

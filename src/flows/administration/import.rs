@@ -51,7 +51,7 @@ pub enum PasskeyLeft {
     Unusable(usize, CannotTakeOver),
 }
 
-/// What would be made of a user.
+/// The account and the passkeys that would be made for a user.
 struct Import {
     user: User,
     account: Batch,

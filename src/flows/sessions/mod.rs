@@ -38,8 +38,8 @@ const SWEPT_AT_ONCE_MAX: usize = 64;
 /// How many are looked at before others have a turn: there may be a million, and that takes a second.
 const SWEPT_WITHOUT_PAUSE: usize = 1_000;
 
-/// The most sessions that a new one ends because there are too many: where the limit was lowered, it
-/// is reached over some sign-ins.
+/// The most sessions that a new session ends because there are too many. After the limit was
+/// lowered, several sign-ins may be needed to reach it.
 const TOO_MANY_AT_ONCE_MAX: usize = 16;
 
 /// What the sweep does about a session.
@@ -183,8 +183,8 @@ impl Sessions {
         Ok(parts.into_iter().fold(Batch::default(), |batch, (_, part)| batch.and(part)))
     }
 
-    /// What removes each of these sessions, and the account of an enrolment that is abandoned with
-    /// it. The account of `spared` stays.
+    /// The batches that remove each of these sessions, and the account of an enrolment that is
+    /// abandoned with it. The account of `spared` stays.
     pub(in crate::flows) async fn endings(
         &self,
         ended: &Ended,

@@ -35,7 +35,7 @@ pub(in crate::flows) enum Means {
     Link,
 }
 
-/// What ends a recovery: a batch, and the sessions and the passkey that came of it.
+/// The batch that ends a recovery, and the sessions and the passkey that came of it.
 struct Undoing {
     batch: Batch,
     ended: Ended,
@@ -180,7 +180,7 @@ impl SignIn {
         Err(FlowError::Busy)
     }
 
-    /// What ends a recovery and everything that came of it.
+    /// The end of a recovery and of everything that came of it.
     async fn undoing(&self, recovery: &Recovery) -> Result<Undoing, FlowError> {
         let Recovery { user, session, secret, credential, .. } = recovery;
         let mut sessions: Vec<_> = self.sessions.kept(session).await?.into_iter().collect();
