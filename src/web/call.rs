@@ -32,7 +32,7 @@ impl FromRequestParts<Arc<Gateway>> for Call {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
-        // The proxy has noted where the request came in; without it nothing may be answered.
+        // The proxy has noted where the request came in. Without this note no request is answered.
         let mut visit = parts.extensions.get::<Visit>().cloned().ok_or_else(Problem::unauthenticated)?;
         visit.shows_live_session = guard::shows_live_session(gateway, &visit, &parts.method, &parts.headers);
         visit.by_access_token = guard::shows_access_token(&parts.headers);

@@ -52,7 +52,7 @@ pub fn device(place: &Place, mark: &Secret) -> HeaderValue {
     write(place, Cookie::Device, &mark.reveal(), SEEN_FROM_LIFETIME, "Strict")
 }
 
-/// Takes a cookie of ours back.
+/// Removes a cookie of ours from the browser.
 pub fn expire(place: &Place, which: Cookie) -> HeaderValue {
     write(place, which, "", Duration::ZERO, "Lax")
 }

@@ -108,7 +108,7 @@ pub fn not_cross_site(gateway: &Gateway, visit: &Visit, headers: &HeaderMap) -> 
 /// Whether the request is a form of one of our pages, on whichever host it is.
 ///
 /// A form of a page with `Referrer-Policy: no-referrer` is sent with `Origin: null`, so Fetch
-/// Metadata speaks first, and `Origin` only where it is missing.
+/// Metadata decides, and `Origin` only where it is missing.
 pub fn own_form(gateway: &Gateway, visit: &Visit, headers: &HeaderMap) -> Result<SameOrigin, Problem> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let ours = match text("sec-fetch-site") {

@@ -19,8 +19,8 @@ pub fn with_form_to(origin: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(policy).ok()
 }
 
-/// The same for a page whose script calls `origins` besides its own. `None` if one cannot stand in
-/// a header.
+/// The same for a page whose script calls `origins` besides its own. `None` if one of them cannot
+/// stand in a header.
 pub fn with_calls_to<'a>(origins: impl Iterator<Item = &'a str>) -> Option<HeaderValue> {
     let origins = origins.fold(String::new(), |all, origin| format!("{all} {origin}"));
     let policy =

@@ -145,7 +145,7 @@ impl Directory {
 }
 
 /// `router` below `path`, and at `path` with and without a slash at its end. (`Router::nest` leaves
-/// out the one with a slash, which would then get axum's own answer.)
+/// out the path with a slash, which axum would then answer itself.)
 fn below(path: &str, router: Router) -> Router {
     Router::new().nest_service(path, router)
 }

@@ -39,8 +39,8 @@ pub fn set_session_cookie(
     Ok(())
 }
 
-/// Gives a caller who shows a cookie a new one for `session`, their session as it is now. A caller
-/// who shows a token gets none.
+/// Gives a caller who shows a cookie a new cookie for `session`, their session as it is now. A
+/// caller who shows a token gets none.
 pub fn renew(
     gateway: &Gateway,
     call: &Call,
