@@ -102,8 +102,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-/// Names an operation: names of functions are unique in their file only. And an answer needs a
-/// description (`OpenAPI` 3.1, section 4.8.17).
+/// Names an operation: names of functions are unique in their file only. An answer needs a
+/// description as well (`OpenAPI` 3.1, section 4.8.17).
 fn finish(operation: &mut Operation, method: &str, path: &str) {
     let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     operation.operation_id = Some(std::iter::once(method).chain(words).collect::<Vec<_>>().join("_"));

@@ -46,7 +46,7 @@ pub fn native(gateway: &Shared) -> Router {
     plain(native::api(), gateway)
 }
 
-/// What is told about the installation itself, for every host, with paths relative to the prefix.
+/// The state and the keys of the installation, for every host, with paths relative to the prefix.
 pub fn status(gateway: &Shared) -> Router {
     plain(native::status_api(), gateway)
 }

@@ -76,7 +76,7 @@ pub(super) enum ReadFailures {
 pub(super) struct RegisterQuery {
     /// `platform` or `cross-platform`.
     pub(super) authenticator_attachment: Option<Attachment>,
-    /// What the passkey will be called, if verify-registration says nothing else.
+    /// The name of the passkey, unless verify-registration gives another.
     pub(super) name: Option<String>,
     #[expect(dead_code, reason = "accepted; nothing here depends on it")]
     pub(super) context: Option<String>,

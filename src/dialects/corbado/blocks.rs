@@ -34,7 +34,7 @@ pub(super) struct ProcessStarted {
     pub(super) process_response: ProcessResponse,
 }
 
-/// Where a process is.
+/// The state of a process.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::ProcessResponse)]
@@ -48,13 +48,13 @@ pub(super) struct ProcessResponse {
 #[schema(as = corbado::ProcessCommon)]
 pub(super) struct ProcessCommon {
     pub(super) app_name: String,
-    /// What comes before `/v2`.
+    /// The address before `/v2`.
     pub(super) frontend_api_url: String,
     pub(super) hide_badge: bool,
     pub(super) environment: &'static str,
 }
 
-/// What is to be done next.
+/// The next step.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::BlockBody)]
@@ -63,7 +63,7 @@ pub(super) struct BlockBody {
     block: &'static str,
     auth_type: &'static str,
     data: BlockData,
-    /// There is one way only.
+    /// Empty: there is one way only.
     alternatives: [String; 0],
 }
 
@@ -120,7 +120,7 @@ pub(super) struct CompletedBlock {
     block_type: &'static str,
     short_session: String,
     session_token: String,
-    /// Only for callers that are no pages: those have the cookie.
+    /// Only for callers that do not keep our cookie.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     long_session: Option<String>,
@@ -214,7 +214,7 @@ impl PasskeyOperation {
     }
 }
 
-/// How the browser reached the authenticator, as it says.
+/// How the browser says that it reached the authenticator.
 fn attachment(answer: &Value) -> Option<String> {
     let read = match answer {
         Value::String(text) => serde_json::from_str(text).ok()?,

@@ -26,7 +26,7 @@ impl FromRequestParts<Shared> for Began {
     }
 }
 
-/// What was asked has been done.
+/// The request has been carried out.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::Done)]
@@ -96,7 +96,7 @@ struct Error {
     kind: Kind,
     /// A sentence for people.
     details: String,
-    /// Which member of the body is to blame, if it is one.
+    /// The member of the body that is wrong, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     validation: Option<[Blame; 1]>,

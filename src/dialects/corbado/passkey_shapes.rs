@@ -8,12 +8,12 @@ use utoipa::ToSchema;
 use crate::domain::credential::{Backup, Credential, Transport};
 use crate::domain::time::Timestamp;
 
-/// What a front end tells about its browser. Only what is looked at here; the rest is ignored.
+/// A front end's description of its browser, as far as it is used here; other members are ignored.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::ClientInformation)]
 pub(super) struct ClientInformation {
-    /// What `newClientEnvHandle` said once.
+    /// An earlier `newClientEnvHandle`.
     pub(super) client_env_handle: Option<String>,
     is_user_verifying_platform_authenticator_available: Option<bool>,
     client_capabilities: Option<ClientCapabilities>,
@@ -58,7 +58,7 @@ pub(super) struct AppendStarted {
     /// JSON as a text: `publicKey`, for `navigator.credentials.create`. Empty if there is a reason
     /// not to.
     attestation_options: String,
-    /// To be kept, and sent as `clientEnvHandle` from now on.
+    /// The client keeps it, and sends it as `clientEnvHandle` from now on.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     new_client_env_handle: Option<String>,
@@ -149,7 +149,7 @@ struct Passkey {
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::AaguidDetails)]
 pub(super) struct AaguidDetails {
-    /// What its owner calls the passkey; at first, what its authenticator is called.
+    /// The name that its owner chose; at first, the name of its authenticator.
     name: String,
     icon_light: &'static str,
     icon_dark: &'static str,

@@ -66,7 +66,7 @@ pub(super) async fn show(
     Ok(Json(next(&gateway, &call, &course).await?))
 }
 
-/// Says who is signing in. An address without an account gets the same answer.
+/// Names the user who signs in. An address without an account gets the same answer.
 #[utoipa::path(post, path = "/auth/login/init", tag = "corbado", request_body = LoginInit,
     params(("x-corbado-process-id" = String, Header)),
     responses((status = 200, body = ProcessResponse), Failures))]
@@ -181,7 +181,7 @@ pub(super) async fn reset(
     Ok(Json(next(&gateway, &call, &course).await?))
 }
 
-/// Takes note of nothing: what happens here is in the audit log already.
+/// Ignores the event: the audit log has the gateway's own events.
 #[utoipa::path(post, path = "/auth/events", tag = "corbado", request_body = EventCreate,
     responses((status = 204), Failures))]
 pub(super) async fn events(

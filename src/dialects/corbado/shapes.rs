@@ -13,7 +13,7 @@ pub(super) struct SessionConfig {
     pub(super) use_session_management: bool,
     pub(super) session_token_cookie_config: CookieConfig,
     pub(super) short_session_cookie_config: CookieConfig,
-    /// What comes before `/v2`.
+    /// The address before `/v2`.
     pub(super) frontend_api_url: String,
 }
 

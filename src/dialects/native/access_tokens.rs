@@ -31,7 +31,7 @@ use crate::web::{Problem, json};
 #[schema(as = native::AccessToken)]
 pub(in crate::dialects::native) struct TokenShape {
     id: String,
-    /// Whose it is.
+    /// The id of its owner.
     user: String,
     name: String,
     routes: Vec<String>,

@@ -139,7 +139,7 @@ pub(super) async fn confirm(
     Ok(Json((&link).into()))
 }
 
-/// Ends the code, and refuses the device that has brought it. Nothing is added.
+/// Ends the code, and refuses the device that has brought it. No passkey is added.
 #[utoipa::path(delete, path = "/account/device-link", tag = "native",
     security(("bearer" = []), ("cookie" = [])),
     responses((status = 204, description = "There is no code any more"), Failures))]

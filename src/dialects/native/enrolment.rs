@@ -73,7 +73,7 @@ pub(super) async fn preview(
 #[derive(Deserialize, ToSchema)]
 #[schema(as = native::Redeem)]
 pub(super) struct Redeem {
-    /// What comes after the `#` of a link.
+    /// The part of a link after its `#`.
     token: String,
     /// Needed with the set-up secret; ignored with an invitation.
     #[serde(default)]

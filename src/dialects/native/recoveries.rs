@@ -65,7 +65,7 @@ pub(super) async fn cancel(
 #[derive(Deserialize, ToSchema)]
 #[schema(as = native::CancelRecovery)]
 pub(super) struct CancelBody {
-    /// What comes after the `#` of the link that was sent to the owner.
+    /// The part after the `#` of the link that was sent to the owner.
     token: String,
 }
 

@@ -171,7 +171,7 @@ pub(super) struct RegisterBegin {
 #[derive(Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct RegisterFinish {
-    /// What the passkey will be called; wins over what register/begin said.
+    /// The name of the passkey, in place of the name from register/begin.
     pub(super) device_name: Option<String>,
 }
 

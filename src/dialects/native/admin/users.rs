@@ -27,7 +27,7 @@ use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::{Problem, json};
 
-/// Which users.
+/// The users to list.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {
