@@ -1,5 +1,5 @@
 //! The account page: profile, passkeys, access tokens and sessions of one person, rendered whole,
-//! so that it can be read without a script. Changing anything needs one.
+//! so that it can be read without a script. Every change needs one.
 
 use askama::Template;
 use base64::Engine;

@@ -24,7 +24,7 @@ pub fn routes(desk: &Desk) -> Router {
         Alias::SignIn => router.route(path, get(sign_in)),
         Alias::SignOut => router.route(path, get(sign_out)),
         Alias::UserInfo => router.route(path, get(user_info)),
-        // Only other proxies ask these, and the proxy answers them before.
+        // Only other proxies ask for these, and our proxy has answered them already.
         Alias::Oauth2Check | Alias::WebauthnCheck => router,
     });
     router.fallback(super::routes::not_found).with_state(desk.clone())
@@ -58,7 +58,7 @@ fn within(origin: &str, address: &str) -> String {
     if is_here { below.to_owned() } else { "/".to_owned() }
 }
 
-/// Asks first, as our own page does: a link of another site must not sign a user out.
+/// The page asks first, as our own page does: a link of another site must not sign a user out.
 async fn sign_out(State(desk): State<Desk>) -> Response {
     to_page(&desk, "/logout")
 }

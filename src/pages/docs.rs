@@ -2,7 +2,7 @@
 //! loads nothing from elsewhere.
 //!
 //! What lives here: turning a description into the page's data. What does not: the description
-//! itself, which `dialects/` make.
+//! itself, which `dialects/` makes.
 
 use askama::Template;
 use serde_json::Value;

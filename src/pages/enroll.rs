@@ -2,7 +2,7 @@
 //! no server sees, so the script asks for its purpose (`POST {prefix}/invitations/preview`).
 //!
 //! A link works once. A person who used theirs and went away before the passkey was made still has
-//! a session for that alone, and goes on from there.
+//! a session that may only add it, and goes on from there.
 
 use askama::Template;
 

@@ -130,7 +130,7 @@ fn refused_token(why: TokenRefusal) -> Problem {
     }
 }
 
-/// Asks a user for their passkey whose last one was shown too long ago for `route`.
+/// Asks a user for their passkey if they showed it too long ago for `route`.
 async fn step_up(desk: &Desk, load: &Load, kind: Kind, route: &Route) -> Result<Response, Problem> {
     let (place, t) = (desk.gateway.ground.place(), desk.site.text());
     let mut response = match kind {

@@ -109,7 +109,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Load {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        // The proxy has noted where the request came in; without it nothing may be answered.
+        // The proxy has noted where the request came in. Without this note no request is answered.
         let visit = parts.extensions.get::<Visit>().cloned().ok_or_else(Problem::unauthenticated)?;
         let (method, uri, headers) = (parts.method.clone(), parts.uri.clone(), parts.headers.clone());
         Ok(Self { visit, method, uri, headers })

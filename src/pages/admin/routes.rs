@@ -32,7 +32,7 @@ use crate::pages::attributes::AttributeField;
 use crate::pages::routes::{Desk, Load, not_found, page, to_page};
 use crate::web::Problem;
 
-/// How much of the trail a user's page shows.
+/// How many events a user's page shows.
 const EVENTS_OF_USER: usize = 20;
 
 /// The pages, relative to the prefix.
