@@ -302,7 +302,7 @@ impl Desk {
     }
 }
 
-/// Which names have failed, and when they are tried again; outlives a plan.
+/// The names that have failed, and when they are tried again; outlives a plan.
 #[derive(Default)]
 struct Failures(Mutex<HashMap<Name, Failed>>);
 

@@ -23,7 +23,7 @@ use crate::ports::{Clock, Entropy};
 pub use account::check_roots;
 pub use keeper::{file_of, keep};
 
-/// Which certificates to keep, and from whom.
+/// The certificates to keep, and their authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     pub authority: Authority,
@@ -36,7 +36,7 @@ pub struct Plan {
 pub struct Authority {
     /// The URL of the directory (RFC 8555, section 7.1.1).
     pub directory: String,
-    /// Where the authority writes to; it need not have any.
+    /// The address for messages of the authority; optional.
     pub email: Option<String>,
     /// Trusted for the directory instead of the authorities of this machine.
     pub ca_file: Option<PathBuf>,
@@ -69,7 +69,7 @@ pub struct ExternalAccount {
     pub hmac_key: Zeroizing<Vec<u8>>,
 }
 
-/// What a certificate is for.
+/// The host name or address of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Name {
     Dns(String),
@@ -119,7 +119,7 @@ pub trait Shelf: Send + Sync {
     fn put_in_force(&self, name: &str, content: &[u8]) -> io::Result<()>;
 }
 
-/// What the keeper works with.
+/// The keeper's surroundings.
 #[derive(Clone)]
 pub struct World {
     pub responder: Arc<dyn Responder>,
