@@ -32,7 +32,7 @@ pub struct QuestionLine {
     pub auth_age_seconds: u64,
 }
 
-/// Whose request it would be.
+/// The user or anonymous client of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AskerLine {

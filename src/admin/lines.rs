@@ -28,7 +28,7 @@ pub struct InvitationLine {
     pub id: InvitationId,
     pub email: Email,
     pub expires_at: String,
-    /// Who invited, in words.
+    /// The inviter, in words.
     pub by: String,
 }
 
@@ -46,7 +46,7 @@ pub struct BanLine {
     pub network: String,
     /// `None`: until an administrator removes it.
     pub expires_at: Option<String>,
-    /// Who made it, in words.
+    /// The maker of the ban, in words.
     pub by: String,
     pub reason: Option<String>,
     pub at: String,
@@ -69,7 +69,7 @@ impl From<&Ban> for BanLine {
 pub struct TokenLine {
     pub id: AccessTokenId,
     pub user: UserId,
-    /// What the user is called.
+    /// The username.
     pub username: Option<Username>,
     pub name: TokenName,
     #[serde(flatten)]
@@ -169,7 +169,7 @@ pub struct SessionLine {
     pub last_seen_at: String,
     /// The network it was begun in.
     pub client: Option<Network>,
-    /// What the program said of itself.
+    /// The program, as it describes itself.
     pub device: Option<String>,
     /// Always false, because a command has no session.
     pub current: bool,

@@ -25,7 +25,7 @@ pub const REQUEST_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The longest answer: a list of some tens of thousands of people.
 pub const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// What an operator asks for. `user` is a username, an e-mail address or an id.
+/// A request of an operator. `user` is a username, an e-mail address or an id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
@@ -63,7 +63,7 @@ pub enum Request {
         search: Option<String>,
         /// How many; `None`: as many as a page usually has.
         limit: Option<usize>,
-        /// Where the page before ended.
+        /// The end of the page before.
         after: Option<String>,
     },
     /// One person, with passkeys and sessions.
@@ -149,7 +149,7 @@ pub enum Request {
     /// A backup of everything that is to outlast the machine. The answer is
     /// [`Answer::BackupFollows`], and then the file.
     Backup,
-    /// What would become of requests.
+    /// Explains how requests would be decided.
     PolicyExplain { questions: Vec<QuestionLine> },
     /// Whether the gateway works.
     Health,
@@ -230,7 +230,7 @@ pub enum Answer {
         email: Email,
         /// RFC 3339.
         expires_at: String,
-        /// What the user will be called, as things are; `None` for an account that is there.
+        /// The username that the user would get now; `None` for an account that is there.
         username: Option<Username>,
     },
     /// In the order of the guests.
@@ -265,7 +265,7 @@ pub enum Answer {
     },
     Users {
         users: Vec<UserLine>,
-        /// Where the next page begins.
+        /// The beginning of the next page.
         next: Option<String>,
     },
     User {
