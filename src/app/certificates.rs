@@ -20,7 +20,7 @@ use crate::store::private_file;
 use crate::system::{SystemClock, SystemEntropy};
 use crate::telemetry::metrics::CertificateLife;
 
-/// Where certificates and the account with the authority lie, in the data directory.
+/// The directory of certificates and of the account with the authority, in the data directory.
 const DIRECTORY: &str = "acme";
 
 /// The certificates to obtain; `None` where the operator has certificates from elsewhere. Reads the

@@ -62,7 +62,7 @@ pub use webhooks::{Tried, try_webhooks};
 /// The message for people at the terminal once the gateway answers.
 #[derive(Debug, Clone)]
 pub struct Announcement {
-    /// Where people sign in.
+    /// The origin where people sign in.
     pub origin: String,
     /// The one-time link that makes the first administrator; `None` when there is an account.
     pub setup_link: Option<String>,
@@ -264,7 +264,7 @@ fn access_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<Acce
     Ok(Some(Access { log: Arc::new(log), telling }))
 }
 
-/// What the proxy needs of the rest.
+/// The parts of the gateway that the proxy needs.
 fn parts(
     settings: &Settings,
     gateway: &Arc<Gateway>,

@@ -12,7 +12,7 @@ use crate::store::private_file;
 /// The file with the link, in the data directory.
 const LINK_FILE: &str = "setup-link";
 
-/// Where the link is kept, given the data directory.
+/// The file of the link, given the data directory.
 pub fn file(data: &Path) -> PathBuf {
     data.join(LINK_FILE)
 }

@@ -25,7 +25,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How a successor is started.
 #[derive(Debug, Clone)]
 pub struct Successor {
-    /// Where this program lay when it was started.
+    /// The path of this program when it was started.
     pub program: PathBuf,
     /// The arguments that this program was given.
     pub arguments: Vec<OsString>,

@@ -58,7 +58,7 @@ pub enum TriedOutcome {
     Failed,
 }
 
-/// Which webhooks want to be told what.
+/// The webhooks, and the events that each subscribes to.
 pub(super) fn subscriptions(settings: &Settings) -> Vec<Subscription> {
     let subscription = |webhook: &Webhook| Subscription {
         webhook: WebhookId::of_url(&webhook.url),

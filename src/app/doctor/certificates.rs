@@ -11,7 +11,7 @@ use crate::domain::time::Timestamp;
 use crate::proxy::{Inspected, inspect_certificates};
 
 const ABOUT: &str = "certificate";
-/// Where an operator's units lie.
+/// The directory of an operator's units.
 const UNITS: &str = "/etc/systemd/system";
 /// The least share of a certificate's life. An ACME client renews with a third left, so with less
 /// it has failed for a while.

@@ -22,7 +22,7 @@ const ELSEWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2
 pub(super) async fn examine(settings: &Settings, running: &Running) -> Vec<Finding> {
     let mut findings = Vec::new();
     for host in hosts(settings) {
-        // Which names exist below a wildcard is not in the configuration.
+        // The configuration does not have the names below a wildcard.
         if let HostPattern::Exact(host) = host {
             findings.push(name(&host).await);
         }
@@ -93,7 +93,7 @@ async fn is_free(address: SocketAddr) -> Finding {
     Finding::problem(ABOUT, format!("the gateway could not listen on {address}: {error}"), remedy)
 }
 
-/// Where a listener on every address is found from here.
+/// The address at which this machine reaches a listener on every address.
 const fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -36,10 +36,10 @@ pub enum Weight {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub weight: Weight,
-    /// What it is about, in a word or two.
+    /// The subject, in a word or two.
     pub about: &'static str,
     pub what: String,
-    /// What to do; `None` where all is well.
+    /// The advice; `None` where all is well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
