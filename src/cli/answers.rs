@@ -19,7 +19,7 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// What `--json` says.
+    /// The form that `--json` chooses.
     pub(super) const fn of(json: bool) -> Self {
         if json { Self::Json } else { Self::Text }
     }

@@ -165,7 +165,7 @@ fn account(command: User) -> Result<(Request, Form), Failure> {
     })
 }
 
-/// What `--mail` says.
+/// The delivery that `--mail` chooses.
 pub(super) const fn delivery(mail: bool) -> Delivery {
     if mail { Delivery::ByMail } else { Delivery::ByHand }
 }

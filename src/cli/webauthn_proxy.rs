@@ -184,8 +184,8 @@ fn passkey(json: &Value, user_handle: Vec<u8>) -> Result<ForeignPasskey, String>
     })
 }
 
-/// What flags say of backups. Older versions kept no flags, and newer ones wrote those as if none
-/// had been set; but a user was present whenever a passkey was made.
+/// The backup state in the flags. Older versions kept no flags, and newer ones wrote those as if
+/// none had been set; but a user was present whenever a passkey was made.
 fn backup(flags: &Value) -> Option<Backup> {
     let is_set = |key: &str| flags.get(key).and_then(Value::as_bool).unwrap_or(false);
     match (is_set("userpresent"), is_set("backupeligible"), is_set("backupstate")) {

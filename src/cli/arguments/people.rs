@@ -1,4 +1,4 @@
-//! What `vestibule invite`, `invitation`, `user` and `session` take.
+//! The arguments of `vestibule invite`, `invitation`, `user` and `session`.
 //!
 //! What does not live here: carrying them out, for which `cli/operator.rs` asks the gateway.
 //!

@@ -1,4 +1,4 @@
-//! What `vestibule policy` takes.
+//! The arguments of `vestibule policy`.
 //!
 //! What does not live here: what the commands do and print (`cli/policy.rs`).
 //!

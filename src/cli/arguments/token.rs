@@ -1,4 +1,4 @@
-//! What `vestibule token` takes.
+//! The arguments of `vestibule token`.
 //!
 //! What does not live here: what the commands do and print (`cli/token.rs`).
 //!

@@ -38,7 +38,7 @@ pub(super) fn run(options: &Demo) -> Outcome {
     Ok(())
 }
 
-/// Where the demo keeps its data.
+/// The directory of the demo's data.
 enum Data {
     Named(PathBuf),
     /// Removed when dropped.
