@@ -23,14 +23,14 @@ const KEPT_MAX: usize = 10_000;
 const RECIPIENTS_MAX: usize = 32;
 const REMEDY: &str = "write recipients that age-keygen prints, such as [\"age1...\"]";
 
-/// Which backups the gateway makes on schedule.
+/// The backups that the gateway makes on schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupPlan {
     pub every: Duration,
     /// How many files stay.
     pub keep: usize,
     pub directory: PathBuf,
-    /// Who can read them; if empty, every reader of the file.
+    /// The keys that can read them; if empty, every reader of the file can.
     pub recipients: Vec<Recipient>,
 }
 

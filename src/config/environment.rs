@@ -10,7 +10,7 @@ const PREFIX: &str = "VESTIBULE_";
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
-    /// Where the credentials of a stopped service lie: the path that the service will see, and
+    /// The directories of a stopped service's credentials: the path that the service will see, and
     /// ours.
     credentials: Credentials,
 }
@@ -36,7 +36,7 @@ impl Environment {
         Self { credentials, ..self }
     }
 
-    /// Where the file can be read that the configuration calls `path`.
+    /// The path at which the file can be read that the configuration calls `path`.
     pub(super) fn on_disk<'a>(&'a self, path: &'a str) -> &'a str {
         self.credentials.source_of(path).unwrap_or(path)
     }

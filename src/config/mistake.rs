@@ -15,9 +15,9 @@ pub struct Mistake {
     pub key: String,
     /// The line in the file, counted from 1; `None` if it is not in the file.
     pub line: Option<usize>,
-    /// What is wrong.
+    /// The fault.
     pub problem: String,
-    /// What to do.
+    /// The advice.
     pub remedy: String,
 }
 

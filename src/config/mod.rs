@@ -67,7 +67,7 @@ pub use value::Colour;
 pub(crate) use value::duration;
 pub use written::{Origin, Written};
 
-/// Where the configuration is looked for, in this order, when no file is named.
+/// The paths of the configuration, tried in this order when no file is named.
 pub const SEARCH_PATH: [&str; 2] = ["config.toml", "/etc/vestibule/config.toml"];
 /// Beginnings of keys whose files only a running gateway loads, and of keys that depend on them.
 const NOT_FOR_COMMANDS: [&str; 8] = [
@@ -101,9 +101,9 @@ pub fn found() -> Option<PathBuf> {
     SEARCH_PATH.iter().map(PathBuf::from).find(|path| path.exists())
 }
 
-/// Where the gateway's socket is: all that operator commands need of the file [`load`] reads.
-/// Mistakes elsewhere in it, such as a certificate that only the gateway may read, do not stop
-/// them.
+/// The path of the gateway's socket, which is all that operator commands need of the file [`load`]
+/// reads. Mistakes elsewhere in it, such as a certificate that only the gateway may read, do not
+/// stop them.
 pub fn admin_socket(path: Option<&Path>, environment: &Environment) -> Result<PathBuf, Mistakes> {
     let file = path.map(Path::to_path_buf).or_else(found);
     let text = match &file {

@@ -18,7 +18,7 @@ use super::written::{self, Written};
 /// The farthest a misspelt key may be from the suggested key.
 const SUGGESTION_DISTANCE_MAX: usize = 3;
 
-/// Where a value came from, for mistakes about it.
+/// The place of a value, for mistakes about it.
 #[derive(Debug, Clone)]
 pub(super) struct At {
     pub(super) key: String,
@@ -36,7 +36,7 @@ pub(super) struct Found<T> {
 
 /// One reading of one configuration.
 pub(super) struct Reader<'a> {
-    /// Where lines end.
+    /// The ends of lines.
     line_ends: Vec<usize>,
     file: Option<Arc<Path>>,
     environment: &'a Environment,
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
         self.mistake(&at, problem, "correct the TOML; texts stand in double quotes");
     }
 
-    /// Where the file can be read that the configuration calls `path`.
+    /// The path at which the file can be read that the configuration calls `path`.
     pub(super) fn on_disk<'b>(&'b self, path: &'b str) -> &'b str {
         self.environment.on_disk(path)
     }

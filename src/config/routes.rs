@@ -131,7 +131,7 @@ fn route(section: &Section<'_>, reader: &Reader<'_>, server: &Server, defined: &
     Some(Draft { route, share_auth_host, name_at, host_at, path_at })
 }
 
-/// Where users sign out of the application.
+/// The address at which users sign out of the application.
 fn logout(section: &Section<'_>, reader: &Reader<'_>, route_path: &str) -> Option<LogoutUrl> {
     const REMEDY: &str = "write the path that signs out, such as \"/logout\" or \"/index.php?action=logout\"";
     let found = section.parsed("logout_url", REMEDY, LogoutUrl::parse)?;

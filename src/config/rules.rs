@@ -1,5 +1,5 @@
-//! Who may enter a route: `allow`, `[[route.rule]]` or `policy`; and `[[network]]`, which both may
-//! name.
+//! The users who may enter a route: `allow`, `[[route.rule]]` or `policy`; and `[[network]]`, which
+//! both may name.
 //!
 //! What does not live here: what a rule decides (`domain/policy/`).
 //!

@@ -53,7 +53,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Where `key` is; the table's own line when it is not there.
+    /// The place of `key`; the table's own line when it is not there.
     pub(super) fn at(&self, key: &str) -> At {
         let line = self.entry(key).map(|(name, _)| self.reader.line(name.span().start)).or(self.line);
         self.reader.at(self.dotted(key), line)

@@ -35,7 +35,7 @@ use crate::proxy::{ForwardedBy, Limits};
 use crate::telemetry::access::AccessFormat;
 use crate::telemetry::logging::Format;
 
-/// Everything an operator can decide.
+/// All settings of an operator.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub public_url: PublicUrl,
@@ -59,7 +59,7 @@ pub struct Settings {
     pub username_change: UsernameChange,
     /// Backups that the gateway makes on schedule.
     pub backup: Option<BackupPlan>,
-    /// Who may make an account for themselves.
+    /// Whether people may make an account for themselves.
     pub sign_up: SignUp,
     /// How long a passkey sleeps that a code by mail has led to.
     pub recovery_delay: Duration,
@@ -69,18 +69,18 @@ pub struct Settings {
     pub mounts: Mounts,
     /// Whether other proxies may ask about requests.
     pub forward_auth: ForwardAuth,
-    /// What people can have besides a name and groups.
+    /// The attributes that people can have besides a name and groups.
     pub attributes: Arc<Attributes>,
     pub routes: RouteTable,
-    /// What is allowed but probably not meant, in sentences.
+    /// Settings that are allowed but probably not meant, in sentences.
     pub remarks: Vec<String>,
     /// The configuration key by key, for people.
     pub written: Vec<Written>,
-    /// Where it was read; `None` where there is no file.
+    /// The path that it was read from; `None` where there is no file.
     pub file: Option<PathBuf>,
 }
 
-/// Where people sign in: an origin.
+/// The origin where people sign in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
     pub scheme: Scheme,
@@ -107,7 +107,7 @@ pub struct Server {
     /// Never 0.
     pub workers: usize,
     pub grace_period: Duration,
-    /// Where more routes are, each file with some.
+    /// The directory of files with further routes.
     pub routes_directory: Option<PathBuf>,
     pub tls: Option<Tls>,
 }
@@ -135,7 +135,7 @@ pub struct Tls {
 pub struct Acme {
     /// The URL of the authority's directory.
     pub directory: String,
-    /// Where the authority may write to.
+    /// The address for messages of the authority.
     pub email: Option<Email>,
     pub challenge: AcmeChallenge,
     /// Trusted for the directory instead of the authorities of this machine.
@@ -182,7 +182,7 @@ pub struct RelyingParty {
     pub related_origins: Vec<String>,
 }
 
-/// Where state lives.
+/// The store of the gateway's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
     pub engine: Engine,
@@ -264,7 +264,7 @@ pub struct Branding {
     pub name: String,
     pub logo: Option<PathBuf>,
     pub favicon: Option<PathBuf>,
-    /// Whom users are told to ask: an e-mail address, or words.
+    /// The contact that users are told to ask: an e-mail address, or words.
     pub contact: Option<String>,
     /// Text and URL of each link at the foot of our pages.
     pub links: Vec<(String, String)>,
@@ -274,7 +274,7 @@ pub struct Branding {
     pub accent: Option<Colour>,
 }
 
-/// What is logged, and how.
+/// The logs and their forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
     /// A level, or several with targets, as `tracing` reads them.

@@ -26,7 +26,7 @@ use crate::domain::topic::{Family, Topic};
 /// More than an installation has receivers.
 const WEBHOOKS_MAX: usize = 16;
 const URL_BYTES_MAX: usize = 2_048;
-/// What every receiver takes (Standard Webhooks 1.0.0, "Symmetric").
+/// The lengths that every receiver takes (Standard Webhooks 1.0.0, "Symmetric").
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 const SECRET_PREFIX: &str = "whsec_";
 /// Ends of names that the public DNS does not have.
@@ -39,7 +39,7 @@ const TEMPLATE_REMEDY: &str = "write \"json\", \"ntfy\" or \"slack\"";
 const SECRET_REMEDY: &str = "write the path of a file that holds whsec_ and 24 to 64 random bytes in base64 and nothing else; \
                              (printf whsec_; openssl rand -base64 32) > FILE makes one";
 
-/// What one word of `events` stands for.
+/// The meaning of one word of `events`.
 enum Wanted {
     Notices,
     Topics(Vec<Topic>),
@@ -159,7 +159,7 @@ fn wanted(text: &str) -> Result<Wanted, String> {
     }
 }
 
-/// Everything that `events` can name.
+/// All words that `events` can have.
 fn offered() -> String {
     let families = Family::ALL.map(|family| {
         let topics = Topic::offered().filter(|(_, of)| *of == family).map(|(topic, _)| topic.label());

@@ -17,7 +17,7 @@ const MANUAL: &str = include_str!("../../config.toml");
 /// Keys whose values are as good as a password. A test asks about every key that sounds like one.
 const SECRETS: [&str; 2] = ["mail.password", "webhook.url"];
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// `None`: the configuration itself.

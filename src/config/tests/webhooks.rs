@@ -1,4 +1,4 @@
-//! What `[[webhook]]` accepts, and its mistakes for other values.
+//! The values that `[[webhook]]` accepts, and its mistakes for others.
 
 use super::{check, parse_file};
 
