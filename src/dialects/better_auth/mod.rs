@@ -51,7 +51,7 @@ pub fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(session::related_origins))
 }
 
-/// Which pages of other origins may call it, and how.
+/// The pages of other origins that may call it, and how.
 pub fn cors(gateway: &Shared) -> CorsLayer {
     cross_origin::layer(gateway, &[]).expose_headers([SET_AUTH_TOKEN, RETRY_AFTER_HERE])
 }

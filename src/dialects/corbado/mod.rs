@@ -78,7 +78,7 @@ pub fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(process::events))
 }
 
-/// Which pages of other origins may call it, and how.
+/// The pages of other origins that may call it, and how.
 pub fn cors(gateway: &Shared) -> CorsLayer {
     cross_origin::layer(gateway, &CLIENT_HEADERS).expose_headers([RETRY_AFTER])
 }

@@ -109,7 +109,7 @@ struct Paging {
 }
 
 impl Passkeys {
-    /// All of them are on one page, because their number is limited.
+    /// All passkeys are on one page, because their number is limited.
     pub(super) fn new(credentials: &[Credential]) -> Self {
         let paging = Paging { page: 1, total_pages: 1, total_items: credentials.len() };
         Self { passkeys: credentials.iter().map(Passkey::from).collect(), paging }

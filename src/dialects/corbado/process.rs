@@ -54,7 +54,7 @@ pub(super) async fn init(
     Ok(Json(ProcessStarted { token: id.reveal(), expires_at, process_response }))
 }
 
-/// Where the process is, with a new challenge.
+/// The state of the process, with a new challenge.
 #[utoipa::path(get, path = "/auth/process", tag = "corbado",
     params(("x-corbado-process-id" = String, Header)),
     responses((status = 200, body = ProcessResponse), Failures))]

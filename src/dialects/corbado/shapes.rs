@@ -113,7 +113,7 @@ pub(super) struct Rename {
     pub(super) full_name: String,
 }
 
-/// What kind of identifier.
+/// The kind of an identifier.
 #[derive(Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = corbado::IdentifierType)]

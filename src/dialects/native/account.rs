@@ -174,7 +174,7 @@ pub(super) struct TrailShape {
     next: Option<String>,
 }
 
-/// Where the list continues.
+/// The place in the list to continue from.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct After {

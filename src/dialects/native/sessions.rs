@@ -32,7 +32,7 @@ pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<Ses
     Ok(Json(shapes.collect()))
 }
 
-/// Who is calling. A user without a first passkey is not signed in yet, and programs need to know the
+/// The caller. A user without a first passkey is not signed in yet, and programs need to know the
 /// difference.
 #[derive(Serialize, ToSchema)]
 #[schema(as = native::Current)]

@@ -17,7 +17,7 @@ use crate::dialects::native::shapes::Document;
 use crate::web::Problem;
 use crate::web::call::Call;
 
-/// Where a message went.
+/// The address that a message went to.
 #[derive(Serialize, ToSchema)]
 #[schema(as = admin::TestMail)]
 pub(super) struct TestMail {
