@@ -168,7 +168,7 @@ impl Published {
     }
 }
 
-/// What a JWT of ours is for. One kind is never accepted in place of another.
+/// The purpose of a JWT of ours. One kind is never accepted in place of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Tells an application who the user is.
@@ -214,8 +214,8 @@ struct Claims<'a> {
     exp: i64,
 }
 
-/// What Pomerium says in `X-Pomerium-Jwt-Assertion`: issuer and audience are the host that browsers
-/// ask, and the user's id is there twice.
+/// The claims of Pomerium's `X-Pomerium-Jwt-Assertion`: issuer and audience are the host that
+/// browsers ask, and the user's id is there twice.
 #[derive(Serialize)]
 struct PomeriumClaims<'a> {
     iss: &'a str,
@@ -311,8 +311,8 @@ impl AssertionSigner {
         jsonwebtoken::encode(&header, claims, &self.key).ok()
     }
 
-    /// What `text` says, if we signed it for `purpose` with a key that is good at `now`. The caller
-    /// checks its audience and time.
+    /// The claims of `text`, if we signed it for `purpose` with a key that is good at `now`. The
+    /// caller checks its audience and time.
     pub(super) fn read<T: DeserializeOwned>(
         &self,
         purpose: Purpose,

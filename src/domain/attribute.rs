@@ -138,7 +138,7 @@ pub fn edits_in(written: &BTreeMap<String, Option<String>>) -> Result<AttributeE
     written.iter().map(read).collect()
 }
 
-/// Who may set an attribute.
+/// The people who may set an attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Editor {
     Administrator,

@@ -22,7 +22,7 @@ type Word = Cow<'static, str>;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     pub at: Timestamp,
-    /// What happened, in a word.
+    /// The event, in a word.
     pub event: Word,
     pub outcome: Outcome,
     /// A user's id, or `operator`, `gateway` or `anonymous`.

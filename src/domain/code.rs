@@ -25,10 +25,10 @@ pub const CODE_ATTEMPTS_MAX: u32 = 5;
 /// How many characters a code has: 40 bits.
 pub const CODE_CHARS: usize = 8;
 
-/// What a code by mail gives in an installation.
+/// The effect of a code by mail in an installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EmailCode {
-    /// Nothing: no codes are sent.
+    /// No codes are sent.
     Off,
     /// A session that may only add a passkey.
     Enroll,
@@ -36,7 +36,7 @@ pub enum EmailCode {
     Session,
 }
 
-/// What a code lets its holder do.
+/// The purpose of a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {

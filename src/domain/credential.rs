@@ -46,7 +46,7 @@ pub struct Credential {
     /// Until when it opens nothing, so that its owner has time to take it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asleep_until: Option<Timestamp>,
-    /// What is known of a credential that another program registered.
+    /// The known facts about a credential that another program registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<Imported>,
 }
@@ -70,7 +70,7 @@ pub enum Eligibility {
     Untold,
 }
 
-/// What is known of a passkey before an authenticator has made it.
+/// The known facts about a passkey before an authenticator has made it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
     /// Its name, unless another name is given once it exists.

@@ -50,7 +50,7 @@ impl From<DeclaredStanding> for Standing {
     }
 }
 
-/// What becomes of users and invitations that the file does not declare.
+/// The treatment of users and invitations that the file does not declare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Others {

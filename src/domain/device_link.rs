@@ -70,7 +70,8 @@ pub struct DeviceLink {
 }
 
 impl DeviceLink {
-    /// What the new device shows to find this link: the code, and its own nonce from then on.
+    /// The secret that the new device shows to find this link: the code, and its own nonce from
+    /// then on.
     pub const fn found_by(&self) -> SecretHash {
         match &self.stage {
             Stage::Offered(code) => *code,

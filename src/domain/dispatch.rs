@@ -25,7 +25,7 @@ use super::user::Role;
 /// How long the gateway tries to deliver a dispatch.
 pub const DISPATCH_LIFETIME: Duration = Duration::from_hours(24);
 
-/// Which webhook, as the store names it: its URL may be as good as a password.
+/// A webhook's name in the store, because its URL may be as good as a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WebhookId([u8; 16]);
 

@@ -13,7 +13,7 @@ use super::dialect::Dialect;
 use super::id::{AccessTokenId, CredentialId, InvitationId, SessionId, UserId};
 use super::network::Network;
 
-/// Who made something happen.
+/// The actor of an event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Actor {
     /// The gateway itself, for example when a session expires.
@@ -30,7 +30,7 @@ pub enum Actor {
     Administrator(UserId),
 }
 
-/// Where a request came from, for the audit log.
+/// The origin of a request, for the audit log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     pub actor: Actor,
@@ -249,7 +249,7 @@ impl Delivery {
     }
 }
 
-/// Whose limit on attempts with credentials was reached.
+/// The kind of limit on attempts with credentials that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Limited {
     /// The limit of one network.

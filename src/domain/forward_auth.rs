@@ -12,7 +12,7 @@ use super::place::{Scheme, host_of};
 /// The longest target that is read, in bytes: as long as a whole head may be.
 pub const TARGET_BYTES_MAX: usize = 32 * 1024;
 
-/// Which endpoint was asked, and so where the facts are.
+/// The endpoint that was asked, which tells where the facts are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contract<'a> {
     /// `{prefix}/forward`: `X-Forwarded-Method`, `-Proto`, `-Host` and `-Uri` (Traefik, Caddy,
@@ -159,7 +159,7 @@ pub fn passed_on(contract: Contract<'_>, headers: &HeaderMap) -> Vec<&'static st
     let foreign: &[&str] = match contract {
         Contract::Forwarded | Contract::Appended { .. } => &[ORIGINAL_URL, ORIGINAL_URI, ORIGINAL_METHOD],
         Contract::Original => &[ORIGINAL_URI, URI, METHOD],
-        // Which headers that proxy sets is not known.
+        // The headers that this proxy sets are unknown.
         Contract::Aliased { .. } => &[],
     };
     foreign.iter().filter(|name| headers.contains_key(**name)).copied().collect()

@@ -120,7 +120,7 @@ random_id! {
     AccessTokenId
 }
 random_id! {
-    /// Where an anonymous client was heading, kept on the server while they sign in.
+    /// The target of an anonymous client, kept on the server while they sign in.
     ReturnTargetId
 }
 

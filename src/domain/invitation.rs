@@ -59,7 +59,7 @@ impl Invitation {
     }
 }
 
-/// What else the invitation says about the account that it makes.
+/// Further terms of the account that the invitation makes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -24,8 +24,8 @@ pub struct Message {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
-    /// Nothing: written for an address that no user has, and thrown away instead of being sent, so
-    /// that a request for a code is the same work either way.
+    /// A message for an address that no user has, thrown away instead of being sent, so that a
+    /// request for a code is the same work either way.
     Nothing { instead_of: String },
     /// A one-time code.
     Code { code: String },

@@ -1,4 +1,4 @@
-//! Where on the auth host each HTTP dialect answers.
+//! The paths of the auth host at which the HTTP dialects answer.
 //!
 //! What always holds: no address is claimed by two dialects, and everything below a mount that no
 //! other dialect claims is answered by the dialect mounted there, unknown addresses included.
@@ -45,7 +45,7 @@ impl Mounts {
         &self.0
     }
 
-    /// Where `dialect` is mounted, if it is.
+    /// The mount of `dialect`, if it has one.
     pub fn of(&self, dialect: Dialect) -> Option<&Mount> {
         self.0.iter().find(|mount| mount.dialect == dialect)
     }

@@ -1,4 +1,4 @@
-//! Where this installation lives: its public address, and the one path prefix that is ours.
+//! The place of this installation: its public address, and the one path prefix that is ours.
 //!
 //! Every address we put into a redirect, a link or a token is built here, from configuration,
 //! never from a request header.

@@ -1,4 +1,4 @@
-//! What a token may be used for: routes, methods, paths and networks. An empty list means all of
+//! The permitted use of a token: routes, methods, paths and networks. An empty list means all of
 //! them.
 //!
 //! What does not live here: how a grant is written into a token (`datalog.rs`).
@@ -18,7 +18,7 @@ use crate::domain::policy::rule::{Asking, RulePath};
 /// The most entries of each list.
 pub const LIST_MAX: usize = 32;
 
-/// What a token may be used for.
+/// The permitted use of a token.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     pub routes: Vec<String>,

@@ -36,7 +36,7 @@ impl From<TokenRefusal> for OfflineError {
     }
 }
 
-/// What a token says of itself, unchecked.
+/// The content of a token, unchecked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspected {
     pub id: String,
@@ -69,7 +69,7 @@ pub fn attenuate(
     if fits { Ok(text) } else { Err(OfflineError::TooLong) }
 }
 
-/// What a token says.
+/// The content of a token.
 pub fn inspect(text: &str) -> Result<Inspected, OfflineError> {
     let token = opened(text)?;
     let source = |at| token.print_block_source(at).map_err(|_| OfflineError::NotAToken);

@@ -33,7 +33,7 @@ pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Signs with the newest key and reads with every key of the ring.
 pub struct TokenSigner(OpenKeyring);
 
-/// What a token with valid signatures says.
+/// The content of a token with valid signatures.
 pub struct ReadToken {
     pub id: AccessTokenId,
     pub user: UserId,

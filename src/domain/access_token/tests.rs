@@ -154,7 +154,7 @@ fn read(text: &str) -> Result<ReadToken, TokenRefusal> {
     signer().read(text, HERE)
 }
 
-/// What the blocks of a token say about a request.
+/// Whether the blocks of a token let a request pass.
 fn passes(text: &str, usage: &Usage<'_>) -> Result<(), Unpassed> {
     read(text).unwrap().narrowing.expect("a holder has narrowed it").passes(usage)
 }

@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 use super::CeremonyError;
 use crate::domain::event::Refusal;
 
-/// Which ceremony client data must belong to.
+/// The ceremony that client data must belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expected {
     Create,

@@ -28,7 +28,7 @@ impl PendingRegistration {
         Self { user, begun_at, registration }
     }
 
-    /// Who will own the credential.
+    /// The future owner of the credential.
     pub const fn user(&self) -> UserId {
         self.user
     }
@@ -61,7 +61,7 @@ pub struct NewCredential {
 }
 
 impl NewCredential {
-    /// Who the ceremony was for.
+    /// The user of the ceremony.
     pub const fn user(&self) -> UserId {
         self.user
     }

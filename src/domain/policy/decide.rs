@@ -20,7 +20,7 @@ use crate::domain::user::{Email, Standing, User, Username};
 /// The name of the rule that the short form `allow = [...]` stands for.
 pub const SHORT_FORM: &str = "allow";
 
-/// Who may enter a route.
+/// The rules of a route: who may enter it.
 #[derive(Debug, Clone)]
 pub struct Policy {
     law: Law,

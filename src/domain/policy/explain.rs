@@ -28,7 +28,7 @@ pub struct Question {
     pub auth_age: Duration,
 }
 
-/// Who would send the request.
+/// The sender of the request.
 #[derive(Debug, Clone)]
 pub enum Asker {
     Anonymous,

@@ -15,7 +15,7 @@ use crate::domain::user::{Group, User};
 /// Pomerium's name for a signed statement about a user, which applications know how to check.
 const POMERIUM_ASSERTION: HeaderName = HeaderName::from_static("x-pomerium-jwt-assertion");
 
-/// Which headers a route writes.
+/// The headers that a route writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityHeaders {
     fields: Vec<(HeaderName, Template)>,

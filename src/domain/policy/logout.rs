@@ -1,4 +1,5 @@
-//! Where users sign out of an application, so that signing out on one side can sign out on the other.
+//! The address at which users sign out of an application, so that signing out on one side can sign
+//! out on the other.
 //!
 //! What does not live here: ending sessions (`flows/`), and which requests are meant
 //! (`proxy/sign_out.rs`).

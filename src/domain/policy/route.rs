@@ -21,8 +21,8 @@ use super::rule::Asking;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{User, Username};
 
-/// Where applications that are set up for Pomerium look for the keys of its assertion, on their own
-/// host.
+/// The path at which applications that are set up for Pomerium look for the keys of its assertion,
+/// on their own host.
 pub const POMERIUM_KEYS_PATH: &str = "/.well-known/pomerium/jwks.json";
 
 /// A configured route.
@@ -34,7 +34,7 @@ pub struct Route {
     /// Segment prefix: `/` or `/x` without a trailing slash.
     pub path: String,
     pub upstreams: Vec<Upstream>,
-    /// Who may enter, beyond its public paths.
+    /// The rules for all but its public paths.
     pub policy: Policy,
     pub public: Vec<PublicPath>,
     pub identity: IdentityHeaders,
@@ -44,7 +44,8 @@ pub struct Route {
     pub headers: HeaderRules,
     pub websocket: WebSocket,
     pub cross_origin: CrossOrigin,
-    /// Where users sign out of the application; `None`: neither side tells the other.
+    /// The address at which users sign out of the application; `None`: neither side tells the
+    /// other.
     pub logout: Option<LogoutUrl>,
     pub timeouts: Timeouts,
     /// How it is shown among a user's applications; `None`: it is not.
@@ -66,7 +67,7 @@ impl Route {
         }
     }
 
-    /// Where an assertion that looks like Pomerium's goes, and the host that it is about.
+    /// The header for an assertion that looks like Pomerium's, and the host that it is about.
     pub fn pomerium_assertion(&self) -> Option<(&HeaderName, &str)> {
         match &self.host {
             HostPattern::Exact(host) => Some((self.identity.pomerium_assertion()?, host)),
@@ -120,7 +121,7 @@ pub enum Icon {
     File(PathBuf),
 }
 
-/// Which hosts a route answers.
+/// The hosts that a route answers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HostPattern {
     /// One host, lower case, no port, no trailing dot.
@@ -145,7 +146,7 @@ pub enum CrossOrigin {
     Passed,
 }
 
-/// Where an application listens.
+/// The address at which an application listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     pub scheme: UpstreamScheme,

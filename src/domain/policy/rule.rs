@@ -31,14 +31,14 @@ pub struct Rule {
     pub max_auth_age: Option<Duration>,
 }
 
-/// What a rule does with the people it is about.
+/// The effect of a rule on the people it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     Allow,
     Deny,
 }
 
-/// Which requests a rule is about. An empty list means all of them.
+/// The requests that a rule is about. An empty list means all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conditions {
     pub methods: Vec<Method>,

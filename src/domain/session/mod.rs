@@ -48,7 +48,7 @@ pub struct Lifetimes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Everything its person may do.
+    /// All that its user may do.
     Full,
     /// Adding a passkey, and nothing else: it opens no application.
     Enrol,

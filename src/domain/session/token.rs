@@ -45,7 +45,7 @@ pub enum Carrier {
 pub enum Beside {
     /// A cookie, which the browser has to show to exchange the token.
     Cookie,
-    /// Nothing.
+    /// No cookie.
     Nothing,
 }
 

@@ -1,4 +1,4 @@
-//! Which answers make a credential, and which do not.
+//! The answers that make a credential, and answers that do not.
 
 use ciborium::Value as Cbor;
 use serde_json::json;

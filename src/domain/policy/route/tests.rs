@@ -1,4 +1,4 @@
-//! Which route answers, and the properties of a route.
+//! The route that answers a request, and the properties of a route.
 
 use super::*;
 use crate::domain::policy::rule::{Conditions, Effect, Rule, RulePath};
