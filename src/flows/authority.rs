@@ -1,4 +1,4 @@
-//! Who may administer this installation, as evidence.
+//! The evidence that a caller may administer this installation.
 //!
 //! What always holds: an [`Authority`] comes from the operator's socket, which only the gateway's own
 //! user can open, or from the session of an administrator who has shown a passkey a short time ago.
@@ -42,7 +42,7 @@ impl Authority {
         Self(Holder::Gateway)
     }
 
-    /// Where a change comes from, for the audit trail.
+    /// The origin of a change, for the audit trail.
     pub fn origin(&self) -> Origin {
         match &self.0 {
             Holder::Gateway => Origin::default(),
@@ -91,7 +91,7 @@ impl Sessions {
         Ok(Authority(Holder::Administrator { session: Box::new(session.clone()), visit: visit.clone() }))
     }
 
-    /// Who has `authority`, for the people who are invited and for lists.
+    /// The name of the holder of `authority`, for the people who are invited and for lists.
     pub fn name_of(&self, authority: &Authority) -> String {
         let user = match &authority.0 {
             Holder::Gateway => return GATEWAY_IN_WORDS.to_owned(),

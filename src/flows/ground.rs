@@ -1,4 +1,4 @@
-//! What every part of the gateway works with: the installation's own settings, and the ports.
+//! The common ground of every part of the gateway: the installation's own settings, and the ports.
 //!
 //! What does not live here: anything that only one kind of flow needs. What always holds: an event
 //! that is reported reaches the observer and the audit trail alike.
@@ -19,7 +19,7 @@ use crate::domain::session::Lifetimes;
 use crate::ports::{Clock, Entropy, Observer, StoreError};
 use crate::records::Records;
 
-/// What every part works with.
+/// The common ground of every part.
 pub struct Ground {
     pub(in crate::flows) place: Place,
     pub(in crate::flows) relying_party: RelyingParty,

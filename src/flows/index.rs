@@ -50,7 +50,7 @@ impl LiveSession {
         self.record.load_full()
     }
 
-    /// What it may do.
+    /// The scope of the session.
     pub fn scope(&self) -> Scope {
         self.record.load().scope
     }
@@ -92,7 +92,7 @@ impl LiveSession {
         self.streams.load(Ordering::Relaxed) > 0
     }
 
-    /// What was decided beforehand for it.
+    /// Its passports, decided beforehand.
     pub(in crate::flows) fn passports(&self) -> &Passports {
         self.life.passports()
     }

@@ -58,7 +58,7 @@ impl Life {
         self.stirred.while_holds(|| !self.has_ended() && holds()).await;
     }
 
-    /// What was decided beforehand for it.
+    /// Its passports, decided beforehand.
     pub(in crate::flows) fn passports(&self) -> &Passports {
         &self.passports
     }
@@ -77,7 +77,7 @@ impl Life {
     }
 }
 
-/// What points at a life.
+/// An object that has a life.
 pub(in crate::flows) trait Lives {
     fn life(&self) -> &Life;
 }
@@ -121,7 +121,7 @@ impl<V: Lives> Remembered<V> {
     }
 }
 
-/// Whose they are: the ids of each user's, in the order in which they came.
+/// The ids of each user's sessions or tokens, in the order in which they came.
 pub(in crate::flows) struct ByUser<Id>(HashMap<UserId, Arc<[Id]>>);
 
 impl<Id> Default for ByUser<Id> {

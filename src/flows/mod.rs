@@ -66,7 +66,7 @@ use sessions::Sessions;
 use sign_in::SignIn;
 use trail::Trail;
 
-/// What an installation has decided about itself.
+/// The settings of an installation.
 pub struct Installation {
     pub place: Place,
     pub relying_party: RelyingParty,

@@ -25,7 +25,7 @@ use crate::records::{self, keys};
 /// How often a guess is judged again because others guessed at the same moment.
 pub(in crate::flows) const GUESSES_MAX: u32 = 64;
 
-/// Whom a code is for.
+/// The addressee of a code.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::flows) enum Addressee {
     User(UserId),

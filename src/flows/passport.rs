@@ -1,5 +1,5 @@
-//! What one route needs to know about one session or access token: which of its rules are about the
-//! user, and what to tell the application. A passport is made once for each pair, and used for
+//! The facts that one route needs about one session or access token: which of its rules are about
+//! the user, and what to tell the application. A passport is made once for each pair, and used for
 //! every request.
 
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub struct Passport {
     pub concerned: Concerned,
     /// `None`: no rule lets this person in.
     pub headers: Option<Vec<(HeaderName, HeaderValue)>>,
-    /// What the application is told in `Authorization`, where it is told anything there.
+    /// The value of `Authorization` for the application, if it gets one.
     pub authorization: Option<HeaderValue>,
     /// When the assertion in the headers has to be renewed.
     pub renew_at: Timestamp,

@@ -30,7 +30,7 @@ pub struct Rules {
     pub username_change: UsernameChange,
     /// Whether there is a mailer to carry messages away.
     pub has_mail: bool,
-    /// Which webhooks are told what.
+    /// The webhooks, and the events that each is told.
     pub webhooks: Vec<Subscription>,
     pub sign_up: SignUp,
     /// How long a passkey sleeps that a code by mail has led to.
@@ -38,7 +38,7 @@ pub struct Rules {
     /// `None`: the gateway makes no bans.
     pub automatic_bans: Option<AutomaticBans>,
     pub access_tokens: TokenLimits,
-    /// What people can have besides a name and groups.
+    /// The attributes that people can have besides a name and groups.
     pub attributes: Arc<Attributes>,
 }
 

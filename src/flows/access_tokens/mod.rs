@@ -34,7 +34,7 @@ use crate::flows::visit::Visit;
 use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
 
-/// What a token is to be.
+/// The terms of a token to make.
 #[derive(Debug, Clone)]
 pub struct NewToken {
     pub name: TokenName,

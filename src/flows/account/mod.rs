@@ -1,4 +1,4 @@
-//! What people change about themselves, and what an account may be.
+//! Changes that people make to their own accounts, and the bounds of an account.
 //!
 //! `passkeys` lists and removes them, `profile` changes names, `address` the mail address,
 //! `own_link` makes a link for another device, `departure` ends the account, `endings` ends the

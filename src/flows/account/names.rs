@@ -1,4 +1,4 @@
-//! Which username an account can have, and what a new account is.
+//! The usernames that an account can have, and the making of a new account.
 //!
 //! What does not live here: changing a name (`profile.rs` for its owner, `administration/people.rs`).
 //!

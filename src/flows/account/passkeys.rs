@@ -1,4 +1,4 @@
-//! What people do with their own account: list, name and remove passkeys.
+//! The passkeys of people's own accounts: listing, naming and removing them.
 
 use std::collections::BTreeSet;
 
@@ -49,8 +49,8 @@ impl Accounts {
             .collect()
     }
 
-    /// Where a person signs out of the applications that they may enter, at most [`LOGOUTS_MAX`] of
-    /// them.
+    /// The sign-out addresses of the applications that a person may enter, at most [`LOGOUTS_MAX`]
+    /// of them.
     pub fn logouts_of(&self, user: &User) -> Vec<Target> {
         let (table, now) = (self.ground.routes(), self.ground.clock.now());
         let mine = table.all().filter(|route| route.logout.is_some() && route.may_be_entered_by(user, now));

@@ -22,7 +22,7 @@ use crate::flows::sessions::Ended;
 use crate::ports::Batch;
 use crate::records::keys;
 
-/// What to ban.
+/// A ban to make.
 #[derive(Debug, Clone)]
 pub struct NewBan {
     pub network: Network,

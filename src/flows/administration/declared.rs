@@ -27,7 +27,7 @@ pub use plan::{NotPlanned, Objection, Plan};
 /// Steps under way at a time: their commits share what makes them durable.
 const STEPS_AT_ONCE: usize = 64;
 
-/// What a file says.
+/// The content of a file.
 #[derive(Debug, Clone)]
 pub struct Declaration {
     /// Addresses and usernames are there once.
@@ -35,7 +35,7 @@ pub struct Declaration {
     pub others: Others,
 }
 
-/// What was done.
+/// The changes that were made.
 #[derive(Debug)]
 pub struct Applied {
     pub done: Vec<Done>,

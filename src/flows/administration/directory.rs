@@ -36,7 +36,7 @@ const STEP_ENTRIES: usize = 64;
 /// People whose terms are written in one commit while the directory is made.
 const MADE_AT_ONCE: usize = 16;
 
-/// Whom to list.
+/// The users to list.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
     /// The beginning of what they are found by; in lower case, and not empty.
@@ -46,7 +46,7 @@ pub struct Query {
     pub group: Option<Group>,
     pub passkeys: Option<HowMany>,
     pub last_used: Option<LastUsed>,
-    /// Where the page before ended.
+    /// The end of the page before.
     pub after: Option<Cursor>,
     /// From 1 to [`PAGE_USERS_MAX`].
     pub limit: usize,
@@ -137,7 +137,7 @@ impl LastUsed {
     }
 }
 
-/// Where a page ended. Opaque to callers, who give it back as it came.
+/// The end of a page. Opaque to callers, who give it back as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(Vec<u8>);
 
@@ -166,7 +166,7 @@ impl std::fmt::Display for Cursor {
 #[derive(Debug, Clone)]
 pub struct Page<T> {
     pub items: Vec<T>,
-    /// Where the next one begins; `None`: this was the last.
+    /// The beginning of the next one; `None`: this was the last.
     pub next: Option<Cursor>,
 }
 
@@ -263,7 +263,7 @@ impl Administration {
         self.ground.records.user(id).await?.ok_or(FlowError::NotFound)
     }
 
-    /// What a user is called, from memory.
+    /// A user's username, from memory.
     pub fn username_of(&self, id: &UserId) -> Option<Username> {
         Some(self.sessions.index.user(id)?.username.clone())
     }

@@ -59,7 +59,7 @@ struct Import {
     left: Vec<PasskeyLeft>,
 }
 
-/// What became of a user: taken over, with the passkeys that were left, or not.
+/// The outcome for a user: taken over, with the passkeys that were left, or not.
 type Outcome = Result<Vec<PasskeyLeft>, NotImported>;
 
 /// Whether a passkey is named twice.
@@ -128,7 +128,7 @@ impl Administration {
         }
     }
 
-    /// What a user brings: to the account with their address, or to a new one.
+    /// The changes for a user: to the account with their address, or to a new one.
     async fn importing(&self, foreign: &ForeignUser) -> Result<Import, NotImported> {
         let known = self.ground.records.user_by_email(&foreign.email).await.map_err(FlowError::from)?;
         let (user, mut account) = if let Some(user) = &known {

@@ -23,7 +23,7 @@ use crate::flows::sessions::Ended;
 use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
 
-/// Whom to invite, and as what.
+/// A person to invite, and the terms of their account.
 #[derive(Debug, Clone)]
 pub struct Guest {
     pub email: Email,

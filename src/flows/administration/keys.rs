@@ -19,7 +19,7 @@ use crate::records::keys;
 /// How many sessions or messages are read at a time to end them.
 const ENDED_AT_ONCE: usize = BATCH_OPERATIONS_MAX;
 
-/// What a burn ended.
+/// The new key, and the counts of what a burn ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Burnt {
     /// The id of the new key for tokens.

@@ -1,4 +1,4 @@
-//! What operators and administrators do, from a terminal, an API or a page: the same flows.
+//! The work of operators and administrators, from a terminal, an API or a page: the same flows.
 //!
 //! `people` changes accounts, `invitations` promises them, `links` are the links to them,
 //! `declared` makes all of them match a file, `import` takes them over from another program,
@@ -38,7 +38,7 @@ use super::sessions::Sessions;
 use crate::ports::{SigningKeys, Vault};
 use backup::Tap;
 
-/// What operators and administrators do.
+/// The flows of operators and administrators.
 pub struct Administration {
     pub(in crate::flows) ground: Arc<Ground>,
     pub(in crate::flows) attempts: Arc<Attempts>,

@@ -27,7 +27,7 @@ use crate::flows::sessions::Ended;
 use crate::ports::Batch;
 use crate::records::{self, keys};
 
-/// What is to be different about a user; `None` leaves it as it is.
+/// The changes to a user; `None` leaves a member as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserEdit {
     pub name: Option<DisplayName>,
@@ -45,7 +45,7 @@ pub struct UserEdit {
     pub attributes: AttributeEdits,
 }
 
-/// What a reset does with the passkeys that are there.
+/// The effect of a reset on existing passkeys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OldPasskeys {
     Stay,
@@ -287,7 +287,7 @@ impl Administration {
         Err(FlowError::Busy)
     }
 
-    /// What the owner is told: with what and when, and nothing of the administrator's network.
+    /// The notice to the owner: the passkey and the moment, without the administrator's network.
     fn removal_by_administrator(&self, removed: &Credential) -> Content {
         let model = name_of(removed.aaguid).map(str::to_owned);
         let about = Some(About { model, network: None, at: self.ground.clock.now() });

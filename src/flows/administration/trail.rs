@@ -27,7 +27,7 @@ pub const PAGE_ENTRIES_MAX: usize = 500;
 /// How many are on a page unless the caller says otherwise.
 pub const PAGE_ENTRIES: usize = 50;
 
-/// Which entries to list, newest first.
+/// The entries to list, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct TrailQuery {
     /// Only those about this user.

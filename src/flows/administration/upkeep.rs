@@ -19,7 +19,7 @@ pub struct CertificateEnd {
     pub good_until: Option<Timestamp>,
 }
 
-/// What was found last.
+/// The certificates, as they were last found.
 #[derive(Default)]
 pub struct Upkeep {
     certificates: ArcSwap<Vec<CertificateEnd>>,

@@ -131,7 +131,7 @@ impl Doorkeeper {
         Ok(self.access_tokens.index.remember(digest, VerifiedToken { token, narrowing: read.narrowing }))
     }
 
-    /// Who a token acts for, if it covers the request.
+    /// The user whom a token acts for, if it covers the request.
     fn user_of(&self, shown: &VerifiedToken, usage: &Usage<'_>) -> Result<Arc<User>, Unopened> {
         if !shown.token.is_live(usage.asking.now) {
             let why = if shown.token.has_ended() { TokenRefusal::Revoked } else { TokenRefusal::Expired };

@@ -46,7 +46,7 @@ pub struct Permit {
 }
 
 pub(in crate::flows) enum Visitor {
-    /// Where anonymous clients may be, without a valid session.
+    /// A client without a valid session, where anonymous clients may be.
     Anonymous,
     Known {
         session: Arc<LiveSession>,
@@ -72,7 +72,7 @@ impl Permit {
         }
     }
 
-    /// Whose request it is; `None`: an anonymous client's.
+    /// The user who sent the request; `None`: an anonymous client.
     pub fn user(&self) -> Option<&Arc<User>> {
         self.passport().map(|passport| &passport.user)
     }
@@ -103,12 +103,12 @@ impl Permit {
         self.passport().and_then(|passport| passport.headers.as_deref()).unwrap_or_default()
     }
 
-    /// What the application is told in `Authorization` of the user; `None`: nothing.
+    /// The value of `Authorization` for the application; `None`: none.
     pub fn authorization(&self) -> Option<&HeaderValue> {
         self.passport()?.authorization.as_ref()
     }
 
-    /// What was decided.
+    /// The decision.
     pub fn decision(&self) -> Decision {
         match &self.visitor {
             Visitor::Anonymous => Decision::Public,
@@ -117,7 +117,7 @@ impl Permit {
     }
 }
 
-/// What is to be done with a request.
+/// The next step with a request.
 pub enum Admission {
     /// Forward it.
     Forward(Permit),
@@ -174,7 +174,7 @@ pub enum Outcome {
     Internal,
 }
 
-/// Where a request belongs.
+/// The place that a request is for.
 pub(in crate::flows) enum Located {
     At(Arc<Route>),
     /// To our own endpoints.
@@ -182,7 +182,7 @@ pub(in crate::flows) enum Located {
     Nowhere(Outcome),
 }
 
-/// Whom a route refuses, and why.
+/// A refusal by a route: the client, and the rule.
 #[derive(Debug, Clone)]
 pub struct Refused {
     /// `None`: the client is anonymous.
@@ -197,7 +197,7 @@ impl Refused {
     }
 }
 
-/// What a request asks for, and what it shows of its caller.
+/// The target of a request, and the evidence that it shows of its caller.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     pub method: &'a Method,

@@ -19,7 +19,7 @@ use crate::flows::admission::{Permit, Visitor};
 use crate::flows::index::LiveSession;
 use crate::flows::visit::Visit;
 
-/// What a long exchange was let in with.
+/// The evidence that a long exchange was let in with.
 pub struct Stay {
     route: Arc<Route>,
     host: Box<str>,
@@ -31,7 +31,7 @@ pub struct Stay {
 
 /// The session or token whose end ends an exchange.
 enum By {
-    /// Nothing, where anonymous clients may be.
+    /// No evidence, where anonymous clients may be.
     Anonymous,
     Session(Arc<LiveSession>),
     Token(Arc<VerifiedToken>),

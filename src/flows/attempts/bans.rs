@@ -38,7 +38,7 @@ pub(in crate::flows) const GATEWAY_IN_WORDS: &str = "the gateway";
 /// forgotten that have shown none for the longest time.
 const REFUSED_MAX: usize = 10_000;
 
-/// Everything about bans that one gateway has in memory.
+/// The bans as one gateway has them in memory.
 pub(in crate::flows) struct Bans {
     list: Arc<BanList>,
     proxies: Vec<Network>,

@@ -71,12 +71,11 @@ pub(in crate::flows) struct Limiters {
     reader: Keyed<Email>,
 }
 
-/// What the operator decides: the limits of clients, by the networks around them.
+/// The operator's settings: the limits of clients, by the networks around them.
 struct Around {
     limits: RateLimits,
     everybody: Single,
-    /// What networks in which a user is signed in have left when all clients together have nothing
-    /// left.
+    /// Attempts for networks with a signed-in user when all clients together have none left.
     reserve: Single,
     networks: Keyed<Origin>,
     sites: Keyed<Network>,

@@ -14,7 +14,7 @@ use super::ground::Ground;
 use super::index::SessionIndex;
 use crate::domain::limits::RateLimits;
 
-/// What clients have tried, and what they may still try.
+/// The attempts that clients have made, and may still make.
 pub struct Attempts {
     ground: Arc<Ground>,
     /// The networks of live sessions, which have a reserve.

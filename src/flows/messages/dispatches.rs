@@ -55,7 +55,7 @@ struct Waiting {
     expires_at: Timestamp,
 }
 
-/// What the gateway knows of its webhooks without asking the store.
+/// The gateway's knowledge of its webhooks without asking the store.
 #[derive(Default)]
 pub(in crate::flows) struct Dispatches {
     lanes: Mutex<HashMap<WebhookId, Lane>>,
@@ -261,7 +261,7 @@ impl Messages {
         Waiting { tries: waiting.tries + 1, next_try_at, ..waiting }
     }
 
-    /// What became of a dispatch.
+    /// The outcome of a dispatch.
     async fn handed_over(
         &self,
         waiting: &Waiting,

@@ -29,12 +29,12 @@ impl Messages {
         self.enqueue(&Message { to: user.email.clone(), content })
     }
 
-    /// What a notice says of a change to `credential`.
+    /// The circumstances in a notice of a change to `credential`.
     pub(in crate::flows) fn about(&self, credential: &Credential, visit: &Visit) -> About {
         About { model: name_of(credential.aaguid).map(str::to_owned), ..self.circumstances(visit) }
     }
 
-    /// What a notice says of something that no authenticator had a part in.
+    /// The circumstances in a notice of an event without an authenticator.
     pub(in crate::flows) fn circumstances(&self, visit: &Visit) -> About {
         About { model: None, network: visit.client.map(Network::of), at: self.ground.clock.now() }
     }

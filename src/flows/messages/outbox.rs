@@ -50,7 +50,7 @@ struct Waiting {
 /// The assumed time of a hand-over before the first one.
 const HAND_OVER: Duration = Duration::from_millis(100);
 
-/// What the gateway knows of its outbox without asking the store.
+/// The gateway's knowledge of its outbox without asking the store.
 pub(in crate::flows) struct Outbox {
     waiting: AtomicUsize,
     /// How long the last hand-over took, in milliseconds. A message without a reader is kept as
@@ -208,7 +208,7 @@ impl Messages {
         serde_json::from_slice(&plain).ok()
     }
 
-    /// What became of a message; `None` if it was never meant to be sent.
+    /// The outcome of a message; `None` if it was never meant to be sent.
     async fn delivery_of(
         &self,
         waiting: &Waiting,

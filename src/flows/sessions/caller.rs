@@ -18,7 +18,7 @@ use crate::domain::user::User;
 use crate::flows::index::{LiveSession, Verified};
 use crate::flows::sessions::Sessions;
 
-/// Who a request is from.
+/// The sender of a request.
 pub enum Caller {
     Known(Arc<LiveSession>, Arc<User>),
     /// An unknown client. `showed_token` says whether it showed a token that is not valid.

@@ -33,7 +33,7 @@ impl Sessions {
         self.ground.routes().host(&self.ground.place.host).is_some()
     }
 
-    /// What a change costs on this installation.
+    /// The freshness that a change costs on this installation.
     fn freshness_scope(&self) -> FreshnessScope {
         match self.ground.place.scheme {
             Scheme::Https if self.is_beside_applications() => FreshnessScope::EachChange,
@@ -41,13 +41,13 @@ impl Sessions {
         }
     }
 
-    /// What a change costs this caller. An access token may have been shown to others, and one
-    /// sign-in makes many, so its session's beginning does not make it fresh.
+    /// The freshness that a change costs this caller. An access token may have been shown to
+    /// others, and one sign-in makes many, so its session's beginning does not make it fresh.
     fn freshness_scope_for(&self, visit: &Visit) -> FreshnessScope {
         if visit.by_access_token { FreshnessScope::StepUp } else { self.freshness_scope() }
     }
 
-    /// What a sign-in pays for, given the session this browser had before.
+    /// The freshness that a sign-in gives, given the session this browser had before.
     pub(in crate::flows) fn freshness_of(
         &self,
         proof: &VerifiedAssertion,
@@ -57,7 +57,7 @@ impl Sessions {
         (again || self.freshness_scope() == FreshnessScope::Window).then(|| proof.at())
     }
 
-    /// What the first passkey of an enrolment pays for.
+    /// The freshness that the first passkey of an enrolment gives.
     pub(in crate::flows) fn freshness_of_enrolment(&self, now: Timestamp) -> Option<Timestamp> {
         (self.freshness_scope() == FreshnessScope::Window).then_some(now)
     }

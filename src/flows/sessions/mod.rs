@@ -42,7 +42,7 @@ const SWEPT_WITHOUT_PAUSE: usize = 1_000;
 /// lowered, several sign-ins may be needed to reach it.
 const TOO_MANY_AT_ONCE_MAX: usize = 16;
 
-/// What the sweep does about a session.
+/// The work of the sweep on a session.
 #[derive(Clone, Copy)]
 enum Due {
     Ends(End),
@@ -464,7 +464,7 @@ impl Sessions {
         }
     }
 
-    /// What has to be done about a session now; for nearly all of them nothing.
+    /// The work to do on a session now; nearly all sessions need none.
     fn due(&self, session: &LiveSession) -> Option<Due> {
         let (record, now) = (session.record(), self.ground.clock.now());
         if session.is_held() {

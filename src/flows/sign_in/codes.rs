@@ -35,7 +35,7 @@ pub struct Guess<'a> {
 }
 
 impl SignIn {
-    /// What codes are good for here.
+    /// The effect of a code by mail here.
     pub fn email_code(&self) -> EmailCode {
         self.ground.rules().email_code
     }

@@ -47,7 +47,7 @@ pub struct Asking {
     pub expires_at: Timestamp,
 }
 
-/// What has become of a device that asked.
+/// The state of a device that asked.
 #[derive(Debug)]
 pub enum Admission {
     /// The first device has not answered yet.
@@ -167,9 +167,9 @@ impl SignIn {
         Err(FlowError::Busy)
     }
 
-    /// What has become of the device that has this nonce. Once the first one has confirmed it, this
-    /// uses the link up: it gives a session that may only add a passkey. The session that this
-    /// browser had `before` ends with it.
+    /// The state of the device that has this nonce. Once the first one has confirmed it, this uses
+    /// the link up: it gives a session that may only add a passkey. The session that this browser
+    /// had `before` ends with it.
     pub async fn join_by_device_link(
         &self,
         nonce: Option<&str>,

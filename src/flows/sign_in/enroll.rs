@@ -25,7 +25,7 @@ use crate::flows::visit::Visit;
 use crate::ports::{Batch, CommitError, entropy};
 use crate::records::{self, keys};
 
-/// What a link is good for, told to its holder before they use it.
+/// The effect of a link, told to its holder before they use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offer {
     /// Making the first administrator.
@@ -34,7 +34,7 @@ pub enum Offer {
     Invitation(Box<Invitation>),
 }
 
-/// What the holder of a secret says about themselves.
+/// The holder of a secret, as they describe themselves.
 #[derive(Debug, Clone, Default)]
 pub struct Introduction {
     pub email: Option<String>,
@@ -48,7 +48,7 @@ struct Redemption {
     entry: Entry,
 }
 
-/// What a secret is to the account that it is good for.
+/// The effect of a secret on its account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Entry {
     /// The beginning of the account, or a link that its owner made with a passkey.
@@ -109,7 +109,7 @@ impl SignIn {
         self.offer(secret).await
     }
 
-    /// What `secret` is good for. Uses nothing up.
+    /// The effect of `secret`. Does not use it up.
     pub async fn offer(&self, secret: &str) -> Result<Offer, FlowError> {
         let secret = Secret::parse(secret).ok_or(FlowError::NoSuchInvitation)?.hashed();
         let now = self.ground.clock.now();
@@ -223,8 +223,8 @@ impl SignIn {
         Ok(Redemption { spent: records::create_user(&user)?.and(spent), user, entry: Entry::Expected })
     }
 
-    /// What a link is to an existing account. The owner's own link was made with a passkey, and
-    /// they were told of it then; any other link for the account is a way back into it.
+    /// The effect of a link on an existing account. The owner's own link was made with a passkey,
+    /// and they were told of it then; any other link for the account is a way back into it.
     async fn entry_with(&self, invitation: &Invitation, known: &UserId) -> Result<Entry, FlowError> {
         let own = self.ground.records.get::<SecretHash>(&keys::own_link(known)).await?;
         let is_expected = invitation.account.is_none() || own.as_ref() == Some(&invitation.secret);

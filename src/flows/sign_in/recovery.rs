@@ -23,7 +23,7 @@ use crate::flows::visit::Visit;
 use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
 
-/// What a recovery began with.
+/// The code or link that a recovery began with.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::flows) enum Means {
     MailedCode,

@@ -40,7 +40,7 @@ const SEEN_WINDOW: Duration = Duration::from_secs(30);
 /// The most browsers whose rounds are counted; beyond it the count starts afresh.
 const COUNTED_BROWSERS_MAX: usize = 10_000;
 
-/// What a user has to do before they come back.
+/// The errand of a user before they come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Errand {
     SignIn,
@@ -48,7 +48,7 @@ pub enum Errand {
     ShowPasskey,
 }
 
-/// Where an anonymous client goes next.
+/// The next page of an anonymous client.
 #[derive(Debug)]
 pub enum SignInRedirect {
     /// To sign in, with this return target and this nonce in a cookie of the present host.
@@ -57,7 +57,7 @@ pub enum SignInRedirect {
     Loop,
 }
 
-/// Where a user who has signed in goes next.
+/// The next page of a user who has signed in.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NextStep {
     /// To a target on the auth host itself.
@@ -232,7 +232,7 @@ impl SignIn {
         Ok(since.is_some_and(|since| session.authenticated_at.is_none_or(|at| at < since)))
     }
 
-    /// Where the owner of `session` goes after a sign-in on the auth host.
+    /// The next page of the owner of `session` after a sign-in on the auth host.
     pub async fn next_step(
         &self,
         session: &Session,

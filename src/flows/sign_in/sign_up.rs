@@ -32,7 +32,7 @@ const ATTEMPTS_MAX: u32 = 16;
 const TOLD_MAX: usize = 10;
 
 impl SignIn {
-    /// What the operator has decided about signing up.
+    /// The operator's settings of signing up.
     pub fn sign_up(&self) -> SignUp {
         self.ground.rules().sign_up.clone()
     }

@@ -15,7 +15,7 @@ pub const HOURS_KEPT: i64 = 7 * 24;
 /// How long a count of people with few passkeys is kept.
 const COUNTED_FOR: Duration = Duration::from_mins(1);
 
-/// What happened within an hour.
+/// The numbers of an hour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Hour {
     pub signed_in: usize,

@@ -21,7 +21,7 @@ use crate::flows::administration::people::{UserEdit, takes_an_administrator};
 use crate::flows::authority::Authority;
 use crate::records::keys;
 
-/// What is to be done, by the order of the file.
+/// The changes to make, in the order of the file.
 #[derive(Debug)]
 pub struct Plan {
     pub(in crate::flows) steps: Vec<Step>,
@@ -89,7 +89,7 @@ struct Present {
 }
 
 impl Administration {
-    /// What has to be done so that every user is as declared.
+    /// The changes that make every user as declared.
     pub async fn plan(&self, authority: &Authority, declaration: &Declaration) -> Result<Plan, NotPlanned> {
         let present = self.present(authority).await?;
         let objections = self.objections(&present, &declaration.users).await?;
