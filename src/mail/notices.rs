@@ -1,4 +1,4 @@
-//! What notices say: what has happened to a user's account, and what to do if it was not them.
+//! The words of notices: what has happened to a user's account, and what to do if it was not them.
 //!
 //! What does not live here: who is told what, and when (`flows/messages/notices.rs`).
 //!
@@ -14,9 +14,9 @@ pub(super) struct Told<'a> {
     pub(super) subject: &'static str,
     pub(super) happened: String,
     pub(super) question: &'static str,
-    /// What to do; it follows the question.
+    /// The advice; it follows the question.
     pub(super) advice: &'static str,
-    /// Where to do it, if not on the account page.
+    /// The page for it, if not the account page.
     pub(super) link: Option<&'a str>,
 }
 
@@ -106,7 +106,7 @@ fn of_recovery(content: &Content) -> Option<Told<'_>> {
     Some(Told { link: cancel.as_deref(), ..plain(subject, happened, advice) })
 }
 
-/// What an administrator has done, or has to do.
+/// Notices of an administrator's work, done or to do.
 fn of_administrators(content: &Content) -> Option<Told<'_>> {
     Some(match content {
         Content::ResetLinkMade { hours } => expected(

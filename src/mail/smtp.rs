@@ -36,7 +36,7 @@ pub enum Encryption {
     IfOffered,
 }
 
-/// Which server, and who we are to it.
+/// The mail server, and the sender's settings.
 pub struct SmtpSettings {
     pub host: String,
     pub port: u16,
@@ -44,7 +44,7 @@ pub struct SmtpSettings {
     pub credentials: Option<(String, Zeroizing<String>)>,
     pub ca_file: Option<PathBuf>,
     pub from: (Option<DisplayName>, Email),
-    /// What we call ourselves in `EHLO`: the host of our public address.
+    /// Our name in `EHLO`: the host of our public address.
     pub hello: String,
 }
 
