@@ -30,7 +30,7 @@ pub fn routes(desk: &Desk) -> Router {
     router.fallback(super::routes::not_found).with_state(desk.clone())
 }
 
-/// Where to go afterwards: oauth2-proxy's name, and `webauthn_proxy`'s.
+/// The address to go to afterwards: oauth2-proxy's name, and `webauthn_proxy`'s.
 #[derive(Deserialize)]
 struct Back {
     #[serde(alias = "redirect_url")]

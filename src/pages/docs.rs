@@ -50,7 +50,7 @@ struct Operation {
     failures: Vec<String>,
 }
 
-/// Who may call an operation.
+/// The callers of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Caller {
     Anybody,

@@ -18,7 +18,7 @@ pub struct Enroll<'a> {
 }
 
 impl Enroll<'_> {
-    /// Where the script goes when the first passkey has been made.
+    /// The page that follows the first passkey.
     fn done_url(&self) -> String {
         format!("{}/account?welcome", self.site.prefix)
     }

@@ -27,9 +27,9 @@ pub struct Notice<'a> {
     /// The HTTP status it is sent with.
     pub status: u16,
     pub title: String,
-    /// What happened, in one sentence.
+    /// The event, in one sentence.
     pub happened: String,
-    /// What to do about it; may be empty.
+    /// The advice; may be empty.
     pub advice: String,
     pub facts: Vec<Fact>,
     /// With facts: lets the page show how far the device's clock is from ours.

@@ -14,20 +14,20 @@ pub struct SignIn<'a> {
     /// The host that the anonymous client wants to enter; `None` when they opened the sign-in page
     /// itself.
     pub host: Option<&'a str>,
-    /// What a code by mail gives.
+    /// The effect of a code by mail.
     pub codes: EmailCode,
     /// Whether people may make an account for themselves.
     pub signs_up: bool,
     /// Whether they are signed in, and are to show their passkey once more.
     pub again: bool,
-    /// Where they were heading.
+    /// The target that they were heading for.
     pub return_target: Option<ReturnTargetName>,
 }
 
 impl SignIn<'_> {
-    /// Where the script goes when a passkey was accepted: this page again, and the server sends
-    /// a signed-in browser on. It is made here so that the script reads nothing from its own
-    /// address.
+    /// The address that the script opens when a passkey was accepted: this page again, and the
+    /// server sends a signed-in browser on. It is made here so that the script reads nothing from
+    /// its own address.
     fn done_url(&self) -> String {
         let prefix = &self.site.prefix;
         match &self.return_target {

@@ -19,7 +19,7 @@ pub enum Stage {
 pub struct SignOut<'a> {
     pub site: &'a Site,
     pub stage: Stage,
-    /// Where the user signs out of their applications, separated by spaces.
+    /// The sign-out addresses of the user's applications, separated by spaces.
     pub applications: String,
 }
 

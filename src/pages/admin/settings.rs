@@ -32,7 +32,7 @@ pub struct Setting {
     pub waits: bool,
 }
 
-/// Where the value comes from.
+/// The source of the value.
 #[derive(Debug, Clone)]
 pub enum Origin {
     /// `None`: the configuration itself.
