@@ -60,12 +60,12 @@ pub type Follower = Arc<dyn Fn(Told<'_>) -> Result<(), FollowError> + Send + Syn
 /// The entries that a follower is told of.
 pub type Entries<'a> = dyn Iterator<Item = Result<Entry, StoreError>> + 'a;
 
-/// What a follower is told. Revisions count what has been committed, so they only grow.
+/// A message to a follower. Revisions count what has been committed, so they only grow.
 pub enum Told<'a> {
     /// All entries, as of `revision`: an entry that is not among `entries` is gone. After an entry
     /// that cannot be read the rest is unknown, and no entry may be taken to be gone.
     Reset { entries: &'a mut Entries<'a>, revision: u64 },
-    /// What changed with the commits up to `revision`, in order. `since` is the revision that the
+    /// The changes of the commits up to `revision`, in order. `since` is the revision that the
     /// follower was told of before: if that is not its own, it has missed something.
     Changes { changes: &'a [&'a Change], since: u64, revision: u64 },
     /// Changes may be missing from here on, until the next reset.
@@ -101,7 +101,7 @@ impl Change {
     }
 }
 
-/// What must hold for a batch to be applied.
+/// A condition of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expectation {
     /// The key has no value.

@@ -1,4 +1,4 @@
-//! Where signing keys are kept between runs.
+//! The keeper of signing keys between runs.
 
 use async_trait::async_trait;
 
