@@ -20,7 +20,7 @@ use super::request;
 
 /// The ALPN protocol of a validating handshake (RFC 8737, section 6.2).
 pub(super) const VALIDATION_PROTOCOL: &[u8] = b"acme-tls/1";
-/// Where the authority looks over plain HTTP.
+/// The path that the authority asks over plain HTTP.
 const HTTP_PREFIX: &[u8] = b"/.well-known/acme-challenge/";
 /// How soon a browser may ask again for a host whose certificate is not there yet, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");

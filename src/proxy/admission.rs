@@ -1,4 +1,4 @@
-//! What happens to a request, phase by phase.
+//! The admission of a request, phase by phase.
 //!
 //! The request phase either answers or leaves a [`Permit`](crate::flows::admission::Permit) in the
 //! [`Context`]; every later phase reads it from there and fails without it. Every failure becomes

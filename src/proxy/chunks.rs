@@ -11,7 +11,7 @@ use pingora::ErrorType;
 /// export it.
 pub(super) const INVALID_CHUNK: ErrorType = ErrorType::Custom("InvalidChunk");
 
-/// What has been seen of one body.
+/// The state of reading one body.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Chunks {
     part: Part,

@@ -1,4 +1,4 @@
-//! What requests share, and what one request carries from phase to phase.
+//! The state that requests share, and the state that one request carries from phase to phase.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,7 +30,7 @@ pub(super) enum PlainHttp {
     Redirected,
 }
 
-/// What becomes of requests whose TLS handshake named no host.
+/// The treatment of requests whose TLS handshake named no host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NamelessTls {
     /// There is one certificate, and no other that the client could have meant.
@@ -53,7 +53,7 @@ pub(super) struct Front {
     pub(super) nameless_tls: NamelessTls,
 }
 
-/// What every request needs.
+/// The state that every request needs.
 pub(super) struct Shared {
     pub(super) gateway: Arc<Gateway>,
     pub(super) front: Arc<ArcSwap<Front>>,
@@ -102,11 +102,11 @@ fn push_hex(text: &mut String, number: u64, digits: usize) {
     text.extend(last.map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')));
 }
 
-/// What one request carries from phase to phase.
+/// The state that one request carries from phase to phase.
 pub(super) struct Context {
     pub(super) visit: Option<Arc<Visit>>,
     pub(super) permit: Option<Permit>,
-    /// Which upstream the first try went to, and how many tries there were.
+    /// The upstream of the first try, and the number of tries.
     pub(super) turn: usize,
     pub(super) tries: usize,
     pub(super) stream: Option<OpenStream>,
@@ -130,7 +130,7 @@ pub(super) struct Tally {
     pub(super) began: Duration,
     pub(super) route: Option<Arc<Route>>,
     pub(super) answered: Answered,
-    /// What the rules of the route said, where they were asked.
+    /// The decision of the route's rules, where they were asked.
     pub(super) decision: Option<Decision>,
     /// The line for the access log.
     pub(super) line: Option<Box<Draft>>,

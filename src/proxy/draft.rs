@@ -9,7 +9,7 @@ use crate::flows::admission::Permit;
 /// A line of the access log that is not complete.
 pub(super) struct Draft {
     pub(super) served: Served,
-    /// What the line says of the query if an application answers.
+    /// The query in the line if an application answers.
     pub(super) query: Option<String>,
 }
 

@@ -48,7 +48,7 @@ struct Terms {
     takes_redirects: bool,
 }
 
-/// What the other proxy is told.
+/// The answer to the other proxy.
 enum Verdict {
     Yes(Permit),
     No(Outcome),

@@ -1,4 +1,4 @@
-//! Who the client is: the socket's peer, unless that is a proxy we were told to trust.
+//! The address of the client: the socket's peer, unless that is a proxy we were told to trust.
 //!
 //! `X-Forwarded-For`, or `Forwarded` where the operator says so, is read from its right end, where
 //! our own proxies have written. What always holds: an address that an anonymous client wrote is
@@ -20,7 +20,7 @@ const HOPS_MAX: usize = 16;
 /// The most disbelieved peers that the operator is told of.
 const UNBELIEVED_MAX: usize = 8;
 
-/// What the trusted proxies write.
+/// The header that the trusted proxies write.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ForwardedBy {
     /// `X-Forwarded-For` and `X-Forwarded-Proto`.
@@ -37,7 +37,7 @@ pub(super) struct TrustedProxies {
     by: ForwardedBy,
 }
 
-/// What one proxy says of the sender of a request.
+/// One proxy's statement about the sender of a request.
 struct Hop {
     address: IpAddr,
     is_https: bool,
@@ -93,7 +93,7 @@ impl TrustedProxies {
         if is_https { Scheme::Https } else { Scheme::Http }
     }
 
-    /// What the trusted proxy nearest to the client says.
+    /// Whether the client came by https, as the trusted proxy nearest to it says.
     fn came_by_https(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
         let (mut client, mut is_https) = (peer.to_canonical(), false);
         for entry in entries(headers, &FORWARDED).take(HOPS_MAX) {
@@ -135,7 +135,7 @@ impl Unbelieved {
         }
     }
 
-    /// What is wrong, in sentences.
+    /// The faults, in sentences.
     pub(super) fn remarks(&self) -> Vec<String> {
         let mut peers: Vec<_> = self.0.pin().iter().copied().collect();
         peers.sort_unstable();

@@ -46,7 +46,7 @@ struct Roll {
     search_from: Duration,
 }
 
-/// What one connection is doing.
+/// The activity of one connection.
 pub(super) struct Activity {
     /// `None` for a trusted proxy.
     source: Option<IpAddr>,

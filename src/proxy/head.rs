@@ -8,7 +8,7 @@
 //! What always holds: only leniency is undone here. The parser still decides what a request says,
 //! and refuses on its own a head that it cannot read.
 
-/// What has been seen of one head.
+/// The state of reading one head.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Head {
     part: Part,

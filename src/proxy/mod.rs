@@ -64,7 +64,7 @@ pub const HEADER_BYTES_MAX: usize = 32 * 1024;
 /// The most bytes a request body for our own endpoints may have.
 pub const OWN_BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// Where and how to listen.
+/// The addresses to listen on, and how.
 #[derive(Debug, Clone)]
 pub struct ProxySettings {
     /// Plain HTTP/1.1 and HTTP/2 without TLS.
@@ -105,7 +105,7 @@ pub struct CertificateFiles {
     pub source: Source,
 }
 
-/// Where a certificate is from.
+/// The source of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// The operator.
@@ -177,11 +177,11 @@ impl Default for Limits {
 pub struct Doors {
     /// Our own endpoints.
     pub own: axum::Router,
-    /// Everything that was refused or failed.
+    /// Answers every request that was refused or failed.
     pub gate: axum::Router,
 }
 
-/// What the proxy needs of the rest of the program.
+/// The parts of the program that the proxy needs.
 pub struct Parts {
     pub gateway: Arc<Gateway>,
     pub doors: Doors,

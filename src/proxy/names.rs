@@ -38,7 +38,7 @@ pub(super) struct Names {
 struct Name {
     answer: watch::Sender<Answer>,
     being_looked_up: AtomicBool,
-    /// Which of the addresses has its turn.
+    /// The address whose turn it is.
     turn: AtomicUsize,
 }
 

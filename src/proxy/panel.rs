@@ -20,7 +20,7 @@ use super::{CertificateFiles, Doors, Limits, Meter, ProxyError};
 use crate::flows::Gateway;
 use crate::flows::rules::Rules;
 
-/// What a running proxy takes in when the rules of its gateway change.
+/// The settings that a running proxy takes in when the rules of its gateway change.
 pub struct Fresh {
     pub doors: Doors,
     pub meter: Arc<dyn Meter>,
@@ -82,7 +82,7 @@ impl Panel {
         self.certificates.as_ref().map_or(Ok(()), |certificates| certificates.reread())
     }
 
-    /// What looks wrong about the proxies in front, in sentences.
+    /// The faults that the proxies in front seem to have, in sentences.
     pub fn remarks(&self) -> Vec<String> {
         self.unbelieved.remarks()
     }

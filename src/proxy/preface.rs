@@ -15,9 +15,9 @@ use tokio::net::TcpStream;
 
 /// How long the preface may take to come.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// What version 2 begins with.
+/// The beginning of version 2.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
-/// What version 1 begins with.
+/// The beginning of version 1.
 const WORD: &[u8] = b"PROXY ";
 /// The longest line of version 1.
 const LINE_BYTES_MAX: usize = 107;

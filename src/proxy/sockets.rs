@@ -1,4 +1,4 @@
-//! Where listening sockets come from: the service manager, which holds them while we are restarted,
+//! The sources of listening sockets: the service manager, which holds them while we are restarted,
 //! the program that this process was before, or the system.
 //!
 //! What always holds: a socket that is handed over is used by the listener whose address it has;

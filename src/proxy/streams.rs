@@ -68,7 +68,7 @@ struct Supervision {
     chunks: Cell<Chunks>,
     arrived: Cell<Option<Arrived>>,
     binding: OnceCell<Binding>,
-    /// What the connection of an HTTP/2 request is doing.
+    /// The activity of an HTTP/2 request's connection.
     activity: Option<Arc<Activity>>,
 }
 
@@ -101,7 +101,8 @@ fn on_activity(supervision: &Supervision, change: impl Fn(&Activity)) {
     }
 }
 
-/// What an exchange was let in with, and the gateway, which knows whether that still holds.
+/// The evidence that an exchange was let in with, and the gateway, which knows whether it still
+/// holds.
 #[derive(Clone)]
 struct Binding {
     gateway: Arc<Gateway>,

@@ -102,7 +102,7 @@ pub fn unusable(files: &[CertificateFiles]) -> Vec<CertificateError> {
     files.iter().filter_map(|pair| Set::read(std::slice::from_ref(pair)).err()).collect()
 }
 
-/// What a certificate says about itself (RFC 5280, section 4.1.2.5).
+/// A certificate and its validity (RFC 5280, section 4.1.2.5).
 pub struct Inspected {
     pub chain: PathBuf,
     pub not_before: Timestamp,

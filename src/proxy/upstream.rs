@@ -1,4 +1,5 @@
-//! Where a permitted request goes: choice among upstreams and their addresses, and time limits.
+//! The upstream of a permitted request: choice among upstreams and their addresses, and time
+//! limits.
 //!
 //! Upstreams come from the configuration and from nowhere else. A name can have several addresses
 //! of which the application listens on one (`localhost` is `::1` and `127.0.0.1`): the address in
@@ -29,7 +30,7 @@ pub(super) const TRIES_MAX: usize = 4;
 /// The pool of connections for upgrades, which hold no other request.
 const UPGRADES: u64 = u64::MAX - 1;
 
-/// What a request wants of its connection.
+/// The demands of a request on its connection.
 #[derive(Clone, Copy)]
 pub(super) struct Purpose<'a> {
     pub(super) method: &'a Method,
@@ -49,7 +50,7 @@ impl Upstreams {
         Self { turn: AtomicUsize::new(0), names: Names::new(elapsed), upgrades: Arc::new(Upgrades) }
     }
 
-    /// Where the first try of a request on `route` begins in its list of upstreams.
+    /// The place in the list of upstreams where the first try of a request on `route` begins.
     pub(super) fn first(&self, route: &Route) -> usize {
         if route.upstreams.len() > 1 { self.turn.fetch_add(1, Ordering::Relaxed) } else { 0 }
     }

@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, R
 /// writes are not copied.
 const WRITE_BUFFER_BYTES: usize = 1_460;
 
-/// What a client that speaks HTTP/2 sends first (RFC 9113, section 3.4).
+/// The first bytes of a client that speaks HTTP/2 (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection with a write buffer.

@@ -1,4 +1,4 @@
-//! Which certificate answers a name, and how changed files are taken in.
+//! The certificate that answers a name, and taking in changed files.
 
 use std::path::Path;
 
