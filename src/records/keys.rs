@@ -1,4 +1,4 @@
-//! Where each record lives. Keys order bytewise; ids are stored as raw bytes.
+//! The key of each record. Keys order bytewise; ids are stored as raw bytes.
 //!
 //! Every key begins with a word and a slash, so that one prefix scan finds one kind of record.
 
@@ -11,9 +11,9 @@ use crate::domain::user::{Email, Username};
 
 pub const USERS: &[u8] = b"user/";
 pub const SESSIONS: &[u8] = b"session/";
-/// Which access tokens a user has.
+/// The access tokens of a user.
 pub const ACCESS_TOKENS_OF: &[u8] = b"access-token-of/";
-/// Which sessions a user has.
+/// The sessions of a user.
 pub const SESSIONS_OF: &[u8] = b"session-of/";
 /// A number that grows with every decision about all sessions of a user.
 pub const SESSIONS_REVISIONS: &[u8] = b"sessions-revision/";
@@ -51,7 +51,7 @@ const DIRECTORY_MADE: &[u8] = b"directory-made/1";
 const SETUP: &[u8] = b"setup/state";
 /// When the last backup was made.
 pub const LAST_BACKUP: &[u8] = b"last-backup/";
-/// Where in the changes a backup ends.
+/// The end of a backup among the changes.
 pub const BACKUP_MARK: &[u8] = b"backup-mark/";
 /// Ends a term, which holds no control character.
 const END_OF_TERM: u8 = 0;
@@ -72,7 +72,7 @@ pub fn email(email: &Email) -> Vec<u8> {
     key(EMAILS, email.as_str().as_bytes())
 }
 
-/// Which invitation is the operator's for an address.
+/// The operator's invitation for an address.
 pub fn invitation_for(email: &Email) -> Vec<u8> {
     key(INVITATIONS_FOR, email.as_str().as_bytes())
 }
@@ -154,7 +154,7 @@ pub fn recovery_of(user: &UserId, session: &SessionId) -> Vec<u8> {
     key(&recoveries_of(user), &session.0)
 }
 
-/// What is left of the codes that a user has printed.
+/// The unused recovery codes of a user.
 pub fn recovery_codes(user: &UserId) -> Vec<u8> {
     key(RECOVERY_CODES, user.as_handle())
 }
@@ -179,7 +179,7 @@ pub fn dispatch(id: &MessageId) -> Vec<u8> {
     key(DISPATCHES, &id.0)
 }
 
-/// Where the entry `found` of the outbox is kept when it cannot be read.
+/// The key that keeps the entry `found` of the outbox when it cannot be read.
 pub fn set_aside(found: &[u8]) -> Vec<u8> {
     key(SET_ASIDE, found)
 }
