@@ -225,7 +225,7 @@ async fn a_conflict_leaves_its_neighbours_alone(store: Store) {
     assert_eq!(keys(&store, "n/", None, RACERS).await, expected);
 }
 
-/// What a follower has heard.
+/// The messages that a follower has heard.
 #[derive(Debug, Default)]
 struct Heard {
     /// The entries when it began, or at the last reset.

@@ -17,7 +17,7 @@ pub(super) struct Followers {
     registered: ArcSwap<Vec<Arc<Registration>>>,
 }
 
-/// Everything below a prefix, as it is now.
+/// All entries below a prefix, as they are now.
 pub(super) type Snapshot<'a> = &'a dyn Fn(&[u8]) -> Box<Entries<'a>>;
 
 struct Registration {

@@ -61,7 +61,7 @@ impl MemoryStore {
         Some(taken)
     }
 
-    /// Everything below `prefix`.
+    /// All entries below `prefix`.
     fn below(&self, prefix: &[u8]) -> Box<Told<'static>> {
         let found: Vec<Entry> = self.read(|entries| {
             let below = entries.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));

@@ -155,7 +155,7 @@ struct Running {
     ended: mpsc::Receiver<Infallible>,
 }
 
-/// What is open of sled.
+/// An open database of sled.
 struct Engine {
     tree: Tree,
     _database: Db,
@@ -330,7 +330,7 @@ impl KeyValue for SledStore {
     }
 }
 
-/// What is in the directory, found to be complete.
+/// The content of the directory, found to be complete.
 struct Recovered {
     database: Db,
     own: Tree,

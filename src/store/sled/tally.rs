@@ -1,4 +1,4 @@
-//! What the store knows of its own entries: how many changes it has taken, how many entries it has,
+//! The store's count of its own entries: how many changes it has taken, how many entries it has,
 //! and a sum over them. sled recovers what it can of a damaged log and does not report the rest;
 //! the tally shows the loss.
 //!
@@ -15,7 +15,7 @@ use sled::{Error, Tree};
 
 use crate::ports::Change;
 
-/// Where the tally is, in the tree of the format.
+/// The key of the tally, in the tree of the format.
 const KEY: &str = "tally";
 const BYTES: usize = 8 + 8 + 16;
 
@@ -114,7 +114,7 @@ impl Tally {
     }
 }
 
-/// What one entry adds to the sum.
+/// The share of one entry in the sum.
 fn weight(key: &[u8], value: &[u8]) -> u128 {
     let mut digest = Sha256::new();
     digest.update((key.len() as u64).to_be_bytes());

@@ -34,7 +34,7 @@ const TRANSACTION_CHANGES_MAX: usize = 1_024;
 /// The step after sled's own flush that makes the file survive a power cut.
 pub(super) type Fsync = Box<dyn FnMut() -> io::Result<()> + Send>;
 
-/// What a caller asks of the writer, and where the answer goes.
+/// A caller's request to the writer, and the channel for its answer.
 pub(super) enum Request {
     Commit { batch: Batch, reply: oneshot::Sender<Result<(), CommitError>> },
     Take { key: Vec<u8>, reply: oneshot::Sender<Result<Option<Vec<u8>>, StoreError>> },
@@ -55,7 +55,7 @@ enum Settled {
     Follow(Newcomer),
 }
 
-/// What the writer and the callers' side share.
+/// The state that the writer and the callers' side share.
 pub(super) struct Shared {
     pub(super) queue: Queue<Request>,
     pub(super) followers: Followers,
@@ -81,7 +81,7 @@ impl Shared {
 /// The state of the writer.
 pub(super) struct Writer {
     pub(super) tree: Tree,
-    /// Where the tally is kept.
+    /// The tree of the tally.
     pub(super) own: Tree,
     pub(super) tally: Tally,
     pub(super) witness: Witness,
@@ -241,7 +241,7 @@ impl Writer {
     }
 }
 
-/// Everything below `prefix`, read as it is asked for.
+/// All entries below `prefix`, read as they are asked for.
 fn below<'a>(tree: &'a Tree, prefix: &[u8]) -> Box<Entries<'a>> {
     let entries = tree.scan_prefix(prefix);
     Box::new(entries.map(|entry| match entry {
