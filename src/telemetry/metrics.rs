@@ -36,7 +36,7 @@ use crate::ports::Observer;
 
 /// The route label of requests that belong to no route. No route can have this name.
 pub const NO_ROUTE: &str = "(gateway)";
-/// What [`Metrics::text`] returns, for `Content-Type`.
+/// The `Content-Type` of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 const SUCCEEDED: &str = "succeeded";
@@ -215,7 +215,7 @@ impl Metrics {
         self.open_streams.dec();
     }
 
-    /// Everything, in the Prometheus text format.
+    /// All metrics, in the Prometheus text format.
     pub fn text(&self) -> Result<String, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;

@@ -1,4 +1,4 @@
-//! What operators can see: log lines, the audit log, and metrics.
+//! The output for operators: log lines, the audit log, and metrics.
 //!
 //! `logging` sets up where lines go and what they look like, `audit` turns events into lines,
 //! `access` turns requests into lines, `metrics` counts, and `exposition` answers Prometheus. What

@@ -9,7 +9,7 @@ use prometheus::{IntCounterVec, Registry};
 use super::register::counter_vec;
 use crate::domain::event::Delivery;
 
-/// What became of messages that were to be sent.
+/// The outcomes of messages that were to be sent.
 pub(super) struct Outgoing {
     mail: IntCounterVec,
     webhooks: IntCounterVec,

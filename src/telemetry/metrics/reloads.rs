@@ -1,4 +1,4 @@
-//! What became of reloads of the configuration.
+//! The outcomes of reloads of the configuration.
 
 use prometheus::{IntCounterVec, IntGauge, Registry};
 
