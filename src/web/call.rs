@@ -21,7 +21,7 @@ use crate::flows::visit::Device;
 use crate::flows::visit::Visit;
 use crate::flows::{FlowError, Gateway};
 
-/// What every handler needs to know of a request, apart from its body.
+/// A request, apart from its body, as every handler needs it.
 pub struct Call {
     pub visit: Visit,
     pub method: Method,
