@@ -15,7 +15,7 @@ pub struct Sender {
     pub name: String,
     /// Our public origin.
     pub origin: String,
-    /// Where an administrator sees a user; the id comes after it.
+    /// The address of a user's page for administrators; the id comes after it.
     pub users: String,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Words {
     pub(super) title: &'static str,
     /// Further facts, as names and values.
     pub(super) lines: Vec<(&'static str, String)>,
-    /// Where an administrator sees the user it is about.
+    /// The page of the event's user for administrators.
     pub(super) link: Option<String>,
 }
 
