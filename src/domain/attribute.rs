@@ -5,7 +5,7 @@
 //!
 //! What always holds: a value counts only where a definition in force accepts it, so that a
 //! stricter pattern holds for older values as well; and an attribute that owners may edit is never
-//! taken for one that an administrator has set.
+//! taken for an attribute that an administrator has set.
 
 use std::collections::BTreeMap;
 use std::fmt;

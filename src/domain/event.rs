@@ -34,7 +34,7 @@ pub enum Actor {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     pub actor: Actor,
-    /// The client's address: the peer's, or the one that a trusted proxy reported.
+    /// The client's address: the peer's, or the address that a trusted proxy reported.
     pub client: Option<IpAddr>,
     /// Correlates log lines and error pages.
     pub request: String,

@@ -50,8 +50,8 @@ impl Mounts {
         self.0.iter().find(|mount| mount.dialect == dialect)
     }
 
-    /// The dialect that answers `path`: the one that claims it, else the one mounted nearest above
-    /// it.
+    /// The dialect that answers `path`: the dialect that claims it, else the dialect mounted
+    /// nearest above it.
     pub fn find(&self, path: &[u8]) -> Option<&Mount> {
         let above = || self.0.iter().filter(|mount| covers(&mount.path, path));
         above().find(|mount| mount.claims(path)).or_else(|| above().max_by_key(|mount| mount.path.len()))

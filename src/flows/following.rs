@@ -33,7 +33,7 @@ pub(in crate::flows) trait Mirror: Send + Sync {
     fn apply(&self, change: &Change);
 }
 
-/// Takes in every entry, and then forgets the `known` ones that are not among them. If an entry
+/// Takes in every entry, and then forgets the `known` ids that are not among them. If an entry
 /// cannot be read, none is forgotten. `take` returns the id of the record.
 pub(in crate::flows) fn by_difference<R: DeserializeOwned, I: Eq + Hash>(
     entries: &mut Entries<'_>,

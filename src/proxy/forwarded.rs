@@ -2,7 +2,8 @@
 //!
 //! `X-Forwarded-For`, or `Forwarded` where the operator says so, is read from its right end, where
 //! our own proxies have written. What always holds: an address that an anonymous client wrote is
-//! never taken for the client's; of the two headers, only the one that the proxies write is read.
+//! never taken for the client's; of the two headers, only the header that the proxies write is
+//! read.
 
 use std::net::IpAddr;
 

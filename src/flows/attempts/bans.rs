@@ -2,9 +2,9 @@
 //! ban.
 //!
 //! The list follows the store like the session index, so that a ban counts from the commit that
-//! makes it until the one that removes it, or its end. [`Attempts::spend`] asks it, and every flow
-//! that tries or makes a credential calls that, in every dialect. What always holds: a client that
-//! shows a live session goes on, so that a ban of its network ends no user's work, and an
+//! makes it until the commit that removes it, or its end. [`Attempts::spend`] asks it, and every
+//! flow that tries or makes a credential calls that, in every dialect. What always holds: a client
+//! that shows a live session goes on, so that a ban of its network ends no user's work, and an
 //! administrator among them can lift it; and a trusted proxy is never banned, whatever the store
 //! says, because every client behind it would be.
 //!

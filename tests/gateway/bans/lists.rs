@@ -93,7 +93,7 @@ async fn expired_ban_is_ignored_before_the_sweep() {
     let second = Duration::from_secs(1);
     add(&stage, BANNED, Some(HOUR)).await.unwrap();
     assert_eq!(ends_in(&stage, BANNED).await, Some(Some(HOUR)));
-    // Of two bans, the one that ends last counts.
+    // Of two bans, the ban that ends last counts.
     add(&stage, "192.0.2.0/24", Some(HOUR + second)).await.unwrap();
     assert_eq!(ends_in(&stage, BANNED).await, Some(Some(HOUR + second)));
     stage.clock.forward(HOUR);

@@ -85,7 +85,7 @@ async fn banned_address_is_refused_in_every_dialect() {
         let liar = Browser::on(&scene.gateway, "127.0.0.2").reported_as(BANNED);
         tongue.sign_in(&liar, &mut scene.device).await;
     }
-    // The addresses that the client itself sent come before the one that the proxy wrote.
+    // The addresses that the client itself sent come before the address that the proxy wrote.
     let chain = scene.anonymous().reported_as(&format!("{BANNED}, {NEIGHBOUR}"));
     Tongue::Native.begin_sign_in(&chain).await.expect(200);
     is_banned(
