@@ -1,13 +1,13 @@
-//! What the store knows of its own entries: how many changes it has taken, how many entries it has,
-//! and a sum over them. sled recovers what it can of a damaged log and says nothing of the rest;
-//! this tells.
+//! The store's count of its own entries: how many changes it has taken, how many entries it has,
+//! and a sum over them. sled recovers what it can of a damaged log and does not report the rest;
+//! the tally shows the loss.
 //!
 //! What does not live here: the changes themselves (`store/sled.rs`).
 //!
 //! What always holds: the tally is written in one transaction with the changes that it counts, so
 //! the two are recovered together or not at all; and a store is handed out only when counting its
-//! entries again gives the tally that was written. How far the changes had come is
-//! [`super::witness`]'s to know.
+//! entries again gives the tally that was written. [`super::witness`] knows how far the changes had
+//! come.
 
 use std::num::NonZeroUsize;
 use std::ops::Bound;
@@ -21,7 +21,7 @@ use sled::{Error, Tree};
 
 use crate::ports::Change;
 
-/// Where the tally is, in the tree of the format.
+/// The key of the tally, in the tree of the format.
 const KEY: &str = "tally";
 const BYTES: usize = 8 + 8 + 16;
 /// How many kinds of keys are divided into stretches; the rest is one stretch.
@@ -39,7 +39,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Counts what is there, reading all of it, with as many threads as there are cores: a start
+    /// Counts the entries, reading all of them, with as many threads as there are cores: a start
     /// waits for this.
     pub(super) fn of(tree: &Tree) -> Result<Self, Error> {
         let starts = stretches(tree)?;
@@ -83,7 +83,7 @@ impl Tally {
         }
     }
 
-    /// Reads what was written with the last change.
+    /// Reads the tally that was written with the last change.
     pub(super) fn read(own: &Tree) -> Result<Option<Self>, Error> {
         Ok(own.get(KEY)?.as_deref().and_then(Self::decode))
     }
