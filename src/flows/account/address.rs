@@ -193,8 +193,8 @@ impl Accounts {
 
     /// Removes addresses that nobody can confirm any more.
     pub(in crate::flows) async fn forget_expired_addresses(&self) -> Result<(), FlowError> {
-        let now = self.ground.clock.now();
-        for (key, pending) in self.ground.records.all::<PendingAddress>(keys::PENDING_ADDRESSES).await? {
+        let (now, mut walk) = (self.ground.clock.now(), self.ground.records.walk(keys::PENDING_ADDRESSES));
+        while let Some((key, pending)) = walk.next_record::<PendingAddress>().await? {
             if !pending.is_live(now) {
                 let batch = Batch::default().expect(key.clone(), records::encode(&pending)?).delete(key);
                 // Whoever announced another one meanwhile is right.

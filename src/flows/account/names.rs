@@ -28,9 +28,13 @@ impl Accounts {
 
     /// Whether somebody was invited who is to have this username.
     pub(in crate::flows) async fn is_promised(&self, username: &Username) -> Result<bool, FlowError> {
-        let now = self.ground.clock.now();
-        let all = self.ground.records.all::<Invitation>(keys::INVITATIONS).await?;
-        Ok(all.iter().any(|(_, it)| it.is_live(now) && it.username.as_ref() == Some(username)))
+        let (now, mut walk) = (self.ground.clock.now(), self.ground.records.walk(keys::INVITATIONS));
+        while let Some((_, it)) = walk.next_record::<Invitation>().await? {
+            if it.is_live(now) && it.username.as_ref() == Some(username) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(in crate::flows) async fn free_username(&self, email: &Email) -> Result<Username, FlowError> {
@@ -77,7 +81,7 @@ impl Accounts {
         match self.ground.records.username_owner(username).await? {
             Some(owner) if owner == user.id => Ok(Batch::default().expect(key, mine)),
             Some(_) => Err(FlowError::Taken("username")),
-            None if self.ground.records.username_count(&user.id).await? >= USERNAMES_PER_USER_MAX => {
+            None if self.ground.records.has_usernames(&user.id, USERNAMES_PER_USER_MAX).await? => {
                 Err(FlowError::TooManyUsernames)
             }
             None => Ok(Batch::default().expect_absent(key.clone()).put(key, mine)),

@@ -247,13 +247,14 @@ impl Administration {
 
     /// Removes invitations that nobody can use any more, and what is left of those that were used.
     pub(in crate::flows) async fn forget_expired_invitations(&self) -> Result<(), FlowError> {
-        let now = self.ground.clock.now();
-        for (key, invitation) in self.ground.records.all::<Invitation>(keys::INVITATIONS).await? {
+        let (now, mut walk) = (self.ground.clock.now(), self.ground.records.walk(keys::INVITATIONS));
+        while let Some((key, invitation)) = walk.next_record::<Invitation>().await? {
             if !invitation.is_live(now) {
                 self.ground.records.commit(Batch::default().delete(key)).await?;
             }
         }
-        for (key, secret) in self.ground.records.all::<SecretHash>(keys::INVITATIONS_FOR).await? {
+        let mut walk = self.ground.records.walk(keys::INVITATIONS_FOR);
+        while let Some((key, secret)) = walk.next_record::<SecretHash>().await? {
             if self.ground.records.invitation(&secret).await?.is_none() {
                 let stored = records::encode(&secret)?;
                 // One that has been replaced meanwhile stays.

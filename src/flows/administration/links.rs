@@ -25,16 +25,11 @@ pub(in crate::flows) struct Links {
 }
 
 impl Links {
-    /// Of these invitations, each with the key of its record.
-    pub(in crate::flows) fn of(all: &[(Vec<u8>, Invitation)]) -> Self {
-        let mut links = Self::default();
-        for (key, it) in all {
-            links.for_address.entry(it.email.clone()).or_default().push(key.clone());
-            if let Some(account) = it.account {
-                links.for_account.entry(account).or_default().push(key.clone());
-            }
+    fn add(&mut self, key: Vec<u8>, it: Invitation) {
+        if let Some(account) = it.account {
+            self.for_account.entry(account).or_default().push(key.clone());
         }
-        links
+        self.for_address.entry(it.email).or_default().push(key);
     }
 
     /// The keys of those for this address, or for this account.
@@ -47,7 +42,11 @@ impl Links {
 impl Administration {
     /// All links that there are now.
     pub(in crate::flows) async fn links(&self) -> Result<Links, FlowError> {
-        Ok(Links::of(&self.ground.records.all(keys::INVITATIONS).await?))
+        let (mut walk, mut links) = (self.ground.records.walk(keys::INVITATIONS), Links::default());
+        while let Some((key, invitation)) = walk.next_record().await? {
+            links.add(key, invitation);
+        }
+        Ok(links)
     }
 
     /// The batch that ends every live link for this address, or for this account.

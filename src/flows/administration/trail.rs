@@ -121,19 +121,15 @@ impl Administration {
     /// Counts what happened in the last week, when the gateway starts.
     pub(in crate::flows) async fn recall_activity(&self) -> Result<(), FlowError> {
         let since = self.ground.clock.now().minus(Duration::from_hours(HOURS_KEPT.unsigned_abs()));
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let found = self.ground.records.store().scan(keys::AUDIT, after.as_deref(), STEP_ENTRIES).await?;
-            for (_, value) in &found {
-                match records::decode::<Entry>(value) {
-                    Ok(entry) if entry.at >= since => self.ground.trail.activity().note(&entry),
-                    // The newest come first: nothing young comes after an old one.
-                    _ => return Ok(()),
-                }
+        let mut walk = self.ground.records.walk(keys::AUDIT);
+        while let Some((_, value)) = walk.next().await? {
+            match records::decode::<Entry>(&value) {
+                Ok(entry) if entry.at >= since => self.ground.trail.activity().note(&entry),
+                // The newest come first: nothing young comes after an old one.
+                _ => break,
             }
-            let Some((last, _)) = found.into_iter().next_back() else { return Ok(()) };
-            after = Some(last);
         }
+        Ok(())
     }
 
     /// Removes what is older than `audit.keep`, and the oldest beyond the most that are kept.
@@ -174,16 +170,11 @@ impl Administration {
 
     /// Walks over the newest `most` entries.
     async fn newest_entries(&self, most: usize) -> Result<Walked, FlowError> {
-        let mut walked = Walked { count: 0, last: None };
-        while walked.count < most {
-            let step = STEP_ENTRIES.min(most - walked.count);
-            let found = self.ground.records.store().scan(keys::AUDIT, walked.last.as_deref(), step).await?;
-            walked.count += found.len();
-            let was_last = found.len() < step;
-            walked.last = found.into_iter().next_back().map(|(key, _)| key).or(walked.last);
-            if was_last {
-                break;
-            }
+        let (mut walk, mut walked) = (self.ground.records.walk(keys::AUDIT), Walked { count: 0, last: None });
+        while walked.count < most
+            && let Some((key, _)) = walk.next().await?
+        {
+            walked = Walked { count: walked.count + 1, last: Some(key) };
         }
         Ok(walked)
     }

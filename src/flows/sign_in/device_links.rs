@@ -230,8 +230,8 @@ impl SignIn {
 
     /// Removes links that are good for nothing any more.
     pub(in crate::flows) async fn forget_expired_device_links(&self) -> Result<(), FlowError> {
-        let now = self.ground.clock.now();
-        for (_, link) in self.ground.records.all::<DeviceLink>(keys::DEVICE_LINKS).await? {
+        let (now, mut walk) = (self.ground.clock.now(), self.ground.records.walk(keys::DEVICE_LINKS));
+        while let Some((_, link)) = walk.next_record::<DeviceLink>().await? {
             if !link.is_live(now) {
                 // Whoever has made another one meanwhile is right.
                 self.ground.is_committed(forgetting(&link, records::encode(&link)?)).await?;
