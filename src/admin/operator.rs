@@ -25,9 +25,10 @@ use crate::flows::administration::Burnt;
 use crate::flows::administration::backup::BackupError;
 use crate::flows::administration::bans::NewBan;
 use crate::flows::administration::declared::Declaration;
-use crate::flows::administration::directory::{Cursor, PAGE_USERS, Query, Summary};
+use crate::flows::administration::directory::{Query, Summary};
 use crate::flows::administration::import::NotImported;
 use crate::flows::administration::invitations::{GUESTS_MAX, Guest, LinksGo, NobodyInvited};
+use crate::flows::administration::paging::{Cursor, PAGE_ITEMS, Part};
 use crate::flows::administration::people::{OldPasskeys, UserEdit};
 use crate::flows::administration::trail::{PAGE_ENTRIES, TrailQuery};
 use crate::flows::authority::Authority;
@@ -365,8 +366,8 @@ impl GatewayOperator {
         limit: Option<usize>,
         after: Option<String>,
     ) -> Result<Answer, FlowError> {
-        let query = Query::everybody().beginning_with(&search.unwrap_or_default());
-        let query = Query { limit: limit.unwrap_or(PAGE_USERS), after: cursor(after)?, ..query };
+        let query = Query { part: part(limit, after)?, ..Query::default() };
+        let query = query.beginning_with(&search.unwrap_or_default());
         let page = self.gateway.administration.list_users(&query).await?;
         let users = page.items.iter().map(UserLine::from).collect();
         Ok(Answer::Users { users, next: page.next.map(|next| next.to_string()) })
@@ -435,6 +436,10 @@ const fn links_go(delivery: Delivery) -> LinksGo {
         Delivery::ByHand => LinksGo::ByHand,
         Delivery::ByMail => LinksGo::ByMail,
     }
+}
+
+fn part(limit: Option<usize>, after: Option<String>) -> Result<Part, FlowError> {
+    Ok(Part { after: cursor(after)?, limit: limit.unwrap_or(PAGE_ITEMS) })
 }
 
 fn cursor(text: Option<String>) -> Result<Option<Cursor>, FlowError> {

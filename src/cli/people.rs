@@ -17,7 +17,7 @@ use super::operator::delivery;
 use super::{Ask, Failure, Outcome, files, say};
 use crate::admin::{Answer, GuestLine, Request, UserLine};
 use crate::domain::user::{DisplayName, Email, Group, Role, Standing, Username, groups_of_one};
-use crate::flows::administration::directory::PAGE_USERS_MAX;
+use crate::flows::administration::paging::PAGE_ITEMS_MAX;
 
 /// The columns of a file to import. Only the first is needed.
 const COLUMNS: [&str; 5] = ["email", "name", "username", "groups", "role"];
@@ -51,7 +51,7 @@ pub(super) fn export(json: bool, ask: &Ask<'_>) -> Outcome {
     let mut users = Vec::new();
     let mut after = None;
     loop {
-        match ask(Request::UserList { search: None, limit: Some(PAGE_USERS_MAX), after })? {
+        match ask(Request::UserList { search: None, limit: Some(PAGE_ITEMS_MAX), after })? {
             Answer::Users { users: page, next } => {
                 users.extend(page);
                 after = next;

@@ -10,17 +10,15 @@ use crate::domain::audit::Entry;
 use crate::domain::id::UserId;
 use crate::domain::time::Timestamp;
 use crate::flows::administration::Administration;
-use crate::flows::administration::directory::{Cursor, Page};
+use crate::flows::administration::paging::{Cursor, Page, Pager};
 use crate::flows::trail::WRITTEN_AT_ONCE;
 use crate::flows::trail::activity::HOURS_KEPT;
 use crate::flows::{FlowError, trail};
 use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
 
-/// Entries that are read at a time.
-const STEP_ENTRIES: usize = 128;
-/// How many entries one request reads, if most do not pass its filters.
-const WALKED_MAX: usize = 5_000;
+/// How many entries one request looks at, if most do not pass its filters.
+const LOOKED_AT_MAX: usize = 5_000;
 /// The most entries of one page.
 pub const PAGE_ENTRIES_MAX: usize = 500;
 /// How many are on a page unless the caller says otherwise.
@@ -85,36 +83,25 @@ impl Administration {
         self.write_trail().await?;
         let limit = query.limit.clamp(1, PAGE_ENTRIES_MAX);
         let prefix = query.user.as_ref().map_or_else(|| keys::AUDIT.to_vec(), keys::audit_of);
-        let mut after = query.after.as_ref().map(|cursor| [&*prefix, cursor.as_bytes()].concat());
-        let mut items: Vec<Kept> = Vec::new();
-        for _ in 0..WALKED_MAX / STEP_ENTRIES {
-            let found = self.ground.records.store().scan(&prefix, after.as_deref(), STEP_ENTRIES).await?;
-            let was_last = found.len() < STEP_ENTRIES;
-            for (key, value) in found {
-                let Some(id) = keys::audit_id(&key) else { continue };
-                if items.len() == limit {
-                    let next = items.last().map(|last| last.id.clone());
-                    return Ok(Page { items, next });
-                }
-                after = Some(key);
-                // The index of a user leads to entries; without one, the scan has read them already.
-                let entry: Option<Entry> = match query.user {
-                    Some(_) => self.ground.records.get(&keys::audit(&id)).await?,
-                    None => Some(records::decode(&value)?),
-                };
-                let Some(entry) = entry else { continue };
-                if query.since.is_some_and(|since| entry.at < since) {
-                    return Ok(Page { items, next: None });
-                }
-                if query.event.as_ref().is_none_or(|event| entry.event == *event) {
-                    items.push(Kept { id: Cursor::of(&id), entry });
-                }
+        let after = query.after.as_ref().map(|id| [&*prefix, id.as_bytes()].concat());
+        let mut pager = Pager::new(&self.ground.records, &prefix, after.as_deref(), limit, LOOKED_AT_MAX);
+        while let Some((key, value)) = pager.next().await? {
+            let Some(id) = keys::audit_id(&key) else { continue };
+            // The index of a user leads to entries; without one, the walk has read them already.
+            let entry: Option<Entry> = match query.user {
+                Some(_) => self.ground.records.get(&keys::audit(&id)).await?,
+                None => Some(records::decode(&value)?),
+            };
+            let Some(entry) = entry else { continue };
+            if query.since.is_some_and(|since| entry.at < since) {
+                break;
             }
-            if was_last {
-                return Ok(Page { items, next: None });
+            if query.event.as_ref().is_none_or(|event| entry.event == *event) {
+                pager.take(Kept { id: Cursor::of(&id), entry });
             }
         }
-        let next = after.as_deref().and_then(keys::audit_id).map(|id| Cursor::of(&id));
+        let Page { items, next } = pager.page();
+        let next = next.and_then(|last| keys::audit_id(last.as_bytes())).map(|id| Cursor::of(&id));
         Ok(Page { items, next })
     }
 

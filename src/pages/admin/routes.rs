@@ -23,7 +23,8 @@ use crate::domain::id::UserId;
 use crate::domain::place::{FORWARD_TEST, ForwardAuth};
 use crate::domain::session::Scope;
 use crate::domain::user::{Group, Role, Standing, User};
-use crate::flows::administration::directory::{self, Cursor, HowMany, LastUsed, PAGE_USERS};
+use crate::flows::administration::directory::{self, HowMany, LastUsed};
+use crate::flows::administration::paging::{Cursor, Part};
 use crate::flows::administration::trail::{Kept, PAGE_ENTRIES, TrailQuery};
 use crate::flows::index::LiveSession;
 use crate::flows::sessions::caller::Caller;
@@ -170,8 +171,7 @@ async fn users(
         group: Group::parse(&group).ok(),
         passkeys: HowMany::parse(&passkeys),
         last_used: LastUsed::parse(&last),
-        after: Cursor::parse(&after),
-        limit: PAGE_USERS,
+        part: Part { after: Cursor::parse(&after), ..Part::default() },
         search: None,
     };
     let found = desk.gateway.administration.list_users(&query.beginning_with(&search)).await?;
@@ -288,13 +288,19 @@ struct After {
     after: String,
 }
 
+impl After {
+    fn part(&self) -> Part {
+        Part { after: Cursor::parse(&self.after), ..Part::default() }
+    }
+}
+
 async fn sessions(
     State(desk): State<Desk>,
     load: Load,
-    Query(After { after }): Query<After>,
+    Query(after): Query<After>,
 ) -> Result<Response, Instead> {
     let own = administrator(&desk, load).await?;
-    let found = desk.gateway.administration.list_sessions(Cursor::parse(&after)).await?;
+    let found = desk.gateway.administration.list_sessions(&after.part()).await?;
     let line = |(session, user): &(Arc<LiveSession>, Arc<User>)| {
         SessionLine::of(session, user.username.as_str(), &own.session)
     };

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use vestibule::domain::user::DisplayName;
-use vestibule::flows::administration::directory::{Cursor, Query};
+use vestibule::flows::administration::directory::Query;
+use vestibule::flows::administration::paging::Cursor;
 use vestibule::flows::administration::people::UserEdit;
 use vestibule::flows::authority::Authority;
 use vestibule::records::{self, keys};
@@ -88,7 +89,7 @@ async fn search_index_is_built_for_existing_users() {
         stage.store.take(&key).await.unwrap();
     }
     stage.store.take(&keys::directory_made()).await.unwrap().unwrap();
-    let query = Query::everybody().beginning_with("ali");
+    let query = Query::default().beginning_with("ali");
     assert!(stage.gateway.administration.list_users(&query).await.unwrap().items.is_empty());
     let again = stage.again().await;
     assert_eq!(again.gateway.administration.list_users(&query).await.unwrap().items.len(), 1);

@@ -21,7 +21,8 @@ use crate::domain::credential::Credential;
 use crate::domain::id::{CredentialId, SessionId, UserId};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{DisplayName, Group, MalformedName, Note, User, groups_of_one};
-use crate::flows::administration::directory::{self, HowMany, LastUsed, PAGE_USERS, PAGE_USERS_MAX, Summary};
+use crate::flows::administration::directory::{self, HowMany, LastUsed, Summary};
+use crate::flows::administration::paging::{PAGE_ITEMS, PAGE_ITEMS_MAX, Part};
 use crate::flows::administration::people::{OldPasskeys, UserEdit};
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
@@ -57,9 +58,9 @@ pub(super) async fn list(
 ) -> Result<Json<UsersShape>, Problem> {
     authority(&gateway, &call)?;
     let Query(which) = which.map_err(|error| Problem::malformed(error.body_text()))?;
-    let limit = which.limit.unwrap_or(PAGE_USERS);
-    if !(1..=PAGE_USERS_MAX).contains(&limit) {
-        return Err(Problem::malformed(format!("`limit` is from 1 to {PAGE_USERS_MAX}.")));
+    let limit = which.limit.unwrap_or(PAGE_ITEMS);
+    if !(1..=PAGE_ITEMS_MAX).contains(&limit) {
+        return Err(Problem::malformed(format!("`limit` is from 1 to {PAGE_ITEMS_MAX}.")));
     }
     let group = which.group.as_deref().map(Group::parse).transpose().map_err(FlowError::from)?;
     let passkeys = known(which.passkeys.as_deref(), HowMany::parse, "`passkeys` is none, one or several.")?;
@@ -70,8 +71,7 @@ pub(super) async fn list(
         standing: which.standing.map(Into::into),
         role: which.role.map(Into::into),
         group,
-        after: cursor(which.after.as_deref())?,
-        limit,
+        part: Part { after: cursor(which.after.as_deref())?, limit },
         search: None,
     };
     let page =
