@@ -44,4 +44,17 @@ impl<'a> Walk<'a> {
         let next = self.next().await?;
         next.map(|(key, bytes)| Ok((key, decode(&bytes)?))).transpose()
     }
+
+    /// The next record of which `holds` says yes, with its key.
+    pub async fn next_where<T: DeserializeOwned>(
+        &mut self,
+        holds: impl Fn(&T) -> bool,
+    ) -> Result<Option<(Vec<u8>, T)>, StoreError> {
+        while let Some((key, record)) = self.next_record().await? {
+            if holds(&record) {
+                return Ok(Some((key, record)));
+            }
+        }
+        Ok(None)
+    }
 }

@@ -194,12 +194,10 @@ impl Accounts {
     /// Removes addresses that nobody can confirm any more.
     pub(in crate::flows) async fn forget_expired_addresses(&self) -> Result<(), FlowError> {
         let (now, mut walk) = (self.ground.clock.now(), self.ground.records.walk(keys::PENDING_ADDRESSES));
-        while let Some((key, pending)) = walk.next_record::<PendingAddress>().await? {
-            if !pending.is_live(now) {
-                let batch = Batch::default().expect(key.clone(), records::encode(&pending)?).delete(key);
-                // Whoever announced another one meanwhile is right.
-                self.ground.is_committed(batch).await?;
-            }
+        while let Some((key, pending)) = walk.next_where(|it: &PendingAddress| !it.is_live(now)).await? {
+            let batch = Batch::default().expect(key.clone(), records::encode(&pending)?).delete(key);
+            // Whoever announced another one meanwhile is right.
+            self.ground.is_committed(batch).await?;
         }
         Ok(())
     }

@@ -29,12 +29,8 @@ impl Accounts {
     /// Whether somebody was invited who is to have this username.
     pub(in crate::flows) async fn is_promised(&self, username: &Username) -> Result<bool, FlowError> {
         let (now, mut walk) = (self.ground.clock.now(), self.ground.records.walk(keys::INVITATIONS));
-        while let Some((_, it)) = walk.next_record::<Invitation>().await? {
-            if it.is_live(now) && it.username.as_ref() == Some(username) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let promises = |it: &Invitation| it.is_live(now) && it.username.as_ref() == Some(username);
+        Ok(walk.next_where(promises).await?.is_some())
     }
 
     pub(in crate::flows) async fn free_username(&self, email: &Email) -> Result<Username, FlowError> {

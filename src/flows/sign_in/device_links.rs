@@ -231,11 +231,9 @@ impl SignIn {
     /// Removes links that are good for nothing any more.
     pub(in crate::flows) async fn forget_expired_device_links(&self) -> Result<(), FlowError> {
         let (now, mut walk) = (self.ground.clock.now(), self.ground.records.walk(keys::DEVICE_LINKS));
-        while let Some((_, link)) = walk.next_record::<DeviceLink>().await? {
-            if !link.is_live(now) {
-                // Whoever has made another one meanwhile is right.
-                self.ground.is_committed(forgetting(&link, records::encode(&link)?)).await?;
-            }
+        while let Some((_, link)) = walk.next_where(|it: &DeviceLink| !it.is_live(now)).await? {
+            // Whoever has made another one meanwhile is right.
+            self.ground.is_committed(forgetting(&link, records::encode(&link)?)).await?;
         }
         Ok(())
     }

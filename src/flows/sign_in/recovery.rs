@@ -247,11 +247,9 @@ impl SignIn {
     /// Removes what nobody can cancel any more.
     pub(in crate::flows) async fn forget_old_recoveries(&self) -> Result<(), FlowError> {
         let (now, mut walk) = (self.ground.clock.now(), self.ground.records.walk(keys::RECOVERIES));
-        while let Some((key, recovery)) = walk.next_record::<Recovery>().await? {
-            if !recovery.is_open(now) {
-                let index = keys::recovery_of(&recovery.user, &recovery.session);
-                self.ground.records.commit(Batch::default().delete(key).delete(index)).await?;
-            }
+        while let Some((key, recovery)) = walk.next_where(|it: &Recovery| !it.is_open(now)).await? {
+            let index = keys::recovery_of(&recovery.user, &recovery.session);
+            self.ground.records.commit(Batch::default().delete(key).delete(index)).await?;
         }
         Ok(())
     }
