@@ -117,19 +117,13 @@ impl GatewayOperator {
             Request::Apply { users, others, run } => {
                 declared::apply(gateway, authority, Declaration { users, others }, run).await
             }
-            Request::InvitationList => {
-                let invitations = administration.invitations().await?.into_iter().map(InvitationLine::from);
-                Ok(Answer::Invitations { invitations: invitations.collect() })
-            }
+            Request::InvitationList { limit, after } => self.list_invitations(limit, after).await,
             Request::InvitationRevoke { id } => {
                 administration.revoke_invitation(authority, &id).await.map(|()| Answer::Done)
             }
             Request::UserList { search, limit, after } => self.list_users(search, limit, after).await,
             Request::UserShow { user } => self.show(&user).await,
-            Request::SessionList { user } => {
-                let user = administration.find_user(&user).await?;
-                Ok(Answer::Sessions { sessions: self.sessions_of(&user.id) })
-            }
+            Request::SessionList { user, limit, after } => self.list_sessions(&user, limit, after).await,
             Request::UserReset { user, wipe, delivery } => self.reset(authority, &user, wipe, delivery).await,
             Request::UserDelete { user } => {
                 let user = administration.find_user(&user).await?;
@@ -340,19 +334,7 @@ impl GatewayOperator {
                     token: Link::new(made.text),
                 })
             }
-            Request::TokenList { user } => {
-                let tokens = match user {
-                    Some(user) => {
-                        gateway.access_tokens.tokens_of(&gateway.administration.find_user(&user).await?.id)
-                    }
-                    None => gateway.access_tokens.all_tokens(),
-                };
-                let line = |token: &Arc<LiveToken>| {
-                    let user = gateway.access_tokens.user_now(&token.record().user);
-                    TokenLine::new(token, user.map(|user| user.username.clone()))
-                };
-                Ok(Answer::Tokens { tokens: tokens.iter().map(line).collect() })
-            }
+            Request::TokenList { user, limit, after } => self.list_tokens(user, limit, after).await,
             Request::TokenRevoke { id } => {
                 gateway.access_tokens.revoke_token(authority, &id).await.map(|()| Answer::Done)
             }
@@ -373,10 +355,51 @@ impl GatewayOperator {
         Ok(Answer::Users { users, next: page.next.map(|next| next.to_string()) })
     }
 
+    async fn list_invitations(
+        &self,
+        limit: Option<usize>,
+        after: Option<String>,
+    ) -> Result<Answer, FlowError> {
+        let page = self.gateway.administration.list_invitations(&part(limit, after)?).await?;
+        let invitations = page.items.into_iter().map(InvitationLine::from).collect();
+        Ok(Answer::Invitations { invitations, next: page.next.map(|next| next.to_string()) })
+    }
+
+    async fn list_sessions(
+        &self,
+        user: &str,
+        limit: Option<usize>,
+        after: Option<String>,
+    ) -> Result<Answer, FlowError> {
+        let user = self.gateway.administration.find_user(user).await?;
+        let page = self.gateway.administration.list_sessions_of(&user.id, &part(limit, after)?);
+        let sessions = page.items.iter().map(|session| SessionLine::from(&**session)).collect();
+        Ok(Answer::Sessions { sessions, next: page.next.map(|next| next.to_string()) })
+    }
+
+    async fn list_tokens(
+        &self,
+        user: Option<String>,
+        limit: Option<usize>,
+        after: Option<String>,
+    ) -> Result<Answer, FlowError> {
+        let administration = &self.gateway.administration;
+        let user = match user {
+            Some(user) => Some(administration.find_user(&user).await?.id),
+            None => None,
+        };
+        let page = administration.list_tokens(user.as_ref(), &part(limit, after)?).await?;
+        let line =
+            |token: &Arc<LiveToken>| TokenLine::new(token, administration.username_of(&token.record().user));
+        let tokens = page.items.iter().map(line).collect();
+        Ok(Answer::Tokens { tokens, next: page.next.map(|next| next.to_string()) })
+    }
+
     async fn show(&self, user: &str) -> Result<Answer, FlowError> {
         let user = self.gateway.administration.find_user(user).await?;
         let credentials = self.gateway.accounts.credentials_of(&user.id).await?;
-        let sessions = self.sessions_of(&user.id);
+        let sessions = self.gateway.sessions.sessions_of(&user.id);
+        let sessions = sessions.iter().map(|session| SessionLine::from(&**session)).collect();
         let (note, attributes) = (user.note.clone(), user.attributes.clone());
         let created_at = user.created_at.to_rfc3339();
         let summary = Summary::new(user, &credentials);
@@ -384,10 +407,6 @@ impl GatewayOperator {
         let user =
             UserDetails { user: (&summary).into(), note, attributes, created_at, credentials, sessions };
         Ok(Answer::User { user: Box::new(user) })
-    }
-
-    fn sessions_of(&self, user: &UserId) -> Vec<SessionLine> {
-        self.gateway.sessions.sessions_of(user).iter().map(|session| SessionLine::from(&**session)).collect()
     }
 
     async fn end_sessions(

@@ -1,7 +1,8 @@
 //! The command line: arguments in, exit code out.
 //!
 //! `arguments` says what can be written, `operator` carries out the commands that talk to a running
-//! gateway, `answers` prints what came of them, and `files` reads what operators have written.
+//! gateway, `answers` prints what came of them, `lists` joins pages, and `files` reads what operators
+//! have written.
 //! `people` reads and writes users in files, `declared` applies one and `webauthn_proxy` reads that
 //! program's; `policy` asks who may enter, and `token` is about access tokens; `backup`, `webhook`,
 //! `doctor` and `demo` are the commands of these names. Data goes to standard output; what went
@@ -15,6 +16,7 @@ mod declared;
 mod demo;
 mod doctor;
 mod files;
+mod lists;
 mod operator;
 mod people;
 mod policy;

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::answers::{Form, printed, trail_line};
-use super::arguments::{AccountEnd, Audit, Ban, Invitation, Invite, Key, Operator, RoleName, Session, User};
-use super::{Ask, Failure, Outcome, say};
+use super::arguments::{
+    AccountEnd, Audit, Ban, Invitation, Invite, Key, Operator, Part, RoleName, Session, User,
+};
+use super::{Ask, Failure, Outcome, lists, say};
 use crate::admin::client;
 use crate::admin::{Answer, Delivery, Request};
 use crate::domain::user::{Role, groups_of_one};
@@ -29,13 +31,12 @@ pub(super) fn run(socket: &Path, ask: &Ask<'_>, command: Operator) -> Outcome {
         return follow(socket, audit);
     }
     let (request, form) = request(command)?;
-    let answer = match request {
+    let text = match request {
         Request::Upgrade => return upgrade(socket),
         // These are about the process, not about what is in the store.
-        Request::Reload | Request::Health => client::call(socket, &request)?,
-        request => ask(request)?,
+        Request::Reload | Request::Health => printed(client::call(socket, &request)?, form)?,
+        request => lists::told(request, form, ask)?,
     };
-    let text = printed(answer, form)?;
     if !text.is_empty() {
         say(&text);
     }
@@ -107,10 +108,14 @@ fn request(command: Operator) -> Result<(Request, Form), Failure> {
     let form = Form::of;
     Ok(match command {
         Operator::Invite(invite) => (invitation(&invite)?, form(invite.links.json)),
-        Operator::Invitation(Invitation::List { json }) => (Request::InvitationList, form(json)),
+        Operator::Invitation(Invitation::List(Part { limit, after, json })) => {
+            (Request::InvitationList { limit, after }, form(json))
+        }
         Operator::Invitation(Invitation::Revoke { id }) => (Request::InvitationRevoke { id }, Form::Text),
         Operator::User(user) => account(user)?,
-        Operator::Session(Session::List { user, json }) => (Request::SessionList { user }, form(json)),
+        Operator::Session(Session::List { user, part: Part { limit, after, json } }) => {
+            (Request::SessionList { user, limit, after }, form(json))
+        }
         Operator::Audit(audit) => (trail(&audit, audit.limit), form(audit.json)),
         Operator::Session(Session::End { user, session }) => {
             (Request::SessionEnd { user, session }, Form::Text)
@@ -137,7 +142,7 @@ fn banning(command: Ban) -> (Request, Form) {
 fn account(command: User) -> Result<(Request, Form), Failure> {
     let plain = |request| (request, Form::Text);
     Ok(match command {
-        User::List { search, limit, after, json } => {
+        User::List { search, part: Part { limit, after, json } } => {
             (Request::UserList { search, limit, after }, Form::of(json))
         }
         User::Show { user, json } => (Request::UserShow { user }, Form::of(json)),

@@ -9,6 +9,7 @@
 
 pub mod index;
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -206,23 +207,20 @@ impl AccessTokens {
 
     /// A user's tokens that can still be used, newest first.
     pub fn tokens_of(&self, user: &UserId) -> Vec<Arc<LiveToken>> {
-        self.live(self.index.tokens_of(user))
+        let now = self.ground.clock.now();
+        let mut live = self.index.tokens_of(user);
+        live.retain(|token| token.is_live(now));
+        live.reverse();
+        live
     }
 
-    /// Everybody's, newest first.
+    // OLD
     pub fn all_tokens(&self) -> Vec<Arc<LiveToken>> {
         let mut tokens = self.index.all();
-        tokens.sort_by_key(|token| token.record().created_at);
-        self.live(tokens)
-    }
-
-    fn live(&self, mut tokens: Vec<Arc<LiveToken>>) -> Vec<Arc<LiveToken>> {
-        let now = self.ground.clock.now();
-        tokens.retain(|token| token.is_live(now));
-        tokens.reverse();
+        tokens.sort_by_key(|token| Reverse(token.record().created_at));
         tokens
     }
-
+    // OLD END
     /// Revokes a token of the owner of `session`. One that does not exist, or is somebody else's,
     /// looks the same.
     pub async fn revoke_own_token(

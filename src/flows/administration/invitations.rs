@@ -17,6 +17,7 @@ use crate::domain::user::{DisplayName, Email, Group, Role, Username};
 use crate::flows::FlowError;
 use crate::flows::administration::Administration;
 use crate::flows::administration::links::Links;
+use crate::flows::administration::paging::{Page, Pager, Part};
 use crate::flows::authority::Authority;
 use crate::flows::commit::ATTEMPTS_MAX;
 use crate::flows::sessions::Ended;
@@ -190,8 +191,7 @@ impl Administration {
         id: &InvitationId,
         go: LinksGo,
     ) -> Result<Invited, FlowError> {
-        let found = self.invitations().await?.into_iter().find(|it| it.id == *id);
-        let before = found.ok_or(FlowError::NoSuchInvitation)?;
+        let before = self.live_invitation(id).await?;
         let guest = Guest {
             lifetime: before.expires_at.since(before.created_at),
             email: before.email,
@@ -214,7 +214,7 @@ impl Administration {
         }
     }
 
-    /// Every invitation that can still be redeemed, oldest first.
+    // OLD
     pub async fn invitations(&self) -> Result<Vec<Invitation>, FlowError> {
         let now = self.ground.clock.now();
         let all = self.ground.records.all::<Invitation>(keys::INVITATIONS).await?;
@@ -222,11 +222,45 @@ impl Administration {
         live.sort_by_key(|it| (it.created_at, it.id.0));
         Ok(live)
     }
+    // OLD END
+    /// A page of the invitations that can still be redeemed, in no order that means anything, the
+    /// oldest of the page first.
+    pub async fn list_invitations(&self, part: &Part) -> Result<Page<Invitation>, FlowError> {
+        let now = self.ground.clock.now();
+        let mut pager = Pager::of(&self.ground.records, keys::INVITATIONS, part);
+        while let Some((_, value)) = pager.next().await? {
+            let invitation: Invitation = records::decode(&value)?;
+            if invitation.is_live(now) {
+                pager.take(invitation);
+            }
+        }
+        let mut page = pager.page();
+        page.items.sort_by_key(|it| (it.created_at, it.id.0));
+        Ok(page)
+    }
+
+    /// How many invitations can still be redeemed, counted up to `most`.
+    pub async fn count_invitations(&self, most: usize) -> Result<usize, FlowError> {
+        let (now, mut count) = (self.ground.clock.now(), 0);
+        let mut walk = self.ground.records.walk(keys::INVITATIONS);
+        while count < most && walk.next_where(|it: &Invitation| it.is_live(now)).await?.is_some() {
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// One that can still be redeemed. All of them are gone over to find it, because their keys are the
+    /// hashes of their secrets; they live for [`INVITATION_LIFETIME_MAX`] at most.
+    async fn live_invitation(&self, id: &InvitationId) -> Result<Invitation, FlowError> {
+        let now = self.ground.clock.now();
+        let mut walk = self.ground.records.walk(keys::INVITATIONS);
+        let found = walk.next_where(|it: &Invitation| it.is_live(now) && it.id == *id).await?;
+        found.map(|(_, invitation)| invitation).ok_or(FlowError::NoSuchInvitation)
+    }
 
     /// Makes the link of an invitation good for nothing.
     pub async fn revoke_invitation(&self, authority: &Authority, id: &InvitationId) -> Result<(), FlowError> {
-        let found = self.invitations().await?.into_iter().find(|it| it.id == *id);
-        self.revoke(authority, &found.ok_or(FlowError::NoSuchInvitation)?).await
+        self.revoke(authority, &self.live_invitation(id).await?).await
     }
 
     pub(in crate::flows) async fn revoke(
@@ -248,10 +282,8 @@ impl Administration {
     /// Removes invitations that nobody can use any more, and what is left of those that were used.
     pub(in crate::flows) async fn forget_expired_invitations(&self) -> Result<(), FlowError> {
         let (now, mut walk) = (self.ground.clock.now(), self.ground.records.walk(keys::INVITATIONS));
-        while let Some((key, invitation)) = walk.next_record::<Invitation>().await? {
-            if !invitation.is_live(now) {
-                self.ground.records.commit(Batch::default().delete(key)).await?;
-            }
+        while let Some((key, _)) = walk.next_where(|it: &Invitation| !it.is_live(now)).await? {
+            self.ground.records.commit(Batch::default().delete(key)).await?;
         }
         let mut walk = self.ground.records.walk(keys::INVITATIONS_FOR);
         while let Some((key, secret)) = walk.next_record::<SecretHash>().await? {

@@ -9,6 +9,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::domain::time::Timestamp;
+use crate::flows::trail;
 use crate::ports::StoreError;
 use crate::ports::store::Entry;
 use crate::records::Records;
@@ -70,6 +72,27 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Where the next one begins; `None`: this was the last.
     pub next: Option<Cursor>,
+}
+
+impl<T> Page<T> {
+    /// A page of a list that is in memory, where a limit keeps it short; in the order of `place`, which
+    /// no two of the list share.
+    pub(in crate::flows) fn of_few(few: Vec<T>, part: &Part, place: impl Fn(&T) -> Vec<u8>) -> Self {
+        let mut placed: Vec<_> = few.into_iter().map(|item| (place(&item), item)).collect();
+        placed.retain(|(place, _)| part.after.as_ref().is_none_or(|after| place > &after.0));
+        placed.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let limit = part.limit.clamp(1, PAGE_ITEMS_MAX);
+        let is_last = placed.len() <= limit;
+        placed.truncate(limit);
+        let next = placed.last().filter(|_| !is_last).map(|(place, _)| Cursor::of(place));
+        Self { items: placed.into_iter().map(|(_, item)| item).collect(), next }
+    }
+}
+
+/// The place of what came about `at` in a list with the newest first. `id` tells it from others of that
+/// moment.
+pub(in crate::flows) fn newest_first(at: Timestamp, id: &[u8]) -> Vec<u8> {
+    [trail::moment(at).as_slice(), id].concat()
 }
 
 /// Makes one page of the entries below a prefix, in the order of their keys.

@@ -9,7 +9,7 @@ use crate::domain::id::{SessionId, UserId};
 use crate::domain::user::User;
 use crate::flows::FlowError;
 use crate::flows::administration::Administration;
-use crate::flows::administration::paging::{Page, Pager, Part};
+use crate::flows::administration::paging::{Page, Pager, Part, newest_first};
 use crate::flows::authority::Authority;
 use crate::flows::commit::ATTEMPTS_MAX;
 use crate::flows::index::LiveSession;
@@ -32,6 +32,15 @@ impl Administration {
             }
         }
         Ok(pager.page())
+    }
+
+    /// A page of a user's sessions that can be used, newest first.
+    pub fn list_sessions_of(&self, user: &UserId, part: &Part) -> Page<Arc<LiveSession>> {
+        let place = |session: &Arc<LiveSession>| {
+            let record = session.record();
+            newest_first(record.created_at, &record.id.0)
+        };
+        Page::of_few(self.sessions.sessions_of(user), part, place)
     }
 
     /// Ends one session of a user.
