@@ -1,7 +1,7 @@
 //! The HTTP dialects: one core, five ways to ask it.
 //!
-//! What lives here: their names, what each claims below its mount (`mounts.rs`), and how each finds its
-//! way back to a ceremony. What does not: methods, shapes and statuses (`dialects/`).
+//! What lives here: their names, what each claims below its mount (`mounts.rs`), and how each finds
+//! its way back to a ceremony. What does not: methods, shapes and statuses (`dialects/`).
 
 use serde::{Deserialize, Serialize};
 

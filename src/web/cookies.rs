@@ -11,9 +11,9 @@ use crate::domain::cookie::{self, Cookie, Found};
 use crate::domain::device_link::DEVICE_LINK_LIFETIME;
 use crate::domain::id::{CeremonyId, CodeId};
 use crate::domain::place::{Place, Scheme};
+use crate::domain::return_target::RETURN_TARGET_LIFETIME;
 use crate::domain::secret::Secret;
 use crate::domain::user::SEEN_FROM_LIFETIME;
-use crate::domain::way_back::WAY_BACK_LIFETIME;
 
 /// The session cookie, for as long as a session can live.
 pub fn session(place: &Place, token: &str, lifetime: Duration) -> HeaderValue {
@@ -36,10 +36,10 @@ pub fn code(place: &Place, id: &CodeId) -> HeaderValue {
     write(place, Cookie::Code, &id.to_string(), CODE_LIFETIME, "Strict")
 }
 
-/// The cookie that binds a way back to this browser.
+/// The cookie that binds a return target to this browser.
 pub fn nonce(place: &Place, nonce: &Secret) -> HeaderValue {
     // Lax: the browser comes back through a redirect that began on another host.
-    write(place, Cookie::Nonce, &nonce.reveal(), WAY_BACK_LIFETIME, "Lax")
+    write(place, Cookie::Nonce, &nonce.reveal(), RETURN_TARGET_LIFETIME, "Lax")
 }
 
 /// The cookie that binds a link between two devices to the new one.

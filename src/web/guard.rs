@@ -196,7 +196,7 @@ pub fn identify_by_cookie(
 fn known(caller: Caller, shown: Shown) -> Option<SignedIn> {
     match caller {
         Caller::Known(session, user) => Some(SignedIn { session, user, shown }),
-        Caller::Stranger { .. } => None,
+        Caller::Anonymous { .. } => None,
     }
 }
 
@@ -258,8 +258,8 @@ pub fn device_mark(headers: &HeaderMap) -> Option<SecretHash> {
     })
 }
 
-/// The token in `Authorization`. Some scripts that look for a token and have none write what they found
-/// instead; that is no token, and there may be a cookie all the same.
+/// The token in `Authorization`. Some scripts that look for a token and have none write what they
+/// found instead; that is no token, and there may be a cookie all the same.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let token = scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())?;

@@ -54,7 +54,8 @@ pub fn renew(
     }
 }
 
-/// Ends every session that the caller shows, and answers `done`. A stranger gets the same answer.
+/// Ends every session that the caller shows, and answers `done`. An anonymous client gets the same
+/// answer.
 pub async fn sign_out(gateway: &Gateway, call: &Call, done: impl IntoResponse) -> Result<Response, Problem> {
     if let Err(problem) = call.not_cross_site(gateway) {
         // What another site's page sends may cost nobody their cookies; in the native contract that

@@ -123,8 +123,8 @@ fn too_many(problem: &Problem) -> Response {
     response
 }
 
-/// Upstream asks whoever sends cookies to say which page sent them, and that page has to be trusted. So
-/// has one that sends none, because its browser kept them back: answers set cookies.
+/// Upstream asks whoever sends cookies to say which page sent them, and that page has to be
+/// trusted. So has one that sends none, because its browser kept them back: answers set cookies.
 fn from_trusted_page(gateway: &Gateway, call: &Call) -> Result<(), Problem> {
     if !call.headers.contains_key(COOKIE) {
         return call.not_cross_site(gateway);
@@ -135,8 +135,8 @@ fn from_trusted_page(gateway: &Gateway, call: &Call) -> Result<(), Problem> {
     call.not_cross_site(gateway)
 }
 
-/// Upstream says first where the mistake is. Our reader names the member only if it is missing; of one
-/// that is of another type it quotes the value.
+/// Upstream says first where the mistake is. Our reader names the member only if it is missing; of
+/// one that is of another type it quotes the value.
 fn located(detail: &str) -> String {
     if detail.starts_with('[') {
         return detail.to_owned();

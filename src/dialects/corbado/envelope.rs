@@ -153,7 +153,8 @@ pub(super) enum Failures {
     /// is banned (`login_error`).
     #[response(status = 403)]
     Forbidden(Failure),
-    /// No such thing, or not the caller's (`not_found`); or no such process (`process_not_available`).
+    /// No such thing, or not the caller's (`not_found`); or no such process
+    /// (`process_not_available`).
     #[response(status = 404)]
     NotFound(Failure),
     /// The address takes other methods (`method_not_allowed`).

@@ -57,8 +57,9 @@ pub(super) async fn remove(
     Ok(response)
 }
 
-/// A new session token for a caller with the session itself: with its cookie, its refresh token or its
-/// opaque token, and not with a session token. Sets the cookie, so that it works alone from then on.
+/// A new session token for a caller with the session itself: with its cookie, its refresh token or
+/// its opaque token, and not with a session token. Sets the cookie, so that it works alone from
+/// then on.
 #[utoipa::path(post, path = "/me/refresh", tag = "corbado",
     security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Refreshed), Failures))]
@@ -74,7 +75,7 @@ pub(super) async fn refresh(State(gateway): State<Shared>, call: Call) -> Result
     Ok(response)
 }
 
-/// Signs out. Strangers get the same answer.
+/// Signs out. Anonymous clients get the same answer.
 #[utoipa::path(post, path = "/me/logout", tag = "corbado", responses((status = 204), Failures))]
 pub(super) async fn logout(State(gateway): State<Shared>, call: Call) -> Result<Response, Problem> {
     session_cookie::sign_out(&gateway, &call, StatusCode::NO_CONTENT).await

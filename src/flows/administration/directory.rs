@@ -37,7 +37,8 @@ pub struct Query {
 }
 
 impl Query {
-    /// The same for people who are found by a term that begins with `text`; everybody for an empty one.
+    /// The same for people who are found by a term that begins with `text`; everybody for an empty
+    /// one.
     #[must_use]
     pub fn beginning_with(self, text: &str) -> Self {
         let text: String = text.trim().to_lowercase().chars().take(SEARCH_CHARS_MAX).collect();

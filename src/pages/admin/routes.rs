@@ -70,7 +70,7 @@ async fn administrator(desk: &Desk, load: Load) -> Result<Administrator, Respons
             }
         }
         Caller::Known(..) => Err(to_page(desk, "/enroll")),
-        Caller::Stranger { .. } => Err(to_page(desk, "/login")),
+        Caller::Anonymous { .. } => Err(to_page(desk, "/login")),
     }
 }
 
