@@ -9,7 +9,6 @@
 
 pub mod index;
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -214,13 +213,6 @@ impl AccessTokens {
         live
     }
 
-    // OLD
-    pub fn all_tokens(&self) -> Vec<Arc<LiveToken>> {
-        let mut tokens = self.index.all();
-        tokens.sort_by_key(|token| Reverse(token.record().created_at));
-        tokens
-    }
-    // OLD END
     /// Revokes a token of the owner of `session`. One that does not exist, or is somebody else's,
     /// looks the same.
     pub async fn revoke_own_token(

@@ -215,15 +215,6 @@ impl Administration {
         }
     }
 
-    // OLD
-    pub async fn invitations(&self) -> Result<Vec<Invitation>, FlowError> {
-        let now = self.ground.clock.now();
-        let all = self.ground.records.all::<Invitation>(keys::INVITATIONS).await?;
-        let mut live: Vec<_> = all.into_iter().map(|(_, it)| it).filter(|it| it.is_live(now)).collect();
-        live.sort_by_key(|it| (it.created_at, it.id.0));
-        Ok(live)
-    }
-    // OLD END
     /// A page of the invitations that can still be redeemed, in no order that means anything, the
     /// oldest of the page first.
     pub async fn list_invitations(&self, part: &Part) -> Result<Page<Invitation>, FlowError> {

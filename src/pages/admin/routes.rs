@@ -15,8 +15,8 @@ use super::preview::{self, Preview};
 use super::settings::SettingsPage;
 use super::text::ENGLISH;
 use super::views::{
-    Audit, EventLine, Filters, Frame, InvitationLine, Invitations, OneUser, Overview, PasskeyLine, RouteLine,
-    Routes, Section, SessionLine, Sessions, UserRow, Users,
+    Audit, COUNTED_MAX, EventLine, Filters, Frame, InvitationLine, Invitations, OneUser, Overview,
+    PasskeyLine, RouteLine, Routes, Section, SessionLine, Sessions, UserRow, Users,
 };
 use super::why::{Asked, Why};
 use crate::domain::id::UserId;
@@ -75,7 +75,7 @@ async fn administrator(desk: &Desk, load: Load) -> Result<Administrator, Respons
 }
 
 async fn frame(desk: &Desk, here: Section) -> Result<Frame<'_>, Problem> {
-    let waiting = desk.gateway.administration.invitations().await?.len();
+    let waiting = desk.gateway.administration.count_invitations(COUNTED_MAX + 1).await?;
     let pending = desk.gateway.administration.pending_count();
     Ok(Frame { site: &desk.site, t: &ENGLISH, here, waiting, pending })
 }
@@ -247,12 +247,18 @@ fn events(desk: &Desk, trail: &[Kept]) -> Vec<EventLine> {
     trail.iter().map(|kept| EventLine::of(&kept.entry, name)).collect()
 }
 
-async fn invitations(State(desk): State<Desk>, load: Load) -> Result<Response, Instead> {
+async fn invitations(
+    State(desk): State<Desk>,
+    load: Load,
+    Query(after): Query<After>,
+) -> Result<Response, Instead> {
     administrator(&desk, load).await?;
-    let rows = desk.gateway.administration.invitations().await?.iter().map(InvitationLine::from).collect();
+    let found = desk.gateway.administration.list_invitations(&after.part()).await?;
+    let rows = found.items.iter().map(InvitationLine::from).collect();
+    let next = found.next.map(|next| query_of(&[], &next));
     let frame = frame(&desk, Section::Invitations).await?;
     let has_mail = desk.gateway.ground.has_mail();
-    Ok(page(StatusCode::OK, &Invitations { site: &desk.site, t: &ENGLISH, frame, has_mail, rows }))
+    Ok(page(StatusCode::OK, &Invitations { site: &desk.site, t: &ENGLISH, frame, has_mail, rows, next }))
 }
 
 async fn applications(
