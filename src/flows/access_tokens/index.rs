@@ -182,6 +182,7 @@ impl TokenIndex {
         tokens
     }
 
+    /// Every token, for what is done about each of them now and again.
     pub(in crate::flows) fn all(&self) -> Vec<Arc<LiveToken>> {
         self.tokens.pin().values().cloned().collect()
     }

@@ -213,7 +213,7 @@ impl Administration {
 
     /// How many people have the administrator's role.
     pub fn administrator_count(&self) -> usize {
-        self.sessions.index.administrators().len()
+        self.sessions.index.administrator_count()
     }
 
     /// Makes the directory for everybody who was there before there was one. A start that ends in the
