@@ -8,7 +8,7 @@ use super::arguments::{
     AccountEnd, Audit, Ban, Invitation, Invite, Key, Operator, Part, RoleName, Session, User,
 };
 use super::{Ask, Failure, Outcome, lists, say};
-use crate::admin::client;
+use crate::admin::client::{self, CallError};
 use crate::admin::{Answer, Delivery, Request};
 use crate::domain::user::{Role, groups_of_one};
 use crate::ports::Clock;
@@ -28,7 +28,7 @@ pub(super) fn run(socket: &Path, ask: &Ask<'_>, command: Operator) -> Outcome {
     if let Operator::Audit(audit) = &command
         && audit.follow
     {
-        return follow(socket, audit);
+        return follow(socket, ask, audit);
     }
     let (request, form) = request(command)?;
     let text = match request {
@@ -72,14 +72,14 @@ fn upgrade(socket: &Path) -> Outcome {
     Ok(())
 }
 
-/// Prints what the trail has, oldest first, and then what happens, until the process is interrupted.
-fn follow(socket: &Path, audit: &Audit) -> Outcome {
+/// Prints what the trail has, oldest first, and then what happens, until the process is interrupted or
+/// no gateway is running.
+fn follow(socket: &Path, ask: &Ask<'_>, audit: &Audit) -> Outcome {
     let form = Form::of(audit.json);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let mut newest: Option<String> = None;
+    let mut answer = ask(trail(audit, audit.limit))?;
     loop {
-        let limit = if newest.is_none() { audit.limit } else { FOLLOWED_MAX };
-        let answer = client::call(socket, &trail(audit, limit))?;
         let Answer::Trail { entries, .. } = answer else {
             return printed(answer, form).map(|text| say(&text));
         };
@@ -89,6 +89,12 @@ fn follow(socket: &Path, audit: &Audit) -> Outcome {
         }
         newest = entries.into_iter().next().map(|entry| entry.id).or(newest);
         runtime.block_on(tokio::time::sleep(FOLLOW_INTERVAL));
+        answer = match client::call(socket, &trail(audit, FOLLOWED_MAX)) {
+            Err(why @ CallError::NotRunning(_)) => {
+                return Err(Failure(format!("{why}, so that nothing is followed: start one first")));
+            }
+            answer => answer?,
+        };
     }
 }
 
