@@ -13,6 +13,7 @@ use super::lines::{
 use super::protocol::{Answer, Delivery, GuestLine, InvitedLine, Link, Request};
 use super::{Operator, Process, declared};
 use crate::domain::access_token::grant::GrantText;
+use crate::domain::event::Outcome;
 use crate::domain::foreign::ForeignUser;
 use crate::domain::id::{SessionId, UserId};
 use crate::domain::invitation::INVITATION_LIFETIME;
@@ -62,13 +63,15 @@ impl Operator for GatewayOperator {
 }
 
 impl GatewayOperator {
-    async fn take_in(&self) -> Answer {
+    async fn take_in(&self, authority: &Authority) -> Answer {
         let Some(process) = &self.process else {
             return Answer::Refused {
                 reason: "no gateway is running; one reads its configuration at start".into(),
             };
         };
-        match process.reload.reload().await {
+        let taken = process.reload.reload().await;
+        self.gateway.administration.report_reload(authority.origin(), Outcome::of(&taken));
+        match taken {
             Ok(after_restart) => Answer::Reloaded { after_restart },
             Err(reason) => {
                 Answer::Refused { reason: format!("{reason}\nThe old configuration stays in force.") }
@@ -76,11 +79,13 @@ impl GatewayOperator {
         }
     }
 
-    async fn prepare_upgrade(&self) -> Answer {
+    async fn prepare_upgrade(&self, authority: &Authority) -> Answer {
         let Some(process) = &self.process else {
             return Answer::Refused { reason: "no gateway is running; start the new program".into() };
         };
-        match process.upgrade.prepare().await {
+        let prepared = process.upgrade.prepare().await;
+        self.gateway.administration.report_upgrade(authority.origin(), Outcome::of(&prepared));
+        match prepared {
             Ok(within) => Answer::Upgrading { within_seconds: within.as_secs() },
             Err(reason) => {
                 Answer::Refused { reason: format!("{reason}\nThe running program stays in place.") }
@@ -144,8 +149,8 @@ impl GatewayOperator {
             Request::KeyRotate { burn } => self.new_keys(authority, burn).await,
             Request::PolicyExplain { questions } => Ok(explained(gateway, questions).await),
             Request::Backup => Ok(Answer::BackupFollows),
-            Request::Reload => Ok(self.take_in().await),
-            Request::Upgrade => Ok(self.prepare_upgrade().await),
+            Request::Reload => Ok(self.take_in(authority).await),
+            Request::Upgrade => Ok(self.prepare_upgrade(authority).await),
             Request::Health => Ok(self.health()),
             Request::UserName { .. }
             | Request::UserAttribute { .. }

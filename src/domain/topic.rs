@@ -98,6 +98,9 @@ topics! {
     SetupLinkIssued = "setup_link_issued" in Some(Family::Gateway);
     KeyRotated = "key_rotated" in Some(Family::Gateway);
     BackedUp = "backed_up" in Some(Family::Gateway);
+    Reload = "reload" in Some(Family::Gateway);
+    Upgrade = "upgrade" in Some(Family::Gateway);
+    MailTested = "mail_tested" in Some(Family::Gateway);
     BanAdded = "ban_added" in Some(Family::Gateway);
     BanRemoved = "ban_removed" in Some(Family::Gateway);
     // Whoever is kept out can repeat it at will.
@@ -156,6 +159,9 @@ impl Kind {
             Self::UserChanged { .. } => Topic::UserChanged,
             Self::KeyRotated { .. } => Topic::KeyRotated,
             Self::BackedUp { .. } => Topic::BackedUp,
+            Self::Reload { .. } => Topic::Reload,
+            Self::Upgrade { .. } => Topic::Upgrade,
+            Self::MailTested { .. } => Topic::MailTested,
             Self::LoopDetected { .. } => Topic::LoopDetected,
             Self::RateLimited { .. } => Topic::RateLimited,
             Self::BanAdded { .. } => Topic::BanAdded,

@@ -2,11 +2,12 @@
 //!
 //! `people` changes accounts, `invitations` promises them, `links` are what leads to them,
 //! `declared` makes all of them match a file, `import` takes them over from another program,
-//! `directory` finds them, `paging` cuts lists into pages, `sessions` lists and ends sessions, `tokens` lists access tokens, `bans` keeps networks out, `trail`
-//! reads what happened, `activity` counts it, `keys` replaces the signing keys, `upkeep` is what to
-//! keep an eye on, and `backup` writes everything down. What does not live here: what users do to
-//! their own accounts. What always holds: a flow that changes anything takes an [`Authority`], and
-//! the event that it reports names the actor.
+//! `directory` finds them, `paging` cuts lists into pages, `sessions` lists and ends sessions,
+//! `tokens` lists access tokens, `bans` keeps networks out, `trail` reads what happened, `activity`
+//! counts it, `keys` replaces the signing keys, `upkeep` is what to keep an eye on, `process` what
+//! is done to the program itself, and `backup` writes everything down. What does not live here:
+//! what users do to their own accounts. What always holds: a flow that changes anything takes an
+//! [`Authority`], and the event that it reports names the actor.
 
 pub mod activity;
 pub mod backup;
@@ -20,6 +21,7 @@ mod links;
 mod mail;
 pub mod paging;
 pub mod people;
+mod process;
 mod sessions;
 mod tokens;
 pub mod trail;
