@@ -25,8 +25,8 @@ pub const REQUEST_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The longest answer: a list of some tens of thousands of people.
 pub const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// What an operator asks for. `user` is a username, an e-mail address or an id. Of a list, `limit` says
-/// how much of it, or as much as a page usually has, and `after` where the page before ended.
+/// What an operator asks for. `user` is a username, an e-mail address or an id. Of a list, `limit`
+/// says how much of it, or as much as a page usually has, and `after` where the page before ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {

@@ -1,13 +1,12 @@
 //! The command line: arguments in, exit code out.
 //!
 //! `arguments` says what can be written, `operator` carries out the commands that talk to a running
-//! gateway, `answers` prints what came of them, `lists` joins pages, and `files` reads what operators
-//! have written.
-//! `people` reads and writes users in files, `declared` applies one and `webauthn_proxy` reads that
-//! program's; `policy` asks who may enter, and `token` is about access tokens; `backup`, `webhook`,
-//! `doctor` and `demo` are the commands of these names. Data goes to standard output; what went
-//! wrong, with what to do about it, to standard error. Exit codes: 0 done, 1 refused or failed, 2
-//! wrong usage.
+//! gateway, `answers` prints what came of them, `lists` joins pages, and `files` reads what
+//! operators have written. `people` reads and writes users in files, `declared` applies one and
+//! `webauthn_proxy` reads that program's; `policy` asks who may enter, and `token` is about access
+//! tokens; `backup`, `webhook`, `doctor` and `demo` are the commands of these names. Data goes to
+//! standard output; what went wrong, with what to do about it, to standard error. Exit codes: 0
+//! done, 1 refused or failed, 2 wrong usage.
 
 mod answers;
 mod arguments;

@@ -72,8 +72,8 @@ fn upgrade(socket: &Path) -> Outcome {
     Ok(())
 }
 
-/// Prints what the trail has, oldest first, and then what happens, until the process is interrupted or
-/// no gateway is running.
+/// Prints what the trail has, oldest first, and then what happens, until the process is interrupted
+/// or no gateway is running.
 fn follow(socket: &Path, ask: &Ask<'_>, audit: &Audit) -> Outcome {
     let form = Form::of(audit.json);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;

@@ -8,8 +8,8 @@
 //!
 //! It holds every user, not only those who have a session. A session that another gateway makes is
 //! heard of without its user's record, and who hears of it must not ask the store; the next request
-//! shows that session, and is decided by memory alone. Access tokens, too, are used by users who have
-//! no session.
+//! shows that session, and is decided by memory alone. Access tokens, too, are used by users who
+//! have no session.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -129,8 +129,8 @@ impl Lives for Verified {
     }
 }
 
-/// Users who are asked for without an id. Kept while the index follows the store, so that a question
-/// costs what it finds, and not what there is.
+/// Users who are asked for without an id. Kept while the index follows the store, so that a
+/// question costs what it finds, and not what there is.
 #[derive(Default)]
 struct Roll {
     administrators: HashSet<UserId>,

@@ -1,9 +1,10 @@
 //! Ring 2: typed records over the key-value seam.
 //!
-//! What lives here: where a record is kept (`keys`), how it is written (a version byte and JSON), how
-//! many of them are gone over (`walk`), and the questions asked of more than one record. What does not: decisions (`flows/`) and
-//! engines (`store/`). Records sit inside `flows/` rather than beside the engines because the
-//! flows compose batches out of them: a flow saves once, atomically, at its end.
+//! What lives here: where a record is kept (`keys`), how it is written (a version byte and JSON),
+//! how many of them are gone over (`walk`), and the questions asked of more than one record. What
+//! does not: decisions (`flows/`) and engines (`store/`). Records sit inside `flows/` rather than
+//! beside the engines because the flows compose batches out of them: a flow saves once, atomically,
+//! at its end.
 //!
 //! What always holds: an unknown version or unreadable value is an error, never "absent"; and
 //! what has expired is not returned, swept or not (the flows check, with their own `now`).
@@ -176,8 +177,8 @@ impl Records {
         self.get(&keys::username(username)).await
     }
 
-    /// Whether a user has, or had, `most` usernames. All usernames are gone over to tell, and nothing
-    /// keeps count: a user chooses another one a few times in their life.
+    /// Whether a user has, or had, `most` usernames. All usernames are gone over to tell, and
+    /// nothing keeps count: a user chooses another one a few times in their life.
     pub async fn has_usernames(&self, owner: &UserId, most: usize) -> Result<bool, StoreError> {
         let (mut walk, mut count) = (self.walk(keys::USERNAMES), 0);
         while count < most

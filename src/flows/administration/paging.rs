@@ -1,8 +1,8 @@
 //! Lists, a page at a time.
 //!
-//! What always holds: a page costs the same with ten entries and with a hundred thousand, because it
-//! looks at a bounded number of them; and one walk from page to page meets every entry that is there
-//! all the while exactly once.
+//! What always holds: a page costs the same with ten entries and with a hundred thousand, because
+//! it looks at a bounded number of them; and one walk from page to page meets every entry that is
+//! there all the while exactly once.
 //!
 //! What does not live here: what a list is made of, which each flow says itself.
 
@@ -20,8 +20,8 @@ use crate::records::walk::Walk;
 pub const PAGE_ITEMS: usize = 50;
 /// The most items on one page.
 pub const PAGE_ITEMS_MAX: usize = 200;
-/// How many entries are looked at for one page; with filters that few items pass, a page may then be
-/// short, and the next one goes on from there.
+/// How many entries are looked at for one page; with filters that few items pass, a page may then
+/// be short, and the next one goes on from there.
 pub const LOOKED_AT_MAX: usize = 2_000;
 /// The fewest entries that are read at a time.
 const STEP_ENTRIES: usize = 64;
@@ -75,8 +75,8 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// A page of a list that is in memory, where a limit keeps it short; in the order of `place`, which
-    /// no two of the list share.
+    /// A page of a list that is in memory, where a limit keeps it short; in the order of `place`,
+    /// which no two of the list share.
     pub(in crate::flows) fn of_few(few: Vec<T>, part: &Part, place: impl Fn(&T) -> Vec<u8>) -> Self {
         let mut placed: Vec<_> = few.into_iter().map(|item| (place(&item), item)).collect();
         placed.retain(|(place, _)| part.after.as_ref().is_none_or(|after| place > &after.0));
@@ -89,8 +89,8 @@ impl<T> Page<T> {
     }
 }
 
-/// The place of what came about `at` in a list with the newest first. `id` tells it from others of that
-/// moment.
+/// The place of what came about `at` in a list with the newest first. `id` tells it from others of
+/// that moment.
 pub(in crate::flows) fn newest_first(at: Timestamp, id: &[u8]) -> Vec<u8> {
     [trail::moment(at).as_slice(), id].concat()
 }

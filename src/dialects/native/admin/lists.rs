@@ -1,7 +1,7 @@
 //! Lists that are arrays, a page at a time.
 //!
-//! What always holds: the body is an array of items and nothing else; where the list goes on stands in
-//! a `Link` header (RFC 8288).
+//! What always holds: the body is an array of items and nothing else; where the list goes on stands
+//! in a `Link` header (RFC 8288).
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
