@@ -88,7 +88,8 @@ fn follow(socket: &Path, ask: &Ask<'_>, audit: &Audit) -> Outcome {
             say(&trail_line(entry, form));
         }
         newest = entries.into_iter().next().map(|entry| entry.id).or(newest);
-        runtime.block_on(tokio::time::sleep(FOLLOW_INTERVAL));
+        // Within the runtime, which a sleep looks for when it is made.
+        runtime.block_on(async { tokio::time::sleep(FOLLOW_INTERVAL).await });
         answer = match client::call(socket, &trail(audit, FOLLOWED_MAX)) {
             Err(why @ CallError::NotRunning(_)) => {
                 return Err(Failure(format!("{why}, so that nothing is followed: start one first")));
