@@ -7,6 +7,7 @@ mod lists;
 mod people;
 mod previews;
 mod refusals;
+mod requests;
 mod settings;
 mod trail;
 
