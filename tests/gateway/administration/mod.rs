@@ -4,6 +4,7 @@ mod declared;
 mod files;
 mod imports;
 mod lists;
+mod pages;
 mod people;
 mod previews;
 mod refusals;

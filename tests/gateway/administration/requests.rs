@@ -202,7 +202,8 @@ fn requests(there: &Scenery) -> Vec<Value> {
     ]
 }
 
-/// The name and outcome of each event of an operator's that is in the trail, and how many are there.
+/// The name and outcome of each event of an operator's that is in the trail, and how many are
+/// there.
 async fn trail(there: &Scenery) -> (usize, Vec<(String, Outcome)>) {
     let all = TrailQuery { limit: 500, ..TrailQuery::default() };
     let all = there.operator.gateway.administration.read_trail(&all).await.unwrap().items;
