@@ -196,7 +196,7 @@ fn address_of(filters: &Filters, next: &Cursor) -> String {
 }
 
 fn query_of(pairs: &[(&str, &str)], next: &Cursor) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::from("?"));
+    let mut query = url::form_urlencoded::Serializer::for_suffix(String::from("?"), 1);
     query.extend_pairs(pairs.iter().filter(|(_, value)| !value.is_empty()));
     query.append_pair("after", &next.to_string());
     query.finish()
