@@ -124,9 +124,9 @@ async fn invitations_sessions_and_tokens_are_paged_everywhere() {
 #[tokio::test]
 async fn the_page_of_invitations_leads_to_the_next_one_and_its_badge_counts_to_a_hundred() {
     let scene = Scene::set().await;
-    let guests: String = (0..102).map(|n| format!("guest{n}@example.com\n")).collect();
+    let guests: Vec<_> = (0..102).map(|n| format!("guest{n}@example.com")).collect();
     let file = scene.gateway.directory().join("guests.csv");
-    std::fs::write(&file, format!("email\n{guests}")).unwrap();
+    std::fs::write(&file, format!("email\n{}\n", guests.join("\n"))).unwrap();
     scene.gateway.operate(&["import", "users", file.to_str().unwrap()]);
     let (mut query, mut shown) = (String::new(), Vec::new());
     for _ in 0..3 {

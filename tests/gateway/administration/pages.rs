@@ -31,7 +31,7 @@ const MANY: usize = 100_000;
 /// Of other things than users there are fewer, so that the test is quick.
 const OTHERS: usize = 10_000;
 /// Users whose records are written in one commit.
-const WRITTEN_AT_ONCE: usize = 50;
+const WRITTEN_AT_ONCE: usize = 6;
 /// One user of so many is disabled.
 const DISABLED_EVERY: usize = 10;
 /// Entries of a list that are read at a time; a page of [`PAGE_ITEMS`] is one step where all pass.
