@@ -104,7 +104,7 @@ impl Administration {
         match act {
             Act::Invite { guest, terms } => {
                 let (guest, terms) = (guest.as_ref().clone(), terms.clone());
-                self.invite_on(authority, guest, terms, links, LinksGo::ByHand).await.map(Some)
+                self.invite_on(authority, guest, terms, Some(links), LinksGo::ByHand).await.map(Some)
             }
             Act::Edit { user, edit, .. } => {
                 self.edit_knowing(authority, user, edit, Some(links)).await.map(|_| None)

@@ -69,16 +69,17 @@ impl Administration {
         guest: Guest,
         go: LinksGo,
     ) -> Result<Invited, FlowError> {
-        self.invite_on(authority, guest, Terms::default(), &self.links().await?, go).await
+        self.invite_on(authority, guest, Terms::default(), None, go).await
     }
 
-    /// The same for an account on `terms`, where the links that there are have been read already.
+    /// The same for an account on `terms`, where the links that there are may have been read
+    /// already.
     pub(in crate::flows) async fn invite_on(
         &self,
         authority: &Authority,
         guest: Guest,
         terms: Terms,
-        links: &Links,
+        links: Option<&Links>,
         go: LinksGo,
     ) -> Result<Invited, FlowError> {
         self.must_be_free(&guest).await?;
@@ -129,7 +130,7 @@ impl Administration {
             let links = self.links().await?;
             let mut parts = Parts::new();
             for (one, message) in promised.iter().filter(|(one, _)| !invited.contains(&one.invitation.id)) {
-                let inviting = self.inviting(&one.invitation, &links).await?;
+                let inviting = self.inviting(&one.invitation, Some(&links)).await?;
                 parts.push((&one.invitation, inviting.and(message.clone())));
             }
             let done = |one: &Invitation| {
@@ -208,7 +209,7 @@ impl Administration {
             role: before.role,
             invited_by: before.invited_by,
         };
-        self.invite_on(authority, guest, before.terms, &self.links().await?, go).await
+        self.invite_on(authority, guest, before.terms, None, go).await
     }
 
     /// The username that redeeming `invitation` will give, as things are; `None` if it adds a

@@ -1,10 +1,10 @@
-//! The links that lead to accounts, read once, and the batches that end them.
+//! The links that lead to accounts, and the batches that end them.
 //!
 //! What does not live here: making links (`invitations.rs`, and `flows/account/own_link.rs`).
 //!
-//! What always holds: whoever ends the links of an address also ends the one that is an operator's
-//! for it at the moment of the commit's reading, so that [`Links`] may be some moments old: among
-//! many people it is read once for all of them.
+//! What always holds: what ends the links of an address also ends the one that is an operator's for
+//! it at the moment of the commit's reading, so that [`Links`] may be some moments old: where many
+//! accounts are changed, it is read once for all of them.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -49,14 +49,34 @@ impl Administration {
         Ok(links)
     }
 
+    /// The keys of the links to this address, or to this account: by `links`, if they have been
+    /// read already.
+    async fn links_to(
+        &self,
+        email: &Email,
+        account: Option<&UserId>,
+        links: Option<&Links>,
+    ) -> Result<BTreeSet<Vec<u8>>, FlowError> {
+        if let Some(links) = links {
+            return Ok(links.theirs(email, account));
+        }
+        let (mut walk, mut theirs) = (self.ground.records.walk(keys::INVITATIONS), BTreeSet::new());
+        let is_theirs =
+            |it: &Invitation| it.email == *email || account.is_some_and(|id| it.account == Some(*id));
+        while let Some((key, _)) = walk.next_where(is_theirs).await? {
+            theirs.insert(key);
+        }
+        Ok(theirs)
+    }
+
     /// The batch that ends every live link for this address, or for this account.
     pub(in crate::flows) async fn voiding_links(
         &self,
         email: &Email,
         account: Option<&UserId>,
-        links: &Links,
+        links: Option<&Links>,
     ) -> Result<Batch, FlowError> {
-        let mut theirs = links.theirs(email, account);
+        let mut theirs = self.links_to(email, account, links).await?;
         let newest = self.ground.records.get::<SecretHash>(&keys::invitation_for(email)).await?;
         theirs.extend(newest.map(|secret| keys::invitation(&secret)));
         Ok(theirs.into_iter().fold(Batch::default(), Batch::delete))
@@ -67,10 +87,10 @@ impl Administration {
     pub(in crate::flows) async fn inviting(
         &self,
         invitation: &Invitation,
-        links: &Links,
+        links: Option<&Links>,
     ) -> Result<Batch, FlowError> {
         let key = keys::invitation_for(&invitation.email);
-        let mut ended = links.theirs(&invitation.email, invitation.account.as_ref());
+        let mut ended = self.links_to(&invitation.email, invitation.account.as_ref(), links).await?;
         let expected = match self.ground.records.get_exact::<SecretHash>(&key).await? {
             Some((secret, stored)) => {
                 ended.insert(keys::invitation(&secret));

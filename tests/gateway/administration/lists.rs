@@ -68,8 +68,8 @@ fn next_of(answer: &Reply) -> Option<String> {
     })
 }
 
-/// A command that names no page prints everything, as an array; one that names a page prints that, and
-/// where the list goes on. The API answers with one page, and a header leads on.
+/// A command that names no page prints everything, as an array; one that names a page prints that,
+/// and where the list goes on. The API answers with one page, and a header leads on.
 #[tokio::test]
 async fn invitations_sessions_and_tokens_are_paged_everywhere() {
     let mut scene = Scene::set().await;
