@@ -136,7 +136,7 @@ pub enum Request {
         networks: Vec<String>,
         expires_in_seconds: u64,
     },
-    /// A page of the access tokens of a user, or of everybody.
+    /// A page of the access tokens of a user, or of all users.
     TokenList { user: Option<String>, limit: Option<usize>, after: Option<String> },
     /// End an access token.
     TokenRevoke { id: AccessTokenId },

@@ -56,7 +56,7 @@ pub(super) fn export(json: bool, ask: &Ask<'_>) -> Outcome {
         let Answer::Users { users, next } = answer else {
             return printed(answer, Form::Text).map(|text| say(&text));
         };
-        // The columns are there where nobody is.
+        // The columns are there where no user is.
         if !json && after.is_none() {
             csv.write_record(EXPORTED)?;
         }

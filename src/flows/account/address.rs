@@ -196,7 +196,7 @@ impl Accounts {
         let (now, mut walk) = (self.ground.clock.now(), self.ground.records.walk(keys::PENDING_ADDRESSES));
         while let Some((key, pending)) = walk.next_where(|it: &PendingAddress| !it.is_live(now)).await? {
             let batch = Batch::default().expect(key.clone(), records::encode(&pending)?).delete(key);
-            // Whoever announced another one meanwhile is right.
+            // One that was announced meanwhile stays.
             self.ground.is_committed(batch).await?;
         }
         Ok(())

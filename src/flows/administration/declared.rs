@@ -1,8 +1,8 @@
 //! Declared users: what is there is made to match a file.
 //!
-//! `plan` says what is different; nothing is changed where somebody cannot be as declared, or where
-//! nobody would be left to administer. `apply` then does one step for each difference. What does
-//! not live here: what counts as a difference (`domain/declared.rs`).
+//! `plan` says what is different; nothing is changed where a user cannot be as declared, or where no
+//! administrator would be left. `apply` then does one step for each difference. What does not live
+//! here: what counts as a difference (`domain/declared.rs`).
 //!
 //! What always holds: a step is one commit, which is decided on the account as it is at that
 //! moment, so that nothing is lost that others change meanwhile; who becomes an administrator does

@@ -1,6 +1,6 @@
 //! Finding people: a page at a time, by the beginning of a username, an address or a name.
 //!
-//! What always holds: nothing here loads everybody. The store is walked along an index, and a
+//! What always holds: nothing here loads all people. The store is walked along an index, and a
 //! request walks a bounded part of it (`paging.rs`).
 
 use std::time::Duration;

@@ -13,8 +13,8 @@ use crate::flows::administration::paging::{Page, Pager, Part, newest_first};
 use crate::records::keys;
 
 impl Administration {
-    /// A page of the access tokens that can be used: those of a user, newest first, or everybody's
-    /// in no order that means anything, the newest of the page first.
+    /// A page of the access tokens that can be used: those of a user, newest first, or those of all
+    /// users, in no order that means anything, the newest of the page first.
     pub async fn list_tokens(
         &self,
         user: Option<&UserId>,

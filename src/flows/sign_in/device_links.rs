@@ -233,7 +233,7 @@ impl SignIn {
     pub(in crate::flows) async fn forget_expired_device_links(&self) -> Result<(), FlowError> {
         let (now, mut walk) = (self.ground.clock.now(), self.ground.records.walk(keys::DEVICE_LINKS));
         while let Some((_, link)) = walk.next_where(|it: &DeviceLink| !it.is_live(now)).await? {
-            // Whoever has made another one meanwhile is right.
+            // One that was made meanwhile stays.
             self.ground.is_committed(forgetting(&link, records::encode(&link)?)).await?;
         }
         Ok(())

@@ -2,9 +2,9 @@
 //!
 //! What does not live here: carrying the steps out (`flows/administration/declared.rs`).
 //!
-//! What always holds: a plan changes nothing; there is none where somebody cannot be as declared, or
-//! where nobody would be left to administer. Memory holds who is declared and what is to be done;
-//! everybody else is gone over one by one.
+//! What always holds: a plan changes nothing; there is none where a user cannot be as declared, or
+//! where no administrator would be left. Memory holds who is declared and what is to be done; all
+//! others are gone over one by one.
 
 use std::collections::{HashMap, HashSet};
 
