@@ -76,147 +76,45 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     SetupLinkIssued,
-    Invited {
-        invitation: InvitationId,
-        user: Option<UserId>,
-    },
-    InvitationRedeemed {
-        user: UserId,
-        session: SessionId,
-    },
-    SignedUp {
-        user: UserId,
-        session: SessionId,
-    },
+    Invited { invitation: InvitationId, user: Option<UserId> },
+    InvitationRedeemed { user: UserId, session: SessionId },
+    SignedUp { user: UserId, session: SessionId },
     InvitationRefused,
-    InvitationRevoked {
-        invitation: InvitationId,
-    },
-    CeremonyBegun {
-        ceremony: Ceremony,
-    },
-    CredentialAdded {
-        user: UserId,
-        credential: CredentialId,
-        model: Model,
-    },
-    CredentialRefused {
-        user: Option<UserId>,
-        why: Refusal,
-    },
-    CredentialRenamed {
-        user: UserId,
-        credential: CredentialId,
-    },
-    CredentialRemoved {
-        user: UserId,
-        credential: CredentialId,
-        model: Model,
-    },
-    BackupChanged {
-        user: UserId,
-        credential: CredentialId,
-    },
-    CounterRegressed {
-        user: UserId,
-        credential: CredentialId,
-    },
-    SignedIn {
-        user: UserId,
-        session: SessionId,
-        credential: CredentialId,
-    },
-    NewDevice {
-        user: UserId,
-        session: SessionId,
-    },
-    SignInRefused {
-        user: Option<UserId>,
-        why: Refusal,
-    },
-    SignedOut {
-        user: UserId,
-        session: SessionId,
-    },
-    SessionEnded {
-        user: UserId,
-        session: SessionId,
-        why: End,
-    },
-    HandedOff {
-        user: UserId,
-        session: SessionId,
-        host: String,
-    },
-    HandOffRefused {
-        host: String,
-    },
-    AccessDenied {
-        user: Option<UserId>,
-        route: String,
-        rule: Option<String>,
-    },
-    UserChanged {
-        user: UserId,
-        what: UserChange,
-    },
-    KeyRotated {
-        key: u32,
-    },
-    BackedUp {
-        records: u64,
-    },
-    /// The configuration was to be taken in again.
-    Reload {
-        outcome: Outcome,
-    },
-    /// Another program was to take over.
-    Upgrade {
-        outcome: Outcome,
-    },
-    MailTested {
-        user: UserId,
-    },
-    LoopDetected {
-        host: String,
-    },
-    RateLimited {
-        whose: Limited,
-    },
-    BanAdded {
-        network: Network,
-    },
-    BanRemoved {
-        network: Network,
-    },
-    Banned {
-        network: Network,
-    },
+    InvitationRevoked { invitation: InvitationId },
+    CeremonyBegun { ceremony: Ceremony },
+    CredentialAdded { user: UserId, credential: CredentialId, model: Model },
+    CredentialRefused { user: Option<UserId>, why: Refusal },
+    CredentialRenamed { user: UserId, credential: CredentialId },
+    CredentialRemoved { user: UserId, credential: CredentialId, model: Model },
+    BackupChanged { user: UserId, credential: CredentialId },
+    CounterRegressed { user: UserId, credential: CredentialId },
+    SignedIn { user: UserId, session: SessionId, credential: CredentialId },
+    NewDevice { user: UserId, session: SessionId },
+    SignInRefused { user: Option<UserId>, why: Refusal },
+    SignedOut { user: UserId, session: SessionId },
+    SessionEnded { user: UserId, session: SessionId, why: End },
+    HandedOff { user: UserId, session: SessionId, host: String },
+    HandOffRefused { host: String },
+    AccessDenied { user: Option<UserId>, route: String, rule: Option<String> },
+    UserChanged { user: UserId, what: UserChange },
+    KeyRotated { key: u32 },
+    BackedUp { records: u64 },
+    Reload { outcome: Outcome },
+    Upgrade { outcome: Outcome },
+    MailTested { user: UserId },
+    LoopDetected { host: String },
+    RateLimited { whose: Limited },
+    BanAdded { network: Network },
+    BanRemoved { network: Network },
+    Banned { network: Network },
     AccessToken(TokenEvent),
-    CodeRequested {
-        user: Option<UserId>,
-    },
-    CodeRedeemed {
-        user: UserId,
-        session: SessionId,
-    },
-    RecoveryCodeRedeemed {
-        user: UserId,
-        session: SessionId,
-    },
+    CodeRequested { user: Option<UserId> },
+    CodeRedeemed { user: UserId, session: SessionId },
+    RecoveryCodeRedeemed { user: UserId, session: SessionId },
     CodeRefused,
-    DeviceLink {
-        user: UserId,
-        session: SessionId,
-        step: DeviceStep,
-    },
-    Mail {
-        delivery: Delivery,
-    },
-    Webhook {
-        origin: String,
-        delivery: Delivery,
-    },
+    DeviceLink { user: UserId, session: SessionId, step: DeviceStep },
+    Mail { delivery: Delivery },
+    Webhook { origin: String, delivery: Delivery },
 }
 
 /// What the model of an authenticator is called; `None` where it keeps that to itself.

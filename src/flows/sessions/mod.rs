@@ -397,6 +397,15 @@ impl Sessions {
         Ok(record.map(|record| self.index.session(id).unwrap_or_else(|| Arc::new(LiveSession::new(record)))))
     }
 
+    /// The same, if it can still be used.
+    pub(in crate::flows) async fn kept_live(
+        &self,
+        id: &SessionId,
+    ) -> Result<Option<Arc<LiveSession>>, FlowError> {
+        let (lifetimes, now) = (self.ground.lifetimes(), self.ground.clock.now());
+        Ok(self.kept(id).await?.filter(|session| session.is_live(&lifetimes, now)))
+    }
+
     /// The ids of a user's sessions, as the store has them: another gateway may have made one that
     /// is not known here yet.
     async fn ids_of(&self, user: &UserId) -> Result<Vec<SessionId>, FlowError> {
