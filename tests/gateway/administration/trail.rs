@@ -13,7 +13,7 @@ use super::{BOB, id_of, told, user};
 use crate::harness::{Authenticator, Scene};
 use crate::stage::Stage;
 
-fn told_lines(scene: &Scene, arguments: &[&str]) -> Vec<Value> {
+pub(super) fn told_lines(scene: &Scene, arguments: &[&str]) -> Vec<Value> {
     let text = scene.gateway.operate(&[&["audit", "--json"], arguments].concat());
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
