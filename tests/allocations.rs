@@ -1,8 +1,8 @@
-//! What a forwarded request asks of the allocator, beside a pingora proxy that does nothing but
-//! forward. The counts are the same in every run, so a request that grows is noticed before a
-//! benchmark could tell.
+//! The allocations of a forwarded request, beside those of a pingora proxy that only forwards. The
+//! counts are the same in every run, so a request that grows is noticed before a benchmark could
+//! tell.
 //!
-//! One test, so that nothing else allocates in this process.
+//! There is one test, so that nothing else allocates in this process.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -36,15 +36,15 @@ const REQUESTS: u32 = 400;
 const OWN_BLOCKS_MAX: f64 = 22.0;
 const OWN_BYTES_MAX: f64 = 4_096.0;
 
-/// What one request asked for.
+/// The allocations of one request.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     blocks: f64,
     bytes: f64,
 }
 
-/// Asks again and again on one connection, and counts what everybody in this process allocates
-/// meanwhile. The client and the application do the same for either proxy.
+/// Asks again and again on one connection, and counts what all of this process allocates meanwhile.
+/// The client and the application do the same for either proxy.
 fn cost(address: SocketAddr, request: &str) -> Cost {
     let mut client = Client::new(address, request);
     client.ask(WARM_UP);

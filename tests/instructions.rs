@@ -1,7 +1,8 @@
 //! How many instructions a forwarded request takes, beside a pingora proxy that does nothing but
-//! forward. callgrind counts them: what a run of three times as many requests takes more is theirs
-//! alone. Our crate is not optimised in tests, so the number is no measure of speed (that is
-//! `benches/run`); it is a budget, so that a request which grows is noticed.
+//! forward. callgrind counts them: the difference between a run and a run of three times as many
+//! requests is that of the requests alone. Our crate is not optimised in tests, so the number does
+//! not measure speed, which `benches/run` does; it is a budget, so that a request which grows is
+//! noticed.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -32,10 +33,10 @@ const MANY: u32 = 600;
 /// that they do not grow unnoticed: 221,000 to 228,000 were measured, beside 390,000 of the whole
 /// exchange with the client and the application.
 const OWN_MAX: f64 = 240_000.0;
-/// What the counted run is told: which proxy to ask, and how often.
+/// The variable that tells the counted run which proxy to ask, and how often.
 const COUNTED: &str = "VESTIBULE_COUNTED";
 
-/// The run that is counted; the other test starts it below callgrind.
+/// The counted run, which the other test starts below callgrind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run by the other test"]
 async fn counted_run() {
@@ -54,7 +55,7 @@ async fn counted_run() {
     tokio::task::spawn_blocking(move || Client::new(address, &request).ask(requests)).await.unwrap();
 }
 
-/// What a run takes, in instructions.
+/// The instructions of a run.
 fn counted(proxy: &str, requests: u32) -> f64 {
     let run = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])

@@ -1,7 +1,7 @@
 //! The settings, validated: what the rest of the program is given.
 //!
-//! What always holds: a value of these types is consistent. Nothing that is read from here has to
-//! be checked again, and nothing here knows how it was written.
+//! What always holds: a value of these types is consistent. No reader has to check it again, and no
+//! type here knows how it was written.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -35,7 +35,7 @@ use crate::proxy::{ForwardedBy, Limits};
 use crate::telemetry::access::AccessFormat;
 use crate::telemetry::logging::Format;
 
-/// Everything an operator can decide.
+/// All settings of an operator.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub public_url: PublicUrl,
@@ -46,20 +46,20 @@ pub struct Settings {
     pub branding: Branding,
     pub log: Log,
     pub limits: RateLimits,
-    /// `None`: no ban is made by itself.
+    /// `None`: the gateway makes no bans.
     pub automatic_bans: Option<AutomaticBans>,
     pub access_tokens: TokenLimits,
     /// How much is served at once.
     pub traffic: Limits,
-    /// `None`: nothing is sent.
+    /// `None`: no mail is sent.
     pub mail: Option<Mail>,
-    /// Who else is told what happens.
+    /// The webhooks, which are told what happens.
     pub webhooks: Vec<Webhook>,
     pub email_code: EmailCode,
     pub username_change: UsernameChange,
-    /// Backups that the gateway makes by itself.
+    /// Backups that the gateway makes on schedule.
     pub backup: Option<BackupPlan>,
-    /// Who may make an account for themselves.
+    /// Whether people may make an account for themselves.
     pub sign_up: SignUp,
     /// How long a passkey sleeps that a code by mail has led to.
     pub recovery_delay: Duration,
@@ -69,18 +69,18 @@ pub struct Settings {
     pub mounts: Mounts,
     /// Whether other proxies may ask about requests.
     pub forward_auth: ForwardAuth,
-    /// What people can have besides a name and groups.
+    /// The attributes that people can have besides a name and groups.
     pub attributes: Arc<Attributes>,
     pub routes: RouteTable,
-    /// What is allowed but probably not meant, in sentences.
+    /// Settings that are allowed but probably not meant, in sentences.
     pub remarks: Vec<String>,
-    /// What was read, key by key, for people.
+    /// The configuration key by key, for people.
     pub written: Vec<Written>,
-    /// Where it was read; `None` where there is no file.
+    /// The path that it was read from; `None` where there is no file.
     pub file: Option<PathBuf>,
 }
 
-/// Where people sign in: an origin.
+/// The origin where people sign in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
     pub scheme: Scheme,
@@ -100,14 +100,14 @@ pub struct Server {
     /// Begins with a slash and does not end with one.
     pub prefix: String,
     pub trusted_proxies: Vec<IpNet>,
-    /// What they write about clients.
+    /// The header in which trusted proxies write about clients.
     pub forwarded_by: ForwardedBy,
-    /// Whether they begin each connection with the PROXY protocol.
+    /// Whether trusted proxies begin each connection with the PROXY protocol.
     pub proxy_protocol: bool,
     /// Never 0.
     pub workers: usize,
     pub grace_period: Duration,
-    /// Where more routes are, each file with some.
+    /// The directory of files with further routes.
     pub routes_directory: Option<PathBuf>,
     pub tls: Option<Tls>,
 }
@@ -120,22 +120,22 @@ impl Server {
     }
 }
 
-/// TLS listeners, of which there are some, and their certificates, which are given, obtained or both.
+/// TLS listeners, at least one, and their certificates, which are given, obtained or both.
 #[derive(Debug, Clone)]
 pub struct Tls {
     pub listen: Vec<SocketAddr>,
-    /// The first one answers clients that ask for none of the names.
+    /// The first certificate answers clients that ask for none of the names.
     pub certificates: Vec<Certificate>,
     /// For hosts that no certificate of the list covers.
     pub acme: Option<Acme>,
 }
 
-/// Who issues certificates to us (RFC 8555).
+/// The authority that issues certificates to us (RFC 8555).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acme {
     /// The URL of the authority's directory.
     pub directory: String,
-    /// Where the authority may write to.
+    /// The address for messages of the authority.
     pub email: Option<Email>,
     pub challenge: AcmeChallenge,
     /// Trusted for the directory instead of the authorities of this machine.
@@ -172,7 +172,7 @@ pub struct Certificate {
     pub key: PathBuf,
 }
 
-/// Who we are to authenticators.
+/// The relying party, as authenticators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelyingParty {
     /// Covers the host of `public_url`.
@@ -182,7 +182,7 @@ pub struct RelyingParty {
     pub related_origins: Vec<String>,
 }
 
-/// Where state lives.
+/// The store of the gateway's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
     pub engine: Engine,
@@ -198,7 +198,7 @@ pub enum Engine {
     Memory,
 }
 
-/// Who carries our messages.
+/// The mail server that takes our messages.
 #[derive(Clone)]
 pub struct Mail {
     /// A name or an address; certificates are checked for it.
@@ -218,17 +218,17 @@ impl fmt::Debug for Mail {
     }
 }
 
-/// Who is told what happens, over HTTP.
+/// A receiver that is told what happens, over HTTP.
 #[derive(Clone)]
 pub struct Webhook {
-    /// As good as a password, in many cases.
+    /// In many cases, the URL is as good as a password.
     pub url: String,
-    /// What of it may be shown: scheme, host and port.
+    /// The part of the URL that may be shown: scheme, host and port.
     pub origin: String,
     pub topics: BTreeSet<Topic>,
     pub notices: Notices,
     pub template: Template,
-    /// What messages are signed with.
+    /// The secret that signs messages.
     pub secret: Option<Zeroizing<Vec<u8>>>,
     /// Trusted for it instead of the authorities of this machine.
     pub ca_file: Option<PathBuf>,
@@ -245,26 +245,26 @@ impl fmt::Debug for Webhook {
 pub enum MailEncryption {
     /// TLS from the first byte.
     Tls,
-    /// TLS after STARTTLS, or nothing is sent.
+    /// TLS after STARTTLS; without it, no mail is sent.
     StartTls,
     /// TLS if the server offers it: for a server on this machine.
     IfOffered,
 }
 
-/// Whom messages are from.
+/// The sender of messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sender {
     pub name: Option<DisplayName>,
     pub email: Email,
 }
 
-/// What our pages look like.
+/// The look of our pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Branding {
     pub name: String,
     pub logo: Option<PathBuf>,
     pub favicon: Option<PathBuf>,
-    /// Whom users are told to ask: an e-mail address, or words.
+    /// The contact that users are told to ask: an e-mail address, or words.
     pub contact: Option<String>,
     /// Text and URL of each link at the foot of our pages.
     pub links: Vec<(String, String)>,
@@ -274,7 +274,7 @@ pub struct Branding {
     pub accent: Option<Colour>,
 }
 
-/// What is logged, and how.
+/// The logs and their forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
     /// A level, or several with targets, as `tracing` reads them.

@@ -1,9 +1,9 @@
-//! What the configuration says, key by key, for administrators who look at it: as it is written,
-//! where it is written, and what counts where nothing is.
+//! The configuration key by key, for administrators who look at it: each value as it is written,
+//! where it is written, and the defaults of the other keys.
 //!
-//! What does not live here: what the keys mean, which the other readers of this room say.
+//! What does not live here: the meaning of the keys, which the other modules of this folder know.
 //!
-//! What always holds: a secret is never among it, only that there is one. Defaults are those of the
+//! What always holds: a secret is never shown, only that there is one. Defaults are those of the
 //! manual, which a test keeps true.
 
 use std::fmt::Write as _;
@@ -17,14 +17,14 @@ const MANUAL: &str = include_str!("../../config.toml");
 /// Keys whose values are as good as a password. A test asks about every key that sounds like one.
 const SECRETS: [&str; 2] = ["mail.password", "webhook.url"];
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// `None`: the configuration itself.
     File { file: Option<PathBuf>, line: usize },
     /// The variable of this name.
     Environment(String),
-    /// Nobody has written anything.
+    /// Neither the file nor the environment has the key.
     Default,
 }
 
@@ -49,7 +49,7 @@ impl Written {
     }
 }
 
-/// What a table of `text` says, which was read from `file`.
+/// The keys and values in a table of `text`, which was read from `file`.
 pub(super) fn in_table(
     text: &str,
     table: &DeTable<'_>,
@@ -104,9 +104,9 @@ impl Walk<'_> {
     }
 }
 
-/// Everything, in the order of the files: what the environment says instead, and then the defaults
-/// of what nobody has written. Those that are `derived` from other values are not what the manual
-/// shows.
+/// Every key, in the order of the files: values from the environment take the place of the file's,
+/// and the defaults of unwritten keys follow. Defaults that are `derived` from other values are not
+/// those of the manual.
 pub(super) fn complete(
     mut written: Vec<Written>,
     environment: Vec<(String, String, String)>,
@@ -118,7 +118,7 @@ pub(super) fn complete(
     }
     let manual = defaults_of_manual();
     let Ok(table) = DeTable::parse(&manual) else { return written };
-    // Only their order counts.
+    // Only the order of the defaults counts.
     let defaults = in_table(&manual, table.get_ref(), None, &|offset| offset);
     for line in defaults {
         if written.iter().any(|known| known.key == line.key) {
@@ -213,7 +213,7 @@ mod tests {
         assert!(!format!("{told:?}").contains("hunter2"));
     }
 
-    /// Whoever adds a key that sounds like a secret says here which it is.
+    /// A developer who adds a key that sounds like a secret classifies it here.
     #[test]
     fn classifies_every_secret_like_key() {
         let harmless = [

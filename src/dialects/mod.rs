@@ -1,12 +1,13 @@
 //! Ring 3: HTTP APIs. Each translates to the flows and back, and decides nothing.
 //!
-//! `native` is always on, under the prefix; the built-in pages speak it like everyone else. The
+//! `native` is always on, under the prefix; the built-in pages speak it like any other client. The
 //! others are mounted on the auth host if the operator says so. `documents` are the two documents
-//! whose addresses standards prescribe; `description` describes all of it. No dialect knows another.
+//! whose addresses standards prescribe; `description` describes all of them. No dialect knows
+//! another.
 //!
-//! Each dialect has an `api` (its routes, described where they are made), and a `face` (how it says
-//! that something went wrong). Handlers fail with a `Problem`, as all handlers do; the face is put
-//! on at the edge, here.
+//! Each dialect has an `api` (its routes, described where they are made), and a `face` (the form of
+//! its failures). Handlers fail with a `Problem`, as all handlers do; this module gives them their
+//! face.
 
 pub mod better_auth;
 pub mod corbado;
@@ -45,7 +46,7 @@ pub fn native(gateway: &Shared) -> Router {
     plain(native::api(), gateway)
 }
 
-/// What is told about the installation itself, for every host, with paths relative to the prefix.
+/// The state and the keys of the installation, for every host, with paths relative to the prefix.
 pub fn status(gateway: &Shared) -> Router {
     plain(native::status_api(), gateway)
 }
@@ -90,7 +91,7 @@ fn spoken(dialect: Dialect, gateway: &Shared) -> Option<Spoken> {
     Some(ready(api_of(dialect), gateway, face, cors))
 }
 
-/// Gives the routes their state, and the dialect's own answer to what is not there.
+/// Gives the routes their state, and the dialect's own answer to unknown addresses.
 fn ready(api: OpenApiRouter<Shared>, gateway: &Shared, face: Face, cors: Option<CorsLayer>) -> Spoken {
     let (router, _) = api.split_for_parts();
     let clock = Arc::clone(gateway);
@@ -102,7 +103,7 @@ fn ready(api: OpenApiRouter<Shared>, gateway: &Shared, face: Face, cors: Option<
     Spoken { router, face, cors }
 }
 
-/// What the handler answers: a failure as `face` says it, anything else as it is.
+/// The handler's answer: a failure in the form of `face`, any other answer as it is.
 async fn answered(gateway: Shared, face: Face, request: Request, next: Next) -> Response {
     let began = gateway.ground.clock().now();
     let visit = request.extensions().get::<Visit>();
@@ -112,7 +113,7 @@ async fn answered(gateway: Shared, face: Face, request: Request, next: Next) -> 
     in_own_words(response, face, occasion)
 }
 
-/// A failure as `face` says it, with the cookies that the handler set.
+/// A failure in the form of `face`, with the cookies that the handler set.
 fn in_own_words(response: Response, face: Face, occasion: Occasion) -> Response {
     let Some(problem) = response.extensions().get::<Problem>() else { return response };
     let mut said = face(&problem.clone().on(occasion));

@@ -27,7 +27,7 @@ pub enum CeremonyCarrier {
 }
 
 impl Dialect {
-    /// All of them.
+    /// All dialects.
     pub const ALL: [Self; 5] = [Self::Native, Self::BetterAuth, Self::Ocore, Self::Corbado, Self::Zitadel];
 
     /// Its name in the configuration, the log and metrics.
@@ -41,7 +41,7 @@ impl Dialect {
         }
     }
 
-    /// Where its documents mount it; `None` for the native one, which is at the prefix.
+    /// The mount in its documents; `None` for the native one, which is at the prefix.
     pub const fn default_mount(self) -> Option<&'static str> {
         match self {
             Self::Native => None,
@@ -52,7 +52,7 @@ impl Dialect {
         }
     }
 
-    /// What it answers below its mount: each path and everything below it.
+    /// The paths that it answers below its mount, each with all paths below it.
     pub const fn claims(self) -> &'static [&'static str] {
         match self {
             Self::Native => &[

@@ -36,7 +36,7 @@ pub enum Encryption {
     IfOffered,
 }
 
-/// Which server, and who we are to it.
+/// The mail server, and the sender's settings.
 pub struct SmtpSettings {
     pub host: String,
     pub port: u16,
@@ -44,7 +44,7 @@ pub struct SmtpSettings {
     pub credentials: Option<(String, Zeroizing<String>)>,
     pub ca_file: Option<PathBuf>,
     pub from: (Option<DisplayName>, Email),
-    /// What we call ourselves in `EHLO`: the host of our public address.
+    /// Our name in `EHLO`: the host of our public address.
     pub hello: String,
 }
 
@@ -72,7 +72,7 @@ pub struct SmtpMailer {
 }
 
 impl SmtpMailer {
-    /// Speaks to nobody yet.
+    /// Opens no connection yet.
     pub fn new(settings: &SmtpSettings, stationery: Stationery) -> Result<Self, BadMailer> {
         let tls = || tls_parameters(settings);
         let tls = match settings.encryption {
@@ -140,7 +140,7 @@ fn mailbox(name: Option<&DisplayName>, email: &Email) -> Result<Mailbox, lettre:
 #[async_trait]
 impl Mailer for SmtpMailer {
     async fn send(&self, message: &Message) -> Result<(), MailError> {
-        // What cannot be written today cannot be written tomorrow.
+        // A message that cannot be composed now cannot be composed later.
         let message = self.composed(message).map_err(|error| MailError::Permanent(error.to_string()))?;
         let Some(message) = message else { return Ok(()) };
         let sent = tokio::time::timeout(SEND_TIMEOUT, self.transport.send(message)).await;
@@ -154,7 +154,7 @@ impl Mailer for SmtpMailer {
 }
 
 /// Whether the server refuses this message for good, rather than us: a password that is being
-/// changed, or a server that takes nobody today, must not cost anybody their message.
+/// changed, or a server that takes no mail today, must not cost a user their message.
 fn is_about_the_message(error: &lettre::transport::smtp::Error) -> bool {
     let code = error.status().map_or(0, u16::from);
     error.is_permanent() && !ABOUT_US.contains(&code)

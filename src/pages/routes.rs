@@ -1,7 +1,7 @@
-//! The addresses of pages: what each loads before it renders.
+//! The addresses of pages: each loads its data and renders it.
 //!
-//! A page decides nothing: it asks the flows who is there and where they go next. Nothing changes
-//! through a GET, except that a hand-off code is used up.
+//! A page decides nothing: it asks the flows for the user and the next step. A GET changes nothing,
+//! except that a hand-off code is used up.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ use crate::web::{Problem, cookies, headers};
 /// How many events the account page shows.
 const EVENTS_SHOWN: usize = 10;
 
-/// What pages stand on.
+/// The parts that pages need.
 #[derive(Clone)]
 pub struct Desk {
     pub gateway: Arc<Gateway>,
@@ -84,7 +84,7 @@ pub fn docs(desk: Desk, docs: Docs) -> Router {
     Router::new().route("/docs", get(show))
 }
 
-/// What a browser needs of us on the host of an application, relative to the prefix.
+/// The pages that a browser needs on the host of an application, relative to the prefix.
 pub fn application_host(desk: Desk) -> Router {
     let assets = assets::router(Arc::clone(&desk.site));
     Router::new()
@@ -109,7 +109,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Load {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        // The proxy has noted where the request came in; without it nothing may be answered.
+        // The proxy has noted where the request came in. Without this note no request is answered.
         let visit = parts.extensions.get::<Visit>().cloned().ok_or_else(Problem::unauthenticated)?;
         let (method, uri, headers) = (parts.method.clone(), parts.uri.clone(), parts.headers.clone());
         Ok(Self { visit, method, uri, headers })
@@ -145,7 +145,7 @@ pub(super) fn notice(notice: &Notice<'_>) -> Response {
     page(StatusCode::from_u16(notice.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), notice)
 }
 
-/// Leads to another page of ours on the same host.
+/// Redirects to another page of ours on the same host.
 pub(super) fn to_page(desk: &Desk, below: &str) -> Response {
     Redirect::to(&format!("{}{below}", desk.site.prefix())).into_response()
 }
@@ -165,12 +165,12 @@ struct Login {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
     Nothing,
-    /// One that is not, or not any more.
+    /// An invalid or ended session.
     Invalid,
     Known,
 }
 
-/// `GET /login`: the sign-in page, or straight on for somebody who is signed in.
+/// `GET /login`: the sign-in page, or straight on for a signed-in user.
 async fn login(
     State(desk): State<Desk>,
     load: Load,
@@ -214,7 +214,7 @@ async fn login(
     Ok(response)
 }
 
-/// `POST /login`: somebody who is signed in confirms where they are going.
+/// `POST /login`: a signed-in user confirms where they are going.
 async fn go_on(
     State(desk): State<Desk>,
     load: Load,
@@ -277,8 +277,8 @@ async fn enroll(State(desk): State<Desk>, load: Load) -> Result<Response, Proble
 
 #[derive(Deserialize)]
 struct AccountQuery {
-    /// Present when somebody comes from enrolment: they are led on to the application, if there is
-    /// just one they may enter.
+    /// Present when a user comes from enrolment: they are redirected to the application, if they
+    /// may enter just one.
     welcome: Option<String>,
 }
 
@@ -337,7 +337,7 @@ async fn account(
     Ok(calling(page(StatusCode::OK, &account), &logouts))
 }
 
-/// Of one day.
+/// Seconds of one day.
 const DAY_SECONDS: u64 = 86_400;
 
 async fn sign_up(State(desk): State<Desk>, load: Load) -> Result<Response, Problem> {
@@ -424,7 +424,7 @@ async fn hand_off(
             Ok(response)
         }
         Err(HandOffError::NoNonce) => Ok(notice(&going_in_circles(&desk, &load, false))),
-        // A used or late code is no reason to stop anybody: the front page starts afresh.
+        // A used or late code must not stop a user: the front page starts afresh.
         Err(HandOffError::NoSuchCode) => {
             Ok(Redirect::to(&format!("{}/", place.origin_of(&load.visit.host))).into_response())
         }

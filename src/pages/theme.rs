@@ -4,9 +4,9 @@
 /// A colour as three bytes: red, green, blue.
 type Rgb = [u8; 3];
 
-/// Contrast that text needs against what is behind it.
+/// Contrast that text needs against its background.
 const CONTRAST_MIN: f64 = 4.5;
-/// In how many steps a colour walks towards black or white.
+/// The number of steps of a colour towards black or white.
 const STEPS: u16 = 50;
 
 /// How much of those steps a bright colour is paler than the pure one.
@@ -36,7 +36,7 @@ impl Default for Accent {
 }
 
 impl Accent {
-    /// Reads `#rrggbb` and nothing else: what is accepted here is written into a stylesheet.
+    /// Reads `#rrggbb` and nothing else: an accepted colour is written into a stylesheet.
     pub fn parse(text: &str) -> Result<Self, MalformedColour> {
         let digits =
             text.strip_prefix('#').filter(|d| d.len() == 6 && d.bytes().all(|b| b.is_ascii_hexdigit()));
@@ -74,8 +74,8 @@ fn readable(colour: Rgb, surface: Rgb, end: Rgb) -> Rgb {
         .unwrap_or(if luminance(surface) < 0.5 { WHITE } else { BLACK })
 }
 
-/// The same hue at full brightness, a little paler: where a dark accent walks to, so that it stays
-/// a colour and does not fade to grey.
+/// The same hue at full brightness, a little paler: the target of a dark accent, so that it stays a
+/// colour and does not fade to grey.
 fn bright(colour: Rgb) -> Rgb {
     let brightest = colour.into_iter().max().unwrap_or(0);
     let full = match brightest {
@@ -130,7 +130,7 @@ mod tests {
         }
     }
 
-    /// What the stylesheet declares under this name, in the order of the text.
+    /// The colours that the stylesheet declares under this name, in the order of the text.
     fn declared(stylesheet: &str, name: &str) -> Vec<Rgb> {
         let declaration = format!("--{name}:");
         let values = stylesheet.split(&declaration).skip(1);

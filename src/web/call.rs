@@ -1,7 +1,7 @@
 //! A request to one of our APIs, apart from its body.
 //!
-//! Handlers take a [`Call`] and ask it for the evidence they need; `guard` decides. Which dialect is
-//! spoken stands in the visit.
+//! Handlers take a [`Call`] and ask it for the evidence they need; `guard` decides. The visit says
+//! which dialect is spoken.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::flows::visit::Device;
 use crate::flows::visit::Visit;
 use crate::flows::{FlowError, Gateway};
 
-/// What every handler needs to know of a request, apart from its body.
+/// A request, apart from its body, as every handler needs it.
 pub struct Call {
     pub visit: Visit,
     pub method: Method,
@@ -32,7 +32,7 @@ impl FromRequestParts<Arc<Gateway>> for Call {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
-        // The proxy has noted where the request came in; without it nothing may be answered.
+        // The proxy has noted where the request came in. Without this note no request is answered.
         let mut visit = parts.extensions.get::<Visit>().cloned().ok_or_else(Problem::unauthenticated)?;
         visit.shows_live_session = guard::shows_live_session(gateway, &visit, &parts.method, &parts.headers);
         visit.by_access_token = guard::shows_access_token(&parts.headers);
@@ -54,12 +54,12 @@ impl Call {
         guard::enrolling_or_signed_in(gateway, &self.visit, &self.method, &self.headers)
     }
 
-    /// Who is calling, if we know them; see [`guard::identify`].
+    /// The caller, if known; see [`guard::identify`].
     pub fn identify(&self, gateway: &Gateway) -> Result<Option<SignedIn>, Problem> {
         guard::identify(gateway, &self.visit, &self.method, &self.headers)
     }
 
-    /// Who is calling, by cookie alone; see [`guard::identify_by_cookie`].
+    /// The caller, by cookie alone; see [`guard::identify_by_cookie`].
     pub fn identify_by_cookie(&self, gateway: &Gateway) -> Result<Option<SignedIn>, Problem> {
         guard::identify_by_cookie(gateway, &self.visit, &self.method, &self.headers)
     }
@@ -74,7 +74,7 @@ impl Call {
         guard::token_of(gateway, &self.headers, caller)
     }
 
-    /// Who is calling, by something that lasts; see [`guard::identify_lasting`].
+    /// The caller, by a cookie or a lasting token; see [`guard::identify_lasting`].
     pub fn identify_lasting(&self, gateway: &Gateway) -> Result<Option<SignedIn>, Problem> {
         guard::identify_lasting(gateway, &self.visit, &self.method, &self.headers)
     }
@@ -84,8 +84,8 @@ impl Call {
         guard::not_cross_site(gateway, &self.visit, &self.headers)
     }
 
-    /// What was `read` from a request that finishes `ceremony`. One that cannot even be read is an
-    /// attempt like any other: it uses the ceremony up.
+    /// The body `read` from a request that finishes `ceremony`. An unreadable request is an attempt
+    /// like any other: it uses the ceremony up.
     pub async fn using_up<T>(
         &self,
         gateway: &Gateway,
@@ -98,12 +98,12 @@ impl Call {
         read
     }
 
-    /// What the caller says about their program.
+    /// The caller's program, as its request describes it.
     pub fn device(&self) -> Device {
         guard::device(&self.headers)
     }
 
-    /// The same in words, for a passkey that is made with it.
+    /// The program in words, for a passkey that is made with it.
     pub fn program(&self) -> Program {
         user_agent::program(self.device().user_agent.as_deref())
     }

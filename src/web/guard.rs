@@ -1,4 +1,4 @@
-//! Who is calling one of our endpoints, and from which page.
+//! The caller of one of our endpoints, and the page that the request comes from.
 //!
 //! A handler asks for the evidence it needs: [`signed_in`] gives a caller, [`same_origin`] the
 //! knowledge that no other site's page sent the request. A cookie alone is never enough for a
@@ -34,7 +34,7 @@ pub enum Shown {
     Bearer,
 }
 
-/// A caller we know. Made only by [`identify`] and [`identify_lasting`].
+/// A known caller. Made only by [`identify`] and [`identify_lasting`].
 pub struct SignedIn {
     pub session: Arc<LiveSession>,
     pub user: Arc<User>,
@@ -48,8 +48,8 @@ impl SignedIn {
     }
 }
 
-/// The token that `caller` goes on with: what they have shown, or a new one for whoever showed a
-/// cookie. No token is turned into one of another kind, for that might last longer.
+/// The token that `caller` goes on with: the token that they have shown, or a new one for a caller
+/// who showed a cookie. No token is exchanged for a token of another kind, which might last longer.
 pub fn token_of(gateway: &Gateway, headers: &HeaderMap, caller: &SignedIn) -> Result<String, FlowError> {
     match (caller.shown, bearer(headers)) {
         (Shown::Bearer, Some(token)) => Ok(token.to_owned()),
@@ -98,7 +98,7 @@ pub fn is_related(gateway: &Gateway, origin: &HeaderValue) -> bool {
     gateway.ground.relying_party().origins().iter().any(|known| known.as_bytes() == origin.as_bytes())
 }
 
-/// Refuses requests that say they come from a page that is not trusted. One that says nothing
+/// Refuses requests that say they come from a page that is not trusted. A request that says nothing
 /// passes: for endpoints that use no cookie of a session.
 pub fn not_cross_site(gateway: &Gateway, visit: &Visit, headers: &HeaderMap) -> Result<(), Problem> {
     let silent = !headers.contains_key(ORIGIN) && !headers.contains_key("sec-fetch-site");
@@ -108,7 +108,7 @@ pub fn not_cross_site(gateway: &Gateway, visit: &Visit, headers: &HeaderMap) -> 
 /// Whether the request is a form of one of our pages, on whichever host it is.
 ///
 /// A form of a page with `Referrer-Policy: no-referrer` is sent with `Origin: null`, so Fetch
-/// Metadata speaks first, and `Origin` only where it is missing.
+/// Metadata decides, and `Origin` only where it is missing.
 pub fn own_form(gateway: &Gateway, visit: &Visit, headers: &HeaderMap) -> Result<SameOrigin, Problem> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let ours = match text("sec-fetch-site") {
@@ -118,8 +118,8 @@ pub fn own_form(gateway: &Gateway, visit: &Visit, headers: &HeaderMap) -> Result
     if ours { Ok(SameOrigin(())) } else { Err(elsewhere()) }
 }
 
-/// Who is calling, if we know them: by bearer token, else by cookie. A cookie on a request that
-/// changes something counts only if the request comes from a page of ours.
+/// The caller, if known: by bearer token, else by cookie. A cookie on a request that changes
+/// something counts only if the request comes from a page of ours.
 pub fn identify(
     gateway: &Gateway,
     visit: &Visit,
@@ -132,8 +132,8 @@ pub fn identify(
     identify_by_cookie(gateway, visit, method, headers)
 }
 
-/// The same, but only by what lasts as long as the session: an access token is short-lived so that it
-/// cannot be prolonged.
+/// The same, but only by a token or cookie that lasts as long as the session: an access token is
+/// short-lived so that it cannot be prolonged.
 pub fn identify_lasting(
     gateway: &Gateway,
     visit: &Visit,
@@ -146,8 +146,8 @@ pub fn identify_lasting(
     }
 }
 
-/// Every session that the request shows, by token and by cookie: whoever signs out means both, and a
-/// token that is no good must not keep the cookie's alive.
+/// Every session that the request shows, by token and by cookie: a user who signs out means both,
+/// and an invalid token must not keep the cookie's session alive.
 pub fn shown_sessions(
     gateway: &Gateway,
     visit: &Visit,
@@ -159,7 +159,7 @@ pub fn shown_sessions(
         None => None,
     };
     let by_cookie = match identify_by_cookie(gateway, visit, method, headers) {
-        // The token is good from wherever it is shown.
+        // The token counts from any page.
         Err(_) if by_token.is_some() => None,
         other => other?,
     };
@@ -171,7 +171,7 @@ pub fn shows_live_session(gateway: &Gateway, visit: &Visit, method: &Method, hea
     shown_sessions(gateway, visit, method, headers).is_ok_and(|sessions| !sessions.is_empty())
 }
 
-/// Who is calling, by cookie, whatever token is shown as well. On a request that changes something it
+/// The caller by cookie, whatever token is shown as well. On a request that changes something it
 /// counts only if the request comes from a page of ours.
 pub fn identify_by_cookie(
     gateway: &Gateway,
@@ -183,7 +183,7 @@ pub fn identify_by_cookie(
     if !safe && let Err(problem) = trusted_page(gateway, visit, headers) {
         let shows_cookie = cookies::read(headers, gateway.ground.place(), Cookie::Session).is_some();
         return match visit.dialect {
-            // A page of another site is nobody here, as in the native contract.
+            // A page of another site counts as an anonymous client, as in the native contract.
             Dialect::Native => Ok(None),
             _ if shows_cookie => Err(problem),
             Dialect::BetterAuth | Dialect::Ocore | Dialect::Corbado | Dialect::Zitadel => Ok(None),
@@ -212,7 +212,7 @@ pub fn enrolling_or_signed_in(
     Ok(caller)
 }
 
-/// A caller with a full session. One that may only enrol is nobody here.
+/// A caller with a full session. A session that may only enrol does not count here.
 pub fn signed_in(
     gateway: &Gateway,
     visit: &Visit,
@@ -226,7 +226,7 @@ pub fn signed_in(
     }
 }
 
-/// What the caller says about their program.
+/// The caller's program, as the headers describe it.
 pub fn device(headers: &HeaderMap) -> Device {
     let user_agent = headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
     Device { user_agent: user_agent.map(str::to_owned), is_shared: false }
@@ -258,8 +258,8 @@ pub fn device_mark(headers: &HeaderMap) -> Option<SecretHash> {
     })
 }
 
-/// The token in `Authorization`. Some scripts that look for a token and have none write what they
-/// found instead; that is no token, and there may be a cookie all the same.
+/// The token in `Authorization`. Some scripts without a token write "undefined" or "null" instead;
+/// that is no token, and there may still be a cookie.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let token = scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())?;

@@ -19,7 +19,8 @@ pub fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T,
         let fault = if error.is_data() { Fault::Malformed } else { Fault::InvalidJson };
         Problem::new(fault, format!("The body cannot be read: {error}"))
     })?;
-    // Serde would read a list as members in the order of their declaration, which no API here says.
+    // Serde would read a list as members in the order of their declaration, which no API here
+    // documents.
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(Problem::malformed("The body cannot be read: it is a list."));
     }

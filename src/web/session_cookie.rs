@@ -1,4 +1,4 @@
-//! What a browser is told when somebody signs in or out.
+//! Cookies for the browser when a user signs in or out.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue};
@@ -13,8 +13,8 @@ use crate::domain::session::token::Carrier;
 use crate::flows::visit::Visit;
 use crate::flows::{FlowError, Gateway};
 
-/// What the auth host asks to be forgotten. Never `"cookies"`: browsers apply it to the whole
-/// registrable domain, so that it signs people out of every other site of that domain.
+/// The data that the auth host asks browsers to clear. Never `"cookies"`: browsers apply it to the
+/// whole registrable domain, so that it signs people out of every other site of that domain.
 const CLEAR_SITE_DATA: &str = "\"storage\"";
 
 /// Gives the browser the cookie of `session` for the host it is on.
@@ -39,8 +39,8 @@ pub fn set_session_cookie(
     Ok(())
 }
 
-/// Gives a caller who shows a cookie a new one, of `session`: what has become of theirs. One who
-/// shows a token has no use for it.
+/// Gives a caller who shows a cookie a new cookie for `session`, their session as it is now. A
+/// caller who shows a token gets none.
 pub fn renew(
     gateway: &Gateway,
     call: &Call,
@@ -58,8 +58,8 @@ pub fn renew(
 /// answer.
 pub async fn sign_out(gateway: &Gateway, call: &Call, done: impl IntoResponse) -> Result<Response, Problem> {
     if let Err(problem) = call.not_cross_site(gateway) {
-        // What another site's page sends may cost nobody their cookies; in the native contract that
-        // page is simply nobody.
+        // A request of another site's page must not clear a user's cookies; in the native contract
+        // that page is an anonymous client.
         return if call.visit.dialect == Dialect::Native { Ok(done.into_response()) } else { Err(problem) };
     }
     let shown = call.shown_sessions(gateway)?;
@@ -71,9 +71,9 @@ pub async fn sign_out(gateway: &Gateway, call: &Call, done: impl IntoResponse) -
     Ok(response)
 }
 
-/// Takes back what this browser has of a session, on the host it is on, whether or not the session
-/// could be ended: a person who signs out is not to be shown as signed in. Storage is cleared on the
-/// auth host only, and only where no application shares that host and keeps something there.
+/// Clears this browser's cookies of a session, on the host it is on, whether or not the session
+/// could be ended: a person who signs out must not be shown as signed in. Storage is cleared on the
+/// auth host only, and only where no application shares that host and may keep data there.
 pub fn clear_session_cookie(gateway: &Gateway, visit: &Visit, headers: &mut HeaderMap) {
     let is_ours_alone = gateway.ground.routes().host(&visit.host).is_none();
     if gateway.ground.place().is_auth_host(&visit.host) && is_ours_alone {

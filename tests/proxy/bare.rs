@@ -1,5 +1,5 @@
 //! A pingora proxy that does nothing but forward, an application that answers every request alike,
-//! and a client: what budgets of the gateway's own cost are counted with.
+//! and a client, for tests that count the gateway's own cost.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -81,7 +81,7 @@ pub(crate) fn application() -> SocketAddr {
     address
 }
 
-/// Starts it for as long as the process lives, and waits until it listens.
+/// Starts the proxy for as long as the process lives, and waits until it listens.
 pub(crate) fn bare(application: SocketAddr) -> SocketAddr {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     std::thread::spawn(move || {

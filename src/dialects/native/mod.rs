@@ -1,9 +1,9 @@
 //! The native API, under the prefix: passkeys, sessions, codes, invitations, keys and health.
 //!
 //! Shapes are in `shapes`, handlers in `passkeys`, `sessions`, `codes`, `signup`, `recoveries`,
-//! `recovery_codes`, `access_tokens`, `device_links`, `enrolment` and `account`; what
-//! administrators do is in `admin`. Paths answer with and without a trailing slash. Errors are
-//! problem documents (`web/problem.rs`).
+//! `recovery_codes`, `access_tokens`, `device_links`, `enrolment` and `account`; administrators'
+//! endpoints are in `admin`. Paths answer with and without a trailing slash. Errors are problem
+//! documents (`web/problem.rs`).
 
 mod access_tokens;
 mod account;
@@ -73,7 +73,7 @@ pub fn api() -> OpenApiRouter<Shared> {
     own.merge(admin::api())
 }
 
-/// What is told about the installation itself, on every host.
+/// The endpoints about the installation itself, on every host.
 pub fn status_api() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(status::health))
@@ -95,7 +95,7 @@ pub(super) fn in_both_spellings(
 
 type App = State<Shared>;
 
-/// Where a page goes on, as the page before said.
+/// The cursor of a page, as the page before gave it.
 fn cursor(text: Option<&str>) -> Result<Option<Cursor>, Problem> {
     let read =
         |text| Cursor::parse(text).ok_or_else(|| Problem::malformed("`after` is the `next` of a page."));

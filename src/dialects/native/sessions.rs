@@ -32,7 +32,7 @@ pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<Ses
     Ok(Json(shapes.collect()))
 }
 
-/// Who is calling. A user without a first passkey is not signed in yet, and programs need to know the
+/// The caller. A user without a first passkey is not signed in yet, and programs need to know the
 /// difference.
 #[derive(Serialize, ToSchema)]
 #[schema(as = native::Current)]
@@ -100,7 +100,8 @@ pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Re
     Ok(response)
 }
 
-/// A code gives a session, or the right to add a passkey, as `signin.email_code` says.
+/// A code gives a full session, or a session that may only add a passkey, as `signin.email_code`
+/// says.
 async fn redeem_code(gateway: &Gateway, call: &Call, email: &str, code: &str) -> Result<Response, Problem> {
     Email::parse(email).map_err(|error| Problem::malformed(error.to_string()))?;
     let id = cookies::read(&call.headers, gateway.ground.place(), Cookie::Code);
@@ -164,7 +165,7 @@ pub(super) async fn end(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let caller = call.signed_in(&gateway)?;
-    // Words that other versions of this API give a meaning must not look as if they had worked.
+    // A word with a meaning in other versions of this API must not look as if it had worked.
     if id == "all" {
         return Err(Problem::not_found());
     }

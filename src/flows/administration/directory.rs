@@ -1,6 +1,6 @@
 //! Finding people: a page at a time, by the beginning of a username, an address or a name.
 //!
-//! What always holds: nothing here loads all people. The store is walked along an index, and a
+//! What always holds: nothing here loads all users. The store is walked along an index, and a
 //! request walks a bounded part of it (`paging.rs`).
 
 use std::time::Duration;
@@ -17,14 +17,14 @@ use crate::ports::Batch;
 use crate::ports::store::Entry;
 use crate::records::{self, keys};
 
-/// How long ago is not long.
+/// How long ago counts as recently.
 const RECENTLY: Duration = Duration::from_hours(24 * 30);
 /// The longest text that is searched for, in characters.
 pub const SEARCH_CHARS_MAX: usize = 200;
 /// People whose terms are written in one commit while the directory is made.
 const MADE_AT_ONCE: usize = 16;
 
-/// Whom to list.
+/// The users to list.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
     /// The beginning of what they are found by; in lower case, and not empty.
@@ -38,8 +38,8 @@ pub struct Query {
 }
 
 impl Query {
-    /// The same for people who are found by a term that begins with `text`; everybody for an empty
-    /// one.
+    /// The same for people who are found by a term that begins with `text`; all users if it is
+    /// empty.
     #[must_use]
     pub fn beginning_with(self, text: &str) -> Self {
         let text: String = text.trim().to_lowercase().chars().take(SEARCH_CHARS_MAX).collect();
@@ -58,7 +58,7 @@ impl Query {
     }
 }
 
-/// How many passkeys somebody has.
+/// How many passkeys a user has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HowMany {
     Nothing,
@@ -86,7 +86,7 @@ impl HowMany {
     }
 }
 
-/// When somebody has shown a passkey last.
+/// When a user has shown a passkey last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastUsed {
     Never,
@@ -127,7 +127,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of a user who has these credentials.
+    /// The summary of a user who has these credentials.
     pub fn new(user: User, credentials: &[Credential]) -> Self {
         let last_used_at = credentials.iter().filter_map(|credential| credential.last_used_at).max();
         Self { user, passkeys: credentials.len(), last_used_at }
@@ -197,7 +197,7 @@ impl Administration {
         self.ground.records.user(id).await?.ok_or(FlowError::NotFound)
     }
 
-    /// What a user is called, from memory.
+    /// A user's username, from memory.
     pub fn username_of(&self, id: &UserId) -> Option<Username> {
         Some(self.sessions.index.user(id)?.username.clone())
     }
@@ -217,8 +217,8 @@ impl Administration {
         self.sessions.index.administrator_count()
     }
 
-    /// Makes the directory for everybody who was there before there was one. A start that ends in the
-    /// middle does it again.
+    /// Makes the directory for the users who are older than it. A start that ends in the middle
+    /// does it again.
     pub(in crate::flows) async fn make_directory(&self) -> Result<(), FlowError> {
         let made = keys::directory_made();
         if self.ground.records.get::<()>(&made).await?.is_some() {

@@ -26,7 +26,7 @@ pub const LOOKED_AT_MAX: usize = 2_000;
 /// The fewest entries that are read at a time.
 const STEP_ENTRIES: usize = 64;
 
-/// Where a page ended. Opaque to callers, who give it back as it came.
+/// The end of a page. Opaque to callers, who give it back as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(Vec<u8>);
 
@@ -54,7 +54,7 @@ impl std::fmt::Display for Cursor {
 /// Which part of a list is asked for.
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// Where the page before ended.
+    /// The end of the page before.
     pub after: Option<Cursor>,
     /// From 1 to [`PAGE_ITEMS_MAX`].
     pub limit: usize,
@@ -70,7 +70,7 @@ impl Default for Part {
 #[derive(Debug, Clone)]
 pub struct Page<T> {
     pub items: Vec<T>,
-    /// Where the next one begins; `None`: this was the last.
+    /// The beginning of the next one; `None`: this was the last.
     pub next: Option<Cursor>,
 }
 

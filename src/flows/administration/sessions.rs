@@ -17,7 +17,7 @@ use crate::flows::sessions::Ended;
 use crate::records::keys;
 
 impl Administration {
-    /// A page of the sessions that can be used, with whose each is, in no order that means anything.
+    /// A page of the sessions that can be used, with their owners, in no particular order.
     pub async fn list_sessions(&self, part: &Part) -> Result<Page<(Arc<LiveSession>, Arc<User>)>, FlowError> {
         let (lifetimes, now) = (self.ground.lifetimes(), self.ground.clock.now());
         let known = |key: &[u8]| {

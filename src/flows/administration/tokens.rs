@@ -14,7 +14,7 @@ use crate::records::keys;
 
 impl Administration {
     /// A page of the access tokens that can be used: those of a user, newest first, or those of all
-    /// users, in no order that means anything, the newest of the page first.
+    /// users, in no particular order, the newest of the page first.
     pub async fn list_tokens(
         &self,
         user: Option<&UserId>,

@@ -1,4 +1,4 @@
-//! The addresses of the administrator's pages: what each loads before it renders.
+//! The addresses of the administrator's pages: each loads its data and renders it.
 
 use axum::Router;
 use axum::extract::{Path, Query, State};
@@ -33,7 +33,7 @@ use crate::pages::attributes::AttributeField;
 use crate::pages::routes::{Desk, Load, not_found, page, to_page};
 use crate::web::Problem;
 
-/// How much of the trail a user's page shows.
+/// How many events a user's page shows.
 const EVENTS_OF_USER: usize = 20;
 
 /// The pages, relative to the prefix.
@@ -58,7 +58,7 @@ struct Administrator {
     user: Arc<User>,
 }
 
-/// The administrator who loads a page, or what somebody else is shown: a member finds nothing here.
+/// The administrator who loads a page, or the answer for another caller: a member gets 404.
 async fn administrator(desk: &Desk, load: Load) -> Result<Administrator, Response> {
     match load.caller(&desk.gateway).map_err(IntoResponse::into_response)? {
         Caller::Known(session, user) if session.record().scope == Scope::Full => {
@@ -80,7 +80,7 @@ async fn frame(desk: &Desk, here: Section) -> Result<Frame<'_>, Problem> {
     Ok(Frame { site: &desk.site, t: &ENGLISH, here, waiting, pending })
 }
 
-/// What a page failed with, or what it shows instead.
+/// The failure of a page, or the answer instead of it.
 enum Instead {
     Shown(Response),
     Failed(Problem),
@@ -155,7 +155,7 @@ async fn users(
 ) -> Result<Response, Instead> {
     administrator(&desk, load).await?;
     let Which { search, standing, role, group, passkeys, last, after } = which;
-    // A filter that cannot be read is none: the form shows what is in force.
+    // An unreadable filter is ignored: the form shows the filters in force.
     let query = directory::Query {
         standing: match standing.as_str() {
             "active" => Some(Standing::Active),
@@ -274,7 +274,7 @@ async fn applications(
     Ok(page(StatusCode::OK, &Routes { site: &desk.site, t: &ENGLISH, frame, asks, preview, rows }))
 }
 
-/// Not with 200: where a proxy asks about a request for this very path, that would be a yes.
+/// The status is not 200, which would be a yes for a proxy that asks about this very path.
 async fn forward_test(State(desk): State<Desk>, load: Load) -> Result<Response, Instead> {
     if desk.gateway.ground.place().forward_auth == ForwardAuth::Off {
         return Ok(not_found(State(desk), load).await);

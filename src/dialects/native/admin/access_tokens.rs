@@ -19,7 +19,7 @@ use crate::domain::id::{AccessTokenId, UserId};
 use crate::web::Problem;
 use crate::web::call::Call;
 
-/// Which tokens.
+/// The tokens to list.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Whose {

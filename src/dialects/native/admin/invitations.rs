@@ -140,7 +140,7 @@ async fn told(gateway: &Gateway, invited: &Invited) -> Result<(StatusCode, Json<
     Ok((StatusCode::CREATED, Json(link(gateway, invited, username))))
 }
 
-/// How a link goes that is asked for by `mail`, or not.
+/// Whether a link also goes by mail.
 pub(super) const fn links_go(mail: bool) -> LinksGo {
     if mail { LinksGo::ByMail } else { LinksGo::ByHand }
 }

@@ -14,7 +14,7 @@ use crate::flows::administration::trail::{PAGE_ENTRIES, PAGE_ENTRIES_MAX, TrailQ
 use crate::web::Problem;
 use crate::web::call::Call;
 
-/// Which entries.
+/// The entries to list.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {

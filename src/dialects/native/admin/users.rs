@@ -28,7 +28,7 @@ use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::{Problem, json};
 
-/// Which users.
+/// The users to list.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {
@@ -140,7 +140,7 @@ pub(super) struct EditBody {
 /// A member that can be left out, `null`, or a value.
 type Said<T> = Option<Option<T>>;
 
-/// Tells a member that is `null` from one that is not there.
+/// Tells a member that is `null` from a missing member.
 fn said<'de, D: Deserializer<'de>>(from: D) -> Result<Said<String>, D::Error> {
     Option::deserialize(from).map(Some)
 }
@@ -163,7 +163,7 @@ impl EditBody {
         }
         Ok(UserEdit {
             name: self.name.as_deref().map(DisplayName::parse).transpose().map_err(malformed)?,
-            // A username is the owner's to choose, or the operator's.
+            // Only the owner or the operator chooses a username.
             username: None,
             groups: self.groups.map(groups).transpose()?,
             role: self.role.map(Into::into),
@@ -188,7 +188,7 @@ pub(super) async fn edit(
     let authority = authority(&gateway, &call)?;
     let id = user_id(&id)?;
     let edit = json::read::<EditBody>(&call.headers, &body)?.read()?;
-    // Read before the change: it may end the session that asks.
+    // This is read before the change, which may end the session that asks.
     let sessions = sessions_of(&gateway, &call, &id)?;
     let user = gateway.administration.edit_user(&authority, &id, &edit).await?;
     Ok(details(user, &gateway.accounts.credentials_of(&id).await?, sessions))
