@@ -16,8 +16,7 @@ use crate::records::{self, keys};
 
 /// How many sessions are swept at the same time, so that the store can commit them together.
 const SWEPT_AT_ONCE_MAX: usize = 64;
-/// How many are looked at before others have a turn: there may be a million, and that takes a
-/// second.
+/// How many are looked at before others have a turn: there may be a million, and that takes a second.
 const SWEPT_WITHOUT_PAUSE: usize = 1_000;
 
 /// The work of the sweep on a session.
