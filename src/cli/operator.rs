@@ -89,7 +89,7 @@ fn follow(socket: &Path, ask: &Ask<'_>, audit: &Audit) -> Outcome {
             say(&trail_line(entry, form));
         }
         newest = entries.into_iter().next().map(|entry| entry.id).or(newest);
-        // Within the runtime, which a sleep looks for when it is made.
+        // A sleep is made inside the runtime, or it panics.
         runtime.block_on(async { tokio::time::sleep(FOLLOW_INTERVAL).await });
         answer = match client::call(socket, &trail(audit, FOLLOWED_MAX)) {
             Err(why @ CallError::NotRunning(_)) => {

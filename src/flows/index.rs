@@ -6,10 +6,10 @@
 //! What always holds: a session that has ended here never comes back under the same id; a token
 //! is remembered as verified only as long as its session lives.
 //!
-//! It holds every user, not only those who have a session. A session that another gateway makes is
-//! heard of without its user's record, and who hears of it must not ask the store; the next request
-//! shows that session, and is decided by memory alone. Access tokens, too, are used by users who
-//! have no session.
+//! The index holds every user, not only users with a session. The follower hears of a session that
+//! another gateway makes without the record of its user, and may not read that record from the
+//! store; the next request shows the session and is decided by memory alone. Users without a
+//! session also use access tokens.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -129,13 +129,13 @@ impl Lives for Verified {
     }
 }
 
-/// Users who are asked for without an id. Kept while the index follows the store, so that a
-/// question costs what it finds, and not what there is.
+/// Sets of users that are asked for without an id. They follow the store with the index, so that a
+/// question costs as much as its answer, however many users there are.
 #[derive(Default)]
 struct Roll {
     administrators: HashSet<UserId>,
     pending: HashSet<UserId>,
-    /// Whose account has an end that they were not told of.
+    /// Users whose account has an end, and who have not been told of it.
     ending: HashSet<UserId>,
 }
 
@@ -303,7 +303,7 @@ impl SessionIndex {
         self.of_network.pin().contains_key(network)
     }
 
-    /// Every session, for what is done about each of them now and again.
+    /// Every session, for the sweep, which looks at each of them.
     pub fn all(&self) -> Vec<Arc<LiveSession>> {
         self.sessions.pin().values().cloned().collect()
     }

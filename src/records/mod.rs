@@ -108,14 +108,14 @@ impl Records {
         Walk::new(&*self.store, prefix, after, step)
     }
 
-    /// Every record below `prefix`, of which a limit keeps the number small.
+    /// Every record below `prefix`, where a limit keeps their number small.
     pub async fn all<T: DeserializeOwned>(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
         let entries = self.entries(prefix).await?;
         entries.into_iter().map(|(key, bytes)| Ok((key, decode(&bytes)?))).collect()
     }
 
     /// Every record below `prefix` that can be read, with the entry it was read from, and every
-    /// entry there that cannot: of few, as [`Self::all`].
+    /// entry there that cannot. A limit keeps their number small.
     pub async fn readable<T: DeserializeOwned>(
         &self,
         prefix: &[u8],
@@ -178,8 +178,8 @@ impl Records {
         self.get(&keys::username(username)).await
     }
 
-    /// Whether a user has, or had, `most` usernames. All usernames are gone over to tell, and
-    /// nothing keeps count: a user chooses another one a few times in their life.
+    /// Whether a user has, or had, `most` usernames. This reads all usernames, a step at a time,
+    /// and no record keeps the count: a user chooses another username a few times in their life.
     pub async fn has_usernames(&self, owner: &UserId, most: usize) -> Result<bool, StoreError> {
         let (mut walk, mut count) = (self.walk(keys::USERNAMES), 0);
         while count < most

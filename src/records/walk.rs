@@ -1,4 +1,4 @@
-//! Going over the entries below a prefix in key order, a step at a time.
+//! Walks over the entries below a prefix in key order, a step at a time.
 //!
 //! What always holds: memory holds one step of them, however many there are; and an entry that is
 //! there all the while is met exactly once, whatever is added and removed meanwhile, because a step
@@ -12,7 +12,7 @@ use super::decode;
 use crate::ports::store::Entry;
 use crate::ports::{KeyValue, StoreError};
 
-/// A way through the entries below a prefix.
+/// A walk over the entries below a prefix.
 pub struct Walk<'a> {
     store: &'a dyn KeyValue,
     prefix: Vec<u8>,

@@ -248,8 +248,8 @@ impl Administration {
         Ok(count)
     }
 
-    /// One that can still be redeemed. All of them are gone over to find it, because their keys are
-    /// the hashes of their secrets; they live for [`INVITATION_LIFETIME_MAX`] at most.
+    /// A redeemable invitation by its id. The search reads all of them, because their keys are the
+    /// hashes of their secrets; they live for [`INVITATION_LIFETIME_MAX`] at most.
     async fn live_invitation(&self, id: &InvitationId) -> Result<Invitation, FlowError> {
         let now = self.ground.clock.now();
         let mut walk = self.ground.records.walk(keys::INVITATIONS);

@@ -1,4 +1,4 @@
-//! What is done to the process that serves, as far as the audit trail is concerned.
+//! Events about the process that serves: reloads and upgrades.
 //!
 //! What does not live here: taking a configuration in, and giving way to another program (`app/`).
 
@@ -6,12 +6,12 @@ use crate::domain::event::{Kind, Origin, Outcome};
 use crate::flows::administration::Administration;
 
 impl Administration {
-    /// Reports that the configuration was to be taken in again.
+    /// Reports a reload of the configuration, done or refused.
     pub fn report_reload(&self, origin: Origin, outcome: Outcome) {
         self.ground.report(origin, Kind::Reload { outcome });
     }
 
-    /// Reports that another program was to take over.
+    /// Reports an upgrade to another program, begun or refused.
     pub fn report_upgrade(&self, origin: Origin, outcome: Outcome) {
         self.ground.report(origin, Kind::Upgrade { outcome });
     }

@@ -30,7 +30,7 @@ impl Which {
     }
 }
 
-/// What a query says of the part of a list that is asked for.
+/// Reads the part of a list that a query asks for.
 pub(super) fn part(limit: Option<usize>, after: Option<&str>) -> Result<Part, Problem> {
     let limit = limit.unwrap_or(PAGE_ITEMS);
     if !(1..=PAGE_ITEMS_MAX).contains(&limit) {
@@ -46,7 +46,7 @@ pub(super) struct Listed<T> {
 }
 
 impl<T> Listed<T> {
-    /// Of a list that is filtered by these `filters` of the query.
+    /// A page of a list that these `filters` of the query narrow.
     pub(super) fn new<I>(
         page: Page<I>,
         part: &Part,
