@@ -19,7 +19,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Shared;
+use super::{Api, Shared};
 use crate::domain::session::Session;
 use crate::flows::Gateway;
 use crate::web::call::Call;
@@ -31,13 +31,16 @@ use shapes::{Attachment, Failure};
 const SET_AUTH_TOKEN: HeaderName = HeaderName::from_static("set-auth-token");
 const RETRY_AFTER_HERE: HeaderName = HeaderName::from_static("x-retry-after");
 
+/// How it is spoken.
+pub(super) const API: Api =
+    Api { routes, face, cors: Some(cors), tags: &[("better-auth", "The passkey API of better-auth.")] };
+
 /// Shapes that no handler names by itself.
 #[derive(OpenApi)]
 #[openapi(components(schemas(Failure, Attachment)))]
 struct Shapes;
 
-/// Its routes, relative to its mount.
-pub fn api() -> OpenApiRouter<Shared> {
+fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Shapes::openapi())
         .routes(routes!(ceremonies::generate_register_options))
         .routes(routes!(ceremonies::get_authenticate_options, ceremonies::post_authenticate_options))
@@ -52,12 +55,12 @@ pub fn api() -> OpenApiRouter<Shared> {
 }
 
 /// Which pages of other origins may call it, and how.
-pub fn cors(gateway: &Shared) -> CorsLayer {
+fn cors(gateway: &Shared) -> CorsLayer {
     cross_origin::layer(gateway, &[]).expose_headers([SET_AUTH_TOKEN, RETRY_AFTER_HERE])
 }
 
 /// How it says that something went wrong: a message and a code, except where upstream says nothing.
-pub fn face(problem: &Problem) -> Response {
+fn face(problem: &Problem) -> Response {
     use StatusCode as S;
     // Registration's refusals are 400, and have a code of their own.
     let registering = problem.status() == S::BAD_REQUEST;

@@ -29,7 +29,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Shared;
+use super::{Api, Shared};
 use crate::web::problem::whole_seconds;
 use crate::web::{Fault, Problem, cross_origin};
 use envelope::{Failure, Kind};
@@ -46,13 +46,23 @@ const CLIENT_HEADERS: [&str; 8] = [
     "expires",
 ];
 
+/// How it is spoken.
+pub(super) const API: Api = Api {
+    routes,
+    face,
+    cors: Some(cors),
+    tags: &[(
+        "corbado",
+        "The users part of Corbado's Frontend API, and the part of its auth process that signing in needs.",
+    )],
+};
+
 /// Shapes that no handler names by itself.
 #[derive(OpenApi)]
 #[openapi(components(schemas(Failure)))]
 struct Shapes;
 
-/// Its routes, relative to its mount.
-pub fn api() -> OpenApiRouter<Shared> {
+fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Shapes::openapi())
         .routes(routes!(configs::session_config))
         .routes(routes!(configs::user_details_config))
@@ -79,13 +89,13 @@ pub fn api() -> OpenApiRouter<Shared> {
 }
 
 /// Which pages of other origins may call it, and how.
-pub fn cors(gateway: &Shared) -> CorsLayer {
+fn cors(gateway: &Shared) -> CorsLayer {
     cross_origin::layer(gateway, &CLIENT_HEADERS).expose_headers([RETRY_AFTER])
 }
 
 /// How it says that something went wrong: in the envelope of everything, with a type that its
 /// client cannot do without.
-pub fn face(problem: &Problem) -> Response {
+fn face(problem: &Problem) -> Response {
     let (status, kind) = said(problem);
     let mut response = (status, Json(Failure::new(problem, status, kind))).into_response();
     if let Some(delay) = problem.retry_after() {

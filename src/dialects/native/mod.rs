@@ -20,13 +20,29 @@ mod signup;
 mod status;
 
 use axum::extract::State;
+use axum::response::IntoResponse as _;
 use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use super::Shared;
+use super::{Api, Shared};
 use crate::flows::administration::directory::Cursor;
 use crate::web::Problem;
+
+/// How it is spoken.
+pub(super) const API: Api = Api {
+    routes: || routes().merge(status_routes()),
+    face: |problem| problem.clone().into_response(),
+    cors: None,
+    tags: &[
+        ("native", "Passkeys, sessions, codes and invitations; the built-in pages use it."),
+        (
+            "admin",
+            "For administrators who have shown a passkey a short time ago: users, invitations, sessions, bans and the audit trail.",
+        ),
+        ("status", "Whether the gateway runs and can work, and the keys with which it signs. On every host."),
+    ],
+};
 
 /// Shapes that no handler names by itself.
 #[derive(OpenApi)]
@@ -34,7 +50,7 @@ use crate::web::Problem;
 struct Shapes;
 
 /// The API for the auth host, with paths relative to the prefix.
-pub fn api() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<Shared> {
     let routes: [UtoipaMethodRouter<Shared>; 32] = [
         routes!(codes::verify),
         routes!(passkeys::register_options),
@@ -70,11 +86,11 @@ pub fn api() -> OpenApiRouter<Shared> {
         routes!(recovery_codes::redeem),
     ];
     let own = routes.into_iter().fold(OpenApiRouter::with_openapi(Shapes::openapi()), in_both_spellings);
-    own.merge(admin::api())
+    own.merge(admin::routes())
 }
 
 /// What is told about the installation itself, on every host.
-pub fn status_api() -> OpenApiRouter<Shared> {
+pub(super) fn status_routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(status::health))
         .routes(routes!(status::ready))

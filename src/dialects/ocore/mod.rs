@@ -19,20 +19,22 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Shared;
+use super::{Api, Shared};
 use crate::domain::ceremony::claimed_ceremony;
 use crate::domain::id::CeremonyId;
 use crate::web::problem::whole_seconds;
 use crate::web::{Fault, Problem};
 use shapes::Failure;
 
+/// How it is spoken.
+pub(super) const API: Api = Api { routes, face, cors: None, tags: &[("ocore", "The passkey API of oCore.")] };
+
 /// Shapes that no handler names by itself.
 #[derive(OpenApi)]
 #[openapi(components(schemas(Failure)))]
 struct Shapes;
 
-/// Its routes, relative to its mount.
-pub fn api() -> OpenApiRouter<Shared> {
+fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Shapes::openapi())
         .routes(routes!(login::begin))
         .routes(routes!(login::finish))
@@ -43,7 +45,7 @@ pub fn api() -> OpenApiRouter<Shared> {
 }
 
 /// How it says that something went wrong: `error`, the same as `message`, and a word for programs.
-pub fn face(problem: &Problem) -> Response {
+fn face(problem: &Problem) -> Response {
     let status = status(problem);
     let sentence = problem.detail().to_owned();
     let mut response =

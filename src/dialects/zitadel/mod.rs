@@ -22,7 +22,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Shared;
+use super::{Api, Shared};
 use crate::flows::Gateway;
 use crate::web::call::Call;
 use crate::web::guard::{SignedIn, has_authorization};
@@ -33,13 +33,16 @@ use shapes::{Code, ErrorDetail, Failure};
 /// What a method says without mail to do its work, where a stable word is called for.
 const NO_MAIL: &str = "no_mail";
 
+/// How it is spoken.
+pub(super) const API: Api =
+    Api { routes, face, cors: None, tags: &[("zitadel", "The passwordless methods of Zitadel's Auth API.")] };
+
 /// Shapes that no handler names by itself.
 #[derive(OpenApi)]
 #[openapi(components(schemas(Failure, ErrorDetail)))]
 struct Shapes;
 
-/// Its routes, relative to its mount.
-pub fn api() -> OpenApiRouter<Shared> {
+fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Shapes::openapi())
         .routes(routes!(passkeys::add))
         .routes(routes!(passkeys::verify))
@@ -53,7 +56,7 @@ pub fn api() -> OpenApiRouter<Shared> {
 ///
 /// What upstream's HTTP gateway says before any method is asked is plain; what a method says has a
 /// detail with a stable id.
-pub fn face(problem: &Problem) -> Response {
+fn face(problem: &Problem) -> Response {
     use Code as C;
     use StatusCode as S;
     let (status, code) = match problem.fault() {

@@ -281,7 +281,7 @@ impl SignIn {
         challenge: &str,
         visit: &Visit,
     ) -> Result<(CeremonyId, Batch), FlowError> {
-        let id = match visit.dialect.ceremony_carrier() {
+        let id = match visit.dialect.terms().carrier {
             CeremonyCarrier::Cookie => CeremonyId(entropy::bytes(&*self.ground.entropy)),
             CeremonyCarrier::Challenge => ceremony_of(challenge),
         };

@@ -28,7 +28,7 @@ use crate::web::Problem;
 use crate::web::call::Call;
 
 /// The API, with paths relative to the prefix.
-pub(super) fn api() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<Shared> {
     let routes: [UtoipaMethodRouter<Shared>; 16] = [
         routes!(users::list),
         routes!(users::show, users::edit, users::delete),
