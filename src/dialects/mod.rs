@@ -12,6 +12,7 @@ mod better_auth;
 mod corbado;
 mod description;
 mod documents;
+mod failures;
 mod native;
 mod ocore;
 mod zitadel;
