@@ -1,11 +1,43 @@
 //! JSON bodies, as our endpoints take them.
 
 use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
 
 use super::{Fault, Problem};
+
+/// A body that has been read.
+pub struct Body<T>(pub T);
+
+/// One that may be left out altogether.
+pub struct OptionalBody<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (headers, body) = sent(request, state).await?;
+        read(&headers, &body).map(Self)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (headers, body) = sent(request, state).await?;
+        read_optional(&headers, &body).map(Self)
+    }
+}
+
+/// The body as it was sent. The proxy has bounded it.
+async fn sent<S: Send + Sync>(request: Request, state: &S) -> Result<(HeaderMap, Bytes), Problem> {
+    let headers = request.headers().clone();
+    let body = Bytes::from_request(request, state).await;
+    Ok((headers, body.map_err(|error| Problem::new(Fault::BodyTooLarge, error.body_text()))?))
+}
 
 /// Reads a JSON body. Only `application/json` is taken, so that a plain HTML form of another site
 /// can never reach an endpoint.

@@ -21,10 +21,8 @@ use utoipa_axum::routes;
 
 use super::{Api, Shared};
 use crate::domain::session::Session;
-use crate::flows::Gateway;
 use crate::web::call::Call;
 use crate::web::problem::whole_seconds;
-use crate::web::session_cookie::set_session_cookie;
 use crate::web::{Fault, Problem, cross_origin};
 use shapes::{Attachment, Failure};
 
@@ -128,14 +126,14 @@ fn too_many(problem: &Problem) -> Response {
 
 /// Upstream asks whoever sends cookies to say which page sent them, and that page has to be trusted. So
 /// has one that sends none, because its browser kept them back: answers set cookies.
-fn from_trusted_page(gateway: &Gateway, call: &Call) -> Result<(), Problem> {
+fn from_trusted_page(call: &Call) -> Result<(), Problem> {
     if !call.headers.contains_key(COOKIE) {
-        return call.not_cross_site(gateway);
+        return call.not_cross_site();
     }
     if call.headers.get(ORIGIN).is_none_or(|origin| origin.as_bytes() == b"null") {
         return Err(Problem::new(Fault::NoOrigin, "Missing or null Origin"));
     }
-    call.not_cross_site(gateway)
+    call.not_cross_site()
 }
 
 /// Upstream says first where the mistake is. Our reader names the member only if it is missing; of one
@@ -152,14 +150,8 @@ fn located(detail: &str) -> String {
 }
 
 /// Gives the caller the session as a cookie, and its token in a header for those that use no cookies.
-fn hand_over(
-    gateway: &Gateway,
-    call: &Call,
-    session: &Session,
-    token: &str,
-    headers: &mut HeaderMap,
-) -> Result<(), Problem> {
-    set_session_cookie(gateway, &call.visit, session, headers)?;
+fn hand_over(call: &Call, session: &Session, token: &str, headers: &mut HeaderMap) -> Result<(), Problem> {
+    call.set_session_cookie(session, headers)?;
     let token = HeaderValue::from_str(token).map_err(|error| Problem::internal(&error))?;
     headers.insert(SET_AUTH_TOKEN, token);
     headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("set-auth-token"));

@@ -2,30 +2,13 @@
 
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
 use http::StatusCode;
-use http::request::Parts;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::dialects::Shared;
 use crate::dialects::failures::failures;
-use crate::domain::time::Timestamp;
-use crate::flows::Gateway;
 use crate::web::Problem;
 use crate::web::call::Call;
-
-/// When a request came in.
-#[derive(Clone, Copy)]
-pub(super) struct Began(Timestamp);
-
-impl FromRequestParts<Shared> for Began {
-    type Rejection = Problem;
-
-    async fn from_request_parts(_: &mut Parts, gateway: &Shared) -> Result<Self, Problem> {
-        Ok(Self(gateway.ground.clock().now()))
-    }
-}
 
 /// What was asked has been done.
 #[derive(Serialize, ToSchema)]
@@ -50,8 +33,8 @@ struct RequestData {
 }
 
 impl Done {
-    pub(super) fn new(gateway: &Gateway, call: &Call, began: Began) -> Self {
-        let took = gateway.ground.clock().now().since(began.0);
+    pub(super) fn new(call: &Call) -> Self {
+        let took = call.gateway.ground.clock().now().since(call.began);
         Self::with(StatusCode::OK, call.visit.request_id.clone(), took)
     }
 

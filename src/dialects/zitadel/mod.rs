@@ -13,7 +13,6 @@ mod proto_json;
 mod shapes;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
@@ -23,11 +22,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Api, Shared};
-use crate::flows::Gateway;
-use crate::web::call::Call;
-use crate::web::guard::{SignedIn, has_authorization};
+use crate::web::json::OptionalBody;
 use crate::web::problem::whole_seconds;
-use crate::web::{Fault, Problem, json};
+use crate::web::{Fault, Problem};
 use shapes::{Code, ErrorDetail, Failure};
 
 /// What a method says without mail to do its work, where a stable word is called for.
@@ -117,28 +114,8 @@ fn detailed(problem: &Problem, status: StatusCode, code: Code, id: &'static str)
     response
 }
 
-/// A caller with a full session.
-fn signed_in(gateway: &Gateway, call: &Call) -> Result<SignedIn, Problem> {
-    call.signed_in(gateway).map_err(|problem| as_shown(call, problem))
-}
-
-/// A caller with a session of whatever scope.
-fn enrolling_or_signed_in(gateway: &Gateway, call: &Call) -> Result<SignedIn, Problem> {
-    call.enrolling_or_signed_in(gateway).map_err(|problem| as_shown(call, problem))
-}
-
-/// Upstream tells a token that is not good from one that is not there.
-fn as_shown(call: &Call, problem: Problem) -> Problem {
-    if problem.fault() == Fault::Unauthenticated && has_authorization(&call.headers) {
-        return Problem::new(Fault::TokenInvalid, "The access token is not valid, or not any more.");
-    }
-    problem
-}
-
 /// A message without members: `{}`, with anything in it, or no body at all.
-fn read_nothing(call: &Call, body: &Bytes) -> Result<(), Problem> {
-    json::read_optional::<Option<Map<String, Value>>>(&call.headers, body).map(drop)
-}
+type Empty = OptionalBody<Option<Map<String, Value>>>;
 
 #[cfg(test)]
 mod tests {

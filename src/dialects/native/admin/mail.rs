@@ -35,7 +35,7 @@ pub(super) struct TestMail {
     ))]
 pub(super) async fn test(State(gateway): App, call: Call) -> Result<(StatusCode, Json<TestMail>), Problem> {
     let authority = authority(&gateway, &call)?;
-    let caller = call.signed_in(&gateway)?;
+    let caller = call.signed_in()?;
     let to = gateway.administration.post_test(&authority, &caller.record(), &call.visit).await?;
     Ok((StatusCode::ACCEPTED, Json(TestMail { to: to.to_string() })))
 }

@@ -52,8 +52,8 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 
 /// The caller's authority, or why they have none.
 fn authority(gateway: &Gateway, call: &Call) -> Result<Authority, Problem> {
-    call.not_cross_site(gateway)?;
-    let caller = call.signed_in(gateway)?;
+    call.not_cross_site()?;
+    let caller = call.signed_in()?;
     Ok(gateway.sessions.authority_of(&caller.record(), &call.visit)?)
 }
 

@@ -110,7 +110,7 @@ fn details(user: User, credentials: &[Credential], sessions: Vec<SessionShape>) 
 }
 
 fn sessions_of(gateway: &Gateway, call: &Call, id: &UserId) -> Result<Vec<SessionShape>, Problem> {
-    let own = call.signed_in(gateway)?.record().id;
+    let own = call.signed_in()?.record().id;
     Ok(gateway
         .sessions
         .sessions_of(id)
