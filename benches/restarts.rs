@@ -107,7 +107,8 @@ impl Lane {
         self.process.wait().unwrap();
     }
 
-    /// Has another program take over while clients ask; the longest answer that one of them waited for.
+    /// Has another program take over while clients ask; the longest answer that one of them waited
+    /// for.
     fn upgrade_under_load(&self) -> Duration {
         let (done, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let clients: Vec<_> =

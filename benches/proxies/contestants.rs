@@ -257,7 +257,7 @@ fn by<'a>(
         matches!(scenario.ask, Ask::SecureGet { .. } | Ask::SecureGetOnce { .. } | Ask::Streams { .. });
     let gateway = if is_secure { secure } else { plain };
     let headers = match scenario.ask {
-        Ask::Stranger { .. } => vec![host(plain.address)],
+        Ask::Anonymous { .. } => vec![host(plain.address)],
         // The host stands in the address there.
         _ if is_secure => vec![secure.cookie.clone()],
         _ => vec![shown.to_owned(), host(plain.address)],
@@ -308,7 +308,7 @@ impl Contestant<'_> {
         assert_eq!(seen, self.expected_user.map(str::as_bytes), "{}", self.name);
         if let Some(host) = self.headers.iter().find_map(|header| header.strip_prefix("Host: ")) {
             let reply = client.get(&url).header("host", host).send().await.unwrap();
-            assert_eq!(reply.status(), 401, "{}: a stranger came in", self.name);
+            assert_eq!(reply.status(), 401, "{}: an anonymous client came in", self.name);
         }
     }
 }
@@ -345,7 +345,8 @@ async fn echo() -> SocketAddr {
     address
 }
 
-/// Says 100 bytes, and in a header whom it takes the visitor for; reads what is sent; hands out a file.
+/// Says 100 bytes, and in a header whom it takes the visitor for; reads what is sent; hands out a
+/// file.
 fn application_servers(folder: &Path, listen: SocketAddr, echo: SocketAddr) -> String {
     let (body, folder) = ("x".repeat(100), folder.display());
     format!(

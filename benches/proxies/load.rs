@@ -23,7 +23,8 @@ pub struct Measured {
     pub rate: f64,
     /// Microseconds; 0 where the program does not say.
     pub p99_us: f64,
-    /// Microseconds of processor time for one of the unit: the program's own, and the system's for it.
+    /// Microseconds of processor time for one of the unit: the program's own, and the system's for
+    /// it.
     pub user_us: f64,
     pub system_us: f64,
 }
@@ -71,7 +72,7 @@ fn wrk(contestant: &Contestant<'_>, ask: Ask, seconds: u32) -> Counted {
             (connections, "/", vec!["Connection: close"])
         }
         Ask::Download { connections } => (connections, "/file", vec![]),
-        Ask::Stranger { is_led, connections } => {
+        Ask::Anonymous { is_led, connections } => {
             let page = vec!["Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Accept: text/html"];
             (connections, "/", if is_led { page } else { vec![] })
         }
@@ -97,7 +98,7 @@ fn wrk(contestant: &Contestant<'_>, ask: Ask, seconds: u32) -> Counted {
     assert!(output.status.success(), "{said}");
     let requests: f64 = word_before(&text, " requests in ").parse().unwrap();
     let others: f64 = found_after(&text, "Non-2xx or 3xx responses:").map_or(0.0, |it| it.parse().unwrap());
-    let refused = matches!(ask, Ask::Stranger { is_led, .. } if !is_led || others > 0.0);
+    let refused = matches!(ask, Ask::Anonymous { is_led, .. } if !is_led || others > 0.0);
     assert!((others - if refused { requests } else { 0.0 }).abs() < 0.5, "{said}");
     let p99_us = found_after(&text, " 99% ").map_or(0.0, microseconds);
     if matches!(ask, Ask::Download { .. }) {

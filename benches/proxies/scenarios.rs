@@ -36,7 +36,7 @@ pub enum Ask {
     /// Messages that come back over WebSockets.
     Echo { connections: u32 },
     /// By nobody, who is told to sign in, or led there.
-    Stranger { is_led: bool, connections: u32 },
+    Anonymous { is_led: bool, connections: u32 },
 }
 
 impl Scenario {
@@ -142,15 +142,15 @@ pub const SCENARIOS: &[Scenario] = &[
         who: &[NginxPlain, Haproxy, Bare, Cookie, Beside],
     },
     Scenario {
-        name: "stranger-401",
+        name: "anonymous-401",
         about: "a program that is not signed in: 401",
-        ask: Ask::Stranger { is_led: false, connections: 64 },
+        ask: Ask::Anonymous { is_led: false, connections: 64 },
         who: &[NginxRefusing, Cookie, Beside],
     },
     Scenario {
-        name: "stranger-303",
+        name: "anonymous-303",
         about: "a page load without a sign-in: led to the sign-in page",
-        ask: Ask::Stranger { is_led: true, connections: 64 },
+        ask: Ask::Anonymous { is_led: true, connections: 64 },
         who: &[NginxRefusing, Cookie, Beside],
     },
 ];

@@ -1,4 +1,5 @@
-//! What many people cost: 10, 10,000, 100,000 and a million of them, with a passkey and a session each.
+//! What many people cost: 10, 10,000, 100,000 and a million of them, with a passkey and a session
+//! each.
 //!
 //! ```text
 //! benches/run scale                    all of them

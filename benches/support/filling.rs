@@ -3,7 +3,7 @@
 //! What lives here: people, their passkeys and their sessions as records, and how many of them are
 //! written together. What does not: what is measured then. What always holds: the same number is
 //! the same person in every benchmark, with an id that looks random, so that neighbours in the
-//! store are strangers.
+//! store are anonymous clients.
 #![allow(dead_code, reason = "each benchmark uses its own part of this file")]
 
 use std::path::Path;

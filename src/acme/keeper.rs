@@ -29,7 +29,8 @@ use crate::ports::entropy;
 const ORDERS_AT_ONCE: usize = 4;
 /// How many orders are placed for a name before its failure counts.
 const ORDERS_IN_A_ROW: usize = 3;
-/// How long getting a certificate may take. An authority validates from several places, now and again.
+/// How long getting a certificate may take. An authority validates from several places, now and
+/// again.
 const TRY_TIMEOUT: Duration = Duration::from_mins(5);
 /// How long the authority may take to say when to renew.
 const ADVICE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -56,7 +56,8 @@ pub(super) fn due(life: Life, draw: f64) -> Timestamp {
     life.not_after.minus(left + whole.mul_f64(SPREAD * draw))
 }
 
-/// When it is due by what the authority says. A window that ends after the certificate does is no help.
+/// When it is due by what the authority says. A window that ends after the certificate does is no
+/// help.
 pub(super) fn due_within(window: Window, life: Life, draw: f64) -> Timestamp {
     if window.end >= life.not_after || window.end < window.start {
         return due(life, draw);

@@ -1,10 +1,10 @@
 //! `vestibule apply`, carried out by the flows.
 //!
-//! What does not live here: how the difference is found and ended (`flows/administration/declared.rs`),
-//! and how it is printed (`cli/declared.rs`).
+//! What does not live here: how the difference is found and ended
+//! (`flows/administration/declared.rs`), and how it is printed (`cli/declared.rs`).
 //!
-//! What always holds: a dry run changes nothing, and links that were made are told whatever stopped the
-//! run.
+//! What always holds: a dry run changes nothing, and links that were made are told whatever stopped
+//! the run.
 
 use super::operator::in_words;
 use super::protocol::{Answer, DifferenceLine, Link, Run};

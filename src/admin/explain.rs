@@ -2,8 +2,8 @@
 //!
 //! What does not live here: the answers, which `flows/admission/explain.rs` works out.
 //!
-//! What always holds: a question changes nothing, and one that cannot be answered does not hold up the
-//! others.
+//! What always holds: a question changes nothing, and one that cannot be answered does not hold up
+//! the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -36,7 +36,7 @@ pub struct QuestionLine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AskerLine {
-    Stranger,
+    Anonymous,
     /// A username, an e-mail address or an id.
     User(String),
     /// Somebody who needs no account.
@@ -83,7 +83,7 @@ pub(super) async fn explained(gateway: &Gateway, questions: Vec<QuestionLine>) -
 async fn answer(gateway: &Gateway, line: QuestionLine) -> Result<ExplanationLine, String> {
     let at = line.at.unwrap_or_else(|| gateway.ground.clock().now());
     let who = match line.who {
-        AskerLine::Stranger => Asker::Stranger,
+        AskerLine::Anonymous => Asker::Anonymous,
         AskerLine::User(name) => {
             let user = gateway.administration.find_user(&name).await.map_err(|error| match error {
                 FlowError::NotFound => format!("there is no user {name:?}"),

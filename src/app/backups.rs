@@ -1,7 +1,7 @@
 //! Backups that the gateway makes by itself, those of a store without a gateway, and restoring one.
 //!
-//! What always holds: a file that is there is whole, because it gets its name when it is; and a restore
-//! fills a store that has no accounts, or leaves nothing behind.
+//! What always holds: a file that is there is whole, because it gets its name when it is; and a
+//! restore fills a store that has no accounts, or leaves nothing behind.
 
 use std::collections::HashSet;
 use std::fs::{self, File};

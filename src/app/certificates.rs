@@ -102,7 +102,8 @@ pub(super) fn lives(panel: &Panel, now: Timestamp) -> Vec<CertificateLife> {
     .collect()
 }
 
-/// Puts away obtained certificates that cannot be served, so that the gateway starts and gets new ones.
+/// Puts away obtained certificates that cannot be served, so that the gateway starts and gets new
+/// ones.
 pub(super) fn set_aside_unusable<'a>(files: impl Iterator<Item = &'a CertificateFiles>) -> io::Result<()> {
     for pair in files.filter(|pair| pair.is_obtained()) {
         let unusable = proxy::unusable_certificates(std::slice::from_ref(pair));

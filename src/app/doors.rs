@@ -13,7 +13,7 @@ use crate::pages::routes::{self, Desk};
 use crate::pages::theme::Accent;
 use crate::pages::{self, Docs, Site, aliases, gate};
 use crate::proxy::Doors;
-use crate::web::hosts::{self, Rooms};
+use crate::web::hosts::{self, Routers};
 
 /// Our own endpoints, and what answers where nothing is forwarded.
 pub(super) fn doors(settings: &Settings, gateway: &Arc<Gateway>) -> Result<Doors, StartError> {
@@ -22,7 +22,7 @@ pub(super) fn doors(settings: &Settings, gateway: &Arc<Gateway>) -> Result<Doors
     let status = dialects::status(gateway);
     let described = dialects::describe(gateway).map_err(StartError::because)?;
     let docs = routes::docs(desk.clone(), Docs::of(&described));
-    let rooms = Rooms {
+    let routers = Routers {
         auth: routes::auth_host(desk.clone())
             .merge(docs)
             .merge(status.clone())
@@ -33,7 +33,7 @@ pub(super) fn doors(settings: &Settings, gateway: &Arc<Gateway>) -> Result<Doors
         aliases: aliases::routes(&desk),
         dialects: dialects::foreign(gateway),
     };
-    let (own, faces) = hosts::split(Arc::clone(gateway), rooms);
+    let (own, faces) = hosts::split(Arc::clone(gateway), routers);
     Ok(Doors { own, gate: gate::gate(desk, faces) })
 }
 

@@ -7,19 +7,19 @@
 mod backups;
 mod certificates;
 mod chores;
-mod couriers;
 pub mod doctor;
 mod doors;
 pub mod encryption;
 mod keys;
+mod mail;
 mod meter;
 mod offline;
 mod place;
-mod post;
 mod reload;
 mod services;
 mod setup_link;
 mod upgrade;
+mod webhooks;
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ use crate::config::{Engine, Settings};
 use crate::domain::ceremony::RelyingParty;
 use crate::flows::rules::Rules;
 use crate::flows::{Gateway, Installation, World};
-use crate::ports::{Courier, KeyValue, Mailer};
+use crate::ports::{KeyValue, Mailer, WebhookSender};
 use crate::proxy::{self, Challenges, Parts, Preface, Proxy, ProxySettings, Sockets, Telling};
 use crate::store::{CommitTimer, MemoryStore, SledOptions, SledStore};
 use crate::system::{self, Holder, Phase, SystemClock, SystemEntropy};
@@ -46,10 +46,9 @@ use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{Telemetry, exposition};
 pub use backups::{back_up_offline, restore};
-pub use couriers::{Tried, try_webhooks};
+pub use mail::send_test;
 use meter::{Access, ProxyMeter};
 pub use offline::operate;
-pub use post::send_test;
 use reload::Reloader;
 pub use reload::Reread;
 use services::Services;
@@ -57,6 +56,7 @@ use setup_link::SetupLink;
 pub use setup_link::file as setup_link_file;
 pub use upgrade::Successor;
 use upgrade::Upgrader;
+pub use webhooks::{Tried, try_webhooks};
 
 /// What people at the terminal are told once the gateway answers.
 #[derive(Debug, Clone)]
@@ -135,8 +135,8 @@ async fn run(
     let store = open_store(&settings, &metrics).await?;
     let gateway = open_gateway(&settings, store, Arc::clone(&metrics)).await?;
 
-    let (mailer, mailers) = watch::channel(post::mailer(&settings)?);
-    let (courier, couriers) = watch::channel(couriers::courier(&settings)?);
+    let (mailer, mailers) = watch::channel(mail::mailer(&settings)?);
+    let (webhook_sender, webhook_senders) = watch::channel(webhooks::webhook_sender(&settings)?);
     let challenges = Arc::default();
     let access = access_log(&settings, &metrics)?;
     let parts = parts(&settings, &gateway, &metrics, &challenges, access.clone())?;
@@ -154,7 +154,7 @@ async fn run(
         panel: proxy.panel(),
         metrics: Arc::clone(&metrics),
         mailer,
-        courier,
+        webhook_sender,
         certificates,
         access,
     });
@@ -193,7 +193,7 @@ async fn run(
     let written = Arc::clone(&gateway);
     services.start("the audit trail", |shutdown| chores::write_trail(written, shutdown));
     start_backups(&mut services, &gateway, &settings);
-    start_messengers(&mut services, &gateway, mailers, couriers);
+    start_messengers(&mut services, &gateway, mailers, webhook_senders);
     services.start("the proxy", |shutdown| proxy.serve(shutdown));
 
     let end = until_end(&mut services, &upgrader, stops, open).await;
@@ -214,11 +214,11 @@ fn start_messengers(
     services: &mut Services,
     gateway: &Arc<Gateway>,
     mailers: watch::Receiver<Option<Arc<dyn Mailer>>>,
-    couriers: watch::Receiver<Arc<dyn Courier>>,
+    webhook_senders: watch::Receiver<Arc<dyn WebhookSender>>,
 ) {
-    let (posted, dispatched) = (Arc::clone(gateway), Arc::clone(gateway));
-    services.start("the postman", |shutdown| post::deliver(posted, mailers, shutdown));
-    services.start("webhooks", |shutdown| couriers::deliver(dispatched, couriers, shutdown));
+    let (by_mail, dispatched) = (Arc::clone(gateway), Arc::clone(gateway));
+    services.start("mail", |shutdown| mail::deliver(by_mail, mailers, shutdown));
+    services.start("webhooks", |shutdown| webhooks::deliver(dispatched, webhook_senders, shutdown));
 }
 
 /// Waits for the word to end, or for a part that does without it. `open` are the sockets that we
@@ -332,8 +332,8 @@ pub fn rehearse(settings: &Settings) -> Vec<String> {
         proxy::unusable_certificates(&pairs).iter().map(ToString::to_string).collect();
     found.extend(certificates::check_authority(settings).err());
     found.extend(doors::branding(settings).err().map(|error| error.to_string()));
-    found.extend(post::mailer(settings).err().map(|error| error.to_string()));
-    found.extend(couriers::courier(settings).err().map(|error| error.to_string()));
+    found.extend(mail::mailer(settings).err().map(|error| error.to_string()));
+    found.extend(webhooks::webhook_sender(settings).err().map(|error| error.to_string()));
     found
 }
 
@@ -371,7 +371,7 @@ fn rules(settings: &Settings) -> Rules {
         email_code: settings.email_code,
         username_change: settings.username_change,
         has_mail: settings.mail.is_some(),
-        webhooks: couriers::subscriptions(settings),
+        webhooks: webhooks::subscriptions(settings),
         sign_up: settings.sign_up.clone(),
         recovery_delay: settings.recovery_delay,
         automatic_bans: settings.automatic_bans,

@@ -11,12 +11,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
 use super::meter::{Access, ProxyMeter};
-use super::{StartError, certificates, couriers, doors, post, rules};
+use super::{StartError, certificates, doors, mail, rules, webhooks};
 use crate::acme::Plan;
 use crate::admin::Reload;
 use crate::config::Settings;
 use crate::flows::Gateway;
-use crate::ports::{Courier, Mailer};
+use crate::ports::{Mailer, WebhookSender};
 use crate::proxy::{Fresh, Panel};
 use crate::telemetry::metrics::Metrics;
 
@@ -33,7 +33,7 @@ pub(super) struct Reloader {
     pub(super) panel: Arc<Panel>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) mailer: watch::Sender<Option<Arc<dyn Mailer>>>,
-    pub(super) courier: watch::Sender<Arc<dyn Courier>>,
+    pub(super) webhook_sender: watch::Sender<Arc<dyn WebhookSender>>,
     pub(super) certificates: watch::Sender<Option<Arc<Plan>>>,
     pub(super) access: Option<Access>,
 }
@@ -77,8 +77,8 @@ impl Reloader {
         for line in &mut next.written {
             line.waits = waiting.iter().any(|key| is_below(key, &line.key));
         }
-        let mailer = post::mailer(&next).map_err(in_words)?;
-        let courier = couriers::courier(&next).map_err(in_words)?;
+        let mailer = mail::mailer(&next).map_err(in_words)?;
+        let webhook_sender = webhooks::webhook_sender(&next).map_err(in_words)?;
         let fresh = Fresh {
             doors: doors::doors(&next, &self.gateway).map_err(in_words)?,
             meter: Arc::new(ProxyMeter::new(Arc::clone(&self.metrics), &next.routes, self.access.clone())),
@@ -88,7 +88,7 @@ impl Reloader {
         self.panel.exchange(rules(&next), fresh).map_err(|error| error.to_string())?;
         self.gateway.adopt_limits(next.limits);
         self.mailer.send_replace(mailer);
-        self.courier.send_replace(courier);
+        self.webhook_sender.send_replace(webhook_sender);
         self.certificates.send_replace(certificates::plan(&next).map(Arc::new));
         *current = next;
         Ok(waiting.into_iter().map(str::to_owned).collect())
@@ -105,7 +105,8 @@ fn in_words(error: StartError) -> String {
     error.to_string()
 }
 
-/// Keys that the rest of a file was checked against: with another value, the rest cannot count either.
+/// Keys that the rest of a file was checked against: with another value, the rest cannot count
+/// either.
 const IDENTITY: [&str; 6] = [
     "public_url",
     "relying_party.id",
@@ -174,8 +175,8 @@ fn with_what_stays(read: Settings, current: &Settings) -> Settings {
     }
 }
 
-/// The SIGHUPs from now on, where there is a configuration to take in; elsewhere they go on ending the
-/// process, as when a terminal is closed.
+/// The SIGHUPs from now on, where there is a configuration to take in; elsewhere they go on ending
+/// the process, as when a terminal is closed.
 pub(super) fn hangups(reread: Option<&Reread>) -> Result<Option<Signal>, StartError> {
     reread.map(|_| signal(SignalKind::hangup())).transpose().map_err(StartError::because)
 }

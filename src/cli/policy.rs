@@ -29,7 +29,7 @@ pub(super) fn run(command: &Policy, ask: &Ask<'_>) -> Outcome {
 
 fn explain(arguments: &Explain, ask: &Ask<'_>) -> Outcome {
     let question = QuestionLine {
-        who: arguments.user.clone().map_or(AskerLine::Stranger, AskerLine::User),
+        who: arguments.user.clone().map_or(AskerLine::Anonymous, AskerLine::User),
         url: arguments.url.clone(),
         method: arguments.method.clone(),
         client: arguments.client,
@@ -107,7 +107,7 @@ fn question(expected: &Expectation, people: &[Person], line: usize) -> Result<Qu
     });
     let auth_age = expected.auth_age.as_deref().map(config::duration).transpose().map_err(wrong)?;
     Ok(QuestionLine {
-        who: expected.user.as_deref().map_or(AskerLine::Stranger, |name| whom(name, people)),
+        who: expected.user.as_deref().map_or(AskerLine::Anonymous, |name| whom(name, people)),
         url: expected.url.clone(),
         method: expected.method.clone(),
         client: expected.client,

@@ -5,8 +5,8 @@
 //! are in either case, because its library changed them; Go reads them so as well. What always
 //! holds: a line that cannot be used is named, with why, and the others go on.
 //!
-//! What does not live here: turning what was read into credentials (`domain/ceremony/taking_over.rs`),
-//! and users (`flows/administration/import.rs`).
+//! What does not live here: turning what was read into credentials
+//! (`domain/ceremony/taking_over.rs`), and users (`flows/administration/import.rs`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

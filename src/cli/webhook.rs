@@ -1,6 +1,6 @@
 //! `vestibule webhook test`.
 //!
-//! What does not live here: the test itself, which `app/couriers.rs` makes.
+//! What does not live here: the test itself, which `app/webhooks.rs` makes.
 //!
 //! What always holds: the command fails unless every receiver that was asked took the message.
 
@@ -8,7 +8,8 @@ use super::{Failure, Outcome, say};
 use crate::app::{self, Tried};
 use crate::config::Settings;
 
-/// Prints what each receiver said. Fails where one did not take the message, so that a timer can tell.
+/// Prints what each receiver said. Fails where one did not take the message, so that a timer can
+/// tell.
 pub(super) fn test(settings: &Settings, which: Option<&str>, json: bool) -> Outcome {
     let tried = app::try_webhooks(settings, which)?;
     if json {

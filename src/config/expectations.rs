@@ -1,4 +1,5 @@
-//! Files of expectations for `vestibule policy test`: who asks for what, and what should become of it.
+//! Files of expectations for `vestibule policy test`: who asks for what, and what should become of
+//! it.
 //!
 //! What does not live here: whether it does. What always holds: a key that is not known is an
 //! error, with its line.
@@ -35,7 +36,7 @@ pub(crate) struct Person {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expectation {
-    /// Of the file's own people, else of the accounts; `None`: a stranger.
+    /// Of the file's own people, else of the accounts; `None`: an anonymous client.
     pub(crate) user: Option<String>,
     pub(crate) url: String,
     #[serde(default = "get")]

@@ -24,7 +24,8 @@ const BYTES_MAX: u64 = 1 << 40;
 /// With all of it in reserve, nobody could sign in for the first time.
 const RESERVE_PERCENT_MAX: usize = 90;
 const BODY_TIMEOUTS: Lengths = Lengths { min: Duration::from_millis(100), max: Duration::from_mins(5) };
-/// More refused credentials than anybody shows by mistake. Each is remembered for as long as it counts.
+/// More refused credentials than anybody shows by mistake. Each is remembered for as long as it
+/// counts.
 const BAN_AFTER_MAX: usize = 1_000;
 const BAN_WITHIN: Lengths = Lengths { min: Duration::from_secs(1), max: Duration::from_hours(24) };
 const BAN_LENGTHS: Lengths = Lengths { min: Duration::from_secs(1), max: BAN_LENGTH_MAX };

@@ -1,4 +1,4 @@
-//! `[mail]` and `[signin]`: which server carries our letters, and what a code by mail is good for.
+//! `[mail]` and `[signin]`: which server carries our messages, and what a code by mail is good for.
 //!
 //! What always holds: a password never travels in the clear, except to this machine.
 

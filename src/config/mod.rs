@@ -101,8 +101,9 @@ pub fn found() -> Option<PathBuf> {
     SEARCH_PATH.iter().map(PathBuf::from).find(|path| path.exists())
 }
 
-/// Where the gateway's socket is: all that operator commands need of the file [`load`] reads. Mistakes
-/// elsewhere in it, such as a certificate that only the gateway may read, are none of theirs.
+/// Where the gateway's socket is: all that operator commands need of the file [`load`] reads.
+/// Mistakes elsewhere in it, such as a certificate that only the gateway may read, are none of
+/// theirs.
 pub fn admin_socket(path: Option<&Path>, environment: &Environment) -> Result<PathBuf, Mistakes> {
     let file = path.map(Path::to_path_buf).or_else(found);
     let text = match &file {

@@ -198,7 +198,7 @@ pub enum Engine {
     Memory,
 }
 
-/// Who carries our letters.
+/// Who carries our messages.
 #[derive(Clone)]
 pub struct Mail {
     /// A name or an address; certificates are checked for it.
@@ -251,7 +251,7 @@ pub enum MailEncryption {
     IfOffered,
 }
 
-/// Whom letters are from.
+/// Whom messages are from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sender {
     pub name: Option<DisplayName>,

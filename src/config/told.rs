@@ -1,7 +1,8 @@
 //! What the application of a route is told, and what is kept from it: `headers`, `credentials`,
 //! `strip_headers` and `pass_headers`.
 //!
-//! What does not live here: writing any of it onto a request (`flows/passport.rs`, `proxy/headers.rs`).
+//! What does not live here: writing any of it onto a request (`flows/passport.rs`,
+//! `proxy/headers.rs`).
 //!
 //! What always holds: an identity header is not one that steers a connection; a secret comes from a
 //! file that not everybody can read, and no mistake repeats it.

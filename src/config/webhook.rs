@@ -1,6 +1,6 @@
 //! `[[webhook]]`: who is told what happens, over HTTP.
 //!
-//! What does not live here: telling anybody anything (`webhook/`, `app/couriers.rs`).
+//! What does not live here: telling anybody anything (`webhook/`, `app/webhooks.rs`).
 //!
 //! What always holds: nothing is told in the clear to anybody outside of private networks; no
 //! mistake and no remark shows the path of a URL, which may be as good as a password.

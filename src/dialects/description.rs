@@ -1,7 +1,7 @@
 //! The `OpenAPI` description (3.1) of every API that is switched on, made from the routes themselves.
 //!
-//! What always holds: an endpoint that a dialect answers is described, because a route is made from its
-//! description; and what is not switched on is not described.
+//! What always holds: an endpoint that a dialect answers is described, because a route is made from
+//! its description; and what is not switched on is not described.
 
 use std::collections::BTreeSet;
 

@@ -4,9 +4,9 @@
 //! others are mounted on the auth host if the operator says so. `documents` are the two documents
 //! whose addresses standards prescribe; `description` describes all of it. No dialect knows another.
 //!
-//! Each dialect has an `API`: its routes, described where they are made, and its `face`, which is how it
-//! says that something went wrong. Handlers fail with a `Problem`, as all handlers do; the face is put
-//! on at the edge, here.
+//! Each dialect has an `API`: its routes, described where they are made, and its `face`, which is
+//! how it says that something went wrong. Handlers fail with a `Problem`, as all handlers do; the
+//! face is put on at the edge, here.
 
 mod better_auth;
 mod corbado;
@@ -41,7 +41,8 @@ pub use description::{describe, description};
 
 type Shared = Arc<Gateway>;
 
-/// How a dialect is spoken over HTTP; `domain/dialect.rs` has the rest of what is different about it.
+/// How a dialect is spoken over HTTP; `domain/dialect.rs` has the rest of what is different about
+/// it.
 struct Api {
     /// Paths are relative to its mount; the native one's, to the prefix.
     routes: fn() -> OpenApiRouter<Shared>,

@@ -109,7 +109,7 @@ impl AssertionKeys {
     }
 
     /// The key of ways back that browsers keep.
-    pub fn way_back_key(&self) -> Result<SealingKey, BadKey> {
+    pub fn return_target_key(&self) -> Result<SealingKey, BadKey> {
         self.derived(b"ways back").map(SealingKey)
     }
 
@@ -232,8 +232,8 @@ struct PomeriumClaims<'a> {
 }
 
 /// How the person was recognised (RFC 8176). A hardware- or software-secured key, used with user
-/// presence and user verification, is two factors; a code by mail is one at most, also where a passkey
-/// was added with it: that one counts from the next sign-in on.
+/// presence and user verification, is two factors; a code by mail is one at most, also where a
+/// passkey was added with it: that one counts from the next sign-in on.
 fn methods(session: &Session) -> &'static [&'static str] {
     match session.credential {
         Some(_) if !session.by_mailed_code => &["pop", "user", "mfa"],

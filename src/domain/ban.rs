@@ -28,7 +28,7 @@ pub const REASON_CHARS_MAX: usize = 200;
 const IPV4_LENGTH_MIN: u8 = 8;
 const IPV6_LENGTH_MIN: u8 = 16;
 /// Whoever has one address of IPv6 has the /64 around it.
-const IPV6_STRANGER_LENGTH: u8 = 64;
+const IPV6_BAN_LENGTH: u8 = 64;
 
 /// Nobody may try a credential from here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,9 +116,9 @@ impl Bannable {
     }
 }
 
-/// What a stranger with this address is banned as.
-pub fn network_of_stranger(address: IpAddr) -> Network {
-    Network::around_within(address, IPV6_STRANGER_LENGTH)
+/// What an anonymous client with this address is banned as.
+pub fn network_to_ban(address: IpAddr) -> Network {
+    Network::around_within(address, IPV6_BAN_LENGTH)
 }
 
 /// Every network with a ban of which `address` could be banned, the widest first.
@@ -259,7 +259,7 @@ mod tests {
             ("::ffff:192.0.2.7", "192.0.2.7"),
             ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
         ] {
-            assert_eq!(network_of_stranger(address.parse().unwrap()).to_string(), banned);
+            assert_eq!(network_to_ban(address.parse().unwrap()).to_string(), banned);
         }
     }
 

@@ -18,12 +18,12 @@ pub enum Cookie {
     OcoreChallenge,
     /// Names the code that was sent by mail for this browser.
     Code,
-    /// Binds the way back, and the hand-off, to the browser that asked.
+    /// Binds the return target, and the hand-off, to the browser that asked.
     Nonce,
     /// Binds a link between two devices to the one that is new.
     Newcomer,
-    /// Says that a user has signed in with this browser. It opens nothing: it keeps strangers from
-    /// using up what the owner of an account may ask for.
+    /// Says that a user has signed in with this browser. It opens nothing: it keeps anonymous
+    /// clients from using up what the owner of an account may ask for.
     Device,
 }
 

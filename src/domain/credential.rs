@@ -103,8 +103,8 @@ impl Program {
     }
 }
 
-/// The installation of a front end that a passkey was made in: the hash of a handle that the front end
-/// keeps. It can be recognised, and found nowhere else.
+/// The installation of a front end that a passkey was made in: the hash of a handle that the front
+/// end keeps. It can be recognised, and found nowhere else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Environment(SecretHash);
@@ -141,8 +141,8 @@ impl Credential {
         self.asleep_until.is_some_and(|until| now < until)
     }
 
-    /// The id that APIs use which have short ids for passkeys: derived from the credential id, so that
-    /// it is the same in every dialect, for ever, and nothing has to remember it.
+    /// The id that APIs use which have short ids for passkeys: derived from the credential id, so
+    /// that it is the same in every dialect, for ever, and nothing has to remember it.
     pub fn reference(&self) -> uuid::Uuid {
         let digest = self.digest();
         let mut bytes = [0; 16];
@@ -228,8 +228,8 @@ impl Transport {
 #[serde(try_from = "KeptCredentialName", into = "String")]
 pub struct CredentialName(String);
 
-/// A passkey's name as a record has it. Format characters were accepted once, and a passkey whose name
-/// has some must still be readable.
+/// A passkey's name as a record has it. Format characters were accepted once, and a passkey whose
+/// name has some must still be readable.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct KeptCredentialName(String);

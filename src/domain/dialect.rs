@@ -1,7 +1,8 @@
 //! The HTTP dialects: one core, five ways to ask it.
 //!
-//! What lives here: the [`Terms`] of each, which are all that the rest of the gateway knows about it.
-//! What does not: routes, shapes and statuses, which each says of itself in an `Api` (`dialects/`).
+//! What lives here: the [`Terms`] of each, which are all that the rest of the gateway knows about
+//! it. What does not: routes, shapes and statuses, which each says of itself in an `Api`
+//! (`dialects/`).
 
 use serde::{Deserialize, Serialize};
 

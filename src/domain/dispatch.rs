@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::audit::Entry;
 use super::event::Outcome;
 use super::id::UserId;
-use super::letter::{About, Content};
+use super::message::{About, Content};
 use super::network::Network;
 use super::time::Timestamp;
 use super::topic::Topic;
@@ -200,7 +200,7 @@ impl Dispatch {
     }
 }
 
-/// The notice that a letter is, and its circumstances.
+/// The notice that a message is, and its circumstances.
 fn notice_in(content: &Content) -> Option<(Notice, Option<&About>)> {
     Some(match content {
         Content::PasskeyAdded { about, .. } => (Notice::PasskeyAdded, about.as_ref()),

@@ -2,8 +2,8 @@
 //!
 //! Each endpoint names one contract, and the contract names one source for each fact. What always
 //! holds: a fact that is missing, said twice, or said differently by another contract's header is a
-//! refusal, never a guess; what is read here is believed only if the peer is a trusted proxy, which the
-//! caller decides.
+//! refusal, never a guess; what is read here is believed only if the peer is a trusted proxy, which
+//! the caller decides.
 
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -18,8 +18,8 @@ pub enum Contract<'a> {
     /// `{prefix}/forward`: `X-Forwarded-Method`, `-Proto`, `-Host` and `-Uri` (Traefik, Caddy,
     /// `HAProxy`).
     Forwarded,
-    /// `{prefix}/forward/...`: the method, the host and the rest of the path are the request's own, and
-    /// `X-Forwarded-Proto` says the scheme (Envoy).
+    /// `{prefix}/forward/...`: the method, the host and the rest of the path are the request's own,
+    /// and `X-Forwarded-Proto` says the scheme (Envoy).
     Appended { path: &'a [u8] },
     /// `{prefix}/request`: `X-Original-URL` and `X-Original-Method` (nginx).
     Original,

@@ -113,15 +113,15 @@ random_id! {
 }
 random_id! {
     /// One message that waits in the outbox.
-    LetterId
+    MessageId
 }
 random_id! {
     /// One access token, as its owner and operators see it.
     AccessTokenId
 }
 random_id! {
-    /// Where a stranger was heading, kept on the server while they sign in.
-    WayBackId
+    /// Where an anonymous client was heading, kept on the server while they sign in.
+    ReturnTargetId
 }
 
 /// A credential id as the authenticator chose it: 1 to 1,023 bytes.

@@ -36,8 +36,8 @@ impl PendingAddress {
     }
 }
 
-/// Whether people may change their own username. Applications know people by it, and some have names of
-/// their own that mean something.
+/// Whether people may change their own username. Applications know people by it, and some have
+/// names of their own that mean something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UsernameChange {
     Forbidden,
@@ -54,8 +54,8 @@ pub enum Identifier {
 }
 
 impl Identifier {
-    /// What APIs call it by: derived from whose and what it is, so that nothing has to remember it, and
-    /// an address keeps it when it is confirmed.
+    /// What APIs call it by: derived from whose and what it is, so that nothing has to remember it,
+    /// and an address keeps it when it is confirmed.
     pub fn reference(&self, user: &UserId) -> uuid::Uuid {
         let digest: [u8; 32] = Sha256::new()
             .chain_update(b"identifier reference ")

@@ -34,9 +34,9 @@ pub struct Invitation {
     pub id: InvitationId,
     pub secret: SecretHash,
     pub email: Email,
-    /// The account that it adds a passkey to, and to no other, whatever its address is by then; `None`
-    /// if there was none with this address. Left out then: records of before have no such member, and
-    /// commits expect them byte for byte.
+    /// The account that it adds a passkey to, and to no other, whatever its address is by then;
+    /// `None` if there was none with this address. Left out then: records of before have no such
+    /// member, and commits expect them byte for byte.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<UserId>,
     pub display_name: Option<DisplayName>,

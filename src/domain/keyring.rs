@@ -66,7 +66,8 @@ impl Keyring {
         Ok(id)
     }
 
-    /// Leaves nothing but a new key: whatever the others signed is refused from now on. Returns its id.
+    /// Leaves nothing but a new key: whatever the others signed is refused from now on. Returns its
+    /// id.
     pub fn burn(&mut self, seed: &[u8; 32], now: Timestamp) -> Result<u32, NotAKey> {
         let id = self.rotate(seed, now, Duration::ZERO)?;
         self.keys.retain(|key| key.id == id);

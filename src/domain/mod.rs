@@ -28,8 +28,8 @@ pub mod identifier;
 pub mod invitation;
 pub mod keyring;
 pub mod ledger;
-pub mod letter;
 pub mod limits;
+pub mod message;
 pub mod mounts;
 pub mod names;
 pub mod network;
@@ -38,6 +38,7 @@ pub mod policy;
 pub mod process;
 pub mod recovery;
 pub mod recovery_code;
+pub mod return_target;
 pub mod sealed;
 pub mod secret;
 pub mod served;
@@ -47,7 +48,6 @@ pub mod time;
 pub mod topic;
 pub mod user;
 pub mod user_agent;
-pub mod way_back;
 
 #[cfg(test)]
 mod tests;

@@ -212,9 +212,9 @@ impl TryFrom<KeptDisplayName> for DisplayName {
     }
 }
 
-/// Whether people see `text` as it is: no control characters, and no format characters, which are not
-/// seen and can turn the text around them or make two names look like one. The two joiners are part of
-/// emoji and of Persian and Indic names, so each may stand between two other characters.
+/// Whether people see `text` as it is: no control characters, and no format characters, which are
+/// not seen and can turn the text around them or make two names look like one. The two joiners are
+/// part of emoji and of Persian and Indic names, so each may stand between two other characters.
 pub(super) fn is_seen_as_written(text: &str) -> bool {
     let is_joiner = |c: char| matches!(c, '\u{200c}' | '\u{200d}');
     let mut before = None;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::id::{CredentialId, SessionId, UserId};
-use super::letter::About;
+use super::message::About;
 use super::secret::SecretHash;
 use super::time::Timestamp;
 

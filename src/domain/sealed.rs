@@ -1,5 +1,5 @@
-//! Sealing: what has to wait in the store although it holds a secret, or outside of it although nobody
-//! may read or change it.
+//! Sealing: what has to wait in the store although it holds a secret, or outside of it although
+//! nobody may read or change it.
 //!
 //! XChaCha20-Poly1305 with a random nonce, under a key that neither the store nor a browser has.
 

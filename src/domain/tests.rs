@@ -7,7 +7,7 @@ use super::device_link::{DeviceLink, Stage};
 use super::id::{AccessTokenId, CredentialId, InvitationId, SessionId, UserId};
 use super::identifier::PendingAddress;
 use super::invitation::{Invitation, Terms};
-use super::letter::About;
+use super::message::About;
 use super::process::Process;
 use super::recovery::{By, Recovery};
 use super::secret::{Secret, SecretHash};

@@ -3,7 +3,8 @@
 //! What does not live here: the events themselves (`event.rs`).
 //!
 //! What always holds: every kind of event has one name, in the audit trail, in the log and in the
-//! configuration; what strangers can cause without having tried a credential is offered to no webhook.
+//! configuration; what anonymous clients can cause without having tried a credential is offered to
+//! no webhook.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use serde::{Deserialize, Serialize};
@@ -103,7 +104,7 @@ topics! {
     Banned = "banned" in None;
     TokenCreated = "token_created" in Some(Family::Account);
     TokenRevoked = "token_revoked" in Some(Family::Account);
-    // Strangers can cause them at will.
+    // Anonymous clients can cause them at will.
     TokenRefused = "token_refused" in None;
     TokenCheckTimedOut = "token_check_timed_out" in None;
     CeremonyBegun = "ceremony_begun" in None;

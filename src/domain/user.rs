@@ -49,8 +49,8 @@ pub struct User {
     /// From when on the account opens nothing; `None`: it does not end by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-    /// Networks that this person signed in from a short time ago, for limits that strangers must not be
-    /// able to use up for them.
+    /// Networks that this person signed in from a short time ago, for limits that anonymous clients
+    /// must not be able to use up for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seen_from: Vec<SeenFrom>,
     /// Programs that this person has signed in with, the newest first.

@@ -78,9 +78,9 @@ impl Authority {
 }
 
 impl Sessions {
-    /// The authority of the owner of `session`. [`FlowError::NotPermitted`] for a member, for a session
-    /// that may only enrol, and for a caller with an access token; [`FlowError::StepUpRequired`] where
-    /// the last passkey was shown too long ago.
+    /// The authority of the owner of `session`. [`FlowError::NotPermitted`] for a member, for a
+    /// session that may only enrol, and for a caller with an access token;
+    /// [`FlowError::StepUpRequired`] where the last passkey was shown too long ago.
     pub fn authority_of(&self, session: &Session, visit: &Visit) -> Result<Authority, FlowError> {
         let user = self.active_user(&session.user).ok_or(FlowError::NotPermitted)?;
         let may = user.role == Role::Administrator && session.scope == Scope::Full && !visit.by_access_token;
@@ -101,9 +101,9 @@ impl Sessions {
         user.map_or_else(|| OPERATOR_IN_WORDS.to_owned(), |user| user.display_name.to_string())
     }
 
-    /// The batch that pays for a change with `authority`, and expects that it is still there. A session
-    /// that is among `ended` pays with its life.
-    pub(in crate::flows) async fn paying_with(
+    /// The batch that pays for a change with `authority`, and expects that it is still there. A
+    /// session that is among `ended` pays with its life.
+    pub(in crate::flows) async fn spend_freshness_of(
         &self,
         authority: &Authority,
         ended: &Ended,

@@ -1,8 +1,9 @@
 //! Committing what was decided, and deciding again.
 //!
-//! Every batch says what it was decided on ([`Batch::expect`]). If that has changed by the time of the
-//! commit, nothing is written, and the flow loads and decides anew: a bounded number of times, and then
-//! it is [`FlowError::Busy`]. *Absent:* what to expect and what to write, which each flow says itself.
+//! Every batch says what it was decided on ([`Batch::expect`]). If that has changed by the time of
+//! the commit, nothing is written, and the flow loads and decides anew: a bounded number of times,
+//! and then it is [`FlowError::Busy`]. *Absent:* what to expect and what to write, which each flow
+//! says itself.
 
 use super::ground::Ground;
 use crate::domain::session::Session;
@@ -11,8 +12,8 @@ use crate::flows::FlowError;
 use crate::ports::{Batch, CommitError};
 use crate::records::keys;
 
-/// How often a change is decided again because what it was decided on changed meanwhile. Flows in which
-/// many may meet over one record have a number of their own.
+/// How often a change is decided again because what it was decided on changed meanwhile. Flows in
+/// which many may meet over one record have a number of their own.
 pub(in crate::flows) const ATTEMPTS_MAX: u32 = 8;
 
 impl Ground {

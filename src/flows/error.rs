@@ -36,7 +36,7 @@ pub enum FlowError {
     /// Nothing is sent by mail here.
     #[error("mail is not configured: add [mail] to the configuration")]
     NoMail,
-    /// Too many letters wait for a mail server.
+    /// Too many messages wait for a mail server.
     #[error("too many messages wait to be sent already: is the mail server in reach?")]
     OutboxFull,
     /// Signing up is for other addresses.

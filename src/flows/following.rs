@@ -64,7 +64,8 @@ impl Default for Following {
 }
 
 impl Following {
-    /// A follower for the store that keeps `mirror` up to date; `of` says where its following is noted.
+    /// A follower for the store that keeps `mirror` up to date; `of` says where its following is
+    /// noted.
     pub(in crate::flows) fn follower<M: Mirror + 'static>(
         mirror: Arc<M>,
         of: fn(&M) -> &Self,

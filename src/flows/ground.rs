@@ -1,7 +1,7 @@
 //! What every part of the gateway works with: what the installation says of itself, and the ports.
 //!
-//! What does not live here: anything that only one kind of flow needs. What always holds: an event that
-//! is reported reaches the observer and the audit trail alike.
+//! What does not live here: anything that only one kind of flow needs. What always holds: an event
+//! that is reported reaches the observer and the audit trail alike.
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -75,8 +75,8 @@ impl LiveSession {
         !self.life.has_ended() && self.record.load().is_live(self.last_seen_at(), lifetimes, now)
     }
 
-    /// Returns when the session has ended, or when `holds` says no: it is asked now, and again whenever
-    /// the session's person has changed. Open streams wait for it.
+    /// Returns when the session has ended, or when `holds` says no: it is asked now, and again
+    /// whenever the session's person has changed. Open streams wait for it.
     pub(in crate::flows) async fn ended_or_not(&self, holds: impl Fn() -> bool) {
         self.life.ended_or_not(holds).await;
     }

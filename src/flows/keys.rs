@@ -31,7 +31,7 @@ impl OpenKeys {
             assertions: keys.assertions.open()?,
             codes: keys.assertions.code_key()?,
             outbox: keys.assertions.outbox_key()?,
-            ways_back: keys.assertions.way_back_key()?,
+            ways_back: keys.assertions.return_target_key()?,
         })
     }
 }

@@ -16,7 +16,8 @@ use crate::domain::id::UserId;
 use crate::flows::passport::Passports;
 use crate::flows::stirred::Stirred;
 
-/// The most tokens of one life that are remembered as verified; further ones are verified at every use.
+/// The most tokens of one life that are remembered as verified; further ones are verified at every
+/// use.
 const REMEMBERED_MAX: usize = 64;
 
 /// SHA-256 of a whole token.

@@ -1,10 +1,10 @@
 //! One-time codes by mail: drawing one, and judging a guess.
 //!
-//! What does not live here: what a code is good for, which its [`Purpose`] names and the flow that asks
-//! for it decides.
+//! What does not live here: what a code is good for, which its [`Purpose`] names and the flow that
+//! asks for it decides.
 //!
-//! What always holds: known, unknown and closed accounts get the same answer for the same work; guesses
-//! are counted exactly, however many come at once.
+//! What always holds: known, unknown and closed accounts get the same answer for the same work;
+//! guesses are counted exactly, however many come at once.
 
 use crate::flows::FlowError;
 use crate::flows::visit::Visit;
@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use crate::domain::code::{CODE_ATTEMPTS_MAX, CODE_LIFETIME, Code, PendingCode, Purpose};
 use crate::domain::id::{CodeId, UserId};
-use crate::domain::letter::{Content, Letter};
 use crate::domain::limits::RateLimits;
+use crate::domain::message::{Content, Message};
 use crate::domain::user::Email;
 use crate::flows::attempts::Attempts;
 use crate::flows::ground::Ground;
@@ -53,8 +53,8 @@ impl Codes {
         Self { ground, attempts, messages, waiting: Waiting::new(limits) }
     }
 
-    /// The batch that keeps a new code and posts it; one for nobody is kept, and posted to nobody. Call
-    /// [`Messages::wake_delivery`] when it has been committed.
+    /// The batch that keeps a new code and enqueues it; one without a recipient is kept, and is
+    /// never sent. Call [`Messages::wake_delivery`] when it has been committed.
     pub(in crate::flows) fn drawing_code(
         &self,
         purpose: Purpose,
@@ -76,12 +76,12 @@ impl Codes {
             Addressee::User(_) | Addressee::Applicant => Content::Code { code: text },
             Addressee::Nobody => Content::Nothing { instead_of: text },
         };
-        let posting = self.messages.enqueue(&Letter { to: email.clone(), content })?;
+        let enqueued = self.messages.enqueue(&Message { to: email.clone(), content })?;
         let pending =
             PendingCode { id, purpose, user, email, hash, attempts_left: CODE_ATTEMPTS_MAX, expires_at };
         let key = keys::code(&id);
         let room = self.waiting.admit(key.clone(), self.attempts.begun_by(visit.client), expires_at, now);
-        Ok((id, room.put(key, records::encode(&pending)?).and(posting)))
+        Ok((id, room.put(key, records::encode(&pending)?).and(enqueued)))
     }
 
     /// Judges one guess. A right one comes with the batch that uses the code up; a wrong one has been

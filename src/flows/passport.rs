@@ -34,8 +34,9 @@ pub struct Passport {
 }
 
 impl Passport {
-    /// Finds the rules, and writes the headers if one of them may let the user in. There is no passport
-    /// without an assertion: an application that checks it would take this person for a stranger.
+    /// Finds the rules, and writes the headers if one of them may let the user in. There is no
+    /// passport without an assertion: an application that checks it would take this person for an
+    /// anonymous client.
     pub(in crate::flows) fn issue(
         signer: &AssertionSigner,
         issuer: &str,
@@ -82,8 +83,8 @@ impl Passports {
         self.0.load().as_ref()?.iter().find(|passport| passport.route.name == route).cloned()
     }
 
-    /// Keeps `passport` instead of the one before for the same route. Of two that are kept at the same
-    /// moment for different routes, both stay.
+    /// Keeps `passport` instead of the one before for the same route. Of two that are kept at the
+    /// same moment for different routes, both stay.
     pub(in crate::flows) fn keep(&self, passport: &Arc<Passport>) {
         self.0.rcu(|known| {
             let known = known.as_deref().map_or(&[][..], Vec::as_slice);

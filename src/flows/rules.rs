@@ -28,7 +28,7 @@ pub struct Rules {
     pub lifetimes: Lifetimes,
     pub email_code: EmailCode,
     pub username_change: UsernameChange,
-    /// Whether there is a mailer to carry letters away.
+    /// Whether there is a mailer to carry messages away.
     pub has_mail: bool,
     /// Which webhooks are told what.
     pub webhooks: Vec<Subscription>,

@@ -22,7 +22,7 @@ pub struct Visit {
     pub request_id: String,
     /// Which API is asked; native unless a dialect's router says otherwise.
     pub dialect: Dialect,
-    /// Whether the caller shows a session that lives: bans are for strangers.
+    /// Whether the caller shows a session that lives: bans are for anonymous clients.
     pub shows_live_session: bool,
     /// Whether the caller shows an access token, which others may have seen: it pays for no change.
     pub by_access_token: bool,

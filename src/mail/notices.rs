@@ -6,7 +6,7 @@
 //! passkey has named it, and may have named it so that it reads like advice of ours, so its name is
 //! not in it.
 
-use crate::domain::letter::{About, Content};
+use crate::domain::message::{About, Content};
 use crate::domain::user::Role;
 
 /// A notice in words.
@@ -25,7 +25,7 @@ const IF_EXPECTED: &str = "If you expected that, there is nothing to do. If not,
 const IF_NEEDED: &str = "If you do not need it any longer, there is nothing to do. If you do,";
 const UNKNOWN_PASSKEYS: &str = "remove the passkeys and end the sessions that you do not know";
 
-/// `None` for a letter that is no notice.
+/// `None` for a message that is no notice.
 pub(super) fn told(content: &Content) -> Option<Told<'_>> {
     Some(match content {
         Content::PasskeyAdded { about, .. } => {

@@ -1,8 +1,8 @@
-//! Handing letters to a mail server over SMTP (RFC 5321). The only file that names lettre.
+//! Handing messages to a mail server over SMTP (RFC 5321). The only file that names lettre.
 //!
-//! What always holds: unless the server is on this machine, nothing is said to it before TLS has shown
-//! that it is the host it should be; a letter is taken on within [`SEND_TIMEOUT`], or not; header
-//! values are structures, never text that a line break could be in.
+//! What always holds: unless the server is on this machine, nothing is said to it before TLS has
+//! shown that it is the host it should be; a message is taken on within [`SEND_TIMEOUT`], or not;
+//! header values are structures, never text that a line break could be in.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
-use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use zeroize::Zeroizing;
 
 use super::Stationery;
-use crate::domain::letter::Letter;
+use crate::domain::message::Message;
 use crate::domain::user::{DisplayName, Email};
 use crate::ports::{MailError, Mailer};
 
-/// How long handing one letter over may take.
+/// How long handing one message over may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one step of it may take.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -103,11 +103,14 @@ impl SmtpMailer {
         }
     }
 
-    fn message(&self, letter: &Letter) -> Result<Option<Message>, Box<dyn std::error::Error + Send + Sync>> {
-        let Some(words) = self.stationery.write(&letter.content)? else { return Ok(None) };
-        let message = Message::builder()
+    fn composed(
+        &self,
+        message: &Message,
+    ) -> Result<Option<lettre::Message>, Box<dyn std::error::Error + Send + Sync>> {
+        let Some(words) = self.stationery.write(&message.content)? else { return Ok(None) };
+        let message = lettre::Message::builder()
             .from(self.from.clone())
-            .to(mailbox(None, &letter.to)?)
+            .to(mailbox(None, &message.to)?)
             .subject(words.subject)
             .multipart(MultiPart::alternative_plain_html(words.text, words.html))?;
         Ok(Some(message))
@@ -136,9 +139,9 @@ fn mailbox(name: Option<&DisplayName>, email: &Email) -> Result<Mailbox, lettre:
 
 #[async_trait]
 impl Mailer for SmtpMailer {
-    async fn send(&self, letter: &Letter) -> Result<(), MailError> {
+    async fn send(&self, message: &Message) -> Result<(), MailError> {
         // What cannot be written today cannot be written tomorrow.
-        let message = self.message(letter).map_err(|error| MailError::Permanent(error.to_string()))?;
+        let message = self.composed(message).map_err(|error| MailError::Permanent(error.to_string()))?;
         let Some(message) = message else { return Ok(()) };
         let sent = tokio::time::timeout(SEND_TIMEOUT, self.transport.send(message)).await;
         let sent = sent.map_err(|_| MailError::Temporary("the mail server takes too long".to_owned()))?;
@@ -151,7 +154,7 @@ impl Mailer for SmtpMailer {
 }
 
 /// Whether the server refuses this message for good, rather than us: a password that is being
-/// changed, or a server that takes nobody today, must not cost anybody their letter.
+/// changed, or a server that takes nobody today, must not cost anybody their message.
 fn is_about_the_message(error: &lettre::transport::smtp::Error) -> bool {
     let code = error.status().map_or(0, u16::from);
     error.is_permanent() && !ABOUT_US.contains(&code)

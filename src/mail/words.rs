@@ -1,12 +1,12 @@
-//! What our letters say, as text and as HTML.
+//! What our messages say, as text and as HTML.
 
 use askama::Template;
 
 use super::notices::{Told, told};
 use crate::domain::code::{CODE_CHARS, CODE_LIFETIME};
-use crate::domain::letter::Content;
+use crate::domain::message::Content;
 
-/// What is the same on every letter.
+/// What is the same on every message.
 #[derive(Debug, Clone)]
 pub struct Stationery {
     /// The operator's name for this installation.
@@ -17,7 +17,7 @@ pub struct Stationery {
     pub account: String,
 }
 
-/// A letter in words.
+/// A message in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Words {
     pub(super) subject: String,
@@ -106,7 +106,7 @@ struct TestHtml<'a> {
 }
 
 impl Stationery {
-    /// `None` for a letter that is never sent.
+    /// `None` for a message that is never sent.
     pub(super) fn write(&self, content: &Content) -> Result<Option<Words>, askama::Error> {
         let on = self;
         let minutes = CODE_LIFETIME.as_secs() / 60;
@@ -149,7 +149,7 @@ impl Stationery {
 }
 
 impl Stationery {
-    /// Subject, text and HTML of a letter that says what has happened to somebody's account.
+    /// Subject, text and HTML of a message that says what has happened to somebody's account.
     fn notice(&self, told: &Told<'_>) -> Result<(String, String, String), askama::Error> {
         let Told { subject, happened, question, advice, .. } = told;
         let link = told.link.unwrap_or(&self.account);
@@ -172,7 +172,7 @@ fn in_two(code: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::letter::About;
+    use crate::domain::message::About;
     use crate::domain::network::Network;
     use crate::domain::time::Timestamp;
     use crate::domain::user::Email;

@@ -1,7 +1,8 @@
 //! What browsers ask for under the addresses of other forward-auth servers (`domain/aliases.rs`):
 //! signing in and out, and who is signed in.
 //!
-//! What always holds: they lead where our own pages lead, and back to the host that they were asked on.
+//! What always holds: they lead where our own pages lead, and back to the host that they were asked
+//! on.
 
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +15,7 @@ use super::routes::{Desk, to_page};
 use crate::domain::aliases::Alias;
 use crate::domain::user::Group;
 use crate::flows::sessions::caller::Caller;
-use crate::flows::sign_in::way_back::Errand;
+use crate::flows::sign_in::return_target::Errand;
 use crate::web::Problem;
 use crate::web::call::Call;
 

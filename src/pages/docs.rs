@@ -1,5 +1,5 @@
-//! The page that shows people what the APIs are: the `OpenAPI` description, as HTML. It needs no script
-//! and loads nothing from elsewhere.
+//! The page that shows people what the APIs are: the `OpenAPI` description, as HTML. It needs no
+//! script and loads nothing from elsewhere.
 //!
 //! What lives here: reading a description into what the page shows. What does not: what is described,
 //! which `dialects/` say.

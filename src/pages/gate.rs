@@ -19,7 +19,7 @@ use crate::domain::access_token::TokenRefusal;
 use crate::domain::cookie::{Cookie, Found, find};
 use crate::domain::policy::route::Route;
 use crate::flows::admission::{Outcome, Refused};
-use crate::flows::sign_in::way_back::{Errand, SignInRedirect};
+use crate::flows::sign_in::return_target::{Errand, SignInRedirect};
 use crate::web::call::Call;
 use crate::web::hosts::Faces;
 use crate::web::navigation::{self, Kind};
@@ -171,8 +171,8 @@ pub(super) async fn leave_for(
     let place = desk.gateway.ground.place();
     let nonce = call.cookie(Cookie::Nonce);
     match desk.gateway.sign_in.leave_for_sign_in(&call.visit, target, nonce, errand).await? {
-        SignInRedirect::SignIn { way_back, nonce } => {
-            let login = place.url(&format!("/login?to={way_back}"));
+        SignInRedirect::SignIn { return_target, nonce } => {
+            let login = place.url(&format!("/login?to={return_target}"));
             let mut response = Redirect::to(&login).into_response();
             cookies::append(response.headers_mut(), cookies::nonce(place, &nonce));
             Ok(response)

@@ -13,7 +13,7 @@ use crate::domain::time::Timestamp;
 pub struct Refusal<'a> {
     pub host: &'a str,
     pub route: &'a str,
-    /// `None`: a stranger.
+    /// `None`: an anonymous client.
     pub email: Option<&'a str>,
     /// The name of a rule; `None`: no rule lets in.
     pub rule: Option<&'a str>,
@@ -108,8 +108,8 @@ impl<'a> Notice<'a> {
             facts.push(Fact { label: t.why, value: rule.unwrap_or(t.no_rule_lets_in).to_owned() });
         }
         if email.is_none() {
-            let (title, happened) = (t.refused_stranger_title, t.refused_stranger_happened);
-            return Self { facts, ..Self::plain(site, 403, title, happened, t.refused_stranger_advice) };
+            let (title, happened) = (t.refused_anonymous_title, t.refused_anonymous_happened);
+            return Self { facts, ..Self::plain(site, 403, title, happened, t.refused_anonymous_advice) };
         }
         Self {
             facts,
@@ -122,7 +122,7 @@ impl<'a> Notice<'a> {
     }
 
     /// 200: a link leads to a host that only a wildcard route names.
-    pub fn ask_onward(site: &'a Site, host: &str, confirm: String) -> Self {
+    pub fn ask_to_continue(site: &'a Site, host: &str, confirm: String) -> Self {
         let t = site.t;
         Self {
             facts: vec![Fact { label: t.application, value: host.to_owned() }],
@@ -130,7 +130,7 @@ impl<'a> Notice<'a> {
                 Action { label: t.continue_button, does: Does::Send(confirm) },
                 Action { label: t.your_account, does: Does::Go(format!("{}/account", site.prefix)) },
             ],
-            ..Self::plain(site, 200, t.onward_title, t.onward_happened, t.onward_advice)
+            ..Self::plain(site, 200, t.continue_title, t.continue_happened, t.continue_advice)
         }
     }
 

@@ -1,6 +1,6 @@
-//! The page that takes a recovery back. It is the same for every link: the secret is in the fragment,
-//! which no server sees, and a button posts it. Opening the link changes nothing, because mail programs
-//! open links to look at them.
+//! The page that takes a recovery back. It is the same for every link: the secret is in the
+//! fragment, which no server sees, and a button posts it. Opening the link changes nothing, because
+//! mail programs open links to look at them.
 
 use askama::Template;
 

@@ -29,14 +29,14 @@ use super::sign_out::{SignOut, Stage};
 use super::sign_up::SignUp;
 use super::{Site, admin, assets};
 use crate::domain::cookie::Cookie;
+use crate::domain::return_target::{ReturnTargetName, Target};
 use crate::domain::session::{Scope, Session};
 use crate::domain::signup::SignUpMode;
 use crate::domain::user::{Role, Standing};
-use crate::domain::way_back::{Target, WayBackName};
 use crate::flows::Gateway;
 use crate::flows::administration::trail::TrailQuery;
 use crate::flows::sessions::caller::Caller;
-use crate::flows::sign_in::way_back::{HandOffError, Intent, NextStep};
+use crate::flows::sign_in::return_target::{HandOffError, Intent, NextStep};
 use crate::web::call::Call;
 use crate::web::navigation::{self, Kind};
 use crate::web::{Problem, cookies, headers};
@@ -144,24 +144,24 @@ async fn login(
     call: Call,
     Query(query): Query<Login>,
 ) -> Result<Response, Problem> {
-    let way_back = query.to.as_deref().and_then(WayBackName::parse);
+    let return_target = query.to.as_deref().and_then(ReturnTargetName::parse);
     let shown = match call.caller_by_cookie()? {
         Caller::Known(session, _) if session.record().scope == Scope::Full => {
-            if !desk.gateway.sign_in.must_show_again(&session.record(), way_back.as_ref()).await? {
-                return onward(&desk, &session.record(), way_back.as_ref(), Intent::Followed).await;
+            if !desk.gateway.sign_in.must_show_again(&session.record(), return_target.as_ref()).await? {
+                return next_step(&desk, &session.record(), return_target.as_ref(), Intent::Followed).await;
             }
             Shown::Known
         }
         Caller::Known(..) => {
             return Ok(to_page(&desk, "/enroll"));
         }
-        Caller::Stranger { showed_token: true } => Shown::Invalid,
-        Caller::Stranger { showed_token: false } => Shown::Nothing,
+        Caller::Anonymous { showed_token: true } => Shown::Invalid,
+        Caller::Anonymous { showed_token: false } => Shown::Nothing,
     };
     let mut response = if query.done.is_some() && shown != Shown::Known {
         notice(&going_in_circles(&desk, &call, shown == Shown::Invalid))
     } else {
-        let host = desk.gateway.sign_in.heading_for(way_back.as_ref()).await?;
+        let host = desk.gateway.sign_in.heading_for(return_target.as_ref()).await?;
         let codes = desk.gateway.sign_in.email_code();
         page(
             StatusCode::OK,
@@ -171,7 +171,7 @@ async fn login(
                 codes,
                 signs_up: desk.gateway.sign_in.sign_up().is_on(),
                 again: shown == Shown::Known,
-                way_back,
+                return_target,
             },
         )
     };
@@ -189,29 +189,29 @@ async fn go_on(
     Query(query): Query<Login>,
 ) -> Result<Response, Problem> {
     call.own_form()?;
-    let way_back = query.to.as_deref().and_then(WayBackName::parse);
+    let return_target = query.to.as_deref().and_then(ReturnTargetName::parse);
     match call.caller_by_cookie()? {
         Caller::Known(session, _) if session.record().scope == Scope::Full => {
-            onward(&desk, &session.record(), way_back.as_ref(), Intent::Confirmed).await
+            next_step(&desk, &session.record(), return_target.as_ref(), Intent::Confirmed).await
         }
-        Caller::Known(..) | Caller::Stranger { .. } => Ok(to_page(&desk, "/login")),
+        Caller::Known(..) | Caller::Anonymous { .. } => Ok(to_page(&desk, "/login")),
     }
 }
 
-async fn onward(
+async fn next_step(
     desk: &Desk,
     session: &Session,
-    way_back: Option<&WayBackName>,
+    return_target: Option<&ReturnTargetName>,
     intent: Intent,
 ) -> Result<Response, Problem> {
-    let url = match desk.gateway.sign_in.onward(session, way_back, intent).await? {
+    let url = match desk.gateway.sign_in.next_step(session, return_target, intent).await? {
         NextStep::Here(target) => target.url(),
         NextStep::HandOff { url } => url,
         NextStep::Account => desk.gateway.ground.place().url("/account"),
         NextStep::Ask { host } => {
-            let here = way_back.map_or_else(String::new, |id| format!("?to={id}"));
+            let here = return_target.map_or_else(String::new, |id| format!("?to={id}"));
             let confirm = format!("{}/login{here}", desk.site.prefix());
-            let mut asked = notice(&Notice::ask_onward(&desk.site, &host, confirm));
+            let mut asked = notice(&Notice::ask_to_continue(&desk.site, &host, confirm));
             if let Some(policy) = headers::with_form_to(&desk.gateway.ground.place().origin_of(&host)) {
                 asked.headers_mut().insert(http::header::CONTENT_SECURITY_POLICY, policy);
             }
@@ -237,7 +237,7 @@ pub(super) fn going_in_circles<'a>(desk: &'a Desk, call: &'a Call, showed_token:
 async fn enroll(State(desk): State<Desk>, call: Call) -> Result<Response, Problem> {
     let unfinished = match call.caller_by_cookie()? {
         Caller::Known(session, user) if session.record().scope == Scope::Enrol => Some(user),
-        Caller::Known(..) | Caller::Stranger { .. } => None,
+        Caller::Known(..) | Caller::Anonymous { .. } => None,
     };
     let unfinished = unfinished.as_ref().map(|user| user.email.as_str());
     Ok(page(StatusCode::OK, &Enroll { site: &desk.site, unfinished }))
@@ -260,7 +260,7 @@ async fn account(
         Caller::Known(..) => {
             return Ok(to_page(&desk, "/enroll"));
         }
-        Caller::Stranger { .. } => {
+        Caller::Anonymous { .. } => {
             return Ok(to_page(&desk, "/login"));
         }
     };
@@ -318,7 +318,7 @@ async fn sign_up(State(desk): State<Desk>, call: Call) -> Result<Response, Probl
     Ok(match call.caller_by_cookie()? {
         Caller::Known(session, _) if session.record().scope == Scope::Enrol => to_page(&desk, "/enroll"),
         Caller::Known(..) => to_page(&desk, "/account"),
-        Caller::Stranger { .. } => page(StatusCode::OK, &SignUp { site: &desk.site, domains }),
+        Caller::Anonymous { .. } => page(StatusCode::OK, &SignUp { site: &desk.site, domains }),
     })
 }
 
@@ -333,7 +333,7 @@ async fn recovery(State(desk): State<Desk>) -> Response {
 async fn ask_sign_out(State(desk): State<Desk>, call: Call) -> Result<Response, Problem> {
     let (stage, targets) = match call.caller_by_cookie()? {
         Caller::Known(_, user) => (Stage::Ask, desk.gateway.accounts.logouts_of(&user)),
-        Caller::Stranger { .. } => (Stage::Done, Vec::new()),
+        Caller::Anonymous { .. } => (Stage::Done, Vec::new()),
     };
     let applications = urls_of(&targets);
     let asked = page(StatusCode::OK, &SignOut { site: &desk.site, stage, applications });
@@ -359,7 +359,7 @@ async fn sign_out(State(desk): State<Desk>, call: Call) -> Result<Response, Prob
     call.own_form()?;
     let ended = match call.caller_by_cookie()? {
         Caller::Known(session, _) => desk.gateway.sessions.sign_out(&[session], &call.visit).await,
-        Caller::Stranger { .. } => Ok(()),
+        Caller::Anonymous { .. } => Ok(()),
     };
     let mut response = match ended {
         Ok(()) => to_page(&desk, "/logout"),

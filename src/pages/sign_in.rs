@@ -4,14 +4,14 @@ use askama::Template;
 
 use super::{Contact, Site};
 use crate::domain::code::EmailCode;
-use crate::domain::way_back::WayBackName;
+use crate::domain::return_target::ReturnTargetName;
 
-/// The sign-in page for one stranger.
+/// The sign-in page for one anonymous client.
 #[derive(Debug, Template)]
 #[template(path = "sign_in.html")]
 pub struct SignIn<'a> {
     pub site: &'a Site,
-    /// The host that the stranger wants to enter; none when they came to sign in as such.
+    /// The host that the anonymous client wants to enter; none when they came to sign in as such.
     pub host: Option<&'a str>,
     /// What a code by mail is good for.
     pub codes: EmailCode,
@@ -20,7 +20,7 @@ pub struct SignIn<'a> {
     /// Whether they are signed in, and are to show their passkey once more.
     pub again: bool,
     /// Where they were heading.
-    pub way_back: Option<WayBackName>,
+    pub return_target: Option<ReturnTargetName>,
 }
 
 impl SignIn<'_> {
@@ -28,7 +28,7 @@ impl SignIn<'_> {
     /// a signed-in browser on. Made here so that the script reads nothing from its own address.
     fn done_url(&self) -> String {
         let prefix = &self.site.prefix;
-        match &self.way_back {
+        match &self.return_target {
             Some(id) => format!("{prefix}/login?to={id}&done=1"),
             None => format!("{prefix}/login?done=1"),
         }

@@ -26,11 +26,11 @@ use super::theme::Accent;
 use super::{Branding, Contact, FooterLink, Logo, LogoKind, Site, assets};
 use crate::domain::code::EmailCode;
 use crate::domain::credential::Backup;
-use crate::domain::id::{UserId, WayBackId};
+use crate::domain::id::{ReturnTargetId, UserId};
 use crate::domain::identifier::UsernameChange;
 use crate::domain::place::Scheme;
+use crate::domain::return_target::ReturnTargetName;
 use crate::domain::time::Timestamp;
-use crate::domain::way_back::WayBackName;
 
 /// What everything together may weigh, compressed.
 const BUDGET_BYTES_MAX: usize = 40 * 1024;
@@ -192,14 +192,21 @@ fn every_page(site: &Site, words: &Words<'_>) -> Vec<(&'static str, String)> {
                 codes: EmailCode::Enroll,
                 signs_up: true,
                 again: true,
-                way_back: Some(WayBackName::Kept(WayBackId([3; 16]))),
+                return_target: Some(ReturnTargetName::Kept(ReturnTargetId([3; 16]))),
             }
             .render(),
         ),
         (
             "sign_in_bare",
-            SignIn { site, host: None, codes: EmailCode::Off, signs_up: true, again: false, way_back: None }
-                .render(),
+            SignIn {
+                site,
+                host: None,
+                codes: EmailCode::Off,
+                signs_up: true,
+                again: false,
+                return_target: None,
+            }
+            .render(),
         ),
         ("docs", DocsPage { site, docs: &docs(words) }.render()),
         ("enroll", Enroll { site, unfinished: Some(words.email) }.render()),
@@ -279,7 +286,8 @@ fn pages_have_no_inline_or_foreign_resources() {
     let site = site(&FRIENDLY);
     for (name, html) in every_page(&site, &FRIENDLY) {
         for tag in start_tags(&html) {
-            // A link loads nothing, so an application, and what the operator links to, may be anywhere.
+            // A link loads nothing, so an application, and what the operator links to, may be
+            // anywhere.
             let tag = tag.to_ascii_lowercase();
             let elsewhere = |tag: String| tag.replace(APPLICATION, "/auth/").replace(IMPRINT_START, "/auth/");
             let tag = if tag.starts_with("<a ") { elsewhere(tag) } else { tag };
@@ -337,7 +345,8 @@ const HARMLESS: [&str; 14] = [
     "anchor.href = URL.createObjectURL(",
 ];
 
-/// How a script makes a browser go, load or run something; each is a part of what is not in `HARMLESS`.
+/// How a script makes a browser go, load or run something; each is a part of what is not in
+/// `HARMLESS`.
 const MEANS: [&str; 17] = [
     "location",
     "navigation.",

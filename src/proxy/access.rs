@@ -1,7 +1,7 @@
 //! What the access log is told of a request, where there is one.
 //!
-//! What always holds: nothing is copied while nobody wants to know; the query of a request for our own
-//! endpoints is never told.
+//! What always holds: nothing is copied while nobody wants to know; the query of a request for our
+//! own endpoints is never told.
 
 use pingora::proxy::Session;
 

@@ -43,7 +43,8 @@ impl Challenges {
         self.texts.pin().remove(token);
     }
 
-    /// Shows a certificate, in DER with its key in PKCS#8, in validating handshakes for `server_name`.
+    /// Shows a certificate, in DER with its key in PKCS#8, in validating handshakes for
+    /// `server_name`.
     pub fn show_certificate(&self, server_name: &str, certificate: &[u8], key: &[u8]) {
         let chain = vec![CertificateDer::from(certificate.to_vec())];
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_vec()));

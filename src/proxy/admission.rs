@@ -1,8 +1,8 @@
 //! What happens to a request, phase by phase.
 //!
 //! The request phase either answers or leaves a [`Permit`](crate::flows::admission::Permit) in the
-//! [`Context`]; every later phase reads it from there and fails without it. Whatever goes wrong becomes
-//! an answer, never a forwarded request.
+//! [`Context`]; every later phase reads it from there and fails without it. Whatever goes wrong
+//! becomes an answer, never a forwarded request.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -76,7 +76,8 @@ enum Early {
 }
 
 impl Phases {
-    /// Waits for nothing, so that a request which is forwarded carries nothing of what others wait for.
+    /// Waits for nothing, so that a request which is forwarded carries nothing of what others wait
+    /// for.
     fn decide(&self, session: &mut Session, ctx: &mut Context) -> (Arc<Visit>, Next) {
         streams::arrived();
         session.set_write_timeout(Some(CLIENT_WRITE_TIMEOUT));
@@ -224,7 +225,7 @@ impl Phases {
         }
     }
 
-    /// Only to hosts of ours; a stranger's host is answered as it would be over https.
+    /// Only to hosts of ours; an anonymous client's host is answered as it would be over https.
     fn redirect(&self, session: &Session, visit: &Visit) -> Early {
         let request = session.req_header();
         let raw_path = request::path_of(request);
@@ -319,14 +320,14 @@ impl Phases {
     }
 
     /// Ties an exchange to what it was let in with once it turns out to be a long one.
-    fn tie(&self, session: &Session, course: Course, ctx: &mut Context) {
+    fn bind_to_session(&self, session: &Session, course: Course, ctx: &mut Context) {
         if ctx.stream.is_none() {
             let front = self.0.front.load();
             let let_in = ctx.permit.as_ref().zip(ctx.visit.as_ref());
             let path = request::path_of(session.req_header());
             let method = &session.req_header().method;
             let stay = let_in.map(|(permit, visit)| permit.stay(visit, method, path));
-            ctx.stream = Some(streams::tie(stay, course, &self.0.gateway, &front.meter));
+            ctx.stream = Some(streams::bind_to_session(stay, course, &self.0.gateway, &front.meter));
         }
     }
 
@@ -441,14 +442,14 @@ impl ProxyHttp for Phases {
         if streams::is_body_odd() {
             return Err(Error::new_down(INVALID_CHUNK));
         }
-        // An HTTP/2 body may end with an empty frame. Towards an HTTP/1.1 upstream pingora writes its
-        // last chunk for the frame and again for the end, and the second one spoils the next request of
-        // the pooled connection (cloudflare/pingora#935).
+        // An HTTP/2 body may end with an empty frame. Towards an HTTP/1.1 upstream pingora writes
+        // its last chunk for the frame and again for the end, and the second one spoils the next
+        // request of the pooled connection (cloudflare/pingora#935).
         if end_of_stream && body.as_ref().is_some_and(Bytes::is_empty) {
             *body = None;
         }
         if !end_of_stream && session.body_bytes_read() > SHORT_BYTES_MAX {
-            self.tie(session, Course::Finite, ctx);
+            self.bind_to_session(session, Course::Finite, ctx);
         }
         Ok(())
     }
@@ -476,9 +477,9 @@ impl ProxyHttp for Phases {
         } else if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // An idle WebSocket is bounded by the upstream's time limit alone.
             session.set_read_timeout(None);
-            self.tie(session, Course::Endless, ctx);
+            self.bind_to_session(session, Course::Endless, ctx);
         } else if !response.status.is_informational() && request::is_long(response) {
-            self.tie(session, request::course(response), ctx);
+            self.bind_to_session(session, request::course(response), ctx);
         }
         if ctx.visit.as_ref().is_some_and(|visit| self.0.gateway.ground.place().is_auth_host(&visit.host)) {
             response.remove_header("service-worker-allowed");

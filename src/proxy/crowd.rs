@@ -1,7 +1,7 @@
 //! How many requests the clients behind a trusted proxy may have under way.
 //!
-//! Such clients share the proxy's connections, so they are counted by request, as much as others are by
-//! connection. What always holds: clients of different regions seldom share a lock.
+//! Such clients share the proxy's connections, so they are counted by request, as much as others
+//! are by connection. What always holds: clients of different regions seldom share a lock.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;

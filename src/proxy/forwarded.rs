@@ -1,8 +1,8 @@
 //! Who the client is: the socket's peer, unless that is a proxy we were told to trust.
 //!
-//! `X-Forwarded-For`, or `Forwarded` where the operator says so, is read from its right end, where our
-//! own proxies have written. What always holds: an address that a stranger wrote is never taken for the
-//! client's; of the two headers, only the one that the proxies write is read.
+//! `X-Forwarded-For`, or `Forwarded` where the operator says so, is read from its right end, where
+//! our own proxies have written. What always holds: an address that an anonymous client wrote is
+//! never taken for the client's; of the two headers, only the one that the proxies write is read.
 
 use std::net::IpAddr;
 
@@ -300,8 +300,8 @@ mod tests {
             assert_eq!(by_rfc.client(peer, &headers), client.parse::<IpAddr>().unwrap(), "{values:?}");
             assert_eq!(by_rfc.scheme(Some(peer), &headers), scheme, "{values:?}");
             // Nobody else says anything, and without the operator's word the header says nothing.
-            let stranger: IpAddr = "192.0.2.9".parse().unwrap();
-            assert_eq!(by_rfc.client(stranger, &headers), stranger);
+            let anonymous: IpAddr = "192.0.2.9".parse().unwrap();
+            assert_eq!(by_rfc.client(anonymous, &headers), anonymous);
             assert_eq!(trusted().client(peer, &headers), "6.6.6.6".parse::<IpAddr>().unwrap());
         }
     }

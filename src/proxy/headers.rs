@@ -30,8 +30,8 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// Families whose members are only ever ours, and the program that writes each of them: an application
-/// that was behind another gate may still believe what that gate used to say.
+/// Families whose members are only ever ours, and the program that writes each of them: an
+/// application that was behind another gate may still believe what that gate used to say.
 const PREFIXES: [&str; 26] = [
     "x-forwarded-",
     "x-original-",
@@ -183,7 +183,8 @@ impl Outgoing<'_> {
         }
         remove_tokens(request)?;
         if route.credentials.is_some() {
-            // Nobody shows the application a password of their own choice where the gateway shows one.
+            // Nobody shows the application a password of their own choice where the gateway shows
+            // one.
             request.remove_header(&header::AUTHORIZATION);
         }
         clean_cookies(request, self.version)?;
@@ -210,8 +211,8 @@ impl Outgoing<'_> {
 }
 
 impl Outgoing<'_> {
-    /// The host as the operator knows it: applications make links of it, so a client's own spelling, a
-    /// final dot or a port of its choice must not get into them.
+    /// The host as the operator knows it: applications make links of it, so a client's own
+    /// spelling, a final dot or a port of its choice must not get into them.
     fn host(&self, request: &RequestHeader) -> pingora::Result<HeaderValue> {
         let written = request.headers.get(header::HOST);
         match written.filter(|value| self.place.is_authority_of(&self.visit.host, value.as_bytes())) {

@@ -30,10 +30,10 @@ use super::crowd::Crowd;
 use super::forwarded::{TrustedProxies, Unbelieved};
 use super::gate::{Full, Gate, Pass, Standings};
 use super::headers::Reserved;
-use super::leashed::Leashed;
 use super::own_bodies::OwnBodies;
 use super::panel::{Bounds, Panel};
 use super::sockets::Sockets;
+use super::supervised::Supervised;
 use super::tls::{Certificates, NameKeeper};
 use super::watched::Watched;
 use super::write_buffer::Buffered;
@@ -48,7 +48,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// The proxy, listening.
 pub struct Proxy {
-    app: Arc<Leashed>,
+    app: Arc<Supervised>,
     listeners: Vec<Listener>,
     certificates: Option<Arc<Certificates>>,
     panel: Arc<Panel>,
@@ -112,7 +112,7 @@ impl Proxy {
             unbelieved: Arc::clone(&unbelieved),
         };
         Ok(Self {
-            app: Arc::new(Leashed::new(&settings, parts, front, certificates.clone(), bounds, unbelieved)),
+            app: Arc::new(Supervised::new(&settings, parts, front, certificates.clone(), bounds, unbelieved)),
             listeners,
             certificates,
             panel: Arc::new(panel),
@@ -220,7 +220,7 @@ fn acceptor(certificates: &Arc<Certificates>) -> Acceptor {
 /// Accepts until shutdown, then hands over the connections that are still open.
 async fn accept(
     listener: Listener,
-    app: Arc<Leashed>,
+    app: Arc<Supervised>,
     gate: Arc<Gate>,
     mut shutdown: watch::Receiver<bool>,
 ) -> JoinSet<()> {
@@ -266,7 +266,7 @@ async fn serve_connection(
     socket: TcpStream,
     peer: SocketAddr,
     tls: Option<Arc<Acceptor>>,
-    app: &Arc<Leashed>,
+    app: &Arc<Supervised>,
     pass: &Pass,
     shutdown: ShutdownWatch,
 ) {
@@ -285,7 +285,7 @@ async fn connection(
     socket: TcpStream,
     peer: SocketAddr,
     tls: Option<Arc<Acceptor>>,
-    app: &Leashed,
+    app: &Supervised,
 ) -> Option<Stream> {
     // Our buffer decides what is sent together; waiting to fill a segment only delays it.
     socket.set_nodelay(true).ok()?;

@@ -1,6 +1,7 @@
 //! Requests that sign a user out of their application, and with it here.
 //!
-//! What does not live here: the address (`domain/policy/logout.rs`), and ending the session (`flows/`).
+//! What does not live here: the address (`domain/policy/logout.rs`), and ending the session
+//! (`flows/`).
 //!
 //! What always holds: nobody is signed out because a page of another origin, or a browser that
 //! looks ahead, asked for the address; and not before the application has taken the request.

@@ -1,5 +1,5 @@
-//! Where listening sockets come from: the service manager, which holds them while we are restarted, the
-//! program that this process was before, or the system.
+//! Where listening sockets come from: the service manager, which holds them while we are restarted,
+//! the program that this process was before, or the system.
 //!
 //! What always holds: a socket that is handed over is used by the listener whose address it has;
 //! nobody is left waiting at one that no listener has.

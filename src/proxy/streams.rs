@@ -1,13 +1,13 @@
 //! Long exchanges end with their session: WebSockets, event streams, long downloads.
 //!
-//! Every request runs inside [`leashed`]. As soon as admission or the response shows that an
-//! exchange outlives one round trip, it is tied to its session by [`tie`]. When that session ends,
-//! its user may not use the route any more, or the route or its public path is gone, the whole
-//! exchange is dropped, idle or not. One that would never end by itself is dropped when we are told
-//! to stop, too, so that its client comes back to the next process at once. Dropping closes an
-//! HTTP/1.1 connection and resets one HTTP/2 stream, leaving its neighbours alone.
+//! Every request runs inside [`supervised`]. As soon as admission or the response shows that an
+//! exchange outlives one round trip, it is bound to its session by [`bind_to_session`]. When that
+//! session ends, its user may not use the route any more, or the route or its public path is gone,
+//! the whole exchange is dropped, idle or not. One that would never end by itself is dropped when
+//! we are told to stop, too, so that its client comes back to the next process at once. Dropping
+//! closes an HTTP/1.1 connection and resets one HTTP/2 stream, leaving its neighbours alone.
 //!
-//! The leash also bounds how long a client may take to say anything at all, and to send a request's
+//! Supervision also bounds how long a client may take to say anything at all, and to send a request's
 //! headers.
 //!
 //! What always holds: a request that is answered at once pays no timer, lock or allocation here.
@@ -39,7 +39,7 @@ const NEXT_HEADERS_TIMEOUT: Duration = Duration::from_secs(75);
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 
 tokio::task_local! {
-    static LEASH: Leash;
+    static SUPERVISION: Supervision;
     static CONNECTION: Connection;
 }
 
@@ -60,30 +60,30 @@ enum Stage {
     Open,
 }
 
-struct Leash {
+struct Supervision {
     /// What has come of the request's head and body; for HTTP/2 nothing, because frames say where
     /// they end.
     head: Cell<Head>,
     chunks: Cell<Chunks>,
     arrived: Cell<Option<Arrived>>,
-    bond: OnceCell<Bond>,
+    binding: OnceCell<Binding>,
     /// What the connection of an HTTP/2 request is doing.
     activity: Option<Arc<Activity>>,
 }
 
-impl Leash {
+impl Supervision {
     fn new(activity: Option<Arc<Activity>>) -> Self {
         Self {
             head: Cell::default(),
             chunks: Cell::default(),
             arrived: Cell::new(None),
-            bond: OnceCell::new(),
+            binding: OnceCell::new(),
             activity,
         }
     }
 }
 
-impl Drop for Leash {
+impl Drop for Supervision {
     fn drop(&mut self) {
         if self.arrived.get().is_some() {
             on_activity(self, Activity::end_request);
@@ -91,8 +91,8 @@ impl Drop for Leash {
     }
 }
 
-fn on_activity(leash: &Leash, change: impl Fn(&Activity)) {
-    match &leash.activity {
+fn on_activity(supervision: &Supervision, change: impl Fn(&Activity)) {
+    match &supervision.activity {
         Some(activity) => change(activity),
         None => {
             let _ = CONNECTION.try_with(|connection| change(&connection.activity));
@@ -102,7 +102,7 @@ fn on_activity(leash: &Leash, change: impl Fn(&Activity)) {
 
 /// What an exchange was let in with, and who knows whether that still holds.
 #[derive(Clone)]
-struct Bond {
+struct Binding {
     gateway: Arc<Gateway>,
     stay: Arc<Stay>,
     course: Course,
@@ -117,9 +117,9 @@ pub(super) enum Course {
     Endless,
 }
 
-impl Bond {
+impl Binding {
     /// Returns when the exchange may not go on, or is not waited for.
-    async fn until_loosed(self, mut shutdown: ShutdownWatch) {
+    async fn until_ended(self, mut shutdown: ShutdownWatch) {
         let refused = self.gateway.admission.until_refused(&self.stay);
         match self.course {
             Course::Finite => refused.await,
@@ -192,11 +192,11 @@ async fn silence(limit: Duration) {
     .await;
 }
 
-/// Runs one request; `None` when its session ended, its headers did not come, or it would never end and
-/// `shutdown` holds `true`.
+/// Runs one request; `None` when its session ended, its headers did not come, or it would never end
+/// and `shutdown` holds `true`.
 ///
 /// `activity` is that of the connection of an HTTP/2 request.
-pub(super) async fn leashed<T>(
+pub(super) async fn supervised<T>(
     activity: Option<Arc<Activity>>,
     shutdown: &ShutdownWatch,
     request: impl Future<Output = T>,
@@ -205,8 +205,8 @@ pub(super) async fn leashed<T>(
         Ok(Stage::Opening) => FIRST_HEADERS_TIMEOUT,
         _ => NEXT_HEADERS_TIMEOUT,
     };
-    LEASH
-        .scope(Leash::new(activity), async move {
+    SUPERVISION
+        .scope(Supervision::new(activity), async move {
             tokio::select! {
                 biased;
                 answered = request => Some(answered),
@@ -218,40 +218,40 @@ pub(super) async fn leashed<T>(
 
 /// Notes bytes that have come on an HTTP/1 connection for the current request.
 pub(super) fn came(bytes: &[u8]) {
-    let _ = LEASH.try_with(|leash| {
-        let mut head = leash.head.get();
+    let _ = SUPERVISION.try_with(|supervision| {
+        let mut head = supervision.head.get();
         let rest = head.see(bytes);
-        leash.head.set(head);
+        supervision.head.set(head);
         if head.is_before_chunks() {
-            let mut chunks = leash.chunks.get();
+            let mut chunks = supervision.chunks.get();
             chunks.see(rest);
-            leash.chunks.set(chunks);
+            supervision.chunks.set(chunks);
         }
     });
 }
 
 /// Whether the head of the current request could be read in two ways, as its bytes came.
 pub(super) fn is_head_odd() -> bool {
-    LEASH.try_with(|leash| leash.head.get().is_odd()).unwrap_or_default()
+    SUPERVISION.try_with(|supervision| supervision.head.get().is_odd()).unwrap_or_default()
 }
 
 /// Whether the body of the current request could end in two places, as far as its bytes have come.
 pub(super) fn is_body_odd() -> bool {
-    LEASH.try_with(|leash| leash.chunks.get().are_odd()).unwrap_or_default()
+    SUPERVISION.try_with(|supervision| supervision.chunks.get().are_odd()).unwrap_or_default()
 }
 
 /// Notes that the current request's headers have arrived.
 pub(super) fn arrived() {
-    let _ = LEASH.try_with(|leash| {
-        if leash.arrived.replace(Some(Arrived)).is_none() {
-            on_activity(leash, Activity::begin_request);
+    let _ = SUPERVISION.try_with(|supervision| {
+        if supervision.arrived.replace(Some(Arrived)).is_none() {
+            on_activity(supervision, Activity::begin_request);
         }
     });
 }
 
-/// Ties the current exchange to what it was let in with: the session, if it has one, and the right
+/// Binds the current exchange to what it was let in with: the session, if it has one, and the right
 /// to use the route.
-pub(super) fn tie(
+pub(super) fn bind_to_session(
     stay: Option<Stay>,
     course: Course,
     gateway: &Arc<Gateway>,
@@ -259,24 +259,24 @@ pub(super) fn tie(
 ) -> OpenStream {
     let held = stay.as_ref().and_then(Stay::session).map(LiveSession::hold);
     if let Some(stay) = stay {
-        let bond = Bond { gateway: Arc::clone(gateway), stay: Arc::new(stay), course };
-        let _ = LEASH.try_with(|leash| leash.bond.set(bond));
+        let binding = Binding { gateway: Arc::clone(gateway), stay: Arc::new(stay), course };
+        let _ = SUPERVISION.try_with(|supervision| supervision.binding.set(binding));
     }
     OpenStream::new(Arc::clone(meter), held)
 }
 
 /// Ends when the exchange has to end.
 ///
-/// Everything that changes the leash happens while the request itself is polled, right before
+/// Everything that changes the supervision happens while the request itself is polled, right before
 /// this is, so nothing has to wake it.
 async fn cut(limit: Duration, shutdown: &ShutdownWatch) {
     let mut ended: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     let mut too_late = std::pin::pin!(pingora::time::sleep(limit));
     let mut too_slow: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     poll_fn(|context| {
-        let arrived = LEASH.try_with(|leash| leash.arrived.get()).ok().flatten();
+        let arrived = SUPERVISION.try_with(|supervision| supervision.arrived.get()).ok().flatten();
         if arrived.is_none() {
-            if LEASH.try_with(|leash| leash.head.get().has_begun()).unwrap_or_default() {
+            if SUPERVISION.try_with(|supervision| supervision.head.get().has_begun()).unwrap_or_default() {
                 let slow = too_slow.get_or_insert_with(|| Box::pin(pingora::time::sleep(HEADERS_TIMEOUT)));
                 std::task::ready!(slow.as_mut().poll(context));
                 return Poll::Ready(());
@@ -284,8 +284,8 @@ async fn cut(limit: Duration, shutdown: &ShutdownWatch) {
             return too_late.as_mut().poll(context);
         }
         if ended.is_none() {
-            let tied = LEASH.try_with(|leash| leash.bond.get().cloned()).ok().flatten();
-            ended = tied.map(|bond| Box::pin(bond.until_loosed(shutdown.clone())) as _);
+            let bound = SUPERVISION.try_with(|supervision| supervision.binding.get().cloned()).ok().flatten();
+            ended = bound.map(|binding| Box::pin(binding.until_ended(shutdown.clone())) as _);
         }
         ended.as_mut().map_or(Poll::Pending, |ended| ended.as_mut().poll(context))
     })

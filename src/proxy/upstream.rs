@@ -69,8 +69,8 @@ impl Upstreams {
         limit(&mut peer.options, route);
         let idle = idle(route, asked.method);
         peer.options.idle_timeout = Some(idle);
-        // A connection is pooled with those that are kept as long, so that no request gets one that has
-        // been idle for longer than it may have been.
+        // A connection is pooled with those that are kept as long, so that no request gets one that
+        // has been idle for longer than it may have been.
         peer.group_key = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         if asked.upgrades {
             peer.options.custom_l4 = Some(Arc::clone(&self.upgrades) as _);

@@ -1,6 +1,7 @@
 //! A client's connection whose incoming bytes are shown to [`streams`] before pingora parses them.
 //!
-//! It lies above TLS, where there is any. What always holds: bytes pass through unchanged and at once.
+//! It lies above TLS, where there is any. What always holds: bytes pass through unchanged and at
+//! once.
 
 use std::io;
 use std::pin::Pin;

@@ -34,7 +34,7 @@ const LEFT_OUT: [&[u8]; 18] = [
     keys::CEREMONIES,
     keys::CODES,
     keys::HAND_OFFS,
-    keys::WAYS_BACK,
+    keys::RETURN_TARGETS,
     keys::PROCESSES,
     keys::OUTBOX,
     keys::DISPATCHES,
@@ -277,7 +277,8 @@ mod tests {
         assert_eq!(read(&file).unwrap(), changes());
     }
 
-    /// A thousand damaged files: flipped bits, cuts, insertions. Each is refused whole, or is the same.
+    /// A thousand damaged files: flipped bits, cuts, insertions. Each is refused whole, or is the
+    /// same.
     #[test]
     fn d_09_a_damaged_file_is_refused_whole() {
         let mut file = Vec::new();

@@ -3,7 +3,7 @@
 //! Every key begins with a word and a slash, so that one prefix scan finds one kind of record.
 
 use crate::domain::id::{
-    AccessTokenId, CeremonyId, CodeId, CredentialId, LetterId, SessionId, UserId, WayBackId,
+    AccessTokenId, CeremonyId, CodeId, CredentialId, MessageId, ReturnTargetId, SessionId, UserId,
 };
 use crate::domain::network::Network;
 use crate::domain::secret::SecretHash;
@@ -20,7 +20,7 @@ pub const SESSIONS_REVISIONS: &[u8] = b"sessions-revision/";
 pub const CEREMONIES: &[u8] = b"ceremony/";
 pub const INVITATIONS: &[u8] = b"invitation/";
 pub const INVITATIONS_FOR: &[u8] = b"invitation-for/";
-pub const WAYS_BACK: &[u8] = b"way-back/";
+pub const RETURN_TARGETS: &[u8] = b"way-back/";
 pub const HAND_OFFS: &[u8] = b"hand-off/";
 pub const CODES: &[u8] = b"code/";
 pub const OUTBOX: &[u8] = b"outbox/";
@@ -159,8 +159,8 @@ pub fn recovery_codes(user: &UserId) -> Vec<u8> {
     key(RECOVERY_CODES, user.as_handle())
 }
 
-pub fn way_back(id: &WayBackId) -> Vec<u8> {
-    key(WAYS_BACK, &id.0)
+pub fn return_target(id: &ReturnTargetId) -> Vec<u8> {
+    key(RETURN_TARGETS, &id.0)
 }
 
 pub fn hand_off(code: &SecretHash) -> Vec<u8> {
@@ -171,11 +171,11 @@ pub fn code(id: &CodeId) -> Vec<u8> {
     key(CODES, &id.0)
 }
 
-pub fn letter(id: &LetterId) -> Vec<u8> {
+pub fn message(id: &MessageId) -> Vec<u8> {
     key(OUTBOX, &id.0)
 }
 
-pub fn dispatch(id: &LetterId) -> Vec<u8> {
+pub fn dispatch(id: &MessageId) -> Vec<u8> {
     key(DISPATCHES, &id.0)
 }
 

@@ -54,7 +54,8 @@ impl Registration {
 }
 
 impl Followers {
-    /// Tells a follower everything, and adds it. It hears of every change that is told after this call.
+    /// Tells a follower everything, and adds it. It hears of every change that is told after this
+    /// call.
     pub(super) fn add(
         &self,
         prefix: &[u8],

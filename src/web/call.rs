@@ -1,7 +1,7 @@
 //! A request to one of our endpoints, apart from its body: of an API or for a page.
 //!
-//! Handlers take a [`Call`], or what `guard` makes of it: evidence of who calls, and from which page.
-//! Which dialect is spoken stands in the visit.
+//! Handlers take a [`Call`], or what `guard` makes of it: evidence of who calls, and from which
+//! page. Which dialect is spoken stands in the visit.
 
 use std::sync::Arc;
 

@@ -15,9 +15,9 @@ use crate::domain::device_link::DEVICE_LINK_LIFETIME;
 use crate::domain::dialect::{Pages, Terms};
 use crate::domain::id::{CeremonyId, CodeId};
 use crate::domain::place::{Place, Scheme};
+use crate::domain::return_target::RETURN_TARGET_LIFETIME;
 use crate::domain::secret::Secret;
 use crate::domain::user::SEEN_FROM_LIFETIME;
-use crate::domain::way_back::WAY_BACK_LIFETIME;
 
 /// The session cookie, for as long as a session can live.
 pub fn session(place: &Place, token: &str, lifetime: Duration) -> HeaderValue {
@@ -40,10 +40,10 @@ pub fn code(place: &Place, id: &CodeId) -> HeaderValue {
     write(place, Cookie::Code, &id.to_string(), CODE_LIFETIME, "Strict")
 }
 
-/// The cookie that binds a way back to this browser.
+/// The cookie that binds a return target to this browser.
 pub fn nonce(place: &Place, nonce: &Secret) -> HeaderValue {
     // Lax: the browser comes back through a redirect that began on another host.
-    write(place, Cookie::Nonce, &nonce.reveal(), WAY_BACK_LIFETIME, "Lax")
+    write(place, Cookie::Nonce, &nonce.reveal(), RETURN_TARGET_LIFETIME, "Lax")
 }
 
 /// The cookie that binds a link between two devices to the new one.
@@ -89,8 +89,8 @@ impl Call {
         response
     }
 
-    /// The answer to a request that was to finish a ceremony: whatever came of it, this browser has none
-    /// any more.
+    /// The answer to a request that was to finish a ceremony: whatever came of it, this browser has
+    /// none any more.
     pub fn finished(&self, answered: Result<Response, Problem>) -> Response {
         let mut response = answered.unwrap_or_else(Problem::into_response);
         if let Some(which) = self.terms().ceremony_cookie {

@@ -1,9 +1,9 @@
 //! Who is calling one of our endpoints, and from which page.
 //!
-//! A handler says in its signature what it needs: [`SignedIn`] or [`AnySession`] for a caller whom we
-//! know, [`Trusted`] for the knowledge that no other site's page sent the request. Handlers that use a
-//! ceremony up ask the call itself, in their own order. A cookie alone is never enough for a change:
-//! browsers attach it to requests of other sites as well.
+//! A handler says in its signature what it needs: [`SignedIn`] or [`AnySession`] for a caller whom
+//! we know, [`Trusted`] for the knowledge that no other site's page sent the request. Handlers that
+//! use a ceremony up ask the call itself, in their own order. A cookie alone is never enough for a
+//! change: browsers attach it to requests of other sites as well.
 
 use std::sync::Arc;
 
@@ -122,8 +122,8 @@ impl Call {
         self.identify_by_cookie()
     }
 
-    /// The same, but only by what lasts as long as the session: an access token is short-lived so that
-    /// it cannot be prolonged.
+    /// The same, but only by what lasts as long as the session: an access token is short-lived so
+    /// that it cannot be prolonged.
     pub fn identify_lasting(&self) -> Result<Option<Known>, Problem> {
         match bearer(&self.headers) {
             Some(token) => Ok(known(self.gateway.sessions.caller_by_lasting(token)?, Shown::Bearer)),
@@ -131,8 +131,8 @@ impl Call {
         }
     }
 
-    /// Who is calling, by cookie, whatever token is shown as well. On a request that changes something
-    /// it counts only if the request comes from a page of ours.
+    /// Who is calling, by cookie, whatever token is shown as well. On a request that changes
+    /// something it counts only if the request comes from a page of ours.
     pub fn identify_by_cookie(&self) -> Result<Option<Known>, Problem> {
         let safe = matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS);
         if !safe && let Err(problem) = self.trusted_page() {
@@ -144,13 +144,14 @@ impl Call {
         Ok(known(self.caller_by_cookie()?, Shown::Cookie))
     }
 
-    /// Whose session the cookie is, from whichever page it comes: for page loads, which change nothing.
+    /// Whose session the cookie is, from whichever page it comes: for page loads, which change
+    /// nothing.
     pub fn caller_by_cookie(&self) -> Result<Caller, Problem> {
         Ok(self.gateway.sessions.caller_by_cookie(&self.visit.host, self.cookie_headers())?)
     }
 
-    /// Every session that the request shows, by token and by cookie: whoever signs out means both, and a
-    /// token that is no good must not keep the cookie's alive.
+    /// Every session that the request shows, by token and by cookie: whoever signs out means both,
+    /// and a token that is no good must not keep the cookie's alive.
     pub fn shown_sessions(&self) -> Result<Vec<Arc<LiveSession>>, Problem> {
         let by_token = match bearer(&self.headers) {
             Some(token) => known(self.gateway.sessions.caller_by_bearer(token)?, Shown::Bearer),
@@ -164,8 +165,8 @@ impl Call {
         Ok(by_token.into_iter().chain(by_cookie).map(|caller| caller.session).collect())
     }
 
-    /// The token that `caller` goes on with: what they have shown, or a new one for whoever showed a
-    /// cookie. No token is turned into one of another kind, for that might last longer.
+    /// The token that `caller` goes on with: what they have shown, or a new one for whoever showed
+    /// a cookie. No token is turned into one of another kind, for that might last longer.
     pub fn token_of(&self, caller: &Known) -> Result<String, FlowError> {
         match (caller.shown, bearer(&self.headers)) {
             (Shown::Bearer, Some(token)) => Ok(token.to_owned()),
@@ -177,8 +178,8 @@ impl Call {
 
     /// Whether the request comes from a page of ours, or from no page at all.
     ///
-    /// `Origin` must be ours if it is there, and so must `Sec-Fetch-Site`; without either, a request
-    /// that changes something is taken to come from elsewhere (ASVS 3.5.1 to 3.5.3).
+    /// `Origin` must be ours if it is there, and so must `Sec-Fetch-Site`; without either, a
+    /// request that changes something is taken to come from elsewhere (ASVS 3.5.1 to 3.5.3).
     fn same_origin(&self) -> Result<(), Problem> {
         let text = |name| self.headers.get(name).map(HeaderValue::as_bytes);
         let (origin, site) = (text(ORIGIN.as_str()), text(FETCH_SITE));
@@ -234,7 +235,7 @@ pub fn is_related(gateway: &Gateway, origin: &HeaderValue) -> bool {
 fn known(caller: Caller, shown: Shown) -> Option<Known> {
     match caller {
         Caller::Known(session, user) => Some(Known { session, user, shown }),
-        Caller::Stranger { .. } => None,
+        Caller::Anonymous { .. } => None,
     }
 }
 
@@ -259,8 +260,8 @@ pub(super) fn device_mark(headers: &HeaderMap) -> Option<SecretHash> {
     })
 }
 
-/// The token in `Authorization`. Some scripts that look for a token and have none write what they found
-/// instead; that is no token, and there may be a cookie all the same.
+/// The token in `Authorization`. Some scripts that look for a token and have none write what they
+/// found instead; that is no token, and there may be a cookie all the same.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let token = scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())?;

@@ -30,7 +30,7 @@ pub fn with_calls_to<'a>(origins: impl Iterator<Item = &'a str>) -> Option<Heade
 
 const ALWAYS: [(HeaderName, &str); 7] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    // Addresses of ours may hold the name of a way back.
+    // Addresses of ours may hold the name of a return target.
     (header::REFERRER_POLICY, "no-referrer"),
     (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
     (header::X_FRAME_OPTIONS, "DENY"),

@@ -39,8 +39,8 @@ pub struct Spoken {
 pub struct Faces(Arc<HashMap<Dialect, (Face, Option<CorsLayer>)>>);
 
 impl Faces {
-    /// `problem`, in the words of the dialect that the request is for; `None` where that is the native
-    /// one, or none at all.
+    /// `problem`, in the words of the dialect that the request is for; `None` where that is the
+    /// native one, or none at all.
     pub async fn show(
         &self,
         place: &Place,
@@ -66,7 +66,7 @@ impl Faces {
 }
 
 /// What is answered where.
-pub struct Rooms {
+pub struct Routers {
     /// For the auth host, with paths relative to the prefix.
     pub auth: Router,
     /// For the hosts of applications, with paths relative to the prefix.
@@ -80,19 +80,19 @@ pub struct Rooms {
 }
 
 /// One router that answers each request as its host and path demand, and the faces of its dialects.
-pub fn split(gateway: Arc<Gateway>, rooms: Rooms) -> (Router, Faces) {
+pub fn split(gateway: Arc<Gateway>, routers: Routers) -> (Router, Faces) {
     let face = |spoken: &Spoken| (spoken.face, spoken.cors.clone());
-    let faces = rooms.dialects.iter().map(|(dialect, spoken)| (*dialect, face(spoken))).collect();
-    let directory = Arc::new(Directory::new(gateway.ground.place(), rooms));
+    let faces = routers.dialects.iter().map(|(dialect, spoken)| (*dialect, face(spoken))).collect();
+    let directory = Arc::new(Directory::new(gateway.ground.place(), routers));
     let router = Router::new().fallback(move |mut request: Request| {
-        let router = directory.lead(gateway.ground.place(), &mut request);
+        let router = directory.router_for(gateway.ground.place(), &mut request);
         let scheme = gateway.ground.place().scheme;
         async move { answer(router, scheme, request).await }
     });
     (router, Faces(Arc::new(faces)))
 }
 
-/// The rooms with the paths they have for the outside.
+/// The routers with the paths they have for the outside.
 struct Directory {
     auth: Router,
     application: Router,
@@ -102,7 +102,7 @@ struct Directory {
 }
 
 impl Directory {
-    fn new(place: &Place, rooms: Rooms) -> Self {
+    fn new(place: &Place, routers: Routers) -> Self {
         let at_mount = |(dialect, spoken): (Dialect, Spoken)| {
             let mount = place.mounts.of(dialect)?;
             let nested = below(&mount.path, spoken.router);
@@ -113,16 +113,16 @@ impl Directory {
             Some((dialect, router))
         };
         Self {
-            auth: below(&place.prefix, rooms.auth),
-            application: below(&place.prefix, rooms.application),
-            documents: rooms.documents,
-            aliases: rooms.aliases,
-            dialects: rooms.dialects.into_iter().filter_map(at_mount).collect(),
+            auth: below(&place.prefix, routers.auth),
+            application: below(&place.prefix, routers.application),
+            documents: routers.documents,
+            aliases: routers.aliases,
+            dialects: routers.dialects.into_iter().filter_map(at_mount).collect(),
         }
     }
 
     /// Who answers, having noted in the visit which dialect is spoken.
-    fn lead(&self, place: &Place, request: &mut Request) -> Router {
+    fn router_for(&self, place: &Place, request: &mut Request) -> Router {
         let path = request.uri().path().to_owned();
         let Some(visit) = request.extensions_mut().get_mut::<Visit>() else {
             return self.application.clone();
@@ -143,8 +143,8 @@ impl Directory {
     }
 }
 
-/// `router` below `path`, and at `path` with and without a slash at its end. (`Router::nest` leaves out
-/// the one with a slash, which then gets an answer that is nobody's.)
+/// `router` below `path`, and at `path` with and without a slash at its end. (`Router::nest` leaves
+/// out the one with a slash, which then gets an answer that is nobody's.)
 fn below(path: &str, router: Router) -> Router {
     Router::new().nest_service(path, router)
 }

@@ -1,7 +1,7 @@
-//! Failures as strangers see them: `application/problem+json` (RFC 9457).
+//! Failures as anonymous clients see them: `application/problem+json` (RFC 9457).
 //!
 //! The only place where a failure gets a status and a sentence. There is no wildcard arm: a new
-//! failure must choose its face. Two failures that a stranger must not tell apart share one.
+//! failure must choose its face. Two failures that an anonymous client must not tell apart share one.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use std::time::Duration;

@@ -32,8 +32,8 @@ impl Call {
         Ok(())
     }
 
-    /// Gives a caller who shows a cookie a new one, of `session`: what has become of theirs. One who
-    /// shows a token has no use for it.
+    /// Gives a caller who shows a cookie a new one, of `session`: what has become of theirs. One
+    /// who shows a token has no use for it.
     pub fn renew(&self, caller: &Known, session: &Session, headers: &mut HeaderMap) -> Result<(), Problem> {
         match caller.shown {
             Shown::Cookie => self.set_session_cookie(session, headers),
@@ -41,7 +41,8 @@ impl Call {
         }
     }
 
-    /// Ends every session that the caller shows, and answers `done`. A stranger gets the same answer.
+    /// Ends every session that the caller shows, and answers `done`. An anonymous client gets the
+    /// same answer.
     pub async fn sign_out(&self, done: impl IntoResponse) -> Result<Response, Problem> {
         if let Err(problem) = self.not_cross_site() {
             // What another site's page sends may cost nobody their cookies.
@@ -59,9 +60,10 @@ impl Call {
         Ok(response)
     }
 
-    /// Takes back what this browser has of a session, on the host it is on, whether or not the session
-    /// could be ended: a person who signs out is not to be shown as signed in. Storage is cleared on
-    /// the auth host only, and only where no application shares that host and keeps something there.
+    /// Takes back what this browser has of a session, on the host it is on, whether or not the
+    /// session could be ended: a person who signs out is not to be shown as signed in. Storage is
+    /// cleared on the auth host only, and only where no application shares that host and keeps
+    /// something there.
     pub fn clear_session_cookie(&self, headers: &mut HeaderMap) {
         let is_ours_alone = self.gateway.ground.routes().host(&self.visit.host).is_none();
         if self.place().is_auth_host(&self.visit.host) && is_ours_alone {

@@ -31,12 +31,12 @@ use tower::util::ServiceFn;
 
 use super::signature::{self, SigningSecret};
 use super::template::message;
-use super::words::Letterhead;
+use super::words::Sender;
 use crate::domain::dispatch::{Dispatch, Template, WebhookId};
-use crate::domain::id::LetterId;
+use crate::domain::id::MessageId;
 use crate::domain::network;
 use crate::domain::time::Timestamp;
-use crate::ports::{Courier, CourierError, Parcel};
+use crate::ports::{Attempt, WebhookError, WebhookSender};
 
 /// How long handing one dispatch over may take.
 const CARRY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -61,7 +61,7 @@ pub struct WebhookSettings {
     pub ca_file: Option<PathBuf>,
 }
 
-/// Why there is no courier.
+/// Why there is no sender of webhooks.
 #[derive(Debug, thiserror::Error)]
 pub enum BadWebhook {
     #[error("webhook.ca_file: {path}: {problem}")]
@@ -87,16 +87,16 @@ struct Hook {
 }
 
 /// Whoever tells the webhooks of the configuration.
-pub struct HttpCourier {
+pub struct HttpWebhookSender {
     hooks: BTreeMap<WebhookId, Hook>,
-    letterhead: Letterhead,
+    sender: Sender,
 }
 
-impl HttpCourier {
+impl HttpWebhookSender {
     /// Speaks to nobody yet.
     pub fn new(
         settings: impl IntoIterator<Item = WebhookSettings>,
-        letterhead: Letterhead,
+        sender: Sender,
     ) -> Result<Self, BadWebhook> {
         let hooks = settings.into_iter().map(|settings| {
             let url: Uri = settings.url.parse().map_err(|error| bad(&error))?;
@@ -104,17 +104,17 @@ impl HttpCourier {
             let WebhookSettings { url: text, template, secret, .. } = settings;
             Ok((WebhookId::of_url(&text), Hook { url, template, secret, client }))
         });
-        Ok(Self { hooks: hooks.collect::<Result<_, BadWebhook>>()?, letterhead })
+        Ok(Self { hooks: hooks.collect::<Result<_, BadWebhook>>()?, sender })
     }
 
     /// Hands a dispatch that says nothing but that it has arrived to a webhook, and returns what
     /// that said.
-    pub async fn try_out(&self, to: &WebhookId, id: LetterId, now: Timestamp) -> Result<Answer, String> {
+    pub async fn try_out(&self, to: &WebhookId, id: MessageId, now: Timestamp) -> Result<Answer, String> {
         let hook = self.hooks.get(to).ok_or("there is no such webhook")?;
         let dispatch = Dispatch::test(now);
-        let parcel = Parcel { to: *to, id, dispatch: &dispatch, now };
+        let attempt = Attempt { to: *to, id, dispatch: &dispatch, now };
         let asked = async {
-            let response = hook.ask(parcel, &self.letterhead).await?;
+            let response = hook.ask(attempt, &self.sender).await?;
             let status = response.status().as_u16();
             Ok(Answer { status, said: said(response).await })
         };
@@ -125,55 +125,55 @@ impl HttpCourier {
 const TOO_LONG: &str = "it takes too long to answer";
 
 #[async_trait]
-impl Courier for HttpCourier {
+impl WebhookSender for HttpWebhookSender {
     fn knows(&self, to: &WebhookId) -> bool {
         self.hooks.contains_key(to)
     }
 
-    async fn carry(&self, parcel: Parcel<'_>) -> Result<(), CourierError> {
-        let Some(hook) = self.hooks.get(&parcel.to) else {
-            return Err(CourierError::Permanent("there is no such webhook".to_owned()));
+    async fn send(&self, attempt: Attempt<'_>) -> Result<(), WebhookError> {
+        let Some(hook) = self.hooks.get(&attempt.to) else {
+            return Err(WebhookError::Permanent("there is no such webhook".to_owned()));
         };
         // What was taken is told by the head of an answer; the rest of it is not read.
-        match tokio::time::timeout(CARRY_TIMEOUT, hook.ask(parcel, &self.letterhead)).await {
+        match tokio::time::timeout(CARRY_TIMEOUT, hook.ask(attempt, &self.sender)).await {
             Ok(Ok(response)) => judged(response.status()),
-            Ok(Err(error)) => Err(CourierError::Temporary(error)),
-            Err(_) => Err(CourierError::Temporary(TOO_LONG.to_owned())),
+            Ok(Err(error)) => Err(WebhookError::Temporary(error)),
+            Err(_) => Err(WebhookError::Temporary(TOO_LONG.to_owned())),
         }
     }
 }
 
 /// Whether an answer means that the message was taken. A refusal counts for good only where it is
 /// about the message: a receiver that is being moved, or locked, must not cost anybody theirs.
-fn judged(status: StatusCode) -> Result<(), CourierError> {
+fn judged(status: StatusCode) -> Result<(), WebhookError> {
     let answered = format!("it answered {}", status.as_u16());
     match status.as_u16() {
         200..=299 => Ok(()),
-        400 | 405 | 406 | 410 | 411 | 413 | 414 | 415 | 422 | 431 => Err(CourierError::Permanent(answered)),
-        _ => Err(CourierError::Temporary(answered)),
+        400 | 405 | 406 | 410 | 411 | 413 | 414 | 415 | 422 | 431 => Err(WebhookError::Permanent(answered)),
+        _ => Err(WebhookError::Temporary(answered)),
     }
 }
 
 impl Hook {
     async fn ask(
         &self,
-        parcel: Parcel<'_>,
-        letterhead: &Letterhead,
+        attempt: Attempt<'_>,
+        sender: &Sender,
     ) -> Result<Response<impl BodyExt<Data = Bytes> + Unpin>, String> {
-        let request = self.request(parcel, letterhead).ok_or("the message cannot be written")?;
+        let request = self.request(attempt, sender).ok_or("the message cannot be written")?;
         self.client.request(request).await.map_err(|error| in_words(&error))
     }
 
-    fn request(&self, parcel: Parcel<'_>, letterhead: &Letterhead) -> Option<Request<Full<Bytes>>> {
-        let message = message(self.template, letterhead, parcel.dispatch)?;
-        let id = format!("msg_{}", parcel.id);
+    fn request(&self, attempt: Attempt<'_>, sender: &Sender) -> Option<Request<Full<Bytes>>> {
+        let message = message(self.template, sender, attempt.dispatch)?;
+        let id = format!("msg_{}", attempt.id);
         let mut request = Request::post(&self.url)
             .header(header::CONTENT_TYPE, message.content_type)
             .header(header::USER_AGENT, USER_AGENT)
             .header(signature::ID, &id)
-            .header(signature::TIMESTAMP, parcel.now.as_seconds());
+            .header(signature::TIMESTAMP, attempt.now.as_seconds());
         if let Some(secret) = &self.secret {
-            request = request.header(signature::SIGNATURE, secret.sign(&id, parcel.now, &message.body)?);
+            request = request.header(signature::SIGNATURE, secret.sign(&id, attempt.now, &message.body)?);
         }
         for (name, value) in message.headers {
             request = request.header(name, value);
@@ -199,7 +199,8 @@ fn client(
     connector.enforce_http(false);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     let connector = builder.https_or_http().enable_http1().wrap_connector(connector);
-    // A connection that was kept may be gone, and then it is not known whether a request on it arrived.
+    // A connection that was kept may be gone, and then it is not known whether a request on it
+    // arrived.
     let mut client = Client::builder(TokioExecutor::new());
     Ok(client.pool_max_idle_per_host(0).retry_canceled_requests(false).build(connector))
 }
@@ -271,8 +272,8 @@ mod tests {
     fn classifies_permanent_and_temporary_errors() {
         let what = |status: u16| match judged(StatusCode::from_u16(status).unwrap()) {
             Ok(()) => "taken",
-            Err(CourierError::Temporary(_)) => "later",
-            Err(CourierError::Permanent(_)) => "never",
+            Err(WebhookError::Temporary(_)) => "later",
+            Err(WebhookError::Permanent(_)) => "never",
         };
         for (status, expected) in [
             (200, "taken"),

@@ -12,4 +12,4 @@ pub mod signature;
 mod template;
 mod words;
 
-pub use words::Letterhead;
+pub use words::Sender;

@@ -8,7 +8,7 @@
 
 use serde::Serialize;
 
-use super::words::{Letterhead, Words};
+use super::words::{Sender, Words};
 use crate::domain::dispatch::{Dispatch, Template, What};
 use crate::domain::event::Outcome;
 
@@ -20,10 +20,10 @@ pub(super) struct Message {
 }
 
 /// `None` only where JSON cannot be written.
-pub(super) fn message(template: Template, letterhead: &Letterhead, dispatch: &Dispatch) -> Option<Message> {
-    let words = letterhead.write(dispatch);
+pub(super) fn message(template: Template, sender: &Sender, dispatch: &Dispatch) -> Option<Message> {
+    let words = sender.write(dispatch);
     match template {
-        Template::Json => json(letterhead, dispatch, words),
+        Template::Json => json(sender, dispatch, words),
         Template::Ntfy => Some(ntfy(dispatch, words)),
         Template::Slack => slack(&words),
     }
@@ -58,13 +58,13 @@ struct Data<'a> {
     network: Option<String>,
 }
 
-fn json(letterhead: &Letterhead, dispatch: &Dispatch, words: Words) -> Option<Message> {
+fn json(sender: &Sender, dispatch: &Dispatch, words: Words) -> Option<Message> {
     let shape = Shape {
         r#type: called(dispatch.what),
         timestamp: dispatch.at.to_rfc3339(),
         data: Data {
             text: words.title,
-            gateway: &letterhead.origin,
+            gateway: &sender.origin,
             outcome: dispatch.outcome,
             actor: dispatch.actor.as_deref(),
             user: dispatch.user.map(|user| user.to_string()),
@@ -125,8 +125,8 @@ mod tests {
     use crate::domain::network::Network;
     use crate::domain::time::Timestamp;
 
-    fn letterhead() -> Letterhead {
-        Letterhead {
+    fn sender() -> Sender {
+        Sender {
             name: "Example & <!channel>\r\nX-Evil: 1".to_owned(),
             origin: "https://auth.example.com".to_owned(),
             users: "https://auth.example.com/auth/admin/users/".to_owned(),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     fn written(template: Template) -> Message {
-        message(template, &letterhead(), &dispatch()).unwrap()
+        message(template, &sender(), &dispatch()).unwrap()
     }
 
     #[test]

@@ -2,15 +2,15 @@
 //!
 //! What does not live here: the layouts of receivers (`template.rs`).
 //!
-//! What always holds: people are named by their id, and the title is plain ASCII, because it goes into
-//! a header.
+//! What always holds: people are named by their id, and the title is plain ASCII, because it goes
+//! into a header.
 
 use crate::domain::dispatch::{Dispatch, Notice, What};
 use crate::domain::topic::Topic;
 
 /// What is the same in every dispatch.
 #[derive(Debug, Clone)]
-pub struct Letterhead {
+pub struct Sender {
     /// The operator's name for this installation.
     pub name: String,
     /// Our public origin.
@@ -30,7 +30,7 @@ pub(super) struct Words {
     pub(super) link: Option<String>,
 }
 
-impl Letterhead {
+impl Sender {
     pub(super) fn write(&self, dispatch: &Dispatch) -> Words {
         let Dispatch { actor, reason, route, model, network, at, user, .. } = dispatch;
         let told = [

@@ -21,11 +21,11 @@ async fn the_set_up_link_leads_to_the_application_with_the_right_headers() {
     assert!(!request.text().contains("vestibule="), "{}", request.text());
 
     // The door is closed for good.
-    let stranger = stage.another_window().await;
-    stranger.open(&link).await;
-    stranger.sees("This link does not work any more").await;
-    stranger.sees("For a new link, ask").await;
-    stranger.stays_clean().await;
+    let anonymous = stage.another_window().await;
+    anonymous.open(&link).await;
+    anonymous.sees("This link does not work any more").await;
+    anonymous.sees("For a new link, ask").await;
+    anonymous.stays_clean().await;
 }
 
 #[tokio::test]

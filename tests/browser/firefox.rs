@@ -1,6 +1,7 @@
 //! The main job in a second browser: Firefox ESR, driven by geckodriver.
 //!
-//! Firefox tells WebDriver nothing of its console, so that these tests look at what is in sight alone.
+//! Firefox tells WebDriver nothing of its console, so that these tests look at what is in sight
+//! alone.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -19,7 +19,7 @@ async fn sign_in_returns_to_the_requested_url() {
     stage.window.open(asked.as_str()).await;
     stage.window.arrives_at_path("/auth/login").await;
     stage.window.sees("Continue to").await;
-    assert!(stage.application.seen().is_empty(), "a stranger reached the application");
+    assert!(stage.application.seen().is_empty(), "an anonymous client reached the application");
 
     stage.window.press("Sign in with a passkey").await;
     stage.window.arrives_at(asked.as_str()).await;

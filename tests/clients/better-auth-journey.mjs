@@ -177,7 +177,7 @@ async function signIn(browser, client, version) {
   equal(sent, version.optionsRequest, "the request for options");
   const options = JSON.parse(asked.answer);
   shaped(options, { rpId: exactly(RP_ID), challenge: base64url, userVerification: exactly("required") }, "options");
-  equal("allowCredentials" in options, false, "whether a stranger is told about passkeys");
+  equal("allowCredentials" in options, false, "whether an anonymous client is told about passkeys");
   const { answerHeaders } = browser.lastTo("/passkey/verify-authentication");
   shaped(answerHeaders.get("set-auth-token"), filled, "set-auth-token");
   holds(answerHeaders.get("access-control-expose-headers")?.includes("set-auth-token"), "scripts may read set-auth-token");

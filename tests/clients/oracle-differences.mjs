@@ -70,7 +70,7 @@ const POLICY = [
 
 const PARTICULAR = [
   {
-    cases: ["sign-in options", "sign-in options with POST", "sign-in options for a stranger"],
+    cases: ["sign-in options", "sign-in options with POST", "sign-in options for an anonymous client"],
     why: "the same when signing in",
     differs: { "body.userVerification": ["required", "preferred"] },
   },
@@ -110,7 +110,7 @@ const PARTICULAR = [
     differs: { status: [400, 401], "body.code": ["VALIDATION_ERROR", "PASSKEY_NOT_FOUND"] },
   },
   {
-    cases: ["sign-out", "sign-out for a stranger", "list by a token that is none", "get-session by its token"],
+    cases: ["sign-out", "sign-out for an anonymous client", "list by a token that is none", "get-session by its token"],
     why: "better-auth takes back cookies that the gateway never sets",
     differs: {
       "cookie better-auth.session_data": ["nothing", "taken back"],

@@ -99,7 +99,7 @@ export class Side {
   }
 
   /** Does `act` as a browser that has never been here, with the same device. */
-  async asStranger(act) {
+  async anonymously(act) {
     const cookies = this.browser.jar.cookies;
     this.browser.jar.cookies = new Map();
     try {

@@ -109,30 +109,30 @@ const CASES = [
   ["list with a slash at the end", (it) => it.get("/passkey/list-user-passkeys/")],
   ["related origins", (it) => it.get("/.well-known/webauthn")],
 
-  ["list for a stranger", (it) => it.asStranger(() => it.get("/passkey/list-user-passkeys"))],
-  ["get-session for a stranger", (it) => it.asStranger(() => it.get("/get-session"))],
-  ["sign-out for a stranger", (it) => it.asStranger(() => it.post("/sign-out", {}))],
-  ["register options for a stranger", (it) => it.asStranger(() => it.get("/passkey/generate-register-options"))],
-  ["registration for a stranger", (it) => it.asStranger(() => it.verifyRegistration(it.unused))],
-  ["update for a stranger", (it) => it.asStranger(() => it.post("/passkey/update-passkey", { id: "x", name: "x" }))],
-  ["delete for a stranger", (it) => it.asStranger(() => it.post("/passkey/delete-passkey", { id: "x" }))],
-  ["sign-in options for a stranger", (it) => it.asStranger(() => it.get("/passkey/generate-authenticate-options"))],
+  ["list for an anonymous client", (it) => it.anonymously(() => it.get("/passkey/list-user-passkeys"))],
+  ["get-session for an anonymous client", (it) => it.anonymously(() => it.get("/get-session"))],
+  ["sign-out for an anonymous client", (it) => it.anonymously(() => it.post("/sign-out", {}))],
+  ["register options for an anonymous client", (it) => it.anonymously(() => it.get("/passkey/generate-register-options"))],
+  ["registration for an anonymous client", (it) => it.anonymously(() => it.verifyRegistration(it.unused))],
+  ["update for an anonymous client", (it) => it.anonymously(() => it.post("/passkey/update-passkey", { id: "x", name: "x" }))],
+  ["delete for an anonymous client", (it) => it.anonymously(() => it.post("/passkey/delete-passkey", { id: "x" }))],
+  ["sign-in options for an anonymous client", (it) => it.anonymously(() => it.get("/passkey/generate-authenticate-options"))],
 
-  ["sign-in", (it) => it.asStranger(async () => it.verifyAuthentication(await it.asserted()))],
+  ["sign-in", (it) => it.anonymously(async () => it.verifyAuthentication(await it.asserted()))],
   ["sign-in, replayed", (it) =>
-    it.asStranger(async () => {
+    it.anonymously(async () => {
       const response = await it.asserted();
       await it.keepingCookies(() => it.verifyAuthentication(response));
       return it.verifyAuthentication(response);
     })],
   ["sign-in without a ceremony", (it) =>
-    it.asStranger(async () => {
+    it.anonymously(async () => {
       const response = await it.asserted();
       it.browser.jar.forget("better-auth-passkey");
       return it.verifyAuthentication(response);
     })],
   ["sign-in with another challenge", (it) =>
-    it.asStranger(async () => {
+    it.anonymously(async () => {
       const response = await it.asserted();
       await it.get("/passkey/generate-authenticate-options");
       return it.verifyAuthentication(response);
@@ -146,26 +146,26 @@ const CASES = [
     it.onNewDevice(async () => {
       const { id } = await (await it.verifyRegistration(await it.created())).json();
       await it.post("/passkey/delete-passkey", { id });
-      return it.asStranger(async () => it.verifyAuthentication(await it.asserted()));
+      return it.anonymously(async () => it.verifyAuthentication(await it.asserted()));
     })],
   ["sign-in with a wrong signature", (it) =>
-    it.asStranger(async () => {
+    it.anonymously(async () => {
       const { signature } = (await it.asserted()).response;
       const { response, ...credential } = await it.asserted();
       return it.verifyAuthentication({ ...credential, response: { ...response, signature } });
     })],
   ["sign-in without a response", (it) =>
-    it.asStranger(async () => {
+    it.anonymously(async () => {
       await it.get("/passkey/generate-authenticate-options");
       return it.post("/passkey/verify-authentication", {});
     })],
   ["sign-in with a response that is none", (it) =>
-    it.asStranger(async () => {
+    it.anonymously(async () => {
       await it.get("/passkey/generate-authenticate-options");
       return it.verifyAuthentication({ id: "x" });
     })],
-  ["sign-in that is not JSON", (it) => it.asStranger(() => it.send("POST", "/passkey/verify-authentication", NOT_JSON))],
-  ["sign-in as a form", (it) => it.asStranger(() => it.send("POST", "/passkey/verify-authentication", A_FORM))],
+  ["sign-in that is not JSON", (it) => it.anonymously(() => it.send("POST", "/passkey/verify-authentication", NOT_JSON))],
+  ["sign-in as a form", (it) => it.anonymously(() => it.send("POST", "/passkey/verify-authentication", A_FORM))],
 
   ["list by token", async (it) => it.byToken((await it.json("/get-session")).session.token, "/passkey/list-user-passkeys")],
   ["list by a token that is none", (it) => it.byToken("none", "/passkey/list-user-passkeys")],
@@ -184,7 +184,7 @@ async function prepare() {
   await oracle.signUp(EMAIL, NAME, "Laptop");
   const asBob = (side, enrol) =>
     side.onNewDevice(() =>
-      side.asStranger(async () => {
+      side.anonymously(async () => {
         await enrol();
         [{ id: side.anothers }] = await side.passkeys();
       }),

@@ -93,8 +93,8 @@ await journey(browser, async (step) => {
   });
   await step("signs in with an address, known or not", async () => {
     await signIn({ body: { email: EMAIL } }, `?email=${EMAIL}`);
-    const stranger = { body: { email: "nobody@example.com" } };
-    await refused("POST", "/auth/passkey/login/finish?email=nobody@example.com", { body: await answer(stranger), status: 401 });
+    const anonymous = { body: { email: "nobody@example.com" } };
+    await refused("POST", "/auth/passkey/login/finish?email=nobody@example.com", { body: await answer(anonymous), status: 401 });
   });
   const tokens = await step("manages passkeys with the access token alone", async () => {
     const signedIn = await signIn();

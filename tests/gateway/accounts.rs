@@ -127,14 +127,14 @@ const ENDPOINTS: [(&str, &str, For); 98] = [
 #[tokio::test]
 async fn s_08_every_endpoint_requires_its_caller() {
     let scene = Scene::set().await;
-    let enrolling = scene.stranger();
+    let enrolling = scene.anonymous();
     enrolling.redeem(&scene.gateway.invite("bob@example.com", &[]), None, "Bob").await.expect(201);
-    let stranger = scene.stranger();
+    let anonymous = scene.anonymous();
     for (method, path, class) in ENDPOINTS {
         let path = path.replace("{id}", &"ab".repeat(16)).replace("{name}", "page.css");
         let url = scene.url(&format!("/auth{path}"));
         for (browser, who, known) in
-            [(&stranger, "a stranger", false), (&enrolling, "an enrolling session", true)]
+            [(&anonymous, "an anonymous client", false), (&enrolling, "an enrolling session", true)]
         {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
             if known && path == "/sessions" && method == Method::DELETE
@@ -205,7 +205,7 @@ fn sources_of_pages() -> Vec<(PathBuf, String)> {
 #[tokio::test]
 async fn s_08_no_endpoint_is_missing_from_the_table() {
     let scene = Scene::set().await;
-    let description = scene.stranger().get("openapi.json").await.expect(200).json();
+    let description = scene.anonymous().get("openapi.json").await.expect(200).json();
     let mut described = declared_pages();
     assert!(described.len() >= 8, "{described:?}");
     for (path, operations) in description["paths"].as_object().unwrap() {
@@ -275,17 +275,17 @@ async fn s_10_answers_have_only_their_members() {
     assert_eq!(keys(listed), passkey.into_iter().chain(["publicKey"]).collect());
     let added = alice.register(&mut scene.device).await.expect(200).json();
     assert_eq!(keys(&added), passkey.into());
-    let signed_in = scene.stranger().sign_in(&mut scene.device).await.json();
+    let signed_in = scene.anonymous().sign_in(&mut scene.device).await.json();
     assert_eq!((keys(&signed_in), keys(&signed_in["user"])), (["token", "user"].into(), user.into()));
     let link = scene.gateway.invite("bob@example.com", &["--group", "staff"]);
     let preview =
-        scene.stranger().post("invitations/preview", &json!({ "token": secret_of(&link) })).await.json();
+        scene.anonymous().post("invitations/preview", &json!({ "token": secret_of(&link) })).await.json();
     assert_eq!(keys(&preview), ["email", "expiresAt", "invitedBy", "kind", "name"].into());
-    let jwks = scene.stranger().get("jwks.json").await.expect(200).json();
+    let jwks = scene.anonymous().get("jwks.json").await.expect(200).json();
     assert_eq!(keys(&jwks["keys"][0]), ["alg", "crv", "kid", "kty", "use", "x", "y"].into());
     // No listed id is a secret: none of them signs anybody in.
     for session in alice.sessions().await {
-        let thief = scene.stranger();
+        let thief = scene.anonymous();
         thief.jar().plant("localhost", "vestibule", session["id"].as_str().unwrap());
         assert!(!thief.is_signed_in().await);
     }

@@ -86,7 +86,7 @@ async fn s_05_no_account_for_an_invalid_address() {
 #[tokio::test]
 async fn s_05_no_mail_to_an_invalid_address() {
     let mut scene = Scene::with(arrange, |_| {}).await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let token = scene.alice.get("sessions/current").await.json()["token"].clone();
     for wrong in HOSTILE {
         let asked = browser.post("verify", &json!({ "email": wrong })).await;
@@ -100,7 +100,7 @@ async fn s_05_no_mail_to_an_invalid_address() {
     assert!(browser.session().is_none());
     for hers in HERS {
         browser.post("verify", &json!({ "email": hers })).await.expect(201);
-        let owner = scene.stranger();
+        let owner = scene.anonymous();
         let token = owner.sign_in(&mut scene.device).await.expect(201).json()["token"].clone();
         owner
             .post("sessions", &json!({ "method": "passkey", "email": hers, "token": token }))
@@ -109,8 +109,8 @@ async fn s_05_no_mail_to_an_invalid_address() {
     }
 }
 
-/// Where a sign-in can begin or end with an address: a path to begin, whether the address stands in its
-/// body, and a path to finish, followed by the address if it ends with a `=`.
+/// Where a sign-in can begin or end with an address: a path to begin, whether the address stands in
+/// its body, and a path to finish, followed by the address if it ends with a `=`.
 const SIGN_INS: [(&str, bool, &str); 3] = [
     ("/auth/passkeys/authenticate/options", true, "/auth/passkeys/authenticate/verify"),
     ("/api/auth/passkey/login/begin", true, "/api/auth/passkey/login/finish"),
@@ -124,7 +124,7 @@ async fn s_05_sign_in_for_an_invalid_address_fails() {
         // A scene for each: so many attempts with one passkey are all that one is granted.
         let mut scene = Scene::with(arrange, |_| {}).await;
         for address in HOSTILE.iter().chain(&HERS) {
-            let browser = scene.stranger();
+            let browser = scene.anonymous();
             let body = if in_body { json!({ "email": address }) } else { json!({}) };
             let options = browser.call(Method::POST, begin, Some(&body)).await.expect(200).json();
             let answer = scene.device.get(&options, browser.origin());

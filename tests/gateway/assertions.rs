@@ -16,7 +16,7 @@ fn is_accepted(reply: &Reply, success: u16) -> bool {
 
 /// Whether Alice can sign in with a wrong turn, in a browser of its own.
 async fn sign_in(scene: &mut Scene, turn: impl FnOnce(&mut Knobs)) -> bool {
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let reply = browser.sign_in_with(&mut scene.device, turn).await;
     let accepted = is_accepted(&reply, 201);
     assert_eq!(browser.session().is_some(), accepted, "{reply}");
@@ -43,7 +43,7 @@ async fn w_05_refuses_a_mismatched_owner_or_handle() {
     let handles = [(Some(alices), true), (Some(bobs), false), (None, false), (Some(Vec::new()), false)];
     for (named, named_fits) in [(None, true), (Some(ALICE), true), (Some("bob@example.com"), false)] {
         for (handle, handle_fits) in &handles {
-            let browser = scene.stranger();
+            let browser = scene.anonymous();
             let body = named.map_or_else(|| json!({}), |email| json!({ "email": email }));
             let options = browser.post("passkeys/authenticate/options", &body).await.expect(200).json();
             let answer = scene
@@ -115,7 +115,7 @@ async fn w_08_nested_oversize_and_truncated_answers_are_refused() {
     }
     assert!(!sign_in(&mut scene, |knobs| knobs.data_trailing = vec![0; 16]).await);
 
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let url = browser.api("passkeys/authenticate/verify");
     let post = |body: String| {
         let request = browser.fetching(reqwest::Method::POST, &url, None);
@@ -147,7 +147,7 @@ async fn w_12_a_counter_only_grows() {
         (1, 401),
         (u32::MAX, 401),
     ] {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         let reply = browser.sign_in_with(&mut key, |knobs| knobs.counter = counter).await;
         assert_eq!(reply.status, expected, "counter {counter}: {reply}");
     }
@@ -194,7 +194,7 @@ async fn w_14_refuses_mismatched_ids_and_types() {
         |answer| answer["rawId"] = json!(7),
     ];
     for edit in edits {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         let mut answer = scene.device.get(&browser.sign_in_options().await, browser.origin());
         edit(&mut answer);
         browser.post("passkeys/authenticate/verify", &answer).await.expect(422);
@@ -227,7 +227,7 @@ async fn w_16_refuses_published_vectors() {
     for vector in vectors {
         let (registration, sign_in) = (&vector["registration"], &vector["authentication"]);
         let id = recoded(&registration["credential_id"]);
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         browser.sign_in_options().await;
         let answer = json!({ "id": id, "rawId": id, "type": "public-key", "clientExtensionResults": {}, "response": {
             "clientDataJSON": recoded(&sign_in["client_data"]),

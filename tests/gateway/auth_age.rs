@@ -12,7 +12,7 @@ use vestibule::domain::policy::who::{Allow, Who};
 use vestibule::domain::session::Session;
 use vestibule::flows::admission::{Admission, Asked, Outcome, Permit};
 use vestibule::flows::rules::Rules;
-use vestibule::flows::sign_in::way_back::{Errand, Intent, NextStep, SignInRedirect};
+use vestibule::flows::sign_in::return_target::{Errand, Intent, NextStep, SignInRedirect};
 use vestibule::store::MemoryStore;
 
 use crate::harness::Scene;
@@ -63,18 +63,19 @@ async fn a_passkey_that_was_shown_too_long_ago_is_shown_again_and_leads_back() {
 
     let gone =
         stage.gateway.sign_in.leave_for_sign_in(&visit(APP_HOST), "/deep", None, Errand::ShowPasskey).await;
-    let SignInRedirect::SignIn { way_back, .. } = gone.unwrap() else { panic!("a loop") };
-    assert!(stage.gateway.sign_in.must_show_again(&session, Some(&way_back)).await.unwrap());
-    // A stranger's way back asks a session for nothing more than that it lives.
+    let SignInRedirect::SignIn { return_target, .. } = gone.unwrap() else { panic!("a loop") };
+    assert!(stage.gateway.sign_in.must_show_again(&session, Some(&return_target)).await.unwrap());
+    // An anonymous client's return target asks a session for nothing more than that it lives.
     let gone = stage.gateway.sign_in.leave_for_sign_in(&visit(APP_HOST), "/deep", None, Errand::SignIn).await;
-    let SignInRedirect::SignIn { way_back: strangers, .. } = gone.unwrap() else { panic!("a loop") };
-    assert!(!stage.gateway.sign_in.must_show_again(&session, Some(&strangers)).await.unwrap());
+    let SignInRedirect::SignIn { return_target: anonymous, .. } = gone.unwrap() else { panic!("a loop") };
+    assert!(!stage.gateway.sign_in.must_show_again(&session, Some(&anonymous)).await.unwrap());
 
     stage.clock.forward(MINUTE);
     let again = stage.sign_in_again(Some(&session), &mut device).await.unwrap().session;
-    assert!(!stage.gateway.sign_in.must_show_again(&again, Some(&way_back)).await.unwrap());
-    let onward = stage.gateway.sign_in.onward(&again, Some(&way_back), Intent::Followed).await.unwrap();
-    assert!(matches!(onward, NextStep::HandOff { .. }), "{onward:?}");
+    assert!(!stage.gateway.sign_in.must_show_again(&again, Some(&return_target)).await.unwrap());
+    let next_step =
+        stage.gateway.sign_in.next_step(&again, Some(&return_target), Intent::Followed).await.unwrap();
+    assert!(matches!(next_step, NextStep::HandOff { .. }), "{next_step:?}");
     let _ = let_in(asked(&stage, &again));
 }
 

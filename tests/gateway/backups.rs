@@ -46,7 +46,7 @@ async fn d_09_backup_under_load_restores_users_and_passkeys() {
 
     // People sign in all the while.
     let busy = tokio::spawn({
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         async move {
             for _ in 0..40 {
                 browser.sign_in_options().await;
@@ -81,7 +81,7 @@ async fn d_09_backup_under_load_restores_users_and_passkeys() {
     }
     assert!(!scene.gateway.setup_file().exists());
     // An invitation that waited is good still.
-    let (carol, mut device) = (scene.stranger(), Authenticator::new(9));
+    let (carol, mut device) = (scene.anonymous(), Authenticator::new(9));
     carol.enrol(&waiting, "carol@example.com", "", &mut device).await;
 }
 

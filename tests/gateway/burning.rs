@@ -15,7 +15,7 @@ fn part(jwt: &str, number: usize) -> Value {
 }
 
 async fn published(scene: &Scene) -> Vec<String> {
-    let jwks = scene.stranger().get("jwks.json").await.expect(200).json();
+    let jwks = scene.anonymous().get("jwks.json").await.expect(200).json();
     let keys = jwks["keys"].as_array().unwrap();
     keys.iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
 }
@@ -39,7 +39,7 @@ async fn f_10_after_a_rotation_both_keys_are_published_and_sessions_go_on() {
     scene.gateway.restart().await;
     assert_eq!(published(&scene).await, [now.clone(), before], "the keys are kept");
     assert_eq!(part(&assertion(&scene, "/page").await, 0)["kid"], now);
-    scene.stranger().sign_in(&mut scene.device).await.expect(201);
+    scene.anonymous().sign_in(&mut scene.device).await.expect(201);
 }
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn f_10_burn_invalidates_everything_signed_before() {
     let cookie = scene.alice.session().unwrap();
     let bearer = scene.alice.get("sessions/current").await.json()["token"].as_str().unwrap().to_owned();
     let before = published(&scene).await;
-    // A letter of before, as it were: one that waits is thrown away, and one session ends.
+    // A message of before, as it were: one that waits is thrown away, and one session ends.
     let told = scene.gateway.operate(&["key", "rotate", "--burn"]);
     assert!(told.contains("burnt") && told.contains("1 sessions ended"), "{told}");
     let after = published(&scene).await;
@@ -59,18 +59,19 @@ async fn f_10_burn_invalidates_everything_signed_before() {
     let refused = raw::get(scene.gateway.port, "localhost", "/page", &[line, "Accept: */*".to_owned()]);
     assert_eq!(refused.status(), 401);
     assert!(scene.app.take().is_empty());
-    assert!(!scene.stranger().showing(&bearer).is_signed_in().await);
+    assert!(!scene.anonymous().showing(&bearer).is_signed_in().await);
     // A passkey is a public key here: it signs in as before, also after a restart.
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     browser.sign_in(&mut scene.device).await.expect(201);
     scene.gateway.restart().await;
     assert!(browser.is_signed_in().await);
     assert_eq!(published(&scene).await, after);
 }
 
-/// A code, a letter and the address of a sign-in page from before a burn are good for nothing after it.
+/// A code, a message and the address of a sign-in page from before a burn are good for nothing
+/// after it.
 #[tokio::test]
-async fn f_10_after_a_burn_codes_letters_and_sealed_addresses_are_good_for_nothing() {
+async fn f_10_after_a_burn_codes_messages_and_sealed_addresses_are_good_for_nothing() {
     let mail = port::free();
     let arrange = move |config: &mut Config| {
         let url = format!("url = \"smtp://localhost:{mail}\"");
@@ -80,8 +81,8 @@ async fn f_10_after_a_burn_codes_letters_and_sealed_addresses_are_good_for_nothi
     };
     let scene = Scene::with(arrange, |_| {}).await.with_alice_as_member().await;
     let port = scene.gateway.port;
-    // No mail server runs yet, so the letter with the code waits.
-    let browser = scene.stranger();
+    // No mail server runs yet, so the message with the code waits.
+    let browser = scene.anonymous();
     browser.post("verify", &json!({ "email": ALICE })).await.expect(201);
     let page = vec!["Accept: text/html".to_owned(), "Sec-Fetch-Mode: navigate".to_owned()];
     let sent = raw::get(port, "app.localhost", "/page", &page);
@@ -97,7 +98,7 @@ async fn f_10_after_a_burn_codes_letters_and_sealed_addresses_are_good_for_nothi
     assert!(!host_named(sealed));
     let office = PostOffice::open(mail, &Mode::Plain);
     // What is sent after the burn arrives, so what was sent before it would have.
-    let other = scene.stranger();
+    let other = scene.anonymous();
     other.post("verify", &json!({ "email": ALICE })).await.expect(201);
     let code = office.code(1).await;
     let guess = json!({ "method": "otp", "email": ALICE, "token": code });

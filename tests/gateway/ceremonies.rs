@@ -16,14 +16,14 @@ async fn w_01_refuses_a_finish_without_a_begin() {
         ["passkeys/register/verify", "passkeys/authenticate/verify", "sessions/", "invitations/redeem"];
     let bodies = [json!({}), json!([]), json!(null), json!({ "id": "AA", "rawId": "AA", "response": {} })];
     for finish in finishes {
-        let stranger = scene.stranger();
+        let anonymous = scene.anonymous();
         for body in &bodies {
-            stranger.post(finish, body).await.expect_one_of(&[401, 422]);
+            anonymous.post(finish, body).await.expect_one_of(&[401, 422]);
         }
-        let url = stranger.api(finish);
-        stranger.fetch(Method::POST, &url, None).await.expect_one_of(&[401, 415]);
-        assert!(stranger.session().is_none(), "{finish} gave a session");
-        assert!(!stranger.is_signed_in().await);
+        let url = anonymous.api(finish);
+        anonymous.fetch(Method::POST, &url, None).await.expect_one_of(&[401, 415]);
+        assert!(anonymous.session().is_none(), "{finish} gave a session");
+        assert!(!anonymous.is_signed_in().await);
     }
     assert_eq!((scene.alice.sessions().await.len(), scene.alice.passkeys().await.len()), (1, 1));
 }
@@ -31,7 +31,7 @@ async fn w_01_refuses_a_finish_without_a_begin() {
 #[tokio::test]
 async fn w_01_enrolling_session_is_not_signed_in() {
     let scene = Scene::set().await;
-    let bob = scene.stranger();
+    let bob = scene.anonymous();
     bob.redeem(&scene.gateway.invite("bob@example.com", &[]), None, "Bob").await.expect(201);
     assert!(bob.session().is_some());
     assert!(!bob.is_signed_in().await, "half an enrolment is no sign-in");
@@ -57,7 +57,7 @@ async fn w_01_enrolling_session_is_not_signed_in() {
 async fn w_02_one_response_posted_many_times_gives_one_session() {
     let mut scene = Scene::set().await;
     let before = scene.alice.sessions().await.len();
-    let thief = scene.stranger();
+    let thief = scene.anonymous();
     let options = thief.sign_in_options().await;
     let answer = scene.device.get(&options, thief.origin());
     let requests: Vec<_> = (0..RACERS)
@@ -82,10 +82,10 @@ async fn w_03_registration_belongs_to_the_session_owner() {
     let scene = Scene::set().await;
     let (bob, mut device) = scene.invited("bob@example.com", 2).await;
     let alice = scene.alice.get("sessions/current").await.json()["user"].clone();
-    let stranger = scene.stranger();
+    let anonymous = scene.anonymous();
     let claim = json!({ "userId": alice["id"], "user": alice, "email": ALICE, "username": "alice" });
-    stranger.post("passkeys/register/options", &claim).await.expect_problem(401);
-    stranger.post("passkeys/register/verify", &claim).await.expect_problem(401);
+    anonymous.post("passkeys/register/options", &claim).await.expect_problem(401);
+    anonymous.post("passkeys/register/verify", &claim).await.expect_problem(401);
 
     let options = bob.post("passkeys/register/options", &claim).await.expect(200).json();
     assert_eq!(options["user"]["name"], "bob@example.com");
@@ -98,7 +98,7 @@ async fn w_03_registration_belongs_to_the_session_owner() {
     assert_eq!(scene.alice.passkeys().await.len(), 1, "a passkey was slipped into another account");
 
     // An invitation is for the address it was made for.
-    let eve = scene.stranger();
+    let eve = scene.anonymous();
     let link = scene.gateway.invite("eve@example.com", &[]);
     let redeemed = eve.redeem(&link, Some(ALICE), "Eve").await.expect(201).json();
     assert_eq!(redeemed["user"]["email"], "eve@example.com");
@@ -107,7 +107,7 @@ async fn w_03_registration_belongs_to_the_session_owner() {
 #[tokio::test]
 async fn w_04_a_pending_ceremony_keeps_its_policy_across_a_restart() {
     let mut scene = Scene::set().await;
-    let (with, without) = (scene.stranger(), scene.stranger());
+    let (with, without) = (scene.anonymous(), scene.anonymous());
     let options = [with.sign_in_options().await, without.sign_in_options().await];
     let registration = scene.alice.registration_options().await;
     scene.gateway.restart().await;
@@ -163,7 +163,7 @@ async fn w_09_a_challenge_is_for_one_browser_and_one_account() {
     scene.alice.jar().plant("localhost", "challenge", &challenge);
     scene.alice.post("passkeys/register/verify", &answer).await.expect_problem(401);
     // And it is not continued by the next session of the same person in another browser.
-    let other = scene.stranger();
+    let other = scene.anonymous();
     other.sign_in(&mut scene.device).await.expect(201);
     other.post("passkeys/register/verify", &answer).await.expect_problem(400);
     assert_eq!(other.passkeys().await.len(), 1);
@@ -182,7 +182,7 @@ async fn w_10_refuses_a_registered_credential_id() {
         scene.alice.register_with(&mut Authenticator::new(4), |knobs| knobs.credential_id = taken).await;
     reply.expect(409);
     assert_eq!((bob.passkeys().await.len(), scene.alice.passkeys().await.len()), (1, 1));
-    scene.stranger().sign_in(&mut scene.device).await.expect(201);
+    scene.anonymous().sign_in(&mut scene.device).await.expect(201);
 }
 
 #[tokio::test]
@@ -234,9 +234,9 @@ async fn w_19_answers_do_not_reveal_accounts() {
     let scene = Scene::set().await;
     let mut seen = Vec::new();
     for email in [ALICE, "nobody@example.com", "not an address"] {
-        let stranger = scene.stranger();
+        let anonymous = scene.anonymous();
         let body = json!({ "email": email });
-        let reply = stranger.post("passkeys/authenticate/options", &body).await;
+        let reply = anonymous.post("passkeys/authenticate/options", &body).await;
         let mut options = reply.json();
         assert!(options["challenge"].is_string(), "{reply}");
         options["challenge"] = Value::Null;
@@ -248,7 +248,7 @@ async fn w_19_answers_do_not_reveal_accounts() {
     let mut refused = Vec::new();
     for email in [ALICE, "nobody@example.com"] {
         let body = json!({ "method": "passkey", "email": email, "token": "AAAA" });
-        let reply = scene.stranger().post("sessions/", &body).await;
+        let reply = scene.anonymous().post("sessions/", &body).await;
         refused.push((reply.status, reply.text()));
     }
     assert_eq!(refused[0], refused[1]);
@@ -260,11 +260,11 @@ async fn w_19_an_unknown_passkey_has_the_status_of_a_wrong_one() {
     let mut unknown = Authenticator::new(77);
     let made = json!({ "challenge": "AAAA", "rp": { "id": "localhost" }, "user": { "id": "AAECAwQFBgcICQoLDA0ODw" } });
     unknown.create(&made, scene.alice.origin());
-    let stranger = scene.stranger();
-    let reply = stranger.sign_in(&mut unknown).await;
-    let wrong = stranger.sign_in_with(&mut scene.device, |knobs| knobs.signature = Some(vec![0; 70])).await;
+    let anonymous = scene.anonymous();
+    let reply = anonymous.sign_in(&mut unknown).await;
+    let wrong = anonymous.sign_in_with(&mut scene.device, |knobs| knobs.signature = Some(vec![0; 70])).await;
     assert_eq!((reply.status, wrong.status), (401, 401));
-    assert!(stranger.session().is_none());
+    assert!(anonymous.session().is_none());
 }
 
 #[tokio::test]

@@ -193,11 +193,11 @@ async fn supports_external_account_binding() {
     let application = Upstream::start();
     let mut pebble = Pebble::prepare();
     let habits = Habits { customers_only: true, ..Habits::default() };
-    let mut stranger = prepare(pebble.lines(), &application);
-    pebble.start(stranger.port, stranger.tls_port, &habits).await;
-    stranger.launch().await;
-    wait_for(&stranger, "externalAccountRequired", 1).await;
-    stranger.stop();
+    let mut anonymous = prepare(pebble.lines(), &application);
+    pebble.start(anonymous.port, anonymous.tls_port, &habits).await;
+    anonymous.launch().await;
+    wait_for(&anonymous, "externalAccountRequired", 1).await;
+    anonymous.stop();
 
     let mut customer = prepare(pebble.lines_of_a_customer(), &application);
     pebble.stop();

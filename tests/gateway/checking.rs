@@ -168,7 +168,7 @@ async fn commands_work_without_a_gateway() {
     }
 
     scene.gateway.launch().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     browser.enrol(&link, "bob@example.com", "", &mut Authenticator::new(7)).await;
     assert!(browser.is_signed_in().await, "what the command did is there");
     browser.jar().plant("localhost", browser.session_cookie_name(), &cookie);

@@ -9,12 +9,12 @@ use vestibule::domain::code::EmailCode;
 use vestibule::domain::code::{CODE_ATTEMPTS_MAX, CODE_LIFETIME};
 use vestibule::domain::credential::Planned;
 use vestibule::domain::id::{CodeId, UserId};
-use vestibule::domain::letter::{Content, Letter};
 use vestibule::domain::limits::{MAIL_TO_ACCOUNT_BURST, MAIL_TO_ACCOUNT_INTERVAL, RateLimits};
+use vestibule::domain::message::{Content, Message};
 use vestibule::domain::session::Scope;
 use vestibule::flows::FlowError;
 use vestibule::flows::administration::invitations::LinksGo;
-use vestibule::flows::messages::outbox::{OUTBOX_MAX, OUTBOX_MAX_FOR_STRANGERS};
+use vestibule::flows::messages::outbox::{OUTBOX_MAX, OUTBOX_MAX_FOR_ANONYMOUS};
 use vestibule::flows::sign_in::Redeemed;
 use vestibule::flows::sign_in::codes::Guess;
 use vestibule::flows::visit::Device;
@@ -32,25 +32,25 @@ const MALLORY: &str = "mallory@example.com";
 /// A mailbox that everything arrives in, or nothing.
 #[derive(Default)]
 pub(crate) struct Mailbox {
-    letters: Mutex<Vec<Letter>>,
+    messages: Mutex<Vec<Message>>,
     broken: Option<MailError>,
 }
 
 #[async_trait]
 impl Mailer for Mailbox {
-    async fn send(&self, letter: &Letter) -> Result<(), MailError> {
+    async fn send(&self, message: &Message) -> Result<(), MailError> {
         if let Some(error) = &self.broken {
             return Err(error.clone());
         }
-        self.letters.lock().unwrap().push(letter.clone());
+        self.messages.lock().unwrap().push(message.clone());
         Ok(())
     }
 }
 
 impl Mailbox {
     pub(crate) fn code(&self) -> String {
-        let letters = self.letters.lock().unwrap();
-        let codes = letters.iter().rev().filter_map(|letter| match &letter.content {
+        let messages = self.messages.lock().unwrap();
+        let codes = messages.iter().rev().filter_map(|message| match &message.content {
             Content::Code { code } => Some(code.clone()),
             _ => None,
         });
@@ -58,11 +58,11 @@ impl Mailbox {
     }
 
     fn count(&self) -> usize {
-        self.letters.lock().unwrap().len()
+        self.messages.lock().unwrap().len()
     }
 
-    pub(crate) fn take(&self) -> Vec<Letter> {
-        std::mem::take(&mut *self.letters.lock().unwrap())
+    pub(crate) fn take(&self) -> Vec<Message> {
+        std::mem::take(&mut *self.messages.lock().unwrap())
     }
 }
 
@@ -194,8 +194,8 @@ async fn s_12_spellings_of_an_address_share_one_limit() {
     assert_eq!(mailbox.count(), 3);
 }
 
-/// Many networks together get no further than a few messages, and so a few codes to guess at; and that
-/// is over after a while.
+/// Many networks together get no further than a few messages, and so a few codes to guess at; and
+/// that is over after a while.
 #[tokio::test]
 async fn s_30_limits_pending_codes_in_total() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
@@ -245,7 +245,7 @@ async fn f_14_anonymous_requests_do_not_use_the_owners_mail_limit() {
     for network in 0..40 {
         ask(&format!("10.0.{network}.1")).await;
     }
-    assert_eq!(ask("10.1.0.1").await, 0, "strangers have used everything up");
+    assert_eq!(ask("10.1.0.1").await, 0, "anonymous clients have used everything up");
     assert_eq!(ask("192.0.2.99").await, 1);
     // So is a browser that she has signed in with, wherever it is; another user's mark is nobody's.
     let mark = stage.gateway.attempts.device_mark(&signed_in.user.id).unwrap().hashed();
@@ -358,12 +358,12 @@ async fn s_21_unknown_address_costs_the_same_work() {
     assert_eq!((mailbox.count(), count(b"outbox/").await.len()), (1, 0));
 }
 
-/// Takes its time to take a letter.
+/// Takes its time to take a message.
 struct Slow(Arc<HandClock>, Duration);
 
 #[async_trait]
 impl Mailer for Slow {
-    async fn send(&self, _: &Letter) -> Result<(), MailError> {
+    async fn send(&self, _: &Message) -> Result<(), MailError> {
         self.0.forward(self.1);
         Ok(())
     }
@@ -434,24 +434,24 @@ async fn messages_survive_a_restart_and_permanent_errors_end_them() {
 #[tokio::test]
 async fn full_outbox_drops_messages_without_failing_callers() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
-    for n in 0..OUTBOX_MAX_FOR_STRANGERS + 10 {
+    for n in 0..OUTBOX_MAX_FOR_ANONYMOUS + 10 {
         let from = format!("10.{}.{}.1", n / 250, n % 250);
         stage.gateway.sign_in.request_code("nobody@example.com", &visit_from(&from)).await.unwrap();
     }
     let waiting = stage.store.scan(b"outbox/", None, OUTBOX_MAX + 100).await.unwrap();
-    assert_eq!(waiting.len(), OUTBOX_MAX_FOR_STRANGERS);
+    assert_eq!(waiting.len(), OUTBOX_MAX_FOR_ANONYMOUS);
     // There is room left for what people are told of their accounts.
     stage.invite_by(ALICE, Duration::from_secs(3_600), LinksGo::ByMail).await.unwrap();
     assert_eq!(stage.store.scan(b"outbox/", None, OUTBOX_MAX).await.unwrap().len(), waiting.len() + 1);
 }
 
-/// A letter that was sealed with a key which is gone is kept for an operator to look at.
+/// A message that was sealed with a key which is gone is kept for an operator to look at.
 #[tokio::test]
-async fn a_letter_that_cannot_be_opened_is_set_aside() {
+async fn a_message_that_cannot_be_opened_is_set_aside() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     stage.invite_by(ALICE, Duration::from_secs(3_600), LinksGo::ByMail).await.unwrap();
-    let letters = stage.store.scan(b"outbox/", None, 10).await.unwrap();
-    let [(key, sealed)] = letters.as_slice() else { panic!("{letters:?}") };
+    let messages = stage.store.scan(b"outbox/", None, 10).await.unwrap();
+    let [(key, sealed)] = messages.as_slice() else { panic!("{messages:?}") };
     // After the version there is JSON; what is sealed in it is as long as before.
     let mut waiting: serde_json::Value = serde_json::from_slice(&sealed[1..]).unwrap();
     let text = waiting["sealed"].as_str().unwrap();
@@ -462,7 +462,7 @@ async fn a_letter_that_cannot_be_opened_is_set_aside() {
     stage.store.commit(second.put(key.clone(), sealed.clone())).await.unwrap();
     let post = Mailbox::default();
     assert_eq!(stage.gateway.messages.deliver(&post).await.unwrap(), None);
-    assert_eq!(post.letters.lock().unwrap().len(), 1, "the one that opens is sent");
+    assert_eq!(post.messages.lock().unwrap().len(), 1, "the one that opens is sent");
     assert_eq!(stage.store.scan(b"outbox/", None, 10).await.unwrap(), []);
     let kept = stage.store.scan(b"set-aside/", None, 10).await.unwrap();
     assert_eq!(kept.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>(), [broken]);
@@ -470,22 +470,22 @@ async fn a_letter_that_cannot_be_opened_is_set_aside() {
 
 /// An entry that was copied by hand is sent once, and does not stay because its name says another id.
 #[tokio::test]
-async fn a_letter_is_removed_under_the_name_it_was_read_from() {
+async fn a_message_is_removed_under_the_name_it_was_read_from() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
     stage.invite_by(ALICE, Duration::from_secs(3_600), LinksGo::ByMail).await.unwrap();
-    let letters = stage.store.scan(b"outbox/", None, 10).await.unwrap();
-    let [(key, sealed)] = letters.as_slice() else { panic!("{letters:?}") };
+    let messages = stage.store.scan(b"outbox/", None, 10).await.unwrap();
+    let [(key, sealed)] = messages.as_slice() else { panic!("{messages:?}") };
     let moved = Batch::default().delete(key.clone()).put(b"outbox/copy".to_vec(), sealed.clone());
     stage.store.commit(moved).await.unwrap();
     let post = Mailbox::default();
     for _ in 0..2 {
         stage.gateway.messages.deliver(&post).await.unwrap();
     }
-    assert_eq!(post.letters.lock().unwrap().len(), 1);
+    assert_eq!(post.messages.lock().unwrap().len(), 1);
     assert_eq!(stage.store.scan(b"outbox/", None, 10).await.unwrap(), []);
 }
 
-/// A damaged entry, or one of a newer version, keeps no later letter from going out.
+/// A damaged entry, or one of a newer version, keeps no later message from going out.
 #[tokio::test]
 async fn unreadable_message_is_set_aside() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;

@@ -54,7 +54,7 @@ enum Place {
     Challenge,
     BetterAuthChallenge,
     HandOff,
-    WayBack,
+    ReturnTarget,
     Exchange,
 }
 
@@ -87,7 +87,7 @@ const PLACES: [Place; 17] = [
     Place::Bearer(Tongue::Corbado),
     Place::Bearer(Tongue::Zitadel),
     Place::Refreshing,
-    Place::WayBack,
+    Place::ReturnTarget,
     Place::Invitation,
     Place::Code,
     Place::CodeCookie,
@@ -135,7 +135,7 @@ impl Stock {
         kinds.extend([(Kind::AuthCookie, cookie(AUTH)), (Kind::AppCookie, cookie(APP))]);
         kinds.push((Kind::Assertion, scene.app.take().pop().unwrap().value("x-vestibule-assertion")));
         // Without a cookie beside it, so that its exchange needs none.
-        let program = scene.stranger().showing("none");
+        let program = scene.anonymous().showing("none");
         let signed_in = Tongue::Ocore.sign_in(&program, &mut scene.device).await;
         let tokens = Tongue::Ocore.tokens(&signed_in).into_iter().map(|(_, token)| token);
         kinds.extend([Kind::Opaque, Kind::Access, Kind::Refresh].into_iter().zip(tokens));
@@ -143,13 +143,13 @@ impl Stock {
         kinds.push((Kind::Invitation, secret_of(&link).to_owned()));
         let mut asked = Vec::new();
         for count in 1..=3 {
-            let browser = scene.stranger();
+            let browser = scene.anonymous();
             browser.post("verify", &json!({ "email": ALICE })).await.expect(201);
             asked.push((browser, office.code(count).await));
         }
         kinds.push((Kind::Code, asked[0].1.clone()));
         kinds.push((Kind::CodeCookie, asked[1].0.jar().get(AUTH, CODE).unwrap()));
-        let beginner = scene.stranger();
+        let beginner = scene.anonymous();
         let options = Tongue::BetterAuth.begin_sign_in(&beginner).await.expect(200).json();
         let options = [beginner.sign_in_options().await, options];
         let answers = options.map(|options| scene.device.get(&options, beginner.origin()));
@@ -161,7 +161,7 @@ impl Stock {
 
     /// Whether `token` opens anything at `place`.
     async fn opens(&mut self, place: Place, token: &str) -> bool {
-        let browser = self.scene.stranger();
+        let browser = self.scene.anonymous();
         match place {
             Place::AuthCookie => {
                 browser.jar().plant(AUTH, SESSION, token);
@@ -182,7 +182,7 @@ impl Stock {
                 let refresh = browser.showing(token).call(Method::POST, "/v2/me/refresh", None).await;
                 refresh.status == 200
             }
-            Place::WayBack => {
+            Place::ReturnTarget => {
                 let url = self.scene.url(&format!("/auth/login?to={token}"));
                 let reply = self.scene.alice.navigate(&url).await;
                 reply.location().is_none_or(|to| to.path() != "/auth/account")
@@ -250,7 +250,7 @@ async fn otp(browser: &Browser, code: &str) -> bool {
 
 /// A code that has not been used, and the nonce of the browser that it is for.
 async fn hand_off(scene: &mut Scene, page: &str) -> (String, String) {
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     browser.sign_in(&mut scene.device).await.expect(201);
     let mut to = Url::parse(page).unwrap();
     while !to.path().ends_with("/hand-off") {
@@ -281,11 +281,11 @@ async fn s_11_each_token_kind_is_accepted_only_in_its_place() {
 #[tokio::test]
 async fn s_11_access_token_cannot_be_exchanged() {
     let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let signed_in = Tongue::Ocore.sign_in(&browser, &mut scene.device).await;
     // The opaque one last: its exchange ends the session.
     for (name, token) in Tongue::Ocore.tokens(&signed_in).into_iter().rev() {
-        let script = scene.stranger().showing(&token);
+        let script = scene.anonymous().showing(&token);
         let current = script.get("sessions/current").await.expect(200).json();
         assert_eq!(current["token"], token, "{name}: one goes on with what one has shown");
         let session = script.call(Method::GET, "/api/auth/get-session", None).await.expect(200).json();
@@ -300,7 +300,7 @@ async fn s_11_access_token_cannot_be_exchanged() {
             assert!(script.session().is_none(), "{name}: {reply}");
         }
         let exchanged = json!({ "method": "passkey", "email": ALICE, "token": token });
-        assert_eq!(scene.stranger().post("sessions", &exchanged).await.status, 401, "{name}");
+        assert_eq!(scene.anonymous().post("sessions", &exchanged).await.status, 401, "{name}");
         // The opaque one came with a cookie, and is good beside it.
         let status = browser.post("sessions", &exchanged).await.status;
         assert_eq!(status, if name == "opaque" { 201 } else { 401 }, "{name}");

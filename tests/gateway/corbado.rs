@@ -96,9 +96,9 @@ fn envelope(reply: &Reply, body: &Value) {
 
 /// A request with this bearer token and without cookies, as a program sends it.
 async fn with_bearer(browser: &Browser, method: Method, below: &str, token: &str) -> Reply {
-    let stranger = browser.another();
-    let request = stranger.request(method, &url(browser, below));
-    stranger.send(request.header("authorization", format!("Bearer {token}"))).await
+    let anonymous = browser.another();
+    let request = anonymous.request(method, &url(browser, below));
+    anonymous.send(request.header("authorization", format!("Bearer {token}"))).await
 }
 
 fn claims(jwt: &str) -> Value {
@@ -111,23 +111,23 @@ fn claims(jwt: &str) -> Value {
 #[tokio::test]
 async fn configuration_endpoints_are_public() {
     let scene = scene().await;
-    let stranger = scene.stranger();
+    let anonymous = scene.anonymous();
     let cookie = json!({
         "domain": "", "secure": false, "sameSite": "lax", "path": "/", "lifetimeSeconds": 7 * 86_400,
     });
-    let session = get(&stranger, "session-config").await.expect(200).json();
+    let session = get(&anonymous, "session-config").await.expect(200).json();
     let expected = json!({
         "useSessionManagement": true,
         "sessionTokenCookieConfig": cookie,
         "shortSessionCookieConfig": cookie,
-        "frontendApiUrl": stranger.origin(),
+        "frontendApiUrl": anonymous.origin(),
     });
     assert_eq!(session, expected);
-    let users = get(&stranger, "user-details-config").await.expect(200).json();
+    let users = get(&anonymous, "user-details-config").await.expect(200).json();
     let identifiers = json!([{ "type": "email" }, { "type": "username" }]);
     assert_eq!(users, json!({ "fullNameRequired": true, "identifiers": identifiers }));
-    let process = get(&stranger, "process-config").await.expect(200).json();
-    assert_eq!(process, json!({ "useServerSideProcessId": false, "frontendApiUrl": stranger.origin() }));
+    let process = get(&anonymous, "process-config").await.expect(200).json();
+    assert_eq!(process, json!({ "useServerSideProcessId": false, "frontendApiUrl": anonymous.origin() }));
 }
 
 #[tokio::test]
@@ -158,14 +158,14 @@ async fn me_returns_the_caller() {
     }
     assert_ne!(email["id"], username["id"]);
     assert_eq!(get(&scene.alice, "me").await.json(), me, "ids stay what they are");
-    refused(get(&scene.stranger(), "me").await, 401, "login_error");
+    refused(get(&scene.anonymous(), "me").await, 401, "login_error");
 }
 
 #[tokio::test]
 async fn s_11_a_session_token_is_renewed_by_the_session_and_never_by_itself() {
     let mut scene = scene().await;
     let opaque =
-        scene.stranger().sign_in(&mut scene.device).await.json()["token"].as_str().unwrap().to_owned();
+        scene.anonymous().sign_in(&mut scene.device).await.json()["token"].as_str().unwrap().to_owned();
     let refreshed = ask(&scene.alice, Method::POST, "me/refresh", None).await.expect(200);
     let cookie = refreshed.headers["set-cookie"].to_str().unwrap().to_owned();
     assert!(cookie.starts_with("vestibule=") && cookie.contains("; HttpOnly"), "{cookie}");
@@ -182,17 +182,18 @@ async fn s_11_a_session_token_is_renewed_by_the_session_and_never_by_itself() {
     refused(with_bearer(&scene.alice, Method::POST, "me/refresh", jwt).await, 401, "login_error");
     let again = with_bearer(&scene.alice, Method::POST, "me/refresh", &opaque).await.expect(200);
     let cookie = again.headers["set-cookie"].to_str().unwrap().split(['=', ';']).nth(1).unwrap().to_owned();
-    let elsewhere = scene.stranger();
+    let elsewhere = scene.anonymous();
     elsewhere.jar().plant("localhost", "vestibule", &cookie);
     get(&elsewhere, "me").await.expect(200);
     ask(&elsewhere, Method::POST, "me/refresh", None).await.expect(200);
     for nothing in ["garbage", jwt.split('.').next().unwrap()] {
         refused(with_bearer(&scene.alice, Method::POST, "me/refresh", nothing).await, 401, "login_error");
     }
-    refused(ask(&scene.stranger(), Method::POST, "me/refresh", None).await, 401, "login_error");
+    refused(ask(&scene.anonymous(), Method::POST, "me/refresh", None).await, 401, "login_error");
 }
 
-/// The official client writes what it has into the header, and after its first refresh it has nothing.
+/// The official client writes what it has into the header, and after its first refresh it has
+/// nothing.
 #[tokio::test]
 async fn cookie_works_beside_an_empty_authorization() {
     let scene = scene().await;
@@ -213,7 +214,7 @@ async fn signing_out_ends_everything_that_points_at_the_session() {
     refused(with_bearer(&scene.alice, Method::GET, "me", jwt).await, 401, "login_error");
     scene.alice.jar().plant("localhost", "vestibule", &stale);
     refused(get(&scene.alice, "me").await, 401, "login_error");
-    ask(&scene.stranger(), Method::POST, "me/logout", None).await.expect(204);
+    ask(&scene.anonymous(), Method::POST, "me/logout", None).await.expect(204);
 }
 
 #[tokio::test]
@@ -280,15 +281,15 @@ async fn pages_of_related_origins_may_call_it_and_others_may_not() {
     )
     .await;
     let preflight = |origin: &str| {
-        let stranger = scene.stranger();
+        let anonymous = scene.anonymous();
         let headers = "authorization,cache-control,content-type,expires,pragma,x-corbado-client-timezone,\
              x-corbado-flags,x-corbado-process-id,x-corbado-projectid,x-corbado-sdk";
-        let request = stranger
-            .request(Method::OPTIONS, &url(&stranger, "me/passkeys/append/start"))
+        let request = anonymous
+            .request(Method::OPTIONS, &url(&anonymous, "me/passkeys/append/start"))
             .header("origin", origin)
             .header("access-control-request-method", "POST")
             .header("access-control-request-headers", headers);
-        (async move { stranger.send(request).await }, headers)
+        (async move { anonymous.send(request).await }, headers)
     };
     let (allowed, headers) = preflight("https://shop.example.com");
     let allowed = allowed.await.expect(200);
@@ -313,7 +314,7 @@ async fn pages_of_related_origins_may_call_it_and_others_may_not() {
     let foreign = from("https://elsewhere.example.com").await;
     assert!(!foreign.headers.contains_key("access-control-allow-origin"));
     refused(foreign, 403, "invalid_origin");
-    let config = get(&scene.stranger(), "session-config").await.json();
+    let config = get(&scene.anonymous(), "session-config").await.json();
     assert_eq!(config["sessionTokenCookieConfig"]["secure"], true);
 }
 

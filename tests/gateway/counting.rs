@@ -164,7 +164,7 @@ const UNCOUNTED: [(&str, &[&str]); 5] = [
 /// Every endpoint of the description but those for administrators with a fresh passkey, which
 /// `administration::refusals` walks as a whole.
 async fn described(scene: &Scene) -> BTreeSet<String> {
-    let description = scene.stranger().get("openapi.json").await.expect(200).json();
+    let description = scene.anonymous().get("openapi.json").await.expect(200).json();
     let methods = ["get", "post", "put", "patch", "delete"];
     let described = description["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {
         let known = methods.into_iter().filter(|method| !item[*method].is_null());
@@ -258,7 +258,8 @@ fn begin(browser: &Browser, header: &str, from: &str) -> RequestBuilder {
     browser.request(Method::POST, &url).header(header, from)
 }
 
-/// What comes back of a network's share since it was first used; how much has been answered since then.
+/// What comes back of a network's share since it was first used; how much has been answered since
+/// then.
 struct Spending {
     began: Instant,
     answered: usize,
@@ -271,10 +272,10 @@ impl Spending {
 
     /// Asks from these addresses in turn until one is refused; they have one share between them.
     async fn all(&mut self, scene: &Scene, header: &str, from: impl Fn(usize) -> String) {
-        let stranger = scene.stranger();
+        let anonymous = scene.anonymous();
         for count in 0.. {
             let from = from(count);
-            let reply = stranger.send(begin(&stranger, header, &from)).await;
+            let reply = anonymous.send(begin(&anonymous, header, &from)).await;
             if reply.status == 429 {
                 return;
             }
@@ -321,8 +322,8 @@ async fn s_34_limits_use_the_client_reported_by_a_trusted_proxy() {
     spending.all(&scene, header, |n| format!("2001:db8:0:1:{n:x}::{n:x}")).await;
     assert!(spending.answered >= BURST, "a /64: {}", spending.answered);
     // Their neighbours are somebody else.
-    let stranger = scene.stranger();
+    let anonymous = scene.anonymous();
     for neighbour in ["198.51.101.1", "2001:db8:0:2::1"] {
-        stranger.send(begin(&stranger, header, neighbour)).await.expect(200);
+        anonymous.send(begin(&anonymous, header, neighbour)).await.expect(200);
     }
 }

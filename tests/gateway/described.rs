@@ -1,5 +1,5 @@
 //! What is described is what is answered: schemathesis asks the running binary everything that its
-//! description allows, and much that it does not, as a stranger and as somebody signed in.
+//! description allows, and much that it does not, as an anonymous client and as somebody signed in.
 
 use std::process::{Command, Output};
 
@@ -67,14 +67,14 @@ async fn anonymous_answers_match_the_description() {
 #[tokio::test]
 async fn signed_in_answers_match_the_description() {
     let mut scene = Scene::with(everything, |_| {}).await;
-    let signed_in = scene.stranger().sign_in(&mut scene.device).await.expect(201).json();
+    let signed_in = scene.anonymous().sign_in(&mut scene.device).await.expect(201).json();
     let bearer = format!("Authorization: Bearer {}", signed_in["token"].as_str().unwrap());
     let mut arguments = vec!["--header", bearer.as_str()];
     for operation in ENDINGS {
         arguments.extend(["--exclude-operation-id", operation]);
     }
     judge(&ask(&scene, &arguments));
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let request = browser.request(Method::GET, &browser.api("sessions/current"));
     let (name, value) = bearer.split_once(": ").unwrap();
     browser.send(request.header(name, value)).await.expect(200);

@@ -1,5 +1,5 @@
-//! Another device: who may offer, bring and confirm a code, how often, how long, and what each is told
-//! (S-12, S-14, S-17, S-26).
+//! Another device: who may offer, bring and confirm a code, how often, how long, and what each is
+//! told (S-12, S-14, S-17, S-26).
 
 use std::time::Duration;
 
@@ -89,11 +89,11 @@ async fn s_12_confirmed_device_adds_one_passkey_with_a_notice() {
     assert_eq!((redeemed.session.user, redeemed.session.scope), (session.user, Scope::Enrol));
     assert!(is_over(&join(&stage, &nonce).await), "the way in is good once");
     assert_eq!(kept(&stage).await, 0);
-    let letters = stage.store.scan(b"outbox/", None, 100).await.unwrap().len();
+    let messages = stage.store.scan(b"outbox/", None, 100).await.unwrap().len();
     let registered = stage.register(&redeemed, &mut Authenticator::new(2)).await.unwrap();
     assert_eq!(registered.session.fresh_since, None, "a code is no passkey that was shown");
     assert_eq!(stage.gateway.accounts.credentials_of(&session.user).await.unwrap().len(), 2);
-    assert_eq!(stage.store.scan(b"outbox/", None, 100).await.unwrap().len(), letters + 1);
+    assert_eq!(stage.store.scan(b"outbox/", None, 100).await.unwrap().len(), messages + 1);
 }
 
 #[tokio::test]
@@ -191,9 +191,9 @@ async fn s_17_only_the_session_that_offered_confirms() {
         assert!(matches!(confirmed, Err(FlowError::NotFound)), "{wrong}: {confirmed:?}");
     }
     assert!(join(&stage, &nonce).await.unwrap().is_none());
-    let stranger = "A".repeat(43);
+    let anonymous = "A".repeat(43);
     confirm(&stage, &session, number).await.unwrap();
-    for nonce in ["", "x", &stranger] {
+    for nonce in ["", "x", &anonymous] {
         assert!(is_over(&join(&stage, nonce).await), "{nonce}");
     }
     assert!(join(&stage, &nonce).await.unwrap().is_some());
@@ -316,7 +316,7 @@ fn word(problem: &Value) -> &str {
 #[tokio::test]
 async fn s_12_device_link_works_between_two_browsers() {
     let scene = Scene::set().await;
-    let (alice, phone) = (&scene.alice, scene.stranger());
+    let (alice, phone) = (&scene.alice, scene.anonymous());
     alice.get("account/device-link").await.expect_problem(404);
     let offer = offered(alice).await;
     let code = offer["code"].as_str().unwrap();
@@ -326,7 +326,7 @@ async fn s_12_device_link_works_between_two_browsers() {
 
     let asking = asked(&phone, code).await.expect(201).json();
     assert!(!asking.to_string().contains("alice"), "{asking}");
-    let late = asked(&scene.stranger(), code).await.expect_problem(401);
+    let late = asked(&scene.anonymous(), code).await.expect_problem(401);
     assert_eq!(word(&late), "token_invalid");
     let waiting = phone.post("device-links/join", &json!({})).await.expect(202).json();
     assert_eq!(waiting["number"], asking["number"]);
@@ -335,7 +335,7 @@ async fn s_12_device_link_works_between_two_browsers() {
     assert!(seen["network"].is_string() && seen["browser"].is_string(), "{seen}");
 
     // Another browser has no way in, before or after.
-    let thief = scene.stranger();
+    let thief = scene.anonymous();
     let refused = thief.post("device-links/join", &json!({})).await.expect_problem(410);
     assert_eq!(word(&refused), "invitation_invalid");
     let number = asking["number"].as_u64().unwrap();
@@ -361,7 +361,7 @@ async fn s_12_device_link_works_between_two_browsers() {
 #[tokio::test]
 async fn s_17_refused_device_gets_410() {
     let scene = Scene::set().await;
-    let (alice, phone) = (&scene.alice, scene.stranger());
+    let (alice, phone) = (&scene.alice, scene.anonymous());
     let offer = offered(alice).await;
     asked(&phone, offer["code"].as_str().unwrap()).await.expect(201);
     phone.post("device-links/join", &json!({})).await.expect(202);
@@ -378,10 +378,10 @@ async fn s_25_limits_guesses_of_device_codes() {
         |_| {},
     )
     .await;
-    let stranger = scene.stranger();
+    let anonymous = scene.anonymous();
     let mut answers = Vec::new();
     for n in 0..60 {
-        answers.push(asked(&stranger, &format!("{n:08}")).await.status);
+        answers.push(asked(&anonymous, &format!("{n:08}")).await.status);
     }
     assert!(answers.iter().all(|status| [401, 429].contains(status)), "{answers:?}");
     assert_eq!(answers.first(), Some(&401));

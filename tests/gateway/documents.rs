@@ -271,7 +271,7 @@ impl Drop for Proxy {
     }
 }
 
-/// Asks through the proxy: what a stranger gets, and what the application is told.
+/// Asks through the proxy: what an anonymous client gets, and what the application is told.
 async fn check_through(public: u16, authority: &Authority, app: &Upstream) {
     let root = reqwest::Certificate::from_pem(authority.certificate().as_bytes()).unwrap();
     let mut client = reqwest::Client::builder()
@@ -295,9 +295,9 @@ async fn check_through(public: u16, authority: &Authority, app: &Upstream) {
     assert_eq!(seen.value("x-forwarded-proto"), "https");
     assert_eq!(seen.value("x-forwarded-for"), "127.0.0.1", "what the client says of itself does not count");
     assert_eq!(seen.value("x-forwarded-host"), format!("wiki.example.com:{public}"));
-    let stranger = ask("/page").send().await.unwrap();
-    assert_eq!(stranger.status(), 303);
-    let to = stranger.headers()["location"].to_str().unwrap();
+    let anonymous = ask("/page").send().await.unwrap();
+    assert_eq!(anonymous.status(), 303);
+    let to = anonymous.headers()["location"].to_str().unwrap();
     assert!(to.starts_with(&format!("https://auth.example.com:{public}/auth/login?to=")), "{to}");
     assert!(app.take().is_empty());
 }

@@ -54,7 +54,7 @@ async fn restored(scene: &mut Scene, arguments: &[&str]) {
 async fn encrypted_backup_opens_with_age() {
     let keys = tempfile::tempdir().unwrap();
     let (first, second) = (key(keys.path(), "first"), key(keys.path(), "second"));
-    let (stranger, _) = key(keys.path(), "stranger");
+    let (anonymous, _) = key(keys.path(), "anonymous");
     let (mut scene, file) = died(&["--recipient", &first.1, "--recipient", &second.1]).await;
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let bytes = fs::read(&file).unwrap();
@@ -72,7 +72,7 @@ async fn encrypted_backup_opens_with_age() {
     fs::write(&passphrase, "one two three four\n").unwrap();
     let path = |it: &Path| it.to_str().unwrap().to_owned();
     refused(&scene.gateway, &["restore", name], "it is encrypted: name the key with --identity FILE");
-    refused(&scene.gateway, &["restore", name, "--identity", &path(&stranger)], "not with this key");
+    refused(&scene.gateway, &["restore", name, "--identity", &path(&anonymous)], "not with this key");
     refused(&scene.gateway, &["restore", name, "--identity", &path(&passphrase)], "has no key in it");
     let words = ["restore", name, "--passphrase-file", &path(&passphrase)];
     refused(&scene.gateway, &words, "name that key with --identity FILE");

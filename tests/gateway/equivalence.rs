@@ -24,7 +24,7 @@ async fn labels(tongue: Tongue, browser: &Browser) -> Vec<String> {
 /// Bob's whole journey in one dialect, and what is seen of it afterwards.
 async fn travel(tongue: Tongue) -> BTreeMap<String, Value> {
     let scene = Scene::with(Tongue::all_on, |_| {}).await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     browser.redeem(&scene.gateway.invite(BOB, &[]), None, "Bob Baker").await.expect(201);
     let (mut phone, mut key) = (Authenticator::new(2), Authenticator::counting(3));
     tongue.add(&browser, &mut phone, "Phone").await;
@@ -129,7 +129,7 @@ async fn the_same_journey_in_every_dialect_leaves_the_same_state() {
 
 /// A new session of Alice's, in each form that it can be shown in: the cookie, and every token.
 async fn begin(scene: &mut Scene, tongue: Tongue) -> Vec<(&'static str, Browser)> {
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let signed_in = tongue.sign_in(&browser, &mut scene.device).await;
     let tokens = tongue.tokens(&signed_in).into_iter();
     let scripts: Vec<_> = tokens.map(|(name, token)| (name, browser.showing(&token))).collect();

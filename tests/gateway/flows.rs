@@ -9,14 +9,14 @@ use vestibule::domain::credential::Planned;
 use vestibule::domain::event::Refusal;
 use vestibule::domain::invitation::{INVITATION_LIFETIME_MAX, SETUP_LIFETIME};
 use vestibule::domain::limits::RateLimits;
+use vestibule::domain::return_target::{HAND_OFF_LIFETIME, RETURN_TARGET_LIFETIME, ReturnTargetName};
 use vestibule::domain::secret::Secret;
 use vestibule::domain::session::access::ACCESS_LIFETIME;
 use vestibule::domain::session::token::Carrier;
 use vestibule::domain::session::{ENROL_LIFETIME, EXCHANGE_LIFETIME, Session};
-use vestibule::domain::way_back::{HAND_OFF_LIFETIME, WAY_BACK_LIFETIME, WayBackName};
 use vestibule::flows::FlowError;
 use vestibule::flows::sessions::caller::Caller;
-use vestibule::flows::sign_in::way_back::{Errand, HandOffError, Intent, NextStep, SignInRedirect};
+use vestibule::flows::sign_in::return_target::{Errand, HandOffError, Intent, NextStep, SignInRedirect};
 use vestibule::flows::visit::Device;
 use vestibule::flows::visit::Visit;
 use vestibule::store::MemoryStore;
@@ -217,7 +217,7 @@ async fn s_28_a_session_is_exchanged_within_five_minutes_of_its_ceremony() {
     }
 }
 
-/// A stranger's way from the application to a hand-off code: the code and the nonce.
+/// An anonymous client's way from the application to a hand-off code: the code and the nonce.
 async fn hand_off(stage: &Stage, session: &Session) -> (String, String) {
     let detour = stage
         .gateway
@@ -225,9 +225,10 @@ async fn hand_off(stage: &Stage, session: &Session) -> (String, String) {
         .leave_for_sign_in(&visit(APP_HOST), "/deep?x=1", None, Errand::SignIn)
         .await
         .unwrap();
-    let SignInRedirect::SignIn { way_back, nonce } = detour else { panic!("{detour:?}") };
-    let onward = stage.gateway.sign_in.onward(session, Some(&way_back), Intent::Followed).await.unwrap();
-    let NextStep::HandOff { url } = onward else { panic!("{onward:?}") };
+    let SignInRedirect::SignIn { return_target, nonce } = detour else { panic!("{detour:?}") };
+    let next_step =
+        stage.gateway.sign_in.next_step(session, Some(&return_target), Intent::Followed).await.unwrap();
+    let NextStep::HandOff { url } = next_step else { panic!("{next_step:?}") };
     (url.split_once("code=").unwrap().1.to_owned(), nonce.reveal())
 }
 
@@ -248,11 +249,15 @@ async fn s_19_a_hand_off_and_a_way_back_run_out() {
         .leave_for_sign_in(&visit(APP_HOST), "/deep", None, Errand::SignIn)
         .await
         .unwrap();
-    let SignInRedirect::SignIn { way_back, .. } = detour else { panic!("{detour:?}") };
-    stage.clock.forward(WAY_BACK_LIFETIME);
-    let onward =
-        stage.gateway.sign_in.onward(&enrolled.session, Some(&way_back), Intent::Followed).await.unwrap();
-    assert_eq!(onward, NextStep::Account);
+    let SignInRedirect::SignIn { return_target, .. } = detour else { panic!("{detour:?}") };
+    stage.clock.forward(RETURN_TARGET_LIFETIME);
+    let next_step = stage
+        .gateway
+        .sign_in
+        .next_step(&enrolled.session, Some(&return_target), Intent::Followed)
+        .await
+        .unwrap();
+    assert_eq!(next_step, NextStep::Account);
 }
 
 #[tokio::test]
@@ -393,7 +398,7 @@ async fn w_15_two_removals_at_once_leave_one_passkey() {
     }
 }
 
-/// A name below a wildcard may be anybody's: whoever lures a signed-in person with a way back of
+/// A name below a wildcard may be anybody's: whoever lures a signed-in person with a return target of
 /// their own must not be handed a sign-in without a word.
 #[tokio::test]
 async fn s_01_return_below_a_wildcard_is_confirmed() {
@@ -403,44 +408,55 @@ async fn s_01_return_below_a_wildcard_is_confirmed() {
     stage.clock.forward(Duration::from_secs(60));
     let evil = visit("evil.example.com");
     let detour = stage.gateway.sign_in.leave_for_sign_in(&evil, "/", None, Errand::SignIn).await.unwrap();
-    let SignInRedirect::SignIn { way_back, .. } = detour else { panic!("{detour:?}") };
-    let lured =
-        stage.gateway.sign_in.onward(&enrolled.session, Some(&way_back), Intent::Followed).await.unwrap();
+    let SignInRedirect::SignIn { return_target, .. } = detour else { panic!("{detour:?}") };
+    let lured = stage
+        .gateway
+        .sign_in
+        .next_step(&enrolled.session, Some(&return_target), Intent::Followed)
+        .await
+        .unwrap();
     assert_eq!(lured, NextStep::Ask { host: "evil.example.com".to_owned() });
-    let meant =
-        stage.gateway.sign_in.onward(&enrolled.session, Some(&way_back), Intent::Confirmed).await.unwrap();
+    let meant = stage
+        .gateway
+        .sign_in
+        .next_step(&enrolled.session, Some(&return_target), Intent::Confirmed)
+        .await
+        .unwrap();
     assert!(matches!(meant, NextStep::HandOff { .. }), "{meant:?}");
     // The sign-in page has just named the host.
     let signed_in = stage.sign_in(&mut device).await.unwrap().session;
-    let seen = stage.gateway.sign_in.onward(&signed_in, Some(&way_back), Intent::Followed).await.unwrap();
+    let seen =
+        stage.gateway.sign_in.next_step(&signed_in, Some(&return_target), Intent::Followed).await.unwrap();
     assert!(matches!(seen, NextStep::HandOff { .. }), "{seen:?}");
 }
 
-/// However many pages strangers load, nothing is written; a long way back is, within a client's share.
+/// However many pages anonymous clients load, nothing is written; a long return target is, within a
+/// client's share.
 #[tokio::test]
 async fn f_12_anonymous_page_load_writes_nothing() {
     let stage = stage().await;
     let enrolled = stage.enrol("alice@example.com", &mut Authenticator::new(1)).await.unwrap();
     let before = stage.store.scan(b"", None, 10_000).await.unwrap();
-    let stranger = Visit { client: "198.51.100.7".parse().ok(), ..visit(APP_HOST) };
+    let anonymous = Visit { client: "198.51.100.7".parse().ok(), ..visit(APP_HOST) };
     let leave = async |target: &str| match stage
         .gateway
         .sign_in
-        .leave_for_sign_in(&stranger, target, None, Errand::SignIn)
+        .leave_for_sign_in(&anonymous, target, None, Errand::SignIn)
         .await
         .unwrap()
     {
-        SignInRedirect::SignIn { way_back, nonce } => (way_back, nonce),
+        SignInRedirect::SignIn { return_target, nonce } => (return_target, nonce),
         SignInRedirect::Loop => panic!("a new browser goes in no circles"),
     };
     for n in 0..1_000 {
         leave(&format!("/deep?x={n}")).await;
     }
     assert_eq!(stage.store.scan(b"", None, 10_000).await.unwrap(), before);
-    let arrives_at = async |(way_back, nonce): (WayBackName, Secret)| {
+    let arrives_at = async |(return_target, nonce): (ReturnTargetName, Secret)| {
         let session = &enrolled.session;
-        let onward = stage.gateway.sign_in.onward(session, Some(&way_back), Intent::Followed).await.unwrap();
-        let NextStep::HandOff { url } = onward else { panic!("{onward:?}") };
+        let next_step =
+            stage.gateway.sign_in.next_step(session, Some(&return_target), Intent::Followed).await.unwrap();
+        let NextStep::HandOff { url } = next_step else { panic!("{next_step:?}") };
         let code = url.split_once("code=").unwrap().1;
         let arrived =
             stage.gateway.sign_in.arrive(&visit(APP_HOST), code, Some(&nonce.reveal())).await.unwrap();
@@ -453,13 +469,14 @@ async fn f_12_anonymous_page_load_writes_nothing() {
         leave(&long).await;
     }
     assert_eq!(arrives_at(leave(&long).await).await, "/", "the client has had its share");
-    // Nobody else's words are a way back, and one that was changed is none.
-    let (WayBackName::Sealed(sealed), _) = leave("/deep").await else { panic!("a short one is sealed") };
+    // Nobody else's words are a return target, and one that was changed is none.
+    let (ReturnTargetName::Sealed(sealed), _) = leave("/deep").await else { panic!("a short one is sealed") };
     let changed = format!("A{}", &sealed[1..]);
     for wrong in [changed.as_str(), "AAAA", &sealed[..sealed.len() - 4]] {
-        let name = WayBackName::parse(wrong).unwrap();
+        let name = ReturnTargetName::parse(wrong).unwrap();
         let session = &enrolled.session;
-        let onward = stage.gateway.sign_in.onward(session, Some(&name), Intent::Confirmed).await.unwrap();
-        assert_eq!(onward, NextStep::Account, "{wrong}");
+        let next_step =
+            stage.gateway.sign_in.next_step(session, Some(&name), Intent::Confirmed).await.unwrap();
+        assert_eq!(next_step, NextStep::Account, "{wrong}");
     }
 }

@@ -20,7 +20,7 @@ fn figure(pid: u32, file: &str, name: &str) -> u64 {
 #[tokio::test]
 async fn an_idle_gateway_takes_its_memory_in_small_pages() {
     let mut scene = Scene::set().await;
-    scene.stranger().sign_in(&mut scene.device).await.expect(201);
+    scene.anonymous().sign_in(&mut scene.device).await.expect(201);
     let pid = scene.gateway.pid();
     let anonymous = figure(pid, "status", "RssAnon:");
     let huge = figure(pid, "smaps_rollup", "AnonHugePages:");

@@ -98,7 +98,7 @@ async fn anonymous_clients_are_redirected_or_get_401_per_contract() {
     let sent = front.forward("/page?x=1", &PAGE).await;
     assert_eq!(sent.status(), 302);
     assert!(sent.headers()["location"].to_str().unwrap().starts_with(&sign_in), "{sent:?}");
-    assert!(sent.headers().contains_key("set-cookie"), "the way back is bound to the browser");
+    assert!(sent.headers().contains_key("set-cookie"), "the return target is bound to the browser");
     let sent = front.request("/page?x=1", &PAGE).await;
     assert_eq!(sent.status(), 401);
     assert!(sent.headers()["location"].to_str().unwrap().starts_with(&sign_in), "{sent:?}");
@@ -198,8 +198,8 @@ fn identity(seen: &Recorded) -> Vec<String> {
 /// What must hold behind every proxy: signing in, coming back, being named, and being refused.
 async fn check_behind(gateway: &Gateway, app: &Upstream) {
     let wiki = |path: &str| format!("{}{path}", gateway.origin_of(WIKI));
-    let stranger = Browser::new(gateway);
-    stranger.navigate(&wiki("/health")).await.expect(200);
+    let anonymous = Browser::new(gateway);
+    anonymous.navigate(&wiki("/health")).await.expect(200);
     assert_eq!(identity(&app.take_one()).concat(), "");
     let (alice, _device) = alice(gateway).await;
     let (arrived, hops) = alice.arrive(&wiki("/page?x=1")).await;
@@ -216,9 +216,9 @@ async fn check_behind(gateway: &Gateway, app: &Upstream) {
             400 | 403 => assert!(app.take().is_empty(), "{forged:?}"),
             other => panic!("{forged:?}: {other}: {reply}"),
         }
-        let reply = page(&stranger, &wiki("/page"), &[forged]).await;
+        let reply = page(&anonymous, &wiki("/page"), &[forged]).await;
         assert!(matches!(reply.status, 302 | 400 | 401 | 403), "{forged:?}: {reply}");
-        let reply = page(&stranger, &wiki("/health"), &[forged]).await;
+        let reply = page(&anonymous, &wiki("/health"), &[forged]).await;
         if reply.status == 200 {
             let named = identity(&app.take_one()).concat();
             assert_eq!(named, "", "{forged:?} arrived");
@@ -230,13 +230,13 @@ async fn check_behind(gateway: &Gateway, app: &Upstream) {
     gateway.operate(&["user", "groups", "alice", "staff"]);
     alice.navigate(&wiki("/staff/")).await.expect(200);
     assert_eq!(app.take_one().value("remote-groups"), "staff");
-    stranger.fetch(Method::GET, &wiki("/page"), None).await.expect(401);
+    anonymous.fetch(Method::GET, &wiki("/page"), None).await.expect(401);
     // A change from a page of another origin, with her cookies.
     let foreign = alice.request(Method::POST, &wiki("/page")).header("sec-fetch-site", "same-site");
     alice.send(foreign.header("origin", "https://evil.example.com")).await.expect(403);
     let own = alice.fetch(Method::POST, &wiki("/page"), Some(&serde_json::json!({}))).await;
     assert_eq!((own.status, app.take_one().value("remote-user")), (200, "alice".to_owned()));
-    // Signed out here, a stranger there at once.
+    // Signed out here, an anonymous client there at once.
     alice.delete("sessions/").await.expect(204);
     alice.fetch(Method::GET, &wiki("/page"), None).await.expect(401);
     assert!(app.take().is_empty());
@@ -302,10 +302,10 @@ async fn oauth2_proxy_configuration_works_with_one_change() {
     let _nginx = nginx(&servers, &gateway, folder.path()).await;
 
     let wiki = |path: &str| format!("{}{path}", gateway.origin_of(WIKI));
-    let stranger = Browser::new(&gateway);
-    stranger.navigate(&wiki("/health")).await.expect(200);
+    let anonymous = Browser::new(&gateway);
+    anonymous.navigate(&wiki("/health")).await.expect(200);
     app.take();
-    let sent = stranger.navigate(&wiki("/page?x=1")).await.expect(302);
+    let sent = anonymous.navigate(&wiki("/page?x=1")).await.expect(302);
     assert_eq!(sent.location().unwrap().path(), "/oauth2/sign_in");
     let (alice, _device) = alice(&gateway).await;
     let (arrived, hops) = alice.arrive(&wiki("/page?x=1")).await;
@@ -318,7 +318,7 @@ async fn oauth2_proxy_configuration_works_with_one_change() {
         "user": "alice", "email": ALICE, "groups": [], "preferredUsername": "alice",
     });
     assert_eq!(info, expected);
-    stranger.fetch(Method::GET, &wiki("/oauth2/userinfo"), None).await.expect(401);
+    anonymous.fetch(Method::GET, &wiki("/oauth2/userinfo"), None).await.expect(401);
     let out = alice.navigate(&wiki("/oauth2/sign_out")).await;
     assert_eq!(out.location().unwrap().path(), "/auth/logout");
 }

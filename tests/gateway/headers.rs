@@ -284,7 +284,7 @@ async fn p_20_no_header_without_a_value() {
         let mut sent: Vec<String> = lines_of(&lies);
         scene.app.take();
         raw::get(scene.gateway.port, "localhost", "/open", &sent);
-        let stranger = scene.app.take_one();
+        let anonymous = scene.app.take_one();
         for name in [
             "remote-user",
             "remote-groups",
@@ -295,7 +295,7 @@ async fn p_20_no_header_without_a_value() {
         ] {
             // A name that no route writes is the client's own.
             let ours = name != "x-groups" || line == custom;
-            assert!(!ours || stranger.folded(name).is_empty(), "{name}: {}", stranger.text());
+            assert!(!ours || anonymous.folded(name).is_empty(), "{name}: {}", anonymous.text());
         }
         sent.push(format!("Cookie: vestibule={}", scene.alice.session().unwrap()));
         raw::get(scene.gateway.port, "localhost", "/page", &sent);
@@ -323,7 +323,7 @@ async fn p_21_names_cannot_split_headers() {
         // Without a name there is one made from the address.
         if !wrong.trim().is_empty() {
             let link = scene.gateway.invite("x@example.com", &[]);
-            scene.stranger().redeem(&link, None, wrong).await.expect_problem(422);
+            scene.anonymous().redeem(&link, None, wrong).await.expect_problem(422);
         }
         let below = format!("passkeys/{}", first_passkey(&scene).await);
         scene.alice.patch(&below, &json!({ "name": wrong })).await.expect_problem(422);
@@ -333,7 +333,7 @@ async fn p_21_names_cannot_split_headers() {
         (10..).zip(["Zo\u{eb} \u{1f511}", "100% \"quoted\", comma; semi", "a\u{2028}line", &emoji])
     {
         let mut device = Authenticator::new(number);
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         let email = format!("p{number}@example.com");
         browser.enrol(&scene.gateway.invite(&email, &[]), &email, name, &mut device).await;
         scene.app.take();
@@ -640,8 +640,8 @@ async fn f_09_the_auth_host_passes_no_service_worker_allowed_on() {
     assert!(!head.contains("service-worker-allowed"), "{head}");
 }
 
-/// F24: a trusted proxy's `X-Forwarded-Host` says nothing. The host is the one of `Host`, which decides
-/// about routes and origins.
+/// F24: a trusted proxy's `X-Forwarded-Host` says nothing. The host is the one of `Host`, which
+/// decides about routes and origins.
 #[tokio::test]
 async fn f_24_a_forwarded_host_chooses_no_route_also_from_a_trusted_proxy() {
     let other = Upstream::start();

@@ -1,5 +1,6 @@
 //! Changing an address or a username, with the clock in hand: what waits opens and reserves nothing
-//! (S-35), codes (S-30), what a stranger can learn (S-21), and names that stay their owner's.
+//! (S-35), codes (S-30), what an anonymous client can learn (S-21), and names that stay their
+//! owner's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use vestibule::domain::code::EmailCode;
 use vestibule::domain::code::{CODE_ATTEMPTS_MAX, CODE_LIFETIME};
 use vestibule::domain::identifier::{Identifier, PENDING_ADDRESS_LIFETIME, USERNAMES_PER_USER_MAX};
-use vestibule::domain::letter::{Content, Letter};
+use vestibule::domain::message::{Content, Message};
 use vestibule::domain::session::Session;
 use vestibule::domain::user::{DisplayName, Email, Role, User, Username};
 use vestibule::flows::FlowError;
@@ -45,20 +46,20 @@ async fn announce(stage: &Stage, session: &Session, address: &str) {
 }
 
 /// Has a code sent, and returns what arrived.
-async fn sent(stage: &Stage, session: &Session, address: &str) -> Vec<Letter> {
+async fn sent(stage: &Stage, session: &Session, address: &str) -> Vec<Message> {
     stage.gateway.accounts.send_address_code(session, &email(address), &visit(AUTH_HOST)).await.unwrap();
     delivered(stage).await
 }
 
-async fn delivered(stage: &Stage) -> Vec<Letter> {
+async fn delivered(stage: &Stage) -> Vec<Message> {
     let mailbox = Mailbox::default();
     stage.gateway.messages.deliver(&mailbox).await.unwrap();
     mailbox.take()
 }
 
-fn code_in(letters: &[Letter]) -> String {
-    match letters {
-        [Letter { content: Content::Code { code }, .. }] => code.clone(),
+fn code_in(messages: &[Message]) -> String {
+    match messages {
+        [Message { content: Content::Code { code }, .. }] => code.clone(),
         other => panic!("{other:?}"),
     }
 }
@@ -81,7 +82,7 @@ async fn pending(stage: &Stage, user: &User) -> Option<String> {
 }
 
 /// Asks for a code that signs in, and returns what arrived.
-async fn sign_in_code(stage: &Stage, address: &str) -> (vestibule::domain::id::CodeId, Vec<Letter>) {
+async fn sign_in_code(stage: &Stage, address: &str) -> (vestibule::domain::id::CodeId, Vec<Message>) {
     let id = stage.gateway.sign_in.request_code(address, &visit(AUTH_HOST)).await.unwrap();
     (id, delivered(stage).await)
 }
@@ -105,17 +106,17 @@ async fn s_35_unconfirmed_address_has_no_effect() {
 #[tokio::test]
 async fn confirmed_address_replaces_the_old_one_with_a_notice() {
     let (stage, alice) = stage().await;
-    let (old_code, letters) = sign_in_code(&stage, ALICE).await;
-    let old = code_in(&letters);
+    let (old_code, messages) = sign_in_code(&stage, ALICE).await;
+    let old = code_in(&messages);
     announce(&stage, &alice.session, NEW).await;
-    let letters = sent(&stage, &alice.session, NEW).await;
-    assert_eq!(letters[0].to, email(NEW));
-    let code = code_in(&letters);
+    let messages = sent(&stage, &alice.session, NEW).await;
+    assert_eq!(messages[0].to, email(NEW));
+    let code = code_in(&messages);
     let typed = format!(" {}-{} ", code[..4].to_lowercase(), &code[4..]);
     let user = confirm(&stage, &alice.session, NEW, &typed).await.unwrap();
     assert_eq!((user.id, user.email.as_str()), (alice.user.id, NEW));
     assert_eq!(pending(&stage, &user).await, None);
-    let notice = Letter { to: email(ALICE), content: Content::AddressChanged { new: email(NEW) } };
+    let notice = Message { to: email(ALICE), content: Content::AddressChanged { new: email(NEW) } };
     assert_eq!(delivered(&stage).await, [notice]);
 
     let gone = confirm(&stage, &alice.session, NEW, &code).await;
@@ -173,8 +174,8 @@ async fn s_30_a_code_is_for_one_account_and_one_address() {
     let mine = code_in(&sent(&stage, &mallory.session, NEW).await);
     wrong(&confirm(&stage, &alice.session, NEW, &mine).await);
     // A code that signs in is no code for an address, and the other way round.
-    let (id, letters) = sign_in_code(&stage, ALICE).await;
-    wrong(&confirm(&stage, &alice.session, NEW, &code_in(&letters)).await);
+    let (id, messages) = sign_in_code(&stage, ALICE).await;
+    wrong(&confirm(&stage, &alice.session, NEW, &code_in(&messages)).await);
     let guess = Guess { id: Some(id), email: ALICE, code: &code };
     assert!(
         stage.gateway.sign_in.redeem_code(guess, None, &visit(AUTH_HOST), &Device::default()).await.is_err()
@@ -236,8 +237,8 @@ async fn s_21_taken_address_is_not_revealed() {
     for address in [ALICE, "nobody@example.com"] {
         announce(&stage, &mallory.session, address).await;
         assert_eq!(pending(&stage, &mallory.user).await.as_deref(), Some(address));
-        let letters = sent(&stage, &mallory.session, address).await;
-        assert_eq!(letters.len(), usize::from(address != ALICE), "the letter goes to nobody");
+        let messages = sent(&stage, &mallory.session, address).await;
+        assert_eq!(messages.len(), usize::from(address != ALICE), "the message goes to nobody");
         wrong(&confirm(&stage, &mallory.session, address, "00000000").await);
         let codes = stage.store.scan(b"code/", None, 10).await.unwrap();
         assert_eq!(codes.len(), 1, "both leave the same records");

@@ -1,7 +1,7 @@
 //! What an invitation is bound to: its purpose, its address and its role (S-14).
 //!
-//! That it is no code, no bearer token, no cookie and no ceremony is in `confusion`, that it expires in
-//! `flows`, and that it works once in `single_use`.
+//! That it is no code, no bearer token, no cookie and no ceremony is in `confusion`, that it
+//! expires in `flows`, and that it works once in `single_use`.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ fn people(gateway: &Gateway) -> Vec<(String, bool, Value)> {
 #[tokio::test]
 async fn s_14_invitation_creates_the_promised_account() {
     let scene = Scene::set().await;
-    let bob = scene.stranger();
+    let bob = scene.anonymous();
     let redeemed = redeem_claiming(&bob, &scene.gateway.invite(BOB, &[])).await.expect(201).json();
     let user = &redeemed["user"];
     assert_eq!((&user["email"], &user["username"]), (&json!(BOB), &json!("bob")));
@@ -59,7 +59,7 @@ async fn s_14_invitation_creates_the_promised_account() {
     let current = bob.get("sessions/current").await.expect(200).json();
     assert_eq!((&current["user"]["admin"], &current["user"]["groups"]), (&json!(false), &json!([])));
 
-    let carol = scene.stranger();
+    let carol = scene.anonymous();
     let options = ["--admin", "--group", "ops", "--username", "cc"];
     let redeemed = redeem_claiming(&carol, &scene.gateway.invite("carol@example.com", &options))
         .await
@@ -85,7 +85,7 @@ async fn s_14_invitation_does_not_change_an_existing_account() {
     let grand = scene.gateway.invite(BOB, &["--admin", "--group", "staff"]);
     let late = scene.gateway.invite("late@example.com", &["--admin", "--group", "staff"]);
     let plain = scene.gateway.invite(BOB, &[]);
-    let (bob, other) = (scene.stranger(), scene.stranger());
+    let (bob, other) = (scene.anonymous(), scene.anonymous());
     bob.enrol(&plain, BOB, "Bob", &mut Authenticator::new(2)).await;
     redeem_claiming(&other, &grand).await.expect_problem(410);
     // A link for an account that is there is a way back into it as it is.
@@ -133,8 +133,8 @@ async fn s_14_set_up_link_and_invitation_are_not_interchangeable() {
 async fn s_14_a_link_is_for_its_own_installation() {
     let (one, other) = (Scene::set().await, Scene::set().await);
     let link = one.gateway.invite(BOB, &[]);
-    other.stranger().redeem(&link, None, "Bob").await.expect_problem(410);
-    one.stranger().redeem(&link, None, "Bob").await.expect(201);
+    other.anonymous().redeem(&link, None, "Bob").await.expect_problem(410);
+    one.anonymous().redeem(&link, None, "Bob").await.expect(201);
 }
 
 /// An application believes the username, so an address alone gives nobody one that means something.
@@ -164,7 +164,7 @@ async fn f_04_an_invitation_gives_no_username_that_opens_a_route() {
     for (link, email, seed, status) in
         [(promised, "dora@one.example", 34, 403), (carol, "carol@example.com", 35, 200)]
     {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         browser.enrol(&link, email, "", &mut Authenticator::new(seed)).await;
         let reply = browser.fetch(Method::GET, &scene.url("/page"), None).await;
         assert_eq!(reply.status, status, "{email}: {reply}");
@@ -174,7 +174,7 @@ async fn f_04_an_invitation_gives_no_username_that_opens_a_route() {
 /// What a link is worth to a browser that has never been here.
 async fn is_live(scene: &Scene, link: &str) -> bool {
     let token = secret_of(link);
-    let reply = scene.stranger().post("invitations/preview", &json!({ "token": token })).await;
+    let reply = scene.anonymous().post("invitations/preview", &json!({ "token": token })).await;
     assert!([200, 410].contains(&reply.status), "{reply}");
     reply.status == 200
 }
@@ -199,7 +199,7 @@ async fn f_17_invitations_can_be_listed_and_revoked() {
     let id = all[0]["id"].as_str().unwrap();
     scene.gateway.operate(&["invitation", "revoke", id]);
     assert!(!is_live(&scene, &bob).await, "the link of an invitation that was taken back is live");
-    redeem_claiming(&scene.stranger(), &bob).await.expect_problem(410);
+    redeem_claiming(&scene.anonymous(), &bob).await.expect_problem(410);
     assert!(is_live(&scene, &carol).await);
     assert_eq!(listed(&scene).len(), 1);
     let again = scene.gateway.cli(&["invitation", "revoke", id]);

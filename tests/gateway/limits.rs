@@ -114,7 +114,8 @@ async fn s_12_attempts_from_elsewhere_do_not_lock_out_the_owner() {
     let stage = stage().await;
     let mut device = Authenticator::new(1);
     stage.enrol("alice@example.com", &mut device).await.unwrap();
-    // The stranger knows Alice's credential id, and shows it with signatures that are not hers.
+    // The anonymous client knows Alice's credential id, and shows it with signatures that are not
+    // hers.
     let mut attempts = 0;
     while is_judged(&stage, &mut device, None, &visit_from(ATTACKER)).await {
         attempts += 1;
@@ -169,7 +170,7 @@ async fn s_12_every_spelling_of_an_address_counts_alike() {
     let mut refused = None;
     for spelling in spellings.iter().cycle().take(20) {
         let body = json!({ "email": spelling });
-        let reply = scene.stranger().post("passkeys/authenticate/options", &body).await;
+        let reply = scene.anonymous().post("passkeys/authenticate/options", &body).await;
         if reply.status == 429 {
             refused = Some(reply);
             break;

@@ -97,6 +97,6 @@ async fn s_29_mail_links_use_the_public_url() {
     // And what the operator is given.
     let link = gateway.invite("bob@example.com", &[]);
     assert!(link.starts_with(&gateway.url("/auth/enroll#")), "{link}");
-    let told = scene.stranger().fetch(Method::GET, &scene.url("/page"), None).await.expect_problem(401);
+    let told = scene.anonymous().fetch(Method::GET, &scene.url("/page"), None).await.expect_problem(401);
     assert_eq!(told["login_url"], gateway.url("/auth/login"));
 }

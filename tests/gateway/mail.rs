@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use vestibule::domain::letter::{Content, Letter};
+use vestibule::domain::message::{Content, Message};
 use vestibule::domain::user::Email;
 use vestibule::mail::Stationery;
 use vestibule::mail::smtp::{Encryption, SmtpMailer, SmtpSettings};
@@ -46,11 +46,11 @@ async fn s_30_a_code_by_mail_leads_to_a_new_passkey() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let asked = browser.post("verify", &json!({ "email": ALICE })).await.expect(201);
     assert!(asked.body.is_empty());
     let code = office.code(1).await;
-    give_back(&scene.stranger(), ALICE, &code).await.expect_problem(401);
+    give_back(&scene.anonymous(), ALICE, &code).await.expect_problem(401);
     give_back(&browser, "nobody@example.com", &code).await.expect_problem(401);
     let redeemed = give_back(&browser, ALICE, &code).await.expect(201).json();
     assert_eq!((&redeemed["user"]["email"], &redeemed["enrolling"]), (&json!(ALICE), &json!(true)));
@@ -78,7 +78,7 @@ async fn s_26_a_session_by_code_opens_applications_and_changes_nothing() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let scene = Scene::with(by_mail_for(port, "session"), |_| {}).await.with_alice_as_member().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     ask(&browser, ALICE).await;
     give_back(&browser, ALICE, &office.code(1).await).await.expect(201);
     scene.app.take();
@@ -101,7 +101,7 @@ async fn s_21_code_answers_do_not_reveal_accounts() {
     let port = port::free();
     let _office = PostOffice::open(port, &Mode::Plain);
     let scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
-    let [known, unknown] = [ALICE, "nobody@example.com"].map(|email| (email, scene.stranger()));
+    let [known, unknown] = [ALICE, "nobody@example.com"].map(|email| (email, scene.anonymous()));
     let mut answers = Vec::new();
     for (email, browser) in [known, unknown] {
         ask(&browser, email).await;
@@ -115,14 +115,14 @@ async fn s_29_links_ignore_the_request_host() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
-    let stranger = scene.stranger();
-    let request = stranger
-        .fetching(Method::POST, &stranger.api("verify"), Some(&json!({ "email": ALICE })))
+    let anonymous = scene.anonymous();
+    let request = anonymous
+        .fetching(Method::POST, &anonymous.api("verify"), Some(&json!({ "email": ALICE })))
         .header("x-forwarded-host", "evil.example")
         .header("x-forwarded-proto", "https")
         .header("forwarded", "host=evil.example")
         .header("x-original-url", "https://evil.example/");
-    stranger.send(request).await.expect(201);
+    anonymous.send(request).await.expect(201);
     office.message(1).await;
     let said = scene.gateway.operate(&["invite", "bob@example.com", "--mail", "--json"]);
     for count in 1..=2 {
@@ -140,7 +140,7 @@ async fn s_29_links_ignore_the_request_host() {
 async fn dead_mail_server_delays_no_request_and_loses_no_message() {
     let port = port::free();
     let mut scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let began = Instant::now();
     ask(&browser, ALICE).await;
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
@@ -156,7 +156,7 @@ async fn a_mailbox_that_does_not_exist_is_not_tried_again() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Refuse);
     let scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
-    ask(&scene.stranger(), ALICE).await;
+    ask(&scene.anonymous(), ALICE).await;
     scene.gateway.wait_for_log("refuses a message for good").await;
     assert!(office.taken().is_empty());
     assert!(!scene.gateway.log().contains("alice@example.com"), "the log names nobody");
@@ -193,7 +193,7 @@ enum Trusted {
 async fn s_38_mail_goes_over_tls_to_the_server_that_was_named() {
     for scheme in ["smtps", "smtp"] {
         let (scene, office) = over_tls(scheme, "localhost", Trusted::Yes).await;
-        ask(&scene.stranger(), ALICE).await;
+        ask(&scene.anonymous(), ALICE).await;
         let message = office.message(1).await;
         assert_eq!(message["tls"], json!(true), "{scheme}");
         assert_eq!(message["from"], "no-reply@example.com");
@@ -204,7 +204,7 @@ async fn s_38_mail_goes_over_tls_to_the_server_that_was_named() {
 async fn s_38_a_certificate_for_another_name_is_refused() {
     for scheme in ["smtps", "smtp"] {
         let (scene, office) = over_tls(scheme, "mail.example.com", Trusted::Yes).await;
-        ask(&scene.stranger(), ALICE).await;
+        ask(&scene.anonymous(), ALICE).await;
         scene.gateway.wait_for_log("could not be handed over yet").await;
         assert!(office.taken().is_empty(), "{scheme}");
     }
@@ -213,7 +213,7 @@ async fn s_38_a_certificate_for_another_name_is_refused() {
 #[tokio::test]
 async fn s_38_refuses_a_certificate_of_an_unknown_authority() {
     let (scene, office) = over_tls("smtps", "localhost", Trusted::No).await;
-    ask(&scene.stranger(), ALICE).await;
+    ask(&scene.anonymous(), ALICE).await;
     scene.gateway.wait_for_log("could not be handed over yet").await;
     assert!(office.taken().is_empty());
 }
@@ -233,13 +233,13 @@ async fn s_37_an_address_cannot_bring_commands_or_headers() {
         "\"alice\\r\\n\"@example.com",
         "alice@example.com\u{0}",
     ] {
-        let refused = scene.stranger().post("verify", &json!({ "email": address })).await;
+        let refused = scene.anonymous().post("verify", &json!({ "email": address })).await;
         refused.expect_problem(422);
     }
     let output =
         scene.gateway.cli(&["invite", "bob@example.com", "--name", "Bob\r\nBcc: evil@example.com", "--mail"]);
     assert!(!output.status.success());
-    ask(&scene.stranger(), ALICE).await;
+    ask(&scene.anonymous(), ALICE).await;
     assert_eq!(office.message(1).await["to"], json!([ALICE]));
     assert_eq!(office.taken().len(), 1);
 }
@@ -266,27 +266,27 @@ async fn s_37_message_content_cannot_add_recipients_or_headers() {
     for passkey in
         ["\r\n.\r\nMAIL FROM:<evil@example.com>\r\n", ".", "..", "\r\n.\r\n", "\n.\n", "\u{202e}\u{0}"]
     {
-        let letter = Letter {
+        let message = Message {
             to: Email::parse(ALICE).unwrap(),
             // Of all notices, the one that quotes a name.
             content: Content::PasskeyRemoved { passkey: passkey.to_owned(), about: None },
         };
         let before = office.taken().len();
-        mailer.send(&letter).await.unwrap();
+        mailer.send(&message).await.unwrap();
         let message = office.message(before + 1).await;
         assert_eq!(message["to"], json!([ALICE]), "{message}");
         assert_eq!(message["from"], "no-reply@example.com");
         let (head, _) = message["message"].as_str().unwrap().split_once("\r\n\r\n").unwrap();
         assert!(!head.to_lowercase().contains("\nbcc:"), "{head}");
     }
-    assert_eq!(office.taken().len(), 6, "six letters, six messages");
+    assert_eq!(office.taken().len(), 6, "six messages, six messages");
 }
 
 #[tokio::test]
 async fn without_mail_no_code_is_offered() {
     let gateway = Gateway::start(|_| {}).await;
-    let stranger = Browser::new(&gateway);
-    stranger.post("verify", &json!({ "email": ALICE })).await.expect_problem(404);
+    let anonymous = Browser::new(&gateway);
+    anonymous.post("verify", &json!({ "email": ALICE })).await.expect_problem(404);
     let refused = gateway.cli(&["invite", "bob@example.com", "--mail"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("[mail]"), "{refused:?}");
@@ -300,13 +300,13 @@ async fn f_02_codes_are_off_by_default() {
         |_| {},
     )
     .await;
-    let page = scene.stranger().navigate(&scene.url("/auth/login")).await.expect(200);
+    let page = scene.anonymous().navigate(&scene.url("/auth/login")).await.expect(200);
     assert!(page.text().contains("Sign in with a passkey"), "{page}");
     assert!(
         !page.text().contains("E-mail address for the code"),
         "codes are off unless an operator asks for them"
     );
-    let refused = scene.stranger().post("verify", &json!({ "email": ALICE })).await;
+    let refused = scene.anonymous().post("verify", &json!({ "email": ALICE })).await;
     assert_eq!(refused.status, 404, "{refused}");
 }
 
@@ -318,7 +318,7 @@ async fn f_02_no_code_is_sent_to_an_administrator() {
     let scene = Scene::with(by_mail(port), |_| {}).await;
     scene.invited("bob@example.com", 2).await;
     for email in [ALICE, "bob@example.com"] {
-        ask(&scene.stranger(), email).await;
+        ask(&scene.anonymous(), email).await;
     }
     assert_eq!(
         office.message(1).await["to"],
@@ -327,7 +327,7 @@ async fn f_02_no_code_is_sent_to_an_administrator() {
     );
     // Once somebody else is the administrator, Alice can be sent one.
     let scene = scene.with_alice_as_member().await;
-    ask(&scene.stranger(), ALICE).await;
+    ask(&scene.anonymous(), ALICE).await;
     assert_eq!(office.message(2).await["to"], json!([ALICE]));
 }
 
@@ -337,7 +337,7 @@ async fn f_02_a_passkey_added_by_a_code_counts_from_the_next_sign_in_on() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     ask(&browser, ALICE).await;
     give_back(&browser, ALICE, &office.code(1).await).await.expect(201);
     let mut device = Authenticator::new(7);
@@ -350,7 +350,7 @@ async fn f_02_a_passkey_added_by_a_code_counts_from_the_next_sign_in_on() {
         serde_json::from_slice::<Value>(&claims).unwrap()["amr"].clone()
     };
     assert_eq!(amr(&browser).await, json!(["otp"]));
-    let later = scene.stranger();
+    let later = scene.anonymous();
     later.sign_in(&mut device).await.expect(201);
     assert_eq!(amr(&later).await, json!(["pop", "user", "mfa"]));
 }
@@ -365,7 +365,7 @@ fn cancelling(message: &Value) -> String {
 
 /// Alice's mail is read by somebody, who makes a passkey with a code.
 async fn recovered(scene: &Scene, office: &PostOffice) -> (Browser, Authenticator) {
-    let (thief, mut device) = (scene.stranger(), Authenticator::new(77));
+    let (thief, mut device) = (scene.anonymous(), Authenticator::new(77));
     ask(&thief, ALICE).await;
     give_back(&thief, ALICE, &office.code(1).await).await.expect(201);
     thief.register(&mut device).await.expect(200);
@@ -379,11 +379,11 @@ async fn f_02_the_owner_cancels_a_recovery_with_the_link_that_was_sent_at_once()
     let scene = Scene::with(by_mail(port), |_| {}).await.with_alice_as_member().await;
     let (thief, mut device) = recovered(&scene, &office).await;
     thief.get("sessions").await.expect(200);
-    let other = scene.stranger();
+    let other = scene.anonymous();
     other.sign_in(&mut device).await.expect(201);
     let secret = cancelling(&office.message(2).await);
     let cancel =
-        async |secret: &str| scene.stranger().post("recoveries/cancel", &json!({ "token": secret })).await;
+        async |secret: &str| scene.anonymous().post("recoveries/cancel", &json!({ "token": secret })).await;
     cancel("AAAA").await.expect_problem(410);
     cancel(&secret).await.expect(204);
     cancel(&secret).await.expect_problem(410);
@@ -413,7 +413,7 @@ async fn f_02_other_sessions_can_cancel_a_recovery() {
     bob.delete(&format!("recoveries/{id}")).await.expect_problem(404);
     scene.alice.delete(&format!("recoveries/{id}")).await.expect(204);
     thief.get("sessions").await.expect_problem(401);
-    scene.stranger().sign_in(&mut device).await.expect_problem(401);
+    scene.anonymous().sign_in(&mut device).await.expect_problem(401);
     let page = scene.alice.navigate(&scene.url("/auth/account")).await.expect(200).text();
     assert!(!page.contains("A code was used"), "{page}");
 }
@@ -427,7 +427,7 @@ async fn f_02_delayed_passkey_is_removed_by_the_owners_sign_in() {
         config.table("recovery", &["delay = \"1d\""]);
     };
     let mut scene = Scene::with(arrange, |_| {}).await.with_alice_as_member().await;
-    let (thief, mut device) = (scene.stranger(), Authenticator::new(77));
+    let (thief, mut device) = (scene.anonymous(), Authenticator::new(77));
     ask(&thief, ALICE).await;
     give_back(&thief, ALICE, &office.code(1).await).await.expect(201);
     let made = thief.register(&mut device).await.expect(200).json();
@@ -437,7 +437,7 @@ async fn f_02_delayed_passkey_is_removed_by_the_owners_sign_in() {
     let asleep = thief.sign_in(&mut device).await.expect_problem(401);
     assert!(asleep["detail"].as_str().unwrap().contains("does not work yet"), "{asleep}");
     assert_eq!(scene.alice.passkeys().await.len(), 2, "she sees it");
-    scene.stranger().sign_in(&mut scene.device).await.expect(201);
+    scene.anonymous().sign_in(&mut scene.device).await.expect(201);
     assert_eq!(scene.alice.passkeys().await.len(), 1, "and her sign-in ends it");
     let gone = thief.sign_in(&mut device).await.expect_problem(401);
     assert_eq!(gone["code"], "unknown_credential");
@@ -450,13 +450,13 @@ async fn f_14_a_sign_in_marks_the_browser_where_codes_are_on() {
     let mail = port::free();
     let _office = PostOffice::open(mail, &Mode::Plain);
     let mut scene = Scene::with(by_mail(mail), |_| {}).await.with_alice_as_member().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     browser.sign_in(&mut scene.device).await.expect(201);
     let set = browser.set_cookies(MARK);
     let [mark] = set.as_slice() else { panic!("{} cookies", set.len()) };
     assert!(mark.attributes.contains_key("httponly"), "{:?}", mark.attributes);
     let mut off = Scene::set().await;
-    let browser = off.stranger();
+    let browser = off.anonymous();
     browser.sign_in(&mut off.device).await.expect(201);
     assert_eq!(browser.set_cookies(MARK).len(), 0, "where there are no codes it is good for nothing");
 }
@@ -471,7 +471,7 @@ async fn f_02_the_new_passkey_works_when_the_delay_is_over_and_not_before() {
         config.table("recovery", &["delay = \"1d\""]);
     };
     let scene = Scene::with(arrange, |_| {}).await.with_alice_as_member().await;
-    let (owner, mut device) = (scene.stranger(), Authenticator::new(77));
+    let (owner, mut device) = (scene.anonymous(), Authenticator::new(77));
     ask(&owner, ALICE).await;
     give_back(&owner, ALICE, &office.code(1).await).await.expect(201);
     owner.register(&mut device).await.expect(200);
@@ -480,7 +480,7 @@ async fn f_02_the_new_passkey_works_when_the_delay_is_over_and_not_before() {
     assert!(asleep["detail"].as_str().unwrap().contains("does not work yet"), "{asleep}");
     scene.gateway.clock().set("+25h");
     owner.sign_in(&mut device).await.expect(201);
-    assert_eq!(scene.stranger().sign_in(&mut device).await.expect(201).status, 201);
+    assert_eq!(scene.anonymous().sign_in(&mut device).await.expect(201).status, 201);
 }
 
 #[tokio::test]
@@ -492,13 +492,13 @@ async fn f_02_removed_delayed_passkey_is_audited() {
         config.table("recovery", &["delay = \"1d\""]);
     };
     let mut scene = Scene::with(arrange, |_| {}).await.with_alice_as_member().await;
-    let (thief, mut device) = (scene.stranger(), Authenticator::new(77));
+    let (thief, mut device) = (scene.anonymous(), Authenticator::new(77));
     ask(&thief, ALICE).await;
     give_back(&thief, ALICE, &office.code(1).await).await.expect(201);
     thief.register(&mut device).await.expect(200);
     scene.gateway.edit(|text| text.replace("delay = \"1d\"", "delay = \"0s\""));
     scene.gateway.operate(&["reload"]);
-    scene.stranger().sign_in(&mut scene.device).await.expect(201);
+    scene.anonymous().sign_in(&mut scene.device).await.expect(201);
     assert_eq!(scene.alice.passkeys().await.len(), 1, "the passkey still slept");
     let told = scene.gateway.operate(&["audit", "--user", "alice", "--event", "user_changed"]);
     assert_eq!(told.matches("reason=recovery_cancelled").count(), 1, "{told}");

@@ -1,5 +1,5 @@
-//! What operators look at: Debian's Prometheus scrapes a running gateway, the alerts and the dashboard
-//! name metrics that there are, and the access log says who opened what.
+//! What operators look at: Debian's Prometheus scrapes a running gateway, the alerts and the
+//! dashboard name metrics that there are, and the access log says who opened what.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -175,8 +175,8 @@ async fn access_log_has_user_and_path_without_query() {
     }
     assert_eq!(line["status"], 200);
     assert!(line["bytes"].as_u64().unwrap() > 0 && line["duration_ms"].as_f64().unwrap() > 0.0, "{line}");
-    scene.stranger().navigate(&scene.url("/strangers-page?a=b")).await;
-    let found = lines(&scene.gateway, "\"target\":\"/strangers-page\"", 1).await;
+    scene.anonymous().navigate(&scene.url("/anonymous-page?a=b")).await;
+    let found = lines(&scene.gateway, "\"target\":\"/anonymous-page\"", 1).await;
     let line: Value = serde_json::from_str(&found[0]).unwrap();
     assert_eq!(line["outcome"], "sign_in");
     assert!(line.get("user").is_none(), "{line}");
@@ -284,13 +284,13 @@ async fn fail2ban_filter_matches_refusals_only() {
     let log = scene.gateway.directory().join("log");
     assert_eq!(banned(&log), Vec::<String>::new(), "who is let in is not banned");
 
-    scene.stranger().sign_in_with(&mut device, |knobs| knobs.flags = 0).await.expect(401);
+    scene.anonymous().sign_in_with(&mut device, |knobs| knobs.flags = 0).await.expect(401);
     bob.register_with(&mut Authenticator::new(42), |knobs| knobs.flags = 0).await.expect(401);
     let stray = scene.gateway.url("/auth/enroll#AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
-    scene.stranger().redeem(&stray, None, "Mallory").await.expect(410);
+    scene.anonymous().redeem(&stray, None, "Mallory").await.expect(410);
     // What looks like an address in a text of the client's is none.
     let code = json!({ "identifier": "\"client\":\"192.0.2.66\"", "code": "AAAA-AAAA-AAAA-AAAA" });
-    scene.stranger().post("recovery-codes/redeem", &code).await.expect(401);
+    scene.anonymous().post("recovery-codes/redeem", &code).await.expect(401);
     let refused = ["sign_in_refused", "credential_refused", "invitation_refused", "code_refused"];
     let text = scene.gateway.log();
     for event in refused {

@@ -1,11 +1,11 @@
-//! Notices: what users are told of their own accounts, and that every way of recovery tells them, shows
-//! in their open sessions, and ends when they sign in with a passkey.
+//! Notices: what users are told of their own accounts, and that every way of recovery tells them,
+//! shows in their open sessions, and ends when they sign in with a passkey.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use vestibule::domain::code::EmailCode;
-use vestibule::domain::letter::Content;
+use vestibule::domain::message::Content;
 use vestibule::domain::time::Timestamp;
 use vestibule::domain::user::{Role, TOLD_BEFORE_END};
 use vestibule::flows::administration::people::UserEdit;
@@ -38,7 +38,7 @@ async fn sign_in_with(stage: &Stage, device: &mut Authenticator, user_agent: &st
 async fn sent(stage: &Stage) -> Vec<Content> {
     let mailbox = Mailbox::default();
     stage.gateway.messages.deliver(&mailbox).await.unwrap();
-    mailbox.take().into_iter().map(|letter| letter.content).collect()
+    mailbox.take().into_iter().map(|message| message.content).collect()
 }
 
 /// A stage with mail, and Alice on it.
@@ -152,14 +152,14 @@ fn with_mail(port: u16) -> impl FnOnce(&mut Config) {
 }
 
 /// The text of a message: as quoted-printable, lines are broken anywhere.
-async fn letter(office: &PostOffice, count: usize) -> String {
+async fn message(office: &PostOffice, count: usize) -> String {
     let message = office.message(count).await;
     assert_eq!(message["to"], json!([BOB]), "{message}");
     message["message"].as_str().unwrap().replace("=\r\n", "").replace("\r\n", " ").replace("=3D", "=")
 }
 
-fn secret_in(letter: &str) -> String {
-    let (_, rest) = letter.split_once("/auth/recovery#").expect("a link that cancels");
+fn secret_in(message: &str) -> String {
+    let (_, rest) = message.split_once("/auth/recovery#").expect("a link that cancels");
     rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect()
 }
 
@@ -168,7 +168,7 @@ async fn reset(scene: &Scene) -> (Browser, Authenticator, Browser) {
     let (bob, device) = scene.invited(BOB, 2).await;
     let said: Value =
         serde_json::from_str(&scene.gateway.operate(&["user", "reset", BOB, "--json"])).unwrap();
-    let finder = scene.stranger();
+    let finder = scene.anonymous();
     finder.redeem(said["link"].as_str().unwrap(), None, "").await.expect(201);
     (bob, device, finder)
 }
@@ -179,10 +179,10 @@ async fn reset_link_sends_notices_and_can_be_cancelled() {
     let office = PostOffice::open(port, &Mode::Plain);
     let scene = Scene::with(with_mail(port), |_| {}).await;
     let (bob, _, finder) = reset(&scene).await;
-    let made = letter(&office, 1).await;
+    let made = message(&office, 1).await;
     assert!(made.contains("An administrator made a link") && made.contains("24 hours"), "{made}");
     assert!(!made.contains("/enroll#"), "a notice gives nobody a way in: {made}");
-    let used = letter(&office, 2).await;
+    let used = message(&office, 2).await;
     assert!(used.contains("A link from an administrator was used to get into your account"), "{used}");
     assert!(used.contains("127.0.0.0/24") && used.contains("UTC"), "{used}");
     finder.register(&mut Authenticator::new(66)).await.expect(200);
@@ -191,18 +191,18 @@ async fn reset_link_sends_notices_and_can_be_cancelled() {
     let page = bob.navigate(&scene.url("/auth/account")).await.expect(200).text();
     assert!(page.contains("A link from an administrator was used to get into your account"), "{page}");
     let cancel = json!({ "token": secret_in(&used) });
-    scene.stranger().post("recoveries/cancel", &cancel).await.expect(204);
+    scene.anonymous().post("recoveries/cancel", &cancel).await.expect(204);
     finder.get("sessions").await.expect_problem(401);
     assert_eq!(bob.passkeys().await.len(), 1);
-    assert!(letter(&office, 3).await.contains("A passkey was added to your account"));
-    assert!(letter(&office, 4).await.contains("A passkey was removed from your account"));
+    assert!(message(&office, 3).await.contains("A passkey was added to your account"));
+    assert!(message(&office, 4).await.contains("A passkey was removed from your account"));
 }
 
 #[tokio::test]
 async fn a_sign_in_with_a_passkey_ends_a_link_that_is_being_used() {
     let scene = Scene::set().await;
     let (bob, mut device, finder) = reset(&scene).await;
-    scene.stranger().sign_in(&mut device).await.expect(201);
+    scene.anonymous().sign_in(&mut device).await.expect(201);
     finder.post("passkeys/register/options", &json!({})).await.expect_problem(401);
     assert_eq!(bob.get("recoveries").await.expect(200).json(), json!([]));
     assert_eq!(bob.passkeys().await.len(), 1);
@@ -216,14 +216,14 @@ async fn a_sign_in_with_a_passkey_ends_a_recovery_by_mail_that_is_under_way() {
     let office = PostOffice::open(port, &Mode::Plain);
     let scene = Scene::with(with_mail(port), |_| {}).await;
     let (bob, mut device) = scene.invited(BOB, 2).await;
-    let thief = scene.stranger();
+    let thief = scene.anonymous();
     thief.post("verify", &json!({ "email": BOB })).await.expect(201);
     let code = office.code(1).await;
     let given = json!({ "method": "otp", "email": BOB, "token": code });
     thief.post("sessions", &given).await.expect(201);
-    assert!(letter(&office, 2).await.contains("A code by mail was used"));
+    assert!(message(&office, 2).await.contains("A code by mail was used"));
     assert_eq!(bob.get("recoveries").await.expect(200).json()[0]["by"], "mailed_code");
-    scene.stranger().sign_in(&mut device).await.expect(201);
+    scene.anonymous().sign_in(&mut device).await.expect(201);
     thief.post("passkeys/register/options", &json!({})).await.expect_problem(401);
     assert_eq!(bob.get("recoveries").await.expect(200).json(), json!([]));
 }
@@ -251,16 +251,16 @@ async fn removal_by_an_administrator_sends_a_notice() {
     let (bob, _) = scene.invited(BOB, 2).await;
     let id = bob.passkeys().await[0]["id"].as_str().unwrap().to_owned();
     bob.register(&mut Authenticator::new(3)).await.expect(200);
-    assert!(letter(&office, 1).await.contains("A passkey was added"));
+    assert!(message(&office, 1).await.contains("A passkey was added"));
     scene.gateway.operate(&["user", "remove-passkey", BOB, &id]);
-    let removed = letter(&office, 2).await;
+    let removed = message(&office, 2).await;
     assert!(
         removed.contains("A passkey was removed from your account") && removed.contains("UTC"),
         "{removed}"
     );
     assert!(!removed.contains("127.0.0"), "where an administrator sits is nobody's business: {removed}");
     scene.gateway.operate(&["user", "reset", BOB, "--wipe"]);
-    let [wiped, linked] = [letter(&office, 3).await, letter(&office, 4).await];
+    let [wiped, linked] = [message(&office, 3).await, message(&office, 4).await];
     let both = format!("{wiped}{linked}");
     assert!(both.contains("removed every passkey of your account"), "{both}");
     assert!(both.contains("An administrator made a link"), "{both}");

@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use vestibule::domain::code::EmailCode;
 use vestibule::domain::invitation::OWN_LINK_LIFETIME;
-use vestibule::domain::letter::Letter;
 use vestibule::domain::limits::{MAIL_BURST, MAIL_TO_ACCOUNT_BURST};
+use vestibule::domain::message::Message;
 use vestibule::domain::session::{Scope, Session};
 use vestibule::flows::FlowError;
 use vestibule::flows::administration::invitations::LinksGo;
@@ -27,7 +27,7 @@ struct Away;
 
 #[async_trait]
 impl Mailer for Away {
-    async fn send(&self, _: &Letter) -> Result<(), MailError> {
+    async fn send(&self, _: &Message) -> Result<(), MailError> {
         Err(MailError::Temporary("away".to_owned()))
     }
 }
@@ -134,11 +134,11 @@ async fn refuses_a_link_of_a_disabled_account() {
 #[tokio::test]
 async fn s_34_own_links_by_mail_have_their_own_limit() {
     let (stage, session) = stage().await;
-    // Strangers from everywhere have had all that can be sent to an account on their behalf.
+    // Anonymous clients from everywhere have had all that can be sent to an account on their behalf.
     for n in 0..2 * MAIL_TO_ACCOUNT_BURST.get() {
         stage.gateway.sign_in.request_code(ALICE, &visit_from(&format!("10.0.{n}.1"))).await.unwrap();
     }
-    let by_strangers = count(&stage, b"outbox/").await;
+    let by_anonymous_clients = count(&stage, b"outbox/").await;
     for n in 0..MAIL_BURST.get() {
         mail(&stage, &session, &format!("10.1.{n}.1")).await.unwrap();
     }
@@ -146,7 +146,10 @@ async fn s_34_own_links_by_mail_have_their_own_limit() {
         Err(FlowError::RateLimited { retry_after }) => assert!(retry_after > Duration::ZERO),
         other => panic!("{other:?}"),
     }
-    assert_eq!(count(&stage, b"outbox/").await, by_strangers + usize::try_from(MAIL_BURST.get()).unwrap());
+    assert_eq!(
+        count(&stage, b"outbox/").await,
+        by_anonymous_clients + usize::try_from(MAIL_BURST.get()).unwrap()
+    );
     assert_eq!(count(&stage, b"invitation/").await, 1);
     link(&stage, &session).await.unwrap();
 }

@@ -66,7 +66,7 @@ async fn s_33_passkey_of_another_user_is_404() {
         assert_eq!(victim.passkeys().await, before);
         assert_eq!(actor.passkeys().await.len(), 2);
     }
-    scene.stranger().sign_in(&mut scene.device).await.expect(201);
+    scene.anonymous().sign_in(&mut scene.device).await.expect(201);
 }
 
 /// The matrix is worth something only if the same requests do something to what is one's own.
@@ -85,11 +85,11 @@ async fn s_33_same_requests_work_for_the_owner() {
 #[tokio::test]
 async fn s_33_anonymous_requests_reveal_nothing() {
     let (scene, bob) = alice_and_bob().await;
-    let stranger = scene.stranger();
-    let enrolling = scene.stranger();
+    let anonymous = scene.anonymous();
+    let enrolling = scene.anonymous();
     enrolling.redeem(&scene.gateway.invite("eve@example.com", &[]), None, "Eve").await.expect(201);
     let before = bob.passkeys().await;
-    for actor in [&stranger, &enrolling, &stranger.showing("nonsense")] {
+    for actor in [&anonymous, &enrolling, &anonymous.showing("nonsense")] {
         for tongue in Tongue::ALL {
             tongue.ask_for_list(actor).await.expect(401);
             for verb in VERBS {

@@ -58,7 +58,7 @@ async fn s_13_escapes_user_and_passkey_names() {
     let scene = Scene::set().await;
     for (number, name) in (10..).zip(HOSTILE) {
         let mut device = Authenticator::new(number);
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         let email = format!("p{number}@example.com");
         let link = scene.gateway.invite(&email, &[&format!("--name={name}")]);
         browser.enrol(&link, &email, name, &mut device).await;
@@ -91,24 +91,24 @@ async fn s_13_escapes_user_and_passkey_names() {
 #[tokio::test]
 async fn s_13_escapes_request_values() {
     let scene = Scene::set().await;
-    let stranger = scene.stranger();
+    let anonymous = scene.anonymous();
     for hostile in HOSTILE {
         let asked: String = url::form_urlencoded::byte_serialize(hostile.as_bytes()).collect();
         let path: String = asked.replace('+', "%20");
         for (browser, address) in [
-            (&stranger, format!("/auth/login?to={asked}")),
-            (&stranger, format!("/auth/login?to={asked}&done={asked}")),
-            (&stranger, format!("/auth/enroll?x={asked}")),
-            (&stranger, format!("/auth/logout?x={asked}")),
-            (&stranger, format!("/auth/{path}")),
-            (&stranger, format!("/auth/hand-off?code={asked}")),
+            (&anonymous, format!("/auth/login?to={asked}")),
+            (&anonymous, format!("/auth/login?to={asked}&done={asked}")),
+            (&anonymous, format!("/auth/enroll?x={asked}")),
+            (&anonymous, format!("/auth/logout?x={asked}")),
+            (&anonymous, format!("/auth/{path}")),
+            (&anonymous, format!("/auth/hand-off?code={asked}")),
             (&scene.alice, format!("/auth/account?welcome={asked}")),
             (&scene.alice, format!("/auth/passkeys/{path}")),
         ] {
             let reply = browser.navigate(&scene.url(&address)).await;
             check_page(&reply, hostile);
         }
-        let planted = scene.stranger();
+        let planted = scene.anonymous();
         planted.jar().plant("localhost", "vestibule-nonce", &asked);
         check_page(&planted.navigate(&scene.url("/auth/login?done=1")).await, hostile);
     }
@@ -142,7 +142,7 @@ async fn s_13_security_headers_only_on_our_pages() {
 #[tokio::test]
 async fn s_13_sends_hsts_over_https() {
     let scene = Scene::with(|config| config.tls("auth.example.test"), |_| {}).await;
-    let page = scene.stranger().navigate(&scene.url("/auth/login")).await.expect(200);
+    let page = scene.anonymous().navigate(&scene.url("/auth/login")).await.expect(200);
     assert!(page.header("strict-transport-security").starts_with("max-age=31536000"), "{page}");
     check_page(&page, "");
 }
@@ -151,10 +151,10 @@ async fn s_13_sends_hsts_over_https() {
 #[tokio::test]
 async fn f_23_assets_keep_their_own_csp() {
     let scene = Scene::set().await;
-    let mark = scene.stranger().navigate(&scene.url("/auth/assets/mark.svg")).await.expect(200);
+    let mark = scene.anonymous().navigate(&scene.url("/auth/assets/mark.svg")).await.expect(200);
     assert!(mark.header("content-security-policy").ends_with("; sandbox"), "{mark}");
     assert_eq!(mark.header("x-content-type-options"), "nosniff");
-    let page = scene.stranger().navigate(&scene.url("/auth/login")).await.expect(200);
+    let page = scene.anonymous().navigate(&scene.url("/auth/login")).await.expect(200);
     assert!(page.header("content-security-policy").contains("script-src 'self'"), "{page}");
 }
 
@@ -168,16 +168,16 @@ async fn pages_show_contact_and_footer_links() {
         "links = [\"Imprint <https://example.com/imprint>\", \"Privacy <https://example.com/privacy>\"]",
     ];
     let scene = Scene::with(|config| config.table("branding", &lines), |_| {}).await;
-    let refused = scene.stranger().navigate(&scene.url("/a/%2e%2e/b%00")).await.expect(400);
+    let refused = scene.anonymous().navigate(&scene.url("/a/%2e%2e/b%00")).await.expect(400);
     assert!(refused.text().contains("<a href=\"mailto:help@example.com\">"), "{refused}");
-    let page = scene.stranger().navigate(&scene.url("/auth/login")).await.expect(200).text();
+    let page = scene.anonymous().navigate(&scene.url("/auth/login")).await.expect(200).text();
     for link in ["https://example.com/imprint", "https://example.com/privacy"] {
         assert!(page.contains(&format!("<a href=\"{link}\" rel=\"noreferrer\">")), "{page}");
     }
     let (_, rest) = page.split_once("<link rel=\"icon\" href=\"").unwrap();
     let (address, _) = rest.split_once('"').unwrap();
     assert!(address.starts_with("/auth/assets/favicon?v="), "{address}");
-    let icon = scene.stranger().navigate(&scene.url(address)).await.expect(200);
+    let icon = scene.anonymous().navigate(&scene.url(address)).await.expect(200);
     assert_eq!(icon.header("content-type"), "image/svg+xml");
     // What authenticators show is the same name, unless it is said otherwise.
     let options = scene.alice.registration_options().await;

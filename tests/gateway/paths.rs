@@ -281,7 +281,7 @@ async fn p_10_refuses_malformed_cookies_and_forwarded_headers() {
             assert!((400..500).contains(&reply.status()), "{name}: {address}: {}", reply.0);
         }
     }
-    assert!(scene.app.take().is_empty(), "a stranger reached the application");
+    assert!(scene.app.take().is_empty(), "an anonymous client reached the application");
     // The same junk beside a valid session neither adds nor takes away anything.
     for address in &addresses {
         let lines = [format!("Cookie: vestibule={token}"), format!("X-Forwarded-For: {address}")];
@@ -374,13 +374,13 @@ async fn p_10_refuses_to_start_with_an_ambiguous_configuration() {
 #[tokio::test]
 async fn anonymous_navigation_redirects_and_programs_get_401() {
     let scene = Scene::set().await;
-    let stranger = scene.stranger();
+    let anonymous = scene.anonymous();
     scene.app.take();
-    let reply = stranger.navigate(&scene.url("/deep?a=1&b=%20")).await;
+    let reply = anonymous.navigate(&scene.url("/deep?a=1&b=%20")).await;
     assert!([302, 303].contains(&reply.status), "{reply}");
     assert_eq!(reply.header("cache-control"), "no-store");
     assert!(reply.header("location").starts_with(&scene.url("/auth/login?to=")), "{reply}");
-    let problem = stranger.fetch(Method::GET, &scene.url("/deep"), None).await.expect_problem(401);
+    let problem = anonymous.fetch(Method::GET, &scene.url("/deep"), None).await.expect_problem(401);
     assert_eq!(problem["login_url"], scene.url("/auth/login"));
     let reply = raw::get(scene.gateway.port, "localhost", "/deep", &html());
     assert!([302, 303].contains(&reply.status()), "{}", reply.0);

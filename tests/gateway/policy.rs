@@ -99,9 +99,9 @@ impl House {
 
     /// What the proxy does.
     async fn meets(&self, who: &str, method: &str, path: &str, client: &str) -> &'static str {
-        let stranger = self.scene.stranger();
+        let anonymous = self.scene.anonymous();
         let browser = match who {
-            "" => &stranger,
+            "" => &anonymous,
             "bob" => &self.bob,
             _ => &self.greg,
         };
@@ -267,8 +267,8 @@ async fn s_04_refusal_names_the_rule_only_in_the_trail() {
     let house = House::open().await;
     let page = house.greg.navigate(&house.scene.url("/back/x")).await.expect(403).text();
     assert!(page.contains(GREG) && !page.contains("no guests in the back"), "{page}");
-    let stranger = house.scene.stranger();
-    let page = stranger.navigate(&house.scene.url("/engine")).await.expect(403).text();
+    let anonymous = house.scene.anonymous();
+    let page = anonymous.navigate(&house.scene.url("/engine")).await.expect(403).text();
     assert!(page.contains("No access to this address") && !page.contains("nobody touches"), "{page}");
     let denied = || {
         let text = house.scene.gateway.operate(&["audit", "--event", "access_denied", "--json"]);
@@ -337,11 +337,11 @@ async fn p_08_unnamed_client_is_in_no_network() {
         let request = client.into_iter().fold(request, |it, client| it.header("x-forwarded-for", client));
         browser.send(request).await.status
     };
-    let stranger = scene.stranger();
-    assert_eq!(status(&stranger, "/board", Some("127.0.0.2")).await, 200);
+    let anonymous = scene.anonymous();
+    assert_eq!(status(&anonymous, "/board", Some("127.0.0.2")).await, 200);
     assert_eq!(status(&scene.alice, "/vault", Some("192.0.2.1")).await, 200);
     for client in [None, Some("127.0.0.1"), Some("unknown")] {
-        assert_eq!(status(&stranger, "/board", client).await, 401, "{client:?} is let in by nothing");
+        assert_eq!(status(&anonymous, "/board", client).await, 401, "{client:?} is let in by nothing");
         assert_eq!(
             status(&scene.alice, "/vault", client).await,
             403,
@@ -395,7 +395,7 @@ async fn datalog_policy_decides_alike_in_proxy_and_explain() {
         assert_eq!(told["decision"], decision, "{told}");
         assert!(told["because"].as_str().unwrap().contains(said), "{told}");
     }
-    assert_eq!(meets(&scene.stranger(), "/people/bob", "10.1.2.3").await, 401);
+    assert_eq!(meets(&scene.anonymous(), "/people/bob", "10.1.2.3").await, 401);
 
     scene.gateway.operate(&["user", "groups", BOB, "staff", "guests"]);
     assert_eq!(meets(&bob, "/wiki", "10.1.2.3").await, 403, "a lost right is felt at once");

@@ -10,8 +10,9 @@ use reqwest::Method;
 
 use crate::harness::Gateway;
 
-/// The application closes a connection that has been idle for two seconds, as gunicorn does. A request
-/// that comes after the first span meets it closing the connection, at the end of the second.
+/// The application closes a connection that has been idle for two seconds, as gunicorn does. A
+/// request that comes after the first span meets it closing the connection, at the end of the
+/// second.
 const APPLICATION_KEEPS: Duration = Duration::from_millis(1_500);
 const APPLICATION_IS_CLOSING: Duration = Duration::from_millis(500);
 /// How long anything may take here.
@@ -122,7 +123,7 @@ async fn gateway(app: &Closing, line: &'static str) -> Gateway {
     .await
 }
 
-/// Sends a request of a stranger to a public path, on a connection of its own.
+/// Sends a request of an anonymous client to a public path, on a connection of its own.
 async fn send(gateway: &Gateway, method: &Method) -> u16 {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client.request(method.clone(), gateway.url("/page")).header("content-length", "0");

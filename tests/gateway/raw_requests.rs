@@ -1,5 +1,5 @@
-//! The same bytes to nginx and to the gateway, in front of the same application: what nginx refuses, we
-//! refuse (F27).
+//! The same bytes to nginx and to the gateway, in front of the same application: what nginx
+//! refuses, we refuse (F27).
 //!
 //! nginx is a parser that many applications were written behind, and it is strict about what has
 //! been used for request smuggling. Being stricter than nginx is fine; each way in which we are not
@@ -18,8 +18,8 @@ use crate::harness::{Gateway, Upstream, port, raw};
 const NGINX: &str = "/usr/sbin/nginx";
 /// How long an answer may take. What is longer in coming is no answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How many requests there have to be, and how many of them both have to serve, so that refusing means
-/// something.
+/// How many requests there have to be, and how many of them both have to serve, so that refusing
+/// means something.
 const REQUESTS_MIN: usize = 60;
 const SERVED_MIN: usize = 15;
 
@@ -225,7 +225,8 @@ impl Nginx {
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|what| format!("    {what}_temp_path {here}/{what};\n"))
             .concat();
-        // One process, which needs no user to become. The sizes are ours; the rest is as nginx has it.
+        // One process, which needs no user to become. The sizes are ours; the rest is as nginx has
+        // it.
         let text = format!(
             "daemon off;\nmaster_process off;\npid {here}/pid;\nerror_log {here}/error.log;\nevents {{ }}\nhttp {{\n{temporary}\
              \x20   access_log off;\n    large_client_header_buffers 4 32k;\n    server {{\n        listen 127.0.0.1:{port};\n        \

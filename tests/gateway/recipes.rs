@@ -108,9 +108,9 @@ impl Recipe {
         ]);
         let made: serde_json::Value = serde_json::from_str(&made).unwrap();
         let pair = format!("anybody:{}", made["token"].as_str().unwrap());
-        let stranger = Browser::new(&self.gateway);
-        let request = stranger.request(method, &self.url(path));
-        stranger.send(request.header("authorization", format!("Basic {}", STANDARD.encode(pair)))).await
+        let anonymous = Browser::new(&self.gateway);
+        let request = anonymous.request(method, &self.url(path));
+        anonymous.send(request.header("authorization", format!("Basic {}", STANDARD.encode(pair)))).await
     }
 
     /// A page as Alice's browser asks for it that claims, in each of `lies`, to be somebody else.

@@ -36,7 +36,7 @@ async fn a_printed_code_leads_to_a_new_passkey_once() {
     assert_eq!(codes.len(), 10);
     assert!(codes.iter().all(|code| code.len() == 19 && code.matches('-').count() == 3), "{codes:?}");
 
-    let lost = scene.stranger();
+    let lost = scene.anonymous();
     let opened = redeem(&lost, ALICE, &codes[0].to_lowercase()).await.expect(201).json();
     assert_eq!(opened["enrolling"], true);
     assert_eq!(opened["user"]["email"], ALICE);
@@ -47,11 +47,11 @@ async fn a_printed_code_leads_to_a_new_passkey_once() {
     assert_eq!(lost.passkeys().await.len(), 2);
     assert_eq!(left(&scene.alice).await, 9);
 
-    let problem = redeem(&scene.stranger(), ALICE, &codes[0]).await.expect_problem(401);
+    let problem = redeem(&scene.anonymous(), ALICE, &codes[0]).await.expect_problem(401);
     assert_eq!(problem["code"], "token_invalid");
     // The username works as well, and the order does not matter.
     let username = opened["user"]["username"].as_str().unwrap();
-    redeem(&scene.stranger(), username, &codes[5].replace('-', " ")).await.expect(201);
+    redeem(&scene.anonymous(), username, &codes[5].replace('-', " ")).await.expect(201);
     assert_eq!(left(&scene.alice).await, 8);
 
     for code in &codes {
@@ -78,22 +78,22 @@ async fn wrong_recovery_code_reveals_nothing() {
         (ALICE, "short"),
         (ALICE, ""),
     ] {
-        let mut problem = redeem(&scene.stranger(), who, code).await.expect_problem(401);
+        let mut problem = redeem(&scene.anonymous(), who, code).await.expect_problem(401);
         problem.as_object_mut().unwrap().remove("requestId");
         answers.push(problem);
     }
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
-    redeem(&scene.stranger(), BOB, &others[0]).await.expect(201);
+    redeem(&scene.anonymous(), BOB, &others[0]).await.expect(201);
 }
 
 #[tokio::test]
 async fn only_the_owner_makes_recovery_codes() {
     let scene = Scene::set().await;
-    scene.stranger().post("recovery-codes", &json!({})).await.expect_problem(401);
-    scene.stranger().get("recovery-codes").await.expect_problem(401);
+    scene.anonymous().post("recovery-codes", &json!({})).await.expect_problem(401);
+    scene.anonymous().get("recovery-codes").await.expect_problem(401);
     let codes = printed(&scene.alice).await;
-    let lost = scene.stranger();
+    let lost = scene.anonymous();
     redeem(&lost, ALICE, &codes[0]).await.expect(201);
     // Somebody who has yet to make a passkey makes no codes.
     lost.post("recovery-codes", &json!({})).await.expect_problem(401);
@@ -105,29 +105,29 @@ async fn recovery_codes_end_with_replacement_reset_and_deletion() {
     let (bob, _) = scene.invited(BOB, 2).await;
     let old = printed(&bob).await;
     let new = printed(&bob).await;
-    redeem(&scene.stranger(), BOB, &old[0]).await.expect_problem(401);
-    redeem(&scene.stranger(), BOB, &new[0]).await.expect(201);
+    redeem(&scene.anonymous(), BOB, &old[0]).await.expect_problem(401);
+    redeem(&scene.anonymous(), BOB, &new[0]).await.expect(201);
 
     scene.gateway.operate(&["user", "disable", BOB]);
-    redeem(&scene.stranger(), BOB, &new[1]).await.expect_problem(401);
+    redeem(&scene.anonymous(), BOB, &new[1]).await.expect_problem(401);
     scene.gateway.operate(&["user", "enable", BOB]);
-    redeem(&scene.stranger(), BOB, &new[1]).await.expect(201);
+    redeem(&scene.anonymous(), BOB, &new[1]).await.expect(201);
 
     scene.gateway.operate(&["user", "reset", BOB]);
-    redeem(&scene.stranger(), BOB, &new[2]).await.expect(201);
+    redeem(&scene.anonymous(), BOB, &new[2]).await.expect(201);
     scene.gateway.operate(&["user", "reset", BOB, "--wipe"]);
-    redeem(&scene.stranger(), BOB, &new[3]).await.expect_problem(401);
+    redeem(&scene.anonymous(), BOB, &new[3]).await.expect_problem(401);
 }
 
 #[tokio::test]
 async fn a_sign_in_with_a_passkey_ends_a_recovery_that_is_under_way() {
     let mut scene = Scene::set().await;
     let codes = printed(&scene.alice).await;
-    let thief = scene.stranger();
+    let thief = scene.anonymous();
     redeem(&thief, ALICE, &codes[0]).await.expect(201);
     let seen = scene.alice.get("recoveries").await.expect(200).json();
     assert_eq!(seen.as_array().unwrap().len(), 1, "open sessions are told");
-    scene.stranger().sign_in(&mut scene.device).await.expect(201);
+    scene.anonymous().sign_in(&mut scene.device).await.expect(201);
     let options = thief.post("passkeys/register/options", &json!({})).await;
     options.expect_problem(401);
     assert_eq!(scene.alice.passkeys().await.len(), 1);
@@ -146,7 +146,7 @@ async fn recovery_sends_a_notice_and_can_be_cancelled() {
     let codes = printed(&scene.alice).await;
     let made = office.message(1).await["message"].as_str().unwrap().to_owned();
     assert!(made.contains("New recovery codes were made"), "{made}");
-    let thief = scene.stranger();
+    let thief = scene.anonymous();
     redeem(&thief, ALICE, &codes[0]).await.expect(201);
     let used = office.message(2).await["message"].as_str().unwrap().replace("=\r\n", "").replace("=\n", "");
     assert!(used.contains("A recovery code was used") && used.contains("9 codes are left"), "{used}");
@@ -158,7 +158,7 @@ async fn recovery_sends_a_notice_and_can_be_cancelled() {
     let link = used.split_once("/auth/recovery#").expect("a link that cancels").1;
     let secret: String =
         link.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
-    scene.stranger().post("recoveries/cancel", &json!({ "token": secret })).await.expect(204);
+    scene.anonymous().post("recoveries/cancel", &json!({ "token": secret })).await.expect(204);
     assert!(!thief.is_signed_in().await);
     assert_eq!(scene.alice.passkeys().await.len(), 1);
 }

@@ -111,15 +111,15 @@ async fn s_02_no_parameter_redirects_elsewhere() {
     let scene = Scene::set().await;
     let targets = targets();
     assert!(targets.len() >= 200, "{}", targets.len());
-    let stranger = scene.stranger();
+    let anonymous = scene.anonymous();
     for target in &targets {
         let asked = encoded(target);
         for (browser, path) in [
             (&scene.alice, format!("/auth/login?to={asked}")),
             (&scene.alice, format!("/auth/login?next={asked}&rd={asked}&redirect_uri={asked}&done=1")),
-            (&stranger, format!("/auth/login?to={asked}&done=1")),
-            (&stranger, format!("/auth/logout?to={asked}&next={asked}")),
-            (&stranger, format!("/auth/account?to={asked}")),
+            (&anonymous, format!("/auth/login?to={asked}&done=1")),
+            (&anonymous, format!("/auth/logout?to={asked}&next={asked}")),
+            (&anonymous, format!("/auth/account?to={asked}")),
         ] {
             let reply = browser.navigate(&scene.url(&path)).await;
             check_stays_home(&reply, target);
@@ -164,12 +164,12 @@ async fn s_02_return_target_is_the_exact_url_on_our_host() {
             continue;
         }
         let login = reply.values("location").first().unwrap_or_else(|| panic!("{path}: {}", reply.0)).clone();
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         browser.sign_in(&mut scene.device).await.expect(201);
-        let onward = browser.navigate(&login).await;
-        assert_eq!(onward.header("location"), scene.url(path), "{path}");
-        assert_eq!(onward.location().unwrap().port(), Some(port));
-        assert_eq!(onward.location().unwrap().host_str(), Some("localhost"));
+        let next_step = browser.navigate(&login).await;
+        assert_eq!(next_step.header("location"), scene.url(path), "{path}");
+        assert_eq!(next_step.location().unwrap().port(), Some(port));
+        assert_eq!(next_step.location().unwrap().host_str(), Some("localhost"));
     }
 }
 
@@ -216,7 +216,7 @@ async fn arrive(scene: &mut Scene, browser: &Browser, path: &str) -> Vec<Url> {
 #[tokio::test]
 async fn s_07_redirect_urls_hold_no_lasting_secret() {
     let mut scene = two_hosts().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let addresses = arrive(&mut scene, &browser, "/deep?x=1&y=%20").await;
     assert!(addresses.iter().any(|url| url.host_str() == Some(APP)), "{addresses:?}");
     let mut secrets: Vec<String> = browser
@@ -236,7 +236,7 @@ async fn s_07_redirect_urls_hold_no_lasting_secret() {
     }
     // The hand-off's code has done its work, for everybody.
     let code = addresses.iter().find(|url| url.path() == "/auth/hand-off").expect("a hand-off");
-    for again in [scene.stranger(), browser.clone()] {
+    for again in [scene.anonymous(), browser.clone()] {
         let reply = again.navigate(code.as_str()).await;
         assert!(
             reply
@@ -262,16 +262,16 @@ async fn s_07_invitation_secret_is_in_the_fragment() {
     assert_eq!((url.path(), url.query()), ("/auth/enroll", None));
     assert_eq!(url.fragment(), Some(secret_of(&link)));
     assert!(secret_of(&link).len() >= 22, "fewer than 128 bits");
-    let reply = scene.stranger().navigate(&link).await.expect(200);
+    let reply = scene.anonymous().navigate(&link).await.expect(200);
     assert_eq!(reply.header("referrer-policy"), "no-referrer");
-    scene.stranger().redeem(&link, None, "Bob").await.expect(201);
+    scene.anonymous().redeem(&link, None, "Bob").await.expect(201);
     assert!(!scene.gateway.log().contains(secret_of(&link)), "an invitation is in the log");
 }
 
 #[tokio::test]
 async fn one_sign_in_and_one_sign_out_for_two_hosts() {
     let mut scene = two_hosts().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     arrive(&mut scene, &browser, "/deep").await;
     let there = format!("{}/page", scene.gateway.origin_of(APP));
     for cookie in browser.set_cookies("__Host-vestibule") {
@@ -286,14 +286,14 @@ async fn one_sign_in_and_one_sign_out_for_two_hosts() {
     // The cookie of one host is none on the other.
     let [auth, app] = [AUTH, APP].map(|host| browser.jar().get(host, "__Host-vestibule").unwrap());
     assert_ne!(auth, app);
-    let thief = scene.stranger();
+    let thief = scene.anonymous();
     thief.jar().plant(APP, "__Host-vestibule", &auth);
     thief.fetch(Method::GET, &there, None).await.expect_problem(401);
     // A hand-off from another browser's way is refused.
-    let (_, hops) = scene.stranger().arrive(&there).await;
+    let (_, hops) = scene.anonymous().arrive(&there).await;
     let to = hops.last().unwrap().location().unwrap();
-    let onward = browser.navigate(to.as_str()).await;
-    let foreign = onward.location().unwrap();
+    let next_step = browser.navigate(to.as_str()).await;
+    let foreign = next_step.location().unwrap();
     assert_eq!(foreign.host_str(), Some(APP));
     browser.jar().plant(APP, "__Host-vestibule", "none");
     let reply = browser.navigate(foreign.as_str()).await;

@@ -96,8 +96,8 @@ async fn anonymous_stream_ends_when_its_path_is_no_longer_public() {
         config.route("app", app.port).public(&["/socket"]);
     })
     .await;
-    let stranger = Browser::new(&gateway);
-    let mut open = socket::open(&gateway, &stranger).await;
+    let anonymous = Browser::new(&gateway);
+    let mut open = socket::open(&gateway, &anonymous).await;
     open.says("one").await;
     let also = "public = [\"/socket\", \"/feed\"]";
     gateway.edit(|text| text.replace(PUBLIC, also));
@@ -109,7 +109,7 @@ async fn anonymous_stream_ends_when_its_path_is_no_longer_public() {
 
     gateway.edit(|text| text.replace("public = [\"/feed\"]", PUBLIC));
     reload(&gateway);
-    let mut open = socket::open(&gateway, &stranger).await;
+    let mut open = socket::open(&gateway, &anonymous).await;
     open.says("one").await;
     gateway.edit(|text| text.replace("name = \"app\"", "name = \"other\""));
     reload(&gateway);
@@ -138,7 +138,7 @@ async fn a_new_host_is_served_and_an_old_one_is_unknown_on_sighup() {
     let scene = Scene::set().await;
     let (gateway, wiki) = (&scene.gateway, Upstream::start());
     let url = format!("{}/page", gateway.origin_of(WIKI));
-    scene.stranger().navigate(&url).await.expect(421);
+    scene.anonymous().navigate(&url).await.expect(421);
     gateway.edit(|text| text + &route("wiki", WIKI, wiki.port, "user"));
     let hang_up = || Command::new("kill").args(["-HUP", &gateway.pid().to_string()]).status().unwrap();
     assert!(hang_up().success());
@@ -180,7 +180,7 @@ async fn reload_refuses_a_file_with_mistakes() {
     assert!(reload(gateway).contains("relying_party.name"));
     scene.alice.navigate(&scene.url("/page")).await.expect(403);
     assert_eq!(ready(gateway).await, json!({ "status": "ready" }));
-    let page = scene.stranger().navigate(&scene.url("/auth/login")).await.expect(200);
+    let page = scene.anonymous().navigate(&scene.url("/auth/login")).await.expect(200);
     assert!(page.text().contains("Home"), "{}", page.text());
 }
 
@@ -219,7 +219,7 @@ async fn mail_and_sign_up_can_be_switched_on() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let scene = Scene::set().await;
-    let carol = scene.stranger();
+    let carol = scene.anonymous();
     let body = json!({ "email": "carol@example.com" });
     carol.post("signup", &body).await.expect_problem(404);
     scene.gateway.edit(|text| {
@@ -356,7 +356,7 @@ async fn reload_applies_limits() {
     let attempts = async |scene: &Scene| {
         let mut taken = 0;
         for _ in 0..30 {
-            let reply = scene.stranger().post("invitations/preview", &json!({ "token": "x" })).await;
+            let reply = scene.anonymous().post("invitations/preview", &json!({ "token": "x" })).await;
             match reply.status {
                 410 => taken += 1,
                 429 => {}

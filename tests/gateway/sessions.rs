@@ -10,7 +10,7 @@ use crate::harness::{Authenticator, Browser, Config, Scene};
 
 /// Whether this cookie opens the application, in a browser that has nothing else.
 async fn opens(scene: &Scene, cookie: &str) -> bool {
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     browser.jar().plant("localhost", browser.session_cookie_name(), cookie);
     let reply = browser.fetch(Method::GET, &scene.url("/page"), None).await;
     assert!([200, 401].contains(&reply.status), "{reply}");
@@ -22,7 +22,7 @@ async fn opens(scene: &Scene, cookie: &str) -> bool {
 #[tokio::test]
 async fn s_01_a_ceremony_belongs_to_the_browser_that_began_it() {
     let mut scene = Scene::set().await;
-    let (attacker, victim) = (scene.stranger(), scene.stranger());
+    let (attacker, victim) = (scene.anonymous(), scene.anonymous());
     let options = attacker.sign_in_options().await;
     let answer = scene.device.get(&options, attacker.origin());
     // In a browser without a ceremony, and in one with its own.
@@ -42,7 +42,7 @@ async fn s_01_a_ceremony_belongs_to_the_browser_that_began_it() {
 #[tokio::test]
 async fn s_01_refuses_cross_site_sign_in_and_sign_out() {
     let mut scene = Scene::set().await;
-    let victim = scene.stranger();
+    let victim = scene.anonymous();
     let options = victim.sign_in_options().await;
     let answer = scene.device.get(&options, victim.origin());
     let foreign = |browser: &Browser, method: Method, below: &str| {
@@ -99,7 +99,7 @@ async fn s_06_sign_in_page_clears_an_invalid_cookie() {
     assert!(scene.alice.session().is_none(), "sign-out leaves the cookie");
     assert!(!opens(&scene, &cookie).await, "sign-out leaves the session");
     for stale in [cookie.as_str(), "junk", ""] {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         browser.jar().plant("localhost", "vestibule", stale);
         let reply = browser.navigate(&scene.url("/auth/login")).await.expect(200);
         assert!(browser.session().is_none(), "{stale:?} is still there: {reply}");
@@ -130,7 +130,7 @@ async fn s_17_ended_session_is_refused_at_once_and_after_a_restart() {
     let mut device = scene.device.clone();
     // Ended from another browser, one by one and together.
     for below in ["one", "others"] {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         browser.sign_in(&mut device).await.expect(201);
         let cookie = browser.session().unwrap();
         assert!(opens(&scene, &cookie).await);
@@ -142,7 +142,7 @@ async fn s_17_ended_session_is_refused_at_once_and_after_a_restart() {
         dead.push(cookie);
     }
     // By the operator, and with the passkey that opened it.
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     browser.sign_in(&mut device).await.expect(201);
     dead.push(browser.session().unwrap());
     scene.gateway.operate(&["session", "end", "alice@example.com"]);
@@ -150,7 +150,7 @@ async fn s_17_ended_session_is_refused_at_once_and_after_a_restart() {
     scene.alice.sign_in(&mut device).await.expect(201);
     let mut key = Authenticator::new(50);
     scene.alice.register(&mut key).await.expect(200);
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     browser.sign_in(&mut key).await.expect(201);
     dead.push(browser.session().unwrap());
     let passkeys = scene.alice.passkeys().await;
@@ -162,7 +162,7 @@ async fn s_17_ended_session_is_refused_at_once_and_after_a_restart() {
     dead.push(bob.session().unwrap());
     scene.gateway.operate(&["user", "disable", "bob@example.com"]);
     assert!(!opens(&scene, &dead[4]).await, "a disabled account's session");
-    assert_eq!(scene.stranger().sign_in(&mut bobs).await.status, 401, "a disabled account");
+    assert_eq!(scene.anonymous().sign_in(&mut bobs).await.status, 401, "a disabled account");
 
     let alice = scene.alice.session().unwrap();
     scene.gateway.restart().await;
@@ -182,7 +182,7 @@ async fn s_20_concurrent_users_are_not_mixed_up() {
     });
     let scene = Scene::before(app, |_| {}, |_| {}).await;
     let (bob, _) = scene.invited("bob@example.com", 2).await;
-    let people = [("alice", scene.alice.clone()), ("bob", bob), ("nobody", scene.stranger())];
+    let people = [("alice", scene.alice.clone()), ("bob", bob), ("nobody", scene.anonymous())];
     let requests: Vec<_> = (0..ROUNDS)
         .map(|number| {
             let (name, browser) = people[number % 3].clone();
@@ -277,15 +277,15 @@ async fn s_28_sign_in_makes_a_new_session() {
     // An attacker's valid session, a session that may only enrol, and nonsense, in the victim's
     // browser.
     let (mallory, _) = scene.invited("mallory@example.com", 3).await;
-    let enrolling = scene.stranger();
+    let enrolling = scene.anonymous();
     enrolling.redeem(&scene.gateway.invite("eve@example.com", &[]), None, "Eve").await.expect(201);
     for planted in [mallory.session().unwrap(), enrolling.session().unwrap(), "A".repeat(430)] {
-        let victim = scene.stranger();
+        let victim = scene.anonymous();
         victim.jar().plant("localhost", "vestibule", &planted);
         victim.sign_in(&mut scene.device).await.expect(201);
         assert_ne!(victim.session().unwrap(), planted);
         assert_eq!(victim.account().await.as_deref(), Some("alice@example.com"));
-        let attacker = scene.stranger();
+        let attacker = scene.anonymous();
         attacker.jar().plant("localhost", "vestibule", &planted);
         assert_ne!(attacker.account().await.as_deref(), Some("alice@example.com"), "fixation");
     }
@@ -294,7 +294,7 @@ async fn s_28_sign_in_makes_a_new_session() {
 #[tokio::test]
 async fn s_28_an_exchanged_token_is_a_new_session_and_works_once() {
     let mut scene = Scene::set().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let token = browser.sign_in(&mut scene.device).await.json()["token"].as_str().unwrap().to_owned();
     let before = browser.session().unwrap();
     let body = json!({ "method": "passkey", "email": "alice@example.com", "token": token });
@@ -308,14 +308,14 @@ async fn s_28_an_exchanged_token_is_a_new_session_and_works_once() {
 #[tokio::test]
 async fn f_03_a_token_without_the_cookie_of_its_sign_in_opens_no_application() {
     let mut scene = Scene::with(crate::tongues::Tongue::all_on, |_| {}).await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let told = browser.sign_in(&mut scene.device).await.json()["token"].clone();
     let current = browser.get("sessions/current").await.expect(200).json()["token"].clone();
     let url = scene.url("/api/auth/get-session");
     let better_auth = browser.fetch(Method::GET, &url, None).await.expect(200).json();
     let better_auth = better_auth["session"]["token"].clone();
     let body = |token: &Value| json!({ "method": "passkey", "email": "alice@example.com", "token": token });
-    let thief = scene.stranger();
+    let thief = scene.anonymous();
     for token in [&told, &current, &better_auth] {
         assert!(token.is_string(), "{token}");
         let refused = thief.post("sessions/", &body(token)).await;
@@ -342,7 +342,7 @@ async fn s_17_invalid_token_does_not_keep_the_session_alive() {
     ];
     for (method, path) in ways {
         for token in ["dead", "undefined", ""] {
-            let browser = scene.stranger();
+            let browser = scene.anonymous();
             browser.sign_in(&mut scene.device).await.expect(201);
             let copied = browser.session().unwrap();
             let request = browser.fetching(method.clone(), &scene.url(path), None);
@@ -352,7 +352,7 @@ async fn s_17_invalid_token_does_not_keep_the_session_alive() {
             assert!(!browser.is_signed_in().await, "{method} {path} with {token:?}");
         }
         // A good token, and a cookie of another session: both are meant.
-        let (browser, other) = (scene.stranger(), scene.stranger());
+        let (browser, other) = (scene.anonymous(), scene.anonymous());
         browser.sign_in(&mut scene.device).await.expect(201);
         let token = other.sign_in(&mut scene.device).await.expect(201).json()["token"].clone();
         let copied = browser.session().unwrap();
@@ -364,11 +364,12 @@ async fn s_17_invalid_token_does_not_keep_the_session_alive() {
     assert!(scene.alice.is_signed_in().await);
 }
 
-/// A token is good from wherever it is shown; a cookie only where a page of ours has sent the request.
+/// A token is good from wherever it is shown; a cookie only where a page of ours has sent the
+/// request.
 #[tokio::test]
 async fn s_01_without_a_page_of_ours_a_token_signs_out_and_a_cookie_does_not() {
     let mut scene = Scene::with(crate::tongues::Tongue::all_on, |_| {}).await;
-    let (browser, other) = (scene.stranger(), scene.stranger());
+    let (browser, other) = (scene.anonymous(), scene.anonymous());
     browser.sign_in(&mut scene.device).await.expect(201);
     let token = other.sign_in(&mut scene.device).await.expect(201).json()["token"].clone();
     let copied = browser.session().unwrap();
@@ -394,10 +395,10 @@ async fn s_28_cross_site_sign_out_clears_no_cookies() {
     ];
     for (method, path) in ways {
         for (origin, site) in [("https://evil.example", "cross-site"), ("null", "cross-site")] {
-            let stranger = scene.stranger();
-            let form = stranger.request(method.clone(), &scene.url(path)).header("origin", origin);
+            let anonymous = scene.anonymous();
+            let form = anonymous.request(method.clone(), &scene.url(path)).header("origin", origin);
             let form = form.header("sec-fetch-site", site).header("sec-fetch-mode", "navigate");
-            let reply = stranger.send(form.header("content-type", "text/plain").body("x")).await;
+            let reply = anonymous.send(form.header("content-type", "text/plain").body("x")).await;
             for header in ["clear-site-data", "set-cookie"] {
                 assert!(!reply.headers.contains_key(header), "{header} for {method} {path}: {reply}");
             }

@@ -35,10 +35,10 @@ async fn sign_up_creates_an_account_with_default_groups() {
         route.allow(&["group:guests"]);
     })
     .await;
-    let (carol, mut device) = (scene.stranger(), Authenticator::new(5));
+    let (carol, mut device) = (scene.anonymous(), Authenticator::new(5));
     ask(&carol, CAROL).await.expect(201);
     let code = office.code(1).await;
-    let elsewhere = scene.stranger();
+    let elsewhere = scene.anonymous();
     confirm(&elsewhere, CAROL, &code).await.expect_problem(401);
     confirm(&carol, "other@example.com", &code).await.expect_problem(401);
     let made = confirm(&carol, CAROL, &code).await.expect(201).json();
@@ -48,7 +48,7 @@ async fn sign_up_creates_an_account_with_default_groups() {
     carol.register(&mut device).await.expect(200);
     carol.navigate(&scene.url("/page")).await.expect(200);
     assert_eq!(scene.app.take_one().value("remote-name"), "Carol");
-    let later = scene.stranger();
+    let later = scene.anonymous();
     later.sign_in(&mut device).await.expect(201);
 }
 
@@ -59,7 +59,7 @@ async fn s_21_sign_up_does_not_reveal_accounts() {
     let scene = Scene::with(signing_up(port, &["mode = \"open\""]), |_| {}).await;
     let mut told = Vec::new();
     for email in [ALICE, "nobody@example.com"] {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         let asked = ask(&browser, email).await.expect(201);
         assert!(asked.body.is_empty());
         let wrong = confirm(&browser, email, "00000000").await.expect_problem(401);
@@ -69,7 +69,7 @@ async fn s_21_sign_up_does_not_reveal_accounts() {
     assert_eq!(office.message(1).await["to"], json!(["nobody@example.com"]), "Alice is sent nothing");
     // A code for signing up signs nobody in, and the other way round.
     let code = office.code(1).await;
-    let other = scene.stranger();
+    let other = scene.anonymous();
     ask(&other, "nobody@example.com").await.expect(201);
     let body = json!({ "method": "otp", "email": "nobody@example.com", "token": code });
     other.post("sessions", &body).await.expect_problem(401);
@@ -82,20 +82,20 @@ async fn s_03_sign_up_accepts_only_its_domains() {
     let lines = &["mode = \"domain\"", "domains = [\"Example.com\"]"];
     let scene = Scene::with(signing_up(port, lines), |_| {}).await;
     for email in ["a@badexample.com", "a@sub.example.com", "a@example.com.evil.example"] {
-        let refused = ask(&scene.stranger(), email).await.expect_problem(403);
+        let refused = ask(&scene.anonymous(), email).await.expect_problem(403);
         assert_eq!(refused["code"], "not_permitted", "{email}");
     }
-    ask(&scene.stranger(), "not an address").await.expect_problem(422);
-    ask(&scene.stranger(), CAROL).await.expect(201);
+    ask(&scene.anonymous(), "not an address").await.expect_problem(422);
+    ask(&scene.anonymous(), CAROL).await.expect(201);
     assert_eq!(office.message(1).await["to"], json!([CAROL]));
-    let page = scene.stranger().navigate(&scene.url("/auth/signup")).await.expect(200).text();
+    let page = scene.anonymous().navigate(&scene.url("/auth/signup")).await.expect(200).text();
     assert!(page.contains("example.com"), "{page}");
 
     // Where people are invited there is no such thing.
     let scene = Scene::set().await;
-    ask(&scene.stranger(), CAROL).await.expect_problem(404);
-    scene.stranger().navigate(&scene.url("/auth/signup")).await.expect(404);
-    let page = scene.stranger().navigate(&scene.url("/auth/login")).await.expect(200).text();
+    ask(&scene.anonymous(), CAROL).await.expect_problem(404);
+    scene.anonymous().navigate(&scene.url("/auth/signup")).await.expect(404);
+    let page = scene.anonymous().navigate(&scene.url("/auth/login")).await.expect(200).text();
     assert!(!page.contains("Create an account"), "{page}");
 }
 
@@ -105,7 +105,7 @@ async fn pending_account_is_refused_until_approved() {
     let office = PostOffice::open(port, &Mode::Plain);
     let lines = &["mode = \"open\"", "approval = true"];
     let scene = Scene::with(signing_up(port, lines), |_| {}).await;
-    let (carol, mut device) = (scene.stranger(), Authenticator::new(5));
+    let (carol, mut device) = (scene.anonymous(), Authenticator::new(5));
     ask(&carol, CAROL).await.expect(201);
     confirm(&carol, CAROL, &office.code(1).await).await.expect(201);
     carol.register(&mut device).await.expect(200);
@@ -136,11 +136,11 @@ async fn s_35_abandoned_sign_up_leaves_nothing() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let scene = Scene::with(signing_up(port, &["mode = \"open\""]), |_| {}).await;
-    let first = scene.stranger();
+    let first = scene.anonymous();
     ask(&first, CAROL).await.expect(201);
     confirm(&first, CAROL, &office.code(1).await).await.expect(201);
     first.fetch(Method::DELETE, &first.api("sessions"), None).await.expect(204);
-    let again = scene.stranger();
+    let again = scene.anonymous();
     ask(&again, CAROL).await.expect(201);
     confirm(&again, CAROL, &office.code(2).await).await.expect(201);
 }

@@ -11,7 +11,7 @@ use crate::harness::scene::ALICE;
 use crate::harness::{Authenticator, Browser, Dice, Reply, Scene, port};
 use crate::tongues::Tongue;
 
-/// Where a stranger can name somebody.
+/// Where an anonymous client can name somebody.
 const PLACES: [&str; 3] =
     ["/auth/passkeys/authenticate/options", "/api/auth/passkey/login/begin", "/auth/verify"];
 const NOBODY: &str = "nobody@example.com";
@@ -32,8 +32,8 @@ async fn ask(browser: &Browser, path: &str, email: &str, from: &str) -> Reply {
     browser.send(request.header("x-forwarded-for", from).json(&json!({ "email": email }))).await
 }
 
-/// An answer without what is drawn at random for each: the challenge and the cookie, of which only the
-/// length is left.
+/// An answer without what is drawn at random for each: the challenge and the cookie, of which only
+/// the length is left.
 fn settled(reply: &Reply) -> (u16, String, Vec<(String, String)>) {
     let (status, mut body, mut headers) = reply.telling();
     if let Ok(mut json) = serde_json::from_str::<Value>(&body) {
@@ -54,15 +54,15 @@ async fn s_21_answers_are_identical_for_known_and_unknown_names() {
     let scene = Scene::with(arrange, |_| {}).await;
     scene.invited("closed@example.com", 2).await;
     scene.gateway.operate(&["user", "disable", "closed@example.com"]);
-    let enrolling = scene.stranger();
+    let enrolling = scene.anonymous();
     enrolling.redeem(&scene.gateway.invite("enrolling@example.com", &[]), None, "E").await.expect(201);
     scene.gateway.invite("invited@example.com", &[]);
     for path in PLACES {
-        let expected = settled(&ask(&scene.stranger(), path, NOBODY, "192.0.2.1").await);
+        let expected = settled(&ask(&scene.anonymous(), path, NOBODY, "192.0.2.1").await);
         for email in [ALICE, "closed@example.com", "enrolling@example.com", "invited@example.com"] {
             // Often enough that Alice is sent nothing more.
             for _ in 0..5 {
-                let seen = settled(&ask(&scene.stranger(), path, email, "192.0.2.1").await);
+                let seen = settled(&ask(&scene.anonymous(), path, email, "192.0.2.1").await);
                 assert_eq!(seen, expected, "{email} at {path}");
             }
         }
@@ -75,7 +75,7 @@ async fn s_21_refusals_are_identical_for_known_and_unknown_names() {
     let scene = Scene::with(arrange, |_| {}).await;
     let (_, mut bobs) = scene.invited("bob@example.com", 2).await;
     let finish = async |bobs: &mut Authenticator, named: &str, at_the_end: bool| {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         let body = if at_the_end { json!({}) } else { json!({ "email": named }) };
         let options = browser.call(Method::POST, PLACES[1], Some(&body)).await.expect(200).json();
         let answer = bobs.get(&options, browser.origin());
@@ -92,7 +92,7 @@ async fn s_21_refusals_are_identical_for_known_and_unknown_names() {
     for method in ["passkey", "otp"] {
         let exchange = async |email: &str| {
             let body = json!({ "method": method, "email": email, "token": token });
-            scene.stranger().post("sessions", &body).await.expect(401).telling()
+            scene.anonymous().post("sessions", &body).await.expect(401).telling()
         };
         assert_eq!(exchange("bob@example.com").await, exchange(NOBODY).await, "{method}");
     }
@@ -137,7 +137,7 @@ async fn s_21_answers_take_equally_long() {
             let known = format!("p{}@example.com", round % PEOPLE);
             let email = [known.as_str(), NOBODY][which];
             let from = format!("10.0.{}.1", round / PEOPLE / 3);
-            let browser = scene.stranger();
+            let browser = scene.anonymous();
             let began = Instant::now();
             let reply = ask(&browser, path, email, &from).await;
             times[which].push(began.elapsed());

@@ -43,7 +43,7 @@ async fn s_32_invitation_is_redeemed_once() {
     let body = json!({ "token": secret_of(&link), "name": "Bob" });
     assert_eq!(race(&scene.gateway, "invitations/redeem", &body, 201).await, 1);
     scene
-        .stranger()
+        .anonymous()
         .post("invitations/preview", &json!({ "token": secret_of(&link) }))
         .await
         .expect_problem(410);
@@ -52,7 +52,7 @@ async fn s_32_invitation_is_redeemed_once() {
 #[tokio::test]
 async fn s_32_a_token_is_exchanged_once() {
     let mut scene = Scene::set().await;
-    let browser = scene.stranger().showing("none");
+    let browser = scene.anonymous().showing("none");
     let token = browser.sign_in(&mut scene.device).await.json()["token"].clone();
     let before = scene.alice.sessions().await.len();
     let body = json!({ "method": "passkey", "email": "alice@example.com", "token": token });
@@ -69,7 +69,7 @@ async fn s_32_two_invitations_for_one_name_make_one_account() {
         scene.gateway.invite("rob@example.com", &options),
     ];
     let racers = links.map(|link| {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         tokio::spawn(async move { browser.redeem(&link, None, "Bob").await.status })
     });
     let mut statuses = Vec::new();
@@ -86,7 +86,7 @@ async fn a_passkey_can_be_named_while_it_is_being_used() {
     let id = scene.alice.passkeys().await[0]["id"].as_str().unwrap().to_owned();
     let mut answers = Vec::new();
     for _ in 0..10 {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         let options = browser.sign_in_options().await;
         answers.push((scene.device.get(&options, browser.origin()), browser));
     }

@@ -27,7 +27,8 @@ async fn by_code(browser: &Browser, office: &PostOffice, count: usize) -> Reply 
     browser.post("sessions", &json!({ "method": "otp", "email": ALICE, "token": code })).await.expect(201)
 }
 
-/// Every sensitive change in every dialect, on a host that an application shares. None of them happens.
+/// Every sensitive change in every dialect, on a host that an application shares. None of them
+/// happens.
 async fn check_changes_nothing(scene: &Scene, browser: &Browser, status: u16) {
     for tongue in Tongue::ALL {
         let id = tongue.list(&scene.alice).await.remove(0).id;
@@ -55,7 +56,7 @@ async fn s_26_code_session_changes_nothing_in_any_dialect() {
     let office = PostOffice::open(port, &Mode::Plain);
     let mut scene = Scene::with(arrange(port, "session"), |_| {}).await.with_alice_as_member().await;
     // In a browser that had nothing, and in one whose owner had just shown a passkey.
-    let (new, fresh) = (scene.stranger(), scene.stranger());
+    let (new, fresh) = (scene.anonymous(), scene.anonymous());
     fresh.sign_in(&mut scene.device).await.expect(201);
     fresh.post("passkeys/register/options", &json!({})).await.expect(200);
     for (count, browser) in [&new, &fresh].into_iter().enumerate() {
@@ -63,9 +64,10 @@ async fn s_26_code_session_changes_nothing_in_any_dialect() {
             by_code(browser, &office, 2 * count + 1).await.json()["token"].as_str().unwrap().to_owned();
         check_changes_nothing(&scene, browser, 403).await;
         check_changes_nothing(&scene, &browser.showing(&token), 403).await;
-        // Nor is it a sign-in that could be exchanged for another one, or that says it was by passkey.
+        // Nor is it a sign-in that could be exchanged for another one, or that says it was by
+        // passkey.
         let body = json!({ "method": "passkey", "email": ALICE, "token": token });
-        scene.stranger().post("sessions", &body).await.expect_problem(401);
+        scene.anonymous().post("sessions", &body).await.expect_problem(401);
         let session = &browser.sessions().await[0];
         assert_eq!((&session["current"], &session["passkeyId"]), (&json!(true), &json!(null)));
     }
@@ -84,7 +86,7 @@ async fn s_26_enrolling_code_session_is_refused_in_every_dialect() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let scene = Scene::with(arrange(port, "enroll"), |_| {}).await.with_alice_as_member().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     by_code(&browser, &office, 1).await;
     for tongue in Tongue::ALL {
         let id = tongue.list(&scene.alice).await.remove(0).id;
@@ -121,7 +123,7 @@ async fn s_26_beside_an_application_each_change_asks_again_in_every_dialect() {
     };
     let mut scene = Scene::with(arrange, |_| {}).await;
     for tongue in Tongue::ALL {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         tongue.sign_in(&browser, &mut scene.device).await;
         check_changes_nothing(&scene, &browser, 403).await;
         let id = tongue.list(&browser).await.remove(0).id;
@@ -150,21 +152,21 @@ async fn f_08_access_token_requires_a_step_up_for_changes() {
         let tokens = Tongue::Ocore.tokens(signed_in);
         tokens.into_iter().find(|(form, _)| *form == "access").unwrap().1
     };
-    let signed_in = Tongue::Ocore.sign_in(&scene.stranger().showing("none"), &mut scene.device).await;
-    let mut others = scene.stranger().showing(&access(&signed_in));
+    let signed_in = Tongue::Ocore.sign_in(&scene.anonymous().showing("none"), &mut scene.device).await;
+    let mut others = scene.anonymous().showing(&access(&signed_in));
     check_changes_nothing(&scene, &others, 403).await;
     for spoken in Tongue::ALL {
         // The same person shows the passkey again, and the token that comes of it is good for one
         // change.
         let signed_in = Tongue::Ocore.sign_in(&others, &mut scene.device).await;
-        let stepped_up = scene.stranger().showing(&access(&signed_in));
+        let stepped_up = scene.anonymous().showing(&access(&signed_in));
         let id = spoken.list(&scene.alice).await.remove(0).id;
         spoken.rename(&stepped_up, &id, "Mine").await.expect(200);
         let again = spoken.rename(&stepped_up, &id, "Yours").await;
         assert_eq!(again.status, 403, "{spoken:?}: {again}");
         others = stepped_up;
         // The cookie, opaque and refresh tokens of a fresh sign-in pay as before.
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         spoken.sign_in(&browser, &mut scene.device).await;
         spoken.rename(&browser, &id, "Linux - Firefox").await.expect(200);
     }
@@ -179,7 +181,7 @@ async fn f_09_step_up_is_bound_to_page_and_change() {
         Tongue::all_on(config);
     };
     let mut scene = Scene::with(arrange, |_| {}).await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     browser.sign_in(&mut scene.device).await.expect(201);
     let id = browser.passkeys().await[0]["id"].as_str().unwrap().to_owned();
     let below = format!("passkeys/{id}");

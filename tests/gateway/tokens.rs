@@ -55,7 +55,7 @@ async fn s_31_refuses_other_spellings_of_a_cookie() {
     assert!(token.len() < 1_024, "{} characters", token.len());
     scene.app.take();
     for wrong in misspelt(&token, 9) {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         browser.jar().plant("localhost", "vestibule", &wrong);
         assert!(!browser.is_signed_in().await, "{wrong}");
         browser.fetch(Method::GET, &scene.url("/page"), None).await.expect_problem(401);
@@ -67,36 +67,36 @@ async fn s_31_refuses_other_spellings_of_a_cookie() {
 #[tokio::test]
 async fn s_31_refuses_other_spellings_of_a_bearer_token() {
     let mut scene = Scene::set().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let token = browser.sign_in(&mut scene.device).await.json()["token"].as_str().unwrap().to_owned();
     let cookie = browser.session().unwrap();
-    let stranger = scene.stranger();
+    let anonymous = scene.anonymous();
     for wrong in misspelt(&token, 9) {
-        assert!(!signed_in_with_bearer(&stranger, &wrong).await, "{wrong}");
+        assert!(!signed_in_with_bearer(&anonymous, &wrong).await, "{wrong}");
     }
-    assert!(signed_in_with_bearer(&stranger, &token).await);
-    assert!(!signed_in_with_bearer(&stranger, &cookie).await, "a cookie as a bearer token");
-    stranger.jar().plant("localhost", "vestibule", &token);
-    assert!(!stranger.is_signed_in().await, "a bearer token as a cookie");
+    assert!(signed_in_with_bearer(&anonymous, &token).await);
+    assert!(!signed_in_with_bearer(&anonymous, &cookie).await, "a cookie as a bearer token");
+    anonymous.jar().plant("localhost", "vestibule", &token);
+    assert!(!anonymous.is_signed_in().await, "a bearer token as a cookie");
 }
 
 /// A JWT says how it wants to be checked; ours are checked in one way.
 #[tokio::test]
 async fn s_31_an_access_token_is_checked_in_one_way() {
     let mut scene = Scene::with(|config| config.table("dialects", &["ocore = true"]), |_| {}).await;
-    let stranger = scene.stranger();
-    let signed_in = Tongue::Ocore.sign_in(&scene.stranger(), &mut scene.device).await.json();
+    let anonymous = scene.anonymous();
+    let signed_in = Tongue::Ocore.sign_in(&scene.anonymous(), &mut scene.device).await.json();
     let token = signed_in["access_token"].as_str().unwrap().to_owned();
-    assert!(signed_in_with_bearer(&stranger, &token).await);
+    assert!(signed_in_with_bearer(&anonymous, &token).await);
     for wrong in misspelt(&token, 29) {
-        assert!(!signed_in_with_bearer(&stranger, &wrong).await, "{wrong}");
+        assert!(!signed_in_with_bearer(&anonymous, &wrong).await, "{wrong}");
     }
     let [head, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("{token}") };
     let decoded =
         |part: &str| -> Value { serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap() };
     let encoded = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
     assert_eq!((&decoded(head)["typ"], &decoded(head)["alg"]), (&json!("at+jwt"), &json!("ES256")));
-    let key = stranger.get("jwks.json").await.json()["keys"][0].to_string();
+    let key = anonymous.get("jwks.json").await.json()["keys"][0].to_string();
     let mut forged =
         vec![format!("{head}.{claims}."), format!("{head}.{claims}"), format!("{head}..{signature}")];
     for (name, value) in
@@ -122,7 +122,7 @@ async fn s_31_an_access_token_is_checked_in_one_way() {
     let (_, signed) = assertion.split_once('.').unwrap();
     forged.extend([format!("{head}.{signed}"), assertion]);
     for wrong in forged {
-        assert!(!signed_in_with_bearer(&stranger, &wrong).await, "{wrong}");
+        assert!(!signed_in_with_bearer(&anonymous, &wrong).await, "{wrong}");
     }
 }
 
@@ -131,26 +131,26 @@ async fn s_31_refuses_other_spellings_of_secrets() {
     let mut scene = Scene::with(|config| config.table("limits", &["network_burst = 10000"]), |_| {}).await;
     let link = scene.gateway.invite("bob@example.com", &[]);
     let secret = secret_of(&link);
-    let stranger = scene.stranger();
+    let anonymous = scene.anonymous();
     for wrong in misspelt(secret, 1) {
-        let reply = stranger.post("invitations/preview", &json!({ "token": wrong })).await;
+        let reply = anonymous.post("invitations/preview", &json!({ "token": wrong })).await;
         reply.expect_problem(410);
     }
-    stranger
+    anonymous
         .post("invitations/redeem", &json!({ "token": misspelt(secret, 1)[9] }))
         .await
         .expect_problem(410);
-    stranger.post("invitations/preview", &json!({ "token": secret })).await.expect(200);
+    anonymous.post("invitations/preview", &json!({ "token": secret })).await.expect(200);
 
-    let options = stranger.sign_in_options().await;
-    let ceremony = stranger.jar().get("localhost", "challenge").unwrap();
-    let answer = scene.device.get(&options, stranger.origin());
+    let options = anonymous.sign_in_options().await;
+    let ceremony = anonymous.jar().get("localhost", "challenge").unwrap();
+    let answer = scene.device.get(&options, anonymous.origin());
     for wrong in misspelt(&ceremony, 3) {
-        stranger.jar().plant("localhost", "challenge", &wrong);
-        stranger.post("passkeys/authenticate/verify", &answer).await.expect_problem(401);
+        anonymous.jar().plant("localhost", "challenge", &wrong);
+        anonymous.post("passkeys/authenticate/verify", &answer).await.expect_problem(401);
     }
-    stranger.jar().plant("localhost", "challenge", &ceremony);
-    stranger.post("passkeys/authenticate/verify", &answer).await.expect(201);
+    anonymous.jar().plant("localhost", "challenge", &ceremony);
+    anonymous.post("passkeys/authenticate/verify", &answer).await.expect(201);
 }
 
 #[tokio::test]
@@ -162,7 +162,7 @@ async fn p_24_forwards_authorization_unchanged() {
         },
     )
     .await;
-    let stranger = scene.stranger();
+    let anonymous = scene.anonymous();
     let token = scene.alice.sign_in(&mut scene.device).await.json()["token"].as_str().unwrap().to_owned();
     scene.app.take();
     let values = [
@@ -175,11 +175,11 @@ async fn p_24_forwards_authorization_unchanged() {
     ];
     for value in &values {
         // It never opens an application.
-        let request = stranger.request(Method::GET, &scene.url("/page")).header("authorization", value);
-        stranger.send(request).await.expect_problem(401);
+        let request = anonymous.request(Method::GET, &scene.url("/page")).header("authorization", value);
+        anonymous.send(request).await.expect_problem(401);
         assert!(scene.app.take().is_empty(), "{value}");
         // Beside our cookie it goes through as it is, and nobody loses their session for it.
-        for (browser, path) in [(&scene.alice, "/page"), (&stranger, "/open")] {
+        for (browser, path) in [(&scene.alice, "/page"), (&anonymous, "/open")] {
             let request = browser.request(Method::GET, &scene.url(path)).header("authorization", value);
             browser.send(request).await.expect(200);
             assert_eq!(scene.app.take_one().value("authorization"), *value);
@@ -188,7 +188,7 @@ async fn p_24_forwards_authorization_unchanged() {
     // At our own endpoints only a bearer token of ours counts; anything else is nobody.
     for value in &values[2..] {
         let request =
-            stranger.request(Method::GET, &stranger.api("sessions/")).header("authorization", value);
-        stranger.send(request).await.expect_problem(401);
+            anonymous.request(Method::GET, &anonymous.api("sessions/")).header("authorization", value);
+        anonymous.send(request).await.expect_problem(401);
     }
 }

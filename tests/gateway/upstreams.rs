@@ -183,7 +183,7 @@ async fn p_22_parameters_cause_no_outgoing_request() {
         "jwks_uri",
     ];
     let query = names.map(|name| format!("{name}={encoded}")).join("&");
-    let stranger = scene.stranger();
+    let anonymous = scene.anonymous();
     for path in [
         "/page",
         "/auth",
@@ -198,7 +198,7 @@ async fn p_22_parameters_cause_no_outgoing_request() {
         "/auth/nothing",
         "/.well-known/passkey-endpoints",
     ] {
-        for browser in [&scene.alice, &stranger] {
+        for browser in [&scene.alice, &anonymous] {
             let url = scene.url(&format!("{path}?{query}"));
             browser.navigate(&url).await;
             browser.fetch(Method::GET, &url, None).await;

@@ -14,8 +14,8 @@ use tempfile::TempDir;
 use vestibule::domain::dispatch::{DISPATCH_LIFETIME, Notices, Subscription, Template, WebhookId};
 use vestibule::domain::topic::{Family, Topic};
 use vestibule::flows::messages::dispatches::{DISPATCHES_MAX, DISPATCHES_MAX_OF_REFUSALS, TRIES_MAX};
-use vestibule::webhook::Letterhead;
-use vestibule::webhook::http::{HttpCourier, WebhookSettings};
+use vestibule::webhook::Sender;
+use vestibule::webhook::http::{HttpWebhookSender, WebhookSettings};
 
 use crate::harness::scene::ALICE;
 use crate::harness::tls::Authority;
@@ -83,7 +83,7 @@ async fn without_mail_users_notices_go_to_the_webhooks_that_take_them() {
     let made = scene.alice.post("recovery-codes", &json!({})).await.expect(201).json();
     let code = made["codes"][0].as_str().unwrap();
     let redeem = json!({ "identifier": ALICE, "code": code });
-    scene.stranger().post("recovery-codes/redeem", &redeem).await.expect(201);
+    scene.anonymous().post("recovery-codes/redeem", &redeem).await.expect(201);
     let used = takes.wait_for(|told| told.header("title").contains("recovery code was used")).await;
     assert_eq!((used.header("tags"), used.header("content-type")), ("warning", "text/plain; charset=utf-8"));
     assert!(used.header("click").starts_with(&scene.url("/auth/admin/users/")), "{used:?}");
@@ -255,10 +255,10 @@ async fn check_remarks_on_doubtful_webhooks() {
 }
 
 /// A stage that tells one receiver, and whoever tells it.
-async fn told(topics: &[Topic]) -> (Stage, HttpCourier, Receiver) {
+async fn told(topics: &[Topic]) -> (Stage, HttpWebhookSender, Receiver) {
     let (stage, receiver) = (Stage::with_applications(&["app.example.com"]).await, Receiver::open().await);
     stage.tell(vec![subscription(&receiver, topics)]);
-    (stage, courier(&[&receiver]), receiver)
+    (stage, webhook_sender(&[&receiver]), receiver)
 }
 
 fn subscription(receiver: &Receiver, topics: &[Topic]) -> Subscription {
@@ -270,19 +270,19 @@ fn subscription(receiver: &Receiver, topics: &[Topic]) -> Subscription {
     }
 }
 
-fn courier(receivers: &[&Receiver]) -> HttpCourier {
+fn webhook_sender(receivers: &[&Receiver]) -> HttpWebhookSender {
     let settings = receivers.iter().map(|receiver| WebhookSettings {
         url: receiver.url(),
         template: Template::Json,
         secret: None,
         ca_file: None,
     });
-    let letterhead = Letterhead {
+    let sender = Sender {
         name: "Test".to_owned(),
         origin: "https://auth.example.com".to_owned(),
         users: "https://auth.example.com/auth/admin/users/".to_owned(),
     };
-    HttpCourier::new(settings, letterhead).unwrap()
+    HttpWebhookSender::new(settings, sender).unwrap()
 }
 
 async fn waiting(stage: &Stage) -> usize {
@@ -302,22 +302,22 @@ async fn given_up(stage: &Stage) -> Vec<String> {
 
 #[tokio::test]
 async fn failed_delivery_is_retried_with_backoff_and_the_same_id() {
-    let (stage, courier, receiver) = told(&[Topic::CredentialAdded]).await;
+    let (stage, webhook_sender, receiver) = told(&[Topic::CredentialAdded]).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     stage.gateway.administration.write_trail().await.unwrap();
     receiver.answers(500);
     for (tries, rest) in [(1, 5), (2, 10), (3, 20)] {
-        let next = stage.gateway.messages.deliver_dispatches(&courier).await.unwrap();
+        let next = stage.gateway.messages.deliver_dispatches(&webhook_sender).await.unwrap();
         assert_eq!(next, Some(Duration::from_secs(rest)));
         assert_eq!(receiver.told().len(), tries);
         stage.clock.forward(Duration::from_millis(rest * 1_000 - 1));
-        stage.gateway.messages.deliver_dispatches(&courier).await.unwrap();
+        stage.gateway.messages.deliver_dispatches(&webhook_sender).await.unwrap();
         assert_eq!(receiver.told().len(), tries, "it is left alone until then");
         stage.clock.forward(Duration::from_millis(1));
     }
     receiver.answers(204);
-    assert_eq!(stage.gateway.messages.deliver_dispatches(&courier).await.unwrap(), None);
-    assert_eq!(stage.gateway.messages.deliver_dispatches(&courier).await.unwrap(), None);
+    assert_eq!(stage.gateway.messages.deliver_dispatches(&webhook_sender).await.unwrap(), None);
+    assert_eq!(stage.gateway.messages.deliver_dispatches(&webhook_sender).await.unwrap(), None);
     let all = receiver.told();
     assert_eq!((all.len(), waiting(&stage).await), (4, 0));
     assert!(all.iter().all(|told| told.id() == all[0].id() && told.body == all[0].body), "{all:?}");
@@ -327,18 +327,18 @@ async fn failed_delivery_is_retried_with_backoff_and_the_same_id() {
 
 #[tokio::test]
 async fn unreachable_receiver_gets_one_probe_and_then_all_in_order() {
-    let (stage, courier, receiver) = told(&[Topic::Invited]).await;
+    let (stage, webhook_sender, receiver) = told(&[Topic::Invited]).await;
     receiver.answers(502);
     for n in 0..6 {
         stage.invite(&format!("u{n}@example.com"), Duration::from_secs(3_600)).await.unwrap();
         stage.clock.forward(Duration::from_secs(1));
     }
     stage.gateway.administration.write_trail().await.unwrap();
-    stage.gateway.messages.deliver_dispatches(&courier).await.unwrap();
+    stage.gateway.messages.deliver_dispatches(&webhook_sender).await.unwrap();
     assert_eq!((receiver.told().len(), waiting(&stage).await), (1, 6));
     receiver.answers(200);
     stage.clock.forward(Duration::from_secs(5));
-    while stage.gateway.messages.deliver_dispatches(&courier).await.unwrap().is_some() {
+    while stage.gateway.messages.deliver_dispatches(&webhook_sender).await.unwrap().is_some() {
         assert!(receiver.told().len() < 20);
     }
     let taken: Vec<_> = receiver.told().into_iter().filter(|told| told.was_taken).collect();
@@ -352,28 +352,28 @@ async fn unreachable_receiver_gets_one_probe_and_then_all_in_order() {
 #[tokio::test]
 async fn delivery_ends_after_the_limit_or_a_permanent_error() {
     // Refused for good, because of what it is.
-    let (stage, courier, receiver) = told(&[Topic::CredentialAdded]).await;
+    let (stage, webhook_sender, receiver) = told(&[Topic::CredentialAdded]).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     stage.gateway.administration.write_trail().await.unwrap();
     receiver.answers(422);
-    assert_eq!(stage.gateway.messages.deliver_dispatches(&courier).await.unwrap(), None);
+    assert_eq!(stage.gateway.messages.deliver_dispatches(&webhook_sender).await.unwrap(), None);
     assert_eq!((waiting(&stage).await, given_up(&stage).await), (0, vec!["refused".to_owned()]));
 
     // Too old.
-    let (stage, courier, receiver) = told(&[Topic::CredentialAdded]).await;
+    let (stage, webhook_sender, receiver) = told(&[Topic::CredentialAdded]).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     stage.gateway.administration.write_trail().await.unwrap();
     stage.clock.forward(DISPATCH_LIFETIME);
-    assert_eq!(stage.gateway.messages.deliver_dispatches(&courier).await.unwrap(), None);
+    assert_eq!(stage.gateway.messages.deliver_dispatches(&webhook_sender).await.unwrap(), None);
     assert_eq!((receiver.told().len(), waiting(&stage).await), (0, 0));
     assert_eq!(given_up(&stage).await, ["expired"]);
 
     // Tried too often.
-    let (stage, courier, receiver) = told(&[Topic::CredentialAdded]).await;
+    let (stage, webhook_sender, receiver) = told(&[Topic::CredentialAdded]).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     stage.gateway.administration.write_trail().await.unwrap();
     receiver.answers(503);
-    while let Some(rest) = stage.gateway.messages.deliver_dispatches(&courier).await.unwrap() {
+    while let Some(rest) = stage.gateway.messages.deliver_dispatches(&webhook_sender).await.unwrap() {
         stage.clock.forward(rest);
     }
     assert_eq!(receiver.told().len(), usize::try_from(TRIES_MAX).unwrap());
@@ -382,12 +382,12 @@ async fn delivery_ends_after_the_limit_or_a_permanent_error() {
 
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
-    let (stage, courier, receiver) = told(&[Topic::CredentialAdded]).await;
+    let (stage, webhook_sender, receiver) = told(&[Topic::CredentialAdded]).await;
     let elsewhere = Receiver::open().await;
     receiver.behaves(Manner::Redirects(elsewhere.url()));
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     stage.gateway.administration.write_trail().await.unwrap();
-    assert!(stage.gateway.messages.deliver_dispatches(&courier).await.unwrap().is_some(), "it waits");
+    assert!(stage.gateway.messages.deliver_dispatches(&webhook_sender).await.unwrap().is_some(), "it waits");
     assert_eq!((receiver.told().len(), elsewhere.told().len()), (1, 0));
 }
 
@@ -419,7 +419,7 @@ async fn messages_for_a_removed_webhook_are_dropped() {
     let (stage, _, receiver) = told(&[Topic::CredentialAdded]).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     stage.gateway.administration.write_trail().await.unwrap();
-    assert_eq!(stage.gateway.messages.deliver_dispatches(&courier(&[])).await.unwrap(), None);
+    assert_eq!(stage.gateway.messages.deliver_dispatches(&webhook_sender(&[])).await.unwrap(), None);
     assert_eq!((receiver.told().len(), waiting(&stage).await), (0, 0));
     assert_eq!(given_up(&stage).await, ["refused"]);
 }
@@ -442,13 +442,13 @@ async fn queued_messages_are_sealed() {
 
 #[tokio::test]
 async fn notice_is_committed_with_its_change() {
-    let (stage, courier, receiver) = told(&[]).await;
+    let (stage, webhook_sender, receiver) = told(&[]).await;
     let enrolled = stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     assert_eq!(waiting(&stage).await, 0, "the first passkey is no news to its owner");
     stage.gateway.sign_in.make_recovery_codes(&enrolled.session, &visit(AUTH_HOST)).await.unwrap();
     // The trail has not been written; a kill loses no notice.
     assert_eq!(waiting(&stage).await, 1);
-    stage.again().await.gateway.messages.deliver_dispatches(&courier).await.unwrap();
+    stage.again().await.gateway.messages.deliver_dispatches(&webhook_sender).await.unwrap();
     let told = receiver.taken("notice.recovery_codes_made").await.json();
     assert_eq!(told["data"]["user"], enrolled.user.id.to_string());
 }

@@ -38,7 +38,7 @@ impl Program {
     }
 
     async fn of_alice(scene: &mut Scene) -> Self {
-        Self::of(&scene.stranger(), &mut scene.device).await
+        Self::of(&scene.anonymous(), &mut scene.device).await
     }
 
     fn request(&self, method: Method, below: &str) -> RequestBuilder {
@@ -190,9 +190,9 @@ async fn verify_stores_a_passkey_that_signs_in_everywhere() {
     assert_eq!(keys(&verified), ["details"]);
     check_details(&verified["details"], &["changeDate"]);
     assert_eq!(alice.names().await, ["Linux - Firefox", "My phone"]);
-    let stranger = scene.stranger();
-    stranger.sign_in(&mut phone).await.expect(201);
-    assert_eq!(stranger.account().await.as_deref(), Some(ALICE));
+    let anonymous = scene.anonymous();
+    anonymous.sign_in(&mut phone).await.expect(201);
+    assert_eq!(anonymous.account().await.as_deref(), Some(ALICE));
     let listed = scene.alice.passkeys().await;
     assert_eq!(listed[1]["name"], "My phone", "the native API lists it too");
     assert_eq!(listed[1]["transports"], "hybrid,internal");

@@ -10,7 +10,7 @@ use crate::rig::{Rig, SESSION_IDLE, Tls, within};
 /// What the gateway reads at once, and no more, without looking whether the session lives on.
 const SHORT_BYTES: usize = 64 * 1024;
 const HEAD_BYTES_MAX: usize = 32 * 1024;
-const STRANGER: &str = "GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n";
+const ANONYMOUS: &str = "GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n";
 
 fn own(path: &str, version: &str) -> String {
     format!("GET /auth/{path} HTTP/{version}\r\nHost: auth.localhost\r\n\r\n")
@@ -38,11 +38,11 @@ async fn an_answer_of_ours_without_a_length_comes_in_chunks_and_leaves_the_conne
 #[tokio::test]
 async fn a_refused_request_that_came_whole_leaves_the_connection_open() {
     let rig = Rig::start(Tls::Off).await;
-    let mut open = rig.open(STRANGER).await;
+    let mut open = rig.open(ANONYMOUS).await;
     for _ in 0..3 {
         open.read_until("\r\n\r\ngate").await;
         open.forget();
-        open.write(STRANGER.as_bytes()).await;
+        open.write(ANONYMOUS.as_bytes()).await;
     }
 }
 
@@ -184,7 +184,7 @@ async fn an_upstream_is_timed_once_by_the_answer_itself() {
         assert!(answer.contains("200 OK"), "{path}: {answer}");
         assert_eq!(rig.meter.upstreams_answered(), ["app.localhost/"], "{path}");
     }
-    rig.ask(&STRANGER.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")).await;
+    rig.ask(&ANONYMOUS.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")).await;
     assert!(rig.meter.upstreams_answered().is_empty(), "we have answered");
 }
 
@@ -253,8 +253,8 @@ async fn f_13_a_page_of_another_origin_changes_nothing_for_somebody_and_anything
     let foreign = "Origin: http://evil.localhost\r\nContent-Length: 0";
     let answer = rig.ask_signed_in("POST /public/x HTTP/1.1", foreign).await;
     assert!(answer.contains("outcome: cross-origin-refused\r\n"), "{answer}");
-    let stranger = format!("POST /public/x HTTP/1.1\r\nHost: app.localhost\r\n{CLOSE}{foreign}\r\n\r\n");
-    let answer = rig.ask(&stranger).await;
+    let anonymous = format!("POST /public/x HTTP/1.1\r\nHost: app.localhost\r\n{CLOSE}{foreign}\r\n\r\n");
+    let answer = rig.ask(&anonymous).await;
     assert!(answer.contains("200 OK"), "{answer}");
 }
 

@@ -253,8 +253,8 @@ async fn hasty_application() -> SocketAddr {
     address
 }
 
-/// An address at which nobody answers and nobody refuses: the queue of its listener is full, so that the
-/// kernel drops what knocks. It stays so for as long as what comes back is kept.
+/// An address at which nobody answers and nobody refuses: the queue of its listener is full, so
+/// that the kernel drops what knocks. It stays so for as long as what comes back is kept.
 async fn silent_address() -> (SocketAddr, impl Sized) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
@@ -270,7 +270,8 @@ async fn silent_address() -> (SocketAddr, impl Sized) {
     (address, (listener, waiting))
 }
 
-/// A connection for an upgrade is made by a connector of its own, which the route's time bounds as well.
+/// A connection for an upgrade is made by a connector of its own, which the route's time bounds as
+/// well.
 #[tokio::test]
 async fn p_27_a_websocket_to_an_address_that_never_answers_is_given_up() {
     let (address, _kept) = silent_address().await;
@@ -553,7 +554,8 @@ async fn f_27_refuses_ambiguous_heads() {
     }
 }
 
-/// Ten seconds for a whole head, however many reads it takes, on a connection that is new or was kept.
+/// Ten seconds for a whole head, however many reads it takes, on a connection that is new or was
+/// kept.
 #[tokio::test]
 async fn f_27_a_head_that_comes_byte_by_byte_has_one_deadline() {
     let rig = Rig::start(Tls::Off).await;

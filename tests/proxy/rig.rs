@@ -622,8 +622,8 @@ impl Open {
         within(all, "the end").await
     }
 
-    /// Sends `bytes` slowly, and then one more again and again until the proxy closes the connection or
-    /// `patience` is over. Says how long it was open.
+    /// Sends `bytes` slowly, and then one more again and again until the proxy closes the
+    /// connection or `patience` is over. Says how long it was open.
     #[expect(clippy::disallowed_methods, reason = "real sockets take real time")]
     pub(crate) async fn trickle(&mut self, bytes: &str, patience: Duration) -> Duration {
         let began = std::time::Instant::now();

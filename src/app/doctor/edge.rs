@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket, lookup_host};
 use tokio::time::timeout;
 
 use super::{Finding, Running, hosts};
-use crate::app::post;
+use crate::app::mail;
 use crate::config::{self, Settings};
 use crate::domain::policy::route::{HostPattern, Route, Upstream};
 
@@ -153,7 +153,8 @@ async fn around(route: &Route, host: &str, port: u16, ours: Option<IpAddr>) -> O
     open.is_ok_and(|open| open.is_ok()).then(|| reach(format!("{ours}:{port}")))
 }
 
-/// Whether strangers can reach this address, as far as an address tells (RFC 1918, RFC 4193, RFC 6598).
+/// Whether anonymous clients can reach this address, as far as an address tells (RFC 1918, RFC
+/// 4193, RFC 6598).
 fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(ip) => {
@@ -172,7 +173,7 @@ async fn mail(settings: &Settings) -> Option<Finding> {
     let mail = settings.mail.as_ref()?;
     let place = format!("{}:{}", mail.host, mail.port);
     let remedy = "correct [mail]; messages wait until the server takes them (docs/mail.md)";
-    let smtp = match post::smtp(settings) {
+    let smtp = match mail::smtp(settings) {
         Ok(smtp) => smtp?,
         Err(error) => return Some(Finding::problem(ABOUT, error.to_string(), remedy)),
     };

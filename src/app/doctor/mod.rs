@@ -1,9 +1,9 @@
 //! What is wrong with an installation, told before a user says so.
 //!
-//! `edge` asks the network: names, listeners, applications, the mail server. `machine` looks at files,
-//! disks and the clock, `certificates` at what browsers will be shown, `relying_party` at what they
-//! ask about passkeys. What always holds: looking changes nothing, every question has a time limit,
-//! and every finding that is not fine says what to do.
+//! `edge` asks the network: names, listeners, applications, the mail server. `machine` looks at
+//! files, disks and the clock, `certificates` at what browsers will be shown, `relying_party` at
+//! what they ask about passkeys. What always holds: looking changes nothing, every question has a
+//! time limit, and every finding that is not fine says what to do.
 
 mod certificates;
 mod edge;

@@ -23,7 +23,7 @@ pub(crate) enum Policy {
 
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// The user: a username, an e-mail address or an id; default: a stranger
+    /// The user: a username, an e-mail address or an id; default: an anonymous client
     #[arg(long)]
     pub(crate) user: Option<String>,
     /// The whole address, such as `https://app.example.com/reports`

@@ -124,8 +124,8 @@ fn too_many(problem: &Problem) -> Response {
     response
 }
 
-/// Upstream asks whoever sends cookies to say which page sent them, and that page has to be trusted. So
-/// has one that sends none, because its browser kept them back: answers set cookies.
+/// Upstream asks whoever sends cookies to say which page sent them, and that page has to be
+/// trusted. So has one that sends none, because its browser kept them back: answers set cookies.
 fn from_trusted_page(call: &Call) -> Result<(), Problem> {
     if !call.headers.contains_key(COOKIE) {
         return call.not_cross_site();
@@ -136,8 +136,8 @@ fn from_trusted_page(call: &Call) -> Result<(), Problem> {
     call.not_cross_site()
 }
 
-/// Upstream says first where the mistake is. Our reader names the member only if it is missing; of one
-/// that is of another type it quotes the value.
+/// Upstream says first where the mistake is. Our reader names the member only if it is missing; of
+/// one that is of another type it quotes the value.
 fn located(detail: &str) -> String {
     if detail.starts_with('[') {
         return detail.to_owned();

@@ -33,7 +33,7 @@ pub(super) async fn get_session(State(gateway): State<Shared>, call: Call) -> Re
     Ok(response)
 }
 
-/// Signs out. Strangers get the same answer.
+/// Signs out. Anonymous clients get the same answer.
 #[utoipa::path(post, path = "/sign-out", tag = "better-auth",
     responses((status = 200, body = Success), Failures))]
 pub(super) async fn sign_out(call: Call) -> Result<Response, Problem> {

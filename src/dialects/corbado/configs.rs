@@ -16,13 +16,14 @@ use crate::flows::Gateway;
     responses((status = 200, body = SessionConfig), Failures))]
 pub(super) async fn session_config(State(gateway): State<Shared>) -> Json<SessionConfig> {
     let cookie = CookieConfig {
-        // A cookie without a domain stays on the host of the page that sets it. With one it would go to
-        // every application below.
+        // A cookie without a domain stays on the host of the page that sets it. With one it would
+        // go to every application below.
         domain: "",
         secure: gateway.ground.place().scheme == Scheme::Https,
         same_site: "lax",
         path: "/",
-        // The token in it is good for minutes; the client sees by the cookie that it is to be renewed.
+        // The token in it is good for minutes; the client sees by the cookie that it is to be
+        // renewed.
         lifetime_seconds: gateway.ground.lifetimes().absolute.as_secs(),
     };
     Json(SessionConfig {

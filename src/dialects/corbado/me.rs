@@ -53,8 +53,9 @@ pub(super) async fn remove(
     Ok(response)
 }
 
-/// A new session token for a caller with the session itself: with its cookie, its refresh token or its
-/// opaque token, and not with a session token. Sets the cookie, so that it works alone from then on.
+/// A new session token for a caller with the session itself: with its cookie, its refresh token or
+/// its opaque token, and not with a session token. Sets the cookie, so that it works alone from
+/// then on.
 #[utoipa::path(post, path = "/me/refresh", tag = "corbado",
     security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Refreshed), Failures))]
@@ -70,7 +71,7 @@ pub(super) async fn refresh(
     Ok(response)
 }
 
-/// Signs out. Strangers get the same answer.
+/// Signs out. Anonymous clients get the same answer.
 #[utoipa::path(post, path = "/me/logout", tag = "corbado", responses((status = 204), Failures))]
 pub(super) async fn logout(call: Call) -> Result<Response, Problem> {
     call.sign_out(StatusCode::NO_CONTENT).await

@@ -1,6 +1,7 @@
 //! A user's own access tokens: listing, making and revoking them.
 //!
-//! What does not live here: what a token may be for and what making one costs (`flows/access_tokens/`).
+//! What does not live here: what a token may be for and what making one costs
+//! (`flows/access_tokens/`).
 //!
 //! What always holds: the caller sees and ends their own tokens only, and a token is in one answer,
 //! which nobody may cache.

@@ -78,8 +78,8 @@ pub(super) struct Redeem {
     name: Option<String>,
 }
 
-/// Uses a link: the answer is a session that may only add a passkey. It becomes a full session when the
-/// passkey is there.
+/// Uses a link: the answer is a session that may only add a passkey. It becomes a full session when
+/// the passkey is there.
 #[utoipa::path(post, path = "/invitations/redeem", tag = "native", request_body = Redeem,
     responses((status = 201, body = SignedInShape), Failures))]
 pub(super) async fn redeem(

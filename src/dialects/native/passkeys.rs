@@ -91,8 +91,8 @@ pub(super) struct AuthenticateOptions {
     change: Option<String>,
 }
 
-/// Options for a sign-in, without an allow list, and the challenge cookie. Known and unknown addresses
-/// get the same answer.
+/// Options for a sign-in, without an allow list, and the challenge cookie. Known and unknown
+/// addresses get the same answer.
 #[utoipa::path(post, path = "/passkeys/authenticate/options", tag = "native",
     request_body = Option<AuthenticateOptions>,
     responses((status = 200, body = Object, description = "PublicKeyCredentialRequestOptionsJSON"), Failures))]

@@ -47,7 +47,7 @@ pub(super) struct Current {
     enrolling: bool,
 }
 
-/// The caller, signed in or about to add the first passkey; 204 for a stranger, never 401.
+/// The caller, signed in or about to add the first passkey; 204 for an anonymous client, never 401.
 #[utoipa::path(get, path = "/sessions/current", tag = "native",
     responses((status = 200, body = Current), (status = 204, description = "No user is signed in"), OwnFailures))]
 pub(super) async fn current(State(gateway): App, call: Call) -> Result<Response, Problem> {
@@ -126,7 +126,7 @@ pub(super) fn opened(gateway: &Gateway, call: &Call, redeemed: &Redeemed) -> Res
     Ok(response)
 }
 
-/// Signs out, here and on every other host. 204 for strangers as well.
+/// Signs out, here and on every other host. 204 for anonymous clients as well.
 #[utoipa::path(delete, path = "/sessions", tag = "native",
     responses((status = 204, description = "Signed out"), Failures))]
 pub(super) async fn sign_out(call: Call) -> Result<Response, Problem> {

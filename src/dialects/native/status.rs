@@ -20,8 +20,8 @@ const JWKS_CACHE: &str = "public, max-age=300";
 #[schema(as = native::Status)]
 pub(super) struct Status {
     status: &'static str,
-    /// `refused`: the last configuration that was reloaded has mistakes, and the one before it stays in
-    /// force.
+    /// `refused`: the last configuration that was reloaded has mistakes, and the one before it
+    /// stays in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     configuration: Option<&'static str>,
 }

@@ -1,5 +1,5 @@
-//! What oCore's API reads and writes. Lists are in camelCase and single passkeys in `snake_case`, as in
-//! its document.
+//! What oCore's API reads and writes. Lists are in camelCase and single passkeys in `snake_case`,
+//! as in its document.
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};

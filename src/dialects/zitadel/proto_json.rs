@@ -1,8 +1,8 @@
 //! proto3's JSON form, where it differs from what serde writes and reads by itself.
 //!
-//! Bytes are written in padded standard base64, and read in either alphabet, padded or not; durations
-//! are seconds with their unit; 64-bit numbers are text. Members that are empty are left out, which the
-//! shapes themselves say.
+//! Bytes are written in padded standard base64, and read in either alphabet, padded or not;
+//! durations are seconds with their unit; 64-bit numbers are text. Members that are empty are left
+//! out, which the shapes themselves say.
 
 use std::time::Duration;
 
@@ -52,8 +52,8 @@ pub(super) fn sequence(at: Timestamp) -> String {
     at.as_millis().to_string()
 }
 
-/// The credential in a member of type `bytes`. Many send the object itself, or its text; that is taken
-/// as well, and cannot be mistaken for base64.
+/// The credential in a member of type `bytes`. Many send the object itself, or its text; that is
+/// taken as well, and cannot be mistaken for base64.
 pub(super) fn read_credential(member: &Value) -> Result<Value, NotACredential> {
     let text = match member {
         Value::Object(_) => member.to_string().into_bytes(),

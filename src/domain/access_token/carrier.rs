@@ -34,7 +34,8 @@ pub struct Shown<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Means {
     Deliberate,
-    /// Browsers remember a password of `Basic`, and send it along with requests that other pages cause.
+    /// Browsers remember a password of `Basic`, and send it along with requests that other pages
+    /// cause.
     Ambient,
 }
 

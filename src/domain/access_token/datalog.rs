@@ -5,8 +5,8 @@
 //!
 //! What does not live here: running it (`narrowing.rs`), and signing it (`sealed.rs`).
 //!
-//! What always holds: the checks of an empty list are none, and every other list is checked, so a grant
-//! in Datalog is no wider than the grant.
+//! What always holds: the checks of an empty list are none, and every other list is checked, so a
+//! grant in Datalog is no wider than the grant.
 
 use biscuit_auth::builder::{
     Binary, Check, CheckKind, Expression, Op, Predicate, Rule, Term, constrained_rule, pred, string, var,

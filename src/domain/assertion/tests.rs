@@ -114,7 +114,7 @@ fn keys_for_other_purposes_outlive_a_rotation_and_differ() {
     let before = AssertionKeys::generate(&[1; 32]).unwrap();
     let after = before.followed_by(AssertionKeys::generate(&[2; 32]).unwrap(), NOW);
     let keys = |keys: &AssertionKeys| {
-        [keys.code_key().unwrap().0, keys.outbox_key().unwrap().0, keys.way_back_key().unwrap().0]
+        [keys.code_key().unwrap().0, keys.outbox_key().unwrap().0, keys.return_target_key().unwrap().0]
     };
     let [codes, outbox, ways_back] = keys(&before);
     assert!(codes != outbox && outbox != ways_back && codes != ways_back);

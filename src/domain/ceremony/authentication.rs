@@ -181,7 +181,7 @@ const fn is_eligible(backup: Backup) -> bool {
 }
 
 /// Level 3, section 7.2: once either side counts, the counter has to grow. Asked after the
-/// signature, so that a stranger cannot make an owner look cloned.
+/// signature, so that an anonymous client cannot make an owner look cloned.
 fn check_counter(stored: u32, received: u32) -> Result<(), CeremonyError> {
     if (stored != 0 || received != 0) && received <= stored {
         return Err(CeremonyError::new(Refusal::CounterRegressed, "the signature counter did not grow"));

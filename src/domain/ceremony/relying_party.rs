@@ -112,7 +112,7 @@ impl RelyingParty {
     }
 
     /// Begins a sign-in with whichever discoverable credential the person chooses. No credential
-    /// is named, so the options tell a stranger nothing about who has an account.
+    /// is named, so the options tell an anonymous client nothing about who has an account.
     ///
     /// With `expected_user`, only that person's credential will do: for a step-up, and for a
     /// sign-in that began with an e-mail address.

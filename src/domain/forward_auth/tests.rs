@@ -205,8 +205,8 @@ fn said<'a>(facts: &[(&'a str, &'a str)], meaning: &str) -> Vec<&'a str> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
-    /// Whatever a client adds to what the proxy sets: the answer is about what the proxy said, or there
-    /// is none.
+    /// Whatever a client adds to what the proxy sets: the answer is about what the proxy said, or
+    /// there is none.
     #[test]
     fn a_forged_or_contradictory_header_never_changes_the_question(
         forged in prop::collection::vec(facts(), 0..6),

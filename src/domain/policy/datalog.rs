@@ -6,7 +6,8 @@
 //! decides nothing; a result is kept for exactly the facts that the policy reads, so that one which
 //! reads no clock is worked out once per user and kind of request.
 //!
-//! What does not live here: strangers, who sign in first; and what a result is good for (`decide.rs`).
+//! What does not live here: anonymous clients, who sign in first; and what a result is good for
+//! (`decide.rs`).
 
 use std::net::IpAddr;
 use std::time::Duration;

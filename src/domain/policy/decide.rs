@@ -63,7 +63,7 @@ pub enum Decision {
     Public,
     /// Its user shows a passkey again first.
     StepUp,
-    /// A stranger signs in first.
+    /// An anonymous client signs in first.
     SignIn,
     Refused,
     /// The policy ran out of what a decision may cost, which says nothing about anybody.
@@ -127,7 +127,7 @@ impl Policy {
         Self { law: Law::Rules(rules), max_auth_age }
     }
 
-    /// This policy in Datalog. Strangers sign in first.
+    /// This policy in Datalog. Anonymous clients sign in first.
     pub fn in_datalog(datalog: Datalog, max_auth_age: Option<Duration>) -> Self {
         Self { law: Law::Datalog(Box::new(datalog)), max_auth_age }
     }
@@ -261,7 +261,7 @@ impl Policy {
 
     /// Decides about a request of nobody in particular. The first rule about it decides: where that
     /// rule is about people, they have to say who they are.
-    pub fn decide_for_stranger(&self, asking: &Asking<'_>) -> Verdict<'_> {
+    pub fn decide_for_anonymous(&self, asking: &Asking<'_>) -> Verdict<'_> {
         let rule = self.rules().iter().find(|rule| rule.is_about(asking));
         let decision = match rule {
             Some(Rule { who: Who::Anyone, effect: Effect::Allow, .. }) => Decision::Public,

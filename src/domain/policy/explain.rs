@@ -31,7 +31,7 @@ pub struct Question {
 /// Whose request it would be.
 #[derive(Debug, Clone)]
 pub enum Asker {
-    Stranger,
+    Anonymous,
     /// Signed in.
     User(Box<User>),
 }

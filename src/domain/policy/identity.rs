@@ -104,8 +104,8 @@ impl Template {
         Ok(Self(pieces))
     }
 
-    /// The text for `user`, with what it names written by `write`; `None` where something that it names
-    /// is not there.
+    /// The text for `user`, with what it names written by `write`; `None` where something that it
+    /// names is not there.
     fn filled(&self, user: &User, write: impl Fn(&str) -> String) -> Option<String> {
         let mut text = String::new();
         for piece in &self.0 {

@@ -1,10 +1,10 @@
 //! Policy: which route a request belongs to, and who may enter it.
 //!
 //! `route` is the table of routes, `path` says whether a request path has one reading, `public`
-//! holds literal paths open to strangers, `identity` the headers an application is told. `decide`
-//! says who may enter, by rules (`rule`) about people (`who`), requests, and hours (`times`), or by
-//! a policy in `datalog`. What always holds: no default route and no default permission. What
-//! nothing matches is refused.
+//! holds literal paths open to anonymous clients, `identity` the headers an application is told.
+//! `decide` says who may enter, by rules (`rule`) about people (`who`), requests, and hours
+//! (`times`), or by a policy in `datalog`. What always holds: no default route and no default
+//! permission. What nothing matches is refused.
 
 pub mod credentials;
 pub mod datalog;

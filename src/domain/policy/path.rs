@@ -18,7 +18,8 @@ pub enum Reading {
     /// that hides a character which could stand for itself, escapes that are not UTF-8, a character
     /// that some server takes for an ASCII one, or a segment that ASP.NET removes.
     Ambiguous,
-    /// No server should be shown this: not UTF-8, control bytes, backslash, `%00`, `%5c`, a bad escape.
+    /// No server should be shown this: not UTF-8, control bytes, backslash, `%00`, `%5c`, a bad
+    /// escape.
     Malformed,
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::path::{self, Reading};
 
-/// A literal path that strangers may fetch.
+/// A literal path that anonymous clients may fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublicPath {
     /// This path alone.
@@ -43,7 +43,7 @@ impl PublicPath {
         Ok(if below { Self::Below(literal) } else { Self::Exact(literal) })
     }
 
-    /// Whether `path` is open to strangers. `path` has one reading.
+    /// Whether `path` is open to anonymous clients. `path` has one reading.
     pub fn opens(&self, path: &[u8]) -> bool {
         match self {
             Self::Exact(literal) => path == literal.as_bytes(),
@@ -51,7 +51,7 @@ impl PublicPath {
         }
     }
 
-    /// Whether `path` would be open to strangers if letter case made no difference.
+    /// Whether `path` would be open to anonymous clients if letter case made no difference.
     pub fn opens_in_any_case(&self, path: &[u8]) -> bool {
         match self {
             Self::Exact(literal) => path.eq_ignore_ascii_case(literal.as_bytes()),

@@ -61,7 +61,7 @@ fn dead_behind<'p>(policy: &'p Policy, rule: &Rule, route_path: &str) -> Option<
         let concerned = person.as_ref().map(|user| policy.about(user));
         for asking in facts.requests() {
             let verdict = match &concerned {
-                None => policy.decide_for_stranger(&asking),
+                None => policy.decide_for_anonymous(&asking),
                 Some(concerned) => policy.decide(concerned, Some(asking.now), &asking),
             };
             tried += 1;
@@ -112,7 +112,7 @@ impl Facts {
     }
 }
 
-/// People whom a rule is about; `None` is a stranger.
+/// People whom a rule is about; `None` is an anonymous client.
 fn people(who: &Who) -> Vec<Option<User>> {
     match who {
         Who::Anyone => vec![None, imagined(&Allow::AnyUser)],

@@ -51,7 +51,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// Whether `path` is open to strangers. `path` has one reading.
+    /// Whether `path` is open to anonymous clients. `path` has one reading.
     pub fn opens(&self, path: &[u8]) -> bool {
         self.public.iter().any(|public| public.opens(path))
     }
@@ -136,8 +136,8 @@ pub enum WebSocket {
 }
 
 /// What becomes of a request that changes something, carries an identity, and comes from a page of
-/// another origin. Browsers send our cookie along from other hosts of the same domain, and applications
-/// that trust headers often have no protection of their own against such requests.
+/// another origin. Browsers send our cookie along from other hosts of the same domain, and
+/// applications that trust headers often have no protection of their own against such requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CrossOrigin {
     Refused,

@@ -53,7 +53,8 @@ pub struct Asking<'a> {
     pub method: &'a Method,
     /// Lower case, no port.
     pub host: &'a str,
-    /// As it stands in the request line, without a query. It has one reading where a rule names paths.
+    /// As it stands in the request line, without a query. It has one reading where a rule names
+    /// paths.
     pub raw_path: &'a [u8],
     /// The socket's address, or what a trusted proxy says. `None`: there is none, or that proxy
     /// says nothing.
@@ -103,7 +104,7 @@ impl Rule {
         self.when.miss(asking, self.effect).is_none()
     }
 
-    /// What keeps it from being about this request of `user`, or of a stranger.
+    /// What keeps it from being about this request of `user`, or of an anonymous client.
     pub fn miss(&self, user: Option<&User>, asking: &Asking<'_>) -> Option<Miss> {
         let named = user.map_or(self.who == Who::Anyone, |user| self.who.matches(user));
         if named { self.when.miss(asking, self.effect) } else { Some(Miss::Who) }

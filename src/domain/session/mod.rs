@@ -98,8 +98,8 @@ impl Session {
         last_seen_at.plus(lifetimes.idle).min(self.expires_at)
     }
 
-    /// Whether its ceremony was so short a time ago that it may be exchanged. A session that was opened
-    /// without one never was.
+    /// Whether its ceremony was so short a time ago that it may be exchanged. A session that was
+    /// opened without one never was.
     pub fn is_exchangeable(&self, now: Timestamp) -> bool {
         self.scope == Scope::Full && self.authenticated_at.is_some_and(|at| now.since(at) < EXCHANGE_LIFETIME)
     }

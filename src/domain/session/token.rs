@@ -88,8 +88,8 @@ pub struct Claims {
 /// Why a token was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not one of ours, altered, for something else, or expired. One variant: a stranger learns
-    /// nothing from the difference.
+    /// Not one of ours, altered, for something else, or expired. One variant: an anonymous client
+    /// learns nothing from the difference.
     #[error("not a valid token")]
     Invalid,
     /// The check ran out of its budget; says nothing about the token.

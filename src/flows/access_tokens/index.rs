@@ -129,7 +129,8 @@ impl Mirror for TokenIndex {
     }
 }
 
-/// Whose tokens they are: when one of them has changed, or is gone, what they may do may have changed.
+/// Whose tokens they are: when one of them has changed, or is gone, what they may do may have
+/// changed.
 struct Owners(Arc<TokenIndex>);
 
 impl Mirror for Owners {

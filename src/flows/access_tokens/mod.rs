@@ -89,10 +89,10 @@ impl AccessTokens {
     ) -> Result<MadeToken, FlowError> {
         self.attempts.spend(visit)?;
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.sessions.spend_freshness(session, visit).await?;
+            let spent = self.sessions.spend_freshness(session, visit).await?;
             let (owner, unchanged) = self.ground.owner_of(session).await?;
             let (made, batch) = self.making(&owner, &new).await?;
-            if self.ground.is_committed(batch.and(unchanged).and(paid)).await? {
+            if self.ground.is_committed(batch.and(unchanged).and(spent)).await? {
                 return Ok(self.told(made, visit.origin()));
             }
         }
@@ -114,8 +114,8 @@ impl AccessTokens {
                 return Err(FlowError::AccountClosed);
             }
             let (made, batch) = self.making(&owner, &new).await?;
-            let paid = self.sessions.paying_with(authority, &Ended::new()).await?;
-            if self.ground.is_committed(batch.expect(key.clone(), stored).and(paid)).await? {
+            let spent = self.sessions.spend_freshness_of(authority, &Ended::new()).await?;
+            if self.ground.is_committed(batch.expect(key.clone(), stored).and(spent)).await? {
                 return Ok(self.told(made, authority.origin()));
             }
         }
@@ -231,17 +231,17 @@ impl AccessTokens {
         id: &AccessTokenId,
         visit: &Visit,
     ) -> Result<(), FlowError> {
-        let paid = self.sessions.spend_freshness_beside_applications(session, visit).await?;
+        let spent = self.sessions.spend_freshness_beside_applications(session, visit).await?;
         let token = self.kept(id).await?.filter(|token| token.record().user == session.user);
         let ended = (vec![token.ok_or(FlowError::NotFound)?], End::EndedByOwner);
-        self.end_tokens(&visit.origin(), ended, paid).await
+        self.end_tokens(&visit.origin(), ended, spent).await
     }
 
     /// Revokes anybody's token.
     pub async fn revoke_token(&self, authority: &Authority, id: &AccessTokenId) -> Result<(), FlowError> {
         let token = self.kept(id).await?.ok_or(FlowError::NotFound)?;
-        let paid = self.sessions.paying_with(authority, &Ended::new()).await?;
-        self.end_tokens(&authority.origin(), (vec![token], End::EndedByOperator), paid).await
+        let spent = self.sessions.spend_freshness_of(authority, &Ended::new()).await?;
+        self.end_tokens(&authority.origin(), (vec![token], End::EndedByOperator), spent).await
     }
 
     async fn end_tokens(&self, origin: &Origin, ended: EndedTokens, with: Batch) -> Result<(), FlowError> {

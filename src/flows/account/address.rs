@@ -1,17 +1,17 @@
 //! Another e-mail address for an account: announced by its owner with a fresh passkey, confirmed by a
 //! code that was sent to it.
 //!
-//! What always holds: until the code comes back, the address opens nothing and reserves nothing, and
-//! the one before is the account's; nobody learns from any answer whether an address is somebody
-//! else's, for it looks like any other, and the letter goes to nobody. Unlike a code that signs in, one
-//! for an address is not tied to a browser but to the account that asked and the address it waits
-//! for: whoever gives it back is signed in.
+//! What always holds: until the code comes back, the address opens nothing and reserves nothing,
+//! and the one before is the account's; nobody learns from any answer whether an address is
+//! somebody else's, for it looks like any other, and the message goes to nobody. Unlike a code that
+//! signs in, one for an address is not tied to a browser but to the account that asked and the
+//! address it waits for: whoever gives it back is signed in.
 
 use crate::domain::code::Purpose;
 use crate::domain::event::{Kind, UserChange};
 use crate::domain::id::UserId;
 use crate::domain::identifier::{PENDING_ADDRESS_LIFETIME, PendingAddress};
-use crate::domain::letter::Content;
+use crate::domain::message::Content;
 use crate::domain::session::Session;
 use crate::domain::user::{Email, User};
 use crate::flows::FlowError;
@@ -48,17 +48,17 @@ impl Accounts {
         email: &Email,
         visit: &Visit,
     ) -> Result<(Batch, UserChange), FlowError> {
-        let paid = self.sessions.spend_freshness(session, visit).await?;
+        let spent = self.sessions.spend_freshness(session, visit).await?;
         let (user, unchanged) = self.ground.owner_of(session).await?;
         let key = keys::pending_address(&user.id);
-        let (before, paid) = (self.pending_address(&user.id).await?, paid.and(unchanged));
-        let paid = paid.and(before.map(|(pending, _)| forgetting_code(&pending)).unwrap_or_default());
+        let (before, spent) = (self.pending_address(&user.id).await?, spent.and(unchanged));
+        let spent = spent.and(before.map(|(pending, _)| forgetting_code(&pending)).unwrap_or_default());
         if *email == user.email {
-            return Ok((paid.delete(key), UserChange::AddressWithdrawn));
+            return Ok((spent.delete(key), UserChange::AddressWithdrawn));
         }
         let expires_at = self.ground.clock.now().plus(PENDING_ADDRESS_LIFETIME);
         let pending = PendingAddress { user: user.id, email: email.clone(), code: None, expires_at };
-        Ok((paid.put(key, records::encode(&pending)?), UserChange::AddressAnnounced))
+        Ok((spent.put(key, records::encode(&pending)?), UserChange::AddressAnnounced))
     }
 
     /// Forgets an address that waits to be confirmed.
@@ -69,10 +69,10 @@ impl Accounts {
         visit: &Visit,
     ) -> Result<(), FlowError> {
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.sessions.spend_freshness_beside_applications(session, visit).await?;
+            let spent = self.sessions.spend_freshness_beside_applications(session, visit).await?;
             let (pending, stored) = self.own_pending_address(&session.user, email).await?;
             let key = keys::pending_address(&session.user);
-            let batch = paid.expect(key.clone(), stored).delete(key).and(forgetting_code(&pending));
+            let batch = spent.expect(key.clone(), stored).delete(key).and(forgetting_code(&pending));
             if self.ground.is_committed(batch).await? {
                 self.report_address(&session.user, UserChange::AddressWithdrawn, visit);
                 return Ok(());
@@ -81,8 +81,8 @@ impl Accounts {
         Err(FlowError::Busy)
     }
 
-    /// Sends a code to an address that waits to be confirmed; the code before is good for nothing from
-    /// then on.
+    /// Sends a code to an address that waits to be confirmed; the code before is good for nothing
+    /// from then on.
     pub async fn send_address_code(
         &self,
         session: &Session,
@@ -154,7 +154,7 @@ impl Accounts {
             // Somebody was faster. Whoever has the code reads the mail there, and may know.
             return Err(FlowError::Taken("address"));
         }
-        let posting = self.telling_old_address(&before, email)?;
+        let enqueued = self.telling_old_address(&before, email)?;
         let (waiting, new) = (keys::pending_address(&before.id), keys::email(email));
         let indexes = Batch::default()
             .expect(waiting.clone(), stored)
@@ -165,7 +165,7 @@ impl Accounts {
         let user = User { email: email.clone(), updated_at: self.ground.clock.now(), ..before.clone() };
         let batch = unchanged.and(records::update_user(&before, &user)?);
         let link = self.ground.records.forgetting_own_link(&user.id).await?;
-        Ok((user, batch.and(indexes).and(used_up).and(posting).and(link)))
+        Ok((user, batch.and(indexes).and(used_up).and(enqueued).and(link)))
     }
 
     fn telling_old_address(&self, before: &User, new: &Email) -> Result<Batch, FlowError> {

@@ -1,8 +1,8 @@
 //! Leaving: somebody deletes their own account, and everything of theirs ends with it.
 //!
-//! What stays is their username, which nobody else can have: applications may know them by it. The one
-//! commit takes all that is there when it is decided; what slipped in beside it is of nobody already,
-//! and is swept up after.
+//! What stays is their username, which nobody else can have: applications may know them by it. The
+//! one commit takes all that is there when it is decided; what slipped in beside it is of nobody
+//! already, and is swept up after.
 
 use crate::domain::event::{End, Kind, UserChange};
 use crate::domain::id::UserId;

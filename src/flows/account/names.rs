@@ -2,8 +2,8 @@
 //!
 //! What does not live here: changing a name (`profile.rs` for its owner, `administration/people.rs`).
 //!
-//! What always holds: one question, [`Accounts::may_be_given`], answers for invitations, enrolments and
-//! changes alike.
+//! What always holds: one question, [`Accounts::may_be_given`], answers for invitations, enrolments
+//! and changes alike.
 
 use crate::domain::id::UserId;
 use crate::domain::identifier::USERNAMES_PER_USER_MAX;

@@ -1,14 +1,14 @@
 //! Links that people make for their own account, to add a passkey on another device.
 //!
-//! What always holds: a link is as sensitive as adding a passkey here, so the session pays for it; a
-//! person has one at most, because the commit that makes a new one ends the one before; and one that is
-//! posted is known to whoever reads that mail alone.
+//! What always holds: a link is as sensitive as adding a passkey here, so the session pays for it;
+//! a person has one at most, because the commit that makes a new one ends the one before; and one
+//! that is posted is known to the reader of that mail alone.
 
 use crate::domain::event::Kind;
 use crate::domain::id::InvitationId;
 use crate::domain::invitation::Invited;
 use crate::domain::invitation::{Invitation, OWN_LINK_LIFETIME, Terms};
-use crate::domain::letter::Content;
+use crate::domain::message::Content;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::session::Session;
 use crate::domain::user::{Role, User};
@@ -30,7 +30,7 @@ impl Accounts {
         Ok(invited)
     }
 
-    /// Posts such a link to its owner. Returns when the letter is in the outbox.
+    /// Posts such a link to its owner. Returns when the message is in the outbox.
     pub async fn invite_oneself_by_mail(
         &self,
         session: &Session,
@@ -39,11 +39,11 @@ impl Accounts {
         self.attempts.spend(visit)?;
         let owner = self.sessions.active_user(&session.user).ok_or(FlowError::NotPermitted)?;
         let invited = self.own_link(&owner);
-        let posting = self.messages.posting_link(&invited)?;
+        let enqueued = self.messages.enqueue_link(&invited)?;
         // Only what could be sent is counted.
         self.sessions.must_be_fresh(session, visit)?;
         self.attempts.spend_on_mail(&owner.id, visit)?;
-        self.keep_own_link(session, &invited.invitation, &posting, visit).await?;
+        self.keep_own_link(session, &invited.invitation, &enqueued, visit).await?;
         Ok(invited.invitation)
     }
 
@@ -78,7 +78,7 @@ impl Accounts {
     ) -> Result<(), FlowError> {
         let key = keys::own_link(&session.user);
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.sessions.spend_freshness(session, visit).await?;
+            let spent = self.sessions.spend_freshness(session, visit).await?;
             let (_, unchanged) = self.ground.owner_of(session).await?;
             let replacing = match self.ground.records.get_exact::<SecretHash>(&key).await? {
                 Some((before, stored)) => {
@@ -91,7 +91,7 @@ impl Accounts {
                 .and(records::create_invitation(invitation)?)
                 .and(with.clone())
                 .and(unchanged)
-                .and(paid);
+                .and(spent);
             if self.ground.is_committed(batch).await? {
                 self.messages.wake_delivery();
                 let kind = Kind::Invited { invitation: invitation.id, user: Some(session.user) };

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use crate::domain::credential::{Credential, CredentialName};
 use crate::domain::event::{End, Kind};
 use crate::domain::id::{CredentialId, UserId};
-use crate::domain::letter::Content;
+use crate::domain::message::Content;
 use crate::domain::policy::logout::LogoutUrl;
 use crate::domain::policy::route::Tile;
+use crate::domain::return_target::Target;
 use crate::domain::session::Session;
 use crate::domain::user::{Role, User};
-use crate::domain::way_back::Target;
 use crate::flows::FlowError;
 use crate::flows::account::Accounts;
 use crate::flows::commit::ATTEMPTS_MAX;
@@ -81,7 +81,8 @@ impl Accounts {
         Ok(self.ground.records.credentials_of(user).await?)
     }
 
-    /// The passkey of `user` that `is_meant`, if they have one. Somebody else's cannot be named at all.
+    /// The passkey of `user` that `is_meant`, if they have one. Somebody else's cannot be named at
+    /// all.
     pub async fn find_credential(
         &self,
         user: &UserId,
@@ -100,11 +101,11 @@ impl Accounts {
         visit: &Visit,
     ) -> Result<Credential, FlowError> {
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.sessions.spend_freshness_beside_applications(session, visit).await?;
+            let spent = self.sessions.spend_freshness_beside_applications(session, visit).await?;
             let (found, stored) = self.own_credential(&session.user, id).await?;
             let renamed = Credential { name: name.clone(), ..found };
             let batch = records::update_credential(&renamed)?.expect(keys::credential(id), stored);
-            if self.ground.is_committed(batch.and(paid)).await? {
+            if self.ground.is_committed(batch.and(spent)).await? {
                 let kind = Kind::CredentialRenamed { user: session.user, credential: id.clone() };
                 self.ground.report(visit.origin(), kind);
                 return Ok(renamed);
@@ -139,7 +140,7 @@ impl Accounts {
         id: &CredentialId,
         visit: &Visit,
     ) -> Result<(Batch, Ended, Credential), FlowError> {
-        let paid = self.sessions.spend_freshness(session, visit).await?;
+        let spent = self.sessions.spend_freshness(session, visit).await?;
         let (found, stored) = self.own_credential(&session.user, id).await?;
         let all = self.ground.records.credentials_of(&session.user).await?;
         let Some(other) = all.iter().find(|other| other.id != *id) else {
@@ -156,7 +157,7 @@ impl Accounts {
             .and(self.sessions.ending(&ended, None).await?)
             .and(self.ground.records.forgetting_own_link(&session.user).await?)
             .and(self.telling_of_removal(&found, visit)?)
-            .and(paid);
+            .and(spent);
         Ok((batch, ended, found))
     }
 

@@ -34,11 +34,11 @@ impl Accounts {
         visit: &Visit,
     ) -> Result<User, FlowError> {
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.sessions.spend_freshness_beside_applications(session, visit).await?;
+            let spent = self.sessions.spend_freshness_beside_applications(session, visit).await?;
             let (user, unchanged) = self.ground.owner_of(session).await?;
             let renamed =
                 User { display_name: name.clone(), updated_at: self.ground.clock.now(), ..user.clone() };
-            let batch = unchanged.and(records::update_user(&user, &renamed)?).and(paid);
+            let batch = unchanged.and(records::update_user(&user, &renamed)?).and(spent);
             if self.ground.is_committed(batch).await? {
                 let kind = Kind::UserChanged { user: renamed.id, what: UserChange::Name };
                 self.ground.report(visit.origin(), kind);
@@ -58,14 +58,14 @@ impl Accounts {
     ) -> Result<User, FlowError> {
         self.ground.rules().attributes.check(edits, Editor::Owner)?;
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.sessions.spend_freshness(session, visit).await?;
+            let spent = self.sessions.spend_freshness(session, visit).await?;
             let (user, unchanged) = self.ground.owner_of(session).await?;
             let mut after = User { updated_at: self.ground.clock.now(), ..user.clone() };
             attribute::edit(&mut after.attributes, edits);
             if after.attributes == user.attributes {
                 return Ok(user);
             }
-            let batch = unchanged.and(records::update_user(&user, &after)?).and(paid);
+            let batch = unchanged.and(records::update_user(&user, &after)?).and(spent);
             if self.ground.is_committed(batch).await? {
                 let kind = Kind::UserChanged { user: after.id, what: UserChange::Attributes };
                 self.ground.report(visit.origin(), kind);
@@ -88,7 +88,7 @@ impl Accounts {
             return Err(FlowError::UsernameFixed);
         }
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.sessions.spend_freshness(session, visit).await?;
+            let spent = self.sessions.spend_freshness(session, visit).await?;
             let (user, unchanged) = self.ground.owner_of(session).await?;
             if user.username == *username {
                 return Ok(user);
@@ -97,7 +97,7 @@ impl Accounts {
             let renamed =
                 User { username: username.clone(), updated_at: self.ground.clock.now(), ..user.clone() };
             let batch = unchanged.and(records::update_user(&user, &renamed)?);
-            if self.ground.is_committed(batch.and(claimed).and(paid)).await? {
+            if self.ground.is_committed(batch.and(claimed).and(spent)).await? {
                 let kind = Kind::UserChanged { user: renamed.id, what: UserChange::Username };
                 self.ground.report(visit.origin(), kind);
                 return Ok(renamed);

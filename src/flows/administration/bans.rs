@@ -56,8 +56,8 @@ impl Administration {
         let ban =
             Ban { network, by: self.sessions.name_of(authority), reason: asked.reason, at: now, expires_at };
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.sessions.paying_with(authority, &Ended::new()).await?;
-            if self.attempts.put_ban(&bannable, &ban, BANS_MAX, paid).await? {
+            let spent = self.sessions.spend_freshness_of(authority, &Ended::new()).await?;
+            if self.attempts.put_ban(&bannable, &ban, BANS_MAX, spent).await? {
                 self.ground.report(authority.origin(), Kind::BanAdded { network });
                 return Ok(ban);
             }
@@ -75,7 +75,7 @@ impl Administration {
             let batch = Batch::default().expect(key.clone(), stored).delete(key.clone());
             if self
                 .ground
-                .is_committed(batch.and(self.sessions.paying_with(authority, &Ended::new()).await?))
+                .is_committed(batch.and(self.sessions.spend_freshness_of(authority, &Ended::new()).await?))
                 .await?
             {
                 self.ground.report(authority.origin(), Kind::BanRemoved { network: *network });

@@ -26,8 +26,8 @@ pub const PAGE_USERS: usize = 50;
 const RECENTLY: Duration = Duration::from_hours(24 * 30);
 /// The longest text that is searched for, in characters.
 pub const SEARCH_CHARS_MAX: usize = 200;
-/// How many entries of the index one request walks; with filters that few people pass, a page may then
-/// be short, and the next one goes on from there.
+/// How many entries of the index one request walks; with filters that few people pass, a page may
+/// then be short, and the next one goes on from there.
 const WALKED_MAX: usize = 2_000;
 /// Entries that are read at a time.
 const STEP_ENTRIES: usize = 64;
@@ -56,7 +56,8 @@ impl Query {
         Self { limit: PAGE_USERS, ..Self::default() }
     }
 
-    /// The same for people who are found by a term that begins with `text`; everybody for an empty one.
+    /// The same for people who are found by a term that begins with `text`; everybody for an empty
+    /// one.
     #[must_use]
     pub fn beginning_with(self, text: &str) -> Self {
         let text: String = text.trim().to_lowercase().chars().take(SEARCH_CHARS_MAX).collect();

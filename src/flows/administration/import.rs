@@ -14,7 +14,7 @@ use crate::domain::ceremony::aaguid::name_of;
 use crate::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential};
 use crate::domain::event::{Kind, Model, UserChange};
 use crate::domain::foreign::{FOREIGN_USERS_MAX, ForeignPasskey, ForeignUser};
-use crate::domain::letter::Content;
+use crate::domain::message::Content;
 use crate::domain::user::{Role, User};
 use crate::flows::FlowError;
 use crate::flows::administration::Administration;
@@ -99,7 +99,7 @@ impl Administration {
         }
         for _ in 0..ATTEMPTS_MAX {
             let Import { user, batch, credentials, left } = self.importing(foreign).await?;
-            let batch = batch.and(self.sessions.paying_with(authority, &Ended::new()).await?);
+            let batch = batch.and(self.sessions.spend_freshness_of(authority, &Ended::new()).await?);
             if self.ground.is_committed(batch).await? {
                 self.messages.wake_delivery();
                 let kind = Kind::UserChanged { user: user.id, what: UserChange::Imported };

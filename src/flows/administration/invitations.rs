@@ -11,7 +11,7 @@ use crate::domain::event::Kind;
 use crate::domain::id::InvitationId;
 use crate::domain::invitation::Invited;
 use crate::domain::invitation::{INVITATION_LIFETIME_MAX, Invitation, Terms};
-use crate::domain::letter::Content;
+use crate::domain::message::Content;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::user::{DisplayName, Email, Group, Role, Username};
 use crate::flows::FlowError;
@@ -83,11 +83,11 @@ impl Administration {
         self.must_be_free(&guest).await?;
         let mut invited = self.promise(guest).await?;
         invited.invitation.terms = terms;
-        let letter = self.letter_with(&invited, go)?;
+        let message = self.message_with(&invited, go)?;
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.sessions.paying_with(authority, &Ended::new()).await?;
+            let spent = self.sessions.spend_freshness_of(authority, &Ended::new()).await?;
             let inviting = self.inviting(&invited.invitation, links).await?;
-            if self.ground.is_committed(inviting.and(letter.clone()).and(paid)).await? {
+            if self.ground.is_committed(inviting.and(message.clone()).and(spent)).await? {
                 self.messages.wake_delivery();
                 self.report_invited(authority, &invited.invitation);
                 return Ok(invited);
@@ -114,14 +114,15 @@ impl Administration {
             return Err(NobodyInvited::Guests(refused));
         }
         let mut invited = Vec::with_capacity(guests.len());
-        let mut letters = Batch::default();
+        let mut messages = Batch::default();
         for guest in guests {
             let one = self.promise(guest).await?;
-            letters = letters.and(self.letter_with(&one, links)?);
+            messages = messages.and(self.message_with(&one, links)?);
             invited.push(one);
         }
         for _ in 0..ATTEMPTS_MAX {
-            let mut batch = letters.clone().and(self.sessions.paying_with(authority, &Ended::new()).await?);
+            let mut batch =
+                messages.clone().and(self.sessions.spend_freshness_of(authority, &Ended::new()).await?);
             let links = self.links().await?;
             for one in &invited {
                 batch = batch.and(self.inviting(&one.invitation, &links).await?);
@@ -137,11 +138,11 @@ impl Administration {
         Err(FlowError::Busy.into())
     }
 
-    /// The batch that posts the link, if it goes by mail.
-    pub(in crate::flows) fn letter_with(&self, invited: &Invited, go: LinksGo) -> Result<Batch, FlowError> {
+    /// The batch that enqueues the link, if it goes by mail.
+    pub(in crate::flows) fn message_with(&self, invited: &Invited, go: LinksGo) -> Result<Batch, FlowError> {
         match go {
             LinksGo::ByHand => Ok(Batch::default()),
-            LinksGo::ByMail => self.messages.posting_link(invited),
+            LinksGo::ByMail => self.messages.enqueue_link(invited),
         }
     }
 
@@ -236,7 +237,7 @@ impl Administration {
     ) -> Result<(), FlowError> {
         let key = keys::invitation(&invitation.secret);
         let batch = Batch::default().expect(key.clone(), records::encode(invitation)?).delete(key);
-        let batch = batch.and(self.sessions.paying_with(authority, &Ended::new()).await?);
+        let batch = batch.and(self.sessions.spend_freshness_of(authority, &Ended::new()).await?);
         // Whoever was faster has redeemed it, replaced it or taken it back.
         if !self.ground.is_committed(batch).await? {
             return Err(FlowError::NoSuchInvitation);

@@ -15,7 +15,7 @@ use crate::flows::sessions::Ended;
 use crate::ports::{Batch, SigningKeys, entropy};
 use crate::records::keys;
 
-/// The most sessions or letters that end in one commit.
+/// The most sessions or messages that end in one commit.
 const ENDED_AT_ONCE_MAX: usize = 100;
 
 /// What a burn ended.
@@ -30,8 +30,8 @@ pub struct Burnt {
 }
 
 impl Administration {
-    /// Signs with new keys from now on. Earlier ones are accepted until what they signed has died, and
-    /// the public side of the last one stays in the key set.
+    /// Signs with new keys from now on. Earlier ones are accepted until what they signed has died,
+    /// and the public side of the last one stays in the key set.
     pub async fn rotate_key(&self, authority: &Authority) -> Result<u32, FlowError> {
         let mut current = self.keys.lock().await;
         let mut next = current.clone();

@@ -5,7 +5,7 @@
 //! What always holds: the message goes to the administrator's own address, within the limits of every
 //! other message.
 
-use crate::domain::letter::{Content, Letter};
+use crate::domain::message::{Content, Message};
 use crate::domain::session::Session;
 use crate::domain::user::Email;
 use crate::flows::FlowError;
@@ -27,12 +27,12 @@ impl Administration {
         }
         let to = self.sessions.active_user(&session.user).ok_or(FlowError::NotPermitted)?.email.clone();
         self.attempts.spend_on_mail(&session.user, visit)?;
-        let posting = self.messages.enqueue(&Letter { to: to.clone(), content: Content::Test })?;
-        if posting.changes.is_empty() {
+        let enqueued = self.messages.enqueue(&Message { to: to.clone(), content: Content::Test })?;
+        if enqueued.changes.is_empty() {
             return Err(FlowError::OutboxFull);
         }
-        let paid = self.sessions.paying_with(authority, &Vec::new()).await?;
-        self.ground.records.commit(posting.and(paid)).await?;
+        let spent = self.sessions.spend_freshness_of(authority, &Vec::new()).await?;
+        self.ground.records.commit(enqueued.and(spent)).await?;
         self.messages.wake_delivery();
         Ok(to)
     }

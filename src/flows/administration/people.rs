@@ -1,8 +1,8 @@
 //! Accounts, as operators and administrators change them: names, groups, roles, ends.
 //!
-//! What always holds: a change is felt by open sessions on their next request, because the index hears
-//! of it before the commit returns; the last administrator who can sign in stays one; and nobody sees
-//! or chooses another user's credential: a reset makes a link.
+//! What always holds: a change is felt by open sessions on their next request, because the index
+//! hears of it before the commit returns; the last administrator who can sign in stays one; and
+//! nobody sees or chooses another user's credential: a reset makes a link.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::domain::event::{End, Kind, UserChange};
 use crate::domain::id::{CredentialId, UserId};
 use crate::domain::invitation::INVITATION_LIFETIME;
 use crate::domain::invitation::Invited;
-use crate::domain::letter::{About, Content};
+use crate::domain::message::{About, Content};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{DisplayName, Group, Note, Role, Standing, User, Username};
 use crate::flows::FlowError;
@@ -158,7 +158,7 @@ impl Administration {
                 .and(self.sessions.ending(&ended, Some(id)).await?)
                 .and(revoking(&revoked))
                 .and(self.coming_with(&before, &after, links).await?)
-                .and(self.sessions.paying_with(authority, &ended).await?);
+                .and(self.sessions.spend_freshness_of(authority, &ended).await?);
             if self.ground.is_committed(batch).await? {
                 self.messages.wake_delivery();
                 self.sessions.report_ended(&authority.origin(), &ended);
@@ -187,7 +187,8 @@ impl Administration {
                 .and(self.voiding_links(&user.email, Some(id), &self.links().await?).await?)
                 .and(belongings)
                 .and(revoking(&revoked));
-            let batch = batch.without_repeats().and(self.sessions.paying_with(authority, &ended).await?);
+            let batch =
+                batch.without_repeats().and(self.sessions.spend_freshness_of(authority, &ended).await?);
             if self.ground.is_committed(batch).await? {
                 self.sessions.report_ended(&authority.origin(), &ended);
                 self.access_tokens.report_revoked(&authority.origin(), &revoked);
@@ -216,7 +217,7 @@ impl Administration {
             return Err(FlowError::AccountClosed);
         }
         let invited = self.promise(self.guest_of(&user, authority)).await?;
-        let letter = self.letter_with(&invited, go)?;
+        let message = self.message_with(&invited, go)?;
         let links = self.links().await?;
         for _ in 0..ATTEMPTS_MAX {
             let (user, unchanged) = self.exactly(id).await?;
@@ -227,9 +228,9 @@ impl Administration {
                 OldPasskeys::Stay => Wiped::default(),
                 OldPasskeys::Wiped => self.wiping(authority, &user).await?,
             };
-            let paid = self.sessions.paying_with(authority, &wiped.ended).await?;
+            let spent = self.sessions.spend_freshness_of(authority, &wiped.ended).await?;
             let inviting = self.inviting(&invited.invitation, &links).await?;
-            let batch = unchanged.and(inviting).and(letter.clone()).and(wiped.batch.clone()).and(paid);
+            let batch = unchanged.and(inviting).and(message.clone()).and(wiped.batch.clone()).and(spent);
             if self.ground.is_committed(batch).await? {
                 self.messages.wake_delivery();
                 self.report_wiped(authority, wiped);
@@ -254,7 +255,8 @@ impl Administration {
         }
     }
 
-    /// What removes every passkey and recovery code of a user and ends every session and access token.
+    /// What removes every passkey and recovery code of a user and ends every session and access
+    /// token.
     async fn wiping(&self, authority: &Authority, user: &User) -> Result<Wiped, FlowError> {
         let id = &user.id;
         let credentials = self.ground.records.credentials_of(id).await?;
@@ -309,7 +311,7 @@ impl Administration {
                 .and(self.sessions.ending(&ended, Some(owner)).await?)
                 .and(self.ground.records.forgetting_own_link(owner).await?)
                 .and(self.messages.notice(&user, self.removal_by_administrator(&found))?)
-                .and(self.sessions.paying_with(authority, &ended).await?);
+                .and(self.sessions.spend_freshness_of(authority, &ended).await?);
             if is_last {
                 batch = batch.and(self.accounts.leaving_an_administrator(&user).await?);
             }

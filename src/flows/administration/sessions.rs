@@ -47,8 +47,8 @@ impl Administration {
     ) -> Result<(), FlowError> {
         let session = self.sessions.kept(id).await?.filter(|session| session.record().user == *owner);
         let ended = vec![(session.ok_or(FlowError::NotFound)?, End::EndedByOperator)];
-        let paid = self.sessions.paying_with(authority, &ended).await?;
-        self.sessions.end_all(&authority.origin(), ended, paid).await
+        let spent = self.sessions.spend_freshness_of(authority, &ended).await?;
+        self.sessions.end_all(&authority.origin(), ended, spent).await
     }
 
     /// Ends every session of a user. Returns how many there were.
@@ -62,7 +62,7 @@ impl Administration {
                 .await?
                 .and_unless_gone(decided)
                 .and(self.ground.records.forgetting_own_link(user).await?)
-                .and(self.sessions.paying_with(authority, &ended).await?);
+                .and(self.sessions.spend_freshness_of(authority, &ended).await?);
             if self.ground.is_committed(batch).await? {
                 self.sessions.report_ended(&authority.origin(), &ended);
                 return Ok(ended.len());

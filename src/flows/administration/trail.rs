@@ -1,8 +1,8 @@
 //! The audit trail in the store: written, read, and removed in time.
 //!
 //! What does not live here: what waits to be written, and what is not written again
-//! (`flows/trail/mod.rs`). What always holds: what webhooks are told of an entry is posted in the commit
-//! that keeps it; what is kept is bounded by time and number.
+//! (`flows/trail/mod.rs`). What always holds: what webhooks are told of an entry is enqueued in the
+//! commit that keeps it; what is kept is bounded by time and number.
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ impl Administration {
                 self.ground.trail.put_back(entries);
                 return Err(error.into());
             }
-            self.messages.wake_courier();
+            self.messages.wake_webhooks();
             self.ground.trail.count(|kept| kept + entries.len());
         }
     }

@@ -1,4 +1,5 @@
-//! What an administrator has to keep an eye on, as it was found last: until when certificates are good.
+//! What an administrator has to keep an eye on, as it was found last: until when certificates are
+//! good.
 //!
 //! What does not live here: the certificates, which the proxy has, and backups, which
 //! `administration/backup.rs` makes. What always holds: nothing here decides about a request.

@@ -3,9 +3,9 @@
 //! A token restricts on top of the rules of a route: its record and its blocks are asked first, for
 //! they say whether there is anybody at all; then the rules decide about its user, as they do about
 //! somebody signed in. What always holds: a token that is shown is good for the request or the
-//! request is refused, also where strangers may be; the reason is in the audit trail and not in the
-//! answer. Datalog is run only for a token that somebody has narrowed, and only for a request that
-//! its record covers.
+//! request is refused, also where anonymous clients may be; the reason is in the audit trail and
+//! not in the answer. Datalog is run only for a token that somebody has narrowed, and only for a
+//! request that its record covers.
 //!
 //! What does not live here: how a token is found in a request (`domain/access_token/carrier.rs`).
 
@@ -109,7 +109,7 @@ impl Doorkeeper {
                 let visitor = Visitor::Token { shown: verified, passport, means: shown.means };
                 Admission::Forward(Permit::new(route, visitor))
             }
-            _ if route.opens(asking.raw_path) => Admission::Forward(Permit::new(route, Visitor::Stranger)),
+            _ if route.opens(asking.raw_path) => Admission::Forward(Permit::new(route, Visitor::Anonymous)),
             Decision::Undecided => Admission::Answer(Outcome::Undecided { route }),
             Decision::StepUp => self.refuse_token(route, visit, Some(&verified), TokenRefusal::Passkey),
             Decision::Refused | Decision::SignIn | Decision::Public => {

@@ -60,7 +60,7 @@ fn at(route: &Route, question: &Question) -> Explanation {
         now: question.at,
     };
     let verdict = match &question.who {
-        Asker::Stranger => route.policy.decide_for_stranger(&asking),
+        Asker::Anonymous => route.policy.decide_for_anonymous(&asking),
         Asker::User(user) => {
             let shown_at = question.at.minus(question.auth_age);
             match closed(user, question) {
@@ -108,7 +108,7 @@ fn reason(route: &Route, verdict: &Verdict<'_>, question: &Question, asking: &As
     };
     let said = match (verdict.decision, rule.effect) {
         (Decision::StepUp, _) => "asks for a passkey that was shown a shorter time ago",
-        (Decision::SignIn, _) => "is about people, so strangers sign in first",
+        (Decision::SignIn, _) => "is about people, so anonymous clients sign in first",
         (_, Effect::Allow) => "lets the request in",
         (_, Effect::Deny) => "refuses the request",
     };
@@ -117,7 +117,7 @@ fn reason(route: &Route, verdict: &Verdict<'_>, question: &Question, asking: &As
 
 fn misses(route: &Route, question: &Question, asking: &Asking<'_>) -> String {
     let user = match &question.who {
-        Asker::Stranger => None,
+        Asker::Anonymous => None,
         Asker::User(user) => Some(&**user),
     };
     if !route.policy.clauses().is_empty() {

@@ -46,8 +46,8 @@ pub struct Permit {
 }
 
 pub(in crate::flows) enum Visitor {
-    /// Where strangers may be, without a valid session.
-    Stranger,
+    /// Where anonymous clients may be, without a valid session.
+    Anonymous,
     Known {
         session: Arc<LiveSession>,
         passport: Arc<Passport>,
@@ -67,12 +67,12 @@ impl Permit {
 
     fn passport(&self) -> Option<&Passport> {
         match &self.visitor {
-            Visitor::Stranger => None,
+            Visitor::Anonymous => None,
             Visitor::Known { passport, .. } | Visitor::Token { passport, .. } => Some(passport),
         }
     }
 
-    /// Whose request it is; `None`: a stranger's.
+    /// Whose request it is; `None`: an anonymous client's.
     pub fn user(&self) -> Option<&Arc<User>> {
         self.passport().map(|passport| &passport.user)
     }
@@ -81,7 +81,7 @@ impl Permit {
     /// origin may have caused it. A program that shows a token in a header of its own has meant to.
     pub fn is_ambient(&self) -> bool {
         match &self.visitor {
-            Visitor::Stranger => false,
+            Visitor::Anonymous => false,
             Visitor::Known { .. } => true,
             Visitor::Token { means, .. } => *means == Means::Ambient,
         }
@@ -110,7 +110,7 @@ impl Permit {
     /// What was decided.
     pub fn decision(&self) -> Decision {
         match &self.visitor {
-            Visitor::Stranger => Decision::Public,
+            Visitor::Anonymous => Decision::Public,
             Visitor::Known { .. } | Visitor::Token { .. } => Decision::Allowed,
         }
     }
@@ -129,7 +129,7 @@ pub enum Admission {
 /// Why a request is answered instead of forwarded.
 #[derive(Clone)]
 pub enum Outcome {
-    /// A stranger on a protected route.
+    /// An anonymous client on a protected route.
     SignIn { route: Arc<Route> },
     /// Signed in, but with a passkey that was shown too long ago for this.
     StepUp { route: Arc<Route> },
@@ -325,15 +325,15 @@ impl Doorkeeper {
             Ok(_) | Err(CheckUnavailable) => {}
         }
         if public {
-            return Admission::Forward(Permit { route, visitor: Visitor::Stranger });
+            return Admission::Forward(Permit { route, visitor: Visitor::Anonymous });
         }
-        self.admit_stranger(route, visit, asking)
+        self.admit_anonymous(route, visit, asking)
     }
 
-    fn admit_stranger(&self, route: Arc<Route>, visit: &Visit, asking: &Asking<'_>) -> Admission {
-        let verdict = route.policy.decide_for_stranger(asking);
+    fn admit_anonymous(&self, route: Arc<Route>, visit: &Visit, asking: &Asking<'_>) -> Admission {
+        let verdict = route.policy.decide_for_anonymous(asking);
         match verdict.decision {
-            Decision::Public => Admission::Forward(Permit { route, visitor: Visitor::Stranger }),
+            Decision::Public => Admission::Forward(Permit { route, visitor: Visitor::Anonymous }),
             Decision::Refused => {
                 let refused = Refused::by(&verdict, None);
                 self.forbid(route, visit, refused)
@@ -360,7 +360,7 @@ impl Doorkeeper {
             Visitor::Known { session, .. } => {
                 self.sessions.sign_out(std::slice::from_ref(session), visit).await
             }
-            Visitor::Stranger | Visitor::Token { .. } => Ok(()),
+            Visitor::Anonymous | Visitor::Token { .. } => Ok(()),
         }
     }
 

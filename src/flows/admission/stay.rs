@@ -30,8 +30,8 @@ pub struct Stay {
 
 /// What an exchange lives and dies with.
 enum By {
-    /// Nothing, where strangers may be.
-    Stranger,
+    /// Nothing, where anonymous clients may be.
+    Anonymous,
     Session(Arc<LiveSession>),
     Token(Arc<VerifiedToken>),
 }
@@ -41,7 +41,7 @@ impl Stay {
     pub fn session(&self) -> Option<&Arc<LiveSession>> {
         match &self.by {
             By::Session(session) => Some(session),
-            By::Stranger | By::Token(_) => None,
+            By::Anonymous | By::Token(_) => None,
         }
     }
 }
@@ -56,7 +56,7 @@ impl Permit {
             raw_path: raw_path.into(),
             client: visit.client,
             by: match &self.visitor {
-                Visitor::Stranger => By::Stranger,
+                Visitor::Anonymous => By::Anonymous,
                 Visitor::Known { session, .. } => By::Session(Arc::clone(session)),
                 Visitor::Token { shown, .. } => By::Token(Arc::clone(shown)),
             },
@@ -67,11 +67,12 @@ impl Permit {
 impl Doorkeeper {
     /// Returns when a stream that was let in may not go on: its session has ended, or the user has
     /// lost what the route asks for, or their account, or the route is gone, or another one answers
-    /// its path. One that a stranger opened ends when strangers may not be there any more. How long
-    /// ago a passkey was shown counts when a request comes in, and not afterwards.
+    /// its path. One that an anonymous client opened ends when anonymous clients may not be there
+    /// any more. How long ago a passkey was shown counts when a request comes in, and not
+    /// afterwards.
     pub async fn until_refused(&self, stay: &Stay) {
         match &stay.by {
-            By::Stranger => self.ground.while_rules(|| self.may_stay(stay)).await,
+            By::Anonymous => self.ground.while_rules(|| self.may_stay(stay)).await,
             By::Session(session) => session.ended_or_not(|| self.may_stay(stay)).await,
             By::Token(shown) => shown.token().ended_or_not(|| self.may_stay(stay)).await,
         }
@@ -85,9 +86,9 @@ impl Doorkeeper {
         let Stay { method, host, raw_path, client, .. } = stay;
         let asking = self.asking(method, host, raw_path, *client);
         let session = match &stay.by {
-            By::Stranger => {
+            By::Anonymous => {
                 return route.opens(raw_path)
-                    || route.policy.decide_for_stranger(&asking).decision == Decision::Public;
+                    || route.policy.decide_for_anonymous(&asking).decision == Decision::Public;
             }
             By::Token(shown) => return self.may_stay_by_token(route, shown, &asking),
             By::Session(session) => session,
@@ -103,7 +104,7 @@ impl Doorkeeper {
     pub fn still_holds(&self, permit: &Permit) -> bool {
         let now = self.ground.clock.now();
         match &permit.visitor {
-            Visitor::Stranger => true,
+            Visitor::Anonymous => true,
             Visitor::Known { session, .. } => session.is_live(&self.ground.lifetimes(), now),
             Visitor::Token { shown, .. } => shown.token().is_live(now),
         }

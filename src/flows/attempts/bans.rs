@@ -17,7 +17,7 @@ use std::time::Duration;
 use papaya::HashMap as ConcurrentMap;
 
 use crate::domain::ban::{
-    AUTOMATIC_BANS_MAX, AutomaticBans, Ban, Bannable, CannotBan, Reason, network_of_stranger, networks_around,
+    AUTOMATIC_BANS_MAX, AutomaticBans, Ban, Bannable, CannotBan, Reason, network_to_ban, networks_around,
 };
 use crate::domain::event::{Kind, Origin};
 use crate::domain::network::Network;
@@ -139,7 +139,7 @@ impl BanList {
     }
 }
 
-/// When credentials were refused that strangers have shown, by their networks.
+/// When credentials were refused that anonymous clients have shown, by their networks.
 #[derive(Default)]
 struct Refusals(Mutex<HashMap<Network, VecDeque<Timestamp>>>);
 
@@ -187,7 +187,7 @@ fn make_room(refused: &mut HashMap<Network, VecDeque<Timestamp>>, within: Durati
 }
 
 impl Attempts {
-    /// Refuses a stranger whose network is banned.
+    /// Refuses an anonymous client whose network is banned.
     pub(in crate::flows) fn must_not_be_banned(&self, visit: &Visit) -> Result<(), FlowError> {
         if visit.shows_live_session {
             return Ok(());
@@ -198,19 +198,19 @@ impl Attempts {
         Err(FlowError::Banned { ends_in: ban.expires_at.map(|end| end.since(now)) })
     }
 
-    /// Reports that a credential was refused, and bans the stranger who showed one too many, where
-    /// the operator has said how many that is. What somebody with a session tries is not counted:
-    /// they are known.
+    /// Reports that a credential was refused, and bans the anonymous client who showed one too
+    /// many, where the operator has said how many that is. What somebody with a session tries is
+    /// not counted: they are known.
     pub(in crate::flows) async fn report_refused(&self, visit: &Visit, kind: Kind) {
         self.ground.report(visit.origin(), kind);
         self.count_refused(visit).await;
     }
 
-    /// Bans the stranger whose credential was refused, if it was one too many.
+    /// Bans the anonymous client whose credential was refused, if it was one too many.
     pub async fn count_refused(&self, visit: &Visit) {
         let Some(rule) = self.ground.rules().automatic_bans else { return };
         let Some(client) = visit.client.filter(|_| !visit.shows_live_session) else { return };
-        let network = network_of_stranger(client);
+        let network = network_to_ban(client);
         if self.bans.refusals.note(network, &rule, self.ground.clock.now()) == Measure::Room {
             return;
         }
@@ -224,7 +224,7 @@ impl Attempts {
     /// Bans the anonymous client with this address, unless that would ban others with it, or a
     /// person has decided already.
     async fn ban_anonymous(&self, client: IpAddr, rule: &AutomaticBans) -> Result<(), FlowError> {
-        let network = network_of_stranger(client);
+        let network = network_to_ban(client);
         let Ok(bannable) = Bannable::check(network, self.bans.proxies()) else { return Ok(()) };
         let _turn = self.bans.making.lock().await;
         let now = self.ground.clock.now();

@@ -1,9 +1,9 @@
 //! Rate limits for everything that tries or makes credentials.
 //!
-//! What always holds: what is counted is a resolved account and the networks around a client, never a
-//! text that somebody typed; and whether an address has an account never decides about the
-//! answer. A stranger's attempts count against the stranger's own network: they never keep an
-//! account's owner, who comes from elsewhere, from signing in.
+//! What always holds: what is counted is a resolved account and the networks around a client, never
+//! a text that somebody typed; and whether an address has an account never decides about the
+//! answer. An anonymous client's attempts count against the anonymous client's own network: they
+//! never keep an account's owner, who comes from elsewhere, from signing in.
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -62,7 +62,7 @@ pub(in crate::flows) struct Limiters {
     clock: Ticking,
     around: ArcSwap<Around>,
     accounts: Keyed<(UserId, Origin)>,
-    /// Messages that a stranger from this network can have sent to an account.
+    /// Messages that an anonymous client from this network can have sent to an account.
     mail: Keyed<(UserId, Origin)>,
     mail_to_account: Keyed<UserId>,
     /// Messages that people have sent to themselves.
@@ -212,7 +212,8 @@ impl Attempts {
     ///
     /// All networks together have a limit, so that nobody fills a mailbox from many; it is not for
     /// a network in which the account has a session, or had a sign-in in the last 30 days, nor for
-    /// a browser that the owner has signed in with, or strangers could keep its owner from mail.
+    /// a browser that the owner has signed in with, or anonymous clients could keep its owner from
+    /// mail.
     pub(in crate::flows) fn may_mail(&self, account: &UserId, visit: &Visit) -> bool {
         let from = network(visit.client);
         let now = self.ground.clock.now();

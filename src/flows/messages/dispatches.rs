@@ -1,4 +1,4 @@
-//! Dispatches wait in the store, as letters do, until the webhooks they are for have taken them.
+//! Dispatches wait in the store, as messages do, until the webhooks they are for have taken them.
 //!
 //! What does not live here: how a dispatch reaches a webhook (`webhook/http.rs`).
 //!
@@ -18,8 +18,8 @@ use tokio::sync::Notify;
 use crate::domain::audit::Entry;
 use crate::domain::dispatch::{DISPATCH_LIFETIME, Dispatch, Notices, Subscription, WebhookId};
 use crate::domain::event::{Delivery, Kind, Origin, Outcome};
-use crate::domain::id::LetterId;
-use crate::domain::letter::Content;
+use crate::domain::id::MessageId;
+use crate::domain::message::Content;
 use crate::domain::sealed::Sealed;
 use crate::domain::time::Timestamp;
 use crate::domain::topic::Topic;
@@ -28,16 +28,16 @@ use crate::flows::FlowError;
 use crate::flows::messages::Messages;
 use crate::flows::messages::outbox::delay_after;
 use crate::ports::store::Entry as Stored;
-use crate::ports::{Batch, Courier, CourierError, Parcel, entropy};
+use crate::ports::{Attempt, Batch, WebhookError, WebhookSender, entropy};
 use crate::records::{self, keys};
 
 /// The most dispatches that wait for one webhook.
 pub const DISPATCHES_MAX: usize = 500;
-/// The most that wait when one is added about something that was refused, which strangers can
+/// The most that wait when one is added about something that was refused, which anonymous clients can
 /// cause. The rest is kept for what has happened.
 pub const DISPATCHES_MAX_OF_REFUSALS: usize = DISPATCHES_MAX / 2;
 /// How many are handed to one webhook before the others are asked again, so that a slow one holds
-/// up what is posted meanwhile no longer than that.
+/// up what is enqueued meanwhile no longer than that.
 const SERVED_AT_ONCE: usize = 4;
 /// How often one is tried.
 pub const TRIES_MAX: u32 = 24;
@@ -47,7 +47,7 @@ const GONE: &str = "a webhook that is gone";
 /// A dispatch that waits.
 #[derive(Serialize, Deserialize)]
 struct Waiting {
-    id: LetterId,
+    id: MessageId,
     to: WebhookId,
     sealed: Sealed,
     tries: u32,
@@ -59,7 +59,7 @@ struct Waiting {
 #[derive(Default)]
 pub(in crate::flows) struct Dispatches {
     lanes: Mutex<HashMap<WebhookId, Lane>>,
-    posted: Notify,
+    enqueued: Notify,
 }
 
 /// What waits, by webhook, with the entries that it was read from.
@@ -174,7 +174,7 @@ impl Messages {
         let plain = serde_json::to_vec(dispatch).map_err(|_| FlowError::Signing)?;
         let nonce = entropy::bytes(&*self.ground.entropy);
         let waiting = Waiting {
-            id: LetterId(entropy::bytes(&*self.ground.entropy)),
+            id: MessageId(entropy::bytes(&*self.ground.entropy)),
             to,
             sealed: self.ground.open_keys.load().outbox.seal(&plain, nonce).ok_or(FlowError::Signing)?,
             tries: 0,
@@ -185,19 +185,22 @@ impl Messages {
         Ok(Batch::default().put(keys::dispatch(&waiting.id), records::encode(&waiting)?))
     }
 
-    /// Wakes the courier after a commit that may have posted something.
-    pub(in crate::flows) fn wake_courier(&self) {
-        self.dispatches.posted.notify_one();
+    /// Wakes the delivery to webhooks after a commit that may have enqueued something.
+    pub(in crate::flows) fn wake_webhooks(&self) {
+        self.dispatches.enqueued.notify_one();
     }
 
-    /// Returns when something for a webhook has been posted since the last call.
-    pub async fn dispatch_is_posted(&self) {
-        self.dispatches.posted.notified().await;
+    /// Returns when something for a webhook has been enqueued since the last call.
+    pub async fn dispatch_is_enqueued(&self) {
+        self.dispatches.enqueued.notified().await;
     }
 
-    /// Hands every dispatch that is due to `courier`, for each webhook one after the other. Returns how
-    /// long the next one can wait, if any does.
-    pub async fn deliver_dispatches(&self, courier: &dyn Courier) -> Result<Option<Duration>, FlowError> {
+    /// Hands every dispatch that is due to `webhook_sender`, for each webhook one after the other.
+    /// Returns how long the next one can wait, if any does.
+    pub async fn deliver_dispatches(
+        &self,
+        webhook_sender: &dyn WebhookSender,
+    ) -> Result<Option<Duration>, FlowError> {
         let (all, unreadable) = self.ground.records.readable::<Waiting>(keys::DISPATCHES).await?;
         for entry in unreadable {
             let (origin, delivery) = (GONE.to_owned(), Delivery::Refused);
@@ -207,7 +210,7 @@ impl Messages {
         self.dispatches.recount(&lanes);
         let mut next: Option<Timestamp> = None;
         for again_at in
-            join_all(lanes.into_iter().map(|(to, waiting)| self.serve(to, waiting, courier))).await
+            join_all(lanes.into_iter().map(|(to, waiting)| self.serve(to, waiting, webhook_sender))).await
         {
             next = next.into_iter().chain(again_at?).min();
         }
@@ -219,7 +222,7 @@ impl Messages {
         &self,
         to: WebhookId,
         waiting: Vec<(Waiting, Stored)>,
-        courier: &dyn Courier,
+        webhook_sender: &dyn WebhookSender,
     ) -> Result<Option<Timestamp>, FlowError> {
         if let Some(until) = self.dispatches.rests_until(&to).filter(|until| *until > self.ground.clock.now())
         {
@@ -236,7 +239,7 @@ impl Messages {
                 self.set_aside((key, bytes), Kind::Webhook { origin, delivery }).await?;
                 continue;
             };
-            let delivery = self.handed_over(&one, &dispatch, courier).await;
+            let delivery = self.handed_over(&one, &dispatch, webhook_sender).await;
             let batch = match delivery {
                 Delivery::Postponed => Batch::default().put(key, records::encode(&self.postponed(one))?),
                 Delivery::Sent | Delivery::Expired | Delivery::Refused => Batch::default().delete(key),
@@ -259,9 +262,14 @@ impl Messages {
     }
 
     /// What became of a dispatch.
-    async fn handed_over(&self, waiting: &Waiting, dispatch: &Dispatch, courier: &dyn Courier) -> Delivery {
+    async fn handed_over(
+        &self,
+        waiting: &Waiting,
+        dispatch: &Dispatch,
+        webhook_sender: &dyn WebhookSender,
+    ) -> Delivery {
         let (now, tries) = (self.ground.clock.now(), waiting.tries);
-        if !courier.knows(&waiting.to) {
+        if !webhook_sender.knows(&waiting.to) {
             tracing::warn!("a message for a webhook that is configured no more is dropped");
             return Delivery::Refused;
         }
@@ -270,14 +278,14 @@ impl Messages {
             tracing::error!(webhook, tries, "a message is given up: its webhook did not take it in time");
             return Delivery::Expired;
         }
-        let parcel = Parcel { to: waiting.to, id: waiting.id, dispatch, now };
-        match courier.carry(parcel).await {
+        let attempt = Attempt { to: waiting.to, id: waiting.id, dispatch, now };
+        match webhook_sender.send(attempt).await {
             Ok(()) => Delivery::Sent,
-            Err(CourierError::Temporary(error)) => {
+            Err(WebhookError::Temporary(error)) => {
                 tracing::warn!(webhook, error, tries = tries + 1, "a webhook could not be told yet");
                 Delivery::Postponed
             }
-            Err(CourierError::Permanent(error)) => {
+            Err(WebhookError::Permanent(error)) => {
                 tracing::error!(webhook, error, "a webhook refuses a message for good");
                 Delivery::Refused
             }

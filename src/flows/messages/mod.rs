@@ -1,6 +1,6 @@
 //! What people and other programs are told: by mail, and by webhook.
 //!
-//! `outbox` keeps letters until they are delivered, `dispatches` does the same for webhooks,
+//! `outbox` keeps messages until they are delivered, `dispatches` does the same for webhooks,
 //! `notices` says what users are told, and `links` how the link of an invitation reads and is
 //! posted. What does not live here: words (`mail/`, `webhook/`) and the way to a server. What
 //! always holds: a message is kept in the commit of the change that it tells of, and sealed.

@@ -1,4 +1,5 @@
-//! Notices: what people are told of their own accounts, by mail, or by webhooks where there is no mail.
+//! Notices: what people are told of their own accounts, by mail, or by webhooks where there is no
+//! mail.
 //!
 //! What does not live here: the words (`mail/notices.rs`, `webhook/words.rs`).
 //!
@@ -7,7 +8,7 @@
 
 use crate::domain::ceremony::aaguid::name_of;
 use crate::domain::credential::{Credential, Program};
-use crate::domain::letter::{About, Content, Letter};
+use crate::domain::message::{About, Content, Message};
 use crate::domain::network::Network;
 use crate::domain::session::Session;
 use crate::domain::user::User;
@@ -19,13 +20,13 @@ use crate::ports::Batch;
 use crate::records::{self, keys};
 
 impl Messages {
-    /// The batch that tells `user` what has happened to their account; nothing where neither mail nor a
-    /// webhook could.
+    /// The batch that tells `user` what has happened to their account; nothing where neither mail
+    /// nor a webhook could.
     pub(in crate::flows) fn notice(&self, user: &User, content: Content) -> Result<Batch, FlowError> {
         if !self.ground.rules().has_mail {
             return self.dispatching_notice(user, &content);
         }
-        self.enqueue(&Letter { to: user.email.clone(), content })
+        self.enqueue(&Message { to: user.email.clone(), content })
     }
 
     /// What a notice says of a change to `credential`.
@@ -40,12 +41,12 @@ impl Messages {
 
     /// What is written down of where and with what `user` has signed in, and whom it is told. That
     /// is news only to somebody who has signed in with something else before.
-    pub(in crate::flows) fn meeting(
+    pub(in crate::flows) fn recognise(
         &self,
         user: &User,
         session: &Session,
         visit: &Visit,
-    ) -> Result<Met, FlowError> {
+    ) -> Result<Recognised, FlowError> {
         let program = program_of(session);
         let met = user.met(&program);
         let is_news = if met.is_some() && !user.programs.is_empty() { News::Yes } else { News::No };
@@ -59,7 +60,7 @@ impl Messages {
             let about = self.circumstances(visit);
             batch = batch.and(self.notice(user, Content::NewDevice { program, about })?);
         }
-        Ok(Met { batch, is_news })
+        Ok(Recognised { batch, is_news })
     }
 
     /// Tells everybody whose account ends soon, once for each end.
@@ -84,7 +85,7 @@ impl Messages {
 }
 
 /// What a sign-in leaves behind.
-pub(in crate::flows) struct Met {
+pub(in crate::flows) struct Recognised {
     pub(in crate::flows) batch: Batch,
     pub(in crate::flows) is_news: News,
 }

@@ -1,8 +1,8 @@
-//! The outbox: letters wait in the store until a mail server has taken them on.
+//! The outbox: messages wait in the store until a mail server has taken them on.
 //!
-//! What always holds: whoever posts a letter waits for the store, never for a mail server; a letter
-//! that was accepted survives a restart; what waits is sealed, because it holds codes and links; there
-//! are at most [`OUTBOX_MAX`] letters, and none is tried longer than it is worth.
+//! What always holds: a flow that enqueues a message waits for the store, never for a mail server;
+//! a message that was accepted survives a restart; what waits is sealed, because it holds codes and
+//! links; there are at most [`OUTBOX_MAX`] messages, and none is tried longer than it is worth.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::domain::event::{Delivery, Kind, Origin};
-use crate::domain::id::LetterId;
-use crate::domain::letter::{Content, Letter};
+use crate::domain::id::MessageId;
+use crate::domain::message::{Content, Message};
 use crate::domain::sealed::Sealed;
 use crate::domain::time::Timestamp;
 use crate::flows::FlowError;
@@ -23,12 +23,12 @@ use crate::ports::store::Entry;
 use crate::ports::{Batch, CommitError, MailError, Mailer, entropy};
 use crate::records::{self, keys};
 
-/// The most letters that wait.
+/// The most messages that wait.
 pub const OUTBOX_MAX: usize = 2_000;
-/// The most that wait when a letter is added that any stranger can ask for. The rest is kept for what
-/// people are told of their accounts.
-pub const OUTBOX_MAX_FOR_STRANGERS: usize = OUTBOX_MAX / 2;
-/// The most letters that are kept although they cannot be read.
+/// The most that wait when a message is added that any anonymous client can ask for. The rest is
+/// kept for what people are told of their accounts.
+pub const OUTBOX_MAX_FOR_ANONYMOUS: usize = OUTBOX_MAX / 2;
+/// The most messages that are kept although they cannot be read.
 const SET_ASIDE_MAX: usize = 100;
 /// How many are handed over at the same time.
 const DELIVERED_AT_ONCE_MAX: usize = 4;
@@ -36,10 +36,10 @@ const DELIVERED_AT_ONCE_MAX: usize = 4;
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 const RETRY_DELAY_MAX: Duration = Duration::from_mins(30);
 
-/// A letter that waits.
+/// A message that waits.
 #[derive(Serialize, Deserialize)]
 struct Waiting {
-    id: LetterId,
+    id: MessageId,
     sealed: Sealed,
     tries: u32,
     next_try_at: Timestamp,
@@ -52,16 +52,16 @@ const HAND_OVER: Duration = Duration::from_millis(100);
 /// What the gateway knows of its outbox without asking the store.
 pub(in crate::flows) struct Outbox {
     waiting: AtomicUsize,
-    /// How long the last hand-over took, in milliseconds. A letter that is meant for nobody is kept as
-    /// long, so that its end does not show in what the store does meanwhile.
+    /// How long the last hand-over took, in milliseconds. A message that is meant for nobody is
+    /// kept as long, so that its end does not show in what the store does meanwhile.
     hand_over_ms: AtomicU64,
-    posted: Notify,
+    enqueued: Notify,
 }
 
 impl Outbox {
     pub(in crate::flows) fn new() -> Self {
         let hand_over_ms = AtomicU64::new(u64::try_from(HAND_OVER.as_millis()).unwrap_or(0));
-        Self { waiting: AtomicUsize::new(0), hand_over_ms, posted: Notify::new() }
+        Self { waiting: AtomicUsize::new(0), hand_over_ms, enqueued: Notify::new() }
     }
 }
 
@@ -78,12 +78,12 @@ impl Messages {
         Ok(())
     }
 
-    /// The batch that posts `letter`; nothing while the outbox is full. Call
+    /// The batch that enqueues `message`; nothing while the outbox is full. Call
     /// [`Self::wake_delivery`] when it has been committed. One that is not counts until the next
     /// delivery, so that the bound holds.
-    pub(in crate::flows) fn enqueue(&self, letter: &Letter) -> Result<Batch, FlowError> {
-        let max = match letter.content {
-            Content::Nothing { .. } | Content::Code { .. } => OUTBOX_MAX_FOR_STRANGERS,
+    pub(in crate::flows) fn enqueue(&self, message: &Message) -> Result<Batch, FlowError> {
+        let max = match message.content {
+            Content::Nothing { .. } | Content::Code { .. } => OUTBOX_MAX_FOR_ANONYMOUS,
             Content::Link { .. }
             | Content::PasskeyAdded { .. }
             | Content::PasskeyRemoved { .. }
@@ -107,37 +107,37 @@ impl Messages {
             return Ok(Batch::default());
         }
         self.outbox.waiting.fetch_add(1, Ordering::Relaxed);
-        let plain = serde_json::to_vec(letter).map_err(|_| FlowError::Signing)?;
+        let plain = serde_json::to_vec(message).map_err(|_| FlowError::Signing)?;
         let nonce = entropy::bytes(&*self.ground.entropy);
         let now = self.ground.clock.now();
-        let kept = match letter.content {
+        let kept = match message.content {
             Content::Nothing { .. } => {
                 Duration::from_millis(self.outbox.hand_over_ms.load(Ordering::Relaxed))
             }
             _ => Duration::ZERO,
         };
         let waiting = Waiting {
-            id: LetterId(entropy::bytes(&*self.ground.entropy)),
+            id: MessageId(entropy::bytes(&*self.ground.entropy)),
             sealed: self.ground.open_keys.load().outbox.seal(&plain, nonce).ok_or(FlowError::Signing)?,
             tries: 0,
             next_try_at: now.plus(kept),
-            expires_at: now.plus(letter.content.lifetime()),
+            expires_at: now.plus(message.content.lifetime()),
         };
-        Ok(Batch::default().put(keys::letter(&waiting.id), records::encode(&waiting)?))
+        Ok(Batch::default().put(keys::message(&waiting.id), records::encode(&waiting)?))
     }
 
-    /// Wakes the postman and the courier after a commit that may have posted something.
+    /// Wakes the delivery by mail and to webhooks after a commit that may have enqueued something.
     pub(in crate::flows) fn wake_delivery(&self) {
-        self.outbox.posted.notify_one();
-        self.wake_courier();
+        self.outbox.enqueued.notify_one();
+        self.wake_webhooks();
     }
 
-    /// Returns when a letter has been posted since the last call.
-    pub async fn mail_is_posted(&self) {
-        self.outbox.posted.notified().await;
+    /// Returns when a message has been enqueued since the last call.
+    pub async fn mail_is_enqueued(&self) {
+        self.outbox.enqueued.notified().await;
     }
 
-    /// Hands every letter that is due to `mailer`. Returns how long the next one can wait, if any
+    /// Hands every message that is due to `mailer`. Returns how long the next one can wait, if any
     /// does.
     pub async fn deliver(&self, mailer: &dyn Mailer) -> Result<Option<Duration>, FlowError> {
         let now = self.ground.clock.now();
@@ -181,12 +181,12 @@ impl Messages {
         (key, bytes): Entry,
         mailer: &dyn Mailer,
     ) -> Result<Option<Timestamp>, FlowError> {
-        let Some(letter) = self.opened::<Letter>(&waiting.sealed) else {
+        let Some(message) = self.opened::<Message>(&waiting.sealed) else {
             self.set_aside((key, bytes), Kind::Mail { delivery: Delivery::Refused }).await?;
             self.outbox.waiting.fetch_sub(1, Ordering::Relaxed);
             return Ok(None);
         };
-        let delivery = self.delivery_of(&waiting, &letter, mailer).await;
+        let delivery = self.delivery_of(&waiting, &message, mailer).await;
         if let Some(delivery) = delivery {
             self.ground.report(Origin::default(), Kind::Mail { delivery });
         }
@@ -207,17 +207,22 @@ impl Messages {
         serde_json::from_slice(&plain).ok()
     }
 
-    /// What became of a letter; `None` for one that was never meant to be sent.
-    async fn delivery_of(&self, waiting: &Waiting, letter: &Letter, mailer: &dyn Mailer) -> Option<Delivery> {
+    /// What became of a message; `None` for one that was never meant to be sent.
+    async fn delivery_of(
+        &self,
+        waiting: &Waiting,
+        message: &Message,
+        mailer: &dyn Mailer,
+    ) -> Option<Delivery> {
         if self.ground.clock.now() >= waiting.expires_at {
             tracing::warn!(tries = waiting.tries, "a message has expired before any mail server took it");
             return Some(Delivery::Expired);
         }
-        if matches!(letter.content, Content::Nothing { .. }) {
+        if matches!(message.content, Content::Nothing { .. }) {
             return None;
         }
         let began = self.ground.clock.now();
-        let sent = mailer.send(letter).await;
+        let sent = mailer.send(message).await;
         let took = u64::try_from(self.ground.clock.now().since(began).as_millis()).unwrap_or(u64::MAX);
         self.outbox.hand_over_ms.store(took, Ordering::Relaxed);
         Some(match sent {

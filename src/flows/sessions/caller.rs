@@ -22,7 +22,7 @@ use crate::flows::sessions::Sessions;
 pub enum Caller {
     Known(Arc<LiveSession>, Arc<User>),
     /// Nobody we know. `showed_token` says whether a token was shown, but not a valid one.
-    Stranger {
+    Anonymous {
         showed_token: bool,
     },
 }
@@ -43,13 +43,13 @@ impl Sessions {
             Found::One(token) => {
                 self.caller(token, |it| matches!(&it.carrier, Carrier::Cookie(h) if h == host))
             }
-            Found::Nothing => Ok(Caller::Stranger { showed_token: false }),
-            Found::Unclear => Ok(Caller::Stranger { showed_token: true }),
+            Found::Nothing => Ok(Caller::Anonymous { showed_token: false }),
+            Found::Unclear => Ok(Caller::Anonymous { showed_token: true }),
         }
     }
 
-    /// Who a request with this token in its `Authorization` header is from: an opaque token, a refresh
-    /// token or an access token of a session. Only our own endpoints ask.
+    /// Who a request with this token in its `Authorization` header is from: an opaque token, a
+    /// refresh token or an access token of a session. Only our own endpoints ask.
     pub fn caller_by_bearer(&self, token: &str) -> Result<Caller, CheckUnavailable> {
         if access::is_one(token) {
             self.must_be_up_to_date(self.ground.clock.now())?;
@@ -81,24 +81,24 @@ impl Sessions {
     }
 
     fn caller_by_access_token(&self, token: &str) -> Caller {
-        let stranger = Caller::Stranger { showed_token: true };
+        let anonymous = Caller::Anonymous { showed_token: true };
         let now = self.ground.clock.now();
         let Some(pointer) =
             access::verify(&self.ground.open_keys.load().assertions, &self.ground.issuer, token, now)
         else {
-            return stranger;
+            return anonymous;
         };
         let session = self.index.session(&pointer.session);
         let session = session
             .filter(|it| it.record().user == pointer.user && it.is_live(&self.ground.lifetimes(), now));
         match (session, self.active_user(&pointer.user)) {
             (Some(session), Some(user)) => Caller::Known(session, user),
-            _ => stranger,
+            _ => anonymous,
         }
     }
 
     fn caller(&self, token: &str, fits: impl Fn(&Verified) -> bool) -> Result<Caller, CheckUnavailable> {
-        let stranger = Ok(Caller::Stranger { showed_token: true });
+        let anonymous = Ok(Caller::Anonymous { showed_token: true });
         let now = self.ground.clock.now();
         self.must_be_up_to_date(now)?;
         let digest = Sha256::digest(token).into();
@@ -106,12 +106,12 @@ impl Sessions {
             Some(verified) => verified,
             None => match self.ground.open_keys.load().tokens.verify(token, &self.ground.issuer, now) {
                 Err(TokenError::LimitReached) => return Err(CheckUnavailable),
-                Err(TokenError::Invalid) => return stranger,
+                Err(TokenError::Invalid) => return anonymous,
                 Ok(claims) => match self.index.session(&claims.session) {
                     Some(session) if session.record().user == claims.user => {
                         self.index.remember(digest, Verified { session, carrier: claims.carrier })
                     }
-                    _ => return stranger,
+                    _ => return anonymous,
                 },
             },
         };
@@ -120,7 +120,7 @@ impl Sessions {
             Some(user) if fits(&verified) && session.is_live(&self.ground.lifetimes(), now) => {
                 Ok(Caller::Known(Arc::clone(session), user))
             }
-            _ => stranger,
+            _ => anonymous,
         }
     }
 

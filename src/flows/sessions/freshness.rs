@@ -41,8 +41,8 @@ impl Sessions {
         }
     }
 
-    /// What it costs this caller. An access token may have been shown to others, and one sign-in makes
-    /// many: it never profits from how its session began.
+    /// What it costs this caller. An access token may have been shown to others, and one sign-in
+    /// makes many: it never profits from how its session began.
     fn freshness_scope_for(&self, visit: &Visit) -> FreshnessScope {
         if visit.by_access_token { FreshnessScope::StepUp } else { self.freshness_scope() }
     }
@@ -89,7 +89,7 @@ impl Sessions {
         }
     }
 
-    /// The session after it has paid for a change that it was fresh for when the change began.
+    /// The session after it has spent for a change that it was fresh for when the change began.
     pub(in crate::flows) fn after_spending_freshness(
         &self,
         session: &Session,

@@ -256,7 +256,7 @@ impl Sessions {
             self.caller_by_sign_in(token, before.as_deref()).map_err(|CheckUnavailable| FlowError::Busy)?;
         let (session, user) = match caller {
             Caller::Known(session, user) if user.email == email => (session, user),
-            Caller::Known(..) | Caller::Stranger { .. } => return Err(FlowError::WrongToken),
+            Caller::Known(..) | Caller::Anonymous { .. } => return Err(FlowError::WrongToken),
         };
         match self.exchange_session(&session, before, visit, device).await {
             Ok(renewed) => Ok((renewed, user)),
@@ -322,24 +322,24 @@ impl Sessions {
         id: &SessionId,
         visit: &Visit,
     ) -> Result<(), FlowError> {
-        let paid = self.spend_freshness_beside_applications(current, visit).await?;
+        let spent = self.spend_freshness_beside_applications(current, visit).await?;
         let found = self.kept(id).await?.filter(|session| session.record().user == current.user);
         let ended = found.into_iter().map(|session| (session, End::EndedByOwner)).collect();
         // A session that ends itself cannot be written as well.
-        let paid = if *id == current.id { Batch::default() } else { paid };
-        self.end_all(&visit.origin(), ended, paid).await
+        let spent = if *id == current.id { Batch::default() } else { spent };
+        self.end_all(&visit.origin(), ended, spent).await
     }
 
     /// Ends every session of `current`'s owner but `current`.
     pub async fn end_other_sessions(&self, current: &Session, visit: &Visit) -> Result<(), FlowError> {
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.spend_freshness_beside_applications(current, visit).await?;
+            let spent = self.spend_freshness_beside_applications(current, visit).await?;
             let (all, decided) = self.all_of(&current.user).await?;
             let others = all.into_iter().filter(|session| session.record().id != current.id);
             let ended = others.map(|session| (session, End::EndedByOwner)).collect();
             let link = self.ground.records.forgetting_own_link(&current.user).await?;
             let ending = self.ending(&ended, None).await?;
-            if self.ground.is_committed(ending.and_unless_gone(decided).and(paid).and(link)).await? {
+            if self.ground.is_committed(ending.and_unless_gone(decided).and(spent).and(link)).await? {
                 self.report_ended(&visit.origin(), &ended);
                 return Ok(());
             }
@@ -385,7 +385,8 @@ impl Sessions {
         Ok(kept)
     }
 
-    /// The same for a decision about all of them, and the batch that such a decision is committed with.
+    /// The same for a decision about all of them, and the batch that such a decision is committed
+    /// with.
     pub(in crate::flows) async fn all_of(
         &self,
         user: &UserId,

@@ -57,10 +57,10 @@ impl SignIn {
         Ok(id)
     }
 
-    /// Whose address it is, if they may come in by a code: never an administrator, who would be as safe
-    /// as a mailbox. An account without a passkey is still being made,
-    /// and whoever makes it holds its link. Nothing is read and understood that nobody would have: how
-    /// long that takes would tell who is somebody.
+    /// Whose address it is, if they may come in by a code: never an administrator, who would be as
+    /// safe as a mailbox. An account without a passkey is still being made, and whoever makes it
+    /// holds its link. Nothing is read and understood that nobody would have: how long that takes
+    /// would tell who is somebody.
     async fn reachable_user(&self, email: &Email) -> Result<Option<UserId>, FlowError> {
         let nobody = UserId::from_random(entropy::bytes(&*self.ground.entropy));
         let holder = self.ground.records.holder_of(email).await?;
@@ -105,7 +105,7 @@ impl SignIn {
         };
         let email = Email::parse(guess.email).map_err(|_| FlowError::WrongCode)?;
         for _ in 0..GUESSES_MAX {
-            let (pending, paid) = self.codes.judge(guess.id, Purpose::SignIn, &email, guess.code).await?;
+            let (pending, spent) = self.codes.judge(guess.id, Purpose::SignIn, &email, guess.code).await?;
             let user = pending.user.ok_or(FlowError::WrongCode)?;
             self.attempts.spend_on(&user, visit)?;
             let key = keys::user(&user);
@@ -124,7 +124,7 @@ impl SignIn {
             let (adding, ended) = self.sessions.adding(&session, before.clone()).await?;
             // The owner hears of it before anything has been changed with it.
             let notice = self.beginning_recovery(&user, &session, Means::MailedCode, visit)?;
-            if self.ground.is_committed(paid.expect(key, stored).and(adding).and(notice)).await? {
+            if self.ground.is_committed(spent.expect(key, stored).and(adding).and(notice)).await? {
                 self.messages.wake_delivery();
                 self.sessions.report_ended(&visit.origin(), &ended);
                 return Ok(Redeemed { session, user });

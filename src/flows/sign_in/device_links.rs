@@ -1,9 +1,10 @@
-//! Links between two devices: a signed-in one shows a code, another one brings it, the first confirms.
+//! Links between two devices: a signed-in one shows a code, another one brings it, the first
+//! confirms.
 //!
 //! What does not live here: the passkey that the new device makes, which is an enrolment like any
 //! other.
 //!
-//! What always holds: the code costs what adding a passkey costs, and the session that paid is the
+//! What always holds: the code costs what adding a passkey costs, and the session that spent is the
 //! only one that can confirm; the first browser that brings the code uses it up; nothing is added,
 //! and nobody is told whose account it is, before the first device has said yes; what it then gives
 //! is a session that may only add a passkey, once, to the browser that asked.
@@ -65,7 +66,7 @@ impl SignIn {
         let link =
             DeviceLink { session: session.id, user: session.user, stage: Stage::Offered(hash), expires_at };
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.sessions.spend_freshness(session, visit).await?;
+            let spent = self.sessions.spend_freshness(session, visit).await?;
             let (_, unchanged) = self.ground.owner_of(session).await?;
             let batch = match self.kept_device_link(&session.id).await? {
                 Some((before, stored)) => replacing(&before, stored),
@@ -73,7 +74,7 @@ impl SignIn {
             };
             // Somebody else's live code, once in a long while: they keep it.
             let batch = batch.expect_absent(keys::device_link_by(&hash));
-            if self.ground.is_committed(batch.and(keeping(&link)?).and(unchanged).and(paid)).await? {
+            if self.ground.is_committed(batch.and(keeping(&link)?).and(unchanged).and(spent)).await? {
                 self.report_step(&link, DeviceStep::Offered, visit);
                 return Ok(Offered { code, expires_at });
             }

@@ -44,7 +44,7 @@ pub struct Introduction {
 /// A secret that was good for an account, and the batch that uses it up.
 struct Redemption {
     user: User,
-    paid: Batch,
+    spent: Batch,
     entry: Entry,
 }
 
@@ -178,8 +178,8 @@ impl SignIn {
             user.username = self.accounts.free_username(&email).await?;
         }
         let claimed = records::encode(&Setup::Claimed { user: user.id })?;
-        let paid = Batch::default().expect(key.clone(), stored).put(key, claimed);
-        Ok(Redemption { paid: records::create_user(&user)?.and(paid), user, entry: Entry::Expected })
+        let spent = Batch::default().expect(key.clone(), stored).put(key, claimed);
+        Ok(Redemption { spent: records::create_user(&user)?.and(spent), user, entry: Entry::Expected })
     }
 
     async fn accept(
@@ -188,7 +188,7 @@ impl SignIn {
         introduction: &Introduction,
     ) -> Result<Redemption, FlowError> {
         let key = keys::invitation(&invitation.secret);
-        let paid = Batch::default().expect(key.clone(), records::encode(invitation)?).delete(key);
+        let spent = Batch::default().expect(key.clone(), records::encode(invitation)?).delete(key);
         let known = match invitation.account {
             Some(account) => Some(account),
             None => match self.ground.records.user_by_email(&invitation.email).await? {
@@ -207,7 +207,7 @@ impl SignIn {
                 return Err(FlowError::NoSuchInvitation);
             }
             let entry = self.entry_with(invitation, &known).await?;
-            return Ok(Redemption { user, paid: paid.expect(key, stored), entry });
+            return Ok(Redemption { user, spent: spent.expect(key, stored), entry });
         }
         let said = introduction.name.as_deref().map(DisplayName::parse).transpose()?;
         let name = said.or_else(|| invitation.display_name.clone());
@@ -219,7 +219,7 @@ impl SignIn {
             Some(username) => username.clone(),
             None => self.accounts.free_username(&invitation.email).await?,
         };
-        Ok(Redemption { paid: records::create_user(&user)?.and(paid), user, entry: Entry::Expected })
+        Ok(Redemption { spent: records::create_user(&user)?.and(spent), user, entry: Entry::Expected })
     }
 
     /// What a link is to an account that is there. Its owner has made one with a passkey, and was
@@ -239,13 +239,13 @@ impl SignIn {
     ) -> Result<Redeemed, FlowError> {
         let session = self.sessions.mint(&Evidence::Link(&UsedLink::of(redemption.user.id)), visit, device);
         let (adding, ended) = self.sessions.adding(&session, before).await?;
-        let Redemption { user, paid, entry } = redemption;
+        let Redemption { user, spent, entry } = redemption;
         let beginning = match entry {
             Entry::Expected => Batch::default(),
             // The owner hears of it before anything has been changed with it.
             Entry::Recovery => self.beginning_recovery(&user, &session, Means::Link, visit)?,
         };
-        match self.ground.records.commit(paid.and(adding).and(beginning)).await {
+        match self.ground.records.commit(spent.and(adding).and(beginning)).await {
             Ok(()) => {
                 self.messages.wake_delivery();
                 self.sessions.report_ended(&visit.origin(), &ended);

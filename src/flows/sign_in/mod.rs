@@ -3,7 +3,7 @@
 //! `passkey` is the sign-in, `process` the same in steps; `enroll` redeems links and `registration`
 //! adds the passkey; `sign_up` makes accounts without an invitation. `codes`, `recovery_codes` and
 //! `device_links` are the other ways to add a passkey, and `recovery` tells of them and takes them
-//! back. `way_back` leads to an application's host. What always holds: a session is minted only
+//! back. `return_target` leads to an application's host. What always holds: a session is minted only
 //! from `flows/evidence.rs`.
 
 pub mod codes;
@@ -14,8 +14,8 @@ pub mod process;
 pub mod recovery;
 pub mod recovery_codes;
 pub mod registration;
+pub mod return_target;
 pub mod sign_up;
-pub mod way_back;
 
 use std::sync::Arc;
 
@@ -28,9 +28,9 @@ use super::one_time_codes::Codes;
 use super::pending::Waiting;
 use super::sessions::Sessions;
 use crate::domain::limits::RateLimits;
+use crate::domain::return_target::RETURN_TARGET_LIFETIME;
 use crate::domain::session::Session;
 use crate::domain::user::User;
-use crate::domain::way_back::WAY_BACK_LIFETIME;
 use crate::ports::Batch;
 use crate::records::keys;
 
@@ -57,7 +57,7 @@ pub struct SignIn {
     processes: Waiting,
     ways_back: Waiting,
     hand_offs: Waiting,
-    rounds: way_back::Rounds,
+    rounds: return_target::Rounds,
 }
 
 impl SignIn {
@@ -70,7 +70,7 @@ impl SignIn {
         limits: RateLimits,
     ) -> Self {
         let [ceremonies, processes, ways_back, hand_offs] = std::array::from_fn(|_| Waiting::new(limits));
-        let rounds = way_back::Rounds::default();
+        let rounds = return_target::Rounds::default();
         Self {
             ground,
             attempts,
@@ -96,7 +96,7 @@ impl SignIn {
     fn waiting(&self) -> [(&'static [u8], &Waiting); 5] {
         [
             (keys::CEREMONIES, &self.ceremonies),
-            (keys::WAYS_BACK, &self.ways_back),
+            (keys::RETURN_TARGETS, &self.ways_back),
             (keys::HAND_OFFS, &self.hand_offs),
             (keys::CODES, &self.codes.waiting),
             (keys::PROCESSES, &self.processes),
@@ -112,7 +112,7 @@ impl SignIn {
                 let mut removed = Batch::default();
                 for (key, _) in some {
                     // The longest life of any of them: none can be finished after it.
-                    let (nobody, end) = (self.attempts.begun_by(None), now.plus(WAY_BACK_LIFETIME));
+                    let (nobody, end) = (self.attempts.begun_by(None), now.plus(RETURN_TARGET_LIFETIME));
                     removed = removed.and(waiting.admit(key.clone(), nobody, end, now));
                 }
                 if !removed.changes.is_empty() {

@@ -188,11 +188,11 @@ impl SignIn {
             let (session, step_up) = self.bound_to(change.clone(), minted);
             let (batch, ended) = self.sessions.adding(&session, before.cloned()).await?;
             let mut undone = self.ending_pending_recoveries(&user.id).await?;
-            let met = self.messages.meeting(&user, &session, visit)?;
+            let recognised = self.messages.recognise(&user, &session, visit)?;
             let batch = records::update_credential(proof.credential())?
                 .expect(keys::credential(&credential.id), stored)
                 .expect(keys::user(&user.id), stored_user)
-                .and(met.batch)
+                .and(recognised.batch)
                 .and(std::mem::take(&mut undone.batch))
                 .and(process.map(|id| Batch::default().delete(keys::process(id))).unwrap_or_default())
                 .and(batch);
@@ -200,7 +200,7 @@ impl SignIn {
                 self.sessions.report_ended(&visit.origin(), &ended);
                 self.report_undone(user.id, &undone, visit);
                 self.report_sign_in(&proof, &session, visit);
-                if met.is_news == News::Yes {
+                if recognised.is_news == News::Yes {
                     self.messages.wake_delivery();
                     self.ground
                         .report(visit.origin(), Kind::NewDevice { user: user.id, session: session.id });

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::domain::credential::Credential;
 use crate::domain::event::{End, Kind, Origin, UserChange};
 use crate::domain::id::{SessionId, UserId};
-use crate::domain::letter::Content;
+use crate::domain::message::Content;
 use crate::domain::recovery::{By, CANCELLED_WITHIN, Recovery};
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::session::{Scope, Session};

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::event::{Kind, UserChange};
 use crate::domain::id::UserId;
-use crate::domain::letter::Content;
+use crate::domain::message::Content;
 use crate::domain::recovery_code::{RECOVERY_CODES, RecoveryCode, RecoveryCodes};
 use crate::domain::session::Session;
 use crate::domain::user::{Email, User, Username};
@@ -48,11 +48,11 @@ impl SignIn {
         let hashes = codes.iter().map(|code| code.hashed(&session.user)).collect();
         let kept = records::encode(&RecoveryCodes { hashes, made_at: self.ground.clock.now() })?;
         for _ in 0..ATTEMPTS_MAX {
-            let paid = self.sessions.spend_freshness(session, visit).await?;
+            let spent = self.sessions.spend_freshness(session, visit).await?;
             let (owner, unchanged) = self.ground.owner_of(session).await?;
             let about = self.messages.circumstances(visit);
             let batch = unchanged
-                .and(paid)
+                .and(spent)
                 .put(keys::recovery_codes(&owner.id), kept.clone())
                 .and(self.messages.notice(&owner, Content::RecoveryCodesMade { about })?);
             if self.ground.is_committed(batch).await? {
@@ -135,7 +135,8 @@ impl SignIn {
         Err(FlowError::Busy)
     }
 
-    /// Whose address or username it is; an id that is nobody's, and always the same, if it is nobody's.
+    /// Whose address or username it is; an id that is nobody's, and always the same, if it is
+    /// nobody's.
     async fn holder_or_nobody(&self, who: &str) -> Result<UserId, FlowError> {
         let holder = match (Email::parse(who), Username::parse(who)) {
             (Ok(email), _) => self.ground.records.holder_of(&email).await?,

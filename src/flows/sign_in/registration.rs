@@ -8,7 +8,7 @@ use crate::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential, Credential
 use crate::domain::event::{Ceremony, End, Kind, Model, Refusal};
 use crate::domain::id::CeremonyId;
 use crate::domain::invitation::Setup;
-use crate::domain::letter::Content;
+use crate::domain::message::Content;
 use crate::domain::session::{Scope, Session};
 use crate::domain::user::{Role, User};
 use crate::flows::FlowError;
@@ -122,10 +122,10 @@ impl SignIn {
             let existing = self.ground.records.credentials_of(&session.user).await?;
             must_have_room(&existing)?;
             let (user, unchanged) = self.ground.owner_of(session).await?;
-            let posting = self.telling(&user, &credential, &existing, visit)?;
-            let batch = records::create_credential(&credential)?.and(unchanged).and(posting);
+            let enqueued = self.telling(&user, &credential, &existing, visit)?;
+            let batch = records::create_credential(&credential)?.and(unchanged).and(enqueued);
             let added = Added { owner: &user, credential: &credential, existing: &existing };
-            let (session, batch, ended) = self.with_paying_session(session, &added, batch, visit).await?;
+            let (session, batch, ended) = self.with_fresh_session(session, &added, batch, visit).await?;
             if self.ground.is_committed(batch).await? {
                 self.sessions.report_ended(&visit.origin(), &ended);
                 self.messages.wake_delivery();
@@ -158,7 +158,7 @@ impl SignIn {
     /// Adds what becomes of the session that asked: an enrolling one becomes a full one, ends
     /// set-up, and ends every other enrolment of the account, for whoever has begun that came by
     /// another link; a full one pays with its freshness. One that has ended meanwhile adds nothing.
-    async fn with_paying_session(
+    async fn with_fresh_session(
         &self,
         session: &Session,
         added: &Added<'_>,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::domain::code::Purpose;
 use crate::domain::event::Kind;
 use crate::domain::id::CodeId;
-use crate::domain::letter::{Content, Letter};
+use crate::domain::message::{Content, Message};
 use crate::domain::signup::SignUp;
 use crate::domain::user::{DisplayName, Email, Role, Standing, User};
 use crate::flows::FlowError;
@@ -88,7 +88,7 @@ impl SignIn {
     ) -> Result<Redeemed, FlowError> {
         let email = Email::parse(guess.email).map_err(|_| FlowError::WrongCode)?;
         for _ in 0..ATTEMPTS_MAX {
-            let (_, paid) = self.codes.judge(guess.id, Purpose::SignUp, &email, guess.code).await?;
+            let (_, spent) = self.codes.judge(guess.id, Purpose::SignUp, &email, guess.code).await?;
             // The operator may have decided otherwise since the code was sent.
             let sign_up = self.sign_up();
             if !sign_up.takes(&email) || self.ground.records.holder_of(&email).await?.is_some() {
@@ -102,7 +102,7 @@ impl SignIn {
             };
             let session = self.sessions.mint(&Evidence::SignUp(&Applicant::of(user.id)), visit, device);
             let (adding, ended) = self.sessions.adding(&session, before.clone()).await?;
-            if self.ground.is_committed(paid.and(records::create_user(&user)?).and(adding)).await? {
+            if self.ground.is_committed(spent.and(records::create_user(&user)?).and(adding)).await? {
                 self.sessions.report_ended(&visit.origin(), &ended);
                 return Ok(Redeemed { session, user });
             }
@@ -120,7 +120,7 @@ impl SignIn {
             let Some(administrator) = self.sessions.active_user(&id) else { continue };
             let url = self.ground.place.url(&format!("/admin/users/{}", user.id));
             let content = Content::Waiting { email: user.email.clone(), url };
-            batch = batch.and(self.messages.enqueue(&Letter { to: administrator.email.clone(), content })?);
+            batch = batch.and(self.messages.enqueue(&Message { to: administrator.email.clone(), content })?);
         }
         Ok(batch)
     }

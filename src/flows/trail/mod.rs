@@ -21,8 +21,8 @@ use crate::domain::time::Timestamp;
 use crate::records::keys::AUDIT_ID_BYTES;
 use activity::Activity;
 
-/// The most entries that wait to be written. What comes beyond them while the store takes no changes is
-/// in the log alone.
+/// The most entries that wait to be written. What comes beyond them while the store takes no
+/// changes is in the log alone.
 const WAITING_MAX: usize = 10_000;
 /// Entries that are written in one commit, each with its index.
 pub(in crate::flows) const WRITTEN_AT_ONCE: usize = 50;

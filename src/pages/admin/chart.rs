@@ -1,4 +1,5 @@
-//! The overview's bars: two numbers a column, drawn as SVG, with a table beside it for screen readers.
+//! The overview's bars: two numbers a column, drawn as SVG, with a table beside it for screen
+//! readers.
 
 use crate::domain::time::Timestamp;
 use crate::flows::trail::activity::Hour;

@@ -53,8 +53,8 @@ pub fn pages(desk: Desk) -> Router {
         .with_state(desk)
 }
 
-/// An administrator who is signed in and loads a page. Other callers are shown the rejection instead:
-/// a member finds nothing here.
+/// An administrator who is signed in and loads a page. Other callers are shown the rejection
+/// instead: a member finds nothing here.
 struct Administrator {
     session: Arc<LiveSession>,
     user: Arc<User>,
@@ -74,7 +74,7 @@ impl FromRequestParts<Desk> for Administrator {
                 session.touch(desk.gateway.ground.clock().now());
                 Ok(Self { session, user })
             }
-            Caller::Stranger { .. } => Err(to_page(desk, "/login")),
+            Caller::Anonymous { .. } => Err(to_page(desk, "/login")),
         }
     }
 }

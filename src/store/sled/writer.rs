@@ -158,8 +158,8 @@ impl Writer {
         drop(reply.send(added));
     }
 
-    /// Decides one request by what is there and what has been decided before it. On failure the request
-    /// comes back beside the error, so that it can be answered with the rest of its group.
+    /// Decides one request by what is there and what has been decided before it. On failure the
+    /// request comes back beside the error, so that it can be answered with the rest of its group.
     fn decide(
         &mut self,
         request: Request,

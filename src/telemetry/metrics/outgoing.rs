@@ -1,4 +1,4 @@
-//! What leaves the gateway for people: letters and messages to webhooks.
+//! What leaves the gateway for people: messages by mail and dispatches to webhooks.
 //!
 //! What does not live here: the sending.
 //!

@@ -53,8 +53,8 @@ impl Firefox {
         Self { driver: Arc::new(Driver::start(command, home, slot, "Listening on 127.0.0.1:")) }
     }
 
-    /// Opens a browser of its own, with no cookies and no passkeys. It believes this authority: Firefox
-    /// makes no passkeys where somebody has waved a certificate through.
+    /// Opens a browser of its own, with no cookies and no passkeys. It believes this authority:
+    /// Firefox makes no passkeys where somebody has waved a certificate through.
     pub async fn window(&self, trusted: Option<&str>) -> Window {
         let profile = TempDir::new_in(self.driver.home.path()).unwrap().keep();
         certutil(&profile, &["-N", "--empty-password"]);

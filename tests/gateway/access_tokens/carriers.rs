@@ -112,7 +112,7 @@ async fn application_gets_the_token_owner_and_that_a_token_was_used() {
 async fn refuses_access_tokens_on_our_endpoints() {
     let scene = Scene::set().await;
     let token = token(&scene.gateway, "alice", &[]);
-    let stranger = scene.stranger();
+    let anonymous = scene.anonymous();
     for (method, path) in [
         (Method::GET, "/auth/sessions"),
         (Method::GET, "/auth/tokens"),
@@ -126,8 +126,8 @@ async fn refuses_access_tokens_on_our_endpoints() {
             ("Authorization", basic(&format!("alice:{token}")).split_once(": ").unwrap().1.to_owned()),
             ("X-Vestibule-Token", token.clone()),
         ] {
-            let request = stranger.request(method.clone(), &scene.url(path)).header(name, value);
-            let problem = stranger.send(request).await.expect_problem(401);
+            let request = anonymous.request(method.clone(), &scene.url(path)).header(name, value);
+            let problem = anonymous.send(request).await.expect_problem(401);
             assert_eq!(problem["code"], "unauthenticated", "{method} {path} {name}");
         }
     }
@@ -202,13 +202,13 @@ async fn only_forged_tokens_count_towards_a_ban() {
     let good = made(&scene.gateway, "alice", &[]);
     let (token, id) = (good["token"].as_str().unwrap(), good["id"].as_str().unwrap());
     let show = |client: &str, token: &str| {
-        let browser = scene.stranger().reported_as(client);
+        let browser = scene.anonymous().reported_as(client);
         let request = browser.request(Method::GET, &scene.url("/page"));
         let request = request.header("Authorization", format!("Bearer {token}"));
         async move { browser.send(request).await }
     };
     let begins = |client: &str| {
-        let browser = scene.stranger().reported_as(client);
+        let browser = scene.anonymous().reported_as(client);
         async move { browser.post("passkeys/authenticate/options", &serde_json::json!({})).await }
     };
     for _ in 0..3 {

@@ -25,7 +25,7 @@ fn made(gateway: &Gateway, user: &str, options: &[&str]) -> Value {
 
 /// What a program without a browser gets that shows this token.
 async fn with_token(scene: &Scene, method: Method, path: &str, token: &str) -> Reply {
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let request =
         browser.request(method, &scene.url(path)).header("Authorization", format!("Bearer {token}"));
     browser.send(request).await

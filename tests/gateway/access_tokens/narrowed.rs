@@ -42,7 +42,7 @@ async fn p_14_refuses_requests_outside_the_attenuation() {
     );
     for token in [&made_narrow, &narrowed] {
         let ask = |method: Method, path: &'static str, client: &'static str| {
-            let browser = scene.stranger().reported_as(client);
+            let browser = scene.anonymous().reported_as(client);
             let request = browser.request(method, &scene.url(path));
             let request = request.header("Authorization", format!("Bearer {token}"));
             async move { browser.send(request).await }

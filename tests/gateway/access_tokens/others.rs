@@ -61,7 +61,7 @@ const CASES: [(&str, Asked, Asked); 7] = [
 
 async fn is_narrowed_by(with: fn() -> Command) {
     let scene = Scene::set().await;
-    let keys: Value = scene.stranger().get("token-keys.json").await.expect(200).json();
+    let keys: Value = scene.anonymous().get("token-keys.json").await.expect(200).json();
     let (whole, key) = (token(&scene.gateway, "alice", &[]), keys["keys"][0]["public"].as_str().unwrap());
     let ask = |(method, path): (&str, &str), token: &str| {
         let (method, path, token) = (method.parse::<Method>().unwrap(), path.to_owned(), token.to_owned());

@@ -71,7 +71,7 @@ async fn apply_reaches_the_declared_state_and_is_idempotent() {
     assert_eq!(without_link, invite);
     assert_eq!(apply(gateway, &text, &[]), json!([]), "an invitation that waits is no difference");
 
-    let (bob, mut device) = (scene.stranger(), Authenticator::new(41));
+    let (bob, mut device) = (scene.anonymous(), Authenticator::new(41));
     bob.enrol(&link, "bob@example.com", "", &mut device).await;
     let user = told(&scene, &["user", "show", "bobby"]);
     assert_eq!((&user["name"], &user["groups"]), (&json!("Bob Roe"), &json!(["ops", "staff"])));
@@ -127,7 +127,7 @@ async fn apply_prunes_only_when_asked() {
     assert_eq!(apply(gateway, ALICE, &["--prune"]), pruned);
     carol.get("sessions").await.expect_problem(401);
     carol.sign_in(&mut device).await.expect_problem(401);
-    scene.stranger().redeem(&link, None, "Dave").await.expect(410);
+    scene.anonymous().redeem(&link, None, "Dave").await.expect(410);
     assert_eq!(apply(gateway, ALICE, &["--prune"]), json!([]));
 
     // The passkey is there still, for whoever is declared again.
@@ -140,10 +140,10 @@ async fn apply_prunes_only_when_asked() {
     let first = apply(gateway, &format!("{again}{BOB}"), &[])[0]["link"].as_str().unwrap().to_owned();
     let member = format!("{again}[[user]]\nemail = \"bob@example.com\"\n");
     let second = apply(gateway, &member, &[])[0]["link"].as_str().unwrap().to_owned();
-    scene.stranger().redeem(&first, None, "Bob").await.expect(410);
+    scene.anonymous().redeem(&first, None, "Bob").await.expect(410);
     let disabled = format!("{member}standing = \"disabled\"\n");
     assert_eq!(apply(gateway, &disabled, &[]), json!([{ "action": "revoke", "email": "bob@example.com" }]));
-    scene.stranger().redeem(&second, None, "Bob").await.expect(410);
+    scene.anonymous().redeem(&second, None, "Bob").await.expect(410);
 }
 
 #[tokio::test]

@@ -46,8 +46,8 @@ async fn import_invites_all_or_none() {
     let again: Value = serde_json::from_str(&import(gateway, people, &["--json"]).unwrap()).unwrap();
     assert_eq!(invited(gateway).len(), 2);
     let stale = lines[0]["link"].as_str().unwrap();
-    scene.stranger().redeem(stale, None, "Bob").await.expect(410);
-    let (bob, link) = (scene.stranger(), again[0]["link"].as_str().unwrap());
+    scene.anonymous().redeem(stale, None, "Bob").await.expect(410);
+    let (bob, link) = (scene.anonymous(), again[0]["link"].as_str().unwrap());
     let user = bob.enrol(link, "bob@example.com", "Bob", &mut Authenticator::new(41)).await;
     assert_eq!((&user["username"], &user["groups"]), (&json!("bobby"), &json!(["ops", "staff"])));
 

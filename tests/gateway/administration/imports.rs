@@ -84,7 +84,7 @@ async fn a_passkey_of_webauthn_proxy_signs_in() {
     }
     assert_eq!(skipped.len(), reasons.len());
 
-    let bob = scene.stranger();
+    let bob = scene.anonymous();
     bob.sign_in(&mut bobs).await.expect(201);
     bob.navigate(&scene.url("/")).await.expect(200);
     assert_eq!(scene.app.take_one().value("remote-user"), "bob");
@@ -98,16 +98,17 @@ async fn a_passkey_of_webauthn_proxy_signs_in() {
         "{events}"
     );
 
-    // It goes on after a restart and beside a passkey that was made here, and is not taken over twice.
+    // It goes on after a restart and beside a passkey that was made here, and is not taken over
+    // twice.
     bob.register(&mut Authenticator::new(73)).await.expect(200);
     scene.gateway.restart().await;
-    scene.stranger().sign_in(&mut bobs).await.expect(201);
+    scene.anonymous().sign_in(&mut bobs).await.expect(201);
     assert_eq!(import(&scene.gateway, &users[0])["imported"], 0);
     // Whoever has an account has the passkey beside theirs.
     let mut alices = Authenticator::new(74);
     let passkey = registered_elsewhere(&mut alices, "localhost");
     assert_eq!(import(&scene.gateway, &line("alice@example.com", &[&passkey]))["imported"], 1);
-    scene.stranger().sign_in(&mut alices).await.expect(201);
+    scene.anonymous().sign_in(&mut alices).await.expect(201);
     assert_eq!(told(&scene, &["user", "show", "alice"])["passkeys"], 2);
 }
 
@@ -117,7 +118,7 @@ async fn refuses_imported_passkeys_without_verification_or_discoverability() {
     let mut bobs = Authenticator::new(71);
     let passkey = registered_elsewhere(&mut bobs, "localhost");
     assert_eq!(import(&scene.gateway, &line("bob@example.com", &[&passkey]))["imported"], 1);
-    let bob = scene.stranger();
+    let bob = scene.anonymous();
     let refused = bob.sign_in_with(&mut bobs, |knobs| knobs.flags &= !0x04).await;
     refused.expect_problem(401);
     // A passkey that is not discoverable does not say whose it is.

@@ -90,7 +90,7 @@ async fn s_33_a_reset_makes_a_link_and_a_wipe_ends_the_old_passkeys() {
         scene.alice.post(&format!("{address}/reset"), &json!({ "wipe": true })).await.expect(201).json();
     bob.get("sessions").await.expect_problem(401);
     assert_eq!(bob.sign_in(&mut old).await.expect_problem(401)["code"], "unknown_credential");
-    let (browser, mut new) = (scene.stranger(), Authenticator::new(77));
+    let (browser, mut new) = (scene.anonymous(), Authenticator::new(77));
     browser.enrol(reset["link"].as_str().unwrap(), BOB, "", &mut new).await;
     let seen = scene.alice.get(&address).await.expect(200).json();
     assert_eq!(seen["credentials"].as_array().unwrap().len(), 1);
@@ -104,7 +104,7 @@ async fn s_33_beside_an_application_one_step_up_is_enough_for_a_wipe_and_its_lin
     let mut scene = Scene::with(|config| config.tls("auth.example.test"), |_| {}).await;
     let (_, mut old) = scene.invited(BOB, 2).await;
     let reset = format!("{}/reset", user(&scene, "bob"));
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     browser.sign_in(&mut scene.device).await.expect(201);
     browser.post(&reset, &json!({ "wipe": true })).await.expect_problem(401);
     let asked = json!({ "change": format!("POST {reset}") });
@@ -118,8 +118,8 @@ async fn s_33_beside_an_application_one_step_up_is_enough_for_a_wipe_and_its_lin
     };
     let link = browser.send(wipe()).await.expect(201).json()["link"].as_str().unwrap().to_owned();
     browser.send(wipe()).await.expect_problem(401);
-    assert_eq!(scene.stranger().sign_in(&mut old).await.expect_problem(401)["code"], "unknown_credential");
-    scene.stranger().enrol(&link, BOB, "", &mut Authenticator::new(77)).await;
+    assert_eq!(scene.anonymous().sign_in(&mut old).await.expect_problem(401)["code"], "unknown_credential");
+    scene.anonymous().enrol(&link, BOB, "", &mut Authenticator::new(77)).await;
 }
 
 /// "I am the only administrator and lost everything": a root shell is enough.
@@ -130,7 +130,7 @@ async fn an_operator_resets_the_last_administrator_also_without_a_running_gatewa
     let reset = told(&scene, &["user", "reset", "alice", "--wipe"]);
     scene.gateway.launch().await;
     scene.alice.get("sessions").await.expect_problem(401);
-    let (browser, mut new) = (scene.stranger(), Authenticator::new(77));
+    let (browser, mut new) = (scene.anonymous(), Authenticator::new(77));
     browser.enrol(reset["link"].as_str().unwrap(), "", "", &mut new).await;
     browser.get("admin/v1/overview").await.expect(200);
 }
@@ -139,7 +139,7 @@ async fn an_operator_resets_the_last_administrator_also_without_a_running_gatewa
 async fn a_passkey_and_sessions_of_a_user_are_ended_one_by_one_and_all() {
     let scene = Scene::set().await;
     let (bob, mut device) = scene.invited(BOB, 2).await;
-    let other = scene.stranger();
+    let other = scene.anonymous();
     other.sign_in(&mut device).await.expect(201);
     let address = user(&scene, "bob");
     let sessions = scene.alice.get(&format!("{address}/sessions")).await.expect(200).json();
@@ -187,8 +187,8 @@ async fn an_invitation_is_made_listed_renewed_and_revoked() {
     let id = |value: &serde_json::Value| value["id"].as_str().unwrap().to_owned();
     let renewed = scene.alice.post(&format!("admin/v1/invitations/{}", id(&made)), &json!({})).await;
     let renewed = renewed.expect(201).json();
-    scene.stranger().redeem(made["link"].as_str().unwrap(), None, "Bob").await.expect_problem(410);
-    let (browser, mut device) = (scene.stranger(), Authenticator::new(5));
+    scene.anonymous().redeem(made["link"].as_str().unwrap(), None, "Bob").await.expect_problem(410);
+    let (browser, mut device) = (scene.anonymous(), Authenticator::new(5));
     browser.enrol(renewed["link"].as_str().unwrap(), BOB, "", &mut device).await;
     let seen = scene.alice.get(&user(&scene, "bob")).await.expect(200).json();
     assert_eq!((&seen["role"], &seen["groups"]), (&json!("administrator"), &json!(["staff"])));
@@ -197,7 +197,7 @@ async fn an_invitation_is_made_listed_renewed_and_revoked() {
     let made = made.expect(201).json();
     scene.alice.delete(&format!("admin/v1/invitations/{}", id(&made))).await.expect(204);
     scene.alice.delete(&format!("admin/v1/invitations/{}", id(&made))).await.expect_problem(410);
-    scene.stranger().redeem(made["link"].as_str().unwrap(), None, "C").await.expect_problem(410);
+    scene.anonymous().redeem(made["link"].as_str().unwrap(), None, "C").await.expect_problem(410);
 }
 
 /// Two administrators who demote one another at the same moment: one of them stays.

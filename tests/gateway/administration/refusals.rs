@@ -9,7 +9,7 @@ use crate::tongues::Tongue;
 
 /// Every endpoint of the description, about Bob where it is about somebody.
 async fn endpoints(scene: &Scene) -> Vec<(Method, String)> {
-    let description = scene.stranger().get("openapi.json").await.expect(200).json();
+    let description = scene.anonymous().get("openapi.json").await.expect(200).json();
     let bob = id_of(scene, "bob");
     let mut endpoints = Vec::new();
     for (path, item) in description["paths"].as_object().unwrap() {
@@ -52,12 +52,12 @@ async fn refused_everywhere(scene: &Scene, browser: &Browser, status: u16, code:
 async fn s_33_refuses_anonymous_members_and_tokens_on_admin_api() {
     let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
     let bob = bob(&scene).await;
-    refused_everywhere(&scene, &scene.stranger(), 401, "unauthenticated").await;
+    refused_everywhere(&scene, &scene.anonymous(), 401, "unauthenticated").await;
     refused_everywhere(&scene, &bob, 403, "not_permitted").await;
 
-    let signed_in = Tongue::Ocore.sign_in(&scene.stranger().showing("none"), &mut scene.device).await;
+    let signed_in = Tongue::Ocore.sign_in(&scene.anonymous().showing("none"), &mut scene.device).await;
     let access = Tongue::Ocore.tokens(&signed_in).into_iter().find(|(form, _)| *form == "access").unwrap().1;
-    refused_everywhere(&scene, &scene.stranger().showing(&access), 403, "not_permitted").await;
+    refused_everywhere(&scene, &scene.anonymous().showing(&access), 403, "not_permitted").await;
 
     // Nothing has come of it, and the administrator whom all of them are not is let in.
     let seen = scene.alice.get(&user(&scene, "bob")).await.expect(200).json();

@@ -70,7 +70,7 @@ async fn refusals_are_audited_with_an_anonymous_actor() {
     .await;
     let (bob, mut device) = scene.invited(BOB, 2).await;
     bob.navigate(&scene.url("/secret?token=x")).await.expect(403);
-    let refused = scene.stranger().sign_in_with(&mut device, |knobs| knobs.flags = 0).await;
+    let refused = scene.anonymous().sign_in_with(&mut device, |knobs| knobs.flags = 0).await;
     assert_eq!(refused.status, 401, "{refused}");
     let bob_id = id_of(&scene, "bob");
     let lines = told_lines(&scene, &["--user", "bob"]);

@@ -225,7 +225,7 @@ async fn the_configuration_switches_it_on_and_the_socket_lifts_it() {
         Tongue::all_on(config);
     };
     let mut scene = Scene::with(arrange, |_| {}).await;
-    let attacker = scene.stranger().reported_as(BANNED);
+    let attacker = scene.anonymous().reported_as(BANNED);
     for _ in 0..AFTER * 2 {
         bad_code(&attacker).await.expect_problem(401);
     }
@@ -233,7 +233,7 @@ async fn the_configuration_switches_it_on_and_the_socket_lifts_it() {
     scene.gateway.edit(|text| format!("{text}\n[bans]\nafter = {AFTER}\nwithin = \"1h\"\n"));
     scene.gateway.operate(&["reload"]);
     for tongue in [Tongue::Native, Tongue::BetterAuth, Tongue::Ocore, Tongue::Corbado] {
-        let browser = scene.stranger().reported_as(BANNED);
+        let browser = scene.anonymous().reported_as(BANNED);
         let options = tongue.begin_sign_in(&browser).await.expect(200).json();
         let mut answer = scene.device.get(&options, browser.origin());
         answer["response"]["signature"] = json!("AAAA");
@@ -241,24 +241,25 @@ async fn the_configuration_switches_it_on_and_the_socket_lifts_it() {
         assert!((400..500).contains(&refused.status) && refused.status != 403, "{tongue:?}: {refused}");
     }
     is_banned(bad_code(&attacker).await);
-    // Whoever forges a header bans nobody but themselves, and not even that where all share an address.
+    // Whoever forges a header bans nobody but themselves, and not even that where all share an
+    // address.
     let liar = Browser::on(&scene.gateway, "127.0.0.2").reported_as(NEIGHBOUR);
     for _ in 0..AFTER * 2 {
         bad_code(&liar).await.expect_problem(401);
     }
-    let chain = scene.stranger().reported_as(&format!("{NEIGHBOUR}, 203.0.113.9"));
+    let chain = scene.anonymous().reported_as(&format!("{NEIGHBOUR}, 203.0.113.9"));
     for _ in 0..AFTER {
         bad_code(&chain).await.expect_problem(401);
     }
     is_banned(bad_code(&chain).await);
-    bad_code(&scene.stranger().reported_as(NEIGHBOUR)).await.expect_problem(401);
+    bad_code(&scene.anonymous().reported_as(NEIGHBOUR)).await.expect_problem(401);
 
     let listed = scene.gateway.operate(&["ban", "list"]);
     assert!(listed.contains("203.0.113.9") && listed.contains("the gateway"), "{listed}");
     let trail = scene.gateway.operate(&["audit", "--event", "ban_added"]);
     assert!(trail.contains("actor=gateway subject=192.0.2.7"), "{trail}");
     scene.gateway.operate(&["ban", "remove", BANNED]);
-    scene.stranger().reported_as(BANNED).sign_in(&mut scene.device).await.expect(201);
+    scene.anonymous().reported_as(BANNED).sign_in(&mut scene.device).await.expect(201);
 }
 
 /// A page of another site makes its visitors' browsers send what it likes.
@@ -270,7 +271,7 @@ async fn cross_site_requests_do_not_count_towards_a_ban() {
         config.table("bans", &["after = 1"]);
     };
     let scene = Scene::with(arrange, |_| {}).await;
-    let visitor = scene.stranger().reported_as(BANNED);
+    let visitor = scene.anonymous().reported_as(BANNED);
     let body = json!({ "identifier": "a", "code": "AAAA-AAAA-AAAA-AAAA", "token": "x", "method": "otp", "email": "a@example.com", "signedChallenge": "{}", "response": {} });
     for path in [
         "/auth/passkeys/authenticate/verify",

@@ -53,7 +53,7 @@ async fn an_administrator_adds_lists_and_removes_bans_over_the_api() {
     let listed = alice.get("admin/v1/bans").await.expect(200).json();
     assert_eq!(listed.as_array().unwrap().len(), 2);
     assert_eq!(listed[0], made);
-    is_banned(scene.stranger().reported_as(BANNED).post("passkeys/authenticate/options", &json!({})).await);
+    is_banned(scene.anonymous().reported_as(BANNED).post("passkeys/authenticate/options", &json!({})).await);
 
     for (body, words) in [
         (json!({ "network": "0.0.0.0/0" }), "too wide"),
@@ -79,7 +79,7 @@ async fn an_administrator_adds_lists_and_removes_bans_over_the_api() {
     alice.delete("admin/v1/bans/192.0.2.0-24").await.expect_problem(404);
     alice.delete("admin/v1/bans/2001:db8::-48").await.expect(204);
     assert_eq!(alice.get("admin/v1/bans").await.expect(200).json(), json!([]));
-    scene.stranger().reported_as(BANNED).post("passkeys/authenticate/options", &json!({})).await.expect(200);
+    scene.anonymous().reported_as(BANNED).post("passkeys/authenticate/options", &json!({})).await.expect(200);
 
     let trail = alice.get("admin/v1/audit?event=ban_added").await.expect(200).json();
     let me = alice.get("sessions/current").await.expect(200).json()["user"]["id"].clone();
@@ -180,7 +180,7 @@ async fn bans_and_banned_attempts_are_in_the_metrics() {
     super::ban(&scene, BANNED);
     // The gauge is set when the sweeper comes by, which it does at the start as well.
     scene.gateway.restart().await;
-    is_banned(scene.stranger().reported_as(BANNED).post("passkeys/authenticate/options", &json!({})).await);
+    is_banned(scene.anonymous().reported_as(BANNED).post("passkeys/authenticate/options", &json!({})).await);
     let url = format!("http://127.0.0.1:{}/metrics", scene.gateway.metrics_port);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);

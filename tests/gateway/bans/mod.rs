@@ -54,7 +54,7 @@ async fn banned_address_is_refused_in_every_dialect() {
     // Begun before the ban.
     let mut begun = Vec::new();
     for tongue in dialects {
-        let browser = scene.stranger().reported_as(BANNED);
+        let browser = scene.anonymous().reported_as(BANNED);
         let options = tongue.begin_sign_in(&browser).await.expect(200).json();
         let answer = scene.device.get(&options, browser.origin());
         begun.push((tongue, browser, answer));
@@ -79,22 +79,22 @@ async fn banned_address_is_refused_in_every_dialect() {
     for tongue in dialects {
         // The neighbour, the same address in IPv6's clothes, the proxy itself, and whoever only
         // says so.
-        tongue.sign_in(&scene.stranger().reported_as(NEIGHBOUR), &mut scene.device).await;
-        tongue.begin_sign_in(&scene.stranger().reported_as("::ffff:192.0.2.7")).await.expect(403);
-        tongue.sign_in(&scene.stranger(), &mut scene.device).await;
+        tongue.sign_in(&scene.anonymous().reported_as(NEIGHBOUR), &mut scene.device).await;
+        tongue.begin_sign_in(&scene.anonymous().reported_as("::ffff:192.0.2.7")).await.expect(403);
+        tongue.sign_in(&scene.anonymous(), &mut scene.device).await;
         let liar = Browser::on(&scene.gateway, "127.0.0.2").reported_as(BANNED);
         tongue.sign_in(&liar, &mut scene.device).await;
     }
     // What the client itself has sent stands before what the proxy has written.
-    let chain = scene.stranger().reported_as(&format!("{BANNED}, {NEIGHBOUR}"));
+    let chain = scene.anonymous().reported_as(&format!("{BANNED}, {NEIGHBOUR}"));
     Tongue::Native.begin_sign_in(&chain).await.expect(200);
     is_banned(
-        Tongue::Native.begin_sign_in(&scene.stranger().reported_as(&format!("{NEIGHBOUR}, {BANNED}"))).await,
+        Tongue::Native.begin_sign_in(&scene.anonymous().reported_as(&format!("{NEIGHBOUR}, {BANNED}"))).await,
     );
 }
 
-/// Requests of strangers that try something, and what they are answered from a network that is not
-/// banned.
+/// Requests of anonymous clients that try something, and what they are answered from a network that
+/// is not banned.
 fn attempts(link: &str) -> Vec<(&'static str, Value, u16)> {
     let secret = crate::harness::journey::secret_of(link);
     let (who, code) = ("alice@example.com", "AAAA-AAAA");
@@ -123,16 +123,16 @@ async fn banned_attempts_consume_nothing() {
     ban(&scene, "192.0.2.0/29");
     let attempts = attempts(&link);
     for (below, body, _) in &attempts {
-        let problem = is_banned(scene.stranger().reported_as(BANNED).post(below, body).await);
+        let problem = is_banned(scene.anonymous().reported_as(BANNED).post(below, body).await);
         let said = problem["detail"].as_str().unwrap();
         assert!(said.starts_with("You cannot sign in from this network"), "{below}: {said}");
     }
     for (below, body, status) in &attempts {
-        let reply = scene.stranger().reported_as("192.0.2.9").post(below, body).await;
+        let reply = scene.anonymous().reported_as("192.0.2.9").post(below, body).await;
         assert_eq!(reply.status, *status, "{below}: {reply}");
     }
     // These are all the endpoints that take something from callers without a session.
-    let description = scene.stranger().get("openapi.json").await.expect(200).json();
+    let description = scene.anonymous().get("openapi.json").await.expect(200).json();
     let open = |(path, item): (&String, &Value)| {
         let operation = &item["post"];
         let is_open = operation["tags"] == json!(["native"]) && operation["security"].is_null();
@@ -153,7 +153,7 @@ async fn signed_in_user_goes_on_and_can_lift_the_ban() {
     let alice = scene.alice.reported_as(BANNED);
     scene.gateway.clock().set("+6m");
     ban(&scene, "192.0.2.0/24");
-    is_banned(scene.stranger().reported_as(BANNED).post("passkeys/authenticate/options", &json!({})).await);
+    is_banned(scene.anonymous().reported_as(BANNED).post("passkeys/authenticate/options", &json!({})).await);
     alice.navigate(&scene.url("/page")).await.expect(200);
     scene.app.take_one();
     alice.get("sessions/current").await.expect(200);
@@ -165,13 +165,13 @@ async fn signed_in_user_goes_on_and_can_lift_the_ban() {
     alice.register(&mut Authenticator::new(9)).await.expect(200);
     alice.sign_in(&mut scene.device).await.expect(201);
     alice.delete("admin/v1/bans/192.0.2.0-24").await.expect(204);
-    scene.stranger().reported_as(BANNED).sign_in(&mut scene.device).await.expect(201);
+    scene.anonymous().reported_as(BANNED).sign_in(&mut scene.device).await.expect(201);
 
     // A session that is over is nobody's, and a token that is none helps nobody.
     ban(&scene, "192.0.2.0/24");
     alice.delete("sessions").await.expect(204);
     is_banned(alice.post("passkeys/authenticate/options", &json!({})).await);
-    let liar = scene.stranger().showing("none").reported_as(BANNED);
+    let liar = scene.anonymous().showing("none").reported_as(BANNED);
     is_banned(liar.post("passkeys/authenticate/options", &json!({})).await);
 }
 
@@ -198,8 +198,8 @@ async fn refuses_a_ban_of_a_proxy_and_bans_its_clients() {
         assert!(!scene.gateway.cli(&["ban", "add", own]).status.success(), "{own}");
     }
     ban(&scene, "2001:db8:1:2::/64");
-    let from = |address: &str| scene.stranger().reported_as(address);
+    let from = |address: &str| scene.anonymous().reported_as(address);
     is_banned(from("2001:db8:1:2:3:4:5:6").post("passkeys/authenticate/options", &json!({})).await);
     from("2001:db8:1:3::1").post("passkeys/authenticate/options", &json!({})).await.expect(200);
-    scene.stranger().post("passkeys/authenticate/options", &json!({})).await.expect(200);
+    scene.anonymous().post("passkeys/authenticate/options", &json!({})).await.expect(200);
 }

@@ -127,14 +127,14 @@ async fn ban_commands_work_offline_and_survive_a_restart() {
     assert!(said.contains("addresses of this machine"), "{said}");
     scene.gateway.launch().await;
     for banned in [BANNED, NEIGHBOUR] {
-        let browser = scene.stranger().reported_as(banned);
+        let browser = scene.anonymous().reported_as(banned);
         is_banned(browser.post("passkeys/authenticate/options", &json!({})).await);
     }
     scene.gateway.stop();
     scene.gateway.operate(&["ban", "remove", BANNED]);
     scene.gateway.launch().await;
-    assert!(begins(&scene.stranger().reported_as(BANNED)).await);
-    assert!(!begins(&scene.stranger().reported_as(NEIGHBOUR)).await);
+    assert!(begins(&scene.anonymous().reported_as(BANNED)).await);
+    assert!(!begins(&scene.anonymous().reported_as(NEIGHBOUR)).await);
 }
 
 #[tokio::test]
@@ -148,6 +148,6 @@ async fn backup_includes_bans() {
     scene.gateway.operate(&["restore", file.to_str().unwrap()]);
     scene.gateway.launch().await;
     assert_eq!(listed(&scene.gateway)[0]["network"], BANNED);
-    assert!(!begins(&scene.stranger().reported_as(BANNED)).await);
-    assert!(begins(&scene.stranger().reported_as(NEIGHBOUR)).await);
+    assert!(!begins(&scene.anonymous().reported_as(BANNED)).await);
+    assert!(begins(&scene.anonymous().reported_as(NEIGHBOUR)).await);
 }

@@ -36,7 +36,7 @@ async fn requests_with_cookies_require_an_origin() {
     let session = scene.alice.session().unwrap();
     for below in CHANGES {
         // Any cookie counts, also one of the application.
-        let visitor = scene.stranger();
+        let visitor = scene.anonymous();
         visitor.jar().plant("localhost", "theme", "dark");
         for browser in [&scene.alice, &visitor] {
             check_refused(browser.send(bare(browser, below)).await, 403, "MISSING_OR_NULL_ORIGIN");
@@ -57,7 +57,7 @@ async fn requests_with_cookies_require_an_origin() {
 async fn a_program_without_cookies_needs_no_origin() {
     let scene = scene().await;
     let token = scene.alice.get("sessions/current").await.json()["token"].as_str().unwrap().to_owned();
-    let program = scene.stranger();
+    let program = scene.anonymous();
     let url = scene.url("/api/auth/passkey/list-user-passkeys");
     program.send(program.request(Method::GET, &url).bearer_auth(&token)).await.expect(200);
     let signing_out = bare(&program, "sign-out").bearer_auth(&token);
@@ -116,7 +116,7 @@ async fn rate_limit_is_reported_as_upstream_does() {
     let scene = Scene::with(arrange, |_| {}).await;
     let mut refused = None;
     for _ in 0..30 {
-        let reply = get(&scene.stranger(), "passkey/generate-authenticate-options").await;
+        let reply = get(&scene.anonymous(), "passkey/generate-authenticate-options").await;
         if reply.status != 200 {
             refused = Some(reply.expect(429));
             break;
@@ -185,12 +185,12 @@ async fn pages_of_related_origins_may_call_and_others_may_not() {
 #[tokio::test]
 async fn related_origins_are_published_twice() {
     let scene = scene().await;
-    let stranger = scene.stranger();
-    let document = get(&stranger, ".well-known/webauthn").await.expect(200);
+    let anonymous = scene.anonymous();
+    let document = get(&anonymous, ".well-known/webauthn").await.expect(200);
     assert!(document.header("content-type").starts_with("application/json"));
     assert_eq!(document.json(), json!({ "origins": [scene.gateway.origin()] }));
     // At the root there is one only if there is something to say.
-    let root = stranger.call(Method::GET, "/.well-known/webauthn", None).await;
+    let root = anonymous.call(Method::GET, "/.well-known/webauthn", None).await;
     assert_ne!(root.status, 200, "{root}");
 
     let arrange = |config: &mut Config| {
@@ -199,12 +199,12 @@ async fn related_origins_are_published_twice() {
         config.table("relying_party", &["related_origins = [\"https://app.auth.example.test\"]"]);
     };
     let scene = Scene::with(arrange, |_| {}).await;
-    let stranger = scene.stranger();
+    let anonymous = scene.anonymous();
     let expected = json!({ "origins": [scene.gateway.origin(), "https://app.auth.example.test"] });
     for path in ["/api/auth/.well-known/webauthn", "/.well-known/webauthn"] {
         let url = scene.url(path);
         // As a browser fetches it: without cookies, from wherever.
-        let reply = stranger.send(stranger.request(Method::GET, &url)).await.expect(200);
+        let reply = anonymous.send(anonymous.request(Method::GET, &url)).await.expect(200);
         assert!(reply.header("content-type").starts_with("application/json"), "{path}");
         assert_eq!(reply.json(), expected, "{path}");
     }
@@ -243,17 +243,17 @@ async fn f_21_a_page_of_another_site_begins_no_sign_in() {
         ("sec-fetch-site", "none"),
         ("origin", "https://evil.example"),
     ] {
-        let stranger = scene.stranger();
-        let reply = stranger.send(stranger.request(Method::GET, &url).header(name, value)).await;
+        let anonymous = scene.anonymous();
+        let reply = anonymous.send(anonymous.request(Method::GET, &url).header(name, value)).await;
         assert!(!reply.headers.contains_key("set-cookie"), "{name}: {value}: {reply}");
         check_refused(reply, 403, "INVALID_ORIGIN");
     }
-    let stranger = scene.stranger();
+    let anonymous = scene.anonymous();
     for request in [
-        stranger.request(Method::GET, &url),
-        stranger.request(Method::GET, &url).header("sec-fetch-site", "same-origin"),
+        anonymous.request(Method::GET, &url),
+        anonymous.request(Method::GET, &url).header("sec-fetch-site", "same-origin"),
     ] {
-        let reply = stranger.send(request).await.expect(200);
+        let reply = anonymous.send(request).await.expect(200);
         assert!(reply.headers.contains_key("set-cookie"), "{reply}");
     }
 }

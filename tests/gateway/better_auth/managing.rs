@@ -40,8 +40,8 @@ async fn lists_own_passkeys_oldest_first() {
     assert_eq!((listed.len(), native.len()), (2, 2));
     // The ids are the same every time.
     assert_eq!(list(&scene.alice).await.iter().map(|it| it["id"].as_str().unwrap()).collect::<Vec<_>>(), ids);
-    check_refused(get(&scene.stranger(), LIST).await, 401, "UNAUTHORIZED");
-    let bob = scene.stranger();
+    check_refused(get(&scene.anonymous(), LIST).await, 401, "UNAUTHORIZED");
+    let bob = scene.anonymous();
     bob.redeem(&scene.gateway.invite("bob@example.com", &[]), None, "Bob").await.expect(201);
     check_refused(get(&bob, LIST).await, 401, "UNAUTHORIZED");
 }
@@ -66,8 +66,8 @@ async fn a_passkey_is_renamed_and_its_name_is_trimmed() {
     check_body(&scene.alice, UPDATE, &ids[1]).await;
     let unknown = post(&scene.alice, UPDATE, &json!({ "id": NOTHING, "name": "x" })).await;
     check_refused(unknown, 404, "PASSKEY_NOT_FOUND");
-    let stranger = post(&scene.stranger(), UPDATE, &json!({ "id": ids[1], "name": "x" })).await;
-    check_refused(stranger, 401, "UNAUTHORIZED");
+    let anonymous = post(&scene.anonymous(), UPDATE, &json!({ "id": ids[1], "name": "x" })).await;
+    check_refused(anonymous, 401, "UNAUTHORIZED");
     assert_eq!(list(&scene.alice).await[1]["name"], "Blue key", "nothing of that changed anything");
 }
 
@@ -76,8 +76,8 @@ async fn removes_passkeys_but_not_the_last() {
     let (scene, ids) = with_two().await;
     let delete = async |id: &str| -> Reply { post(&scene.alice, DELETE, &json!({ "id": id })).await };
     check_refused(delete(NOTHING).await, 404, "PASSKEY_NOT_FOUND");
-    let stranger = post(&scene.stranger(), DELETE, &json!({ "id": ids[1] })).await;
-    check_refused(stranger, 401, "UNAUTHORIZED");
+    let anonymous = post(&scene.anonymous(), DELETE, &json!({ "id": ids[1] })).await;
+    check_refused(anonymous, 401, "UNAUTHORIZED");
     check_body(&scene.alice, DELETE, &ids[1]).await;
     assert_eq!(delete(&ids[1]).await.expect(200).json(), json!({ "status": true }));
     check_refused(delete(&ids[1]).await, 404, "PASSKEY_NOT_FOUND");
@@ -85,7 +85,8 @@ async fn removes_passkeys_but_not_the_last() {
     assert_eq!(list(&scene.alice).await.len(), 1);
 }
 
-/// What both refuse: another type, and nothing at all. Which member it was is said only if it is known.
+/// What both refuse: another type, and nothing at all. Which member it was is said only if it is
+/// known.
 async fn check_body(browser: &Browser, below: &str, id: &str) {
     for (body, begins) in [
         (json!({ "name": "x" }), "[body.id] "),

@@ -1,8 +1,8 @@
 //! better-auth's passkey API: each documented endpoint, its success in all members, and each
 //! documented failure.
 //!
-//! What is shown elsewhere: that a challenge runs out (`flows`), the whole journey (`equivalence`), and
-//! that nobody reaches what is somebody else's (`owners`).
+//! What is shown elsewhere: that a challenge runs out (`flows`), the whole journey (`equivalence`),
+//! and that nobody reaches what is somebody else's (`owners`).
 
 mod edges;
 mod managing;

@@ -65,7 +65,7 @@ async fn registration_options_follow_the_query() {
             check_refused(get(&scene.alice, &format!("{OPTIONS}?{query}")).await, 400, "VALIDATION_ERROR");
         assert!(message.starts_with("[query"), "{message}");
     }
-    check_refused(get(&scene.stranger(), OPTIONS).await, 401, "UNAUTHORIZED");
+    check_refused(get(&scene.anonymous(), OPTIONS).await, 401, "UNAUTHORIZED");
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn create_session_signs_in_as_well() {
 #[tokio::test]
 async fn an_enrolment_is_finished_in_this_dialect_too() {
     let scene = scene().await;
-    let bob = scene.stranger();
+    let bob = scene.anonymous();
     bob.redeem(&scene.gateway.invite("bob@example.com", &[]), None, "Bob").await.expect(201);
     assert_eq!(get(&bob, "get-session").await.expect(200).json(), Value::Null, "not yet somebody");
     let response = answer(&bob, 50).await;
@@ -208,13 +208,13 @@ async fn refuses_an_unproven_registration() {
     let refused = post(&alice, VERIFY, &json!({ "response": response })).await;
     check_refused(refused, 400, "PREVIOUSLY_REGISTERED");
     assert_eq!(alice.passkeys().await.len(), 1);
-    scene.stranger().sign_in(&mut scene.device).await.expect(201);
+    scene.anonymous().sign_in(&mut scene.device).await.expect(201);
 }
 
 #[tokio::test]
 async fn a_registration_needs_a_session_and_a_body() {
     let scene = scene().await;
-    let reply = post(&scene.stranger(), VERIFY, &json!({ "response": {} })).await;
+    let reply = post(&scene.anonymous(), VERIFY, &json!({ "response": {} })).await;
     check_refused(reply, 401, "UNAUTHORIZED");
     for (body, field) in [
         (json!({}), "[body.response]"),

@@ -31,7 +31,7 @@ async fn sign_in(scene: &mut Scene, browser: &Browser) -> Reply {
 async fn options_are_the_same_for_clients_old_and_new() {
     let mut scene = scene().await;
     for method in [Method::POST, Method::GET] {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         let url = scene.url(&format!("/api/auth/{OPTIONS}"));
         let request = browser.fetching(method.clone(), &url, None);
         let built = request.try_clone().unwrap().build().unwrap();
@@ -53,7 +53,7 @@ async fn options_are_the_same_for_clients_old_and_new() {
         verify(&browser, &response).await.expect(200);
     }
     // With an empty object it is the same.
-    post(&scene.stranger(), OPTIONS, &json!({})).await.expect(200);
+    post(&scene.anonymous(), OPTIONS, &json!({})).await.expect(200);
 }
 
 #[tokio::test]
@@ -64,9 +64,9 @@ async fn sign_in_options_list_passkeys_of_a_signed_in_user() {
     assert_eq!(options(&scene.alice).await["allowCredentials"], allowed);
     let posted = post(&scene.alice, OPTIONS, &json!({})).await.expect(200).json();
     assert_eq!(posted["allowCredentials"], allowed);
-    assert_eq!(options(&scene.stranger()).await.get("allowCredentials"), None);
+    assert_eq!(options(&scene.anonymous()).await.get("allowCredentials"), None);
     // Somebody who is still enrolling has none.
-    let bob = scene.stranger();
+    let bob = scene.anonymous();
     bob.redeem(&scene.gateway.invite("bob@example.com", &[]), None, "Bob").await.expect(201);
     assert_eq!(options(&bob).await.get("allowCredentials"), None);
 }
@@ -74,7 +74,7 @@ async fn sign_in_options_list_passkeys_of_a_signed_in_user() {
 #[tokio::test]
 async fn sign_in_answer_has_every_member() {
     let mut scene = scene().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let reply = sign_in(&mut scene, &browser).await;
     let body = reply.json();
     assert_eq!(shape(&body), json!({ "session": session_shape(), "user": user_shape() }));
@@ -107,22 +107,22 @@ async fn a_sign_in_without_its_own_challenge_is_refused() {
     let mut scene = scene().await;
     let request = json!({ "challenge": "AAAA", "rpId": "localhost" });
     let unasked = scene.device.get(&request, scene.alice.origin());
-    let stranger = scene.stranger();
-    check_refused(verify(&stranger, &unasked).await, 400, "CHALLENGE_NOT_FOUND");
+    let anonymous = scene.anonymous();
+    check_refused(verify(&anonymous, &unasked).await, 400, "CHALLENGE_NOT_FOUND");
     // Used before.
-    let response = scene.device.get(&options(&stranger).await, stranger.origin());
-    verify(&stranger, &response).await.expect(200);
-    check_refused(verify(&stranger, &response).await, 400, "CHALLENGE_NOT_FOUND");
+    let response = scene.device.get(&options(&anonymous).await, anonymous.origin());
+    verify(&anonymous, &response).await.expect(200);
+    check_refused(verify(&anonymous, &response).await, 400, "CHALLENGE_NOT_FOUND");
     // Used up by a request that could not be read, and by one that proved nothing.
     for broken in [json!({}), json!({ "response": unasked })] {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         let response = scene.device.get(&options(&browser).await, browser.origin());
         post(&browser, VERIFY, &broken).await.expect_one_of(&[400, 401]);
         check_refused(verify(&browser, &response).await, 400, "CHALLENGE_NOT_FOUND");
         assert!(browser.session().is_none());
     }
     // Another browser's, a registration's, and one that was begun in another dialect.
-    let (mine, other) = (scene.stranger(), scene.stranger());
+    let (mine, other) = (scene.anonymous(), scene.anonymous());
     let response = scene.device.get(&options(&mine).await, mine.origin());
     check_refused(verify(&other, &response).await, 400, "CHALLENGE_NOT_FOUND");
     verify(&mine, &response).await.expect(200);
@@ -141,7 +141,7 @@ async fn a_sign_in_without_its_own_challenge_is_refused() {
 #[tokio::test]
 async fn a_passkey_that_is_not_accepted_is_refused() {
     let mut scene = scene().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let mut unknown = Authenticator::new(77);
     let made = json!({ "challenge": "AAAA", "rp": { "id": "localhost" }, "user": { "id": "AAECAwQFBgcICQoLDA0ODw" } });
     unknown.create(&made, browser.origin());
@@ -173,7 +173,7 @@ async fn a_passkey_that_is_not_accepted_is_refused() {
 #[tokio::test]
 async fn a_sign_in_needs_a_body() {
     let scene = scene().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     for (body, field) in [(json!({}), "[body.response]"), (json!([]), "[body")] {
         let message = check_refused(post(&browser, VERIFY, &body).await, 400, "VALIDATION_ERROR");
         assert!(message.starts_with(field), "{body}: {message}");
@@ -193,27 +193,27 @@ async fn a_sign_in_needs_a_body() {
 #[tokio::test]
 async fn get_session_returns_the_user() {
     let mut scene = scene().await;
-    let stranger = scene.stranger();
-    let reply = get(&stranger, "get-session").await.expect(200);
+    let anonymous = scene.anonymous();
+    let reply = get(&anonymous, "get-session").await.expect(200);
     assert_eq!((reply.json(), reply.header("cache-control")), (Value::Null, "no-store"));
-    let signed_in = sign_in(&mut scene, &stranger).await.json();
-    let reply = get(&stranger, "get-session").await.expect(200);
+    let signed_in = sign_in(&mut scene, &anonymous).await.json();
+    let reply = get(&anonymous, "get-session").await.expect(200);
     let session = reply.json();
     assert_eq!(shape(&session), json!({ "session": session_shape(), "user": user_shape() }));
     assert_eq!(session["session"]["id"], signed_in["session"]["id"]);
     assert_eq!((&session["user"], reply.header("cache-control")), (&signed_in["user"], "no-store"));
     // With a token instead of the cookie, and with one that is nobody's.
     let token = signed_in["session"]["token"].as_str().unwrap();
-    let told = get(&stranger.showing(token), "get-session").await.expect(200).json();
+    let told = get(&anonymous.showing(token), "get-session").await.expect(200).json();
     assert_eq!(told["session"]["id"], signed_in["session"]["id"]);
-    assert_eq!(get(&stranger.showing("nonsense"), "get-session").await.expect(200).json(), Value::Null);
+    assert_eq!(get(&anonymous.showing("nonsense"), "get-session").await.expect(200).json(), Value::Null);
 }
 
 #[tokio::test]
 async fn sign_out_ends_the_session_however_it_was_shown() {
     let mut scene = scene().await;
     for with_token in [false, true] {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         let token = sign_in(&mut scene, &browser).await.json()["session"]["token"].clone();
         let script = browser.showing(token.as_str().unwrap());
         let leaving = if with_token { &script } else { &browser };
@@ -225,6 +225,6 @@ async fn sign_out_ends_the_session_however_it_was_shown() {
             assert!(!before.is_signed_in().await);
         }
     }
-    let reply = post(&scene.stranger(), "sign-out", &json!({})).await.expect(200);
-    assert_eq!(reply.json(), json!({ "success": true }), "strangers get the same answer");
+    let reply = post(&scene.anonymous(), "sign-out", &json!({})).await.expect(200);
+    assert_eq!(reply.json(), json!({ "success": true }), "anonymous clients get the same answer");
 }

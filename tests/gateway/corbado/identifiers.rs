@@ -68,7 +68,7 @@ async fn a_name_changes_everywhere() {
         assert_eq!(error["validation"][0]["field"], "fullName");
     }
     let named = json!({ "fullName": "Eve" });
-    refused(ask(&scene.stranger(), Method::PATCH, "me", Some(&named)).await, 401, "login_error");
+    refused(ask(&scene.anonymous(), Method::PATCH, "me", Some(&named)).await, 401, "login_error");
 }
 
 #[tokio::test]
@@ -82,8 +82,8 @@ async fn s_35_an_address_is_pending_until_its_code_comes_back() {
     let pending = id(alice, NEW).await;
     let named = json!({ "identifierID": pending, "clientInformation": {} });
     done(post(alice, "me/identifier/verify/start", &named).await);
-    let letter = office.message(1).await;
-    assert_eq!(letter["to"], json!([NEW]));
+    let message = office.message(1).await;
+    assert_eq!(message["to"], json!([NEW]));
     let code = office.code(1).await;
 
     let wrong = json!({ "identifierID": pending, "code": "00000000" });
@@ -144,7 +144,7 @@ async fn confirmed_identifiers_are_replaced_and_not_removed() {
     {
         refused(add(alice, kind, value).await, 400, "validation_error");
     }
-    refused(add(&scene.stranger(), "email", NEW).await, 401, "login_error");
+    refused(add(&scene.anonymous(), "email", NEW).await, 401, "login_error");
 }
 
 #[tokio::test]
@@ -227,8 +227,8 @@ async fn owner_deletes_the_account_unless_last_administrator() {
     refused(get(&bob, "me").await, 401, "login_error");
     let token = jwt["sessionToken"].as_str().unwrap();
     refused(super::with_bearer(&bob, Method::GET, "me", token).await, 401, "login_error");
-    scene.stranger().sign_in(&mut device).await.expect_problem(401);
-    refused(ask(&scene.stranger(), Method::DELETE, "me", None).await, 401, "login_error");
+    scene.anonymous().sign_in(&mut device).await.expect_problem(401);
+    refused(ask(&scene.anonymous(), Method::DELETE, "me", None).await, 401, "login_error");
     get(&scene.alice, "me").await.expect(200);
 }
 

@@ -67,7 +67,7 @@ async fn a_passkey_has_every_member_always() {
     assert!(native[0]["lastUsedAt"].as_str().unwrap().starts_with(used["lastUsed"].as_str().unwrap()));
     assert!(native[0]["createdAt"].as_str().unwrap().starts_with(created));
     assert!(used["lastUsedMs"].as_i64().unwrap() >= used["createdMs"].as_i64().unwrap());
-    refused(get(&scene.stranger(), "me/passkeys").await, 401, "login_error");
+    refused(get(&scene.anonymous(), "me/passkeys").await, 401, "login_error");
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn w_03_refuses_a_ceremony_of_another_caller() {
     refused(post(&scene.alice, "me/passkeys/append/finish", &finish).await, 400, "validation_error");
     for below in ["me/passkeys/append/start", "me/passkeys/append/finish"] {
         let body = json!({ "clientInformation": {}, "attestationResponse": answer.to_string() });
-        refused(post(&scene.stranger(), below, &body).await, 401, "login_error");
+        refused(post(&scene.anonymous(), below, &body).await, 401, "login_error");
     }
 }
 
@@ -197,7 +197,7 @@ async fn owner_removes_passkeys_but_not_the_last() {
     let path = format!("me/passkeys/{id}");
     refused(ask(&bob, Method::DELETE, &path, None).await, 404, "not_found");
     refused(ask(&bob, Method::DELETE, "me/passkeys/cre-unknown", None).await, 404, "not_found");
-    refused(ask(&scene.stranger(), Method::DELETE, &path, None).await, 401, "login_error");
+    refused(ask(&scene.anonymous(), Method::DELETE, &path, None).await, 401, "login_error");
     let removed = ask(&scene.alice, Method::DELETE, &path, None).await.expect(200).json();
     assert_eq!(removed, json!({ "id": id }));
     refused(ask(&scene.alice, Method::DELETE, &path, None).await, 404, "not_found");

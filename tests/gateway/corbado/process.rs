@@ -88,7 +88,7 @@ fn conditional(response: &Value) -> Value {
 #[tokio::test]
 async fn signs_in_with_address_and_passkey() {
     let mut scene = scene().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let process = Process::begin(&browser).await;
     let first = block(&process.begun, "login-init", &LOGIN_INIT);
     let expected = json!({
@@ -136,7 +136,7 @@ async fn signs_in_with_address_and_passkey() {
 #[tokio::test]
 async fn signs_in_with_a_discoverable_passkey() {
     let mut scene = scene().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let process = Process::begin(&browser).await;
     let options = conditional(&process.begun);
     let answer = scene.device.get(&options, browser.origin());
@@ -151,7 +151,7 @@ async fn s_21_unknown_address_gets_the_same_answers() {
     let (_, mut bobs) = scene.invited("bob@example.com", 2).await;
     let mut errors = Vec::new();
     for email in [ALICE, "nobody@example.com", "no address at all"] {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         let process = Process::begin(&browser).await;
         let answer = bobs.get(&process.name(email).await, browser.origin());
         let refused =
@@ -165,7 +165,7 @@ async fn s_21_unknown_address_gets_the_same_answers() {
 #[tokio::test]
 async fn w_02_ceremony_works_once_in_its_own_process() {
     let mut scene = scene().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let (mine, other) = (Process::begin(&browser).await, Process::begin(&browser).await);
     let answer = scene.device.get(&mine.name(ALICE).await, browser.origin());
     let finish = "auth/passkey/login/finish";
@@ -195,7 +195,7 @@ async fn w_02_ceremony_works_once_in_its_own_process() {
 #[tokio::test]
 async fn refresh_token_only_for_non_browser_clients() {
     let mut scene = scene().await;
-    let (browser, program) = (scene.stranger(), scene.stranger());
+    let (browser, program) = (scene.anonymous(), scene.anonymous());
     let process = Process::begin(&browser).await;
     let answer = scene.device.get(&conditional(&process.begun), browser.origin());
     let page = process.finish("auth/passkey/mediation/finish", &answer).await.expect(200).json();
@@ -231,7 +231,7 @@ async fn refresh_token_only_for_related_origins() {
     };
     let mut scene = Scene::with(arrange, |_| {}).await;
     for (site, told) in [("cross-site", true), ("same-site", false)] {
-        let page = scene.stranger();
+        let page = scene.anonymous();
         let send = |below: &str, id: Option<&str>, body: Value| {
             let request = page.request(Method::POST, &url(&page, below)).json(&body);
             let request = request.header("origin", FRIEND).header("sec-fetch-site", site);
@@ -250,7 +250,7 @@ async fn refresh_token_only_for_related_origins() {
 #[tokio::test]
 async fn the_id_of_a_process_never_opens_a_session() {
     let mut scene = scene().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let process = Process::begin(&browser).await;
     let complete = "auth/process/complete";
     refused(process.post(complete, &json!({})).await, 401, "login_error");
@@ -260,7 +260,7 @@ async fn the_id_of_a_process_never_opens_a_session() {
     let again = process.post(complete, &json!({})).await.expect(200).json();
     block(&again, "completed", &["blockType", "sessionToken", "shortSession"]);
 
-    let thief = scene.stranger();
+    let thief = scene.anonymous();
     let stolen = Process { browser: &thief, id: process.id.clone(), begun: Value::Null };
     refused(stolen.post(complete, &json!({})).await, 404, "process_not_available");
     refused(stolen.ask(Method::GET, "auth/process", None).await, 404, "process_not_available");
@@ -271,7 +271,7 @@ async fn the_id_of_a_process_never_opens_a_session() {
 #[tokio::test]
 async fn process_can_be_reset() {
     let scene = scene().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let process = Process::begin(&browser).await;
     process.name(ALICE).await;
     let reset = process.post("auth/process/reset", &json!({})).await.expect(200).json();
@@ -281,11 +281,11 @@ async fn process_can_be_reset() {
 }
 
 async fn refused_without_process(scene: &Scene, method: Method, below: &str, body: &Value) {
-    let stranger = scene.stranger();
+    let anonymous = scene.anonymous();
     let body = (method != Method::GET).then_some(body);
-    refused(ask(&stranger, method.clone(), below, body).await, 404, "process_not_available");
+    refused(ask(&anonymous, method.clone(), below, body).await, 404, "process_not_available");
     for id in ["", "nonsense", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
-        let process = Process { browser: &stranger, id: id.to_owned(), begun: Value::Null };
+        let process = Process { browser: &anonymous, id: id.to_owned(), begun: Value::Null };
         refused(process.ask(method.clone(), below, body).await, 404, "process_not_available");
     }
 }

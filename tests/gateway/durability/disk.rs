@@ -159,7 +159,8 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily where somebody still has it open after a test that failed: it goes with its last user.
+        // Lazily where somebody still has it open after a test that failed: it goes with its last
+        // user.
         if self.mounted && run("umount", &[self.path()]).is_err() {
             let _ = run("umount", &["-l".as_ref(), self.path().as_os_str()]);
         }

@@ -64,14 +64,14 @@ impl Scene {
     }
 
     /// A browser that nobody has used.
-    pub fn stranger(&self) -> Browser {
+    pub fn anonymous(&self) -> Browser {
         Browser::new(&self.gateway)
     }
 
     /// Somebody else, invited and enrolled.
     pub async fn invited(&self, email: &str, seed: u64) -> (Browser, Authenticator) {
         let mut device = Authenticator::new(seed);
-        let browser = self.stranger();
+        let browser = self.anonymous();
         browser.enrol(&self.gateway.invite(email, &[]), email, "", &mut device).await;
         (browser, device)
     }

@@ -30,7 +30,7 @@ async fn user_changes_name_and_username() {
     for wrong in [json!({ "name": "" }), json!({ "email": NEW }), json!({ "name": "a\u{202e}b" })] {
         scene.alice.patch("account", &wrong).await.expect_problem(422);
     }
-    scene.stranger().patch("account", &json!({ "name": "X" })).await.expect_problem(401);
+    scene.anonymous().patch("account", &json!({ "name": "X" })).await.expect_problem(401);
     let allowed = |config: &mut Config| config.table("account", &["change_username = true"]);
     let scene = Scene::with(allowed, |_| {}).await;
     let changed = scene.alice.patch("account", &json!({ "username": "queen", "name": "Q" })).await;
@@ -98,7 +98,7 @@ async fn s_33_user_sees_only_their_own_data() {
     let text = data.to_string();
     assert!(!text.contains(ALICE) && !text.contains("a secret of"), "{text}");
     for below in ["account/audit", "account/data"] {
-        scene.stranger().get(below).await.expect_problem(401);
+        scene.anonymous().get(below).await.expect_problem(401);
     }
 }
 
@@ -117,7 +117,7 @@ async fn a_user_deletes_their_account_and_the_last_administrator_cannot() {
 async fn shared_device_gets_a_short_session() {
     let mut scene = Scene::with(|config| config.session.push("short = \"1h\"".to_owned()), |_| {}).await;
     for (keep, seconds) in [(json!(true), 7 * 86_400), (json!(false), 3_600), (json!(null), 7 * 86_400)] {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         let options = browser.sign_in_options().await;
         let mut answer = scene.device.get(&options, browser.origin());
         answer["keepSignedIn"] = keep;
@@ -134,7 +134,7 @@ async fn shared_device_gets_a_short_session() {
 #[tokio::test]
 async fn oldest_session_ends_beyond_the_limit() {
     let mut scene = Scene::with(|config| config.session.push("max_sessions = 2".to_owned()), |_| {}).await;
-    let (second, third) = (scene.stranger(), scene.stranger());
+    let (second, third) = (scene.anonymous(), scene.anonymous());
     second.sign_in(&mut scene.device).await.expect(201);
     scene.alice.get("sessions").await.expect(200);
     third.sign_in(&mut scene.device).await.expect(201);

@@ -46,7 +46,7 @@ fn essence(reply: &Reply) -> (u16, String, Value) {
 #[tokio::test]
 async fn trailing_slash_is_accepted() {
     let scene = Scene::set().await;
-    for browser in [&scene.alice, &scene.stranger()] {
+    for browser in [&scene.alice, &scene.anonymous()] {
         for (method, below, body) in endpoints() {
             let [bare, slashed] = [below.to_owned(), format!("{below}/")];
             let bare = ask(browser, &method, &bare, body.as_ref()).await;
@@ -57,8 +57,8 @@ async fn trailing_slash_is_accepted() {
     }
     // Signing out, last.
     for slash in ["", "/"] {
-        ask(&scene.stranger(), &Method::DELETE, &format!("sessions{slash}"), None).await.expect(204);
-        ask(&scene.stranger(), &Method::DELETE, &format!("sessions/current{slash}"), None).await.expect(204);
+        ask(&scene.anonymous(), &Method::DELETE, &format!("sessions{slash}"), None).await.expect(204);
+        ask(&scene.anonymous(), &Method::DELETE, &format!("sessions/current{slash}"), None).await.expect(204);
     }
     // The prefix itself leads to the account.
     for path in ["/auth", "/auth/"] {

@@ -44,7 +44,7 @@ async fn creation_options_need_neither_a_body_nor_its_type() {
     for (name, value) in [("max-age", "300"), ("path", "/auth"), ("samesite", "Strict"), ("httponly", "")] {
         assert_eq!(cookie.attributes.get(name).map(String::as_str), Some(value), "{name}");
     }
-    scene.stranger().post("passkeys/register/options", &json!({})).await.expect_problem(401);
+    scene.anonymous().post("passkeys/register/options", &json!({})).await.expect_problem(401);
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn reads_answers_of_every_client() {
         standard(&mut answer["response"][name]);
     }
     register(&scene.alice, &answer).await.expect(200);
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let mut answer = scene.device.get(&browser.sign_in_options().await, browser.origin());
     answer["clientExtensionResults"] = Value::Null;
     answer.as_object_mut().unwrap().remove("authenticatorAttachment");
@@ -138,7 +138,7 @@ async fn refused_registration_has_a_code() {
 #[tokio::test]
 async fn a_sign_in_answers_with_a_token_and_a_cookie() {
     let mut scene = Scene::set().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let reply = browser.sign_in(&mut scene.device).await.expect(201);
     let body = reply.json();
     assert_eq!(shape(&body), json!({ "token": "text", "user": user_shape() }));
@@ -156,7 +156,7 @@ async fn a_sign_in_answers_with_a_token_and_a_cookie() {
 async fn a_caller_with_authorization_is_given_no_cookie() {
     let mut scene = Scene::set().await;
     for authorization in ["Bearer none", "Basic dXNlcjpwYXNz"] {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         let answer = scene.device.get(&browser.sign_in_options().await, browser.origin());
         let url = browser.api("passkeys/authenticate/verify");
         let request =
@@ -173,7 +173,7 @@ type WrongTurn = (fn(&mut Knobs), &'static str);
 #[tokio::test]
 async fn refused_sign_in_has_a_code() {
     let mut scene = Scene::set().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let answer = scene.device.get(&json!({ "challenge": "AAAA", "rpId": "localhost" }), browser.origin());
     let reply = browser.post("passkeys/authenticate/verify", &answer).await;
     assert_eq!(reply.expect_problem(401)["code"], "ceremony_expired");
@@ -234,7 +234,7 @@ async fn a_passkey_is_renamed_by_its_owner() {
     for nothing in [NOTHING, "x", "AA=="] {
         scene.alice.patch(&format!("passkeys/{nothing}"), &json!({ "name": "x" })).await.expect_problem(404);
     }
-    scene.stranger().patch(&below, &json!({ "name": "x" })).await.expect_problem(401);
+    scene.anonymous().patch(&below, &json!({ "name": "x" })).await.expect_problem(401);
     assert_eq!(scene.alice.passkeys().await[0]["name"], "Blue key");
 }
 
@@ -243,7 +243,7 @@ async fn removing_a_passkey_is_idempotent() {
     let scene = Scene::set().await;
     scene.alice.register(&mut Authenticator::new(50)).await.expect(200);
     let id = scene.alice.passkeys().await[1]["id"].as_str().unwrap().to_owned();
-    scene.stranger().delete(&format!("passkeys/{id}")).await.expect_problem(401);
+    scene.anonymous().delete(&format!("passkeys/{id}")).await.expect_problem(401);
     for id in [NOTHING, "x", &id, &id] {
         let reply = scene.alice.delete(&format!("passkeys/{id}")).await.expect(204);
         assert!(reply.body.is_empty());

@@ -18,7 +18,7 @@ async fn exchange(browser: &Browser, email: &str, token: &str) -> Reply {
 #[tokio::test]
 async fn sessions_are_listed_newest_first_and_one_is_current() {
     let mut scene = Scene::set().await;
-    let second = scene.stranger();
+    let second = scene.anonymous();
     let body = second.sign_in(&mut scene.device).await.expect(201).json();
     let expected = json!({
         "id": "text", "userId": "text", "createdAt": "text", "expiresAt": "text", "lastSeenAt": "text",
@@ -38,20 +38,20 @@ async fn sessions_are_listed_newest_first_and_one_is_current() {
             (&json!("127.0.0.1"), &json!("127.0.0.0/24"))
         );
     }
-    scene.stranger().get("sessions").await.expect_problem(401);
+    scene.anonymous().get("sessions").await.expect_problem(401);
 }
 
 #[tokio::test]
 async fn current_is_204_for_anonymous_and_marks_enrolling() {
     let scene = Scene::set().await;
-    let stranger = scene.stranger();
-    for browser in [&stranger, &stranger.showing("nonsense"), &stranger.showing("a.b.c")] {
+    let anonymous = scene.anonymous();
+    for browser in [&anonymous, &anonymous.showing("nonsense"), &anonymous.showing("a.b.c")] {
         let reply = browser.get("sessions/current").await.expect(204);
         assert!(reply.body.is_empty());
     }
     let current = scene.alice.get("sessions/current").await.expect(200).json();
     assert_eq!(shape(&current), json!({ "token": "text", "user": user_shape() }));
-    let bob = scene.stranger();
+    let bob = scene.anonymous();
     let redeemed =
         bob.redeem(&scene.gateway.invite("bob@example.com", &[]), None, "Bob").await.expect(201).json();
     assert_eq!(shape(&redeemed), json!({ "token": "text", "user": user_shape() }));
@@ -87,8 +87,8 @@ async fn permissions_are_what_groups_and_routes_allow() {
     assert_eq!(permissions(&bob).await, json!(["passkeys:manage", "route:app", "route:bobs", "route:staff"]));
     let script = bob.showing(&token_of(&bob).await);
     assert_eq!(permissions(&script).await, permissions(&bob).await);
-    scene.stranger().get("sessions/current/permissions").await.expect_problem(401);
-    let eve = scene.stranger();
+    scene.anonymous().get("sessions/current/permissions").await.expect_problem(401);
+    let eve = scene.anonymous();
     eve.redeem(&scene.gateway.invite("eve@example.com", &[]), None, "Eve").await.expect(201);
     eve.get("sessions/current/permissions").await.expect_problem(401);
 }
@@ -96,10 +96,10 @@ async fn permissions_are_what_groups_and_routes_allow() {
 #[tokio::test]
 async fn ending_a_session_is_idempotent() {
     let mut scene = Scene::set().await;
-    let second = scene.stranger();
+    let second = scene.anonymous();
     second.sign_in(&mut scene.device).await.expect(201);
     let id = second.sessions().await[0]["id"].as_str().unwrap().to_owned();
-    scene.stranger().delete(&format!("sessions/{id}")).await.expect_problem(401);
+    scene.anonymous().delete(&format!("sessions/{id}")).await.expect_problem(401);
     for id in [&"ab".repeat(16), "x", "AB", id.as_str(), id.as_str()] {
         let reply = scene.alice.delete(&format!("sessions/{id}")).await.expect(204);
         assert!(reply.body.is_empty(), "{id}");
@@ -117,11 +117,11 @@ async fn ending_a_session_is_idempotent() {
 #[tokio::test]
 async fn the_others_are_ended_together() {
     let mut scene = Scene::set().await;
-    let others = [scene.stranger(), scene.stranger()];
+    let others = [scene.anonymous(), scene.anonymous()];
     for other in &others {
         other.sign_in(&mut scene.device).await.expect(201);
     }
-    scene.stranger().delete("sessions/others").await.expect_problem(401);
+    scene.anonymous().delete("sessions/others").await.expect_problem(401);
     scene.alice.delete("sessions/others").await.expect(204);
     for other in &others {
         assert!(!other.is_signed_in().await);
@@ -129,13 +129,13 @@ async fn the_others_are_ended_together() {
     assert_eq!(scene.alice.sessions().await.len(), 1);
 }
 
-/// Both spellings, both carriers; 204 for a stranger as well.
+/// Both spellings, both carriers; 204 for an anonymous client as well.
 #[tokio::test]
 async fn signing_out_takes_the_cookie_back_and_ends_the_session() {
     let mut scene = Scene::set().await;
     for below in ["sessions", "sessions/current"] {
         for with_token in [false, true] {
-            let browser = scene.stranger();
+            let browser = scene.anonymous();
             let body = browser.sign_in(&mut scene.device).await.expect(201).json();
             let script = browser.showing(body["token"].as_str().unwrap());
             let leaving = if with_token { &script } else { &browser };
@@ -144,22 +144,22 @@ async fn signing_out_takes_the_cookie_back_and_ends_the_session() {
             assert!(!browser.is_signed_in().await && !script.is_signed_in().await, "{below} {with_token}");
         }
     }
-    let stranger = scene.stranger();
-    stranger.delete("sessions").await.expect(204);
-    assert!(stranger.set_cookies("vestibule").pop().unwrap().removes());
+    let anonymous = scene.anonymous();
+    anonymous.delete("sessions").await.expect(204);
+    assert!(anonymous.set_cookies("vestibule").pop().unwrap().removes());
 }
 
 /// `method: "passkey"`: the token of a sign-in becomes a session with a cookie, once.
 #[tokio::test]
 async fn a_token_becomes_a_session_with_a_cookie() {
     let mut scene = Scene::set().await;
-    let program = scene.stranger().showing("none");
+    let program = scene.anonymous().showing("none");
     let token =
         program.sign_in(&mut scene.device).await.expect(201).json()["token"].as_str().unwrap().to_owned();
     assert!(program.session().is_none());
     // Somebody else's address, nobody's, and another spelling of the right one.
     scene.invited("bob@example.com", 2).await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     for email in ["bob@example.com", "nobody@example.com"] {
         assert_eq!(exchange(&browser, email, &token).await.expect_problem(401)["code"], "token_invalid");
     }
@@ -169,9 +169,12 @@ async fn a_token_becomes_a_session_with_a_cookie() {
     let rotated = body["token"].as_str().unwrap();
     assert!(!program.showing(&token).is_signed_in().await, "the old token is dead");
     assert!(program.showing(rotated).is_signed_in().await);
-    assert_eq!(exchange(&scene.stranger(), ALICE, &token).await.expect_problem(401)["code"], "token_invalid");
+    assert_eq!(
+        exchange(&scene.anonymous(), ALICE, &token).await.expect_problem(401)["code"],
+        "token_invalid"
+    );
     // What the exchange answered with came with a cookie, and is good beside that one alone.
-    let third = exchange(&scene.stranger(), ALICE, rotated).await;
+    let third = exchange(&scene.anonymous(), ALICE, rotated).await;
     assert_eq!(third.expect_problem(401)["code"], "token_invalid");
     exchange(&browser, ALICE, rotated).await.expect(201);
 }
@@ -180,10 +183,10 @@ async fn a_token_becomes_a_session_with_a_cookie() {
 #[tokio::test]
 async fn refuses_exchange_of_other_tokens() {
     let scene = Scene::set().await;
-    let bob = scene.stranger();
+    let bob = scene.anonymous();
     let enrolling =
         bob.redeem(&scene.gateway.invite("bob@example.com", &[]), None, "Bob").await.expect(201).json();
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let refused = exchange(&browser, "bob@example.com", enrolling["token"].as_str().unwrap()).await;
     assert_eq!(refused.expect_problem(401)["code"], "token_invalid", "an enrolment is no sign-in");
     for token in [scene.alice.session().unwrap().as_str(), "", "x", "a.b.c"] {
@@ -208,15 +211,15 @@ async fn refuses_exchange_of_other_tokens() {
     assert!(scene.alice.is_signed_in().await, "nothing of that used her token up");
 }
 
-/// Where an application shares the auth host over https, a sign-in makes nothing fresh. The exchange is
-/// about the ceremony, not about what may be changed.
+/// Where an application shares the auth host over https, a sign-in makes nothing fresh. The
+/// exchange is about the ceremony, not about what may be changed.
 #[tokio::test]
 async fn a_token_is_exchanged_beside_an_application_too() {
     let mut scene = Scene::with(|config: &mut Config| config.tls("auth.example.test"), |_| {}).await;
-    let program = scene.stranger().showing("none");
+    let program = scene.anonymous().showing("none");
     let token =
         program.sign_in(&mut scene.device).await.expect(201).json()["token"].as_str().unwrap().to_owned();
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     exchange(&browser, ALICE, &token).await.expect(201);
     assert!(browser.is_signed_in().await);
     browser.post("passkeys/register/options", &json!({})).await.expect_problem(403);

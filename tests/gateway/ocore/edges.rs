@@ -48,7 +48,7 @@ async fn other_methods_are_405() {
         check_refused(reply, 405);
     }
     assert_eq!(scene.alice.passkeys().await.len(), 1);
-    scene.stranger().sign_in(&mut scene.device).await.expect(201);
+    scene.anonymous().sign_in(&mut scene.device).await.expect(201);
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn rate_limit_is_429_with_retry_after() {
     let scene = Scene::with(arrange, |_| {}).await;
     let mut refused = None;
     for _ in 0..30 {
-        let reply = post(&scene.stranger(), LOGIN_BEGIN, &json!({})).await;
+        let reply = post(&scene.anonymous(), LOGIN_BEGIN, &json!({})).await;
         if reply.status != 200 {
             refused = Some(reply);
             break;
@@ -105,7 +105,7 @@ async fn a_dialect_that_is_off_leaves_its_addresses_to_the_application() {
 #[tokio::test]
 async fn ocore_works_beside_better_auth() {
     let scene = Scene::with(Tongue::all_on, |_| {}).await;
-    post(&scene.stranger(), LOGIN_BEGIN, &json!({})).await.expect(200);
+    post(&scene.anonymous(), LOGIN_BEGIN, &json!({})).await.expect(200);
     let there = scene.alice.call(Method::GET, "/api/auth/passkey/nothing", None).await.expect(404);
     assert!(there.body.is_empty(), "{there}");
     check_refused(scene.alice.call(Method::GET, "/api/auth/passkey/login/nothing", None).await, 404);

@@ -35,7 +35,7 @@ async fn with_two() -> (Scene, Vec<String>) {
 #[tokio::test]
 async fn lists_passkeys_in_camel_case_oldest_first() {
     let (mut scene, ids) = with_two().await;
-    scene.stranger().sign_in(&mut scene.device).await.expect(201);
+    scene.anonymous().sign_in(&mut scene.device).await.expect(201);
     let listed = list(&scene.alice).await;
     let mut expected = json!({
         "id": "text", "deviceName": "text", "createdAt": "text", "lastUsedAt": "text",
@@ -50,7 +50,7 @@ async fn lists_passkeys_in_camel_case_oldest_first() {
     }
     let native = scene.alice.passkeys().await;
     assert_eq!(ids, [&native[0]["id"], &native[1]["id"]].map(|id| id.as_str().unwrap()), "the credential's");
-    check_refused(scene.stranger().call(Method::GET, PASSKEYS, None).await, 401);
+    check_refused(scene.anonymous().call(Method::GET, PASSKEYS, None).await, 401);
     let (bob, _) = scene.invited("bob@example.com", 2).await;
     assert_eq!(list(&bob).await.len(), 1, "one's own");
 }
@@ -75,7 +75,7 @@ async fn a_passkey_is_renamed_in_snake_case() {
     for nothing in [NOTHING, "x", "%C3%A9"] {
         check_refused(rename(&scene.alice, nothing, &name).await, 404);
     }
-    check_refused(rename(&scene.stranger(), &ids[1], &name).await, 401);
+    check_refused(rename(&scene.anonymous(), &ids[1], &name).await, 401);
     assert_eq!(list(&scene.alice).await[1]["deviceName"], "Blue key");
 }
 
@@ -94,7 +94,7 @@ async fn removes_passkeys_but_not_the_last() {
     for nothing in [NOTHING, "x"] {
         check_refused(delete(&scene.alice, nothing).await, 404);
     }
-    check_refused(delete(&scene.stranger(), &ids[1]).await, 401);
+    check_refused(delete(&scene.anonymous(), &ids[1]).await, 401);
     let gone = delete(&scene.alice, &ids[1]).await.expect(204);
     assert!(gone.body.is_empty());
     check_refused(delete(&scene.alice, &ids[1]).await, 404);
@@ -115,6 +115,6 @@ async fn a_cookie_counts_only_from_our_own_pages() {
     }
     assert_eq!(list(&scene.alice).await.len(), 2);
     let token = scene.alice.get("sessions/current").await.json()["token"].as_str().unwrap().to_owned();
-    let program = scene.stranger();
+    let program = scene.anonymous();
     program.send(program.request(Method::DELETE, &url).bearer_auth(token)).await.expect(204);
 }

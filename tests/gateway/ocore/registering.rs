@@ -42,7 +42,7 @@ async fn creation_options_are_wrapped_and_strict() {
     assert_ne!(bare["challenge"], native["challenge"]);
     let cookie = scene.alice.set_cookies(CEREMONY).pop().unwrap();
     assert!(!cookie.removes() && cookie.attributes.contains_key("httponly"));
-    check_refused(post(&scene.stranger(), REGISTER_BEGIN, &json!({})).await, 401);
+    check_refused(post(&scene.anonymous(), REGISTER_BEGIN, &json!({})).await, 401);
     for body in
         [json!({ "device_name": 7 }), json!({ "device_name": "a\nb" }), json!(["Blue key"]), json!(null)]
     {
@@ -85,10 +85,10 @@ async fn a_registration_is_found_by_its_challenge_and_belongs_to_its_person() {
     forget_ceremony(&program);
     post(&program, REGISTER_FINISH, &response).await.expect(201);
     check_refused(post(&program, REGISTER_FINISH, &response).await, 400);
-    // A stranger's attempt uses nothing up; somebody else's is refused.
+    // An anonymous client's attempt uses nothing up; somebody else's is refused.
     let (bob, _) = scene.invited("bob@example.com", 2).await;
     let response = answer(alice, 31).await;
-    check_refused(post(&scene.stranger(), REGISTER_FINISH, &response).await, 401);
+    check_refused(post(&scene.anonymous(), REGISTER_FINISH, &response).await, 401);
     post(alice, REGISTER_FINISH, &response).await.expect(201);
     let response = answer(alice, 32).await;
     check_refused(post(&bob, REGISTER_FINISH, &response).await, 400);
@@ -150,13 +150,13 @@ async fn unproven_registration_is_400_and_duplicate_409() {
     check_refused(alice.send(raw("application/json").body("{")).await, 400);
     check_refused(alice.send(raw("text/plain").body("{}")).await, 415);
     assert_eq!(alice.passkeys().await.len(), 1);
-    scene.stranger().sign_in(&mut scene.device).await.expect(201);
+    scene.anonymous().sign_in(&mut scene.device).await.expect(201);
 }
 
 #[tokio::test]
 async fn an_enrolment_is_finished_in_this_dialect_too() {
     let scene = scene().await;
-    let bob = scene.stranger();
+    let bob = scene.anonymous();
     bob.redeem(&scene.gateway.invite("bob@example.com", &[]), None, "Bob").await.expect(201);
     check_refused(bob.call(Method::GET, PASSKEYS, None).await, 401);
     let response = answer(&bob, 60).await;

@@ -19,7 +19,7 @@ async fn answer(scene: &mut Scene, browser: &Browser) -> Value {
 
 /// As a program sends it that has no page, no cookies and no token.
 async fn from_nowhere(scene: &Scene, path: &str, body: &Value) -> Reply {
-    let program = scene.stranger();
+    let program = scene.anonymous();
     program.send(program.request(Method::POST, &scene.url(path)).json(body)).await
 }
 
@@ -33,7 +33,7 @@ fn signed_in_shape() -> Value {
 #[tokio::test]
 async fn request_options_are_wrapped_and_reveal_nothing() {
     let scene = scene().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let url = scene.url(LOGIN_BEGIN);
     let without_body = browser.send(browser.fetching(Method::POST, &url, None)).await.expect(200).json();
     let mut seen = vec![without_body];
@@ -73,7 +73,7 @@ async fn request_options_are_wrapped_and_reveal_nothing() {
 #[tokio::test]
 async fn a_sign_in_answers_with_every_kind_of_token() {
     let mut scene = scene().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let response = answer(&mut scene, &browser).await;
     let reply = post(&browser, LOGIN_FINISH, &response).await.expect(200);
     let body = reply.json();
@@ -123,7 +123,7 @@ async fn a_credential_is_read_bare_and_wrapped() {
         },
     ];
     for wrap in wrap {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         let response = wrap(answer(&mut scene, &browser).await);
         post(&browser, LOGIN_FINISH, &response).await.expect(200);
     }
@@ -146,7 +146,7 @@ async fn an_address_has_to_be_the_passkeys_owners() {
         ("", json!({ "email": "nobody@example.com" }), 401),
         ("?email=alice@example.com", json!({ "email": "bob@example.com" }), 401),
     ] {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         let options = begin(&browser, &begun_with).await;
         let response = scene.device.get(&options, browser.origin());
         let reply = post(&browser, &format!("{LOGIN_FINISH}{query}"), &response).await;
@@ -158,7 +158,7 @@ async fn an_address_has_to_be_the_passkeys_owners() {
             check_refused(post(&browser, LOGIN_FINISH, &response).await, 400);
         }
     }
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let response = answer(&mut scene, &browser).await;
     let twice = format!("{LOGIN_FINISH}?email=bob@example.com&email={ALICE}");
     post(&browser, &twice, &response).await.expect(400);
@@ -168,7 +168,7 @@ async fn an_address_has_to_be_the_passkeys_owners() {
 #[tokio::test]
 async fn a_ceremony_is_used_once_and_a_cookie_that_comes_back_has_to_match() {
     let mut scene = scene().await;
-    let (mine, other) = (scene.stranger(), scene.stranger());
+    let (mine, other) = (scene.anonymous(), scene.anonymous());
     let response = answer(&mut scene, &mine).await;
     // In a browser that has begun one of its own, it is not that one.
     begin(&other, &json!({})).await;
@@ -192,7 +192,7 @@ async fn a_ceremony_is_used_once_and_a_cookie_that_comes_back_has_to_match() {
 #[tokio::test]
 async fn a_passkey_that_is_not_accepted_is_401_and_an_answer_that_cannot_be_read_is_400() {
     let mut scene = scene().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let mut unknown = Authenticator::new(77);
     let made = json!({ "challenge": "AAAA", "rp": { "id": "localhost" }, "user": { "id": "AAECAwQFBgcICQoLDA0ODw" } });
     unknown.create(&made, browser.origin());
@@ -223,7 +223,7 @@ async fn a_passkey_that_is_not_accepted_is_401_and_an_answer_that_cannot_be_read
 async fn a_request_that_cannot_be_read_uses_its_ceremony_up() {
     let mut scene = scene().await;
     for broken in ["{", "[]", "{}"] {
-        let browser = scene.stranger();
+        let browser = scene.anonymous();
         let response = answer(&mut scene, &browser).await;
         let request = browser.fetching(Method::POST, &scene.url(LOGIN_FINISH), None);
         let request = request.header("content-type", "application/json").body(broken);
@@ -236,7 +236,7 @@ async fn a_request_that_cannot_be_read_uses_its_ceremony_up() {
 #[tokio::test]
 async fn refuses_cross_site_sign_ins() {
     let mut scene = scene().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let response = answer(&mut scene, &browser).await;
     for (header, value) in
         [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("origin", "null")]

@@ -60,7 +60,7 @@ async fn route_credentials_are_sent_as_basic() {
         assert_eq!(reply.status(), 200, "{}", reply.0);
         assert_eq!(scene.app.take_one().values("authorization"), [expected.as_str()]);
     }
-    // A stranger is nobody, whatever they say.
+    // An anonymous client is nobody, whatever they say.
     for lines in [vec![], vec![own.to_owned()]] {
         let reply = raw::get(scene.gateway.port, "localhost", "/open", &lines);
         assert_eq!(reply.status(), 200, "{}", reply.0);
@@ -84,7 +84,7 @@ async fn personal_basic_passwords_apply() {
     assert!(seen.value("remote-user") != "bob" && seen.values("authorization").is_empty(), "{}", seen.text());
     scene.gateway.invite("robert@example.com", &["--username", "bob"]);
     let link = scene.gateway.invite("robert@example.com", &["--username", "bob"]);
-    let bob = scene.stranger();
+    let bob = scene.anonymous();
     let mut device = crate::harness::Authenticator::new(3);
     bob.enrol(&link, "robert@example.com", "", &mut device).await;
     bob.navigate(&scene.url("/page")).await.expect(200);

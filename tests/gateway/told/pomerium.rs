@@ -31,7 +31,7 @@ async fn pomerium_assertion_verifies_with_its_hosts_jwks() {
     assert_eq!(seen.value("x-pomerium-claim-groups"), "ops,staff");
 
     // As such an application does: anybody's keys, from its own host, without a cookie.
-    let keys = scene.stranger().navigate(&scene.url(KEYS)).await.expect(200);
+    let keys = scene.anonymous().navigate(&scene.url(KEYS)).await.expect(200);
     let keys: JwkSet = serde_json::from_value(keys.json()).unwrap();
     let key = keys.find(&decode_header(&jwt).unwrap().kid.unwrap()).unwrap();
     let mut validation = Validation::new(Algorithm::ES256);
@@ -51,7 +51,7 @@ async fn pomerium_assertion_verifies_with_its_hosts_jwks() {
 #[tokio::test]
 async fn pomerium_jwks_path_belongs_to_the_application_by_default() {
     let scene = Scene::set().await;
-    scene.stranger().navigate(&scene.url(KEYS)).await.expect(303);
+    scene.anonymous().navigate(&scene.url(KEYS)).await.expect(303);
     scene.alice.navigate(&scene.url(KEYS)).await.expect(200);
     assert_eq!(scene.app.take_one().target(), KEYS);
 }

@@ -33,7 +33,7 @@ async fn is_signed_in(browser: &Browser) -> bool {
 async fn application_sign_out_ends_the_session() {
     let mut scene = scene().await;
     let bob = scene.invited("bob@example.com", 2).await.0;
-    let elsewhere = scene.stranger();
+    let elsewhere = scene.anonymous();
     elsewhere.sign_in(&mut scene.device).await.expect(201);
     let reply = scene.alice.navigate(&scene.url("/logout")).await.expect(302);
     assert_eq!(
@@ -116,7 +116,7 @@ async fn the_page_asks_only_applications_that_the_user_may_enter() {
             assert!(policy.contains(&format!("connect-src 'self' {origin}")), "{policy}");
         }
     }
-    let stranger = scene.stranger().navigate(&scene.url("/auth/logout")).await.expect(200);
-    assert!(!stranger.text().contains("data-applications"), "{stranger}");
-    assert!(stranger.header("content-security-policy").contains("connect-src 'self';"), "{stranger}");
+    let anonymous = scene.anonymous().navigate(&scene.url("/auth/logout")).await.expect(200);
+    assert!(!anonymous.text().contains("data-applications"), "{anonymous}");
+    assert!(anonymous.header("content-security-policy").contains("connect-src 'self';"), "{anonymous}");
 }

@@ -1,7 +1,7 @@
 //! The dialects, spoken as the front ends speak them that they were made for.
 //!
-//! One more dialect is one more [`Tongue`] and a file beside this one. The compiler then asks for every
-//! step; what a dialect has no word for is said natively, in the arm that says so.
+//! One more dialect is one more [`Tongue`] and a file beside this one. The compiler then asks for
+//! every step; what a dialect has no word for is said natively, in the arm that says so.
 //!
 //! What always holds: the steps are asked for and not judged here, but for those that a test only
 //! passes through ([`Tongue::add`], [`Tongue::sign_in`], [`Tongue::list`]).

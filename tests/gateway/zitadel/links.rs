@@ -26,13 +26,13 @@ async fn s_19_link_adds_one_passkey() {
     assert!(scene.gateway.log().contains("invited"), "and that there is a link");
 
     let mut tablet = Authenticator::new(9);
-    let elsewhere = scene.stranger();
+    let elsewhere = scene.anonymous();
     let person = elsewhere.enrol(link, "ignored@example.com", "Ignored", &mut tablet).await;
     let current = scene.alice.get("sessions/current").await.expect(200).json();
     assert_eq!((&person["email"], &person["id"]), (&json!(ALICE), &current["user"]["id"]));
     elsewhere.redeem(link, None, "").await.expect_problem(410);
     assert_eq!(alice.list().await.len(), 2);
-    scene.stranger().sign_in(&mut tablet).await.expect(201);
+    scene.anonymous().sign_in(&mut tablet).await.expect(201);
     assert!(elsewhere.is_signed_in().await && scene.alice.is_signed_in().await);
 }
 
@@ -47,7 +47,7 @@ async fn s_19_new_link_voids_the_one_before() {
         let made = program.browser.send(program.request(Method::POST, "/_link")).await.expect(200).json();
         links.push(made["link"].as_str().unwrap().to_owned());
     }
-    let redeemed = async |link: &str| scene.stranger().redeem(link, None, "").await;
+    let redeemed = async |link: &str| scene.anonymous().redeem(link, None, "").await;
     redeemed(&links[1]).await.expect_problem(410);
     redeemed(&links[2]).await.expect_problem(410);
     assert_eq!(redeemed(&links[3]).await.expect(201).json()["user"]["email"], ALICE);
@@ -78,7 +78,7 @@ async fn good_among(scene: &Scene, links: &[String]) -> usize {
     let mut good = 0;
     for link in links {
         let secret = json!({ "token": secret_of(link) });
-        good += usize::from(scene.stranger().post("invitations/preview", &secret).await.status == 200);
+        good += usize::from(scene.anonymous().post("invitations/preview", &secret).await.status == 200);
     }
     good
 }
@@ -116,7 +116,7 @@ async fn send_link_mails_the_owner_only() {
     assert!(!sent.text().contains(secret_of(&link)) && !scene.gateway.log().contains(secret_of(&link)));
     assert!(!message["message"].as_str().unwrap().contains("evil.example"), "{message}");
 
-    let elsewhere = scene.stranger();
+    let elsewhere = scene.anonymous();
     elsewhere.enrol(&link, ALICE, "", &mut Authenticator::new(9)).await;
     assert_eq!(alice.list().await.len(), 2);
     assert!(office.message(2).await["message"].as_str().unwrap().contains("passkey was added"));

@@ -22,13 +22,13 @@ const METHODS: [(Method, &str); 6] = [
 #[tokio::test]
 async fn refuses_anonymous_calls() {
     let scene = scene().await;
-    let stranger = scene.stranger();
+    let anonymous = scene.anonymous();
     for (method, below) in METHODS {
         let body = json!({});
-        let request = || stranger.request(method.clone(), &url(&stranger, below)).json(&body);
-        refused_plainly(stranger.send(request()).await, 401, 16, "auth header missing");
+        let request = || anonymous.request(method.clone(), &url(&anonymous, below)).json(&body);
+        refused_plainly(anonymous.send(request()).await, 401, 16, "auth header missing");
         for value in ["Bearer nonsense", "Bearer ", "Basic YTpi", "nonsense"] {
-            let reply = stranger.send(request().header("authorization", value)).await;
+            let reply = anonymous.send(request().header("authorization", value)).await;
             assert_eq!(refused(reply, 401, 16), "token_invalid", "{method} {below} with {value}");
         }
     }
@@ -44,7 +44,7 @@ async fn refuses_anonymous_calls() {
 #[tokio::test]
 async fn enrolling_session_may_only_add_a_passkey() {
     let scene = scene().await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let link = scene.gateway.invite("bob@example.com", &[]);
     let token = browser.redeem(&link, None, "Bob").await.expect(201).json()["token"].clone();
     let bob = Program { browser: browser.another(), token: token.as_str().unwrap().to_owned() };
@@ -218,7 +218,7 @@ async fn s_26_changes_need_a_fresh_passkey() {
         config.tls("auth.example.com");
     };
     let mut scene = Scene::with(arrange, |_| {}).await;
-    let browser = scene.stranger();
+    let browser = scene.anonymous();
     let signed_in = browser.sign_in(&mut scene.device).await.expect(201).json();
     let stale =
         Program { browser: browser.another(), token: signed_in["token"].as_str().unwrap().to_owned() };

@@ -2,8 +2,8 @@
 //!
 //! What does not live here: making tokens, which only their owners and operators do.
 //!
-//! What always holds: every call asks for an administrator's authority first, and no answer has a token
-//! in it.
+//! What always holds: every call asks for an administrator's authority first, and no answer has a
+//! token in it.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;

@@ -46,8 +46,8 @@ pub(super) struct BanBody {
     reason: Option<String>,
 }
 
-/// Bans a network: no credential can be tried from it. Users who are signed in there stay signed in. An
-/// earlier ban of the network is replaced.
+/// Bans a network: no credential can be tried from it. Users who are signed in there stay signed
+/// in. An earlier ban of the network is replaced.
 #[utoipa::path(post, path = "/admin/v1/bans", tag = "admin",
     security(("bearer" = []), ("cookie" = [])), request_body = BanBody,
     responses((status = 201, body = BanShape), Failures))]

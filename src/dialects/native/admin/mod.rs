@@ -2,8 +2,8 @@
 //! sessions, access tokens and networks, and what has happened.
 //!
 //! What always holds: every endpoint asks for an [`Authority`] first, readers too. It takes an
-//! administrator's full session with a passkey shown a short time ago, from a page of ours or a client
-//! that is no browser; an access token is never enough. What it may do is decided in
+//! administrator's full session with a passkey shown a short time ago, from a page of ours or a
+//! client that is no browser; an access token is never enough. What it may do is decided in
 //! `flows/administration/`.
 
 mod access_tokens;

@@ -25,7 +25,7 @@ use crate::web::{Problem, json};
 #[schema(as = admin::Question)]
 #[serde(deny_unknown_fields)]
 pub(super) struct QuestionShape {
-    /// A username, an e-mail address or an id; left out: a stranger.
+    /// A username, an e-mail address or an id; left out: an anonymous client.
     user: Option<String>,
     /// The whole address, such as `https://app.example.com/reports`.
     url: String,
@@ -69,7 +69,7 @@ pub(super) async fn explain(
     authority(&gateway, &call)?;
     let asked: QuestionShape = json::read(&call.headers, &body)?;
     let who = match &asked.user {
-        None => Asker::Stranger,
+        None => Asker::Anonymous,
         Some(name) => Asker::User(Box::new(gateway.administration.find_user(name).await?)),
     };
     let at = match asked.at.as_deref() {

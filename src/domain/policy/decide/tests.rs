@@ -90,13 +90,13 @@ fn the_first_rule_about_a_request_decides() {
     decides(&policy, &guest, &get("/admin/x"), Decision::Refused);
     decides(&policy, &guest, &get("/wiki"), Decision::Allowed);
     decides(&policy, &staff, &get("/other"), Decision::Refused);
-    // A stranger may turn out to be anybody.
-    assert_eq!(policy.decide_for_stranger(&get("/wiki")).decision, Decision::SignIn);
+    // An anonymous client may turn out to be anybody.
+    assert_eq!(policy.decide_for_anonymous(&get("/wiki")).decision, Decision::SignIn);
     let open = Policy::new(policy.rules().iter().rev().cloned().collect(), None);
-    assert_eq!(open.decide_for_stranger(&get("/wiki")).decision, Decision::Public);
-    assert_eq!(open.decide_for_stranger(&get("/other")).decision, Decision::SignIn);
+    assert_eq!(open.decide_for_anonymous(&get("/wiki")).decision, Decision::Public);
+    assert_eq!(open.decide_for_anonymous(&get("/other")).decision, Decision::SignIn);
     let closed = Policy::new(vec![rule(Effect::Deny, &["anyone"], &["/admin/*"])], None);
-    assert_eq!(closed.decide_for_stranger(&get("/admin")).decision, Decision::Refused);
+    assert_eq!(closed.decide_for_anonymous(&get("/admin")).decision, Decision::Refused);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn datalog_policy_requires_step_up_too() {
     check("/a", None, Decision::StepUp);
     check("/b", fresh, Decision::Refused);
     check("/c", fresh, Decision::Refused);
-    assert_eq!(policy.decide_for_stranger(&get("/a")).decision, Decision::SignIn);
+    assert_eq!(policy.decide_for_anonymous(&get("/a")).decision, Decision::SignIn);
     let locked = User { standing: Standing::Disabled, ..alice(&[]) };
     assert_eq!(policy.decide(&policy.about(&locked), fresh, &get("/a")).decision, Decision::Refused);
 }
@@ -246,7 +246,7 @@ mod model {
     #[derive(Debug, Clone)]
     pub(super) struct Request {
         pub(super) groups: Vec<&'static str>,
-        pub(super) is_stranger: bool,
+        pub(super) is_anonymous: bool,
         pub(super) method: &'static str,
         pub(super) path: String,
         pub(super) client: Option<[u8; 4]>,
@@ -262,23 +262,23 @@ mod model {
                 && rule.times.is_none_or(|times| is_time(times, request.seconds));
             let named = match rule.who {
                 "anyone" => true,
-                "user" => !request.is_stranger,
-                group => !request.is_stranger && request.groups.contains(&group),
+                "user" => !request.is_anonymous,
+                group => !request.is_anonymous && request.groups.contains(&group),
             };
             if fits && named {
                 let too_old = rule.who != "anyone" && rule.age_max.is_some_and(|max| request.age > max);
-                return match (rule.allows, request.is_stranger) {
+                return match (rule.allows, request.is_anonymous) {
                     (false, _) => "refused",
                     (true, true) => "public",
                     (true, false) if too_old => "step_up",
                     (true, false) => "allowed",
                 };
             }
-            if fits && request.is_stranger {
+            if fits && request.is_anonymous {
                 return "sign_in";
             }
         }
-        if request.is_stranger { "sign_in" } else { "refused" }
+        if request.is_anonymous { "sign_in" } else { "refused" }
     }
 
     fn is_path(pattern: &str, path: &str) -> bool {
@@ -371,9 +371,9 @@ fn requests() -> impl Strategy<Value = Vec<model::Request>> {
         (prop::sample::select(&MOMENTS[..]), 0_i64..7 * 86_400),
         prop::sample::select(&[0_i64, 60, 61, 600, 601, 86_400][..]),
     );
-    let request = request.prop_map(|(groups, is_stranger, method, path, client, (start, later), age)| {
+    let request = request.prop_map(|(groups, is_anonymous, method, path, client, (start, later), age)| {
         let (path, seconds) = (path.to_owned(), start + later);
-        model::Request { groups, is_stranger, method, path, client, seconds, age }
+        model::Request { groups, is_anonymous, method, path, client, seconds, age }
     });
     prop::collection::vec(request, 100)
 }
@@ -430,8 +430,8 @@ proptest! {
                 now,
             };
             let shown_at = Timestamp::from_millis((request.seconds - request.age) * 1_000);
-            let verdict = if request.is_stranger {
-                policy.decide_for_stranger(&asking)
+            let verdict = if request.is_anonymous {
+                policy.decide_for_anonymous(&asking)
             } else {
                 let concerned = policy.about(&alice(&request.groups));
                 let verdict = policy.decide(&concerned, Some(shown_at), &asking);

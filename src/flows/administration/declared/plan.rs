@@ -65,7 +65,8 @@ pub enum NotPlanned {
     Failed(FlowError),
 }
 
-/// Why a declared user cannot be: the place in the declaration from 0, and the username that is taken.
+/// Why a declared user cannot be: the place in the declaration from 0, and the username that is
+/// taken.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Objection {
     pub at: usize,

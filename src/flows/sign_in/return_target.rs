@@ -1,37 +1,37 @@
-//! The way back to where a stranger was heading, across hosts.
+//! Return targets: where an anonymous client was heading, across hosts.
 //!
-//! A stranger on an application's host gets a nonce cookie there, and the target goes along to the
-//! sign-in page, sealed, so that a page load of a stranger writes nothing. When they have signed in
-//! on the auth host, a one-time code carries the sign-in over: it is good for 30 seconds, for that
-//! target, and only for the browser that shows the nonce. The application's host then sets its own
-//! host-only cookie.
+//! An anonymous client on an application's host gets a nonce cookie there, and the target goes
+//! along to the sign-in page, sealed, so that a page load of an anonymous client writes nothing.
+//! When they have signed in on the auth host, a one-time code carries the sign-in over: it is good
+//! for 30 seconds, for that target, and only for the browser that shows the nonce. The
+//! application's host then sets its own host-only cookie.
 //!
-//! Loops end here: a browser that comes back as a stranger after two completed rounds, or that
-//! does not show its nonce at all, is told why instead of being sent around again.
+//! Loops end here: a browser that comes back as an anonymous client after two completed rounds, or
+//! that does not show its nonce at all, is told why instead of being sent around again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::domain::event::Kind;
-use crate::domain::id::WayBackId;
+use crate::domain::id::ReturnTargetId;
 use crate::domain::place::host_of;
 use crate::domain::policy::route::Known;
+use crate::domain::return_target::{
+    HAND_OFF_LIFETIME, HandOff, RETURN_TARGET_LIFETIME, ReturnTarget, ReturnTargetName,
+    SEALED_TARGET_BYTES_MAX, TARGET_BYTES_MAX, Target,
+};
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::session::Session;
 use crate::domain::session::token::Carrier;
 use crate::domain::time::Timestamp;
-use crate::domain::way_back::{
-    HAND_OFF_LIFETIME, HandOff, SEALED_TARGET_BYTES_MAX, TARGET_BYTES_MAX, Target, WAY_BACK_LIFETIME,
-    WayBack, WayBackName,
-};
 use crate::flows::FlowError;
 use crate::flows::sign_in::SignIn;
 use crate::flows::visit::Visit;
 use crate::ports::entropy;
 use crate::records::{self, keys};
 
-/// Completed rounds after which a browser that is still a stranger is going in circles.
+/// Completed rounds after which a browser that is still an anonymous client is going in circles.
 pub const ROUNDS_MAX: u8 = 2;
 /// Rounds longer ago than this do not count.
 const ROUND_WINDOW: Duration = Duration::from_mins(1);
@@ -48,11 +48,11 @@ pub enum Errand {
     ShowPasskey,
 }
 
-/// Where a stranger goes next.
+/// Where an anonymous client goes next.
 #[derive(Debug)]
 pub enum SignInRedirect {
-    /// To sign in, with this way back and this nonce in a cookie of the present host.
-    SignIn { way_back: WayBackName, nonce: Secret },
+    /// To sign in, with this return target and this nonce in a cookie of the present host.
+    SignIn { return_target: ReturnTargetName, nonce: Secret },
     /// Nowhere: this browser has been around twice.
     Loop,
 }
@@ -67,11 +67,11 @@ pub enum NextStep {
     /// To be asked first: any name below a wildcard route leads here, and not every one of them
     /// need be an application's (`evil.example.com` with a dangling DNS record).
     Ask { host: String },
-    /// To their account: no way back is known.
+    /// To their account: no return target is known.
     Account,
 }
 
-/// Whether the person has said that they want to go where a way back leads.
+/// Whether the person has said that they want to go where a return target leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Intent {
     /// A link brought them here.
@@ -151,26 +151,30 @@ impl SignIn {
         let nonce = nonce.unwrap_or_else(|| Secret::from_random(entropy::bytes(&*self.ground.entropy)));
         let fits = path_and_query.len() <= TARGET_BYTES_MAX && path_and_query.starts_with('/');
         let path_and_query = if fits { path_and_query } else { "/" }.to_owned();
-        let way_back = WayBack {
+        let return_target = ReturnTarget {
             target: Target { origin: self.ground.place.origin_of(&visit.host), path_and_query },
             browser: nonce.hashed(),
             shown_since: (errand == Errand::ShowPasskey).then_some(now),
-            expires_at: now.plus(WAY_BACK_LIFETIME),
+            expires_at: now.plus(RETURN_TARGET_LIFETIME),
         };
-        Ok(SignInRedirect::SignIn { way_back: self.named(way_back, visit).await?, nonce })
+        Ok(SignInRedirect::SignIn { return_target: self.named(return_target, visit).await?, nonce })
     }
 
-    /// What the address of the sign-in page calls `way_back`. One that does not fit there is kept,
-    /// which counts as an attempt; a client that has had its share of those goes back to the front
-    /// page.
-    async fn named(&self, mut way_back: WayBack, visit: &Visit) -> Result<WayBackName, FlowError> {
-        if way_back.target.path_and_query.len() > SEALED_TARGET_BYTES_MAX {
+    /// What the address of the sign-in page calls `return_target`. One that does not fit there is
+    /// kept, which counts as an attempt; a client that has had its share of those goes back to the
+    /// front page.
+    async fn named(
+        &self,
+        mut return_target: ReturnTarget,
+        visit: &Visit,
+    ) -> Result<ReturnTargetName, FlowError> {
+        if return_target.target.path_and_query.len() > SEALED_TARGET_BYTES_MAX {
             if self.attempts.count(visit).is_ok() {
-                return self.kept(&way_back, visit).await;
+                return self.kept(&return_target, visit).await;
             }
-            "/".clone_into(&mut way_back.target.path_and_query);
+            "/".clone_into(&mut return_target.target.path_and_query);
         }
-        let plain = serde_json::to_vec(&way_back).map_err(|_| FlowError::Signing)?;
+        let plain = serde_json::to_vec(&return_target).map_err(|_| FlowError::Signing)?;
         let nonce = entropy::bytes(&*self.ground.entropy);
         let sealed = self
             .ground
@@ -179,61 +183,68 @@ impl SignIn {
             .ways_back
             .seal_for_address(&plain, nonce)
             .ok_or(FlowError::Signing)?;
-        Ok(WayBackName::Sealed(sealed))
+        Ok(ReturnTargetName::Sealed(sealed))
     }
 
-    async fn kept(&self, way_back: &WayBack, visit: &Visit) -> Result<WayBackName, FlowError> {
-        let id = WayBackId(entropy::bytes(&*self.ground.entropy));
-        let (key, now) = (keys::way_back(&id), self.ground.clock.now());
-        let room =
-            self.ways_back.admit(key.clone(), self.attempts.begun_by(visit.client), way_back.expires_at, now);
-        self.ground.records.commit(room.put(key, records::encode(way_back)?)).await?;
-        Ok(WayBackName::Kept(id))
+    async fn kept(&self, return_target: &ReturnTarget, visit: &Visit) -> Result<ReturnTargetName, FlowError> {
+        let id = ReturnTargetId(entropy::bytes(&*self.ground.entropy));
+        let (key, now) = (keys::return_target(&id), self.ground.clock.now());
+        let room = self.ways_back.admit(
+            key.clone(),
+            self.attempts.begun_by(visit.client),
+            return_target.expires_at,
+            now,
+        );
+        self.ground.records.commit(room.put(key, records::encode(return_target)?)).await?;
+        Ok(ReturnTargetName::Kept(id))
     }
 
-    /// The host that a way back leads to, for the sign-in page.
-    pub async fn heading_for(&self, name: Option<&WayBackName>) -> Result<Option<String>, FlowError> {
-        let Some(way_back) = self.way_back(name).await? else { return Ok(None) };
-        let origin = way_back.target.origin;
+    /// The host that a return target leads to, for the sign-in page.
+    pub async fn heading_for(&self, name: Option<&ReturnTargetName>) -> Result<Option<String>, FlowError> {
+        let Some(return_target) = self.return_target(name).await? else { return Ok(None) };
+        let origin = return_target.target.origin;
         Ok(origin.split_once("://").map(|(_, host)| host.to_owned()))
     }
 
-    async fn way_back(&self, name: Option<&WayBackName>) -> Result<Option<WayBack>, FlowError> {
-        let found: Option<WayBack> = match name {
+    async fn return_target(
+        &self,
+        name: Option<&ReturnTargetName>,
+    ) -> Result<Option<ReturnTarget>, FlowError> {
+        let found: Option<ReturnTarget> = match name {
             None => None,
-            Some(WayBackName::Kept(id)) => self.ground.records.get(&keys::way_back(id)).await?,
-            Some(WayBackName::Sealed(text)) => {
+            Some(ReturnTargetName::Kept(id)) => self.ground.records.get(&keys::return_target(id)).await?,
+            Some(ReturnTargetName::Sealed(text)) => {
                 let opened = self.ground.open_keys.load().ways_back.open_from_address(text);
                 opened.and_then(|plain| serde_json::from_slice(&plain).ok())
             }
         };
         let now = self.ground.clock.now();
-        Ok(found.filter(|way_back| now < way_back.expires_at))
+        Ok(found.filter(|return_target| now < return_target.expires_at))
     }
 
     /// Whether the owner of `session` has to show a passkey again before they go on.
     pub async fn must_show_again(
         &self,
         session: &Session,
-        name: Option<&WayBackName>,
+        name: Option<&ReturnTargetName>,
     ) -> Result<bool, FlowError> {
-        let since = self.way_back(name).await?.and_then(|way_back| way_back.shown_since);
+        let since = self.return_target(name).await?.and_then(|return_target| return_target.shown_since);
         Ok(since.is_some_and(|since| session.authenticated_at.is_none_or(|at| at < since)))
     }
 
     /// Where the owner of `session` goes, having signed in on the auth host.
-    pub async fn onward(
+    pub async fn next_step(
         &self,
         session: &Session,
-        name: Option<&WayBackName>,
+        name: Option<&ReturnTargetName>,
         intent: Intent,
     ) -> Result<NextStep, FlowError> {
-        let Some(way_back) = self.way_back(name).await? else { return Ok(NextStep::Account) };
-        if way_back.target.origin == self.ground.issuer {
-            return Ok(NextStep::Here(way_back.target));
+        let Some(return_target) = self.return_target(name).await? else { return Ok(NextStep::Account) };
+        if return_target.target.origin == self.ground.issuer {
+            return Ok(NextStep::Here(return_target.target));
         }
         let now = self.ground.clock.now();
-        let host = host_of_origin(&way_back.target.origin);
+        let host = host_of_origin(&return_target.target.origin);
         match self.ground.routes().knows(&host) {
             // The configuration has changed since.
             Known::Not => return Ok(NextStep::Account),
@@ -243,12 +254,16 @@ impl SignIn {
             Known::ByName | Known::ByWildcard => {}
         }
         let code = Secret::from_random(entropy::bytes(&*self.ground.entropy));
-        let url =
-            format!("{}{}/hand-off?code={}", way_back.target.origin, self.ground.place.prefix, code.reveal());
+        let url = format!(
+            "{}{}/hand-off?code={}",
+            return_target.target.origin,
+            self.ground.place.prefix,
+            code.reveal()
+        );
         let hand_off = HandOff {
             session: session.id,
-            target: way_back.target,
-            browser: way_back.browser,
+            target: return_target.target,
+            browser: return_target.browser,
             expires_at: now.plus(HAND_OFF_LIFETIME),
         };
         let key = keys::hand_off(&code.hashed());
@@ -275,16 +290,16 @@ impl SignIn {
             None => None,
         };
         let Some(nonce) = nonce.and_then(Secret::parse).map(|nonce| nonce.hashed()) else {
-            return Ok(Err(self.astray(visit, HandOffError::NoNonce)));
+            return Ok(Err(self.hand_off_failed(visit, HandOffError::NoNonce)));
         };
         let ours = self.ground.place.origin_of(&visit.host);
         let fits = |h: &HandOff| h.browser == nonce && h.target.origin == ours && now < h.expires_at;
         let Some(offer) = carried.filter(fits) else {
-            return Ok(Err(self.astray(visit, HandOffError::NoSuchCode)));
+            return Ok(Err(self.hand_off_failed(visit, HandOffError::NoSuchCode)));
         };
         let live = self.sessions.index.session(&offer.session);
         let Some(live) = live.filter(|session| session.is_live(&self.ground.lifetimes(), now)) else {
-            return Ok(Err(self.astray(visit, HandOffError::NoSuchCode)));
+            return Ok(Err(self.hand_off_failed(visit, HandOffError::NoSuchCode)));
         };
         let session = (*live.record()).clone();
         let token = self.sessions.token(&session, Carrier::Cookie(visit.host.clone()))?;
@@ -294,7 +309,7 @@ impl SignIn {
         Ok(Ok(Arrived { token, session, target: offer.target }))
     }
 
-    fn astray(&self, visit: &Visit, why: HandOffError) -> HandOffError {
+    fn hand_off_failed(&self, visit: &Visit, why: HandOffError) -> HandOffError {
         let host = visit.host.clone();
         let kind = match why {
             HandOffError::NoNonce => Kind::LoopDetected { host },

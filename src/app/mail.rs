@@ -1,4 +1,4 @@
-//! The postman: takes letters from the outbox to the mail server, now and again.
+//! Hands messages from the outbox to the mail server, when one is enqueued and when one is due.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,24 +8,24 @@ use tokio::sync::watch;
 
 use super::StartError;
 use crate::config::{MailEncryption, Settings};
-use crate::domain::letter::{Content, Letter};
+use crate::domain::message::{Content, Message};
 use crate::domain::user::Email;
 use crate::flows::Gateway;
 use crate::mail::Stationery;
 use crate::mail::smtp::{Encryption, SmtpMailer, SmtpSettings};
 use crate::ports::Mailer;
 
-/// How long the postman rests after the store failed.
+/// How long delivery rests after the store failed.
 const REST: Duration = Duration::from_secs(30);
-/// The longest rest: a letter that was posted unnoticed waits no longer.
+/// The longest rest: a message that was enqueued unnoticed waits no longer.
 const REST_MAX: Duration = Duration::from_mins(5);
 
-/// Whoever carries letters away, if the settings name a mail server.
+/// The mailer, if the settings name a mail server.
 pub(super) fn mailer(settings: &Settings) -> Result<Option<Arc<dyn Mailer>>, StartError> {
     Ok(smtp(settings)?.map(|mailer| Arc::new(mailer) as _))
 }
 
-/// The same as what it is: a mail server that can be greeted without a letter.
+/// The same as what it is: a mail server that can be greeted without a message.
 pub(super) fn smtp(settings: &Settings) -> Result<Option<SmtpMailer>, StartError> {
     let Some(mail) = &settings.mail else { return Ok(None) };
     let origin = settings.origin();
@@ -50,17 +50,17 @@ pub(super) fn smtp(settings: &Settings) -> Result<Option<SmtpMailer>, StartError
     SmtpMailer::new(&smtp, stationery).map(Some).map_err(StartError::because)
 }
 
-/// Sends a letter that says nothing but that it has arrived, at once and past the outbox. The mail
+/// Sends a message that says nothing but that it has arrived, at once and past the outbox. The mail
 /// server's own words where it does not take it.
 pub fn send_test(settings: &Settings, to: Email) -> Result<(), StartError> {
     let none = || StartError("the configuration names no mail server: add [mail] (docs/mail.md)".to_owned());
     let mailer = smtp(settings)?.ok_or_else(none)?;
     let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::because)?;
-    let letter = Letter { to, content: Content::Test };
-    runtime.block_on(mailer.send(&letter)).map_err(StartError::because)
+    let message = Message { to, content: Content::Test };
+    runtime.block_on(mailer.send(&message)).map_err(StartError::because)
 }
 
-/// Delivers what waits, and what is posted, with whoever carries letters at that time, until told
+/// Delivers what waits, and what is enqueued, with the mailer there is at that time, until told
 /// to stop.
 pub(super) async fn deliver(
     gateway: Arc<Gateway>,
@@ -89,7 +89,7 @@ pub(super) async fn deliver(
         };
         tokio::select! {
             _ = shutdown.wait_for(|told| *told) => return,
-            () = gateway.messages.mail_is_posted() => {}
+            () = gateway.messages.mail_is_enqueued() => {}
             Ok(()) = mailers.changed() => {}
             () = tokio::time::sleep(rest) => {}
         }

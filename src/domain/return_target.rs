@@ -1,29 +1,29 @@
-//! The way back: where a stranger was heading, and the one-time hand-off that carries a sign-in
-//! from the auth host to the host of an application.
+//! The return target: where an anonymous client was heading, and the one-time hand-off that carries
+//! a sign-in from the auth host to the host of an application.
 //!
-//! A way back is sealed into the address of the sign-in page, so that a stranger's page load writes
-//! nothing; a long one is kept on the server, and the address names it. A hand-off is always kept
-//! on the server. A target is built from the request that was admitted to a configured route, never
-//! from a parameter that somebody else could have written.
+//! A return target is sealed into the address of the sign-in page, so that an anonymous client's
+//! page load writes nothing; a long one is kept on the server, and the address names it. A hand-off
+//! is always kept on the server. A target is built from the request that was admitted to a
+//! configured route, never from a parameter that somebody else could have written.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{SessionId, WayBackId};
+use super::id::{ReturnTargetId, SessionId};
 use super::secret::SecretHash;
 use super::time::Timestamp;
 
-/// How long a stranger may take to sign in before the way back is forgotten.
-pub const WAY_BACK_LIFETIME: Duration = Duration::from_mins(15);
+/// How long an anonymous client may take to sign in before the return target is forgotten.
+pub const RETURN_TARGET_LIFETIME: Duration = Duration::from_mins(15);
 /// How long a hand-off code is good for.
 pub const HAND_OFF_LIFETIME: Duration = Duration::from_secs(30);
 /// The longest target that is remembered; longer ones lead to the front page of their host.
 pub const TARGET_BYTES_MAX: usize = 4_096;
 /// The longest target that is sealed into an address; longer ones are kept on the server.
 pub const SEALED_TARGET_BYTES_MAX: usize = 1_024;
-/// The longest name of a way back that is looked at.
+/// The longest name of a return target that is looked at.
 const NAME_CHARS_MAX: usize = 2_048;
 
 /// An address on one of our protected hosts.
@@ -42,19 +42,19 @@ impl Target {
     }
 }
 
-/// What an address calls a way back.
+/// What an address calls a return target.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WayBackName {
+pub enum ReturnTargetName {
     /// It is kept on the server under this id.
-    Kept(WayBackId),
+    Kept(ReturnTargetId),
     /// This is all of it, in base64url.
     Sealed(String),
 }
 
-impl WayBackName {
+impl ReturnTargetName {
     /// Reads a parameter; `None` for what cannot be one.
     pub fn parse(text: &str) -> Option<Self> {
-        if let Ok(id) = WayBackId::parse(text) {
+        if let Ok(id) = ReturnTargetId::parse(text) {
             return Some(Self::Kept(id));
         }
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -63,7 +63,7 @@ impl WayBackName {
     }
 }
 
-impl fmt::Display for WayBackName {
+impl fmt::Display for ReturnTargetName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kept(id) => id.fmt(f),
@@ -74,7 +74,7 @@ impl fmt::Display for WayBackName {
 
 /// A remembered target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WayBack {
+pub struct ReturnTarget {
     pub target: Target,
     /// Hash of the nonce cookie on the target's host: the browser that asked.
     pub browser: SecretHash,
@@ -99,18 +99,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_way_back_is_named_by_an_id_or_by_all_of_it() {
-        let id = WayBackId([7; 16]);
-        assert_eq!(WayBackName::parse(&id.to_string()), Some(WayBackName::Kept(id)));
+    fn a_return_target_is_named_by_an_id_or_by_all_of_it() {
+        let id = ReturnTargetId([7; 16]);
+        assert_eq!(ReturnTargetName::parse(&id.to_string()), Some(ReturnTargetName::Kept(id)));
         let longest = "x".repeat(NAME_CHARS_MAX);
         for sealed in ["a", "A-Z_09", &longest] {
-            assert_eq!(WayBackName::parse(sealed), Some(WayBackName::Sealed(sealed.to_owned())), "{sealed}");
+            assert_eq!(
+                ReturnTargetName::parse(sealed),
+                Some(ReturnTargetName::Sealed(sealed.to_owned())),
+                "{sealed}"
+            );
         }
         for wrong in ["", "a b", "a/b", "a=", "é", &format!("{longest}x")] {
-            assert_eq!(WayBackName::parse(wrong), None, "{wrong}");
+            assert_eq!(ReturnTargetName::parse(wrong), None, "{wrong}");
         }
         for name in [id.to_string(), "A-Z_09".to_owned()] {
-            assert_eq!(WayBackName::parse(&name).unwrap().to_string(), name);
+            assert_eq!(ReturnTargetName::parse(&name).unwrap().to_string(), name);
         }
     }
 

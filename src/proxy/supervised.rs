@@ -1,4 +1,4 @@
-//! pingora's proxy as the application of our listeners: each request on a leash.
+//! pingora's proxy as the application of our listeners: each request is supervised.
 //!
 //! What does not live here: what becomes of a request (`admission.rs`).
 //!
@@ -33,8 +33,8 @@ const H2_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// How many requests one HTTP/2 connection may have under way.
 const H2_STREAMS_MAX: u32 = 100;
 
-/// pingora's proxy, each request on a leash.
-pub(super) struct Leashed {
+/// pingora's proxy, each request is supervised.
+pub(super) struct Supervised {
     proxy: Arc<HttpProxy<Phases>>,
     pub(super) front: Arc<ArcSwap<Front>>,
     pub(super) preface: Preface,
@@ -42,8 +42,8 @@ pub(super) struct Leashed {
     activities: Activities,
 }
 
-/// What connections are doing, by the digest of their socket: requests of HTTP/2 run in tasks of their
-/// own, and that digest is what they know of their connection.
+/// What connections are doing, by the digest of their socket: requests of HTTP/2 run in tasks of
+/// their own, and that digest is what they know of their connection.
 #[derive(Clone, Default)]
 struct Activities(Arc<papaya::HashMap<usize, Arc<Activity>>>);
 
@@ -81,7 +81,7 @@ fn address_of(digest: &Arc<SocketDigest>) -> usize {
     Arc::as_ptr(digest).addr()
 }
 
-impl Leashed {
+impl Supervised {
     pub(super) fn new(
         settings: &ProxySettings,
         parts: Parts,
@@ -133,7 +133,7 @@ impl Leashed {
 }
 
 #[async_trait]
-impl HttpServerApp for Leashed {
+impl HttpServerApp for Supervised {
     async fn process_new_http(
         self: &Arc<Self>,
         session: ServerSession,
@@ -141,7 +141,7 @@ impl HttpServerApp for Leashed {
     ) -> Option<ReusedHttpStream> {
         let activity = if session.is_http2() { self.activities.of(&session) } else { None };
         let request = self.proxy.process_new_http(session, shutdown);
-        streams::leashed(activity, shutdown, request).await.flatten()
+        streams::supervised(activity, shutdown, request).await.flatten()
     }
 
     /// Asked for when a client has chosen HTTP/2, before its handshake.

@@ -1,10 +1,10 @@
-//! The courier: takes dispatches from the store to their webhooks, now and again.
+//! Hands dispatches from the store to their webhooks, when one is enqueued and when one is due.
 //!
-//! What does not live here: how a dispatch reaches a webhook (`webhook/http.rs`), and which one is due
-//! (`flows/messages/dispatches.rs`).
+//! What does not live here: how a dispatch reaches a webhook (`webhook/http.rs`), and which one is
+//! due (`flows/messages/dispatches.rs`).
 //!
-//! What always holds: a failure of the store or of a receiver ends no loop; what waits is tried later.
-//! A test goes past the store.
+//! What always holds: a failure of the store or of a receiver ends no loop; what waits is tried
+//! later. A test goes past the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +16,17 @@ use tokio::sync::watch;
 use super::StartError;
 use crate::config::{Settings, Webhook};
 use crate::domain::dispatch::{Subscription, WebhookId};
-use crate::domain::id::LetterId;
+use crate::domain::id::MessageId;
 use crate::flows::Gateway;
-use crate::ports::{Clock as _, Courier, entropy};
+use crate::ports::{Clock as _, WebhookSender, entropy};
 use crate::system::{SystemClock, SystemEntropy};
-use crate::webhook::Letterhead;
-use crate::webhook::http::{HttpCourier, WebhookSettings};
+use crate::webhook::Sender;
+use crate::webhook::http::{HttpWebhookSender, WebhookSettings};
 use crate::webhook::signature::SigningSecret;
 
-/// How long the courier rests after the store failed.
+/// How long delivery rests after the store failed.
 const REST: Duration = Duration::from_secs(30);
-/// The longest rest: a dispatch that was posted unnoticed waits no longer.
+/// The longest rest: a dispatch that was enqueued unnoticed waits no longer.
 const REST_MAX: Duration = Duration::from_mins(5);
 
 /// What a webhook made of a test.
@@ -70,13 +70,13 @@ pub(super) fn subscriptions(settings: &Settings) -> Vec<Subscription> {
 }
 
 /// Whoever tells the webhooks that the settings name; it knows none where there are none.
-pub(super) fn courier(settings: &Settings) -> Result<Arc<dyn Courier>, StartError> {
+pub(super) fn webhook_sender(settings: &Settings) -> Result<Arc<dyn WebhookSender>, StartError> {
     Ok(Arc::new(over_http(settings)?))
 }
 
-fn over_http(settings: &Settings) -> Result<HttpCourier, StartError> {
+fn over_http(settings: &Settings) -> Result<HttpWebhookSender, StartError> {
     let origin = settings.origin();
-    let letterhead = Letterhead {
+    let sender = Sender {
         name: settings.branding.name.clone(),
         users: format!("{origin}{}/admin/users/", settings.server.prefix),
         origin,
@@ -87,7 +87,7 @@ fn over_http(settings: &Settings) -> Result<HttpCourier, StartError> {
         secret: webhook.secret.clone().map(SigningSecret::new),
         ca_file: webhook.ca_file.clone(),
     };
-    HttpCourier::new(settings.webhooks.iter().map(of), letterhead).map_err(StartError::because)
+    HttpWebhookSender::new(settings.webhooks.iter().map(of), sender).map_err(StartError::because)
 }
 
 /// Tells every webhook, or the one with this number or URL, that this is a test: at once and past
@@ -108,12 +108,12 @@ pub fn try_webhooks(settings: &Settings, which: Option<&str>) -> Result<Vec<Trie
         let count = settings.webhooks.len();
         return Err(StartError(format!("no webhook has this number or URL: there are {count}, from 1 on")));
     }
-    let courier = over_http(settings)?;
+    let webhook_sender = over_http(settings)?;
     let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::because)?;
     let mut tried = Vec::new();
     for (number, webhook) in meant {
-        let (id, to) = (LetterId(entropy::bytes(&SystemEntropy)), WebhookId::of_url(&webhook.url));
-        let answer = runtime.block_on(courier.try_out(&to, id, SystemClock::default().now()));
+        let (id, to) = (MessageId(entropy::bytes(&SystemEntropy)), WebhookId::of_url(&webhook.url));
+        let answer = runtime.block_on(webhook_sender.try_out(&to, id, SystemClock::default().now()));
         let (status, said) = match answer {
             Ok(answer) => (Some(answer.status), answer.said),
             Err(why) => (None, why),
@@ -125,17 +125,18 @@ pub fn try_webhooks(settings: &Settings, which: Option<&str>) -> Result<Vec<Trie
     Ok(tried)
 }
 
-/// Delivers what waits, and what is posted, to the webhooks there are at that time, until told to stop.
+/// Delivers what waits, and what is enqueued, to the webhooks there are at that time, until told to
+/// stop.
 pub(super) async fn deliver(
     gateway: Arc<Gateway>,
-    mut couriers: watch::Receiver<Arc<dyn Courier>>,
+    mut webhook_senders: watch::Receiver<Arc<dyn WebhookSender>>,
     mut shutdown: watch::Receiver<bool>,
 ) {
     loop {
-        let courier = Arc::clone(&couriers.borrow_and_update());
+        let webhook_sender = Arc::clone(&webhook_senders.borrow_and_update());
         let rest = tokio::select! {
             _ = shutdown.wait_for(|told| *told) => return,
-            delivered = gateway.messages.deliver_dispatches(&*courier) => match delivered {
+            delivered = gateway.messages.deliver_dispatches(&*webhook_sender) => match delivered {
                 Ok(next) => next.unwrap_or(REST_MAX).min(REST_MAX),
                 Err(error) => {
                     tracing::warn!(%error, "messages for webhooks cannot be read or written; they wait");
@@ -145,8 +146,8 @@ pub(super) async fn deliver(
         };
         tokio::select! {
             _ = shutdown.wait_for(|told| *told) => return,
-            () = gateway.messages.dispatch_is_posted() => {}
-            Ok(()) = couriers.changed() => {}
+            () = gateway.messages.dispatch_is_enqueued() => {}
+            Ok(()) = webhook_senders.changed() => {}
             () = tokio::time::sleep(rest) => {}
         }
     }

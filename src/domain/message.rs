@@ -1,4 +1,4 @@
-//! Letters: what we write to people. Words and layout are in `mail/`.
+//! Messages: what we write to people. Words and layout are in `mail/`.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const NOTICE_LIFETIME: Duration = Duration::from_hours(24);
 
 /// One message to one person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Letter {
+pub struct Message {
     pub to: Email,
     pub content: Content,
 }
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_letter_is_worth_sending_while_what_it_brings_is_good() {
+    fn a_message_is_worth_sending_while_what_it_brings_is_good() {
         let link = |hours| Content::Link { url: String::new(), name: None, hours };
         for (content, lifetime) in [
             (Content::Code { code: "01ABCXYZ".to_owned() }, crate::domain::code::CODE_LIFETIME),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_never_prints_what_it_brings() {
+    fn a_message_never_prints_what_it_brings() {
         let url = "https://auth.example.com/#secret".to_owned();
         assert_eq!(format!("{:?}", Content::Link { url, name: None, hours: 1 }), "Link(..)");
         assert_eq!(format!("{:?}", Content::Code { code: "01ABCXYZ".to_owned() }), "Code(..)");
