@@ -10,7 +10,7 @@ use crate::domain::policy::route::{Icon, Tile};
 use crate::flows::Gateway;
 use crate::pages::admin::settings as shown;
 use crate::pages::routes::{self, Desk};
-use crate::pages::theme::Accent;
+use crate::pages::theme::ACCENT;
 use crate::pages::{self, Docs, Site, aliases, gate};
 use crate::proxy::Doors;
 use crate::web::hosts::{self, Routers};
@@ -57,10 +57,7 @@ pub(super) fn branding(settings: &Settings) -> Result<pages::Branding, StartErro
     let read = |key, path: &Option<PathBuf>| path.as_deref().map(|path| picture(key, path)).transpose();
     let logo = read("branding.logo", &settings.branding.logo)?;
     let favicon = read("branding.favicon", &settings.branding.favicon)?;
-    let accent = match &settings.branding.accent {
-        Some(colour) => Accent::parse(&colour.to_string()).map_err(StartError::because)?,
-        None => Accent::default(),
-    };
+    let accent = settings.branding.accent.unwrap_or(ACCENT);
     let Branding { name, contact, links, explain_refusals: explains_refusals, .. } =
         settings.branding.clone();
     let links = links.into_iter().map(|(text, url)| pages::FooterLink { text, url }).collect();

@@ -63,7 +63,6 @@ pub use settings::{
     Acme, AcmeChallenge, Branding, Certificate, Engine, ExternalAccount, Log, Mail, MailEncryption,
     PublicUrl, RelyingParty, Sender, Server, Settings, Store, Tls, Webhook,
 };
-pub use value::Colour;
 pub(crate) use value::duration;
 pub use written::{Origin, Written};
 

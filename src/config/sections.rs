@@ -13,6 +13,7 @@ use super::value;
 use super::value::file;
 use crate::domain::aliases::Aliases;
 use crate::domain::audit::Retention;
+use crate::domain::colour::Colour;
 use crate::domain::identifier::UsernameChange;
 use crate::domain::place::ForwardAuth;
 use crate::domain::session::{Lifetimes, SESSIONS_PER_USER};
@@ -199,7 +200,9 @@ pub(super) fn branding(root: &Section<'_>, reader: &Reader<'_>) -> Branding {
     if let Some(beyond) = links.get(LINKS_MAX) {
         reader.mistake(&beyond.at, format!("there are more than {LINKS_MAX} links"), "keep the first ones");
     }
-    let accent = section.parsed("accent", "write a colour such as \"#0f62fe\"", value::colour);
+    let accent = section.parsed("accent", "write a colour such as \"#0f62fe\"", |text| {
+        Colour::parse(text).map_err(|error| error.to_string())
+    });
     let explain_refusals = section.flag("explain_refusals", false);
     section.close();
     Branding {

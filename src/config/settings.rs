@@ -14,13 +14,13 @@ use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::backup::BackupPlan;
-use super::value::Colour;
 use super::written::Written;
 use crate::domain::access_token::TokenLimits;
 use crate::domain::attribute::Attributes;
 use crate::domain::audit::Retention;
 use crate::domain::ban::AutomaticBans;
 use crate::domain::code::EmailCode;
+use crate::domain::colour::Colour;
 use crate::domain::dispatch::{Notices, Template};
 use crate::domain::identifier::UsernameChange;
 use crate::domain::limits::RateLimits;

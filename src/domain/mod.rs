@@ -13,6 +13,7 @@ pub mod audit;
 pub mod ban;
 pub mod ceremony;
 pub mod code;
+pub mod colour;
 pub mod cookie;
 pub mod credential;
 mod crockford;
