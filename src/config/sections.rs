@@ -8,7 +8,7 @@ use super::lengths::{Limits, duration};
 use super::reader::Reader;
 use super::relying_party::short_text;
 use super::section::Section;
-use super::settings::{Branding, Engine, Log, Mail, Server, Store};
+use super::settings::{Branding, Engine, Log, Server, Store};
 use super::value;
 use super::value::file;
 use crate::domain::aliases::Aliases;
@@ -19,6 +19,7 @@ use crate::domain::place::ForwardAuth;
 use crate::domain::session::{Lifetimes, SESSIONS_PER_USER};
 use crate::domain::signup::{Approval, SignUp, SignUpMode};
 use crate::domain::user::{Email, Group};
+use crate::mail::smtp::MailServer;
 use crate::telemetry::access::AccessFormat;
 use crate::telemetry::logging::Format;
 
@@ -145,7 +146,7 @@ pub(super) fn session(root: &Section<'_>, reader: &Reader<'_>) -> Lifetimes {
 }
 
 /// Reads `[signup]`.
-pub(super) fn signup(root: &Section<'_>, mail: Option<&Mail>, reader: &Reader<'_>) -> SignUp {
+pub(super) fn signup(root: &Section<'_>, mail: Option<&MailServer>, reader: &Reader<'_>) -> SignUp {
     let section = root.table("signup");
     let remedy = "write mode = \"invite\", \"domain\" or \"open\"";
     let mode = section.parsed("mode", remedy, |text| match text {

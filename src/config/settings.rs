@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::backup::BackupPlan;
 use super::written::Written;
+use crate::acme::Authority;
 use crate::domain::access_token::TokenLimits;
 use crate::domain::attribute::Attributes;
 use crate::domain::audit::Retention;
@@ -30,8 +31,8 @@ use crate::domain::policy::route::RouteTable;
 use crate::domain::session::Lifetimes;
 use crate::domain::signup::SignUp;
 use crate::domain::topic::Topic;
-use crate::domain::user::{DisplayName, Email};
-use crate::proxy::{ForwardedBy, Limits};
+use crate::mail::smtp::MailServer;
+use crate::proxy::{CertificateFiles, ForwardedBy, Limits};
 use crate::telemetry::access::AccessFormat;
 use crate::telemetry::logging::Format;
 
@@ -52,7 +53,7 @@ pub struct Settings {
     /// How much is served at once.
     pub traffic: Limits,
     /// `None`: nothing is sent.
-    pub mail: Option<Mail>,
+    pub mail: Option<MailServer>,
     /// Who else is told what happens.
     pub webhooks: Vec<Webhook>,
     pub email_code: EmailCode,
@@ -125,51 +126,9 @@ impl Server {
 pub struct Tls {
     pub listen: Vec<SocketAddr>,
     /// The first one answers clients that ask for none of the names.
-    pub certificates: Vec<Certificate>,
+    pub certificates: Vec<CertificateFiles>,
     /// For hosts that no certificate of the list covers.
-    pub acme: Option<Acme>,
-}
-
-/// Who issues certificates to us (RFC 8555).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Acme {
-    /// The URL of the authority's directory.
-    pub directory: String,
-    /// Where the authority may write to.
-    pub email: Option<Email>,
-    pub challenge: AcmeChallenge,
-    /// Trusted for the directory instead of the authorities of this machine.
-    pub ca_file: Option<PathBuf>,
-    /// One of the directory's certificate profiles.
-    pub profile: Option<String>,
-    pub external_account: Option<ExternalAccount>,
-}
-
-/// How an authority is shown that a host is ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AcmeChallenge {
-    TlsAlpn01,
-    Http01,
-}
-
-/// The operator's own account with an authority (RFC 8555, section 7.3.4).
-#[derive(Clone, PartialEq, Eq)]
-pub struct ExternalAccount {
-    pub key_id: String,
-    pub hmac_key: Zeroizing<Vec<u8>>,
-}
-
-impl fmt::Debug for ExternalAccount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ExternalAccount({})", self.key_id)
-    }
-}
-
-/// A certificate chain and its key, in PEM.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Certificate {
-    pub cert: PathBuf,
-    pub key: PathBuf,
+    pub acme: Option<Authority>,
 }
 
 /// Who we are to authenticators.
@@ -198,26 +157,6 @@ pub enum Engine {
     Memory,
 }
 
-/// Who carries our messages.
-#[derive(Clone)]
-pub struct Mail {
-    /// A name or an address; certificates are checked for it.
-    pub host: String,
-    pub port: u16,
-    pub encryption: MailEncryption,
-    pub user: Option<String>,
-    pub password: Option<Zeroizing<String>>,
-    pub from: Sender,
-    /// Trusted besides the authorities of this machine.
-    pub ca_file: Option<PathBuf>,
-}
-
-impl fmt::Debug for Mail {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Mail({}:{}, {:?})", self.host, self.port, self.encryption)
-    }
-}
-
 /// Who is told what happens, over HTTP.
 #[derive(Clone)]
 pub struct Webhook {
@@ -238,24 +177,6 @@ impl fmt::Debug for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Webhook({}, {:?})", self.origin, self.template)
     }
-}
-
-/// How the way to the mail server is encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MailEncryption {
-    /// TLS from the first byte.
-    Tls,
-    /// TLS after STARTTLS, or nothing is sent.
-    StartTls,
-    /// TLS if the server offers it: for a server on this machine.
-    IfOffered,
-}
-
-/// Whom messages are from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sender {
-    pub name: Option<DisplayName>,
-    pub email: Email,
 }
 
 /// What our pages look like.
