@@ -28,6 +28,23 @@ pub struct Invited {
     pub secret: Secret,
 }
 
+/// How a link reaches the user it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkDelivery {
+    /// Through whoever made it.
+    ByHand,
+    /// By mail as well.
+    ByMail,
+}
+
+impl LinkDelivery {
+    /// By mail, if that is asked for.
+    pub const fn mailed_if(asked: bool) -> Self {
+        if asked { Self::ByMail } else { Self::ByHand }
+    }
+}
+
 /// A promise of an account to whoever shows the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invitation {

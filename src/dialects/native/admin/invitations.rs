@@ -14,10 +14,9 @@ use super::authority;
 use super::shapes::{Failures, InvitationShape, LinkShape, RoleName};
 use crate::dialects::native::App;
 use crate::domain::id::InvitationId;
-use crate::domain::invitation::Invited;
-use crate::domain::invitation::{INVITATION_LIFETIME, INVITATION_LIFETIME_MAX};
+use crate::domain::invitation::{INVITATION_LIFETIME, INVITATION_LIFETIME_MAX, Invited, LinkDelivery};
 use crate::domain::user::{DisplayName, Email, Group, MalformedName, Role, Username, groups_of_one};
-use crate::flows::administration::invitations::{Guest, LinksGo};
+use crate::flows::administration::invitations::Guest;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::{Problem, json};
@@ -89,7 +88,7 @@ pub(super) async fn invite(
         return Err(FlowError::NoMail.into());
     }
     let guest = asked.guest(gateway.sessions.name_of(&authority))?;
-    let invited = gateway.administration.invite(&authority, guest, links_go(mail)).await?;
+    let invited = gateway.administration.invite(&authority, guest, LinkDelivery::mailed_if(mail)).await?;
     told(&gateway, &invited).await
 }
 
@@ -103,7 +102,7 @@ pub(super) async fn renew(
 ) -> Result<(StatusCode, Json<LinkShape>), Problem> {
     let authority = authority(&gateway, &call)?;
     let id = InvitationId::parse(&id).map_err(|_| Problem::not_found())?;
-    let go = links_go(gateway.ground.has_mail());
+    let go = LinkDelivery::mailed_if(gateway.ground.has_mail());
     let invited = gateway.administration.renew_invitation(&authority, &id, go).await?;
     told(&gateway, &invited).await
 }
@@ -126,11 +125,6 @@ pub(super) async fn revoke(
 async fn told(gateway: &Gateway, invited: &Invited) -> Result<(StatusCode, Json<LinkShape>), Problem> {
     let username = gateway.administration.username_to_be(&invited.invitation).await?;
     Ok((StatusCode::CREATED, Json(link(gateway, invited, username))))
-}
-
-/// How a link goes that is asked for by `mail`, or not.
-pub(super) const fn links_go(mail: bool) -> LinksGo {
-    if mail { LinksGo::ByMail } else { LinksGo::ByHand }
 }
 
 /// The link.

@@ -19,6 +19,7 @@ use crate::dialects::native::App;
 use crate::domain::attribute::edits_in;
 use crate::domain::credential::Credential;
 use crate::domain::id::{CredentialId, SessionId, UserId};
+use crate::domain::invitation::LinkDelivery;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{DisplayName, Group, MalformedName, Note, User, groups_of_one};
 use crate::flows::administration::directory::{self, HowMany, LastUsed, PAGE_USERS, PAGE_USERS_MAX, Summary};
@@ -240,7 +241,7 @@ pub(super) async fn reset(
         return Err(FlowError::NoMail.into());
     }
     let old = if wipe { OldPasskeys::Wiped } else { OldPasskeys::Stay };
-    let go = super::invitations::links_go(mail);
+    let go = LinkDelivery::mailed_if(mail);
     let invited = gateway.administration.reset_user(&authority, &id, old, go).await?;
     Ok((StatusCode::CREATED, Json(super::invitations::link(&gateway, &invited, None))))
 }
