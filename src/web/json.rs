@@ -28,7 +28,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let (headers, body) = sent(request, state).await?;
-        read_optional(&headers, &body).map(Self)
+        if body.is_empty() { Ok(Self(T::default())) } else { read(&headers, &body).map(Self) }
     }
 }
 
@@ -56,9 +56,4 @@ pub fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T,
         return Err(Problem::malformed("The body cannot be read: it is a list."));
     }
     Ok(value)
-}
-
-/// Reads a JSON body that may be left out altogether.
-pub fn read_optional<T: DeserializeOwned + Default>(headers: &HeaderMap, body: &Bytes) -> Result<T, Problem> {
-    if body.is_empty() { Ok(T::default()) } else { read(headers, body) }
 }

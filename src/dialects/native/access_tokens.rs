@@ -7,14 +7,14 @@
 //! which nobody may cache.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::App;
 use super::shapes::{Failures, ReadFailures};
+use super::{App, Named};
 use crate::domain::access_token::AccessToken;
 use crate::domain::access_token::grant::GrantText;
 use crate::domain::id::AccessTokenId;
@@ -146,9 +146,8 @@ pub(super) async fn make(
 pub(super) async fn revoke(
     State(gateway): App,
     SignedIn(caller, call): SignedIn,
-    Path(id): Path<String>,
+    Named(id): Named<AccessTokenId>,
 ) -> Result<StatusCode, Problem> {
-    let id = AccessTokenId::parse(&id).map_err(|_| Problem::not_found())?;
     gateway.access_tokens.revoke_own_token(&caller.record(), &id, &call.visit).await?;
     Ok(StatusCode::NO_CONTENT)
 }

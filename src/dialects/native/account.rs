@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONTENT_DISPOSITION, HeaderValue};
@@ -13,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::shapes::{Failures, PasskeyShape, ReadFailures, SessionShape, UserShape};
-use super::{App, cursor};
+use super::{App, Asked, cursor};
 use crate::domain::attribute::edits_in;
 use crate::domain::user::{DisplayName, Email, Username};
 use crate::flows::FlowError;
@@ -188,9 +187,8 @@ pub(super) struct After {
 pub(super) async fn audit(
     State(gateway): App,
     SignedIn(caller, _): SignedIn,
-    after: Result<Query<After>, QueryRejection>,
+    Asked(After { after }): Asked<After>,
 ) -> Result<Json<TrailShape>, Problem> {
-    let Query(After { after }) = after.map_err(|error| Problem::malformed(error.body_text()))?;
     let after = cursor(after.as_deref())?;
     let query =
         TrailQuery { user: Some(caller.user.id), after, limit: PAGE_ENTRIES, ..TrailQuery::default() };

@@ -19,8 +19,10 @@ mod shapes;
 mod signup;
 mod status;
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::response::IntoResponse as _;
+use http::request::Parts;
+use serde::de::DeserializeOwned;
 use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
@@ -110,6 +112,30 @@ pub(super) fn in_both_spellings(
 }
 
 type App = State<Shared>;
+
+/// What an address names: one thing, or a tuple of some. What cannot be read is not there.
+struct Named<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Named<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let named = Path::from_request_parts(parts, state).await;
+        named.map(|Path(named)| Self(named)).map_err(|_| Problem::not_found())
+    }
+}
+
+/// What a query asks.
+struct Asked<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let asked = Query::from_request_parts(parts, state).await;
+        asked.map(|Query(asked)| Self(asked)).map_err(|error| Problem::malformed(error.body_text()))
+    }
+}
 
 /// Where a page goes on, as the page before said.
 fn cursor(text: Option<&str>) -> Result<Option<Cursor>, Problem> {

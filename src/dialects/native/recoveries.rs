@@ -1,13 +1,13 @@
 //! Recoveries of the caller's account: what was begun with a code by mail, and taking it back.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::App;
 use super::shapes::{Failures, ReadFailures};
+use super::{App, Named};
 use crate::domain::id::SessionId;
 use crate::domain::recovery::Recovery;
 use crate::web::Problem;
@@ -55,9 +55,8 @@ pub(super) async fn list(
 pub(super) async fn cancel(
     State(gateway): App,
     SignedIn(caller, call): SignedIn,
-    Path(id): Path<String>,
+    Named(id): Named<SessionId>,
 ) -> Result<StatusCode, Problem> {
-    let id = SessionId::parse(&id).map_err(|_| Problem::not_found())?;
     gateway.sign_in.cancel_recovery(&caller.record(), &id, &call.visit).await?;
     Ok(StatusCode::NO_CONTENT)
 }

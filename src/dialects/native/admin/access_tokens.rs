@@ -6,18 +6,16 @@
 //! token in it.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::authority;
+use super::Administrator;
 use super::shapes::Failures;
-use crate::dialects::native::App;
 use crate::dialects::native::access_tokens::TokenShape;
+use crate::dialects::native::{App, Asked, Named};
 use crate::domain::id::{AccessTokenId, UserId};
 use crate::web::Problem;
-use crate::web::call::Call;
 
 /// Which tokens.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -33,11 +31,9 @@ pub(super) struct Whose {
     responses((status = 200, body = Vec<TokenShape>), Failures))]
 pub(super) async fn list(
     State(gateway): App,
-    call: Call,
-    whose: Result<Query<Whose>, QueryRejection>,
+    _: Administrator,
+    Asked(Whose { user }): Asked<Whose>,
 ) -> Result<Json<Vec<TokenShape>>, Problem> {
-    authority(&gateway, &call)?;
-    let Query(Whose { user }) = whose.map_err(|error| Problem::malformed(error.body_text()))?;
     let tokens = match user.as_deref().map(UserId::parse) {
         None => gateway.access_tokens.all_tokens(),
         Some(Ok(user)) => gateway.access_tokens.tokens_of(&user),
@@ -53,11 +49,9 @@ pub(super) async fn list(
     responses((status = 204, description = "It is revoked"), Failures))]
 pub(super) async fn revoke(
     State(gateway): App,
-    call: Call,
-    Path(id): Path<String>,
+    Administrator { authority, .. }: Administrator,
+    Named(id): Named<AccessTokenId>,
 ) -> Result<StatusCode, Problem> {
-    let authority = authority(&gateway, &call)?;
-    let id = AccessTokenId::parse(&id).map_err(|_| Problem::not_found())?;
     gateway.access_tokens.revoke_token(&authority, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

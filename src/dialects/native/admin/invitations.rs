@@ -4,29 +4,30 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::authority;
+use super::Administrator;
 use super::shapes::{Failures, InvitationShape, LinkShape, RoleName};
-use crate::dialects::native::App;
+use crate::dialects::native::{App, Named};
 use crate::domain::id::InvitationId;
 use crate::domain::invitation::{INVITATION_LIFETIME, INVITATION_LIFETIME_MAX, Invited, LinkDelivery};
 use crate::domain::user::{DisplayName, Email, Group, MalformedName, Role, Username, groups_of_one};
 use crate::flows::administration::invitations::Guest;
 use crate::flows::{FlowError, Gateway};
-use crate::web::call::Call;
-use crate::web::{Problem, json};
+use crate::web::Problem;
+use crate::web::json::Body;
 
 /// Every invitation that can still be used, oldest first.
 #[utoipa::path(get, path = "/admin/v1/invitations", tag = "admin",
     security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Vec<InvitationShape>), Failures))]
-pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<InvitationShape>>, Problem> {
-    authority(&gateway, &call)?;
+pub(super) async fn list(
+    State(gateway): App,
+    _: Administrator,
+) -> Result<Json<Vec<InvitationShape>>, Problem> {
     Ok(Json(gateway.administration.invitations().await?.iter().map(InvitationShape::from).collect()))
 }
 
@@ -78,11 +79,9 @@ impl InviteBody {
     responses((status = 201, body = LinkShape), Failures))]
 pub(super) async fn invite(
     State(gateway): App,
-    call: Call,
-    body: Bytes,
+    Administrator { authority, .. }: Administrator,
+    Body(asked): Body<InviteBody>,
 ) -> Result<(StatusCode, Json<LinkShape>), Problem> {
-    let authority = authority(&gateway, &call)?;
-    let asked: InviteBody = json::read(&call.headers, &body)?;
     let mail = asked.mail;
     if mail && !gateway.ground.has_mail() {
         return Err(FlowError::NoMail.into());
@@ -97,11 +96,9 @@ pub(super) async fn invite(
     security(("bearer" = []), ("cookie" = [])), responses((status = 201, body = LinkShape), Failures))]
 pub(super) async fn renew(
     State(gateway): App,
-    call: Call,
-    Path(id): Path<String>,
+    Administrator { authority, .. }: Administrator,
+    Named(id): Named<InvitationId>,
 ) -> Result<(StatusCode, Json<LinkShape>), Problem> {
-    let authority = authority(&gateway, &call)?;
-    let id = InvitationId::parse(&id).map_err(|_| Problem::not_found())?;
     let go = LinkDelivery::mailed_if(gateway.ground.has_mail());
     let invited = gateway.administration.renew_invitation(&authority, &id, go).await?;
     told(&gateway, &invited).await
@@ -113,11 +110,9 @@ pub(super) async fn renew(
     responses((status = 204, description = "The link does not work any more"), Failures))]
 pub(super) async fn revoke(
     State(gateway): App,
-    call: Call,
-    Path(id): Path<String>,
+    Administrator { authority, .. }: Administrator,
+    Named(id): Named<InvitationId>,
 ) -> Result<StatusCode, Problem> {
-    let authority = authority(&gateway, &call)?;
-    let id = InvitationId::parse(&id).map_err(|_| Problem::not_found())?;
     gateway.administration.revoke_invitation(&authority, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
