@@ -31,8 +31,6 @@ pub struct Terms {
     pub claims: &'static [&'static str],
     /// How it names a ceremony that is under way.
     pub carrier: CeremonyCarrier,
-    /// The cookie that a browser gets when it begins a ceremony, if it gets one.
-    pub ceremony_cookie: Option<Cookie>,
     /// Which pages may use the session cookie for a change.
     pub pages: Pages,
     /// What becomes of a change that another page asks for with the session cookie.
@@ -53,9 +51,20 @@ pub struct DefaultMount {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CeremonyCarrier {
     /// A cookie of the browser that began it.
-    Cookie,
-    /// The challenge that the authenticator signed. The documented API has no cookie.
-    Challenge,
+    Cookie(Cookie),
+    /// The challenge that the authenticator signed: the documented API has no cookie. One may be
+    /// set beside it, and has to agree if it comes back.
+    Challenge { beside: Option<Cookie> },
+}
+
+impl CeremonyCarrier {
+    /// The cookie that a browser gets when it begins a ceremony, if it gets one.
+    pub const fn cookie(self) -> Option<Cookie> {
+        match self {
+            Self::Cookie(cookie) => Some(cookie),
+            Self::Challenge { beside } => beside,
+        }
+    }
 }
 
 /// Pages that may use the session cookie.
@@ -123,8 +132,7 @@ const NATIVE: Terms = Terms {
         "/sessions",
         "/verify",
     ],
-    carrier: CeremonyCarrier::Cookie,
-    ceremony_cookie: Some(Cookie::Challenge),
+    carrier: CeremonyCarrier::Cookie(Cookie::Challenge),
     pages: Pages::Ours,
     other_pages: OtherPages::Unknown,
     bad_token: BadToken::Missing,
@@ -145,8 +153,7 @@ const BETTER_AUTH: Terms = Terms {
         "/passkey/verify-registration",
         "/sign-out",
     ],
-    carrier: CeremonyCarrier::Cookie,
-    ceremony_cookie: Some(Cookie::BetterAuthChallenge),
+    carrier: CeremonyCarrier::Cookie(Cookie::BetterAuthChallenge),
     pages: Pages::Related,
     other_pages: OtherPages::Refused,
     bad_token: BadToken::Missing,
@@ -156,8 +163,7 @@ const OCORE: Terms = Terms {
     label: "ocore",
     mount: Some(DefaultMount { path: "/api", key: "ocore_mount" }),
     claims: &["/auth/passkey/login", "/user/passkeys"],
-    carrier: CeremonyCarrier::Challenge,
-    ceremony_cookie: Some(Cookie::OcoreChallenge),
+    carrier: CeremonyCarrier::Challenge { beside: Some(Cookie::OcoreChallenge) },
     pages: Pages::Ours,
     other_pages: OtherPages::Refused,
     bad_token: BadToken::Missing,
@@ -167,8 +173,7 @@ const CORBADO: Terms = Terms {
     label: "corbado",
     mount: Some(DefaultMount { path: "/v2", key: "corbado_mount" }),
     claims: &["/auth", "/me", "/process-config", "/session-config", "/user-details-config"],
-    carrier: CeremonyCarrier::Challenge,
-    ceremony_cookie: None,
+    carrier: CeremonyCarrier::Challenge { beside: None },
     pages: Pages::Related,
     other_pages: OtherPages::Refused,
     bad_token: BadToken::Missing,
@@ -178,8 +183,7 @@ const ZITADEL: Terms = Terms {
     label: "zitadel",
     mount: Some(DefaultMount { path: "/auth/v1", key: "zitadel_mount" }),
     claims: &["/users/me/passwordless"],
-    carrier: CeremonyCarrier::Challenge,
-    ceremony_cookie: None,
+    carrier: CeremonyCarrier::Challenge { beside: None },
     pages: Pages::Ours,
     other_pages: OtherPages::Refused,
     bad_token: BadToken::Told,

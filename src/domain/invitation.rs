@@ -32,7 +32,7 @@ pub struct Invited {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkDelivery {
-    /// Through whoever made it.
+    /// Through the user who made it.
     ByHand,
     /// By mail as well.
     ByMail,

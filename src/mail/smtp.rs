@@ -88,7 +88,7 @@ pub struct SmtpMailer {
 }
 
 impl SmtpMailer {
-    /// Speaks to nobody yet. `hello` is what we call ourselves in `EHLO`: the host of our public
+    /// Opens no connection. `hello` is what we call ourselves in `EHLO`: the host of our public
     /// address.
     pub fn new(server: &MailServer, hello: &str, stationery: Stationery) -> Result<Self, BadMailer> {
         let tls = || tls_parameters(server);

@@ -50,7 +50,7 @@ where
 }
 
 impl Call {
-    /// A request whose credentials nobody has looked at.
+    /// A request whose credentials are not looked at.
     pub fn unread(parts: &Parts, gateway: Arc<Gateway>) -> Result<Self, Problem> {
         // The proxy has noted where the request came in; without it nothing may be answered.
         let visit = parts.extensions.get::<Visit>().cloned().ok_or_else(Problem::unauthenticated)?;

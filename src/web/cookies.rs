@@ -32,7 +32,7 @@ fn ceremony(place: &Place, terms: &Terms, id: &CeremonyId) -> Option<HeaderValue
         // A front end on a related origin may be on another site.
         Pages::Related => "Lax",
     };
-    Some(write(place, terms.ceremony_cookie?, &id.to_string(), CEREMONY_LIFETIME, same_site))
+    Some(write(place, terms.carrier.cookie()?, &id.to_string(), CEREMONY_LIFETIME, same_site))
 }
 
 /// The cookie that names the code that was sent for this browser.
@@ -77,7 +77,7 @@ impl Call {
 
     /// The ceremony that this browser's cookie names.
     pub fn ceremony(&self) -> Option<CeremonyId> {
-        CeremonyId::parse(self.cookie(self.terms().ceremony_cookie?)?).ok()
+        CeremonyId::parse(self.cookie(self.terms().carrier.cookie()?)?).ok()
     }
 
     /// The answer to a request that has begun `id`: this browser is told of it.
@@ -93,7 +93,7 @@ impl Call {
     /// none any more.
     pub fn finished(&self, answered: Result<Response, Problem>) -> Response {
         let mut response = answered.unwrap_or_else(Problem::into_response);
-        if let Some(which) = self.terms().ceremony_cookie {
+        if let Some(which) = self.terms().carrier.cookie() {
             append(response.headers_mut(), expire(self.place(), which));
         }
         response

@@ -62,7 +62,7 @@ pub struct SignedIn(pub Known, pub Call);
 /// A caller with a session of whatever scope.
 pub struct AnySession(pub Known, pub Call);
 
-/// A call that no page sent which is not trusted; see [`Call::not_cross_site`].
+/// A call that does not come from a page that is not trusted; see [`Call::not_cross_site`].
 pub struct Trusted(pub Call);
 
 /// Makes an extractor of what is read from a call.
@@ -150,8 +150,8 @@ impl Call {
         Ok(self.gateway.sessions.caller_by_cookie(&self.visit.host, self.cookie_headers())?)
     }
 
-    /// Every session that the request shows, by token and by cookie: whoever signs out means both,
-    /// and a token that is no good must not keep the cookie's alive.
+    /// Every session that the request shows, by token and by cookie: a user who signs out means
+    /// both, and a token that is no good must not keep the cookie's alive.
     pub fn shown_sessions(&self) -> Result<Vec<Arc<LiveSession>>, Problem> {
         let by_token = match bearer(&self.headers) {
             Some(token) => known(self.gateway.sessions.caller_by_bearer(token)?, Shown::Bearer),
@@ -165,8 +165,8 @@ impl Call {
         Ok(by_token.into_iter().chain(by_cookie).map(|caller| caller.session).collect())
     }
 
-    /// The token that `caller` goes on with: what they have shown, or a new one for whoever showed
-    /// a cookie. No token is turned into one of another kind, for that might last longer.
+    /// The token that `caller` goes on with: the one that was shown, or a new one for a caller who
+    /// showed a cookie. No token is turned into one of another kind, for that might last longer.
     pub fn token_of(&self, caller: &Known) -> Result<String, FlowError> {
         match (caller.shown, bearer(&self.headers)) {
             (Shown::Bearer, Some(token)) => Ok(token.to_owned()),

@@ -1,4 +1,4 @@
-//! What a browser is told when somebody signs in or out.
+//! What a browser is told when a user signs in or out.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue};
@@ -45,7 +45,7 @@ impl Call {
     /// same answer.
     pub async fn sign_out(&self, done: impl IntoResponse) -> Result<Response, Problem> {
         if let Err(problem) = self.not_cross_site() {
-            // What another site's page sends may cost nobody their cookies.
+            // What another site's page sends may cost no user their cookies.
             return match self.terms().other_pages {
                 OtherPages::Unknown => Ok(done.into_response()),
                 OtherPages::Refused => Err(problem),
