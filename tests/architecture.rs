@@ -41,8 +41,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("admin", &["domain", "ports", "flows"]),
     ("acme", &["domain", "ports"]),
     // Settings carry what their users take, in the users' own types: the formats of telemetry, the
-    // limits and certificates of the proxy, the mail server, the certificate authority.
-    ("config", &["domain", "telemetry", "proxy", "mail", "acme"]),
+    // limits and certificates of the proxy, the mail server, webhooks, the certificate authority.
+    ("config", &["domain", "telemetry", "proxy", "mail", "webhook", "acme"]),
     ("app", EVERY_ROOM),
     ("cli", EVERY_ROOM),
     ("main", &["cli"]),

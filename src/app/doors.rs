@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::StartError;
-use crate::config::{Branding, Origin, Settings};
+use crate::config::{Branding, Settings};
 use crate::dialects;
 use crate::domain::policy::route::{Icon, Tile};
 use crate::flows::Gateway;
@@ -39,18 +39,8 @@ pub(super) fn doors(settings: &Settings, gateway: &Arc<Gateway>) -> Result<Doors
 
 /// The settings as administrators are shown them.
 fn told(settings: &Settings) -> shown::Settings {
-    let path = |path: &PathBuf| path.display().to_string();
-    let lines = settings.written.iter().map(|line| shown::Setting {
-        key: line.key.clone(),
-        value: line.value.clone(),
-        origin: match &line.origin {
-            Origin::File { file, line } => shown::Origin::File { file: file.as_ref().map(path), line: *line },
-            Origin::Environment(name) => shown::Origin::Environment(name.clone()),
-            Origin::Default => shown::Origin::Default,
-        },
-        waits: line.waits,
-    });
-    shown::Settings { file: settings.file.as_ref().map(path), lines: lines.collect() }
+    let file = settings.file.as_ref().map(|file| file.display().to_string());
+    shown::Settings { file, lines: settings.written.as_slice().into() }
 }
 
 pub(super) fn branding(settings: &Settings) -> Result<pages::Branding, StartError> {

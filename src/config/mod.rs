@@ -61,7 +61,6 @@ pub(crate) use relying_party::is_localhost;
 use section::Section;
 pub use settings::{Branding, Engine, Log, PublicUrl, RelyingParty, Server, Settings, Store, Tls, Webhook};
 pub(crate) use value::duration;
-pub use written::{Origin, Written};
 
 /// Where the configuration is looked for, in this order, when no file is named.
 pub const SEARCH_PATH: [&str; 2] = ["config.toml", "/etc/vestibule/config.toml"];

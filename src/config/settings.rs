@@ -3,7 +3,6 @@
 //! What always holds: a value of these types is consistent. Nothing that is read from here has to
 //! be checked again, and nothing here knows how it was written.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,10 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use zeroize::Zeroizing;
 
 use super::backup::BackupPlan;
-use super::written::Written;
 use crate::acme::Authority;
 use crate::domain::access_token::TokenLimits;
 use crate::domain::attribute::Attributes;
@@ -22,19 +19,20 @@ use crate::domain::audit::Retention;
 use crate::domain::ban::AutomaticBans;
 use crate::domain::code::EmailCode;
 use crate::domain::colour::Colour;
-use crate::domain::dispatch::{Notices, Template};
+use crate::domain::dispatch::Subscription;
 use crate::domain::identifier::UsernameChange;
 use crate::domain::limits::RateLimits;
 use crate::domain::mounts::Mounts;
 use crate::domain::place::{ForwardAuth, Scheme};
 use crate::domain::policy::route::RouteTable;
 use crate::domain::session::Lifetimes;
+use crate::domain::setting::Setting;
 use crate::domain::signup::SignUp;
-use crate::domain::topic::Topic;
 use crate::mail::smtp::MailServer;
 use crate::proxy::{CertificateFiles, ForwardedBy, Limits};
 use crate::telemetry::access::AccessFormat;
 use crate::telemetry::logging::Format;
+use crate::webhook::http::WebhookSettings;
 
 /// Everything an operator can decide.
 #[derive(Debug, Clone)]
@@ -76,7 +74,7 @@ pub struct Settings {
     /// What is allowed but probably not meant, in sentences.
     pub remarks: Vec<String>,
     /// What was read, key by key, for people.
-    pub written: Vec<Written>,
+    pub written: Vec<Setting>,
     /// Where it was read; `None` where there is no file.
     pub file: Option<PathBuf>,
 }
@@ -158,25 +156,12 @@ pub enum Engine {
 }
 
 /// Who is told what happens, over HTTP.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Webhook {
-    /// As good as a password, in many cases.
-    pub url: String,
-    /// What of it may be shown: scheme, host and port.
-    pub origin: String,
-    pub topics: BTreeSet<Topic>,
-    pub notices: Notices,
-    pub template: Template,
-    /// What messages are signed with.
-    pub secret: Option<Zeroizing<Vec<u8>>>,
-    /// Trusted for it instead of the authorities of this machine.
-    pub ca_file: Option<PathBuf>,
-}
-
-impl fmt::Debug for Webhook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Webhook({}, {:?})", self.origin, self.template)
-    }
+    /// What it is told.
+    pub told: Subscription,
+    /// How it is reached.
+    pub receiver: WebhookSettings,
 }
 
 /// What our pages look like.

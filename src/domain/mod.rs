@@ -44,6 +44,7 @@ pub mod sealed;
 pub mod secret;
 pub mod served;
 pub mod session;
+pub mod setting;
 pub mod signup;
 pub mod time;
 pub mod topic;

@@ -7,6 +7,7 @@
 //! plain HTTP goes to this machine and to private networks alone, whatever a name says by then.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -53,12 +54,21 @@ type Found = BoxFuture<'static, io::Result<std::vec::IntoIter<SocketAddr>>>;
 type Resolver = ServiceFn<fn(Name) -> Found>;
 
 /// One webhook, as the configuration names it.
+#[derive(Clone)]
 pub struct WebhookSettings {
+    /// As good as a password, in many cases.
     pub url: String,
     pub template: Template,
+    /// What messages are signed with.
     pub secret: Option<SigningSecret>,
     /// Trusted for it instead of the authorities of this machine.
     pub ca_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for WebhookSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WebhookSettings({:?})", self.template)
+    }
 }
 
 /// Why there is no sender of webhooks.
@@ -221,7 +231,7 @@ fn trusting(path: &Path) -> Result<ClientConfig, BadWebhook> {
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn bad(error: &dyn std::fmt::Display) -> BadWebhook {
+fn bad(error: &dyn fmt::Display) -> BadWebhook {
     BadWebhook::Settings(error.to_string())
 }
 
