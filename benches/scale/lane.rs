@@ -20,7 +20,7 @@ use crate::spread::Spread;
 /// The administrator.
 pub const ADMINISTRATOR: u64 = 0;
 /// People, or sessions, that are written in one commit.
-const IN_ONE: u64 = 32;
+const IN_ONE: u64 = 6;
 /// What the gateway gives its store by default.
 const CACHE_BYTES: u64 = 64 << 20;
 /// A gateway is quiet that has used no more processor time than this in each of so many seconds.

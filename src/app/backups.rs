@@ -22,6 +22,7 @@ use crate::config::{BackupPlan, Engine, Settings, Store};
 use crate::domain::time::Timestamp;
 use crate::flows::Gateway;
 use crate::flows::authority::Authority;
+use crate::ports::store::BATCH_OPERATIONS_MAX;
 use crate::ports::{Batch, Change, KeyValue};
 use crate::records::archive::{Frame, Reader, Summary, verify};
 use crate::store::{SledStore, private_file};
@@ -31,7 +32,7 @@ use crate::telemetry::metrics::Metrics;
 const FILE_START: &str = "vestibule-";
 const FILE_END: &str = ".backup";
 /// Records that are restored in one commit.
-const RESTORED_AT_ONCE: usize = 256;
+const RESTORED_AT_ONCE: usize = BATCH_OPERATIONS_MAX;
 /// What the store in the making is called, beside the one that it becomes.
 const STAGING_END: &str = ".restoring";
 

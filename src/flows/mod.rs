@@ -144,7 +144,6 @@ impl Gateway {
                 attempts: tried(),
                 messages: told(),
                 sessions: known(),
-                access_tokens: shown(),
                 accounts: owned(),
                 keys: Mutex::new(keys),
                 vault: world.vault,

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 pub const VALUE_BYTES_MAX: usize = 64 * 1024 - 1;
 /// The longest key an engine has to accept: a 1,023-byte credential id and its prefixes.
 pub const KEY_BYTES_MAX: usize = 1_200;
-/// The most operations one batch may hold.
-pub const BATCH_OPERATIONS_MAX: usize = 1_024;
+/// The most operations one batch may hold, expectations included; etcd takes 128 in a transaction.
+pub const BATCH_OPERATIONS_MAX: usize = 100;
 
 /// An ordered key-value store with atomic, durable commits.
 ///
@@ -110,6 +110,15 @@ pub enum Expectation {
     Exactly { key: Vec<u8>, value: Vec<u8> },
 }
 
+impl Expectation {
+    /// The key that it is about.
+    pub fn key(&self) -> &[u8] {
+        match self {
+            Self::Absent { key } | Self::Exactly { key, .. } => key,
+        }
+    }
+}
+
 /// Changes that happen together or not at all.
 ///
 /// A key may appear once among `changes`; expectations are checked against the state before it.
@@ -146,6 +155,23 @@ impl Batch {
     pub fn expect(mut self, key: Vec<u8>, value: Vec<u8>) -> Self {
         self.expectations.push(Expectation::Exactly { key, value });
         self
+    }
+
+    /// How many operations it holds.
+    pub const fn operations(&self) -> usize {
+        self.expectations.len() + self.changes.len()
+    }
+
+    /// What it expects, without its changes.
+    #[must_use]
+    pub fn conditions(&self) -> Self {
+        Self { expectations: self.expectations.clone(), changes: Vec::new() }
+    }
+
+    /// Whether it changes something that `other` expects to be as it is.
+    pub fn changes_what_is_expected_by(&self, other: &Self) -> bool {
+        let is_expected = |key: &[u8]| other.expectations.iter().any(|expected| expected.key() == key);
+        self.changes.iter().any(|change| is_expected(change.key()))
     }
 
     /// The same without changes that are there twice, which come about where two reasons lead to one.

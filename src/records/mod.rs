@@ -17,6 +17,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::domain::access_token::AccessToken;
 use crate::domain::credential::Credential;
 use crate::domain::id::{AccessTokenId, CredentialId, SessionId, UserId};
 use crate::domain::invitation::{Invitation, Setup};
@@ -268,6 +269,13 @@ pub fn delete_credential(credential: &Credential) -> Batch {
     Batch::default()
         .delete(keys::credential(&credential.id))
         .delete(keys::user_credential(&credential.user, &credential.id))
+}
+
+/// Removes an access token.
+pub fn delete_access_token(token: &AccessToken) -> Batch {
+    Batch::default()
+        .delete(keys::access_token(&token.id))
+        .delete(keys::access_token_of(&token.user, &token.id))
 }
 
 /// Writes a new invitation.

@@ -9,10 +9,14 @@ use super::{encode, keys};
 use crate::domain::user::User;
 use crate::ports::{Batch, StoreError};
 
-/// What a person is found by: username, address, name, and each word of the name, in lower case.
+/// How many words of a name lead to its owner: each is an entry of the commit that changes the name.
+const NAME_WORDS_MAX: usize = 8;
+
+/// What a person is found by: username, address, name, and each of the first words of the name, in
+/// lower case.
 pub fn terms_of(user: &User) -> BTreeSet<String> {
     let name = user.display_name.as_str().to_lowercase();
-    let words = name.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let words = name.split_whitespace().take(NAME_WORDS_MAX).map(str::to_owned).collect::<Vec<_>>();
     let whole = [user.username.to_string(), user.email.to_string(), name];
     whole.into_iter().chain(words).collect()
 }

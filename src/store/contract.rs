@@ -100,13 +100,11 @@ async fn get_finds_what_was_put(store: Store) {
 
 async fn scan_is_ordered_and_complete(store: Store) {
     let mut expected: Vec<Entry> = Vec::new();
-    let mut batch = Batch::default();
     for byte in (0..=255_u8).rev() {
         let entry = (vec![b'k', byte], vec![byte; 3]);
-        batch = batch.put(entry.0.clone(), entry.1.clone());
+        store.commit(Batch::default().put(entry.0.clone(), entry.1.clone())).await.unwrap();
         expected.insert(0, entry);
     }
-    store.commit(batch).await.unwrap();
     assert_eq!(store.scan(b"k", None, 1_000).await.unwrap(), expected);
     assert_eq!(store.scan(b"", None, 1_000).await.unwrap(), expected);
     assert_eq!(store.scan(b"k", None, 256).await.unwrap().len(), 256);

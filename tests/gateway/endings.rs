@@ -10,16 +10,19 @@ use vestibule::domain::access_token::grant::GrantText;
 use vestibule::domain::id::{AccessTokenId, UserId};
 use vestibule::domain::session::Session;
 use vestibule::domain::user::Standing;
+use vestibule::flows::FlowError;
 use vestibule::flows::access_tokens::NewToken;
 use vestibule::flows::administration::people::UserEdit;
 use vestibule::flows::authority::Authority;
+use vestibule::flows::sign_in::return_target::{Errand, HandOffError, Intent, NextStep, SignInRedirect};
+use vestibule::flows::visit::Device;
 use vestibule::ports::store::{Entry, Follower};
 use vestibule::ports::{Batch, CommitError, KeyValue, StoreError};
 use vestibule::store::MemoryStore;
 
 use crate::feeds::{Feed, Manner};
 use crate::harness::Authenticator;
-use crate::stage::{AUTH_HOST, Stage, visit};
+use crate::stage::{APP_HOST, AUTH_HOST, Stage, visit, visit_from};
 
 const ALICE: &str = "alice@example.com";
 
@@ -206,4 +209,63 @@ async fn a_gateway_revokes_tokens_that_it_was_not_told_of() {
     token(&here, &user).await;
     there.gateway.sweep().await;
     assert_eq!(count(), 1);
+}
+
+/// Leaves for sign-in, is handed off by the gateway `here`, and arrives at the gateway `there`, once
+/// `between` is over.
+async fn handed_off(
+    here: &Stage,
+    there: &Stage,
+    session: &Session,
+    between: impl AsyncFnOnce(),
+) -> Result<(), HandOffError> {
+    let at = visit(APP_HOST);
+    let gone = here.gateway.sign_in.leave_for_sign_in(&at, "/deep", None, Errand::SignIn).await.unwrap();
+    let SignInRedirect::SignIn { return_target, nonce } = gone else { panic!("a loop") };
+    let next = here.gateway.sign_in.next_step(session, Some(&return_target), Intent::Confirmed).await;
+    let NextStep::HandOff { url } = next.unwrap() else { panic!("no hand-off") };
+    let code = url.split_once("code=").unwrap().1;
+    between().await;
+    there.gateway.sign_in.arrive(&at, code, Some(&nonce.reveal())).await.unwrap().map(drop)
+}
+
+#[tokio::test]
+async fn a_hand_off_counts_for_a_session_that_the_store_has() {
+    let store = Arc::new(MemoryStore::new());
+    let here = Stage::set(Arc::<MemoryStore>::clone(&store)).await.unwrap();
+    let mut device = Authenticator::new(1);
+    let known = here.enrol(ALICE, &mut device).await.unwrap().session;
+    let there = deaf_gateway(&here, &store).await;
+    let unknown = here.sign_in(&mut device).await.unwrap().session;
+    for session in [&known, &unknown] {
+        handed_off(&here, &there, session, async || {}).await.unwrap();
+    }
+    let ended = async || {
+        here.gateway.sessions.sign_out(&[here.live(&known).unwrap()], &visit(AUTH_HOST)).await.unwrap();
+    };
+    let refused = handed_off(&here, &there, &known, ended).await;
+    assert_eq!(refused, Err(HandOffError::NoSuchCode));
+}
+
+#[tokio::test]
+async fn a_code_for_another_device_counts_for_a_session_that_the_store_has() {
+    let store = Arc::new(MemoryStore::new());
+    let here = Stage::set(Arc::<MemoryStore>::clone(&store)).await.unwrap();
+    let mut device = Authenticator::new(1);
+    here.enrol(ALICE, &mut device).await.unwrap();
+    let known = here.sign_in(&mut device).await.unwrap().session;
+    let there = deaf_gateway(&here, &store).await;
+    let unknown = here.sign_in(&mut device).await.unwrap().session;
+    let asked = async |session: &Session, ends: bool| {
+        let offered = here.gateway.sign_in.offer_device_link(session, &visit(AUTH_HOST)).await.unwrap();
+        if ends {
+            let live = here.live(session).unwrap();
+            here.gateway.sessions.sign_out(&[live], &visit(AUTH_HOST)).await.unwrap();
+        }
+        let (code, phone) = (offered.code.reveal(), Device::default());
+        there.gateway.sign_in.ask_with_code(code, &phone, &visit_from("192.0.2.9")).await.map(drop)
+    };
+    asked(&known, false).await.unwrap();
+    asked(&unknown, false).await.unwrap();
+    assert!(matches!(asked(&known, true).await, Err(FlowError::WrongCode)));
 }

@@ -18,7 +18,7 @@ use crate::stage::{APP_HOST, AUTH_HOST, Stage, visit};
 
 /// How a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
+pub(crate) enum Fault {
     /// Nothing happens.
     Before,
     /// It happens, and the answer is lost.
@@ -27,12 +27,20 @@ enum Fault {
     Torn,
 }
 
+/// Which calls are counted, and may fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    All,
+    Commits,
+}
+
 /// A store that fails one call, or every call from one on.
-struct Faulty {
+pub(crate) struct Faulty {
     inner: MemoryStore,
+    counted: Counted,
     calls: AtomicUsize,
     mended: AtomicBool,
-    fails_at: usize,
+    fails_at: AtomicUsize,
     for_good: bool,
     fault: Fault,
 }
@@ -41,13 +49,34 @@ impl Faulty {
     fn new(fails_at: usize, for_good: bool, fault: Fault) -> Arc<Self> {
         let calls = AtomicUsize::new(0);
         let mended = AtomicBool::new(false);
-        Arc::new(Self { inner: MemoryStore::new(), calls, mended, fails_at, for_good, fault })
+        let (counted, fails_at) = (Counted::All, AtomicUsize::new(fails_at));
+        Arc::new(Self { inner: MemoryStore::new(), counted, calls, mended, fails_at, for_good, fault })
+    }
+
+    /// A store that fails no call until [`Self::fail_commit`].
+    pub(crate) fn at_commits(fault: Fault) -> Arc<Self> {
+        let store = Self::new(usize::MAX, false, fault);
+        Arc::new(Self { counted: Counted::Commits, ..Arc::into_inner(store).unwrap() })
+    }
+
+    /// Fails one of the commits to come: the first one is 0.
+    pub(crate) fn fail_commit(&self, number: usize) {
+        self.fails_at.store(self.calls.load(Ordering::SeqCst) + number, Ordering::SeqCst);
+    }
+
+    /// How many commits there were.
+    pub(crate) fn commits(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
     }
 
     /// Whether the present call is one that fails.
-    fn fails(&self) -> bool {
+    fn fails(&self, kind: Counted) -> bool {
+        if self.counted == Counted::Commits && kind != Counted::Commits {
+            return false;
+        }
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
-        let fails = call == self.fails_at || (self.for_good && call > self.fails_at);
+        let fails_at = self.fails_at.load(Ordering::SeqCst);
+        let fails = call == fails_at || (self.for_good && call > fails_at);
         fails && !self.mended.load(Ordering::SeqCst)
     }
 
@@ -63,7 +92,7 @@ impl Faulty {
 impl KeyValue for Faulty {
     async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let found = self.inner.get(key).await;
-        match (self.fails(), self.fault) {
+        match (self.fails(Counted::All), self.fault) {
             (false, _) => found,
             (true, Fault::Torn) => Ok(found?.map(|bytes| bytes[..bytes.len() / 2].to_vec())),
             (true, _) => Err(self.error()),
@@ -76,11 +105,11 @@ impl KeyValue for Faulty {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
-        if self.fails() { Err(self.error()) } else { self.inner.scan(prefix, after, limit).await }
+        if self.fails(Counted::All) { Err(self.error()) } else { self.inner.scan(prefix, after, limit).await }
     }
 
     async fn take(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        match (self.fails(), self.fault) {
+        match (self.fails(Counted::All), self.fault) {
             (false, _) => self.inner.take(key).await,
             (true, Fault::Before) => Err(self.error()),
             (true, _) => {
@@ -91,7 +120,7 @@ impl KeyValue for Faulty {
     }
 
     async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
-        match (self.fails(), self.fault) {
+        match (self.fails(Counted::Commits), self.fault) {
             (false, _) => self.inner.commit(batch).await,
             (true, Fault::After) => {
                 self.inner.commit(batch).await?;
@@ -102,7 +131,7 @@ impl KeyValue for Faulty {
     }
 
     async fn follow(&self, prefix: &[u8], follower: Follower) -> Result<(), StoreError> {
-        if self.fails() { Err(self.error()) } else { self.inner.follow(prefix, follower).await }
+        if self.fails(Counted::All) { Err(self.error()) } else { self.inner.follow(prefix, follower).await }
     }
 
     fn health(&self) -> Result<(), StoreError> {

@@ -3,11 +3,16 @@
 //! That it is no code, no bearer token, no cookie and no ceremony is in `confusion`, that it
 //! expires in `flows`, and that it works once in `single_use`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule::domain::code::EmailCode;
+use vestibule::domain::invitation::LinkDelivery;
+use vestibule::domain::user::Email;
+use vestibule::flows::administration::people::OldPasskeys;
+use vestibule::flows::authority::Authority;
 
 use crate::harness::journey::secret_of;
 use crate::harness::scene::ALICE;
@@ -228,19 +233,38 @@ async fn f_17_new_link_voids_the_one_before() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_17_of_concurrent_links_one_is_live() {
-    let stage = std::sync::Arc::new(Stage::with_codes(EmailCode::Off).await);
-    let made: Vec<_> = (0..8)
-        .map(|_| {
-            let stage = std::sync::Arc::clone(&stage);
-            tokio::spawn(async move { stage.invite(BOB, Duration::from_hours(1)).await })
-        })
-        .collect();
-    let mut count = 0;
-    for made in made {
-        count += usize::from(made.await.unwrap().is_ok());
+    let stage = Arc::new(Stage::with_codes_and_yielding_store(EmailCode::Off).await);
+    let account = stage.enrol(ALICE, &mut Authenticator::new(9)).await.unwrap().user.id;
+    // An invitation of a user who has an account is a link like that of a reset.
+    for (address, resets) in [(BOB, 0), (ALICE, 0), (ALICE, 4), (ALICE, 8)] {
+        let made = (0..8).map(|number| {
+            let stage = Arc::clone(&stage);
+            tokio::spawn(async move {
+                let administration = &stage.gateway.administration;
+                if number < resets {
+                    let operator = Authority::of_operator();
+                    administration
+                        .reset_user(&operator, &account, OldPasskeys::Stay, LinkDelivery::ByHand)
+                        .await
+                } else {
+                    stage.invite(address, Duration::from_hours(1)).await
+                }
+            })
+        });
+        let mut secrets = Vec::new();
+        for made in made.collect::<Vec<_>>() {
+            secrets.extend(made.await.unwrap().map(|invited| invited.secret.reveal().clone()));
+        }
+        assert!(!secrets.is_empty(), "{address}: no link was made");
+        let email = Email::parse(address).unwrap();
+        let live = stage.gateway.administration.invitations().await.unwrap();
+        let live = live.iter().filter(|it| it.email == email).count();
+        let mut redeemed = 0;
+        for secret in secrets {
+            redeemed += usize::from(stage.redeem(&secret).await.is_ok());
+        }
+        assert_eq!((live, redeemed), (1, 1), "{address}, {resets} resets");
     }
-    assert!(count >= 1, "nobody could invite");
-    assert_eq!(stage.gateway.administration.invitations().await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -54,6 +54,7 @@ mod identifiers;
 mod invitations;
 mod limits;
 mod links;
+mod long_changes;
 mod mail;
 mod monitoring;
 mod native;

@@ -59,9 +59,6 @@ pub struct MadeToken {
     pub text: String,
 }
 
-/// Tokens that end, and why.
-pub(in crate::flows) type EndedTokens = (Vec<Arc<LiveToken>>, End);
-
 /// Every access token.
 pub struct AccessTokens {
     ground: Arc<Ground>,
@@ -231,34 +228,43 @@ impl AccessTokens {
         id: &AccessTokenId,
         visit: &Visit,
     ) -> Result<(), FlowError> {
-        let spent = self.sessions.spend_freshness_beside_applications(session, visit).await?;
-        let token = self.kept(id).await?.filter(|token| token.record().user == session.user);
-        let ended = (vec![token.ok_or(FlowError::NotFound)?], End::EndedByOwner);
-        self.end_tokens(&visit.origin(), ended, spent).await
+        for _ in 0..ATTEMPTS_MAX {
+            let spent = self.sessions.spend_freshness_beside_applications(session, visit).await?;
+            let token = self.kept(id).await?.filter(|token| token.record().user == session.user);
+            let token = token.ok_or(FlowError::NotFound)?;
+            if self.is_ended(&visit.origin(), &token, End::EndedByOwner, spent).await? {
+                return Ok(());
+            }
+        }
+        Err(FlowError::Busy)
     }
 
     /// Revokes anybody's token.
     pub async fn revoke_token(&self, authority: &Authority, id: &AccessTokenId) -> Result<(), FlowError> {
-        let token = self.kept(id).await?.ok_or(FlowError::NotFound)?;
-        let spent = self.sessions.spend_freshness_of(authority, &Ended::new()).await?;
-        self.end_tokens(&authority.origin(), (vec![token], End::EndedByOperator), spent).await
-    }
-
-    async fn end_tokens(&self, origin: &Origin, ended: EndedTokens, with: Batch) -> Result<(), FlowError> {
-        if !self.ground.is_committed(with.and(revoking(&ended))).await? {
-            return Err(FlowError::Busy);
+        for _ in 0..ATTEMPTS_MAX {
+            let token = self.kept(id).await?.ok_or(FlowError::NotFound)?;
+            let spent = self.sessions.spend_freshness_of(authority, &Ended::new()).await?;
+            if self.is_ended(&authority.origin(), &token, End::EndedByOperator, spent).await? {
+                return Ok(());
+            }
         }
-        self.report_revoked(origin, &ended);
-        Ok(())
+        Err(FlowError::Busy)
     }
 
-    /// Every token of a user, to end for this reason.
-    pub(in crate::flows) async fn every_token_of(
+    /// Whether the end of `token` and the change `with` could be committed; if so, it is reported.
+    async fn is_ended(
         &self,
-        user: &UserId,
+        origin: &Origin,
+        token: &LiveToken,
         why: End,
-    ) -> Result<EndedTokens, FlowError> {
-        Ok((self.kept_of(user).await?, why))
+        with: Batch,
+    ) -> Result<bool, FlowError> {
+        let is_ended =
+            self.ground.is_committed(with.and(records::delete_access_token(&token.record()))).await?;
+        if is_ended {
+            self.report_revoked(origin, token, why);
+        }
+        Ok(is_ended)
     }
 
     /// A token as the store has it.
@@ -269,7 +275,7 @@ impl AccessTokens {
 
     /// A user's tokens as the store has them: another gateway may have made one that is not known
     /// here yet.
-    async fn kept_of(&self, user: &UserId) -> Result<Vec<Arc<LiveToken>>, FlowError> {
+    pub(in crate::flows) async fn kept_of(&self, user: &UserId) -> Result<Vec<Arc<LiveToken>>, FlowError> {
         let mut ids = self.ground.records.access_token_ids_of(user).await?;
         // Tokens of before are in no list of the store.
         ids.extend(self.index.tokens_of(user).iter().map(|token| token.record().id));
@@ -282,13 +288,11 @@ impl AccessTokens {
         Ok(kept)
     }
 
-    pub(in crate::flows) fn report_revoked(&self, origin: &Origin, (tokens, why): &EndedTokens) {
-        for token in tokens {
-            token.end();
-            let AccessToken { id, user, .. } = *token.record();
-            let event = TokenEvent::Revoked { user, token: id, why: *why };
-            self.ground.report(origin.clone(), Kind::AccessToken(event));
-        }
+    /// Reports the end of a token. Here it has ended whatever the feed does.
+    pub(in crate::flows) fn report_revoked(&self, origin: &Origin, token: &LiveToken, why: End) {
+        token.end();
+        let AccessToken { id, user, .. } = *token.record();
+        self.ground.report(origin.clone(), Kind::AccessToken(TokenEvent::Revoked { user, token: id, why }));
     }
 
     /// Removes tokens that are over, or whose user is, and writes down when the others were last
@@ -316,9 +320,7 @@ impl AccessTokens {
         if let Some(why) = why {
             // Open streams end even when the store takes no changes.
             token.end();
-            return self
-                .end_tokens(&Origin::default(), (vec![Arc::clone(token)], why), Batch::default())
-                .await;
+            return self.is_ended(&Origin::default(), token, why, Batch::default()).await.map(drop);
         }
         let last = token.last_used_at();
         let written = record.last_used_at.unwrap_or(Timestamp::from_millis(0));
@@ -331,13 +333,4 @@ impl AccessTokens {
         let batch = Batch::default().expect(key.clone(), records::encode(&*record)?);
         self.ground.is_committed(batch.put(key, records::encode(&touched)?)).await.map(drop)
     }
-}
-
-/// The batch that ends tokens.
-pub(in crate::flows) fn revoking((tokens, _): &EndedTokens) -> Batch {
-    let gone = |batch: Batch, it: &Arc<LiveToken>| {
-        let AccessToken { id, user, .. } = *it.record();
-        batch.delete(keys::access_token(&id)).delete(keys::access_token_of(&user, &id))
-    };
-    tokens.iter().fold(Batch::default(), gone)
 }

@@ -1,34 +1,29 @@
 //! Leaving: somebody deletes their own account, and everything of theirs ends with it.
 //!
-//! What stays is their username, which nobody else can have: applications may know them by it. The
-//! one commit takes all that is there when it is decided; what slipped in beside it is of nobody
-//! already, and is swept up after.
+//! What stays is their username, which nobody else can have: applications may know them by it. What
+//! slipped in between the decision and its commit is of no user any more, and is swept up after.
 
-use crate::domain::event::{End, Kind, UserChange};
+use crate::domain::event::{End, Kind, Origin, UserChange};
 use crate::domain::id::UserId;
 use crate::domain::session::Session;
 use crate::domain::user::{Role, Standing, User};
 use crate::flows::FlowError;
-use crate::flows::access_tokens::revoking;
 use crate::flows::account::Accounts;
 use crate::flows::account::address::forgetting_code;
 use crate::flows::commit::ATTEMPTS_MAX;
-use crate::flows::sessions::Ended;
 use crate::flows::visit::Visit;
 use crate::ports::Batch;
 use crate::records::{self, keys};
 
 impl Accounts {
-    /// Deletes the account of the owner of `session`, for good: passkeys, sessions on every host and
-    /// what else is theirs, in one commit.
+    /// Deletes the account of the owner of `session`, for good: passkeys, sessions on every host,
+    /// access tokens and what else is theirs.
     pub async fn delete_account(&self, session: &Session, visit: &Visit) -> Result<(), FlowError> {
         self.attempts.spend(visit)?;
         for _ in 0..ATTEMPTS_MAX {
-            let revoked = self.access_tokens.every_token_of(&session.user, End::AccountDeleted).await?;
-            let (batch, ended) = self.deleting(session, visit).await?;
-            if self.ground.is_committed(batch.and(revoking(&revoked))).await? {
-                self.sessions.report_ended(&visit.origin(), &ended);
-                self.access_tokens.report_revoked(&visit.origin(), &revoked);
+            let endings = self.everything_of(&session.user, End::AccountDeleted).await?;
+            let change = self.deleting(session, visit).await?;
+            if self.is_committed_with(endings, change, &visit.origin()).await? {
                 let kind = Kind::UserChanged { user: session.user, what: UserChange::Deleted };
                 self.ground.report(visit.origin(), kind);
                 self.sweep_up_after(&session.user).await;
@@ -38,35 +33,27 @@ impl Accounts {
         Err(FlowError::Busy)
     }
 
-    async fn deleting(&self, session: &Session, visit: &Visit) -> Result<(Batch, Ended), FlowError> {
+    async fn deleting(&self, session: &Session, visit: &Visit) -> Result<Batch, FlowError> {
         let key = keys::session(&session.id);
         let found = self.ground.records.get_exact::<Session>(&key).await?;
         let (asking, stored) = found.ok_or(FlowError::NotPermitted)?;
         // It pays with its life.
         self.sessions.must_be_fresh(&asking, visit)?;
         let (user, unchanged) = self.ground.owner_of(session).await?;
-        let (belongings, ended) = self.belongings_of(&user.id).await?;
-        let batch = unchanged
+        Ok(unchanged
             .expect(key, stored)
             .and(self.leaving_an_administrator(&user).await?)
-            .and(records::retire_user(&user))
-            .and(belongings);
-        Ok((batch, ended))
+            .and(self.retiring(&user).await?))
     }
 
-    /// The batch that removes what a person has, except their account itself and their access tokens.
-    pub(in crate::flows) async fn belongings_of(&self, user: &UserId) -> Result<(Batch, Ended), FlowError> {
-        let sessions = self.sessions.kept_of(user).await?.into_iter();
-        let ended: Ended = sessions.map(|session| (session, End::AccountDeleted)).collect();
-        let ending = self.sessions.ending(&ended, Some(user)).await?;
-        let mut batch = ending.delete(keys::sessions_revision(user));
-        for credential in self.ground.records.credentials_of(user).await? {
-            batch = batch.and(records::delete_credential(&credential));
-        }
-        if let Some((pending, _)) = self.pending_address(user).await? {
-            batch = batch.delete(keys::pending_address(user)).and(forgetting_code(&pending));
-        }
-        Ok((batch.and(self.ground.records.forgetting_own_link(user).await?), ended))
+    /// The batch that removes an account, and what it has besides passkeys, sessions and tokens.
+    pub(in crate::flows) async fn retiring(&self, user: &User) -> Result<Batch, FlowError> {
+        let own_link = self.ground.records.forgetting_own_link(&user.id).await?;
+        let pending = self.pending_address(&user.id).await?;
+        let address = pending.map_or_else(Batch::default, |(pending, _)| {
+            forgetting_code(&pending).delete(keys::pending_address(&user.id))
+        });
+        Ok(records::retire_user(user).delete(keys::sessions_revision(&user.id)).and(own_link).and(address))
     }
 
     /// The batch that expects another administrator who can sign in, where the person is one. Two who
@@ -99,11 +86,8 @@ impl Accounts {
     /// Removes what came between the decision and its commit: a sign-in or a passkey that found the
     /// account still there. None can come after.
     async fn forget_latecomers(&self, user: &UserId) -> Result<(), FlowError> {
-        let (batch, _) = self.belongings_of(user).await?;
-        let batch = batch.and(revoking(&self.access_tokens.every_token_of(user, End::AccountDeleted).await?));
-        if batch.changes.is_empty() {
-            return Ok(());
-        }
-        Ok(self.ground.records.commit(batch).await?)
+        let endings = self.everything_of(user, End::AccountDeleted).await?;
+        let rest = self.ground.records.forgetting_own_link(user).await?.delete(keys::sessions_revision(user));
+        self.is_committed_with(endings, rest, &Origin::default()).await.map(drop)
     }
 }

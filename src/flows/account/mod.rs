@@ -1,12 +1,14 @@
 //! What people change about themselves, and what an account may be.
 //!
 //! `passkeys` lists and removes them, `profile` changes names, `address` the mail address,
-//! `own_link` makes a link for another device, `departure` ends the account, and `names` says which
+//! `own_link` makes a link for another device, `departure` ends the account, `endings` is what ends
+//! with it, and `names` says which
 //! username may be given to whom. What does not live here: adding a passkey
 //! (`sign_in/registration.rs`).
 
 mod address;
 mod departure;
+pub(in crate::flows) mod endings;
 mod names;
 mod own_link;
 pub mod passkeys;

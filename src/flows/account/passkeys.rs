@@ -123,10 +123,9 @@ impl Accounts {
         visit: &Visit,
     ) -> Result<(), FlowError> {
         for _ in 0..ATTEMPTS_MAX {
-            let (batch, ended, removed) = self.removing_credential(session, id, visit).await?;
-            if self.ground.is_committed(batch).await? {
+            let (change, ended, removed) = self.removing_credential(session, id, visit).await?;
+            if self.sessions.is_committed_ending(&ended, None, change, &visit.origin()).await? {
                 self.messages.wake_delivery();
-                self.sessions.report_ended(&visit.origin(), &ended);
                 self.ground.report(visit.origin(), removed.removal());
                 return Ok(());
             }
@@ -154,7 +153,6 @@ impl Accounts {
             .expect(keys::credential(id), stored)
             .expect(keys::credential(&other.id), records::encode(other)?)
             .and(records::delete_credential(&found))
-            .and(self.sessions.ending(&ended, None).await?)
             .and(self.ground.records.forgetting_own_link(&session.user).await?)
             .and(self.telling_of_removal(&found, visit)?)
             .and(spent);

@@ -14,6 +14,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::user::{Email, Group, Role, Standing, User, Username};
 use crate::flows::FlowError;
 use crate::flows::administration::Administration;
+use crate::flows::commit::{Parts, packed};
 use crate::ports::Batch;
 use crate::ports::store::Entry;
 use crate::records::{self, keys};
@@ -294,19 +295,22 @@ impl Administration {
                 self.ground.records.store().scan(keys::USERS, after.as_deref(), MADE_AT_ONCE).await?;
             let Some((last, _)) = entries.last() else { break };
             after = Some(last.clone());
-            self.ground.records.commit(terms_of_all(&entries)?).await?;
+            for (_, batch) in packed(terms_of_all(&entries)?, 0) {
+                self.ground.records.commit(batch).await?;
+            }
         }
         Ok(self.ground.records.commit(Batch::default().put(made, records::encode(&())?)).await?)
     }
 }
 
-fn terms_of_all(entries: &[Entry]) -> Result<Batch, FlowError> {
-    let mut batch = Batch::default();
+fn terms_of_all(entries: &[Entry]) -> Result<Parts<()>, FlowError> {
+    let mut parts = Parts::new();
     for (_, value) in entries {
         let user: User = records::decode(value)?;
         for term in records::terms_of(&user) {
-            batch = batch.put(keys::term(&term, &user.id), records::encode(&())?);
+            let batch = Batch::default().put(keys::term(&term, &user.id), records::encode(&())?);
+            parts.push(((), batch));
         }
     }
-    Ok(batch)
+    Ok(parts)
 }

@@ -2,8 +2,9 @@
 //!
 //! What does not live here: whether a key is one (`domain/ceremony/taking_over.rs`).
 //!
-//! What always holds: a user and their passkeys come in one commit; a credential id stays one
-//! person's; and what cannot be used is told with why, while the rest goes on.
+//! What always holds: a user comes in one commit with as many of their passkeys as fit, and another
+//! import of the same file adds the rest; a credential id stays one person's; and what cannot be used
+//! is told with why, while the rest goes on.
 
 use std::collections::HashSet;
 
@@ -19,7 +20,7 @@ use crate::domain::user::{Role, User};
 use crate::flows::FlowError;
 use crate::flows::administration::Administration;
 use crate::flows::authority::Authority;
-use crate::flows::commit::ATTEMPTS_MAX;
+use crate::flows::commit::{ATTEMPTS_MAX, Parts, packed};
 use crate::flows::sessions::Ended;
 use crate::ports::Batch;
 use crate::records;
@@ -50,11 +51,11 @@ pub enum PasskeyLeft {
     Unusable(usize, CannotTakeOver),
 }
 
-/// What a commit would make of a user.
+/// What would be made of a user.
 struct Import {
     user: User,
-    batch: Batch,
-    credentials: Vec<Credential>,
+    account: Batch,
+    passkeys: Parts<Credential>,
     left: Vec<PasskeyLeft>,
 }
 
@@ -98,15 +99,21 @@ impl Administration {
             return Err(NotImported::TooMany);
         }
         for _ in 0..ATTEMPTS_MAX {
-            let Import { user, batch, credentials, left } = self.importing(foreign).await?;
-            let batch = batch.and(self.sessions.spend_freshness_of(authority, &Ended::new()).await?);
-            if self.ground.is_committed(batch).await? {
+            let Import { user, account, passkeys, left } = self.importing(foreign).await?;
+            let account = account.and(self.sessions.spend_freshness_of(authority, &Ended::new()).await?);
+            let mut packs = packed(passkeys, account.operations()).into_iter();
+            let (first, adding) = packs.next().unwrap_or_default();
+            if self.ground.is_committed(account.and(adding)).await? {
                 self.messages.wake_delivery();
                 let kind = Kind::UserChanged { user: user.id, what: UserChange::Imported };
                 self.ground.report(authority.origin(), kind);
-                for Credential { id: credential, aaguid, .. } in credentials {
-                    let (user, model) = (user.id, Model(name_of(aaguid)));
-                    self.ground.report(authority.origin(), Kind::CredentialAdded { user, credential, model });
+                self.report_taken_over(authority, first);
+                for (more, adding) in packs {
+                    let (_, unchanged) = self.exactly(&user.id).await?;
+                    if !self.ground.is_committed(unchanged.and(adding)).await? {
+                        return Err(FlowError::Busy.into());
+                    }
+                    self.report_taken_over(authority, more);
                 }
                 return Ok(left);
             }
@@ -114,10 +121,17 @@ impl Administration {
         Err(FlowError::Busy.into())
     }
 
+    fn report_taken_over(&self, authority: &Authority, credentials: Vec<Credential>) {
+        for Credential { id: credential, user, aaguid, .. } in credentials {
+            let kind = Kind::CredentialAdded { user, credential, model: Model(name_of(aaguid)) };
+            self.ground.report(authority.origin(), kind);
+        }
+    }
+
     /// What a user brings: to the account with their address, or to a new one.
     async fn importing(&self, foreign: &ForeignUser) -> Result<Import, NotImported> {
         let known = self.ground.records.user_by_email(&foreign.email).await.map_err(FlowError::from)?;
-        let (user, mut batch) = if let Some(user) = &known {
+        let (user, mut account) = if let Some(user) = &known {
             self.exactly(&user.id).await?
         } else {
             let username = self.accounts.free_username(&foreign.email).await?;
@@ -136,14 +150,17 @@ impl Administration {
         if existing.len() + credentials.len() > CREDENTIALS_PER_USER_MAX {
             return Err(NotImported::TooMany);
         }
-        for credential in &credentials {
-            batch = batch.and(records::create_credential(credential).map_err(FlowError::from)?);
-        }
         if let (Some(credential), false) = (credentials.first(), existing.is_empty()) {
             let passkey = credential.name.as_str().to_owned();
-            batch = batch.and(self.messages.notice(&user, Content::PasskeyAdded { passkey, about: None })?);
+            let content = Content::PasskeyAdded { passkey, about: None };
+            account = account.and(self.messages.notice(&user, content)?);
         }
-        Ok(Import { user, batch, credentials, left })
+        let mut passkeys = Parts::new();
+        for credential in credentials {
+            let batch = records::create_credential(&credential).map_err(FlowError::from)?;
+            passkeys.push((credential, batch));
+        }
+        Ok(Import { user, account, passkeys, left })
     }
 
     async fn taken_over(

@@ -4,7 +4,7 @@
 //! that makes one ends those before; and a link that was taken back is refused like one that never
 //! was.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use crate::domain::event::Kind;
@@ -17,7 +17,7 @@ use crate::flows::FlowError;
 use crate::flows::administration::Administration;
 use crate::flows::administration::links::Links;
 use crate::flows::authority::Authority;
-use crate::flows::commit::ATTEMPTS_MAX;
+use crate::flows::commit::{ATTEMPTS_MAX, Parts};
 use crate::flows::sessions::Ended;
 use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
@@ -34,7 +34,7 @@ pub struct Guest {
     pub invited_by: String,
 }
 
-/// How many people are invited at a time: all of them fit into one commit.
+/// How many people are invited at a time.
 pub const GUESTS_MAX: usize = 150;
 
 /// Why nobody of many was invited.
@@ -88,7 +88,10 @@ impl Administration {
         Err(FlowError::Busy)
     }
 
-    /// Invites everybody, at most [`GUESTS_MAX`], or nobody. Their addresses differ.
+    /// Invites all guests, at most [`GUESTS_MAX`], or none where one of them cannot be. Their
+    /// addresses differ. More than one commit holds are invited one commit after the other; where the
+    /// store fails between two of them, the caller invites all once more, and each new link takes the
+    /// place of the one before it.
     pub async fn invite_all(
         &self,
         authority: &Authority,
@@ -105,26 +108,29 @@ impl Administration {
         if !refused.is_empty() {
             return Err(NobodyInvited::Guests(refused));
         }
-        let mut invited = Vec::with_capacity(guests.len());
-        let mut messages = Batch::default();
+        let mut promised = Parts::with_capacity(guests.len());
         for guest in guests {
             let one = self.promise(guest).await?;
-            messages = messages.and(self.message_with(&one, links)?);
-            invited.push(one);
+            let message = self.message_with(&one, links)?;
+            promised.push((one, message));
         }
+        let mut invited = HashSet::new();
         for _ in 0..ATTEMPTS_MAX {
-            let mut batch =
-                messages.clone().and(self.sessions.spend_freshness_of(authority, &Ended::new()).await?);
+            let spent = self.sessions.spend_freshness_of(authority, &Ended::new()).await?;
             let links = self.links().await?;
-            for one in &invited {
-                batch = batch.and(self.inviting(&one.invitation, &links).await?);
+            let mut parts = Parts::new();
+            for (one, message) in promised.iter().filter(|(one, _)| !invited.contains(&one.invitation.id)) {
+                let inviting = self.inviting(&one.invitation, &links).await?;
+                parts.push((&one.invitation, inviting.and(message.clone())));
             }
-            if self.ground.is_committed(batch).await? {
-                for one in &invited {
-                    self.report_invited(authority, &one.invitation);
-                }
-                self.messages.wake_delivery();
-                return Ok(invited);
+            let done = |one: &Invitation| {
+                self.report_invited(authority, one);
+                invited.insert(one.id);
+            };
+            let is_committed = self.ground.is_committed_after(parts, spent, done).await;
+            self.messages.wake_delivery();
+            if is_committed? {
+                return Ok(promised.into_iter().map(|(one, _)| one).collect());
             }
         }
         Err(FlowError::Busy.into())

@@ -12,11 +12,12 @@ use crate::flows::administration::Administration;
 use crate::flows::authority::Authority;
 use crate::flows::keys::{OpenKeys, draw_assertion_keys};
 use crate::flows::sessions::Ended;
+use crate::ports::store::BATCH_OPERATIONS_MAX;
 use crate::ports::{Batch, SigningKeys, entropy};
 use crate::records::keys;
 
-/// The most sessions or messages that end in one commit.
-const ENDED_AT_ONCE_MAX: usize = 100;
+/// How many sessions or messages are read at a time to end them.
+const ENDED_AT_ONCE: usize = BATCH_OPERATIONS_MAX;
 
 /// What a burn ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +85,7 @@ impl Administration {
     async fn end_every_session(&self, authority: &Authority) -> Result<usize, FlowError> {
         let mut count = 0;
         loop {
-            let some = self.ground.records.store().scan(keys::SESSIONS, None, ENDED_AT_ONCE_MAX).await?;
+            let some = self.ground.records.store().scan(keys::SESSIONS, None, ENDED_AT_ONCE).await?;
             if some.is_empty() {
                 return Ok(count);
             }
@@ -101,7 +102,7 @@ impl Administration {
     async fn forget_all(&self, prefix: &[u8]) -> Result<usize, FlowError> {
         let mut forgotten = 0;
         loop {
-            let some = self.ground.records.store().scan(prefix, None, ENDED_AT_ONCE_MAX).await?;
+            let some = self.ground.records.store().scan(prefix, None, ENDED_AT_ONCE).await?;
             if some.is_empty() {
                 return Ok(forgotten);
             }

@@ -30,7 +30,6 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use super::access_tokens::AccessTokens;
 use super::account::Accounts;
 use super::attempts::Attempts;
 use super::ground::Ground;
@@ -45,7 +44,6 @@ pub struct Administration {
     pub(in crate::flows) attempts: Arc<Attempts>,
     pub(in crate::flows) messages: Arc<Messages>,
     pub(in crate::flows) sessions: Arc<Sessions>,
-    pub(in crate::flows) access_tokens: Arc<AccessTokens>,
     pub(in crate::flows) accounts: Arc<Accounts>,
     /// Every signing key; what signs now is open in [`Ground`].
     pub(in crate::flows) keys: Mutex<SigningKeys>,

@@ -16,7 +16,7 @@ use crate::domain::message::{About, Content};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{DisplayName, Group, Note, Role, Standing, User, Username};
 use crate::flows::FlowError;
-use crate::flows::access_tokens::{EndedTokens, revoking};
+use crate::flows::account::endings::Endings;
 use crate::flows::administration::Administration;
 use crate::flows::administration::invitations::Guest;
 use crate::flows::administration::links::Links;
@@ -103,15 +103,6 @@ impl UserEdit {
     }
 }
 
-/// What ends with every passkey of a user, and the batch that ends it.
-#[derive(Default)]
-struct Wiped {
-    batch: Batch,
-    ended: Ended,
-    revoked: Option<EndedTokens>,
-    credentials: Vec<Credential>,
-}
-
 /// Whether `before` is an administrator who goes on as none, or not for as long.
 pub(in crate::flows) fn takes_an_administrator(before: &User, after: &User) -> bool {
     let was_one = before.role == Role::Administrator && before.standing == Standing::Active;
@@ -150,18 +141,14 @@ impl Administration {
             if changes.is_empty() {
                 return Ok(before);
             }
-            let (ended, revoked) = self.ended_by(&changes, &after).await?;
-            let batch = Batch::default()
+            let endings = self.ended_by(&changes, &after).await?;
+            let change = Batch::default()
                 .expect(key.clone(), stored)
                 .and(records::update_user(&before, &after)?)
-                .and(self.sessions.ending(&ended, Some(id)).await?)
-                .and(revoking(&revoked))
                 .and(self.coming_with(&before, &after, links).await?)
-                .and(self.sessions.spend_freshness_of(authority, &ended).await?);
-            if self.ground.is_committed(batch).await? {
+                .and(self.sessions.spend_freshness_of(authority, &endings.ended()).await?);
+            if self.accounts.is_committed_with(endings, change, &authority.origin()).await? {
                 self.messages.wake_delivery();
-                self.sessions.report_ended(&authority.origin(), &ended);
-                self.access_tokens.report_revoked(&authority.origin(), &revoked);
                 for what in changes {
                     self.ground.report(authority.origin(), Kind::UserChanged { user: *id, what });
                 }
@@ -177,20 +164,14 @@ impl Administration {
         for _ in 0..ATTEMPTS_MAX {
             let found: Option<(User, _)> = self.ground.records.get_exact(&key).await?;
             let (user, stored) = found.ok_or(FlowError::NotFound)?;
-            let (belongings, ended) = self.accounts.belongings_of(id).await?;
-            let revoked = self.access_tokens.every_token_of(id, End::AccountDeleted).await?;
-            let batch = Batch::default()
+            let endings = self.accounts.everything_of(id, End::AccountDeleted).await?;
+            let change = Batch::default()
                 .expect(key.clone(), stored)
                 .and(self.accounts.leaving_an_administrator(&user).await?)
-                .and(records::retire_user(&user))
+                .and(self.accounts.retiring(&user).await?)
                 .and(self.voiding_links(&user.email, Some(id), &self.links().await?).await?)
-                .and(belongings)
-                .and(revoking(&revoked));
-            let batch =
-                batch.without_repeats().and(self.sessions.spend_freshness_of(authority, &ended).await?);
-            if self.ground.is_committed(batch).await? {
-                self.sessions.report_ended(&authority.origin(), &ended);
-                self.access_tokens.report_revoked(&authority.origin(), &revoked);
+                .and(self.sessions.spend_freshness_of(authority, &endings.ended()).await?);
+            if self.accounts.is_committed_with(endings, change, &authority.origin()).await? {
                 let kind = Kind::UserChanged { user: *id, what: UserChange::Deleted };
                 self.ground.report(authority.origin(), kind);
                 self.accounts.sweep_up_after(id).await;
@@ -223,16 +204,15 @@ impl Administration {
             if user.email != invited.invitation.email {
                 return Err(FlowError::Busy);
             }
-            let wiped = match old {
-                OldPasskeys::Stay => Wiped::default(),
+            let (endings, wiping) = match old {
+                OldPasskeys::Stay => (Endings::none(*id), Batch::default()),
                 OldPasskeys::Wiped => self.wiping(authority, &user).await?,
             };
-            let spent = self.sessions.spend_freshness_of(authority, &wiped.ended).await?;
+            let spent = self.sessions.spend_freshness_of(authority, &endings.ended()).await?;
             let inviting = self.inviting(&invited.invitation, &links).await?;
-            let batch = unchanged.and(inviting).and(message.clone()).and(wiped.batch.clone()).and(spent);
-            if self.ground.is_committed(batch).await? {
+            let change = unchanged.and(inviting).and(message.clone()).and(wiping).and(spent);
+            if self.accounts.is_committed_with(endings, change, &authority.origin()).await? {
                 self.messages.wake_delivery();
-                self.report_wiped(authority, wiped);
                 self.report_invited(authority, &invited.invitation);
                 let reset = Kind::UserChanged { user: *id, what: UserChange::Reset };
                 self.ground.report(authority.origin(), reset);
@@ -254,41 +234,22 @@ impl Administration {
         }
     }
 
-    /// What removes every passkey and recovery code of a user and ends every session and access
-    /// token.
-    async fn wiping(&self, authority: &Authority, user: &User) -> Result<Wiped, FlowError> {
-        let id = &user.id;
-        let credentials = self.ground.records.credentials_of(id).await?;
-        let (sessions, decided) = self.sessions.all_of(id).await?;
-        let ended: Ended = sessions.into_iter().map(|session| (session, End::AccountReset)).collect();
-        let revoked = self.access_tokens.every_token_of(id, End::AccountReset).await?;
-        let mut batch = Batch::default()
-            .and(decided)
-            .and(self.sessions.ending(&ended, Some(id)).await?)
-            .and(self.ground.records.forgetting_own_link(id).await?)
-            .and(revoking(&revoked))
-            .delete(keys::recovery_codes(id));
-        for credential in &credentials {
-            batch = batch.and(records::delete_credential(credential));
-        }
-        if !credentials.is_empty() {
+    /// What ends every way into an account, and what goes with it.
+    async fn wiping(&self, authority: &Authority, user: &User) -> Result<(Endings, Batch), FlowError> {
+        // Before anything is read: a session that is added after this is noticed.
+        let decided = self.sessions.deciding_about_all(&user.id).await?;
+        let endings = self.accounts.everything_of(&user.id, End::AccountReset).await?;
+        let mut batch = decided
+            .and(self.ground.records.forgetting_own_link(&user.id).await?)
+            .delete(keys::recovery_codes(&user.id));
+        if !endings.passkeys.is_empty() {
             let content = Content::PasskeysWiped { at: self.ground.clock.now() };
             batch = batch.and(self.messages.notice(user, content)?);
         }
         if !authority.is_operator() {
             batch = batch.and(self.accounts.leaving_an_administrator(user).await?);
         }
-        Ok(Wiped { batch, ended, revoked: Some(revoked), credentials })
-    }
-
-    fn report_wiped(&self, authority: &Authority, wiped: Wiped) {
-        self.sessions.report_ended(&authority.origin(), &wiped.ended);
-        if let Some(revoked) = &wiped.revoked {
-            self.access_tokens.report_revoked(&authority.origin(), revoked);
-        }
-        for credential in wiped.credentials {
-            self.ground.report(authority.origin(), credential.removal());
-        }
+        Ok((endings, batch))
     }
 
     /// Removes one passkey of a user and ends the sessions that it opened; the user is told by mail.
@@ -304,20 +265,19 @@ impl Administration {
             let is_last = self.ground.records.credentials_of(owner).await?.len() == 1;
             let opened = self.sessions.opened_with(owner, id).await?.into_iter();
             let ended: Ended = opened.map(|session| (session, End::CredentialRemoved)).collect();
-            let mut batch = unchanged
+            let mut change = unchanged
                 .expect(keys::credential(id), stored)
                 .and(records::delete_credential(&found))
-                .and(self.sessions.ending(&ended, Some(owner)).await?)
                 .and(self.ground.records.forgetting_own_link(owner).await?)
                 .and(self.messages.notice(&user, self.removal_by_administrator(&found))?)
                 .and(self.sessions.spend_freshness_of(authority, &ended).await?);
             if is_last {
-                batch = batch.and(self.accounts.leaving_an_administrator(&user).await?);
+                change = change.and(self.accounts.leaving_an_administrator(&user).await?);
             }
-            if self.ground.is_committed(batch).await? {
+            let origin = authority.origin();
+            if self.sessions.is_committed_ending(&ended, Some(owner), change, &origin).await? {
                 self.messages.wake_delivery();
-                self.sessions.report_ended(&authority.origin(), &ended);
-                self.ground.report(authority.origin(), found.removal());
+                self.ground.report(origin, found.removal());
                 return Ok(());
             }
         }
@@ -378,20 +338,15 @@ impl Administration {
 
     /// Sessions and access tokens that do not outlive a change of their account. A sign-in that
     /// slipped in beside the closing of an account is caught by its opening.
-    async fn ended_by(
-        &self,
-        changes: &[UserChange],
-        after: &User,
-    ) -> Result<(Ended, EndedTokens), FlowError> {
+    async fn ended_by(&self, changes: &[UserChange], after: &User) -> Result<Endings, FlowError> {
         let is_over = changes.contains(&UserChange::Disabled) || changes.contains(&UserChange::Enabled);
         let why = if is_over {
             End::AccountDisabled
         } else if after.has_expired(self.ground.clock.now()) {
             End::AccountExpired
         } else {
-            return Ok((Ended::new(), (Vec::new(), End::AccountDisabled)));
+            return Ok(Endings::none(after.id));
         };
-        let sessions = self.sessions.kept_of(&after.id).await?.into_iter().map(|session| (session, why));
-        Ok((sessions.collect(), self.access_tokens.every_token_of(&after.id, why).await?))
+        self.accounts.ways_in_of(&after.id, why).await
     }
 }

@@ -56,15 +56,10 @@ impl Administration {
         for _ in 0..ATTEMPTS_MAX {
             let (sessions, decided) = self.sessions.all_of(user).await?;
             let ended: Ended = sessions.into_iter().map(|session| (session, End::EndedByOperator)).collect();
-            let batch = self
-                .sessions
-                .ending(&ended, None)
-                .await?
-                .and_unless_gone(decided)
+            let change = decided
                 .and(self.ground.records.forgetting_own_link(user).await?)
                 .and(self.sessions.spend_freshness_of(authority, &ended).await?);
-            if self.ground.is_committed(batch).await? {
-                self.sessions.report_ended(&authority.origin(), &ended);
+            if self.sessions.is_committed_ending(&ended, None, change, &authority.origin()).await? {
                 return Ok(ended.len());
             }
         }

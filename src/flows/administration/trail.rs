@@ -11,6 +11,7 @@ use crate::domain::id::UserId;
 use crate::domain::time::Timestamp;
 use crate::flows::administration::Administration;
 use crate::flows::administration::directory::{Cursor, Page};
+use crate::flows::commit::{Parts, packed};
 use crate::flows::trail::WRITTEN_AT_ONCE;
 use crate::flows::trail::activity::HOURS_KEPT;
 use crate::flows::{FlowError, trail};
@@ -62,22 +63,32 @@ impl Administration {
             if entries.is_empty() {
                 return Ok(());
             }
-            let mut batch = Batch::default();
-            for entry in &entries {
-                let id = self.ground.trail.name(entry.at, entropy::bytes(&*self.ground.entropy));
-                batch = batch.put(keys::audit(&id), records::encode(entry)?);
-                if let Some(user) = &entry.user {
-                    batch = batch.put(keys::audit_of_user(user, &id), records::encode(&())?);
+            let mut parts = Parts::new();
+            for entry in entries {
+                let batch = self.keeping_entry(&entry)?;
+                parts.push((entry, batch));
+            }
+            let mut packs = packed(parts, 0).into_iter();
+            while let Some((entries, batch)) = packs.next() {
+                if let Err(error) = self.ground.records.commit(batch).await {
+                    let unwritten = entries.into_iter().chain(packs.flat_map(|(entries, _)| entries));
+                    self.ground.trail.put_back(unwritten.collect());
+                    return Err(error.into());
                 }
-                batch = batch.and(self.messages.dispatching_entry(entry)?);
+                self.messages.wake_webhooks();
+                self.ground.trail.count(|kept| kept + entries.len());
             }
-            if let Err(error) = self.ground.records.commit(batch).await {
-                self.ground.trail.put_back(entries);
-                return Err(error.into());
-            }
-            self.messages.wake_webhooks();
-            self.ground.trail.count(|kept| kept + entries.len());
         }
+    }
+
+    /// The batch that keeps an entry, and tells the webhooks that want to hear of it.
+    fn keeping_entry(&self, entry: &Entry) -> Result<Batch, FlowError> {
+        let id = self.ground.trail.name(entry.at, entropy::bytes(&*self.ground.entropy));
+        let mut batch = Batch::default().put(keys::audit(&id), records::encode(entry)?);
+        if let Some(user) = &entry.user {
+            batch = batch.put(keys::audit_of_user(user, &id), records::encode(&())?);
+        }
+        Ok(batch.and(self.messages.dispatching_entry(entry)?))
     }
 
     /// A page of the trail, newest first. What has happened a moment ago is in it.

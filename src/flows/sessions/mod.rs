@@ -22,7 +22,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::user::{Email, User};
 use crate::flows::FlowError;
 use crate::flows::attempts::Attempts;
-use crate::flows::commit::ATTEMPTS_MAX;
+use crate::flows::commit::{ATTEMPTS_MAX, Parts};
 use crate::flows::evidence::Evidence;
 use crate::flows::ground::Ground;
 use crate::flows::index::LiveSession;
@@ -37,6 +37,10 @@ use crate::records::{self, keys};
 const SWEPT_AT_ONCE_MAX: usize = 64;
 /// How many are looked at before others have a turn: there may be a million, and that takes a second.
 const SWEPT_WITHOUT_PAUSE: usize = 1_000;
+
+/// The most sessions that a new one ends because there are too many: where the limit was lowered, it
+/// is reached over some sign-ins.
+const TOO_MANY_AT_ONCE_MAX: usize = 16;
 
 /// What the sweep does about a session.
 #[derive(Clone, Copy)]
@@ -163,28 +167,54 @@ impl Sessions {
         if too_many > 0 {
             let mut kept = self.kept_of(&session.user).await?;
             kept.retain(|other| others.contains(&other.record().id));
-            ended.extend(kept.into_iter().take(too_many).map(|oldest| (oldest, End::TooMany)));
+            ended.extend(
+                kept.into_iter()
+                    .take(too_many.min(TOO_MANY_AT_ONCE_MAX))
+                    .map(|oldest| (oldest, End::TooMany)),
+            );
         }
         let batch = self.ending(&ended, Some(&session.user)).await?;
         Ok((batch.and_unless_gone(decided).and(records::create_session(session)?), ended))
     }
 
-    /// The batch that removes these sessions, and the accounts of enrolments abandoned with them.
-    /// The account of `spared` stays.
-    pub(in crate::flows) async fn ending(
+    /// The batch that removes a few sessions; see [`Self::endings`].
+    async fn ending(&self, ended: &Ended, spared: Option<&UserId>) -> Result<Batch, FlowError> {
+        let parts = self.endings(ended, spared).await?;
+        Ok(parts.into_iter().fold(Batch::default(), |batch, (_, part)| batch.and(part)))
+    }
+
+    /// What removes each of these sessions, and the account of an enrolment that is abandoned with
+    /// it. The account of `spared` stays.
+    pub(in crate::flows) async fn endings(
         &self,
         ended: &Ended,
         spared: Option<&UserId>,
-    ) -> Result<Batch, FlowError> {
-        let mut batch = Batch::default();
-        for (session, _) in ended {
+    ) -> Result<Parts<(Arc<LiveSession>, End)>, FlowError> {
+        let mut parts = Parts::new();
+        for (session, why) in ended {
             let record = session.record();
+            let mut batch = records::delete_session(&record);
             if record.scope == Scope::Enrol && spared != Some(&record.user) {
                 batch = batch.and(self.forgetting(&record).await?);
             }
-            batch = batch.and(records::delete_session(&record));
+            parts.push(((Arc::clone(session), *why), batch));
         }
-        Ok(batch)
+        Ok(parts)
+    }
+
+    /// Whether `change` and the end of these sessions could be committed; if so, their end is
+    /// reported. The account of `spared` stays.
+    pub(in crate::flows) async fn is_committed_ending(
+        &self,
+        ended: &Ended,
+        spared: Option<&UserId>,
+        change: Batch,
+        origin: &Origin,
+    ) -> Result<bool, FlowError> {
+        let parts = self.endings(ended, spared).await?;
+        self.ground
+            .is_committed_after(parts, change, |(session, why)| self.report_end(origin, &session, why))
+            .await
     }
 
     /// The batch that removes the account behind an enrolment that ends before its first passkey.
@@ -203,23 +233,26 @@ impl Sessions {
         Ok(forgetting.expect(key, stored).expect(keys::session(&enrolling.id), session))
     }
 
-    /// Reports the end of these sessions, which the store knows of. Here they have ended whatever
-    /// the feed does.
+    /// Reports the end of these sessions, which the store knows of.
     pub(in crate::flows) fn report_ended(&self, origin: &Origin, ended: &Ended) {
         for (session, why) in ended {
-            session.end();
-            let record = session.record();
-            let (user, session) = (record.user, record.id);
-            let kind = match why {
-                End::SignedOut => Kind::SignedOut { user, session },
-                _ => Kind::SessionEnded { user, session, why: *why },
-            };
-            self.ground.report(origin.clone(), kind);
+            self.report_end(origin, session, *why);
         }
     }
 
-    /// Ends these sessions, durably and everywhere, before it returns. `with` happens in the same
-    /// commit.
+    /// Reports the end of a session. Here it has ended whatever the feed does.
+    pub(in crate::flows) fn report_end(&self, origin: &Origin, session: &LiveSession, why: End) {
+        session.end();
+        let record = session.record();
+        let (user, session) = (record.user, record.id);
+        let kind = match why {
+            End::SignedOut => Kind::SignedOut { user, session },
+            _ => Kind::SessionEnded { user, session, why },
+        };
+        self.ground.report(origin.clone(), kind);
+    }
+
+    /// Ends these sessions, durably and everywhere, before it returns, and makes the change `with`.
     pub(in crate::flows) async fn end_all(
         &self,
         origin: &Origin,
@@ -230,9 +263,7 @@ impl Sessions {
             return Ok(());
         }
         for _ in 0..ATTEMPTS_MAX {
-            let batch = self.ending(&ended, None).await?.and(with.clone());
-            if self.ground.is_committed(batch).await? {
-                self.report_ended(origin, &ended);
+            if self.is_committed_ending(&ended, None, with.clone(), origin).await? {
                 return Ok(());
             }
         }
@@ -322,12 +353,15 @@ impl Sessions {
         id: &SessionId,
         visit: &Visit,
     ) -> Result<(), FlowError> {
-        let spent = self.spend_freshness_beside_applications(current, visit).await?;
-        let found = self.kept(id).await?.filter(|session| session.record().user == current.user);
-        let ended = found.into_iter().map(|session| (session, End::EndedByOwner)).collect();
-        // A session that ends itself cannot be written as well.
-        let spent = if *id == current.id { Batch::default() } else { spent };
-        self.end_all(&visit.origin(), ended, spent).await
+        for _ in 0..ATTEMPTS_MAX {
+            let spent = self.spend_freshness_beside_applications(current, visit).await?;
+            let found = self.kept(id).await?.filter(|session| session.record().user == current.user);
+            let ended = found.into_iter().map(|session| (session, End::EndedByOwner)).collect();
+            if self.is_committed_ending(&ended, None, spent, &visit.origin()).await? {
+                return Ok(());
+            }
+        }
+        Err(FlowError::Busy)
     }
 
     /// Ends every session of `current`'s owner but `current`.
@@ -338,9 +372,8 @@ impl Sessions {
             let others = all.into_iter().filter(|session| session.record().id != current.id);
             let ended = others.map(|session| (session, End::EndedByOwner)).collect();
             let link = self.ground.records.forgetting_own_link(&current.user).await?;
-            let ending = self.ending(&ended, None).await?;
-            if self.ground.is_committed(ending.and_unless_gone(decided).and(spent).and(link)).await? {
-                self.report_ended(&visit.origin(), &ended);
+            let change = decided.and(spent).and(link);
+            if self.is_committed_ending(&ended, None, change, &visit.origin()).await? {
                 return Ok(());
             }
         }
@@ -362,6 +395,15 @@ impl Sessions {
     pub(in crate::flows) async fn kept(&self, id: &SessionId) -> Result<Option<Arc<LiveSession>>, FlowError> {
         let record = self.ground.records.get::<Session>(&keys::session(id)).await?;
         Ok(record.map(|record| self.index.session(id).unwrap_or_else(|| Arc::new(LiveSession::new(record)))))
+    }
+
+    /// The same, if it can still be used.
+    pub(in crate::flows) async fn kept_live(
+        &self,
+        id: &SessionId,
+    ) -> Result<Option<Arc<LiveSession>>, FlowError> {
+        let (lifetimes, now) = (self.ground.lifetimes(), self.ground.clock.now());
+        Ok(self.kept(id).await?.filter(|session| session.is_live(&lifetimes, now)))
     }
 
     /// The ids of a user's sessions, as the store has them: another gateway may have made one that
@@ -398,7 +440,7 @@ impl Sessions {
 
     /// The batch that expects that no session of `user` was added, and that nothing else was
     /// decided about all of them, since now. It goes once into a commit.
-    async fn deciding_about_all(&self, user: &UserId) -> Result<Batch, FlowError> {
+    pub(in crate::flows) async fn deciding_about_all(&self, user: &UserId) -> Result<Batch, FlowError> {
         let key = keys::sessions_revision(user);
         let before = self.ground.records.get_exact::<u64>(&key).await?;
         let (revision, unchanged) = match before {

@@ -213,13 +213,13 @@ impl SignIn {
         let session: Option<SessionId> = self.ground.records.get(&keys::device_link_by(shown)).await?;
         let session = session.ok_or(FlowError::WrongCode)?;
         let now = self.ground.clock.now();
-        let live = self.sessions.index.session(&session);
         let found = self.kept_device_link(&session).await?;
         let found = found.filter(|(link, _)| link.found_by() == *shown && link.is_live(now));
-        let found =
-            found.filter(|_| live.is_some_and(|session| session.is_live(&self.ground.lifetimes(), now)));
-        let found = found.filter(|(link, _)| self.sessions.active_user(&link.user).is_some());
-        found.ok_or(FlowError::WrongCode)
+        let (link, stored) = found.ok_or(FlowError::WrongCode)?;
+        self.sessions.kept_live(&session).await?.ok_or(FlowError::WrongCode)?;
+        let owner = self.ground.records.user(&link.user).await?;
+        owner.filter(|user| user.is_active(now)).ok_or(FlowError::WrongCode)?;
+        Ok((link, stored))
     }
 
     async fn kept_device_link(

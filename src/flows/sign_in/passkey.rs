@@ -21,6 +21,7 @@ use crate::flows::FlowError;
 use crate::flows::evidence::Evidence;
 use crate::flows::index::LiveSession;
 use crate::flows::messages::notices::News;
+use crate::flows::sessions::Ended;
 use crate::flows::sign_in::SignIn;
 use crate::flows::visit::Device;
 use crate::flows::visit::Visit;
@@ -187,18 +188,17 @@ impl SignIn {
             let minted = self.sessions.mint(&evidence, visit, device);
             let (session, step_up) = self.bound_to(change.clone(), minted);
             let (batch, ended) = self.sessions.adding(&session, before.cloned()).await?;
-            let mut undone = self.ending_pending_recoveries(&user.id).await?;
+            let undone = self.ending_pending_recoveries(&user.id).await?;
             let recognised = self.messages.recognise(&user, &session, visit)?;
             let batch = records::update_credential(proof.credential())?
                 .expect(keys::credential(&credential.id), stored)
                 .expect(keys::user(&user.id), stored_user)
                 .and(recognised.batch)
-                .and(std::mem::take(&mut undone.batch))
                 .and(process.map(|id| Batch::default().delete(keys::process(id))).unwrap_or_default())
                 .and(batch);
-            if self.ground.is_committed(batch).await? {
+            let report = |of: Ended| self.report_undone(user.id, &of, visit);
+            if self.ground.is_committed_after(undone, batch, report).await? {
                 self.sessions.report_ended(&visit.origin(), &ended);
-                self.report_undone(user.id, &undone, visit);
                 self.report_sign_in(&proof, &session, visit);
                 if recognised.is_news == News::Yes {
                     self.messages.wake_delivery();

@@ -16,7 +16,7 @@ use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::session::{Scope, Session};
 use crate::domain::user::User;
 use crate::flows::FlowError;
-use crate::flows::commit::ATTEMPTS_MAX;
+use crate::flows::commit::{ATTEMPTS_MAX, Parts};
 use crate::flows::sessions::Ended;
 use crate::flows::sign_in::SignIn;
 use crate::flows::visit::Visit;
@@ -35,12 +35,11 @@ pub(in crate::flows) enum Means {
     Link,
 }
 
-/// Recoveries that a sign-in ends, with the sessions that end with them.
-#[derive(Default)]
-pub(in crate::flows) struct Undone {
-    pub(in crate::flows) batch: Batch,
+/// What ends a recovery: a batch, and the sessions and the passkey that came of it.
+struct Undoing {
+    batch: Batch,
     ended: Ended,
-    recoveries: usize,
+    removed: Option<Credential>,
 }
 
 impl SignIn {
@@ -161,8 +160,8 @@ impl SignIn {
             let found = self.ground.records.get_exact::<Recovery>(&key).await?;
             let found = found.filter(|(recovery, _)| recovery.is_open(self.ground.clock.now()));
             let (recovery, stored) = found.ok_or(FlowError::NotFound)?;
-            let (undoing, ended, removed) = self.undoing(&recovery).await?;
-            let batch = undoing.expect(key.clone(), stored);
+            let Undoing { batch, ended, removed } = self.undoing(&recovery).await?;
+            let batch = batch.expect(key.clone(), stored);
             let notice = match (&removed, self.ground.records.user(&recovery.user).await?) {
                 (Some(credential), Some(user)) => {
                     let about = Some(self.messages.about(credential, visit));
@@ -170,9 +169,9 @@ impl SignIn {
                 }
                 _ => Batch::default(),
             };
-            if self.ground.is_committed(batch.and(notice)).await? {
+            let (spared, change) = (Some(&recovery.user), batch.and(notice));
+            if self.sessions.is_committed_ending(&ended, spared, change, origin).await? {
                 self.messages.wake_delivery();
-                self.sessions.report_ended(origin, &ended);
                 let (user, what) = (recovery.user, UserChange::RecoveryCancelled);
                 self.ground.report(origin.clone(), Kind::UserChanged { user, what });
                 return Ok(());
@@ -181,8 +180,8 @@ impl SignIn {
         Err(FlowError::Busy)
     }
 
-    /// The batch that ends a recovery and everything that came of it.
-    async fn undoing(&self, recovery: &Recovery) -> Result<(Batch, Ended, Option<Credential>), FlowError> {
+    /// What ends a recovery and everything that came of it.
+    async fn undoing(&self, recovery: &Recovery) -> Result<Undoing, FlowError> {
         let Recovery { user, session, secret, credential, .. } = recovery;
         let mut sessions: Vec<_> = self.sessions.kept(session).await?.into_iter().collect();
         let mut removed = None;
@@ -202,7 +201,7 @@ impl SignIn {
                 ended.push((session, End::EndedByOwner));
             }
         }
-        Ok((batch.and(self.sessions.ending(&ended, Some(user)).await?), ended, removed))
+        Ok(Undoing { batch, ended, removed })
     }
 
     /// What a sign-in with a passkey that is awake undoes: recoveries that have yet to come to a
@@ -211,22 +210,23 @@ impl SignIn {
     pub(in crate::flows) async fn ending_pending_recoveries(
         &self,
         user: &UserId,
-    ) -> Result<Undone, FlowError> {
+    ) -> Result<Parts<Ended>, FlowError> {
         let now = self.ground.clock.now();
-        let mut undone = Undone::default();
+        let mut parts = Parts::new();
         for recovery in self.recoveries_of(user).await? {
             let is_pending = match &recovery.credential {
                 Some(id) => self.ground.records.credential(id).await?.is_some_and(|it| it.is_asleep(now)),
                 None => self.may_only_enrol(&recovery.session).await?,
             };
             if is_pending {
-                let (batch, ended, _) = self.undoing(&recovery).await?;
-                undone.batch = undone.batch.and(batch);
-                undone.ended.extend(ended);
-                undone.recoveries += 1;
+                let Undoing { mut batch, ended, .. } = self.undoing(&recovery).await?;
+                for (_, ending) in self.sessions.endings(&ended, Some(user)).await? {
+                    batch = batch.and(ending);
+                }
+                parts.push((ended, batch));
             }
         }
-        Ok(undone)
+        Ok(parts)
     }
 
     /// Whether there is such a session, and it may do nothing but add a passkey.
@@ -235,13 +235,11 @@ impl SignIn {
         Ok(found.is_some_and(|session| session.scope == Scope::Enrol))
     }
 
-    /// Tells the trail what a sign-in has undone.
-    pub(in crate::flows) fn report_undone(&self, user: UserId, undone: &Undone, visit: &Visit) {
-        self.sessions.report_ended(&visit.origin(), &undone.ended);
-        for _ in 0..undone.recoveries {
-            let what = UserChange::RecoveryCancelled;
-            self.ground.report(visit.origin(), Kind::UserChanged { user, what });
-        }
+    /// Tells the trail of a recovery that a sign-in has undone.
+    pub(in crate::flows) fn report_undone(&self, user: UserId, ended: &Ended, visit: &Visit) {
+        self.sessions.report_ended(&visit.origin(), ended);
+        let what = UserChange::RecoveryCancelled;
+        self.ground.report(visit.origin(), Kind::UserChanged { user, what });
     }
 
     /// Removes what nobody can cancel any more.

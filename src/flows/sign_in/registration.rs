@@ -126,8 +126,8 @@ impl SignIn {
             let batch = records::create_credential(&credential)?.and(unchanged).and(enqueued);
             let added = Added { owner: &user, credential: &credential, existing: &existing };
             let (session, batch, ended) = self.with_fresh_session(session, &added, batch, visit).await?;
-            if self.ground.is_committed(batch).await? {
-                self.sessions.report_ended(&visit.origin(), &ended);
+            let spared = Some(&user.id);
+            if self.sessions.is_committed_ending(&ended, spared, batch, &visit.origin()).await? {
                 self.messages.wake_delivery();
                 return Ok(Registered { credential, session, user });
             }
@@ -177,12 +177,11 @@ impl SignIn {
                 let mut ended = self.other_enrolments(&before).await?;
                 if sleeps {
                     // The session has done what it may; the passkey opens one when it is awake.
-                    ended.extend(self.sessions.index.session(&before.id).map(|it| (it, End::Replaced)));
+                    ended.extend(self.sessions.kept(&before.id).await?.map(|it| (it, End::Replaced)));
                 }
                 let batch = self
                     .closing_setup(added.owner, batch)
                     .await?
-                    .and(self.sessions.ending(&ended, Some(&added.owner.id)).await?)
                     .and(self.ground.records.forgetting_own_link(&added.owner.id).await?)
                     .and(self.noting_recovered(&before, added.credential).await?)
                     .and(self.telling_of_waiting(added.owner)?)

@@ -297,8 +297,7 @@ impl SignIn {
         let Some(offer) = carried.filter(fits) else {
             return Ok(Err(self.hand_off_failed(visit, HandOffError::NoSuchCode)));
         };
-        let live = self.sessions.index.session(&offer.session);
-        let Some(live) = live.filter(|session| session.is_live(&self.ground.lifetimes(), now)) else {
+        let Some(live) = self.sessions.kept_live(&offer.session).await? else {
             return Ok(Err(self.hand_off_failed(visit, HandOffError::NoSuchCode)));
         };
         let session = (*live.record()).clone();

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::tests::open;
 use super::{SledStore, home, witness};
+use crate::ports::store::BATCH_OPERATIONS_MAX;
 use crate::ports::{Batch, KeyValue as _};
 
 const CUTS: usize = 40;
@@ -21,8 +22,8 @@ const FLIPS_OF_NOTES: usize = 30;
 const FLIPS_NEAR_ENDS: usize = 5;
 const FLIPS_SPREAD: usize = 8;
 /// What makes it that long.
-const BATCHES: usize = 80;
-const BATCHES_OF_FIRST: usize = 50;
+const BATCHES: usize = 400;
+const BATCHES_OF_FIRST: usize = 250;
 const STARTS: u32 = 4;
 const CHANGES: u32 = 120;
 const VALUE_REPEATS: usize = 50;
@@ -67,8 +68,8 @@ impl Whole {
         let mut number = 1_u32;
         for round in 0..BATCHES {
             let kind = if round < BATCHES_OF_FIRST { b'a' } else { b'b' };
-            let mut batch = Batch::default();
-            for _ in 0..500 {
+            let mut written = Entries::new();
+            for _ in 0..BATCH_OPERATIONS_MAX {
                 number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 let (mut key, value) = (
                     (number >> if round < BATCHES_OF_FIRST { 8 } else { 20 }).to_be_bytes().to_vec(),
@@ -76,8 +77,10 @@ impl Whole {
                 );
                 key.insert(0, kind);
                 entries.insert(key.clone(), value.clone());
-                batch = batch.put(key, value);
+                written.insert(key, value);
             }
+            let put = |batch: Batch, (key, value)| batch.put(key, value);
+            let batch = written.into_iter().fold(Batch::default(), put);
             store.commit(batch).await.unwrap();
         }
         drop(store);

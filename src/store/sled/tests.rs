@@ -331,13 +331,13 @@ async fn the_largest_entries_stay_out_of_blob_files() {
 }
 
 #[tokio::test]
-async fn a_batch_larger_than_a_segment_survives_reopening() {
+async fn a_group_of_commits_larger_than_a_segment_survives_reopening() {
     let home = TempDir::new().unwrap();
-    let mut batch = Batch::default();
-    for number in 0..200_u8 {
-        batch = batch.put(vec![number], vec![number; VALUE_BYTES_MAX]);
-    }
-    open(home.path()).unwrap().commit(batch).await.unwrap();
+    let store = open(home.path()).unwrap();
+    let commits = (0..200_u8)
+        .map(|number| store.commit(Batch::default().put(vec![number], vec![number; VALUE_BYTES_MAX])));
+    assert!(futures_util::future::join_all(commits).await.into_iter().all(|done| done.is_ok()));
+    drop(store);
     let found = open(home.path()).unwrap().scan(b"", None, 1_000).await.unwrap();
     assert_eq!(found.len(), 200);
     assert!(found.iter().all(|(key, value)| *value == vec![key[0]; VALUE_BYTES_MAX]));

@@ -25,10 +25,11 @@ use super::queue::Queue;
 use super::tally::Tally;
 use super::witness::Witness;
 use super::{CommitTimer, unreadable};
-use crate::ports::store::{
-    BATCH_OPERATIONS_MAX, Batch, Change, CommitError, Entries, Expectation, Follower, StoreError,
-};
+use crate::ports::store::{Batch, Change, CommitError, Entries, Expectation, Follower, StoreError};
 use crate::store::followers::Followers;
+
+/// The most changes that one transaction of sled's takes from a group, if no single batch has more.
+const TRANSACTION_CHANGES_MAX: usize = 1_024;
 
 /// The step after sled's own flush that makes the file survive a power cut.
 pub(super) type Fsync = Box<dyn FnMut() -> io::Result<()> + Send>;
@@ -207,14 +208,14 @@ impl Writer {
         Ok(Ok(()))
     }
 
-    /// Adds what one request changes. One transaction has no more in it than one batch may have.
+    /// Adds what one request changes, in a further transaction where this one is full.
     fn add(
         &mut self,
         changes: Vec<Change>,
         decided: &mut Decided,
         told: &mut Vec<Change>,
     ) -> Result<(), sled::Error> {
-        if decided.changes.len() + changes.len() > BATCH_OPERATIONS_MAX {
+        if decided.changes.len() + changes.len() > TRANSACTION_CHANGES_MAX {
             self.write(decided, told)?;
         }
         decided.add(changes);

@@ -15,7 +15,7 @@ const HANDLE: [u8; 10] = [0xac, 0x02, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// A passkey that the other program has registered for `rp_id`, as its file has it. The form is
 /// built after its public documentation.
-fn registered_elsewhere(device: &mut Authenticator, rp_id: &str) -> Value {
+pub(crate) fn registered_elsewhere(device: &mut Authenticator, rp_id: &str) -> Value {
     let options = json!({
         "rp": { "id": rp_id },
         "user": { "id": URL_SAFE_NO_PAD.encode(HANDLE) },

@@ -2,7 +2,7 @@
 
 mod declared;
 mod files;
-mod imports;
+pub(crate) mod imports;
 mod lists;
 mod people;
 mod previews;

@@ -11,6 +11,7 @@ use vestibule::domain::time::Timestamp;
 use vestibule::flows::FlowError;
 use vestibule::flows::administration::bans::NewBan;
 use vestibule::flows::authority::Authority;
+use vestibule::ports::store::BATCH_OPERATIONS_MAX;
 use vestibule::ports::{Batch, KeyValue};
 use vestibule::records::{self, keys};
 use vestibule::store::MemoryStore;
@@ -122,8 +123,7 @@ const NOT_OVER: &str = "203.0.113.1";
 async fn crowded(count: usize) -> Arc<dyn KeyValue> {
     let store: Arc<dyn KeyValue> = Arc::new(MemoryStore::new());
     let all: Vec<u32> = (0..u32::try_from(count).unwrap()).collect();
-    // As many as one commit holds.
-    for some in all.chunks(1_000) {
+    for some in all.chunks(BATCH_OPERATIONS_MAX) {
         let mut batch = Batch::default();
         for n in some {
             let network = Network::only((0x0a00_0000 + n).to_be_bytes().into());
