@@ -12,7 +12,7 @@ mod shapes;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, COOKIE, ORIGIN, RETRY_AFTER};
+use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, COOKIE, ORIGIN, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tower_http::cors::CorsLayer;
 use utoipa::OpenApi;
@@ -79,7 +79,8 @@ fn face(problem: &Problem) -> Response {
         | Fault::NetworkBanned => (S::FORBIDDEN, "FORBIDDEN"),
         Fault::Malformed if registering => (S::BAD_REQUEST, "FAILED_TO_VERIFY_REGISTRATION"),
         Fault::Malformed => {
-            return failure(located(problem.detail()), problem, S::BAD_REQUEST, "VALIDATION_ERROR");
+            let message = located(problem.detail());
+            return problem.said(S::BAD_REQUEST, Json(Failure { message, code: "VALIDATION_ERROR" }));
         }
         Fault::InvalidJson | Fault::MalformedTarget | Fault::AmbiguousPath | Fault::HeadersTooLarge => {
             (S::BAD_REQUEST, "BAD_REQUEST")
@@ -103,15 +104,7 @@ fn face(problem: &Problem) -> Response {
             (S::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR")
         }
     };
-    failure(problem.detail().to_owned(), problem, status, code)
-}
-
-fn failure(message: String, problem: &Problem, status: StatusCode, code: &'static str) -> Response {
-    let mut response = (status, Json(Failure { message, code })).into_response();
-    if let Some(delay) = problem.retry_after() {
-        response.headers_mut().insert(RETRY_AFTER, whole_seconds(delay).into());
-    }
-    response
+    problem.said(status, Json(Failure { message: problem.detail().to_owned(), code }))
 }
 
 /// Upstream sends JSON without saying so, and a header of its own.
@@ -155,6 +148,5 @@ fn hand_over(call: &Call, session: &Session, token: &str, headers: &mut HeaderMa
     let token = HeaderValue::from_str(token).map_err(|error| Problem::internal(&error))?;
     headers.insert(SET_AUTH_TOKEN, token);
     headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("set-auth-token"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(())
 }

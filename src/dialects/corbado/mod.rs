@@ -21,7 +21,7 @@ mod process;
 mod shapes;
 
 use axum::Json;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
 use http::header::RETRY_AFTER;
 use tower_http::cors::CorsLayer;
@@ -30,7 +30,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Api, Shared};
-use crate::web::problem::whole_seconds;
 use crate::web::{Fault, Problem, cross_origin};
 use envelope::{Failure, Kind};
 
@@ -97,11 +96,7 @@ fn cors(gateway: &Shared) -> CorsLayer {
 /// client cannot do without.
 fn face(problem: &Problem) -> Response {
     let (status, kind) = said(problem);
-    let mut response = (status, Json(Failure::new(problem, status, kind))).into_response();
-    if let Some(delay) = problem.retry_after() {
-        response.headers_mut().insert(RETRY_AFTER, whole_seconds(delay).into());
-    }
-    response
+    problem.said(status, Json(Failure::new(problem, status, kind)))
 }
 
 fn said(problem: &Problem) -> (StatusCode, Kind) {

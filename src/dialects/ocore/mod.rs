@@ -11,9 +11,8 @@ mod passkeys;
 mod shapes;
 
 use axum::Json;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
-use http::header::RETRY_AFTER;
 use serde_json::Value;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -22,7 +21,6 @@ use utoipa_axum::routes;
 use super::{Api, Shared};
 use crate::domain::ceremony::claimed_ceremony;
 use crate::domain::id::CeremonyId;
-use crate::web::problem::whole_seconds;
 use crate::web::{Fault, Problem};
 use shapes::Failure;
 
@@ -48,13 +46,7 @@ fn routes() -> OpenApiRouter<Shared> {
 fn face(problem: &Problem) -> Response {
     let status = status(problem);
     let sentence = problem.detail().to_owned();
-    let mut response =
-        (status, Json(Failure { error: sentence.clone(), message: sentence, code: problem.code() }))
-            .into_response();
-    if let Some(delay) = problem.retry_after() {
-        response.headers_mut().insert(RETRY_AFTER, whole_seconds(delay).into());
-    }
-    response
+    problem.said(status, Json(Failure { error: sentence.clone(), message: sentence, code: problem.code() }))
 }
 
 fn status(problem: &Problem) -> StatusCode {

@@ -15,7 +15,6 @@ mod shapes;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::RETRY_AFTER;
 use serde_json::{Map, Value};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -23,7 +22,6 @@ use utoipa_axum::routes;
 
 use super::{Api, Shared};
 use crate::web::json::OptionalBody;
-use crate::web::problem::whole_seconds;
 use crate::web::{Fault, Problem};
 use shapes::{Code, ErrorDetail, Failure};
 
@@ -107,11 +105,7 @@ fn plain(status: StatusCode, code: Code, message: &str) -> Response {
 }
 
 fn detailed(problem: &Problem, status: StatusCode, code: Code, id: &'static str) -> Response {
-    let mut response = (status, Json(Failure::detailed(code, id, problem.detail()))).into_response();
-    if let Some(delay) = problem.retry_after() {
-        response.headers_mut().insert(RETRY_AFTER, whole_seconds(delay).into());
-    }
-    response
+    problem.said(status, Json(Failure::detailed(code, id, problem.detail())))
 }
 
 /// A message without members: `{}`, with anything in it, or no body at all.
@@ -121,6 +115,7 @@ type Empty = OptionalBody<Option<Map<String, Value>>>;
 mod tests {
     use std::time::Duration;
 
+    use http::header::RETRY_AFTER;
     use serde_json::json;
 
     use super::*;
