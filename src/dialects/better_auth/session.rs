@@ -2,9 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
-use http::header::CACHE_CONTROL;
+use axum::response::Response;
 
 use super::from_trusted_page;
 use super::shapes::{Failures, Origins, ReadFailures, SignedIn, Success};
@@ -17,7 +15,10 @@ use crate::web::guard::Known;
 /// Who is signed in; `null` if no user is.
 #[utoipa::path(get, path = "/get-session", tag = "better-auth",
     responses((status = 200, body = Option<SignedIn>), ReadFailures))]
-pub(super) async fn get_session(State(gateway): State<Shared>, call: Call) -> Result<Response, Problem> {
+pub(super) async fn get_session(
+    State(gateway): State<Shared>,
+    call: Call,
+) -> Result<Json<Option<SignedIn>>, Problem> {
     let caller = call.identify()?.and_then(Known::fully);
     let signed_in = match caller {
         Some(caller) => {
@@ -28,9 +29,7 @@ pub(super) async fn get_session(State(gateway): State<Shared>, call: Call) -> Re
         }
         None => None,
     };
-    let mut response = Json(signed_in).into_response();
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(Json(signed_in))
 }
 
 /// Signs out. Anonymous clients get the same answer.

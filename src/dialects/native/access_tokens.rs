@@ -4,12 +4,11 @@
 //! (`flows/access_tokens/`).
 //!
 //! What always holds: the caller sees and ends their own tokens only, and a token is in one answer,
-//! which nobody may cache.
+//! which is not stored on its way (`web/headers.rs`).
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -128,15 +127,14 @@ pub(super) async fn make(
     State(gateway): App,
     SignedIn(caller, call): SignedIn,
     Body(TokenBody { name, routes, methods, paths, networks, expires_in_seconds }): Body<TokenBody>,
-) -> Result<Response, Problem> {
+) -> Result<(StatusCode, Json<Made>), Problem> {
     let grant = GrantText { routes, methods, paths, networks };
     let new = NewToken::parse(&name, &grant, expires_in_seconds).map_err(FlowError::from)?;
     let made = gateway.access_tokens.make_own_token(&caller.record(), new, &call.visit).await?;
     let opens = gateway.access_tokens.opened_by(&made.token.grant);
     let curl = opens.map(|url| format!("curl -H 'Authorization: Bearer {}' {url}", made.text));
     let made = Made { token: made.text, curl, shape: TokenShape::new(&made.token, None) };
-    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    Ok((StatusCode::CREATED, no_store, Json(made)).into_response())
+    Ok((StatusCode::CREATED, Json(made)))
 }
 
 /// Revokes an access token of the caller: it does not work any more.

@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -45,11 +45,13 @@ pub(super) struct Made {
 /// Makes ten recovery codes; earlier codes stop working. Each works once, to add a passkey.
 #[utoipa::path(post, path = "/recovery-codes", tag = "native", security(("bearer" = []), ("cookie" = [])),
     responses((status = 201, body = Made), Failures))]
-pub(super) async fn make(State(gateway): App, SignedIn(caller, call): SignedIn) -> Result<Response, Problem> {
+pub(super) async fn make(
+    State(gateway): App,
+    SignedIn(caller, call): SignedIn,
+) -> Result<(StatusCode, Json<Made>), Problem> {
     let codes = gateway.sign_in.make_recovery_codes(&caller.record(), &call.visit).await?;
     let made = Made { codes: codes.iter().map(RecoveryCode::reveal).collect() };
-    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    Ok((StatusCode::CREATED, no_store, Json(made)).into_response())
+    Ok((StatusCode::CREATED, Json(made)))
 }
 
 /// Body of a use.
