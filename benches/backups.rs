@@ -37,7 +37,7 @@ const USERS: [u64; 2] = [10_000, 100_000];
 const PASSKEY_BYTES: usize = 700;
 const ENTRY_BYTES: usize = 250;
 const ENTRIES_A_USER: u64 = 2;
-/// How many are made after the first one.
+/// How many backups are made after the first one.
 const MORE_BACKUPS: usize = 2;
 const WAIT_MAX: Duration = Duration::from_mins(5);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -49,11 +49,11 @@ fn main() {
         let lane = Lane::laid(users);
         let (mut gateway, started) = lane.start();
         let before = memory(gateway.id(), "VmRSS:").unwrap();
-        // From here on, the most that it has had is counted anew.
+        // From here on, the peak of its memory is counted anew.
         fs::write(format!("/proc/{}/clear_refs", gateway.id()), "5").unwrap();
         let (backed_up, _) = lane.run("backup", &lane.file());
         let most = memory(gateway.id(), "VmHWM:").unwrap();
-        // What the first one left in the store's cache is not what a backup takes.
+        // The first backup fills the store's cache, so later ones show what a backup itself takes.
         for again in 0..MORE_BACKUPS {
             lane.run("backup", &lane.directory.path().join(format!("backup-{again}")));
         }
@@ -160,7 +160,7 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// What one user has in the store.
+/// The records of one user.
 fn belongings(number: u64) -> Batch {
     let mut batch = records::create_user(&filling::user(number)).unwrap();
     batch = batch.put(format!("credential/{number:032}").into_bytes(), vec![b'x'; PASSKEY_BYTES]);

@@ -1,4 +1,4 @@
-//! What a decision costs: the short form, rules, and Datalog with and without a kept result, side
+//! The cost of a decision: the short form, rules, and Datalog with and without a kept result, side
 //! by side in one run and one thread. `cargo bench --bench policies`.
 #![allow(
     clippy::unwrap_used,

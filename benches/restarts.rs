@@ -175,7 +175,7 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// An application that says nothing much; its port.
+/// An application with a short answer; its port.
 fn application() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -205,7 +205,7 @@ fn answer(mut connection: TcpStream) {
     }
 }
 
-/// What one user has in the store.
+/// The records of one user.
 fn belongings(number: u64) -> Batch {
     let sessions =
         (0..SESSIONS_A_USER).map(|nth| records::put_session(&filling::session(number, nth)).unwrap());

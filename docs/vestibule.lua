@@ -41,7 +41,7 @@ core.register_action("vestibule", { "http-req" }, function(txn, url)
     return
   end
   local reply = txn:reply()
-  -- Without an answer nobody is let in.
+  -- Without an answer no client is let in.
   reply:set_status(answer.status > 0 and answer.status or 503)
   for name, values in pairs(answer.headers or {}) do
     if name ~= "content-length" and name ~= "transfer-encoding" and name ~= "connection" then

@@ -4,7 +4,7 @@
 //! for a protected application is let in, sent to sign in, or refused; people sign in with a
 //! passkey and nothing else; the application receives the request with identity headers it can
 //! trust. Start with `src/ARCHITECTURE.md`; the modules below are in reading order, from the ring
-//! that knows nothing of the world to the one that knows everything.
+//! that knows nothing of the world to the ring that knows everything.
 
 // Ring 0: what is true.
 pub mod domain;

@@ -25,7 +25,7 @@ use crate::ports::{Clock, Entropy};
 /// region of 64 MiB, of which the kernel would hand out 2 MiB for each first byte: an idle gateway
 /// took 80 MiB instead of 36, and was no faster for it.
 pub fn use_small_pages() {
-    // Where the kernel does not know the wish, it takes more memory, and that is all.
+    // A kernel without this option only takes more memory.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
@@ -67,7 +67,7 @@ pub fn monotonic() -> Duration {
     now.saturating_duration_since(*START.get_or_init(|| now))
 }
 
-/// What the service manager is told (`Type=notify`).
+/// The states that the service manager is told (`Type=notify`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Every listener is open and the store is loaded.
@@ -76,7 +76,7 @@ pub enum Phase {
     Stopping,
 }
 
-/// Tells the service manager, if there is one. Nobody to tell is no failure.
+/// Tells the service manager, if there is one; having none is no failure.
 pub fn tell_service_manager(phase: Phase) {
     let state = match phase {
         Phase::Ready => sd_notify::NotifyState::Ready,
@@ -89,10 +89,10 @@ pub fn tell_service_manager(phase: Phase) {
 
 /// The number of the first descriptor that is handed over (`SD_LISTEN_FDS_START`).
 const FIRST_HANDED_OVER: i32 = 3;
-/// What `LISTEN_FDNAMES` calls the sockets of a gateway that gave way to us.
+/// The name in `LISTEN_FDNAMES` for the sockets of a gateway that this process replaces.
 const OF_PREDECESSOR: &str = "vestibule";
 
-/// Who has opened the sockets that we are handed.
+/// The process that opened the sockets that are handed to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
     ServiceManager,

@@ -1,8 +1,8 @@
 //! The rules of `src/ARCHITECTURE.md`, in a form that can fail.
 //!
-//! Two tables: who may name whom, and which library has which door. Around them a few habits that
-//! keep the house readable. The tables can only be right: an entry for a room or a door that is not
-//! there fails as loudly as a breach. What does not live here: rules that clippy keeps
+//! Two tables say which module may name which, and which files may use a library; further rules
+//! keep the code readable. The tables are always up to date: an entry for a room or a door that
+//! does not exist fails like a breach. What does not live here: rules that clippy keeps
 //! (`.clippy.toml`: lengths of functions, clocks, randomness) and rules about dependencies
 //! (`tests/supply_chain.rs`).
 #![allow(
@@ -71,8 +71,8 @@ const EVERY_ROOM: &[&str] = &[
     "cli",
 ];
 
-/// Libraries that shape whoever touches them, and the files that may. A name that ends in `*`
-/// stands for every library that begins so; a door that ends in `/` is a folder.
+/// Libraries that shape the code that uses them, and the files that may use them. A name that ends
+/// in `*` stands for every library that begins so; a door that ends in `/` is a folder.
 const DOORS: &[(&str, &[&str])] = &[
     ("pingora*", &["src/proxy/"]),
     ("sled", &["src/store/sled.rs", "src/store/sled/"]),
@@ -137,7 +137,7 @@ const OTHER_RANDOMNESS: &[&str] = &["rand", "fastrand", "oorandom", "nanorand", 
 /// Rooms whose parts (files, and folders with all that is in them) can be read one after another.
 const WITHOUT_CIRCLES: &[&str] = &["flows", "config", "proxy"];
 
-/// What the innermost ring must do without: waiting, the outside world, and opinions on transport.
+/// What the innermost ring must not use: waiting, the outside world, and transports.
 const NOT_IN_DOMAIN: &[&str] = &[
     "tokio",
     "async_trait",
@@ -155,7 +155,7 @@ const NOT_IN_DOMAIN: &[&str] = &[
     "std::thread",
 ];
 
-/// Names that say nothing about what is inside.
+/// Names that say nothing about a file's content.
 const EMPTY_NAMES: &[&str] =
     &["util", "utils", "helper", "helpers", "common", "misc", "manager", "shared", "base"];
 
@@ -188,7 +188,7 @@ fn s_24_randomness_has_one_source() {
     assert!(lints.contains("getrandom::fill"), "clippy keeps callers away from it");
 }
 
-/// S-16: what is compared with a secret is compared in constant time, by the one type that can.
+/// S-16: secrets are compared in constant time, by one type alone.
 #[test]
 fn s_16_secrets_are_compared_in_one_place() {
     let file = fs::read_to_string("src/domain/secret.rs").unwrap();
@@ -202,7 +202,7 @@ fn s_16_secrets_are_compared_in_one_place() {
         "a derived comparison ends at the first difference"
     );
     assert!(file.contains("self.0.ct_eq(&other.0)"));
-    // Text in somebody's hands is never compared: it is hashed first.
+    // A revealed secret is never compared: it is hashed first.
     let revealed = |text: &str| text.contains("reveal() ==") || text.contains("== secret.reveal()");
     assert!(revealed("if secret.reveal() == shown {"), "the breach is noticed");
     for source in sources("src") {
@@ -287,7 +287,7 @@ fn tables_have_no_stale_entries() {
                 )
             });
             if !used {
-                breaches.push(format!("DOORS opens {door} for {library}, and nobody goes through"));
+                breaches.push(format!("DOORS opens {door} for {library}, and no file there uses it"));
             }
         }
     }
@@ -356,8 +356,8 @@ fn no_file_has_a_generic_name() {
         .filter(|path| path.trim_end_matches(".rs").split('/').any(|part| EMPTY_NAMES.contains(&part)))
         .collect();
     nothing_breaks(
-        "A file is named after what is in it. One that is named after nothing collects everything: put each part \
-         where it is used, or name what they have in common.",
+        "A file is named after what is in it. A file that is named after nothing collects everything: put \
+         each part where it is used, or name what they have in common.",
         &breaches,
     );
 }

@@ -1,4 +1,4 @@
-//! What a session costs in memory. One test, so that nothing else moves this process's memory.
+//! The memory of a session. There is one test, so that nothing else changes this process's memory.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that cannot go on stops here")]
 
 use std::sync::Arc;
@@ -53,7 +53,8 @@ async fn live_session_stays_below_the_memory_limit() {
     for number in 0..SESSIONS {
         store.commit(records::put_session(&session(number)).unwrap()).await.unwrap();
     }
-    // The first index also pays for what is read at start and given back; the second one does not.
+    // The first index also allocates the memory that is given back after the start; the second one
+    // does not.
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let first = SessionIndex::follow(&store, &clock).await.unwrap();
     let before = resident();
@@ -62,6 +63,6 @@ async fn live_session_stays_below_the_memory_limit() {
     assert_eq!((first.len(), second.len()), (50_000, 50_000));
     println!("{each} bytes a session");
     assert!(each <= BYTES_A_SESSION_MAX, "{each} bytes a session");
-    // A measurement that sees nothing would prove nothing.
+    // A measurement that misses the sessions would prove nothing.
     assert!(each >= u64::try_from(size_of::<Session>()).unwrap(), "{each} bytes a session");
 }

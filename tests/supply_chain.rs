@@ -1,4 +1,4 @@
-//! What may be compiled in: version floors for past vulnerabilities, one TLS library, and features
+//! Rules about dependencies: version floors for past vulnerabilities, one TLS library, and features
 //! that stay off. Named by the ids of the threat checklist.
 //!
 //! These read `Cargo.lock` and ask cargo, so they hold on every machine that can build. Licences
@@ -16,7 +16,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// The lowest version of each generation in which the named advisories are mended. Every version in
+/// The lowest version of each generation in which the named advisories are fixed. Every version in
 /// the lock file must reach the floor of its own generation, or be newer than all of them.
 const FLOORS: &[(&str, &[&str], &str)] = &[
     ("age", &["0.11.1"], "RUSTSEC-2024-0433: a recipient could name a program to run"),
@@ -51,7 +51,8 @@ const FLOORS: &[(&str, &[&str], &str)] = &[
     ("rand", &["0.8.6", "0.9.3", "0.10.1"], "RUSTSEC-2026-0097"),
 ];
 
-/// Floors of libraries that are not here yet. Whoever adds one of them starts above it.
+/// Floors of libraries that are not here yet. A developer who adds one of them starts above its
+/// floor.
 const FLOORS_OF_ABSENT: &[(&str, &[&str], &str)] = &[
     ("lettre", &["0.11.22"], "RUSTSEC-2020-0069, RUSTSEC-2021-0069, RUSTSEC-2026-0141"),
     ("protobuf", &["3.7.2"], "RUSTSEC-2024-0437"),
@@ -86,7 +87,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// `1.2.3-rc.4` as numbers; what follows the numbers does not raise a version.
+/// `1.2.3-rc.4` as numbers; a suffix does not raise a version.
 fn numbers(version: &str) -> [u64; 3] {
     let core = version.split(['-', '+']).next().unwrap();
     let mut parts = core.split('.').map(|part| part.parse().unwrap());
@@ -190,7 +191,7 @@ fn p_29_pingora_cache_and_patches_are_off() {
     }
 }
 
-/// Package to enabled features, of what is compiled into the program on this machine.
+/// Packages and their enabled features, as compiled into the program on this machine.
 fn features() -> BTreeMap<String, Vec<String>> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "--offline", "--edges", "normal,build", "--prefix", "none"])

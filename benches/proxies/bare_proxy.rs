@@ -1,6 +1,6 @@
 //! A pingora proxy that does nothing but forward, with the lock file and the profile of the
-//! gateway: what is left between the two is the gateway's own. It writes eight headers, as the
-//! gateway does for a signed-in user.
+//! gateway: the difference between the two is the gateway's own work. It writes eight headers, as
+//! the gateway does for a signed-in user.
 //!
 //! `bare_proxy UPSTREAM LISTEN [TLS_LISTEN CERT KEY]`
 

@@ -18,13 +18,13 @@ use crate::nginx;
 use crate::process::{LOAD_CORE, PROXY_CORE, Running, answers, free_address};
 use crate::scenarios::{Ask, Scenario};
 
-/// Who is asked.
+/// The contestants.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Who {
     NginxPlain,
-    /// nginx that asks a responder, which says 204, on each request.
+    /// nginx that asks a responder, which answers 204, on each request.
     NginxAsking,
-    /// The same with one that says 401.
+    /// The same with an upstream that says 401.
     NginxRefusing,
     /// nginx that asks the gateway.
     NginxAskingGateway,
@@ -43,20 +43,20 @@ pub enum Who {
     Beside,
 }
 
-/// One of them, ready.
+/// A contestant that is ready.
 pub struct Contestant<'a> {
     pub name: String,
     pub processes: Vec<&'a Running>,
     pub http: SocketAddr,
     pub tls: Option<SocketAddr>,
     pub headers: Vec<String>,
-    /// What wrk posts.
+    /// The script with which wrk posts.
     pub script: &'a Path,
-    /// Who the application must be told it is.
+    /// The user whom the application must be told.
     expected_user: Option<&'static str>,
 }
 
-/// Everything that runs.
+/// All running programs.
 pub struct Stage {
     _folder: TempDir,
     _application: Running,
@@ -96,7 +96,7 @@ struct Addresses {
 const ALLOW: &str = "allow = [\"user\"]";
 const DATALOG: &str = "policy = 'allow if email($e), $e.ends_with(\"@example.com\");'";
 
-/// Nine rules that are about the user and not the request, and one that lets in.
+/// Nine rules that are about the user and not the request, and a rule that lets in.
 fn ten_rules() -> String {
     let denying = (0..9).map(|n| {
         format!("[[route.rule]]\nname = \"{n}\"\neffect = \"deny\"\nwho = [\"user\"]\npaths = [\"/closed/{n}/*\"]\n")
@@ -228,7 +228,7 @@ impl Stage {
                 )
             },
             Who::Bare => Contestant {
-                // It is sent what the gateway is sent.
+                // It gets the same headers as the gateway.
                 headers: vec![self.plain.cookie.clone()],
                 ..self.proxy("bare pingora", vec![&self.bare], at.bare, Some(at.bare_tls), Some("bench"))
             },
@@ -244,7 +244,7 @@ impl Stage {
     }
 }
 
-/// A gateway, asked by somebody who shows `shown`.
+/// A gateway, asked by a client that shows `shown`.
 fn by<'a>(
     name: &str,
     plain: &'a Gateway,
@@ -258,7 +258,7 @@ fn by<'a>(
     let gateway = if is_secure { secure } else { plain };
     let headers = match scenario.ask {
         Ask::Anonymous { .. } => vec![host(plain.address)],
-        // The host stands in the address there.
+        // There the host is in the address.
         _ if is_secure => vec![secure.cookie.clone()],
         _ => vec![shown.to_owned(), host(plain.address)],
     };
@@ -289,7 +289,7 @@ impl fmt::Display for Contestant<'_> {
 }
 
 impl Contestant<'_> {
-    /// Asks once, and of a gateway a second time without saying who is asking.
+    /// Asks once, and a gateway a second time as an anonymous client.
     pub async fn verify(&self, scenario: &Scenario) {
         let is_plain = matches!(scenario.ask, Ask::Get { .. } | Ask::GetOnce { .. } | Ask::Post { .. });
         if !is_plain {
@@ -345,8 +345,7 @@ async fn echo() -> SocketAddr {
     address
 }
 
-/// Says 100 bytes, and in a header whom it takes the visitor for; reads what is sent; hands out a
-/// file.
+/// Answers with 100 bytes, and the visitor's name in a header; reads bodies; hands out a file.
 fn application_servers(folder: &Path, listen: SocketAddr, echo: SocketAddr) -> String {
     let (body, folder) = ("x".repeat(100), folder.display());
     format!(

@@ -101,7 +101,7 @@ fn token(binary: &str, file: &str) -> String {
     format!("Authorization: Bearer {}", made["token"].as_str().unwrap())
 }
 
-/// As much of a browser as enrolment takes.
+/// The parts of a browser that enrolment needs.
 struct Browser {
     client: reqwest::Client,
     origin: String,

@@ -16,10 +16,10 @@ use crate::contestants::Contestant;
 use crate::process::LOAD_CORE;
 use crate::scenarios::{Ask, Scenario};
 
-/// What came of one round.
+/// The result of one round.
 #[derive(Clone, Copy)]
 pub struct Measured {
-    /// Of the scenario's unit.
+    /// How many of the scenario's unit a second.
     pub rate: f64,
     /// Microseconds; 0 where the program does not say.
     pub p99_us: f64,
@@ -29,7 +29,7 @@ pub struct Measured {
     pub system_us: f64,
 }
 
-/// Counts of one round, before they are divided by anything.
+/// Counts of one round, before they are divided.
 struct Counted {
     count: f64,
     rate: f64,

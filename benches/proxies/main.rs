@@ -1,4 +1,4 @@
-//! What an authenticated request costs: the gateway beside other proxies, in one run.
+//! The cost of an authenticated request: the gateway beside other proxies, in one run.
 //!
 //! `benches/run` installs what is compared, builds it and starts this. Everything is on this
 //! machine and ends by itself. The proxy under test has the first core to itself; the load and the
@@ -6,10 +6,10 @@
 //! that a machine that grows slower does so for all. Absolute figures belong to one machine and one
 //! hour; the ratios are the result.
 //!
-//! `contestants` are the proxies and how each is set up, `scenarios` what is asked of them, `load`
-//! the programs that ask, `report` the tables and pictures. What always holds: no figure is kept
-//! for answers that were not what the scenario expects, and before it is measured, each contestant
-//! is seen to tell the application who the visitor is, or that it tells nobody.
+//! `contestants` are the proxies and how each is set up, `scenarios` the requests, `load` the
+//! programs that ask, `report` the tables and pictures. What always holds: no figure is kept for
+//! answers that were not what the scenario expects, and before it is measured, each contestant is
+//! seen to tell the application who the visitor is, or that it does not.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -45,7 +45,7 @@ const ROUND_SECONDS: u32 = 4;
 /// How long `--hold` waits.
 const HOLD: Duration = Duration::from_hours(1);
 
-/// What this run is asked to do.
+/// The options of this run.
 struct Asked {
     rounds: usize,
     seconds: u32,
@@ -125,7 +125,7 @@ fn arguments() -> Asked {
             "--beside" => asked.beside = Some(value().into()),
             "--hold" => asked.holds = true,
             "--into" => asked.into = Some(value().into()),
-            // cargo says so to every benchmark.
+            // cargo passes this to every benchmark.
             "--bench" => {}
             _ => panic!("{word} is not known: --rounds --seconds --only --beside --hold --into"),
         }

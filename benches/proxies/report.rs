@@ -1,4 +1,4 @@
-//! What was measured, as tables, as JSON and as pictures.
+//! The measurements as tables, as JSON and as pictures.
 
 use std::fmt::Write as _;
 use std::fs;

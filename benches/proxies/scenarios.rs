@@ -1,4 +1,4 @@
-//! What is asked, and of whom.
+//! The requests, and the contestants that get them.
 
 use crate::contestants::Who::{
     self, Apache, Bare, Beside, CaddyAsking, CaddyPlain, Cookie, Datalog, Haproxy, NginxAsking,
@@ -10,11 +10,11 @@ pub struct Scenario {
     pub name: &'static str,
     pub about: &'static str,
     pub ask: Ask,
-    /// The first one is what the others are compared with.
+    /// The contestants; the others are compared with the first.
     pub who: &'static [Who],
 }
 
-/// How it is asked.
+/// The kind of request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
     /// A small answer, over connections that stay open.
@@ -35,12 +35,12 @@ pub enum Ask {
     Download { connections: u32 },
     /// Messages that come back over WebSockets.
     Echo { connections: u32 },
-    /// By nobody, who is told to sign in, or led there.
+    /// By an anonymous client, which is told to sign in, or led there.
     Anonymous { is_led: bool, connections: u32 },
 }
 
 impl Scenario {
-    /// What its rate counts.
+    /// The unit that its rate counts.
     pub fn unit(&self) -> &'static str {
         match self.ask {
             Ask::Download { .. } => "MiB/s",

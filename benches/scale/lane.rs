@@ -21,7 +21,7 @@ use crate::spread::Spread;
 pub const ADMINISTRATOR: u64 = 0;
 /// People, or sessions, that are written in one commit.
 const IN_ONE: u64 = 6;
-/// What the gateway gives its store by default.
+/// The store's cache by default.
 const CACHE_BYTES: u64 = 64 << 20;
 /// A gateway is quiet that has used no more processor time than this in each of so many seconds.
 const QUIET_CPU_S: f64 = 0.03;
@@ -30,36 +30,36 @@ const SETTLING_MAX: Duration = Duration::from_mins(2);
 /// Starts that are timed.
 const STARTS: usize = 3;
 
-/// One that runs.
+/// A gateway that runs.
 pub struct Lane {
     pub people: u64,
     pub address: SocketAddr,
     pub process: Running,
     pub filled: Filled,
-    /// What the authenticator of the person with a number answers.
+    /// The answer of the authenticator of the person with a number.
     answer: Box<Answer>,
     folder: PathBuf,
 }
 
 type Answer = dyn Fn(u64, &Value) -> Value;
 
-/// What was seen while the store was filled.
+/// Measurements while the store was filled.
 #[derive(Clone)]
 pub struct Filled {
     /// Until the first answer, in seconds.
     pub start: Spread,
     /// The same without sessions.
     pub start_without: Spread,
-    /// Of it, what opening the store takes, measured in this process: sled's recovery, and counting
-    /// every entry.
+    /// The part of it that opening the store takes, measured in this process: sled's recovery, and
+    /// counting every entry.
     pub opening: f64,
     /// Processor time until the first answer, in seconds.
     pub start_cpu: f64,
-    /// Bytes of memory with nobody, with people and passkeys, and with their sessions.
+    /// Bytes of memory without users, with people and passkeys, and with their sessions.
     pub empty: u64,
     pub with_people: u64,
     pub with_sessions: u64,
-    /// What the store has on the disk.
+    /// Bytes of the store on the disk.
     pub on_disk: u64,
     /// How long it took to fill it.
     pub took: Duration,
@@ -71,7 +71,7 @@ impl Lane {
     pub fn filled(binary: &Path, folder: &Path, application: SocketAddr, people: u64) -> Self {
         let laid = Laid::out(binary, folder, "sled", application);
         let everybody = Everybody::at(&laid.origin());
-        // The first start makes the keys, and what there is of a store without anybody in it.
+        // The first start makes the keys, and the store without users.
         started(&laid);
         let empty = several(&laid);
         let began = Instant::now();
@@ -103,7 +103,7 @@ impl Lane {
         Self { people, address: laid.address, process, filled, answer, folder: folder.to_owned() }
     }
 
-    /// Everybody, ready to sign in.
+    /// All users, ready to sign in.
     pub fn crowd(&self) -> Crowd<'_> {
         Crowd::new(&self.process, self.address, self.people, &*self.answer)
     }
@@ -116,7 +116,7 @@ impl Lane {
 }
 
 /// Waits until a gateway has nothing more to do for itself: sled tidies up a log that was filled in
-/// one go, which no log is that people have filled.
+/// one go, which does not happen to a log that people fill.
 fn settle(process: &Running) -> Duration {
     let used = || process.cpu_s().0 + process.cpu_s().1;
     let (began, mut quiet) = (Instant::now(), 0);
@@ -128,7 +128,7 @@ fn settle(process: &Running) -> Duration {
     began.elapsed()
 }
 
-/// What was seen of some starts.
+/// Measurements of some starts.
 struct Starts {
     took: Spread,
     cpu: f64,

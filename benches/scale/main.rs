@@ -1,4 +1,4 @@
-//! What many people cost: 10, 10,000, 100,000 and a million of them, with a passkey and a session
+//! The cost of many people: 10, 10,000, 100,000 and a million of them, with a passkey and a session
 //! each.
 //!
 //! ```text
@@ -13,10 +13,9 @@
 //! load and the application share the second. A gateway with ten people runs beside the others, and
 //! takes turns with them where requests are counted.
 //!
-//! `lane` is one gateway and what is in its store, `requests`, `revocations` and `pages` are what
-//! is asked of it, `report` the tables. What does not live here: other proxies (`benches/proxies`)
-//! and other servers (`benches/sign_ins`). What always holds: no figure is kept for an answer that
-//! was not what it should be.
+//! `lane` is one gateway and its store, `requests`, `revocations` and `pages` are the requests to
+//! it, `report` the tables. What does not live here: other proxies (`benches/proxies`) and other
+//! servers (`benches/sign_ins`). What always holds: no figure is kept for a wrong answer.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -61,7 +60,7 @@ use process::{LOAD_CORE, answers, free_address, stay_on};
 use report::Row;
 use serde_json::Value;
 
-/// The first is what the others are compared with.
+/// The other sizes are compared with the first.
 const PEOPLE: [u64; 4] = [10, 10_000, 100_000, 1_000_000];
 /// Ten people alone may not sign in more often than this takes.
 const SIGN_INS_LENGTH: Duration = Duration::from_secs(2);
@@ -71,7 +70,7 @@ const HOLD: Duration = Duration::from_hours(1);
 /// Different sessions that requests come with, if there are as many people.
 const COOKIES_MAX: u64 = 2_000;
 
-/// What this run is asked to do.
+/// The options of this run.
 struct Asked {
     people: Vec<u64>,
     binary: PathBuf,
@@ -114,7 +113,7 @@ fn main() {
     }
 }
 
-/// Everything about one size, beside the smallest.
+/// The measurements of one size, beside the smallest.
 async fn measure(small: &Lane, lane: &Lane, folder: &Path) -> Row {
     let crowd = lane.crowd();
     let sign_in = crowd.measure(SIGN_INS_TOGETHER, SIGN_INS_LENGTH).await;
@@ -150,7 +149,7 @@ fn arguments() -> Asked {
             "--binary" => asked.binary = value().into(),
             "--hold" => asked.holds = true,
             "--into" => asked.into = Some(value().into()),
-            // cargo says so to every benchmark.
+            // cargo passes this to every benchmark.
             "--bench" => {}
             _ => panic!("{word} is not known: --people --binary --hold --into"),
         }

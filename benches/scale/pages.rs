@@ -7,12 +7,11 @@ use crate::lane::{ADMINISTRATOR, Lane};
 use crate::spread::percentile_us;
 
 const TIMES: usize = 200;
-/// What is asked for. Somebody's username begins like the second, and a 16th of the first names
-/// like the third.
+/// The queries. Usernames begin like the second, and a 16th of the first names like the third.
 const QUERIES: [(&str, &str); 3] =
     [("first page", ""), ("by username", "?search=user9"), ("by name", "?search=gor")];
 
-/// Median and 99th percentile in microseconds, by what is asked for.
+/// Median and 99th percentile in microseconds, by query.
 pub type Pages = [(&'static str, [f64; 2]); 3];
 
 pub async fn measure(lane: &Lane) -> Pages {

@@ -1,4 +1,4 @@
-//! What was measured, as tables and as JSON.
+//! The measurements as tables and as JSON.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use crate::spread::Spread;
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// Everything about one size.
+/// The measurements of one size.
 pub struct Row {
     pub people: u64,
     pub filled: Filled,
@@ -35,7 +35,7 @@ impl Row {
         (self.filled.with_sessions as f64 - self.filled.with_people as f64) / self.people as f64
     }
 
-    /// What a request costs in multiples of what it costs beside, with the fewest people.
+    /// The cost of a request in multiples of its cost with the fewest people.
     fn ratio(&self) -> f64 {
         self.requests[1].cpu_us.median / self.requests[0].cpu_us.median
     }
@@ -77,7 +77,7 @@ pub fn table(rows: &[Row]) -> String {
 }
 
 fn memory(rows: &[Row]) -> String {
-    let mut text = "\n### Starting, and memory\n\n| people | start, without and with sessions | of it, the store | CPU of a start | memory, with nobody, people, and sessions \
+    let mut text = "\n### Starting, and memory\n\n| people | start, without and with sessions | of it, the store | CPU of a start | memory, without users, with people, and with sessions \
                     | a person | a session | on disk | filled in |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
         .to_owned();
     for row in rows {

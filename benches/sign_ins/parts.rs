@@ -1,5 +1,5 @@
-//! What a sign-in consists of, measured in this process: checking a signature, beginning a ceremony
-//! and finishing it, signing a token, and making changes durable, alone and together.
+//! The parts of a sign-in, measured in this process: checking a signature, beginning a ceremony and
+//! finishing it, signing a token, and making changes durable, alone and together.
 //!
 //! Each part is done again and again for a moment, all of its threads on one core. What does not
 //! live here: HTTP, JSON of requests and the scheduling between threads, which is the rest of a
@@ -25,14 +25,14 @@ use crate::process::own_cpu_s;
 
 const LENGTH: Duration = Duration::from_secs(1);
 const ORIGIN: &str = "http://localhost:8080";
-/// What the gateway gives its store by default.
+/// The store's cache by default.
 const CACHE_BYTES: u64 = 64 << 20;
 /// About as many bytes as a pending ceremony has.
 const CEREMONY_BYTES: usize = 400;
 /// How many commits wait for the disk together.
 const GROUPS: [usize; 3] = [1, 16, 64];
 
-/// One of them.
+/// A part of a sign-in.
 pub struct Part {
     pub name: String,
     /// Microseconds of processor time, and of time.
@@ -49,7 +49,7 @@ pub fn measure() -> Vec<Part> {
     parts
 }
 
-/// Does something `count` times at once, for a while.
+/// Does `act` `count` times at once, for a while.
 fn timed(name: &str, count: usize, mut act: impl FnMut()) -> Part {
     act();
     let (began, before) = (Instant::now(), own_cpu_s());

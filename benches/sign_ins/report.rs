@@ -1,4 +1,4 @@
-//! What was measured, as tables and as JSON.
+//! The measurements as tables and as JSON.
 
 use std::fmt::Write as _;
 
@@ -72,7 +72,7 @@ fn spread(rounds: &[Measured], of: impl Fn(&Measured) -> f64) -> Spread {
     Spread::of(rounds.iter().map(of))
 }
 
-/// What a sign-in consists of, for people.
+/// The parts of a sign-in, for people.
 pub fn parts_table(parts: &[Part]) -> String {
     let mut text = "\n### What a sign-in consists of, measured in process\n\n| | CPU each | time each |\n\
                     | --- | ---: | ---: |\n"

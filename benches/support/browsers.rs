@@ -1,8 +1,8 @@
 //! Browsers that sign in, one ceremony after the other each, without a pause.
 //!
-//! What does not live here: the requests of a ceremony (`client.rs`), and whose passkeys there are.
-//! What always holds: everybody has a turn, from a few networks of their own, as far apart in the
-//! store as people are.
+//! What does not live here: the requests of a ceremony (`client.rs`), and the passkeys
+//! (`passkeys.rs`). What always holds: each user has a turn, from a few networks of their own, as
+//! far apart in the store as people are.
 #![allow(dead_code, reason = "each benchmark uses its own part of this file")]
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,10 +16,10 @@ use crate::client::{Connection, SignedIn};
 use crate::process::Running;
 use crate::spread::percentile_us;
 
-/// Networks that everybody signs in from in turn. One account may be tried twice a second from one
+/// Networks that each user signs in from in turn. One account may be tried twice a second from one
 /// network, which is no setting; the gateway remembers this many of a person.
 const NETWORKS: u64 = 8;
-/// A prime: people take turns in an order that is not theirs in the store.
+/// A prime: people take turns in another order than they have in the store.
 const STRIDE: u64 = 7_919;
 const BYTES: u64 = 256;
 
@@ -29,18 +29,18 @@ pub struct Crowd<'a> {
     pub address: SocketAddr,
     /// How many there are.
     pub people: u64,
-    /// What the authenticator of the person with this number answers.
+    /// The answer of the authenticator of the person with this number.
     pub answer: &'a dyn Fn(u64, &Value) -> Value,
     /// How many had a turn.
     turns: AtomicU64,
 }
 
-/// What came of one round.
+/// The result of one round.
 #[derive(Clone, Copy)]
 pub struct Measured {
     /// Sign-ins a second.
     pub rate: f64,
-    /// Of both requests of a sign-in together, without the authenticator's time.
+    /// The median time of both requests of a sign-in together, without the authenticator's time.
     pub median_us: f64,
     pub p99_us: f64,
     /// Processor time of the server for one sign-in: its own, and the system's for it.

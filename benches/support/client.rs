@@ -1,4 +1,4 @@
-//! An HTTP client that costs little beside what it asks: one connection, one request at a time.
+//! An HTTP client that costs little beside its requests: one connection, one request at a time.
 //!
 //! What lives here: writing requests, reading answers, and the two requests of a sign-in as
 //! better-auth's clients send them, to the gateway and to better-auth's own server alike. What does
@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 const READ_BYTES: usize = 16 * 1024;
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 const USER_AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
-/// What every request of a page of `public_url` says.
+/// The `Sec-Fetch-Site` of every request of a page of `public_url`.
 const SAME_ORIGIN: &str = "same-origin";
 
 /// A connection that stays, to a server that knows itself by `origin`.
@@ -28,7 +28,7 @@ pub struct Connection {
     read: Vec<u8>,
 }
 
-/// What came back.
+/// The answer to a request.
 pub struct Answer {
     pub status: u16,
     head: String,

@@ -1,9 +1,9 @@
 //! Fills the store of a gateway that does not run, in the format that the gateway reads.
 //!
 //! What lives here: people, their passkeys and their sessions as records, and how many of them are
-//! written together. What does not: what is measured then. What always holds: the same number is
-//! the same person in every benchmark, with an id that looks random, so that neighbours in the
-//! store are anonymous clients.
+//! written together. What does not: the measurements. What always holds: the same number is the
+//! same person in every benchmark, with an id that looks random, so that neighbours in the store
+//! are unrelated people.
 #![allow(dead_code, reason = "each benchmark uses its own part of this file")]
 
 use std::path::Path;

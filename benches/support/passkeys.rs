@@ -27,7 +27,7 @@ pub fn register(device: &mut Authenticator, origin: &str, number: u64) -> Creden
     party.finish_registration(pending, &answer, now).unwrap().into_credential(Planned::default(), now)
 }
 
-/// One passkey's key that everybody has, each under an id of their own: as many bytes and as much
+/// One passkey's key that all users have, each under an id of their own: as many bytes and as much
 /// work to check, without the time that a million keys take.
 pub struct Everybody {
     device: Authenticator,
@@ -42,7 +42,7 @@ impl Everybody {
         Self { device, origin: origin.to_owned(), first }
     }
 
-    /// The record of one person's.
+    /// The record of one person's passkey.
     pub fn of(&self, number: u64) -> Credential {
         let id = id(number);
         let mut verifier = self.first.verifier.0.clone();
@@ -51,7 +51,7 @@ impl Everybody {
         Credential { id, user: filling::id(number), verifier: Verifier(verifier), ..self.first.clone() }
     }
 
-    /// What one person's authenticator answers.
+    /// The answer of one person's authenticator.
     pub fn answer(&self, number: u64, options: &Value) -> Value {
         self.device.clone().get_with(options, &self.origin, |knobs| {
             knobs.credential_id = id(number).as_bytes().to_vec();

@@ -18,7 +18,7 @@ pub struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Those that it has started first, for nobody else ends them.
+        // Its children first, because no other process ends them.
         for child in descendants(self.0.id()) {
             let _ = Command::new("kill").args(["-9", &child.to_string()]).status();
         }
@@ -34,11 +34,11 @@ impl Running {
 
     /// The same with more in its environment.
     pub fn start_with(core: &str, command: &[&str], environment: &[(&str, &str)]) -> Self {
-        // What they complain about is seen; they are told to be quiet otherwise.
+        // Complaints of the programs are shown; they are told to be quiet otherwise.
         Self::start_to(Stdio::inherit(), core, command, environment)
     }
 
-    /// The same for one whose log is long: it is written, and goes nowhere.
+    /// The same for a program whose log is long: it is written, and goes nowhere.
     pub fn start_silent(core: &str, command: &[&str]) -> Self {
         Self::start_to(Stdio::null(), core, command, &[])
     }
@@ -104,21 +104,21 @@ fn descendants(process: u32) -> Vec<u32> {
     children.into_iter().flat_map(|child| [vec![child], descendants(child)].concat()).collect()
 }
 
-/// An address that nobody listens on.
+/// An address that no process listens on.
 pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Waits until somebody listens there.
+/// Waits until a process listens there.
 pub fn answers(name: &str, address: SocketAddr) {
     let deadline = Instant::now() + START_WAIT_MAX;
     while TcpStream::connect(address).is_err() {
-        assert!(Instant::now() < deadline, "{name}: nobody answers on {address}");
+        assert!(Instant::now() < deadline, "{name}: no process answers on {address}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// What `look` finds, as soon as it finds something.
+/// The result of `look`, as soon as it has one.
 pub fn appears<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
     let deadline = Instant::now() + START_WAIT_MAX;
     loop {

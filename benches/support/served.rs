@@ -1,7 +1,8 @@
 //! The real gateway, in a directory of its own: laid out once, started as often as a benchmark wants.
 //!
-//! What does not live here: what is in its store (`filling.rs`). What always holds: limits that
-//! would stop a benchmark are raised here and nowhere else, and everything else is as it comes.
+//! What does not live here: the content of its store (`filling.rs`). What always holds: limits that
+//! would stop a benchmark are raised here and nowhere else, and all other settings are the
+//! defaults.
 #![allow(dead_code, reason = "each benchmark uses its own part of this file")]
 
 use std::fs;
@@ -12,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use crate::process::{PROXY_CORE, Running, free_address};
 
-/// How often somebody looks whether the gateway answers.
+/// How often the benchmark looks whether the gateway answers.
 const LOOK_EVERY: Duration = Duration::from_micros(500);
-/// A store of a million people takes its time.
+/// A store of a million people takes long to open.
 const START_WAIT_MAX: Duration = Duration::from_mins(5);
 
-/// What was raised, for a load that comes from one machine.
+/// The raised limits, for a load that comes from one machine.
 pub const LIMITS: &str = "network_burst = 1000000\nnetwork_per_second = 1000000\nconnections_per_network = 16384\n\
                           pending = 100000\npending_per_network = 100000\n";
 
@@ -29,7 +30,7 @@ pub struct Laid {
 }
 
 impl Laid {
-    /// Writes the configuration into `folder`. Whoever connects may say for which client it asks.
+    /// Writes the configuration into `folder`. Every peer may say for which client it asks.
     pub fn out(binary: &Path, folder: &Path, engine: &str, application: SocketAddr) -> Self {
         fs::create_dir_all(folder).unwrap();
         let address = free_address();

@@ -1,4 +1,4 @@
-//! Rounds that were measured, and what is told of them: the middle, the first and the last.
+//! Measured rounds, and their middle, lowest and highest values.
 #![allow(dead_code, reason = "each benchmark uses its own part of this file")]
 
 use std::path::Path;
@@ -28,7 +28,7 @@ pub fn percentile_us(sorted: &[Duration], percent: usize) -> f64 {
     sorted[at].as_secs_f64() * 1e6
 }
 
-/// Writes what was measured into `folder`: for people and for programs.
+/// Writes the measurements into `folder`: for people and for programs.
 pub fn write(folder: &Path, name: &str, table: &str, values: &Value) {
     std::fs::create_dir_all(folder).unwrap();
     std::fs::write(folder.join(format!("{name}.md")), table).unwrap();

@@ -1,5 +1,5 @@
-//! Who we are to the authority (RFC 8555, section 7.3): one account for each directory, made when
-//! it is first needed and kept on the shelf.
+//! Our account with the authority (RFC 8555, section 7.3): one account for each directory, made
+//! when it is first needed and kept on the shelf.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use sha2::{Digest, Sha256};
 use super::{Authority, Shelf, blocking};
 use crate::domain::user::Email;
 
-/// How many bytes of a directory's digest its account is named by.
+/// How many bytes of a directory's digest are in the name of its account.
 const NAMED_BY_BYTES: usize = 8;
 
-/// What is kept of an account.
+/// An account as it is kept.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     email: Option<String>,

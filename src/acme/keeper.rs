@@ -1,8 +1,8 @@
 //! Keeps a certificate for every name of a plan, for as long as it is asked to.
 //!
-//! Each name is attended to by a task of its own; what they share is the account, and a bound on
-//! how many orders are under way. What always holds: a plan that changes does not make a failing
-//! name be tried more often than the authority bears.
+//! Each name has a task of its own; the tasks share the account, and a bound on how many orders are
+//! under way. What always holds: a changed plan does not make a failing name be tried more often
+//! than the authority allows.
 
 use std::collections::HashMap;
 use std::io;
@@ -34,14 +34,14 @@ const ORDERS_IN_A_ROW: usize = 3;
 const TRY_TIMEOUT: Duration = Duration::from_mins(5);
 /// How long the authority may take to say when to renew.
 const ADVICE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How soon it is asked again when it did not.
+/// How soon the authority is asked again when it did not answer.
 const ADVICE_RETRY: Duration = Duration::from_hours(6);
-/// The clock is looked at so often: a machine that slept has missed its moment.
+/// How often the clock is looked at, because a machine that slept may have missed the moment.
 const NAP_MAX: Duration = Duration::from_mins(30);
 /// How soon after a failure a name is tried again because the plan was taken in anew: five an hour.
 const SOONER: Duration = Duration::from_mins(12);
 
-/// What the certificate of `name` and its key are called on the shelf.
+/// The name on the shelf of the file with the certificate of `name` and its key.
 pub fn file_of(name: &Name) -> String {
     format!("{name}.pem")
 }
@@ -87,7 +87,7 @@ fn attend(plan: Option<&Plan>, world: &World, failures: &Arc<Failures>) -> JoinS
     attending
 }
 
-/// What the tasks share.
+/// The state that the tasks share.
 struct Desk {
     authority: Authority,
     world: World,
@@ -150,7 +150,7 @@ impl Held {
             Some(window) => schedule::due_within(window, self.life, draw),
             None => schedule::due(self.life, draw),
         };
-        // An authority that would like everything to be renewed at once is not asked without end.
+        // An authority that wants everything renewed at once must not cause orders without end.
         self.issued.map_or(due, |issued| due.max(issued.plus(schedule::rest_after_success(self.life))))
     }
 }
@@ -175,7 +175,7 @@ impl Desk {
         }
     }
 
-    /// What is on the shelf. What cannot be read is as good as nothing: it will be replaced.
+    /// The certificate on the shelf. An unreadable one counts as none: it will be replaced.
     async fn held(&self, name: &Name) -> Option<Held> {
         let (from, file) = (Arc::clone(&self.world.shelf), file_of(name));
         let content = blocking(move || from.read(&file)).await;
@@ -232,8 +232,8 @@ impl Desk {
         Ok(fresh)
     }
 
-    /// Orders once, and again where that failed for a reason that is over: the authority had
-    /// forgotten the account, or a nonce too many.
+    /// Orders once, and again after a failure that does not last: the authority had forgotten the
+    /// account, or refused a nonce.
     async fn ordered(&self, name: &Name, replaces: Option<&[u8]>) -> Result<Issued, Failure> {
         let wanted = Wanted { authority: &self.authority, name, replaces };
         let mut account = self.account().await?;
@@ -302,7 +302,7 @@ impl Desk {
     }
 }
 
-/// Which names have failed, and when they are tried again; outlives a plan.
+/// The names that have failed, and when they are tried again; outlives a plan.
 #[derive(Default)]
 struct Failures(Mutex<HashMap<Name, Failed>>);
 
@@ -317,7 +317,7 @@ impl Failures {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Long ago, for a name that has not failed.
+    /// When the name is tried next; long ago if it has not failed.
     fn next_try(&self, name: &Name) -> Timestamp {
         self.all().get(name).map_or(Timestamp::from_millis(0), |failed| failed.next)
     }
@@ -326,7 +326,7 @@ impl Failures {
         self.all().remove(name);
     }
 
-    /// How long to wait.
+    /// Notes a failure. Returns how long to wait.
     fn note(&self, name: &Name, tone: Tone, now: Timestamp, draw: f64) -> Duration {
         let mut all = self.all();
         let times = all.get(name).map_or(0, |failed| failed.times) + 1;
@@ -335,7 +335,7 @@ impl Failures {
         wait
     }
 
-    /// Whoever has a plan taken in anew may have mended what was wrong.
+    /// An administrator who has the plan taken in anew may have mended what was wrong.
     fn sooner(&self, now: Timestamp) {
         for failed in self.all().values_mut() {
             failed.next = failed.next.min(failed.last.plus(SOONER)).max(now);
@@ -343,7 +343,7 @@ impl Failures {
     }
 }
 
-/// An error and what is behind it: that of a connection says little by itself.
+/// An error and its causes, because that of a connection says little by itself.
 fn in_words(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |told, cause| {

@@ -24,7 +24,7 @@ use crate::ports::{Clock, Entropy};
 pub use account::check_roots;
 pub use keeper::{file_of, keep};
 
-/// Which certificates to keep, and from whom.
+/// The certificates to keep, and their authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     pub authority: Authority,
@@ -32,12 +32,12 @@ pub struct Plan {
     pub names: Vec<Name>,
 }
 
-/// Who issues certificates, and what we say to them.
+/// The authority that issues certificates, and what we tell it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Authority {
     /// The URL of the directory (RFC 8555, section 7.1.1).
     pub directory: String,
-    /// Where the authority writes to; it need not have any.
+    /// The address for messages of the authority; optional.
     pub email: Option<Email>,
     /// Trusted for the directory instead of the authorities of this machine.
     pub ca_file: Option<PathBuf>,
@@ -70,7 +70,7 @@ pub struct ExternalAccount {
     pub hmac_key: Zeroizing<Vec<u8>>,
 }
 
-/// What a certificate is for.
+/// The host name or address of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Name {
     Dns(String),
@@ -94,7 +94,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// What shows the authority that a name is ours.
+/// A proof for the authority that a name is ours.
 #[derive(Clone)]
 pub enum Proof {
     /// The text at `/.well-known/acme-challenge/{token}`.
@@ -113,14 +113,14 @@ pub trait Responder: Send + Sync {
 pub trait Shelf: Send + Sync {
     /// `None` if there is nothing of that name.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
-    /// Replaces what was there, durably and at once, for nobody else to read.
+    /// Replaces what was there, durably and at once; no other user of the machine can read it.
     fn write(&self, name: &str, content: &[u8]) -> io::Result<()>;
     /// The same with a certificate and its key, in PEM, which are served from the next handshake
     /// on. Refuses what cannot be served; then nothing has changed.
     fn put_in_force(&self, name: &str, content: &[u8]) -> io::Result<()>;
 }
 
-/// What the keeper works with.
+/// The keeper's surroundings.
 #[derive(Clone)]
 pub struct World {
     pub responder: Arc<dyn Responder>,

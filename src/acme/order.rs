@@ -23,7 +23,7 @@ const POLLING: RetryPolicy =
 const RATE_LIMITED: &str = "urn:ietf:params:acme:error:rateLimited";
 const BAD_NONCE: &str = "urn:ietf:params:acme:error:badNonce";
 
-/// What is ordered.
+/// The certificate to order.
 #[derive(Clone, Copy)]
 pub(super) struct Wanted<'a> {
     pub(super) authority: &'a Authority,
@@ -32,7 +32,7 @@ pub(super) struct Wanted<'a> {
     pub(super) replaces: Option<&'a [u8]>,
 }
 
-/// What has been issued, in PEM.
+/// The issued certificate, in PEM.
 pub(super) struct Issued {
     pub(super) chain: String,
     pub(super) key: Zeroizing<String>,
@@ -60,7 +60,7 @@ impl OrderError {
     }
 }
 
-/// What the authority means by an error.
+/// The kind of an error of the authority.
 pub(super) fn tone_of(error: &Error) -> Tone {
     match error {
         Error::Api(problem) if problem.r#type.as_deref() == Some(RATE_LIMITED) => Tone::TooManyRequests,
@@ -113,7 +113,7 @@ async fn place(account: &Account, wanted: Wanted<'_>) -> Result<Order, Error> {
     if let Some(replaced) = replaced.as_ref().and_then(|der| CertificateIdentifier::try_from(der).ok()) {
         match account.new_order(&order().replaces(replaced)).await {
             Ok(order) => return Ok(order),
-            // What is replaced matters less than that there is a new one: it may be of another
+            // A new certificate matters more than the replacement: the old one may be of another
             // authority, or have been replaced before.
             Err(error) => tracing::debug!(%error, "the authority does not take the order as a replacement"),
         }
@@ -209,7 +209,7 @@ fn server_name(name: &Name) -> String {
     }
 }
 
-/// What the authority says of the challenges that have failed.
+/// The authority's words about the challenges that have failed.
 async fn refused(order: &mut Order) -> Option<String> {
     let mut said = Vec::new();
     let mut authorizations = order.authorizations();

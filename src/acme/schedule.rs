@@ -75,7 +75,7 @@ pub(super) fn poll_after(said: Duration) -> Duration {
     said.clamp(POLL_MIN, POLL_MAX)
 }
 
-/// What the authority said to a failure.
+/// The kind of refusal by the authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
     Refused,

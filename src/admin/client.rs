@@ -1,4 +1,5 @@
-//! The command line's end of the operator's socket. Blocking: a command has nothing else to do.
+//! The command line's end of the operator's socket. It blocks, because a command has nothing else
+//! to do.
 
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::net::UnixStream;
@@ -64,7 +65,7 @@ fn exchange(mut stream: UnixStream, request: &Request) -> io::Result<Answer> {
     stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
-    // A gateway that has read enough answers without reading on; its answer is what counts.
+    // A gateway may answer before it has read the whole line; its answer counts.
     match stream.write_all(&line) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
         _ => {}

@@ -1,6 +1,6 @@
 //! `vestibule apply`, carried out by the flows.
 //!
-//! What does not live here: how the difference is found and ended
+//! What does not live here: how differences are found and resolved
 //! (`flows/administration/declared.rs`), and how it is printed (`cli/declared.rs`).
 //!
 //! What always holds: a dry run changes nothing, and links that were made are told whatever stopped
@@ -14,7 +14,7 @@ use crate::flows::administration::declared::{Applied, Declaration, Done, NotPlan
 use crate::flows::authority::Authority;
 use crate::flows::{FlowError, Gateway};
 
-/// Makes everybody as declared, or tells what would be done.
+/// Makes every user as declared, or tells what would be done.
 pub(super) async fn apply(
     gateway: &Gateway,
     authority: &Authority,

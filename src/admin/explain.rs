@@ -2,8 +2,8 @@
 //!
 //! What does not live here: the answers, which `flows/admission/explain.rs` works out.
 //!
-//! What always holds: a question changes nothing, and one that cannot be answered does not hold up
-//! the others.
+//! What always holds: a question changes nothing, and a question that cannot be answered does not
+//! hold up the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::user::{Email, Group, User, Username};
 use crate::flows::{FlowError, Gateway};
 
-/// A request that nobody has made.
+/// A request that no client has made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuestionLine {
@@ -32,14 +32,14 @@ pub struct QuestionLine {
     pub auth_age_seconds: u64,
 }
 
-/// Whose request it would be.
+/// The user or anonymous client of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AskerLine {
     Anonymous,
     /// A username, an e-mail address or an id.
     User(String),
-    /// Somebody who needs no account.
+    /// A user who needs no account.
     Described {
         username: Username,
         email: Email,
@@ -48,7 +48,7 @@ pub enum AskerLine {
     },
 }
 
-/// What would become of it.
+/// The decision about the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExplanationLine {
     pub decision: String,
@@ -65,7 +65,7 @@ impl From<Explanation> for ExplanationLine {
 }
 
 impl QuestionLine {
-    /// Whether it is about an account.
+    /// Whether the question is about an account.
     pub fn is_about_account(&self) -> bool {
         matches!(self.who, AskerLine::User(_))
     }

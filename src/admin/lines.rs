@@ -28,7 +28,7 @@ pub struct InvitationLine {
     pub id: InvitationId,
     pub email: Email,
     pub expires_at: String,
-    /// Who invited, in words.
+    /// The inviter, in words.
     pub by: String,
 }
 
@@ -44,9 +44,9 @@ impl From<Invitation> for InvitationLine {
 pub struct BanLine {
     /// In CIDR notation; an address alone has no length.
     pub network: String,
-    /// `None`: until somebody removes it.
+    /// `None`: until an administrator removes it.
     pub expires_at: Option<String>,
-    /// Who made it, in words.
+    /// The maker of the ban, in words.
     pub by: String,
     pub reason: Option<String>,
     pub at: String,
@@ -69,7 +69,7 @@ impl From<&Ban> for BanLine {
 pub struct TokenLine {
     pub id: AccessTokenId,
     pub user: UserId,
-    /// What the user is called.
+    /// The username.
     pub username: Option<Username>,
     pub name: TokenName,
     #[serde(flatten)]
@@ -169,9 +169,9 @@ pub struct SessionLine {
     pub last_seen_at: String,
     /// The network it was begun in.
     pub client: Option<Network>,
-    /// What the program said of itself.
+    /// The program, as it describes itself.
     pub device: Option<String>,
-    /// Never: a command has no session.
+    /// Always false, because a command has no session.
     pub current: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What operators ask for, carried out by the flows.
+//! Carries out operators' requests with the flows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +42,8 @@ pub struct GatewayOperator {
 #[async_trait]
 impl Operator for GatewayOperator {
     async fn handle(&self, request: Request) -> Answer {
-        // Nobody else reaches this: the socket has mode 0600, and so has the store.
+        // No other user of the machine reaches this: the socket has mode 0600, and so has the
+        // store.
         let authority = Authority::of_operator();
         let done = self.carry_out(request, &authority).await;
         done.unwrap_or_else(|error| Answer::Refused { reason: in_words(&error) })
@@ -273,7 +274,7 @@ impl GatewayOperator {
         })
     }
 
-    /// Changes what is said of a user. Only requests that name one get here.
+    /// Changes a user's record. Only requests that name a user get here.
     async fn edit(&self, authority: &Authority, request: Request) -> Result<Answer, FlowError> {
         let blank = UserEdit::default();
         let (user, edit) = match request {

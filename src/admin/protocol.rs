@@ -1,4 +1,4 @@
-//! What goes over the operator's socket.
+//! Requests and answers over the operator's socket.
 //!
 //! Both ends are the same binary, but not always the same version: unknown commands and fields are
 //! refused rather than guessed at.
@@ -26,11 +26,11 @@ pub const REQUEST_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The longest answer: a list of some tens of thousands of people.
 pub const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// What an operator asks for. `user` is a username, an e-mail address or an id.
+/// A request of an operator. `user` is a username, an e-mail address or an id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
-    /// Promise somebody an account.
+    /// Promise a person an account.
     Invite {
         email: Email,
         name: Option<DisplayName>,
@@ -52,7 +52,7 @@ pub enum Request {
     },
     /// Take over users and passkeys of another program's.
     Import { users: Vec<ForeignUser> },
-    /// Make everybody as declared.
+    /// Make every user as declared.
     Apply { users: Vec<DeclaredUser>, others: Others, run: Run },
     /// Every invitation that can still be redeemed.
     InvitationList,
@@ -64,16 +64,16 @@ pub enum Request {
         search: Option<String>,
         /// How many; `None`: as many as a page usually has.
         limit: Option<usize>,
-        /// Where the page before ended.
+        /// The end of the page before.
         after: Option<String>,
     },
     /// One person, with passkeys and sessions.
     UserShow { user: String },
-    /// What a person is called.
+    /// The name of a person.
     UserName { user: String, name: DisplayName },
-    /// What administrators tell one another about a person; empty takes it away.
+    /// The note about a person; empty takes it away.
     UserNote { user: String, note: String },
-    /// What is said of a person in the installation's own words; `None` takes it away.
+    /// An attribute of a person; `None` takes it away.
     UserAttribute { user: String, name: AttributeName, value: Option<AttributeValue> },
     /// When an account ends by itself; `None`: it does not.
     UserExpiry { user: String, in_seconds: Option<u64> },
@@ -94,7 +94,7 @@ pub enum Request {
     Audit {
         user: Option<String>,
         event: Option<String>,
-        /// Milliseconds since 1970; none that are older.
+        /// Milliseconds since 1970; older entries are left out.
         since: Option<Timestamp>,
         limit: Option<usize>,
         after: Option<String>,
@@ -115,11 +115,11 @@ pub enum Request {
     SessionEnd { user: String, session: Option<SessionId> },
     /// Every ban in force.
     BanList,
-    /// Let nobody try a credential from a network.
+    /// Let no client try a credential from a network.
     BanAdd {
         #[serde(deserialize_with = "network")]
         network: Network,
-        /// `None`: until somebody removes it.
+        /// `None`: until an administrator removes it.
         length_in_seconds: Option<u64>,
         reason: Option<Reason>,
     },
@@ -138,21 +138,21 @@ pub enum Request {
         networks: Vec<String>,
         expires_in_seconds: u64,
     },
-    /// The access tokens of a user, or of everybody.
+    /// The access tokens of one user, or of all.
     TokenList { user: Option<String> },
     /// End an access token.
     TokenRevoke { id: AccessTokenId },
     /// Make new signing keys.
     KeyRotate {
-        /// Accept nothing that earlier ones signed, and end every session.
+        /// Accept nothing that earlier keys signed, and end every session.
         burn: bool,
     },
-    /// Everything that is to outlast the machine. The answer is [`Answer::BackupFollows`], and then
-    /// the file.
+    /// A backup of everything that is to outlast the machine. The answer is
+    /// [`Answer::BackupFollows`], and then the file.
     Backup,
-    /// What would become of requests.
+    /// Explains how requests would be decided.
     PolicyExplain { questions: Vec<QuestionLine> },
-    /// Whether the gateway is well.
+    /// Whether the gateway works.
     Health,
     /// Take the configuration in again.
     Reload,
@@ -160,7 +160,7 @@ pub enum Request {
     Upgrade,
 }
 
-/// Somebody among many to invite.
+/// One of several people to invite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuestLine {
@@ -172,7 +172,7 @@ pub struct GuestLine {
     pub role: Role,
 }
 
-/// Somebody among many who was invited.
+/// One of several people who were invited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InvitedLine {
     pub email: Email,
@@ -181,7 +181,7 @@ pub struct InvitedLine {
     pub expires_at: String,
 }
 
-/// Whether differences are ended, or only told.
+/// Whether differences are resolved, or only told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Run {
@@ -189,12 +189,12 @@ pub enum Run {
     Dry,
 }
 
-/// A difference between what is there and what was declared.
+/// A difference between the accounts and the declaration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DifferenceLine {
     #[serde(flatten)]
     pub difference: Difference,
-    /// Of the invitation that was made.
+    /// The link of the invitation that was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<Link>,
     /// Until when the link is good, in RFC 3339.
@@ -206,16 +206,16 @@ fn groups<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<Group>, D::Erro
     groups_of_one(BTreeSet::deserialize(from)?).map_err(D::Error::custom)
 }
 
-/// A network as people write it: what might be two is refused.
+/// A network as people write it; an ambiguous text is refused.
 fn network<'de, D: Deserializer<'de>>(from: D) -> Result<Network, D::Error> {
     Network::parse(&String::deserialize(from)?).map_err(D::Error::custom)
 }
 
-/// What came of it.
+/// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
-    /// It is done, and there is nothing more to say.
+    /// The request was carried out, and there is nothing more to tell.
     Done,
     Invited {
         id: InvitationId,
@@ -223,24 +223,24 @@ pub enum Answer {
         email: Email,
         /// RFC 3339.
         expires_at: String,
-        /// What the user will be called, as things are; `None` for an account that is there.
+        /// The username that the user would get now; `None` for an account that is there.
         username: Option<Username>,
     },
     /// In the order of the guests.
     InvitedAll {
         invited: Vec<InvitedLine>,
     },
-    /// Nobody was invited, because of these guests: their places, from 0, and why.
+    /// No one was invited, because of these guests: their places, from 0, and why.
     NobodyInvited {
         refused: Vec<(usize, String)>,
     },
     Imported {
         /// How many users have been taken over.
         imported: usize,
-        /// Which have not, or not whole: their places, from 0, and why.
+        /// The users who were not taken over, or not whole: their places, from 0, and why.
         skipped: Vec<(usize, String)>,
     },
-    /// What was different, and is so no more unless the run was a dry one.
+    /// The differences, which are resolved unless the run was a dry one.
     Applied {
         differences: Vec<DifferenceLine>,
         /// How many of the declared users were as declared.
@@ -258,7 +258,7 @@ pub enum Answer {
     },
     Users {
         users: Vec<UserLine>,
-        /// Where the next page begins.
+        /// The beginning of the next page.
         next: Option<String>,
     },
     User {
@@ -279,7 +279,7 @@ pub enum Answer {
         entries: Vec<TrailLine>,
         next: Option<String>,
     },
-    /// In the order of the questions; or why one cannot be answered.
+    /// The answers, in the order of the questions; or why one cannot be answered.
     Explained {
         told: Vec<Result<ExplanationLine, String>>,
     },
@@ -297,7 +297,7 @@ pub enum Answer {
         token: Link,
         /// RFC 3339.
         expires_at: String,
-        /// An address that it opens, if there is one that can be named.
+        /// An address that it opens, if there is one to name.
         opens: Option<String>,
     },
     Tokens {
@@ -321,7 +321,7 @@ pub enum Answer {
     },
     /// The other program is about to take over.
     Upgrading {
-        /// How long what is under way may take before.
+        /// How long requests under way may take before.
         within_seconds: u64,
     },
     Health {
@@ -329,7 +329,7 @@ pub enum Answer {
         /// Whether changes are accepted.
         ready: bool,
         sessions: usize,
-        /// What looks wrong to the gateway, in sentences.
+        /// The remarks of the gateway, in sentences.
         #[serde(default)]
         remarks: Vec<String>,
         /// Tells this process from the one before. Milliseconds since 1970.
@@ -338,7 +338,7 @@ pub enum Answer {
     },
     /// The bytes of a backup come next, until the connection ends.
     BackupFollows,
-    /// It is not done. The text says why and what to do.
+    /// The request was refused. The text says why and what to do.
     Refused {
         reason: String,
     },
@@ -350,7 +350,7 @@ pub enum Answer {
 pub struct Link(String);
 
 impl Link {
-    /// Wraps a link on its way to the one who asked for it.
+    /// Wraps a link on its way to the administrator who asked for it.
     pub fn new(link: String) -> Self {
         Self(link)
     }

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::Operator;
 use super::protocol::{Answer, REQUEST_BYTES_MAX, Request};
 
-/// Operators are few.
+/// There are few operators.
 const CONNECTIONS_MAX: usize = 8;
 /// How long a connection may take to send its line.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,7 +41,7 @@ pub struct AdminSocket {
 }
 
 impl AdminSocket {
-    /// Opens the socket at `path`. Takes a socket that nobody answers on away, and nothing else.
+    /// Opens the socket at `path`. Removes a socket that no process answers on, and nothing else.
     /// Must be called within a tokio runtime.
     pub fn bind(path: &Path) -> Result<Self, BindError> {
         let failed = |error| BindError::Failed { path: path.to_path_buf(), error };
@@ -73,12 +73,12 @@ impl AdminSocket {
 
 impl Drop for AdminSocket {
     fn drop(&mut self) {
-        // A leftover file does no harm: the next start takes it away.
+        // A leftover file does no harm, because the next start removes it.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// Takes a stale socket away.
+/// Removes a stale socket.
 fn clear(path: &Path) -> Result<(), BindError> {
     let failed = |error| BindError::Failed { path: path.to_path_buf(), error };
     let metadata = match std::fs::symlink_metadata(path) {
@@ -99,12 +99,12 @@ fn clear(path: &Path) -> Result<(), BindError> {
 }
 
 /// Binds within a directory of our own and moves the socket out when its mode is set: at no moment
-/// can anybody else reach it.
+/// can another user reach it.
 fn bind_privately(path: &Path) -> io::Result<UnixListener> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     private_directory().recursive(true).create(parent)?;
     let nursery = parent.join(format!(".v{}", std::process::id()));
-    // What a killed process with the same number left behind.
+    // A killed process with the same number may have left these behind.
     let _ = (std::fs::remove_file(nursery.join("s")), std::fs::remove_dir(&nursery));
     private_directory().create(&nursery)?;
     let bound = bind_within(&nursery, path);
@@ -167,7 +167,7 @@ async fn answer(stream: UnixStream, operator: &dyn Operator) -> io::Result<()> {
         // The command sees that the end is missing.
         tracing::error!(%error, "a backup was broken off");
     }
-    // A backup has ended the stream already, and whoever has all of it may be gone.
+    // A backup has ended the stream already, and the client that has all of it may be gone.
     let _ = writer.shutdown().await;
     operator.answered(&answer);
     Ok(())

@@ -1,7 +1,8 @@
-//! Backups that the gateway makes by itself, those of a store without a gateway, and restoring one.
+//! Backups that the gateway makes on schedule, those of a store without a gateway, and restoring
+//! one.
 //!
-//! What always holds: a file that is there is whole, because it gets its name when it is; and a
-//! restore fills a store that has no accounts, or leaves nothing behind.
+//! What always holds: a backup under its final name is whole, because it gets that name at the end;
+//! and a restore fills a store that has no accounts, or leaves nothing behind.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -28,12 +29,12 @@ use crate::records::archive::{Frame, Reader, Summary, verify};
 use crate::store::{SledStore, private_file};
 use crate::telemetry::metrics::Metrics;
 
-/// How names of files begin that are made, counted and removed here.
+/// The beginning of the names of files that are made, counted and removed here.
 const FILE_START: &str = "vestibule-";
 const FILE_END: &str = ".backup";
 /// Records that are restored in one commit.
 const RESTORED_AT_ONCE: usize = BATCH_OPERATIONS_MAX;
-/// What the store in the making is called, beside the one that it becomes.
+/// The end of a restored store's name until it is complete and takes its place.
 const STAGING_END: &str = ".restoring";
 
 /// Makes backups as `plan` says, until told to stop.
@@ -57,7 +58,7 @@ pub(super) async fn keep(gateway: Arc<Gateway>, plan: BackupPlan, mut shutdown: 
     }
 }
 
-/// How long the next try waits after one that failed.
+/// How long the next try waits after a failure.
 const RETRY: std::time::Duration = std::time::Duration::from_hours(1);
 
 async fn one(gateway: &Arc<Gateway>, plan: &BackupPlan) -> Result<(), StartError> {
@@ -69,7 +70,7 @@ async fn one(gateway: &Arc<Gateway>, plan: &BackupPlan) -> Result<(), StartError
     prune(&plan.directory, plan.keep).map_err(StartError::because)
 }
 
-/// Names sort by time, and hold nothing that a file system minds.
+/// Names sort by time, and have no character that a file system refuses.
 fn name_at(now: Timestamp) -> String {
     format!("{FILE_START}{}{FILE_END}", now.to_rfc3339().replace([':', '.'], "-"))
 }
@@ -117,7 +118,7 @@ async fn write_file(gateway: &Arc<Gateway>, file: &Path, sealing: Sealing) -> Re
     written.await.map_err(StartError::because)?.map_err(StartError::because)
 }
 
-/// Writes without waiting, on a thread that may: a file is ready at any time.
+/// Writes without waiting, on a thread that may block, because a file is ready at any time.
 struct AtOnce<W: Write>(Option<Sealed<W>>);
 
 impl<W: Write> AtOnce<W> {
@@ -187,7 +188,7 @@ pub fn restore(settings: &Settings, file: &Path, key: &Key) -> Result<Summary, S
 
 fn fill(settings: &Settings, staging: &Path, from: Opened) -> Result<(), StartError> {
     if staging.exists() {
-        // What a restore that was cut off has left.
+        // A restore that was cut off has left it.
         fs::remove_dir_all(staging).map_err(StartError::because)?;
     }
     let store = Store { path: staging.to_path_buf(), ..settings.store.clone() };
@@ -207,7 +208,7 @@ async fn apply(store: &dyn KeyValue, from: Opened) -> Result<(), StartError> {
         let Frame::Change(change) = reader.read_frame().map_err(StartError::because)? else {
             return store.commit(batch).await.map_err(StartError::because);
         };
-        // A key is changed once in a commit, and frames count in their order.
+        // A commit changes a key at most once, and the order of frames counts.
         if touched.len() == RESTORED_AT_ONCE || touched.contains(change.key()) {
             store.commit(std::mem::take(&mut batch)).await.map_err(StartError::because)?;
             touched.clear();
@@ -220,7 +221,7 @@ async fn apply(store: &dyn KeyValue, from: Opened) -> Result<(), StartError> {
     }
 }
 
-/// Moves a store to where it is used. What marks it as complete comes last.
+/// Moves a store to where it is used. The file that marks it as complete comes last.
 fn move_in(staging: &Path, path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     let mut names: Vec<_> =

@@ -1,4 +1,5 @@
-//! Certificates that the gateway gets by itself: which, where they lie, and how they come into force.
+//! Certificates that the gateway obtains itself: which, where they lie, and how they come into
+//! force.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -17,11 +18,11 @@ use crate::store::private_file;
 use crate::system::{SystemClock, SystemEntropy};
 use crate::telemetry::metrics::CertificateLife;
 
-/// Where certificates and the account with the authority lie, in the data directory.
+/// The directory of certificates and of the account with the authority, in the data directory.
 const DIRECTORY: &str = "acme";
 
-/// What is to be obtained; `None` where the operator has certificates from elsewhere. Reads the
-/// files of those that are given: a host that one of them covers needs no other.
+/// The certificates to obtain; `None` where the operator has certificates from elsewhere. Reads the
+/// files of given certificates: a host that one of them covers needs no other.
 pub(super) fn plan(settings: &Settings) -> Option<Plan> {
     let tls = settings.server.tls.as_ref()?;
     let authority = tls.acme.clone()?;
@@ -37,7 +38,7 @@ pub(super) fn plan(settings: &Settings) -> Option<Plan> {
     Some(Plan { authority, names: hosts.iter().map(|host| Name::of_host(host)).collect() })
 }
 
-/// Whether what is needed to speak with the authority can be read.
+/// Whether the files that are needed to speak with the authority can be read.
 pub(super) fn check_authority(settings: &Settings) -> Result<(), String> {
     let acme = settings.server.tls.as_ref().and_then(|tls| tls.acme.as_ref());
     acme.map_or(Ok(()), check_roots)
@@ -68,7 +69,7 @@ pub(super) fn ends(panel: &Panel) -> Vec<CertificateEnd> {
     .collect()
 }
 
-/// What is left of each certificate at `now`.
+/// The remaining life of each certificate at `now`.
 pub(super) fn lives(panel: &Panel, now: Timestamp) -> Vec<CertificateLife> {
     let all = panel.certificates().into_iter();
     all.map(|standing| {
@@ -93,7 +94,7 @@ pub(super) fn set_aside_unusable<'a>(files: impl Iterator<Item = &'a Certificate
     Ok(())
 }
 
-/// What keeps certificates for `settings`, and serves them through `panel`.
+/// The world of the keeper of certificates for `settings`, which serves them through `panel`.
 pub(super) fn world(settings: &Settings, panel: &Arc<Panel>, challenges: &Arc<Challenges>) -> World {
     World {
         responder: Arc::new(Shown(Arc::clone(challenges))),

@@ -1,4 +1,4 @@
-//! What is done now and again while the gateway serves, and once more at its end.
+//! Work that is done now and again while the gateway serves, and once more at its end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const TRAIL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long writing down when sessions were last used may take at the end.
 const LAST_SWEEP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Removes what has expired, and keeps the gauges up to date, until told to stop.
+/// Removes expired records, and keeps the gauges up to date, until told to stop.
 pub(super) async fn sweep(
     gateway: Arc<Gateway>,
     metrics: Arc<Metrics>,
@@ -66,7 +66,7 @@ async fn write_trail_once(gateway: &Gateway) {
     }
 }
 
-/// Writes down what is in memory alone.
+/// Writes down the state that is in memory alone.
 pub(super) async fn finish(gateway: &Gateway) {
     let last_words = async {
         gateway.sweep().await;
@@ -75,7 +75,7 @@ pub(super) async fn finish(gateway: &Gateway) {
     sweep_once_more(last_words, LAST_SWEEP_TIMEOUT).await;
 }
 
-/// Writes down when sessions were last used. Whether that is possible decides nothing any more.
+/// Writes down when sessions were last used. A failure does not matter, because the gateway ends.
 async fn sweep_once_more(sweep: impl Future<Output = ()>, limit: Duration) {
     if tokio::time::timeout(limit, sweep).await.is_err() {
         tracing::warn!("the last use of sessions could not be stored in time");

@@ -1,4 +1,4 @@
-//! What answers by itself: pages, APIs, and what refused requests get to see.
+//! The routers that answer requests: pages, APIs, and the answers to refused requests.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::pages::{self, Docs, Site, aliases, gate};
 use crate::proxy::Doors;
 use crate::web::hosts::{self, Routers};
 
-/// Our own endpoints, and what answers where nothing is forwarded.
+/// The routers of our own endpoints, and of requests that are not forwarded.
 pub(super) fn doors(settings: &Settings, gateway: &Arc<Gateway>) -> Result<Doors, StartError> {
     let site = Site::new(&settings.server.prefix, &settings.relying_party.id, &branding(settings)?);
     let desk = Desk { gateway: Arc::clone(gateway), site: Arc::new(site), settings: told(settings) };

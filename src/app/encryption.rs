@@ -1,13 +1,13 @@
 //! Backups that only the holder of a key can read: files of the format age-encryption.org/v1.
 //!
-//! What does not live here: what is in a backup (`app/backups.rs`), and reading recipients
+//! What does not live here: the content of a backup (`app/backups.rs`), and reading recipients
 //! (`config/backup.rs`).
 //!
 //! What always holds: a file is written and read as a stream, a piece of 64 KiB at a time, each of
-//! which is authenticated before anything of it is used; one that was cut or altered is an error,
-//! never shorter data. Whether a file is encrypted is seen at its beginning; a key for one that is
-//! not, or none for one that is, is refused. Who made a file is not shown by it: whoever knows a
-//! recipient can encrypt to it.
+//! which is authenticated before anything of it is used; a file that was cut or altered is an
+//! error, never shorter data. Whether a file is encrypted is seen at its beginning; a key for a
+//! plain file, or no key for an encrypted file, is refused. A file does not show who made it: any
+//! program that knows a recipient can encrypt to it.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -54,7 +54,7 @@ pub enum KeyError {
 /// For whom a backup is written.
 #[derive(Clone, Default)]
 pub enum Sealing {
-    /// For whoever has the file.
+    /// In the clear: for every reader of the file.
     #[default]
     Open,
     /// For each of these. Never empty.
@@ -63,7 +63,7 @@ pub enum Sealing {
 }
 
 impl Sealing {
-    /// For these; open where there is none.
+    /// For these recipients; in the clear where there are none.
     pub fn to(recipients: Vec<Recipient>) -> Self {
         if recipients.is_empty() { Self::Open } else { Self::Recipients(recipients) }
     }
@@ -73,7 +73,7 @@ impl Sealing {
         passphrase(file).map(Self::Passphrase)
     }
 
-    /// What writes `into` a file.
+    /// A writer `into` a file.
     pub fn begin<W: Write>(&self, into: W) -> io::Result<Sealed<W>> {
         let encryptor = match self {
             Self::Open => return Ok(Sealed::Open(BufWriter::new(into))),
@@ -87,7 +87,7 @@ impl Sealing {
     }
 }
 
-/// A file that is being written. It is whole when it was finished.
+/// A file that is being written. It is whole after [`Self::finish`].
 pub enum Sealed<W: Write> {
     Open(BufWriter<W>),
     Encrypted(StreamWriter<BufWriter<W>>),
@@ -120,7 +120,7 @@ impl<W: Write> Write for Sealed<W> {
     }
 }
 
-/// What opens an encrypted file.
+/// The key that opens an encrypted file.
 pub enum Key {
     None,
     Identities(Vec<Box<dyn age::Identity + Send + Sync>>),
@@ -147,7 +147,7 @@ impl Key {
         passphrase(file).map(Self::Passphrase)
     }
 
-    /// What `file` holds.
+    /// Opens `file`, encrypted or not.
     pub fn open(&self, file: &Path) -> Result<Opened, KeyError> {
         let is_encrypted = begins_encrypted(file)?;
         let from = BufReader::new(File::open(file)?);
@@ -185,7 +185,7 @@ impl Read for Opened {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(from) => from.read(into),
-            // The data has an end of its own, so a file without it was cut.
+            // The encrypted data has an end of its own, so a file without it was cut.
             Self::Encrypted(stream) => stream.read(into).map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => io::Error::new(io::ErrorKind::InvalidData, error),
                 _ => error,

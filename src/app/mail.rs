@@ -17,7 +17,7 @@ use crate::ports::Mailer;
 
 /// How long delivery rests after the store failed.
 const REST: Duration = Duration::from_secs(30);
-/// The longest rest: a message that was enqueued unnoticed waits no longer.
+/// The longest rest, so that a message that was enqueued unnoticed waits no longer.
 const REST_MAX: Duration = Duration::from_mins(5);
 
 /// The mailer, if the settings name a mail server.
@@ -25,7 +25,7 @@ pub(super) fn mailer(settings: &Settings) -> Result<Option<Arc<dyn Mailer>>, Sta
     Ok(smtp(settings)?.map(|mailer| Arc::new(mailer) as _))
 }
 
-/// The same as what it is: a mail server that can be greeted without a message.
+/// The same with its own type, which can greet the mail server without a message.
 pub(super) fn smtp(settings: &Settings) -> Result<Option<SmtpMailer>, StartError> {
     let Some(server) = &settings.mail else { return Ok(None) };
     let origin = settings.origin();
@@ -38,8 +38,8 @@ pub(super) fn smtp(settings: &Settings) -> Result<Option<SmtpMailer>, StartError
     mailer.map(Some).map_err(StartError::because)
 }
 
-/// Sends a message that says nothing but that it has arrived, at once and past the outbox. The mail
-/// server's own words where it does not take it.
+/// Sends a message that says nothing but that it has arrived, at once and past the outbox. Returns
+/// the mail server's own words if it refuses.
 pub fn send_test(settings: &Settings, to: Email) -> Result<(), StartError> {
     let none = || StartError("the configuration names no mail server: add [mail] (docs/mail.md)".to_owned());
     let mailer = smtp(settings)?.ok_or_else(none)?;
@@ -48,7 +48,7 @@ pub fn send_test(settings: &Settings, to: Email) -> Result<(), StartError> {
     runtime.block_on(mailer.send(&message)).map_err(StartError::because)
 }
 
-/// Delivers what waits, and what is enqueued, with the mailer there is at that time, until told
+/// Delivers waiting and newly enqueued messages, with the mailer in force at the time, until told
 /// to stop.
 pub(super) async fn deliver(
     gateway: Arc<Gateway>,

@@ -1,4 +1,4 @@
-//! What the proxy does, counted by telemetry. Neither knows the other.
+//! Counts the proxy's work with telemetry, so that neither knows the other.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(super) struct ProxyMeter {
     access: Option<Access>,
 }
 
-/// Where requests are written down, and how much of them.
+/// The access log, and how much of a request it gets.
 #[derive(Clone)]
 pub(super) struct Access {
     pub(super) log: Arc<AccessLog>,

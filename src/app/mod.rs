@@ -2,7 +2,8 @@
 //!
 //! Read [`run`] top to bottom for the list of parts and the order in which they come up: the
 //! store's lock is taken before anything listens, and nothing is announced before everything does.
-//! A part that ends while the others serve ends them all: whoever started us starts us again.
+//! A part that ends while the others serve ends them all: the supervisor that started us starts us
+//! again.
 
 mod backups;
 mod certificates;
@@ -58,10 +59,10 @@ pub use upgrade::Successor;
 use upgrade::Upgrader;
 pub use webhooks::{Tried, try_webhooks};
 
-/// What people at the terminal are told once the gateway answers.
+/// The message for people at the terminal once the gateway answers.
 #[derive(Debug, Clone)]
 pub struct Announcement {
-    /// Where people sign in.
+    /// The origin where people sign in.
     pub origin: String,
     /// The one-time link that makes the first administrator; `None` when there is an account.
     pub setup_link: Option<String>,
@@ -83,7 +84,7 @@ impl StartError {
 
 /// How this process is started anew, in whole or in part.
 pub struct Anew {
-    /// Finds the configuration when it is to be taken in again.
+    /// Reads the configuration when it is to be taken in again.
     pub reread: Reread,
     pub successor: Successor,
 }
@@ -103,9 +104,9 @@ struct HandedOver {
 }
 
 /// Runs the gateway until it is told to stop. Without `anew` there is no file to take in and no
-/// program to give way to, and SIGHUP ends the process as it ends others.
+/// program to give way to, and SIGHUP ends the process.
 pub fn serve(settings: Settings, anew: Option<Anew>, announce: Announce) -> Result<(), StartError> {
-    // While there is one thread: it takes variables out of the environment.
+    // This comes while there is one thread, because it takes variables out of the environment.
     let handed_over = system::handed_over()
         .and_then(|(sockets, holder)| Ok(HandedOver { sockets: Sockets::handed_over(sockets)?, holder }));
     let handed_over = handed_over
@@ -144,7 +145,8 @@ async fn run(
     let open = duplicates(&proxy, metrics_listener.as_ref()).map_err(StartError::because)?;
     let (certificates, plans) = watch::channel(certificates::plan(&settings).map(Arc::new));
     let (panel, obtaining) = (proxy.panel(), certificates::world(&settings, &proxy.panel(), &challenges));
-    // Before anything says that we are ready: until then, a signal ends the process.
+    // This comes before the gateway reports that it is ready: until then, a signal ends the
+    // process.
     let stops = Stops::heard()?;
     let hangups = reload::hangups(reread.as_ref())?;
     let reloader = Arc::new(Reloader {
@@ -202,14 +204,14 @@ async fn run(
     end
 }
 
-/// Starts whoever writes backups, where there are to be some.
+/// Starts the service that writes backups, if they are configured.
 fn start_backups(services: &mut Services, gateway: &Arc<Gateway>, settings: &Settings) {
     let Some(plan) = settings.backup.clone() else { return };
     let backed_up = Arc::clone(gateway);
     services.start("backups", |shutdown| backups::keep(backed_up, plan, shutdown));
 }
 
-/// Starts whoever carries away what waits in the store.
+/// Starts the services that deliver the messages and dispatches that wait in the store.
 fn start_messengers(
     services: &mut Services,
     gateway: &Arc<Gateway>,
@@ -221,9 +223,9 @@ fn start_messengers(
     services.start("webhooks", |shutdown| webhooks::deliver(dispatched, webhook_senders, shutdown));
 }
 
-/// Waits for the word to end, or for a part that does without it. `open` are the sockets that we
-/// listen on: unless another program goes on with them, nobody is to wait at one that nobody takes
-/// connections from.
+/// Waits for the signal to end, or for a part that ends without it. `open` are the sockets that we
+/// listen on: unless another program goes on with them, they are closed, so that no client waits at
+/// a socket from which no program takes connections.
 async fn until_end(
     services: &mut Services,
     upgrader: &Upgrader,
@@ -262,7 +264,7 @@ fn access_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<Acce
     Ok(Some(Access { log: Arc::new(log), telling }))
 }
 
-/// What the proxy needs of the rest.
+/// The parts of the gateway that the proxy needs.
 fn parts(
     settings: &Settings,
     gateway: &Arc<Gateway>,
@@ -279,7 +281,7 @@ fn parts(
     })
 }
 
-/// Opens every listener: what the service manager holds, and what it does not.
+/// Opens every listener: takes over the service manager's sockets, and opens the others.
 async fn listen(
     settings: &Settings,
     parts: Parts,
@@ -308,7 +310,7 @@ async fn listen(
     }
 }
 
-/// Opens the store. Blocks while another gateway holds it, for as long as that takes to tell.
+/// Opens the store. Where another gateway holds it, this blocks until that is known.
 async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<dyn KeyValue>, StartError> {
     if settings.store.engine == Engine::Memory {
         return Ok(Arc::new(MemoryStore::new()));
@@ -325,7 +327,7 @@ async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<d
     Ok(Arc::new(store))
 }
 
-/// Loads every file that [`serve`] loads, and says what is wrong with each that it could not use.
+/// Loads every file that [`serve`] loads, and reports the fault of each unusable one.
 pub fn rehearse(settings: &Settings) -> Vec<String> {
     let pairs = certificates::files(settings);
     let mut found: Vec<String> =
@@ -409,11 +411,11 @@ async fn serve_metrics(
 }
 
 async fn told(mut shutdown: watch::Receiver<bool>) {
-    // An error means that nobody is left to tell: stop as well.
+    // An error means that the sender is gone: stop as well.
     let _ = shutdown.wait_for(|told| *told).await;
 }
 
-/// The signals that ask the process to stop, from when this was made on; until then they end it.
+/// The signals that ask the process to stop, once this value is made; before, they end the process.
 struct Stops {
     terminate: Signal,
     interrupt: Signal,

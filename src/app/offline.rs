@@ -1,8 +1,7 @@
 //! An operator's command while no gateway runs: the store is opened for one command, under its lock.
 //!
-//! What always holds: a store that no gateway has made is not made here, and files that are written
-//! belong to the owner of the directory afterwards, so that root's commands do not lock the service
-//! out.
+//! What always holds: a store that no gateway has made is not made here, and written files belong
+//! to the owner of the directory afterwards, so that root's commands do not lock the service out.
 
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, lchown};
@@ -22,7 +21,7 @@ use crate::telemetry::metrics::Metrics;
 pub fn operate(settings: &Settings, request: Request) -> Result<Answer, StartError> {
     let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::because)?;
     if !needs_store(&request) && must_be_there(&settings.store).is_err() {
-        // What the rules alone can answer is asked of a gateway that has never had anybody.
+        // Questions that the rules alone can answer are put to a gateway without users.
         let mut settings = settings.clone();
         settings.store.engine = Engine::Memory;
         return runtime.block_on(carry_out(&settings, request));
@@ -35,7 +34,7 @@ pub fn operate(settings: &Settings, request: Request) -> Result<Answer, StartErr
     answer
 }
 
-/// Whether accounts count for what is asked.
+/// Whether a request depends on accounts.
 fn needs_store(request: &Request) -> bool {
     match request {
         Request::PolicyExplain { questions } => questions.iter().any(QuestionLine::is_about_account),
@@ -55,7 +54,7 @@ pub(super) fn must_be_there(store: &Store) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Gives what was written to the owner of the directory.
+/// Gives the written files to the owner of the directory.
 pub(super) fn give_back_files(path: &Path) -> Result<(), StartError> {
     give_back(path).map_err(|error| {
         StartError(format!(
@@ -71,7 +70,7 @@ async fn carry_out(settings: &Settings, request: Request) -> Result<Answer, Star
     let store = open_store(settings, &metrics).await?;
     let gateway = open_gateway(settings, store, metrics).await?;
     let answer = GatewayOperator { gateway: Arc::clone(&gateway), process: None }.handle(request).await;
-    // What was done stands in the trail, or the operator is told that it does not.
+    // The change is in the trail, or the operator is told that it is not.
     gateway.administration.write_trail().await.map_err(StartError::because)?;
     Ok(answer)
 }

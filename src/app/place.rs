@@ -1,4 +1,4 @@
-//! Where we are: what the settings mean for addresses.
+//! The installation's addresses, as the settings define them.
 
 use crate::config::Settings;
 use crate::domain::place::{Document, PASSKEY_ENDPOINTS_PATH, Place, RELATED_ORIGINS_PATH};
@@ -16,8 +16,8 @@ pub(super) fn place(settings: &Settings) -> Place {
 }
 
 /// Which documents are ours, and on which hosts. Both describe the relying party, so they belong to
-/// the host that is its id. Where that is an application's, only what the standard needs there is
-/// taken from it, and only if there is something to say.
+/// the host that is its id. Where that host is an application's, only the addresses that the
+/// standard needs are taken from it, and only if there is something to say.
 fn documents(settings: &Settings) -> Vec<Document> {
     let (auth, party) = (&settings.public_url.host, &settings.relying_party);
     let has_related = !party.related_origins.is_empty();

@@ -2,7 +2,7 @@
 //!
 //! What always holds: everything that the new file needs has been read and found good before
 //! anything changes; a file with a mistake changes nothing, and the log, the metrics and `/ready`
-//! say so. What cannot change while the gateway runs keeps its old value, and is named.
+//! say so. A setting that cannot change while the gateway runs keeps its old value, and is named.
 
 use std::sync::Arc;
 
@@ -27,7 +27,8 @@ pub type Reread = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
 pub(super) struct Reloader {
     /// `None`: there is no file.
     pub(super) reread: Option<Reread>,
-    /// Those in force. Locked while they are exchanged, so that one exchange follows another.
+    /// The settings in force. Locked while they are exchanged, so that exchanges follow one
+    /// another.
     pub(super) settings: Mutex<Settings>,
     pub(super) gateway: Arc<Gateway>,
     pub(super) panel: Arc<Panel>,
@@ -95,7 +96,7 @@ impl Reloader {
     }
 }
 
-/// Whether `key` is `above`, or in that table.
+/// Whether `key` is `above`, or a key in that table.
 fn is_below(above: &str, key: &str) -> bool {
     key.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
@@ -125,7 +126,7 @@ fn needing_restart(current: &Settings, read: &Settings) -> Vec<&'static str> {
         ("public_url", current.public_url == read.public_url),
         ("relying_party.id", party.id == theirs.id),
         ("relying_party.related_origins", party.related_origins == theirs.related_origins),
-        // Without one, that is `branding.name`.
+        // Without `relying_party.name`, it is `branding.name`.
         ("relying_party.name", party.name == theirs.name),
         ("server.prefix", server.prefix == new.prefix),
         ("dialects", current.mounts == read.mounts),
@@ -147,7 +148,7 @@ fn needing_restart(current: &Settings, read: &Settings) -> Vec<&'static str> {
     same.into_iter().filter(|(_, is_same)| !is_same).map(|(key, _)| key).collect()
 }
 
-/// What was read, with the old values of whatever counts after a restart only.
+/// The new settings, with the old values of those that count after a restart only.
 fn with_what_stays(read: Settings, current: &Settings) -> Settings {
     let mut next = current.clone();
     if let (Some(tls), Some(fresh)) = (&mut next.server.tls, read.server.tls) {
@@ -175,8 +176,8 @@ fn with_what_stays(read: Settings, current: &Settings) -> Settings {
     }
 }
 
-/// The SIGHUPs from now on, where there is a configuration to take in; elsewhere they go on ending
-/// the process, as when a terminal is closed.
+/// The SIGHUPs from now on, where there is a configuration to take in; elsewhere a SIGHUP still
+/// ends the process, as when a terminal is closed.
 pub(super) fn hangups(reread: Option<&Reread>) -> Result<Option<Signal>, StartError> {
     reread.map(|_| signal(SignalKind::hangup())).transpose().map_err(StartError::because)
 }
@@ -192,7 +193,7 @@ pub(super) async fn on_hangup(
             _ = shutdown.wait_for(|told| *told) => return,
             told = hangups.recv() => if told.is_none() { return },
         }
-        // What came of it is in the log already.
+        // The result is in the log already.
         let _ = reloader.reload().await;
     }
 }

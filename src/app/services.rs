@@ -1,4 +1,4 @@
-//! What runs side by side while the gateway serves.
+//! The parts that run side by side while the gateway serves.
 //!
 //! What always holds: a part that ends or panics without having been asked to is noticed and
 //! named, so that the process can end and be started again, rather than go on without it.
@@ -21,7 +21,7 @@ pub(super) struct Ended {
     panicked: bool,
 }
 
-/// The running parts, and the word that ends them.
+/// The running parts, and the channel that tells them to end.
 pub(super) struct Services {
     running: JoinSet<()>,
     names: HashMap<Id, &'static str>,
@@ -33,7 +33,7 @@ impl Services {
         Self { running: JoinSet::new(), names: HashMap::new(), shutdown: watch::Sender::new(false) }
     }
 
-    /// Starts a part. It is to end when what it is given holds `true`, and not before.
+    /// Starts a part. It has to end when its receiver holds `true`, and not before.
     pub(super) fn start<F>(&mut self, name: &'static str, part: impl FnOnce(watch::Receiver<bool>) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -42,7 +42,7 @@ impl Services {
         self.names.insert(started.id(), name);
     }
 
-    /// Waits until one of them ends by itself. Never returns when there are none.
+    /// Waits until a part ends by itself. Never returns when there are none.
     pub(super) async fn one_ends(&mut self) -> Ended {
         let ended = match self.running.join_next_with_id().await {
             Some(ended) => ended,
@@ -52,7 +52,7 @@ impl Services {
         Ended { name: self.names.get(&id).copied().unwrap_or("a part"), panicked: ended.is_err() }
     }
 
-    /// Tells all of them to end and waits for that: `grace_period` and a moment, then no more.
+    /// Tells all parts to end and waits for that, for at most `grace_period` and [`STOP_TIMEOUT`].
     pub(super) async fn stop(mut self, grace_period: Duration) {
         self.shutdown.send_replace(true);
         let all = async { while self.running.join_next().await.is_some() {} };

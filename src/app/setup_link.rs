@@ -1,5 +1,5 @@
-//! The link that makes the first administrator: printed, and kept in a private file, for as long
-//! as it is good for something.
+//! The link that makes the first administrator: printed, and kept in a private file, for as long as
+//! it works.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::store::private_file;
 /// The file with the link, in the data directory.
 const LINK_FILE: &str = "setup-link";
 
-/// Where the link is kept, given the data directory.
+/// The file of the link, given the data directory.
 pub fn file(data: &Path) -> PathBuf {
     data.join(LINK_FILE)
 }
@@ -29,14 +29,14 @@ impl SetupLink {
         Self { gateway, file: file(data), announce }
     }
 
-    /// Announces that the gateway answers, with a new link if there is nobody yet.
+    /// Announces that the gateway answers, with a new link if there is no user yet.
     pub(super) async fn announce_first(&self) -> Result<(), FlowError> {
         self.tell(self.issue().await?);
         Ok(())
     }
 
-    /// Takes the file away when the door has closed, and makes a new link when somebody used the
-    /// last one and went away.
+    /// Removes the file when setup is done, and makes a new link when a person used the last one
+    /// without finishing.
     pub(super) async fn renew(&self) -> Result<(), FlowError> {
         if self.gateway.sign_in.is_setup_done().await? {
             return private_file::remove(&self.file).map_err(unkept);

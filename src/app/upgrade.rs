@@ -1,9 +1,9 @@
 //! Another program in the place of this one, in the same process and on the same sockets.
 //!
 //! The new program lies where this one was started from. It is first asked whether it accepts the
-//! configuration. Then this one finishes what is under way, as at any end, and becomes the new one:
-//! whoever watches over the process sees the same one go on. What always holds: connections that
-//! come meanwhile wait in the kernel, and a program that refuses the configuration changes nothing.
+//! configuration. Then this program finishes requests under way, as at any end, and becomes the new
+//! one: the supervisor sees the same process go on. What always holds: connections that come
+//! meanwhile wait in the kernel, and a program that refuses the configuration changes nothing.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -25,16 +25,17 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How a successor is started.
 #[derive(Debug, Clone)]
 pub struct Successor {
-    /// Where this program lay when it was started.
+    /// The path of this program when it was started.
     pub program: PathBuf,
-    /// As this one was given them.
+    /// The arguments that this program was given.
     pub arguments: Vec<OsString>,
-    /// With which the program looks at the configuration and ends with 0 where it accepts it.
+    /// The arguments with which the program checks the configuration; it ends with 0 if it accepts
+    /// it.
     pub check: Vec<OsString>,
 }
 
 impl Successor {
-    /// Whether it accepts the configuration; in its own words, if not.
+    /// Whether the successor accepts the configuration; its own message if not.
     async fn accepts(&self) -> Result<(), String> {
         let program = self.program.display();
         let mut check = Command::new(&self.program);
@@ -50,7 +51,7 @@ impl Successor {
         Err(format!("{program} would not start ({}):\n{}", output.status, said.trim()))
     }
 
-    /// Becomes it. Returns only if that fails.
+    /// Replaces this process by the successor. Returns only if that fails.
     pub(super) fn take_over(&self, sockets: Vec<OwnedFd>) -> StartError {
         let error = system::give_way(&self.program, &self.arguments, sockets);
         StartError(format!("{} could not take over: {error}", self.program.display()))
@@ -65,7 +66,7 @@ pub(super) struct Upgrader {
 }
 
 impl Upgrader {
-    /// Without a successor it refuses.
+    /// Without a successor it refuses upgrades.
     pub(super) fn new(successor: Option<Successor>, grace_period: Duration) -> Self {
         Self { successor, grace_period, accepted: Notify::new() }
     }

@@ -3,8 +3,8 @@
 //! What does not live here: how a dispatch reaches a webhook (`webhook/http.rs`), and which one is
 //! due (`flows/messages/dispatches.rs`).
 //!
-//! What always holds: a failure of the store or of a receiver ends no loop; what waits is tried
-//! later. A test goes past the store.
+//! What always holds: a failure of the store or of a receiver ends no loop; waiting dispatches are
+//! tried later. A test does not use the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,10 +25,10 @@ use crate::webhook::http::HttpWebhookSender;
 
 /// How long delivery rests after the store failed.
 const REST: Duration = Duration::from_secs(30);
-/// The longest rest: a dispatch that was enqueued unnoticed waits no longer.
+/// The longest rest, so that a dispatch that was enqueued unnoticed waits no longer.
 const REST_MAX: Duration = Duration::from_mins(5);
 
-/// What a webhook made of a test.
+/// The result of a test of a webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Tried {
     /// In the order of the configuration, from 1.
@@ -38,7 +38,7 @@ pub struct Tried {
     pub outcome: TriedOutcome,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// What the receiver said, or why it said nothing.
+    /// The receiver's answer, or why there is none.
     pub said: String,
 }
 
@@ -57,12 +57,12 @@ pub enum TriedOutcome {
     Failed,
 }
 
-/// Which webhooks want to be told what.
+/// The webhooks, and the events that each subscribes to.
 pub(super) fn subscriptions(settings: &Settings) -> Vec<Subscription> {
     settings.webhooks.iter().map(|webhook| webhook.told.clone()).collect()
 }
 
-/// Whoever tells the webhooks that the settings name; it knows none where there are none.
+/// The sender for the webhooks that the settings name, which may be none.
 pub(super) fn webhook_sender(settings: &Settings) -> Result<Arc<dyn WebhookSender>, StartError> {
     Ok(Arc::new(over_http(settings)?))
 }
@@ -114,8 +114,8 @@ pub fn try_webhooks(settings: &Settings, which: Option<&str>) -> Result<Vec<Trie
     Ok(tried)
 }
 
-/// Delivers what waits, and what is enqueued, to the webhooks there are at that time, until told to
-/// stop.
+/// Delivers waiting and newly enqueued dispatches to the webhooks in force at the time, until told
+/// to stop.
 pub(super) async fn deliver(
     gateway: Arc<Gateway>,
     mut webhook_senders: watch::Receiver<Arc<dyn WebhookSender>>,

@@ -1,4 +1,4 @@
-//! What operators see of an answer: text for people, JSON for programs.
+//! Prints answers: text for people, JSON for programs.
 
 use std::fmt::Write as _;
 
@@ -19,7 +19,7 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// What `--json` says.
+    /// The form that `--json` chooses.
     pub(super) const fn of(json: bool) -> Self {
         if json { Self::Json } else { Self::Text }
     }
@@ -30,7 +30,7 @@ fn link_lines(invited: &[InvitedLine]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A link, with what it does and what else there is to say.
+/// A link, with what it does and further facts.
 fn link_to_send(email: &Email, does: &str, link: &Link, more: &str) -> String {
     format!(
         "Send this link to {email}. {does}:\n\n    {}\n\n{more}The link opens the account, so send it \
@@ -44,7 +44,7 @@ fn uninvited(refused: &[(usize, String)]) -> Failure {
     Failure(lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// What is printed of an answer.
+/// The text that is printed for an answer.
 pub(super) fn printed(answer: Answer, form: Form) -> Result<String, Failure> {
     Ok(match (answer, form) {
         (Answer::Refused { reason }, _) => return Err(Failure(reason)),

@@ -1,4 +1,4 @@
-//! What can be written on the command line.
+//! The commands and options of the command line.
 
 mod people;
 pub(crate) mod policy;
@@ -18,7 +18,7 @@ use crate::domain::user::Email;
 
 pub(crate) use people::{AccountEnd, Invitation, Invite, RoleName, Session, User};
 
-/// Where the README puts the unit.
+/// The path at which the README puts the unit.
 const UNIT_FILE: &str = "/etc/systemd/system/vestibule.service";
 
 /// A passkey authentication gateway: one binary in front of web applications that have no good
@@ -272,7 +272,7 @@ pub(crate) enum Ban {
         #[arg(long)]
         json: bool,
     },
-    /// Let nobody sign in, register or use a code from a network; whoever is signed in goes on
+    /// Let no client sign in, register or use a code from a network; signed-in users go on
     Add {
         #[arg(value_parser = Network::parse)]
         network: Network,

@@ -15,8 +15,8 @@ use crate::config::Settings;
 use crate::records::archive::{Summary, verify};
 use crate::store::private_file;
 
-/// Has the gateway behind `socket` write the backup, or reads the store itself where none runs. The
-/// file belongs to whoever gives the command, and to nobody else.
+/// Has the gateway behind `socket` write the backup, or reads the store itself where no gateway
+/// runs. Only the user who gives the command can read the file.
 pub(super) fn back_up(
     socket: &Path,
     settings: impl FnOnce() -> Result<Settings, Failure>,
@@ -56,8 +56,8 @@ pub(super) fn restore(socket: &Path, settings: &Settings, arguments: &Restore) -
     Ok(())
 }
 
-/// Writes what comes `from` the gateway, and looks at it on the way: a backup that was broken off
-/// lacks its end, and is no file to rely on.
+/// Writes the bytes that come `from` the gateway, and checks them on the way: a backup that was
+/// broken off lacks its end, and must not be kept.
 fn keep(from: impl Read, into: impl Write, sealing: &Sealing) -> Result<Summary, Failure> {
     let mut copy = Copied { from, into: sealing.begin(into)? };
     let summary = verify(&mut copy)
@@ -66,7 +66,7 @@ fn keep(from: impl Read, into: impl Write, sealing: &Sealing) -> Result<Summary,
     Ok(summary)
 }
 
-/// Whatever is read of it is written as well.
+/// A reader that also writes all that is read from it.
 struct Copied<R, W> {
     from: R,
     into: W,

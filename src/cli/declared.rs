@@ -1,9 +1,10 @@
-//! `vestibule apply`: users as a file declares them, and how the difference is told.
+//! `vestibule apply`: users as a file declares them, and how the differences are printed.
 //!
-//! What does not live here: reading the file (`config/declared.rs`), and changing anybody, which the
+//! What does not live here: reading the file (`config/declared.rs`), and changing users, which the
 //! gateway does.
 //!
-//! What always holds: links are told whatever else went wrong, because nobody can ask for them again.
+//! What always holds: links are printed whatever else went wrong, because they cannot be asked for
+//! again.
 
 use serde_json::{Value, json};
 
@@ -14,7 +15,7 @@ use crate::config::{self, Declared, Mistakes};
 use crate::domain::declared::{Changed, Difference, Others};
 use crate::domain::user::{Group, Role, Username};
 
-/// Makes everybody as declared.
+/// Makes every user as declared.
 pub(super) fn apply(arguments: &Apply, ask: &Ask<'_>) -> Outcome {
     let declared = config::declared(&arguments.file).map_err(|mistakes| nothing_changed(&mistakes))?;
     let answer = ask(Request::Apply {

@@ -7,7 +7,7 @@ use crate::admin::{Answer, Request};
 use crate::app::doctor::{Finding, Running, Weight, examine};
 use crate::config::Settings;
 
-/// Prints what was found. Fails where something is a problem, so that a timer can tell.
+/// Prints the findings. Fails if there is a problem, so that a timer can tell.
 pub(super) fn run(settings: &Settings, arguments: &Doctor) -> Outcome {
     let running = match client::call(&settings.server.admin_socket, &Request::Health) {
         Ok(Answer::Health { remarks, .. }) => Running::Yes { remarks },

@@ -1,7 +1,7 @@
 //! Files that operators write and name on the command line.
 //!
-//! What does not live here: what is in them. What always holds: `-` is standard input, and a file
-//! that is longer than it can be meant to be is refused before it is read whole.
+//! What does not live here: their content. What always holds: `-` is standard input, and a file
+//! that is too long to be meant is refused before it is read whole.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,12 +1,11 @@
 //! The command line: arguments in, exit code out.
 //!
 //! `arguments` says what can be written, `operator` carries out the commands that talk to a running
-//! gateway, `answers` prints what came of them, and `files` reads what operators have written.
-//! `people` reads and writes users in files, `declared` applies one and `webauthn_proxy` reads that
-//! program's; `policy` asks who may enter, and `token` is about access tokens; `backup`, `webhook`,
-//! `doctor` and `demo` are the commands of these names. Data goes to standard output; what went
-//! wrong, with what to do about it, to standard error. Exit codes: 0 done, 1 refused or failed, 2
-//! wrong usage.
+//! gateway, `answers` prints the answers, and `files` reads files of operators. `people` reads and
+//! writes users in files, `declared` applies one and `webauthn_proxy` reads that program's;
+//! `policy` asks who may enter, and `token` is about access tokens; `backup`, `webhook`, `doctor`
+//! and `demo` are the commands of these names. Data goes to standard output; failures, with what to
+//! do about them, go to standard error. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 
 mod answers;
 mod arguments;
@@ -42,7 +41,7 @@ use arguments::{Arguments, Command, Export, Import, Mail, Webhook};
 #[derive(Debug)]
 pub(crate) struct Failure(String);
 
-/// Everything a command can come to.
+/// How a command ends.
 pub(crate) type Outcome = Result<(), Failure>;
 
 impl<E: Display> From<E> for Failure {
@@ -158,7 +157,7 @@ fn serve(config: Option<&Path>) -> Outcome {
     Ok(app::serve(settings, Some(anew), Box::new(announce))?)
 }
 
-/// Whatever will lie where this program lies now, with the same arguments.
+/// The program that will lie at this program's path, with the same arguments.
 fn successor(config: Option<&Path>) -> Result<Successor, Failure> {
     let program = std::env::current_exe()
         .map_err(|error| Failure(format!("the path of this program is not known: {error}")))?;
@@ -196,7 +195,7 @@ fn check(config: Option<&Path>, unit: Option<&Path>) -> Outcome {
     Ok(())
 }
 
-/// Prints a line. Nobody listening is no reason to fail.
+/// Prints a line. A closed output is no reason to fail.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -13,11 +13,12 @@ use crate::domain::user::{Role, groups_of_one};
 use crate::ports::Clock;
 use crate::system::SystemClock;
 
-/// How often `audit --follow` asks for what is new.
+/// How often `audit --follow` asks for new events.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
-/// How much it asks for at a time.
+/// How many events it asks for at a time.
 const FOLLOWED_MAX: usize = 500;
-/// How often `upgrade` looks whether the new program answers, and how long that may take to start.
+/// How often `upgrade` looks whether the new program answers, and how long the program may take to
+/// start.
 const UPGRADE_INTERVAL: Duration = Duration::from_millis(50);
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -32,7 +33,7 @@ pub(super) fn run(socket: &Path, ask: &Ask<'_>, command: Operator) -> Outcome {
     let (request, form) = request(command)?;
     let answer = match request {
         Request::Upgrade => return upgrade(socket),
-        // These are about the process, not about what is in the store.
+        // These requests are about the process, not about the store.
         Request::Reload | Request::Health => client::call(socket, &request)?,
         request => ask(request)?,
     };
@@ -72,7 +73,8 @@ fn upgrade(socket: &Path) -> Outcome {
     Ok(())
 }
 
-/// Prints what the trail has, oldest first, and then what happens, until the process is interrupted.
+/// Prints the events of the trail, oldest first, and then new ones, until the process is
+/// interrupted.
 fn follow(socket: &Path, audit: &Audit) -> Outcome {
     let form = Form::of(audit.json);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
@@ -93,7 +95,7 @@ fn follow(socket: &Path, audit: &Audit) -> Outcome {
 }
 
 fn trail(audit: &Audit, limit: usize) -> Request {
-    // A length of time is told by the terminal's clock: it says what the person at it means.
+    // A length of time is counted by the terminal's clock, because its user means that one.
     let now = SystemClock::default().now();
     Request::Audit {
         user: audit.user.clone(),
@@ -158,7 +160,7 @@ fn account(command: User) -> Result<(Request, Form), Failure> {
         User::Delete { user } => plain(Request::UserDelete { user }),
         User::Role { user, role } => plain(Request::UserRole { user, role: role.into() }),
         User::Groups { user, groups } => plain(Request::UserGroups { user, groups: groups_of_one(groups)? }),
-        // Disabling an account ends its sessions as well, and whatever else opens something for it.
+        // Disabling an account ends its sessions and access tokens as well.
         User::Disable { user } | User::Lock { user } => plain(Request::UserDisable { user }),
         User::Enable { user } => plain(Request::UserEnable { user }),
     })

@@ -1,9 +1,9 @@
 //! `vestibule import users` and `vestibule export users`: people in files.
 //!
-//! What does not live here: inviting anybody, which the gateway does.
+//! What does not live here: inviting people, which the gateway does.
 //!
-//! What always holds: every line of a file that cannot be used is named, with why, and then nobody
-//! is invited; and what a spreadsheet would take for a formula is not written as one.
+//! What always holds: every unusable line of a file is named, with the reason, and then no one is
+//! invited; and a value that a spreadsheet would take for a formula is not written as one.
 
 use std::collections::HashMap;
 use std::io::{self, Write as _};
@@ -21,13 +21,13 @@ use crate::flows::administration::directory::PAGE_USERS_MAX;
 
 /// The columns of a file to import. Only the first is needed.
 const COLUMNS: [&str; 5] = ["email", "name", "username", "groups", "role"];
-/// The columns of an export: those of an import, and what else there is to tell.
+/// The columns of an export: those of an import, and further facts.
 const EXPORTED: [&str; 9] =
     ["email", "name", "username", "groups", "role", "standing", "passkeys", "last_used_at", "expires_at"];
 /// The longest file, in bytes. Far more than can be invited at a time.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Invites everybody in a file, or nobody.
+/// Invites everyone in a file, or no one.
 pub(super) fn import(arguments: &ImportUsers, ask: &Ask<'_>) -> Outcome {
     let text = files::read(&arguments.file, FILE_BYTES_MAX)?;
     let (lines, guests): (Vec<_>, Vec<_>) = guests(&text)?.into_iter().unzip();
@@ -71,7 +71,7 @@ pub(super) fn export(json: bool, ask: &Ask<'_>) -> Outcome {
     Ok(io::stdout().write_all(&as_csv(&users)?)?)
 }
 
-/// Whom a file names, each with the line.
+/// The guests of a file, each with the line.
 fn guests(text: &[u8]) -> Result<Vec<(usize, GuestLine)>, Failure> {
     // Spreadsheets begin a file with a byte order mark.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
@@ -105,15 +105,15 @@ fn guests(text: &[u8]) -> Result<Vec<(usize, GuestLine)>, Failure> {
     if refused.is_empty() { Ok(guests) } else { Err(nobody(refused)) }
 }
 
-/// The line that a record begins in. The reader's own count is taken before it has skipped what
-/// ends the record before, and empty lines.
+/// The line that a record begins in. The reader counts before it has skipped the end of the record
+/// before, and empty lines.
 fn line_of(text: &[u8], position: Option<&csv::Position>) -> usize {
     let at = position.and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or_default();
     let skipped = text.iter().skip(at).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     1 + text.iter().take(at + skipped).filter(|byte| **byte == b'\n').count()
 }
 
-/// What is wrong with a line, if it is the line.
+/// The fault of a line, if the line is at fault.
 fn unreadable(text: &[u8], error: csv::Error) -> Result<(usize, String), Failure> {
     let line = line_of(text, error.position());
     match error.kind() {
@@ -187,7 +187,7 @@ struct Row<'a> {
 }
 
 fn as_csv(users: &[UserLine]) -> Result<Vec<u8>, Failure> {
-    // The columns are there where nobody is.
+    // The header row is written even without users.
     let mut writer = WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     writer.write_record(EXPORTED)?;
     for user in users {
@@ -207,7 +207,7 @@ fn as_csv(users: &[UserLine]) -> Result<Vec<u8>, Failure> {
     writer.into_inner().map_err(Failure::from)
 }
 
-/// Text that no spreadsheet takes for a formula (CWE-1236): users choose their names.
+/// Text that no spreadsheet takes for a formula (CWE-1236), because users choose their names.
 fn harmless(field: String) -> String {
     if field.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{field}") } else { field }
 }

@@ -3,8 +3,8 @@
 //! What does not live here: how a decision is made (`domain/policy/decide.rs`).
 //!
 //! What always holds: the gateway answers, with the rules in force; where none runs, the
-//! configuration and the store that it would start with do. A file that cannot be read whole is not
-//! tested in part.
+//! configuration and the store that it would start with answer. A file that cannot be read whole is
+//! not tested in part.
 
 use serde_json::json;
 
@@ -19,7 +19,7 @@ use crate::domain::time::Timestamp;
 /// The longest file of expectations, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Carries it out.
+/// Carries a command out.
 pub(super) fn run(command: &Policy, ask: &Ask<'_>) -> Outcome {
     match command {
         Policy::Explain(arguments) => explain(arguments, ask),

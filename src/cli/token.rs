@@ -3,8 +3,8 @@
 //! What does not live here: what a token is and what it opens (`domain/access_token/`,
 //! `flows/access_tokens/`).
 //!
-//! What always holds: a token is read from standard input, never from an argument, which everybody
-//! on the machine could see; and what a holder does with one asks no gateway.
+//! What always holds: a token is read from standard input, never from an argument, which every user
+//! of the machine could see; and the commands of a holder ask no gateway.
 
 use std::io::Read as _;
 
@@ -20,7 +20,7 @@ use crate::domain::access_token::offline::{Inspected, attenuate, inspect};
 use crate::ports::{Clock as _, entropy};
 use crate::system::{SystemClock, SystemEntropy};
 
-/// Carries it out.
+/// Carries a command out.
 pub(super) fn run(command: Token, ask: &Ask<'_>) -> Outcome {
     let (request, form) = match command {
         Token::Create(arguments) => creation(arguments),
@@ -65,7 +65,7 @@ fn show(as_json: bool) -> Outcome {
     Ok(())
 }
 
-/// What is printed of an answer about tokens.
+/// The text that is printed for an answer about tokens.
 pub(super) fn told(answer: Answer, form: Form) -> String {
     match (answer, form) {
         (Answer::TokenCreated { id, token, expires_at, .. }, Form::Json) => {

@@ -2,10 +2,10 @@
 //!
 //! It is YAML with one user a line: a name, which is an address, and a credential, which is JSON in
 //! base64 (`user_credentials` in newer versions, the whole file in older ones). Keys of the JSON
-//! are in either case, because its library changed them; Go reads them so as well. What always
-//! holds: a line that cannot be used is named, with why, and the others go on.
+//! are in upper or lower case, because its library changed them, and Go reads both. What always
+//! holds: an unusable line is named, with the reason, and the others are imported.
 //!
-//! What does not live here: turning what was read into credentials
+//! What does not live here: turning the passkeys into credentials
 //! (`domain/ceremony/taking_over.rs`), and users (`flows/administration/import.rs`).
 
 use base64::Engine as _;
@@ -24,17 +24,17 @@ use crate::domain::user::{DisplayName, Email};
 const FILE_BYTES_MAX: u64 = 12 << 20;
 /// The table that has users in newer files.
 const USERS: &str = "user_credentials";
-/// Go's `binary.MaxVarintLen64`: how long a user handle is there.
+/// Go's `binary.MaxVarintLen64`: the length of that program's user handles.
 const HANDLE_BYTES: usize = 10;
 /// An authenticator that knows U2F alone.
 const U2F: &str = "fido-u2f";
 /// The most passkeys of one user that are looked at.
 const PASSKEYS_MAX: usize = 1_000;
 
-/// Why a line was left, and which.
+/// The line that was left, and why.
 type Skipped = (usize, String);
 
-/// Takes over whoever can be.
+/// Takes over every user who can be taken over.
 pub(super) fn import(arguments: &ImportPasskeys, ask: &Ask<'_>) -> Outcome {
     let text = files::read_text(&arguments.file, FILE_BYTES_MAX)?;
     let (lines, mut skipped) = users(&text);
@@ -67,7 +67,7 @@ pub(super) fn import(arguments: &ImportPasskeys, ask: &Ask<'_>) -> Outcome {
     Ok(())
 }
 
-/// Whom the text names, each with the line, and which lines are of no use.
+/// The users in the text, each with the line, and the lines that are of no use.
 fn users(text: &str) -> (Vec<(usize, ForeignUser)>, Vec<Skipped>) {
     let (mut users, mut skipped) = (Vec::new(), Vec::new());
     let mut table = None;
@@ -79,9 +79,9 @@ fn users(text: &str) -> (Vec<(usize, ForeignUser)>, Vec<Skipped>) {
         let is_indented = line.starts_with([' ', '\t']);
         let pair = content.rsplit_once(": ").or_else(|| Some((content.strip_suffix(':')?, "")));
         match (pair, is_indented) {
-            // A table, or one with nothing in it.
+            // A table, which may be empty.
             (Some((name, "" | "{}" | "[]")), false) => table = Some(unquoted(name)),
-            // What else there is besides users, such as secrets of cookies.
+            // Other tables than the users', such as secrets of cookies.
             (_, true) if table.is_some_and(|table| table != USERS) => {}
             (None, false) if content.starts_with('-') && table.is_some_and(|table| table != USERS) => {}
             (Some((name, credential)), _) => match user(unquoted(name), unquoted(credential)) {
@@ -184,8 +184,8 @@ fn passkey(json: &Value, user_handle: Vec<u8>) -> Result<ForeignPasskey, String>
     })
 }
 
-/// What flags say of backups. Older versions kept no flags, and newer ones wrote such as if none
-/// had been set; but somebody was present whenever a passkey was made.
+/// The backup state in the flags. Older versions kept no flags, and newer ones wrote those as if
+/// none had been set; but a user was present whenever a passkey was made.
 fn backup(flags: &Value) -> Option<Backup> {
     let is_set = |key: &str| flags.get(key).and_then(Value::as_bool).unwrap_or(false);
     match (is_set("userpresent"), is_set("backupeligible"), is_set("backupstate")) {
@@ -200,7 +200,7 @@ fn backup(flags: &Value) -> Option<Backup> {
 mod tests {
     use super::*;
 
-    /// Built after its public documentation.
+    /// The sample is built after the program's public documentation.
     const SAMPLE: &str = include_str!("../../tests/data/webauthn-proxy-credentials.yml");
 
     #[test]

@@ -1,7 +1,7 @@
-//! `[server.tls.acme]`: certificates that the gateway gets by itself.
+//! `[server.tls.acme]`: certificates that the gateway obtains itself.
 //!
-//! What always holds: with it, the gateway listens where an authority looks: it has a TLS listener,
-//! and a plain one where the challenge needs it.
+//! What always holds: with this table, the gateway has a TLS listener, and a plain one where the
+//! challenge needs it, so that an authority can validate.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -24,7 +24,7 @@ const DIRECTORY_REMEDY: &str = "write the https address of the authority's direc
 const KEY_REMEDY: &str =
     "write the path of a file that holds nothing but the authority's HMAC key in base64url";
 
-/// Reads it; `None` when it is not there.
+/// Reads the table; `None` when there is none.
 pub(super) fn acme(tls: &Section<'_>, reader: &Reader<'_>) -> Option<Authority> {
     let section = tls.table("acme");
     let directory = section.parsed("directory", DIRECTORY_REMEDY, directory);
@@ -71,7 +71,7 @@ fn word(text: &str) -> Result<String, String> {
     if is_word { Ok(text.to_owned()) } else { Err(format!("{text:?} is not one word")) }
 }
 
-/// Both of its keys, or neither.
+/// The external account, whose two keys are both there or neither.
 fn external_account(section: &Section<'_>, reader: &Reader<'_>) -> Option<ExternalAccount> {
     let key_id = section.parsed("account_key_id", "write the key id that the authority gave out", word);
     let hmac_key = section.parsed("account_hmac_key_file", KEY_REMEDY, |text| {

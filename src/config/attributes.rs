@@ -2,7 +2,7 @@
 //!
 //! What does not live here: what attributes are (`domain/attribute.rs`), and where they are told.
 //!
-//! What always holds: a name is there once, and a pattern can be read.
+//! What always holds: each name is defined once, and every pattern can be read.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `[backup]`: the backups that the gateway makes by itself, and who can read them.
+//! `[backup]`: the backups that the gateway makes on schedule, and who can read them.
 //!
 //! What does not live here: making, encrypting and removing backups (`app/`).
 //!
@@ -23,14 +23,14 @@ const KEPT_MAX: usize = 10_000;
 const RECIPIENTS_MAX: usize = 32;
 const REMEDY: &str = "write recipients that age-keygen prints, such as [\"age1...\"]";
 
-/// Which backups the gateway makes by itself.
+/// The backups that the gateway makes on schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupPlan {
     pub every: Duration,
     /// How many files stay.
     pub keep: usize,
     pub directory: PathBuf,
-    /// Who can read them; nobody named: whoever has the file.
+    /// The keys that can read them; if empty, every reader of the file can.
     pub recipients: Vec<Recipient>,
 }
 
@@ -60,7 +60,7 @@ pub(super) fn backup(root: &Section<'_>, reader: &Reader<'_>) -> Option<BackupPl
     directory.map(|found| BackupPlan { every, keep, directory: found.value, recipients })
 }
 
-/// The recipients in a file: one a line, and lines that begin with # say what they like.
+/// The recipients in a file: one a line, and lines that begin with # are comments.
 fn in_file(path: &str) -> Result<Vec<Recipient>, String> {
     let text = read_bounded(path.as_ref()).map_err(|error| format!("{path:?} cannot be read: {error}"))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));

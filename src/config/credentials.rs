@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where systemd puts the copies.
+/// The directory of systemd's copies.
 const COPIES: &str = "/run/credentials";
 /// A unit is written by hand; anything longer is the wrong file.
 const UNIT_BYTES_MAX: u64 = 1 << 20;

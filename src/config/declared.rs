@@ -2,8 +2,8 @@
 //!
 //! What does not live here: what becomes of the users (`flows/administration/declared.rs`).
 //!
-//! What always holds: there are users only when the whole file has no mistake; an address and a
-//! username are there once; and unknown keys are mistakes, as in the configuration.
+//! What always holds: there are users only when the whole file has no mistake; each address and
+//! username appears once; and unknown keys are mistakes, as in the configuration.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -23,7 +23,7 @@ use crate::domain::user::{DisplayName, Email, Group, Note, Role, Username, group
 /// The longest file, in bytes: as many users as there may be, each with a dozen groups.
 const FILE_BYTES_MAX: u64 = 8 << 20;
 
-/// A user, and where the file says so.
+/// A user, and where the file declares them.
 #[derive(Debug)]
 pub struct Declared {
     pub user: DeclaredUser,
@@ -32,7 +32,7 @@ pub struct Declared {
 }
 
 impl Declared {
-    /// What is wrong with this user's `key`, as only the gateway knows.
+    /// A mistake in this user's `key` that only the gateway can find.
     pub fn mistake(&self, key: &str, problem: String, remedy: String) -> Mistake {
         let line = if key == "username" { self.username_line } else { self.line };
         Mistake { file: None, key: format!("user.{key}"), line, problem, remedy }
@@ -87,7 +87,7 @@ fn parsed(text: &str) -> Result<Vec<Declared>, Vec<Mistake>> {
     if mistakes.is_empty() { Ok(each_once(users)?) } else { Err(mistakes) }
 }
 
-/// A user and where the keys are that nobody else may have.
+/// A user, and where the keys are that no other user may have.
 struct Placed {
     declared: Declared,
     email: At,
@@ -152,7 +152,7 @@ fn user(section: &Section<'_>, reader: &Reader<'_>) -> Option<Placed> {
     Some(Placed { declared, email: email.at, username: username_at })
 }
 
-/// Refuses an address or a username that is there twice.
+/// Refuses a repeated address or username.
 fn each_once(users: Vec<Placed>) -> Result<Vec<Declared>, Vec<Mistake>> {
     let mut first: HashMap<(&str, &str), Option<usize>> = HashMap::new();
     let mut mistakes = Vec::new();

@@ -46,7 +46,7 @@ fn mount_path(text: &str) -> Result<String, String> {
 }
 
 /// Refuses routes of the auth host that a dialect would take requests from. A route for the whole
-/// host is no mistake: it gives up what is mounted, as it gives up the prefix.
+/// host is no mistake: mounted paths are not part of it, and neither is the prefix.
 pub(super) fn check_routes(
     root: &Section<'_>,
     mounts: &Mounts,

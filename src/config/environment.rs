@@ -10,13 +10,15 @@ const PREFIX: &str = "VESTIBULE_";
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
-    /// Where the credentials of a service that does not run lie: the path that it will see, and ours.
+    /// The directories of a stopped service's credentials: the path that the service will see, and
+    /// ours.
     credentials: Credentials,
 }
 
 impl Environment {
-    /// Copies what concerns us from the environment of this process. What is not UTF-8 is taken
-    /// with replacement characters, so that it is refused with its name rather than overlooked.
+    /// Copies our variables from the environment of this process. A variable that is not UTF-8 is
+    /// taken with replacement characters, so that it is refused with its name rather than
+    /// overlooked.
     pub fn of_process() -> Self {
         let text = |s: std::ffi::OsString| s.to_string_lossy().into_owned();
         Self::from_pairs(std::env::vars_os().map(|(name, value)| (text(name), text(value))))
@@ -34,7 +36,7 @@ impl Environment {
         Self { credentials, ..self }
     }
 
-    /// Where the file can be read that the configuration calls `path`.
+    /// The path at which the file can be read that the configuration calls `path`.
     pub(super) fn on_disk<'a>(&'a self, path: &'a str) -> &'a str {
         self.credentials.source_of(path).unwrap_or(path)
     }

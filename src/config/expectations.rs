@@ -1,8 +1,8 @@
 //! Files of expectations for `vestibule policy test`: who asks for what, and what should become of
 //! it.
 //!
-//! What does not live here: whether it does. What always holds: a key that is not known is an
-//! error, with its line.
+//! What does not live here: the comparison. What always holds: an unknown key is an error, with its
+//! line.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,15 +12,15 @@ use serde::Deserialize;
 use crate::domain::attribute::{AttributeName, AttributeValue};
 use crate::domain::user::{Email, Group, Username};
 
-/// What a file says.
+/// The content of a file.
 pub(crate) struct Expectations {
-    /// People of the file's own, so that a test needs no accounts.
+    /// Users whom the file describes, so that a test needs no accounts.
     pub(crate) people: Vec<Person>,
-    /// Each with the line that it begins in.
+    /// The expectations, each with the line that it begins in.
     pub(crate) expect: Vec<(usize, Expectation)>,
 }
 
-/// Somebody who needs no account.
+/// A user who needs no account.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Person {
@@ -36,7 +36,7 @@ pub(crate) struct Person {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expectation {
-    /// Of the file's own people, else of the accounts; `None`: an anonymous client.
+    /// A user whom the file describes, or else an account; `None`: an anonymous client.
     pub(crate) user: Option<String>,
     pub(crate) url: String,
     #[serde(default = "get")]
@@ -47,7 +47,7 @@ pub(crate) struct Expectation {
     /// How long before the user has shown a passkey; `None`: just now.
     pub(crate) auth_age: Option<String>,
     pub(crate) decision: String,
-    /// `None`: whichever decides.
+    /// `None`: any rule may decide.
     pub(crate) rule: Option<String>,
 }
 

@@ -1,9 +1,9 @@
 //! `[limits]`: how much clients may take before they have shown any credential; and `[bans]`: how
-//! many bad ones they may show; and `[tokens]`: how long access tokens live, and how many a user
-//! may have.
+//! many bad credentials they may show; and `[tokens]`: how long access tokens live, and how many a
+//! user may have.
 //!
 //! What does not live here: the defaults of limits, which are beside the code that they limit. What
-//! always holds: no limit is 0, for that would lock everybody out.
+//! always holds: no limit is 0, for that would lock every user out.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
@@ -18,23 +18,23 @@ use crate::domain::ledger::Budget;
 use crate::domain::limits::{RateLimits, Shares};
 use crate::proxy::{Limits, OWN_BODY_BYTES_MAX};
 
-/// More than any machine answers: the same as no limit.
+/// More than any machine answers, so it is the same as no limit.
 const NUMBER_MAX: usize = 1_000_000;
 const BYTES_MAX: u64 = 1 << 40;
-/// With all of it in reserve, nobody could sign in for the first time.
+/// With all of it in reserve, no user could sign in for the first time.
 const RESERVE_PERCENT_MAX: usize = 90;
 const BODY_TIMEOUTS: Lengths = Lengths { min: Duration::from_millis(100), max: Duration::from_mins(5) };
-/// More refused credentials than anybody shows by mistake. Each is remembered for as long as it
+/// More refused credentials than a person shows by mistake. Each is remembered for as long as it
 /// counts.
 const BAN_AFTER_MAX: usize = 1_000;
 const BAN_WITHIN: Lengths = Lengths { min: Duration::from_secs(1), max: Duration::from_hours(24) };
 const BAN_LENGTHS: Lengths = Lengths { min: Duration::from_secs(1), max: BAN_LENGTH_MAX };
 const TOKEN_LIFETIMES: Lengths = Lengths { min: Duration::from_secs(1), max: TOKEN_LIFETIME_CEILING };
-/// Every token is in memory.
+/// The limit is low because every token is in memory.
 const TOKENS_PER_USER_LIMIT: usize = 1_000;
 const SIZE_REMEDY: &str = "write a size such as \"4MiB\"";
 
-/// Reads the section: what sign-ins are limited by, and what connections and bodies are.
+/// Reads the limits of sign-ins, and those of connections and bodies.
 pub(super) fn limits(root: &Section<'_>, reader: &Reader<'_>) -> (RateLimits, Limits) {
     let section = root.table("limits");
     let rates = RateLimits::default();

@@ -1,4 +1,4 @@
-//! `[mail]` and `[signin]`: which server carries our messages, and what a code by mail is good for.
+//! `[mail]` and `[signin]`: which server takes our messages, and what a code by mail is good for.
 //!
 //! What always holds: a password never travels in the clear, except to this machine.
 
@@ -23,7 +23,7 @@ const PASSWORD_BYTES_MAX: u64 = 4 * 1024;
 /// The longest file with a secret for each user.
 const SECRETS_BYTES_MAX: u64 = 1 << 20;
 
-/// Mode bits of those who are neither the owner nor in the file's group.
+/// Mode bits of users who are neither the owner nor in the file's group.
 const EVERYBODY: u32 = 0o007;
 
 const URL_REMEDY: &str =
@@ -91,7 +91,7 @@ pub(super) fn email_code(root: &Section<'_>, mail: Option<&MailServer>, reader: 
     }
 }
 
-/// What the URL says.
+/// The parts of the URL.
 struct Address {
     host: String,
     port: u16,
@@ -112,7 +112,7 @@ fn server(text: &str) -> Result<Address, String> {
     if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
         return Err("the URL has more than a user, a host and a port".to_owned());
     }
-    // The scheme is not one that the parser knows hosts of, so addresses come as names.
+    // The parser does not know this scheme's hosts, so addresses come as names.
     let host = match url.host() {
         Some(Host::Domain(host)) => host.to_ascii_lowercase(),
         Some(Host::Ipv4(address)) => address.to_string(),
@@ -137,7 +137,7 @@ fn decoded(text: &str) -> Result<String, String> {
 }
 
 fn percent_decoded(text: &[u8]) -> Vec<u8> {
-    // A query is decoded in the same way, and by the same library; its `+` is hidden from it.
+    // The library decodes queries in the same way, except for `+`, which is hidden from it.
     let hidden = String::from_utf8_lossy(text).replace('+', "%2B");
     let pairs = url::form_urlencoded::parse(hidden.as_bytes());
     pairs.map(|(key, _)| key.into_owned()).collect::<String>().into_bytes()
@@ -156,7 +156,7 @@ fn sender(text: &str) -> Result<Sender, String> {
     Ok(Sender { name, email })
 }
 
-/// A file that not everybody can read.
+/// A file that not every user of the machine can read.
 fn kept_from_everybody(text: &str, bytes_max: u64) -> Result<Zeroizing<String>, String> {
     let path = Path::new(text);
     let found = std::fs::metadata(path).map_err(|error| format!("{text:?} cannot be read: {error}"))?;
@@ -170,7 +170,7 @@ fn kept_from_everybody(text: &str, bytes_max: u64) -> Result<Zeroizing<String>, 
     content.map(Zeroizing::new).map_err(|error| format!("{text:?} cannot be read: {error}"))
 }
 
-/// What such a file says, with a secret for each of many.
+/// The content of such a file, with a secret for each user.
 pub(super) fn secrets_in(text: &str) -> Result<Zeroizing<String>, String> {
     kept_from_everybody(text, SECRETS_BYTES_MAX)
 }

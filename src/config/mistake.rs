@@ -13,11 +13,11 @@ pub struct Mistake {
     pub file: Option<PathBuf>,
     /// The dotted key, such as `server.listen`, or the environment variable.
     pub key: String,
-    /// Where it is in the file, counted from 1; `None` for what is not in the file.
+    /// The line in the file, counted from 1; `None` if it is not in the file.
     pub line: Option<usize>,
-    /// What is wrong.
+    /// The fault.
     pub problem: String,
-    /// What to do.
+    /// The advice.
     pub remedy: String,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for Mistakes {
 }
 
 impl Mistakes {
-    /// Every mistake, and how many there are in what is called `whole`.
+    /// Every mistake, and their number in the part called `whole`.
     pub fn told_of(&self, whole: &str) -> String {
         let each = self.list.iter().map(|mistake| {
             let file = mistake.file.as_ref().or(self.file.as_ref());

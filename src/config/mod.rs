@@ -3,11 +3,11 @@
 //! `section` reads TOML and the environment, `reader` collects mistakes with their lines; `server`,
 //! `acme`, `attributes`, `backup`, `relying_party`, `dialects`, `mail`, `webhook`, `routes`,
 //! `rules`, `told`, `route_files`, `limits` and `sections` know what the keys mean; `declared`
-//! reads another file, users as an operator declares them, and `expectations` one of tests for
-//! rules; `settings` is what the rest of the program sees, and `written` what people are told of
-//! it. The manual is `config.toml` at the root of the repository, and a test keeps it and the
-//! defaults the same. What always holds: there are settings only when there is no mistake, and
-//! mistakes are reported all at once.
+//! reads another file, users as an operator declares them, and `expectations` reads files of tests
+//! for rules; `settings` is what the rest of the program sees, and `written` what people are shown.
+//! The manual is `config.toml` at the root of the repository, and a test keeps it and the defaults
+//! the same. What always holds: there are settings only when there is no mistake, and mistakes are
+//! reported all at once.
 
 mod acme;
 mod attributes;
@@ -62,9 +62,9 @@ use section::Section;
 pub use settings::{Branding, Engine, Log, PublicUrl, RelyingParty, Server, Settings, Store, Tls, Webhook};
 pub(crate) use value::duration;
 
-/// Where the configuration is looked for, in this order, when no file is named.
+/// The paths of the configuration, tried in this order when no file is named.
 pub const SEARCH_PATH: [&str; 2] = ["config.toml", "/etc/vestibule/config.toml"];
-/// Where keys begin whose files only a running gateway loads, and those that depend on them.
+/// Beginnings of keys whose files only a running gateway loads, and of keys that depend on them.
 const NOT_FOR_COMMANDS: [&str; 8] = [
     "server.tls",
     "mail",
@@ -96,9 +96,9 @@ pub fn found() -> Option<PathBuf> {
     SEARCH_PATH.iter().map(PathBuf::from).find(|path| path.exists())
 }
 
-/// Where the gateway's socket is: all that operator commands need of the file [`load`] reads.
-/// Mistakes elsewhere in it, such as a certificate that only the gateway may read, are none of
-/// theirs.
+/// The path of the gateway's socket, which is all that operator commands need of the file [`load`]
+/// reads. Mistakes elsewhere in it, such as a certificate that only the gateway may read, do not
+/// stop them.
 pub fn admin_socket(path: Option<&Path>, environment: &Environment) -> Result<PathBuf, Mistakes> {
     let file = path.map(Path::to_path_buf).or_else(found);
     let text = match &file {
@@ -128,7 +128,7 @@ pub fn parse(text: &str, environment: &Environment) -> Result<Settings, Vec<Mist
     parsed(text, environment, read, |_| true)
 }
 
-/// What `read` finds, unless there are mistakes that `counts` says count.
+/// The result of `read`, unless there are mistakes for which `counts` says yes.
 fn parsed<T>(
     text: &str,
     environment: &Environment,
@@ -273,7 +273,7 @@ fn remarks(settings: &Settings) -> Vec<String> {
     remarks
 }
 
-/// What is not obtained, or for nothing.
+/// Remarks on certificates that are not obtained, or are of no use.
 fn about_acme(settings: &Settings) -> Vec<String> {
     let Some(tls) = settings.server.tls.as_ref().filter(|tls| tls.acme.is_some()) else { return Vec::new() };
     let mut remarks = Vec::new();

@@ -1,7 +1,7 @@
-//! Keeps the book of one reading: which keys were asked for, and what was wrong.
+//! Records one reading: which keys were asked for, and which mistakes were found.
 //!
 //! What always holds: reading goes on after a mistake, so that all of them are reported together,
-//! and a key or variable that nobody asked for is a mistake. `section` does the reading.
+//! and a key or variable that no section asked for is a mistake. `section` does the reading.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -16,10 +16,10 @@ use super::mistake::Mistake;
 use super::written;
 use crate::domain::setting::Setting;
 
-/// The farthest a misspelt key may be from the one that is suggested.
+/// The farthest a misspelt key may be from the suggested key.
 const SUGGESTION_DISTANCE_MAX: usize = 3;
 
-/// Where a value came from, for mistakes about it.
+/// The place of a value, for mistakes about it.
 #[derive(Debug, Clone)]
 pub(super) struct At {
     pub(super) key: String,
@@ -37,17 +37,17 @@ pub(super) struct Found<T> {
 
 /// One reading of one configuration.
 pub(super) struct Reader<'a> {
-    /// Where lines end.
+    /// The ends of lines.
     line_ends: Vec<usize>,
     file: Option<Arc<Path>>,
     environment: &'a Environment,
     mistakes: RefCell<Vec<Mistake>>,
-    /// Dotted keys that somebody asked for.
+    /// Dotted keys that a section asked for.
     asked: RefCell<BTreeSet<String>>,
     /// Names of variables that can override one of them.
     variables: RefCell<BTreeSet<String>>,
     unknown: RefCell<Vec<At>>,
-    /// What the files say.
+    /// The keys and values in the files.
     written: RefCell<Vec<Setting>>,
 }
 
@@ -65,7 +65,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A reading of `file`, which the configuration leads to. What is found there goes back with
+    /// A reading of `file`, which the configuration leads to. Its mistakes and keys go back with
     /// [`Self::take_in`].
     pub(super) fn of_file<'b>(&self, file: &Path, text: &'b str) -> Reader<'b>
     where
@@ -74,20 +74,20 @@ impl<'a> Reader<'a> {
         Reader { file: Some(file.into()), ..Reader::new(text, self.environment) }
     }
 
-    /// Everything that is wrong with a file that the configuration leads to.
+    /// Takes in the mistakes of a file that the configuration leads to.
     pub(super) fn take_in(&self, file: Reader<'_>) {
         file.report_unknown();
         self.written.borrow_mut().append(&mut file.written.borrow_mut());
         self.mistakes.borrow_mut().extend(file.mistakes.into_inner());
     }
 
-    /// Takes note of what a table of `text`, which is read, says.
+    /// Takes note of the keys in a table of `text`, the text that is read.
     pub(super) fn note(&self, text: &str, table: &DeTable<'_>) {
         let said = written::in_table(text, table, self.file.clone(), &|offset| self.line(offset));
         self.written.borrow_mut().extend(said);
     }
 
-    /// What the files and the environment say, and what counts where they say nothing.
+    /// The values of the files and the environment, and the defaults of the other keys.
     pub(super) fn written(&self, derived: &[(&str, &str)]) -> Vec<Setting> {
         let asked = self.asked.borrow();
         let overridden = asked.iter().filter_map(|key| {
@@ -120,12 +120,12 @@ impl<'a> Reader<'a> {
         self.mistake(&at, problem, "correct the TOML; texts stand in double quotes");
     }
 
-    /// Where the file can be read that the configuration calls `path`.
+    /// The path at which the file can be read that the configuration calls `path`.
     pub(super) fn on_disk<'b>(&'b self, path: &'b str) -> &'b str {
         self.environment.on_disk(path)
     }
 
-    /// Takes note that somebody asked for a dotted key.
+    /// Takes note that a section asked for a dotted key.
     pub(super) fn ask(&self, key: String) {
         self.asked.borrow_mut().insert(key);
     }
@@ -137,19 +137,19 @@ impl<'a> Reader<'a> {
         self.environment.value(&name).map(|text| (text, name))
     }
 
-    /// Takes note of a key in the file, to be reported unless somebody asked for it.
+    /// Takes note of a key in the file, to be reported unless a section asked for it.
     pub(super) fn present(&self, at: At) {
         if !self.asked.borrow().contains(&at.key) {
             self.unknown.borrow_mut().push(at);
         }
     }
 
-    /// What is wrong with a document of which nothing but the spelling was read.
+    /// The mistakes of a document of which only the syntax was read.
     pub(super) fn finish_syntax(self) -> Vec<Mistake> {
         self.mistakes.into_inner()
     }
 
-    /// Everything that is wrong, in the order of the file.
+    /// All mistakes, in the order of the file.
     pub(super) fn finish(self) -> Vec<Mistake> {
         self.report_unknown();
         for name in self.environment.names() {

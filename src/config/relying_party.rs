@@ -2,7 +2,7 @@
 //!
 //! What always holds: the RP ID covers the host of `public_url` as browsers will check it
 //! (WebAuthn Level 3, section 5.1.3, and HTML's "is a registrable domain suffix of or is equal
-//! to"), so that a ceremony never fails for a reason that could have been told at start.
+//! to"), so that a ceremony never fails for a reason that was known at start.
 
 use url::{Host, Url};
 
@@ -11,7 +11,7 @@ use super::section::Section;
 use super::settings::{PublicUrl, RelyingParty};
 use crate::domain::place::Scheme;
 
-/// Browsers look at no more than a few; a list this long is a mistake.
+/// Browsers look at a few only; a longer list is a mistake.
 const RELATED_ORIGINS_MAX: usize = 20;
 
 const URL_REMEDY: &str = "write the address of the sign-in pages, such as \"https://auth.example.com\", with nothing after the host and port";
@@ -112,7 +112,7 @@ fn related_origin(text: &str) -> Result<String, String> {
     Ok(url.to_string())
 }
 
-/// Whether everybody may register below it (publicsuffix.org). A single label is one.
+/// Whether anyone may register below it (publicsuffix.org). A single label is a public suffix.
 fn is_public_suffix(domain: &str) -> bool {
     let suffix = psl::suffix(domain.as_bytes());
     !domain.contains('.') || suffix.is_some_and(|suffix| suffix.is_known() && suffix == domain)

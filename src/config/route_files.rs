@@ -1,8 +1,8 @@
 //! `server.routes_directory`: files with routes beside those of the configuration, for tools that
 //! write them.
 //!
-//! What always holds: a file there has `[[route]]` and nothing else; a mistake in one is told with
-//! its name; the order of routes is that of the files' names.
+//! What always holds: a file there has `[[route]]` and nothing else; a mistake in a file is told
+//! with its name; the order of routes is that of the files' names.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use super::reader::Reader;
 use super::section::Section;
 use super::settings::Server;
 
-/// More files than this are not an operator's.
+/// No operator has more files than this.
 const FILES_MAX: usize = 1_024;
 
 const KEY: &str = "server.routes_directory";
@@ -61,7 +61,7 @@ fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
-        // What begins with a dot is not finished, or an editor's.
+        // A file whose name begins with a dot is unfinished, or an editor's.
         let is_hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
         if !is_hidden && path.extension().is_some_and(|extension| extension == "toml") {
             files.push(path);
@@ -74,7 +74,7 @@ fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// What `read` finds in the text of a file, whose mistakes `within` takes note of.
+/// The result of `read` for the text of a file, whose mistakes `within` takes note of.
 pub(super) fn in_text<T>(
     within: &Reader<'_>,
     text: &str,

@@ -32,14 +32,14 @@ const NAME_BYTES_MAX: usize = 64;
 /// A route and where its key properties were written.
 struct Draft {
     route: Route,
-    /// The operator knows that this one is where people sign in.
+    /// The operator knows that this host is where people sign in.
     share_auth_host: bool,
     name_at: At,
     host_at: At,
     path_at: At,
 }
 
-/// Reads all routes. What is wrong with one is reported; the table is only used if nothing is.
+/// Reads all routes. Mistakes are reported; the table is only used if there are none.
 pub(super) fn routes(
     root: &Section<'_>,
     public_url: &PublicUrl,
@@ -131,7 +131,7 @@ fn route(section: &Section<'_>, reader: &Reader<'_>, server: &Server, defined: &
     Some(Draft { route, share_auth_host, name_at, host_at, path_at })
 }
 
-/// Where users sign out of the application.
+/// The address at which users sign out of the application.
 fn logout(section: &Section<'_>, reader: &Reader<'_>, route_path: &str) -> Option<LogoutUrl> {
     const REMEDY: &str = "write the path that signs out, such as \"/logout\" or \"/index.php?action=logout\"";
     let found = section.parsed("logout_url", REMEDY, LogoutUrl::parse)?;
@@ -156,7 +156,7 @@ fn tile(section: &Section<'_>, reader: &Reader<'_>, host: Option<&HostPattern>) 
     section.flag("listed", true).then_some(Tile { title, icon, hosts })
 }
 
-/// The hosts below a wildcard that have a tile, each one that the route answers.
+/// The hosts below a wildcard that have a tile, each of them answered by the route.
 fn known_hosts(section: &Section<'_>, reader: &Reader<'_>, host: Option<&HostPattern>) -> Vec<String> {
     const REMEDY: &str = "write known_hosts = [\"a.apps.example.com\"], each below the wildcard of the route";
     let found = section.parsed_list("known_hosts", REMEDY, |text| match HostPattern::parse(text) {
@@ -305,8 +305,9 @@ fn check_overlap(draft: &Draft, earlier: &Draft, reader: &Reader<'_>) {
 }
 
 /// Refuses an application on the host where people sign in, unless the operator means it. A
-/// wildcard puts one there by accident. Over http that host is a developer's own machine. Over
-/// https it serves people, so there a route that names the host needs `share_auth_host` as well.
+/// wildcard can put an application there by accident. Over http that host is a developer's own
+/// machine. Over https it serves people, so there a route that names the host needs
+/// `share_auth_host` as well.
 fn check_auth_host(drafts: &[Draft], public_url: &PublicUrl, reader: &Reader<'_>) {
     let host = public_url.host.as_str();
     let exact = drafts.iter().any(|draft| draft.route.host == HostPattern::Exact(host.to_owned()));

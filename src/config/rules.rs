@@ -1,10 +1,10 @@
-//! Who may enter a route: `allow`, `[[route.rule]]` or `policy`; and `[[network]]`, which both may
-//! name.
+//! The users who may enter a route: `allow`, `[[route.rule]]` or `policy`; and `[[network]]`, which
+//! both may name.
 //!
 //! What does not live here: what a rule decides (`domain/policy/`).
 //!
 //! What always holds: a rule that could never matter (the same name twice, a deny with an age,
-//! `anyone` beside other lines) is a mistake; a route that nobody could enter is one too.
+//! `anyone` beside other lines) is a mistake; a route that no user could enter is a mistake too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::domain::policy::rule::{Conditions, Effect, Rule, RulePath};
 use crate::domain::policy::times::{Clock, Days, Times};
 use crate::domain::policy::who::{Allow, Who};
 
-/// Below this, whoever comes back from showing a passkey would be asked again.
+/// Below this, a user who comes back from showing a passkey would be asked again.
 const AUTH_AGES: Limits = Limits { min: Duration::from_secs(30), max: Duration::from_hours(24 * 365) };
 /// The most rules of one route: every request of a user walks over those that are about them.
 const RULES_MAX: usize = 200;
@@ -59,7 +59,7 @@ pub(super) fn policy(
         return Policy::in_datalog(datalog, max_auth_age);
     }
     if section.has("policy") {
-        // What is wrong with it has been told.
+        // Its mistakes have been reported.
         return Policy::default();
     }
     if !section.has("rule") {

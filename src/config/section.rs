@@ -1,7 +1,7 @@
 //! Reads one table of a TOML document and the environment, key by key.
 //!
-//! What always holds: the environment beats the file, and what has the wrong type is a mistake
-//! that says which type is right. What a key means is decided by the callers.
+//! What always holds: the environment beats the file, and a value of the wrong type is a mistake
+//! that says which type is right. The callers decide what a key means.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use super::reader::{At, Found, Reader};
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Overridable {
     Yes,
-    /// Members of a list of tables have no name to be called by.
+    /// Members of a list of tables have no names for variables.
     No,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Section<'a> {
     overridable: Overridable,
 }
 
-/// What was found for a key.
+/// The value that was found for a key.
 enum Raw<'a> {
     File(&'a DeValue<'a>),
     Environment(&'a str),
@@ -53,7 +53,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Where `key` stands; the table's own line when it does not.
+    /// The place of `key`; the table's own line when it is not there.
     pub(super) fn at(&self, key: &str) -> At {
         let line = self.entry(key).map(|(name, _)| self.reader.line(name.span().start)).or(self.line);
         self.reader.at(self.dotted(key), line)
@@ -226,7 +226,7 @@ impl<'a> Section<'a> {
         self.reader.mistake(&self.at(key), problem, remedy);
     }
 
-    /// Reports the keys that nobody asked for. The last thing to do with a section.
+    /// Reports the keys that were not asked for. It is called last.
     pub(super) fn close(&self) {
         for (name, _) in self.table.into_iter().flatten() {
             self.reader.present(self.at(name.get_ref().as_ref()));

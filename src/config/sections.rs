@@ -25,11 +25,11 @@ use crate::telemetry::logging::Format;
 
 const CACHE_BYTES_MIN: u64 = 1 << 20;
 const CACHE_BYTES_MAX: u64 = 1 << 40;
-/// What we show on every page has to be small.
+/// A logo is on every page, so it has to be small.
 const LOGO_BYTES_MAX: u64 = 256 * 1024;
 const LOGO_EXTENSIONS: [&str; 3] = ["svg", "png", "webp"];
 const CONTACT_CHARS_MAX: usize = 200;
-/// More than anybody reads at the foot of a page.
+/// More than people read at the foot of a page.
 const LINKS_MAX: usize = 6;
 const LINK_REMEDY: &str = "write a text and a URL, such as \"Imprint <https://example.com/imprint>\"";
 const HOUR: Duration = Duration::from_hours(1);
@@ -37,9 +37,9 @@ const DAY: Duration = Duration::from_hours(24);
 /// Browsers keep no cookie for longer (RFC 6265bis, section 5.5).
 const SESSION_LIMITS: Limits = Limits { min: Duration::from_secs(1), max: Duration::from_hours(400 * 24) };
 const AUDIT_LIMITS: Limits = Limits { min: DAY, max: Duration::from_hours(10 * 366 * 24) };
-/// What a store of this size still walks through in a moment.
+/// A store of this size is still walked through in a moment.
 const AUDIT_ENTRIES_MAX: usize = 10_000_000;
-/// One commit ends all of them.
+/// The limit is low because one commit ends all of them.
 const SESSIONS_PER_USER_LIMIT: usize = 100;
 const RECOVERY_LIMITS: Limits = Limits { min: Duration::ZERO, max: Duration::from_hours(30 * 24) };
 const FRESH_LIMITS: Limits = Limits { min: Duration::from_secs(1), max: DAY };
@@ -156,7 +156,7 @@ pub(super) fn signup(root: &Section<'_>, mail: Option<&MailServer>, reader: &Rea
         _ => Err(format!("unknown value {text:?} for mode")),
     });
     let domains = section.parsed_list("domains", "write domains such as [\"example.com\"]", |text| {
-        // The reading of an address is the reading of its domain.
+        // A domain is read as the domain of an address.
         Email::parse(&format!("a@{text}"))
             .map(|email| email.domain().to_owned())
             .map_err(|_| format!("{text:?} is not a domain"))

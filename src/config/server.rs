@@ -17,7 +17,7 @@ use super::value::{file, prefix_characters};
 use crate::domain::policy::path::{self, Reading};
 use crate::proxy::{CertificateFiles, ForwardedBy};
 
-/// Where browsers and certificate authorities look, on every address of this machine.
+/// The ports that browsers and authorities ask, on every address of this machine.
 const HTTP: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 80);
 const HTTPS: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 443);
 const WORKERS_MAX: usize = 1_024;

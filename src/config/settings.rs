@@ -1,7 +1,7 @@
 //! The settings, validated: what the rest of the program is given.
 //!
-//! What always holds: a value of these types is consistent. Nothing that is read from here has to
-//! be checked again, and nothing here knows how it was written.
+//! What always holds: a value of these types is consistent. No reader has to check it again, and no
+//! type here knows how it was written.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -34,7 +34,7 @@ use crate::telemetry::access::AccessFormat;
 use crate::telemetry::logging::Format;
 use crate::webhook::http::WebhookSettings;
 
-/// Everything an operator can decide.
+/// All settings of an operator.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub public_url: PublicUrl,
@@ -45,20 +45,20 @@ pub struct Settings {
     pub branding: Branding,
     pub log: Log,
     pub limits: RateLimits,
-    /// `None`: no ban is made by itself.
+    /// `None`: the gateway makes no bans.
     pub automatic_bans: Option<AutomaticBans>,
     pub access_tokens: TokenLimits,
     /// How much is served at once.
     pub traffic: Limits,
-    /// `None`: nothing is sent.
+    /// `None`: no mail is sent.
     pub mail: Option<MailServer>,
-    /// Who else is told what happens.
+    /// The webhooks, which are told what happens.
     pub webhooks: Vec<Webhook>,
     pub email_code: EmailCode,
     pub username_change: UsernameChange,
-    /// Backups that the gateway makes by itself.
+    /// Backups that the gateway makes on schedule.
     pub backup: Option<BackupPlan>,
-    /// Who may make an account for themselves.
+    /// Whether people may make an account for themselves.
     pub sign_up: SignUp,
     /// How long a passkey sleeps that a code by mail has led to.
     pub recovery_delay: Duration,
@@ -68,18 +68,18 @@ pub struct Settings {
     pub mounts: Mounts,
     /// Whether other proxies may ask about requests.
     pub forward_auth: ForwardAuth,
-    /// What people can have besides a name and groups.
+    /// The attributes that people can have besides a name and groups.
     pub attributes: Arc<Attributes>,
     pub routes: RouteTable,
-    /// What is allowed but probably not meant, in sentences.
+    /// Settings that are allowed but probably not meant, in sentences.
     pub remarks: Vec<String>,
-    /// What was read, key by key, for people.
+    /// The configuration key by key, for people.
     pub written: Vec<Setting>,
-    /// Where it was read; `None` where there is no file.
+    /// The path that it was read from; `None` where there is no file.
     pub file: Option<PathBuf>,
 }
 
-/// Where people sign in: an origin.
+/// The origin where people sign in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
     pub scheme: Scheme,
@@ -99,14 +99,14 @@ pub struct Server {
     /// Begins with a slash and does not end with one.
     pub prefix: String,
     pub trusted_proxies: Vec<IpNet>,
-    /// What they write about clients.
+    /// The header in which trusted proxies write about clients.
     pub forwarded_by: ForwardedBy,
-    /// Whether they begin each connection with the PROXY protocol.
+    /// Whether trusted proxies begin each connection with the PROXY protocol.
     pub proxy_protocol: bool,
     /// Never 0.
     pub workers: usize,
     pub grace_period: Duration,
-    /// Where more routes are, each file with some.
+    /// The directory of files with further routes.
     pub routes_directory: Option<PathBuf>,
     pub tls: Option<Tls>,
 }
@@ -119,17 +119,17 @@ impl Server {
     }
 }
 
-/// TLS listeners, of which there are some, and their certificates, which are given, obtained or both.
+/// TLS listeners, at least one, and their certificates, which are given, obtained or both.
 #[derive(Debug, Clone)]
 pub struct Tls {
     pub listen: Vec<SocketAddr>,
-    /// The first one answers clients that ask for none of the names.
+    /// The first certificate answers clients that ask for none of the names.
     pub certificates: Vec<CertificateFiles>,
     /// For hosts that no certificate of the list covers.
     pub acme: Option<Authority>,
 }
 
-/// Who we are to authenticators.
+/// The relying party, as authenticators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelyingParty {
     /// Covers the host of `public_url`.
@@ -139,7 +139,7 @@ pub struct RelyingParty {
     pub related_origins: Vec<String>,
 }
 
-/// Where state lives.
+/// The store of the gateway's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
     pub engine: Engine,
@@ -155,22 +155,22 @@ pub enum Engine {
     Memory,
 }
 
-/// Who is told what happens, over HTTP.
+/// A receiver that is told what happens, over HTTP.
 #[derive(Debug, Clone)]
 pub struct Webhook {
-    /// What it is told.
+    /// The events that it is told.
     pub told: Subscription,
-    /// How it is reached.
+    /// Its address and the form of messages.
     pub receiver: WebhookSettings,
 }
 
-/// What our pages look like.
+/// The look of our pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Branding {
     pub name: String,
     pub logo: Option<PathBuf>,
     pub favicon: Option<PathBuf>,
-    /// Whom users are told to ask: an e-mail address, or words.
+    /// The contact that users are told to ask: an e-mail address, or words.
     pub contact: Option<String>,
     /// Text and URL of each link at the foot of our pages.
     pub links: Vec<(String, String)>,
@@ -180,7 +180,7 @@ pub struct Branding {
     pub accent: Option<Colour>,
 }
 
-/// What is logged, and how.
+/// The logs and their forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
     /// A level, or several with targets, as `tracing` reads them.

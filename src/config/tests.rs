@@ -1,4 +1,4 @@
-//! What the configuration promises: the manual is true, every mistake is found and told with its
+//! Promises of the configuration: the manual is true, every mistake is found and told with its
 //! line, and all of them are told together.
 
 mod rules;
@@ -40,7 +40,7 @@ fn uncommented(examples: bool) -> String {
 #[test]
 fn config_toml_shows_the_defaults() {
     let mut manual = parse_file(&uncommented(false)).unwrap();
-    // Where it is written differs; what it says does not.
+    // The places of the keys differ; their values do not.
     let said = |settings: &Settings| {
         let mut said: Vec<_> = settings.written.iter().map(|it| (it.key.clone(), it.value.clone())).collect();
         said.sort();
@@ -52,7 +52,7 @@ fn config_toml_shows_the_defaults() {
     assert!(parse_file(MANUAL).is_ok());
 }
 
-/// Routes have no default of their own in the manual, which only says it in prose.
+/// The manual gives the defaults of routes only in prose.
 #[test]
 fn f_26_idle_connections_are_closed_before_applications_close_them() {
     let settings = parse_file(&route_with("path = \"/\"")).unwrap();
@@ -178,7 +178,7 @@ fn refuses_implausible_values() {
     check("[branding]\nlinks = [\"x <javascript:alert(1)>\"]", "branding.links", 2, "not https");
     let seven = ["\"x <https://a.example>\""; 7].join(", ");
     check(&format!("[branding]\nlinks = [{seven}]"), "branding.links", 2, "more than 6");
-    // A file that is there, and that pages would refuse.
+    // An existing file that pages would refuse.
     check("[branding]\nlogo = \"config.toml\"", "branding.logo", 2, "is not an .svg, .png or .webp file");
     check("[log]\nlevel = \"loud\"", "log.level", 2, "info");
     check("[signin]\nemail_code = \"enroll\"", "signin.email_code", 2, "no [mail]");
@@ -461,7 +461,7 @@ fn lines() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// Whatever is written, it is settings or mistakes, and every mistake says what to do.
+    /// Any text is read as settings or as mistakes, and every mistake says what to do.
     #[test]
     fn any_text_is_settings_or_mistakes_with_a_remedy(text in prop::collection::vec(lines(), 0..12)) {
         let text = text.concat();
@@ -497,7 +497,7 @@ fn a_directory_adds_routes() {
     };
     assert_eq!(names(&main), ["first", "second", "third"]);
 
-    // Everything that is wrong is told with its file, the rest of the configuration included.
+    // Every mistake is told with its file, those of the rest of the configuration included.
     write("b.toml", &route("first", "/x"));
     write("c.toml", "[server]\nworkers = 3\n[[route]]\nnam = \"x\"\n");
     write("d.toml", "[[route]\n");

@@ -1,11 +1,10 @@
-//! What the application of a route is told, and what is kept from it: `headers`, `credentials`,
-//! `strip_headers` and `pass_headers`.
+//! The headers that a route's application gets, and those that are kept from it: `headers`,
+//! `credentials`, `strip_headers` and `pass_headers`.
 //!
-//! What does not live here: writing any of it onto a request (`flows/passport.rs`,
-//! `proxy/headers.rs`).
+//! What does not live here: writing these onto a request (`flows/passport.rs`, `proxy/headers.rs`).
 //!
-//! What always holds: an identity header is not one that steers a connection; a secret comes from a
-//! file that not everybody can read, and no mistake repeats it.
+//! What always holds: no identity header steers a connection; a secret comes from a file that not
+//! every user of the machine can read, and no mistake repeats it.
 
 use http::HeaderName;
 
@@ -83,7 +82,7 @@ pub(super) fn header_rules(section: &Section<'_>) -> HeaderRules {
 fn header_name(text: &str) -> Result<HeaderName, String> {
     let name =
         HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("{text:?} is not a header name"))?;
-    // Another character could be spelt as a hyphen by a client, and read alike by CGI.
+    // A client could write a hyphen for another character, which CGI reads alike.
     if let Some(odd) = text.chars().find(|c| !c.is_ascii_alphanumeric() && *c != '-') {
         return Err(format!("{text} has {odd:?}: a header's name has letters, digits and hyphens only"));
     }

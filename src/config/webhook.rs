@@ -1,8 +1,8 @@
-//! `[[webhook]]`: who is told what happens, over HTTP.
+//! `[[webhook]]`: receivers that are told what happens, over HTTP.
 //!
-//! What does not live here: telling anybody anything (`webhook/`, `app/webhooks.rs`).
+//! What does not live here: sending dispatches (`webhook/`, `app/webhooks.rs`).
 //!
-//! What always holds: nothing is told in the clear to anybody outside of private networks; no
+//! What always holds: nothing is sent in the clear to a host outside of private networks; no
 //! mistake and no remark shows the path of a URL, which may be as good as a password.
 
 use std::collections::BTreeSet;
@@ -25,10 +25,10 @@ use crate::domain::topic::{Family, Topic};
 use crate::webhook::http::WebhookSettings;
 use crate::webhook::signature::SigningSecret;
 
-/// More than anybody watches.
+/// More than an installation has receivers.
 const WEBHOOKS_MAX: usize = 16;
 const URL_BYTES_MAX: usize = 2_048;
-/// What every receiver takes (Standard Webhooks 1.0.0, "Symmetric").
+/// The lengths that every receiver takes (Standard Webhooks 1.0.0, "Symmetric").
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 const SECRET_PREFIX: &str = "whsec_";
 /// Ends of names that the public DNS does not have.
@@ -41,7 +41,7 @@ const TEMPLATE_REMEDY: &str = "write \"json\", \"ntfy\" or \"slack\"";
 const SECRET_REMEDY: &str = "write the path of a file that holds whsec_ and 24 to 64 random bytes in base64 and nothing else; \
                              (printf whsec_; openssl rand -base64 32) > FILE makes one";
 
-/// What one word of `events` stands for.
+/// The meaning of one word of `events`.
 enum Wanted {
     Notices,
     Topics(Vec<Topic>),
@@ -161,7 +161,7 @@ fn wanted(text: &str) -> Result<Wanted, String> {
     }
 }
 
-/// Everything that `events` can name.
+/// All words that `events` can have.
 fn offered() -> String {
     let families = Family::ALL.map(|family| {
         let topics = Topic::offered().filter(|(_, of)| *of == family).map(|(topic, _)| topic.label());
@@ -178,7 +178,7 @@ fn key_in(text: &str) -> Result<Zeroizing<Vec<u8>>, String> {
     if SECRET_BYTES.contains(&key.len()) { Ok(key) } else { Err(format!("it has {} bytes", key.len())) }
 }
 
-/// What is allowed but probably not meant.
+/// Settings that are allowed but probably not meant.
 pub(super) fn remarks(settings: &Settings) -> Vec<String> {
     let mut remarks = Vec::new();
     for webhook in &settings.webhooks {

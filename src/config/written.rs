@@ -1,9 +1,9 @@
-//! What the configuration says, key by key, for administrators who look at it: as it is written,
-//! where it is written, and what counts where nothing is.
+//! The configuration key by key, for administrators who look at it: each value as it is written,
+//! where it is written, and the defaults of the other keys.
 //!
-//! What does not live here: what the keys mean, which the other readers of this room say.
+//! What does not live here: the meaning of the keys, which the other modules of this folder know.
 //!
-//! What always holds: a secret is never among it, only that there is one. Defaults are those of the
+//! What always holds: a secret is never shown, only that there is one. Defaults are those of the
 //! manual, which a test keeps true.
 
 use std::fmt::Write as _;
@@ -27,7 +27,7 @@ fn setting(key: String, text: &str, origin: Origin) -> Setting {
     Setting { key, value, origin, waits: false }
 }
 
-/// What a table of `text` says, which was read from `file`.
+/// The keys and values in a table of `text`, which was read from `file`.
 pub(super) fn in_table(
     text: &str,
     table: &DeTable<'_>,
@@ -82,9 +82,9 @@ impl Walk<'_> {
     }
 }
 
-/// Everything, in the order of the files: what the environment says instead, and then the defaults
-/// of what nobody has written. Those that are `derived` from other values are not what the manual
-/// shows.
+/// Every key, in the order of the files: values from the environment take the place of the file's,
+/// and the defaults of unwritten keys follow. Defaults that are `derived` from other values are not
+/// those of the manual.
 pub(super) fn complete(
     mut written: Vec<Setting>,
     environment: Vec<(String, String, String)>,
@@ -96,7 +96,7 @@ pub(super) fn complete(
     }
     let manual = defaults_of_manual();
     let Ok(table) = DeTable::parse(&manual) else { return written };
-    // Only their order counts.
+    // Only the order of the defaults counts.
     let defaults = in_table(&manual, table.get_ref(), None, &|offset| offset);
     for line in defaults {
         if written.iter().any(|known| known.key == line.key) {
@@ -191,7 +191,7 @@ mod tests {
         assert!(!format!("{told:?}").contains("hunter2"));
     }
 
-    /// Whoever adds a key that sounds like a secret says here which it is.
+    /// A developer who adds a key that sounds like a secret classifies it here.
     #[test]
     fn classifies_every_secret_like_key() {
         let harmless = [

@@ -1,7 +1,7 @@
 //! The `OpenAPI` description (3.1) of every API that is switched on, made from the routes themselves.
 //!
 //! What always holds: an endpoint that a dialect answers is described, because a route is made from
-//! its description; and what is not switched on is not described.
+//! its description; and an API that is switched off is not described.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ use crate::web::Problem;
 /// How long programs may keep the description.
 const CACHE: &str = "public, max-age=300";
 
-/// What each group of operations is, in the order in which they are shown.
+/// The groups of operations, in the order in which they are shown.
 fn tags() -> impl Iterator<Item = (&'static str, &'static str)> {
     let of = |dialect| api_of(dialect).tags.iter().copied();
     let (own, foreign): (Vec<_>, Vec<_>) = Dialect::ALL.into_iter().partition(|it| *it == Dialect::Native);
@@ -92,8 +92,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-/// Names an operation: names of functions are unique in their file only. And an answer needs a
-/// description (`OpenAPI` 3.1, section 4.8.17).
+/// Names an operation: names of functions are unique in their file only. An answer needs a
+/// description as well (`OpenAPI` 3.1, section 4.8.17).
 fn finish(operation: &mut Operation, method: &str, path: &str) {
     let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     operation.operation_id = Some(std::iter::once(method).chain(words).collect::<Vec<_>>().join("_"));

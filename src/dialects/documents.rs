@@ -1,5 +1,5 @@
 //! Documents about the relying party, at the addresses that standards prescribe, and keys where
-//! applications look for them. Anybody may read them, without a cookie.
+//! applications look for them. Every client may read them, without a cookie.
 
 use axum::Json;
 use axum::extract::State;
@@ -16,7 +16,7 @@ use super::Shared;
 /// How long browsers and password managers may keep them.
 const CACHE: &str = "public, max-age=300";
 
-/// What they are.
+/// Their group in the description.
 pub(super) const TAG: (&str, &str) =
     ("documents", "Documents about the relying party, at the addresses that standards prescribe.");
 
@@ -56,7 +56,7 @@ async fn passkey_endpoints(State(gateway): State<Shared>) -> Response {
     cached(&PasskeyEndpoints { enroll: manage.clone(), manage })
 }
 
-/// The keys of what an application is told in Pomerium's way, on its own host.
+/// The keys that sign assertions in Pomerium's form, on the application's own host.
 #[utoipa::path(get, path = "/.well-known/pomerium/jwks.json", tag = "documents",
     responses((status = 200, body = Object, description = "A JWK set")))]
 async fn pomerium_keys(State(gateway): State<Shared>) -> Response {

@@ -1,7 +1,7 @@
 //! The failures that an endpoint may answer with, as the description tells them.
 //!
-//! What does not live here: their words, which stand in each dialect's shapes, and who answers with
-//! them, which is a dialect's `face`.
+//! What does not live here: their words, which are in each dialect's shapes, and their form, which
+//! is a dialect's `face`.
 
 use std::collections::BTreeMap;
 

@@ -1,12 +1,13 @@
 //! Ring 3: HTTP APIs. Each translates to the flows and back, and decides nothing.
 //!
-//! `native` is always on, under the prefix; the built-in pages speak it like everyone else. The
+//! `native` is always on, under the prefix; the built-in pages speak it like any other client. The
 //! others are mounted on the auth host if the operator says so. `documents` are the two documents
-//! whose addresses standards prescribe; `description` describes all of it. No dialect knows another.
+//! whose addresses standards prescribe; `description` describes all of them. No dialect knows
+//! another.
 //!
-//! Each dialect has an `API`: its routes, described where they are made, and its `face`, which is
-//! how it says that something went wrong. Handlers fail with a `Problem`, as all handlers do; the
-//! face is put on at the edge, here.
+//! Each dialect has an `API`: its routes, described where they are made, and its `face` (the form of
+//! its failures). Handlers fail with a `Problem`, as all handlers do; this module gives them their
+//! face.
 
 mod better_auth;
 mod corbado;
@@ -41,16 +42,15 @@ pub use description::{describe, description};
 
 type Shared = Arc<Gateway>;
 
-/// How a dialect is spoken over HTTP; `domain/dialect.rs` has the rest of what is different about
-/// it.
+/// A dialect over HTTP. The other differences between dialects are in `domain/dialect.rs`.
 struct Api {
     /// Paths are relative to its mount; the native one's, to the prefix.
     routes: fn() -> OpenApiRouter<Shared>,
-    /// How it says that something went wrong.
+    /// The form of its failures.
     face: Face,
     /// For dialects that pages of related origins may call.
     cors: Option<fn(&Shared) -> CorsLayer>,
-    /// What each group of its operations is.
+    /// The groups of its operations: name and description.
     tags: &'static [(&'static str, &'static str)],
 }
 
@@ -69,7 +69,7 @@ pub fn native(gateway: &Shared) -> Router {
     plain(native::routes(), gateway)
 }
 
-/// What is told about the installation itself, for every host, with paths relative to the prefix.
+/// The state and the keys of the installation, for every host, with paths relative to the prefix.
 pub fn status(gateway: &Shared) -> Router {
     plain(native::status_routes(), gateway)
 }
@@ -92,7 +92,7 @@ pub fn foreign(gateway: &Shared) -> HashMap<Dialect, Spoken> {
     foreign.map(|mount| (mount.dialect, spoken(api_of(mount.dialect), gateway))).collect()
 }
 
-/// Gives the routes their state, and the dialect's own answer to what is not there.
+/// Gives the routes their state, and the dialect's own answer to unknown addresses.
 fn spoken(api: &Api, gateway: &Shared) -> Spoken {
     let (router, _) = (api.routes)().split_for_parts();
     let (face, clock) = (api.face, Arc::clone(gateway));
@@ -104,7 +104,7 @@ fn spoken(api: &Api, gateway: &Shared) -> Spoken {
     Spoken { router, face, cors: api.cors.map(|cors| cors(gateway)) }
 }
 
-/// What the handler answers: a failure as `face` says it, anything else as it is.
+/// The handler's answer: a failure in the form of `face`, any other answer as it is.
 async fn answered(gateway: Shared, face: Face, request: Request, next: Next) -> Response {
     let began = gateway.ground.clock().now();
     let visit = request.extensions().get::<Visit>();
@@ -114,7 +114,7 @@ async fn answered(gateway: Shared, face: Face, request: Request, next: Next) -> 
     in_own_words(response, face, occasion)
 }
 
-/// A failure as `face` says it, with the cookies that the handler set.
+/// A failure in the form of `face`, with the cookies that the handler set.
 fn in_own_words(response: Response, face: Face, occasion: Occasion) -> Response {
     let Some(problem) = response.extensions().get::<Problem>() else { return response };
     let mut said = face(&problem.clone().on(occasion));

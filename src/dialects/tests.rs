@@ -9,7 +9,7 @@ use crate::web::Fault;
 
 const ANSWER_BYTES_MAX: usize = 4_096;
 
-/// Status, content type, whether it says when to come back, and body.
+/// Status, content type, whether it has `Retry-After`, and body.
 async fn said(api: &Api, problem: &Problem) -> (u16, String, bool, Value) {
     let response = (api.face)(problem);
     let status = response.status().as_u16();

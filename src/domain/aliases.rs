@@ -1,7 +1,7 @@
 //! Addresses of other forward-auth servers, under which this one answers too, so that their users
 //! change one address.
 
-/// Which of them are answered.
+/// The servers whose addresses are answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Aliases {
     /// oauth2-proxy's, below `/oauth2`.
@@ -10,20 +10,20 @@ pub struct Aliases {
     pub webauthn_proxy: bool,
 }
 
-/// What such an address is for.
+/// The purpose of such an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alias {
-    /// May a request go on? A yes is 202.
+    /// Whether a request may go on; 202 if it may.
     Oauth2Check,
     /// The same; a yes is 200.
     WebauthnCheck,
     SignIn,
     SignOut,
-    /// Who is signed in, as JSON.
+    /// The signed-in user, as JSON.
     UserInfo,
 }
 
-/// Every address, and what it is for.
+/// Every address, and its purpose.
 const OAUTH2_PROXY: [(&str, Alias); 5] = [
     ("/oauth2/auth", Alias::Oauth2Check),
     ("/oauth2/sign_in", Alias::SignIn),
@@ -38,7 +38,7 @@ const WEBAUTHN_PROXY: [(&str, Alias); 3] = [
 ];
 
 impl Aliases {
-    /// What `path` is for.
+    /// The purpose of `path`, if it is such an address.
     pub fn find(self, path: &[u8]) -> Option<Alias> {
         self.all().find(|(known, _)| known.as_bytes() == path).map(|(_, alias)| alias)
     }

@@ -28,14 +28,14 @@ use super::user::User;
 
 /// How long an assertion is good for.
 pub const ASSERTION_LIFETIME: Duration = Duration::from_mins(5);
-/// When a cached assertion is replaced: an application always gets one that lasts a while.
+/// When a cached assertion is replaced: an application always gets an assertion that lasts a while.
 pub const ASSERTION_RENEWAL: Duration = Duration::from_mins(4);
 
 /// The longest JWT that is looked at.
 const JWT_CHARS_MAX: usize = 4_096;
 
-/// How long a key that has been replaced is still published, and what it signed is still read: longer
-/// than everything it signed is good for, and than applications keep the key set.
+/// How long a replaced key is still published, and its signatures still accepted: longer than these
+/// signatures are valid, and than applications keep the key set.
 pub const EARLIER_KEY_LIFETIME: Duration = Duration::from_hours(24);
 
 /// The key that signs assertions, and those before it, as they are kept.
@@ -46,8 +46,8 @@ pub struct AssertionKeys {
     /// Keys that have been replaced a short time ago.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     earlier: Vec<Earlier>,
-    /// What keys for other purposes are derived from, once that is not the key that signs any more:
-    /// they outlive a rotation.
+    /// The key from which keys for other purposes are derived, once it no longer signs: the derived
+    /// keys outlive a rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     root: Option<Zeroizing<String>>,
 }
@@ -76,8 +76,8 @@ impl AssertionKeys {
         Ok(Self { private: Zeroizing::new(URL_SAFE_NO_PAD.encode(random)), earlier: Vec::new(), root: None })
     }
 
-    /// The keys after `next` has taken over, which was made by [`Self::generate`]. What is derived
-    /// stays the same.
+    /// The keys after `next`, which [`Self::generate`] made, has taken over. Derived keys stay the
+    /// same.
     #[must_use]
     pub fn followed_by(&self, next: Self, now: Timestamp) -> Self {
         let mut earlier = self.earlier.clone();
@@ -88,7 +88,7 @@ impl AssertionKeys {
     }
 
     /// A key for another purpose, derived from this one (RFC 5869's idea, with the scalar as key and
-    /// the purpose as message). Whoever has one cannot compute the other.
+    /// the purpose as message). A program that has one key cannot compute the other.
     fn derived(&self, purpose: &[u8]) -> Result<[u8; 32], BadKey> {
         let root = self.root.as_ref().unwrap_or(&self.private);
         let scalar = Zeroizing::new(URL_SAFE_NO_PAD.decode(root.as_bytes()).map_err(|_| BadKey)?);
@@ -103,17 +103,17 @@ impl AssertionKeys {
         self.derived(b"codes").map(CodeKey)
     }
 
-    /// The key of what waits in the outbox.
+    /// The key that seals the outbox.
     pub fn outbox_key(&self) -> Result<SealingKey, BadKey> {
         self.derived(b"outbox").map(SealingKey)
     }
 
-    /// The key of ways back that browsers keep.
+    /// The key that seals return targets.
     pub fn return_target_key(&self) -> Result<SealingKey, BadKey> {
         self.derived(b"ways back").map(SealingKey)
     }
 
-    /// Ready to sign.
+    /// The signer with these keys.
     pub fn open(&self) -> Result<AssertionSigner, BadKey> {
         let (key, current) = opened(&self.private, None)?;
         let mut published = vec![current];
@@ -149,7 +149,7 @@ pub struct AssertionSigner {
     key: EncodingKey,
     /// The public side of the key that signs, and then of those before it.
     published: Vec<Published>,
-    /// What a session is called outside is computed with it.
+    /// The key from which the sessions' names for applications are computed.
     session_names: [u8; 32],
 }
 
@@ -168,10 +168,10 @@ impl Published {
     }
 }
 
-/// What a JWT of ours is for. One kind is never accepted in place of another.
+/// The purpose of a JWT of ours. One kind is never accepted in place of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Tells an application who is there.
+    /// Tells an application who the user is.
     Assertion,
     /// Shows a session to our own endpoints.
     Access,
@@ -187,7 +187,7 @@ impl Purpose {
     }
 }
 
-/// What a user is recognised by.
+/// How the client showed who the user is.
 #[derive(Clone, Copy)]
 pub enum Shown<'a> {
     Session(&'a Session),
@@ -214,8 +214,8 @@ struct Claims<'a> {
     exp: i64,
 }
 
-/// What Pomerium says in `X-Pomerium-Jwt-Assertion`: issuer and audience are the host that browsers
-/// ask, and the user's id is there twice.
+/// The claims of Pomerium's `X-Pomerium-Jwt-Assertion`: issuer and audience are the host that
+/// browsers ask, and the user's id is there twice.
 #[derive(Serialize)]
 struct PomeriumClaims<'a> {
     iss: &'a str,
@@ -233,7 +233,7 @@ struct PomeriumClaims<'a> {
 
 /// How the person was recognised (RFC 8176). A hardware- or software-secured key, used with user
 /// presence and user verification, is two factors; a code by mail is one at most, also where a
-/// passkey was added with it: that one counts from the next sign-in on.
+/// passkey was added with it, because the passkey counts from the next sign-in on.
 fn methods(session: &Session) -> &'static [&'static str] {
     match session.credential {
         Some(_) if !session.by_mailed_code => &["pop", "user", "mfa"],
@@ -242,7 +242,7 @@ fn methods(session: &Session) -> &'static [&'static str] {
 }
 
 impl AssertionSigner {
-    /// A JWT that tells the application behind `route` who is there. `None` only if the signing
+    /// A JWT that tells the application behind `route` who the user is. `None` only if the signing
     /// library fails.
     pub fn sign(
         &self,
@@ -273,8 +273,8 @@ impl AssertionSigner {
         self.sign_as(Purpose::Assertion, &claims)
     }
 
-    /// A JWT that tells an application behind `host` who is there in the way of Pomerium. `None`
-    /// only if the signing library fails.
+    /// A JWT that tells an application behind `host` who the user is, in the form of Pomerium.
+    /// `None` only if the signing library fails.
     pub fn sign_as_pomerium(
         &self,
         host: &str,
@@ -311,8 +311,8 @@ impl AssertionSigner {
         jsonwebtoken::encode(&header, claims, &self.key).ok()
     }
 
-    /// What `text` says, if we signed it for `purpose` with a key that is good at `now`. Its own
-    /// audience and time are the caller's to check.
+    /// The claims of `text`, if we signed it for `purpose` with a key that is good at `now`. The
+    /// caller checks its audience and time.
     pub(super) fn read<T: DeserializeOwned>(
         &self,
         purpose: Purpose,
@@ -323,7 +323,7 @@ impl AssertionSigner {
             return None;
         }
         let mut validation = Validation::new(Algorithm::ES256);
-        // The clock is the caller's.
+        // The caller checks the time.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.validate_aud = false;
@@ -335,13 +335,13 @@ impl AssertionSigner {
         (read.header.typ.as_deref() == Some(purpose.kind())).then_some(read.claims)
     }
 
-    /// What the application behind `route` knows a session by: the same for as long as it lives, and
-    /// another one than any other application is told. Nobody finds the session by it.
+    /// The name of a session for the application behind `route`: the same name for as long as the
+    /// session lives, and a different one for each application. No lookup finds the session by it.
     fn session_name(&self, route: &str, session: &Session) -> String {
         self.named(route, &session.id.to_string())
     }
 
-    /// What `what` is called towards `audience`.
+    /// The name that `audience` gets for `what`.
     fn named(&self, audience: &str, what: &str) -> String {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.session_names) else { return String::new() };
         mac.update(audience.as_bytes());
@@ -350,14 +350,14 @@ impl AssertionSigner {
         URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes().get(..16).unwrap_or_default())
     }
 
-    /// For tests of what happens when signing fails.
+    /// A signer for tests that cannot sign.
     #[cfg(test)]
     pub(crate) fn that_cannot_sign() -> Self {
         let key = EncodingKey::from_ec_der(b"no key");
         Self { key, published: Vec::new(), session_names: [0; 32] }
     }
 
-    /// The public keys that are good at `now`, the one that signs first (RFC 7517, section 5).
+    /// The public keys that are good at `now`, the signing key first (RFC 7517, section 5).
     pub fn jwks(&self, now: Timestamp) -> serde_json::Value {
         let good = self.published.iter().filter(|published| published.is_good(now));
         json!({ "keys": good.map(|published| &published.jwk).collect::<Vec<_>>() })

@@ -1,11 +1,11 @@
 //! Attributes of people that an installation defines itself: an employee number, a locale.
 //!
-//! What does not live here: whom they are told (`policy/identity.rs`), what reads them
-//! (`policy/datalog.rs`), and who asks for a change (`flows/`).
+//! What does not live here: telling applications (`policy/identity.rs`), rules that read attributes
+//! (`policy/datalog.rs`), and changes (`flows/`).
 //!
-//! What always holds: a value counts only where a definition in force accepts it, so that a stricter
-//! pattern holds for values of before as well; and what owners may edit is never taken for what an
-//! administrator has said.
+//! What always holds: a value counts only where a definition in force accepts it, so that a
+//! stricter pattern holds for older values as well; and an attribute that owners may edit is never
+//! taken for an attribute that an administrator has set.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,12 +42,12 @@ pub enum AttributeRefusal {
     Unfit { title: String, pattern: String },
 }
 
-/// What an attribute is called in the configuration, in records and in APIs.
+/// The name of an attribute in the configuration, in records and in APIs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AttributeName(String);
 
-/// What is said of one person, as it is seen.
+/// The value of an attribute of one person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AttributeValue(String);
@@ -116,10 +116,10 @@ impl From<AttributeValue> for String {
     }
 }
 
-/// What is to be different about a person; `None` takes an attribute away.
+/// Changes of a person's attributes; `None` takes an attribute away.
 pub type AttributeEdits = BTreeMap<AttributeName, Option<AttributeValue>>;
 
-/// Makes `edits` in what is said of a person.
+/// Makes `edits` in a person's attributes.
 pub fn edit(said: &mut BTreeMap<AttributeName, AttributeValue>, edits: &AttributeEdits) {
     for (name, value) in edits {
         match value {
@@ -138,7 +138,7 @@ pub fn edits_in(written: &BTreeMap<String, Option<String>>) -> Result<AttributeE
     written.iter().map(read).collect()
 }
 
-/// Who may say what an attribute is.
+/// The people who may set an attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Editor {
     Administrator,
@@ -146,14 +146,15 @@ pub enum Editor {
     Owner,
 }
 
-/// What a value must look like, as a whole.
+/// The pattern that a whole value must match.
 #[derive(Debug, Clone)]
 pub struct Pattern(Regex);
 
 impl Pattern {
     /// Reads a regular expression, which has to fit the whole value.
     pub fn parse(text: &str) -> Result<Self, String> {
-        // Read alone first: a group that is opened in one and closed in the other would fit anything.
+        // The pattern is read on its own first, because an unbalanced group could close the group
+        // around it.
         Regex::new(text).map_err(|error| error.to_string())?;
         let whole = RegexBuilder::new(&format!(r"\A(?:{text})\z")).size_limit(PATTERN_SIZE_MAX).build();
         whole.map(Self).map_err(|error| error.to_string())
@@ -182,19 +183,19 @@ impl Eq for Pattern {}
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
     pub name: AttributeName,
-    /// What people call it; its name where there is none.
+    /// The title for people; the name where there is none.
     pub title: Option<String>,
     pub pattern: Option<Pattern>,
     pub editor: Editor,
 }
 
 impl Definition {
-    /// What people call it.
+    /// The title for people.
     pub fn title(&self) -> &str {
         self.title.as_deref().unwrap_or(self.name.as_str())
     }
 
-    /// What is said of `user`, if it is what the definition asks for.
+    /// The value that `user` has, if the definition accepts it.
     pub fn value_of<'u>(&self, user: &'u User) -> Option<&'u AttributeValue> {
         user.attributes.get(&self.name).filter(|value| self.accepts(value))
     }
@@ -214,13 +215,13 @@ impl Attributes {
         self.0.iter().find(|definition| definition.name.as_str() == name)
     }
 
-    /// What owners may say of themselves.
+    /// The attributes that owners may set.
     pub fn of_owners(&self) -> impl Iterator<Item = &Definition> {
         self.0.iter().filter(|definition| definition.editor == Editor::Owner)
     }
 
-    /// Whether `by` may make these changes. An administrator may take away what is not defined any
-    /// more.
+    /// Whether `by` may make these changes. An administrator may take away an attribute that is no
+    /// longer defined.
     pub fn check(&self, edits: &AttributeEdits, by: Editor) -> Result<(), AttributeRefusal> {
         edits.iter().try_for_each(|(name, value)| self.check_one(name, value.as_ref(), by))
     }

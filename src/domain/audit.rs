@@ -1,4 +1,4 @@
-//! The audit trail: what is written down of a security event.
+//! The audit trail: entries about security events.
 //!
 //! What always holds: an entry names people by id, sessions and credentials by a hash, and holds no
 //! secret and no query string. Every kind of event has an entry: the match has no wildcard arm.
@@ -14,14 +14,14 @@ use super::event::{Actor, Delivery, Event, Kind, Model, Outcome, TokenEvent};
 use super::id::{CredentialId, SessionId, UserId};
 use super::time::Timestamp;
 
-/// A word of ours, or one that was read back.
+/// A word of ours, or a word that was read back.
 type Word = Cow<'static, str>;
 
-/// One line of the trail; what does not apply is `None`.
+/// One entry of the trail; fields that do not apply are `None`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     pub at: Timestamp,
-    /// What happened, in a word.
+    /// The event, in a word.
     pub event: Word,
     pub outcome: Outcome,
     /// A user's id, or `operator`, `gateway` or `anonymous`.
@@ -35,7 +35,7 @@ pub struct Entry {
     /// A hash of the credential's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
-    /// What the model of its authenticator is called.
+    /// The model of its authenticator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Word>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,7 +47,7 @@ pub struct Entry {
     /// The rule of the route that decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
-    /// What else it is about: an invitation, a host, a key.
+    /// A further subject: an invitation, a host, a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,7 +61,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// What is written down of `event`, which happened `at`.
+    /// The entry for `event`, which happened `at`.
     pub fn of(event: &Event, at: Timestamp) -> Self {
         let Event { kind, origin } = event;
         let entry = Self {
@@ -94,7 +94,7 @@ impl Entry {
         }
     }
 
-    /// Who it was. A client whose attempt was refused has proved nothing, except where it was
+    /// The actor. A client whose attempt was refused has proved nothing, except where it was
     /// refused to a user who is signed in.
     fn actor_of(&self, actor: Actor) -> Word {
         let signed_in = self.outcome == Outcome::Done || self.route.is_some();
@@ -215,8 +215,8 @@ impl Default for Retention {
     }
 }
 
-/// Whether the trail keeps this kind of event. What anybody can cause as often as they like, without
-/// having tried anything with a credential, is in the log and the metrics alone.
+/// Whether the trail keeps this kind of event. An event that any client can cause at will, without
+/// having tried a credential, is in the log and the metrics alone.
 pub const fn is_kept(kind: &Kind) -> bool {
     !matches!(
         kind,

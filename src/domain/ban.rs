@@ -1,10 +1,10 @@
-//! Bans: networks from which nobody may try a credential.
+//! Bans: networks from which no client may try a credential.
 //!
-//! What lives here: what a ban is, which networks can have one, and when one is made by itself.
-//! What does not: where bans are enforced (`flows/attempts/bans.rs`), and who makes them
-//! (`flows/administration/bans.rs`). What always holds: a ban that has expired is not in force,
-//! swept or not; and no [`Bannable`] has an address of this machine's loopback or of a trusted
-//! proxy, with which everybody behind it would be banned.
+//! What lives here: what a ban is, which networks can have one, and when a ban is made
+//! automatically. What does not: where bans are enforced (`flows/attempts/bans.rs`), and who makes
+//! them (`flows/administration/bans.rs`). What always holds: a ban that has expired is not in
+//! force, swept or not; and no [`Bannable`] has an address of this machine's loopback or of a
+//! trusted proxy, with which every client behind it would be banned.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroUsize;
@@ -18,7 +18,7 @@ use super::user::{MalformedName, is_seen_as_written};
 
 /// The most bans at a time. Each is in memory, and looked up by its network.
 pub const BANS_MAX: usize = 10_000;
-/// The most while those that are made by themselves are still made: the rest is kept for people.
+/// The most bans at which the gateway still makes one: the rest is kept for people.
 pub const AUTOMATIC_BANS_MAX: usize = 9_000;
 /// The longest ban that has an end.
 pub const BAN_LENGTH_MAX: Duration = Duration::from_hours(10 * 366 * 24);
@@ -27,18 +27,18 @@ pub const REASON_CHARS_MAX: usize = 200;
 /// The widest networks that can be banned: what one provider may have.
 const IPV4_LENGTH_MIN: u8 = 8;
 const IPV6_LENGTH_MIN: u8 = 16;
-/// Whoever has one address of IPv6 has the /64 around it.
+/// A client that has one IPv6 address has the /64 around it.
 const IPV6_BAN_LENGTH: u8 = 64;
 
-/// Nobody may try a credential from here.
+/// No client may try a credential from this network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ban {
     pub network: Network,
-    /// Who made it, in words.
+    /// The author, in words.
     pub by: String,
     pub reason: Option<Reason>,
     pub at: Timestamp,
-    /// `None`: until somebody removes it.
+    /// `None`: until an administrator removes it.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -49,7 +49,7 @@ impl Ban {
     }
 }
 
-/// When bans are made by themselves.
+/// When the gateway makes a ban.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AutomaticBans {
     /// So many refused credentials of one address (of IPv6: of one /64) ...
@@ -110,13 +110,13 @@ impl Bannable {
         }
     }
 
-    /// Which it is.
+    /// The network.
     pub const fn network(self) -> Network {
         self.0
     }
 }
 
-/// What an anonymous client with this address is banned as.
+/// The network that is banned for an anonymous client with this address.
 pub fn network_to_ban(address: IpAddr) -> Network {
     Network::around_within(address, IPV6_BAN_LENGTH)
 }
@@ -139,7 +139,7 @@ fn loopback() -> [Network; 2] {
     ]
 }
 
-/// Why somebody was banned, for people who look at the list.
+/// Why a network was banned, for people who look at the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reason(String);
@@ -153,7 +153,7 @@ impl Reason {
         if ok { Ok(Self(text.to_owned())) } else { Err(MalformedName::Reason) }
     }
 
-    /// Of a ban that was made by itself.
+    /// The reason of a ban that the gateway made.
     pub fn of(rule: &AutomaticBans) -> Self {
         Self(format!("{} refused credentials within {}", rule.after, spelled(rule.within)))
     }

@@ -1,5 +1,5 @@
-//! One-time codes, sent by mail or shown on another device: what they look like, and what is kept
-//! of one.
+//! One-time codes, sent by mail or shown on another device: what they look like, and what the store
+//! keeps of them.
 //!
 //! What always holds: the store has a keyed hash, never the code; a code is good for one purpose, one
 //! browser and one account, [`CODE_LIFETIME`] and [`CODE_ATTEMPTS_MAX`] guesses.
@@ -22,13 +22,13 @@ use super::user::Email;
 pub const CODE_LIFETIME: Duration = Duration::from_mins(10);
 /// How many guesses a code survives.
 pub const CODE_ATTEMPTS_MAX: u32 = 5;
-/// How many characters it has: 40 bits.
+/// How many characters a code has: 40 bits.
 pub const CODE_CHARS: usize = 8;
 
-/// What codes by mail are good for in an installation.
+/// The effect of a code by mail in an installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EmailCode {
-    /// Nothing: there are none.
+    /// No codes are sent.
     Off,
     /// A session that may only add a passkey.
     Enroll,
@@ -36,7 +36,7 @@ pub enum EmailCode {
     Session,
 }
 
-/// What a code lets its holder do.
+/// The purpose of a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
@@ -67,7 +67,7 @@ impl Code {
         Self(crockford::write(&bytes))
     }
 
-    /// Reads what somebody typed: any case, spaces and hyphens, `O` for `0`, `I` and `L` for `1`.
+    /// Reads what a user typed: any case, spaces and hyphens, `O` for `0`, `I` and `L` for `1`.
     pub fn parse(text: &str) -> Option<Self> {
         crockford::read(text, CODE_CHARS).map(Self)
     }
@@ -94,8 +94,8 @@ impl Drop for Code {
 pub struct CodeKey(pub(super) [u8; 32]);
 
 impl CodeKey {
-    /// What a browser keeps that `user` has signed in with. The same for all of them, so it tells
-    /// no more than that.
+    /// The mark that a browser keeps once `user` has signed in with it. All browsers of a user have
+    /// the same mark, so it says no more than that.
     pub fn device_mark(&self, user: &UserId) -> Option<Secret> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
         mac.update(b"device\0");
@@ -103,8 +103,8 @@ impl CodeKey {
         Some(Secret::from_random(mac.finalize().into_bytes().into()))
     }
 
-    /// What is kept of a code that links two devices. It is found by this hash, so nothing else is
-    /// in it.
+    /// The hash of a code that links two devices. The link is found by this hash, so the hash
+    /// covers nothing but the code.
     pub fn device_hash(&self, code: &Code) -> Option<SecretHash> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
         mac.update(b"device-link\0");
@@ -112,7 +112,7 @@ impl CodeKey {
         Some(SecretHash::from_bytes(mac.finalize().into_bytes().into()))
     }
 
-    /// What is kept of `code`.
+    /// The hash of `code`, which the store keeps.
     pub fn hash(&self, id: &CodeId, purpose: Purpose, code: &Code) -> Option<SecretHash> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
         for part in [purpose.label(), &id.0, code.0.as_bytes()] {
@@ -123,12 +123,12 @@ impl CodeKey {
     }
 }
 
-/// A code that was sent, as the store keeps it. For an address that nobody has, too.
+/// A code that was sent, as the store keeps it. Also kept for an address that no user has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingCode {
     pub id: CodeId,
     pub purpose: Purpose,
-    /// Whose account it opens; `None` for nobody's.
+    /// The owner of the account that it opens; `None` where there is no account.
     pub user: Option<UserId>,
     pub email: Email,
     pub hash: SecretHash,

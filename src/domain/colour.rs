@@ -12,7 +12,7 @@ pub struct Colour(pub [u8; 3]);
 pub struct MalformedColour(String);
 
 impl Colour {
-    /// Reads `#rrggbb` and nothing else: what is accepted here is written into a stylesheet.
+    /// Reads `#rrggbb` and nothing else: an accepted colour is written into a stylesheet.
     pub fn parse(text: &str) -> Result<Self, MalformedColour> {
         let wrong = || MalformedColour(text.to_owned());
         let digits = text.strip_prefix('#').ok_or_else(wrong)?;

@@ -25,7 +25,7 @@ pub enum Cookie {
     Code,
     /// Binds the return target, and the hand-off, to the browser that asked.
     Nonce,
-    /// Binds a link between two devices to the one that is new.
+    /// Binds a link between two devices to the new device.
     Newcomer,
     /// Says that a user has signed in with this browser. It opens nothing: it keeps anonymous
     /// clients from using up what the owner of an account may ask for.
@@ -33,7 +33,7 @@ pub enum Cookie {
 }
 
 impl Cookie {
-    /// All of them.
+    /// All cookies.
     pub const ALL: [Self; 8] = [
         Self::Session,
         Self::Challenge,
@@ -69,12 +69,12 @@ impl Cookie {
     }
 }
 
-/// What a request says about one cookie name.
+/// The result of looking for one cookie name in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found<'a> {
     Nothing,
     One(&'a str),
-    /// More than one, or one that is not plain text: somebody is playing games.
+    /// More than one cookie, or a value that is not plain text: no browser of ours sends these.
     Unclear,
 }
 
@@ -222,7 +222,7 @@ mod tests {
     }
 
     proptest! {
-        /// A model of its own: ours are gone, and everything else is there in its order.
+        /// A model of its own: our cookies are gone, and all others are there in their order.
         #[test]
         fn p_16_removes_only_our_cookies(pairs in prop::collection::vec(pair(), 0..8)) {
             let is_ours = |pair: &&String| {

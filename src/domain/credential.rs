@@ -24,7 +24,7 @@ pub struct Credential {
     pub id: CredentialId,
     pub user: UserId,
     pub name: CredentialName,
-    /// What the ceremony library needs to verify assertions; opaque here.
+    /// The state that the ceremony library needs to verify assertions; opaque here.
     pub verifier: Verifier,
     /// The public key as COSE bytes (RFC 9052), as the authenticator sent it.
     #[serde(with = "base64_bytes")]
@@ -37,8 +37,8 @@ pub struct Credential {
     pub backup: Backup,
     pub created_at: Timestamp,
     pub last_used_at: Option<Timestamp>,
-    // Left out while there is nothing to say: commits expect a record byte for byte, and those of
-    // before have neither member.
+    // Left out while there is nothing to say: commits expect a record byte for byte, and older
+    // records have neither member.
     #[serde(default, skip_serializing_if = "Program::is_unknown")]
     pub made_with: Program,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,16 +46,16 @@ pub struct Credential {
     /// Until when it opens nothing, so that its owner has time to take it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asleep_until: Option<Timestamp>,
-    /// What there is to know of one that another program registered.
+    /// The known facts about a credential that another program registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<Imported>,
 }
 
-/// That a passkey was registered by another program, and taken over from it.
+/// Facts about a passkey that another program registered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imported {
     pub at: Timestamp,
-    /// What its authenticator says of the owner: the other program's id of them.
+    /// The user handle that its authenticator returns: the other program's id of the owner.
     #[serde(with = "base64_bytes")]
     pub user_handle: Vec<u8>,
     pub eligibility: Eligibility,
@@ -66,14 +66,14 @@ pub struct Imported {
 #[serde(rename_all = "kebab-case")]
 pub enum Eligibility {
     Told,
-    /// Its first use will tell.
+    /// Unknown until its first use.
     Untold,
 }
 
-/// What is known of a passkey before its authenticator has made it.
+/// The known facts about a passkey before an authenticator has made it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
-    /// What it will be called, unless something else is said when it is there.
+    /// Its name, unless another name is given once it exists.
     pub label: Option<CredentialName>,
     pub made_with: Program,
     pub environment: Option<Environment>,
@@ -88,7 +88,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Whether there is nothing to say about it.
+    /// Whether nothing is known of the program.
     pub fn is_unknown(&self) -> bool {
         self.browser.is_empty() && self.system.is_empty()
     }
@@ -110,7 +110,7 @@ impl Program {
 pub struct Environment(SecretHash);
 
 impl Environment {
-    /// The one with this handle; `None` for one that is empty or too long.
+    /// The environment with this handle; `None` if the handle is empty or too long.
     pub fn with_handle(handle: &str) -> Option<Self> {
         let fits = (1..=ENVIRONMENT_HANDLE_BYTES_MAX).contains(&handle.len());
         let digest = Sha256::new().chain_update(b"environment ").chain_update(handle).finalize();
@@ -119,7 +119,7 @@ impl Environment {
 }
 
 impl Credential {
-    /// What is reported when it is removed.
+    /// The event of its removal.
     pub fn removal(&self) -> Kind {
         Kind::CredentialRemoved {
             user: self.user,
@@ -136,7 +136,7 @@ impl Credential {
         }
     }
 
-    /// Whether its time has not come.
+    /// Whether it does not work yet.
     pub fn is_asleep(&self, now: Timestamp) -> bool {
         self.asleep_until.is_some_and(|until| now < until)
     }
@@ -153,7 +153,7 @@ impl Credential {
     /// The same for APIs whose ids are numbers: positive, below 2^63.
     pub fn number(&self) -> u64 {
         let (most, _) = self.reference().as_u64_pair();
-        // Above zero, which some APIs leave out.
+        // The result is above zero, because some APIs leave a zero out.
         (most >> 1) | 1
     }
 
@@ -222,8 +222,8 @@ impl Transport {
     }
 }
 
-/// What its owner calls a passkey: 1 to 200 characters, no control characters, nothing invisible that
-/// changes how the rest is read.
+/// The owner's name for a passkey: 1 to 200 characters, no control characters, nothing invisible
+/// that changes how the rest is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "KeptCredentialName", into = "String")]
 pub struct CredentialName(String);

@@ -1,9 +1,8 @@
-//! Users as a file declares them, and how what is there differs from it.
+//! Users as a file declares them, and how the accounts differ from it.
 //!
-//! What decides who may enter is always as the file says: groups, role, standing and expiry that it
-//! leaves out are none, member, active and never, so that a line that is taken out takes a right
-//! away. What people are called, and what is noted of them, is left as it is unless the file says
-//! something.
+//! The keys that decide who may enter are always as the file says: groups, role, standing and
+//! expiry that it leaves out are none, member, active and never, so that removing a line removes a
+//! right. Names and notes are left as they are unless the file sets them.
 //!
 //! What does not live here: reading the file (`config/declared.rs`), and changing accounts
 //! (`flows/administration/declared.rs`).
@@ -19,7 +18,7 @@ use super::user::{DisplayName, Email, Group, Note, Role, Standing, User, Usernam
 /// How many users a file may declare.
 pub const DECLARED_USERS_MAX: usize = 20_000;
 
-/// A user as a file declares them. The address says who it is.
+/// A user as a file declares them. The address identifies the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeclaredUser {
@@ -34,7 +33,7 @@ pub struct DeclaredUser {
     pub expires: Option<Timestamp>,
 }
 
-/// Whether a declared user may use their account. Nobody is declared to wait.
+/// Whether a declared user may use their account. No user can be declared to be pending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeclaredStanding {
@@ -51,7 +50,7 @@ impl From<DeclaredStanding> for Standing {
     }
 }
 
-/// What becomes of users and invitations that the file does not declare.
+/// The treatment of users and invitations that the file does not declare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Others {
@@ -61,13 +60,13 @@ pub enum Others {
     Pruned,
 }
 
-/// One thing that is not as it was declared, and what is done about it.
+/// One difference from the file, and what is done about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Difference {
     /// There is no account, and no invitation that promises the same.
     Invite { email: Email, groups: BTreeSet<Group>, role: Role },
-    /// The account is another one.
+    /// The account differs.
     Change { email: Email, changes: Vec<Changed> },
     /// The account is not declared.
     Disable { email: Email },
@@ -76,7 +75,7 @@ pub enum Difference {
 }
 
 impl Difference {
-    /// Whom it is about.
+    /// The address of the user or guest.
     pub const fn email(&self) -> &Email {
         match self {
             Self::Invite { email, .. }
@@ -95,7 +94,7 @@ pub struct Changed {
     pub to: Value,
 }
 
-/// What is different between an account as it is and as it will be, by the keys of the file.
+/// The differences between an account as it is and as it will be, by the keys of the file.
 pub fn changes(before: &User, after: &User) -> Vec<Changed> {
     let both = told(before).into_iter().zip(told(after));
     let changed =

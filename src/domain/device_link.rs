@@ -18,7 +18,7 @@ use super::time::Timestamp;
 
 /// How long it takes at most from the code to the new device's way in.
 pub const DEVICE_LINK_LIFETIME: Duration = Duration::from_mins(5);
-/// How often a page asks what has become of its link.
+/// How often a page asks for the state of its link.
 pub const DEVICE_LINK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The number that people compare: two digits, of which the first is not zero.
@@ -47,7 +47,7 @@ pub struct Newcomer {
     pub user_agent: Option<String>,
 }
 
-/// How far it has come.
+/// How far a link has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
@@ -70,7 +70,8 @@ pub struct DeviceLink {
 }
 
 impl DeviceLink {
-    /// What the new device shows to find this link: the code, and its own nonce from then on.
+    /// The secret that the new device shows to find this link: the code, and its own nonce from
+    /// then on.
     pub const fn found_by(&self) -> SecretHash {
         match &self.stage {
             Stage::Offered(code) => *code,

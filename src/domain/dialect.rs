@@ -1,8 +1,7 @@
 //! The HTTP dialects: one core, five ways to ask it.
 //!
-//! What lives here: the [`Terms`] of each, which are all that the rest of the gateway knows about
-//! it. What does not: routes, shapes and statuses, which each says of itself in an `Api`
-//! (`dialects/`).
+//! What lives here: the [`Terms`] of each dialect; the rest of the gateway knows no more about it.
+//! What does not: routes, shapes and statuses (`dialects/`).
 
 use serde::{Deserialize, Serialize};
 
@@ -20,26 +19,26 @@ pub enum Dialect {
     Zitadel,
 }
 
-/// What is different about a dialect, wherever that makes a difference.
+/// The differences of a dialect from the others.
 #[derive(Debug)]
 pub struct Terms {
     /// Its name in the configuration, the log and metrics.
     pub label: &'static str,
     /// `None` for the native one, which is at the prefix.
     pub mount: Option<DefaultMount>,
-    /// What it answers below its mount: each path and everything below it.
+    /// The paths that it answers below its mount, each with all paths below it.
     pub claims: &'static [&'static str],
-    /// How it names a ceremony that is under way.
+    /// The way from the second request of a ceremony to the first.
     pub carrier: CeremonyCarrier,
-    /// Which pages may use the session cookie for a change.
+    /// The pages that may use the session cookie for a change.
     pub pages: Pages,
-    /// What becomes of a change that another page asks for with the session cookie.
+    /// The answer to other pages that send the session cookie with a change.
     pub other_pages: OtherPages,
-    /// What a caller is told whose token is no good.
+    /// The answer to a caller with an invalid token.
     pub bad_token: BadToken,
 }
 
-/// Where a dialect's documents mount it.
+/// The mount in a dialect's documents.
 #[derive(Debug)]
 pub struct DefaultMount {
     pub path: &'static str,
@@ -52,8 +51,8 @@ pub struct DefaultMount {
 pub enum CeremonyCarrier {
     /// A cookie of the browser that began it.
     Cookie(Cookie),
-    /// The challenge that the authenticator signed: the documented API has no cookie. One may be
-    /// set beside it, and has to agree if it comes back.
+    /// The challenge that the authenticator signed: the documented API has no cookie. A cookie may
+    /// be set beside it, and has to agree if it comes back.
     Challenge { beside: Option<Cookie> },
 }
 
@@ -75,29 +74,29 @@ pub enum Pages {
     Related,
 }
 
-/// How a dialect sees a session cookie that a page of another site sends.
+/// The meaning of a session cookie that another page sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OtherPages {
-    /// As if it were not there.
+    /// None: the page is an anonymous client.
     Unknown,
-    /// As a reason to refuse the request.
+    /// The request is refused.
     Refused,
 }
 
-/// How a dialect sees a token that is not good.
+/// The meaning of an invalid token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadToken {
-    /// As if it were not there.
+    /// None: no user is signed in.
     Missing,
-    /// As something to tell the caller.
+    /// The caller is told that it is invalid.
     Told,
 }
 
 impl Dialect {
-    /// All of them.
+    /// All dialects.
     pub const ALL: [Self; 5] = [Self::Native, Self::BetterAuth, Self::Ocore, Self::Corbado, Self::Zitadel];
 
-    /// What is different about it.
+    /// The differences from the other dialects.
     pub const fn terms(self) -> &'static Terms {
         match self {
             Self::Native => &NATIVE,

@@ -3,9 +3,9 @@
 //! What does not live here: words and layout (`webhook/`), and the waiting
 //! (`flows/messages/dispatches.rs`).
 //!
-//! What always holds: a dispatch names people by id, and says of what happened only what we know
-//! ourselves: the model of an authenticator, a network, a moment, words of ours and names of the
-//! configuration. The person who caused it chose no word of it.
+//! What always holds: a dispatch names people by id, and has only facts that we know ourselves: the
+//! model of an authenticator, a network, a moment, words of ours and names of the configuration.
+//! The person who caused it chose no word of it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,32 +22,32 @@ use super::time::Timestamp;
 use super::topic::Topic;
 use super::user::Role;
 
-/// How long it is tried to tell a webhook something.
+/// How long the gateway tries to deliver a dispatch.
 pub const DISPATCH_LIFETIME: Duration = Duration::from_hours(24);
 
-/// Which webhook, as the store names it: its URL may be as good as a password.
+/// A webhook's name in the store, because its URL may be as good as a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WebhookId([u8; 16]);
 
 impl WebhookId {
-    /// The one with this URL.
+    /// The webhook with this URL.
     pub fn of_url(url: &str) -> Self {
         let digest = Sha256::new().chain_update(b"webhook ").chain_update(url).finalize();
         Self(digest.first_chunk().copied().unwrap_or_default())
     }
 }
 
-/// What a webhook wants to be told.
+/// The topics and notices that a webhook wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
     pub webhook: WebhookId,
-    /// Scheme, host and port of its URL: what may be shown of it.
+    /// Scheme, host and port of its URL: the part that may be shown.
     pub origin: String,
     pub topics: BTreeSet<Topic>,
     pub notices: Notices,
 }
 
-/// Whether a webhook is told what users would be told by mail, where there is none.
+/// Whether a webhook gets the notices for users where there is no mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notices {
     Wanted,
@@ -61,11 +61,11 @@ pub enum Template {
     Json,
     /// For a topic of ntfy.
     Ntfy,
-    /// For a channel of Slack, or of whatever takes the same messages.
+    /// For a channel of Slack, or of a program that takes the same messages.
     Slack,
 }
 
-/// What a user is told of their own account.
+/// A notice to a user about their own account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Notice {
@@ -84,7 +84,7 @@ pub enum Notice {
 }
 
 impl Notice {
-    /// All of them.
+    /// All notices.
     pub const ALL: [Self; 12] = [
         Self::PasskeyAdded,
         Self::PasskeyRemoved,
@@ -100,7 +100,7 @@ impl Notice {
         Self::AccountEnds,
     ];
 
-    /// What it is called.
+    /// Its name for programs.
     pub const fn label(self) -> &'static str {
         match self {
             Self::PasskeyAdded => "passkey_added",
@@ -119,15 +119,15 @@ impl Notice {
     }
 }
 
-/// What a dispatch is about.
+/// The subject of a dispatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
     /// An entry of the audit trail.
     Event(Topic),
-    /// What somebody could not be told by mail.
+    /// A notice that could not be mailed to the user.
     Notice(Notice),
-    /// Nothing but that dispatches arrive.
+    /// A test that says nothing but that dispatches arrive.
     Test,
 }
 
@@ -139,22 +139,22 @@ pub struct Dispatch {
     pub outcome: Outcome,
     /// A user's id, or `operator`, `gateway` or `anonymous`; `None` where it does not matter.
     pub actor: Option<String>,
-    /// Whose account it is about.
+    /// The user whose account it is about.
     pub user: Option<UserId>,
     pub reason: Option<String>,
     pub route: Option<String>,
-    /// What the model of the authenticator is called.
+    /// The model of the authenticator.
     pub model: Option<String>,
     pub network: Option<Network>,
 }
 
 impl Dispatch {
-    /// One that says nothing but that it has arrived.
+    /// A dispatch that says nothing but that it has arrived.
     pub const fn test(at: Timestamp) -> Self {
         Self::blank(What::Test, at)
     }
 
-    /// What webhooks are told of an entry of the trail.
+    /// The dispatch about an entry of the trail.
     pub fn of_entry(topic: Topic, entry: &Entry) -> Self {
         let address = entry.client.as_deref().and_then(|client| client.parse().ok());
         Self {
@@ -169,8 +169,8 @@ impl Dispatch {
         }
     }
 
-    /// What webhooks are told where `content` cannot be mailed to `user`; `None` for what is no
-    /// notice. A link in it is for its owner, and is left out.
+    /// The dispatch where `content` cannot be mailed to `user`; `None` if it is no notice. A link
+    /// in it is for its owner, and is left out.
     pub fn of_notice(user: UserId, content: &Content, now: Timestamp) -> Option<Self> {
         let (notice, about) = notice_in(content)?;
         let reason = match content {

@@ -13,16 +13,16 @@ use super::dialect::Dialect;
 use super::id::{AccessTokenId, CredentialId, InvitationId, SessionId, UserId};
 use super::network::Network;
 
-/// Who made something happen.
+/// The actor of an event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Actor {
-    /// The gateway, by itself: what has expired ends.
+    /// The gateway itself, for example when a session expires.
     #[default]
     Gateway,
     /// A client. If the event is about a user and was not refused, it is that user.
     Client,
-    /// A client that has shown nothing of the user's that the event is about: it asks for a code,
-    /// or has a link that was mailed.
+    /// A client that has shown no credential of the user whom the event is about: it asks for a
+    /// code, or has a link that was mailed.
     Anonymous,
     /// An operator, on the gateway's machine.
     Operator,
@@ -30,11 +30,11 @@ pub enum Actor {
     Administrator(UserId),
 }
 
-/// Where a request came from, for the audit log.
+/// The origin of a request, for the audit log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     pub actor: Actor,
-    /// The client's address: the peer, or what a trusted proxy reported.
+    /// The client's address: the peer's, or the address that a trusted proxy reported.
     pub client: Option<IpAddr>,
     /// Correlates log lines and error pages.
     pub request: String,
@@ -67,7 +67,7 @@ pub struct Event {
     pub origin: Origin,
 }
 
-/// What happened.
+/// The kind of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     SetupLinkIssued,
@@ -109,11 +109,11 @@ pub enum Kind {
     Webhook { origin: String, delivery: Delivery },
 }
 
-/// What the model of an authenticator is called; `None` where it keeps that to itself.
+/// The model of an authenticator; `None` where it does not tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Model(pub Option<&'static str>);
 
-/// What happened to an access token.
+/// An event about an access token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenEvent {
     Created {
@@ -136,7 +136,7 @@ pub enum TokenEvent {
     },
 }
 
-/// Which conversation.
+/// The kind of ceremony.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ceremony {
     Registration,
@@ -159,7 +159,7 @@ impl Ceremony {
 /// Why a ceremony or a sign-in failed, as far as the log and the metrics care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
-    /// Never begun, already used, expired, or begun by another browser.
+    /// The ceremony was never begun, is used up or expired, or was begun by another browser.
     NoSuchCeremony,
     /// The browser's answer could not be read.
     Malformed,
@@ -221,16 +221,16 @@ impl Refusal {
     }
 }
 
-/// What became of a message.
+/// The result of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Delivery {
     /// A mail server, or a webhook, has taken it on.
     Sent,
     /// It will be tried again.
     Postponed,
-    /// It was tried for as long as it was worth it.
+    /// It was tried until it expired.
     Expired,
-    /// Nobody will ever take it.
+    /// No server will ever take it.
     Refused,
 }
 
@@ -249,14 +249,14 @@ impl Delivery {
     }
 }
 
-/// Whose limit on attempts with credentials was reached.
+/// The kind of limit on attempts with credentials that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Limited {
-    /// Of one network.
+    /// The limit of one network.
     Network,
-    /// Of one network's attempts on one account.
+    /// The limit of one network's attempts on one account.
     Account,
-    /// Of all networks together.
+    /// The limit of all networks together.
     Everybody,
 }
 
@@ -331,10 +331,10 @@ impl End {
 pub enum DeviceStep {
     /// A signed-in device shows the code.
     Offered,
-    /// A browser has brought it. It has shown nothing else.
+    /// A browser has brought the code. It has shown no credential.
     Asked,
     Confirmed,
-    /// The first device has said no, or does not want it any more.
+    /// The first device has refused, or withdrawn the link.
     Withdrawn,
     /// The new device may make its passkey.
     Joined,
@@ -353,7 +353,7 @@ impl DeviceStep {
     }
 }
 
-/// What changed about a person.
+/// A change of a person's account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserChange {
     Groups,
@@ -369,11 +369,11 @@ pub enum UserChange {
     Approved,
     Note,
     Expiry,
-    /// What the installation says of them in words of its own.
+    /// Attributes that the installation defines.
     Attributes,
     /// A link was made that adds a passkey; the old ones went with it if the administrator said so.
     Reset,
-    /// Its owner took back what had been begun with a code by mail.
+    /// Its owner cancelled a recovery.
     RecoveryCancelled,
     /// They have new recovery codes.
     RecoveryCodes,
@@ -411,19 +411,19 @@ impl UserChange {
 /// How a request was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answered {
-    /// By its upstream.
+    /// The upstream answered.
     Forwarded,
-    /// By our own endpoints.
+    /// Our own endpoints answered.
     Ours,
     /// Sent to sign in.
     SignIn,
     /// Signed in, but not allowed.
     Forbidden,
-    /// Refused for what it is: host, path, method, size, upgrade.
+    /// Refused because of the request itself: host, path, method, size, upgrade.
     Refused,
     /// The upstream failed or took too long.
     UpstreamFailed,
-    /// Something of ours failed.
+    /// The gateway itself failed.
     Failed,
     /// Cut off: the client went away, or the session ended.
     Aborted,

@@ -1,7 +1,7 @@
 //! Passkeys that another program has registered, as its files describe them.
 //!
-//! Nothing here is proved: whoever may import them vouches for them. They are turned into
-//! credentials in `ceremony/taking_over.rs`.
+//! The gateway has no proof of them: the administrator who imports them vouches for them. They are
+//! turned into credentials in `ceremony/taking_over.rs`.
 //!
 //! What does not live here: reading those files (`cli/webauthn_proxy.rs`).
 
@@ -19,7 +19,7 @@ pub const FOREIGN_USERS_MAX: usize = 10_000;
 #[serde(deny_unknown_fields)]
 pub struct ForeignPasskey {
     pub id: CredentialId,
-    /// COSE (RFC 9052).
+    /// The key in COSE (RFC 9052).
     #[serde(with = "super::credential::base64_bytes")]
     pub public_key: Vec<u8>,
     pub counter: u32,
@@ -27,7 +27,7 @@ pub struct ForeignPasskey {
     pub transports: Vec<Transport>,
     /// `None`: the program did not write it down.
     pub backup: Option<Backup>,
-    /// What the authenticator was told about its owner, and says of them.
+    /// The user handle that the authenticator was given, and returns.
     #[serde(with = "super::credential::base64_bytes")]
     pub user_handle: Vec<u8>,
     /// The SHA-256 of the RP ID that it was made for, where the program wrote it down.

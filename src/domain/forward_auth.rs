@@ -1,9 +1,9 @@
-//! Forward-auth: what another proxy asks us about a request that it has received.
+//! Forward-auth: questions of another proxy about a request that it has received.
 //!
 //! Each endpoint names one contract, and the contract names one source for each fact. What always
 //! holds: a fact that is missing, said twice, or said differently by another contract's header is a
-//! refusal, never a guess; what is read here is believed only if the peer is a trusted proxy, which
-//! the caller decides.
+//! refusal, never a guess; a question is believed only if the peer is a trusted proxy, which the
+//! caller decides.
 
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -12,7 +12,7 @@ use super::place::{Scheme, host_of};
 /// The longest target that is read, in bytes: as long as a whole head may be.
 pub const TARGET_BYTES_MAX: usize = 32 * 1024;
 
-/// Which endpoint was asked, and so where the facts are.
+/// The endpoint that was asked, which tells where the facts are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contract<'a> {
     /// `{prefix}/forward`: `X-Forwarded-Method`, `-Proto`, `-Host` and `-Uri` (Traefik, Caddy,
@@ -43,7 +43,7 @@ impl<'a> Contract<'a> {
         }
     }
 
-    /// What operators call it.
+    /// Its name for operators.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Forwarded => "/forward",
@@ -159,7 +159,7 @@ pub fn passed_on(contract: Contract<'_>, headers: &HeaderMap) -> Vec<&'static st
     let foreign: &[&str] = match contract {
         Contract::Forwarded | Contract::Appended { .. } => &[ORIGINAL_URL, ORIGINAL_URI, ORIGINAL_METHOD],
         Contract::Original => &[ORIGINAL_URI, URI, METHOD],
-        // Which of them its proxy sets is not told.
+        // The headers that this proxy sets are unknown.
         Contract::Aliased { .. } => &[],
     };
     foreign.iter().filter(|name| headers.contains_key(**name)).copied().collect()
@@ -206,7 +206,7 @@ fn scheme_in(headers: &HeaderMap) -> Result<Scheme, Unclear> {
 
 fn scheme_of(said: &[u8]) -> Option<Scheme> {
     match said {
-        // A WebSocket is asked about as what its handshake is.
+        // A question about a WebSocket is one about its handshake.
         b"https" | b"wss" => Some(Scheme::Https),
         b"http" | b"ws" => Some(Scheme::Http),
         _ => None,
@@ -236,8 +236,8 @@ fn url_in(said: &HeaderValue) -> Result<(Scheme, String, Vec<u8>), Unclear> {
     Ok((scheme_of(scheme).ok_or(unreadable)?, host, target_in(ORIGINAL_URL, target)?))
 }
 
-/// Refuses a question beside which another contract's header says something else: whoever wrote
-/// that one may be the client, and the proxy behind us may believe it.
+/// Refuses a question beside which another contract's header says something else: the client may
+/// have written that header, and the proxy behind us may believe it.
 fn agree(contract: Contract<'_>, asked: &Asked, headers: &HeaderMap) -> Result<(), Unclear> {
     let own_target = match contract {
         Contract::Original => ORIGINAL_URL,

@@ -1,6 +1,6 @@
 //! Identifiers. Each has one text form, and reading accepts nothing else.
 //!
-//! None of these is a secret: knowing one opens nothing. Secrets live in `secret.rs`.
+//! No id is a secret: knowing one opens nothing. Secrets live in `secret.rs`.
 
 use std::fmt;
 
@@ -100,7 +100,7 @@ random_id! {
     SessionId
 }
 random_id! {
-    /// One pending ceremony. Given to one browser in a cookie, good for one `take`.
+    /// One pending ceremony. One browser has its id in a cookie, and it is good for one `take`.
     CeremonyId
 }
 random_id! {
@@ -108,7 +108,7 @@ random_id! {
     InvitationId
 }
 random_id! {
-    /// One code that was sent by mail. Given to the browser that asked for it, in a cookie.
+    /// One code that was sent by mail. The browser that asked for it has the id in a cookie.
     CodeId
 }
 random_id! {
@@ -120,7 +120,7 @@ random_id! {
     AccessTokenId
 }
 random_id! {
-    /// Where an anonymous client was heading, kept on the server while they sign in.
+    /// The target of an anonymous client, kept on the server while they sign in.
     ReturnTargetId
 }
 

@@ -1,4 +1,4 @@
-//! Identifiers: what a person is called by from outside, and an address on its way to becoming one.
+//! Identifiers of a person, and addresses that are about to become one.
 //!
 //! What always holds: a person has exactly one confirmed e-mail address and one username. Another
 //! address waits beside them, one at a time, until a code that was sent to it comes back; until then
@@ -15,8 +15,8 @@ use super::user::{Email, Username};
 
 /// How long an address waits to be confirmed.
 pub const PENDING_ADDRESS_LIFETIME: Duration = Duration::from_hours(24);
-/// The most usernames one person may have had. They stay theirs: an application that knows people by
-/// username must never meet somebody else under it.
+/// The most usernames one person may have had. They stay theirs: an application that knows people
+/// by username must never meet another person under it.
 pub const USERNAMES_PER_USER_MAX: usize = 16;
 
 /// An address that its owner has yet to confirm, as the store keeps it.
@@ -36,8 +36,8 @@ impl PendingAddress {
     }
 }
 
-/// Whether people may change their own username. Applications know people by it, and some have
-/// names of their own that mean something.
+/// Whether people may change their own username. Applications know people by it, and to some of
+/// them certain names mean something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UsernameChange {
     Forbidden,
@@ -47,15 +47,15 @@ pub enum UsernameChange {
 /// One of a person's identifiers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identifier {
-    /// Confirmed.
+    /// The confirmed address.
     Email(Email),
     PendingEmail(Email),
     Username(Username),
 }
 
 impl Identifier {
-    /// What APIs call it by: derived from whose and what it is, so that nothing has to remember it,
-    /// and an address keeps it when it is confirmed.
+    /// Its id in APIs: derived from its owner and its value, so that it need not be stored, and an
+    /// address keeps it when it is confirmed.
     pub fn reference(&self, user: &UserId) -> uuid::Uuid {
         let digest: [u8; 32] = Sha256::new()
             .chain_update(b"identifier reference ")

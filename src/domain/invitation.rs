@@ -14,11 +14,11 @@ use super::user::{DisplayName, Email, Group, Note, Role, Username};
 
 /// The longest life of an invitation (ASVS 6.4.1).
 pub const INVITATION_LIFETIME_MAX: Duration = Duration::from_hours(72);
-/// The life of an invitation unless said otherwise.
+/// The life of an invitation by default.
 pub const INVITATION_LIFETIME: Duration = Duration::from_hours(24);
 /// The life of a set-up link; `serve` prints a new one at each start while there is no account.
 pub const SETUP_LIFETIME: Duration = Duration::from_hours(24);
-/// How long a link lives that somebody makes for their own account.
+/// How long a link lives that a user makes for their own account.
 pub const OWN_LINK_LIFETIME: Duration = Duration::from_hours(1);
 
 /// An invitation and the secret that its link carries.
@@ -28,7 +28,7 @@ pub struct Invited {
     pub secret: Secret,
 }
 
-/// How a link reaches the user it is for.
+/// The way of a link to its guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkDelivery {
@@ -45,22 +45,22 @@ impl LinkDelivery {
     }
 }
 
-/// A promise of an account to whoever shows the secret.
+/// A promise of an account to the person who shows the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invitation {
     pub id: InvitationId,
     pub secret: SecretHash,
     pub email: Email,
     /// The account that it adds a passkey to, and to no other, whatever its address is by then;
-    /// `None` if there was none with this address. Left out then: records of before have no such
-    /// member, and commits expect them byte for byte.
+    /// `None` if there was none with this address. Left out then, because older records have no
+    /// such member, and commits expect them byte for byte.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<UserId>,
     pub display_name: Option<DisplayName>,
     pub username: Option<Username>,
     pub groups: BTreeSet<Group>,
     pub role: Role,
-    /// Who invited, in words: a name, or "the administrator" for the command line.
+    /// The inviter, in words: a name, or "the administrator" for the command line.
     pub invited_by: String,
     /// Left out while there are none, as `account`.
     #[serde(default, skip_serializing_if = "Terms::are_none")]
@@ -76,7 +76,7 @@ impl Invitation {
     }
 }
 
-/// What besides is written down about the account that an invitation makes.
+/// Further terms of the account that the invitation makes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,8 +92,8 @@ impl Terms {
     }
 }
 
-/// Whether the first administrator has been made. A one-way door: `Closed` is never replaced,
-/// not even when there is nobody left.
+/// Whether the first administrator has been made. `Closed` is never replaced, not even when no
+/// administrator is left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "state")]
 pub enum Setup {

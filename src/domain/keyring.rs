@@ -3,7 +3,7 @@
 //! What does not live here: when a key is added or burned (`flows/administration/keys.rs`).
 //!
 //! What always holds: the newest key of a ring signs, and a key is chosen from our own table by its
-//! id, never from what a token brings along. What is signed is in `session/token.rs` and
+//! id, never from the token's content. The signed tokens are in `session/token.rs` and
 //! `access_token/sealed.rs`.
 
 use std::fmt;
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::time::Timestamp;
 
-/// What is kept is not an Ed25519 key.
+/// The stored key is not an Ed25519 key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a signing key is not an Ed25519 key")]
 pub struct NotAKey;
@@ -66,15 +66,15 @@ impl Keyring {
         Ok(id)
     }
 
-    /// Leaves nothing but a new key: whatever the others signed is refused from now on. Returns its
-    /// id.
+    /// Replaces all keys by a new one: tokens that the others signed are refused from now on.
+    /// Returns its id.
     pub fn burn(&mut self, seed: &[u8; 32], now: Timestamp) -> Result<u32, NotAKey> {
         let id = self.rotate(seed, now, Duration::ZERO)?;
         self.keys.retain(|key| key.id == id);
         Ok(id)
     }
 
-    /// Ready to sign and verify.
+    /// The ring with its keys opened.
     pub fn open(&self) -> Result<OpenKeyring, NotAKey> {
         let pair = |key: &Key| {
             PrivateKey::from_bytes_hex(&key.private, Algorithm::Ed25519)
@@ -107,13 +107,13 @@ impl OpenKeyring {
         &self.newest
     }
 
-    /// The public side of every key that is accepted, the one that signs first: its id, and the key
-    /// in hexadecimal.
+    /// The public side of every key that is accepted, the signing key first: its id, and the key in
+    /// hexadecimal.
     pub(super) fn published(&self) -> Vec<(u32, String)> {
         self.accepted.iter().rev().map(|(id, key)| (*id, key.to_bytes_hex())).collect()
     }
 
-    /// The key of this id: what is not in our own table is nobody's.
+    /// The key of this id, from our own table alone.
     pub(super) fn public(&self, id: Option<u32>) -> Result<PublicKey, Format> {
         let known = self.accepted.iter().find(|(known, _)| Some(*known) == id);
         known.map(|(_, key)| *key).ok_or(Format::UnknownPublicKey)

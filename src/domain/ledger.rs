@@ -1,11 +1,11 @@
-//! Something limited, shared out among networks.
+//! A limited resource, shared out among networks.
 //!
-//! Connections, bytes of request bodies and pending ceremonies are all taken by clients that have
-//! shown nothing yet. So each network may take a part of them only, a wider network a few times as
-//! much, and the last part is kept for networks in which a user is signed in.
+//! Connections, bytes of request bodies and pending ceremonies are all taken by anonymous clients.
+//! So each network may take a part of them only, a wider network a few times as much, and the last
+//! part is kept for networks in which a user is signed in.
 //!
-//! What does not live here: what is shared out, and when it is given back. What always holds: nobody
-//! takes more than a share, and what is given back is forgotten.
+//! What does not live here: the resources, and when they are given back. What always holds: no
+//! network takes more than its share, and given-back amounts are forgotten.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ pub enum Standing {
     Unknown,
 }
 
-/// How much there is.
+/// The size of a resource, and of a share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     /// For all together.
@@ -30,16 +30,16 @@ pub struct Budget {
     pub shares: Shares,
 }
 
-/// Why nothing could be taken.
+/// Why an amount could not be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exhausted {
     /// This network has its share already.
     Network(Network),
-    /// All of it is taken, or all but the reserve.
+    /// The whole budget is taken, or all but the reserve.
     Total,
 }
 
-/// Who has taken how much.
+/// How much each network has taken.
 #[derive(Debug)]
 pub struct Ledger {
     budget: Budget,
@@ -48,13 +48,13 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Nothing is taken yet.
+    /// A ledger from which nothing is taken yet.
     pub fn new(budget: Budget) -> Self {
         Self { budget, taken: 0, by_network: HashMap::new() }
     }
 
-    /// Shares out this much from now on. What is taken stays taken, so that there may be less than
-    /// nothing left for a while.
+    /// Shares out this budget from now on. Taken parts stay taken, so that more than the budget may
+    /// be taken for a while.
     pub fn set_budget(&mut self, budget: Budget) {
         self.budget = budget;
     }

@@ -15,14 +15,15 @@ const fn of(number: u32) -> NonZeroU32 {
     }
 }
 
-/// How something is shared out among networks. It is the same for everything.
+/// How resources are shared out among networks. It is the same for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shares {
     /// A /56 of IPv6 may take as much as this many networks.
     pub site_factor: NonZeroU32,
     /// A /48 of IPv6, or a /16 of IPv4, may take as much as this many networks.
     pub region_factor: NonZeroU32,
-    /// The part of everything that is kept for networks in which a user is signed in, in percent.
+    /// The part of every resource that is kept for networks in which a user is signed in, in
+    /// percent.
     pub reserve_percent: u8,
 }
 
@@ -33,7 +34,7 @@ impl Default for Shares {
 }
 
 impl Shares {
-    /// What a network of this reach may take where one network may take `one`.
+    /// How much a network of this reach may take where one network may take `one`.
     pub fn of(&self, reach: Reach, one: usize) -> usize {
         one.saturating_mul(self.factor(reach).get() as usize)
     }
@@ -54,7 +55,7 @@ impl Shares {
     }
 }
 
-/// What an operator can decide about it.
+/// The limits that an operator can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimits {
     /// Requests with credentials that one network, a /24 or a /64, may send at once.
@@ -83,8 +84,8 @@ impl Default for RateLimits {
     }
 }
 
-/// Attempts with one account's passkeys from one network at once. The owner, who comes from another
-/// one, is never held up by them.
+/// Attempts with one account's passkeys from one network at once. They never hold up the owner, who
+/// comes from another network.
 pub const ACCOUNT_BURST: NonZeroU32 = of(60);
 /// How many of them come back each second.
 pub const ACCOUNT_PER_SECOND: NonZeroU32 = of(2);

@@ -1,4 +1,4 @@
-//! Messages: what we write to people. Words and layout are in `mail/`.
+//! Messages to people. Words and layout are in `mail/`.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::network::Network;
 use super::time::Timestamp;
 use super::user::{DisplayName, Email, Role};
 
-/// How long it is tried to tell somebody what has happened to their account.
+/// How long the gateway tries to tell a user what has happened to their account.
 const NOTICE_LIFETIME: Duration = Duration::from_hours(24);
 
 /// One message to one person.
@@ -20,12 +20,12 @@ pub struct Message {
     pub content: Content,
 }
 
-/// What it says.
+/// The content of a message.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
-    /// Nothing: written for an address that nobody has, and thrown away instead of being sent, so
-    /// that a request for a code is the same work either way.
+    /// A message for an address that no user has, thrown away instead of being sent, so that a
+    /// request for a code is the same work either way.
     Nothing { instead_of: String },
     /// A one-time code.
     Code { code: String },
@@ -78,21 +78,21 @@ pub enum Content {
     AccountEnds { at: Timestamp },
     /// Its owner made a link that adds a passkey to the account.
     LinkMade,
-    /// An account waits for an administrator; written to one.
+    /// An account waits for an administrator, who gets this message.
     Waiting { email: Email, url: String },
     /// An administrator has let the account in.
     Approved,
-    /// The account has another address from now on; written to the one before.
+    /// The account has another address from now on; sent to the address before.
     AddressChanged { new: Email },
-    /// Nothing but that mail arrives.
+    /// A test that says nothing but that mail arrives.
     Test,
 }
 
-/// What can be said of a change to somebody's account. Nothing here is chosen by the person who
-/// made it.
+/// The circumstances of a change to a user's account. The person who made the change chooses none
+/// of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
-    /// What the model of the authenticator is called; `None` where it keeps that to itself.
+    /// The model of the authenticator; `None` where it does not tell.
     pub model: Option<String>,
     /// The network that the change was asked for from.
     pub network: Option<Network>,
@@ -126,7 +126,7 @@ impl std::fmt::Debug for Content {
 }
 
 impl Content {
-    /// How long it is worth sending.
+    /// How long the message is tried.
     pub fn lifetime(&self) -> Duration {
         match self {
             Self::Nothing { .. } | Self::Code { .. } => super::code::CODE_LIFETIME,

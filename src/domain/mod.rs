@@ -1,4 +1,4 @@
-//! Ring 0: what is true.
+//! Ring 0: the domain.
 //!
 //! People, credentials, ceremonies, sessions, invitations, policies and events, as values and
 //! pure functions. No async, no I/O, no clock (`now` is an argument) and no randomness of its own

@@ -1,4 +1,4 @@
-//! Where on the auth host each HTTP dialect answers.
+//! The paths of the auth host at which the HTTP dialects answer.
 //!
 //! What always holds: no address is claimed by two dialects, and everything below a mount that no
 //! other dialect claims is answered by the dialect mounted there, unknown addresses included.
@@ -40,22 +40,23 @@ impl Mounts {
         Ok(Self(mounts))
     }
 
-    /// All of them.
+    /// All mounts.
     pub fn all(&self) -> &[Mount] {
         &self.0
     }
 
-    /// All but the native one.
+    /// All mounts but the native one.
     pub fn foreign(&self) -> impl Iterator<Item = &Mount> {
         self.0.iter().filter(|mount| mount.dialect != Dialect::Native)
     }
 
-    /// Where `dialect` is mounted, if it is.
+    /// The mount of `dialect`, if it has one.
     pub fn of(&self, dialect: Dialect) -> Option<&Mount> {
         self.0.iter().find(|mount| mount.dialect == dialect)
     }
 
-    /// Who answers `path`: whoever claims it, else whoever is mounted nearest above it.
+    /// The dialect that answers `path`: the dialect that claims it, else the dialect mounted
+    /// nearest above it.
     pub fn find(&self, path: &[u8]) -> Option<&Mount> {
         let above = || self.0.iter().filter(|mount| covers(&mount.path, path));
         above().find(|mount| mount.claims(path)).or_else(|| above().max_by_key(|mount| mount.path.len()))

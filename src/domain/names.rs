@@ -1,6 +1,6 @@
 //! The names of people and groups, and how each is read.
 //!
-//! Each type parses once and is right from then on. Letter case never makes two accounts: e-mail
+//! Each type is parsed once and valid from then on. Letter case never makes two accounts: e-mail
 //! addresses and usernames are compared, and stored, in lower case.
 
 use std::collections::BTreeSet;
@@ -95,7 +95,7 @@ pub struct Email(String);
 parsed_name!(Email);
 
 impl Email {
-    /// What stands behind the @.
+    /// The part after the `@`.
     pub fn domain(&self) -> &str {
         self.0.split_once('@').map_or("", |(_, domain)| domain)
     }
@@ -114,7 +114,7 @@ impl Email {
         if ok { Ok(Self(text.to_ascii_lowercase())) } else { Err(MalformedName::Email) }
     }
 
-    /// What comes before the `@`.
+    /// The part before the `@`.
     pub fn local_part(&self) -> &str {
         self.0.split_once('@').map_or("", |(local, _)| local)
     }
@@ -153,8 +153,8 @@ impl Username {
         if ok { Ok(Self(lower)) } else { Err(MalformedName::Username) }
     }
 
-    /// Whether applications are known to take it for an account of their own, mostly one that may do
-    /// everything.
+    /// Whether applications are known to take it for an account of their own, mostly an
+    /// all-powerful one.
     pub fn is_reserved(&self) -> bool {
         RESERVED_USERNAMES.contains(&self.as_str())
     }
@@ -177,8 +177,8 @@ impl Username {
     }
 }
 
-/// What a person is called. Any script, no control characters, nothing invisible that changes how the
-/// rest is read.
+/// The display name of a person. Any script, no control characters, nothing invisible that changes
+/// how the rest is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "KeptDisplayName", into = "String")]
 pub struct DisplayName(String);
@@ -214,7 +214,7 @@ impl TryFrom<KeptDisplayName> for DisplayName {
 
 /// Whether people see `text` as it is: no control characters, and no format characters, which are
 /// not seen and can turn the text around them or make two names look like one. The two joiners are
-/// part of emoji and of Persian and Indic names, so each may stand between two other characters.
+/// part of emoji and of Persian and Indic names, so each is allowed between two other characters.
 pub(super) fn is_seen_as_written(text: &str) -> bool {
     let is_joiner = |c: char| matches!(c, '\u{200c}' | '\u{200d}');
     let mut before = None;

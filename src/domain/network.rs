@@ -1,7 +1,7 @@
 //! The networks that a client address belongs to.
 //!
-//! Who has one IPv6 address has at least the /64 around it, a household often a /56, an organisation
-//! a /48, so limits count all three. For IPv4 they count the /24 and the /16.
+//! A client that has one IPv6 address has at least the /64 around it, a household often a /56, an
+//! organisation a /48, so limits count all three. For IPv4 they count the /24 and the /16.
 //!
 //! What does not live here: how much a network may take, which is in `ledger.rs` and `limits.rs`,
 //! and which may be banned (`ban.rs`). What always holds: a mapped address (`::ffff:192.0.2.1`) is
@@ -33,7 +33,7 @@ pub enum MalformedNetwork {
     Ambiguous(IpNet, Network, Network),
 }
 
-/// Whether an address is of this machine or of a private network: one that nobody reaches from
+/// Whether an address is of this machine or of a private network, and cannot be reached from
 /// elsewhere.
 pub fn is_near(address: IpAddr) -> bool {
     match address.to_canonical() {
@@ -75,7 +75,7 @@ impl Network {
         IpNet::new(address, length).map_or_else(|_| Self::only(address), |network| Self(network.trunc()))
     }
 
-    /// Its first address.
+    /// The first address of the network.
     pub fn first(&self) -> IpAddr {
         self.0.network()
     }

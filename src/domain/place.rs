@@ -1,4 +1,4 @@
-//! Where this installation lives: its public address, and the one path prefix that is ours.
+//! The place of this installation: its public address, and the one path prefix that is ours.
 //!
 //! Every address we put into a redirect, a link or a token is built here, from configuration,
 //! never from a request header.
@@ -51,12 +51,12 @@ pub struct Place {
     pub forward_auth: ForwardAuth,
 }
 
-/// Whether the endpoints for other proxies are there.
+/// Whether the endpoints for other proxies are switched on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ForwardAuth {
     #[default]
     Off,
-    /// Also under these addresses of others.
+    /// On, and also under these addresses of other servers.
     On(Aliases),
 }
 
@@ -67,7 +67,7 @@ pub struct Document {
     pub path: &'static str,
 }
 
-/// Where an administrator sees how other proxies ask, below the prefix.
+/// The page, below the prefix, on which an administrator sees how other proxies ask.
 pub const FORWARD_TEST: &str = "/forward/test";
 /// Other origins that may use our passkeys (WebAuthn Level 3, section 5.11).
 pub const RELATED_ORIGINS_PATH: &str = "/.well-known/webauthn";

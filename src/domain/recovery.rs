@@ -1,5 +1,5 @@
-//! Recoveries: what has been begun with a code or an administrator's link, for as long as its owner
-//! can take it back.
+//! Recoveries that began with a code or an administrator's link, for as long as the owner can
+//! cancel them.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ use super::time::Timestamp;
 /// How long the link that cancels is good for, after the passkey works.
 pub const CANCELLED_WITHIN: Duration = Duration::from_hours(7 * 24);
 
-/// A way back into an account that began with a code or a link. Whoever reads the owner's mail, or
-/// has seen the link, may have begun it, so the owner is told at once, and can end it and
+/// A way back into an account that began with a code or a link. A person who reads the owner's
+/// mail, or has seen the link, may have begun it, so the owner is told at once, and can end it and
 /// everything that came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recovery {
     /// The session that the code or the link gave; it names the recovery.
     pub session: SessionId,
     pub user: UserId,
-    /// Of the link that cancels.
+    /// The hash of the secret in the link that cancels.
     pub secret: SecretHash,
     pub about: About,
-    /// Of before there was anything else.
+    /// The default is for records from before there were other means.
     #[serde(default)]
     pub by: By,
     /// The passkey that came of it.
@@ -32,15 +32,15 @@ pub struct Recovery {
     pub expires_at: Timestamp,
 }
 
-/// What a recovery began with.
+/// The means by which a recovery began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum By {
     #[default]
     MailedCode,
-    /// One that the owner had printed.
+    /// A code that the owner had printed.
     RecoveryCode,
-    /// One that an administrator made.
+    /// A link that an administrator made.
     Link,
 }
 

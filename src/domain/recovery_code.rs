@@ -1,4 +1,4 @@
-//! Recovery codes: what a user prints for the day on which every passkey is lost.
+//! Recovery codes, which a user prints for the day on which every passkey is lost.
 //!
 //! What always holds: the store has hashes, never the codes; a code is good once, for the account
 //! that it was made for, and for nothing but a new passkey; new codes end the ones before.
@@ -17,7 +17,7 @@ use super::time::Timestamp;
 /// How many codes a user gets at a time.
 pub const RECOVERY_CODES: usize = 10;
 /// How many random bytes a code has. 80 bits cannot be searched, so a hash without a key is enough,
-/// and a rotation of keys does not end what was printed.
+/// and printed codes survive a rotation of keys.
 pub const RECOVERY_CODE_BYTES: usize = 10;
 /// How many characters that is.
 const CHARS: usize = 16;
@@ -49,7 +49,7 @@ impl RecoveryCode {
         shown
     }
 
-    /// What is kept of it, for this user.
+    /// The hash of the code for this user, which the store keeps.
     pub fn hashed(&self, user: &UserId) -> SecretHash {
         let mut digest = Sha256::new();
         digest.update(b"recovery-code\0");
@@ -79,7 +79,7 @@ pub struct RecoveryCodes {
 }
 
 impl RecoveryCodes {
-    /// What is left when `code` has been used; `None` if it is not one of them.
+    /// The remaining codes when `code` has been used; `None` if it is not among them.
     pub fn without(&self, code: &SecretHash) -> Option<Self> {
         let at = self.hashes.iter().position(|hash| hash == code)?;
         let mut left = self.clone();

@@ -4,7 +4,7 @@
 //! A return target is sealed into the address of the sign-in page, so that an anonymous client's
 //! page load writes nothing; a long one is kept on the server, and the address names it. A hand-off
 //! is always kept on the server. A target is built from the request that was admitted to a
-//! configured route, never from a parameter that somebody else could have written.
+//! configured route, never from a parameter that an attacker could have written.
 
 use std::fmt;
 use std::time::Duration;
@@ -42,12 +42,12 @@ impl Target {
     }
 }
 
-/// What an address calls a return target.
+/// The name of a return target in an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReturnTargetName {
     /// It is kept on the server under this id.
     Kept(ReturnTargetId),
-    /// This is all of it, in base64url.
+    /// The whole sealed target, in base64url.
     Sealed(String),
 }
 
@@ -78,7 +78,7 @@ pub struct ReturnTarget {
     pub target: Target,
     /// Hash of the nonce cookie on the target's host: the browser that asked.
     pub browser: SecretHash,
-    /// The moment since when a passkey has to have been shown, where being signed in is not enough.
+    /// The moment after which a passkey has to be shown, where being signed in is not enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown_since: Option<Timestamp>,
     pub expires_at: Timestamp,

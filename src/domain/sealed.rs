@@ -1,5 +1,5 @@
-//! Sealing: what has to wait in the store although it holds a secret, or outside of it although
-//! nobody may read or change it.
+//! Sealing: for values that wait in the store although they hold a secret, or outside of it
+//! although no one may read or change them.
 //!
 //! XChaCha20-Poly1305 with a random nonce, under a key that neither the store nor a browser has.
 
@@ -31,12 +31,12 @@ impl SealingKey {
         Some(URL_SAFE_NO_PAD.encode(self.sealed(plain, nonce)?))
     }
 
-    /// What was sealed for an address, if it was sealed by this key and nobody changed it.
+    /// The bytes that were sealed for an address, if this key sealed them and they are unchanged.
     pub fn open_from_address(&self, text: &str) -> Option<Vec<u8>> {
         self.opened(&URL_SAFE_NO_PAD.decode(text).ok()?)
     }
 
-    /// What was sealed, if it was sealed by this key and nobody changed it.
+    /// The sealed bytes, if this key sealed them and they are unchanged.
     pub fn open(&self, sealed: &Sealed) -> Option<Vec<u8>> {
         self.opened(&STANDARD.decode(&sealed.0).ok()?)
     }

@@ -21,7 +21,7 @@ impl Secret {
         Self(bytes)
     }
 
-    /// Reads what came from outside; `None` for anything but 43 characters of base64url.
+    /// Reads a text from outside; `None` for anything but 43 characters of base64url.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() != 43 {
             return None;
@@ -34,7 +34,7 @@ impl Secret {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// What the store may keep.
+    /// The hash, which the store may keep.
     pub fn hashed(&self) -> SecretHash {
         SecretHash(Sha256::digest(self.0).into())
     }
@@ -57,7 +57,7 @@ impl Drop for Secret {
 pub struct SecretHash([u8; 32]);
 
 impl SecretHash {
-    /// A hash that was made otherwise: with a key, for what can be guessed.
+    /// A hash that was made with a key, for a secret that can be guessed.
     pub(super) const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }

@@ -1,4 +1,4 @@
-//! What a request was and what became of it, as the access log tells it.
+//! A request and what became of it, as the access log tells it.
 //!
 //! What always holds: no cookie, no header that could hold a credential, and no query of our own
 //! endpoints, which may hold a code.
@@ -12,10 +12,10 @@ use super::time::Timestamp;
 /// A request that is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Served {
-    /// When it came in.
+    /// When the request came in.
     pub at: Timestamp,
     pub client: Option<IpAddr>,
-    /// The username of whoever was let in.
+    /// The username of the user who was let in.
     pub user: Option<String>,
     pub method: String,
     pub host: String,
@@ -23,9 +23,9 @@ pub struct Served {
     pub target: String,
     /// `HTTP/1.1`, say.
     pub version: String,
-    /// 0: nothing was answered.
+    /// 0 if there was no answer.
     pub status: u16,
-    /// Of the answer's body.
+    /// The bytes of the answer's body.
     pub bytes: usize,
     pub took: Duration,
     pub route: Option<String>,

@@ -1,11 +1,11 @@
-//! What the configuration says, key by key, for administrators who look at it.
+//! The configuration, key by key, for administrators who look at it.
 //!
 //! What does not live here: reading it (`config/written.rs`). What always holds: a secret is never
-//! among it, only that there is one.
+//! among the values, only the fact that there is one.
 
 use std::path::PathBuf;
 
-/// One key.
+/// A key and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
     /// Dotted; members of a list of tables are counted from 1: `route[2].allow`.
@@ -17,13 +17,13 @@ pub struct Setting {
     pub waits: bool,
 }
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// `None`: the configuration itself.
     File { file: Option<PathBuf>, line: usize },
     /// The variable of this name.
     Environment(String),
-    /// The manual: nothing is written.
+    /// Neither the file nor the environment has the key.
     Default,
 }

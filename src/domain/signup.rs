@@ -7,7 +7,7 @@ use super::user::{Email, Group, Standing};
 /// Who may make an account for themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum SignUpMode {
-    /// Nobody: whoever holds an invitation gets one.
+    /// No one: an account takes an invitation.
     #[default]
     Invite,
     /// Readers of mail at one of these domains, each in lower case.
@@ -16,7 +16,7 @@ pub enum SignUpMode {
     Open,
 }
 
-/// What the operator has decided about it.
+/// The operator's settings for sign-up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SignUp {
     pub mode: SignUpMode,
@@ -35,13 +35,13 @@ pub enum Approval {
 }
 
 impl SignUp {
-    /// Whether anybody may sign up at all.
+    /// Whether sign-up is open at all.
     pub fn is_on(&self) -> bool {
         self.mode != SignUpMode::Invite
     }
 
-    /// Whether the reader of `email` may. A domain is the whole of what stands behind the @:
-    /// neither a part of it nor a subdomain.
+    /// Whether the reader of `email` may sign up. A domain is the whole part after the `@`: neither
+    /// a part of it nor a subdomain.
     pub fn takes(&self, email: &Email) -> bool {
         match &self.mode {
             SignUpMode::Invite => false,

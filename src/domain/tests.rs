@@ -1,4 +1,4 @@
-//! What is the same for everything that has an end.
+//! Tests that hold for every value that expires.
 
 use super::access_token::grant::{Grant, GrantText};
 use super::access_token::{AccessToken, TokenName};

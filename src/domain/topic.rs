@@ -1,10 +1,10 @@
-//! Topics: what each kind of event is called, and which of them belong together.
+//! Topics: the name of each kind of event, and families of topics.
 //!
 //! What does not live here: the events themselves (`event.rs`).
 //!
 //! What always holds: every kind of event has one name, in the audit trail, in the log and in the
-//! configuration; what anonymous clients can cause without having tried a credential is offered to
-//! no webhook.
+//! configuration; an event that anonymous clients can cause without having tried a credential is
+//! offered to no webhook.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ impl Family {
     pub const ALL: [Self; 6] =
         [Self::SignIn, Self::Passkey, Self::Recovery, Self::Account, Self::Invitation, Self::Gateway];
 
-    /// What it is called in the configuration.
+    /// Its name in the configuration.
     pub const fn label(self) -> &'static str {
         match self {
             Self::SignIn => "sign_in",
@@ -42,7 +42,7 @@ impl Family {
 
 macro_rules! topics {
     ($($topic:ident = $label:literal in $family:expr;)*) => {
-        /// What an event is about.
+        /// The topic of an event.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         pub enum Topic {
@@ -53,14 +53,15 @@ macro_rules! topics {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$topic,)*];
 
-            /// What it is called.
+            /// Its name.
             pub const fn label(self) -> &'static str {
                 match self {
                     $(Self::$topic => $label,)*
                 }
             }
 
-            /// Which others it belongs to; `None` for one that is in the log and the metrics alone.
+            /// The family it belongs to; `None` for a topic that is in the log and the metrics
+            /// alone.
             pub const fn family(self) -> Option<Family> {
                 match self {
                     $(Self::$topic => $family,)*
@@ -100,11 +101,11 @@ topics! {
     BackedUp = "backed_up" in Some(Family::Gateway);
     BanAdded = "ban_added" in Some(Family::Gateway);
     BanRemoved = "ban_removed" in Some(Family::Gateway);
-    // Whoever is kept out can repeat it at will.
+    // A banned client can repeat it at will.
     Banned = "banned" in None;
     TokenCreated = "token_created" in Some(Family::Account);
     TokenRevoked = "token_revoked" in Some(Family::Account);
-    // Anonymous clients can cause them at will.
+    // Anonymous clients can cause these at will.
     TokenRefused = "token_refused" in None;
     TokenCheckTimedOut = "token_check_timed_out" in None;
     CeremonyBegun = "ceremony_begun" in None;
@@ -112,7 +113,7 @@ topics! {
     LoopDetected = "loop_detected" in None;
     RateLimited = "rate_limited" in None;
     Mail = "mail" in None;
-    // A webhook that fails must not have more to say for it.
+    // A failing webhook must not cause dispatches about its own failures.
     Webhook = "webhook" in None;
 }
 
@@ -122,14 +123,14 @@ impl Topic {
         Self::ALL.iter().copied().find(|topic| topic.label() == text)
     }
 
-    /// Those that webhooks can be told of, with the family of each.
+    /// The topics that webhooks can be told of, with the family of each.
     pub fn offered() -> impl Iterator<Item = (Self, Family)> {
         Self::ALL.iter().filter_map(|topic| Some((*topic, topic.family()?)))
     }
 }
 
 impl Kind {
-    /// What it is about.
+    /// The topic of the event.
     pub const fn topic(&self) -> Topic {
         match self {
             Self::SetupLinkIssued => Topic::SetupLinkIssued,

@@ -16,7 +16,7 @@ pub use super::names::{
 use super::network::Network;
 use super::time::Timestamp;
 
-/// How long a network is remembered that somebody signed in from.
+/// How long a network is remembered that a user signed in from.
 pub const SEEN_FROM_LIFETIME: Duration = Duration::from_hours(30 * 24);
 /// How often that is written down.
 const SEEN_FROM_GRANULARITY: Duration = Duration::from_hours(24);
@@ -41,12 +41,12 @@ pub struct User {
     pub standing: Standing,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// What administrators have written down about this person, for one another.
+    /// A note of administrators about this person, for one another.
     // Left out while there is nothing to say, as the members below: commits expect a record byte
     // for byte.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
-    /// From when on the account opens nothing; `None`: it does not end by itself.
+    /// When the account ends; `None`: it does not end by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
     /// Networks that this person signed in from a short time ago, for limits that anonymous clients
@@ -56,15 +56,15 @@ pub struct User {
     /// Programs that this person has signed in with, the newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub programs: Vec<Program>,
-    /// Of which end of the account they have been told.
+    /// The end of the account that they have been told of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_of_end: Option<Timestamp>,
-    /// What is said of them in the installation's own words.
+    /// Their attributes, which the installation defines.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<AttributeName, AttributeValue>,
 }
 
-/// A network that somebody signed in from.
+/// A network that a user signed in from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenFrom {
     pub network: Network,
@@ -72,7 +72,7 @@ pub struct SeenFrom {
 }
 
 impl User {
-    /// Somebody who has no account, for questions about what would be: a member who may sign in.
+    /// A user without an account, for hypothetical questions: a member who may sign in.
     pub fn imagined(
         username: Username,
         email: Email,
@@ -144,7 +144,7 @@ impl User {
     }
 }
 
-/// What a person may do to this installation.
+/// The role of a person in this installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -169,7 +169,7 @@ pub struct Note(String);
 
 impl Note {
     /// Accepts up to [`NOTE_CHARS_MAX`] characters, lines included, and no other control character.
-    /// `None` for one that is empty.
+    /// `None` for an empty note.
     pub fn parse(text: &str) -> Result<Option<Self>, MalformedName> {
         let text = text.trim();
         let ok = text.chars().count() <= NOTE_CHARS_MAX

@@ -1,6 +1,6 @@
 //! A browser and its system in words, for a person who looks at their sessions or passkeys.
 //!
-//! A label, never a decision: the header says whatever its sender likes.
+//! It is a label and never decides anything, because a sender can put any text into the header.
 
 use super::credential::Program;
 

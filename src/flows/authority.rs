@@ -1,9 +1,9 @@
-//! Who may administer this installation, as evidence.
+//! The evidence that a caller may administer this installation.
 //!
 //! What always holds: an [`Authority`] comes from the operator's socket, which only the gateway's own
 //! user can open, or from the session of an administrator who has shown a passkey a short time ago.
-//! The commit of a change expects that this is still so: an administrator who is demoted, disabled or
-//! signed out at the same moment changes nothing.
+//! The commit of a change expects that this still holds: an administrator who is demoted, disabled
+//! or signed out at the same moment changes nothing.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ use crate::flows::sessions::Sessions;
 use crate::flows::visit::Visit;
 use crate::ports::Batch;
 
-/// Whom invitations of the command line come from.
+/// The inviter's name for invitations from the command line.
 const OPERATOR_IN_WORDS: &str = "the administrator";
 
 /// The right to administer, and who has it.
@@ -31,18 +31,18 @@ enum Holder {
 }
 
 impl Authority {
-    /// Of whoever may open the operator's socket, or the store. `tests/architecture.rs` keeps it to
-    /// `admin/`.
+    /// The authority of a process that may open the operator's socket, or the store.
+    /// `tests/architecture.rs` keeps it to `admin/`.
     pub const fn of_operator() -> Self {
         Self(Holder::Operator)
     }
 
-    /// Of the gateway itself, which makes backups and bans as it was told to.
+    /// The authority of the gateway itself, which makes backups and bans as it was told to.
     pub const fn of_gateway() -> Self {
         Self(Holder::Gateway)
     }
 
-    /// Where a change comes from, for the audit trail.
+    /// The origin of a change, for the audit trail.
     pub fn origin(&self) -> Origin {
         match &self.0 {
             Holder::Gateway => Origin::default(),
@@ -53,7 +53,7 @@ impl Authority {
         }
     }
 
-    /// The address of whoever has it; an operator has none.
+    /// The address of the administrator who has it; an operator has none.
     pub fn client(&self) -> Option<IpAddr> {
         match &self.0 {
             Holder::Operator | Holder::Gateway => None,
@@ -91,7 +91,7 @@ impl Sessions {
         Ok(Authority(Holder::Administrator { session: Box::new(session.clone()), visit: visit.clone() }))
     }
 
-    /// Who has `authority`, for the people who are invited and for lists.
+    /// The name of the holder of `authority`, for the people who are invited and for lists.
     pub fn name_of(&self, authority: &Authority) -> String {
         let user = match &authority.0 {
             Holder::Gateway => return GATEWAY_IN_WORDS.to_owned(),

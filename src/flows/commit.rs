@@ -2,12 +2,12 @@
 //!
 //! Every batch says what it was decided on ([`Batch::expect`]). If that has changed by the time of
 //! the commit, nothing is written, and the flow loads and decides anew: a bounded number of times,
-//! and then it is [`FlowError::Busy`].
+//! and then it fails with [`FlowError::Busy`].
 //!
 //! A commit holds [`BATCH_OPERATIONS_MAX`] operations. A change that ends more than fits, such as
-//! the end of an account with a hundred passkeys, is one decision in several commits: parts, each
-//! whole, and what decides comes last. *Absent:* what to expect and what to write, which each flow
-//! says itself.
+//! the end of an account with a hundred passkeys, is one decision in several commits: first its
+//! parts, each whole, and last the deciding change. *Absent:* what to expect and what to write,
+//! which each flow says itself.
 
 use super::ground::Ground;
 use crate::domain::session::Session;
@@ -21,7 +21,7 @@ use crate::records::keys;
 /// which many may meet over one record have a number of their own.
 pub(in crate::flows) const ATTEMPTS_MAX: u32 = 8;
 
-/// What belongs to a change, each with the batch that makes it so. A part is never divided.
+/// The parts of a change, each with its batch. A part is never divided.
 pub(in crate::flows) type Parts<T> = Vec<(T, Batch)>;
 
 impl Ground {
@@ -38,10 +38,10 @@ impl Ground {
     /// Whether `parts` and `last` could be committed: all in one commit if it holds them. Otherwise
     /// the parts come first, in commits that expect what `last` expects, so that a change which may
     /// not happen has changed nothing. A part that changes what `last` expects goes with it.
-    /// `done` hears of each part once it is durable.
+    /// `done` is called with each part once it is durable.
     ///
-    /// Parts only take away, or can be made again: where the gateway stops between two commits, the
-    /// caller has no answer, and whoever asks again goes on from what is left.
+    /// Parts only remove records, or can be made again: where the gateway stops between two
+    /// commits, the caller has no answer, and asks again for the rest.
     pub(in crate::flows) async fn is_committed_after<T>(
         &self,
         parts: Parts<T>,
@@ -80,7 +80,7 @@ impl Ground {
     }
 }
 
-/// As few commits as hold `parts` in their order, where each has so many operations `besides`.
+/// As few commits as hold `parts` in their order, where each has `besides` further operations.
 pub(in crate::flows) fn packed<T>(parts: Parts<T>, besides: usize) -> Vec<(Vec<T>, Batch)> {
     let mut packs: Vec<(Vec<T>, Batch)> = Vec::new();
     for (item, part) in parts {
@@ -113,7 +113,7 @@ mod tests {
         let parts = || vec![part(1, 60), part(2, 30), part(3, 10), part(4, 1)];
         assert_eq!(sizes(packed(parts(), 0)), [(vec![1, 2, 3], 100), (vec![4], 1)]);
         assert_eq!(sizes(packed(parts(), 1)), [(vec![1, 2], 90), (vec![3, 4], 11)]);
-        // What no commit holds is refused by the store, and takes nothing else with it.
+        // The store refuses a part that is too large for a commit, and no other part with it.
         assert_eq!(sizes(packed(vec![part(1, 101), part(2, 1)], 0)), [(vec![1], 101), (vec![2], 1)]);
         assert!(packed(Parts::<()>::new(), 0).is_empty());
     }

@@ -1,4 +1,5 @@
-//! Why a flow did not do what was asked, in the words of the flows. Faces are given in `web/`.
+//! Why a flow did not do what was asked, in the words of the flows. `web/` turns these errors into
+//! answers.
 
 use std::time::Duration;
 
@@ -26,20 +27,20 @@ pub enum FlowError {
     /// The code is wrong, used, expired, or another browser's. One variant on purpose.
     #[error("no such code")]
     WrongCode,
-    /// The token is not one that a sign-in of this person was answered with a short time ago, or
-    /// was used already. One variant on purpose.
+    /// No recent sign-in of this person was answered with this token, or it was used already. One
+    /// variant on purpose.
     #[error("no such token")]
     WrongToken,
     /// The sign-in process is unknown, over or expired. One variant on purpose.
     #[error("no such process")]
     NoSuchProcess,
-    /// Nothing is sent by mail here.
+    /// This installation sends no mail.
     #[error("mail is not configured: add [mail] to the configuration")]
     NoMail,
     /// Too many messages wait for a mail server.
     #[error("too many messages wait to be sent already: is the mail server in reach?")]
     OutboxFull,
-    /// Signing up is for other addresses.
+    /// Sign-up does not accept this address.
     #[error("this address cannot sign up here")]
     NotTaken,
     /// Set-up needs to know whose account it makes.
@@ -54,7 +55,7 @@ pub enum FlowError {
     /// An access token that cannot be made.
     #[error(transparent)]
     MalformedToken(#[from] MalformedToken),
-    /// Somebody has this address or username already.
+    /// Another user has this address or username already.
     #[error("this {0} is taken")]
     Taken(&'static str),
     /// The invitation would change an account that exists already.
@@ -72,28 +73,28 @@ pub enum FlowError {
     /// The session may only enrol a passkey, or the account is disabled.
     #[error("this session may not do that")]
     NotPermitted,
-    /// The one passkey that is left.
+    /// The last passkey cannot be removed.
     #[error("the last passkey cannot be removed")]
     LastCredential,
-    /// Without them nobody could administer this installation.
+    /// Without this user no one could administer the installation.
     #[error("the last administrator cannot go")]
     LastAdministrator,
-    /// Usernames stay theirs, so there is an end to them.
+    /// A user keeps every username that they had, so their number has a limit.
     #[error("this person has had too many usernames")]
     TooManyUsernames,
-    /// Usernames are the operator's to give here.
+    /// Only the operator changes usernames here.
     #[error("usernames cannot be changed here")]
     UsernameFixed,
-    /// What was named does not exist, or belongs to somebody else.
+    /// The thing that was named does not exist, or belongs to another user.
     #[error("not found")]
     NotFound,
     /// Too many requests with credentials, in a short time.
     #[error("too many attempts")]
     RateLimited { retry_after: Duration },
-    /// Nobody may try a credential from this network.
+    /// No client may try a credential from this network.
     #[error("this network is banned")]
     Banned {
-        /// `None`: until somebody removes the ban.
+        /// `None`: until an administrator removes the ban.
         ends_in: Option<Duration>,
     },
     /// This cannot be banned.

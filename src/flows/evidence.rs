@@ -26,7 +26,7 @@ pub(in crate::flows) enum Evidence<'a> {
 }
 
 impl Evidence<'_> {
-    /// Whose session it will be.
+    /// The owner of the future session.
     pub(in crate::flows) fn user(&self) -> UserId {
         match self {
             Self::Assertion { proof, .. } => proof.user(),
@@ -92,7 +92,7 @@ impl Applicant {
     }
 }
 
-/// Evidence that somebody reads an account's mail.
+/// Evidence that the client reads an account's mail.
 pub(in crate::flows) struct ReadMail {
     user: UserId,
     scope: Scope,
@@ -107,7 +107,7 @@ impl ReadMail {
         self.user
     }
 
-    /// What the operator lets a mailbox do.
+    /// The scope that the operator gives to a code by mail.
     pub(in crate::flows) const fn scope(&self) -> Scope {
         self.scope
     }

@@ -2,7 +2,7 @@
 //!
 //! What does not live here: what it makes of the entries, which each index says itself
 //! ([`Mirror`]). What always holds: a revision that was told twice changes nothing; after a gap
-//! everything is told anew; and who asks can tell whether the memory has been behind for too long
+//! everything is told anew; and a caller can tell whether the memory has been behind for too long
 //! to be believed.
 
 use std::collections::HashSet;
@@ -20,21 +20,21 @@ use crate::records::decode;
 
 /// How long requests are decided by a memory that may have missed something.
 pub const BEHIND_MAX: Duration = Duration::from_secs(5);
-/// No moment: it is not behind.
+/// Stands for no moment: the follower is not behind.
 const NEVER: i64 = i64::MAX;
 
-/// What keeps in memory what a part of the store has.
+/// Keeps a part of the store in memory.
 pub(in crate::flows) trait Mirror: Send + Sync {
-    /// Becomes what `entries` are, by difference: what goes on is not interrupted. If one cannot be
-    /// read, nothing is taken to be gone.
+    /// Becomes what `entries` are, by difference: entries that stay are not interrupted. If an
+    /// entry cannot be read, none is taken to be gone.
     fn reset(&self, entries: &mut Entries<'_>) -> Result<(), StoreError>;
 
     /// Takes in one change.
     fn apply(&self, change: &Change);
 }
 
-/// Takes in every entry, and then forgets what was `known` and is not among them. If one cannot be
-/// read, nothing is forgotten. `take` says whose record it was.
+/// Takes in every entry, and then forgets the `known` ids that are not among them. If an entry
+/// cannot be read, none is forgotten. `take` returns the id of the record.
 pub(in crate::flows) fn by_difference<R: DeserializeOwned, I: Eq + Hash>(
     entries: &mut Entries<'_>,
     known: impl IntoIterator<Item = I>,
@@ -87,13 +87,14 @@ impl Following {
                 if revision <= known {
                     return Ok(());
                 }
-                // Also after a gap: what ends is to end now, and what is wrong is put right by the
-                // reset.
+                // Also after a gap: ended sessions have to end now, and the reset corrects the
+                // rest.
                 for change in changes {
                     mirror.apply(change);
                 }
                 self.revision.store(revision, Ordering::Relaxed);
-                // While it is behind, each change asks for the reset again that has not come.
+                // While the follower is behind, each change asks again for the reset, until it
+                // comes.
                 if since > known || self.is_behind() {
                     self.fall_behind(clock.now());
                     return Err(FollowError::Missed);

@@ -1,4 +1,4 @@
-//! What every part of the gateway works with: what the installation says of itself, and the ports.
+//! The common ground of every part of the gateway: the installation's own settings, and the ports.
 //!
 //! What does not live here: anything that only one kind of flow needs. What always holds: an event
 //! that is reported reaches the observer and the audit trail alike.
@@ -19,7 +19,7 @@ use crate::domain::session::Lifetimes;
 use crate::ports::{Clock, Entropy, Observer, StoreError};
 use crate::records::Records;
 
-/// What every part works with.
+/// The common ground of every part.
 pub struct Ground {
     pub(in crate::flows) place: Place,
     pub(in crate::flows) relying_party: RelyingParty,
@@ -71,7 +71,7 @@ impl Ground {
         self.trail.note(&event, self.clock.now());
     }
 
-    /// The rules in force at this moment. Whoever decides more than one thing asks once.
+    /// The rules in force at this moment. A caller that decides more than one thing asks once.
     pub fn rules(&self) -> Guard<Arc<Rules>> {
         self.book.rules()
     }
@@ -101,7 +101,7 @@ impl Ground {
         self.book.keep();
     }
 
-    /// Whether the configuration in force is older than the last one that was asked for.
+    /// Whether a newer configuration than the one in force was refused.
     pub fn is_newer_refused(&self) -> bool {
         self.book.is_newer_refused()
     }

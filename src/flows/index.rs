@@ -1,7 +1,7 @@
 //! The session index: what admission reads instead of the store.
 //!
-//! It follows the store through the feed of the port, so whoever ends a session, and however, the
-//! index knows before the commit returns. Look-ups take no lock that all requests share.
+//! It follows the store through the feed of the port, so the index knows that a session has ended
+//! before the commit that ends it returns. Look-ups take no lock that all requests share.
 //!
 //! What always holds: a session that has ended here never comes back under the same id; a token
 //! is remembered as verified only as long as its session lives.
@@ -50,7 +50,7 @@ impl LiveSession {
         self.record.load_full()
     }
 
-    /// What it may do.
+    /// The scope of the session.
     pub fn scope(&self) -> Scope {
         self.record.load().scope
     }
@@ -92,12 +92,12 @@ impl LiveSession {
         self.streams.load(Ordering::Relaxed) > 0
     }
 
-    /// What was decided beforehand for it.
+    /// Its passports, decided beforehand.
     pub(in crate::flows) fn passports(&self) -> &Passports {
         self.life.passports()
     }
 
-    /// Ends it in memory: for everybody who asks, and for open streams.
+    /// Ends it in memory, for every look-up and for open streams.
     pub(in crate::flows) fn end(&self) {
         self.life.end();
     }
@@ -209,7 +209,7 @@ impl SessionIndex {
         Ok(index)
     }
 
-    /// Whether changes may be missing for so long that nobody is to be let in by it.
+    /// Whether changes may be missing for so long that it must let no user in.
     pub(in crate::flows) fn is_too_old(&self, now: Timestamp) -> bool {
         self.sessions_followed.is_too_old(now) || self.users_followed.is_too_old(now)
     }
@@ -224,13 +224,13 @@ impl SessionIndex {
         self.users.pin().get(id).cloned()
     }
 
-    /// Everybody who has the administrator's role.
+    /// Every user who has the administrator's role.
     pub fn administrators(&self) -> Vec<UserId> {
         let users = self.users.pin();
         users.values().filter(|user| user.role == Role::Administrator).map(|user| user.id).collect()
     }
 
-    /// Everybody whose account ends soon, and who has not been told.
+    /// Every user whose account ends soon, and who has not been told.
     pub fn untold_of_end(&self, now: Timestamp) -> Vec<UserId> {
         let users = self.users.pin();
         users.values().filter(|user| user.untold_end(now).is_some()).map(|user| user.id).collect()
@@ -294,7 +294,7 @@ impl SessionIndex {
     fn change_user(&self, user: User) {
         let id = user.id;
         self.users.pin().insert(id, Arc::new(user));
-        // What they may do may have changed, and their open streams have to be decided about again.
+        // Their rights may have changed, so their open streams have to be decided about again.
         for session in self.sessions_of(&id) {
             session.life.stir();
         }

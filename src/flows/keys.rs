@@ -13,7 +13,7 @@ use crate::ports::{Entropy, SigningKeys, entropy};
 /// How often a P-256 key is drawn. One draw in 2^32 is not a key; four such are a broken source.
 const DRAWS_MAX: u32 = 4;
 
-/// Every key of an installation, ready to be used. They take over from one another together.
+/// Every key of an installation, ready to be used. All of them are replaced together.
 pub(in crate::flows) struct OpenKeys {
     pub(in crate::flows) tokens: Signer,
     pub(in crate::flows) access_tokens: TokenSigner,

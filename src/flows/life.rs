@@ -1,5 +1,5 @@
 //! What sessions and access tokens have in common while they are in memory: they end once, streams
-//! wait for that, and what was verified or decided for them is kept with them.
+//! wait for that end, and verified tokens and decisions are kept with them.
 //!
 //! What does not live here: what a session or a token is, which `index.rs` and
 //! `access_tokens/index.rs` read from the store. What always holds: what has ended never lives
@@ -41,7 +41,7 @@ impl Life {
         self.has_ended.load(Ordering::Acquire)
     }
 
-    /// Ends it: for everybody who asks, and for open streams.
+    /// Ends it, for every look-up and for open streams.
     pub(in crate::flows) fn end(&self) {
         self.has_ended.store(true, Ordering::Release);
         self.stirred.stir();
@@ -58,7 +58,7 @@ impl Life {
         self.stirred.while_holds(|| !self.has_ended() && holds()).await;
     }
 
-    /// What was decided beforehand for it.
+    /// Its passports, decided beforehand.
     pub(in crate::flows) fn passports(&self) -> &Passports {
         &self.passports
     }
@@ -77,7 +77,7 @@ impl Life {
     }
 }
 
-/// What points at a life.
+/// An object that has a life.
 pub(in crate::flows) trait Lives {
     fn life(&self) -> &Life;
 }
@@ -104,7 +104,7 @@ impl<V: Lives> Remembered<V> {
             return verified;
         }
         self.0.pin().insert(digest, Arc::clone(&verified));
-        // It may have ended between look-up and insertion; then nobody else forgets it.
+        // It may have ended between look-up and insertion; then no other code forgets it.
         if verified.life().has_ended() {
             self.0.pin().remove(&digest);
         }
@@ -121,7 +121,7 @@ impl<V: Lives> Remembered<V> {
     }
 }
 
-/// Whose they are: the ids of each user's, in the order in which they came.
+/// The ids of each user's sessions or tokens, in the order in which they came.
 pub(in crate::flows) struct ByUser<Id>(HashMap<UserId, Arc<[Id]>>);
 
 impl<Id> Default for ByUser<Id> {

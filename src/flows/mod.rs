@@ -6,7 +6,7 @@
 //! call `sign_in`, `accounts` and the rest; operators reach `administration`.
 //!
 //! What always holds: a flow consumes its pending state first and writes at most once,
-//! atomically, at its end. Any `.await` may be where the caller vanishes.
+//! atomically, at its end. The caller may vanish at any `.await`.
 
 pub mod access_tokens;
 pub mod account;
@@ -66,7 +66,7 @@ use sessions::Sessions;
 use sign_in::SignIn;
 use trail::Trail;
 
-/// What an installation has decided about itself.
+/// The settings of an installation.
 pub struct Installation {
     pub place: Place,
     pub relying_party: RelyingParty,
@@ -78,7 +78,7 @@ pub struct Installation {
     pub keys: SigningKeys,
 }
 
-/// What the world provides.
+/// The ports and keys that the program provides.
 pub struct World {
     pub store: Arc<dyn KeyValue>,
     pub vault: Arc<dyn Vault>,

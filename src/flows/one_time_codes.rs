@@ -25,13 +25,13 @@ use crate::records::{self, keys};
 /// How often a guess is judged again because others guessed at the same moment.
 pub(in crate::flows) const GUESSES_MAX: u32 = 64;
 
-/// Whom a code is for.
+/// The addressee of a code.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::flows) enum Addressee {
     User(UserId),
-    /// Somebody who has no account yet.
+    /// A person who has no account yet.
     Applicant,
-    /// Nobody: the code is drawn and thrown away, so that it is the same work.
+    /// No one: the code is drawn and thrown away, so that it is the same work.
     Nobody,
 }
 
@@ -84,8 +84,8 @@ impl Codes {
         Ok((id, room.put(key, records::encode(&pending)?).and(enqueued)))
     }
 
-    /// Judges one guess. A right one comes with the batch that uses the code up; a wrong one has been
-    /// counted when this returns.
+    /// Judges one guess. A right guess comes with the batch that uses the code up; a wrong guess
+    /// has been counted when this returns.
     pub(in crate::flows) async fn judge(
         &self,
         id: Option<CodeId>,
@@ -109,7 +109,7 @@ impl Codes {
                 return Ok((pending, batch.delete(key)));
             }
             let attempts_left = pending.attempts_left.saturating_sub(1);
-            // One that was found too late stays so, whatever the clock says after a restart.
+            // A code that came too late is deleted, so that a clock set back cannot revive it.
             let counted = if attempts_left == 0 || has_expired {
                 batch.delete(key.clone())
             } else {
@@ -118,7 +118,7 @@ impl Codes {
             if self.ground.is_committed(counted).await? {
                 return Err(FlowError::WrongCode);
             }
-            // Somebody else guessed at the same moment; theirs counted, and so will this.
+            // Another client guessed at the same moment; its guess counted, and so will this one.
         }
         Err(FlowError::Busy)
     }

@@ -1,6 +1,6 @@
-//! What one route needs to know about one session or access token: which of its rules are about the
-//! user, and what to tell the application. Made once for each of them and the route, used for every
-//! request.
+//! The facts that one route needs about one session or access token: which of its rules are about
+//! the user, and what to tell the application. A passport is made once for each pair, and used for
+//! every request.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::flows::FlowError;
 /// The header that carries the signed assertion.
 pub const ASSERTION_HEADER: HeaderName = HeaderName::from_static("x-vestibule-assertion");
 
-/// What is decided beforehand, and the headers that go with a yes.
+/// The decision worked out beforehand, and the headers for a request that is let in.
 pub struct Passport {
     /// The route it was made for. New rules have new routes, and so make new passports.
     pub route: Arc<Route>,
@@ -25,9 +25,9 @@ pub struct Passport {
     pub user: Arc<User>,
     /// The rules that are about them.
     pub concerned: Concerned,
-    /// `None`: nothing lets this person in.
+    /// `None`: no rule lets this person in.
     pub headers: Option<Vec<(HeaderName, HeaderValue)>>,
-    /// What the application is told in `Authorization`, where it is told anything there.
+    /// The value of `Authorization` for the application, if it gets one.
     pub authorization: Option<HeaderValue>,
     /// When the assertion in the headers has to be renewed.
     pub renew_at: Timestamp,

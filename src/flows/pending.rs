@@ -1,10 +1,12 @@
-//! What waits for a browser to come back: ceremonies, processes, codes, ways back and hand-offs.
+//! State that waits for a browser to come back: ceremonies, processes, codes, return targets and
+//! hand-offs.
 //!
 //! All of it is begun by clients that have shown nothing yet, so all of it is bounded: in all, and
 //! for every network around the client, so that one client's flood pushes out that client's own.
-//! When there are too many in all, the oldest of the region that has most makes room. What is begun
-//! where a user is signed in waits in a queue of its own, out of the others' reach. An entry is
-//! removed with the commit that adds a new one, so that nothing has to run for the bounds to hold.
+//! When there are too many in all, the oldest of the region that has most makes room. Entries begun
+//! in a network where a user is signed in wait in a queue of their own, out of the others' reach.
+//! An entry is removed with the commit that adds a new one, so that nothing has to run for the
+//! bounds to hold.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -18,7 +20,7 @@ use crate::domain::network::Network;
 use crate::domain::time::Timestamp;
 use crate::ports::Batch;
 
-/// The most entries removed along with one that is added.
+/// The most entries removed along with a new entry.
 pub(in crate::flows) const REMOVED_AT_ONCE_MAX: usize = 16;
 
 /// The entries of one kind.
@@ -40,7 +42,7 @@ struct Queue {
 
 struct Entry {
     key: Vec<u8>,
-    /// `None` for what waited when the gateway was started.
+    /// `None` for entries that waited when the gateway was started.
     client: Option<IpAddr>,
     expires_at: Timestamp,
 }
@@ -55,8 +57,8 @@ impl Waiting {
         self.limits.store(Arc::new(limits));
     }
 
-    /// Notes `key`, begun by `client` and good until `expires_at`, and returns what must go in its
-    /// favour.
+    /// Notes `key`, begun by `client` and good until `expires_at`, and returns the keys that must
+    /// make room for it.
     pub(in crate::flows) fn admit(
         &self,
         key: Vec<u8>,

@@ -1,8 +1,8 @@
-//! What an operator decides and may decide anew while the gateway runs.
+//! The settings that an operator may change while the gateway runs.
 //!
 //! What always holds: the rules are replaced as a whole, so that no request sees half of the old and
-//! half of the new ones. What cannot change at run time (addresses, the relying party, the store)
-//! is in [`crate::flows::Installation`], not here.
+//! half of the new ones. Settings that cannot change at run time (addresses, the relying party, the
+//! store) are in [`crate::flows::Installation`], not here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,15 +30,15 @@ pub struct Rules {
     pub username_change: UsernameChange,
     /// Whether there is a mailer to carry messages away.
     pub has_mail: bool,
-    /// Which webhooks are told what.
+    /// The webhooks, and the events that each is told.
     pub webhooks: Vec<Subscription>,
     pub sign_up: SignUp,
     /// How long a passkey sleeps that a code by mail has led to.
     pub recovery_delay: Duration,
-    /// `None`: no ban is made by itself.
+    /// `None`: the gateway makes no bans.
     pub automatic_bans: Option<AutomaticBans>,
     pub access_tokens: TokenLimits,
-    /// What people can have besides a name and groups.
+    /// The attributes that people can have besides a name and groups.
     pub attributes: Arc<Attributes>,
 }
 
@@ -56,7 +56,7 @@ impl Book {
         self.newer_refused.store(false, Ordering::Relaxed);
     }
 
-    /// Lets everything ask again that waits for the rules to change.
+    /// Lets every task ask again that waits for the rules to change.
     pub(in crate::flows) fn stir(&self) {
         self.exchanged.stir();
     }

@@ -1,6 +1,6 @@
-//! Waiting for something not to hold any more.
+//! Waiting until a condition no longer holds.
 //!
-//! What does not live here: the question, and who says that its answer may have changed.
+//! What does not live here: the condition, and the code that reports that it may have changed.
 //!
 //! What always holds: a change between the question and the wait is not missed.
 
@@ -8,12 +8,12 @@ use std::pin::pin;
 
 use tokio::sync::Notify;
 
-/// Wakes whoever waits, whenever the answer may be another one.
+/// Wakes waiting tasks whenever the answer may have changed.
 #[derive(Debug, Default)]
 pub(in crate::flows) struct Stirred(Notify);
 
 impl Stirred {
-    /// Lets everybody who waits ask again.
+    /// Lets every waiting task ask again.
     pub(in crate::flows) fn stir(&self) {
         self.0.notify_waiters();
     }

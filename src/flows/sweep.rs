@@ -1,7 +1,7 @@
-//! What is removed now and again because its time is over.
+//! Removes expired records now and again.
 //!
 //! What always holds: no decision depends on this having run, because expiry is checked at every
-//! use; and one failure keeps nothing else from being removed.
+//! use; and one failure does not keep other records from being removed.
 
 use super::{FlowError, Gateway};
 
@@ -12,7 +12,7 @@ impl Gateway {
         self.access_tokens.sweep_access_tokens().await;
         self.attempts.sweep_limits();
         self.attempts.sweep_refusals();
-        note(self.attempts.forget_expired_bans().await, "expired bans, which keep nobody out,");
+        note(self.attempts.forget_expired_bans().await, "expired bans, which keep no client out,");
         let invitations = self.administration.forget_expired_invitations().await;
         note(invitations, "expired invitations, which are refused,");
         note(self.accounts.forget_expired_addresses().await, "expired addresses, which are refused,");

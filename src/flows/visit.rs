@@ -1,4 +1,4 @@
-//! Who asks, from where: what the proxy found out about a request, and the program that sent it.
+//! The sender and the origin of a request, as the proxy found them, and the program that sent it.
 //!
 //! What does not live here: whose session it is (`sessions/caller.rs`).
 
@@ -10,32 +10,33 @@ use crate::domain::place::Scheme;
 use crate::domain::secret::SecretHash;
 use crate::domain::session::step_up::Change;
 
-/// Where a request came in, as the proxy found it. Nothing in it is believed from a header unless
-/// the peer is a trusted proxy.
+/// The circumstances of a request, as the proxy found them. Nothing in it is believed from a header
+/// unless the peer is a trusted proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Visit {
     /// Lower case, no port, no trailing dot.
     pub host: String,
-    /// What the person's browser used.
+    /// The scheme that the person's browser used.
     pub scheme: Scheme,
     pub client: Option<IpAddr>,
     pub request_id: String,
-    /// Which API is asked; native unless a dialect's router says otherwise.
+    /// The API that is asked; native unless a dialect's router says otherwise.
     pub dialect: Dialect,
     /// Whether the caller shows a session that lives: bans are for anonymous clients.
     pub shows_live_session: bool,
     /// Whether the caller shows an access token, which others may have seen: it pays for no change.
     pub by_access_token: bool,
-    /// What it would change; nothing where that does not matter.
+    /// The change that the request would make; `None` where that does not matter.
     pub change: Option<Change>,
-    /// Of the nonce with which a step-up is to pay for it.
+    /// The hash of the nonce with which a step-up pays for the change.
     pub step_up: Option<SecretHash>,
-    /// Of the mark that a browser keeps in which a user has signed in.
+    /// The hash of the mark that a browser keeps in which a user has signed in.
     pub device: Option<SecretHash>,
 }
 
 impl Visit {
-    /// For the audit log, of a client that has shown nothing of the user's whom an event is about.
+    /// For the audit log: the origin of a client that has shown no credential of the user whom an
+    /// event is about.
     pub fn anonymous_origin(&self) -> Origin {
         Origin { actor: Actor::Anonymous, ..self.origin() }
     }
@@ -51,7 +52,7 @@ impl Visit {
     }
 }
 
-/// Which program is at the other end, as far as it says.
+/// The program at the other end, as far as it says.
 #[derive(Debug, Clone, Default)]
 pub struct Device {
     pub user_agent: Option<String>,

@@ -1,10 +1,10 @@
-//! What notices say: what has happened to somebody's account, and what to do if it was not them.
+//! The words of notices: what has happened to a user's account, and what to do if it was not them.
 //!
 //! What does not live here: who is told what, and when (`flows/messages/notices.rs`).
 //!
-//! What always holds: a notice says with what, from where and when, in our words; whoever added a
-//! passkey has named it, and may have named it so that it reads like advice of ours, so its name is
-//! not in it.
+//! What always holds: a notice says with what, from where and when, in our words. It leaves out the
+//! name of a passkey: the person who added it chose the name, and may have made it read like advice
+//! of ours.
 
 use crate::domain::message::{About, Content};
 use crate::domain::user::Role;
@@ -14,9 +14,9 @@ pub(super) struct Told<'a> {
     pub(super) subject: &'static str,
     pub(super) happened: String,
     pub(super) question: &'static str,
-    /// What to do; it follows the question.
+    /// The advice; it follows the question.
     pub(super) advice: &'static str,
-    /// Where to do it, if not on the account page.
+    /// The page for it, if not the account page.
     pub(super) link: Option<&'a str>,
 }
 
@@ -106,7 +106,7 @@ fn of_recovery(content: &Content) -> Option<Told<'_>> {
     Some(Told { link: cancel.as_deref(), ..plain(subject, happened, advice) })
 }
 
-/// What an administrator has done, or has to do.
+/// Notices of an administrator's work, done or to do.
 fn of_administrators(content: &Content) -> Option<Told<'_>> {
     Some(match content {
         Content::ResetLinkMade { hours } => expected(
@@ -155,7 +155,7 @@ const fn plain(subject: &'static str, happened: String, advice: &'static str) ->
     Told { subject, happened, question: IF_YOU, advice, link: None }
 }
 
-/// What somebody else has done.
+/// A notice of what another person has done.
 fn expected(subject: &'static str, happened: String, advice: &'static str) -> Told<'static> {
     Told { question: IF_EXPECTED, ..plain(subject, happened, advice) }
 }

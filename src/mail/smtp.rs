@@ -26,7 +26,7 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one step of it may take.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Who carries our messages, and who we are to it.
+/// The mail server that takes our messages, and our account there.
 #[derive(Clone)]
 pub struct MailServer {
     /// A name or an address; certificates are checked for it.
@@ -46,18 +46,18 @@ impl fmt::Debug for MailServer {
     }
 }
 
-/// How the way to the mail server is encrypted.
+/// The encryption of the connection to the mail server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encryption {
     /// TLS from the first byte.
     Tls,
-    /// TLS after STARTTLS, or nothing is sent.
+    /// TLS after STARTTLS; without it, no mail is sent.
     StartTls,
     /// TLS if the server offers it: for a server on this machine.
     IfOffered,
 }
 
-/// Whom messages are from.
+/// The sender of messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sender {
     pub name: Option<DisplayName>,
@@ -88,7 +88,7 @@ pub struct SmtpMailer {
 }
 
 impl SmtpMailer {
-    /// Opens no connection. `hello` is what we call ourselves in `EHLO`: the host of our public
+    /// Opens no connection. `hello` is our name in `EHLO`: the host of our public
     /// address.
     pub fn new(server: &MailServer, hello: &str, stationery: Stationery) -> Result<Self, BadMailer> {
         let tls = || tls_parameters(server);
@@ -157,7 +157,7 @@ fn mailbox(name: Option<&DisplayName>, email: &Email) -> Result<Mailbox, lettre:
 #[async_trait]
 impl Mailer for SmtpMailer {
     async fn send(&self, message: &Message) -> Result<(), MailError> {
-        // What cannot be written today cannot be written tomorrow.
+        // A message that cannot be composed now cannot be composed later.
         let message = self.composed(message).map_err(|error| MailError::Permanent(error.to_string()))?;
         let Some(message) = message else { return Ok(()) };
         let sent = tokio::time::timeout(SEND_TIMEOUT, self.transport.send(message)).await;
@@ -171,7 +171,7 @@ impl Mailer for SmtpMailer {
 }
 
 /// Whether the server refuses this message for good, rather than us: a password that is being
-/// changed, or a server that takes nobody today, must not cost anybody their message.
+/// changed, or a server that takes no mail today, must not cost a user their message.
 fn is_about_the_message(error: &lettre::transport::smtp::Error) -> bool {
     let code = error.status().map_or(0, u16::from);
     error.is_permanent() && !ABOUT_US.contains(&code)

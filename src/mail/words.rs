@@ -1,4 +1,4 @@
-//! What our messages say, as text and as HTML.
+//! The words of our messages, as text and as HTML.
 
 use askama::Template;
 
@@ -6,14 +6,14 @@ use super::notices::{Told, told};
 use crate::domain::code::{CODE_CHARS, CODE_LIFETIME};
 use crate::domain::message::Content;
 
-/// What is the same on every message.
+/// The parts that every message shares.
 #[derive(Debug, Clone)]
 pub struct Stationery {
     /// The operator's name for this installation.
     pub name: String,
-    /// Where people sign in: our public origin.
+    /// Our public origin, where people sign in.
     pub origin: String,
-    /// Where people manage their passkeys.
+    /// The page where people manage their passkeys.
     pub account: String,
 }
 
@@ -149,7 +149,7 @@ impl Stationery {
 }
 
 impl Stationery {
-    /// Subject, text and HTML of a message that says what has happened to somebody's account.
+    /// Subject, text and HTML of a message that says what has happened to a user's account.
     fn notice(&self, told: &Told<'_>) -> Result<(String, String, String), askama::Error> {
         let Told { subject, happened, question, advice, .. } = told;
         let link = told.link.unwrap_or(&self.account);

@@ -1,14 +1,14 @@
 //! Rows of access tokens, as their owner and administrators see them.
 //!
-//! What does not live here: the pages that they stand in.
+//! What does not live here: the pages with these rows.
 //!
-//! What always holds: no row has what a holder shows.
+//! What always holds: no row has the text of a token.
 
 use crate::domain::access_token::grant::Grant;
 use crate::domain::time::Timestamp;
 use crate::flows::access_tokens::index::LiveToken;
 
-/// A token, without what its holder shows.
+/// A token, without its text.
 #[derive(Debug, Clone)]
 pub struct TokenRow {
     pub id: String,

@@ -1,5 +1,5 @@
 //! The account page: profile, passkeys, access tokens and sessions of one person, rendered whole,
-//! so that it can be read without a script. Changing anything needs one.
+//! so that it can be read without a script. Every change needs one.
 
 use askama::Template;
 use base64::Engine;
@@ -42,30 +42,30 @@ pub struct Account<'a> {
     pub waits: bool,
     pub suggestion: Suggestion,
     pub applications: Vec<Doorway>,
-    /// Where the user signs out of them, separated by spaces.
+    /// The applications' sign-out addresses, separated by spaces.
     pub logouts: String,
     pub passkeys: Vec<PasskeyRow>,
     pub sessions: Vec<SessionRow>,
     pub codes: CodesLeft,
     pub tokens: Vec<TokenRow>,
-    /// What a new token can be for.
+    /// The routes that a new token can be for.
     pub token_routes: Vec<String>,
     /// How long it may live at most.
     pub token_days_max: u64,
-    /// What was begun with a code, and can be taken back.
+    /// Recoveries that can be cancelled.
     pub recoveries: Vec<RecoveryRow>,
-    /// What happened to the account lately.
+    /// Recent events of the account.
     pub events: Vec<EventRow>,
     pub(super) attributes: Vec<AttributeField>,
     pub username: &'a str,
     /// Whether the user may choose another username.
     pub username_change: UsernameChange,
     pub has_mail: bool,
-    /// Where another device brings its code.
+    /// The address where another device enters its code.
     pub device_url: String,
 }
 
-/// What is left of the printed codes.
+/// The printed codes that are left.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CodesLeft {
     pub left: usize,
@@ -85,7 +85,7 @@ impl CodesLeft {
     }
 }
 
-/// Something that was begun with a code or a link.
+/// A recovery that began with a code or a link.
 #[derive(Debug, Clone)]
 pub struct RecoveryRow {
     pub id: String,
@@ -102,7 +102,7 @@ impl From<&Recovery> for RecoveryRow {
 }
 
 impl RecoveryRow {
-    /// What has happened, and what to do about it.
+    /// The event, and the advice.
     const fn words(&self, t: &Text) -> (&'static str, &'static str) {
         match self.by {
             By::MailedCode | By::RecoveryCode => (t.recovery_seen, t.recovery_advice),
@@ -115,7 +115,7 @@ impl RecoveryRow {
     }
 }
 
-/// Something that happened to the account.
+/// An event of the account.
 #[derive(Debug, Clone)]
 pub struct EventRow {
     pub at: Timestamp,
@@ -124,11 +124,11 @@ pub struct EventRow {
     pub by: EventBy,
 }
 
-/// Who did it, as the owner of the account is told.
+/// The actor, as the owner of the account is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventBy {
     Owner,
-    /// Somebody who claimed to be the owner.
+    /// A client that claimed to be the owner.
     Somebody,
     Administrator,
     Gateway,
@@ -167,7 +167,7 @@ pub enum Suggestion {
     Nothing,
 }
 
-/// Whether a row is the one that this very request came with.
+/// Whether a row is the session or passkey of this very request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Here {
     ThisOne,
@@ -179,7 +179,7 @@ pub enum Here {
 pub struct Doorway {
     pub url: String,
     pub title: String,
-    /// Host and path, where the title is something else.
+    /// Host and path, where the title is another text.
     pub address: Option<String>,
     pub icon: TileIcon,
 }
@@ -198,7 +198,7 @@ pub struct PasskeyRow {
     /// The credential id in base64url, as the native API spells it.
     pub id: String,
     pub name: String,
-    /// What the authenticator calls itself.
+    /// The name of the authenticator's model.
     pub authenticator: String,
     pub backup: Backup,
     pub created_at: Timestamp,
@@ -213,7 +213,7 @@ pub struct SessionRow {
     pub id: String,
     /// Browser and system in words.
     pub browser: String,
-    /// Where from, as a network prefix.
+    /// The network of the sign-in, as a prefix.
     pub network: Option<String>,
     pub created_at: Timestamp,
     pub last_seen_at: Timestamp,

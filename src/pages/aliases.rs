@@ -1,8 +1,7 @@
-//! What browsers ask for under the addresses of other forward-auth servers (`domain/aliases.rs`):
-//! signing in and out, and who is signed in.
+//! Pages under the addresses of other forward-auth servers (`domain/aliases.rs`): signing in and
+//! out, and the signed-in user.
 //!
-//! What always holds: they lead where our own pages lead, and back to the host that they were asked
-//! on.
+//! What always holds: they redirect to our own pages, and back to the host of the request.
 
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
@@ -26,13 +25,13 @@ pub fn routes(desk: &Desk) -> Router {
         Alias::SignIn => router.route(path, get(sign_in)),
         Alias::SignOut => router.route(path, get(sign_out)),
         Alias::UserInfo => router.route(path, get(user_info)),
-        // Only other proxies ask, and they are answered before this.
+        // Only other proxies ask for these, and our proxy has answered them already.
         Alias::Oauth2Check | Alias::WebauthnCheck => router,
     });
     router.fallback(super::routes::not_found).with_state(desk.clone())
 }
 
-/// Where to go afterwards: oauth2-proxy's name, and `webauthn_proxy`'s.
+/// The address to go to afterwards: oauth2-proxy's name, and `webauthn_proxy`'s.
 #[derive(Deserialize)]
 struct Back {
     #[serde(alias = "redirect_url")]
@@ -49,7 +48,7 @@ async fn sign_in(
     gate::leave_for(&desk, &call, &within(&origin, asked.as_deref().unwrap_or("/")), Errand::SignIn).await
 }
 
-/// The part of an address below its host; the front page, for one of another host.
+/// The part of an address below its host; the front page, for an address of another host.
 fn within(origin: &str, address: &str) -> String {
     let below = address.strip_prefix(origin).unwrap_or(address);
     // Two slashes begin the name of another host.
@@ -57,7 +56,7 @@ fn within(origin: &str, address: &str) -> String {
     if is_here { below.to_owned() } else { "/".to_owned() }
 }
 
-/// Asks, as our own address does: a link of another site must not sign anybody out.
+/// The page asks first, as our own page does: a link of another site must not sign a user out.
 async fn sign_out(State(desk): State<Desk>) -> Response {
     to_page(&desk, "/logout")
 }

@@ -1,8 +1,8 @@
 //! Assets: styles, scripts and pictures, compiled in, served under `{prefix}/assets/<name>`.
 //!
-//! Each has a version made from its content. A request that names the right version gets an answer
-//! that may be kept for ever; any other gets one that must be asked for again. Scripts import one
-//! another by versioned names too, which is why they are prepared here, once, in order.
+//! Each has a version made from its content. An answer to a request with the right version may be
+//! kept for ever; any other must be asked for again. Scripts import one another by versioned names
+//! too, which is why they are prepared here, once, in order.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -35,12 +35,12 @@ const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
-/// A picture that is opened as a document must not be able to do anything.
+/// A picture that is opened as a document must not be able to run scripts.
 const INERT: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox",
 );
 
-/// In the order of their imports: a script may import only what stands before it.
+/// In the order of their imports: a script may import only scripts before it.
 pub(super) const SCRIPTS: [(&str, &str); 21] = [
     ("text.js", include_str!("files/text.js")),
     ("api.js", include_str!("files/api.js")),
@@ -143,9 +143,8 @@ impl Assets {
     }
 }
 
-/// The script without comments on lines of their own, and without indentation: both are for whoever
-/// reads our source, and no browser has to fetch them. A text of ours never goes over several
-/// lines.
+/// The script without comments on lines of their own, and without indentation: both are for readers
+/// of our source, and no browser has to fetch them. A text of ours never goes over several lines.
 fn without_explanations(source: &str) -> String {
     let is_comment = |line: &&str| ["//", "/**", "* ", "*/"].iter().any(|start| line.starts_with(start));
     let lines = source.lines().map(str::trim_start).filter(|line| !is_comment(line) && !line.is_empty());

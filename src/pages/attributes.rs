@@ -1,8 +1,8 @@
 //! Attributes of people as pages show them: a line to read, or a field to edit.
 //!
-//! What does not live here: who may edit which (`domain/attribute.rs`), which the API asks again.
+//! What does not live here: who may edit which (`domain/attribute.rs`), which the API checks again.
 //!
-//! What always holds: only what is defined is shown, in the order of the configuration.
+//! What always holds: only defined attributes are shown, in the order of the configuration.
 
 use crate::domain::attribute::{AttributeValue, Attributes, Definition, Editor};
 use crate::domain::user::User;
@@ -12,13 +12,13 @@ use crate::domain::user::User;
 pub(super) struct AttributeField {
     pub(super) name: String,
     pub(super) title: String,
-    /// Empty where nothing is said.
+    /// Empty where there is no value.
     pub(super) value: String,
     is_own: bool,
 }
 
 impl AttributeField {
-    /// What is defined, with what is said of `user`.
+    /// The defined attributes, with the values of `user`.
     pub(super) fn all(defined: &Attributes, user: &User) -> Vec<Self> {
         let field = |definition: &Definition| Self {
             name: definition.name.to_string(),
@@ -29,7 +29,7 @@ impl AttributeField {
         defined.0.iter().map(field).collect()
     }
 
-    /// One that is told and one that is edited, to look at.
+    /// An attribute that is shown and an attribute that is edited, for tests.
     #[cfg(test)]
     pub(super) fn some(title: &str, value: &str) -> Vec<Self> {
         let field = |name: &str, is_own| Self {
@@ -46,7 +46,7 @@ impl AttributeField {
         self.is_own
     }
 
-    /// Whether the person is shown it and cannot edit it.
+    /// Whether the person sees it and cannot edit it.
     pub(super) fn is_told(&self) -> bool {
         !self.is_own && !self.value.is_empty()
     }

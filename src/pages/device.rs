@@ -1,9 +1,10 @@
-//! The page on which a new device brings the code that a signed-in one shows. It is the same for
-//! every code, and does not tell whose account it is: the script asks
-//! (`POST {prefix}/device-links/ask`), waits for the other device (`device-links/join`), and leads
-//! on to the enrolment page.
+//! The page on which a new device enters the code that a signed-in device shows. It is the same for
+//! every code, and does not tell whose account it is: the script asks (`POST
+//! {prefix}/device-links/ask`), waits for the other device (`device-links/join`), and leads on to
+//! the enrolment page.
 //!
-//! What does not live here: what the script asks (`dialects/native/device_links.rs`).
+//! What does not live here: the endpoints that the script calls
+//! (`dialects/native/device_links.rs`).
 
 use askama::Template;
 

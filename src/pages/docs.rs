@@ -1,8 +1,8 @@
-//! The page that shows people what the APIs are: the `OpenAPI` description, as HTML. It needs no
-//! script and loads nothing from elsewhere.
+//! The page that shows people the APIs: the `OpenAPI` description, as HTML. It needs no script and
+//! loads nothing from elsewhere.
 //!
-//! What lives here: reading a description into what the page shows. What does not: what is described,
-//! which `dialects/` say.
+//! What lives here: turning a description into the page's data. What does not: the description
+//! itself, which `dialects/` makes.
 
 use askama::Template;
 use serde_json::Value;
@@ -21,7 +21,7 @@ pub struct DocsPage<'a> {
     pub docs: &'a Docs,
 }
 
-/// What the APIs are, ready to be shown.
+/// The APIs, ready to be shown.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Docs {
     groups: Vec<Group>,
@@ -34,7 +34,7 @@ struct Group {
     name: String,
     about: String,
     operations: Vec<Operation>,
-    /// What the statuses of failures mean here, each once.
+    /// The meaning of each status of failures.
     failures: Vec<Answer>,
 }
 
@@ -50,7 +50,7 @@ struct Operation {
     failures: Vec<String>,
 }
 
-/// Who may ask.
+/// The callers of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Caller {
     Anybody,
@@ -64,7 +64,7 @@ struct Answer {
     kind: Option<Kind>,
 }
 
-/// What a value is, in words, and the shape that explains it.
+/// The type of a value, in words, and the shape that explains it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Kind {
     words: String,
@@ -97,7 +97,7 @@ struct Shape {
 }
 
 impl Docs {
-    /// Reads an `OpenAPI` 3.1 document. What it does not know, it does not show.
+    /// Reads an `OpenAPI` 3.1 document. Parts that it does not know are not shown.
     pub fn of(document: &Value) -> Self {
         let tags = array(&document["tags"]);
         let shapes = document.pointer("/components/schemas").into_iter().flat_map(object);

@@ -1,8 +1,8 @@
 //! The enrolment page. It is the same for every invitation: the secret is in the fragment, which
-//! no server sees, so the script asks what it is for (`POST {prefix}/invitations/preview`).
+//! no server sees, so the script asks for its purpose (`POST {prefix}/invitations/preview`).
 //!
-//! A link works once. Whoever used theirs and went away before the passkey was made still has a
-//! session for that alone, and goes on from there.
+//! A link works once. A person who used theirs and went away before the passkey was made still has
+//! a session that may only add it, and goes on from there.
 
 use askama::Template;
 
@@ -13,12 +13,12 @@ use super::{Contact, Site};
 #[template(path = "enroll.html")]
 pub struct Enroll<'a> {
     pub site: &'a Site,
-    /// Who has used their link and has no passkey yet.
+    /// The address of a person who has used their link and has no passkey yet.
     pub unfinished: Option<&'a str>,
 }
 
 impl Enroll<'_> {
-    /// Where the script goes when the first passkey has been made.
+    /// The page that follows the first passkey.
     fn done_url(&self) -> String {
         format!("{}/account?welcome", self.site.prefix)
     }

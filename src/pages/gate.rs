@@ -1,5 +1,5 @@
-//! What is answered to a request that admission did not let through, or that an upstream failed:
-//! a page for a person, a problem document for a program.
+//! The answer to a request that admission did not let through, or whose upstream failed: a page for
+//! a person, a problem document for a program.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use std::sync::Arc;
@@ -57,7 +57,7 @@ async fn answered(desk: &Desk, outcome: &Outcome, call: &Call) -> Result<Respons
     match outcome {
         Outcome::SignIn { route } => return sign_in(desk, call, kind, route).await,
         Outcome::StepUp { route } => return step_up(desk, call, kind, route).await,
-        // Whoever shows a token is a program, whatever it says of itself.
+        // A client that shows a token is a program, whatever its headers say.
         Outcome::TokenRefused { why, .. } => return Ok(token_refused(*why)),
         Outcome::NoRoute => return Ok(front_or_nothing(desk, call, kind)),
         Outcome::UnknownHost if is_asset(desk, call) => return Ok(asset(desk, call)),
@@ -110,13 +110,13 @@ async fn sign_in(desk: &Desk, call: &Call, kind: Kind, route: &Route) -> Result<
         && let Ok(challenge) = HeaderValue::try_from(format!("Basic realm=\"{}\"", route.name))
     {
         // Calendars, readers and git send a password once they are asked for one, and it can be an
-        // access token. A browser would ask its user for a password that nobody has.
+        // access token. A browser would ask its user for a password that does not exist.
         response.headers_mut().append(WWW_AUTHENTICATE, challenge);
     }
     Ok(response)
 }
 
-/// RFC 6750, section 3.1. What is wrong with a token is nobody's business but the operator's.
+/// RFC 6750, section 3.1. Only the operator is told what is wrong with a token.
 fn token_refused(why: TokenRefusal) -> Response {
     let mut response = refused_token(why).into_response();
     let challenge = if why.is_good_elsewhere() { INSUFFICIENT } else { INVALID };
@@ -137,7 +137,7 @@ fn refused_token(why: TokenRefusal) -> Problem {
     }
 }
 
-/// Asks a user for their passkey whose last one was shown too long ago for `route`.
+/// Asks a user for their passkey if they showed it too long ago for `route`.
 async fn step_up(desk: &Desk, call: &Call, kind: Kind, route: &Route) -> Result<Response, Problem> {
     let (place, t) = (desk.gateway.ground.place(), desk.site.text());
     let mut response = match kind {
@@ -185,7 +185,7 @@ pub(super) async fn leave_for(
     }
 }
 
-/// The bare auth host leads to the account; everything else is not there.
+/// The bare auth host redirects to the account; every other address is not found.
 fn front_or_nothing(desk: &Desk, call: &Call, kind: Kind) -> Response {
     let front = call.uri.path() == "/" && kind == Kind::Navigation;
     if front && call.place().is_auth_host(&call.visit.host) {

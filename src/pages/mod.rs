@@ -1,6 +1,6 @@
-//! What people see: sign in, enrol, account, sign out, notices, and what the APIs are.
+//! The pages for people: sign in, enrol, account, sign out, notices, and the APIs.
 //!
-//! A view struct holds what one page shows; `render` makes it HTML. Every page stands on a
+//! A view struct holds the data of one page; `render` makes it HTML. Every page stands on a
 //! [`Site`]: what all pages of this installation share. Strings for people live in `text.rs` (and
 //! for scripts in `files/text.js`), templates in `templates/`, styles, scripts and icons in `files/`.
 //!
@@ -8,7 +8,7 @@
 //! or event handler, so that it works under our content security policy; no page loads anything
 //! from elsewhere; no script navigates to an address it read from a URL.
 //!
-//! What does not live here: what a page's data is and who may see it. Pages have no private API;
+//! What does not live here: loading a page's data, and who may see it. Pages have no private API;
 //! their scripts speak the native one.
 
 pub mod access_tokens;
@@ -40,7 +40,7 @@ use self::assets::Assets;
 pub use self::docs::Docs;
 use self::text::{ENGLISH, Text};
 
-/// How the operator wants the pages to look, and whom they name for help.
+/// The operator's settings for the look of the pages, and the contact that they name.
 #[derive(Debug, Clone)]
 pub struct Branding {
     /// The organisation's name, on top of every page.
@@ -102,12 +102,12 @@ impl LogoKind {
     }
 }
 
-/// Whom people are told to ask.
+/// The contact that people are told to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Contact {
     Email(String),
     Words(String),
-    /// The operator has named nobody; pages say "your administrator".
+    /// The operator has named no contact; pages say "your administrator".
     Unknown,
 }
 
@@ -161,7 +161,7 @@ impl Site {
         self.t
     }
 
-    /// What is served under `{prefix}/assets/`.
+    /// The assets under `{prefix}/assets/`.
     pub fn assets(&self) -> &Assets {
         &self.assets
     }

@@ -1,4 +1,4 @@
-//! Notices: errors and information for people. A status in words, what happened, what to do next.
+//! Notices: errors and information for people. A status in words, the event, and the advice.
 //!
 //! The constructors know the sentences; the caller knows which of them is true.
 
@@ -8,7 +8,7 @@ use super::{Contact, Site};
 use crate::domain::place::Scheme;
 use crate::domain::time::Timestamp;
 
-/// What is refused, to whom, and by what.
+/// The refused route, the user, and the rule.
 #[derive(Debug, Clone, Copy)]
 pub struct Refusal<'a> {
     pub host: &'a str,
@@ -27,9 +27,9 @@ pub struct Notice<'a> {
     /// The HTTP status it is sent with.
     pub status: u16,
     pub title: String,
-    /// What happened, in one sentence.
+    /// The event, in one sentence.
     pub happened: String,
-    /// What to do about it; may be empty.
+    /// The advice; may be empty.
     pub advice: String,
     pub facts: Vec<Fact>,
     /// With facts: lets the page show how far the device's clock is from ours.
@@ -39,21 +39,21 @@ pub struct Notice<'a> {
     pub request_id: Option<&'a str>,
 }
 
-/// Something that was seen.
+/// A fact that the gateway saw.
 #[derive(Debug, Clone)]
 pub struct Fact {
     pub label: &'static str,
     pub value: String,
 }
 
-/// Something to press.
+/// A button or link.
 #[derive(Debug, Clone)]
 pub struct Action {
     pub label: &'static str,
     pub does: Does,
 }
 
-/// What pressing it does. Addresses are ours, never a caller's.
+/// The effect of an action. Addresses are ours, never a caller's.
 #[derive(Debug, Clone)]
 pub enum Does {
     /// Follows a link.
@@ -69,21 +69,21 @@ pub struct LoopSeen<'a> {
     pub host: &'a str,
     /// How the gateway understands the connection.
     pub scheme: Scheme,
-    /// How people should have come.
+    /// The scheme by which people should have come.
     pub expected: Scheme,
     pub now: Timestamp,
 }
 
-/// What became of the session cookie.
+/// How the session cookie came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CookieSeen {
     Missing,
-    /// It came, and was not accepted: expired, ended, or from another installation.
+    /// It was not accepted: expired, ended, or from another installation.
     Refused,
 }
 
 impl<'a> Notice<'a> {
-    /// A notice with nothing but words.
+    /// A notice with text alone.
     pub fn plain(site: &'a Site, status: u16, title: &str, happened: &str, advice: &str) -> Self {
         Self {
             site,
@@ -173,7 +173,7 @@ impl<'a> Notice<'a> {
         }
     }
 
-    /// 500 and 503: something of ours failed.
+    /// 500 and 503: the gateway failed.
     pub fn our_fault(site: &'a Site, status: u16) -> Self {
         let t = site.t;
         Self::plain(site, status, t.our_fault_title, t.our_fault_happened, t.our_fault_advice)
@@ -183,7 +183,7 @@ impl<'a> Notice<'a> {
     pub fn redirect_loop(site: &'a Site, seen: &LoopSeen<'_>) -> Self {
         let t = site.t;
         let (cookie, advice) = match (seen.cookie, seen.scheme) {
-            // Only then is our cookie one that browsers refuse over plain HTTP.
+            // Only if https is expected do browsers refuse our cookie over plain HTTP.
             (CookieSeen::Missing, Scheme::Http) if seen.expected == Scheme::Https => {
                 (t.cookie_missing, t.loop_plain_http)
             }

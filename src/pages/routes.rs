@@ -1,7 +1,7 @@
-//! The addresses of pages: what each loads before it renders.
+//! The addresses of pages: each loads its data and renders it.
 //!
-//! A page decides nothing: it asks the flows who is there and where they go next. Nothing changes
-//! through a GET, except that a hand-off code is used up.
+//! A page decides nothing: it asks the flows for the user and the next step. A GET changes nothing,
+//! except that a hand-off code is used up.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ use crate::web::{Problem, cookies, headers};
 /// How many events the account page shows.
 const EVENTS_SHOWN: usize = 10;
 
-/// What pages stand on.
+/// The parts that pages need.
 #[derive(Clone)]
 pub struct Desk {
     pub gateway: Arc<Gateway>,
@@ -87,7 +87,7 @@ pub fn docs(desk: Desk, docs: Docs) -> Router {
     Router::new().route("/docs", get(show))
 }
 
-/// What a browser needs of us on the host of an application, relative to the prefix.
+/// The pages that a browser needs on the host of an application, relative to the prefix.
 pub fn application_host(desk: Desk) -> Router {
     let assets = assets::router(Arc::clone(&desk.site));
     Router::new()
@@ -113,7 +113,7 @@ pub(super) fn notice(notice: &Notice<'_>) -> Response {
     page(StatusCode::from_u16(notice.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), notice)
 }
 
-/// Leads to another page of ours on the same host.
+/// Redirects to another page of ours on the same host.
 pub(super) fn to_page(desk: &Desk, below: &str) -> Response {
     Redirect::to(&format!("{}{below}", desk.site.prefix())).into_response()
 }
@@ -133,12 +133,12 @@ struct Login {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
     Nothing,
-    /// One that is not, or not any more.
+    /// An invalid or ended session.
     Invalid,
     Known,
 }
 
-/// `GET /login`: the sign-in page, or straight on for somebody who is signed in.
+/// `GET /login`: the sign-in page, or straight on for a signed-in user.
 async fn login(
     State(desk): State<Desk>,
     call: Call,
@@ -182,7 +182,7 @@ async fn login(
     Ok(response)
 }
 
-/// `POST /login`: somebody who is signed in confirms where they are going.
+/// `POST /login`: a signed-in user confirms where they are going.
 async fn go_on(
     State(desk): State<Desk>,
     call: Call,
@@ -245,8 +245,8 @@ async fn enroll(State(desk): State<Desk>, call: Call) -> Result<Response, Proble
 
 #[derive(Deserialize)]
 struct AccountQuery {
-    /// Present when somebody comes from enrolment: they are led on to the application, if there is
-    /// just one they may enter.
+    /// Present when a user comes from enrolment: they are redirected to the application, if they
+    /// may enter just one.
     welcome: Option<String>,
 }
 
@@ -305,7 +305,7 @@ async fn account(
     Ok(calling(page(StatusCode::OK, &account), &logouts))
 }
 
-/// Of one day.
+/// Seconds of one day.
 const DAY_SECONDS: u64 = 86_400;
 
 async fn sign_up(State(desk): State<Desk>, call: Call) -> Result<Response, Problem> {
@@ -392,7 +392,7 @@ async fn hand_off(
             Ok(response)
         }
         Err(HandOffError::NoNonce) => Ok(notice(&going_in_circles(&desk, &call, false))),
-        // A used or late code is no reason to stop anybody: the front page starts afresh.
+        // A used or late code must not stop a user: the front page starts afresh.
         Err(HandOffError::NoSuchCode) => {
             Ok(Redirect::to(&format!("{}/", place.origin_of(&call.visit.host))).into_response())
         }
@@ -411,7 +411,7 @@ pub(super) async fn not_found(State(desk): State<Desk>, call: Call) -> Response 
     nothing_here(&desk, &call)
 }
 
-/// What is shown where there is nothing.
+/// The answer for an unknown address.
 pub(super) fn nothing_here(desk: &Desk, call: &Call) -> Response {
     match navigation::kind(&call.method, &call.headers) {
         Kind::Navigation | Kind::Submission => {

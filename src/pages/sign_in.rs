@@ -1,4 +1,4 @@
-//! The sign-in page: one button, autofill, and quiet ways around it.
+//! The sign-in page: one button, autofill, and less prominent alternatives.
 
 use askama::Template;
 
@@ -11,21 +11,23 @@ use crate::domain::return_target::ReturnTargetName;
 #[template(path = "sign_in.html")]
 pub struct SignIn<'a> {
     pub site: &'a Site,
-    /// The host that the anonymous client wants to enter; none when they came to sign in as such.
+    /// The host that the anonymous client wants to enter; `None` when they opened the sign-in page
+    /// itself.
     pub host: Option<&'a str>,
-    /// What a code by mail is good for.
+    /// The effect of a code by mail.
     pub codes: EmailCode,
     /// Whether people may make an account for themselves.
     pub signs_up: bool,
     /// Whether they are signed in, and are to show their passkey once more.
     pub again: bool,
-    /// Where they were heading.
+    /// The target that they were heading for.
     pub return_target: Option<ReturnTargetName>,
 }
 
 impl SignIn<'_> {
-    /// Where the script goes when a passkey was accepted: this page again, and the server sends
-    /// a signed-in browser on. Made here so that the script reads nothing from its own address.
+    /// The address that the script opens when a passkey was accepted: this page again, and the
+    /// server sends a signed-in browser on. It is made here so that the script reads nothing from
+    /// its own address.
     fn done_url(&self) -> String {
         let prefix = &self.site.prefix;
         match &self.return_target {

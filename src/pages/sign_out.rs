@@ -1,4 +1,4 @@
-//! The sign-out page: asks first, because a GET changes nothing; then says that it is done.
+//! The sign-out page: it asks first, because a GET changes nothing, and then confirms.
 
 use askama::Template;
 
@@ -7,9 +7,9 @@ use super::Site;
 /// How far a sign-out is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Somebody is signed in; a form that posts to `{prefix}/logout` asks whether to end that.
+    /// A user is signed in; a form that posts to `{prefix}/logout` asks whether to sign out.
     Ask,
-    /// Nobody is signed in any more.
+    /// No user is signed in any more.
     Done,
 }
 
@@ -19,7 +19,7 @@ pub enum Stage {
 pub struct SignOut<'a> {
     pub site: &'a Site,
     pub stage: Stage,
-    /// Where the user signs out of their applications, separated by spaces.
+    /// The sign-out addresses of the user's applications, separated by spaces.
     pub applications: String,
 }
 

@@ -32,13 +32,13 @@ use crate::domain::place::Scheme;
 use crate::domain::return_target::ReturnTargetName;
 use crate::domain::time::Timestamp;
 
-/// What everything together may weigh, compressed.
+/// The most bytes of all assets together, compressed.
 const BUDGET_BYTES_MAX: usize = 40 * 1024;
 
 /// An application's address, which the configuration has made.
 const APPLICATION: &str = "https://wiki.example.com/";
 
-/// What a link at the foot of a page leads to.
+/// The target of a link at the foot of a page.
 const IMPRINT: &str = "https://example.com/imprint?a=1&b=2";
 const IMPRINT_START: &str = "https://example.com/imprint";
 
@@ -143,7 +143,7 @@ fn docs(words: &Words<'_>) -> Docs {
     }))
 }
 
-/// The account page with as many of everything.
+/// The account page with this many rows of each kind.
 fn account<'a>(site: &'a Site, words: &'a Words<'_>, suggestion: Suggestion, rows: usize) -> Account<'a> {
     Account {
         tokens: Vec::new(),
@@ -286,8 +286,7 @@ fn pages_have_no_inline_or_foreign_resources() {
     let site = site(&FRIENDLY);
     for (name, html) in every_page(&site, &FRIENDLY) {
         for tag in start_tags(&html) {
-            // A link loads nothing, so an application, and what the operator links to, may be
-            // anywhere.
+            // A link loads nothing, so an application, and the operator's links, may be anywhere.
             let tag = tag.to_ascii_lowercase();
             let elsewhere = |tag: String| tag.replace(APPLICATION, "/auth/").replace(IMPRINT_START, "/auth/");
             let tag = if tag.starts_with("<a ") { elsewhere(tag) } else { tag };
@@ -313,7 +312,7 @@ fn page_assets_stay_below_the_size_limit() {
         .iter()
         .filter(|(name, _)| one_of_each.contains(name))
         .map(|(_, html)| compressed(html.as_bytes()));
-    // No other page loads what the administrator's pages load.
+    // No other page loads the scripts of the administrator's pages.
     let loaded = site.assets().iter().filter(|asset| !asset.name.starts_with("admin"));
     let assets = loaded.map(|asset| compressed(&asset.body));
     let total: usize = html.chain(assets).sum();
@@ -326,8 +325,8 @@ fn compressed(bytes: &[u8]) -> usize {
     encoder.finish().unwrap().len()
 }
 
-/// What scripts say of the address, and of what a browser would load or run. `location` is for
-/// going where the server said, and for reading.
+/// Harmless texts in scripts about addresses, and about loading or running. `location` is for going
+/// where the server said, and for reading.
 const HARMLESS: [&str; 14] = [
     "location.replace(byId(\"page\").dataset.done)",
     "location.replace(page.dataset.done)",
@@ -345,7 +344,7 @@ const HARMLESS: [&str; 14] = [
     "anchor.href = URL.createObjectURL(",
 ];
 
-/// How a script makes a browser go, load or run something; each is a part of what is not in
+/// Texts by which a script makes a browser go, load or run; none may be in a script outside of
 /// `HARMLESS`.
 const MEANS: [&str; 17] = [
     "location",
@@ -381,7 +380,7 @@ fn s_02_scripts_navigate_only_to_server_given_urls() {
     for asset in scripts() {
         let source = std::str::from_utf8(&asset.body).unwrap();
         assert_eq!(means_in(source), None, "{}", asset.name);
-        // The control: what somebody might add to it.
+        // The control: lines that a developer might add.
         for breach in [
             "location.replace(new URLSearchParams(location.search).get(\"to\"))",
             "location.href=next",

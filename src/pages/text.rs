@@ -1,6 +1,5 @@
-//! Every sentence that a page shows, one value per language. Those of the administrator's pages are
-//! in `admin/text.rs`, and those that scripts show in `files/text.js`. Code says credential; people
-//! read passkey.
+//! Every sentence that a page shows, one value per language. The administrator's pages have theirs
+//! in `admin/text.rs`, and scripts in `files/text.js`. Code says credential; people read passkey.
 
 /// Declares sentences once, with their English wording.
 macro_rules! sentences {

@@ -6,9 +6,9 @@ use crate::domain::colour::Colour;
 /// Red, green, blue.
 type Rgb = [u8; 3];
 
-/// Contrast that text needs against what is behind it.
+/// Contrast that text needs against its background.
 const CONTRAST_MIN: f64 = 4.5;
-/// In how many steps a colour walks towards black or white.
+/// The number of steps of a colour towards black or white.
 const STEPS: u16 = 50;
 
 /// How much of those steps a bright colour is paler than the pure one.
@@ -49,8 +49,8 @@ fn readable(colour: Rgb, surface: Rgb, end: Rgb) -> Rgb {
         .unwrap_or(if luminance(surface) < 0.5 { WHITE } else { BLACK })
 }
 
-/// The same hue at full brightness, a little paler: where a dark accent walks to, so that it stays
-/// a colour and does not fade to grey.
+/// The same hue at full brightness, a little paler: the target of a dark accent, so that it stays a
+/// colour and does not fade to grey.
 fn bright(colour: Rgb) -> Rgb {
     let brightest = colour.into_iter().max().unwrap_or(0);
     let full = match brightest {
@@ -105,7 +105,7 @@ mod tests {
         }
     }
 
-    /// What the stylesheet declares under this name, in the order of the text.
+    /// The colours that the stylesheet declares under this name, in the order of the text.
     fn declared(stylesheet: &str, name: &str) -> Vec<Rgb> {
         let declaration = format!("--{name}:");
         let values = stylesheet.split(&declaration).skip(1);

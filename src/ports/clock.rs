@@ -6,7 +6,7 @@ use crate::domain::time::Timestamp;
 ///
 /// An implementation never goes backwards within one process, and never stands still: when the
 /// machine's clock is set back, `now` goes on from where it was, so that a clock change can neither
-/// revive a session that has expired nor keep alive what is about to.
+/// revive an expired session nor prolong a session that is about to expire.
 pub trait Clock: Send + Sync {
     /// The present moment.
     fn now(&self) -> Timestamp;

@@ -1,4 +1,4 @@
-//! Ring 1: what we ask of the world, as traits with prose contracts.
+//! Ring 1: what the program needs from outside, as traits with prose contracts.
 //!
 //! Here are the store, the clock, the source of randomness, the observer that is told of events,
 //! the mailer and the sender of webhooks. Implementations live in ring 3 (`store/`, `system.rs`,

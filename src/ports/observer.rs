@@ -1,4 +1,4 @@
-//! Whoever wants to know what happened: audit log and metrics.
+//! Observers of what happened: audit log and metrics.
 
 use crate::domain::event::Event;
 

@@ -39,12 +39,12 @@ pub trait KeyValue: Send + Sync {
     async fn commit(&self, batch: Batch) -> Result<(), CommitError>;
 
     /// Tells `follower` of everything whose key starts with `prefix`, and from there on of every
-    /// change, in commit order, and before the commit that made it returns on this node. Nothing is
-    /// missed in between. A follower must be quick and must not call the store.
+    /// change, in commit order, and before the commit that made it returns on this node. No change
+    /// is missed in between. A follower must be quick and must not call the store.
     ///
     /// An engine that may have lost a change says [`Told::Behind`], and tells everything anew as
-    /// soon as it can. It may tell a change twice. `Err` when everything could not be told at
-    /// first; then nothing more is told.
+    /// soon as it can. It may tell a change twice. `Err` if the first telling failed; then the
+    /// follower is told nothing more.
     async fn follow(&self, prefix: &[u8], follower: Follower) -> Result<(), StoreError>;
 
     /// Whether changes are accepted. `Err` says why not; reads may go on working.
@@ -54,18 +54,18 @@ pub trait KeyValue: Send + Sync {
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
 
-/// What a follower is: a quick function of what it is told.
+/// A follower: a quick function that is told of changes.
 pub type Follower = Arc<dyn Fn(Told<'_>) -> Result<(), FollowError> + Send + Sync>;
 
 /// The entries that a follower is told of.
 pub type Entries<'a> = dyn Iterator<Item = Result<Entry, StoreError>> + 'a;
 
-/// What a follower is told. Revisions count what has been committed, so they only grow.
+/// A message to a follower. Revisions count what has been committed, so they only grow.
 pub enum Told<'a> {
-    /// Everything there is, as of `revision`: what is not among `entries` is gone. After an entry
-    /// that cannot be read nothing is known, and nothing may be taken to be gone.
+    /// All entries, as of `revision`: an entry that is not among `entries` is gone. After an entry
+    /// that cannot be read the rest is unknown, and no entry may be taken to be gone.
     Reset { entries: &'a mut Entries<'a>, revision: u64 },
-    /// What changed with the commits up to `revision`, in order. `since` is the revision that the
+    /// The changes of the commits up to `revision`, in order. `since` is the revision that the
     /// follower was told of before: if that is not its own, it has missed something.
     Changes { changes: &'a [&'a Change], since: u64, revision: u64 },
     /// Changes may be missing from here on, until the next reset.
@@ -101,7 +101,7 @@ impl Change {
     }
 }
 
-/// What must hold for a batch to be applied.
+/// A condition of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expectation {
     /// The key has no value.
@@ -111,7 +111,7 @@ pub enum Expectation {
 }
 
 impl Expectation {
-    /// The key that it is about.
+    /// The key of the expectation.
     pub fn key(&self) -> &[u8] {
         match self {
             Self::Absent { key } | Self::Exactly { key, .. } => key,
@@ -162,19 +162,19 @@ impl Batch {
         self.expectations.len() + self.changes.len()
     }
 
-    /// What it expects, without its changes.
+    /// Its expectations, without its changes.
     #[must_use]
     pub fn conditions(&self) -> Self {
         Self { expectations: self.expectations.clone(), changes: Vec::new() }
     }
 
-    /// Whether it changes something that `other` expects to be as it is.
+    /// Whether it changes a key that `other` expects to be unchanged.
     pub fn changes_what_is_expected_by(&self, other: &Self) -> bool {
         let is_expected = |key: &[u8]| other.expectations.iter().any(|expected| expected.key() == key);
         self.changes.iter().any(|change| is_expected(change.key()))
     }
 
-    /// The same without changes that are there twice, which come about where two reasons lead to one.
+    /// The same without repeated changes, which come about where two reasons lead to one change.
     #[must_use]
     pub fn without_repeats(mut self) -> Self {
         let mut kept: Vec<Change> = Vec::with_capacity(self.changes.len());
@@ -217,8 +217,8 @@ pub enum CommitError {
     /// An expectation did not hold; nothing was changed. Load again and decide again.
     #[error("the stored state is not the expected one")]
     Conflict,
-    /// The engine could not do it. Whether it is durable is unknown only for
-    /// [`StoreError::Unavailable`].
+    /// The engine failed. Only for [`StoreError::Unavailable`] is it unknown whether the batch is
+    /// durable.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -226,10 +226,10 @@ pub enum CommitError {
 /// Why the store could not answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// The engine failed or is shutting down. Nothing that was acknowledged is affected.
+    /// The engine failed or is shutting down. Acknowledged changes are not affected.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// What was read is not something this version wrote. Never treated as "absent".
+    /// The value was not written by this version. Never treated as "absent".
     #[error("a stored value cannot be read: {0}")]
     Corrupt(String),
     /// A key, value or batch above the limits of this module.

@@ -1,4 +1,4 @@
-//! Where signing keys are kept between runs.
+//! The keeper of signing keys between runs.
 
 use async_trait::async_trait;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct SigningKeys {
     pub sessions: Keyring,
     pub assertions: AssertionKeys,
-    /// Of access tokens. `None`: the keys were made before there were any.
+    /// The keys of access tokens. `None`: these keys are from a version without access tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_tokens: Option<Keyring>,
 }
@@ -19,7 +19,7 @@ pub struct SigningKeys {
 /// Keeps signing keys where only this program can read them.
 #[async_trait]
 pub trait Vault: Send + Sync {
-    /// Replaces what is kept, durably and at once: after a crash either the old or the new keys
+    /// Replaces the kept keys, durably and at once: after a crash either the old or the new keys
     /// are there.
     async fn save(&self, keys: &SigningKeys) -> Result<(), VaultError>;
 }

@@ -15,7 +15,7 @@ use crate::domain::time::Timestamp;
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt<'a> {
     pub to: WebhookId,
-    /// The same at every try, so that a receiver can tell one that it had already.
+    /// The same at every try, so that a receiver can recognise a repeated dispatch.
     pub id: MessageId,
     pub dispatch: &'a Dispatch,
     /// When this try is made.

@@ -1,7 +1,7 @@
-//! What the access log is told of a request, where there is one.
+//! Fills in the access log's line for a request, where there is an access log.
 //!
-//! What always holds: nothing is copied while nobody wants to know; the query of a request for our
-//! own endpoints is never told.
+//! What always holds: nothing is copied while there is no access log; the query of a request for
+//! our own endpoints is never told.
 
 use pingora::proxy::Session;
 
@@ -23,7 +23,7 @@ pub enum Telling {
     Target,
 }
 
-/// What is known of a request when it comes in.
+/// Begins a line with what is known of a request when it comes in.
 pub(super) fn begin(
     telling: Telling,
     session: &Session,
@@ -59,7 +59,7 @@ pub(super) fn begin(
     Some(Box::new(Draft { served, query }))
 }
 
-/// What has been answered to a request by now.
+/// Notes the answer that has been sent so far.
 pub(super) fn note(session: &Session, ctx: &mut Context) {
     if let Some(draft) = &mut ctx.tally.line {
         let status = session.response_written().map_or(0, |head| head.status.as_u16());

@@ -1,9 +1,9 @@
 //! Answers to a certificate authority that wants to see that a name is ours.
 //!
-//! HTTP-01 (RFC 8555, section 8.3) is answered on plain listeners before anything else is asked of
-//! a request; TLS-ALPN-01 (RFC 8737) in a handshake for `acme-tls/1` alone, after which the
-//! connection is closed. What always holds: only what is being shown is answered; whoever asks
-//! learns nothing that is not meant for everybody.
+//! HTTP-01 (RFC 8555, section 8.3) is answered on plain listeners before any other check of a
+//! request; TLS-ALPN-01 (RFC 8737) in a handshake for `acme-tls/1` alone, after which the
+//! connection is closed. What always holds: only challenges that are being shown are answered; a
+//! client learns nothing that is not public.
 
 use std::sync::Arc;
 
@@ -18,14 +18,14 @@ use rustls::sign::CertifiedKey;
 
 use super::request;
 
-/// What a handshake is for that only validates (RFC 8737, section 6.2).
+/// The ALPN protocol of a validating handshake (RFC 8737, section 6.2).
 pub(super) const VALIDATION_PROTOCOL: &[u8] = b"acme-tls/1";
-/// Where the authority looks over plain HTTP.
+/// The path that the authority asks over plain HTTP.
 const HTTP_PREFIX: &[u8] = b"/.well-known/acme-challenge/";
 /// How soon a browser may ask again for a host whose certificate is not there yet, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
 
-/// What is being shown at the moment.
+/// The challenges that are being shown.
 #[derive(Debug, Default)]
 pub struct Challenges {
     texts: papaya::HashMap<String, String>,
@@ -33,7 +33,7 @@ pub struct Challenges {
 }
 
 impl Challenges {
-    /// Shows `text` to whoever asks for `token`.
+    /// Shows `text` to every client that asks for `token`.
     pub fn show_text(&self, token: &str, text: &str) {
         self.texts.pin().insert(token.to_owned(), text.to_owned());
     }
@@ -48,7 +48,7 @@ impl Challenges {
     pub fn show_certificate(&self, server_name: &str, certificate: &[u8], key: &[u8]) {
         let chain = vec![CertificateDer::from(certificate.to_vec())];
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_vec()));
-        // It has a critical extension that webpki does not know, so nobody looks whether it fits
+        // It has a critical extension that webpki does not know, so no check is made that it fits
         // its key.
         match ring::default_provider().key_provider.load_private_key(key) {
             Ok(key) => {
@@ -82,18 +82,18 @@ impl Challenges {
     }
 }
 
-/// Whether a client wants nothing but to validate.
+/// Whether a client wants to validate only.
 pub(super) fn is_validation(hello: &ClientHello<'_>) -> bool {
     let mut protocols = hello.alpn().into_iter().flatten();
     protocols.next() == Some(VALIDATION_PROTOCOL) && protocols.next().is_none()
 }
 
-/// Whether a handshake was for that, and is all that there was to see.
+/// Whether a handshake was for validation only.
 pub(super) fn has_validated(stream: &impl Ssl) -> bool {
     matches!(stream.selected_alpn_proto(), Some(ALPN::Custom(custom)) if custom.protocol() == VALIDATION_PROTOCOL)
 }
 
-/// What a browser is told that comes before the first certificate.
+/// The answer for a browser that comes before the first certificate.
 pub(super) fn not_there_yet(host: &str) -> Response<Body> {
     let text = format!(
         "There is no certificate for {host} yet.\n\n\
@@ -161,7 +161,7 @@ mod tests {
         assert!(challenges.certificates.pin().is_empty());
     }
 
-    /// A connection whose handshake was for this.
+    /// A connection whose handshake chose this protocol.
     struct Chosen(Option<ALPN>);
 
     impl Ssl for Chosen {

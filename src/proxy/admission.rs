@@ -1,8 +1,8 @@
-//! What happens to a request, phase by phase.
+//! The admission of a request, phase by phase.
 //!
 //! The request phase either answers or leaves a [`Permit`](crate::flows::admission::Permit) in the
-//! [`Context`]; every later phase reads it from there and fails without it. Whatever goes wrong
-//! becomes an answer, never a forwarded request.
+//! [`Context`]; every later phase reads it from there and fails without it. Every failure becomes
+//! an answer, never a forwarded request.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ use crate::flows::visit::Visit;
 
 /// How long writing to a client may stall.
 const CLIENT_WRITE_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long the rest of a request body may take that nobody wants any more.
+/// How long the rest of an unwanted request body may take.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer that takes longer than this is given only if the session still lives.
 const SHORT_TIME_MAX: Duration = Duration::from_secs(1);
@@ -51,7 +51,7 @@ const SHORT_TIME_MAX: Duration = Duration::from_secs(1);
 /// The phases of a request.
 pub(super) struct Phases(pub(super) Arc<Shared>);
 
-/// What the request phase comes to.
+/// The result of the request phase.
 enum Next {
     Forward,
     Answer(Reply),
@@ -60,12 +60,12 @@ enum Next {
 /// How a request is answered that is not forwarded.
 enum Reply {
     Outcome(Outcome),
-    /// To a certificate authority.
+    /// An answer to a certificate authority.
     Validation(Response<Body>),
-    /// To another proxy that asks.
+    /// An answer to another proxy that asks.
     ForwardAuth,
     ToHttps,
-    /// By our own endpoints.
+    /// An answer of our own endpoints.
     Own,
 }
 
@@ -76,8 +76,8 @@ enum Early {
 }
 
 impl Phases {
-    /// Waits for nothing, so that a request which is forwarded carries nothing of what others wait
-    /// for.
+    /// It does not wait, so that the future of a forwarded request has no room for the answers to
+    /// others.
     fn decide(&self, session: &mut Session, ctx: &mut Context) -> (Arc<Visit>, Next) {
         streams::arrived();
         session.set_write_timeout(Some(CLIENT_WRITE_TIMEOUT));
@@ -94,7 +94,7 @@ impl Phases {
         (visit, next)
     }
 
-    /// What is answered without a look at the rules.
+    /// The answer to a request that the rules are not asked about.
     fn unforwarded(&self, session: &Session, visit: &Visit, early: Option<Early>) -> Option<Reply> {
         if let Some(response) = self.validation(session) {
             return Some(Reply::Validation(response));
@@ -169,7 +169,7 @@ impl Phases {
         if is_plain { self.0.challenges.answer(session.req_header()) } else { None }
     }
 
-    /// Who comes in, and whether something about the request itself is wrong.
+    /// The visit of a request, and a fault of the request itself, if there is one.
     fn read_visit(&self, session: &Session) -> (Visit, Option<Early>) {
         let request = session.req_header();
         let peer = peer_of(session);
@@ -225,7 +225,7 @@ impl Phases {
         }
     }
 
-    /// Only to hosts of ours; an anonymous client's host is answered as it would be over https.
+    /// Redirects only to hosts of ours; an unknown host is answered as it would be over https.
     fn redirect(&self, session: &Session, visit: &Visit) -> Early {
         let request = session.req_header();
         let raw_path = request::path_of(request);
@@ -238,7 +238,7 @@ impl Phases {
         }
     }
 
-    /// Counts a token that nobody here has signed, as any other credential that is refused.
+    /// Counts a token that was not signed here, as any other credential that is refused.
     pub(super) async fn count_guess(&self, visit: &Visit, outcome: &Outcome) {
         if let Outcome::TokenRefused { why, .. } = outcome
             && why.is_guess()
@@ -308,7 +308,7 @@ impl Phases {
             *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
             response.headers_mut().insert(header::LOCATION, location);
         } else {
-            // Whatever the body held has already crossed the network in the clear.
+            // The body has already crossed the network in the clear, so a redirect would hide that.
             *response.status_mut() = StatusCode::FORBIDDEN;
             *response.body_mut() = Body::from("This address takes requests over https only.\n");
         }
@@ -331,7 +331,7 @@ impl Phases {
         }
     }
 
-    /// An answer that was long in coming is for somebody who is still signed in.
+    /// An answer that was long in coming is only for a user who is still signed in.
     fn still_signed_in(&self, ctx: &Context, waited: Duration) -> bool {
         waited < SHORT_TIME_MAX
             || ctx.permit.as_ref().is_none_or(|permit| self.0.gateway.admission.still_holds(permit))
@@ -381,13 +381,13 @@ impl ProxyHttp for Phases {
         Context::new(Arc::clone(&self.0))
     }
 
-    /// None: pingora's default is a compressor that we never turn on.
+    /// Adds no module: pingora's default is a compressor that we never turn on.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> pingora::Result<bool> {
         match self.decide(session, ctx) {
             (_, Next::Forward) => Ok(false),
-            // What is not forwarded can wait on the heap.
+            // A request that is not forwarded can wait on the heap.
             (visit, Next::Answer(reply)) => {
                 Box::pin(self.give(session, ctx, visit, reply)).await.map(|()| true)
             }
@@ -503,7 +503,8 @@ impl ProxyHttp for Phases {
         if let Some(address) = peer.address().as_inet() {
             self.0.upstreams.cannot_connect(route, turn, address.ip());
         }
-        // Nothing has been sent, so another address may be tried whatever the method.
+        // No byte of the request has been sent, so another address may be tried whatever the
+        // method.
         error.set_retry(ctx.tries < self.0.upstreams.tries(route));
         error
     }
@@ -519,7 +520,7 @@ impl ProxyHttp for Phases {
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 
-    /// pingora's own words may quote what was sent; ours are in [`failure::report`].
+    /// pingora's own messages may quote what a client sent; ours are in [`failure::report`].
     fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
         true
     }
@@ -532,7 +533,7 @@ impl ProxyHttp for Phases {
         access::note(session, ctx);
     }
 
-    /// Never the path or the query, which may hold a secret.
+    /// The summary never has the path or the query, which may hold a secret.
     fn request_summary(&self, _session: &Session, ctx: &Context) -> String {
         ctx.visit.as_ref().map(|visit| visit.request_id.clone()).unwrap_or_default()
     }

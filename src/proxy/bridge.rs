@@ -23,7 +23,7 @@ use crate::flows::visit::Visit;
 const DISCARDED_BYTES_MAX: usize = 256 * 1024;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Whether the client waits for a word before it sends the body.
+/// Whether the client waits for `100 Continue` before it sends the body.
 pub(super) fn expects_continue(session: &Session) -> bool {
     session
         .get_header(header::EXPECT)
@@ -62,11 +62,12 @@ pub(super) async fn answer_outcome(
 /// The request that another proxy asks about.
 pub(super) struct Original {
     pub(super) method: Method,
-    /// In origin-form.
+    /// The target in origin-form.
     pub(super) target: Uri,
 }
 
-/// Answers a request that another proxy asks about and that may not go on, as `adapt` says it.
+/// Answers a question about a request that may not go on, in the form that `adapt` gives the
+/// answer.
 pub(super) async fn answer_outcome_about(
     session: &mut Session,
     gate: &Router,
@@ -104,7 +105,7 @@ fn request(session: &Session, visit: Visit, body: Body) -> Request<Body> {
     let sent = session.req_header();
     let mut request = Request::new(body);
     *request.method_mut() = sent.method.clone();
-    // Always in origin-form, whatever the HTTP version.
+    // The target is in origin-form, whatever the HTTP version.
     *request.uri_mut() = sent.uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from);
     *request.version_mut() = sent.version;
     *request.headers_mut() = sent.headers.clone();
@@ -168,6 +169,6 @@ async fn discard_body(session: &mut Session) {
             }
         }
     };
-    // Late or not, the connection is closed.
+    // The connection is closed in any case.
     let _ = tokio::time::timeout(DISCARD_TIMEOUT, discard).await;
 }

@@ -1,9 +1,9 @@
 //! The chunks of an HTTP/1 request's body, as the client sent them.
 //!
 //! pingora's parser takes a size line without a single digit for the last one, and a line feed for
-//! a part of a chunk's extension. Whoever stands before us and reads that otherwise has another
-//! idea of where the body ends. What always holds: only the lines between the chunks are looked at,
-//! and what is odd about them stays odd.
+//! a part of a chunk's extension. A proxy before us that reads those otherwise sees the body end
+//! elsewhere. What always holds: only the lines between the chunks are looked at, and a body with
+//! an odd line stays odd.
 
 use pingora::ErrorType;
 
@@ -11,7 +11,7 @@ use pingora::ErrorType;
 /// export it.
 pub(super) const INVALID_CHUNK: ErrorType = ErrorType::Custom("InvalidChunk");
 
-/// What has been seen of one body.
+/// The state of reading one body.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Chunks {
     part: Part,
@@ -29,7 +29,7 @@ enum Part {
     Data,
     AfterData,
     AfterDataAndReturn,
-    /// The last size line has come. What follows are trailers, which pingora reads and drops.
+    /// The last size line has come. Trailers follow, which pingora reads and drops.
     Over,
     Odd,
 }
@@ -72,7 +72,7 @@ impl Chunks {
 
     fn grow(&mut self, digit: u8) -> Part {
         let digit = char::from(digit).to_digit(16).map(u64::from);
-        // Before the first digit nothing is left.
+        // Before the first digit, `left` is 0.
         match digit.and_then(|digit| self.left.checked_mul(16)?.checked_add(digit)) {
             Some(size) => {
                 self.left = size;
@@ -99,7 +99,7 @@ mod tests {
     fn seen(bytes: &[u8]) -> Chunks {
         let mut whole = Chunks::default();
         whole.see(bytes);
-        // However it is cut into pieces.
+        // The result is the same however the bytes are cut into pieces.
         let mut in_pieces = Chunks::default();
         bytes.chunks(1).for_each(|piece| in_pieces.see(piece));
         assert_eq!(format!("{whole:?}"), format!("{in_pieces:?}"));

@@ -1,4 +1,4 @@
-//! What requests share, and what one request carries from phase to phase.
+//! The state that requests share, and the state that one request carries from phase to phase.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,7 +30,7 @@ pub(super) enum PlainHttp {
     Redirected,
 }
 
-/// What becomes of requests whose TLS handshake named no host.
+/// The treatment of requests whose TLS handshake named no host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NamelessTls {
     /// There is one certificate, and no other that the client could have meant.
@@ -39,13 +39,13 @@ pub(super) enum NamelessTls {
 }
 
 impl NamelessTls {
-    /// For as many certificates.
+    /// The setting for this number of certificates.
     pub(super) const fn with(certificates: usize) -> Self {
         if certificates > 1 { Self::Refused } else { Self::Served }
     }
 }
 
-/// What goes with the rules of the gateway, and is exchanged when they are.
+/// The state that belongs to the rules of the gateway, and is exchanged with them.
 pub(super) struct Front {
     pub(super) doors: Doors,
     pub(super) meter: Arc<dyn Meter>,
@@ -53,7 +53,7 @@ pub(super) struct Front {
     pub(super) nameless_tls: NamelessTls,
 }
 
-/// What every request needs.
+/// The state that every request needs.
 pub(super) struct Shared {
     pub(super) gateway: Arc<Gateway>,
     pub(super) front: Arc<ArcSwap<Front>>,
@@ -62,7 +62,7 @@ pub(super) struct Shared {
     pub(super) unbelieved: Arc<Unbelieved>,
     pub(super) upstreams: Upstreams,
     pub(super) plain_http: PlainHttp,
-    /// Where we speak TLS ourselves.
+    /// `Some` where we speak TLS ourselves.
     pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) challenges: Arc<Challenges>,
     pub(super) own_bodies: Arc<OwnBodies>,
@@ -70,7 +70,7 @@ pub(super) struct Shared {
     pub(super) ids: RequestIds,
 }
 
-/// Names requests: random per process, counted within.
+/// Makes ids of requests: a random part per process, and a count.
 pub(super) struct RequestIds {
     process: u32,
     next: AtomicU64,
@@ -94,22 +94,23 @@ impl RequestIds {
 const PROCESS_DIGITS: usize = 8;
 const NUMBER_DIGITS: usize = 10;
 
-/// Writes the last `digits` digits of `number`. Formatting says the same at several times the cost.
+/// Writes the last `digits` digits of `number`. Formatting would do the same at several times the
+/// cost.
 fn push_hex(text: &mut String, number: u64, digits: usize) {
     let all = number.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
     let last = all.skip(2 * size_of::<u64>() - digits);
     text.extend(last.map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')));
 }
 
-/// What one request carries from phase to phase.
+/// The state that one request carries from phase to phase.
 pub(super) struct Context {
     pub(super) visit: Option<Arc<Visit>>,
     pub(super) permit: Option<Permit>,
-    /// Which upstream the first try went to, and how many tries there were.
+    /// The upstream of the first try, and the number of tries.
     pub(super) turn: usize,
     pub(super) tries: usize,
     pub(super) stream: Option<OpenStream>,
-    /// For a client behind a trusted proxy.
+    /// The seat of a client behind a trusted proxy.
     pub(super) seat: Option<Seat>,
     pub(super) tally: Tally,
 }
@@ -129,14 +130,14 @@ pub(super) struct Tally {
     pub(super) began: Duration,
     pub(super) route: Option<Arc<Route>>,
     pub(super) answered: Answered,
-    /// What the rules of the route said, where they were asked.
+    /// The decision of the route's rules, where they were asked.
     pub(super) decision: Option<Decision>,
-    /// For the access log.
+    /// The line for the access log.
     pub(super) line: Option<Box<Draft>>,
 }
 
 impl Tally {
-    /// The application has begun its answer, so long after the request came.
+    /// Notes that the application has begun its answer, this long after the request came.
     pub(super) fn upstream_answered(&self, took: Duration) {
         if let Some(route) = &self.route {
             self.shared.front.load().meter.upstream_answered(&route.name, took);

@@ -1,7 +1,8 @@
 //! How many requests the clients behind a trusted proxy may have under way.
 //!
-//! Such clients share the proxy's connections, so they are counted by request, as much as others
-//! are by connection. What always holds: clients of different regions seldom share a lock.
+//! Such clients share the proxy's connections, so they are counted by request, with the limits that
+//! count connections for other clients. What always holds: clients of different regions seldom
+//! share a lock.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -25,7 +26,7 @@ pub(super) struct Seat {
 }
 
 impl Crowd {
-    /// The total is that of connections, which is counted elsewhere.
+    /// The total is bounded by the gate, so there is none here.
     pub(super) fn new(connections: Budget) -> Self {
         let budget = Budget { total: usize::MAX, ..connections };
         let shards = std::iter::repeat_with(|| Mutex::new(Ledger::new(budget))).take(SHARDS).collect();
@@ -90,7 +91,7 @@ mod tests {
             let seats: Vec<_> = clients.clone().map(|client| crowd.enter(client)).collect();
             assert!(seats.iter().all(Option::is_some), "their total is counted elsewhere");
             assert!(crowd.enter(IpAddr::from([10, 0, 0, 1])).is_none());
-            // Other limits have no total either.
+            // New limits have no total either.
             crowd.exchange(connections);
         }
     }

@@ -9,17 +9,17 @@ use crate::flows::admission::Permit;
 /// A line of the access log that is not complete.
 pub(super) struct Draft {
     pub(super) served: Served,
-    /// What the line says of the query if an application answers.
+    /// The query in the line if an application answers.
     pub(super) query: Option<String>,
 }
 
 impl Draft {
-    /// Takes note of who was let in.
+    /// Notes the user who was let in.
     pub(super) fn let_in(&mut self, permit: &Permit) {
         self.served.user = permit.user().map(|user| user.username.as_str().to_owned());
     }
 
-    /// Takes note of what has been answered so far.
+    /// Notes the answer so far.
     pub(super) fn answering(&mut self, status: u16, bytes: usize) {
         self.served.status = status;
         self.served.bytes = bytes;

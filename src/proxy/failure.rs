@@ -1,4 +1,4 @@
-//! What a failure looks like: to the person, in the log and in the metrics.
+//! The appearance of a failure: to the person, in the log and in the metrics.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::flows::admission::{Outcome, Permit};
 /// The session ended while its request was under way.
 pub(super) const SESSION_ENDED: ErrorType = ErrorType::Custom("SessionEnded");
 
-/// What a failure looks like from outside; `None` when there is nobody to tell.
+/// The outcome that a client sees of a failure; `None` when there is no client to tell.
 pub(super) fn outcome_of(error: &Error, ctx: &Context) -> Option<Outcome> {
     let route = ctx.permit.as_ref().map(|permit| Arc::clone(permit.route()));
     if *error.etype() == SESSION_ENDED {
@@ -57,7 +57,7 @@ pub(super) fn report(error: &Error, outcome: &Outcome, ctx: &Context) {
     }
 }
 
-/// What the rules of a route said, if they were asked.
+/// The decision of a route's rules, if they were asked.
 pub(super) fn decision_of(outcome: &Outcome) -> Option<Decision> {
     match outcome {
         Outcome::SignIn { .. } => Some(Decision::SignIn),

@@ -37,7 +37,7 @@ struct No {
     visit: Visit,
     asked: Asked,
     outcome: Outcome,
-    /// Else the other proxy understands a bare status only.
+    /// Otherwise the other proxy understands a bare status only.
     takes_redirects: bool,
 }
 
@@ -48,7 +48,7 @@ struct Terms {
     takes_redirects: bool,
 }
 
-/// What the other proxy is told.
+/// The answer to the other proxy.
 enum Verdict {
     Yes(Permit),
     No(Outcome),
@@ -131,8 +131,8 @@ impl Phases {
         self.0.gateway.questions.note(host, question);
     }
 
-    /// A question that does not say what is asked for can be answered where everything on the host
-    /// is decided alike.
+    /// A question that names no target can be answered where no decision about the host depends on
+    /// the path.
     fn with_enough_told(&self, asked: Asked) -> Result<Asked, Unclear> {
         if asked.target_told {
             return Ok(asked);
@@ -160,7 +160,7 @@ impl Phases {
                 }
             }
             Admission::Answer(outcome) => Verdict::No(outcome),
-            // The other proxy has to send it to us instead of asking about it.
+            // The other proxy has to send this request to us instead of asking about it.
             Admission::Ours => Verdict::No(Outcome::NoRoute),
         }
     }
@@ -199,7 +199,7 @@ impl Phases {
     }
 }
 
-/// Yes: who it is, in every header that the application could believe.
+/// A yes, with the user in every header that the application could believe.
 fn yes(permit: &Permit) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     let headers: &mut HeaderMap = response.headers_mut();

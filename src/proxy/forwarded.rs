@@ -1,8 +1,9 @@
-//! Who the client is: the socket's peer, unless that is a proxy we were told to trust.
+//! The address of the client: the socket's peer, unless that is a proxy we were told to trust.
 //!
 //! `X-Forwarded-For`, or `Forwarded` where the operator says so, is read from its right end, where
 //! our own proxies have written. What always holds: an address that an anonymous client wrote is
-//! never taken for the client's; of the two headers, only the one that the proxies write is read.
+//! never taken for the client's; of the two headers, only the header that the proxies write is
+//! read.
 
 use std::net::IpAddr;
 
@@ -17,10 +18,10 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 /// How many trusted proxies one request may have passed.
 const HOPS_MAX: usize = 16;
 
-/// The most peers that are told of because nobody believes them.
+/// The most disbelieved peers that the operator is told of.
 const UNBELIEVED_MAX: usize = 8;
 
-/// What the trusted proxies write.
+/// The header that the trusted proxies write.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ForwardedBy {
     /// `X-Forwarded-For` and `X-Forwarded-Proto`.
@@ -30,14 +31,14 @@ pub enum ForwardedBy {
     Forwarded,
 }
 
-/// The peers whose word about a request counts.
+/// The peers that are believed about a request.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TrustedProxies {
     networks: Vec<IpNet>,
     by: ForwardedBy,
 }
 
-/// What one proxy says of who has sent the request to it.
+/// One proxy's statement about the sender of a request.
 struct Hop {
     address: IpAddr,
     is_https: bool,
@@ -48,14 +49,14 @@ impl TrustedProxies {
         Self { networks, by }
     }
 
-    /// Whether `address` is one of them.
+    /// Whether `address` is a trusted proxy's.
     pub(super) fn trusts(&self, address: IpAddr) -> bool {
         // A dual-stack socket shows IPv4 peers as mapped addresses.
         let address = address.to_canonical();
         self.networks.iter().any(|network| network.contains(&address))
     }
 
-    /// The client's address: the right-most one that no trusted proxy vouches for as its own.
+    /// The client's address: the right-most address that is not a trusted proxy's.
     pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         match self.by {
             ForwardedBy::XForwarded => self.beyond(peer, entries(headers, &FORWARDED_FOR).map(address)),
@@ -65,8 +66,8 @@ impl TrustedProxies {
         }
     }
 
-    /// Where the way of a request leads, hop by hop from `peer`, until it leaves the trusted
-    /// proxies. Beyond an entry that is no address nothing can be believed.
+    /// The client of a request, followed hop by hop from `peer` until the hops leave the trusted
+    /// proxies. Entries beyond an entry that is no address are not believed.
     fn beyond(&self, peer: IpAddr, hops: impl Iterator<Item = Option<IpAddr>>) -> IpAddr {
         let mut client = peer.to_canonical();
         for hop in hops.take(HOPS_MAX) {
@@ -93,7 +94,7 @@ impl TrustedProxies {
         if is_https { Scheme::Https } else { Scheme::Http }
     }
 
-    /// What the trusted proxy says that is nearest to the client.
+    /// Whether the client came by https, as the trusted proxy nearest to it says.
     fn came_by_https(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
         let (mut client, mut is_https) = (peer.to_canonical(), false);
         for entry in entries(headers, &FORWARDED).take(HOPS_MAX) {
@@ -106,9 +107,8 @@ impl TrustedProxies {
         is_https
     }
 
-    /// Whether `peer` says whose request it sends, and nobody believes it. A client on the internet
-    /// may say what it likes; a peer of a private network is a proxy that the operator has
-    /// forgotten.
+    /// Whether `peer` says whose request it sends, and is not trusted. A client on the internet may
+    /// say what it likes; a peer of a private network is a proxy that the operator has forgotten.
     fn is_forgotten(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
         let is_near = match peer.to_canonical() {
             IpAddr::V4(v4) => v4.is_private() || v4.is_loopback(),
@@ -120,7 +120,7 @@ impl TrustedProxies {
     }
 }
 
-/// Proxies that nobody believes, as the operator is told of them.
+/// Proxies that are not trusted, as the operator is told of them.
 #[derive(Debug, Default)]
 pub(super) struct Unbelieved(papaya::HashSet<IpAddr>);
 
@@ -136,7 +136,7 @@ impl Unbelieved {
         }
     }
 
-    /// What is wrong, in sentences.
+    /// The faults, in sentences.
     pub(super) fn remarks(&self) -> Vec<String> {
         let mut peers: Vec<_> = self.0.pin().iter().copied().collect();
         peers.sort_unstable();
@@ -152,8 +152,8 @@ fn remark(peer: IpAddr) -> String {
 }
 
 /// The entries of a header that every hop adds to, the last one first. A comma within quotation
-/// marks ends an entry, too: a proxy writes none, and so nobody can hide what the proxies after
-/// them have written.
+/// marks ends an entry, too: a proxy writes none, and so no client can hide what the proxies after
+/// it have written.
 fn entries<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
     let values = headers.get_all(name).into_iter().rev();
     values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','))
@@ -289,7 +289,7 @@ mod tests {
             (&["for=6.6.6.6;proto=https, for=192.0.2.1;proto=http"], "192.0.2.1", Scheme::Http),
             (&["for=192.0.2.1;proto=https, for=10.0.0.2;proto=http"], "192.0.2.1", Scheme::Https),
             (&["for=6.6.6.6", "for=192.0.2.1"], "192.0.2.1", Scheme::Http),
-            // What a client hides behind an open quotation mark hides nothing of the proxy's.
+            // An open quotation mark of a client hides no entry of the proxy's.
             (&["for=\"6.6.6.6, for=192.0.2.1;proto=http"], "192.0.2.1", Scheme::Http),
             (&["for=_hidden;proto=https"], "10.0.0.1", Scheme::Http),
             (&["for=unknown"], "10.0.0.1", Scheme::Http),
@@ -299,7 +299,8 @@ mod tests {
             let headers = said(values);
             assert_eq!(by_rfc.client(peer, &headers), client.parse::<IpAddr>().unwrap(), "{values:?}");
             assert_eq!(by_rfc.scheme(Some(peer), &headers), scheme, "{values:?}");
-            // Nobody else says anything, and without the operator's word the header says nothing.
+            // An untrusted peer is not believed, and without the operator's word the header is not
+            // read.
             let anonymous: IpAddr = "192.0.2.9".parse().unwrap();
             assert_eq!(by_rfc.client(anonymous, &headers), anonymous);
             assert_eq!(trusted().client(peer, &headers), "6.6.6.6".parse::<IpAddr>().unwrap());
@@ -338,8 +339,8 @@ mod tests {
     }
 
     proptest! {
-        /// A model of its own: from the right, through trusted hops, to the first that is not one
-        /// of ours.
+        /// A model of its own: from the right, through trusted hops, to the first that is not
+        /// trusted.
         #[test]
         fn p_04_client_is_never_beyond_the_first_untrusted_hop(
             peer in prop_oneof![Just("10.0.0.1".to_owned()), Just("192.0.2.9".to_owned())],

@@ -1,7 +1,7 @@
 //! How many connections there may be, in all and from every network.
 //!
-//! What always holds: whoever holds a [`Pass`] is counted, and nobody else is. When there is no
-//! room for a newcomer, connections without a request under way are closed: those of the network
+//! What always holds: a connection that holds a [`Pass`] is counted, and no other is. When there is
+//! no room for a newcomer, connections without a request under way are closed: those of the network
 //! that has its share, or of the region that has most. A trusted proxy's address is counted in the
 //! total only; the clients behind it are counted in `crowd.rs`.
 
@@ -19,7 +19,7 @@ use super::{Limits, preface};
 use crate::domain::ledger::{Budget, Exhausted, Ledger, Standing};
 use crate::domain::network::Network;
 
-/// The most connections closed for one newcomer; what is more than one is room for the next ones.
+/// The most connections closed for one newcomer; those beyond one make room for the next newcomers.
 const CLOSED_AT_ONCE_MAX: usize = 32;
 /// How long to refuse newcomers without another search, once nothing was found to close.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(100);
@@ -42,11 +42,11 @@ struct Roll {
     /// By age: numbers are given in order.
     open: BTreeMap<u64, Arc<Activity>>,
     next: u64,
-    /// When it is worth looking again for connections to close.
+    /// When to search again for connections to close.
     search_from: Duration,
 }
 
-/// What one connection is doing.
+/// The activity of one connection.
 pub(super) struct Activity {
     /// `None` for a trusted proxy.
     source: Option<IpAddr>,
@@ -79,7 +79,7 @@ impl Activity {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// It has been answered, or given up.
+    /// The request has been answered, or given up.
     pub(super) fn end_request(&self) {
         self.requests.fetch_sub(1, Ordering::Relaxed);
     }
@@ -121,8 +121,8 @@ impl Gate {
         Ok((stream, peer, pass))
     }
 
-    /// Whose connection this is, if it is a trusted proxy's and it says so; closes it again when
-    /// there is no room for that client.
+    /// The client of a trusted proxy's connection, if the proxy names it; closes the connection
+    /// when there is no room for that client.
     pub(super) async fn introduce(
         self: &Arc<Self>,
         socket: &mut TcpStream,
@@ -144,7 +144,7 @@ impl Gate {
 
     fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Pass> {
         let source = (!self.trusted.trusts(peer)).then_some(peer);
-        // The reserve is for a proxy too: users come through it.
+        // A trusted proxy may use the reserve, because users come through it.
         let standing = source.map_or(Standing::Known, |_| (self.standings)(source));
         let now = (self.elapsed)();
         let mut roll = self.roll();
@@ -306,8 +306,8 @@ mod tests {
         assert!(enter(&gate, "198.51.100.2").is_some());
     }
 
-    /// Somebody who knocks again and again does not have every connection looked at each time, and
-    /// does not put it off either.
+    /// A client that knocks again and again does not have every connection looked at each time, and
+    /// does not put the search off either.
     #[test]
     fn f_06_a_search_in_vain_is_not_repeated_at_once() {
         let millis = Arc::new(AtomicU64::new(0));
@@ -317,7 +317,7 @@ mod tests {
         assert!(enter(&gate, "10.99.0.1").is_none());
         all[0].activity().end_request();
         millis.store(99, Ordering::Relaxed);
-        assert!(enter(&gate, "10.99.0.1").is_none(), "nobody looks yet");
+        assert!(enter(&gate, "10.99.0.1").is_none(), "no search yet");
         millis.store(100, Ordering::Relaxed);
         assert!(enter(&gate, "10.99.0.1").is_some());
     }

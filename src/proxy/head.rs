@@ -2,14 +2,13 @@
 //!
 //! pingora's parser is lenient: it takes bare line feeds, escapes a space in the target, cuts a
 //! fragment off, and keeps none of it where we could see. An application or a proxy before us that
-//! reads such bytes otherwise sees another request than the one that was decided on. So the bytes
-//! are looked at on their way to the parser ([`super::watched`]), and admission refuses what is
-//! odd.
+//! reads such bytes otherwise sees another request than the gateway decided on. So the bytes are
+//! looked at on their way to the parser ([`super::watched`]), and admission refuses an odd head.
 //!
-//! What always holds: only leniency is undone here. The parser still decides what a request says, and
-//! refuses on its own what it cannot read.
+//! What always holds: only leniency is undone here. The parser still decides what a request says,
+//! and refuses on its own a head that it cannot read.
 
-/// What has been seen of one head.
+/// The state of reading one head.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Head {
     part: Part,
@@ -22,7 +21,7 @@ pub(super) struct Head {
 }
 
 const TRANSFER_ENCODING: &[u8] = b"transfer-encoding:";
-/// The line is of another field, or its name is over.
+/// The line is another field's, or its name is over.
 const NOT_OURS: usize = usize::MAX;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,7 +34,7 @@ enum Part {
     Target,
     Version,
     Fields,
-    /// What comes now is a body, or whatever the connection was upgraded to.
+    /// The following bytes are a body, or those of an upgraded connection.
     Over,
 }
 
@@ -58,13 +57,13 @@ impl Head {
         self.part != Part::Before
     }
 
-    /// Whether there is something about it that could be read in two ways.
+    /// Whether the head could be read in two ways.
     pub(super) fn is_odd(self) -> bool {
         self.is_odd
     }
 
-    /// Whether it has come to its end and a body in chunks follows. Admission refuses every
-    /// transfer coding but `chunked`.
+    /// Whether the head is over and a body in chunks follows. Admission refuses every transfer
+    /// coding but `chunked`.
     pub(super) fn is_before_chunks(self) -> bool {
         self.part == Part::Over && self.is_chunked
     }
@@ -104,7 +103,7 @@ impl Head {
     }
 }
 
-/// Passes what stands within a line.
+/// Skips the rest of the bytes within a line.
 fn skip(byte: u8, after: &[u8]) -> &[u8] {
     if matches!(byte, b'\r' | b'\n') {
         return after;
@@ -120,7 +119,7 @@ mod tests {
     fn head(bytes: &[u8]) -> Head {
         let mut whole = Head::default();
         let _ = whole.see(bytes);
-        // However it is cut into pieces.
+        // The result is the same however the bytes are cut into pieces.
         let mut in_pieces = Head::default();
         for piece in bytes.chunks(1) {
             let _ = in_pieces.see(piece);

@@ -1,5 +1,5 @@
-//! What is taken off a request before it goes to an upstream, what is written onto it, and what
-//! is taken off the response.
+//! The headers that are taken off a request before it goes to an upstream, those that are written
+//! onto it, and those that are taken off the response.
 //!
 //! Removal is by family and by configuration, whatever the spelling. A name with anything but
 //! letters, digits and hyphens is always dropped: CGI-like applications turn every other character
@@ -84,8 +84,8 @@ pub(super) struct Reserved {
     first: FirstBytes,
 }
 
-/// With which bytes names begin that are removed: of the headers that browsers send, most begin
-/// with another one, and need no closer look.
+/// The first bytes of removed names: most headers that browsers send begin with other bytes, and
+/// need no closer look.
 #[derive(Debug)]
 struct FirstBytes([bool; 256]);
 
@@ -142,14 +142,14 @@ impl Reserved {
             || (self.first.has(name) && is_listed())
     }
 
-    /// Whether a header with this name is taken off on a route with these rules. What carries an
-    /// identity on some route is let through on none.
+    /// Whether a header with this name is taken off on a route with these rules. A header that
+    /// carries an identity on some route is let through on none.
     fn unwanted(&self, name: &str, rules: &HeaderRules) -> bool {
         let is_let_through = || rules.passes(name) && !self.names.contains(&folded(name));
         rules.strips(name) || (self.covers(name) && !is_let_through())
     }
 
-    /// Removes what only we may say, and what the route does not want.
+    /// Removes the headers that only we may write, and those that the route does not want.
     pub(super) fn strip(&self, request: &mut RequestHeader, rules: &HeaderRules) {
         let unwanted: Vec<HeaderName> =
             request.headers.keys().filter(|name| self.unwanted(name.as_str(), rules)).cloned().collect();
@@ -164,7 +164,7 @@ pub(super) struct Outgoing<'a> {
     pub(super) permit: &'a Permit,
     pub(super) visit: &'a Visit,
     pub(super) reserved: &'a Reserved,
-    /// Under which scheme and port browsers reach every host.
+    /// The scheme and port under which browsers reach every host.
     pub(super) place: &'a Place,
     /// The HTTP version that the client spoke.
     pub(super) version: Version,
@@ -177,13 +177,13 @@ impl Outgoing<'_> {
         self.reserved.strip(request, &route.headers);
         let told = self.permit.identity_headers();
         // While rules are exchanged, the reserved headers can be those of other rules than the
-        // route. What is told replaces what was there.
+        // route. The identity headers replace any that the client sent.
         for name in route.identity.names().filter(|name| told.iter().all(|(told, _)| told != *name)) {
             request.remove_header(name);
         }
         remove_tokens(request)?;
         if route.credentials.is_some() {
-            // Nobody shows the application a password of their own choice where the gateway shows
+            // No client shows the application a password of its own choice where the gateway shows
             // one.
             request.remove_header(&header::AUTHORIZATION);
         }
@@ -197,7 +197,7 @@ impl Outgoing<'_> {
         self.write_whereabouts(request)
     }
 
-    /// Where the request came in; ours alone.
+    /// Writes where the request came in; only our own values remain.
     fn write_whereabouts(&self, request: &mut RequestHeader) -> pingora::Result<()> {
         if let Some(client) = self.visit.client {
             request.insert_header(FORWARDED_FOR, address_value(client)?)?;
@@ -228,8 +228,8 @@ fn address_value(address: IpAddr) -> pingora::Result<HeaderValue> {
         .map_err(|e| pingora::Error::because(pingora::ErrorType::InternalError, "address as header", e))
 }
 
-/// Takes access tokens out, good or not. An `Authorization` that is the application's own stays
-/// byte for byte, and so do its neighbours.
+/// Removes access tokens, good or not. An `Authorization` for the application itself stays byte for
+/// byte, and so do other headers.
 fn remove_tokens(request: &mut RequestHeader) -> pingora::Result<()> {
     request.remove_header(TOKEN_HEADER);
     let is_ours = |value: &HeaderValue| carrier::is_ours(value.as_bytes());
@@ -261,8 +261,8 @@ fn clean_cookies(request: &mut RequestHeader, version: Version) -> pingora::Resu
     Ok(())
 }
 
-/// The values that go to the upstream, and whether they differ from what came. `None` when there
-/// is nothing to look at.
+/// The values that go to the upstream, and whether they differ from those that came. `None` when
+/// there is nothing to look at.
 fn cookies_without_ours(headers: &HeaderMap) -> Option<(Cleaned, Vec<Vec<u8>>)> {
     let mut cleaned = Cleaned::Untouched;
     let mut kept = Vec::new();
@@ -397,7 +397,7 @@ mod tests {
     #[test]
     fn f_11_removes_identity_headers_of_other_products() {
         let reserved = Reserved::default();
-        // Written out, so that a line that is lost from a table is noticed.
+        // The list is written out, so that a line lost from a table is noticed.
         let families = [
             "x-forwarded-user",
             "x-original-user",

@@ -5,8 +5,8 @@
 //! shutdown are ours. Pages and APIs are tower services handed in as [`Doors`].
 //!
 //! What always holds: a request reaches an upstream only with a `Permit` in its context; what
-//! the client says about identity, address or scheme is removed before ours is written; whatever
-//! ends a session ends its open streams.
+//! the client says about identity, address or scheme is removed before ours is written; the end of
+//! a session ends its open streams.
 
 mod access;
 mod acme;
@@ -64,7 +64,7 @@ pub const HEADER_BYTES_MAX: usize = 32 * 1024;
 /// The most bytes a request body for our own endpoints may have.
 pub const OWN_BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// Where and how to listen.
+/// The addresses to listen on, and how.
 #[derive(Debug, Clone)]
 pub struct ProxySettings {
     /// Plain HTTP/1.1 and HTTP/2 without TLS.
@@ -85,7 +85,7 @@ pub struct ProxySettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preface {
     No,
-    /// All of them do.
+    /// All trusted proxies do.
     Proxy,
 }
 
@@ -105,7 +105,7 @@ pub struct CertificateFiles {
     pub source: Source,
 }
 
-/// Where a certificate is from.
+/// The source of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// The operator.
@@ -125,7 +125,7 @@ impl CertificateFiles {
         Self { chain: file.clone(), key: file, source: Source::Obtained(host) }
     }
 
-    /// Whether the gateway gets it by itself.
+    /// Whether the gateway obtains it itself.
     pub fn is_obtained(&self) -> bool {
         matches!(self.source, Source::Obtained(_))
     }
@@ -134,7 +134,7 @@ impl CertificateFiles {
         matches!(&self.source, Source::Obtained(host) if host.parse::<IpAddr>().is_ok())
     }
 
-    /// How operators are told of it.
+    /// Its name in messages for operators.
     fn name(&self) -> String {
         match &self.source {
             Source::Given => self.chain.display().to_string(),
@@ -153,7 +153,7 @@ pub struct Limits {
     pub own_bodies: Budget,
     /// How long such a body may take, however short it is.
     pub own_body_timeout: Duration,
-    /// What it may take beyond that: a second for this many bytes that have arrived.
+    /// The time it may take beyond that: a second for this many bytes that have arrived.
     pub own_body_bytes_per_second: usize,
 }
 
@@ -169,24 +169,24 @@ impl Default for Limits {
     }
 }
 
-/// Who answers what is not forwarded.
+/// The routers that answer requests which are not forwarded.
 ///
-/// Both find `flows::admit::Visit` in the extensions of a request; `gate` also finds the
-/// `flows::admit::Outcome` it has to answer, and an empty body.
+/// Both find `flows::visit::Visit` in the extensions of a request; `gate` also finds the
+/// `flows::admission::Outcome` it has to answer, and an empty body.
 #[derive(Clone)]
 pub struct Doors {
     /// Our own endpoints.
     pub own: axum::Router,
-    /// Everything that was refused or failed.
+    /// Answers every request that was refused or failed.
     pub gate: axum::Router,
 }
 
-/// What the proxy needs of the rest of the program.
+/// The parts of the program that the proxy needs.
 pub struct Parts {
     pub gateway: Arc<Gateway>,
     pub doors: Doors,
     pub meter: Arc<dyn Meter>,
-    /// What certificate authorities are shown.
+    /// The challenges that certificate authorities are shown.
     pub challenges: Arc<Challenges>,
     /// Time since some fixed moment; never goes backwards. For durations only.
     pub elapsed: Arc<dyn Fn() -> Duration + Send + Sync>,
@@ -200,7 +200,7 @@ pub trait Meter: Send + Sync {
     fn upstream_answered(&self, route: &str, duration: Duration);
     /// A long-lived exchange has begun: an upgrade, or a response that is still flowing.
     fn stream_opened(&self);
-    /// It has ended.
+    /// A long-lived exchange has ended.
     fn stream_closed(&self);
     /// Another address of the application behind `route` is tried.
     fn upstream_retried(&self, route: &str);
@@ -217,7 +217,7 @@ pub trait Meter: Send + Sync {
 pub enum Handshake {
     Done,
     Failed,
-    /// A certificate authority has seen what it wanted to see.
+    /// A certificate authority has validated.
     Validation,
 }
 

@@ -20,7 +20,7 @@ use super::gate::Elapsed;
 
 /// How long an answer is good for.
 const FRESH_FOR: Duration = Duration::from_secs(10);
-/// How long it is used without waiting for a newer one.
+/// How long an answer is used without waiting for a newer one.
 const USED_FOR: Duration = Duration::from_mins(1);
 
 /// Asks the system for the addresses of a name; none when there is no answer.
@@ -38,7 +38,7 @@ pub(super) struct Names {
 struct Name {
     answer: watch::Sender<Answer>,
     being_looked_up: AtomicBool,
-    /// Which of the addresses has its turn.
+    /// The address whose turn it is.
     turn: AtomicUsize,
 }
 
@@ -82,8 +82,8 @@ impl Names {
         }
     }
 
-    /// `address` could not be connected to. Several requests may say so of the same one, and only
-    /// the first moves on.
+    /// `address` could not be connected to. Several requests may report the same address, and only
+    /// the first report moves on to the next.
     pub(super) fn pass_over(&self, host: &str, address: IpAddr) {
         let known = self.known.pin();
         let Some(name) = known.get(host) else { return };
@@ -108,7 +108,7 @@ impl Names {
         let elapsed = Arc::clone(&self.elapsed);
         tokio::spawn(async move {
             let found = asked.await;
-            // Before the answer is told, so that nobody finds both it and its look-up gone.
+            // Before the answer is told, so that no waiter finds both it and its look-up gone.
             name.being_looked_up.store(false, Ordering::Release);
             name.answer.send_modify(|answer| {
                 if !found.is_empty() {
@@ -131,7 +131,7 @@ fn at_turn(addresses: &[IpAddr], turn: usize) -> Option<IpAddr> {
     turn.checked_rem(addresses.len()).and_then(|index| addresses.get(index)).copied()
 }
 
-/// In an order that does not change from answer to answer, so that a turn means the same address.
+/// The addresses are sorted, so that a turn means the same address in every answer.
 async fn ask_system(host: String) -> Vec<IpAddr> {
     let Ok(found) = tokio::net::lookup_host((host.as_str(), 0)).await else { return Vec::new() };
     let mut addresses: Vec<_> = found.map(|address| address.ip()).collect();
@@ -275,7 +275,7 @@ mod tests {
             assert_eq!(rig.address().await, Some(ip(1)));
             *rig.addresses.lock().unwrap() = vec![ip(2)];
             rig.pass(seconds);
-            // A new answer comes only to whoever waits for it.
+            // Only a caller that waits for the look-up gets a new answer.
             let asking = rig.address();
             let (found, ()) = tokio::join!(asking, async { rig.let_go.add_permits(1) });
             assert_eq!(found, Some(address), "{seconds}");

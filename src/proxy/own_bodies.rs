@@ -1,8 +1,8 @@
 //! Bodies of requests to our own endpoints.
 //!
-//! Clients that have shown nothing send them, so they are bounded: each in size and in time, and all
-//! that are in memory together, shared out among networks. What always holds: a body counts for as
-//! many bytes as have arrived, so that a request which sends nothing takes nothing from others.
+//! Anonymous clients send them, so they are bounded: each in size and in time, and all bodies in
+//! memory together, shared out among networks. What always holds: a body counts for as many bytes
+//! as have arrived, so that a request which sends nothing takes nothing from others.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ use super::streams;
 use super::{Limits, OWN_BODY_BYTES_MAX};
 use crate::domain::ledger::{Ledger, Standing};
 
-/// All such bodies that are in memory.
+/// All such bodies in memory.
 pub(super) struct OwnBodies {
     ledger: Mutex<Ledger>,
     pace: ArcSwap<Pace>,
@@ -34,14 +34,14 @@ struct Pace {
 
 /// The body of one request.
 pub(super) enum OwnBody<'a> {
-    /// The share is to be kept until the request is answered.
+    /// The whole body. The share is kept until the request is answered.
     Whole(Bytes, Share<'a>),
     TooLarge,
-    /// Too much of others is in memory.
+    /// Too many bytes of other bodies are in memory.
     NoRoom,
 }
 
-/// What one body takes, given back when dropped.
+/// The bytes that one body takes, given back when dropped.
 pub(super) struct Share<'a> {
     bodies: &'a OwnBodies,
     client: Option<IpAddr>,
@@ -63,7 +63,7 @@ impl OwnBodies {
         self.pace.store(Arc::new(Pace::of(limits)));
     }
 
-    /// Reads the body, unless it is more than our endpoints take, or too much is in memory.
+    /// Reads the body, unless it is more than our endpoints take, or too many bytes are in memory.
     pub(super) async fn read(
         &self,
         session: &mut Session,

@@ -1,4 +1,4 @@
-//! What is exchanged while the proxy serves, and what can be asked about it from outside.
+//! The state that is exchanged while the proxy serves, and what can be asked about it from outside.
 //!
 //! What does not live here: what is in the configuration (`config/`), and when it is read
 //! (`app/reload.rs`).
@@ -20,11 +20,11 @@ use super::{CertificateFiles, Doors, Limits, Meter, ProxyError};
 use crate::flows::Gateway;
 use crate::flows::rules::Rules;
 
-/// What a running proxy takes in when the rules of its gateway change.
+/// The settings that a running proxy takes in when the rules of its gateway change.
 pub struct Fresh {
     pub doors: Doors,
     pub meter: Arc<dyn Meter>,
-    /// Of the listeners that speak TLS; nothing is done with them where there are none.
+    /// The certificates of the listeners that speak TLS; ignored where there are none.
     pub certificates: Vec<CertificateFiles>,
     pub limits: Limits,
 }
@@ -38,7 +38,7 @@ pub struct Panel {
     pub(super) bounds: Bounds,
 }
 
-/// What is shared out among clients.
+/// The bounds that are shared out among clients.
 #[derive(Clone)]
 pub(super) struct Bounds {
     pub(super) gate: Arc<Gate>,
@@ -55,8 +55,8 @@ impl Bounds {
 }
 
 impl Panel {
-    /// Adopts `rules` and takes in what goes with them. Reads the certificates first, blocking: where
-    /// that fails, nothing has changed.
+    /// Adopts `rules` and takes in the state that belongs to them. Reads the certificates first,
+    /// blocking: where that fails, nothing has changed.
     pub fn exchange(&self, rules: Rules, fresh: Fresh) -> Result<(), ProxyError> {
         let Fresh { doors, meter, certificates, limits } = fresh;
         let nameless_tls = NamelessTls::with(certificates.len());
@@ -70,18 +70,19 @@ impl Panel {
         let reserved = Reserved::of(&rules.routes);
         self.bounds.exchange(&limits);
         self.gateway.adopt(rules);
-        // A request in between is cleaned of what its own route believes, whichever set that is of.
+        // A request in between is cleaned of the headers that its own route believes, under the old
+        // rules or the new.
         self.front.store(Arc::new(Front { doors, meter, reserved, nameless_tls }));
         Ok(())
     }
 
-    /// Takes in what has changed among the files of certificates, at once. Blocks; where it fails,
-    /// what is served goes on.
+    /// Takes in changed certificate files, at once. Blocks; where it fails, the old certificates
+    /// are served on.
     pub fn reread_certificates(&self) -> Result<(), CertificateError> {
         self.certificates.as_ref().map_or(Ok(()), |certificates| certificates.reread())
     }
 
-    /// What looks wrong about the proxies in front, in sentences.
+    /// The faults that the proxies in front seem to have, in sentences.
     pub fn remarks(&self) -> Vec<String> {
         self.unbelieved.remarks()
     }

@@ -1,9 +1,9 @@
-//! The PROXY protocol (of `HAProxy`, versions 1 and 2): a trusted proxy that passes bytes on says
-//! whose they are, before anything else.
+//! The PROXY protocol (of `HAProxy`, versions 1 and 2): a trusted proxy that passes bytes on first
+//! says which client they are from.
 //!
-//! What always holds: only a trusted proxy is believed, and where it is to say something, a
-//! connection on which it does not is closed; nothing beyond its words is read here; they are short
-//! and come soon.
+//! What always holds: only a trusted proxy is believed, and where it has to send a preface, a
+//! connection without one is closed; no byte beyond the preface is read here; its length and its
+//! time are bounded.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,15 +13,15 @@ use proxy_header::{ParseConfig, ProxyHeader};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-/// How long the words may take to come.
+/// How long the preface may take to come.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// What version 2 begins with.
+/// The beginning of version 2.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
-/// What version 1 begins with.
+/// The beginning of version 1.
 const WORD: &[u8] = b"PROXY ";
 /// The longest line of version 1.
 const LINE_BYTES_MAX: usize = 107;
-/// What version 2 may say after its first sixteen bytes: addresses, and what else a proxy knows.
+/// The most bytes of version 2 after its first sixteen: addresses, and further facts.
 const REST_BYTES_MAX: usize = 2_048;
 
 /// Why a proxy is not understood.
@@ -37,7 +37,7 @@ pub(super) enum PrefaceError {
     Timeout,
 }
 
-/// Whose connection this is: the proxy's own where it says so, for its health checks.
+/// The client of this connection: the proxy itself where it says so, for its health checks.
 pub(super) async fn read(socket: &mut TcpStream, peer: SocketAddr) -> Result<SocketAddr, PrefaceError> {
     let words = tokio::time::timeout(TIMEOUT, words(socket)).await;
     let words = words.map_err(|_| PrefaceError::Timeout)??;
@@ -50,7 +50,7 @@ pub(super) async fn read(socket: &mut TcpStream, peer: SocketAddr) -> Result<Soc
     Ok(source.map_or(peer, |source| SocketAddr::new(source.ip().to_canonical(), source.port())))
 }
 
-/// Its words, and not a byte more.
+/// Reads the preface, and not a byte more.
 async fn words(socket: &mut TcpStream) -> Result<Vec<u8>, PrefaceError> {
     let mut words = vec![0; SIGNATURE.len()];
     socket.read_exact(&mut words).await?;
@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    /// What is read of `sent`, which comes in pieces of this size, and what is left.
+    /// The result for `sent`, which comes in pieces of this size, and the bytes that are left.
     async fn told(sent: &[u8], piece: usize) -> (Result<SocketAddr, PrefaceError>, Vec<u8>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut proxy = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -133,7 +133,7 @@ mod tests {
         let v4 = [203, 0, 113, 7, 10, 0, 0, 1, 0x11, 0x22, 0, 80];
         let v6: Vec<u8> = [&[0x20, 1, 0xd, 0xb8][..], &[0; 11], &[7], &[0; 16], &[0, 9, 0, 80]].concat();
         let with_more = [&v4[..], &[0x04, 0, 3, 1, 2, 3]].concat();
-        // Nobody looks at what is not an address.
+        // The bytes after the addresses are not looked at.
         let with_nonsense = [&v4[..], &[0x04, 0xff, 0xff, 1]].concat();
         let longest = [&v4[..], &vec![0; REST_BYTES_MAX - v4.len()]].concat();
         for (words, source) in [

@@ -1,5 +1,5 @@
-//! What a route refuses to a person who may enter it: WebSockets and changes that pages of other
-//! origins send, and service workers on the host where people sign in.
+//! Requests that a route refuses although their user may enter: WebSockets and changes that pages
+//! of other origins send, and service workers on the host where people sign in.
 //!
 //! What does not live here: who may enter, which `flows` decides. What always holds: browsers say
 //! where a request is from, and what they say can only refuse it; a request that says nothing
@@ -15,7 +15,7 @@ use crate::flows::Gateway;
 use crate::flows::admission::{Outcome, Permit};
 use crate::flows::visit::Visit;
 
-/// What a request says that is refused, or was refused elsewhere.
+/// The parts of a request that decide about a refusal.
 #[derive(Clone, Copy)]
 pub(super) struct Told<'a> {
     pub(super) method: &'a Method,
@@ -43,7 +43,7 @@ pub(super) fn refused(
 }
 
 /// A WebSocket is not bound by the same-origin policy: a foreign page could open one with the
-/// person's cookies. So where a browser says where the page is from, it has to be here.
+/// person's cookies. So where a browser names the page's origin, it has to be ours.
 fn may_upgrade(request: Told<'_>, permit: &Permit, here: impl Fn() -> String) -> bool {
     if !request::wants_websocket(request.headers) {
         return true;
@@ -63,8 +63,8 @@ fn is_service_worker(gateway: &Gateway, request: Told<'_>, visit: &Visit) -> boo
 }
 
 /// Whether another origin's page would change something with the visitor's identity, and the route
-/// does not let it. A page cannot add somebody's access token to a request, except one that a
-/// browser remembers as a password.
+/// does not let it. A page cannot add a user's access token to a request, unless the browser
+/// remembers the token as a password.
 fn is_cross_origin_change(request: Told<'_>, permit: &Permit, here: impl Fn() -> String) -> bool {
     if request.method.is_safe() || !permit.is_ambient() || permit.route().cross_origin == CrossOrigin::Passed
     {

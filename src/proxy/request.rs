@@ -1,4 +1,4 @@
-//! Reading a request and a response: what admission and streams want to know of them.
+//! Reading a request and a response, for admission and streams.
 //!
 //! Everything here is a plain function of headers.
 
@@ -18,7 +18,7 @@ pub(super) fn path_of(request: &RequestHeader) -> &[u8] {
     target.iter().position(|byte| *byte == b'?').and_then(|end| target.get(..end)).unwrap_or(target)
 }
 
-/// What stands behind the `?`, if there is one.
+/// The query, if there is a `?`.
 pub(super) fn query_of(request: &RequestHeader) -> Option<&[u8]> {
     let target = request.raw_path();
     let at = target.iter().position(|byte| *byte == b'?')?;

@@ -43,7 +43,7 @@ use super::{Handshake, Parts, Preface, ProxyError, ProxySettings, streams};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a connection may still bring a request after shutdown began.
 const LINGER: Duration = Duration::from_millis(300);
-/// How long to wait when the system has no more sockets to give.
+/// How long to wait when the system has no sockets left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// The proxy, listening.
@@ -126,12 +126,12 @@ impl Proxy {
         self.listeners.iter().map(|listener| listener.address)
     }
 
-    /// What it listens on, for another program.
+    /// The listening sockets, for another program.
     pub fn descriptors(&self) -> impl Iterator<Item = io::Result<OwnedFd>> {
         self.listeners.iter().map(|listener| listener.socket.as_fd().try_clone_to_owned())
     }
 
-    /// Where what it serves is exchanged.
+    /// The panel, by which the served state is exchanged.
     pub fn panel(&self) -> Arc<Panel> {
         Arc::clone(&self.panel)
     }
@@ -167,8 +167,9 @@ impl Proxy {
             }
         }
         let until = tokio::time::Instant::now() + self.grace_period;
-        // A client may be sending its next request on a connection that it was told to keep. It is
-        // answered, and told to close; without this time it would be cut off.
+        // A client may be sending its next request on a connection that it was told to keep. That
+        // request is answered, and the connection told to close; without this time it would be cut
+        // off.
         let linger = LINGER.min(self.grace_period);
         let mut is_done = tokio::time::timeout(linger, all_ended(&mut open)).await.is_ok();
         if !is_done {
@@ -201,7 +202,7 @@ async fn listen(
 }
 
 /// TLS 1.2 and 1.3, HTTP/2 by ALPN, no early data (rustls's default). pingora knows no protocol
-/// beside those of HTTP, so the configuration that it makes is replaced by one that does.
+/// beside those of HTTP, so the configuration that it makes is replaced.
 fn acceptor(certificates: &Arc<Certificates>) -> Acceptor {
     #[expect(clippy::expect_used, reason = "with rustls, TLS settings with callbacks cannot fail")]
     let mut settings = PingoraTls::with_callbacks(Box::new(NameKeeper)).expect("TLS settings");
@@ -257,7 +258,7 @@ async fn accept(
     }
 }
 
-/// Returns when shutdown is asked for, or nobody is left who could ask.
+/// Returns when shutdown is asked for, or the sender is gone.
 async fn asked(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|asked| *asked).await;
 }
@@ -291,14 +292,14 @@ async fn connection(
     socket.set_nodelay(true).ok()?;
     let mut stream = Connection::from(socket);
     let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
-    // Known already, so that pingora need not ask the system for every request.
+    // The peer is set here, so that pingora need not ask the system for every request.
     let _ = digest.peer_addr.set(Some(peer.into()));
     stream.set_socket_digest(digest);
     let stream = Buffered::new(stream);
     let Some(tls) = tls else { return Some(Box::new(Watched(stream))) };
     let ended = |how| app.front.load().meter.handshake(how);
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.tls_handshake(stream)).await {
-        // There is nothing more to see for an authority.
+        // A certificate authority needs no more than the handshake.
         Ok(Ok(stream)) if has_validated(&stream) => {
             ended(Handshake::Validation);
             None

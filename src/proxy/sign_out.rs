@@ -3,7 +3,7 @@
 //! What does not live here: the address (`domain/policy/logout.rs`), and ending the session
 //! (`flows/`).
 //!
-//! What always holds: nobody is signed out because a page of another origin, or a browser that
+//! What always holds: no user is signed out because a page of another origin, or a browser that
 //! looks ahead, asked for the address; and not before the application has taken the request.
 
 use http::{HeaderMap, Method, StatusCode};
@@ -22,7 +22,7 @@ pub(super) fn leads_out(permit: &Permit, request: &RequestHeader, status: Status
 }
 
 /// Whether a user means it, as far as their browser says: a page of the same origin has led there,
-/// or they have typed the address. One that says nothing may mean it.
+/// or they have typed the address. A browser that says nothing is believed.
 fn is_meant(method: &Method, headers: &HeaderMap) -> bool {
     let says = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
     let is_look_ahead = says("sec-purpose").is_some() || says("purpose").is_some();

@@ -1,8 +1,8 @@
-//! Where listening sockets come from: the service manager, which holds them while we are restarted,
+//! The sources of listening sockets: the service manager, which holds them while we are restarted,
 //! the program that this process was before, or the system.
 //!
 //! What always holds: a socket that is handed over is used by the listener whose address it has;
-//! nobody is left waiting at one that no listener has.
+//! no client is left waiting at a socket that no listener has.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 pub struct Sockets(Vec<(SocketAddr, std::net::TcpListener)>);
 
 impl Sockets {
-    /// Those that another program has opened for us.
+    /// The sockets that another program has opened for us.
     pub fn handed_over(sockets: Vec<std::net::TcpListener>) -> io::Result<Self> {
         let with_address = |socket: std::net::TcpListener| {
             socket.set_nonblocking(true)?;
@@ -23,7 +23,7 @@ impl Sockets {
         sockets.into_iter().map(with_address).collect::<io::Result<_>>().map(Self)
     }
 
-    /// The one for `address`: what was handed over, or a new one.
+    /// The socket for `address`: a handed-over one, or a new one.
     pub async fn listen(&mut self, address: SocketAddr) -> io::Result<TcpListener> {
         match self.0.iter().position(|(held, _)| is_for(*held, address)) {
             Some(at) => TcpListener::from_std(self.0.swap_remove(at).1),
@@ -31,7 +31,7 @@ impl Sockets {
         }
     }
 
-    /// The addresses at which connections wait that nobody will take.
+    /// The addresses at which connections wait that no listener will take.
     pub fn unclaimed(&self) -> Vec<SocketAddr> {
         self.0.iter().map(|(address, _)| *address).collect()
     }
@@ -64,7 +64,7 @@ mod tests {
         let mut sockets = Sockets::handed_over(vec![held]).unwrap();
         assert_eq!(sockets.unclaimed(), [address]);
         let _other = sockets.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        // Nobody else could listen there.
+        // No other program could listen there.
         let taken = sockets.listen(address).await.unwrap();
         assert_eq!(taken.local_addr().unwrap(), address);
         assert!(sockets.unclaimed().is_empty());

@@ -3,9 +3,10 @@
 //! Every request runs inside [`supervised`]. As soon as admission or the response shows that an
 //! exchange outlives one round trip, it is bound to its session by [`bind_to_session`]. When that
 //! session ends, its user may not use the route any more, or the route or its public path is gone,
-//! the whole exchange is dropped, idle or not. One that would never end by itself is dropped when
-//! we are told to stop, too, so that its client comes back to the next process at once. Dropping
-//! closes an HTTP/1.1 connection and resets one HTTP/2 stream, leaving its neighbours alone.
+//! the whole exchange is dropped, idle or not. An exchange that would never end by itself is
+//! dropped when we are told to stop, too, so that its client comes back to the next process at
+//! once. Dropping closes an HTTP/1.1 connection and resets one HTTP/2 stream, leaving its
+//! neighbours alone.
 //!
 //! Supervision also bounds how long a client may take to say anything at all, and to send a request's
 //! headers.
@@ -56,18 +57,18 @@ enum Stage {
     Opening,
     /// It has chosen HTTP/2, and has to prove it with its preface.
     Http2Handshake,
-    /// Requests come, or may come; from here on they are bounded one by one.
+    /// Requests may come; from here on each is bounded on its own.
     Open,
 }
 
 struct Supervision {
-    /// What has come of the request's head and body; for HTTP/2 nothing, because frames say where
-    /// they end.
+    /// The bytes that have come of the request's head and body; unused for HTTP/2, where frames say
+    /// where they end.
     head: Cell<Head>,
     chunks: Cell<Chunks>,
     arrived: Cell<Option<Arrived>>,
     binding: OnceCell<Binding>,
-    /// What the connection of an HTTP/2 request is doing.
+    /// The activity of an HTTP/2 request's connection.
     activity: Option<Arc<Activity>>,
 }
 
@@ -100,7 +101,8 @@ fn on_activity(supervision: &Supervision, change: impl Fn(&Activity)) {
     }
 }
 
-/// What an exchange was let in with, and who knows whether that still holds.
+/// The evidence that an exchange was let in with, and the gateway, which knows whether it still
+/// holds.
 #[derive(Clone)]
 struct Binding {
     gateway: Arc<Gateway>,
@@ -118,7 +120,7 @@ pub(super) enum Course {
 }
 
 impl Binding {
-    /// Returns when the exchange may not go on, or is not waited for.
+    /// Returns when the exchange may not go on, or shutdown does not wait for it.
     async fn until_ended(self, mut shutdown: ShutdownWatch) {
         let refused = self.gateway.admission.until_refused(&self.stay);
         match self.course {
@@ -154,7 +156,7 @@ impl Drop for OpenStream {
     }
 }
 
-/// Runs everything that happens on one connection, unless nothing does.
+/// Runs the work of one connection, and ends it if the client stays silent.
 pub(super) async fn connection(activity: Arc<Activity>, work: impl Future<Output = ()>) {
     let work = async move {
         tokio::select! {
@@ -172,7 +174,7 @@ pub(super) fn http2_chosen() {
     let _ = CONNECTION.try_with(|connection| connection.stage.set(Stage::Http2Handshake));
 }
 
-/// The handshake of HTTP/2 is over, if that is what went on.
+/// Notes that a handshake of HTTP/2 is over, if there was one.
 pub(super) fn http2_begun() {
     let _ = CONNECTION.try_with(|connection| {
         if connection.stage.get() == Stage::Http2Handshake {
@@ -181,8 +183,8 @@ pub(super) fn http2_begun() {
     });
 }
 
-/// Ends when a connection has taken too long to open. Like [`cut`], it is polled right after
-/// whatever changes the stage.
+/// Ends when a connection has taken too long to open. Like [`cut`], it is polled right after the
+/// code that changes the stage.
 async fn silence(limit: Duration) {
     let mut too_late = std::pin::pin!(pingora::time::sleep(limit));
     poll_fn(|context| match CONNECTION.try_with(|connection| connection.stage.get()) {
@@ -267,8 +269,8 @@ pub(super) fn bind_to_session(
 
 /// Ends when the exchange has to end.
 ///
-/// Everything that changes the supervision happens while the request itself is polled, right before
-/// this is, so nothing has to wake it.
+/// The supervision changes only while the request itself is polled, right before this future is, so
+/// this future needs no wake-up of its own.
 async fn cut(limit: Duration, shutdown: &ShutdownWatch) {
     let mut ended: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     let mut too_late = std::pin::pin!(pingora::time::sleep(limit));

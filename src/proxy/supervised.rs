@@ -42,8 +42,8 @@ pub(super) struct Supervised {
     activities: Activities,
 }
 
-/// What connections are doing, by the digest of their socket: requests of HTTP/2 run in tasks of
-/// their own, and that digest is what they know of their connection.
+/// The activity of each connection, by the digest of its socket: requests of HTTP/2 run in tasks of
+/// their own, and know their connection by that digest alone.
 #[derive(Clone, Default)]
 struct Activities(Arc<papaya::HashMap<usize, Arc<Activity>>>);
 
@@ -76,7 +76,7 @@ impl Drop for Known {
     }
 }
 
-/// Nothing else is there while the digest lives.
+/// No other value has this address while the digest lives.
 fn address_of(digest: &Arc<SocketDigest>) -> usize {
     Arc::as_ptr(digest).addr()
 }
@@ -91,7 +91,7 @@ impl Supervised {
         unbelieved: Arc<Unbelieved>,
     ) -> Self {
         let place = parts.gateway.ground.place();
-        // Without TLS of our own, somebody else has to speak https for us.
+        // Without TLS of our own, a proxy before us has to speak https.
         let plain_http = match (&settings.tls, place.scheme) {
             (Some(_), Scheme::Https) => PlainHttp::Redirected,
             _ => PlainHttp::Served,

@@ -2,8 +2,8 @@
 //!
 //! The files are read again every few seconds and compared; that works for every way of replacing
 //! a file, on every file system. An obtained certificate (`acme`) may not be there yet. What always
-//! holds: what is served is a complete set in which every key fits its certificate; a set that cannot
-//! be read leaves the old one in place.
+//! holds: the served certificates are a complete set in which every key fits its certificate; an
+//! unreadable set leaves the old one in place.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -78,7 +78,7 @@ pub(super) struct Set {
     served: Vec<Served>,
     /// The names of certificates that are to be obtained, and are not there.
     awaited: Vec<String>,
-    /// Of everything that was read, to see a change.
+    /// The digest of all files that were read, to see a change.
     digest: [u8; 32],
 }
 
@@ -91,18 +91,18 @@ struct Served {
 /// A certificate that is served, or that is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// The host of one that is obtained; the file of one that is given.
+    /// The host of an obtained certificate, or the file of a given one.
     pub certificate: String,
     /// From when until when it is valid; `None`: it is not there yet.
     pub life: Option<(Timestamp, Timestamp)>,
 }
 
-/// What is wrong with each pair that cannot be served.
+/// The faults of the pairs that cannot be served.
 pub fn unusable(files: &[CertificateFiles]) -> Vec<CertificateError> {
     files.iter().filter_map(|pair| Set::read(std::slice::from_ref(pair)).err()).collect()
 }
 
-/// What a certificate says about itself (RFC 5280, section 4.1.2.5).
+/// A certificate and its validity (RFC 5280, section 4.1.2.5).
 pub struct Inspected {
     pub chain: PathBuf,
     pub not_before: Timestamp,
@@ -111,13 +111,13 @@ pub struct Inspected {
 }
 
 impl Inspected {
-    /// Whether it is for this host.
+    /// Whether the certificate is for this host.
     pub fn covers(&self, host: &str) -> bool {
         ServerName::try_from(host).is_ok_and(|name| covers(&self.key, &name))
     }
 }
 
-/// Reads certificates for somebody who wants to know how they are.
+/// Reads certificates and says how they are.
 pub fn inspect(files: &[CertificateFiles]) -> Result<Vec<Inspected>, CertificateError> {
     Set::read(files)?.served.into_iter().map(|Served { files, key }| inspected(&files, key)).collect()
 }
@@ -139,7 +139,7 @@ fn inspected(pair: &CertificateFiles, key: Arc<CertifiedKey>) -> Result<Inspecte
 }
 
 impl Certificates {
-    /// Reads them all.
+    /// Reads all certificates.
     pub(super) fn load(
         files: Vec<CertificateFiles>,
         challenges: Arc<Challenges>,
@@ -148,7 +148,7 @@ impl Certificates {
         Ok(Self { files: ArcSwap::from_pointee(files), current, challenges })
     }
 
-    /// Takes in what has changed on disk, at once. Blocks.
+    /// Takes in changed files, at once. Blocks.
     pub(super) fn reread(&self) -> Result<(), CertificateError> {
         self.replace(Set::read(&self.files.load())?);
         Ok(())
@@ -159,7 +159,7 @@ impl Certificates {
         self.current.load().awaited.iter().any(|awaited| awaited == host)
     }
 
-    /// All that are served or to be served.
+    /// All certificates that are served or to be served.
     pub(super) fn standings(&self) -> Vec<Standing> {
         let set = self.current.load();
         let served = set.served.iter().filter_map(|served| {
@@ -177,7 +177,7 @@ impl Certificates {
         self.replace(set);
     }
 
-    /// Takes in what has changed on disk, for as long as the future is polled.
+    /// Takes in changed files, for as long as the future is polled.
     pub(super) async fn follow_files(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(RELOAD_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -188,13 +188,13 @@ impl Certificates {
             let read = Arc::clone(&files);
             let Ok(read) = tokio::task::spawn_blocking(move || Set::read(&read)).await else { continue };
             match read {
-                // Others have been put in their place meanwhile.
+                // Other files have been put in their place meanwhile.
                 Ok(_) if !Arc::ptr_eq(&files, &self.files.load()) => {}
                 Ok(set) => {
                     last_failure.clear();
                     self.replace(set);
                 }
-                // Half-written files are common while somebody renews; say each failure once.
+                // Half-written files are common during a renewal; say each failure once.
                 Err(e) if e.to_string() != last_failure => {
                     last_failure = e.to_string();
                     tracing::warn!(error = %last_failure, "TLS certificates not reloaded; the old ones stay in use");
@@ -241,8 +241,8 @@ impl Set {
         Ok(Self { served, awaited, digest: digest.finalize().into() })
     }
 
-    /// The first certificate that covers `name`, or simply the first. A client that names nothing
-    /// has an address, so one for an address comes before that.
+    /// The first certificate that covers `name`, or simply the first. A client that names no host
+    /// has asked for an address, so a certificate for an address comes before the first one.
     fn find(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
         let covering = match name {
             Some(name) => ServerName::try_from(name)

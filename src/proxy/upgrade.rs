@@ -1,11 +1,11 @@
-//! The connection to an application for an upgrade, on which the application's answer is heard a
-//! moment later.
+//! The connection to an application for an upgrade, on which pingora sees the application's answer
+//! a moment later.
 //!
 //! pingora 0.9.1 closes a WebSocket at once when the application's 101 overtakes the note that the
 //! request, which has no body, is over (cloudflare/pingora#946): it takes the note for the end of
-//! what was upgraded. So a request for an upgrade has a connection of its own, and an answer on it
-//! is not seen before pingora has looked for it twice: the first time the note is written, the
-//! second time it is read.
+//! the upgraded connection. So a request for an upgrade has a connection of its own, and an answer
+//! on it is not seen before pingora has looked for it twice: the first time the note is written,
+//! the second time it is read.
 //!
 //! What does not live here: whether a route lets upgrades pass (`refusals.rs`), and how long they
 //! stay (`streams.rs`). What always holds: bytes pass through unchanged, and none is held back for
@@ -26,7 +26,7 @@ use tokio::net::TcpStream;
 
 /// How often pingora looks for an answer in vain.
 const LOOKS_IN_VAIN: u8 = 2;
-/// After how many writes that goes on: a TLS handshake and the request take fewer.
+/// The number of writes after which this is done: a TLS handshake and the request take fewer.
 const WRITES: u8 = 8;
 
 /// Connects for upgrades.
@@ -56,11 +56,11 @@ impl Connect for Upgrades {
     }
 }
 
-/// A connection that begins to hear only after a while.
+/// A connection whose reads are held back at first.
 #[derive(Debug)]
 struct Held {
     stream: TcpStream,
-    /// How often it has still to be looked at in vain.
+    /// How many more looks have to be in vain.
     looks: u8,
     writes: u8,
 }
@@ -106,7 +106,7 @@ impl VirtualSocket for Held {
     fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
         match option {
             VirtualSockOpt::NoDelay => self.stream.set_nodelay(true),
-            // The time limits of the route end what nobody speaks on.
+            // The time limits of the route end idle connections.
             _ => Ok(()),
         }
     }
@@ -126,7 +126,7 @@ mod tests {
         (Held { stream, looks: 0, writes: 0 }, listener.accept().await.unwrap().0)
     }
 
-    /// How often an answer that is there is looked for in vain.
+    /// How often pingora looks in vain for an answer that has come.
     async fn in_vain(held: &mut Held) -> u8 {
         held.stream.readable().await.unwrap();
         let mut looks = 0;

@@ -1,8 +1,10 @@
-//! Where a permitted request goes: choice among upstreams and their addresses, and time limits.
+//! The upstream of a permitted request: choice among upstreams and their addresses, and time
+//! limits.
 //!
 //! Upstreams come from the configuration and from nowhere else. A name can have several addresses
-//! of which the application listens on one (`localhost` is `::1` and `127.0.0.1`): the one in use
-//! stays in use until it cannot be connected to, then the next has its turn. `names` finds them.
+//! of which the application listens on one (`localhost` is `::1` and `127.0.0.1`): the address in
+//! use stays in use until it cannot be connected to, then the next has its turn. `names` finds
+//! them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,8 +21,8 @@ use super::upgrade::Upgrades;
 use crate::domain::policy::route::{Route, Upstream, UpstreamScheme, WebSocket};
 
 /// How long an idle connection is kept for a request that changes something. When the application
-/// closes it just then, nobody knows whether the request was carried out, and so it is not sent
-/// again; other requests are.
+/// closes it just then, the gateway cannot know whether the request was carried out, and so does
+/// not send it again; it resends other requests.
 const IDLE_BEFORE_CHANGE: Duration = Duration::from_secs(1);
 /// The most tries for one request, over all upstreams of its route.
 pub(super) const TRIES_MAX: usize = 4;
@@ -28,7 +30,7 @@ pub(super) const TRIES_MAX: usize = 4;
 /// The pool of connections for upgrades, which hold no other request.
 const UPGRADES: u64 = u64::MAX - 1;
 
-/// What a request wants of its connection.
+/// The demands of a request on its connection.
 #[derive(Clone, Copy)]
 pub(super) struct Purpose<'a> {
     pub(super) method: &'a Method,
@@ -48,7 +50,7 @@ impl Upstreams {
         Self { turn: AtomicUsize::new(0), names: Names::new(elapsed), upgrades: Arc::new(Upgrades) }
     }
 
-    /// Where the first try of a request on `route` begins in its list of upstreams.
+    /// The place in the list of upstreams where the first try of a request on `route` begins.
     pub(super) fn first(&self, route: &Route) -> usize {
         if route.upstreams.len() > 1 { self.turn.fetch_add(1, Ordering::Relaxed) } else { 0 }
     }
@@ -69,8 +71,8 @@ impl Upstreams {
         limit(&mut peer.options, route);
         let idle = idle(route, asked.method);
         peer.options.idle_timeout = Some(idle);
-        // A connection is pooled with those that are kept as long, so that no request gets one that
-        // has been idle for longer than it may have been.
+        // A connection is pooled with those that are kept as long, so that no request gets a
+        // connection that was idle for too long.
         peer.group_key = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         if asked.upgrades {
             peer.options.custom_l4 = Some(Arc::clone(&self.upgrades) as _);
@@ -140,7 +142,7 @@ pub(super) mod tests {
     use crate::domain::policy::identity::IdentityHeaders;
     use crate::domain::policy::route::{CrossOrigin, HostPattern, Timeouts};
 
-    /// Also for the tests of other modules.
+    /// A route, also for the tests of other modules.
     pub(in crate::proxy) fn route(hosts: &[&str]) -> Route {
         let second = Duration::from_secs(1);
         let upstream =

@@ -76,7 +76,7 @@ impl<S: IO> Shutdown for Watched<S> {
     }
 }
 
-/// What is peeked at comes again.
+/// Peeked bytes come again, so they are not looked at here.
 #[async_trait]
 impl<S: IO> Peek for Watched<S> {
     async fn try_peek(&mut self, buffer: &mut [u8]) -> io::Result<bool> {

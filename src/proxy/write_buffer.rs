@@ -3,7 +3,7 @@
 //! pingora gives its own listeners such a buffer; a stream that is made from a socket, as our accept
 //! loop does, has none, and then head and body of every answer are two system calls and wake the
 //! client twice. Below TLS it also gathers records. What always holds: reads pass straight through,
-//! and what is flushed is sent at once, so streams do not wait.
+//! and flushed bytes are sent at once, so streams do not wait.
 
 use std::io;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, R
 /// writes are not copied.
 const WRITE_BUFFER_BYTES: usize = 1_460;
 
-/// What a client that speaks HTTP/2 sends first (RFC 9113, section 3.4).
+/// The first bytes of a client that speaks HTTP/2 (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection with a write buffer.

@@ -1,9 +1,9 @@
-//! The file of a backup: frames of records, and what shows that they are whole.
+//! The file of a backup: frames of records, with a count and a sum that show that they are whole.
 //!
-//! A line that says what it is; frames, each a put or a delete; the number of frames; and the
-//! SHA-256 of everything before. The frames are to be applied in their order: a backup is made
-//! while the gateway works, and ends with what has changed meanwhile. What always holds: a file
-//! that was cut, altered, lengthened, or written by another version is refused before anything of
+//! The file has a line that names the format; frames, each a put or a delete; the number of frames;
+//! and the SHA-256 of everything before. The frames are to be applied in their order: a backup is
+//! made while the gateway works, and ends with the changes made meanwhile. What always holds: a
+//! file that was cut, altered, lengthened, or written by another version is refused before any of
 //! it is used.
 
 use std::io::{self, Read};
@@ -22,9 +22,9 @@ const DELETE: u8 = 2;
 const DIGEST_BYTES: usize = 32;
 const TOO_EARLY: &str = "it ends too early";
 
-/// What lasts for minutes, or opens something: a backup has none of it, so whoever finds one can
-/// sign in nowhere with it, and what is restored begins without sessions and access tokens: what
-/// was revoked after the backup does not come back.
+/// Records that last for minutes, or open something. A backup has none of them, so a person who
+/// finds one cannot sign in with it, and a restored store has no sessions and access tokens: those
+/// revoked after the backup do not come back.
 const LEFT_OUT: [&[u8]; 18] = [
     keys::SESSIONS,
     keys::SESSIONS_OF,
@@ -51,10 +51,10 @@ pub fn is_backed_up(key: &[u8]) -> bool {
     !LEFT_OUT.iter().any(|prefix| key.starts_with(prefix))
 }
 
-/// What a file has in it.
+/// A summary of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// Frames.
+    /// The number of frames.
     pub records: u64,
     pub bytes: u64,
     pub sha256: [u8; DIGEST_BYTES],
@@ -80,7 +80,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer, and how the file begins.
+    /// A writer, and the beginning of the file.
     pub fn begin() -> (Self, Vec<u8>) {
         let mut writer = Self::default();
         let head = writer.counted(HEAD.to_vec());
@@ -110,7 +110,7 @@ impl Writer {
         }
     }
 
-    /// How the file ends, and what it then has in it.
+    /// The end of the file, and its summary.
     pub fn end(mut self) -> (Vec<u8>, Summary) {
         let mut frame = vec![END];
         frame.extend(self.records.to_be_bytes());
@@ -149,7 +149,7 @@ pub struct Reader<R> {
 }
 
 impl<R: Read> Reader<R> {
-    /// Reads how the file begins.
+    /// Reads the beginning of the file.
     pub fn open(from: R) -> Result<Self, ArchiveError> {
         let mut reader = Self { from, digest: Sha256::new(), records: 0, bytes: 0 };
         let mut head = [0; HEAD.len()];
@@ -160,7 +160,7 @@ impl<R: Read> Reader<R> {
         if head == HEAD { Ok(reader) } else { Err(ArchiveError::Foreign) }
     }
 
-    /// Reads the next frame. The sum of an end has been found right.
+    /// Reads the next frame. The sum of an end frame has been checked.
     pub fn read_frame(&mut self) -> Result<Frame, ArchiveError> {
         let mut tag = [0];
         self.fill(&mut tag)?;
@@ -214,7 +214,7 @@ impl<R: Read> Reader<R> {
     fn fill(&mut self, into: &mut [u8]) -> Result<(), ArchiveError> {
         self.from.read_exact(into).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => ArchiveError::Damaged(TOO_EARLY),
-            // What decrypts it says so.
+            // The decrypting reader reports it so.
             io::ErrorKind::InvalidData => ArchiveError::Damaged("it was altered or cut"),
             _ => ArchiveError::Io(error),
         })?;
@@ -224,7 +224,7 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// Reads a whole file, and says what it has in it.
+/// Reads a whole file, and returns its summary.
 pub fn verify(from: impl Read) -> Result<Summary, ArchiveError> {
     let mut reader = Reader::open(from)?;
     loop {

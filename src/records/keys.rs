@@ -1,4 +1,4 @@
-//! Where each record lives. Keys order bytewise; ids are stored as raw bytes.
+//! The key of each record. Keys order bytewise; ids are stored as raw bytes.
 //!
 //! Every key begins with a word and a slash, so that one prefix scan finds one kind of record.
 
@@ -11,11 +11,11 @@ use crate::domain::user::{Email, Username};
 
 pub const USERS: &[u8] = b"user/";
 pub const SESSIONS: &[u8] = b"session/";
-/// Which access tokens a user has.
+/// The access tokens of a user.
 pub const ACCESS_TOKENS_OF: &[u8] = b"access-token-of/";
-/// Which sessions a user has.
+/// The sessions of a user.
 pub const SESSIONS_OF: &[u8] = b"session-of/";
-/// How often it was decided about all sessions of a user.
+/// A number that grows with every decision about all sessions of a user.
 pub const SESSIONS_REVISIONS: &[u8] = b"sessions-revision/";
 pub const CEREMONIES: &[u8] = b"ceremony/";
 pub const INVITATIONS: &[u8] = b"invitation/";
@@ -51,7 +51,7 @@ const DIRECTORY_MADE: &[u8] = b"directory-made/1";
 const SETUP: &[u8] = b"setup/state";
 /// When the last backup was made.
 pub const LAST_BACKUP: &[u8] = b"last-backup/";
-/// Where in the changes a backup ends.
+/// The end of a backup among the changes.
 pub const BACKUP_MARK: &[u8] = b"backup-mark/";
 /// Ends a term, which holds no control character.
 const END_OF_TERM: u8 = 0;
@@ -72,7 +72,7 @@ pub fn email(email: &Email) -> Vec<u8> {
     key(EMAILS, email.as_str().as_bytes())
 }
 
-/// Which invitation is the operator's for an address.
+/// The operator's invitation for an address.
 pub fn invitation_for(email: &Email) -> Vec<u8> {
     key(INVITATIONS_FOR, email.as_str().as_bytes())
 }
@@ -126,7 +126,7 @@ pub fn invitation(secret: &SecretHash) -> Vec<u8> {
     key(INVITATIONS, secret.as_bytes())
 }
 
-/// Which invitation is the one that a person made for themselves.
+/// The invitation that a person made for themselves.
 pub fn own_link(user: &UserId) -> Vec<u8> {
     key(OWN_LINKS, user.as_handle())
 }
@@ -136,7 +136,7 @@ pub fn device_link(session: &SessionId) -> Vec<u8> {
     key(DEVICE_LINKS, &session.0)
 }
 
-/// Which session's link somebody finds who shows the code, or the nonce, of this hash.
+/// The session whose link a device finds by the code, or the nonce, of this hash.
 pub fn device_link_by(shown: &SecretHash) -> Vec<u8> {
     key(DEVICE_LINKS_BY, shown.as_bytes())
 }
@@ -154,7 +154,7 @@ pub fn recovery_of(user: &UserId, session: &SessionId) -> Vec<u8> {
     key(&recoveries_of(user), &session.0)
 }
 
-/// What is left of the codes that a user has printed.
+/// The unused recovery codes of a user.
 pub fn recovery_codes(user: &UserId) -> Vec<u8> {
     key(RECOVERY_CODES, user.as_handle())
 }
@@ -179,7 +179,7 @@ pub fn dispatch(id: &MessageId) -> Vec<u8> {
     key(DISPATCHES, &id.0)
 }
 
-/// Where the entry `found` of the outbox is kept when it cannot be read.
+/// The key that keeps the entry `found` of the outbox when it cannot be read.
 pub fn set_aside(found: &[u8]) -> Vec<u8> {
     key(SET_ASIDE, found)
 }
@@ -188,7 +188,7 @@ pub fn process(id: &SecretHash) -> Vec<u8> {
     key(PROCESSES, id.as_bytes())
 }
 
-/// One at most for each person.
+/// A person has one at most.
 pub fn pending_address(user: &UserId) -> Vec<u8> {
     key(PENDING_ADDRESSES, user.as_handle())
 }
@@ -211,7 +211,7 @@ pub fn term_and_user(key: &[u8]) -> Option<(&str, UserId)> {
     Some((std::str::from_utf8(term).ok()?, UserId::from_handle(handle).ok()?))
 }
 
-/// Whether the directory has been made for everybody who was there before there was one.
+/// Whether the directory has been made for the users who are older than it.
 pub fn directory_made() -> Vec<u8> {
     DIRECTORY_MADE.to_vec()
 }
@@ -238,7 +238,7 @@ pub fn access_token(id: &AccessTokenId) -> Vec<u8> {
     key(ACCESS_TOKENS, &id.0)
 }
 
-/// One at most for each network.
+/// A network has one at most.
 pub fn ban(network: &Network) -> Vec<u8> {
     key(BANS, network.to_string().as_bytes())
 }

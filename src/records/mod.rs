@@ -6,7 +6,7 @@
 //! flows compose batches out of them: a flow saves once, atomically, at its end.
 //!
 //! What always holds: an unknown version or unreadable value is an error, never "absent"; and
-//! what has expired is not returned, swept or not (the flows check, with their own `now`).
+//! expired records are not returned, swept or not (the flows check, with their own `now`).
 
 pub mod archive;
 pub mod keys;
@@ -60,7 +60,7 @@ pub struct Records {
 }
 
 impl Records {
-    /// Over this store.
+    /// The records in this store.
     pub fn new(store: Arc<dyn KeyValue>) -> Self {
         Self { store }
     }
@@ -116,7 +116,7 @@ impl Records {
         Ok((records, unreadable))
     }
 
-    /// The batch that makes the link of `user`, if there is one, good for nothing.
+    /// The batch that removes the link of `user`, if there is one.
     pub async fn forgetting_own_link(&self, user: &UserId) -> Result<Batch, StoreError> {
         let key = keys::own_link(user);
         let known = self.get_exact::<SecretHash>(&key).await?;
@@ -172,7 +172,7 @@ impl Records {
         }
     }
 
-    /// Whose address it is. As much work for one that is nobody's.
+    /// The user who has this address. As much work for an address that no user has.
     pub async fn holder_of(&self, email: &Email) -> Result<Option<UserId>, StoreError> {
         self.get(&keys::email(email)).await
     }
@@ -185,18 +185,18 @@ impl Records {
         }
     }
 
-    /// Who has, or had, this username: somebody who is called otherwise by now, or is gone, keeps it.
+    /// The user who has, or had, this username: a user who was renamed or deleted keeps it.
     pub async fn username_owner(&self, username: &Username) -> Result<Option<UserId>, StoreError> {
         self.get(&keys::username(username)).await
     }
 
-    /// How many usernames somebody has, or had.
+    /// How many usernames a user has, or had.
     pub async fn username_count(&self, owner: &UserId) -> Result<usize, StoreError> {
         let all: Vec<(_, UserId)> = self.all(keys::USERNAMES).await?;
         Ok(all.iter().filter(|(_, id)| id == owner).count())
     }
 
-    /// Whether anybody has an account.
+    /// Whether there is any account.
     pub async fn has_users(&self) -> Result<bool, StoreError> {
         Ok(!self.store.scan(keys::USERS, None, 1).await?.is_empty())
     }
@@ -213,7 +213,7 @@ impl Records {
         Ok(entries.iter().filter_map(|(key, _)| keys::session_of_id(key)).collect())
     }
 
-    /// A credential by its id, whoever owns it.
+    /// A credential by its id, of any user.
     pub async fn credential(&self, id: &CredentialId) -> Result<Option<Credential>, StoreError> {
         self.get(&keys::credential(id)).await
     }
@@ -232,8 +232,7 @@ impl Records {
         Ok(credentials)
     }
 
-    /// Whether a person has a credential. As much work for somebody who has none, or is not there
-    /// at all.
+    /// Whether a person has a credential. As much work for a user who has none, or does not exist.
     pub async fn has_credentials(&self, user: &UserId) -> Result<bool, StoreError> {
         Ok(!self.store.scan(&keys::credentials_of(user), None, 1).await?.is_empty())
     }
@@ -249,7 +248,7 @@ impl Records {
     }
 }
 
-/// Writes a new credential, if its id is nobody's yet (WebAuthn Level 3, section 7.1, "not yet
+/// Writes a new credential, if no user has its id yet (WebAuthn Level 3, section 7.1, "not yet
 /// registered for any user").
 pub fn create_credential(credential: &Credential) -> Result<Batch, StoreError> {
     let key = keys::credential(&credential.id);
@@ -284,7 +283,7 @@ pub fn create_invitation(invitation: &Invitation) -> Result<Batch, StoreError> {
     Ok(Batch::default().expect_absent(key.clone()).put(key, encode(invitation)?))
 }
 
-/// Writes a new session, and that its user has it.
+/// Writes a new session, and the index from its user to it.
 pub fn create_session(session: &Session) -> Result<Batch, StoreError> {
     Ok(put_session(session)?.put(keys::session_of(&session.user, &session.id), encode(&())?))
 }

@@ -1,7 +1,7 @@
 //! People's records: the batches that write one together with the indexes that lead to it.
 //!
-//! What always holds: whoever has a record is found by every term of theirs, and by no other, because
-//! each batch here writes or removes both.
+//! What always holds: a user who has a record is found by every term of theirs, and by no other,
+//! because each batch here writes or removes both.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +12,8 @@ use crate::ports::{Batch, StoreError};
 /// How many words of a name lead to its owner: each is an entry of the commit that changes the name.
 const NAME_WORDS_MAX: usize = 8;
 
-/// What a person is found by: username, address, name, and each of the first words of the name, in
-/// lower case.
+/// The terms that find a person: username, address, name, and each of the first words of the name,
+/// in lower case.
 pub fn terms_of(user: &User) -> BTreeSet<String> {
     let name = user.display_name.as_str().to_lowercase();
     let words = name.split_whitespace().take(NAME_WORDS_MAX).map(str::to_owned).collect::<Vec<_>>();
@@ -34,8 +34,8 @@ pub fn create_user(user: &User) -> Result<Batch, StoreError> {
     put_terms(batch, user, &BTreeSet::new())
 }
 
-/// Overwrites a person. Where the address or the username is another one, the caller moves what
-/// leads to them by it.
+/// Overwrites a person. If the address or the username changes, the caller moves the index entries
+/// for it.
 pub fn update_user(before: &User, after: &User) -> Result<Batch, StoreError> {
     let (old, new) = (terms_of(before), terms_of(after));
     let gone = old.difference(&new);
@@ -48,8 +48,8 @@ pub fn delete_user(user: &User) -> Batch {
     retire_user(user).delete(keys::username(&user.username))
 }
 
-/// Removes a person whom applications may know. Their usernames stay theirs. Credentials and sessions
-/// are the caller's to remove in the same batch.
+/// Removes a person whom applications may know. Their usernames stay theirs. The caller removes
+/// credentials and sessions in the same batch.
 pub fn retire_user(user: &User) -> Batch {
     let batch = Batch::default()
         .delete(keys::user(&user.id))

@@ -1,7 +1,7 @@
 //! The contract suite: each sentence of `ports::store` as a test that every engine passes.
 //!
-//! [`contract!`] makes one test per promise for one engine. What only one engine promises is
-//! tested beside that engine. What always holds: no test here knows which engine it runs against.
+//! [`contract!`] makes one test per promise for one engine. A promise of one engine alone is tested
+//! beside that engine. What always holds: no test here knows which engine it runs against.
 
 mod model;
 
@@ -18,8 +18,8 @@ const RACERS: usize = 50;
 
 type Store = Arc<dyn KeyValue>;
 
-/// Makes a module of tests for the engine that `$open` makes: an `Arc<dyn KeyValue>` beside
-/// whatever has to outlive it.
+/// Makes a module of tests for the engine that `$open` makes: an `Arc<dyn KeyValue>` beside a value
+/// that has to outlive it.
 macro_rules! contract {
     ($engine:ident, $open:expr, $($promise:ident),+ $(,)?) => {
         mod $engine {
@@ -225,10 +225,10 @@ async fn a_conflict_leaves_its_neighbours_alone(store: Store) {
     assert_eq!(keys(&store, "n/", None, RACERS).await, expected);
 }
 
-/// What a follower has heard.
+/// The messages that a follower has heard.
 #[derive(Debug, Default)]
 struct Heard {
-    /// What was there when it began, or was told everything anew.
+    /// The entries when it began, or at the last reset.
     entries: Vec<Entry>,
     changes: Vec<Change>,
     resets: usize,
@@ -261,7 +261,7 @@ impl Heard {
         Ok(())
     }
 
-    /// What a map would be that did as it was told.
+    /// A map with all that it was told.
     fn state(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let mut state: BTreeMap<_, _> = self.entries.iter().cloned().collect();
         for change in &self.changes {
@@ -295,7 +295,7 @@ async fn followers_hear_in_order_and_before_the_answer(store: Store) {
     for ended in join_all(writers).await {
         ended.unwrap();
     }
-    // The last one heard is the one that stayed.
+    // The last change heard is the value that stayed.
     let last = Change::Put { key: b"k".to_vec(), value: value(&store, "k").await.unwrap().into() };
     assert_eq!(heard.lock().unwrap().changes.last(), Some(&last));
     assert_eq!(heard.lock().unwrap().changes.len(), RACERS);
@@ -318,7 +318,7 @@ async fn followers_hear_of_what_is_there_and_only_of_their_prefix(store: Store) 
     assert_eq!(second.lock().unwrap().changes, batch.changes[..1]);
 }
 
-/// Followers that begin in the middle of many commits know what the store has at the end.
+/// Followers that begin in the middle of many commits have the store's entries at the end.
 async fn no_change_falls_between_what_is_there_and_what_comes(store: Store) {
     let writers = (0..RACERS).map(|writer| {
         let store = Arc::clone(&store);
@@ -372,7 +372,7 @@ async fn a_caller_that_goes_away_leaves_all_or_nothing(store: Store) {
         call.abort();
         let _ = call.await;
     }
-    // A commit behind all of them shows what they left.
+    // A commit after all of them shows the state that they left.
     put(&store, "e", "").await;
     for number in 0..RACERS {
         let found = keys(&store, &format!("d/{number:02}/"), None, 9).await.len();

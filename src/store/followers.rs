@@ -1,4 +1,4 @@
-//! Who is told of changes, and the telling.
+//! The followers, and how they are told of changes.
 //!
 //! Engines call [`Followers::tell`] and [`Followers::add`] from one place at a time, in commit
 //! order, before they answer. What always holds: no lock is taken while a follower runs; a follower
@@ -17,7 +17,7 @@ pub(super) struct Followers {
     registered: ArcSwap<Vec<Arc<Registration>>>,
 }
 
-/// Everything below a prefix, as it is now.
+/// All entries below a prefix, as they are now.
 pub(super) type Snapshot<'a> = &'a dyn Fn(&[u8]) -> Box<Entries<'a>>;
 
 struct Registration {
@@ -47,7 +47,7 @@ impl Registration {
         tracing::warn!(%error, "a follower of the store is told everything anew");
         if let Err(error) = self.reset(snapshot, revision) {
             tracing::error!(%error, "a follower of the store is behind");
-            // It answers for itself from here on; the next change tries again.
+            // The follower knows now that it is behind; the next change tries again.
             let _ = (self.follower)(Told::Behind);
         }
     }
@@ -79,7 +79,8 @@ impl Followers {
         Ok(())
     }
 
-    /// Tells everybody concerned of the changes of some commits, the last of which made `revision`.
+    /// Tells every follower concerned of the changes of some commits, the last of which made
+    /// `revision`.
     pub(super) fn tell(&self, changes: &[Change], revision: u64, snapshot: Snapshot<'_>) {
         for registration in self.registered.load().iter() {
             registration.tell(changes, revision, snapshot);

@@ -2,7 +2,7 @@
 //!
 //! Changes and expectations above a limit are refused. Reads are not checked: an entry above a
 //! limit cannot exist, so looking for one finds nothing, and an over-long key sent by an anonymous
-//! client is a key that is not there rather than a failure of the store.
+//! client is a missing key rather than a failure of the store.
 
 use crate::ports::StoreError;
 use crate::ports::store::{BATCH_OPERATIONS_MAX, Batch, Change, Expectation, KEY_BYTES_MAX, VALUE_BYTES_MAX};

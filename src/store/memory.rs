@@ -1,4 +1,4 @@
-//! The engine that forgets: for tests and for runs that must leave nothing behind.
+//! The engine in memory: for tests and for runs that must leave nothing behind.
 //!
 //! It keeps every promise of the port except that entries outlive the process. It is the model
 //! that other engines are compared with, so it stays as plain as possible.
@@ -61,7 +61,7 @@ impl MemoryStore {
         Some(taken)
     }
 
-    /// Everything below `prefix`.
+    /// All entries below `prefix`.
     fn below(&self, prefix: &[u8]) -> Box<Told<'static>> {
         let found: Vec<Entry> = self.read(|entries| {
             let below = entries.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));

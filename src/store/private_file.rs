@@ -8,7 +8,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-/// Anything longer is not a file of ours.
+/// A longer file is not ours.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Mode bits that let others read or write.
 const OTHERS: u32 = 0o077;
@@ -18,8 +18,8 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     write_with(path, |file| file.write_all(content))
 }
 
-/// The same with what `write_into` writes, and what it says of it. Where it fails, nothing is left,
-/// and what was there stays.
+/// The same with the bytes that `write_into` writes; returns its result. If it fails, nothing is
+/// left of them, and the old file stays.
 pub fn write_with<T, E: From<io::Error>>(
     path: &Path,
     write_into: impl FnOnce(&mut File) -> Result<T, E>,
@@ -31,10 +31,10 @@ pub fn write_with<T, E: From<io::Error>>(
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let fresh = Path::new(&name);
-    // What a crash left half written.
+    // A crash may have left a half-written file.
     remove(fresh)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(fresh)?;
-    // The umask may have taken more away, never given more.
+    // The umask may have removed more bits, but never added any.
     file.set_permissions(Permissions::from_mode(0o600))?;
     let written = write_into(&mut file).and_then(|said| Ok(file.sync_all().map(|()| said)?));
     let said = written.inspect_err(|_| {
@@ -45,8 +45,8 @@ pub fn write_with<T, E: From<io::Error>>(
     Ok(said)
 }
 
-/// Reads `path`; `None` if there is no such file. One that others can read is refused: whatever
-/// secret it held is a secret no longer.
+/// Reads `path`; `None` if there is no such file. A file that others can read is refused: its
+/// content is a secret no longer.
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {
         Ok(file) => file,

@@ -11,7 +11,7 @@
 //! - sled's background flusher stays on at its default pace, because it alone reclaims space. It
 //!   acknowledges nothing, and an fsync error that it swallows is reported to the writer as well,
 //!   which has the file open for itself.
-//! - What comes up is all that was acknowledged, or nothing does: see `tally` and `witness`.
+//! - A store opens with every acknowledged change, or not at all: see `tally` and `witness`.
 //! - No entry is ever kept in one of sled's blob files, which it does not fsync: see
 //!   [`SEGMENT_BYTES`].
 
@@ -52,7 +52,7 @@ use super::followers::Followers;
 use super::limits;
 use crate::ports::store::{Batch, CommitError, Entry, Follower, KeyValue, StoreError};
 
-/// How long an end waits for the writer.
+/// How long closing waits for the writer.
 const CLOSED_WITHIN: Duration = if cfg!(test) { Duration::from_millis(300) } else { Duration::from_secs(5) };
 const CACHE_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 
@@ -62,12 +62,12 @@ const CACHE_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 /// changing it is a new format.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 
-/// The tree beside the entries that shows a database to be ours and complete. sled can come up
-/// empty over a damaged file; the marker in the directory would then vouch for nothing.
+/// The tree beside the entries that shows a database to be ours and complete. sled can open a
+/// damaged file as an empty database, for which the marker in the directory would then vouch.
 const FORMAT_TREE: &str = "format";
 const FORMAT_KEY: &str = "version";
 const FORMAT_VERSION: &str = "2";
-/// As the second, without a tally.
+/// The first format: the second without a tally.
 const FORMAT_VERSION_UNCOUNTED: &str = "1";
 
 /// How much of the machine the store may use.
@@ -83,7 +83,7 @@ impl Default for SledOptions {
     }
 }
 
-/// Measures commits, for whoever keeps the metrics.
+/// Measures commits, for the metrics.
 #[derive(Clone)]
 pub struct CommitTimer {
     /// A clock that never goes backwards, from any fixed start.
@@ -92,7 +92,7 @@ pub struct CommitTimer {
     pub committed: Arc<dyn Fn(Duration) + Send + Sync>,
 }
 
-/// Why the store could not be opened. Nothing was changed that a restore would miss.
+/// Why the store could not be opened. The attempt changed nothing that a restore needs.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has the directory.
@@ -112,10 +112,10 @@ pub enum OpenError {
         path.display()
     )]
     Corrupt { path: PathBuf, reason: String },
-    /// Written by a version that this one does not know.
+    /// The format is of a version that this one does not know.
     #[error("the store in {} was written by a newer version; run that version", path.display())]
     OtherFormat { path: PathBuf },
-    /// Other things are there, and others can read them.
+    /// The directory holds other files as well, and other users can read them.
     #[error("{} holds other files and can be read by others: name an empty directory in store.path", path.display())]
     Shared { path: PathBuf },
     /// The operating system refused.
@@ -140,9 +140,9 @@ impl OpenError {
 pub struct SledStore {
     shared: Arc<Shared>,
     writer: Mutex<Option<Running>>,
-    /// Whether the writer did not end when it was to.
+    /// Whether the writer did not end in time.
     is_stuck: AtomicBool,
-    /// There until the end.
+    /// `Some` until the store is dropped.
     engine: Option<Engine>,
     /// The lock on the directory, which goes after the database.
     home: Option<Home>,
@@ -155,7 +155,7 @@ struct Running {
     ended: mpsc::Receiver<Infallible>,
 }
 
-/// What is open of sled.
+/// An open database of sled.
 struct Engine {
     tree: Tree,
     _database: Db,
@@ -174,7 +174,7 @@ impl SledStore {
 
     /// Opens the store in the directory `path`, making it on the first start.
     ///
-    /// Blocks for as long as recovery takes.
+    /// This blocks for as long as recovery takes.
     pub fn open(path: &Path, options: &SledOptions, timer: CommitTimer) -> Result<Self, OpenError> {
         Self::open_with(path, options, timer, |file| Box::new(move || file.sync_all()))
     }
@@ -263,13 +263,13 @@ impl SledStore {
 
 impl Drop for SledStore {
     /// sled synchronises once more as it goes, and panics where the disk fails that: everything
-    /// that was acknowledged is durable already, and everybody has been told of the failure.
+    /// that was acknowledged is durable already, and every caller has been told of the failure.
     fn drop(&mut self) {
         self.close();
         let engine = self.engine.take();
         if self.is_stuck.load(Ordering::Relaxed) {
-            // Its last synchronisation would wait as the writer does. The lock stays for as long as
-            // the process.
+            // sled's last synchronisation would wait as the writer does, so both are leaked. The
+            // lock stays for as long as the process.
             std::mem::forget((engine, self.home.take()));
             return;
         }
@@ -330,7 +330,7 @@ impl KeyValue for SledStore {
     }
 }
 
-/// What is in the directory, found to be complete.
+/// The content of the directory, found to be complete.
 struct Recovered {
     database: Db,
     own: Tree,

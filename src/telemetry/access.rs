@@ -1,8 +1,8 @@
 //! The access log: one line for each request, on standard output.
 //!
-//! What always holds: writing holds up no request. Lines wait for a thread of their own; when more
-//! wait than [`WAITING_MAX`], the newest are dropped and counted. A line is one line, whatever a
-//! client sent.
+//! What always holds: writing does not hold up a request. Lines wait for a thread of their own;
+//! when more wait than [`WAITING_MAX`], the newest are dropped and counted. A line is one line,
+//! whatever a client sent.
 
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write as _};
@@ -57,7 +57,7 @@ fn write_all(waiting: &Receiver<String>) {
     while let Ok(line) = waiting.recv() {
         let mut next = Some(line);
         while let Some(line) = next {
-            // Nobody is left who could be told that standard output is gone.
+            // There is no place left to report that standard output is gone.
             let _ = writeln!(out, "{line}");
             next = waiting.try_recv().ok();
         }
@@ -76,8 +76,8 @@ fn common(served: &Served) -> String {
     format!("{client} - {user} [{at}] \"{request}\" {:03} {bytes}", served.status)
 }
 
-/// Text within quotation marks: they, backslashes and whatever is not printable as `\xNN`, as
-/// Apache does.
+/// Text within quotation marks: quotation marks, backslashes and unprintable bytes are written as
+/// `\xNN`, as Apache does.
 fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len());
     for byte in text.bytes() {

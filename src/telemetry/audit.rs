@@ -1,6 +1,6 @@
 //! The audit log: one line for each security event, with target `audit`.
 //!
-//! What always holds: a line says what the trail says (`domain/audit.rs`), and no more.
+//! What always holds: a line has the fields of the trail's entry (`domain/audit.rs`), and no more.
 
 use crate::domain::audit::Entry;
 use crate::domain::event::Event;

@@ -42,13 +42,14 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let filter = EnvFilter::try_new(directives(level)).map_err(|error| error.to_string())?;
-    // Colours would be escape sequences, and those never get through.
+    // There are no colours, because escape sequences are escaped.
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Escaping(writer));
     Ok(if json { Box::new(builder.json().flatten_event(true).finish()) } else { Box::new(builder.finish()) })
 }
 
-/// The filter for a configured level. A bare level is ours; other libraries warn.
+/// The filter for a configured level. A bare level is for our own lines; other libraries log
+/// warnings.
 fn directives(level: &str) -> String {
     let mut directives = vec!["warn".to_owned()];
     for directive in level.split(',') {
@@ -117,7 +118,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// What was logged.
+    /// The lines that were logged.
     #[derive(Clone, Default)]
     pub(in crate::telemetry) struct Captured(Arc<Mutex<Vec<u8>>>);
 
@@ -137,7 +138,7 @@ pub(super) mod tests {
         }
     }
 
-    /// What `log` writes at `level`.
+    /// The lines that `log` writes at `level`.
     pub(in crate::telemetry) fn captured(level: &str, json: bool, log: impl FnOnce()) -> String {
         let captured = Captured::default();
         let writer = captured.clone();

@@ -36,7 +36,7 @@ use crate::ports::Observer;
 
 /// The route label of requests that belong to no route. No route can have this name.
 pub const NO_ROUTE: &str = "(gateway)";
-/// What [`Metrics::text`] returns, for `Content-Type`.
+/// The `Content-Type` of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 const SUCCEEDED: &str = "succeeded";
@@ -135,7 +135,8 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// The handles of a route, with its series at 0 when it is new. `name` is of a configuration.
+    /// The handles of a route, with its series at 0 when it is new. `name` comes from the
+    /// configuration.
     pub fn route(&self, name: &str) -> RouteMetrics {
         self.families.route(name)
     }
@@ -179,7 +180,7 @@ impl Metrics {
         self.access_dropped.inc();
     }
 
-    /// Sets what is left of each certificate.
+    /// Sets the remaining life of each certificate.
     pub fn set_certificates(&self, all: &[CertificateLife]) {
         self.certificates.set(all);
     }
@@ -209,12 +210,12 @@ impl Metrics {
         self.open_streams.inc();
     }
 
-    /// It has ended.
+    /// A long-lived exchange has ended.
     pub fn stream_closed(&self) {
         self.open_streams.dec();
     }
 
-    /// Everything, in the Prometheus text format.
+    /// All metrics, in the Prometheus text format.
     pub fn text(&self) -> Result<String, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
@@ -425,7 +426,7 @@ mod tests {
         has(&metrics, "vestibule_open_streams 0");
     }
 
-    /// Debian's `prometheus` has it; `tests/run` installs that.
+    /// `promtool` is in Debian's `prometheus`, which `tests/run` installs.
     #[test]
     fn metrics_pass_promtool() {
         let piped = Command::new("promtool")

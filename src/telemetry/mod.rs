@@ -1,9 +1,9 @@
-//! What operators can see: log lines, the audit log, and metrics.
+//! The output for operators: log lines, the audit log, and metrics.
 //!
 //! `logging` sets up where lines go and what they look like, `audit` turns events into lines,
-//! `access` requests, `metrics` counts, and `exposition` answers Prometheus. What always holds:
-//! labels come from closed enums and names of the configuration, control bytes never reach a log
-//! raw, and no secret is logged at any level.
+//! `access` turns requests into lines, `metrics` counts, and `exposition` answers Prometheus. What
+//! always holds: labels come from closed enums and names of the configuration, control bytes never
+//! reach a log raw, and no secret is logged at any level.
 
 pub mod access;
 pub mod audit;
@@ -18,7 +18,7 @@ use crate::ports::Observer;
 use audit::Audit;
 use metrics::Metrics;
 
-/// The observer of a running gateway: everything is written down and counted.
+/// The observer of a running gateway: every event is written down and counted.
 #[derive(Clone)]
 pub struct Telemetry {
     pub audit: Audit,

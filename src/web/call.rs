@@ -21,10 +21,10 @@ use crate::domain::user_agent;
 use crate::flows::Gateway;
 use crate::flows::visit::{Device, Visit};
 
-/// What every handler needs to know of a request, apart from its body.
+/// A request, apart from its body, as every handler needs it.
 pub struct Call {
     pub gateway: Arc<Gateway>,
-    /// When it came in.
+    /// When the request came in.
     pub began: Timestamp,
     pub visit: Visit,
     pub method: Method,
@@ -52,18 +52,18 @@ where
 impl Call {
     /// A request whose credentials are not looked at.
     pub fn unread(parts: &Parts, gateway: Arc<Gateway>) -> Result<Self, Problem> {
-        // The proxy has noted where the request came in; without it nothing may be answered.
+        // The proxy has noted where the request came in. Without this note no request is answered.
         let visit = parts.extensions.get::<Visit>().cloned().ok_or_else(Problem::unauthenticated)?;
         let (method, uri, headers) = (parts.method.clone(), parts.uri.clone(), parts.headers.clone());
         Ok(Self { began: gateway.ground.clock().now(), gateway, visit, method, uri, headers })
     }
 
-    /// Where we are.
+    /// Our place among hosts and paths.
     pub fn place(&self) -> &Place {
         self.gateway.ground.place()
     }
 
-    /// What is different about the dialect that is spoken.
+    /// The differences of the dialect that is spoken.
     pub fn terms(&self) -> &'static Terms {
         self.visit.dialect.terms()
     }
@@ -78,8 +78,8 @@ impl Call {
         self.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes)
     }
 
-    /// What was `read` from a request that finishes `ceremony`. One that cannot even be read is an
-    /// attempt like any other: it uses the ceremony up.
+    /// The body `read` from a request that finishes `ceremony`. An unreadable request is an attempt
+    /// like any other: it uses the ceremony up.
     pub async fn using_up<T>(
         &self,
         ceremony: Option<CeremonyId>,
@@ -91,12 +91,12 @@ impl Call {
         read
     }
 
-    /// What the caller says about their program.
+    /// The caller's program, as its request describes it.
     pub fn device(&self) -> Device {
         Device { user_agent: self.header(USER_AGENT.as_str()).map(str::to_owned), is_shared: false }
     }
 
-    /// The same in words, for a passkey that is made with it.
+    /// The program in words, for a passkey that is made with it.
     pub fn program(&self) -> Program {
         user_agent::program(self.header(USER_AGENT.as_str()))
     }

@@ -21,7 +21,7 @@ use crate::domain::user::SEEN_FROM_LIFETIME;
 
 /// The session cookie, for as long as a session can live.
 pub fn session(place: &Place, token: &str, lifetime: Duration) -> HeaderValue {
-    // Lax: people arrive at applications through links, and have to be known there.
+    // Lax: people arrive at applications through links, and have to be signed in there.
     write(place, Cookie::Session, token, lifetime, "Lax")
 }
 
@@ -46,7 +46,7 @@ pub fn nonce(place: &Place, nonce: &Secret) -> HeaderValue {
     write(place, Cookie::Nonce, &nonce.reveal(), RETURN_TARGET_LIFETIME, "Lax")
 }
 
-/// The cookie that binds a link between two devices to the new one.
+/// The cookie that binds a link between two devices to the new device.
 pub fn newcomer(place: &Place, nonce: &Secret) -> HeaderValue {
     write(place, Cookie::Newcomer, &nonce.reveal(), DEVICE_LINK_LIFETIME, "Strict")
 }
@@ -56,7 +56,7 @@ pub fn device(place: &Place, mark: &Secret) -> HeaderValue {
     write(place, Cookie::Device, &mark.reveal(), SEEN_FROM_LIFETIME, "Strict")
 }
 
-/// Takes a cookie of ours back.
+/// Removes a cookie of ours from the browser.
 pub fn expire(place: &Place, which: Cookie) -> HeaderValue {
     write(place, which, "", Duration::ZERO, "Lax")
 }
@@ -119,8 +119,8 @@ fn write(place: &Place, which: Cookie, value: &str, lifetime: Duration, same_sit
     let name = which.name(place.scheme);
     let age = lifetime.as_secs();
     let text = format!("{name}={value}; Path={path}; Max-Age={age}; HttpOnly; SameSite={same_site}{secure}");
-    // Values are base64url or hexadecimal, the prefix was checked: this cannot fail. If it did,
-    // an empty cookie signs nobody in.
+    // Values are base64url or hexadecimal, the prefix was checked: this cannot fail. If it did, an
+    // empty cookie signs no user in.
     HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 

@@ -1,7 +1,7 @@
-//! Pages of related origins: what they may do with the dialects that serve front ends.
+//! Pages of related origins, and the dialects that they may call.
 //!
 //! What always holds: an origin is allowed by name, because it is one of the relying party's; there
-//! is no wildcard, and the session cookie travels only with those.
+//! is no wildcard, and the session cookie is sent only from these origins.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Who is calling one of our endpoints, and from which page.
+//! The caller of one of our endpoints, and the page that the request comes from.
 //!
 //! A handler says in its signature what it needs: [`SignedIn`] or [`AnySession`] for a caller whom
 //! we know, [`Trusted`] for the knowledge that no other site's page sent the request. Handlers that
@@ -27,7 +27,7 @@ use crate::flows::{FlowError, Gateway};
 
 /// Carries the nonce that a step-up was answered with.
 const STEP_UP: &str = "x-vestibule-step-up";
-/// Where a browser says from what site a request came (W3C, "Fetch Metadata Request Headers").
+/// Names the kind of page that sent a request (W3C, "Fetch Metadata Request Headers").
 const FETCH_SITE: &str = "sec-fetch-site";
 
 /// How a caller showed their session.
@@ -37,7 +37,7 @@ pub enum Shown {
     Bearer,
 }
 
-/// A caller we know. Made only by a [`Call`].
+/// A known caller. Made only by a [`Call`].
 pub struct Known {
     pub session: Arc<LiveSession>,
     pub user: Arc<User>,
@@ -56,13 +56,13 @@ impl Known {
     }
 }
 
-/// A caller with a full session. One that may only enrol is not signed in.
+/// A caller with a full session. A session that may only enrol does not count.
 pub struct SignedIn(pub Known, pub Call);
 
 /// A caller with a session of whatever scope.
 pub struct AnySession(pub Known, pub Call);
 
-/// A call that does not come from a page that is not trusted; see [`Call::not_cross_site`].
+/// A call that no untrusted page has sent; see [`Call::not_cross_site`].
 pub struct Trusted(pub Call);
 
 /// Makes an extractor of what is read from a call.
@@ -91,7 +91,7 @@ extracted!(Trusted, |call| call.not_cross_site().map(|()| Self(call)));
 pub struct SameOrigin(());
 
 impl Call {
-    /// A caller with a full session. One that may only enrol is not signed in.
+    /// A caller with a full session. A session that may only enrol does not count.
     pub fn signed_in(&self) -> Result<Known, Problem> {
         self.enrolling_or_signed_in()?.fully().ok_or_else(|| self.unauthenticated())
     }
@@ -103,7 +103,7 @@ impl Call {
         Ok(caller)
     }
 
-    /// What a caller is told whom we do not know.
+    /// The failure for a caller who is not known.
     fn unauthenticated(&self) -> Problem {
         match self.terms().bad_token {
             BadToken::Told if self.has_authorization() => {
@@ -113,8 +113,8 @@ impl Call {
         }
     }
 
-    /// Who is calling, if we know them: by bearer token, else by cookie. A cookie on a request that
-    /// changes something counts only if the request comes from a page of ours.
+    /// The caller, if known: by bearer token, else by cookie. A cookie on a request that changes
+    /// something counts only if the request comes from a page of ours.
     pub fn identify(&self) -> Result<Option<Known>, Problem> {
         if let Some(token) = bearer(&self.headers) {
             return Ok(known(self.gateway.sessions.caller_by_bearer(token)?, Shown::Bearer));
@@ -122,8 +122,8 @@ impl Call {
         self.identify_by_cookie()
     }
 
-    /// The same, but only by what lasts as long as the session: an access token is short-lived so
-    /// that it cannot be prolonged.
+    /// The same, but only by a token or cookie that lasts as long as the session: an access token
+    /// is short-lived so that it cannot be prolonged.
     pub fn identify_lasting(&self) -> Result<Option<Known>, Problem> {
         match bearer(&self.headers) {
             Some(token) => Ok(known(self.gateway.sessions.caller_by_lasting(token)?, Shown::Bearer)),
@@ -131,8 +131,8 @@ impl Call {
         }
     }
 
-    /// Who is calling, by cookie, whatever token is shown as well. On a request that changes
-    /// something it counts only if the request comes from a page of ours.
+    /// The caller by cookie, whatever token is shown as well. On a request that changes something
+    /// it counts only if the request comes from a page of ours.
     pub fn identify_by_cookie(&self) -> Result<Option<Known>, Problem> {
         let safe = matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS);
         if !safe && let Err(problem) = self.trusted_page() {
@@ -144,29 +144,29 @@ impl Call {
         Ok(known(self.caller_by_cookie()?, Shown::Cookie))
     }
 
-    /// Whose session the cookie is, from whichever page it comes: for page loads, which change
-    /// nothing.
+    /// The owner of the cookie, from whichever page it comes: for page loads, which change nothing.
     pub fn caller_by_cookie(&self) -> Result<Caller, Problem> {
         Ok(self.gateway.sessions.caller_by_cookie(&self.visit.host, self.cookie_headers())?)
     }
 
     /// Every session that the request shows, by token and by cookie: a user who signs out means
-    /// both, and a token that is no good must not keep the cookie's alive.
+    /// both, and an invalid token must not keep the cookie's session alive.
     pub fn shown_sessions(&self) -> Result<Vec<Arc<LiveSession>>, Problem> {
         let by_token = match bearer(&self.headers) {
             Some(token) => known(self.gateway.sessions.caller_by_bearer(token)?, Shown::Bearer),
             None => None,
         };
         let by_cookie = match self.identify_by_cookie() {
-            // The token is good from wherever it is shown.
+            // The token counts from any page.
             Err(_) if by_token.is_some() => None,
             other => other?,
         };
         Ok(by_token.into_iter().chain(by_cookie).map(|caller| caller.session).collect())
     }
 
-    /// The token that `caller` goes on with: the one that was shown, or a new one for a caller who
-    /// showed a cookie. No token is turned into one of another kind, for that might last longer.
+    /// The token that `caller` goes on with: the token that they have shown, or a new one for a
+    /// caller who showed a cookie. No token is exchanged for a token of another kind, which might
+    /// last longer.
     pub fn token_of(&self, caller: &Known) -> Result<String, FlowError> {
         match (caller.shown, bearer(&self.headers)) {
             (Shown::Bearer, Some(token)) => Ok(token.to_owned()),
@@ -198,8 +198,8 @@ impl Call {
         }
     }
 
-    /// Refuses requests that say they come from a page that is not trusted. One that says nothing
-    /// passes: for endpoints that use no cookie of a session.
+    /// Refuses requests that say they come from a page that is not trusted. A request that says
+    /// nothing passes: for endpoints that use no cookie of a session.
     pub fn not_cross_site(&self) -> Result<(), Problem> {
         if self.is_silent() { Ok(()) } else { self.trusted_page() }
     }
@@ -212,7 +212,7 @@ impl Call {
     /// Whether the request is a form of one of our pages, on whichever host it is.
     ///
     /// A form of a page with `Referrer-Policy: no-referrer` is sent with `Origin: null`, so Fetch
-    /// Metadata speaks first, and `Origin` only where it is missing.
+    /// Metadata decides, and `Origin` only where it is missing.
     pub fn own_form(&self) -> Result<SameOrigin, Problem> {
         let ours = match self.header(FETCH_SITE) {
             Some(site) => site == "same-origin",
@@ -260,8 +260,8 @@ pub(super) fn device_mark(headers: &HeaderMap) -> Option<SecretHash> {
     })
 }
 
-/// The token in `Authorization`. Some scripts that look for a token and have none write what they
-/// found instead; that is no token, and there may be a cookie all the same.
+/// The token in `Authorization`. Some scripts without a token write "undefined" or "null" instead;
+/// that is no token, and there may still be a cookie.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let token = scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())?;

@@ -1,4 +1,4 @@
-//! What every answer of ours carries (ASVS 3.4, 14.3). Proxied answers carry none of it.
+//! Headers of every answer of ours (ASVS 3.4, 14.3). Proxied answers get none of them.
 
 use axum::response::Response;
 use http::header::{self, HeaderName};
@@ -19,8 +19,8 @@ pub fn with_form_to(origin: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(policy).ok()
 }
 
-/// The same for a page whose script calls `origins` besides its own. `None` if one cannot stand in
-/// a header.
+/// The same for a page whose script calls `origins` besides its own. `None` if one of them cannot
+/// stand in a header.
 pub fn with_calls_to<'a>(origins: impl Iterator<Item = &'a str>) -> Option<HeaderValue> {
     let origins = origins.fold(String::new(), |all, origin| format!("{all} {origin}"));
     let policy =
@@ -45,11 +45,11 @@ const ALWAYS: [(HeaderName, &str); 7] = [
 /// One year; only over https, where browsers heed it.
 const STRICT_TRANSPORT_SECURITY: &str = "max-age=31536000";
 
-/// Adds them. Answers are not stored by anybody unless the handler said otherwise.
+/// Adds these headers. No cache stores an answer unless the handler said otherwise.
 pub fn protect(scheme: Scheme, mut response: Response) -> Response {
     let headers: &mut HeaderMap = response.headers_mut();
     for (name, value) in ALWAYS {
-        // A handler that says something itself is stricter: assets and confirmations have a policy of
+        // A header that the handler set stays: assets and confirmations have a stricter policy of
         // their own.
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }

@@ -1,8 +1,9 @@
-//! Two kinds of hosts: the auth host, where everything of ours is, and the hosts of applications,
-//! where only what a browser needs there is. On the auth host several dialects may be spoken.
+//! Two kinds of hosts: the auth host, which has all our endpoints, and the hosts of applications,
+//! which have only those that a browser needs there. On the auth host several dialects may be
+//! spoken.
 //!
-//! What always holds: a handler finds in its `Visit` which dialect it was asked in, and every answer
-//! carries the headers that answers of ours carry.
+//! What always holds: a handler finds in its `Visit` which dialect it was asked in, and every
+//! answer gets the headers of our answers.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -22,10 +23,10 @@ use crate::domain::policy::route::POMERIUM_KEYS_PATH;
 use crate::flows::Gateway;
 use crate::flows::visit::Visit;
 
-/// How a dialect says that something went wrong.
+/// The form in which a dialect reports a failure.
 pub type Face = fn(&Problem) -> Response;
 
-/// A dialect, ready to be asked.
+/// A dialect with its routes.
 pub struct Spoken {
     /// Paths are relative to its mount.
     pub router: Router,
@@ -34,7 +35,7 @@ pub struct Spoken {
     pub cors: Option<CorsLayer>,
 }
 
-/// How the dialects that are mounted say that something went wrong, and to pages of which origins.
+/// The faces of the mounted dialects, and the origins whose pages may read them.
 #[derive(Clone, Default)]
 pub struct Faces(Arc<HashMap<Dialect, (Face, Option<CorsLayer>)>>);
 
@@ -50,7 +51,7 @@ impl Faces {
     ) -> Option<Response> {
         let dialect = foreign_dialect(place, visit, request.uri().path())?;
         let (face, cors) = self.0.get(&dialect)?;
-        // Refused before anything was done for it: it took no time to speak of.
+        // The request was refused at once, so it took no time.
         let occasion = Occasion { request_id: visit.request_id.clone(), ..Occasion::default() };
         let mut said = Some(face(&problem.clone().on(occasion)));
         let Some(cors) = cors else { return said };
@@ -65,7 +66,7 @@ impl Faces {
     }
 }
 
-/// What is answered where.
+/// The routers by host and path.
 pub struct Routers {
     /// For the auth host, with paths relative to the prefix.
     pub auth: Router,
@@ -92,7 +93,7 @@ pub fn split(gateway: Arc<Gateway>, routers: Routers) -> (Router, Faces) {
     (router, Faces(Arc::new(faces)))
 }
 
-/// The routers with the paths they have for the outside.
+/// The routers under their public paths.
 struct Directory {
     auth: Router,
     application: Router,
@@ -121,7 +122,7 @@ impl Directory {
         }
     }
 
-    /// Who answers, having noted in the visit which dialect is spoken.
+    /// The router that answers. Notes in the visit which dialect is spoken.
     fn router_for(&self, place: &Place, request: &mut Request) -> Router {
         let path = request.uri().path().to_owned();
         let Some(visit) = request.extensions_mut().get_mut::<Visit>() else {
@@ -144,12 +145,12 @@ impl Directory {
 }
 
 /// `router` below `path`, and at `path` with and without a slash at its end. (`Router::nest` leaves
-/// out the one with a slash, which then gets an answer that is nobody's.)
+/// out the path with a slash, which axum would then answer itself.)
 fn below(path: &str, router: Router) -> Router {
     Router::new().nest_service(path, router)
 }
 
-/// The dialect other than the native one that `path` is for.
+/// The foreign dialect that `path` is for.
 fn foreign_dialect(place: &Place, visit: &Visit, path: &str) -> Option<Dialect> {
     let mount = place.is_auth_host(&visit.host).then(|| place.mounts.find(path.as_bytes()))??;
     (mount.dialect != Dialect::Native).then_some(mount.dialect)

@@ -11,7 +11,7 @@ use super::{Fault, Problem};
 /// A body that has been read.
 pub struct Body<T>(pub T);
 
-/// One that may be left out altogether.
+/// A body that may be left out altogether.
 pub struct OptionalBody<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
@@ -51,7 +51,8 @@ pub fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T,
         let fault = if error.is_data() { Fault::Malformed } else { Fault::InvalidJson };
         Problem::new(fault, format!("The body cannot be read: {error}"))
     })?;
-    // Serde would read a list as members in the order of their declaration, which no API here says.
+    // Serde would read a list as members in the order of their declaration, which no API here
+    // documents.
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(Problem::malformed("The body cannot be read: it is a list."));
     }

@@ -1,11 +1,11 @@
-//! Ring 3: what all our endpoints share on axum.
+//! Ring 3: code that all our endpoints share on axum.
 //!
-//! `problem` is the one map from failures to public answers; `guard` says who is calling and from
-//! where; `call` is a request as handlers see it; `hosts` leads it to a dialect; `cookies` and
-//! `session_cookie` write ours; `cross_origin` says what pages of related origins may do;
-//! `navigation` tells a person's navigation from a program's request; `headers` says what every
-//! answer of ours carries; `qr` draws a link for a camera. What does not live here: wire formats of
-//! an API (`dialects/`) and HTML (`pages/`).
+//! `problem` is the one map from failures to public answers; `guard` identifies the caller and the
+//! page; `call` is a request as handlers see it; `hosts` leads it to a dialect; `cookies` and
+//! `session_cookie` write ours; `cross_origin` allows pages of related origins; `navigation` tells
+//! a person's navigation from a program's request; `headers` has the headers of every answer of
+//! ours; `qr` draws a link for a camera. What does not live here: wire formats of an API
+//! (`dialects/`) and HTML (`pages/`).
 
 pub mod call;
 pub mod cookies;

@@ -7,7 +7,7 @@
 use http::header::{ACCEPT, ORIGIN, USER_AGENT};
 use http::{HeaderMap, Method};
 
-/// What kind of request this is.
+/// The kind of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A page load that can be repeated after signing in.
@@ -18,7 +18,7 @@ pub enum Kind {
     Program,
 }
 
-/// Tells which.
+/// The kind of this request.
 pub fn kind(method: &Method, headers: &HeaderMap) -> Kind {
     if !is_navigation(method, headers) {
         return Kind::Program;
@@ -39,7 +39,7 @@ fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 /// Whether a request may come from a page in a browser, which would show its user a dialog for a
-/// password. A program that says nothing of the kind is none.
+/// password. A program that sends no such header is not taken for one.
 pub fn is_browser(headers: &HeaderMap) -> bool {
     let says = ["sec-fetch-mode", "sec-fetch-site", "x-requested-with", ORIGIN.as_str()];
     let agent = headers.get(USER_AGENT).map(http::HeaderValue::as_bytes).unwrap_or_default();

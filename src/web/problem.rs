@@ -1,7 +1,8 @@
 //! Failures as anonymous clients see them: `application/problem+json` (RFC 9457).
 //!
 //! The only place where a failure gets a status and a sentence. There is no wildcard arm: a new
-//! failure must choose its face. Two failures that an anonymous client must not tell apart share one.
+//! failure needs a status and a sentence of its own. Two failures that an anonymous client must not
+//! tell apart share them.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use std::time::Duration;
@@ -20,11 +21,11 @@ use crate::flows::FlowError;
 use crate::flows::sessions::caller::CheckUnavailable;
 use crate::ports::StoreError;
 
-/// When a browser may try again after a failure of ours.
+/// When a browser may try again after a failure of the gateway.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// What kind of failure it is. The native API says the word; other dialects have their own words and
-/// statuses for each, and a match without a wildcard arm that finds them.
+/// The kind of a failure. The native API uses its word; other dialects have their own words and
+/// statuses for each kind, in a match without a wildcard arm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     Unauthenticated,
@@ -62,11 +63,11 @@ pub enum Fault {
     NetworkBanned,
     Unavailable,
     Internal,
-    // What only the proxy's gate says.
+    // A refusal of the proxy's gate alone.
     Forbidden,
     /// An access token that is good, but not for this route, method, path, network or hour.
     TokenNotForThis,
-    /// One on a route that asks for a passkey.
+    /// An access token on a route that asks for a passkey.
     TokenShowsNoPasskey,
     UnknownHost,
     Misdirected,
@@ -78,7 +79,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// A stable word for programs, and the status it has unless a contract says otherwise.
+    /// The status, unless a contract asks for another one, and a stable word for programs.
     const fn face(self) -> (StatusCode, &'static str) {
         use StatusCode as S;
         match self {
@@ -151,7 +152,7 @@ impl Problem {
         Self { fault, status, detail: detail.into(), login_url: None, retry_after: None, occasion }
     }
 
-    /// Nobody is signed in.
+    /// No user is signed in.
     pub fn unauthenticated() -> Self {
         Self::new(Fault::Unauthenticated, "Sign in first.")
     }
@@ -161,7 +162,7 @@ impl Problem {
         Self::new(Fault::Malformed, detail)
     }
 
-    /// Nothing is here.
+    /// There is no such address or object.
     pub fn not_found() -> Self {
         Self::new(Fault::NotFound, "There is nothing here.")
     }
@@ -197,7 +198,7 @@ impl Problem {
         &self.occasion
     }
 
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub const fn fault(&self) -> Fault {
         self.fault
     }
@@ -314,7 +315,7 @@ fn rate_limited(retry_after: Duration) -> Problem {
     }
 }
 
-/// Said of the network alone: no account makes a difference.
+/// The sentence is about the network alone, and the same for every account.
 fn network_banned(ends_in: Option<Duration>) -> Problem {
     Problem {
         retry_after: ends_in,
@@ -398,7 +399,7 @@ fn refused(why: Refusal) -> Problem {
             Fault::PasskeyRefused,
             "This passkey was made with a code by mail and does not work yet. Use another one, or wait.",
         ),
-        // What was wrong is for the log. A disabled account looks like a wrong passkey.
+        // The reason is for the log alone. A disabled account looks like a wrong passkey.
         Refusal::WrongContext
         | Refusal::BadProof
         | Refusal::WrongOwner
@@ -434,7 +435,7 @@ impl Problem {
         problem
     }
 
-    /// A failure of ours. The cause goes to the log, here and only here.
+    /// A failure of the gateway. The cause goes to the log, here and only here.
     pub fn internal(cause: &dyn std::error::Error) -> Self {
         tracing::error!(error = %cause, "a request failed");
         Self::new(
@@ -466,7 +467,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        // A dialect says the same in its own words.
+        // The dialect turns the problem into its own form.
         response.extensions_mut().insert(self);
         response
     }

@@ -1,6 +1,6 @@
-//! A QR code as SVG: black on white whatever the theme, because cameras want it so.
+//! A QR code as SVG: black on white whatever the theme, because cameras need that.
 //!
-//! What does not live here: what the code leads to.
+//! What does not live here: the links themselves.
 //!
 //! What always holds: a code has the margin that readers need.
 

@@ -1,4 +1,4 @@
-//! What a browser is told when a user signs in or out.
+//! Cookies for the browser when a user signs in or out.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue};
@@ -12,8 +12,8 @@ use crate::domain::session::Session;
 use crate::domain::session::token::Carrier;
 use crate::flows::FlowError;
 
-/// What the auth host asks to be forgotten. Never `"cookies"`: browsers apply it to the whole
-/// registrable domain, so that it signs people out of every other site of that domain.
+/// The data that the auth host asks browsers to clear. Never `"cookies"`: browsers apply it to the
+/// whole registrable domain, so that it signs people out of every other site of that domain.
 const CLEAR_SITE_DATA: &str = "\"storage\"";
 
 impl Call {
@@ -32,8 +32,8 @@ impl Call {
         Ok(())
     }
 
-    /// Gives a caller who shows a cookie a new one, of `session`: what has become of theirs. One
-    /// who shows a token has no use for it.
+    /// Gives a caller who shows a cookie a new cookie for `session`, their session as it is now. A
+    /// caller who shows a token gets none.
     pub fn renew(&self, caller: &Known, session: &Session, headers: &mut HeaderMap) -> Result<(), Problem> {
         match caller.shown {
             Shown::Cookie => self.set_session_cookie(session, headers),
@@ -45,7 +45,7 @@ impl Call {
     /// same answer.
     pub async fn sign_out(&self, done: impl IntoResponse) -> Result<Response, Problem> {
         if let Err(problem) = self.not_cross_site() {
-            // What another site's page sends may cost no user their cookies.
+            // A request of another site's page must not clear a user's cookies.
             return match self.terms().other_pages {
                 OtherPages::Unknown => Ok(done.into_response()),
                 OtherPages::Refused => Err(problem),
@@ -60,10 +60,9 @@ impl Call {
         Ok(response)
     }
 
-    /// Takes back what this browser has of a session, on the host it is on, whether or not the
-    /// session could be ended: a person who signs out is not to be shown as signed in. Storage is
-    /// cleared on the auth host only, and only where no application shares that host and keeps
-    /// something there.
+    /// Clears this browser's cookies of a session, on the host it is on, whether or not the session
+    /// could be ended: a person who signs out must not be shown as signed in. Storage is cleared on
+    /// the auth host only, and only where no application shares that host and may keep data there.
     pub fn clear_session_cookie(&self, headers: &mut HeaderMap) {
         let is_ours_alone = self.gateway.ground.routes().host(&self.visit.host).is_none();
         if self.place().is_auth_host(&self.visit.host) && is_ours_alone {

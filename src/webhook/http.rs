@@ -1,10 +1,11 @@
-//! Handing a dispatch to a webhook over HTTP. The only file here that names hyper and rustls.
+//! Handing a dispatch to a webhook over HTTP. This is the only file here that names hyper and
+//! rustls.
 //!
 //! What does not live here: which dispatch is due, and when one is tried again
 //! (`flows/messages/dispatches.rs`).
 //!
 //! What always holds: one request, and no redirect is followed; a certificate has to be for the host;
-//! plain HTTP goes to this machine and to private networks alone, whatever a name says by then.
+//! plain HTTP goes to this machine and to private networks alone, whatever a name resolves to.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,7 +46,7 @@ const CARRY_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of an answer is read.
 pub const ANSWER_BYTES_MAX: usize = 4 << 10;
-/// How much of it is shown.
+/// How much of an answer is shown.
 const SAID_CHARS_MAX: usize = 200;
 
 const USER_AGENT: &str = concat!("Vestibule/", env!("CARGO_PKG_VERSION"));
@@ -56,10 +57,10 @@ type Resolver = ServiceFn<fn(Name) -> Found>;
 /// One webhook, as the configuration names it.
 #[derive(Clone)]
 pub struct WebhookSettings {
-    /// As good as a password, in many cases.
+    /// In many cases, the URL is as good as a password.
     pub url: String,
     pub template: Template,
-    /// What messages are signed with.
+    /// The secret that signs messages.
     pub secret: Option<SigningSecret>,
     /// Trusted for it instead of the authorities of this machine.
     pub ca_file: Option<PathBuf>,
@@ -80,7 +81,7 @@ pub enum BadWebhook {
     Settings(String),
 }
 
-/// What a receiver said.
+/// The answer of a receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
@@ -88,7 +89,7 @@ pub struct Answer {
     pub said: String,
 }
 
-/// A webhook that can be told.
+/// A webhook that dispatches can be sent to.
 struct Hook {
     url: Uri,
     template: Template,
@@ -96,14 +97,14 @@ struct Hook {
     client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
 }
 
-/// Whoever tells the webhooks of the configuration.
+/// The sender for the webhooks of the configuration.
 pub struct HttpWebhookSender {
     hooks: BTreeMap<WebhookId, Hook>,
     sender: Sender,
 }
 
 impl HttpWebhookSender {
-    /// Speaks to nobody yet.
+    /// Opens no connection yet.
     pub fn new(
         settings: impl IntoIterator<Item = WebhookSettings>,
         sender: Sender,
@@ -144,7 +145,7 @@ impl WebhookSender for HttpWebhookSender {
         let Some(hook) = self.hooks.get(&attempt.to) else {
             return Err(WebhookError::Permanent("there is no such webhook".to_owned()));
         };
-        // What was taken is told by the head of an answer; the rest of it is not read.
+        // The head of an answer tells whether the message was taken; the rest is not read.
         match tokio::time::timeout(CARRY_TIMEOUT, hook.ask(attempt, &self.sender)).await {
             Ok(Ok(response)) => judged(response.status()),
             Ok(Err(error)) => Err(WebhookError::Temporary(error)),
@@ -154,7 +155,8 @@ impl WebhookSender for HttpWebhookSender {
 }
 
 /// Whether an answer means that the message was taken. A refusal counts for good only where it is
-/// about the message: a receiver that is being moved, or locked, must not cost anybody theirs.
+/// about the message: a receiver that is being moved, or locked, must not cost a user their
+/// message.
 fn judged(status: StatusCode) -> Result<(), WebhookError> {
     let answered = format!("it answered {}", status.as_u16());
     match status.as_u16() {
@@ -209,8 +211,8 @@ fn client(
     connector.enforce_http(false);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     let connector = builder.https_or_http().enable_http1().wrap_connector(connector);
-    // A connection that was kept may be gone, and then it is not known whether a request on it
-    // arrived.
+    // No connection is kept: a kept one may be gone, and then it is not known whether a request on
+    // it arrived.
     let mut client = Client::builder(TokioExecutor::new());
     Ok(client.pool_max_idle_per_host(0).retry_canceled_requests(false).build(connector))
 }
@@ -239,7 +241,7 @@ fn any(name: Name) -> Found {
     Box::pin(async move { Ok(addresses(&name).await?.into_iter()) })
 }
 
-/// Addresses of this machine and of private networks: nothing else is told anything in the clear.
+/// Addresses of this machine and of private networks: no other host is sent anything in the clear.
 fn near(name: Name) -> Found {
     Box::pin(async move {
         let mut found = addresses(&name).await?;

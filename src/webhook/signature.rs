@@ -1,5 +1,5 @@
-//! What shows a receiver that a message is ours and not an old one: Standard Webhooks 1.0.0
-//! (`standardwebhooks.com`), signatures of version 1.
+//! Signatures that show a receiver that a message is ours and not an old one: Standard Webhooks
+//! 1.0.0 (`standardwebhooks.com`), signatures of version 1.
 //!
 //! What does not live here: the request that carries it (`http.rs`).
 //!
@@ -18,7 +18,7 @@ pub const ID: &str = "webhook-id";
 pub const TIMESTAMP: &str = "webhook-timestamp";
 pub const SIGNATURE: &str = "webhook-signature";
 
-/// What we and a receiver know.
+/// The secret that a receiver shares with us.
 #[derive(Clone)]
 pub struct SigningSecret(Zeroizing<Vec<u8>>);
 

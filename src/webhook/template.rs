@@ -2,9 +2,9 @@
 //!
 //! What does not live here: the sentences (`words.rs`).
 //!
-//! What always holds: whatever a name or a value holds, it stays a value: JSON is made by a
-//! library, Slack's three control characters are escaped, and of what is told only sentences and
-//! addresses of ours are in headers.
+//! What always holds: a name or a value stays a value, whatever it holds: JSON is made by a
+//! library, Slack's three control characters are escaped, and headers have only sentences and
+//! addresses of ours.
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use super::words::{Sender, Words};
 use crate::domain::dispatch::{Dispatch, Template, What};
 use crate::domain::event::Outcome;
 
-/// What is sent, but for the signature.
+/// A message without its signature.
 pub(super) struct Message {
     pub(super) content_type: &'static str,
     pub(super) headers: Vec<(&'static str, String)>,
@@ -79,7 +79,7 @@ fn json(sender: &Sender, dispatch: &Dispatch, words: Words) -> Option<Message> {
     Some(Message { content_type: "application/json", headers: Vec::new(), body })
 }
 
-/// What a dispatch is called by programs.
+/// The type of a dispatch, for programs.
 fn called(what: What) -> String {
     match what {
         What::Event(topic) => topic.label().to_owned(),
@@ -88,7 +88,7 @@ fn called(what: What) -> String {
     }
 }
 
-/// Of what was refused, a phone makes no more noise than of anything else.
+/// A refusal has the same priority as any other dispatch, so that a phone makes no more noise.
 fn ntfy(dispatch: &Dispatch, words: Words) -> Message {
     let tag = match (dispatch.what, dispatch.outcome) {
         (What::Notice(_), _) => "warning",

@@ -1,4 +1,4 @@
-//! What a dispatch says, in words.
+//! The text of a dispatch.
 //!
 //! What does not live here: the layouts of receivers (`template.rs`).
 //!
@@ -8,14 +8,14 @@
 use crate::domain::dispatch::{Dispatch, Notice, What};
 use crate::domain::topic::Topic;
 
-/// What is the same in every dispatch.
+/// The parts that are the same in every dispatch.
 #[derive(Debug, Clone)]
 pub struct Sender {
     /// The operator's name for this installation.
     pub name: String,
     /// Our public origin.
     pub origin: String,
-    /// Where an administrator sees a user; the id comes after it.
+    /// The address of a user's page for administrators; the id comes after it.
     pub users: String,
 }
 
@@ -24,9 +24,9 @@ pub struct Sender {
 pub(super) struct Words {
     /// One sentence, in plain ASCII.
     pub(super) title: &'static str,
-    /// What else there is to say, as names and values.
+    /// Further facts, as names and values.
     pub(super) lines: Vec<(&'static str, String)>,
-    /// Where an administrator sees whom it is about.
+    /// The page of the event's user for administrators.
     pub(super) link: Option<String>,
 }
 

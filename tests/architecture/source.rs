@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// One file of the repository.
 pub(crate) struct Source {
-    /// From the repository's root, such as `src/flows/admit.rs`.
+    /// From the repository's root, such as `src/flows/commit.rs`.
     pub(crate) path: String,
     pub(crate) text: String,
 }
@@ -19,7 +19,7 @@ pub(crate) struct Source {
 /// A path that a file names.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Named {
-    /// `crate::a::b`, or what `self` and `super` come to.
+    /// `crate::a::b`, also written with `self` and `super`.
     Ours(Vec<String>),
     /// A path whose head is not one of our modules: a library, or something brought into scope.
     Theirs(Vec<String>),
@@ -32,7 +32,7 @@ pub(crate) struct Mention {
 }
 
 impl Source {
-    /// The module this file is: `src/flows/admit.rs` is `["flows", "admit"]`.
+    /// The module this file is: `src/flows/commit.rs` is `["flows", "commit"]`.
     pub(crate) fn module(&self) -> Vec<String> {
         let inner = self.path.strip_prefix("src/").unwrap_or(&self.path);
         let inner = inner.strip_suffix(".rs").unwrap_or(inner);
@@ -66,7 +66,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
         let path = entry.unwrap().path();
         if path.ends_with("node_modules") {
-            // What others wrote keeps other rules.
+            // Code of others has other rules.
         } else if path.is_dir() {
             collect(&path, files);
         } else if path.extension().is_some_and(|extension| extension == "rs") {

@@ -15,11 +15,11 @@ async fn a_second_passkey_is_added_named_and_removed_but_never_the_last_one() {
     let window = &stage.window;
     window.sees(SUGGESTION).await;
 
-    // The only one there is cannot be removed, and the page says why.
+    // The last passkey cannot be removed, and the page says why.
     window.press("Remove").await;
     window.sees("This is your only passkey").await;
 
-    // Somebody touches the new key, not the old one.
+    // The user touches the new key, not the old one.
     first.is_touched(false).await;
     let second = window.authenticator(Attached::Usb).await;
     window.press("Add a second passkey").await;
@@ -27,7 +27,7 @@ async fn a_second_passkey_is_added_named_and_removed_but_never_the_last_one() {
     assert_eq!(second.passkeys().await.len(), 1);
     assert!(!window.text().await.contains(SUGGESTION), "the suggestion is still there");
 
-    // The new one wants a name at once.
+    // The page asks for a name of the new passkey at once.
     window.fill("Name of this passkey", "Blue key").await;
     window.press("Save").await;
     window.sees("It is now called “Blue key”").await;
@@ -72,7 +72,7 @@ async fn a_change_long_after_the_sign_in_asks_for_the_passkey_first() {
 
     stage.gateway.clock().set("+6m");
     rename("Kitchen laptop").await;
-    assert_ne!(only_passkey(&passkey).await["signCount"], used, "nobody was asked");
+    assert_ne!(only_passkey(&passkey).await["signCount"], used, "the user was not asked");
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn ended_session_is_refused_on_the_next_request() {
     elsewhere.open(&stage.gateway.url("/next")).await;
     elsewhere.arrives_at_path("/auth/login").await;
     elsewhere.sees("Continue to").await;
-    // And whoever ended it is still in.
+    // And the browser that ended it is still signed in.
     stage.window.open(&stage.gateway.url("/")).await;
     stage.window.sees("hello").await;
     stage.window.stays_clean().await;
@@ -163,7 +163,7 @@ async fn scanned(window: &Window) -> String {
     link.await.as_str().unwrap().to_owned()
 }
 
-/// What a page shows in large type.
+/// The text that a page shows in large type.
 async fn large(window: &Window, id: &str) -> String {
     let script = format!("return document.getElementById('{id}').textContent;");
     window
@@ -196,7 +196,7 @@ async fn s_12_another_device_joins_by_a_qr_code() {
     assert_eq!(large(window, "device-number").await, number);
     window.sees("127.0.0.0/24").await;
 
-    // A page that was forgotten meanwhile goes on.
+    // A page that was discarded meanwhile goes on.
     phone.reload().await;
     assert_eq!(large(&phone, "number").await, number);
     window.press("Yes, the same number").await;

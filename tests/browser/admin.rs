@@ -1,4 +1,4 @@
-//! The administrator's pages: what is done there is felt by the users it is done to.
+//! The administrator's pages, and their effect on users.
 
 use crate::chrome::Attached;
 use crate::people::{ALICE, BOB, Stage, accept};
@@ -62,7 +62,7 @@ async fn a_user_is_invited_let_into_a_group_disabled_and_deleted_from_the_pages(
     bobs.reload().await;
     bobs.sees("The application does not answer").await;
 
-    // What takes access away says what it will do first, and can be left.
+    // A button that takes access away first says what it will do, and can be cancelled.
     window.press("Disable this account").await;
     window.sees("Disable “bob”?").await;
     window.press("Cancel").await;
@@ -123,7 +123,7 @@ async fn a_network_is_banned_and_let_in_again_from_the_pages() {
     window.press("Ban").await;
     window.sees("addresses of this machine itself").await;
 
-    // By keyboard alone; what was typed is still there to be put right.
+    // By keyboard alone; a rejected text stays in the field to be corrected.
     window.fill("Address or network", "192.0.2.0/24").await;
     window.fill("Reason", "tries doors").await;
     window.keys(ENTER).await;
@@ -140,7 +140,8 @@ async fn a_network_is_banned_and_let_in_again_from_the_pages() {
     let typed = window.script("return document.getElementById('network').value").await;
     assert_eq!(typed, "", "the form is ready for the next one");
 
-    // Somebody there is told what it is, and for how long, before they have pressed anything.
+    // A user there is told of the ban, and for how long it lasts, before they have pressed
+    // anything.
     let theirs = stage.another_window().await;
     theirs.is_reported_as("192.0.2.7").await;
     theirs.open(&stage.gateway.url("/auth/login")).await;

@@ -1,4 +1,4 @@
-//! The first person, invited people, and links that are no good.
+//! The first person, invited people, and invalid links.
 
 use crate::chrome::Attached;
 use crate::people::{ALICE, BOB, Stage, accept};
@@ -20,7 +20,7 @@ async fn the_set_up_link_leads_to_the_application_with_the_right_headers() {
     assert_eq!(request.value("Remote-Name"), "Alice Archer");
     assert!(!request.text().contains("vestibule="), "{}", request.text());
 
-    // The door is closed for good.
+    // Set-up is over for good.
     let anonymous = stage.another_window().await;
     anonymous.open(&link).await;
     anonymous.sees("This link does not work any more").await;

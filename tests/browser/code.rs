@@ -69,11 +69,11 @@ async fn a_printed_code_leads_to_a_new_passkey() {
     assert_eq!(codes.as_array().unwrap().len(), 10);
     window.stays_clean().await;
     window.press("I have saved them").await;
-    // They are nowhere in the page afterwards.
+    // The codes are nowhere in the page afterwards.
     window.answers(shown, json!([])).await;
     let count = "return document.getElementById('codes-count').textContent";
     window.answers(count, json!("10")).await;
-    // New ones end these, so the page asks.
+    // New codes end these, so the page asks.
     window.press("Make new codes").await;
     window.sees("Your earlier codes stop working").await;
     window.press("Cancel").await;

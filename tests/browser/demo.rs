@@ -1,4 +1,4 @@
-//! `vestibule demo`, as somebody tries it who has just built it.
+//! `vestibule demo`, as a developer tries it who has just built it.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -82,7 +82,7 @@ async fn the_demo_ends_with_its_terminal() {
     assert!(closed.success());
     let deadline = Instant::now() + PATIENCE;
     while demo.0.try_wait().unwrap().is_none() {
-        assert!(Instant::now() < deadline, "nobody is left to stop it");
+        assert!(Instant::now() < deadline, "no process is left to stop it");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -1,7 +1,6 @@
 //! The main job in a second browser: Firefox ESR, driven by geckodriver.
 //!
-//! Firefox tells WebDriver nothing of its console, so that these tests look at what is in sight
-//! alone.
+//! Firefox does not show WebDriver its console, so these tests look at the visible page alone.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -47,7 +46,8 @@ async fn firefox_enrols_signs_in_follows_a_deep_link_and_signs_out() {
     let request = seen.iter().find(|request| request.target() == "/a?b=c%20d").unwrap();
     assert_eq!(request.value("Remote-User"), "alice");
 
-    // Nobody is asked again on the other host, and signing out there is signing out everywhere.
+    // The user is not asked again on the other host, and signing out there is signing out
+    // everywhere.
     let two = format!("{}/x/y?z", gateway.origin_of(TWO));
     window.open(&two).await;
     window.arrives_at(&two).await;
@@ -88,7 +88,7 @@ async fn firefox_renames_a_passkey_on_the_account_page() {
     only_passkey(&passkey).await;
 }
 
-/// Browsers apply `form-action` to where a form's answer leads.
+/// Browsers apply `form-action` to the redirect of a form's answer.
 #[tokio::test]
 async fn firefox_enters_a_host_below_a_wildcard_after_the_question() {
     let application = Upstream::start();
@@ -107,7 +107,7 @@ async fn firefox_enters_a_host_below_a_wildcard_after_the_question() {
     window.sees("hello").await;
 }
 
-/// A browser that outlives its test is never ended by anybody.
+/// Nothing ends a browser that outlives its test.
 #[tokio::test]
 async fn firefox_ends_with_its_window() {
     let firefox = Firefox::start().await;

@@ -1,4 +1,4 @@
-//! Routes that not everybody may enter.
+//! Routes that not every user may enter.
 
 use crate::harness::scene::make_member;
 use crate::people::{ALICE, Stage, without_autofill};

@@ -40,7 +40,7 @@ async fn one_sign_in_and_one_sign_out_reach_two_hosts_over_tls() {
     assert_eq!(request.value("Remote-User"), "alice");
     assert_eq!(request.value("X-Forwarded-Proto"), "https");
 
-    // Nobody is asked again on the other host.
+    // The user is not asked again on the other host.
     window.open(&two).await;
     window.arrives_at(&two).await;
     window.sees("hello").await;
@@ -56,7 +56,7 @@ async fn one_sign_in_and_one_sign_out_reach_two_hosts_over_tls() {
     window.stays_clean().await;
 }
 
-/// Browsers apply `form-action` to where a form's answer leads, so "Continue" once did nothing.
+/// Browsers apply `form-action` to the redirect of a form's answer, so "Continue" once did nothing.
 #[tokio::test]
 async fn a1_a_host_below_a_wildcard_is_entered_after_the_question() {
     let application = Upstream::start();
@@ -77,8 +77,8 @@ async fn a1_a_host_below_a_wildcard_is_entered_after_the_question() {
     window.stays_clean().await;
 }
 
-/// Browsers take `Clear-Site-Data: "cookies"` for the whole registrable domain, so we do not say
-/// it: what a sibling host keeps is there after a sign-out.
+/// Browsers take `Clear-Site-Data: "cookies"` for the whole registrable domain, so we do not send
+/// it: cookies of a sibling host stay after a sign-out.
 #[tokio::test]
 async fn f_18_a_sign_out_leaves_the_cookies_of_a_sibling_host_alone() {
     let theirs = [("Set-Cookie", "theirs=kept; Path=/; Secure"), ("Content-Type", "text/html")];
@@ -109,7 +109,7 @@ async fn f_18_a_sign_out_leaves_the_cookies_of_a_sibling_host_alone() {
 }
 
 /// Over https, beside an application, the account page asks for the passkey for each change, and
-/// what it is told pays for that change.
+/// the nonce that it gets pays for that change.
 #[tokio::test]
 async fn f_09_the_account_page_asks_for_each_change_beside_an_application() {
     let app = Upstream::start();
@@ -130,7 +130,7 @@ async fn f_09_the_account_page_asks_for_each_change_beside_an_application() {
         window.fill("Name of this passkey", name).await;
         window.press("Save").await;
         window.sees(&format!("It is now called “{name}”")).await;
-        assert_ne!(only_passkey(&passkey).await["signCount"], used, "nobody was asked");
+        assert_ne!(only_passkey(&passkey).await["signCount"], used, "the user was not asked");
     }
     window.stays_clean().await;
 }

@@ -1,7 +1,7 @@
-//! What people live through, in a real Chromium (and the main job in a real Firefox) with virtual
+//! Journeys of users in a real Chromium (and the main one in a real Firefox) with virtual
 //! authenticators.
 //!
-//! `chrome/` drives the browser, `people` are the steps that everybody takes, and the other modules
+//! `chrome/` drives the browser, `people` are the steps that the tests share, and the other modules
 //! are tests. The gateway is the real binary of `tests/gateway/harness`.
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! A stage with a gateway, an application and a browser, and the steps that everybody takes on it.
+//! A stage with a gateway, an application and a browser, and the steps that the tests share.
 
 use serde_json::Value;
 
@@ -8,7 +8,8 @@ use crate::harness::{Config, Gateway, Upstream};
 pub const ALICE: &str = "alice@example.com";
 pub const BOB: &str = "bob@example.com";
 
-/// Makes a browser look as if it could not fill in passkeys, so that nothing happens unasked.
+/// Makes a browser look as if it could not fill in passkeys, so that no passkey is used before a
+/// button is pressed.
 const NO_AUTOFILL: &str = "if (window.PublicKeyCredential) PublicKeyCredential.isConditionalMediationAvailable = async () => false;";
 
 /// A gateway with one application on its own host, and a browser.
@@ -44,7 +45,7 @@ impl Stage {
         authenticator
     }
 
-    /// Another window in which a copy of this passkey lives; the original must rest from now on.
+    /// Another window with a copy of this passkey; the original must not be used from now on.
     pub async fn another_window(&self) -> Window {
         self.chrome.window().await
     }
@@ -95,9 +96,9 @@ pub async fn only_passkey(authenticator: &Authenticator<'_>) -> Value {
     passkeys.into_iter().next().unwrap()
 }
 
-/// Opens a host below `*.apps.localhost` that is asked about first, and returns its address. Nobody
-/// is asked right after a sign-in, while the host is remembered that its page named. The gateway
-/// has a clock of its own.
+/// Opens a host below `*.apps.localhost` that is asked about first, and returns its address. The
+/// user is not asked right after a sign-in, while the host is remembered that its page named. The
+/// gateway has a clock of its own.
 pub async fn asked_about(window: &Window, gateway: &Gateway) -> String {
     let page_of = |host: &str| format!("{}/page?x=1", gateway.origin_of(&format!("{host}.apps.localhost")));
     window.open(&page_of("first")).await;

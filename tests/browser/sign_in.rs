@@ -1,10 +1,10 @@
-//! The ways in: autofill, the button, the e-mail address; and back to where somebody was heading.
+//! The ways in: autofill, the button, the e-mail address; and back to where the user was heading.
 
 use crate::chrome::Attached;
 use crate::harness::Recorded;
 use crate::people::{ALICE, BOB, Stage, accept, sign_out, without_autofill};
 
-/// What was asked for must come back to the byte.
+/// The address that was asked for must come back to the byte.
 const DEEP_LINK: &str = "/a%20b/ä%2Fc?q=1&q=%C3%A4&empty=&x=a+b%20c";
 
 #[tokio::test]
@@ -35,14 +35,14 @@ async fn signs_in_by_autofill() {
     let stage = Stage::set().await;
     let passkey = stage.alice().await;
     sign_out(&stage.window).await;
-    // Nobody has chosen anything yet: the offer waits, and the page stays.
+    // The user has chosen nothing yet: the offer waits, and the page stays.
     passkey.is_touched(false).await;
     stage.window.open(&stage.gateway.url("/inbox?unread")).await;
     stage.window.sees("E-mail address, or choose a saved passkey").await;
     passkey.is_touched(true).await;
     stage.window.reload().await;
 
-    // Neither a press nor a key.
+    // The user presses no button and no key.
     stage.window.arrives_at(&stage.gateway.url("/inbox?unread")).await;
     stage.window.sees("hello").await;
     stage.window.stays_clean().await;
@@ -62,7 +62,7 @@ async fn the_button_takes_over_from_autofill() {
     happens("autofill is armed", "return window.offers === 1").await;
     stage.window.press("Sign in with a passkey").await;
     happens("the button asks", "return window.touch !== undefined").await;
-    // Only now, so that it cannot be autofill that is answered.
+    // The user touches it only now, so that autofill cannot be answered.
     passkey.is_touched(true).await;
     stage.window.script("window.touch()").await;
     stage.window.arrives_at(&stage.gateway.url("/")).await;

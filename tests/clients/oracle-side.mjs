@@ -90,7 +90,7 @@ export class Side {
     }
   }
 
-  /** Does `act` and has the cookies of before, as somebody who has recorded them. */
+  /** Does `act` and has the cookies of before, as an attacker who has recorded them. */
   async keepingCookies(act) {
     const before = new Map(this.browser.jar.cookies);
     const result = await act();

@@ -177,7 +177,7 @@ const CASES = [
   ["get-session by its token", (it) => it.byToken(it.token, "/get-session")],
 ];
 
-/** Alice has a passkey with both, and so has Bob, whose passkey nobody else may touch. */
+/** Alice has a passkey with both, and so has Bob, whose passkey no other user may touch. */
 async function prepare() {
   await redeem(gateway.browser, given("GATEWAY_LINK"));
   await register(gateway.browser, "Laptop");

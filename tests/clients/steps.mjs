@@ -35,7 +35,7 @@ export async function journey(browser, walk) {
   process.exit(0);
 }
 
-/** What the driver was given by whoever started it. */
+/** A variable that tests/clients/main.rs sets for the driver. */
 export function given(name) {
   const value = process.env[name];
   if (!value) throw new Error(`${name} is not set; tests/clients/main.rs sets it`);

@@ -1,4 +1,5 @@
-//! Which endpoint is for whom, what answers tell, and the door that closes once (S-08, S-10, S-15).
+//! Which caller an endpoint is for, what answers tell, and set-up, which ends once (S-08, S-10,
+//! S-15).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -104,7 +105,7 @@ const ENDPOINTS: [(&str, &str, For); 98] = [
     ("GET", "/admin/audit", For::SignedIn),
     ("GET", "/admin/settings", For::SignedIn),
     ("POST", "/admin/v1/mail/test", For::SignedIn),
-    // Nobody's where no other proxy asks; tests/gateway/forward_auth.rs asks it where one does.
+    // Not mounted where no other proxy asks; tests/gateway/forward_auth.rs asks it where one does.
     ("GET", "/forward/test", For::Everyone),
     ("POST", "/login", For::Everyone),
     ("GET", "/admin/v1/overview", For::SignedIn),
@@ -158,13 +159,13 @@ async fn s_08_every_endpoint_requires_its_caller() {
     }
 }
 
-/// The addresses of pages, which no description names, as their sources do: each `.route(` below
+/// The addresses of pages, which no description has, taken from the sources: each `.route(` below
 /// `src/pages`.
 fn declared_pages() -> BTreeSet<(String, String)> {
     let mut pages = BTreeSet::new();
     for (file, source) in sources_of_pages() {
         let code = source.split("#[cfg(test)]").next().unwrap();
-        // Addresses that an operator chose lead to endpoints that have one of ours.
+        // An address that an operator chose leads to an endpoint that also has our own.
         for rest in code.split(".route(").skip(1).filter(|_| !file.ends_with("aliases.rs")) {
             let (path, handlers) = rest.split_once(", ").unwrap();
             let path = match path.strip_prefix('"').and_then(|path| path.strip_suffix('"')) {
@@ -283,7 +284,7 @@ async fn s_10_answers_have_only_their_members() {
     assert_eq!(keys(&preview), ["email", "expiresAt", "invitedBy", "kind", "name"].into());
     let jwks = scene.anonymous().get("jwks.json").await.expect(200).json();
     assert_eq!(keys(&jwks["keys"][0]), ["alg", "crv", "kid", "kty", "use", "x", "y"].into());
-    // No listed id is a secret: none of them signs anybody in.
+    // No listed id is a secret: none of them signs a client in.
     for session in alice.sessions().await {
         let thief = scene.anonymous();
         thief.jar().plant("localhost", "vestibule", session["id"].as_str().unwrap());
@@ -319,7 +320,7 @@ async fn s_10_pages_lists_and_metrics_hold_no_secret() {
             assert!(!text.contains(word), "{word} in {text}");
         }
     }
-    // Nobody's list holds anybody else. No name of three letters is looked for: random ids spell
+    // No user's list holds another user. No name of three letters is looked for: random ids spell
     // them now and then.
     for (browser, other) in [(&scene.alice, "bob@example.com"), (&bob, ALICE)] {
         for below in ["passkeys/", "sessions/", "sessions/current"] {
@@ -337,7 +338,7 @@ async fn try_set_up(gateway: &Gateway, link: &str) -> u16 {
 async fn s_15_set_up_closes_for_good() {
     let mut gateway = Gateway::start(|_| {}).await;
     let first = gateway.setup_link();
-    // A restart before anybody came makes a new link, and the old one is void.
+    // A restart before the link is used makes a new link, and the old one is void.
     gateway.restart().await;
     let second = gateway.setup_link();
     assert_ne!(first, second);
@@ -348,7 +349,7 @@ async fn s_15_set_up_closes_for_good() {
     assert_eq!(user["admin"], true);
     assert_eq!(try_set_up(&gateway, &second).await, 410);
     let links = gateway.log().matches("/auth/enroll#").count();
-    // Not after a restart, and not without anybody who could sign in.
+    // There is no new link after a restart, nor when no user can sign in.
     gateway.restart().await;
     gateway.operate(&["user", "reset", ALICE, "--wipe"]);
     gateway.kill9();
@@ -384,6 +385,6 @@ async fn s_15_refuses_an_empty_store_beside_its_marker() {
     let links = scene.gateway.log().matches("/auth/enroll#").count();
     fs::remove_file(scene.gateway.data().join("db")).unwrap();
     scene.gateway.spawn(&[]);
-    assert_eq!(scene.gateway.wait_for_end(), Some(1), "it started over with nobody");
+    assert_eq!(scene.gateway.wait_for_end(), Some(1), "it started over without users");
     assert_eq!(scene.gateway.log().matches("/auth/enroll#").count(), links);
 }

@@ -9,7 +9,7 @@ use crate::harness::scene::ALICE;
 use crate::harness::{Authenticator, Browser, Gateway, Scene, port};
 use crate::tongues::Tongue;
 
-/// Nearly Alice's, or worse: each has been somebody's way around a comparison or a domain check.
+/// Nearly Alice's, or worse: each has been a way around a comparison or a domain check.
 const HOSTILE: [&str; 43] = [
     "alice@example.com@evil.example",
     "evil@evil.example@example.com",
@@ -56,10 +56,10 @@ const HOSTILE: [&str; 43] = [
     "alice",
 ];
 
-/// Hers all the same.
+/// Other spellings of Alice's address.
 const HERS: [&str; 3] = ["alice@example.com", "ALICE@Example.COM", "  alice@example.com "];
 
-/// All dialects, and a mail server that nobody answers for: what is sent does not matter here.
+/// All dialects, and a mail server that does not answer: what is sent does not matter here.
 fn arrange(config: &mut Config) {
     Tongue::all_on(config);
     let url = format!("url = \"smtp://localhost:{}\"", port::free());
@@ -117,11 +117,11 @@ const SIGN_INS: [(&str, bool, &str); 3] = [
     ("/api/auth/passkey/login/begin", false, "/api/auth/passkey/login/finish?email="),
 ];
 
-/// There an address that is none is nobody's, and no answer tells the difference.
+/// A malformed address is treated as an unknown one, and no answer tells the difference.
 #[tokio::test]
 async fn s_05_sign_in_for_an_invalid_address_fails() {
     for (begin, in_body, finish) in SIGN_INS {
-        // A scene for each: so many attempts with one passkey are all that one is granted.
+        // There is a scene for each, because attempts with one passkey are limited.
         let mut scene = Scene::with(arrange, |_| {}).await;
         for address in HOSTILE.iter().chain(&HERS) {
             let browser = scene.anonymous();
@@ -141,7 +141,8 @@ async fn s_05_sign_in_for_an_invalid_address_fails() {
 #[tokio::test]
 async fn s_05_refuses_invitations_to_an_invalid_address() {
     let scene = Scene::set().await;
-    // An argument cannot hold a NUL; and of each kind one is enough for a process of its own.
+    // An argument cannot hold a NUL; and one address of each kind is enough, because each needs a
+    // process.
     for wrong in [
         "bob@example.com@evil.example",
         "\"bob\"@example.com",

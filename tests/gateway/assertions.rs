@@ -1,5 +1,5 @@
 //! What a browser's answer has to say, in every member (W-05 to W-08, W-12 to W-14, W-16, W-17).
-//! The rules have their full tables beside the code; here the binary is asked.
+//! The full tables of the rules are beside the code; these tests ask the binary.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::scene::ALICE;
 use crate::harness::{Authenticator, Knobs, Reply, Scene, flag};
 
-/// Whether an answer was accepted. What cannot be read at all is 422, everything else 401.
+/// Whether an answer was accepted. An unreadable answer is 422, every other refused answer 401.
 fn is_accepted(reply: &Reply, success: u16) -> bool {
     assert!(reply.status == success || [401, 422].contains(&reply.status), "{reply}");
     reply.status == success
@@ -155,7 +155,7 @@ async fn w_12_a_counter_only_grows() {
     assert_eq!(stored["counter"], u32::MAX, "a refused counter was stored");
     assert!(
         scene.gateway.log().contains("\"event\":\"counter_regressed\""),
-        "nobody was told that a counter went back"
+        "no event says that a counter went back"
     );
 }
 
@@ -214,8 +214,8 @@ fn recoded(hex: &Value) -> String {
     URL_SAFE_NO_PAD.encode((0..text.len() / 2).map(byte).collect::<Vec<u8>>())
 }
 
-/// The published vectors are judged in `src/domain/ceremony/tests/vectors.rs`; what the binary can
-/// be shown of them is that an answer to another site's challenge proves nothing.
+/// The published vectors are judged in `src/domain/ceremony/tests/vectors.rs`; the binary can only
+/// be shown that an answer to another site's challenge proves nothing.
 #[tokio::test]
 async fn w_16_refuses_published_vectors() {
     let scene = Scene::set().await;
@@ -246,7 +246,7 @@ async fn w_16_refuses_published_vectors() {
     assert_eq!(scene.alice.passkeys().await.len(), 1);
 }
 
-/// What it is called, and the wrong turn.
+/// Its name, and the wrong turn.
 type Case = (&'static str, fn(&mut Knobs));
 
 /// The groups of the FIDO server conformance list are worked through beside the code; here one

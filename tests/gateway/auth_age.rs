@@ -65,7 +65,7 @@ async fn a_passkey_that_was_shown_too_long_ago_is_shown_again_and_leads_back() {
         stage.gateway.sign_in.leave_for_sign_in(&visit(APP_HOST), "/deep", None, Errand::ShowPasskey).await;
     let SignInRedirect::SignIn { return_target, .. } = gone.unwrap() else { panic!("a loop") };
     assert!(stage.gateway.sign_in.must_show_again(&session, Some(&return_target)).await.unwrap());
-    // An anonymous client's return target asks a session for nothing more than that it lives.
+    // An anonymous client's return target needs a live session and no fresh passkey.
     let gone = stage.gateway.sign_in.leave_for_sign_in(&visit(APP_HOST), "/deep", None, Errand::SignIn).await;
     let SignInRedirect::SignIn { return_target: anonymous, .. } = gone.unwrap() else { panic!("a loop") };
     assert!(!stage.gateway.sign_in.must_show_again(&session, Some(&anonymous)).await.unwrap());

@@ -1,4 +1,4 @@
-//! Backups: made under load, restored elsewhere, and refused where something could be lost (D-09).
+//! Backups: made under load, restored elsewhere, and refused where data could be lost (D-09).
 
 use std::fs;
 use std::io;
@@ -74,7 +74,7 @@ async fn d_09_backup_under_load_restores_users_and_passkeys() {
         list["users"].as_array().unwrap().iter().map(strip).collect()
     };
     assert_eq!(without_moments(&after), without_moments(&before));
-    // Passkeys sign in, sessions of before do not, and the set-up door stays shut.
+    // Passkeys sign in, earlier sessions do not, and set-up stays ended.
     for (browser, device) in [(&scene.alice, &mut scene.device), (&bob, &mut bobs)] {
         browser.get("sessions").await.expect_problem(401);
         browser.sign_in(device).await.expect(201);
@@ -170,7 +170,7 @@ async fn failed_backup_leaves_no_file_and_is_reported() {
     let nowhere = scene.gateway.directory().join("no/such/directory/file");
     let output = scene.gateway.cli(&["backup", nowhere.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
-    // A file that is there stays as it is, if there is nothing to put in its place.
+    // An existing file stays as it is, if there is no backup to take its place.
     let file = scene.gateway.directory().join("the.backup");
     fs::write(&file, "precious").unwrap();
     let elsewhere = scene.gateway.directory().join("other.toml");
@@ -185,7 +185,7 @@ async fn failed_backup_leaves_no_file_and_is_reported() {
     let _: &Browser = &scene.alice;
 }
 
-/// Takes everything, and fails when it is to be safe.
+/// A writer that takes all bytes, and fails to make them durable.
 struct NeverSafe;
 
 impl AsyncWrite for NeverSafe {

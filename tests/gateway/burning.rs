@@ -48,7 +48,8 @@ async fn f_10_burn_invalidates_everything_signed_before() {
     let cookie = scene.alice.session().unwrap();
     let bearer = scene.alice.get("sessions/current").await.json()["token"].as_str().unwrap().to_owned();
     let before = published(&scene).await;
-    // A message of before, as it were: one that waits is thrown away, and one session ends.
+    // A message from before counts as signed before: a waiting message is thrown away, and one
+    // session ends.
     let told = scene.gateway.operate(&["key", "rotate", "--burn"]);
     assert!(told.contains("burnt") && told.contains("1 sessions ended"), "{told}");
     let after = published(&scene).await;
@@ -60,7 +61,8 @@ async fn f_10_burn_invalidates_everything_signed_before() {
     assert_eq!(refused.status(), 401);
     assert!(scene.app.take().is_empty());
     assert!(!scene.anonymous().showing(&bearer).is_signed_in().await);
-    // A passkey is a public key here: it signs in as before, also after a restart.
+    // The gateway has only the public key of a passkey, so it signs in as before, also after a
+    // restart.
     let browser = scene.anonymous();
     browser.sign_in(&mut scene.device).await.expect(201);
     scene.gateway.restart().await;
@@ -68,8 +70,7 @@ async fn f_10_burn_invalidates_everything_signed_before() {
     assert_eq!(published(&scene).await, after);
 }
 
-/// A code, a message and the address of a sign-in page from before a burn are good for nothing
-/// after it.
+/// A code, a message and the address of a sign-in page from before a burn do not work after it.
 #[tokio::test]
 async fn f_10_after_a_burn_codes_messages_and_sealed_addresses_are_good_for_nothing() {
     let mail = port::free();
@@ -97,7 +98,7 @@ async fn f_10_after_a_burn_codes_messages_and_sealed_addresses_are_good_for_noth
     assert!(told.contains("2 waiting messages"), "{told}");
     assert!(!host_named(sealed));
     let office = PostOffice::open(mail, &Mode::Plain);
-    // What is sent after the burn arrives, so what was sent before it would have.
+    // A message sent after the burn arrives, so one sent before would have arrived, too.
     let other = scene.anonymous();
     other.post("verify", &json!({ "email": ALICE })).await.expect(201);
     let code = office.code(1).await;

@@ -155,14 +155,14 @@ async fn w_09_a_challenge_is_for_one_browser_and_one_account() {
     bob.post("passkeys/register/verify", &answer).await.expect_problem(400);
     scene.alice.post("passkeys/register/verify", &answer).await.expect_problem(400);
     assert_eq!((bob.passkeys().await.len(), scene.alice.passkeys().await.len()), (1, 1));
-    // A registration that was begun and whose session has ended since.
+    // A registration whose session has ended since it was begun.
     let options = scene.alice.registration_options().await;
     let answer = Authenticator::new(9).create(&options, bob.origin());
     let challenge = scene.alice.jar().get("localhost", "challenge").unwrap();
     scene.alice.delete("sessions/").await.expect(204);
     scene.alice.jar().plant("localhost", "challenge", &challenge);
     scene.alice.post("passkeys/register/verify", &answer).await.expect_problem(401);
-    // And it is not continued by the next session of the same person in another browser.
+    // And the next session of the same person in another browser does not continue it.
     let other = scene.anonymous();
     other.sign_in(&mut scene.device).await.expect(201);
     other.post("passkeys/register/verify", &answer).await.expect_problem(400);
@@ -177,7 +177,7 @@ async fn w_10_refuses_a_registered_credential_id() {
     let reply =
         bob.register_with(&mut Authenticator::new(3), |knobs| knobs.credential_id = taken.clone()).await;
     reply.expect(409);
-    // Not even a second time for the same person, whose key it would replace.
+    // The same person cannot register it a second time either: it would replace their key.
     let reply =
         scene.alice.register_with(&mut Authenticator::new(4), |knobs| knobs.credential_id = taken).await;
     reply.expect(409);

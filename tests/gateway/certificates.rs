@@ -1,4 +1,4 @@
-//! Certificates that the gateway gets by itself, from a real authority: Debian's pebble.
+//! Certificates that the gateway obtains itself, from a real authority: Debian's pebble.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ async fn wait_for(gateway: &Gateway, words: &str, times: usize) {
     }
 }
 
-/// What a browser gets that trusts this root alone.
+/// The answer for a browser that trusts this root alone.
 async fn get(gateway: &Gateway, root: &str, host: &str, path: &str) -> reqwest::Result<StatusCode> {
     let client = reqwest::Client::builder()
         .no_proxy()
@@ -52,8 +52,8 @@ async fn get(gateway: &Gateway, root: &str, host: &str, path: &str) -> reqwest::
     Ok(client.get(format!("https://{host}:{}{path}", gateway.tls_port)).send().await?.status())
 }
 
-/// A handshake that offers these protocols. The certificate that is shown, and the protocol that is
-/// chosen.
+/// A handshake that offers these protocols. Returns the certificate that is shown, and the chosen
+/// protocol.
 async fn handshake(
     gateway: &Gateway,
     root: &str,
@@ -182,7 +182,7 @@ async fn refused_name_does_not_delay_others_and_is_retried() {
     for words in [WIKI, "rejectedIdentifier", "\"next_try_in_s\":1"] {
         assert!(complaint.contains(words), "{words} is not in {complaint}");
     }
-    // The authority comes back without memory: what it knew of the account is gone as well.
+    // The authority comes back without memory, so it has forgotten the account as well.
     pebble.start(gateway.port, gateway.tls_port, &Habits::default()).await;
     wait_for(&gateway, IN_FORCE, 2).await;
     assert_eq!(get(&gateway, &pebble.root().await, WIKI, "/").await.unwrap(), 200);
@@ -240,7 +240,7 @@ async fn validation_handshake_serves_no_requests() {
     let root = pebble.root().await;
     let shaken = handshake(&gateway, &root, WIKI, &[b"acme-tls/1"]).await;
     assert!(shaken.is_err(), "there is nothing to validate");
-    // The authority has looked, and nobody else has been served.
+    // The authority has looked, and no other client has been served.
     let metrics = metrics_of(&gateway).await;
     assert!(metrics.contains("vestibule_tls_handshakes_total{result=\"done\"} 0\n"), "{metrics}");
     let (_, chosen) = handshake(&gateway, &root, WIKI, &[b"acme-tls/1", b"http/1.1"]).await.unwrap();
@@ -269,10 +269,10 @@ async fn renews_when_the_authority_advises() {
     assert!(authority.log().contains("profile=short"), "it is told the profile");
     let orders = || authority.log().matches("POST /acme/neworders").count();
     assert_eq!(orders(), 2);
-    // It would like each certificate to be renewed at once. A gateway that has just got one takes
-    // its time; one that has found it does as it is told, and goes on doing so. This authority does
-    // not take an order as a replacement, although it should (RFC 9773, section 5), so there is a
-    // second one without that.
+    // It would like each certificate to be renewed at once. A gateway that has just obtained one
+    // takes its time; a gateway that finds one on disk does as it is told, and goes on doing so.
+    // This authority does not take an order as a replacement, although it should (RFC 9773, section
+    // 5), so there is a second order without that.
     gateway.restart().await;
     wait_for(&gateway, IN_FORCE, 4).await;
     assert_ne!(handshake(&gateway, &authority.root(), WIKI, &[b"h2"]).await.unwrap().0, first);

@@ -1,5 +1,5 @@
-//! `check`, what operator commands need of the configuration (A3, A4), and what they do while no
-//! gateway runs.
+//! `check`, the parts of the configuration that operator commands need (A3, A4), and commands while
+//! no gateway runs.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown};
@@ -18,7 +18,7 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Replaces something in the configuration.
+/// Replaces a text in the configuration.
 fn rewrite(gateway: &Gateway, old: &str, new: &str) {
     let file = gateway.config_file();
     let text = fs::read_to_string(&file).unwrap();
@@ -34,7 +34,7 @@ async fn a3_an_operators_command_needs_no_certificate() {
     assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
     let invited = gateway.cli(&["invite", "bob@example.com"]);
     assert!(invited.status.success(), "{}", said(&invited));
-    // What concerns the command itself is a mistake all the same.
+    // A mistake in the command's own key counts all the same.
     rewrite(&gateway, "admin_socket = ", "admin_socket = 1 #");
     let refused = gateway.cli(&["invite", "carol@example.com"]);
     assert_eq!(refused.status.code(), Some(1));

@@ -1,5 +1,5 @@
-//! One-time codes with the clock in hand: guesses, purposes, browsers and what a code gives (S-21,
-//! S-26, S-30, S-35).
+//! One-time codes with the clock in hand: guesses, purposes, browsers and the session that a code
+//! gives (S-21, S-26, S-30, S-35).
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -29,7 +29,7 @@ const ALICE: &str = "alice@example.com";
 const RACERS: usize = 20;
 const MALLORY: &str = "mallory@example.com";
 
-/// A mailbox that everything arrives in, or nothing.
+/// A mailbox that takes all messages, or none.
 #[derive(Default)]
 pub(crate) struct Mailbox {
     messages: Mutex<Vec<Message>>,
@@ -180,7 +180,7 @@ async fn s_30_limits_codes_requested_anonymously() {
     assert_eq!(mailbox.count(), 4, "the owner, elsewhere, is not held up");
 }
 
-/// What is counted is the account, not what somebody typed.
+/// The account is counted, not the text that a client typed.
 #[tokio::test]
 async fn s_12_spellings_of_an_address_share_one_limit() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
@@ -219,8 +219,8 @@ async fn s_30_limits_pending_codes_in_total() {
     assert_eq!(mailbox.count(), usize::try_from(MAIL_TO_ACCOUNT_BURST.get()).unwrap() + 1);
 }
 
-/// Nobody who has used up an account's messages keeps its owner from one, where the owner signed in
-/// lately.
+/// A client that has used up an account's messages does not keep its owner from one, where the
+/// owner signed in lately.
 #[tokio::test]
 async fn f_14_anonymous_requests_do_not_use_the_owners_mail_limit() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
@@ -247,7 +247,8 @@ async fn f_14_anonymous_requests_do_not_use_the_owners_mail_limit() {
     }
     assert_eq!(ask("10.1.0.1").await, 0, "anonymous clients have used everything up");
     assert_eq!(ask("192.0.2.99").await, 1);
-    // So is a browser that she has signed in with, wherever it is; another user's mark is nobody's.
+    // The limit does not count for a browser that she has signed in with, wherever it is; another
+    // user's mark does not help.
     let mark = stage.gateway.attempts.device_mark(&signed_in.user.id).unwrap().hashed();
     let other = stage.gateway.attempts.device_mark(&UserId::from_random([9; 16])).unwrap().hashed();
     for (device, count) in [(other, 0), (mark, 1)] {
@@ -273,7 +274,7 @@ async fn s_30_guesses_are_counted_for_the_network_as_well() {
     let burst = RateLimits::default().network_burst.get();
     let mut guesses = 0;
     loop {
-        // A code of one's own for each guess, so that it is not the code that ends it.
+        // There is a code for each guess, so that the limit of a code does not end them.
         let typed = Guess { id: Some(CodeId([7; 16])), email: ALICE, code: "00000000" };
         match stage.gateway.sign_in.redeem_code(typed, None, &at, &Device::default()).await {
             Err(FlowError::WrongCode) => guesses += 1,
@@ -334,7 +335,7 @@ async fn s_35_an_account_that_is_still_being_made_gets_no_code() {
     stage.gateway.sign_in.request_code(ALICE, &visit(AUTH_HOST)).await.unwrap();
     let mailbox = Mailbox::default();
     stage.gateway.messages.deliver(&mailbox).await.unwrap();
-    assert_eq!(mailbox.count(), 0, "whoever holds the link makes the account, and nobody else joins in");
+    assert_eq!(mailbox.count(), 0, "the holder of the link makes the account, and no other client joins in");
 }
 
 #[tokio::test]
@@ -351,14 +352,15 @@ async fn s_21_unknown_address_costs_the_same_work() {
     let mailbox = Mailbox::default();
     stage.gateway.messages.deliver(&mailbox).await.unwrap();
     assert_eq!(mailbox.count(), 1);
-    // The one for nobody is kept for as long as a mail server takes, so that its end tells nothing.
+    // The message without a reader is kept for as long as a mail server takes, so that its end
+    // tells nothing.
     assert!(count(b"outbox/").await.len() <= 1);
     stage.clock.forward(Duration::from_secs(1));
     stage.gateway.messages.deliver(&mailbox).await.unwrap();
     assert_eq!((mailbox.count(), count(b"outbox/").await.len()), (1, 0));
 }
 
-/// Takes its time to take a message.
+/// A mail server that is slow to take a message.
 struct Slow(Arc<HandClock>, Duration);
 
 #[async_trait]
@@ -452,7 +454,7 @@ async fn a_message_that_cannot_be_opened_is_set_aside() {
     stage.invite_by(ALICE, Duration::from_secs(3_600), LinkDelivery::ByMail).await.unwrap();
     let messages = stage.store.scan(b"outbox/", None, 10).await.unwrap();
     let [(key, sealed)] = messages.as_slice() else { panic!("{messages:?}") };
-    // After the version there is JSON; what is sealed in it is as long as before.
+    // After the version there is JSON; the sealed text in it keeps its length.
     let mut waiting: serde_json::Value = serde_json::from_slice(&sealed[1..]).unwrap();
     let text = waiting["sealed"].as_str().unwrap();
     let other = if text.starts_with('A') { "B" } else { "A" };
@@ -493,7 +495,7 @@ async fn unreadable_message_is_set_aside() {
     for (key, bytes) in [(&b"outbox/0"[..], &b"\x01{}"[..]), (b"outbox/1", b"\xff"), (b"outbox/2", b"")] {
         stage.store.commit(Batch::default().put(key.to_vec(), bytes.to_vec())).await.unwrap();
     }
-    // They keep no gateway from starting, either.
+    // They do not keep a gateway from starting, either.
     drop(stage.again().await);
     let (_, code) = ask(&stage, ALICE).await;
     assert!(!code.is_empty());

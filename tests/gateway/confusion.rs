@@ -1,4 +1,4 @@
-//! Every kind of token in every kind of place: what is for one purpose is never taken for another
+//! Every kind of token in every kind of place: a token for one purpose is never taken for another
 //! (S-11).
 
 use reqwest::Method;
@@ -19,7 +19,7 @@ const CODE: &str = "__Host-vestibule-code";
 const CHALLENGE: &str = "__Host-challenge";
 const BETTER_AUTH_CHALLENGE: &str = "__Host-better-auth.better-auth-passkey";
 
-/// What can be held.
+/// The kinds of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     AuthCookie,
@@ -35,7 +35,7 @@ enum Kind {
     HandOff,
 }
 
-/// Where it can be shown.
+/// The places where a token can be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// The session cookie of the auth host, in every dialect.
@@ -58,7 +58,7 @@ enum Place {
     Exchange,
 }
 
-/// The few that are right.
+/// The few right combinations.
 const fn is_for(kind: Kind, place: Place) -> bool {
     match kind {
         Kind::AuthCookie => matches!(place, Place::AuthCookie),
@@ -70,13 +70,13 @@ const fn is_for(kind: Kind, place: Place) -> bool {
         Kind::Code => matches!(place, Place::Code),
         Kind::CodeCookie => matches!(place, Place::CodeCookie),
         Kind::ChallengeCookie => matches!(place, Place::Challenge),
-        // It is for the application that was told it.
+        // It is for its application alone.
         Kind::Assertion => false,
         Kind::HandOff => matches!(place, Place::HandOff),
     }
 }
 
-/// In this order: the right one uses things up in the last ones.
+/// The order matters: a right token uses things up in the last places.
 const PLACES: [Place; 17] = [
     Place::AuthCookie,
     Place::AppCookie,
@@ -101,7 +101,7 @@ const PLACES: [Place; 17] = [
 /// code.
 const GUESSES: usize = 4;
 
-/// One of each, and what a place needs beside it.
+/// A token of each kind, and what a place needs beside it.
 struct Stock {
     scene: Scene,
     kinds: Vec<(Kind, String)>,
@@ -159,7 +159,7 @@ impl Stock {
         Self { scene, kinds, asked, guesses: 0, answers, nonce }
     }
 
-    /// Whether `token` opens anything at `place`.
+    /// Whether `token` is accepted at `place`.
     async fn opens(&mut self, place: Place, token: &str) -> bool {
         let browser = self.scene.anonymous();
         match place {
@@ -189,7 +189,8 @@ impl Stock {
             }
             Place::Invitation => self.redeems(&browser, token).await,
             Place::Code => {
-                // A code in the browser that asked for it; anything else in one that still waits.
+                // A code in the browser that asked for it; any other text in a browser that still
+                // waits.
                 let own = self.asked.iter().position(|(_, code)| code == token);
                 let asker = &self.asked[own.unwrap_or(self.guesses / GUESSES)].0;
                 self.guesses += 1;
@@ -277,20 +278,20 @@ async fn s_11_each_token_kind_is_accepted_only_in_its_place() {
     }
 }
 
-/// An access token is short so that whoever finds one does not have it for long.
+/// An access token is short-lived so that a thief does not have it for long.
 #[tokio::test]
 async fn s_11_access_token_cannot_be_exchanged() {
     let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
     let browser = scene.anonymous();
     let signed_in = Tongue::Ocore.sign_in(&browser, &mut scene.device).await;
-    // The opaque one last: its exchange ends the session.
+    // The opaque token comes last, because its exchange ends the session.
     for (name, token) in Tongue::Ocore.tokens(&signed_in).into_iter().rev() {
         let script = scene.anonymous().showing(&token);
         let current = script.get("sessions/current").await.expect(200).json();
         assert_eq!(current["token"], token, "{name}: one goes on with what one has shown");
         let session = script.call(Method::GET, "/api/auth/get-session", None).await.expect(200).json();
         assert_eq!(session["session"]["token"], token, "{name}");
-        // Neither is there a cookie to be had for it.
+        // The token yields no cookie either.
         for reply in [
             script.get("sessions/current").await,
             script.call(Method::GET, "/api/auth/get-session", None).await,
@@ -301,7 +302,7 @@ async fn s_11_access_token_cannot_be_exchanged() {
         }
         let exchanged = json!({ "method": "passkey", "email": ALICE, "token": token });
         assert_eq!(scene.anonymous().post("sessions", &exchanged).await.status, 401, "{name}");
-        // The opaque one came with a cookie, and is good beside it.
+        // The opaque token came with a cookie, and is good beside it.
         let status = browser.post("sessions", &exchanged).await.status;
         assert_eq!(status, if name == "opaque" { 201 } else { 401 }, "{name}");
     }

@@ -1,5 +1,5 @@
-//! Corbado's Frontend API: what every answer of it has in common, and sessions. One's passkeys,
-//! identifiers and the sign-in process are in the modules below.
+//! Corbado's Frontend API: the members that every answer has, and sessions. Passkeys, identifiers
+//! and the sign-in process are in the modules below.
 
 mod identifiers;
 mod passkeys;
@@ -192,8 +192,7 @@ async fn s_11_a_session_token_is_renewed_by_the_session_and_never_by_itself() {
     refused(ask(&scene.anonymous(), Method::POST, "me/refresh", None).await, 401, "login_error");
 }
 
-/// The official client writes what it has into the header, and after its first refresh it has
-/// nothing.
+/// The official client writes its token into the header, and after its first refresh it has none.
 #[tokio::test]
 async fn cookie_works_beside_an_empty_authorization() {
     let scene = scene().await;
@@ -258,7 +257,7 @@ async fn every_failure_has_a_type() {
             break;
         }
     }
-    let limited = last.expect("somebody who asks that often is held up");
+    let limited = last.expect("a client that asks that often is held up");
     assert!(limited.header("retry-after").parse::<u64>().unwrap() >= 1);
     refused(limited, 429, "rate_limited");
 }

@@ -90,10 +90,10 @@ fn counted() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Every other endpoint, with the reason why trying it without end tries nothing.
+/// Every other endpoint, with the reason why it tries no credential.
 const UNCOUNTED: [(&str, &[&str]); 5] = [
     (
-        "says what everybody may know",
+        "says what every client may know",
         &[
             "GET /.well-known/passkey-endpoints",
             "GET /api/auth/.well-known/webauthn",
@@ -173,7 +173,7 @@ async fn described(scene: &Scene) -> BTreeSet<String> {
     described.filter(|endpoint| !endpoint.contains(" /auth/admin/v1/")).collect()
 }
 
-/// Whoever adds an endpoint says whether it is counted, and why not if so.
+/// A developer who adds an endpoint says whether it is counted, and if not, why.
 #[tokio::test]
 async fn s_12_every_described_endpoint_is_limited_or_exempt() {
     let scene = Scene::with(arrange, |_| {}).await;
@@ -187,7 +187,7 @@ async fn s_12_every_described_endpoint_is_limited_or_exempt() {
     assert!(difference.is_empty(), "in the description or in a list alone: {difference:#?}");
 }
 
-/// What Corbado's endpoints ask for by its id: of Alice's username, of an address that she has not
+/// The ids that Corbado's endpoints ask for: of Alice's username, of an address that she has not
 /// confirmed, and of a process in which she is named.
 struct Named {
     username: String,
@@ -232,7 +232,7 @@ async fn s_12_every_credential_endpoint_is_limited() {
         let body = Some(named.put_into(&body)).filter(|body| !body.is_null());
         let url = format!("{}{path}", scene.alice.origin());
         let mut refused = false;
-        // What comes back in the meantime is one each second.
+        // One attempt comes back each second in the meantime.
         for _ in 0..2 * BURST {
             let request = scene.alice.fetching(method.parse().unwrap(), &url, body.as_ref());
             let reply = scene.alice.send(request.header("x-corbado-process-id", &named.process)).await;
@@ -245,7 +245,7 @@ async fn s_12_every_credential_endpoint_is_limited() {
         }
         assert!(refused, "{endpoint} can be tried without end");
     }
-    // None of that is anything to somebody who is signed in and changes nothing.
+    // None of that concerns a user who is signed in and changes nothing.
     for tongue in Tongue::ALL {
         tongue.ask_for_list(&scene.alice).await.expect(200);
     }
@@ -258,8 +258,8 @@ fn begin(browser: &Browser, header: &str, from: &str) -> RequestBuilder {
     browser.request(Method::POST, &url).header(header, from)
 }
 
-/// What comes back of a network's share since it was first used; how much has been answered since
-/// then.
+/// The attempts that come back of a network's share since it was first used, and how many were
+/// answered since then.
 struct Spending {
     began: Instant,
     answered: usize,
@@ -302,8 +302,8 @@ async fn s_34_forged_forwarded_headers_do_not_evade_limits() {
     }
 }
 
-/// Behind a proxy that is believed, networks are told apart as they are without one: a /24, or a
-/// /64, and an IPv4 address in whichever clothes.
+/// Behind a proxy that is believed, networks are told apart as without a proxy: a /24, or a /64,
+/// and an IPv4 address in any spelling.
 #[tokio::test]
 async fn s_34_limits_use_the_client_reported_by_a_trusted_proxy() {
     let arrange = |config: &mut Config| {
@@ -321,7 +321,7 @@ async fn s_34_limits_use_the_client_reported_by_a_trusted_proxy() {
     let mut spending = Spending::begin();
     spending.all(&scene, header, |n| format!("2001:db8:0:1:{n:x}::{n:x}")).await;
     assert!(spending.answered >= BURST, "a /64: {}", spending.answered);
-    // Their neighbours are somebody else.
+    // Their neighbours are other clients.
     let anonymous = scene.anonymous();
     for neighbour in ["198.51.101.1", "2001:db8:0:2::1"] {
         anonymous.send(begin(&anonymous, header, neighbour)).await.expect(200);

@@ -28,7 +28,7 @@ fn beginning(scene: &Scene, lines: &str) -> String {
     )
 }
 
-/// From the network in which a user is signed in, and from one in which nobody is.
+/// From the network in which a user is signed in, and from a network without a session.
 async fn signs_in_soon(scene: &mut Scene) {
     for from in ["127.0.0.1", "127.2.0.1"] {
         let browser = Browser::on(&scene.gateway, from);
@@ -47,7 +47,7 @@ async fn f_01_idle_bodies_of_one_network_do_not_block_sign_ins() {
     let mut held = Vec::new();
     for n in 0..2_000 {
         let mut stream = connect([127, 1, 0, 1], scene.gateway.port).await;
-        // Every second one sends the first byte of its body as well.
+        // Every second connection sends the first byte of its body as well.
         stream.write_all(request.as_bytes()).await.unwrap();
         stream.write_all(if n % 2 == 0 { b"{" } else { b"" }).await.unwrap();
         held.push(stream);
@@ -68,7 +68,7 @@ async fn f_01_a_body_that_does_not_keep_its_pace_is_given_up() {
         stream.write_all(head.as_bytes()).await.unwrap();
         let began = Instant::now();
         let mut sent = 0;
-        // Until it is all there, or nobody takes it any more.
+        // Until it is all there, or the gateway takes no more.
         while at_once > 0 && sent < length {
             if stream.write_all(&vec![b' '; at_once]).await.is_err() {
                 break;
@@ -85,8 +85,8 @@ async fn f_01_a_body_that_does_not_keep_its_pace_is_given_up() {
         assert!(!given_up.starts_with("HTTP/1.1 4") || given_up.starts_with("HTTP/1.1 408"), "{given_up}");
         assert!((0.9..4.0).contains(&took.as_secs_f64()), "{took:?}");
     }
-    // It took longer than a second as well, and was read to its end: no JSON, and so no request of
-    // ours.
+    // The steady body took longer than a second as well, and was read to its end: it is not JSON,
+    // so it is refused.
     let (answer, took) = steady;
     assert!(answer.starts_with("HTTP/1.1 4") && !answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(took > Duration::from_secs(1), "{took:?}");

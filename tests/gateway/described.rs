@@ -1,5 +1,5 @@
-//! What is described is what is answered: schemathesis asks the running binary everything that its
-//! description allows, and much that it does not, as an anonymous client and as somebody signed in.
+//! The description is true: schemathesis asks the running binary everything that its description
+//! allows, and much that it does not, as an anonymous client and as a signed-in user.
 
 use std::process::{Command, Output};
 
@@ -15,7 +15,7 @@ const EXAMPLES_MAX: &str = "12";
 const CHECKS: &str =
     "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
 const CASES_MIN: u64 = 600;
-/// What would end the session, and with it the interest of what follows.
+/// Requests that would end the session, after which the rest would test nothing.
 const ENDINGS: [&str; 6] = [
     "delete_auth_sessions",
     "delete_auth_sessions_current",
@@ -30,7 +30,7 @@ fn everything(config: &mut Config) {
     config.table("dialects", &["better_auth = true", "ocore = true", "corbado = true", "zitadel = true"]);
     config.table("limits", &["network_burst = 1000000", "network_per_second = 1000000"]);
     config.log.push("level = \"error\"".to_owned());
-    // Nobody listens there: what is posted waits.
+    // No server listens there: messages wait.
     config.table("mail", &["url = \"smtp://localhost:1\"", "from = \"no-reply@example.com\""]);
     config.table("signin", &["email_code = \"enroll\""]);
 }

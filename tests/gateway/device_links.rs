@@ -1,5 +1,5 @@
-//! Another device: who may offer, bring and confirm a code, how often, how long, and what each is
-//! told (S-12, S-14, S-17, S-26).
+//! Another device: who may offer, bring and confirm a code, how often, how long, and the answers to
+//! each side (S-12, S-14, S-17, S-26).
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ async fn offer(stage: &Stage, session: &Session) -> Result<String, FlowError> {
     Ok(offered.code.reveal().to_owned())
 }
 
-/// A phone brings a code; what it shows, and what its browser keeps.
+/// A phone brings a code. Returns the number that it shows, and the nonce that its browser keeps.
 async fn ask(stage: &Stage, code: &str) -> Result<(Number, String), FlowError> {
     let phone = Device { user_agent: Some("Mozilla/5.0 (iPhone) Safari/605".to_owned()), is_shared: false };
     let (Asking { number, .. }, nonce) =
@@ -102,7 +102,7 @@ async fn s_14_a_code_is_used_up_by_the_first_browser_that_brings_it() {
     let code = offer(&stage, &session).await.unwrap();
     let (number, nonce) = ask(&stage, &code.to_lowercase()).await.unwrap();
     assert!(is_wrong_code(&ask(&stage, &code).await));
-    // The one who was first is not disturbed.
+    // The browser that was first is not disturbed.
     confirm(&stage, &session, number).await.unwrap();
     assert!(join(&stage, &nonce).await.unwrap().is_some());
     assert!(is_wrong_code(&ask(&stage, &code).await));
@@ -120,7 +120,7 @@ async fn s_14_of_simultaneous_devices_one_wins() {
         assert!(late.iter().all(is_wrong_code));
         let (number, nonce) = first.into_iter().next().unwrap().unwrap();
         confirm(&stage, &session, number).await.unwrap();
-        // And of all that it asks at once, one gets in.
+        // And of its simultaneous requests, one gets in.
         let joined = futures_util::future::join_all((0..4).map(|_| join(&stage, &nonce))).await;
         assert_eq!(joined.iter().filter(|it| matches!(it, Ok(Some(_)))).count(), 1, "{joined:?}");
         assert_eq!(stage.gateway.sessions.sessions_of(&session.user).len(), 3);
@@ -300,7 +300,7 @@ async fn every_step_is_audited_and_the_asking_device_is_anonymous() {
     assert!(!format!("{entries:?}").contains(&code));
 }
 
-/// Over HTTP: what each side is told, with status and code.
+/// Over HTTP: the answers to each side, with status and code.
 async fn offered(browser: &Browser) -> Value {
     browser.post("account/device-link", &json!({})).await.expect(201).json()
 }

@@ -1,4 +1,5 @@
-//! `vestibule doctor` and `vestibule status`: what is wrong is found, and what is well is not blamed.
+//! `vestibule doctor` and `vestibule status`: faults are found, and a sound installation has no
+//! findings.
 
 use std::fs::{self, Permissions};
 use std::net::{IpAddr, TcpListener, UdpSocket};
@@ -9,7 +10,7 @@ use serde_json::Value;
 
 use crate::harness::{Gateway, Mode, PostOffice, Scene, Upstream, port, raw};
 
-/// What it finds, and its exit code.
+/// The findings, and the exit code.
 fn examine(gateway: &Gateway) -> (Vec<Value>, Option<i32>) {
     let output = gateway.cli(&["doctor", "--json"]);
     let found: Value = serde_json::from_slice(&output.stdout)
@@ -17,7 +18,7 @@ fn examine(gateway: &Gateway) -> (Vec<Value>, Option<i32>) {
     (found.as_array().unwrap().clone(), output.status.code())
 }
 
-/// What was found about this, with this weight.
+/// The findings about this, with this weight.
 fn about(found: &[Value], about: &str, weight: &str) -> Vec<String> {
     let chosen = found.iter().filter(|finding| finding["about"] == about && finding["weight"] == weight);
     let told = chosen.map(|finding| {
@@ -42,7 +43,7 @@ async fn doctor_finds_nothing_on_a_healthy_gateway() {
     assert_eq!(about(&found, "file", "fine").len(), 2);
     assert_eq!(about(&found, "passkeys", "fine"), ["they are made for localhost, which covers localhost"]);
     assert!(about(&found, "clock", "problem").is_empty());
-    // There is no plan for backups, and that is told.
+    // There is no plan for backups, and doctor says so.
     assert_eq!(about(&found, "backup", "warning"), ["the gateway makes no backups by itself"]);
     assert!(scene.gateway.operate(&["doctor"]).contains("ok       application"));
 }
@@ -74,7 +75,7 @@ async fn doctor_reports_problems_with_remedies() {
     let [silent] = about(&found, "mail", "problem").try_into().unwrap();
     assert!(silent.contains(&format!("localhost:{mail} does not accept the gateway")), "{silent}");
 
-    // Mended, it is well.
+    // When it is mended, there is no finding.
     fs::set_permissions(gateway.data(), Permissions::from_mode(0o700)).unwrap();
     let _office = PostOffice::open(mail, &Mode::Plain);
     let _app = TcpListener::bind(("127.0.0.1", gone)).unwrap();
@@ -194,7 +195,7 @@ async fn status_reports_an_untrusted_proxy() {
     assert!(about(&found, "proxy", "problem")[0].starts_with(wrong), "{found:?}");
     assert!(gateway.operate(&["status"]).contains(wrong));
 
-    // As the operator mends it; this proxy writes the header of RFC 7239.
+    // The operator mends it; this proxy writes the header of RFC 7239.
     let mended = "[server]\ntrusted_proxies = [\"127.0.0.1\"]\nforwarded_header = \"forwarded\"\n";
     gateway.edit(|text| text.replace("[server]\n", mended));
     gateway.restart().await;

@@ -1,5 +1,5 @@
-//! What the documents tell people to write: every TOML, nginx and Caddy snippet is put to use, and so
-//! is the unit of systemd.
+//! The snippets of the documents: every TOML, nginx and Caddy snippet is put to use, and so is the
+//! unit of systemd.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ pub(crate) fn snippet_of(document: &str, language: &str) -> String {
     found.unwrap_or_else(|| panic!("{document} has no {language}")).1
 }
 
-/// A folder with what the documents expect in /etc.
+/// A folder with the files that the documents expect in /etc.
 fn etc() -> (TempDir, Authority) {
     let folder = TempDir::new().unwrap();
     let authority = Authority::new();
@@ -73,7 +73,8 @@ fn etc() -> (TempDir, Authority) {
     (folder, authority)
 }
 
-/// Whoever starts it before it knows its address gets a link for another one, and a passkey for that.
+/// An operator who starts it before it knows its address gets a link for another address, and a
+/// passkey for that.
 #[test]
 fn a6_the_readme_has_the_public_address_written_before_the_first_start() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
@@ -92,7 +93,7 @@ async fn a6_the_set_up_link_is_for_the_public_address() {
     assert!(link.starts_with("https://auth.example.test"), "{link}");
 }
 
-/// What the documents say of `%40` is what the code does.
+/// The documents say of `%40` what the code does.
 #[test]
 fn a8_no_document_says_that_an_escaped_at_sign_is_refused() {
     for (document, text) in documents() {
@@ -112,7 +113,7 @@ fn documented_configurations_parse() {
     assert!(found.len() >= 20, "{} snippets", found.len());
     for (document, text) in found {
         let file = folder.path().join("config.toml");
-        // A page about one route leaves out where people sign in.
+        // A page about one route leaves out the `public_url`.
         let begun =
             if text.contains("public_url") { "" } else { "public_url = \"https://auth.example.com\"\n" };
         let text = format!("{begun}{text}");
@@ -195,8 +196,7 @@ fn every_header_that_is_removed_is_in_the_documents() {
     }
 }
 
-/// Every command that a document tells people to type is one that the program knows, with those
-/// options.
+/// The program knows every command that a document tells people to type, with those options.
 #[test]
 fn documented_commands_exist() {
     let folder = TempDir::new().unwrap();
@@ -271,7 +271,8 @@ impl Drop for Proxy {
     }
 }
 
-/// Asks through the proxy: what an anonymous client gets, and what the application is told.
+/// Asks through the proxy, and checks the answer to an anonymous client and the headers for the
+/// application.
 async fn check_through(public: u16, authority: &Authority, app: &Upstream) {
     let root = reqwest::Certificate::from_pem(authority.certificate().as_bytes()).unwrap();
     let mut client = reqwest::Client::builder()
@@ -359,7 +360,7 @@ fn systemd_unit_verifies() {
         let verified = Command::new("/usr/bin/systemd-analyze").arg("verify").arg(&file).output();
         let verified = verified.unwrap_or_else(|error| panic!("systemd-analyze (see tests/run): {error}"));
         let said = String::from_utf8_lossy(&verified.stderr).into_owned();
-        // What it says of other units of this machine is not about ours.
+        // Messages about other units of this machine do not count.
         said.lines().filter(|line| line.contains("vestibule")).collect::<Vec<_>>().join("\n")
     };
     assert_eq!(verify(&unit), "");

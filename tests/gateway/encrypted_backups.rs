@@ -182,7 +182,7 @@ async fn the_gateway_encrypts_the_backups_that_it_makes_by_itself() {
         let decrypted = Command::new("age").arg("-d").arg("-i").arg(identity).arg(&made).output().unwrap();
         assert!(verify(&*decrypted.stdout).is_ok(), "{decrypted:?}");
     }
-    // So does the command where no gateway runs.
+    // The command also encrypts where no gateway runs.
     scene.gateway.stop();
     let file = scene.gateway.directory().join("the.backup");
     let name = file.to_str().unwrap();

@@ -1,5 +1,5 @@
-//! Ending all sessions of a user while one begins: in the same moment, or on a gateway that was not
-//! told.
+//! Ending all sessions of a user while one begins: in the same moment, or on a gateway that missed
+//! it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,7 +90,7 @@ fn live(stage: &Stage, session: &Session) -> Vec<Session> {
     live.iter().map(|session| (*session.record()).clone()).collect()
 }
 
-/// Whoever decides to end all sessions has read which there are; then another one begins, and is
+/// The flow that ends all sessions has read which there are; then another one begins, and is
 /// acknowledged; then the decision is committed.
 async fn meet(begins: Begins, ends: Ends) {
     let store = Arc::new(Held::default());
@@ -204,7 +204,7 @@ async fn a_gateway_revokes_tokens_that_it_was_not_told_of() {
     there.gateway.administration.edit_user(&operator, &user, &edit).await.unwrap();
     assert_eq!(count(), 0);
 
-    // What it does not know of, it leaves alone.
+    // A gateway leaves tokens alone that it does not know of.
     here.enable(&user).await;
     token(&here, &user).await;
     there.gateway.sweep().await;

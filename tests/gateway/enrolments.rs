@@ -1,4 +1,4 @@
-//! Enrolments that end before their first passkey, and what they leave behind: nothing.
+//! Enrolments that end before their first passkey, which leave nothing behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ async fn s_15_abandoned_set_up_can_be_repeated() {
         let redeemed = stage.redeem(&secret.reveal()).await.unwrap();
         assert!(
             stage.gateway.sign_in.issue_setup_secret().await.unwrap().is_none(),
-            "somebody is in the door"
+            "a person is going through set-up"
         );
         if turn_back == "by signing out" {
             let live = stage.live(&redeemed.session).unwrap();
@@ -116,7 +116,7 @@ async fn refuses_an_invitation_that_changes_an_account() {
     );
 }
 
-/// Whoever disables an account, and opens it again, finds nobody signed in to it.
+/// An account that was disabled and opened again has no session.
 #[tokio::test]
 async fn s_18_reenabled_account_has_no_sessions() {
     let stage = Stage::with_applications(&[APP_HOST]).await;
@@ -130,8 +130,8 @@ async fn s_18_reenabled_account_has_no_sessions() {
     assert!(stage.sign_in(&mut device).await.is_ok());
 }
 
-/// Somebody has found a link to Bob's account and begun with it; Bob is given another one. When he
-/// has made it his, what the other has begun is worth nothing.
+/// A thief has found a link to Bob's account and begun with it; Bob is given another one. When he
+/// has made the account his, what the thief has begun is worth nothing.
 #[tokio::test]
 async fn s_35_finished_enrolment_ends_the_others() {
     let stage = Stage::with_applications(&[APP_HOST]).await;
@@ -160,11 +160,12 @@ async fn s_35_finished_enrolment_ends_the_others() {
         assert_eq!(passkeys.len(), 1 + usize::try_from(round).unwrap(), "round {round}: {passkeys:?}");
         assert!(stage.live(&enrolled.session).is_some(), "round {round}");
     }
-    // Somebody who is signed in is not enrolling, and stays.
+    // A signed-in user is not enrolling, and stays.
     assert_eq!(stage.gateway.sessions.session_count(), 2);
 }
 
-/// Routes and applications know names before anybody has them, and the set-up link is the operator's.
+/// Routes and applications know names before any user has them, and the set-up link is the
+/// operator's.
 #[tokio::test]
 async fn f_04_set_up_accepts_any_username_that_is_not_promised() {
     for (promised, expected) in [("somebody", "root"), ("root", "root2")] {
@@ -192,7 +193,7 @@ async fn f_04_set_up_accepts_any_username_that_is_not_promised() {
     }
 }
 
-/// A store that shows a change at once and tells followers of it much later: never, in this test.
+/// A store that shows a change at once and tells followers of it much later; in this test, never.
 struct Reticent(MemoryStore);
 
 #[async_trait]
@@ -228,8 +229,8 @@ impl KeyValue for Reticent {
     }
 }
 
-/// Whoever looks after the set-up link runs beside the person who uses it. In the moment between
-/// the claim and the index hearing of it, the door must not be opened for somebody else.
+/// The task that renews the set-up link runs beside the person who uses it. In the moment between
+/// the claim and the index hearing of it, set-up must not be opened for another person.
 #[tokio::test]
 async fn s_15_claim_unknown_to_the_index_is_not_abandoned() {
     let stage = Stage::set(Arc::new(Reticent(MemoryStore::new()))).await.unwrap();

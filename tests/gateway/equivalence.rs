@@ -14,14 +14,14 @@ use crate::harness::{Authenticator, Browser, Scene};
 use crate::tongues::Tongue;
 
 const BOB: &str = "bob@example.com";
-/// More than there are.
+/// More than there are entries.
 const ENTRIES_MAX: usize = 1_000;
 
 async fn labels(tongue: Tongue, browser: &Browser) -> Vec<String> {
     tongue.list(browser).await.into_iter().map(|passkey| passkey.label).collect()
 }
 
-/// Bob's whole journey in one dialect, and what is seen of it afterwards.
+/// Bob's whole journey in one dialect, and the state that it leaves.
 async fn travel(tongue: Tongue) -> BTreeMap<String, Value> {
     let scene = Scene::with(Tongue::all_on, |_| {}).await;
     let browser = scene.anonymous();
@@ -41,8 +41,7 @@ async fn travel(tongue: Tongue) -> BTreeMap<String, Value> {
     observe(scene, &browser).await
 }
 
-/// What somebody sees who knows nothing of dialects: the native API, the operator, and the store
-/// itself.
+/// The state without regard to dialects: the native API, the operator, and the store itself.
 async fn observe(mut scene: Scene, bob: &Browser) -> BTreeMap<String, Value> {
     let mut seen = BTreeMap::new();
     let mut names = Vec::new();
@@ -77,8 +76,9 @@ async fn observe(mut scene: Scene, bob: &Browser) -> BTreeMap<String, Value> {
     seen.into_iter().map(|(key, value)| (named(&key, &names), normalised(&value, &names))).collect()
 }
 
-/// Ids of people and of sessions are drawn at random for each installation, so each gets a name for
-/// whose it is. Nothing else is: credential ids come from the test's own devices.
+/// Ids of people and of sessions are drawn at random for each installation, so each gets a name
+/// after its owner. No other value is drawn at random: credential ids come from the test's own
+/// devices.
 fn named(text: &str, names: &[(Value, String)]) -> String {
     names.iter().fold(text.to_owned(), |text, (id, name)| {
         let id = id.as_str().unwrap();
@@ -86,8 +86,8 @@ fn named(text: &str, names: &[(Value, String)]) -> String {
     })
 }
 
-/// And moments are when each journey happened: whether there is one stays, which one does not. Only
-/// Corbado's front ends keep a handle for their browser, whose hash is the environment.
+/// Moments depend on when each journey happened: their presence is compared, their value is not.
+/// Only Corbado's front ends keep a handle for their browser, whose hash is the environment.
 fn normalised(value: &Value, names: &[(Value, String)]) -> Value {
     let is_moment = |name: &str| {
         ["createdAt", "updatedAt", "lastUsedAt", "lastSeenAt", "expiresAt", "at", "fresh_since"]
@@ -112,7 +112,7 @@ fn normalised(value: &Value, names: &[(Value, String)]) -> Value {
 #[tokio::test]
 async fn the_same_journey_in_every_dialect_leaves_the_same_state() {
     let expected = travel(Tongue::Native).await;
-    // There is something to compare, and nothing half done is left.
+    // There are records to compare, and no ceremony is left over.
     let of = |word: &str| expected.keys().filter(|key| key.starts_with(&format!("{word} "))).count();
     assert_eq!((of("user"), of("credential"), of("session"), of("ceremony")), (2, 2, 2, 0), "{expected:#?}");
     let [passkey] = &expected["bob's passkeys"].as_array().unwrap()[..] else { panic!("{expected:#?}") };
@@ -141,7 +141,7 @@ async fn a_session_of_one_dialect_manages_passkeys_in_every_other() {
     let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
     let mut seed = 100;
     for begun in Tongue::ALL {
-        // An access token pays for no change with its sign-in: that is another test's.
+        // An access token pays for no change with its sign-in, which another test shows.
         for (form, browser) in
             begin(&mut scene, begun).await.into_iter().filter(|(form, _)| *form != "access")
         {
@@ -165,7 +165,7 @@ async fn a_session_of_one_dialect_manages_passkeys_in_every_other() {
 enum End {
     /// The holder, by signing out in this dialect, showing it in this form.
     SignOut(Tongue, &'static str),
-    /// Its owner from another browser: this one, and all others.
+    /// The owner, from another browser: this session, and all others.
     ById,
     Others,
     Operator,
@@ -184,7 +184,7 @@ async fn a_session_that_is_ended_anywhere_is_ended_everywhere_in_every_form() {
     let others = [End::ById, End::Others, End::Operator, End::Passkey];
     let mut ended = Vec::new();
     for end in signing_out.into_iter().flatten().chain(others) {
-        // oCore answers with every form there is.
+        // oCore answers with a session in every form.
         let session = begin(&mut scene, Tongue::Ocore).await;
         assert_eq!(session.iter().map(|(form, _)| *form).collect::<Vec<_>>(), forms);
         check(&session, 200, end).await;
@@ -216,7 +216,7 @@ async fn finish(scene: &mut Scene, end: End, session: &[(&'static str, Browser)]
     match end {
         End::SignOut(tongue, shown) => {
             let (_, browser) = session.iter().find(|(form, _)| *form == shown).unwrap();
-            // The browser forgets its cookie; whoever copied it does not.
+            // The browser forgets its cookie; a thief who copied it does not.
             let cookie = browser.session();
             tongue.sign_out(browser).await.expect(tongue.statuses().signed_out);
             if let Some(cookie) = cookie {

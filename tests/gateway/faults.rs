@@ -1,5 +1,5 @@
-//! P-10 and S-20 below the network: a store that fails at every step in turn, and never once lets
-//! anybody in for it.
+//! P-10 and S-20 below the network: a store that fails at every step in turn, and never once lets a
+//! client in for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,15 +19,15 @@ use crate::stage::{APP_HOST, AUTH_HOST, Stage, visit};
 /// How a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Nothing happens.
+    /// The call does nothing.
     Before,
-    /// It happens, and the answer is lost.
+    /// The call takes effect, and its answer is lost.
     After,
-    /// What is read is not what was written.
+    /// The value that is read is not the value that was written.
     Torn,
 }
 
-/// Which calls are counted, and may fail.
+/// The calls that are counted, and may fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Counted {
     All,
@@ -64,12 +64,12 @@ impl Faulty {
         self.fails_at.store(self.calls.load(Ordering::SeqCst) + number, Ordering::SeqCst);
     }
 
-    /// How many commits there were.
+    /// The number of commits so far.
     pub(crate) fn commits(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
 
-    /// Whether the present call is one that fails.
+    /// Whether the present call fails.
     fn fails(&self, kind: Counted) -> bool {
         if self.counted == Counted::Commits && kind != Counted::Commits {
             return false;
@@ -139,7 +139,7 @@ impl KeyValue for Faulty {
     }
 }
 
-/// What the person was told, as far as the day went.
+/// The answers that the person got, as far as the day went.
 #[derive(Default)]
 struct Day {
     /// Cookies of sessions that were acknowledged as ended.

@@ -1,5 +1,5 @@
-//! A gateway whose engine loses, delays and repeats what it tells of changes: no session that has
-//! ended is let in by it for longer than is said, and none that goes on is disturbed.
+//! A gateway whose engine loses, delays and repeats changes: it lets no ended session in for longer
+//! than documented, and disturbs no live session.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -34,7 +34,7 @@ pub(crate) struct Feed {
     lines: Mutex<Vec<Arc<Line>>>,
 }
 
-/// What goes to one follower.
+/// The changes that go to one follower.
 struct Line {
     prefix: Vec<u8>,
     follower: Follower,
@@ -89,14 +89,14 @@ impl Feed {
         self.lines.lock().unwrap().clone()
     }
 
-    /// As an engine does that has not heard of its server for a while.
+    /// Says that it is behind, like an engine that has not heard of its server for a while.
     fn say_that_it_is_behind(&self) {
         for line in self.lines() {
             (line.follower)(Told::Behind).unwrap();
         }
     }
 
-    /// Tells what was delayed, and then everything anew.
+    /// Tells the delayed changes, and then everything anew.
     async fn catch_up(&self) {
         for line in self.lines() {
             for (changes, since, revision) in line.delayed.lock().unwrap().drain(..) {
@@ -220,13 +220,13 @@ async fn a_gateway_that_may_have_missed_something_lets_nobody_in_after_the_bound
     }
 }
 
-/// Where nobody says that something was lost, the next change shows it.
+/// Where no notice says that a change was lost, the next change shows it.
 #[tokio::test]
 async fn a_gap_is_noticed_with_the_next_change() {
     let mut two = Two::set().await;
     two.feed.turn(Manner::Loses);
     two.revoke().await;
-    assert_eq!(known(&two.there, &two.ending), Ok(true), "nobody has told it");
+    assert_eq!(known(&two.there, &two.ending), Ok(true), "no feed has told it");
     two.feed.turn(Manner::Steady);
     let newest = two.here.sign_in(&mut two.device).await.unwrap().session;
     assert_eq!(known(&two.there, &two.ending), Ok(false));

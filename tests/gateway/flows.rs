@@ -1,5 +1,5 @@
-//! What depends on the time, with the clock in hand and the sweeper off (S-19); and single use,
-//! raced without a network in between (S-32, W-02, W-11).
+//! Flows that depend on the time, with a clock moved by hand and the sweeper off (S-19); and single
+//! use, raced without a network in between (S-32, W-02, W-11).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,8 +73,8 @@ async fn s_19_a_session_ends_at_its_absolute_time_however_busy_it_is() {
     assert!(!stage.enters(&stage.cookie(&enrolled.session, APP_HOST)));
 }
 
-/// The real clock goes on while the machine's is set back (`src/system.rs`); and even one that does
-/// not, as here, prolongs nothing.
+/// The real clock goes on while the machine's is set back (`src/system.rs`); and even a clock that
+/// does not, as here, prolongs nothing.
 #[tokio::test]
 async fn s_19_setting_the_clock_back_prolongs_nothing() {
     const DAY: Duration = Duration::from_secs(86_400);
@@ -83,7 +83,7 @@ async fn s_19_setting_the_clock_back_prolongs_nothing() {
     let enrolled = stage.enrol("alice@example.com", &mut device).await.unwrap();
     let token = stage.cookie(&enrolled.session, APP_HOST);
     stage.clock.back(DAY);
-    assert!(stage.enters(&token), "nobody is signed out for it");
+    assert!(stage.enters(&token), "no user is signed out for it");
     stage.clock.forward(just_before(DAY + IDLE));
     assert!(stage.enters(&token));
     stage.clock.back(DAY);
@@ -142,7 +142,7 @@ async fn s_19_an_access_token_runs_out_before_its_session_or_with_it() {
     stage.clock.forward(Duration::from_secs(1));
     assert!(!is_known(&access));
     assert!(is_known(&opaque) && is_known(&refresh), "the session goes on");
-    // One that is made when the session is about to end ends with it, and all others too.
+    // A token that is made when the session is about to end ends with it, and all others too.
     let mut left = ABSOLUTE.checked_sub(ACCESS_LIFETIME).unwrap();
     while left > IDLE / 2 {
         stage.clock.forward(IDLE / 2);
@@ -209,7 +209,7 @@ async fn s_28_a_session_is_exchanged_within_five_minutes_of_its_ceremony() {
         stage.clock.forward(MOMENT);
         let late = exchange(&renewed).await;
         assert!(matches!(late, Err(FlowError::NotFresh)), "{host}: {late:?}");
-        // Somebody who is still enrolling has shown no passkey.
+        // A person who is still enrolling has shown no passkey.
         let invited = stage.invite("bob@example.com", Duration::from_secs(60)).await.unwrap();
         let enrolling = stage.redeem(&invited.secret.reveal()).await.unwrap().session;
         let refused = exchange(&enrolling).await;
@@ -398,8 +398,8 @@ async fn w_15_two_removals_at_once_leave_one_passkey() {
     }
 }
 
-/// A name below a wildcard may be anybody's: whoever lures a signed-in person with a return target of
-/// their own must not be handed a sign-in without a word.
+/// A name below a wildcard may be any person's: an attacker who lures a signed-in user with a
+/// return target of their own must not be handed a sign-in without a question.
 #[tokio::test]
 async fn s_01_return_below_a_wildcard_is_confirmed() {
     let stage = Stage::with_applications(&["*.example.com"]).await;
@@ -469,7 +469,7 @@ async fn f_12_anonymous_page_load_writes_nothing() {
         leave(&long).await;
     }
     assert_eq!(arrives_at(leave(&long).await).await, "/", "the client has had its share");
-    // Nobody else's words are a return target, and one that was changed is none.
+    // No other text is a return target, and a changed return target is none.
     let (ReturnTargetName::Sealed(sealed), _) = leave("/deep").await else { panic!("a short one is sealed") };
     let changed = format!("A{}", &sealed[1..]);
     for wrong in [changed.as_str(), "AAAA", &sealed[..sealed.len() - 4]] {

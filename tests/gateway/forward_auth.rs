@@ -17,7 +17,7 @@ const AUTH: &str = "auth.example.com";
 const WIKI: &str = "wiki.example.com";
 const IDENTITY: [&str; 5] =
     ["remote-user", "remote-email", "remote-name", "remote-groups", "x-vestibule-assertion"];
-/// What clients try: identities, and other words for what is asked about.
+/// What clients try: identities, and other headers for the request that is asked about.
 const FORGED: [(&str, &str); 7] = [
     ("remote-user", "root"),
     ("remote-groups", "admins"),
@@ -79,7 +79,7 @@ impl<'a> Front<'a> {
         self.ask(Method::GET, "/forward", &[&own, more].concat()).await
     }
 
-    /// Through nginx's.
+    /// Through nginx's contract.
     async fn request(&self, uri: &str, more: &[(&str, &str)]) -> reqwest::Response {
         let url = format!("https://{WIKI}{uri}");
         let own = [("x-original-url", url.as_str()), ("x-original-method", "GET")];
@@ -171,7 +171,7 @@ async fn refuses_untrusted_peers() {
         assert!(!refused.headers().contains_key("remote-user"));
         assert!(refused.text().await.unwrap().contains("trusted_proxies"));
     }
-    // Where it is not switched on, there is no such address.
+    // Where it is off, there is no such address.
     let plain = Gateway::start(|config| {
         config.route("app", app.port);
     })
@@ -209,7 +209,7 @@ async fn check_behind(gateway: &Gateway, app: &Upstream) {
     assert!(seen.value("x-vestibule-assertion").len() > 100);
 
     for forged in FORGED {
-        // One at a time, so that one refusal does not hide another one.
+        // One header at a time, so that one refusal does not hide another.
         let reply = page(&alice, &wiki("/page"), &[forged]).await;
         match reply.status {
             200 => assert_eq!(app.take_one().value("remote-user"), "alice", "{forged:?}"),
@@ -236,7 +236,7 @@ async fn check_behind(gateway: &Gateway, app: &Upstream) {
     alice.send(foreign.header("origin", "https://evil.example.com")).await.expect(403);
     let own = alice.fetch(Method::POST, &wiki("/page"), Some(&serde_json::json!({}))).await;
     assert_eq!((own.status, app.take_one().value("remote-user")), (200, "alice".to_owned()));
-    // Signed out here, an anonymous client there at once.
+    // After a sign-out here, the other proxy has an anonymous client at once.
     alice.delete("sessions/").await.expect(204);
     alice.fetch(Method::GET, &wiki("/page"), None).await.expect(401);
     assert!(app.take().is_empty());
@@ -341,11 +341,12 @@ async fn alias_answers_as_its_server_does() {
         }
         assert_eq!(ask(path, &[("x-forwarded-uri", "/page")]).await.status(), 401);
         assert_eq!(ask(path, &[("x-original-uri", "/page")]).await.status(), 401);
-        // This host decides by path, so a proxy that does not tell it is told so.
+        // Decisions about this host depend on the path, so a question without one is refused with
+        // the reason.
         let unclear = ask(path, &[]).await;
         assert_eq!(unclear.status(), 400);
         assert!(unclear.text().await.unwrap().contains("X-Forwarded-Uri"));
-        // Whoever contradicts the proxy's own word is refused.
+        // A request that contradicts the proxy's own header is refused.
         let both = [("x-forwarded-uri", "/page"), ("x-original-uri", "/health")];
         assert_eq!(ask(path, &both).await.status(), 400);
         let both = [("x-forwarded-uri", "/page"), ("x-original-url", "https://wiki.example.com/health")];
@@ -414,7 +415,7 @@ async fn page_names_missing_and_leaked_headers() {
     let front = Front::of(&gateway);
     let (alice, _device) = alice(&gateway).await;
     let url = gateway.url("/auth/forward/test");
-    // Never with 200, which would be a yes for a proxy that asks about this very path.
+    // The page is not a 200, which would be a yes for a proxy that asks about this very path.
     let page = async || alice.navigate(&url).await.expect(203).text();
     let text = page().await;
     assert!(text.contains(WIKI) && text.contains("Not since the gateway started"), "{text}");
@@ -426,16 +427,16 @@ async fn page_names_missing_and_leaked_headers() {
     let text = page().await;
     assert!(text.contains("The question is complete") && !text.contains("passes this header on"), "{text}");
 
-    // What another proxy lets through, even where it says the same.
+    // A header that the other proxy lets through, even if it says the same.
     front.forward("/page", &[("x-original-uri", "/page")]).await;
     assert!(page().await.contains("X-Original-URI: the proxy passes this header on"));
-    // What it has forgotten.
+    // A header that the other proxy has forgotten.
     let own = [("x-forwarded-host", WIKI), ("x-forwarded-proto", "https"), ("x-forwarded-uri", "/page")];
     front.ask(Method::GET, "/forward", &own).await;
     let text = page().await;
     assert!(text.contains("the header X-Forwarded-Method is missing"), "{text}");
 
-    // It is for administrators.
+    // The page is for administrators.
     let sent = Browser::new(&gateway).navigate(&url).await.expect(303);
     assert_eq!(sent.location().unwrap().path(), "/auth/login");
     // On the host of an application it is what Envoy asks about a page called /test.

@@ -1,4 +1,5 @@
-//! What a fresh passkey pays for, where applications share the auth host and where they do not.
+//! The changes that a fresh passkey pays for, where applications share the auth host and where they
+//! do not.
 
 use crate::harness::Authenticator;
 use crate::stage::{APP_HOST, AUTH_HOST, Stage, visit};
@@ -45,7 +46,7 @@ async fn s_26_shared_host_requires_a_step_up_for_each_change() {
     assert!(!may_add(&stage, &signed_in).await);
     assert!(matches!(rename(&stage, &signed_in).await, Err(FlowError::NotFresh)));
 
-    // A passkey shown again pays where it is for nothing in particular with other APIs alone.
+    // A passkey shown again that is bound to no change pays in other APIs alone.
     let again = stage.sign_in_again(Some(&signed_in), &mut device).await.unwrap().session;
     assert!(!may_add(&stage, &again).await);
     let elsewhere = Visit { dialect: Dialect::Zitadel, ..visit(AUTH_HOST) };
@@ -59,8 +60,7 @@ async fn s_26_shared_host_requires_a_step_up_for_each_change() {
     assert!(matches!(twice, Err(FlowError::NotFresh)), "it was used up");
 }
 
-/// A script in another tab shows the same cookie, and has neither the nonce nor the same change in
-/// mind.
+/// A script in another tab shows the same cookie, and has neither the nonce nor the same change.
 #[tokio::test]
 async fn f_09_step_up_allows_only_its_own_change() {
     let stage = Stage::with_applications(&[AUTH_HOST]).await;

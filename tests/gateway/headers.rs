@@ -1,5 +1,5 @@
-//! What reaches an application: identity headers that only we can write, cookies that are not
-//! ours, and nothing that could be read twice (P-02, P-13, P-16, P-20, P-21).
+//! The request that reaches an application: identity headers that only we can write, cookies that
+//! are not ours, and nothing that could be read twice (P-02, P-13, P-16, P-20, P-21).
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use crate::harness::upstream::response;
 use crate::harness::{Authenticator, Dice, Recorded, Scene, Upstream, raw, socket};
 
-/// Everything an application might believe about a person or their whereabouts.
+/// Every header that an application might believe about a person or their address.
 const BELIEVED: [&str; 22] = [
     "Remote-User",
     "Remote-Email",
@@ -42,7 +42,7 @@ const BELIEVED: [&str; 22] = [
 ];
 const LIE: &str = "root";
 
-/// Spells names otherwise.
+/// Spells names of headers in other ways.
 struct Speller(Dice);
 
 impl Speller {
@@ -293,7 +293,7 @@ async fn p_20_no_header_without_a_value() {
             "x-groups",
             "x-vestibule-assertion",
         ] {
-            // A name that no route writes is the client's own.
+            // A header that no route writes is the client's own.
             let ours = name != "x-groups" || line == custom;
             assert!(!ours || anonymous.folded(name).is_empty(), "{name}: {}", anonymous.text());
         }
@@ -303,7 +303,7 @@ async fn p_20_no_header_without_a_value() {
         assert_eq!(request.folded("remote-user"), ["alice"]);
         assert!(request.folded("remote-groups").is_empty());
         assert!(line != custom || request.folded("x-groups").is_empty());
-        // As soon as there is something to say, it is said.
+        // As soon as there is a value, the header is sent.
         scene.gateway.operate(&["user", "groups", "alice", "staff", "ops"]);
         raw::get(scene.gateway.port, "localhost", "/page", &sent);
         let name = if line == custom { "x-groups" } else { "remote-groups" };
@@ -320,7 +320,7 @@ async fn p_21_names_cannot_split_headers() {
     let scene = Scene::set().await;
     let long = "n".repeat(4_096);
     for wrong in ["a\r\nX-Admin: 1", "a\nb", "a\0b", "\u{85}", "\u{202e}evil", "", long.as_str()] {
-        // Without a name there is one made from the address.
+        // Without a name, one is made from the address.
         if !wrong.trim().is_empty() {
             let link = scene.gateway.invite("x@example.com", &[]);
             scene.anonymous().redeem(&link, None, wrong).await.expect_problem(422);
@@ -342,7 +342,7 @@ async fn p_21_names_cannot_split_headers() {
         assert!(value.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{value}");
         assert_eq!(percent_decoded(&value), name, "nothing is lost");
     }
-    // What people ask for comes back in Location without making a header of its own.
+    // The requested address comes back in Location without making a header of its own.
     for target in ["/page?x=%0d%0aX-Evil:%201", "/page?x=%E2%80%A8", "/a%20b?c=%00d"] {
         let reply = raw::get(scene.gateway.port, "localhost", target, &lines_of(&["Accept: text/html"]));
         assert!([302, 303, 307].contains(&reply.status()), "{target}: {}", reply.0);
@@ -454,7 +454,7 @@ async fn f_13_refuses_changes_from_another_applications_page() {
     }
 }
 
-/// Applications make links for mails of it.
+/// Applications make links for mails from this host.
 #[tokio::test]
 async fn f_20_forwards_the_configured_host() {
     let scene = Scene::with(
@@ -492,7 +492,7 @@ async fn f_05_removal_from_a_group_ends_the_stream() {
         socket.says("one").await;
         socket
     };
-    // A change that leaves them what they need leaves the stream alone.
+    // A change that keeps Bob's rights keeps the stream.
     let mut socket = open().await;
     scene.gateway.operate(&["user", "groups", "bob", "guests"]);
     socket.says("two").await;
@@ -501,7 +501,7 @@ async fn f_05_removal_from_a_group_ends_the_stream() {
     socket.ends().await;
     assert!(bob.is_signed_in().await, "the session goes on");
 
-    // So does a disabled account end it, and a group that comes back opens the route again.
+    // Disabling the account ends it as well, and a group that comes back opens the route again.
     scene.gateway.operate(&["user", "groups", "bob", "staff"]);
     let socket = open().await;
     scene.gateway.operate(&["user", "disable", "bob"]);
@@ -536,7 +536,7 @@ async fn f_05_a_lost_username_ends_the_stream() {
     assert!(bob.is_signed_in().await, "the session goes on");
 }
 
-/// What a route strips, and what it lets through, beyond the families.
+/// The headers that a route strips and lets through, beyond the families.
 #[tokio::test]
 async fn f_11_route_header_rules_apply() {
     let scene = Scene::with(
@@ -640,7 +640,7 @@ async fn f_09_the_auth_host_passes_no_service_worker_allowed_on() {
     assert!(!head.contains("service-worker-allowed"), "{head}");
 }
 
-/// F24: a trusted proxy's `X-Forwarded-Host` says nothing. The host is the one of `Host`, which
+/// F24: a trusted proxy's `X-Forwarded-Host` is not read. The host is the one of `Host`, which
 /// decides about routes and origins.
 #[tokio::test]
 async fn f_24_a_forwarded_host_chooses_no_route_also_from_a_trusted_proxy() {

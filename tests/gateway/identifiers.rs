@@ -1,6 +1,6 @@
-//! Changing an address or a username, with the clock in hand: what waits opens and reserves nothing
-//! (S-35), codes (S-30), what an anonymous client can learn (S-21), and names that stay their
-//! owner's.
+//! Changing an address or a username, with a clock moved by hand: a pending address opens and
+//! reserves nothing (S-35), codes (S-30), what an anonymous client can learn (S-21), and names that
+//! stay their owner's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ async fn announce(stage: &Stage, session: &Session, address: &str) {
     stage.gateway.accounts.announce_address(session, &email(address), &visit(AUTH_HOST)).await.unwrap();
 }
 
-/// Has a code sent, and returns what arrived.
+/// Has a code sent, and returns the messages.
 async fn sent(stage: &Stage, session: &Session, address: &str) -> Vec<Message> {
     stage.gateway.accounts.send_address_code(session, &email(address), &visit(AUTH_HOST)).await.unwrap();
     delivered(stage).await
@@ -82,7 +82,7 @@ async fn pending(stage: &Stage, user: &User) -> Option<String> {
     })
 }
 
-/// Asks for a code that signs in, and returns what arrived.
+/// Asks for a code that signs in, and returns the messages.
 async fn sign_in_code(stage: &Stage, address: &str) -> (vestibule::domain::id::CodeId, Vec<Message>) {
     let id = stage.gateway.sign_in.request_code(address, &visit(AUTH_HOST)).await.unwrap();
     (id, delivered(stage).await)
@@ -95,7 +95,7 @@ async fn s_35_unconfirmed_address_has_no_effect() {
     let code = code_in(&sent(&stage, &alice.session, NEW).await);
     assert_eq!(sign_in_code(&stage, NEW).await.1, [], "it opens no account");
     assert_eq!(sign_in_code(&stage, ALICE).await.1.len(), 1, "and the one before still does");
-    // Whoever has it really, enrols with it meanwhile.
+    // The person who really has the address enrols with it meanwhile.
     stage.enrol(NEW, &mut Authenticator::new(2)).await.unwrap();
     let late = confirm(&stage, &alice.session, NEW, &code).await;
     assert!(matches!(late, Err(FlowError::Taken("address"))), "{late:?}");
@@ -239,7 +239,7 @@ async fn s_21_taken_address_is_not_revealed() {
         announce(&stage, &mallory.session, address).await;
         assert_eq!(pending(&stage, &mallory.user).await.as_deref(), Some(address));
         let messages = sent(&stage, &mallory.session, address).await;
-        assert_eq!(messages.len(), usize::from(address != ALICE), "the message goes to nobody");
+        assert_eq!(messages.len(), usize::from(address != ALICE), "the message is not sent");
         wrong(&confirm(&stage, &mallory.session, address, "00000000").await);
         let codes = stage.store.scan(b"code/", None, 10).await.unwrap();
         assert_eq!(codes.len(), 1, "both leave the same records");
@@ -314,7 +314,7 @@ async fn usernames_are_never_reused() {
     );
     assert_eq!(stage.gateway.administration.find_user("al").await.unwrap().id, alice.user.id);
     let other = stage.enrol("alice@third.example", &mut Authenticator::new(2)).await.unwrap();
-    assert_eq!(other.user.username, username("alice2"), "nobody is given the old one");
+    assert_eq!(other.user.username, username("alice2"), "no other user is given the old one");
     for taken in ["alice", "al"] {
         let refused = change(&other.session, taken).await;
         assert!(matches!(refused, Err(FlowError::Taken("username"))), "{refused:?}");
@@ -329,8 +329,9 @@ async fn usernames_are_never_reused() {
     change(&alice.session, "al").await.unwrap();
 }
 
-/// A link that somebody made for themselves is for their account, not for whoever has its address;
-/// and it ends with the address, which may have been given up because others read its mail.
+/// A link that a user made for themselves is for their account, not for the next user of its
+/// address; and it ends with the address, which may have been given up because others read its
+/// mail.
 #[tokio::test]
 async fn s_14_own_link_follows_the_account() {
     let (stage, alice) = stage().await;
@@ -401,5 +402,5 @@ async fn refuses_an_address_named_in_allow() {
     let alice = stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     announce(&stage, &alice.session, crate::stage::ON_CALL).await;
     let nothing = sent(&stage, &alice.session, crate::stage::ON_CALL).await;
-    assert!(nothing.is_empty(), "the answer is as for any other, and nobody is written to");
+    assert!(nothing.is_empty(), "the answer is as for any other, and no mail is sent");
 }

@@ -1,4 +1,4 @@
-//! What an invitation is bound to: its purpose, its address and its role (S-14).
+//! An invitation is bound to its purpose, its address and its role (S-14).
 //!
 //! That it is no code, no bearer token, no cookie and no ceremony is in `confusion`, that it
 //! expires in `flows`, and that it works once in `single_use`.
@@ -21,7 +21,7 @@ use crate::stage::Stage;
 
 const BOB: &str = "bob@example.com";
 
-/// Redeems a link, claiming everything that would be worth having.
+/// Redeems a link, claiming every right that an attacker would want.
 async fn redeem_claiming(browser: &Browser, link: &str) -> Reply {
     let body = json!({
         "token": secret_of(link), "email": "root@example.com", "name": "Root",
@@ -39,7 +39,7 @@ async fn preview(gateway: &Gateway, link: &str) -> Value {
         .json()
 }
 
-/// Everybody with an account, by address: whether they are administrators, and their groups.
+/// All users, by address: whether they are administrators, and their groups.
 fn people(gateway: &Gateway) -> Vec<(String, bool, Value)> {
     let users: Value = serde_json::from_str(&gateway.operate(&["user", "list", "--json"])).unwrap();
     let person = |user: &Value| {
@@ -93,7 +93,7 @@ async fn s_14_invitation_does_not_change_an_existing_account() {
     let (bob, other) = (scene.anonymous(), scene.anonymous());
     bob.enrol(&plain, BOB, "Bob", &mut Authenticator::new(2)).await;
     redeem_claiming(&other, &grand).await.expect_problem(410);
-    // A link for an account that is there is a way back into it as it is.
+    // A link for an existing account is a way back into it, without changing it.
     let back = scene.gateway.invite(BOB, &[]);
     let redeemed = redeem_claiming(&other, &back).await.expect(201).json();
     assert_eq!(redeemed["user"]["email"], BOB);
@@ -101,7 +101,7 @@ async fn s_14_invitation_does_not_change_an_existing_account() {
     assert_eq!(bob.passkeys().await.len(), 2);
     assert_eq!(people(&scene.gateway)[1], (BOB.to_owned(), false, json!([])));
     assert!(is_live(&scene, &late).await, "another address is not touched");
-    // And one that would change it is not even made.
+    // And an invitation that would change it is not even made.
     for options in [vec!["--admin"], vec!["--group", "staff"], vec!["--username", "root"]] {
         let refused = scene.gateway.cli(&[&["invite", BOB], &options[..]].concat());
         assert_eq!(refused.status.code(), Some(1), "{options:?}: {refused:?}");
@@ -115,17 +115,17 @@ async fn s_14_set_up_link_and_invitation_are_not_interchangeable() {
     assert_eq!(preview(&gateway, &setup).await["kind"], "setup");
     let offer = preview(&gateway, &invited).await;
     assert_eq!((&offer["kind"], &offer["email"]), (&json!("invitation"), &json!(BOB)));
-    // While nobody has set anything up, an invitation is still no way to do it.
+    // Before set-up, an invitation is no way to do it.
     let bob = Browser::new(&gateway);
     let redeemed = redeem_claiming(&bob, &invited).await.expect(201).json();
     assert_eq!((&redeemed["user"]["email"], &redeemed["user"]["admin"]), (&json!(BOB), &json!(false)));
     bob.register(&mut Authenticator::new(2)).await.expect(200);
-    // The set-up link names nobody, so it needs to be told; being asked uses nothing up.
+    // The set-up link names no person, so the browser has to; the question uses nothing up.
     let alice = Browser::new(&gateway);
     let unnamed = alice.redeem(&setup, None, "Alice").await;
     unnamed.expect_problem(422);
     let taken = alice.redeem(&setup, Some(BOB), "Alice").await;
-    assert_eq!(taken.expect_problem(409)["code"], "taken", "nor does it make somebody else an administrator");
+    assert_eq!(taken.expect_problem(409)["code"], "taken", "nor does it make another user an administrator");
     let user = alice.enrol(&setup, ALICE, "Alice", &mut Authenticator::new(1)).await;
     assert_eq!(user["admin"], true);
     for used in [&setup, &invited] {
@@ -142,7 +142,8 @@ async fn s_14_a_link_is_for_its_own_installation() {
     one.anonymous().redeem(&link, None, "Bob").await.expect(201);
 }
 
-/// An application believes the username, so an address alone gives nobody one that means something.
+/// An application believes the username, so an address alone gives no user a username that means
+/// something.
 #[tokio::test]
 async fn f_04_an_invitation_gives_no_username_that_opens_a_route() {
     let scene = Scene::with(
@@ -176,7 +177,7 @@ async fn f_04_an_invitation_gives_no_username_that_opens_a_route() {
     }
 }
 
-/// What a link is worth to a browser that has never been here.
+/// Whether a link works for a browser that has never been here.
 async fn is_live(scene: &Scene, link: &str) -> bool {
     let token = secret_of(link);
     let reply = scene.anonymous().post("invitations/preview", &json!({ "token": token })).await;
@@ -220,12 +221,12 @@ async fn f_17_new_link_voids_the_one_before() {
     let second = scene.gateway.invite("BOB@example.com", &[]);
     assert!(!is_live(&scene, &first).await && is_live(&scene, &second).await);
     assert!(is_live(&scene, &other).await, "another address has its link still");
-    // So does a link that adds a passkey to an account.
+    // The same holds for a link that adds a passkey to an account.
     let first = scene.gateway.invite(ALICE, &[]);
     let second = scene.gateway.invite(ALICE, &[]);
     assert!(!is_live(&scene, &first).await && is_live(&scene, &second).await);
 
-    // A closed account has none, and opening it again brings none back.
+    // A closed account has no links, and opening it again brings none back.
     scene.gateway.operate(&["user", "disable", "alice"]);
     scene.gateway.operate(&["user", "enable", "alice"]);
     assert!(!is_live(&scene, &second).await, "a link outlives the closing of its account");

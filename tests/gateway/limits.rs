@@ -1,4 +1,5 @@
-//! Rate limits: who is counted as one, who is never kept out, and what a client is told (S-12, S-34).
+//! Rate limits: which clients are counted together, which are never kept out, and the answers
+//! (S-12, S-34).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,13 +50,13 @@ async fn s_34_a_network_is_counted_as_one_however_many_addresses_it_has() {
     let burst = RateLimits::default().network_burst.get();
     let stage = stage().await;
     assert_eq!(begun_before_refusal(&stage, |n| format!("2001:db8:1:2::{n:x}")).await, burst);
-    assert!(begins(&stage, "2001:db8:1:3::1").await, "the neighbouring /64 is somebody else");
+    assert!(begins(&stage, "2001:db8:1:3::1").await, "the neighbouring /64 is another client's");
     assert_eq!(begun_before_refusal(&stage, |n| format!("192.0.2.{}", n % 256)).await, burst);
     assert!(!begins(&stage, "::ffff:192.0.2.9").await, "a mapped address is the address it maps");
     assert!(begins(&stage, "192.0.3.9").await);
 }
 
-/// Who has a wide network has many /64 in it: together they are counted as well.
+/// A client that has a wide network has many /64 in it: they are counted together as well.
 #[tokio::test]
 async fn f_06_wider_networks_of_one_client_have_a_limit_of_their_own() {
     let limits = RateLimits::default();
@@ -75,8 +76,8 @@ async fn f_06_wider_networks_of_one_client_have_a_limit_of_their_own() {
     assert!(begins(&stage, "192.1.0.1").await);
 }
 
-/// When everybody together has used up everything, a network in which a user is signed in still has
-/// its part.
+/// When all clients together have used up everything, a network in which a user is signed in still
+/// has its part.
 #[tokio::test]
 async fn f_06_a_network_with_a_live_session_begins_a_sign_in_when_all_is_used_up() {
     let stage = stage().await;
@@ -128,7 +129,8 @@ async fn s_12_attempts_from_elsewhere_do_not_lock_out_the_owner() {
     assert!(signed_in.is_ok(), "the owner comes in from elsewhere at once: {signed_in:?}");
 }
 
-/// Shows a passkey with a signature that is not its own. Whether that was judged, and not put off.
+/// Shows a passkey with a signature that is not its own. Returns whether it was judged, and not
+/// refused by a limit.
 async fn is_judged(stage: &Stage, device: &mut Authenticator, named: Option<UserId>, at: &Visit) -> bool {
     let (id, options) = stage.gateway.sign_in.begin_sign_in(named, at).await.unwrap();
     let mut answer = device.get(&options.0, ORIGIN);
@@ -140,7 +142,7 @@ async fn is_judged(stage: &Stage, device: &mut Authenticator, named: Option<User
     }
 }
 
-/// Nobody gets more attempts by trying the same account in another dialect, or by its address.
+/// No client gets more attempts by trying the same account in another dialect, or by its address.
 #[tokio::test]
 async fn s_12_an_account_is_the_same_in_every_dialect_and_by_every_name() {
     let stage = stage().await;

@@ -7,7 +7,7 @@ use crate::harness::config::Config;
 use crate::harness::scene::ALICE;
 use crate::harness::{Mode, PostOffice, Scene, port, raw};
 
-/// What a request can say about where it is.
+/// Headers by which a request can claim another host.
 fn lies() -> Vec<String> {
     let host = [
         "X-Forwarded-Host: evil.example",
@@ -60,7 +60,7 @@ async fn s_29_no_answer_names_an_address_that_a_request_brought() {
     }
 }
 
-/// Whatever host, port or target a request for a code names.
+/// The links are the same whatever host, port or target a request for a code names.
 #[tokio::test]
 async fn s_29_mail_links_use_the_public_url() {
     let port = port::free();
@@ -94,7 +94,7 @@ async fn s_29_mail_links_use_the_public_url() {
         assert!(message.contains(&gateway.origin()), "{message}");
         assert!(!message.contains("evil.example") && !message.contains(":6666"), "{message}");
     }
-    // And what the operator is given.
+    // And the link that the operator gets.
     let link = gateway.invite("bob@example.com", &[]);
     assert!(link.starts_with(&gateway.url("/auth/enroll#")), "{link}");
     let told = scene.anonymous().fetch(Method::GET, &scene.url("/page"), None).await.expect_problem(401);

@@ -1,5 +1,5 @@
-//! Changes that are more than one commit holds: each is one decision, and one that a failing store
-//! cuts off is finished by asking again.
+//! Changes that one commit cannot hold: each is one decision, and after a failure of the store the
+//! caller finishes it by asking again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ const ALICE: &str = "alice@example.com";
 const TOKENS: u8 = 120;
 const SESSIONS: usize = 20;
 
-/// A user with as much as one may have.
+/// A user with as many passkeys, tokens and sessions as a user may have.
 struct Rich {
     stage: Stage,
     store: Arc<Faulty>,
@@ -111,7 +111,7 @@ fn token(user: &UserId, number: u8) -> Batch {
         .put(keys::access_token_of(user, &token.id), records::encode(&()).unwrap())
 }
 
-/// The lists of what a user has.
+/// The prefixes of a user's records.
 fn records_of(user: &UserId) -> [Vec<u8>; 3] {
     [keys::credentials_of(user), keys::sessions_of(user), keys::access_tokens_of(user)]
 }
@@ -128,7 +128,7 @@ fn guest(email: &str) -> Guest {
     }
 }
 
-/// What is done to an account, until it is done.
+/// Makes one of [`CHANGES`] to an account.
 async fn change(rich: &Rich, what: &str) -> Result<(), FlowError> {
     let (administration, user) = (&rich.stage.gateway.administration, &rich.user.user.id);
     let operator = Authority::of_operator();
@@ -159,8 +159,8 @@ async fn an_account_with_more_than_a_commit_holds_ends_with_all_it_has() {
     }
 }
 
-/// Whichever commit fails, and whether or not it happened: nobody gains a way in by it, and asking
-/// again finishes what was begun.
+/// Whichever commit fails, and whether or not it happened: no client gains a way in by it, and
+/// asking again finishes the change.
 #[tokio::test]
 async fn a_long_change_that_fails_in_the_middle_is_finished_by_asking_again() {
     for (what, fault) in CHANGES.into_iter().flat_map(|it| [(it, Fault::Before), (it, Fault::After)]) {
@@ -176,7 +176,7 @@ async fn a_long_change_that_fails_in_the_middle_is_finished_by_asking_again() {
             failures += 1;
             match change(&rich, what).await {
                 Ok(()) => {}
-                // It had happened, and the answer was lost.
+                // The change had happened, and its answer was lost.
                 Err(FlowError::NotFound | FlowError::NotPermitted) if fault == Fault::After => {}
                 // The session that asked is gone: an administrator finishes it.
                 Err(FlowError::NotPermitted) if what == "departure" => {
@@ -190,7 +190,7 @@ async fn a_long_change_that_fails_in_the_middle_is_finished_by_asking_again() {
     }
 }
 
-/// Nothing has ended where the change was refused.
+/// No session, token or passkey has ended where the change was refused.
 #[tokio::test]
 async fn a_long_change_that_is_refused_ends_nothing() {
     let rich = Rich::new(Fault::Before).await;
@@ -254,6 +254,6 @@ async fn a_user_is_imported_with_more_passkeys_than_a_commit_holds() {
     assert!(some > 0 && some < CREDENTIALS_PER_USER_MAX, "{some}");
 
     let outcomes = stage.gateway.administration.import(&operator, vec![user()]).await.unwrap();
-    assert_eq!(outcomes[0].as_ref().unwrap().len(), some, "those are known");
+    assert_eq!(outcomes[0].as_ref().unwrap().len(), some, "these are known already");
     assert_eq!(records.credentials_of(&alice.id).await.unwrap().len(), CREDENTIALS_PER_USER_MAX);
 }

@@ -1,5 +1,5 @@
-//! Mail, through a real SMTP server: that it arrives, that it waits, and that nobody else can have a
-//! say in it (S-21, S-26, S-29, S-30, S-37, S-38).
+//! Mail, through a real SMTP server: that it arrives, that it waits, and that no third party can
+//! have a say in it (S-21, S-26, S-29, S-30, S-37, S-38).
 
 use std::time::{Duration, Instant};
 
@@ -95,7 +95,7 @@ fn base64_url(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
-/// That asking tells nothing, and takes as long, is in `silence`.
+/// That the answer is the same and takes as long is tested in `silence`.
 #[tokio::test]
 async fn s_21_code_answers_do_not_reveal_accounts() {
     let port = port::free();
@@ -159,7 +159,7 @@ async fn a_mailbox_that_does_not_exist_is_not_tried_again() {
     ask(&scene.anonymous(), ALICE).await;
     scene.gateway.wait_for_log("refuses a message for good").await;
     assert!(office.taken().is_empty());
-    assert!(!scene.gateway.log().contains("alice@example.com"), "the log names nobody");
+    assert!(!scene.gateway.log().contains("alice@example.com"), "the log names no user");
 }
 
 /// A gateway that sends over TLS to a server with a certificate for `certified`.
@@ -267,7 +267,7 @@ async fn s_37_message_content_cannot_add_recipients_or_headers() {
     {
         let message = Message {
             to: Email::parse(ALICE).unwrap(),
-            // Of all notices, the one that quotes a name.
+            // The only notice that quotes a name.
             content: Content::PasskeyRemoved { passkey: passkey.to_owned(), about: None },
         };
         let before = office.taken().len();
@@ -309,7 +309,8 @@ async fn f_02_codes_are_off_by_default() {
     assert_eq!(refused.status, 404, "{refused}");
 }
 
-/// An administrator would be as safe as a mailbox. The answer does not tell who is one.
+/// An administrator would be as safe as a mailbox. The answer does not tell who is an
+/// administrator.
 #[tokio::test]
 async fn f_02_no_code_is_sent_to_an_administrator() {
     let port = port::free();
@@ -324,13 +325,13 @@ async fn f_02_no_code_is_sent_to_an_administrator() {
         json!(["bob@example.com"]),
         "the first message is the only one"
     );
-    // Once somebody else is the administrator, Alice can be sent one.
+    // Once another user is the administrator, Alice can be sent one.
     let scene = scene.with_alice_as_member().await;
     ask(&scene.anonymous(), ALICE).await;
     assert_eq!(office.message(2).await["to"], json!([ALICE]));
 }
 
-/// Whoever came in by a code and added a passkey has shown no passkey yet that was there before.
+/// A user who came in by a code and added a passkey has not shown a passkey that was there before.
 #[tokio::test]
 async fn f_02_a_passkey_added_by_a_code_counts_from_the_next_sign_in_on() {
     let port = port::free();
@@ -362,7 +363,7 @@ fn cancelling(message: &Value) -> String {
     link.unwrap_or_else(|| panic!("no link: {text}")).split('#').nth(1).unwrap().to_owned()
 }
 
-/// Alice's mail is read by somebody, who makes a passkey with a code.
+/// A thief reads Alice's mail, and makes a passkey with a code.
 async fn recovered(scene: &Scene, office: &PostOffice) -> (Browser, Authenticator) {
     let (thief, mut device) = (scene.anonymous(), Authenticator::new(77));
     ask(&thief, ALICE).await;
@@ -391,7 +392,7 @@ async fn f_02_the_owner_cancels_a_recovery_with_the_link_that_was_sent_at_once()
     }
     let gone = other.sign_in(&mut device).await.expect_problem(401);
     assert_eq!(gone["code"], "unknown_credential");
-    // What is Alice's is as it was.
+    // Alice's own session and passkey are as before.
     scene.alice.get("sessions").await.expect(200);
     assert_eq!(scene.alice.passkeys().await.len(), 1);
 }
@@ -431,7 +432,7 @@ async fn f_02_delayed_passkey_is_removed_by_the_owners_sign_in() {
     give_back(&thief, ALICE, &office.code(1).await).await.expect(201);
     let made = thief.register(&mut device).await.expect(200).json();
     assert!(made["worksFrom"].is_string(), "{made}");
-    // Neither the session goes on, nor does the passkey open one.
+    // The session does not go on, and the passkey does not open one.
     thief.get("sessions").await.expect_problem(401);
     let asleep = thief.sign_in(&mut device).await.expect_problem(401);
     assert!(asleep["detail"].as_str().unwrap().contains("does not work yet"), "{asleep}");

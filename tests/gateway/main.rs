@@ -1,9 +1,9 @@
 //! Black-box tests of the real binary, named by the ids of the threat checklist: W WebAuthn,
 //! S session and account, P proxy, D durability.
 //!
-//! `harness/` is what they stand on. The modules that use `stage` are the exception to the black
-//! box: they put a hand-moved clock and a failing store under the use cases, because the binary has
-//! no knob for either, and must not have one.
+//! They use `harness/`. The modules that use `stage` are the exception to the black box: they put a
+//! hand-moved clock and a failing store under the use cases, because the binary has no setting for
+//! either, and must not have one.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

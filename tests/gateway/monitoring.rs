@@ -1,5 +1,5 @@
-//! What operators look at: Debian's Prometheus scrapes a running gateway, the alerts and the
-//! dashboard name metrics that there are, and the access log says who opened what.
+//! Monitoring: Debian's Prometheus scrapes a running gateway, the alerts and the dashboard name
+//! metrics that there are, and the access log says who opened what.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -104,7 +104,7 @@ impl Prometheus {
         Self { child, port, _data: data }
     }
 
-    /// The value of a query that has one, when it has one.
+    /// The value of a query, as soon as it has one.
     async fn value(&self, query: &str) -> String {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut url: url::Url = format!("http://127.0.0.1:{}/api/v1/query", self.port).parse().unwrap();
@@ -236,7 +236,7 @@ async fn retries_and_handshakes_are_counted() {
     assert_eq!(value("vestibule_tls_handshakes_total{result=\"failed\"}"), 1);
 }
 
-/// Words of pingora's own may quote what was sent.
+/// pingora's own messages may quote a request.
 #[tokio::test]
 async fn s_10_a_failing_application_is_told_of_in_our_words_alone() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -288,7 +288,7 @@ async fn fail2ban_filter_matches_refusals_only() {
     bob.register_with(&mut Authenticator::new(42), |knobs| knobs.flags = 0).await.expect(401);
     let stray = scene.gateway.url("/auth/enroll#AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
     scene.anonymous().redeem(&stray, None, "Mallory").await.expect(410);
-    // What looks like an address in a text of the client's is none.
+    // A client's text that looks like an address is not taken for one.
     let code = json!({ "identifier": "\"client\":\"192.0.2.66\"", "code": "AAAA-AAAA-AAAA-AAAA" });
     scene.anonymous().post("recovery-codes/redeem", &code).await.expect(401);
     let refused = ["sign_in_refused", "credential_refused", "invitation_refused", "code_refused"];
@@ -298,7 +298,7 @@ async fn fail2ban_filter_matches_refusals_only() {
     }
     assert_eq!(banned(&log), ["127.0.0.1"; 4]);
 
-    // As the journal has it, and with a text that tries to be a field.
+    // The same lines as the journal has them, and with a text that tries to be a field.
     let line = text.lines().find(|line| line.contains("sign_in_refused")).unwrap();
     let line = line.replace("127.0.0.1", "2001:db8::7");
     let forged =

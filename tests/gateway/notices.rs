@@ -25,7 +25,7 @@ const CHROME: &str =
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36";
 const DAY: Duration = Duration::from_hours(24);
 
-/// Signs in with a program that says this of itself.
+/// Signs in with a program that has this `User-Agent`.
 async fn sign_in_with(stage: &Stage, device: &mut Authenticator, user_agent: &str) {
     let at = visit_from("192.0.2.7");
     let (id, options) = stage.gateway.sign_in.begin_sign_in(None, &at).await.unwrap();
@@ -34,7 +34,7 @@ async fn sign_in_with(stage: &Stage, device: &mut Authenticator, user_agent: &st
     stage.gateway.sign_in.finish_sign_in(attempt(id, &answer), &at, &program).await.unwrap();
 }
 
-/// What has been sent since the last call.
+/// The messages sent since the last call.
 async fn sent(stage: &Stage) -> Vec<Content> {
     let mailbox = Mailbox::default();
     stage.gateway.messages.deliver(&mailbox).await.unwrap();
@@ -45,7 +45,7 @@ async fn sent(stage: &Stage) -> Vec<Content> {
 async fn with_alice() -> (Stage, Registered, Authenticator) {
     let (stage, mut device) = (Stage::with_codes(EmailCode::Enroll).await, Authenticator::new(1));
     let alice = stage.enrol(ALICE, &mut device).await.unwrap();
-    assert!(sent(&stage).await.is_empty(), "whoever has just made an account has no news");
+    assert!(sent(&stage).await.is_empty(), "a user who has just made an account has no news");
     (stage, alice, device)
 }
 
@@ -59,13 +59,13 @@ async fn new_browser_is_noticed_once() {
     assert_eq!(about.network.unwrap().to_string(), "192.0.2.0/24");
     for (user_agent, is_new) in [(FIREFOX, false), (CHROME, true), (FIREFOX, false), ("CALL-555-1", false)] {
         sign_in_with(&stage, &mut device, user_agent).await;
-        // What does not say what it is was how Alice enrolled.
+        // Alice enrolled with a program that does not name itself, so that is known, too.
         assert_eq!(sent(&stage).await.len(), usize::from(is_new), "{user_agent}");
     }
     let query = TrailQuery { user: Some(alice.user.id), limit: 50, ..TrailQuery::default() };
     let trail = stage.gateway.administration.read_trail(&query).await.unwrap().items;
     assert_eq!(trail.iter().filter(|kept| kept.entry.event == "new_device").count(), 2);
-    // Others' devices are others'.
+    // Another user's device is not news to Alice.
     let mut other = Authenticator::new(2);
     stage.enrol(BOB, &mut other).await.unwrap();
     sign_in_with(&stage, &mut other, FIREFOX).await;
@@ -163,7 +163,7 @@ fn secret_in(message: &str) -> String {
     rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect()
 }
 
-/// Bob, who is signed in, and somebody who uses a link that an administrator made for him.
+/// Bob, who is signed in, and a thief who uses a link that an administrator made for him.
 async fn reset(scene: &Scene) -> (Browser, Authenticator, Browser) {
     let (bob, device) = scene.invited(BOB, 2).await;
     let said: Value =
@@ -181,7 +181,7 @@ async fn reset_link_sends_notices_and_can_be_cancelled() {
     let (bob, _, finder) = reset(&scene).await;
     let made = message(&office, 1).await;
     assert!(made.contains("An administrator made a link") && made.contains("24 hours"), "{made}");
-    assert!(!made.contains("/enroll#"), "a notice gives nobody a way in: {made}");
+    assert!(!made.contains("/enroll#"), "a notice gives no reader a way in: {made}");
     let used = message(&office, 2).await;
     assert!(used.contains("A link from an administrator was used to get into your account"), "{used}");
     assert!(used.contains("127.0.0.0/24") && used.contains("UTC"), "{used}");
@@ -228,7 +228,7 @@ async fn a_sign_in_with_a_passkey_ends_a_recovery_by_mail_that_is_under_way() {
     assert_eq!(bob.get("recoveries").await.expect(200).json(), json!([]));
 }
 
-/// It was made with a passkey, and told then.
+/// The link was made with a passkey, and its owner was told then.
 #[tokio::test]
 async fn own_link_is_not_a_recovery() {
     let (stage, _, mut device) = with_alice().await;
@@ -258,7 +258,7 @@ async fn removal_by_an_administrator_sends_a_notice() {
         removed.contains("A passkey was removed from your account") && removed.contains("UTC"),
         "{removed}"
     );
-    assert!(!removed.contains("127.0.0"), "where an administrator sits is nobody's business: {removed}");
+    assert!(!removed.contains("127.0.0"), "a notice does not say where an administrator sits: {removed}");
     scene.gateway.operate(&["user", "reset", BOB, "--wipe"]);
     let [wiped, linked] = [message(&office, 3).await, message(&office, 4).await];
     let both = format!("{wiped}{linked}");

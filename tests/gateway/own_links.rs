@@ -1,5 +1,5 @@
-//! Links that people make for their own account, with the clock in hand: how long they are good for,
-//! how many there are, and what they cost (S-12, S-14, S-26).
+//! Links that people make for their own account, with a clock moved by hand: their lifetime, their
+//! number, and the freshness that they need (S-12, S-14, S-26).
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::stage::{AUTH_HOST, Stage, visit, visit_from};
 
 const ALICE: &str = "alice@example.com";
 
-/// A mail server that is away.
+/// A mail server that does not answer.
 struct Away;
 
 #[async_trait]
@@ -133,7 +133,7 @@ async fn refuses_a_link_of_a_disabled_account() {
 #[tokio::test]
 async fn s_34_own_links_by_mail_have_their_own_limit() {
     let (stage, session) = stage().await;
-    // Anonymous clients from everywhere have had all that can be sent to an account on their behalf.
+    // Anonymous clients have used up all messages that they can have sent to an account.
     for n in 0..2 * MAIL_TO_ACCOUNT_BURST.get() {
         stage.gateway.sign_in.request_code(ALICE, &visit_from(&format!("10.0.{n}.1"))).await.unwrap();
     }
@@ -186,7 +186,7 @@ async fn a_link_is_not_sent_any_more_once_it_has_expired() {
     assert_eq!(count(&stage, b"outbox/").await, 0);
 }
 
-/// Whatever somebody does to keep others out of their account ends a link to it as well.
+/// Every step by which a user keeps others out of their account ends a link to it as well.
 #[tokio::test]
 async fn s_17_own_link_ends_with_sessions_and_passkeys() {
     let at = visit(AUTH_HOST);

@@ -1,6 +1,6 @@
-//! Whose things they are: every person, every object, every verb, in every dialect (S-33).
+//! Objects and their owners: every person, every object, every verb, in every dialect (S-33).
 //!
-//! What is somebody else's is answered as what does not exist, to the byte, and stays as it is.
+//! Another user's things are answered as if they did not exist, to the byte, and stay as they are.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::{Authenticator, Browser, Reply, Scene};
 use crate::tongues::Tongue;
 
-/// What can be asked of one passkey.
+/// The requests about one passkey.
 #[derive(Debug, Clone, Copy)]
 enum Verb {
     Rename,
@@ -24,7 +24,7 @@ async fn ask(tongue: Tongue, verb: Verb, browser: &Browser, id: &str) -> Reply {
     }
 }
 
-/// Every id that somebody's passkeys have anywhere.
+/// Every id that a user's passkeys have anywhere.
 async fn ids(browser: &Browser) -> Vec<String> {
     let mut ids = Vec::new();
     for tongue in Tongue::ALL {
@@ -69,7 +69,7 @@ async fn s_33_passkey_of_another_user_is_404() {
     scene.anonymous().sign_in(&mut scene.device).await.expect(201);
 }
 
-/// The matrix is worth something only if the same requests do something to what is one's own.
+/// The matrix proves something only if the same requests work for the owner.
 #[tokio::test]
 async fn s_33_same_requests_work_for_the_owner() {
     for tongue in Tongue::ALL {
@@ -123,7 +123,7 @@ async fn s_33_session_of_another_user_is_404() {
     }
 }
 
-/// Members that other APIs give a meaning; here the session alone says who is meant.
+/// Members that mean a user in other APIs; here only the session identifies the user.
 fn claims(whose: &Value) -> Vec<(&'static str, Value)> {
     let (id, email, username) = (&whose["id"], &whose["email"], &whose["username"]);
     let all = [
@@ -139,7 +139,7 @@ fn claims(whose: &Value) -> Vec<(&'static str, Value)> {
     all.map(|(name, value)| (name, value.clone())).to_vec()
 }
 
-/// Claims to be somebody else in the body, in the query and in headers.
+/// Claims to be another user in the body, in the query and in headers.
 async fn ask_claiming(bob: &Browser, whose: &Value, method: Method, path: &str, body: Value) -> Reply {
     let mut body = body;
     for (name, value) in claims(whose) {
@@ -210,13 +210,13 @@ async fn s_33_requests_cannot_name_another_account() {
     }
     assert!(!bob.is_signed_in().await, "he signed himself out");
     let mut after = scene.alice.sessions().await;
-    // That she was here just now is her own doing.
+    // The time of her last use has changed by her own request.
     after[0]["lastSeenAt"] = before.1[0]["lastSeenAt"].clone();
     after[0]["expiresAt"] = before.1[0]["expiresAt"].clone();
     assert_eq!((scene.alice.passkeys().await, after), before);
 }
 
-/// What somebody's newest passkey is called in each dialect.
+/// The id of a user's newest passkey in each dialect.
 async fn newest(browser: &Browser) -> Vec<String> {
     let mut ids = Vec::new();
     for tongue in Tongue::ALL {

@@ -1,4 +1,4 @@
-//! Pages: hostile text stays text, and every answer of ours carries its protection (S-13).
+//! Pages: hostile text stays text, and every answer of ours has its security headers (S-13).
 
 use reqwest::Method;
 use serde_json::json;
@@ -17,7 +17,7 @@ const HOSTILE: [&str; 9] = [
     "&lt;script&gt;alert(1)&lt;/script&gt;",
 ];
 
-/// What a page of ours may never be, whatever it was told.
+/// Checks that a page is safe, whatever text it was given.
 #[track_caller]
 fn check_page(reply: &Reply, told: &str) {
     let page = reply.text();
@@ -46,7 +46,7 @@ fn check_page(reply: &Reply, told: &str) {
         assert!(!page.contains(wrong), "{told:?} became {wrong}: {page}");
     }
     for tag in page.split('<').skip(1).map(|rest| rest.split('>').next().unwrap()) {
-        // What stands in quotes is a value.
+        // Text in quotes is a value.
         let names: String = tag.split('"').step_by(2).collect();
         let handler = names.split_whitespace().skip(1).any(|word| word.starts_with("on"));
         assert!(!handler, "{told:?}: <{tag}>");
@@ -112,7 +112,7 @@ async fn s_13_escapes_request_values() {
         planted.jar().plant("localhost", "vestibule-nonce", &asked);
         check_page(&planted.navigate(&scene.url("/auth/login?done=1")).await, hostile);
     }
-    // A host that is not ours is named on the page that says so.
+    // The page for an unknown host names that host.
     let lines = ["Accept: text/html".to_owned()];
     for host in ["evil.example", "<script>alert(1)</script>", "\"><img src=x>"] {
         let reply = raw::get(scene.gateway.port, host, "/", &lines);
@@ -179,7 +179,7 @@ async fn pages_show_contact_and_footer_links() {
     assert!(address.starts_with("/auth/assets/favicon?v="), "{address}");
     let icon = scene.anonymous().navigate(&scene.url(address)).await.expect(200);
     assert_eq!(icon.header("content-type"), "image/svg+xml");
-    // What authenticators show is the same name, unless it is said otherwise.
+    // Authenticators show the same name, unless the configuration sets another.
     let options = scene.alice.registration_options().await;
     assert_eq!(options["rp"]["name"], "Example Works", "{options}");
 }

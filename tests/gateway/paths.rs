@@ -1,5 +1,5 @@
-//! Decisions and the request they are about: public paths, our own prefix, and everything that is
-//! unclear (P-01, P-10, P-12).
+//! Decisions depend on the request that is forwarded: public paths, our own prefix, and unclear
+//! requests (P-01, P-10, P-12).
 
 use reqwest::Method;
 use serde_json::Value;
@@ -109,7 +109,7 @@ async fn p_01_public_paths_are_literals() {
                 "/static/\u{ff0e}\u{ff0e}/private",
             ][..],
         ),
-        // An absolute target is refused before anything is looked up.
+        // An absolute target is refused before any look-up.
         (400, "", &["http://localhost/private?/public", "http://evil.example/public"]),
     ] {
         for target in closed {
@@ -119,7 +119,7 @@ async fn p_01_public_paths_are_literals() {
             assert!(scene.app.take().is_empty(), "{target} reached the application: {}", reply.0);
         }
     }
-    // Neither the method nor what the client says about the path changes anything.
+    // Neither the method nor the client's headers about the path change the decision.
     for line in [
         "X-Original-URL: /public",
         "X-Rewrite-URL: /public",
@@ -163,7 +163,7 @@ async fn p_12_prefix_comes_from_the_target_and_is_not_forwarded() {
         assert!(scene.app.take().is_empty(), "{ours} was forwarded: {}", reply.0);
         assert_ne!(reply.status(), 0, "{ours}");
     }
-    // With public paths on the host, whatever may be our prefix in another reading is refused.
+    // With public paths on the host, a path that may be our prefix in another reading is refused.
     for maybe in [
         "//auth/x",
         "/./auth/x",
@@ -189,7 +189,7 @@ async fn p_12_prefix_comes_from_the_target_and_is_not_forwarded() {
         assert_eq!(reply.status(), 401, "{line}: {}", reply.0);
         assert!(scene.app.take().is_empty(), "{line}");
     }
-    // What only begins alike is the application's.
+    // A path that only begins alike is the application's.
     for theirs in ["/authx", "/auth.html", "/Auth", "/authentication/x"] {
         let reply = raw::get(port, "localhost", theirs, std::slice::from_ref(&session));
         assert_eq!(reply.status(), 200, "{theirs}: {}", reply.0);
@@ -387,7 +387,7 @@ async fn anonymous_navigation_redirects_and_programs_get_401() {
     assert!(scene.app.take().is_empty());
 }
 
-/// Headers by which other gates let health checks and their own machines in.
+/// Headers by which other gateways let health checks and their own machines in.
 const SWORN: [(&str, &str); 12] = [
     ("User-Agent", "kube-probe/1.30"),
     ("User-Agent", "GoogleHC/1.0"),
@@ -403,8 +403,8 @@ const SWORN: [(&str, &str); 12] = [
     ("X-Vestibule-Internal", "true"),
 ];
 
-/// P-03: whether the gateway lives is told at one address, and no header makes another decision of
-/// any request.
+/// P-03: whether the gateway lives is told at one address, and no header changes the decision about
+/// a request.
 #[tokio::test]
 async fn p_03_no_header_changes_a_decision_and_health_has_one_address() {
     let scene = Scene::with(

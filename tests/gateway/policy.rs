@@ -1,5 +1,5 @@
-//! Rules, and everybody who can be asked about them: the proxy, the terminal, the admin API, the
-//! page. All of them say the same of the same request (P-08, S-04).
+//! Rules, and all that can be asked about them: the proxy, the terminal, the admin API, the page.
+//! All of them give the same answer for the same request (P-08, S-04).
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ who = ["user"]
 methods = ["GET", "HEAD"]
 "#;
 
-/// Who, method, path, client; what becomes of it, and by which rule.
+/// User, method, path, client; the decision, and the rule.
 type Case = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
 
 const CASES: [Case; 22] = [
@@ -97,7 +97,7 @@ impl House {
         Self { scene, bob, greg }
     }
 
-    /// What the proxy does.
+    /// Checks what the proxy does.
     async fn meets(&self, who: &str, method: &str, path: &str, client: &str) -> &'static str {
         let anonymous = self.scene.anonymous();
         let browser = match who {
@@ -187,8 +187,8 @@ async fn p_08_proxy_cli_api_and_policy_test_agree() {
     assert!(said.starts_with(&format!("line {line}: expected step_up, got allowed")), "{said}");
 }
 
-/// What is kept for a session and a route depends on neither, so no answer for one request is given
-/// for another.
+/// The result kept for a session and a route depends on neither method nor network, so no answer
+/// for one request is given for another.
 #[tokio::test]
 async fn each_request_of_one_session_is_decided_by_its_own_method_and_network() {
     let house = House::open().await;
@@ -316,7 +316,7 @@ async fn user_page_explains_a_decision() {
     assert!(page(&format!("?url={back}&client=home")).await.contains("an IP address"));
 }
 
-/// A proxy that says nothing of its client stands in a network itself. Whoever is behind it does not.
+/// A proxy that says nothing of its client is in a network itself. The client behind it is in none.
 #[tokio::test]
 async fn p_08_unnamed_client_is_in_no_network() {
     let scene = Scene::with(
@@ -401,7 +401,7 @@ async fn datalog_policy_decides_alike_in_proxy_and_explain() {
     assert_eq!(meets(&bob, "/wiki", "10.1.2.3").await, 403, "a lost right is felt at once");
     assert_eq!(explained("/wiki", "10.1.2.3")["rule"], "deny if group(\"guests\")");
 
-    // A policy that costs too much decides nothing about anybody.
+    // A policy that costs too much decides nothing.
     let many: Vec<_> = (0..20).map(|n| format!("g{n}")).collect();
     let words: Vec<_> = ["user", "groups", BOB].into_iter().chain(many.iter().map(String::as_str)).collect();
     scene.gateway.operate(&words);

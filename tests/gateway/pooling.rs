@@ -145,7 +145,7 @@ async fn f_26_unsafe_requests_avoid_closing_connections() {
         // The last connection goes before the next method has its turn.
         app.wait_until_stale(&after);
     }
-    // What changes nothing is sent on such a connection, and again when that fails.
+    // A request that changes nothing is sent on such a connection, and again when that fails.
     let before = app.seen();
     assert_eq!(send(&gateway, &Method::GET).await, 200);
     app.wait_until_stale(&before);

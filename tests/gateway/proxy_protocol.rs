@@ -11,7 +11,7 @@ use crate::harness::{Gateway, Upstream, port};
 
 const AUTH: &str = "auth.example.test";
 const WIKI: &str = "wiki.example.test";
-/// The one that is trusted.
+/// The trusted proxy.
 const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 
@@ -26,7 +26,7 @@ async fn gateway(app: &Upstream) -> Gateway {
     .await
 }
 
-/// What the application is told of a client that comes from [`CLIENT`], through `to`.
+/// The client address that the application is told for a client at [`CLIENT`], through `to`.
 async fn forwarded_for(gateway: &Gateway, app: &Upstream, to: u16) -> reqwest::Result<String> {
     let root = reqwest::Certificate::from_pem(gateway.authority.certificate().as_bytes()).unwrap();
     let client = reqwest::Client::builder()
@@ -66,29 +66,29 @@ async fn p_04_the_client_behind_a_load_balancer_is_known() {
 async fn p_04_refuses_a_preface_from_untrusted_peers() {
     let app = Upstream::start();
     let gateway = gateway(&app).await;
-    // A client that is no proxy speaks TLS at once, and is who the socket says.
+    // A client that is no proxy speaks TLS at once, and has the socket's address.
     let told = forwarded_for(&gateway, &app, gateway.tls_port).await.unwrap();
     assert_eq!(told, CLIENT.to_string());
 
     let request = format!("GET / HTTP/1.1\r\nHost: {AUTH}\r\nConnection: close\r\n\r\n");
     let introduced = format!("PROXY TCP4 203.0.113.7 127.0.0.1 4386 80\r\n{request}");
-    // The proxy without a word about whose connection it is: closed. With it, it is answered.
+    // A connection of the proxy without a preface is closed; with a preface it is answered.
     assert_eq!(answer(&gateway, PROXY, &request).await, "");
     let told = answer(&gateway, PROXY, &introduced).await;
     assert!(told.starts_with("HTTP/1.1 308 "), "{told}");
-    // Anybody else's words are no request.
+    // The same bytes from any other peer are no request.
     let told = answer(&gateway, CLIENT, &introduced).await;
     assert!(told.starts_with("HTTP/1.1 400 "), "{told}");
 }
 
-/// What the plain listener answers to this from there.
+/// The plain listener's answer to `sent` from `from`.
 async fn answer(gateway: &Gateway, from: Ipv4Addr, sent: &str) -> String {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((from, 0).into()).unwrap();
     let mut socket = socket.connect(([127, 0, 0, 1], gateway.port).into()).await.unwrap();
     socket.write_all(sent.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    // Where it is closed at once, what was sent may come back as a reset.
+    // Where the connection is closed at once, the client may get a reset.
     let _ = socket.read_to_string(&mut answer).await;
     answer
 }

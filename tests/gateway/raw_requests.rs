@@ -16,22 +16,23 @@ use tempfile::TempDir;
 use crate::harness::{Gateway, Upstream, port, raw};
 
 const NGINX: &str = "/usr/sbin/nginx";
-/// How long an answer may take. What is longer in coming is no answer.
+/// How long an answer may take. A later answer counts as none.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many requests there have to be, and how many of them both have to serve, so that refusing
 /// means something.
 const REQUESTS_MIN: usize = 60;
 const SERVED_MIN: usize = 15;
 
-/// Where nginx refuses and we do not. None may be there that nobody knows of.
+/// Where nginx refuses and we do not. No unlisted difference may be there.
 const KNOWN_DIFFERENCES: &[(&str, &str)] = &[(
     "GET1 /page HTTP/1.1\r\n{H}\r\n",
     "a method may have digits (RFC 9110, section 9.1), and it is the application that knows its own",
 )];
 
-/// `{H}` is a good `Host` line and one that asks to close the connection, `{L}` our host and port.
+/// `{H}` is a good `Host` line and a line that asks to close the connection, `{L}` our host and
+/// port.
 const REQUESTS: &[&str] = &[
-    // Ordinary ones, which show that the others are refused for what is odd about them.
+    // Ordinary requests, which show that the others are refused for their oddity.
     "GET /page HTTP/1.1\r\n{H}\r\n",
     "GET /page HTTP/1.0\r\n{H}\r\n",
     "HEAD /page HTTP/1.1\r\n{H}\r\n",
@@ -257,14 +258,14 @@ impl Drop for Nginx {
     }
 }
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// The application got it.
     Forwarded,
     /// This status, or 0 for a connection that was closed without one.
     Refused(u16),
-    /// Nobody said anything.
+    /// Neither side said anything.
     Nothing,
 }
 

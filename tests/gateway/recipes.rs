@@ -91,7 +91,7 @@ impl Recipe {
         self.gateway.url(path)
     }
 
-    /// What a program gets that shows an access token as a password.
+    /// The answer for a program that shows an access token as a password.
     async fn with_token(&self, method: Method, path: &str, route: &str) -> Reply {
         let made = self.gateway.operate(&[
             "token",
@@ -113,7 +113,7 @@ impl Recipe {
         anonymous.send(request.header("authorization", format!("Basic {}", STANDARD.encode(pair)))).await
     }
 
-    /// A page as Alice's browser asks for it that claims, in each of `lies`, to be somebody else.
+    /// A page as Alice's browser asks for it that claims, in each of `lies`, to be another user.
     async fn lying(&self, path: &str, lies: &[(&str, &str)]) -> Vec<Reply> {
         let mut replies = vec![self.alice.navigate(&self.url(path)).await];
         for (name, value) in lies {
@@ -199,7 +199,7 @@ async fn node_red_knows_the_user_by_a_header() {
     }
     let editor = recipe.alice.navigate(&recipe.url("/red/")).await.expect(200).text();
     assert!(editor.contains("<title>Node-RED</title>"), "{editor}");
-    // Whoever is not of the staff does not get there.
+    // A user who is not of the staff does not get there.
     recipe.gateway.operate(&["user", "groups", "alice"]);
     recipe.alice.navigate(&recipe.url("/red/")).await.expect(403);
 }
@@ -232,7 +232,7 @@ async fn static_site_recipe_gets_basic_credentials() {
     }
     let told = recipe.with_token(Method::GET, "/", "reports").await.expect(200);
     assert_eq!(told.text().trim(), "<p>You are <b>alice</b>.</p>");
-    // Somebody whom the site does not know is refused by the site.
+    // The site refuses a user whom it does not know.
     let link = recipe.gateway.invite("carol@example.com", &[]);
     let carol = Browser::new(&recipe.gateway);
     carol.enrol(&link, "carol@example.com", "", &mut Authenticator::new(2)).await;

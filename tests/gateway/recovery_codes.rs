@@ -1,4 +1,4 @@
-//! Recovery codes: what a user prints for the day on which every passkey is lost.
+//! Recovery codes, which a user prints for the day on which every passkey is lost.
 
 use std::sync::Arc;
 
@@ -95,7 +95,7 @@ async fn only_the_owner_makes_recovery_codes() {
     let codes = printed(&scene.alice).await;
     let lost = scene.anonymous();
     redeem(&lost, ALICE, &codes[0]).await.expect(201);
-    // Somebody who has yet to make a passkey makes no codes.
+    // A person who has yet to make a passkey makes no codes.
     lost.post("recovery-codes", &json!({})).await.expect_problem(401);
 }
 

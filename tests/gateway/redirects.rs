@@ -10,7 +10,7 @@ use crate::harness::{Browser, Scene, raw};
 const AUTH: &str = "auth.example.test";
 const APP: &str = "app.example.test";
 
-/// Addresses that have led somewhere else, somewhere.
+/// Addresses that have been open redirects elsewhere.
 fn targets() -> Vec<String> {
     let hosts = [
         "evil.example",
@@ -132,7 +132,7 @@ async fn s_02_no_parameter_redirects_elsewhere() {
             assert!(statuses.contains(&reply.status), "{path}: {reply}");
         }
     }
-    // Signing out leads nowhere else either.
+    // Signing out does not redirect to other hosts either.
     let form = scene.alice.request(Method::POST, &scene.url("/auth/logout?to=//evil.example"));
     let form = form.header("sec-fetch-site", "same-origin").header("referer", "https://evil.example/");
     check_stays_home(&scene.alice.send(form).await, "logout");
@@ -234,7 +234,7 @@ async fn s_07_redirect_urls_hold_no_lasting_secret() {
             "{secret} in {addresses:?}"
         );
     }
-    // The hand-off's code has done its work, for everybody.
+    // The hand-off's code is used up, for every client.
     let code = addresses.iter().find(|url| url.path() == "/auth/hand-off").expect("a hand-off");
     for again in [scene.anonymous(), browser.clone()] {
         let reply = again.navigate(code.as_str()).await;
@@ -283,7 +283,7 @@ async fn one_sign_in_and_one_sign_out_for_two_hosts() {
     scene.app.take();
     browser.fetch(Method::GET, &there, None).await.expect(200);
     assert_eq!(scene.app.take_one().value("remote-user"), "alice");
-    // The cookie of one host is none on the other.
+    // The cookie of one host does not work on the other.
     let [auth, app] = [AUTH, APP].map(|host| browser.jar().get(host, "__Host-vestibule").unwrap());
     assert_ne!(auth, app);
     let thief = scene.anonymous();

@@ -1,5 +1,5 @@
-//! Related origins on other domains (WebAuthn Level 3, section 5.11): who may use our passkeys, and
-//! where browsers find that out.
+//! Related origins on other domains (WebAuthn Level 3, section 5.11): which origins may use our
+//! passkeys, and the document in which browsers find them.
 
 use reqwest::Method;
 use serde_json::json;
@@ -53,7 +53,7 @@ async fn accepts_ceremonies_from_related_origins_only() {
     }
 }
 
-/// What the gateway refuses before any API has been asked can be read by the same pages as all else.
+/// Pages that can read answers can also read refusals from before any API was asked.
 #[tokio::test]
 async fn related_origins_can_read_refusals() {
     let scene = scene().await;
@@ -71,14 +71,14 @@ async fn related_origins_can_read_refusals() {
             assert_eq!(reply.header("access-control-allow-origin"), may_read, "{path} from {origin}");
         }
     }
-    // What no page of another origin may call says so in every case.
+    // An endpoint that no page of another origin may call says so in every case.
     let anonymous = scene.anonymous();
     let request = anonymous.request(Method::POST, &scene.url("/api/user/passkeys")).header("origin", FRIEND);
     let reply = anonymous.send(request.body(huge)).await.expect(413);
     assert_eq!(reply.header("access-control-allow-origin"), "");
 }
 
-/// A cookie that a page of another site sends along is refused, and not taken for nobody's.
+/// A cookie that a page of another site sends along is refused, and not just ignored.
 #[tokio::test]
 async fn other_sites_get_wrong_origin() {
     let scene = scene().await;

@@ -1,4 +1,4 @@
-//! A new configuration without a restart: what it changes, what it leaves alone, and what it refuses.
+//! A new configuration without a restart: its changes, the state that stays, and refused files.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ fn reload(gateway: &Gateway) -> String {
     gateway.operate(&["reload"])
 }
 
-/// Tries to; what the operator is told.
+/// A refused reload; returns the message for the operator.
 fn refused(gateway: &Gateway) -> String {
     let output = gateway.cli(&["reload"]);
     assert_eq!(output.status.code(), Some(1));
@@ -56,8 +56,8 @@ async fn reload_applies_rules_to_open_sessions() {
     let mut his = socket::open(gateway, &bob).await;
     his.says("one").await;
 
-    // What does not concern the route leaves its streams alone. The session that is open sees the new
-    // names of headers at once.
+    // A change that does not concern the route leaves its streams alone. The session that is open
+    // sees the new names of headers at once.
     gateway.edit(|text| text.replace("allow = [\"user\"]", "allow = [\"user\"]\nheaders = \"oauth2-proxy\""));
     assert_eq!(reload(gateway), "The configuration is in force.\n");
     his.says("two").await;
@@ -161,7 +161,7 @@ async fn reload_refuses_a_file_with_mistakes() {
     assert_eq!(metric(gateway, "vestibule_config_last_reload_successful").await, 1);
     let since = metric(gateway, "vestibule_config_last_reload_success_timestamp_seconds").await;
     assert!(since > 1_700_000_000);
-    // The mistake stands beside a change that is none.
+    // The mistake is beside a valid change.
     gateway.edit(|text| text.replace("allow = [\"user\"]", "allow = [\"group:nobody\"]\ntimeout = 7"));
     let told = refused(gateway);
     assert!(told.contains("route") && told.contains("timeout"), "{told}");
@@ -176,7 +176,7 @@ async fn reload_refuses_a_file_with_mistakes() {
     assert!(refused(gateway).contains("/nowhere/logo.svg"));
     scene.alice.navigate(&scene.url("/page")).await.expect(200);
     gateway.edit(|text| text.replace("logo = \"/nowhere/logo.svg\"", "name = \"Home\""));
-    // The name that authenticators show waits; that on our pages does not.
+    // The name that authenticators show needs a restart; the name on our pages does not.
     assert!(reload(gateway).contains("relying_party.name"));
     scene.alice.navigate(&scene.url("/page")).await.expect(403);
     assert_eq!(ready(gateway).await, json!({ "status": "ready" }));
@@ -194,7 +194,7 @@ async fn reload_names_settings_that_need_a_restart() {
     let said = reload(gateway);
     assert!(said.contains("These keys count after a restart: server.workers."), "{said}");
     scene.alice.navigate(&scene.url("/page")).await.expect(403);
-    // It is named until there was one.
+    // It is named until there is a restart.
     assert!(reload(gateway).contains("server.workers"));
 
     gateway.edit(|text| {

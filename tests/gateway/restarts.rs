@@ -1,5 +1,5 @@
-//! Restarts behind sockets that somebody else holds, as systemd does: nobody is refused, and what
-//! is under way is finished.
+//! Restarts behind sockets that another process holds, as systemd does: no client is refused, and
+//! requests under way are finished.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -81,8 +81,8 @@ impl Drop for Held {
     }
 }
 
-/// Clients that ask without a pause, each time on a new connection. None may be refused, and each
-/// is answered.
+/// Clients that ask without a pause, each time on a new connection. No client may be refused, and
+/// each is answered.
 struct Crowd {
     clients: Vec<JoinHandle<Duration>>,
     stop: Arc<AtomicBool>,
@@ -121,7 +121,7 @@ impl Crowd {
         }
     }
 
-    /// Ends them; how long the longest answer took.
+    /// Ends the clients; returns how long the longest answer took.
     fn disperse(self) -> Duration {
         self.stop.store(true, Ordering::Relaxed);
         let longest =
@@ -179,7 +179,7 @@ async fn wrk_sees_no_failure_through_reloads_and_restarts() {
     let output = wrk.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("requests in"), "{said}");
-    // It tells of errors only where there were some.
+    // wrk reports errors only if there were some.
     assert!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
     let log = gateway.log();
     assert_eq!(log.matches("\"stopping\"").count(), RESTARTS);
@@ -200,7 +200,7 @@ fn ready_gateway_handles_signals() {
         let mut said = [0; 64];
         let length = manager.recv(&mut said).unwrap();
         assert!(said[..length].starts_with(b"READY=1"), "{:?}", String::from_utf8_lossy(&said[..length]));
-        // At once: a program that sends the signal takes longer to start.
+        // The signal is sent from here, because a program that sends it takes longer to start.
         let process = Pid::from_raw(gateway.pid().try_into().unwrap()).unwrap();
         kill_process(process, Signal::TERM).unwrap();
         assert_eq!(gateway.wait_for_end(), Some(0));
@@ -239,7 +239,7 @@ async fn endless_stream_does_not_delay_shutdown() {
     let app = Upstream::start();
     let port = app.port;
     let mut gateway = Gateway::prepare(|config| {
-        // Longer than the test is patient.
+        // Longer than the test waits.
         config.server.push("grace_period = \"1m\"".to_owned());
         config.route("app", port).public(&["/*"]);
     });
@@ -256,7 +256,7 @@ async fn endless_stream_does_not_delay_shutdown() {
     again.says("hello again").await;
 }
 
-/// Puts a program where a gateway's lies, as package managers do: by a new file of the same name.
+/// Replaces a gateway's program as package managers do, by a new file of the same name.
 fn install(program: &Path, bytes: &[u8]) {
     let fresh = program.with_extension("new");
     fs::write(&fresh, bytes).unwrap();
@@ -291,7 +291,7 @@ async fn upgrade_refuses_no_connection() {
     let runs = fs::read_link(format!("/proc/{pid}/exe")).unwrap();
     assert_eq!(runs, fs::canonicalize(&program).unwrap());
     assert_eq!(gateway.log().matches("stopping, so that another program goes on").count(), UPGRADES);
-    // An address that the configuration does not name any more is no reason not to start.
+    // An address that the configuration no longer names does not prevent a start.
     let metrics = gateway.metrics_port;
     gateway.edit(|text| text.replace(&format!("metrics_listen = \"127.0.0.1:{metrics}\"\n"), ""));
     gateway.operate(&["upgrade"]);

@@ -29,7 +29,7 @@ async fn s_01_a_ceremony_belongs_to_the_browser_that_began_it() {
     victim.post("passkeys/authenticate/verify", &answer).await.expect_problem(401);
     victim.sign_in_options().await;
     victim.post("passkeys/authenticate/verify", &answer).await.expect_problem(401);
-    // Neither attempt has used up what was not theirs.
+    // Neither attempt has used up the other browser's ceremony.
     attacker.post("passkeys/authenticate/verify", &answer).await.expect(201);
     assert!(victim.session().is_none());
     let begun = victim.set_cookies("challenge").into_iter().filter(|cookie| !cookie.removes());
@@ -157,7 +157,7 @@ async fn s_17_ended_session_is_refused_at_once_and_after_a_restart() {
     scene.alice.delete(&format!("passkeys/{}", passkeys[1]["id"].as_str().unwrap())).await.expect(204);
     assert!(!opens(&scene, &dead[3]).await, "a removed passkey's session");
     assert_eq!(browser.sign_in(&mut key).await.status, 401, "a removed passkey");
-    // With the account.
+    // By closing the account.
     let (bob, mut bobs) = scene.invited("bob@example.com", 2).await;
     dead.push(bob.session().unwrap());
     scene.gateway.operate(&["user", "disable", "bob@example.com"]);
@@ -304,7 +304,7 @@ async fn s_28_an_exchanged_token_is_a_new_session_and_works_once() {
     browser.post("sessions/", &body).await.expect_problem(401);
 }
 
-/// A token that a script, a log or another machine has got hold of gives nobody a cookie.
+/// A token that a script, a log or another machine has got hold of yields no cookie.
 #[tokio::test]
 async fn f_03_a_token_without_the_cookie_of_its_sign_in_opens_no_application() {
     let mut scene = Scene::with(crate::tongues::Tongue::all_on, |_| {}).await;
@@ -322,7 +322,7 @@ async fn f_03_a_token_without_the_cookie_of_its_sign_in_opens_no_application() {
         assert_eq!(refused.expect_problem(401)["code"], "token_invalid");
     }
     assert!(thief.session().is_none());
-    // With the cookie, only the sign-in's own token will do.
+    // With the cookie, only the sign-in's own token is accepted.
     for token in [&current, &better_auth] {
         let refused = browser.post("sessions/", &body(token)).await;
         assert_eq!(refused.expect_problem(401)["code"], "token_invalid");
@@ -330,7 +330,7 @@ async fn f_03_a_token_without_the_cookie_of_its_sign_in_opens_no_application() {
     browser.post("sessions/", &body(&told)).await.expect(201);
 }
 
-/// Whoever signs out means the session, whatever else their program sends along.
+/// A user who signs out means the session, whatever else their program sends along.
 #[tokio::test]
 async fn s_17_invalid_token_does_not_keep_the_session_alive() {
     let mut scene = Scene::with(crate::tongues::Tongue::all_on, |_| {}).await;
@@ -351,7 +351,7 @@ async fn s_17_invalid_token_does_not_keep_the_session_alive() {
             browser.jar().plant("localhost", browser.session_cookie_name(), &copied);
             assert!(!browser.is_signed_in().await, "{method} {path} with {token:?}");
         }
-        // A good token, and a cookie of another session: both are meant.
+        // With a good token and a cookie of another session, both sessions end.
         let (browser, other) = (scene.anonymous(), scene.anonymous());
         browser.sign_in(&mut scene.device).await.expect(201);
         let token = other.sign_in(&mut scene.device).await.expect(201).json()["token"].clone();

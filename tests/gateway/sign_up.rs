@@ -1,4 +1,5 @@
-//! Signing up: who may, what it tells, and what an account that waits may do (S-03, S-21).
+//! Signing up: who may sign up, what the answers tell, and what a pending account may do (S-03,
+//! S-21).
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -67,7 +68,7 @@ async fn s_21_sign_up_does_not_reveal_accounts() {
     }
     assert_eq!(told[0], told[1]);
     assert_eq!(office.message(1).await["to"], json!(["nobody@example.com"]), "Alice is sent nothing");
-    // A code for signing up signs nobody in, and the other way round.
+    // A code for signing up signs no user in, and the other way round.
     let code = office.code(1).await;
     let other = scene.anonymous();
     ask(&other, "nobody@example.com").await.expect(201);
@@ -91,7 +92,7 @@ async fn s_03_sign_up_accepts_only_its_domains() {
     let page = scene.anonymous().navigate(&scene.url("/auth/signup")).await.expect(200).text();
     assert!(page.contains("example.com"), "{page}");
 
-    // Where people are invited there is no such thing.
+    // Where people are invited, there is no sign-up.
     let scene = Scene::set().await;
     ask(&scene.anonymous(), CAROL).await.expect_problem(404);
     scene.anonymous().navigate(&scene.url("/auth/signup")).await.expect(404);

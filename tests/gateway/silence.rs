@@ -1,5 +1,5 @@
-//! Who has an account here is nobody's business: for known and unknown people every answer is the
-//! same, in every byte, and takes as long (S-21).
+//! No answer tells who has an account here: for known and unknown people every answer is the same,
+//! in every byte, and takes as long (S-21).
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,12 @@ use crate::harness::scene::ALICE;
 use crate::harness::{Authenticator, Browser, Dice, Reply, Scene, port};
 use crate::tongues::Tongue;
 
-/// Where an anonymous client can name somebody.
+/// Where an anonymous client can name a person.
 const PLACES: [&str; 3] =
     ["/auth/passkeys/authenticate/options", "/api/auth/passkey/login/begin", "/auth/verify"];
 const NOBODY: &str = "nobody@example.com";
 
-/// All dialects, a mail server that nobody answers for, and no limit that a test could reach.
+/// All dialects, a mail server that does not answer, and no limit that a test could reach.
 fn arrange(config: &mut Config) {
     Tongue::all_on(config);
     let url = format!("url = \"smtp://localhost:{}\"", port::free());
@@ -32,8 +32,7 @@ async fn ask(browser: &Browser, path: &str, email: &str, from: &str) -> Reply {
     browser.send(request.header("x-forwarded-for", from).json(&json!({ "email": email }))).await
 }
 
-/// An answer without what is drawn at random for each: the challenge and the cookie, of which only
-/// the length is left.
+/// An answer without the random parts: of the challenge and the cookie, only the length is left.
 fn settled(reply: &Reply) -> (u16, String, Vec<(String, String)>) {
     let (status, mut body, mut headers) = reply.telling();
     if let Ok(mut json) = serde_json::from_str::<Value>(&body) {
@@ -69,7 +68,7 @@ async fn s_21_answers_are_identical_for_known_and_unknown_names() {
     }
 }
 
-/// What comes after: a passkey that is not the named person's, or a token that is not.
+/// The next step: a passkey that is not the named person's, or a wrong token.
 #[tokio::test]
 async fn s_21_refusals_are_identical_for_known_and_unknown_names() {
     let scene = Scene::with(arrange, |_| {}).await;
@@ -98,8 +97,8 @@ async fn s_21_refusals_are_identical_for_known_and_unknown_names() {
     }
 }
 
-/// In how many of all pairs the first of them is the longer one, from 0 to 1 (Mann and Whitney).
-/// For two samples of the same thing it is near one half, however noisy the machine is.
+/// The share of all pairs in which the first one is longer, from 0 to 1 (Mann and Whitney). For two
+/// samples of the same thing it is near one half, however noisy the machine is.
 fn longer_share(first: &[Duration], second: &[Duration]) -> f64 {
     let pairs = first.iter().flat_map(|a| second.iter().map(move |b| a.cmp(b)));
     let score: u32 = pairs
@@ -127,7 +126,7 @@ async fn s_21_answers_take_equally_long() {
     let mut dice = Dice::new(SEED);
     for path in PLACES {
         let mut times = [Vec::new(), Vec::new()];
-        // In an order of chance, so that what one request leaves behind is the same burden on both.
+        // In random order, so that the after-effects of requests fall on both alike.
         while times.iter().any(|times| times.len() < SAMPLES) {
             let which = dice.roll(2);
             let round = times[which].len();
@@ -164,14 +163,14 @@ async fn f_16_set_up_link_is_printed_only_to_a_terminal() {
     assert!(!log.contains(secret), "the secret is in the log");
 }
 
-/// On a terminal there is somebody who starts it, and who is to have the link.
+/// On a terminal there is an operator who starts it, and who is to have the link.
 #[tokio::test]
 async fn f_16_the_set_up_secret_is_told_on_a_terminal() {
     let gateway = crate::harness::Gateway::prepare(|_| {});
     let program = env!("CARGO_BIN_EXE_vestibule");
     let command = format!("{program} serve --config {}", gateway.config_file().display());
     let seen = gateway.directory().join("terminal");
-    // It writes down what appears on the terminal that it makes.
+    // `script` writes down the output on the terminal that it makes.
     let mut script = std::process::Command::new("script");
     script.args(["--quiet", "--flush", "--command", &command]).arg(&seen);
     let mut running =

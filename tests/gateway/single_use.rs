@@ -1,4 +1,4 @@
-//! What works once works once, also when everybody tries at the same moment (S-32).
+//! A secret that works once works once, also when many clients try at the same moment (S-32).
 
 use futures_util::future::{join, join_all};
 use reqwest::Method;

@@ -116,7 +116,7 @@ impl Observer for Nobody {
     fn record(&self, _: &Event) {}
 }
 
-/// A gateway without edges, and the hands that move its world.
+/// A gateway without edges, with a clock and a store that a test controls.
 pub struct Stage {
     pub gateway: Arc<Gateway>,
     pub clock: Arc<HandClock>,
@@ -143,7 +143,7 @@ impl Stage {
         Self::open(Arc::new(MemoryStore::new()), clock, dice, &[APP_HOST], codes).await.unwrap()
     }
 
-    /// The same on a store that lets other tasks go on in the middle of everything.
+    /// The same on a store that lets other tasks run before and after every call.
     pub async fn with_codes_and_yielding_store(codes: EmailCode) -> Self {
         let (clock, dice) = (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(Dice(AtomicU64::new(0))));
         Self::open(Arc::new(Yielding::default()), clock, dice, &[APP_HOST], codes).await.unwrap()
@@ -210,7 +210,7 @@ impl Stage {
         Ok(Self { gateway, clock, store, dice, codes })
     }
 
-    /// Lets these webhooks be told.
+    /// Puts these webhooks in force.
     pub fn tell(&self, webhooks: Vec<Subscription>) {
         let rules = Rules { webhooks, ..Rules::clone(&self.gateway.ground.rules()) };
         self.gateway.adopt(rules);
@@ -368,7 +368,7 @@ pub fn visit(host: &str) -> Visit {
     }
 }
 
-/// Whoever has this address may enter, as everybody else may.
+/// The user who has this address may enter, as every other user may.
 pub const ON_CALL: &str = "on-call@example.com";
 
 fn installation(hosts: &[&str], email_code: EmailCode) -> Installation {

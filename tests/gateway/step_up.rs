@@ -1,5 +1,5 @@
 //! Sensitive changes need a passkey that was shown a short time ago, in every dialect; nothing
-//! weaker will do (S-26).
+//! weaker is accepted (S-26).
 
 use reqwest::Method;
 use serde_json::json;
@@ -28,7 +28,7 @@ async fn by_code(browser: &Browser, office: &PostOffice, count: usize) -> Reply 
 }
 
 /// Every sensitive change in every dialect, on a host that an application shares. None of them
-/// happens.
+/// takes effect.
 async fn check_changes_nothing(scene: &Scene, browser: &Browser, status: u16) {
     for tongue in Tongue::ALL {
         let id = tongue.list(&scene.alice).await.remove(0).id;
@@ -55,7 +55,7 @@ async fn s_26_code_session_changes_nothing_in_any_dialect() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
     let mut scene = Scene::with(arrange(port, "session"), |_| {}).await.with_alice_as_member().await;
-    // In a browser that had nothing, and in one whose owner had just shown a passkey.
+    // In a browser without a session, and in a browser whose user had just shown a passkey.
     let (new, fresh) = (scene.anonymous(), scene.anonymous());
     fresh.sign_in(&mut scene.device).await.expect(201);
     fresh.post("passkeys/register/options", &json!({})).await.expect(200);
@@ -64,14 +64,13 @@ async fn s_26_code_session_changes_nothing_in_any_dialect() {
             by_code(browser, &office, 2 * count + 1).await.json()["token"].as_str().unwrap().to_owned();
         check_changes_nothing(&scene, browser, 403).await;
         check_changes_nothing(&scene, &browser.showing(&token), 403).await;
-        // Nor is it a sign-in that could be exchanged for another one, or that says it was by
-        // passkey.
+        // The session cannot be exchanged as a sign-in, and does not say that it was by passkey.
         let body = json!({ "method": "passkey", "email": ALICE, "token": token });
         scene.anonymous().post("sessions", &body).await.expect_problem(401);
         let session = &browser.sessions().await[0];
         assert_eq!((&session["current"], &session["passkeyId"]), (&json!(true), &json!(null)));
     }
-    // Another code makes it no fresher; a passkey does.
+    // Another code does not make the session fresh; a passkey does.
     by_code(&new, &office, 5).await;
     check_changes_nothing(&scene, &new, 403).await;
     for tongue in Tongue::ALL {
@@ -100,10 +99,10 @@ async fn s_26_enrolling_code_session_is_refused_in_every_dialect() {
     scene.app.take();
     browser.fetch(Method::GET, &scene.url("/page"), None).await.expect_problem(401);
     assert!(scene.app.take().is_empty());
-    // What it is for, in whichever dialect.
+    // The session may add a passkey, in any dialect.
     Tongue::Ocore.add(&browser, &mut Authenticator::new(9), "New phone").await;
     assert_eq!(Tongue::BetterAuth.list(&browser).await.len(), 2);
-    // Whoever reads the mail has shown no passkey yet, and may change nothing before they do.
+    // The reader of the mail has shown no passkey yet, and may change nothing before they do.
     for tongue in Tongue::ALL {
         let id = tongue.list(&browser).await.remove(0).id;
         tongue.begin_adding(&browser).await.expect(403);
@@ -113,8 +112,8 @@ async fn s_26_enrolling_code_session_is_refused_in_every_dialect() {
     link.expect(403);
 }
 
-/// Over https, beside an application, not even signing in pays: only a passkey that is shown again by
-/// somebody who is signed in, and for one change.
+/// Over https, beside an application, not even signing in pays: only a passkey that is shown again
+/// by a signed-in user does, and for one change.
 #[tokio::test]
 async fn s_26_beside_an_application_each_change_asks_again_in_every_dialect() {
     let arrange = |config: &mut Config| {
@@ -129,8 +128,7 @@ async fn s_26_beside_an_application_each_change_asks_again_in_every_dialect() {
         let id = tongue.list(&browser).await.remove(0).id;
         tongue.sign_in(&browser, &mut scene.device).await;
         if matches!(tongue, Tongue::Native | Tongue::Corbado | Tongue::Zitadel) {
-            // These rename by our own API, which takes no step-up that is for nothing in
-            // particular; see f_09.
+            // These rename by our own API, which takes no step-up without a change; see f_09.
             tongue.rename(&browser, &id, "Once").await.expect(403);
             let begun = if tongue == Tongue::Native { 403 } else { 200 };
             tongue.begin_adding(&browser).await.expect(begun);
@@ -143,8 +141,8 @@ async fn s_26_beside_an_application_each_change_asks_again_in_every_dialect() {
     }
 }
 
-/// An access token is made to be shown to others. What it changes costs a step-up of its own, each
-/// time.
+/// An access token is made to be shown to others, so each of its changes needs a step-up of its
+/// own.
 #[tokio::test]
 async fn f_08_access_token_requires_a_step_up_for_changes() {
     let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
@@ -173,7 +171,7 @@ async fn f_08_access_token_requires_a_step_up_for_changes() {
 }
 
 /// Where an application shares the auth host, its script in another tab sends the same cookie. It
-/// does not get what the owner's page has asked a passkey for.
+/// cannot use the step-up that the owner's page has asked for.
 #[tokio::test]
 async fn f_09_step_up_is_bound_to_page_and_change() {
     let arrange = |config: &mut Config| {
@@ -218,6 +216,6 @@ async fn f_09_step_up_is_bound_to_page_and_change() {
     let options = browser.send(adding("passkeys/register/options", &json!({}))).await.expect(200).json();
     let created = Authenticator::new(9).create(&options, browser.origin());
     browser.send(adding("passkeys/register/verify", &created)).await.expect(200);
-    // A change that is none is told so.
+    // An invalid change is refused.
     browser.post("passkeys/authenticate/options", &json!({ "change": "nothing" })).await.expect_problem(422);
 }

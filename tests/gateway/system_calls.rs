@@ -1,4 +1,4 @@
-//! What a forwarded request costs in system calls: an answer leaves in one write.
+//! The system calls of a forwarded request: an answer is sent in one write.
 
 use crate::harness::{Authenticator, Browser, Gateway, Upstream};
 
@@ -30,7 +30,7 @@ async fn answer_is_sent_in_one_write() {
     gateway.stop();
 
     let text = std::fs::read_to_string(trace).unwrap();
-    // What goes to a socket; `write` is what threads wake one another with.
+    // Calls that send to a socket; threads wake one another with `write`.
     let is_send = |line: &&str| ["sendto(", "sendmsg(", "writev("].iter().any(|name| line.contains(name));
     let sends: Vec<&str> = text.lines().filter(is_send).collect();
     let first = sends.iter().position(|line| line.contains("GET /counted ")).unwrap();

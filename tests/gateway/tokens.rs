@@ -1,5 +1,5 @@
-//! Tokens and secrets in every spelling but their own (S-31), and `Authorization`, which is the
-//! application's (P-24).
+//! Tokens and secrets in every spelling but their own (S-31), and `Authorization`, which belongs to
+//! the application (P-24).
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -80,7 +80,7 @@ async fn s_31_refuses_other_spellings_of_a_bearer_token() {
     assert!(!anonymous.is_signed_in().await, "a bearer token as a cookie");
 }
 
-/// A JWT says how it wants to be checked; ours are checked in one way.
+/// A JWT names its algorithm; ours are checked with one algorithm alone.
 #[tokio::test]
 async fn s_31_an_access_token_is_checked_in_one_way() {
     let mut scene = Scene::with(|config| config.table("dialects", &["ocore = true"]), |_| {}).await;
@@ -106,7 +106,7 @@ async fn s_31_an_access_token_is_checked_in_one_way() {
         head[name] = json!(value);
         forged.push(format!("{}.{claims}.{signature}", encoded(&head)));
         forged.push(format!("{}.{claims}.", encoded(&head)));
-        // Signed with what everybody may read.
+        // Signed with the public key as the secret.
         let signed = format!("{}.{claims}", encoded(&head));
         let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
         mac.update(signed.as_bytes());
@@ -174,18 +174,19 @@ async fn p_24_forwards_authorization_unchanged() {
         "nonsense".to_owned(),
     ];
     for value in &values {
-        // It never opens an application.
+        // An access token never opens an application.
         let request = anonymous.request(Method::GET, &scene.url("/page")).header("authorization", value);
         anonymous.send(request).await.expect_problem(401);
         assert!(scene.app.take().is_empty(), "{value}");
-        // Beside our cookie it goes through as it is, and nobody loses their session for it.
+        // Beside our cookie it goes through as it is, and no user loses their session for it.
         for (browser, path) in [(&scene.alice, "/page"), (&anonymous, "/open")] {
             let request = browser.request(Method::GET, &scene.url(path)).header("authorization", value);
             browser.send(request).await.expect(200);
             assert_eq!(scene.app.take_one().value("authorization"), *value);
         }
     }
-    // At our own endpoints only a bearer token of ours counts; anything else is nobody.
+    // At our own endpoints only a bearer token of ours counts; any other value is an anonymous
+    // client's.
     for value in &values[2..] {
         let request =
             anonymous.request(Method::GET, &anonymous.api("sessions/")).header("authorization", value);

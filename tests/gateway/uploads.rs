@@ -1,4 +1,4 @@
-//! Uploads whose length nobody knows beforehand, with the programs that showed the fault: curl over
+//! Uploads whose length is not known beforehand, with the programs that showed the fault: curl over
 //! HTTP/2, and uvicorn behind us over HTTP/1 (F25, cloudflare/pingora#935).
 
 use std::io::Write as _;
@@ -40,7 +40,7 @@ impl Uvicorn {
     }
 }
 
-/// What `curl -T -` is answered, which reads the body from its standard input and cannot know its
+/// The answer to `curl -T -`, which reads the body from its standard input and cannot know its
 /// length.
 fn uploaded(url: &str, body: &[u8]) -> String {
     let mut command = Command::new("curl");

@@ -1,5 +1,5 @@
-//! Whom the gateway connects to: the upstreams of its configuration, and nobody whom a request or an
-//! answer names (P-22).
+//! The hosts that the gateway connects to: the upstreams of its configuration, and no host that a
+//! request or an answer names (P-22).
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -9,7 +9,7 @@ use reqwest::Method;
 use crate::harness::upstream::response;
 use crate::harness::{Scene, Upstream, raw};
 
-/// A port that nobody has any business with. It answers nothing; that somebody came is enough.
+/// A port that no client has any business with. It answers nothing; a connection is enough.
 struct Canary(TcpListener);
 
 impl Canary {
@@ -32,7 +32,7 @@ impl Canary {
     }
 }
 
-/// Sends a request as Alice; it is refused, or the application gets it, and nobody else.
+/// Sends a request as Alice; it is refused, or the application gets it, and no other host does.
 fn check(scene: &Scene, canary: &Canary, line: &str, host: &str, more: &str) {
     let session = scene.alice.session().unwrap();
     let request = format!(
@@ -122,7 +122,7 @@ async fn p_22_host_cannot_change_the_upstream() {
     }
 }
 
-/// Headers by which some proxy somewhere chooses where to go.
+/// Headers by which some proxies choose an upstream.
 fn leading_headers(there: u16) -> Vec<String> {
     let names = [
         "X-Forwarded-Host",
@@ -207,7 +207,7 @@ async fn p_22_parameters_cause_no_outgoing_request() {
     }
 }
 
-/// What an application answers is the browser's to follow.
+/// The browser follows an application's redirect, the gateway does not.
 #[tokio::test]
 async fn p_22_upstream_redirects_are_not_followed() {
     let canary = Canary::new();

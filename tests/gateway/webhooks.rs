@@ -1,5 +1,5 @@
-//! Webhooks, told over a real HTTP server that fails, stalls and recovers. Retries are tried with the
-//! clock in hand; restarts and commands with the real binary.
+//! Webhooks, told over a real HTTP server that fails, stalls and recovers. Retries are tested with
+//! a clock moved by hand; restarts and commands with the real binary.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
@@ -63,8 +63,8 @@ async fn event_is_signed_and_complete() {
     let user = data["user"].as_str().unwrap();
     assert_eq!(data["url"], scene.url(&format!("/auth/admin/users/{user}")));
     assert_eq!(data["actor"], user);
-    assert!(!said.to_string().contains("alice"), "nobody is named: {said}");
-    // Nothing else happened to a passkey.
+    assert!(!said.to_string().contains("alice"), "no user is named: {said}");
+    // No other event was about a passkey.
     assert_eq!(receiver.told().len(), 1);
     let log = scene.gateway.log();
     assert!(!log.contains("path-is-secret"), "the path of a webhook may be as good as a password");
@@ -254,7 +254,7 @@ async fn check_remarks_on_doubtful_webhooks() {
     assert!(!said.contains("x-secret"), "{said}");
 }
 
-/// A stage that tells one receiver, and whoever tells it.
+/// A stage that tells one receiver, and the sender.
 async fn told(topics: &[Topic]) -> (Stage, HttpWebhookSender, Receiver) {
     let (stage, receiver) = (Stage::with_applications(&["app.example.com"]).await, Receiver::open().await);
     stage.tell(vec![subscription(&receiver, topics)]);
@@ -351,7 +351,7 @@ async fn unreachable_receiver_gets_one_probe_and_then_all_in_order() {
 
 #[tokio::test]
 async fn delivery_ends_after_the_limit_or_a_permanent_error() {
-    // Refused for good, because of what it is.
+    // Refused for good, because of the message itself.
     let (stage, webhook_sender, receiver) = told(&[Topic::CredentialAdded]).await;
     stage.enrol(ALICE, &mut Authenticator::new(1)).await.unwrap();
     stage.gateway.administration.write_trail().await.unwrap();
@@ -395,7 +395,7 @@ async fn a_redirect_is_not_followed() {
 async fn queue_is_bounded_with_a_reserve_for_completed_events() {
     let (stage, _, _) = told(&[Topic::InvitationRefused, Topic::Invited]).await;
     for n in 0..DISPATCHES_MAX_OF_REFUSALS + 10 {
-        // A secret that is none, from networks enough that no limit is reached.
+        // Invalid secrets, from so many networks that no limit is reached.
         let at = crate::stage::visit_from(&format!("10.{}.{}.1", n / 200, n % 200));
         let who = vestibule::flows::sign_in::enroll::Introduction::default();
         let device = vestibule::flows::visit::Device::default();

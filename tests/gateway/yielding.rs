@@ -1,5 +1,5 @@
-//! A store that lets other tasks go on before and after every call, so that what is read and then
-//! written without care is caught in between.
+//! A store that lets other tasks go on before and after every call, so that a read and a write
+//! without an expectation between them are caught.
 
 use async_trait::async_trait;
 use tokio::task::yield_now;

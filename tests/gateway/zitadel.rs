@@ -215,7 +215,8 @@ async fn verify_takes_a_credential_in_every_form_that_clients_send() {
         let answer = Authenticator::new(seed).create(&alice.add().await, &origin);
         alice.verify(&form(&answer.to_string()), &format!("Form {seed}")).await.expect(200);
     }
-    // Only what the document names, as upstream's clients build it; members as in the proto file.
+    // Only members that the document names, as upstream's clients build it; named as in the proto
+    // file.
     let answer = Authenticator::new(20).create(&alice.add().await, &origin);
     let response = &answer["response"];
     let bare = json!({
@@ -256,7 +257,7 @@ async fn search_ignores_the_body() {
     }
     let (bob, mut device) = scene.invited("bob@example.com", 8).await;
     let bob = Program::of(&bob, &mut device).await;
-    assert_eq!(bob.names().await, ["Linux - Firefox"], "everybody sees their own");
+    assert_eq!(bob.names().await, ["Linux - Firefox"], "each user sees their own");
 }
 
 #[tokio::test]

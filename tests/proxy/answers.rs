@@ -1,4 +1,4 @@
-//! What a client gets to see of an answer: its framing, its end, and what comes after it.
+//! Answers as clients see them: their framing, their end, and the next answer.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use vestibule::proxy::ProxyError;
 use crate::CLOSE;
 use crate::rig::{Rig, SESSION_IDLE, Tls, within};
 
-/// What the gateway reads at once, and no more, without looking whether the session lives on.
+/// The most bytes that the gateway reads at once without looking whether the session lives on.
 const SHORT_BYTES: usize = 64 * 1024;
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 const ANONYMOUS: &str = "GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n";
@@ -23,7 +23,7 @@ async fn an_answer_of_ours_without_a_length_comes_in_chunks_and_leaves_the_conne
     let answer = open.read_until("\r\n0\r\n\r\n").await.to_lowercase();
     assert!(answer.contains("\r\ntransfer-encoding: chunked\r\n"), "{answer}");
     assert!(answer.contains("\r\n3\r\nin \r\n6\r\npieces\r\n0\r\n\r\n"), "{answer}");
-    // No body has chunks that has a length, or that cannot be.
+    // A body with a length has no chunks, and neither has an answer without a body.
     for (path, words) in [("x", "\r\n\r\nown"), ("nothing", "HTTP/1.1 204"), ("x", "\r\n\r\nown")] {
         open.forget();
         open.write(own(path, "1.1").as_bytes()).await;
@@ -71,7 +71,7 @@ async fn p_25_nobody_waits_for_a_refused_body_that_its_client_was_not_told_to_se
     let mut asking = rig.open(&request("Expect: 100-continue\r\n")).await;
     tokio::select! {
         biased;
-        () = slow.read_to_end() => panic!("the one that may be sending was closed first"),
+        () = slow.read_to_end() => panic!("the connection that may be sending was closed first"),
         () = asking.read_to_end() => assert!(asking.seen().ends_with("\r\n\r\ngate"), "{}", asking.seen()),
     }
 }
@@ -124,7 +124,7 @@ async fn p_31_an_answer_that_was_long_in_coming_is_for_somebody_who_is_still_sig
     }
 }
 
-/// Whoever shows a token is not sent to sign in.
+/// A client that shows a token is not sent to sign in.
 #[tokio::test]
 async fn p_31_an_answer_that_was_long_in_coming_is_for_a_token_that_still_lives() {
     let rig = Rig::start(Tls::Off).await;
@@ -209,7 +209,7 @@ async fn p_36_a_request_is_tried_as_often_as_there_is_somewhere_to_try() {
     }
 }
 
-/// What a client that speaks HTTP/2 is told before anything else (RFC 9113, section 6.5).
+/// The settings that an HTTP/2 client gets first (RFC 9113, section 6.5).
 #[tokio::test]
 async fn p_32_http2_is_bounded_in_its_settings() {
     let rig = Rig::start(Tls::Off).await;
@@ -264,7 +264,7 @@ async fn p_02_what_nobody_is_told_is_taken_from_no_client_while_rules_are_exchan
     let rig = Rig::start(Tls::Off).await;
     let forged = "X-Shop-Customer: root\r\nX-Shop-Teams: root";
     let seen = rig.ask_signed_in("GET /x HTTP/1.1", forged).await.to_lowercase();
-    assert_eq!(seen.matches("\r\nx-shop-").count(), 2, "nobody has reserved them yet: {seen}");
+    assert_eq!(seen.matches("\r\nx-shop-").count(), 2, "no application has reserved them yet: {seen}");
     rig.tell_in("x-shop-customer", "x-shop-teams");
     let seen = rig.ask_signed_in("GET /x HTTP/1.1", forged).await.to_lowercase();
     assert!(seen.contains("\r\nx-shop-customer: alice\r\n"), "{seen}");

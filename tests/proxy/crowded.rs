@@ -1,4 +1,4 @@
-//! Who makes room when there is none, and how long a connection may say nothing.
+//! Which connections make room when there is none, and how long a connection may stay silent.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use vestibule::proxy::{Limits, ProxySettings};
 use crate::CLOSE;
 use crate::rig::{Rig, Tls, within};
 
-/// A connection that has said nothing is closed after a quarter of a minute.
+/// A silent connection is closed after a quarter of a minute.
 const LONGER_THAN_SILENCE: Duration = Duration::from_secs(25);
 
 fn connections(per_network: usize) -> impl FnOnce(&mut ProxySettings) {
@@ -19,7 +19,7 @@ fn connections(per_network: usize) -> impl FnOnce(&mut ProxySettings) {
     }
 }
 
-/// Of HTTP/1.1 and of HTTP/2: that one does not run in the task of its connection.
+/// Requests of HTTP/1.1 and of HTTP/2, which do not run in the task of their connection.
 #[tokio::test]
 async fn f_06_a_connection_makes_room_only_while_no_request_is_under_way_on_it() {
     let rig = Rig::tuned(connections(3)).await;
@@ -41,7 +41,7 @@ async fn f_06_a_connection_makes_room_only_while_no_request_is_under_way_on_it()
     assert_eq!(stream.chunk().await.unwrap().unwrap(), "second");
 }
 
-/// Whoever asks through the proxy is counted, and the proxy itself is not.
+/// A client that asks through the proxy is counted, and the proxy itself is not.
 #[tokio::test]
 async fn f_07_a_trusted_proxy_has_no_share_of_its_own_requests() {
     let rig = Rig::tuned(|settings| {

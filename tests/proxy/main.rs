@@ -1,7 +1,7 @@
-//! The proxy on real sockets, between raw clients and an upstream that shows what it got.
+//! The proxy on real sockets, between raw clients and an upstream that shows the requests it got.
 //!
 //! The gateway is real and its store is in memory; sessions are written straight into the store,
-//! because how one gets a session is tested elsewhere. Names begin with the id of the hazard.
+//! because other tests show how a session is made. Names begin with the id of the hazard.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod answers;
@@ -158,7 +158,7 @@ async fn p_33_limits_anonymous_bodies_in_total() {
     }
     let post =
         |length: usize| request("POST", &format!("Content-Length: {length}\r\n")) + &"x".repeat(length);
-    // What has been sent has been read when the next one is refused.
+    // The gateway has read the sent bytes when it refuses the next request.
     let mut refused = String::new();
     for _ in 0..200 {
         refused = rig.ask(&post(length)).await;
@@ -191,7 +191,7 @@ async fn f_01_unsent_bodies_reserve_nothing() {
         silent.push(rig.open(&request(if n % 2 == 0 { "" } else { "x" })).await);
     }
     assert!(rig.ask(&request(&"x".repeat(65_536))).await.contains("length: 65536\r\n"));
-    // After the time that a body may take, they are gone.
+    // After the time that a body may take, the silent connections are gone.
     silent.swap_remove(0).read_to_end().await;
 }
 
@@ -230,8 +230,7 @@ async fn p_27_websockets_pass_where_they_may() {
     }
 }
 
-/// An application that answers an upgrade before it has read the request, and then sends back what
-/// comes.
+/// An application that answers an upgrade before it has read the request, and then echoes.
 async fn hasty_application() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -253,8 +252,8 @@ async fn hasty_application() -> SocketAddr {
     address
 }
 
-/// An address at which nobody answers and nobody refuses: the queue of its listener is full, so
-/// that the kernel drops what knocks. It stays so for as long as what comes back is kept.
+/// An address at which no process answers or refuses: the queue of its listener is full, so that
+/// the kernel drops new connections. It stays so for as long as the returned value is kept.
 async fn silent_address() -> (SocketAddr, impl Sized) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
@@ -425,8 +424,8 @@ async fn p_32_http2_requests_arrive_as_the_same_http1_requests() {
     assert!(!seen.contains("root") && !seen.contains("vestibule="), "{seen}");
 }
 
-/// Each second half is sent when the first has been echoed, so whoever waits for the whole of a
-/// body waits for ever.
+/// Each second half is sent when the first has been echoed, so a proxy that waits for the whole of
+/// a body waits for ever.
 #[tokio::test]
 async fn bodies_stream_both_ways() {
     let rig = Rig::start(Tls::Off).await;
@@ -466,8 +465,8 @@ async fn a_body_that_is_longer_than_any_window_arrives_whole() {
     assert!(answer.text().await.unwrap() == body);
 }
 
-/// Each request that is refused stands beside one that differs in what it is refused for, and is
-/// sent on as it came. What is no request at all is answered before anything is decided.
+/// Each refused request stands beside a request that differs only in the reason for the refusal,
+/// and is sent on as it came. Bytes that are no request are answered before anything is decided.
 #[tokio::test]
 async fn p_14_forwards_the_path_that_was_decided_on() {
     let rig = Rig::start(Tls::Off).await;

@@ -1,5 +1,5 @@
-//! A gateway with one person signed in, a proxy in front of it, and an upstream that shows what it
-//! got. Everything listens on a port of the system's choosing and ends with the test.
+//! A gateway with one person signed in, a proxy in front of it, and an upstream that shows the
+//! requests it got. Everything listens on a port of the system's choosing and ends with the test.
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
@@ -70,7 +70,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a slow client waits between two bytes.
 const TRICKLE_PAUSE: Duration = Duration::from_millis(100);
 const GRACE_PERIOD: Duration = Duration::from_secs(8);
-/// How long a session lives that nobody uses.
+/// How long an unused session lives.
 pub(crate) const SESSION_IDLE: Duration = Duration::from_mins(30);
 /// Bytes of bodies for our own endpoints that one rig takes at once.
 pub(crate) const OWN_BODIES_BYTES: usize = 100 * 1024;
@@ -105,7 +105,7 @@ pub(crate) struct Rig {
     folder: tempfile::TempDir,
 }
 
-/// What of the world is moved by hand.
+/// The parts of the world that a test moves by hand.
 #[derive(Clone)]
 struct Hands {
     clock: Arc<HandClock>,
@@ -120,7 +120,7 @@ impl Clock for HandClock {
     }
 }
 
-/// A store whose followers can be told more than it has to tell.
+/// A store whose followers a test can also tell things itself.
 struct Followed {
     store: MemoryStore,
     followers: Mutex<Vec<Follower>>,
@@ -184,7 +184,7 @@ impl Observer for Still {
     fn record(&self, _: &Event) {}
 }
 
-/// Keeps what it is told.
+/// A meter that keeps what it is told.
 #[derive(Default)]
 pub(crate) struct RigMeter {
     open: AtomicI64,
@@ -255,7 +255,7 @@ impl Rig {
         Self::set_up(Tls::Off, address, upstream, tune).await
     }
 
-    /// In front of another application, whose requests nobody counts.
+    /// In front of another application, whose requests are not counted.
     pub(crate) async fn before(tls: Tls, address: SocketAddr, upstream: Arc<UpstreamState>) -> Self {
         Self::set_up(tls, address, upstream, |_| {}).await
     }
@@ -309,7 +309,7 @@ impl Rig {
     }
 
     /// Puts rules in force by which every application is told the user's name and groups in these
-    /// headers. The proxy is not told yet that the rules are others.
+    /// headers. The proxy is not told of the new rules yet.
     pub(crate) fn tell_in(&self, username: &'static str, groups: &'static str) {
         let field = |name, text| {
             (HeaderName::from_static(name), Template::parse(text, &Attributes::default()).unwrap())
@@ -500,7 +500,7 @@ impl Rig {
         self.millis.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
-    /// The store cannot say any more what has changed, and so much time passes.
+    /// The store loses track of its changes, and so much time passes.
     pub(crate) fn fall_behind(&self, time: Duration) {
         for follower in &*self.hands.store.followers.lock().unwrap() {
             follower(Told::Behind).unwrap();
@@ -508,7 +508,7 @@ impl Rig {
         self.hands.clock.0.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
-    /// Lets time pass, and what is to be done now and again.
+    /// Lets time pass, and does the regular chores.
     pub(crate) async fn sweep_after(&self, time: Duration) {
         self.hands.clock.0.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
         self.gateway.sweep().await;
@@ -556,7 +556,7 @@ impl Rig {
     }
 }
 
-/// What comes of this, which takes no longer than anything in a test may take.
+/// The result of `coming`, within the time that a step of a test may take.
 pub(crate) async fn within<T>(coming: impl Future<Output = T>, what: &str) -> T {
     tokio::time::timeout(PATIENCE, coming).await.unwrap_or_else(|_| panic!("this did not come: {what}"))
 }
@@ -576,7 +576,7 @@ impl Open {
         String::from_utf8_lossy(&self.seen).into_owned()
     }
 
-    /// What has been seen is of no interest any more.
+    /// Forgets the bytes that have been seen.
     pub(crate) fn forget(&mut self) {
         self.seen.clear();
     }
@@ -607,11 +607,11 @@ impl Open {
         while self.read().await > 0 {}
     }
 
-    /// Sends `bytes`, and reads until the proxy closes the connection. Fails where it threw away
-    /// what it was sent, and with it perhaps what it had said.
+    /// Sends `bytes`, and reads until the proxy closes the connection. Fails where the proxy reset
+    /// the connection, which may lose its answer.
     pub(crate) async fn send_to_the_end(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         let all = async {
-            // Bit by bit, so that the one after the end is refused.
+            // Piece by piece, so that the piece after the end is refused.
             for piece in bytes.chunks(10_000) {
                 self.stream.write_all(piece).await?;
                 tokio::task::yield_now().await;
@@ -623,7 +623,7 @@ impl Open {
     }
 
     /// Sends `bytes` slowly, and then one more again and again until the proxy closes the
-    /// connection or `patience` is over. Says how long it was open.
+    /// connection or `patience` is over. Returns how long it was open.
     #[expect(clippy::disallowed_methods, reason = "real sockets take real time")]
     pub(crate) async fn trickle(&mut self, bytes: &str, patience: Duration) -> Duration {
         let began = std::time::Instant::now();

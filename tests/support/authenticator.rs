@@ -1,12 +1,12 @@
-//! A software authenticator with its browser: makes and uses ES256 passkeys, and misbehaves on
+//! A software authenticator with its browser: makes and uses ES256 passkeys, with faults on
 //! request.
 //!
-//! What lives here: both halves of a ceremony that are not ours, from options JSON to answer JSON.
-//! What does not: anything of the gateway. The file is compiled into unit tests and into the
+//! What lives here: the authenticator's and the browser's part of a ceremony, from options JSON to
+//! answer JSON. What does not: the gateway. The file is compiled into unit tests and into the
 //! black-box tests alike, so it names no item of this crate.
 //!
-//! What always holds: the same seed and the same calls give the same credentials, and an answer
-//! that no knob touched is one that a strict relying party accepts.
+//! What always holds: the same seed and the same calls give the same credentials, and a strict
+//! relying party accepts every answer that no knob touched.
 #![allow(dead_code, reason = "each test binary uses its own part of this file")]
 #![allow(
     clippy::unwrap_used,
@@ -60,7 +60,7 @@ pub(crate) struct Held {
     pub(crate) counter: u32,
 }
 
-/// Everything that goes into an answer, right until a test says otherwise.
+/// All parts of an answer, which are right until a test changes them.
 #[derive(Debug, Clone)]
 pub(crate) struct Knobs {
     // Client data.

@@ -1,4 +1,4 @@
-//! What browsers will be shown: whether each host is covered, and for how long.
+//! The certificates that browsers will get: whether each host is covered, and for how long.
 
 use std::fs;
 use std::path::Path;
@@ -11,10 +11,10 @@ use crate::domain::time::Timestamp;
 use crate::proxy::{Inspected, inspect_certificates};
 
 const ABOUT: &str = "certificate";
-/// Where an operator's units lie.
+/// The directory of an operator's units.
 const UNITS: &str = "/etc/systemd/system";
-/// Of a certificate's life. An ACME client renews with a third left, so with less it has failed for
-/// a while.
+/// The least share of a certificate's life. An ACME client renews with a third left, so with less
+/// it has failed for a while.
 const SHARE_LEFT_MIN: f64 = 0.25;
 
 pub(super) fn examine(settings: &Settings, now: Timestamp) -> Vec<Finding> {

@@ -1,4 +1,4 @@
-//! What the network says: names, listeners, applications, the mail server.
+//! Checks over the network: names, listeners, applications, the mail server.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -22,7 +22,7 @@ const ELSEWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2
 pub(super) async fn examine(settings: &Settings, running: &Running) -> Vec<Finding> {
     let mut findings = Vec::new();
     for host in hosts(settings) {
-        // Whoever runs the names below a wildcard says which there are.
+        // The configuration does not have the names below a wildcard.
         if let HostPattern::Exact(host) = host {
             findings.push(name(&host).await);
         }
@@ -67,7 +67,7 @@ fn listeners(settings: &Settings) -> impl Iterator<Item = SocketAddr> {
     settings.server.listen.iter().chain(tls).copied().filter(|address| address.port() != 0)
 }
 
-/// Whether something takes connections there.
+/// Whether a program takes connections there.
 async fn answers(address: SocketAddr) -> Finding {
     const ABOUT: &str = "listener";
     match timeout(QUESTION_TIMEOUT, TcpStream::connect(reachable(address))).await {
@@ -93,7 +93,7 @@ async fn is_free(address: SocketAddr) -> Finding {
     Finding::problem(ABOUT, format!("the gateway could not listen on {address}: {error}"), remedy)
 }
 
-/// Where a listener on every address is found from here.
+/// The address at which this machine reaches a listener on every address.
 const fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -133,7 +133,8 @@ fn unanswered(route: &str, place: &str, why: &str) -> Finding {
     )
 }
 
-/// Whether others reach the application without the gateway, and can then tell it who they are.
+/// Whether other machines reach the application without the gateway, and could forge identity
+/// headers.
 async fn around(route: &Route, host: &str, port: u16, ours: Option<IpAddr>) -> Option<Finding> {
     let reach = |place: String| {
         Finding::warning(

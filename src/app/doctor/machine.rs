@@ -1,4 +1,4 @@
-//! What the machine says: file modes, room on the disk, backups.
+//! Checks of the machine: file modes, room on the disk, backups.
 
 use std::fs;
 use std::io;
@@ -12,17 +12,17 @@ use crate::app::keys::KEYS_FILE;
 use crate::config::{BackupPlan, Engine, Settings};
 use crate::domain::time::Timestamp;
 
-/// Room on the disk below which nothing more may fit soon, and below which something does not.
+/// Room on the disk below which it may soon be full, and below which it counts as full.
 const ROOM_SCARCE: u64 = 1 << 30;
 const ROOM_MIN: u64 = 64 << 20;
 /// How far ahead of the clock a file may be.
 const AHEAD_MAX: Duration = Duration::from_mins(5);
-/// What time services leave where they have set the clock.
+/// Files that time services make when they have set the clock.
 const SYNCHRONISED: [&str; 3] =
     ["/run/systemd/timesync/synchronized", "/run/chrony/chronyd.pid", "/run/ntpd.pid"];
 /// Rights of others than the owner.
 const OTHERS: u32 = 0o077;
-/// How often a backup may have been missed before somebody is to look.
+/// How many backups may have been missed before an administrator is to look.
 const MISSED_MAX: u32 = 2;
 
 pub(super) fn examine(settings: &Settings, now: Timestamp) -> Vec<Finding> {
@@ -40,8 +40,8 @@ pub(super) fn examine(settings: &Settings, now: Timestamp) -> Vec<Finding> {
     ]
 }
 
-/// Whether the clock is likely to be right. One that was set back makes sessions and certificates
-/// live longer than they should; one that is wrong makes browsers refuse certificates.
+/// Whether the clock is likely to be right. A clock that was set back makes sessions and
+/// certificates live longer than they should; any wrong clock makes browsers refuse certificates.
 fn clock(path: &Path, now: Timestamp) -> Finding {
     const ABOUT: &str = "clock";
     let newest = newest_file(path);
@@ -66,7 +66,7 @@ fn newest_file(directory: &Path) -> Option<(String, Timestamp)> {
     fs::read_dir(directory).ok()?.flatten().filter_map(written).max_by_key(|(_, at)| *at)
 }
 
-/// Whether only its owner gets at it.
+/// Whether only the owner of a file can read it.
 fn private(path: &Path, command: &str) -> Finding {
     const ABOUT: &str = "file";
     let shown = path.display();
@@ -94,7 +94,7 @@ fn private(path: &Path, command: &str) -> Finding {
 
 fn room(path: &Path) -> Finding {
     const ABOUT: &str = "disk";
-    // Before the first start, what it will be made in.
+    // Before the first start, the directory in which it will be made.
     let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
     let Ok(disk) = rustix::fs::statvfs(there) else {
         let what = format!("the free space for {} is not known", path.display());

@@ -1,4 +1,4 @@
-//! What is wrong with an installation, told before a user says so.
+//! Finds faults of an installation before a user reports them.
 //!
 //! `edge` asks the network: names, listeners, applications, the mail server. `machine` looks at
 //! files, disks and the clock, `certificates` at what browsers will be shown, `relying_party` at
@@ -26,9 +26,9 @@ use crate::system::SystemClock;
 #[serde(rename_all = "snake_case")]
 pub enum Weight {
     Fine,
-    /// Nothing fails today.
+    /// No failure today.
     Warning,
-    /// Somebody cannot get in, or something that must be kept is not.
+    /// A user cannot get in, or data that must be kept is not kept.
     Problem,
 }
 
@@ -36,10 +36,10 @@ pub enum Weight {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub weight: Weight,
-    /// What it is about, in a word or two.
+    /// The subject, in a word or two.
     pub about: &'static str,
     pub what: String,
-    /// What to do; `None` where all is well.
+    /// The advice; `None` where all is well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
@@ -61,7 +61,7 @@ impl Finding {
 /// Whether a gateway with these settings runs on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Running {
-    /// With what looks wrong to it.
+    /// It runs, with these remarks of its own.
     Yes {
         remarks: Vec<String>,
     },
@@ -74,7 +74,7 @@ fn hosts(settings: &Settings) -> BTreeSet<HostPattern> {
     settings.routes.all().map(|route| route.host.clone()).chain([auth]).collect()
 }
 
-/// Looks at everything that `settings` name. The order is that of the way of a request.
+/// Looks at everything that `settings` name. The findings are in the order of a request's way.
 pub fn examine(settings: &Settings, running: &Running) -> Result<Vec<Finding>, StartError> {
     let now = SystemClock::default().now();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();

@@ -1,4 +1,4 @@
-//! What browsers will ask about passkeys: for which domain they are, and who else may use them.
+//! Checks of what browsers ask about passkeys: their domain, and the related origins.
 
 use std::time::Duration;
 
@@ -25,7 +25,8 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
     if party.related_origins.is_empty() || config::is_localhost(&party.id) {
         return findings;
     }
-    // Browsers ask there, whoever serves it (WebAuthn Level 3, section 5.11).
+    // Browsers ask at this address, whichever server answers there (WebAuthn Level 3, section
+    // 5.11).
     let address = format!("https://{}{RELATED_ORIGINS_PATH}", party.id);
     findings.push(match tokio::time::timeout(TIMEOUT, fetched(&address)).await {
         Ok(Ok(text)) => judged(&address, &text, &party.related_origins),

@@ -1,8 +1,8 @@
-//! What `vestibule invite`, `invitation`, `user` and `session` take.
+//! The arguments of `vestibule invite`, `invitation`, `user` and `session`.
 //!
-//! What does not live here: what they do, which `cli/operator.rs` asks the gateway for.
+//! What does not live here: carrying them out, for which `cli/operator.rs` asks the gateway.
 //!
-//! What always holds: what cannot be read is refused before anybody is asked.
+//! What always holds: an unreadable argument is refused before the gateway is asked.
 
 use std::time::Duration;
 

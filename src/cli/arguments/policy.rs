@@ -1,8 +1,8 @@
-//! What `vestibule policy` takes.
+//! The arguments of `vestibule policy`.
 //!
 //! What does not live here: what the commands do and print (`cli/policy.rs`).
 //!
-//! What always holds: what cannot be read is refused before any file is opened.
+//! What always holds: an unreadable argument is refused before any file is opened.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

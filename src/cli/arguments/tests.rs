@@ -1,4 +1,4 @@
-//! What can be written, and what is wrong usage.
+//! Command lines that are accepted, and wrong usage.
 
 use clap::CommandFactory as _;
 

@@ -1,8 +1,9 @@
-//! What `vestibule token` takes.
+//! The arguments of `vestibule token`.
 //!
 //! What does not live here: what the commands do and print (`cli/token.rs`).
 //!
-//! What always holds: no argument takes a token, because everybody on the machine can see arguments.
+//! What always holds: no argument takes a token, because every user of the machine can see
+//! arguments.
 
 use std::time::Duration;
 

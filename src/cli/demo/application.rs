@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 
 /// The longest message that is echoed.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
-/// Every script and style is a file of this application.
+/// The policy allows scripts and styles from files of this application only.
 const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// Starts the application on a port of its own, in threads of its own, for the life of the process.
@@ -136,7 +136,7 @@ fn text_of(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
-/// Undoes the gateway's percent-encoding of what is not printable ASCII.
+/// Undoes the gateway's percent-encoding of characters that are not printable ASCII.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,4 +1,4 @@
-//! Text in a frame, for what must not be overlooked.
+//! Text in a frame, for messages that must not be overlooked.
 
 use std::fmt::Write as _;
 

@@ -38,7 +38,7 @@ pub(super) fn run(options: &Demo) -> Outcome {
     Ok(())
 }
 
-/// Where the demo keeps its data.
+/// The directory of the demo's data.
 enum Data {
     Named(PathBuf),
     /// Removed when dropped.
@@ -69,14 +69,14 @@ impl Data {
 impl Drop for Data {
     fn drop(&mut self) {
         if let Self::Temporary(path) = self {
-            // What is left lies in the system's directory for what may be removed.
+            // Remaining files lie in the system's directory for temporary files.
             let _ = std::fs::remove_dir_all(path);
         }
     }
 }
 
-/// Writes the demo's configuration to `file` and reads it back, as `serve` would. The environment
-/// has no say: the demo is the same everywhere.
+/// Writes the demo's configuration to `file` and reads it back, as `serve` would. Variables of the
+/// environment do not count, so that the demo is the same everywhere.
 fn settings(
     file: &Path,
     data: &Path,
@@ -104,7 +104,7 @@ fn configuration(data: &Path, listen: SocketAddr, application: SocketAddr) -> St
     )
 }
 
-/// What is shown once the gateway answers.
+/// The text that is shown once the gateway answers.
 fn greeting(origin: &str, announcement: &Announcement, config: &str) -> String {
     let heading = format!("Vestibule demo: {origin}");
     let first = announcement.setup_link.as_deref();

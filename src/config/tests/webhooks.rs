@@ -1,4 +1,4 @@
-//! What `[[webhook]]` takes, and what it says of anything else.
+//! The values that `[[webhook]]` accepts, and its mistakes for others.
 
 use super::{check, parse_file};
 
@@ -14,7 +14,7 @@ fn webhook_requires_https_and_known_events() {
     check(&unknown, "webhook.events", 3, "no event called \"passkeys\"");
     check(&unknown, "webhook.events", 3, "credential_added");
     check(&unknown, "webhook.events", 3, "\"notices\"");
-    // What anybody can cause as often as they like is not offered.
+    // Events that any client can cause at will are not offered.
     check(&with("url = \"https://h.example\"\nevents = [\"rate_limited\"]"), "webhook.events", 3, "no event");
     for far in ["http://h.example", "http://8.8.8.8/x", "http://[2001:db8::1]/"] {
         check(&with(&format!("url = \"{far}\"\nevents = [\"passkey\"]")), "webhook.url", 2, "not https");

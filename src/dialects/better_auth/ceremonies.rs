@@ -114,7 +114,7 @@ async fn register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Respon
     let signed_in =
         SignedIn::new(&gateway.ground.lifetimes(), &registered.session, &registered.user, token.clone());
     let mut response = Json(passkey.with(signed_in)).into_response();
-    // An access token is turned into nothing that lasts longer.
+    // An access token is not exchanged for a token that lasts longer.
     if call.identify_lasting()?.is_some() {
         hand_over(call, &registered.session, &token, response.headers_mut())?;
     }

@@ -1,8 +1,8 @@
 //! The passkey API of better-auth, as its clients from 1.3 to 1.7 speak it.
 //!
-//! Handlers are in `ceremonies`, `passkeys` and `session`; `shapes` is what they read and write. What
-//! differs from upstream on purpose: user verification is required, a challenge is good for one
-//! attempt, and somebody else's passkey is answered as one that does not exist.
+//! Handlers are in `ceremonies`, `passkeys` and `session`; `shapes` are their bodies. What differs
+//! from upstream on purpose: user verification is required, a challenge is good for one attempt,
+//! and another user's passkey is answered like an unknown one.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod ceremonies;
@@ -29,7 +29,7 @@ use shapes::{Attachment, Failure};
 const SET_AUTH_TOKEN: HeaderName = HeaderName::from_static("set-auth-token");
 const RETRY_AFTER_HERE: HeaderName = HeaderName::from_static("x-retry-after");
 
-/// How it is spoken.
+/// Its routes and its face.
 pub(super) const API: Api =
     Api { routes, face, cors: Some(cors), tags: &[("better-auth", "The passkey API of better-auth.")] };
 
@@ -52,12 +52,12 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(session::related_origins))
 }
 
-/// Which pages of other origins may call it, and how.
+/// The pages of other origins that may call it, and how.
 fn cors(gateway: &Shared) -> CorsLayer {
     cross_origin::layer(gateway, &[]).expose_headers([SET_AUTH_TOKEN, RETRY_AFTER_HERE])
 }
 
-/// How it says that something went wrong: a message and a code, except where upstream says nothing.
+/// The form of its failures: a message and a code, except where upstream sends neither.
 fn face(problem: &Problem) -> Response {
     use StatusCode as S;
     // Registration's refusals are 400, and have a code of their own.
@@ -87,7 +87,7 @@ fn face(problem: &Problem) -> Response {
         }
         Fault::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE"),
         Fault::CeremonyExpired => (S::BAD_REQUEST, "CHALLENGE_NOT_FOUND"),
-        // 404 where the caller named one of their own, 401 at a sign-in.
+        // 404 where the caller named a passkey of their own, 401 at a sign-in.
         Fault::UnknownCredential => (problem.status(), "PASSKEY_NOT_FOUND"),
         Fault::NotVerified | Fault::PasskeyRefused if registering => {
             (S::BAD_REQUEST, "FAILED_TO_VERIFY_REGISTRATION")
@@ -117,8 +117,8 @@ fn too_many(problem: &Problem) -> Response {
     response
 }
 
-/// Upstream asks whoever sends cookies to say which page sent them, and that page has to be
-/// trusted. So has one that sends none, because its browser kept them back: answers set cookies.
+/// Upstream requires a request with cookies to name its page, and that page has to be trusted. A
+/// page without cookies has to be trusted as well, because answers set cookies.
 fn from_trusted_page(call: &Call) -> Result<(), Problem> {
     if !call.headers.contains_key(COOKIE) {
         return call.not_cross_site();
@@ -129,8 +129,8 @@ fn from_trusted_page(call: &Call) -> Result<(), Problem> {
     call.not_cross_site()
 }
 
-/// Upstream says first where the mistake is. Our reader names the member only if it is missing; of
-/// one that is of another type it quotes the value.
+/// Upstream begins with the place of the mistake. Our reader names a member only if it is missing;
+/// for a member of another type it quotes the value.
 fn located(detail: &str) -> String {
     if detail.starts_with('[') {
         return detail.to_owned();
@@ -142,7 +142,8 @@ fn located(detail: &str) -> String {
     }
 }
 
-/// Gives the caller the session as a cookie, and its token in a header for those that use no cookies.
+/// Gives the caller the session as a cookie, and its token in a header for callers that use no
+/// cookies.
 fn hand_over(call: &Call, session: &Session, token: &str, headers: &mut HeaderMap) -> Result<(), Problem> {
     call.set_session_cookie(session, headers)?;
     let token = HeaderValue::from_str(token).map_err(|error| Problem::internal(&error))?;

@@ -62,7 +62,7 @@ pub(super) async fn update(
     Ok(Json(Updated { passkey: Passkey::new(&renamed) }))
 }
 
-/// Somebody else's passkey is answered as one that does not exist.
+/// Another user's passkey is answered like an unknown one.
 async fn own(gateway: &Gateway, caller: &Known, id: &str) -> Result<Credential, Problem> {
     let found =
         gateway.accounts.find_credential(&caller.user.id, |it| it.reference().to_string() == id).await;

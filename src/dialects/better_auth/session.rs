@@ -1,4 +1,4 @@
-//! Who is signed in, signing out, and which origins are ours.
+//! The signed-in user, signing out, and the origins that may use our passkeys.
 
 use axum::Json;
 use axum::extract::State;
@@ -12,7 +12,7 @@ use crate::web::Problem;
 use crate::web::call::Call;
 use crate::web::guard::Known;
 
-/// Who is signed in; `null` if no user is.
+/// The signed-in user; `null` if no user is signed in.
 #[utoipa::path(get, path = "/get-session", tag = "better-auth",
     responses((status = 200, body = Option<SignedIn>), ReadFailures))]
 pub(super) async fn get_session(

@@ -1,4 +1,4 @@
-//! What better-auth's API reads and writes.
+//! The bodies of better-auth's API.
 
 use std::net::IpAddr;
 
@@ -54,7 +54,7 @@ failures! {
 pub(super) struct RegisterQuery {
     /// `platform` or `cross-platform`.
     pub(super) authenticator_attachment: Option<Attachment>,
-    /// What the passkey will be called, if verify-registration says nothing else.
+    /// The name of the passkey, unless verify-registration gives another.
     pub(super) name: Option<String>,
     #[expect(dead_code, reason = "accepted; nothing here depends on it")]
     pub(super) context: Option<String>,
@@ -277,7 +277,7 @@ impl UserShape {
             id: user.id.to_string(),
             name: user.display_name.to_string(),
             email: user.email.to_string(),
-            // Whoever invited them vouched for the address.
+            // The administrator who invited them vouched for the address.
             email_verified: true,
             created_at: user.created_at.to_rfc3339(),
             updated_at: user.updated_at.to_rfc3339(),

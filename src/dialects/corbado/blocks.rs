@@ -1,4 +1,4 @@
-//! What Corbado's sign-in process reads and writes: a block says what is to be done next.
+//! The bodies of Corbado's sign-in process: a block says what is to be done next.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ pub(super) struct ProcessStarted {
     pub(super) process_response: ProcessResponse,
 }
 
-/// Where a process is.
+/// The state of a process.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::ProcessResponse)]
@@ -48,13 +48,13 @@ pub(super) struct ProcessResponse {
 #[schema(as = corbado::ProcessCommon)]
 pub(super) struct ProcessCommon {
     pub(super) app_name: String,
-    /// What comes before `/v2`.
+    /// The address before `/v2`.
     pub(super) frontend_api_url: String,
     pub(super) hide_badge: bool,
     pub(super) environment: &'static str,
 }
 
-/// What is to be done next.
+/// The next step.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::BlockBody)]
@@ -63,7 +63,7 @@ pub(super) struct BlockBody {
     block: &'static str,
     auth_type: &'static str,
     data: BlockData,
-    /// There is one way only.
+    /// Empty: there is one way only.
     alternatives: [String; 0],
 }
 
@@ -76,7 +76,7 @@ enum BlockData {
     Completed(Box<CompletedBlock>),
 }
 
-/// Somebody is to say who they are, or to choose a passkey without saying so.
+/// The user has to say who they are, or to choose a passkey without saying so.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::LoginInitBlock)]
@@ -101,7 +101,7 @@ struct SocialData {
     status: &'static str,
 }
 
-/// Somebody is to show a passkey.
+/// The user has to show a passkey.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::PasskeyVerifyBlock)]
@@ -112,7 +112,7 @@ struct PasskeyVerifyBlock {
     identifier_value: String,
 }
 
-/// Somebody is signed in.
+/// The user is signed in.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::CompletedBlock)]
@@ -120,7 +120,7 @@ pub(super) struct CompletedBlock {
     block_type: &'static str,
     short_session: String,
     session_token: String,
-    /// Only for callers that are no pages: those have the cookie.
+    /// Only for callers that do not keep our cookie.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     long_session: Option<String>,
@@ -134,7 +134,7 @@ pub(super) struct CompletedBlock {
     passkey_operation: Option<PasskeyOperation>,
 }
 
-/// How somebody has signed in, for the client to offer it again.
+/// How the user has signed in, for the client to offer it again.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::PasskeyOperation)]

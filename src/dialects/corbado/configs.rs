@@ -1,5 +1,5 @@
-//! What a front end asks before anything else: how sessions are kept, what users are known by, and
-//! where to go.
+//! The first requests of a front end: how sessions are kept, which identifiers users have, and
+//! where to sign in.
 
 use axum::Json;
 use axum::extract::State;
@@ -34,7 +34,7 @@ pub(super) async fn session_config(State(gateway): State<Shared>) -> Json<Sessio
     })
 }
 
-/// What a user is known by.
+/// The identifiers that users have.
 #[utoipa::path(get, path = "/user-details-config", tag = "corbado",
     responses((status = 200, body = UserDetailsConfig), Failures))]
 pub(super) async fn user_details_config() -> Json<UserDetailsConfig> {
@@ -49,7 +49,7 @@ pub(super) async fn process_config(State(gateway): State<Shared>) -> Json<Proces
     Json(ProcessConfig { use_server_side_process_id: false, frontend_api_url: frontend_api_url(&gateway) })
 }
 
-/// What the client puts before `/v2/...`.
+/// The address that the client puts before `/v2/...`.
 pub(super) fn frontend_api_url(gateway: &Gateway) -> String {
     let place = gateway.ground.place();
     let mount = place.mounts.of(Dialect::Corbado).map_or("", |mount| mount.path.as_str());

@@ -1,4 +1,4 @@
-//! The envelope around Corbado's answers that have nothing else to say, and around all failures.
+//! The envelope around Corbado's answers without data, and around all failures.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::dialects::failures::failures;
 use crate::web::Problem;
 use crate::web::call::Call;
 
-/// What was asked has been done.
+/// The request has been carried out.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::Done)]
@@ -48,7 +48,7 @@ impl Done {
     }
 }
 
-/// What a failure is called.
+/// The type of a failure.
 #[derive(Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = corbado::Kind)]
@@ -80,7 +80,7 @@ struct Error {
     kind: Kind,
     /// A sentence for people.
     details: String,
-    /// Which member of the body is to blame, if it is one.
+    /// The member of the body that is wrong, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     validation: Option<[Blame; 1]>,
@@ -116,7 +116,7 @@ impl Failure {
     }
 }
 
-/// A sentence that is about a member names it between backticks.
+/// A sentence about a member names it between backticks.
 fn blame(details: &str) -> Option<[Blame; 1]> {
     let field = details.split('`').nth(1)?;
     Some([Blame { field: field.to_owned(), message: details.to_owned() }])

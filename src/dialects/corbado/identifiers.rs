@@ -1,9 +1,9 @@
-//! What a person is known by: an e-mail address and a username, and both can be exchanged.
+//! The identifiers of a person: an e-mail address and a username, and both can be exchanged.
 //!
 //! An address that is added waits beside the confirmed one until its code comes back, and then takes
 //! its place; a username that is added takes the place of the one before at once. So neither can be
-//! removed, except for an address that waits. This API has no cookie for a code: whoever gives one
-//! back is the account that asked for it, and names the address.
+//! removed, except for an address that waits. This API has no cookie for a code: the caller who
+//! gives a code back is signed in to the account that asked for it, and names the address.
 
 use axum::Json;
 use axum::extract::State;
@@ -86,8 +86,8 @@ pub(super) async fn remove(
     Ok(Json(Done::new(&call)))
 }
 
-/// Sends a code to an address that waits to be verified. The answer is the same if the address is
-/// somebody else's.
+/// Sends a code to an address that waits to be verified. The answer is the same if another user has
+/// the address.
 #[utoipa::path(post, path = "/me/identifier/verify/start", tag = "corbado",
     security(("bearer" = []), ("cookie" = [])), request_body = NameIdentifier,
     responses((status = 200, body = Done), Failures))]

@@ -1,4 +1,4 @@
-//! Who is signed in, and for how long; and leaving for good.
+//! The signed-in user and their session; and deleting the account.
 
 use axum::Json;
 use axum::extract::State;
@@ -14,7 +14,7 @@ use crate::web::call::Call;
 use crate::web::guard::{Known, SignedIn, Trusted};
 use crate::web::json::Body;
 
-/// The caller, and what they are known by.
+/// The caller and their identifiers.
 #[utoipa::path(get, path = "/me", tag = "corbado",
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Me), Failures))]
 pub(super) async fn show(
@@ -40,7 +40,7 @@ pub(super) async fn rename(
     Ok(Json(Done::new(&call)))
 }
 
-/// Deletes the caller's account, and everything of theirs with it.
+/// Deletes the caller's account with its passkeys, sessions and data.
 #[utoipa::path(delete, path = "/me", tag = "corbado",
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Done), Failures))]
 pub(super) async fn remove(

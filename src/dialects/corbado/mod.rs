@@ -1,13 +1,13 @@
 //! Corbado's Frontend API: a front end's users, their passkeys, and signing in.
 //!
 //! Handlers are in `configs`, `me`, `passkeys`, `identifiers` and `process`; `shapes`,
-//! `passkey_shapes`, `blocks` and `envelope` are what they read and write. Any project id will do:
+//! `passkey_shapes`, `blocks` and `envelope` are their bodies. Any project id is accepted, because
 //! there is one project here. Ceremonies are found by the challenge that was signed, since the API
 //! has no other carrier for them.
 //!
 //! What always holds: the session itself is in an `HttpOnly` cookie, which pages of related origins
-//! send as well; what scripts get to see is a JWT that cannot be prolonged, except where the caller
-//! keeps no cookies of ours (`process`).
+//! send as well; scripts get a JWT that cannot be prolonged, except where the caller keeps no
+//! cookies of ours (`process`).
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod blocks;
@@ -33,7 +33,7 @@ use super::{Api, Shared};
 use crate::web::{Fault, Problem, cross_origin};
 use envelope::{Failure, Kind};
 
-/// What the official client sends besides `Authorization` and `Content-Type`.
+/// The headers of the official client besides `Authorization` and `Content-Type`.
 const CLIENT_HEADERS: [&str; 8] = [
     "x-corbado-projectid",
     "x-corbado-sdk",
@@ -45,7 +45,7 @@ const CLIENT_HEADERS: [&str; 8] = [
     "expires",
 ];
 
-/// How it is spoken.
+/// Its routes and its face.
 pub(super) const API: Api = Api {
     routes,
     face,
@@ -87,13 +87,12 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(process::events))
 }
 
-/// Which pages of other origins may call it, and how.
+/// The pages of other origins that may call it, and how.
 fn cors(gateway: &Shared) -> CorsLayer {
     cross_origin::layer(gateway, &CLIENT_HEADERS).expose_headers([RETRY_AFTER])
 }
 
-/// How it says that something went wrong: in the envelope of everything, with a type that its
-/// client cannot do without.
+/// The form of its failures: the envelope of all answers, with a type that its client needs.
 fn face(problem: &Problem) -> Response {
     let (status, kind) = said(problem);
     problem.said(status, Json(Failure::new(problem, status, kind)))

@@ -1,5 +1,5 @@
-//! What Corbado's API reads and writes about passkeys. No member of a passkey is ever left out: the
-//! client has no use for what is not there.
+//! The bodies of Corbado's API about passkeys. No member of a passkey is ever left out, because the
+//! client reads all of them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,12 +8,12 @@ use utoipa::ToSchema;
 use crate::domain::credential::{Backup, Credential, Transport};
 use crate::domain::time::Timestamp;
 
-/// What a front end tells about its browser. Only what is looked at here; the rest is ignored.
+/// A front end's description of its browser, as far as it is used here; other members are ignored.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::ClientInformation)]
 pub(super) struct ClientInformation {
-    /// What `newClientEnvHandle` said once.
+    /// An earlier `newClientEnvHandle`.
     pub(super) client_env_handle: Option<String>,
     is_user_verifying_platform_authenticator_available: Option<bool>,
     client_capabilities: Option<ClientCapabilities>,
@@ -29,7 +29,7 @@ struct ClientCapabilities {
 
 impl ClientInformation {
     /// Whether the browser says that there is neither an authenticator in the device nor a way to one
-    /// elsewhere. Saying nothing is not saying no.
+    /// elsewhere. A missing member does not count as no.
     pub(super) fn cannot_use_passkeys(&self) -> bool {
         let said = self.client_capabilities.as_ref();
         let built_in = [
@@ -58,7 +58,7 @@ pub(super) struct AppendStarted {
     /// JSON as a text: `publicKey`, for `navigator.credentials.create`. Empty if there is a reason
     /// not to.
     attestation_options: String,
-    /// To be kept, and sent as `clientEnvHandle` from now on.
+    /// The client keeps it, and sends it as `clientEnvHandle` from now on.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     new_client_env_handle: Option<String>,
@@ -109,7 +109,7 @@ struct Paging {
 }
 
 impl Passkeys {
-    /// All on one page: there is a limit to their number.
+    /// All passkeys are on one page, because their number is limited.
     pub(super) fn new(credentials: &[Credential]) -> Self {
         let paging = Paging { page: 1, total_pages: 1, total_items: credentials.len() };
         Self { passkeys: credentials.iter().map(Passkey::from).collect(), paging }
@@ -149,7 +149,7 @@ struct Passkey {
 #[serde(rename_all = "camelCase")]
 #[schema(as = corbado::AaguidDetails)]
 pub(super) struct AaguidDetails {
-    /// What its owner calls the passkey; at first, what its authenticator is called.
+    /// The name that its owner chose; at first, the name of its authenticator.
     name: String,
     icon_light: &'static str,
     icon_dark: &'static str,
@@ -185,7 +185,7 @@ impl From<&Credential> for Passkey {
     }
 }
 
-/// What a passkey is called here.
+/// The id of a passkey in this API.
 pub(super) fn passkey_id(credential: &Credential) -> String {
     format!("cre-{}", credential.reference())
 }

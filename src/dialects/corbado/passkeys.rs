@@ -1,7 +1,7 @@
-//! One's passkeys: listing, adding and removing them.
+//! The caller's passkeys: listing, adding and removing them.
 //!
-//! A front end is told apart by a handle that it keeps. One that has a passkey already is not offered
-//! another; it asks for one all the same by leaving the handle out.
+//! A front end is told apart by a handle that it keeps. A front end that has a passkey already is
+//! not offered another; it can ask for one by leaving the handle out.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -61,7 +61,7 @@ pub(super) async fn append_start(
     Ok(Json(AppendStarted::with(options, new_handle)))
 }
 
-/// A handle for a front end that has none, and what it is told.
+/// A handle for a front end that has none, and its text for the answer.
 fn new_handle(gateway: &Gateway) -> (String, Option<String>) {
     let handle = Secret::from_random(entropy::bytes(gateway.ground.entropy())).reveal();
     (handle.clone(), Some(handle))

@@ -1,13 +1,13 @@
 //! Signing in with Corbado's own user interface: the part of its process that leads to a passkey.
 //!
-//! There are three blocks: `login-init`, where somebody types an address or chooses a passkey without
-//! saying who they are; `passkey-verify`; and `completed`. There is no sign-up, no code and no social
-//! sign-in in this process: those addresses answer as any other that does not exist.
+//! There are three blocks: `login-init`, where the user types an address or chooses a passkey
+//! without saying who they are; `passkey-verify`; and `completed`. There is no sign-up, no code and
+//! no social sign-in in this process: those addresses answer like unknown ones.
 //!
 //! `completed` sets the session's `HttpOnly` cookie, and its body has a session token. A refresh
 //! token is in it only for a caller that has no use for the cookie: a program, or a page of a
 //! related origin on another site, whose browser would not send it. For a page on our site, a token
-//! that lasts as long as the session would only be something for a script to lose.
+//! that lasts as long as the session would only be a risk, because scripts can leak it.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -53,7 +53,7 @@ pub(super) async fn init(
     Ok(Json(ProcessStarted { token: id.reveal(), expires_at, process_response }))
 }
 
-/// Where the process is, with a new challenge.
+/// The state of the process, with a new challenge.
 #[utoipa::path(get, path = "/auth/process", tag = "corbado",
     params(("x-corbado-process-id" = String, Header)),
     responses((status = 200, body = ProcessResponse), Failures))]
@@ -65,7 +65,7 @@ pub(super) async fn show(
     Ok(Json(next(&gateway, &call, &course).await?))
 }
 
-/// Says who is signing in. An address without an account gets the same answer.
+/// Names the user who signs in. An address without an account gets the same answer.
 #[utoipa::path(post, path = "/auth/login/init", tag = "corbado", request_body = LoginInit,
     params(("x-corbado-process-id" = String, Header)),
     responses((status = 200, body = ProcessResponse), Failures))]
@@ -124,7 +124,7 @@ pub(super) async fn mediation_finish(
     finish(&gateway, &call, &body).await
 }
 
-/// For whom each challenge is good stands with its ceremony, so both kinds are finished alike.
+/// The ceremony of a challenge knows its user, so both kinds are finished alike.
 async fn finish(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Response, Problem> {
     let SignedChallenge { signed_challenge: answer } = json::read(&call.headers, body)?;
     let ceremony = claimed_ceremony(&answer);
@@ -177,7 +177,7 @@ pub(super) async fn reset(
     Ok(Json(next(&gateway, &call, &course).await?))
 }
 
-/// Takes note of nothing: what happens here is in the audit log already.
+/// Ignores the event: the audit log has the gateway's own events.
 #[utoipa::path(post, path = "/auth/events", tag = "corbado", request_body = EventCreate,
     responses((status = 204), Failures))]
 pub(super) async fn events(_: Trusted, _: Body<EventCreate>) -> Result<StatusCode, Problem> {

@@ -1,4 +1,4 @@
-//! What Corbado's API reads and writes about itself and its users.
+//! The bodies of Corbado's API about itself and its users.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,7 +13,7 @@ pub(super) struct SessionConfig {
     pub(super) use_session_management: bool,
     pub(super) session_token_cookie_config: CookieConfig,
     pub(super) short_session_cookie_config: CookieConfig,
-    /// What comes before `/v2`.
+    /// The address before `/v2`.
     pub(super) frontend_api_url: String,
 }
 
@@ -99,7 +99,7 @@ impl Me {
     }
 }
 
-/// What an identifier is called here.
+/// The id of an identifier in this API.
 pub(super) fn identifier_id(identifier: &Identifier, user: &User) -> String {
     format!("ide-{}", identifier.reference(&user.id))
 }
@@ -113,7 +113,7 @@ pub(super) struct Rename {
     pub(super) full_name: String,
 }
 
-/// What kind of identifier.
+/// The kind of an identifier.
 #[derive(Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = corbado::IdentifierType)]

@@ -1,6 +1,6 @@
 //! A user's own access tokens: listing, making and revoking them.
 //!
-//! What does not live here: what a token may be for and what making one costs
+//! What does not live here: the grant of a token and the freshness that making one needs
 //! (`flows/access_tokens/`).
 //!
 //! What always holds: the caller sees and ends their own tokens only, and a token is in one answer,
@@ -30,7 +30,7 @@ use crate::web::json::Body;
 #[schema(as = native::AccessToken)]
 pub(in crate::dialects::native) struct TokenShape {
     id: String,
-    /// Whose it is.
+    /// The id of its owner.
     user: String,
     name: String,
     routes: Vec<String>,

@@ -1,5 +1,4 @@
-//! The caller's own account: what they are called, their address, what happened to it, all their
-//! data, and its end.
+//! The caller's own account: names, address, events, all data, and deleting it.
 
 use std::collections::BTreeMap;
 
@@ -148,7 +147,7 @@ impl EventShape {
             ("gateway", _) => "gateway",
             ("anonymous", _) => "anonymous",
             (actor, Some(user)) if *actor == user.to_string() => "self",
-            // Which administrator it was is the administrators' affair.
+            // Users are not told which administrator it was.
             _ => "administrator",
         };
         Self {
@@ -173,7 +172,7 @@ pub(super) struct TrailShape {
     next: Option<String>,
 }
 
-/// Where the list continues.
+/// The place in the list to continue from.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct After {

@@ -1,10 +1,10 @@
-//! Another device for the caller: a code to show, who has brought it, and yes or no; and the other
-//! device's side of it.
+//! Another device for the caller: a code to show, the device that has brought it, and the
+//! confirmation; and the other device's side.
 //!
-//! What does not live here: who may confirm what, and when (`flows/sign_in/device_links.rs`).
+//! What does not live here: who may confirm a device, and when (`flows/sign_in/device_links.rs`).
 //!
 //! What always holds: the new device is told a number, and nothing about the account, before the
-//! signed-in one has said yes.
+//! signed-in device has confirmed it.
 
 use axum::Json;
 use axum::extract::State;
@@ -142,7 +142,7 @@ pub(super) async fn confirm(
     Ok(Json((&link).into()))
 }
 
-/// Ends the code, and refuses the device that has brought it. Nothing is added.
+/// Ends the code, and refuses the device that has brought it. No passkey is added.
 #[utoipa::path(delete, path = "/account/device-link", tag = "native",
     security(("bearer" = []), ("cookie" = [])),
     responses((status = 204, description = "There is no code any more"), Failures))]

@@ -1,4 +1,4 @@
-//! Invitations and set-up: showing what a link is good for, and using it.
+//! Invitations and set-up: showing what a link does, and using it.
 
 use axum::Json;
 use axum::extract::State;
@@ -69,7 +69,7 @@ pub(super) async fn preview(
 #[derive(Deserialize, ToSchema)]
 #[schema(as = native::Redeem)]
 pub(super) struct Redeem {
-    /// What comes after the `#` of a link.
+    /// The part of a link after its `#`.
     token: String,
     /// Needed with the set-up secret; ignored with an invitation.
     #[serde(default)]

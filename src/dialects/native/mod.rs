@@ -1,9 +1,9 @@
 //! The native API, under the prefix: passkeys, sessions, codes, invitations, keys and health.
 //!
 //! Shapes are in `shapes`, handlers in `passkeys`, `sessions`, `codes`, `signup`, `recoveries`,
-//! `recovery_codes`, `access_tokens`, `device_links`, `enrolment` and `account`; what
-//! administrators do is in `admin`. Paths answer with and without a trailing slash. Errors are
-//! problem documents (`web/problem.rs`).
+//! `recovery_codes`, `access_tokens`, `device_links`, `enrolment` and `account`; administrators'
+//! endpoints are in `admin`. Paths answer with and without a trailing slash. Errors are problem
+//! documents (`web/problem.rs`).
 
 mod access_tokens;
 mod account;
@@ -31,7 +31,7 @@ use super::{Api, Shared};
 use crate::flows::administration::directory::Cursor;
 use crate::web::Problem;
 
-/// How it is spoken.
+/// Its routes and its face.
 pub(super) const API: Api = Api {
     routes: || routes().merge(status_routes()),
     face: |problem| problem.clone().into_response(),
@@ -91,7 +91,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     own.merge(admin::routes())
 }
 
-/// What is told about the installation itself, on every host.
+/// The endpoints about the installation itself, on every host.
 pub(super) fn status_routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(status::health))
@@ -113,7 +113,7 @@ pub(super) fn in_both_spellings(
 
 type App = State<Shared>;
 
-/// What an address names: one thing, or a tuple of some. What cannot be read is not there.
+/// The id in an address, or a tuple of ids. An unreadable id counts as unknown.
 struct Named<T>(T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Named<T> {
@@ -125,7 +125,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Named<T
     }
 }
 
-/// What a query asks.
+/// The query of a request.
 struct Asked<T>(T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
@@ -137,7 +137,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     }
 }
 
-/// Where a page goes on, as the page before said.
+/// The cursor of a page, as the page before gave it.
 fn cursor(text: Option<&str>) -> Result<Option<Cursor>, Problem> {
     let read =
         |text| Cursor::parse(text).ok_or_else(|| Problem::malformed("`after` is the `next` of a page."));

@@ -63,7 +63,7 @@ async fn try_register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
     let registered =
         gateway.sign_in.finish_registration(&caller.record(), ceremony, &answer, name, &call.visit).await;
     let registered = registered.map_err(|error| match error {
-        // The contract keeps 401 for a missing session.
+        // In this contract, 401 is for a missing session alone.
         FlowError::Refused(Refusal::NoSuchCeremony) => {
             Problem::from(error).with_status(StatusCode::BAD_REQUEST)
         }

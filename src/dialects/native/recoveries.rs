@@ -1,4 +1,4 @@
-//! Recoveries of the caller's account: what was begun with a code by mail, and taking it back.
+//! Recoveries of the caller's account: listing and cancelling them.
 
 use axum::Json;
 use axum::extract::State;
@@ -65,7 +65,7 @@ pub(super) async fn cancel(
 #[derive(Deserialize, ToSchema)]
 #[schema(as = native::CancelRecovery)]
 pub(super) struct CancelBody {
-    /// What comes after the `#` of the link that was sent to the owner.
+    /// The part after the `#` of the link that was sent to the owner.
     token: String,
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn list(
     Ok(Json(shapes.collect()))
 }
 
-/// Who is calling. A user without a first passkey is not signed in yet, and programs need to know the
+/// The caller. A user without a first passkey is not signed in yet, and programs need to know the
 /// difference.
 #[derive(Serialize, ToSchema)]
 #[schema(as = native::Current)]
@@ -104,7 +104,8 @@ pub(super) async fn exchange(
     Ok(response)
 }
 
-/// A code gives a session, or the right to add a passkey, as `signin.email_code` says.
+/// A code gives a full session, or a session that may only add a passkey, as `signin.email_code`
+/// says.
 async fn redeem_code(gateway: &Gateway, call: &Call, email: &str, code: &str) -> Result<Response, Problem> {
     Email::parse(email).map_err(|error| Problem::malformed(error.to_string()))?;
     let id = call.cookie(Cookie::Code);
@@ -171,7 +172,7 @@ pub(super) async fn end(
     SignedIn(caller, call): SignedIn,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    // Words that other versions of this API give a meaning must not look as if they had worked.
+    // A word with a meaning in other versions of this API must not look as if it had worked.
     if id == "all" {
         return Err(Problem::not_found());
     }

@@ -1,4 +1,4 @@
-//! What the native API writes.
+//! The bodies that the native API writes.
 
 use std::net::IpAddr;
 

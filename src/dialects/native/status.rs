@@ -1,4 +1,4 @@
-//! What is told about the installation: whether it lives, whether it can work, and its keys.
+//! The state of the installation: whether it lives, whether it can work, and its keys.
 
 use axum::Json;
 use axum::extract::State;

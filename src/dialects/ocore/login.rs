@@ -19,7 +19,7 @@ use crate::web::guard::Trusted;
 use crate::web::json::OptionalBody;
 use crate::web::{Problem, json};
 
-/// Options for a sign-in. Whether an address is known never shows.
+/// Options for a sign-in. The answer does not tell whether an account has the address.
 #[utoipa::path(post, path = "/auth/passkey/login/begin", tag = "ocore", request_body = Option<LoginBegin>,
     responses((status = 200, body = Options), Failures))]
 pub(super) async fn begin(
@@ -81,7 +81,7 @@ async fn sign_in(
     Ok(response)
 }
 
-/// An address that was said. The documents write `email=` for one that was not.
+/// The address, if there is one. The documents write `email=` where there is none.
 fn said(email: Option<String>) -> Option<String> {
     email.filter(|email| !email.trim().is_empty())
 }

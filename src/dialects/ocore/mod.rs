@@ -1,9 +1,9 @@
-//! The passkey API of oCore: signing in, and one's passkeys.
+//! The passkey API of oCore: signing in, and the caller's passkeys.
 //!
 //! Its document says little about bodies and nothing about a carrier for the challenge. So options
 //! are wrapped in `publicKey`, answers are taken bare or wrapped, and a ceremony is found by its
-//! challenge; a cookie is set beside it, has to match if it comes back, and is what makes a sign-in
-//! set the session cookie.
+//! challenge; a cookie is set beside it, has to match if it comes back, and makes a sign-in set the
+//! session cookie.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod login;
@@ -24,7 +24,7 @@ use crate::domain::id::CeremonyId;
 use crate::web::{Fault, Problem};
 use shapes::Failure;
 
-/// How it is spoken.
+/// Its routes and its face.
 pub(super) const API: Api = Api { routes, face, cors: None, tags: &[("ocore", "The passkey API of oCore.")] };
 
 /// Shapes that no handler names by itself.
@@ -42,7 +42,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(passkeys::rename, passkeys::remove))
 }
 
-/// How it says that something went wrong: `error`, the same as `message`, and a word for programs.
+/// The form of its failures: `error`, the same as `message`, and a word for programs.
 fn face(problem: &Problem) -> Response {
     let status = status(problem);
     let sentence = problem.detail().to_owned();
@@ -100,7 +100,7 @@ fn status(problem: &Problem) -> StatusCode {
 enum Tie {
     /// Its cookie came back.
     Cookie,
-    /// It has shown none.
+    /// It has shown no cookie.
     None,
 }
 
@@ -118,8 +118,8 @@ fn unwrapped(mut body: Value) -> Value {
     }
 }
 
-/// The ceremony that an answer belongs to, where the browser's cookie names `own`. A cookie that
-/// came back and names another one than was answered makes it an attempt with this browser's own.
+/// The ceremony that an answer belongs to, where the browser's cookie names `own`. If the cookie
+/// names another ceremony than the answer does, the answer is an attempt at the cookie's ceremony.
 fn ceremony_of(own: Option<CeremonyId>, answer: &Value) -> (Option<CeremonyId>, Tie, Fits) {
     let claimed = claimed_ceremony(answer);
     match own {

@@ -1,4 +1,4 @@
-//! One's passkeys: listing, registering, naming and removing them.
+//! The caller's passkeys: listing, registering, naming and removing them.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -94,7 +94,7 @@ async fn register(
     Ok(response)
 }
 
-/// 401 means that nobody is signed in, so a credential that is refused is 400.
+/// 401 means that no user is signed in, so a refused credential is 400.
 fn as_registration(problem: Problem) -> Problem {
     match problem.status() {
         StatusCode::UNAUTHORIZED => problem.with_status(StatusCode::BAD_REQUEST),

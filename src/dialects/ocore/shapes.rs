@@ -1,5 +1,5 @@
-//! What oCore's API reads and writes. Lists are in camelCase and single passkeys in `snake_case`,
-//! as in its document.
+//! The bodies of oCore's API. Lists are in camelCase and single passkeys in `snake_case`, as in its
+//! document.
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -146,7 +146,7 @@ pub(super) struct RegisterBegin {
 #[derive(Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct RegisterFinish {
-    /// What the passkey will be called; wins over what register/begin said.
+    /// The name of the passkey, in place of the name from register/begin.
     pub(super) device_name: Option<String>,
 }
 

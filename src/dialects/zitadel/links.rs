@@ -11,7 +11,7 @@ use crate::flows::FlowError;
 use crate::web::Problem;
 use crate::web::guard::SignedIn;
 
-/// `AddMyPasswordlessLink`: a link for the caller. The one before it is good for nothing any more.
+/// `AddMyPasswordlessLink`: a link for the caller. An earlier link stops working.
 #[utoipa::path(post, path = "/users/me/passwordless/_link", tag = "zitadel",
     security(("bearer" = []), ("cookie" = [])),
     request_body = Option<Nothing>, responses((status = 200, body = LinkResponse), Failures))]

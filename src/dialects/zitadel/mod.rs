@@ -1,10 +1,10 @@
 //! The passwordless methods of Zitadel's Auth API, in their JSON form.
 //!
-//! Handlers are in `passkeys` and `links`; `shapes` is what they read and write, and `proto_json`
-//! the rules of proto3's JSON form that serde does not know. Its documents have no carrier for a
+//! Handlers are in `passkeys` and `links`; `shapes` are their bodies, and `proto_json` has the
+//! rules of proto3's JSON form that serde does not know. Its documents have no carrier for a
 //! challenge: a ceremony is found by its challenge, and has to be the caller's. What differs from
-//! upstream on purpose: user verification and a discoverable credential are required, and a passkey
-//! that is not accepted is the caller's mistake (400), not the server's.
+//! upstream on purpose: user verification and a discoverable credential are required, and a refused
+//! passkey is the caller's mistake (400), not the server's.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod links;
@@ -25,10 +25,10 @@ use crate::web::json::OptionalBody;
 use crate::web::{Fault, Problem};
 use shapes::{Code, ErrorDetail, Failure};
 
-/// What a method says without mail to do its work, where a stable word is called for.
+/// The stable word of a method that needs mail, where there is none.
 const NO_MAIL: &str = "no_mail";
 
-/// How it is spoken.
+/// Its routes and its face.
 pub(super) const API: Api =
     Api { routes, face, cors: None, tags: &[("zitadel", "The passwordless methods of Zitadel's Auth API.")] };
 
@@ -47,10 +47,10 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(links::send_link))
 }
 
-/// How it says that something went wrong: a `google.rpc.Status`.
+/// The form of its failures: a `google.rpc.Status`.
 ///
-/// What upstream's HTTP gateway says before any method is asked is plain; what a method says has a
-/// detail with a stable id.
+/// Failures of upstream's HTTP gateway are plain; failures of a method have a detail with a stable
+/// id.
 fn face(problem: &Problem) -> Response {
     use Code as C;
     use StatusCode as S;
@@ -86,7 +86,7 @@ fn face(problem: &Problem) -> Response {
         | Fault::TokenNotForThis
         | Fault::TokenShowsNoPasskey
         | Fault::UpgradeRefused => (S::FORBIDDEN, C::PermissionDenied),
-        // Here nobody signs in: it is the caller's own passkey that is not there.
+        // No method here signs in: the caller's own passkey does not exist.
         Fault::UnknownCredential => (S::NOT_FOUND, C::NotFound),
         Fault::DuplicateCredential | Fault::Taken | Fault::HasAccount => (S::CONFLICT, C::AlreadyExists),
         Fault::RateLimited => (S::TOO_MANY_REQUESTS, C::ResourceExhausted),

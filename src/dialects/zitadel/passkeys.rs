@@ -1,4 +1,4 @@
-//! One's passkeys: adding, listing and removing them.
+//! The caller's passkeys: adding, listing and removing them.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -113,7 +113,7 @@ fn label(text: Option<&str>) -> Result<CredentialName, Problem> {
     CredentialName::parse(text).map_err(|error| invalid(member, error))
 }
 
-/// Says first which member is meant, as upstream does.
+/// A mistake that begins with the member, as upstream's do.
 fn invalid(member: &str, why: impl std::fmt::Display) -> Problem {
     Problem::malformed(format!("{member}: {why}"))
 }

@@ -1,8 +1,8 @@
-//! proto3's JSON form, where it differs from what serde writes and reads by itself.
+//! proto3's JSON form, where it differs from serde's.
 //!
 //! Bytes are written in padded standard base64, and read in either alphabet, padded or not;
-//! durations are seconds with their unit; 64-bit numbers are text. Members that are empty are left
-//! out, which the shapes themselves say.
+//! durations are seconds with their unit; 64-bit numbers are text. The shapes leave empty members
+//! out.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use serde_json::{Map, Value};
 
 use crate::domain::time::Timestamp;
 
-/// The least that Zitadel takes for a credential, in bytes.
+/// The shortest credential that Zitadel accepts, in bytes.
 const CREDENTIAL_BYTES_MIN: usize = 55;
 
-/// As protobuf's own readers: whatever the padding and the bits that are left over.
+/// As in protobuf's own readers, padding and left-over bits do not matter.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &STANDARD_ALPHABET,
     GeneralPurposeConfig::new()
@@ -46,14 +46,14 @@ pub(super) fn duration(length: Duration) -> String {
     format!("{}s", length.as_secs())
 }
 
-/// The number of a change, as a member of a message: the millisecond it was made in. So numbers only
-/// grow, and are never the zero that would have to be left out.
+/// The number of a change, as a member of a message: the millisecond it was made in. So numbers
+/// only grow, and are never zero, which would have to be left out.
 pub(super) fn sequence(at: Timestamp) -> String {
     at.as_millis().to_string()
 }
 
-/// The credential in a member of type `bytes`. Many send the object itself, or its text; that is
-/// taken as well, and cannot be mistaken for base64.
+/// The credential in a member of type `bytes`. Many clients send the object itself, or its text;
+/// both are accepted as well, and cannot be mistaken for base64.
 pub(super) fn read_credential(member: &Value) -> Result<Value, NotACredential> {
     let text = match member {
         Value::Object(_) => member.to_string().into_bytes(),

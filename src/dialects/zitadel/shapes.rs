@@ -1,7 +1,7 @@
-//! What the passwordless methods read and write: messages of `zitadel.auth.v1` in proto3's JSON form.
+//! The bodies of the passwordless methods: messages of `zitadel.auth.v1` in proto3's JSON form.
 //!
 //! Members may be named as in JSON or as in the proto file, `null` is as good as absent, and
-//! unknown ones are ignored. Nothing empty is written.
+//! unknown ones are ignored. Empty members are not written.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -57,7 +57,7 @@ pub(super) struct ErrorDetail {
 }
 
 impl Failure {
-    /// Nothing but a code and a message.
+    /// With a code and a message only.
     pub(super) fn plain(code: Code, message: &str) -> Self {
         Self { code: code as i32, message: message.to_owned(), details: Vec::new() }
     }
@@ -74,7 +74,7 @@ failures! {
     Failures {
         Failure as "application/json":
             400 "The request cannot be read, or the passkey was not accepted (3); the attempt is not \
-                 under way, or what is asked for cannot be had as things are (9).",
+                 under way, or the request cannot be fulfilled at present (9).",
             401 "No user is signed in (16).",
             403 "The request came from another site, or needs a fresh passkey (7).",
             404 "No such passkey (5).",
@@ -126,7 +126,7 @@ impl Details {
     }
 }
 
-/// A request that says nothing.
+/// A request without members.
 #[derive(ToSchema)]
 #[schema(as = zitadel::Nothing)]
 pub(super) struct Nothing {}
@@ -167,13 +167,13 @@ pub(super) struct Verification {
     #[serde(alias = "public_key_credential")]
     #[schema(required, value_type = Value)]
     pub(super) public_key_credential: Option<Value>,
-    /// What the passkey will be called: 1 to 200 characters.
+    /// The name of the passkey: 1 to 200 characters.
     #[serde(alias = "token_name")]
     #[schema(required, nullable = false, min_length = 1, max_length = 200)]
     pub(super) token_name: Option<String>,
 }
 
-/// An answer that says when it happened, and no more.
+/// An answer with the moment of the change only.
 #[derive(Serialize, ToSchema)]
 #[schema(as = zitadel::Done)]
 pub(super) struct Done {
@@ -219,7 +219,7 @@ impl From<&Credential> for Token {
     }
 }
 
-/// What a passkey is called in addresses.
+/// The id of a passkey in addresses.
 pub(super) fn token_id(credential: &Credential) -> String {
     credential.number().to_string()
 }
@@ -229,9 +229,9 @@ pub(super) fn token_id(credential: &Credential) -> String {
 #[schema(as = zitadel::LinkResponse)]
 pub(super) struct LinkResponse {
     details: Details,
-    /// Opens a page of ours that adds a passkey to the caller's account. Good once.
+    /// Opens a page of ours that adds a passkey to the caller's account. It works once.
     link: String,
-    /// How long, in seconds: `3600s`.
+    /// How long it works, in seconds: `3600s`.
     expiration: String,
 }
 

@@ -1,11 +1,11 @@
 //! How a token travels: as `Authorization: Bearer`, as the password of `Authorization: Basic`, or in
 //! `X-Vestibule-Token`.
 //!
-//! What does not live here: whether the token is any good (`sealed.rs`, `narrowing.rs`).
+//! What does not live here: checking the token (`sealed.rs`, `narrowing.rs`).
 //!
 //! What always holds: a value is ours if and only if it has our prefix where a token may stand, or
-//! where somebody may have put one by mistake; what is ours goes no further than here, good or not;
-//! and what is not ours is neither read nor touched.
+//! where a client may have put one by mistake; a value of ours goes no further than here, good or
+//! not; and a value that is not ours is neither read nor touched.
 
 use std::borrow::Cow;
 
@@ -39,12 +39,12 @@ pub enum Means {
     Ambient,
 }
 
-/// What a request shows.
+/// The tokens that a request shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found<'a> {
     Nothing,
     One(Shown<'a>),
-    /// More than one, or one where none belongs.
+    /// More than one token, or a token in the wrong place.
     Unclear,
 }
 
@@ -68,7 +68,7 @@ pub fn is_ours(authorization: &[u8]) -> bool {
     read(authorization) != Found::Nothing
 }
 
-/// What one value of `Authorization` shows.
+/// Reads one value of `Authorization`.
 fn read(value: &[u8]) -> Found<'_> {
     let value = value.trim_ascii();
     let end = value.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(0);
@@ -80,7 +80,7 @@ fn read(value: &[u8]) -> Found<'_> {
     if scheme.eq_ignore_ascii_case(b"bearer") && is_prefixed(rest) {
         return one(Cow::Borrowed(rest), Means::Deliberate);
     }
-    // Under another scheme, under none, or behind something else, it is there by mistake.
+    // A token under another scheme, under none, or after other text is there by mistake.
     let has_token = is_prefixed(scheme) || rest.split(|byte| b" \t,=\"".contains(byte)).any(is_prefixed);
     if has_token { Found::Unclear } else { Found::Nothing }
 }

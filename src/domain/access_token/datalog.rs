@@ -1,12 +1,12 @@
 //! A grant in Datalog, as our own block and the blocks of `vestibule token attenuate` say it.
 //!
-//! The facts about a request are those of `policy/facts.rs`, whose names are a promise to whoever
-//! narrows tokens.
+//! The facts about a request are those of `policy/facts.rs`, whose names are a promise to holders
+//! who narrow tokens.
 //!
 //! What does not live here: running it (`narrowing.rs`), and signing it (`sealed.rs`).
 //!
-//! What always holds: the checks of an empty list are none, and every other list is checked, so a
-//! grant in Datalog is no wider than the grant.
+//! What always holds: an empty list yields no check, and every other list is checked, so a grant in
+//! Datalog is no wider than the grant.
 
 use biscuit_auth::builder::{
     Binary, Check, CheckKind, Expression, Op, Predicate, Rule, Term, constrained_rule, pred, string, var,
@@ -19,7 +19,7 @@ use crate::domain::time::Timestamp;
 /// The one fact about the token itself: its id, its user and who made it.
 pub(super) const TOKEN: &str = "token";
 
-/// What every request has to pass.
+/// The checks that every request has to pass.
 pub(super) fn checks_of(grant: &Grant, expires_at: Option<Timestamp>) -> Vec<Check> {
     let named = |name: &str, values: Vec<String>| {
         let queries: Vec<_> = values.iter().map(|value| query(&pred(name, &[string(value)]), &[])).collect();
@@ -42,7 +42,7 @@ fn query(fact: &Predicate, expressions: &[Expression]) -> Rule {
     constrained_rule("query", &nothing, std::slice::from_ref(fact), expressions)
 }
 
-/// The path itself, or one that begins with it and a slash.
+/// The path itself, or a path that begins with it and a slash.
 fn below(path: &PathPrefix) -> Vec<Rule> {
     let (fact, literal) = (pred(PATH, &[var("p")]), path.literal());
     let start = Term::Str(format!("{literal}/"));

@@ -1,4 +1,5 @@
-//! What a token may be used for: routes, methods, paths and networks. An empty list is about all.
+//! The permitted use of a token: routes, methods, paths and networks. An empty list means all of
+//! them.
 //!
 //! What does not live here: how a grant is written into a token (`datalog.rs`).
 //!
@@ -17,7 +18,7 @@ use crate::domain::policy::rule::{Asking, RulePath};
 /// The most entries of each list.
 pub const LIST_MAX: usize = 32;
 
-/// What a token may be used for.
+/// The permitted use of a token.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     pub routes: Vec<String>,
@@ -29,7 +30,7 @@ pub struct Grant {
     pub networks: Vec<Network>,
 }
 
-/// The same, as somebody writes it.
+/// The same, as a user writes it.
 #[derive(Debug, Clone, Default)]
 pub struct GrantText {
     pub routes: Vec<String>,
@@ -46,7 +47,7 @@ pub struct Usage<'a> {
 }
 
 impl Grant {
-    /// Reads what somebody has written. The order and the number of times make no difference.
+    /// Reads what a user has written. Order and repetition make no difference.
     pub fn parse(text: &GrantText) -> Result<Self, MalformedToken> {
         fn list<T: PartialEq>(
             what: &'static str,
@@ -72,7 +73,7 @@ impl Grant {
         })
     }
 
-    /// Whether it covers a request; else the first thing that it does not cover.
+    /// Whether it covers a request; else the first condition that the request does not meet.
     pub fn covers(&self, usage: &Usage<'_>) -> Result<(), TokenRefusal> {
         let Asking { method, raw_path, client, .. } = usage.asking;
         if !self.routes.is_empty() && !self.routes.iter().any(|route| route == usage.route) {
@@ -112,7 +113,7 @@ impl PathPrefix {
         RulePath::parse(&below).map(Self).map_err(MalformedToken::Path)
     }
 
-    /// Without a slash at its end: `""` is every path.
+    /// The path without a slash at its end; `""` stands for every path.
     pub(super) fn literal(&self) -> &str {
         self.0.literal()
     }

@@ -1,12 +1,12 @@
-//! Access tokens: what a program shows that acts for a user and cannot hold a passkey.
+//! Access tokens, for programs that act for a user and cannot hold a passkey.
 //!
-//! The record decides whether a token lives; the token points at its record and restricts. What is
-//! signed is a biscuit (`sealed.rs`) to which whoever has it may add blocks that narrow it further,
-//! offline and with any tool for biscuits (`narrowing.rs`, `offline.rs`). What always holds: what a
-//! holder adds can only take away, because nothing about the token is read from any block but ours;
-//! and text, blocks and lists have limits.
+//! The record decides whether a token lives; the token points at its record and restricts. A token
+//! is a signed biscuit (`sealed.rs`) to which its holder may add blocks that narrow it further,
+//! offline and with any tool for biscuits (`narrowing.rs`, `offline.rs`). What always holds: a
+//! holder's blocks can only take away, because nothing about the token is read from any block but
+//! ours; and text, blocks and lists have limits.
 //!
-//! What does not live here: who may make one and where it counts, which is in `flows/access_tokens/`.
+//! What does not live here: who may make a token and what it opens, which is in `flows/`.
 
 pub mod carrier;
 mod datalog;
@@ -26,11 +26,11 @@ use super::time::Timestamp;
 use super::user::is_seen_as_written;
 use grant::{Grant, LIST_MAX};
 
-/// How every access token begins. Nothing else is taken for one.
+/// How every access token begins. No other value is taken for one.
 pub const TOKEN_PREFIX: &str = "vst_";
 /// The longest token that is looked at, its prefix included.
 pub const TOKEN_CHARS_MAX: usize = 4_096;
-/// The longest that is made: the rest is for those who narrow it.
+/// The longest token that is made, so that holders have room to narrow it.
 pub const TOKEN_CHARS_MADE_MAX: usize = 2_560;
 /// The most blocks, ours included.
 pub const TOKEN_BLOCKS_MAX: usize = 8;
@@ -38,7 +38,7 @@ pub const TOKEN_BLOCKS_MAX: usize = 8;
 pub const TOKEN_NAME_CHARS_MAX: usize = 100;
 /// How often the last use of a token is written to the store.
 pub const LAST_USED_GRANULARITY: Duration = Duration::from_mins(1);
-/// What `tokens.lifetime_max` may be at most. Keys that have signed tokens are accepted for as long.
+/// The longest `tokens.lifetime_max`. Keys that have signed tokens are accepted for as long.
 pub const TOKEN_LIFETIME_CEILING: Duration = Duration::from_hours(366 * 24);
 
 /// How long tokens may live, and how many of them one user may have.
@@ -55,7 +55,7 @@ impl Default for TokenLimits {
     }
 }
 
-/// A token as the store knows it. What its holder has is not kept.
+/// A token as the store knows it. The text that its holder has is not kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessToken {
     pub id: AccessTokenId,
@@ -69,13 +69,13 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
-    /// Whether its time is not over at `now`.
+    /// Whether it has not expired at `now`.
     pub fn is_live(&self, now: Timestamp) -> bool {
         now < self.expires_at
     }
 }
 
-/// What its owner calls a token.
+/// The owner's name for a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TokenName(String);
@@ -115,7 +115,7 @@ impl From<TokenName> for String {
     }
 }
 
-/// Why a token cannot be made as it was asked for; the text says what could.
+/// Why the requested token cannot be made; the text says which could be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedToken {
     #[error(
@@ -147,21 +147,21 @@ fn days(length: Duration) -> String {
     if hours.is_multiple_of(24) { format!("{} days", hours / 24) } else { format!("{hours} hours") }
 }
 
-/// Why a token that was shown is not accepted. The audit trail is told, the caller is not.
+/// Why a shown token is not accepted. The audit trail has the reason, the answer does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TokenRefusal {
     /// It is longer than any of ours.
     Oversized,
     /// It cannot be read.
     Malformed,
-    /// It is shown in another way than tokens travel, or another one beside it.
+    /// It is in the wrong place of the request, or another token is beside it.
     Misplaced,
     /// No key of ours has signed it, or its blocks are not those that were signed in this order.
     Forged,
-    /// Somebody else's key has signed a block.
+    /// A third party's key has signed a block.
     ThirdParty,
     TooManyBlocks,
-    /// A block has more in it than checks that are cheap to look at.
+    /// A block has more in it than cheap checks.
     Unfit,
     /// It was made by another installation.
     Foreign,
@@ -226,7 +226,7 @@ impl TokenRefusal {
         }
     }
 
-    /// Whether the token is good, and only not for this request.
+    /// Whether the token is valid, but does not cover this request.
     pub const fn is_good_elsewhere(self) -> bool {
         matches!(
             self,
@@ -234,8 +234,8 @@ impl TokenRefusal {
         )
     }
 
-    /// Whether whoever shows it may be guessing: no key of ours has signed what they show. A
-    /// program whose token has come to its end is not.
+    /// Whether the client may be guessing: no key of ours has signed its token. A program whose
+    /// token has expired is not guessing.
     pub const fn is_guess(self) -> bool {
         matches!(self, Self::Oversized | Self::Malformed | Self::Forged | Self::ThirdParty)
     }

@@ -1,10 +1,10 @@
-//! What the holders of a token have added to it, and whether it lets a request through.
+//! The blocks that holders have added to a token, and whether they let a request through.
 //!
 //! A block that is not ours may have checks over the facts about a request, and nothing else. The
-//! engine looks at its clock between checks and not within one, so what a check may cost is bounded
-//! by what it may say: there is one fact of each name, hence one combination to look at; and no
-//! regular expression, no closure over a list and no `network($any)` is let in. What always holds:
-//! a token that says more is refused as a whole.
+//! engine looks at its clock between checks and not within one, so the cost of a check is bounded
+//! by its form: there is one fact of each name, hence one combination to look at; and no regular
+//! expression, no closure over a list and no `network($any)` is allowed. What always holds: a token
+//! with more in it is refused as a whole.
 //!
 //! What does not live here: our own block, which `sealed.rs` reads.
 
@@ -25,10 +25,10 @@ const LIMITS: AuthorizerLimits =
 /// The most facts that one query may ask for.
 const FACTS_ASKED_MAX: usize = 16;
 
-/// What was added to a token.
+/// The blocks that were added to a token.
 pub struct Narrowing {
     token: Biscuit,
-    /// The rules by which every request is looked at.
+    /// The engine with the rules that are the same for every request.
     engine: AuthorizerBuilder,
     /// The networks that some check names.
     networks: Vec<(String, Network)>,
@@ -43,7 +43,7 @@ pub enum Unpassed {
     OutOfTime,
 }
 
-/// What is in a token, whoever has put it there.
+/// The content of a token, from the gateway or from a holder.
 pub(super) struct Contents {
     pub(super) facts: Vec<Fact>,
     checks: Vec<Check>,
@@ -67,7 +67,7 @@ impl Contents {
 }
 
 impl Narrowing {
-    /// What was added to `token`, which has `contents`.
+    /// The narrowing of `token`, which has `contents`.
     pub(super) fn of(token: Biscuit, contents: &Contents) -> Result<Self, TokenRefusal> {
         if !contents.queries().all(is_cheap) {
             return Err(TokenRefusal::Unfit);
@@ -127,7 +127,8 @@ fn are_cheap(ops: &[Op]) -> bool {
     ops.iter().all(|op| match op {
         Op::Value(_) | Op::Unary(_) => true,
         Op::Binary(binary) => !matches!(binary, Binary::Regex | Binary::All | Binary::Any),
-        // `&&` and `||` are written with closures of nothing, which are looked at once at most.
+        // `&&` and `||` are written with closures without parameters, which are evaluated once at
+        // most.
         Op::Closure(parameters, ops) => parameters.is_empty() && are_cheap(ops),
     })
 }
@@ -136,7 +137,7 @@ fn names_one(predicate: &Predicate) -> bool {
     matches!(predicate.terms.as_slice(), [Term::Str(_)])
 }
 
-/// What is not a network has no client in it.
+/// A text that is not a network has no client in it.
 fn named_network(predicate: &Predicate) -> Option<(String, Network)> {
     let [Term::Str(text)] = predicate.terms.as_slice() else { return None };
     Network::parse(text).ok().map(|network| (text.clone(), network))

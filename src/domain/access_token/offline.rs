@@ -1,7 +1,7 @@
-//! What a holder does with a token and without a gateway: narrow it, and see what it says.
+//! A holder's work with a token, without a gateway: narrowing and inspecting it.
 //!
-//! What does not live here: whether the token is any good. Only the gateway has the keys, and knows
-//! what was revoked.
+//! What does not live here: checking the token. Only the gateway has the keys, and knows the
+//! revoked tokens.
 //!
 //! What always holds: narrowing adds a block and takes none away.
 
@@ -15,7 +15,7 @@ use super::sealed::{bytes_of, token_of, written};
 use super::{TOKEN_BLOCKS_MAX, TOKEN_CHARS_MAX, TokenRefusal};
 use crate::domain::time::Timestamp;
 
-/// Why a holder's wish was not done; the text says what to do.
+/// Why a token was not narrowed or read; the text says what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OfflineError {
     #[error("this is not an access token: an access token begins with \"vst_\" and is on one line")]
@@ -36,13 +36,13 @@ impl From<TokenRefusal> for OfflineError {
     }
 }
 
-/// What a token says of itself, which nobody has checked.
+/// The content of a token, unchecked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspected {
     pub id: String,
     pub user: String,
     pub issuer: String,
-    /// What has to hold, block by block; ours is the first.
+    /// The checks, block by block; ours is the first.
     pub blocks: Vec<Vec<String>>,
 }
 
@@ -69,7 +69,7 @@ pub fn attenuate(
     if fits { Ok(text) } else { Err(OfflineError::TooLong) }
 }
 
-/// What a token says.
+/// The content of a token.
 pub fn inspect(text: &str) -> Result<Inspected, OfflineError> {
     let token = opened(text)?;
     let source = |at| token.print_block_source(at).map_err(|_| OfflineError::NotAToken);

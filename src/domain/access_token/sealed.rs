@@ -1,9 +1,8 @@
 //! The signed side of a token: a biscuit with one block of ours, behind our prefix.
 //!
-//! Our block says in one fact which token it is, whose and of which installation, and in checks
-//! what it is for, so that any tool for biscuits shows what a token may do. What always holds: the
-//! signatures are checked before anything is read, and of several blocks only ours says which token
-//! it is.
+//! Our block has one fact with the token's id, user and installation, and checks with its grant, so
+//! that any tool for biscuits shows what a token may do. What always holds: the signatures are
+//! checked before anything is read, and the token's id is read from our block alone.
 //!
 //! What does not live here: whether a token is in force, which its record says
 //! (`flows/access_tokens/`).
@@ -34,18 +33,18 @@ pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Signs with the newest key and reads with every key of the ring.
 pub struct TokenSigner(OpenKeyring);
 
-/// What a token says whose signatures hold.
+/// The content of a token with valid signatures.
 pub struct ReadToken {
     pub id: AccessTokenId,
     pub user: UserId,
-    /// `None`: nobody has added anything, and the record alone says what it is for.
+    /// `None`: no holder has added a block, and the record alone says what it is for.
     pub narrowing: Option<Narrowing>,
 }
 
 /// Why there is no token for a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsigned {
-    /// It would leave too little room for those who narrow it.
+    /// It would leave holders too little room to narrow it.
     TooLong,
     /// The library failed.
     Failed,
@@ -73,7 +72,7 @@ impl TokenSigner {
         builder.build(self.0.newest())?.to_vec()
     }
 
-    /// The keys that others need to read tokens, the one that signs first: their ids, and each in
+    /// The keys that others need to read tokens, the signing key first: their ids, and each in
     /// hexadecimal.
     pub fn published(&self) -> Vec<(u32, String)> {
         self.0.published()
@@ -91,7 +90,7 @@ impl TokenSigner {
             return Err(TokenRefusal::TooManyBlocks);
         }
         let contents = Contents::of(&token)?;
-        // Our block has one fact; any other is somebody else's.
+        // Our block has one fact; any other token was not written here.
         let [only] = contents.facts.as_slice() else { return Err(TokenRefusal::Unfit) };
         let (id, user, maker) = token_of(only).ok_or(TokenRefusal::Malformed)?;
         if maker != issuer {
@@ -116,7 +115,7 @@ pub(super) fn bytes_of(text: &str) -> Result<Vec<u8>, TokenRefusal> {
     BASE64.decode(encoded).map_err(|_| TokenRefusal::Malformed)
 }
 
-/// Which token it is, whose, and of which installation.
+/// The token's id, its user, and its installation.
 pub(super) fn token_of(said: &Fact) -> Option<(AccessTokenId, UserId, String)> {
     let [Term::Str(id), Term::Str(user), Term::Str(issuer)] = said.predicate.terms.as_slice() else {
         return None;

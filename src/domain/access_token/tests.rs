@@ -1,4 +1,4 @@
-//! Tokens as they are signed, narrowed and read. What a running gateway does with them is in
+//! Tokens as they are signed, narrowed and read. The tests of a running gateway are in
 //! `tests/gateway/access_tokens/`.
 
 use std::net::IpAddr;
@@ -154,9 +154,9 @@ fn read(text: &str) -> Result<ReadToken, TokenRefusal> {
     signer().read(text, HERE)
 }
 
-/// What the blocks of a token say about a request.
+/// Whether the blocks of a token let a request pass.
 fn passes(text: &str, usage: &Usage<'_>) -> Result<(), Unpassed> {
-    read(text).unwrap().narrowing.expect("somebody has narrowed it").passes(usage)
+    read(text).unwrap().narrowing.expect("a holder has narrowed it").passes(usage)
 }
 
 const NARROWED: Result<(), Unpassed> = Err(Unpassed::Refused(TokenRefusal::Narrowed));
@@ -168,7 +168,7 @@ fn token_roundtrips_within_the_size_limit() {
     assert!(text.starts_with("vst_") && text.len() < 1_000, "{}", text.len());
     let token = read(&text).unwrap();
     assert_eq!((token.id, token.user), (said.id, said.user));
-    assert!(token.narrowing.is_none(), "nobody has added anything");
+    assert!(token.narrowing.is_none(), "no holder has added a block");
     assert!(read(&format!("{text}==")).is_ok(), "tools write padding");
 }
 
@@ -308,7 +308,7 @@ fn refuses_requests_outside_the_attenuation() {
     ] {
         assert_eq!(passes(&all, &elsewhere), NARROWED, "{elsewhere:?}");
     }
-    // What a later block allows, an earlier one has taken away.
+    // A later block does not give back what an earlier one has taken away.
     let again = attenuate(&all, &grant(&["mail", "wiki"], &[], &["/a/b"], &[]), None, &[4; 32]).unwrap();
     assert_eq!(passes(&again, &usage("wiki", &get, "/a/b/c", near, NOW)), Ok(()));
     assert_eq!(passes(&again, &usage("wiki", &get, "/a/c", near, NOW)), NARROWED);
@@ -415,7 +415,7 @@ proptest! {
             prop_assert_eq!(by_blocks, free.covers(&usage).is_ok() && route == "wiki");
         }
         let text = signer().sign(&record(said), HERE).unwrap();
-        // A block that says nothing has the engine look at ours.
+        // A block without effect has the engine evaluate ours.
         prop_assert_eq!(passes(&with_block(&text, "check if true;"), &usage).is_ok(), covered);
     }
 }

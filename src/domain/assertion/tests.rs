@@ -1,4 +1,4 @@
-//! What assertions say, and for how long their keys are good.
+//! The claims of assertions, and the lifetime of their keys.
 
 use super::*;
 
@@ -53,7 +53,7 @@ fn part(text: &str, at: usize) -> serde_json::Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
-/// What a JWT says.
+/// The claims of a JWT.
 fn said(text: &str) -> serde_json::Value {
     part(text, 1)
 }

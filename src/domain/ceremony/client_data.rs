@@ -1,4 +1,5 @@
-//! Client data: what the browser says about where it was asked (WebAuthn Level 3, section 5.8.1).
+//! Client data: the browser's statement about the ceremony's page (WebAuthn Level 3, section
+//! 5.8.1).
 //!
 //! What always holds: the origin is compared as text with the configured list, so a path, user
 //! information, a trailing dot, another port or another spelling is a different origin; and a
@@ -12,7 +13,7 @@ use serde::de::IgnoredAny;
 use super::CeremonyError;
 use crate::domain::event::Refusal;
 
-/// Which ceremony client data must belong to.
+/// The ceremony that client data must belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expected {
     Create,

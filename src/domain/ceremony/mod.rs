@@ -8,10 +8,10 @@
 //! - A pending state is worth one attempt. Callers obtain it with `take`, so a second `finish`
 //!   finds nothing, even after a failure.
 //! - Nothing here reads a clock. Callers pass `now`, and expiry is decided here.
-//! - Evidence types have no public constructor. Whoever holds one, ran the check.
-//! - User verification and a discoverable credential are required, at every door.
-//! - What the library tolerates and the standard does not is refused here, before or after asking
-//!   the library; the library alone never decides.
+//! - Evidence types have no public constructor. A caller that holds one ran the check.
+//! - Every ceremony requires user verification and a discoverable credential.
+//! - An answer that the library tolerates and the standard does not is refused here, before or
+//!   after asking the library; the library alone never decides.
 //!
 //! What does not live here: HTTP, cookies, storage, and the question of who may begin. One thing
 //! comes from outside all the same: webauthn-rs draws its 32-byte challenges from the operating

@@ -15,7 +15,7 @@ use crate::domain::event::Refusal;
 use crate::domain::id::{CredentialId, UserId};
 use crate::domain::time::Timestamp;
 
-/// A registration under way, as the store keeps it. Not to be cloned: it is worth one attempt.
+/// A registration under way, as the store keeps it. It is not `Clone`: it is worth one attempt.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PendingRegistration {
     user: UserId,
@@ -28,7 +28,7 @@ impl PendingRegistration {
         Self { user, begun_at, registration }
     }
 
-    /// Who will own the credential.
+    /// The future owner of the credential.
     pub const fn user(&self) -> UserId {
         self.user
     }
@@ -61,12 +61,12 @@ pub struct NewCredential {
 }
 
 impl NewCredential {
-    /// Who the ceremony was for.
+    /// The user of the ceremony.
     pub const fn user(&self) -> UserId {
         self.user
     }
 
-    /// The new credential's id. Whether it is new to the store is still to be seen.
+    /// The new credential's id. The store has yet to decide whether it is new.
     pub const fn id(&self) -> &CredentialId {
         &self.id
     }

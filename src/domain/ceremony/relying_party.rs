@@ -1,9 +1,9 @@
 //! The relying party: our name towards authenticators, and the options that begin a ceremony.
 //!
 //! What always holds: origins are an exact list of texts, each of which a browser could send; the
-//! first is inside the RP ID's domain, and those that are not are related origins (WebAuthn Level
-//! 3, section 5.11), which browsers accept only if the RP ID's own host lists them. Options ask for
-//! a discoverable credential and for user verification, and for no attestation.
+//! first is inside the RP ID's domain, and origins outside of it are related origins (WebAuthn
+//! Level 3, section 5.11), which browsers accept only if the RP ID's own host lists them. Options
+//! ask for a discoverable credential and for user verification, and for no attestation.
 //!
 //! What does not live here: judging answers (`registration.rs`, `authentication.rs`).
 
@@ -43,7 +43,7 @@ pub enum CannotBegin {
     Options(#[from] serde_json::Error),
 }
 
-/// Who asks for passkeys.
+/// The relying party, which asks for passkeys.
 #[derive(Debug, Clone)]
 pub struct RelyingParty {
     pub(super) library: Webauthn,
@@ -74,7 +74,7 @@ impl RelyingParty {
         &self.id
     }
 
-    /// What people know us by.
+    /// The name for people.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -87,8 +87,8 @@ impl RelyingParty {
     /// Begins the registration of another, or the first, credential of `user`.
     ///
     /// `existing` keeps browsers from making a second credential on the same authenticator. It is
-    /// not part of the pending state: that an id is new, for everybody, is the store's to decide
-    /// at the moment it is written.
+    /// not part of the pending state: the store decides, when it writes the credential, whether the
+    /// id is new among all users.
     pub fn begin_registration(
         &self,
         user: &User,
@@ -114,7 +114,7 @@ impl RelyingParty {
     /// Begins a sign-in with whichever discoverable credential the person chooses. No credential
     /// is named, so the options tell an anonymous client nothing about who has an account.
     ///
-    /// With `expected_user`, only that person's credential will do: for a step-up, and for a
+    /// With `expected_user`, only that person's credential is accepted: for a step-up, and for a
     /// sign-in that began with an e-mail address.
     pub fn begin_authentication(
         &self,
@@ -122,7 +122,7 @@ impl RelyingParty {
         now: Timestamp,
     ) -> Result<(RequestOptions, PendingAuthentication), CannotBegin> {
         let (challenge, state) = self.library.start_discoverable_authentication()?;
-        // The library's `mediation` stays behind: it is a matter of how the page asks.
+        // The library's `mediation` is left out, because the page decides how it asks.
         let mut options = serde_json::to_value(challenge.public_key)?;
         if let Some(members) = options.as_object_mut() {
             members.remove("allowCredentials");
@@ -157,7 +157,7 @@ fn must_be_within(id: &str, origin: &Url) -> Result<(), BadRelyingParty> {
     Ok(())
 }
 
-/// The library discourages discoverable credentials; without them nobody could sign in.
+/// The library discourages discoverable credentials; without them no user could sign in.
 fn authenticator_selection() -> Value {
     json!({ "residentKey": "required", "requireResidentKey": true, "userVerification": "required" })
 }

@@ -2,11 +2,10 @@
 //!
 //! What does not live here: reading another program's files (`cli/webauthn_proxy.rs`).
 //!
-//! What always holds: its key is checked as a new one's is. The library is handed the registration
-//! that it would have been, without an attestation, which we never ask for: so it reads the key,
-//! and the record is in its own form. Nothing is proved by that; the passkey proves itself at its
-//! first sign-in, which asks of it what it asks of any other: to be discoverable, and to verify its
-//! user.
+//! What always holds: its key is checked like a new passkey's. The library is handed the
+//! registration that it would have been, without an attestation, which we never ask for: so it
+//! reads the key, and the record is in its own form. That proves nothing; the passkey proves itself
+//! at its first sign-in, where it has to be discoverable and verify its user like any other.
 
 use std::borrow::Cow;
 
@@ -64,7 +63,7 @@ impl RelyingParty {
         Ok(Credential { imported: Some(imported), ..new.into_credential(Planned::default(), now) })
     }
 
-    /// What a browser would have answered.
+    /// The answer that a browser would have given.
     fn answer(&self, foreign: &ForeignPasskey, options: &CreationOptions, rp_id_hash: [u8; 32]) -> Value {
         let origin = self.origins().first().map_or("", String::as_str);
         let client_data =
@@ -106,8 +105,8 @@ fn authenticator_data(foreign: &ForeignPasskey, rp_id_hash: [u8; 32]) -> Vec<u8>
     data
 }
 
-/// The credential as it will have been all along, where only its first use tells whether it may be
-/// backed up. From then on that never changes, as with any other.
+/// The credential with its backup eligibility, where only its first use tells that. From then on
+/// eligibility never changes, as with any other credential.
 pub(super) fn as_first_shown(credential: &Credential, backup: Backup) -> Cow<'_, Credential> {
     let Some(imported @ Imported { eligibility: Eligibility::Untold, .. }) = &credential.imported else {
         return Cow::Borrowed(credential);

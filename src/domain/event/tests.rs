@@ -1,4 +1,4 @@
-//! Words for what happens.
+//! Labels of events.
 
 use super::*;
 

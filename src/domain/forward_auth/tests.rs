@@ -1,4 +1,4 @@
-//! What is read of questions of other proxies.
+//! Reading questions of other proxies.
 
 use proptest::prelude::*;
 
@@ -163,7 +163,7 @@ fn headers_that_the_proxy_of_a_contract_does_not_set_are_named() {
     assert_eq!(passed_on(Contract::Forwarded, &map(FORWARDED)), [""; 0]);
 }
 
-/// One fact as a header says it, with what each contract would make of it.
+/// One fact in a header, with its meaning in each contract.
 fn facts() -> impl Strategy<Value = (&'static str, &'static str)> {
     prop::sample::select(vec![
         ("x-forwarded-method", "GET"),
@@ -184,7 +184,8 @@ fn facts() -> impl Strategy<Value = (&'static str, &'static str)> {
     ])
 }
 
-/// A model of its own: what all headers of one meaning say together. More than one value is unclear.
+/// A model of its own: the value of all headers of one meaning together. More than one value is
+/// unclear.
 fn said<'a>(facts: &[(&'a str, &'a str)], meaning: &str) -> Vec<&'a str> {
     let mut values: Vec<&str> = facts
         .iter()
@@ -205,8 +206,8 @@ fn said<'a>(facts: &[(&'a str, &'a str)], meaning: &str) -> Vec<&'a str> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
-    /// Whatever a client adds to what the proxy sets: the answer is about what the proxy said, or
-    /// there is none.
+    /// Whatever headers a client adds to the proxy's, the answer is about the request that the
+    /// proxy named, or a refusal.
     #[test]
     fn a_forged_or_contradictory_header_never_changes_the_question(
         forged in prop::collection::vec(facts(), 0..6),

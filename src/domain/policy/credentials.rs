@@ -1,11 +1,11 @@
-//! What an application that only knows `Authorization` is told: Basic (RFC 7617) or a bearer token
-//! (RFC 6750).
+//! The `Authorization` header for applications that know no other: Basic (RFC 7617) or a bearer
+//! token (RFC 6750).
 //!
-//! What does not live here: who reads the secrets from files (`config/told.rs`), and what becomes
-//! of the header that a client sends (`proxy/headers.rs`).
+//! What does not live here: who reads the secrets from files (`config/told.rs`), and handling the
+//! header that a client sends (`proxy/headers.rs`).
 //!
-//! What always holds: a secret is told to the application alone and shown nowhere, in no log, error
-//! or debug output; a user without a secret of their own is told of with no header.
+//! What always holds: a secret is told to the application alone and shown in no log, error or debug
+//! output; for a user without a secret of their own, there is no header.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,7 +21,7 @@ use crate::domain::user::{User, Username};
 /// The longest password or token, in bytes.
 pub const SECRET_BYTES_MAX: usize = 4_096;
 
-/// What a route tells its application in `Authorization`.
+/// The credentials that a route sends in `Authorization`.
 #[derive(Clone)]
 pub struct Credentials {
     form: Form,
@@ -30,17 +30,17 @@ pub struct Credentials {
 
 #[derive(Clone)]
 enum Form {
-    /// With what the application knows the user by.
+    /// Basic, with the user name that the application knows.
     Basic(Template),
     Bearer,
 }
 
-/// Who has which secret.
+/// The secrets, by user.
 #[derive(Clone)]
 pub enum Secrets {
-    /// Everybody the same one.
+    /// The same secret for every user.
     Shared(Zeroizing<String>),
-    /// Each user one of their own.
+    /// One secret for each user.
     Personal(HashMap<Username, Zeroizing<String>>),
 }
 
@@ -84,15 +84,16 @@ impl Secrets {
 }
 
 impl Credentials {
-    /// A user name, as the application knows it, and a password. The error says what no password
-    /// can have.
+    /// A user name, as the application knows it, and a password. The error names the character that
+    /// no password can have.
     pub fn basic(username: Template, passwords: Secrets) -> Result<Self, &'static str> {
         let fits = |secret: &Zeroizing<String>| !secret.chars().any(char::is_control);
         Self::checked(Form::Basic(username), passwords, fits)
             .ok_or("a password is empty, too long, or has a control character")
     }
 
-    /// A token that the application has given. The error says what no token can have.
+    /// A token that the application has given. The error names the character that no token can
+    /// have.
     pub fn bearer(tokens: Secrets) -> Result<Self, &'static str> {
         // RFC 6750, section 2.1: `b64token`.
         let fits = |secret: &Zeroizing<String>| {
@@ -110,7 +111,7 @@ impl Credentials {
         all_fit.then_some(Self { form, secrets })
     }
 
-    /// Whether somebody has a secret for being called `username`: nobody may take such a name for
+    /// Whether a secret belongs to the name `username`: no user may take such a name for
     /// themselves.
     pub fn is_about_name(&self, username: &Username) -> bool {
         match &self.secrets {
@@ -125,7 +126,7 @@ impl Credentials {
         let text = match &self.form {
             Form::Bearer => Zeroizing::new(format!("Bearer {}", secret.as_str())),
             Form::Basic(template) => {
-                // The first colon ends the name, so a name with one would be another's.
+                // The first colon ends the name, so a name with a colon would be another user's.
                 let name = template.text(user).filter(|name| !name.contains(':'))?;
                 let pair = Zeroizing::new(format!("{name}:{}", secret.as_str()));
                 Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))

@@ -1,12 +1,12 @@
-//! Policies in biscuit's Datalog, for what lists cannot say.
+//! Policies in biscuit's Datalog, for conditions that lists cannot express.
 //!
 //! A policy reads facts about the user and the request ([`FACTS`]) and says `allow if` or
-//! `deny if`; the first clause that holds decides, and where none does, nobody enters. What always
-//! holds: evaluation is bounded in facts, iterations and time, and one that runs out of them
-//! decides nothing; a result is kept for exactly the facts that the policy reads, so that one which
-//! reads no clock is worked out once per user and kind of request.
+//! `deny if`; the first clause that holds decides, and where none holds, the request is refused.
+//! What always holds: evaluation is bounded in facts, iterations and time, and an evaluation that
+//! runs out of them decides nothing; a result is kept for exactly the facts that the policy reads,
+//! so that a policy which reads no clock is worked out once per user and kind of request.
 //!
-//! What does not live here: anonymous clients, who sign in first; and what a result is good for
+//! What does not live here: anonymous clients, who sign in first; and acting on a result
 //! (`decide.rs`).
 
 use std::net::IpAddr;
@@ -29,7 +29,7 @@ use crate::domain::user::{Group, User};
 
 /// An attribute that administrators alone edit: its name and its value.
 const ATTRIBUTE: &str = "attribute";
-/// One that its owner edits, so that nobody takes it for what an administrator has said.
+/// An attribute that its owner edits, named apart from those that administrators set.
 const OWN_ATTRIBUTE: &str = "own_attribute";
 
 /// The facts that a policy may read, and how many values each has.
@@ -52,7 +52,7 @@ pub const FACTS: [(&str, usize); 16] = [
     ("auth_age", 1),
 ];
 
-/// What one evaluation may cost. The time is a last resort: the engine's own default of 1 ms fails
+/// The limits of one evaluation. The time is a last resort: the engine's own default of 1 ms fails
 /// at random on a busy machine.
 const LIMITS: AuthorizerLimits =
     AuthorizerLimits { max_facts: 1_000, max_iterations: 100, max_time: Duration::from_millis(20) };
@@ -65,20 +65,20 @@ pub const TEXT_BYTES_MAX: usize = 16 * 1024;
 #[derive(Debug, Clone)]
 pub struct Datalog {
     base: AuthorizerBuilder,
-    /// As people read them.
+    /// The clauses as people read them.
     clauses: Vec<String>,
     reads: Vec<&'static str>,
-    /// Every text that stands in it: names among them must not be there for the taking.
+    /// Every text in it: users must not be able to choose a name that is among them.
     texts: Vec<String>,
     route: String,
     defined: Defined,
     zone: TimeZone,
 }
 
-/// What is wrong with a policy.
+/// A mistake in a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyMistake {
-    /// Within the policy, from 1.
+    /// The line within the policy, from 1.
     pub line: usize,
     pub problem: String,
 }
@@ -90,17 +90,17 @@ pub struct Subject {
     kept: ArcSwap<Vec<(Seen, Judgement)>>,
 }
 
-/// What an evaluation comes to; a number is that of the clause.
+/// The result of an evaluation, with the number of the clause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judgement {
     Allowed(usize),
     /// `None`: no clause holds, or a check fails.
     Refused(Option<usize>),
-    /// It ran out of what an evaluation may cost.
+    /// It exceeded a limit of evaluations.
     TooCostly,
 }
 
-/// The facts about a request that a policy reads; what it does not read is `None`.
+/// The facts about a request that a policy reads; the others are `None`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Seen {
     method: Option<Method>,
@@ -158,7 +158,7 @@ impl Datalog {
         Ok(Self { base, clauses, reads, texts, route: route.to_owned(), defined, zone })
     }
 
-    /// What the policy knows of `user`.
+    /// The facts about `user`.
     pub fn subject(&self, user: &User) -> Subject {
         let mut facts =
             vec![facts::text("user", user.username.as_str()), facts::text("email", user.email.as_str())];
@@ -180,17 +180,17 @@ impl Datalog {
         &self.clauses
     }
 
-    /// Whether the path counts.
+    /// Whether the policy reads the path.
     pub fn reads_path(&self) -> bool {
         self.does_read(PATH) || self.does_read("path_segment")
     }
 
-    /// Whether a result may be another one later.
+    /// Whether a result may change with time.
     pub fn reads_clock(&self) -> bool {
         [TIME, "weekday", "minute_of_day", "auth_age"].into_iter().any(|name| self.does_read(name))
     }
 
-    /// Whether a text in it is `text`.
+    /// Whether the policy has the text `text`.
     pub fn mentions(&self, text: &str) -> bool {
         self.texts.iter().any(|known| known == text)
     }
@@ -292,7 +292,7 @@ fn age(shown_at: Option<Timestamp>, now: Timestamp) -> Option<i64> {
     shown_at.and_then(|at| i64::try_from(now.since(at).as_secs()).ok())
 }
 
-/// What the grammar says about `text`, with the lines, which the engine's own errors have lost.
+/// The grammar's errors about `text`, with the lines, which the engine's own errors do not have.
 fn ungrammatical(text: &str) -> Vec<PolicyMistake> {
     let mistake = |error: &biscuit_parser::parser::Error<'_>| {
         let at = error.input.as_ptr().addr().saturating_sub(text.as_ptr().addr()).min(text.len());

@@ -1,13 +1,13 @@
 //! The one place that says who may enter a route.
 //!
-//! The first rule that is about the user and the request decides, one that denies included; where
-//! no rule is, nobody enters. What depends on the user alone is found out once ([`Policy::about`]);
-//! the rest is a walk over a few rules. Requests, explanations, pages and tests of a policy all ask
-//! here, so they cannot differ.
+//! The first rule that is about the user and the request decides, also if it denies; where no rule
+//! is, the request is refused. The part that depends on the user alone is worked out once
+//! ([`Policy::about`]); the rest is a walk over a few rules. Requests, explanations, pages and
+//! tests of a policy all ask here, so they cannot differ.
 //!
 //! What does not live here: public paths (`public.rs`), and whether a request has a route at all.
 //!
-//! What always holds: where nothing decides, nobody enters.
+//! What always holds: where nothing decides, the request is refused.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use super::who::{Allow, Who};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Email, Standing, User, Username};
 
-/// What a rule is called that the short form `allow = [...]` stands for.
+/// The name of the rule that the short form `allow = [...]` stands for.
 pub const SHORT_FORM: &str = "allow";
 
-/// Who may enter a route.
+/// The rules of a route: who may enter it.
 #[derive(Debug, Clone)]
 pub struct Policy {
     law: Law,
@@ -35,60 +35,60 @@ enum Law {
 }
 
 impl Default for Policy {
-    /// Nobody enters.
+    /// Refuses every request.
     fn default() -> Self {
         Self::new(Vec::new(), None)
     }
 }
 
-/// What a route's policy has to do with one user.
+/// The part of a route's policy that is about one user.
 #[derive(Debug)]
 pub struct Concerned(Concern);
 
 #[derive(Debug)]
 enum Concern {
-    /// The rules that are about them, by their place, in order.
+    /// The rules that are about the user, by their place, in order.
     Rules(Box<[usize]>),
     Datalog(Box<Subject>),
-    /// The account enters nowhere.
+    /// The account may enter no route.
     Nothing,
 }
 
-/// What becomes of a request.
+/// The decision about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// It goes on, as its user.
+    /// The request goes on, with its user's identity.
     Allowed,
-    /// It goes on, as nobody.
+    /// The request goes on, without an identity.
     Public,
-    /// Its user shows a passkey again first.
+    /// The user has to show a passkey again first.
     StepUp,
-    /// An anonymous client signs in first.
+    /// The anonymous client has to sign in first.
     SignIn,
     Refused,
-    /// The policy ran out of what a decision may cost, which says nothing about anybody.
+    /// The policy exceeded its limits, which says nothing about the user.
     Undecided,
 }
 
-/// A decision, and what is behind it.
+/// A decision, and the rule or clause behind it.
 #[derive(Debug, Clone, Copy)]
 pub struct Verdict<'p> {
     pub decision: Decision,
     pub by: By<'p>,
 }
 
-/// What decides.
+/// The rule or clause that decides.
 #[derive(Debug, Clone, Copy)]
 pub enum By<'p> {
     Rule(&'p Rule),
     /// A clause of a policy in Datalog, as people read it.
     Clause(&'p str),
-    /// Nothing is about the request, or lets it in.
+    /// No rule is about the request, or no clause lets it in.
     Nothing,
 }
 
 impl<'p> By<'p> {
-    /// What people call it.
+    /// Its name for people.
     pub fn name(self) -> Option<&'p str> {
         match self {
             Self::Rule(rule) => Some(&rule.name),
@@ -103,7 +103,7 @@ impl Decision {
     pub const ALL: [Self; 6] =
         [Self::Allowed, Self::Public, Self::StepUp, Self::SignIn, Self::Refused, Self::Undecided];
 
-    /// As commands, events and metrics call it.
+    /// Its name in commands, events and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
@@ -122,17 +122,17 @@ impl Decision {
 }
 
 impl Policy {
-    /// These rules. `max_auth_age` counts for all of them.
+    /// A policy of these rules. `max_auth_age` counts for all of them.
     pub fn new(rules: Vec<Rule>, max_auth_age: Option<Duration>) -> Self {
         Self { law: Law::Rules(rules), max_auth_age }
     }
 
-    /// This policy in Datalog. Anonymous clients sign in first.
+    /// A policy in Datalog, for which anonymous clients sign in first.
     pub fn in_datalog(datalog: Datalog, max_auth_age: Option<Duration>) -> Self {
         Self { law: Law::Datalog(Box::new(datalog)), max_auth_age }
     }
 
-    /// The short form: whoever one of these lines is about enters.
+    /// The short form: a user whom one of these lines is about enters.
     pub fn allowing(lines: Vec<Allow>, max_auth_age: Option<Duration>) -> Self {
         let rule = Rule {
             name: SHORT_FORM.to_owned(),
@@ -165,7 +165,7 @@ impl Policy {
         self.max_auth_age
     }
 
-    /// What there is about `user`. There is nothing about a disabled account.
+    /// The rules about `user`. No rule is about a disabled account.
     pub fn about(&self, user: &User) -> Concerned {
         if user.standing != Standing::Active {
             return Concerned(Concern::Nothing);
@@ -179,7 +179,7 @@ impl Policy {
         })
     }
 
-    /// Whether some request of whoever `concerned` was found for may go on, as far as can be told
+    /// Whether some request of the user whom `concerned` is about may go on, as far as can be told
     /// beforehand.
     pub fn lets_in(&self, concerned: &Concerned) -> bool {
         let about_them = match &concerned.0 {
@@ -212,7 +212,7 @@ impl Policy {
             (Law::Datalog(datalog), Concern::Datalog(subject)) => {
                 self.by_datalog(datalog, subject, shown_at, asking)
             }
-            // Nothing about them, or what was found for another policy.
+            // No rule is about the user, or `concerned` was found for another policy.
             _ => Verdict { decision: Decision::Refused, by: By::Nothing },
         }
     }
@@ -231,7 +231,7 @@ impl Policy {
         let limits = [rule.max_auth_age, self.max_auth_age];
         let decision = match rule.effect {
             Effect::Deny => Decision::Refused,
-            // Whoever may enter unasked is not asked for a fresh passkey.
+            // A rule that lets anonymous clients in does not ask for a fresh passkey.
             Effect::Allow if rule.who == Who::Anyone => Decision::Allowed,
             Effect::Allow if is_too_old(limits, shown_at, asking.now) => Decision::StepUp,
             Effect::Allow => Decision::Allowed,
@@ -259,8 +259,8 @@ impl Policy {
         }
     }
 
-    /// Decides about a request of nobody in particular. The first rule about it decides: where that
-    /// rule is about people, they have to say who they are.
+    /// Decides about a request of an anonymous client. The first rule about it decides: where that
+    /// rule is about people, the client has to sign in.
     pub fn decide_for_anonymous(&self, asking: &Asking<'_>) -> Verdict<'_> {
         let rule = self.rules().iter().find(|rule| rule.is_about(asking));
         let decision = match rule {
@@ -279,7 +279,7 @@ impl Policy {
         }
     }
 
-    /// Whether a decision may be another one later, though nobody has changed anything.
+    /// Whether a decision may change with time alone.
     pub fn depends_on_time(&self) -> bool {
         match &self.law {
             Law::Rules(rules) => rules.iter().any(|rule| rule.when.times.is_some()),
@@ -299,12 +299,12 @@ impl Policy {
         paths.any(|literal| literal.matches(path) != literal.matches_in_any_case(folded))
     }
 
-    /// Whether a line lets in, or keeps out, whoever is called `username`.
+    /// Whether a line lets in, or keeps out, the user called `username`.
     pub fn is_about_name(&self, username: &Username) -> bool {
         self.lines().any(|line| line.is_about(username)) || self.mentions(username.as_str())
     }
 
-    /// Whether a line lets in, or keeps out, whoever has this address.
+    /// Whether a line lets in, or keeps out, the user who has this address.
     pub fn is_about_address(&self, email: &Email) -> bool {
         self.lines().any(|line| line.is_about_address(email)) || self.mentions(email.as_str())
     }

@@ -1,8 +1,8 @@
-//! What the configuration defines by name for rules, policies and headers to read: networks, and
+//! The names that the configuration defines for rules, policies and headers: networks, and
 //! attributes of people.
 //!
-//! What does not live here: what attributes are (`domain/attribute.rs`), and what is decided by any
-//! of them.
+//! What does not live here: what attributes are (`domain/attribute.rs`), and decisions that use
+//! them.
 //!
 //! What always holds: a name stands for one thing, in every route of one configuration.
 
@@ -13,7 +13,7 @@ use ipnet::IpNet;
 
 use crate::domain::attribute::Attributes;
 
-/// Everything that is defined by name.
+/// All networks and attributes with a name.
 #[derive(Debug, Clone, Default)]
 pub struct Defined {
     pub networks: Arc<NamedNetworks>,
@@ -30,7 +30,7 @@ impl NamedNetworks {
         self.0.iter().find(|(known, _)| known == name).map(|(_, networks)| networks.as_slice())
     }
 
-    /// The names of those that `client` is in.
+    /// The names of the networks that `client` is in.
     pub(super) fn around(&self, client: IpAddr) -> impl Iterator<Item = &str> {
         let client = client.to_canonical();
         let within = move |networks: &[IpNet]| networks.iter().any(|network| network.contains(&client));

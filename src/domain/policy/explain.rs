@@ -1,9 +1,9 @@
-//! Questions about decisions: what would become of a request, and why.
+//! Questions about decisions: how a request would be decided, and why.
 //!
 //! What does not live here: the answer, which the gateway works out (`flows/admission/explain.rs`)
 //! with the same code that admits requests.
 //!
-//! What always holds: a question that names no whole URL is no question.
+//! What always holds: a question names a whole URL.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::domain::place::host_of;
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
 
-/// A request that nobody has made.
+/// A request that no client has made.
 #[derive(Debug, Clone)]
 pub struct Question {
     pub who: Asker,
@@ -28,7 +28,7 @@ pub struct Question {
     pub auth_age: Duration,
 }
 
-/// Whose request it would be.
+/// The sender of the request.
 #[derive(Debug, Clone)]
 pub enum Asker {
     Anonymous,
@@ -50,9 +50,9 @@ pub struct Explanation {
     pub decision: Decision,
     /// `None`: no route answers this address.
     pub route: Option<String>,
-    /// The rule that decides; `None`: none does.
+    /// The rule that decides, if one does.
     pub rule: Option<String>,
-    /// In a sentence or two.
+    /// The reason, in a sentence or two.
     pub because: String,
 }
 
@@ -84,7 +84,7 @@ impl Sought {
 }
 
 impl Miss {
-    /// What a rule says that a request does not fit.
+    /// The reason in words why a rule is not about a request.
     pub const fn in_words(self) -> &'static str {
         match self {
             Self::Who => "is about other people",

@@ -1,9 +1,9 @@
-//! The facts about a request that Datalog reads: in the policies of routes, and in what the holders
-//! of access tokens add to them.
+//! The facts about a request that Datalog reads: in the policies of routes, and in the blocks that
+//! holders add to access tokens.
 //!
 //! What does not live here: facts about a user, a token, or a route's own networks, which differ
 //! between the two. What always holds: the names are a promise (`docs/policy.md`,
-//! `docs/tokens.md`), and both read the same of the same request.
+//! `docs/tokens.md`), and both read the same facts of the same request.
 
 use biscuit_auth::builder::{Fact, Term, fact, string};
 
@@ -15,11 +15,11 @@ pub const HOST: &str = "host";
 pub const METHOD: &str = "method";
 pub const PATH: &str = "path";
 pub const CLIENT: &str = "client";
-/// Each network that the client is in, by a name that whoever states it has chosen.
+/// Each network that the client is in, by the name that the configuration or the token gives it.
 pub const NETWORK: &str = "network";
 pub const TIME: &str = "time";
 
-/// What is known of a request for the route with this name.
+/// The facts about a request for the route with this name.
 pub(in crate::domain) fn of_request(route: &str, asking: &Asking<'_>) -> Vec<Fact> {
     let client = asking.client.map(|client| text(CLIENT, &client.to_canonical().to_string()));
     let known = [

@@ -1,7 +1,7 @@
-//! What a route says about headers that clients send: what is taken off beyond the built-in families,
-//! and what of those is let through.
+//! A route's settings for headers that clients send: which are taken off beyond the built-in
+//! families, and which of those are let through.
 //!
-//! What always holds: what the gateway writes itself can never be let through from outside.
+//! What always holds: headers that the gateway writes itself can never be let through from outside.
 
 /// Beginnings of names that only the gateway writes, as an application may read them.
 const ALWAYS_OURS: [&str; 4] = ["x-forwarded-", "x-vestibule-", "forwarded", "x-request-id"];
@@ -14,7 +14,7 @@ pub struct HeaderPattern {
     is_beginning: bool,
 }
 
-/// What a route adds to, and takes out of, the families that are removed.
+/// The headers that a route adds to the removed families, and those that it takes out of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeaderRules {
     pub strip: Vec<HeaderPattern>,
@@ -109,7 +109,7 @@ mod tests {
         let pass = vec![HeaderPattern::parse_passed("X-Auth-Token").unwrap()];
         let rules = HeaderRules { strip: Vec::new(), pass };
         assert!(rules.passes("x-auth-token") && !rules.passes("x-auth-user"));
-        // Not even with a pattern that nobody can configure.
+        // A pattern that the configuration would refuse lets none of them through either.
         let rules = HeaderRules { strip: Vec::new(), pass: vec![HeaderPattern::parse("X*").unwrap()] };
         assert!(rules.passes("x-auth-token"));
         for ours in ["x-forwarded-for", "x_forwarded_for", "x-vestibule-assertion"] {

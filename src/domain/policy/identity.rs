@@ -1,11 +1,11 @@
-//! What an application is told about the person: names and values of identity headers.
+//! Names and values of the identity headers that tell an application who the user is.
 //!
 //! Values are ASCII. A character outside printable ASCII, and `%` itself, is written as the
 //! percent-encoded bytes of its UTF-8 form, so that nothing can split a header and nothing is
 //! lost. A person who lacks what a template names yields no header, never one with a gap.
 //!
-//! What does not live here: what is told in `Authorization` (`credentials.rs`), and the signed
-//! assertion (`domain/assertion.rs`), of which this only knows whose names it also has.
+//! What does not live here: the `Authorization` header (`credentials.rs`), and the signed assertion
+//! (`domain/assertion.rs`), of which this module knows only the further header that carries it.
 
 use http::{HeaderName, HeaderValue};
 
@@ -15,11 +15,11 @@ use crate::domain::user::{Group, User};
 /// Pomerium's name for a signed statement about a user, which applications know how to check.
 const POMERIUM_ASSERTION: HeaderName = HeaderName::from_static("x-pomerium-jwt-assertion");
 
-/// Which headers a route writes.
+/// The headers that a route writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityHeaders {
     fields: Vec<(HeaderName, Template)>,
-    /// Where an assertion goes that looks like another program's.
+    /// The header for an assertion in another program's form.
     assertion: Option<HeaderName>,
 }
 
@@ -33,7 +33,7 @@ enum Piece {
     Attribute(Attribute),
 }
 
-/// What can be told about a person.
+/// The facts that can be told about a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Attribute {
     Id,
@@ -44,11 +44,11 @@ enum Attribute {
     Groups,
     /// Separated by `|`.
     GroupsPiped,
-    /// One that the installation defines itself.
+    /// An attribute that the installation defines itself.
     Own(Definition),
 }
 
-/// How a placeholder for an attribute of the installation begins.
+/// The beginning of a placeholder for an attribute of the installation.
 const OWN: &str = "attr.";
 
 impl Attribute {
@@ -67,7 +67,7 @@ impl Attribute {
         })
     }
 
-    /// Empty where there is nothing to tell.
+    /// The text of the attribute; empty where there is none.
     fn of(&self, user: &User) -> String {
         let joined =
             |separator: &str| user.groups.iter().map(Group::as_str).collect::<Vec<_>>().join(separator);
@@ -192,7 +192,7 @@ impl IdentityHeaders {
         Self { fields: fields.iter().map(field).collect(), assertion: None }
     }
 
-    /// What oauth2-proxy answers a proxy that asks.
+    /// The headers that oauth2-proxy answers to a proxy that asks.
     pub fn auth_request() -> Self {
         Self::telling(&[
             ("x-auth-request-user", Attribute::Username),
@@ -207,18 +207,18 @@ impl IdentityHeaders {
         Self { fields, assertion: None }
     }
 
-    /// The names it may write; all of them are removed from what comes from outside.
+    /// The names it may write; all of them are removed from clients' requests.
     pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
         self.fields.iter().map(|(name, _)| name).chain(&self.assertion)
     }
 
-    /// Where an assertion goes that looks like Pomerium's, about the host of the route; `None`:
-    /// nowhere.
+    /// The header for an assertion in Pomerium's form, about the host of the route, if there is
+    /// one.
     pub fn pomerium_assertion(&self) -> Option<&HeaderName> {
         self.assertion.as_ref()
     }
 
-    /// What users say of themselves that an application is told, and in which header.
+    /// The attributes that users set themselves and an application is told, with their headers.
     pub fn said_by_owners(&self) -> impl Iterator<Item = (&HeaderName, &Definition)> {
         let told = self
             .fields

@@ -1,9 +1,11 @@
-//! Where users sign out of an application, so that signing out on one side can sign out on the other.
+//! The address at which users sign out of an application, so that signing out on one side can sign
+//! out on the other.
 //!
 //! What does not live here: ending sessions (`flows/`), and which requests are meant
 //! (`proxy/sign_out.rs`).
 //!
-//! What always holds: only the very address is one; another spelling of it signs nobody out here.
+//! What always holds: only the exact address is a sign-out address; another spelling of it signs no
+//! user out.
 
 use super::path::{self, Reading};
 

@@ -4,7 +4,7 @@
 //! holds literal paths open to anonymous clients, `identity` the headers an application is told.
 //! `decide` says who may enter, by rules (`rule`) about people (`who`), requests, and hours
 //! (`times`), or by a policy in `datalog`. What always holds: no default route and no default
-//! permission. What nothing matches is refused.
+//! permission. A request that nothing matches is refused.
 
 pub mod credentials;
 pub mod datalog;

@@ -81,7 +81,7 @@ pub fn folded(path: &[u8]) -> Option<Vec<u8>> {
     Some(folded.into_bytes())
 }
 
-/// What `c` folds to, if that has a letter of ASCII in it and `c` has none.
+/// The folded form of `c`, if it has a letter of ASCII in it and `c` has none.
 fn folding(c: char) -> Option<String> {
     if c.is_ascii() {
         return None;
@@ -132,7 +132,8 @@ fn is_unreserved(byte: u8) -> bool {
 }
 
 /// The first character of a path in the configuration that cannot be part of a route's path or
-/// our prefix. What passes has no second spelling that [`read`] would take for plain.
+/// our prefix. A path without such a character has no second spelling that [`read`] would take for
+/// plain.
 pub fn unfit_for_prefix(literal: &str) -> Option<char> {
     literal.chars().find(|c| *c != '/' && !u8::try_from(*c).is_ok_and(is_unreserved))
 }
@@ -148,7 +149,7 @@ fn has_odd_segments(path: &[u8]) -> bool {
     let mut segments = path.split(|b| *b == b'/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
-        // Windows, and applications that trim, drop both.
+        // Windows, and applications that trim, drop both characters.
         let trailing = segment.ends_with(b".") || segment.ends_with(b"%20");
         if trailing || (segment.is_empty() && !last) {
             return true;

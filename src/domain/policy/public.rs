@@ -12,7 +12,7 @@ use super::path::{self, Reading};
 pub enum PublicPath {
     /// This path alone.
     Exact(String),
-    /// Everything below this path, which ends with a slash.
+    /// All paths below this path, which ends with a slash.
     Below(String),
 }
 

@@ -1,4 +1,4 @@
-//! What looks wrong about the rules of a route, found by trying requests.
+//! Finds probable mistakes in the rules of a route by trying requests.
 //!
 //! For each rule, requests are made up that it is about: its own people, methods, paths, networks
 //! and hours, and some that no list names. A rule that decides about none of them is dead. What
@@ -28,8 +28,7 @@ const ODD_HOST: &str = "x7q.example";
 /// A segment that no list is likely to name.
 const ODD_SEGMENT: &str = "x7q";
 
-/// What there is to say about `policy`, whose route begins at `route_path`, in sentences about its
-/// rules.
+/// Remarks about the rules of `policy`, whose route begins at `route_path`.
 pub fn remarks(policy: &Policy, route_path: &str) -> Vec<String> {
     policy.rules().iter().flat_map(|rule| about(policy, rule, route_path)).collect()
 }
@@ -75,7 +74,7 @@ fn dead_behind<'p>(policy: &'p Policy, rule: &Rule, route_path: &str) -> Option<
     Some(instead)
 }
 
-/// What the requests for one rule are made of.
+/// The facts of which the requests for one rule are combined.
 struct Facts {
     host: String,
     methods: Vec<Method>,

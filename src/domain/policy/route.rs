@@ -21,8 +21,8 @@ use super::rule::Asking;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{User, Username};
 
-/// Where applications that are set up for Pomerium look for the keys of its assertion, on their own
-/// host.
+/// The path at which applications that are set up for Pomerium look for the keys of its assertion,
+/// on their own host.
 pub const POMERIUM_KEYS_PATH: &str = "/.well-known/pomerium/jwks.json";
 
 /// A configured route.
@@ -34,16 +34,18 @@ pub struct Route {
     /// Segment prefix: `/` or `/x` without a trailing slash.
     pub path: String,
     pub upstreams: Vec<Upstream>,
-    /// Who may enter, beyond its public paths.
+    /// The rules for all but its public paths.
     pub policy: Policy,
     pub public: Vec<PublicPath>,
     pub identity: IdentityHeaders,
-    /// What it is told in `Authorization`; `None`: what the client sends there is its own affair.
+    /// The credentials for its application in `Authorization`; `None`: the client's own value is
+    /// passed on.
     pub credentials: Option<Credentials>,
     pub headers: HeaderRules,
     pub websocket: WebSocket,
     pub cross_origin: CrossOrigin,
-    /// Where users sign out of the application; `None`: neither side tells the other.
+    /// The address at which users sign out of the application; `None`: neither side tells the
+    /// other.
     pub logout: Option<LogoutUrl>,
     pub timeouts: Timeouts,
     /// How it is shown among a user's applications; `None`: it is not.
@@ -65,7 +67,7 @@ impl Route {
         }
     }
 
-    /// Where an assertion that looks like Pomerium's goes, and the host that it is about.
+    /// The header for an assertion that looks like Pomerium's, and the host that it is about.
     pub fn pomerium_assertion(&self) -> Option<(&HeaderName, &str)> {
         match &self.host {
             HostPattern::Exact(host) => Some((self.identity.pomerium_assertion()?, host)),
@@ -73,7 +75,7 @@ impl Route {
         }
     }
 
-    /// Whether being called `username` opens it, or has a password of the application's.
+    /// Whether the name `username` opens it, or has a password of the application's.
     pub fn is_about_name(&self, username: &Username) -> bool {
         let has_secret = self.credentials.as_ref().is_some_and(|it| it.is_about_name(username));
         has_secret || self.policy.is_about_name(username)
@@ -100,7 +102,7 @@ impl Route {
 /// A route as a user's page shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tile {
-    /// What people call it; its address where there is none.
+    /// Its title for people; the address where there is none.
     pub title: Option<String>,
     pub icon: Icon,
     /// Of a route below a wildcard, the hosts that are shown: a tile each.
@@ -110,7 +112,7 @@ pub struct Tile {
 /// The picture of a tile.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Icon {
-    /// The first letter of what the tile is called.
+    /// The first letter of the tile's title.
     #[default]
     Initial,
     /// One letter or sign.
@@ -119,7 +121,7 @@ pub enum Icon {
     File(PathBuf),
 }
 
-/// Which hosts a route answers.
+/// The hosts that a route answers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HostPattern {
     /// One host, lower case, no port, no trailing dot.
@@ -135,7 +137,7 @@ pub enum WebSocket {
     Refused,
 }
 
-/// What becomes of a request that changes something, carries an identity, and comes from a page of
+/// The handling of a request that changes something, carries an identity, and comes from a page of
 /// another origin. Browsers send our cookie along from other hosts of the same domain, and
 /// applications that trust headers often have no protection of their own against such requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +146,7 @@ pub enum CrossOrigin {
     Passed,
 }
 
-/// Where an application listens.
+/// The address at which an application listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     pub scheme: UpstreamScheme,
@@ -152,7 +154,7 @@ pub struct Upstream {
     pub port: u16,
 }
 
-/// How an application is spoken to.
+/// The protocol to an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpstreamScheme {
     Http,
@@ -218,7 +220,7 @@ pub struct RouteTable {
     exact: HashMap<String, HostRoutes>,
     /// Suffix and routes.
     wildcard: Vec<(HostPattern, HostRoutes)>,
-    /// As they were configured.
+    /// The routes in the order of the configuration.
     in_order: Vec<Arc<Route>>,
 }
 
@@ -227,7 +229,7 @@ pub struct RouteTable {
 pub enum Known {
     /// A route names it.
     ByName,
-    /// It lies below a wildcard, as anything might.
+    /// It lies below a wildcard, as any name may.
     ByWildcard,
     Not,
 }
@@ -299,8 +301,8 @@ impl HostRoutes {
         self.routes.sort_by_key(|route| std::cmp::Reverse(route.path.len()));
     }
 
-    /// Whether `path` is where applications of Pomerium look for keys, and one of these is told as
-    /// they are.
+    /// Whether `path` is where applications of Pomerium look for keys, and one of these routes
+    /// sends Pomerium's assertion.
     pub fn has_pomerium_keys_at(&self, path: &[u8]) -> bool {
         path == POMERIUM_KEYS_PATH.as_bytes()
             && self.routes.iter().any(|route| route.identity.pomerium_assertion().is_some())
@@ -318,7 +320,7 @@ impl HostRoutes {
         self.differs_in_case(path) || folded.is_some_and(|folded| self.is_about_another(path, &folded))
     }
 
-    /// Whether a path that is read as `folded` elsewhere would be decided about by other lines.
+    /// Whether other lines would decide about a path that is read as `folded` elsewhere.
     fn is_about_another(&self, path: &[u8], folded: &[u8]) -> bool {
         let in_any_case = self.routes.iter().find(|route| covers_in_any_case(&route.path, folded));
         let (Some(route), Some(other)) = (self.find(path), in_any_case) else {
@@ -343,7 +345,7 @@ impl HostRoutes {
     pub fn decides_by_path(&self) -> bool {
         let by_path =
             |route: &Arc<Route>| !route.public.is_empty() || route.path != "/" || route.policy.names_paths();
-        // Of two routes on one host, one has a path.
+        // Where a host has two routes, one of them has a path.
         self.routes.iter().any(by_path)
     }
 }

@@ -1,8 +1,8 @@
-//! Rules: who may do what on a route, from where, and when.
+//! Rules: which users may send which requests on a route, from where, and when.
 //!
 //! A rule is about some people and, if it says so, about some requests. What always holds: a
 //! condition that cannot be looked at (a client without an address) keeps a rule that allows from
-//! matching, and lets one that denies match.
+//! matching, and lets a rule that denies match.
 //!
 //! What does not live here: which of several rules decides (`decide.rs`).
 
@@ -22,23 +22,23 @@ use crate::domain::user::User;
 /// One rule of a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// For people: in the audit trail, on pages, in explanations.
+    /// The name for people: in the audit trail, on pages, in explanations.
     pub name: String,
     pub effect: Effect,
     pub who: Who,
     pub when: Conditions,
-    /// How long ago the user may have shown a passkey. Only where the rule lets people in.
+    /// How long ago the user may have shown a passkey. Only for a rule that lets people in.
     pub max_auth_age: Option<Duration>,
 }
 
-/// What becomes of whom a rule is about.
+/// The effect of a rule on the people it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     Allow,
     Deny,
 }
 
-/// Which requests a rule is about. An empty list is about all.
+/// The requests that a rule is about. An empty list means all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conditions {
     pub methods: Vec<Method>,
@@ -62,7 +62,7 @@ pub struct Asking<'a> {
     pub now: Timestamp,
 }
 
-/// What keeps a rule from being about a request; the first thing that does.
+/// The first condition that keeps a rule from being about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Miss {
     Who,
@@ -75,7 +75,7 @@ pub enum Miss {
 /// A path that a rule names, compared segment by segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RulePath {
-    /// Without a slash at its end: `""` is the front page.
+    /// The path without a slash at its end; `""` is the front page.
     literal: String,
     reach: PathReach,
 }
@@ -84,7 +84,7 @@ pub struct RulePath {
 enum PathReach {
     /// This path, with or without a slash at its end.
     Itself,
-    /// And everything below it.
+    /// This path and everything below it.
     Below,
 }
 
@@ -104,7 +104,8 @@ impl Rule {
         self.when.miss(asking, self.effect).is_none()
     }
 
-    /// What keeps it from being about this request of `user`, or of an anonymous client.
+    /// The condition that keeps it from being about this request of `user`, or of an anonymous
+    /// client.
     pub fn miss(&self, user: Option<&User>, asking: &Asking<'_>) -> Option<Miss> {
         let named = user.map_or(self.who == Who::Anyone, |user| self.who.matches(user));
         if named { self.when.miss(asking, self.effect) } else { Some(Miss::Who) }
@@ -112,7 +113,7 @@ impl Rule {
 }
 
 impl Conditions {
-    /// Whether there is none.
+    /// Whether there are no conditions.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -175,7 +176,7 @@ impl RulePath {
         self.reach == PathReach::Below
     }
 
-    /// Without the star.
+    /// The path without the star.
     pub fn literal(&self) -> &str {
         &self.literal
     }

@@ -2,7 +2,7 @@
 //!
 //! A span that ends before it begins goes over midnight and belongs to the day on which it began.
 //! What always holds: the wall clock of the zone decides, so an hour that a change to summer time
-//! skips never comes, and one that the change back repeats comes twice.
+//! skips never comes, and an hour that the change back repeats comes twice.
 //!
 //! What does not live here: reading them from the configuration (`config/rules.rs`).
 
@@ -54,7 +54,7 @@ impl Times {
         Ok(Self { days, from: from.0, to: to.0, zone: known, zone_name: zone.to_owned() })
     }
 
-    /// Whether `now` is one of them.
+    /// Whether `now` is within these hours.
     pub fn contain(&self, now: Timestamp) -> bool {
         let Some((today, minute)) = local_of(&self.zone, now) else { return false };
         if self.from < self.to {

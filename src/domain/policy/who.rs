@@ -1,8 +1,8 @@
-//! Whom a rule is about.
+//! The clients whom a rule is about.
 //!
-//! What does not live here: what becomes of them, which is the rule's effect (`rule.rs`).
+//! What does not live here: the effect of a rule on them (`rule.rs`).
 //!
-//! What always holds: a line that cannot be read is about nobody, and the configuration is refused.
+//! What always holds: a line that cannot be read matches no user, and the configuration is refused.
 
 use std::fmt;
 
@@ -51,12 +51,12 @@ impl Allow {
         }
     }
 
-    /// Whether it lets somebody in for being called `username`.
+    /// Whether it lets a user in because of the name `username`.
     pub fn is_about(&self, username: &Username) -> bool {
         *self == Self::Username(username.clone())
     }
 
-    /// Whether it lets somebody in for having this address.
+    /// Whether it lets a user in because of this address.
     pub fn is_about_address(&self, email: &Email) -> bool {
         *self == Self::Email(email.clone())
     }
@@ -72,12 +72,12 @@ impl Allow {
     }
 }
 
-/// Whom a rule is about.
+/// The clients whom a rule is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Who {
-    /// Everybody, signed in or not.
+    /// Every client, signed in or not.
     Anyone,
-    /// Whoever one of these lines is about; nobody where there is none.
+    /// The users whom these lines are about; no user where there is no line.
     People(Vec<Allow>),
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Signed with the key of assertions, so that one key set serves both, and told apart from them by
 //! type (RFC 9068, section 2.1) and audience: an assertion is for an application, an access token for
-//! our own endpoints. It decides nothing: the session index does, at every use.
+//! our own endpoints. The token decides nothing: the session index decides at every use.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::domain::id::{SessionId, UserId};
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
 
-/// How long one is good for. Its session may end sooner, and with it the token.
+/// How long an access token is good for. Its session may end sooner, and with it the token.
 pub const ACCESS_LIFETIME: Duration = Duration::from_mins(15);
 
-/// What it says, in the names of RFC 7519, `OpenID Connect`, and Corbado's session token.
+/// The claims, by the names of RFC 7519, `OpenID Connect`, and Corbado's session token.
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
     iss: String,
@@ -38,7 +38,7 @@ struct Claims {
     version: u32,
 }
 
-/// What a valid access token points at.
+/// The session and user that a valid access token points at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pointer {
     pub session: SessionId,
@@ -78,7 +78,7 @@ pub fn is_one(token: &str) -> bool {
     token.contains('.')
 }
 
-/// Checks signature, type, audience and time. Whether the session lives is for the index to say.
+/// Checks signature, type, audience and time. The index decides whether the session lives.
 pub fn verify(signer: &AssertionSigner, issuer: &str, text: &str, now: Timestamp) -> Option<Pointer> {
     let claims: Claims = signer.read(Purpose::Access, text, now)?;
     let ours = claims.iss == issuer && claims.aud == issuer;

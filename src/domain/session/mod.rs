@@ -1,4 +1,4 @@
-//! Sessions: what the server remembers of a sign-in.
+//! Sessions: the server's records of sign-ins.
 //!
 //! The record decides, the token (`token.rs`) only points at it. A session is minted only from
 //! evidence: a verified assertion, a fresh registration, or a redeemed invitation. Nothing here
@@ -20,7 +20,7 @@ use super::time::Timestamp;
 
 /// How many sessions one person may have unless the operator says otherwise.
 pub const SESSIONS_PER_USER: usize = 20;
-/// What is kept of a `User-Agent`.
+/// The most bytes that are kept of a `User-Agent`.
 pub const USER_AGENT_BYTES_MAX: usize = 256;
 /// How long a session that may only enrol a passkey lives.
 pub const ENROL_LIFETIME: Duration = Duration::from_mins(15);
@@ -44,13 +44,13 @@ pub struct Lifetimes {
     pub fresh: Duration,
 }
 
-/// What a session may do.
+/// The rights of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Everything its person may do.
+    /// All that its user may do.
     Full,
-    /// Add the first passkey, and nothing else. No application is opened by it.
+    /// Adding a passkey, and nothing else: it opens no application.
     Enrol,
 }
 
@@ -69,16 +69,15 @@ pub struct Session {
     /// been used up.
     #[serde(default)]
     pub fresh_since: Option<Timestamp>,
-    /// Whether a mailed code began it: whoever reads the mailbox may have a passkey of their own by
-    /// now.
+    /// Whether a mailed code began it: a person who reads the mailbox may have a passkey of their
+    /// own by now.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_mailed_code: bool,
-    /// When a passkey was shown again by somebody who was signed in; `None` once it has paid for a
-    /// change.
+    /// When a user who was signed in showed a passkey again; `None` once it has paid for a change.
     // Left out while there is nothing to say: commits expect a record byte for byte.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stepped_up_at: Option<Timestamp>,
-    /// What that is for, where it is for one change alone. Boxed because few sessions have one.
+    /// The step-up, where it is for one change alone. Boxed because few sessions have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_up: Option<Box<StepUp>>,
     pub last_seen_at: Timestamp,
@@ -98,8 +97,8 @@ impl Session {
         last_seen_at.plus(lifetimes.idle).min(self.expires_at)
     }
 
-    /// Whether its ceremony was so short a time ago that it may be exchanged. A session that was
-    /// opened without one never was.
+    /// Whether its ceremony is recent enough for an exchange. A session that was opened without a
+    /// ceremony is never exchanged.
     pub fn is_exchangeable(&self, now: Timestamp) -> bool {
         self.scope == Scope::Full && self.authenticated_at.is_some_and(|at| now.since(at) < EXCHANGE_LIFETIME)
     }

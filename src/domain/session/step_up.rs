@@ -1,8 +1,8 @@
-//! A passkey that somebody who is signed in shows again, to pay for one change.
+//! A passkey that a signed-in user shows again, to pay for one change.
 //!
-//! Where an application shares the auth host, its scripts can send whatever our pages send, with
-//! the same cookie. So a step-up there is bound to the change that the person was asked about, and
-//! to a nonce that only the page which asked is told.
+//! Where an application shares the auth host, its scripts can send the same requests as our pages,
+//! with the same cookie. So a step-up there is bound to the change that the person was asked about,
+//! and to a nonce that only the page which asked is told.
 //!
 //! What does not live here: when a change needs a step-up, which `flows/sessions/freshness.rs`
 //! decides. What always holds: the record has the nonce's hash, and the nonce itself is told once.
@@ -14,15 +14,15 @@ use crate::domain::secret::SecretHash;
 /// The longest change that is named.
 const CHANGE_BYTES_MAX: usize = 1_500;
 
-/// What a request would change: its method, and its path in the API. Both steps of a registration
-/// are one change.
+/// The change that a request asks for: its method, and its path in the API. Both steps of a
+/// registration are one change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Change(String);
 
 impl Change {
     /// The change that a request with this method and path asks for, or that a page names in the same
-    /// way (`DELETE passkeys/AbC`). `None` for one that is too long to be any.
+    /// way (`DELETE passkeys/AbC`). `None` if it is too long to be a change.
     pub fn new(method: &str, path: &str) -> Option<Self> {
         let path = path.trim_matches('/');
         let path = match path {
@@ -33,7 +33,7 @@ impl Change {
         (change.len() <= CHANGE_BYTES_MAX).then_some(Self(change))
     }
 
-    /// Reads what a page says it will do.
+    /// Reads the change that a page names.
     pub fn parse(text: &str) -> Option<Self> {
         let (method, path) = text.split_once(' ')?;
         Self::new(method, path)
@@ -44,7 +44,7 @@ impl Change {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepUp {
     pub change: Change,
-    /// Of the nonce that the page was told.
+    /// The hash of the nonce that the page was told.
     pub nonce: SecretHash,
 }
 

@@ -1,7 +1,7 @@
 //! Session tokens: sealed Ed25519 biscuits that point at a session record.
 //!
-//! A token says which session, whose, for which installation,
-//! in which carrier, and until when. It decides nothing: the session index does.
+//! A token names the session, its user, the installation, the carrier, and its expiry. The token
+//! decides nothing: the session index does.
 //!
 //! What always holds: one block, sealed, no third-party keys, Ed25519 only, key chosen from our
 //! own table by id, and one text form: a token that is not exactly what we would write is refused.
@@ -40,12 +40,12 @@ pub enum Carrier {
     Refresh,
 }
 
-/// What a sign-in gave beside its token.
+/// The cookie that a sign-in gave beside its token, if any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Beside {
-    /// A cookie: whoever exchanges the token has to show it.
+    /// A cookie, which the browser has to show to exchange the token.
     Cookie,
-    /// Nothing.
+    /// No cookie.
     Nothing,
 }
 
@@ -73,7 +73,7 @@ impl Carrier {
     }
 }
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     pub session: SessionId,
@@ -88,8 +88,8 @@ pub struct Claims {
 /// Why a token was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not one of ours, altered, for something else, or expired. One variant: an anonymous client
-    /// learns nothing from the difference.
+    /// Not a token of ours, altered, for something else, or expired. One variant: an anonymous
+    /// client learns nothing from the difference.
     #[error("not a valid token")]
     Invalid,
     /// The check ran out of its budget; says nothing about the token.
@@ -155,8 +155,8 @@ fn fact_of(claims: &Claims) -> Fact {
 }
 
 fn read_claims(token: &Biscuit, bytes: &[u8]) -> Result<Claims, TokenError> {
-    // An unsealed token or a second block would let its holder grow it; unknown fields would
-    // give one token many spellings.
+    // An unsealed token or a second block would let its holder extend it; unknown fields would give
+    // one token many spellings.
     let sealed = token.seal().is_err();
     let plain = token.block_count() == 1 && token.external_public_keys().iter().all(Option::is_none);
     if !sealed || !plain || token.to_vec().ok().as_deref() != Some(bytes) {
@@ -263,7 +263,7 @@ mod tests {
         assert!(signer().verify(&token, "https://other.example.com", NOW).is_err());
     }
 
-    /// The algorithm is fixed, whatever a token says of itself, and nobody else adds a block.
+    /// The algorithm is fixed, whatever a token says of itself, and a third party adds no block.
     #[test]
     fn s_36_another_algorithm_or_a_third_party_s_block_is_refused() {
         let signed = |pair: &KeyPair| {
@@ -331,8 +331,7 @@ mod tests {
         assert!(!format!("{ring:?}").contains("0707"));
     }
 
-    /// Whoever has the keys of before and a session that goes on has nothing: not even the
-    /// session's id helps.
+    /// A token signed with an earlier key is refused after a burn, even for a session that goes on.
     #[test]
     fn f_10_refuses_a_revoked_key() {
         let mut ring = Keyring::generate(&[7; 32], NOW).unwrap();

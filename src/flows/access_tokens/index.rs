@@ -3,9 +3,9 @@
 //! It follows the store like the session index, so that a token is revoked before the commit
 //! returns that revokes it. What always holds: a token is remembered as verified only as long as
 //! its record is there, and no more than a bounded number of narrowed copies of it; so the
-//! signatures of a token are checked once, and memory has an end whatever its holders add.
+//! signatures of a token are checked once, and memory is bounded whatever its holders add.
 //!
-//! What does not live here: what a token opens (`admission.rs`).
+//! What does not live here: what a token opens (`admission/by_token.rs`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -75,7 +75,7 @@ impl LiveToken {
         self.life.passports()
     }
 
-    /// Ends it in memory: for everybody who asks, and for open streams.
+    /// Ends it in memory, for every look-up and for open streams.
     pub(in crate::flows) fn end(&self) {
         self.life.end();
     }
@@ -129,8 +129,8 @@ impl Mirror for TokenIndex {
     }
 }
 
-/// Whose tokens they are: when one of them has changed, or is gone, what they may do may have
-/// changed.
+/// The owners of the tokens: when one of them changes or is gone, the rights of their tokens may
+/// have changed.
 struct Owners(Arc<TokenIndex>);
 
 impl Mirror for Owners {
@@ -165,7 +165,7 @@ impl TokenIndex {
         Ok(index)
     }
 
-    /// Whether changes may be missing for so long that nobody is to be let in by it.
+    /// Whether changes may be missing for so long that it must let no user in.
     pub(in crate::flows) fn is_too_old(&self, now: Timestamp) -> bool {
         self.tokens_followed.is_too_old(now) || self.owners_followed.is_too_old(now)
     }

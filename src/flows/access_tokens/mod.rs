@@ -1,10 +1,10 @@
-//! Access tokens: making, listing and revoking them. `admission.rs` says what one opens, `index.rs`
-//! is what admission reads.
+//! Access tokens: making, listing and revoking them. `admission/by_token.rs` says what one opens,
+//! `index.rs` is what admission reads.
 //!
 //! What does not live here: what a token is (`domain/access_token/`).
 //!
 //! What always holds: making one costs what adding a passkey costs, or an operator's authority; the
-//! token itself is told once and kept nowhere; one that is revoked, or whose user is disabled,
+//! token itself is told once and kept nowhere; a token that is revoked, or whose user is disabled,
 //! deleted or expired, opens nothing from then on, and its streams end.
 
 pub mod index;
@@ -34,7 +34,7 @@ use crate::flows::visit::Visit;
 use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
 
-/// What a token is to be.
+/// The terms of a token to make.
 #[derive(Debug, Clone)]
 pub struct NewToken {
     pub name: TokenName,
@@ -43,7 +43,7 @@ pub struct NewToken {
 }
 
 impl NewToken {
-    /// Reads what somebody has written. `lifetime` is in seconds.
+    /// Reads what a user has written. `lifetime` is in seconds.
     pub fn parse(name: &str, grant: &GrantText, lifetime: u64) -> Result<Self, MalformedToken> {
         let (name, grant) = (TokenName::parse(name)?, Grant::parse(grant)?);
         if grant.routes.is_empty() {
@@ -153,8 +153,8 @@ impl AccessTokens {
         Ok((MadeToken { token, text }, batch))
     }
 
-    /// Refuses a token for a route that is not there or that its user may not enter; which of the
-    /// two is the same to whoever asks.
+    /// Refuses a token for a route that is not there or that its user may not enter; the answer
+    /// does not tell which of the two.
     fn must_be_enterable(&self, owner: &User, grant: &Grant) -> Result<(), FlowError> {
         let (rules, now) = (self.ground.rules(), self.ground.clock.now());
         let enterable = |name: &&String| {
@@ -176,7 +176,7 @@ impl AccessTokens {
         Some(format!("{}{path}", self.ground.place.origin_of(host)))
     }
 
-    /// The names of the routes that a user may enter, for whoever makes a token for them.
+    /// The names of the routes that a user may enter, for choosing a token's routes.
     pub fn routes_of(&self, user: &User) -> Vec<String> {
         let (rules, now) = (self.ground.rules(), self.ground.clock.now());
         let enterable = rules.routes.all().filter(|route| route.may_be_entered_by(user, now));
@@ -196,7 +196,7 @@ impl AccessTokens {
         made
     }
 
-    /// The public keys of tokens, the one that signs first.
+    /// The public keys of tokens, the signing key first.
     pub fn token_keys(&self) -> Vec<(u32, String)> {
         self.ground.open_keys.load().access_tokens.published()
     }
@@ -206,7 +206,7 @@ impl AccessTokens {
         self.live(self.index.tokens_of(user))
     }
 
-    /// Everybody's, newest first.
+    /// The tokens of all users, newest first.
     pub fn all_tokens(&self) -> Vec<Arc<LiveToken>> {
         let mut tokens = self.index.all();
         tokens.sort_by_key(|token| token.record().created_at);
@@ -220,8 +220,8 @@ impl AccessTokens {
         tokens
     }
 
-    /// Revokes a token of the owner of `session`. One that does not exist, or is somebody else's,
-    /// looks the same.
+    /// Revokes a token of the owner of `session`. A token that does not exist, or belongs to
+    /// another user, looks the same.
     pub async fn revoke_own_token(
         &self,
         session: &Session,
@@ -239,7 +239,7 @@ impl AccessTokens {
         Err(FlowError::Busy)
     }
 
-    /// Revokes anybody's token.
+    /// Revokes a token of any user.
     pub async fn revoke_token(&self, authority: &Authority, id: &AccessTokenId) -> Result<(), FlowError> {
         for _ in 0..ATTEMPTS_MAX {
             let token = self.kept(id).await?.ok_or(FlowError::NotFound)?;
@@ -273,11 +273,11 @@ impl AccessTokens {
         Ok(record.map(|record| self.index.token(id).unwrap_or_else(|| Arc::new(LiveToken::new(record)))))
     }
 
-    /// A user's tokens as the store has them: another gateway may have made one that is not known
-    /// here yet.
+    /// A user's tokens as the store has them: another gateway may have made a token that is not
+    /// known here yet.
     pub(in crate::flows) async fn kept_of(&self, user: &UserId) -> Result<Vec<Arc<LiveToken>>, FlowError> {
         let mut ids = self.ground.records.access_token_ids_of(user).await?;
-        // Tokens of before are in no list of the store.
+        // Tokens made by earlier versions are in no list of the store.
         ids.extend(self.index.tokens_of(user).iter().map(|token| token.record().id));
         ids.sort_unstable_by_key(|id| id.0);
         ids.dedup();
@@ -288,7 +288,7 @@ impl AccessTokens {
         Ok(kept)
     }
 
-    /// Reports the end of a token. Here it has ended whatever the feed does.
+    /// Reports the end of a token, and ends it in memory without waiting for the feed.
     pub(in crate::flows) fn report_revoked(&self, origin: &Origin, token: &LiveToken, why: End) {
         token.end();
         let AccessToken { id, user, .. } = *token.record();
@@ -329,7 +329,7 @@ impl AccessTokens {
         }
         let touched = AccessToken { last_used_at: last, ..(*record).clone() };
         let key = keys::access_token(&record.id);
-        // Whoever revoked the token meanwhile is right.
+        // A token that was revoked meanwhile stays revoked.
         let batch = Batch::default().expect(key.clone(), records::encode(&*record)?);
         self.ground.is_committed(batch.put(key, records::encode(&touched)?)).await.map(drop)
     }

@@ -2,10 +2,10 @@
 //! code that was sent to it.
 //!
 //! What always holds: until the code comes back, the address opens nothing and reserves nothing,
-//! and the one before is the account's; nobody learns from any answer whether an address is
-//! somebody else's, for it looks like any other, and the message goes to nobody. Unlike a code that
-//! signs in, one for an address is not tied to a browser but to the account that asked and the
-//! address it waits for: whoever gives it back is signed in.
+//! and the one before is the account's; no answer tells whether an address is another user's,
+//! because such an address looks like any other, and its message is not sent. A code for an address
+//! is not tied to a browser, unlike a code that signs in, but to the account that asked and the
+//! address: the user who gives it back is signed in.
 
 use crate::domain::code::Purpose;
 use crate::domain::event::{Kind, UserChange};
@@ -81,8 +81,8 @@ impl Accounts {
         Err(FlowError::Busy)
     }
 
-    /// Sends a code to an address that waits to be confirmed; the code before is good for nothing
-    /// from then on.
+    /// Sends a code to an address that waits to be confirmed; the code before no longer works from
+    /// then on.
     pub async fn send_address_code(
         &self,
         session: &Session,
@@ -98,7 +98,8 @@ impl Accounts {
         self.attempts.spend_on_reader(email, visit)?;
         let routes = self.ground.routes();
         let opens = routes.all().any(|route| route.policy.is_about_address(email));
-        // One that opens a route is the operator's to give, as one that somebody has is theirs.
+        // An address that opens a route is the operator's to give, and an address that a user has
+        // is theirs.
         let is_free = self.ground.records.user_by_email(email).await?.is_none() && !opens;
         let reader = if is_free { Addressee::User(session.user) } else { Addressee::Nobody };
         let (id, drawn) = self.codes.drawing_code(Purpose::Address, reader, email.clone(), visit)?;
@@ -151,7 +152,8 @@ impl Accounts {
         }
         let (before, unchanged) = self.ground.owner_of(session).await?;
         if self.ground.records.user_by_email(email).await?.is_some() {
-            // Somebody was faster. Whoever has the code reads the mail there, and may know.
+            // Another user was faster. The client that has the code reads the mail there, and may
+            // know.
             return Err(FlowError::Taken("address"));
         }
         let enqueued = self.telling_old_address(&before, email)?;
@@ -173,7 +175,7 @@ impl Accounts {
         self.messages.notice(before, Content::AddressChanged { new: new.clone() })
     }
 
-    /// The address that somebody is about to confirm, and the bytes it was read from.
+    /// The address that a user is about to confirm, and the bytes it was read from.
     pub(in crate::flows) async fn pending_address(
         &self,
         user: &UserId,
@@ -191,13 +193,13 @@ impl Accounts {
         found.filter(|(pending, _)| pending.email == *email).ok_or(FlowError::NotFound)
     }
 
-    /// Removes addresses that nobody can confirm any more.
+    /// Removes addresses that can no longer be confirmed.
     pub(in crate::flows) async fn forget_expired_addresses(&self) -> Result<(), FlowError> {
         let now = self.ground.clock.now();
         for (key, pending) in self.ground.records.all::<PendingAddress>(keys::PENDING_ADDRESSES).await? {
             if !pending.is_live(now) {
                 let batch = Batch::default().expect(key.clone(), records::encode(&pending)?).delete(key);
-                // Whoever announced another one meanwhile is right.
+                // An address that was announced meanwhile stays.
                 self.ground.is_committed(batch).await?;
             }
         }
@@ -209,7 +211,7 @@ impl Accounts {
     }
 }
 
-/// The batch that makes the newest code for this address good for nothing.
+/// The batch that removes the newest code for this address.
 pub(in crate::flows) fn forgetting_code(pending: &PendingAddress) -> Batch {
     match &pending.code {
         Some(code) => Batch::default().delete(keys::code(code)),

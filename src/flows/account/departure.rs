@@ -1,7 +1,7 @@
-//! Leaving: somebody deletes their own account, and everything of theirs ends with it.
+//! Leaving: a user deletes their own account, and everything of theirs ends with it.
 //!
-//! What stays is their username, which nobody else can have: applications may know them by it. What
-//! slipped in between the decision and its commit is of no user any more, and is swept up after.
+//! Their username stays, and no other user can have it: applications may know them by it. Records
+//! that slipped in between the decision and its commit have no owner, and are swept up after.
 
 use crate::domain::event::{End, Kind, Origin, UserChange};
 use crate::domain::id::UserId;
@@ -16,8 +16,8 @@ use crate::ports::Batch;
 use crate::records::{self, keys};
 
 impl Accounts {
-    /// Deletes the account of the owner of `session`, for good: passkeys, sessions on every host,
-    /// access tokens and what else is theirs.
+    /// Deletes the account of the owner of `session`, for good, with its passkeys, sessions on
+    /// every host, access tokens and other records.
     pub async fn delete_account(&self, session: &Session, visit: &Visit) -> Result<(), FlowError> {
         self.attempts.spend(visit)?;
         for _ in 0..ATTEMPTS_MAX {
@@ -37,7 +37,7 @@ impl Accounts {
         let key = keys::session(&session.id);
         let found = self.ground.records.get_exact::<Session>(&key).await?;
         let (asking, stored) = found.ok_or(FlowError::NotPermitted)?;
-        // It pays with its life.
+        // The session ends with the change, so it spends no freshness.
         self.sessions.must_be_fresh(&asking, visit)?;
         let (user, unchanged) = self.ground.owner_of(session).await?;
         Ok(unchanged
@@ -46,7 +46,8 @@ impl Accounts {
             .and(self.retiring(&user).await?))
     }
 
-    /// The batch that removes an account, and what it has besides passkeys, sessions and tokens.
+    /// The batch that removes an account and its records, but not its passkeys, sessions and
+    /// tokens.
     pub(in crate::flows) async fn retiring(&self, user: &User) -> Result<Batch, FlowError> {
         let own_link = self.ground.records.forgetting_own_link(&user.id).await?;
         let pending = self.pending_address(&user.id).await?;
@@ -62,7 +63,7 @@ impl Accounts {
         if user.role != Role::Administrator {
             return Ok(Batch::default());
         }
-        // The index says who may be one; the store decides.
+        // The index names candidates; the store decides.
         for id in self.sessions.index.administrators().into_iter().filter(|id| *id != user.id) {
             let key = keys::user(&id);
             let Some((other, stored)) = self.ground.records.get_exact::<User>(&key).await? else { continue };
@@ -83,8 +84,8 @@ impl Accounts {
         }
     }
 
-    /// Removes what came between the decision and its commit: a sign-in or a passkey that found the
-    /// account still there. None can come after.
+    /// Removes records that came between the decision and its commit: a session or a passkey that
+    /// found the account still there. None can come after.
     async fn forget_latecomers(&self, user: &UserId) -> Result<(), FlowError> {
         let endings = self.everything_of(user, End::AccountDeleted).await?;
         let rest = self.ground.records.forgetting_own_link(user).await?.delete(keys::sessions_revision(user));

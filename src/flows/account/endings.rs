@@ -1,8 +1,9 @@
-//! What ends with an account, or with a change of one: passkeys, sessions and access tokens.
+//! Passkeys, sessions and access tokens that end with an account or with a change of it.
 //!
-//! What does not live here: why (`departure.rs`, and `flows/administration/people.rs`). What always
-//! holds: each of them ends whole, and its end is reported once it is durable. Passkeys come first
-//! and sessions last, so that what is left after a stop between two commits opens nothing new.
+//! What does not live here: why they end (`departure.rs`, and `flows/administration/people.rs`).
+//! What always holds: each of them ends whole, and its end is reported once it is durable. Passkeys
+//! end first and sessions last, so that no passkey is left to open new sessions once a session has
+//! ended.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::flows::sessions::Ended;
 use crate::ports::Batch;
 use crate::records;
 
-/// What of `user`'s ends, and why.
+/// The passkeys, tokens and sessions of `user` that end, and why.
 #[derive(Clone)]
 pub(in crate::flows) struct Endings {
     pub(in crate::flows) user: UserId,
@@ -28,7 +29,7 @@ pub(in crate::flows) struct Endings {
     pub(in crate::flows) sessions: Vec<Arc<LiveSession>>,
 }
 
-/// One of them.
+/// One passkey, token or session that ends.
 enum Ending {
     Passkey(Box<Credential>),
     Token(Arc<LiveToken>),
@@ -36,19 +37,19 @@ enum Ending {
 }
 
 impl Endings {
-    /// Nothing.
+    /// No passkey, token or session.
     pub(in crate::flows) const fn none(user: UserId) -> Self {
         Self { user, why: End::AccountReset, passkeys: Vec::new(), tokens: Vec::new(), sessions: Vec::new() }
     }
 
-    /// The sessions among them.
+    /// The sessions, each with the reason.
     pub(in crate::flows) fn ended(&self) -> Ended {
         self.sessions.iter().map(|session| (Arc::clone(session), self.why)).collect()
     }
 }
 
 impl Accounts {
-    /// All that `user` has.
+    /// All passkeys, access tokens and sessions of `user`.
     pub(in crate::flows) async fn everything_of(
         &self,
         user: &UserId,
@@ -58,7 +59,7 @@ impl Accounts {
         Ok(Endings { passkeys, ..self.ways_in_of(user, why).await? })
     }
 
-    /// The sessions and access tokens that `user` has.
+    /// The sessions and access tokens of `user`.
     pub(in crate::flows) async fn ways_in_of(&self, user: &UserId, why: End) -> Result<Endings, FlowError> {
         let tokens = self.access_tokens.kept_of(user).await?;
         let sessions = self.sessions.kept_of(user).await?;
@@ -86,7 +87,7 @@ impl Accounts {
         let sessions = sessions.into_iter().map(|((it, why), batch)| (Ending::Session(it, why), batch));
         let parts: Parts<Ending> = passkeys.chain(tokens).chain(sessions).collect();
         let report = |ending| match ending {
-            // The end of an account says it of all of them.
+            // The report of the deleted account stands for all its passkeys.
             Ending::Passkey(_) if why == End::AccountDeleted => {}
             Ending::Passkey(passkey) => self.ground.report(origin.clone(), passkey.removal()),
             Ending::Token(token) => self.access_tokens.report_revoked(origin, &token, why),

@@ -1,10 +1,9 @@
-//! What people change about themselves, and what an account may be.
+//! Changes that people make to their own accounts, and the bounds of an account.
 //!
 //! `passkeys` lists and removes them, `profile` changes names, `address` the mail address,
-//! `own_link` makes a link for another device, `departure` ends the account, `endings` is what ends
-//! with it, and `names` says which
-//! username may be given to whom. What does not live here: adding a passkey
-//! (`sign_in/registration.rs`).
+//! `own_link` makes a link for another device, `departure` ends the account, `endings` ends the
+//! passkeys, tokens and sessions with it, and `names` says which username may be given to whom.
+//! What does not live here: adding a passkey (`sign_in/registration.rs`).
 
 mod address;
 mod departure;

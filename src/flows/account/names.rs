@@ -1,4 +1,4 @@
-//! Which username an account can have, and what a new account is.
+//! The usernames that an account can have, and the making of a new account.
 //!
 //! What does not live here: changing a name (`profile.rs` for its owner, `administration/people.rs`).
 //!
@@ -18,7 +18,7 @@ use crate::records::{self, keys};
 const USERNAME_ATTEMPTS_MAX: u32 = 1_000;
 
 impl Accounts {
-    /// Whether a user who asks, or whose invitation names no username, may have this one: nobody is
+    /// Whether a user who asks, or whose invitation names no username, may have this one: no one is
     /// promised it, no route opens for it, and no application is likely to take it for its own
     /// administrator. An operator may give any name to a user. Says nothing of who has had it.
     pub(in crate::flows) async fn may_be_given(&self, username: &Username) -> Result<bool, FlowError> {
@@ -26,7 +26,7 @@ impl Accounts {
         Ok(!opens && !username.is_reserved() && !self.is_promised(username).await?)
     }
 
-    /// Whether somebody was invited who is to have this username.
+    /// Whether an invitation promises this username.
     pub(in crate::flows) async fn is_promised(&self, username: &Username) -> Result<bool, FlowError> {
         let now = self.ground.clock.now();
         let all = self.ground.records.all::<Invitation>(keys::INVITATIONS).await?;
@@ -67,7 +67,7 @@ impl Accounts {
         }
     }
 
-    /// The batch that makes `username` somebody's. The one that they have stays theirs.
+    /// The batch that gives `username` to `user`. The username that they have stays theirs.
     pub(in crate::flows) async fn giving_username(
         &self,
         username: &Username,

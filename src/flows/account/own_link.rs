@@ -1,8 +1,8 @@
 //! Links that people make for their own account, to add a passkey on another device.
 //!
 //! What always holds: a link is as sensitive as adding a passkey here, so the session pays for it;
-//! a person has one at most, because the commit that makes a new one ends the one before; and one
-//! that is posted is known to the reader of that mail alone.
+//! a person has one at most, because the commit that makes a new link ends the one before; and a
+//! link that is mailed is known to the reader of that mail alone.
 
 use crate::domain::event::Kind;
 use crate::domain::id::InvitationId;
@@ -40,7 +40,7 @@ impl Accounts {
         let owner = self.sessions.active_user(&session.user).ok_or(FlowError::NotPermitted)?;
         let invited = self.own_link(&owner);
         let enqueued = self.messages.enqueue_link(&invited)?;
-        // Only what could be sent is counted.
+        // Only a message that could be sent is counted.
         self.sessions.must_be_fresh(session, visit)?;
         self.attempts.spend_on_mail(&owner.id, visit)?;
         self.keep_own_link(session, &invited.invitation, &enqueued, visit).await?;
@@ -67,8 +67,7 @@ impl Accounts {
         Invited { invitation, secret }
     }
 
-    /// Keeps the invitation, in place of the one before, and does what comes `with` it in the same
-    /// commit.
+    /// Keeps the invitation, in place of the one before, and commits the batch `with` it.
     async fn keep_own_link(
         &self,
         session: &Session,

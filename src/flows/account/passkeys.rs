@@ -1,4 +1,4 @@
-//! What people do with their own account: list, name and remove passkeys.
+//! The passkeys of people's own accounts: listing, naming and removing them.
 
 use std::collections::BTreeSet;
 
@@ -19,13 +19,13 @@ use crate::flows::visit::Visit;
 use crate::ports::Batch;
 use crate::records::{self, keys};
 
-/// More addresses than this are not asked when somebody signs out.
+/// The most sign-out addresses that are called when a user signs out.
 const LOGOUTS_MAX: usize = 32;
 
-/// An application that somebody may enter.
+/// An application that a user may enter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Application {
-    /// The route's.
+    /// The name of the route.
     pub name: String,
     pub tile: Tile,
     pub target: Target,
@@ -49,8 +49,8 @@ impl Accounts {
             .collect()
     }
 
-    /// Where a person signs out of the applications that they may enter, at most [`LOGOUTS_MAX`] of
-    /// them.
+    /// The sign-out addresses of the applications that a person may enter, at most [`LOGOUTS_MAX`]
+    /// of them.
     pub fn logouts_of(&self, user: &User) -> Vec<Target> {
         let (table, now) = (self.ground.routes(), self.ground.clock.now());
         let mine = table.all().filter(|route| route.logout.is_some() && route.may_be_entered_by(user, now));
@@ -81,8 +81,8 @@ impl Accounts {
         Ok(self.ground.records.credentials_of(user).await?)
     }
 
-    /// The passkey of `user` that `is_meant`, if they have one. Somebody else's cannot be named at
-    /// all.
+    /// The passkey of `user` that `is_meant`, if they have one. Another user's passkey cannot be
+    /// named at all.
     pub async fn find_credential(
         &self,
         user: &UserId,
@@ -115,7 +115,7 @@ impl Accounts {
     }
 
     /// Removes a passkey of the session's owner, and ends the sessions that it opened, except the
-    /// one that asks. The last one cannot be removed.
+    /// session that asks. The last passkey cannot be removed.
     pub async fn remove_credential(
         &self,
         session: &Session,
@@ -148,7 +148,7 @@ impl Accounts {
         let opened = self.sessions.opened_with(&session.user, id).await?.into_iter();
         let opened = opened.filter(|other| other.record().id != session.id);
         let ended: Ended = opened.map(|session| (session, End::CredentialRemoved)).collect();
-        // Two removals at once must not leave nothing: each expects the other's passkey in place.
+        // Two removals at once must leave a passkey: each expects the other's passkey in place.
         let batch = Batch::default()
             .expect(keys::credential(id), stored)
             .expect(keys::credential(&other.id), records::encode(other)?)
@@ -170,7 +170,7 @@ impl Accounts {
         )
     }
 
-    /// A credential that belongs to `user`; anybody else's does not exist for them.
+    /// A credential that belongs to `user`; another user's does not exist for them.
     pub(in crate::flows) async fn own_credential(
         &self,
         user: &UserId,

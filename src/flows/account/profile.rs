@@ -1,4 +1,4 @@
-//! What people are called, and what they change about it themselves. Addresses are in `address.rs`.
+//! Names of people, and how they change their own. Addresses are in `address.rs`.
 
 use crate::domain::attribute::{self, AttributeEdits, Editor};
 use crate::domain::event::{Kind, UserChange};
@@ -13,7 +13,7 @@ use crate::ports::Batch;
 use crate::records::{self};
 
 impl Accounts {
-    /// What a person is known by, and the address they are about to be known by.
+    /// A person's identifiers, with the address that they are about to confirm.
     pub async fn identifiers_of(&self, user: &User) -> Result<Vec<Identifier>, FlowError> {
         let pending = self.pending_address(&user.id).await?;
         let pending = pending.map(|(pending, _)| Identifier::PendingEmail(pending.email));
@@ -26,7 +26,7 @@ impl Accounts {
         self.ground.rules().username_change
     }
 
-    /// Gives the owner of `session` another name, for everybody who shows it.
+    /// Gives the owner of `session` another display name, wherever it is shown.
     pub async fn rename_person(
         &self,
         session: &Session,
@@ -76,7 +76,7 @@ impl Accounts {
     }
 
     /// Gives the owner of `session` another username. The one before stays theirs: they can have it
-    /// back, and nobody else can have it.
+    /// back, and no other user can have it.
     pub async fn change_username(
         &self,
         session: &Session,
@@ -106,8 +106,8 @@ impl Accounts {
         Err(FlowError::Busy)
     }
 
-    /// The batch that makes `username` that of a user who asks for it. One that opens a route is the
-    /// operator's to give.
+    /// The batch that gives `username` to a user who asks for it. A username that opens a route is
+    /// the operator's to give.
     async fn claiming(&self, username: &Username, user: &User) -> Result<Batch, FlowError> {
         let is_new = self.ground.records.username_owner(username).await?.is_none();
         if is_new && !self.may_be_given(username).await? {

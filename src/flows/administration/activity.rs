@@ -1,4 +1,4 @@
-//! What the overview shows: who came in and who was refused, by the hour, and who may be locked out.
+//! The numbers of the overview: sign-ins and refusals by the hour, and users who may be locked out.
 //!
 //! What always holds: this is read from memory, or kept for a moment, so that an overview that is
 //! opened often costs the store nothing; and no decision depends on it.
@@ -15,8 +15,8 @@ const STEP_ENTRIES: usize = 512;
 const OWNER_BYTES: usize = 16;
 
 impl Administration {
-    /// What happened in each of the last
-    /// [`HOURS_KEPT`](crate::flows::trail::activity::HOURS_KEPT) hours, oldest first.
+    /// The events of each of the last [`HOURS_KEPT`](crate::flows::trail::activity::HOURS_KEPT)
+    /// hours, oldest first.
     pub fn activity(&self) -> Vec<Hour> {
         self.ground.trail.activity().until(self.ground.clock.now())
     }

@@ -27,7 +27,7 @@ const CHANGED_BYTES_MAX: usize = 256 << 20;
 /// Records that are read at a time.
 const STEP_ENTRIES: usize = 512;
 
-/// What hears of every change, and remembers it while a backup is made.
+/// Follows every change, and remembers it while a backup is made.
 #[derive(Default)]
 pub(in crate::flows) struct Tap {
     recording: Mutex<Option<Recording>>,
@@ -60,7 +60,7 @@ impl Tap {
     fn hear(&self, told: &Told<'_>) {
         match told {
             Told::Changes { changes, .. } => changes.iter().for_each(|change| self.record(change)),
-            // What is missing is missing from the backup: it is made anew.
+            // A change that is missing here would be missing from the backup: it is made anew.
             Told::Reset { .. } | Told::Behind => self.give_up(),
         }
     }
@@ -141,7 +141,7 @@ impl Administration {
         authority: &Authority,
         into: &mut (dyn AsyncWrite + Send + Unpin),
     ) -> Result<Summary, BackupError> {
-        // What is being written down is in it.
+        // The waiting entries of the trail are in the backup, too.
         self.write_trail().await?;
         let listening = self.tap.begin()?;
         let (mut writer, head) = Writer::begin();
@@ -165,7 +165,7 @@ impl Administration {
         let (end, summary) = writer.end();
         into.write_all(&end).await?;
         into.flush().await?;
-        // Whoever encrypts it writes the end now.
+        // A writer that encrypts writes its end now.
         into.shutdown().await?;
         self.note_backup().await?;
         self.ground.report(authority.origin(), Kind::BackedUp { records: summary.records });

@@ -1,9 +1,9 @@
 //! Making, listing and removing bans.
 //!
 //! What always holds: a network has one ban at most, because a new one takes the place of the one
-//! before; what everybody may be behind is not banned ([`Bannable`]); their number has a limit, of
-//! which the gateway itself takes a part only; and one that the gateway makes never takes the place
-//! of a person's.
+//! before; a network that all clients may be behind is not banned ([`Bannable`]); their number has
+//! a limit, of which the gateway itself takes a part only; and a ban that the gateway makes never
+//! takes the place of a person's.
 //!
 //! What does not live here: where a ban counts, which is in `flows/attempts/bans.rs`.
 
@@ -22,11 +22,11 @@ use crate::flows::sessions::Ended;
 use crate::ports::Batch;
 use crate::records::keys;
 
-/// What to ban.
+/// A ban to make.
 #[derive(Debug, Clone)]
 pub struct NewBan {
     pub network: Network,
-    /// `None`: until somebody removes it.
+    /// `None`: until an administrator removes it.
     pub length: Option<Duration>,
     pub reason: Option<Reason>,
 }
@@ -85,7 +85,7 @@ impl Administration {
         Err(FlowError::Busy)
     }
 
-    /// Whoever looks for a ban of one address may mean that of a network around it.
+    /// An administrator who looks for a ban of one address may mean the ban of a network around it.
     fn no_such_ban(&self, network: &Network) -> FlowError {
         let now = self.ground.clock.now();
         let around = networks_around(network.first()).filter(|it| it.length() < network.length());

@@ -1,13 +1,13 @@
 //! Declared users: what is there is made to match a file.
 //!
-//! `plan` reads everybody once and says what is different; nothing is changed where somebody cannot
-//! be as declared, or where nobody would be left to administer. `apply` then does one step for each
+//! `plan` reads all users once and says what is different; nothing is changed where a user cannot
+//! be as declared, or where no administrator would be left. `apply` then does one step for each
 //! difference. What does not live here: what counts as a difference (`domain/declared.rs`).
 //!
 //! What always holds: a step is one commit, which is decided on the account as it is at that
-//! moment, so that nothing is lost that others change meanwhile; who becomes an administrator does
-//! so before one ceases to be; and after an end in the middle, what was done is told, and the same
-//! file can be applied again.
+//! moment, so that no concurrent change is lost; new administrators are made before others cease to
+//! be; and after an end in the middle, the done steps are told, and the same file can be applied
+//! again.
 
 mod plan;
 
@@ -26,7 +26,7 @@ pub use plan::{NotPlanned, Objection, Plan};
 /// Steps under way at a time: their commits share what makes them durable.
 const STEPS_AT_ONCE: usize = 64;
 
-/// What a file says.
+/// The content of a file.
 #[derive(Debug, Clone)]
 pub struct Declaration {
     /// Addresses and usernames are there once.
@@ -34,7 +34,7 @@ pub struct Declaration {
     pub others: Others,
 }
 
-/// What was done.
+/// The changes that were made.
 #[derive(Debug)]
 pub struct Applied {
     pub done: Vec<Done>,
@@ -42,7 +42,7 @@ pub struct Applied {
     pub stopped: Option<(Email, FlowError)>,
 }
 
-/// A difference that is one no more.
+/// A difference that has been resolved.
 #[derive(Debug)]
 pub struct Done {
     pub difference: Difference,
@@ -65,7 +65,8 @@ impl Administration {
             }
             self.take_steps(authority, some, &links, &mut applied).await?;
         }
-        // Each of these expects another administrator to stay, so they do not go side by side.
+        // Each of these steps expects another administrator to stay, so they are not taken at the
+        // same time.
         for step in parting {
             if applied.stopped.is_none() {
                 self.take_steps(authority, vec![step], &links, &mut applied).await?;
@@ -74,7 +75,7 @@ impl Administration {
         Ok(applied)
     }
 
-    /// Takes these steps beside one another, and notes what came of each.
+    /// Takes these steps concurrently, and notes the result of each.
     async fn take_steps(
         &self,
         authority: &Authority,
@@ -90,7 +91,7 @@ impl Administration {
                 Err(why) => applied.stopped = Some((step.difference.email().clone(), why)),
             }
         }
-        // The trail takes in so much at a time, and here are many events in a moment.
+        // The trail in memory is bounded, and these steps make many events in a moment.
         self.write_trail().await
     }
 
@@ -109,7 +110,7 @@ impl Administration {
                 self.edit_knowing(authority, user, edit, Some(links)).await.map(|_| None)
             }
             Act::Revoke(invitation) => match self.revoke(authority, invitation).await {
-                // Whoever was faster: it is good for nothing any more, or an account by now.
+                // Another caller was faster: the invitation is over, or an account by now.
                 Ok(()) | Err(FlowError::NoSuchInvitation) => Ok(None),
                 Err(error) => Err(error),
             },

@@ -1,7 +1,8 @@
 //! Finding people: a page at a time, by the beginning of a username, an address or a name.
 //!
-//! What always holds: a page costs the same with ten people and with a hundred thousand. Nothing here
-//! loads everybody: the store is walked along an index, and a request walks a bounded part of it.
+//! What always holds: a page costs the same with ten people and with a hundred thousand. Nothing
+//! here loads all users: the store is walked along an index, and a request walks a bounded part of
+//! it.
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use crate::records::{self, keys};
 pub const PAGE_USERS_MAX: usize = 200;
 /// How many are on a page unless the caller says otherwise.
 pub const PAGE_USERS: usize = 50;
-/// How long ago is not long.
+/// How long ago counts as recently.
 const RECENTLY: Duration = Duration::from_hours(24 * 30);
 /// The longest text that is searched for, in characters.
 pub const SEARCH_CHARS_MAX: usize = 200;
@@ -35,7 +36,7 @@ const STEP_ENTRIES: usize = 64;
 /// People whose terms are written in one commit while the directory is made.
 const MADE_AT_ONCE: usize = 16;
 
-/// Whom to list.
+/// The users to list.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
     /// The beginning of what they are found by; in lower case, and not empty.
@@ -45,20 +46,20 @@ pub struct Query {
     pub group: Option<Group>,
     pub passkeys: Option<HowMany>,
     pub last_used: Option<LastUsed>,
-    /// Where the page before ended.
+    /// The end of the page before.
     pub after: Option<Cursor>,
     /// From 1 to [`PAGE_USERS_MAX`].
     pub limit: usize,
 }
 
 impl Query {
-    /// The first page of everybody.
+    /// The first page of all users.
     pub fn everybody() -> Self {
         Self { limit: PAGE_USERS, ..Self::default() }
     }
 
-    /// The same for people who are found by a term that begins with `text`; everybody for an empty
-    /// one.
+    /// The same for people who are found by a term that begins with `text`; all users if it is
+    /// empty.
     #[must_use]
     pub fn beginning_with(self, text: &str) -> Self {
         let text: String = text.trim().to_lowercase().chars().take(SEARCH_CHARS_MAX).collect();
@@ -77,7 +78,7 @@ impl Query {
     }
 }
 
-/// How many passkeys somebody has.
+/// How many passkeys a user has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HowMany {
     Nothing,
@@ -105,7 +106,7 @@ impl HowMany {
     }
 }
 
-/// When somebody has shown a passkey last.
+/// When a user has shown a passkey last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastUsed {
     Never,
@@ -136,7 +137,7 @@ impl LastUsed {
     }
 }
 
-/// Where a page ended. Opaque to callers, who give it back as it came.
+/// The end of a page. Opaque to callers, who give it back as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(Vec<u8>);
 
@@ -165,7 +166,7 @@ impl std::fmt::Display for Cursor {
 #[derive(Debug, Clone)]
 pub struct Page<T> {
     pub items: Vec<T>,
-    /// Where the next one begins; `None`: this was the last.
+    /// The beginning of the next one; `None`: this was the last.
     pub next: Option<Cursor>,
 }
 
@@ -179,7 +180,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of a user who has these credentials.
+    /// The summary of a user who has these credentials.
     pub fn new(user: User, credentials: &[Credential]) -> Self {
         let last_used_at = credentials.iter().filter_map(|credential| credential.last_used_at).max();
         Self { user, passkeys: credentials.len(), last_used_at }
@@ -262,7 +263,7 @@ impl Administration {
         self.ground.records.user(id).await?.ok_or(FlowError::NotFound)
     }
 
-    /// What a user is called, from memory.
+    /// A user's username, from memory.
     pub fn username_of(&self, id: &UserId) -> Option<Username> {
         Some(self.sessions.index.user(id)?.username.clone())
     }
@@ -282,8 +283,8 @@ impl Administration {
         self.sessions.index.administrators().len()
     }
 
-    /// Makes the directory for everybody who was there before there was one. A start that ends in the
-    /// middle does it again.
+    /// Makes the directory for the users who are older than it. A start that ends in the middle
+    /// does it again.
     pub(in crate::flows) async fn make_directory(&self) -> Result<(), FlowError> {
         let made = keys::directory_made();
         if self.ground.records.get::<()>(&made).await?.is_some() {

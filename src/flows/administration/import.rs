@@ -1,10 +1,10 @@
 //! Users and passkeys that are taken over from another program.
 //!
-//! What does not live here: whether a key is one (`domain/ceremony/taking_over.rs`).
+//! What does not live here: checking a key (`domain/ceremony/taking_over.rs`).
 //!
 //! What always holds: a user comes in one commit with as many of their passkeys as fit, and another
-//! import of the same file adds the rest; a credential id stays one person's; and what cannot be used
-//! is told with why, while the rest goes on.
+//! import of the same file adds the rest; a credential id stays one person's; and an unusable
+//! passkey is told with the reason, while the rest goes on.
 
 use std::collections::HashSet;
 
@@ -35,7 +35,7 @@ pub enum NotImported {
     TooMany,
     #[error("there are too many users in one file: divide it")]
     TooManyUsers,
-    /// And why not, for each.
+    /// With the reason for each.
     #[error("no passkey of theirs can be used: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     NoPasskey(Vec<PasskeyLeft>),
     #[error("an attempt to take them over failed")]
@@ -51,7 +51,7 @@ pub enum PasskeyLeft {
     Unusable(usize, CannotTakeOver),
 }
 
-/// What would be made of a user.
+/// The account and the passkeys that would be made for a user.
 struct Import {
     user: User,
     account: Batch,
@@ -59,7 +59,7 @@ struct Import {
     left: Vec<PasskeyLeft>,
 }
 
-/// What became of a user: taken over, with the passkeys that were left, or not.
+/// The outcome for a user: taken over, with the passkeys that were left, or not.
 type Outcome = Result<Vec<PasskeyLeft>, NotImported>;
 
 /// Whether a passkey is named twice.
@@ -69,7 +69,7 @@ fn share_a_passkey(users: &[ForeignUser]) -> bool {
 }
 
 impl Administration {
-    /// Takes users over, each for themselves. What became of each, in their order.
+    /// Takes users over, each in commits of their own. Returns the outcomes in their order.
     pub async fn import(
         &self,
         authority: &Authority,
@@ -82,7 +82,7 @@ impl Administration {
                 continue;
             }
             if share_a_passkey(some) {
-                // The first one in the file has it, and not whoever is faster.
+                // One after the other, so that the first user in the file gets the passkey.
                 for user in some {
                     outcomes.push(self.import_one(authority, user).await);
                 }
@@ -128,7 +128,7 @@ impl Administration {
         }
     }
 
-    /// What a user brings: to the account with their address, or to a new one.
+    /// The changes for a user: to the account with their address, or to a new one.
     async fn importing(&self, foreign: &ForeignUser) -> Result<Import, NotImported> {
         let known = self.ground.records.user_by_email(&foreign.email).await.map_err(FlowError::from)?;
         let (user, mut account) = if let Some(user) = &known {

@@ -1,8 +1,8 @@
 //! Invitations that an operator has made: looked at, taken back, and replaced.
 //!
 //! What always holds: an address has one live link of an operator's at most, because the commit
-//! that makes one ends those before; and a link that was taken back is refused like one that never
-//! was.
+//! that makes a link ends those before; and a link that was taken back is refused like an unknown
+//! one.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::flows::sessions::Ended;
 use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
 
-/// Whom to invite, and as what.
+/// A person to invite, and the terms of their account.
 #[derive(Debug, Clone)]
 pub struct Guest {
     pub email: Email,
@@ -37,10 +37,10 @@ pub struct Guest {
 /// How many people are invited at a time.
 pub const GUESTS_MAX: usize = 150;
 
-/// Why nobody of many was invited.
+/// Why none of several guests was invited.
 #[derive(Debug)]
 pub enum NobodyInvited {
-    /// These cannot be, by their places among the guests.
+    /// These guests cannot be invited, by their places.
     Guests(Vec<(usize, FlowError)>),
     Failed(FlowError),
 }
@@ -52,8 +52,8 @@ impl From<FlowError> for NobodyInvited {
 }
 
 impl Administration {
-    /// Invites somebody. For an address that has an account already, the link adds a passkey to
-    /// that account: the way back in for somebody who has lost theirs.
+    /// Invites a person. For an address that has an account already, the link adds a passkey to
+    /// that account: the way back in for a user who has lost theirs.
     pub async fn invite(
         &self,
         authority: &Authority,
@@ -88,10 +88,10 @@ impl Administration {
         Err(FlowError::Busy)
     }
 
-    /// Invites all guests, at most [`GUESTS_MAX`], or none where one of them cannot be. Their
-    /// addresses differ. More than one commit holds are invited one commit after the other; where the
-    /// store fails between two of them, the caller invites all once more, and each new link takes the
-    /// place of the one before it.
+    /// Invites all guests, at most [`GUESTS_MAX`], or none where one of them cannot be invited. Their
+    /// addresses differ. Guests beyond the limit of one commit are invited in further commits. Where
+    /// the store fails between two of them, the caller invites all once more, and each new link
+    /// replaces the link before it.
     pub async fn invite_all(
         &self,
         authority: &Authority,
@@ -148,7 +148,7 @@ impl Administration {
         }
     }
 
-    /// The invitation for a guest, which nobody knows of yet.
+    /// The invitation for a guest, which is not committed yet.
     pub(in crate::flows) async fn promise(&self, guest: Guest) -> Result<Invited, FlowError> {
         let account = self.ground.records.user_by_email(&guest.email).await?.map(|user| user.id);
         let secret = Secret::from_random(entropy::bytes(&*self.ground.entropy));
@@ -226,7 +226,7 @@ impl Administration {
         Ok(live)
     }
 
-    /// Makes the link of an invitation good for nothing.
+    /// Makes the link of an invitation void.
     pub async fn revoke_invitation(&self, authority: &Authority, id: &InvitationId) -> Result<(), FlowError> {
         let found = self.invitations().await?.into_iter().find(|it| it.id == *id);
         self.revoke(authority, &found.ok_or(FlowError::NoSuchInvitation)?).await
@@ -240,7 +240,7 @@ impl Administration {
         let key = keys::invitation(&invitation.secret);
         let batch = Batch::default().expect(key.clone(), records::encode(invitation)?).delete(key);
         let batch = batch.and(self.sessions.spend_freshness_of(authority, &Ended::new()).await?);
-        // Whoever was faster has redeemed it, replaced it or taken it back.
+        // Another caller was faster and has redeemed it, replaced it or taken it back.
         if !self.ground.is_committed(batch).await? {
             return Err(FlowError::NoSuchInvitation);
         }
@@ -248,7 +248,7 @@ impl Administration {
         Ok(())
     }
 
-    /// Removes invitations that nobody can use any more, and what is left of those that were used.
+    /// Removes invitations that can no longer be used, and the rest of those that were used.
     pub(in crate::flows) async fn forget_expired_invitations(&self) -> Result<(), FlowError> {
         let now = self.ground.clock.now();
         for (key, invitation) in self.ground.records.all::<Invitation>(keys::INVITATIONS).await? {
@@ -259,14 +259,14 @@ impl Administration {
         for (key, secret) in self.ground.records.all::<SecretHash>(keys::INVITATIONS_FOR).await? {
             if self.ground.records.invitation(&secret).await?.is_none() {
                 let stored = records::encode(&secret)?;
-                // One that has been replaced meanwhile stays.
+                // A link that has been replaced meanwhile stays.
                 self.ground.is_committed(Batch::default().expect(key.clone(), stored).delete(key)).await?;
             }
         }
         Ok(())
     }
 
-    /// What an invitation says of an account counts only if it makes the account.
+    /// An invitation's terms count only if it makes the account.
     async fn must_be_free(&self, guest: &Guest) -> Result<(), FlowError> {
         let says_more = guest.role != Role::Member || !guest.groups.is_empty() || guest.username.is_some();
         if says_more && self.ground.records.user_by_email(&guest.email).await?.is_some() {

@@ -19,20 +19,20 @@ use crate::records::keys;
 /// How many sessions or messages are read at a time to end them.
 const ENDED_AT_ONCE: usize = BATCH_OPERATIONS_MAX;
 
-/// What a burn ended.
+/// The new key, and the counts of what a burn ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Burnt {
     /// The id of the new key for tokens.
     pub key: u32,
     pub sessions: usize,
     pub access_tokens: usize,
-    /// Messages that waited: they hold codes and links, and what they were sealed with is gone.
+    /// Messages that waited: they hold codes and links, and the key that sealed them is gone.
     pub messages: usize,
 }
 
 impl Administration {
-    /// Signs with new keys from now on. Earlier ones are accepted until what they signed has died,
-    /// and the public side of the last one stays in the key set.
+    /// Signs with new keys from now on. Earlier keys are accepted until the tokens that they signed
+    /// have expired, and the public side of the last one stays in the key set.
     pub async fn rotate_key(&self, authority: &Authority) -> Result<u32, FlowError> {
         let mut current = self.keys.lock().await;
         let mut next = current.clone();
@@ -52,8 +52,8 @@ impl Administration {
         Ok(id)
     }
 
-    /// Replaces every key after a leak: nothing of the earlier ones is accepted any more, every
-    /// session and every access token ends, and codes and messages that wait are gone.
+    /// Replaces every key after a leak: no signature of the earlier ones is accepted any more,
+    /// every session and every access token ends, and codes and messages that wait are gone.
     pub async fn burn_keys(&self, authority: &Authority) -> Result<Burnt, FlowError> {
         let mut current = self.keys.lock().await;
         let mut next = current.clone();
@@ -74,7 +74,7 @@ impl Administration {
         Ok(Burnt { key, sessions, access_tokens, messages })
     }
 
-    /// Keeps `next`, and then signs with it. What cannot be opened is not kept.
+    /// Keeps `next`, and then signs with it. Keys that cannot be opened are not kept.
     async fn put_in_force(&self, next: &SigningKeys) -> Result<(), FlowError> {
         let opened = OpenKeys::of(next)?;
         self.vault.save(next).await?;

@@ -2,9 +2,8 @@
 //!
 //! What does not live here: making links (`invitations.rs`, and `flows/account/own_link.rs`).
 //!
-//! What always holds: whoever ends the links of an address also ends the one that is an operator's
-//! for it at the moment of the commit's reading, so that [`Links`] may be some moments old: among
-//! many people it is read once for all of them.
+//! What always holds: a batch that ends the links of an address reads the operator's link for it
+//! anew and ends that too, so [`Links`] may be some moments old: for many people it is read once.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -17,7 +16,7 @@ use crate::flows::administration::Administration;
 use crate::ports::Batch;
 use crate::records::{self, keys};
 
-/// Where the invitations are kept that there are.
+/// The keys of the existing invitations.
 #[derive(Default)]
 pub(in crate::flows) struct Links {
     for_address: HashMap<Email, Vec<Vec<u8>>>,
@@ -25,7 +24,7 @@ pub(in crate::flows) struct Links {
 }
 
 impl Links {
-    /// Of these invitations, each with the key of its record.
+    /// The links of these invitations, each with the key of its record.
     pub(in crate::flows) fn of(all: &[(Vec<u8>, Invitation)]) -> Self {
         let mut links = Self::default();
         for (key, it) in all {
@@ -63,8 +62,8 @@ impl Administration {
         Ok(theirs.into_iter().fold(Batch::default(), Batch::delete))
     }
 
-    /// The batch that makes an invitation the one for its address and ends those before it, if
-    /// nobody is doing the same: two who invite at once do not see one another's.
+    /// The batch that makes an invitation the one for its address and ends those before it, unless
+    /// another caller does the same: two who invite at once do not see one another's.
     pub(in crate::flows) async fn inviting(
         &self,
         invitation: &Invitation,

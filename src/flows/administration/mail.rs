@@ -15,7 +15,7 @@ use crate::flows::visit::Visit;
 
 impl Administration {
     /// Posts a message that says nothing but that it has arrived to the owner of `session`, who has
-    /// `authority`; where it went. It goes the way of every other message: through the outbox.
+    /// `authority`. Returns the address. Like every other message, it goes through the outbox.
     pub async fn post_test(
         &self,
         authority: &Authority,

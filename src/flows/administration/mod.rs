@@ -1,12 +1,12 @@
-//! What operators and administrators do, from a terminal, an API or a page: the same flows.
+//! The work of operators and administrators, from a terminal, an API or a page: the same flows.
 //!
-//! `people` changes accounts, `invitations` promises them, `links` are what leads to them,
+//! `people` changes accounts, `invitations` promises them, `links` are the links to them,
 //! `declared` makes all of them match a file, `import` takes them over from another program,
 //! `directory` finds them, `sessions` lists and ends sessions, `bans` keeps networks out, `trail`
 //! reads what happened, `activity` counts it, `keys` replaces the signing keys, `upkeep` is what to
-//! keep an eye on, and `backup` writes everything down. What does not live here: what users do to
-//! their own accounts. What always holds: a flow that changes anything takes an [`Authority`], and
-//! the event that it reports names the actor.
+//! watch, and `backup` writes everything down. What does not live here: what users do to their own
+//! accounts. What always holds: a flow that changes anything takes an [`Authority`], and the event
+//! that it reports names the actor.
 
 pub mod activity;
 pub mod backup;
@@ -38,14 +38,14 @@ use super::sessions::Sessions;
 use crate::ports::{SigningKeys, Vault};
 use backup::Tap;
 
-/// What operators and administrators do.
+/// The flows of operators and administrators.
 pub struct Administration {
     pub(in crate::flows) ground: Arc<Ground>,
     pub(in crate::flows) attempts: Arc<Attempts>,
     pub(in crate::flows) messages: Arc<Messages>,
     pub(in crate::flows) sessions: Arc<Sessions>,
     pub(in crate::flows) accounts: Arc<Accounts>,
-    /// Every signing key; what signs now is open in [`Ground`].
+    /// Every signing key; the keys that sign now are open in [`Ground`].
     pub(in crate::flows) keys: Mutex<SigningKeys>,
     pub(in crate::flows) vault: Arc<dyn Vault>,
     pub(in crate::flows) tap: Arc<Tap>,

@@ -1,8 +1,8 @@
 //! Accounts, as operators and administrators change them: names, groups, roles, ends.
 //!
 //! What always holds: a change is felt by open sessions on their next request, because the index
-//! hears of it before the commit returns; the last administrator who can sign in stays one; and
-//! nobody sees or chooses another user's credential: a reset makes a link.
+//! hears of it before the commit returns; the last administrator who can sign in stays one; and no
+//! administrator sees or chooses another user's credential: a reset makes a link.
 
 use std::collections::BTreeSet;
 
@@ -26,11 +26,11 @@ use crate::flows::sessions::Ended;
 use crate::ports::Batch;
 use crate::records::{self, keys};
 
-/// What is to be different about a user; `None` leaves it as it is.
+/// The changes to a user; `None` leaves a member as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserEdit {
     pub name: Option<DisplayName>,
-    /// The one before stays theirs.
+    /// The username before stays theirs.
     pub username: Option<Username>,
     /// All groups, not only further ones.
     pub groups: Option<BTreeSet<Group>>,
@@ -40,15 +40,15 @@ pub struct UserEdit {
     pub note: Option<Option<Note>>,
     /// `Some(None)`: the account does not end by itself.
     pub expires_at: Option<Option<Timestamp>>,
-    /// Those that are not named stay.
+    /// Attributes that are not named stay.
     pub attributes: AttributeEdits,
 }
 
-/// What a reset does with the passkeys that are there.
+/// The effect of a reset on existing passkeys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OldPasskeys {
     Stay,
-    /// They are removed and every session and access token ends, before the link is known to anybody.
+    /// They are removed and every session and access token ends, before the link is handed out.
     Wiped,
 }
 
@@ -103,7 +103,8 @@ impl UserEdit {
     }
 }
 
-/// Whether `before` is an administrator who goes on as none, or not for as long.
+/// Whether `before` is an administrator who ceases to be one, or whose account ends at another
+/// moment.
 pub(in crate::flows) fn takes_an_administrator(before: &User, after: &User) -> bool {
     let was_one = before.role == Role::Administrator && before.standing == Standing::Active;
     let goes_on = after.role == Role::Administrator
@@ -114,7 +115,7 @@ pub(in crate::flows) fn takes_an_administrator(before: &User, after: &User) -> b
 
 impl Administration {
     /// Changes an account. Open sessions feel it on their next request; those of an account that is
-    /// closed end. Nothing is written where nothing would be different.
+    /// closed end. An edit that makes no difference writes nothing.
     pub async fn edit_user(
         &self,
         authority: &Authority,
@@ -234,7 +235,8 @@ impl Administration {
         }
     }
 
-    /// What ends every way into an account, and what goes with it.
+    /// The batch that ends every way into an account, and the sessions, tokens and passkeys that
+    /// end with it.
     async fn wiping(&self, authority: &Authority, user: &User) -> Result<(Endings, Batch), FlowError> {
         // Before anything is read: a session that is added after this is noticed.
         let decided = self.sessions.deciding_about_all(&user.id).await?;
@@ -284,7 +286,7 @@ impl Administration {
         Err(FlowError::Busy)
     }
 
-    /// What the owner is told: with what and when, and nothing of the administrator's network.
+    /// The notice to the owner: the passkey and the moment, without the administrator's network.
     fn removal_by_administrator(&self, removed: &Credential) -> Content {
         let model = name_of(removed.aaguid).map(str::to_owned);
         let about = Some(About { model, network: None, at: self.ground.clock.now() });
@@ -298,7 +300,7 @@ impl Administration {
         Ok((user, Batch::default().expect(key, stored)))
     }
 
-    /// The batch of what a change brings about besides: a closed account has no links, and the last
+    /// The batch of a change's consequences: a closed account has no links, and the last
     /// administrator stays one.
     async fn coming_with(
         &self,
@@ -336,8 +338,8 @@ impl Administration {
         Ok(batch)
     }
 
-    /// Sessions and access tokens that do not outlive a change of their account. A sign-in that
-    /// slipped in beside the closing of an account is caught by its opening.
+    /// Sessions and access tokens that do not outlive a change of their account. A session that was
+    /// begun while the account was being closed ends when it is opened again.
     async fn ended_by(&self, changes: &[UserChange], after: &User) -> Result<Endings, FlowError> {
         let is_over = changes.contains(&UserChange::Disabled) || changes.contains(&UserChange::Enabled);
         let why = if is_over {

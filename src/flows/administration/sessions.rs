@@ -20,7 +20,7 @@ use crate::records::keys;
 const PAGE_SESSIONS: usize = 50;
 
 impl Administration {
-    /// A page of the sessions that can be used, with whose each is, in no order that means anything.
+    /// A page of the sessions that can be used, with their owners, in no particular order.
     pub async fn list_sessions(
         &self,
         after: Option<Cursor>,

@@ -1,8 +1,8 @@
 //! The audit trail in the store: written, read, and removed in time.
 //!
-//! What does not live here: what waits to be written, and what is not written again
-//! (`flows/trail/mod.rs`). What always holds: what webhooks are told of an entry is enqueued in the
-//! commit that keeps it; what is kept is bounded by time and number.
+//! What does not live here: the waiting entries, and which are not written again
+//! (`flows/trail/mod.rs`). What always holds: dispatches about an entry are enqueued in the commit
+//! that keeps it; kept entries are bounded by time and number.
 
 use std::time::Duration;
 
@@ -27,14 +27,14 @@ pub const PAGE_ENTRIES_MAX: usize = 500;
 /// How many are on a page unless the caller says otherwise.
 pub const PAGE_ENTRIES: usize = 50;
 
-/// Which entries to list, newest first.
+/// The entries to list, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct TrailQuery {
     /// Only those about this user.
     pub user: Option<UserId>,
     /// Only those of this kind.
     pub event: Option<String>,
-    /// None that are older.
+    /// Only those that are not older.
     pub since: Option<Timestamp>,
     pub after: Option<Cursor>,
     /// From 1 to [`PAGE_ENTRIES_MAX`].
@@ -44,7 +44,7 @@ pub struct TrailQuery {
 /// An entry, and where the list goes on after it.
 #[derive(Debug, Clone)]
 pub struct Kept {
-    /// Its name, for callers who want to know whether they have seen it.
+    /// Its name, by which callers can tell whether they have seen it.
     pub id: Cursor,
     pub entry: Entry,
 }
@@ -56,7 +56,7 @@ struct Walked {
 }
 
 impl Administration {
-    /// Writes what waits. Called every moment, and once more at the end.
+    /// Writes the waiting entries. Called every moment, and once more at the end.
     pub async fn write_trail(&self) -> Result<(), FlowError> {
         loop {
             let entries = self.ground.trail.taken();
@@ -81,7 +81,7 @@ impl Administration {
         }
     }
 
-    /// The batch that keeps an entry, and tells the webhooks that want to hear of it.
+    /// The batch that keeps an entry, and tells the webhooks that subscribe to it.
     fn keeping_entry(&self, entry: &Entry) -> Result<Batch, FlowError> {
         let id = self.ground.trail.name(entry.at, entropy::bytes(&*self.ground.entropy));
         let mut batch = Batch::default().put(keys::audit(&id), records::encode(entry)?);
@@ -91,7 +91,7 @@ impl Administration {
         Ok(batch.and(self.messages.dispatching_entry(entry)?))
     }
 
-    /// A page of the trail, newest first. What has happened a moment ago is in it.
+    /// A page of the trail, newest first. It has the events of a moment ago.
     pub async fn read_trail(&self, query: &TrailQuery) -> Result<Page<Kept>, FlowError> {
         self.write_trail().await?;
         let limit = query.limit.clamp(1, PAGE_ENTRIES_MAX);
@@ -138,7 +138,7 @@ impl Administration {
             for (_, value) in &found {
                 match records::decode::<Entry>(value) {
                     Ok(entry) if entry.at >= since => self.ground.trail.activity().note(&entry),
-                    // The newest come first: nothing young comes after an old one.
+                    // The newest come first, so the rest is older still.
                     _ => return Ok(()),
                 }
             }
@@ -169,7 +169,7 @@ impl Administration {
         if let Some(kept) = self.ground.trail.kept() {
             return Ok(kept);
         }
-        // What is written meanwhile is counted where it is written.
+        // Entries that are written meanwhile are counted by the code that writes them.
         self.ground.trail.set_count(Some(0));
         match self.newest_entries(usize::MAX).await {
             Ok(all) => {

@@ -1,4 +1,4 @@
-//! What an administrator has to keep an eye on, as it was found last: until when certificates are
+//! The state that an administrator has to watch, as it was found last: until when certificates are
 //! good.
 //!
 //! What does not live here: the certificates, which the proxy has, and backups, which
@@ -13,13 +13,13 @@ use crate::domain::time::Timestamp;
 /// A certificate, and its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateEnd {
-    /// The host of one that the gateway obtains; the file of one that it is given.
+    /// The host of a certificate that the gateway obtains, or the file of a given one.
     pub certificate: String,
     /// `None`: there is none yet.
     pub good_until: Option<Timestamp>,
 }
 
-/// What was found last.
+/// The certificates, as they were last found.
 #[derive(Default)]
 pub struct Upkeep {
     certificates: ArcSwap<Vec<CertificateEnd>>,

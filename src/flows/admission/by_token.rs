@@ -1,11 +1,11 @@
-//! What an access token opens.
+//! Admission by access token.
 //!
-//! A token restricts on top of the rules of a route: its record and its blocks are asked first, for
-//! they say whether there is anybody at all; then the rules decide about its user, as they do about
-//! somebody signed in. What always holds: a token that is shown is good for the request or the
-//! request is refused, also where anonymous clients may be; the reason is in the audit trail and
-//! not in the answer. Datalog is run only for a token that somebody has narrowed, and only for a
-//! request that its record covers.
+//! A token restricts on top of the rules of a route: its record and its blocks are asked first,
+//! because they say whether the request has a user at all; then the rules decide about that user,
+//! as they do about a signed-in user. What always holds: a token that is shown is good for the
+//! request or the request is refused, also where anonymous clients may be; the reason is in the
+//! audit trail and not in the answer. Datalog is run only for a token that a holder has narrowed,
+//! and only for a request that its record covers.
 //!
 //! What does not live here: how a token is found in a request (`domain/access_token/carrier.rs`).
 
@@ -64,7 +64,7 @@ impl VerifiedToken {
         }
     }
 
-    /// The token that streams live and die with.
+    /// The token whose end ends the streams.
     pub(in crate::flows) fn token(&self) -> &LiveToken {
         &self.token
     }
@@ -131,7 +131,7 @@ impl Doorkeeper {
         Ok(self.access_tokens.index.remember(digest, VerifiedToken { token, narrowing: read.narrowing }))
     }
 
-    /// Who a token acts for, if it covers the request.
+    /// The user whom a token acts for, if it covers the request.
     fn user_of(&self, shown: &VerifiedToken, usage: &Usage<'_>) -> Result<Arc<User>, Unopened> {
         if !shown.token.is_live(usage.asking.now) {
             let why = if shown.token.has_ended() { TokenRefusal::Revoked } else { TokenRefusal::Expired };
@@ -143,8 +143,8 @@ impl Doorkeeper {
         Ok(user)
     }
 
-    /// Whether a stream goes on that a token has opened. Where the engine runs out of time, it goes
-    /// on until it is asked again: nothing has changed that says otherwise.
+    /// Whether a stream goes on that a token has opened. Where the engine runs out of time, the
+    /// stream goes on until it is decided about again, because no change speaks against it.
     pub(in crate::flows) fn may_stay_by_token(
         &self,
         route: &Route,

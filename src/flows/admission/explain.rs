@@ -86,7 +86,7 @@ fn at(route: &Route, question: &Question) -> Explanation {
     }
 }
 
-/// Why an account enters nowhere.
+/// Why an account may enter no route.
 fn closed(user: &User, question: &Question) -> Option<&'static str> {
     match user.standing {
         Standing::Disabled => Some("The account is disabled."),

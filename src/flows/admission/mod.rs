@@ -2,7 +2,7 @@
 //!
 //! It reads memory only: no store, no lock that all requests share, and no signature is checked
 //! twice. It is the only maker of a [`Permit`], and the proxy cannot choose an upstream without
-//! one. Whatever is unclear is an [`Outcome`], which is answered, never forwarded.
+//! one. An unclear request is an [`Outcome`], which is answered, never forwarded.
 
 mod by_token;
 mod explain;
@@ -46,7 +46,7 @@ pub struct Permit {
 }
 
 pub(in crate::flows) enum Visitor {
-    /// Where anonymous clients may be, without a valid session.
+    /// A client without a valid session, where anonymous clients may be.
     Anonymous,
     Known {
         session: Arc<LiveSession>,
@@ -72,13 +72,14 @@ impl Permit {
         }
     }
 
-    /// Whose request it is; `None`: an anonymous client's.
+    /// The user who sent the request; `None`: an anonymous client.
     pub fn user(&self) -> Option<&Arc<User>> {
         self.passport().map(|passport| &passport.user)
     }
 
     /// Whether a browser may have added what the request shows by itself, so that a page of another
-    /// origin may have caused it. A program that shows a token in a header of its own has meant to.
+    /// origin may have caused it. A program that shows a token in a header of its own has done so
+    /// on purpose.
     pub fn is_ambient(&self) -> bool {
         match &self.visitor {
             Visitor::Anonymous => false,
@@ -97,17 +98,17 @@ impl Permit {
         &self.route
     }
 
-    /// Who it is, to be written over whatever the client claimed.
+    /// The identity headers, which replace any that the client sent.
     pub fn identity_headers(&self) -> &[(HeaderName, HeaderValue)] {
         self.passport().and_then(|passport| passport.headers.as_deref()).unwrap_or_default()
     }
 
-    /// What the application is told in `Authorization` of the user; `None`: nothing.
+    /// The value of `Authorization` for the application; `None`: none.
     pub fn authorization(&self) -> Option<&HeaderValue> {
         self.passport()?.authorization.as_ref()
     }
 
-    /// What was decided.
+    /// The decision.
     pub fn decision(&self) -> Decision {
         match &self.visitor {
             Visitor::Anonymous => Decision::Public,
@@ -116,7 +117,7 @@ impl Permit {
     }
 }
 
-/// What is to be done with a request.
+/// The next step with a request.
 pub enum Admission {
     /// Forward it.
     Forward(Permit),
@@ -135,9 +136,10 @@ pub enum Outcome {
     StepUp { route: Arc<Route> },
     /// The policy of the route ran out of what a decision may cost; says nothing about the visitor.
     Undecided { route: Arc<Route> },
-    /// Not allowed here, whether signed in or not.
+    /// The client may not enter, whether signed in or not.
     Forbidden { route: Arc<Route>, refused: Refused },
-    /// The access token is no good, or not for this. Why is in the audit trail alone.
+    /// The access token is not valid, or does not cover the request. The reason is in the audit
+    /// trail alone.
     TokenRefused { route: Arc<Route>, why: TokenRefusal },
     /// No route and not the auth host.
     UnknownHost,
@@ -145,7 +147,7 @@ pub enum Outcome {
     NoRoute,
     /// A path that must not be shown to any server.
     MalformedRequest,
-    /// A path with more than one reading, or one that letter case alone keeps apart from another
+    /// A path with more than one reading, or a path that differs by letter case alone from another
     /// route or a public path, on a host where decisions depend on the path.
     AmbiguousPath,
     /// A WebSocket upgrade on a route that does not allow them.
@@ -168,11 +170,11 @@ pub enum Outcome {
     UpstreamFailed { route: Arc<Route> },
     /// The upstream took too long.
     UpstreamTimedOut { route: Arc<Route> },
-    /// Something of ours went wrong.
+    /// The gateway itself failed.
     Internal,
 }
 
-/// Where a request belongs.
+/// The place that a request is for.
 pub(in crate::flows) enum Located {
     At(Arc<Route>),
     /// To our own endpoints.
@@ -180,12 +182,12 @@ pub(in crate::flows) enum Located {
     Nowhere(Outcome),
 }
 
-/// Whom a route refuses, and why.
+/// A refusal by a route: the client, and the rule.
 #[derive(Debug, Clone)]
 pub struct Refused {
-    /// `None`: nobody in particular could enter.
+    /// `None`: the client is anonymous.
     pub user: Option<Arc<User>>,
-    /// The name of the rule that refuses; `None`: none lets in.
+    /// The name of the rule that refuses; `None`: no rule is about the request.
     pub rule: Option<Box<str>>,
 }
 
@@ -195,17 +197,17 @@ impl Refused {
     }
 }
 
-/// What a request asks for, and what it shows of its caller.
+/// The target of a request, and the evidence that it shows of its caller.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     pub method: &'a Method,
     /// As it was sent, without the query.
     pub raw_path: &'a [u8],
-    /// Cookies and tokens are looked for here; nothing else is.
+    /// Only cookies and tokens are read from these.
     pub headers: &'a HeaderMap,
 }
 
-/// What decides about requests, from memory.
+/// Decides about requests, from memory.
 pub struct Doorkeeper {
     ground: Arc<Ground>,
     attempts: Arc<Attempts>,
@@ -246,7 +248,7 @@ impl Doorkeeper {
         }
     }
 
-    /// What rules look at.
+    /// The facts that rules look at.
     fn asking<'a>(
         &self,
         method: &'a Method,

@@ -1,7 +1,8 @@
-//! What other proxies asked last, for the page that tells an operator what is wrong with one of them.
+//! The last questions of other proxies, for the page that tells an operator what is wrong with one
+//! of them.
 //!
-//! What always holds: only hosts of ours are remembered, one question each; asking again and again
-//! writes nothing.
+//! What always holds: only hosts of ours are remembered, one question each; a repeated question is
+//! not noted every time.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::flows::ground::Ground;
 
 /// How soon the same question is noted again.
 const NOTED_EVERY: Duration = Duration::from_secs(10);
-/// How many hosts are remembered: those below a wildcard are as many as somebody asks for.
+/// How many hosts are remembered: clients can ask for any number of hosts below a wildcard.
 const HOSTS_MAX: usize = 1_024;
 
 /// A question about a request for one host.

@@ -1,4 +1,5 @@
-//! What goes on after it was let in: WebSockets, event streams, long uploads and downloads.
+//! Exchanges that go on after they were let in: WebSockets, event streams, long uploads and
+//! downloads.
 //!
 //! What does not live here: the proxy's side of a stream, which waits for
 //! [`Doorkeeper::until_refused`] and then cuts it. What always holds: a stream is decided about
@@ -18,7 +19,7 @@ use crate::flows::admission::{Permit, Visitor};
 use crate::flows::index::LiveSession;
 use crate::flows::visit::Visit;
 
-/// What an exchange that goes on was let in with.
+/// The evidence that a long exchange was let in with.
 pub struct Stay {
     route: Arc<Route>,
     host: Box<str>,
@@ -28,16 +29,16 @@ pub struct Stay {
     by: By,
 }
 
-/// What an exchange lives and dies with.
+/// The session or token whose end ends an exchange.
 enum By {
-    /// Nothing, where anonymous clients may be.
+    /// No evidence, where anonymous clients may be.
     Anonymous,
     Session(Arc<LiveSession>),
     Token(Arc<VerifiedToken>),
 }
 
 impl Stay {
-    /// The session that it lives and dies with.
+    /// The session whose end ends the exchange.
     pub fn session(&self) -> Option<&Arc<LiveSession>> {
         match &self.by {
             By::Session(session) => Some(session),
@@ -47,7 +48,7 @@ impl Stay {
 }
 
 impl Permit {
-    /// What an exchange goes on with that `visit` has begun by a request for `raw_path`.
+    /// The stay of an exchange that `visit` has begun by a request for `raw_path`.
     pub fn stay(&self, visit: &Visit, method: &Method, raw_path: &[u8]) -> Stay {
         Stay {
             route: Arc::clone(&self.route),
@@ -67,9 +68,8 @@ impl Permit {
 impl Doorkeeper {
     /// Returns when a stream that was let in may not go on: its session has ended, or the user has
     /// lost what the route asks for, or their account, or the route is gone, or another one answers
-    /// its path. One that an anonymous client opened ends when anonymous clients may not be there
-    /// any more. How long ago a passkey was shown counts when a request comes in, and not
-    /// afterwards.
+    /// its path. A stream that an anonymous client opened ends when anonymous clients may no longer
+    /// enter. How long ago a passkey was shown counts when a request comes in, and not afterwards.
     pub async fn until_refused(&self, stay: &Stay) {
         match &stay.by {
             By::Anonymous => self.ground.while_rules(|| self.may_stay(stay)).await,
@@ -96,7 +96,7 @@ impl Doorkeeper {
         let record = session.record();
         let Some(user) = self.sessions.active_user(&record.user) else { return false };
         let verdict = route.policy.decide(&route.policy.about(&user), record.authenticated_at, &asking);
-        // What could not be decided does not end what is open.
+        // A policy that ran out of time or facts does not end an open stream.
         matches!(verdict.decision, Decision::Allowed | Decision::StepUp | Decision::Undecided)
     }
 

@@ -1,11 +1,12 @@
-//! Bans in force: who may try no credential, and whose refusals are counted towards a ban.
+//! Bans in force: which clients may try no credential, and whose refusals are counted towards a
+//! ban.
 //!
 //! The list follows the store like the session index, so that a ban counts from the commit that
-//! makes it until the one that removes it, or its end. [`Attempts::spend`] asks it, which
-//! everything does that tries or makes a credential, in every dialect. What always holds: whoever
-//! shows a session that lives goes on, so that a ban of their network ends nobody's work, and an
+//! makes it until the commit that removes it, or its end. [`Attempts::spend`] asks it, and every
+//! flow that tries or makes a credential calls that, in every dialect. What always holds: a client
+//! that shows a live session goes on, so that a ban of its network ends no user's work, and an
 //! administrator among them can lift it; and a trusted proxy is never banned, whatever the store
-//! says, because everybody behind it would be.
+//! says, because every client behind it would be.
 //!
 //! What does not live here: who makes and removes bans (`administration/bans.rs`).
 
@@ -31,13 +32,13 @@ use crate::ports::store::Entries;
 use crate::ports::{Batch, Change, Clock, StoreError};
 use crate::records::{self, Records, decode, keys};
 
-/// Whom bans come from that were made by themselves.
+/// The author of automatic bans.
 pub(in crate::flows) const GATEWAY_IN_WORDS: &str = "the gateway";
-/// The most networks whose refused credentials are remembered. Of more, those are forgotten that
-/// have shown none for the longest time.
+/// The most networks whose refused credentials are remembered. Beyond it, the networks are
+/// forgotten that have shown none for the longest time.
 const REFUSED_MAX: usize = 10_000;
 
-/// Everything about bans that one gateway has in memory.
+/// The bans as one gateway has them in memory.
 pub(in crate::flows) struct Bans {
     list: Arc<BanList>,
     proxies: Vec<Network>,
@@ -57,7 +58,7 @@ impl Bans {
         Ok(Self { list, proxies, refusals: Refusals::default(), making: tokio::sync::Mutex::default() })
     }
 
-    /// The proxies whose own addresses are nobody's, and so never banned.
+    /// The proxies, whose own addresses are no client's, and so never banned.
     pub(in crate::flows) fn proxies(&self) -> &[Network] {
         &self.proxies
     }
@@ -66,13 +67,13 @@ impl Bans {
         &self.list
     }
 
-    /// The address of a client. One of a trusted proxy is nobody's: that proxy did not say for whom
-    /// it asks.
+    /// The address of a client. A trusted proxy's address is no client's: that proxy did not say
+    /// for whom it asks.
     pub(in crate::flows) fn beyond_proxies(&self, client: Option<IpAddr>) -> Option<IpAddr> {
         client.filter(|client| !self.proxies.iter().any(|proxy| proxy.contains(*client)))
     }
 
-    /// The ban that keeps `client` out at `now`; of several the one that ends last.
+    /// The ban that keeps `client` out at `now`; of several, the last to end.
     pub(in crate::flows) fn of(&self, client: Option<IpAddr>, now: Timestamp) -> Option<Arc<Ban>> {
         let client = self.beyond_proxies(client)?;
         let live = networks_around(client).filter_map(|it| self.list.get(&it)).filter(|ban| ban.is_live(now));
@@ -151,7 +152,7 @@ enum Measure {
 }
 
 impl Refusals {
-    /// Counts one of `network`.
+    /// Counts one refusal of `network`.
     fn note(&self, network: Network, rule: &AutomaticBans, now: Timestamp) -> Measure {
         let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() >= REFUSED_MAX && !refused.contains_key(&network) {
@@ -170,7 +171,7 @@ impl Refusals {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(network);
     }
 
-    /// Forgets everybody who has been quiet for `within`.
+    /// Forgets the networks that have been quiet for `within`.
     fn forget_quiet(&self, within: Duration, now: Timestamp) {
         let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         refused.retain(|_, moments| moments.back().is_some_and(|last| now.since(*last) < within));
@@ -198,9 +199,9 @@ impl Attempts {
         Err(FlowError::Banned { ends_in: ban.expires_at.map(|end| end.since(now)) })
     }
 
-    /// Reports that a credential was refused, and bans the anonymous client who showed one too
-    /// many, where the operator has said how many that is. What somebody with a session tries is
-    /// not counted: they are known.
+    /// Reports that a credential was refused, and bans the anonymous client that showed one too
+    /// many, where the operator has set a number. Attempts of a client with a session are not
+    /// counted: its user is known.
     pub(in crate::flows) async fn report_refused(&self, visit: &Visit, kind: Kind) {
         self.ground.report(visit.origin(), kind);
         self.count_refused(visit).await;
@@ -216,7 +217,7 @@ impl Attempts {
         }
         match self.ban_anonymous(client, &rule).await {
             Ok(()) => self.bans.refusals.forget(&network),
-            // What was counted stays, so that the next one tries again.
+            // The count stays, so that the next refusal tries again.
             Err(error) => tracing::warn!(%network, %error, "a network could not be banned"),
         }
     }
@@ -248,8 +249,8 @@ impl Attempts {
         Err(FlowError::Busy)
     }
 
-    /// Writes down a ban of a network that can be banned, if there are fewer than `most`, with what
-    /// comes `with` it. False if that is to be tried again.
+    /// Writes down a ban of a network that can be banned, if there are fewer than `most`, and
+    /// commits the batch `with` it. False if that is to be tried again.
     pub(in crate::flows) async fn put_ban(
         &self,
         bannable: &Bannable,
@@ -274,7 +275,7 @@ impl Attempts {
         if self.bans.list().len() >= most { Err(CannotBan::TooMany.into()) } else { Ok(()) }
     }
 
-    /// Removes bans that are over. One that has been made anew meanwhile stays.
+    /// Removes bans that are over. A ban that has been made anew meanwhile stays.
     pub(in crate::flows) async fn forget_expired_bans(&self) -> Result<(), FlowError> {
         let now = self.ground.clock.now();
         for ban in self.bans.list().all().iter().filter(|ban| !ban.is_live(now)) {
@@ -285,7 +286,7 @@ impl Attempts {
         Ok(())
     }
 
-    /// Forgets refusals that count for nothing any more.
+    /// Forgets refusals that no longer count.
     pub(in crate::flows) fn sweep_refusals(&self) {
         let within = self.ground.rules().automatic_bans.map_or(Duration::ZERO, |rule| rule.within);
         self.bans.refusals.forget_quiet(within, self.ground.clock.now());
@@ -317,7 +318,7 @@ mod tests {
         let second = Duration::from_secs(1);
         assert_eq!(note(Duration::ZERO), Measure::Room);
         assert_eq!(note(second), Measure::Room);
-        assert_eq!(refusals.note(network(2), &rule(), NOW), Measure::Room, "somebody else");
+        assert_eq!(refusals.note(network(2), &rule(), NOW), Measure::Room, "another network");
         assert_eq!(note(WITHIN), Measure::Room, "the first one is too long ago");
         assert_eq!(note(WITHIN), Measure::Full);
         refusals.forget(&network(1));

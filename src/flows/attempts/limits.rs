@@ -1,9 +1,9 @@
 //! Rate limits for everything that tries or makes credentials.
 //!
 //! What always holds: what is counted is a resolved account and the networks around a client, never
-//! a text that somebody typed; and whether an address has an account never decides about the
-//! answer. An anonymous client's attempts count against the anonymous client's own network: they
-//! never keep an account's owner, who comes from elsewhere, from signing in.
+//! a text that a user typed; and whether an address has an account never decides about the answer.
+//! An anonymous client's attempts count against the anonymous client's own network: they never keep
+//! an account's owner, who comes from elsewhere, from signing in.
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -67,15 +67,15 @@ pub(in crate::flows) struct Limiters {
     mail_to_account: Keyed<UserId>,
     /// Messages that people have sent to themselves.
     own_mail: Keyed<UserId>,
-    /// Messages to an address that is nobody's yet, whoever asks for them.
+    /// Messages to an address that no user has yet, from any client.
     reader: Keyed<Email>,
 }
 
-/// What the operator decides: the limits of clients, by the networks around them.
+/// The operator's settings: the limits of clients, by the networks around them.
 struct Around {
     limits: RateLimits,
     everybody: Single,
-    /// What networks in which a user is signed in have left when everybody together has nothing.
+    /// Attempts for networks with a signed-in user when all clients together have none left.
     reserve: Single,
     networks: Keyed<Origin>,
     sites: Keyed<Network>,
@@ -119,15 +119,15 @@ impl Limiters {
         }
     }
 
-    /// Counts by these limits from now on. Where they are other ones, what networks have used of
-    /// the old ones is forgotten; what accounts and mailboxes have is not.
+    /// Counts by these limits from now on. Where they differ, the use of the old ones by networks
+    /// is forgotten; the use by accounts and mailboxes is not.
     pub(in crate::flows) fn exchange(&self, limits: RateLimits) {
         if self.around.load().limits != limits {
             self.around.store(Arc::new(Around::new(limits, &self.clock)));
         }
     }
 
-    /// Forgets whoever has not been seen for so long that they have everything back.
+    /// Forgets the clients that have been away long enough to have their whole share back.
     fn forget_recovered(&self) {
         let around = self.around.load();
         around.networks.retain_recent();
@@ -154,14 +154,14 @@ fn network(client: Option<IpAddr>) -> Origin {
 }
 
 impl Attempts {
-    /// Counts one request that tries or makes credentials. Those of a banned network cost their
+    /// Counts one request that tries or makes credentials. Requests of a banned network cost their
     /// neighbours nothing.
     pub(in crate::flows) fn spend(&self, visit: &Visit) -> Result<(), FlowError> {
         self.must_not_be_banned(visit)?;
         self.count(visit)
     }
 
-    /// Counts one that is no attempt, but costs as much.
+    /// Counts work that is no attempt, but costs as much.
     pub(in crate::flows) fn count(&self, visit: &Visit) -> Result<(), FlowError> {
         let limiters = self.limiters.around.load();
         if limiters.networks.len() > REMEMBERED_MAX {
@@ -187,7 +187,7 @@ impl Attempts {
     }
 
     /// Whether a user is signed in from the network of `client`. A part of every limit is kept for
-    /// such.
+    /// such networks.
     pub fn standing(&self, client: Option<IpAddr>) -> Standing {
         if client.is_some_and(|client| self.index.knows(&Network::of(client))) {
             Standing::Known
@@ -196,7 +196,7 @@ impl Attempts {
         }
     }
 
-    /// A client, as what waits is counted for it.
+    /// A client, as pending entries are counted for it.
     pub(in crate::flows) fn begun_by(&self, client: Option<IpAddr>) -> (Option<IpAddr>, Standing) {
         (client, self.standing(client))
     }
@@ -210,10 +210,10 @@ impl Attempts {
     /// Whether `account` may be sent another message because of `visit`. The answer is for us alone:
     /// it would tell who has an account.
     ///
-    /// All networks together have a limit, so that nobody fills a mailbox from many; it is not for
-    /// a network in which the account has a session, or had a sign-in in the last 30 days, nor for
-    /// a browser that the owner has signed in with, or anonymous clients could keep its owner from
-    /// mail.
+    /// All networks together have a limit, so that no client fills a mailbox from many; it is not
+    /// for a network in which the account has a session, or had a sign-in in the last 30 days, nor
+    /// for a browser that the owner has signed in with, or anonymous clients could keep its owner
+    /// from mail.
     pub(in crate::flows) fn may_mail(&self, account: &UserId, visit: &Visit) -> bool {
         let from = network(visit.client);
         let now = self.ground.clock.now();
@@ -228,7 +228,8 @@ impl Attempts {
             && (is_known || self.limiters.mail_to_account.check_key(account).is_ok())
     }
 
-    /// What browsers keep that a user has signed in with; `None` where no code is ever sent.
+    /// The mark that a browser keeps once `user` has signed in with it; `None` where no code is
+    /// ever sent.
     pub fn device_mark(&self, user: &UserId) -> Option<Secret> {
         if self.ground.rules().email_code == EmailCode::Off {
             return None;
@@ -241,12 +242,12 @@ impl Attempts {
         self.allowed(self.limiters.own_mail.check_key(account), Limited::Account, visit)
     }
 
-    /// Counts a message to an address that may be anybody's, whoever asks for it.
+    /// Counts a message to an address that may be any person's, from any client.
     pub(in crate::flows) fn spend_on_reader(&self, email: &Email, visit: &Visit) -> Result<(), FlowError> {
         self.allowed(self.limiters.reader.check_key(email), Limited::Account, visit)
     }
 
-    /// Forgets what limits need not remember any more.
+    /// Forgets counts that limits no longer need.
     pub(in crate::flows) fn sweep_limits(&self) {
         self.limiters.forget_recovered();
     }

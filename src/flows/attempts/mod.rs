@@ -14,10 +14,10 @@ use super::ground::Ground;
 use super::index::SessionIndex;
 use crate::domain::limits::RateLimits;
 
-/// What clients have tried, and what they may still try.
+/// The attempts that clients have made, and may still make.
 pub struct Attempts {
     ground: Arc<Ground>,
-    /// Who is signed in from where: their networks have a reserve.
+    /// The networks of live sessions, which have a reserve.
     index: Arc<SessionIndex>,
     limiters: Limiters,
     pub(in crate::flows) bans: Bans,

@@ -2,8 +2,8 @@
 //!
 //! What does not live here: how a dispatch reaches a webhook (`webhook/http.rs`).
 //!
-//! What always holds: one that was committed survives a restart and keeps its id; what waits is
-//! sealed; at most [`DISPATCHES_MAX`] wait for one webhook, and none is tried longer, or more
+//! What always holds: a committed dispatch survives a restart and keeps its id; waiting dispatches
+//! are sealed; at most [`DISPATCHES_MAX`] wait for one webhook, and none is tried longer, or more
 //! often, than it is worth. A webhook that fails rests, with everything that waits for it, and
 //! holds up no other. Nothing is handed over twice, unless the answer to the first time was lost.
 
@@ -34,14 +34,14 @@ use crate::records::{self, keys};
 /// The most dispatches that wait for one webhook.
 pub const DISPATCHES_MAX: usize = 500;
 /// The most that wait when one is added about something that was refused, which anonymous clients can
-/// cause. The rest is kept for what has happened.
+/// cause. The rest is kept for changes that took place.
 pub const DISPATCHES_MAX_OF_REFUSALS: usize = DISPATCHES_MAX / 2;
-/// How many are handed to one webhook before the others are asked again, so that a slow one holds
-/// up what is enqueued meanwhile no longer than that.
+/// How many are handed to one webhook before the others are asked again, so that a slow webhook
+/// holds up newer dispatches no longer than that.
 const SERVED_AT_ONCE: usize = 4;
 /// How often one is tried.
 pub const TRIES_MAX: u32 = 24;
-/// How a webhook is called that the configuration does not name any more.
+/// The name for a webhook that the configuration does not name any more.
 const GONE: &str = "a webhook that is gone";
 
 /// A dispatch that waits.
@@ -55,21 +55,21 @@ struct Waiting {
     expires_at: Timestamp,
 }
 
-/// What the gateway knows of its webhooks without asking the store.
+/// The gateway's knowledge of its webhooks without asking the store.
 #[derive(Default)]
 pub(in crate::flows) struct Dispatches {
     lanes: Mutex<HashMap<WebhookId, Lane>>,
     enqueued: Notify,
 }
 
-/// What waits, by webhook, with the entries that it was read from.
+/// The waiting dispatches, by webhook, with the entries that they were read from.
 type Lanes = BTreeMap<WebhookId, Vec<(Waiting, Stored)>>;
 
-/// What waits for one webhook, and how that fares.
+/// How many dispatches wait for one webhook, and how its deliveries go.
 #[derive(Debug, Clone, Copy, Default)]
 struct Lane {
     waiting: usize,
-    /// Failures since something was last taken.
+    /// Failures since the webhook last took a dispatch.
     failures: u32,
     rests_until: Option<Timestamp>,
 }
@@ -79,7 +79,7 @@ impl Dispatches {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether one more may wait for this webhook; it counts from now on.
+    /// Whether one more dispatch may wait for this webhook; it counts from now on.
     fn admits(&self, to: WebhookId, max: usize) -> bool {
         let mut lanes = self.lanes();
         let lane = lanes.entry(to).or_default();
@@ -105,7 +105,7 @@ impl Dispatches {
         self.lanes().get(to).and_then(|lane| lane.rests_until)
     }
 
-    /// Notes that it has failed. Until when it rests.
+    /// Notes that a webhook has failed. Returns until when it rests.
     fn failed(&self, to: WebhookId, now: Timestamp) -> Timestamp {
         let mut lanes = self.lanes();
         let lane = lanes.entry(to).or_default();
@@ -115,7 +115,7 @@ impl Dispatches {
         until
     }
 
-    /// Notes that it has answered.
+    /// Notes that a webhook has answered.
     fn answered(&self, to: WebhookId) {
         let mut lanes = self.lanes();
         let lane = lanes.entry(to).or_default();
@@ -124,7 +124,7 @@ impl Dispatches {
 }
 
 impl Messages {
-    /// Counts what waited when the gateway was started.
+    /// Counts the dispatches that waited when the gateway was started.
     pub(in crate::flows) async fn resume_dispatches(&self) -> Result<(), FlowError> {
         let (waiting, _) = self.ground.records.readable::<Waiting>(keys::DISPATCHES).await?;
         self.dispatches.recount(&by_webhook(waiting));
@@ -178,7 +178,7 @@ impl Messages {
             to,
             sealed: self.ground.open_keys.load().outbox.seal(&plain, nonce).ok_or(FlowError::Signing)?,
             tries: 0,
-            // So that they go out in the order in which it happened.
+            // So that dispatches go out in the order of the events.
             next_try_at: dispatch.at,
             expires_at: self.ground.clock.now().plus(DISPATCH_LIFETIME),
         };
@@ -217,7 +217,7 @@ impl Messages {
         Ok(next.map(|at| at.since(self.ground.clock.now())))
     }
 
-    /// When there is something to do for this webhook again, if anything waits for it.
+    /// Serves one webhook. Returns when to serve it again, if any dispatch waits for it.
     async fn serve(
         &self,
         to: WebhookId,
@@ -248,7 +248,7 @@ impl Messages {
             let origin = self.webhook_called(&to);
             self.ground.report(Origin::default(), Kind::Webhook { origin, delivery });
             if delivery == Delivery::Postponed {
-                // The rest would fare no better.
+                // The remaining dispatches would fail as well.
                 return Ok(Some(self.dispatches.failed(to, self.ground.clock.now())));
             }
             self.dispatches.answered(to);
@@ -261,7 +261,7 @@ impl Messages {
         Waiting { tries: waiting.tries + 1, next_try_at, ..waiting }
     }
 
-    /// What became of a dispatch.
+    /// The outcome of a dispatch.
     async fn handed_over(
         &self,
         waiting: &Waiting,
@@ -292,7 +292,7 @@ impl Messages {
         }
     }
 
-    /// What may be shown of a webhook.
+    /// The name of a webhook in messages: the part of its URL that may be shown.
     fn webhook_called(&self, to: &WebhookId) -> String {
         let rules = self.ground.rules();
         let known = rules.webhooks.iter().find(|webhook| webhook.webhook == *to);
@@ -300,7 +300,7 @@ impl Messages {
     }
 }
 
-/// What waits for each webhook, what is due first in front.
+/// The waiting dispatches for each webhook, the first due first.
 fn by_webhook(waiting: Vec<(Waiting, Stored)>) -> Lanes {
     let mut lanes = Lanes::new();
     for (one, entry) in waiting {

@@ -9,7 +9,8 @@ use crate::flows::messages::Messages;
 use crate::ports::Batch;
 
 impl Messages {
-    /// The link that `invited` gives. Made of our public address and nothing that a request said.
+    /// The link that `invited` gives. It is made of our public address alone, and of no part of a
+    /// request.
     pub fn link_of(&self, invited: &Invited) -> String {
         self.ground.place.url(&format!("/enroll#{}", invited.secret.reveal()))
     }

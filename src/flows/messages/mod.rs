@@ -1,4 +1,4 @@
-//! What people and other programs are told: by mail, and by webhook.
+//! Messages to people and other programs: by mail, and by webhook.
 //!
 //! `outbox` keeps messages until they are delivered, `dispatches` does the same for webhooks,
 //! `notices` says what users are told, and `links` how the link of an invitation reads and is
@@ -15,10 +15,10 @@ use std::sync::Arc;
 use super::ground::Ground;
 use super::index::SessionIndex;
 
-/// What waits to be told.
+/// The messages and dispatches that wait.
 pub struct Messages {
     ground: Arc<Ground>,
-    /// Which devices a user has signed in on.
+    /// It knows the devices that a user has signed in on.
     index: Arc<SessionIndex>,
     outbox: outbox::Outbox,
     dispatches: dispatches::Dispatches,

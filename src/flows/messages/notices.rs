@@ -4,7 +4,7 @@
 //! What does not live here: the words (`mail/notices.rs`, `webhook/words.rs`).
 //!
 //! What always holds: a notice is in the commit of what it tells, and says with what, from where and
-//! when something happened, in nobody's words but ours.
+//! when something happened, in our words only.
 
 use crate::domain::ceremony::aaguid::name_of;
 use crate::domain::credential::{Credential, Program};
@@ -29,18 +29,18 @@ impl Messages {
         self.enqueue(&Message { to: user.email.clone(), content })
     }
 
-    /// What a notice says of a change to `credential`.
+    /// The circumstances in a notice of a change to `credential`.
     pub(in crate::flows) fn about(&self, credential: &Credential, visit: &Visit) -> About {
         About { model: name_of(credential.aaguid).map(str::to_owned), ..self.circumstances(visit) }
     }
 
-    /// What a notice says of something that no authenticator had a part in.
+    /// The circumstances in a notice of an event without an authenticator.
     pub(in crate::flows) fn circumstances(&self, visit: &Visit) -> About {
         About { model: None, network: visit.client.map(Network::of), at: self.ground.clock.now() }
     }
 
-    /// What is written down of where and with what `user` has signed in, and whom it is told. That
-    /// is news only to somebody who has signed in with something else before.
+    /// The batch that remembers where and with what `user` has signed in, and tells them if that is
+    /// new. It is news only to a user who has signed in with something else before.
     pub(in crate::flows) fn recognise(
         &self,
         user: &User,
@@ -63,19 +63,19 @@ impl Messages {
         Ok(Recognised { batch, is_news })
     }
 
-    /// Tells everybody whose account ends soon, once for each end.
+    /// Tells every user whose account ends soon, once for each end.
     pub(in crate::flows) async fn tell_of_ends(&self) -> Result<(), FlowError> {
         for id in self.index.untold_of_end(self.ground.clock.now()) {
             let key = keys::user(&id);
             let Some((user, stored)) = self.ground.records.get_exact::<User>(&key).await? else { continue };
             let Some(at) = user.untold_end(self.ground.clock.now()) else { continue };
             let notice = self.notice(&user, Content::AccountEnds { at })?;
-            // Where nobody can be told, or the outbox is full, it is not done.
+            // A user who cannot be told, or not while the outbox is full, stays untold.
             if notice.changes.is_empty() {
                 continue;
             }
             let told = records::encode(&User { told_of_end: Some(at), ..user })?;
-            // Who was changed meanwhile is looked at again the next time.
+            // A user who was changed meanwhile is looked at again at the next run.
             if self.ground.is_committed(notice.expect(key.clone(), stored).put(key, told)).await? {
                 self.wake_delivery();
             }
@@ -84,21 +84,21 @@ impl Messages {
     }
 }
 
-/// What a sign-in leaves behind.
+/// The result of recognising a sign-in.
 pub(in crate::flows) struct Recognised {
     pub(in crate::flows) batch: Batch,
     pub(in crate::flows) is_news: News,
 }
 
-/// Whether somebody has signed in with something new.
+/// Whether a user has signed in with something new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::flows) enum News {
     Yes,
     No,
 }
 
-/// The batch that remembers what `user` has come in with; whoever comes by a link or a code is told
-/// of that.
+/// The batch that remembers what `user` has come in with; a user who comes by a link or a code is
+/// told of that.
 pub(in crate::flows) fn remembering_program(user: &User, session: &Session) -> Result<Batch, FlowError> {
     let Some(met) = user.met(&program_of(session)) else { return Ok(Batch::default()) };
     Ok(Batch::default().put(keys::user(&met.id), records::encode(&met)?))

@@ -1,8 +1,9 @@
 //! The outbox: messages wait in the store until a mail server has taken them on.
 //!
 //! What always holds: a flow that enqueues a message waits for the store, never for a mail server;
-//! a message that was accepted survives a restart; what waits is sealed, because it holds codes and
-//! links; there are at most [`OUTBOX_MAX`] messages, and none is tried longer than it is worth.
+//! a message that was accepted survives a restart; waiting messages are sealed, because they hold
+//! codes and links; there are at most [`OUTBOX_MAX`] messages, and none is tried after it has
+//! expired.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -26,7 +27,7 @@ use crate::records::{self, keys};
 /// The most messages that wait.
 pub const OUTBOX_MAX: usize = 2_000;
 /// The most that wait when a message is added that any anonymous client can ask for. The rest is
-/// kept for what people are told of their accounts.
+/// kept for notices to people about their accounts.
 pub const OUTBOX_MAX_FOR_ANONYMOUS: usize = OUTBOX_MAX / 2;
 /// The most messages that are kept although they cannot be read.
 const SET_ASIDE_MAX: usize = 100;
@@ -46,14 +47,14 @@ struct Waiting {
     expires_at: Timestamp,
 }
 
-/// How long a hand-over is taken to last before there has been one.
+/// The assumed time of a hand-over before the first one.
 const HAND_OVER: Duration = Duration::from_millis(100);
 
-/// What the gateway knows of its outbox without asking the store.
+/// The gateway's knowledge of its outbox without asking the store.
 pub(in crate::flows) struct Outbox {
     waiting: AtomicUsize,
-    /// How long the last hand-over took, in milliseconds. A message that is meant for nobody is
-    /// kept as long, so that its end does not show in what the store does meanwhile.
+    /// How long the last hand-over took, in milliseconds. A message without a reader is kept as
+    /// long, so that its end does not show in what the store does meanwhile.
     hand_over_ms: AtomicU64,
     enqueued: Notify,
 }
@@ -71,7 +72,7 @@ pub(in crate::flows) fn delay_after(failures: u32) -> Duration {
 }
 
 impl Messages {
-    /// Counts what waited when the gateway was started.
+    /// Counts the messages that waited when the gateway was started.
     pub(in crate::flows) async fn resume_outbox(&self) -> Result<(), FlowError> {
         let (waiting, _) = self.ground.records.readable::<Waiting>(keys::OUTBOX).await?;
         self.outbox.waiting.store(waiting.len(), Ordering::Relaxed);
@@ -79,8 +80,8 @@ impl Messages {
     }
 
     /// The batch that enqueues `message`; nothing while the outbox is full. Call
-    /// [`Self::wake_delivery`] when it has been committed. One that is not counts until the next
-    /// delivery, so that the bound holds.
+    /// [`Self::wake_delivery`] when it has been committed. An uncommitted message counts until the
+    /// next delivery, so that the bound holds.
     pub(in crate::flows) fn enqueue(&self, message: &Message) -> Result<Batch, FlowError> {
         let max = match message.content {
             Content::Nothing { .. } | Content::Code { .. } => OUTBOX_MAX_FOR_ANONYMOUS,
@@ -159,7 +160,7 @@ impl Messages {
     }
 
     /// Takes a message that cannot be read out of the way of the others. It is kept for an operator
-    /// to look at, while there are few such.
+    /// to look at, unless too many are kept already.
     pub(in crate::flows) async fn set_aside(&self, (key, bytes): Entry, what: Kind) -> Result<(), FlowError> {
         tracing::error!("a message in the outbox cannot be read; it is set aside, and the others go out");
         self.ground.report(Origin::default(), what);
@@ -168,7 +169,7 @@ impl Messages {
         let batch =
             if kept.len() < SET_ASIDE_MAX { removed.put(keys::set_aside(&key), bytes) } else { removed };
         match self.ground.records.commit(batch).await {
-            // Somebody else has dealt with it.
+            // Another process has dealt with it.
             Ok(()) | Err(CommitError::Conflict) => Ok(()),
             Err(CommitError::Store(error)) => Err(error.into()),
         }
@@ -201,13 +202,13 @@ impl Messages {
         Ok(Some(again_at))
     }
 
-    /// What was sealed into a message that waits; `None` where it cannot be opened or read.
+    /// The sealed content of a waiting message; `None` where it cannot be opened or read.
     pub(in crate::flows) fn opened<T: DeserializeOwned>(&self, sealed: &Sealed) -> Option<T> {
         let plain = self.ground.open_keys.load().outbox.open(sealed)?;
         serde_json::from_slice(&plain).ok()
     }
 
-    /// What became of a message; `None` for one that was never meant to be sent.
+    /// The outcome of a message; `None` if it was never meant to be sent.
     async fn delivery_of(
         &self,
         waiting: &Waiting,

@@ -1,7 +1,7 @@
 //! Callers: who a request is from, by what it shows.
 //!
 //! It reads memory only, and checks no signature twice. What always holds: a token counts only in the
-//! carrier that it was made for, and a session or an account that has ended is nobody's.
+//! carrier that it was made for, and a session or an account that has ended identifies no user.
 //!
 //! What does not live here: what the caller may do.
 
@@ -18,22 +18,22 @@ use crate::domain::user::User;
 use crate::flows::index::{LiveSession, Verified};
 use crate::flows::sessions::Sessions;
 
-/// Who a request is from.
+/// The sender of a request.
 pub enum Caller {
     Known(Arc<LiveSession>, Arc<User>),
-    /// Nobody we know. `showed_token` says whether a token was shown, but not a valid one.
+    /// An unknown client. `showed_token` says whether it showed a token that is not valid.
     Anonymous {
         showed_token: bool,
     },
 }
 
-/// The session check ran out of its budget, or what is in memory may be out of date.
+/// The session check ran out of its budget, or the memory may be out of date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the session could not be checked in time")]
 pub struct CheckUnavailable;
 
 impl Sessions {
-    /// Who a request with these `Cookie` headers is from, on `host`.
+    /// The caller of a request with these `Cookie` headers, on `host`.
     pub fn caller_by_cookie<'a>(
         &self,
         host: &str,
@@ -48,7 +48,7 @@ impl Sessions {
         }
     }
 
-    /// Who a request with this token in its `Authorization` header is from: an opaque token, a
+    /// The caller of a request with this token in its `Authorization` header: an opaque token, a
     /// refresh token or an access token of a session. Only our own endpoints ask.
     pub fn caller_by_bearer(&self, token: &str) -> Result<Caller, CheckUnavailable> {
         if access::is_one(token) {

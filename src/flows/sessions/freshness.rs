@@ -4,7 +4,7 @@
 //! application shares the auth host, its scripts share our origin and could make any request that
 //! our pages make (ASVS 3.5.4). There every account change needs it; and over https, where such a
 //! host serves people rather than a developer's machine, signing in does not pay: only a passkey
-//! shown again by somebody who is signed in does, once.
+//! shown again by a signed-in user does, once.
 
 use crate::domain::ceremony::VerifiedAssertion;
 use crate::domain::dialect::Dialect;
@@ -24,7 +24,7 @@ enum FreshnessScope {
     Window,
     /// It pays for one change within `session.fresh_for`.
     EachChange,
-    /// Only one by somebody who was signed in already does, and for one change.
+    /// It pays, for one change, only if its user was signed in already.
     StepUp,
 }
 
@@ -33,7 +33,7 @@ impl Sessions {
         self.ground.routes().host(&self.ground.place.host).is_some()
     }
 
-    /// What a change costs on this installation.
+    /// The freshness that a change costs on this installation.
     fn freshness_scope(&self) -> FreshnessScope {
         match self.ground.place.scheme {
             Scheme::Https if self.is_beside_applications() => FreshnessScope::EachChange,
@@ -41,13 +41,13 @@ impl Sessions {
         }
     }
 
-    /// What it costs this caller. An access token may have been shown to others, and one sign-in
-    /// makes many: it never profits from how its session began.
+    /// The freshness that a change costs this caller. An access token may have been shown to
+    /// others, and one sign-in makes many, so its session's beginning does not make it fresh.
     fn freshness_scope_for(&self, visit: &Visit) -> FreshnessScope {
         if visit.by_access_token { FreshnessScope::StepUp } else { self.freshness_scope() }
     }
 
-    /// What a sign-in pays for, given the session this browser had before.
+    /// The freshness that a sign-in gives, given the session this browser had before.
     pub(in crate::flows) fn freshness_of(
         &self,
         proof: &VerifiedAssertion,
@@ -57,7 +57,7 @@ impl Sessions {
         (again || self.freshness_scope() == FreshnessScope::Window).then(|| proof.at())
     }
 
-    /// What the first passkey of an enrolment pays for.
+    /// The freshness that the first passkey of an enrolment gives.
     pub(in crate::flows) fn freshness_of_enrolment(&self, now: Timestamp) -> Option<Timestamp> {
         (self.freshness_scope() == FreshnessScope::Window).then_some(now)
     }
@@ -116,7 +116,7 @@ impl Sessions {
         let found = self.ground.records.get_exact::<Session>(&key).await?;
         let (record, stored) = found.ok_or(FlowError::NotPermitted)?;
         self.must_be_fresh(&record, visit)?;
-        // Whatever ends the session meanwhile ends the change as well.
+        // A commit that ends the session meanwhile makes the change fail as well.
         let unchanged = Batch::default().expect(key, stored);
         let after = self.after_spending_freshness(&record, visit)?;
         if after == record { Ok(unchanged) } else { Ok(unchanged.and(records::put_session(&after)?)) }
@@ -138,22 +138,22 @@ impl Sessions {
     }
 }
 
-/// Whether a step-up is for what this request changes. Our own API, which the scripts of an
-/// application on this host can call as our pages do, takes none that is for nothing in particular;
-/// the other ones know no such binding.
+/// Whether a step-up is for what this request changes. The scripts of an application on this host
+/// can call our own API as our pages do, so it takes no step-up that is bound to no change; the
+/// other APIs know no such binding.
 fn is_meant(session: &Session, visit: &Visit) -> bool {
     let needs_binding = visit.dialect == Dialect::Native;
     is_bound_to(session, visit) && (session.step_up.is_some() || !needs_binding)
 }
 
-/// Whether a step-up that is for one change is for this one, and the caller has its nonce.
+/// Whether a step-up that is bound to a change is bound to this one, and the caller has its nonce.
 fn is_bound_to(session: &Session, visit: &Visit) -> bool {
     session.step_up.as_ref().is_none_or(|step_up| {
         visit.change.as_ref() == Some(&step_up.change) && visit.step_up.as_ref() == Some(&step_up.nonce)
     })
 }
 
-/// When somebody who was signed in showed a passkey again, if that is what happened.
+/// When a signed-in user showed a passkey again, if that is what happened.
 pub(in crate::flows) fn step_up_of(proof: &VerifiedAssertion, before: Option<&Session>) -> Option<Timestamp> {
     let again = before.is_some_and(|it| it.user == proof.user() && it.scope == Scope::Full);
     again.then(|| proof.at())

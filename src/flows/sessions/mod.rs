@@ -1,7 +1,7 @@
 //! Sessions: minting, listing and ending them.
 //!
-//! What always holds: a session is minted only from [`Evidence`]. One that may only enrol takes
-//! its account with it when it ends before the first passkey, in the same commit, so that an
+//! What always holds: a session is minted only from [`Evidence`]. A session that may only enrol
+//! takes its account with it when it ends before the first passkey, in the same commit, so that an
 //! abandoned enrolment leaves nothing behind.
 
 pub mod caller;
@@ -38,22 +38,22 @@ const SWEPT_AT_ONCE_MAX: usize = 64;
 /// How many are looked at before others have a turn: there may be a million, and that takes a second.
 const SWEPT_WITHOUT_PAUSE: usize = 1_000;
 
-/// The most sessions that a new one ends because there are too many: where the limit was lowered, it
-/// is reached over some sign-ins.
+/// The most sessions that a new session ends because there are too many. After the limit was
+/// lowered, several sign-ins may be needed to reach it.
 const TOO_MANY_AT_ONCE_MAX: usize = 16;
 
-/// What the sweep does about a session.
+/// The work of the sweep on a session.
 #[derive(Clone, Copy)]
 enum Due {
     Ends(End),
-    /// When it was last used is written down.
+    /// The time of its last use has to be written.
     Seen,
 }
 
 /// Sessions that end, and why.
 pub(in crate::flows) type Ended = Vec<(Arc<LiveSession>, End)>;
 
-/// Every session, and who is behind it.
+/// Every session, and its user.
 pub struct Sessions {
     pub(in crate::flows) ground: Arc<Ground>,
     pub(in crate::flows) attempts: Arc<Attempts>,
@@ -77,7 +77,7 @@ impl Sessions {
             audience: self.ground.issuer.clone(),
             carrier,
             issued_at: self.ground.clock.now(),
-            // The record decides; the token only must not outlive the longest session.
+            // The record decides; the token must only not outlive the longest session.
             expires_at: session.created_at.plus(self.ground.lifetimes().absolute),
         })
     }
@@ -122,7 +122,7 @@ impl Sessions {
             Evidence::Link(_) | Evidence::SignUp(_) | Evidence::RecoveryCode(_) | Evidence::DeviceLink(_) => {
                 Session { scope: Scope::Enrol, expires_at: absolute.min(now.plus(ENROL_LIFETIME)), ..blank }
             }
-            // However it got its scope: an address is not a passkey, and makes nothing fresh.
+            // Whatever its scope, the session is not fresh: an address is not a passkey.
             Evidence::Code(proof) => match proof.scope() {
                 Scope::Full => blank,
                 Scope::Enrol => Session {
@@ -163,7 +163,7 @@ impl Sessions {
         let mut others = self.ids_of(&session.user).await?;
         others.retain(|id| ended.iter().all(|(gone, _)| gone.record().id != *id));
         let too_many = (others.len() + 1).saturating_sub(self.ground.lifetimes().sessions_max);
-        // Nearly always there is room, and then nobody has to know which is the oldest.
+        // Nearly always there is room, and then the oldest need not be found.
         if too_many > 0 {
             let mut kept = self.kept_of(&session.user).await?;
             kept.retain(|other| others.contains(&other.record().id));
@@ -183,8 +183,8 @@ impl Sessions {
         Ok(parts.into_iter().fold(Batch::default(), |batch, (_, part)| batch.and(part)))
     }
 
-    /// What removes each of these sessions, and the account of an enrolment that is abandoned with
-    /// it. The account of `spared` stays.
+    /// The batches that remove each of these sessions, and the account of an enrolment that is
+    /// abandoned with it. The account of `spared` stays.
     pub(in crate::flows) async fn endings(
         &self,
         ended: &Ended,
@@ -233,14 +233,15 @@ impl Sessions {
         Ok(forgetting.expect(key, stored).expect(keys::session(&enrolling.id), session))
     }
 
-    /// Reports the end of these sessions, which the store knows of.
+    /// Reports the end of these sessions, which the store knows of, and ends them in memory without
+    /// waiting for the feed.
     pub(in crate::flows) fn report_ended(&self, origin: &Origin, ended: &Ended) {
         for (session, why) in ended {
             self.report_end(origin, session, *why);
         }
     }
 
-    /// Reports the end of a session. Here it has ended whatever the feed does.
+    /// Reports the end of a session, and ends it in memory without waiting for the feed.
     pub(in crate::flows) fn report_end(&self, origin: &Origin, session: &LiveSession, why: End) {
         session.end();
         let record = session.record();
@@ -345,8 +346,8 @@ impl Sessions {
         live
     }
 
-    /// Ends one session of `current`'s owner. One that does not exist, or is somebody else's, is
-    /// left alone and looks the same.
+    /// Ends one session of `current`'s owner. A session that does not exist, or is another user's,
+    /// is left alone and looks the same.
     pub async fn end_session(
         &self,
         current: &Session,
@@ -406,11 +407,11 @@ impl Sessions {
         Ok(self.kept(id).await?.filter(|session| session.is_live(&lifetimes, now)))
     }
 
-    /// The ids of a user's sessions, as the store has them: another gateway may have made one that
-    /// is not known here yet.
+    /// The ids of a user's sessions, as the store has them: another gateway may have made a session
+    /// that is not known here yet.
     async fn ids_of(&self, user: &UserId) -> Result<Vec<SessionId>, FlowError> {
         let mut ids = self.ground.records.session_ids_of(user).await?;
-        // Sessions of before are in no list of the store.
+        // Sessions made by earlier versions are in no list of the store.
         ids.extend(self.index.sessions_of(user).iter().map(|session| session.record().id));
         ids.sort_unstable_by_key(|id| id.0);
         ids.dedup();
@@ -433,7 +434,7 @@ impl Sessions {
         &self,
         user: &UserId,
     ) -> Result<(Vec<Arc<LiveSession>>, Batch), FlowError> {
-        // Before they are read: what is added after this is noticed.
+        // This comes before they are read, so that a session added after it is noticed.
         let decided = self.deciding_about_all(user).await?;
         Ok((self.kept_of(user).await?, decided))
     }
@@ -458,12 +459,12 @@ impl Sessions {
             stream::iter(due)
                 .for_each_concurrent(SWEPT_AT_ONCE_MAX, |(session, due)| self.sweep_session(session, due))
                 .await;
-            // The same threads serve requests.
+            // The sweep yields because the same threads serve requests.
             tokio::task::yield_now().await;
         }
     }
 
-    /// What has to be done about a session now; for nearly all of them nothing.
+    /// The work to do on a session now; nearly all sessions need none.
     fn due(&self, session: &LiveSession) -> Option<Due> {
         let (record, now) = (session.record(), self.ground.clock.now());
         if session.is_held() {
@@ -509,7 +510,7 @@ impl Sessions {
 
     async fn write_last_seen(&self, session: &LiveSession, record: &Session) -> Result<(), FlowError> {
         let seen = Session { last_seen_at: session.last_seen_at(), ..record.clone() };
-        // Whoever changed or ended the session meanwhile is right.
+        // A change or an end that was committed meanwhile stays.
         let batch = records::put_session(&seen)?.expect(keys::session(&record.id), records::encode(record)?);
         self.ground.is_committed(batch).await.map(drop)
     }

@@ -1,8 +1,8 @@
 //! One-time codes by mail: asking for one, and using it.
 //!
 //! What always holds: known, unknown and closed accounts get the same answer for the same work; a
-//! code is good for the browser that asked for it; guesses are counted exactly, however many come at
-//! once. A code never makes a session fresh: an address is no second factor, and not a passkey.
+//! code is good for the browser that asked for it; guesses are counted exactly, however many come
+//! at once; a code never makes a session fresh, because an address is not a passkey.
 
 use std::sync::Arc;
 
@@ -25,22 +25,22 @@ use crate::flows::visit::Visit;
 use crate::ports::entropy;
 use crate::records::keys;
 
-/// A code as somebody gives it back.
+/// A code as a user gives it back.
 #[derive(Debug, Clone, Copy)]
 pub struct Guess<'a> {
-    /// What the browser's cookie says.
+    /// The id in the browser's cookie.
     pub id: Option<CodeId>,
     pub email: &'a str,
     pub code: &'a str,
 }
 
 impl SignIn {
-    /// What codes are good for here.
+    /// The effect of a code by mail here.
     pub fn email_code(&self) -> EmailCode {
         self.ground.rules().email_code
     }
 
-    /// Sends a code to `address`, if it is somebody's. The answer is the same if it is not.
+    /// Sends a code to `address`, if a user has it. The answer is the same if none has.
     pub async fn request_code(&self, address: &str, visit: &Visit) -> Result<CodeId, FlowError> {
         if self.ground.rules().email_code == EmailCode::Off {
             return Err(FlowError::NoMail);
@@ -57,10 +57,10 @@ impl SignIn {
         Ok(id)
     }
 
-    /// Whose address it is, if they may come in by a code: never an administrator, who would be as
-    /// safe as a mailbox. An account without a passkey is still being made, and whoever makes it
-    /// holds its link. Nothing is read and understood that nobody would have: how long that takes
-    /// would tell who is somebody.
+    /// The user who has this address, if they may come in by a code: never an administrator, who
+    /// would be as safe as a mailbox. An account without a passkey is still being made, and its
+    /// maker holds its link. An unknown address reads as many records as a known one, because the
+    /// time would tell whether a user has it.
     async fn reachable_user(&self, email: &Email) -> Result<Option<UserId>, FlowError> {
         let nobody = UserId::from_random(entropy::bytes(&*self.ground.entropy));
         let holder = self.ground.records.holder_of(email).await?;
@@ -111,7 +111,7 @@ impl SignIn {
             let key = keys::user(&user);
             let found = self.ground.records.get_exact::<User>(&key).await?;
             // A code that went to an address which is not theirs any more opens nothing, nor does
-            // that of somebody who has become an administrator.
+            // that of a user who has become an administrator.
             let fits = |user: &User| {
                 user.is_active(self.ground.clock.now())
                     && user.email == email
@@ -122,7 +122,7 @@ impl SignIn {
             let proof = ReadMail::of(user.id, scope);
             let session = self.sessions.mint(&Evidence::Code(&proof), visit, device);
             let (adding, ended) = self.sessions.adding(&session, before.clone()).await?;
-            // The owner hears of it before anything has been changed with it.
+            // The owner hears of it before the session can change anything.
             let notice = self.beginning_recovery(&user, &session, Means::MailedCode, visit)?;
             if self.ground.is_committed(spent.expect(key, stored).and(adding).and(notice)).await? {
                 self.messages.wake_delivery();

@@ -1,13 +1,13 @@
-//! Links between two devices: a signed-in one shows a code, another one brings it, the first
+//! Links between two devices: a signed-in device shows a code, another device brings it, the first
 //! confirms.
 //!
 //! What does not live here: the passkey that the new device makes, which is an enrolment like any
 //! other.
 //!
-//! What always holds: the code costs what adding a passkey costs, and the session that spent is the
-//! only one that can confirm; the first browser that brings the code uses it up; nothing is added,
-//! and nobody is told whose account it is, before the first device has said yes; what it then gives
-//! is a session that may only add a passkey, once, to the browser that asked.
+//! What always holds: the code costs what adding a passkey costs, and only the session that paid
+//! can confirm; the first browser that brings the code uses it up; nothing is added, and the new
+//! device is not told whose account it is, before the first device has said yes; the link then
+//! gives a session that may only add a passkey, once, to the browser that asked.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ pub struct Asking {
     pub expires_at: Timestamp,
 }
 
-/// What has become of a device that asked.
+/// The state of a device that asked.
 #[derive(Debug)]
 pub enum Admission {
     /// The first device has not answered yet.
@@ -72,7 +72,7 @@ impl SignIn {
                 Some((before, stored)) => replacing(&before, stored),
                 None => Batch::default().expect_absent(keys::device_link(&session.id)),
             };
-            // Somebody else's live code, once in a long while: they keep it.
+            // Once in a long while, another user's live code is the same: they keep it.
             let batch = batch.expect_absent(keys::device_link_by(&hash));
             if self.ground.is_committed(batch.and(keeping(&link)?).and(unchanged).and(spent)).await? {
                 self.report_step(&link, DeviceStep::Offered, visit);
@@ -120,7 +120,8 @@ impl SignIn {
             user_agent: device.user_agent.as_deref().map(shortened),
         };
         let asking = DeviceLink { stage: Stage::Asking(newcomer), ..link.clone() };
-        // Of several that bring the code at once, one is first; for the others it is used up.
+        // Of several devices that bring the code at once, one is first; for the others the code is
+        // used up.
         if !self.ground.is_committed(replacing(&link, stored).and(keeping(&asking)?)).await? {
             return Err(FlowError::WrongCode);
         }
@@ -166,9 +167,9 @@ impl SignIn {
         Err(FlowError::Busy)
     }
 
-    /// What has become of the device that has this nonce. Once the first one has confirmed it, this
-    /// uses the link up: it gives a session that may only add a passkey. The session that this
-    /// browser had `before` ends with it.
+    /// The state of the device that has this nonce. Once the first one has confirmed it, this uses
+    /// the link up: it gives a session that may only add a passkey. The session that this browser
+    /// had `before` ends with it.
     pub async fn join_by_device_link(
         &self,
         nonce: Option<&str>,
@@ -208,7 +209,8 @@ impl SignIn {
         Err(FlowError::Busy)
     }
 
-    /// The live link that is found by what has this hash, and whose first device is still signed in.
+    /// The live link that is found by a code or nonce with this hash, and whose first device is
+    /// still signed in.
     async fn device_link_by(&self, shown: &SecretHash) -> Result<(DeviceLink, Vec<u8>), FlowError> {
         let session: Option<SessionId> = self.ground.records.get(&keys::device_link_by(shown)).await?;
         let session = session.ok_or(FlowError::WrongCode)?;
@@ -229,12 +231,12 @@ impl SignIn {
         Ok(self.ground.records.get_exact(&keys::device_link(session)).await?)
     }
 
-    /// Removes links that are good for nothing any more.
+    /// Removes links that are over.
     pub(in crate::flows) async fn forget_expired_device_links(&self) -> Result<(), FlowError> {
         let now = self.ground.clock.now();
         for (_, link) in self.ground.records.all::<DeviceLink>(keys::DEVICE_LINKS).await? {
             if !link.is_live(now) {
-                // Whoever has made another one meanwhile is right.
+                // A link that was made meanwhile stays.
                 self.ground.is_committed(forgetting(&link, records::encode(&link)?)).await?;
             }
         }

@@ -2,8 +2,8 @@
 //!
 //! The secret is used up by redeeming it, which gives a session that may only add a passkey; the
 //! first passkey (`registration`) makes that session a full one. An enrolment that is abandoned
-//! leaves no account behind (`sessions`). The set-up door closes, for good, in the commit that
-//! stores the first passkey.
+//! leaves no account behind (`sessions`). Set-up ends, for good, in the commit that stores the
+//! first passkey.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::flows::visit::Visit;
 use crate::ports::{Batch, CommitError, entropy};
 use crate::records::{self, keys};
 
-/// What a link is good for, told to its holder before they use it.
+/// The effect of a link, told to its holder before they use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offer {
     /// Making the first administrator.
@@ -34,7 +34,7 @@ pub enum Offer {
     Invitation(Box<Invitation>),
 }
 
-/// What the holder of a secret says about themselves.
+/// The holder of a secret, as they describe themselves.
 #[derive(Debug, Clone, Default)]
 pub struct Introduction {
     pub email: Option<String>,
@@ -48,18 +48,18 @@ struct Redemption {
     entry: Entry,
 }
 
-/// What a secret is to the account that it is good for.
+/// The effect of a secret on its account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Entry {
-    /// Its beginning, or a link that its owner made with a passkey.
+    /// The beginning of the account, or a link that its owner made with a passkey.
     Expected,
-    /// A way back into it.
+    /// A way back into the account.
     Recovery,
 }
 
 impl SignIn {
     /// Makes a new set-up secret if there is still no first administrator, replacing the one
-    /// before it. `None` once the door is closed, or while somebody is in it.
+    /// before it. `None` once set-up is done, or while a person is going through it.
     pub async fn issue_setup_secret(&self) -> Result<Option<Secret>, FlowError> {
         let key = keys::setup();
         let before = self.ground.records.get_exact::<Setup>(&key).await?;
@@ -67,7 +67,8 @@ impl SignIn {
             Some(Setup::Closed { .. }) => true,
             Some(Setup::Claimed { user }) => self.ground.records.user(user).await?.is_some(),
             Some(Setup::Open { .. }) => false,
-            // People without a set-up record mean a damaged store: never a reason to open the door.
+            // Users without a set-up record mean a damaged store, which must not begin set-up
+            // again.
             None => self.ground.records.has_users().await?,
         };
         if shut {
@@ -85,11 +86,11 @@ impl SignIn {
         Ok(Some(secret))
     }
 
-    /// Whether somebody used the set-up link and went away before making a passkey, so that a new
+    /// Whether a person used the set-up link and went away before making a passkey, so that a new
     /// link is needed.
     ///
-    /// The account tells: it comes with the claim and goes with the enrolment. The session index
-    /// would not do, because it hears of a claim a moment after the store shows it.
+    /// The account decides: it is made with the claim and removed with the enrolment. The session
+    /// index would not do, because it hears of a claim a moment after the store shows it.
     pub async fn is_setup_abandoned(&self) -> Result<bool, FlowError> {
         Ok(match self.ground.records.setup().await? {
             Some(Setup::Claimed { user }) => self.ground.records.user(&user).await?.is_none(),
@@ -102,13 +103,13 @@ impl SignIn {
         Ok(matches!(self.ground.records.setup().await?, Some(Setup::Closed { .. })))
     }
 
-    /// Shows whoever has `secret` what it is good for.
+    /// Shows the client that has `secret` what it is good for.
     pub async fn preview(&self, secret: &str, visit: &Visit) -> Result<Offer, FlowError> {
         self.attempts.spend(visit)?;
         self.offer(secret).await
     }
 
-    /// What `secret` is good for. Uses nothing up.
+    /// The effect of `secret`. Does not use it up.
     pub async fn offer(&self, secret: &str) -> Result<Offer, FlowError> {
         let secret = Secret::parse(secret).ok_or(FlowError::NoSuchInvitation)?.hashed();
         let now = self.ground.clock.now();
@@ -171,8 +172,8 @@ impl SignIn {
             _ => return Err(FlowError::NoSuchInvitation),
         };
         let mut user = self.accounts.new_user(&email, name, Role::Administrator);
-        // Whoever has the set-up link is the operator, who may have any name that is nobody else's:
-        // routes are often written for the first administrator before there is one.
+        // The person who has the set-up link is the operator, who may have any free name: routes
+        // are often written for the first administrator before there is one.
         let is_taken = self.ground.records.username_owner(&user.username).await?.is_some();
         if is_taken || self.accounts.is_promised(&user.username).await? {
             user.username = self.accounts.free_username(&email).await?;
@@ -192,7 +193,7 @@ impl SignIn {
         let known = match invitation.account {
             Some(account) => Some(account),
             None => match self.ground.records.user_by_email(&invitation.email).await? {
-                // Whoever has moved to the address since then is not the one who was invited.
+                // A user who has moved to the address since then is not the person who was invited.
                 Some(user) if user.created_at < invitation.created_at => {
                     return Err(FlowError::NoSuchInvitation);
                 }
@@ -222,8 +223,8 @@ impl SignIn {
         Ok(Redemption { spent: records::create_user(&user)?.and(spent), user, entry: Entry::Expected })
     }
 
-    /// What a link is to an account that is there. Its owner has made one with a passkey, and was
-    /// told of it then; any other that was made for the account is a way back into it.
+    /// The effect of a link on an existing account. The owner's own link was made with a passkey,
+    /// and they were told of it then; any other link for the account is a way back into it.
     async fn entry_with(&self, invitation: &Invitation, known: &UserId) -> Result<Entry, FlowError> {
         let own = self.ground.records.get::<SecretHash>(&keys::own_link(known)).await?;
         let is_expected = invitation.account.is_none() || own.as_ref() == Some(&invitation.secret);
@@ -242,7 +243,7 @@ impl SignIn {
         let Redemption { user, spent, entry } = redemption;
         let beginning = match entry {
             Entry::Expected => Batch::default(),
-            // The owner hears of it before anything has been changed with it.
+            // The owner hears of it before the session can change anything.
             Entry::Recovery => self.beginning_recovery(&user, &session, Means::Link, visit)?,
         };
         match self.ground.records.commit(spent.and(adding).and(beginning)).await {
@@ -256,7 +257,7 @@ impl SignIn {
         }
     }
 
-    /// Somebody was faster: with the address, with the username, or with the secret.
+    /// Another client was faster: with the address, the username, or the secret.
     async fn why_not_settled(&self, user: &User) -> FlowError {
         let is_other =
             |found: Result<Option<UserId>, _>| found.map(|found| found.is_some_and(|it| it != user.id));

@@ -2,9 +2,9 @@
 //!
 //! `passkey` is the sign-in, `process` the same in steps; `enroll` redeems links and `registration`
 //! adds the passkey; `sign_up` makes accounts without an invitation. `codes`, `recovery_codes` and
-//! `device_links` are the other ways to add a passkey, and `recovery` tells of them and takes them
-//! back. `return_target` leads to an application's host. What always holds: a session is minted only
-//! from `flows/evidence.rs`.
+//! `device_links` are the other ways to add a passkey, and `recovery` reports and cancels them.
+//! `return_target` leads to an application's host. What always holds: a session is minted only from
+//! `flows/evidence.rs`.
 
 pub mod codes;
 pub mod device_links;
@@ -41,11 +41,11 @@ pub struct Redeemed {
     pub user: User,
 }
 
-/// How many of what waited are gone through for one commit: each may make room by removing
+/// How many waiting entries are gone through for one commit: each may make room by removing
 /// [`super::pending::REMOVED_AT_ONCE_MAX`] others.
 const RESUMED_AT_ONCE: usize = 5;
 
-/// What is under way with clients that come in.
+/// The pending state of clients that sign in.
 pub struct SignIn {
     ground: Arc<Ground>,
     attempts: Arc<Attempts>,
@@ -86,7 +86,7 @@ impl SignIn {
         }
     }
 
-    /// Puts `limits` in force for what begins from now on.
+    /// Puts `limits` in force for entries that begin from now on.
     pub(in crate::flows) fn adopt_limits(&self, limits: RateLimits) {
         for (_, waiting) in self.waiting() {
             waiting.exchange(limits);
@@ -103,7 +103,7 @@ impl SignIn {
         ]
     }
 
-    /// Forgets what waited when the gateway stopped and has run out since.
+    /// Forgets entries that waited when the gateway stopped and have expired since.
     pub(in crate::flows) async fn resume_waiting(&self) -> Result<(), FlowError> {
         let now = self.ground.clock.now();
         for (prefix, waiting) in self.waiting() {
@@ -111,7 +111,7 @@ impl SignIn {
             for some in all.chunks(RESUMED_AT_ONCE) {
                 let mut removed = Batch::default();
                 for (key, _) in some {
-                    // The longest life of any of them: none can be finished after it.
+                    // The longest life of any entry: none can be finished after it.
                     let (nobody, end) = (self.attempts.begun_by(None), now.plus(RETURN_TARGET_LIFETIME));
                     removed = removed.and(waiting.admit(key.clone(), nobody, end, now));
                 }

@@ -39,8 +39,8 @@ pub(in crate::flows) enum Pending {
     Authentication(PendingAuthentication),
 }
 
-/// What is kept: the ceremony, and the API that it was begun through. It is finished through the
-/// same one, so that no API's rules can be had by going around through another.
+/// A pending ceremony as it is kept, with the API that it was begun through. It is finished through
+/// the same API, so that a client cannot get around the rules of one API through another.
 #[derive(Serialize, Deserialize)]
 pub(in crate::flows) struct Kept {
     pub(in crate::flows) dialect: Dialect,
@@ -50,7 +50,7 @@ pub(in crate::flows) struct Kept {
     /// The sign-in process that it is a step of, and is finished in.
     #[serde(default)]
     pub(in crate::flows) process: Option<SecretHash>,
-    /// What a passkey is asked for again, where it is for one change alone.
+    /// The one change that a passkey shown again pays for, where it pays for one alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::flows) change: Option<Change>,
     pub(in crate::flows) pending: Value,
@@ -68,7 +68,7 @@ impl Kept {
 pub struct Attempt<'a> {
     pub ceremony: Option<CeremonyId>,
     pub answer: &'a Value,
-    /// The only person whose passkey will do, where the answer comes with a name.
+    /// The only person whose passkey is accepted, where the answer comes with a name.
     pub expected: Option<UserId>,
     /// The session that this browser had until now.
     pub before: Option<Arc<LiveSession>>,
@@ -84,9 +84,9 @@ pub struct SignedIn {
 }
 
 impl SignIn {
-    /// Whose passkey a sign-in that begins with this address wants. An address without an account
-    /// gets the id of nobody: every passkey is refused then, as anybody else's would be for an
-    /// address that has one, so that not even somebody with a passkey learns which it is.
+    /// The user whose passkey a sign-in that begins with this address wants. An address without an
+    /// account gets an id that no user has: every passkey is refused then, as another user's is for
+    /// an address with an account, so that not even a user with a passkey learns which it is.
     pub async fn account_or_nobody(&self, email: &str) -> Result<UserId, FlowError> {
         let holder = match Email::parse(email) {
             Ok(email) => self.ground.records.holder_of(&email).await?,
@@ -96,7 +96,7 @@ impl SignIn {
         Ok(holder.unwrap_or(nobody))
     }
 
-    /// Begins a sign-in. With a person's id, only their passkeys will do.
+    /// Begins a sign-in. With a person's id, only their passkeys are accepted.
     pub async fn begin_sign_in(
         &self,
         expected: Option<UserId>,
@@ -133,7 +133,7 @@ impl SignIn {
         self.finish_sign_in_of(None, attempt, visit, device).await
     }
 
-    /// The same for one that is a step of `process`, which ends with it.
+    /// The same for a sign-in that is a step of `process`, which ends with it.
     pub(in crate::flows) async fn finish_sign_in_of(
         &self,
         process: Option<&SecretHash>,
@@ -174,7 +174,7 @@ impl SignIn {
         for _ in 0..ATTEMPTS_MAX {
             let pending = match serde_json::from_value(pending.clone()) {
                 Ok(Pending::Authentication(pending)) => pending,
-                // A registration's ceremony, or nothing we wrote: it is used up all the same.
+                // A registration's ceremony, or an unreadable record: it is used up all the same.
                 Ok(Pending::Registration(_)) | Err(_) => return Err(Refusal::NoSuchCeremony.into()),
             };
             let (credential, stored) = self.claimed_credential(&assertion).await?;
@@ -207,7 +207,7 @@ impl SignIn {
                 }
                 return Ok(SignedIn { session, user, step_up });
             }
-            // Somebody used the same passkey, or changed the account, at the same moment:
+            // Another client used the same passkey, or changed the account, at the same moment:
             // look again, so that neither counter nor standing is judged on an old record.
         }
         Err(FlowError::Busy)
@@ -251,7 +251,7 @@ impl SignIn {
         found.ok_or(FlowError::Refused(Refusal::UnknownCredential))
     }
 
-    /// Whose passkey was shown, for the log: proved or not, an owner's failures are theirs to see.
+    /// The owner of the passkey that was shown, for the log: an owner may see failed attempts, too.
     async fn claimed_owner(&self, answer: &Value) -> Option<UserId> {
         let assertion = read_assertion(answer).ok()?;
         let (credential, _) = self.claimed_credential(&assertion).await.ok()?;
@@ -304,9 +304,8 @@ impl SignIn {
         }
     }
 
-    /// Takes a pending ceremony; its state is the JSON it was kept as, for it may have to be decided
-    /// on twice.
-    /// One begun through another API is used up, and no more than that.
+    /// Takes a pending ceremony; its state is the JSON it was kept as, because it may have to be
+    /// decided on twice. A ceremony begun through another API is used up, and no more than that.
     pub(in crate::flows) async fn take_pending(
         &self,
         id: Option<CeremonyId>,

@@ -2,7 +2,8 @@
 //!
 //! What always holds: the store has a hash of the id; a ceremony that a process began is finished in
 //! that process alone; the process ends in the commit that makes the session, so that its id, which a
-//! script has seen, never leads to one; an address without an account goes the way of one with it.
+//! script has seen, never leads to one; an address without an account goes the same way as one with
+//! an account.
 
 use crate::domain::ceremony::RequestOptions;
 use crate::domain::event::{Ceremony, Kind};
@@ -21,22 +22,22 @@ use crate::records::{self, keys};
 #[derive(Debug, Clone)]
 pub struct Course {
     record: Process,
-    /// What the store has of it; `None` for a new one.
+    /// The stored bytes; `None` for a new process.
     stored: Option<Vec<u8>>,
 }
 
 impl Course {
-    /// Who is signing in, if they said so.
+    /// The identifier that the user typed, if any.
     pub fn identifier(&self) -> Option<&str> {
         self.record.identifier.as_deref()
     }
 
-    /// When it is over, come what may.
+    /// When the process ends at the latest.
     pub const fn expires_at(&self) -> Timestamp {
         self.record.expires_at
     }
 
-    /// The same process with this person, or with nobody yet.
+    /// The same process with this person, or with no person yet.
     #[must_use]
     pub fn with_identifier(self, identifier: Option<String>) -> Self {
         Self { record: Process { identifier, ..self.record }, ..self }
@@ -61,7 +62,7 @@ impl SignIn {
         Ok(Course { record, stored: Some(stored) })
     }
 
-    /// Begins a ceremony in a process: for whoever it names, or for anybody. The process is kept as
+    /// Begins a ceremony in a process: for the person it names, or for any. The process is kept as
     /// it is now in the same commit.
     pub async fn offer_in(&self, course: &Course, visit: &Visit) -> Result<RequestOptions, FlowError> {
         self.attempts.spend(visit)?;

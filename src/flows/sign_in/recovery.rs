@@ -3,7 +3,7 @@
 //!
 //! What always holds: the owner hears of a recovery before anything has been changed with it, with
 //! a link that ends it; a passkey that sleeps opens nothing until its time has come; and a sign-in
-//! with another passkey ends a recovery that has not come to a passkey, or whose passkey sleeps.
+//! with another passkey ends a recovery that has no passkey yet, or whose passkey sleeps.
 
 use std::sync::Arc;
 
@@ -23,19 +23,19 @@ use crate::flows::visit::Visit;
 use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
 
-/// What a recovery began with.
+/// The code or link that a recovery began with.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::flows) enum Means {
     MailedCode,
-    /// One that the owner had printed; so many are left.
+    /// A code that the owner had printed; so many are left.
     RecoveryCode {
         left: usize,
     },
-    /// One that an administrator made.
+    /// A link that an administrator made.
     Link,
 }
 
-/// What ends a recovery: a batch, and the sessions and the passkey that came of it.
+/// The batch that ends a recovery, and the sessions and the passkey that came of it.
 struct Undoing {
     batch: Batch,
     ended: Ended,
@@ -43,8 +43,8 @@ struct Undoing {
 }
 
 impl SignIn {
-    /// The batch that notes that something of these `means` has opened `user`'s account, and tells
-    /// them, with the link that cancels.
+    /// The batch that notes that `means` has opened `user`'s account, and tells them, with the link
+    /// that cancels.
     pub(in crate::flows) fn beginning_recovery(
         &self,
         user: &User,
@@ -86,8 +86,8 @@ impl SignIn {
             .and(notice))
     }
 
-    /// `credential` as an enrolment with `session` keeps it: one that a code by mail led to sleeps
-    /// first.
+    /// `credential` as an enrolment with `session` keeps it: a credential that a code by mail led
+    /// to sleeps first.
     pub(in crate::flows) fn put_to_sleep(&self, session: &Session, credential: Credential) -> Credential {
         let delay = self.ground.rules().recovery_delay;
         if !session.by_mailed_code || delay.is_zero() {
@@ -96,7 +96,7 @@ impl SignIn {
         Credential { asleep_until: Some(self.ground.clock.now().plus(delay)), ..credential }
     }
 
-    /// The batch that notes which passkey came of the recovery that `session` is.
+    /// The batch that notes which passkey came of the recovery that began with `session`.
     pub(in crate::flows) async fn noting_recovered(
         &self,
         session: &Session,
@@ -132,7 +132,7 @@ impl SignIn {
         Ok(found)
     }
 
-    /// Cancels the recovery whose link was sent to the owner. Whoever reads that mail may do so.
+    /// Cancels the recovery whose link was sent to the owner. Any reader of that mail may do so.
     pub async fn cancel_recovery_by_link(&self, secret: &str, visit: &Visit) -> Result<(), FlowError> {
         self.attempts.spend(visit)?;
         let secret = Secret::parse(secret).ok_or(FlowError::NoSuchInvitation)?.hashed();
@@ -142,7 +142,7 @@ impl SignIn {
         })
     }
 
-    /// Cancels a recovery of the owner of `session`, who is signed in by something else.
+    /// Cancels a recovery of the owner of `session`.
     pub async fn cancel_recovery(
         &self,
         session: &Session,
@@ -180,7 +180,7 @@ impl SignIn {
         Err(FlowError::Busy)
     }
 
-    /// What ends a recovery and everything that came of it.
+    /// The end of a recovery and of everything that came of it.
     async fn undoing(&self, recovery: &Recovery) -> Result<Undoing, FlowError> {
         let Recovery { user, session, secret, credential, .. } = recovery;
         let mut sessions: Vec<_> = self.sessions.kept(session).await?.into_iter().collect();
@@ -204,9 +204,9 @@ impl SignIn {
         Ok(Undoing { batch, ended, removed })
     }
 
-    /// What a sign-in with a passkey that is awake undoes: recoveries that have yet to come to a
-    /// passkey, and those whose passkeys sleep. Whether they do is in their records; the delay may
-    /// be another one by now.
+    /// The recoveries that a sign-in with a passkey that is awake undoes: those that have no
+    /// passkey yet, and those whose passkeys sleep. The records say whether they sleep, because the
+    /// delay may have changed.
     pub(in crate::flows) async fn ending_pending_recoveries(
         &self,
         user: &UserId,
@@ -235,14 +235,14 @@ impl SignIn {
         Ok(found.is_some_and(|session| session.scope == Scope::Enrol))
     }
 
-    /// Tells the trail of a recovery that a sign-in has undone.
+    /// Reports a recovery that a sign-in has undone.
     pub(in crate::flows) fn report_undone(&self, user: UserId, ended: &Ended, visit: &Visit) {
         self.sessions.report_ended(&visit.origin(), ended);
         let what = UserChange::RecoveryCancelled;
         self.ground.report(visit.origin(), Kind::UserChanged { user, what });
     }
 
-    /// Removes what nobody can cancel any more.
+    /// Removes recoveries that can no longer be cancelled.
     pub(in crate::flows) async fn forget_old_recoveries(&self) -> Result<(), FlowError> {
         let now = self.ground.clock.now();
         for (key, recovery) in self.ground.records.all::<Recovery>(keys::RECOVERIES).await? {

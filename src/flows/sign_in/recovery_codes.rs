@@ -2,7 +2,7 @@
 //!
 //! What always holds: making them costs what adding a passkey costs; a code gives a session that
 //! may only add a passkey, and is gone in the commit that gives it; its owner hears of it at once,
-//! with a link that takes it back; whether somebody has codes, or an account, is told to nobody.
+//! with a link that takes it back; no answer tells whether a user has codes, or an account exists.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use crate::flows::visit::Visit;
 use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
 
-/// A code as somebody gives it back.
+/// A code as a user gives it back.
 #[derive(Debug, Clone, Copy)]
 pub struct Printed<'a> {
     /// An e-mail address or a username.
@@ -102,8 +102,8 @@ impl SignIn {
         device: &Device,
     ) -> Result<Redeemed, FlowError> {
         let id = self.holder_or_nobody(printed.who).await?;
-        // An account that is nobody's has its limit, too: else the limit would tell which are
-        // somebody's.
+        // An account that does not exist has its limit, too: else the limit would tell which
+        // accounts exist.
         self.attempts.spend_on(&id, visit)?;
         let hash = RecoveryCode::parse(printed.code).ok_or(FlowError::WrongCode)?.hashed(&id);
         let (key, user_key) = (keys::recovery_codes(&id), keys::user(&id));
@@ -124,7 +124,7 @@ impl SignIn {
                 .expect(key.clone(), stored)
                 .put(key.clone(), records::encode(&left)?)
                 .and(adding)
-                // The owner hears of it before anything has been changed with it.
+                // The owner hears of it before the session can change anything.
                 .and(self.beginning_recovery(&user, &session, means, visit)?);
             if self.ground.is_committed(batch).await? {
                 self.messages.wake_delivery();
@@ -135,8 +135,8 @@ impl SignIn {
         Err(FlowError::Busy)
     }
 
-    /// Whose address or username it is; an id that is nobody's, and always the same, if it is
-    /// nobody's.
+    /// The user who has this address or username; if none has, an id that no user has, always the
+    /// same one.
     async fn holder_or_nobody(&self, who: &str) -> Result<UserId, FlowError> {
         let holder = match (Email::parse(who), Username::parse(who)) {
             (Ok(email), _) => self.ground.records.holder_of(&email).await?,

@@ -96,7 +96,7 @@ impl SignIn {
         let kept = self.take_pending(ceremony, visit).await?;
         let pending = match serde_json::from_value(kept.pending) {
             Ok(Pending::Registration(pending)) if pending.user() == session.user => pending,
-            // An authentication's ceremony, or somebody else's: used up all the same.
+            // An authentication's ceremony, or another user's: used up all the same.
             _ => return Err(Refusal::NoSuchCeremony.into()),
         };
         let proof =
@@ -107,7 +107,7 @@ impl SignIn {
     }
 
     /// Stores a proven credential for the session's owner, unless session, account or credential
-    /// have become something else meanwhile.
+    /// have changed meanwhile.
     async fn store_credential(
         &self,
         session: &Session,
@@ -155,9 +155,9 @@ impl SignIn {
         )
     }
 
-    /// Adds what becomes of the session that asked: an enrolling one becomes a full one, ends
-    /// set-up, and ends every other enrolment of the account, for whoever has begun that came by
-    /// another link; a full one pays with its freshness. One that has ended meanwhile adds nothing.
+    /// Adds the changes of the session that asked: an enrolling one becomes a full one, ends
+    /// set-up, and ends every other enrolment of the account, because another link began it; a full
+    /// one pays with its freshness. A session that has ended meanwhile adds nothing.
     async fn with_fresh_session(
         &self,
         session: &Session,
@@ -176,7 +176,7 @@ impl SignIn {
                 let sleeps = added.credential.asleep_until.is_some();
                 let mut ended = self.other_enrolments(&before).await?;
                 if sleeps {
-                    // The session has done what it may; the passkey opens one when it is awake.
+                    // The session may do no more; the passkey opens another one when it is awake.
                     ended.extend(self.sessions.kept(&before.id).await?.map(|it| (it, End::Replaced)));
                 }
                 let batch = self
@@ -207,8 +207,8 @@ impl SignIn {
         Ok(others.map(|other| (other, End::Replaced)).collect())
     }
 
-    /// A link or a code is no passkey that was shown: where it leads to another passkey of an
-    /// account, the session may not change anything yet.
+    /// A link or a code shows no passkey: where it leads to another passkey of an account, the
+    /// session may not change anything yet.
     fn enrolled(&self, session: &Session, added: &Added<'_>) -> Session {
         let now = self.ground.clock.now();
         let fresh_since =
@@ -223,8 +223,8 @@ impl SignIn {
         }
     }
 
-    /// The first passkey of an administrator closes the set-up door, in whatever state it is and
-    /// however they came in.
+    /// The first passkey of an administrator ends set-up, in whatever state it is and however they
+    /// came in.
     async fn closing_setup(&self, user: &User, batch: Batch) -> Result<Batch, FlowError> {
         let key = keys::setup();
         let open = match self.ground.records.get_exact::<Setup>(&key).await? {

@@ -35,12 +35,12 @@ use crate::records::{self, keys};
 pub const ROUNDS_MAX: u8 = 2;
 /// Rounds longer ago than this do not count.
 const ROUND_WINDOW: Duration = Duration::from_mins(1);
-/// How long somebody remembers what the sign-in page said.
+/// How long a user remembers what the sign-in page said.
 const SEEN_WINDOW: Duration = Duration::from_secs(30);
 /// The most browsers whose rounds are counted; beyond it the count starts afresh.
 const COUNTED_BROWSERS_MAX: usize = 10_000;
 
-/// What somebody has to do before they come back.
+/// The errand of a user before they come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Errand {
     SignIn,
@@ -48,16 +48,16 @@ pub enum Errand {
     ShowPasskey,
 }
 
-/// Where an anonymous client goes next.
+/// The next page of an anonymous client.
 #[derive(Debug)]
 pub enum SignInRedirect {
     /// To sign in, with this return target and this nonce in a cookie of the present host.
     SignIn { return_target: ReturnTargetName, nonce: Secret },
-    /// Nowhere: this browser has been around twice.
+    /// Nowhere: this browser has completed two rounds.
     Loop,
 }
 
-/// Where somebody who has signed in goes next.
+/// The next page of a user who has signed in.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NextStep {
     /// To a target on the auth host itself.
@@ -123,7 +123,7 @@ impl Rounds {
             .get(browser.as_bytes())
             .is_some_and(|(count, at)| *count >= ROUNDS_MAX && now.since(*at) < ROUND_WINDOW);
         if exhausted {
-            // Being told once is enough; the next attempt starts afresh.
+            // The user is told once; the next attempt starts afresh.
             rounds.remove(browser.as_bytes());
         }
         exhausted
@@ -131,8 +131,8 @@ impl Rounds {
 }
 
 impl SignIn {
-    /// Remembers where somebody on the host of `visit` was heading who has an errand first. `nonce`
-    /// is the one their browser shows already, if any.
+    /// Remembers where a client on the host of `visit` was heading that has an errand first.
+    /// `nonce` is the one its browser shows already, if any.
     pub async fn leave_for_sign_in(
         &self,
         visit: &Visit,
@@ -160,9 +160,9 @@ impl SignIn {
         Ok(SignInRedirect::SignIn { return_target: self.named(return_target, visit).await?, nonce })
     }
 
-    /// What the address of the sign-in page calls `return_target`. One that does not fit there is
-    /// kept, which counts as an attempt; a client that has had its share of those goes back to the
-    /// front page.
+    /// The name of `return_target` in the address of the sign-in page. A target that does not fit
+    /// there is kept, which counts as an attempt; a client that has had its share of those goes
+    /// back to the front page.
     async fn named(
         &self,
         mut return_target: ReturnTarget,
@@ -232,7 +232,7 @@ impl SignIn {
         Ok(since.is_some_and(|since| session.authenticated_at.is_none_or(|at| at < since)))
     }
 
-    /// Where the owner of `session` goes, having signed in on the auth host.
+    /// The next page of the owner of `session` after a sign-in on the auth host.
     pub async fn next_step(
         &self,
         session: &Session,
@@ -319,7 +319,7 @@ impl SignIn {
     }
 }
 
-/// The sign-in page names the host it leads to; whoever has just used it has seen it.
+/// The sign-in page names the host it leads to; a user who has just used it has seen the name.
 fn just_signed_in(session: &Session, now: Timestamp) -> bool {
     session.authenticated_at.is_some_and(|at| now.since(at) < SEEN_WINDOW)
 }

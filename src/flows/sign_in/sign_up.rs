@@ -1,7 +1,8 @@
-//! Signing up: an account that somebody makes for themselves, with a code that came to their address.
+//! Signing up: an account that a person makes for themselves, with a code that came to their
+//! address.
 //!
-//! What always holds: what is answered, and the work for it, is the same whether or not an address
-//! has an account; an account that waits for an administrator opens no application; one that is
+//! What always holds: the answer, and the work for it, is the same whether or not an address has an
+//! account; an account that waits for an administrator opens no application; an account that is
 //! given up before its first passkey leaves nothing behind.
 
 use std::sync::Arc;
@@ -25,13 +26,13 @@ use crate::flows::visit::Visit;
 use crate::ports::Batch;
 use crate::records;
 
-/// How often an account is made again because somebody else took its username meanwhile.
+/// How often an account is made again because another user took its username meanwhile.
 const ATTEMPTS_MAX: u32 = 16;
 /// How many administrators are told that an account waits.
 const TOLD_MAX: usize = 10;
 
 impl SignIn {
-    /// What the operator has decided about signing up.
+    /// The operator's settings of signing up.
     pub fn sign_up(&self) -> SignUp {
         self.ground.rules().sign_up.clone()
     }

@@ -1,4 +1,4 @@
-//! What happened, by the hour, and how many people have few passkeys, as it was counted last.
+//! Events by the hour, and how many people have few passkeys, as counted last.
 //!
 //! What always holds: no decision depends on it.
 
@@ -12,10 +12,10 @@ use crate::domain::time::Timestamp;
 
 /// How far back hours are counted.
 pub const HOURS_KEPT: i64 = 7 * 24;
-/// How long the number of people with few passkeys is taken to be what it was.
+/// How long a count of people with few passkeys is kept.
 const COUNTED_FOR: Duration = Duration::from_mins(1);
 
-/// What happened within an hour.
+/// The numbers of an hour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Hour {
     pub signed_in: usize,
@@ -26,9 +26,9 @@ pub struct Hour {
 /// How many people have how many passkeys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PasskeyCounts {
-    /// A lost phone would lock them out.
+    /// People whom a lost phone would lock out.
     pub with_one: usize,
-    /// They cannot sign in.
+    /// People who cannot sign in.
     pub with_none: usize,
 }
 
@@ -44,7 +44,7 @@ const fn hour_of(at: Timestamp) -> i64 {
 }
 
 impl Activity {
-    /// Counts what happens now, or has happened before and is in the trail.
+    /// Counts an event, new or from the trail.
     pub(in crate::flows) fn note(&self, entry: &Entry) {
         match &*entry.event {
             "signed_in" => self.count(entry.at, |hour| hour.signed_in += 1),

@@ -1,4 +1,5 @@
-//! The audit trail in memory: what waits to be written to the store, and what is not written again.
+//! The audit trail in memory: the entries that wait to be written to the store, and those that are
+//! not written again.
 //!
 //! An event is reported in the middle of a flow, which must not wait for another commit: entries
 //! wait here for a moment and are written together. A crash may lose that moment's entries from the
@@ -21,8 +22,8 @@ use crate::domain::time::Timestamp;
 use crate::records::keys::AUDIT_ID_BYTES;
 use activity::Activity;
 
-/// The most entries that wait to be written. What comes beyond them while the store takes no
-/// changes is in the log alone.
+/// The most entries that wait to be written. Further entries, while the store takes no changes, are
+/// in the log alone.
 const WAITING_MAX: usize = 10_000;
 /// Entries that are written in one commit, each with its index.
 pub(in crate::flows) const WRITTEN_AT_ONCE: usize = 50;
@@ -31,7 +32,7 @@ const DENIED_AGAIN_AFTER: Duration = Duration::from_mins(1);
 /// How many users and routes are remembered for that.
 const DENIED_MAX: usize = 1_000;
 
-/// What waits to be written, and how much is kept.
+/// The entries that wait to be written, and how many are kept.
 pub(in crate::flows) struct Trail {
     pub(in crate::flows) retention: Retention,
     waiting: Mutex<Vec<Entry>>,
@@ -91,7 +92,7 @@ impl Trail {
         false
     }
 
-    /// Changes how many entries are kept, once that is known.
+    /// Changes the number of kept entries, once it is known.
     pub(in crate::flows) fn count(&self, change: impl FnOnce(usize) -> usize) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         *kept = kept.map(change);
@@ -155,8 +156,8 @@ mod tests {
         trail.waiting.lock().unwrap().len()
     }
 
-    /// What a client can repeat for nothing must not fill the trail: the oldest entries would make
-    /// room.
+    /// Events that a client can repeat for nothing must not fill the trail: the oldest entries
+    /// would make room.
     #[test]
     fn s_22_repeating_a_refused_request_pushes_nothing_out_of_the_trail() {
         let trail = Trail::new(Retention::default());
@@ -176,8 +177,8 @@ mod tests {
         for _ in 0..MANY {
             trail.note(&event(Kind::HandOffRefused { host: "wiki.example.com".to_owned() }), NOW);
         }
-        assert_eq!(waiting(&trail), 4, "anybody can send a code that was never made");
-        // The overview counts each of them.
+        assert_eq!(waiting(&trail), 4, "any client can send a code that was never made");
+        // The overview counts each refusal.
         let refused: usize = trail.activity.until(NOW).iter().map(|hour| hour.refused).sum();
         assert_eq!(refused, MANY + 3);
     }

@@ -1,4 +1,4 @@
-//! The page that bans networks, and lists those that are banned.
+//! The page that bans networks, and lists banned ones.
 //!
 //! What does not live here: what a ban does (`flows/attempts/bans.rs`).
 //!
@@ -24,7 +24,7 @@ pub(super) struct Bans<'a> {
 
 /// A ban in the list.
 pub(super) struct BanRow {
-    /// As the API names it.
+    /// The id in the API.
     id: String,
     network: String,
     reason: Option<String>,

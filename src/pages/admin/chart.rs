@@ -74,7 +74,7 @@ impl Chart {
     pub(super) fn bars(&self) -> Vec<Bar> {
         let highest = self.columns.iter().map(|it| it.signed_in.max(it.refused)).max().unwrap_or(0).max(1);
         let bar = |x: usize, count: usize, is_refusal| {
-            // A number that is not zero is seen.
+            // A number above zero is always visible.
             let height = (count * HEIGHT).div_ceil(highest);
             Bar { x, y: HEIGHT - height, height, is_refusal }
         };

@@ -1,5 +1,5 @@
-//! The page that tells what is wrong with a proxy that asks about requests: which header it
-//! forgets, and which it lets clients write.
+//! The page that shows the mistakes of a proxy that asks about requests: which header it forgets,
+//! and which it lets clients write.
 
 use askama::Template;
 
@@ -19,14 +19,14 @@ pub(super) struct ForwardTest<'a> {
     pub(super) rows: Vec<Line>,
 }
 
-/// What was asked about one host.
+/// The last question about one host.
 #[derive(Debug)]
 pub(super) struct Line {
     host: String,
     asked: Option<Question>,
     findings: Vec<String>,
     is_well: bool,
-    /// What a client would send that wants to be taken for another request.
+    /// A command that sends a forged header, to test the proxy.
     command: String,
 }
 

@@ -1,9 +1,9 @@
-//! "Preview as user", on the page of the routes: which of them a user may enter, and what their
-//! account page begins with.
+//! "Preview as user", on the page of the routes: which of them a user may enter, and the tiles of
+//! their account page.
 //!
 //! What does not live here: who may enter (`domain/policy/decide.rs`).
 //!
-//! What always holds: it reads; no session is made, and nobody is signed in as anybody else.
+//! What always holds: it reads; no session is made, and no user is signed in as another.
 
 use serde::Deserialize;
 
@@ -13,22 +13,23 @@ use crate::pages::account::Doorway;
 use crate::pages::routes::Desk;
 use crate::web::Problem;
 
-/// Whom the form names: an id, a username or an e-mail address. Nobody: the page is as it is.
+/// The user whom the form names: an id, a username or an e-mail address. Without one, there is no
+/// preview.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
     user: String,
 }
 
-/// What is shown for whom.
+/// The preview, and its user.
 pub(super) enum Preview {
     Nobody,
-    /// Nobody is called so.
+    /// There is no such user.
     Unknown(String),
     User(Box<Previewed>),
 }
 
-/// What a user would see.
+/// The applications as a user sees them.
 pub(super) struct Previewed {
     pub(super) user: User,
     /// Whether they can sign in at all.
@@ -55,7 +56,7 @@ impl Preview {
         Ok(Self::User(Box::new(Previewed { user, is_active, tiles })))
     }
 
-    /// What the field of the form says.
+    /// The text in the field of the form.
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Nobody => "",

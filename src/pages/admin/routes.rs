@@ -1,4 +1,4 @@
-//! The addresses of the administrator's pages: what each loads before it renders.
+//! The addresses of the administrator's pages: each loads its data and renders it.
 
 use axum::Router;
 use axum::extract::{FromRequestParts, Path, Query, State};
@@ -34,7 +34,7 @@ use crate::pages::routes::{Desk, nothing_here, page, to_page};
 use crate::web::Problem;
 use crate::web::call::Call;
 
-/// How much of the trail a user's page shows.
+/// How many events a user's page shows.
 const EVENTS_OF_USER: usize = 20;
 
 /// The pages, relative to the prefix.
@@ -131,7 +131,7 @@ async fn users(
     Query(which): Query<Which>,
 ) -> Result<Response, Problem> {
     let Which { search, standing, role, group, passkeys, last, after } = which;
-    // A filter that cannot be read is none: the form shows what is in force.
+    // An unreadable filter is ignored: the form shows the filters in force.
     let query = directory::Query {
         standing: match standing.as_str() {
             "active" => Some(Standing::Active),
@@ -242,7 +242,7 @@ async fn applications(
     Ok(page(StatusCode::OK, &Routes { site: &desk.site, t: &ENGLISH, frame, asks, preview, rows }))
 }
 
-/// Not with 200: where a proxy asks about a request for this very path, that would be a yes.
+/// The status is not 200, which would be a yes for a proxy that asks about this very path.
 async fn forward_test(
     State(desk): State<Desk>,
     call: Call,

@@ -1,5 +1,5 @@
-//! The page that shows the settings, as they are written and where. Nothing is changed there: the
-//! file is.
+//! The page that shows the settings, as they are written and where. It changes nothing: settings
+//! are changed in the file.
 //!
 //! What does not live here: reading them (`config/written.rs`).
 //!
@@ -14,7 +14,7 @@ use super::views::Frame;
 use crate::domain::setting::{Origin, Setting};
 use crate::pages::Site;
 
-/// What an installation has decided, as the page shows it. No secret is among it.
+/// The settings as the page shows them, without secrets.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// The configuration; `None` where there is no file.
@@ -30,12 +30,12 @@ pub(super) struct SettingsPage<'a> {
     pub(super) t: &'static AdminText,
     pub(super) frame: Frame<'a>,
     pub(super) settings: &'a Settings,
-    /// Where a test message would go; `None` where nothing is sent by mail.
+    /// The address for a test message; `None` where no mail is sent.
     pub(super) mail_to: Option<&'a str>,
 }
 
 impl SettingsPage<'_> {
-    /// What somebody has written, and what nobody has.
+    /// The written settings, and the defaults of the others.
     fn halves(&self) -> [(&'static str, Vec<&Setting>); 2] {
         let is_default = |line: &&Setting| matches!(line.origin, Origin::Default);
         let (defaults, written) = self.settings.lines.iter().partition(is_default);

@@ -1,4 +1,4 @@
-//! Every sentence of the administrator's pages. Those that their script shows are in
+//! Every sentence of the administrator's pages. Their script has its sentences in
 //! `files/admin_text.js`.
 
 use crate::pages::text::sentences;

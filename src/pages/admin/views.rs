@@ -1,4 +1,4 @@
-//! The administrator's pages as views: what each shows.
+//! The administrator's pages as views.
 
 use askama::Template;
 
@@ -39,7 +39,7 @@ pub(super) enum Section {
     Settings,
 }
 
-/// What every page of the administrator's has around it.
+/// The frame around every page of the administrator's.
 #[derive(Debug)]
 pub(super) struct Frame<'a> {
     pub(super) site: &'a Site,
@@ -103,7 +103,7 @@ pub(super) struct Overview<'a> {
     pub(super) sessions: usize,
     pub(super) passkeys: PasskeyCounts,
     pub(super) last_backup_at: Option<Timestamp>,
-    /// Those that end first come first.
+    /// The certificates that end first come first.
     pub(super) certificates: Vec<CertificateEnd>,
     pub(super) charts: Vec<Chart>,
 }
@@ -151,7 +151,7 @@ fn joined(user: &User) -> String {
     user.groups.iter().map(Group::as_str).collect::<Vec<_>>().join(" ")
 }
 
-/// What a list of users is filtered by, as it stands in the address.
+/// The filters of a list of users, as in the address.
 #[derive(Debug, Default)]
 pub(super) struct Filters {
     pub(super) search: String,
@@ -249,7 +249,7 @@ impl RuleLine {
             Who::People(lines) => lines.iter().map(ToString::to_string).collect(),
         };
         let name = (rule.name != SHORT_FORM).then(|| rule.name.clone());
-        // The short form without a line lets nobody in, which the page says.
+        // The short form without a line lets no user in, which the page says.
         Self { name, lets_in: rule.effect == Effect::Allow, who, when: rule.when.to_string() }
     }
 
@@ -300,7 +300,7 @@ pub(super) struct EventLine {
 }
 
 impl EventLine {
-    /// What an entry says; `names` gives people's usernames for their ids.
+    /// The line of an entry; `names` gives people's usernames for their ids.
     pub(super) fn of(entry: &Entry, names: impl Fn(&str) -> Option<String>) -> Self {
         let details =
             [&entry.route, &entry.rule, &entry.subject, &entry.request].into_iter().flatten().cloned();
@@ -411,7 +411,7 @@ pub(super) struct Routes<'a> {
     pub(super) frame: Frame<'a>,
     /// Whether other proxies may ask about requests.
     pub(super) asks: bool,
-    /// For whom `rows` says whether they may enter.
+    /// The user for whom `rows` says whether they may enter.
     pub(super) preview: Preview,
     pub(super) rows: Vec<RouteLine>,
 }

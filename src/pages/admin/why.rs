@@ -3,7 +3,7 @@
 //! What does not live here: working the answer out.
 //!
 //! What always holds: the answer is that of `flows/admission/explain.rs`, which decides as for
-//! requests; what cannot be read is told instead of an answer.
+//! requests; for an unreadable question, the page says what to write.
 
 use serde::Deserialize;
 
@@ -13,7 +13,7 @@ use crate::domain::policy::explain::{Asker, Explanation, Question};
 use crate::domain::user::User;
 use crate::flows::Gateway;
 
-/// What is asked, as the form sends it. An empty address asks nothing.
+/// The question as the form sends it. An empty address asks nothing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
@@ -22,7 +22,7 @@ pub(super) struct Asked {
     client: String,
 }
 
-/// What was asked, and the answer.
+/// The question, and the answer.
 pub(super) struct Why {
     pub(super) url: String,
     pub(super) method: String,
@@ -38,7 +38,7 @@ pub(super) enum Told {
 }
 
 impl Why {
-    /// Answers what is asked about `user`.
+    /// Answers a question about `user`.
     pub(super) fn about(gateway: &Gateway, user: &User, asked: Asked) -> Self {
         let Asked { url, method, client } = asked;
         let method = if method.is_empty() { "GET".to_owned() } else { method };
@@ -51,7 +51,7 @@ impl Why {
 }
 
 impl Told {
-    /// What was decided, in words.
+    /// The decision, in words.
     pub(super) const fn decision(&self) -> &'static str {
         let t = &ENGLISH;
         match self {
@@ -67,7 +67,7 @@ impl Told {
         }
     }
 
-    /// Why.
+    /// The reason.
     pub(super) fn because(&self) -> &str {
         match self {
             Self::Wrong(wrong) => wrong,

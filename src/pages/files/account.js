@@ -150,7 +150,7 @@ async function change(row, request) {
   }
 }
 
-// The focus must not fall to the top of the page when the row that had it is gone.
+// The focus must not go to the top of the page when the row that had it is gone.
 function takeAway(row, headingId) {
   const neighbour = row.nextElementSibling || row.previousElementSibling;
   row.remove();
@@ -158,7 +158,7 @@ function takeAway(row, headingId) {
   (neighbour?.querySelector(".row-actions button") || byId(headingId)).focus();
 }
 
-// The suggestion of a second passkey is made until somebody says no; storage may be blocked.
+// The page suggests a second passkey until the user declines; storage may be blocked.
 const DISMISSED = "vestibule-second-passkey";
 
 function suggest() {

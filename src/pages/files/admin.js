@@ -1,6 +1,6 @@
-// The administrator's pages. Everything that changes something says how in its own attributes: the
-// method and path of the admin API, what to ask first, and what to say when it is done. After a change
-// the list is fetched again, so that it shows what is true.
+// The administrator's pages. Each button that changes something has attributes for it: the method
+// and path of the admin API, the question to ask first, and the message when it is done. After a
+// change the list is fetched again, so that it shows the stored state.
 
 import { text } from "./admin_text.js";
 import { attributesOf, call } from "./api.js";
@@ -33,7 +33,7 @@ let latest = 0;
 async function refresh() {
   const turn = ++latest;
   const response = await fetch(location.href, { credentials: "same-origin", cache: "no-store", headers: { Accept: "text/html" } });
-  // Signed out, or no administrator any more: the whole page says so.
+  // The user is signed out or no administrator any more: the whole page says so.
   if (response.redirected || !response.ok) return location.reload();
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
   if (turn !== latest) return;
@@ -78,7 +78,7 @@ function valueOf(field) {
     case "number":
       return value ? Number(value) : undefined;
     case "day":
-      // To the end of the day that is named.
+      // The account ends with the end of the chosen day.
       return value ? `${value}T23:59:59Z` : null;
     default:
       return value;
@@ -98,7 +98,7 @@ async function submit(form) {
   if (done && form.dataset.method === "POST") form.reset();
 }
 
-// Several at once.
+// Changes of several users at once.
 
 const ticked = () => [...content.querySelectorAll('[name="user"]:checked')].map((box) => box.closest("tr"));
 const labels = new WeakMap();
@@ -144,7 +144,7 @@ async function several(button) {
       try {
         await withFreshPasskey(() => EACH[verb](row.dataset.id));
       } catch (error) {
-        // Whoever does not show a passkey means none of them.
+        // An administrator who shows no passkey cancels the change of all rows.
         if (error.name !== "Problem") throw error;
         refused.push(text.refused(row.querySelector("th").innerText.trim(), error.detail));
       }
@@ -188,7 +188,7 @@ byId("link-copy").addEventListener("click", async () => {
   }
 });
 
-// The search finds while the administrator types; the address says what is shown.
+// The list is searched while the administrator types; the address has the search.
 const filters = byId("filters");
 let typing;
 

@@ -5,7 +5,7 @@ const TIMEOUT_MS = 20_000;
 const RETRY_AFTER_S_DEFAULT = 30;
 const RETRY_AFTER_S_MAX = 3_600;
 
-/** An answer that is not a success, or none at all (status 0). */
+/** An answer that is not a success, or a missing answer (status 0). */
 export class Problem extends Error {
   constructor(status, body = {}, waitS = 0, request = "") {
     super(body.detail || body.message || body.title || String(status));
@@ -37,7 +37,7 @@ async function bodyOf(response) {
   }
 }
 
-// What pays for the change that is being made, told by the server when a passkey was shown for it.
+// The nonce that pays for the present change; the server gives it when a passkey is shown for it.
 let stepUp;
 
 /** Runs `request` with the nonce of a step-up. */

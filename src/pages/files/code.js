@@ -1,6 +1,6 @@
-// The way in for somebody who has lost their passkey: a one-time code by mail.
+// The way in for a user who has lost their passkey: a one-time code by mail.
 //
-// What the server says never tells whether an address has an account, so this page does not either.
+// The server never tells whether an address has an account, so this page does not either.
 
 import { text } from "./text.js";
 import { call } from "./api.js";
@@ -50,13 +50,13 @@ async function use(goOn) {
   }
 }
 
-/** Makes the form work, where the page has one; `goOn` is called when somebody is signed in. */
+/** Makes the form work, where the page has one; `goOn` is called when the user is signed in. */
 export function offerCode(goOn) {
   if (!form) return;
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (isBusy(send) || isBusy(useIt)) return;
-    // Enter in either field does what is next for that field.
+    // The Enter key asks for a code, or uses it once its field is shown.
     if (answer.hidden || event.submitter === send) ask();
     else use(goOn);
   });

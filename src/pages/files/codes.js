@@ -20,7 +20,7 @@ function show(codes) {
     }),
   );
   sheet.showModal();
-  // What has been shown once is nowhere in the page afterwards.
+  // Codes that were shown once are nowhere in the page afterwards.
   sheet.addEventListener("close", () => (list.replaceChildren(), title.focus()), { once: true });
 }
 

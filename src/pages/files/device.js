@@ -1,8 +1,8 @@
-// The page of a new device: brings the code, shows a number, and waits until the signed-in device has said
-// yes. The passkey is made on the enrolment page.
+// The page of a new device: brings the code, shows a number, and waits until the signed-in device
+// has confirmed it. The passkey is made on the enrolment page.
 //
-// The code comes in the fragment, which browsers do not send, or is typed. It is used up only when somebody
-// presses the button.
+// The code comes in the fragment, which browsers do not send, or is typed. It is used up only when
+// the user presses the button.
 
 import { text } from "./text.js";
 import { call } from "./api.js";
@@ -13,7 +13,7 @@ const byId = (id) => document.getElementById(id);
 const [page, form, code, codeError, ask, waiting, number, title] =
   ["page", "bring", "code", "code-error", "ask", "waiting", "number", "title"].map(byId);
 
-// Phones forget pages that nobody looks at; this one then goes on waiting. Storage may be blocked.
+// Phones unload pages in the background; this page then goes on waiting. Storage may be blocked.
 const ASKING = "vestibule-device-asking";
 const storage = (run) => {
   try {

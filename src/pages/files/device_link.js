@@ -1,5 +1,5 @@
-// Another device, on the account page of the first one: a code to scan or to type, who has brought it, and
-// yes or no.
+// Another device, on the account page of the first one: a code to scan or to type, the device that
+// has brought it, and the confirmation or refusal.
 
 import { text } from "./text.js";
 import { call } from "./api.js";
@@ -53,7 +53,7 @@ async function look(known) {
   stand(link.stage, link);
 }
 
-/** Looks what has become of the code, until there is a passkey, the dialog is closed, or time is up. */
+/** Asks for the state of the code, until there is a passkey, the dialog is closed, or time is up. */
 function follow(offer, known, added) {
   timer = setTimeout(async () => {
     if (Date.now() >= Date.parse(offer.expiresAt) && stage !== "confirmed") return over(text.deviceLate);
@@ -63,13 +63,13 @@ function follow(offer, known, added) {
     } catch (error) {
       if (error.status === 404) return over(text.deviceLate);
       if (error.status === 401) return over(text.signedOut.title);
-      // Anything else may pass; the code has an end by itself.
+      // Any other failure may pass; the code ends by itself.
     }
     if (sheet.open && Date.now() < Date.parse(offer.expiresAt) + ENROL_MS) follow(offer, known, added);
   }, offer.interval * 1000);
 }
 
-/** Shows a code; `known` are the ids of the passkeys there are, `added` is told of the new one. */
+/** Shows a code; `known` are the ids of all passkeys, `added` is called with the new passkey. */
 export async function addDevice(button, ways, known, added) {
   busy(button);
   try {
@@ -106,7 +106,7 @@ confirm.addEventListener("click", async () => {
 
 sheet.addEventListener("close", async () => {
   clearTimeout(timer);
-  // What has been shown is nowhere in the page afterwards.
+  // A code that was shown is nowhere in the page afterwards.
   qr.replaceChildren();
   delete qr.dataset.link;
   code.textContent = "";

@@ -45,8 +45,8 @@ function showInvitation(invitation) {
   form.hidden = false;
 }
 
-// A reload after the link was redeemed and before the passkey was made: the server still knows who
-// that was. Somebody who has an account already is not one of them.
+// After a reload between redeeming the link and making the passkey, the server still knows the user.
+// A user who had an account before has no such enrolment to continue.
 function continueOr(heading, words) {
   const { unfinished } = page.dataset;
   if (!unfinished) {
@@ -63,7 +63,7 @@ function continueOr(heading, words) {
 async function preview() {
   clear();
   if (cookiesBlocked()) {
-    // Nothing is lost yet: the link is used up only when somebody presses the button.
+    // Nothing is lost yet: the link is used up only when the user presses the button.
     lead.textContent = "";
     show(text.noCookies);
     return;

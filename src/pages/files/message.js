@@ -1,11 +1,11 @@
-// What people are told when something happened: one live region a page, and what to do next.
+// Messages after an event: one live region a page, with the advice what to do next.
 
 import { text } from "./text.js";
 
 const byId = (id) => document.getElementById(id);
 const [box, words, actions] = ["message", "message-text", "message-actions"].map(byId);
 
-/** Nobody reads and dismisses a prompt faster than this; the browser refused by itself. */
+/** No user reads and dismisses a prompt faster than this; the browser refused by itself. */
 const AT_ONCE_MS = 400;
 const EXPIRED_CODES = ["ceremony_expired", "no_such_ceremony"];
 
@@ -131,14 +131,14 @@ export function ready(button) {
 
 export const isBusy = (button) => button.getAttribute("aria-busy") === "true";
 
-/** Says at `place` what is wrong with `field`; nothing is, without `words`. */
+/** Says at `place` what is wrong with `field`. Without `words` the field is right. */
 export function complain(field, place, words) {
   place.textContent = words;
   field.setAttribute("aria-invalid", String(Boolean(words)));
   if (words) field.focus();
 }
 
-/** Copies `link`; resolves to what to tell. */
+/** Copies `link`; resolves to the message for the user. */
 export async function copyLink(link) {
   try {
     await navigator.clipboard.writeText(link);

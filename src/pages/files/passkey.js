@@ -91,7 +91,7 @@ export async function authenticate(email, change) {
   return finishAssertion(await assert(options), options.rpId);
 }
 
-/** Creates a passkey for whoever is signed in; resolves to what the server keeps of it. */
+/** Creates a passkey for the signed-in user; resolves to the passkey as the server keeps it. */
 export async function register(name) {
   const options = await callInTurn("POST", "passkeys/register/options");
   const credential = await ceremony(options.rp.id, () =>
@@ -99,7 +99,7 @@ export async function register(name) {
   return call("POST", "passkeys/register/verify", name ? { name, ...toJson(credential) } : toJson(credential));
 }
 
-// The same for administrators has a word of its own.
+// The server has another code for administrators.
 const STEP_UP_CODES = ["session_not_fresh", "step_up_required"];
 
 /** Runs `request`; when the server wants a fresh passkey first, asks for one and tries once more. */
@@ -113,7 +113,7 @@ export async function withFreshPasskey(request) {
   }
 }
 
-/** Tells the browser's passkey store something. It may not listen, and we do not mind. */
+/** Tells the browser's passkey store something. A browser that does not listen is no failure. */
 export async function signal(name, details) {
   if (!supported() || typeof PublicKeyCredential[name] !== "function") return;
   const timeout = new Promise((resolve) => setTimeout(resolve, SIGNAL_TIMEOUT_MS));

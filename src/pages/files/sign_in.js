@@ -1,5 +1,5 @@
-// The sign-in page: autofill while it waits, one button, and the e-mail way. A code for whoever has lost
-// their passkey is in code.js.
+// The sign-in page: autofill while it waits, one button, and the e-mail way. Codes for users who
+// have lost their passkey are in code.js.
 //
 // This script never chooses where to go. When the server accepted a passkey, the page asks the
 // server for itself again, and the server sends the browser on.
@@ -29,7 +29,7 @@ let renewal;
 
 async function offerAutofill(signal) {
   if (!(await PublicKeyCredential.isConditionalMediationAvailable?.())) {
-    // Without autofill there is nothing to choose from; the field is for an address only.
+    // Without autofill there is no list of passkeys; the field is for an address only.
     openEmail();
     return;
   }
@@ -53,8 +53,8 @@ async function offerAutofill(signal) {
 async function arm() {
   await disarm();
   const controller = new AbortController();
-  // Nobody has asked for anything yet, so a browser or a server that says no is not worth a word, unless
-  // there is nothing that could be asked for.
+  // The user has asked for nothing yet, so a refusal by browser or server needs no message, unless
+  // the network is banned, where every way in would be refused.
   const over = offerAutofill(controller.signal).catch((error) => {
     if (error.code === "network_banned") explain(error, ways);
   });
@@ -127,7 +127,7 @@ function submitEmail(event) {
   signIn(proceed, email);
 }
 
-// Somebody may have signed in through another tab, whose challenge cookie has replaced ours.
+// The user may have signed in through another tab, whose challenge cookie has replaced ours.
 async function comeBack() {
   if (document.visibilityState !== "visible" || isBusy(button) || isBusy(proceed)) return;
   const current = await call("GET", "sessions/current").catch(() => undefined);

@@ -1,5 +1,5 @@
-// Signs out of applications before the gateway ends the session, while they still let the user in. An
-// application that does not answer in time keeps nobody from signing out here.
+// Signs out of applications before the gateway ends the session, while they still let the user in.
+// An application that does not answer in time keeps no user from signing out here.
 
 const PATIENCE_MS = 3_000;
 

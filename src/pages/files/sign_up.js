@@ -1,5 +1,5 @@
 // The sign-up page: a code to the address, and an account with it. The first passkey is made on the
-// enrolment page. What the server says never tells whether an address has an account.
+// enrolment page. The server never tells whether an address has an account.
 
 import { text } from "./text.js";
 import { call } from "./api.js";
@@ -49,7 +49,7 @@ if (!explainIfUnsupported(copyLink)) {
     event.preventDefault();
     if (isBusy(send) || isBusy(confirm)) return;
     clear();
-    // Enter in a field does what is next.
+    // The Enter key asks for a code, or uses it once its field is shown.
     if (second.hidden || event.submitter === send) ask();
     else use();
   });

@@ -45,7 +45,7 @@ function show(token) {
   byId("token-try").hidden = !token.curl;
   curl.textContent = token.curl ?? "";
   made.showModal();
-  // What has been shown once is nowhere in the page afterwards.
+  // A token that was shown once is nowhere in the page afterwards.
   const forget = () => ((shown.textContent = curl.textContent = ""), title.focus());
   made.addEventListener("close", forget, { once: true });
 }
@@ -71,7 +71,7 @@ async function make(event, ways) {
     addRow(token);
     show(token);
   } catch (error) {
-    // What was written can be mended where it stands.
+    // The user can correct the form in place.
     if (error.status === 422 || error.status === 409) {
       problem.textContent = error.detail;
       problem.hidden = false;

@@ -1,4 +1,4 @@
-//! Which certificate answers a name, and what becomes of files that change.
+//! The certificate that answers a name, and taking in changed files.
 
 use std::path::Path;
 
@@ -95,7 +95,7 @@ fn what_is_there_and_cannot_be_read_is_not_awaited() {
     assert!(matches!(check(Path::new("a.pem"), b"torn"), Err(CertificateError::Chain { .. })));
 }
 
-/// The clock of the runtime goes on as soon as nothing else is to be done.
+/// The clock of the runtime goes on as soon as no task is ready.
 #[tokio::test(start_paused = true)]
 async fn what_changes_on_disk_is_taken_in() {
     let folder = tempfile::tempdir().unwrap();
@@ -120,7 +120,7 @@ async fn what_is_still_being_read_of_files_that_others_have_replaced_is_not_take
     let old = vec![write_pair(folder.path(), "a", &["a.example"])];
     let new = vec![write_pair(folder.path(), "b", &["b.example"])];
     let certificates = Arc::new(Certificates::load(old.clone(), Arc::default()).unwrap());
-    // A pipe is read for as long as nobody has written into it.
+    // Reading a pipe waits until a writer has written into it.
     let chain = std::fs::read(&old[0].chain).unwrap();
     std::fs::remove_file(&old[0].chain).unwrap();
     let made = std::process::Command::new("mkfifo").arg(&old[0].chain).status().unwrap();

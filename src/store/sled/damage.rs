@@ -1,5 +1,5 @@
-//! D-06: every file of a store, cut and with single bits flipped. What comes up is everything, or
-//! nothing does and the operator is told to restore; never something empty, smaller or older.
+//! D-06: every file of a store, cut and with single bits flipped. It opens with everything, or not
+//! at all and the operator is told to restore; it never opens empty, smaller or older.
 //!
 //! What does not live here: a process that is killed while it writes (`tests/gateway/durability/`).
 
@@ -16,12 +16,12 @@ use crate::ports::{Batch, KeyValue as _};
 
 const CUTS: usize = 40;
 const FLIPS: usize = 200;
-/// Each of its few bytes once.
+/// Flips in the notes: each of their few bytes once.
 const FLIPS_OF_NOTES: usize = 30;
-/// Of a store of several segments, where each costs a moment.
+/// Flips in a store of several segments, where each takes a moment.
 const FLIPS_NEAR_ENDS: usize = 5;
 const FLIPS_SPREAD: usize = 8;
-/// What makes it that long.
+/// Batches that make a store of several segments.
 const BATCHES: usize = 400;
 const BATCHES_OF_FIRST: usize = 250;
 const STARTS: u32 = 4;
@@ -97,7 +97,7 @@ impl Whole {
         names.filter(|name| name.starts_with("snap.")).max().expect("a store that was started again has one")
     }
 
-    /// Where something was written: behind it, a file of sled's is empty to the end of its segment.
+    /// The end of the written bytes: after it, a file of sled's is empty to the end of its segment.
     fn written(&self, name: &str) -> usize {
         let content = fs::read(self.path(name)).unwrap();
         content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
@@ -125,7 +125,8 @@ impl Whole {
         copy
     }
 
-    /// Starts it twice, since sled repairs what it comes across. How often it came up.
+    /// Starts a copy twice, since sled repairs the damage that it finds. Returns how often it
+    /// opened.
     async fn check(&self, copy: &Path, context: &str) -> usize {
         let mut came_up = 0;
         for start in 0..2 {
@@ -193,8 +194,8 @@ async fn d_06_a_database_with_a_flipped_bit_comes_up_whole_or_not_at_all() {
     assert!(came_up < FLIPS, "most of what is written is needed: {came_up}");
 }
 
-/// Where the log is long since the last start, sled passes over the rest of a segment in which it
-/// cannot read something: of the last changes in it, some are lost from the middle.
+/// Where the log is long since the last start, sled skips the rest of a segment in which it cannot
+/// read a record, so that changes are lost from the middle.
 #[tokio::test]
 async fn d_06_a_long_database_with_a_flipped_bit_comes_up_whole_or_not_at_all() {
     let whole = Whole::grown().await;
@@ -213,7 +214,7 @@ async fn d_06_a_damaged_snapshot_is_refused() {
     let whole = short().await;
     let newest = whole.newest_snapshot();
     assert_eq!(whole.cut(&newest).await, 0);
-    // Its sum does not cover the length that it says it has, which is not used.
+    // The sum of a snapshot does not cover its own length field, which is not used.
     let came_up = whole.flip(&newest, FLIPS).await;
     assert!(came_up <= 2 * 8, "{came_up}");
 }
@@ -225,7 +226,7 @@ async fn d_06_damaged_parameters_are_refused() {
     whole.flip("conf", FLIPS).await;
 }
 
-/// The notes beside the database are for finding damage: damage of theirs is none of the data.
+/// The notes beside the database are for finding damage: if they are damaged, the data is whole.
 #[tokio::test]
 async fn d_06_damaged_notes_lose_nothing() {
     let whole = short().await;

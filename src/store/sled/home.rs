@@ -1,11 +1,11 @@
-//! The directory that holds the database: whose it is, and whether it is what it should be.
+//! The directory that holds the database: which process has it, and whether it is in order.
 //!
 //! What always holds:
 //! - Nothing in the directory is touched before its lock is held, so tidying up after a crash
 //!   cannot hit a running instance.
 //! - Beside the marker there is never an empty database. The marker is written after the first
 //!   creation is durable and before the first change, so a directory that has it and no database
-//!   has lost data, and coming up empty would open the first-administrator step to anybody.
+//!   has lost data, and coming up empty would open the first-administrator step to any visitor.
 //! - Without the marker nothing was ever acknowledged.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
@@ -26,7 +26,7 @@ const PARAMETERS: &str = "conf";
 const BLOBS: &str = "blobs";
 const SNAPSHOT_START: &str = "snap.";
 const SNAPSHOT_UNFINISHED_END: &str = ".generating";
-/// sled treats a parameter file up to this size as one that was never written.
+/// sled treats a parameter file up to this size as never written.
 const PARAMETERS_EMPTY_BYTES_MAX: u64 = 8;
 /// How long an earlier store of this process may take to let go of its files.
 const RELEASE_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -38,9 +38,9 @@ const FILE_MODE: u32 = 0o600;
 /// Whether the directory has held a database before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Past {
-    /// Nothing was acknowledged from it yet.
+    /// No change was acknowledged from it yet.
     New,
-    /// It was in use; what is in it must be found again.
+    /// It was in use, so its data must be found again.
     Initialised,
 }
 
@@ -121,7 +121,7 @@ impl Home {
     }
 }
 
-/// Makes a directory that others can read ours alone: it holds addresses, session ids and keys. One
+/// Closes a directory that others can read: it holds addresses, session ids and keys. A directory
 /// that holds other things as well is not ours to close, so it is refused.
 fn keep_private(path: &Path) -> Result<(), OpenError> {
     let io = |error| OpenError::io(path, error);
@@ -166,7 +166,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 }
 
 /// Waits for sled's own lock, which its thread pool may hold for a moment after a store of this
-/// process has been dropped. Anybody else who holds it is another instance.
+/// process has been dropped. Any other holder is another instance.
 fn wait_until_released(path: &Path) -> Result<(), OpenError> {
     let database = match File::open(path.join(DATABASE)) {
         Ok(file) => file,
@@ -184,7 +184,7 @@ fn wait_until_released(path: &Path) -> Result<(), OpenError> {
         .spawn(move || {
             let locked = database.lock();
             drop(database);
-            // Nobody listens any more when the wait has been given up.
+            // The receiver is gone when the wait has been given up.
             let _ = released.send(locked);
         })
         .map_err(|error| OpenError::io(path, error))?;
@@ -194,7 +194,8 @@ fn wait_until_released(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Reads the marker. One that was cut short counts: the database was durable before it was begun.
+/// Reads the marker. A marker that was cut short counts: the database was durable before the marker
+/// was begun.
 fn past(path: &Path) -> Result<Past, OpenError> {
     let mut text = String::new();
     let marker = File::open(path.join(MARKER)).and_then(|mut file| file.read_to_string(&mut text));
@@ -209,8 +210,8 @@ fn past(path: &Path) -> Result<Past, OpenError> {
     }
 }
 
-/// sled picks the newest file whose name starts like a snapshot's, even one that a crash cut
-/// short, and then refuses to open. Without it, sled uses the one before, or the log.
+/// sled picks the newest file whose name starts like a snapshot's, even if a crash cut it short,
+/// and then refuses to open. Without that file, sled uses the snapshot before, or the log.
 fn remove_unfinished_snapshots(path: &Path) -> io::Result<()> {
     for found in fs::read_dir(path)? {
         let found = found?;

@@ -1,8 +1,8 @@
 //! The bounded queue between callers and the writer thread.
 //!
 //! What always holds: a request is either refused by [`Queue::push`] or seen by the writer, or
-//! dropped when the writer is gone for good, which its caller notices. Once closed, nothing more
-//! comes in and what is inside is still handed out. Nothing here knows what a request is.
+//! dropped when the writer is gone for good, which its caller notices. Once closed, the queue takes
+//! no request and still hands out the waiting ones. Nothing here knows what a request is.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ struct State<T> {
     closed: bool,
 }
 
-/// The queue takes nothing more.
+/// The queue takes no more requests.
 pub(super) struct Closed;
 
 impl<T> Queue<T> {
@@ -65,19 +65,19 @@ impl<T> Queue<T> {
         Some(state.waiting.drain(..count).map(|(request, _permit)| request).collect())
     }
 
-    /// Takes nothing more. What waits is still handed out.
+    /// Takes no more requests. Waiting ones are still handed out.
     pub(super) fn close(&self) {
         self.state().closed = true;
         self.room.close();
         self.filled.notify_all();
     }
 
-    /// Whether nothing more is taken.
+    /// Whether it is closed.
     pub(super) fn is_closed(&self) -> bool {
         self.state().closed
     }
 
-    /// Closes and drops what waits.
+    /// Closes and drops the waiting requests.
     pub(super) fn abandon(&self) {
         self.close();
         self.state().waiting.clear();

@@ -1,4 +1,4 @@
-//! What only the embedded engine promises: surviving restarts, crashes and failing disks.
+//! Promises of the embedded engine alone: surviving restarts, crashes and failing disks.
 
 use std::fs;
 use std::io;
@@ -103,8 +103,8 @@ async fn refuses_missing_data_beside_the_marker() {
     }
 }
 
-/// Damage before the end of what the first start wrote. Damage behind it cuts the log short,
-/// which sled cannot tell from a write that a crash interrupted.
+/// The damage is before the end of the first start's log. Damage after it cuts the log short, which
+/// sled cannot tell from a write that a crash interrupted.
 #[tokio::test]
 async fn refuses_damaged_data() {
     let fresh = TempDir::new().unwrap();
@@ -120,7 +120,8 @@ async fn refuses_damaged_data() {
             let mut content = fs::read(home.path().join("db")).unwrap();
             damage(&mut content, cut);
             fs::write(damaged.path().join("db"), content).unwrap();
-            // sled repairs what it comes across, so the second start is the one to fear.
+            // sled repairs the damage that it finds, so the second start could come up with data
+            // lost.
             for _ in 0..2 {
                 let refused = open(damaged.path()).map(drop).unwrap_err();
                 assert!(refused.to_string().contains("restore"), "cut at {cut}: {refused}");
@@ -283,7 +284,7 @@ async fn a_follower_that_panics_stops_changes_and_leaves_nobody_waiting() {
     assert!(store.get(b"good").await.unwrap().is_some());
 }
 
-/// A disk that neither takes what is written nor says no keeps no process from ending.
+/// A disk that neither writes nor fails does not keep the process from ending.
 #[tokio::test]
 async fn d_03_a_writer_that_is_stuck_does_not_hold_the_end() {
     let home = TempDir::new().unwrap();
@@ -303,7 +304,7 @@ async fn d_03_a_writer_that_is_stuck_does_not_hold_the_end() {
     commit.abort();
     let _ = commit.await;
     tokio::task::spawn_blocking(move || drop(store)).await.unwrap();
-    // Nobody else takes the directory while the writer may still write.
+    // No other store takes the directory while the writer may still write.
     assert!(matches!(open(home.path()), Err(OpenError::AlreadyRunning { .. })));
     drop(hold);
 }
@@ -401,7 +402,7 @@ fn f_19_data_directory_has_mode_0700() {
         drop(open(&path).unwrap());
         assert_eq!(mode(&path), 0o700);
     }
-    // One that holds other things is not closed, and not used.
+    // A directory that holds other things is not closed, and not used.
     let shared = folder.path().join("shared");
     fs::create_dir(&shared).unwrap();
     fs::write(shared.join("letter.txt"), "").unwrap();

@@ -1,9 +1,9 @@
 //! How far the changes of a store had come, in a file beside it.
 //!
-//! sled takes a damaged end of its log for a write that a crash cut short, and comes up with what
-//! was before: whole, and old. The witness knows better. What always holds: it is written after the
-//! change that it tells of is durable, so it is never ahead of an undamaged store; and it is not
-//! synchronised, since after a power cut an older one does no harm. One that cannot be read says
+//! sled takes a damaged end of its log for a write that a crash cut short, and opens with the state
+//! before it: whole, and old. The witness shows that. What always holds: it is written after the
+//! change that it counts is durable, so it is never ahead of an undamaged store; and it is not
+//! synchronised, since after a power cut an older one does no harm. An unreadable witness says
 //! nothing.
 //!
 //! What does not live here: the count (`tally.rs`).
@@ -23,7 +23,7 @@ const FILE_MODE: u32 = 0o600;
 pub(super) struct Witness(File);
 
 impl Witness {
-    /// How many changes the store in `directory` had taken, as far as anybody noted.
+    /// How many changes the store in `directory` had taken, as far as the witness says.
     pub(super) fn read(directory: &Path) -> io::Result<u64> {
         let text = match fs::read(directory.join(NAME)) {
             Ok(text) => text,
@@ -49,14 +49,14 @@ impl Witness {
         Ok(witness)
     }
 
-    /// Notes that this many changes are durable. Always as long as before, so no disk is too full
-    /// for it.
+    /// Notes that this many changes are durable. The line always has the same length, so no disk is
+    /// too full for it.
     pub(super) fn note(&self, changes: u64) -> io::Result<()> {
         self.0.write_all_at(line(changes).as_bytes(), 0)
     }
 }
 
-/// What is written: a number, and a sum that shows whether it is read as it was written.
+/// The line of the file: a number, and a sum that shows whether it is read as it was written.
 fn line(changes: u64) -> String {
     let number = format!("{changes:020}");
     let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(&number).into();

@@ -1,16 +1,16 @@
-//! The writer thread: the only place that changes the tree, and the only one that acknowledges.
+//! The writer thread: the only place that changes the tree and acknowledges changes.
 //!
 //! It takes whatever requests wait, decides them one after the other, writes what they change
-//! together, makes the whole group durable once, tells the watchers and then answers everybody
-//! (group commit). Since nobody else writes, checking an expectation and acting on it need no
-//! transaction. What a group changes is written in one, since each makes sled seal and write two
-//! buffers of its log.
+//! together, makes the whole group durable once, tells the watchers and then answers every caller
+//! (group commit). Since no other thread writes, checking an expectation and acting on it need no
+//! transaction. The changes of a group are written in one transaction, since each transaction makes
+//! sled seal and write two buffers of its log.
 //!
 //! What always holds:
-//! - Nothing is answered from a state that is not durable, refusals included.
+//! - No answer, not even a refusal, is given from a state that is not durable.
 //! - `flush_async` is never used: called from several tasks it can lock up sled's thread pool.
-//! - The first failure is the last: an fsync that failed may have lost the data it was for, and
-//!   the next one may succeed without it. From then on every change is refused.
+//! - After the first failure every change is refused: an fsync that failed may have lost the data
+//!   it was for, and the next one may succeed without it.
 //! - A request that is dropped by its caller is carried out like any other.
 
 use std::collections::HashMap;
@@ -34,7 +34,7 @@ const TRANSACTION_CHANGES_MAX: usize = 1_024;
 /// The step after sled's own flush that makes the file survive a power cut.
 pub(super) type Fsync = Box<dyn FnMut() -> io::Result<()> + Send>;
 
-/// What a caller asks of the writer, and where the answer goes.
+/// A caller's request to the writer, and the channel for its answer.
 pub(super) enum Request {
     Commit { batch: Batch, reply: oneshot::Sender<Result<(), CommitError>> },
     Take { key: Vec<u8>, reply: oneshot::Sender<Result<Option<Vec<u8>>, StoreError>> },
@@ -55,7 +55,7 @@ enum Settled {
     Follow(Newcomer),
 }
 
-/// What the writer and the callers' side share.
+/// The state that the writer and the callers' side share.
 pub(super) struct Shared {
     pub(super) queue: Queue<Request>,
     pub(super) followers: Followers,
@@ -78,10 +78,10 @@ impl Shared {
     }
 }
 
-/// The writer's own belongings.
+/// The state of the writer.
 pub(super) struct Writer {
     pub(super) tree: Tree,
-    /// Where the tally is kept.
+    /// The tree of the tally.
     pub(super) own: Tree,
     pub(super) tally: Tally,
     pub(super) witness: Witness,
@@ -151,7 +151,8 @@ impl Writer {
         }
     }
 
-    /// Everything that is there now has been told to the others, so nothing is told twice or missed.
+    /// The other followers have been told of every entry that is there now, so no change is told
+    /// twice or missed.
     fn add_follower(&self, newcomer: Newcomer) {
         let Newcomer { prefix, follower, reply } = newcomer;
         let below = |prefix: &[u8]| below(&self.tree, prefix);
@@ -159,8 +160,8 @@ impl Writer {
         drop(reply.send(added));
     }
 
-    /// Decides one request by what is there and what has been decided before it. On failure the
-    /// request comes back beside the error, so that it can be answered with the rest of its group.
+    /// Decides one request by the tree and the requests decided before it. On failure the request
+    /// comes back beside the error, so that it can be answered with the rest of its group.
     fn decide(
         &mut self,
         request: Request,
@@ -208,7 +209,7 @@ impl Writer {
         Ok(Ok(()))
     }
 
-    /// Adds what one request changes, in a further transaction where this one is full.
+    /// Adds the changes of one request, in a further transaction where this one is full.
     fn add(
         &mut self,
         changes: Vec<Change>,
@@ -222,7 +223,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what has been decided, with the tally that follows from it.
+    /// Writes the decided changes, with the tally that follows from them.
     fn write(&mut self, decided: &mut Decided, told: &mut Vec<Change>) -> Result<(), sled::Error> {
         let Decided { changes, requests, .. } = std::mem::take(decided);
         if requests > 0 {
@@ -240,7 +241,7 @@ impl Writer {
     }
 }
 
-/// Everything below `prefix`, read as it is asked for.
+/// All entries below `prefix`, read as they are asked for.
 fn below<'a>(tree: &'a Tree, prefix: &[u8]) -> Box<Entries<'a>> {
     let entries = tree.scan_prefix(prefix);
     Box::new(entries.map(|entry| match entry {
@@ -249,13 +250,13 @@ fn below<'a>(tree: &'a Tree, prefix: &[u8]) -> Box<Entries<'a>> {
     }))
 }
 
-/// What the requests of a group change, and is not written yet.
+/// The changes of a group of requests, before they are written.
 #[derive(Default)]
 struct Decided {
     changes: Vec<Change>,
     /// How many requests change something.
     requests: u64,
-    /// What is at a key after the changes; `None` for nothing.
+    /// The value of a key after the changes; `None` if it is gone.
     after: HashMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
@@ -293,7 +294,7 @@ impl Decided {
     }
 }
 
-/// Sees to it that nobody waits for a writer that has ended, even in a panic.
+/// Sees to it that no caller waits for a writer that has ended, even in a panic.
 struct Ending(Arc<Shared>);
 
 impl Drop for Ending {
@@ -305,7 +306,7 @@ impl Drop for Ending {
     }
 }
 
-// An answer that cannot be delivered belongs to a caller that went away, which is allowed.
+// An answer cannot be delivered where its caller went away, which is allowed.
 impl Request {
     fn refuse(self, error: StoreError) {
         match self {

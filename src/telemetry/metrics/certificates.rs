@@ -1,4 +1,4 @@
-//! How much is left of each certificate.
+//! The remaining life of each certificate.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use super::register::share_vec;
 
 const LABEL: &str = "certificate";
 
-/// How long a certificate has to live. Nothing of nothing, for one that is not there yet.
+/// How long a certificate has to live: zero, for a certificate that does not exist yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateLife {
-    /// The host of one that the gateway obtains; the file of one that it is given.
+    /// The host of a certificate that the gateway obtains, or the file of a given one.
     pub certificate: String,
     pub left: Duration,
     pub whole: Duration,
@@ -40,7 +40,7 @@ impl Certificates {
         })
     }
 
-    /// Forgets the certificates of before.
+    /// Replaces the earlier certificates.
     pub(super) fn set(&self, all: &[CertificateLife]) {
         self.ratio.reset();
         self.expiry.reset();

@@ -1,4 +1,4 @@
-//! What leaves the gateway for people: messages by mail and dispatches to webhooks.
+//! Metrics of messages by mail and dispatches to webhooks.
 //!
 //! What does not live here: the sending.
 //!
@@ -9,7 +9,7 @@ use prometheus::{IntCounterVec, Registry};
 use super::register::counter_vec;
 use crate::domain::event::Delivery;
 
-/// What became of what was to leave.
+/// The outcomes of messages that were to be sent.
 pub(super) struct Outgoing {
     mail: IntCounterVec,
     webhooks: IntCounterVec,

@@ -1,10 +1,10 @@
-//! What became of configurations that were to be taken in while the gateway ran.
+//! The outcomes of reloads of the configuration.
 
 use prometheus::{IntCounterVec, IntGauge, Registry};
 
 use super::register::{counter_vec, gauge};
 
-/// What became of configurations.
+/// Counts of reloads.
 pub(super) struct Reloads {
     pub(super) total: IntCounterVec,
     pub(super) succeeded: IntGauge,

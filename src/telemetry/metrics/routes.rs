@@ -1,4 +1,4 @@
-//! What is counted by route. A request looks nothing up: each route has its handles ready.
+//! Metrics by route. A request looks nothing up: each route has its handles ready.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use crate::domain::event::Answered;
 use crate::domain::policy::decide::Decision;
 
 const LABEL: &str = "route";
-/// From half a millisecond, where an admitted request is, to what people give up on.
+/// From half a millisecond, the time of an admitted request, to the time after which people give
+/// up.
 const DURATION_BUCKETS_S: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 
@@ -34,7 +35,7 @@ impl RouteMetrics {
         self.duration.observe(took.as_secs_f64());
     }
 
-    /// Counts what the rules of the route said.
+    /// Counts a decision of the route's rules.
     pub fn decided(&self, decision: Decision) {
         if let Some(counter) = self.decisions.get(decision as usize) {
             counter.inc();

@@ -1,4 +1,4 @@
-//! What is counted of access tokens.
+//! Metrics of access tokens.
 //!
 //! What does not live here: requests that a token let in, which count as any others.
 //!
@@ -10,7 +10,7 @@ use super::register::{counter, counter_vec};
 use crate::domain::access_token::TokenRefusal;
 use crate::domain::event::TokenEvent;
 
-/// Refusals, and checks that there was no time for.
+/// Refusals, and checks that ran out of time.
 pub(super) struct Tokens {
     refused: IntCounterVec,
     timed_out: IntCounter,

@@ -62,7 +62,7 @@ impl Authenticator<'_> {
         self.window.command("POST", &self.path("/uv"), &json!({ "isUserVerified": verified })).await;
     }
 
-    /// Whether somebody touches it when it asks. While nobody does, a request waits.
+    /// Whether the user touches it when it asks. Until they do, a request waits.
     pub async fn is_touched(&self, touched: bool) {
         let command = json!({ "authenticatorId": self.id, "enabled": touched });
         self.window.devtools("WebAuthn.setAutomaticPresenceSimulation", &command).await;

@@ -1,4 +1,5 @@
-//! What WebDriver has no command for: screens of other sizes, dark mode, pictures of whole pages.
+//! Commands that WebDriver does not have: screens of other sizes, dark mode, pictures of whole
+//! pages.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -22,7 +22,7 @@ const AT_ONCE_MAX: usize = 2;
 
 static SLOTS: Semaphore = Semaphore::const_new(AT_ONCE_MAX);
 
-/// What a browser is started with, beyond what all have in common.
+/// The settings of a browser, beyond those that all have in common.
 #[derive(Debug, Clone, Default)]
 pub struct Profile {
     /// Cookies are blocked everywhere.
@@ -39,7 +39,7 @@ pub struct Firefox {
     driver: Arc<Driver>,
 }
 
-/// Where `tests/run` puts it.
+/// Where `tests/run` puts geckodriver.
 const GECKODRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/bin/geckodriver");
 const FIREFOX: &str = "/usr/bin/firefox-esr";
 
@@ -54,7 +54,7 @@ impl Firefox {
     }
 
     /// Opens a browser of its own, with no cookies and no passkeys. It believes this authority:
-    /// Firefox makes no passkeys where somebody has waved a certificate through.
+    /// Firefox makes no passkeys where the user has waved a certificate through.
     pub async fn window(&self, trusted: Option<&str>) -> Window {
         let profile = TempDir::new_in(self.driver.home.path()).unwrap().keep();
         certutil(&profile, &["-N", "--empty-password"]);
@@ -72,7 +72,7 @@ impl Firefox {
                     "security.webauth.webauthn_enable_softtoken": true,
                     "security.webauth.webauthn_enable_usbtoken": false,
                     "intl.accept_languages": "en-GB",
-                    // Names of the tests' own; nothing else is asked for.
+                    // The tests' own names are looked up, and no others.
                     "network.dns.localDomains": FIREFOX_HOSTS.join(","),
                     "network.proxy.type": 0,
                 },
@@ -235,7 +235,7 @@ fn capabilities(data: &Path, profile: &Profile) -> Value {
                 "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
                 "--disable-component-update", "--disable-sync", "--disable-extensions",
                 "--no-proxy-server", "--window-size=1280,900", "--lang=en-GB", directory,
-                // Names of the tests' own; everything else has no address at all.
+                // The tests' own names have an address, and no others.
                 "--host-resolver-rules=MAP *.example.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost",
             ],
             "prefs": preferences,

@@ -1,4 +1,4 @@
-//! A browser as somebody sits before it: what is in sight, what can be pressed, what can be typed.
+//! A browser as its user sees it: what is in sight, what can be pressed, what can be typed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 pub struct Window {
     driver: Arc<Driver>,
     id: String,
-    /// Firefox tells it.
+    /// The id of Firefox's process, which Firefox reports.
     process: Option<u64>,
 }
 
@@ -124,7 +124,7 @@ impl Window {
         self.until(&format!("at a path {path}"), here).await;
     }
 
-    /// Waits until the path is another one than this.
+    /// Waits until the path is no longer this.
     pub async fn leaves_path(&self, path: &str) {
         let away = async || {
             let url = url::Url::parse(&self.url().await).unwrap();
@@ -149,7 +149,7 @@ impl Window {
         self.act(&format!("a button {words:?} at {entry:?}"), &xpath, "click", &json!({})).await;
     }
 
-    /// Replaces what is in the field with this label. `\u{e007}` is the Enter key.
+    /// Replaces the text of the field with this label. `\u{e007}` is the Enter key.
     pub async fn fill(&self, label: &str, text: &str) {
         let label = format!("label[contains(normalize-space(.), \"{label}\")]");
         let field = "*[self::input or self::textarea]";
@@ -158,14 +158,14 @@ impl Window {
         self.act(&format!("the field {label}"), &xpath, "value", &json!({ "text": text })).await;
     }
 
-    /// Does something to the first element of `xpath` that lets itself be acted upon.
+    /// Does `action` to the first element of `xpath` on which it succeeds.
     async fn act(&self, what: &str, xpath: &str, action: &str, body: &Value) {
         let done = async || {
             let query = json!({ "using": "xpath", "value": xpath });
             let found = self.try_command("POST", "elements", &query).await.ok()?;
             for element in found.as_array()? {
                 let id = element[ELEMENT].as_str()?;
-                // What is hidden cannot be acted upon, so that is what is looked for.
+                // A hidden element cannot be acted upon, so only visible ones are looked for.
                 let path = format!("element/{id}/{action}");
                 let shown = self.try_command("GET", &format!("element/{id}/displayed"), &Value::Null).await;
                 if shown == Ok(json!(true)) && self.try_command("POST", &path, body).await.is_ok() {
@@ -193,16 +193,16 @@ impl Window {
         cookies.as_array().unwrap().iter().map(|cookie| cookie["name"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// What the console has said since it was last asked.
+    /// The messages of the console since the last call.
     pub async fn console(&self) -> Vec<String> {
-        // Firefox does not tell.
+        // Firefox does not show its console.
         let log = self.try_command("POST", "se/log", &json!({ "type": "browser" })).await;
         let log = log.unwrap_or_else(|_| json!([]));
         let entries = log.as_array().unwrap().iter();
         entries.map(|entry| format!("{}: {}", entry["level"], entry["message"])).collect()
     }
 
-    /// Nothing so far offended against a page's content policy, and no script failed.
+    /// Checks that no page has broken its content policy and no script has failed.
     #[track_caller]
     pub fn stays_clean(&self) -> impl Future<Output = ()> + use<'_> {
         let caller = std::panic::Location::caller();

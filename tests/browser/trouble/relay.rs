@@ -1,4 +1,4 @@
-//! A proxy as some people set it up: it tells the gateway a host that the browser never asked for.
+//! A misconfigured proxy: it tells the gateway a host that the browser never asked for.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -41,14 +41,16 @@ async fn s_08_no_token_reaches_an_application_in_any_carrier_good_or_bad() {
         assert!(seen.values("authorization").is_empty(), "{line}: {}", seen.text());
         assert_eq!(seen.value("remote-user"), "alice", "{line}");
     }
-    // Where anybody may be, a bad one is refused all the same: nothing is forwarded with it.
+    // Where any client may enter, a bad token is refused all the same: no request is forwarded with
+    // it.
     for line in carriers(&bad) {
         for path in ["/page", "/open"] {
             let reply = raw::get(scene.gateway.port, "localhost", path, std::slice::from_ref(&line));
             assert_eq!(reply.status(), 401, "{line}: {}", reply.0);
         }
     }
-    // Under another scheme, in the place of a username, or twice: ours, and no good.
+    // Under another scheme, in the place of a username, or twice: such a token is ours, and
+    // refused.
     let other = token(&scene.gateway, "alice", &[]);
     for lines in [
         vec![format!("Authorization: Token {good}")],
@@ -102,7 +104,7 @@ async fn application_gets_the_token_owner_and_that_a_token_was_used() {
     let claims = assertion_of(&seen.value("x-vestibule-assertion"));
     assert_eq!((&claims["amr"], &claims["token"]), (&serde_json::json!(["token"]), &made["id"]));
     assert!(claims["auth_time"].is_null() && claims.get("sid").is_none(), "{claims}");
-    // Somebody signed in is told apart.
+    // A signed-in user is told apart.
     scene.alice.navigate(&scene.url("/page")).await.expect(200);
     let claims = assertion_of(&scene.app.take_one().value("x-vestibule-assertion"));
     assert!(claims["sid"].is_string() && claims.get("token").is_none(), "{claims}");
@@ -135,7 +137,7 @@ async fn refuses_access_tokens_on_our_endpoints() {
     get(&scene, "/page", &token).await.expect(200);
 }
 
-/// Browsers remember passwords of `Basic` and send them along; nobody's page can add another header.
+/// Browsers remember passwords of `Basic` and send them along; no page can add another header.
 #[tokio::test]
 async fn refuses_cross_origin_changes_with_a_remembered_password() {
     let scene = Scene::set().await;
@@ -216,7 +218,7 @@ async fn only_forged_tokens_count_towards_a_ban() {
         is_invalid(show("192.0.2.7", "vst_AAAA").await);
     }
     assert_eq!(begins("192.0.2.7").await.expect_problem(403)["code"], "network_banned");
-    // A ban is for those who try credentials: a good token is none that is tried.
+    // A ban keeps clients from trying credentials: a good token is not tried but shown.
     show("192.0.2.7", token).await.expect(200);
     scene.gateway.operate(&["token", "revoke", id]);
     for _ in 0..4 {

@@ -1,4 +1,4 @@
-//! How tokens end, and what ends with them: in process, where the clock can be moved.
+//! How tokens end, with their streams: in process, where the clock can be moved.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ struct House {
 impl House {
     async fn open() -> Self {
         let stage = Stage::set(Arc::new(MemoryStore::new())).await.unwrap();
-        // Somebody else is the last administrator.
+        // Another user is the last administrator.
         stage.enrol("olivia@example.com", &mut Authenticator::new(2)).await.unwrap();
         let user = stage.enrol("alice@example.com", &mut Authenticator::new(1)).await.unwrap().session.user;
         Self { stage: Arc::new(stage), user }
@@ -196,7 +196,7 @@ async fn the_last_use_is_written_once_a_minute_and_outlasts_the_process() {
     assert_eq!(written(), Some(gateway.ground.clock().now()));
 }
 
-/// An account pays for a token with a passkey that was shown, as it does for another passkey.
+/// Making a token needs a fresh passkey, as adding a passkey does.
 #[tokio::test]
 async fn making_a_token_requires_a_fresh_passkey() {
     let house = House::open().await;

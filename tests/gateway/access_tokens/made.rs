@@ -24,7 +24,7 @@ async fn a_user_makes_a_token_for_themselves_and_revokes_it() {
     assert!(list[0]["last_used_at"].is_string(), "{list}");
     assert_eq!((&list[0]["paths"], &list[0]["networks"]), (&json!(["/a"]), &json!([])));
 
-    // Somebody else can neither see nor revoke it.
+    // Another user can neither see nor revoke it.
     let (bob, _) = scene.invited("bob@example.com", 77).await;
     assert_eq!(bob.get("tokens").await.expect(200).json(), json!([]));
     let path = format!("tokens/{}", made["id"].as_str().unwrap());

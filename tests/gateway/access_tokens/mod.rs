@@ -16,14 +16,14 @@ pub(crate) fn token(gateway: &Gateway, user: &str, options: &[&str]) -> String {
     made(gateway, user, options)["token"].as_str().unwrap().to_owned()
 }
 
-/// The same with what is said beside it.
+/// The whole answer of the command.
 fn made(gateway: &Gateway, user: &str, options: &[&str]) -> Value {
     let begun = ["token", "create", "--user", user, "--name", "a script", "--route", "app"];
     let command = [&begun[..], &["--expires", "30d", "--json"], options].concat();
     serde_json::from_str(&gateway.operate(&command)).unwrap()
 }
 
-/// What a program without a browser gets that shows this token.
+/// The answer for a program without a browser that shows this token.
 async fn with_token(scene: &Scene, method: Method, path: &str, token: &str) -> Reply {
     let browser = scene.anonymous();
     let request =
@@ -35,7 +35,7 @@ async fn get(scene: &Scene, path: &str, token: &str) -> Reply {
     with_token(scene, Method::GET, path, token).await
 }
 
-/// A token that is no good: the same answer for every reason.
+/// A token that is invalid: the same answer for every reason.
 #[track_caller]
 fn is_invalid(reply: Reply) {
     let challenge = reply.header("www-authenticate").to_owned();
@@ -45,7 +45,7 @@ fn is_invalid(reply: Reply) {
     assert_eq!(challenge, "Bearer realm=\"vestibule\", error=\"invalid_token\"");
 }
 
-/// A token that is good, and not for this.
+/// A token that is valid, but does not cover the request.
 #[track_caller]
 fn is_not_for_this(reply: Reply) {
     let challenge = reply.header("www-authenticate").to_owned();
@@ -68,7 +68,7 @@ fn events(gateway: &Gateway, event: &str) -> Vec<Value> {
     lines
 }
 
-/// Whether a value that the application has seen is somebody's.
+/// The claims of an assertion that the application has seen.
 fn assertion_of(value: &str) -> Value {
     use base64::Engine as _;
     let claims = value.split('.').nth(1).unwrap();
@@ -76,7 +76,7 @@ fn assertion_of(value: &str) -> Value {
     serde_json::from_slice(&claims).unwrap()
 }
 
-/// Nothing is left out of what a list says of a token.
+/// The operator's list of tokens, whole.
 fn listed(gateway: &Gateway) -> Vec<Value> {
     let text = gateway.operate(&["token", "list", "--json"]);
     serde_json::from_str::<Value>(&text).unwrap().as_array().cloned().unwrap_or_else(|| vec![json!(text)])

@@ -1,5 +1,5 @@
-//! Tokens that are not for a request, and those that are nobody's: with
-//! `vestibule token attenuate`, and with what somebody could do who has a token and the library.
+//! Tokens that do not cover a request, and forged ones: with `vestibule token attenuate`, and with
+//! what an attacker could do who has a token and the library.
 
 use biscuit_auth::builder::{Algorithm, BlockBuilder};
 use biscuit_auth::{Biscuit, KeyPair, PrivateKey, UnverifiedBiscuit};
@@ -54,7 +54,7 @@ async fn p_14_refuses_requests_outside_the_attenuation() {
         is_not_for_this(ask(Method::GET, "/ab", "192.0.2.7").await);
         is_not_for_this(ask(Method::GET, "/A", "192.0.2.7").await);
         is_not_for_this(ask(Method::GET, "/a", "198.51.100.7").await);
-        // What an application may take for another path is none that a token is for.
+        // A token covers no path that an application may read as another path.
         for odd in ["/a/..%2fb", "/a/%2e%2e/b", "/a//b", "/a/;x/b"] {
             let lines = [format!("Authorization: Bearer {token}"), "X-Forwarded-For: 192.0.2.7".to_owned()];
             let reply = raw::get(gateway.port, "localhost", odd, &lines);

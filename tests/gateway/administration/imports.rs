@@ -104,7 +104,7 @@ async fn a_passkey_of_webauthn_proxy_signs_in() {
     scene.gateway.restart().await;
     scene.anonymous().sign_in(&mut bobs).await.expect(201);
     assert_eq!(import(&scene.gateway, &users[0])["imported"], 0);
-    // Whoever has an account has the passkey beside theirs.
+    // A user who has an account has the passkey beside theirs.
     let mut alices = Authenticator::new(74);
     let passkey = registered_elsewhere(&mut alices, "localhost");
     assert_eq!(import(&scene.gateway, &line("alice@example.com", &[&passkey]))["imported"], 1);
@@ -121,7 +121,7 @@ async fn refuses_imported_passkeys_without_verification_or_discoverability() {
     let bob = scene.anonymous();
     let refused = bob.sign_in_with(&mut bobs, |knobs| knobs.flags &= !0x04).await;
     refused.expect_problem(401);
-    // A passkey that is not discoverable does not say whose it is.
+    // A passkey that is not discoverable does not name its owner.
     bob.sign_in_with(&mut bobs, |knobs| knobs.user_handle = None).await.expect_problem(401);
     bob.sign_in(&mut bobs).await.expect(201);
 }

@@ -73,12 +73,12 @@ async fn people_are_found_by_the_beginning_of_username_address_or_name() {
         let page = scene.alice.send(request.query(&query)).await.expect(200).json();
         assert_eq!(names(&page), expected, "{search}");
     }
-    // A former name finds nobody.
+    // A former name finds no user.
     scene.gateway.operate(&["user", "name", "zoe", "Zoe"]);
     assert_eq!(told(&scene, &["user", "list", "--search", "åst"]), json!({ "users": [], "next": null }));
 }
 
-/// Stores of before have no directory; the first start makes it.
+/// Stores of earlier versions have no directory; the first start makes it.
 #[tokio::test]
 async fn search_index_is_built_for_existing_users() {
     let stage = Stage::set(Arc::new(MemoryStore::new())).await.unwrap();
@@ -94,7 +94,7 @@ async fn search_index_is_built_for_existing_users() {
     assert_eq!(again.gateway.administration.list_users(&query).await.unwrap().items.len(), 1);
 }
 
-/// Whatever changes, whoever has a record is found by every term of theirs and by no other.
+/// Whatever changes, a user who has a record is found by every term of theirs and by no other.
 #[tokio::test]
 async fn search_index_follows_changes() {
     let stage = Stage::set(Arc::new(MemoryStore::new())).await.unwrap();

@@ -1,4 +1,4 @@
-//! What administrators do, over the admin API and from the terminal: the same verbs, the same result.
+//! Administration, over the admin API and from the terminal: the same commands, the same result.
 
 mod declared;
 mod files;
@@ -16,7 +16,7 @@ use crate::harness::{Browser, Scene};
 
 const BOB: &str = "bob@example.com";
 
-/// What an operator is told, as JSON.
+/// The output of an operator's command, as JSON.
 fn told(scene: &Scene, arguments: &[&str]) -> Value {
     let text = scene.gateway.operate(&[arguments, &["--json"]].concat());
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))

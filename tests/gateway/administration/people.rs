@@ -1,4 +1,4 @@
-//! Accounts: changed from the API and the terminal, felt on the next request.
+//! Accounts: changed from the API and the terminal, in effect at the next request.
 
 use reqwest::Method;
 use serde_json::json;
@@ -27,7 +27,7 @@ async fn s_09_change_applies_on_the_next_request() {
     bob.navigate(&scene.url("/")).await.expect(403);
     scene.alice.patch(&address, &json!({ "standing": "disabled" })).await.expect(200);
     assert_eq!(bob.navigate(&scene.url("/")).await.expect(303).location().unwrap().path(), "/auth/login");
-    // The terminal sees what the page has done.
+    // The terminal shows the change of the page.
     let shown = told(&scene, &["user", "show", BOB]);
     assert_eq!((&shown["standing"], &shown["sessions"]), (&json!("disabled"), &json!([])));
 }
@@ -70,7 +70,7 @@ async fn refuses_to_remove_the_last_administrator() {
     for command in [["user", "disable", "alice"], ["user", "lock", "alice"], ["user", "delete", "alice"]] {
         assert_eq!(scene.gateway.cli(&command).status.code(), Some(1), "{command:?}");
     }
-    // With a second one who can sign in, the first may go.
+    // With a second administrator who can sign in, the first may go.
     scene.invited(BOB, 2).await;
     scene.gateway.operate(&["user", "role", "bob", "administrator"]);
     scene.alice.patch(&alice, &json!({ "role": "member" })).await.expect(200);
@@ -98,7 +98,7 @@ async fn s_33_a_reset_makes_a_link_and_a_wipe_ends_the_old_passkeys() {
 }
 
 /// Where an application shares the auth host, a step-up is for one change. A wipe and the link that
-/// follows it are one: a wipe without its link would lock the user out.
+/// follows it are one change: a wipe without its link would lock the user out.
 #[tokio::test]
 async fn s_33_beside_an_application_one_step_up_is_enough_for_a_wipe_and_its_link() {
     let mut scene = Scene::with(|config| config.tls("auth.example.test"), |_| {}).await;
@@ -149,7 +149,7 @@ async fn a_passkey_and_sessions_of_a_user_are_ended_one_by_one_and_all() {
     scene.alice.delete(&format!("{address}/sessions/{newest}")).await.expect_problem(404);
     other.get("sessions").await.expect_problem(401);
     bob.get("sessions").await.expect(200);
-    // Somebody else's session is not among Bob's.
+    // Another user's session is not among Bob's.
     let alices = told(&scene, &["session", "list", "alice"])[0]["id"].as_str().unwrap().to_owned();
     scene.alice.delete(&format!("{address}/sessions/{alices}")).await.expect_problem(404);
 

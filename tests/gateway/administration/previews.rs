@@ -43,7 +43,7 @@ async fn preview_as_a_user_creates_no_session() {
             assert!(seen.contains(words), "{words} is not in {seen}");
         }
     }
-    // It is what his page says.
+    // His own page shows the same.
     let page = text(&bob.get("account").await.expect(200));
     for words in ["Closed shop", "one.apps.localhost", "two.apps.localhost"] {
         assert!(page.contains(words), "{words} is not in {page}");

@@ -1,4 +1,4 @@
-//! Who is refused at each endpoint of the admin API, and how (S-23, S-33).
+//! Every caller that is refused at each endpoint of the admin API, and how (S-23, S-33).
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::{BOB, bob, id_of, user};
 use crate::harness::{Browser, Reply, Scene};
 use crate::tongues::Tongue;
 
-/// Every endpoint of the description, about Bob where it is about somebody.
+/// Every endpoint of the description, about Bob where it is about a user.
 async fn endpoints(scene: &Scene) -> Vec<(Method, String)> {
     let description = scene.anonymous().get("openapi.json").await.expect(200).json();
     let bob = id_of(scene, "bob");
@@ -59,7 +59,7 @@ async fn s_33_refuses_anonymous_members_and_tokens_on_admin_api() {
     let access = Tongue::Ocore.tokens(&signed_in).into_iter().find(|(form, _)| *form == "access").unwrap().1;
     refused_everywhere(&scene, &scene.anonymous().showing(&access), 403, "not_permitted").await;
 
-    // Nothing has come of it, and the administrator whom all of them are not is let in.
+    // No request took effect, and an administrator is let in.
     let seen = scene.alice.get(&user(&scene, "bob")).await.expect(200).json();
     assert_eq!((&seen["email"], &seen["standing"]), (&json!(BOB), &json!("active")));
     assert_eq!(seen["sessions"].as_array().unwrap().len(), 1, "Bob is signed in still");

@@ -1,4 +1,4 @@
-//! What administrators are shown of the configuration, and whether mail arrives.
+//! The configuration as administrators see it, and whether mail arrives.
 
 use serde_json::{Value, json};
 use vestibule::domain::limits::MAIL_BURST;

@@ -1,4 +1,5 @@
-//! Bans that are made by themselves: of whom, after how much, for how long, and of whom never.
+//! Automatic bans: of which clients, after how many refusals, for how long, and of which clients
+//! never.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ pub(super) async fn is_refused(stage: &Stage, client: &str) -> bool {
     }
 }
 
-/// Shows something that is no passkey.
+/// Shows an invalid passkey.
 pub(super) async fn try_nothing(stage: &Stage, client: &str) {
     try_nothing_at(stage, &visit_from(client)).await;
 }
@@ -67,7 +68,7 @@ async fn bans_an_address_after_too_many_refusals() {
         try_nothing(&stage, BANNED).await;
     }
     assert!(is_refused(&stage, BANNED).await);
-    assert!(!is_refused(&stage, NEIGHBOUR).await, "the neighbour is somebody else");
+    assert!(!is_refused(&stage, NEIGHBOUR).await, "the neighbour is another client");
     let bans = stage.gateway.administration.list_bans();
     let [ban] = &bans[..] else { panic!("{bans:?}") };
     assert_eq!((ban.by.as_str(), ban.network.to_string()), ("the gateway", BANNED.to_owned()));
@@ -79,7 +80,7 @@ async fn bans_an_address_after_too_many_refusals() {
     assert!(is_refused(&stage, BANNED).await);
     stage.clock.forward(Duration::from_millis(1));
     assert!(!is_refused(&stage, BANNED).await);
-    // It begins from nothing.
+    // The count begins anew.
     for _ in 0..AFTER - 1 {
         try_nothing(&stage, BANNED).await;
     }
@@ -111,7 +112,7 @@ async fn counts_every_credential_kind_and_every_address_of_a_64() {
     assert!(matches!(wrong, Err(FlowError::WrongCode)));
     let wrong = stage.gateway.sign_in.redeem("x", &nobody, None, &from(2), &device).await;
     assert!(matches!(wrong, Err(FlowError::NoSuchInvitation)));
-    // Looking at a link is no attempt: a page of another site can lead anybody there.
+    // Looking at a link is no attempt: a page of another site can lead any visitor there.
     let wrong = stage.gateway.sign_in.preview("x", &from(3)).await;
     assert!(matches!(wrong, Err(FlowError::NoSuchInvitation)));
     try_nothing_at(&stage, &from(4)).await;
@@ -175,7 +176,7 @@ fn wrong_code(stage: &Arc<Stage>) -> JoinHandle<FlowError> {
     })
 }
 
-/// Whenever the person decides while attempts are under way.
+/// Whatever the moment at which the person decides while attempts are under way.
 #[tokio::test]
 async fn automatic_ban_does_not_replace_a_manual_one() {
     for moment in 0..60 {
@@ -241,7 +242,7 @@ async fn the_configuration_switches_it_on_and_the_socket_lifts_it() {
         assert!((400..500).contains(&refused.status) && refused.status != 403, "{tongue:?}: {refused}");
     }
     is_banned(bad_code(&attacker).await);
-    // Whoever forges a header bans nobody but themselves, and not even that where all share an
+    // A client that forges a header bans no client but itself, and not even that where all share an
     // address.
     let liar = Browser::on(&scene.gateway, "127.0.0.2").reported_as(NEIGHBOUR);
     for _ in 0..AFTER * 2 {
@@ -262,7 +263,7 @@ async fn the_configuration_switches_it_on_and_the_socket_lifts_it() {
     scene.anonymous().reported_as(BANNED).sign_in(&mut scene.device).await.expect(201);
 }
 
-/// A page of another site makes its visitors' browsers send what it likes.
+/// A page of another site can make its visitors' browsers send any request.
 #[tokio::test]
 async fn cross_site_requests_do_not_count_towards_a_ban() {
     let arrange = |config: &mut Config| {

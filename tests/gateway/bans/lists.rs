@@ -1,5 +1,4 @@
-//! The list of bans: over the admin API, at its limit, past the end of a ban, and what is measured
-//! of it.
+//! The list of bans: over the admin API, at its limit, past the end of a ban, and its metrics.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -94,7 +93,7 @@ async fn expired_ban_is_ignored_before_the_sweep() {
     let second = Duration::from_secs(1);
     add(&stage, BANNED, Some(HOUR)).await.unwrap();
     assert_eq!(ends_in(&stage, BANNED).await, Some(Some(HOUR)));
-    // Of two, the one counts that ends last.
+    // Of two bans, the ban that ends last counts.
     add(&stage, "192.0.2.0/24", Some(HOUR + second)).await.unwrap();
     assert_eq!(ends_in(&stage, BANNED).await, Some(Some(HOUR + second)));
     stage.clock.forward(HOUR);
@@ -106,7 +105,7 @@ async fn expired_ban_is_ignored_before_the_sweep() {
     let removing = stage.gateway.administration.remove_ban(&Authority::of_operator(), &network(BANNED)).await;
     assert!(matches!(removing, Err(FlowError::NoSuchBan { wider: None })));
 
-    // Nor does a restart bring it back, and then it is swept.
+    // A restart does not bring it back either, and then it is swept.
     let stage = stage.again().await;
     assert_eq!(ends_in(&stage, BANNED).await, None);
     let kept = async || stage.store.scan(keys::BANS, None, 10).await.unwrap().len();
@@ -152,7 +151,7 @@ async fn number_of_bans_is_limited_with_a_reserve_for_manual_ones() {
         add(&stage, &format!("2001:db8:{n:x}::/48"), Some(HOUR)).await.unwrap();
     }
     assert!(matches!(add(&stage, NOT_OVER, None).await, Err(FlowError::CannotBan(CannotBan::TooMany))));
-    // One that is there is changed all the same, and those that are over make room.
+    // An existing ban is changed all the same, and expired bans make room.
     add(&stage, "2001:db8:1::/48", None).await.unwrap();
     stage.clock.forward(HOUR);
     add(&stage, NOT_OVER, None).await.unwrap();
@@ -197,6 +196,6 @@ async fn bans_and_banned_attempts_are_in_the_metrics() {
     let line = log.lines().find(|line| line.contains("\"event\":\"banned\"")).expect("a line about it");
     let line: Value = serde_json::from_str(line).unwrap();
     assert_eq!((&line["client"], &line["subject"]), (&json!(BANNED), &json!(BANNED)));
-    // Whoever is kept out can repeat it at will, so that the trail does not have it.
+    // A banned client can repeat it at will, so the trail does not have it.
     assert!(!scene.gateway.operate(&["audit"]).contains(" banned "));
 }

@@ -1,4 +1,4 @@
-//! Bans: who is kept out, where, and who never is.
+//! Bans: which clients are kept out, where, and which never are.
 
 mod automatic;
 mod lists;
@@ -15,7 +15,7 @@ use crate::tongues::Tongue;
 
 /// Whom the proxy reports, and who is banned in most of these tests.
 const BANNED: &str = "192.0.2.7";
-/// Somebody in the same building.
+/// A client in the same building.
 const NEIGHBOUR: &str = "192.0.2.8";
 
 /// The proxy in front is this machine.
@@ -27,7 +27,7 @@ fn proxied(config: &mut Config) {
 fn everything(config: &mut Config) {
     proxied(config);
     Tongue::all_on(config);
-    // Nobody listens there: what is posted waits.
+    // No server listens there: messages wait.
     config.table("mail", &["url = \"smtp://localhost:1\"", "from = \"no-reply@example.com\""]);
     config.table("signin", &["email_code = \"enroll\""]);
     config.table("signup", &["mode = \"open\""]);
@@ -77,15 +77,15 @@ async fn banned_address_is_refused_in_every_dialect() {
         }
     }
     for tongue in dialects {
-        // The neighbour, the same address in IPv6's clothes, the proxy itself, and whoever only
-        // says so.
+        // The neighbour, the same address in IPv6's clothes, the proxy itself, and a client that
+        // only claims the address.
         tongue.sign_in(&scene.anonymous().reported_as(NEIGHBOUR), &mut scene.device).await;
         tongue.begin_sign_in(&scene.anonymous().reported_as("::ffff:192.0.2.7")).await.expect(403);
         tongue.sign_in(&scene.anonymous(), &mut scene.device).await;
         let liar = Browser::on(&scene.gateway, "127.0.0.2").reported_as(BANNED);
         tongue.sign_in(&liar, &mut scene.device).await;
     }
-    // What the client itself has sent stands before what the proxy has written.
+    // The addresses that the client itself sent come before the address that the proxy wrote.
     let chain = scene.anonymous().reported_as(&format!("{BANNED}, {NEIGHBOUR}"));
     Tongue::Native.begin_sign_in(&chain).await.expect(200);
     is_banned(
@@ -93,8 +93,8 @@ async fn banned_address_is_refused_in_every_dialect() {
     );
 }
 
-/// Requests of anonymous clients that try something, and what they are answered from a network that
-/// is not banned.
+/// Requests of anonymous clients that try a credential, and their status from a network that is not
+/// banned.
 fn attempts(link: &str) -> Vec<(&'static str, Value, u16)> {
     let secret = crate::harness::journey::secret_of(link);
     let (who, code) = ("alice@example.com", "AAAA-AAAA");
@@ -131,7 +131,7 @@ async fn banned_attempts_consume_nothing() {
         let reply = scene.anonymous().reported_as("192.0.2.9").post(below, body).await;
         assert_eq!(reply.status, *status, "{below}: {reply}");
     }
-    // These are all the endpoints that take something from callers without a session.
+    // These are all endpoints that take a credential from callers without a session.
     let description = scene.anonymous().get("openapi.json").await.expect(200).json();
     let open = |(path, item): (&String, &Value)| {
         let operation = &item["post"];
@@ -167,7 +167,7 @@ async fn signed_in_user_goes_on_and_can_lift_the_ban() {
     alice.delete("admin/v1/bans/192.0.2.0-24").await.expect(204);
     scene.anonymous().reported_as(BANNED).sign_in(&mut scene.device).await.expect(201);
 
-    // A session that is over is nobody's, and a token that is none helps nobody.
+    // A session that is over does not count, and neither does an invalid token.
     ban(&scene, "192.0.2.0/24");
     alice.delete("sessions").await.expect(204);
     is_banned(alice.post("passkeys/authenticate/options", &json!({})).await);

@@ -1,5 +1,5 @@
-//! What operators say about bans: with a gateway, without one, and what they are told when it makes
-//! no sense.
+//! Operators' commands about bans: with a gateway, without one, and the answers to commands that
+//! make no sense.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ fn listed(gateway: &Gateway) -> Vec<Value> {
     serde_json::from_str::<Value>(&text).unwrap().as_array().unwrap().clone()
 }
 
-/// What a command that fails with this exit code says.
+/// The output of a command that fails with this exit code.
 fn refused(gateway: &Gateway, arguments: &[&str], code: i32) -> String {
     let output = gateway.cli(arguments);
     assert_eq!(output.status.code(), Some(code), "{arguments:?}");

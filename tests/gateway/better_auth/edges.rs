@@ -1,4 +1,5 @@
-//! What is the same for every endpoint: origins, unknown addresses, limits, and where it is spoken.
+//! Rules that hold for every endpoint: origins, unknown addresses, limits, and where the dialect is
+//! spoken.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
@@ -7,14 +8,14 @@ use super::{check_refused, get, on, post, scene};
 use crate::harness::config::Config;
 use crate::harness::{Browser, Reply, Scene};
 
-/// What upstream answers where there is nothing.
+/// What upstream answers at an unknown address.
 #[track_caller]
 fn check_nothing_here(reply: Reply) {
     let reply = reply.expect(404);
     assert!(reply.body.is_empty(), "{reply}");
 }
 
-/// Everything that changes something, with a body that would do.
+/// Every endpoint that changes something.
 const CHANGES: [&str; 6] = [
     "passkey/generate-authenticate-options",
     "passkey/verify-registration",
@@ -24,7 +25,7 @@ const CHANGES: [&str; 6] = [
     "sign-out",
 ];
 
-/// A request that says nothing about where it comes from.
+/// A request without a header about its page.
 fn bare(browser: &Browser, below: &str) -> RequestBuilder {
     let url = format!("{}/api/auth/{below}", browser.origin());
     browser.request(Method::POST, &url).json(&json!({ "id": "x", "name": "x", "response": {} }))
@@ -48,7 +49,7 @@ async fn requests_with_cookies_require_an_origin() {
             }
         }
     }
-    assert_eq!(scene.alice.session().as_ref(), Some(&session), "somebody was signed out");
+    assert_eq!(scene.alice.session().as_ref(), Some(&session), "a user was signed out");
     assert!(scene.alice.is_signed_in().await);
     assert_eq!(scene.alice.passkeys().await.len(), 1);
 }
@@ -189,7 +190,7 @@ async fn related_origins_are_published_twice() {
     let document = get(&anonymous, ".well-known/webauthn").await.expect(200);
     assert!(document.header("content-type").starts_with("application/json"));
     assert_eq!(document.json(), json!({ "origins": [scene.gateway.origin()] }));
-    // At the root there is one only if there is something to say.
+    // The root has a document only if it has content.
     let root = anonymous.call(Method::GET, "/.well-known/webauthn", None).await;
     assert_ne!(root.status, 200, "{root}");
 
@@ -203,7 +204,7 @@ async fn related_origins_are_published_twice() {
     let expected = json!({ "origins": [scene.gateway.origin(), "https://app.auth.example.test"] });
     for path in ["/api/auth/.well-known/webauthn", "/.well-known/webauthn"] {
         let url = scene.url(path);
-        // As a browser fetches it: without cookies, from wherever.
+        // A browser fetches it without cookies, from a page of any origin.
         let reply = anonymous.send(anonymous.request(Method::GET, &url)).await.expect(200);
         assert!(reply.header("content-type").starts_with("application/json"), "{path}");
         assert_eq!(reply.json(), expected, "{path}");

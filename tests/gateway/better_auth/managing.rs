@@ -85,8 +85,8 @@ async fn removes_passkeys_but_not_the_last() {
     assert_eq!(list(&scene.alice).await.len(), 1);
 }
 
-/// What both refuse: another type, and nothing at all. Which member it was is said only if it is
-/// known.
+/// Bodies that both endpoints refuse: another type, and no member. The answer names the member only
+/// if it is known.
 async fn check_body(browser: &Browser, below: &str, id: &str) {
     for (body, begins) in [
         (json!({ "name": "x" }), "[body.id] "),

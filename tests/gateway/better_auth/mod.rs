@@ -2,7 +2,7 @@
 //! documented failure.
 //!
 //! What is shown elsewhere: that a challenge runs out (`flows`), the whole journey (`equivalence`),
-//! and that nobody reaches what is somebody else's (`owners`).
+//! and that no user reaches another user's things (`owners`).
 
 mod edges;
 mod managing;

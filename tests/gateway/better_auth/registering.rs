@@ -90,7 +90,7 @@ async fn registration_answer_has_every_member() {
     assert_eq!(listed[1], passkey);
 }
 
-/// A synced passkey; the label of the query, of the body, and of nobody.
+/// A synced passkey; with a label in the query, in the body, and with none.
 #[tokio::test]
 async fn a_label_comes_from_the_body_else_from_the_query_else_from_us() {
     let scene = scene().await;
@@ -147,7 +147,7 @@ async fn an_enrolment_is_finished_in_this_dialect_too() {
     let scene = scene().await;
     let bob = scene.anonymous();
     bob.redeem(&scene.gateway.invite("bob@example.com", &[]), None, "Bob").await.expect(201);
-    assert_eq!(get(&bob, "get-session").await.expect(200).json(), Value::Null, "not yet somebody");
+    assert_eq!(get(&bob, "get-session").await.expect(200).json(), Value::Null, "not yet a user");
     let response = answer(&bob, 50).await;
     post(&bob, VERIFY, &json!({ "response": response, "name": "First" })).await.expect(200);
     let session = get(&bob, "get-session").await.expect(200).json();
@@ -163,7 +163,7 @@ async fn refuses_a_registration_with_another_challenge() {
         assert_eq!(reply.json()["code"], "CHALLENGE_NOT_FOUND", "{why}: {reply}");
         check_refused(reply, 400, "CHALLENGE_NOT_FOUND");
     };
-    // Never begun.
+    // A registration that was never begun.
     let creation = json!({ "challenge": "AAAA", "rp": { "id": "localhost" }, "user": { "id": "AAECAwQFBgcICQoLDA0ODw" } });
     check(alice, &Authenticator::new(60).create(&creation, alice.origin()), "absent").await;
     // Used before, and by an attempt that failed.

@@ -65,7 +65,7 @@ async fn sign_in_options_list_passkeys_of_a_signed_in_user() {
     let posted = post(&scene.alice, OPTIONS, &json!({})).await.expect(200).json();
     assert_eq!(posted["allowCredentials"], allowed);
     assert_eq!(options(&scene.anonymous()).await.get("allowCredentials"), None);
-    // Somebody who is still enrolling has none.
+    // A person who is still enrolling has none.
     let bob = scene.anonymous();
     bob.redeem(&scene.gateway.invite("bob@example.com", &[]), None, "Bob").await.expect(201);
     assert_eq!(options(&bob).await.get("allowCredentials"), None);
@@ -113,7 +113,7 @@ async fn a_sign_in_without_its_own_challenge_is_refused() {
     let response = scene.device.get(&options(&anonymous).await, anonymous.origin());
     verify(&anonymous, &response).await.expect(200);
     check_refused(verify(&anonymous, &response).await, 400, "CHALLENGE_NOT_FOUND");
-    // Used up by a request that could not be read, and by one that proved nothing.
+    // Used up by a request that could not be read, and by a request that proved nothing.
     for broken in [json!({}), json!({ "response": unasked })] {
         let browser = scene.anonymous();
         let response = scene.device.get(&options(&browser).await, browser.origin());
@@ -121,7 +121,7 @@ async fn a_sign_in_without_its_own_challenge_is_refused() {
         check_refused(verify(&browser, &response).await, 400, "CHALLENGE_NOT_FOUND");
         assert!(browser.session().is_none());
     }
-    // Another browser's, a registration's, and one that was begun in another dialect.
+    // Another browser's ceremony, a registration's, and a ceremony begun in another dialect.
     let (mine, other) = (scene.anonymous(), scene.anonymous());
     let response = scene.device.get(&options(&mine).await, mine.origin());
     check_refused(verify(&other, &response).await, 400, "CHALLENGE_NOT_FOUND");
@@ -160,7 +160,7 @@ async fn a_passkey_that_is_not_accepted_is_refused() {
     scene.gateway.operate(&["user", "disable", "bob@example.com"]);
     let response = bobs.get(&options(&browser).await, browser.origin());
     check_refused(verify(&browser, &response).await, 401, "AUTHENTICATION_FAILED");
-    // Somebody who is signed in shows their own passkey again, not somebody else's.
+    // A signed-in user shows their own passkey again, not another user's.
     scene.gateway.operate(&["user", "enable", "bob@example.com"]);
     let mut bare = options(&scene.alice).await;
     bare.as_object_mut().unwrap().remove("allowCredentials");
@@ -202,7 +202,7 @@ async fn get_session_returns_the_user() {
     assert_eq!(shape(&session), json!({ "session": session_shape(), "user": user_shape() }));
     assert_eq!(session["session"]["id"], signed_in["session"]["id"]);
     assert_eq!((&session["user"], reply.header("cache-control")), (&signed_in["user"], "no-store"));
-    // With a token instead of the cookie, and with one that is nobody's.
+    // With a token instead of the cookie, and with an invalid token.
     let token = signed_in["session"]["token"].as_str().unwrap();
     let told = get(&anonymous.showing(token), "get-session").await.expect(200).json();
     assert_eq!(told["session"]["id"], signed_in["session"]["id"]);

@@ -22,7 +22,7 @@ async fn with_mail() -> (Scene, PostOffice) {
     (Scene::with(arrange, |_| {}).await, office)
 }
 
-/// What the caller is known by: type, value and status of each.
+/// The identifiers of the caller: type, value and status of each.
 async fn known_by(browser: &Browser) -> Vec<[String; 3]> {
     let me = get(browser, "me").await.expect(200).json();
     let text = |identifier: &Value, name: &str| identifier[name].as_str().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! One's passkeys through Corbado's API.
+//! The caller's passkeys through Corbado's API.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -141,7 +141,7 @@ async fn w_03_refuses_a_ceremony_of_another_caller() {
     refused(post(&bob, "me/passkeys/append/finish", &finish).await, 400, "validation_error");
     refused(post(&scene.alice, "me/passkeys/append/finish", &finish).await, 400, "validation_error");
     assert_eq!((passkeys(&bob).await.len(), passkeys(&scene.alice).await.len()), (1, 1));
-    // One that was begun through another API is no better.
+    // A ceremony that was begun through another API is no better.
     let native = scene.alice.registration_options().await;
     let answer = device.create(&native, scene.alice.origin());
     let finish = json!({ "attestationResponse": answer.to_string() });

@@ -24,7 +24,7 @@ const COMPLETED: [&str; 4] = ["blockType", "passkeyOperation", "sessionToken", "
 struct Process<'a> {
     browser: &'a Browser,
     id: String,
-    /// What process/init said.
+    /// The answer of process/init.
     begun: Value,
 }
 
@@ -46,7 +46,7 @@ impl<'a> Process<'a> {
         self.ask(Method::POST, below, Some(body)).await
     }
 
-    /// Says who is signing in; the options that come back.
+    /// Says who is signing in; returns the options.
     async fn name(&self, email: &str) -> Value {
         let named = json!({ "identifierValue": email, "isPhone": false });
         let said = self.post("auth/login/init", &named).await.expect(200).json();
@@ -77,7 +77,7 @@ fn read(challenge: &Value) -> Value {
     let options: Value = serde_json::from_str(challenge.as_str().unwrap()).unwrap();
     assert_eq!(members(&options), ["publicKey"]);
     assert_eq!(options["publicKey"]["userVerification"], "required");
-    assert!(options["publicKey"].get("allowCredentials").is_none(), "nobody's passkeys are named");
+    assert!(options["publicKey"].get("allowCredentials").is_none(), "no user's passkeys are named");
     options
 }
 
@@ -220,7 +220,8 @@ async fn refresh_token_only_for_non_browser_clients() {
     super::with_bearer(&program, Method::GET, "me", token).await.expect(200);
 }
 
-/// A browser sends our cookie from no page of another site, so a front end there is told what lasts.
+/// A browser sends our cookie from no page of another site, so a front end there gets the refresh
+/// token.
 #[tokio::test]
 async fn refresh_token_only_for_related_origins() {
     const FRIEND: &str = "https://shop.example.org";

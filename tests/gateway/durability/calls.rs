@@ -1,7 +1,7 @@
 //! Calls that fail (D-03): the n-th write, synchronisation, renaming or opening of a file below the
 //! data directory gets an error, is interrupted or is cut short, in the start and in everything
-//! that somebody does then (`tests/support/failing_calls.c`, preloaded). After each, a start
-//! without it finds what was acknowledged.
+//! that a user does then (`tests/support/failing_calls.c`, preloaded). After each, a start without
+//! it finds what was acknowledged.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,11 +15,11 @@ use super::person::{End, Person, patient};
 use crate::harness::Gateway;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/failing_calls.c");
-/// What is done in every round; the same each time but for what the dice say.
+/// The changes of every round; the same each time except for the dice.
 const CHANGES: usize = 12;
-/// Gateways that are looked at side by side.
+/// Gateways that are tested side by side.
 const LANES: usize = 4;
-/// Of all rounds, how many have to be noticed; otherwise they showed little.
+/// How many rounds the person has to notice; otherwise they show little.
 const FELT_MIN: usize = 20;
 
 /// Which calls fail, in which way, and at how many places of a round.
@@ -52,7 +52,7 @@ impl How {
         }
     }
 
-    /// Whether nobody has a reason to notice it.
+    /// Whether no client has a reason to notice it.
     const fn is_harmless(self) -> bool {
         matches!(self, Self::Interrupted | Self::Short)
     }
@@ -82,7 +82,7 @@ const FAULTS: [Fault; 17] = [
     fault("open", How::Interrupted, 2),
 ];
 
-/// Compiles what is preloaded.
+/// Compiles the preloaded library.
 fn library(directory: &Path) -> PathBuf {
     let library = directory.join("failing_calls.so");
     let mut compiler = Command::new("cc");
@@ -91,7 +91,7 @@ fn library(directory: &Path) -> PathBuf {
     library
 }
 
-/// A gateway of its own, and somebody who uses it.
+/// A gateway of its own, and a person who uses it.
 struct Lane {
     library: PathBuf,
     gateway: Gateway,
@@ -126,7 +126,7 @@ impl Lane {
         counts.map(|(name, count)| (name.to_owned(), count.parse().unwrap())).collect()
     }
 
-    /// One round; whether anybody noticed.
+    /// One round; whether the person noticed.
     async fn round(&mut self, fault: Fault, at: usize) -> bool {
         let (number, context) = (at.to_string(), format!("{fault:?} at {at}"));
         let mut said =

@@ -1,6 +1,6 @@
 //! Clocks that jump (D-11): a day back, ten years ahead, and to and fro. No session is revived,
-//! everything that is to run out does, and a limit gives back what was spent. With the clock in
-//! hand, and once under the real program, whose clock `faketime` sets while it runs.
+//! everything expires in time, and a limit gives back its share. With a clock moved by hand, and
+//! once with the real program, whose clock `faketime` sets while it runs.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Jump {
     Ahead(Duration),
-    /// Within a process the clock never goes back, so this is one for a restart.
+    /// Within a process the clock never goes back, so this is tested with a restart.
     Back(Duration),
 }
 
@@ -65,7 +65,7 @@ async fn d_11_clock_jumps_revive_nothing_and_expiry_goes_on() {
             Jump::Back(by) => {
                 stage.clock.back(by);
                 stage = stage.again().await;
-                assert!(stage.enters(&token), "{context}: nobody is signed out for it");
+                assert!(stage.enters(&token), "{context}: no user is signed out for it");
                 let live = stage.gateway.sessions.sessions_of(&session.user);
                 stage.gateway.sessions.sign_out(&live, &visit(AUTH_HOST)).await.unwrap();
             }
@@ -79,7 +79,7 @@ async fn d_11_clock_jumps_revive_nothing_and_expiry_goes_on() {
     }
 }
 
-/// A network that has spent everything has something again a second later.
+/// A network that has spent its share has an attempt again a second later.
 async fn limits_give_back(stage: &Stage, context: &str) {
     let at = visit_from("192.0.2.7");
     let mut begun = 0;
@@ -151,7 +151,7 @@ async fn d_11_running_gateway_survives_clock_changes() {
     let answer = device.get(&begun.sign_in_options().await, begun.origin());
 
     gateway.clock().set("-1d");
-    assert!(alice.is_signed_in().await, "nobody is signed out for a clock that is set back");
+    assert!(alice.is_signed_in().await, "no user is signed out for a clock that is set back");
     spent_comes_back(&alice, "a day back").await;
     sign_in(&alice.another(), &mut device).await;
 
@@ -169,7 +169,7 @@ async fn d_11_running_gateway_survives_clock_changes() {
         sign_in(&again.another(), &mut device).await;
         again.get("ready").await.expect(200);
     }
-    // Ended in good order, it has written down what has run out.
+    // A gateway that ends in good order has removed expired records.
     gateway.stop();
     for to in ["+0", "-1d"] {
         gateway.clock().set(to);
@@ -193,7 +193,7 @@ async fn sign_in(browser: &Browser, device: &mut Authenticator) {
                 return;
             }
         }
-        assert!(Instant::now() < deadline, "nobody gets in");
+        assert!(Instant::now() < deadline, "no user gets in");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

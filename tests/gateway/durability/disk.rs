@@ -2,8 +2,8 @@
 //! device, and tmpfs.
 //!
 //! What always holds: a disk that was mounted is unmounted, and its loop device goes with it. Where
-//! nothing can be mounted (without root, in most containers), a loud notice says so and the test
-//! ends there.
+//! mounting is not possible (without root, in most containers), a loud notice says so and the test
+//! ends.
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::harness::{Config, Gateway};
 
-/// `EXT4_IOC_SHUTDOWN` without writing out the journal: to the file system, this is the power going.
+/// `EXT4_IOC_SHUTDOWN` without writing out the journal: to the file system, this is a power cut.
 const CUT: &str = "open(my $disk, '<', $ARGV[0]) or die $!; \
                    my $flags = pack('L', 2); ioctl($disk, 0x8004587d, $flags) or die $!";
 
@@ -62,7 +62,7 @@ impl Disk {
             Err(said) => {
                 let notice =
                     format!("NOTICE: {test} WAS NOT RUN, since nothing can be mounted here: {said}\n");
-                // Not `eprintln!`: a runner hides what a test that passes has printed.
+                // Not `eprintln!`, because a runner hides the output of a passing test.
                 let _ = fs::File::options()
                     .write(true)
                     .open("/dev/tty")
@@ -115,19 +115,19 @@ impl Disk {
         Ok(())
     }
 
-    /// Takes its power away: what was not synchronised is gone.
+    /// Cuts its power: unsynchronised data is gone.
     pub(super) fn cut_power(&self) {
         run("perl", &["-e".as_ref(), CUT.as_ref(), self.path().as_os_str()]).unwrap();
     }
 
-    /// Takes it out and puts it in again. Nobody may use it meanwhile.
+    /// Unmounts the disk and mounts it again. No process may use it meanwhile.
     pub(super) fn remount(&mut self) {
         run("umount", &[self.path()]).unwrap();
         self.mounted = false;
         self.try_mount().unwrap();
     }
 
-    /// Has the file system find an error of its own, at which it lets nobody write any more.
+    /// Has the file system find an error of its own, at which it lets no process write any more.
     pub(super) fn freeze(&self) {
         let device = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let path = self.path();
@@ -147,7 +147,7 @@ impl Disk {
         }
     }
 
-    /// Takes that file away.
+    /// Removes that file.
     pub(super) fn make_room(&self) {
         fs::remove_file(self.filler()).unwrap();
     }
@@ -159,8 +159,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily where somebody still has it open after a test that failed: it goes with its last
-        // user.
+        // Lazily where a process still has it open after a failed test: it goes with its last user.
         if self.mounted && run("umount", &[self.path()]).is_err() {
             let _ = run("umount", &["-l".as_ref(), self.path().as_os_str()]);
         }

@@ -1,5 +1,5 @@
 //! Damaged files under the real program (D-06): it does not start, says what to do, and does not
-//! take itself for new. Many places of every file are damaged beside the store
+//! begin a new store. Many places of every file are damaged beside the store
 //! (`src/store/sled/damage.rs`).
 
 use std::fs;
@@ -13,14 +13,14 @@ const CHANGES: usize = 40;
 /// How a file is damaged.
 type Damage = fn(&mut Vec<u8>);
 
-/// The end of what was written into a file of sled's.
+/// The end of the written part of a file of sled's.
 fn end(content: &[u8]) -> usize {
     content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
 const DAMAGES: [(&str, Damage); 6] = [
     ("db", |content| content.truncate(end(content) / 2)),
-    // A tail of zeros is what a crash leaves behind: here, of changes that were acknowledged.
+    // The file looks as after a crash, but the missing changes were acknowledged.
     ("db", |content| content.truncate(end(content) - 600)),
     ("db", |content| {
         let at = end(content) - 40;
@@ -64,7 +64,7 @@ async fn d_06_damaged_file_stops_the_gateway_with_a_remedy() {
             assert!(said.contains("restore from a backup"), "damage {number}, start {start}: {said}");
             assert!(!gateway.setup_file().exists(), "damage {number}: it takes itself for new");
         }
-        // What sled has written meanwhile goes.
+        // Files that sled has written meanwhile are removed.
         for (name, _) in files(&gateway.data()) {
             if whole.iter().all(|(known, _)| *known != name) {
                 fs::remove_file(gateway.data().join(name)).unwrap();

@@ -1,4 +1,4 @@
-//! A disk without room (D-07), and one that the kernel has made read-only (D-08): changes are
+//! A disk without room (D-07), and a disk that the kernel has made read-only (D-08): changes are
 //! refused, people who are signed in go on, nothing acknowledged is lost, and a start with room or
 //! a whole disk goes on.
 
@@ -12,10 +12,10 @@ use crate::harness::{Browser, Gateway, Upstream};
 
 const ROOM_BYTES: u64 = 24 << 20;
 const DISK_BYTES: u64 = 64 << 20;
-/// What is done before the disk fails.
+/// The changes before the disk fails.
 const CHANGES: usize = 60;
 
-/// A gateway on a disk, the person who set it up, and somebody in front of an application.
+/// A gateway on a disk, the person who set it up, and a user in front of an application.
 struct Trouble {
     disk: Disk,
     gateway: Gateway,
@@ -30,8 +30,8 @@ impl Trouble {
         let application = Upstream::start();
         let mut gateway = disk.gateway(|config| {
             patient(config);
-            // Of another host: a change needs no fresh passkey where no application shares the auth
-            // host.
+            // The route is on another host, because a change needs no fresh passkey where no
+            // application shares the auth host.
             config.route("app", application.port).host("localhost.localhost");
         });
         gateway.launch().await;
@@ -44,10 +44,10 @@ impl Trouble {
         Self { disk, gateway, person, page, _application: application }
     }
 
-    /// Changes fail with the one answer that is for this, and it stays so.
+    /// Changes fail with the documented answer, and keep failing.
     async fn refuses_changes(&mut self) {
         let End::Failing(reply) = self.person.live(&AtomicBool::new(false)).await else {
-            panic!("changes succeed, or nobody answers")
+            panic!("changes succeed, or no answer comes")
         };
         let problem = reply.expect_problem(503);
         assert_eq!(problem["code"], "unavailable", "{problem}");
@@ -57,7 +57,7 @@ impl Trouble {
         assert_eq!(nobody.get("ready").await.expect_problem(503)["code"], "unavailable");
     }
 
-    /// What needs no change goes on.
+    /// Requests that need no change go on.
     async fn serves_who_is_signed_in(&self) {
         assert!(self.person.browser.is_signed_in().await);
         assert!(!self.person.browser.passkeys().await.is_empty());
@@ -74,7 +74,7 @@ impl Trouble {
         self.person.check(context).await;
     }
 
-    /// A start that cannot succeed says why, and takes nothing with it.
+    /// A start that cannot succeed says why, and changes nothing.
     fn refuses_to_start(&mut self, said: &str) {
         let before = self.gateway.log().len();
         self.gateway.spawn(&[]);

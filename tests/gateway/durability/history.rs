@@ -1,9 +1,9 @@
-//! What was asked for and what was answered, and what may be found after that: what was
-//! acknowledged is so, and what nobody answered has happened or has not.
+//! What was asked for and what was answered, and what may be found after that: an acknowledged
+//! change is there, and an unanswered change has happened or has not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a change is about.
+/// The subject of a change.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
     /// A session, by its cookie.
@@ -16,29 +16,29 @@ pub(super) enum Subject {
     Account(String),
 }
 
-/// What it can be.
+/// The states of a subject.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum State {
     /// A session that lives, a passkey that signs in, an account that is open.
     There,
-    /// One that was ended, removed, closed.
+    /// A session that was ended, a passkey that was removed, an account that was closed.
     Gone,
     Named(String),
 }
 
-/// How it ended for whoever asked.
+/// How it ended for the client that asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Acknowledged,
     Refused,
-    /// No answer, or one that something failed.
+    /// No answer, or the answer that something failed.
     Unknown,
 }
 
 #[derive(Debug, Default)]
 struct Trail {
     possible: BTreeSet<State>,
-    /// What was asked for last, while nobody has answered.
+    /// What was asked for last, while there is no answer.
     asked: Option<State>,
     said: Vec<String>,
 }
@@ -52,14 +52,14 @@ pub(super) struct History {
 }
 
 impl History {
-    /// Notes what something is, which nobody asked for.
+    /// Notes the state of a subject without a request for it.
     pub(super) fn begin(&mut self, subject: &Subject, state: State) {
         let trail = self.trails.entry(subject.clone()).or_default();
         trail.said.push(format!("is: {state:?}"));
         trail.possible = [state].into();
     }
 
-    /// Notes what is about to be asked for.
+    /// Notes a change that is about to be asked for.
     pub(super) fn ask(&mut self, what: &'static str, subject: &Subject, becomes: State) {
         let trail = self.trails.entry(subject.clone()).or_default();
         trail.said.push(format!("{what}: {becomes:?}"));
@@ -67,7 +67,7 @@ impl History {
         self.asked += 1;
     }
 
-    /// Notes how that ended.
+    /// Notes how the request ended.
     pub(super) fn answer(&mut self, what: &'static str, subject: &Subject, outcome: Outcome) {
         let trail = self.trails.get_mut(subject).expect("only what was asked for is answered");
         trail.said.push(format!("{what}: {outcome:?}"));
@@ -82,7 +82,8 @@ impl History {
         }
     }
 
-    /// Notes what was found, which has to be possible; and nothing else is from then on.
+    /// Notes the state that was found, which has to be possible, and is the only possible one from
+    /// then on.
     #[track_caller]
     pub(super) fn find(&mut self, subject: &Subject, found: State, context: &str) {
         let trail = self.trails.get_mut(subject).expect("only what was changed is looked at");
@@ -97,12 +98,12 @@ impl History {
         trail.possible = [found].into();
     }
 
-    /// Everything that there is a word about.
+    /// Every subject of the log.
     pub(super) fn subjects(&self) -> Vec<Subject> {
         self.trails.keys().cloned().collect()
     }
 
-    /// Whether this is the only thing that it can be.
+    /// Whether this is the only possible state.
     pub(super) fn is_surely(&self, subject: &Subject, state: &State) -> bool {
         let surely = |it: &Trail| it.asked.is_none() && it.possible.iter().all(|possible| possible == state);
         self.trails.get(subject).is_some_and(surely)

@@ -13,7 +13,7 @@ use super::person::{End, Person, patient};
 use crate::harness::{Dice, Gateway, Scene};
 
 const ROUNDS: u32 = 200;
-/// Of each kind; otherwise the kills showed little.
+/// The least number of changes of each kind; otherwise the kills show little.
 const ACKNOWLEDGED_MIN: usize = 15;
 const SEED: u64 = 20_261_122;
 

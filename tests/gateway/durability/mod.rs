@@ -1,4 +1,4 @@
-//! What was acknowledged survives: kills, power cuts, failing calls, damaged files, full and frozen
+//! Acknowledged changes survive: kills, power cuts, failing calls, damaged files, full and frozen
 //! disks, and clocks that jump (D-01 to D-08, D-11).
 //!
 //! [`person`] changes things and writes down what they were told, and [`history`] says what may be

@@ -39,12 +39,12 @@ fn calls(trace: &str) -> Vec<Call> {
     calls
 }
 
-/// What is in the heads of requests that change something whenever they succeed. A head is read in
-/// two parts, of which the first is as long as the preface of HTTP/2.
+/// Texts in the heads of requests that change something if they succeed. A head is read in two
+/// parts, of which the first is as long as the preface of HTTP/2.
 const CHANGES: [&str; 4] = ["/verify HTTP/1.1", "edeem HTTP/1.1", "\"PATCH ", "\"DELETE "];
 
 impl Call {
-    /// What the call is about: a file or a connection.
+    /// The subject of the call: a file or a connection.
     fn subject(&self) -> &str {
         self.text.split(", ").next().unwrap_or_default()
     }
@@ -54,8 +54,8 @@ impl Call {
     }
 }
 
-/// Checks every acknowledgement in the trace; how many there were. Others write meanwhile (the
-/// audit trail is written after the answer), so what counts is that something was written and
+/// Checks every acknowledgement in the trace; returns their number. Other code writes meanwhile
+/// (the audit trail is written after the answer), so the check is that something was written and
 /// synchronised in between.
 fn check_acknowledgements(trace: &str) -> usize {
     let calls = calls(trace);
@@ -100,7 +100,7 @@ fn acknowledgement_check_detects_a_missing_fsync() {
         assert_eq!(check_acknowledgements(&format!("{request}\n{good}")), 1);
         assert_eq!(check_acknowledgements(&format!("{other}\n{good}")), 0);
     }
-    // Others write as well.
+    // Other code writes as well.
     assert_eq!(check_acknowledgements(&[request, write, sync, write, answer].join("\n")), 1);
     assert_eq!(check_acknowledgements(&[other, write, answer].join("\n")), 0);
     for bad in [[write, answer, sync], [sync, write, answer], [other, answer, answer]] {

@@ -1,4 +1,4 @@
-//! Somebody who changes one thing after the other, writes down what they were told, and looks
+//! A person who changes one thing after the other, writes down what they were told, and looks
 //! whether it is so.
 //!
 //! No application shares the auth host in these tests, so that no change needs a fresh assertion.
@@ -13,12 +13,13 @@ use serde_json::{Value, json};
 use super::history::{History, Outcome, State, Subject};
 use crate::harness::{Authenticator, Browser, Config, Dice, Gateway, Reply};
 
-/// What somebody is told who signs in more often than an account may.
+/// The status for a person who signs in more often than an account may.
 const TOO_MANY: u16 = 429;
 const PATIENCE: Duration = Duration::from_secs(30);
-/// No more sessions at once than a person may have, with room for those that nobody was told of.
+/// No more sessions at once than a person may have, with room for sessions whose sign-in got no
+/// answer.
 const ALIVE_MAX: usize = 6;
-/// A sign-in that nobody was told of leaves a session behind; beyond this all others are ended.
+/// A sign-in without an answer leaves a session behind; beyond this all others are ended.
 const SESSIONS_MAX: usize = 12;
 /// Of sessions that have ended, how many are looked at each time: the last ones.
 const ENDED_CHECKED_MAX: usize = 6;
@@ -30,24 +31,24 @@ pub(super) fn patient(config: &mut Config) {
     config.table("limits", &["network_burst = 100000", "network_per_second = 100000"]);
 }
 
-/// Why somebody stopped.
+/// Why a person stopped.
 #[derive(Debug)]
 pub(super) enum End {
     /// They were told to, or had done enough.
     Asked,
-    /// Nobody answers.
+    /// The gateway does not answer.
     Unreachable,
-    /// Something failed: the answer.
+    /// A request failed with this answer.
     Failing(Box<Reply>),
 }
 
 type Commander = Box<dyn Fn(&[&str]) -> Command + Send>;
 
-/// Whom an operator shuts out and lets in again, and how.
+/// A user whom an operator shuts out and lets in again, and how.
 struct Guest {
     name: String,
     device: Authenticator,
-    /// What they had when nobody said whether they were shut out: it goes with the account.
+    /// Their session when no answer said whether they were shut out: it goes with the account.
     session: Option<Subject>,
     commander: Commander,
 }
@@ -77,7 +78,7 @@ impl Person {
         Self::enrolled(gateway, &gateway.setup_link(), "alice@example.com", seed).await
     }
 
-    /// Somebody invited.
+    /// A person who was invited.
     pub(super) async fn invited(gateway: &Gateway, seed: u64) -> Self {
         let email = format!("person-{seed}@example.com");
         Self::enrolled(gateway, &gateway.invite(&email, &[]), &email, seed).await
@@ -233,7 +234,7 @@ impl Person {
         succeeded(outcome)
     }
 
-    /// Asks for a change, and writes down that it did before there can be an answer.
+    /// Asks for a change, and writes it down before there can be an answer.
     async fn demand(
         &mut self,
         what: &'static str,
@@ -260,8 +261,8 @@ impl Person {
         browser
     }
 
-    /// Everything that was acknowledged is so, and what was ended is over; what was under way
-    /// happened or did not.
+    /// Every acknowledged change is there, and ended sessions are over; a change under way happened
+    /// or did not.
     pub(super) async fn check(&mut self, context: &str) {
         let passkeys = self.browser.passkeys().await;
         for subject in self.history.subjects() {
@@ -306,7 +307,7 @@ impl Person {
         browser.delete("sessions/").await.expect_one_of(&[204, 401]);
     }
 
-    /// A passkey that is on the list signs in, and one that was removed does not.
+    /// A passkey that is on the list signs in, and a removed passkey does not.
     async fn check_devices(&mut self, context: &str) {
         let removed = self.removed.len().saturating_sub(REMOVED_CHECKED_MAX);
         let looked_at = self.added.drain(..).chain(self.removed.drain(removed..)).collect::<Vec<_>>();
@@ -356,7 +357,7 @@ async fn signed_in(browser: &Browser, device: &mut Authenticator) -> Result<Repl
     posted(browser, "passkeys/authenticate/verify", &answer).await
 }
 
-/// Whether somebody gets in, waiting until an attempt is one more than they may have no longer.
+/// Whether a person gets in, waiting until the limit allows an attempt.
 async fn signs_in(browser: &Browser, device: &mut Authenticator) -> bool {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -369,7 +370,7 @@ async fn signs_in(browser: &Browser, device: &mut Authenticator) -> bool {
     }
 }
 
-/// No answer of these people's is refused for a reason of theirs.
+/// No request of these people is refused because of an own mistake.
 #[track_caller]
 fn expect_or_failing(reply: &Reply, success: u16) -> Result<(), End> {
     if reply.status >= 500 {

@@ -1,6 +1,6 @@
-//! Power cuts (D-02): a file system that goes in the middle of everything, and loses what was not
-//! synchronised. The database grows before each cut, since what sled's own flush leaves out is only
-//! missed there.
+//! Power cuts (D-02): a file system that fails in the middle of changes, and loses unsynchronised
+//! data. The database grows before each cut, since only then the part is lost that sled's own flush
+//! leaves out.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ use super::person::{Person, patient};
 use crate::harness::Dice;
 
 const DISK_BYTES: u64 = 512 << 20;
-/// So that there is more to lose than the last change.
+/// The store grows so that there is more to lose than the last change.
 const GROWTH_BYTES_MIN: u64 = 1 << 20;
 /// How long a database may take to grow.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -64,7 +64,7 @@ async fn d_02_power_cuts_lose_no_acknowledged_change() {
         disk.cut_power();
         stop.store(true, Ordering::Relaxed);
         people = join_all(living).await.into_iter().map(Result::unwrap).collect();
-        // Asked to end, or ended: a disk that is gone is no reason to fall over.
+        // The gateway is asked to end, or killed: a missing disk must not crash it.
         if round == 0 {
             gateway.kill9();
         } else {

@@ -47,7 +47,7 @@ impl Acme2certifier {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let ready = lines.find(|line| line.as_ref().is_ok_and(|line| line == "ready"));
         assert!(ready.is_some(), "it starts: {}", fs::read_to_string(path.join("log")).unwrap());
-        // It is to be able to write on.
+        // The output is read on, so that the process can write.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         Self { directory, port, child }
     }

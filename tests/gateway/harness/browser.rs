@@ -37,7 +37,7 @@ pub struct Browser {
     client: Client,
     jar: Arc<Mutex<Jar>>,
     origin: String,
-    /// What its scripts show in `Authorization`, if anything.
+    /// The token that its scripts show in `Authorization`, if any.
     token: Option<String>,
     /// The client that the proxy in front says it is, if there is one.
     reported: Option<String>,
@@ -54,7 +54,7 @@ pub struct Reply {
 }
 
 impl Browser {
-    /// A new browser that speaks HTTP/1.1, or what TLS settles on.
+    /// A new browser that speaks HTTP/1.1, or the protocol that TLS settles on.
     pub fn new(gateway: &Gateway) -> Self {
         Self::at(gateway, None)
     }
@@ -74,14 +74,14 @@ impl Browser {
             .user_agent(AGENT)
             .timeout(PATIENCE)
             .local_address(address)
-            // Tests restart the gateway; a connection of before would fail the first request.
+            // Tests restart the gateway; an old connection would fail the first request.
             .pool_max_idle_per_host(0)
             .build()
             .unwrap();
         Self { client, jar: Arc::default(), origin: gateway.origin(), token: None, reported: None }
     }
 
-    /// Somebody else's browser, without the cost of a new client.
+    /// Another user's browser, without the cost of a new client.
     #[must_use]
     pub fn another(&self) -> Self {
         Self { jar: Arc::default(), token: None, ..self.clone() }
@@ -160,7 +160,7 @@ impl Browser {
         Ok(Reply { status, headers, body, url, version })
     }
 
-    /// What a click or the address bar sends.
+    /// Sends a request like a click or the address bar.
     pub async fn navigate(&self, url: &str) -> Reply {
         self.send(self.navigation(url)).await
     }
@@ -186,7 +186,7 @@ impl Browser {
         (reply, hops)
     }
 
-    /// What a script of a page on the same origin sends.
+    /// A request like that of a script of a page on the same origin.
     pub fn fetching(&self, method: Method, url: &str, body: Option<&Value>) -> RequestBuilder {
         let origin = Url::parse(url).unwrap().origin().ascii_serialization();
         let safe = method == Method::GET || method == Method::HEAD;
@@ -244,7 +244,7 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self}"))
     }
 
-    /// As if a good answer had consisted of what is wrapped in it.
+    /// Replaces the body of a good answer by the bytes that are wrapped in it.
     #[must_use]
     pub fn opened(mut self, wrapped: impl FnOnce(&Value) -> Vec<u8>) -> Self {
         if self.status == 200 {
@@ -262,8 +262,8 @@ impl Reply {
         value
     }
 
-    /// Everything of it that its asker can tell apart from another answer: status, body and
-    /// headers. Moments, and the ids of requests, are never the same.
+    /// The parts by which a client can tell it from another answer: status, body and headers.
+    /// Moments, and the ids of requests, are never the same.
     pub fn telling(&self) -> (u16, String, Vec<(String, String)>) {
         let noise = ["date", "x-request-id", "content-length"];
         let headers = self.headers.iter().filter(|(name, _)| !noise.contains(&name.as_str()));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub struct Clock(PathBuf);
 
 impl Clock {
-    /// A clock that says what the machine's says.
+    /// A clock with the machine's time.
     pub(super) fn right(directory: &Path) -> Self {
         let clock = Self(directory.join("clock"));
         clock.set("+0");
@@ -16,26 +16,26 @@ impl Clock {
 
     /// Sets it this far from the machine's: `+1h`, `-1d`.
     pub fn set(&self, to: &str) {
-        // Whole at once: the gateway reads it whenever it asks for the time.
+        // The file is replaced at once, because the gateway reads it whenever it asks for the time.
         let next = self.0.with_extension("next");
         fs::write(&next, to).unwrap();
         fs::rename(next, &self.0).unwrap();
     }
 
-    /// What stands before the words of a program that lives by this clock.
+    /// The words before the command of a program that uses this clock.
     pub(super) fn words(&self) -> [String; 5] {
         [
             "env".to_owned(),
             format!("LD_PRELOAD={}", library()),
             format!("FAKETIME_TIMESTAMP_FILE={}", self.0.display()),
             "FAKETIME_NO_CACHE=1".to_owned(),
-            // Waits are measured by the time since the start, which nobody can set.
+            // Waits are measured by the time since the start, which cannot be set.
             "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
         ]
     }
 }
 
-/// What is preloaded; Debian has it in a folder of the machine's kind.
+/// The preloaded library; Debian has it in a folder of the architecture.
 fn library() -> String {
     let folders = fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
     let mut found = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::tls::Authority;
 
-/// What a test decides about its gateway; everything else is as shipped.
+/// A test's settings for its gateway; all others are the defaults.
 pub struct Config {
     pub https: bool,
     /// Its clock is not the machine's, and is set by the test.
@@ -42,7 +42,7 @@ pub struct Route {
     lines: Vec<String>,
 }
 
-/// Where a gateway listens and keeps its things.
+/// Where a gateway listens and keeps its files.
 pub struct Spot<'a> {
     pub port: u16,
     pub tls_port: u16,

@@ -1,4 +1,4 @@
-//! Chance that every run repeats.
+//! Random numbers that every run repeats.
 
 /// A small generator (Knuth's MMIX constants); a test names the seed when it fails.
 pub struct Dice(u64);

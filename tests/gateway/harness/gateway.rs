@@ -31,7 +31,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts a gateway that is as shipped but for what `arrange` says.
+    /// Starts a gateway with the default settings, changed by `arrange`.
     pub async fn start(arrange: impl FnOnce(&mut Config)) -> Self {
         let mut gateway = Self::prepare(arrange);
         gateway.launch().await;
@@ -107,7 +107,7 @@ impl Gateway {
         }
     }
 
-    /// Waits until it answers at all, or has ended; whether it answers.
+    /// Waits until it answers at all, or has ended. Returns whether it answers.
     pub async fn comes_up(&mut self) -> bool {
         let ended = self.wait_until(|_| true).await;
         if ended.is_some() {
@@ -180,12 +180,12 @@ impl Gateway {
         self.directory.path().join("log")
     }
 
-    /// Everything it has said on standard output and standard error, over all its runs.
+    /// Its output on standard output and standard error, over all its runs.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.log_file()).unwrap_or_default()).into_owned()
     }
 
-    /// Waits until it has said this.
+    /// Waits until its output has these words.
     pub async fn wait_for_log(&self, words: &str) {
         let deadline = Instant::now() + PATIENCE;
         while !self.log().contains(words) {
@@ -247,7 +247,7 @@ impl Gateway {
         }
     }
 
-    /// Waits until it has ended by itself; its exit code.
+    /// Waits until it has ended by itself. Returns its exit code.
     pub fn wait_for_end(&mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
         let mut child = self.child.take().unwrap();
@@ -275,7 +275,7 @@ impl Gateway {
         self.commander()(arguments).output().unwrap()
     }
 
-    /// Makes operators' commands, for whoever cannot hold on to the gateway meanwhile.
+    /// Makes operators' commands, for a test that cannot hold on to the gateway meanwhile.
     pub fn commander(&self) -> impl Fn(&[&str]) -> Command + Send + use<> {
         let (config, directory) = (self.config_file(), self.directory.path().to_owned());
         move |arguments| {
@@ -309,14 +309,14 @@ impl Gateway {
         said
     }
 
-    /// Invites somebody and returns the link.
+    /// Invites a person and returns the link.
     pub fn invite(&self, email: &str, options: &[&str]) -> String {
         let said = self.operate(&[&["invite", email], options].concat());
         let link = said.split_whitespace().find(|word| word.contains("/enroll#"));
         link.unwrap_or_else(|| panic!("no link in {said:?}")).to_owned()
     }
 
-    /// A file in its directory, for what a test writes down.
+    /// A file in its directory, for a test's own use.
     pub fn file(&self, name: &str) -> File {
         File::create(self.directory.path().join(name)).unwrap()
     }

@@ -30,7 +30,7 @@ impl SetCookie {
             || self.attributes.get("expires").is_some_and(|at| at.contains("1970"))
     }
 
-    /// What a browser would hold against it.
+    /// The reason why a browser would refuse it.
     fn fault(&self, https: bool) -> Option<&'static str> {
         let has = |name: &str| self.attributes.contains_key(name);
         let path = self.attributes.get("path").map(String::as_str);
@@ -45,12 +45,12 @@ impl SetCookie {
 #[derive(Debug, Clone, Default)]
 pub struct Jar {
     hosts: BTreeMap<String, BTreeMap<String, (String, String)>>,
-    /// Everything that was ever set, in order.
+    /// Every cookie that was ever set, in order.
     pub history: Vec<SetCookie>,
 }
 
 impl Jar {
-    /// Takes a cookie as a browser would; one that a browser would refuse is a fault of ours.
+    /// Takes a cookie as a browser would; a cookie that a browser would refuse is a fault of ours.
     pub fn store(&mut self, host: &str, https: bool, text: &str) {
         let cookie = SetCookie::parse(host, text);
         assert_eq!(cookie.fault(https), None, "{text}");

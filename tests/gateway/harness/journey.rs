@@ -1,4 +1,4 @@
-//! What people do, step by step, over the native API.
+//! The steps of people, over the native API.
 
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ impl Browser {
         self.sign_in_with(device, |_| {}).await
     }
 
-    /// Who is calling, unless they have yet to add their first passkey.
+    /// The caller, unless they have yet to add their first passkey.
     async fn current(&self) -> Option<Value> {
         let reply = self.get("sessions/current").await;
         if reply.status == 204 {
@@ -69,12 +69,12 @@ impl Browser {
         (current["enrolling"] != true).then_some(current)
     }
 
-    /// Whether the gateway takes this browser for somebody.
+    /// Whether this browser is signed in.
     pub async fn is_signed_in(&self) -> bool {
         self.current().await.is_some()
     }
 
-    /// The e-mail address of whoever is signed in.
+    /// The e-mail address of the user who is signed in.
     pub async fn account(&self) -> Option<String> {
         self.current().await.map(|current| current["user"]["email"].as_str().unwrap().to_owned())
     }

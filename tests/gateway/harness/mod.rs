@@ -1,8 +1,8 @@
-//! What the tests of the real binary stand on: a gateway in a directory of its own, applications
+//! The harness of the tests of the real binary: a gateway in a directory of its own, applications
 //! that record what reaches them, and browsers with strict cookie jars.
 //!
-//! What does not live here: anything of the crate itself. The gateway is spoken to as the world
-//! speaks to it, so that these tests would pass against any program that keeps the contract.
+//! What does not live here: any item of the crate itself. The harness speaks to the gateway from
+//! outside, so that these tests would pass against any program that keeps the contract.
 //!
 //! What always holds: everything listens on 127.0.0.1, every wait is bounded, a process is ended
 //! by its id, and the same seeds give the same passkeys.

@@ -18,7 +18,7 @@ const CLI_KEY_ID: &str = "key-of-the-operator";
 /// 32 bytes in base64url.
 const CLI_HMAC_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
-/// How it behaves.
+/// The behaviour of the authority.
 pub struct Habits {
     /// Of a hundred good nonces, so many are refused.
     pub refused_nonces: u32,
@@ -26,7 +26,7 @@ pub struct Habits {
     pub validation_delay_s: u32,
     /// How long its certificates live, in seconds.
     pub life_s: u64,
-    /// Names that it issues nothing for.
+    /// Names for which it issues no certificate.
     pub blocked: Vec<String>,
     /// Whether it takes accounts of its own customers only.
     pub customers_only: bool,
@@ -69,7 +69,7 @@ impl Pebble {
         ]
     }
 
-    /// The same with what makes us a customer.
+    /// The same with the keys of a customer.
     pub fn lines_of_a_customer(&self) -> Vec<String> {
         use std::os::unix::fs::PermissionsExt as _;
         let file = self.path("hmac.key");
@@ -85,7 +85,7 @@ impl Pebble {
         self.directory.path().join(name)
     }
 
-    /// Starts it over no memory of anything. It validates at these ports of this machine.
+    /// Starts it without any memory. It validates at these ports of this machine.
     pub async fn start(&mut self, http: u16, tls: u16, habits: &Habits) {
         self.stop();
         let dns = port::free();
@@ -136,7 +136,7 @@ impl Pebble {
         }
     }
 
-    /// Its own certificate, in PEM: what browsers would trust. Another one after each start.
+    /// Its root certificate, in PEM, which browsers would trust. Each start makes another one.
     pub async fn root(&self) -> String {
         self.try_root().await.expect("pebble runs")
     }
@@ -152,7 +152,7 @@ impl Pebble {
         reply.text().await.ok()
     }
 
-    /// What it has said over all its runs.
+    /// Its output over all its runs.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.path("log")).unwrap_or_default()).into_owned()
     }

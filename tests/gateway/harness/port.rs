@@ -10,17 +10,18 @@ use std::sync::atomic::{AtomicU16, Ordering};
 const FIRST: u16 = 10_000;
 const PER_PROCESS: u16 = 40;
 const PROCESSES: u32 = 500;
-/// Browsers refuse to open it (`ERR_UNSAFE_PORT`); no other of the ports below is on their lists.
+/// Browsers refuse to open this port (`ERR_UNSAFE_PORT`); no other of the ports below is on their
+/// lists.
 const UNSAFE: u16 = 10_080;
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
-/// A port that nobody listens on, and that no other test is given.
+/// A port that no process listens on, and that no other test is given.
 pub fn free() -> u16 {
     let slot = u16::try_from(std::process::id() % PROCESSES).unwrap();
     for _ in 0..PER_PROCESS * 4 {
         let offset = NEXT.fetch_add(1, Ordering::Relaxed);
-        // Beyond its own range a process goes on above everybody's.
+        // Beyond its own range a process goes on above all ranges.
         let port = if offset < PER_PROCESS {
             FIRST + slot * PER_PROCESS + offset
         } else {

@@ -1,4 +1,4 @@
-//! A real SMTP server (aiosmtpd), and what it was handed.
+//! A real SMTP server (aiosmtpd), and the messages that it has taken.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(40);
 const STEP: Duration = Duration::from_millis(20);
 
-/// How it is spoken to.
+/// The server's mode.
 pub enum Mode<'a> {
     Plain,
     /// Certificate and key.
@@ -65,7 +65,7 @@ impl PostOffice {
         Self { child, taken }
     }
 
-    /// What has been handed over so far.
+    /// The messages so far.
     pub fn taken(&self) -> Vec<Value> {
         self.taken.lock().unwrap().clone()
     }
@@ -88,8 +88,8 @@ impl PostOffice {
     }
 }
 
-/// Whether a message comes of `make_member`, with which many scenes begin. Tests count what comes
-/// after.
+/// Whether a message comes of `make_member`, with which many scenes begin. Tests count later
+/// messages.
 fn is_of_the_scene(message: &Value) -> bool {
     message["message"].as_str().unwrap().contains("Subject: Your role was changed")
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// No answer takes longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What came back, as text; "" when the connection was closed without a word.
+/// The answer as text; "" when the connection was closed without an answer.
 pub struct RawReply(pub String);
 
 impl RawReply {

@@ -25,13 +25,13 @@ const SIGN: &str = "import base64, hashlib, hmac, sys\n\
                     said = (id + '.' + at + '.').encode() + sys.stdin.buffer.read()\n\
                     print('v1,' + base64.b64encode(hmac.new(key, said, hashlib.sha256).digest()).decode())";
 
-/// How it answers.
+/// The way in which it answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Manner {
     Answers(u16, String),
     /// Leads elsewhere.
     Redirects(String),
-    /// Says nothing until it is told otherwise.
+    /// Does not answer until told otherwise.
     Stalls,
 }
 
@@ -91,7 +91,7 @@ impl Told {
 }
 
 impl Receiver {
-    /// Takes everything, when this returns.
+    /// Listens, and takes every message, when this returns.
     pub async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -131,7 +131,7 @@ impl Receiver {
         panic!("it has not come; there are {:?}", self.told());
     }
 
-    /// Waits for one that was taken and is called so, as the `json` template calls it.
+    /// Waits for a message that was taken and has this type in the `json` template.
     pub async fn taken(&self, called: &str) -> Told {
         self.wait_for(|told| told.was_taken && told.json()["type"] == called).await
     }

@@ -11,7 +11,7 @@ const OLIVIA: &str = "olivia@example.com";
 const ALICES_DEVICE: u64 = 1;
 const OLIVIAS_DEVICE: u64 = 999_999;
 
-/// Makes somebody else an administrator, and this one a member.
+/// Makes another user an administrator, and this one a member.
 pub async fn make_member(gateway: &Gateway, email: &str) {
     let mut device = Authenticator::new(OLIVIAS_DEVICE);
     let link = gateway.invite(OLIVIA, &["--admin"]);
@@ -23,7 +23,7 @@ pub async fn make_member(gateway: &Gateway, email: &str) {
 pub struct Scene {
     pub gateway: Gateway,
     pub app: Upstream,
-    /// Alice's, signed in by her enrolment.
+    /// Alice's browser, signed in by her enrolment.
     pub alice: Browser,
     pub device: Authenticator,
 }
@@ -56,19 +56,19 @@ impl Scene {
         Self { gateway, app, alice, device }
     }
 
-    /// Makes somebody else the administrator, and Alice a member: no code by mail is sent to an
+    /// Makes another user the administrator, and Alice a member: no code by mail is sent to an
     /// administrator.
     pub async fn with_alice_as_member(self) -> Self {
         make_member(&self.gateway, ALICE).await;
         self
     }
 
-    /// A browser that nobody has used.
+    /// An unused browser.
     pub fn anonymous(&self) -> Browser {
         Browser::new(&self.gateway)
     }
 
-    /// Somebody else, invited and enrolled.
+    /// Another user, invited and enrolled.
     pub async fn invited(&self, email: &str, seed: u64) -> (Browser, Authenticator) {
         let mut device = Authenticator::new(seed);
         let browser = self.anonymous();

@@ -1,4 +1,4 @@
-//! What a JSON value is made of: its members and their types, to be compared in one look.
+//! The shape of a JSON value: its members and their types, for one comparison.
 
 use serde_json::{Map, Value, json};
 

@@ -10,12 +10,12 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::{Browser, Gateway};
 
-/// Within which a stream that may not go on has to end.
+/// How soon a stream that may not go on has to end.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
-/// Opens one at `/socket` of the auth host, with the session of `browser` where it has one.
+/// Opens a WebSocket at `/socket` of the auth host, with the session of `browser` if it has one.
 pub async fn open(gateway: &Gateway, browser: &Browser) -> Socket {
     let port = gateway.port;
     let mut request = format!("ws://127.0.0.1:{port}/socket").into_client_request().unwrap();

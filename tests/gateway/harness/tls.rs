@@ -14,7 +14,8 @@ pub struct Authority {
 impl Authority {
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
-        // A name of its own: a certificate whose issuer and subject are alike passes for self-signed.
+        // The authority has its own name, because a certificate with the same issuer and subject
+        // passes for self-signed.
         params.distinguished_name.push(DnType::CommonName, "Authority of a test");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages.push(KeyUsagePurpose::KeyCertSign);

@@ -1,4 +1,4 @@
-//! An application that writes down, byte for byte, what reaches it.
+//! An application that records requests byte for byte.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::WebSocket;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-/// How long a test waits for something to reach an application.
+/// How long a test waits for a request to reach an application.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// One request, as it came.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +19,7 @@ pub struct Recorded {
     pub body: Vec<u8>,
 }
 
-/// What the application answers with: the bytes of a whole response.
+/// The application's answer: the bytes of a whole response.
 type Answer = Arc<dyn Fn(&Recorded) -> Vec<u8> + Send + Sync>;
 
 /// The application.
@@ -69,7 +69,7 @@ impl Recorded {
         values[0].clone()
     }
 
-    /// What a CGI application reads as `HTTP_NAME`: case gone, `-` and `_` alike.
+    /// The values that a CGI application reads as `HTTP_NAME`: without case, `-` and `_` alike.
     pub fn folded(&self, name: &str) -> Vec<String> {
         let fold = |name: &str| name.to_ascii_uppercase().replace('-', "_");
         let headers = self.headers().into_iter();
@@ -98,12 +98,12 @@ impl Upstream {
         Self { port, seen }
     }
 
-    /// Everything so far.
+    /// Every request so far.
     pub fn seen(&self) -> Vec<Recorded> {
         self.seen.requests.lock().unwrap().clone()
     }
 
-    /// Everything since the last call.
+    /// Every request since the last call.
     pub fn take(&self) -> Vec<Recorded> {
         std::mem::take(&mut *self.seen.requests.lock().unwrap())
     }

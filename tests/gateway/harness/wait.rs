@@ -1,4 +1,4 @@
-//! Waiting for what comes a moment later.
+//! Waiting for a result that comes a moment later.
 
 use std::time::{Duration, Instant};
 

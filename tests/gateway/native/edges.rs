@@ -1,4 +1,4 @@
-//! What is the same for every endpoint: a slash at the end or not, unknown addresses, methods and
+//! Rules that hold for every endpoint: a slash at the end or not, unknown addresses, methods and
 //! bodies.
 
 use reqwest::Method;
@@ -32,12 +32,12 @@ fn endpoints() -> Vec<(Method, &'static str, Option<Value>)> {
 }
 
 async fn ask(browser: &Browser, method: &Method, below: &str, body: Option<&Value>) -> Reply {
-    // No ceremony is under way that one request could leave for the next.
+    // The cookie is removed, so that no request leaves a ceremony for the next.
     browser.jar().plant("localhost", "challenge", "");
     browser.fetch(method.clone(), &browser.api(below), body).await
 }
 
-/// What an answer is made of, but for what no two answers have in common.
+/// The status, type and shape of an answer, without the values that differ in every answer.
 fn essence(reply: &Reply) -> (u16, String, Value) {
     let body = if reply.body.is_empty() { Value::Null } else { shape(&reply.json()) };
     (reply.status, reply.header("content-type").to_owned(), body)
@@ -55,7 +55,7 @@ async fn trailing_slash_is_accepted() {
             assert_ne!(bare.status, 405, "{method} {below} is one of ours: {bare}");
         }
     }
-    // Signing out, last.
+    // Signing out comes last.
     for slash in ["", "/"] {
         ask(&scene.anonymous(), &Method::DELETE, &format!("sessions{slash}"), None).await.expect(204);
         ask(&scene.anonymous(), &Method::DELETE, &format!("sessions/current{slash}"), None).await.expect(204);

@@ -2,8 +2,8 @@
 //!
 //! What is shown elsewhere: ceremonies as conversations (`ceremonies`), what an answer has to say
 //! (`assertions`), that every sign-in is a new session and an exchange happens once (`sessions`),
-//! codes by mail (`codes`, `mail`), limits (`limits`), and that nobody reaches what is somebody
-//! else's (`owners`).
+//! codes by mail (`codes`, `mail`), limits (`limits`), and that no user reaches another user's
+//! things (`owners`).
 
 mod account;
 mod edges;

@@ -151,7 +151,7 @@ async fn a_sign_in_answers_with_a_token_and_a_cookie() {
     assert_eq!(browser.showing(body["token"].as_str().unwrap()).account().await.as_deref(), Some(ALICE));
 }
 
-/// Whoever sends `Authorization`, of whatever kind, keeps its sign-in there.
+/// A client that sends `Authorization`, of whatever kind, keeps its sign-in there.
 #[tokio::test]
 async fn a_caller_with_authorization_is_given_no_cookie() {
     let mut scene = Scene::set().await;
@@ -167,7 +167,7 @@ async fn a_caller_with_authorization_is_given_no_cookie() {
     }
 }
 
-/// What is wrong, and the word for it.
+/// The fault, and the code for it.
 type WrongTurn = (fn(&mut Knobs), &'static str);
 
 #[tokio::test]

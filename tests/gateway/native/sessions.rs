@@ -1,4 +1,4 @@
-//! Sessions: listing, ending, saying who is there and what they may do, and exchanging a token.
+//! Sessions: listing, ending, describing the caller and their rights, and exchanging a token.
 
 use serde_json::{Value, json};
 
@@ -108,7 +108,7 @@ async fn ending_a_session_is_idempotent() {
     // A word that means something in other versions is not taken for an id.
     scene.alice.delete("sessions/all").await.expect_problem(404);
     assert!(scene.alice.is_signed_in().await);
-    // One's own, by its id.
+    // The caller's own session, by its id.
     let own = scene.alice.sessions().await[0]["id"].as_str().unwrap().to_owned();
     scene.alice.delete(&format!("sessions/{own}")).await.expect(204);
     assert!(!scene.alice.is_signed_in().await);
@@ -157,7 +157,7 @@ async fn a_token_becomes_a_session_with_a_cookie() {
     let token =
         program.sign_in(&mut scene.device).await.expect(201).json()["token"].as_str().unwrap().to_owned();
     assert!(program.session().is_none());
-    // Somebody else's address, nobody's, and another spelling of the right one.
+    // Another user's address, an unknown one, and another spelling of the right one.
     scene.invited("bob@example.com", 2).await;
     let browser = scene.anonymous();
     for email in ["bob@example.com", "nobody@example.com"] {
@@ -173,13 +173,13 @@ async fn a_token_becomes_a_session_with_a_cookie() {
         exchange(&scene.anonymous(), ALICE, &token).await.expect_problem(401)["code"],
         "token_invalid"
     );
-    // What the exchange answered with came with a cookie, and is good beside that one alone.
+    // The token of the exchange came with a cookie, and is good beside that cookie alone.
     let third = exchange(&scene.anonymous(), ALICE, rotated).await;
     assert_eq!(third.expect_problem(401)["code"], "token_invalid");
     exchange(&browser, ALICE, rotated).await.expect(201);
 }
 
-/// Only the token of somebody who has shown a passkey, and no other kind of token.
+/// Only the token of a user who has shown a passkey, and no other kind of token.
 #[tokio::test]
 async fn refuses_exchange_of_other_tokens() {
     let scene = Scene::set().await;

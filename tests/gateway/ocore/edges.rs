@@ -1,4 +1,5 @@
-//! What is the same for every endpoint: unknown addresses, methods, limits, and where it is spoken.
+//! Rules that hold for every endpoint: unknown addresses, methods, limits, and where the dialect is
+//! spoken.
 
 use reqwest::Method;
 use serde_json::json;
@@ -82,7 +83,7 @@ async fn rate_limit_is_429_with_retry_after() {
     scene.alice.call(Method::GET, PASSKEYS, None).await.expect(200);
 }
 
-/// Its document says nothing of front ends elsewhere, so no other origin is invited.
+/// Its document does not mention front ends elsewhere, so no other origin is allowed.
 #[tokio::test]
 async fn no_cors_for_other_origins() {
     let scene = scene().await;
@@ -101,7 +102,7 @@ async fn a_dialect_that_is_off_leaves_its_addresses_to_the_application() {
     assert_eq!(scene.app.take_one().target(), PASSKEYS);
 }
 
-/// Both below `/api`: each keeps its own, and answers in its own words where nothing is.
+/// Both are below `/api`: each keeps its endpoints, and answers unknown addresses in its own form.
 #[tokio::test]
 async fn ocore_works_beside_better_auth() {
     let scene = Scene::with(Tongue::all_on, |_| {}).await;

@@ -43,7 +43,7 @@ async fn lists_passkeys_in_camel_case_oldest_first() {
     });
     assert_eq!(shape(&listed[0]), expected);
     expected["lastUsedAt"] = json!("null");
-    assert_eq!(shape(&listed[1]), expected, "one that was never used");
+    assert_eq!(shape(&listed[1]), expected, "a passkey that was never used");
     for (passkey, synced) in listed.iter().zip([true, false]) {
         assert_eq!((&passkey["backupEligible"], &passkey["backupState"]), (&json!(synced), &json!(synced)));
         assert_eq!(passkey["transport"], json!(["hybrid", "internal"]));

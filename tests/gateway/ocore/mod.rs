@@ -1,7 +1,7 @@
 //! oCore's passkey API: each documented endpoint, its success in all members, and each failure.
 //!
 //! What is shown elsewhere: the whole journey (`equivalence`), which token is good where
-//! (`confusion`), and that nobody reaches what is somebody else's (`owners`).
+//! (`confusion`), and that no user reaches another user's things (`owners`).
 
 mod edges;
 mod managing;

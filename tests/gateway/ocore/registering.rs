@@ -85,7 +85,7 @@ async fn a_registration_is_found_by_its_challenge_and_belongs_to_its_person() {
     forget_ceremony(&program);
     post(&program, REGISTER_FINISH, &response).await.expect(201);
     check_refused(post(&program, REGISTER_FINISH, &response).await, 400);
-    // An anonymous client's attempt uses nothing up; somebody else's is refused.
+    // An anonymous client's attempt uses nothing up; another user's is refused.
     let (bob, _) = scene.invited("bob@example.com", 2).await;
     let response = answer(alice, 31).await;
     check_refused(post(&scene.anonymous(), REGISTER_FINISH, &response).await, 401);
@@ -103,11 +103,11 @@ async fn a_registration_is_found_by_its_challenge_and_belongs_to_its_person() {
 async fn a_registration_is_not_another_ceremony() {
     let scene = scene().await;
     let alice = &scene.alice;
-    // With the cookie of one that was begun later.
+    // With the cookie of a registration that was begun later.
     let response = answer(alice, 40).await;
     begin(alice).await;
     check_refused(post(alice, REGISTER_FINISH, &response).await, 400);
-    // A sign-in.
+    // A sign-in's ceremony.
     let options = post(alice, super::LOGIN_BEGIN, &json!({})).await.expect(200).json();
     let creation = json!({
         "challenge": options["publicKey"]["challenge"],
@@ -115,11 +115,11 @@ async fn a_registration_is_not_another_ceremony() {
     });
     let response = Authenticator::new(41).create(&creation, alice.origin());
     check_refused(post(alice, REGISTER_FINISH, &response).await, 400);
-    // One of another dialect.
+    // A registration of another dialect.
     let response = Authenticator::new(42).create(&alice.registration_options().await, alice.origin());
     forget_ceremony(alice);
     check_refused(post(alice, REGISTER_FINISH, &response).await, 400);
-    // One that was used up by a request that could not be read.
+    // A registration that was used up by a request that could not be read.
     let response = answer(alice, 43).await;
     let request = alice.fetching(Method::POST, &scene.url(REGISTER_FINISH), None);
     check_refused(alice.send(request.header("content-type", "application/json").body("{")).await, 400);

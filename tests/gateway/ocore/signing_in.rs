@@ -17,7 +17,7 @@ async fn answer(scene: &mut Scene, browser: &Browser) -> Value {
     scene.device.get(&options, browser.origin())
 }
 
-/// As a program sends it that has no page, no cookies and no token.
+/// A request of a program without a page, cookies or a token.
 async fn from_nowhere(scene: &Scene, path: &str, body: &Value) -> Reply {
     let program = scene.anonymous();
     program.send(program.request(Method::POST, &scene.url(path)).json(body)).await
@@ -93,7 +93,8 @@ async fn a_sign_in_answers_with_every_kind_of_token() {
     assert_eq!(scene.alice.sessions().await.len(), sessions, "they are one session");
 }
 
-/// The document knows no cookie: a program finds its way by the challenge alone, and is given none.
+/// The document knows no cookie: a program's ceremony is found by the challenge alone, and it gets
+/// no cookie.
 #[tokio::test]
 async fn a_program_signs_in_without_a_cookie() {
     let mut scene = scene().await;
@@ -129,7 +130,7 @@ async fn a_credential_is_read_bare_and_wrapped() {
     }
 }
 
-/// With an address, only that person's passkey will do; an empty one is none.
+/// With an address, only that person's passkey is accepted; an empty address counts as none.
 #[tokio::test]
 async fn an_address_has_to_be_the_passkeys_owners() {
     let mut scene = scene().await;
@@ -170,15 +171,15 @@ async fn a_ceremony_is_used_once_and_a_cookie_that_comes_back_has_to_match() {
     let mut scene = scene().await;
     let (mine, other) = (scene.anonymous(), scene.anonymous());
     let response = answer(&mut scene, &mine).await;
-    // In a browser that has begun one of its own, it is not that one.
+    // In a browser with a ceremony of its own, the answer belongs to another one.
     begin(&other, &json!({})).await;
     check_refused(post(&other, LOGIN_FINISH, &response).await, 400);
     assert!(other.session().is_none());
-    // That has used up nothing that was not its own.
+    // That has used up only its own ceremony.
     post(&mine, LOGIN_FINISH, &response).await.expect(200);
     super::forget_ceremony(&mine);
     check_refused(post(&mine, LOGIN_FINISH, &response).await, 400);
-    // Never begun; a registration's; begun in another dialect.
+    // A ceremony that was never begun; a registration's; a ceremony begun in another dialect.
     let unasked = scene.device.get(&json!({ "challenge": "AAAA", "rpId": "localhost" }), mine.origin());
     check_refused(post(&other, LOGIN_FINISH, &unasked).await, 400);
     let creation = post(&scene.alice, super::REGISTER_BEGIN, &json!({})).await.expect(200).json();

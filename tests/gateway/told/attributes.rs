@@ -1,4 +1,4 @@
-//! `[[attribute]]`: said by administrators or by their owners, told in headers, read by policies.
+//! `[[attribute]]`: set by administrators or by their owners, told in headers, read by policies.
 
 use serde_json::json;
 
@@ -38,12 +38,12 @@ async fn s_09_attribute_applies_on_the_next_request() {
     let seen = scene.app.take_one();
     assert_eq!(seen.value("x-employee"), "AB1234");
     assert!(seen.values("x-where").is_empty(), "nothing is said there, so there is no header");
-    // A client's own is never believed.
+    // A client's own header is never believed.
     let forged = bob.navigation(&scene.url("/")).header("X-Employee", "AB9999").header("X-Where", "xx");
     bob.send(forged).await.expect(200);
     let seen = scene.app.take_one();
     assert!(seen.values("x-employee") == ["AB1234"] && seen.values("x-where").is_empty(), "{}", seen.text());
-    // The page and the API say the same as the terminal.
+    // The page and the API show the same as the terminal.
     let address = crate::administration::user(&scene, "bob");
     let told = scene.alice.get(&address).await.expect(200).json();
     assert_eq!(told["attributes"], json!({ "employee_id": "AB1234" }));
@@ -101,7 +101,8 @@ async fn administrators_must_follow_attribute_definitions() {
     let output = scene.gateway.cli(&["user", "attribute", "alice", "Employee", "AB1234"]);
     assert_eq!(output.status.code(), Some(2), "it is no name");
     scene.gateway.operate(&["user", "attribute", "alice", "employee_id", "AB1234"]);
-    // What a stricter pattern does not accept is told to nobody, and stays where it is.
+    // A value that a stricter pattern does not accept is told to no application, and stays where it
+    // is.
     scene.gateway.edit(|text| text.replace("[A-Z]{2}[0-9]{4}", "[A-Z]{3}"));
     scene.gateway.operate(&["reload"]);
     let page = scene.alice.navigate(&scene.url("/auth/account")).await.expect(200).text();

@@ -60,7 +60,7 @@ async fn route_credentials_are_sent_as_basic() {
         assert_eq!(reply.status(), 200, "{}", reply.0);
         assert_eq!(scene.app.take_one().values("authorization"), [expected.as_str()]);
     }
-    // An anonymous client is nobody, whatever they say.
+    // An anonymous client has no identity, whatever it says.
     for lines in [vec![], vec![own.to_owned()]] {
         let reply = raw::get(scene.gateway.port, "localhost", "/open", &lines);
         assert_eq!(reply.status(), 200, "{}", reply.0);
@@ -76,8 +76,8 @@ async fn personal_basic_passwords_apply() {
     let scene = scene(&credentials).await;
     scene.alice.navigate(&scene.url("/page")).await.expect(200);
     assert_eq!(scene.app.take_one().values("authorization"), [basic("svc-alice:one")]);
-    // Bob's password is for the one whom an operator calls bob, not for the first one who would be
-    // called so.
+    // Bob's password is for the user whom an operator calls bob, not for the first user who would
+    // be called so.
     let (other, _) = scene.invited("bob@example.com", 2).await;
     other.navigate(&scene.url("/page")).await.expect(200);
     let seen = scene.app.take_one();

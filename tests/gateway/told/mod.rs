@@ -1,5 +1,5 @@
-//! What an old application is told besides the usual headers: credentials, attributes, another gate's
-//! assertion; and that both sides know when a user signs out.
+//! Further headers for applications: credentials, attributes, another gateway's assertion; and
+//! signing out on both sides.
 
 mod attributes;
 mod credentials;

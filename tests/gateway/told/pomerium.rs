@@ -30,7 +30,7 @@ async fn pomerium_assertion_verifies_with_its_hosts_jwks() {
     assert_eq!(seen.value("x-pomerium-claim-name"), "Alice Ample");
     assert_eq!(seen.value("x-pomerium-claim-groups"), "ops,staff");
 
-    // As such an application does: anybody's keys, from its own host, without a cookie.
+    // As such an application does: it reads the public keys from its own host, without a cookie.
     let keys = scene.anonymous().navigate(&scene.url(KEYS)).await.expect(200);
     let keys: JwkSet = serde_json::from_value(keys.json()).unwrap();
     let key = keys.find(&decode_header(&jwt).unwrap().kid.unwrap()).unwrap();
@@ -45,7 +45,7 @@ async fn pomerium_assertion_verifies_with_its_hosts_jwks() {
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 300);
     assert!(claims["sid"].as_str().unwrap() != claims["jti"].as_str().unwrap());
     let session = scene.alice.get("sessions/current").await.json()["id"].clone();
-    assert_ne!(claims["sid"], session, "nobody finds the session by it");
+    assert_ne!(claims["sid"], session, "no lookup finds the session by it");
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! `logout_url`: signing out of the application signs out here, and the page here knows where to ask.
+//! `logout_url`: signing out of the application signs out here, and our sign-out page calls the
+//! application's address.
 
 use crate::harness::upstream::response;
 use crate::harness::{Browser, Recorded, Scene, Upstream, raw};

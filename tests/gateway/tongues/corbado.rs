@@ -1,4 +1,4 @@
-//! Corbado's Frontend API. It has no word for what people call their passkeys.
+//! Corbado's Frontend API. It has no names of passkeys.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ async fn ask(browser: &Browser, method: Method, below: &str, body: Option<&Value
     browser.call(method, &format!("/v2/{below}"), body).await
 }
 
-/// Options come as a text.
+/// This API sends options as a text.
 pub(super) async fn begin_adding(browser: &Browser) -> Reply {
     let asked = json!({ "clientInformation": {} });
     let reply = ask(browser, Method::POST, "me/passkeys/append/start", Some(&asked)).await;

@@ -1,10 +1,10 @@
-//! The dialects, spoken as the front ends speak them that they were made for.
+//! The dialects, as their own front ends speak them.
 //!
 //! One more dialect is one more [`Tongue`] and a file beside this one. The compiler then asks for
-//! every step; what a dialect has no word for is said natively, in the arm that says so.
+//! every step; a step that a dialect does not have is done natively, in the arm that says so.
 //!
-//! What always holds: the steps are asked for and not judged here, but for those that a test only
-//! passes through ([`Tongue::add`], [`Tongue::sign_in`], [`Tongue::list`]).
+//! What always holds: the steps are requested and not judged here, except for those that a test
+//! only passes through ([`Tongue::add`], [`Tongue::sign_in`], [`Tongue::list`]).
 
 #![allow(unreachable_pub, reason = "shared by the modules of one test binary")]
 
@@ -32,12 +32,12 @@ pub enum Tongue {
 /// A passkey in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// What this dialect calls it.
+    /// Its id in this dialect.
     pub id: String,
     pub label: String,
 }
 
-/// How a step ends well.
+/// The statuses of success.
 pub struct Statuses {
     pub added: u16,
     pub signed_in: u16,
@@ -48,7 +48,7 @@ pub struct Statuses {
 impl Tongue {
     pub const ALL: [Self; 5] = [Self::Native, Self::BetterAuth, Self::Ocore, Self::Corbado, Self::Zitadel];
 
-    /// Switches them all on.
+    /// Switches all dialects on.
     pub fn all_on(config: &mut Config) {
         config.table("dialects", &["better_auth = true", "ocore = true", "corbado = true", "zitadel = true"]);
     }
@@ -95,7 +95,7 @@ impl Tongue {
     /// Asks for request options.
     pub async fn begin_sign_in(self, browser: &Browser) -> Reply {
         match self {
-            // Zitadel has no word for it.
+            // Zitadel does not have this step.
             Self::Native | Self::Zitadel => native::begin_sign_in(browser).await,
             Self::BetterAuth => better_auth::begin_sign_in(browser).await,
             Self::Ocore => ocore::begin_sign_in(browser).await,
@@ -120,7 +120,7 @@ impl Tongue {
         self.finish_sign_in(browser, &answer).await.expect(self.statuses().signed_in)
     }
 
-    /// What a sign-in answered with that can be shown in `Authorization`, by name.
+    /// The tokens of a sign-in that can be shown in `Authorization`, by name.
     pub fn tokens(self, signed_in: &Reply) -> Vec<(&'static str, String)> {
         let answer = signed_in.json();
         let named = |name, value: &Value| (name, value.as_str().unwrap().to_owned());
@@ -154,7 +154,7 @@ impl Tongue {
             Self::Native | Self::BetterAuth => (&answer, "name"),
             Self::Ocore => (&answer["passkeys"], "deviceName"),
             Self::Zitadel => (&answer["result"], "name"),
-            // It lists no labels.
+            // Corbado lists no labels.
             Self::Corbado => {
                 let natively = native::list(browser).await.expect(200).json();
                 let ids = answer["passkeys"].as_array().unwrap().iter().zip(natively.as_array().unwrap());
@@ -166,7 +166,7 @@ impl Tongue {
         };
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let listed = |it: &Value| Listed { id: text(&it["id"]), label: text(&it[label]) };
-        // What is empty is left out by some.
+        // Some dialects leave out an empty list.
         list.as_array().into_iter().flatten().map(listed).collect()
     }
 
@@ -192,7 +192,7 @@ impl Tongue {
 
     pub async fn sign_out(self, browser: &Browser) -> Reply {
         match self {
-            // oCore and Zitadel have no word for it.
+            // oCore and Zitadel do not have this step.
             Self::Native | Self::Ocore | Self::Zitadel => native::sign_out(browser).await,
             Self::BetterAuth => better_auth::sign_out(browser).await,
             Self::Corbado => corbado::sign_out(browser).await,

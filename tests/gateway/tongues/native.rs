@@ -31,7 +31,8 @@ pub(super) async fn rename(browser: &Browser, id: &str, label: &str) -> Reply {
     browser.call(Method::PATCH, &format!("/auth/passkeys/{id}"), Some(&json!({ "name": label }))).await
 }
 
-/// For dialects without a word for it: names the `at`-th passkey of the list, or whatever `id` is.
+/// For dialects without this step: names the `at`-th passkey of the list, or the one with this
+/// `id`.
 pub(super) async fn rename_at(browser: &Browser, at: Option<usize>, id: &str, label: &str) -> Reply {
     let listed = match at {
         Some(at) => list(browser).await.expect(200).json()[at]["id"].clone(),

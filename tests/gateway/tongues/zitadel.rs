@@ -1,4 +1,5 @@
-//! Zitadel's passwordless methods, as JSON. It has no word for signing in or out, nor for renaming.
+//! Zitadel's passwordless methods, as JSON. It has no methods for signing in or out, nor for
+//! renaming.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +15,7 @@ async fn ask(browser: &Browser, method: Method, below: &str, body: &Value) -> Re
     browser.call(method, &format!("{PASSWORDLESS}{below}"), Some(body)).await
 }
 
-/// Options come in base64, inside of a key.
+/// This API sends options in base64, inside of a key.
 pub(super) async fn begin_adding(browser: &Browser) -> Reply {
     let reply = ask(browser, Method::POST, "", &json!({})).await;
     reply.opened(|answer| STANDARD.decode(answer["key"]["publicKey"].as_str().unwrap()).unwrap())
@@ -30,7 +31,7 @@ pub(super) async fn list(browser: &Browser) -> Reply {
     ask(browser, Method::POST, "/_search", &json!({})).await
 }
 
-/// The native id of the passkey with this number: both lists are by age.
+/// The native id of the passkey with this number: both lists are ordered by age.
 pub(super) async fn rename(browser: &Browser, id: &str, label: &str) -> Reply {
     let listed = list(browser).await;
     let at = match listed.status {

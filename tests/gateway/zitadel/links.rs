@@ -52,7 +52,7 @@ async fn s_19_new_link_voids_the_one_before() {
     redeemed(&links[2]).await.expect_problem(410);
     assert_eq!(redeemed(&links[3]).await.expect(201).json()["user"]["email"], ALICE);
     let bobs = redeemed(&links[0]).await.expect(201).json();
-    assert_eq!(bobs["user"]["email"], "bob@example.com", "somebody else's link is another matter");
+    assert_eq!(bobs["user"]["email"], "bob@example.com", "another user's link is another matter");
 }
 
 #[tokio::test]
@@ -136,12 +136,12 @@ async fn s_12_limits_links_per_mailbox() {
     let wait: u64 = too_many.header("retry-after").parse().unwrap();
     assert!((1..=60).contains(&wait), "{wait}");
     assert_eq!(refused(too_many, 429, 8), "rate_limited");
-    // They come in any order.
+    // The messages come in any order.
     office.message(burst).await;
     let links: Vec<_> =
         office.taken().iter().map(|message| link_in(message, &scene.gateway.origin())).collect();
     assert_eq!((links.len(), good_among(&scene, &links).await), (burst, 1));
-    // A link that is told is no message.
+    // A link in the answer does not count as a message.
     alice.post("/_link", &json!({})).await.expect(200);
 }
 

@@ -1,4 +1,4 @@
-//! What the methods refuse, and how they say so.
+//! Refusals of the methods, and their form.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -167,19 +167,19 @@ async fn w_02_ceremony_works_once_for_its_user_and_dialect() {
     alice.verify(&answer, "Phone").await.expect(200);
     expired(alice.verify(&answer, "Phone").await);
 
-    // Somebody else's attempt is used up by trying it, and makes nothing.
+    // Another user's attempt is used up by trying it, and makes nothing.
     let answer = encoded(&Authenticator::new(9).create(&alice.add().await, &origin));
     expired(bob.verify(&answer, "Mine").await);
     expired(alice.verify(&answer, "Mine").await);
 
-    // One that was begun elsewhere, or never.
+    // A ceremony that was begun elsewhere, or never.
     let options = scene.alice.registration_options().await;
     expired(alice.verify(&encoded(&Authenticator::new(10).create(&options, &origin)), "Native").await);
     let mut options = alice.add().await;
     options["publicKey"]["challenge"] = json!("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
     expired(alice.verify(&encoded(&Authenticator::new(11).create(&options, &origin)), "Own").await);
 
-    // Several may be under way, and be finished in any order.
+    // Several registrations may be under way, and be finished in any order.
     let begun = [alice.add().await, alice.add().await];
     for (seed, options) in (20..).zip(begun.iter().rev()) {
         let answer = encoded(&Authenticator::new(seed).create(options, &origin));
@@ -227,7 +227,7 @@ async fn s_26_changes_need_a_fresh_passkey() {
         assert_eq!(refused(stale.post(below, &json!({})).await, 403, 7), "session_not_fresh");
     }
     assert_eq!(refused(stale.delete(&id).await, 403, 7), "session_not_fresh");
-    // Shown again by somebody who is signed in, it pays once.
+    // Shown again by a signed-in user, it pays once.
     let again = browser.sign_in(&mut scene.device).await.expect(201).json();
     let fresh = Program { token: again["token"].as_str().unwrap().to_owned(), ..stale };
     fresh.post("/_link", &json!({})).await.expect(200);

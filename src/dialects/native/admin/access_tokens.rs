@@ -17,7 +17,7 @@ use crate::dialects::native::{App, Asked, Named};
 use crate::domain::id::{AccessTokenId, UserId};
 use crate::web::Problem;
 
-/// Which tokens.
+/// The tokens to list.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Whose {

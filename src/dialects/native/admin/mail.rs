@@ -1,6 +1,6 @@
 //! Mail: whether it arrives.
 //!
-//! What does not live here: the message and its way (`flows/administration/mail.rs`).
+//! What does not live here: the message and its delivery (`flows/administration/mail.rs`).
 //!
 //! What always holds: a test goes to the administrator's own address and to no other.
 
@@ -16,7 +16,7 @@ use crate::dialects::native::App;
 use crate::dialects::native::shapes::Document;
 use crate::web::Problem;
 
-/// Where a message went.
+/// The address that a message went to.
 #[derive(Serialize, ToSchema)]
 #[schema(as = admin::TestMail)]
 pub(super) struct TestMail {

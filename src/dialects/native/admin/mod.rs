@@ -1,10 +1,10 @@
-//! The admin API, below `{prefix}/admin/v1`: what an administrator does to people, invitations,
-//! sessions, access tokens and networks, and what has happened.
+//! The admin API, below `{prefix}/admin/v1`: administration of people, invitations, sessions,
+//! access tokens and networks, and the audit trail.
 //!
 //! What always holds: every endpoint asks for an [`Authority`] first, readers too. It takes an
 //! administrator's full session with a passkey shown a short time ago, from a page of ours or a
-//! client that is no browser; an access token is never enough. What it may do is decided in
-//! `flows/administration/`.
+//! client that is no browser; an access token is never enough. `flows/administration/` decides what
+//! it may do.
 
 mod access_tokens;
 mod bans;

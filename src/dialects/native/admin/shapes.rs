@@ -1,4 +1,4 @@
-//! What the admin API writes. Moments are in RFC 3339.
+//! The bodies that the admin API writes. Moments are in RFC 3339.
 
 use std::collections::BTreeMap;
 
@@ -285,7 +285,7 @@ pub(super) struct BanShape {
     /// `null`: until the ban is removed.
     #[schema(required)]
     expires_at: Option<String>,
-    /// Who made it, in words.
+    /// The maker of the ban, in words.
     by: String,
     #[schema(required)]
     reason: Option<String>,

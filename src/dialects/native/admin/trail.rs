@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::flows::administration::trail::{PAGE_ENTRIES, PAGE_ENTRIES_MAX, TrailQuery};
 use crate::web::Problem;
 
-/// Which entries.
+/// The entries to list.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {

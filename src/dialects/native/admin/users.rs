@@ -27,7 +27,7 @@ use crate::web::Problem;
 use crate::web::guard::Known;
 use crate::web::json::{Body, OptionalBody};
 
-/// Which users.
+/// The users to list.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {
@@ -135,7 +135,7 @@ pub(super) struct EditBody {
 /// A member that can be left out, `null`, or a value.
 type Said<T> = Option<Option<T>>;
 
-/// Tells a member that is `null` from one that is not there.
+/// Tells a member that is `null` from a missing member.
 fn said<'de, D: Deserializer<'de>>(from: D) -> Result<Said<String>, D::Error> {
     Option::deserialize(from).map(Some)
 }
@@ -158,7 +158,7 @@ impl EditBody {
         }
         Ok(UserEdit {
             name: self.name.as_deref().map(DisplayName::parse).transpose().map_err(malformed)?,
-            // A username is the owner's to choose, or the operator's.
+            // Only the owner or the operator chooses a username.
             username: None,
             groups: self.groups.map(groups).transpose()?,
             role: self.role.map(Into::into),
@@ -181,7 +181,7 @@ pub(super) async fn edit(
     Body(edit): Body<EditBody>,
 ) -> Result<Json<DetailsShape>, Problem> {
     let edit = edit.read()?;
-    // Read before the change: it may end the session that asks.
+    // This is read before the change, which may end the session that asks.
     let sessions = sessions_of(&gateway, &caller, &id);
     let user = gateway.administration.edit_user(&authority, &id, &edit).await?;
     Ok(details(user, &gateway.accounts.credentials_of(&id).await?, sessions))

@@ -1,4 +1,4 @@
-//! What proves who is there, and what does not.
+//! The answers that prove who the user is, and answers that do not.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

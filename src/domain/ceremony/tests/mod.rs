@@ -1,4 +1,4 @@
-//! What ceremonies accept and refuse, shown with a software authenticator.
+//! The answers that ceremonies accept and refuse, shown with a software authenticator.
 //!
 //! The tests named `w_NN` carry the numbers of the project's list of WebAuthn tests; the black-box
 //! suite repeats some of them against the running gateway.

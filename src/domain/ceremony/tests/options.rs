@@ -1,4 +1,4 @@
-//! What browsers are asked, and what the store is given meanwhile.
+//! The options that browsers get, and the state that the store keeps meanwhile.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What holds for any bytes that a browser could send.
+//! Properties that hold for any bytes that a browser could send.
 
 use ciborium::Value as Cbor;
 use proptest::prelude::*;
@@ -132,7 +132,7 @@ proptest! {
         prop_assert!(more.is_empty() || !alone || parse_attestation_object(&bytes).is_err());
     }
 
-    /// A good object is read as it was written; any one thing that is wrong with it refuses it.
+    /// A good object is read as it was written; any single fault refuses it.
     #[test]
     fn an_attestation_object_is_read_whole_or_refused(
         good in attested(),
@@ -180,7 +180,8 @@ proptest! {
         }
     }
 
-    /// A model of its own: what is accepted has our type, our very origin and no foreign frame.
+    /// A model of its own: accepted client data has our type, our exact origin and no foreign
+    /// frame.
     #[test]
     fn client_data_is_ours_in_every_member(
         kind in prop_oneof![Just("webauthn.get".to_owned()), Just("webauthn.create".to_owned()), ".*"],

@@ -1,4 +1,4 @@
-//! What makes a credential, and what does not.
+//! The answers that make a credential, and answers that do not.
 
 use ciborium::Value as Cbor;
 use serde_json::json;

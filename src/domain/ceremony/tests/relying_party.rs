@@ -1,4 +1,4 @@
-//! Which settings make a relying party.
+//! The settings that make a relying party.
 
 use super::*;
 

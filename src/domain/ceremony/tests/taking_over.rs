@@ -45,8 +45,7 @@ fn imported_passkey_signs_in() {
     assert_eq!(credential.imported.as_ref().unwrap().at, NOW);
     let verified = sign_in(&mut device, &credential, |_| {}).unwrap();
     assert_eq!((verified.user(), verified.credential().counter), (user(1).id, 1));
-    // It is asked for everything that any other is asked for, and its owner is called as they were
-    // there.
+    // It is checked like any other passkey, and its user handle is the other program's.
     for (turn, why) in [
         (
             (|knobs| knobs.user_handle = Some(user(1).id.as_handle().to_vec())) as fn(&mut Knobs),
@@ -81,7 +80,7 @@ fn first_use_sets_unknown_backup_flags_once() {
     assert!(sign_in(&mut device, &used, |_| {}).is_ok());
     let other = sign_in(&mut device, &used, |knobs| knobs.flags &= !(flag::BE | flag::BS));
     assert_eq!(other.err(), Some(Refusal::BadProof));
-    // A use that proves nothing tells nothing.
+    // A use that proves nothing sets no eligibility.
     let forged = sign_in(&mut device, &credential, |knobs| knobs.signature = Some(vec![0x30, 0]));
     assert_eq!(forged.err(), Some(Refusal::BadProof));
 }

@@ -1,4 +1,4 @@
-//! What policies in Datalog read, decide, cost and keep.
+//! Facts, decisions, costs and kept results of policies in Datalog.
 
 use std::sync::Arc;
 
@@ -191,7 +191,7 @@ fn reports_datalog_errors_with_line() {
     let of_length = |length: usize| format!("{:length$}", "allow if true;");
     assert!(read(&of_length(16_384)).is_ok());
     assert!(first(&of_length(16_385)).problem.contains("16384 bytes"));
-    // What the grammar lets through and the engine does not.
+    // A policy that the grammar accepts and the engine refuses.
     assert!(first("allow if user({somebody});").problem.contains("somebody"));
 }
 

@@ -1,4 +1,5 @@
-//! What the rules decide, one promise a test, and beside a model that says the same another way.
+//! Decisions of rules, one promise a test, also compared with a model that decides the same another
+//! way.
 
 use std::net::IpAddr;
 
@@ -90,7 +91,7 @@ fn the_first_rule_about_a_request_decides() {
     decides(&policy, &guest, &get("/admin/x"), Decision::Refused);
     decides(&policy, &guest, &get("/wiki"), Decision::Allowed);
     decides(&policy, &staff, &get("/other"), Decision::Refused);
-    // An anonymous client may turn out to be anybody.
+    // An anonymous client may turn out to be any user.
     assert_eq!(policy.decide_for_anonymous(&get("/wiki")).decision, Decision::SignIn);
     let open = Policy::new(policy.rules().iter().rev().cloned().collect(), None);
     assert_eq!(open.decide_for_anonymous(&get("/wiki")).decision, Decision::Public);
@@ -129,7 +130,7 @@ fn old_authentication_requires_step_up() {
     check("/", Some(3_600), Decision::Allowed);
     check("/", Some(3_601), Decision::StepUp);
     check("/", None, Decision::StepUp);
-    // Who may enter as nobody is not asked.
+    // A rule for anonymous clients asks for no fresh passkey.
     let open = Policy::new(vec![rule(Effect::Allow, &["anyone"], &[])], Some(minutes(60)));
     assert_eq!(open.decide(&open.about(&alice(&[])), None, &get("/")).decision, Decision::Allowed);
 }
@@ -158,8 +159,8 @@ fn datalog_policy_requires_step_up_too() {
     assert_eq!(policy.decide(&policy.about(&locked), fresh, &get("/a")).decision, Decision::Refused);
 }
 
-/// What others ask of a policy beforehand: whether a path has to be clear, whether a stream has to
-/// be asked about again, and whether somebody may choose a name.
+/// Questions about a policy beforehand: whether a path has to be clear, whether a stream has to be
+/// decided about again, and whether a user may choose a name.
 #[test]
 fn policy_reports_which_facts_it_reads() {
     let name = |text| Username::parse(text).unwrap();
@@ -226,9 +227,9 @@ fn rule_reports_the_condition_that_failed() {
     assert!(below("/a/*") && !below("/a"));
 }
 
-/// What a policy means, said a second time without any of the code above: text is compared as text,
-/// addresses as numbers, and Berlin's clock is computed from the rule of the European Union
-/// (directive 2000/84/EC).
+/// The meaning of a policy, written a second time without any of the code above: text is compared
+/// as text, addresses as numbers, and Berlin's clock is computed from the rule of the European
+/// Union (directive 2000/84/EC).
 mod model {
     #[derive(Debug, Clone)]
     pub(super) struct Rule {
@@ -406,7 +407,7 @@ fn as_written(rule: &model::Rule) -> Rule {
     }
 }
 
-/// The address as it is, or mapped into IPv6, as a socket that takes both says it.
+/// The address as it is, or mapped into IPv6, as a dual-stack socket reports it.
 fn address(client: [u8; 4], mapped: bool) -> IpAddr {
     let plain = std::net::Ipv4Addr::from(client);
     if mapped { plain.to_ipv6_mapped().into() } else { plain.into() }
@@ -435,7 +436,7 @@ proptest! {
             } else {
                 let concerned = policy.about(&alice(&request.groups));
                 let verdict = policy.decide(&concerned, Some(shown_at), &asking);
-                // What is known beforehand is true of every request.
+                // An answer that was worked out beforehand holds for every request.
                 let goes_on = matches!(verdict.decision, Decision::Allowed | Decision::StepUp);
                 prop_assert!(!goes_on || policy.lets_in(&concerned));
                 verdict

@@ -1,4 +1,4 @@
-//! Which route answers, and what a route says of itself.
+//! The route that answers a request, and the properties of a route.
 
 use super::*;
 use crate::domain::policy::rule::{Conditions, Effect, Rule, RulePath};
@@ -137,11 +137,11 @@ fn a_successor_has_the_same_name_at_the_same_address() {
     };
     let here = route("a.example.com", "/");
     assert_eq!(succeeds(&here, "a.example.com", "/y"), Some("a.example.com/"));
-    // Another one answers that path, or that host, by now.
+    // Another route answers that path, or that host, by now.
     assert_eq!(succeeds(&here, "a.example.com", "/x"), None);
     assert_eq!(succeeds(&here, "b.example.com", "/"), None);
     assert_eq!(succeeds(&here, "a.example.net", "/"), None);
-    // In one respect another one.
+    // A route that differs in one respect.
     let named = Route { name: "other".to_owned(), ..route("a.example.com", "/") };
     let host = HostPattern::parse("*.example.com").unwrap();
     let elsewhere = Route { host, ..route("a.example.com", "/") };
@@ -236,7 +236,7 @@ fn a_route_may_be_entered_by_whom_some_request_of_theirs_lets_in() {
         Policy::in_datalog(Datalog::read(text, "wiki", Defined::default(), utc).unwrap(), None)
     };
     assert_eq!(entered("a.example.com", datalog("allow if user(\"alice\");")), [true, false]);
-    // It is asked about the front page, and for a passkey that has just been shown.
+    // The policy is asked about the front page, with a passkey that has just been shown.
     let asked = "allow if user(\"alice\"), path(\"/wiki\"), method(\"GET\"), auth_age(0);";
     assert_eq!(entered("a.example.com", datalog(asked)), [true, false]);
     let elsewhere = "allow if user(\"alice\"), path(\"/deep\");";

@@ -1,9 +1,9 @@
-//! How what is there differs from what is declared, and the steps that end the difference.
+//! How the accounts differ from the declaration, and the steps that resolve the differences.
 //!
 //! What does not live here: carrying the steps out (`flows/administration/declared.rs`).
 //!
-//! What always holds: a plan changes nothing; there is none where somebody cannot be as declared, or
-//! where nobody would be left to administer.
+//! What always holds: a plan changes nothing; there is none where a user cannot be as declared, or
+//! where no administrator would be left.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,7 +21,7 @@ use crate::flows::administration::people::{UserEdit, takes_an_administrator};
 use crate::flows::authority::Authority;
 use crate::records::keys;
 
-/// What is to be done, by the order of the file.
+/// The changes to make, in the order of the file.
 #[derive(Debug)]
 pub struct Plan {
     pub(in crate::flows) steps: Vec<Step>,
@@ -30,7 +30,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What is different.
+    /// The differences, in the order of the file.
     pub fn differences(self) -> impl Iterator<Item = Difference> {
         self.steps.into_iter().map(|step| step.difference)
     }
@@ -58,15 +58,15 @@ impl Step {
 /// Why there is no plan. Nothing was changed.
 #[derive(Debug)]
 pub enum NotPlanned {
-    /// These cannot be as declared.
+    /// These users cannot be as declared.
     Users(Vec<Objection>),
-    /// Nobody would be left who can administer. These would be the ones who cease to.
+    /// No administrator would be left. These users would cease to be administrators.
     NoAdministrator(Vec<Email>),
     Failed(FlowError),
 }
 
-/// Why a declared user cannot be: the place in the declaration from 0, and the username that is
-/// taken.
+/// Why a user cannot be as declared: their place in the declaration from 0, and the username that
+/// is taken.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Objection {
     pub at: usize,
@@ -79,7 +79,7 @@ impl<E: Into<FlowError>> From<E> for NotPlanned {
     }
 }
 
-/// Everybody who has an account or is promised one, at one moment.
+/// All users and invitations, at one moment.
 struct Present {
     users: HashMap<Email, User>,
     /// By address; live, and for an account that is not there yet.
@@ -89,7 +89,7 @@ struct Present {
 }
 
 impl Administration {
-    /// What has to be done so that everybody is as declared.
+    /// The changes that make every user as declared.
     pub async fn plan(&self, authority: &Authority, declaration: &Declaration) -> Result<Plan, NotPlanned> {
         let present = self.present(authority).await?;
         let objections = self.objections(&present, &declaration.users).await?;
@@ -123,7 +123,7 @@ impl Administration {
         })
     }
 
-    /// Who is declared to have a username that somebody else has, or had.
+    /// The users who are declared to have a username that another user has, or had.
     async fn objections(
         &self,
         present: &Present,
@@ -145,7 +145,7 @@ impl Administration {
     }
 
     /// Refuses a plan that takes administrators away and leaves none who can sign in. The commits
-    /// of its steps ask the same again.
+    /// of its steps check the same again.
     async fn must_leave_an_administrator(&self, present: &Present, plan: &Plan) -> Result<(), NotPlanned> {
         let parting = plan.steps.iter().filter(|step| step.takes_an_administrator());
         let parting: Vec<_> = parting.map(|step| step.difference.email().clone()).collect();
@@ -185,7 +185,7 @@ impl Present {
                     Difference::Change { email: declared.email.clone(), changes: changes(user, &after) };
                 (!changed.is_empty()).then(|| Step { difference, act: changing(user, &after, edit) })
             }
-            // Nobody is invited to an account that opens nothing.
+            // No one is invited to an account that opens nothing.
             (None, DeclaredStanding::Disabled) => invitation.map(revoking),
             (None, DeclaredStanding::Active) => {
                 let promised = invitation.is_some_and(|it| is_promised(it, declared));
