@@ -5,9 +5,9 @@
 //! whose addresses standards prescribe; `description` describes all of them. No dialect knows
 //! another.
 //!
-//! Each dialect has an `API`: its routes, described where they are made, and its `face` (the form of
-//! its failures). Handlers fail with a `Problem`, as all handlers do; this module gives them their
-//! face.
+//! Each dialect has an `API`: its routes, described where they are made, and its `face` (the form
+//! of its failures). Handlers fail with a `Problem`, as all handlers do; this module gives them
+//! their face.
 
 mod better_auth;
 mod corbado;
