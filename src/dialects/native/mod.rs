@@ -28,7 +28,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::{Api, Shared};
-use crate::flows::administration::directory::Cursor;
+use crate::flows::administration::paging::Cursor;
 use crate::web::Problem;
 
 /// Its routes and its face.

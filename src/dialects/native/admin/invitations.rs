@@ -10,8 +10,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::Administrator;
+use super::lists::{Listed, Which};
 use super::shapes::{Failures, InvitationShape, LinkShape, RoleName};
-use crate::dialects::native::{App, Named};
+use crate::dialects::native::{App, Asked, Named};
 use crate::domain::id::InvitationId;
 use crate::domain::invitation::{INVITATION_LIFETIME, INVITATION_LIFETIME_MAX, Invited, LinkDelivery};
 use crate::domain::user::{DisplayName, Email, Group, MalformedName, Role, Username, groups_of_one};
@@ -20,15 +21,21 @@ use crate::flows::{FlowError, Gateway};
 use crate::web::Problem;
 use crate::web::json::Body;
 
-/// Every invitation that can still be used, oldest first.
-#[utoipa::path(get, path = "/admin/v1/invitations", tag = "admin",
+/// A page of the invitations that can still be used, the oldest of the page first.
+#[utoipa::path(get, path = "/admin/v1/invitations", tag = "admin", params(Which),
     security(("bearer" = []), ("cookie" = [])),
-    responses((status = 200, body = Vec<InvitationShape>), Failures))]
+    responses(
+        (status = 200, body = Vec<InvitationShape>, headers(("Link" = String, description = "The next page"))),
+        Failures,
+    ))]
 pub(super) async fn list(
     State(gateway): App,
     _: Administrator,
-) -> Result<Json<Vec<InvitationShape>>, Problem> {
-    Ok(Json(gateway.administration.invitations().await?.iter().map(InvitationShape::from).collect()))
+    Asked(which): Asked<Which>,
+) -> Result<Listed<InvitationShape>, Problem> {
+    let part = which.part()?;
+    let page = gateway.administration.list_invitations(&part).await?;
+    Ok(Listed::new(page, &part, &[], |invitation| InvitationShape::from(&invitation)))
 }
 
 /// An invitation to make.
