@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Authority, Shelf, blocking};
+use crate::domain::user::Email;
 
 /// How many bytes of a directory's digest are in the name of its account.
 const NAMED_BY_BYTES: usize = 8;
@@ -39,7 +40,7 @@ pub(super) async fn open(authority: &Authority, shelf: &Arc<dyn Shelf>) -> Resul
     };
     let Kept { email, credentials } = serde_json::from_slice(&content)?;
     let account = builder(authority).map_err(failed)?.from_credentials(credentials).await.map_err(failed)?;
-    if email != authority.email {
+    if email.as_deref() != authority.email.as_ref().map(Email::as_str) {
         let contact = contact(authority);
         account
             .update_contacts(&contact.iter().map(String::as_str).collect::<Vec<_>>())
@@ -74,7 +75,8 @@ async fn keep(
     shelf: &Arc<dyn Shelf>,
     credentials: AccountCredentials,
 ) -> Result<(), AccountError> {
-    let kept = serde_json::to_vec(&Kept { email: authority.email.clone(), credentials })?;
+    let kept =
+        serde_json::to_vec(&Kept { email: authority.email.as_ref().map(ToString::to_string), credentials })?;
     let (name, shelf) = (file_of(authority), Arc::clone(shelf));
     Ok(blocking(move || shelf.write(&name, &kept)).await?)
 }

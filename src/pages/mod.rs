@@ -33,19 +33,19 @@ pub mod theme;
 #[cfg(test)]
 mod tests;
 
+use crate::domain::colour::Colour;
 use crate::domain::user::Email;
 
 use self::assets::Assets;
 pub use self::docs::Docs;
 use self::text::{ENGLISH, Text};
-use self::theme::Accent;
 
 /// The operator's settings for the look of the pages, and the contact that they name.
 #[derive(Debug, Clone)]
 pub struct Branding {
     /// The organisation's name, on top of every page.
     pub name: String,
-    pub accent: Accent,
+    pub accent: Colour,
     pub logo: Option<Logo>,
     /// Shown by browsers beside the page's title; the built-in arch when it is `None`.
     pub favicon: Option<Logo>,

@@ -8,6 +8,7 @@
 //! plain HTTP goes to this machine and to private networks alone, whatever a name resolves to.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -54,12 +55,21 @@ type Found = BoxFuture<'static, io::Result<std::vec::IntoIter<SocketAddr>>>;
 type Resolver = ServiceFn<fn(Name) -> Found>;
 
 /// One webhook, as the configuration names it.
+#[derive(Clone)]
 pub struct WebhookSettings {
+    /// In many cases, the URL is as good as a password.
     pub url: String,
     pub template: Template,
+    /// The secret that signs messages.
     pub secret: Option<SigningSecret>,
     /// Trusted for it instead of the authorities of this machine.
     pub ca_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for WebhookSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WebhookSettings({:?})", self.template)
+    }
 }
 
 /// Why there is no sender of webhooks.
@@ -223,7 +233,7 @@ fn trusting(path: &Path) -> Result<ClientConfig, BadWebhook> {
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn bad(error: &dyn std::fmt::Display) -> BadWebhook {
+fn bad(error: &dyn fmt::Display) -> BadWebhook {
     BadWebhook::Settings(error.to_string())
 }
 
