@@ -20,6 +20,8 @@ pub struct Config {
     pub rp_id: Option<String>,
     /// Other origins that may use our passkeys.
     pub related_origins: Vec<String>,
+    /// Threads that serve.
+    pub workers: usize,
     /// Lines for `[server]`.
     pub server: Vec<String>,
     /// Lines for `[session]`.
@@ -60,6 +62,7 @@ impl Default for Config {
             host: "localhost".to_owned(),
             rp_id: None,
             related_origins: Vec::new(),
+            workers: 2,
             server: Vec::new(),
             session: Vec::new(),
             log: Vec::new(),
@@ -119,10 +122,11 @@ impl Config {
     pub fn text(&self, spot: &Spot<'_>, authority: &Authority) -> String {
         let data = spot.directory.join("data").display().to_string();
         let mut text = format!(
-            "public_url = {:?}\n\n[server]\nlisten = [\"127.0.0.1:{}\"]\nmetrics_listen = \"127.0.0.1:{}\"\nadmin_socket = \"{data}/admin.sock\"\nworkers = 2\n",
+            "public_url = {:?}\n\n[server]\nlisten = [\"127.0.0.1:{}\"]\nmetrics_listen = \"127.0.0.1:{}\"\nadmin_socket = \"{data}/admin.sock\"\nworkers = {}\n",
             self.origin(spot),
             spot.port,
             spot.metrics_port,
+            self.workers,
         );
         lines(&mut text, &self.server);
         if self.https && !self.proxied {
