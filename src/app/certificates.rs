@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::acme::{
-    self, Authority, Challenge, ExternalAccount, Name, Plan, Proof, Responder, Shelf, World, check_roots,
+    self, Authority, CertificateStore, Challenge, ExternalAccount, Name, Plan, Ports, Proof, Responder,
+    check_roots,
 };
 use crate::config::{Acme, AcmeChallenge, Settings};
 use crate::domain::policy::route::HostPattern;
@@ -117,24 +118,24 @@ pub(super) fn set_aside_unusable<'a>(files: impl Iterator<Item = &'a Certificate
     Ok(())
 }
 
-/// The world of the keeper of certificates for `settings`, which serves them through `panel`.
-pub(super) fn world(settings: &Settings, panel: &Arc<Panel>, challenges: &Arc<Challenges>) -> World {
-    World {
-        responder: Arc::new(Shown(Arc::clone(challenges))),
-        shelf: Arc::new(DataDirectory { directory: directory(settings), panel: Arc::clone(panel) }),
+/// The ports of the keeper of certificates for `settings`, which serves them through `panel`.
+pub(super) fn ports(settings: &Settings, panel: &Arc<Panel>, challenges: &Arc<Challenges>) -> Ports {
+    Ports {
+        responder: Arc::new(ChallengeResponder(Arc::clone(challenges))),
+        store: Arc::new(DataDirectory { directory: directory(settings), panel: Arc::clone(panel) }),
         clock: Arc::new(SystemClock::default()),
         entropy: Arc::new(SystemEntropy),
     }
 }
 
-struct Shown(Arc<Challenges>);
+struct ChallengeResponder(Arc<Challenges>);
 
-impl Responder for Shown {
-    fn show(&self, proof: &Proof) {
+impl Responder for ChallengeResponder {
+    fn publish(&self, proof: &Proof) {
         match proof {
-            Proof::Text { token, text } => self.0.show_text(token, text),
+            Proof::Text { token, text } => self.0.publish_text(token, text),
             Proof::Certificate { server_name, certificate, key } => {
-                self.0.show_certificate(server_name, certificate, key);
+                self.0.publish_certificate(server_name, certificate, key);
             }
         }
     }
@@ -152,7 +153,7 @@ struct DataDirectory {
     panel: Arc<Panel>,
 }
 
-impl Shelf for DataDirectory {
+impl CertificateStore for DataDirectory {
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         private_file::read(&self.directory.join(name))
     }

@@ -37,7 +37,7 @@ use crate::admin::server::AdminSocket;
 use crate::config::{Engine, Settings};
 use crate::domain::ceremony::RelyingParty;
 use crate::flows::rules::Rules;
-use crate::flows::{Gateway, Installation, World};
+use crate::flows::{Gateway, Installation, Ports};
 use crate::ports::{KeyValue, Mailer, WebhookSender};
 use crate::proxy::{self, Challenges, Parts, Preface, Proxy, ProxySettings, Sockets, Telling};
 use crate::store::{CommitTimer, MemoryStore, SledOptions, SledStore};
@@ -144,7 +144,7 @@ async fn run(
     let (proxy, metrics_listener) = listen(&settings, parts, handed_over).await?;
     let open = duplicates(&proxy, metrics_listener.as_ref()).map_err(StartError::because)?;
     let (certificates, plans) = watch::channel(certificates::plan(&settings).map(Arc::new));
-    let (panel, obtaining) = (proxy.panel(), certificates::world(&settings, &proxy.panel(), &challenges));
+    let (panel, obtaining) = (proxy.panel(), certificates::ports(&settings, &proxy.panel(), &challenges));
     // This comes before the gateway reports that it is ready: until then, a signal ends the
     // process.
     let stops = Stops::heard()?;
@@ -362,8 +362,8 @@ async fn open_gateway(
         keys,
     };
     let observer = Arc::new(Telemetry { audit: Audit, metrics });
-    let world = World { store, vault, clock, entropy, observer };
-    Gateway::open(installation, world).await.map_err(StartError::because)
+    let ports = Ports { store, vault, clock, entropy, observer };
+    Gateway::open(installation, ports).await.map_err(StartError::because)
 }
 
 fn rules(settings: &Settings) -> Rules {

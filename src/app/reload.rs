@@ -54,7 +54,7 @@ impl Reload for Reloader {
             }
             Err(reason) => {
                 self.metrics.reload_refused();
-                self.gateway.ground.keep_rules();
+                self.gateway.ground.note_newer_refused();
                 tracing::error!(%reason, "the new configuration is refused; the old one stays in force");
             }
         }

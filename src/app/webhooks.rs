@@ -24,10 +24,10 @@ use crate::webhook::Sender;
 use crate::webhook::http::{HttpWebhookSender, WebhookSettings};
 use crate::webhook::signature::SigningSecret;
 
-/// How long delivery rests after the store failed.
-const REST: Duration = Duration::from_secs(30);
-/// The longest rest, so that a dispatch that was enqueued unnoticed waits no longer.
-const REST_MAX: Duration = Duration::from_mins(5);
+/// How long delivery waits after the store failed.
+const RETRY_DELAY: Duration = Duration::from_secs(30);
+/// The longest wait, so that a dispatch that was enqueued unnoticed waits no longer.
+const RETRY_DELAY_MAX: Duration = Duration::from_mins(5);
 
 /// The result of a test of a webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -134,13 +134,13 @@ pub(super) async fn deliver(
 ) {
     loop {
         let webhook_sender = Arc::clone(&webhook_senders.borrow_and_update());
-        let rest = tokio::select! {
+        let wait = tokio::select! {
             _ = shutdown.wait_for(|told| *told) => return,
             delivered = gateway.messages.deliver_dispatches(&*webhook_sender) => match delivered {
-                Ok(next) => next.unwrap_or(REST_MAX).min(REST_MAX),
+                Ok(next) => next.unwrap_or(RETRY_DELAY_MAX).min(RETRY_DELAY_MAX),
                 Err(error) => {
                     tracing::warn!(%error, "messages for webhooks cannot be read or written; they wait");
-                    REST
+                    RETRY_DELAY
                 }
             },
         };
@@ -148,7 +148,7 @@ pub(super) async fn deliver(
             _ = shutdown.wait_for(|told| *told) => return,
             () = gateway.messages.dispatch_is_enqueued() => {}
             Ok(()) = webhook_senders.changed() => {}
-            () = tokio::time::sleep(rest) => {}
+            () = tokio::time::sleep(wait) => {}
         }
     }
 }

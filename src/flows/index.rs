@@ -19,7 +19,7 @@ use crate::domain::session::{Lifetimes, Scope, Session};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Role, Standing, User};
 use crate::flows::following::{Following, Mirror, by_difference};
-use crate::flows::life::{ByUser, Life, Lives, Remembered, TokenDigest};
+use crate::flows::live_state::{HasLiveState, IdsByUser, LiveState, TokenDigest, VerifiedTokens};
 use crate::flows::passport::Passports;
 use crate::ports::store::Entries;
 use crate::ports::{Change, Clock, StoreError};
@@ -30,7 +30,7 @@ pub struct LiveSession {
     record: ArcSwap<Session>,
     /// Milliseconds; ahead of the record by up to a minute.
     last_seen_at: AtomicI64,
-    life: Life,
+    live_state: LiveState,
     /// Open streams: each is a use of the session for as long as it lasts.
     streams: AtomicUsize,
 }
@@ -40,7 +40,7 @@ impl LiveSession {
         Self {
             last_seen_at: AtomicI64::new(record.last_seen_at.as_millis()),
             record: ArcSwap::from_pointee(record),
-            life: Life::default(),
+            live_state: LiveState::default(),
             streams: AtomicUsize::new(0),
         }
     }
@@ -72,13 +72,13 @@ impl LiveSession {
 
     /// Whether it may be used at `now`.
     pub fn is_live(&self, lifetimes: &Lifetimes, now: Timestamp) -> bool {
-        !self.life.has_ended() && self.record.load().is_live(self.last_seen_at(), lifetimes, now)
+        !self.live_state.has_ended() && self.record.load().is_live(self.last_seen_at(), lifetimes, now)
     }
 
     /// Returns when the session has ended, or when `holds` says no: it is asked now, and again
     /// whenever the session's person has changed. Open streams wait for it.
     pub(in crate::flows) async fn ended_or_not(&self, holds: impl Fn() -> bool) {
-        self.life.ended_or_not(holds).await;
+        self.live_state.ended_or_not(holds).await;
     }
 
     /// Keeps the session in use until the returned value is dropped: a long upload is not idle.
@@ -94,12 +94,12 @@ impl LiveSession {
 
     /// Its passports, decided beforehand.
     pub(in crate::flows) fn passports(&self) -> &Passports {
-        self.life.passports()
+        self.live_state.passports()
     }
 
     /// Ends it in memory, for every look-up and for open streams.
     pub(in crate::flows) fn end(&self) {
-        self.life.end();
+        self.live_state.end();
     }
 }
 
@@ -118,9 +118,9 @@ pub struct Verified {
     pub carrier: Carrier,
 }
 
-impl Lives for Verified {
-    fn life(&self) -> &Life {
-        &self.session.life
+impl HasLiveState for Verified {
+    fn live_state(&self) -> &LiveState {
+        &self.session.live_state
     }
 }
 
@@ -128,8 +128,8 @@ impl Lives for Verified {
 #[derive(Default)]
 pub struct SessionIndex {
     sessions: HashMap<SessionId, Arc<LiveSession>>,
-    of_user: ByUser<SessionId>,
-    verified: Remembered<Verified>,
+    of_user: IdsByUser<SessionId>,
+    verified: VerifiedTokens<Verified>,
     users: HashMap<UserId, Arc<User>>,
     /// How many sessions were begun in a network.
     of_network: HashMap<Network, usize>,
@@ -287,7 +287,7 @@ impl SessionIndex {
     fn forget_user(&self, id: &UserId) {
         self.users.pin().remove(id);
         for session in self.sessions_of(id) {
-            session.life.stir();
+            session.live_state.recheck_streams();
         }
     }
 
@@ -296,14 +296,14 @@ impl SessionIndex {
         self.users.pin().insert(id, Arc::new(user));
         // Their rights may have changed, so their open streams have to be decided about again.
         for session in self.sessions_of(&id) {
-            session.life.stir();
+            session.live_state.recheck_streams();
         }
     }
 
     /// The rules have changed: every open stream has to be decided about again.
-    pub(in crate::flows) fn stir_all(&self) {
+    pub(in crate::flows) fn recheck_all_streams(&self) {
         for session in self.sessions.pin().values() {
-            session.life.stir();
+            session.live_state.recheck_streams();
         }
     }
 
@@ -323,7 +323,7 @@ impl SessionIndex {
 
     fn remove(&self, id: &SessionId) {
         let Some(session) = self.sessions.pin().remove(id).cloned() else { return };
-        self.verified.end(&session.life);
+        self.verified.end(&session.live_state);
         let record = session.record();
         if let Some(client) = record.client {
             self.of_network.pin().compute(Network::of(client), |entry| match entry {

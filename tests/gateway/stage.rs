@@ -52,7 +52,7 @@ use vestibule::flows::sign_in::passkey::{Attempt, SignedIn};
 use vestibule::flows::sign_in::registration::Registered;
 use vestibule::flows::visit::Device;
 use vestibule::flows::visit::Visit;
-use vestibule::flows::{FlowError, Gateway, Installation, World};
+use vestibule::flows::{FlowError, Gateway, Installation, Ports};
 use vestibule::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, Vault, VaultError};
 use vestibule::store::MemoryStore;
 
@@ -199,14 +199,14 @@ impl Stage {
         installation: Installation,
     ) -> Result<Self, FlowError> {
         let codes = installation.rules.email_code;
-        let world = World {
+        let ports = Ports {
             store: Arc::clone(&store),
             vault: Arc::new(Pocket),
             clock: Arc::<HandClock>::clone(&clock),
             entropy: Arc::<Dice>::clone(&dice),
             observer: Arc::new(Nobody),
         };
-        let gateway = Gateway::open(installation, world).await?;
+        let gateway = Gateway::open(installation, ports).await?;
         Ok(Self { gateway, clock, store, dice, codes })
     }
 

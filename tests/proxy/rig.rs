@@ -53,7 +53,7 @@ use vestibule::flows::admission::Outcome;
 use vestibule::flows::authority::Authority;
 use vestibule::flows::rules::Rules;
 use vestibule::flows::visit::Visit;
-use vestibule::flows::{Gateway, Installation, World};
+use vestibule::flows::{Gateway, Installation, Ports};
 use vestibule::ports::store::{Entry, Follower, StoreError, Told};
 use vestibule::ports::{
     Batch, Clock, CommitError, Entropy, KeyValue, Observer, SigningKeys, Vault, VaultError,
@@ -719,9 +719,9 @@ async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session, Hands) {
             access_tokens: Some(Keyring::generate(&[3; 32], now).unwrap()),
         },
     };
-    let world =
-        World { store, vault: Arc::new(Still), clock, entropy: Arc::new(Still), observer: Arc::new(Still) };
-    (Gateway::open(installation, world).await.unwrap(), session, hands)
+    let ports =
+        Ports { store, vault: Arc::new(Still), clock, entropy: Arc::new(Still), observer: Arc::new(Still) };
+    (Gateway::open(installation, ports).await.unwrap(), session, hands)
 }
 
 fn rules(routes: Vec<Route>) -> Rules {

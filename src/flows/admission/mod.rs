@@ -227,9 +227,9 @@ impl Doorkeeper {
 
     /// Has every open stream decided about again.
     pub(in crate::flows) fn decide_again(&self) {
-        self.sessions.index.stir_all();
-        self.access_tokens.index.stir_all();
-        self.ground.book.stir();
+        self.sessions.index.recheck_all_streams();
+        self.access_tokens.index.recheck_all_streams();
+        self.ground.in_force.wake_waiters();
     }
 
     /// Decides about a request on the host of `visit`.
