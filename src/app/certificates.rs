@@ -16,7 +16,7 @@ use crate::config::{Acme, AcmeChallenge, Settings};
 use crate::domain::policy::route::HostPattern;
 use crate::domain::time::Timestamp;
 use crate::flows::administration::upkeep::CertificateEnd;
-use crate::proxy::{self, CertificateFiles, Challenges, Panel};
+use crate::proxy::{self, CertificateFiles, Challenges, ProxyControl};
 use crate::store::private_file;
 use crate::system::{SystemClock, SystemEntropy};
 use crate::telemetry::metrics::CertificateLife;
@@ -84,22 +84,22 @@ fn directory(settings: &Settings) -> PathBuf {
 }
 
 /// Until when each certificate is good.
-pub(super) fn ends(panel: &Panel) -> Vec<CertificateEnd> {
-    let all = panel.certificates().into_iter();
-    all.map(|standing| CertificateEnd {
-        certificate: standing.certificate,
-        good_until: standing.life.map(|(_, until)| until),
+pub(super) fn ends(control: &ProxyControl) -> Vec<CertificateEnd> {
+    let all = control.certificates().into_iter();
+    all.map(|status| CertificateEnd {
+        certificate: status.certificate,
+        good_until: status.validity.map(|(_, until)| until),
     })
     .collect()
 }
 
 /// The remaining life of each certificate at `now`.
-pub(super) fn lives(panel: &Panel, now: Timestamp) -> Vec<CertificateLife> {
-    let all = panel.certificates().into_iter();
-    all.map(|standing| {
-        let lengths = standing.life.map(|(from, until)| (until.since(now), until.since(from)));
+pub(super) fn remaining_lifetimes(control: &ProxyControl, now: Timestamp) -> Vec<CertificateLife> {
+    let all = control.certificates().into_iter();
+    all.map(|status| {
+        let lengths = status.validity.map(|(from, until)| (until.since(now), until.since(from)));
         let (left, whole) = lengths.unwrap_or((Duration::ZERO, Duration::ZERO));
-        CertificateLife { certificate: standing.certificate, left, whole }
+        CertificateLife { certificate: status.certificate, left, whole }
     })
     .collect()
 }
@@ -118,11 +118,11 @@ pub(super) fn set_aside_unusable<'a>(files: impl Iterator<Item = &'a Certificate
     Ok(())
 }
 
-/// The ports of the keeper of certificates for `settings`, which serves them through `panel`.
-pub(super) fn ports(settings: &Settings, panel: &Arc<Panel>, challenges: &Arc<Challenges>) -> Ports {
+/// The ports of the keeper of certificates for `settings`, which serves them through `control`.
+pub(super) fn ports(settings: &Settings, control: &Arc<ProxyControl>, challenges: &Arc<Challenges>) -> Ports {
     Ports {
         responder: Arc::new(ChallengeResponder(Arc::clone(challenges))),
-        store: Arc::new(DataDirectory { directory: directory(settings), panel: Arc::clone(panel) }),
+        store: Arc::new(DataDirectory { directory: directory(settings), control: Arc::clone(control) }),
         clock: Arc::new(SystemClock::default()),
         entropy: Arc::new(SystemEntropy),
     }
@@ -150,7 +150,7 @@ impl Responder for ChallengeResponder {
 
 struct DataDirectory {
     directory: PathBuf,
-    panel: Arc<Panel>,
+    control: Arc<ProxyControl>,
 }
 
 impl CertificateStore for DataDirectory {
@@ -167,6 +167,6 @@ impl CertificateStore for DataDirectory {
         let path = self.directory.join(name);
         proxy::check_certificate(&path, content).map_err(io::Error::other)?;
         self.write(name, content)?;
-        self.panel.reread_certificates().map_err(io::Error::other)
+        self.control.reread_certificates().map_err(io::Error::other)
     }
 }

@@ -39,7 +39,7 @@ use crate::domain::ceremony::RelyingParty;
 use crate::flows::rules::Rules;
 use crate::flows::{Gateway, Installation, Ports};
 use crate::ports::{KeyValue, Mailer, WebhookSender};
-use crate::proxy::{self, Challenges, Parts, Preface, Proxy, ProxySettings, Sockets, Telling};
+use crate::proxy::{self, AccessDetail, Challenges, Parts, Preface, Proxy, ProxySettings, Sockets};
 use crate::store::{CommitTimer, MemoryStore, SledOptions, SledStore};
 use crate::system::{self, Holder, Phase, SystemClock, SystemEntropy};
 use crate::telemetry::access::AccessLog;
@@ -144,7 +144,8 @@ async fn run(
     let (proxy, metrics_listener) = listen(&settings, parts, handed_over).await?;
     let open = duplicates(&proxy, metrics_listener.as_ref()).map_err(StartError::because)?;
     let (certificates, plans) = watch::channel(certificates::plan(&settings).map(Arc::new));
-    let (panel, obtaining) = (proxy.panel(), certificates::ports(&settings, &proxy.panel(), &challenges));
+    let (control, obtaining) =
+        (proxy.control(), certificates::ports(&settings, &proxy.control(), &challenges));
     // This comes before the gateway reports that it is ready: until then, a signal ends the
     // process.
     let stops = Stops::heard()?;
@@ -153,7 +154,7 @@ async fn run(
         reread,
         settings: Mutex::new(settings.clone()),
         gateway: Arc::clone(&gateway),
-        panel: proxy.panel(),
+        control: proxy.control(),
         metrics: Arc::clone(&metrics),
         mailer,
         webhook_sender,
@@ -175,9 +176,9 @@ async fn run(
         services.start("the metrics listener", |shutdown| serve_metrics(listener, metrics, told(shutdown)));
     }
     metrics.configured(gateway.ground.clock().now());
-    metrics.set_certificates(&certificates::lives(&panel, gateway.ground.clock().now()));
+    metrics.set_certificates(&certificates::remaining_lifetimes(&control, gateway.ground.clock().now()));
     let upgrader = Arc::new(Upgrader::new(successor, settings.server.grace_period));
-    let looked_at = proxy.panel();
+    let looked_at = proxy.control();
     let process = Process {
         reload: Arc::clone(&reloader) as _,
         upgrade: Arc::clone(&upgrader) as _,
@@ -190,7 +191,7 @@ async fn run(
     }
     services.start("the admin socket", |shutdown| admin_socket.serve(operator, told(shutdown)));
     let swept = Arc::clone(&gateway);
-    services.start("the sweeper", |shutdown| chores::sweep(swept, metrics, panel, setup, shutdown));
+    services.start("the sweeper", |shutdown| chores::sweep(swept, metrics, control, setup, shutdown));
     services.start("certificates", |shutdown| acme::keep(obtaining, plans, shutdown));
     let written = Arc::clone(&gateway);
     services.start("the audit trail", |shutdown| chores::write_trail(written, shutdown));
@@ -260,8 +261,8 @@ fn access_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<Acce
     let metrics = Arc::clone(metrics);
     let dropped = Box::new(move || metrics.access_dropped());
     let log = AccessLog::start(format, dropped).map_err(StartError::because)?;
-    let telling = if settings.log.access_query { Telling::Target } else { Telling::Path };
-    Ok(Some(Access { log: Arc::new(log), telling }))
+    let access_detail = if settings.log.access_query { AccessDetail::Target } else { AccessDetail::Path };
+    Ok(Some(Access { log: Arc::new(log), access_detail }))
 }
 
 /// The parts of the gateway that the proxy needs.

@@ -17,7 +17,7 @@ use crate::admin::Reload;
 use crate::config::Settings;
 use crate::flows::Gateway;
 use crate::ports::{Mailer, WebhookSender};
-use crate::proxy::{Fresh, Panel};
+use crate::proxy::{ProxyControl, ProxyUpdate};
 use crate::telemetry::metrics::Metrics;
 
 /// Reads the configuration again, as it was read at the start. An error says what is wrong with it.
@@ -31,7 +31,7 @@ pub(super) struct Reloader {
     /// another.
     pub(super) settings: Mutex<Settings>,
     pub(super) gateway: Arc<Gateway>,
-    pub(super) panel: Arc<Panel>,
+    pub(super) control: Arc<ProxyControl>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) mailer: watch::Sender<Option<Arc<dyn Mailer>>>,
     pub(super) webhook_sender: watch::Sender<Arc<dyn WebhookSender>>,
@@ -80,13 +80,13 @@ impl Reloader {
         }
         let mailer = mail::mailer(&next).map_err(in_words)?;
         let webhook_sender = webhooks::webhook_sender(&next).map_err(in_words)?;
-        let fresh = Fresh {
+        let update = ProxyUpdate {
             doors: doors::doors(&next, &self.gateway).map_err(in_words)?,
             meter: Arc::new(ProxyMeter::new(Arc::clone(&self.metrics), &next.routes, self.access.clone())),
             certificates: certificates::files(&next),
             limits: next.traffic,
         };
-        self.panel.exchange(rules(&next), fresh).map_err(|error| error.to_string())?;
+        self.control.exchange(rules(&next), update).map_err(|error| error.to_string())?;
         self.gateway.adopt_limits(next.limits);
         self.mailer.send_replace(mailer);
         self.webhook_sender.send_replace(webhook_sender);

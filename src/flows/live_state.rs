@@ -3,8 +3,8 @@
 //!
 //! What does not live here: what a session or a token is, which `index.rs` and
 //! `access_tokens/index.rs` read from the store. What always holds: what has ended never lives
-//! again; a token is remembered as verified only as long as the session or token that it points at lives, and
-//! none of these has more than a bounded number of them.
+//! again; a token is remembered as verified only as long as the session or token that it points at
+//! lives, and none of these has more than a bounded number of them.
 
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,8 +16,8 @@ use crate::domain::id::UserId;
 use crate::flows::passport::Passports;
 use crate::flows::waiters::Waiters;
 
-/// The most tokens of one session that are remembered as verified; further ones are verified at every
-/// use.
+/// The most tokens of one session that are remembered as verified; further ones are verified at
+/// every use.
 const REMEMBERED_MAX: usize = 64;
 
 /// SHA-256 of a whole token.

@@ -1,8 +1,8 @@
 //! The settings that an operator may change while the gateway runs.
 //!
-//! What always holds: the rules are replaced as a whole, so that no request sees half of the old and
-//! half of the new ones. Settings that cannot change at run time (addresses, the relying party, the
-//! store) are in [`crate::flows::Installation`], not here.
+//! What always holds: the rules are replaced as a whole, so that no request sees half of the old
+//! and half of the new ones. Settings that cannot change at run time (addresses, the relying party,
+//! the store) are in [`crate::flows::Installation`], not here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -94,7 +94,7 @@ pub(super) fn has_validated(stream: &impl Ssl) -> bool {
 }
 
 /// The answer for a browser that comes before the first certificate.
-pub(super) fn not_there_yet(host: &str) -> Response<Body> {
+pub(super) fn certificate_pending(host: &str) -> Response<Body> {
     let text = format!(
         "There is no certificate for {host} yet.\n\n\
          This gateway has asked a certificate authority for one, which takes about a minute. The authority must \

@@ -8,8 +8,8 @@
 //! once. Dropping closes an HTTP/1.1 connection and resets one HTTP/2 stream, leaving its
 //! neighbours alone.
 //!
-//! Supervision also bounds how long a client may take to say anything at all, and to send a request's
-//! headers.
+//! Supervision also bounds how long a client may take to say anything at all, and to send a
+//! request's headers.
 //!
 //! What always holds: a request that is answered at once pays no timer, lock or allocation here.
 
@@ -24,7 +24,7 @@ use pingora::server::ShutdownWatch;
 
 use super::Meter;
 use super::chunks::Chunks;
-use super::gate::Activity;
+use super::connection_quota::Activity;
 use super::head::Head;
 use crate::flows::Gateway;
 use crate::flows::admission::Stay;
@@ -183,8 +183,8 @@ pub(super) fn http2_begun() {
     });
 }
 
-/// Ends when a connection has taken too long to open. Like [`cut`], it is polled right after the
-/// code that changes the stage.
+/// Ends when a connection has taken too long to open. Like [`until_cancelled`], it is polled right
+/// after the code that changes the stage.
 async fn silence(limit: Duration) {
     let mut too_late = std::pin::pin!(pingora::time::sleep(limit));
     poll_fn(|context| match CONNECTION.try_with(|connection| connection.stage.get()) {
@@ -212,14 +212,14 @@ pub(super) async fn supervised<T>(
             tokio::select! {
                 biased;
                 answered = request => Some(answered),
-                () = cut(limit, shutdown) => None,
+                () = until_cancelled(limit, shutdown) => None,
             }
         })
         .await
 }
 
 /// Notes bytes that have come on an HTTP/1 connection for the current request.
-pub(super) fn came(bytes: &[u8]) {
+pub(super) fn note_bytes(bytes: &[u8]) {
     let _ = SUPERVISION.try_with(|supervision| {
         let mut head = supervision.head.get();
         let rest = head.see(bytes);
@@ -233,17 +233,17 @@ pub(super) fn came(bytes: &[u8]) {
 }
 
 /// Whether the head of the current request could be read in two ways, as its bytes came.
-pub(super) fn is_head_odd() -> bool {
-    SUPERVISION.try_with(|supervision| supervision.head.get().is_odd()).unwrap_or_default()
+pub(super) fn is_head_ambiguous() -> bool {
+    SUPERVISION.try_with(|supervision| supervision.head.get().is_ambiguous()).unwrap_or_default()
 }
 
 /// Whether the body of the current request could end in two places, as far as its bytes have come.
-pub(super) fn is_body_odd() -> bool {
-    SUPERVISION.try_with(|supervision| supervision.chunks.get().are_odd()).unwrap_or_default()
+pub(super) fn is_body_ambiguous() -> bool {
+    SUPERVISION.try_with(|supervision| supervision.chunks.get().are_ambiguous()).unwrap_or_default()
 }
 
 /// Notes that the current request's headers have arrived.
-pub(super) fn arrived() {
+pub(super) fn note_headers() {
     let _ = SUPERVISION.try_with(|supervision| {
         if supervision.arrived.replace(Some(Arrived)).is_none() {
             on_activity(supervision, Activity::begin_request);
@@ -271,7 +271,7 @@ pub(super) fn bind_to_session(
 ///
 /// The supervision changes only while the request itself is polled, right before this future is, so
 /// this future needs no wake-up of its own.
-async fn cut(limit: Duration, shutdown: &ShutdownWatch) {
+async fn until_cancelled(limit: Duration, shutdown: &ShutdownWatch) {
     let mut ended: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     let mut too_late = std::pin::pin!(pingora::time::sleep(limit));
     let mut too_slow: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;

@@ -59,8 +59,8 @@ use vestibule::ports::{
     Batch, Clock, CommitError, Entropy, KeyValue, Observer, SigningKeys, Vault, VaultError,
 };
 use vestibule::proxy::{
-    CertificateFiles, Doors, ForwardedBy, Handshake, Limits, Meter, Parts, Preface, Proxy, ProxyError,
-    ProxySettings, Sockets, Telling, TlsSettings,
+    AccessDetail, CertificateFiles, Doors, ForwardedBy, Handshake, Limits, Meter, Parts, Preface, Proxy,
+    ProxyError, ProxySettings, Sockets, TlsSettings,
 };
 use vestibule::records;
 use vestibule::store::MemoryStore;
@@ -234,8 +234,8 @@ impl Meter for RigMeter {
 
     fn handshake(&self, _: Handshake) {}
 
-    fn telling(&self) -> Telling {
-        Telling::Nothing
+    fn access_detail(&self) -> AccessDetail {
+        AccessDetail::Nothing
     }
 
     fn served(&self, _: &Served) {}
