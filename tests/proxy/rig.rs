@@ -98,7 +98,7 @@ pub(crate) struct Rig {
     upstream: Arc<UpstreamState>,
     pub(crate) meter: Arc<RigMeter>,
     millis: Arc<AtomicU64>,
-    hands: Hands,
+    hands: Controls,
     upstream_port: u16,
     shutdown: watch::Sender<bool>,
     serving: Mutex<Option<JoinHandle<()>>>,
@@ -107,7 +107,7 @@ pub(crate) struct Rig {
 
 /// The parts of the world that a test moves by hand.
 #[derive(Clone)]
-struct Hands {
+struct Controls {
     clock: Arc<HandClock>,
     store: Arc<Followed>,
 }
@@ -159,28 +159,28 @@ impl KeyValue for Followed {
     }
 }
 
-struct Still;
+struct StubPorts;
 
 #[async_trait::async_trait]
-impl Vault for Still {
+impl Vault for StubPorts {
     async fn save(&self, _: &SigningKeys) -> Result<(), VaultError> {
         Ok(())
     }
 }
 
-impl Clock for Still {
+impl Clock for StubPorts {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(1_800_000_000_000)
     }
 }
 
-impl Entropy for Still {
+impl Entropy for StubPorts {
     fn fill(&self, into: &mut [u8]) {
         into.fill(7);
     }
 }
 
-impl Observer for Still {
+impl Observer for StubPorts {
     fn record(&self, _: &Event) {}
 }
 
@@ -678,11 +678,11 @@ fn visit() -> Visit {
     }
 }
 
-async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session, Hands) {
-    let now = Still.now();
+async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session, Controls) {
+    let now = StubPorts.now();
     let clock = Arc::new(HandClock(AtomicI64::new(now.as_millis())));
     let store = Arc::new(Followed { store: MemoryStore::new(), followers: Mutex::default() });
-    let hands = Hands { clock: Arc::clone(&clock), store: Arc::clone(&store) };
+    let hands = Controls { clock: Arc::clone(&clock), store: Arc::clone(&store) };
     let place = match tls {
         Tls::Off => Place::new(Scheme::Http, "auth.localhost", 80, "/auth"),
         Tls::On | Tls::Twice => Place::new(Scheme::Https, "auth.localhost", 443, "/auth"),
@@ -719,8 +719,13 @@ async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session, Hands) {
             access_tokens: Some(Keyring::generate(&[3; 32], now).unwrap()),
         },
     };
-    let ports =
-        Ports { store, vault: Arc::new(Still), clock, entropy: Arc::new(Still), observer: Arc::new(Still) };
+    let ports = Ports {
+        store,
+        vault: Arc::new(StubPorts),
+        clock,
+        entropy: Arc::new(StubPorts),
+        observer: Arc::new(StubPorts),
+    };
     (Gateway::open(installation, ports).await.unwrap(), session, hands)
 }
 
@@ -754,7 +759,7 @@ fn alice(now: Timestamp) -> User {
         display_name: DisplayName::parse("Alice").unwrap(),
         created_at: now,
         updated_at: now,
-        ..User::imagined(username, email, [].into()).unwrap()
+        ..User::hypothetical(username, email, [].into()).unwrap()
     }
 }
 
