@@ -35,7 +35,7 @@ pub(super) async fn sweep(
             _ = interval.tick() => {}
         }
         gateway.sweep().await;
-        gateway.admission.let_hours_pass();
+        gateway.admission.recheck_time_rules();
         if let Err(error) = setup.renew().await {
             tracing::warn!(%error, "the set-up link could not be kept up to date");
         }

@@ -11,7 +11,7 @@ use crate::config::{MailEncryption, Settings};
 use crate::domain::message::{Content, Message};
 use crate::domain::user::Email;
 use crate::flows::Gateway;
-use crate::mail::Stationery;
+use crate::mail::MessageBranding;
 use crate::mail::smtp::{Encryption, SmtpMailer, SmtpSettings};
 use crate::ports::Mailer;
 
@@ -29,7 +29,7 @@ pub(super) fn mailer(settings: &Settings) -> Result<Option<Arc<dyn Mailer>>, Sta
 pub(super) fn smtp(settings: &Settings) -> Result<Option<SmtpMailer>, StartError> {
     let Some(mail) = &settings.mail else { return Ok(None) };
     let origin = settings.origin();
-    let stationery = Stationery {
+    let branding = MessageBranding {
         name: settings.branding.name.clone(),
         account: format!("{origin}{}/account", settings.server.prefix),
         origin,
@@ -47,7 +47,7 @@ pub(super) fn smtp(settings: &Settings) -> Result<Option<SmtpMailer>, StartError
         from: (mail.from.name.clone(), mail.from.email.clone()),
         hello: settings.public_url.host.clone(),
     };
-    SmtpMailer::new(&smtp, stationery).map(Some).map_err(StartError::because)
+    SmtpMailer::new(&smtp, branding).map(Some).map_err(StartError::because)
 }
 
 /// Sends a message that says nothing but that it has arrived, at once and past the outbox. Returns

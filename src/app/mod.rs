@@ -83,7 +83,7 @@ impl StartError {
 }
 
 /// How this process is started anew, in whole or in part.
-pub struct Anew {
+pub struct Restart {
     /// Reads the configuration when it is to be taken in again.
     pub reread: Reread,
     pub successor: Successor,
@@ -103,9 +103,9 @@ struct HandedOver {
     holder: Holder,
 }
 
-/// Runs the gateway until it is told to stop. Without `anew` there is no file to take in and no
+/// Runs the gateway until it is told to stop. Without `restart` there is no file to take in and no
 /// program to give way to, and SIGHUP ends the process.
-pub fn serve(settings: Settings, anew: Option<Anew>, announce: Announce) -> Result<(), StartError> {
+pub fn serve(settings: Settings, restart: Option<Restart>, announce: Announce) -> Result<(), StartError> {
     // This comes while there is one thread, because it takes variables out of the environment.
     let handed_over = system::handed_over()
         .and_then(|(sockets, holder)| Ok(HandedOver { sockets: Sockets::handed_over(sockets)?, holder }));
@@ -116,7 +116,7 @@ pub fn serve(settings: Settings, anew: Option<Anew>, announce: Announce) -> Resu
         .enable_all()
         .build()
         .map_err(StartError::because)?;
-    let end = runtime.block_on(run(settings, anew, announce, handed_over))?;
+    let end = runtime.block_on(run(settings, restart, announce, handed_over))?;
     drop(runtime);
     match end {
         End::Stopped => Ok(()),
@@ -126,11 +126,11 @@ pub fn serve(settings: Settings, anew: Option<Anew>, announce: Announce) -> Resu
 
 async fn run(
     settings: Settings,
-    anew: Option<Anew>,
+    restart: Option<Restart>,
     announce: Announce,
     handed_over: HandedOver,
 ) -> Result<End, StartError> {
-    let (reread, successor) = anew.map(|anew| (anew.reread, anew.successor)).unzip();
+    let (reread, successor) = restart.map(|restart| (restart.reread, restart.successor)).unzip();
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
     let metrics = Arc::new(metrics.map_err(StartError::because)?);
     let store = open_store(&settings, &metrics).await?;
@@ -148,7 +148,7 @@ async fn run(
         (proxy.control(), certificates::ports(&settings, &proxy.control(), &challenges));
     // This comes before the gateway reports that it is ready: until then, a signal ends the
     // process.
-    let stops = Stops::heard()?;
+    let stops = StopSignals::listen()?;
     let hangups = reload::hangups(reread.as_ref())?;
     let reloader = Arc::new(Reloader {
         reread,
@@ -173,7 +173,9 @@ async fn run(
     let mut services = Services::new();
     if let Some(listener) = metrics_listener {
         let metrics = Arc::clone(&metrics);
-        services.start("the metrics listener", |shutdown| serve_metrics(listener, metrics, told(shutdown)));
+        services.start("the metrics listener", |shutdown| {
+            serve_metrics(listener, metrics, until_shutdown(shutdown))
+        });
     }
     metrics.configured(gateway.ground.clock().now());
     metrics.set_certificates(&certificates::remaining_lifetimes(&control, gateway.ground.clock().now()));
@@ -189,7 +191,7 @@ async fn run(
     if let Some(hangups) = hangups {
         services.start("the reloader", |shutdown| reload::on_hangup(reloader, hangups, shutdown));
     }
-    services.start("the admin socket", |shutdown| admin_socket.serve(operator, told(shutdown)));
+    services.start("the admin socket", |shutdown| admin_socket.serve(operator, until_shutdown(shutdown)));
     let swept = Arc::clone(&gateway);
     services.start("the sweeper", |shutdown| chores::sweep(swept, metrics, control, setup, shutdown));
     services.start("certificates", |shutdown| acme::keep(obtaining, plans, shutdown));
@@ -230,7 +232,7 @@ fn start_messengers(
 async fn until_end(
     services: &mut Services,
     upgrader: &Upgrader,
-    mut stops: Stops,
+    mut stops: StopSignals,
     open: Vec<OwnedFd>,
 ) -> Result<End, StartError> {
     let end = tokio::select! {
@@ -329,7 +331,7 @@ async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<d
 }
 
 /// Loads every file that [`serve`] loads, and reports the fault of each unusable one.
-pub fn rehearse(settings: &Settings) -> Vec<String> {
+pub fn check_files(settings: &Settings) -> Vec<String> {
     let pairs = certificates::files(settings);
     let mut found: Vec<String> =
         proxy::unusable_certificates(&pairs).iter().map(ToString::to_string).collect();
@@ -411,19 +413,19 @@ async fn serve_metrics(
     }
 }
 
-async fn told(mut shutdown: watch::Receiver<bool>) {
+async fn until_shutdown(mut shutdown: watch::Receiver<bool>) {
     // An error means that the sender is gone: stop as well.
     let _ = shutdown.wait_for(|told| *told).await;
 }
 
 /// The signals that ask the process to stop, once this value is made; before, they end the process.
-struct Stops {
+struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Stops {
-    fn heard() -> Result<Self, StartError> {
+impl StopSignals {
+    fn listen() -> Result<Self, StartError> {
         let heard = |kind| signal(kind).map_err(StartError::because);
         Ok(Self { terminate: heard(SignalKind::terminate())?, interrupt: heard(SignalKind::interrupt())? })
     }

@@ -113,7 +113,7 @@ pub fn try_webhooks(settings: &Settings, which: Option<&str>) -> Result<Vec<Trie
     let mut tried = Vec::new();
     for (number, webhook) in meant {
         let (id, to) = (MessageId(entropy::bytes(&SystemEntropy)), WebhookId::of_url(&webhook.url));
-        let answer = runtime.block_on(webhook_sender.try_out(&to, id, SystemClock::default().now()));
+        let answer = runtime.block_on(webhook_sender.send_test(&to, id, SystemClock::default().now()));
         let (status, said) = match answer {
             Ok(answer) => (Some(answer.status), answer.said),
             Err(why) => (None, why),
