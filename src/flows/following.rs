@@ -127,9 +127,9 @@ impl Following {
 mod tests {
     use super::*;
 
-    struct Nothing;
+    struct EmptyMirror;
 
-    impl Mirror for Nothing {
+    impl Mirror for EmptyMirror {
         fn reset(&self, _: &mut Entries<'_>) -> Result<(), StoreError> {
             Ok(())
         }
@@ -137,9 +137,9 @@ mod tests {
         fn apply(&self, _: &Change) {}
     }
 
-    struct Still;
+    struct StubPorts;
 
-    impl Clock for Still {
+    impl Clock for StubPorts {
         fn now(&self) -> Timestamp {
             Timestamp::from_millis(1)
         }
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn asks_for_a_reset_with_each_change_until_it_comes() {
         let following = Following::default();
-        let receive = |told: Told<'_>| following.receive(told, &Nothing, &Still).is_ok();
+        let receive = |told: Told<'_>| following.receive(told, &EmptyMirror, &StubPorts).is_ok();
         let changed = |since, revision| receive(Told::Changes { changes: &[], since, revision });
         assert!(changed(0, 1));
         assert!(receive(Told::Behind));

@@ -231,9 +231,9 @@ impl SessionIndex {
     }
 
     /// Every user whose account ends soon, and who has not been told.
-    pub fn untold_of_end(&self, now: Timestamp) -> Vec<UserId> {
+    pub fn users_with_end_to_announce(&self, now: Timestamp) -> Vec<UserId> {
         let users = self.users.pin();
-        users.values().filter(|user| user.untold_end(now).is_some()).map(|user| user.id).collect()
+        users.values().filter(|user| user.end_to_announce(now).is_some()).map(|user| user.id).collect()
     }
 
     /// How many accounts wait for an administrator.
@@ -255,7 +255,7 @@ impl SessionIndex {
     }
 
     /// Whether a session was begun in `network`.
-    pub fn knows(&self, network: &Network) -> bool {
+    pub fn has_session_from(&self, network: &Network) -> bool {
         self.of_network.pin().contains_key(network)
     }
 

@@ -14,7 +14,7 @@ use super::routes::{Desk, Load, to_page};
 use crate::domain::aliases::Alias;
 use crate::domain::user::Group;
 use crate::flows::sessions::caller::Caller;
-use crate::flows::sign_in::return_target::Errand;
+use crate::flows::sign_in::return_target::RedirectReason;
 use crate::web::Problem;
 
 /// The routes, with whole paths.
@@ -47,7 +47,8 @@ async fn sign_in(
         header.to_str().ok().map(str::to_owned)
     });
     let origin = desk.gateway.ground.place().origin_of(&load.visit.host);
-    gate::leave_for(&desk, &load, &within(&origin, asked.as_deref().unwrap_or("/")), Errand::SignIn).await
+    gate::leave_for(&desk, &load, &within(&origin, asked.as_deref().unwrap_or("/")), RedirectReason::SignIn)
+        .await
 }
 
 /// The part of an address below its host; the front page, for an address of another host.

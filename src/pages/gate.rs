@@ -15,7 +15,7 @@ use crate::domain::access_token::TokenRefusal;
 use crate::domain::cookie::{Cookie, Found, find};
 use crate::domain::policy::route::Route;
 use crate::flows::admission::{Outcome, Refused};
-use crate::flows::sign_in::return_target::{Errand, SignInRedirect};
+use crate::flows::sign_in::return_target::{RedirectReason, SignInRedirect};
 use crate::web::hosts::Faces;
 use crate::web::navigation::{self, Kind};
 use crate::web::{Fault, Problem, cookies, headers};
@@ -82,7 +82,7 @@ async fn answered(desk: &Desk, outcome: &Outcome, load: &Load) -> Result<Respons
 async fn sign_in(desk: &Desk, load: &Load, kind: Kind, route: &Route) -> Result<Response, Problem> {
     let place = desk.gateway.ground.place();
     let mut response = match kind {
-        Kind::Navigation => return leave(desk, load, Errand::SignIn).await,
+        Kind::Navigation => return leave(desk, load, RedirectReason::SignIn).await,
         Kind::Submission => {
             let mut words = Notice::plain(
                 &desk.site,
@@ -134,7 +134,7 @@ fn refused_token(why: TokenRefusal) -> Problem {
 async fn step_up(desk: &Desk, load: &Load, kind: Kind, route: &Route) -> Result<Response, Problem> {
     let (place, t) = (desk.gateway.ground.place(), desk.site.text());
     let mut response = match kind {
-        Kind::Navigation => return leave(desk, load, Errand::ShowPasskey).await,
+        Kind::Navigation => return leave(desk, load, RedirectReason::ShowPasskey).await,
         Kind::Submission => {
             let (status, advice) = (StatusCode::UNAUTHORIZED.as_u16(), t.show_again_advice);
             let words = Notice::plain(&desk.site, status, t.show_again_title, t.show_again_happened, advice);
@@ -149,7 +149,7 @@ async fn step_up(desk: &Desk, load: &Load, kind: Kind, route: &Route) -> Result<
 }
 
 /// Sends a person to sign in, and remembers where they were heading.
-async fn leave(desk: &Desk, load: &Load, errand: Errand) -> Result<Response, Problem> {
+async fn leave(desk: &Desk, load: &Load, errand: RedirectReason) -> Result<Response, Problem> {
     let target = load.uri.path_and_query().map_or("/", |target| target.as_str());
     leave_for(desk, load, target, errand).await
 }
@@ -159,7 +159,7 @@ pub(super) async fn leave_for(
     desk: &Desk,
     load: &Load,
     target: &str,
-    errand: Errand,
+    errand: RedirectReason,
 ) -> Result<Response, Problem> {
     let place = desk.gateway.ground.place();
     let nonce = cookies::read(&load.headers, place, Cookie::Nonce);

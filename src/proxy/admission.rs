@@ -32,7 +32,7 @@ use super::own_bodies::OwnBody;
 use super::refusals::{RequestHead, refused};
 use super::request::{self, SHORT_BYTES_MAX};
 use super::sign_out;
-use super::streams::{self, Course};
+use super::streams::{self, StreamKind};
 use super::tls::RequestedServerName;
 use super::upstream::ConnectionNeeds;
 use crate::domain::dialect::Dialect;
@@ -325,14 +325,14 @@ impl Phases {
     }
 
     /// Ties an exchange to what it was let in with once it turns out to be a long one.
-    fn bind_to_session(&self, session: &Session, course: Course, ctx: &mut Context) {
+    fn bind_to_session(&self, session: &Session, stream_kind: StreamKind, ctx: &mut Context) {
         if ctx.stream.is_none() {
             let front = self.0.front.load();
             let let_in = ctx.permit.as_ref().zip(ctx.visit.as_ref());
             let path = request::path_of(session.req_header());
             let method = &session.req_header().method;
             let stay = let_in.map(|(permit, visit)| permit.stay(visit, method, path));
-            ctx.stream = Some(streams::bind_to_session(stay, course, &self.0.gateway, &front.meter));
+            ctx.stream = Some(streams::bind_to_session(stay, stream_kind, &self.0.gateway, &front.meter));
         }
     }
 
@@ -454,7 +454,7 @@ impl ProxyHttp for Phases {
             *body = None;
         }
         if !end_of_stream && session.body_bytes_read() > SHORT_BYTES_MAX {
-            self.bind_to_session(session, Course::Finite, ctx);
+            self.bind_to_session(session, StreamKind::Finite, ctx);
         }
         Ok(())
     }
@@ -482,9 +482,9 @@ impl ProxyHttp for Phases {
         } else if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // An idle WebSocket is bounded by the upstream's time limit alone.
             session.set_read_timeout(None);
-            self.bind_to_session(session, Course::Endless, ctx);
+            self.bind_to_session(session, StreamKind::Endless, ctx);
         } else if !response.status.is_informational() && request::is_long(response) {
-            self.bind_to_session(session, request::course(response), ctx);
+            self.bind_to_session(session, request::stream_kind(response), ctx);
         }
         if ctx.visit.as_ref().is_some_and(|visit| self.0.gateway.ground.place().is_auth_host(&visit.host)) {
             response.remove_header("service-worker-allowed");

@@ -107,12 +107,12 @@ fn on_activity(supervision: &Supervision, change: impl Fn(&Activity)) {
 struct Binding {
     gateway: Arc<Gateway>,
     stay: Arc<Stay>,
-    course: Course,
+    stream_kind: StreamKind,
 }
 
 /// Whether an exchange comes to an end by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Course {
+pub(super) enum StreamKind {
     /// A download or an upload.
     Finite,
     /// A WebSocket or a stream of events.
@@ -123,9 +123,9 @@ impl Binding {
     /// Returns when the exchange may not go on, or shutdown does not wait for it.
     async fn until_ended(self, mut shutdown: ShutdownWatch) {
         let refused = self.gateway.admission.until_refused(&self.stay);
-        match self.course {
-            Course::Finite => refused.await,
-            Course::Endless => tokio::select! {
+        match self.stream_kind {
+            StreamKind::Finite => refused.await,
+            StreamKind::Endless => tokio::select! {
                 () = refused => {}
                 _ = shutdown.wait_for(|asked| *asked) => {}
             },
@@ -255,13 +255,13 @@ pub(super) fn note_headers() {
 /// to use the route.
 pub(super) fn bind_to_session(
     stay: Option<Stay>,
-    course: Course,
+    stream_kind: StreamKind,
     gateway: &Arc<Gateway>,
     meter: &Arc<dyn Meter>,
 ) -> OpenStream {
     let held = stay.as_ref().and_then(Stay::session).map(LiveSession::hold);
     if let Some(stay) = stay {
-        let binding = Binding { gateway: Arc::clone(gateway), stay: Arc::new(stay), course };
+        let binding = Binding { gateway: Arc::clone(gateway), stay: Arc::new(stay), stream_kind };
         let _ = SUPERVISION.try_with(|supervision| supervision.binding.set(binding));
     }
     OpenStream::new(Arc::clone(meter), held)

@@ -239,7 +239,7 @@ pub fn has_authorization(headers: &HeaderMap) -> bool {
 
 /// Whether the request shows an access token.
 pub fn shows_access_token(headers: &HeaderMap) -> bool {
-    bearer(headers).is_some_and(access::is_one)
+    bearer(headers).is_some_and(access::is_access_token)
 }
 
 /// The nonce of a step-up that is to pay for the request.

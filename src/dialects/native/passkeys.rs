@@ -16,7 +16,7 @@ use crate::domain::credential::{CredentialName, Planned};
 use crate::domain::event::Refusal;
 use crate::domain::id::{CeremonyId, CredentialId};
 use crate::domain::session::step_up::Change;
-use crate::domain::session::token::{Beside, Carrier};
+use crate::domain::session::token::{Carrier, PairedCookie};
 use crate::flows::sign_in::passkey::Attempt;
 use crate::flows::visit::Device;
 use crate::flows::{FlowError, Gateway};
@@ -87,7 +87,8 @@ async fn try_register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = native::AuthenticateOptions)]
 pub(super) struct AuthenticateOptions {
-    /// For a sign-in that begins with an address. The answer does not tell whether an account has it.
+    /// For a sign-in that begins with an address. The answer does not tell whether an account has
+    /// it.
     email: Option<String>,
     /// The change for which the passkey is shown again: method and path, below the prefix, of the
     /// request that was answered with `session_not_fresh` (`DELETE passkeys/AbC`). The answer to
@@ -108,7 +109,7 @@ pub(super) async fn authenticate_options(
     call.not_cross_site(&gateway)?;
     let asked: AuthenticateOptions = json::read_optional(&call.headers, &body)?;
     let expected = match asked.email {
-        Some(email) => Some(gateway.sign_in.account_or_nobody(&email).await?),
+        Some(email) => Some(gateway.sign_in.account_or_decoy(&email).await?),
         None => None,
     };
     let change = match asked.change.as_deref().map(Change::parse) {
@@ -147,7 +148,8 @@ async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Resul
     let device = Device { is_shared: !keep, ..guard::device(&call.headers) };
     let attempt = Attempt { ceremony, answer: &answer, expected: None, before };
     let signed_in = gateway.sign_in.finish_sign_in(attempt, &call.visit, &device).await?;
-    let beside = if guard::has_authorization(&call.headers) { Beside::Nothing } else { Beside::Cookie };
+    let beside =
+        if guard::has_authorization(&call.headers) { PairedCookie::Nothing } else { PairedCookie::Cookie };
     let shape = SignedInShape {
         token: gateway
             .sessions
@@ -157,7 +159,7 @@ async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Resul
     };
     let shape = SteppedUpShape { signed_in: shape, step_up: signed_in.step_up.map(|nonce| nonce.reveal()) };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
-    if beside == Beside::Cookie {
+    if beside == PairedCookie::Cookie {
         set_session_cookie(gateway, &call.visit, &signed_in.session, response.headers_mut())?;
     }
     Ok(response)

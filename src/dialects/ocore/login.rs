@@ -12,7 +12,7 @@ use super::{Tie, ceremony_of, unwrapped};
 use crate::dialects::Shared;
 use crate::domain::cookie::Cookie;
 use crate::domain::session::access::ACCESS_LIFETIME;
-use crate::domain::session::token::{Beside, Carrier};
+use crate::domain::session::token::{Carrier, PairedCookie};
 use crate::flows::sign_in::passkey::{Attempt, SignedIn as Session};
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
@@ -31,7 +31,7 @@ pub(super) async fn begin(
     call.not_cross_site(&gateway)?;
     let asked: Option<LoginBegin> = json::read_optional(&call.headers, &body)?;
     let expected = match asked.and_then(|asked| said(asked.email)) {
-        Some(email) => Some(gateway.sign_in.account_or_nobody(&email).await?),
+        Some(email) => Some(gateway.sign_in.account_or_decoy(&email).await?),
         None => None,
     };
     let (ceremony, options) = gateway.sign_in.begin_sign_in(expected, &call.visit).await?;
@@ -77,13 +77,13 @@ async fn sign_in(
     let (query, before) = call.using_up(gateway, ceremony, read()).await?;
     let before = before.map(|caller| caller.session);
     let expected = match said(query.email) {
-        Some(email) => Some(gateway.sign_in.account_or_nobody(&email).await?),
+        Some(email) => Some(gateway.sign_in.account_or_decoy(&email).await?),
         None => None,
     };
     let attempt = Attempt { ceremony, answer: &answer, expected, before };
     let signed_in = gateway.sign_in.finish_sign_in(attempt, &call.visit, &call.device()).await?;
     let takes_cookie = tie == Tie::Cookie && !guard::has_authorization(&call.headers);
-    let beside = if takes_cookie { Beside::Cookie } else { Beside::Nothing };
+    let beside = if takes_cookie { PairedCookie::Cookie } else { PairedCookie::Nothing };
     let mut response = Json(shape(gateway, &signed_in, beside)?).into_response();
     if takes_cookie {
         set_session_cookie(gateway, &call.visit, &signed_in.session, response.headers_mut())?;
@@ -96,7 +96,7 @@ fn said(email: Option<String>) -> Option<String> {
     email.filter(|email| !email.trim().is_empty())
 }
 
-fn shape(gateway: &Gateway, signed_in: &Session, beside: Beside) -> Result<SignedIn, Problem> {
+fn shape(gateway: &Gateway, signed_in: &Session, beside: PairedCookie) -> Result<SignedIn, Problem> {
     let Session { session, user, .. } = signed_in;
     let token = |carrier| gateway.sessions.token(session, carrier).map_err(FlowError::from);
     Ok(SignedIn {
