@@ -13,6 +13,7 @@ use super::lines::{
 use super::protocol::{Answer, Delivery, GuestLine, InvitedLine, Link, Request};
 use super::{Operator, Process, declared};
 use crate::domain::access_token::grant::GrantText;
+use crate::domain::event::Outcome;
 use crate::domain::foreign::ForeignUser;
 use crate::domain::id::{SessionId, UserId};
 use crate::domain::invitation::INVITATION_LIFETIME;
@@ -25,9 +26,10 @@ use crate::flows::administration::Burnt;
 use crate::flows::administration::backup::BackupError;
 use crate::flows::administration::bans::NewBan;
 use crate::flows::administration::declared::Declaration;
-use crate::flows::administration::directory::{Cursor, PAGE_USERS, Query, Summary};
+use crate::flows::administration::directory::{Query, Summary};
 use crate::flows::administration::import::NotImported;
 use crate::flows::administration::invitations::{GUESTS_MAX, Guest, LinksGo, NobodyInvited};
+use crate::flows::administration::paging::{Cursor, PAGE_ITEMS, Part};
 use crate::flows::administration::people::{OldPasskeys, UserEdit};
 use crate::flows::administration::trail::{PAGE_ENTRIES, TrailQuery};
 use crate::flows::authority::Authority;
@@ -62,13 +64,15 @@ impl Operator for GatewayOperator {
 }
 
 impl GatewayOperator {
-    async fn take_in(&self) -> Answer {
+    async fn take_in(&self, authority: &Authority) -> Answer {
         let Some(process) = &self.process else {
             return Answer::Refused {
                 reason: "no gateway is running; one reads its configuration at start".into(),
             };
         };
-        match process.reload.reload().await {
+        let taken = process.reload.reload().await;
+        self.gateway.administration.report_reload(authority.origin(), Outcome::of(&taken));
+        match taken {
             Ok(after_restart) => Answer::Reloaded { after_restart },
             Err(reason) => {
                 Answer::Refused { reason: format!("{reason}\nThe old configuration stays in force.") }
@@ -76,11 +80,13 @@ impl GatewayOperator {
         }
     }
 
-    async fn prepare_upgrade(&self) -> Answer {
+    async fn prepare_upgrade(&self, authority: &Authority) -> Answer {
         let Some(process) = &self.process else {
             return Answer::Refused { reason: "no gateway is running; start the new program".into() };
         };
-        match process.upgrade.prepare().await {
+        let prepared = process.upgrade.prepare().await;
+        self.gateway.administration.report_upgrade(authority.origin(), Outcome::of(&prepared));
+        match prepared {
             Ok(within) => Answer::Upgrading { within_seconds: within.as_secs() },
             Err(reason) => {
                 Answer::Refused { reason: format!("{reason}\nThe running program stays in place.") }
@@ -117,19 +123,13 @@ impl GatewayOperator {
             Request::Apply { users, others, run } => {
                 declared::apply(gateway, authority, Declaration { users, others }, run).await
             }
-            Request::InvitationList => {
-                let invitations = administration.invitations().await?.into_iter().map(InvitationLine::from);
-                Ok(Answer::Invitations { invitations: invitations.collect() })
-            }
+            Request::InvitationList { limit, after } => self.list_invitations(limit, after).await,
             Request::InvitationRevoke { id } => {
                 administration.revoke_invitation(authority, &id).await.map(|()| Answer::Done)
             }
             Request::UserList { search, limit, after } => self.list_users(search, limit, after).await,
             Request::UserShow { user } => self.show(&user).await,
-            Request::SessionList { user } => {
-                let user = administration.find_user(&user).await?;
-                Ok(Answer::Sessions { sessions: self.sessions_of(&user.id) })
-            }
+            Request::SessionList { user, limit, after } => self.list_sessions(&user, limit, after).await,
             Request::UserReset { user, wipe, delivery } => self.reset(authority, &user, wipe, delivery).await,
             Request::UserDelete { user } => {
                 let user = administration.find_user(&user).await?;
@@ -150,8 +150,8 @@ impl GatewayOperator {
             Request::KeyRotate { burn } => self.new_keys(authority, burn).await,
             Request::PolicyExplain { questions } => Ok(explained(gateway, questions).await),
             Request::Backup => Ok(Answer::BackupFollows),
-            Request::Reload => Ok(self.take_in().await),
-            Request::Upgrade => Ok(self.prepare_upgrade().await),
+            Request::Reload => Ok(self.take_in(authority).await),
+            Request::Upgrade => Ok(self.prepare_upgrade(authority).await),
             Request::Health => Ok(self.health()),
             Request::UserName { .. }
             | Request::UserAttribute { .. }
@@ -340,19 +340,7 @@ impl GatewayOperator {
                     token: Link::new(made.text),
                 })
             }
-            Request::TokenList { user } => {
-                let tokens = match user {
-                    Some(user) => {
-                        gateway.access_tokens.tokens_of(&gateway.administration.find_user(&user).await?.id)
-                    }
-                    None => gateway.access_tokens.all_tokens(),
-                };
-                let line = |token: &Arc<LiveToken>| {
-                    let user = gateway.access_tokens.user_now(&token.record().user);
-                    TokenLine::new(token, user.map(|user| user.username.clone()))
-                };
-                Ok(Answer::Tokens { tokens: tokens.iter().map(line).collect() })
-            }
+            Request::TokenList { user, limit, after } => self.list_tokens(user, limit, after).await,
             Request::TokenRevoke { id } => {
                 gateway.access_tokens.revoke_token(authority, &id).await.map(|()| Answer::Done)
             }
@@ -366,17 +354,58 @@ impl GatewayOperator {
         limit: Option<usize>,
         after: Option<String>,
     ) -> Result<Answer, FlowError> {
-        let query = Query::everybody().beginning_with(&search.unwrap_or_default());
-        let query = Query { limit: limit.unwrap_or(PAGE_USERS), after: cursor(after)?, ..query };
+        let query = Query { part: part(limit, after)?, ..Query::default() };
+        let query = query.beginning_with(&search.unwrap_or_default());
         let page = self.gateway.administration.list_users(&query).await?;
         let users = page.items.iter().map(UserLine::from).collect();
         Ok(Answer::Users { users, next: page.next.map(|next| next.to_string()) })
     }
 
+    async fn list_invitations(
+        &self,
+        limit: Option<usize>,
+        after: Option<String>,
+    ) -> Result<Answer, FlowError> {
+        let page = self.gateway.administration.list_invitations(&part(limit, after)?).await?;
+        let invitations = page.items.into_iter().map(InvitationLine::from).collect();
+        Ok(Answer::Invitations { invitations, next: page.next.map(|next| next.to_string()) })
+    }
+
+    async fn list_sessions(
+        &self,
+        user: &str,
+        limit: Option<usize>,
+        after: Option<String>,
+    ) -> Result<Answer, FlowError> {
+        let user = self.gateway.administration.find_user(user).await?;
+        let page = self.gateway.administration.list_sessions_of(&user.id, &part(limit, after)?);
+        let sessions = page.items.iter().map(|session| SessionLine::from(&**session)).collect();
+        Ok(Answer::Sessions { sessions, next: page.next.map(|next| next.to_string()) })
+    }
+
+    async fn list_tokens(
+        &self,
+        user: Option<String>,
+        limit: Option<usize>,
+        after: Option<String>,
+    ) -> Result<Answer, FlowError> {
+        let administration = &self.gateway.administration;
+        let user = match user {
+            Some(user) => Some(administration.find_user(&user).await?.id),
+            None => None,
+        };
+        let page = administration.list_tokens(user.as_ref(), &part(limit, after)?).await?;
+        let line =
+            |token: &Arc<LiveToken>| TokenLine::new(token, administration.username_of(&token.record().user));
+        let tokens = page.items.iter().map(line).collect();
+        Ok(Answer::Tokens { tokens, next: page.next.map(|next| next.to_string()) })
+    }
+
     async fn show(&self, user: &str) -> Result<Answer, FlowError> {
         let user = self.gateway.administration.find_user(user).await?;
         let credentials = self.gateway.accounts.credentials_of(&user.id).await?;
-        let sessions = self.sessions_of(&user.id);
+        let sessions = self.gateway.sessions.sessions_of(&user.id);
+        let sessions = sessions.iter().map(|session| SessionLine::from(&**session)).collect();
         let (note, attributes) = (user.note.clone(), user.attributes.clone());
         let created_at = user.created_at.to_rfc3339();
         let summary = Summary::new(user, &credentials);
@@ -384,10 +413,6 @@ impl GatewayOperator {
         let user =
             UserDetails { user: (&summary).into(), note, attributes, created_at, credentials, sessions };
         Ok(Answer::User { user: Box::new(user) })
-    }
-
-    fn sessions_of(&self, user: &UserId) -> Vec<SessionLine> {
-        self.gateway.sessions.sessions_of(user).iter().map(|session| SessionLine::from(&**session)).collect()
     }
 
     async fn end_sessions(
@@ -436,6 +461,10 @@ const fn links_go(delivery: Delivery) -> LinksGo {
         Delivery::ByHand => LinksGo::ByHand,
         Delivery::ByMail => LinksGo::ByMail,
     }
+}
+
+fn part(limit: Option<usize>, after: Option<String>) -> Result<Part, FlowError> {
+    Ok(Part { after: cursor(after)?, limit: limit.unwrap_or(PAGE_ITEMS) })
 }
 
 fn cursor(text: Option<String>) -> Result<Option<Cursor>, FlowError> {

@@ -25,7 +25,8 @@ pub const REQUEST_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The longest answer: a list of some tens of thousands of people.
 pub const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// A request of an operator. `user` is a username, an e-mail address or an id.
+/// A request of an operator. `user` is a username, an e-mail address or an id. Of a list, `limit`
+/// is the size of the page, which has a default, and `after` the end of the page before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
@@ -53,17 +54,15 @@ pub enum Request {
     Import { users: Vec<ForeignUser> },
     /// Make every user as declared.
     Apply { users: Vec<DeclaredUser>, others: Others, run: Run },
-    /// Every invitation that can still be redeemed.
-    InvitationList,
+    /// A page of the invitations that can still be redeemed.
+    InvitationList { limit: Option<usize>, after: Option<String> },
     /// Take an invitation back.
     InvitationRevoke { id: InvitationId },
     /// A page of the people who have an account.
     UserList {
         /// The beginning of a username, an address or a name.
         search: Option<String>,
-        /// How many; `None`: as many as a page usually has.
         limit: Option<usize>,
-        /// The end of the page before.
         after: Option<String>,
     },
     /// One person, with passkeys and sessions.
@@ -87,8 +86,8 @@ pub enum Request {
     },
     /// Remove one passkey of a person.
     PasskeyRemove { user: String, passkey: CredentialId },
-    /// The sessions of a person.
-    SessionList { user: String },
+    /// A page of the sessions of a person, newest first.
+    SessionList { user: String, limit: Option<usize>, after: Option<String> },
     /// A page of the audit trail, newest first.
     Audit {
         user: Option<String>,
@@ -137,8 +136,8 @@ pub enum Request {
         networks: Vec<String>,
         expires_in_seconds: u64,
     },
-    /// The access tokens of one user, or of all.
-    TokenList { user: Option<String> },
+    /// A page of the access tokens of a user, or of all users.
+    TokenList { user: Option<String>, limit: Option<usize>, after: Option<String> },
     /// End an access token.
     TokenRevoke { id: AccessTokenId },
     /// Make new signing keys.
@@ -262,10 +261,12 @@ pub enum Answer {
     },
     Invitations {
         invitations: Vec<InvitationLine>,
+        /// The beginning of the next page; the same in other lists.
+        #[serde(default)]
+        next: Option<String>,
     },
     Users {
         users: Vec<UserLine>,
-        /// The beginning of the next page.
         next: Option<String>,
     },
     User {
@@ -273,6 +274,8 @@ pub enum Answer {
     },
     Sessions {
         sessions: Vec<SessionLine>,
+        #[serde(default)]
+        next: Option<String>,
     },
     /// A link that adds a passkey to an account.
     Reset {
@@ -309,6 +312,8 @@ pub enum Answer {
     },
     Tokens {
         tokens: Vec<TokenLine>,
+        #[serde(default)]
+        next: Option<String>,
     },
     KeyRotated {
         key: u32,

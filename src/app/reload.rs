@@ -15,6 +15,7 @@ use super::{StartError, certificates, doors, mail, rules, webhooks};
 use crate::acme::Plan;
 use crate::admin::Reload;
 use crate::config::Settings;
+use crate::domain::event::{Origin, Outcome};
 use crate::flows::Gateway;
 use crate::ports::{Mailer, WebhookSender};
 use crate::proxy::{ProxyControl, ProxyUpdate};
@@ -193,7 +194,8 @@ pub(super) async fn on_hangup(
             _ = shutdown.wait_for(|told| *told) => return,
             told = hangups.recv() => if told.is_none() { return },
         }
-        // The result is in the log already.
-        let _ = reloader.reload().await;
+        let taken = reloader.reload().await;
+        // A signal does not say whose it is.
+        reloader.gateway.administration.report_reload(Origin::default(), Outcome::of(&taken));
     }
 }

@@ -63,14 +63,16 @@ pub(super) fn printed(answer: Answer, form: Form) -> Result<String, Failure> {
         (Answer::InvitedAll { invited }, Form::Json) => json!(invited).to_string(),
         (Answer::InvitedAll { invited }, Form::Text) => link_lines(&invited),
         (Answer::NobodyInvited { refused }, _) => return Err(uninvited(&refused)),
-        (Answer::Invitations { invitations }, Form::Json) => json!(invitations).to_string(),
-        (Answer::Invitations { invitations }, Form::Text) => invitation_table(&invitations),
+        (Answer::Invitations { invitations, .. }, Form::Json) => json!(invitations).to_string(),
+        (Answer::Invitations { invitations, next }, Form::Text) => {
+            invitation_table(&invitations, next.as_deref())
+        }
         (Answer::Users { users, next }, Form::Json) => json!({ "users": users, "next": next }).to_string(),
         (Answer::Users { users, next }, Form::Text) => user_table(&users, next.as_deref()),
         (Answer::User { user }, Form::Json) => json!(user).to_string(),
         (Answer::User { user }, Form::Text) => user_page(&user),
-        (Answer::Sessions { sessions }, Form::Json) => json!(sessions).to_string(),
-        (Answer::Sessions { sessions }, Form::Text) => session_table(&sessions),
+        (Answer::Sessions { sessions, .. }, Form::Json) => json!(sessions).to_string(),
+        (Answer::Sessions { sessions, next }, Form::Text) => session_table(&sessions, next.as_deref()),
         (Answer::Reset { link, email, expires_at, id }, Form::Json) => {
             json!({ "link": link.reveal(), "expires_at": expires_at, "email": email, "id": id }).to_string()
         }
@@ -130,7 +132,11 @@ fn user_table(users: &[UserLine], next: Option<&str>) -> String {
         return "There is no user.".to_owned();
     }
     let head = ["USERNAME", "E-MAIL", "NAME", "GROUPS", "PASSKEYS", "STATUS"];
-    let table = columns(head, users.iter().map(row));
+    with_next(columns(head, users.iter().map(row)), next)
+}
+
+/// A page of a table, and how to ask for the next one.
+pub(super) fn with_next(table: String, next: Option<&str>) -> String {
     match next {
         None => table,
         Some(next) => format!("{table}\n\nThere are more: add --after {next}"),
@@ -155,12 +161,12 @@ fn user_page(details: &UserDetails) -> String {
         [it.name.clone(), it.created_at.clone(), used, it.id.to_string()]
     });
     let _ = write!(text, "\n\n{}", columns(["PASSKEY", "ADDED", "LAST USED", "ID"], passkeys));
-    let _ = write!(text, "\n\n{}", session_table(sessions));
+    let _ = write!(text, "\n\n{}", session_table(sessions, None));
     text
 }
 
-fn session_table(sessions: &[SessionLine]) -> String {
-    if sessions.is_empty() {
+fn session_table(sessions: &[SessionLine], next: Option<&str>) -> String {
+    if sessions.is_empty() && next.is_none() {
         return "No session is open.".to_owned();
     }
     let row = |it: &SessionLine| {
@@ -168,7 +174,8 @@ fn session_table(sessions: &[SessionLine]) -> String {
         let device = it.device.clone().unwrap_or_default();
         [it.id.to_string(), it.created_at.clone(), it.last_seen_at.clone(), client, device]
     };
-    columns(["SESSION", "BEGAN", "LAST SEEN", "NETWORK", "DEVICE"], sessions.iter().map(row))
+    let head = ["SESSION", "BEGAN", "LAST SEEN", "NETWORK", "DEVICE"];
+    with_next(columns(head, sessions.iter().map(row)), next)
 }
 
 /// One event on one line.
@@ -195,13 +202,13 @@ pub(super) fn trail_line(entry: &TrailLine, form: Form) -> String {
     line
 }
 
-fn invitation_table(invitations: &[InvitationLine]) -> String {
-    if invitations.is_empty() {
+fn invitation_table(invitations: &[InvitationLine], next: Option<&str>) -> String {
+    if invitations.is_empty() && next.is_none() {
         return "There is no invitation that can still be used.".to_owned();
     }
     let row =
         |it: &InvitationLine| [it.id.to_string(), it.email.to_string(), it.expires_at.clone(), it.by.clone()];
-    columns(["ID", "E-MAIL", "EXPIRES", "BY"], invitations.iter().map(row))
+    with_next(columns(["ID", "E-MAIL", "EXPIRES", "BY"], invitations.iter().map(row)), next)
 }
 
 fn sessions_ended(count: usize) -> String {

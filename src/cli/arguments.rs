@@ -16,7 +16,7 @@ use crate::domain::invitation::INVITATION_LIFETIME_MAX;
 use crate::domain::network::Network;
 use crate::domain::user::Email;
 
-pub(crate) use people::{AccountEnd, Invitation, Invite, RoleName, Session, User};
+pub(crate) use people::{AccountEnd, Invitation, Invite, Part, RoleName, Session, User};
 
 /// The path at which the README puts the unit.
 const UNIT_FILE: &str = "/etc/systemd/system/vestibule.service";

@@ -1,11 +1,12 @@
 //! The command line: arguments in, exit code out.
 //!
 //! `arguments` says what can be written, `operator` carries out the commands that talk to a running
-//! gateway, `answers` prints the answers, and `files` reads files of operators. `people` reads and
-//! writes users in files, `declared` applies one and `webauthn_proxy` reads that program's;
-//! `policy` asks who may enter, and `token` is about access tokens; `backup`, `webhook`, `doctor`
-//! and `demo` are the commands of these names. Data goes to standard output; failures, with what to
-//! do about them, go to standard error. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
+//! gateway, `answers` prints the answers, `lists` joins pages, and `files` reads files of
+//! operators. `people` reads and writes users in files, `declared` applies one and `webauthn_proxy`
+//! reads that program's; `policy` asks who may enter, and `token` is about access tokens; `backup`,
+//! `webhook`, `doctor` and `demo` are the commands of these names. Data goes to standard output;
+//! failures, with what to do about them, go to standard error. Exit codes: 0 done, 1 refused or
+//! failed, 2 wrong usage.
 
 mod answers;
 mod arguments;
@@ -14,6 +15,7 @@ mod declared;
 mod demo;
 mod doctor;
 mod files;
+mod lists;
 mod operator;
 mod people;
 mod policy;

@@ -4,9 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::answers::{Form, printed, trail_line};
-use super::arguments::{AccountEnd, Audit, Ban, Invitation, Invite, Key, Operator, RoleName, Session, User};
-use super::{Ask, Failure, Outcome, say};
-use crate::admin::client;
+use super::arguments::{
+    AccountEnd, Audit, Ban, Invitation, Invite, Key, Operator, Part, RoleName, Session, User,
+};
+use super::{Ask, Failure, Outcome, lists, say};
+use crate::admin::client::{self, CallError};
 use crate::admin::{Answer, Delivery, Request};
 use crate::domain::user::{Role, groups_of_one};
 use crate::ports::Clock;
@@ -27,16 +29,15 @@ pub(super) fn run(socket: &Path, ask: &Ask<'_>, command: Operator) -> Outcome {
     if let Operator::Audit(audit) = &command
         && audit.follow
     {
-        return follow(socket, audit);
+        return follow(socket, ask, audit);
     }
     let (request, form) = request(command)?;
-    let answer = match request {
+    let text = match request {
         Request::Upgrade => return upgrade(socket),
         // These requests are about the process, not about the store.
-        Request::Reload | Request::Health => client::call(socket, &request)?,
-        request => ask(request)?,
+        Request::Reload | Request::Health => printed(client::call(socket, &request)?, form)?,
+        request => lists::told(request, form, ask)?,
     };
-    let text = printed(answer, form)?;
     if !text.is_empty() {
         say(&text);
     }
@@ -73,14 +74,13 @@ fn upgrade(socket: &Path) -> Outcome {
 }
 
 /// Prints the events of the trail, oldest first, and then new ones, until the process is
-/// interrupted.
-fn follow(socket: &Path, audit: &Audit) -> Outcome {
+/// interrupted or no gateway is running.
+fn follow(socket: &Path, ask: &Ask<'_>, audit: &Audit) -> Outcome {
     let form = Form::of(audit.json);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let mut newest: Option<String> = None;
+    let mut answer = ask(trail(audit, audit.limit))?;
     loop {
-        let limit = if newest.is_none() { audit.limit } else { FOLLOWED_MAX };
-        let answer = client::call(socket, &trail(audit, limit))?;
         let Answer::Trail { entries, .. } = answer else {
             return printed(answer, form).map(|text| say(&text));
         };
@@ -89,7 +89,14 @@ fn follow(socket: &Path, audit: &Audit) -> Outcome {
             say(&trail_line(entry, form));
         }
         newest = entries.into_iter().next().map(|entry| entry.id).or(newest);
-        runtime.block_on(tokio::time::sleep(FOLLOW_INTERVAL));
+        // A sleep is made inside the runtime, or it panics.
+        runtime.block_on(async { tokio::time::sleep(FOLLOW_INTERVAL).await });
+        answer = match client::call(socket, &trail(audit, FOLLOWED_MAX)) {
+            Err(why @ CallError::NotRunning(_)) => {
+                return Err(Failure(format!("{why}, so that nothing is followed: start one first")));
+            }
+            answer => answer?,
+        };
     }
 }
 
@@ -109,10 +116,14 @@ fn request(command: Operator) -> Result<(Request, Form), Failure> {
     let form = Form::of;
     Ok(match command {
         Operator::Invite(invite) => (invitation(&invite)?, form(invite.links.json)),
-        Operator::Invitation(Invitation::List { json }) => (Request::InvitationList, form(json)),
+        Operator::Invitation(Invitation::List(Part { limit, after, json })) => {
+            (Request::InvitationList { limit, after }, form(json))
+        }
         Operator::Invitation(Invitation::Revoke { id }) => (Request::InvitationRevoke { id }, Form::Text),
         Operator::User(user) => account(user)?,
-        Operator::Session(Session::List { user, json }) => (Request::SessionList { user }, form(json)),
+        Operator::Session(Session::List { user, part: Part { limit, after, json } }) => {
+            (Request::SessionList { user, limit, after }, form(json))
+        }
         Operator::Audit(audit) => (trail(&audit, audit.limit), form(audit.json)),
         Operator::Session(Session::End { user, session }) => {
             (Request::SessionEnd { user, session }, Form::Text)
@@ -139,7 +150,7 @@ fn banning(command: Ban) -> (Request, Form) {
 fn account(command: User) -> Result<(Request, Form), Failure> {
     let plain = |request| (request, Form::Text);
     Ok(match command {
-        User::List { search, limit, after, json } => {
+        User::List { search, part: Part { limit, after, json } } => {
             (Request::UserList { search, limit, after }, Form::of(json))
         }
         User::Show { user, json } => (Request::UserShow { user }, Form::of(json)),

@@ -6,7 +6,7 @@
 //! invited; and a value that a spreadsheet would take for a formula is not written as one.
 
 use std::collections::HashMap;
-use std::io::{self, Write as _};
+use std::io;
 
 use csv::{ReaderBuilder, StringRecord, Trim, WriterBuilder};
 use serde::Serialize;
@@ -17,7 +17,7 @@ use super::operator::delivery;
 use super::{Ask, Failure, Outcome, files, say};
 use crate::admin::{Answer, GuestLine, Request, UserLine};
 use crate::domain::user::{DisplayName, Email, Group, Role, Standing, Username, groups_of_one};
-use crate::flows::administration::directory::PAGE_USERS_MAX;
+use crate::flows::administration::paging::PAGE_ITEMS_MAX;
 
 /// The columns of a file to import. Only the first is needed.
 const COLUMNS: [&str; 5] = ["email", "name", "username", "groups", "role"];
@@ -46,29 +46,28 @@ pub(super) fn import(arguments: &ImportUsers, ask: &Ask<'_>) -> Outcome {
     printed(answer, Form::of(arguments.links.json)).map(|text| say(&text))
 }
 
-/// Writes every account to standard output.
+/// Writes every account to standard output, a page at a time.
 pub(super) fn export(json: bool, ask: &Ask<'_>) -> Outcome {
-    let mut users = Vec::new();
+    let mut csv = WriterBuilder::new().has_headers(false).from_writer(io::stdout());
     let mut after = None;
     loop {
-        match ask(Request::UserList { search: None, limit: Some(PAGE_USERS_MAX), after })? {
-            Answer::Users { users: page, next } => {
-                users.extend(page);
-                after = next;
-            }
-            answer => return printed(answer, Form::Text).map(|text| say(&text)),
+        let request = Request::UserList { search: None, limit: Some(PAGE_ITEMS_MAX), after: after.clone() };
+        let answer = ask(request)?;
+        let Answer::Users { users, next } = answer else {
+            return printed(answer, Form::Text).map(|text| say(&text));
+        };
+        // The header row is written even without users.
+        if !json && after.is_none() {
+            csv.write_record(EXPORTED)?;
         }
-        if after.is_none() {
-            break;
-        }
-    }
-    if json {
         for user in &users {
-            say(&serde_json::to_string(user)?);
+            if json { say(&serde_json::to_string(user)?) } else { csv.serialize(Row::of(user))? }
         }
-        return Ok(());
+        if next.is_none() {
+            return Ok(csv.flush()?);
+        }
+        after = next;
     }
-    Ok(io::stdout().write_all(&as_csv(&users)?)?)
 }
 
 /// The guests of a file, each with the line.
@@ -186,13 +185,10 @@ struct Row<'a> {
     expires_at: Option<&'a str>,
 }
 
-fn as_csv(users: &[UserLine]) -> Result<Vec<u8>, Failure> {
-    // The header row is written even without users.
-    let mut writer = WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-    writer.write_record(EXPORTED)?;
-    for user in users {
+impl<'a> Row<'a> {
+    fn of(user: &'a UserLine) -> Self {
         let groups: Vec<_> = user.groups.iter().map(ToString::to_string).collect();
-        writer.serialize(Row {
+        Self {
             email: harmless(user.email.to_string()),
             name: harmless(user.name.to_string()),
             username: harmless(user.username.to_string()),
@@ -202,9 +198,8 @@ fn as_csv(users: &[UserLine]) -> Result<Vec<u8>, Failure> {
             passkeys: user.passkeys,
             last_used_at: user.last_used_at.as_deref(),
             expires_at: user.expires_at.as_deref(),
-        })?;
+        }
     }
-    writer.into_inner().map_err(Failure::from)
 }
 
 /// Text that no spreadsheet takes for a formula (CWE-1236), because users choose their names.

@@ -10,9 +10,10 @@ use std::io::Read as _;
 
 use serde_json::json;
 
-use super::answers::{Form, columns, printed};
+use super::answers::{Form, columns, with_next};
+use super::arguments::Part;
 use super::arguments::token::{Create, Limits, Narrowing, Token};
-use super::{Ask, Failure, Outcome, say};
+use super::{Ask, Failure, Outcome, lists, say};
 use crate::admin::{Answer, Request, TokenLine};
 use crate::domain::access_token::TOKEN_CHARS_MAX;
 use crate::domain::access_token::grant::{Grant, GrantText};
@@ -24,12 +25,14 @@ use crate::system::{SystemClock, SystemEntropy};
 pub(super) fn run(command: Token, ask: &Ask<'_>) -> Outcome {
     let (request, form) = match command {
         Token::Create(arguments) => creation(arguments),
-        Token::List { user, json } => (Request::TokenList { user }, Form::of(json)),
+        Token::List { user, part: Part { limit, after, json } } => {
+            (Request::TokenList { user, limit, after }, Form::of(json))
+        }
         Token::Revoke { id } => (Request::TokenRevoke { id }, Form::Text),
         Token::Attenuate(arguments) => return narrow(arguments),
         Token::Inspect { json } => return show(json),
     };
-    say(&printed(ask(request)?, form)?);
+    say(&lists::told(request, form, ask)?);
     Ok(())
 }
 
@@ -79,14 +82,14 @@ pub(super) fn told(answer: Answer, form: Form) -> String {
                  Try it:\n\n    curl -H 'Authorization: Bearer {token}' {opens}"
             )
         }
-        (Answer::Tokens { tokens }, Form::Json) => json!(tokens).to_string(),
-        (Answer::Tokens { tokens }, Form::Text) => token_table(&tokens),
+        (Answer::Tokens { tokens, .. }, Form::Json) => json!(tokens).to_string(),
+        (Answer::Tokens { tokens, next }, Form::Text) => token_table(&tokens, next.as_deref()),
         _ => String::new(),
     }
 }
 
-fn token_table(tokens: &[TokenLine]) -> String {
-    if tokens.is_empty() {
+fn token_table(tokens: &[TokenLine], next: Option<&str>) -> String {
+    if tokens.is_empty() && next.is_none() {
         return "There is no access token.".to_owned();
     }
     let row = |it: &TokenLine| {
@@ -95,7 +98,8 @@ fn token_table(tokens: &[TokenLine]) -> String {
         let routes = it.grant.routes.join(",");
         [it.id.to_string(), user, it.name.to_string(), routes, it.expires_at.clone(), last]
     };
-    columns(["TOKEN", "USER", "NAME", "ROUTES", "EXPIRES", "LAST USED"], tokens.iter().map(row))
+    let head = ["TOKEN", "USER", "NAME", "ROUTES", "EXPIRES", "LAST USED"];
+    with_next(columns(head, tokens.iter().map(row)), next)
 }
 
 /// The token, without the white space around it.

@@ -146,6 +146,8 @@ impl Entry {
             Kind::UserChanged { user, what } => self.user(*user).because(what.label()),
             Kind::KeyRotated { key } => self.about(key),
             Kind::BackedUp { records } => self.about(records),
+            Kind::Reload { outcome } | Kind::Upgrade { outcome } => Self { outcome: *outcome, ..self },
+            Kind::MailTested { user } => self.user(*user),
             Kind::CodeRequested { user } => self.user(*user),
             Kind::AccessToken(event) => self.with_token(event),
             Kind::Webhook { origin, delivery } => self.because(delivery.label()).about(origin),

@@ -51,6 +51,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The outcome of an act that may be refused.
+    pub const fn of<T, E>(result: &Result<T, E>) -> Self {
+        if result.is_ok() { Self::Done } else { Self::Refused }
+    }
+
     /// A word for the log.
     pub const fn label(self) -> &'static str {
         match self {
@@ -94,6 +99,9 @@ pub enum Kind {
     UserChanged { user: UserId, what: UserChange },
     KeyRotated { key: u32 },
     BackedUp { records: u64 },
+    Reload { outcome: Outcome },
+    Upgrade { outcome: Outcome },
+    MailTested { user: UserId },
     LoopDetected { host: String },
     RateLimited { whose: Limited },
     BanAdded { network: Network },

@@ -99,6 +99,9 @@ topics! {
     SetupLinkIssued = "setup_link_issued" in Some(Family::Gateway);
     KeyRotated = "key_rotated" in Some(Family::Gateway);
     BackedUp = "backed_up" in Some(Family::Gateway);
+    Reload = "reload" in Some(Family::Gateway);
+    Upgrade = "upgrade" in Some(Family::Gateway);
+    MailTested = "mail_tested" in Some(Family::Gateway);
     BanAdded = "ban_added" in Some(Family::Gateway);
     BanRemoved = "ban_removed" in Some(Family::Gateway);
     // A banned client can repeat it at will.
@@ -157,6 +160,9 @@ impl Kind {
             Self::UserChanged { .. } => Topic::UserChanged,
             Self::KeyRotated { .. } => Topic::KeyRotated,
             Self::BackedUp { .. } => Topic::BackedUp,
+            Self::Reload { .. } => Topic::Reload,
+            Self::Upgrade { .. } => Topic::Upgrade,
+            Self::MailTested { .. } => Topic::MailTested,
             Self::LoopDetected { .. } => Topic::LoopDetected,
             Self::RateLimited { .. } => Topic::RateLimited,
             Self::BanAdded { .. } => Topic::BanAdded,

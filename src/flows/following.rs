@@ -7,17 +7,23 @@
 
 use std::collections::HashSet;
 use std::hash::Hash;
-use std::sync::Arc;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
 use crate::domain::time::Timestamp;
 use crate::ports::Clock;
-use crate::ports::store::{Change, Entries, FollowError, Follower, StoreError, Told};
+use crate::ports::store::{Change, Entries, Entry, FollowError, Follower, StoreError, Told};
 use crate::records::decode;
 
+/// How many entries are handed from the thread that reads to the thread that takes them in.
+const PORTION_ENTRIES: usize = 256;
+/// How many portions wait to be taken in.
+const PORTIONS_WAITING_MAX: usize = 4;
 /// How long requests are decided by a memory that may have missed something.
 pub const BEHIND_MAX: Duration = Duration::from_secs(5);
 /// Stands for no moment: the follower is not behind.
@@ -34,18 +40,33 @@ pub(in crate::flows) trait Mirror: Send + Sync {
 }
 
 /// Takes in every entry, and then forgets the `known` ids that are not among them. If an entry
-/// cannot be read, none is forgotten. `take` returns the id of the record.
-pub(in crate::flows) fn by_difference<R: DeserializeOwned, I: Eq + Hash>(
+/// cannot be read, none is forgotten. `take` returns the id of the record. The store is read while
+/// earlier entries are taken in, because a start with many users waits for both.
+pub(in crate::flows) fn by_difference<R: DeserializeOwned, I: Eq + Hash + Send>(
     entries: &mut Entries<'_>,
     known: impl IntoIterator<Item = I>,
-    mut take: impl FnMut(R) -> I,
+    mut take: impl FnMut(R) -> I + Send,
     forget: impl Fn(&I),
 ) -> Result<(), StoreError> {
     let mut gone: HashSet<I> = known.into_iter().collect();
-    for entry in entries {
-        let (_, bytes) = entry?;
-        gone.remove(&take(decode(&bytes)?));
-    }
+    thread::scope(|scope| {
+        let (to_take, read) = mpsc::sync_channel::<Vec<Entry>>(PORTIONS_WAITING_MAX);
+        let taking = scope.spawn(|| {
+            for (_, bytes) in read.into_iter().flatten() {
+                gone.remove(&take(decode(&bytes)?));
+            }
+            Ok(())
+        });
+        loop {
+            let portion = entries.take(PORTION_ENTRIES).collect::<Result<Vec<_>, _>>()?;
+            // The other side has gone where it could not read an entry.
+            if portion.is_empty() || to_take.send(portion).is_err() {
+                break;
+            }
+        }
+        drop(to_take);
+        taking.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })?;
     gone.iter().for_each(forget);
     Ok(())
 }

@@ -5,12 +5,17 @@
 //!
 //! What always holds: a session that has ended here never comes back under the same id; a token
 //! is remembered as verified only as long as its session lives.
+//!
+//! The index holds every user, not only users with a session. The follower hears of a session that
+//! another gateway makes without the record of its user, and may not read that record from the
+//! store; the next request shows the session and is decided by memory alone. Users without a
+//! session also use access tokens.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use papaya::{HashMap, Operation};
+use papaya::{HashMap, HashSet, Operation};
 
 use crate::domain::id::{SessionId, UserId};
 use crate::domain::network::Network;
@@ -124,6 +129,39 @@ impl HasLiveState for Verified {
     }
 }
 
+/// Sets of users that are asked for without an id. They follow the store with the index, so that a
+/// question costs as much as its answer, however many users there are.
+#[derive(Default)]
+struct UserSets {
+    administrators: HashSet<UserId>,
+    pending: HashSet<UserId>,
+    /// Users whose account has an end, and who have not been told of it.
+    ending: HashSet<UserId>,
+}
+
+impl UserSets {
+    fn note(&self, user: &User) {
+        let has_end_to_announce = user.expires_at.is_some() && user.expires_at != user.told_of_end;
+        for (set, is_on_it) in [
+            (&self.administrators, user.role == Role::Administrator),
+            (&self.pending, user.standing == Standing::Pending),
+            (&self.ending, has_end_to_announce),
+        ] {
+            if is_on_it {
+                set.pin().insert(user.id)
+            } else {
+                set.pin().remove(&user.id)
+            };
+        }
+    }
+
+    fn forget(&self, id: &UserId) {
+        for set in [&self.administrators, &self.pending, &self.ending] {
+            set.pin().remove(id);
+        }
+    }
+}
+
 /// All sessions and people, in memory.
 #[derive(Default)]
 pub struct SessionIndex {
@@ -131,6 +169,7 @@ pub struct SessionIndex {
     of_user: IdsByUser<SessionId>,
     verified: VerifiedTokens<Verified>,
     users: HashMap<UserId, Arc<User>>,
+    user_sets: UserSets,
     /// How many sessions were begun in a network.
     of_network: HashMap<Network, usize>,
     sessions_followed: Following,
@@ -226,19 +265,24 @@ impl SessionIndex {
 
     /// Every user who has the administrator's role.
     pub fn administrators(&self) -> Vec<UserId> {
-        let users = self.users.pin();
-        users.values().filter(|user| user.role == Role::Administrator).map(|user| user.id).collect()
+        self.user_sets.administrators.pin().iter().copied().collect()
     }
 
     /// Every user whose account ends soon, and who has not been told.
     pub fn users_with_end_to_announce(&self, now: Timestamp) -> Vec<UserId> {
-        let users = self.users.pin();
-        users.values().filter(|user| user.end_to_announce(now).is_some()).map(|user| user.id).collect()
+        let (ending, users) = (self.user_sets.ending.pin(), self.users.pin());
+        let ends_soon = |id: &&UserId| users.get(*id).is_some_and(|user| user.end_to_announce(now).is_some());
+        ending.iter().filter(ends_soon).copied().collect()
     }
 
     /// How many accounts wait for an administrator.
     pub fn pending_count(&self) -> usize {
-        self.users.pin().values().filter(|user| user.standing == Standing::Pending).count()
+        self.user_sets.pending.len()
+    }
+
+    /// How many people have the administrator's role.
+    pub fn administrator_count(&self) -> usize {
+        self.user_sets.administrators.len()
     }
 
     /// How many people have an account.
@@ -259,7 +303,7 @@ impl SessionIndex {
         self.of_network.pin().contains_key(network)
     }
 
-    /// Every session.
+    /// Every session, for the sweep, which looks at each of them.
     pub fn all(&self) -> Vec<Arc<LiveSession>> {
         self.sessions.pin().values().cloned().collect()
     }
@@ -286,6 +330,7 @@ impl SessionIndex {
 
     fn forget_user(&self, id: &UserId) {
         self.users.pin().remove(id);
+        self.user_sets.forget(id);
         for session in self.sessions_of(id) {
             session.live_state.recheck_streams();
         }
@@ -293,6 +338,7 @@ impl SessionIndex {
 
     fn change_user(&self, user: User) {
         let id = user.id;
+        self.user_sets.note(&user);
         self.users.pin().insert(id, Arc::new(user));
         // Their rights may have changed, so their open streams have to be decided about again.
         for session in self.sessions_of(&id) {
@@ -333,5 +379,41 @@ impl SessionIndex {
             });
         }
         self.of_user.remove(record.user, id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::user::{Email, Username};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    #[test]
+    fn a_user_is_on_the_roll_exactly_while_they_belong_there() {
+        let index = SessionIndex::default();
+        let found = |index: &SessionIndex| {
+            (index.administrator_count(), index.pending_count(), index.users_with_end_to_announce(NOW).len())
+        };
+        let (name, email) = (Username::parse("zoe").unwrap(), Email::parse("zoe@example.com").unwrap());
+        let member = User::hypothetical(name, email, [].into()).unwrap();
+        let end = Some(NOW.plus(Duration::from_hours(1)));
+        let steps = [
+            (User { standing: Standing::Pending, ..member.clone() }, (0, 1, 0)),
+            (User { role: Role::Administrator, ..member.clone() }, (1, 0, 0)),
+            (User { expires_at: end, ..member.clone() }, (0, 0, 1)),
+            (User { expires_at: end, told_of_end: end, ..member.clone() }, (0, 0, 0)),
+            (User { expires_at: end, told_of_end: Some(NOW), ..member.clone() }, (0, 0, 1)),
+            (member.clone(), (0, 0, 0)),
+            (User { role: Role::Administrator, expires_at: end, ..member.clone() }, (1, 0, 1)),
+        ];
+        for (user, expected) in steps {
+            index.change_user(user);
+            assert_eq!(found(&index), expected);
+        }
+        index.forget_user(&member.id);
+        assert_eq!((found(&index), index.user_count()), ((0, 0, 0), 0));
     }
 }

@@ -144,6 +144,7 @@ impl Gateway {
                 attempts: tried(),
                 messages: told(),
                 sessions: known(),
+                access_tokens: shown(),
                 accounts: owned(),
                 keys: Mutex::new(keys),
                 vault: ports.vault,

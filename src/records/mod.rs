@@ -1,9 +1,10 @@
 //! Ring 2: typed records over the key-value seam.
 //!
 //! What lives here: where a record is kept (`keys`), how it is written (a version byte and JSON),
-//! and the questions asked of more than one record. What does not: decisions (`flows/`) and
-//! engines (`store/`). Records sit inside `flows/` rather than beside the engines because the
-//! flows compose batches out of them: a flow saves once, atomically, at its end.
+//! how many of them are gone over (`walk`), and the questions asked of more than one record. What
+//! does not: decisions (`flows/`) and engines (`store/`). Records sit inside `flows/` rather than
+//! beside the engines because the flows compose batches out of them: a flow saves once, atomically,
+//! at its end.
 //!
 //! What always holds: an unknown version or unreadable value is an error, never "absent"; and
 //! expired records are not returned, swept or not (the flows check, with their own `now`).
@@ -11,6 +12,7 @@
 pub mod archive;
 pub mod keys;
 mod people;
+pub mod walk;
 
 use std::sync::Arc;
 
@@ -26,12 +28,14 @@ use crate::domain::session::Session;
 use crate::domain::user::{Email, User, Username};
 use crate::ports::store::Entry;
 use crate::ports::{Batch, CommitError, KeyValue, StoreError};
+use walk::Walk;
+
 pub use people::{create_user, delete_user, retire_user, terms_of, update_user};
 
 /// The version byte this program writes. Others are refused.
 const VERSION: u8 = 1;
-/// Entries read from the store at a time.
-const PAGE_ENTRIES: usize = 512;
+/// Entries that are read from the store at a time.
+const STEP_ENTRIES: usize = 512;
 
 /// A record as it is written.
 pub fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StoreError> {
@@ -94,14 +98,24 @@ impl Records {
         self.store.take(key).await?.map(|bytes| decode(&bytes)).transpose()
     }
 
-    /// Every record below `prefix`.
+    /// All entries below `prefix`, one after the other: there may be a million.
+    pub fn walk(&self, prefix: &[u8]) -> Walk<'_> {
+        self.walk_on(prefix, None, STEP_ENTRIES)
+    }
+
+    /// The same for those that come after the key `after`, `step` of them at a time.
+    pub fn walk_on(&self, prefix: &[u8], after: Option<&[u8]>, step: usize) -> Walk<'_> {
+        Walk::new(&*self.store, prefix, after, step)
+    }
+
+    /// Every record below `prefix`, where a limit keeps their number small.
     pub async fn all<T: DeserializeOwned>(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
         let entries = self.entries(prefix).await?;
         entries.into_iter().map(|(key, bytes)| Ok((key, decode(&bytes)?))).collect()
     }
 
     /// Every record below `prefix` that can be read, with the entry it was read from, and every
-    /// entry there that cannot.
+    /// entry there that cannot. A limit keeps their number small.
     pub async fn readable<T: DeserializeOwned>(
         &self,
         prefix: &[u8],
@@ -125,38 +139,12 @@ impl Records {
         }))
     }
 
-    /// Hands every record below `prefix` to `take`, a page at a time: there may be a million.
-    pub async fn each<T: DeserializeOwned>(
-        &self,
-        prefix: &[u8],
-        mut take: impl FnMut(T),
-    ) -> Result<(), StoreError> {
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let page = self.store.scan(prefix, after.as_deref(), PAGE_ENTRIES).await?;
-            let last = page.len() < PAGE_ENTRIES;
-            for (_, bytes) in &page {
-                take(decode(bytes)?);
-            }
-            if last {
-                return Ok(());
-            }
-            after = page.into_iter().next_back().map(|(key, _)| key);
-        }
-    }
-
     async fn entries(&self, prefix: &[u8]) -> Result<Vec<Entry>, StoreError> {
-        let mut entries = Vec::new();
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let page = self.store.scan(prefix, after.as_deref(), PAGE_ENTRIES).await?;
-            let last = page.len() < PAGE_ENTRIES;
-            after = page.last().map(|(key, _)| key.clone());
-            entries.extend(page);
-            if last {
-                return Ok(entries);
-            }
+        let (mut walk, mut entries) = (self.walk(prefix), Vec::new());
+        while let Some(entry) = walk.next().await? {
+            entries.push(entry);
         }
+        Ok(entries)
     }
 
     /// A person by id.
@@ -190,10 +178,16 @@ impl Records {
         self.get(&keys::username(username)).await
     }
 
-    /// How many usernames a user has, or had.
-    pub async fn username_count(&self, owner: &UserId) -> Result<usize, StoreError> {
-        let all: Vec<(_, UserId)> = self.all(keys::USERNAMES).await?;
-        Ok(all.iter().filter(|(_, id)| id == owner).count())
+    /// Whether a user has, or had, `most` usernames. This reads all usernames, a step at a time,
+    /// and no record keeps the count: a user chooses another username a few times in their life.
+    pub async fn has_usernames(&self, owner: &UserId, most: usize) -> Result<bool, StoreError> {
+        let (mut walk, mut count) = (self.walk(keys::USERNAMES), 0);
+        while count < most
+            && let Some((_, id)) = walk.next_record::<UserId>().await?
+        {
+            count += usize::from(id == *owner);
+        }
+        Ok(count == most)
     }
 
     /// Whether there is any account.

@@ -294,6 +294,9 @@ impl Observer for Metrics {
             | Kind::UserChanged { .. }
             | Kind::KeyRotated { .. }
             | Kind::BackedUp { .. }
+            | Kind::Reload { .. }
+            | Kind::Upgrade { .. }
+            | Kind::MailTested { .. }
             | Kind::BanAdded { .. }
             | Kind::BanRemoved { .. }
             | Kind::LoopDetected { .. } => {}

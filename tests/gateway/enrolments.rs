@@ -69,7 +69,7 @@ async fn late_passkey_is_refused_and_sweep_keeps_a_finished_enrolment() {
     let refused =
         stage.gateway.sign_in.finish_registration(&late.session, Some(id), &answer, None, &at).await;
     assert!(refused.is_err(), "{refused:?}");
-    let users = stage.gateway.administration.list_users(&Query::everybody()).await.unwrap().items;
+    let users = stage.gateway.administration.list_users(&Query::default()).await.unwrap().items;
     assert_eq!(users.iter().map(|it| it.user.email.as_str()).collect::<Vec<_>>(), ["early@example.com"]);
 }
 

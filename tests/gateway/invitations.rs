@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use vestibule::domain::code::EmailCode;
 use vestibule::domain::user::Email;
 use vestibule::flows::administration::invitations::LinksGo;
+use vestibule::flows::administration::paging::Part;
 use vestibule::flows::administration::people::OldPasskeys;
 use vestibule::flows::authority::Authority;
 
@@ -256,8 +257,8 @@ async fn f_17_of_concurrent_links_one_is_live() {
         }
         assert!(!secrets.is_empty(), "{address}: no link was made");
         let email = Email::parse(address).unwrap();
-        let live = stage.gateway.administration.invitations().await.unwrap();
-        let live = live.iter().filter(|it| it.email == email).count();
+        let live = stage.gateway.administration.list_invitations(&Part::default()).await.unwrap();
+        let live = live.items.iter().filter(|it| it.email == email).count();
         let mut redeemed = 0;
         for secret in secrets {
             redeemed += usize::from(stage.redeem(&secret).await.is_ok());

@@ -210,12 +210,12 @@ async fn many_guests_are_invited_each_once_although_no_commit_holds_them() {
     };
     store.fail_commit(2);
     invite_all().await.unwrap_err();
-    let some = stage.gateway.administration.invitations().await.unwrap().len();
+    let some = stage.gateway.administration.count_invitations(usize::MAX).await.unwrap();
     assert!(some > 0 && some < GUESTS_MAX, "{some}: it fails in the middle");
 
     let invited = invite_all().await.unwrap();
     assert_eq!(invited.iter().map(|it| it.invitation.email.to_string()).collect::<Vec<_>>(), emails);
-    assert_eq!(stage.gateway.administration.invitations().await.unwrap().len(), GUESTS_MAX);
+    assert_eq!(stage.gateway.administration.count_invitations(usize::MAX).await.unwrap(), GUESTS_MAX);
     for one in invited.iter().step_by(40) {
         stage.redeem(&one.secret.reveal()).await.unwrap();
     }

@@ -151,6 +151,9 @@ async fn a_new_host_is_served_and_an_old_one_is_unknown_on_sighup() {
     gateway.edit(|text| text.replace(&route("wiki", WIKI, wiki.port, "user"), ""));
     reload(gateway);
     scene.alice.navigate(&url).await.expect(421);
+    let audit = gateway.operate(&["audit", "--event", "reload"]);
+    let actors: Vec<_> = audit.lines().map(|line| line.rsplit("actor=").next().unwrap()).collect();
+    assert_eq!(actors, ["operator", "gateway"], "a signal does not say whose it is");
 }
 
 #[tokio::test]

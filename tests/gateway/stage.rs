@@ -62,7 +62,7 @@ use crate::yielding::Yielding;
 pub const ORIGIN: &str = "https://auth.example.com";
 pub const AUTH_HOST: &str = "auth.example.com";
 pub const APP_HOST: &str = "app.example.com";
-const START: i64 = 1_800_000_000_000;
+pub const START: i64 = 1_800_000_000_000;
 
 pub const IDLE: Duration = Duration::from_secs(12 * 3_600);
 pub const ABSOLUTE: Duration = Duration::from_secs(7 * 86_400);

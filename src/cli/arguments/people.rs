@@ -36,11 +36,7 @@ pub(crate) struct Invite {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Invitation {
     /// List the invitations that can still be used
-    List {
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    List(Part),
     /// Revoke an invitation: its link stops working
     Revoke {
         #[arg(value_parser = InvitationId::parse)]
@@ -55,6 +51,20 @@ pub(crate) enum RoleName {
     Member,
 }
 
+/// A page of a list, and how it is printed.
+#[derive(Debug, Args)]
+pub(crate) struct Part {
+    /// How many, at most 200
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// The cursor that the page before printed
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) after: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// A user is named by username, e-mail address or id.
 #[derive(Debug, Subcommand)]
 pub(crate) enum User {
@@ -63,15 +73,8 @@ pub(crate) enum User {
         /// Only users whose username, address or name begins with this text
         #[arg(long, value_name = "TEXT")]
         search: Option<String>,
-        /// How many, at most 200
-        #[arg(long, value_name = "N")]
-        limit: Option<usize>,
-        /// The cursor that the page before printed
-        #[arg(long, value_name = "CURSOR")]
-        after: Option<String>,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        part: Part,
     },
     /// Show a user, with passkeys and sessions
     Show {
@@ -152,12 +155,11 @@ pub(crate) enum AccountEnd {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Session {
-    /// List the sessions of a user
+    /// List the sessions of a user, the newest first
     List {
         user: String,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        part: Part,
     },
     /// End all sessions of a user, or one session
     End {

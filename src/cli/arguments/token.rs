@@ -9,21 +9,20 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::length;
+use super::{Part, length};
 use crate::domain::id::AccessTokenId;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Token {
     /// Make a token for a user, and show it once
     Create(Create),
-    /// List the tokens that can be used, the newest first
+    /// List the tokens that can be used
     List {
         /// Only tokens of this user: a username, an e-mail address or an id
         #[arg(long)]
         user: Option<String>,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        part: Part,
     },
     /// Revoke a token: it opens nothing any more
     Revoke {

@@ -25,7 +25,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::Shared;
-use crate::flows::administration::directory::Cursor;
+use crate::flows::administration::paging::Cursor;
 use crate::web::Problem;
 
 /// Shapes that no handler names by itself.

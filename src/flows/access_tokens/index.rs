@@ -182,6 +182,7 @@ impl TokenIndex {
         tokens
     }
 
+    /// Every token, for the sweep, which looks at each of them.
     pub(in crate::flows) fn all(&self) -> Vec<Arc<LiveToken>> {
         self.tokens.pin().values().cloned().collect()
     }

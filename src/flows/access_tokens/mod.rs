@@ -203,21 +203,11 @@ impl AccessTokens {
 
     /// A user's tokens that can still be used, newest first.
     pub fn tokens_of(&self, user: &UserId) -> Vec<Arc<LiveToken>> {
-        self.live(self.index.tokens_of(user))
-    }
-
-    /// The tokens of all users, newest first.
-    pub fn all_tokens(&self) -> Vec<Arc<LiveToken>> {
-        let mut tokens = self.index.all();
-        tokens.sort_by_key(|token| token.record().created_at);
-        self.live(tokens)
-    }
-
-    fn live(&self, mut tokens: Vec<Arc<LiveToken>>) -> Vec<Arc<LiveToken>> {
         let now = self.ground.clock.now();
-        tokens.retain(|token| token.is_live(now));
-        tokens.reverse();
-        tokens
+        let mut live = self.index.tokens_of(user);
+        live.retain(|token| token.is_live(now));
+        live.reverse();
+        live
     }
 
     /// Revokes a token of the owner of `session`. A token that does not exist, or belongs to

@@ -195,13 +195,11 @@ impl Accounts {
 
     /// Removes addresses that can no longer be confirmed.
     pub(in crate::flows) async fn forget_expired_addresses(&self) -> Result<(), FlowError> {
-        let now = self.ground.clock.now();
-        for (key, pending) in self.ground.records.all::<PendingAddress>(keys::PENDING_ADDRESSES).await? {
-            if !pending.is_live(now) {
-                let batch = Batch::default().expect(key.clone(), records::encode(&pending)?).delete(key);
-                // An address that was announced meanwhile stays.
-                self.ground.is_committed(batch).await?;
-            }
+        let (now, mut walk) = (self.ground.clock.now(), self.ground.records.walk(keys::PENDING_ADDRESSES));
+        while let Some((key, pending)) = walk.next_where(|it: &PendingAddress| !it.is_live(now)).await? {
+            let batch = Batch::default().expect(key.clone(), records::encode(&pending)?).delete(key);
+            // An address that was announced meanwhile stays.
+            self.ground.is_committed(batch).await?;
         }
         Ok(())
     }

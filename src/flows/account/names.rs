@@ -1,6 +1,7 @@
 //! The usernames that an account can have, and the making of a new account.
 //!
-//! What does not live here: changing a name (`profile.rs` for its owner, `administration/people.rs`).
+//! What does not live here: changing a name (`profile.rs` for its owner,
+//! `administration/people.rs`).
 //!
 //! What always holds: one question, [`Accounts::may_be_given`], answers for invitations, enrolments
 //! and changes alike.
@@ -28,9 +29,9 @@ impl Accounts {
 
     /// Whether an invitation promises this username.
     pub(in crate::flows) async fn is_promised(&self, username: &Username) -> Result<bool, FlowError> {
-        let now = self.ground.clock.now();
-        let all = self.ground.records.all::<Invitation>(keys::INVITATIONS).await?;
-        Ok(all.iter().any(|(_, it)| it.is_live(now) && it.username.as_ref() == Some(username)))
+        let (now, mut walk) = (self.ground.clock.now(), self.ground.records.walk(keys::INVITATIONS));
+        let promises = |it: &Invitation| it.is_live(now) && it.username.as_ref() == Some(username);
+        Ok(walk.next_where(promises).await?.is_some())
     }
 
     pub(in crate::flows) async fn free_username(&self, email: &Email) -> Result<Username, FlowError> {
@@ -77,7 +78,7 @@ impl Accounts {
         match self.ground.records.username_owner(username).await? {
             Some(owner) if owner == user.id => Ok(Batch::default().expect(key, mine)),
             Some(_) => Err(FlowError::Taken("username")),
-            None if self.ground.records.username_count(&user.id).await? >= USERNAMES_PER_USER_MAX => {
+            None if self.ground.records.has_usernames(&user.id, USERNAMES_PER_USER_MAX).await? => {
                 Err(FlowError::TooManyUsernames)
             }
             None => Ok(Batch::default().expect_absent(key.clone()).put(key, mine)),

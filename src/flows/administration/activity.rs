@@ -9,8 +9,6 @@ use crate::flows::trail::activity::Hour;
 use crate::flows::trail::activity::PasskeyCounts;
 use crate::records::keys;
 
-/// Entries that are read at a time.
-const STEP_ENTRIES: usize = 512;
 /// The bytes of a person's id in the index of credentials.
 const OWNER_BYTES: usize = 16;
 
@@ -29,25 +27,17 @@ impl Administration {
         }
         let (mut with_any, mut with_one) = (0_usize, 0_usize);
         let mut owner: Option<([u8; OWNER_BYTES], usize)> = None;
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let prefix = keys::USER_CREDENTIALS;
-            let found = self.ground.records.store().scan(prefix, after.as_deref(), STEP_ENTRIES).await?;
-            let was_last = found.len() < STEP_ENTRIES;
-            for (key, _) in &found {
-                let Some(id) = key.get(prefix.len()..).and_then(|rest| rest.first_chunk()) else { continue };
-                match &mut owner {
-                    Some((current, count)) if current == id => *count += 1,
-                    _ => {
-                        with_one += usize::from(owner.is_some_and(|(_, count)| count == 1));
-                        with_any += 1;
-                        owner = Some((*id, 1));
-                    }
+        let mut walk = self.ground.records.walk(keys::USER_CREDENTIALS);
+        while let Some((key, _)) = walk.next().await? {
+            let rest = key.strip_prefix(keys::USER_CREDENTIALS);
+            let Some(id) = rest.and_then(|rest| rest.first_chunk()) else { continue };
+            match &mut owner {
+                Some((current, count)) if current == id => *count += 1,
+                _ => {
+                    with_one += usize::from(owner.is_some_and(|(_, count)| count == 1));
+                    with_any += 1;
+                    owner = Some((*id, 1));
                 }
-            }
-            after = found.into_iter().next_back().map(|(key, _)| key).or(after);
-            if was_last {
-                break;
             }
         }
         with_one += usize::from(owner.is_some_and(|(_, count)| count == 1));

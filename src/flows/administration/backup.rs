@@ -3,7 +3,7 @@
 //! The records are read in order while the gateway goes on working, and then what has changed
 //! meanwhile is appended: applied in that order, both together are the state at the end of a
 //! commit. What always holds: one backup is made at a time, and memory holds no more of it than a
-//! page and the changes of its own duration, which are bounded.
+//! step of the walk and the changes of its own duration, which are bounded.
 
 use std::io;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -24,8 +24,6 @@ use crate::records::{self, Records, keys};
 
 /// The most bytes of changes that may come about while a backup is made.
 const CHANGED_BYTES_MAX: usize = 256 << 20;
-/// Records that are read at a time.
-const STEP_ENTRIES: usize = 512;
 
 /// Follows every change, and remembers it while a backup is made.
 #[derive(Default)]
@@ -146,13 +144,10 @@ impl Administration {
         let listening = self.tap.begin()?;
         let (mut writer, head) = Writer::begin();
         into.write_all(&head).await?;
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let found = self.ground.records.store().scan(b"", after.as_deref(), STEP_ENTRIES).await?;
-            let Some((last, _)) = found.last() else { break };
-            after = Some(last.clone());
-            for (key, value) in found.iter().filter(|(key, _)| is_backed_up(key)) {
-                into.write_all(&writer.put(key, value)).await?;
+        let mut walk = self.ground.records.walk(b"");
+        while let Some((key, value)) = walk.next().await? {
+            if is_backed_up(&key) {
+                into.write_all(&writer.put(&key, &value)).await?;
             }
         }
         let now = records::encode(&self.ground.clock.now())?;

@@ -1,8 +1,8 @@
 //! Declared users: what is there is made to match a file.
 //!
-//! `plan` reads all users once and says what is different; nothing is changed where a user cannot
-//! be as declared, or where no administrator would be left. `apply` then does one step for each
-//! difference. What does not live here: what counts as a difference (`domain/declared.rs`).
+//! `plan` says what is different; nothing is changed where a user cannot be as declared, or where
+//! no administrator would be left. `apply` then does one step for each difference. What does not
+//! live here: what counts as a difference (`domain/declared.rs`).
 //!
 //! What always holds: a step is one commit, which is decided on the account as it is at that
 //! moment, so that no concurrent change is lost; new administrators are made before others cease to
@@ -105,7 +105,7 @@ impl Administration {
         match act {
             Act::Invite { guest, terms } => {
                 let (guest, terms) = (guest.as_ref().clone(), terms.clone());
-                self.invite_on(authority, guest, terms, links, LinksGo::ByHand).await.map(Some)
+                self.invite_on(authority, guest, terms, Some(links), LinksGo::ByHand).await.map(Some)
             }
             Act::Edit { user, edit, .. } => {
                 self.edit_knowing(authority, user, edit, Some(links)).await.map(|_| None)

@@ -1,13 +1,9 @@
 //! Finding people: a page at a time, by the beginning of a username, an address or a name.
 //!
-//! What always holds: a page costs the same with ten people and with a hundred thousand. Nothing
-//! here loads all users: the store is walked along an index, and a request walks a bounded part of
-//! it.
+//! What always holds: nothing here loads all users. The store is walked along an index, and a
+//! request walks a bounded part of it (`paging.rs`).
 
 use std::time::Duration;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::domain::credential::Credential;
 use crate::domain::id::UserId;
@@ -15,24 +11,16 @@ use crate::domain::time::Timestamp;
 use crate::domain::user::{Email, Group, Role, Standing, User, Username};
 use crate::flows::FlowError;
 use crate::flows::administration::Administration;
+use crate::flows::administration::paging::{Page, Pager, Part};
 use crate::flows::commit::{Parts, packed};
 use crate::ports::Batch;
 use crate::ports::store::Entry;
 use crate::records::{self, keys};
 
-/// The most people on one page.
-pub const PAGE_USERS_MAX: usize = 200;
-/// How many are on a page unless the caller says otherwise.
-pub const PAGE_USERS: usize = 50;
 /// How long ago counts as recently.
 const RECENTLY: Duration = Duration::from_hours(24 * 30);
 /// The longest text that is searched for, in characters.
 pub const SEARCH_CHARS_MAX: usize = 200;
-/// How many entries of the index one request walks; with filters that few people pass, a page may
-/// then be short, and the next one goes on from there.
-const WALKED_MAX: usize = 2_000;
-/// Entries that are read at a time.
-const STEP_ENTRIES: usize = 64;
 /// People whose terms are written in one commit while the directory is made.
 const MADE_AT_ONCE: usize = 16;
 
@@ -46,18 +34,10 @@ pub struct Query {
     pub group: Option<Group>,
     pub passkeys: Option<HowMany>,
     pub last_used: Option<LastUsed>,
-    /// The end of the page before.
-    pub after: Option<Cursor>,
-    /// From 1 to [`PAGE_USERS_MAX`].
-    pub limit: usize,
+    pub part: Part,
 }
 
 impl Query {
-    /// The first page of all users.
-    pub fn everybody() -> Self {
-        Self { limit: PAGE_USERS, ..Self::default() }
-    }
-
     /// The same for people who are found by a term that begins with `text`; all users if it is
     /// empty.
     #[must_use]
@@ -137,39 +117,6 @@ impl LastUsed {
     }
 }
 
-/// The end of a page. Opaque to callers, who give it back as it came.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor(Vec<u8>);
-
-impl Cursor {
-    pub(in crate::flows) fn of(key: &[u8]) -> Self {
-        Self(key.to_vec())
-    }
-
-    pub(in crate::flows) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Reads what `to_string` wrote.
-    pub fn parse(text: &str) -> Option<Self> {
-        URL_SAFE_NO_PAD.decode(text).ok().filter(|key| !key.is_empty()).map(Self)
-    }
-}
-
-impl std::fmt::Display for Cursor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(&self.0))
-    }
-}
-
-/// A part of a longer list.
-#[derive(Debug, Clone)]
-pub struct Page<T> {
-    pub items: Vec<T>,
-    /// The beginning of the next one; `None`: this was the last.
-    pub next: Option<Cursor>,
-}
-
 /// A user as lists show them.
 #[derive(Debug, Clone)]
 pub struct Summary {
@@ -190,35 +137,22 @@ impl Summary {
 impl Administration {
     /// A page of people: by username, or, where a text is searched for, by the term that was found.
     pub async fn list_users(&self, query: &Query) -> Result<Page<Summary>, FlowError> {
-        let limit = query.limit.clamp(1, PAGE_USERS_MAX);
         let prefix = match &query.search {
             Some(text) => keys::terms_from(text),
             None => keys::USERNAMES.to_vec(),
         };
-        let mut after = query.after.as_ref().map(|cursor| cursor.0.clone());
-        let mut items = Vec::new();
-        for _ in 0..WALKED_MAX / STEP_ENTRIES {
-            let entries = self.ground.records.store().scan(&prefix, after.as_deref(), STEP_ENTRIES).await?;
-            let was_last = entries.len() < STEP_ENTRIES;
-            for (key, value) in entries {
-                if items.len() == limit {
-                    return Ok(Page { items, next: after.map(Cursor) });
+        let mut pager = Pager::of(&self.ground.records, &prefix, &query.part);
+        while let Some((key, value)) = pager.next().await? {
+            if let Some(user) = self.user_at(query.search.as_deref(), &key, &value).await?
+                && query.lets_pass(&user)
+            {
+                let summary = self.summary_of(user).await?;
+                if query.lets_summary_pass(&summary, self.ground.clock.now()) {
+                    pager.take(summary);
                 }
-                if let Some(user) = self.user_at(query.search.as_deref(), &key, &value).await?
-                    && query.lets_pass(&user)
-                {
-                    let summary = self.summary_of(user).await?;
-                    if query.lets_summary_pass(&summary, self.ground.clock.now()) {
-                        items.push(summary);
-                    }
-                }
-                after = Some(key);
-            }
-            if was_last {
-                return Ok(Page { items, next: None });
             }
         }
-        Ok(Page { items, next: after.map(Cursor) })
+        Ok(pager.page())
     }
 
     /// The user to whom an entry of the index leads, if it is the first one of the list that does:
@@ -280,7 +214,7 @@ impl Administration {
 
     /// How many people have the administrator's role.
     pub fn administrator_count(&self) -> usize {
-        self.sessions.index.administrators().len()
+        self.sessions.index.administrator_count()
     }
 
     /// Makes the directory for the users who are older than it. A start that ends in the middle

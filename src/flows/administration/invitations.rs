@@ -17,6 +17,7 @@ use crate::domain::user::{DisplayName, Email, Group, Role, Username};
 use crate::flows::FlowError;
 use crate::flows::administration::Administration;
 use crate::flows::administration::links::Links;
+use crate::flows::administration::paging::{Page, Pager, Part};
 use crate::flows::authority::Authority;
 use crate::flows::commit::{ATTEMPTS_MAX, Parts};
 use crate::flows::sessions::Ended;
@@ -68,16 +69,17 @@ impl Administration {
         guest: Guest,
         go: LinksGo,
     ) -> Result<Invited, FlowError> {
-        self.invite_on(authority, guest, Terms::default(), &self.links().await?, go).await
+        self.invite_on(authority, guest, Terms::default(), None, go).await
     }
 
-    /// The same for an account on `terms`, where the links that there are have been read already.
+    /// The same for an account on `terms`, where the links that there are may have been read
+    /// already.
     pub(in crate::flows) async fn invite_on(
         &self,
         authority: &Authority,
         guest: Guest,
         terms: Terms,
-        links: &Links,
+        links: Option<&Links>,
         go: LinksGo,
     ) -> Result<Invited, FlowError> {
         self.must_be_free(&guest).await?;
@@ -96,10 +98,10 @@ impl Administration {
         Err(FlowError::Busy)
     }
 
-    /// Invites all guests, at most [`GUESTS_MAX`], or none where one of them cannot be invited. Their
-    /// addresses differ. Guests beyond the limit of one commit are invited in further commits. Where
-    /// the store fails between two of them, the caller invites all once more, and each new link
-    /// replaces the link before it.
+    /// Invites all guests, at most [`GUESTS_MAX`], or none where one of them cannot be invited.
+    /// Their addresses differ. Guests beyond the limit of one commit are invited in further
+    /// commits. Where the store fails between two of them, the caller invites all once more, and
+    /// each new link replaces the link before it.
     pub async fn invite_all(
         &self,
         authority: &Authority,
@@ -128,7 +130,7 @@ impl Administration {
             let links = self.links().await?;
             let mut parts = Parts::new();
             for (one, message) in promised.iter().filter(|(one, _)| !invited.contains(&one.invitation.id)) {
-                let inviting = self.inviting(&one.invitation, &links).await?;
+                let inviting = self.inviting(&one.invitation, Some(&links)).await?;
                 parts.push((&one.invitation, inviting.and(message.clone())));
             }
             let done = |one: &Invitation| {
@@ -197,8 +199,7 @@ impl Administration {
         id: &InvitationId,
         go: LinksGo,
     ) -> Result<Invited, FlowError> {
-        let found = self.invitations().await?.into_iter().find(|it| it.id == *id);
-        let before = found.ok_or(FlowError::NoSuchInvitation)?;
+        let before = self.live_invitation(id).await?;
         let guest = Guest {
             lifetime: before.expires_at.since(before.created_at),
             email: before.email,
@@ -208,7 +209,7 @@ impl Administration {
             role: before.role,
             invited_by: before.invited_by,
         };
-        self.invite_on(authority, guest, before.terms, &self.links().await?, go).await
+        self.invite_on(authority, guest, before.terms, None, go).await
     }
 
     /// The username that redeeming `invitation` will give, as things are; `None` if it adds a
@@ -221,19 +222,44 @@ impl Administration {
         }
     }
 
-    /// Every invitation that can still be redeemed, oldest first.
-    pub async fn invitations(&self) -> Result<Vec<Invitation>, FlowError> {
+    /// A page of the invitations that can still be redeemed, in no particular order, the
+    /// oldest of the page first.
+    pub async fn list_invitations(&self, part: &Part) -> Result<Page<Invitation>, FlowError> {
         let now = self.ground.clock.now();
-        let all = self.ground.records.all::<Invitation>(keys::INVITATIONS).await?;
-        let mut live: Vec<_> = all.into_iter().map(|(_, it)| it).filter(|it| it.is_live(now)).collect();
-        live.sort_by_key(|it| (it.created_at, it.id.0));
-        Ok(live)
+        let mut pager = Pager::of(&self.ground.records, keys::INVITATIONS, part);
+        while let Some((_, value)) = pager.next().await? {
+            let invitation: Invitation = records::decode(&value)?;
+            if invitation.is_live(now) {
+                pager.take(invitation);
+            }
+        }
+        let mut page = pager.page();
+        page.items.sort_by_key(|it| (it.created_at, it.id.0));
+        Ok(page)
+    }
+
+    /// How many invitations can still be redeemed, counted up to `most`.
+    pub async fn count_invitations(&self, most: usize) -> Result<usize, FlowError> {
+        let (now, mut count) = (self.ground.clock.now(), 0);
+        let mut walk = self.ground.records.walk(keys::INVITATIONS);
+        while count < most && walk.next_where(|it: &Invitation| it.is_live(now)).await?.is_some() {
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// A redeemable invitation by its id. The search reads all of them, because their keys are the
+    /// hashes of their secrets; they live for [`INVITATION_LIFETIME_MAX`] at most.
+    async fn live_invitation(&self, id: &InvitationId) -> Result<Invitation, FlowError> {
+        let now = self.ground.clock.now();
+        let mut walk = self.ground.records.walk(keys::INVITATIONS);
+        let found = walk.next_where(|it: &Invitation| it.is_live(now) && it.id == *id).await?;
+        found.map(|(_, invitation)| invitation).ok_or(FlowError::NoSuchInvitation)
     }
 
     /// Makes the link of an invitation void.
     pub async fn revoke_invitation(&self, authority: &Authority, id: &InvitationId) -> Result<(), FlowError> {
-        let found = self.invitations().await?.into_iter().find(|it| it.id == *id);
-        self.revoke(authority, &found.ok_or(FlowError::NoSuchInvitation)?).await
+        self.revoke(authority, &self.live_invitation(id).await?).await
     }
 
     pub(in crate::flows) async fn revoke(
@@ -254,13 +280,12 @@ impl Administration {
 
     /// Removes invitations that can no longer be used, and the rest of those that were used.
     pub(in crate::flows) async fn forget_expired_invitations(&self) -> Result<(), FlowError> {
-        let now = self.ground.clock.now();
-        for (key, invitation) in self.ground.records.all::<Invitation>(keys::INVITATIONS).await? {
-            if !invitation.is_live(now) {
-                self.ground.records.commit(Batch::default().delete(key)).await?;
-            }
+        let (now, mut walk) = (self.ground.clock.now(), self.ground.records.walk(keys::INVITATIONS));
+        while let Some((key, _)) = walk.next_where(|it: &Invitation| !it.is_live(now)).await? {
+            self.ground.records.commit(Batch::default().delete(key)).await?;
         }
-        for (key, secret) in self.ground.records.all::<SecretHash>(keys::INVITATIONS_FOR).await? {
+        let mut walk = self.ground.records.walk(keys::INVITATIONS_FOR);
+        while let Some((key, secret)) = walk.next_record::<SecretHash>().await? {
             if self.ground.records.invitation(&secret).await?.is_none() {
                 let stored = records::encode(&secret)?;
                 // A link that has been replaced meanwhile stays.

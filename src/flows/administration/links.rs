@@ -1,4 +1,4 @@
-//! The links that lead to accounts, read once, and the batches that end them.
+//! The links that lead to accounts, and the batches that end them.
 //!
 //! What does not live here: making links (`invitations.rs`, and `flows/account/own_link.rs`).
 //!
@@ -24,16 +24,11 @@ pub(in crate::flows) struct Links {
 }
 
 impl Links {
-    /// The links of these invitations, each with the key of its record.
-    pub(in crate::flows) fn of(all: &[(Vec<u8>, Invitation)]) -> Self {
-        let mut links = Self::default();
-        for (key, it) in all {
-            links.for_address.entry(it.email.clone()).or_default().push(key.clone());
-            if let Some(account) = it.account {
-                links.for_account.entry(account).or_default().push(key.clone());
-            }
+    fn add(&mut self, key: Vec<u8>, it: Invitation) {
+        if let Some(account) = it.account {
+            self.for_account.entry(account).or_default().push(key.clone());
         }
-        links
+        self.for_address.entry(it.email).or_default().push(key);
     }
 
     /// The keys of those for this address, or for this account.
@@ -46,7 +41,31 @@ impl Links {
 impl Administration {
     /// All links that there are now.
     pub(in crate::flows) async fn links(&self) -> Result<Links, FlowError> {
-        Ok(Links::of(&self.ground.records.all(keys::INVITATIONS).await?))
+        let (mut walk, mut links) = (self.ground.records.walk(keys::INVITATIONS), Links::default());
+        while let Some((key, invitation)) = walk.next_record().await? {
+            links.add(key, invitation);
+        }
+        Ok(links)
+    }
+
+    /// The keys of the links to this address, or to this account: by `links`, if they have been
+    /// read already.
+    async fn links_to(
+        &self,
+        email: &Email,
+        account: Option<&UserId>,
+        links: Option<&Links>,
+    ) -> Result<BTreeSet<Vec<u8>>, FlowError> {
+        if let Some(links) = links {
+            return Ok(links.theirs(email, account));
+        }
+        let (mut walk, mut theirs) = (self.ground.records.walk(keys::INVITATIONS), BTreeSet::new());
+        let is_theirs =
+            |it: &Invitation| it.email == *email || account.is_some_and(|id| it.account == Some(*id));
+        while let Some((key, _)) = walk.next_where(is_theirs).await? {
+            theirs.insert(key);
+        }
+        Ok(theirs)
     }
 
     /// The batch that ends every live link for this address, or for this account.
@@ -54,9 +73,9 @@ impl Administration {
         &self,
         email: &Email,
         account: Option<&UserId>,
-        links: &Links,
+        links: Option<&Links>,
     ) -> Result<Batch, FlowError> {
-        let mut theirs = links.theirs(email, account);
+        let mut theirs = self.links_to(email, account, links).await?;
         let newest = self.ground.records.get::<SecretHash>(&keys::invitation_for(email)).await?;
         theirs.extend(newest.map(|secret| keys::invitation(&secret)));
         Ok(theirs.into_iter().fold(Batch::default(), Batch::delete))
@@ -67,10 +86,10 @@ impl Administration {
     pub(in crate::flows) async fn inviting(
         &self,
         invitation: &Invitation,
-        links: &Links,
+        links: Option<&Links>,
     ) -> Result<Batch, FlowError> {
         let key = keys::invitation_for(&invitation.email);
-        let mut ended = links.theirs(&invitation.email, invitation.account.as_ref());
+        let mut ended = self.links_to(&invitation.email, invitation.account.as_ref(), links).await?;
         let expected = match self.ground.records.get_exact::<SecretHash>(&key).await? {
             Some((secret, stored)) => {
                 ended.insert(keys::invitation(&secret));

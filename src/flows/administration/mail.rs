@@ -2,9 +2,10 @@
 //!
 //! What does not live here: handing it to a server (`mail/smtp.rs`).
 //!
-//! What always holds: the message goes to the administrator's own address, within the limits of every
-//! other message.
+//! What always holds: the message goes to the administrator's own address, within the limits of
+//! every other message.
 
+use crate::domain::event::Kind;
 use crate::domain::message::{Content, Message};
 use crate::domain::session::Session;
 use crate::domain::user::Email;
@@ -34,6 +35,7 @@ impl Administration {
         let spent = self.sessions.spend_freshness_of(authority, &Vec::new()).await?;
         self.ground.records.commit(enqueued.and(spent)).await?;
         self.messages.wake_delivery();
+        self.ground.report(authority.origin(), Kind::MailTested { user: session.user });
         Ok(to)
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! `people` changes accounts, `invitations` promises them, `links` are the links to them,
 //! `declared` makes all of them match a file, `import` takes them over from another program,
-//! `directory` finds them, `sessions` lists and ends sessions, `bans` keeps networks out, `trail`
-//! reads what happened, `activity` counts it, `keys` replaces the signing keys, `upkeep` is what to
-//! watch, and `backup` writes everything down. What does not live here: what users do to their own
-//! accounts. What always holds: a flow that changes anything takes an [`Authority`], and the event
-//! that it reports names the actor.
+//! `directory` finds them, `paging` cuts lists into pages, `sessions` lists and ends sessions,
+//! `tokens` lists access tokens, `bans` keeps networks out, `trail` reads what happened, `activity`
+//! counts it, `keys` replaces the signing keys, `upkeep` is what to watch, `process` what is done
+//! to the program itself, and `backup` writes everything down. What does not live here: what users
+//! do to their own accounts. What always holds: a flow that changes anything takes an
+//! [`Authority`], and the event that it reports names the actor.
 
 pub mod activity;
 pub mod backup;
@@ -18,8 +19,11 @@ pub mod invitations;
 mod keys;
 mod links;
 mod mail;
+pub mod paging;
 pub mod people;
+mod process;
 mod sessions;
+mod tokens;
 pub mod trail;
 pub mod upkeep;
 
@@ -30,6 +34,7 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use super::access_tokens::AccessTokens;
 use super::account::Accounts;
 use super::attempts::Attempts;
 use super::ground::Ground;
@@ -44,6 +49,7 @@ pub struct Administration {
     pub(in crate::flows) attempts: Arc<Attempts>,
     pub(in crate::flows) messages: Arc<Messages>,
     pub(in crate::flows) sessions: Arc<Sessions>,
+    pub(in crate::flows) access_tokens: Arc<AccessTokens>,
     pub(in crate::flows) accounts: Arc<Accounts>,
     /// Every signing key; the keys that sign now are open in [`Ground`].
     pub(in crate::flows) keys: Mutex<SigningKeys>,

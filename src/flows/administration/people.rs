@@ -171,7 +171,7 @@ impl Administration {
                 .expect(key.clone(), stored)
                 .and(self.accounts.expecting_another_administrator(&user).await?)
                 .and(self.accounts.retiring(&user).await?)
-                .and(self.voiding_links(&user.email, Some(id), &self.links().await?).await?)
+                .and(self.voiding_links(&user.email, Some(id), None).await?)
                 .and(self.sessions.spend_freshness_of(authority, &endings.ended()).await?);
             if self.accounts.is_committed_with(endings, change, &authority.origin()).await? {
                 let kind = Kind::UserChanged { user: *id, what: UserChange::Deleted };
@@ -200,7 +200,6 @@ impl Administration {
         }
         let invited = self.promise(self.guest_of(&user, authority)).await?;
         let message = self.message_with(&invited, go)?;
-        let links = self.links().await?;
         for _ in 0..ATTEMPTS_MAX {
             let (user, unchanged) = self.exactly(id).await?;
             if user.email != invited.invitation.email {
@@ -211,7 +210,7 @@ impl Administration {
                 OldPasskeys::Wiped => self.wiping(authority, &user).await?,
             };
             let spent = self.sessions.spend_freshness_of(authority, &endings.ended()).await?;
-            let inviting = self.inviting(&invited.invitation, &links).await?;
+            let inviting = self.inviting(&invited.invitation, None).await?;
             let change = unchanged.and(inviting).and(message.clone()).and(wiping).and(spent);
             if self.accounts.is_committed_with(endings, change, &authority.origin()).await? {
                 self.messages.wake_delivery();
@@ -315,13 +314,6 @@ impl Administration {
             batch = batch.and(self.accounts.giving_username(&after.username, before).await?);
         }
         if before.standing != after.standing && after.standing == Standing::Disabled {
-            let read;
-            let links = if let Some(links) = links {
-                links
-            } else {
-                read = self.links().await?;
-                &read
-            };
             batch = batch
                 .and(self.ground.records.forgetting_own_link(&after.id).await?)
                 .and(self.voiding_links(&after.email, Some(&after.id), links).await?)

@@ -9,33 +9,38 @@ use crate::domain::id::{SessionId, UserId};
 use crate::domain::user::User;
 use crate::flows::FlowError;
 use crate::flows::administration::Administration;
-use crate::flows::administration::directory::{Cursor, Page};
+use crate::flows::administration::paging::{Page, Pager, Part, newest_first};
 use crate::flows::authority::Authority;
 use crate::flows::commit::ATTEMPTS_MAX;
 use crate::flows::index::LiveSession;
 use crate::flows::sessions::Ended;
 use crate::records::keys;
 
-/// How many sessions are on a page.
-const PAGE_SESSIONS: usize = 50;
-
 impl Administration {
     /// A page of the sessions that can be used, with their owners, in no particular order.
-    pub async fn list_sessions(
-        &self,
-        after: Option<Cursor>,
-    ) -> Result<Page<(Arc<LiveSession>, Arc<User>)>, FlowError> {
-        let after = after.map(|cursor| cursor.as_bytes().to_vec());
-        let found = self.ground.records.store().scan(keys::SESSIONS, after.as_deref(), PAGE_SESSIONS).await?;
-        let was_last = found.len() < PAGE_SESSIONS;
-        let next = found.last().filter(|_| !was_last).map(|(key, _)| Cursor::of(key));
-        let now = self.ground.clock.now();
-        let shown = found.iter().filter_map(|(key, _)| {
+    pub async fn list_sessions(&self, part: &Part) -> Result<Page<(Arc<LiveSession>, Arc<User>)>, FlowError> {
+        let (lifetimes, now) = (self.ground.lifetimes(), self.ground.clock.now());
+        let known = |key: &[u8]| {
             let session = self.sessions.index.session(&keys::session_id(key)?)?;
             let user = self.sessions.index.user(&session.record().user)?;
-            session.is_live(&self.ground.lifetimes(), now).then_some((session, user))
-        });
-        Ok(Page { items: shown.collect(), next })
+            session.is_live(&lifetimes, now).then_some((session, user))
+        };
+        let mut pager = Pager::of(&self.ground.records, keys::SESSIONS, part);
+        while let Some((key, _)) = pager.next().await? {
+            if let Some(session) = known(&key) {
+                pager.take(session);
+            }
+        }
+        Ok(pager.page())
+    }
+
+    /// A page of a user's sessions that can be used, newest first.
+    pub fn list_sessions_of(&self, user: &UserId, part: &Part) -> Page<Arc<LiveSession>> {
+        let place = |session: &Arc<LiveSession>| {
+            let record = session.record();
+            newest_first(record.created_at, &record.id.0)
+        };
+        Page::of_few(self.sessions.sessions_of(user), part, place)
     }
 
     /// Ends one session of a user.

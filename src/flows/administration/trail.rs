@@ -10,7 +10,7 @@ use crate::domain::audit::Entry;
 use crate::domain::id::UserId;
 use crate::domain::time::Timestamp;
 use crate::flows::administration::Administration;
-use crate::flows::administration::directory::{Cursor, Page};
+use crate::flows::administration::paging::{Cursor, Page, Pager};
 use crate::flows::commit::{Parts, packed};
 use crate::flows::trail::WRITTEN_AT_ONCE;
 use crate::flows::trail::activity::HOURS_KEPT;
@@ -18,10 +18,8 @@ use crate::flows::{FlowError, trail};
 use crate::ports::{Batch, entropy};
 use crate::records::{self, keys};
 
-/// Entries that are read at a time.
-const STEP_ENTRIES: usize = 128;
-/// How many entries one request reads, if most do not pass its filters.
-const WALKED_MAX: usize = 5_000;
+/// How many entries one request looks at, if most do not pass its filters.
+const LOOKED_AT_MAX: usize = 5_000;
 /// The most entries of one page.
 pub const PAGE_ENTRIES_MAX: usize = 500;
 /// How many are on a page unless the caller says otherwise.
@@ -96,55 +94,40 @@ impl Administration {
         self.write_trail().await?;
         let limit = query.limit.clamp(1, PAGE_ENTRIES_MAX);
         let prefix = query.user.as_ref().map_or_else(|| keys::AUDIT.to_vec(), keys::audit_of);
-        let mut after = query.after.as_ref().map(|cursor| [&*prefix, cursor.as_bytes()].concat());
-        let mut items: Vec<Kept> = Vec::new();
-        for _ in 0..WALKED_MAX / STEP_ENTRIES {
-            let found = self.ground.records.store().scan(&prefix, after.as_deref(), STEP_ENTRIES).await?;
-            let was_last = found.len() < STEP_ENTRIES;
-            for (key, value) in found {
-                let Some(id) = keys::audit_id(&key) else { continue };
-                if items.len() == limit {
-                    let next = items.last().map(|last| last.id.clone());
-                    return Ok(Page { items, next });
-                }
-                after = Some(key);
-                // The index of a user leads to entries; without one, the scan has read them already.
-                let entry: Option<Entry> = match query.user {
-                    Some(_) => self.ground.records.get(&keys::audit(&id)).await?,
-                    None => Some(records::decode(&value)?),
-                };
-                let Some(entry) = entry else { continue };
-                if query.since.is_some_and(|since| entry.at < since) {
-                    return Ok(Page { items, next: None });
-                }
-                if query.event.as_ref().is_none_or(|event| entry.event == *event) {
-                    items.push(Kept { id: Cursor::of(&id), entry });
-                }
+        let after = query.after.as_ref().map(|id| [&*prefix, id.as_bytes()].concat());
+        let mut pager = Pager::new(&self.ground.records, &prefix, after.as_deref(), limit, LOOKED_AT_MAX);
+        while let Some((key, value)) = pager.next().await? {
+            let Some(id) = keys::audit_id(&key) else { continue };
+            // The index of a user leads to entries; without one, the walk has read them already.
+            let entry: Option<Entry> = match query.user {
+                Some(_) => self.ground.records.get(&keys::audit(&id)).await?,
+                None => Some(records::decode(&value)?),
+            };
+            let Some(entry) = entry else { continue };
+            if query.since.is_some_and(|since| entry.at < since) {
+                break;
             }
-            if was_last {
-                return Ok(Page { items, next: None });
+            if query.event.as_ref().is_none_or(|event| entry.event == *event) {
+                pager.take(Kept { id: Cursor::of(&id), entry });
             }
         }
-        let next = after.as_deref().and_then(keys::audit_id).map(|id| Cursor::of(&id));
+        let Page { items, next } = pager.page();
+        let next = next.and_then(|last| keys::audit_id(last.as_bytes())).map(|id| Cursor::of(&id));
         Ok(Page { items, next })
     }
 
     /// Counts what happened in the last week, when the gateway starts.
     pub(in crate::flows) async fn recall_activity(&self) -> Result<(), FlowError> {
         let since = self.ground.clock.now().minus(Duration::from_hours(HOURS_KEPT.unsigned_abs()));
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let found = self.ground.records.store().scan(keys::AUDIT, after.as_deref(), STEP_ENTRIES).await?;
-            for (_, value) in &found {
-                match records::decode::<Entry>(value) {
-                    Ok(entry) if entry.at >= since => self.ground.trail.activity().note(&entry),
-                    // The newest come first, so the rest is older still.
-                    _ => return Ok(()),
-                }
+        let mut walk = self.ground.records.walk(keys::AUDIT);
+        while let Some((_, value)) = walk.next().await? {
+            match records::decode::<Entry>(&value) {
+                Ok(entry) if entry.at >= since => self.ground.trail.activity().note(&entry),
+                // The newest come first, so the rest is older still.
+                _ => break,
             }
-            let Some((last, _)) = found.into_iter().next_back() else { return Ok(()) };
-            after = Some(last);
         }
+        Ok(())
     }
 
     /// Removes what is older than `audit.keep`, and the oldest beyond the most that are kept.
@@ -185,16 +168,11 @@ impl Administration {
 
     /// Walks over the newest `most` entries.
     async fn newest_entries(&self, most: usize) -> Result<Walked, FlowError> {
-        let mut walked = Walked { count: 0, last: None };
-        while walked.count < most {
-            let step = STEP_ENTRIES.min(most - walked.count);
-            let found = self.ground.records.store().scan(keys::AUDIT, walked.last.as_deref(), step).await?;
-            walked.count += found.len();
-            let was_last = found.len() < step;
-            walked.last = found.into_iter().next_back().map(|(key, _)| key).or(walked.last);
-            if was_last {
-                break;
-            }
+        let (mut walk, mut walked) = (self.ground.records.walk(keys::AUDIT), Walked { count: 0, last: None });
+        while walked.count < most
+            && let Some((key, _)) = walk.next().await?
+        {
+            walked = Walked { count: walked.count + 1, last: Some(key) };
         }
         Ok(walked)
     }

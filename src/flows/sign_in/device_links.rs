@@ -233,12 +233,10 @@ impl SignIn {
 
     /// Removes links that are over.
     pub(in crate::flows) async fn forget_expired_device_links(&self) -> Result<(), FlowError> {
-        let now = self.ground.clock.now();
-        for (_, link) in self.ground.records.all::<DeviceLink>(keys::DEVICE_LINKS).await? {
-            if !link.is_live(now) {
-                // A link that was made meanwhile stays.
-                self.ground.is_committed(forgetting(&link, records::encode(&link)?)).await?;
-            }
+        let (now, mut walk) = (self.ground.clock.now(), self.ground.records.walk(keys::DEVICE_LINKS));
+        while let Some((_, link)) = walk.next_where(|it: &DeviceLink| !it.is_live(now)).await? {
+            // A link that was made meanwhile stays.
+            self.ground.is_committed(forgetting(&link, records::encode(&link)?)).await?;
         }
         Ok(())
     }

@@ -246,12 +246,10 @@ impl SignIn {
 
     /// Removes recoveries that can no longer be cancelled.
     pub(in crate::flows) async fn forget_old_recoveries(&self) -> Result<(), FlowError> {
-        let now = self.ground.clock.now();
-        for (key, recovery) in self.ground.records.all::<Recovery>(keys::RECOVERIES).await? {
-            if !recovery.is_open(now) {
-                let index = keys::recovery_of(&recovery.user, &recovery.session);
-                self.ground.records.commit(Batch::default().delete(key).delete(index)).await?;
-            }
+        let (now, mut walk) = (self.ground.clock.now(), self.ground.records.walk(keys::RECOVERIES));
+        while let Some((key, recovery)) = walk.next_where(|it: &Recovery| !it.is_open(now)).await? {
+            let index = keys::recovery_of(&recovery.user, &recovery.session);
+            self.ground.records.commit(Batch::default().delete(key).delete(index)).await?;
         }
         Ok(())
     }

@@ -15,15 +15,16 @@ use super::preview::{self, Preview};
 use super::settings::SettingsPage;
 use super::text::ENGLISH;
 use super::views::{
-    Audit, EventLine, Filters, Frame, InvitationLine, Invitations, OneUser, Overview, PasskeyLine, RouteLine,
-    Routes, Section, SessionLine, Sessions, UserRow, Users,
+    Audit, COUNTED_MAX, EventLine, Filters, Frame, InvitationLine, Invitations, OneUser, Overview,
+    PasskeyLine, RouteLine, Routes, Section, SessionLine, Sessions, UserRow, Users,
 };
 use super::why::{Asked, Why};
 use crate::domain::id::UserId;
 use crate::domain::place::{FORWARD_TEST, ForwardAuth};
 use crate::domain::session::Scope;
 use crate::domain::user::{Group, Role, Standing, User};
-use crate::flows::administration::directory::{self, Cursor, HowMany, LastUsed, PAGE_USERS};
+use crate::flows::administration::directory::{self, HowMany, LastUsed};
+use crate::flows::administration::paging::{Cursor, Part};
 use crate::flows::administration::trail::{Kept, PAGE_ENTRIES, TrailQuery};
 use crate::flows::index::LiveSession;
 use crate::flows::sessions::caller::Caller;
@@ -74,7 +75,7 @@ async fn administrator(desk: &Desk, load: Load) -> Result<Administrator, Respons
 }
 
 async fn frame(desk: &Desk, here: Section) -> Result<Frame<'_>, Problem> {
-    let waiting = desk.gateway.administration.invitations().await?.len();
+    let waiting = desk.gateway.administration.count_invitations(COUNTED_MAX + 1).await?;
     let pending = desk.gateway.administration.pending_count();
     Ok(Frame { site: &desk.site, t: &ENGLISH, here, waiting, pending })
 }
@@ -170,8 +171,7 @@ async fn users(
         group: Group::parse(&group).ok(),
         passkeys: HowMany::parse(&passkeys),
         last_used: LastUsed::parse(&last),
-        after: Cursor::parse(&after),
-        limit: PAGE_USERS,
+        part: Part { after: Cursor::parse(&after), ..Part::default() },
         search: None,
     };
     let found = desk.gateway.administration.list_users(&query.beginning_with(&search)).await?;
@@ -196,7 +196,7 @@ fn address_of(filters: &Filters, next: &Cursor) -> String {
 }
 
 fn query_of(pairs: &[(&str, &str)], next: &Cursor) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::from("?"));
+    let mut query = url::form_urlencoded::Serializer::for_suffix(String::from("?"), 1);
     query.extend_pairs(pairs.iter().filter(|(_, value)| !value.is_empty()));
     query.append_pair("after", &next.to_string());
     query.finish()
@@ -247,12 +247,18 @@ fn events(desk: &Desk, trail: &[Kept]) -> Vec<EventLine> {
     trail.iter().map(|kept| EventLine::of(&kept.entry, name)).collect()
 }
 
-async fn invitations(State(desk): State<Desk>, load: Load) -> Result<Response, Instead> {
+async fn invitations(
+    State(desk): State<Desk>,
+    load: Load,
+    Query(after): Query<After>,
+) -> Result<Response, Instead> {
     administrator(&desk, load).await?;
-    let rows = desk.gateway.administration.invitations().await?.iter().map(InvitationLine::from).collect();
+    let found = desk.gateway.administration.list_invitations(&after.part()).await?;
+    let rows = found.items.iter().map(InvitationLine::from).collect();
+    let next = found.next.map(|next| query_of(&[], &next));
     let frame = frame(&desk, Section::Invitations).await?;
     let has_mail = desk.gateway.ground.has_mail();
-    Ok(page(StatusCode::OK, &Invitations { site: &desk.site, t: &ENGLISH, frame, has_mail, rows }))
+    Ok(page(StatusCode::OK, &Invitations { site: &desk.site, t: &ENGLISH, frame, has_mail, rows, next }))
 }
 
 async fn applications(
@@ -288,13 +294,19 @@ struct After {
     after: String,
 }
 
+impl After {
+    fn part(&self) -> Part {
+        Part { after: Cursor::parse(&self.after), ..Part::default() }
+    }
+}
+
 async fn sessions(
     State(desk): State<Desk>,
     load: Load,
-    Query(After { after }): Query<After>,
+    Query(after): Query<After>,
 ) -> Result<Response, Instead> {
     let own = administrator(&desk, load).await?;
-    let found = desk.gateway.administration.list_sessions(Cursor::parse(&after)).await?;
+    let found = desk.gateway.administration.list_sessions(&after.part()).await?;
     let line = |(session, user): &(Arc<LiveSession>, Arc<User>)| {
         SessionLine::of(session, user.username.as_str(), &own.session)
     };

@@ -26,6 +26,13 @@ use crate::pages::access_tokens::TokenRow;
 use crate::pages::account::TileIcon;
 use crate::pages::attributes::AttributeField;
 
+/// The highest number on a badge.
+pub(super) const COUNTED_MAX: usize = 99;
+
+fn in_words(count: usize) -> String {
+    if count > COUNTED_MAX { format!("{COUNTED_MAX}+") } else { count.to_string() }
+}
+
 /// The sections of the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Section {
@@ -45,7 +52,7 @@ pub(super) struct Frame<'a> {
     pub(super) site: &'a Site,
     pub(super) t: &'static AdminText,
     pub(super) here: Section,
-    /// Unused invitations, for the badge.
+    /// Unused invitations, for the badge; counted a little beyond [`COUNTED_MAX`].
     pub(super) waiting: usize,
     /// Accounts that wait for an administrator.
     pub(super) pending: usize,
@@ -56,7 +63,7 @@ pub(super) struct Tab {
     pub(super) label: &'static str,
     pub(super) href: String,
     pub(super) is_here: bool,
-    pub(super) count: usize,
+    pub(super) badge: Option<String>,
 }
 
 impl Frame<'_> {
@@ -66,7 +73,7 @@ impl Frame<'_> {
             label,
             href: format!("{}/admin{below}", self.site.prefix()),
             is_here: self.here == section,
-            count: match section {
+            badge: Some(match section {
                 Section::Invitations => self.waiting,
                 Section::Users => self.pending,
                 Section::Overview
@@ -75,7 +82,9 @@ impl Frame<'_> {
                 | Section::Bans
                 | Section::Audit
                 | Section::Settings => 0,
-            },
+            })
+            .filter(|count| *count > 0)
+            .map(in_words),
         };
         vec![
             tab(Section::Overview, t.overview, ""),
@@ -400,6 +409,13 @@ pub(super) struct Invitations<'a> {
     pub(super) frame: Frame<'a>,
     pub(super) has_mail: bool,
     pub(super) rows: Vec<InvitationLine>,
+    pub(super) next: Option<String>,
+}
+
+impl Invitations<'_> {
+    fn count(&self) -> String {
+        in_words(self.frame.waiting)
+    }
 }
 
 /// `{prefix}/admin/applications`

@@ -1,17 +1,19 @@
 //! Lists of people: a page at a time, found by the beginning of a term.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use vestibule::domain::user::DisplayName;
-use vestibule::flows::administration::directory::{Cursor, Query};
+use vestibule::flows::administration::directory::Query;
+use vestibule::flows::administration::paging::Cursor;
 use vestibule::flows::administration::people::UserEdit;
 use vestibule::flows::authority::Authority;
 use vestibule::records::{self, keys};
 use vestibule::store::MemoryStore;
 
-use super::told;
-use crate::harness::{Scene, until};
+use super::{id_of, told, user};
+use crate::harness::{Reply, Scene, until};
 use crate::stage::Stage;
 
 fn names(page: &Value) -> Vec<String> {
@@ -52,6 +54,95 @@ async fn pages_list_every_user_once() {
     assert_eq!(names(&told(&scene, &["user", "list"])), whole);
 }
 
+fn ids(list: &Value) -> Vec<String> {
+    let items = list.as_array().unwrap_or_else(|| panic!("no array: {list}")).iter();
+    items.map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The query of the next page, by the `Link` header of this one.
+fn next_of(answer: &Reply) -> Option<String> {
+    let link = answer.header("link");
+    (!link.is_empty()).then(|| {
+        let query = link.strip_prefix("<").and_then(|link| link.strip_suffix(">; rel=\"next\""));
+        query.unwrap_or_else(|| panic!("{link}")).to_owned()
+    })
+}
+
+/// A command that names no page prints everything, as an array; one that names a page prints that,
+/// and where the list goes on. The API answers with one page, and a header leads on.
+#[tokio::test]
+async fn invitations_sessions_and_tokens_are_paged_everywhere() {
+    let mut scene = Scene::set().await;
+    for n in 0..5 {
+        scene.gateway.invite(&format!("guest{n}@example.com"), &[]);
+        let token = ["token", "create", "--user", "alice", "--route", "app", "--expires", "1h"];
+        scene.gateway.operate(&[&token[..], &["--name", &format!("script {n}")]].concat());
+        scene.anonymous().sign_in(&mut scene.device).await.expect(201);
+    }
+    let sessions = format!("{}/sessions", user(&scene, "alice"));
+    for (command, member, address) in [
+        (&["invitation", "list"][..], "invitations", "admin/v1/invitations"),
+        (&["token", "list"], "tokens", "admin/v1/tokens"),
+        (&["token", "list", "--user", "alice"], "tokens", "admin/v1/tokens?user=ALICE"),
+        (&["session", "list", "alice"], "sessions", &*sessions),
+    ] {
+        let whole: BTreeSet<_> = ids(&told(&scene, command)).into_iter().collect();
+        assert!(whole.len() >= 5, "{command:?}: {whole:?}");
+        let (mut printed, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let going_on = after.iter().flat_map(|after| ["--after", after.as_str()]);
+            let page: Vec<_> = command.iter().copied().chain(["--limit", "2"]).chain(going_on).collect();
+            let page = told(&scene, &page);
+            let on_page = ids(&page[member]);
+            assert!(on_page.len() <= 2 && page.as_object().unwrap().len() == 2, "{page}");
+            printed.extend(on_page);
+            let Some(next) = page["next"].as_str() else { break };
+            let text = scene.gateway.operate(&[command, &["--limit", "2"]].concat());
+            assert!(text.contains("There are more: add --after "), "{text}");
+            after = Some(next.to_owned());
+        }
+        assert_eq!(printed.len(), whole.len(), "{command:?}");
+        assert_eq!(printed.into_iter().collect::<BTreeSet<_>>(), whole, "{command:?}");
+
+        let address = address.replace("ALICE", &id_of(&scene, "alice"));
+        let (path, filter) = address.split_once('?').unwrap_or((&address, ""));
+        let (mut answered, mut query) = (Vec::new(), format!("?{filter}&limit=2"));
+        loop {
+            let page = scene.alice.get(&format!("{path}{query}")).await.expect(200);
+            answered.extend(ids(&page.json()));
+            let Some(next) = next_of(&page) else { break };
+            query = next;
+        }
+        assert_eq!(answered.len(), whole.len(), "{address}");
+        assert_eq!(answered.into_iter().collect::<BTreeSet<_>>(), whole, "{address}");
+        for wrong in ["limit=0", "limit=201", "after=*"] {
+            scene.alice.get(&format!("{path}?{wrong}")).await.expect_problem(422);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_page_of_invitations_leads_to_the_next_one_and_its_badge_counts_to_a_hundred() {
+    let scene = Scene::set().await;
+    let guests: Vec<_> = (0..102).map(|n| format!("guest{n}@example.com")).collect();
+    let file = scene.gateway.directory().join("guests.csv");
+    std::fs::write(&file, format!("email\n{}\n", guests.join("\n"))).unwrap();
+    scene.gateway.operate(&["import", "users", file.to_str().unwrap()]);
+    let (mut query, mut shown) = (String::new(), Vec::new());
+    for _ in 0..3 {
+        let page = scene.alice.navigate(&scene.url(&format!("/auth/admin/invitations{query}"))).await;
+        let page = page.expect(200).text();
+        assert!(page.contains("<span class=\"badge\">99+</span>"), "{page}");
+        shown.push(page.matches("data-ask=\"revoke\"").count());
+        let next = page.split_once("rel=\"next\" href=\"/auth/admin/invitations");
+        let next = next.and_then(|(_, next)| next.split_once('"')).map_or("", |(query, _)| query);
+        next.clone_into(&mut query);
+    }
+    assert_eq!((shown, query), (vec![50, 50, 2], String::new()));
+    let overview = scene.alice.get("admin/v1/overview").await.expect(200).json();
+    assert_eq!(overview["invitations"], 102, "the overview counts all");
+}
+
 #[tokio::test]
 async fn people_are_found_by_the_beginning_of_username_address_or_name() {
     let scene = Scene::set().await;
@@ -88,7 +179,7 @@ async fn search_index_is_built_for_existing_users() {
         stage.store.take(&key).await.unwrap();
     }
     stage.store.take(&keys::directory_made()).await.unwrap().unwrap();
-    let query = Query::everybody().beginning_with("ali");
+    let query = Query::default().beginning_with("ali");
     assert!(stage.gateway.administration.list_users(&query).await.unwrap().items.is_empty());
     let again = stage.again().await;
     assert_eq!(again.gateway.administration.list_users(&query).await.unwrap().items.len(), 1);

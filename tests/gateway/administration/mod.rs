@@ -4,9 +4,11 @@ mod declared;
 mod files;
 pub(crate) mod imports;
 mod lists;
+mod pages;
 mod people;
 mod previews;
 mod refusals;
+mod requests;
 mod settings;
 mod trail;
 

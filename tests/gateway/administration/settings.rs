@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use vestibule::domain::limits::MAIL_BURST;
 
-use super::bob;
+use super::trail::told_lines;
+use super::{bob, id_of};
 use crate::harness::scene::ALICE;
 use crate::harness::{Mode, PostOffice, Reply, Scene, port};
 
@@ -58,6 +59,9 @@ async fn s_34_test_mail_goes_to_the_caller_and_is_limited() {
     }
     let problem = scene.alice.post("admin/v1/mail/test", &json!({})).await.expect_problem(429);
     assert_eq!(problem["code"], "rate_limited");
+    let audit = told_lines(&scene, &["--event", "mail_tested"]);
+    assert_eq!(audit.len(), usize::try_from(MAIL_BURST.get()).unwrap());
+    assert_eq!(audit[0]["actor"], id_of(&scene, "alice").as_str());
 }
 
 #[tokio::test]

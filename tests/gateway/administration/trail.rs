@@ -1,5 +1,7 @@
 //! The audit trail: what happened, and who did it (S-22).
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use super::{BOB, id_of, told, user};
 use crate::harness::{Authenticator, Scene};
 use crate::stage::Stage;
 
-fn told_lines(scene: &Scene, arguments: &[&str]) -> Vec<Value> {
+pub(super) fn told_lines(scene: &Scene, arguments: &[&str]) -> Vec<Value> {
     let text = scene.gateway.operate(&[&["audit", "--json"], arguments].concat());
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -82,6 +84,38 @@ async fn refusals_are_audited_with_an_anonymous_actor() {
     let sign_in = lines.iter().find(|line| line["event"] == "sign_in_refused").unwrap();
     assert_eq!((&sign_in["actor"], &sign_in["user"]), (&json!("anonymous"), &json!(bob_id)));
     assert!(!format!("{lines:?}").contains("token=x"), "a query string is in the trail");
+}
+
+#[tokio::test]
+async fn following_without_a_gateway_prints_what_there_is_and_says_that_nothing_follows() {
+    let mut scene = Scene::set().await;
+    scene.gateway.stop();
+    let mut there = told_lines(&scene, &["--limit", "500"]);
+    assert!(there.len() > 1);
+    there.reverse();
+    let output = scene.gateway.cli(&["audit", "--follow", "--json", "--limit", "500"]);
+    assert_eq!(output.status.code(), Some(1));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let printed: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(printed, there, "oldest first");
+    let complained = String::from_utf8(output.stderr).unwrap();
+    assert!(complained.contains("no gateway is running at"), "{complained}");
+    assert!(complained.contains("nothing is followed"), "{complained}");
+}
+
+#[tokio::test]
+async fn following_prints_what_there_is_and_then_what_happens() {
+    let scene = Scene::set().await;
+    let there = told_lines(&scene, &["--limit", "500"]).len();
+    let mut follow = scene.gateway.commander()(&["audit", "--follow", "--json", "--limit", "500"]);
+    let mut following = follow.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.by_ref().take(there).count(), there);
+    scene.gateway.operate(&["user", "name", "alice", "Alice B"]);
+    let line: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
+    assert_eq!((&line["event"], &line["reason"]), (&json!("user_changed"), &json!("name")));
+    following.kill().unwrap();
+    following.wait().unwrap();
 }
 
 #[tokio::test]

@@ -5,13 +5,13 @@
 //! What always holds: every call asks for an administrator's authority first, and no answer has a
 //! token in it.
 
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::authority;
+use super::lists::{Listed, part};
 use super::shapes::Failures;
 use crate::dialects::native::App;
 use crate::dialects::native::access_tokens::TokenShape;
@@ -25,25 +25,33 @@ use crate::web::call::Call;
 pub(super) struct Whose {
     /// Only tokens of the user with this id.
     user: Option<String>,
+    /// From 1 to 200 [default: 50].
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<usize>,
+    /// The `after` of the `Link` header of the page before.
+    after: Option<String>,
 }
 
-/// The access tokens that can be used, newest first.
+/// A page of the access tokens that can be used, the newest of the page first.
 #[utoipa::path(get, path = "/admin/v1/tokens", tag = "admin", params(Whose),
     security(("bearer" = []), ("cookie" = [])),
-    responses((status = 200, body = Vec<TokenShape>), Failures))]
+    responses(
+        (status = 200, body = Vec<TokenShape>, headers(("Link" = String, description = "The next page"))),
+        Failures,
+    ))]
 pub(super) async fn list(
     State(gateway): App,
     call: Call,
     whose: Result<Query<Whose>, QueryRejection>,
-) -> Result<Json<Vec<TokenShape>>, Problem> {
+) -> Result<Listed<TokenShape>, Problem> {
     authority(&gateway, &call)?;
-    let Query(Whose { user }) = whose.map_err(|error| Problem::malformed(error.body_text()))?;
-    let tokens = match user.as_deref().map(UserId::parse) {
-        None => gateway.access_tokens.all_tokens(),
-        Some(Ok(user)) => gateway.access_tokens.tokens_of(&user),
-        Some(Err(_)) => return Err(Problem::malformed("`user` is an id.")),
-    };
-    Ok(Json(tokens.iter().map(|token| TokenShape::from(&**token)).collect()))
+    let Query(whose) = whose.map_err(|error| Problem::malformed(error.body_text()))?;
+    let user = whose.user.as_deref().map(UserId::parse).transpose();
+    let user = user.map_err(|_| Problem::malformed("`user` is an id."))?;
+    let part = part(whose.limit, whose.after.as_deref())?;
+    let page = gateway.administration.list_tokens(user.as_ref(), &part).await?;
+    let filters: Vec<_> = whose.user.iter().map(|user| ("user", user.as_str())).collect();
+    Ok(Listed::new(page, &part, &filters, |token| TokenShape::from(&*token)))
 }
 
 /// Revokes an access token: it does not work any more.

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::authority;
+use super::lists::{Listed, Which};
 use super::shapes::{Failures, InvitationShape, LinkShape, RoleName};
 use crate::dialects::native::App;
 use crate::domain::id::InvitationId;
@@ -22,13 +24,23 @@ use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::{Problem, json};
 
-/// Every invitation that can still be used, oldest first.
-#[utoipa::path(get, path = "/admin/v1/invitations", tag = "admin",
+/// A page of the invitations that can still be used, the oldest of the page first.
+#[utoipa::path(get, path = "/admin/v1/invitations", tag = "admin", params(Which),
     security(("bearer" = []), ("cookie" = [])),
-    responses((status = 200, body = Vec<InvitationShape>), Failures))]
-pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<InvitationShape>>, Problem> {
+    responses(
+        (status = 200, body = Vec<InvitationShape>, headers(("Link" = String, description = "The next page"))),
+        Failures,
+    ))]
+pub(super) async fn list(
+    State(gateway): App,
+    call: Call,
+    which: Result<Query<Which>, QueryRejection>,
+) -> Result<Listed<InvitationShape>, Problem> {
     authority(&gateway, &call)?;
-    Ok(Json(gateway.administration.invitations().await?.iter().map(InvitationShape::from).collect()))
+    let Query(which) = which.map_err(|error| Problem::malformed(error.body_text()))?;
+    let part = which.part()?;
+    let page = gateway.administration.list_invitations(&part).await?;
+    Ok(Listed::new(page, &part, &[], |invitation| InvitationShape::from(&invitation)))
 }
 
 /// An invitation to make.

@@ -9,6 +9,7 @@
 mod access_tokens;
 mod bans;
 mod invitations;
+mod lists;
 mod mail;
 mod overview;
 mod policy;

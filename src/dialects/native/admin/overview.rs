@@ -59,7 +59,7 @@ pub(super) async fn show(State(gateway): App, call: Call) -> Result<Json<Overvie
         users: gateway.administration.user_count(),
         administrators: gateway.administration.administrator_count(),
         sessions: gateway.sessions.session_count(),
-        invitations: gateway.administration.invitations().await?.len(),
+        invitations: gateway.administration.count_invitations(usize::MAX).await?,
         routes: gateway.ground.routes().all().count(),
         last_backup_at: gateway.administration.last_backup_at().map(Timestamp::to_rfc3339),
         certificates: gateway.upkeep.certificate_ends().into_iter().map(Into::into).collect(),

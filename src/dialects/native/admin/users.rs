@@ -10,18 +10,19 @@ use http::StatusCode;
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
+use super::lists::{self, Listed, part};
 use super::shapes::{
     CredentialShape, DetailsShape, EndedShape, Failures, LinkShape, RoleName, SessionShape, StandingName,
     UserShape, UsersShape,
 };
-use super::{authority, cursor, user_id};
+use super::{authority, user_id};
 use crate::dialects::native::App;
 use crate::domain::attribute::edits_in;
 use crate::domain::credential::Credential;
 use crate::domain::id::{CredentialId, SessionId, UserId};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{DisplayName, Group, MalformedName, Note, User, groups_of_one};
-use crate::flows::administration::directory::{self, HowMany, LastUsed, PAGE_USERS, PAGE_USERS_MAX, Summary};
+use crate::flows::administration::directory::{self, HowMany, LastUsed, Summary};
 use crate::flows::administration::people::{OldPasskeys, UserEdit};
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
@@ -57,10 +58,6 @@ pub(super) async fn list(
 ) -> Result<Json<UsersShape>, Problem> {
     authority(&gateway, &call)?;
     let Query(which) = which.map_err(|error| Problem::malformed(error.body_text()))?;
-    let limit = which.limit.unwrap_or(PAGE_USERS);
-    if !(1..=PAGE_USERS_MAX).contains(&limit) {
-        return Err(Problem::malformed(format!("`limit` is from 1 to {PAGE_USERS_MAX}.")));
-    }
     let group = which.group.as_deref().map(Group::parse).transpose().map_err(FlowError::from)?;
     let passkeys = known(which.passkeys.as_deref(), HowMany::parse, "`passkeys` is none, one or several.")?;
     let last_used = known(which.last.as_deref(), LastUsed::parse, "`last` is month, longer or never.")?;
@@ -70,8 +67,7 @@ pub(super) async fn list(
         standing: which.standing.map(Into::into),
         role: which.role.map(Into::into),
         group,
-        after: cursor(which.after.as_deref())?,
-        limit,
+        part: part(which.limit, which.after.as_deref())?,
         search: None,
     };
     let page =
@@ -245,18 +241,26 @@ pub(super) async fn reset(
     Ok((StatusCode::CREATED, Json(super::invitations::link(&gateway, &invited, None))))
 }
 
-/// The sessions of a user that can be used, newest first.
-#[utoipa::path(get, path = "/admin/v1/users/{id}/sessions", tag = "admin", params(("id" = String, Path)),
-    security(("bearer" = []), ("cookie" = [])),
-    responses((status = 200, body = Vec<SessionShape>), Failures))]
+/// A page of the sessions of a user that can be used, newest first.
+#[utoipa::path(get, path = "/admin/v1/users/{id}/sessions", tag = "admin",
+    params(("id" = String, Path), lists::Which), security(("bearer" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = Vec<SessionShape>, headers(("Link" = String, description = "The next page"))),
+        Failures,
+    ))]
 pub(super) async fn sessions(
     State(gateway): App,
     call: Call,
     Path(id): Path<String>,
-) -> Result<Json<Vec<SessionShape>>, Problem> {
+    which: Result<Query<lists::Which>, QueryRejection>,
+) -> Result<Listed<SessionShape>, Problem> {
     authority(&gateway, &call)?;
+    let Query(which) = which.map_err(|error| Problem::malformed(error.body_text()))?;
+    let part = which.part()?;
+    let own = call.signed_in(&gateway)?.record().id;
     let user = gateway.administration.user(&user_id(&id)?).await?;
-    Ok(Json(sessions_of(&gateway, &call, &user.id)?))
+    let page = gateway.administration.list_sessions_of(&user.id, &part);
+    Ok(Listed::new(page, &part, &[], |session| SessionShape::new(&gateway, &session, &own)))
 }
 
 /// Ends every session of a user.

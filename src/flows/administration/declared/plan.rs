@@ -3,7 +3,8 @@
 //! What does not live here: carrying the steps out (`flows/administration/declared.rs`).
 //!
 //! What always holds: a plan changes nothing; there is none where a user cannot be as declared, or
-//! where no administrator would be left.
+//! where no administrator would be left. Memory holds who is declared and what is to be done; all
+//! others are gone over one by one.
 
 use std::collections::{HashMap, HashSet};
 
@@ -79,10 +80,10 @@ impl<E: Into<FlowError>> From<E> for NotPlanned {
     }
 }
 
-/// All users and invitations, at one moment.
+/// The accounts and invitations of those who are declared.
 struct Present {
     users: HashMap<Email, User>,
-    /// By address; live, and for an account that is not there yet.
+    /// By address, of those who have no account.
     invitations: HashMap<Email, Invitation>,
     now: Timestamp,
     invited_by: String,
@@ -91,7 +92,7 @@ struct Present {
 impl Administration {
     /// The changes that make every user as declared.
     pub async fn plan(&self, authority: &Authority, declaration: &Declaration) -> Result<Plan, NotPlanned> {
-        let present = self.present(authority).await?;
+        let present = self.present(authority, &declaration.users).await?;
         let objections = self.objections(&present, &declaration.users).await?;
         if !objections.is_empty() {
             return Err(NotPlanned::Users(objections));
@@ -106,21 +107,56 @@ impl Administration {
         }
         if declaration.others == Others::Pruned {
             let declared: HashSet<_> = declaration.users.iter().map(|user| &user.email).collect();
-            plan.steps.extend(present.steps_without(&declared));
+            plan.steps.extend(self.steps_without(&declared).await?);
         }
-        self.must_leave_an_administrator(&present, &plan).await?;
+        self.must_leave_an_administrator(&plan).await?;
         Ok(plan)
     }
 
-    async fn present(&self, authority: &Authority) -> Result<Present, FlowError> {
-        let users = self.ground.records.all::<User>(keys::USERS).await?.into_iter();
-        let promises = self.invitations().await?.into_iter().filter(|it| it.account.is_none());
-        Ok(Present {
-            users: users.map(|(_, user)| (user.email.clone(), user)).collect(),
-            invitations: promises.map(|it| (it.email.clone(), it)).collect(),
+    async fn present(&self, authority: &Authority, users: &[DeclaredUser]) -> Result<Present, FlowError> {
+        let mut present = Present {
+            users: HashMap::new(),
+            invitations: HashMap::new(),
             now: self.ground.clock.now(),
             invited_by: self.sessions.name_of(authority),
-        })
+        };
+        for DeclaredUser { email, .. } in users {
+            if let Some(user) = self.ground.records.user_by_email(email).await? {
+                present.users.insert(email.clone(), user);
+            } else if let Some(invitation) = self.promise_to(email).await? {
+                present.invitations.insert(email.clone(), invitation);
+            }
+        }
+        Ok(present)
+    }
+
+    /// The invitation that promises an account to this address.
+    async fn promise_to(&self, email: &Email) -> Result<Option<Invitation>, FlowError> {
+        let records = &self.ground.records;
+        let Some(secret) = records.get(&keys::invitation_for(email)).await? else { return Ok(None) };
+        let found = records.invitation(&secret).await?;
+        Ok(found.filter(|it| is_open_promise(it, self.ground.clock.now())))
+    }
+
+    /// The steps that close every account that is not declared, and take back every promise of one.
+    async fn steps_without(&self, declared: &HashSet<&Email>) -> Result<Vec<Step>, FlowError> {
+        let (records, now) = (&self.ground.records, self.ground.clock.now());
+        let (mut closing, mut revoked) = (Vec::new(), Vec::new());
+        let mut walk = records.walk(keys::USERS);
+        let is_open = |user: &User| user.standing != Standing::Disabled && !declared.contains(&user.email);
+        while let Some((_, user)) = walk.next_where(is_open).await? {
+            closing.push(disabling(&user, now));
+        }
+        let mut walk = records.walk(keys::INVITATIONS);
+        let is_stray = |it: &Invitation| is_open_promise(it, now) && !declared.contains(&it.email);
+        while let Some((_, invitation)) = walk.next_where(is_stray).await? {
+            revoked.push(revoking(&invitation));
+        }
+        for steps in [&mut closing, &mut revoked] {
+            steps.sort_by(|a, b| a.difference.email().cmp(b.difference.email()));
+        }
+        closing.append(&mut revoked);
+        Ok(closing)
     }
 
     /// The users who are declared to have a username that another user has, or had.
@@ -146,7 +182,7 @@ impl Administration {
 
     /// Refuses a plan that takes administrators away and leaves none who can sign in. The commits
     /// of its steps check the same again.
-    async fn must_leave_an_administrator(&self, present: &Present, plan: &Plan) -> Result<(), NotPlanned> {
+    async fn must_leave_an_administrator(&self, plan: &Plan) -> Result<(), NotPlanned> {
         let parting = plan.steps.iter().filter(|step| step.takes_an_administrator());
         let parting: Vec<_> = parting.map(|step| step.difference.email().clone()).collect();
         if parting.is_empty() {
@@ -156,17 +192,21 @@ impl Administration {
             .steps
             .iter()
             .filter_map(|step| match &step.act {
-                Act::Edit { user, edit, .. } => Some((user, edit)),
+                Act::Edit { user, edit, .. } => Some((*user, edit)),
                 Act::Invite { .. } | Act::Revoke(_) => None,
             })
             .collect();
-        for user in present.users.values() {
-            let edited = edits.get(&user.id).map(|edit| edit.applied_to(user, present.now).0);
-            let after = edited.as_ref().unwrap_or(user);
+        let promoted = edits.iter().filter(|(_, edit)| edit.role == Some(Role::Administrator));
+        let promoted = promoted.map(|(id, _)| *id);
+        // The index says who may be one; the store decides.
+        for id in self.sessions.index.administrators().into_iter().chain(promoted) {
+            let Some(user) = self.ground.records.user(&id).await? else { continue };
+            let edited = edits.get(&id).map(|edit| edit.applied_to(&user, self.ground.clock.now()).0);
+            let after = edited.unwrap_or(user);
             let stays = after.role == Role::Administrator
                 && after.standing == Standing::Active
                 && after.expires_at.is_none();
-            if stays && self.ground.records.has_credentials(&user.id).await? {
+            if stays && self.ground.records.has_credentials(&id).await? {
                 return Ok(());
             }
         }
@@ -204,25 +244,6 @@ impl Present {
         let guest = Box::new(Guest { email, display_name, username, groups, role, lifetime, invited_by });
         Step { difference, act: Act::Invite { guest, terms: Terms { note, ends_at: expires } } }
     }
-
-    /// The steps that close every account that is not declared, and take back every promise of one.
-    fn steps_without(&self, declared: &HashSet<&Email>) -> Vec<Step> {
-        let mut users: Vec<_> = self.users.values().collect();
-        users.retain(|user| user.standing != Standing::Disabled && !declared.contains(&user.email));
-        users.sort_by_key(|user| &user.email);
-        let disabling = |user: &User| {
-            let edit = UserEdit { standing: Some(Standing::Disabled), ..UserEdit::default() };
-            let (after, _) = edit.applied_to(user, self.now);
-            Step {
-                difference: Difference::Disable { email: user.email.clone() },
-                act: changing(user, &after, edit),
-            }
-        };
-        let mut invitations: Vec<_> = self.invitations.values().collect();
-        invitations.retain(|it| !declared.contains(&it.email));
-        invitations.sort_by_key(|it| &it.email);
-        users.into_iter().map(disabling).chain(invitations.into_iter().map(revoking)).collect()
-    }
 }
 
 fn edit(declared: &DeclaredUser) -> UserEdit {
@@ -243,9 +264,21 @@ fn changing(before: &User, after: &User, edit: UserEdit) -> Act {
     Act::Edit { user: before.id, edit: Box::new(edit), takes_an_administrator }
 }
 
+fn disabling(user: &User, now: Timestamp) -> Step {
+    let edit = UserEdit { standing: Some(Standing::Disabled), ..UserEdit::default() };
+    let (after, _) = edit.applied_to(user, now);
+    let difference = Difference::Disable { email: user.email.clone() };
+    Step { difference, act: changing(user, &after, edit) }
+}
+
 fn revoking(invitation: &Invitation) -> Step {
     let difference = Difference::Revoke { email: invitation.email.clone() };
     Step { difference, act: Act::Revoke(Box::new(invitation.clone())) }
+}
+
+/// Whether `invitation` can still be redeemed, for an account that is not there yet.
+fn is_open_promise(invitation: &Invitation, now: Timestamp) -> bool {
+    invitation.account.is_none() && invitation.is_live(now)
 }
 
 /// Whether `invitation` promises what is declared.
