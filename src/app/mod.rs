@@ -144,8 +144,8 @@ async fn run(
     let (proxy, metrics_listener) = listen(&settings, parts, handed_over).await?;
     let open = duplicates(&proxy, metrics_listener.as_ref()).map_err(StartError::because)?;
     let (certificates, plans) = watch::channel(certificates::plan(&settings).map(Arc::new));
-    let (control, obtaining) =
-        (proxy.control(), certificates::ports(&settings, &proxy.control(), &challenges));
+    let control = proxy.control();
+    let obtaining = certificates::ports(&settings, &control, &challenges);
     // This comes before the gateway reports that it is ready: until then, a signal ends the
     // process.
     let stops = StopSignals::listen()?;
@@ -173,9 +173,8 @@ async fn run(
     let mut services = Services::new();
     if let Some(listener) = metrics_listener {
         let metrics = Arc::clone(&metrics);
-        services.start("the metrics listener", |shutdown| {
-            serve_metrics(listener, metrics, until_shutdown(shutdown))
-        });
+        services
+            .start("the metrics listener", |shutdown| serve_metrics(listener, metrics, stopped(shutdown)));
     }
     metrics.configured(gateway.ground.clock().now());
     metrics.set_certificates(&certificates::remaining_lifetimes(&control, gateway.ground.clock().now()));
@@ -191,7 +190,7 @@ async fn run(
     if let Some(hangups) = hangups {
         services.start("the reloader", |shutdown| reload::on_hangup(reloader, hangups, shutdown));
     }
-    services.start("the admin socket", |shutdown| admin_socket.serve(operator, until_shutdown(shutdown)));
+    services.start("the admin socket", |shutdown| admin_socket.serve(operator, stopped(shutdown)));
     let swept = Arc::clone(&gateway);
     services.start("the sweeper", |shutdown| chores::sweep(swept, metrics, control, setup, shutdown));
     services.start("certificates", |shutdown| acme::keep(obtaining, plans, shutdown));
@@ -413,7 +412,7 @@ async fn serve_metrics(
     }
 }
 
-async fn until_shutdown(mut shutdown: watch::Receiver<bool>) {
+async fn stopped(mut shutdown: watch::Receiver<bool>) {
     // An error means that the sender is gone: stop as well.
     let _ = shutdown.wait_for(|told| *told).await;
 }
@@ -426,8 +425,8 @@ struct StopSignals {
 
 impl StopSignals {
     fn listen() -> Result<Self, StartError> {
-        let heard = |kind| signal(kind).map_err(StartError::because);
-        Ok(Self { terminate: heard(SignalKind::terminate())?, interrupt: heard(SignalKind::interrupt())? })
+        let listen = |kind| signal(kind).map_err(StartError::because);
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 
     async fn next(&mut self) {

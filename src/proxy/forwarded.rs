@@ -312,7 +312,7 @@ mod tests {
         let untrusted_proxies = UntrustedProxies::default();
         let headers = HeaderMap::from_iter([(FORWARDED_FOR, HeaderValue::from_static("192.0.2.1"))]);
         let note = |peer: &str, headers: &HeaderMap| {
-            untrusted_proxies.note(&trusted(), peer.parse().unwrap(), headers)
+            untrusted_proxies.note(&trusted(), peer.parse().unwrap(), headers);
         };
         note("10.0.0.1", &headers);
         note("192.0.2.9", &headers);

@@ -79,7 +79,7 @@ impl Head {
             (Part::Target, b' ') => self.part = Part::Version,
             // No white space, no control characters, and no fragment.
             (Part::Target, 0..=b' ' | b'#' | 0x7f) | (Part::Version, b' ' | b'\t') => {
-                self.is_ambiguous = true
+                self.is_ambiguous = true;
             }
             (Part::Fields, _) => self.read_name(byte),
             (Part::Method | Part::Target | Part::Version | Part::Over, _) => {}
