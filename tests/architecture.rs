@@ -40,8 +40,9 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("proxy", &["domain", "ports", "flows"]),
     ("admin", &["domain", "ports", "flows"]),
     ("acme", &["domain", "ports"]),
-    // Settings carry the levels and formats that telemetry understands, and the proxy's limits.
-    ("config", &["domain", "telemetry", "proxy"]),
+    // Settings carry what their users take, in the users' own types: the formats of telemetry, the
+    // limits and certificates of the proxy, the mail server, webhooks, the certificate authority.
+    ("config", &["domain", "telemetry", "proxy", "mail", "webhook", "acme"]),
     ("app", EVERY_ROOM),
     ("cli", EVERY_ROOM),
     ("main", &["cli"]),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Authority, CertificateStore, blocking};
+use crate::domain::user::Email;
 
 /// How many bytes of a directory's digest are in the name of its account.
 const NAMED_BY_BYTES: usize = 8;
@@ -42,7 +43,7 @@ pub(super) async fn open(
     };
     let Kept { email, credentials } = serde_json::from_slice(&content)?;
     let account = builder(authority).map_err(failed)?.from_credentials(credentials).await.map_err(failed)?;
-    if email != authority.email {
+    if email.as_deref() != authority.email.as_ref().map(Email::as_str) {
         let contact = contact(authority);
         account
             .update_contacts(&contact.iter().map(String::as_str).collect::<Vec<_>>())
@@ -80,7 +81,8 @@ async fn keep(
     store: &Arc<dyn CertificateStore>,
     credentials: AccountCredentials,
 ) -> Result<(), AccountError> {
-    let kept = serde_json::to_vec(&Kept { email: authority.email.clone(), credentials })?;
+    let kept =
+        serde_json::to_vec(&Kept { email: authority.email.as_ref().map(ToString::to_string), credentials })?;
     let (name, store) = (file_of(authority), Arc::clone(store));
     Ok(blocking(move || store.write(&name, &kept)).await?)
 }

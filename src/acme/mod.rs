@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::domain::user::Email;
 use crate::ports::{Clock, Entropy};
 pub use account::check_roots;
 pub use keeper::{file_of, keep};
@@ -37,7 +38,7 @@ pub struct Authority {
     /// The URL of the directory (RFC 8555, section 7.1.1).
     pub directory: String,
     /// The address for messages of the authority; optional.
-    pub email: Option<String>,
+    pub email: Option<Email>,
     /// Trusted for the directory instead of the authorities of this machine.
     pub ca_file: Option<PathBuf>,
     pub challenge: Challenge,

@@ -26,7 +26,7 @@ use crate::flows::administration::backup::BackupError;
 
 pub use explain::{AskerLine, ExplanationLine, QuestionLine};
 pub use lines::{BanLine, InvitationLine, SessionLine, TokenLine, TrailLine, UserDetails, UserLine};
-pub use protocol::{Answer, Delivery, DifferenceLine, GuestLine, InvitedLine, Link, Request, Run};
+pub use protocol::{Answer, DifferenceLine, GuestLine, InvitedLine, Link, Request, Run};
 
 /// Exchanges the configuration of a running gateway.
 #[async_trait]

@@ -10,14 +10,13 @@ use super::explain::explained;
 use super::lines::{
     BanLine, CredentialLine, InvitationLine, SessionLine, TokenLine, TrailLine, UserDetails, UserLine,
 };
-use super::protocol::{Answer, Delivery, GuestLine, InvitedLine, Link, Request};
+use super::protocol::{Answer, GuestLine, InvitedLine, Link, Request};
 use super::{Operator, Process, declared};
 use crate::domain::access_token::grant::GrantText;
 use crate::domain::event::Outcome;
 use crate::domain::foreign::ForeignUser;
 use crate::domain::id::{SessionId, UserId};
-use crate::domain::invitation::INVITATION_LIFETIME;
-use crate::domain::invitation::Invited;
+use crate::domain::invitation::{INVITATION_LIFETIME, Invited, LinkDelivery};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Note, Standing};
 use crate::flows::access_tokens::NewToken;
@@ -28,7 +27,7 @@ use crate::flows::administration::bans::NewBan;
 use crate::flows::administration::declared::Declaration;
 use crate::flows::administration::directory::{Query, Summary};
 use crate::flows::administration::import::NotImported;
-use crate::flows::administration::invitations::{GUESTS_MAX, Guest, LinksGo, NobodyInvited};
+use crate::flows::administration::invitations::{GUESTS_MAX, Guest, NobodyInvited};
 use crate::flows::administration::paging::{Cursor, PAGE_ITEMS, Part};
 use crate::flows::administration::people::{OldPasskeys, UserEdit};
 use crate::flows::administration::trail::{PAGE_ENTRIES, TrailQuery};
@@ -188,12 +187,12 @@ impl GatewayOperator {
         &self,
         authority: &Authority,
         guest: Guest,
-        delivery: Delivery,
+        delivery: LinkDelivery,
     ) -> Result<Answer, FlowError> {
-        if delivery == Delivery::ByMail && !self.gateway.ground.has_mail() {
+        if delivery == LinkDelivery::ByMail && !self.gateway.ground.has_mail() {
             return Err(FlowError::NoMail);
         }
-        let invited = self.gateway.administration.invite(authority, guest, links_go(delivery)).await?;
+        let invited = self.gateway.administration.invite(authority, guest, delivery).await?;
         let link = self.gateway.messages.link_of(&invited);
         let username = self.gateway.administration.username_to_be(&invited.invitation).await?;
         Ok(Answer::Invited {
@@ -210,7 +209,7 @@ impl GatewayOperator {
         authority: &Authority,
         guests: Vec<GuestLine>,
         lifetime: Duration,
-        delivery: Delivery,
+        delivery: LinkDelivery,
     ) -> Result<Answer, FlowError> {
         if guests.len() > GUESTS_MAX {
             let reason = format!("at most {GUESTS_MAX} users are invited at a time: split the file");
@@ -221,8 +220,7 @@ impl GatewayOperator {
             let GuestLine { email, name: display_name, username, groups, role } = line;
             Guest { email, display_name, username, groups, role, lifetime, invited_by: invited_by.clone() }
         });
-        let links = links_go(delivery);
-        match self.gateway.administration.invite_all(authority, guests.collect(), links).await {
+        match self.gateway.administration.invite_all(authority, guests.collect(), delivery).await {
             Ok(invited) => {
                 let line = |one: &Invited| InvitedLine {
                     email: one.invitation.email.clone(),
@@ -260,15 +258,14 @@ impl GatewayOperator {
         authority: &Authority,
         user: &str,
         wipe: bool,
-        delivery: Delivery,
+        delivery: LinkDelivery,
     ) -> Result<Answer, FlowError> {
-        if delivery == Delivery::ByMail && !self.gateway.ground.has_mail() {
+        if delivery == LinkDelivery::ByMail && !self.gateway.ground.has_mail() {
             return Err(FlowError::NoMail);
         }
         let user = self.gateway.administration.find_user(user).await?;
         let old = if wipe { OldPasskeys::Wiped } else { OldPasskeys::Stay };
-        let go = links_go(delivery);
-        let invited = self.gateway.administration.reset_user(authority, &user.id, old, go).await?;
+        let invited = self.gateway.administration.reset_user(authority, &user.id, old, delivery).await?;
         Ok(Answer::Reset {
             id: invited.invitation.id,
             link: Link::new(self.gateway.messages.link_of(&invited)),
@@ -452,14 +449,6 @@ impl GatewayOperator {
             self.gateway.administration.read_trail(&TrailQuery { user, event, since, after, limit }).await?;
         let entries = page.items.into_iter().map(TrailLine::from).collect();
         Ok(Answer::Trail { entries, next: page.next.map(|next| next.to_string()) })
-    }
-}
-
-/// Whether links go by mail.
-const fn links_go(delivery: Delivery) -> LinksGo {
-    match delivery {
-        Delivery::ByHand => LinksGo::ByHand,
-        Delivery::ByMail => LinksGo::ByMail,
     }
 }
 

@@ -16,6 +16,7 @@ use crate::domain::ban::Reason;
 use crate::domain::declared::{DeclaredUser, Difference, Others};
 use crate::domain::foreign::ForeignUser;
 use crate::domain::id::{AccessTokenId, CredentialId, InvitationId, SessionId};
+use crate::domain::invitation::LinkDelivery;
 use crate::domain::network::Network;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{DisplayName, Email, Group, Role, Username, groups_of_one};
@@ -41,14 +42,14 @@ pub enum Request {
         /// `None`: the usual life of an invitation.
         expires_in_seconds: Option<u64>,
         /// Whether the link goes by mail as well.
-        delivery: Delivery,
+        delivery: LinkDelivery,
     },
     /// Promise an account to each of these, or to none.
     InviteAll {
         guests: Vec<GuestLine>,
         /// `None`: the usual life of an invitation.
         expires_in_seconds: Option<u64>,
-        delivery: Delivery,
+        delivery: LinkDelivery,
     },
     /// Take over users and passkeys of another program's.
     Import { users: Vec<ForeignUser> },
@@ -82,7 +83,7 @@ pub enum Request {
         user: String,
         /// Remove the old passkeys and end every session first.
         wipe: bool,
-        delivery: Delivery,
+        delivery: LinkDelivery,
     },
     /// Remove one passkey of a person.
     PasskeyRemove { user: String, passkey: CredentialId },
@@ -156,14 +157,6 @@ pub enum Request {
     Reload,
     /// Give way to the program that has replaced the running one on disk.
     Upgrade,
-}
-
-/// How an invitation reaches its guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Delivery {
-    ByHand,
-    ByMail,
 }
 
 /// One of several people to invite.

@@ -8,11 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::acme::{
-    self, Authority, CertificateStore, Challenge, ExternalAccount, Name, Plan, Ports, Proof, Responder,
-    check_roots,
-};
-use crate::config::{Acme, AcmeChallenge, Settings};
+use crate::acme::{self, CertificateStore, Name, Plan, Ports, Proof, Responder, check_roots};
+use crate::config::Settings;
 use crate::domain::policy::route::HostPattern;
 use crate::domain::time::Timestamp;
 use crate::flows::administration::upkeep::CertificateEnd;
@@ -28,8 +25,8 @@ const DIRECTORY: &str = "acme";
 /// files of given certificates: a host that one of them covers needs no other.
 pub(super) fn plan(settings: &Settings) -> Option<Plan> {
     let tls = settings.server.tls.as_ref()?;
-    let authority = authority(tls.acme.as_ref()?);
-    let given = proxy::inspect_certificates(&given(settings)).unwrap_or_default();
+    let authority = tls.acme.clone()?;
+    let given = proxy::inspect_certificates(&tls.certificates).unwrap_or_default();
     let exact = settings.routes.all().filter_map(|route| match &route.host {
         HostPattern::Exact(host) => Some(host.clone()),
         HostPattern::Wildcard(_) => None,
@@ -44,24 +41,7 @@ pub(super) fn plan(settings: &Settings) -> Option<Plan> {
 /// Whether the files that are needed to speak with the authority can be read.
 pub(super) fn check_authority(settings: &Settings) -> Result<(), String> {
     let acme = settings.server.tls.as_ref().and_then(|tls| tls.acme.as_ref());
-    acme.map_or(Ok(()), |acme| check_roots(&authority(acme)))
-}
-
-fn authority(acme: &Acme) -> Authority {
-    Authority {
-        directory: acme.directory.clone(),
-        email: acme.email.as_ref().map(ToString::to_string),
-        ca_file: acme.ca_file.clone(),
-        challenge: match acme.challenge {
-            AcmeChallenge::Http01 => Challenge::Http01,
-            AcmeChallenge::TlsAlpn01 => Challenge::TlsAlpn01,
-        },
-        profile: acme.profile.clone(),
-        external_account: acme.external_account.as_ref().map(|account| ExternalAccount {
-            key_id: account.key_id.clone(),
-            hmac_key: account.hmac_key.clone(),
-        }),
-    }
+    acme.map_or(Ok(()), check_roots)
 }
 
 /// Every certificate that is to be served: those that are given, then those that are obtained.
@@ -71,12 +51,8 @@ pub(super) fn files(settings: &Settings) -> Vec<CertificateFiles> {
     let obtained = names
         .iter()
         .map(|name| CertificateFiles::obtained(name.to_string(), directory.join(acme::file_of(name))));
-    given(settings).into_iter().chain(obtained).collect()
-}
-
-fn given(settings: &Settings) -> Vec<CertificateFiles> {
     let given = settings.server.tls.iter().flat_map(|tls| &tls.certificates);
-    given.map(|pair| CertificateFiles::given(pair.cert.clone(), pair.key.clone())).collect()
+    given.cloned().chain(obtained).collect()
 }
 
 fn directory(settings: &Settings) -> PathBuf {

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::StartError;
-use crate::config::{Branding, Origin, Settings};
+use crate::config::{Branding, Settings};
 use crate::dialects;
 use crate::domain::policy::route::{Icon, Tile};
 use crate::flows::Gateway;
 use crate::pages::admin::settings as shown;
 use crate::pages::routes::{self, Desk};
-use crate::pages::theme::Accent;
+use crate::pages::theme::ACCENT;
 use crate::pages::{self, Docs, Site, aliases, gate};
 use crate::proxy::Doors;
 use crate::web::hosts::{self, Routers};
@@ -40,28 +40,15 @@ pub(super) fn doors(settings: &Settings, gateway: &Arc<Gateway>) -> Result<Doors
 
 /// The settings as administrators are shown them.
 fn shown_settings(settings: &Settings) -> shown::Settings {
-    let path = |path: &PathBuf| path.display().to_string();
-    let lines = settings.written.iter().map(|line| shown::Setting {
-        key: line.key.clone(),
-        value: line.value.clone(),
-        origin: match &line.origin {
-            Origin::File { file, line } => shown::Origin::File { file: file.as_ref().map(path), line: *line },
-            Origin::Environment(name) => shown::Origin::Environment(name.clone()),
-            Origin::Default => shown::Origin::Default,
-        },
-        waits: line.waits,
-    });
-    shown::Settings { file: settings.file.as_ref().map(path), lines: lines.collect() }
+    let file = settings.file.as_ref().map(|file| file.display().to_string());
+    shown::Settings { file, lines: settings.written.as_slice().into() }
 }
 
 pub(super) fn branding(settings: &Settings) -> Result<pages::Branding, StartError> {
     let read = |key, path: &Option<PathBuf>| path.as_deref().map(|path| picture(key, path)).transpose();
     let logo = read("branding.logo", &settings.branding.logo)?;
     let favicon = read("branding.favicon", &settings.branding.favicon)?;
-    let accent = match &settings.branding.accent {
-        Some(colour) => Accent::parse(&colour.to_string()).map_err(StartError::because)?,
-        None => Accent::default(),
-    };
+    let accent = settings.branding.accent.unwrap_or(ACCENT);
     let Branding { name, contact, links, explain_refusals: explains_refusals, .. } =
         settings.branding.clone();
     let links = links.into_iter().map(|(text, url)| pages::FooterLink { text, url }).collect();

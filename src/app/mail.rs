@@ -7,12 +7,12 @@ use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 use super::StartError;
-use crate::config::{MailEncryption, Settings};
+use crate::config::Settings;
 use crate::domain::message::{Content, Message};
 use crate::domain::user::Email;
 use crate::flows::Gateway;
 use crate::mail::MessageBranding;
-use crate::mail::smtp::{Encryption, SmtpMailer, SmtpSettings};
+use crate::mail::smtp::SmtpMailer;
 use crate::ports::Mailer;
 
 /// How long delivery waits after the store failed.
@@ -27,27 +27,15 @@ pub(super) fn mailer(settings: &Settings) -> Result<Option<Arc<dyn Mailer>>, Sta
 
 /// The same with its own type, which can greet the mail server without a message.
 pub(super) fn smtp(settings: &Settings) -> Result<Option<SmtpMailer>, StartError> {
-    let Some(mail) = &settings.mail else { return Ok(None) };
+    let Some(server) = &settings.mail else { return Ok(None) };
     let origin = settings.origin();
     let branding = MessageBranding {
         name: settings.branding.name.clone(),
         account: format!("{origin}{}/account", settings.server.prefix),
         origin,
     };
-    let smtp = SmtpSettings {
-        host: mail.host.clone(),
-        port: mail.port,
-        encryption: match mail.encryption {
-            MailEncryption::Tls => Encryption::Tls,
-            MailEncryption::StartTls => Encryption::StartTls,
-            MailEncryption::IfOffered => Encryption::IfOffered,
-        },
-        credentials: mail.user.clone().zip(mail.password.clone()),
-        ca_file: mail.ca_file.clone(),
-        from: (mail.from.name.clone(), mail.from.email.clone()),
-        hello: settings.public_url.host.clone(),
-    };
-    SmtpMailer::new(&smtp, branding).map(Some).map_err(StartError::because)
+    let mailer = SmtpMailer::new(server, &settings.public_url.host, branding);
+    mailer.map(Some).map_err(StartError::because)
 }
 
 /// Sends a message that says nothing but that it has arrived, at once and past the outbox. Returns

@@ -49,7 +49,7 @@ use crate::telemetry::{Telemetry, exposition};
 pub use backups::{back_up_offline, restore};
 pub use mail::send_test;
 use meter::{Access, ProxyMeter};
-pub use offline::operate;
+pub use offline::Offline;
 use reload::Reloader;
 pub use reload::Reread;
 use services::Services;

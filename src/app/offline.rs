@@ -1,4 +1,5 @@
-//! An operator's command while no gateway runs: the store is opened for one command, under its lock.
+//! An operator's command while no gateway runs: the store is opened for one command, under its
+//! lock.
 //!
 //! What always holds: a store that no gateway has made is not made here, and written files belong
 //! to the owner of the directory afterwards, so that root's commands do not lock the service out.
@@ -8,7 +9,7 @@ use std::os::unix::fs::{MetadataExt as _, lchown};
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 use super::{StartError, open_gateway, open_store};
 use crate::admin::operator::GatewayOperator;
@@ -17,21 +18,67 @@ use crate::config::{Engine, Settings, Store};
 use crate::store::SledStore;
 use crate::telemetry::metrics::Metrics;
 
-/// Carries `request` out.
-pub fn operate(settings: &Settings, request: Request) -> Result<Answer, StartError> {
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::because)?;
-    if !needs_store(&request) && must_be_there(&settings.store).is_err() {
-        // Questions that the rules alone can answer are put to a gateway without users.
+/// A gateway without listeners, for the requests of one command.
+pub struct Offline {
+    runtime: Runtime,
+    operator: GatewayOperator,
+    store: Store,
+}
+
+impl Offline {
+    /// Opens the store; for a question that the rules alone can answer, a gateway without users
+    /// will do where there is none.
+    pub fn open(settings: &Settings, first: &Request) -> Result<Self, StartError> {
         let mut settings = settings.clone();
-        settings.store.engine = Engine::Memory;
-        return runtime.block_on(carry_out(&settings, request));
+        if !needs_store(first) && must_be_there(&settings.store).is_err() {
+            settings.store.engine = Engine::Memory;
+        } else {
+            must_be_there(&settings.store)?;
+        }
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::because)?;
+        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")).map_err(StartError::because)?);
+        let gateway = runtime.block_on(async {
+            let store = open_store(&settings, &metrics).await?;
+            open_gateway(&settings, store, Arc::clone(&metrics)).await
+        });
+        match gateway {
+            Ok(gateway) => {
+                let operator = GatewayOperator { gateway, process: None };
+                Ok(Self { runtime, operator, store: settings.store })
+            }
+            Err(error) => {
+                drop(runtime);
+                give_back_files_of(&settings.store)?;
+                Err(error)
+            }
+        }
     }
-    must_be_there(&settings.store)?;
-    let answer = runtime.block_on(carry_out(settings, request));
-    // The store lets go of its files with its last owner.
-    drop(runtime);
-    give_back_files(&settings.store.path)?;
-    answer
+
+    /// Carries a request out.
+    pub fn ask(&self, request: Request) -> Result<Answer, StartError> {
+        if needs_store(&request) {
+            must_be_there(&self.store)?;
+        }
+        self.runtime.block_on(async {
+            let answer = self.operator.handle(request).await;
+            // The change is in the trail, or the operator is told that it is not.
+            self.operator.gateway.administration.write_trail().await.map_err(StartError::because)?;
+            Ok(answer)
+        })
+    }
+
+    /// Lets go of the store.
+    pub fn close(self) -> Result<(), StartError> {
+        let Self { runtime, operator, store } = self;
+        drop(operator);
+        // The store lets go of its files with its last owner.
+        drop(runtime);
+        give_back_files_of(&store)
+    }
+}
+
+fn give_back_files_of(store: &Store) -> Result<(), StartError> {
+    if store.engine == Engine::Memory { Ok(()) } else { give_back_files(&store.path) }
 }
 
 /// Whether a request depends on accounts.
@@ -62,17 +109,6 @@ pub(super) fn give_back_files(path: &Path) -> Result<(), StartError> {
             path.display()
         ))
     })
-}
-
-async fn carry_out(settings: &Settings, request: Request) -> Result<Answer, StartError> {
-    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-    let metrics = Arc::new(metrics.map_err(StartError::because)?);
-    let store = open_store(settings, &metrics).await?;
-    let gateway = open_gateway(settings, store, metrics).await?;
-    let answer = GatewayOperator { gateway: Arc::clone(&gateway), process: None }.handle(request).await;
-    // The change is in the trail, or the operator is told that it is not.
-    gateway.administration.write_trail().await.map_err(StartError::because)?;
-    Ok(answer)
 }
 
 /// Gives everything below `directory` to its owner.

@@ -15,14 +15,13 @@ use tokio::sync::watch;
 
 use super::StartError;
 use crate::config::{Settings, Webhook};
-use crate::domain::dispatch::{Subscription, WebhookId};
+use crate::domain::dispatch::Subscription;
 use crate::domain::id::MessageId;
 use crate::flows::Gateway;
 use crate::ports::{Clock as _, WebhookSender, entropy};
 use crate::system::{SystemClock, SystemEntropy};
 use crate::webhook::Sender;
-use crate::webhook::http::{HttpWebhookSender, WebhookSettings};
-use crate::webhook::signature::SigningSecret;
+use crate::webhook::http::HttpWebhookSender;
 
 /// How long delivery waits after the store failed.
 const RETRY_DELAY: Duration = Duration::from_secs(30);
@@ -60,13 +59,7 @@ pub enum TriedOutcome {
 
 /// The webhooks, and the events that each subscribes to.
 pub(super) fn subscriptions(settings: &Settings) -> Vec<Subscription> {
-    let subscription = |webhook: &Webhook| Subscription {
-        webhook: WebhookId::of_url(&webhook.url),
-        origin: webhook.origin.clone(),
-        topics: webhook.topics.clone(),
-        notices: webhook.notices,
-    };
-    settings.webhooks.iter().map(subscription).collect()
+    settings.webhooks.iter().map(|webhook| webhook.told.clone()).collect()
 }
 
 /// The sender for the webhooks that the settings name, which may be none.
@@ -81,13 +74,8 @@ fn over_http(settings: &Settings) -> Result<HttpWebhookSender, StartError> {
         users: format!("{origin}{}/admin/users/", settings.server.prefix),
         origin,
     };
-    let of = |webhook: &Webhook| WebhookSettings {
-        url: webhook.url.clone(),
-        template: webhook.template,
-        secret: webhook.secret.clone().map(SigningSecret::new),
-        ca_file: webhook.ca_file.clone(),
-    };
-    HttpWebhookSender::new(settings.webhooks.iter().map(of), sender).map_err(StartError::because)
+    let receivers = settings.webhooks.iter().map(|webhook| webhook.receiver.clone());
+    HttpWebhookSender::new(receivers, sender).map_err(StartError::because)
 }
 
 /// Tells every webhook, or the one with this number or URL, that this is a test: at once and past
@@ -100,7 +88,7 @@ pub fn try_webhooks(settings: &Settings, which: Option<&str>) -> Result<Vec<Trie
     let numbered = settings.webhooks.iter().enumerate().map(|(at, webhook)| (at + 1, webhook));
     let is_meant = |number: usize, webhook: &Webhook| {
         which.is_none_or(|which| {
-            which == number.to_string() || which == webhook.url || which == webhook.origin
+            which == number.to_string() || which == webhook.receiver.url || which == webhook.told.origin
         })
     };
     let meant: Vec<_> = numbered.filter(|(number, webhook)| is_meant(*number, webhook)).collect();
@@ -112,15 +100,16 @@ pub fn try_webhooks(settings: &Settings, which: Option<&str>) -> Result<Vec<Trie
     let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::because)?;
     let mut tried = Vec::new();
     for (number, webhook) in meant {
-        let (id, to) = (MessageId(entropy::bytes(&SystemEntropy)), WebhookId::of_url(&webhook.url));
-        let answer = runtime.block_on(webhook_sender.send_test(&to, id, SystemClock::default().now()));
+        let (id, told) = (MessageId(entropy::bytes(&SystemEntropy)), &webhook.told);
+        let answer =
+            runtime.block_on(webhook_sender.send_test(&told.webhook, id, SystemClock::default().now()));
         let (status, said) = match answer {
             Ok(answer) => (Some(answer.status), answer.said),
             Err(why) => (None, why),
         };
         let is_taken = status.is_some_and(|status| (200..300).contains(&status));
         let outcome = if is_taken { TriedOutcome::Ok } else { TriedOutcome::Failed };
-        tried.push(Tried { webhook: number, to: webhook.origin.clone(), outcome, status, said });
+        tried.push(Tried { webhook: number, to: told.origin.clone(), outcome, status, said });
     }
     Ok(tried)
 }

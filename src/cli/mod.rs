@@ -23,6 +23,7 @@ mod token;
 mod webauthn_proxy;
 mod webhook;
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
@@ -33,7 +34,7 @@ use clap::Parser as _;
 
 use crate::admin::client::{self, CallError};
 use crate::admin::{Answer, Request};
-use crate::app::{self, Announcement, Restart, Successor};
+use crate::app::{self, Announcement, Offline, Restart, Successor};
 use crate::config::{self, Credentials, Environment, Mistakes, Settings};
 use crate::system;
 use crate::telemetry::logging;
@@ -82,16 +83,14 @@ fn execute(arguments: Arguments) -> Outcome {
             backup::restore(&settings.server.admin_socket, &settings, &arguments)
         }
         Command::Doctor(arguments) => doctor::run(&settings(config)?, &arguments),
-        Command::Apply(arguments) => declared::apply(&arguments, &|request| ask(config, request)),
-        Command::Import(Import::Users(arguments)) => {
-            people::import(&arguments, &|request| ask(config, request))
-        }
+        Command::Apply(arguments) => asking(config, |ask| declared::apply(&arguments, ask)),
+        Command::Import(Import::Users(arguments)) => asking(config, |ask| people::import(&arguments, ask)),
         Command::Import(Import::WebauthnProxy(arguments)) => {
-            webauthn_proxy::import(&arguments, &|request| ask(config, request))
+            asking(config, |ask| webauthn_proxy::import(&arguments, ask))
         }
-        Command::Export(Export::Users { json }) => people::export(json, &|request| ask(config, request)),
-        Command::Policy(command) => policy::run(&command, &|request| ask(config, request)),
-        Command::Token(command) => token::run(command, &|request| ask(config, request)),
+        Command::Export(Export::Users { json }) => asking(config, |ask| people::export(json, ask)),
+        Command::Policy(command) => asking(config, |ask| policy::run(&command, ask)),
+        Command::Token(command) => asking(config, |ask| token::run(command, ask)),
         Command::Mail(Mail::Test { to }) => {
             app::send_test(&settings(config)?, to.clone())?;
             say(&format!("The mail server accepted a message to {to}. Check that it arrives."));
@@ -102,7 +101,7 @@ fn execute(arguments: Arguments) -> Outcome {
         }
         Command::Operator(command) => {
             let socket = config::admin_socket(config, &Environment::of_process()).map_err(invalid)?;
-            operator::run(&socket, &|request| ask(config, request), command)
+            asking(config, |ask| operator::run(&socket, ask, command))
         }
     }
 }
@@ -110,13 +109,25 @@ fn execute(arguments: Arguments) -> Outcome {
 /// Asks the running gateway, or the store itself where none runs.
 type Ask<'a> = dyn Fn(Request) -> Result<Answer, Failure> + 'a;
 
+/// Runs a command that asks. A store that it opened is open until its end.
+fn asking(config: Option<&Path>, command: impl FnOnce(&Ask<'_>) -> Outcome) -> Outcome {
+    let offline = RefCell::new(None);
+    let outcome = command(&|request| ask(config, request, &mut offline.borrow_mut()));
+    let closed = offline.into_inner().map_or(Ok(()), Offline::close);
+    outcome?;
+    Ok(closed?)
+}
+
 /// The [`Ask`] of the commands.
-fn ask(config: Option<&Path>, request: Request) -> Result<Answer, Failure> {
+fn ask(config: Option<&Path>, request: Request, offline: &mut Option<Offline>) -> Result<Answer, Failure> {
+    if let Some(offline) = offline {
+        return Ok(offline.ask(request)?);
+    }
     let socket = config::admin_socket(config, &Environment::of_process()).map_err(invalid)?;
     match client::call(&socket, &request) {
         Err(CallError::NotRunning(_)) => {
             let settings = config::load_for_commands(config, &Environment::of_process()).map_err(invalid)?;
-            Ok(app::operate(&settings, request)?)
+            Ok(offline.insert(Offline::open(&settings, &request)?).ask(request)?)
         }
         answer => Ok(answer?),
     }

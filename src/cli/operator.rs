@@ -9,7 +9,8 @@ use super::arguments::{
 };
 use super::{Ask, Failure, Outcome, lists, say};
 use crate::admin::client::{self, CallError};
-use crate::admin::{Answer, Delivery, Request};
+use crate::admin::{Answer, Request};
+use crate::domain::invitation::LinkDelivery;
 use crate::domain::user::{Role, groups_of_one};
 use crate::ports::Clock;
 use crate::system::SystemClock;
@@ -155,7 +156,7 @@ fn account(command: User) -> Result<(Request, Form), Failure> {
         }
         User::Show { user, json } => (Request::UserShow { user }, Form::of(json)),
         User::Reset { user, wipe, mail, json } => {
-            (Request::UserReset { user, wipe, delivery: delivery(mail) }, Form::of(json))
+            (Request::UserReset { user, wipe, delivery: LinkDelivery::mailed_if(mail) }, Form::of(json))
         }
         User::Name { user, name } => plain(Request::UserName { user, name }),
         User::Attribute { user, name, value } => plain(Request::UserAttribute { user, name, value }),
@@ -176,11 +177,6 @@ fn account(command: User) -> Result<(Request, Form), Failure> {
     })
 }
 
-/// The delivery that `--mail` chooses.
-pub(super) const fn delivery(mail: bool) -> Delivery {
-    if mail { Delivery::ByMail } else { Delivery::ByHand }
-}
-
 fn invitation(invite: &Invite) -> Result<Request, Failure> {
     Ok(Request::Invite {
         email: invite.email.clone(),
@@ -189,7 +185,7 @@ fn invitation(invite: &Invite) -> Result<Request, Failure> {
         groups: groups_of_one(invite.groups.iter().cloned())?,
         role: if invite.admin { Role::Administrator } else { Role::Member },
         expires_in_seconds: invite.links.expires.map(|length| length.as_secs()),
-        delivery: delivery(invite.links.mail),
+        delivery: LinkDelivery::mailed_if(invite.links.mail),
     })
 }
 

@@ -13,9 +13,9 @@ use serde::Serialize;
 
 use super::answers::{Form, printed};
 use super::arguments::ImportUsers;
-use super::operator::delivery;
 use super::{Ask, Failure, Outcome, files, say};
 use crate::admin::{Answer, GuestLine, Request, UserLine};
+use crate::domain::invitation::LinkDelivery;
 use crate::domain::user::{DisplayName, Email, Group, Role, Standing, Username, groups_of_one};
 use crate::flows::administration::paging::PAGE_ITEMS_MAX;
 
@@ -37,7 +37,7 @@ pub(super) fn import(arguments: &ImportUsers, ask: &Ask<'_>) -> Outcome {
     let answer = ask(Request::InviteAll {
         guests,
         expires_in_seconds: arguments.links.expires.map(|length| length.as_secs()),
-        delivery: delivery(arguments.links.mail),
+        delivery: LinkDelivery::mailed_if(arguments.links.mail),
     })?;
     if let Answer::NobodyInvited { refused } = answer {
         let refused = refused.into_iter().map(|(at, why)| (lines.get(at).copied().unwrap_or(0), why));

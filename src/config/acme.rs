@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 use super::mail::secret_in;
 use super::reader::Reader;
 use super::section::Section;
-use super::settings::{Acme, AcmeChallenge, ExternalAccount};
 use super::value::file;
+use crate::acme::{Authority, Challenge, ExternalAccount};
 use crate::domain::user::Email;
 
 /// Let's Encrypt.
@@ -25,7 +25,7 @@ const KEY_REMEDY: &str =
     "write the path of a file that holds nothing but the authority's HMAC key in base64url";
 
 /// Reads the table; `None` when there is none.
-pub(super) fn acme(tls: &Section<'_>, reader: &Reader<'_>) -> Option<Acme> {
+pub(super) fn acme(tls: &Section<'_>, reader: &Reader<'_>) -> Option<Authority> {
     let section = tls.table("acme");
     let directory = section.parsed("directory", DIRECTORY_REMEDY, directory);
     let email = section.parsed("email", "write one e-mail address, or leave the key out", |text| {
@@ -41,10 +41,10 @@ pub(super) fn acme(tls: &Section<'_>, reader: &Reader<'_>) -> Option<Acme> {
         ["directory", "email", "challenge", "ca_file", "profile", "account_key_id", "account_hmac_key_file"];
     let wanted = tls.has("acme") || keys.iter().any(|key| section.has(key));
     section.close();
-    wanted.then(|| Acme {
+    wanted.then(|| Authority {
         directory: directory.map_or_else(|| DIRECTORY.to_owned(), |found| found.value),
         email: email.map(|found| found.value),
-        challenge: challenge.map_or(AcmeChallenge::TlsAlpn01, |found| found.value),
+        challenge: challenge.map_or(Challenge::TlsAlpn01, |found| found.value),
         ca_file: ca_file.map(|found| found.value),
         profile: profile.map(|found| found.value),
         external_account,
@@ -56,10 +56,10 @@ fn directory(text: &str) -> Result<String, String> {
     if url.scheme() == "https" { Ok(text.to_owned()) } else { Err(format!("{text:?} is not https")) }
 }
 
-fn challenge(text: &str) -> Result<AcmeChallenge, String> {
+fn challenge(text: &str) -> Result<Challenge, String> {
     match text {
-        "tls-alpn-01" => Ok(AcmeChallenge::TlsAlpn01),
-        "http-01" => Ok(AcmeChallenge::Http01),
+        "tls-alpn-01" => Ok(Challenge::TlsAlpn01),
+        "http-01" => Ok(Challenge::Http01),
         "dns-01" => Err("the gateway cannot write DNS records".to_owned()),
         _ => Err(format!("{text:?} is not a challenge that the gateway can answer")),
     }

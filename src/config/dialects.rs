@@ -7,37 +7,32 @@ use super::reader::Reader;
 use super::section::Section;
 use super::settings::{PublicUrl, Server};
 use super::value::prefix_characters;
-use crate::domain::dialect::Dialect;
+use crate::domain::dialect::{DefaultMount, Dialect, Terms};
 use crate::domain::mounts::{Mount, Mounts};
 use crate::domain::policy::path::{self, Reading};
 use crate::domain::policy::route::{HostPattern, RouteTable, covers};
-
-/// A dialect that can be switched on, and its two keys.
-const FOREIGN: [(Dialect, &str, &str); 4] = [
-    (Dialect::BetterAuth, "better_auth", "better_auth_mount"),
-    (Dialect::Ocore, "ocore", "ocore_mount"),
-    (Dialect::Corbado, "corbado", "corbado_mount"),
-    (Dialect::Zitadel, "zitadel", "zitadel_mount"),
-];
 
 /// Reads `[dialects]`.
 pub(super) fn dialects(root: &Section<'_>, server: &Server, reader: &Reader<'_>) -> Mounts {
     let section = root.table("dialects");
     let mut mounts = vec![Mount { dialect: Dialect::Native, path: server.prefix.clone() }];
-    for (dialect, switch, mount) in FOREIGN {
-        let on = section.flag(switch, false);
-        let remedy =
-            format!("write a path such as {:?}, or leave it out", dialect.default_mount().unwrap_or(""));
-        let path = section.parsed(mount, &remedy, mount_path).map(|found| found.value);
-        let path = path.or_else(|| dialect.default_mount().map(str::to_owned));
-        if let (true, Some(path)) = (on, path) {
-            mounts.push(Mount { dialect, path });
+    for dialect in Dialect::ALL {
+        let Terms { label, mount: Some(DefaultMount { path: default, key }), .. } = dialect.terms() else {
+            continue;
+        };
+        let on = section.flag(label, false);
+        let remedy = format!("write a path such as {default:?}, or leave it out");
+        let path = section.parsed(key, &remedy, mount_path);
+        if on {
+            mounts.push(Mount {
+                dialect,
+                path: path.map_or_else(|| (*default).to_owned(), |found| found.value),
+            });
         }
     }
     section.close();
     Mounts::new(mounts).unwrap_or_else(|overlap| {
-        let key =
-            FOREIGN.iter().find(|(dialect, _, _)| *dialect == overlap.second).map_or("dialects", |it| it.2);
+        let key = overlap.second.terms().mount.as_ref().map_or("dialects", |mount| mount.key);
         reader.mistake(&section.at(key), overlap.to_string(), "mount one of them elsewhere");
         Mounts::default()
     })
@@ -59,8 +54,7 @@ pub(super) fn check_routes(
     public_url: &PublicUrl,
     reader: &Reader<'_>,
 ) {
-    let foreign = mounts.all().iter().filter(|mount| mount.dialect != Dialect::Native);
-    for mount in foreign {
+    for mount in mounts.foreign() {
         let on_auth_host =
             |host: &HostPattern| matches!(host, HostPattern::Exact(host) if *host == public_url.host);
         let routes = routes.all().filter(|route| on_auth_host(&route.host) && route.path != "/");
@@ -70,7 +64,7 @@ pub(super) fn check_routes(
             if collides {
                 let problem = format!(
                     "{} is mounted at {:?}, which the route {:?} on {:?} claims as well",
-                    mount.dialect.label(),
+                    mount.dialect.terms().label,
                     mount.path,
                     route.name,
                     route.path

@@ -11,10 +11,10 @@ use zeroize::Zeroizing;
 
 use super::reader::Reader;
 use super::section::Section;
-use super::settings::{Mail, MailEncryption, Sender};
 use super::value::file;
 use crate::domain::code::EmailCode;
 use crate::domain::user::{DisplayName, Email};
+use crate::mail::smtp::{Encryption, MailServer, Sender};
 
 const SUBMISSION_PORT: u16 = 587;
 const SUBMISSIONS_PORT: u16 = 465;
@@ -31,7 +31,7 @@ const URL_REMEDY: &str =
 const FROM_REMEDY: &str = "write \"Vestibule <no-reply@example.com>\", or an address alone";
 
 /// Reads `[mail]`; `None` when it is not there.
-pub(super) fn mail(root: &Section<'_>, reader: &Reader<'_>) -> Option<Mail> {
+pub(super) fn mail(root: &Section<'_>, reader: &Reader<'_>) -> Option<MailServer> {
     let section = root.table("mail");
     let url = section.parsed("url", URL_REMEDY, server);
     let from = section.parsed("from", FROM_REMEDY, sender);
@@ -61,11 +61,12 @@ pub(super) fn mail(root: &Section<'_>, reader: &Reader<'_>) -> Option<Mail> {
         reader.mistake(&url.at, "there is a password, but no user", URL_REMEDY);
     }
     let Address { host, port, encryption, user } = url.value;
-    Some(Mail { host, port, encryption, user, password, from, ca_file: ca_file.map(|found| found.value) })
+    let (credentials, ca_file) = (user.zip(password), ca_file.map(|found| found.value));
+    Some(MailServer { host, port, encryption, credentials, from, ca_file })
 }
 
 /// Reads `[signin]`.
-pub(super) fn email_code(root: &Section<'_>, mail: Option<&Mail>, reader: &Reader<'_>) -> EmailCode {
+pub(super) fn email_code(root: &Section<'_>, mail: Option<&MailServer>, reader: &Reader<'_>) -> EmailCode {
     let section = root.table("signin");
     let remedy = "write email_code = \"off\", \"enroll\" or \"session\"";
     let found = section.parsed("email_code", remedy, |text| match text {
@@ -94,7 +95,7 @@ pub(super) fn email_code(root: &Section<'_>, mail: Option<&Mail>, reader: &Reade
 struct Address {
     host: String,
     port: u16,
-    encryption: MailEncryption,
+    encryption: Encryption,
     user: Option<String>,
 }
 
@@ -120,9 +121,9 @@ fn server(text: &str) -> Result<Address, String> {
     };
     let here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     let encryption = match (tls, here) {
-        (true, _) => MailEncryption::Tls,
-        (false, true) => MailEncryption::IfOffered,
-        (false, false) => MailEncryption::StartTls,
+        (true, _) => Encryption::Tls,
+        (false, true) => Encryption::IfOffered,
+        (false, false) => Encryption::StartTls,
     };
     let user = Some(decoded(url.username())?).filter(|user| !user.is_empty());
     let port = url.port().unwrap_or(default_port);

@@ -59,13 +59,8 @@ pub use mistake::{Mistake, Mistakes};
 use reader::Reader;
 pub(crate) use relying_party::is_localhost;
 use section::Section;
-pub use settings::{
-    Acme, AcmeChallenge, Branding, Certificate, Engine, ExternalAccount, Log, Mail, MailEncryption,
-    PublicUrl, RelyingParty, Sender, Server, Settings, Store, Tls, Webhook,
-};
-pub use value::Colour;
+pub use settings::{Branding, Engine, Log, PublicUrl, RelyingParty, Server, Settings, Store, Tls, Webhook};
 pub(crate) use value::duration;
-pub use written::{Origin, Written};
 
 /// The paths of the configuration, tried in this order when no file is named.
 pub const SEARCH_PATH: [&str; 2] = ["config.toml", "/etc/vestibule/config.toml"];

@@ -13,7 +13,8 @@ use toml::de::DeTable;
 
 use super::environment::{self, Environment};
 use super::mistake::Mistake;
-use super::written::{self, Written};
+use super::written;
+use crate::domain::setting::Setting;
 
 /// The farthest a misspelt key may be from the suggested key.
 const SUGGESTION_DISTANCE_MAX: usize = 3;
@@ -47,7 +48,7 @@ pub(super) struct Reader<'a> {
     variables: RefCell<BTreeSet<String>>,
     unknown: RefCell<Vec<At>>,
     /// The keys and values in the files.
-    written: RefCell<Vec<Written>>,
+    written: RefCell<Vec<Setting>>,
 }
 
 impl<'a> Reader<'a> {
@@ -87,7 +88,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The values of the files and the environment, and the defaults of the other keys.
-    pub(super) fn written(&self, derived: &[(&str, &str)]) -> Vec<Written> {
+    pub(super) fn written(&self, derived: &[(&str, &str)]) -> Vec<Setting> {
         let asked = self.asked.borrow();
         let overridden = asked.iter().filter_map(|key| {
             let name = environment::variable(key);

@@ -8,16 +8,18 @@ use super::lengths::{Limits, duration};
 use super::reader::Reader;
 use super::relying_party::short_text;
 use super::section::Section;
-use super::settings::{Branding, Engine, Log, Mail, Server, Store};
+use super::settings::{Branding, Engine, Log, Server, Store};
 use super::value;
 use super::value::file;
 use crate::domain::aliases::Aliases;
 use crate::domain::audit::Retention;
+use crate::domain::colour::Colour;
 use crate::domain::identifier::UsernameChange;
 use crate::domain::place::ForwardAuth;
 use crate::domain::session::{Lifetimes, SESSIONS_PER_USER};
 use crate::domain::signup::{Approval, SignUp, SignUpMode};
 use crate::domain::user::{Email, Group};
+use crate::mail::smtp::MailServer;
 use crate::telemetry::access::AccessFormat;
 use crate::telemetry::logging::Format;
 
@@ -144,7 +146,7 @@ pub(super) fn session(root: &Section<'_>, reader: &Reader<'_>) -> Lifetimes {
 }
 
 /// Reads `[signup]`.
-pub(super) fn signup(root: &Section<'_>, mail: Option<&Mail>, reader: &Reader<'_>) -> SignUp {
+pub(super) fn signup(root: &Section<'_>, mail: Option<&MailServer>, reader: &Reader<'_>) -> SignUp {
     let section = root.table("signup");
     let remedy = "write mode = \"invite\", \"domain\" or \"open\"";
     let mode = section.parsed("mode", remedy, |text| match text {
@@ -199,7 +201,9 @@ pub(super) fn branding(root: &Section<'_>, reader: &Reader<'_>) -> Branding {
     if let Some(beyond) = links.get(LINKS_MAX) {
         reader.mistake(&beyond.at, format!("there are more than {LINKS_MAX} links"), "keep the first ones");
     }
-    let accent = section.parsed("accent", "write a colour such as \"#0f62fe\"", value::colour);
+    let accent = section.parsed("accent", "write a colour such as \"#0f62fe\"", |text| {
+        Colour::parse(text).map_err(|error| error.to_string())
+    });
     let explain_refusals = section.flag("explain_refusals", false);
     section.close();
     Branding {

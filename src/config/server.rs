@@ -12,10 +12,10 @@ use super::lengths::{Limits, duration};
 use super::reader::Reader;
 use super::route_files;
 use super::section::Section;
-use super::settings::{Certificate, Server, Tls};
+use super::settings::{Server, Tls};
 use super::value::{file, prefix_characters};
 use crate::domain::policy::path::{self, Reading};
-use crate::proxy::ForwardedBy;
+use crate::proxy::{CertificateFiles, ForwardedBy};
 
 /// The ports that browsers and authorities ask, on every address of this machine.
 const HTTP: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 80);
@@ -164,11 +164,11 @@ fn tls(section: &Section<'_>, reader: &Reader<'_>) -> Option<Tls> {
     complete.then_some(Tls { listen, certificates, acme })
 }
 
-fn certificate(section: &Section<'_>, reader: &Reader<'_>) -> Option<Certificate> {
+fn certificate(section: &Section<'_>, reader: &Reader<'_>) -> Option<CertificateFiles> {
     let remedy = "write the path of a PEM file that the gateway can read";
     let read = |key| section.parsed(key, remedy, |text| file(reader.on_disk(text)));
     match (read("cert"), read("key")) {
-        (Some(cert), Some(key)) => Some(Certificate { cert: cert.value, key: key.value }),
+        (Some(cert), Some(key)) => Some(CertificateFiles::given(cert.value, key.value)),
         (cert, key) => {
             if cert.is_some() && key.is_none() && !section.has("key") {
                 reader.mistake(

@@ -3,7 +3,6 @@
 //! What always holds: a value of these types is consistent. No reader has to check it again, and no
 //! type here knows how it was written.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,29 +10,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use zeroize::Zeroizing;
 
 use super::backup::BackupPlan;
-use super::value::Colour;
-use super::written::Written;
+use crate::acme::Authority;
 use crate::domain::access_token::TokenLimits;
 use crate::domain::attribute::Attributes;
 use crate::domain::audit::Retention;
 use crate::domain::ban::AutomaticBans;
 use crate::domain::code::EmailCode;
-use crate::domain::dispatch::{Notices, Template};
+use crate::domain::colour::Colour;
+use crate::domain::dispatch::Subscription;
 use crate::domain::identifier::UsernameChange;
 use crate::domain::limits::RateLimits;
 use crate::domain::mounts::Mounts;
 use crate::domain::place::{ForwardAuth, Scheme};
 use crate::domain::policy::route::RouteTable;
 use crate::domain::session::Lifetimes;
+use crate::domain::setting::Setting;
 use crate::domain::signup::SignUp;
-use crate::domain::topic::Topic;
-use crate::domain::user::{DisplayName, Email};
-use crate::proxy::{ForwardedBy, Limits};
+use crate::mail::smtp::MailServer;
+use crate::proxy::{CertificateFiles, ForwardedBy, Limits};
 use crate::telemetry::access::AccessFormat;
 use crate::telemetry::logging::Format;
+use crate::webhook::http::WebhookSettings;
 
 /// All settings of an operator.
 #[derive(Debug, Clone)]
@@ -52,7 +51,7 @@ pub struct Settings {
     /// How much is served at once.
     pub traffic: Limits,
     /// `None`: no mail is sent.
-    pub mail: Option<Mail>,
+    pub mail: Option<MailServer>,
     /// The webhooks, which are told what happens.
     pub webhooks: Vec<Webhook>,
     pub email_code: EmailCode,
@@ -75,7 +74,7 @@ pub struct Settings {
     /// Settings that are allowed but probably not meant, in sentences.
     pub remarks: Vec<String>,
     /// The configuration key by key, for people.
-    pub written: Vec<Written>,
+    pub written: Vec<Setting>,
     /// The path that it was read from; `None` where there is no file.
     pub file: Option<PathBuf>,
 }
@@ -125,51 +124,9 @@ impl Server {
 pub struct Tls {
     pub listen: Vec<SocketAddr>,
     /// The first certificate answers clients that ask for none of the names.
-    pub certificates: Vec<Certificate>,
+    pub certificates: Vec<CertificateFiles>,
     /// For hosts that no certificate of the list covers.
-    pub acme: Option<Acme>,
-}
-
-/// The authority that issues certificates to us (RFC 8555).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Acme {
-    /// The URL of the authority's directory.
-    pub directory: String,
-    /// The address for messages of the authority.
-    pub email: Option<Email>,
-    pub challenge: AcmeChallenge,
-    /// Trusted for the directory instead of the authorities of this machine.
-    pub ca_file: Option<PathBuf>,
-    /// One of the directory's certificate profiles.
-    pub profile: Option<String>,
-    pub external_account: Option<ExternalAccount>,
-}
-
-/// How an authority is shown that a host is ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AcmeChallenge {
-    TlsAlpn01,
-    Http01,
-}
-
-/// The operator's own account with an authority (RFC 8555, section 7.3.4).
-#[derive(Clone, PartialEq, Eq)]
-pub struct ExternalAccount {
-    pub key_id: String,
-    pub hmac_key: Zeroizing<Vec<u8>>,
-}
-
-impl fmt::Debug for ExternalAccount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ExternalAccount({})", self.key_id)
-    }
-}
-
-/// A certificate chain and its key, in PEM.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Certificate {
-    pub cert: PathBuf,
-    pub key: PathBuf,
+    pub acme: Option<Authority>,
 }
 
 /// The relying party, as authenticators see it.
@@ -198,64 +155,13 @@ pub enum Engine {
     Memory,
 }
 
-/// The mail server that takes our messages.
-#[derive(Clone)]
-pub struct Mail {
-    /// A name or an address; certificates are checked for it.
-    pub host: String,
-    pub port: u16,
-    pub encryption: MailEncryption,
-    pub user: Option<String>,
-    pub password: Option<Zeroizing<String>>,
-    pub from: Sender,
-    /// Trusted besides the authorities of this machine.
-    pub ca_file: Option<PathBuf>,
-}
-
-impl fmt::Debug for Mail {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Mail({}:{}, {:?})", self.host, self.port, self.encryption)
-    }
-}
-
 /// A receiver that is told what happens, over HTTP.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Webhook {
-    /// In many cases, the URL is as good as a password.
-    pub url: String,
-    /// The part of the URL that may be shown: scheme, host and port.
-    pub origin: String,
-    pub topics: BTreeSet<Topic>,
-    pub notices: Notices,
-    pub template: Template,
-    /// The secret that signs messages.
-    pub secret: Option<Zeroizing<Vec<u8>>>,
-    /// Trusted for it instead of the authorities of this machine.
-    pub ca_file: Option<PathBuf>,
-}
-
-impl fmt::Debug for Webhook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Webhook({}, {:?})", self.origin, self.template)
-    }
-}
-
-/// How the way to the mail server is encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MailEncryption {
-    /// TLS from the first byte.
-    Tls,
-    /// TLS after STARTTLS; without it, no mail is sent.
-    StartTls,
-    /// TLS if the server offers it: for a server on this machine.
-    IfOffered,
-}
-
-/// The sender of messages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sender {
-    pub name: Option<DisplayName>,
-    pub email: Email,
+    /// The events that it is told.
+    pub told: Subscription,
+    /// Its address and the form of messages.
+    pub receiver: WebhookSettings,
 }
 
 /// The look of our pages.

@@ -260,7 +260,7 @@ fn acme_has_defaults_for_every_key() {
     let tls = settings.server.tls.unwrap();
     assert_eq!(tls.listen, ["[::]:443".parse().unwrap()]);
     let acme = tls.acme.unwrap();
-    assert_eq!(acme.challenge, AcmeChallenge::TlsAlpn01);
+    assert_eq!(acme.challenge, crate::acme::Challenge::TlsAlpn01);
     assert!(acme.directory.starts_with("https://") && acme.email.is_none());
 
     let with = |line: &str| format!("[server.tls.acme]\n{line}");
@@ -408,7 +408,7 @@ fn f_19_a_password_is_for_the_gateway_alone() {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
         if is_taken {
             let settings = parse_file(&text).unwrap_or_else(|mistakes| panic!("{mode:o}: {mistakes:#?}"));
-            assert_eq!(settings.mail.unwrap().password.unwrap().as_str(), "secret");
+            assert_eq!(settings.mail.unwrap().credentials.unwrap().1.as_str(), "secret");
         } else {
             check(&text, "mail.password_file", 4, "chmod 600");
         }

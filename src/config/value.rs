@@ -1,4 +1,4 @@
-//! How single values are written: lengths of time, sizes, colours, addresses of upstreams.
+//! How single values are written: lengths of time, sizes, addresses of upstreams.
 //!
 //! Each function reads one spelling and says what is wrong with any other.
 
@@ -9,20 +9,6 @@ use url::Url;
 
 use crate::domain::policy::path;
 use crate::domain::policy::route::{Upstream, UpstreamScheme};
-
-/// A colour in sRGB.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Colour {
-    pub red: u8,
-    pub green: u8,
-    pub blue: u8,
-}
-
-impl std::fmt::Display for Colour {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "#{:02x}{:02x}{:02x}", self.red, self.green, self.blue)
-    }
-}
 
 /// Reads a whole number and a unit: `500ms`, `5s`, `15m`, `12h`, `7d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -57,18 +43,6 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
     Some((number.parse().ok()?, unit.trim_start()))
-}
-
-/// Reads `#rrggbb`.
-pub(super) fn colour(text: &str) -> Result<Colour, String> {
-    let wrong = || format!("{text:?} is not a colour");
-    let digits = text.strip_prefix('#').filter(|d| d.len() == 6).ok_or_else(wrong)?;
-    if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(wrong());
-    }
-    let number = u32::from_str_radix(digits, 16).map_err(|_| wrong())?;
-    let [_, red, green, blue] = number.to_be_bytes();
-    Ok(Colour { red, green, blue })
 }
 
 /// Reads `http://host:port` or `https://host:port`, and nothing after it.
@@ -153,14 +127,6 @@ mod tests {
         }
         for wrong in ["", "64", "64MB", "MiB", "64mib", "99999999999999GiB"] {
             assert!(size(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_colour_has_six_digits() {
-        assert_eq!(colour("#0a1bFF").unwrap().to_string(), "#0a1bff");
-        for wrong in ["0a1bff", "#fff", "#gggggg", "#+12345", "red", "#00000é"] {
-            assert!(colour(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -19,9 +19,11 @@ use super::relying_party::is_localhost;
 use super::section::Section;
 use super::settings::{Settings, Webhook};
 use super::value::file;
-use crate::domain::dispatch::{Notices, Template};
+use crate::domain::dispatch::{Notices, Subscription, Template, WebhookId};
 use crate::domain::network;
 use crate::domain::topic::{Family, Topic};
+use crate::webhook::http::WebhookSettings;
+use crate::webhook::signature::SigningSecret;
 
 /// More than an installation has receivers.
 const WEBHOOKS_MAX: usize = 16;
@@ -57,7 +59,7 @@ pub(super) fn webhooks(root: &Section<'_>, reader: &Reader<'_>) -> Vec<Webhook> 
         let found = webhook(&section, reader);
         section.close();
         let Some(found) = found else { continue };
-        if webhooks.iter().any(|other| other.url == found.url) {
+        if webhooks.iter().any(|other| other.receiver.url == found.receiver.url) {
             let problem = "another webhook has this URL";
             reader.mistake(&section.at("url"), problem, "name the events of both in one of them");
         }
@@ -95,15 +97,15 @@ fn webhook(section: &Section<'_>, reader: &Reader<'_>) -> Option<Webhook> {
             Wanted::Topics(some) => topics.extend(some),
         }
     }
-    Some(Webhook {
-        origin: url.origin().ascii_serialization(),
+    let origin = url.origin().ascii_serialization();
+    let receiver = WebhookSettings {
         url: url.into(),
-        topics,
-        notices,
         template: template.map_or(Template::Json, |found| found.value),
-        secret: secret.map(|found| found.value),
+        secret: secret.map(|found| SigningSecret::new(found.value)),
         ca_file: ca_file.map(|found| found.value),
-    })
+    };
+    let webhook = WebhookId::of_url(&receiver.url);
+    Some(Webhook { told: Subscription { webhook, origin, topics, notices }, receiver })
 }
 
 fn address(text: &str) -> Result<Url, String> {
@@ -180,24 +182,25 @@ fn key_in(text: &str) -> Result<Zeroizing<Vec<u8>>, String> {
 pub(super) fn remarks(settings: &Settings) -> Vec<String> {
     let mut remarks = Vec::new();
     for webhook in &settings.webhooks {
-        let origin = &webhook.origin;
+        let Webhook { told, receiver } = webhook;
+        let origin = &told.origin;
         if Url::parse(origin).is_ok_and(|url| url.scheme() == "http" && !is_here(&url)) {
             remarks.push(format!(
                 "the webhook at {origin} gets messages over plain http: others in that network can read them"
             ));
         }
-        if webhook.template == Template::Json && webhook.secret.is_none() {
+        if receiver.template == Template::Json && receiver.secret.is_none() {
             remarks.push(format!(
                 "messages to the webhook at {origin} are not signed: add secret_file, and check it there"
             ));
         }
-        if webhook.topics.is_empty() && settings.mail.is_some() {
+        if told.topics.is_empty() && settings.mail.is_some() {
             remarks.push(format!(
                 "the webhook at {origin} is never told anything: there is [mail], so notices go by mail"
             ));
         }
     }
-    let nobody = settings.webhooks.iter().all(|webhook| webhook.notices == Notices::NotWanted);
+    let nobody = settings.webhooks.iter().all(|webhook| webhook.told.notices == Notices::NotWanted);
     if !settings.webhooks.is_empty() && settings.mail.is_none() && nobody {
         remarks.push(
             "no one is told what happens to users' accounts: there is no [mail], and no webhook takes \"notices\""

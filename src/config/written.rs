@@ -7,46 +7,24 @@
 //! manual, which a test keeps true.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::domain::setting::{Origin, Setting};
+
 const MANUAL: &str = include_str!("../../config.toml");
 /// Keys whose values are as good as a password. A test asks about every key that sounds like one.
 const SECRETS: [&str; 2] = ["mail.password", "webhook.url"];
 
-/// The source of a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// `None`: the configuration itself.
-    File { file: Option<PathBuf>, line: usize },
-    /// The variable of this name.
-    Environment(String),
-    /// Neither the file nor the environment has the key.
-    Default,
-}
-
-/// One key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
-    /// Dotted; members of a list of tables are counted from 1: `route[2].allow`.
-    pub key: String,
-    /// As it is written; `None` for a secret.
-    pub value: Option<String>,
-    pub origin: Origin,
-    /// Whether it counts after a restart only.
-    pub waits: bool,
-}
-
-impl Written {
-    fn new(key: String, value: &str, origin: Origin) -> Self {
-        // A list may go over several lines.
-        let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
-        let value = (!is_secret(&key)).then_some(value);
-        Self { key, value, origin, waits: false }
-    }
+/// A key whose value is `text`.
+fn setting(key: String, text: &str, origin: Origin) -> Setting {
+    // A list may go over several lines.
+    let value = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let value = (!is_secret(&key)).then_some(value);
+    Setting { key, value, origin, waits: false }
 }
 
 /// The keys and values in a table of `text`, which was read from `file`.
@@ -55,10 +33,10 @@ pub(super) fn in_table(
     table: &DeTable<'_>,
     file: Option<Arc<Path>>,
     line: &dyn Fn(usize) -> usize,
-) -> Vec<Written> {
+) -> Vec<Setting> {
     let mut walk = Walk { text, line, file, found: Vec::new() };
     walk.table("", table);
-    let line = |written: &Written| match written.origin {
+    let line = |written: &Setting| match written.origin {
         Origin::File { line, .. } => line,
         Origin::Environment(_) | Origin::Default => 0,
     };
@@ -71,7 +49,7 @@ struct Walk<'a> {
     /// The line of an offset.
     line: &'a dyn Fn(usize) -> usize,
     file: Option<Arc<Path>>,
-    found: Vec<Written>,
+    found: Vec<Setting>,
 }
 
 impl Walk<'_> {
@@ -98,7 +76,7 @@ impl Walk<'_> {
                 let span = value.span();
                 let line = (self.line)(span.start);
                 let origin = Origin::File { file: self.file.as_deref().map(Path::to_path_buf), line };
-                self.found.push(Written::new(key, self.text.get(span).unwrap_or_default(), origin));
+                self.found.push(setting(key, self.text.get(span).unwrap_or_default(), origin));
             }
         }
     }
@@ -108,13 +86,13 @@ impl Walk<'_> {
 /// and the defaults of unwritten keys follow. Defaults that are `derived` from other values are not
 /// those of the manual.
 pub(super) fn complete(
-    mut written: Vec<Written>,
+    mut written: Vec<Setting>,
     environment: Vec<(String, String, String)>,
     derived: &[(&str, &str)],
-) -> Vec<Written> {
+) -> Vec<Setting> {
     for (key, variable, value) in environment {
         written.retain(|line| line.key != key);
-        written.push(Written::new(key, &value, Origin::Environment(variable)));
+        written.push(setting(key, &value, Origin::Environment(variable)));
     }
     let manual = defaults_of_manual();
     let Ok(table) = DeTable::parse(&manual) else { return written };
@@ -128,7 +106,7 @@ pub(super) fn complete(
             Some((_, value)) => Some(format!("{value:?}")),
             None => line.value,
         };
-        written.push(Written { value, origin: Origin::Default, ..line });
+        written.push(Setting { value, origin: Origin::Default, ..line });
     }
     written
 }
@@ -157,12 +135,12 @@ mod tests {
     use super::*;
     use crate::config::{Environment, parse};
 
-    fn written(text: &str, variables: &[(&str, &str)]) -> Vec<Written> {
+    fn written(text: &str, variables: &[(&str, &str)]) -> Vec<Setting> {
         let pairs = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         parse(text, &Environment::from_pairs(pairs)).unwrap().written
     }
 
-    fn line<'a>(written: &'a [Written], key: &str) -> &'a Written {
+    fn line<'a>(written: &'a [Setting], key: &str) -> &'a Setting {
         written.iter().find(|line| line.key == key).unwrap_or_else(|| panic!("{key} is not in {written:#?}"))
     }
 

@@ -1,4 +1,5 @@
-//! The `OpenAPI` description (3.1) of every API that is switched on, made from the routes themselves.
+//! The `OpenAPI` description (3.1) of every API that is switched on, made from the routes
+//! themselves.
 //!
 //! What always holds: an endpoint that a dialect answers is described, because a route is made from
 //! its description; and an API that is switched off is not described.
@@ -18,6 +19,7 @@ use utoipa::openapi::{Components, Info, OpenApi, RefOr, Server};
 
 use super::{api_of, documents};
 use crate::domain::cookie::Cookie;
+use crate::domain::dialect::Dialect;
 use crate::domain::place::Place;
 use crate::flows::Gateway;
 use crate::web::Problem;
@@ -26,22 +28,11 @@ use crate::web::Problem;
 const CACHE: &str = "public, max-age=300";
 
 /// The groups of operations, in the order in which they are shown.
-const TAGS: [(&str, &str); 8] = [
-    ("native", "Passkeys, sessions, codes and invitations; the built-in pages use it."),
-    (
-        "admin",
-        "For administrators who have shown a passkey a short time ago: users, invitations, sessions, bans and the audit trail.",
-    ),
-    ("status", "Whether the gateway runs and can work, and the keys with which it signs. On every host."),
-    ("documents", "Documents about the relying party, at the addresses that standards prescribe."),
-    ("better-auth", "The passkey API of better-auth."),
-    ("ocore", "The passkey API of oCore."),
-    (
-        "corbado",
-        "The users part of Corbado's Frontend API, and the part of its auth process that signing in needs.",
-    ),
-    ("zitadel", "The passwordless methods of Zitadel's Auth API."),
-];
+fn tags() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let of = |dialect| api_of(dialect).tags.iter().copied();
+    let (own, foreign): (Vec<_>, Vec<_>) = Dialect::ALL.into_iter().partition(|it| *it == Dialect::Native);
+    own.into_iter().flat_map(of).chain([documents::TAG]).chain(foreign.into_iter().flat_map(of))
+}
 
 /// The description of this installation's APIs, as JSON.
 pub fn describe(gateway: &Gateway) -> Result<Value, serde_json::Error> {
@@ -52,7 +43,7 @@ fn describe_at(place: &Place) -> OpenApi {
     let mut prescribed = documents::api().into_openapi();
     prescribed.paths.paths.retain(|path, _| place.documents.iter().any(|document| document.path == path));
     let mut all = place.mounts.all().iter().fold(prescribed, |described, mount| {
-        described.nest(mount.path.as_str(), api_of(mount.dialect).into_openapi())
+        described.nest(mount.path.as_str(), (api_of(mount.dialect).routes)().into_openapi())
     });
     let mut used = BTreeSet::new();
     for (path, item) in &mut all.paths.paths {
@@ -61,8 +52,8 @@ fn describe_at(place: &Place) -> OpenApi {
             finish(operation, method, path);
         }
     }
-    let tags = TAGS.iter().filter(|(name, _)| used.contains(*name));
-    let tags = tags.map(|(name, about)| TagBuilder::new().name(*name).description(Some(*about)).build());
+    let tags = tags().filter(|(name, _)| used.contains(*name));
+    let tags = tags.map(|(name, about)| TagBuilder::new().name(name).description(Some(about)).build());
     all.tags = Some(tags.collect());
     all.info = info();
     all.servers = Some(vec![Server::new(place.origin())]);
@@ -139,7 +130,6 @@ fn answered(text: String) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::dialect::Dialect;
     use crate::domain::mounts::{Mount, Mounts};
     use crate::domain::place::Scheme;
 
@@ -148,7 +138,7 @@ mod tests {
         let native = Mount { dialect: Dialect::Native, path: "/auth".to_owned() };
         let others = Dialect::ALL
             .into_iter()
-            .filter_map(|dialect| Some(Mount { dialect, path: dialect.default_mount()?.to_owned() }));
+            .filter_map(|it| Some(Mount { dialect: it, path: it.terms().mount.as_ref()?.path.to_owned() }));
         let mounts = Mounts::new(std::iter::once(native).chain(others).collect()).unwrap();
         describe_at(&Place { mounts, ..place })
     }
@@ -172,7 +162,7 @@ mod tests {
                 count += 1;
                 names.insert(operation.operation_id.clone());
                 let tags = operation.tags.clone().unwrap();
-                assert!(TAGS.iter().any(|(name, _)| tags == [*name]), "{method} {path}: {tags:?}");
+                assert!(super::tags().any(|(name, _)| tags == [name]), "{method} {path}: {tags:?}");
                 assert!(operation.summary.as_ref().is_some_and(|it| it.len() > 5), "{method} {path}");
             }
         }

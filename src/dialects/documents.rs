@@ -16,6 +16,10 @@ use super::Shared;
 /// How long browsers and password managers may keep them.
 const CACHE: &str = "public, max-age=300";
 
+/// Their group in the description.
+pub(super) const TAG: (&str, &str) =
+    ("documents", "Documents about the relying party, at the addresses that standards prescribe.");
+
 /// The documents, with whole paths.
 pub(super) fn api() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()

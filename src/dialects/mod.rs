@@ -5,17 +5,18 @@
 //! whose addresses standards prescribe; `description` describes all of them. No dialect knows
 //! another.
 //!
-//! Each dialect has an `api` (its routes, described where they are made), and a `face` (the form of
-//! its failures). Handlers fail with a `Problem`, as all handlers do; this module gives them their
-//! face.
+//! Each dialect has an `API`: its routes, described where they are made, and its `face` (the form
+//! of its failures). Handlers fail with a `Problem`, as all handlers do; this module gives them
+//! their face.
 
-pub mod better_auth;
-pub mod corbado;
+mod better_auth;
+mod corbado;
 mod description;
 mod documents;
-pub mod native;
-pub mod ocore;
-pub mod zitadel;
+mod failures;
+mod native;
+mod ocore;
+mod zitadel;
 
 #[cfg(test)]
 mod tests;
@@ -41,14 +42,36 @@ pub use description::{describe, description};
 
 type Shared = Arc<Gateway>;
 
+/// A dialect over HTTP. The other differences between dialects are in `domain/dialect.rs`.
+struct Api {
+    /// Paths are relative to its mount; the native one's, to the prefix.
+    routes: fn() -> OpenApiRouter<Shared>,
+    /// The form of its failures.
+    face: Face,
+    /// For dialects that pages of related origins may call.
+    cors: Option<fn(&Shared) -> CorsLayer>,
+    /// The groups of its operations: name and description.
+    tags: &'static [(&'static str, &'static str)],
+}
+
+const fn api_of(dialect: Dialect) -> &'static Api {
+    match dialect {
+        Dialect::Native => &native::API,
+        Dialect::BetterAuth => &better_auth::API,
+        Dialect::Ocore => &ocore::API,
+        Dialect::Corbado => &corbado::API,
+        Dialect::Zitadel => &zitadel::API,
+    }
+}
+
 /// The native API, for the auth host, with paths relative to the prefix.
 pub fn native(gateway: &Shared) -> Router {
-    plain(native::api(), gateway)
+    plain(native::routes(), gateway)
 }
 
 /// The state and the keys of the installation, for every host, with paths relative to the prefix.
 pub fn status(gateway: &Shared) -> Router {
-    plain(native::status_api(), gateway)
+    plain(native::status_routes(), gateway)
 }
 
 /// The documents whose addresses standards prescribe, with whole paths.
@@ -65,42 +88,20 @@ fn plain(api: OpenApiRouter<Shared>, gateway: &Shared) -> Router {
 
 /// The dialects that are mounted, except the native one.
 pub fn foreign(gateway: &Shared) -> HashMap<Dialect, Spoken> {
-    let mounts = gateway.ground.place().mounts.all().iter();
-    mounts.filter_map(|mount| Some((mount.dialect, spoken(mount.dialect, gateway)?))).collect()
-}
-
-/// The routes of a dialect, relative to its mount; the native one's, relative to the prefix.
-fn api_of(dialect: Dialect) -> OpenApiRouter<Shared> {
-    match dialect {
-        Dialect::Native => native::api().merge(native::status_api()),
-        Dialect::BetterAuth => better_auth::api(),
-        Dialect::Ocore => ocore::api(),
-        Dialect::Corbado => corbado::api(),
-        Dialect::Zitadel => zitadel::api(),
-    }
-}
-
-fn spoken(dialect: Dialect, gateway: &Shared) -> Option<Spoken> {
-    let (face, cors): (Face, _) = match dialect {
-        Dialect::Native => return None,
-        Dialect::BetterAuth => (better_auth::face, Some(better_auth::cors(gateway))),
-        Dialect::Ocore => (ocore::face, None),
-        Dialect::Corbado => (corbado::face, Some(corbado::cors(gateway))),
-        Dialect::Zitadel => (zitadel::face, None),
-    };
-    Some(ready(api_of(dialect), gateway, face, cors))
+    let foreign = gateway.ground.place().mounts.foreign();
+    foreign.map(|mount| (mount.dialect, spoken(api_of(mount.dialect), gateway))).collect()
 }
 
 /// Gives the routes their state, and the dialect's own answer to unknown addresses.
-fn ready(api: OpenApiRouter<Shared>, gateway: &Shared, face: Face, cors: Option<CorsLayer>) -> Spoken {
-    let (router, _) = api.split_for_parts();
-    let clock = Arc::clone(gateway);
+fn spoken(api: &Api, gateway: &Shared) -> Spoken {
+    let (router, _) = (api.routes)().split_for_parts();
+    let (face, clock) = (api.face, Arc::clone(gateway));
     let router = router
         .method_not_allowed_fallback(|| std::future::ready(Problem::method_not_allowed()))
         .fallback(|| std::future::ready(Problem::not_found()))
         .layer(from_fn(move |request, next| answered(Arc::clone(&clock), face, request, next)))
         .with_state(Arc::clone(gateway));
-    Spoken { router, face, cors }
+    Spoken { router, face, cors: api.cors.map(|cors| cors(gateway)) }
 }
 
 /// The handler's answer: a failure in the form of `face`, any other answer as it is.

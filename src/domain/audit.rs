@@ -10,7 +10,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::dialect::Dialect;
 use super::event::{Actor, Delivery, Event, Kind, Model, Outcome, TokenEvent};
 use super::id::{CredentialId, SessionId, UserId};
 use super::time::Timestamp;
@@ -66,7 +65,7 @@ impl Entry {
     pub fn of(event: &Event, at: Timestamp) -> Self {
         let Event { kind, origin } = event;
         let entry = Self {
-            dialect: origin.dialect.map(|dialect| Dialect::label(dialect).into()),
+            dialect: origin.dialect.map(|dialect| dialect.terms().label.into()),
             client: origin.client.map(|address| address.to_string()),
             request: (!origin.request.is_empty()).then(|| origin.request.clone()),
             ..Self::blank(kind.topic().label().into(), at).with(kind)
@@ -247,6 +246,7 @@ pub fn short_hash(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::dialect::Dialect;
     use crate::domain::event::{DeviceStep, End, Origin, Refusal, UserChange};
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(rotated.subject.as_deref(), Some("7"));
         let origin = Origin { dialect: Some(Dialect::Zitadel), ..Origin::default() };
         let made = Entry::of(&Event { kind: Kind::CodeRefused, origin }, NOW);
-        assert_eq!(made.dialect.as_deref(), Some(Dialect::Zitadel.label()));
+        assert_eq!(made.dialect.as_deref(), Some(Dialect::Zitadel.terms().label));
     }
 
     #[test]

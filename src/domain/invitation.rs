@@ -28,6 +28,23 @@ pub struct Invited {
     pub secret: Secret,
 }
 
+/// The way of a link to its guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkDelivery {
+    /// Through the user who made it.
+    ByHand,
+    /// By mail as well.
+    ByMail,
+}
+
+impl LinkDelivery {
+    /// By mail, if that is asked for.
+    pub const fn mailed_if(asked: bool) -> Self {
+        if asked { Self::ByMail } else { Self::ByHand }
+    }
+}
+
 /// A promise of an account to the person who shows the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invitation {

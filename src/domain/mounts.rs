@@ -16,7 +16,7 @@ pub struct Mount {
 
 /// Two dialects want the same address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} and {} would both answer {path}", .first.label(), .second.label())]
+#[error("{} and {} would both answer {path}", .first.terms().label, .second.terms().label)]
 pub struct Overlap {
     pub first: Dialect,
     pub second: Dialect,
@@ -45,6 +45,11 @@ impl Mounts {
         &self.0
     }
 
+    /// All mounts but the native one.
+    pub fn foreign(&self) -> impl Iterator<Item = &Mount> {
+        self.0.iter().filter(|mount| mount.dialect != Dialect::Native)
+    }
+
     /// The mount of `dialect`, if it has one.
     pub fn of(&self, dialect: Dialect) -> Option<&Mount> {
         self.0.iter().find(|mount| mount.dialect == dialect)
@@ -61,11 +66,11 @@ impl Mounts {
 impl Mount {
     fn claims(&self, path: &[u8]) -> bool {
         let Some(below) = path.strip_prefix(self.path.as_bytes()) else { return false };
-        self.dialect.claims().iter().any(|claim| covers(claim, below))
+        self.dialect.terms().claims.iter().any(|claim| covers(claim, below))
     }
 
     fn claimed(&self) -> impl Iterator<Item = String> {
-        self.dialect.claims().iter().map(|claim| format!("{}{claim}", self.path))
+        self.dialect.terms().claims.iter().map(|claim| format!("{}{claim}", self.path))
     }
 
     /// An address that both claim. The same mount for two is a collision as well: unknown addresses
@@ -93,7 +98,8 @@ mod tests {
 
     fn everything() -> Vec<Mount> {
         let native = mount(Dialect::Native, "/auth");
-        let others = Dialect::ALL.into_iter().filter_map(|it| Some(mount(it, it.default_mount()?)));
+        let others =
+            Dialect::ALL.into_iter().filter_map(|it| Some(mount(it, it.terms().mount.as_ref()?.path)));
         std::iter::once(native).chain(others).collect()
     }
 

@@ -4,6 +4,7 @@
 //! shown that it is the host it should be; a message is taken on within [`SEND_TIMEOUT`], or not;
 //! header values are structures, never text that a line break could be in.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,27 +26,42 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one step of it may take.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How the way to the server is encrypted.
+/// The mail server that takes our messages, and our account there.
+#[derive(Clone)]
+pub struct MailServer {
+    /// A name or an address; certificates are checked for it.
+    pub host: String,
+    pub port: u16,
+    pub encryption: Encryption,
+    /// A user and their password.
+    pub credentials: Option<(String, Zeroizing<String>)>,
+    pub from: Sender,
+    /// Trusted besides the authorities of this machine.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for MailServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MailServer({}:{}, {:?})", self.host, self.port, self.encryption)
+    }
+}
+
+/// The encryption of the connection to the mail server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encryption {
     /// TLS from the first byte.
     Tls,
-    /// STARTTLS, or nothing is sent.
+    /// TLS after STARTTLS; without it, no mail is sent.
     StartTls,
-    /// STARTTLS if the server offers it.
+    /// TLS if the server offers it: for a server on this machine.
     IfOffered,
 }
 
-/// The mail server, and the sender's settings.
-pub struct SmtpSettings {
-    pub host: String,
-    pub port: u16,
-    pub encryption: Encryption,
-    pub credentials: Option<(String, Zeroizing<String>)>,
-    pub ca_file: Option<PathBuf>,
-    pub from: (Option<DisplayName>, Email),
-    /// Our name in `EHLO`: the host of our public address.
-    pub hello: String,
+/// The sender of messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender {
+    pub name: Option<DisplayName>,
+    pub email: Email,
 }
 
 /// Why there is no mailer.
@@ -72,23 +88,24 @@ pub struct SmtpMailer {
 }
 
 impl SmtpMailer {
-    /// Opens no connection yet.
-    pub fn new(settings: &SmtpSettings, branding: MessageBranding) -> Result<Self, BadMailer> {
-        let tls = || tls_parameters(settings);
-        let tls = match settings.encryption {
+    /// Opens no connection. `hello` is our name in `EHLO`: the host of our public
+    /// address.
+    pub fn new(server: &MailServer, hello: &str, branding: MessageBranding) -> Result<Self, BadMailer> {
+        let tls = || tls_parameters(server);
+        let tls = match server.encryption {
             Encryption::Tls => Tls::Wrapper(tls()?),
             Encryption::StartTls => Tls::Required(tls()?),
             Encryption::IfOffered => Tls::Opportunistic(tls()?),
         };
-        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&settings.host)
-            .port(settings.port)
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&server.host)
+            .port(server.port)
             .tls(tls)
             .timeout(Some(STEP_TIMEOUT))
-            .hello_name(ClientId::Domain(settings.hello.clone()));
-        if let Some((user, password)) = &settings.credentials {
+            .hello_name(ClientId::Domain(hello.to_owned()));
+        if let Some((user, password)) = &server.credentials {
             builder = builder.credentials(Credentials::new(user.clone(), password.as_str().to_owned()));
         }
-        let (name, email) = &settings.from;
+        let Sender { name, email } = &server.from;
         let from = mailbox(name.as_ref(), email).map_err(|error| BadMailer::Settings(error.to_string()))?;
         Ok(Self { transport: builder.build(), from, branding })
     }
@@ -117,9 +134,9 @@ impl SmtpMailer {
     }
 }
 
-fn tls_parameters(settings: &SmtpSettings) -> Result<TlsParameters, BadMailer> {
-    let mut builder = TlsParameters::builder(settings.host.clone());
-    if let Some(path) = &settings.ca_file {
+fn tls_parameters(server: &MailServer) -> Result<TlsParameters, BadMailer> {
+    let mut builder = TlsParameters::builder(server.host.clone());
+    if let Some(path) = &server.ca_file {
         let bad = |problem: String| BadMailer::Authority { path: path.display().to_string(), problem };
         let pem = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
         // The library takes a file without any for an empty list, and trusts nothing more.

@@ -10,12 +10,13 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::gate;
-use super::routes::{Desk, Load, to_page};
+use super::routes::{Desk, to_page};
 use crate::domain::aliases::Alias;
 use crate::domain::user::Group;
 use crate::flows::sessions::caller::Caller;
 use crate::flows::sign_in::return_target::RedirectReason;
 use crate::web::Problem;
+use crate::web::call::Call;
 
 /// The routes, with whole paths.
 pub fn routes(desk: &Desk) -> Router {
@@ -39,15 +40,12 @@ struct Back {
 
 async fn sign_in(
     State(desk): State<Desk>,
-    load: Load,
+    call: Call,
     Query(back): Query<Back>,
 ) -> Result<Response, Problem> {
-    let asked = back.rd.or_else(|| {
-        let header = load.headers.get("x-auth-request-redirect")?;
-        header.to_str().ok().map(str::to_owned)
-    });
-    let origin = desk.gateway.ground.place().origin_of(&load.visit.host);
-    gate::leave_for(&desk, &load, &within(&origin, asked.as_deref().unwrap_or("/")), RedirectReason::SignIn)
+    let asked = back.rd.or_else(|| call.header("x-auth-request-redirect").map(str::to_owned));
+    let origin = desk.gateway.ground.place().origin_of(&call.visit.host);
+    gate::leave_for(&desk, &call, &within(&origin, asked.as_deref().unwrap_or("/")), RedirectReason::SignIn)
         .await
 }
 
@@ -74,8 +72,8 @@ struct UserInfo {
     preferred_username: String,
 }
 
-async fn user_info(State(desk): State<Desk>, load: Load) -> Result<Response, Problem> {
-    let Caller::Known(_, user) = load.caller(&desk.gateway)? else { return Err(Problem::unauthenticated()) };
+async fn user_info(call: Call) -> Result<Response, Problem> {
+    let Caller::Known(_, user) = call.caller_by_cookie()? else { return Err(Problem::unauthenticated()) };
     let groups = user.groups.iter().map(Group::to_string).collect();
     let info = UserInfo {
         user: user.username.to_string(),

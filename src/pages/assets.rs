@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
 
+use super::theme::stylesheet;
 use super::{Branding, Site};
 
 /// The operator's logo, when there is one.
@@ -107,7 +108,7 @@ impl Assets {
     pub(super) fn new(branding: &Branding) -> Self {
         let mut all = vec![
             Asset::new("page.css", CSS, include_bytes!("files/page.css").as_slice()),
-            Asset::new("theme.css", CSS, branding.accent.stylesheet().into_bytes()),
+            Asset::new("theme.css", CSS, stylesheet(branding.accent).into_bytes()),
             Asset::new(MARK, SVG, include_bytes!("files/mark.svg").as_slice()),
         ];
         for (name, source) in SCRIPTS {

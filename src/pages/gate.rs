@@ -2,20 +2,25 @@
 //! a person, a problem document for a program.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+use std::sync::Arc;
+
 use axum::Router;
-use axum::extract::{Extension, State};
+use axum::body::Body;
+use axum::extract::{Extension, Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::header::WWW_AUTHENTICATE;
+use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
 use super::assets::Asset;
 use super::notice::{Action, Does, Notice, Refusal};
-use super::routes::{Desk, Load, going_in_circles, not_found, notice};
+use super::routes::{Desk, going_in_circles, nothing_here, notice};
 use crate::domain::access_token::TokenRefusal;
 use crate::domain::cookie::{Cookie, Found, find};
 use crate::domain::policy::route::Route;
 use crate::flows::admission::{Outcome, Refused};
 use crate::flows::sign_in::return_target::{RedirectReason, SignInRedirect};
+use crate::web::call::Call;
 use crate::web::hosts::Faces;
 use crate::web::navigation::{self, Kind};
 use crate::web::{Fault, Problem, cookies, headers};
@@ -34,26 +39,28 @@ pub fn gate(desk: Desk, faces: Faces) -> Router {
 async fn answer(
     State((desk, faces)): State<(Desk, Faces)>,
     Extension(outcome): Extension<Outcome>,
-    load: Load,
-) -> Response {
-    let place = desk.gateway.ground.place();
-    let foreign = faces.show(place, &load.visit, load.request(), &for_a_program(&outcome)).await;
+    parts: Parts,
+) -> Result<Response, Problem> {
+    // What the request shows has been looked at: this is what became of it.
+    let call = Call::unread(&parts, Arc::clone(&desk.gateway))?;
+    let request = Request::from_parts(parts, Body::empty());
+    let foreign = faces.show(call.place(), &call.visit, request, &for_a_program(&outcome)).await;
     let response = match foreign {
         Some(response) => response,
-        None => answered(&desk, &outcome, &load).await.unwrap_or_else(Problem::into_response),
+        None => answered(&desk, &outcome, &call).await.unwrap_or_else(Problem::into_response),
     };
-    headers::protect(place.scheme, response)
+    Ok(headers::protect(call.place().scheme, response))
 }
 
-async fn answered(desk: &Desk, outcome: &Outcome, load: &Load) -> Result<Response, Problem> {
-    let kind = navigation::kind(&load.method, &load.headers);
+async fn answered(desk: &Desk, outcome: &Outcome, call: &Call) -> Result<Response, Problem> {
+    let kind = navigation::kind(&call.method, &call.headers);
     match outcome {
-        Outcome::SignIn { route } => return sign_in(desk, load, kind, route).await,
-        Outcome::StepUp { route } => return step_up(desk, load, kind, route).await,
+        Outcome::SignIn { route } => return sign_in(desk, call, kind, route).await,
+        Outcome::StepUp { route } => return step_up(desk, call, kind, route).await,
         // A client that shows a token is a program, whatever its headers say.
         Outcome::TokenRefused { why, .. } => return Ok(token_refused(*why)),
-        Outcome::NoRoute => return Ok(nothing_here(desk, load, kind).await),
-        Outcome::UnknownHost if is_asset(desk, load) => return Ok(asset(desk, load)),
+        Outcome::NoRoute => return Ok(front_or_nothing(desk, call, kind)),
+        Outcome::UnknownHost if is_asset(desk, call) => return Ok(asset(desk, call)),
         Outcome::Forbidden { .. }
         | Outcome::UnknownHost
         | Outcome::MalformedRequest
@@ -73,16 +80,16 @@ async fn answered(desk: &Desk, outcome: &Outcome, load: &Load) -> Result<Respons
     }
     Ok(match kind {
         Kind::Navigation | Kind::Submission => {
-            notice(&for_a_person(desk, outcome, load).with_request_id(&load.visit.request_id))
+            notice(&for_a_person(desk, outcome, call).with_request_id(&call.visit.request_id))
         }
         Kind::Program => for_a_program(outcome).into_response(),
     })
 }
 
-async fn sign_in(desk: &Desk, load: &Load, kind: Kind, route: &Route) -> Result<Response, Problem> {
+async fn sign_in(desk: &Desk, call: &Call, kind: Kind, route: &Route) -> Result<Response, Problem> {
     let place = desk.gateway.ground.place();
     let mut response = match kind {
-        Kind::Navigation => return leave(desk, load, RedirectReason::SignIn).await,
+        Kind::Navigation => return leave(desk, call, RedirectReason::SignIn).await,
         Kind::Submission => {
             let mut words = Notice::plain(
                 &desk.site,
@@ -99,7 +106,7 @@ async fn sign_in(desk: &Desk, load: &Load, kind: Kind, route: &Route) -> Result<
     };
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
     if kind == Kind::Program
-        && !navigation::is_browser(&load.headers)
+        && !navigation::is_browser(&call.headers)
         && let Ok(challenge) = HeaderValue::try_from(format!("Basic realm=\"{}\"", route.name))
     {
         // Calendars, readers and git send a password once they are asked for one, and it can be an
@@ -131,14 +138,14 @@ fn refused_token(why: TokenRefusal) -> Problem {
 }
 
 /// Asks a user for their passkey if they showed it too long ago for `route`.
-async fn step_up(desk: &Desk, load: &Load, kind: Kind, route: &Route) -> Result<Response, Problem> {
+async fn step_up(desk: &Desk, call: &Call, kind: Kind, route: &Route) -> Result<Response, Problem> {
     let (place, t) = (desk.gateway.ground.place(), desk.site.text());
     let mut response = match kind {
-        Kind::Navigation => return leave(desk, load, RedirectReason::ShowPasskey).await,
+        Kind::Navigation => return leave(desk, call, RedirectReason::ShowPasskey).await,
         Kind::Submission => {
             let (status, advice) = (StatusCode::UNAUTHORIZED.as_u16(), t.show_again_advice);
             let words = Notice::plain(&desk.site, status, t.show_again_title, t.show_again_happened, advice);
-            notice(&words.with_request_id(&load.visit.request_id))
+            notice(&words.with_request_id(&call.visit.request_id))
         }
         Kind::Program => Problem::new(Fault::StepUpRequired, too_old(route))
             .with_login_url(place.url("/login"))
@@ -149,21 +156,21 @@ async fn step_up(desk: &Desk, load: &Load, kind: Kind, route: &Route) -> Result<
 }
 
 /// Sends a person to sign in, and remembers where they were heading.
-async fn leave(desk: &Desk, load: &Load, errand: RedirectReason) -> Result<Response, Problem> {
-    let target = load.uri.path_and_query().map_or("/", |target| target.as_str());
-    leave_for(desk, load, target, errand).await
+async fn leave(desk: &Desk, call: &Call, errand: RedirectReason) -> Result<Response, Problem> {
+    let target = call.uri.path_and_query().map_or("/", |target| target.as_str());
+    leave_for(desk, call, target, errand).await
 }
 
 /// The same for a person who was heading for `target` on the host that the request is for.
 pub(super) async fn leave_for(
     desk: &Desk,
-    load: &Load,
+    call: &Call,
     target: &str,
     errand: RedirectReason,
 ) -> Result<Response, Problem> {
     let place = desk.gateway.ground.place();
-    let nonce = cookies::read(&load.headers, place, Cookie::Nonce);
-    match desk.gateway.sign_in.leave_for_sign_in(&load.visit, target, nonce, errand).await? {
+    let nonce = call.cookie(Cookie::Nonce);
+    match desk.gateway.sign_in.leave_for_sign_in(&call.visit, target, nonce, errand).await? {
         SignInRedirect::SignIn { return_target, nonce } => {
             let login = place.url(&format!("/login?to={return_target}"));
             let mut response = Redirect::to(&login).into_response();
@@ -171,39 +178,37 @@ pub(super) async fn leave_for(
             Ok(response)
         }
         SignInRedirect::Loop => {
-            let shown = load.headers.get_all(http::header::COOKIE).iter().map(HeaderValue::as_bytes);
-            let showed_token = find(shown, Cookie::Session.name(place.scheme)) != Found::Nothing;
-            Ok(notice(&going_in_circles(desk, load, showed_token)))
+            let showed_token =
+                find(call.cookie_headers(), Cookie::Session.name(place.scheme)) != Found::Nothing;
+            Ok(notice(&going_in_circles(desk, call, showed_token)))
         }
     }
 }
 
 /// The bare auth host redirects to the account; every other address is not found.
-async fn nothing_here(desk: &Desk, load: &Load, kind: Kind) -> Response {
-    let front = load.uri.path() == "/" && kind == Kind::Navigation;
-    if front && desk.gateway.ground.place().is_auth_host(&load.visit.host) {
-        return Redirect::to(&desk.gateway.ground.place().url("/account")).into_response();
+fn front_or_nothing(desk: &Desk, call: &Call, kind: Kind) -> Response {
+    let front = call.uri.path() == "/" && kind == Kind::Navigation;
+    if front && call.place().is_auth_host(&call.visit.host) {
+        return Redirect::to(&call.place().url("/account")).into_response();
     }
-    let method = load.method.clone();
-    let (visit, uri, headers) = (load.visit.clone(), load.uri.clone(), load.headers.clone());
-    not_found(State(desk.clone()), Load { visit, method, uri, headers }).await
+    nothing_here(desk, call)
 }
 
 /// A notice on a host that is not ours still needs its style.
-fn is_asset(desk: &Desk, load: &Load) -> bool {
-    asset_name(desk, load).is_some_and(|name| desk.site.assets().find(name).is_some())
+fn is_asset(desk: &Desk, call: &Call) -> bool {
+    asset_name(desk, call).is_some_and(|name| desk.site.assets().find(name).is_some())
 }
 
-fn asset_name<'a>(desk: &Desk, load: &'a Load) -> Option<&'a str> {
-    load.uri.path().strip_prefix(desk.site.prefix())?.strip_prefix("/assets/")
+fn asset_name<'a>(desk: &Desk, call: &'a Call) -> Option<&'a str> {
+    call.uri.path().strip_prefix(desk.site.prefix())?.strip_prefix("/assets/")
 }
 
-fn asset(desk: &Desk, load: &Load) -> Response {
-    let found = asset_name(desk, load).and_then(|name| desk.site.assets().find(name));
+fn asset(desk: &Desk, call: &Call) -> Response {
+    let found = asset_name(desk, call).and_then(|name| desk.site.assets().find(name));
     found.map_or_else(|| Problem::not_found().into_response(), Asset::answer)
 }
 
-fn for_a_person<'a>(desk: &'a Desk, outcome: &Outcome, load: &'a Load) -> Notice<'a> {
+fn for_a_person<'a>(desk: &'a Desk, outcome: &Outcome, call: &'a Call) -> Notice<'a> {
     let site = &desk.site;
     let t = site.text();
     let plain = |status: StatusCode, title, happened, advice| {
@@ -216,13 +221,13 @@ fn for_a_person<'a>(desk: &'a Desk, outcome: &Outcome, load: &'a Load) -> Notice
         Outcome::Forbidden { route, refused } => Notice::refused(
             site,
             &Refusal {
-                host: &load.visit.host,
+                host: &call.visit.host,
                 route: &route.name,
                 email: refused.user.as_ref().map(|user| user.email.as_str()),
                 rule: refused.rule.as_deref(),
             },
         ),
-        Outcome::UnknownHost | Outcome::Misdirected => Notice::unknown_host(site, &load.visit.host),
+        Outcome::UnknownHost | Outcome::Misdirected => Notice::unknown_host(site, &call.visit.host),
         Outcome::NoRoute => Notice::not_found(site),
         Outcome::MalformedRequest | Outcome::AmbiguousPath => bad_request(),
         Outcome::UpgradeRefused { .. } | Outcome::ServiceWorkerRefused { .. } => {

@@ -2,7 +2,8 @@
 //!
 //! A view struct holds the data of one page; `render` makes it HTML. Every page stands on a
 //! [`Site`]: what all pages of this installation share. Strings for people live in `text.rs` (and
-//! for scripts in `files/text.js`), templates in `templates/`, styles, scripts and icons in `files/`.
+//! for scripts in `files/text.js`), templates in `templates/`, styles, scripts and icons in
+//! `files/`.
 //!
 //! What always holds: every value is escaped by its template; no page has an inline script, style
 //! or event handler, so that it works under our content security policy; no page loads anything
@@ -33,19 +34,19 @@ pub mod theme;
 #[cfg(test)]
 mod tests;
 
+use crate::domain::colour::Colour;
 use crate::domain::user::Email;
 
 use self::assets::Assets;
 pub use self::docs::Docs;
 use self::text::{ENGLISH, Text};
-use self::theme::Accent;
 
 /// The operator's settings for the look of the pages, and the contact that they name.
 #[derive(Debug, Clone)]
 pub struct Branding {
     /// The organisation's name, on top of every page.
     pub name: String,
-    pub accent: Accent,
+    pub accent: Colour,
     pub logo: Option<Logo>,
     /// Shown by browsers beside the page's title; the built-in arch when it is `None`.
     pub favicon: Option<Logo>,

@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{FromRequestParts, Query, Request, State};
+use axum::extract::{FromRef, Query, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http::StatusCode;
 use serde::Deserialize;
 
 use super::access_tokens::TokenRow;
@@ -38,10 +37,8 @@ use crate::flows::Gateway;
 use crate::flows::administration::trail::TrailQuery;
 use crate::flows::sessions::caller::Caller;
 use crate::flows::sign_in::return_target::{HandOffError, Intent, NextStep};
-use crate::flows::visit::Visit;
-use crate::web::guard;
+use crate::web::call::Call;
 use crate::web::navigation::{self, Kind};
-use crate::web::session_cookie::clear_session_cookie;
 use crate::web::{Problem, cookies, headers};
 
 /// How many events the account page shows.
@@ -54,6 +51,12 @@ pub struct Desk {
     pub site: Arc<Site>,
     /// For administrators to look at.
     pub settings: Settings,
+}
+
+impl FromRef<Desk> for Arc<Gateway> {
+    fn from_ref(desk: &Desk) -> Self {
+        Self::clone(&desk.gateway)
+    }
 }
 
 /// The pages of the auth host, relative to the prefix.
@@ -97,41 +100,6 @@ pub fn application_host(desk: Desk) -> Router {
         .merge(assets)
 }
 
-/// A page load.
-pub(super) struct Load {
-    pub(super) visit: Visit,
-    pub(super) method: Method,
-    pub(super) uri: Uri,
-    pub(super) headers: HeaderMap,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Load {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        // The proxy has noted where the request came in. Without this note no request is answered.
-        let visit = parts.extensions.get::<Visit>().cloned().ok_or_else(Problem::unauthenticated)?;
-        let (method, uri, headers) = (parts.method.clone(), parts.uri.clone(), parts.headers.clone());
-        Ok(Self { visit, method, uri, headers })
-    }
-}
-
-impl Load {
-    /// The request without its body.
-    pub(super) fn request(&self) -> Request {
-        let mut request = Request::default();
-        request.method_mut().clone_from(&self.method);
-        request.uri_mut().clone_from(&self.uri);
-        request.headers_mut().clone_from(&self.headers);
-        request
-    }
-
-    pub(super) fn caller(&self, gateway: &Gateway) -> Result<Caller, Problem> {
-        let cookies = self.headers.get_all(http::header::COOKIE).iter().map(HeaderValue::as_bytes);
-        Ok(gateway.sessions.caller_by_cookie(&self.visit.host, cookies)?)
-    }
-}
-
 /// Renders a page.
 pub(super) fn page(status: StatusCode, template: &impl Template) -> Response {
     match template.render() {
@@ -173,11 +141,11 @@ enum Shown {
 /// `GET /login`: the sign-in page, or straight on for a signed-in user.
 async fn login(
     State(desk): State<Desk>,
-    load: Load,
+    call: Call,
     Query(query): Query<Login>,
 ) -> Result<Response, Problem> {
     let return_target = query.to.as_deref().and_then(ReturnTargetName::parse);
-    let shown = match load.caller(&desk.gateway)? {
+    let shown = match call.caller_by_cookie()? {
         Caller::Known(session, _) if session.record().scope == Scope::Full => {
             if !desk.gateway.sign_in.must_show_again(&session.record(), return_target.as_ref()).await? {
                 return next_step(&desk, &session.record(), return_target.as_ref(), Intent::Followed).await;
@@ -191,7 +159,7 @@ async fn login(
         Caller::Anonymous { showed_token: false } => Shown::Nothing,
     };
     let mut response = if query.done.is_some() && shown != Shown::Known {
-        notice(&going_in_circles(&desk, &load, shown == Shown::Invalid))
+        notice(&going_in_circles(&desk, &call, shown == Shown::Invalid))
     } else {
         let host = desk.gateway.sign_in.return_host(return_target.as_ref()).await?;
         let codes = desk.gateway.sign_in.email_code();
@@ -217,12 +185,12 @@ async fn login(
 /// `POST /login`: a signed-in user confirms where they are going.
 async fn go_on(
     State(desk): State<Desk>,
-    load: Load,
+    call: Call,
     Query(query): Query<Login>,
 ) -> Result<Response, Problem> {
-    guard::own_form(&desk.gateway, &load.visit, &load.headers)?;
+    call.own_form()?;
     let return_target = query.to.as_deref().and_then(ReturnTargetName::parse);
-    match load.caller(&desk.gateway)? {
+    match call.caller_by_cookie()? {
         Caller::Known(session, _) if session.record().scope == Scope::Full => {
             next_step(&desk, &session.record(), return_target.as_ref(), Intent::Confirmed).await
         }
@@ -254,20 +222,20 @@ async fn next_step(
 }
 
 /// The page that ends a redirect loop.
-pub(super) fn going_in_circles<'a>(desk: &'a Desk, load: &'a Load, showed_token: bool) -> Notice<'a> {
+pub(super) fn going_in_circles<'a>(desk: &'a Desk, call: &'a Call, showed_token: bool) -> Notice<'a> {
     let cookie = if showed_token { CookieSeen::Refused } else { CookieSeen::Missing };
     let seen = LoopSeen {
         cookie,
-        host: &load.visit.host,
-        scheme: load.visit.scheme,
+        host: &call.visit.host,
+        scheme: call.visit.scheme,
         expected: desk.gateway.ground.place().scheme,
         now: desk.gateway.ground.clock().now(),
     };
-    Notice::redirect_loop(&desk.site, &seen).with_request_id(&load.visit.request_id)
+    Notice::redirect_loop(&desk.site, &seen).with_request_id(&call.visit.request_id)
 }
 
-async fn enroll(State(desk): State<Desk>, load: Load) -> Result<Response, Problem> {
-    let unfinished = match load.caller(&desk.gateway)? {
+async fn enroll(State(desk): State<Desk>, call: Call) -> Result<Response, Problem> {
+    let unfinished = match call.caller_by_cookie()? {
         Caller::Known(session, user) if session.record().scope == Scope::Enrol => Some(user),
         Caller::Known(..) | Caller::Anonymous { .. } => None,
     };
@@ -284,10 +252,10 @@ struct AccountQuery {
 
 async fn account(
     State(desk): State<Desk>,
-    load: Load,
+    call: Call,
     Query(query): Query<AccountQuery>,
 ) -> Result<Response, Problem> {
-    let (record, user) = match load.caller(&desk.gateway)? {
+    let (record, user) = match call.caller_by_cookie()? {
         Caller::Known(session, user) if session.record().scope == Scope::Full => (session.record(), user),
         Caller::Known(..) => {
             return Ok(to_page(&desk, "/enroll"));
@@ -340,14 +308,14 @@ async fn account(
 /// Seconds of one day.
 const DAY_SECONDS: u64 = 86_400;
 
-async fn sign_up(State(desk): State<Desk>, load: Load) -> Result<Response, Problem> {
+async fn sign_up(State(desk): State<Desk>, call: Call) -> Result<Response, Problem> {
     let sign_up = desk.gateway.sign_in.sign_up();
     let domains: &[String] = match &sign_up.mode {
-        SignUpMode::Invite => return Ok(not_found(State(desk.clone()), load).await),
+        SignUpMode::Invite => return Ok(nothing_here(&desk, &call)),
         SignUpMode::Domain(domains) => domains,
         SignUpMode::Open => &[],
     };
-    Ok(match load.caller(&desk.gateway)? {
+    Ok(match call.caller_by_cookie()? {
         Caller::Known(session, _) if session.record().scope == Scope::Enrol => to_page(&desk, "/enroll"),
         Caller::Known(..) => to_page(&desk, "/account"),
         Caller::Anonymous { .. } => page(StatusCode::OK, &SignUp { site: &desk.site, domains }),
@@ -362,8 +330,8 @@ async fn recovery(State(desk): State<Desk>) -> Response {
     page(StatusCode::OK, &Recovery { site: &desk.site })
 }
 
-async fn ask_sign_out(State(desk): State<Desk>, load: Load) -> Result<Response, Problem> {
-    let (stage, targets) = match load.caller(&desk.gateway)? {
+async fn ask_sign_out(State(desk): State<Desk>, call: Call) -> Result<Response, Problem> {
+    let (stage, targets) = match call.caller_by_cookie()? {
         Caller::Known(_, user) => (Stage::Ask, desk.gateway.accounts.logouts_of(&user)),
         Caller::Anonymous { .. } => (Stage::Done, Vec::new()),
     };
@@ -387,17 +355,17 @@ fn calling(mut page: Response, targets: &[Target]) -> Response {
 }
 
 /// `POST /logout`: the form of our own pages, on whichever host they are.
-async fn sign_out(State(desk): State<Desk>, load: Load) -> Result<Response, Problem> {
-    guard::own_form(&desk.gateway, &load.visit, &load.headers)?;
-    let ended = match load.caller(&desk.gateway)? {
-        Caller::Known(session, _) => desk.gateway.sessions.sign_out(&[session], &load.visit).await,
+async fn sign_out(State(desk): State<Desk>, call: Call) -> Result<Response, Problem> {
+    call.own_form()?;
+    let ended = match call.caller_by_cookie()? {
+        Caller::Known(session, _) => desk.gateway.sessions.sign_out(&[session], &call.visit).await,
         Caller::Anonymous { .. } => Ok(()),
     };
     let mut response = match ended {
         Ok(()) => to_page(&desk, "/logout"),
         Err(error) => Problem::from(error).into_response(),
     };
-    clear_session_cookie(&desk.gateway, &load.visit, response.headers_mut());
+    call.clear_session_cookie(response.headers_mut());
     Ok(response)
 }
 
@@ -410,12 +378,12 @@ struct HandOffQuery {
 /// `GET /hand-off` on an application's host: a sign-in arrives.
 async fn hand_off(
     State(desk): State<Desk>,
-    load: Load,
+    call: Call,
     Query(query): Query<HandOffQuery>,
 ) -> Result<Response, Problem> {
     let place = desk.gateway.ground.place();
-    let nonce = cookies::read(&load.headers, place, Cookie::Nonce);
-    match desk.gateway.sign_in.arrive(&load.visit, &query.code, nonce).await? {
+    let nonce = call.cookie(Cookie::Nonce);
+    match desk.gateway.sign_in.arrive(&call.visit, &query.code, nonce).await? {
         Ok(arrived) => {
             let mut response = Redirect::to(&arrived.target.url()).into_response();
             let lifetime = desk.gateway.sessions.cookie_lifetime(&arrived.session);
@@ -423,10 +391,10 @@ async fn hand_off(
             cookies::append(response.headers_mut(), cookie);
             Ok(response)
         }
-        Err(HandOffError::NoNonce) => Ok(notice(&going_in_circles(&desk, &load, false))),
+        Err(HandOffError::NoNonce) => Ok(notice(&going_in_circles(&desk, &call, false))),
         // A used or late code must not stop a user: the front page starts afresh.
         Err(HandOffError::NoSuchCode) => {
-            Ok(Redirect::to(&format!("{}/", place.origin_of(&load.visit.host))).into_response())
+            Ok(Redirect::to(&format!("{}/", place.origin_of(&call.visit.host))).into_response())
         }
     }
 }
@@ -439,10 +407,15 @@ async fn account_elsewhere(State(desk): State<Desk>) -> Redirect {
     Redirect::to(&desk.gateway.ground.place().url("/account"))
 }
 
-pub(super) async fn not_found(State(desk): State<Desk>, load: Load) -> Response {
-    match navigation::kind(&load.method, &load.headers) {
+pub(super) async fn not_found(State(desk): State<Desk>, call: Call) -> Response {
+    nothing_here(&desk, &call)
+}
+
+/// The answer for an unknown address.
+pub(super) fn nothing_here(desk: &Desk, call: &Call) -> Response {
+    match navigation::kind(&call.method, &call.headers) {
         Kind::Navigation | Kind::Submission => {
-            notice(&Notice::not_found(&desk.site).with_request_id(&load.visit.request_id))
+            notice(&Notice::not_found(&desk.site).with_request_id(&call.visit.request_id))
         }
         Kind::Program => Problem::not_found().into_response(),
     }

@@ -22,7 +22,7 @@ use super::enroll::Enroll;
 use super::notice::{CookieSeen, LoopSeen, Notice, Refusal};
 use super::sign_in::SignIn;
 use super::sign_out::{SignOut, Stage};
-use super::theme::Accent;
+use super::theme::ACCENT;
 use super::{Branding, Contact, FooterLink, Logo, LogoKind, Site, assets};
 use crate::domain::code::EmailCode;
 use crate::domain::credential::Backup;
@@ -77,7 +77,7 @@ const HOSTILE: Words<'static> = Words {
 fn site(words: &Words<'_>) -> Site {
     let branding = Branding {
         name: words.organisation.to_owned(),
-        accent: Accent::default(),
+        accent: ACCENT,
         logo: None,
         favicon: None,
         icons: Vec::new(),
@@ -438,7 +438,7 @@ async fn only_versioned_assets_are_immutable() {
     let picture = Logo { kind: LogoKind::Svg, bytes: b"<svg/>".to_vec() };
     let branding = Branding {
         name: "Example".to_owned(),
-        accent: Accent::default(),
+        accent: ACCENT,
         logo: Some(picture.clone()),
         favicon: Some(picture),
         contact: None,

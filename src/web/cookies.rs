@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use axum::response::{IntoResponse, Response};
 use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue};
 
+use super::Problem;
+use super::call::Call;
 use crate::domain::ceremony::CEREMONY_LIFETIME;
 use crate::domain::code::CODE_LIFETIME;
 use crate::domain::cookie::{self, Cookie, Found};
 use crate::domain::device_link::DEVICE_LINK_LIFETIME;
+use crate::domain::dialect::{Pages, Terms};
 use crate::domain::id::{CeremonyId, CodeId};
 use crate::domain::place::{Place, Scheme};
 use crate::domain::return_target::RETURN_TARGET_LIFETIME;
@@ -21,14 +25,14 @@ pub fn session(place: &Place, token: &str, lifetime: Duration) -> HeaderValue {
     write(place, Cookie::Session, token, lifetime, "Lax")
 }
 
-/// A cookie that points at a pending ceremony.
-pub fn challenge(place: &Place, which: Cookie, id: &CeremonyId) -> HeaderValue {
-    let same_site = match which {
+/// The cookie that points at a pending ceremony, where the dialect has one.
+fn ceremony(place: &Place, terms: &Terms, id: &CeremonyId) -> Option<HeaderValue> {
+    let same_site = match terms.pages {
+        Pages::Ours => "Strict",
         // A front end on a related origin may be on another site.
-        Cookie::BetterAuthChallenge => "Lax",
-        _ => "Strict",
+        Pages::Related => "Lax",
     };
-    write(place, which, &id.to_string(), CEREMONY_LIFETIME, same_site)
+    Some(write(place, terms.carrier.cookie()?, &id.to_string(), CEREMONY_LIFETIME, same_site))
 }
 
 /// The cookie that names the code that was sent for this browser.
@@ -62,12 +66,37 @@ pub fn append(headers: &mut HeaderMap, cookie: HeaderValue) {
     headers.append(SET_COOKIE, cookie);
 }
 
-/// The value of a cookie of ours in this request, if there is exactly one.
-pub fn read<'a>(headers: &'a HeaderMap, place: &Place, which: Cookie) -> Option<&'a str> {
-    let all = headers.get_all(http::header::COOKIE).iter().map(HeaderValue::as_bytes);
-    match cookie::find(all, which.name(place.scheme)) {
-        Found::One(value) => Some(value),
-        Found::Nothing | Found::Unclear => None,
+impl Call {
+    /// The value of a cookie of ours in this request, if there is exactly one.
+    pub fn cookie(&self, which: Cookie) -> Option<&str> {
+        match cookie::find(self.cookie_headers(), which.name(self.place().scheme)) {
+            Found::One(value) => Some(value),
+            Found::Nothing | Found::Unclear => None,
+        }
+    }
+
+    /// The ceremony that this browser's cookie names.
+    pub fn ceremony(&self) -> Option<CeremonyId> {
+        CeremonyId::parse(self.cookie(self.terms().carrier.cookie()?)?).ok()
+    }
+
+    /// The answer to a request that has begun `id`: this browser is told of it.
+    pub fn begun(&self, id: &CeremonyId, options: impl IntoResponse) -> Response {
+        let mut response = options.into_response();
+        if let Some(cookie) = ceremony(self.place(), self.terms(), id) {
+            append(response.headers_mut(), cookie);
+        }
+        response
+    }
+
+    /// The answer to a request that was to finish a ceremony: whatever came of it, this browser has
+    /// none any more.
+    pub fn finished(&self, answered: Result<Response, Problem>) -> Response {
+        let mut response = answered.unwrap_or_else(Problem::into_response);
+        if let Some(which) = self.terms().carrier.cookie() {
+            append(response.headers_mut(), expire(self.place(), which));
+        }
+        response
     }
 }
 
@@ -98,6 +127,7 @@ fn write(place: &Place, which: Cookie, value: &str, lifetime: Duration, same_sit
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::dialect::Dialect;
 
     fn place(scheme: Scheme) -> Place {
         Place::new(scheme, "auth.example.com", 443, "/auth")
@@ -110,8 +140,9 @@ mod tests {
             session(&place(Scheme::Https), "t", day),
             "__Host-vestibule=t; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax; Secure"
         );
+        let native = ceremony(&place(Scheme::Http), Dialect::Native.terms(), &CeremonyId([0; 16]));
         assert_eq!(
-            challenge(&place(Scheme::Http), Cookie::Challenge, &CeremonyId([0; 16])),
+            native.unwrap(),
             "challenge=00000000000000000000000000000000; Path=/auth; Max-Age=300; HttpOnly; SameSite=Strict"
         );
     }

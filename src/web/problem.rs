@@ -222,6 +222,15 @@ impl Problem {
     pub const fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
+
+    /// An answer that says it in `body`, and in `Retry-After` when to try again.
+    pub fn said(&self, status: StatusCode, body: impl IntoResponse) -> Response {
+        let mut response = (status, body).into_response();
+        if let Some(delay) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, whole_seconds(delay).into());
+        }
+        response
+    }
 }
 
 impl From<FlowError> for Problem {
@@ -443,7 +452,6 @@ pub fn whole_seconds(delay: Duration) -> u64 {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let problem = self.clone();
         let mut body = json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or("Error"),
@@ -452,18 +460,15 @@ impl IntoResponse for Problem {
             "message": self.detail,
             "code": self.code(),
         });
-        if let (Some(url), Some(members)) = (self.login_url, body.as_object_mut()) {
-            members.insert("login_url".to_owned(), url.into());
+        if let (Some(url), Some(members)) = (&self.login_url, body.as_object_mut()) {
+            members.insert("login_url".to_owned(), url.as_str().into());
         }
-        let mut response = (self.status, body.to_string()).into_response();
+        let mut response = self.said(self.status, body.to_string());
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(delay) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
-        }
         // The dialect turns the problem into its own form.
-        response.extensions_mut().insert(problem);
+        response.extensions_mut().insert(self);
         response
     }
 }

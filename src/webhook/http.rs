@@ -9,6 +9,7 @@
 //! to.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -55,12 +56,21 @@ type ResolvedAddresses = BoxFuture<'static, io::Result<std::vec::IntoIter<Socket
 type Resolver = ServiceFn<fn(Name) -> ResolvedAddresses>;
 
 /// One webhook, as the configuration names it.
+#[derive(Clone)]
 pub struct WebhookSettings {
+    /// In many cases, the URL is as good as a password.
     pub url: String,
     pub template: Template,
+    /// The secret that signs messages.
     pub secret: Option<SigningSecret>,
     /// Trusted for it instead of the authorities of this machine.
     pub ca_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for WebhookSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WebhookSettings({:?})", self.template)
+    }
 }
 
 /// Why there is no sender of webhooks.
@@ -224,7 +234,7 @@ fn trusting(path: &Path) -> Result<ClientConfig, BadWebhook> {
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn bad(error: &dyn std::fmt::Display) -> BadWebhook {
+fn bad(error: &dyn fmt::Display) -> BadWebhook {
     BadWebhook::Settings(error.to_string())
 }
 

@@ -9,11 +9,11 @@ use vestibule::domain::code::EmailCode;
 use vestibule::domain::code::{CODE_ATTEMPTS_MAX, CODE_LIFETIME};
 use vestibule::domain::credential::Planned;
 use vestibule::domain::id::{CodeId, UserId};
+use vestibule::domain::invitation::LinkDelivery;
 use vestibule::domain::limits::{MAIL_TO_ACCOUNT_BURST, MAIL_TO_ACCOUNT_INTERVAL, RateLimits};
 use vestibule::domain::message::{Content, Message};
 use vestibule::domain::session::Scope;
 use vestibule::flows::FlowError;
-use vestibule::flows::administration::invitations::LinksGo;
 use vestibule::flows::messages::outbox::{OUTBOX_MAX, OUTBOX_MAX_FOR_ANONYMOUS};
 use vestibule::flows::sign_in::Redeemed;
 use vestibule::flows::sign_in::codes::Guess;
@@ -442,8 +442,8 @@ async fn full_outbox_drops_messages_without_failing_callers() {
     }
     let waiting = stage.store.scan(b"outbox/", None, OUTBOX_MAX + 100).await.unwrap();
     assert_eq!(waiting.len(), OUTBOX_MAX_FOR_ANONYMOUS);
-    // There is room left for notices to people about their accounts.
-    stage.invite_by(ALICE, Duration::from_secs(3_600), LinksGo::ByMail).await.unwrap();
+    // There is room left for what people are told of their accounts.
+    stage.invite_by(ALICE, Duration::from_secs(3_600), LinkDelivery::ByMail).await.unwrap();
     assert_eq!(stage.store.scan(b"outbox/", None, OUTBOX_MAX).await.unwrap().len(), waiting.len() + 1);
 }
 
@@ -451,7 +451,7 @@ async fn full_outbox_drops_messages_without_failing_callers() {
 #[tokio::test]
 async fn a_message_that_cannot_be_opened_is_set_aside() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
-    stage.invite_by(ALICE, Duration::from_secs(3_600), LinksGo::ByMail).await.unwrap();
+    stage.invite_by(ALICE, Duration::from_secs(3_600), LinkDelivery::ByMail).await.unwrap();
     let messages = stage.store.scan(b"outbox/", None, 10).await.unwrap();
     let [(key, sealed)] = messages.as_slice() else { panic!("{messages:?}") };
     // After the version there is JSON; the sealed text in it keeps its length.
@@ -475,7 +475,7 @@ async fn a_message_that_cannot_be_opened_is_set_aside() {
 #[tokio::test]
 async fn a_message_is_removed_under_the_name_it_was_read_from() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;
-    stage.invite_by(ALICE, Duration::from_secs(3_600), LinksGo::ByMail).await.unwrap();
+    stage.invite_by(ALICE, Duration::from_secs(3_600), LinkDelivery::ByMail).await.unwrap();
     let messages = stage.store.scan(b"outbox/", None, 10).await.unwrap();
     let [(key, sealed)] = messages.as_slice() else { panic!("{messages:?}") };
     let moved = Batch::default().delete(key.clone()).put(b"outbox/copy".to_vec(), sealed.clone());

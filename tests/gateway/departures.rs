@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vestibule::domain::code::EmailCode;
+use vestibule::domain::invitation::LinkDelivery;
 use vestibule::domain::user::{Email, Role};
 use vestibule::flows::FlowError;
-use vestibule::flows::administration::invitations::{Guest, LinksGo};
+use vestibule::flows::administration::invitations::Guest;
 use vestibule::flows::authority::Authority;
 use vestibule::flows::sign_in::registration::Registered;
 
@@ -25,8 +26,12 @@ async fn administrator(stage: &Stage, email: &str, seed: u64) -> Registered {
         lifetime: Duration::from_secs(3_600),
         invited_by: "a test".to_owned(),
     };
-    let invited =
-        stage.gateway.administration.invite(&Authority::of_operator(), guest, LinksGo::ByHand).await.unwrap();
+    let invited = stage
+        .gateway
+        .administration
+        .invite(&Authority::of_operator(), guest, LinkDelivery::ByHand)
+        .await
+        .unwrap();
     let redeemed = stage.redeem(&invited.secret.reveal()).await.unwrap();
     stage.register(&redeemed, &mut Authenticator::new(seed)).await.unwrap()
 }

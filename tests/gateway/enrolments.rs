@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use crate::harness::Authenticator;
 use crate::stage::{APP_HOST, AUTH_HOST, Stage, visit};
 use vestibule::domain::credential::Planned;
+use vestibule::domain::invitation::LinkDelivery;
 use vestibule::domain::session::ENROL_LIFETIME;
 use vestibule::flows::FlowError;
 use vestibule::flows::administration::directory::Query;
-use vestibule::flows::administration::invitations::LinksGo;
 use vestibule::flows::authority::Authority;
 use vestibule::flows::sign_in::enroll::Introduction;
 use vestibule::flows::visit::Device;
@@ -102,14 +102,14 @@ async fn refuses_an_invitation_that_changes_an_account() {
     let refused = stage
         .gateway
         .administration
-        .invite(&Authority::of_operator(), guest(&["staff"]), LinksGo::ByHand)
+        .invite(&Authority::of_operator(), guest(&["staff"]), LinkDelivery::ByHand)
         .await;
     assert!(matches!(refused, Err(FlowError::HasAccount)), "{refused:?}");
     assert!(
         stage
             .gateway
             .administration
-            .invite(&Authority::of_operator(), guest(&[]), LinksGo::ByHand)
+            .invite(&Authority::of_operator(), guest(&[]), LinkDelivery::ByHand)
             .await
             .is_ok(),
         "without more it is a way back in"
@@ -179,7 +179,12 @@ async fn f_04_set_up_accepts_any_username_that_is_not_promised() {
             lifetime: Duration::from_secs(60),
             invited_by: "a test".to_owned(),
         };
-        stage.gateway.administration.invite(&Authority::of_operator(), guest, LinksGo::ByHand).await.unwrap();
+        stage
+            .gateway
+            .administration
+            .invite(&Authority::of_operator(), guest, LinkDelivery::ByHand)
+            .await
+            .unwrap();
         let secret = stage.gateway.sign_in.issue_setup_secret().await.unwrap().unwrap().reveal();
         let who = Introduction { email: Some("root@example.com".to_owned()), name: None };
         let (at, device) = (visit(AUTH_HOST), Device::default());
@@ -250,8 +255,12 @@ async fn s_15_invited_administrator_closes_set_up() {
         lifetime: Duration::from_secs(60),
         invited_by: "a test".to_owned(),
     };
-    let invited =
-        stage.gateway.administration.invite(&Authority::of_operator(), guest, LinksGo::ByHand).await.unwrap();
+    let invited = stage
+        .gateway
+        .administration
+        .invite(&Authority::of_operator(), guest, LinkDelivery::ByHand)
+        .await
+        .unwrap();
     let redeemed = stage.redeem(&invited.secret.reveal()).await.unwrap();
     stage.register(&redeemed, &mut Authenticator::new(2)).await.unwrap();
     assert!(stage.gateway.sign_in.issue_setup_secret().await.unwrap().is_none());

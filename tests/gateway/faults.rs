@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use vestibule::domain::invitation::LinkDelivery;
 use vestibule::flows::FlowError;
-use vestibule::flows::administration::invitations::LinksGo;
 use vestibule::flows::administration::people::OldPasskeys;
 use vestibule::flows::authority::Authority;
 use vestibule::ports::store::{Entry, Follower};
@@ -167,7 +167,7 @@ async fn day(stage: &Stage, told: &mut Day) -> Result<(), FlowError> {
     stage
         .gateway
         .administration
-        .reset_user(&operator, &signed_in.user.id, OldPasskeys::Wiped, LinksGo::ByHand)
+        .reset_user(&operator, &signed_in.user.id, OldPasskeys::Wiped, LinkDelivery::ByHand)
         .await?;
     assert!(stage.sign_in(&mut device).await.is_err(), "a passkey that was wiped signed in");
     Ok(())

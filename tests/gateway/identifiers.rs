@@ -8,11 +8,12 @@ use std::time::Duration;
 use vestibule::domain::code::EmailCode;
 use vestibule::domain::code::{CODE_ATTEMPTS_MAX, CODE_LIFETIME};
 use vestibule::domain::identifier::{Identifier, PENDING_ADDRESS_LIFETIME, USERNAMES_PER_USER_MAX};
+use vestibule::domain::invitation::LinkDelivery;
 use vestibule::domain::message::{Content, Message};
 use vestibule::domain::session::Session;
 use vestibule::domain::user::{DisplayName, Email, Role, User, Username};
 use vestibule::flows::FlowError;
-use vestibule::flows::administration::invitations::{Guest, LinksGo};
+use vestibule::flows::administration::invitations::Guest;
 use vestibule::flows::authority::Authority;
 use vestibule::flows::sign_in::codes::Guess;
 use vestibule::flows::sign_in::registration::Registered;
@@ -365,7 +366,12 @@ async fn refuses_a_promised_username() {
         lifetime: Duration::from_secs(60),
         invited_by: "a test".to_owned(),
     };
-    stage.gateway.administration.invite(&Authority::of_operator(), guest, LinksGo::ByHand).await.unwrap();
+    stage
+        .gateway
+        .administration
+        .invite(&Authority::of_operator(), guest, LinkDelivery::ByHand)
+        .await
+        .unwrap();
     let taken =
         stage.gateway.accounts.change_username(&alice.session, &username("carol"), &visit(AUTH_HOST)).await;
     assert!(matches!(taken, Err(FlowError::Taken(_))), "{taken:?}");

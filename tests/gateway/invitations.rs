@@ -9,8 +9,8 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule::domain::code::EmailCode;
+use vestibule::domain::invitation::LinkDelivery;
 use vestibule::domain::user::Email;
-use vestibule::flows::administration::invitations::LinksGo;
 use vestibule::flows::administration::paging::Part;
 use vestibule::flows::administration::people::OldPasskeys;
 use vestibule::flows::authority::Authority;
@@ -245,7 +245,9 @@ async fn f_17_of_concurrent_links_one_is_live() {
                 let administration = &stage.gateway.administration;
                 if number < resets {
                     let operator = Authority::of_operator();
-                    administration.reset_user(&operator, &account, OldPasskeys::Stay, LinksGo::ByHand).await
+                    administration
+                        .reset_user(&operator, &account, OldPasskeys::Stay, LinkDelivery::ByHand)
+                        .await
                 } else {
                     stage.invite(address, Duration::from_hours(1)).await
                 }

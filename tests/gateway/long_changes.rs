@@ -12,10 +12,11 @@ use vestibule::domain::access_token::{AccessToken, TokenName};
 use vestibule::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential};
 use vestibule::domain::foreign::{ForeignPasskey, ForeignUser};
 use vestibule::domain::id::{AccessTokenId, CredentialId, UserId};
+use vestibule::domain::invitation::LinkDelivery;
 use vestibule::domain::time::Timestamp;
 use vestibule::domain::user::{Email, Role};
 use vestibule::flows::FlowError;
-use vestibule::flows::administration::invitations::{GUESTS_MAX, Guest, LinksGo};
+use vestibule::flows::administration::invitations::{GUESTS_MAX, Guest};
 use vestibule::flows::administration::people::OldPasskeys;
 use vestibule::flows::administration::trail::TrailQuery;
 use vestibule::flows::authority::Authority;
@@ -132,9 +133,10 @@ async fn change(rich: &FullAccount, what: &str) -> Result<(), FlowError> {
     let (administration, user) = (&rich.stage.gateway.administration, &rich.user.user.id);
     let operator = Authority::of_operator();
     match what {
-        "reset" => {
-            administration.reset_user(&operator, user, OldPasskeys::Wiped, LinksGo::ByHand).await.map(drop)
-        }
+        "reset" => administration
+            .reset_user(&operator, user, OldPasskeys::Wiped, LinkDelivery::ByHand)
+            .await
+            .map(drop),
         "deletion" => administration.delete_user(&operator, user).await,
         _ => rich.stage.gateway.accounts.delete_account(&rich.user.session, &visit(AUTH_HOST)).await,
     }
@@ -206,7 +208,7 @@ async fn many_guests_are_invited_each_once_although_no_commit_holds_them() {
     let guests = || emails.iter().map(|email| guest(email)).collect::<Vec<_>>();
     let invite_all = async || {
         let administration = &stage.gateway.administration;
-        administration.invite_all(&Authority::of_operator(), guests(), LinksGo::ByHand).await
+        administration.invite_all(&Authority::of_operator(), guests(), LinkDelivery::ByHand).await
     };
     store.fail_commit(2);
     invite_all().await.unwrap_err();

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use vestibule::domain::message::{Content, Message};
 use vestibule::domain::user::Email;
 use vestibule::mail::MessageBranding;
-use vestibule::mail::smtp::{Encryption, SmtpMailer, SmtpSettings};
+use vestibule::mail::smtp::{Encryption, MailServer, Sender, SmtpMailer};
 use vestibule::ports::Mailer;
 
 use crate::harness::config::Config;
@@ -248,21 +248,20 @@ async fn s_37_an_address_cannot_bring_commands_or_headers() {
 async fn s_37_message_content_cannot_add_recipients_or_headers() {
     let port = port::free();
     let office = PostOffice::open(port, &Mode::Plain);
-    let settings = SmtpSettings {
+    let server = MailServer {
         host: "127.0.0.1".to_owned(),
         port,
         encryption: Encryption::IfOffered,
         credentials: None,
         ca_file: None,
-        from: (None, Email::parse("no-reply@example.com").unwrap()),
-        hello: "auth.example.com".to_owned(),
+        from: Sender { name: None, email: Email::parse("no-reply@example.com").unwrap() },
     };
     let branding = MessageBranding {
         name: "Example\r\nBcc: evil@example.com".to_owned(),
         origin: "https://auth.example.com".to_owned(),
         account: "https://auth.example.com/auth/account".to_owned(),
     };
-    let mailer = SmtpMailer::new(&settings, branding).unwrap();
+    let mailer = SmtpMailer::new(&server, "auth.example.com", branding).unwrap();
     for passkey in
         ["\r\n.\r\nMAIL FROM:<evil@example.com>\r\n", ".", "..", "\r\n.\r\n", "\n.\n", "\u{202e}\u{0}"]
     {

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use vestibule::domain::code::EmailCode;
-use vestibule::domain::invitation::OWN_LINK_LIFETIME;
+use vestibule::domain::invitation::{LinkDelivery, OWN_LINK_LIFETIME};
 use vestibule::domain::limits::{MAIL_BURST, MAIL_TO_ACCOUNT_BURST};
 use vestibule::domain::message::Message;
 use vestibule::domain::session::{Scope, Session};
 use vestibule::flows::FlowError;
-use vestibule::flows::administration::invitations::LinksGo;
 use vestibule::flows::authority::Authority;
 use vestibule::flows::messages::outbox::OUTBOX_MAX;
 use vestibule::flows::sign_in::Redeemed;
@@ -167,7 +166,7 @@ async fn full_outbox_fails_and_makes_no_link() {
     let (stage, session) = stage().await;
     for n in 0..OUTBOX_MAX {
         let email = format!("guest{n}@example.com");
-        stage.invite_by(&email, Duration::from_secs(3_600), LinksGo::ByMail).await.unwrap();
+        stage.invite_by(&email, Duration::from_secs(3_600), LinkDelivery::ByMail).await.unwrap();
     }
     let before = count(&stage, b"invitation/").await;
     assert!(matches!(mail(&stage, &session, "192.0.2.1").await, Err(FlowError::OutboxFull)));

@@ -22,7 +22,7 @@ use vestibule::domain::dispatch::Subscription;
 use vestibule::domain::event::Event;
 use vestibule::domain::id::{CeremonyId, UserId};
 use vestibule::domain::identifier::UsernameChange;
-use vestibule::domain::invitation::Invited;
+use vestibule::domain::invitation::{Invited, LinkDelivery};
 use vestibule::domain::keyring::Keyring;
 use vestibule::domain::limits::RateLimits;
 use vestibule::domain::network::Network;
@@ -40,7 +40,7 @@ use vestibule::domain::session::{Lifetimes, Session};
 use vestibule::domain::signup::SignUp;
 use vestibule::domain::time::Timestamp;
 use vestibule::domain::user::{Email, Role, Standing};
-use vestibule::flows::administration::invitations::{Guest, LinksGo};
+use vestibule::flows::administration::invitations::Guest;
 use vestibule::flows::administration::people::UserEdit;
 use vestibule::flows::admission::{Admission, Asked};
 use vestibule::flows::authority::Authority;
@@ -238,14 +238,14 @@ impl Stage {
     }
 
     pub async fn invite(&self, email: &str, lifetime: Duration) -> Result<Invited, FlowError> {
-        self.invite_by(email, lifetime, LinksGo::ByHand).await
+        self.invite_by(email, lifetime, LinkDelivery::ByHand).await
     }
 
     pub async fn invite_by(
         &self,
         email: &str,
         lifetime: Duration,
-        go: LinksGo,
+        go: LinkDelivery,
     ) -> Result<Invited, FlowError> {
         let guest = Guest {
             email: Email::parse(email).unwrap(),

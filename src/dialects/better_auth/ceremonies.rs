@@ -12,14 +12,13 @@ use super::shapes::{Failures, Passkey, RegisterQuery, SignedIn, VerifyAuthentica
 use super::{from_trusted_page, hand_over};
 use crate::dialects::Shared;
 use crate::domain::ceremony::descriptor;
-use crate::domain::cookie::Cookie;
 use crate::domain::credential::{CredentialName, Planned};
-use crate::domain::session::Scope;
 use crate::domain::session::token::Carrier;
 use crate::flows::sign_in::passkey::Attempt;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
-use crate::web::{Problem, cookies, json as body_json};
+use crate::web::guard::Known;
+use crate::web::{Problem, json as body_json};
 
 /// Options for a new passkey of the caller, and the challenge cookie.
 #[utoipa::path(get, path = "/passkey/generate-register-options", tag = "better-auth",
@@ -31,7 +30,7 @@ pub(super) async fn generate_register_options(
     query: Result<Query<RegisterQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|error| Problem::malformed(format!("[query] {error}")))?;
-    let caller = call.enrolling_or_signed_in(&gateway)?;
+    let caller = call.enrolling_or_signed_in()?;
     let label = query.name.as_deref().filter(|name| !name.trim().is_empty()).map(CredentialName::parse);
     let label = label.transpose().map_err(|error| Problem::malformed(format!("[query.name] {error}")))?;
     let planned = Planned { label, made_with: call.program(), ..Planned::default() };
@@ -42,10 +41,7 @@ pub(super) async fn generate_register_options(
     {
         selection["authenticatorAttachment"] = attachment.as_str().into();
     }
-    let mut response = Json(options.0).into_response();
-    let cookie = cookies::challenge(gateway.ground.place(), Cookie::BetterAuthChallenge, &ceremony);
-    cookies::append(response.headers_mut(), cookie);
-    Ok(response)
+    Ok(call.begun(&ceremony, Json(options.0)))
 }
 
 /// Options for a sign-in, and the challenge cookie. Only a caller who is signed in is told which
@@ -58,7 +54,7 @@ pub(super) async fn get_authenticate_options(
 ) -> Result<Response, Problem> {
     // A picture or a link on another site would spend the attempts of the visitor's network, and
     // replace the challenge of a sign-in that has begun.
-    call.not_cross_site(&gateway)?;
+    call.not_cross_site()?;
     authenticate_options(&gateway, &call).await
 }
 
@@ -69,12 +65,12 @@ pub(super) async fn post_authenticate_options(
     State(gateway): State<Shared>,
     call: Call,
 ) -> Result<Response, Problem> {
-    from_trusted_page(&gateway, &call)?;
+    from_trusted_page(&call)?;
     authenticate_options(&gateway, &call).await
 }
 
 async fn authenticate_options(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
-    let caller = call.identify(gateway)?.filter(|caller| caller.record().scope == Scope::Full);
+    let caller = call.identify()?.and_then(Known::fully);
     let expected = caller.as_ref().map(|caller| caller.user.id);
     let (ceremony, mut options) = gateway.sign_in.begin_sign_in(expected, &call.visit).await?;
     if let (Some(caller), Some(members)) = (caller, options.0.as_object_mut()) {
@@ -82,10 +78,7 @@ async fn authenticate_options(gateway: &Gateway, call: &Call) -> Result<Response
         let allowed: Vec<Value> = credentials.iter().map(descriptor).collect();
         members.insert("allowCredentials".to_owned(), json!(allowed));
     }
-    let mut response = Json(options.0).into_response();
-    let cookie = cookies::challenge(gateway.ground.place(), Cookie::BetterAuthChallenge, &ceremony);
-    cookies::append(response.headers_mut(), cookie);
-    Ok(response)
+    Ok(call.begun(&ceremony, Json(options.0)))
 }
 
 /// Stores a new passkey.
@@ -93,22 +86,21 @@ async fn authenticate_options(gateway: &Gateway, call: &Call) -> Result<Response
     security(("bearer" = []), ("cookie" = [])), request_body = VerifyRegistration,
     responses((status = 200, body = Passkey), Failures))]
 pub(super) async fn verify_registration(State(gateway): State<Shared>, call: Call, body: Bytes) -> Response {
-    let answered = register(&gateway, &call, &body).await;
-    finished(&gateway, answered)
+    call.finished(register(&gateway, &call, &body).await)
 }
 
 async fn register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Response, Problem> {
-    let ceremony = call.ceremony(gateway, Cookie::BetterAuthChallenge);
+    let ceremony = call.ceremony();
     let read = || {
-        from_trusted_page(gateway, call)?;
-        let caller = call.enrolling_or_signed_in(gateway)?;
+        from_trusted_page(call)?;
+        let caller = call.enrolling_or_signed_in()?;
         let asked: VerifyRegistration = body_json::read(&call.headers, body)?;
         let name = asked.name.as_deref().filter(|name| !name.trim().is_empty());
         let name = name.map(CredentialName::parse).transpose();
         let name = name.map_err(|error| Problem::malformed(format!("[body.name] {error}")))?;
         Ok((caller, asked, name))
     };
-    let (caller, asked, name) = call.using_up(gateway, ceremony, read()).await?;
+    let (caller, asked, name) = call.using_up(ceremony, read()).await?;
     let finished = gateway
         .sign_in
         .finish_registration(&caller.record(), ceremony, &asked.response, name, &call.visit)
@@ -118,13 +110,13 @@ async fn register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Respon
     if !asked.create_session {
         return Ok(Json(passkey).into_response());
     }
-    let token = call.token_of(gateway, &caller)?;
+    let token = call.token_of(&caller)?;
     let signed_in =
         SignedIn::new(&gateway.ground.lifetimes(), &registered.session, &registered.user, token.clone());
     let mut response = Json(passkey.with(signed_in)).into_response();
     // An access token is not exchanged for a token that lasts longer.
-    if call.identify_lasting(gateway)?.is_some() {
-        hand_over(gateway, call, &registered.session, &token, response.headers_mut())?;
+    if call.identify_lasting()?.is_some() {
+        hand_over(call, &registered.session, &token, response.headers_mut())?;
     }
     Ok(response)
 }
@@ -147,18 +139,17 @@ pub(super) async fn verify_authentication(
     call: Call,
     body: Bytes,
 ) -> Response {
-    let answered = authenticate(&gateway, &call, &body).await;
-    finished(&gateway, answered)
+    call.finished(authenticate(&gateway, &call, &body).await)
 }
 
 async fn authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Response, Problem> {
-    let ceremony = call.ceremony(gateway, Cookie::BetterAuthChallenge);
+    let ceremony = call.ceremony();
     let read = || {
-        from_trusted_page(gateway, call)?;
+        from_trusted_page(call)?;
         let asked: VerifyAuthentication = body_json::read(&call.headers, body)?;
-        Ok((asked, call.identify(gateway)?))
+        Ok((asked, call.identify()?))
     };
-    let (asked, before) = call.using_up(gateway, ceremony, read()).await?;
+    let (asked, before) = call.using_up(ceremony, read()).await?;
     let before = before.map(|caller| caller.session);
     let device = call.device();
     let attempt = Attempt { ceremony, answer: &asked.response, expected: None, before };
@@ -167,13 +158,6 @@ async fn authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
     let shape =
         SignedIn::new(&gateway.ground.lifetimes(), &signed_in.session, &signed_in.user, token.clone());
     let mut response = Json(shape).into_response();
-    hand_over(gateway, call, &signed_in.session, &token, response.headers_mut())?;
+    hand_over(call, &signed_in.session, &token, response.headers_mut())?;
     Ok(response)
-}
-
-fn finished(gateway: &Gateway, answered: Result<Response, Problem>) -> Response {
-    let mut response = answered.unwrap_or_else(Problem::into_response);
-    let expired = cookies::expire(gateway.ground.place(), Cookie::BetterAuthChallenge);
-    cookies::append(response.headers_mut(), expired);
-    response
 }

@@ -12,32 +12,33 @@ mod shapes;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, COOKIE, ORIGIN, RETRY_AFTER};
+use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, COOKIE, ORIGIN, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tower_http::cors::CorsLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Shared;
+use super::{Api, Shared};
 use crate::domain::session::Session;
-use crate::flows::Gateway;
 use crate::web::call::Call;
 use crate::web::problem::whole_seconds;
-use crate::web::session_cookie::set_session_cookie;
 use crate::web::{Fault, Problem, cross_origin};
 use shapes::{Attachment, Failure};
 
 const SET_AUTH_TOKEN: HeaderName = HeaderName::from_static("set-auth-token");
 const RETRY_AFTER_HERE: HeaderName = HeaderName::from_static("x-retry-after");
 
+/// Its routes and its face.
+pub(super) const API: Api =
+    Api { routes, face, cors: Some(cors), tags: &[("better-auth", "The passkey API of better-auth.")] };
+
 /// Shapes that no handler names by itself.
 #[derive(OpenApi)]
 #[openapi(components(schemas(Failure, Attachment)))]
 struct Shapes;
 
-/// Its routes, relative to its mount.
-pub fn api() -> OpenApiRouter<Shared> {
+fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Shapes::openapi())
         .routes(routes!(ceremonies::generate_register_options))
         .routes(routes!(ceremonies::get_authenticate_options, ceremonies::post_authenticate_options))
@@ -52,12 +53,12 @@ pub fn api() -> OpenApiRouter<Shared> {
 }
 
 /// The pages of other origins that may call it, and how.
-pub fn cors(gateway: &Shared) -> CorsLayer {
+fn cors(gateway: &Shared) -> CorsLayer {
     cross_origin::layer(gateway, &[]).expose_headers([SET_AUTH_TOKEN, RETRY_AFTER_HERE])
 }
 
 /// The form of its failures: a message and a code, except where upstream sends neither.
-pub fn face(problem: &Problem) -> Response {
+fn face(problem: &Problem) -> Response {
     use StatusCode as S;
     // Registration's refusals are 400, and have a code of their own.
     let registering = problem.status() == S::BAD_REQUEST;
@@ -78,7 +79,8 @@ pub fn face(problem: &Problem) -> Response {
         | Fault::NetworkBanned => (S::FORBIDDEN, "FORBIDDEN"),
         Fault::Malformed if registering => (S::BAD_REQUEST, "FAILED_TO_VERIFY_REGISTRATION"),
         Fault::Malformed => {
-            return failure(located(problem.detail()), problem, S::BAD_REQUEST, "VALIDATION_ERROR");
+            let message = located(problem.detail());
+            return problem.said(S::BAD_REQUEST, Json(Failure { message, code: "VALIDATION_ERROR" }));
         }
         Fault::InvalidJson | Fault::MalformedTarget | Fault::AmbiguousPath | Fault::HeadersTooLarge => {
             (S::BAD_REQUEST, "BAD_REQUEST")
@@ -102,15 +104,7 @@ pub fn face(problem: &Problem) -> Response {
             (S::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR")
         }
     };
-    failure(problem.detail().to_owned(), problem, status, code)
-}
-
-fn failure(message: String, problem: &Problem, status: StatusCode, code: &'static str) -> Response {
-    let mut response = (status, Json(Failure { message, code })).into_response();
-    if let Some(delay) = problem.retry_after() {
-        response.headers_mut().insert(RETRY_AFTER, whole_seconds(delay).into());
-    }
-    response
+    problem.said(status, Json(Failure { message: problem.detail().to_owned(), code }))
 }
 
 /// Upstream sends JSON without saying so, and a header of its own.
@@ -125,14 +119,14 @@ fn too_many(problem: &Problem) -> Response {
 
 /// Upstream requires a request with cookies to name its page, and that page has to be trusted. A
 /// page without cookies has to be trusted as well, because answers set cookies.
-fn from_trusted_page(gateway: &Gateway, call: &Call) -> Result<(), Problem> {
+fn from_trusted_page(call: &Call) -> Result<(), Problem> {
     if !call.headers.contains_key(COOKIE) {
-        return call.not_cross_site(gateway);
+        return call.not_cross_site();
     }
     if call.headers.get(ORIGIN).is_none_or(|origin| origin.as_bytes() == b"null") {
         return Err(Problem::new(Fault::NoOrigin, "Missing or null Origin"));
     }
-    call.not_cross_site(gateway)
+    call.not_cross_site()
 }
 
 /// Upstream begins with the place of the mistake. Our reader names a member only if it is missing;
@@ -150,17 +144,10 @@ fn located(detail: &str) -> String {
 
 /// Gives the caller the session as a cookie, and its token in a header for callers that use no
 /// cookies.
-fn hand_over(
-    gateway: &Gateway,
-    call: &Call,
-    session: &Session,
-    token: &str,
-    headers: &mut HeaderMap,
-) -> Result<(), Problem> {
-    set_session_cookie(gateway, &call.visit, session, headers)?;
+fn hand_over(call: &Call, session: &Session, token: &str, headers: &mut HeaderMap) -> Result<(), Problem> {
+    call.set_session_cookie(session, headers)?;
     let token = HeaderValue::from_str(token).map_err(|error| Problem::internal(&error))?;
     headers.insert(SET_AUTH_TOKEN, token);
     headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("set-auth-token"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(())
 }

@@ -11,15 +11,17 @@ use crate::dialects::Shared;
 use crate::domain::credential::{Credential, CredentialName};
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
-use crate::web::guard::SignedIn;
+use crate::web::guard::{Known, SignedIn};
 use crate::web::{Fault, Problem, json};
 
 /// The caller's passkeys, oldest first.
 #[utoipa::path(get, path = "/passkey/list-user-passkeys", tag = "better-auth",
     security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Vec<Passkey>), ReadFailures))]
-pub(super) async fn list(State(gateway): State<Shared>, call: Call) -> Result<Json<Vec<Passkey>>, Problem> {
-    let caller = call.signed_in(&gateway)?;
+pub(super) async fn list(
+    State(gateway): State<Shared>,
+    SignedIn(caller, _): SignedIn,
+) -> Result<Json<Vec<Passkey>>, Problem> {
     let credentials = gateway.accounts.credentials_of(&caller.user.id).await?;
     Ok(Json(credentials.iter().map(Passkey::new).collect()))
 }
@@ -33,8 +35,8 @@ pub(super) async fn delete(
     call: Call,
     body: Bytes,
 ) -> Result<Json<Status>, Problem> {
-    from_trusted_page(&gateway, &call)?;
-    let caller = call.signed_in(&gateway)?;
+    from_trusted_page(&call)?;
+    let caller = call.signed_in()?;
     let DeletePasskey { id } = json::read(&call.headers, &body)?;
     let meant = own(&gateway, &caller, &id).await?;
     gateway.accounts.remove_credential(&caller.record(), &meant.id, &call.visit).await?;
@@ -50,8 +52,8 @@ pub(super) async fn update(
     call: Call,
     body: Bytes,
 ) -> Result<Json<Updated>, Problem> {
-    from_trusted_page(&gateway, &call)?;
-    let caller = call.signed_in(&gateway)?;
+    from_trusted_page(&call)?;
+    let caller = call.signed_in()?;
     let UpdatePasskey { id, name } = json::read(&call.headers, &body)?;
     let name =
         CredentialName::parse(&name).map_err(|error| Problem::malformed(format!("[body.name] {error}")))?;
@@ -61,7 +63,7 @@ pub(super) async fn update(
 }
 
 /// Another user's passkey is answered like an unknown one.
-async fn own(gateway: &Gateway, caller: &SignedIn, id: &str) -> Result<Credential, Problem> {
+async fn own(gateway: &Gateway, caller: &Known, id: &str) -> Result<Credential, Problem> {
     let found =
         gateway.accounts.find_credential(&caller.user.id, |it| it.reference().to_string() == id).await;
     found.map_err(|error| {

@@ -2,42 +2,42 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
-use http::header::CACHE_CONTROL;
+use axum::response::Response;
 
 use super::from_trusted_page;
 use super::shapes::{Failures, Origins, ReadFailures, SignedIn, Success};
 use crate::dialects::Shared;
-use crate::domain::session::{Scope, Session};
+use crate::domain::session::Session;
+use crate::web::Problem;
 use crate::web::call::Call;
-use crate::web::{Problem, session_cookie};
+use crate::web::guard::Known;
 
 /// The signed-in user; `null` if no user is signed in.
 #[utoipa::path(get, path = "/get-session", tag = "better-auth",
     responses((status = 200, body = Option<SignedIn>), ReadFailures))]
-pub(super) async fn get_session(State(gateway): State<Shared>, call: Call) -> Result<Response, Problem> {
-    let caller = call.identify(&gateway)?.filter(|caller| caller.record().scope == Scope::Full);
+pub(super) async fn get_session(
+    State(gateway): State<Shared>,
+    call: Call,
+) -> Result<Json<Option<SignedIn>>, Problem> {
+    let caller = call.identify()?.and_then(Known::fully);
     let signed_in = match caller {
         Some(caller) => {
             caller.session.touch(gateway.ground.clock().now());
-            let token = call.token_of(&gateway, &caller)?;
+            let token = call.token_of(&caller)?;
             let seen = Session { last_seen_at: caller.session.last_seen_at(), ..(*caller.record()).clone() };
             Some(SignedIn::new(&gateway.ground.lifetimes(), &seen, &caller.user, token))
         }
         None => None,
     };
-    let mut response = Json(signed_in).into_response();
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(Json(signed_in))
 }
 
 /// Signs out. Anonymous clients get the same answer.
 #[utoipa::path(post, path = "/sign-out", tag = "better-auth",
     responses((status = 200, body = Success), Failures))]
-pub(super) async fn sign_out(State(gateway): State<Shared>, call: Call) -> Result<Response, Problem> {
-    from_trusted_page(&gateway, &call)?;
-    session_cookie::sign_out(&gateway, &call, Json(Success { success: true })).await
+pub(super) async fn sign_out(call: Call) -> Result<Response, Problem> {
+    from_trusted_page(&call)?;
+    call.sign_out(Json(Success { success: true })).await
 }
 
 /// Origins that may use our passkeys (WebAuthn Level 3, section 5.11).

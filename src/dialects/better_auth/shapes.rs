@@ -6,8 +6,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::{IntoParams, IntoResponses, ToSchema};
+use utoipa::{IntoParams, ToSchema};
 
+use crate::dialects::failures::failures;
 use crate::domain::credential::{Backup, Credential, Transport};
 use crate::domain::session::{Lifetimes, Session};
 use crate::domain::user::{Role, User};
@@ -20,53 +21,30 @@ pub(super) struct Failure {
     pub(super) code: &'static str,
 }
 
-/// Failures of every endpoint.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "only described")]
-pub(super) enum Failures {
-    /// The request cannot be read, or the attempt is not under way.
-    #[response(status = 400)]
-    BadRequest(Failure),
-    /// No user is signed in, or the passkey was not accepted.
-    #[response(status = 401)]
-    Unauthorized(Failure),
-    /// The request came from another site, needs a fresh passkey, or its network is banned
-    /// (`FORBIDDEN`).
-    #[response(status = 403)]
-    Forbidden(Failure),
-    /// No such passkey. (An address that does not exist at all has an empty answer.)
-    #[response(status = 404)]
-    NotFound(Failure),
-    /// The body is too large.
-    #[response(status = 413)]
-    TooLarge(Failure),
-    /// The body is not JSON.
-    #[response(status = 415)]
-    UnsupportedMediaType(Failure),
-    /// Too many attempts; `X-Retry-After` says when to come back.
-    #[response(status = 429, content_type = "text/plain")]
-    TooMany(String),
-    /// Something failed here.
-    #[response(status = 500)]
-    Internal(Failure),
-    /// The gateway cannot store changes at the moment.
-    #[response(status = 503)]
-    Unavailable(Failure),
-}
+failures! {
+    /// Failures of every endpoint.
+    Failures {
+        Failure as "application/json":
+            400 "The request cannot be read, or the attempt is not under way.",
+            401 "No user is signed in, or the passkey was not accepted.",
+            403 "The request came from another site, needs a fresh passkey, or its network is banned \
+                 (`FORBIDDEN`).",
+            404 "No such passkey. (An address that does not exist at all has an empty answer.)",
+            413 "The body is too large.",
+            415 "The body is not JSON.",
+            500 "Something failed here.",
+            503 "The gateway cannot store changes at the moment.",
+        String as "text/plain":
+            429 "Too many attempts; `X-Retry-After` says when to come back.",
+    }
 
-/// Failures of an endpoint that only tells a caller what is theirs.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "only described")]
-pub(super) enum ReadFailures {
-    /// No user is signed in.
-    #[response(status = 401)]
-    Unauthorized(Failure),
-    /// Something failed here.
-    #[response(status = 500)]
-    Internal(Failure),
-    /// The gateway cannot tell at the moment.
-    #[response(status = 503)]
-    Unavailable(Failure),
+    /// Failures of an endpoint that only tells a caller what is theirs.
+    ReadFailures {
+        Failure as "application/json":
+            401 "No user is signed in.",
+            500 "Something failed here.",
+            503 "The gateway cannot tell at the moment.",
+    }
 }
 
 /// Query of generate-register-options.

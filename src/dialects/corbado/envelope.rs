@@ -2,29 +2,13 @@
 
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
 use http::StatusCode;
-use http::request::Parts;
 use serde::Serialize;
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::ToSchema;
 
-use crate::dialects::Shared;
-use crate::domain::time::Timestamp;
-use crate::flows::Gateway;
+use crate::dialects::failures::failures;
 use crate::web::Problem;
 use crate::web::call::Call;
-
-/// When a request came in.
-#[derive(Clone, Copy)]
-pub(super) struct Began(Timestamp);
-
-impl FromRequestParts<Shared> for Began {
-    type Rejection = Problem;
-
-    async fn from_request_parts(_: &mut Parts, gateway: &Shared) -> Result<Self, Problem> {
-        Ok(Self(gateway.ground.clock().now()))
-    }
-}
 
 /// The request has been carried out.
 #[derive(Serialize, ToSchema)]
@@ -49,8 +33,8 @@ struct RequestData {
 }
 
 impl Done {
-    pub(super) fn new(gateway: &Gateway, call: &Call, began: Began) -> Self {
-        let took = gateway.ground.clock().now().since(began.0);
+    pub(super) fn new(call: &Call) -> Self {
+        let took = call.gateway.ground.clock().now().since(call.began);
         Self::with(StatusCode::OK, call.visit.request_id.clone(), took)
     }
 
@@ -138,41 +122,22 @@ fn blame(details: &str) -> Option<[Blame; 1]> {
     Some([Blame { field: field.to_owned(), message: details.to_owned() }])
 }
 
-/// Failures of every endpoint.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "only described")]
-pub(super) enum Failures {
-    /// The request cannot be read, or the attempt is not under way (`validation_error`,
-    /// `invalid_json`).
-    #[response(status = 400)]
-    BadRequest(Failure),
-    /// No user is signed in (`login_error`).
-    #[response(status = 401)]
-    Unauthorized(Failure),
-    /// The request came from another site (`invalid_origin`), needs a fresh passkey, or its network
-    /// is banned (`login_error`).
-    #[response(status = 403)]
-    Forbidden(Failure),
-    /// No such thing, or not the caller's (`not_found`); or no such process
-    /// (`process_not_available`).
-    #[response(status = 404)]
-    NotFound(Failure),
-    /// The address takes other methods (`method_not_allowed`).
-    #[response(status = 405)]
-    MethodNotAllowed(Failure),
-    /// The body is too large (`validation_error`).
-    #[response(status = 413)]
-    TooLarge(Failure),
-    /// The body is not JSON (`invalid_json`).
-    #[response(status = 415)]
-    UnsupportedMediaType(Failure),
-    /// Too many attempts (`rate_limited`); `Retry-After` says when to come back.
-    #[response(status = 429)]
-    TooMany(Failure),
-    /// Something failed here (`internal_error`).
-    #[response(status = 500)]
-    Internal(Failure),
-    /// The gateway cannot store changes at the moment (`internal_error`).
-    #[response(status = 503)]
-    Unavailable(Failure),
+failures! {
+    /// Failures of every endpoint.
+    Failures {
+        Failure as "application/json":
+            400 "The request cannot be read, or the attempt is not under way (`validation_error`, \
+                 `invalid_json`).",
+            401 "No user is signed in (`login_error`).",
+            403 "The request came from another site (`invalid_origin`), needs a fresh passkey, or its \
+                 network is banned (`login_error`).",
+            404 "No such thing, or not the caller's (`not_found`); or no such process \
+                 (`process_not_available`).",
+            405 "The address takes other methods (`method_not_allowed`).",
+            413 "The body is too large (`validation_error`).",
+            415 "The body is not JSON (`invalid_json`).",
+            429 "Too many attempts (`rate_limited`); `Retry-After` says when to come back.",
+            500 "Something failed here (`internal_error`).",
+            503 "The gateway cannot store changes at the moment (`internal_error`).",
+    }
 }

@@ -1,15 +1,14 @@
 //! The identifiers of a person: an e-mail address and a username, and both can be exchanged.
 //!
-//! An address that is added waits beside the confirmed one until its code comes back, and then takes
-//! its place; a username that is added takes the place of the one before at once. So neither can be
-//! removed, except for an address that waits. This API has no cookie for a code: the caller who
-//! gives a code back is signed in to the account that asked for it, and names the address.
+//! An address that is added waits beside the confirmed one until its code comes back, and then
+//! takes its place; a username that is added takes the place of the one before at once. So neither
+//! can be removed, except for an address that waits. This API has no cookie for a code: the caller
+//! who gives a code back is signed in to the account that asked for it, and names the address.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 
-use super::envelope::{Began, Done, Failures};
+use super::envelope::{Done, Failures};
 use super::shapes::{
     AddIdentifier, ChangeIdentifier, FinishVerifying, IdentifierType, NameIdentifier, identifier_id,
 };
@@ -18,8 +17,9 @@ use crate::domain::identifier::Identifier;
 use crate::domain::user::{Email, MalformedName, Username};
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
-use crate::web::guard::SignedIn;
-use crate::web::{Fault, Problem, json};
+use crate::web::guard::{Known, SignedIn};
+use crate::web::json::Body;
+use crate::web::{Fault, Problem};
 
 /// Adds an address, which is pending until it is verified, or exchanges the username.
 #[utoipa::path(post, path = "/me/identifier", tag = "corbado",
@@ -27,12 +27,9 @@ use crate::web::{Fault, Problem, json};
     responses((status = 200, body = Done), Failures))]
 pub(super) async fn add(
     State(gateway): State<Shared>,
-    began: Began,
-    call: Call,
-    body: Bytes,
+    SignedIn(caller, call): SignedIn,
+    Body(AddIdentifier { identifier_type, value }): Body<AddIdentifier>,
 ) -> Result<Json<Done>, Problem> {
-    let caller = call.signed_in(&gateway)?;
-    let AddIdentifier { identifier_type, value } = json::read(&call.headers, &body)?;
     match identifier_type {
         IdentifierType::Email => {
             let email = Email::parse(&value).map_err(malformed)?;
@@ -41,7 +38,7 @@ pub(super) async fn add(
         IdentifierType::Username => exchange_username(&gateway, &caller, &value, &call).await?,
         IdentifierType::Phone => return Err(no_phone()),
     }
-    Ok(Json(Done::new(&gateway, &call, began)))
+    Ok(Json(Done::new(&call)))
 }
 
 /// Exchanges the username. Its id changes with it.
@@ -50,12 +47,9 @@ pub(super) async fn add(
     responses((status = 200, body = Done), Failures))]
 pub(super) async fn change(
     State(gateway): State<Shared>,
-    began: Began,
-    call: Call,
-    body: Bytes,
+    SignedIn(caller, call): SignedIn,
+    Body(ChangeIdentifier { identifier_id, identifier_type, value }): Body<ChangeIdentifier>,
 ) -> Result<Json<Done>, Problem> {
-    let caller = call.signed_in(&gateway)?;
-    let ChangeIdentifier { identifier_id, identifier_type, value } = json::read(&call.headers, &body)?;
     let meant = own(&gateway, &caller, &identifier_id).await?;
     match (identifier_type, meant) {
         (IdentifierType::Username, Identifier::Username(_)) => {
@@ -67,7 +61,7 @@ pub(super) async fn change(
             return Err(Problem::malformed(why));
         }
     }
-    Ok(Json(Done::new(&gateway, &call, began)))
+    Ok(Json(Done::new(&call)))
 }
 
 /// Removes an address that waits to be verified.
@@ -76,12 +70,9 @@ pub(super) async fn change(
     responses((status = 200, body = Done), Failures))]
 pub(super) async fn remove(
     State(gateway): State<Shared>,
-    began: Began,
-    call: Call,
-    body: Bytes,
+    SignedIn(caller, call): SignedIn,
+    Body(NameIdentifier { identifier_id }): Body<NameIdentifier>,
 ) -> Result<Json<Done>, Problem> {
-    let caller = call.signed_in(&gateway)?;
-    let NameIdentifier { identifier_id } = json::read(&call.headers, &body)?;
     match own(&gateway, &caller, &identifier_id).await? {
         Identifier::PendingEmail(email) => {
             gateway.accounts.withdraw_address(&caller.record(), &email, &call.visit).await?;
@@ -92,7 +83,7 @@ pub(super) async fn remove(
             return Err(Problem::malformed(why));
         }
     }
-    Ok(Json(Done::new(&gateway, &call, began)))
+    Ok(Json(Done::new(&call)))
 }
 
 /// Sends a code to an address that waits to be verified. The answer is the same if another user has
@@ -102,12 +93,9 @@ pub(super) async fn remove(
     responses((status = 200, body = Done), Failures))]
 pub(super) async fn verify_start(
     State(gateway): State<Shared>,
-    began: Began,
-    call: Call,
-    body: Bytes,
+    SignedIn(caller, call): SignedIn,
+    Body(NameIdentifier { identifier_id }): Body<NameIdentifier>,
 ) -> Result<Json<Done>, Problem> {
-    let caller = call.signed_in(&gateway)?;
-    let NameIdentifier { identifier_id } = json::read(&call.headers, &body)?;
     let email = pending(&gateway, &caller, &identifier_id).await?;
     let sent = gateway.accounts.send_address_code(&caller.record(), &email, &call.visit).await;
     if matches!(sent, Err(FlowError::NoMail)) {
@@ -115,7 +103,7 @@ pub(super) async fn verify_start(
         return Err(Problem::malformed(why));
     }
     sent?;
-    Ok(Json(Done::new(&gateway, &call, began)))
+    Ok(Json(Done::new(&call)))
 }
 
 /// Takes the code back: the address replaces the one before.
@@ -124,12 +112,9 @@ pub(super) async fn verify_start(
     responses((status = 200, body = Done), Failures))]
 pub(super) async fn verify_finish(
     State(gateway): State<Shared>,
-    began: Began,
-    call: Call,
-    body: Bytes,
+    SignedIn(caller, call): SignedIn,
+    Body(FinishVerifying { identifier_id, code }): Body<FinishVerifying>,
 ) -> Result<Json<Done>, Problem> {
-    let caller = call.signed_in(&gateway)?;
-    let FinishVerifying { identifier_id, code } = json::read(&call.headers, &body)?;
     let email = pending(&gateway, &caller, &identifier_id).await?;
     let confirmed = gateway.accounts.confirm_address(&caller.record(), &email, &code, &call.visit).await;
     if matches!(confirmed, Err(FlowError::WrongCode)) {
@@ -137,12 +122,12 @@ pub(super) async fn verify_finish(
         return Err(Problem::new(Fault::TokenInvalid, why));
     }
     confirmed?;
-    Ok(Json(Done::new(&gateway, &call, began)))
+    Ok(Json(Done::new(&call)))
 }
 
 async fn exchange_username(
     gateway: &Gateway,
-    caller: &SignedIn,
+    caller: &Known,
     value: &str,
     call: &Call,
 ) -> Result<(), Problem> {
@@ -152,7 +137,7 @@ async fn exchange_username(
 }
 
 /// The address that waits to be verified, if that is what `id` names.
-async fn pending(gateway: &Gateway, caller: &SignedIn, id: &str) -> Result<Email, Problem> {
+async fn pending(gateway: &Gateway, caller: &Known, id: &str) -> Result<Email, Problem> {
     match own(gateway, caller, id).await? {
         Identifier::PendingEmail(email) => Ok(email),
         Identifier::Email(_) => Err(Problem::malformed("`identifierID`: this address is verified already.")),
@@ -162,7 +147,7 @@ async fn pending(gateway: &Gateway, caller: &SignedIn, id: &str) -> Result<Email
     }
 }
 
-async fn own(gateway: &Gateway, caller: &SignedIn, id: &str) -> Result<Identifier, Problem> {
+async fn own(gateway: &Gateway, caller: &Known, id: &str) -> Result<Identifier, Problem> {
     let all = gateway.accounts.identifiers_of(&caller.user).await?;
     let meant = all.into_iter().find(|it| identifier_id(it, &caller.user) == id);
     meant.ok_or_else(Problem::not_found)

@@ -1,25 +1,26 @@
 //! The signed-in user and their session; and deleting the account.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
-use super::envelope::{Began, Done, Failures};
+use super::envelope::{Done, Failures};
 use super::shapes::{Me, Refreshed, Rename};
 use crate::dialects::Shared;
-use crate::domain::session::Scope;
 use crate::domain::user::DisplayName;
+use crate::web::Problem;
 use crate::web::call::Call;
-use crate::web::session_cookie::{self, clear_session_cookie, set_session_cookie};
-use crate::web::{Problem, json};
+use crate::web::guard::{Known, SignedIn, Trusted};
+use crate::web::json::Body;
 
 /// The caller and their identifiers.
 #[utoipa::path(get, path = "/me", tag = "corbado",
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Me), Failures))]
-pub(super) async fn show(State(gateway): State<Shared>, call: Call) -> Result<Json<Me>, Problem> {
-    let caller = call.signed_in(&gateway)?;
+pub(super) async fn show(
+    State(gateway): State<Shared>,
+    SignedIn(caller, _): SignedIn,
+) -> Result<Json<Me>, Problem> {
     let identifiers = gateway.accounts.identifiers_of(&caller.user).await?;
     Ok(Json(Me::new(&caller.user, &identifiers)))
 }
@@ -30,16 +31,13 @@ pub(super) async fn show(State(gateway): State<Shared>, call: Call) -> Result<Js
     responses((status = 200, body = Done), Failures))]
 pub(super) async fn rename(
     State(gateway): State<Shared>,
-    began: Began,
-    call: Call,
-    body: Bytes,
+    SignedIn(caller, call): SignedIn,
+    Body(Rename { full_name }): Body<Rename>,
 ) -> Result<Json<Done>, Problem> {
-    let caller = call.signed_in(&gateway)?;
-    let Rename { full_name } = json::read(&call.headers, &body)?;
     let name =
         DisplayName::parse(&full_name).map_err(|error| Problem::malformed(format!("`fullName`: {error}")))?;
     gateway.accounts.rename_person(&caller.record(), &name, &call.visit).await?;
-    Ok(Json(Done::new(&gateway, &call, began)))
+    Ok(Json(Done::new(&call)))
 }
 
 /// Deletes the caller's account with its passkeys, sessions and data.
@@ -47,13 +45,11 @@ pub(super) async fn rename(
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Done), Failures))]
 pub(super) async fn remove(
     State(gateway): State<Shared>,
-    began: Began,
-    call: Call,
+    SignedIn(caller, call): SignedIn,
 ) -> Result<Response, Problem> {
-    let caller = call.signed_in(&gateway)?;
     gateway.accounts.delete_account(&caller.record(), &call.visit).await?;
-    let mut response = Json(Done::new(&gateway, &call, began)).into_response();
-    clear_session_cookie(&gateway, &call.visit, response.headers_mut());
+    let mut response = Json(Done::new(&call)).into_response();
+    call.clear_session_cookie(response.headers_mut());
     Ok(response)
 }
 
@@ -63,20 +59,20 @@ pub(super) async fn remove(
 #[utoipa::path(post, path = "/me/refresh", tag = "corbado",
     security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Refreshed), Failures))]
-pub(super) async fn refresh(State(gateway): State<Shared>, call: Call) -> Result<Response, Problem> {
-    call.not_cross_site(&gateway)?;
-    let caller = call.identify_lasting(&gateway)?;
-    let caller = caller.filter(|caller| caller.record().scope == Scope::Full);
-    let caller = caller.ok_or_else(Problem::unauthenticated)?;
+pub(super) async fn refresh(
+    State(gateway): State<Shared>,
+    Trusted(call): Trusted,
+) -> Result<Response, Problem> {
+    let caller = call.identify_lasting()?.and_then(Known::fully).ok_or_else(Problem::unauthenticated)?;
     caller.session.touch(gateway.ground.clock().now());
     let token = gateway.sessions.access_token(&caller.record(), &caller.user)?;
     let mut response = Json(Refreshed::new(token)).into_response();
-    set_session_cookie(&gateway, &call.visit, &caller.record(), response.headers_mut())?;
+    call.set_session_cookie(&caller.record(), response.headers_mut())?;
     Ok(response)
 }
 
 /// Signs out. Anonymous clients get the same answer.
 #[utoipa::path(post, path = "/me/logout", tag = "corbado", responses((status = 204), Failures))]
-pub(super) async fn logout(State(gateway): State<Shared>, call: Call) -> Result<Response, Problem> {
-    session_cookie::sign_out(&gateway, &call, StatusCode::NO_CONTENT).await
+pub(super) async fn logout(call: Call) -> Result<Response, Problem> {
+    call.sign_out(StatusCode::NO_CONTENT).await
 }

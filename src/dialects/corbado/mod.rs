@@ -21,7 +21,7 @@ mod process;
 mod shapes;
 
 use axum::Json;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
 use http::header::RETRY_AFTER;
 use tower_http::cors::CorsLayer;
@@ -29,8 +29,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Shared;
-use crate::web::problem::whole_seconds;
+use super::{Api, Shared};
 use crate::web::{Fault, Problem, cross_origin};
 use envelope::{Failure, Kind};
 
@@ -46,13 +45,23 @@ const CLIENT_HEADERS: [&str; 8] = [
     "expires",
 ];
 
+/// Its routes and its face.
+pub(super) const API: Api = Api {
+    routes,
+    face,
+    cors: Some(cors),
+    tags: &[(
+        "corbado",
+        "The users part of Corbado's Frontend API, and the part of its auth process that signing in needs.",
+    )],
+};
+
 /// Shapes that no handler names by itself.
 #[derive(OpenApi)]
 #[openapi(components(schemas(Failure)))]
 struct Shapes;
 
-/// Its routes, relative to its mount.
-pub fn api() -> OpenApiRouter<Shared> {
+fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Shapes::openapi())
         .routes(routes!(configs::session_config))
         .routes(routes!(configs::user_details_config))
@@ -79,18 +88,14 @@ pub fn api() -> OpenApiRouter<Shared> {
 }
 
 /// The pages of other origins that may call it, and how.
-pub fn cors(gateway: &Shared) -> CorsLayer {
+fn cors(gateway: &Shared) -> CorsLayer {
     cross_origin::layer(gateway, &CLIENT_HEADERS).expose_headers([RETRY_AFTER])
 }
 
 /// The form of its failures: the envelope of all answers, with a type that its client needs.
-pub fn face(problem: &Problem) -> Response {
+fn face(problem: &Problem) -> Response {
     let (status, kind) = said(problem);
-    let mut response = (status, Json(Failure::new(problem, status, kind))).into_response();
-    if let Some(delay) = problem.retry_after() {
-        response.headers_mut().insert(RETRY_AFTER, whole_seconds(delay).into());
-    }
-    response
+    problem.said(status, Json(Failure::new(problem, status, kind)))
 }
 
 fn said(problem: &Problem) -> (StatusCode, Kind) {

@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use serde_json::json as value;
 
-use super::envelope::{Began, Done, Failures};
+use super::envelope::{Done, Failures};
 use super::passkey_shapes::{AppendFinish, AppendStart, AppendStarted, Passkeys, Removed, passkey_id};
 use crate::dialects::Shared;
 use crate::domain::ceremony::claimed_ceremony;
@@ -18,15 +18,18 @@ use crate::domain::secret::Secret;
 use crate::flows::Gateway;
 use crate::ports::entropy;
 use crate::web::call::Call;
-use crate::web::session_cookie::renew;
+use crate::web::guard::{AnySession, SignedIn};
+use crate::web::json::Body;
 use crate::web::{Problem, json};
 
 /// The caller's passkeys, oldest first.
 #[utoipa::path(get, path = "/me/passkeys", tag = "corbado",
     security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Passkeys), Failures))]
-pub(super) async fn list(State(gateway): State<Shared>, call: Call) -> Result<Json<Passkeys>, Problem> {
-    let caller = call.signed_in(&gateway)?;
+pub(super) async fn list(
+    State(gateway): State<Shared>,
+    SignedIn(caller, _): SignedIn,
+) -> Result<Json<Passkeys>, Problem> {
     let credentials = gateway.accounts.credentials_of(&caller.user.id).await?;
     Ok(Json(Passkeys::new(&credentials)))
 }
@@ -37,11 +40,9 @@ pub(super) async fn list(State(gateway): State<Shared>, call: Call) -> Result<Js
     responses((status = 200, body = AppendStarted), Failures))]
 pub(super) async fn append_start(
     State(gateway): State<Shared>,
-    call: Call,
-    body: Bytes,
+    AnySession(caller, call): AnySession,
+    Body(AppendStart { client_information: client }): Body<AppendStart>,
 ) -> Result<Json<AppendStarted>, Problem> {
-    let caller = call.enrolling_or_signed_in(&gateway)?;
-    let AppendStart { client_information: client } = json::read(&call.headers, &body)?;
     if client.cannot_use_passkeys() {
         return Ok(Json(AppendStarted::not("passkeys_not_supported")));
     }
@@ -78,17 +79,16 @@ fn too_long() -> Problem {
     responses((status = 200, body = Done), Failures))]
 pub(super) async fn append_finish(
     State(gateway): State<Shared>,
-    began: Began,
     call: Call,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let caller = call.enrolling_or_signed_in(&gateway)?;
+    let caller = call.enrolling_or_signed_in()?;
     let AppendFinish { attestation_response: answer } = json::read(&call.headers, &body)?;
     let (session, ceremony) = (caller.record(), claimed_ceremony(&answer));
     let registered =
         gateway.sign_in.finish_registration(&session, ceremony, &answer, None, &call.visit).await?;
-    let mut response = Json(Done::new(&gateway, &call, began)).into_response();
-    renew(&gateway, &call, &caller, &registered.session, response.headers_mut())?;
+    let mut response = Json(Done::new(&call)).into_response();
+    call.renew(&caller, &registered.session, response.headers_mut())?;
     Ok(response)
 }
 
@@ -98,10 +98,9 @@ pub(super) async fn append_finish(
     params(("credentialID" = String, Path)), responses((status = 200, body = Removed), Failures))]
 pub(super) async fn remove(
     State(gateway): State<Shared>,
-    call: Call,
+    SignedIn(caller, call): SignedIn,
     Path(id): Path<String>,
 ) -> Result<Json<Removed>, Problem> {
-    let caller = call.signed_in(&gateway)?;
     let meant = gateway.accounts.find_credential(&caller.user.id, |it| passkey_id(it) == id).await?;
     gateway.accounts.remove_credential(&caller.record(), &meant.id, &call.visit).await?;
     Ok(Json(Removed { id }))

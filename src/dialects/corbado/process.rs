@@ -26,14 +26,15 @@ use super::envelope::Failures;
 use crate::dialects::Shared;
 use crate::domain::ceremony::claimed_ceremony;
 use crate::domain::process::IDENTIFIER_BYTES_MAX;
+use crate::domain::session::Session;
 use crate::domain::session::token::Carrier;
-use crate::domain::session::{Scope, Session};
 use crate::domain::user::User;
 use crate::flows::sign_in::passkey::{Attempt, SignedIn};
 use crate::flows::sign_in::process::ProcessState;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
-use crate::web::session_cookie::set_session_cookie;
+use crate::web::guard::{Known, Trusted};
+use crate::web::json::Body;
 use crate::web::{Problem, json};
 
 const PROCESS_ID: HeaderName = HeaderName::from_static("x-corbado-process-id");
@@ -43,11 +44,9 @@ const PROCESS_ID: HeaderName = HeaderName::from_static("x-corbado-process-id");
     responses((status = 200, body = ProcessStarted), Failures))]
 pub(super) async fn init(
     State(gateway): State<Shared>,
-    call: Call,
-    body: Bytes,
+    Trusted(call): Trusted,
+    _: Body<ProcessInit>,
 ) -> Result<Json<ProcessStarted>, Problem> {
-    call.not_cross_site(&gateway)?;
-    let _: ProcessInit = json::read(&call.headers, &body)?;
     let (id, course) = gateway.sign_in.new_process();
     let process_response = next(&gateway, &call, &course).await?;
     let expires_at = course.expires_at().as_seconds();
@@ -72,11 +71,9 @@ pub(super) async fn show(
     responses((status = 200, body = ProcessResponse), Failures))]
 pub(super) async fn login_init(
     State(gateway): State<Shared>,
-    call: Call,
-    body: Bytes,
+    Trusted(call): Trusted,
+    Body(LoginInit { identifier_value, is_phone }): Body<LoginInit>,
 ) -> Result<Json<ProcessResponse>, Problem> {
-    call.not_cross_site(&gateway)?;
-    let LoginInit { identifier_value, is_phone } = json::read(&call.headers, &body)?;
     if is_phone {
         return Err(Problem::malformed("`isPhone`: this gateway knows no phone numbers."));
     }
@@ -94,9 +91,8 @@ pub(super) async fn login_init(
     responses((status = 200, body = ProcessResponse), Failures))]
 pub(super) async fn login_start(
     State(gateway): State<Shared>,
-    call: Call,
+    Trusted(call): Trusted,
 ) -> Result<Json<ProcessResponse>, Problem> {
-    call.not_cross_site(&gateway)?;
     let course = course_of(&gateway, &call).await?;
     if course.identifier().is_none() {
         return Err(Problem::malformed("Name the user first, with login/init."));
@@ -132,10 +128,10 @@ pub(super) async fn mediation_finish(
 async fn finish(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Response, Problem> {
     let SignedChallenge { signed_challenge: answer } = json::read(&call.headers, body)?;
     let ceremony = claimed_ceremony(&answer);
-    let read = call.not_cross_site(gateway).and_then(|()| call.identify(gateway));
-    let before = call.using_up(gateway, ceremony, read).await?.map(|caller| caller.session);
+    let read = call.not_cross_site().and_then(|()| call.identify());
+    let before = call.using_up(ceremony, read).await?.map(|caller| caller.session);
     let course = course_of(gateway, call).await;
-    let course = call.using_up(gateway, ceremony, course).await?;
+    let course = call.using_up(ceremony, course).await?;
     let attempt = Attempt { ceremony, answer: &answer, expected: None, before };
     let signed_in = gateway.sign_in.finish_in(&course, attempt, &call.visit, &call.device()).await?;
     let operation = operation(gateway, &answer, &signed_in).await?;
@@ -158,10 +154,11 @@ async fn operation(
 #[utoipa::path(post, path = "/auth/process/complete", tag = "corbado",
     params(("x-corbado-process-id" = String, Header)),
     responses((status = 200, body = ProcessResponse), Failures))]
-pub(super) async fn complete(State(gateway): State<Shared>, call: Call) -> Result<Response, Problem> {
-    call.not_cross_site(&gateway)?;
-    let caller = call.identify_lasting(&gateway)?;
-    if let Some(caller) = caller.filter(|caller| caller.record().scope == Scope::Full) {
+pub(super) async fn complete(
+    State(gateway): State<Shared>,
+    Trusted(call): Trusted,
+) -> Result<Response, Problem> {
+    if let Some(caller) = call.identify_lasting()?.and_then(Known::fully) {
         return completed(&gateway, &call, &caller.record(), &caller.user, None);
     }
     course_of(&gateway, &call).await?;
@@ -174,9 +171,8 @@ pub(super) async fn complete(State(gateway): State<Shared>, call: Call) -> Resul
     responses((status = 200, body = ProcessResponse), Failures))]
 pub(super) async fn reset(
     State(gateway): State<Shared>,
-    call: Call,
+    Trusted(call): Trusted,
 ) -> Result<Json<ProcessResponse>, Problem> {
-    call.not_cross_site(&gateway)?;
     let course = course_of(&gateway, &call).await?.with_identifier(None);
     Ok(Json(next(&gateway, &call, &course).await?))
 }
@@ -184,13 +180,7 @@ pub(super) async fn reset(
 /// Ignores the event: the audit log has the gateway's own events.
 #[utoipa::path(post, path = "/auth/events", tag = "corbado", request_body = EventCreate,
     responses((status = 204), Failures))]
-pub(super) async fn events(
-    State(gateway): State<Shared>,
-    call: Call,
-    body: Bytes,
-) -> Result<StatusCode, Problem> {
-    call.not_cross_site(&gateway)?;
-    let _: EventCreate = json::read(&call.headers, &body)?;
+pub(super) async fn events(_: Trusted, _: Body<EventCreate>) -> Result<StatusCode, Problem> {
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -224,7 +214,7 @@ fn completed(
         None => block,
     };
     let mut response = Json(response(gateway, BlockBody::completed(block))).into_response();
-    set_session_cookie(gateway, &call.visit, session, response.headers_mut())?;
+    call.set_session_cookie(session, response.headers_mut())?;
     Ok(response)
 }
 

@@ -4,18 +4,16 @@
 //! (`flows/access_tokens/`).
 //!
 //! What always holds: the caller sees and ends their own tokens only, and a token is in one answer,
-//! which no cache may store.
+//! which is not stored on its way (`web/headers.rs`).
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use axum::extract::State;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::App;
 use super::shapes::{Failures, ReadFailures};
+use super::{App, Named};
 use crate::domain::access_token::AccessToken;
 use crate::domain::access_token::grant::GrantText;
 use crate::domain::id::AccessTokenId;
@@ -23,8 +21,9 @@ use crate::domain::time::Timestamp;
 use crate::flows::FlowError;
 use crate::flows::access_tokens::NewToken;
 use crate::flows::access_tokens::index::LiveToken;
-use crate::web::call::Call;
-use crate::web::{Problem, json};
+use crate::web::Problem;
+use crate::web::guard::SignedIn;
+use crate::web::json::Body;
 
 /// An access token. The token itself is shown once, when it is made.
 #[derive(Serialize, ToSchema)]
@@ -74,8 +73,10 @@ impl From<&LiveToken> for TokenShape {
 /// The caller's access tokens that can be used, newest first.
 #[utoipa::path(get, path = "/tokens", tag = "native", security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Vec<TokenShape>), ReadFailures))]
-pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<TokenShape>>, Problem> {
-    let caller = call.signed_in(&gateway)?;
+pub(super) async fn list(
+    State(gateway): App,
+    SignedIn(caller, _): SignedIn,
+) -> Result<Json<Vec<TokenShape>>, Problem> {
     Ok(Json(
         gateway
             .access_tokens
@@ -122,18 +123,18 @@ pub(super) struct Made {
 /// Makes an access token. The caller must have shown a passkey a short time ago.
 #[utoipa::path(post, path = "/tokens", tag = "native", security(("bearer" = []), ("cookie" = [])),
     request_body = TokenBody, responses((status = 201, body = Made), Failures))]
-pub(super) async fn make(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
-    let caller = call.signed_in(&gateway)?;
-    let TokenBody { name, routes, methods, paths, networks, expires_in_seconds } =
-        json::read(&call.headers, &body)?;
+pub(super) async fn make(
+    State(gateway): App,
+    SignedIn(caller, call): SignedIn,
+    Body(TokenBody { name, routes, methods, paths, networks, expires_in_seconds }): Body<TokenBody>,
+) -> Result<(StatusCode, Json<Made>), Problem> {
     let grant = GrantText { routes, methods, paths, networks };
     let new = NewToken::parse(&name, &grant, expires_in_seconds).map_err(FlowError::from)?;
     let made = gateway.access_tokens.make_own_token(&caller.record(), new, &call.visit).await?;
     let opens = gateway.access_tokens.example_url(&made.token.grant);
     let curl = opens.map(|url| format!("curl -H 'Authorization: Bearer {}' {url}", made.text));
     let made = Made { token: made.text, curl, shape: TokenShape::new(&made.token, None) };
-    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    Ok((StatusCode::CREATED, no_store, Json(made)).into_response())
+    Ok((StatusCode::CREATED, Json(made)))
 }
 
 /// Revokes an access token of the caller: it does not work any more.
@@ -142,11 +143,9 @@ pub(super) async fn make(State(gateway): App, call: Call, body: Bytes) -> Result
     responses((status = 204, description = "It is revoked"), Failures))]
 pub(super) async fn revoke(
     State(gateway): App,
-    call: Call,
-    Path(id): Path<String>,
+    SignedIn(caller, call): SignedIn,
+    Named(id): Named<AccessTokenId>,
 ) -> Result<StatusCode, Problem> {
-    let caller = call.signed_in(&gateway)?;
-    let id = AccessTokenId::parse(&id).map_err(|_| Problem::not_found())?;
     gateway.access_tokens.revoke_own_token(&caller.record(), &id, &call.visit).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONTENT_DISPOSITION, HeaderValue};
@@ -13,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::shapes::{Failures, PasskeyShape, ReadFailures, SessionShape, UserShape};
-use super::{App, cursor};
+use super::{App, Asked, cursor};
 use crate::domain::attribute::edits_in;
 use crate::domain::user::{DisplayName, Email, Username};
 use crate::flows::FlowError;
 use crate::flows::administration::trail::{Kept, PAGE_ENTRIES, PAGE_ENTRIES_MAX, TrailQuery};
-use crate::web::call::Call;
-use crate::web::session_cookie::clear_session_cookie;
-use crate::web::{Problem, json};
+use crate::web::Problem;
+use crate::web::guard::SignedIn;
+use crate::web::json::Body;
 
 /// The changes; members that are left out stay.
 #[derive(Deserialize, ToSchema)]
@@ -39,9 +37,11 @@ pub(super) struct EditBody {
 /// Changes the caller's name, username and attributes.
 #[utoipa::path(patch, path = "/account", tag = "native", security(("bearer" = []), ("cookie" = [])),
     request_body = EditBody, responses((status = 200, body = UserShape), Failures))]
-pub(super) async fn edit(State(gateway): App, call: Call, body: Bytes) -> Result<Json<UserShape>, Problem> {
-    let caller = call.signed_in(&gateway)?;
-    let EditBody { name, username, attributes } = json::read(&call.headers, &body)?;
+pub(super) async fn edit(
+    State(gateway): App,
+    SignedIn(caller, call): SignedIn,
+    Body(EditBody { name, username, attributes }): Body<EditBody>,
+) -> Result<Json<UserShape>, Problem> {
     let name = name.as_deref().map(DisplayName::parse).transpose().map_err(FlowError::from)?;
     let username = username.as_deref().map(Username::parse).transpose().map_err(FlowError::from)?;
     let attributes = edits_in(&attributes).map_err(FlowError::from)?;
@@ -72,11 +72,9 @@ pub(super) struct AddressBody {
     responses((status = 202, description = "If the address is free, a code is on its way"), Failures))]
 pub(super) async fn announce_address(
     State(gateway): App,
-    call: Call,
-    body: Bytes,
+    SignedIn(caller, call): SignedIn,
+    Body(AddressBody { email }): Body<AddressBody>,
 ) -> Result<StatusCode, Problem> {
-    let caller = call.signed_in(&gateway)?;
-    let AddressBody { email } = json::read(&call.headers, &body)?;
     let email = Email::parse(&email).map_err(FlowError::from)?;
     if !gateway.ground.has_mail() {
         return Err(FlowError::NoMail.into());
@@ -103,11 +101,9 @@ pub(super) struct ConfirmBody {
     responses((status = 200, body = UserShape), Failures))]
 pub(super) async fn confirm_address(
     State(gateway): App,
-    call: Call,
-    body: Bytes,
+    SignedIn(caller, call): SignedIn,
+    Body(ConfirmBody { email, code }): Body<ConfirmBody>,
 ) -> Result<Json<UserShape>, Problem> {
-    let caller = call.signed_in(&gateway)?;
-    let ConfirmBody { email, code } = json::read(&call.headers, &body)?;
     let email = Email::parse(&email).map_err(FlowError::from)?;
     let user = gateway.accounts.confirm_address(&caller.record(), &email, &code, &call.visit).await?;
     Ok(Json((&user).into()))
@@ -116,11 +112,13 @@ pub(super) async fn confirm_address(
 /// Deletes the caller's account, with its passkeys and its sessions on every host.
 #[utoipa::path(delete, path = "/account", tag = "native", security(("bearer" = []), ("cookie" = [])),
     responses((status = 204, description = "The account is gone"), Failures))]
-pub(super) async fn delete(State(gateway): App, call: Call) -> Result<Response, Problem> {
-    let caller = call.signed_in(&gateway)?;
+pub(super) async fn delete(
+    State(gateway): App,
+    SignedIn(caller, call): SignedIn,
+) -> Result<Response, Problem> {
     gateway.accounts.delete_account(&caller.record(), &call.visit).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
-    clear_session_cookie(&gateway, &call.visit, response.headers_mut());
+    call.clear_session_cookie(response.headers_mut());
     Ok(response)
 }
 
@@ -188,11 +186,9 @@ pub(super) struct After {
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = TrailShape), Failures))]
 pub(super) async fn audit(
     State(gateway): App,
-    call: Call,
-    after: Result<Query<After>, QueryRejection>,
+    SignedIn(caller, _): SignedIn,
+    Asked(After { after }): Asked<After>,
 ) -> Result<Json<TrailShape>, Problem> {
-    let caller = call.signed_in(&gateway)?;
-    let Query(After { after }) = after.map_err(|error| Problem::malformed(error.body_text()))?;
     let after = cursor(after.as_deref())?;
     let query =
         TrailQuery { user: Some(caller.user.id), after, limit: PAGE_ENTRIES, ..TrailQuery::default() };
@@ -217,8 +213,7 @@ pub(super) struct DataShape {
 /// Everything that is kept about the caller, for download. Notes of administrators are left out.
 #[utoipa::path(get, path = "/account/data", tag = "native", security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = DataShape), ReadFailures))]
-pub(super) async fn data(State(gateway): App, call: Call) -> Result<Response, Problem> {
-    let caller = call.signed_in(&gateway)?;
+pub(super) async fn data(State(gateway): App, SignedIn(caller, _): SignedIn) -> Result<Response, Problem> {
     let id = caller.user.id;
     let query = TrailQuery { user: Some(id), limit: PAGE_ENTRIES_MAX, ..TrailQuery::default() };
     let sessions = gateway.sessions.sessions_of(&id);

@@ -1,6 +1,5 @@
 //! One-time codes by mail: asking for one. They are given back at `POST /sessions`.
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -9,8 +8,9 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::shapes::Failures;
-use crate::web::call::Call;
-use crate::web::{Problem, cookies, json};
+use crate::web::guard::Trusted;
+use crate::web::json::Body;
+use crate::web::{Problem, cookies};
 
 /// Body of verify.
 #[derive(Deserialize, ToSchema)]
@@ -23,9 +23,11 @@ pub(super) struct Verify {
 /// way, with the cookie that ties the code to this browser. 404 if the gateway sends no mail.
 #[utoipa::path(post, path = "/verify", tag = "native", request_body = Verify,
     responses((status = 201, description = "On its way, if an account has this address"), Failures))]
-pub(super) async fn verify(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
-    call.not_cross_site(&gateway)?;
-    let Verify { email } = json::read(&call.headers, &body)?;
+pub(super) async fn verify(
+    State(gateway): App,
+    Trusted(call): Trusted,
+    Body(Verify { email }): Body<Verify>,
+) -> Result<Response, Problem> {
     let id = gateway.sign_in.request_code(&email, &call.visit).await?;
     let mut response = StatusCode::CREATED.into_response();
     cookies::append(response.headers_mut(), cookies::code(gateway.ground.place(), &id));

@@ -7,7 +7,6 @@
 //! signed-in device has confirmed it.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -23,7 +22,9 @@ use crate::domain::user_agent;
 use crate::flows::Gateway;
 use crate::flows::sign_in::device_links::{JoinStatus, WaitingDevice};
 use crate::web::call::Call;
-use crate::web::{Problem, cookies, json, qr};
+use crate::web::guard::{SignedIn, Trusted};
+use crate::web::json::Body;
+use crate::web::{Problem, cookies, qr};
 
 /// A code for another device. It is shown in this answer only.
 #[derive(Serialize, ToSchema)]
@@ -45,8 +46,10 @@ pub(super) struct Offer {
 /// the one before. It works once, for five minutes, and only together with this session.
 #[utoipa::path(post, path = "/account/device-link", tag = "native",
     security(("bearer" = []), ("cookie" = [])), responses((status = 201, body = Offer), Failures))]
-pub(super) async fn offer(State(gateway): App, call: Call) -> Result<Response, Problem> {
-    let caller = call.signed_in(&gateway)?;
+pub(super) async fn offer(
+    State(gateway): App,
+    SignedIn(caller, call): SignedIn,
+) -> Result<Response, Problem> {
     let offered = gateway.sign_in.offer_device_link(&caller.record(), &call.visit).await?;
     let link = gateway.ground.place().url(&format!("/device#{}", offered.code.reveal()));
     let offer = Offer {
@@ -109,8 +112,10 @@ impl From<&DeviceLink> for LinkShape {
 /// The state of the code that this session has made: 404 when it has expired or was used.
 #[utoipa::path(get, path = "/account/device-link", tag = "native",
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = LinkShape), ReadFailures))]
-pub(super) async fn state(State(gateway): App, call: Call) -> Result<Json<LinkShape>, Problem> {
-    let caller = call.signed_in(&gateway)?;
+pub(super) async fn state(
+    State(gateway): App,
+    SignedIn(caller, _): SignedIn,
+) -> Result<Json<LinkShape>, Problem> {
     let link = gateway.sign_in.device_link(&caller.record()).await?.ok_or_else(Problem::not_found)?;
     Ok(Json((&link).into()))
 }
@@ -130,11 +135,9 @@ pub(super) struct ConfirmBody {
     responses((status = 200, body = LinkShape), Failures))]
 pub(super) async fn confirm(
     State(gateway): App,
-    call: Call,
-    body: Bytes,
+    SignedIn(caller, call): SignedIn,
+    Body(ConfirmBody { number }): Body<ConfirmBody>,
 ) -> Result<Json<LinkShape>, Problem> {
-    let caller = call.signed_in(&gateway)?;
-    let ConfirmBody { number } = json::read(&call.headers, &body)?;
     let link = gateway.sign_in.confirm_device(&caller.record(), number, &call.visit).await?;
     Ok(Json((&link).into()))
 }
@@ -143,8 +146,10 @@ pub(super) async fn confirm(
 #[utoipa::path(delete, path = "/account/device-link", tag = "native",
     security(("bearer" = []), ("cookie" = [])),
     responses((status = 204, description = "There is no code any more"), Failures))]
-pub(super) async fn withdraw(State(gateway): App, call: Call) -> Result<StatusCode, Problem> {
-    let caller = call.signed_in(&gateway)?;
+pub(super) async fn withdraw(
+    State(gateway): App,
+    SignedIn(caller, call): SignedIn,
+) -> Result<StatusCode, Problem> {
     gateway.sign_in.withdraw_device_link(&caller.record(), &call.visit).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -184,9 +189,11 @@ impl From<&WaitingDevice> for AskingShape {
 /// code, and gets a cookie that names this browser. The answer does not tell whose account it is.
 #[utoipa::path(post, path = "/device-links/ask", tag = "native", request_body = AskBody,
     responses((status = 201, body = AskingShape), Failures))]
-pub(super) async fn ask(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
-    call.not_cross_site(&gateway)?;
-    let AskBody { code } = json::read(&call.headers, &body)?;
+pub(super) async fn ask(
+    State(gateway): App,
+    Trusted(call): Trusted,
+    Body(AskBody { code }): Body<AskBody>,
+) -> Result<Response, Problem> {
     let (asking, nonce) = gateway.sign_in.ask_with_code(&code, &call.device(), &call.visit).await?;
     let mut response = (StatusCode::CREATED, Json(AskingShape::from(&asking))).into_response();
     cookies::append(response.headers_mut(), cookies::newcomer(gateway.ground.place(), &nonce));
@@ -212,9 +219,9 @@ pub(super) async fn join(State(gateway): App, call: Call) -> Response {
 }
 
 async fn try_join(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
-    call.not_cross_site(gateway)?;
-    let before = call.identify(gateway)?.map(|caller| caller.session);
-    let nonce = cookies::read(&call.headers, gateway.ground.place(), Cookie::NewDevice);
+    call.not_cross_site()?;
+    let before = call.identify()?.map(|caller| caller.session);
+    let nonce = call.cookie(Cookie::NewDevice);
     match gateway.sign_in.join_by_device_link(nonce, before, &call.visit, &call.device()).await {
         Ok(JoinStatus::Waiting(asking)) => {
             Ok((StatusCode::ACCEPTED, Json(AskingShape::from(&asking))).into_response())

@@ -1,7 +1,6 @@
 //! Invitations and set-up: showing what a link does, and using it.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -13,10 +12,9 @@ use super::shapes::{Failures, SignedInShape};
 use crate::domain::session::token::Carrier;
 use crate::flows::FlowError;
 use crate::flows::sign_in::enroll::{Introduction, Offer};
-use crate::web::call::Call;
-use crate::web::guard;
-use crate::web::session_cookie::set_session_cookie;
-use crate::web::{Problem, json};
+use crate::web::Problem;
+use crate::web::guard::Trusted;
+use crate::web::json::Body;
 
 /// Body of preview.
 #[derive(Deserialize, ToSchema)]
@@ -46,11 +44,9 @@ pub(super) struct OfferShape {
     responses((status = 200, body = OfferShape), Failures))]
 pub(super) async fn preview(
     State(gateway): App,
-    call: Call,
-    body: Bytes,
+    Trusted(call): Trusted,
+    Body(Preview { token }): Body<Preview>,
 ) -> Result<Json<OfferShape>, Problem> {
-    call.not_cross_site(&gateway)?;
-    let Preview { token } = json::read(&call.headers, &body)?;
     Ok(Json(match gateway.sign_in.preview(&token, &call.visit).await? {
         Offer::Setup { expires_at } => OfferShape {
             kind: "setup",
@@ -86,12 +82,14 @@ pub(super) struct Redeem {
 /// the passkey is there.
 #[utoipa::path(post, path = "/invitations/redeem", tag = "native", request_body = Redeem,
     responses((status = 201, body = SignedInShape), Failures))]
-pub(super) async fn redeem(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
-    call.not_cross_site(&gateway)?;
-    let Redeem { token, email, name } = json::read(&call.headers, &body)?;
-    let device = guard::device(&call.headers);
+pub(super) async fn redeem(
+    State(gateway): App,
+    Trusted(call): Trusted,
+    Body(Redeem { token, email, name }): Body<Redeem>,
+) -> Result<Response, Problem> {
+    let device = call.device();
     let name = name.filter(|name| !name.trim().is_empty());
-    let before = call.identify(&gateway)?.map(|caller| caller.session);
+    let before = call.identify()?.map(|caller| caller.session);
     let introduction = Introduction { email, name };
     let redeemed = gateway.sign_in.redeem(&token, &introduction, before, &call.visit, &device).await?;
     let shape = SignedInShape {
@@ -99,8 +97,8 @@ pub(super) async fn redeem(State(gateway): App, call: Call, body: Bytes) -> Resu
         user: (&redeemed.user).into(),
     };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
-    if !guard::has_authorization(&call.headers) {
-        set_session_cookie(&gateway, &call.visit, &redeemed.session, response.headers_mut())?;
+    if !call.has_authorization() {
+        call.set_session_cookie(&redeemed.session, response.headers_mut())?;
     }
     Ok(response)
 }

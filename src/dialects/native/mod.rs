@@ -19,14 +19,32 @@ mod shapes;
 mod signup;
 mod status;
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::response::IntoResponse as _;
+use http::request::Parts;
+use serde::de::DeserializeOwned;
 use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use super::Shared;
+use super::{Api, Shared};
 use crate::flows::administration::paging::Cursor;
 use crate::web::Problem;
+
+/// Its routes and its face.
+pub(super) const API: Api = Api {
+    routes: || routes().merge(status_routes()),
+    face: |problem| problem.clone().into_response(),
+    cors: None,
+    tags: &[
+        ("native", "Passkeys, sessions, codes and invitations; the built-in pages use it."),
+        (
+            "admin",
+            "For administrators who have shown a passkey a short time ago: users, invitations, sessions, bans and the audit trail.",
+        ),
+        ("status", "Whether the gateway runs and can work, and the keys with which it signs. On every host."),
+    ],
+};
 
 /// Shapes that no handler names by itself.
 #[derive(OpenApi)]
@@ -34,7 +52,7 @@ use crate::web::Problem;
 struct Shapes;
 
 /// The API for the auth host, with paths relative to the prefix.
-pub fn api() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<Shared> {
     let routes: [UtoipaMethodRouter<Shared>; 32] = [
         routes!(codes::verify),
         routes!(passkeys::register_options),
@@ -70,11 +88,11 @@ pub fn api() -> OpenApiRouter<Shared> {
         routes!(recovery_codes::redeem),
     ];
     let own = routes.into_iter().fold(OpenApiRouter::with_openapi(Shapes::openapi()), in_both_spellings);
-    own.merge(admin::api())
+    own.merge(admin::routes())
 }
 
 /// The endpoints about the installation itself, on every host.
-pub fn status_api() -> OpenApiRouter<Shared> {
+pub(super) fn status_routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(status::health))
         .routes(routes!(status::ready))
@@ -94,6 +112,30 @@ pub(super) fn in_both_spellings(
 }
 
 type App = State<Shared>;
+
+/// The id in an address, or a tuple of ids. An unreadable id counts as unknown.
+struct Named<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Named<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let named = Path::from_request_parts(parts, state).await;
+        named.map(|Path(named)| Self(named)).map_err(|_| Problem::not_found())
+    }
+}
+
+/// The query of a request.
+struct Asked<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let asked = Query::from_request_parts(parts, state).await;
+        asked.map(|Query(asked)| Self(asked)).map_err(|error| Problem::malformed(error.body_text()))
+    }
+}
 
 /// The cursor of a page, as the page before gave it.
 fn cursor(text: Option<&str>) -> Result<Option<Cursor>, Problem> {

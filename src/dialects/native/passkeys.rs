@@ -11,30 +11,31 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::shapes::{Failures, PasskeyShape, ReadFailures, SignedInShape, SteppedUpShape};
-use crate::domain::cookie::Cookie;
 use crate::domain::credential::{CredentialName, Planned};
 use crate::domain::event::Refusal;
-use crate::domain::id::{CeremonyId, CredentialId};
+use crate::domain::id::CredentialId;
 use crate::domain::session::step_up::Change;
 use crate::domain::session::token::{Carrier, PairedCookie};
 use crate::flows::sign_in::passkey::Attempt;
 use crate::flows::visit::Device;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
-use crate::web::guard;
-use crate::web::session_cookie::{clear_session_cookie, renew, set_session_cookie};
-use crate::web::{Problem, cookies, json};
+use crate::web::guard::{AnySession, SignedIn, Trusted};
+use crate::web::json::{Body, OptionalBody};
+use crate::web::{Problem, json};
 
 /// Options for a new passkey of the caller, and the challenge cookie.
 #[utoipa::path(post, path = "/passkeys/register/options", tag = "native",
     security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Object, description = "PublicKeyCredentialCreationOptionsJSON"), Failures))]
-pub(super) async fn register_options(State(gateway): App, call: Call) -> Result<Response, Problem> {
-    let caller = call.enrolling_or_signed_in(&gateway)?;
+pub(super) async fn register_options(
+    State(gateway): App,
+    AnySession(caller, call): AnySession,
+) -> Result<Response, Problem> {
     let planned = Planned { made_with: call.program(), ..Planned::default() };
     let (ceremony, options) =
         gateway.sign_in.begin_registration(&caller.record(), planned, &call.visit).await?;
-    Ok(with_challenge(&gateway, &ceremony, Json(options.0)))
+    Ok(call.begun(&ceremony, Json(options.0)))
 }
 
 /// Stores a new passkey. The body has the members of a `RegistrationResponseJSON`, and may have a
@@ -44,18 +45,13 @@ pub(super) async fn register_options(State(gateway): App, call: Call) -> Result<
     request_body(content = Object, description = "RegistrationResponseJSON, and `name`"),
     responses((status = 200, body = PasskeyShape), Failures))]
 pub(super) async fn register_verify(State(gateway): App, call: Call, body: Bytes) -> Response {
-    let mut response = match try_register(&gateway, &call, &body).await {
-        Ok(response) => response,
-        Err(problem) => problem.into_response(),
-    };
-    clear_challenge(&gateway, &mut response);
-    response
+    call.finished(try_register(&gateway, &call, &body).await)
 }
 
 async fn try_register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Response, Problem> {
-    let ceremony = call.ceremony(gateway, Cookie::Challenge);
+    let ceremony = call.ceremony();
     let read = || {
-        let caller = call.enrolling_or_signed_in(gateway)?;
+        let caller = call.enrolling_or_signed_in()?;
         let answer: Value = json::read(&call.headers, body)?;
         let name = match answer.get("name") {
             None | Some(Value::Null) => None,
@@ -63,7 +59,7 @@ async fn try_register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
         };
         Ok((caller, answer, name))
     };
-    let (caller, answer, name) = call.using_up(gateway, ceremony, read()).await?;
+    let (caller, answer, name) = call.using_up(ceremony, read()).await?;
     let registered =
         gateway.sign_in.finish_registration(&caller.record(), ceremony, &answer, name, &call.visit).await;
     let registered = registered.map_err(|error| match error {
@@ -76,10 +72,10 @@ async fn try_register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
     let mut response = Json(PasskeyShape::new(&registered.credential)).into_response();
     if registered.credential.asleep_until.is_some() {
         // The enrolment is over, and the passkey does not work yet.
-        clear_session_cookie(gateway, &call.visit, response.headers_mut());
+        call.clear_session_cookie(response.headers_mut());
         return Ok(response);
     }
-    renew(gateway, call, &caller, &registered.session, response.headers_mut())?;
+    call.renew(&caller, &registered.session, response.headers_mut())?;
     Ok(response)
 }
 
@@ -103,11 +99,9 @@ pub(super) struct AuthenticateOptions {
     responses((status = 200, body = Object, description = "PublicKeyCredentialRequestOptionsJSON"), Failures))]
 pub(super) async fn authenticate_options(
     State(gateway): App,
-    call: Call,
-    body: Bytes,
+    Trusted(call): Trusted,
+    OptionalBody(asked): OptionalBody<AuthenticateOptions>,
 ) -> Result<Response, Problem> {
-    call.not_cross_site(&gateway)?;
-    let asked: AuthenticateOptions = json::read_optional(&call.headers, &body)?;
     let expected = match asked.email {
         Some(email) => Some(gateway.sign_in.account_or_decoy(&email).await?),
         None => None,
@@ -118,7 +112,7 @@ pub(super) async fn authenticate_options(
         None => None,
     };
     let (ceremony, options) = gateway.sign_in.begin_sign_in_for(change, expected, &call.visit).await?;
-    Ok(with_challenge(&gateway, &ceremony, Json(options.0)))
+    Ok(call.begun(&ceremony, Json(options.0)))
 }
 
 /// Signs in. The session cookie is set unless the caller uses `Authorization`. With
@@ -127,29 +121,23 @@ pub(super) async fn authenticate_options(
     request_body(content = Object, description = "AuthenticationResponseJSON, and `keepSignedIn`"),
     responses((status = 201, body = SteppedUpShape), Failures))]
 pub(super) async fn authenticate_verify(State(gateway): App, call: Call, body: Bytes) -> Response {
-    let mut response = match try_authenticate(&gateway, &call, &body).await {
-        Ok(response) => response,
-        Err(problem) => problem.into_response(),
-    };
-    clear_challenge(&gateway, &mut response);
-    response
+    call.finished(try_authenticate(&gateway, &call, &body).await)
 }
 
 async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Response, Problem> {
-    let ceremony = call.ceremony(gateway, Cookie::Challenge);
+    let ceremony = call.ceremony();
     let read = || {
-        call.not_cross_site(gateway)?;
+        call.not_cross_site()?;
         let answer: Value = json::read(&call.headers, body)?;
-        Ok((answer, call.identify(gateway)?))
+        Ok((answer, call.identify()?))
     };
-    let (answer, before) = call.using_up(gateway, ceremony, read()).await?;
+    let (answer, before) = call.using_up(ceremony, read()).await?;
     let before = before.map(|caller| caller.session);
     let keep = answer.get("keepSignedIn").and_then(Value::as_bool).unwrap_or(true);
-    let device = Device { is_shared: !keep, ..guard::device(&call.headers) };
+    let device = Device { is_shared: !keep, ..call.device() };
     let attempt = Attempt { ceremony, answer: &answer, expected: None, before };
     let signed_in = gateway.sign_in.finish_sign_in(attempt, &call.visit, &device).await?;
-    let beside =
-        if guard::has_authorization(&call.headers) { PairedCookie::Nothing } else { PairedCookie::Cookie };
+    let beside = if call.has_authorization() { PairedCookie::Nothing } else { PairedCookie::Cookie };
     let shape = SignedInShape {
         token: gateway
             .sessions
@@ -160,7 +148,7 @@ async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Resul
     let shape = SteppedUpShape { signed_in: shape, step_up: signed_in.step_up.map(|nonce| nonce.reveal()) };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
     if beside == PairedCookie::Cookie {
-        set_session_cookie(gateway, &call.visit, &signed_in.session, response.headers_mut())?;
+        call.set_session_cookie(&signed_in.session, response.headers_mut())?;
     }
     Ok(response)
 }
@@ -168,8 +156,10 @@ async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Resul
 /// The caller's passkeys, oldest first, with their public keys.
 #[utoipa::path(get, path = "/passkeys", tag = "native", security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Vec<PasskeyShape>), ReadFailures))]
-pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<PasskeyShape>>, Problem> {
-    let caller = call.signed_in(&gateway)?;
+pub(super) async fn list(
+    State(gateway): App,
+    SignedIn(caller, _): SignedIn,
+) -> Result<Json<Vec<PasskeyShape>>, Problem> {
     let credentials = gateway.accounts.credentials_of(&caller.user.id).await?;
     Ok(Json(credentials.iter().map(PasskeyShape::listed).collect()))
 }
@@ -188,12 +178,10 @@ pub(super) struct Rename {
     responses((status = 200, body = PasskeyShape), Failures))]
 pub(super) async fn rename(
     State(gateway): App,
-    call: Call,
+    SignedIn(caller, call): SignedIn,
     Path(id): Path<String>,
-    body: Bytes,
+    Body(Rename { name }): Body<Rename>,
 ) -> Result<Json<PasskeyShape>, Problem> {
-    let caller = call.signed_in(&gateway)?;
-    let Rename { name } = json::read(&call.headers, &body)?;
     let id = CredentialId::parse(&id).map_err(|_| Problem::not_found())?;
     let name = CredentialName::parse(&name).map_err(|error| Problem::malformed(error.to_string()))?;
     let renamed = gateway.accounts.rename_credential(&caller.record(), &id, name, &call.visit).await?;
@@ -206,10 +194,9 @@ pub(super) async fn rename(
     responses((status = 204, description = "The caller has no such passkey any more"), Failures))]
 pub(super) async fn remove(
     State(gateway): App,
-    call: Call,
+    SignedIn(caller, call): SignedIn,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let caller = call.signed_in(&gateway)?;
     let Ok(id) = CredentialId::parse(&id) else { return Ok(StatusCode::NO_CONTENT) };
     match gateway.accounts.remove_credential(&caller.record(), &id, &call.visit).await {
         Ok(()) | Err(FlowError::NotFound) => Ok(StatusCode::NO_CONTENT),
@@ -220,17 +207,4 @@ pub(super) async fn remove(
 fn read_name(name: &Value) -> Result<CredentialName, Problem> {
     let text = name.as_str().ok_or_else(|| Problem::malformed("The name is a text."))?;
     CredentialName::parse(text).map_err(|error| Problem::malformed(error.to_string()))
-}
-
-fn with_challenge(gateway: &Gateway, ceremony: &CeremonyId, body: impl IntoResponse) -> Response {
-    let mut response = body.into_response();
-    cookies::append(
-        response.headers_mut(),
-        cookies::challenge(gateway.ground.place(), Cookie::Challenge, ceremony),
-    );
-    response
-}
-
-fn clear_challenge(gateway: &Gateway, response: &mut Response) {
-    cookies::append(response.headers_mut(), cookies::expire(gateway.ground.place(), Cookie::Challenge));
 }

@@ -1,18 +1,18 @@
 //! Recoveries of the caller's account: listing and cancelling them.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::App;
 use super::shapes::{Failures, ReadFailures};
+use super::{App, Named};
 use crate::domain::id::SessionId;
 use crate::domain::recovery::Recovery;
-use crate::web::call::Call;
-use crate::web::{Problem, json};
+use crate::web::Problem;
+use crate::web::guard::{SignedIn, Trusted};
+use crate::web::json::Body;
 
 /// A recovery that can still be cancelled.
 #[derive(Serialize, ToSchema)]
@@ -41,8 +41,10 @@ impl From<&Recovery> for RecoveryShape {
 /// Uses of a code or of an administrator's link for the caller's account that can be cancelled.
 #[utoipa::path(get, path = "/recoveries", tag = "native", security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Vec<RecoveryShape>), ReadFailures))]
-pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<RecoveryShape>>, Problem> {
-    let caller = call.signed_in(&gateway)?;
+pub(super) async fn list(
+    State(gateway): App,
+    SignedIn(caller, _): SignedIn,
+) -> Result<Json<Vec<RecoveryShape>>, Problem> {
     Ok(Json(gateway.sign_in.recoveries_of(&caller.user.id).await?.iter().map(RecoveryShape::from).collect()))
 }
 
@@ -52,11 +54,9 @@ pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<Rec
     responses((status = 204, description = "It is cancelled"), Failures))]
 pub(super) async fn cancel(
     State(gateway): App,
-    call: Call,
-    Path(id): Path<String>,
+    SignedIn(caller, call): SignedIn,
+    Named(id): Named<SessionId>,
 ) -> Result<StatusCode, Problem> {
-    let caller = call.signed_in(&gateway)?;
-    let id = SessionId::parse(&id).map_err(|_| Problem::not_found())?;
     gateway.sign_in.cancel_recovery(&caller.record(), &id, &call.visit).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -74,11 +74,9 @@ pub(super) struct CancelBody {
     responses((status = 204, description = "It is cancelled"), Failures))]
 pub(super) async fn cancel_by_link(
     State(gateway): App,
-    call: Call,
-    body: Bytes,
+    Trusted(call): Trusted,
+    Body(CancelBody { token }): Body<CancelBody>,
 ) -> Result<StatusCode, Problem> {
-    call.not_cross_site(&gateway)?;
-    let CancelBody { token } = json::read(&call.headers, &body)?;
     gateway.sign_in.cancel_recovery_by_link(&token, &call.visit).await?;
     Ok(StatusCode::NO_CONTENT)
 }

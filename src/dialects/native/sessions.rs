@@ -1,7 +1,6 @@
 //! Sessions: listing, exchanging and ending them.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -19,14 +18,17 @@ use crate::flows::sign_in::Redeemed;
 use crate::flows::sign_in::codes::Guess;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
-use crate::web::session_cookie::{self, set_session_cookie};
-use crate::web::{Problem, cookies, json};
+use crate::web::guard::{SignedIn, Trusted};
+use crate::web::json::Body;
+use crate::web::{Problem, cookies};
 
 /// The caller's sessions, newest first.
 #[utoipa::path(get, path = "/sessions", tag = "native", security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Vec<SessionShape>), ReadFailures))]
-pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<SessionShape>>, Problem> {
-    let caller = call.signed_in(&gateway)?;
+pub(super) async fn list(
+    State(gateway): App,
+    SignedIn(caller, _): SignedIn,
+) -> Result<Json<Vec<SessionShape>>, Problem> {
     let sessions = gateway.sessions.sessions_of(&caller.user.id);
     let shapes = sessions.iter().map(|session| SessionShape::new(&gateway, session, &caller.session));
     Ok(Json(shapes.collect()))
@@ -49,11 +51,11 @@ pub(super) struct Current {
 #[utoipa::path(get, path = "/sessions/current", tag = "native",
     responses((status = 200, body = Current), (status = 204, description = "No user is signed in"), OwnFailures))]
 pub(super) async fn current(State(gateway): App, call: Call) -> Result<Response, Problem> {
-    let Some(caller) = call.identify(&gateway)? else {
+    let Some(caller) = call.identify()? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
     caller.session.touch(gateway.ground.clock().now());
-    let token = call.token_of(&gateway, &caller)?;
+    let token = call.token_of(&caller)?;
     let enrolling = caller.record().scope == Scope::Enrol;
     let caller = SignedInShape { token, user: (&*caller.user).into() };
     Ok(Json(Current { caller, enrolling }).into_response())
@@ -84,20 +86,22 @@ enum Method {
 /// to send it. A token that was given to a caller with a cookie cannot be exchanged.
 #[utoipa::path(post, path = "/sessions", tag = "native", request_body = Exchange,
     responses((status = 201, body = Current), Failures))]
-pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
-    call.not_cross_site(&gateway)?;
-    let Exchange { method, email, token } = json::read(&call.headers, &body)?;
+pub(super) async fn exchange(
+    State(gateway): App,
+    Trusted(call): Trusted,
+    Body(Exchange { method, email, token }): Body<Exchange>,
+) -> Result<Response, Problem> {
     if method == Method::Otp {
         return redeem_code(&gateway, &call, &email, &token).await;
     }
-    let before = call.identify_by_cookie(&gateway)?.map(|caller| caller.session);
+    let before = call.identify_by_cookie()?.map(|caller| caller.session);
     let (renewed, user) =
         gateway.sessions.exchange_token(&token, &email, before, &call.visit, &call.device()).await?;
     let token =
         gateway.sessions.token(&renewed, Carrier::SignIn(PairedCookie::Cookie)).map_err(FlowError::from)?;
     let shape = SignedInShape { token, user: (&*user).into() };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
-    set_session_cookie(&gateway, &call.visit, &renewed, response.headers_mut())?;
+    call.set_session_cookie(&renewed, response.headers_mut())?;
     Ok(response)
 }
 
@@ -105,9 +109,9 @@ pub(super) async fn exchange(State(gateway): App, call: Call, body: Bytes) -> Re
 /// says.
 async fn redeem_code(gateway: &Gateway, call: &Call, email: &str, code: &str) -> Result<Response, Problem> {
     Email::parse(email).map_err(|error| Problem::malformed(error.to_string()))?;
-    let id = cookies::read(&call.headers, gateway.ground.place(), Cookie::Code);
+    let id = call.cookie(Cookie::Code);
     let guess = Guess { id: id.and_then(|id| CodeId::parse(id).ok()), email, code };
-    let before = call.identify(gateway)?.map(|caller| caller.session);
+    let before = call.identify()?.map(|caller| caller.session);
     let redeemed = gateway.sign_in.redeem_code(guess, before, &call.visit, &call.device()).await?;
     let mut response = opened(gateway, call, &redeemed)?;
     cookies::append(response.headers_mut(), cookies::expire(gateway.ground.place(), Cookie::Code));
@@ -120,29 +124,31 @@ pub(super) fn opened(gateway: &Gateway, call: &Call, redeemed: &Redeemed) -> Res
     let enrolling = redeemed.session.scope == Scope::Enrol;
     let caller = SignedInShape { token, user: (&redeemed.user).into() };
     let mut response = (StatusCode::CREATED, Json(Current { caller, enrolling })).into_response();
-    set_session_cookie(gateway, &call.visit, &redeemed.session, response.headers_mut())?;
+    call.set_session_cookie(&redeemed.session, response.headers_mut())?;
     Ok(response)
 }
 
 /// Signs out, here and on every other host. 204 for anonymous clients as well.
 #[utoipa::path(delete, path = "/sessions", tag = "native",
     responses((status = 204, description = "Signed out"), Failures))]
-pub(super) async fn sign_out(State(gateway): App, call: Call) -> Result<Response, Problem> {
-    session_cookie::sign_out(&gateway, &call, StatusCode::NO_CONTENT).await
+pub(super) async fn sign_out(call: Call) -> Result<Response, Problem> {
+    call.sign_out(StatusCode::NO_CONTENT).await
 }
 
 /// Signs out, like `DELETE /sessions`.
 #[utoipa::path(delete, path = "/sessions/current", tag = "native",
     responses((status = 204, description = "Signed out"), Failures))]
-pub(super) async fn end_current(gateway: App, call: Call) -> Result<Response, Problem> {
-    sign_out(gateway, call).await
+pub(super) async fn end_current(call: Call) -> Result<Response, Problem> {
+    sign_out(call).await
 }
 
 /// What the caller may do: `admin`, `passkeys:manage`, and `route:<name>` for each application.
 #[utoipa::path(get, path = "/sessions/current/permissions", tag = "native",
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Permissions), ReadFailures))]
-pub(super) async fn permissions(State(gateway): App, call: Call) -> Result<Json<Permissions>, Problem> {
-    let caller = call.signed_in(&gateway)?;
+pub(super) async fn permissions(
+    State(gateway): App,
+    SignedIn(caller, _): SignedIn,
+) -> Result<Json<Permissions>, Problem> {
     Ok(Json(Permissions { permissions: gateway.accounts.permissions_of(&caller.user) }))
 }
 
@@ -150,8 +156,10 @@ pub(super) async fn permissions(State(gateway): App, call: Call) -> Result<Json<
 #[utoipa::path(delete, path = "/sessions/others", tag = "native",
     security(("bearer" = []), ("cookie" = [])),
     responses((status = 204, description = "This session is the only one left"), Failures))]
-pub(super) async fn end_others(State(gateway): App, call: Call) -> Result<StatusCode, Problem> {
-    let caller = call.signed_in(&gateway)?;
+pub(super) async fn end_others(
+    State(gateway): App,
+    SignedIn(caller, call): SignedIn,
+) -> Result<StatusCode, Problem> {
     gateway.sessions.end_other_sessions(&caller.record(), &call.visit).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -162,10 +170,9 @@ pub(super) async fn end_others(State(gateway): App, call: Call) -> Result<Status
     responses((status = 204, description = "The caller has no such session any more"), Failures))]
 pub(super) async fn end(
     State(gateway): App,
-    call: Call,
+    SignedIn(caller, call): SignedIn,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let caller = call.signed_in(&gateway)?;
     // A word with a meaning in other versions of this API must not look as if it had worked.
     if id == "all" {
         return Err(Problem::not_found());

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::ToSchema;
 
+use crate::dialects::failures::failures;
 use crate::domain::ceremony::aaguid;
 use crate::domain::credential::{Backup, Credential, Transport};
 use crate::domain::network::Network;
@@ -35,74 +36,39 @@ pub(in crate::dialects::native) struct Document {
     login_url: Option<String>,
 }
 
-/// Failures of every endpoint.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "only described")]
-pub(super) enum Failures {
-    /// The attempt is unknown or has expired, or the address cannot be read.
-    #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(Document),
-    /// No user is signed in, or the credential was not accepted.
-    #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(Document),
-    /// The request came from another site, needs a fresh passkey, or its network is banned
-    /// (`network_banned`).
-    #[response(status = 403, content_type = "application/problem+json")]
-    Forbidden(Document),
-    /// It does not exist.
-    #[response(status = 404, content_type = "application/problem+json")]
-    NotFound(Document),
-    /// It exists already, or is the last passkey.
-    #[response(status = 409, content_type = "application/problem+json")]
-    Conflict(Document),
-    /// The link was used, or has expired.
-    #[response(status = 410, content_type = "application/problem+json")]
-    Gone(Document),
-    /// The body is too large.
-    #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(Document),
-    /// The body is not JSON by its content type.
-    #[response(status = 415, content_type = "application/problem+json")]
-    UnsupportedMediaType(Document),
-    /// The body does not fit this endpoint.
-    #[response(status = 422, content_type = "application/problem+json")]
-    Malformed(Document),
-    /// Too many attempts; `Retry-After` says when to come back.
-    #[response(status = 429, content_type = "application/problem+json")]
-    TooMany(Document),
-    /// A fault of the gateway.
-    #[response(status = 500, content_type = "application/problem+json")]
-    Internal(Document),
-    /// The gateway cannot store changes at the moment.
-    #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(Document),
-}
+failures! {
+    /// Failures of every endpoint.
+    Failures {
+        Document as "application/problem+json":
+            400 "The attempt is unknown or has expired, or the address cannot be read.",
+            401 "No user is signed in, or the credential was not accepted.",
+            403 "The request came from another site, needs a fresh passkey, or its network is banned \
+                 (`network_banned`).",
+            404 "It does not exist.",
+            409 "It exists already, or is the last passkey.",
+            410 "The link was used, or has expired.",
+            413 "The body is too large.",
+            415 "The body is not JSON by its content type.",
+            422 "The body does not fit this endpoint.",
+            429 "Too many attempts; `Retry-After` says when to come back.",
+            500 "A fault of the gateway.",
+            503 "The gateway cannot store changes at the moment.",
+    }
 
-/// Failures of an endpoint that tells only what belongs to the caller.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "only described")]
-pub(super) enum ReadFailures {
-    /// No user is signed in.
-    #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(Document),
-    /// A fault of the gateway.
-    #[response(status = 500, content_type = "application/problem+json")]
-    Internal(Document),
-    /// The gateway cannot answer at the moment.
-    #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(Document),
-}
+    /// Failures of an endpoint that tells only what belongs to the caller.
+    ReadFailures {
+        Document as "application/problem+json":
+            401 "No user is signed in.",
+            500 "A fault of the gateway.",
+            503 "The gateway cannot answer at the moment.",
+    }
 
-/// Failures of an endpoint that is open to every caller.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "only described")]
-pub(super) enum OwnFailures {
-    /// A fault of the gateway.
-    #[response(status = 500, content_type = "application/problem+json")]
-    Internal(Document),
-    /// The gateway cannot answer at the moment.
-    #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(Document),
+    /// Failures of an endpoint that is open to every caller.
+    OwnFailures {
+        Document as "application/problem+json":
+            500 "A fault of the gateway.",
+            503 "The gateway cannot answer at the moment.",
+    }
 }
 
 /// What the caller may do.

@@ -1,7 +1,6 @@
 //! Signing up: asking for a code, and making an account with it.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -16,9 +15,9 @@ use crate::domain::session::token::Carrier;
 use crate::domain::user::{DisplayName, Email};
 use crate::flows::FlowError;
 use crate::flows::sign_in::codes::Guess;
-use crate::web::call::Call;
-use crate::web::session_cookie::set_session_cookie;
-use crate::web::{Problem, cookies, json};
+use crate::web::guard::Trusted;
+use crate::web::json::Body;
+use crate::web::{Problem, cookies};
 
 /// Body of a request for an account.
 #[derive(Deserialize, ToSchema)]
@@ -31,9 +30,11 @@ pub(super) struct SignUpBody {
 /// either way, with the cookie that ties the code to this browser. 404 if sign-up is off.
 #[utoipa::path(post, path = "/signup", tag = "native", request_body = SignUpBody,
     responses((status = 201, description = "On its way, if there is no account with this address"), Failures))]
-pub(super) async fn request(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
-    call.not_cross_site(&gateway)?;
-    let SignUpBody { email } = json::read(&call.headers, &body)?;
+pub(super) async fn request(
+    State(gateway): App,
+    Trusted(call): Trusted,
+    Body(SignUpBody { email }): Body<SignUpBody>,
+) -> Result<Response, Problem> {
     let id = gateway.sign_in.request_sign_up(&email, &call.visit).await?;
     let mut response = StatusCode::CREATED.into_response();
     cookies::append(response.headers_mut(), cookies::code(gateway.ground.place(), &id));
@@ -54,21 +55,23 @@ pub(super) struct ConfirmBody {
 /// Makes the account. Its session may add the first passkey, and is a full session afterwards.
 #[utoipa::path(post, path = "/signup/confirm", tag = "native", request_body = ConfirmBody,
     responses((status = 201, body = SignedInShape), Failures))]
-pub(super) async fn confirm(State(gateway): App, call: Call, body: Bytes) -> Result<Response, Problem> {
-    call.not_cross_site(&gateway)?;
-    let ConfirmBody { email, code, name } = json::read(&call.headers, &body)?;
+pub(super) async fn confirm(
+    State(gateway): App,
+    Trusted(call): Trusted,
+    Body(ConfirmBody { email, code, name }): Body<ConfirmBody>,
+) -> Result<Response, Problem> {
     Email::parse(&email).map_err(FlowError::from)?;
     let name = name.filter(|name| !name.trim().is_empty());
     let name = name.as_deref().map(DisplayName::parse).transpose().map_err(FlowError::from)?;
-    let id = cookies::read(&call.headers, gateway.ground.place(), Cookie::Code);
+    let id = call.cookie(Cookie::Code);
     let guess = Guess { id: id.and_then(|id| CodeId::parse(id).ok()), email: &email, code: &code };
-    let before = call.identify(&gateway)?.map(|caller| caller.session);
+    let before = call.identify()?.map(|caller| caller.session);
     let made =
         gateway.sign_in.confirm_sign_up(guess, name.as_ref(), before, &call.visit, &call.device()).await?;
     let token = gateway.sessions.token(&made.session, Carrier::Bearer).map_err(FlowError::from)?;
     let shape = SignedInShape { token, user: (&made.user).into() };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
-    set_session_cookie(&gateway, &call.visit, &made.session, response.headers_mut())?;
+    call.set_session_cookie(&made.session, response.headers_mut())?;
     cookies::append(response.headers_mut(), cookies::expire(gateway.ground.place(), Cookie::Code));
     Ok(response)
 }

@@ -10,35 +10,29 @@ use serde_json::Value;
 use super::shapes::{Failures, LoginBegin, LoginFinish, Options, SignedIn};
 use super::{Tie, ceremony_of, unwrapped};
 use crate::dialects::Shared;
-use crate::domain::cookie::Cookie;
 use crate::domain::session::access::ACCESS_LIFETIME;
 use crate::domain::session::token::{Carrier, PairedCookie};
 use crate::flows::sign_in::passkey::{Attempt, SignedIn as Session};
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
-use crate::web::guard;
-use crate::web::session_cookie::set_session_cookie;
-use crate::web::{Problem, cookies, json};
+use crate::web::guard::Trusted;
+use crate::web::json::OptionalBody;
+use crate::web::{Problem, json};
 
 /// Options for a sign-in. The answer does not tell whether an account has the address.
 #[utoipa::path(post, path = "/auth/passkey/login/begin", tag = "ocore", request_body = Option<LoginBegin>,
     responses((status = 200, body = Options), Failures))]
 pub(super) async fn begin(
     State(gateway): State<Shared>,
-    call: Call,
-    body: Bytes,
+    Trusted(call): Trusted,
+    OptionalBody(asked): OptionalBody<Option<LoginBegin>>,
 ) -> Result<Response, Problem> {
-    call.not_cross_site(&gateway)?;
-    let asked: Option<LoginBegin> = json::read_optional(&call.headers, &body)?;
     let expected = match asked.and_then(|asked| said(asked.email)) {
         Some(email) => Some(gateway.sign_in.account_or_decoy(&email).await?),
         None => None,
     };
     let (ceremony, options) = gateway.sign_in.begin_sign_in(expected, &call.visit).await?;
-    let mut response = Json(Options { public_key: options.0 }).into_response();
-    let cookie = cookies::challenge(gateway.ground.place(), Cookie::OcoreChallenge, &ceremony);
-    cookies::append(response.headers_mut(), cookie);
-    Ok(response)
+    Ok(call.begun(&ceremony, Json(Options { public_key: options.0 })))
 }
 
 /// Signs in with the credential in the body.
@@ -52,11 +46,7 @@ pub(super) async fn finish(
     body: Bytes,
 ) -> Response {
     let query = query.map_err(|error| Problem::malformed(error.to_string()));
-    let answered = sign_in(&gateway, &call, query.map(|Query(query)| query), &body).await;
-    let mut response = answered.unwrap_or_else(Problem::into_response);
-    let expired = cookies::expire(gateway.ground.place(), Cookie::OcoreChallenge);
-    cookies::append(response.headers_mut(), expired);
-    response
+    call.finished(sign_in(&gateway, &call, query.map(|Query(query)| query), &body).await)
 }
 
 async fn sign_in(
@@ -65,16 +55,16 @@ async fn sign_in(
     query: Result<LoginFinish, Problem>,
     body: &Bytes,
 ) -> Result<Response, Problem> {
-    let own = call.ceremony(gateway, Cookie::OcoreChallenge);
-    let answer = call.using_up(gateway, own, json::read::<Value>(&call.headers, body)).await?;
+    let own = call.ceremony();
+    let answer = call.using_up(own, json::read::<Value>(&call.headers, body)).await?;
     let answer = unwrapped(answer);
     let (ceremony, tie, fits) = ceremony_of(own, &answer);
     let read = || {
         fits.check()?;
-        call.not_cross_site(gateway)?;
-        Ok((query?, call.identify(gateway)?))
+        call.not_cross_site()?;
+        Ok((query?, call.identify()?))
     };
-    let (query, before) = call.using_up(gateway, ceremony, read()).await?;
+    let (query, before) = call.using_up(ceremony, read()).await?;
     let before = before.map(|caller| caller.session);
     let expected = match said(query.email) {
         Some(email) => Some(gateway.sign_in.account_or_decoy(&email).await?),
@@ -82,11 +72,11 @@ async fn sign_in(
     };
     let attempt = Attempt { ceremony, answer: &answer, expected, before };
     let signed_in = gateway.sign_in.finish_sign_in(attempt, &call.visit, &call.device()).await?;
-    let takes_cookie = tie == Tie::Cookie && !guard::has_authorization(&call.headers);
+    let takes_cookie = tie == Tie::Cookie && !call.has_authorization();
     let beside = if takes_cookie { PairedCookie::Cookie } else { PairedCookie::Nothing };
     let mut response = Json(shape(gateway, &signed_in, beside)?).into_response();
     if takes_cookie {
-        set_session_cookie(gateway, &call.visit, &signed_in.session, response.headers_mut())?;
+        call.set_session_cookie(&signed_in.session, response.headers_mut())?;
     }
     Ok(response)
 }

@@ -11,28 +11,28 @@ mod passkeys;
 mod shapes;
 
 use axum::Json;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
-use http::header::RETRY_AFTER;
 use serde_json::Value;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Shared;
+use super::{Api, Shared};
 use crate::domain::ceremony::claimed_ceremony;
 use crate::domain::id::CeremonyId;
-use crate::web::problem::whole_seconds;
 use crate::web::{Fault, Problem};
 use shapes::Failure;
+
+/// Its routes and its face.
+pub(super) const API: Api = Api { routes, face, cors: None, tags: &[("ocore", "The passkey API of oCore.")] };
 
 /// Shapes that no handler names by itself.
 #[derive(OpenApi)]
 #[openapi(components(schemas(Failure)))]
 struct Shapes;
 
-/// Its routes, relative to its mount.
-pub fn api() -> OpenApiRouter<Shared> {
+fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Shapes::openapi())
         .routes(routes!(login::begin))
         .routes(routes!(login::finish))
@@ -43,16 +43,10 @@ pub fn api() -> OpenApiRouter<Shared> {
 }
 
 /// The form of its failures: `error`, the same as `message`, and a word for programs.
-pub fn face(problem: &Problem) -> Response {
+fn face(problem: &Problem) -> Response {
     let status = status(problem);
     let sentence = problem.detail().to_owned();
-    let mut response =
-        (status, Json(Failure { error: sentence.clone(), message: sentence, code: problem.code() }))
-            .into_response();
-    if let Some(delay) = problem.retry_after() {
-        response.headers_mut().insert(RETRY_AFTER, whole_seconds(delay).into());
-    }
-    response
+    problem.said(status, Json(Failure { error: sentence.clone(), message: sentence, code: problem.code() }))
 }
 
 fn status(problem: &Problem) -> StatusCode {

@@ -14,19 +14,21 @@ use super::shapes::{
 };
 use super::{ceremony_of, unwrapped};
 use crate::dialects::Shared;
-use crate::domain::cookie::Cookie;
 use crate::domain::credential::{Credential, CredentialName, Planned};
 use crate::domain::id::UserId;
 use crate::flows::Gateway;
 use crate::web::call::Call;
-use crate::web::session_cookie::renew;
-use crate::web::{Problem, cookies, json};
+use crate::web::guard::{AnySession, SignedIn};
+use crate::web::json::Body;
+use crate::web::{Problem, json};
 
 /// The caller's passkeys, oldest first.
 #[utoipa::path(get, path = "/user/passkeys", tag = "ocore",
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Passkeys), ReadFailures))]
-pub(super) async fn list(State(gateway): State<Shared>, call: Call) -> Result<Json<Passkeys>, Problem> {
-    let caller = call.signed_in(&gateway)?;
+pub(super) async fn list(
+    State(gateway): State<Shared>,
+    SignedIn(caller, _): SignedIn,
+) -> Result<Json<Passkeys>, Problem> {
     let credentials = gateway.accounts.credentials_of(&caller.user.id).await?;
     Ok(Json(Passkeys { passkeys: credentials.iter().map(Listed::from).collect() }))
 }
@@ -37,19 +39,14 @@ pub(super) async fn list(State(gateway): State<Shared>, call: Call) -> Result<Js
     responses((status = 200, body = Options), Failures))]
 pub(super) async fn register_begin(
     State(gateway): State<Shared>,
-    call: Call,
-    body: Bytes,
+    AnySession(caller, call): AnySession,
+    Body(RegisterBegin { device_name }): Body<RegisterBegin>,
 ) -> Result<Response, Problem> {
-    let caller = call.enrolling_or_signed_in(&gateway)?;
-    let RegisterBegin { device_name } = json::read(&call.headers, &body)?;
     let label = name(device_name.as_deref())?;
     let planned = Planned { label, made_with: call.program(), ..Planned::default() };
     let (ceremony, options) =
         gateway.sign_in.begin_registration(&caller.record(), planned, &call.visit).await?;
-    let mut response = Json(Options { public_key: options.0 }).into_response();
-    let cookie = cookies::challenge(gateway.ground.place(), Cookie::OcoreChallenge, &ceremony);
-    cookies::append(response.headers_mut(), cookie);
-    Ok(response)
+    Ok(call.begun(&ceremony, Json(Options { public_key: options.0 })))
 }
 
 /// Stores the credential in the body.
@@ -64,11 +61,7 @@ pub(super) async fn register_finish(
     body: Bytes,
 ) -> Response {
     let query = query.map_err(|error| Problem::malformed(error.to_string()));
-    let answered = register(&gateway, &call, query.map(|Query(query)| query), &body).await;
-    let mut response = answered.unwrap_or_else(Problem::into_response);
-    let expired = cookies::expire(gateway.ground.place(), Cookie::OcoreChallenge);
-    cookies::append(response.headers_mut(), expired);
-    response
+    call.finished(register(&gateway, &call, query.map(|Query(query)| query), &body).await)
 }
 
 async fn register(
@@ -77,16 +70,16 @@ async fn register(
     query: Result<RegisterFinish, Problem>,
     body: &Bytes,
 ) -> Result<Response, Problem> {
-    let caller = call.enrolling_or_signed_in(gateway)?;
-    let own = call.ceremony(gateway, Cookie::OcoreChallenge);
-    let answer = call.using_up(gateway, own, json::read::<Value>(&call.headers, body)).await?;
+    let caller = call.enrolling_or_signed_in()?;
+    let own = call.ceremony();
+    let answer = call.using_up(own, json::read::<Value>(&call.headers, body)).await?;
     let answer = unwrapped(answer);
     let (ceremony, _, fits) = ceremony_of(own, &answer);
     let read = || {
         fits.check()?;
         name(query?.device_name.as_deref())
     };
-    let label = call.using_up(gateway, ceremony, read()).await?;
+    let label = call.using_up(ceremony, read()).await?;
     let finished =
         gateway.sign_in.finish_registration(&caller.record(), ceremony, &answer, label, &call.visit).await;
     let registered = finished.map_err(|error| as_registration(error.into()))?;
@@ -97,7 +90,7 @@ async fn register(
         created_at: credential.created_at.to_rfc3339(),
     };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
-    renew(gateway, call, &caller, &registered.session, response.headers_mut())?;
+    call.renew(&caller, &registered.session, response.headers_mut())?;
     Ok(response)
 }
 
@@ -115,12 +108,10 @@ fn as_registration(problem: Problem) -> Problem {
     request_body = Rename, responses((status = 200, body = Renamed), Failures))]
 pub(super) async fn rename(
     State(gateway): State<Shared>,
-    call: Call,
+    SignedIn(caller, call): SignedIn,
     Path(id): Path<String>,
-    body: Bytes,
+    Body(Rename { device_name }): Body<Rename>,
 ) -> Result<Json<Renamed>, Problem> {
-    let caller = call.signed_in(&gateway)?;
-    let Rename { device_name } = json::read(&call.headers, &body)?;
     let new_name =
         CredentialName::parse(&device_name).map_err(|error| Problem::malformed(error.to_string()))?;
     let meant = own(&gateway, &caller.user.id, &id).await?;
@@ -135,10 +126,9 @@ pub(super) async fn rename(
     responses((status = 204), Failures))]
 pub(super) async fn remove(
     State(gateway): State<Shared>,
-    call: Call,
+    SignedIn(caller, call): SignedIn,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let caller = call.signed_in(&gateway)?;
     let meant = own(&gateway, &caller.user.id, &id).await?;
     gateway.accounts.remove_credential(&caller.record(), &meant.id, &call.visit).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -2,8 +2,9 @@
 //! document.
 
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, IntoResponses, ToSchema};
+use utoipa::{IntoParams, ToSchema};
 
+use crate::dialects::failures::failures;
 use crate::domain::credential::{Backup, Credential, Transport};
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
@@ -19,56 +20,30 @@ pub(super) struct Failure {
     pub(super) code: &'static str,
 }
 
-/// Failures of every endpoint.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "only described")]
-pub(super) enum Failures {
-    /// The request cannot be read, or the attempt is not under way.
-    #[response(status = 400)]
-    BadRequest(Failure),
-    /// No user is signed in, or the passkey was not accepted.
-    #[response(status = 401)]
-    Unauthorized(Failure),
-    /// The request came from another site, needs a fresh passkey, or its network is banned
-    /// (`network_banned`).
-    #[response(status = 403)]
-    Forbidden(Failure),
-    /// No such passkey.
-    #[response(status = 404)]
-    NotFound(Failure),
-    /// The passkey is registered already, or the last one.
-    #[response(status = 409)]
-    Conflict(Failure),
-    /// The body is too large.
-    #[response(status = 413)]
-    TooLarge(Failure),
-    /// The body is not JSON.
-    #[response(status = 415)]
-    UnsupportedMediaType(Failure),
-    /// Too many attempts; `Retry-After` says when to come back.
-    #[response(status = 429)]
-    TooMany(Failure),
-    /// Something failed here.
-    #[response(status = 500)]
-    Internal(Failure),
-    /// The gateway cannot store changes at the moment.
-    #[response(status = 503)]
-    Unavailable(Failure),
-}
+failures! {
+    /// Failures of every endpoint.
+    Failures {
+        Failure as "application/json":
+            400 "The request cannot be read, or the attempt is not under way.",
+            401 "No user is signed in, or the passkey was not accepted.",
+            403 "The request came from another site, needs a fresh passkey, or its network is banned \
+                 (`network_banned`).",
+            404 "No such passkey.",
+            409 "The passkey is registered already, or the last one.",
+            413 "The body is too large.",
+            415 "The body is not JSON.",
+            429 "Too many attempts; `Retry-After` says when to come back.",
+            500 "Something failed here.",
+            503 "The gateway cannot store changes at the moment.",
+    }
 
-/// Failures of an endpoint that only tells a caller what is theirs.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "only described")]
-pub(super) enum ReadFailures {
-    /// No user is signed in.
-    #[response(status = 401)]
-    Unauthorized(Failure),
-    /// Something failed here.
-    #[response(status = 500)]
-    Internal(Failure),
-    /// The gateway cannot tell at the moment.
-    #[response(status = 503)]
-    Unavailable(Failure),
+    /// Failures of an endpoint that only tells a caller what is theirs.
+    ReadFailures {
+        Failure as "application/json":
+            401 "No user is signed in.",
+            500 "Something failed here.",
+            503 "The gateway cannot tell at the moment.",
+    }
 }
 
 /// Body of login/begin; all of it may be left out.

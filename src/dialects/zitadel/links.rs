@@ -1,16 +1,15 @@
 //! Links with which the caller adds a passkey on another device: told, or sent by mail.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use http::StatusCode;
 
+use super::Empty;
 use super::shapes::{Details, Done, Failures, LinkResponse, Nothing};
-use super::{read_nothing, signed_in};
 use crate::dialects::Shared;
 use crate::flows::FlowError;
 use crate::web::Problem;
-use crate::web::call::Call;
+use crate::web::guard::SignedIn;
 
 /// `AddMyPasswordlessLink`: a link for the caller. An earlier link stops working.
 #[utoipa::path(post, path = "/users/me/passwordless/_link", tag = "zitadel",
@@ -18,11 +17,9 @@ use crate::web::call::Call;
     request_body = Option<Nothing>, responses((status = 200, body = LinkResponse), Failures))]
 pub(super) async fn link(
     State(gateway): State<Shared>,
-    call: Call,
-    body: Bytes,
+    SignedIn(caller, call): SignedIn,
+    _: Empty,
 ) -> Result<Json<LinkResponse>, Problem> {
-    let caller = signed_in(&gateway, &call)?;
-    read_nothing(&call, &body)?;
     let invited = gateway.accounts.make_own_link(&caller.record(), &call.visit).await?;
     Ok(Json(LinkResponse::new(&gateway, &invited.invitation, gateway.messages.link_of(&invited))))
 }
@@ -33,11 +30,9 @@ pub(super) async fn link(
     request_body = Option<Nothing>, responses((status = 200, body = Done), Failures))]
 pub(super) async fn send_link(
     State(gateway): State<Shared>,
-    call: Call,
-    body: Bytes,
+    SignedIn(caller, call): SignedIn,
+    _: Empty,
 ) -> Result<Json<Done>, Problem> {
-    let caller = signed_in(&gateway, &call)?;
-    read_nothing(&call, &body)?;
     let sent = gateway.accounts.mail_own_link(&caller.record(), &call.visit).await;
     let invitation = sent.map_err(|error| {
         let is_missing = matches!(error, FlowError::NoMail);

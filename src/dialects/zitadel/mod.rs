@@ -13,33 +13,31 @@ mod proto_json;
 mod shapes;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::RETRY_AFTER;
 use serde_json::{Map, Value};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Shared;
-use crate::flows::Gateway;
-use crate::web::call::Call;
-use crate::web::guard::{SignedIn, has_authorization};
-use crate::web::problem::whole_seconds;
-use crate::web::{Fault, Problem, json};
+use super::{Api, Shared};
+use crate::web::json::OptionalBody;
+use crate::web::{Fault, Problem};
 use shapes::{Code, ErrorDetail, Failure};
 
 /// The stable word of a method that needs mail, where there is none.
 const NO_MAIL: &str = "no_mail";
+
+/// Its routes and its face.
+pub(super) const API: Api =
+    Api { routes, face, cors: None, tags: &[("zitadel", "The passwordless methods of Zitadel's Auth API.")] };
 
 /// Shapes that no handler names by itself.
 #[derive(OpenApi)]
 #[openapi(components(schemas(Failure, ErrorDetail)))]
 struct Shapes;
 
-/// Its routes, relative to its mount.
-pub fn api() -> OpenApiRouter<Shared> {
+fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Shapes::openapi())
         .routes(routes!(passkeys::add))
         .routes(routes!(passkeys::verify))
@@ -53,7 +51,7 @@ pub fn api() -> OpenApiRouter<Shared> {
 ///
 /// Failures of upstream's HTTP gateway are plain; failures of a method have a detail with a stable
 /// id.
-pub fn face(problem: &Problem) -> Response {
+fn face(problem: &Problem) -> Response {
     use Code as C;
     use StatusCode as S;
     let (status, code) = match problem.fault() {
@@ -107,40 +105,17 @@ fn plain(status: StatusCode, code: Code, message: &str) -> Response {
 }
 
 fn detailed(problem: &Problem, status: StatusCode, code: Code, id: &'static str) -> Response {
-    let mut response = (status, Json(Failure::detailed(code, id, problem.detail()))).into_response();
-    if let Some(delay) = problem.retry_after() {
-        response.headers_mut().insert(RETRY_AFTER, whole_seconds(delay).into());
-    }
-    response
-}
-
-/// A caller with a full session.
-fn signed_in(gateway: &Gateway, call: &Call) -> Result<SignedIn, Problem> {
-    call.signed_in(gateway).map_err(|problem| as_shown(call, problem))
-}
-
-/// A caller with a session of whatever scope.
-fn enrolling_or_signed_in(gateway: &Gateway, call: &Call) -> Result<SignedIn, Problem> {
-    call.enrolling_or_signed_in(gateway).map_err(|problem| as_shown(call, problem))
-}
-
-/// Upstream tells an invalid token from a missing one.
-fn as_shown(call: &Call, problem: Problem) -> Problem {
-    if problem.fault() == Fault::Unauthenticated && has_authorization(&call.headers) {
-        return Problem::new(Fault::TokenInvalid, "The access token is not valid, or not any more.");
-    }
-    problem
+    problem.said(status, Json(Failure::detailed(code, id, problem.detail())))
 }
 
 /// A message without members: `{}`, with anything in it, or no body at all.
-fn read_nothing(call: &Call, body: &Bytes) -> Result<(), Problem> {
-    json::read_optional::<Option<Map<String, Value>>>(&call.headers, body).map(drop)
-}
+type Empty = OptionalBody<Option<Map<String, Value>>>;
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use http::header::RETRY_AFTER;
     use serde_json::json;
 
     use super::*;

@@ -7,18 +7,18 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::Empty;
 use super::proto_json::{self, read_credential};
 use super::shapes::{
     AddResponse, Details, Done, Failures, Key, ListResponse, Nothing, Verification, VerifyRequest, token_id,
 };
-use super::{enrolling_or_signed_in, read_nothing, signed_in};
 use crate::dialects::Shared;
 use crate::domain::ceremony::claimed_ceremony;
 use crate::domain::credential::{CredentialName, Planned};
 use crate::domain::session::Session;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
-use crate::web::session_cookie::renew;
+use crate::web::guard::{AnySession, SignedIn};
 use crate::web::{Fault, Problem, json as body_json};
 
 /// The longest id that a passkey is looked for by, in characters.
@@ -30,11 +30,9 @@ const TOKEN_ID_CHARS_MAX: usize = 200;
     request_body = Option<Nothing>, responses((status = 200, body = AddResponse), Failures))]
 pub(super) async fn add(
     State(gateway): State<Shared>,
-    call: Call,
-    body: Bytes,
+    AnySession(caller, call): AnySession,
+    _: Empty,
 ) -> Result<Json<AddResponse>, Problem> {
-    let caller = enrolling_or_signed_in(&gateway, &call)?;
-    read_nothing(&call, &body)?;
     let planned = Planned { made_with: call.program(), ..Planned::default() };
     let (_, options) = gateway.sign_in.begin_registration(&caller.record(), planned, &call.visit).await?;
     let public_key = proto_json::bytes(json!({ "publicKey": options.0 }).to_string().as_bytes());
@@ -48,10 +46,9 @@ pub(super) async fn add(
     request_body = VerifyRequest, responses((status = 200, body = Done), Failures))]
 pub(super) async fn verify(
     State(gateway): State<Shared>,
-    call: Call,
+    AnySession(caller, call): AnySession,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let caller = enrolling_or_signed_in(&gateway, &call)?;
     let asked: VerifyRequest = body_json::read(&call.headers, &body)?;
     let verification = asked.verification.ok_or_else(|| invalid("verification", "missing"))?;
     let Verification { public_key_credential, token_name } = verification;
@@ -59,13 +56,13 @@ pub(super) async fn verify(
     let credential = public_key_credential.ok_or_else(|| invalid(member, "missing"))?;
     let answer = read_credential(&credential).map_err(|error| invalid(member, error))?;
     let ceremony = claimed_ceremony(&answer);
-    let label = call.using_up(&gateway, ceremony, label(token_name.as_deref())).await?;
+    let label = call.using_up(ceremony, label(token_name.as_deref())).await?;
     let session = caller.record();
     let registered =
         gateway.sign_in.finish_registration(&session, ceremony, &answer, Some(label), &call.visit).await?;
     let details = Details::changed(&gateway, registered.credential.created_at);
     let mut response = Json(Done { details }).into_response();
-    renew(&gateway, &call, &caller, &registered.session, response.headers_mut())?;
+    call.renew(&caller, &registered.session, response.headers_mut())?;
     Ok(response)
 }
 
@@ -73,8 +70,10 @@ pub(super) async fn verify(
 #[utoipa::path(post, path = "/users/me/passwordless/_search", tag = "zitadel",
     security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = ListResponse), Failures))]
-pub(super) async fn search(State(gateway): State<Shared>, call: Call) -> Result<Json<ListResponse>, Problem> {
-    let caller = signed_in(&gateway, &call)?;
+pub(super) async fn search(
+    State(gateway): State<Shared>,
+    SignedIn(caller, _): SignedIn,
+) -> Result<Json<ListResponse>, Problem> {
     let credentials = gateway.accounts.credentials_of(&caller.user.id).await?;
     Ok(Json(ListResponse::new(&credentials)))
 }
@@ -86,10 +85,9 @@ pub(super) async fn search(State(gateway): State<Shared>, call: Call) -> Result<
     responses((status = 200, body = Done), Failures))]
 pub(super) async fn remove(
     State(gateway): State<Shared>,
-    call: Call,
+    SignedIn(caller, call): SignedIn,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Done>, Problem> {
-    let caller = signed_in(&gateway, &call)?;
     let Path(id) = id.map_err(|error| invalid("token_id", error))?;
     if !(1..=TOKEN_ID_CHARS_MAX).contains(&id.chars().count()) {
         return Err(invalid("token_id", "an id has 1 to 200 characters"));

@@ -5,9 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::ToSchema;
 
 use super::proto_json::{duration, sequence};
+use crate::dialects::failures::failures;
 use crate::domain::credential::Credential;
 use crate::domain::invitation::Invitation;
 use crate::domain::time::Timestamp;
@@ -68,41 +69,22 @@ impl Failure {
     }
 }
 
-/// Failures of every method.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "only described")]
-pub(super) enum Failures {
-    /// The request cannot be read, or the passkey was not accepted (3); the attempt is not under
-    /// way, or the request cannot be fulfilled at present (9).
-    #[response(status = 400)]
-    BadRequest(Failure),
-    /// No user is signed in (16).
-    #[response(status = 401)]
-    Unauthorized(Failure),
-    /// The request came from another site, or needs a fresh passkey (7).
-    #[response(status = 403)]
-    Forbidden(Failure),
-    /// No such passkey (5).
-    #[response(status = 404)]
-    NotFound(Failure),
-    /// The passkey is registered already (6).
-    #[response(status = 409)]
-    Conflict(Failure),
-    /// The body is too large (8).
-    #[response(status = 413)]
-    TooLarge(Failure),
-    /// The body is not JSON (3).
-    #[response(status = 415)]
-    UnsupportedMediaType(Failure),
-    /// Too many attempts (8); `Retry-After` says when to come back.
-    #[response(status = 429)]
-    TooMany(Failure),
-    /// Something failed here (13).
-    #[response(status = 500)]
-    Internal(Failure),
-    /// The gateway cannot store changes or send messages at the moment (14).
-    #[response(status = 503)]
-    Unavailable(Failure),
+failures! {
+    /// Failures of every method.
+    Failures {
+        Failure as "application/json":
+            400 "The request cannot be read, or the passkey was not accepted (3); the attempt is not \
+                 under way, or the request cannot be fulfilled at present (9).",
+            401 "No user is signed in (16).",
+            403 "The request came from another site, or needs a fresh passkey (7).",
+            404 "No such passkey (5).",
+            409 "The passkey is registered already (6).",
+            413 "The body is too large (8).",
+            415 "The body is not JSON (3).",
+            429 "Too many attempts (8); `Retry-After` says when to come back.",
+            500 "Something failed here (13).",
+            503 "The gateway cannot store changes or send messages at the moment (14).",
+    }
 }
 
 /// What happened to an object, and when: `zitadel.v1.ObjectDetails`.

@@ -14,11 +14,10 @@ mod plan;
 use futures_util::future::join_all;
 
 use crate::domain::declared::{DeclaredUser, Difference, Others};
-use crate::domain::invitation::Invited;
+use crate::domain::invitation::{Invited, LinkDelivery};
 use crate::domain::user::Email;
 use crate::flows::FlowError;
 use crate::flows::administration::Administration;
-use crate::flows::administration::invitations::LinksGo;
 use crate::flows::administration::links::Links;
 use crate::flows::authority::Authority;
 use plan::{Act, Step};
@@ -105,7 +104,7 @@ impl Administration {
         match act {
             Act::Invite { guest, terms } => {
                 let (guest, terms) = (guest.as_ref().clone(), terms.clone());
-                self.invite_on(authority, guest, terms, Some(links), LinksGo::ByHand).await.map(Some)
+                self.invite_on(authority, guest, terms, Some(links), LinkDelivery::ByHand).await.map(Some)
             }
             Act::Edit { user, edit, .. } => {
                 self.edit_knowing(authority, user, edit, Some(links)).await.map(|_| None)

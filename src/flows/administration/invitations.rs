@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use crate::domain::event::Kind;
 use crate::domain::id::InvitationId;
-use crate::domain::invitation::Invited;
-use crate::domain::invitation::{INVITATION_LIFETIME_MAX, Invitation, Terms};
+use crate::domain::invitation::{INVITATION_LIFETIME_MAX, Invitation, Invited, LinkDelivery, Terms};
 use crate::domain::message::Content;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::user::{DisplayName, Email, Group, Role, Username};
@@ -39,13 +38,6 @@ pub struct Guest {
 /// How many people are invited at a time.
 pub const GUESTS_MAX: usize = 150;
 
-/// Whether links are handed over by the administrator who made them, or go by mail as well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LinksGo {
-    ByHand,
-    ByMail,
-}
-
 /// Why none of several guests was invited.
 #[derive(Debug)]
 pub enum NobodyInvited {
@@ -67,7 +59,7 @@ impl Administration {
         &self,
         authority: &Authority,
         guest: Guest,
-        go: LinksGo,
+        go: LinkDelivery,
     ) -> Result<Invited, FlowError> {
         self.invite_on(authority, guest, Terms::default(), None, go).await
     }
@@ -80,7 +72,7 @@ impl Administration {
         guest: Guest,
         terms: Terms,
         links: Option<&Links>,
-        go: LinksGo,
+        go: LinkDelivery,
     ) -> Result<Invited, FlowError> {
         self.must_be_free(&guest).await?;
         let mut invited = self.promise(guest).await?;
@@ -106,7 +98,7 @@ impl Administration {
         &self,
         authority: &Authority,
         guests: Vec<Guest>,
-        links: LinksGo,
+        links: LinkDelivery,
     ) -> Result<Vec<Invited>, NobodyInvited> {
         let mut refused = Vec::new();
         for (at, guest) in guests.iter().enumerate() {
@@ -147,10 +139,14 @@ impl Administration {
     }
 
     /// The batch that enqueues the link, if it goes by mail.
-    pub(in crate::flows) fn message_with(&self, invited: &Invited, go: LinksGo) -> Result<Batch, FlowError> {
+    pub(in crate::flows) fn message_with(
+        &self,
+        invited: &Invited,
+        go: LinkDelivery,
+    ) -> Result<Batch, FlowError> {
         match go {
-            LinksGo::ByHand => Ok(Batch::default()),
-            LinksGo::ByMail => self.messages.enqueue_link(invited),
+            LinkDelivery::ByHand => Ok(Batch::default()),
+            LinkDelivery::ByMail => self.messages.enqueue_link(invited),
         }
     }
 
@@ -197,7 +193,7 @@ impl Administration {
         &self,
         authority: &Authority,
         id: &InvitationId,
-        go: LinksGo,
+        go: LinkDelivery,
     ) -> Result<Invited, FlowError> {
         let before = self.live_invitation(id).await?;
         let guest = Guest {

@@ -11,15 +11,14 @@ use crate::domain::ceremony::aaguid::name_of;
 use crate::domain::credential::Credential;
 use crate::domain::event::{End, Kind, UserChange};
 use crate::domain::id::{CredentialId, UserId};
-use crate::domain::invitation::INVITATION_LIFETIME;
-use crate::domain::invitation::Invited;
+use crate::domain::invitation::{INVITATION_LIFETIME, Invited, LinkDelivery};
 use crate::domain::message::{About, Content};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{DisplayName, Group, Note, Role, Standing, User, Username};
 use crate::flows::FlowError;
 use crate::flows::account::endings::Endings;
 use crate::flows::administration::Administration;
-use crate::flows::administration::invitations::{Guest, LinksGo};
+use crate::flows::administration::invitations::Guest;
 use crate::flows::administration::links::Links;
 use crate::flows::authority::Authority;
 use crate::flows::commit::ATTEMPTS_MAX;
@@ -192,7 +191,7 @@ impl Administration {
         authority: &Authority,
         id: &UserId,
         old: OldPasskeys,
-        go: LinksGo,
+        go: LinkDelivery,
     ) -> Result<Invited, FlowError> {
         let user = self.ground.records.user(id).await?.ok_or(FlowError::NotFound)?;
         if user.standing == Standing::Disabled {

@@ -281,9 +281,9 @@ impl SignIn {
         challenge: &str,
         visit: &Visit,
     ) -> Result<(CeremonyId, Batch), FlowError> {
-        let id = match visit.dialect.ceremony_carrier() {
-            CeremonyCarrier::Cookie => CeremonyId(entropy::bytes(&*self.ground.entropy)),
-            CeremonyCarrier::Challenge => ceremony_of(challenge),
+        let id = match visit.dialect.terms().carrier {
+            CeremonyCarrier::Cookie(_) => CeremonyId(entropy::bytes(&*self.ground.entropy)),
+            CeremonyCarrier::Challenge { .. } => ceremony_of(challenge),
         };
         let (key, now) = (keys::ceremony(&id), self.ground.clock.now());
         let room = self.ceremonies.admit(

@@ -1,10 +1,11 @@
 //! The addresses of the administrator's pages: each loads its data and renders it.
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
+use http::request::Parts;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -30,8 +31,9 @@ use crate::flows::index::LiveSession;
 use crate::flows::sessions::caller::Caller;
 use crate::pages::access_tokens::TokenRow;
 use crate::pages::attributes::AttributeField;
-use crate::pages::routes::{Desk, Load, not_found, page, to_page};
+use crate::pages::routes::{Desk, nothing_here, page, to_page};
 use crate::web::Problem;
+use crate::web::call::Call;
 
 /// How many events a user's page shows.
 const EVENTS_OF_USER: usize = 20;
@@ -52,25 +54,29 @@ pub fn pages(desk: Desk) -> Router {
         .with_state(desk)
 }
 
-/// An administrator who is signed in. Made only by [`administrator`].
+/// An administrator who is signed in and loads a page. Other callers are shown the rejection
+/// instead: a member finds nothing here.
 struct Administrator {
     session: Arc<LiveSession>,
     user: Arc<User>,
 }
 
-/// The administrator who loads a page, or the answer for another caller: a member gets 404.
-async fn administrator(desk: &Desk, load: Load) -> Result<Administrator, Response> {
-    match load.caller(&desk.gateway).map_err(IntoResponse::into_response)? {
-        Caller::Known(session, user) if session.record().scope == Scope::Full => {
-            if user.role == Role::Administrator {
-                session.touch(desk.gateway.ground.clock().now());
-                Ok(Administrator { session, user })
-            } else {
-                Err(not_found(State(desk.clone()), load).await)
+impl FromRequestParts<Desk> for Administrator {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, desk: &Desk) -> Result<Self, Response> {
+        let call = Call::from_request_parts(parts, desk).await.map_err(IntoResponse::into_response)?;
+        match call.caller_by_cookie().map_err(IntoResponse::into_response)? {
+            Caller::Known(session, _) if session.record().scope != Scope::Full => {
+                Err(to_page(desk, "/enroll"))
             }
+            Caller::Known(_, user) if user.role != Role::Administrator => Err(nothing_here(desk, &call)),
+            Caller::Known(session, user) => {
+                session.touch(desk.gateway.ground.clock().now());
+                Ok(Self { session, user })
+            }
+            Caller::Anonymous { .. } => Err(to_page(desk, "/login")),
         }
-        Caller::Known(..) => Err(to_page(desk, "/enroll")),
-        Caller::Anonymous { .. } => Err(to_page(desk, "/login")),
     }
 }
 
@@ -80,35 +86,7 @@ async fn frame(desk: &Desk, here: Section) -> Result<Frame<'_>, Problem> {
     Ok(Frame { site: &desk.site, t: &ENGLISH, here, waiting, pending })
 }
 
-/// The failure of a page, or the answer instead of it.
-enum Instead {
-    Shown(Response),
-    Failed(Problem),
-}
-
-impl From<Response> for Instead {
-    fn from(response: Response) -> Self {
-        Self::Shown(response)
-    }
-}
-
-impl<E: Into<Problem>> From<E> for Instead {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-impl IntoResponse for Instead {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Shown(response) => response,
-            Self::Failed(problem) => problem.into_response(),
-        }
-    }
-}
-
-async fn overview(State(desk): State<Desk>, load: Load) -> Result<Response, Instead> {
-    administrator(&desk, load).await?;
+async fn overview(State(desk): State<Desk>, _: Administrator) -> Result<Response, Problem> {
     let gateway = &desk.gateway;
     let (hours, now) = (gateway.administration.activity(), gateway.ground.clock().now());
     let view = Overview {
@@ -150,10 +128,9 @@ struct Which {
 
 async fn users(
     State(desk): State<Desk>,
-    load: Load,
+    _: Administrator,
     Query(which): Query<Which>,
-) -> Result<Response, Instead> {
-    administrator(&desk, load).await?;
+) -> Result<Response, Problem> {
     let Which { search, standing, role, group, passkeys, last, after } = which;
     // An unreadable filter is ignored: the form shows the filters in force.
     let query = directory::Query {
@@ -204,11 +181,10 @@ fn query_of(pairs: &[(&str, &str)], next: &Cursor) -> String {
 
 async fn user(
     State(desk): State<Desk>,
-    load: Load,
+    own: Administrator,
     Path(id): Path<String>,
     Query(asked): Query<Asked>,
-) -> Result<Response, Instead> {
-    let own = administrator(&desk, load).await?;
+) -> Result<Response, Problem> {
     let gateway = &desk.gateway;
     let id = UserId::parse(&id).map_err(|_| Problem::not_found())?;
     let user = gateway.administration.user(&id).await?;
@@ -249,10 +225,9 @@ fn events(desk: &Desk, trail: &[Kept]) -> Vec<EventLine> {
 
 async fn invitations(
     State(desk): State<Desk>,
-    load: Load,
+    _: Administrator,
     Query(after): Query<After>,
-) -> Result<Response, Instead> {
-    administrator(&desk, load).await?;
+) -> Result<Response, Problem> {
     let found = desk.gateway.administration.list_invitations(&after.part()).await?;
     let rows = found.items.iter().map(InvitationLine::from).collect();
     let next = found.next.map(|next| query_of(&[], &next));
@@ -263,10 +238,9 @@ async fn invitations(
 
 async fn applications(
     State(desk): State<Desk>,
-    load: Load,
+    own: Administrator,
     Query(asked): Query<preview::Asked>,
-) -> Result<Response, Instead> {
-    let own = administrator(&desk, load).await?;
+) -> Result<Response, Problem> {
     let preview = Preview::of(&desk, asked).await?;
     let rows = routes_for(&desk, preview.user().unwrap_or(&own.user));
     let frame = frame(&desk, Section::Routes).await?;
@@ -275,11 +249,17 @@ async fn applications(
 }
 
 /// The status is not 200, which would be a yes for a proxy that asks about this very path.
-async fn forward_test(State(desk): State<Desk>, load: Load) -> Result<Response, Instead> {
+async fn forward_test(
+    State(desk): State<Desk>,
+    call: Call,
+    own: Result<Administrator, Response>,
+) -> Result<Response, Problem> {
     if desk.gateway.ground.place().forward_auth == ForwardAuth::Off {
-        return Ok(not_found(State(desk), load).await);
+        return Ok(nothing_here(&desk, &call));
     }
-    administrator(&desk, load).await?;
+    if let Err(instead) = own {
+        return Ok(instead);
+    }
     let frame = frame(&desk, Section::Routes).await?;
     let place = desk.gateway.ground.place();
     let origin_of = |host: &str| place.origin_of(host);
@@ -302,10 +282,9 @@ impl After {
 
 async fn sessions(
     State(desk): State<Desk>,
-    load: Load,
+    own: Administrator,
     Query(after): Query<After>,
-) -> Result<Response, Instead> {
-    let own = administrator(&desk, load).await?;
+) -> Result<Response, Problem> {
     let found = desk.gateway.administration.list_sessions(&after.part()).await?;
     let line = |(session, user): &(Arc<LiveSession>, Arc<User>)| {
         SessionLine::of(session, user.username.as_str(), &own.session)
@@ -316,15 +295,13 @@ async fn sessions(
     Ok(page(StatusCode::OK, &Sessions { site: &desk.site, t: &ENGLISH, frame, rows, next }))
 }
 
-async fn bans(State(desk): State<Desk>, load: Load) -> Result<Response, Instead> {
-    administrator(&desk, load).await?;
+async fn bans(State(desk): State<Desk>, _: Administrator) -> Result<Response, Problem> {
     let rows = desk.gateway.administration.list_bans().iter().map(|ban| BanRow::from(&**ban)).collect();
     let frame = frame(&desk, Section::Bans).await?;
     Ok(page(StatusCode::OK, &Bans { site: &desk.site, t: &ENGLISH, frame, rows }))
 }
 
-async fn settings(State(desk): State<Desk>, load: Load) -> Result<Response, Instead> {
-    let own = administrator(&desk, load).await?;
+async fn settings(State(desk): State<Desk>, own: Administrator) -> Result<Response, Problem> {
     let frame = frame(&desk, Section::Settings).await?;
     let mail_to = desk.gateway.ground.has_mail().then_some(own.user.email.as_str());
     let settings = &desk.settings;
@@ -343,10 +320,9 @@ struct Events {
 
 async fn audit(
     State(desk): State<Desk>,
-    load: Load,
+    _: Administrator,
     Query(Events { event, user, after }): Query<Events>,
-) -> Result<Response, Instead> {
-    administrator(&desk, load).await?;
+) -> Result<Response, Problem> {
     let query = TrailQuery {
         user: UserId::parse(user.trim()).ok(),
         event: Some(event.trim().replace(' ', "_")).filter(|event| !event.is_empty()),

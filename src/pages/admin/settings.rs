@@ -11,6 +11,7 @@ use askama::Template;
 
 use super::text::AdminText;
 use super::views::Frame;
+use crate::domain::setting::{Origin, Setting};
 use crate::pages::Site;
 
 /// The settings as the page shows them, without secrets.
@@ -19,30 +20,6 @@ pub struct Settings {
     /// The configuration; `None` where there is no file.
     pub file: Option<String>,
     pub lines: Arc<[Setting]>,
-}
-
-/// One key.
-#[derive(Debug, Clone)]
-pub struct Setting {
-    pub key: String,
-    /// `None`: a secret, which is set.
-    pub value: Option<String>,
-    pub origin: Origin,
-    /// Whether it was written after the start and counts after the next one only.
-    pub waits: bool,
-}
-
-/// The source of the value.
-#[derive(Debug, Clone)]
-pub enum Origin {
-    /// `None`: the configuration itself.
-    File {
-        file: Option<String>,
-        line: usize,
-    },
-    /// The variable of this name.
-    Environment(String),
-    Default,
 }
 
 /// `{prefix}/admin/settings`
@@ -68,6 +45,7 @@ impl SettingsPage<'_> {
     fn place(&self, setting: &Setting) -> String {
         match &setting.origin {
             Origin::File { file, line } => {
+                let file = file.as_ref().map(|file| file.display().to_string());
                 let file = file.as_ref().or(self.settings.file.as_ref());
                 format!("{}:{line}", file.map_or("-", String::as_str))
             }

@@ -9,10 +9,10 @@ use vestibule::domain::access_token::TokenRefusal;
 use vestibule::domain::access_token::grant::{Grant, GrantText};
 use vestibule::domain::access_token::offline::attenuate;
 use vestibule::domain::id::UserId;
+use vestibule::domain::invitation::LinkDelivery;
 use vestibule::domain::user::Standing;
 use vestibule::flows::FlowError;
 use vestibule::flows::access_tokens::NewToken;
-use vestibule::flows::administration::invitations::LinksGo;
 use vestibule::flows::administration::people::{OldPasskeys, UserEdit};
 use vestibule::flows::admission::{Admission, Asked, Outcome, Permit, Stay};
 use vestibule::flows::authority::Authority;
@@ -128,7 +128,7 @@ async fn token_ends_with_its_user_for_good() {
         .stage
         .gateway
         .administration
-        .reset_user(&operator, &example.user, OldPasskeys::Wiped, LinksGo::ByHand)
+        .reset_user(&operator, &example.user, OldPasskeys::Wiped, LinkDelivery::ByHand)
         .await
         .unwrap();
     example.is_refused(&token, TokenRefusal::Revoked);

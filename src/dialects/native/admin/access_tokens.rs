@@ -5,19 +5,17 @@
 //! What always holds: every call asks for an administrator's authority first, and no answer has a
 //! token in it.
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::authority;
+use super::Administrator;
 use super::lists::{Listed, part};
 use super::shapes::Failures;
-use crate::dialects::native::App;
 use crate::dialects::native::access_tokens::TokenShape;
+use crate::dialects::native::{App, Asked, Named};
 use crate::domain::id::{AccessTokenId, UserId};
 use crate::web::Problem;
-use crate::web::call::Call;
 
 /// The tokens to list.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -41,11 +39,9 @@ pub(super) struct Whose {
     ))]
 pub(super) async fn list(
     State(gateway): App,
-    call: Call,
-    whose: Result<Query<Whose>, QueryRejection>,
+    _: Administrator,
+    Asked(whose): Asked<Whose>,
 ) -> Result<Listed<TokenShape>, Problem> {
-    authority(&gateway, &call)?;
-    let Query(whose) = whose.map_err(|error| Problem::malformed(error.body_text()))?;
     let user = whose.user.as_deref().map(UserId::parse).transpose();
     let user = user.map_err(|_| Problem::malformed("`user` is an id."))?;
     let part = part(whose.limit, whose.after.as_deref())?;
@@ -61,11 +57,9 @@ pub(super) async fn list(
     responses((status = 204, description = "It is revoked"), Failures))]
 pub(super) async fn revoke(
     State(gateway): App,
-    call: Call,
-    Path(id): Path<String>,
+    Administrator { authority, .. }: Administrator,
+    Named(id): Named<AccessTokenId>,
 ) -> Result<StatusCode, Problem> {
-    let authority = authority(&gateway, &call)?;
-    let id = AccessTokenId::parse(&id).map_err(|_| Problem::not_found())?;
     gateway.access_tokens.revoke_token(&authority, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

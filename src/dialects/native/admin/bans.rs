@@ -7,28 +7,26 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::authority;
+use super::Administrator;
 use super::shapes::{BanShape, Failures};
 use crate::dialects::native::App;
 use crate::domain::ban::Reason;
 use crate::domain::network::Network;
 use crate::flows::FlowError;
 use crate::flows::administration::bans::NewBan;
-use crate::web::call::Call;
-use crate::web::{Problem, json};
+use crate::web::Problem;
+use crate::web::json::Body;
 
 /// Every ban in force, the newest first.
 #[utoipa::path(get, path = "/admin/v1/bans", tag = "admin",
     security(("bearer" = []), ("cookie" = [])),
     responses((status = 200, body = Vec<BanShape>), Failures))]
-pub(super) async fn list(State(gateway): App, call: Call) -> Result<Json<Vec<BanShape>>, Problem> {
-    authority(&gateway, &call)?;
+pub(super) async fn list(State(gateway): App, _: Administrator) -> Result<Json<Vec<BanShape>>, Problem> {
     Ok(Json(gateway.administration.list_bans().iter().map(|ban| BanShape::from(&**ban)).collect()))
 }
 
@@ -53,11 +51,9 @@ pub(super) struct BanBody {
     responses((status = 201, body = BanShape), Failures))]
 pub(super) async fn add(
     State(gateway): App,
-    call: Call,
-    body: Bytes,
+    Administrator { authority, .. }: Administrator,
+    Body(asked): Body<BanBody>,
 ) -> Result<(StatusCode, Json<BanShape>), Problem> {
-    let authority = authority(&gateway, &call)?;
-    let asked: BanBody = json::read(&call.headers, &body)?;
     let network = Network::parse(&asked.network).map_err(|error| Problem::malformed(format!("{error}.")))?;
     let reason = asked.reason.as_deref().map(Reason::parse).transpose().map_err(FlowError::from)?;
     let new = NewBan { network, length: asked.expires_in_seconds.map(Duration::from_secs), reason };
@@ -72,10 +68,9 @@ pub(super) async fn add(
     responses((status = 204, description = "It is not banned any more"), Failures))]
 pub(super) async fn remove(
     State(gateway): App,
-    call: Call,
+    Administrator { authority, .. }: Administrator,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let authority = authority(&gateway, &call)?;
     let network = Network::parse(&id.replacen('-', "/", 1)).map_err(|_| Problem::not_found())?;
     gateway.administration.remove_ban(&authority, &network).await?;
     Ok(StatusCode::NO_CONTENT)

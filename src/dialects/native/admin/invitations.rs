@@ -4,25 +4,22 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::authority;
+use super::Administrator;
 use super::lists::{Listed, Which};
 use super::shapes::{Failures, InvitationShape, LinkShape, RoleName};
-use crate::dialects::native::App;
+use crate::dialects::native::{App, Asked, Named};
 use crate::domain::id::InvitationId;
-use crate::domain::invitation::Invited;
-use crate::domain::invitation::{INVITATION_LIFETIME, INVITATION_LIFETIME_MAX};
+use crate::domain::invitation::{INVITATION_LIFETIME, INVITATION_LIFETIME_MAX, Invited, LinkDelivery};
 use crate::domain::user::{DisplayName, Email, Group, MalformedName, Role, Username, groups_of_one};
-use crate::flows::administration::invitations::{Guest, LinksGo};
+use crate::flows::administration::invitations::Guest;
 use crate::flows::{FlowError, Gateway};
-use crate::web::call::Call;
-use crate::web::{Problem, json};
+use crate::web::Problem;
+use crate::web::json::Body;
 
 /// A page of the invitations that can still be used, the oldest of the page first.
 #[utoipa::path(get, path = "/admin/v1/invitations", tag = "admin", params(Which),
@@ -33,11 +30,9 @@ use crate::web::{Problem, json};
     ))]
 pub(super) async fn list(
     State(gateway): App,
-    call: Call,
-    which: Result<Query<Which>, QueryRejection>,
+    _: Administrator,
+    Asked(which): Asked<Which>,
 ) -> Result<Listed<InvitationShape>, Problem> {
-    authority(&gateway, &call)?;
-    let Query(which) = which.map_err(|error| Problem::malformed(error.body_text()))?;
     let part = which.part()?;
     let page = gateway.administration.list_invitations(&part).await?;
     Ok(Listed::new(page, &part, &[], |invitation| InvitationShape::from(&invitation)))
@@ -91,17 +86,15 @@ impl InviteBody {
     responses((status = 201, body = LinkShape), Failures))]
 pub(super) async fn invite(
     State(gateway): App,
-    call: Call,
-    body: Bytes,
+    Administrator { authority, .. }: Administrator,
+    Body(asked): Body<InviteBody>,
 ) -> Result<(StatusCode, Json<LinkShape>), Problem> {
-    let authority = authority(&gateway, &call)?;
-    let asked: InviteBody = json::read(&call.headers, &body)?;
     let mail = asked.mail;
     if mail && !gateway.ground.has_mail() {
         return Err(FlowError::NoMail.into());
     }
     let guest = asked.guest(gateway.sessions.name_of(&authority))?;
-    let invited = gateway.administration.invite(&authority, guest, links_go(mail)).await?;
+    let invited = gateway.administration.invite(&authority, guest, LinkDelivery::mailed_if(mail)).await?;
     told(&gateway, &invited).await
 }
 
@@ -110,12 +103,10 @@ pub(super) async fn invite(
     security(("bearer" = []), ("cookie" = [])), responses((status = 201, body = LinkShape), Failures))]
 pub(super) async fn renew(
     State(gateway): App,
-    call: Call,
-    Path(id): Path<String>,
+    Administrator { authority, .. }: Administrator,
+    Named(id): Named<InvitationId>,
 ) -> Result<(StatusCode, Json<LinkShape>), Problem> {
-    let authority = authority(&gateway, &call)?;
-    let id = InvitationId::parse(&id).map_err(|_| Problem::not_found())?;
-    let go = links_go(gateway.ground.has_mail());
+    let go = LinkDelivery::mailed_if(gateway.ground.has_mail());
     let invited = gateway.administration.renew_invitation(&authority, &id, go).await?;
     told(&gateway, &invited).await
 }
@@ -126,11 +117,9 @@ pub(super) async fn renew(
     responses((status = 204, description = "The link does not work any more"), Failures))]
 pub(super) async fn revoke(
     State(gateway): App,
-    call: Call,
-    Path(id): Path<String>,
+    Administrator { authority, .. }: Administrator,
+    Named(id): Named<InvitationId>,
 ) -> Result<StatusCode, Problem> {
-    let authority = authority(&gateway, &call)?;
-    let id = InvitationId::parse(&id).map_err(|_| Problem::not_found())?;
     gateway.administration.revoke_invitation(&authority, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -138,11 +127,6 @@ pub(super) async fn revoke(
 async fn told(gateway: &Gateway, invited: &Invited) -> Result<(StatusCode, Json<LinkShape>), Problem> {
     let username = gateway.administration.username_to_be(&invited.invitation).await?;
     Ok((StatusCode::CREATED, Json(link(gateway, invited, username))))
-}
-
-/// Whether a link also goes by mail.
-pub(super) const fn links_go(mail: bool) -> LinksGo {
-    if mail { LinksGo::ByMail } else { LinksGo::ByHand }
 }
 
 /// The link.

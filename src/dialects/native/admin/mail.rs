@@ -10,12 +10,11 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::authority;
+use super::Administrator;
 use super::shapes::Failures;
 use crate::dialects::native::App;
 use crate::dialects::native::shapes::Document;
 use crate::web::Problem;
-use crate::web::call::Call;
 
 /// The address that a message went to.
 #[derive(Serialize, ToSchema)]
@@ -33,9 +32,10 @@ pub(super) struct TestMail {
             description = "Too many messages; `Retry-After` says when to come back"),
         Failures,
     ))]
-pub(super) async fn test(State(gateway): App, call: Call) -> Result<(StatusCode, Json<TestMail>), Problem> {
-    let authority = authority(&gateway, &call)?;
-    let caller = call.signed_in(&gateway)?;
+pub(super) async fn test(
+    State(gateway): App,
+    Administrator { authority, caller, call }: Administrator,
+) -> Result<(StatusCode, Json<TestMail>), Problem> {
     let to = gateway.administration.post_test(&authority, &caller.record(), &call.visit).await?;
     Ok((StatusCode::ACCEPTED, Json(TestMail { to: to.to_string() })))
 }

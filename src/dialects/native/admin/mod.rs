@@ -17,19 +17,20 @@ mod shapes;
 mod trail;
 mod users;
 
+use axum::extract::FromRequestParts;
+use http::request::Parts;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use super::{cursor, in_both_spellings};
+use super::in_both_spellings;
 use crate::dialects::Shared;
-use crate::domain::id::UserId;
-use crate::flows::Gateway;
 use crate::flows::authority::Authority;
 use crate::web::Problem;
 use crate::web::call::Call;
+use crate::web::guard::{Known, Trusted};
 
 /// The API, with paths relative to the prefix.
-pub(super) fn api() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<Shared> {
     let routes: [UtoipaMethodRouter<Shared>; 16] = [
         routes!(users::list),
         routes!(users::show, users::edit, users::delete),
@@ -51,14 +52,20 @@ pub(super) fn api() -> OpenApiRouter<Shared> {
     routes.into_iter().fold(OpenApiRouter::new(), in_both_spellings)
 }
 
-/// The caller's authority, or why they have none.
-fn authority(gateway: &Gateway, call: &Call) -> Result<Authority, Problem> {
-    call.not_cross_site(gateway)?;
-    let caller = call.signed_in(gateway)?;
-    Ok(gateway.sessions.authority_of(&caller.record(), &call.visit)?)
+/// A caller with an administrator's authority.
+struct Administrator {
+    authority: Authority,
+    caller: Known,
+    call: Call,
 }
 
-/// A user's id in an address. An unreadable id counts as unknown.
-fn user_id(text: &str) -> Result<UserId, Problem> {
-    UserId::parse(text).map_err(|_| Problem::not_found())
+impl FromRequestParts<Shared> for Administrator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Shared) -> Result<Self, Problem> {
+        let Trusted(call) = Trusted::from_request_parts(parts, gateway).await?;
+        let caller = call.signed_in()?;
+        let authority = gateway.sessions.authority_of(&caller.record(), &call.visit)?;
+        Ok(Self { authority, caller, call })
+    }
 }

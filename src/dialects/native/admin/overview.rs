@@ -5,13 +5,12 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::authority;
+use super::Administrator;
 use super::shapes::Failures;
 use crate::dialects::native::App;
 use crate::domain::time::Timestamp;
 use crate::flows::administration::upkeep::CertificateEnd;
 use crate::web::Problem;
-use crate::web::call::Call;
 
 /// The installation at a glance.
 #[derive(Serialize, ToSchema)]
@@ -51,8 +50,7 @@ impl From<CertificateEnd> for CertificateShape {
 /// Counts and health.
 #[utoipa::path(get, path = "/admin/v1/overview", tag = "admin",
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = Overview), Failures))]
-pub(super) async fn show(State(gateway): App, call: Call) -> Result<Json<Overview>, Problem> {
-    authority(&gateway, &call)?;
+pub(super) async fn show(State(gateway): App, _: Administrator) -> Result<Json<Overview>, Problem> {
     Ok(Json(Overview {
         version: env!("CARGO_PKG_VERSION"),
         ready: gateway.ground.health().is_ok(),

@@ -8,17 +8,16 @@ use std::net::IpAddr;
 
 use axum::Json;
 use axum::extract::State;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::authority;
+use super::Administrator;
 use super::shapes::Failures;
 use crate::dialects::native::App;
 use crate::domain::policy::explain::{Asker, Explanation, Question};
 use crate::domain::time::Timestamp;
-use crate::web::call::Call;
-use crate::web::{Problem, json};
+use crate::web::Problem;
+use crate::web::json::Body;
 
 /// A request to decide about. It is not sent.
 #[derive(Deserialize, ToSchema)]
@@ -63,11 +62,9 @@ impl From<Explanation> for ExplanationShape {
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = ExplanationShape), Failures))]
 pub(super) async fn explain(
     State(gateway): App,
-    call: Call,
-    body: Bytes,
+    _: Administrator,
+    Body(asked): Body<QuestionShape>,
 ) -> Result<Json<ExplanationShape>, Problem> {
-    authority(&gateway, &call)?;
-    let asked: QuestionShape = json::read(&call.headers, &body)?;
     let who = match &asked.user {
         None => Asker::Anonymous,
         Some(name) => Asker::User(Box::new(gateway.administration.find_user(name).await?)),

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::ToSchema;
 
 use super::super::shapes::Document;
+use crate::dialects::failures::failures;
 use crate::domain::ban::{Ban, Reason};
 use crate::domain::ceremony::aaguid;
 use crate::domain::credential::Credential;
@@ -20,45 +21,24 @@ use crate::flows::administration::directory::Summary;
 use crate::flows::administration::trail::Kept;
 use crate::flows::index::LiveSession;
 
-/// Failures of every endpoint of the admin API.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "only described")]
-pub(super) enum Failures {
-    /// The address cannot be read.
-    #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(Document),
-    /// No user is signed in, or the passkey was shown too long ago: then the code is
-    /// `step_up_required`.
-    #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(Document),
-    /// The caller is not an administrator or uses an access token, or the request came from another
-    /// site.
-    #[response(status = 403, content_type = "application/problem+json")]
-    Forbidden(Document),
-    /// There is no such user, session, passkey, invitation, access token or ban.
-    #[response(status = 404, content_type = "application/problem+json")]
-    NotFound(Document),
-    /// It exists already, the maximum number is reached, or no administrator would be left.
-    #[response(status = 409, content_type = "application/problem+json")]
-    Conflict(Document),
-    /// The invitation was used, or has expired.
-    #[response(status = 410, content_type = "application/problem+json")]
-    Gone(Document),
-    /// The body is too large.
-    #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(Document),
-    /// The body is not JSON by its content type.
-    #[response(status = 415, content_type = "application/problem+json")]
-    UnsupportedMediaType(Document),
-    /// The body or the query does not fit this endpoint.
-    #[response(status = 422, content_type = "application/problem+json")]
-    Malformed(Document),
-    /// A fault of the gateway.
-    #[response(status = 500, content_type = "application/problem+json")]
-    Internal(Document),
-    /// The gateway cannot store changes at the moment.
-    #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(Document),
+failures! {
+    /// Failures of every endpoint of the admin API.
+    Failures {
+        Document as "application/problem+json":
+            400 "The address cannot be read.",
+            401 "No user is signed in, or the passkey was shown too long ago: then the code is \
+                 `step_up_required`.",
+            403 "The caller is not an administrator or uses an access token, or the request came from \
+                 another site.",
+            404 "There is no such user, session, passkey, invitation, access token or ban.",
+            409 "It exists already, the maximum number is reached, or no administrator would be left.",
+            410 "The invitation was used, or has expired.",
+            413 "The body is too large.",
+            415 "The body is not JSON by its content type.",
+            422 "The body or the query does not fit this endpoint.",
+            500 "A fault of the gateway.",
+            503 "The gateway cannot store changes at the moment.",
+    }
 }
 
 /// A user.

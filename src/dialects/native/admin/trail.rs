@@ -1,18 +1,16 @@
 //! The audit trail: what happened, and who did it.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 
+use super::Administrator;
 use super::shapes::{EntryShape, Failures, TrailShape};
-use super::{authority, cursor};
-use crate::dialects::native::App;
+use crate::dialects::native::{App, Asked, cursor};
 use crate::domain::id::UserId;
 use crate::domain::time::Timestamp;
 use crate::flows::administration::trail::{PAGE_ENTRIES, PAGE_ENTRIES_MAX, TrailQuery};
 use crate::web::Problem;
-use crate::web::call::Call;
 
 /// The entries to list.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -36,11 +34,9 @@ pub(super) struct Which {
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = TrailShape), Failures))]
 pub(super) async fn list(
     State(gateway): App,
-    call: Call,
-    which: Result<Query<Which>, QueryRejection>,
+    _: Administrator,
+    Asked(which): Asked<Which>,
 ) -> Result<Json<TrailShape>, Problem> {
-    authority(&gateway, &call)?;
-    let Query(which) = which.map_err(|error| Problem::malformed(error.body_text()))?;
     let limit = which.limit.unwrap_or(PAGE_ENTRIES);
     if !(1..=PAGE_ENTRIES_MAX).contains(&limit) {
         return Err(Problem::malformed(format!("`limit` is from 1 to {PAGE_ENTRIES_MAX}.")));

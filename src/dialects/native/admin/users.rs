@@ -3,30 +3,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
+use super::Administrator;
 use super::lists::{self, Listed, part};
 use super::shapes::{
     CredentialShape, DetailsShape, EndedShape, Failures, LinkShape, RoleName, SessionShape, StandingName,
     UserShape, UsersShape,
 };
-use super::{authority, user_id};
-use crate::dialects::native::App;
+use crate::dialects::native::{App, Asked, Named};
 use crate::domain::attribute::edits_in;
 use crate::domain::credential::Credential;
 use crate::domain::id::{CredentialId, SessionId, UserId};
+use crate::domain::invitation::LinkDelivery;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{DisplayName, Group, MalformedName, Note, User, groups_of_one};
 use crate::flows::administration::directory::{self, HowMany, LastUsed, Summary};
 use crate::flows::administration::people::{OldPasskeys, UserEdit};
 use crate::flows::{FlowError, Gateway};
-use crate::web::call::Call;
-use crate::web::{Problem, json};
+use crate::web::Problem;
+use crate::web::guard::Known;
+use crate::web::json::{Body, OptionalBody};
 
 /// The users to list.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -53,11 +53,9 @@ pub(super) struct Which {
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = UsersShape), Failures))]
 pub(super) async fn list(
     State(gateway): App,
-    call: Call,
-    which: Result<Query<Which>, QueryRejection>,
+    _: Administrator,
+    Asked(which): Asked<Which>,
 ) -> Result<Json<UsersShape>, Problem> {
-    authority(&gateway, &call)?;
-    let Query(which) = which.map_err(|error| Problem::malformed(error.body_text()))?;
     let group = which.group.as_deref().map(Group::parse).transpose().map_err(FlowError::from)?;
     let passkeys = known(which.passkeys.as_deref(), HowMany::parse, "`passkeys` is none, one or several.")?;
     let last_used = known(which.last.as_deref(), LastUsed::parse, "`last` is month, longer or never.")?;
@@ -87,14 +85,12 @@ fn known<T>(text: Option<&str>, parse: fn(&str) -> Option<T>, wrong: &str) -> Re
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = DetailsShape), Failures))]
 pub(super) async fn show(
     State(gateway): App,
-    call: Call,
-    Path(id): Path<String>,
+    Administrator { caller, .. }: Administrator,
+    Named(id): Named<UserId>,
 ) -> Result<Json<DetailsShape>, Problem> {
-    authority(&gateway, &call)?;
-    let id = user_id(&id)?;
     let (user, credentials) =
         (gateway.administration.user(&id).await?, gateway.accounts.credentials_of(&id).await?);
-    Ok(details(user, &credentials, sessions_of(&gateway, &call, &id)?))
+    Ok(details(user, &credentials, sessions_of(&gateway, &caller, &id)))
 }
 
 fn details(user: User, credentials: &[Credential], sessions: Vec<SessionShape>) -> Json<DetailsShape> {
@@ -105,14 +101,9 @@ fn details(user: User, credentials: &[Credential], sessions: Vec<SessionShape>) 
     })
 }
 
-fn sessions_of(gateway: &Gateway, call: &Call, id: &UserId) -> Result<Vec<SessionShape>, Problem> {
-    let own = call.signed_in(gateway)?.record().id;
-    Ok(gateway
-        .sessions
-        .sessions_of(id)
-        .iter()
-        .map(|session| SessionShape::new(gateway, session, &own))
-        .collect())
+fn sessions_of(gateway: &Gateway, caller: &Known, id: &UserId) -> Vec<SessionShape> {
+    let (own, sessions) = (caller.record().id, gateway.sessions.sessions_of(id));
+    sessions.iter().map(|session| SessionShape::new(gateway, session, &own)).collect()
 }
 
 /// The changes; members that are left out stay.
@@ -181,15 +172,13 @@ impl EditBody {
     responses((status = 200, body = DetailsShape), Failures))]
 pub(super) async fn edit(
     State(gateway): App,
-    call: Call,
-    Path(id): Path<String>,
-    body: Bytes,
+    Administrator { authority, caller, .. }: Administrator,
+    Named(id): Named<UserId>,
+    Body(edit): Body<EditBody>,
 ) -> Result<Json<DetailsShape>, Problem> {
-    let authority = authority(&gateway, &call)?;
-    let id = user_id(&id)?;
-    let edit = json::read::<EditBody>(&call.headers, &body)?.read()?;
+    let edit = edit.read()?;
     // This is read before the change, which may end the session that asks.
-    let sessions = sessions_of(&gateway, &call, &id)?;
+    let sessions = sessions_of(&gateway, &caller, &id);
     let user = gateway.administration.edit_user(&authority, &id, &edit).await?;
     Ok(details(user, &gateway.accounts.credentials_of(&id).await?, sessions))
 }
@@ -200,11 +189,10 @@ pub(super) async fn edit(
     responses((status = 204, description = "The account is gone"), Failures))]
 pub(super) async fn delete(
     State(gateway): App,
-    call: Call,
-    Path(id): Path<String>,
+    Administrator { authority, .. }: Administrator,
+    Named(id): Named<UserId>,
 ) -> Result<StatusCode, Problem> {
-    let authority = authority(&gateway, &call)?;
-    gateway.administration.delete_user(&authority, &user_id(&id)?).await?;
+    gateway.administration.delete_user(&authority, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -225,18 +213,15 @@ pub(super) struct ResetBody {
     responses((status = 201, body = LinkShape), Failures))]
 pub(super) async fn reset(
     State(gateway): App,
-    call: Call,
-    Path(id): Path<String>,
-    body: Bytes,
+    Administrator { authority, .. }: Administrator,
+    Named(id): Named<UserId>,
+    OptionalBody(ResetBody { wipe, mail }): OptionalBody<ResetBody>,
 ) -> Result<(StatusCode, Json<LinkShape>), Problem> {
-    let authority = authority(&gateway, &call)?;
-    let id = user_id(&id)?;
-    let ResetBody { wipe, mail } = json::read_optional(&call.headers, &body)?;
     if mail && !gateway.ground.has_mail() {
         return Err(FlowError::NoMail.into());
     }
     let old = if wipe { OldPasskeys::Wiped } else { OldPasskeys::Stay };
-    let go = super::invitations::links_go(mail);
+    let go = LinkDelivery::mailed_if(mail);
     let invited = gateway.administration.reset_user(&authority, &id, old, go).await?;
     Ok((StatusCode::CREATED, Json(super::invitations::link(&gateway, &invited, None))))
 }
@@ -250,15 +235,13 @@ pub(super) async fn reset(
     ))]
 pub(super) async fn sessions(
     State(gateway): App,
-    call: Call,
-    Path(id): Path<String>,
-    which: Result<Query<lists::Which>, QueryRejection>,
+    Administrator { caller, .. }: Administrator,
+    Named(id): Named<UserId>,
+    Asked(which): Asked<lists::Which>,
 ) -> Result<Listed<SessionShape>, Problem> {
-    authority(&gateway, &call)?;
-    let Query(which) = which.map_err(|error| Problem::malformed(error.body_text()))?;
     let part = which.part()?;
-    let own = call.signed_in(&gateway)?.record().id;
-    let user = gateway.administration.user(&user_id(&id)?).await?;
+    let own = caller.record().id;
+    let user = gateway.administration.user(&id).await?;
     let page = gateway.administration.list_sessions_of(&user.id, &part);
     Ok(Listed::new(page, &part, &[], |session| SessionShape::new(&gateway, &session, &own)))
 }
@@ -268,11 +251,10 @@ pub(super) async fn sessions(
     security(("bearer" = []), ("cookie" = [])), responses((status = 200, body = EndedShape), Failures))]
 pub(super) async fn end_sessions(
     State(gateway): App,
-    call: Call,
-    Path(id): Path<String>,
+    Administrator { authority, .. }: Administrator,
+    Named(id): Named<UserId>,
 ) -> Result<Json<EndedShape>, Problem> {
-    let authority = authority(&gateway, &call)?;
-    let user = gateway.administration.user(&user_id(&id)?).await?;
+    let user = gateway.administration.user(&id).await?;
     Ok(Json(EndedShape { ended: gateway.administration.end_sessions_of(&authority, &user.id).await? }))
 }
 
@@ -282,12 +264,10 @@ pub(super) async fn end_sessions(
     responses((status = 204, description = "It has ended"), Failures))]
 pub(super) async fn end_session(
     State(gateway): App,
-    call: Call,
-    Path((id, session)): Path<(String, String)>,
+    Administrator { authority, .. }: Administrator,
+    Named((id, session)): Named<(UserId, SessionId)>,
 ) -> Result<StatusCode, Problem> {
-    let authority = authority(&gateway, &call)?;
-    let session = SessionId::parse(&session).map_err(|_| Problem::not_found())?;
-    gateway.administration.end_any_session(&authority, &user_id(&id)?, &session).await?;
+    gateway.administration.end_any_session(&authority, &id, &session).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -298,11 +278,9 @@ pub(super) async fn end_session(
     responses((status = 204, description = "It is gone"), Failures))]
 pub(super) async fn remove_passkey(
     State(gateway): App,
-    call: Call,
-    Path((id, credential)): Path<(String, String)>,
+    Administrator { authority, .. }: Administrator,
+    Named((id, credential)): Named<(UserId, CredentialId)>,
 ) -> Result<StatusCode, Problem> {
-    let authority = authority(&gateway, &call)?;
-    let credential = CredentialId::parse(&credential).map_err(|_| Problem::not_found())?;
-    gateway.administration.remove_passkey_of(&authority, &user_id(&id)?, &credential).await?;
+    gateway.administration.remove_passkey_of(&authority, &id, &credential).await?;
     Ok(StatusCode::NO_CONTENT)
 }
