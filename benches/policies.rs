@@ -16,7 +16,7 @@ use jiff::tz::TimeZone;
 use vestibule::domain::policy::datalog::Datalog;
 use vestibule::domain::policy::decide::{Decision, Policy};
 use vestibule::domain::policy::defined::{Defined, NamedNetworks};
-use vestibule::domain::policy::rule::{Asking, Conditions, Effect, Rule, RulePath};
+use vestibule::domain::policy::rule::{Conditions, Effect, RequestFacts, Rule, RulePath};
 use vestibule::domain::policy::times::{Clock, Days, Times};
 use vestibule::domain::policy::who::{Allow, Who};
 use vestibule::domain::time::Timestamp;
@@ -29,7 +29,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_000);
 fn user() -> User {
     let groups = ["staff", "ops", "wiki"].map(|group| Group::parse(group).unwrap());
     let (name, email) = (Username::parse("alice").unwrap(), Email::parse("alice@example.com").unwrap());
-    User::imagined(name, email, groups.into()).unwrap()
+    User::hypothetical(name, email, groups.into()).unwrap()
 }
 
 fn rule(effect: Effect, who: &str, when: Conditions) -> Rule {
@@ -63,20 +63,20 @@ fn datalog(text: &str) -> Policy {
 
 /// Nanoseconds a decision, the median of the rounds. `paths` are asked for in turn.
 fn cost(policy: &Policy, paths: &[String]) -> f64 {
-    let concerned = policy.about(&user());
+    let user_policy = policy.about(&user());
     let mut costs: Vec<f64> = (0..ROUNDS)
         .map(|_| {
             let (began, mut count) = (Instant::now(), 0_u32);
             while began.elapsed() < ROUND_LENGTH {
                 for path in paths {
-                    let asking = Asking {
+                    let asking = RequestFacts {
                         method: &Method::GET,
                         host: "app.example.com",
                         raw_path: path.as_bytes(),
                         client: Some([10, 1, 2, 3].into()),
                         now: NOW,
                     };
-                    let verdict = policy.decide(black_box(&concerned), Some(NOW), black_box(&asking));
+                    let verdict = policy.decide(black_box(&user_policy), Some(NOW), black_box(&asking));
                     assert_eq!(verdict.decision, Decision::Allowed);
                     count += 1;
                 }

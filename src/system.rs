@@ -39,7 +39,7 @@ pub struct SystemClock {
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let running = i64::try_from(monotonic().as_millis()).unwrap_or(i64::MAX);
-        Timestamp::from_millis(going_on(&self.ahead_millis, running, wall_clock_millis()))
+        Timestamp::from_millis(running_wall_clock(&self.ahead_millis, running, wall_clock_millis()))
     }
 }
 
@@ -118,7 +118,7 @@ pub fn handed_over() -> io::Result<(Vec<TcpListener>, Holder)> {
 /// Becomes `program`, in the same process, and hands it `sockets` in the way that [`handed_over`]
 /// reads. To be called when everything else is over. Returns only if that fails, and then the
 /// sockets are gone.
-pub fn give_way(program: &Path, arguments: &[OsString], sockets: Vec<OwnedFd>) -> io::Error {
+pub fn replace_process(program: &Path, arguments: &[OsString], sockets: Vec<OwnedFd>) -> io::Error {
     let count = sockets.len();
     let numbered = sockets.into_iter().zip(FIRST_HANDED_OVER..);
     let mappings = numbered.map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd }).collect();
@@ -143,7 +143,7 @@ fn wall_clock_millis() -> i64 {
 
 /// What the wall clock says, or would say had it never been set back: limits, challenges and
 /// sessions run out by it, and would all wait for the day before to be over otherwise.
-fn going_on(ahead_most: &AtomicI64, running: i64, wall: i64) -> i64 {
+fn running_wall_clock(ahead_most: &AtomicI64, running: i64, wall: i64) -> i64 {
     let ahead = wall.saturating_sub(running);
     let known = ahead_most.load(Ordering::Relaxed);
     // Only a clock that was set forward writes, so requests do not share a cache line that changes.
@@ -163,7 +163,7 @@ mod tests {
         let readings = [(0, 1_000, 1_000), (10, 1_010, 1_010), (20, 500, 1_020), (30, 510, 1_030)];
         let later = [(40, 9_000, 9_000), (50, 1_050, 9_010), (60, 9_020, 9_020), (70, 9_031, 9_031)];
         for (running, wall, told) in readings.into_iter().chain(later) {
-            assert_eq!(going_on(&most, running, wall), told, "at {running}");
+            assert_eq!(running_wall_clock(&most, running, wall), told, "at {running}");
         }
     }
 

@@ -64,7 +64,7 @@ pub fn user(number: u64) -> User {
         display_name: DisplayName::parse(&format!("{} {}", capital(a, b), capital(c, d))).unwrap(),
         created_at: now(),
         updated_at: now(),
-        ..User::imagined(name, email, [].into()).unwrap()
+        ..User::hypothetical(name, email, [].into()).unwrap()
     }
 }
 

@@ -1,5 +1,5 @@
 //! Our account with the authority (RFC 8555, section 7.3): one account for each directory, made
-//! when it is first needed and kept on the shelf.
+//! when it is first needed and kept in the store.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use instant_acme::{Account, AccountBuilder, AccountCredentials, Error, ExternalA
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Authority, Shelf, blocking};
+use super::{Authority, CertificateStore, blocking};
 use crate::domain::user::Email;
 
 /// How many bytes of a directory's digest are in the name of its account.
@@ -24,7 +24,7 @@ struct Kept {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AccountError {
     #[error("the account with the authority cannot be kept: {0}")]
-    Shelf(#[from] std::io::Error),
+    CertificateStore(#[from] std::io::Error),
     #[error("the account with the authority is not readable: {0}")]
     Malformed(#[from] serde_json::Error),
     #[error("no account with {directory}: {source}")]
@@ -32,11 +32,14 @@ pub(super) enum AccountError {
 }
 
 /// Opens the account that is kept, or makes one.
-pub(super) async fn open(authority: &Authority, shelf: &Arc<dyn Shelf>) -> Result<Account, AccountError> {
+pub(super) async fn open(
+    authority: &Authority,
+    store: &Arc<dyn CertificateStore>,
+) -> Result<Account, AccountError> {
     let failed = |source| AccountError::Authority { directory: authority.directory.clone(), source };
-    let (name, from) = (file_of(authority), Arc::clone(shelf));
+    let (name, from) = (file_of(authority), Arc::clone(store));
     let Some(content) = blocking(move || from.read(&name)).await? else {
-        return make(authority, shelf).await;
+        return make(authority, store).await;
     };
     let Kept { email, credentials } = serde_json::from_slice(&content)?;
     let account = builder(authority).map_err(failed)?.from_credentials(credentials).await.map_err(failed)?;
@@ -47,13 +50,16 @@ pub(super) async fn open(authority: &Authority, shelf: &Arc<dyn Shelf>) -> Resul
             .await
             .map_err(failed)?;
         let Kept { credentials, .. } = serde_json::from_slice(&content)?;
-        keep(authority, shelf, credentials).await?;
+        keep(authority, store, credentials).await?;
     }
     Ok(account)
 }
 
 /// Makes an account and keeps it. An account that the authority has forgotten is replaced.
-pub(super) async fn make(authority: &Authority, shelf: &Arc<dyn Shelf>) -> Result<Account, AccountError> {
+pub(super) async fn make(
+    authority: &Authority,
+    store: &Arc<dyn CertificateStore>,
+) -> Result<Account, AccountError> {
     let failed = |source| AccountError::Authority { directory: authority.directory.clone(), source };
     let contact = contact(authority);
     let contact: Vec<_> = contact.iter().map(String::as_str).collect();
@@ -65,20 +71,20 @@ pub(super) async fn make(authority: &Authority, shelf: &Arc<dyn Shelf>) -> Resul
     let created =
         builder(authority).map_err(failed)?.create(&new, authority.directory.clone(), external.as_ref());
     let (account, credentials) = created.await.map_err(failed)?;
-    keep(authority, shelf, credentials).await?;
+    keep(authority, store, credentials).await?;
     tracing::info!(directory = %authority.directory, account = account.id(), "an account with the certificate authority was made");
     Ok(account)
 }
 
 async fn keep(
     authority: &Authority,
-    shelf: &Arc<dyn Shelf>,
+    store: &Arc<dyn CertificateStore>,
     credentials: AccountCredentials,
 ) -> Result<(), AccountError> {
     let kept =
         serde_json::to_vec(&Kept { email: authority.email.as_ref().map(ToString::to_string), credentials })?;
-    let (name, shelf) = (file_of(authority), Arc::clone(shelf));
-    Ok(blocking(move || shelf.write(&name, &kept)).await?)
+    let (name, store) = (file_of(authority), Arc::clone(store));
+    Ok(blocking(move || store.write(&name, &kept)).await?)
 }
 
 /// Whether the authority does not know the account (any more).

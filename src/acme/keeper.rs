@@ -19,9 +19,9 @@ use x509_parser::parse_x509_certificate;
 use x509_parser::time::ASN1Time;
 
 use super::account::{self, AccountError, is_forgotten};
-use super::order::{self, Issued, OrderError, Wanted};
-use super::schedule::{self, Life, Tone, Window};
-use super::{Authority, Name, Plan, World, blocking};
+use super::order::{self, Issued, OrderError, OrderRequest};
+use super::schedule::{self, RefusalKind, Validity, Window};
+use super::{Authority, Name, Plan, Ports, blocking};
 use crate::domain::time::Timestamp;
 use crate::ports::entropy;
 
@@ -33,64 +33,64 @@ const ORDERS_IN_A_ROW: usize = 3;
 /// again.
 const TRY_TIMEOUT: Duration = Duration::from_mins(5);
 /// How long the authority may take to say when to renew.
-const ADVICE_TIMEOUT: Duration = Duration::from_secs(30);
+const RENEWAL_INFO_TIMEOUT: Duration = Duration::from_secs(30);
 /// How soon the authority is asked again when it did not answer.
-const ADVICE_RETRY: Duration = Duration::from_hours(6);
+const RENEWAL_INFO_RETRY: Duration = Duration::from_hours(6);
 /// How often the clock is looked at, because a machine that slept may have missed the moment.
-const NAP_MAX: Duration = Duration::from_mins(30);
+const SLEEP_MAX: Duration = Duration::from_mins(30);
 /// How soon after a failure a name is tried again because the plan was taken in anew: five an hour.
-const SOONER: Duration = Duration::from_mins(12);
+const RETRY_AFTER_RELOAD: Duration = Duration::from_mins(12);
 
-/// The name on the shelf of the file with the certificate of `name` and its key.
+/// The name in the store of the file with the certificate of `name` and its key.
 pub fn file_of(name: &Name) -> String {
     format!("{name}.pem")
 }
 
 /// Keeps certificates after the plan of the moment, until told to stop.
 pub async fn keep(
-    world: World,
+    ports: Ports,
     mut plans: watch::Receiver<Option<Arc<Plan>>>,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let failures = Arc::new(Failures::default());
     loop {
         let plan = plans.borrow_and_update().clone();
-        let mut attending = attend(plan.as_deref(), &world, &failures);
+        let mut workers = spawn_workers(plan.as_deref(), &ports, &failures);
         tokio::select! {
             _ = shutdown.wait_for(|told| *told) => return,
             changed = plans.changed() => if changed.is_err() { return },
-            Some(ended) = attending.join_next() => {
+            Some(ended) = workers.join_next() => {
                 let error = ended.err().map(|error| error.to_string());
                 tracing::error!(?error, "a certificate is no longer renewed");
                 return;
             }
         }
-        attending.shutdown().await;
-        failures.sooner(world.clock.now());
+        workers.shutdown().await;
+        failures.bring_forward(ports.clock.now());
     }
 }
 
-fn attend(plan: Option<&Plan>, world: &World, failures: &Arc<Failures>) -> JoinSet<()> {
-    let mut attending = JoinSet::new();
-    let Some(plan) = plan else { return attending };
-    let desk = Arc::new(Desk {
+fn spawn_workers(plan: Option<&Plan>, ports: &Ports, failures: &Arc<Failures>) -> JoinSet<()> {
+    let mut workers = JoinSet::new();
+    let Some(plan) = plan else { return workers };
+    let worker = Arc::new(RenewalWorker {
         authority: plan.authority.clone(),
-        world: world.clone(),
+        ports: ports.clone(),
         account: tokio::sync::Mutex::default(),
         turns: Semaphore::new(ORDERS_AT_ONCE),
         failures: Arc::clone(failures),
     });
     for name in plan.names.clone() {
-        let desk = Arc::clone(&desk);
-        attending.spawn(async move { desk.attend_to(name).await });
+        let worker = Arc::clone(&worker);
+        workers.spawn(async move { worker.keep_renewed(name).await });
     }
-    attending
+    workers
 }
 
 /// The state that the tasks share.
-struct Desk {
+struct RenewalWorker {
     authority: Authority,
-    world: World,
+    ports: Ports,
     /// Opened when it is first needed.
     account: tokio::sync::Mutex<Option<Account>>,
     turns: Semaphore,
@@ -107,79 +107,82 @@ enum Failure {
     #[error("the issued certificate cannot be used: {0}")]
     Unusable(String),
     #[error("the issued certificate cannot be stored: {0}")]
-    Shelf(#[from] io::Error),
+    CertificateStore(#[from] io::Error),
     #[error("there was no certificate within {} s", TRY_TIMEOUT.as_secs())]
     Timeout,
 }
 
 impl Failure {
-    fn tone(&self) -> Tone {
+    fn refusal_kind(&self) -> RefusalKind {
         match self {
-            Self::Order(error) => error.tone(),
-            Self::Account(AccountError::Authority { source, .. }) => order::tone_of(source),
-            _ => Tone::Refused,
+            Self::Order(error) => error.refusal_kind(),
+            Self::Account(AccountError::Authority { source, .. }) => order::refusal_kind_of(source),
+            _ => RefusalKind::Refused,
         }
     }
 }
 
-/// A certificate on the shelf.
-struct Held {
+/// A certificate in the store.
+struct StoredCertificate {
     der: Vec<u8>,
-    life: Life,
-    advice: Option<Window>,
+    validity: Validity,
+    suggested_window: Option<Window>,
     /// When the authority is asked again when to renew.
     ask_at: Timestamp,
     /// When it was issued to this process.
     issued: Option<Timestamp>,
 }
 
-impl Held {
+impl StoredCertificate {
     fn read(pem: &[u8], now: Timestamp) -> Result<Self, String> {
         let der = CertificateDer::from_pem_slice(pem).map_err(|error| error.to_string())?;
         let (_, leaf) = parse_x509_certificate(&der).map_err(|error| error.to_string())?;
         let moment = |time: ASN1Time| Timestamp::from_millis(time.timestamp().saturating_mul(1000));
         let validity = leaf.validity();
-        let life = Life { not_before: moment(validity.not_before), not_after: moment(validity.not_after) };
-        Ok(Self { der: der.to_vec(), life, advice: None, ask_at: now, issued: None })
+        let validity =
+            Validity { not_before: moment(validity.not_before), not_after: moment(validity.not_after) };
+        Ok(Self { der: der.to_vec(), validity, suggested_window: None, ask_at: now, issued: None })
     }
 
     /// When it is to be replaced.
     fn due(&self) -> Timestamp {
         let draw = share(Sha256::digest(&self.der).into());
-        let due = match self.advice {
-            Some(window) => schedule::due_within(window, self.life, draw),
-            None => schedule::due(self.life, draw),
+        let due = match self.suggested_window {
+            Some(window) => schedule::due_within(window, self.validity, draw),
+            None => schedule::due(self.validity, draw),
         };
         // An authority that wants everything renewed at once must not cause orders without end.
-        self.issued.map_or(due, |issued| due.max(issued.plus(schedule::rest_after_success(self.life))))
+        self.issued
+            .map_or(due, |issued| due.max(issued.plus(schedule::interval_after_success(self.validity))))
     }
 }
 
-impl Desk {
+impl RenewalWorker {
     /// Never returns.
-    async fn attend_to(&self, name: Name) {
+    async fn keep_renewed(&self, name: Name) {
         let mut held = self.held(&name).await;
         loop {
-            let now = self.world.clock.now();
-            let due = held.as_ref().map_or(now, Held::due).max(self.failures.next_try(&name));
+            let now = self.ports.clock.now();
+            let due = held.as_ref().map_or(now, StoredCertificate::due).max(self.failures.next_try(&name));
             if due <= now {
                 self.replace(&name, &mut held).await;
                 continue;
             }
             let wake = held.as_ref().map_or(due, |held| held.ask_at.min(due));
             if wake > now {
-                tokio::time::sleep(wake.since(now).min(NAP_MAX)).await;
+                tokio::time::sleep(wake.since(now).min(SLEEP_MAX)).await;
             } else if let Some(held) = &mut held {
-                self.take_advice(held).await;
+                self.refresh_renewal_info(held).await;
             }
         }
     }
 
-    /// The certificate on the shelf. An unreadable one counts as none: it will be replaced.
-    async fn held(&self, name: &Name) -> Option<Held> {
-        let (from, file) = (Arc::clone(&self.world.shelf), file_of(name));
+    /// The certificate in the store. An unreadable one counts as none: it will be replaced.
+    async fn held(&self, name: &Name) -> Option<StoredCertificate> {
+        let (from, file) = (Arc::clone(&self.ports.store), file_of(name));
         let content = blocking(move || from.read(&file)).await;
-        let read = content.map(|content| content.map(|pem| Held::read(&pem, self.world.clock.now())));
+        let read =
+            content.map(|content| content.map(|pem| StoredCertificate::read(&pem, self.ports.clock.now())));
         match read {
             Ok(None) => None,
             Ok(Some(Ok(held))) => Some(held),
@@ -195,23 +198,23 @@ impl Desk {
     }
 
     /// Gets a certificate in place of `held`, or says why not.
-    async fn replace(&self, name: &Name, held: &mut Option<Held>) {
+    async fn replace(&self, name: &Name, held: &mut Option<StoredCertificate>) {
         let Ok(_turn) = self.turns.acquire().await else { return };
         let replaces = held.as_ref().map(|held| held.der.as_slice());
         let tried = tokio::time::timeout(TRY_TIMEOUT, self.try_once(name, replaces)).await;
-        let now = self.world.clock.now();
+        let now = self.ports.clock.now();
         match tried.unwrap_or(Err(Failure::Timeout)) {
             Ok(fresh) => {
                 self.failures.forget(name);
-                tracing::info!(certificate = %name, expires = %fresh.life.not_after, "a new certificate is in force");
+                tracing::info!(certificate = %name, expires = %fresh.validity.not_after, "a new certificate is in force");
                 *held = Some(fresh);
             }
             Err(failure) => {
-                let draw = share(entropy::bytes(&*self.world.entropy));
-                let wait = self.failures.note(name, failure.tone(), now, draw);
+                let draw = share(entropy::bytes(&*self.ports.entropy));
+                let wait = self.failures.note(name, failure.refusal_kind(), now, draw);
                 let until = held.as_ref().map_or_else(
                     || "there is none yet".to_owned(),
-                    |held| format!("the one in force is valid until {}", held.life.not_after),
+                    |held| format!("the one in force is valid until {}", held.validity.not_after),
                 );
                 tracing::warn!(
                     certificate = %name, error = in_words(&failure), next_try_in_s = wait.as_secs(),
@@ -221,12 +224,12 @@ impl Desk {
         }
     }
 
-    async fn try_once(&self, name: &Name, replaces: Option<&[u8]>) -> Result<Held, Failure> {
+    async fn try_once(&self, name: &Name, replaces: Option<&[u8]>) -> Result<StoredCertificate, Failure> {
         let Issued { chain, key } = self.ordered(name, replaces).await?;
-        let now = self.world.clock.now();
-        let mut fresh = Held::read(chain.as_bytes(), now).map_err(Failure::Unusable)?;
+        let now = self.ports.clock.now();
+        let mut fresh = StoredCertificate::read(chain.as_bytes(), now).map_err(Failure::Unusable)?;
         fresh.issued = Some(now);
-        let (onto, file) = (Arc::clone(&self.world.shelf), file_of(name));
+        let (onto, file) = (Arc::clone(&self.ports.store), file_of(name));
         let content = zeroize::Zeroizing::new(format!("{}{chain}", key.as_str()));
         blocking(move || onto.put_in_force(&file, content.as_bytes())).await?;
         Ok(fresh)
@@ -235,10 +238,10 @@ impl Desk {
     /// Orders once, and again after a failure that does not last: the authority had forgotten the
     /// account, or refused a nonce.
     async fn ordered(&self, name: &Name, replaces: Option<&[u8]>) -> Result<Issued, Failure> {
-        let wanted = Wanted { authority: &self.authority, name, replaces };
+        let request = OrderRequest { authority: &self.authority, name, replaces };
         let mut account = self.account().await?;
         for _ in 1..ORDERS_IN_A_ROW {
-            match order::obtain(&account, wanted, &self.world.responder).await {
+            match order::obtain(&account, request, &self.ports.responder).await {
                 Err(OrderError::Authority(error)) if is_forgotten(&error) => {
                     account = self.new_account(account.id()).await?;
                 }
@@ -246,7 +249,7 @@ impl Desk {
                 obtained => return Ok(obtained?),
             }
         }
-        Ok(order::obtain(&account, wanted, &self.world.responder).await?)
+        Ok(order::obtain(&account, request, &self.ports.responder).await?)
     }
 
     async fn account(&self) -> Result<Account, AccountError> {
@@ -254,7 +257,7 @@ impl Desk {
         if let Some(account) = &*account {
             return Ok(account.clone());
         }
-        let opened = account::open(&self.authority, &self.world.shelf).await?;
+        let opened = account::open(&self.authority, &self.ports.store).await?;
         Ok(account.insert(opened).clone())
     }
 
@@ -264,24 +267,24 @@ impl Desk {
         let mut account = self.account.lock().await;
         match &*account {
             Some(account) if account.id() != forgotten => Ok(account.clone()),
-            _ => Ok(account.insert(account::make(&self.authority, &self.world.shelf).await?).clone()),
+            _ => Ok(account.insert(account::make(&self.authority, &self.ports.store).await?).clone()),
         }
     }
 
     /// Asks the authority when to renew. Without an answer, the certificate is renewed by its age.
-    async fn take_advice(&self, held: &mut Held) {
-        let asked = tokio::time::timeout(ADVICE_TIMEOUT, self.advice(&held.der)).await;
-        let now = self.world.clock.now();
+    async fn refresh_renewal_info(&self, held: &mut StoredCertificate) {
+        let asked = tokio::time::timeout(RENEWAL_INFO_TIMEOUT, self.renewal_info(&held.der)).await;
+        let now = self.ports.clock.now();
         match asked {
             Ok(Some((window, again))) => {
-                held.advice = Some(window);
+                held.suggested_window = Some(window);
                 held.ask_at = now.plus(again);
             }
-            Ok(None) | Err(_) => held.ask_at = now.plus(ADVICE_RETRY),
+            Ok(None) | Err(_) => held.ask_at = now.plus(RENEWAL_INFO_RETRY),
         }
     }
 
-    async fn advice(&self, der: &[u8]) -> Option<(Window, Duration)> {
+    async fn renewal_info(&self, der: &[u8]) -> Option<(Window, Duration)> {
         let der = CertificateDer::from(der);
         let identifier = CertificateIdentifier::try_from(&der).ok()?;
         let account = self.account().await.ok()?;
@@ -327,18 +330,18 @@ impl Failures {
     }
 
     /// Notes a failure. Returns how long to wait.
-    fn note(&self, name: &Name, tone: Tone, now: Timestamp, draw: f64) -> Duration {
+    fn note(&self, name: &Name, refusal_kind: RefusalKind, now: Timestamp, draw: f64) -> Duration {
         let mut all = self.all();
         let times = all.get(name).map_or(0, |failed| failed.times) + 1;
-        let wait = schedule::retry_after(times, tone, draw);
+        let wait = schedule::retry_after(times, refusal_kind, draw);
         all.insert(name.clone(), Failed { times, last: now, next: now.plus(wait) });
         wait
     }
 
     /// An administrator who has the plan taken in anew may have mended what was wrong.
-    fn sooner(&self, now: Timestamp) {
+    fn bring_forward(&self, now: Timestamp) {
         for failed in self.all().values_mut() {
-            failed.next = failed.next.min(failed.last.plus(SOONER)).max(now);
+            failed.next = failed.next.min(failed.last.plus(RETRY_AFTER_RELOAD)).max(now);
         }
     }
 }
@@ -369,13 +372,13 @@ mod tests {
         let (failures, name) = (Failures::default(), Name::of_host("a.example"));
         assert!(failures.next_try(&name) < NOW);
         for _ in 0..6 {
-            failures.note(&name, Tone::Refused, NOW, 0.0);
+            failures.note(&name, RefusalKind::Refused, NOW, 0.0);
         }
         assert_eq!(failures.next_try(&name), NOW.plus(Duration::from_hours(3)));
-        failures.sooner(NOW);
-        assert_eq!(failures.next_try(&name), NOW.plus(SOONER));
+        failures.bring_forward(NOW);
+        assert_eq!(failures.next_try(&name), NOW.plus(RETRY_AFTER_RELOAD));
         let later = NOW.plus(Duration::from_hours(1));
-        failures.sooner(later);
+        failures.bring_forward(later);
         assert_eq!(failures.next_try(&name), later);
         failures.forget(&name);
         assert!(failures.next_try(&name) < NOW);

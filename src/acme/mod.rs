@@ -2,9 +2,9 @@
 //!
 //! `schedule` says when, `account` is who we are to the authority, `order` gets one certificate,
 //! and `keeper` does so for every name for as long as the gateway runs. The proxy answers
-//! challenges (a [`Responder`]) and serves what is on the [`Shelf`]. What always
+//! challenges (a [`Responder`]) and serves what is on the [`CertificateStore`]. What always
 //! holds: a failure leaves the certificate in force where it is, is told in one line, and is tried
-//! again, later each time; a certificate is on the shelf whole, or the one before it is.
+//! again, later each time; a certificate is in the store whole, or the one before it is.
 
 mod account;
 mod keeper;
@@ -103,14 +103,14 @@ pub enum Proof {
     Certificate { server_name: String, certificate: Vec<u8>, key: Zeroizing<Vec<u8>> },
 }
 
-/// Shows proofs to the authority. Never blocks.
+/// Publishes proofs for the authority. Never blocks.
 pub trait Responder: Send + Sync {
-    fn show(&self, proof: &Proof);
+    fn publish(&self, proof: &Proof);
     fn withdraw(&self, proof: &Proof);
 }
 
 /// Where certificates and the account are kept, each under a name of its own. May block.
-pub trait Shelf: Send + Sync {
+pub trait CertificateStore: Send + Sync {
     /// `None` if there is nothing of that name.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
     /// Replaces what was there, durably and at once; no other user of the machine can read it.
@@ -122,9 +122,9 @@ pub trait Shelf: Send + Sync {
 
 /// The keeper's surroundings.
 #[derive(Clone)]
-pub struct World {
+pub struct Ports {
     pub responder: Arc<dyn Responder>,
-    pub shelf: Arc<dyn Shelf>,
+    pub store: Arc<dyn CertificateStore>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
 }

@@ -14,7 +14,7 @@ use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls_pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
-use super::schedule::Tone;
+use super::schedule::RefusalKind;
 use super::{Authority, Challenge, Name, Proof, Responder};
 
 /// How the authority is asked what has become of an order, unless it says when to ask again.
@@ -25,7 +25,7 @@ const BAD_NONCE: &str = "urn:ietf:params:acme:error:badNonce";
 
 /// The certificate to order.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted<'a> {
+pub(super) struct OrderRequest<'a> {
     pub(super) authority: &'a Authority,
     pub(super) name: &'a Name,
     /// The certificate that is to be replaced, in DER.
@@ -52,19 +52,21 @@ pub(super) enum OrderError {
 }
 
 impl OrderError {
-    pub(super) fn tone(&self) -> Tone {
+    pub(super) fn refusal_kind(&self) -> RefusalKind {
         match self {
-            Self::Authority(error) => tone_of(error),
-            _ => Tone::Refused,
+            Self::Authority(error) => refusal_kind_of(error),
+            _ => RefusalKind::Refused,
         }
     }
 }
 
 /// The kind of an error of the authority.
-pub(super) fn tone_of(error: &Error) -> Tone {
+pub(super) fn refusal_kind_of(error: &Error) -> RefusalKind {
     match error {
-        Error::Api(problem) if problem.r#type.as_deref() == Some(RATE_LIMITED) => Tone::TooManyRequests,
-        _ => Tone::Refused,
+        Error::Api(problem) if problem.r#type.as_deref() == Some(RATE_LIMITED) => {
+            RefusalKind::TooManyRequests
+        }
+        _ => RefusalKind::Refused,
     }
 }
 
@@ -77,39 +79,39 @@ pub(super) fn is_about_a_nonce(error: &Error) -> bool {
 /// Gets one certificate. How long that takes is up to the authority; the caller sets a limit.
 pub(super) async fn obtain(
     account: &Account,
-    wanted: Wanted<'_>,
+    request: OrderRequest<'_>,
     responder: &Arc<dyn Responder>,
 ) -> Result<Issued, OrderError> {
-    let mut order = place(account, wanted).await?;
-    let shown = show_proofs(&mut order, wanted, responder).await?;
+    let mut order = place(account, request).await?;
+    let published = publish_proofs(&mut order, request, responder).await?;
     let state = order.poll_ready(&POLLING).await;
     if !matches!(state, Ok(OrderStatus::Ready)) {
         let why = refused(&mut order).await;
         return match (why, state) {
             (None, Err(error)) => Err(error.into()),
             (why, _) => Err(OrderError::NotValidated {
-                name: wanted.name.to_string(),
+                name: request.name.to_string(),
                 why: why.unwrap_or_else(|| "it does not say why".to_owned()),
             }),
         };
     }
-    drop(shown);
+    drop(published);
     let key = Zeroizing::new(order.finalize().await?);
     let chain = order.poll_certificate(&POLLING).await?;
     Ok(Issued { chain, key })
 }
 
 /// Places the order, and says which certificate it replaces if the authority wants to know that.
-async fn place(account: &Account, wanted: Wanted<'_>) -> Result<Order, Error> {
-    let identifiers = [match wanted.name {
+async fn place(account: &Account, request: OrderRequest<'_>) -> Result<Order, Error> {
+    let identifiers = [match request.name {
         Name::Dns(host) => Identifier::Dns(host.clone()),
         Name::Ip(address) => Identifier::Ip(*address),
     }];
     let order = || {
         let new = NewOrder::new(&identifiers);
-        wanted.authority.profile.iter().fold(new, |new, profile| new.profile(profile))
+        request.authority.profile.iter().fold(new, |new, profile| new.profile(profile))
     };
-    let replaced = wanted.replaces.map(CertificateDer::from);
+    let replaced = request.replaces.map(CertificateDer::from);
     if let Some(replaced) = replaced.as_ref().and_then(|der| CertificateIdentifier::try_from(der).ok()) {
         match account.new_order(&order().replaces(replaced)).await {
             Ok(order) => return Ok(order),
@@ -121,58 +123,58 @@ async fn place(account: &Account, wanted: Wanted<'_>) -> Result<Order, Error> {
     account.new_order(&order()).await
 }
 
-/// A proof that is being shown.
-struct Shown<'a> {
+/// A proof that is being published.
+struct PublishedProof<'a> {
     responder: &'a Arc<dyn Responder>,
     proof: Proof,
 }
 
-impl Drop for Shown<'_> {
+impl Drop for PublishedProof<'_> {
     fn drop(&mut self) {
         self.responder.withdraw(&self.proof);
     }
 }
 
-async fn show_proofs<'a>(
+async fn publish_proofs<'a>(
     order: &mut Order,
-    wanted: Wanted<'_>,
+    request: OrderRequest<'_>,
     responder: &'a Arc<dyn Responder>,
-) -> Result<Vec<Shown<'a>>, OrderError> {
-    let mut shown = Vec::new();
+) -> Result<Vec<PublishedProof<'a>>, OrderError> {
+    let mut published = Vec::new();
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
         let mut authorization = authorization?;
         if authorization.status == AuthorizationStatus::Valid {
             continue;
         }
-        let mut challenge = challenge_of(&mut authorization, wanted)?;
-        let proof = proof(&challenge, wanted)?;
-        responder.show(&proof);
-        shown.push(Shown { responder, proof });
+        let mut challenge = challenge_of(&mut authorization, request)?;
+        let proof = proof(&challenge, request)?;
+        responder.publish(&proof);
+        published.push(PublishedProof { responder, proof });
         challenge.set_ready().await?;
     }
-    Ok(shown)
+    Ok(published)
 }
 
 fn challenge_of<'a>(
     authorization: &'a mut AuthorizationHandle<'a>,
-    wanted: Wanted<'_>,
+    request: OrderRequest<'_>,
 ) -> Result<ChallengeHandle<'a>, OrderError> {
-    let (kind, word) = match wanted.authority.challenge {
+    let (kind, word) = match request.authority.challenge {
         Challenge::Http01 => (ChallengeType::Http01, "http-01"),
         Challenge::TlsAlpn01 => (ChallengeType::TlsAlpn01, "tls-alpn-01"),
     };
-    let none = || OrderError::NoSuchChallenge { challenge: word, name: wanted.name.to_string() };
+    let none = || OrderError::NoSuchChallenge { challenge: word, name: request.name.to_string() };
     authorization.challenge(kind).ok_or_else(none)
 }
 
-fn proof(challenge: &ChallengeHandle<'_>, wanted: Wanted<'_>) -> Result<Proof, OrderError> {
+fn proof(challenge: &ChallengeHandle<'_>, request: OrderRequest<'_>) -> Result<Proof, OrderError> {
     let authorization = challenge.key_authorization();
-    match wanted.authority.challenge {
+    match request.authority.challenge {
         Challenge::Http01 => {
             Ok(Proof::Text { token: challenge.token.clone(), text: authorization.as_str().to_owned() })
         }
-        Challenge::TlsAlpn01 => Ok(certificate_proof(wanted.name, authorization.digest().as_ref())?),
+        Challenge::TlsAlpn01 => Ok(certificate_proof(request.name, authorization.digest().as_ref())?),
     }
 }
 
@@ -244,9 +246,9 @@ mod tests {
     fn distinguishes_rate_limits_from_refusals() {
         let said = |kind: &str| {
             let problem = serde_json::from_str(&format!("{{\"type\":\"{kind}\",\"detail\":\"x\"}}")).unwrap();
-            OrderError::Authority(Error::Api(problem)).tone()
+            OrderError::Authority(Error::Api(problem)).refusal_kind()
         };
-        assert_eq!(said(RATE_LIMITED), Tone::TooManyRequests);
-        assert_eq!(said("urn:ietf:params:acme:error:unauthorized"), Tone::Refused);
+        assert_eq!(said(RATE_LIMITED), RefusalKind::TooManyRequests);
+        assert_eq!(said("urn:ietf:params:acme:error:unauthorized"), RefusalKind::Refused);
     }
 }

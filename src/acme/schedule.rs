@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::domain::time::Timestamp;
 
-/// A certificate that lives shorter than this is renewed at half of its life.
-const SHORT_LIFE: Duration = Duration::from_hours(10 * 24);
-/// Of a life: how far the moment of renewal is spread.
+/// A certificate that is valid for less than this is renewed at half of its lifetime.
+const SHORT_LIFETIME: Duration = Duration::from_hours(10 * 24);
+/// Of a lifetime: how far the moment of renewal is spread.
 const SPREAD: f64 = 0.02;
 /// How soon a failure is tried again, by how many there have been. Let's Encrypt allows five
 /// refused validations of a name in an hour.
@@ -29,14 +29,14 @@ const RETRY_SPREAD: f64 = 0.1;
 const TOO_MANY_REQUESTS: Duration = Duration::from_hours(1);
 /// How soon a certificate is replaced that has just been issued, however much the authority would
 /// like that.
-const REST: Duration = Duration::from_hours(1);
+const RENEWAL_INTERVAL_MIN: Duration = Duration::from_hours(1);
 /// How often the authority is asked when to renew, whatever it says (RFC 9773, section 4.3.2).
 const POLL_MIN: Duration = Duration::from_mins(1);
 const POLL_MAX: Duration = Duration::from_hours(24);
 
 /// How long a certificate is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Life {
+pub(super) struct Validity {
     pub(super) not_before: Timestamp,
     pub(super) not_after: Timestamp,
 }
@@ -48,26 +48,26 @@ pub(super) struct Window {
     pub(super) end: Timestamp,
 }
 
-/// When a certificate is due by its age: with a third of its life left, or half of a short one.
+/// When a certificate is due by its age: with a third of its lifetime left, or half of a short one.
 /// `draw` is from 0 to 1, and always the same for a certificate.
-pub(super) fn due(life: Life, draw: f64) -> Timestamp {
-    let whole = life.not_after.since(life.not_before);
-    let left = if whole < SHORT_LIFE { whole / 2 } else { whole / 3 };
-    life.not_after.minus(left + whole.mul_f64(SPREAD * draw))
+pub(super) fn due(validity: Validity, draw: f64) -> Timestamp {
+    let whole = validity.not_after.since(validity.not_before);
+    let left = if whole < SHORT_LIFETIME { whole / 2 } else { whole / 3 };
+    validity.not_after.minus(left + whole.mul_f64(SPREAD * draw))
 }
 
 /// When it is due by what the authority says. A window that ends after the certificate does is no
 /// help.
-pub(super) fn due_within(window: Window, life: Life, draw: f64) -> Timestamp {
-    if window.end >= life.not_after || window.end < window.start {
-        return due(life, draw);
+pub(super) fn due_within(window: Window, validity: Validity, draw: f64) -> Timestamp {
+    if window.end >= validity.not_after || window.end < window.start {
+        return due(validity, draw);
     }
     window.start.plus(window.end.since(window.start).mul_f64(draw))
 }
 
 /// How long a certificate is kept at least, once it has been issued.
-pub(super) fn rest_after_success(life: Life) -> Duration {
-    REST.min(life.not_after.since(life.not_before) / 4)
+pub(super) fn interval_after_success(validity: Validity) -> Duration {
+    RENEWAL_INTERVAL_MIN.min(validity.not_after.since(validity.not_before) / 4)
 }
 
 /// How long until the authority is asked again when to renew.
@@ -77,16 +77,16 @@ pub(super) fn poll_after(said: Duration) -> Duration {
 
 /// The kind of refusal by the authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(super) enum RefusalKind {
     Refused,
     TooManyRequests,
 }
 
-/// How long to wait after `failures` in a row, the last of which had this tone.
-pub(super) fn retry_after(failures: usize, tone: Tone, draw: f64) -> Duration {
+/// How long to wait after `failures` in a row, the last of which was of this kind.
+pub(super) fn retry_after(failures: usize, refusal_kind: RefusalKind, draw: f64) -> Duration {
     let step = failures.saturating_sub(1).min(RETRIES.len() - 1);
     let wait = RETRIES.get(step).copied().unwrap_or(TOO_MANY_REQUESTS);
-    let wait = if tone == Tone::TooManyRequests { wait.max(TOO_MANY_REQUESTS) } else { wait };
+    let wait = if refusal_kind == RefusalKind::TooManyRequests { wait.max(TOO_MANY_REQUESTS) } else { wait };
     wait.mul_f64(RETRY_SPREAD.mul_add(draw, 1.0))
 }
 
@@ -99,8 +99,8 @@ mod tests {
     const DAY: Duration = Duration::from_hours(24);
     const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-    fn lasting(life: Duration) -> Life {
-        Life { not_before: START, not_after: START.plus(life) }
+    fn lasting(validity: Duration) -> Validity {
+        Validity { not_before: START, not_after: START.plus(validity) }
     }
 
     #[test]
@@ -112,25 +112,26 @@ mod tests {
 
     #[test]
     fn renews_within_the_window_of_the_authority() {
-        let life = lasting(DAY * 90);
+        let validity = lasting(DAY * 90);
         let window = |from: u32, to: u32| Window { start: START.plus(DAY * from), end: START.plus(DAY * to) };
-        assert_eq!(due_within(window(50, 52), life, 0.5), START.plus(DAY * 51));
-        assert_eq!(due_within(window(0, 1), life, 0.0), START, "a certificate that is to be revoked");
+        assert_eq!(due_within(window(50, 52), validity, 0.5), START.plus(DAY * 51));
+        assert_eq!(due_within(window(0, 1), validity, 0.0), START, "a certificate that is to be revoked");
         for useless in [window(80, 90), window(60, 120), window(52, 50)] {
-            assert_eq!(due_within(useless, life, 0.0), due(life, 0.0));
+            assert_eq!(due_within(useless, validity, 0.0), due(validity, 0.0));
         }
     }
 
     #[test]
     fn retry_delay_grows_with_each_failure() {
-        let waits: Vec<_> = (1..10).map(|failures| retry_after(failures, Tone::Refused, 0.0)).collect();
+        let waits: Vec<_> =
+            (1..10).map(|failures| retry_after(failures, RefusalKind::Refused, 0.0)).collect();
         assert!(waits.is_sorted());
         assert_eq!(waits.first(), RETRIES.first());
         assert_eq!(waits.last(), RETRIES.last());
         let five: Duration = waits.iter().take(5).sum();
         assert!(five > Duration::from_hours(1), "the sixth try is more than an hour after the first");
-        assert_eq!(retry_after(1, Tone::TooManyRequests, 0.0), TOO_MANY_REQUESTS);
-        assert_eq!(retry_after(9, Tone::TooManyRequests, 0.0), Duration::from_hours(6));
+        assert_eq!(retry_after(1, RefusalKind::TooManyRequests, 0.0), TOO_MANY_REQUESTS);
+        assert_eq!(retry_after(9, RefusalKind::TooManyRequests, 0.0), Duration::from_hours(6));
     }
 
     #[test]
@@ -143,13 +144,13 @@ mod tests {
     proptest! {
         #[test]
         fn renewal_is_within_the_lifetime(seconds in 10_u64..40_000_000, draw in 0.0..1.0_f64, from in 0_u64..50_000_000, long in 0_u64..50_000_000) {
-            let life = lasting(Duration::from_secs(seconds));
+            let validity = lasting(Duration::from_secs(seconds));
             let window = Window {
                 start: START.plus(Duration::from_secs(from)),
                 end: START.plus(Duration::from_secs(from + long)),
             };
-            for at in [due(life, draw), due_within(window, life, draw)] {
-                prop_assert!(at >= life.not_before && at < life.not_after);
+            for at in [due(validity, draw), due_within(window, validity, draw)] {
+                prop_assert!(at >= validity.not_before && at < validity.not_after);
             }
         }
     }

@@ -92,7 +92,7 @@ async fn answer(gateway: &Gateway, line: QuestionLine) -> Result<ExplanationLine
             Asker::User(Box::new(user))
         }
         AskerLine::Described { username, email, groups, attributes } => {
-            let user = User::imagined(username, email, groups).map_err(|error| error.to_string())?;
+            let user = User::hypothetical(username, email, groups).map_err(|error| error.to_string())?;
             Asker::User(Box::new(User { attributes, ..user }))
         }
     };

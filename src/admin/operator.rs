@@ -333,7 +333,7 @@ impl GatewayOperator {
                 Ok(Answer::TokenCreated {
                     id: made.token.id,
                     expires_at: made.token.expires_at.to_rfc3339(),
-                    opens: gateway.access_tokens.opened_by(&made.token.grant),
+                    opens: gateway.access_tokens.example_url(&made.token.grant),
                     token: Link::new(made.text),
                 })
             }

@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::acme::{self, Name, Plan, Proof, Responder, Shelf, World, check_roots};
+use crate::acme::{self, CertificateStore, Name, Plan, Ports, Proof, Responder, check_roots};
 use crate::config::Settings;
 use crate::domain::policy::route::HostPattern;
 use crate::domain::time::Timestamp;
 use crate::flows::administration::upkeep::CertificateEnd;
-use crate::proxy::{self, CertificateFiles, Challenges, Panel};
+use crate::proxy::{self, CertificateFiles, Challenges, ProxyControl};
 use crate::store::private_file;
 use crate::system::{SystemClock, SystemEntropy};
 use crate::telemetry::metrics::CertificateLife;
@@ -60,22 +60,22 @@ fn directory(settings: &Settings) -> PathBuf {
 }
 
 /// Until when each certificate is good.
-pub(super) fn ends(panel: &Panel) -> Vec<CertificateEnd> {
-    let all = panel.certificates().into_iter();
-    all.map(|standing| CertificateEnd {
-        certificate: standing.certificate,
-        good_until: standing.life.map(|(_, until)| until),
+pub(super) fn ends(control: &ProxyControl) -> Vec<CertificateEnd> {
+    let all = control.certificates().into_iter();
+    all.map(|status| CertificateEnd {
+        certificate: status.certificate,
+        good_until: status.validity.map(|(_, until)| until),
     })
     .collect()
 }
 
 /// The remaining life of each certificate at `now`.
-pub(super) fn lives(panel: &Panel, now: Timestamp) -> Vec<CertificateLife> {
-    let all = panel.certificates().into_iter();
-    all.map(|standing| {
-        let lengths = standing.life.map(|(from, until)| (until.since(now), until.since(from)));
+pub(super) fn remaining_lifetimes(control: &ProxyControl, now: Timestamp) -> Vec<CertificateLife> {
+    let all = control.certificates().into_iter();
+    all.map(|status| {
+        let lengths = status.validity.map(|(from, until)| (until.since(now), until.since(from)));
         let (left, whole) = lengths.unwrap_or((Duration::ZERO, Duration::ZERO));
-        CertificateLife { certificate: standing.certificate, left, whole }
+        CertificateLife { certificate: status.certificate, left, whole }
     })
     .collect()
 }
@@ -94,24 +94,24 @@ pub(super) fn set_aside_unusable<'a>(files: impl Iterator<Item = &'a Certificate
     Ok(())
 }
 
-/// The world of the keeper of certificates for `settings`, which serves them through `panel`.
-pub(super) fn world(settings: &Settings, panel: &Arc<Panel>, challenges: &Arc<Challenges>) -> World {
-    World {
-        responder: Arc::new(Shown(Arc::clone(challenges))),
-        shelf: Arc::new(DataDirectory { directory: directory(settings), panel: Arc::clone(panel) }),
+/// The ports of the keeper of certificates for `settings`, which serves them through `control`.
+pub(super) fn ports(settings: &Settings, control: &Arc<ProxyControl>, challenges: &Arc<Challenges>) -> Ports {
+    Ports {
+        responder: Arc::new(ChallengeResponder(Arc::clone(challenges))),
+        store: Arc::new(DataDirectory { directory: directory(settings), control: Arc::clone(control) }),
         clock: Arc::new(SystemClock::default()),
         entropy: Arc::new(SystemEntropy),
     }
 }
 
-struct Shown(Arc<Challenges>);
+struct ChallengeResponder(Arc<Challenges>);
 
-impl Responder for Shown {
-    fn show(&self, proof: &Proof) {
+impl Responder for ChallengeResponder {
+    fn publish(&self, proof: &Proof) {
         match proof {
-            Proof::Text { token, text } => self.0.show_text(token, text),
+            Proof::Text { token, text } => self.0.publish_text(token, text),
             Proof::Certificate { server_name, certificate, key } => {
-                self.0.show_certificate(server_name, certificate, key);
+                self.0.publish_certificate(server_name, certificate, key);
             }
         }
     }
@@ -126,10 +126,10 @@ impl Responder for Shown {
 
 struct DataDirectory {
     directory: PathBuf,
-    panel: Arc<Panel>,
+    control: Arc<ProxyControl>,
 }
 
-impl Shelf for DataDirectory {
+impl CertificateStore for DataDirectory {
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         private_file::read(&self.directory.join(name))
     }
@@ -143,6 +143,6 @@ impl Shelf for DataDirectory {
         let path = self.directory.join(name);
         proxy::check_certificate(&path, content).map_err(io::Error::other)?;
         self.write(name, content)?;
-        self.panel.reread_certificates().map_err(io::Error::other)
+        self.control.reread_certificates().map_err(io::Error::other)
     }
 }

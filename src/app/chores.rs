@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::certificates;
 use super::setup_link::SetupLink;
 use crate::flows::Gateway;
-use crate::proxy::Panel;
+use crate::proxy::ProxyControl;
 use crate::telemetry::metrics::Metrics;
 
 /// How often expired sessions are removed and times of use are written down.
@@ -24,7 +24,7 @@ const LAST_SWEEP_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) async fn sweep(
     gateway: Arc<Gateway>,
     metrics: Arc<Metrics>,
-    panel: Arc<Panel>,
+    control: Arc<ProxyControl>,
     setup: SetupLink,
     mut shutdown: watch::Receiver<bool>,
 ) {
@@ -35,7 +35,7 @@ pub(super) async fn sweep(
             _ = interval.tick() => {}
         }
         gateway.sweep().await;
-        gateway.admission.let_hours_pass();
+        gateway.admission.recheck_time_rules();
         if let Err(error) = setup.renew().await {
             tracing::warn!(%error, "the set-up link could not be kept up to date");
         }
@@ -43,8 +43,8 @@ pub(super) async fn sweep(
         metrics.set_bans(gateway.administration.list_bans().len());
         metrics.set_store_health(gateway.ground.health().is_ok());
         metrics.set_backup_age(gateway.administration.backup_age());
-        metrics.set_certificates(&certificates::lives(&panel, gateway.ground.clock().now()));
-        gateway.upkeep.note_certificates(certificates::ends(&panel));
+        metrics.set_certificates(&certificates::remaining_lifetimes(&control, gateway.ground.clock().now()));
+        gateway.upkeep.note_certificates(certificates::ends(&control));
     }
 }
 

@@ -18,7 +18,8 @@ use crate::web::hosts::{self, Routers};
 /// The routers of our own endpoints, and of requests that are not forwarded.
 pub(super) fn doors(settings: &Settings, gateway: &Arc<Gateway>) -> Result<Doors, StartError> {
     let site = Site::new(&settings.server.prefix, &settings.relying_party.id, &branding(settings)?);
-    let desk = Desk { gateway: Arc::clone(gateway), site: Arc::new(site), settings: told(settings) };
+    let desk =
+        Desk { gateway: Arc::clone(gateway), site: Arc::new(site), settings: shown_settings(settings) };
     let status = dialects::status(gateway);
     let described = dialects::describe(gateway).map_err(StartError::because)?;
     let docs = routes::docs(desk.clone(), Docs::of(&described));
@@ -38,7 +39,7 @@ pub(super) fn doors(settings: &Settings, gateway: &Arc<Gateway>) -> Result<Doors
 }
 
 /// The settings as administrators are shown them.
-fn told(settings: &Settings) -> shown::Settings {
+fn shown_settings(settings: &Settings) -> shown::Settings {
     let file = settings.file.as_ref().map(|file| file.display().to_string());
     shown::Settings { file, lines: settings.written.as_slice().into() }
 }

@@ -11,14 +11,14 @@ use crate::config::Settings;
 use crate::domain::message::{Content, Message};
 use crate::domain::user::Email;
 use crate::flows::Gateway;
-use crate::mail::Stationery;
+use crate::mail::MessageBranding;
 use crate::mail::smtp::SmtpMailer;
 use crate::ports::Mailer;
 
-/// How long delivery rests after the store failed.
-const REST: Duration = Duration::from_secs(30);
-/// The longest rest, so that a message that was enqueued unnoticed waits no longer.
-const REST_MAX: Duration = Duration::from_mins(5);
+/// How long delivery waits after the store failed.
+const RETRY_DELAY: Duration = Duration::from_secs(30);
+/// The longest wait, so that a message that was enqueued unnoticed waits no longer.
+const RETRY_DELAY_MAX: Duration = Duration::from_mins(5);
 
 /// The mailer, if the settings name a mail server.
 pub(super) fn mailer(settings: &Settings) -> Result<Option<Arc<dyn Mailer>>, StartError> {
@@ -29,12 +29,12 @@ pub(super) fn mailer(settings: &Settings) -> Result<Option<Arc<dyn Mailer>>, Sta
 pub(super) fn smtp(settings: &Settings) -> Result<Option<SmtpMailer>, StartError> {
     let Some(server) = &settings.mail else { return Ok(None) };
     let origin = settings.origin();
-    let stationery = Stationery {
+    let branding = MessageBranding {
         name: settings.branding.name.clone(),
         account: format!("{origin}{}/account", settings.server.prefix),
         origin,
     };
-    let mailer = SmtpMailer::new(server, &settings.public_url.host, stationery);
+    let mailer = SmtpMailer::new(server, &settings.public_url.host, branding);
     mailer.map(Some).map_err(StartError::because)
 }
 
@@ -65,13 +65,13 @@ pub(super) async fn deliver(
                 },
             }
         };
-        let rest = tokio::select! {
+        let wait = tokio::select! {
             _ = shutdown.wait_for(|told| *told) => return,
             delivered = gateway.messages.deliver(&*mailer) => match delivered {
-                Ok(next) => next.unwrap_or(REST_MAX).min(REST_MAX),
+                Ok(next) => next.unwrap_or(RETRY_DELAY_MAX).min(RETRY_DELAY_MAX),
                 Err(error) => {
                     tracing::warn!(%error, "the outbox cannot be read or written; messages wait");
-                    REST
+                    RETRY_DELAY
                 }
             },
         };
@@ -79,7 +79,7 @@ pub(super) async fn deliver(
             _ = shutdown.wait_for(|told| *told) => return,
             () = gateway.messages.mail_is_enqueued() => {}
             Ok(()) = mailers.changed() => {}
-            () = tokio::time::sleep(rest) => {}
+            () = tokio::time::sleep(wait) => {}
         }
     }
 }

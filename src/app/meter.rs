@@ -8,7 +8,7 @@ use crate::domain::event::Answered;
 use crate::domain::policy::decide::Decision;
 use crate::domain::policy::route::RouteTable;
 use crate::domain::served::Served;
-use crate::proxy::{Handshake, Meter, Telling};
+use crate::proxy::{AccessDetail, Handshake, Meter};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::{Metrics, RouteMetrics, TlsHandshake};
 
@@ -24,7 +24,7 @@ pub(super) struct ProxyMeter {
 #[derive(Clone)]
 pub(super) struct Access {
     pub(super) log: Arc<AccessLog>,
-    pub(super) telling: Telling,
+    pub(super) access_detail: AccessDetail,
 }
 
 impl ProxyMeter {
@@ -77,8 +77,8 @@ impl Meter for ProxyMeter {
         });
     }
 
-    fn telling(&self) -> Telling {
-        self.access.as_ref().map_or(Telling::Nothing, |access| access.telling)
+    fn access_detail(&self) -> AccessDetail {
+        self.access.as_ref().map_or(AccessDetail::Nothing, |access| access.access_detail)
     }
 
     fn served(&self, served: &Served) {

@@ -37,9 +37,9 @@ use crate::admin::server::AdminSocket;
 use crate::config::{Engine, Settings};
 use crate::domain::ceremony::RelyingParty;
 use crate::flows::rules::Rules;
-use crate::flows::{Gateway, Installation, World};
+use crate::flows::{Gateway, Installation, Ports};
 use crate::ports::{KeyValue, Mailer, WebhookSender};
-use crate::proxy::{self, Challenges, Parts, Preface, Proxy, ProxySettings, Sockets, Telling};
+use crate::proxy::{self, AccessDetail, Challenges, Parts, Preface, Proxy, ProxySettings, Sockets};
 use crate::store::{CommitTimer, MemoryStore, SledOptions, SledStore};
 use crate::system::{self, Holder, Phase, SystemClock, SystemEntropy};
 use crate::telemetry::access::AccessLog;
@@ -83,7 +83,7 @@ impl StartError {
 }
 
 /// How this process is started anew, in whole or in part.
-pub struct Anew {
+pub struct Restart {
     /// Reads the configuration when it is to be taken in again.
     pub reread: Reread,
     pub successor: Successor,
@@ -103,9 +103,9 @@ struct HandedOver {
     holder: Holder,
 }
 
-/// Runs the gateway until it is told to stop. Without `anew` there is no file to take in and no
+/// Runs the gateway until it is told to stop. Without `restart` there is no file to take in and no
 /// program to give way to, and SIGHUP ends the process.
-pub fn serve(settings: Settings, anew: Option<Anew>, announce: Announce) -> Result<(), StartError> {
+pub fn serve(settings: Settings, restart: Option<Restart>, announce: Announce) -> Result<(), StartError> {
     // This comes while there is one thread, because it takes variables out of the environment.
     let handed_over = system::handed_over()
         .and_then(|(sockets, holder)| Ok(HandedOver { sockets: Sockets::handed_over(sockets)?, holder }));
@@ -116,7 +116,7 @@ pub fn serve(settings: Settings, anew: Option<Anew>, announce: Announce) -> Resu
         .enable_all()
         .build()
         .map_err(StartError::because)?;
-    let end = runtime.block_on(run(settings, anew, announce, handed_over))?;
+    let end = runtime.block_on(run(settings, restart, announce, handed_over))?;
     drop(runtime);
     match end {
         End::Stopped => Ok(()),
@@ -126,11 +126,11 @@ pub fn serve(settings: Settings, anew: Option<Anew>, announce: Announce) -> Resu
 
 async fn run(
     settings: Settings,
-    anew: Option<Anew>,
+    restart: Option<Restart>,
     announce: Announce,
     handed_over: HandedOver,
 ) -> Result<End, StartError> {
-    let (reread, successor) = anew.map(|anew| (anew.reread, anew.successor)).unzip();
+    let (reread, successor) = restart.map(|restart| (restart.reread, restart.successor)).unzip();
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
     let metrics = Arc::new(metrics.map_err(StartError::because)?);
     let store = open_store(&settings, &metrics).await?;
@@ -144,16 +144,17 @@ async fn run(
     let (proxy, metrics_listener) = listen(&settings, parts, handed_over).await?;
     let open = duplicates(&proxy, metrics_listener.as_ref()).map_err(StartError::because)?;
     let (certificates, plans) = watch::channel(certificates::plan(&settings).map(Arc::new));
-    let (panel, obtaining) = (proxy.panel(), certificates::world(&settings, &proxy.panel(), &challenges));
+    let control = proxy.control();
+    let obtaining = certificates::ports(&settings, &control, &challenges);
     // This comes before the gateway reports that it is ready: until then, a signal ends the
     // process.
-    let stops = Stops::heard()?;
+    let stops = StopSignals::listen()?;
     let hangups = reload::hangups(reread.as_ref())?;
     let reloader = Arc::new(Reloader {
         reread,
         settings: Mutex::new(settings.clone()),
         gateway: Arc::clone(&gateway),
-        panel: proxy.panel(),
+        control: proxy.control(),
         metrics: Arc::clone(&metrics),
         mailer,
         webhook_sender,
@@ -172,12 +173,13 @@ async fn run(
     let mut services = Services::new();
     if let Some(listener) = metrics_listener {
         let metrics = Arc::clone(&metrics);
-        services.start("the metrics listener", |shutdown| serve_metrics(listener, metrics, told(shutdown)));
+        services
+            .start("the metrics listener", |shutdown| serve_metrics(listener, metrics, stopped(shutdown)));
     }
     metrics.configured(gateway.ground.clock().now());
-    metrics.set_certificates(&certificates::lives(&panel, gateway.ground.clock().now()));
+    metrics.set_certificates(&certificates::remaining_lifetimes(&control, gateway.ground.clock().now()));
     let upgrader = Arc::new(Upgrader::new(successor, settings.server.grace_period));
-    let looked_at = proxy.panel();
+    let looked_at = proxy.control();
     let process = Process {
         reload: Arc::clone(&reloader) as _,
         upgrade: Arc::clone(&upgrader) as _,
@@ -188,9 +190,9 @@ async fn run(
     if let Some(hangups) = hangups {
         services.start("the reloader", |shutdown| reload::on_hangup(reloader, hangups, shutdown));
     }
-    services.start("the admin socket", |shutdown| admin_socket.serve(operator, told(shutdown)));
+    services.start("the admin socket", |shutdown| admin_socket.serve(operator, stopped(shutdown)));
     let swept = Arc::clone(&gateway);
-    services.start("the sweeper", |shutdown| chores::sweep(swept, metrics, panel, setup, shutdown));
+    services.start("the sweeper", |shutdown| chores::sweep(swept, metrics, control, setup, shutdown));
     services.start("certificates", |shutdown| acme::keep(obtaining, plans, shutdown));
     let written = Arc::clone(&gateway);
     services.start("the audit trail", |shutdown| chores::write_trail(written, shutdown));
@@ -229,7 +231,7 @@ fn start_messengers(
 async fn until_end(
     services: &mut Services,
     upgrader: &Upgrader,
-    mut stops: Stops,
+    mut stops: StopSignals,
     open: Vec<OwnedFd>,
 ) -> Result<End, StartError> {
     let end = tokio::select! {
@@ -260,8 +262,8 @@ fn access_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<Acce
     let metrics = Arc::clone(metrics);
     let dropped = Box::new(move || metrics.access_dropped());
     let log = AccessLog::start(format, dropped).map_err(StartError::because)?;
-    let telling = if settings.log.access_query { Telling::Target } else { Telling::Path };
-    Ok(Some(Access { log: Arc::new(log), telling }))
+    let access_detail = if settings.log.access_query { AccessDetail::Target } else { AccessDetail::Path };
+    Ok(Some(Access { log: Arc::new(log), access_detail }))
 }
 
 /// The parts of the gateway that the proxy needs.
@@ -328,7 +330,7 @@ async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<d
 }
 
 /// Loads every file that [`serve`] loads, and reports the fault of each unusable one.
-pub fn rehearse(settings: &Settings) -> Vec<String> {
+pub fn check_files(settings: &Settings) -> Vec<String> {
     let pairs = certificates::files(settings);
     let mut found: Vec<String> =
         proxy::unusable_certificates(&pairs).iter().map(ToString::to_string).collect();
@@ -362,8 +364,8 @@ async fn open_gateway(
         keys,
     };
     let observer = Arc::new(Telemetry { audit: Audit, metrics });
-    let world = World { store, vault, clock, entropy, observer };
-    Gateway::open(installation, world).await.map_err(StartError::because)
+    let ports = Ports { store, vault, clock, entropy, observer };
+    Gateway::open(installation, ports).await.map_err(StartError::because)
 }
 
 fn rules(settings: &Settings) -> Rules {
@@ -410,21 +412,21 @@ async fn serve_metrics(
     }
 }
 
-async fn told(mut shutdown: watch::Receiver<bool>) {
+async fn stopped(mut shutdown: watch::Receiver<bool>) {
     // An error means that the sender is gone: stop as well.
     let _ = shutdown.wait_for(|told| *told).await;
 }
 
 /// The signals that ask the process to stop, once this value is made; before, they end the process.
-struct Stops {
+struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Stops {
-    fn heard() -> Result<Self, StartError> {
-        let heard = |kind| signal(kind).map_err(StartError::because);
-        Ok(Self { terminate: heard(SignalKind::terminate())?, interrupt: heard(SignalKind::interrupt())? })
+impl StopSignals {
+    fn listen() -> Result<Self, StartError> {
+        let listen = |kind| signal(kind).map_err(StartError::because);
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 
     async fn next(&mut self) {

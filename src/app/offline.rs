@@ -1,4 +1,5 @@
-//! An operator's command while no gateway runs: the store is opened for one command, under its lock.
+//! An operator's command while no gateway runs: the store is opened for one command, under its
+//! lock.
 //!
 //! What always holds: a store that no gateway has made is not made here, and written files belong
 //! to the owner of the directory afterwards, so that root's commands do not lock the service out.
@@ -25,8 +26,8 @@ pub struct Offline {
 }
 
 impl Offline {
-    /// Opens the store; for a question that the rules alone can answer, a gateway without users will
-    /// do where there is none.
+    /// Opens the store; for a question that the rules alone can answer, a gateway without users
+    /// will do where there is none.
     pub fn open(settings: &Settings, first: &Request) -> Result<Self, StartError> {
         let mut settings = settings.clone();
         if !needs_store(first) && must_be_there(&settings.store).is_err() {

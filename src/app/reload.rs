@@ -18,7 +18,7 @@ use crate::config::Settings;
 use crate::domain::event::{Origin, Outcome};
 use crate::flows::Gateway;
 use crate::ports::{Mailer, WebhookSender};
-use crate::proxy::{Fresh, Panel};
+use crate::proxy::{ProxyControl, ProxyUpdate};
 use crate::telemetry::metrics::Metrics;
 
 /// Reads the configuration again, as it was read at the start. An error says what is wrong with it.
@@ -32,7 +32,7 @@ pub(super) struct Reloader {
     /// another.
     pub(super) settings: Mutex<Settings>,
     pub(super) gateway: Arc<Gateway>,
-    pub(super) panel: Arc<Panel>,
+    pub(super) control: Arc<ProxyControl>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) mailer: watch::Sender<Option<Arc<dyn Mailer>>>,
     pub(super) webhook_sender: watch::Sender<Arc<dyn WebhookSender>>,
@@ -55,7 +55,7 @@ impl Reload for Reloader {
             }
             Err(reason) => {
                 self.metrics.reload_refused();
-                self.gateway.ground.keep_rules();
+                self.gateway.ground.note_newer_refused();
                 tracing::error!(%reason, "the new configuration is refused; the old one stays in force");
             }
         }
@@ -81,13 +81,13 @@ impl Reloader {
         }
         let mailer = mail::mailer(&next).map_err(in_words)?;
         let webhook_sender = webhooks::webhook_sender(&next).map_err(in_words)?;
-        let fresh = Fresh {
+        let update = ProxyUpdate {
             doors: doors::doors(&next, &self.gateway).map_err(in_words)?,
             meter: Arc::new(ProxyMeter::new(Arc::clone(&self.metrics), &next.routes, self.access.clone())),
             certificates: certificates::files(&next),
             limits: next.traffic,
         };
-        self.panel.exchange(rules(&next), fresh).map_err(|error| error.to_string())?;
+        self.control.exchange(rules(&next), update).map_err(|error| error.to_string())?;
         self.gateway.adopt_limits(next.limits);
         self.mailer.send_replace(mailer);
         self.webhook_sender.send_replace(webhook_sender);

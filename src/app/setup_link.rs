@@ -31,7 +31,7 @@ impl SetupLink {
 
     /// Announces that the gateway answers, with a new link if there is no user yet.
     pub(super) async fn announce_first(&self) -> Result<(), FlowError> {
-        self.tell(self.issue().await?);
+        self.announce_link(self.issue().await?);
         Ok(())
     }
 
@@ -39,10 +39,10 @@ impl SetupLink {
     /// without finishing.
     pub(super) async fn renew(&self) -> Result<(), FlowError> {
         if self.gateway.sign_in.is_setup_done().await? {
-            return private_file::remove(&self.file).map_err(unkept);
+            return private_file::remove(&self.file).map_err(link_not_stored);
         }
         if self.gateway.sign_in.is_setup_abandoned().await? {
-            self.tell(self.issue().await?);
+            self.announce_link(self.issue().await?);
         }
         Ok(())
     }
@@ -51,19 +51,19 @@ impl SetupLink {
         let Some(secret) = self.gateway.sign_in.issue_setup_secret().await? else { return Ok(None) };
         let link = self.gateway.ground.place().url(&format!("/enroll#{}", secret.reveal()));
         if let Some(directory) = self.file.parent() {
-            std::fs::create_dir_all(directory).map_err(unkept)?;
+            std::fs::create_dir_all(directory).map_err(link_not_stored)?;
         }
-        private_file::write(&self.file, format!("{link}\n").as_bytes()).map_err(unkept)?;
+        private_file::write(&self.file, format!("{link}\n").as_bytes()).map_err(link_not_stored)?;
         Ok(Some(link))
     }
 
-    fn tell(&self, setup_link: Option<String>) {
+    fn announce_link(&self, setup_link: Option<String>) {
         let announcement = Announcement { origin: self.gateway.ground.place().origin(), setup_link };
         (self.announce)(&announcement);
     }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-fn unkept(error: std::io::Error) -> FlowError {
+fn link_not_stored(error: std::io::Error) -> FlowError {
     FlowError::Store(StoreError::Unavailable(format!("the set-up link cannot be kept: {error}")))
 }

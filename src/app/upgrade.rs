@@ -53,7 +53,7 @@ impl Successor {
 
     /// Replaces this process by the successor. Returns only if that fails.
     pub(super) fn take_over(&self, sockets: Vec<OwnedFd>) -> StartError {
-        let error = system::give_way(&self.program, &self.arguments, sockets);
+        let error = system::replace_process(&self.program, &self.arguments, sockets);
         StartError(format!("{} could not take over: {error}", self.program.display()))
     }
 }

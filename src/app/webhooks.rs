@@ -23,10 +23,10 @@ use crate::system::{SystemClock, SystemEntropy};
 use crate::webhook::Sender;
 use crate::webhook::http::HttpWebhookSender;
 
-/// How long delivery rests after the store failed.
-const REST: Duration = Duration::from_secs(30);
-/// The longest rest, so that a dispatch that was enqueued unnoticed waits no longer.
-const REST_MAX: Duration = Duration::from_mins(5);
+/// How long delivery waits after the store failed.
+const RETRY_DELAY: Duration = Duration::from_secs(30);
+/// The longest wait, so that a dispatch that was enqueued unnoticed waits no longer.
+const RETRY_DELAY_MAX: Duration = Duration::from_mins(5);
 
 /// The result of a test of a webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -102,7 +102,7 @@ pub fn try_webhooks(settings: &Settings, which: Option<&str>) -> Result<Vec<Trie
     for (number, webhook) in meant {
         let (id, told) = (MessageId(entropy::bytes(&SystemEntropy)), &webhook.told);
         let answer =
-            runtime.block_on(webhook_sender.try_out(&told.webhook, id, SystemClock::default().now()));
+            runtime.block_on(webhook_sender.send_test(&told.webhook, id, SystemClock::default().now()));
         let (status, said) = match answer {
             Ok(answer) => (Some(answer.status), answer.said),
             Err(why) => (None, why),
@@ -123,13 +123,13 @@ pub(super) async fn deliver(
 ) {
     loop {
         let webhook_sender = Arc::clone(&webhook_senders.borrow_and_update());
-        let rest = tokio::select! {
+        let wait = tokio::select! {
             _ = shutdown.wait_for(|told| *told) => return,
             delivered = gateway.messages.deliver_dispatches(&*webhook_sender) => match delivered {
-                Ok(next) => next.unwrap_or(REST_MAX).min(REST_MAX),
+                Ok(next) => next.unwrap_or(RETRY_DELAY_MAX).min(RETRY_DELAY_MAX),
                 Err(error) => {
                     tracing::warn!(%error, "messages for webhooks cannot be read or written; they wait");
-                    REST
+                    RETRY_DELAY
                 }
             },
         };
@@ -137,7 +137,7 @@ pub(super) async fn deliver(
             _ = shutdown.wait_for(|told| *told) => return,
             () = gateway.messages.dispatch_is_enqueued() => {}
             Ok(()) = webhook_senders.changed() => {}
-            () = tokio::time::sleep(rest) => {}
+            () = tokio::time::sleep(wait) => {}
         }
     }
 }

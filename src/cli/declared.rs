@@ -54,7 +54,7 @@ fn is_taken(declared: &Declared, username: &Username) -> config::Mistake {
 }
 
 fn nothing_changed(mistakes: &Mistakes) -> Failure {
-    Failure(format!("nothing was changed\n\n{}", mistakes.told_of("the file")))
+    Failure(format!("nothing was changed\n\n{}", mistakes.report("the file")))
 }
 
 /// One line for each difference, and one for each link.

@@ -4,7 +4,7 @@ use super::arguments::Doctor;
 use super::{Failure, Outcome, say};
 use crate::admin::client;
 use crate::admin::{Answer, Request};
-use crate::app::doctor::{Finding, Running, Weight, examine};
+use crate::app::doctor::{Finding, Running, Severity, examine};
 use crate::config::Settings;
 
 /// Prints the findings. Fails if there is a problem, so that a timer can tell.
@@ -22,7 +22,7 @@ pub(super) fn run(settings: &Settings, arguments: &Doctor) -> Outcome {
             say(&line(finding));
         }
     }
-    let problems = findings.iter().filter(|finding| finding.weight == Weight::Problem).count();
+    let problems = findings.iter().filter(|finding| finding.weight == Severity::Problem).count();
     match problems {
         0 => Ok(()),
         1 => Err(Failure("one problem was found".to_owned())),
@@ -31,12 +31,12 @@ pub(super) fn run(settings: &Settings, arguments: &Doctor) -> Outcome {
 }
 
 fn line(finding: &Finding) -> String {
-    let weight = match finding.weight {
-        Weight::Fine => "ok",
-        Weight::Warning => "warning",
-        Weight::Problem => "PROBLEM",
+    let severity = match finding.weight {
+        Severity::Fine => "ok",
+        Severity::Warning => "warning",
+        Severity::Problem => "PROBLEM",
     };
-    let head = format!("{weight:<8} {:<14} {}", finding.about, finding.what);
+    let head = format!("{severity:<8} {:<14} {}", finding.about, finding.what);
     match &finding.remedy {
         Some(remedy) => format!("{head}\n         -> {remedy}"),
         None => head,

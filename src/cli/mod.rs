@@ -34,7 +34,7 @@ use clap::Parser as _;
 
 use crate::admin::client::{self, CallError};
 use crate::admin::{Answer, Request};
-use crate::app::{self, Anew, Announcement, Offline, Successor};
+use crate::app::{self, Announcement, Offline, Restart, Successor};
 use crate::config::{self, Credentials, Environment, Mistakes, Settings};
 use crate::system;
 use crate::telemetry::logging;
@@ -166,8 +166,8 @@ fn serve(config: Option<&Path>) -> Outcome {
     let reread = move || {
         config::load(file.as_deref(), &Environment::of_process()).map_err(|mistakes| mistakes.to_string())
     };
-    let anew = Anew { reread: Box::new(reread), successor: successor(config)? };
-    Ok(app::serve(settings, Some(anew), Box::new(announce))?)
+    let restart = Restart { reread: Box::new(reread), successor: successor(config)? };
+    Ok(app::serve(settings, Some(restart), Box::new(announce))?)
 }
 
 /// The program that will lie at this program's path, with the same arguments.
@@ -189,7 +189,7 @@ fn check(config: Option<&Path>, unit: Option<&Path>) -> Outcome {
         }
         None => settings(config)?,
     };
-    let unusable = app::rehearse(&settings);
+    let unusable = app::check_files(&settings);
     if !unusable.is_empty() {
         return Err(Failure(format!("the gateway would not start\n\n{}", unusable.join("\n"))));
     }

@@ -6,7 +6,7 @@
 //! holds: an unusable line is named, with the reason, and the others are imported.
 //!
 //! What does not live here: turning the passkeys into credentials
-//! (`domain/ceremony/taking_over.rs`), and users (`flows/administration/import.rs`).
+//! (`domain/ceremony/import.rs`), and users (`flows/administration/import.rs`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

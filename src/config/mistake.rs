@@ -31,13 +31,13 @@ pub struct Mistakes {
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.told_of("the configuration"))
+        f.write_str(&self.report("the configuration"))
     }
 }
 
 impl Mistakes {
     /// Every mistake, and their number in the part called `whole`.
-    pub fn told_of(&self, whole: &str) -> String {
+    pub fn report(&self, whole: &str) -> String {
         let each = self.list.iter().map(|mistake| {
             let file = mistake.file.as_ref().or(self.file.as_ref());
             let place = match (file, mistake.line) {

@@ -30,7 +30,7 @@ mod section;
 mod sections;
 mod server;
 mod settings;
-mod told;
+mod upstream_request;
 mod value;
 mod webhook;
 mod written;
@@ -111,8 +111,9 @@ pub fn admin_socket(path: Option<&Path>, environment: &Environment) -> Result<Pa
     parsed(&text, environment, read, only).map_err(|list| Mistakes { file, list })
 }
 
-/// The same for a command that works on the store while no gateway runs. Files that only the gateway
-/// loads may be out of its reach, so mistakes about them are not counted, and it does without them.
+/// The same for a command that works on the store while no gateway runs. Files that only the
+/// gateway loads may be out of its reach, so mistakes about them are not counted, and it does
+/// without them.
 pub fn load_for_commands(path: Option<&Path>, environment: &Environment) -> Result<Settings, Mistakes> {
     let file = path.map(Path::to_path_buf).or_else(found);
     let text = match &file {

@@ -14,7 +14,7 @@ use super::rules;
 use super::section::Section;
 use super::sections::picture;
 use super::settings::{PublicUrl, Server};
-use super::told;
+use super::upstream_request;
 use super::value;
 use super::value::prefix_characters;
 use crate::domain::place::Scheme;
@@ -90,8 +90,8 @@ fn route(section: &Section<'_>, reader: &Reader<'_>, server: &Server, defined: &
     let upstreams = upstreams(section, reader, server);
     let public = public(section, reader, &path);
     let policy = rules::policy(section, reader, &path, &public, defined);
-    let identity = told::identity(section, reader, &defined.attributes, host.as_ref());
-    let credentials = told::credentials(section, reader, &defined.attributes);
+    let identity = upstream_request::identity(section, reader, &defined.attributes, host.as_ref());
+    let credentials = upstream_request::credentials(section, reader, &defined.attributes);
     let timeout = |key, default| duration(section, reader, key, Duration::from_secs(default), TIMEOUTS);
     let timeouts = Timeouts {
         connect: timeout("connect_timeout", 5),
@@ -106,7 +106,7 @@ fn route(section: &Section<'_>, reader: &Reader<'_>, server: &Server, defined: &
         _ => Err(format!("unknown value {text:?} for cross_origin")),
     });
     let cross_origin = cross_origin.map_or(CrossOrigin::Refused, |found| found.value);
-    let headers = told::header_rules(section);
+    let headers = upstream_request::header_rules(section);
     let logout = logout(section, reader, &path);
     let tile = tile(section, reader, host.as_ref());
     let share_auth_host = section.flag("share_auth_host", false);

@@ -1,4 +1,5 @@
-//! The `OpenAPI` description (3.1) of every API that is switched on, made from the routes themselves.
+//! The `OpenAPI` description (3.1) of every API that is switched on, made from the routes
+//! themselves.
 //!
 //! What always holds: an endpoint that a dialect answers is described, because a route is made from
 //! its description; and an API that is switched off is not described.

@@ -359,7 +359,7 @@ mod tests {
     #[test]
     fn ignores_values_that_no_longer_match_the_pattern() {
         let (username, email) = (Username::parse("alice").unwrap(), Email::parse("a@example.com").unwrap());
-        let mut user = User::imagined(username, email, [].into()).unwrap();
+        let mut user = User::hypothetical(username, email, [].into()).unwrap();
         user.attributes.insert(name("employee_id"), value("AB12"));
         let defined = defined();
         let number = defined.find("employee_id").unwrap();

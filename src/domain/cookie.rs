@@ -26,7 +26,7 @@ pub enum Cookie {
     /// Binds the return target, and the hand-off, to the browser that asked.
     Nonce,
     /// Binds a link between two devices to the new device.
-    Newcomer,
+    NewDevice,
     /// Says that a user has signed in with this browser. It opens nothing: it keeps anonymous
     /// clients from using up what the owner of an account may ask for.
     Device,
@@ -41,7 +41,7 @@ impl Cookie {
         Self::OcoreChallenge,
         Self::Code,
         Self::Nonce,
-        Self::Newcomer,
+        Self::NewDevice,
         Self::Device,
     ];
 
@@ -61,8 +61,8 @@ impl Cookie {
             (Self::Code, Scheme::Http) => "vestibule-code",
             (Self::Nonce, Scheme::Https) => "__Host-vestibule-nonce",
             (Self::Nonce, Scheme::Http) => "vestibule-nonce",
-            (Self::Newcomer, Scheme::Https) => "__Host-vestibule-newcomer",
-            (Self::Newcomer, Scheme::Http) => "vestibule-newcomer",
+            (Self::NewDevice, Scheme::Https) => "__Host-vestibule-newcomer",
+            (Self::NewDevice, Scheme::Http) => "vestibule-newcomer",
             (Self::Device, Scheme::Https) => "__Host-vestibule-device",
             (Self::Device, Scheme::Http) => "vestibule-device",
         }

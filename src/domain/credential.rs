@@ -137,7 +137,7 @@ impl Credential {
     }
 
     /// Whether it does not work yet.
-    pub fn is_asleep(&self, now: Timestamp) -> bool {
+    pub fn is_not_yet_active(&self, now: Timestamp) -> bool {
         self.asleep_until.is_some_and(|until| now < until)
     }
 

@@ -124,7 +124,7 @@ mod tests {
     fn what_changes_is_told_by_the_keys_of_the_file() {
         let username = |name| Username::parse(name).unwrap();
         let email = Email::parse("zoe@example.com").unwrap();
-        let before = User::imagined(username("zoe"), email, [].into()).unwrap();
+        let before = User::hypothetical(username("zoe"), email, [].into()).unwrap();
         assert_eq!(changes(&before, &before), []);
         let expires_at = Some(Timestamp::from_millis(0));
         let after = User { username: username("zo"), ..before.clone() };

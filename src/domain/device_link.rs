@@ -39,7 +39,7 @@ impl Number {
 
 /// The new device, as far as it is known before it has a passkey.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Newcomer {
+pub struct NewDevice {
     /// The hash of the nonce in its cookie.
     pub browser: SecretHash,
     pub number: Number,
@@ -54,9 +54,9 @@ pub enum Stage {
     /// The first device shows the code, of which this is the keyed hash.
     Offered(SecretHash),
     /// A browser has brought the code and waits for the first device.
-    Asking(Newcomer),
+    Asking(NewDevice),
     /// The first device has said yes.
-    Confirmed(Newcomer),
+    Confirmed(NewDevice),
 }
 
 /// One link. A session has one at most.
@@ -75,15 +75,15 @@ impl DeviceLink {
     pub const fn found_by(&self) -> SecretHash {
         match &self.stage {
             Stage::Offered(code) => *code,
-            Stage::Asking(newcomer) | Stage::Confirmed(newcomer) => newcomer.browser,
+            Stage::Asking(new_device) | Stage::Confirmed(new_device) => new_device.browser,
         }
     }
 
     /// The new device, once there is one.
-    pub const fn newcomer(&self) -> Option<&Newcomer> {
+    pub const fn new_device(&self) -> Option<&NewDevice> {
         match &self.stage {
             Stage::Offered(_) => None,
-            Stage::Asking(newcomer) | Stage::Confirmed(newcomer) => Some(newcomer),
+            Stage::Asking(new_device) | Stage::Confirmed(new_device) => Some(new_device),
         }
     }
 
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_link_is_found_by_its_code_until_there_is_a_new_device() {
         let hash = |seed| Secret::from_random([seed; 32]).hashed();
-        let newcomer = Newcomer {
+        let new_device = NewDevice {
             browser: hash(2),
             number: Number::from_random([0; 4]),
             network: None,
@@ -116,12 +116,12 @@ mod tests {
         };
         for (stage, found_by, device) in [
             (Stage::Offered(hash(1)), hash(1), None),
-            (Stage::Asking(newcomer.clone()), hash(2), Some(&newcomer)),
-            (Stage::Confirmed(newcomer.clone()), hash(2), Some(&newcomer)),
+            (Stage::Asking(new_device.clone()), hash(2), Some(&new_device)),
+            (Stage::Confirmed(new_device.clone()), hash(2), Some(&new_device)),
         ] {
             let (session, user) = (SessionId([1; 16]), UserId::from_random([2; 16]));
             let link = DeviceLink { session, user, stage, expires_at: Timestamp::from_millis(0) };
-            assert_eq!((link.found_by(), link.newcomer()), (found_by, device), "{link:?}");
+            assert_eq!((link.found_by(), link.new_device()), (found_by, device), "{link:?}");
         }
     }
 

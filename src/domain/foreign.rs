@@ -1,7 +1,7 @@
 //! Passkeys that another program has registered, as its files describe them.
 //!
 //! The gateway has no proof of them: the administrator who imports them vouches for them. They are
-//! turned into credentials in `ceremony/taking_over.rs`.
+//! turned into credentials in `ceremony/import.rs`.
 //!
 //! What does not live here: reading those files (`cli/webauthn_proxy.rs`).
 

@@ -79,8 +79,8 @@ fn what_ends_is_over_at_its_end_and_not_a_moment_sooner() {
     };
     check("a recovery", |now| recovery.is_open(now));
     let passkey = credential(Some(END));
-    check("the sleep of a passkey", |now| passkey.is_asleep(now));
-    assert!(!credential(None).is_asleep(END));
+    check("the sleep of a passkey", |now| passkey.is_not_yet_active(now));
+    assert!(!credential(None).is_not_yet_active(END));
 }
 
 fn credential(asleep_until: Option<Timestamp>) -> Credential {

@@ -73,7 +73,7 @@ pub struct SeenFrom {
 
 impl User {
     /// A user without an account, for hypothetical questions: a member who may sign in.
-    pub fn imagined(
+    pub fn hypothetical(
         username: Username,
         email: Email,
         groups: BTreeSet<Group>,
@@ -109,13 +109,13 @@ impl User {
     }
 
     /// When the account ends, if that is soon and its owner is to be told.
-    pub fn untold_end(&self, now: Timestamp) -> Option<Timestamp> {
+    pub fn end_to_announce(&self, now: Timestamp) -> Option<Timestamp> {
         let end = self.expires_at.filter(|end| *end <= now.plus(TOLD_BEFORE_END))?;
         (self.is_active(now) && self.told_of_end != Some(end)).then_some(end)
     }
 
     /// The person after a sign-in with `program`; `None` where it is known.
-    pub fn met(&self, program: &Program) -> Option<Self> {
+    pub fn with_program(&self, program: &Program) -> Option<Self> {
         if self.programs.contains(program) {
             return None;
         }
@@ -131,7 +131,7 @@ impl User {
     }
 
     /// The person after a sign-in from `network`; `None` where there is nothing new to remember.
-    pub fn seen(&self, network: Network, now: Timestamp) -> Option<Self> {
+    pub fn with_network_seen(&self, network: Network, now: Timestamp) -> Option<Self> {
         let known = self.seen_from.iter().find(|seen| seen.network == network);
         if known.is_some_and(|seen| now.since(seen.at) < SEEN_FROM_GRANULARITY) {
             return None;
@@ -211,7 +211,7 @@ mod tests {
     fn alice() -> User {
         let (username, email) =
             (Username::parse("alice").unwrap(), Email::parse("alice@example.com").unwrap());
-        User::imagined(username, email, BTreeSet::new()).unwrap()
+        User::hypothetical(username, email, BTreeSet::new()).unwrap()
     }
 
     #[test]
@@ -236,15 +236,15 @@ mod tests {
         let end = NOW.plus(TOLD_BEFORE_END);
         let ending = User { expires_at: Some(end), ..alice() };
         let a_moment = Duration::from_millis(1);
-        assert_eq!(ending.untold_end(NOW.minus(a_moment)), None, "it is not soon");
-        assert_eq!(ending.untold_end(NOW), Some(end));
-        assert_eq!(ending.untold_end(end.minus(a_moment)), Some(end));
-        assert_eq!(ending.untold_end(end), None, "it is over");
-        assert_eq!(alice().untold_end(NOW), None);
+        assert_eq!(ending.end_to_announce(NOW.minus(a_moment)), None, "it is not soon");
+        assert_eq!(ending.end_to_announce(NOW), Some(end));
+        assert_eq!(ending.end_to_announce(end.minus(a_moment)), Some(end));
+        assert_eq!(ending.end_to_announce(end), None, "it is over");
+        assert_eq!(alice().end_to_announce(NOW), None);
         let told_of = |told| User { told_of_end: Some(told), ..ending.clone() };
-        assert_eq!(told_of(end).untold_end(NOW), None);
-        assert_eq!(told_of(NOW).untold_end(NOW), Some(end), "of an end that has been moved");
-        assert_eq!(User { standing: Standing::Disabled, ..ending }.untold_end(NOW), None);
+        assert_eq!(told_of(end).end_to_announce(NOW), None);
+        assert_eq!(told_of(NOW).end_to_announce(NOW), Some(end), "of an end that has been moved");
+        assert_eq!(User { standing: Standing::Disabled, ..ending }.end_to_announce(NOW), None);
     }
 
     #[test]
@@ -252,18 +252,18 @@ mod tests {
         let program = |n: usize| Program { browser: format!("Browser {n}"), system: "Linux".to_owned() };
         let mut user = alice();
         for n in 0..PROGRAMS_MAX + 2 {
-            user = user.met(&program(n)).unwrap();
-            assert_eq!(user.met(&program(n)), None, "it is known by now");
+            user = user.with_program(&program(n)).unwrap();
+            assert_eq!(user.with_program(&program(n)), None, "it is known by now");
         }
         let newest: Vec<_> = (2..PROGRAMS_MAX + 2).rev().map(program).collect();
         assert_eq!(user.programs, newest);
-        assert!(user.met(&program(0)).is_some(), "it has been forgotten");
+        assert!(user.with_program(&program(0)).is_some(), "it has been forgotten");
     }
 
     #[test]
     fn networks_are_remembered_for_a_time_and_up_to_a_number() {
         let network = |n: u8| Network::parse(&format!("192.0.{n}.0/24")).unwrap();
-        let first = alice().seen(network(1), NOW).unwrap();
+        let first = alice().with_network_seen(network(1), NOW).unwrap();
         assert_eq!(first.seen_from, [SeenFrom { network: network(1), at: NOW }]);
         let a_moment = Duration::from_millis(1);
 
@@ -275,17 +275,17 @@ mod tests {
         assert!(!first.is_seen_from(&network(2), NOW) && !alice().is_seen_from(&network(1), NOW));
 
         let next_day = NOW.plus(DAY);
-        assert_eq!(first.seen(network(1), NOW), None, "that is written down once a day");
-        assert_eq!(first.seen(network(1), next_day.minus(a_moment)), None);
-        let again = first.seen(network(1), next_day).unwrap();
+        assert_eq!(first.with_network_seen(network(1), NOW), None, "that is written down once a day");
+        assert_eq!(first.with_network_seen(network(1), next_day.minus(a_moment)), None);
+        let again = first.with_network_seen(network(1), next_day).unwrap();
         assert_eq!(again.seen_from, [SeenFrom { network: network(1), at: next_day }]);
 
-        let seen_at = |now| first.seen(network(2), now).unwrap().seen_from.len();
+        let seen_at = |now| first.with_network_seen(network(2), now).unwrap().seen_from.len();
         assert_eq!((seen_at(over.minus(a_moment)), seen_at(over)), (2, 1), "what is old is forgotten");
 
         let mut user = alice();
         for n in 0..10 {
-            user = user.seen(network(n), NOW).unwrap();
+            user = user.with_network_seen(network(n), NOW).unwrap();
         }
         let newest: Vec<_> = (2..10).rev().map(|n| SeenFrom { network: network(n), at: NOW }).collect();
         assert_eq!(user.seen_from, newest);

@@ -92,10 +92,10 @@ impl Following {
         of: fn(&M) -> &Self,
         clock: Arc<dyn Clock>,
     ) -> Follower {
-        Arc::new(move |told| of(&mirror).hear(told, &*mirror, &*clock))
+        Arc::new(move |told| of(&mirror).receive(told, &*mirror, &*clock))
     }
 
-    fn hear(&self, told: Told<'_>, mirror: &dyn Mirror, clock: &dyn Clock) -> Result<(), FollowError> {
+    fn receive(&self, told: Told<'_>, mirror: &dyn Mirror, clock: &dyn Clock) -> Result<(), FollowError> {
         match told {
             Told::Reset { entries, revision } => {
                 mirror.reset(entries)?;
@@ -148,9 +148,9 @@ impl Following {
 mod tests {
     use super::*;
 
-    struct Nothing;
+    struct EmptyMirror;
 
-    impl Mirror for Nothing {
+    impl Mirror for EmptyMirror {
         fn reset(&self, _: &mut Entries<'_>) -> Result<(), StoreError> {
             Ok(())
         }
@@ -158,9 +158,9 @@ mod tests {
         fn apply(&self, _: &Change) {}
     }
 
-    struct Still;
+    struct StubPorts;
 
-    impl Clock for Still {
+    impl Clock for StubPorts {
         fn now(&self) -> Timestamp {
             Timestamp::from_millis(1)
         }
@@ -169,12 +169,12 @@ mod tests {
     #[test]
     fn asks_for_a_reset_with_each_change_until_it_comes() {
         let following = Following::default();
-        let hear = |told: Told<'_>| following.hear(told, &Nothing, &Still).is_ok();
-        let changed = |since, revision| hear(Told::Changes { changes: &[], since, revision });
+        let receive = |told: Told<'_>| following.receive(told, &EmptyMirror, &StubPorts).is_ok();
+        let changed = |since, revision| receive(Told::Changes { changes: &[], since, revision });
         assert!(changed(0, 1));
-        assert!(hear(Told::Behind));
+        assert!(receive(Told::Behind));
         assert!(!changed(1, 2) && !changed(2, 3), "nothing is missing, and it is still behind");
-        assert!(hear(Told::Reset { entries: &mut std::iter::empty(), revision: 3 }));
+        assert!(receive(Told::Reset { entries: &mut std::iter::empty(), revision: 3 }));
         assert!(changed(3, 4));
         assert!(!changed(5, 6), "a gap");
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 
 use super::keys::OpenKeys;
-use super::rules::{Book, Rules};
+use super::rules::{Rules, RulesInForce};
 use super::trail::Trail;
 use crate::domain::ceremony::RelyingParty;
 use crate::domain::event::{Event, Kind, Origin};
@@ -25,7 +25,7 @@ pub struct Ground {
     pub(in crate::flows) relying_party: RelyingParty,
     /// Our public origin: issuer of assertions and audience of tokens.
     pub(in crate::flows) issuer: String,
-    pub(in crate::flows) book: Book,
+    pub(in crate::flows) in_force: RulesInForce,
     pub(in crate::flows) records: Records,
     pub(in crate::flows) trail: Trail,
     pub(in crate::flows) open_keys: ArcSwap<OpenKeys>,
@@ -73,7 +73,7 @@ impl Ground {
 
     /// The rules in force at this moment. A caller that decides more than one thing asks once.
     pub fn rules(&self) -> Guard<Arc<Rules>> {
-        self.book.rules()
+        self.in_force.rules()
     }
 
     /// The routes in force.
@@ -93,17 +93,17 @@ impl Ground {
 
     /// Returns as soon as the rules in force are such that `holds` says no.
     pub(in crate::flows) async fn while_rules(&self, holds: impl Fn() -> bool) {
-        self.book.while_rules(holds).await;
+        self.in_force.while_rules(holds).await;
     }
 
     /// Notes that a newer configuration was refused, and that the old one goes on.
-    pub fn keep_rules(&self) {
-        self.book.keep();
+    pub fn note_newer_refused(&self) {
+        self.in_force.note_newer_refused();
     }
 
     /// Whether a newer configuration than the one in force was refused.
     pub fn is_newer_refused(&self) -> bool {
-        self.book.is_newer_refused()
+        self.in_force.is_newer_refused()
     }
 }
 

@@ -24,7 +24,7 @@ use crate::domain::session::{Lifetimes, Scope, Session};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Role, Standing, User};
 use crate::flows::following::{Following, Mirror, by_difference};
-use crate::flows::life::{ByUser, Life, Lives, Remembered, TokenDigest};
+use crate::flows::live_state::{HasLiveState, IdsByUser, LiveState, TokenDigest, VerifiedTokens};
 use crate::flows::passport::Passports;
 use crate::ports::store::Entries;
 use crate::ports::{Change, Clock, StoreError};
@@ -35,7 +35,7 @@ pub struct LiveSession {
     record: ArcSwap<Session>,
     /// Milliseconds; ahead of the record by up to a minute.
     last_seen_at: AtomicI64,
-    life: Life,
+    live_state: LiveState,
     /// Open streams: each is a use of the session for as long as it lasts.
     streams: AtomicUsize,
 }
@@ -45,7 +45,7 @@ impl LiveSession {
         Self {
             last_seen_at: AtomicI64::new(record.last_seen_at.as_millis()),
             record: ArcSwap::from_pointee(record),
-            life: Life::default(),
+            live_state: LiveState::default(),
             streams: AtomicUsize::new(0),
         }
     }
@@ -77,13 +77,13 @@ impl LiveSession {
 
     /// Whether it may be used at `now`.
     pub fn is_live(&self, lifetimes: &Lifetimes, now: Timestamp) -> bool {
-        !self.life.has_ended() && self.record.load().is_live(self.last_seen_at(), lifetimes, now)
+        !self.live_state.has_ended() && self.record.load().is_live(self.last_seen_at(), lifetimes, now)
     }
 
     /// Returns when the session has ended, or when `holds` says no: it is asked now, and again
     /// whenever the session's person has changed. Open streams wait for it.
     pub(in crate::flows) async fn ended_or_not(&self, holds: impl Fn() -> bool) {
-        self.life.ended_or_not(holds).await;
+        self.live_state.ended_or_not(holds).await;
     }
 
     /// Keeps the session in use until the returned value is dropped: a long upload is not idle.
@@ -99,12 +99,12 @@ impl LiveSession {
 
     /// Its passports, decided beforehand.
     pub(in crate::flows) fn passports(&self) -> &Passports {
-        self.life.passports()
+        self.live_state.passports()
     }
 
     /// Ends it in memory, for every look-up and for open streams.
     pub(in crate::flows) fn end(&self) {
-        self.life.end();
+        self.live_state.end();
     }
 }
 
@@ -123,29 +123,29 @@ pub struct Verified {
     pub carrier: Carrier,
 }
 
-impl Lives for Verified {
-    fn life(&self) -> &Life {
-        &self.session.life
+impl HasLiveState for Verified {
+    fn live_state(&self) -> &LiveState {
+        &self.session.live_state
     }
 }
 
 /// Sets of users that are asked for without an id. They follow the store with the index, so that a
 /// question costs as much as its answer, however many users there are.
 #[derive(Default)]
-struct Roll {
+struct UserSets {
     administrators: HashSet<UserId>,
     pending: HashSet<UserId>,
     /// Users whose account has an end, and who have not been told of it.
     ending: HashSet<UserId>,
 }
 
-impl Roll {
+impl UserSets {
     fn note(&self, user: &User) {
-        let ends_untold = user.expires_at.is_some() && user.expires_at != user.told_of_end;
+        let has_end_to_announce = user.expires_at.is_some() && user.expires_at != user.told_of_end;
         for (set, is_on_it) in [
             (&self.administrators, user.role == Role::Administrator),
             (&self.pending, user.standing == Standing::Pending),
-            (&self.ending, ends_untold),
+            (&self.ending, has_end_to_announce),
         ] {
             if is_on_it {
                 set.pin().insert(user.id)
@@ -166,10 +166,10 @@ impl Roll {
 #[derive(Default)]
 pub struct SessionIndex {
     sessions: HashMap<SessionId, Arc<LiveSession>>,
-    of_user: ByUser<SessionId>,
-    verified: Remembered<Verified>,
+    of_user: IdsByUser<SessionId>,
+    verified: VerifiedTokens<Verified>,
     users: HashMap<UserId, Arc<User>>,
-    roll: Roll,
+    user_sets: UserSets,
     /// How many sessions were begun in a network.
     of_network: HashMap<Network, usize>,
     sessions_followed: Following,
@@ -265,24 +265,24 @@ impl SessionIndex {
 
     /// Every user who has the administrator's role.
     pub fn administrators(&self) -> Vec<UserId> {
-        self.roll.administrators.pin().iter().copied().collect()
+        self.user_sets.administrators.pin().iter().copied().collect()
     }
 
     /// Every user whose account ends soon, and who has not been told.
-    pub fn untold_of_end(&self, now: Timestamp) -> Vec<UserId> {
-        let (ending, users) = (self.roll.ending.pin(), self.users.pin());
-        let ends_soon = |id: &&UserId| users.get(*id).is_some_and(|user| user.untold_end(now).is_some());
+    pub fn users_with_end_to_announce(&self, now: Timestamp) -> Vec<UserId> {
+        let (ending, users) = (self.user_sets.ending.pin(), self.users.pin());
+        let ends_soon = |id: &&UserId| users.get(*id).is_some_and(|user| user.end_to_announce(now).is_some());
         ending.iter().filter(ends_soon).copied().collect()
     }
 
     /// How many accounts wait for an administrator.
     pub fn pending_count(&self) -> usize {
-        self.roll.pending.len()
+        self.user_sets.pending.len()
     }
 
     /// How many people have the administrator's role.
     pub fn administrator_count(&self) -> usize {
-        self.roll.administrators.len()
+        self.user_sets.administrators.len()
     }
 
     /// How many people have an account.
@@ -299,7 +299,7 @@ impl SessionIndex {
     }
 
     /// Whether a session was begun in `network`.
-    pub fn knows(&self, network: &Network) -> bool {
+    pub fn has_session_from(&self, network: &Network) -> bool {
         self.of_network.pin().contains_key(network)
     }
 
@@ -330,26 +330,26 @@ impl SessionIndex {
 
     fn forget_user(&self, id: &UserId) {
         self.users.pin().remove(id);
-        self.roll.forget(id);
+        self.user_sets.forget(id);
         for session in self.sessions_of(id) {
-            session.life.stir();
+            session.live_state.recheck_streams();
         }
     }
 
     fn change_user(&self, user: User) {
         let id = user.id;
-        self.roll.note(&user);
+        self.user_sets.note(&user);
         self.users.pin().insert(id, Arc::new(user));
         // Their rights may have changed, so their open streams have to be decided about again.
         for session in self.sessions_of(&id) {
-            session.life.stir();
+            session.live_state.recheck_streams();
         }
     }
 
     /// The rules have changed: every open stream has to be decided about again.
-    pub(in crate::flows) fn stir_all(&self) {
+    pub(in crate::flows) fn recheck_all_streams(&self) {
         for session in self.sessions.pin().values() {
-            session.life.stir();
+            session.live_state.recheck_streams();
         }
     }
 
@@ -369,7 +369,7 @@ impl SessionIndex {
 
     fn remove(&self, id: &SessionId) {
         let Some(session) = self.sessions.pin().remove(id).cloned() else { return };
-        self.verified.end(&session.life);
+        self.verified.end(&session.live_state);
         let record = session.record();
         if let Some(client) = record.client {
             self.of_network.pin().compute(Network::of(client), |entry| match entry {
@@ -395,10 +395,10 @@ mod tests {
     fn a_user_is_on_the_roll_exactly_while_they_belong_there() {
         let index = SessionIndex::default();
         let found = |index: &SessionIndex| {
-            (index.administrator_count(), index.pending_count(), index.untold_of_end(NOW).len())
+            (index.administrator_count(), index.pending_count(), index.users_with_end_to_announce(NOW).len())
         };
         let (name, email) = (Username::parse("zoe").unwrap(), Email::parse("zoe@example.com").unwrap());
-        let member = User::imagined(name, email, [].into()).unwrap();
+        let member = User::hypothetical(name, email, [].into()).unwrap();
         let end = Some(NOW.plus(Duration::from_hours(1)));
         let steps = [
             (User { standing: Standing::Pending, ..member.clone() }, (0, 1, 0)),

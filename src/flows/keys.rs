@@ -20,7 +20,7 @@ pub(in crate::flows) struct OpenKeys {
     pub(in crate::flows) assertions: AssertionSigner,
     pub(in crate::flows) codes: CodeKey,
     pub(in crate::flows) outbox: SealingKey,
-    pub(in crate::flows) ways_back: SealingKey,
+    pub(in crate::flows) return_targets: SealingKey,
 }
 
 impl OpenKeys {
@@ -31,7 +31,7 @@ impl OpenKeys {
             assertions: keys.assertions.open()?,
             codes: keys.assertions.code_key()?,
             outbox: keys.assertions.outbox_key()?,
-            ways_back: keys.assertions.return_target_key()?,
+            return_targets: keys.assertions.return_target_key()?,
         })
     }
 }

@@ -21,7 +21,7 @@ pub mod following;
 pub mod ground;
 pub mod index;
 pub mod keys;
-mod life;
+mod live_state;
 pub mod messages;
 pub mod one_time_codes;
 pub mod passport;
@@ -29,10 +29,10 @@ pub mod pending;
 pub mod rules;
 pub mod sessions;
 pub mod sign_in;
-mod stirred;
 mod sweep;
 pub mod trail;
 pub mod visit;
+mod waiters;
 
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ use index::SessionIndex;
 use keys::OpenKeys;
 use messages::Messages;
 use one_time_codes::Codes;
-use rules::{Book, Rules};
+use rules::{Rules, RulesInForce};
 use sessions::Sessions;
 use sign_in::SignIn;
 use trail::Trail;
@@ -79,7 +79,7 @@ pub struct Installation {
 }
 
 /// The ports and keys that the program provides.
-pub struct World {
+pub struct Ports {
     pub store: Arc<dyn KeyValue>,
     pub vault: Arc<dyn Vault>,
     pub clock: Arc<dyn Clock>,
@@ -104,19 +104,19 @@ pub struct Gateway {
 
 impl Gateway {
     /// Opens the gateway: reads sessions and people into memory and follows the store from there.
-    pub async fn open(installation: Installation, world: World) -> Result<Arc<Self>, FlowError> {
+    pub async fn open(installation: Installation, ports: Ports) -> Result<Arc<Self>, FlowError> {
         let Installation { limits, trusted_proxies, keys, .. } = installation;
         let ground = Arc::new(Ground {
             issuer: installation.place.origin(),
             place: installation.place,
             relying_party: installation.relying_party,
-            book: Book::new(installation.rules),
-            records: Records::new(world.store),
+            in_force: RulesInForce::new(installation.rules),
+            records: Records::new(ports.store),
             trail: Trail::new(installation.audit),
             open_keys: ArcSwap::from_pointee(OpenKeys::of(&keys)?),
-            clock: world.clock,
-            entropy: world.entropy,
-            observer: world.observer,
+            clock: ports.clock,
+            entropy: ports.entropy,
+            observer: ports.observer,
         });
         let records = &ground.records;
         let index = SessionIndex::follow(records, &ground.clock).await?;
@@ -147,7 +147,7 @@ impl Gateway {
                 access_tokens: shown(),
                 accounts: owned(),
                 keys: Mutex::new(keys),
-                vault: world.vault,
+                vault: ports.vault,
                 tap,
             },
             questions: Questions::new(at()),
@@ -175,7 +175,7 @@ impl Gateway {
     /// Puts `rules` in force: the next request is decided by them, and every open stream is decided
     /// about again.
     pub fn adopt(&self, rules: Rules) {
-        self.ground.book.exchange(rules);
+        self.ground.in_force.exchange(rules);
         self.admission.decide_again();
     }
 

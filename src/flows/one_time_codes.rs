@@ -32,7 +32,7 @@ pub(in crate::flows) enum Addressee {
     /// A person who has no account yet.
     Applicant,
     /// No one: the code is drawn and thrown away, so that it is the same work.
-    Nobody,
+    Decoy,
 }
 
 /// The codes that wait for a guess.
@@ -64,7 +64,7 @@ impl Codes {
     ) -> Result<(CodeId, Batch), FlowError> {
         let user = match addressee {
             Addressee::User(user) => Some(user),
-            Addressee::Applicant | Addressee::Nobody => None,
+            Addressee::Applicant | Addressee::Decoy => None,
         };
         let id = CodeId(entropy::bytes(&*self.ground.entropy));
         let code = Code::from_random(entropy::bytes(&*self.ground.entropy));
@@ -74,7 +74,7 @@ impl Codes {
         let text = code.reveal().to_owned();
         let content = match addressee {
             Addressee::User(_) | Addressee::Applicant => Content::Code { code: text },
-            Addressee::Nobody => Content::Nothing { instead_of: text },
+            Addressee::Decoy => Content::Nothing { instead_of: text },
         };
         let enqueued = self.messages.enqueue(&Message { to: email.clone(), content })?;
         let pending =

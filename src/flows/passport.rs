@@ -8,7 +8,7 @@ use arc_swap::ArcSwapOption;
 use http::{HeaderName, HeaderValue};
 
 use crate::domain::assertion::{ASSERTION_RENEWAL, AssertionSigner, Shown};
-use crate::domain::policy::decide::Concerned;
+use crate::domain::policy::decide::UserPolicy;
 use crate::domain::policy::route::Route;
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
@@ -24,7 +24,7 @@ pub struct Passport {
     /// The person as they were when the decision was made; a change makes a new passport.
     pub user: Arc<User>,
     /// The rules that are about them.
-    pub concerned: Concerned,
+    pub user_policy: UserPolicy,
     /// `None`: no rule lets this person in.
     pub headers: Option<Vec<(HeaderName, HeaderValue)>>,
     /// The value of `Authorization` for the application, if it gets one.
@@ -45,8 +45,8 @@ impl Passport {
         shown: Shown<'_>,
         now: Timestamp,
     ) -> Result<Self, FlowError> {
-        let concerned = route.policy.about(&user);
-        let headers = route.policy.lets_in(&concerned).then(|| {
+        let user_policy = route.policy.about(&user);
+        let headers = route.policy.lets_in(&user_policy).then(|| {
             let jwt = signer.sign(issuer, &route.name, &user, shown, now)?;
             let mut headers = route.identity.of(&user);
             headers.push((ASSERTION_HEADER, HeaderValue::from_str(&jwt).ok()?));
@@ -64,7 +64,7 @@ impl Passport {
         let authorization = route.credentials.as_ref().filter(|_| headers.is_some());
         let authorization = authorization.and_then(|credentials| credentials.of(&user));
         let (route, renew_at) = (Arc::clone(route), now.plus(ASSERTION_RENEWAL));
-        Ok(Self { route, user, concerned, headers, authorization, renew_at })
+        Ok(Self { route, user, user_policy, headers, authorization, renew_at })
     }
 
     /// Whether it still holds for this route and person at this moment.
@@ -114,7 +114,7 @@ mod tests {
     fn alice() -> Arc<User> {
         let (username, email) =
             (Username::parse("alice").unwrap(), Email::parse("alice@example.com").unwrap());
-        Arc::new(User::imagined(username, email, [].into()).unwrap())
+        Arc::new(User::hypothetical(username, email, [].into()).unwrap())
     }
 
     fn issue(signer: &AssertionSigner, allow: Allow) -> Result<Passport, FlowError> {

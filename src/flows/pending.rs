@@ -76,7 +76,7 @@ impl Waiting {
         queue.push(Entry { key, client, expires_at });
         let mut removed = Batch::default();
         while removed.changes.len() < REMOVED_AT_ONCE_MAX
-            && let Some(number) = queue.superfluous(client, max, &limits, now)
+            && let Some(number) = queue.to_evict(client, max, &limits, now)
         {
             removed = removed.delete(queue.remove(number));
         }
@@ -99,9 +99,9 @@ impl Queue {
         self.entries.insert(number, entry);
     }
 
-    /// The oldest entry of a network around `client` that has too many; else the oldest of all, if it
-    /// has expired; else the oldest of the biggest region, if there are too many in all.
-    fn superfluous(
+    /// The oldest entry of a network around `client` that has too many; else the oldest of all, if
+    /// it has expired; else the oldest of the biggest region, if there are too many in all.
+    fn to_evict(
         &self,
         client: Option<IpAddr>,
         max: usize,

@@ -1,8 +1,8 @@
 //! The settings that an operator may change while the gateway runs.
 //!
-//! What always holds: the rules are replaced as a whole, so that no request sees half of the old and
-//! half of the new ones. Settings that cannot change at run time (addresses, the relying party, the
-//! store) are in [`crate::flows::Installation`], not here.
+//! What always holds: the rules are replaced as a whole, so that no request sees half of the old
+//! and half of the new ones. Settings that cannot change at run time (addresses, the relying party,
+//! the store) are in [`crate::flows::Installation`], not here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ use crate::domain::identifier::UsernameChange;
 use crate::domain::policy::route::RouteTable;
 use crate::domain::session::Lifetimes;
 use crate::domain::signup::SignUp;
-use crate::flows::stirred::Stirred;
+use crate::flows::waiters::Waiters;
 
 /// The rules of an installation.
 #[derive(Debug, Clone)]
@@ -43,13 +43,13 @@ pub struct Rules {
 }
 
 /// The rules in force, and whether a newer file was refused.
-pub(in crate::flows) struct Book {
+pub(in crate::flows) struct RulesInForce {
     rules: ArcSwap<Rules>,
     newer_refused: AtomicBool,
-    exchanged: Stirred,
+    waiters: Waiters,
 }
 
-impl Book {
+impl RulesInForce {
     /// Puts `rules` in force.
     pub(in crate::flows) fn exchange(&self, rules: Rules) {
         self.rules.store(Arc::new(rules));
@@ -57,13 +57,13 @@ impl Book {
     }
 
     /// Lets every task ask again that waits for the rules to change.
-    pub(in crate::flows) fn stir(&self) {
-        self.exchanged.stir();
+    pub(in crate::flows) fn wake_waiters(&self) {
+        self.waiters.wake();
     }
 
     pub(in crate::flows) fn new(rules: Rules) -> Self {
         let rules = ArcSwap::from_pointee(rules);
-        Self { rules, newer_refused: AtomicBool::new(false), exchanged: Stirred::default() }
+        Self { rules, newer_refused: AtomicBool::new(false), waiters: Waiters::default() }
     }
 
     /// The rules in force at this moment.
@@ -73,11 +73,11 @@ impl Book {
 
     /// Returns as soon as the rules in force are such that `holds` says no.
     pub(in crate::flows) async fn while_rules(&self, holds: impl Fn() -> bool) {
-        self.exchanged.while_holds(holds).await;
+        self.waiters.while_holds(holds).await;
     }
 
     /// Notes that a newer configuration was refused.
-    pub(in crate::flows) fn keep(&self) {
+    pub(in crate::flows) fn note_newer_refused(&self) {
         self.newer_refused.store(true, Ordering::Relaxed);
     }
 

@@ -25,7 +25,7 @@ impl Gateway {
             "old recoveries, which cannot be cancelled any more,",
         );
         note(self.administration.forget_old_entries().await, "old entries of the audit trail");
-        if let Err(error) = self.messages.tell_of_ends().await {
+        if let Err(error) = self.messages.announce_ends().await {
             tracing::warn!(%error, "users whose accounts end could not be told yet");
         }
     }

@@ -8,4 +8,4 @@ mod notices;
 pub mod smtp;
 mod words;
 
-pub use words::Stationery;
+pub use words::MessageBranding;

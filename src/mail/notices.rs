@@ -10,7 +10,7 @@ use crate::domain::message::{About, Content};
 use crate::domain::user::Role;
 
 /// A notice in words.
-pub(super) struct Told<'a> {
+pub(super) struct NoticeWords<'a> {
     pub(super) subject: &'static str,
     pub(super) happened: String,
     pub(super) question: &'static str,
@@ -26,7 +26,7 @@ const IF_NEEDED: &str = "If you do not need it any longer, there is nothing to d
 const UNKNOWN_PASSKEYS: &str = "remove the passkeys and end the sessions that you do not know";
 
 /// `None` for a message that is no notice.
-pub(super) fn told(content: &Content) -> Option<Told<'_>> {
+pub(super) fn notice_words(content: &Content) -> Option<NoticeWords<'_>> {
     Some(match content {
         Content::PasskeyAdded { about, .. } => {
             let subject = "A passkey was added to your account";
@@ -74,7 +74,7 @@ pub(super) fn told(content: &Content) -> Option<Told<'_>> {
 }
 
 /// Ways back into an account, each of which can be taken back.
-fn of_recovery(content: &Content) -> Option<Told<'_>> {
+fn of_recovery(content: &Content) -> Option<NoticeWords<'_>> {
     let (subject, happened, advice, cancel) = match content {
         Content::CodeUsed { about, cancel } => (
             "A code was used for your account",
@@ -103,11 +103,11 @@ fn of_recovery(content: &Content) -> Option<Told<'_>> {
         ),
         _ => return None,
     };
-    Some(Told { link: cancel.as_deref(), ..plain(subject, happened, advice) })
+    Some(NoticeWords { link: cancel.as_deref(), ..plain(subject, happened, advice) })
 }
 
 /// Notices of an administrator's work, done or to do.
-fn of_administrators(content: &Content) -> Option<Told<'_>> {
+fn of_administrators(content: &Content) -> Option<NoticeWords<'_>> {
     Some(match content {
         Content::ResetLinkMade { hours } => expected(
             "A link to your account was made",
@@ -129,7 +129,7 @@ fn of_administrators(content: &Content) -> Option<Told<'_>> {
             let happened = format!("On {} you became {now}", at.to_words());
             expected("Your role was changed", happened, "tell an administrator")
         }
-        Content::AccountEnds { at } => Told {
+        Content::AccountEnds { at } => NoticeWords {
             question: IF_NEEDED,
             ..plain(
                 "Your account ends soon",
@@ -139,8 +139,8 @@ fn of_administrators(content: &Content) -> Option<Told<'_>> {
         },
         Content::Waiting { email, url } => {
             let happened = format!("{email} has signed up and waits for the approval of an administrator");
-            let told = plain("An account waits for approval", happened, "approve or remove the account");
-            Told { link: Some(url), ..told }
+            let words = plain("An account waits for approval", happened, "approve or remove the account");
+            NoticeWords { link: Some(url), ..words }
         }
         Content::Approved => plain(
             "Your account is open",
@@ -151,13 +151,13 @@ fn of_administrators(content: &Content) -> Option<Told<'_>> {
     })
 }
 
-const fn plain(subject: &'static str, happened: String, advice: &'static str) -> Told<'static> {
-    Told { subject, happened, question: IF_YOU, advice, link: None }
+const fn plain(subject: &'static str, happened: String, advice: &'static str) -> NoticeWords<'static> {
+    NoticeWords { subject, happened, question: IF_YOU, advice, link: None }
 }
 
 /// A notice of what another person has done.
-fn expected(subject: &'static str, happened: String, advice: &'static str) -> Told<'static> {
-    Told { question: IF_EXPECTED, ..plain(subject, happened, advice) }
+fn expected(subject: &'static str, happened: String, advice: &'static str) -> NoticeWords<'static> {
+    NoticeWords { question: IF_EXPECTED, ..plain(subject, happened, advice) }
 }
 
 /// Says with what, from where and when something happened.

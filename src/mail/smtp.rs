@@ -16,7 +16,7 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use zeroize::Zeroizing;
 
-use super::Stationery;
+use super::MessageBranding;
 use crate::domain::message::Message;
 use crate::domain::user::{DisplayName, Email};
 use crate::ports::{MailError, Mailer};
@@ -84,13 +84,13 @@ const PEM_CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 pub struct SmtpMailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
-    stationery: Stationery,
+    branding: MessageBranding,
 }
 
 impl SmtpMailer {
     /// Opens no connection. `hello` is our name in `EHLO`: the host of our public
     /// address.
-    pub fn new(server: &MailServer, hello: &str, stationery: Stationery) -> Result<Self, BadMailer> {
+    pub fn new(server: &MailServer, hello: &str, branding: MessageBranding) -> Result<Self, BadMailer> {
         let tls = || tls_parameters(server);
         let tls = match server.encryption {
             Encryption::Tls => Tls::Wrapper(tls()?),
@@ -107,7 +107,7 @@ impl SmtpMailer {
         }
         let Sender { name, email } = &server.from;
         let from = mailbox(name.as_ref(), email).map_err(|error| BadMailer::Settings(error.to_string()))?;
-        Ok(Self { transport: builder.build(), from, stationery })
+        Ok(Self { transport: builder.build(), from, branding })
     }
 
     /// Signs in to the mail server and leaves. An error says in words why it takes nothing from us.
@@ -124,7 +124,7 @@ impl SmtpMailer {
         &self,
         message: &Message,
     ) -> Result<Option<lettre::Message>, Box<dyn std::error::Error + Send + Sync>> {
-        let Some(words) = self.stationery.write(&message.content)? else { return Ok(None) };
+        let Some(words) = self.branding.write(&message.content)? else { return Ok(None) };
         let message = lettre::Message::builder()
             .from(self.from.clone())
             .to(mailbox(None, &message.to)?)

@@ -2,13 +2,13 @@
 
 use askama::Template;
 
-use super::notices::{Told, told};
+use super::notices::{NoticeWords, notice_words};
 use crate::domain::code::{CODE_CHARS, CODE_LIFETIME};
 use crate::domain::message::Content;
 
 /// The parts that every message shares.
 #[derive(Debug, Clone)]
-pub struct Stationery {
+pub struct MessageBranding {
     /// The operator's name for this installation.
     pub name: String,
     /// Our public origin, where people sign in.
@@ -28,7 +28,7 @@ pub(super) struct Words {
 #[derive(Template)]
 #[template(path = "mail/code.txt")]
 struct CodeText<'a> {
-    on: &'a Stationery,
+    on: &'a MessageBranding,
     code: &'a str,
     minutes: u64,
 }
@@ -36,7 +36,7 @@ struct CodeText<'a> {
 #[derive(Template)]
 #[template(path = "mail/code.html")]
 struct CodeHtml<'a> {
-    on: &'a Stationery,
+    on: &'a MessageBranding,
     code: &'a str,
     minutes: u64,
 }
@@ -44,7 +44,7 @@ struct CodeHtml<'a> {
 #[derive(Template)]
 #[template(path = "mail/link.txt")]
 struct LinkText<'a> {
-    on: &'a Stationery,
+    on: &'a MessageBranding,
     url: &'a str,
     name: &'a str,
     hours: u64,
@@ -53,7 +53,7 @@ struct LinkText<'a> {
 #[derive(Template)]
 #[template(path = "mail/link.html")]
 struct LinkHtml<'a> {
-    on: &'a Stationery,
+    on: &'a MessageBranding,
     url: &'a str,
     name: &'a str,
     hours: u64,
@@ -62,7 +62,7 @@ struct LinkHtml<'a> {
 #[derive(Template)]
 #[template(path = "mail/notice.txt")]
 struct NoticeText<'a> {
-    on: &'a Stationery,
+    on: &'a MessageBranding,
     happened: &'a str,
     question: &'a str,
     advice: &'a str,
@@ -72,7 +72,7 @@ struct NoticeText<'a> {
 #[derive(Template)]
 #[template(path = "mail/notice.html")]
 struct NoticeHtml<'a> {
-    on: &'a Stationery,
+    on: &'a MessageBranding,
     happened: &'a str,
     question: &'a str,
     advice: &'a str,
@@ -82,30 +82,30 @@ struct NoticeHtml<'a> {
 #[derive(Template)]
 #[template(path = "mail/address_changed.txt")]
 struct AddressChangedText<'a> {
-    on: &'a Stationery,
+    on: &'a MessageBranding,
     new: &'a str,
 }
 
 #[derive(Template)]
 #[template(path = "mail/address_changed.html")]
 struct AddressChangedHtml<'a> {
-    on: &'a Stationery,
+    on: &'a MessageBranding,
     new: &'a str,
 }
 
 #[derive(Template)]
 #[template(path = "mail/test.txt")]
 struct TestText<'a> {
-    on: &'a Stationery,
+    on: &'a MessageBranding,
 }
 
 #[derive(Template)]
 #[template(path = "mail/test.html")]
 struct TestHtml<'a> {
-    on: &'a Stationery,
+    on: &'a MessageBranding,
 }
 
-impl Stationery {
+impl MessageBranding {
     /// `None` for a message that is never sent.
     pub(super) fn write(&self, content: &Content) -> Result<Option<Words>, askama::Error> {
         let on = self;
@@ -139,8 +139,8 @@ impl Stationery {
                 TestText { on }.render()?,
                 TestHtml { on }.render()?,
             ),
-            notice => match told(notice) {
-                Some(told) => self.notice(&told)?,
+            notice => match notice_words(notice) {
+                Some(words) => self.notice(&words)?,
                 None => return Ok(None),
             },
         };
@@ -148,11 +148,11 @@ impl Stationery {
     }
 }
 
-impl Stationery {
+impl MessageBranding {
     /// Subject, text and HTML of a message that says what has happened to a user's account.
-    fn notice(&self, told: &Told<'_>) -> Result<(String, String, String), askama::Error> {
-        let Told { subject, happened, question, advice, .. } = told;
-        let link = told.link.unwrap_or(&self.account);
+    fn notice(&self, words: &NoticeWords<'_>) -> Result<(String, String, String), askama::Error> {
+        let NoticeWords { subject, happened, question, advice, .. } = words;
+        let link = words.link.unwrap_or(&self.account);
         Ok((
             format!("{subject} at {}", self.name),
             NoticeText { on: self, happened, question, advice, link }.render()?,
@@ -177,8 +177,8 @@ mod tests {
     use crate::domain::time::Timestamp;
     use crate::domain::user::Email;
 
-    fn stationery() -> Stationery {
-        Stationery {
+    fn branding() -> MessageBranding {
+        MessageBranding {
             name: "Example & Sons".to_owned(),
             origin: "https://auth.example.com".to_owned(),
             account: "https://auth.example.com/auth/account".to_owned(),
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_code_is_in_both_parts() {
-        let words = stationery().write(&Content::Code { code: "ABCD1234".to_owned() }).unwrap().unwrap();
+        let words = branding().write(&Content::Code { code: "ABCD1234".to_owned() }).unwrap().unwrap();
         assert!(words.text.contains("ABCD-1234") && words.html.contains("ABCD-1234"));
         assert!(words.text.contains("Example & Sons") && words.html.contains("Example &#38; Sons"));
         assert!(words.text.contains("10 minutes") && words.text.contains("https://auth.example.com"));
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn address_change_names_the_new_address() {
         let new = Email::parse("alice@elsewhere.example").unwrap();
-        let words = stationery().write(&Content::AddressChanged { new }).unwrap().unwrap();
+        let words = branding().write(&Content::AddressChanged { new }).unwrap().unwrap();
         for part in [words.text, words.html] {
             assert!(part.contains("alice@elsewhere.example") && part.contains("/auth/account"), "{part}");
         }
@@ -213,7 +213,7 @@ mod tests {
         let added = Content::PasskeyAdded { passkey: passkey.clone(), about: about.clone() };
         let removed = Content::PasskeyRemoved { passkey, about };
         for content in [added, removed] {
-            let words = stationery().write(&content).unwrap().unwrap();
+            let words = branding().write(&content).unwrap().unwrap();
             for part in [&words.text, &words.html] {
                 for said in ["Example Key", "192.0.2.0/24", "21 September 2026, 14:13 UTC"] {
                     assert!(part.contains(said), "{said}: {part}");
@@ -225,6 +225,6 @@ mod tests {
 
     #[test]
     fn placeholder_messages_are_not_rendered() {
-        assert_eq!(stationery().write(&Content::Nothing { instead_of: String::new() }).unwrap(), None);
+        assert_eq!(branding().write(&Content::Nothing { instead_of: String::new() }).unwrap(), None);
     }
 }

@@ -14,7 +14,7 @@ use super::routes::{Desk, to_page};
 use crate::domain::aliases::Alias;
 use crate::domain::user::Group;
 use crate::flows::sessions::caller::Caller;
-use crate::flows::sign_in::return_target::Errand;
+use crate::flows::sign_in::return_target::RedirectReason;
 use crate::web::Problem;
 use crate::web::call::Call;
 
@@ -45,7 +45,8 @@ async fn sign_in(
 ) -> Result<Response, Problem> {
     let asked = back.rd.or_else(|| call.header("x-auth-request-redirect").map(str::to_owned));
     let origin = desk.gateway.ground.place().origin_of(&call.visit.host);
-    gate::leave_for(&desk, &call, &within(&origin, asked.as_deref().unwrap_or("/")), Errand::SignIn).await
+    gate::leave_for(&desk, &call, &within(&origin, asked.as_deref().unwrap_or("/")), RedirectReason::SignIn)
+        .await
 }
 
 /// The part of an address below its host; the front page, for an address of another host.

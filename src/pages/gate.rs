@@ -19,7 +19,7 @@ use crate::domain::access_token::TokenRefusal;
 use crate::domain::cookie::{Cookie, Found, find};
 use crate::domain::policy::route::Route;
 use crate::flows::admission::{Outcome, Refused};
-use crate::flows::sign_in::return_target::{Errand, SignInRedirect};
+use crate::flows::sign_in::return_target::{RedirectReason, SignInRedirect};
 use crate::web::call::Call;
 use crate::web::hosts::Faces;
 use crate::web::navigation::{self, Kind};
@@ -89,7 +89,7 @@ async fn answered(desk: &Desk, outcome: &Outcome, call: &Call) -> Result<Respons
 async fn sign_in(desk: &Desk, call: &Call, kind: Kind, route: &Route) -> Result<Response, Problem> {
     let place = desk.gateway.ground.place();
     let mut response = match kind {
-        Kind::Navigation => return leave(desk, call, Errand::SignIn).await,
+        Kind::Navigation => return leave(desk, call, RedirectReason::SignIn).await,
         Kind::Submission => {
             let mut words = Notice::plain(
                 &desk.site,
@@ -141,7 +141,7 @@ fn refused_token(why: TokenRefusal) -> Problem {
 async fn step_up(desk: &Desk, call: &Call, kind: Kind, route: &Route) -> Result<Response, Problem> {
     let (place, t) = (desk.gateway.ground.place(), desk.site.text());
     let mut response = match kind {
-        Kind::Navigation => return leave(desk, call, Errand::ShowPasskey).await,
+        Kind::Navigation => return leave(desk, call, RedirectReason::ShowPasskey).await,
         Kind::Submission => {
             let (status, advice) = (StatusCode::UNAUTHORIZED.as_u16(), t.show_again_advice);
             let words = Notice::plain(&desk.site, status, t.show_again_title, t.show_again_happened, advice);
@@ -156,7 +156,7 @@ async fn step_up(desk: &Desk, call: &Call, kind: Kind, route: &Route) -> Result<
 }
 
 /// Sends a person to sign in, and remembers where they were heading.
-async fn leave(desk: &Desk, call: &Call, errand: Errand) -> Result<Response, Problem> {
+async fn leave(desk: &Desk, call: &Call, errand: RedirectReason) -> Result<Response, Problem> {
     let target = call.uri.path_and_query().map_or("/", |target| target.as_str());
     leave_for(desk, call, target, errand).await
 }
@@ -166,7 +166,7 @@ pub(super) async fn leave_for(
     desk: &Desk,
     call: &Call,
     target: &str,
-    errand: Errand,
+    errand: RedirectReason,
 ) -> Result<Response, Problem> {
     let place = desk.gateway.ground.place();
     let nonce = call.cookie(Cookie::Nonce);

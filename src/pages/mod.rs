@@ -2,7 +2,8 @@
 //!
 //! A view struct holds the data of one page; `render` makes it HTML. Every page stands on a
 //! [`Site`]: what all pages of this installation share. Strings for people live in `text.rs` (and
-//! for scripts in `files/text.js`), templates in `templates/`, styles, scripts and icons in `files/`.
+//! for scripts in `files/text.js`), templates in `templates/`, styles, scripts and icons in
+//! `files/`.
 //!
 //! What always holds: every value is escaped by its template; no page has an inline script, style
 //! or event handler, so that it works under our content security policy; no page loads anything

@@ -161,7 +161,7 @@ async fn login(
     let mut response = if query.done.is_some() && shown != Shown::Known {
         notice(&going_in_circles(&desk, &call, shown == Shown::Invalid))
     } else {
-        let host = desk.gateway.sign_in.heading_for(return_target.as_ref()).await?;
+        let host = desk.gateway.sign_in.return_host(return_target.as_ref()).await?;
         let codes = desk.gateway.sign_in.email_code();
         page(
             StatusCode::OK,

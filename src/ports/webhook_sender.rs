@@ -26,7 +26,7 @@ pub struct Attempt<'a> {
 #[async_trait]
 pub trait WebhookSender: Send + Sync {
     /// Whether there is such a webhook.
-    fn knows(&self, to: &WebhookId) -> bool;
+    fn has_webhook(&self, to: &WebhookId) -> bool;
 
     /// Hands `attempt` to its webhook, and returns when that has said that it took it. Asks once,
     /// and takes a bounded time.

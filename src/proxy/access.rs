@@ -5,8 +5,8 @@
 
 use pingora::proxy::Session;
 
+use super::access_line::AccessLine;
 use super::context::Context;
-use super::draft::Draft;
 use super::request;
 use crate::domain::event::Answered;
 use crate::domain::served::Served;
@@ -15,7 +15,7 @@ use crate::flows::visit::Visit;
 
 /// How much of a request the access log wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Telling {
+pub enum AccessDetail {
     Nothing,
     /// Without its query.
     Path,
@@ -25,21 +25,21 @@ pub enum Telling {
 
 /// Begins a line with what is known of a request when it comes in.
 pub(super) fn begin(
-    telling: Telling,
+    access_detail: AccessDetail,
     session: &Session,
     visit: &Visit,
     gateway: &Gateway,
-) -> Option<Box<Draft>> {
-    if telling == Telling::Nothing {
+) -> Option<Box<AccessLine>> {
+    if access_detail == AccessDetail::Nothing {
         return None;
     }
     let sent = session.req_header();
     let path = String::from_utf8_lossy(request::path_of(sent)).into_owned();
-    let query = match telling {
-        Telling::Target => {
+    let query = match access_detail {
+        AccessDetail::Target => {
             sent.raw_path().get(path.len()..).map(|query| String::from_utf8_lossy(query).into_owned())
         }
-        Telling::Path | Telling::Nothing => None,
+        AccessDetail::Path | AccessDetail::Nothing => None,
     };
     let served = Served {
         at: gateway.ground.clock().now(),
@@ -56,13 +56,13 @@ pub(super) fn begin(
         outcome: Answered::Aborted,
         request_id: visit.request_id.clone(),
     };
-    Some(Box::new(Draft { served, query }))
+    Some(Box::new(AccessLine { served, query }))
 }
 
 /// Notes the answer that has been sent so far.
 pub(super) fn note(session: &Session, ctx: &mut Context) {
     if let Some(draft) = &mut ctx.tally.line {
         let status = session.response_written().map_or(0, |head| head.status.as_u16());
-        draft.answering(status, session.body_bytes_sent());
+        draft.note_response(status, session.body_bytes_sent());
     }
 }

@@ -34,7 +34,7 @@ pub struct Challenges {
 
 impl Challenges {
     /// Shows `text` to every client that asks for `token`.
-    pub fn show_text(&self, token: &str, text: &str) {
+    pub fn publish_text(&self, token: &str, text: &str) {
         self.texts.pin().insert(token.to_owned(), text.to_owned());
     }
 
@@ -45,7 +45,7 @@ impl Challenges {
 
     /// Shows a certificate, in DER with its key in PKCS#8, in validating handshakes for
     /// `server_name`.
-    pub fn show_certificate(&self, server_name: &str, certificate: &[u8], key: &[u8]) {
+    pub fn publish_certificate(&self, server_name: &str, certificate: &[u8], key: &[u8]) {
         let chain = vec![CertificateDer::from(certificate.to_vec())];
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_vec()));
         // It has a critical extension that webpki does not know, so no check is made that it fits
@@ -94,7 +94,7 @@ pub(super) fn has_validated(stream: &impl Ssl) -> bool {
 }
 
 /// The answer for a browser that comes before the first certificate.
-pub(super) fn not_there_yet(host: &str) -> Response<Body> {
+pub(super) fn certificate_pending(host: &str) -> Response<Body> {
     let text = format!(
         "There is no certificate for {host} yet.\n\n\
          This gateway has asked a certificate authority for one, which takes about a minute. The authority must \
@@ -133,7 +133,7 @@ mod tests {
         let challenges = Challenges::default();
         let target = "/.well-known/acme-challenge/abc";
         assert_eq!(asked(&challenges, "GET", target), None);
-        challenges.show_text("abc", "abc.thumb");
+        challenges.publish_text("abc", "abc.thumb");
         assert_eq!(asked(&challenges, "GET", target), Some(StatusCode::OK));
         assert_eq!(asked(&challenges, "HEAD", target), Some(StatusCode::OK));
         for (method, other) in [
@@ -153,7 +153,7 @@ mod tests {
     fn a_certificate_is_shown_until_it_is_withdrawn() {
         let challenges = Challenges::default();
         let made = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
-        challenges.show_certificate("a.example", made.cert.der(), &made.signing_key.serialize_der());
+        challenges.publish_certificate("a.example", made.cert.der(), &made.signing_key.serialize_der());
         assert!(challenges.certificates.pin().contains_key("a.example"));
         challenges.withdraw_certificate("b.example");
         assert!(challenges.certificates.pin().contains_key("a.example"));

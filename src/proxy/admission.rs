@@ -29,12 +29,12 @@ use super::context::{Context, NamelessTls, PlainHttp, Shared};
 use super::failure::{self, SESSION_ENDED};
 use super::headers::{self, Cleaned, Outgoing};
 use super::own_bodies::OwnBody;
-use super::refusals::{Told, refused};
+use super::refusals::{RequestHead, refused};
 use super::request::{self, SHORT_BYTES_MAX};
 use super::sign_out;
-use super::streams::{self, Course};
-use super::tls::AskedFor;
-use super::upstream::Purpose;
+use super::streams::{self, StreamKind};
+use super::tls::RequestedServerName;
+use super::upstream::ConnectionNeeds;
 use crate::domain::dialect::Dialect;
 use crate::domain::event::Answered;
 use crate::domain::place::Scheme;
@@ -70,7 +70,7 @@ enum Reply {
 }
 
 /// A request that admission does not get to see.
-enum Early {
+enum EarlyReply {
     Outcome(Outcome),
     ToHttps,
 }
@@ -79,15 +79,15 @@ impl Phases {
     /// It does not wait, so that the future of a forwarded request has no room for the answers to
     /// others.
     fn decide(&self, session: &mut Session, ctx: &mut Context) -> (Arc<Visit>, Next) {
-        streams::arrived();
+        streams::note_headers();
         session.set_write_timeout(Some(CLIENT_WRITE_TIMEOUT));
         session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
         let (visit, early) = self.read_visit(session);
         let visit = Arc::new(visit);
         ctx.visit = Some(Arc::clone(&visit));
-        let telling = self.0.front.load().meter.telling();
-        ctx.tally.line = access::begin(telling, session, &visit, &self.0.gateway);
-        let next = match self.unforwarded(session, &visit, early) {
+        let access_detail = self.0.front.load().meter.access_detail();
+        ctx.tally.line = access::begin(access_detail, session, &visit, &self.0.gateway);
+        let next = match self.reply_without_rules(session, &visit, early) {
             Some(reply) => Next::Answer(reply),
             None => self.decide_by_rules(session, ctx, &visit),
         };
@@ -95,27 +95,32 @@ impl Phases {
     }
 
     /// The answer to a request that the rules are not asked about.
-    fn unforwarded(&self, session: &Session, visit: &Visit, early: Option<Early>) -> Option<Reply> {
-        if let Some(response) = self.validation(session) {
+    fn reply_without_rules(
+        &self,
+        session: &Session,
+        visit: &Visit,
+        early: Option<EarlyReply>,
+    ) -> Option<Reply> {
+        if let Some(response) = self.acme_validation(session) {
             return Some(Reply::Validation(response));
         }
         let path = request::path_of(session.req_header());
         if self.forward_auth_contract(session).is_some()
             && !self.0.gateway.ground.place().is_forward_test(&visit.host, path)
-            && !matches!(early, Some(Early::Outcome(ref outcome)) if !matches!(outcome, Outcome::Misdirected))
+            && !matches!(early, Some(EarlyReply::Outcome(ref outcome)) if !matches!(outcome, Outcome::Misdirected))
         {
             return Some(Reply::ForwardAuth);
         }
         early.map(|early| match early {
-            Early::Outcome(outcome) => Reply::Outcome(outcome),
-            Early::ToHttps => Reply::ToHttps,
+            EarlyReply::Outcome(outcome) => Reply::Outcome(outcome),
+            EarlyReply::ToHttps => Reply::ToHttps,
         })
     }
 
     fn decide_by_rules(&self, session: &Session, ctx: &mut Context, visit: &Arc<Visit>) -> Next {
         if let Some(client) = self.forwarded_client(session, visit) {
-            ctx.seat = self.0.crowd.enter(client);
-            if ctx.seat.is_none() {
+            ctx.request_slot = self.0.request_quota.enter(client);
+            if ctx.request_slot.is_none() {
                 return Next::Answer(Reply::Outcome(Outcome::Unavailable));
             }
         }
@@ -124,7 +129,7 @@ impl Phases {
             Admission::Ours => return Next::Answer(Reply::Own),
             Admission::Forward(permit) => permit,
         };
-        if let Some(outcome) = refused(&self.0.gateway, told(session), &permit, visit) {
+        if let Some(outcome) = refused(&self.0.gateway, request_head(session), &permit, visit) {
             return Next::Answer(Reply::Outcome(outcome));
         }
         let route = Arc::clone(permit.route());
@@ -132,13 +137,13 @@ impl Phases {
         ctx.turn = self.0.upstreams.first(&route);
         ctx.tally.route = Some(route);
         if let Some(line) = &mut ctx.tally.line {
-            line.let_in(&permit);
+            line.note_user(&permit);
         }
         ctx.permit = Some(permit);
         Next::Forward
     }
 
-    async fn give(
+    async fn send_reply(
         &self,
         session: &mut Session,
         ctx: &mut Context,
@@ -158,23 +163,23 @@ impl Phases {
                 let is_trusted = peer_of(session).is_some_and(|peer| self.0.trusted.trusts(peer));
                 self.answer_forward_auth(session, ctx, (*visit).clone(), is_trusted).await
             }
-            Reply::ToHttps => self.lead_to_https(session, ctx, &visit).await,
+            Reply::ToHttps => self.redirect_to_https(session, ctx, &visit).await,
             Reply::Own => self.answer_own(session, ctx, visit).await,
         }
     }
 
     /// The answer to a certificate authority: over plain HTTP, whatever host it names.
-    fn validation(&self, session: &Session) -> Option<Response<Body>> {
+    fn acme_validation(&self, session: &Session) -> Option<Response<Body>> {
         let is_plain = session.digest().is_none_or(|digest| digest.ssl_digest.is_none());
         if is_plain { self.0.challenges.answer(session.req_header()) } else { None }
     }
 
     /// The visit of a request, and a fault of the request itself, if there is one.
-    fn read_visit(&self, session: &Session) -> (Visit, Option<Early>) {
+    fn read_visit(&self, session: &Session) -> (Visit, Option<EarlyReply>) {
         let request = session.req_header();
         let peer = peer_of(session);
         if let Some(peer) = peer {
-            self.0.unbelieved.note(&self.0.trusted, peer, &request.headers);
+            self.0.untrusted_proxies.note(&self.0.trusted, peer, &request.headers);
         }
         let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
         let scheme = match tls {
@@ -195,13 +200,13 @@ impl Phases {
             device: None,
         };
         let early = if headers::size_of(request) > HEADER_BYTES_MAX {
-            Some(Early::Outcome(Outcome::HeadersTooLarge))
+            Some(EarlyReply::Outcome(Outcome::HeadersTooLarge))
         } else if !request::is_method_served(&request.method) {
-            Some(Early::Outcome(Outcome::MethodRefused))
-        } else if streams::is_head_odd() || host.is_none() || !has_one_framing(session) {
-            Some(Early::Outcome(Outcome::MalformedRequest))
+            Some(EarlyReply::Outcome(Outcome::MethodRefused))
+        } else if streams::is_head_ambiguous() || host.is_none() || !has_one_framing(session) {
+            Some(EarlyReply::Outcome(Outcome::MalformedRequest))
         } else if tls.is_some_and(|tls| self.is_misdirected(tls, &visit.host)) {
-            Some(Early::Outcome(Outcome::Misdirected))
+            Some(EarlyReply::Outcome(Outcome::Misdirected))
         } else if self.0.plain_http == PlainHttp::Redirected && scheme == Scheme::Http {
             Some(self.redirect(session, &visit))
         } else {
@@ -219,22 +224,22 @@ impl Phases {
     /// Whether TLS was made for another host. A client that named none got the first certificate,
     /// which says nothing about the other hosts where there are several.
     fn is_misdirected(&self, tls: &SslDigest, host: &str) -> bool {
-        match tls.extension.get::<AskedFor>() {
+        match tls.extension.get::<RequestedServerName>() {
             Some(name) => name.0 != host,
             None => self.0.front.load().nameless_tls == NamelessTls::Refused && !request::is_address(host),
         }
     }
 
     /// Redirects only to hosts of ours; an unknown host is answered as it would be over https.
-    fn redirect(&self, session: &Session, visit: &Visit) -> Early {
+    fn redirect(&self, session: &Session, visit: &Visit) -> EarlyReply {
         let request = session.req_header();
         let raw_path = request::path_of(request);
         let asked = Asked { method: &request.method, raw_path, headers: &HeaderMap::new() };
         match self.0.gateway.admission.admit(visit, &asked) {
             Admission::Answer(outcome @ (Outcome::UnknownHost | Outcome::MalformedRequest)) => {
-                Early::Outcome(outcome)
+                EarlyReply::Outcome(outcome)
             }
-            _ => Early::ToHttps,
+            _ => EarlyReply::ToHttps,
         }
     }
 
@@ -288,7 +293,7 @@ impl Phases {
         }
     }
 
-    async fn lead_to_https(
+    async fn redirect_to_https(
         &self,
         session: &mut Session,
         ctx: &mut Context,
@@ -296,7 +301,7 @@ impl Phases {
     ) -> pingora::Result<()> {
         ctx.tally.answered = Answered::Refused;
         if self.0.certificates.as_ref().is_some_and(|certificates| certificates.is_awaited(&visit.host)) {
-            return bridge::answer_plainly(session, visit, acme::not_there_yet(&visit.host)).await;
+            return bridge::answer_plainly(session, visit, acme::certificate_pending(&visit.host)).await;
         }
         let request = session.req_header();
         let mut response = Response::new(Body::empty());
@@ -320,14 +325,14 @@ impl Phases {
     }
 
     /// Ties an exchange to what it was let in with once it turns out to be a long one.
-    fn bind_to_session(&self, session: &Session, course: Course, ctx: &mut Context) {
+    fn bind_to_session(&self, session: &Session, stream_kind: StreamKind, ctx: &mut Context) {
         if ctx.stream.is_none() {
             let front = self.0.front.load();
             let let_in = ctx.permit.as_ref().zip(ctx.visit.as_ref());
             let path = request::path_of(session.req_header());
             let method = &session.req_header().method;
             let stay = let_in.map(|(permit, visit)| permit.stay(visit, method, path));
-            ctx.stream = Some(streams::bind_to_session(stay, course, &self.0.gateway, &front.meter));
+            ctx.stream = Some(streams::bind_to_session(stay, stream_kind, &self.0.gateway, &front.meter));
         }
     }
 
@@ -358,9 +363,9 @@ impl Phases {
     }
 }
 
-fn told(session: &Session) -> Told<'_> {
+fn request_head(session: &Session) -> RequestHead<'_> {
     let request = session.req_header();
-    Told { method: &request.method, headers: &request.headers }
+    RequestHead { method: &request.method, headers: &request.headers }
 }
 
 fn has_one_framing(session: &Session) -> bool {
@@ -389,7 +394,7 @@ impl ProxyHttp for Phases {
             (_, Next::Forward) => Ok(false),
             // A request that is not forwarded can wait on the heap.
             (visit, Next::Answer(reply)) => {
-                Box::pin(self.give(session, ctx, visit, reply)).await.map(|()| true)
+                Box::pin(self.send_reply(session, ctx, visit, reply)).await.map(|()| true)
             }
         }
     }
@@ -410,7 +415,7 @@ impl ProxyHttp for Phases {
         }
         let request = session.req_header();
         let upgrades = request.headers.contains_key(header::UPGRADE);
-        let purpose = Purpose { method: &request.method, upgrades };
+        let purpose = ConnectionNeeds { method: &request.method, upgrades };
         self.0.upstreams.peer(route, turn, purpose).await.map_err(|mut error| {
             error.set_retry(ctx.tries < self.0.upstreams.tries(route));
             error
@@ -439,7 +444,7 @@ impl ProxyHttp for Phases {
         end_of_stream: bool,
         ctx: &mut Context,
     ) -> pingora::Result<()> {
-        if streams::is_body_odd() {
+        if streams::is_body_ambiguous() {
             return Err(Error::new_down(INVALID_CHUNK));
         }
         // An HTTP/2 body may end with an empty frame. Towards an HTTP/1.1 upstream pingora writes
@@ -449,7 +454,7 @@ impl ProxyHttp for Phases {
             *body = None;
         }
         if !end_of_stream && session.body_bytes_read() > SHORT_BYTES_MAX {
-            self.bind_to_session(session, Course::Finite, ctx);
+            self.bind_to_session(session, StreamKind::Finite, ctx);
         }
         Ok(())
     }
@@ -469,17 +474,17 @@ impl ProxyHttp for Phases {
         }
         ctx.tally.answered = Answered::Forwarded;
         if let Some(line) = &mut ctx.tally.line {
-            line.answering(response.status.as_u16(), 0);
+            line.note_response(response.status.as_u16(), 0);
         }
         let permit = ctx.permit.as_ref();
-        if permit.is_some_and(|it| sign_out::leads_out(it, session.req_header(), response.status)) {
+        if permit.is_some_and(|it| sign_out::signs_out(it, session.req_header(), response.status)) {
             Box::pin(self.sign_out(ctx)).await?;
         } else if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // An idle WebSocket is bounded by the upstream's time limit alone.
             session.set_read_timeout(None);
-            self.bind_to_session(session, Course::Endless, ctx);
+            self.bind_to_session(session, StreamKind::Endless, ctx);
         } else if !response.status.is_informational() && request::is_long(response) {
-            self.bind_to_session(session, request::course(response), ctx);
+            self.bind_to_session(session, request::stream_kind(response), ctx);
         }
         if ctx.visit.as_ref().is_some_and(|visit| self.0.gateway.ground.place().is_auth_host(&visit.host)) {
             response.remove_header("service-worker-allowed");

@@ -31,7 +31,7 @@ enum Part {
     AfterDataAndReturn,
     /// The last size line has come. Trailers follow, which pingora reads and drops.
     Over,
-    Odd,
+    Ambiguous,
 }
 
 impl Chunks {
@@ -40,7 +40,7 @@ impl Chunks {
         let mut rest = bytes;
         while let Some((byte, after)) = rest.split_first() {
             rest = match self.part {
-                Part::Over | Part::Odd => return,
+                Part::Over | Part::Ambiguous => return,
                 Part::Data => self.pass(rest),
                 _ => {
                     self.part = self.step(*byte);
@@ -51,8 +51,8 @@ impl Chunks {
     }
 
     /// Whether its end could be found in two places.
-    pub(super) fn are_odd(self) -> bool {
-        self.part == Part::Odd
+    pub(super) fn are_ambiguous(self) -> bool {
+        self.part == Part::Ambiguous
     }
 
     fn step(&mut self, byte: u8) -> Part {
@@ -66,7 +66,7 @@ impl Chunks {
             (Part::AfterSize, b'\n') => Part::Data,
             (Part::AfterData, b'\r') => Part::AfterDataAndReturn,
             (Part::AfterDataAndReturn, b'\n') => Part::BeforeSize,
-            _ => Part::Odd,
+            _ => Part::Ambiguous,
         }
     }
 
@@ -78,7 +78,7 @@ impl Chunks {
                 self.left = size;
                 Part::Size
             }
-            None => Part::Odd,
+            None => Part::Ambiguous,
         }
     }
 
@@ -118,7 +118,7 @@ mod tests {
             assert_eq!(seen(ordinary.as_bytes()).part, Part::Over, "{ordinary:?}");
         }
         assert_eq!(seen(b"ffffffffffffffff\r\nabc").part, Part::Data);
-        assert!(!seen(b"").are_odd());
+        assert!(!seen(b"").are_ambiguous());
     }
 
     #[test]
@@ -139,7 +139,7 @@ mod tests {
             "3\r\nabc\r\n\r\n",
             "10000000000000000\r\nabc",
         ] {
-            assert!(seen(odd.as_bytes()).are_odd(), "{odd:?}");
+            assert!(seen(odd.as_bytes()).are_ambiguous(), "{odd:?}");
         }
     }
 }

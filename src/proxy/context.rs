@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::access_line::AccessLine;
 use super::acme::Challenges;
-use super::crowd::{Crowd, Seat};
-use super::draft::Draft;
-use super::forwarded::{TrustedProxies, Unbelieved};
+use super::forwarded::{TrustedProxies, UntrustedProxies};
 use super::headers::Reserved;
 use super::own_bodies::OwnBodies;
+use super::request_quota::{RequestQuota, RequestSlot};
 use super::streams::OpenStream;
 use super::tls::Certificates;
 use super::upstream::Upstreams;
@@ -59,14 +59,14 @@ pub(super) struct Shared {
     pub(super) front: Arc<ArcSwap<Front>>,
     pub(super) elapsed: Arc<dyn Fn() -> Duration + Send + Sync>,
     pub(super) trusted: TrustedProxies,
-    pub(super) unbelieved: Arc<Unbelieved>,
+    pub(super) untrusted_proxies: Arc<UntrustedProxies>,
     pub(super) upstreams: Upstreams,
     pub(super) plain_http: PlainHttp,
     /// `Some` where we speak TLS ourselves.
     pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) challenges: Arc<Challenges>,
     pub(super) own_bodies: Arc<OwnBodies>,
-    pub(super) crowd: Arc<Crowd>,
+    pub(super) request_quota: Arc<RequestQuota>,
     pub(super) ids: RequestIds,
 }
 
@@ -110,8 +110,8 @@ pub(super) struct Context {
     pub(super) turn: usize,
     pub(super) tries: usize,
     pub(super) stream: Option<OpenStream>,
-    /// The seat of a client behind a trusted proxy.
-    pub(super) seat: Option<Seat>,
+    /// The slot of a request from a client behind a trusted proxy.
+    pub(super) request_slot: Option<RequestSlot>,
     pub(super) tally: Tally,
 }
 
@@ -120,7 +120,7 @@ impl Context {
         let began = (shared.elapsed)();
         let tally =
             Tally { shared, began, route: None, answered: Answered::Aborted, decision: None, line: None };
-        Self { visit: None, permit: None, turn: 0, tries: 0, stream: None, seat: None, tally }
+        Self { visit: None, permit: None, turn: 0, tries: 0, stream: None, request_slot: None, tally }
     }
 }
 
@@ -133,7 +133,7 @@ pub(super) struct Tally {
     /// The decision of the route's rules, where they were asked.
     pub(super) decision: Option<Decision>,
     /// The line for the access log.
-    pub(super) line: Option<Box<Draft>>,
+    pub(super) line: Option<Box<AccessLine>>,
 }
 
 impl Tally {

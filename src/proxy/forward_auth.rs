@@ -18,7 +18,7 @@ use super::admission::{Phases, peer_of};
 use super::bridge::{self, Original};
 use super::context::Context;
 use super::failure;
-use super::refusals::{Told, refused};
+use super::refusals::{RequestHead, refused};
 use super::request;
 use crate::domain::event::Answered;
 use crate::domain::forward_auth::{Asked, Contract, Unclear, passed_on, read};
@@ -33,7 +33,7 @@ use crate::flows::visit::Visit;
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// A question whose answer is no.
-struct No {
+struct Refusal {
     visit: Visit,
     asked: Asked,
     outcome: Outcome,
@@ -42,7 +42,7 @@ struct No {
 }
 
 /// How the other proxy is answered.
-struct Terms {
+struct AnswerForm {
     yes: u16,
     is_aliased: bool,
     takes_redirects: bool,
@@ -50,8 +50,8 @@ struct Terms {
 
 /// The answer to the other proxy.
 enum Verdict {
-    Yes(Permit),
-    No(Outcome),
+    Allowed(Permit),
+    Refused(Outcome),
 }
 
 impl Phases {
@@ -73,7 +73,7 @@ impl Phases {
             let text = "This peer is not one of server.trusted_proxies, so it is not answered.\n";
             return plain(session, &visit, StatusCode::FORBIDDEN, text).await;
         }
-        let (asked, terms) = {
+        let (asked, form) = {
             let Some(contract) = self.forward_auth_contract(session) else {
                 return Err(Error::explain(ErrorType::InternalError, "no contract").into_in());
             };
@@ -87,10 +87,10 @@ impl Phases {
                 request::query_of(session.req_header()),
                 &sent.headers,
             );
-            let asked = asked.and_then(|asked| self.with_enough_told(asked));
+            let asked = asked.and_then(|asked| self.require_target(asked));
             self.note(session, contract, &visit, &asked);
             let (yes, is_aliased) = (contract.yes(), contract.is_aliased());
-            (asked, Terms { yes, is_aliased, takes_redirects: contract.takes_redirects() })
+            (asked, AnswerForm { yes, is_aliased, takes_redirects: contract.takes_redirects() })
         };
         let asked = match asked {
             Ok(asked) => asked,
@@ -102,20 +102,20 @@ impl Phases {
         };
         let visit = Visit { host: asked.host.clone(), scheme: asked.scheme, ..visit };
         match self.judge(session, &visit, &asked).await {
-            Verdict::Yes(permit) => {
+            Verdict::Allowed(permit) => {
                 ctx.tally.route = Some(Arc::clone(permit.route()));
                 ctx.tally.answered = Answered::Forwarded;
                 ctx.tally.decision = Some(permit.decision());
-                let mut response = yes(&permit);
-                if terms.is_aliased {
-                    say_as_others(&mut response, &permit);
-                    *response.status_mut() = StatusCode::from_u16(terms.yes).unwrap_or(StatusCode::OK);
+                let mut response = allow_response(&permit);
+                if form.is_aliased {
+                    add_oauth2_proxy_headers(&mut response, &permit);
+                    *response.status_mut() = StatusCode::from_u16(form.yes).unwrap_or(StatusCode::OK);
                 }
                 bridge::answer_plainly(session, &visit, response).await
             }
-            Verdict::No(outcome) => {
-                let no = No { visit, asked, outcome, takes_redirects: terms.takes_redirects };
-                self.say_no(session, ctx, no).await
+            Verdict::Refused(outcome) => {
+                let refusal = Refusal { visit, asked, outcome, takes_redirects: form.takes_redirects };
+                self.answer_refusal(session, ctx, refusal).await
             }
         }
     }
@@ -133,7 +133,7 @@ impl Phases {
 
     /// A question that names no target can be answered where no decision about the host depends on
     /// the path.
-    fn with_enough_told(&self, asked: Asked) -> Result<Asked, Unclear> {
+    fn require_target(&self, asked: Asked) -> Result<Asked, Unclear> {
         if asked.target_told {
             return Ok(asked);
         }
@@ -153,23 +153,23 @@ impl Phases {
         }
         match admission {
             Admission::Forward(permit) => {
-                let told = Told { method: &asked.method, headers };
-                match refused(&self.0.gateway, told, &permit, visit) {
-                    Some(outcome) => Verdict::No(outcome),
-                    None => Verdict::Yes(permit),
+                let head = RequestHead { method: &asked.method, headers };
+                match refused(&self.0.gateway, head, &permit, visit) {
+                    Some(outcome) => Verdict::Refused(outcome),
+                    None => Verdict::Allowed(permit),
                 }
             }
-            Admission::Answer(outcome) => Verdict::No(outcome),
+            Admission::Answer(outcome) => Verdict::Refused(outcome),
             // The other proxy has to send this request to us instead of asking about it.
-            Admission::Ours => Verdict::No(Outcome::NoRoute),
+            Admission::Ours => Verdict::Refused(Outcome::NoRoute),
         }
     }
 
-    async fn say_no(
+    async fn answer_refusal(
         &self,
         session: &mut Session,
         ctx: &mut Context,
-        No { visit, asked, outcome, takes_redirects }: No,
+        Refusal { visit, asked, outcome, takes_redirects }: Refusal,
     ) -> pingora::Result<()> {
         ctx.tally.answered = failure::answered(&outcome);
         if let Some(route) = failure::route_of(&outcome) {
@@ -200,7 +200,7 @@ impl Phases {
 }
 
 /// A yes, with the user in every header that the application could believe.
-fn yes(permit: &Permit) -> Response<Body> {
+fn allow_response(permit: &Permit) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     let headers: &mut HeaderMap = response.headers_mut();
     for name in permit.route().identity.names().chain([&ASSERTION_HEADER]) {
@@ -215,7 +215,7 @@ fn yes(permit: &Permit) -> Response<Body> {
 }
 
 /// Adds the headers that oauth2-proxy answers with, empty where there is nothing to say.
-fn say_as_others(response: &mut Response<Body>, permit: &Permit) {
+fn add_oauth2_proxy_headers(response: &mut Response<Body>, permit: &Permit) {
     let names = IdentityHeaders::auth_request();
     let user = permit.user();
     let headers = response.headers_mut();

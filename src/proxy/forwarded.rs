@@ -19,7 +19,7 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const HOPS_MAX: usize = 16;
 
 /// The most disbelieved peers that the operator is told of.
-const UNBELIEVED_MAX: usize = 8;
+const UNTRUSTED_PROXIES_MAX: usize = 8;
 
 /// The header that the trusted proxies write.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -122,16 +122,16 @@ impl TrustedProxies {
 
 /// Proxies that are not trusted, as the operator is told of them.
 #[derive(Debug, Default)]
-pub(super) struct Unbelieved(papaya::HashSet<IpAddr>);
+pub(super) struct UntrustedProxies(papaya::HashSet<IpAddr>);
 
-impl Unbelieved {
+impl UntrustedProxies {
     /// Takes note of `peer` if it is a proxy that the operator has forgotten.
     pub(super) fn note(&self, trusted: &TrustedProxies, peer: IpAddr, headers: &HeaderMap) {
         if !trusted.is_forgotten(peer, headers) {
             return;
         }
         let (peer, known) = (peer.to_canonical(), self.0.pin());
-        if !known.contains(&peer) && known.len() < UNBELIEVED_MAX && known.insert(peer) {
+        if !known.contains(&peer) && known.len() < UNTRUSTED_PROXIES_MAX && known.insert(peer) {
             tracing::warn!("{}", remark(peer));
         }
     }
@@ -309,22 +309,27 @@ mod tests {
 
     #[test]
     fn remarks_once_on_an_untrusted_proxy() {
-        let unbelieved = Unbelieved::default();
+        let untrusted_proxies = UntrustedProxies::default();
         let headers = HeaderMap::from_iter([(FORWARDED_FOR, HeaderValue::from_static("192.0.2.1"))]);
-        let note =
-            |peer: &str, headers: &HeaderMap| unbelieved.note(&trusted(), peer.parse().unwrap(), headers);
+        let note = |peer: &str, headers: &HeaderMap| {
+            untrusted_proxies.note(&trusted(), peer.parse().unwrap(), headers);
+        };
         note("10.0.0.1", &headers);
         note("192.0.2.9", &headers);
         note("172.16.0.3", &HeaderMap::new());
-        assert!(unbelieved.remarks().is_empty());
+        assert!(untrusted_proxies.remarks().is_empty());
         note("172.16.0.3", &headers);
         note("::ffff:172.16.0.3", &headers);
-        assert_eq!(unbelieved.remarks().len(), 1);
-        assert!(unbelieved.remarks()[0].starts_with("172.16.0.3 says"), "{:?}", unbelieved.remarks());
+        assert_eq!(untrusted_proxies.remarks().len(), 1);
+        assert!(
+            untrusted_proxies.remarks()[0].starts_with("172.16.0.3 says"),
+            "{:?}",
+            untrusted_proxies.remarks()
+        );
         for last in 0..50 {
-            unbelieved.note(&trusted(), IpAddr::from([192, 168, 0, last]), &headers);
+            untrusted_proxies.note(&trusted(), IpAddr::from([192, 168, 0, last]), &headers);
         }
-        assert_eq!(unbelieved.remarks().len(), UNBELIEVED_MAX);
+        assert_eq!(untrusted_proxies.remarks().len(), UNTRUSTED_PROXIES_MAX);
     }
 
     fn addresses() -> impl Strategy<Value = String> {

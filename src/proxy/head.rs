@@ -17,7 +17,7 @@ pub(super) struct Head {
     /// How much of this line is the beginning of [`TRANSFER_ENCODING`].
     name_length: usize,
     is_chunked: bool,
-    is_odd: bool,
+    is_ambiguous: bool,
 }
 
 const TRANSFER_ENCODING: &[u8] = b"transfer-encoding:";
@@ -58,8 +58,8 @@ impl Head {
     }
 
     /// Whether the head could be read in two ways.
-    pub(super) fn is_odd(self) -> bool {
-        self.is_odd
+    pub(super) fn is_ambiguous(self) -> bool {
+        self.is_ambiguous
     }
 
     /// Whether the head is over and a body in chunks follows. Admission refuses every transfer
@@ -70,7 +70,7 @@ impl Head {
 
     fn step(&mut self, byte: u8) {
         // A line ends with CR and LF, and neither stands alone.
-        self.is_odd |= (byte == b'\n') != (self.last == b'\r');
+        self.is_ambiguous |= (byte == b'\n') != (self.last == b'\r');
         match (self.part, byte) {
             (_, b'\n') => self.end_line(),
             (_, b'\r') => {}
@@ -78,7 +78,9 @@ impl Head {
             (Part::Method, b' ') => self.part = Part::Target,
             (Part::Target, b' ') => self.part = Part::Version,
             // No white space, no control characters, and no fragment.
-            (Part::Target, 0..=b' ' | b'#' | 0x7f) | (Part::Version, b' ' | b'\t') => self.is_odd = true,
+            (Part::Target, 0..=b' ' | b'#' | 0x7f) | (Part::Version, b' ' | b'\t') => {
+                self.is_ambiguous = true;
+            }
             (Part::Fields, _) => self.read_name(byte),
             (Part::Method | Part::Target | Part::Version | Part::Over, _) => {}
         }
@@ -124,7 +126,7 @@ mod tests {
         for piece in bytes.chunks(1) {
             let _ = in_pieces.see(piece);
         }
-        let told = |head: Head| (head.part, head.is_odd, head.is_chunked);
+        let told = |head: Head| (head.part, head.is_ambiguous, head.is_chunked);
         assert_eq!(told(whole), told(in_pieces));
         whole
     }
@@ -138,7 +140,7 @@ mod tests {
             "GET /\u{e9} HTTP/1.1\r\n\r\n",
         ] {
             let seen = head(ordinary.as_bytes());
-            assert_eq!((seen.part, seen.is_odd), (Part::Over, false), "{ordinary:?}");
+            assert_eq!((seen.part, seen.is_ambiguous), (Part::Over, false), "{ordinary:?}");
         }
     }
 
@@ -162,7 +164,7 @@ mod tests {
             "GET # HTTP/1.1\r\n\r\n",
         ] {
             let seen = head(odd.as_bytes());
-            assert_eq!((seen.part, seen.is_odd), (Part::Over, true), "{odd:?}");
+            assert_eq!((seen.part, seen.is_ambiguous), (Part::Over, true), "{odd:?}");
         }
     }
 
@@ -170,7 +172,7 @@ mod tests {
     fn f_27_a_body_is_not_looked_at() {
         let mut seen = head(b"POST / HTTP/1.1\r\n\r\n");
         assert_eq!(seen.see(b"a\nb\n\n # \r"), b"a\nb\n\n # \r");
-        assert!(!seen.is_odd());
+        assert!(!seen.is_ambiguous());
         assert_eq!(Head::default().see(b"POST / HTTP/1.1\r\nX: y\r\n\r\nbody"), b"body");
     }
 

@@ -194,11 +194,11 @@ impl Outgoing<'_> {
         if let Some(value) = self.permit.authorization() {
             request.insert_header(header::AUTHORIZATION, value.clone())?;
         }
-        self.write_whereabouts(request)
+        self.write_forwarded_headers(request)
     }
 
     /// Writes where the request came in; only our own values remain.
-    fn write_whereabouts(&self, request: &mut RequestHeader) -> pingora::Result<()> {
+    fn write_forwarded_headers(&self, request: &mut RequestHeader) -> pingora::Result<()> {
         if let Some(client) = self.visit.client {
             request.insert_header(FORWARDED_FOR, address_value(client)?)?;
         }

@@ -9,25 +9,25 @@
 //! a session ends its open streams.
 
 mod access;
+mod access_line;
 mod acme;
 mod admission;
 mod bridge;
 mod chunks;
+mod connection_quota;
 mod context;
-mod crowd;
-mod draft;
+mod control;
+mod dns_cache;
 mod failure;
 mod forward_auth;
 mod forwarded;
-mod gate;
 mod head;
 mod headers;
-mod names;
 mod own_bodies;
-mod panel;
 mod preface;
 mod refusals;
 mod request;
+mod request_quota;
 mod server;
 mod sign_out;
 mod sockets;
@@ -52,10 +52,10 @@ use crate::domain::limits::Shares;
 use crate::domain::policy::decide::Decision;
 use crate::domain::served::Served;
 use crate::flows::Gateway;
-pub use access::Telling;
+pub use access::AccessDetail;
 pub use acme::Challenges;
+pub use control::{ProxyControl, ProxyUpdate};
 pub use forwarded::ForwardedBy;
-pub use panel::{Fresh, Panel};
 pub use server::Proxy;
 pub use sockets::Sockets;
 
@@ -146,8 +146,8 @@ impl CertificateFiles {
 /// How much is served at once. A connection for which there is no room is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Generous by default: whole offices, and port-forwarding daemons, share an address. For clients
-    /// behind a trusted proxy, the requests under way are counted instead.
+    /// Generous by default: whole offices, and port-forwarding daemons, share an address. For
+    /// clients behind a trusted proxy, the requests under way are counted instead.
     pub connections: Budget,
     /// Bytes of bodies for our own endpoints that are in memory.
     pub own_bodies: Budget,
@@ -194,7 +194,8 @@ pub struct Parts {
 
 /// Counts what the proxy does. An implementation is quick and never blocks.
 pub trait Meter: Send + Sync {
-    /// A request has been answered, whole or in part; `decision` is what the rules of its route said.
+    /// A request has been answered, whole or in part; `decision` is what the rules of its route
+    /// said.
     fn request(&self, route: Option<&str>, outcome: Answered, decision: Option<Decision>, duration: Duration);
     /// The application behind `route` has begun its answer, `duration` after the request came in.
     fn upstream_answered(&self, route: &str, duration: Duration);
@@ -207,7 +208,7 @@ pub trait Meter: Send + Sync {
     /// A TLS handshake is over.
     fn handshake(&self, how: Handshake);
     /// How much of a request the access log wants to be told.
-    fn telling(&self) -> Telling;
+    fn access_detail(&self) -> AccessDetail;
     /// A request is over, of which the access log wants to be told.
     fn served(&self, served: &Served);
 }
@@ -235,8 +236,8 @@ pub enum ProxyError {
 }
 
 pub use tls::{
-    CertificateError, Inspected, Standing, check as check_certificate, inspect as inspect_certificates,
-    unusable as unusable_certificates,
+    CertificateError, CertificateStatus, Inspected, check as check_certificate,
+    inspect as inspect_certificates, unusable as unusable_certificates,
 };
 
 #[cfg(test)]

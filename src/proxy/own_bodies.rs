@@ -23,11 +23,11 @@ use crate::domain::ledger::{Ledger, Standing};
 /// All such bodies in memory.
 pub(super) struct OwnBodies {
     ledger: Mutex<Ledger>,
-    pace: ArcSwap<Pace>,
+    pace: ArcSwap<BodyRate>,
 }
 
 /// How fast a body has to come.
-struct Pace {
+struct BodyRate {
     timeout: Duration,
     bytes_per_second: usize,
 }
@@ -53,14 +53,14 @@ impl OwnBodies {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             ledger: Mutex::new(Ledger::new(limits.own_bodies)),
-            pace: ArcSwap::from_pointee(Pace::of(limits)),
+            pace: ArcSwap::from_pointee(BodyRate::of(limits)),
         }
     }
 
     /// Bounds bodies by these limits from now on.
     pub(super) fn exchange(&self, limits: &Limits) {
         self.ledger().set_budget(limits.own_bodies);
-        self.pace.store(Arc::new(Pace::of(limits)));
+        self.pace.store(Arc::new(BodyRate::of(limits)));
     }
 
     /// Reads the body, unless it is more than our endpoints take, or too many bytes are in memory.
@@ -83,11 +83,11 @@ impl OwnBodies {
         let began = tokio::time::Instant::now();
         let mut body = BytesMut::new();
         loop {
-            let until = began + self.time_for(body.len());
+            let until = began + self.timeout_for(body.len());
             let chunk = tokio::time::timeout_at(until, session.read_request_body()).await;
             let chunk = chunk.map_err(|_| Error::new_down(ErrorType::ReadTimedout))?;
             let chunk = chunk.map_err(Error::into_down)?;
-            if streams::is_body_odd() {
+            if streams::is_body_ambiguous() {
                 return Err(Error::new_down(INVALID_CHUNK));
             }
             let Some(chunk) = chunk else { return Ok(OwnBody::Whole(body.freeze(), share)) };
@@ -102,7 +102,7 @@ impl OwnBodies {
     }
 
     /// How long a body may take of which this much has arrived.
-    fn time_for(&self, bytes: usize) -> Duration {
+    fn timeout_for(&self, bytes: usize) -> Duration {
         let pace = self.pace.load();
         let millis = bytes.saturating_mul(1000) / pace.bytes_per_second;
         pace.timeout + Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
@@ -113,7 +113,7 @@ impl OwnBodies {
     }
 }
 
-impl Pace {
+impl BodyRate {
     fn of(limits: &Limits) -> Self {
         Self { timeout: limits.own_body_timeout, bytes_per_second: limits.own_body_bytes_per_second.max(1) }
     }
@@ -154,9 +154,9 @@ mod tests {
         };
         let bodies = OwnBodies::new(&limits);
         for (bytes, time) in [(0, 5_000), (1, 5_000), (4_096, 6_000), (65_536, 21_000)] {
-            assert_eq!(bodies.time_for(bytes), Duration::from_millis(time), "{bytes}");
+            assert_eq!(bodies.timeout_for(bytes), Duration::from_millis(time), "{bytes}");
         }
         bodies.exchange(&Limits { own_body_bytes_per_second: 0, ..limits });
-        assert_eq!(bodies.time_for(2), Duration::from_secs(7), "no rate is no division by zero");
+        assert_eq!(bodies.timeout_for(2), Duration::from_secs(7), "no rate is no division by zero");
     }
 }

@@ -17,7 +17,7 @@ use crate::flows::visit::Visit;
 
 /// The parts of a request that decide about a refusal.
 #[derive(Clone, Copy)]
-pub(super) struct Told<'a> {
+pub(super) struct RequestHead<'a> {
     pub(super) method: &'a Method,
     pub(super) headers: &'a HeaderMap,
 }
@@ -25,7 +25,7 @@ pub(super) struct Told<'a> {
 /// The answer to a request that is refused although there is a permit for it.
 pub(super) fn refused(
     gateway: &Gateway,
-    request: Told<'_>,
+    request: RequestHead<'_>,
     permit: &Permit,
     visit: &Visit,
 ) -> Option<Outcome> {
@@ -44,7 +44,7 @@ pub(super) fn refused(
 
 /// A WebSocket is not bound by the same-origin policy: a foreign page could open one with the
 /// person's cookies. So where a browser names the page's origin, it has to be ours.
-fn may_upgrade(request: Told<'_>, permit: &Permit, here: impl Fn() -> String) -> bool {
+fn may_upgrade(request: RequestHead<'_>, permit: &Permit, here: impl Fn() -> String) -> bool {
     if !request::wants_websocket(request.headers) {
         return true;
     }
@@ -58,14 +58,14 @@ fn may_upgrade(request: Told<'_>, permit: &Permit, here: impl Fn() -> String) ->
 /// Whether an application would install a service worker on the host where people sign in. It would
 /// control our pages there, and outlive the application's repair (Service Workers, "Handle
 /// Fetch"). Browsers mark the request for its script.
-fn is_service_worker(gateway: &Gateway, request: Told<'_>, visit: &Visit) -> bool {
+fn is_service_worker(gateway: &Gateway, request: RequestHead<'_>, visit: &Visit) -> bool {
     gateway.ground.place().is_auth_host(&visit.host) && request.headers.contains_key("service-worker")
 }
 
 /// Whether another origin's page would change something with the visitor's identity, and the route
 /// does not let it. A page cannot add a user's access token to a request, unless the browser
 /// remembers the token as a password.
-fn is_cross_origin_change(request: Told<'_>, permit: &Permit, here: impl Fn() -> String) -> bool {
+fn is_cross_origin_change(request: RequestHead<'_>, permit: &Permit, here: impl Fn() -> String) -> bool {
     if request.method.is_safe() || !permit.is_ambient() || permit.route().cross_origin == CrossOrigin::Passed
     {
         return false;

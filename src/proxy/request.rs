@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use super::streams::Course;
+use super::streams::StreamKind;
 use crate::domain::place::host_of;
 
 /// A response up to this length is over before it matters whether its session lives.
@@ -109,10 +109,10 @@ pub(super) fn is_long(response: &ResponseHeader) -> bool {
 }
 
 /// Whether a long response comes to an end by itself.
-pub(super) fn course(response: &ResponseHeader) -> Course {
+pub(super) fn stream_kind(response: &ResponseHeader) -> StreamKind {
     let kind = response.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
-    if kind.eq_ignore_ascii_case("text/event-stream") { Course::Endless } else { Course::Finite }
+    if kind.eq_ignore_ascii_case("text/event-stream") { StreamKind::Endless } else { StreamKind::Finite }
 }
 
 #[cfg(test)]
@@ -266,12 +266,12 @@ mod tests {
             if let Some(kind) = kind {
                 response.append_header("Content-Type", kind).unwrap();
             }
-            course(&response)
+            stream_kind(&response)
         };
-        assert_eq!(of(Some("text/event-stream")), Course::Endless);
-        assert_eq!(of(Some("Text/Event-Stream; charset=utf-8")), Course::Endless);
-        assert_eq!(of(Some("text/event-streams")), Course::Finite);
-        assert_eq!(of(Some("video/mp4")), Course::Finite);
-        assert_eq!(of(None), Course::Finite);
+        assert_eq!(of(Some("text/event-stream")), StreamKind::Endless);
+        assert_eq!(of(Some("Text/Event-Stream; charset=utf-8")), StreamKind::Endless);
+        assert_eq!(of(Some("text/event-streams")), StreamKind::Finite);
+        assert_eq!(of(Some("video/mp4")), StreamKind::Finite);
+        assert_eq!(of(None), StreamKind::Finite);
     }
 }

@@ -25,16 +25,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::acme::{VALIDATION_PROTOCOL, has_validated};
+use super::connection_quota::{AcceptError, ConnectionQuota, ConnectionSlot, Standings};
 use super::context::{Front, NamelessTls};
-use super::crowd::Crowd;
-use super::forwarded::{TrustedProxies, Unbelieved};
-use super::gate::{Full, Gate, Pass, Standings};
+use super::control::{ClientLimits, ProxyControl};
+use super::forwarded::{TrustedProxies, UntrustedProxies};
 use super::headers::Reserved;
 use super::own_bodies::OwnBodies;
-use super::panel::{Bounds, Panel};
+use super::request_quota::RequestQuota;
 use super::sockets::Sockets;
 use super::supervised::Supervised;
-use super::tls::{Certificates, NameKeeper};
+use super::tls::{Certificates, ServerNameRecorder};
 use super::watched::Watched;
 use super::write_buffer::Buffered;
 use super::{Handshake, Parts, Preface, ProxyError, ProxySettings, streams};
@@ -51,8 +51,8 @@ pub struct Proxy {
     app: Arc<Supervised>,
     listeners: Vec<Listener>,
     certificates: Option<Arc<Certificates>>,
-    panel: Arc<Panel>,
-    gate: Arc<Gate>,
+    control: Arc<ProxyControl>,
+    connection_quota: Arc<ConnectionQuota>,
     grace_period: Duration,
 }
 
@@ -63,7 +63,8 @@ struct Listener {
 }
 
 impl Proxy {
-    /// Listens on every address. From then on connections wait in the backlog until [`Self::serve`].
+    /// Listens on every address. From then on connections wait in the backlog until
+    /// [`Self::serve`].
     pub async fn bind(
         settings: ProxySettings,
         parts: Parts,
@@ -90,7 +91,8 @@ impl Proxy {
         let gateway = Arc::clone(&parts.gateway);
         let standings: Standings = Arc::new(move |client| gateway.attempts.standing(client));
         let trusted = TrustedProxies::new(settings.trusted_proxies.clone(), settings.forwarded_by);
-        let gate = Arc::new(Gate::new(settings.limits, trusted, standings, Arc::clone(&parts.elapsed)));
+        let connection_quota =
+            Arc::new(ConnectionQuota::new(settings.limits, trusted, standings, Arc::clone(&parts.elapsed)));
         let front = Arc::new(ArcSwap::from_pointee(Front {
             doors: parts.doors.clone(),
             meter: Arc::clone(&parts.meter),
@@ -98,25 +100,32 @@ impl Proxy {
             nameless_tls: NamelessTls::with(settings.tls.as_ref().map_or(0, |tls| tls.certificates.len())),
         }));
         let gateway = Arc::clone(&parts.gateway);
-        let unbelieved = Arc::new(Unbelieved::default());
-        let bounds = Bounds {
-            gate: Arc::clone(&gate),
-            crowd: Arc::new(Crowd::new(settings.limits.connections)),
+        let untrusted_proxies = Arc::new(UntrustedProxies::default());
+        let client_limits = ClientLimits {
+            connection_quota: Arc::clone(&connection_quota),
+            request_quota: Arc::new(RequestQuota::new(settings.limits.connections)),
             own_bodies: Arc::new(OwnBodies::new(&settings.limits)),
         };
-        let panel = Panel {
-            bounds: bounds.clone(),
+        let control = ProxyControl {
+            client_limits: client_limits.clone(),
             gateway,
             front: Arc::clone(&front),
             certificates: certificates.clone(),
-            unbelieved: Arc::clone(&unbelieved),
+            untrusted_proxies: Arc::clone(&untrusted_proxies),
         };
         Ok(Self {
-            app: Arc::new(Supervised::new(&settings, parts, front, certificates.clone(), bounds, unbelieved)),
+            app: Arc::new(Supervised::new(
+                &settings,
+                parts,
+                front,
+                certificates.clone(),
+                client_limits,
+                untrusted_proxies,
+            )),
             listeners,
             certificates,
-            panel: Arc::new(panel),
-            gate,
+            control: Arc::new(control),
+            connection_quota,
             grace_period: settings.grace_period,
         })
     }
@@ -131,9 +140,9 @@ impl Proxy {
         self.listeners.iter().map(|listener| listener.socket.as_fd().try_clone_to_owned())
     }
 
-    /// The panel, by which the served state is exchanged.
-    pub fn panel(&self) -> Arc<Panel> {
-        Arc::clone(&self.panel)
+    /// The control, by which the served state is exchanged.
+    pub fn control(&self) -> Arc<ProxyControl> {
+        Arc::clone(&self.control)
     }
 
     /// Serves until `shutdown` holds `true`, and then until every request is done or the grace
@@ -145,8 +154,8 @@ impl Proxy {
         }
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
-            let (app, gate) = (Arc::clone(&self.app), Arc::clone(&self.gate));
-            accepting.spawn(accept(listener, app, gate, shutdown.clone()));
+            let (app, connection_quota) = (Arc::clone(&self.app), Arc::clone(&self.connection_quota));
+            accepting.spawn(accept(listener, app, connection_quota, shutdown.clone()));
         }
         let mut open = Vec::new();
         loop {
@@ -205,7 +214,7 @@ async fn listen(
 /// beside those of HTTP, so the configuration that it makes is replaced.
 fn acceptor(certificates: &Arc<Certificates>) -> Acceptor {
     #[expect(clippy::expect_used, reason = "with rustls, TLS settings with callbacks cannot fail")]
-    let mut settings = PingoraTls::with_callbacks(Box::new(NameKeeper)).expect("TLS settings");
+    let mut settings = PingoraTls::with_callbacks(Box::new(ServerNameRecorder)).expect("TLS settings");
     settings.set_cert_resolver(Arc::clone(certificates) as _);
     let mut acceptor = settings.build();
     let versions = [&version::TLS13, &version::TLS12];
@@ -222,7 +231,7 @@ fn acceptor(certificates: &Arc<Certificates>) -> Acceptor {
 async fn accept(
     listener: Listener,
     app: Arc<Supervised>,
-    gate: Arc<Gate>,
+    connection_quota: Arc<ConnectionQuota>,
     mut shutdown: watch::Receiver<bool>,
 ) -> JoinSet<()> {
     let mut connections = JoinSet::new();
@@ -232,24 +241,24 @@ async fn accept(
             biased;
             () = asked(&mut shutdown) => return connections,
             Some(_) = connections.join_next() => {}
-            accepted = gate.accept(&listener.socket) => match accepted {
-                Ok((mut socket, mut peer, mut pass)) => {
+            accepted = connection_quota.accept(&listener.socket) => match accepted {
+                Ok((mut socket, mut peer, mut slot)) => {
                     let (app, tls) = (Arc::clone(&app), listener.tls.clone());
-                    let (shutdown, gate) = (on_shutdown.clone(), Arc::clone(&gate));
+                    let (shutdown, connection_quota) = (on_shutdown.clone(), Arc::clone(&connection_quota));
                     connections.spawn(async move {
                         if app.preface == Preface::Proxy {
-                            let introduced = gate.introduce(&mut socket, peer, pass).await;
-                            let Some(introduced) = introduced else { return };
-                            (peer, pass) = introduced;
+                            let identified = connection_quota.identify_client(&mut socket, peer, slot).await;
+                            let Some(identified) = identified else { return };
+                            (peer, slot) = identified;
                         }
                         tokio::select! {
-                            () = serve_connection(socket, peer, tls, &app, &pass, shutdown) => {}
-                            () = pass.activity().until_closed() => {}
+                            () = serve_connection(socket, peer, tls, &app, &slot, shutdown) => {}
+                            () = slot.activity().until_closed() => {}
                         }
                     });
                 }
-                Err(Full::Gate) => {}
-                Err(Full::System(e)) => {
+                Err(AcceptError::NoRoom) => {}
+                Err(AcceptError::System(e)) => {
                     tracing::warn!(address = %listener.address, error = %e, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
@@ -268,12 +277,12 @@ async fn serve_connection(
     peer: SocketAddr,
     tls: Option<Arc<Acceptor>>,
     app: &Arc<Supervised>,
-    pass: &Pass,
+    slot: &ConnectionSlot,
     shutdown: ShutdownWatch,
 ) {
     let Some(stream) = connection(socket, peer, tls, app).await else { return };
-    let _known = app.know(&stream, pass.activity());
-    streams::connection(Arc::clone(pass.activity()), async move {
+    let _known = app.know(&stream, slot.activity());
+    streams::connection(Arc::clone(slot.activity()), async move {
         let mut next = Some(stream);
         while let Some(stream) = next.take() {
             next = app.process_new(stream, &shutdown).await;

@@ -13,7 +13,7 @@ use super::request;
 use crate::flows::admission::Permit;
 
 /// Whether `request`, which the application has answered with `status`, signs its user out.
-pub(super) fn leads_out(permit: &Permit, request: &RequestHeader, status: StatusCode) -> bool {
+pub(super) fn signs_out(permit: &Permit, request: &RequestHeader, status: StatusCode) -> bool {
     let Some(logout) = &permit.route().logout else { return false };
     let (path, query) = (request::path_of(request), request::query_of(request));
     logout.is_asked(path, query)

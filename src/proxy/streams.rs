@@ -8,8 +8,8 @@
 //! once. Dropping closes an HTTP/1.1 connection and resets one HTTP/2 stream, leaving its
 //! neighbours alone.
 //!
-//! Supervision also bounds how long a client may take to say anything at all, and to send a request's
-//! headers.
+//! Supervision also bounds how long a client may take to say anything at all, and to send a
+//! request's headers.
 //!
 //! What always holds: a request that is answered at once pays no timer, lock or allocation here.
 
@@ -24,7 +24,7 @@ use pingora::server::ShutdownWatch;
 
 use super::Meter;
 use super::chunks::Chunks;
-use super::gate::Activity;
+use super::connection_quota::Activity;
 use super::head::Head;
 use crate::flows::Gateway;
 use crate::flows::admission::Stay;
@@ -107,12 +107,12 @@ fn on_activity(supervision: &Supervision, change: impl Fn(&Activity)) {
 struct Binding {
     gateway: Arc<Gateway>,
     stay: Arc<Stay>,
-    course: Course,
+    stream_kind: StreamKind,
 }
 
 /// Whether an exchange comes to an end by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Course {
+pub(super) enum StreamKind {
     /// A download or an upload.
     Finite,
     /// A WebSocket or a stream of events.
@@ -123,9 +123,9 @@ impl Binding {
     /// Returns when the exchange may not go on, or shutdown does not wait for it.
     async fn until_ended(self, mut shutdown: ShutdownWatch) {
         let refused = self.gateway.admission.until_refused(&self.stay);
-        match self.course {
-            Course::Finite => refused.await,
-            Course::Endless => tokio::select! {
+        match self.stream_kind {
+            StreamKind::Finite => refused.await,
+            StreamKind::Endless => tokio::select! {
                 () = refused => {}
                 _ = shutdown.wait_for(|asked| *asked) => {}
             },
@@ -183,8 +183,8 @@ pub(super) fn http2_begun() {
     });
 }
 
-/// Ends when a connection has taken too long to open. Like [`cut`], it is polled right after the
-/// code that changes the stage.
+/// Ends when a connection has taken too long to open. Like [`until_cancelled`], it is polled right
+/// after the code that changes the stage.
 async fn silence(limit: Duration) {
     let mut too_late = std::pin::pin!(pingora::time::sleep(limit));
     poll_fn(|context| match CONNECTION.try_with(|connection| connection.stage.get()) {
@@ -212,14 +212,14 @@ pub(super) async fn supervised<T>(
             tokio::select! {
                 biased;
                 answered = request => Some(answered),
-                () = cut(limit, shutdown) => None,
+                () = until_cancelled(limit, shutdown) => None,
             }
         })
         .await
 }
 
 /// Notes bytes that have come on an HTTP/1 connection for the current request.
-pub(super) fn came(bytes: &[u8]) {
+pub(super) fn note_bytes(bytes: &[u8]) {
     let _ = SUPERVISION.try_with(|supervision| {
         let mut head = supervision.head.get();
         let rest = head.see(bytes);
@@ -233,17 +233,17 @@ pub(super) fn came(bytes: &[u8]) {
 }
 
 /// Whether the head of the current request could be read in two ways, as its bytes came.
-pub(super) fn is_head_odd() -> bool {
-    SUPERVISION.try_with(|supervision| supervision.head.get().is_odd()).unwrap_or_default()
+pub(super) fn is_head_ambiguous() -> bool {
+    SUPERVISION.try_with(|supervision| supervision.head.get().is_ambiguous()).unwrap_or_default()
 }
 
 /// Whether the body of the current request could end in two places, as far as its bytes have come.
-pub(super) fn is_body_odd() -> bool {
-    SUPERVISION.try_with(|supervision| supervision.chunks.get().are_odd()).unwrap_or_default()
+pub(super) fn is_body_ambiguous() -> bool {
+    SUPERVISION.try_with(|supervision| supervision.chunks.get().are_ambiguous()).unwrap_or_default()
 }
 
 /// Notes that the current request's headers have arrived.
-pub(super) fn arrived() {
+pub(super) fn note_headers() {
     let _ = SUPERVISION.try_with(|supervision| {
         if supervision.arrived.replace(Some(Arrived)).is_none() {
             on_activity(supervision, Activity::begin_request);
@@ -255,13 +255,13 @@ pub(super) fn arrived() {
 /// to use the route.
 pub(super) fn bind_to_session(
     stay: Option<Stay>,
-    course: Course,
+    stream_kind: StreamKind,
     gateway: &Arc<Gateway>,
     meter: &Arc<dyn Meter>,
 ) -> OpenStream {
     let held = stay.as_ref().and_then(Stay::session).map(LiveSession::hold);
     if let Some(stay) = stay {
-        let binding = Binding { gateway: Arc::clone(gateway), stay: Arc::new(stay), course };
+        let binding = Binding { gateway: Arc::clone(gateway), stay: Arc::new(stay), stream_kind };
         let _ = SUPERVISION.try_with(|supervision| supervision.binding.set(binding));
     }
     OpenStream::new(Arc::clone(meter), held)
@@ -271,7 +271,7 @@ pub(super) fn bind_to_session(
 ///
 /// The supervision changes only while the request itself is polled, right before this future is, so
 /// this future needs no wake-up of its own.
-async fn cut(limit: Duration, shutdown: &ShutdownWatch) {
+async fn until_cancelled(limit: Duration, shutdown: &ShutdownWatch) {
     let mut ended: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     let mut too_late = std::pin::pin!(pingora::time::sleep(limit));
     let mut too_slow: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;

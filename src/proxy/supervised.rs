@@ -18,10 +18,10 @@ use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 
 use super::admission::Phases;
+use super::connection_quota::Activity;
 use super::context::{Front, PlainHttp, RequestIds, Shared};
-use super::forwarded::{TrustedProxies, Unbelieved};
-use super::gate::Activity;
-use super::panel::Bounds;
+use super::control::ClientLimits;
+use super::forwarded::{TrustedProxies, UntrustedProxies};
 use super::tls::Certificates;
 use super::upstream::{TRIES_MAX, Upstreams};
 use super::{HEADER_BYTES_MAX, Parts, Preface, ProxySettings, streams};
@@ -48,18 +48,18 @@ pub(super) struct Supervised {
 struct Activities(Arc<papaya::HashMap<usize, Arc<Activity>>>);
 
 /// Keeps a connection known until it is dropped.
-pub(super) struct Known {
+pub(super) struct KnownConnection {
     activities: Activities,
     digest: Option<Arc<SocketDigest>>,
 }
 
 impl Activities {
-    fn keep(&self, stream: &Stream, activity: &Arc<Activity>) -> Known {
+    fn keep(&self, stream: &Stream, activity: &Arc<Activity>) -> KnownConnection {
         let digest = stream.get_socket_digest();
         if let Some(digest) = &digest {
             self.0.pin().insert(address_of(digest), Arc::clone(activity));
         }
-        Known { activities: self.clone(), digest }
+        KnownConnection { activities: self.clone(), digest }
     }
 
     fn of(&self, session: &ServerSession) -> Option<Arc<Activity>> {
@@ -68,7 +68,7 @@ impl Activities {
     }
 }
 
-impl Drop for Known {
+impl Drop for KnownConnection {
     fn drop(&mut self) {
         if let Some(digest) = &self.digest {
             self.activities.0.pin().remove(&address_of(digest));
@@ -87,8 +87,8 @@ impl Supervised {
         parts: Parts,
         front: Arc<ArcSwap<Front>>,
         certificates: Option<Arc<Certificates>>,
-        bounds: Bounds,
-        unbelieved: Arc<Unbelieved>,
+        client_limits: ClientLimits,
+        untrusted_proxies: Arc<UntrustedProxies>,
     ) -> Self {
         let place = parts.gateway.ground.place();
         // Without TLS of our own, a proxy before us has to speak https.
@@ -98,11 +98,11 @@ impl Supervised {
         };
         let shared = Shared {
             front: Arc::clone(&front),
-            own_bodies: bounds.own_bodies,
-            crowd: bounds.crowd,
+            own_bodies: client_limits.own_bodies,
+            request_quota: client_limits.request_quota,
             ids: RequestIds::new(entropy::bytes(parts.gateway.ground.entropy())),
             trusted: TrustedProxies::new(settings.trusted_proxies.clone(), settings.forwarded_by),
-            unbelieved,
+            untrusted_proxies,
             upstreams: Upstreams::new(Arc::clone(&parts.elapsed)),
             plain_http,
             certificates,
@@ -127,7 +127,7 @@ impl Supervised {
 
     /// Lets the requests of HTTP/2 on `stream` know what their connection is doing, until the
     /// returned value is dropped.
-    pub(super) fn know(&self, stream: &Stream, activity: &Arc<Activity>) -> Known {
+    pub(super) fn know(&self, stream: &Stream, activity: &Arc<Activity>) -> KnownConnection {
         self.activities.keep(stream, activity)
     }
 }
@@ -177,24 +177,29 @@ mod tests {
     use crate::domain::ledger::Standing;
     use crate::proxy::ForwardedBy;
     use crate::proxy::Limits;
-    use crate::proxy::gate::Gate;
+    use crate::proxy::connection_quota::ConnectionQuota;
 
     #[tokio::test]
     async fn p_32_a_connection_is_known_for_as_long_as_it_is_open() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let trusted = TrustedProxies::new(Vec::new(), ForwardedBy::XForwarded);
         let standings = Arc::new(|_: Option<IpAddr>| Standing::Known);
-        let gate = Arc::new(Gate::new(Limits::default(), trusted, standings, Arc::new(|| Duration::ZERO)));
+        let quota = Arc::new(ConnectionQuota::new(
+            Limits::default(),
+            trusted,
+            standings,
+            Arc::new(|| Duration::ZERO),
+        ));
         let activities = Activities::default();
         let mut open = Vec::new();
         for _ in 0..2 {
             let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-            let Ok((socket, _, pass)) = gate.accept(&listener).await else { panic!("there is room") };
+            let Ok((socket, _, slot)) = quota.accept(&listener).await else { panic!("there is room") };
             let mut connection = Connection::from(socket);
             connection.set_socket_digest(SocketDigest::from_raw_fd(connection.as_raw_fd()));
             let stream: Stream = Box::new(connection);
-            let known = activities.keep(&stream, pass.activity());
-            open.push((client, stream, pass, known));
+            let known = activities.keep(&stream, slot.activity());
+            open.push((client, stream, slot, known));
         }
         assert_eq!(activities.0.len(), 2, "each by itself");
         open.pop();

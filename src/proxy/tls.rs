@@ -49,19 +49,19 @@ impl CertificateError {
 }
 
 /// The name a client asked for in its TLS handshake, kept with the connection.
-pub(super) struct AskedFor(pub(super) String);
+pub(super) struct RequestedServerName(pub(super) String);
 
 /// Notes the name of a handshake.
-pub(super) struct NameKeeper;
+pub(super) struct ServerNameRecorder;
 
 #[async_trait]
-impl TlsAccept for NameKeeper {
+impl TlsAccept for ServerNameRecorder {
     async fn handshake_complete_callback(
         &self,
         tls: &TlsRef,
     ) -> Option<Arc<dyn std::any::Any + Send + Sync>> {
         let name = tls.server_name()?.trim_end_matches('.').to_ascii_lowercase();
-        Some(Arc::new(AskedFor(name)))
+        Some(Arc::new(RequestedServerName(name)))
     }
 }
 
@@ -69,13 +69,13 @@ impl TlsAccept for NameKeeper {
 #[derive(Debug)]
 pub(super) struct Certificates {
     files: ArcSwap<Vec<CertificateFiles>>,
-    current: ArcSwap<Set>,
+    current: ArcSwap<CertificateSet>,
     challenges: Arc<Challenges>,
 }
 
 #[derive(Debug)]
-pub(super) struct Set {
-    served: Vec<Served>,
+pub(super) struct CertificateSet {
+    served: Vec<ServedCertificate>,
     /// The names of certificates that are to be obtained, and are not there.
     awaited: Vec<String>,
     /// The digest of all files that were read, to see a change.
@@ -83,23 +83,23 @@ pub(super) struct Set {
 }
 
 #[derive(Debug)]
-struct Served {
+struct ServedCertificate {
     files: CertificateFiles,
     key: Arc<CertifiedKey>,
 }
 
 /// A certificate that is served, or that is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct CertificateStatus {
     /// The host of an obtained certificate, or the file of a given one.
     pub certificate: String,
     /// From when until when it is valid; `None`: it is not there yet.
-    pub life: Option<(Timestamp, Timestamp)>,
+    pub validity: Option<(Timestamp, Timestamp)>,
 }
 
 /// The faults of the pairs that cannot be served.
 pub fn unusable(files: &[CertificateFiles]) -> Vec<CertificateError> {
-    files.iter().filter_map(|pair| Set::read(std::slice::from_ref(pair)).err()).collect()
+    files.iter().filter_map(|pair| CertificateSet::read(std::slice::from_ref(pair)).err()).collect()
 }
 
 /// A certificate and its validity (RFC 5280, section 4.1.2.5).
@@ -119,7 +119,11 @@ impl Inspected {
 
 /// Reads certificates and says how they are.
 pub fn inspect(files: &[CertificateFiles]) -> Result<Vec<Inspected>, CertificateError> {
-    Set::read(files)?.served.into_iter().map(|Served { files, key }| inspected(&files, key)).collect()
+    CertificateSet::read(files)?
+        .served
+        .into_iter()
+        .map(|ServedCertificate { files, key }| inspected(&files, key))
+        .collect()
 }
 
 /// Whether a chain and its key, in one PEM file that would lie at `path`, can be served.
@@ -144,13 +148,13 @@ impl Certificates {
         files: Vec<CertificateFiles>,
         challenges: Arc<Challenges>,
     ) -> Result<Self, CertificateError> {
-        let current = ArcSwap::from_pointee(Set::read(&files)?);
+        let current = ArcSwap::from_pointee(CertificateSet::read(&files)?);
         Ok(Self { files: ArcSwap::from_pointee(files), current, challenges })
     }
 
     /// Takes in changed files, at once. Blocks.
     pub(super) fn reread(&self) -> Result<(), CertificateError> {
-        self.replace(Set::read(&self.files.load())?);
+        self.replace(CertificateSet::read(&self.files.load())?);
         Ok(())
     }
 
@@ -160,19 +164,20 @@ impl Certificates {
     }
 
     /// All certificates that are served or to be served.
-    pub(super) fn standings(&self) -> Vec<Standing> {
+    pub(super) fn statuses(&self) -> Vec<CertificateStatus> {
         let set = self.current.load();
         let served = set.served.iter().filter_map(|served| {
             let read = inspected(&served.files, Arc::clone(&served.key)).ok()?;
-            let life = Some((read.not_before, read.not_after));
-            Some(Standing { certificate: served.files.name(), life })
+            let validity = Some((read.not_before, read.not_after));
+            Some(CertificateStatus { certificate: served.files.name(), validity })
         });
-        let awaited = set.awaited.iter().map(|host| Standing { certificate: host.clone(), life: None });
+        let awaited =
+            set.awaited.iter().map(|host| CertificateStatus { certificate: host.clone(), validity: None });
         served.chain(awaited).collect()
     }
 
     /// Serves the certificates of other files, which have been read as `set`.
-    pub(super) fn exchange(&self, files: Vec<CertificateFiles>, set: Set) {
+    pub(super) fn exchange(&self, files: Vec<CertificateFiles>, set: CertificateSet) {
         self.files.store(Arc::new(files));
         self.replace(set);
     }
@@ -186,7 +191,9 @@ impl Certificates {
             ticks.tick().await;
             let files = self.files.load_full();
             let read = Arc::clone(&files);
-            let Ok(read) = tokio::task::spawn_blocking(move || Set::read(&read)).await else { continue };
+            let Ok(read) = tokio::task::spawn_blocking(move || CertificateSet::read(&read)).await else {
+                continue;
+            };
             match read {
                 // Other files have been put in their place meanwhile.
                 Ok(_) if !Arc::ptr_eq(&files, &self.files.load()) => {}
@@ -204,7 +211,7 @@ impl Certificates {
         }
     }
 
-    fn replace(&self, set: Set) {
+    fn replace(&self, set: CertificateSet) {
         if set.digest != self.current.load().digest {
             self.current.store(Arc::new(set));
             tracing::info!("TLS certificates reloaded");
@@ -221,7 +228,7 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-impl Set {
+impl CertificateSet {
     pub(super) fn read(files: &[CertificateFiles]) -> Result<Self, CertificateError> {
         let mut digest = Sha256::new();
         let (mut served, mut awaited) = (Vec::with_capacity(files.len()), Vec::new());
@@ -236,7 +243,10 @@ impl Set {
             let key = zeroize::Zeroizing::new(read(&pair.key)?);
             digest.update(Sha256::digest(&chain));
             digest.update(Sha256::digest(&key));
-            served.push(Served { files: pair.clone(), key: Arc::new(certified_key(pair, &chain, &key)?) });
+            served.push(ServedCertificate {
+                files: pair.clone(),
+                key: Arc::new(certified_key(pair, &chain, &key)?),
+            });
         }
         Ok(Self { served, awaited, digest: digest.finalize().into() })
     }

@@ -51,21 +51,21 @@ impl Connect for Upgrades {
             };
             Error::because(kind, "connecting for an upgrade", error).into_up()
         });
-        let socket = Held { stream: connected?, looks: 0, writes: 0 };
+        let socket = DelayedReads { stream: connected?, looks: 0, writes: 0 };
         Ok(Stream::from(VirtualSocketStream::new(Box::new(socket))))
     }
 }
 
 /// A connection whose reads are held back at first.
 #[derive(Debug)]
-struct Held {
+struct DelayedReads {
     stream: TcpStream,
     /// How many more looks have to be in vain.
     looks: u8,
     writes: u8,
 }
 
-impl AsyncRead for Held {
+impl AsyncRead for DelayedReads {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -80,7 +80,7 @@ impl AsyncRead for Held {
     }
 }
 
-impl AsyncWrite for Held {
+impl AsyncWrite for DelayedReads {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -102,7 +102,7 @@ impl AsyncWrite for Held {
     }
 }
 
-impl VirtualSocket for Held {
+impl VirtualSocket for DelayedReads {
     fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
         match option {
             VirtualSockOpt::NoDelay => self.stream.set_nodelay(true),
@@ -120,14 +120,14 @@ mod tests {
 
     use super::*;
 
-    async fn held() -> (Held, TcpStream) {
+    async fn held() -> (DelayedReads, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Held { stream, looks: 0, writes: 0 }, listener.accept().await.unwrap().0)
+        (DelayedReads { stream, looks: 0, writes: 0 }, listener.accept().await.unwrap().0)
     }
 
     /// How often pingora looks in vain for an answer that has come.
-    async fn in_vain(held: &mut Held) -> u8 {
+    async fn in_vain(held: &mut DelayedReads) -> u8 {
         held.stream.readable().await.unwrap();
         let mut looks = 0;
         let mut byte = [0];

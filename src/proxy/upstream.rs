@@ -3,7 +3,7 @@
 //!
 //! Upstreams come from the configuration and from nowhere else. A name can have several addresses
 //! of which the application listens on one (`localhost` is `::1` and `127.0.0.1`): the address in
-//! use stays in use until it cannot be connected to, then the next has its turn. `names` finds
+//! use stays in use until it cannot be connected to, then the next has its turn. `dns_cache` finds
 //! them.
 
 use std::net::{IpAddr, SocketAddr};
@@ -15,8 +15,8 @@ use http::Method;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy, PeerOptions};
 use pingora::{Error, ErrorType};
 
-use super::gate::Elapsed;
-use super::names::Names;
+use super::connection_quota::Elapsed;
+use super::dns_cache::DnsCache;
 use super::upgrade::Upgrades;
 use crate::domain::policy::route::{Route, Upstream, UpstreamScheme, WebSocket};
 
@@ -32,7 +32,7 @@ const UPGRADES: u64 = u64::MAX - 1;
 
 /// The demands of a request on its connection.
 #[derive(Clone, Copy)]
-pub(super) struct Purpose<'a> {
+pub(super) struct ConnectionNeeds<'a> {
     pub(super) method: &'a Method,
     /// Whether the connection is to become a WebSocket.
     pub(super) upgrades: bool,
@@ -41,13 +41,13 @@ pub(super) struct Purpose<'a> {
 /// Chooses peers.
 pub(super) struct Upstreams {
     turn: AtomicUsize,
-    names: Names,
+    dns_cache: DnsCache,
     upgrades: Arc<Upgrades>,
 }
 
 impl Upstreams {
     pub(super) fn new(elapsed: Elapsed) -> Self {
-        Self { turn: AtomicUsize::new(0), names: Names::new(elapsed), upgrades: Arc::new(Upgrades) }
+        Self { turn: AtomicUsize::new(0), dns_cache: DnsCache::new(elapsed), upgrades: Arc::new(Upgrades) }
     }
 
     /// The place in the list of upstreams where the first try of a request on `route` begins.
@@ -60,13 +60,13 @@ impl Upstreams {
         &self,
         route: &Route,
         turn: usize,
-        asked: Purpose<'_>,
+        asked: ConnectionNeeds<'_>,
     ) -> pingora::Result<Box<HttpPeer>> {
         let upstream = upstream(route, turn)
             .ok_or_else(|| Error::explain(ErrorType::InternalError, "the route has no upstream"))?;
         let address = self.address(upstream, route.timeouts.connect).await?;
         let tls = upstream.scheme == UpstreamScheme::Https;
-        let name = if tls { bare(&upstream.host).to_owned() } else { String::new() };
+        let name = if tls { without_brackets(&upstream.host).to_owned() } else { String::new() };
         let mut peer = HttpPeer::new(address, tls, name);
         limit(&mut peer.options, route);
         let idle = idle(route, asked.method);
@@ -84,21 +84,22 @@ impl Upstreams {
     /// The try with this `turn` could not connect to `address`: the next has its turn.
     pub(super) fn cannot_connect(&self, route: &Route, turn: usize, address: IpAddr) {
         if let Some(upstream) = upstream(route, turn) {
-            self.names.pass_over(bare(&upstream.host), address);
+            self.dns_cache.skip_address(without_brackets(&upstream.host), address);
         }
     }
 
     /// How often a request on `route` is worth trying: once for every address.
     pub(super) fn tries(&self, route: &Route) -> usize {
-        let addresses = route.upstreams.iter().map(|upstream| self.names.count(bare(&upstream.host)));
+        let addresses =
+            route.upstreams.iter().map(|upstream| self.dns_cache.count(without_brackets(&upstream.host)));
         addresses.sum::<usize>().min(TRIES_MAX)
     }
 
     async fn address(&self, upstream: &Upstream, limit: Duration) -> pingora::Result<SocketAddr> {
-        let host = bare(&upstream.host);
+        let host = without_brackets(&upstream.host);
         let found = match host.parse() {
             Ok(address) => Some(address),
-            Err(_) => self.names.address(host, limit).await,
+            Err(_) => self.dns_cache.address(host, limit).await,
         };
         let found = found.ok_or_else(|| {
             Error::explain(ErrorType::ConnectNoRoute, "the upstream's name does not resolve").into_up()
@@ -112,7 +113,7 @@ fn upstream(route: &Route, turn: usize) -> Option<&Upstream> {
 }
 
 /// A host without the brackets of an IPv6 literal.
-fn bare(host: &str) -> &str {
+fn without_brackets(host: &str) -> &str {
     host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
 }
 
@@ -169,9 +170,9 @@ pub(super) mod tests {
     async fn p_36_every_address_of_a_name_is_tried() {
         let both = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
         let look_up = Arc::new(move |_| Box::pin(std::future::ready(both.to_vec())) as _);
-        let names = Names::asking(look_up, Arc::new(|| Duration::ZERO));
-        let upstreams = Upstreams { turn: AtomicUsize::new(0), names, upgrades: Arc::new(Upgrades) };
-        let asked = Purpose { method: &Method::GET, upgrades: false };
+        let dns_cache = DnsCache::asking(look_up, Arc::new(|| Duration::ZERO));
+        let upstreams = Upstreams { turn: AtomicUsize::new(0), dns_cache, upgrades: Arc::new(Upgrades) };
+        let asked = ConnectionNeeds { method: &Method::GET, upgrades: false };
         let route = route(&["localhost"]);
         for address in both {
             let peer = upstreams.peer(&route, 0, asked).await.unwrap();

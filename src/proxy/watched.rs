@@ -33,7 +33,7 @@ impl<S: IO> AsyncRead for Watched<S> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.0).poll_read(context, buffer);
         if let Poll::Ready(Ok(())) = polled {
-            streams::came(buffer.filled().get(before..).unwrap_or_default());
+            streams::note_bytes(buffer.filled().get(before..).unwrap_or_default());
         }
         polled
     }

@@ -1,7 +1,7 @@
 //! The embedded engine: sled behind one group-commit writer thread.
 //!
-//! Here are opening, reading and closing. The directory and its lock live in `home`, the writing
-//! in `writer`, the waiting in `queue`. No other module of the program names sled.
+//! Here are opening, reading and closing. The directory and its lock live in `directory`, the
+//! writing in `writer`, the waiting in `queue`. No other module of the program names sled.
 //!
 //! What always holds:
 //! - Only the writer thread changes the tree, and a change is answered when it is durable.
@@ -17,7 +17,7 @@
 
 #[cfg(test)]
 mod damage;
-mod home;
+mod directory;
 mod queue;
 mod tally;
 #[cfg(test)]
@@ -43,7 +43,7 @@ use async_trait::async_trait;
 use sled::{Config, Db, Tree};
 use tokio::sync::oneshot;
 
-use self::home::{Home, Past};
+use self::directory::{DirectoryState, StoreDirectory};
 use self::queue::Queue;
 use self::tally::Tally;
 use self::witness::Witness;
@@ -145,7 +145,7 @@ pub struct SledStore {
     /// `Some` until the store is dropped.
     engine: Option<Engine>,
     /// The lock on the directory, which goes after the database.
-    home: Option<Home>,
+    directory: Option<StoreDirectory>,
 }
 
 /// The writer's thread.
@@ -163,13 +163,13 @@ struct Engine {
 
 impl SledStore {
     /// The file that says that a store is complete.
-    pub const MARKER: &str = home::MARKER;
+    pub const MARKER: &str = directory::MARKER;
     /// The file that a process holds while it has the store.
-    pub const LOCK: &str = home::LOCK;
+    pub const LOCK: &str = directory::LOCK;
 
     /// Whether a gateway has kept something in the directory before. Changes nothing.
     pub fn is_initialised(path: &Path) -> bool {
-        home::is_initialised(path)
+        directory::is_initialised(path)
     }
 
     /// Opens the store in the directory `path`, making it on the first start.
@@ -186,12 +186,12 @@ impl SledStore {
         timer: CommitTimer,
         fsync: impl FnOnce(std::fs::File) -> Fsync,
     ) -> Result<Self, OpenError> {
-        let home = Home::take(path)?;
-        let Recovered { database, own, tally } = recover(&home, options)?;
-        let file = home.database_file()?;
-        match home.past() {
-            Past::New => home.mark_initialised(&file)?,
-            Past::Initialised => file.sync_all().map_err(|error| OpenError::io(path, error))?,
+        let directory = StoreDirectory::take(path)?;
+        let Recovered { database, own, tally } = recover(&directory, options)?;
+        let file = directory.database_file()?;
+        match directory.past() {
+            DirectoryState::New => directory.mark_initialised(&file)?,
+            DirectoryState::Initialised => file.sync_all().map_err(|error| OpenError::io(path, error))?,
         }
         let witness = Witness::begin(path, tally.changes).map_err(|error| OpenError::io(path, error))?;
         let tree = Tree::clone(&database);
@@ -212,7 +212,7 @@ impl SledStore {
         let thread = thread.map_err(|error| OpenError::io(path, error))?;
         let writer = Mutex::new(Some(Running { thread, ended }));
         let engine = Some(Engine { tree, _database: database });
-        Ok(Self { shared, writer, is_stuck: AtomicBool::new(false), engine, home: Some(home) })
+        Ok(Self { shared, writer, is_stuck: AtomicBool::new(false), engine, directory: Some(directory) })
     }
 
     fn tree(&self) -> Result<&Tree, StoreError> {
@@ -270,7 +270,7 @@ impl Drop for SledStore {
         if self.is_stuck.load(Ordering::Relaxed) {
             // sled's last synchronisation would wait as the writer does, so both are leaked. The
             // lock stays for as long as the process.
-            std::mem::forget((engine, self.home.take()));
+            std::mem::forget((engine, self.directory.take()));
             return;
         }
         if catch_unwind(AssertUnwindSafe(|| drop(engine))).is_err() {
@@ -338,19 +338,19 @@ struct Recovered {
 }
 
 /// Lets sled recover what is in the directory. Damage can make it panic, which is an answer too.
-fn recover(home: &Home, options: &SledOptions) -> Result<Recovered, OpenError> {
+fn recover(directory: &StoreDirectory, options: &SledOptions) -> Result<Recovered, OpenError> {
     let config =
-        Config::new().path(home.path()).cache_capacity(options.cache_bytes).segment_size(SEGMENT_BYTES);
+        Config::new().path(directory.path()).cache_capacity(options.cache_bytes).segment_size(SEGMENT_BYTES);
     let recovery = || {
-        let failed = |error| OpenError::sled(home.path(), error);
+        let failed = |error| OpenError::sled(directory.path(), error);
         let database = config.open().map_err(failed)?;
-        match home.past() {
-            Past::New => begin_format(database).map_err(failed),
-            Past::Initialised => check_format(home, database),
+        match directory.past() {
+            DirectoryState::New => begin_format(database).map_err(failed),
+            DirectoryState::Initialised => check_format(directory, database),
         }
     };
     catch_unwind(AssertUnwindSafe(recovery))
-        .unwrap_or_else(|_| Err(corrupt(home, "sled panicked while recovering it")))
+        .unwrap_or_else(|_| Err(corrupt(directory, "sled panicked while recovering it")))
 }
 
 /// Counts what is there, which is nothing on a first start, and says so in the database.
@@ -365,40 +365,41 @@ fn begin_format(database: Db) -> Result<Recovered, sled::Error> {
 
 /// Refuses a database that came up without what every database of ours has had from its start, or
 /// without anything that was put into it since.
-fn check_format(home: &Home, database: Db) -> Result<Recovered, OpenError> {
-    let failed = |error| OpenError::sled(home.path(), error);
+fn check_format(directory: &StoreDirectory, database: Db) -> Result<Recovered, OpenError> {
+    let failed = |error| OpenError::sled(directory.path(), error);
     let known = database.tree_names().iter().any(|name| *name == FORMAT_TREE);
     if !database.was_recovered() || !known {
-        return Err(corrupt(home, "sled came up with an empty database"));
+        return Err(corrupt(directory, "sled came up with an empty database"));
     }
     let own = database.open_tree(FORMAT_TREE).map_err(failed)?;
     match own.get(FORMAT_KEY).map_err(failed)? {
         Some(version) if version == FORMAT_VERSION => {
-            let tally = check_tally(home, &database, &own)?;
+            let tally = check_tally(directory, &database, &own)?;
             Ok(Recovered { database, own, tally })
         }
         Some(version) if version == FORMAT_VERSION_UNCOUNTED => begin_format(database).map_err(failed),
-        Some(_) => Err(OpenError::OtherFormat { path: home.path().to_owned() }),
-        None => Err(corrupt(home, "the format version is missing")),
+        Some(_) => Err(OpenError::OtherFormat { path: directory.path().to_owned() }),
+        None => Err(corrupt(directory, "the format version is missing")),
     }
 }
 
-fn check_tally(home: &Home, database: &Db, own: &Tree) -> Result<Tally, OpenError> {
-    let failed = |error| OpenError::sled(home.path(), error);
-    let written = Tally::read(own).map_err(failed)?.ok_or_else(|| corrupt(home, "its tally is missing"))?;
-    let noted = Witness::read(home.path()).map_err(|error| OpenError::io(home.path(), error))?;
+fn check_tally(directory: &StoreDirectory, database: &Db, own: &Tree) -> Result<Tally, OpenError> {
+    let failed = |error| OpenError::sled(directory.path(), error);
+    let written =
+        Tally::read(own).map_err(failed)?.ok_or_else(|| corrupt(directory, "its tally is missing"))?;
+    let noted = Witness::read(directory.path()).map_err(|error| OpenError::io(directory.path(), error))?;
     if written.changes < noted {
         let reason = format!("its last {} changes are missing", noted - written.changes);
-        return Err(corrupt(home, &reason));
+        return Err(corrupt(directory, &reason));
     }
     if !written.agrees_with(&Tally::of(database).map_err(failed)?) {
-        return Err(corrupt(home, "its entries are not those that were written"));
+        return Err(corrupt(directory, "its entries are not those that were written"));
     }
     Ok(written)
 }
 
-fn corrupt(home: &Home, reason: &str) -> OpenError {
-    OpenError::Corrupt { path: home.path().to_owned(), reason: reason.to_owned() }
+fn corrupt(directory: &StoreDirectory, reason: &str) -> OpenError {
+    OpenError::Corrupt { path: directory.path().to_owned(), reason: reason.to_owned() }
 }
 
 fn unreadable(error: sled::Error) -> StoreError {

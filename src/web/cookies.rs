@@ -48,7 +48,7 @@ pub fn nonce(place: &Place, nonce: &Secret) -> HeaderValue {
 
 /// The cookie that binds a link between two devices to the new device.
 pub fn newcomer(place: &Place, nonce: &Secret) -> HeaderValue {
-    write(place, Cookie::Newcomer, &nonce.reveal(), DEVICE_LINK_LIFETIME, "Strict")
+    write(place, Cookie::NewDevice, &nonce.reveal(), DEVICE_LINK_LIFETIME, "Strict")
 }
 
 /// The cookie that says that a user has signed in with this browser.
@@ -112,7 +112,7 @@ fn write(place: &Place, which: Cookie, value: &str, lifetime: Duration, same_sit
             | Cookie::OcoreChallenge
             | Cookie::Code
             | Cookie::Nonce
-            | Cookie::Newcomer
+            | Cookie::NewDevice
             | Cookie::Device,
         ) => ("", "/"),
     };

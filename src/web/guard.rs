@@ -241,7 +241,7 @@ fn known(caller: Caller, shown: Shown) -> Option<Known> {
 
 /// Whether the request shows an access token.
 pub(super) fn shows_access_token(headers: &HeaderMap) -> bool {
-    bearer(headers).is_some_and(access::is_one)
+    bearer(headers).is_some_and(access::is_access_token)
 }
 
 /// The nonce of a step-up that is to pay for the request.

@@ -4,8 +4,9 @@
 //! What does not live here: which dispatch is due, and when one is tried again
 //! (`flows/messages/dispatches.rs`).
 //!
-//! What always holds: one request, and no redirect is followed; a certificate has to be for the host;
-//! plain HTTP goes to this machine and to private networks alone, whatever a name resolves to.
+//! What always holds: one request, and no redirect is followed; a certificate has to be for the
+//! host; plain HTTP goes to this machine and to private networks alone, whatever a name resolves
+//! to.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -47,12 +48,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of an answer is read.
 pub const ANSWER_BYTES_MAX: usize = 4 << 10;
 /// How much of an answer is shown.
-const SAID_CHARS_MAX: usize = 200;
+const EXCERPT_CHARS_MAX: usize = 200;
 
 const USER_AGENT: &str = concat!("Vestibule/", env!("CARGO_PKG_VERSION"));
 
-type Found = BoxFuture<'static, io::Result<std::vec::IntoIter<SocketAddr>>>;
-type Resolver = ServiceFn<fn(Name) -> Found>;
+type ResolvedAddresses = BoxFuture<'static, io::Result<std::vec::IntoIter<SocketAddr>>>;
+type Resolver = ServiceFn<fn(Name) -> ResolvedAddresses>;
 
 /// One webhook, as the configuration names it.
 #[derive(Clone)]
@@ -90,7 +91,7 @@ pub struct Answer {
 }
 
 /// A webhook that dispatches can be sent to.
-struct Hook {
+struct Receiver {
     url: Uri,
     template: Template,
     secret: Option<SigningSecret>,
@@ -99,7 +100,7 @@ struct Hook {
 
 /// The sender for the webhooks of the configuration.
 pub struct HttpWebhookSender {
-    hooks: BTreeMap<WebhookId, Hook>,
+    receivers: BTreeMap<WebhookId, Receiver>,
     sender: Sender,
 }
 
@@ -109,25 +110,25 @@ impl HttpWebhookSender {
         settings: impl IntoIterator<Item = WebhookSettings>,
         sender: Sender,
     ) -> Result<Self, BadWebhook> {
-        let hooks = settings.into_iter().map(|settings| {
+        let receivers = settings.into_iter().map(|settings| {
             let url: Uri = settings.url.parse().map_err(|error| bad(&error))?;
             let client = client(&settings, &url)?;
             let WebhookSettings { url: text, template, secret, .. } = settings;
-            Ok((WebhookId::of_url(&text), Hook { url, template, secret, client }))
+            Ok((WebhookId::of_url(&text), Receiver { url, template, secret, client }))
         });
-        Ok(Self { hooks: hooks.collect::<Result<_, BadWebhook>>()?, sender })
+        Ok(Self { receivers: receivers.collect::<Result<_, BadWebhook>>()?, sender })
     }
 
     /// Hands a dispatch that says nothing but that it has arrived to a webhook, and returns what
     /// that said.
-    pub async fn try_out(&self, to: &WebhookId, id: MessageId, now: Timestamp) -> Result<Answer, String> {
-        let hook = self.hooks.get(to).ok_or("there is no such webhook")?;
+    pub async fn send_test(&self, to: &WebhookId, id: MessageId, now: Timestamp) -> Result<Answer, String> {
+        let receiver = self.receivers.get(to).ok_or("there is no such webhook")?;
         let dispatch = Dispatch::test(now);
         let attempt = Attempt { to: *to, id, dispatch: &dispatch, now };
         let asked = async {
-            let response = hook.ask(attempt, &self.sender).await?;
+            let response = receiver.ask(attempt, &self.sender).await?;
             let status = response.status().as_u16();
-            Ok(Answer { status, said: said(response).await })
+            Ok(Answer { status, said: response_excerpt(response).await })
         };
         tokio::time::timeout(CARRY_TIMEOUT, asked).await.map_err(|_| TOO_LONG.to_owned())?
     }
@@ -137,16 +138,16 @@ const TOO_LONG: &str = "it takes too long to answer";
 
 #[async_trait]
 impl WebhookSender for HttpWebhookSender {
-    fn knows(&self, to: &WebhookId) -> bool {
-        self.hooks.contains_key(to)
+    fn has_webhook(&self, to: &WebhookId) -> bool {
+        self.receivers.contains_key(to)
     }
 
     async fn send(&self, attempt: Attempt<'_>) -> Result<(), WebhookError> {
-        let Some(hook) = self.hooks.get(&attempt.to) else {
+        let Some(receiver) = self.receivers.get(&attempt.to) else {
             return Err(WebhookError::Permanent("there is no such webhook".to_owned()));
         };
         // The head of an answer tells whether the message was taken; the rest is not read.
-        match tokio::time::timeout(CARRY_TIMEOUT, hook.ask(attempt, &self.sender)).await {
+        match tokio::time::timeout(CARRY_TIMEOUT, receiver.ask(attempt, &self.sender)).await {
             Ok(Ok(response)) => judged(response.status()),
             Ok(Err(error)) => Err(WebhookError::Temporary(error)),
             Err(_) => Err(WebhookError::Temporary(TOO_LONG.to_owned())),
@@ -166,7 +167,7 @@ fn judged(status: StatusCode) -> Result<(), WebhookError> {
     }
 }
 
-impl Hook {
+impl Receiver {
     async fn ask(
         &self,
         attempt: Attempt<'_>,
@@ -206,7 +207,7 @@ fn client(
             .map_err(|error| bad(&error))?,
     };
     let is_plain = url.scheme_str() == Some("http");
-    let resolve: fn(Name) -> Found = if is_plain { near } else { any };
+    let resolve: fn(Name) -> ResolvedAddresses = if is_plain { resolve_near } else { resolve_any };
     let mut connector = HttpConnector::new_with_resolver(tower::service_fn(resolve));
     connector.enforce_http(false);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -237,12 +238,12 @@ fn bad(error: &dyn fmt::Display) -> BadWebhook {
     BadWebhook::Settings(error.to_string())
 }
 
-fn any(name: Name) -> Found {
+fn resolve_any(name: Name) -> ResolvedAddresses {
     Box::pin(async move { Ok(addresses(&name).await?.into_iter()) })
 }
 
 /// Addresses of this machine and of private networks: no other host is sent anything in the clear.
-fn near(name: Name) -> Found {
+fn resolve_near(name: Name) -> ResolvedAddresses {
     Box::pin(async move {
         let mut found = addresses(&name).await?;
         found.retain(|address| network::is_near(address.ip()));
@@ -258,7 +259,7 @@ async fn addresses(name: &Name) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// The beginning of an answer, without what a terminal would take for a command.
-async fn said(mut response: Response<impl BodyExt<Data = Bytes> + Unpin>) -> String {
+async fn response_excerpt(mut response: Response<impl BodyExt<Data = Bytes> + Unpin>) -> String {
     let mut bytes = Vec::new();
     while bytes.len() < ANSWER_BYTES_MAX
         && let Some(Ok(frame)) = response.frame().await
@@ -267,7 +268,7 @@ async fn said(mut response: Response<impl BodyExt<Data = Bytes> + Unpin>) -> Str
     }
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join(" ").chars().take(SAID_CHARS_MAX).collect()
+    words.collect::<Vec<_>>().join(" ").chars().take(EXCERPT_CHARS_MAX).collect()
 }
 
 /// An error and its last cause, which says most.
@@ -308,10 +309,10 @@ mod tests {
 
     #[tokio::test]
     async fn refuses_plain_http_to_public_addresses() {
-        let found = near("localhost".parse().unwrap()).await.unwrap();
+        let found = resolve_near("localhost".parse().unwrap()).await.unwrap();
         assert!(found.count() > 0);
-        let refused = near("192.0.2.1".parse().unwrap()).await.unwrap_err();
+        let refused = resolve_near("192.0.2.1".parse().unwrap()).await.unwrap_err();
         assert!(refused.to_string().contains("not https"), "{refused}");
-        assert_eq!(any("192.0.2.1".parse().unwrap()).await.unwrap().count(), 1);
+        assert_eq!(resolve_any("192.0.2.1".parse().unwrap()).await.unwrap().count(), 1);
     }
 }

@@ -3,11 +3,11 @@
 use reqwest::Method;
 use serde_json::json;
 
+use crate::dialect_clients::DialectClient;
 use crate::harness::config::Config;
 use crate::harness::journey::secret_of;
 use crate::harness::scene::ALICE;
 use crate::harness::{Authenticator, Browser, Gateway, Scene, port};
-use crate::tongues::Tongue;
 
 /// Nearly Alice's, or worse: each has been a way around a comparison or a domain check.
 const HOSTILE: [&str; 43] = [
@@ -61,7 +61,7 @@ const HERS: [&str; 3] = ["alice@example.com", "ALICE@Example.COM", "  alice@exam
 
 /// All dialects, and a mail server that does not answer: what is sent does not matter here.
 fn arrange(config: &mut Config) {
-    Tongue::all_on(config);
+    DialectClient::all_on(config);
     let url = format!("url = \"smtp://localhost:{}\"", port::free());
     config.table("mail", &[&url, "from = \"no-reply@example.com\""]);
     config.table("signin", &["email_code = \"enroll\""]);

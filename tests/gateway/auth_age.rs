@@ -12,7 +12,7 @@ use vestibule::domain::policy::who::{Allow, Who};
 use vestibule::domain::session::Session;
 use vestibule::flows::admission::{Admission, Asked, Outcome, Permit};
 use vestibule::flows::rules::Rules;
-use vestibule::flows::sign_in::return_target::{Errand, Intent, NextStep, SignInRedirect};
+use vestibule::flows::sign_in::return_target::{Intent, NextStep, RedirectReason, SignInRedirect};
 use vestibule::store::MemoryStore;
 
 use crate::harness::Scene;
@@ -61,12 +61,19 @@ async fn a_passkey_that_was_shown_too_long_ago_is_shown_again_and_leads_back() {
     stage.clock.forward(Duration::from_millis(1));
     must_show_passkey(&asked(&stage, &session));
 
-    let gone =
-        stage.gateway.sign_in.leave_for_sign_in(&visit(APP_HOST), "/deep", None, Errand::ShowPasskey).await;
+    let gone = stage
+        .gateway
+        .sign_in
+        .leave_for_sign_in(&visit(APP_HOST), "/deep", None, RedirectReason::ShowPasskey)
+        .await;
     let SignInRedirect::SignIn { return_target, .. } = gone.unwrap() else { panic!("a loop") };
     assert!(stage.gateway.sign_in.must_show_again(&session, Some(&return_target)).await.unwrap());
     // An anonymous client's return target needs a live session and no fresh passkey.
-    let gone = stage.gateway.sign_in.leave_for_sign_in(&visit(APP_HOST), "/deep", None, Errand::SignIn).await;
+    let gone = stage
+        .gateway
+        .sign_in
+        .leave_for_sign_in(&visit(APP_HOST), "/deep", None, RedirectReason::SignIn)
+        .await;
     let SignInRedirect::SignIn { return_target: anonymous, .. } = gone.unwrap() else { panic!("a loop") };
     assert!(!stage.gateway.sign_in.must_show_again(&session, Some(&anonymous)).await.unwrap());
 
@@ -125,12 +132,12 @@ async fn a_stream_ends_when_its_hours_are_over() {
         let gateway = Arc::clone(&stage.gateway);
         tokio::spawn(async move { gateway.admission.until_refused(&stay).await })
     };
-    stage.gateway.admission.let_hours_pass();
+    stage.gateway.admission.recheck_time_rules();
     tokio::task::yield_now().await;
     assert!(!open.is_finished(), "it is time");
     stage.clock.forward(60 * MINUTE);
     assert!(matches!(asked(&stage, &session), Admission::Answer(Outcome::Forbidden { .. })));
-    stage.gateway.admission.let_hours_pass();
+    stage.gateway.admission.recheck_time_rules();
     open.await.unwrap();
 }
 

@@ -318,7 +318,7 @@ async fn s_26_a_code_is_never_a_fresh_passkey() {
         panic!()
     };
     let removed = stage.gateway.accounts.remove_credential(session, &credential.id, &at).await;
-    let linked = stage.gateway.accounts.invite_oneself(session, &at).await.map(drop);
+    let linked = stage.gateway.accounts.make_own_link(session, &at).await.map(drop);
     let live = stage.live(session).unwrap();
     let exchanged =
         stage.gateway.sessions.exchange_session(&live, None, &at, &Device::default()).await.map(drop);
@@ -470,7 +470,8 @@ async fn a_message_that_cannot_be_opened_is_set_aside() {
     assert_eq!(kept.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>(), [broken]);
 }
 
-/// An entry that was copied by hand is sent once, and does not stay because its name says another id.
+/// An entry that was copied by hand is sent once, and does not stay because its name says another
+/// id.
 #[tokio::test]
 async fn a_message_is_removed_under_the_name_it_was_read_from() {
     let stage = Stage::with_codes(EmailCode::Enroll).await;

@@ -5,11 +5,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::dialect_clients::DialectClient;
 use crate::harness::config::{Config, Route};
 use crate::harness::journey::secret_of;
 use crate::harness::scene::ALICE;
 use crate::harness::{Browser, Mode, PostOffice, Scene, port};
-use crate::tongues::Tongue;
 
 const AUTH: &str = "auth.example.test";
 const APP: &str = "app.example.test";
@@ -44,7 +44,7 @@ enum Place {
     AppCookie,
     /// `Authorization` on the way to an application.
     AppBearer,
-    Bearer(Tongue),
+    Bearer(DialectClient),
     /// Where a front end has a new access token made.
     Refreshing,
     Invitation,
@@ -81,11 +81,11 @@ const PLACES: [Place; 17] = [
     Place::AuthCookie,
     Place::AppCookie,
     Place::AppBearer,
-    Place::Bearer(Tongue::Native),
-    Place::Bearer(Tongue::BetterAuth),
-    Place::Bearer(Tongue::Ocore),
-    Place::Bearer(Tongue::Corbado),
-    Place::Bearer(Tongue::Zitadel),
+    Place::Bearer(DialectClient::Native),
+    Place::Bearer(DialectClient::BetterAuth),
+    Place::Bearer(DialectClient::Ocore),
+    Place::Bearer(DialectClient::Corbado),
+    Place::Bearer(DialectClient::Zitadel),
     Place::Refreshing,
     Place::ReturnTarget,
     Place::Invitation,
@@ -119,7 +119,7 @@ impl Stock {
         let office = PostOffice::open(port, &Mode::Plain);
         let arrange = |config: &mut Config| {
             config.tls(AUTH);
-            Tongue::all_on(config);
+            DialectClient::all_on(config);
             let url = format!("url = \"smtp://localhost:{port}\"");
             config.table("mail", &[&url, "from = \"no-reply@example.com\""]);
             config.table("signin", &["email_code = \"enroll\""]);
@@ -136,8 +136,8 @@ impl Stock {
         kinds.push((Kind::Assertion, scene.app.take().pop().unwrap().value("x-vestibule-assertion")));
         // Without a cookie beside it, so that its exchange needs none.
         let program = scene.anonymous().showing("none");
-        let signed_in = Tongue::Ocore.sign_in(&program, &mut scene.device).await;
-        let tokens = Tongue::Ocore.tokens(&signed_in).into_iter().map(|(_, token)| token);
+        let signed_in = DialectClient::Ocore.sign_in(&program, &mut scene.device).await;
+        let tokens = DialectClient::Ocore.tokens(&signed_in).into_iter().map(|(_, token)| token);
         kinds.extend([Kind::Opaque, Kind::Access, Kind::Refresh].into_iter().zip(tokens));
         let link = scene.gateway.invite("carol@example.com", &[]);
         kinds.push((Kind::Invitation, secret_of(&link).to_owned()));
@@ -150,7 +150,7 @@ impl Stock {
         kinds.push((Kind::Code, asked[0].1.clone()));
         kinds.push((Kind::CodeCookie, asked[1].0.jar().get(AUTH, CODE).unwrap()));
         let beginner = scene.anonymous();
-        let options = Tongue::BetterAuth.begin_sign_in(&beginner).await.expect(200).json();
+        let options = DialectClient::BetterAuth.begin_sign_in(&beginner).await.expect(200).json();
         let options = [beginner.sign_in_options().await, options];
         let answers = options.map(|options| scene.device.get(&options, beginner.origin()));
         kinds.push((Kind::ChallengeCookie, beginner.jar().get(AUTH, CHALLENGE).unwrap()));
@@ -166,8 +166,8 @@ impl Stock {
             Place::AuthCookie => {
                 browser.jar().plant(AUTH, SESSION, token);
                 let mut opened = vec![browser.get("sessions/current").await.status == 200];
-                for tongue in Tongue::ALL {
-                    opened.push(tongue.ask_for_list(&browser).await.status == 200);
+                for dialect in DialectClient::ALL {
+                    opened.push(dialect.ask_for_list(&browser).await.status == 200);
                 }
                 assert!(opened.iter().all(|it| *it == opened[0]), "the dialects disagree: {opened:?}");
                 opened[0]
@@ -177,7 +177,7 @@ impl Stock {
                 self.enters(&browser).await
             }
             Place::AppBearer => self.enters(&browser.showing(token)).await,
-            Place::Bearer(tongue) => tongue.ask_for_list(&browser.showing(token)).await.status == 200,
+            Place::Bearer(dialect) => dialect.ask_for_list(&browser.showing(token)).await.status == 200,
             Place::Refreshing => {
                 let refresh = browser.showing(token).call(Method::POST, "/v2/me/refresh", None).await;
                 refresh.status == 200
@@ -202,12 +202,12 @@ impl Stock {
             }
             Place::Challenge => {
                 browser.jar().plant(AUTH, CHALLENGE, token);
-                Tongue::Native.finish_sign_in(&browser, &self.answers[0]).await;
+                DialectClient::Native.finish_sign_in(&browser, &self.answers[0]).await;
                 browser.session().is_some()
             }
             Place::BetterAuthChallenge => {
                 browser.jar().plant(AUTH, BETTER_AUTH_CHALLENGE, token);
-                Tongue::BetterAuth.finish_sign_in(&browser, &self.answers[1]).await;
+                DialectClient::BetterAuth.finish_sign_in(&browser, &self.answers[1]).await;
                 browser.session().is_some()
             }
             Place::HandOff => {
@@ -281,11 +281,11 @@ async fn s_11_each_token_kind_is_accepted_only_in_its_place() {
 /// An access token is short-lived so that a thief does not have it for long.
 #[tokio::test]
 async fn s_11_access_token_cannot_be_exchanged() {
-    let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
+    let mut scene = Scene::with(DialectClient::all_on, |_| {}).await;
     let browser = scene.anonymous();
-    let signed_in = Tongue::Ocore.sign_in(&browser, &mut scene.device).await;
+    let signed_in = DialectClient::Ocore.sign_in(&browser, &mut scene.device).await;
     // The opaque token comes last, because its exchange ends the session.
-    for (name, token) in Tongue::Ocore.tokens(&signed_in).into_iter().rev() {
+    for (name, token) in DialectClient::Ocore.tokens(&signed_in).into_iter().rev() {
         let script = scene.anonymous().showing(&token);
         let current = script.get("sessions/current").await.expect(200).json();
         assert_eq!(current["token"], token, "{name}: one goes on with what one has shown");

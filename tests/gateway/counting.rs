@@ -7,16 +7,16 @@ use std::time::Instant;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
+use crate::dialect_clients::DialectClient;
 use crate::harness::config::Config;
 use crate::harness::scene::ALICE;
 use crate::harness::{Browser, Scene, port};
-use crate::tongues::Tongue;
 
 /// More than setting the scene takes, and not much more.
 const BURST: usize = 8;
 
 fn arrange(config: &mut Config) {
-    Tongue::all_on(config);
+    DialectClient::all_on(config);
     let url = format!("url = \"smtp://localhost:{}\"", port::free());
     config.table("mail", &[&url, "from = \"no-reply@example.com\""]);
     config.table("signin", &["email_code = \"enroll\""]);
@@ -246,8 +246,8 @@ async fn s_12_every_credential_endpoint_is_limited() {
         assert!(refused, "{endpoint} can be tried without end");
     }
     // None of that concerns a user who is signed in and changes nothing.
-    for tongue in Tongue::ALL {
-        tongue.ask_for_list(&scene.alice).await.expect(200);
+    for dialect in DialectClient::ALL {
+        dialect.ask_for_list(&scene.alice).await.expect(200);
     }
     scene.alice.get("sessions").await.expect(200);
 }

@@ -10,7 +10,7 @@ use vestibule::domain::session::{Scope, Session};
 use vestibule::flows::FlowError;
 use vestibule::flows::administration::trail::TrailQuery;
 use vestibule::flows::sign_in::Redeemed;
-use vestibule::flows::sign_in::device_links::{Admission, Asking};
+use vestibule::flows::sign_in::device_links::{JoinStatus, WaitingDevice};
 use vestibule::flows::visit::Device;
 
 use crate::harness::{Authenticator, Browser, Reply, Scene};
@@ -40,7 +40,7 @@ async fn offer(stage: &Stage, session: &Session) -> Result<String, FlowError> {
 /// A phone brings a code. Returns the number that it shows, and the nonce that its browser keeps.
 async fn ask(stage: &Stage, code: &str) -> Result<(Number, String), FlowError> {
     let phone = Device { user_agent: Some("Mozilla/5.0 (iPhone) Safari/605".to_owned()), is_shared: false };
-    let (Asking { number, .. }, nonce) =
+    let (WaitingDevice { number, .. }, nonce) =
         stage.gateway.sign_in.ask_with_code(code, &phone, &visit_from("192.0.2.9")).await?;
     Ok((number, nonce.reveal()))
 }
@@ -53,8 +53,8 @@ async fn confirm(stage: &Stage, session: &Session, number: Number) -> Result<(),
 async fn join(stage: &Stage, nonce: &str) -> Result<Option<Redeemed>, FlowError> {
     let (at, phone) = (visit_from("192.0.2.9"), Device::default());
     match stage.gateway.sign_in.join_by_device_link(Some(nonce), None, &at, &phone).await? {
-        Admission::Waiting(_) => Ok(None),
-        Admission::Admitted(redeemed) => Ok(Some(*redeemed)),
+        JoinStatus::Waiting(_) => Ok(None),
+        JoinStatus::Admitted(redeemed) => Ok(Some(*redeemed)),
     }
 }
 

@@ -14,7 +14,9 @@ use vestibule::flows::FlowError;
 use vestibule::flows::access_tokens::NewToken;
 use vestibule::flows::administration::people::UserEdit;
 use vestibule::flows::authority::Authority;
-use vestibule::flows::sign_in::return_target::{Errand, HandOffError, Intent, NextStep, SignInRedirect};
+use vestibule::flows::sign_in::return_target::{
+    HandOffError, Intent, NextStep, RedirectReason, SignInRedirect,
+};
 use vestibule::flows::visit::Device;
 use vestibule::ports::store::{Entry, Follower};
 use vestibule::ports::{Batch, CommitError, KeyValue, StoreError};
@@ -99,7 +101,7 @@ async fn meet(begins: Begins, ends: Ends) {
     stage.enrol(ALICE, &mut device).await.unwrap();
     let current = stage.sign_in(&mut device).await.unwrap().session;
     let at = visit(AUTH_HOST);
-    let link = stage.gateway.accounts.invite_oneself(&current, &at).await.unwrap();
+    let link = stage.gateway.accounts.make_own_link(&current, &at).await.unwrap();
     let secret = link.secret.reveal().clone();
     let (gateway, acting, user) = (Arc::clone(&stage.gateway), current.clone(), current.user);
     store.holds_next.store(true, Ordering::SeqCst);
@@ -211,8 +213,8 @@ async fn a_gateway_revokes_tokens_that_it_was_not_told_of() {
     assert_eq!(count(), 1);
 }
 
-/// Leaves for sign-in, is handed off by the gateway `here`, and arrives at the gateway `there`, once
-/// `between` is over.
+/// Leaves for sign-in, is handed off by the gateway `here`, and arrives at the gateway `there`,
+/// once `between` is over.
 async fn handed_off(
     here: &Stage,
     there: &Stage,
@@ -220,7 +222,8 @@ async fn handed_off(
     between: impl AsyncFnOnce(),
 ) -> Result<(), HandOffError> {
     let at = visit(APP_HOST);
-    let gone = here.gateway.sign_in.leave_for_sign_in(&at, "/deep", None, Errand::SignIn).await.unwrap();
+    let gone =
+        here.gateway.sign_in.leave_for_sign_in(&at, "/deep", None, RedirectReason::SignIn).await.unwrap();
     let SignInRedirect::SignIn { return_target, nonce } = gone else { panic!("a loop") };
     let next = here.gateway.sign_in.next_step(session, Some(&return_target), Intent::Confirmed).await;
     let NextStep::HandOff { url } = next.unwrap() else { panic!("no hand-off") };

@@ -194,10 +194,10 @@ async fn f_04_set_up_accepts_any_username_that_is_not_promised() {
 }
 
 /// A store that shows a change at once and tells followers of it much later; in this test, never.
-struct Reticent(MemoryStore);
+struct UnnotifyingStore(MemoryStore);
 
 #[async_trait]
-impl KeyValue for Reticent {
+impl KeyValue for UnnotifyingStore {
     async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.0.get(key).await
     }
@@ -233,7 +233,7 @@ impl KeyValue for Reticent {
 /// the claim and the index hearing of it, set-up must not be opened for another person.
 #[tokio::test]
 async fn s_15_claim_unknown_to_the_index_is_not_abandoned() {
-    let stage = Stage::set(Arc::new(Reticent(MemoryStore::new()))).await.unwrap();
+    let stage = Stage::set(Arc::new(UnnotifyingStore(MemoryStore::new()))).await.unwrap();
     let secret = stage.gateway.sign_in.issue_setup_secret().await.unwrap().unwrap();
     stage.redeem(&secret.reveal()).await.unwrap();
     assert!(!stage.gateway.sign_in.is_setup_abandoned().await.unwrap());

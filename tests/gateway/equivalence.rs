@@ -1,5 +1,5 @@
-//! One core behind every dialect: the same journey leaves the same stored state, and a session is the
-//! same session wherever it was begun, in whatever form it is shown, and wherever it is ended.
+//! One core behind every dialect: the same journey leaves the same stored state, and a session is
+//! the same session wherever it was begun, in whatever form it is shown, and wherever it is ended.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,35 +9,35 @@ use serde_json::{Value, json};
 use vestibule::ports::KeyValue;
 use vestibule::store::{CommitTimer, SledOptions, SledStore};
 
+use crate::dialect_clients::DialectClient;
 use crate::harness::scene::ALICE;
 use crate::harness::{Authenticator, Browser, Scene};
-use crate::tongues::Tongue;
 
 const BOB: &str = "bob@example.com";
 /// More than there are entries.
 const ENTRIES_MAX: usize = 1_000;
 
-async fn labels(tongue: Tongue, browser: &Browser) -> Vec<String> {
-    tongue.list(browser).await.into_iter().map(|passkey| passkey.label).collect()
+async fn labels(dialect: DialectClient, browser: &Browser) -> Vec<String> {
+    dialect.list(browser).await.into_iter().map(|passkey| passkey.label).collect()
 }
 
 /// Bob's whole journey in one dialect, and the state that it leaves.
-async fn travel(tongue: Tongue) -> BTreeMap<String, Value> {
-    let scene = Scene::with(Tongue::all_on, |_| {}).await;
+async fn travel(dialect: DialectClient) -> BTreeMap<String, Value> {
+    let scene = Scene::with(DialectClient::all_on, |_| {}).await;
     let browser = scene.anonymous();
     browser.redeem(&scene.gateway.invite(BOB, &[]), None, "Bob Baker").await.expect(201);
     let (mut phone, mut key) = (Authenticator::new(2), Authenticator::counting(3));
-    tongue.add(&browser, &mut phone, "Phone").await;
-    assert_eq!(labels(tongue, &browser).await, ["Phone"]);
-    tongue.add(&browser, &mut key, "Key").await;
-    let [first, second] = &tongue.list(&browser).await[..] else { panic!("two passkeys") };
-    tongue.rename(&browser, &second.id, "Blue key").await.expect(200);
-    assert_eq!(labels(tongue, &browser).await, ["Phone", "Blue key"]);
-    tongue.sign_out(&browser).await.expect(tongue.statuses().signed_out);
-    tongue.ask_for_list(&browser).await.expect(401);
-    tongue.sign_in(&browser, &mut key).await;
-    tongue.delete(&browser, &first.id).await.expect(tongue.statuses().deleted);
-    assert_eq!(labels(tongue, &browser).await, ["Blue key"]);
+    dialect.add(&browser, &mut phone, "Phone").await;
+    assert_eq!(labels(dialect, &browser).await, ["Phone"]);
+    dialect.add(&browser, &mut key, "Key").await;
+    let [first, second] = &dialect.list(&browser).await[..] else { panic!("two passkeys") };
+    dialect.rename(&browser, &second.id, "Blue key").await.expect(200);
+    assert_eq!(labels(dialect, &browser).await, ["Phone", "Blue key"]);
+    dialect.sign_out(&browser).await.expect(dialect.statuses().signed_out);
+    dialect.ask_for_list(&browser).await.expect(401);
+    dialect.sign_in(&browser, &mut key).await;
+    dialect.delete(&browser, &first.id).await.expect(dialect.statuses().deleted);
+    assert_eq!(labels(dialect, &browser).await, ["Blue key"]);
     observe(scene, &browser).await
 }
 
@@ -111,41 +111,41 @@ fn normalised(value: &Value, names: &[(Value, String)]) -> Value {
 
 #[tokio::test]
 async fn the_same_journey_in_every_dialect_leaves_the_same_state() {
-    let expected = travel(Tongue::Native).await;
+    let expected = travel(DialectClient::Native).await;
     // There are records to compare, and no ceremony is left over.
     let of = |word: &str| expected.keys().filter(|key| key.starts_with(&format!("{word} "))).count();
     assert_eq!((of("user"), of("credential"), of("session"), of("ceremony")), (2, 2, 2, 0), "{expected:#?}");
     let [passkey] = &expected["bob's passkeys"].as_array().unwrap()[..] else { panic!("{expected:#?}") };
     assert_eq!((&passkey["name"], &passkey["counter"]), (&json!("Blue key"), &json!(1)));
-    for tongue in Tongue::ALL {
-        let seen = travel(tongue).await;
+    for dialect in DialectClient::ALL {
+        let seen = travel(dialect).await;
         let keys = |seen: &BTreeMap<String, Value>| seen.keys().cloned().collect::<Vec<_>>();
-        assert_eq!(keys(&seen), keys(&expected), "{tongue:?}");
+        assert_eq!(keys(&seen), keys(&expected), "{dialect:?}");
         for (key, value) in &seen {
-            assert_eq!(*value, expected[key], "{key} after the journey in {tongue:?}");
+            assert_eq!(*value, expected[key], "{key} after the journey in {dialect:?}");
         }
     }
 }
 
 /// A new session of Alice's, in each form that it can be shown in: the cookie, and every token.
-async fn begin(scene: &mut Scene, tongue: Tongue) -> Vec<(&'static str, Browser)> {
+async fn begin(scene: &mut Scene, dialect: DialectClient) -> Vec<(&'static str, Browser)> {
     let browser = scene.anonymous();
-    let signed_in = tongue.sign_in(&browser, &mut scene.device).await;
-    let tokens = tongue.tokens(&signed_in).into_iter();
+    let signed_in = dialect.sign_in(&browser, &mut scene.device).await;
+    let tokens = dialect.tokens(&signed_in).into_iter();
     let scripts: Vec<_> = tokens.map(|(name, token)| (name, browser.showing(&token))).collect();
     [("cookie", browser)].into_iter().chain(scripts).collect()
 }
 
 #[tokio::test]
 async fn a_session_of_one_dialect_manages_passkeys_in_every_other() {
-    let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
+    let mut scene = Scene::with(DialectClient::all_on, |_| {}).await;
     let mut seed = 100;
-    for begun in Tongue::ALL {
+    for begun in DialectClient::ALL {
         // An access token pays for no change with its sign-in, which another test shows.
         for (form, browser) in
             begin(&mut scene, begun).await.into_iter().filter(|(form, _)| *form != "access")
         {
-            for spoken in Tongue::ALL {
+            for spoken in DialectClient::ALL {
                 let context = format!("{form} of {begun:?} in {spoken:?}");
                 spoken.add(&browser, &mut Authenticator::new(seed), "New").await;
                 let new = spoken.list(&browser).await.pop().unwrap();
@@ -164,7 +164,7 @@ async fn a_session_of_one_dialect_manages_passkeys_in_every_other() {
 #[derive(Debug, Clone, Copy)]
 enum End {
     /// The holder, by signing out in this dialect, showing it in this form.
-    SignOut(Tongue, &'static str),
+    SignOut(DialectClient, &'static str),
     /// The owner, from another browser: this session, and all others.
     ById,
     Others,
@@ -175,17 +175,17 @@ enum End {
 
 #[tokio::test]
 async fn a_session_that_is_ended_anywhere_is_ended_everywhere_in_every_form() {
-    let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
+    let mut scene = Scene::with(DialectClient::all_on, |_| {}).await;
     let spare = scene.device.clone();
     scene.alice.register(&mut scene.device).await.expect(200);
     let forms = ["cookie", "opaque", "access", "refresh"];
-    let signing_out =
-        [Tongue::Native, Tongue::BetterAuth].map(|tongue| forms.map(|form| End::SignOut(tongue, form)));
+    let signing_out = [DialectClient::Native, DialectClient::BetterAuth]
+        .map(|dialect| forms.map(|form| End::SignOut(dialect, form)));
     let others = [End::ById, End::Others, End::Operator, End::Passkey];
     let mut ended = Vec::new();
     for end in signing_out.into_iter().flatten().chain(others) {
         // oCore answers with a session in every form.
-        let session = begin(&mut scene, Tongue::Ocore).await;
+        let session = begin(&mut scene, DialectClient::Ocore).await;
         assert_eq!(session.iter().map(|(form, _)| *form).collect::<Vec<_>>(), forms);
         check(&session, 200, end).await;
         finish(&mut scene, end, &session).await;
@@ -205,20 +205,20 @@ async fn a_session_that_is_ended_anywhere_is_ended_everywhere_in_every_form() {
 /// Every form of a session in every dialect.
 async fn check(session: &[(&'static str, Browser)], status: u16, end: End) {
     for (form, browser) in session {
-        for tongue in Tongue::ALL {
-            let reply = tongue.ask_for_list(browser).await;
-            assert_eq!(reply.status, status, "{form} in {tongue:?}, {end:?}: {reply}");
+        for dialect in DialectClient::ALL {
+            let reply = dialect.ask_for_list(browser).await;
+            assert_eq!(reply.status, status, "{form} in {dialect:?}, {end:?}: {reply}");
         }
     }
 }
 
 async fn finish(scene: &mut Scene, end: End, session: &[(&'static str, Browser)]) {
     match end {
-        End::SignOut(tongue, shown) => {
+        End::SignOut(dialect, shown) => {
             let (_, browser) = session.iter().find(|(form, _)| *form == shown).unwrap();
             // The browser forgets its cookie; a thief who copied it does not.
             let cookie = browser.session();
-            tongue.sign_out(browser).await.expect(tongue.statuses().signed_out);
+            dialect.sign_out(browser).await.expect(dialect.statuses().signed_out);
             if let Some(cookie) = cookie {
                 browser.jar().plant("localhost", browser.session_cookie_name(), &cookie);
             }

@@ -16,7 +16,9 @@ use vestibule::domain::session::token::Carrier;
 use vestibule::domain::session::{ENROL_LIFETIME, EXCHANGE_LIFETIME, Session};
 use vestibule::flows::FlowError;
 use vestibule::flows::sessions::caller::Caller;
-use vestibule::flows::sign_in::return_target::{Errand, HandOffError, Intent, NextStep, SignInRedirect};
+use vestibule::flows::sign_in::return_target::{
+    HandOffError, Intent, NextStep, RedirectReason, SignInRedirect,
+};
 use vestibule::flows::visit::Device;
 use vestibule::flows::visit::Visit;
 use vestibule::store::MemoryStore;
@@ -222,7 +224,7 @@ async fn hand_off(stage: &Stage, session: &Session) -> (String, String) {
     let detour = stage
         .gateway
         .sign_in
-        .leave_for_sign_in(&visit(APP_HOST), "/deep?x=1", None, Errand::SignIn)
+        .leave_for_sign_in(&visit(APP_HOST), "/deep?x=1", None, RedirectReason::SignIn)
         .await
         .unwrap();
     let SignInRedirect::SignIn { return_target, nonce } = detour else { panic!("{detour:?}") };
@@ -246,7 +248,7 @@ async fn s_19_a_hand_off_and_a_way_back_run_out() {
     let detour = stage
         .gateway
         .sign_in
-        .leave_for_sign_in(&visit(APP_HOST), "/deep", None, Errand::SignIn)
+        .leave_for_sign_in(&visit(APP_HOST), "/deep", None, RedirectReason::SignIn)
         .await
         .unwrap();
     let SignInRedirect::SignIn { return_target, .. } = detour else { panic!("{detour:?}") };
@@ -407,7 +409,8 @@ async fn s_01_return_below_a_wildcard_is_confirmed() {
     let enrolled = stage.enrol("alice@example.com", &mut device).await.unwrap();
     stage.clock.forward(Duration::from_secs(60));
     let evil = visit("evil.example.com");
-    let detour = stage.gateway.sign_in.leave_for_sign_in(&evil, "/", None, Errand::SignIn).await.unwrap();
+    let detour =
+        stage.gateway.sign_in.leave_for_sign_in(&evil, "/", None, RedirectReason::SignIn).await.unwrap();
     let SignInRedirect::SignIn { return_target, .. } = detour else { panic!("{detour:?}") };
     let lured = stage
         .gateway
@@ -441,7 +444,7 @@ async fn f_12_anonymous_page_load_writes_nothing() {
     let leave = async |target: &str| match stage
         .gateway
         .sign_in
-        .leave_for_sign_in(&anonymous, target, None, Errand::SignIn)
+        .leave_for_sign_in(&anonymous, target, None, RedirectReason::SignIn)
         .await
         .unwrap()
     {

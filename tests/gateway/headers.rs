@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::harness::upstream::response;
-use crate::harness::{Authenticator, Dice, Recorded, Scene, Upstream, raw, socket};
+use crate::harness::{Authenticator, Recorded, Scene, SeededRandom, Upstream, raw, socket};
 
 /// Every header that an application might believe about a person or their address.
 const BELIEVED: [&str; 22] = [
@@ -43,7 +43,7 @@ const BELIEVED: [&str; 22] = [
 const LIE: &str = "root";
 
 /// Spells names of headers in other ways.
-struct Speller(Dice);
+struct Speller(SeededRandom);
 
 impl Speller {
     /// Another spelling of a header's name that some application reads alike.
@@ -91,19 +91,19 @@ async fn p_02_application_sees_only_our_identity_headers() {
     )
     .await;
     let token = scene.alice.session().unwrap();
-    let mut dice = Speller(Dice::new(SEED));
+    let mut random = Speller(SeededRandom::new(SEED));
     for round in 0..ROUNDS {
-        let mut lines: Vec<_> = (0..=dice.0.roll(6))
+        let mut lines: Vec<_> = (0..=random.0.roll(6))
             .map(|_| {
-                let name = BELIEVED[dice.0.roll(BELIEVED.len())];
-                let separator = [":", ": ", ":\t", ":   "][dice.0.roll(4)];
-                format!("{}{separator}{LIE}", dice.spell(name))
+                let name = BELIEVED[random.0.roll(BELIEVED.len())];
+                let separator = [":", ": ", ":\t", ":   "][random.0.roll(4)];
+                format!("{}{separator}{LIE}", random.spell(name))
             })
             .collect();
         let (path, person) =
-            [("/page", Some("alice")), ("/open", Some("alice")), ("/open", None)][dice.0.roll(3)];
+            [("/page", Some("alice")), ("/open", Some("alice")), ("/open", None)][random.0.roll(3)];
         if person.is_some() {
-            lines.insert(dice.0.roll(lines.len()), format!("Cookie: vestibule={token}"));
+            lines.insert(random.0.roll(lines.len()), format!("Cookie: vestibule={token}"));
         }
         scene.app.take();
         let reply = raw::get(scene.gateway.port, "localhost", path, &lines);

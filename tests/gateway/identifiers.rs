@@ -336,7 +336,7 @@ async fn usernames_are_never_reused() {
 async fn s_14_own_link_follows_the_account() {
     let (stage, alice) = stage().await;
     let at = visit(AUTH_HOST);
-    let link = stage.gateway.accounts.invite_oneself(&alice.session, &at).await.unwrap();
+    let link = stage.gateway.accounts.make_own_link(&alice.session, &at).await.unwrap();
     assert_eq!(delivered(&stage).await[0].content, Content::LinkMade, "the owner is told");
     announce(&stage, &alice.session, NEW).await;
     let code = code_in(&sent(&stage, &alice.session, NEW).await);
@@ -344,7 +344,7 @@ async fn s_14_own_link_follows_the_account() {
     let refused = stage.redeem(&link.secret.reveal()).await.map(drop);
     assert!(matches!(refused, Err(FlowError::NoSuchInvitation)), "{refused:?}");
 
-    let link = stage.gateway.accounts.invite_oneself(&alice.session, &at).await.unwrap();
+    let link = stage.gateway.accounts.make_own_link(&alice.session, &at).await.unwrap();
     let by_operator = stage.invite(NEW, Duration::from_secs(3_600)).await.unwrap();
     stage.gateway.accounts.delete_account(&alice.session, &at).await.unwrap();
     for dead in [link, by_operator] {

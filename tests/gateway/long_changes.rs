@@ -35,7 +35,7 @@ const TOKENS: u8 = 120;
 const SESSIONS: usize = 20;
 
 /// A user with as many passkeys, tokens and sessions as a user may have.
-struct Rich {
+struct FullAccount {
     stage: Stage,
     store: Arc<Faulty>,
     user: Registered,
@@ -43,7 +43,7 @@ struct Rich {
     cookies: Vec<String>,
 }
 
-impl Rich {
+impl FullAccount {
     async fn new(fault: Fault) -> Self {
         let store = Faulty::at_commits(fault);
         let stage = Stage::set(Arc::<Faulty>::clone(&store)).await.unwrap();
@@ -129,7 +129,7 @@ fn guest(email: &str) -> Guest {
 }
 
 /// Makes one of [`CHANGES`] to an account.
-async fn change(rich: &Rich, what: &str) -> Result<(), FlowError> {
+async fn change(rich: &FullAccount, what: &str) -> Result<(), FlowError> {
     let (administration, user) = (&rich.stage.gateway.administration, &rich.user.user.id);
     let operator = Authority::of_operator();
     match what {
@@ -147,7 +147,7 @@ const CHANGES: [&str; 3] = ["reset", "deletion", "departure"];
 #[tokio::test]
 async fn an_account_with_more_than_a_commit_holds_ends_with_all_it_has() {
     for what in CHANGES {
-        let mut rich = Rich::new(Fault::Before).await;
+        let mut rich = FullAccount::new(Fault::Before).await;
         let before = rich.store.commits();
         change(&rich, what).await.unwrap();
         assert!(rich.store.commits() - before > 2, "{what}: it cannot have been one commit");
@@ -167,7 +167,7 @@ async fn a_long_change_that_fails_in_the_middle_is_finished_by_asking_again() {
         let mut failures = 0;
         for number in 0.. {
             let context = format!("{what}: commit {number} fails ({fault:?})");
-            let mut rich = Rich::new(fault).await;
+            let mut rich = FullAccount::new(fault).await;
             rich.store.fail_commit(number);
             let first = change(&rich, what).await;
             if first.is_ok() {
@@ -193,7 +193,7 @@ async fn a_long_change_that_fails_in_the_middle_is_finished_by_asking_again() {
 /// No session, token or passkey has ended where the change was refused.
 #[tokio::test]
 async fn a_long_change_that_is_refused_ends_nothing() {
-    let rich = Rich::new(Fault::Before).await;
+    let rich = FullAccount::new(Fault::Before).await;
     rich.stage.clock.forward(Duration::from_secs(301));
     let before = rich.entries(&records_of(&rich.user.user.id)).await;
     assert!(matches!(change(&rich, "departure").await, Err(FlowError::NotFresh)));

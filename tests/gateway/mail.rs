@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use vestibule::domain::message::{Content, Message};
 use vestibule::domain::user::Email;
-use vestibule::mail::Stationery;
+use vestibule::mail::MessageBranding;
 use vestibule::mail::smtp::{Encryption, MailServer, Sender, SmtpMailer};
 use vestibule::ports::Mailer;
 
@@ -256,12 +256,12 @@ async fn s_37_message_content_cannot_add_recipients_or_headers() {
         ca_file: None,
         from: Sender { name: None, email: Email::parse("no-reply@example.com").unwrap() },
     };
-    let stationery = Stationery {
+    let branding = MessageBranding {
         name: "Example\r\nBcc: evil@example.com".to_owned(),
         origin: "https://auth.example.com".to_owned(),
         account: "https://auth.example.com/auth/account".to_owned(),
     };
-    let mailer = SmtpMailer::new(&server, "auth.example.com", stationery).unwrap();
+    let mailer = SmtpMailer::new(&server, "auth.example.com", branding).unwrap();
     for passkey in
         ["\r\n.\r\nMAIL FROM:<evil@example.com>\r\n", ".", "..", "\r\n.\r\n", "\n.\n", "\u{202e}\u{0}"]
     {

@@ -233,7 +233,7 @@ async fn a_sign_in_with_a_passkey_ends_a_recovery_by_mail_that_is_under_way() {
 async fn own_link_is_not_a_recovery() {
     let (stage, _, mut device) = with_alice().await;
     let alice = stage.sign_in(&mut device).await.unwrap();
-    let made = stage.gateway.accounts.invite_oneself(&alice.session, &visit_from("192.0.2.7")).await.unwrap();
+    let made = stage.gateway.accounts.make_own_link(&alice.session, &visit_from("192.0.2.7")).await.unwrap();
     assert_eq!(sent(&stage).await, [Content::LinkMade]);
     let redeemed = stage.redeem(&made.secret.reveal()).await.unwrap();
     assert_eq!(sent(&stage).await, []);

@@ -22,10 +22,10 @@ use crate::stage::{AUTH_HOST, Stage, visit, visit_from};
 const ALICE: &str = "alice@example.com";
 
 /// A mail server that does not answer.
-struct Away;
+struct UnreachableMailer;
 
 #[async_trait]
-impl Mailer for Away {
+impl Mailer for UnreachableMailer {
     async fn send(&self, _: &Message) -> Result<(), MailError> {
         Err(MailError::Temporary("away".to_owned()))
     }
@@ -45,11 +45,11 @@ async fn stage() -> (Stage, Session) {
 }
 
 async fn link(stage: &Stage, session: &Session) -> Result<String, FlowError> {
-    Ok(stage.gateway.accounts.invite_oneself(session, &visit(AUTH_HOST)).await?.secret.reveal())
+    Ok(stage.gateway.accounts.make_own_link(session, &visit(AUTH_HOST)).await?.secret.reveal())
 }
 
 async fn mail(stage: &Stage, session: &Session, from: &str) -> Result<(), FlowError> {
-    stage.gateway.accounts.invite_oneself_by_mail(session, &visit_from(from)).await.map(drop)
+    stage.gateway.accounts.mail_own_link(session, &visit_from(from)).await.map(drop)
 }
 
 async fn count(stage: &Stage, prefix: &[u8]) -> usize {
@@ -178,7 +178,7 @@ async fn a_link_is_not_sent_any_more_once_it_has_expired() {
     let (stage, session) = stage().await;
     mail(&stage, &session, "192.0.2.1").await.unwrap();
     let mut waited = Duration::ZERO;
-    while let Some(wait) = stage.gateway.messages.deliver(&Away).await.unwrap() {
+    while let Some(wait) = stage.gateway.messages.deliver(&UnreachableMailer).await.unwrap() {
         waited += wait;
         stage.clock.forward(wait);
     }

@@ -5,8 +5,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::dialect_clients::DialectClient;
 use crate::harness::{Authenticator, Browser, Reply, Scene};
-use crate::tongues::Tongue;
 
 /// The requests about one passkey.
 #[derive(Debug, Clone, Copy)]
@@ -17,18 +17,18 @@ enum Verb {
 
 const VERBS: [Verb; 2] = [Verb::Rename, Verb::Delete];
 
-async fn ask(tongue: Tongue, verb: Verb, browser: &Browser, id: &str) -> Reply {
+async fn ask(dialect: DialectClient, verb: Verb, browser: &Browser, id: &str) -> Reply {
     match verb {
-        Verb::Rename => tongue.rename(browser, id, "Mine now").await,
-        Verb::Delete => tongue.delete(browser, id).await,
+        Verb::Rename => dialect.rename(browser, id, "Mine now").await,
+        Verb::Delete => dialect.delete(browser, id).await,
     }
 }
 
 /// Every id that a user's passkeys have anywhere.
 async fn ids(browser: &Browser) -> Vec<String> {
     let mut ids = Vec::new();
-    for tongue in Tongue::ALL {
-        ids.extend(tongue.list(browser).await.into_iter().map(|passkey| passkey.id));
+    for dialect in DialectClient::ALL {
+        ids.extend(dialect.list(browser).await.into_iter().map(|passkey| passkey.id));
     }
     ids.sort();
     ids.dedup();
@@ -37,7 +37,7 @@ async fn ids(browser: &Browser) -> Vec<String> {
 
 /// Alice, who is an administrator, and Bob, who is not; both fresh, each with two passkeys.
 async fn alice_and_bob() -> (Scene, Browser) {
-    let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
+    let mut scene = Scene::with(DialectClient::all_on, |_| {}).await;
     let (bob, mut device) = scene.invited("bob@example.com", 2).await;
     bob.register(&mut device).await.expect(200);
     scene.alice.register(&mut scene.device).await.expect(200);
@@ -52,16 +52,16 @@ async fn s_33_passkey_of_another_user_is_404() {
         let before = victim.passkeys().await;
         let theirs = ids(victim).await;
         assert_eq!(theirs.len(), 8, "two passkeys, with four ids each: {theirs:?}");
-        for tongue in Tongue::ALL {
+        for dialect in DialectClient::ALL {
             for verb in VERBS {
-                let nothing = ask(tongue, verb, actor, tongue.id_of_nothing()).await.telling();
+                let nothing = ask(dialect, verb, actor, dialect.id_of_nothing()).await.telling();
                 for id in &theirs {
-                    let seen = ask(tongue, verb, actor, id).await.telling();
-                    assert_eq!(seen, nothing, "{verb:?} {id} in {tongue:?}");
+                    let seen = ask(dialect, verb, actor, id).await.telling();
+                    assert_eq!(seen, nothing, "{verb:?} {id} in {dialect:?}");
                 }
             }
-            let list = tongue.ask_for_list(actor).await.expect(200).text();
-            assert!(theirs.iter().all(|id| !list.contains(id.as_str())), "{tongue:?}: {list}");
+            let list = dialect.ask_for_list(actor).await.expect(200).text();
+            assert!(theirs.iter().all(|id| !list.contains(id.as_str())), "{dialect:?}: {list}");
         }
         assert_eq!(victim.passkeys().await, before);
         assert_eq!(actor.passkeys().await.len(), 2);
@@ -72,12 +72,12 @@ async fn s_33_passkey_of_another_user_is_404() {
 /// The matrix proves something only if the same requests work for the owner.
 #[tokio::test]
 async fn s_33_same_requests_work_for_the_owner() {
-    for tongue in Tongue::ALL {
+    for dialect in DialectClient::ALL {
         let (_scene, bob) = alice_and_bob().await;
-        let own = tongue.list(&bob).await.remove(0).id;
-        ask(tongue, Verb::Rename, &bob, &own).await.expect(200);
+        let own = dialect.list(&bob).await.remove(0).id;
+        ask(dialect, Verb::Rename, &bob, &own).await.expect(200);
         assert_eq!(bob.passkeys().await[0]["name"], "Mine now");
-        ask(tongue, Verb::Delete, &bob, &own).await.expect(tongue.statuses().deleted);
+        ask(dialect, Verb::Delete, &bob, &own).await.expect(dialect.statuses().deleted);
         assert_eq!(bob.passkeys().await.len(), 1);
     }
 }
@@ -90,15 +90,15 @@ async fn s_33_anonymous_requests_reveal_nothing() {
     enrolling.redeem(&scene.gateway.invite("eve@example.com", &[]), None, "Eve").await.expect(201);
     let before = bob.passkeys().await;
     for actor in [&anonymous, &enrolling, &anonymous.showing("nonsense")] {
-        for tongue in Tongue::ALL {
-            tongue.ask_for_list(actor).await.expect(401);
+        for dialect in DialectClient::ALL {
+            dialect.ask_for_list(actor).await.expect(401);
             for verb in VERBS {
-                let nothing = ask(tongue, verb, actor, tongue.id_of_nothing()).await.expect(401).telling();
+                let nothing = ask(dialect, verb, actor, dialect.id_of_nothing()).await.expect(401).telling();
                 for id in ids(&bob).await {
                     assert_eq!(
-                        ask(tongue, verb, actor, &id).await.telling(),
+                        ask(dialect, verb, actor, &id).await.telling(),
                         nothing,
-                        "{verb:?} in {tongue:?}"
+                        "{verb:?} in {dialect:?}"
                     );
                 }
             }
@@ -162,18 +162,24 @@ async fn s_33_requests_cannot_name_another_account() {
     let alice = scene.alice.get("sessions/current").await.json()["user"].clone();
     let before = (scene.alice.passkeys().await, scene.alice.sessions().await);
     let (get, post) = (Method::GET, Method::POST);
-    for (seed, tongue, method, begin, finish) in [
-        (200, Tongue::Native, &post, "/auth/passkeys/register/options", "/auth/passkeys/register/verify"),
+    for (seed, dialect, method, begin, finish) in [
+        (
+            200,
+            DialectClient::Native,
+            &post,
+            "/auth/passkeys/register/options",
+            "/auth/passkeys/register/verify",
+        ),
         (
             201,
-            Tongue::BetterAuth,
+            DialectClient::BetterAuth,
             &get,
             "/api/auth/passkey/generate-register-options",
             "/api/auth/passkey/verify-registration",
         ),
         (
             202,
-            Tongue::Ocore,
+            DialectClient::Ocore,
             &post,
             "/api/user/passkeys/register/begin",
             "/api/user/passkeys/register/finish",
@@ -181,10 +187,10 @@ async fn s_33_requests_cannot_name_another_account() {
     ] {
         let options = ask_claiming(&bob, &alice, method.clone(), begin, json!({})).await.expect(200).json();
         let bare = options.get("publicKey").unwrap_or(&options);
-        assert_eq!(bare["user"]["name"], "bob@example.com", "{tongue:?}");
+        assert_eq!(bare["user"]["name"], "bob@example.com", "{dialect:?}");
         let answer = Authenticator::new(seed).create(&options, bob.origin());
-        let body = if tongue == Tongue::BetterAuth { json!({ "response": answer }) } else { answer };
-        ask_claiming(&bob, &alice, post.clone(), finish, body).await.expect(tongue.statuses().added);
+        let body = if dialect == DialectClient::BetterAuth { json!({ "response": answer }) } else { answer };
+        ask_claiming(&bob, &alice, post.clone(), finish, body).await.expect(dialect.statuses().added);
     }
     assert_eq!(bob.passkeys().await.len(), 5, "all of them became his");
     let own = newest(&bob).await;
@@ -219,8 +225,8 @@ async fn s_33_requests_cannot_name_another_account() {
 /// The id of a user's newest passkey in each dialect.
 async fn newest(browser: &Browser) -> Vec<String> {
     let mut ids = Vec::new();
-    for tongue in Tongue::ALL {
-        ids.push(tongue.list(browser).await.pop().unwrap().id);
+    for dialect in DialectClient::ALL {
+        ids.push(dialect.list(browser).await.pop().unwrap().id);
     }
     ids
 }

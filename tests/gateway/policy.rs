@@ -74,13 +74,13 @@ const CASES: [Case; 22] = [
     ("greg", "GET", "/Back/x", "10.0.0.1", "refused", ""),
 ];
 
-struct House {
+struct ExampleGateway {
     scene: Scene,
     bob: Browser,
     greg: Browser,
 }
 
-impl House {
+impl ExampleGateway {
     async fn open() -> Self {
         let scene = Scene::with(
             |config| config.server.push("trusted_proxies = [\"127.0.0.1\"]".to_owned()),
@@ -98,7 +98,7 @@ impl House {
     }
 
     /// Checks what the proxy does.
-    async fn meets(&self, who: &str, method: &str, path: &str, client: &str) -> &'static str {
+    async fn decision_for(&self, who: &str, method: &str, path: &str, client: &str) -> &'static str {
         let anonymous = self.scene.anonymous();
         let browser = match who {
             "" => &anonymous,
@@ -155,29 +155,30 @@ async fn counted(gateway: &Gateway, line: &str) {
 
 #[tokio::test]
 async fn p_08_proxy_cli_api_and_policy_test_agree() {
-    let house = House::open().await;
+    let example = ExampleGateway::open().await;
     for case in CASES {
         let (who, method, path, client, decision, rule) = case;
-        assert_eq!(house.meets(who, method, path, client).await, decision, "{case:?}");
-        let told = house.explained(case);
+        assert_eq!(example.decision_for(who, method, path, client).await, decision, "{case:?}");
+        let told = example.explained(case);
         assert_eq!(told["decision"], decision, "{case:?} {told}");
         assert_eq!(told["rule"].as_str().unwrap_or(""), rule, "{case:?} {told}");
         let user = (!who.is_empty()).then_some(who);
-        let asked = json!({ "user": user, "url": house.scene.url(path), "method": method, "client": client });
-        let answer = house.scene.alice.post("admin/v1/policy/explain", &asked).await.expect(200).json();
+        let asked =
+            json!({ "user": user, "url": example.scene.url(path), "method": method, "client": client });
+        let answer = example.scene.alice.post("admin/v1/policy/explain", &asked).await.expect(200).json();
         assert_eq!(answer, told, "{case:?}");
     }
-    let file = house.scene.gateway.directory().join("expectations.toml");
+    let file = example.scene.gateway.directory().join("expectations.toml");
     let test = |text: String| {
         std::fs::write(&file, text).unwrap();
-        house.scene.gateway.cli(&["policy", "test", file.to_str().unwrap()])
+        example.scene.gateway.cli(&["policy", "test", file.to_str().unwrap()])
     };
-    let held = test(house.expectations(None));
+    let held = test(example.expectations(None));
     assert_eq!(held.status.code(), Some(0), "{held:?}");
-    let failed = test(house.expectations(Some(6)));
+    let failed = test(example.expectations(Some(6)));
     assert_eq!(failed.status.code(), Some(1));
     let said = String::from_utf8(failed.stdout).unwrap();
-    let line = house
+    let line = example
         .expectations(None)
         .split("[[expect]]")
         .take(7)
@@ -191,7 +192,7 @@ async fn p_08_proxy_cli_api_and_policy_test_agree() {
 /// for one request is given for another.
 #[tokio::test]
 async fn each_request_of_one_session_is_decided_by_its_own_method_and_network() {
-    let house = House::open().await;
+    let example = ExampleGateway::open().await;
     let (office, street) = ("10.0.0.1", "11.0.0.1");
     for _ in 0..2 {
         for (method, client, decision) in [
@@ -203,21 +204,25 @@ async fn each_request_of_one_session_is_decided_by_its_own_method_and_network() 
             ("POST", street, "refused"),
             ("GET", street, "allowed"),
         ] {
-            assert_eq!(house.meets("bob", method, "/", client).await, decision, "{method} from {client}");
+            assert_eq!(
+                example.decision_for("bob", method, "/", client).await,
+                decision,
+                "{method} from {client}"
+            );
         }
     }
 }
 
 #[tokio::test]
 async fn policy_test_supports_its_own_users_offline() {
-    let mut house = House::open().await;
-    house.scene.gateway.stop();
-    let file = house.scene.gateway.directory().join("expectations.toml");
-    let url = house.scene.url("/back");
+    let mut example = ExampleGateway::open().await;
+    example.scene.gateway.stop();
+    let file = example.scene.gateway.directory().join("expectations.toml");
+    let url = example.scene.url("/back");
     let person = "[[user]]\nusername = \"nina\"\nemail = \"nina@example.com\"\ngroups = [\"guests\"]\n";
     let test = |text: &str| {
         std::fs::write(&file, text).unwrap();
-        let output = house.scene.gateway.cli(&["policy", "test", file.to_str().unwrap()]);
+        let output = example.scene.gateway.cli(&["policy", "test", file.to_str().unwrap()]);
         let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
         (output.status.code(), said)
     };
@@ -264,20 +269,20 @@ fn documented_expectations_hold() {
 
 #[tokio::test]
 async fn s_04_refusal_names_the_rule_only_in_the_trail() {
-    let house = House::open().await;
-    let page = house.greg.navigate(&house.scene.url("/back/x")).await.expect(403).text();
+    let example = ExampleGateway::open().await;
+    let page = example.greg.navigate(&example.scene.url("/back/x")).await.expect(403).text();
     assert!(page.contains(GREG) && !page.contains("no guests in the back"), "{page}");
-    let anonymous = house.scene.anonymous();
-    let page = anonymous.navigate(&house.scene.url("/engine")).await.expect(403).text();
+    let anonymous = example.scene.anonymous();
+    let page = anonymous.navigate(&example.scene.url("/engine")).await.expect(403).text();
     assert!(page.contains("No access to this address") && !page.contains("nobody touches"), "{page}");
     let denied = || {
-        let text = house.scene.gateway.operate(&["audit", "--event", "access_denied", "--json"]);
+        let text = example.scene.gateway.operate(&["audit", "--event", "access_denied", "--json"]);
         text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
     };
     let seen = until("two refusals", async || Some(denied()).filter(|seen| seen.len() >= 2)).await;
     let rules: Vec<_> = seen.iter().map(|line| line["rule"].as_str().unwrap()).collect();
     assert_eq!(rules, ["nobody touches the engine", "no guests in the back"]);
-    counted(&house.scene.gateway, "vestibule_decisions_total{decision=\"refused\",route=\"app\"} 2").await;
+    counted(&example.scene.gateway, "vestibule_decisions_total{decision=\"refused\",route=\"app\"} 2").await;
 }
 
 #[tokio::test]
@@ -298,14 +303,15 @@ async fn explain_refusals_shows_the_rule() {
 
 #[tokio::test]
 async fn user_page_explains_a_decision() {
-    let house = House::open().await;
-    let users = house.scene.alice.get("admin/v1/users?search=greg").await.expect(200).json();
+    let example = ExampleGateway::open().await;
+    let users = example.scene.alice.get("admin/v1/users?search=greg").await.expect(200).json();
     let id = users["users"][0]["id"].as_str().unwrap().to_owned();
     let page = async |query: &str| {
-        let url = house.scene.url(&format!("/auth/admin/users/{id}{query}"));
-        house.scene.alice.navigate(&url).await.expect(200).text()
+        let url = example.scene.url(&format!("/auth/admin/users/{id}{query}"));
+        example.scene.alice.navigate(&url).await.expect(200).text()
     };
-    let back = url::form_urlencoded::byte_serialize(house.scene.url("/back").as_bytes()).collect::<String>();
+    let back =
+        url::form_urlencoded::byte_serialize(example.scene.url("/back").as_bytes()).collect::<String>();
     let told = page(&format!("?url={back}&client=10.0.0.1")).await;
     assert!(
         told.contains("The request would be refused") && told.contains("no guests in the back"),
@@ -375,7 +381,7 @@ async fn datalog_policy_decides_alike_in_proxy_and_explain() {
     .await;
     let (bob, _) = scene.invited(BOB, 2).await;
     scene.gateway.operate(&["user", "groups", BOB, "staff"]);
-    let meets = async |browser: &Browser, path: &str, client: &str| {
+    let decision_for = async |browser: &Browser, path: &str, client: &str| {
         let request = browser.request(Method::GET, &scene.url(path)).header("x-forwarded-for", client);
         browser.send(request).await.status
     };
@@ -390,15 +396,15 @@ async fn datalog_policy_decides_alike_in_proxy_and_explain() {
         ("/wiki", "10.1.2.3", 200, "allowed", "network(\"office\")"),
         ("/wiki", "192.0.2.1", 403, "refused", "No clause of the policy"),
     ] {
-        assert_eq!(meets(&bob, path, client).await, status, "{path} {client}");
+        assert_eq!(decision_for(&bob, path, client).await, status, "{path} {client}");
         let told = explained(path, client);
         assert_eq!(told["decision"], decision, "{told}");
         assert!(told["because"].as_str().unwrap().contains(said), "{told}");
     }
-    assert_eq!(meets(&scene.anonymous(), "/people/bob", "10.1.2.3").await, 401);
+    assert_eq!(decision_for(&scene.anonymous(), "/people/bob", "10.1.2.3").await, 401);
 
     scene.gateway.operate(&["user", "groups", BOB, "staff", "guests"]);
-    assert_eq!(meets(&bob, "/wiki", "10.1.2.3").await, 403, "a lost right is felt at once");
+    assert_eq!(decision_for(&bob, "/wiki", "10.1.2.3").await, 403, "a lost right is felt at once");
     assert_eq!(explained("/wiki", "10.1.2.3")["rule"], "deny if group(\"guests\")");
 
     // A policy that costs too much decides nothing.

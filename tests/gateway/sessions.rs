@@ -307,7 +307,7 @@ async fn s_28_an_exchanged_token_is_a_new_session_and_works_once() {
 /// A token that a script, a log or another machine has got hold of yields no cookie.
 #[tokio::test]
 async fn f_03_a_token_without_the_cookie_of_its_sign_in_opens_no_application() {
-    let mut scene = Scene::with(crate::tongues::Tongue::all_on, |_| {}).await;
+    let mut scene = Scene::with(crate::dialect_clients::DialectClient::all_on, |_| {}).await;
     let browser = scene.anonymous();
     let told = browser.sign_in(&mut scene.device).await.json()["token"].clone();
     let current = browser.get("sessions/current").await.expect(200).json()["token"].clone();
@@ -333,7 +333,7 @@ async fn f_03_a_token_without_the_cookie_of_its_sign_in_opens_no_application() {
 /// A user who signs out means the session, whatever else their program sends along.
 #[tokio::test]
 async fn s_17_invalid_token_does_not_keep_the_session_alive() {
-    let mut scene = Scene::with(crate::tongues::Tongue::all_on, |_| {}).await;
+    let mut scene = Scene::with(crate::dialect_clients::DialectClient::all_on, |_| {}).await;
     let ways = [
         (Method::DELETE, "/auth/sessions/"),
         (Method::DELETE, "/auth/sessions/current"),
@@ -368,7 +368,7 @@ async fn s_17_invalid_token_does_not_keep_the_session_alive() {
 /// request.
 #[tokio::test]
 async fn s_01_without_a_page_of_ours_a_token_signs_out_and_a_cookie_does_not() {
-    let mut scene = Scene::with(crate::tongues::Tongue::all_on, |_| {}).await;
+    let mut scene = Scene::with(crate::dialect_clients::DialectClient::all_on, |_| {}).await;
     let (browser, other) = (scene.anonymous(), scene.anonymous());
     browser.sign_in(&mut scene.device).await.expect(201);
     let token = other.sign_in(&mut scene.device).await.expect(201).json()["token"].clone();
@@ -385,7 +385,7 @@ async fn s_01_without_a_page_of_ours_a_token_signs_out_and_a_cookie_does_not() {
 /// A form of another site is sent without our cookie, and its answer must take none away.
 #[tokio::test]
 async fn s_28_cross_site_sign_out_clears_no_cookies() {
-    let scene = Scene::with(crate::tongues::Tongue::all_on, |_| {}).await;
+    let scene = Scene::with(crate::dialect_clients::DialectClient::all_on, |_| {}).await;
     let ways = [
         (Method::DELETE, "/auth/sessions/"),
         (Method::POST, "/api/auth/sign-out"),
@@ -406,8 +406,8 @@ async fn s_28_cross_site_sign_out_clears_no_cookies() {
     }
 }
 
-/// Browsers clear the cookies of the whole registrable domain when `"cookies"` is asked for, those of
-/// other sites below it included.
+/// Browsers clear the cookies of the whole registrable domain when `"cookies"` is asked for, those
+/// of other sites below it included.
 #[tokio::test]
 async fn f_18_signing_out_clears_our_own_storage_and_no_other_sites_cookies() {
     let arrange = |config: &mut Config| config.tls("auth.example.test");

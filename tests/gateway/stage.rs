@@ -52,7 +52,7 @@ use vestibule::flows::sign_in::passkey::{Attempt, SignedIn};
 use vestibule::flows::sign_in::registration::Registered;
 use vestibule::flows::visit::Device;
 use vestibule::flows::visit::Visit;
-use vestibule::flows::{FlowError, Gateway, Installation, World};
+use vestibule::flows::{FlowError, Gateway, Installation, Ports};
 use vestibule::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, Vault, VaultError};
 use vestibule::store::MemoryStore;
 
@@ -89,9 +89,9 @@ impl Clock for HandClock {
 }
 
 /// Bytes that no two draws share and every run repeats.
-struct Dice(AtomicU64);
+struct SeededEntropy(AtomicU64);
 
-impl Entropy for Dice {
+impl Entropy for SeededEntropy {
     fn fill(&self, into: &mut [u8]) {
         for chunk in into.chunks_mut(32) {
             let number = self.0.fetch_add(1, Ordering::SeqCst);
@@ -101,18 +101,18 @@ impl Entropy for Dice {
     }
 }
 
-struct Pocket;
+struct StubVault;
 
 #[async_trait]
-impl Vault for Pocket {
+impl Vault for StubVault {
     async fn save(&self, _: &SigningKeys) -> Result<(), VaultError> {
         Ok(())
     }
 }
 
-struct Nobody;
+struct StubObserver;
 
-impl Observer for Nobody {
+impl Observer for StubObserver {
     fn record(&self, _: &Event) {}
 }
 
@@ -121,40 +121,45 @@ pub struct Stage {
     pub gateway: Arc<Gateway>,
     pub clock: Arc<HandClock>,
     pub store: Arc<dyn KeyValue>,
-    dice: Arc<Dice>,
+    entropy: Arc<SeededEntropy>,
     codes: EmailCode,
 }
 
 impl Stage {
     pub async fn set(store: Arc<dyn KeyValue>) -> Result<Self, FlowError> {
-        let (clock, dice) = (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(Dice(AtomicU64::new(0))));
-        Self::open(store, clock, dice, &[APP_HOST], EmailCode::Off).await
+        let (clock, entropy) =
+            (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(SeededEntropy(AtomicU64::new(0))));
+        Self::open(store, clock, entropy, &[APP_HOST], EmailCode::Off).await
     }
 
     /// A fresh world with one application on each of these hosts, which may be patterns.
     pub async fn with_applications(hosts: &[&str]) -> Self {
-        let (clock, dice) = (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(Dice(AtomicU64::new(0))));
-        Self::open(Arc::new(MemoryStore::new()), clock, dice, hosts, EmailCode::Off).await.unwrap()
+        let (clock, entropy) =
+            (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(SeededEntropy(AtomicU64::new(0))));
+        Self::open(Arc::new(MemoryStore::new()), clock, entropy, hosts, EmailCode::Off).await.unwrap()
     }
 
     /// A fresh world in which codes by mail are good for this.
     pub async fn with_codes(codes: EmailCode) -> Self {
-        let (clock, dice) = (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(Dice(AtomicU64::new(0))));
-        Self::open(Arc::new(MemoryStore::new()), clock, dice, &[APP_HOST], codes).await.unwrap()
+        let (clock, entropy) =
+            (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(SeededEntropy(AtomicU64::new(0))));
+        Self::open(Arc::new(MemoryStore::new()), clock, entropy, &[APP_HOST], codes).await.unwrap()
     }
 
     /// The same on a store that lets other tasks run before and after every call.
     pub async fn with_codes_and_yielding_store(codes: EmailCode) -> Self {
-        let (clock, dice) = (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(Dice(AtomicU64::new(0))));
-        Self::open(Arc::new(Yielding::default()), clock, dice, &[APP_HOST], codes).await.unwrap()
+        let (clock, entropy) =
+            (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(SeededEntropy(AtomicU64::new(0))));
+        Self::open(Arc::new(Yielding::default()), clock, entropy, &[APP_HOST], codes).await.unwrap()
     }
 
     /// A fresh world whose trail keeps this many entries.
     pub async fn keeping(entries_max: usize) -> Self {
-        let (clock, dice) = (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(Dice(AtomicU64::new(0))));
+        let (clock, entropy) =
+            (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(SeededEntropy(AtomicU64::new(0))));
         let audit = Retention { entries_max, ..Retention::default() };
         let installation = Installation { audit, ..installation(&[APP_HOST], EmailCode::Off) };
-        Self::install(Arc::new(MemoryStore::new()), clock, dice, installation).await.unwrap()
+        Self::install(Arc::new(MemoryStore::new()), clock, entropy, installation).await.unwrap()
     }
 
     /// A world on this store in which bans are made by this rule, behind these proxies.
@@ -163,51 +168,52 @@ impl Stage {
         rule: Option<AutomaticBans>,
         proxies: &[&str],
     ) -> Result<Self, FlowError> {
-        let (clock, dice) = (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(Dice(AtomicU64::new(0))));
+        let (clock, entropy) =
+            (Arc::new(HandClock(AtomicI64::new(START))), Arc::new(SeededEntropy(AtomicU64::new(0))));
         let mut installation = installation(&[APP_HOST], EmailCode::Off);
         installation.rules.automatic_bans = rule;
         installation.trusted_proxies = proxies.iter().map(|it| Network::parse(it).unwrap()).collect();
-        Self::install(store, clock, dice, installation).await
+        Self::install(store, clock, entropy, installation).await
     }
 
     /// The same world after a restart.
     pub async fn again(&self) -> Self {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        Self::open(store, clock, Arc::clone(&self.dice), &[APP_HOST], self.codes).await.unwrap()
+        Self::open(store, clock, Arc::clone(&self.entropy), &[APP_HOST], self.codes).await.unwrap()
     }
 
     /// A second gateway at the same time, with its own view of the same store.
     pub async fn beside(&self, store: Arc<dyn KeyValue>) -> Self {
-        let (clock, dice) = (Arc::clone(&self.clock), Arc::clone(&self.dice));
-        Self::open(store, clock, dice, &[APP_HOST], self.codes).await.unwrap()
+        let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
+        Self::open(store, clock, entropy, &[APP_HOST], self.codes).await.unwrap()
     }
 
     async fn open(
         store: Arc<dyn KeyValue>,
         clock: Arc<HandClock>,
-        dice: Arc<Dice>,
+        entropy: Arc<SeededEntropy>,
         hosts: &[&str],
         codes: EmailCode,
     ) -> Result<Self, FlowError> {
-        Self::install(store, clock, dice, installation(hosts, codes)).await
+        Self::install(store, clock, entropy, installation(hosts, codes)).await
     }
 
     async fn install(
         store: Arc<dyn KeyValue>,
         clock: Arc<HandClock>,
-        dice: Arc<Dice>,
+        entropy: Arc<SeededEntropy>,
         installation: Installation,
     ) -> Result<Self, FlowError> {
         let codes = installation.rules.email_code;
-        let world = World {
+        let ports = Ports {
             store: Arc::clone(&store),
-            vault: Arc::new(Pocket),
+            vault: Arc::new(StubVault),
             clock: Arc::<HandClock>::clone(&clock),
-            entropy: Arc::<Dice>::clone(&dice),
-            observer: Arc::new(Nobody),
+            entropy: Arc::<SeededEntropy>::clone(&entropy),
+            observer: Arc::new(StubObserver),
         };
-        let gateway = Gateway::open(installation, world).await?;
-        Ok(Self { gateway, clock, store, dice, codes })
+        let gateway = Gateway::open(installation, ports).await?;
+        Ok(Self { gateway, clock, store, entropy, codes })
     }
 
     /// Puts these webhooks in force.

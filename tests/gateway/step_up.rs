@@ -4,15 +4,15 @@
 use reqwest::Method;
 use serde_json::json;
 
+use crate::dialect_clients::DialectClient;
 use crate::harness::config::Config;
 use crate::harness::scene::ALICE;
 use crate::harness::{Authenticator, Browser, Mode, PostOffice, Reply, Scene, port};
-use crate::tongues::Tongue;
 
 /// All dialects, and codes by mail that are good for `good_for`.
 fn arrange(port: u16, good_for: &'static str) -> impl FnOnce(&mut Config) {
     move |config| {
-        Tongue::all_on(config);
+        DialectClient::all_on(config);
         let url = format!("url = \"smtp://localhost:{port}\"");
         config.table("mail", &[&url, "from = \"no-reply@example.com\""]);
         config.table("signin", &[&format!("email_code = \"{good_for}\"")]);
@@ -30,14 +30,14 @@ async fn by_code(browser: &Browser, office: &PostOffice, count: usize) -> Reply 
 /// Every sensitive change in every dialect, on a host that an application shares. None of them
 /// takes effect.
 async fn check_changes_nothing(scene: &Scene, browser: &Browser, status: u16) {
-    for tongue in Tongue::ALL {
-        let id = tongue.list(&scene.alice).await.remove(0).id;
-        let context = |what: &str, reply: &Reply| format!("{what} in {tongue:?}: {reply}");
-        let begun = tongue.begin_adding(browser).await;
+    for dialect in DialectClient::ALL {
+        let id = dialect.list(&scene.alice).await.remove(0).id;
+        let context = |what: &str, reply: &Reply| format!("{what} in {dialect:?}: {reply}");
+        let begun = dialect.begin_adding(browser).await;
         assert_eq!(begun.status, status, "{}", context("adding", &begun));
-        let removed = tongue.delete(browser, &id).await;
+        let removed = dialect.delete(browser, &id).await;
         assert_eq!(removed.status, status, "{}", context("removing", &removed));
-        let renamed = tongue.rename(browser, &id, "Mine").await;
+        let renamed = dialect.rename(browser, &id, "Mine").await;
         assert_eq!(renamed.status, status, "{}", context("renaming", &renamed));
     }
     let other = scene.alice.sessions().await[0]["id"].as_str().unwrap().to_owned();
@@ -73,10 +73,10 @@ async fn s_26_code_session_changes_nothing_in_any_dialect() {
     // Another code does not make the session fresh; a passkey does.
     by_code(&new, &office, 5).await;
     check_changes_nothing(&scene, &new, 403).await;
-    for tongue in Tongue::ALL {
-        tongue.sign_in(&new, &mut scene.device).await;
-        let begun = tongue.begin_adding(&new).await;
-        assert_eq!(begun.status, 200, "{tongue:?}: {begun}");
+    for dialect in DialectClient::ALL {
+        dialect.sign_in(&new, &mut scene.device).await;
+        let begun = dialect.begin_adding(&new).await;
+        assert_eq!(begun.status, 200, "{dialect:?}: {begun}");
     }
 }
 
@@ -87,11 +87,11 @@ async fn s_26_enrolling_code_session_is_refused_in_every_dialect() {
     let scene = Scene::with(arrange(port, "enroll"), |_| {}).await.with_alice_as_member().await;
     let browser = scene.anonymous();
     by_code(&browser, &office, 1).await;
-    for tongue in Tongue::ALL {
-        let id = tongue.list(&scene.alice).await.remove(0).id;
-        tongue.ask_for_list(&browser).await.expect(401);
-        tongue.rename(&browser, &id, "Mine").await.expect(401);
-        tongue.delete(&browser, &id).await.expect(401);
+    for dialect in DialectClient::ALL {
+        let id = dialect.list(&scene.alice).await.remove(0).id;
+        dialect.ask_for_list(&browser).await.expect(401);
+        dialect.rename(&browser, &id, "Mine").await.expect(401);
+        dialect.delete(&browser, &id).await.expect(401);
     }
     for below in ["sessions/others", "sessions/abababababababababababababababab"] {
         browser.delete(below).await.expect_problem(401);
@@ -100,13 +100,13 @@ async fn s_26_enrolling_code_session_is_refused_in_every_dialect() {
     browser.fetch(Method::GET, &scene.url("/page"), None).await.expect_problem(401);
     assert!(scene.app.take().is_empty());
     // The session may add a passkey, in any dialect.
-    Tongue::Ocore.add(&browser, &mut Authenticator::new(9), "New phone").await;
-    assert_eq!(Tongue::BetterAuth.list(&browser).await.len(), 2);
+    DialectClient::Ocore.add(&browser, &mut Authenticator::new(9), "New phone").await;
+    assert_eq!(DialectClient::BetterAuth.list(&browser).await.len(), 2);
     // The reader of the mail has shown no passkey yet, and may change nothing before they do.
-    for tongue in Tongue::ALL {
-        let id = tongue.list(&browser).await.remove(0).id;
-        tongue.begin_adding(&browser).await.expect(403);
-        tongue.delete(&browser, &id).await.expect(403);
+    for dialect in DialectClient::ALL {
+        let id = dialect.list(&browser).await.remove(0).id;
+        dialect.begin_adding(&browser).await.expect(403);
+        dialect.delete(&browser, &id).await.expect(403);
     }
     let link = browser.call(Method::POST, "/auth/v1/users/me/passwordless/_link", Some(&json!({}))).await;
     link.expect(403);
@@ -118,26 +118,26 @@ async fn s_26_enrolling_code_session_is_refused_in_every_dialect() {
 async fn s_26_beside_an_application_each_change_asks_again_in_every_dialect() {
     let arrange = |config: &mut Config| {
         config.tls("auth.example.test");
-        Tongue::all_on(config);
+        DialectClient::all_on(config);
     };
     let mut scene = Scene::with(arrange, |_| {}).await;
-    for tongue in Tongue::ALL {
+    for dialect in DialectClient::ALL {
         let browser = scene.anonymous();
-        tongue.sign_in(&browser, &mut scene.device).await;
+        dialect.sign_in(&browser, &mut scene.device).await;
         check_changes_nothing(&scene, &browser, 403).await;
-        let id = tongue.list(&browser).await.remove(0).id;
-        tongue.sign_in(&browser, &mut scene.device).await;
-        if matches!(tongue, Tongue::Native | Tongue::Corbado | Tongue::Zitadel) {
+        let id = dialect.list(&browser).await.remove(0).id;
+        dialect.sign_in(&browser, &mut scene.device).await;
+        if matches!(dialect, DialectClient::Native | DialectClient::Corbado | DialectClient::Zitadel) {
             // These rename by our own API, which takes no step-up without a change; see f_09.
-            tongue.rename(&browser, &id, "Once").await.expect(403);
-            let begun = if tongue == Tongue::Native { 403 } else { 200 };
-            tongue.begin_adding(&browser).await.expect(begun);
+            dialect.rename(&browser, &id, "Once").await.expect(403);
+            let begun = if dialect == DialectClient::Native { 403 } else { 200 };
+            dialect.begin_adding(&browser).await.expect(begun);
             continue;
         }
-        tongue.rename(&browser, &id, "Once").await.expect(200);
-        tongue.rename(&browser, &id, "Twice").await.expect(403);
-        tongue.sign_in(&browser, &mut scene.device).await;
-        tongue.rename(&browser, &id, "Linux - Firefox").await.expect(200);
+        dialect.rename(&browser, &id, "Once").await.expect(200);
+        dialect.rename(&browser, &id, "Twice").await.expect(403);
+        dialect.sign_in(&browser, &mut scene.device).await;
+        dialect.rename(&browser, &id, "Linux - Firefox").await.expect(200);
     }
 }
 
@@ -145,18 +145,18 @@ async fn s_26_beside_an_application_each_change_asks_again_in_every_dialect() {
 /// own.
 #[tokio::test]
 async fn f_08_access_token_requires_a_step_up_for_changes() {
-    let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
+    let mut scene = Scene::with(DialectClient::all_on, |_| {}).await;
     let access = |signed_in: &Reply| {
-        let tokens = Tongue::Ocore.tokens(signed_in);
+        let tokens = DialectClient::Ocore.tokens(signed_in);
         tokens.into_iter().find(|(form, _)| *form == "access").unwrap().1
     };
-    let signed_in = Tongue::Ocore.sign_in(&scene.anonymous().showing("none"), &mut scene.device).await;
+    let signed_in = DialectClient::Ocore.sign_in(&scene.anonymous().showing("none"), &mut scene.device).await;
     let mut others = scene.anonymous().showing(&access(&signed_in));
     check_changes_nothing(&scene, &others, 403).await;
-    for spoken in Tongue::ALL {
+    for spoken in DialectClient::ALL {
         // The same person shows the passkey again, and the token that comes of it is good for one
         // change.
-        let signed_in = Tongue::Ocore.sign_in(&others, &mut scene.device).await;
+        let signed_in = DialectClient::Ocore.sign_in(&others, &mut scene.device).await;
         let stepped_up = scene.anonymous().showing(&access(&signed_in));
         let id = spoken.list(&scene.alice).await.remove(0).id;
         spoken.rename(&stepped_up, &id, "Mine").await.expect(200);
@@ -176,7 +176,7 @@ async fn f_08_access_token_requires_a_step_up_for_changes() {
 async fn f_09_step_up_is_bound_to_page_and_change() {
     let arrange = |config: &mut Config| {
         config.tls("auth.example.test");
-        Tongue::all_on(config);
+        DialectClient::all_on(config);
     };
     let mut scene = Scene::with(arrange, |_| {}).await;
     let browser = scene.anonymous();
@@ -197,7 +197,7 @@ async fn f_09_step_up_is_bound_to_page_and_change() {
     browser.patch(&below, &name).await.expect_problem(403);
     browser.send(paying(Method::DELETE, &below, &json!({}))).await.expect_problem(403);
     browser.send(paying(Method::POST, "passkeys/register/options", &json!({}))).await.expect_problem(403);
-    Tongue::Zitadel.begin_adding(&browser).await.expect(403);
+    DialectClient::Zitadel.begin_adding(&browser).await.expect(403);
     browser.send(paying(Method::PATCH, &below, &name)).await.expect(200);
     browser.send(paying(Method::PATCH, &below, &name)).await.expect_problem(403);
     // Both steps of a registration are one change.

@@ -8,9 +8,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use crate::dialect_clients::DialectClient;
 use crate::harness::journey::secret_of;
 use crate::harness::{Browser, Scene};
-use crate::tongues::Tongue;
 
 /// Every way of not being `token`: cut at either end, another case, a flipped character, padding.
 fn misspelt(token: &str, step: usize) -> Vec<String> {
@@ -85,7 +85,7 @@ async fn s_31_refuses_other_spellings_of_a_bearer_token() {
 async fn s_31_an_access_token_is_checked_in_one_way() {
     let mut scene = Scene::with(|config| config.table("dialects", &["ocore = true"]), |_| {}).await;
     let anonymous = scene.anonymous();
-    let signed_in = Tongue::Ocore.sign_in(&scene.anonymous(), &mut scene.device).await.json();
+    let signed_in = DialectClient::Ocore.sign_in(&scene.anonymous(), &mut scene.device).await.json();
     let token = signed_in["access_token"].as_str().unwrap().to_owned();
     assert!(signed_in_with_bearer(&anonymous, &token).await);
     for wrong in misspelt(&token, 29) {

@@ -53,14 +53,14 @@ use vestibule::flows::admission::Outcome;
 use vestibule::flows::authority::Authority;
 use vestibule::flows::rules::Rules;
 use vestibule::flows::visit::Visit;
-use vestibule::flows::{Gateway, Installation, World};
+use vestibule::flows::{Gateway, Installation, Ports};
 use vestibule::ports::store::{Entry, Follower, StoreError, Told};
 use vestibule::ports::{
     Batch, Clock, CommitError, Entropy, KeyValue, Observer, SigningKeys, Vault, VaultError,
 };
 use vestibule::proxy::{
-    CertificateFiles, Doors, ForwardedBy, Handshake, Limits, Meter, Parts, Preface, Proxy, ProxyError,
-    ProxySettings, Sockets, Telling, TlsSettings,
+    AccessDetail, CertificateFiles, Doors, ForwardedBy, Handshake, Limits, Meter, Parts, Preface, Proxy,
+    ProxyError, ProxySettings, Sockets, TlsSettings,
 };
 use vestibule::records;
 use vestibule::store::MemoryStore;
@@ -98,7 +98,7 @@ pub(crate) struct Rig {
     upstream: Arc<UpstreamState>,
     pub(crate) meter: Arc<RigMeter>,
     millis: Arc<AtomicU64>,
-    hands: Hands,
+    hands: Controls,
     upstream_port: u16,
     shutdown: watch::Sender<bool>,
     serving: Mutex<Option<JoinHandle<()>>>,
@@ -107,7 +107,7 @@ pub(crate) struct Rig {
 
 /// The parts of the world that a test moves by hand.
 #[derive(Clone)]
-struct Hands {
+struct Controls {
     clock: Arc<HandClock>,
     store: Arc<Followed>,
 }
@@ -159,28 +159,28 @@ impl KeyValue for Followed {
     }
 }
 
-struct Still;
+struct StubPorts;
 
 #[async_trait::async_trait]
-impl Vault for Still {
+impl Vault for StubPorts {
     async fn save(&self, _: &SigningKeys) -> Result<(), VaultError> {
         Ok(())
     }
 }
 
-impl Clock for Still {
+impl Clock for StubPorts {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(1_800_000_000_000)
     }
 }
 
-impl Entropy for Still {
+impl Entropy for StubPorts {
     fn fill(&self, into: &mut [u8]) {
         into.fill(7);
     }
 }
 
-impl Observer for Still {
+impl Observer for StubPorts {
     fn record(&self, _: &Event) {}
 }
 
@@ -234,8 +234,8 @@ impl Meter for RigMeter {
 
     fn handshake(&self, _: Handshake) {}
 
-    fn telling(&self) -> Telling {
-        Telling::Nothing
+    fn access_detail(&self) -> AccessDetail {
+        AccessDetail::Nothing
     }
 
     fn served(&self, _: &Served) {}
@@ -678,11 +678,11 @@ fn visit() -> Visit {
     }
 }
 
-async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session, Hands) {
-    let now = Still.now();
+async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session, Controls) {
+    let now = StubPorts.now();
     let clock = Arc::new(HandClock(AtomicI64::new(now.as_millis())));
     let store = Arc::new(Followed { store: MemoryStore::new(), followers: Mutex::default() });
-    let hands = Hands { clock: Arc::clone(&clock), store: Arc::clone(&store) };
+    let hands = Controls { clock: Arc::clone(&clock), store: Arc::clone(&store) };
     let place = match tls {
         Tls::Off => Place::new(Scheme::Http, "auth.localhost", 80, "/auth"),
         Tls::On | Tls::Twice => Place::new(Scheme::Https, "auth.localhost", 443, "/auth"),
@@ -719,9 +719,14 @@ async fn gateway(tls: Tls, upstream: u16) -> (Arc<Gateway>, Session, Hands) {
             access_tokens: Some(Keyring::generate(&[3; 32], now).unwrap()),
         },
     };
-    let world =
-        World { store, vault: Arc::new(Still), clock, entropy: Arc::new(Still), observer: Arc::new(Still) };
-    (Gateway::open(installation, world).await.unwrap(), session, hands)
+    let ports = Ports {
+        store,
+        vault: Arc::new(StubPorts),
+        clock,
+        entropy: Arc::new(StubPorts),
+        observer: Arc::new(StubPorts),
+    };
+    (Gateway::open(installation, ports).await.unwrap(), session, hands)
 }
 
 fn rules(routes: Vec<Route>) -> Rules {
@@ -754,7 +759,7 @@ fn alice(now: Timestamp) -> User {
         display_name: DisplayName::parse("Alice").unwrap(),
         created_at: now,
         updated_at: now,
-        ..User::imagined(username, email, [].into()).unwrap()
+        ..User::hypothetical(username, email, [].into()).unwrap()
     }
 }
 

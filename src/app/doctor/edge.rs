@@ -121,7 +121,7 @@ async fn application(route: &Route, upstream: &Upstream, ours: Option<IpAddr>) -
         Ok(Err(error)) => unanswered(&route.name, &place, &error.to_string()),
         Err(_) => unanswered(&route.name, &place, "it does not answer in time"),
     }];
-    findings.extend(around(route, bare, port, ours).await);
+    findings.extend(reachable_around_gateway(route, bare, port, ours).await);
     findings
 }
 
@@ -135,7 +135,12 @@ fn unanswered(route: &str, place: &str, why: &str) -> Finding {
 
 /// Whether other machines reach the application without the gateway, and could forge identity
 /// headers.
-async fn around(route: &Route, host: &str, port: u16, ours: Option<IpAddr>) -> Option<Finding> {
+async fn reachable_around_gateway(
+    route: &Route,
+    host: &str,
+    port: u16,
+    ours: Option<IpAddr>,
+) -> Option<Finding> {
     let reach = |place: String| {
         Finding::warning(
             "application",

@@ -145,7 +145,7 @@ fn backup(plan: Option<&BackupPlan>, now: Timestamp) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::doctor::Weight;
+    use crate::app::doctor::Severity;
 
     #[test]
     fn reports_a_clock_that_was_set_back() {
@@ -153,10 +153,10 @@ mod tests {
         let file = folder.path().join("keys.json");
         fs::write(&file, "x").unwrap();
         let (_, written) = newest_file(folder.path()).unwrap();
-        assert_ne!(clock(folder.path(), written).weight, Weight::Problem);
+        assert_ne!(clock(folder.path(), written).weight, Severity::Problem);
         let before = written.minus(AHEAD_MAX + Duration::from_secs(1));
         let found = clock(folder.path(), before);
-        assert_eq!(found.weight, Weight::Problem);
+        assert_eq!(found.weight, Severity::Problem);
         assert!(found.what.contains("keys.json"), "{found:?}");
     }
 }

@@ -24,7 +24,7 @@ use crate::system::SystemClock;
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Weight {
+pub enum Severity {
     Fine,
     /// No failure today.
     Warning,
@@ -35,7 +35,7 @@ pub enum Weight {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    pub weight: Weight,
+    pub weight: Severity,
     /// The subject, in a word or two.
     pub about: &'static str,
     pub what: String,
@@ -46,15 +46,15 @@ pub struct Finding {
 
 impl Finding {
     fn fine(about: &'static str, what: impl Into<String>) -> Self {
-        Self { weight: Weight::Fine, about, what: what.into(), remedy: None }
+        Self { weight: Severity::Fine, about, what: what.into(), remedy: None }
     }
 
     fn warning(about: &'static str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { weight: Weight::Warning, about, what: what.into(), remedy: Some(remedy.into()) }
+        Self { weight: Severity::Warning, about, what: what.into(), remedy: Some(remedy.into()) }
     }
 
     fn problem(about: &'static str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { weight: Weight::Problem, about, what: what.into(), remedy: Some(remedy.into()) }
+        Self { weight: Severity::Problem, about, what: what.into(), remedy: Some(remedy.into()) }
     }
 }
 

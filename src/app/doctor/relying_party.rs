@@ -80,17 +80,17 @@ fn in_words(error: impl std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::doctor::Weight;
+    use crate::app::doctor::Severity;
 
     #[test]
     fn reports_origins_missing_from_the_document() {
         let origins = ["https://a.example".to_owned(), "https://b.example".to_owned()];
         let weigh = |text: &str| judged("there", text, &origins).weight;
-        assert_eq!(weigh(r#"{"origins":["https://a.example","https://b.example"]}"#), Weight::Fine);
+        assert_eq!(weigh(r#"{"origins":["https://a.example","https://b.example"]}"#), Severity::Fine);
         for wrong in
             [r#"{"origins":["https://a.example"]}"#, r#"{"origins":"https://a.example"}"#, "{}", "<html>"]
         {
-            assert_eq!(weigh(wrong), Weight::Problem, "{wrong}");
+            assert_eq!(weigh(wrong), Severity::Problem, "{wrong}");
         }
     }
 }

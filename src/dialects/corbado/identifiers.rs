@@ -1,9 +1,9 @@
 //! The identifiers of a person: an e-mail address and a username, and both can be exchanged.
 //!
-//! An address that is added waits beside the confirmed one until its code comes back, and then takes
-//! its place; a username that is added takes the place of the one before at once. So neither can be
-//! removed, except for an address that waits. This API has no cookie for a code: the caller who
-//! gives a code back is signed in to the account that asked for it, and names the address.
+//! An address that is added waits beside the confirmed one until its code comes back, and then
+//! takes its place; a username that is added takes the place of the one before at once. So neither
+//! can be removed, except for an address that waits. This API has no cookie for a code: the caller
+//! who gives a code back is signed in to the account that asked for it, and names the address.
 
 use axum::Json;
 use axum::extract::State;

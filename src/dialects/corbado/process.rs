@@ -30,7 +30,7 @@ use crate::domain::session::Session;
 use crate::domain::session::token::Carrier;
 use crate::domain::user::User;
 use crate::flows::sign_in::passkey::{Attempt, SignedIn};
-use crate::flows::sign_in::process::Course;
+use crate::flows::sign_in::process::ProcessState;
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
 use crate::web::guard::{Known, Trusted};
@@ -184,13 +184,13 @@ pub(super) async fn events(_: Trusted, _: Body<EventCreate>) -> Result<StatusCod
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn course_of(gateway: &Gateway, call: &Call) -> Result<Course, Problem> {
+async fn course_of(gateway: &Gateway, call: &Call) -> Result<ProcessState, Problem> {
     let id = call.headers.get(PROCESS_ID).and_then(|id| id.to_str().ok());
     Ok(gateway.sign_in.find_process(id).await?)
 }
 
 /// The block that a process is at, with a challenge of its own.
-async fn next(gateway: &Gateway, call: &Call, course: &Course) -> Result<ProcessResponse, Problem> {
+async fn next(gateway: &Gateway, call: &Call, course: &ProcessState) -> Result<ProcessResponse, Problem> {
     let options = gateway.sign_in.offer_in(course, &call.visit).await?;
     let block = match course.identifier() {
         Some(identifier) => BlockBody::passkey_verify(&options, identifier),

@@ -131,7 +131,7 @@ pub(super) async fn make(
     let grant = GrantText { routes, methods, paths, networks };
     let new = NewToken::parse(&name, &grant, expires_in_seconds).map_err(FlowError::from)?;
     let made = gateway.access_tokens.make_own_token(&caller.record(), new, &call.visit).await?;
-    let opens = gateway.access_tokens.opened_by(&made.token.grant);
+    let opens = gateway.access_tokens.example_url(&made.token.grant);
     let curl = opens.map(|url| format!("curl -H 'Authorization: Bearer {}' {url}", made.text));
     let made = Made { token: made.text, curl, shape: TokenShape::new(&made.token, None) };
     Ok((StatusCode::CREATED, Json(made)))

@@ -53,7 +53,7 @@ pub(super) async fn edit(
         user = gateway.accounts.rename_person(&caller.record(), &name, &call.visit).await?;
     }
     if !attributes.is_empty() {
-        user = gateway.accounts.say_of_oneself(&caller.record(), &attributes, &call.visit).await?;
+        user = gateway.accounts.change_own_attributes(&caller.record(), &attributes, &call.visit).await?;
     }
     Ok(Json((&user).into()))
 }
@@ -94,7 +94,8 @@ pub(super) struct ConfirmBody {
     code: String,
 }
 
-/// Confirms the code: the new address becomes that of the account. A notice goes to the old address.
+/// Confirms the code: the new address becomes that of the account. A notice goes to the old
+/// address.
 #[utoipa::path(post, path = "/account/address/confirm", tag = "native",
     security(("bearer" = []), ("cookie" = [])), request_body = ConfirmBody,
     responses((status = 200, body = UserShape), Failures))]

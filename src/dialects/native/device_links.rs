@@ -20,7 +20,7 @@ use crate::domain::cookie::Cookie;
 use crate::domain::device_link::{DEVICE_LINK_INTERVAL, DeviceLink, Stage};
 use crate::domain::user_agent;
 use crate::flows::Gateway;
-use crate::flows::sign_in::device_links::{Admission, Asking};
+use crate::flows::sign_in::device_links::{JoinStatus, WaitingDevice};
 use crate::web::call::Call;
 use crate::web::guard::{SignedIn, Trusted};
 use crate::web::json::Body;
@@ -94,7 +94,7 @@ pub(super) struct LinkShape {
 
 impl From<&DeviceLink> for LinkShape {
     fn from(link: &DeviceLink) -> Self {
-        let newcomer = link.newcomer();
+        let newcomer = link.new_device();
         Self {
             stage: match &link.stage {
                 Stage::Offered(_) => StageShape::Offered,
@@ -175,8 +175,8 @@ pub(super) struct AskingShape {
     interval: u64,
 }
 
-impl From<&Asking> for AskingShape {
-    fn from(asking: &Asking) -> Self {
+impl From<&WaitingDevice> for AskingShape {
+    fn from(asking: &WaitingDevice) -> Self {
         Self {
             number: asking.number.get(),
             expires_at: asking.expires_at.to_rfc3339(),
@@ -213,7 +213,7 @@ pub(super) async fn join(State(gateway): App, call: Call) -> Response {
     };
     let mut response = joined.into_response();
     if is_over {
-        cookies::append(response.headers_mut(), cookies::expire(gateway.ground.place(), Cookie::Newcomer));
+        cookies::append(response.headers_mut(), cookies::expire(gateway.ground.place(), Cookie::NewDevice));
     }
     response
 }
@@ -221,12 +221,12 @@ pub(super) async fn join(State(gateway): App, call: Call) -> Response {
 async fn try_join(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     call.not_cross_site()?;
     let before = call.identify()?.map(|caller| caller.session);
-    let nonce = call.cookie(Cookie::Newcomer);
+    let nonce = call.cookie(Cookie::NewDevice);
     match gateway.sign_in.join_by_device_link(nonce, before, &call.visit, &call.device()).await {
-        Ok(Admission::Waiting(asking)) => {
+        Ok(JoinStatus::Waiting(asking)) => {
             Ok((StatusCode::ACCEPTED, Json(AskingShape::from(&asking))).into_response())
         }
-        Ok(Admission::Admitted(redeemed)) => opened(gateway, call, &redeemed),
+        Ok(JoinStatus::Admitted(redeemed)) => opened(gateway, call, &redeemed),
         Err(error) => Err(error.into()),
     }
 }

@@ -15,7 +15,7 @@ use crate::domain::credential::{CredentialName, Planned};
 use crate::domain::event::Refusal;
 use crate::domain::id::CredentialId;
 use crate::domain::session::step_up::Change;
-use crate::domain::session::token::{Beside, Carrier};
+use crate::domain::session::token::{Carrier, PairedCookie};
 use crate::flows::sign_in::passkey::Attempt;
 use crate::flows::visit::Device;
 use crate::flows::{FlowError, Gateway};
@@ -83,7 +83,8 @@ async fn try_register(gateway: &Gateway, call: &Call, body: &Bytes) -> Result<Re
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = native::AuthenticateOptions)]
 pub(super) struct AuthenticateOptions {
-    /// For a sign-in that begins with an address. The answer does not tell whether an account has it.
+    /// For a sign-in that begins with an address. The answer does not tell whether an account has
+    /// it.
     email: Option<String>,
     /// The change for which the passkey is shown again: method and path, below the prefix, of the
     /// request that was answered with `session_not_fresh` (`DELETE passkeys/AbC`). The answer to
@@ -102,7 +103,7 @@ pub(super) async fn authenticate_options(
     OptionalBody(asked): OptionalBody<AuthenticateOptions>,
 ) -> Result<Response, Problem> {
     let expected = match asked.email {
-        Some(email) => Some(gateway.sign_in.account_or_nobody(&email).await?),
+        Some(email) => Some(gateway.sign_in.account_or_decoy(&email).await?),
         None => None,
     };
     let change = match asked.change.as_deref().map(Change::parse) {
@@ -136,7 +137,7 @@ async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Resul
     let device = Device { is_shared: !keep, ..call.device() };
     let attempt = Attempt { ceremony, answer: &answer, expected: None, before };
     let signed_in = gateway.sign_in.finish_sign_in(attempt, &call.visit, &device).await?;
-    let beside = if call.has_authorization() { Beside::Nothing } else { Beside::Cookie };
+    let beside = if call.has_authorization() { PairedCookie::Nothing } else { PairedCookie::Cookie };
     let shape = SignedInShape {
         token: gateway
             .sessions
@@ -146,7 +147,7 @@ async fn try_authenticate(gateway: &Gateway, call: &Call, body: &Bytes) -> Resul
     };
     let shape = SteppedUpShape { signed_in: shape, step_up: signed_in.step_up.map(|nonce| nonce.reveal()) };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
-    if beside == Beside::Cookie {
+    if beside == PairedCookie::Cookie {
         call.set_session_cookie(&signed_in.session, response.headers_mut())?;
     }
     Ok(response)

@@ -12,7 +12,7 @@ use super::shapes::{Failures, OwnFailures, Permissions, ReadFailures, SessionSha
 use crate::domain::cookie::Cookie;
 use crate::domain::id::{CodeId, SessionId};
 use crate::domain::session::Scope;
-use crate::domain::session::token::{Beside, Carrier};
+use crate::domain::session::token::{Carrier, PairedCookie};
 use crate::domain::user::Email;
 use crate::flows::sign_in::Redeemed;
 use crate::flows::sign_in::codes::Guess;
@@ -97,7 +97,8 @@ pub(super) async fn exchange(
     let before = call.identify_by_cookie()?.map(|caller| caller.session);
     let (renewed, user) =
         gateway.sessions.exchange_token(&token, &email, before, &call.visit, &call.device()).await?;
-    let token = gateway.sessions.token(&renewed, Carrier::SignIn(Beside::Cookie)).map_err(FlowError::from)?;
+    let token =
+        gateway.sessions.token(&renewed, Carrier::SignIn(PairedCookie::Cookie)).map_err(FlowError::from)?;
     let shape = SignedInShape { token, user: (&*user).into() };
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
     call.set_session_cookie(&renewed, response.headers_mut())?;

@@ -11,7 +11,7 @@ use super::shapes::{Failures, LoginBegin, LoginFinish, Options, SignedIn};
 use super::{Tie, ceremony_of, unwrapped};
 use crate::dialects::Shared;
 use crate::domain::session::access::ACCESS_LIFETIME;
-use crate::domain::session::token::{Beside, Carrier};
+use crate::domain::session::token::{Carrier, PairedCookie};
 use crate::flows::sign_in::passkey::{Attempt, SignedIn as Session};
 use crate::flows::{FlowError, Gateway};
 use crate::web::call::Call;
@@ -28,7 +28,7 @@ pub(super) async fn begin(
     OptionalBody(asked): OptionalBody<Option<LoginBegin>>,
 ) -> Result<Response, Problem> {
     let expected = match asked.and_then(|asked| said(asked.email)) {
-        Some(email) => Some(gateway.sign_in.account_or_nobody(&email).await?),
+        Some(email) => Some(gateway.sign_in.account_or_decoy(&email).await?),
         None => None,
     };
     let (ceremony, options) = gateway.sign_in.begin_sign_in(expected, &call.visit).await?;
@@ -67,13 +67,13 @@ async fn sign_in(
     let (query, before) = call.using_up(ceremony, read()).await?;
     let before = before.map(|caller| caller.session);
     let expected = match said(query.email) {
-        Some(email) => Some(gateway.sign_in.account_or_nobody(&email).await?),
+        Some(email) => Some(gateway.sign_in.account_or_decoy(&email).await?),
         None => None,
     };
     let attempt = Attempt { ceremony, answer: &answer, expected, before };
     let signed_in = gateway.sign_in.finish_sign_in(attempt, &call.visit, &call.device()).await?;
     let takes_cookie = tie == Tie::Cookie && !call.has_authorization();
-    let beside = if takes_cookie { Beside::Cookie } else { Beside::Nothing };
+    let beside = if takes_cookie { PairedCookie::Cookie } else { PairedCookie::Nothing };
     let mut response = Json(shape(gateway, &signed_in, beside)?).into_response();
     if takes_cookie {
         call.set_session_cookie(&signed_in.session, response.headers_mut())?;
@@ -86,7 +86,7 @@ fn said(email: Option<String>) -> Option<String> {
     email.filter(|email| !email.trim().is_empty())
 }
 
-fn shape(gateway: &Gateway, signed_in: &Session, beside: Beside) -> Result<SignedIn, Problem> {
+fn shape(gateway: &Gateway, signed_in: &Session, beside: PairedCookie) -> Result<SignedIn, Problem> {
     let Session { session, user, .. } = signed_in;
     let token = |carrier| gateway.sessions.token(session, carrier).map_err(FlowError::from);
     Ok(SignedIn {

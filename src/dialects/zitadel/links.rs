@@ -20,7 +20,7 @@ pub(super) async fn link(
     SignedIn(caller, call): SignedIn,
     _: Empty,
 ) -> Result<Json<LinkResponse>, Problem> {
-    let invited = gateway.accounts.invite_oneself(&caller.record(), &call.visit).await?;
+    let invited = gateway.accounts.make_own_link(&caller.record(), &call.visit).await?;
     Ok(Json(LinkResponse::new(&gateway, &invited.invitation, gateway.messages.link_of(&invited))))
 }
 
@@ -33,7 +33,7 @@ pub(super) async fn send_link(
     SignedIn(caller, call): SignedIn,
     _: Empty,
 ) -> Result<Json<Done>, Problem> {
-    let sent = gateway.accounts.invite_oneself_by_mail(&caller.record(), &call.visit).await;
+    let sent = gateway.accounts.mail_own_link(&caller.record(), &call.visit).await;
     let invitation = sent.map_err(|error| {
         let is_missing = matches!(error, FlowError::NoMail);
         let problem = Problem::from(error);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{MalformedToken, TokenRefusal};
 use crate::domain::network::Network;
-use crate::domain::policy::rule::{Asking, RulePath};
+use crate::domain::policy::rule::{RequestFacts, RulePath};
 
 /// The most entries of each list.
 pub const LIST_MAX: usize = 32;
@@ -43,7 +43,7 @@ pub struct GrantText {
 #[derive(Debug, Clone, Copy)]
 pub struct Usage<'a> {
     pub route: &'a str,
-    pub asking: Asking<'a>,
+    pub asking: RequestFacts<'a>,
 }
 
 impl Grant {
@@ -75,7 +75,7 @@ impl Grant {
 
     /// Whether it covers a request; else the first condition that the request does not meet.
     pub fn covers(&self, usage: &Usage<'_>) -> Result<(), TokenRefusal> {
-        let Asking { method, raw_path, client, .. } = usage.asking;
+        let RequestFacts { method, raw_path, client, .. } = usage.asking;
         if !self.routes.is_empty() && !self.routes.iter().any(|route| route == usage.route) {
             Err(TokenRefusal::Route)
         } else if !self.methods.is_empty() && !self.methods.iter().any(|it| it == method.as_str()) {

@@ -37,7 +37,7 @@ pub struct Narrowing {
 
 /// Why a request does not get through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unpassed {
+pub enum CheckFailure {
     Refused(TokenRefusal),
     /// The engine ran out of its time; says nothing about the token.
     OutOfTime,
@@ -89,15 +89,15 @@ impl Narrowing {
     }
 
     /// Whether every check lets a request through.
-    pub fn passes(&self, usage: &Usage<'_>) -> Result<(), Unpassed> {
-        let malformed = |_| Unpassed::Refused(TokenRefusal::Malformed);
+    pub fn passes(&self, usage: &Usage<'_>) -> Result<(), CheckFailure> {
+        let malformed = |_| CheckFailure::Refused(TokenRefusal::Malformed);
         let engine =
             self.facts_about(usage).into_iter().try_fold(self.engine.clone(), AuthorizerBuilder::fact);
         let mut engine = engine.and_then(|engine| engine.build(&self.token)).map_err(malformed)?;
         match engine.authorize_with_limits(LIMITS) {
             Ok(_) => Ok(()),
-            Err(BiscuitError::RunLimit(RunLimit::Timeout)) => Err(Unpassed::OutOfTime),
-            Err(_) => Err(Unpassed::Refused(TokenRefusal::Narrowed)),
+            Err(BiscuitError::RunLimit(RunLimit::Timeout)) => Err(CheckFailure::OutOfTime),
+            Err(_) => Err(CheckFailure::Refused(TokenRefusal::Narrowed)),
         }
     }
 

@@ -9,12 +9,12 @@ use http::Method;
 use proptest::prelude::*;
 
 use super::grant::{GrantText, Usage};
-use super::narrowing::Unpassed;
+use super::narrowing::CheckFailure;
 use super::offline::{OfflineError, attenuate, inspect};
 use super::sealed::{ReadToken, TokenSigner, Unsigned, bytes_of, written};
 use super::*;
 use crate::domain::keyring::Keyring;
-use crate::domain::policy::rule::Asking;
+use crate::domain::policy::rule::RequestFacts;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const HERE: &str = "https://auth.example.com";
@@ -141,7 +141,7 @@ fn usage<'a>(
     let client = client.map(|address| address.parse::<IpAddr>().unwrap());
     Usage {
         route,
-        asking: Asking { method, host: "wiki.example.com", raw_path: path.as_bytes(), client, now },
+        asking: RequestFacts { method, host: "wiki.example.com", raw_path: path.as_bytes(), client, now },
     }
 }
 
@@ -155,11 +155,11 @@ fn read(text: &str) -> Result<ReadToken, TokenRefusal> {
 }
 
 /// Whether the blocks of a token let a request pass.
-fn passes(text: &str, usage: &Usage<'_>) -> Result<(), Unpassed> {
+fn passes(text: &str, usage: &Usage<'_>) -> Result<(), CheckFailure> {
     read(text).unwrap().narrowing.expect("a holder has narrowed it").passes(usage)
 }
 
-const NARROWED: Result<(), Unpassed> = Err(Unpassed::Refused(TokenRefusal::Narrowed));
+const NARROWED: Result<(), CheckFailure> = Err(CheckFailure::Refused(TokenRefusal::Narrowed));
 
 #[test]
 fn token_roundtrips_within_the_size_limit() {

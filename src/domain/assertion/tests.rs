@@ -23,7 +23,8 @@ const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 fn user() -> User {
     use crate::domain::user::{Email, Group, Username};
     let groups = [Group::parse("staff").unwrap()].into();
-    User::imagined(Username::parse("zoe").unwrap(), Email::parse("zoe@example.com").unwrap(), groups).unwrap()
+    User::hypothetical(Username::parse("zoe").unwrap(), Email::parse("zoe@example.com").unwrap(), groups)
+        .unwrap()
 }
 
 fn session(credential: bool, by_mailed_code: bool) -> Session {
@@ -116,10 +117,10 @@ fn keys_for_other_purposes_outlive_a_rotation_and_differ() {
     let keys = |keys: &AssertionKeys| {
         [keys.code_key().unwrap().0, keys.outbox_key().unwrap().0, keys.return_target_key().unwrap().0]
     };
-    let [codes, outbox, ways_back] = keys(&before);
-    assert!(codes != outbox && outbox != ways_back && codes != ways_back);
-    assert_eq!(keys(&after), [codes, outbox, ways_back]);
-    assert_ne!(keys(&AssertionKeys::generate(&[2; 32]).unwrap()), [codes, outbox, ways_back]);
+    let [codes, outbox, return_targets] = keys(&before);
+    assert!(codes != outbox && outbox != return_targets && codes != return_targets);
+    assert_eq!(keys(&after), [codes, outbox, return_targets]);
+    assert_ne!(keys(&AssertionKeys::generate(&[2; 32]).unwrap()), [codes, outbox, return_targets]);
     assert_eq!(format!("{before:?}"), "AssertionKeys(..)");
 }
 

@@ -12,7 +12,7 @@ use webauthn_rs::prelude::{DiscoverableAuthentication, DiscoverableKey, Passkey}
 use super::answer::Assertion;
 use super::authenticator_data::AuthenticatorData;
 use super::client_data::{self, Expected};
-use super::taking_over::as_first_shown;
+use super::import::as_first_shown;
 use super::{CEREMONY_LIFETIME, CeremonyError, RelyingParty};
 use crate::domain::credential::{Backup, Credential, Verifier};
 use crate::domain::event::Refusal;

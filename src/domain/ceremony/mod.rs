@@ -21,9 +21,9 @@ mod answer;
 mod authentication;
 mod authenticator_data;
 mod client_data;
+mod import;
 mod registration;
 mod relying_party;
-mod taking_over;
 
 pub mod aaguid;
 
@@ -43,9 +43,9 @@ use super::id::CeremonyId;
 
 pub use answer::{Assertion, claimed_ceremony, read_assertion};
 pub use authentication::{PendingAuthentication, VerifiedAssertion};
+pub use import::ImportError;
 pub use registration::{NewCredential, PendingRegistration};
 pub use relying_party::{BadRelyingParty, CannotBegin, RelyingParty, descriptor};
-pub use taking_over::CannotTakeOver;
 
 /// How long a begun ceremony can be finished; also the time-out that browsers are told.
 pub const CEREMONY_LIFETIME: Duration = Duration::from_mins(5);

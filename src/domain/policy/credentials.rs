@@ -146,7 +146,7 @@ mod tests {
 
     fn user(name: &str) -> User {
         let (username, email) = (Username::parse(name).unwrap(), Email::parse("a@example.com").unwrap());
-        User::imagined(username, email, [].into()).unwrap()
+        User::hypothetical(username, email, [].into()).unwrap()
     }
 
     fn template(text: &str) -> Template {

@@ -21,7 +21,7 @@ use jiff::tz::TimeZone;
 
 use super::defined::Defined;
 use super::facts::{self, CLIENT, HOST, METHOD, NETWORK, PATH, ROUTE, TIME};
-use super::rule::Asking;
+use super::rule::RequestFacts;
 use super::times::{local_of, weekday_name};
 use crate::domain::attribute::{Definition, Editor};
 use crate::domain::time::Timestamp;
@@ -200,7 +200,12 @@ impl Datalog {
     }
 
     /// Judges a request of `subject`, who showed a passkey last at `shown_at`.
-    pub fn judge(&self, subject: &Subject, shown_at: Option<Timestamp>, asking: &Asking<'_>) -> Judgement {
+    pub fn judge(
+        &self,
+        subject: &Subject,
+        shown_at: Option<Timestamp>,
+        asking: &RequestFacts<'_>,
+    ) -> Judgement {
         let seen = self.seen(shown_at, asking);
         let kept = subject.kept.load();
         if let Some((_, judgement)) = kept.iter().find(|(known, _)| *known == seen) {
@@ -213,7 +218,7 @@ impl Datalog {
         judgement
     }
 
-    fn seen(&self, shown_at: Option<Timestamp>, asking: &Asking<'_>) -> Seen {
+    fn seen(&self, shown_at: Option<Timestamp>, asking: &RequestFacts<'_>) -> Seen {
         let by_minute = self.does_read("weekday") || self.does_read("minute_of_day");
         let by_client = self.does_read(CLIENT) || self.does_read(NETWORK);
         Seen {
@@ -227,7 +232,12 @@ impl Datalog {
         }
     }
 
-    fn evaluate(&self, subject: &Subject, shown_at: Option<Timestamp>, asking: &Asking<'_>) -> Judgement {
+    fn evaluate(
+        &self,
+        subject: &Subject,
+        shown_at: Option<Timestamp>,
+        asking: &RequestFacts<'_>,
+    ) -> Judgement {
         let facts = subject.facts.iter().cloned().chain(self.facts_about(shown_at, asking));
         let told = facts.into_iter().try_fold(self.base.clone(), AuthorizerBuilder::fact);
         let authorizer = told.and_then(|builder| builder.set_limits(LIMITS).build_unauthenticated());
@@ -242,7 +252,7 @@ impl Datalog {
         }
     }
 
-    fn facts_about(&self, shown_at: Option<Timestamp>, asking: &Asking<'_>) -> Vec<Fact> {
+    fn facts_about(&self, shown_at: Option<Timestamp>, asking: &RequestFacts<'_>) -> Vec<Fact> {
         let mut facts = facts::of_request(&self.route, asking);
         if let Some((weekday, minute)) = local_of(&self.zone, asking.now) {
             facts.push(facts::text("weekday", weekday_name(weekday)));

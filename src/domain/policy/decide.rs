@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use super::datalog::{Datalog, Judgement, Subject};
-use super::rule::{Asking, Conditions, Effect, Rule};
+use super::rule::{Conditions, Effect, RequestFacts, Rule};
 use super::who::{Allow, Who};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Email, Standing, User, Username};
@@ -23,13 +23,13 @@ pub const SHORT_FORM: &str = "allow";
 /// The rules of a route: who may enter it.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    law: Law,
+    source: PolicySource,
     /// How old a user's last use of a passkey may be, whichever rule lets the user in.
     max_auth_age: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]
-enum Law {
+enum PolicySource {
     Rules(Vec<Rule>),
     Datalog(Box<Datalog>),
 }
@@ -43,10 +43,10 @@ impl Default for Policy {
 
 /// The part of a route's policy that is about one user.
 #[derive(Debug)]
-pub struct Concerned(Concern);
+pub struct UserPolicy(UserPolicyPart);
 
 #[derive(Debug)]
-enum Concern {
+enum UserPolicyPart {
     /// The rules that are about the user, by their place, in order.
     Rules(Box<[usize]>),
     Datalog(Box<Subject>),
@@ -124,12 +124,12 @@ impl Decision {
 impl Policy {
     /// A policy of these rules. `max_auth_age` counts for all of them.
     pub fn new(rules: Vec<Rule>, max_auth_age: Option<Duration>) -> Self {
-        Self { law: Law::Rules(rules), max_auth_age }
+        Self { source: PolicySource::Rules(rules), max_auth_age }
     }
 
     /// A policy in Datalog, for which anonymous clients sign in first.
     pub fn in_datalog(datalog: Datalog, max_auth_age: Option<Duration>) -> Self {
-        Self { law: Law::Datalog(Box::new(datalog)), max_auth_age }
+        Self { source: PolicySource::Datalog(Box::new(datalog)), max_auth_age }
     }
 
     /// The short form: a user whom one of these lines is about enters.
@@ -146,17 +146,17 @@ impl Policy {
 
     /// The rules, in order; none where the policy is in Datalog.
     pub fn rules(&self) -> &[Rule] {
-        match &self.law {
-            Law::Rules(rules) => rules,
-            Law::Datalog(_) => &[],
+        match &self.source {
+            PolicySource::Rules(rules) => rules,
+            PolicySource::Datalog(_) => &[],
         }
     }
 
     /// The clauses of a policy in Datalog, as people read them.
     pub fn clauses(&self) -> &[String] {
-        match &self.law {
-            Law::Rules(_) => &[],
-            Law::Datalog(datalog) => datalog.clauses(),
+        match &self.source {
+            PolicySource::Rules(_) => &[],
+            PolicySource::Datalog(datalog) => datalog.clauses(),
         }
     }
 
@@ -166,26 +166,26 @@ impl Policy {
     }
 
     /// The rules about `user`. No rule is about a disabled account.
-    pub fn about(&self, user: &User) -> Concerned {
+    pub fn about(&self, user: &User) -> UserPolicy {
         if user.standing != Standing::Active {
-            return Concerned(Concern::Nothing);
+            return UserPolicy(UserPolicyPart::Nothing);
         }
-        Concerned(match &self.law {
-            Law::Rules(rules) => {
-                let concerned = |(at, rule): (usize, &Rule)| rule.who.matches(user).then_some(at);
-                Concern::Rules(rules.iter().enumerate().filter_map(concerned).collect())
+        UserPolicy(match &self.source {
+            PolicySource::Rules(rules) => {
+                let about_user = |(at, rule): (usize, &Rule)| rule.who.matches(user).then_some(at);
+                UserPolicyPart::Rules(rules.iter().enumerate().filter_map(about_user).collect())
             }
-            Law::Datalog(datalog) => Concern::Datalog(Box::new(datalog.subject(user))),
+            PolicySource::Datalog(datalog) => UserPolicyPart::Datalog(Box::new(datalog.subject(user))),
         })
     }
 
-    /// Whether some request of the user whom `concerned` is about may go on, as far as can be told
-    /// beforehand.
-    pub fn lets_in(&self, concerned: &Concerned) -> bool {
-        let about_them = match &concerned.0 {
-            Concern::Rules(about_them) => about_them,
-            Concern::Datalog(_) => return true,
-            Concern::Nothing => return false,
+    /// Whether some request of the user whom `user_policy` is about may go on, as far as can be
+    /// told beforehand.
+    pub fn lets_in(&self, user_policy: &UserPolicy) -> bool {
+        let about_them = match &user_policy.0 {
+            UserPolicyPart::Rules(about_them) => about_them,
+            UserPolicyPart::Datalog(_) => return true,
+            UserPolicyPart::Nothing => return false,
         };
         for rule in about_them.iter().filter_map(|at| self.rules().get(*at)) {
             match rule.effect {
@@ -197,22 +197,22 @@ impl Policy {
         false
     }
 
-    /// Decides about a request of the user whom `concerned` was found for. `shown_at` is when they
-    /// showed a passkey last.
+    /// Decides about a request of the user whom `user_policy` was found for. `shown_at` is when
+    /// they showed a passkey last.
     pub fn decide(
         &self,
-        concerned: &Concerned,
+        user_policy: &UserPolicy,
         shown_at: Option<Timestamp>,
-        asking: &Asking<'_>,
+        asking: &RequestFacts<'_>,
     ) -> Verdict<'_> {
-        match (&self.law, &concerned.0) {
-            (Law::Rules(rules), Concern::Rules(about_them)) => {
+        match (&self.source, &user_policy.0) {
+            (PolicySource::Rules(rules), UserPolicyPart::Rules(about_them)) => {
                 self.by_rules(rules, about_them, shown_at, asking)
             }
-            (Law::Datalog(datalog), Concern::Datalog(subject)) => {
+            (PolicySource::Datalog(datalog), UserPolicyPart::Datalog(subject)) => {
                 self.by_datalog(datalog, subject, shown_at, asking)
             }
-            // No rule is about the user, or `concerned` was found for another policy.
+            // No rule is about the user, or `user_policy` was found for another policy.
             _ => Verdict { decision: Decision::Refused, by: By::Nothing },
         }
     }
@@ -222,7 +222,7 @@ impl Policy {
         rules: &'p [Rule],
         about_them: &[usize],
         shown_at: Option<Timestamp>,
-        asking: &Asking<'_>,
+        asking: &RequestFacts<'_>,
     ) -> Verdict<'p> {
         let mut rules = about_them.iter().filter_map(|at| rules.get(*at));
         let Some(rule) = rules.find(|rule| rule.is_about(asking)) else {
@@ -244,7 +244,7 @@ impl Policy {
         datalog: &'p Datalog,
         subject: &Subject,
         shown_at: Option<Timestamp>,
-        asking: &Asking<'_>,
+        asking: &RequestFacts<'_>,
     ) -> Verdict<'p> {
         let by = |clause: usize| datalog.clauses().get(clause).map_or(By::Nothing, |text| By::Clause(text));
         match datalog.judge(subject, shown_at, asking) {
@@ -261,7 +261,7 @@ impl Policy {
 
     /// Decides about a request of an anonymous client. The first rule about it decides: where that
     /// rule is about people, the client has to sign in.
-    pub fn decide_for_anonymous(&self, asking: &Asking<'_>) -> Verdict<'_> {
+    pub fn decide_for_anonymous(&self, asking: &RequestFacts<'_>) -> Verdict<'_> {
         let rule = self.rules().iter().find(|rule| rule.is_about(asking));
         let decision = match rule {
             Some(Rule { who: Who::Anyone, effect: Effect::Allow, .. }) => Decision::Public,
@@ -273,17 +273,17 @@ impl Policy {
 
     /// Whether decisions depend on the path.
     pub fn names_paths(&self) -> bool {
-        match &self.law {
-            Law::Rules(rules) => rules.iter().any(|rule| !rule.when.paths.is_empty()),
-            Law::Datalog(datalog) => datalog.reads_path(),
+        match &self.source {
+            PolicySource::Rules(rules) => rules.iter().any(|rule| !rule.when.paths.is_empty()),
+            PolicySource::Datalog(datalog) => datalog.reads_path(),
         }
     }
 
     /// Whether a decision may change with time alone.
     pub fn depends_on_time(&self) -> bool {
-        match &self.law {
-            Law::Rules(rules) => rules.iter().any(|rule| rule.when.times.is_some()),
-            Law::Datalog(datalog) => datalog.reads_clock(),
+        match &self.source {
+            PolicySource::Rules(rules) => rules.iter().any(|rule| rule.when.times.is_some()),
+            PolicySource::Datalog(datalog) => datalog.reads_clock(),
         }
     }
 
@@ -314,9 +314,9 @@ impl Policy {
     }
 
     fn mentions(&self, text: &str) -> bool {
-        match &self.law {
-            Law::Rules(_) => false,
-            Law::Datalog(datalog) => datalog.mentions(text),
+        match &self.source {
+            PolicySource::Rules(_) => false,
+            PolicySource::Datalog(datalog) => datalog.mentions(text),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::decide::Decision;
-use super::rule::Miss;
+use super::rule::Mismatch;
 use crate::domain::place::host_of;
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
@@ -20,7 +20,7 @@ use crate::domain::user::User;
 #[derive(Debug, Clone)]
 pub struct Question {
     pub who: Asker,
-    pub sought: Sought,
+    pub target: RequestTarget,
     pub method: Method,
     pub client: Option<IpAddr>,
     pub at: Timestamp,
@@ -38,7 +38,7 @@ pub enum Asker {
 
 /// The address of a request, read as the proxy reads it: nothing in the path is resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sought {
+pub struct RequestTarget {
     /// Lower case, no port.
     pub host: String,
     pub raw_path: Vec<u8>,
@@ -62,11 +62,11 @@ impl Question {
         let method = Method::from_bytes(method.as_bytes())
             .map_err(|_| format!("{method:?} is not a method such as \"GET\""))?;
         let (client, auth_age) = (None, Duration::ZERO);
-        Ok(Self { who, sought: Sought::parse(url)?, method, client, at, auth_age })
+        Ok(Self { who, target: RequestTarget::parse(url)?, method, client, at, auth_age })
     }
 }
 
-impl Sought {
+impl RequestTarget {
     /// Reads an address such as `https://wiki.example.com/reports?page=2`.
     pub fn parse(url: &str) -> Result<Self, String> {
         let wrong = || format!("{url:?} is not an address such as \"https://app.example.com/path\"");
@@ -83,7 +83,7 @@ impl Sought {
     }
 }
 
-impl Miss {
+impl Mismatch {
     /// The reason in words why a rule is not about a request.
     pub const fn in_words(self) -> &'static str {
         match self {
@@ -103,11 +103,11 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_named() {
         for (miss, about) in [
-            (Miss::Who, "people"),
-            (Miss::Method, "methods"),
-            (Miss::Path, "paths"),
-            (Miss::Network, "networks"),
-            (Miss::Time, "times"),
+            (Mismatch::Who, "people"),
+            (Mismatch::Method, "methods"),
+            (Mismatch::Path, "paths"),
+            (Mismatch::Network, "networks"),
+            (Mismatch::Time, "times"),
         ] {
             assert_eq!(miss.in_words(), format!("is about other {about}"));
         }
@@ -116,15 +116,15 @@ mod tests {
     #[test]
     fn question_url_is_not_normalised() {
         let check = |url: &str, host: &str, path: &str| {
-            let sought = Sought::parse(url).unwrap();
-            assert_eq!((sought.host.as_str(), sought.raw_path.as_slice()), (host, path.as_bytes()), "{url}");
+            let target = RequestTarget::parse(url).unwrap();
+            assert_eq!((target.host.as_str(), target.raw_path.as_slice()), (host, path.as_bytes()), "{url}");
         };
         check("https://A.example.com/b/../c?d#e", "a.example.com", "/b/../c");
         check("http://localhost:8080", "localhost", "/");
         check("https://a.example.com?x", "a.example.com", "/");
         check("https://a.example.com/%2e", "a.example.com", "/%2e");
         for wrong in ["", "a.example.com", "ftp://a", "https://", "https:///x", "//a/b"] {
-            assert!(Sought::parse(wrong).is_err(), "{wrong}");
+            assert!(RequestTarget::parse(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use biscuit_auth::builder::{Fact, Term, fact, string};
 
-use super::rule::Asking;
+use super::rule::RequestFacts;
 use crate::domain::time::Timestamp;
 
 pub const ROUTE: &str = "route";
@@ -20,7 +20,7 @@ pub const NETWORK: &str = "network";
 pub const TIME: &str = "time";
 
 /// The facts about a request for the route with this name.
-pub(in crate::domain) fn of_request(route: &str, asking: &Asking<'_>) -> Vec<Fact> {
+pub(in crate::domain) fn of_request(route: &str, asking: &RequestFacts<'_>) -> Vec<Fact> {
     let client = asking.client.map(|client| text(CLIENT, &client.to_canonical().to_string()));
     let known = [
         text(ROUTE, route),

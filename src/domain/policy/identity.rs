@@ -261,7 +261,7 @@ mod tests {
     fn zoe() -> User {
         let (username, email) = (Username::parse("zoe").unwrap(), Email::parse("zoe@example.com").unwrap());
         let display_name = DisplayName::parse("Zoë 100%").unwrap();
-        User { display_name, ..User::imagined(username, email, [].into()).unwrap() }
+        User { display_name, ..User::hypothetical(username, email, [].into()).unwrap() }
     }
 
     #[test]

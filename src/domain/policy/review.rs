@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use http::Method;
 
 use super::decide::{By, Policy};
-use super::rule::{Asking, Effect, Rule};
+use super::rule::{Effect, RequestFacts, Rule};
 use super::who::{Allow, Who};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Email, Group, User, Username};
@@ -40,7 +40,7 @@ fn about(policy: &Policy, rule: &Rule, route_path: &str) -> Vec<String> {
             if rule.when.networks.is_empty() { "every client" } else { "every client in its networks" };
         said.push(format!("the rule {:?} lets {from} in without a sign-in", rule.name));
     }
-    if let Some(instead) = dead_behind(policy, rule, route_path) {
+    if let Some(instead) = shadowing_rules(policy, rule, route_path) {
         let names: Vec<_> = instead.iter().map(|name| format!("{name:?}")).collect();
         said.push(format!(
             "the rule {:?} never decides, because of {} before it",
@@ -52,16 +52,16 @@ fn about(policy: &Policy, rule: &Rule, route_path: &str) -> Vec<String> {
 }
 
 /// The rules that decide instead, if `rule` never does.
-fn dead_behind<'p>(policy: &'p Policy, rule: &Rule, route_path: &str) -> Option<BTreeSet<&'p str>> {
+fn shadowing_rules<'p>(policy: &'p Policy, rule: &Rule, route_path: &str) -> Option<BTreeSet<&'p str>> {
     let mut instead = BTreeSet::new();
     let facts = Facts::about(policy, rule, route_path);
     let mut tried = 0;
     for person in people(&rule.who) {
-        let concerned = person.as_ref().map(|user| policy.about(user));
+        let user_policy = person.as_ref().map(|user| policy.about(user));
         for asking in facts.requests() {
-            let verdict = match &concerned {
+            let verdict = match &user_policy {
                 None => policy.decide_for_anonymous(&asking),
-                Some(concerned) => policy.decide(concerned, Some(asking.now), &asking),
+                Some(user_policy) => policy.decide(user_policy, Some(asking.now), &asking),
             };
             tried += 1;
             match verdict.by {
@@ -95,9 +95,9 @@ impl Facts {
     }
 
     /// Every combination.
-    fn requests(&self) -> impl Iterator<Item = Asking<'_>> {
+    fn requests(&self) -> impl Iterator<Item = RequestFacts<'_>> {
         let from = move |method, raw_path, now| {
-            self.clients.iter().map(move |client| Asking {
+            self.clients.iter().map(move |client| RequestFacts {
                 method,
                 host: &self.host,
                 raw_path,
@@ -114,12 +114,12 @@ impl Facts {
 /// People whom a rule is about; `None` is an anonymous client.
 fn people(who: &Who) -> Vec<Option<User>> {
     match who {
-        Who::Anyone => vec![None, imagined(&Allow::AnyUser)],
-        Who::People(lines) => lines.iter().map(imagined).collect(),
+        Who::Anyone => vec![None, sample_user(&Allow::AnyUser)],
+        Who::People(lines) => lines.iter().map(sample_user).collect(),
     }
 }
 
-fn imagined(line: &Allow) -> Option<User> {
+fn sample_user(line: &Allow) -> Option<User> {
     let (mut username, mut email, mut groups) = (
         Username::parse("somebody-x7q").ok()?,
         Email::parse("somebody-x7q@x7q.example").ok()?,
@@ -133,7 +133,7 @@ fn imagined(line: &Allow) -> Option<User> {
         Allow::Email(line) => email = line.clone(),
         Allow::Username(line) => username = line.clone(),
     }
-    User::imagined(username, email, groups).ok()
+    User::hypothetical(username, email, groups).ok()
 }
 
 fn methods(rule: &Rule) -> Vec<Method> {

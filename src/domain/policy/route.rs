@@ -17,7 +17,7 @@ use super::identity::IdentityHeaders;
 use super::logout::LogoutUrl;
 use super::path;
 use super::public::PublicPath;
-use super::rule::Asking;
+use super::rule::RequestFacts;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{User, Username};
 
@@ -85,17 +85,17 @@ impl Route {
     /// go on. A policy in Datalog is asked about its front page, at `now` and from nowhere in
     /// particular.
     pub fn may_be_entered_by(&self, user: &User, now: Timestamp) -> bool {
-        let concerned = self.policy.about(user);
+        let user_policy = self.policy.about(user);
         if self.policy.clauses().is_empty() {
-            return self.policy.lets_in(&concerned);
+            return self.policy.lets_in(&user_policy);
         }
         let host = match &self.host {
             HostPattern::Exact(host) => host,
             HostPattern::Wildcard(suffix) => suffix,
         };
         let raw_path = self.path.as_bytes();
-        let asking = Asking { method: &Method::GET, host, raw_path, client: None, now };
-        self.policy.decide(&concerned, Some(now), &asking).decision == Decision::Allowed
+        let asking = RequestFacts { method: &Method::GET, host, raw_path, client: None, now };
+        self.policy.decide(&user_policy, Some(now), &asking).decision == Decision::Allowed
     }
 }
 
@@ -341,7 +341,8 @@ impl HostRoutes {
         !covers(&route.path, path) || open != open_in_any_case || route.policy.depends_on_case(path)
     }
 
-    /// Whether a decision on this host depends on the path, so that ambiguous paths must be refused.
+    /// Whether a decision on this host depends on the path, so that ambiguous paths must be
+    /// refused.
     pub fn decides_by_path(&self) -> bool {
         let by_path =
             |route: &Arc<Route>| !route.public.is_empty() || route.path != "/" || route.policy.names_paths();

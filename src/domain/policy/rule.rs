@@ -49,7 +49,7 @@ pub struct Conditions {
 
 /// The facts about a request that rules look at.
 #[derive(Debug, Clone, Copy)]
-pub struct Asking<'a> {
+pub struct RequestFacts<'a> {
     pub method: &'a Method,
     /// Lower case, no port.
     pub host: &'a str,
@@ -64,7 +64,7 @@ pub struct Asking<'a> {
 
 /// The first condition that keeps a rule from being about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Miss {
+pub enum Mismatch {
     Who,
     Method,
     Path,
@@ -100,15 +100,15 @@ impl Effect {
 
 impl Rule {
     /// Whether it is about this request.
-    pub fn is_about(&self, asking: &Asking<'_>) -> bool {
-        self.when.miss(asking, self.effect).is_none()
+    pub fn is_about(&self, asking: &RequestFacts<'_>) -> bool {
+        self.when.mismatch(asking, self.effect).is_none()
     }
 
     /// The condition that keeps it from being about this request of `user`, or of an anonymous
     /// client.
-    pub fn miss(&self, user: Option<&User>, asking: &Asking<'_>) -> Option<Miss> {
+    pub fn mismatch(&self, user: Option<&User>, asking: &RequestFacts<'_>) -> Option<Mismatch> {
         let named = user.map_or(self.who == Who::Anyone, |user| self.who.matches(user));
-        if named { self.when.miss(asking, self.effect) } else { Some(Miss::Who) }
+        if named { self.when.mismatch(asking, self.effect) } else { Some(Mismatch::Who) }
     }
 }
 
@@ -118,19 +118,19 @@ impl Conditions {
         *self == Self::default()
     }
 
-    fn miss(&self, asking: &Asking<'_>, effect: Effect) -> Option<Miss> {
+    fn mismatch(&self, asking: &RequestFacts<'_>, effect: Effect) -> Option<Mismatch> {
         let from = |client: IpAddr| {
             let client = client.to_canonical();
             self.networks.iter().any(|network| network.contains(&client))
         };
         if !self.methods.is_empty() && !self.methods.contains(asking.method) {
-            Some(Miss::Method)
+            Some(Mismatch::Method)
         } else if !self.paths.is_empty() && !self.paths.iter().any(|path| path.matches(asking.raw_path)) {
-            Some(Miss::Path)
+            Some(Mismatch::Path)
         } else if !self.networks.is_empty() && !asking.client.map_or(effect == Effect::Deny, from) {
-            Some(Miss::Network)
+            Some(Mismatch::Network)
         } else if self.times.as_ref().is_some_and(|times| !times.contain(asking.now)) {
-            Some(Miss::Time)
+            Some(Mismatch::Time)
         } else {
             None
         }
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn a_client_without_an_address_fails_closed() {
         let when = Conditions { networks: vec!["10.0.0.0/8".parse().unwrap()], ..Conditions::default() };
-        let asking = |client: Option<&str>| Asking {
+        let asking = |client: Option<&str>| RequestFacts {
             method: &Method::GET,
             host: "app.example.com",
             raw_path: b"/",
@@ -267,8 +267,8 @@ mod tests {
             (Some("11.1.2.3"), false, false),
             (Some("::1"), false, false),
         ] {
-            assert_eq!(when.miss(&asking(client), Effect::Allow).is_none(), allows, "{client:?}");
-            assert_eq!(when.miss(&asking(client), Effect::Deny).is_none(), denies, "{client:?}");
+            assert_eq!(when.mismatch(&asking(client), Effect::Allow).is_none(), allows, "{client:?}");
+            assert_eq!(when.mismatch(&asking(client), Effect::Deny).is_none(), denies, "{client:?}");
         }
     }
 }

@@ -125,7 +125,7 @@ mod tests {
             display_name: DisplayName::parse("Alice").unwrap(),
             role: Role::Administrator,
             standing,
-            ..User::imagined(username, email, [Group::parse("staff").unwrap()].into()).unwrap()
+            ..User::hypothetical(username, email, [Group::parse("staff").unwrap()].into()).unwrap()
         }
     }
 

@@ -1,8 +1,8 @@
 //! Access tokens: a session as a short JWT, for front ends that look inside.
 //!
 //! Signed with the key of assertions, so that one key set serves both, and told apart from them by
-//! type (RFC 9068, section 2.1) and audience: an assertion is for an application, an access token for
-//! our own endpoints. The token decides nothing: the session index decides at every use.
+//! type (RFC 9068, section 2.1) and audience: an assertion is for an application, an access token
+//! for our own endpoints. The token decides nothing: the session index decides at every use.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ struct Claims {
 
 /// The session and user that a valid access token points at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pointer {
+pub struct SessionReference {
     pub session: SessionId,
     pub user: UserId,
 }
@@ -74,19 +74,27 @@ pub fn sign(
 }
 
 /// Whether a bearer token can only be an access token: a JWT has dots, and base64url has none.
-pub fn is_one(token: &str) -> bool {
+pub fn is_access_token(token: &str) -> bool {
     token.contains('.')
 }
 
 /// Checks signature, type, audience and time. The index decides whether the session lives.
-pub fn verify(signer: &AssertionSigner, issuer: &str, text: &str, now: Timestamp) -> Option<Pointer> {
+pub fn verify(
+    signer: &AssertionSigner,
+    issuer: &str,
+    text: &str,
+    now: Timestamp,
+) -> Option<SessionReference> {
     let claims: Claims = signer.read(Purpose::Access, text, now)?;
     let ours = claims.iss == issuer && claims.aud == issuer;
     let seconds = now.as_seconds();
     if !ours || seconds < claims.nbf || claims.exp <= seconds {
         return None;
     }
-    Some(Pointer { session: SessionId::parse(&claims.sid).ok()?, user: UserId::parse(&claims.sub).ok()? })
+    Some(SessionReference {
+        session: SessionId::parse(&claims.sid).ok()?,
+        user: UserId::parse(&claims.sub).ok()?,
+    })
 }
 
 #[cfg(test)]
@@ -105,7 +113,7 @@ mod tests {
 
     fn user() -> User {
         let (username, email) = (Username::parse("zoe").unwrap(), Email::parse("zoe@example.com").unwrap());
-        User::imagined(username, email, [].into()).unwrap()
+        User::hypothetical(username, email, [].into()).unwrap()
     }
 
     fn session(expires_at: Timestamp) -> Session {
@@ -135,8 +143,8 @@ mod tests {
         {
             let session = session(NOW.plus(session_lives));
             let text = sign(&signer(), HERE, &user(), &session, [9; 16], NOW).unwrap();
-            assert!(is_one(&text) && !is_one("c2Vzc2lvbg"));
-            let pointer = Some(Pointer { session: session.id, user: user().id });
+            assert!(is_access_token(&text) && !is_access_token("c2Vzc2lvbg"));
+            let pointer = Some(SessionReference { session: session.id, user: user().id });
             let end = NOW.plus(token_lives);
             for (now, read) in [
                 (NOW.minus(second), None),

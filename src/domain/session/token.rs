@@ -35,14 +35,14 @@ pub enum Carrier {
     /// An `Authorization` header at our own endpoints.
     Bearer,
     /// The same, told by a sign-in, so that it may be exchanged once for a session of its own.
-    SignIn(Beside),
+    SignIn(PairedCookie),
     /// The same, kept by front ends to have new access tokens made.
     Refresh,
 }
 
 /// The cookie that a sign-in gave beside its token, if any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Beside {
+pub enum PairedCookie {
     /// A cookie, which the browser has to show to exchange the token.
     Cookie,
     /// No cookie.
@@ -54,8 +54,8 @@ impl fmt::Display for Carrier {
         match self {
             Self::Cookie(host) => write!(f, "cookie:{host}"),
             Self::Bearer => f.write_str("bearer"),
-            Self::SignIn(Beside::Cookie) => f.write_str("sign-in with a cookie"),
-            Self::SignIn(Beside::Nothing) => f.write_str("sign-in"),
+            Self::SignIn(PairedCookie::Cookie) => f.write_str("sign-in with a cookie"),
+            Self::SignIn(PairedCookie::Nothing) => f.write_str("sign-in"),
             Self::Refresh => f.write_str("refresh"),
         }
     }
@@ -65,8 +65,8 @@ impl Carrier {
     fn parse(text: &str) -> Option<Self> {
         match text {
             "bearer" => Some(Self::Bearer),
-            "sign-in with a cookie" => Some(Self::SignIn(Beside::Cookie)),
-            "sign-in" => Some(Self::SignIn(Beside::Nothing)),
+            "sign-in with a cookie" => Some(Self::SignIn(PairedCookie::Cookie)),
+            "sign-in" => Some(Self::SignIn(PairedCookie::Nothing)),
             "refresh" => Some(Self::Refresh),
             _ => text.strip_prefix("cookie:").map(|host| Self::Cookie(host.to_owned())),
         }
@@ -222,8 +222,8 @@ mod tests {
         let carried = |carrier| Claims { carrier, ..claims() };
         let others = [
             Carrier::Bearer,
-            Carrier::SignIn(Beside::Cookie),
-            Carrier::SignIn(Beside::Nothing),
+            Carrier::SignIn(PairedCookie::Cookie),
+            Carrier::SignIn(PairedCookie::Nothing),
             Carrier::Refresh,
         ]
         .map(carried);

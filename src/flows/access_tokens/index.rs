@@ -18,7 +18,7 @@ use crate::domain::access_token::narrowing::Narrowing;
 use crate::domain::id::{AccessTokenId, UserId};
 use crate::domain::time::Timestamp;
 use crate::flows::following::{Following, Mirror, by_difference};
-use crate::flows::life::{ByUser, Life, Lives, Remembered, TokenDigest};
+use crate::flows::live_state::{HasLiveState, IdsByUser, LiveState, TokenDigest, VerifiedTokens};
 use crate::flows::passport::Passports;
 use crate::ports::store::Entries;
 use crate::ports::{Change, Clock, StoreError};
@@ -29,7 +29,7 @@ pub struct LiveToken {
     record: ArcSwap<AccessToken>,
     /// Milliseconds, 0 for never; ahead of the record by up to a minute.
     last_used_at: AtomicI64,
-    life: Life,
+    live_state: LiveState,
 }
 
 impl LiveToken {
@@ -37,7 +37,7 @@ impl LiveToken {
         Self {
             last_used_at: AtomicI64::new(record.last_used_at.map_or(0, Timestamp::as_millis)),
             record: ArcSwap::from_pointee(record),
-            life: Life::default(),
+            live_state: LiveState::default(),
         }
     }
 
@@ -64,20 +64,20 @@ impl LiveToken {
 
     /// Returns when the token has ended, or when `holds` says no.
     pub(in crate::flows) async fn ended_or_not(&self, holds: impl Fn() -> bool) {
-        self.life.ended_or_not(holds).await;
+        self.live_state.ended_or_not(holds).await;
     }
 
     pub(in crate::flows) fn has_ended(&self) -> bool {
-        self.life.has_ended()
+        self.live_state.has_ended()
     }
 
     pub(in crate::flows) fn passports(&self) -> &Passports {
-        self.life.passports()
+        self.live_state.passports()
     }
 
     /// Ends it in memory, for every look-up and for open streams.
     pub(in crate::flows) fn end(&self) {
-        self.life.end();
+        self.live_state.end();
     }
 }
 
@@ -87,9 +87,9 @@ pub struct VerifiedToken {
     pub(in crate::flows) narrowing: Option<Narrowing>,
 }
 
-impl Lives for VerifiedToken {
-    fn life(&self) -> &Life {
-        &self.token.life
+impl HasLiveState for VerifiedToken {
+    fn live_state(&self) -> &LiveState {
+        &self.token.live_state
     }
 }
 
@@ -97,8 +97,8 @@ impl Lives for VerifiedToken {
 #[derive(Default)]
 pub(in crate::flows) struct TokenIndex {
     tokens: HashMap<AccessTokenId, Arc<LiveToken>>,
-    of_user: ByUser<AccessTokenId>,
-    verified: Remembered<VerifiedToken>,
+    of_user: IdsByUser<AccessTokenId>,
+    verified: VerifiedTokens<VerifiedToken>,
     tokens_followed: Following,
     owners_followed: Following,
 }
@@ -135,14 +135,14 @@ struct Owners(Arc<TokenIndex>);
 
 impl Mirror for Owners {
     fn reset(&self, _: &mut Entries<'_>) -> Result<(), StoreError> {
-        self.0.stir_all();
+        self.0.recheck_all_streams();
         Ok(())
     }
 
     fn apply(&self, change: &Change) {
         let owner = keys::user_id(change.key());
         for token in owner.map(|user| self.0.tokens_of(&user)).unwrap_or_default() {
-            token.life.stir();
+            token.live_state.recheck_streams();
         }
     }
 }
@@ -202,9 +202,9 @@ impl TokenIndex {
     }
 
     /// Every open stream has to be decided about again.
-    pub(in crate::flows) fn stir_all(&self) {
+    pub(in crate::flows) fn recheck_all_streams(&self) {
         for token in self.tokens.pin().values() {
-            token.life.stir();
+            token.live_state.recheck_streams();
         }
     }
 
@@ -223,7 +223,7 @@ impl TokenIndex {
 
     fn remove(&self, id: &AccessTokenId) {
         let Some(token) = self.tokens.pin().remove(id).cloned() else { return };
-        self.verified.end(&token.life);
+        self.verified.end(&token.live_state);
         self.of_user.remove(token.record().user, id);
     }
 }

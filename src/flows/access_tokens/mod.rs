@@ -90,7 +90,7 @@ impl AccessTokens {
             let (owner, unchanged) = self.ground.owner_of(session).await?;
             let (made, batch) = self.making(&owner, &new).await?;
             if self.ground.is_committed(batch.and(unchanged).and(spent)).await? {
-                return Ok(self.told(made, visit.origin()));
+                return Ok(self.report_created(made, visit.origin()));
             }
         }
         Err(FlowError::Busy)
@@ -113,7 +113,7 @@ impl AccessTokens {
             let (made, batch) = self.making(&owner, &new).await?;
             let spent = self.sessions.spend_freshness_of(authority, &Ended::new()).await?;
             if self.ground.is_committed(batch.expect(key.clone(), stored).and(spent)).await? {
-                return Ok(self.told(made, authority.origin()));
+                return Ok(self.report_created(made, authority.origin()));
             }
         }
         Err(FlowError::Busy)
@@ -168,7 +168,7 @@ impl AccessTokens {
 
     /// An address that a token with this grant opens; `None` where its first route has none that
     /// can be named.
-    pub fn opened_by(&self, grant: &Grant) -> Option<String> {
+    pub fn example_url(&self, grant: &Grant) -> Option<String> {
         let rules = self.ground.rules();
         let route = rules.routes.all().find(|route| grant.routes.first() == Some(&route.name))?;
         let HostPattern::Exact(host) = &route.host else { return None };
@@ -188,7 +188,7 @@ impl AccessTokens {
         self.sessions.index.user(id)
     }
 
-    fn told(&self, made: MadeToken, origin: Origin) -> MadeToken {
+    fn report_created(&self, made: MadeToken, origin: Origin) -> MadeToken {
         self.ground.report(
             origin,
             Kind::AccessToken(TokenEvent::Created { user: made.token.user, token: made.token.id }),

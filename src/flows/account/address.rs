@@ -1,5 +1,5 @@
-//! Another e-mail address for an account: announced by its owner with a fresh passkey, confirmed by a
-//! code that was sent to it.
+//! Another e-mail address for an account: announced by its owner with a fresh passkey, confirmed by
+//! a code that was sent to it.
 //!
 //! What always holds: until the code comes back, the address opens nothing and reserves nothing,
 //! and the one before is the account's; no answer tells whether an address is another user's,
@@ -95,13 +95,13 @@ impl Accounts {
         self.attempts.spend(visit)?;
         let (pending, stored) = self.own_pending_address(&session.user, email).await?;
         self.attempts.spend_on_mail(&session.user, visit)?;
-        self.attempts.spend_on_reader(email, visit)?;
+        self.attempts.spend_on_recipient(email, visit)?;
         let routes = self.ground.routes();
         let opens = routes.all().any(|route| route.policy.is_about_address(email));
         // An address that opens a route is the operator's to give, and an address that a user has
         // is theirs.
         let is_free = self.ground.records.user_by_email(email).await?.is_none() && !opens;
-        let reader = if is_free { Addressee::User(session.user) } else { Addressee::Nobody };
+        let reader = if is_free { Addressee::User(session.user) } else { Addressee::Decoy };
         let (id, drawn) = self.codes.drawing_code(Purpose::Address, reader, email.clone(), visit)?;
         let key = keys::pending_address(&session.user);
         let batch = drawn.and(forgetting_code(&pending)).expect(key.clone(), stored);
@@ -112,8 +112,8 @@ impl Accounts {
         Ok(())
     }
 
-    /// Takes a code back that was sent to `email`: it is the address of the account from then on, and
-    /// the one before is told so.
+    /// Takes a code back that was sent to `email`: it is the address of the account from then on,
+    /// and the one before is told so.
     pub async fn confirm_address(
         &self,
         session: &Session,

@@ -26,7 +26,7 @@ impl Accounts {
             if self.is_committed_with(endings, change, &visit.origin()).await? {
                 let kind = Kind::UserChanged { user: session.user, what: UserChange::Deleted };
                 self.ground.report(visit.origin(), kind);
-                self.sweep_up_after(&session.user).await;
+                self.sweep_orphaned_records(&session.user).await;
                 return Ok(());
             }
         }
@@ -42,7 +42,7 @@ impl Accounts {
         let (user, unchanged) = self.ground.owner_of(session).await?;
         Ok(unchanged
             .expect(key, stored)
-            .and(self.leaving_an_administrator(&user).await?)
+            .and(self.expecting_another_administrator(&user).await?)
             .and(self.retiring(&user).await?))
     }
 
@@ -57,9 +57,12 @@ impl Accounts {
         Ok(records::retire_user(user).delete(keys::sessions_revision(&user.id)).and(own_link).and(address))
     }
 
-    /// The batch that expects another administrator who can sign in, where the person is one. Two who
-    /// go at once expect one another to stay.
-    pub(in crate::flows) async fn leaving_an_administrator(&self, user: &User) -> Result<Batch, FlowError> {
+    /// The batch that expects another administrator who can sign in, where the person is one. Two
+    /// who go at once expect one another to stay.
+    pub(in crate::flows) async fn expecting_another_administrator(
+        &self,
+        user: &User,
+    ) -> Result<Batch, FlowError> {
         if user.role != Role::Administrator {
             return Ok(Batch::default());
         }
@@ -78,15 +81,15 @@ impl Accounts {
     }
 
     /// Removes what slipped in beside the end of an account.
-    pub(in crate::flows) async fn sweep_up_after(&self, user: &UserId) {
-        if let Err(error) = self.forget_latecomers(user).await {
+    pub(in crate::flows) async fn sweep_orphaned_records(&self, user: &UserId) {
+        if let Err(error) = self.remove_orphaned_records(user).await {
             tracing::warn!(%error, "a deleted account may have left something; it is good for nothing");
         }
     }
 
     /// Removes records that came between the decision and its commit: a session or a passkey that
     /// found the account still there. None can come after.
-    async fn forget_latecomers(&self, user: &UserId) -> Result<(), FlowError> {
+    async fn remove_orphaned_records(&self, user: &UserId) -> Result<(), FlowError> {
         let endings = self.everything_of(user, End::AccountDeleted).await?;
         let rest = self.ground.records.forgetting_own_link(user).await?.delete(keys::sessions_revision(user));
         self.is_committed_with(endings, rest, &Origin::default()).await.map(drop)

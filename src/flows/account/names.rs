@@ -1,6 +1,7 @@
 //! The usernames that an account can have, and the making of a new account.
 //!
-//! What does not live here: changing a name (`profile.rs` for its owner, `administration/people.rs`).
+//! What does not live here: changing a name (`profile.rs` for its owner,
+//! `administration/people.rs`).
 //!
 //! What always holds: one question, [`Accounts::may_be_given`], answers for invitations, enrolments
 //! and changes alike.

@@ -21,7 +21,7 @@ use crate::records::{self, keys};
 
 impl Accounts {
     /// A link with which the owner of `session` adds a passkey to their own account.
-    pub async fn invite_oneself(&self, session: &Session, visit: &Visit) -> Result<Invited, FlowError> {
+    pub async fn make_own_link(&self, session: &Session, visit: &Visit) -> Result<Invited, FlowError> {
         self.attempts.spend(visit)?;
         let owner = self.sessions.active_user(&session.user).ok_or(FlowError::NotPermitted)?;
         let invited = self.own_link(&owner);
@@ -31,11 +31,7 @@ impl Accounts {
     }
 
     /// Posts such a link to its owner. Returns when the message is in the outbox.
-    pub async fn invite_oneself_by_mail(
-        &self,
-        session: &Session,
-        visit: &Visit,
-    ) -> Result<Invitation, FlowError> {
+    pub async fn mail_own_link(&self, session: &Session, visit: &Visit) -> Result<Invitation, FlowError> {
         self.attempts.spend(visit)?;
         let owner = self.sessions.active_user(&session.user).ok_or(FlowError::NotPermitted)?;
         let invited = self.own_link(&owner);

@@ -50,7 +50,7 @@ impl Accounts {
 
     /// Changes what the owner of `session` says of themselves. Rules may read it, so it costs as
     /// much as any other change.
-    pub async fn say_of_oneself(
+    pub async fn change_own_attributes(
         &self,
         session: &Session,
         edits: &AttributeEdits,

@@ -1,6 +1,6 @@
 //! Users and passkeys that are taken over from another program.
 //!
-//! What does not live here: checking a key (`domain/ceremony/taking_over.rs`).
+//! What does not live here: checking a key (`domain/ceremony/import.rs`).
 //!
 //! What always holds: a user comes in one commit with as many of their passkeys as fit, and another
 //! import of the same file adds the rest; a credential id stays one person's; and an unusable
@@ -10,7 +10,7 @@ use std::collections::HashSet;
 
 use futures_util::future::join_all;
 
-use crate::domain::ceremony::CannotTakeOver;
+use crate::domain::ceremony::ImportError;
 use crate::domain::ceremony::aaguid::name_of;
 use crate::domain::credential::{CREDENTIALS_PER_USER_MAX, Credential};
 use crate::domain::event::{Kind, Model, UserChange};
@@ -48,7 +48,7 @@ pub enum PasskeyLeft {
     #[error("passkey {0} is known here already")]
     Known(usize),
     #[error("passkey {0}: {1}")]
-    Unusable(usize, CannotTakeOver),
+    Unusable(usize, ImportError),
 }
 
 /// The account and the passkeys that would be made for a user.
@@ -176,7 +176,8 @@ impl Administration {
                 left.push(PasskeyLeft::Known(at));
                 continue;
             }
-            match self.ground.relying_party.take_over(foreign.clone(), owner, self.ground.clock.now()) {
+            match self.ground.relying_party.import_credential(foreign.clone(), owner, self.ground.clock.now())
+            {
                 Ok(credential) => taken.push(credential),
                 Err(why) => left.push(PasskeyLeft::Unusable(at, why)),
             }

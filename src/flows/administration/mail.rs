@@ -2,8 +2,8 @@
 //!
 //! What does not live here: handing it to a server (`mail/smtp.rs`).
 //!
-//! What always holds: the message goes to the administrator's own address, within the limits of every
-//! other message.
+//! What always holds: the message goes to the administrator's own address, within the limits of
+//! every other message.
 
 use crate::domain::event::Kind;
 use crate::domain::message::{Content, Message};

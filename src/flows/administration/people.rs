@@ -168,14 +168,14 @@ impl Administration {
             let endings = self.accounts.everything_of(id, End::AccountDeleted).await?;
             let change = Batch::default()
                 .expect(key.clone(), stored)
-                .and(self.accounts.leaving_an_administrator(&user).await?)
+                .and(self.accounts.expecting_another_administrator(&user).await?)
                 .and(self.accounts.retiring(&user).await?)
                 .and(self.voiding_links(&user.email, Some(id), None).await?)
                 .and(self.sessions.spend_freshness_of(authority, &endings.ended()).await?);
             if self.accounts.is_committed_with(endings, change, &authority.origin()).await? {
                 let kind = Kind::UserChanged { user: *id, what: UserChange::Deleted };
                 self.ground.report(authority.origin(), kind);
-                self.accounts.sweep_up_after(id).await;
+                self.accounts.sweep_orphaned_records(id).await;
                 return Ok(());
             }
         }
@@ -248,12 +248,13 @@ impl Administration {
             batch = batch.and(self.messages.notice(user, content)?);
         }
         if !authority.is_operator() {
-            batch = batch.and(self.accounts.leaving_an_administrator(user).await?);
+            batch = batch.and(self.accounts.expecting_another_administrator(user).await?);
         }
         Ok((endings, batch))
     }
 
-    /// Removes one passkey of a user and ends the sessions that it opened; the user is told by mail.
+    /// Removes one passkey of a user and ends the sessions that it opened; the user is told by
+    /// mail.
     pub async fn remove_passkey_of(
         &self,
         authority: &Authority,
@@ -273,7 +274,7 @@ impl Administration {
                 .and(self.messages.notice(&user, self.removal_by_administrator(&found))?)
                 .and(self.sessions.spend_freshness_of(authority, &ended).await?);
             if is_last {
-                change = change.and(self.accounts.leaving_an_administrator(&user).await?);
+                change = change.and(self.accounts.expecting_another_administrator(&user).await?);
             }
             let origin = authority.origin();
             if self.sessions.is_committed_ending(&ended, Some(owner), change, &origin).await? {
@@ -325,7 +326,7 @@ impl Administration {
             batch = batch.and(self.messages.notice(after, Content::RoleChanged { role, at })?);
         }
         if takes_an_administrator(before, after) {
-            batch = batch.and(self.accounts.leaving_an_administrator(before).await?);
+            batch = batch.and(self.accounts.expecting_another_administrator(before).await?);
         }
         Ok(batch)
     }

@@ -16,13 +16,13 @@ use sha2::{Digest, Sha256};
 use crate::domain::access_token::TokenRefusal;
 use crate::domain::access_token::carrier::Shown;
 use crate::domain::access_token::grant::Usage;
-use crate::domain::access_token::narrowing::{Narrowing, Unpassed};
+use crate::domain::access_token::narrowing::{CheckFailure, Narrowing};
 use crate::domain::assertion::Shown as Recognised;
 use crate::domain::event::{Kind, TokenEvent};
 use crate::domain::policy::decide::Decision;
 use crate::domain::policy::path::{self, Reading};
 use crate::domain::policy::route::Route;
-use crate::domain::policy::rule::Asking;
+use crate::domain::policy::rule::RequestFacts;
 use crate::domain::user::User;
 use crate::flows::FlowError;
 use crate::flows::access_tokens::index::{LiveToken, VerifiedToken};
@@ -32,32 +32,32 @@ use crate::flows::passport::Passport;
 use crate::flows::visit::Visit;
 
 /// Why a token does not open a request.
-enum Unopened {
+enum TokenFailure {
     Refused(TokenRefusal),
     /// The path has more than one reading, and the token names paths.
     AmbiguousPath,
     OutOfTime,
 }
 
-impl From<Unpassed> for Unopened {
-    fn from(why: Unpassed) -> Self {
+impl From<CheckFailure> for TokenFailure {
+    fn from(why: CheckFailure) -> Self {
         match why {
-            Unpassed::Refused(why) => Self::Refused(why),
-            Unpassed::OutOfTime => Self::OutOfTime,
+            CheckFailure::Refused(why) => Self::Refused(why),
+            CheckFailure::OutOfTime => Self::OutOfTime,
         }
     }
 }
 
 impl VerifiedToken {
     /// Whether its record and its blocks cover a request.
-    fn covers(&self, usage: &Usage<'_>) -> Result<(), Unopened> {
+    fn covers(&self, usage: &Usage<'_>) -> Result<(), TokenFailure> {
         let record = self.token.record();
         let names_path =
             !record.grant.paths.is_empty() || self.narrowing.as_ref().is_some_and(Narrowing::names_path);
         if names_path && path::read(usage.asking.raw_path) != Reading::Plain {
-            return Err(Unopened::AmbiguousPath);
+            return Err(TokenFailure::AmbiguousPath);
         }
-        record.grant.covers(usage).map_err(Unopened::Refused)?;
+        record.grant.covers(usage).map_err(TokenFailure::Refused)?;
         match &self.narrowing {
             Some(narrowing) => Ok(narrowing.passes(usage)?),
             None => Ok(()),
@@ -76,7 +76,7 @@ impl Doorkeeper {
         &self,
         route: Arc<Route>,
         visit: &Visit,
-        asking: &Asking<'_>,
+        asking: &RequestFacts<'_>,
         shown: &Shown<'_>,
     ) -> Admission {
         if self.access_tokens.index.is_too_old(asking.now) || self.sessions.index.is_too_old(asking.now) {
@@ -89,9 +89,9 @@ impl Doorkeeper {
         let usage = Usage { route: &route.name, asking: *asking };
         let user = match self.user_of(&verified, &usage) {
             Ok(user) => user,
-            Err(Unopened::Refused(why)) => return self.refuse_token(route, visit, Some(&verified), why),
-            Err(Unopened::AmbiguousPath) => return Admission::Answer(Outcome::AmbiguousPath),
-            Err(Unopened::OutOfTime) => {
+            Err(TokenFailure::Refused(why)) => return self.refuse_token(route, visit, Some(&verified), why),
+            Err(TokenFailure::AmbiguousPath) => return Admission::Answer(Outcome::AmbiguousPath),
+            Err(TokenFailure::OutOfTime) => {
                 let token = verified.token.record().id;
                 self.ground.report(visit.origin(), Kind::AccessToken(TokenEvent::CheckTimedOut { token }));
                 return Admission::Answer(Outcome::Unavailable);
@@ -102,7 +102,7 @@ impl Doorkeeper {
             return Admission::Answer(Outcome::Internal);
         };
         // A token shows no passkey.
-        let verdict = route.policy.decide(&passport.concerned, None, asking);
+        let verdict = route.policy.decide(&passport.user_policy, None, asking);
         match verdict.decision {
             Decision::Allowed => {
                 verified.token.touch(asking.now);
@@ -132,13 +132,13 @@ impl Doorkeeper {
     }
 
     /// The user whom a token acts for, if it covers the request.
-    fn user_of(&self, shown: &VerifiedToken, usage: &Usage<'_>) -> Result<Arc<User>, Unopened> {
+    fn user_of(&self, shown: &VerifiedToken, usage: &Usage<'_>) -> Result<Arc<User>, TokenFailure> {
         if !shown.token.is_live(usage.asking.now) {
             let why = if shown.token.has_ended() { TokenRefusal::Revoked } else { TokenRefusal::Expired };
-            return Err(Unopened::Refused(why));
+            return Err(TokenFailure::Refused(why));
         }
         let user = self.sessions.active_user(&shown.token.record().user);
-        let user = user.ok_or(Unopened::Refused(TokenRefusal::Owner))?;
+        let user = user.ok_or(TokenFailure::Refused(TokenRefusal::Owner))?;
         shown.covers(usage)?;
         Ok(user)
     }
@@ -149,13 +149,13 @@ impl Doorkeeper {
         &self,
         route: &Route,
         shown: &VerifiedToken,
-        asking: &Asking<'_>,
+        asking: &RequestFacts<'_>,
     ) -> bool {
         let usage = Usage { route: &route.name, asking: *asking };
         let user = match self.user_of(shown, &usage) {
             Ok(user) => user,
-            Err(Unopened::OutOfTime) => return true,
-            Err(Unopened::Refused(_) | Unopened::AmbiguousPath) => return false,
+            Err(TokenFailure::OutOfTime) => return true,
+            Err(TokenFailure::Refused(_) | TokenFailure::AmbiguousPath) => return false,
         };
         route.policy.decide(&route.policy.about(&user), None, asking).decision == Decision::Allowed
     }

@@ -10,26 +10,26 @@ use std::fmt::Write as _;
 use crate::domain::policy::decide::{By, Decision, Verdict};
 use crate::domain::policy::explain::{Asker, Explanation, Question};
 use crate::domain::policy::route::Route;
-use crate::domain::policy::rule::{Asking, Effect};
+use crate::domain::policy::rule::{Effect, RequestFacts};
 use crate::domain::user::{Standing, User};
 use crate::flows::admission::Doorkeeper;
-use crate::flows::admission::{Located, Outcome};
+use crate::flows::admission::{Destination, Outcome};
 
 /// How many rules a sentence names that are not about a request.
-const MISSES_MAX: usize = 5;
+const MISMATCHES_MAX: usize = 5;
 
 impl Doorkeeper {
     /// Says what would become of the request in `question`.
     pub fn explain(&self, question: &Question) -> Explanation {
-        match self.locate(&self.ground.rules(), &question.sought.host, &question.sought.raw_path) {
-            Located::Nowhere(outcome) => nowhere(question, &outcome),
-            Located::Ours => Explanation {
+        match self.locate(&self.ground.rules(), &question.target.host, &question.target.raw_path) {
+            Destination::Unroutable(outcome) => unroutable(question, &outcome),
+            Destination::Ours => Explanation {
                 decision: Decision::Public,
                 route: None,
                 rule: None,
                 because: "It is one of the gateway's own addresses.".to_owned(),
             },
-            Located::At(route) => {
+            Destination::At(route) => {
                 let client = self.attempts.bans.beyond_proxies(question.client);
                 at(&route, &Question { client, ..question.clone() })
             }
@@ -37,8 +37,8 @@ impl Doorkeeper {
     }
 }
 
-fn nowhere(question: &Question, outcome: &Outcome) -> Explanation {
-    let host = &question.sought.host;
+fn unroutable(question: &Question, outcome: &Outcome) -> Explanation {
+    let host = &question.target.host;
     let because = match outcome {
         Outcome::NoRoute => format!("No route of {host} covers this path."),
         Outcome::AmbiguousPath => {
@@ -52,10 +52,10 @@ fn nowhere(question: &Question, outcome: &Outcome) -> Explanation {
 }
 
 fn at(route: &Route, question: &Question) -> Explanation {
-    let asking = Asking {
+    let asking = RequestFacts {
         method: &question.method,
-        host: &question.sought.host,
-        raw_path: &question.sought.raw_path,
+        host: &question.target.host,
+        raw_path: &question.target.raw_path,
         client: question.client,
         now: question.at,
     };
@@ -100,11 +100,11 @@ fn refused(route: &Route, because: String) -> Explanation {
     Explanation { decision: Decision::Refused, route: Some(route.name.clone()), rule: None, because }
 }
 
-fn reason(route: &Route, verdict: &Verdict<'_>, question: &Question, asking: &Asking<'_>) -> String {
+fn reason(route: &Route, verdict: &Verdict<'_>, question: &Question, asking: &RequestFacts<'_>) -> String {
     let rule = match verdict.by {
         By::Rule(rule) => rule,
         By::Clause(clause) => return format!("The policy says: {clause}."),
-        By::Nothing => return misses(route, question, asking),
+        By::Nothing => return mismatches(route, question, asking),
     };
     let said = match (verdict.decision, rule.effect) {
         (Decision::StepUp, _) => "asks for a passkey that was shown a shorter time ago",
@@ -115,7 +115,7 @@ fn reason(route: &Route, verdict: &Verdict<'_>, question: &Question, asking: &As
     format!("The rule {:?} ({}) {said}.", rule.name, rule.who)
 }
 
-fn misses(route: &Route, question: &Question, asking: &Asking<'_>) -> String {
+fn mismatches(route: &Route, question: &Question, asking: &RequestFacts<'_>) -> String {
     let user = match &question.who {
         Asker::Anonymous => None,
         Asker::User(user) => Some(&**user),
@@ -124,8 +124,8 @@ fn misses(route: &Route, question: &Question, asking: &Asking<'_>) -> String {
         return "No clause of the policy lets the request in.".to_owned();
     }
     let mut text = "No rule is about the request.".to_owned();
-    let missed = route.policy.rules().iter().filter_map(|rule| Some((rule, rule.miss(user, asking)?)));
-    for (rule, miss) in missed.take(MISSES_MAX) {
+    let missed = route.policy.rules().iter().filter_map(|rule| Some((rule, rule.mismatch(user, asking)?)));
+    for (rule, miss) in missed.take(MISMATCHES_MAX) {
         let _ = write!(text, " {:?} ({}) {}.", rule.name, rule.who, miss.in_words());
     }
     text

@@ -21,7 +21,7 @@ use crate::domain::event::Kind;
 use crate::domain::policy::decide::{Decision, Verdict};
 use crate::domain::policy::path::{self, Reading};
 use crate::domain::policy::route::Route;
-use crate::domain::policy::rule::Asking;
+use crate::domain::policy::rule::RequestFacts;
 use crate::domain::session::Scope;
 use crate::domain::user::User;
 use crate::flows::FlowError;
@@ -175,11 +175,11 @@ pub enum Outcome {
 }
 
 /// The place that a request is for.
-pub(in crate::flows) enum Located {
+pub(in crate::flows) enum Destination {
     At(Arc<Route>),
     /// To our own endpoints.
     Ours,
-    Nowhere(Outcome),
+    Unroutable(Outcome),
 }
 
 /// A refusal by a route: the client, and the rule.
@@ -227,15 +227,15 @@ impl Doorkeeper {
 
     /// Has every open stream decided about again.
     pub(in crate::flows) fn decide_again(&self) {
-        self.sessions.index.stir_all();
-        self.access_tokens.index.stir_all();
-        self.ground.book.stir();
+        self.sessions.index.recheck_all_streams();
+        self.access_tokens.index.recheck_all_streams();
+        self.ground.in_force.wake_waiters();
     }
 
     /// Decides about a request on the host of `visit`.
     pub fn admit(&self, visit: &Visit, asked: &Asked<'_>) -> Admission {
         match self.locate(&self.ground.rules(), &visit.host, asked.raw_path) {
-            Located::At(route) => {
+            Destination::At(route) => {
                 let asking = self.asking(asked.method, &visit.host, asked.raw_path, visit.client);
                 match token_in(asked.headers) {
                     Found::Nothing => self.admit_to(route, visit, &asking, asked.headers),
@@ -243,8 +243,8 @@ impl Doorkeeper {
                     Found::Unclear => self.refuse_token(route, visit, None, TokenRefusal::Misplaced),
                 }
             }
-            Located::Ours => Admission::Ours,
-            Located::Nowhere(outcome) => Admission::Answer(outcome),
+            Destination::Ours => Admission::Ours,
+            Destination::Unroutable(outcome) => Admission::Answer(outcome),
         }
     }
 
@@ -255,8 +255,8 @@ impl Doorkeeper {
         host: &'a str,
         raw_path: &'a [u8],
         client: Option<IpAddr>,
-    ) -> Asking<'a> {
-        Asking {
+    ) -> RequestFacts<'a> {
+        RequestFacts {
             method,
             host,
             raw_path,
@@ -266,29 +266,29 @@ impl Doorkeeper {
     }
 
     /// The route that a request for `raw_path` of `host` belongs to.
-    pub(in crate::flows) fn locate(&self, rules: &Rules, host: &str, raw_path: &[u8]) -> Located {
+    pub(in crate::flows) fn locate(&self, rules: &Rules, host: &str, raw_path: &[u8]) -> Destination {
         let routes = rules.routes.host(host);
         let known = routes.is_some() || self.ground.place.is_auth_host(host);
         if !known && self.ground.place.document(host, raw_path).is_none() {
-            return Located::Nowhere(Outcome::UnknownHost);
+            return Destination::Unroutable(Outcome::UnknownHost);
         }
         let reading = path::read(raw_path);
         if reading == Reading::Malformed {
-            return Located::Nowhere(Outcome::MalformedRequest);
+            return Destination::Unroutable(Outcome::MalformedRequest);
         }
         if self.ground.place.owns(host, raw_path)
             || routes.is_some_and(|it| it.has_pomerium_keys_at(raw_path))
         {
-            return Located::Ours;
+            return Destination::Ours;
         }
-        let Some(routes) = routes else { return Located::Nowhere(Outcome::NoRoute) };
+        let Some(routes) = routes else { return Destination::Unroutable(Outcome::NoRoute) };
         let unclear = reading == Reading::Ambiguous || routes.depends_on_case(raw_path);
         if unclear && routes.decides_by_path() {
-            return Located::Nowhere(Outcome::AmbiguousPath);
+            return Destination::Unroutable(Outcome::AmbiguousPath);
         }
         match routes.find(raw_path) {
-            Some(route) => Located::At(Arc::clone(route)),
-            None => Located::Nowhere(Outcome::NoRoute),
+            Some(route) => Destination::At(Arc::clone(route)),
+            None => Destination::Unroutable(Outcome::NoRoute),
         }
     }
 
@@ -296,7 +296,7 @@ impl Doorkeeper {
         &self,
         route: Arc<Route>,
         visit: &Visit,
-        asking: &Asking<'_>,
+        asking: &RequestFacts<'_>,
         headers: &HeaderMap,
     ) -> Admission {
         let public = route.opens(asking.raw_path);
@@ -307,7 +307,7 @@ impl Doorkeeper {
                     tracing::error!(route = route.name, "an assertion could not be signed");
                     return Admission::Answer(Outcome::Internal);
                 };
-                let verdict = route.policy.decide(&passport.concerned, session.shown_at(), asking);
+                let verdict = route.policy.decide(&passport.user_policy, session.shown_at(), asking);
                 match verdict.decision {
                     Decision::Allowed => {
                         session.touch(asking.now);
@@ -332,7 +332,7 @@ impl Doorkeeper {
         self.admit_anonymous(route, visit, asking)
     }
 
-    fn admit_anonymous(&self, route: Arc<Route>, visit: &Visit, asking: &Asking<'_>) -> Admission {
+    fn admit_anonymous(&self, route: Arc<Route>, visit: &Visit, asking: &RequestFacts<'_>) -> Admission {
         let verdict = route.policy.decide_for_anonymous(asking);
         match verdict.decision {
             Decision::Public => Admission::Forward(Permit { route, visitor: Visitor::Anonymous }),

@@ -111,9 +111,9 @@ impl Doorkeeper {
     }
 
     /// Decides about open streams again where hours matter. Called now and again.
-    pub fn let_hours_pass(&self) {
+    pub fn recheck_time_rules(&self) {
         // Holders of tokens may have added hours of their own.
-        self.access_tokens.index.stir_all();
+        self.access_tokens.index.recheck_all_streams();
         if self.ground.routes().all().any(|route| route.policy.depends_on_time()) {
             self.decide_again();
         }

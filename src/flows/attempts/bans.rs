@@ -146,14 +146,14 @@ struct Refusals(Mutex<HashMap<Network, VecDeque<Timestamp>>>);
 
 /// Whether a network has shown as many bad credentials as it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Measure {
-    Room,
-    Full,
+enum RefusalQuota {
+    Left,
+    Exhausted,
 }
 
 impl Refusals {
     /// Counts one refusal of `network`.
-    fn note(&self, network: Network, rule: &AutomaticBans, now: Timestamp) -> Measure {
+    fn note(&self, network: Network, rule: &AutomaticBans, now: Timestamp) -> RefusalQuota {
         let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() >= REFUSED_MAX && !refused.contains_key(&network) {
             make_room(&mut refused, rule.within, now);
@@ -164,7 +164,7 @@ impl Refusals {
         while moments.len() > rule.after.get() {
             moments.pop_front();
         }
-        if moments.len() < rule.after.get() { Measure::Room } else { Measure::Full }
+        if moments.len() < rule.after.get() { RefusalQuota::Left } else { RefusalQuota::Exhausted }
     }
 
     fn forget(&self, network: &Network) {
@@ -212,7 +212,7 @@ impl Attempts {
         let Some(rule) = self.ground.rules().automatic_bans else { return };
         let Some(client) = visit.client.filter(|_| !visit.shows_live_session) else { return };
         let network = network_to_ban(client);
-        if self.bans.refusals.note(network, &rule, self.ground.clock.now()) == Measure::Room {
+        if self.bans.refusals.note(network, &rule, self.ground.clock.now()) == RefusalQuota::Left {
             return;
         }
         match self.ban_anonymous(client, &rule).await {
@@ -316,13 +316,13 @@ mod tests {
         let refusals = Refusals::default();
         let note = |after: Duration| refusals.note(network(1), &rule(), NOW.plus(after));
         let second = Duration::from_secs(1);
-        assert_eq!(note(Duration::ZERO), Measure::Room);
-        assert_eq!(note(second), Measure::Room);
-        assert_eq!(refusals.note(network(2), &rule(), NOW), Measure::Room, "another network");
-        assert_eq!(note(WITHIN), Measure::Room, "the first one is too long ago");
-        assert_eq!(note(WITHIN), Measure::Full);
+        assert_eq!(note(Duration::ZERO), RefusalQuota::Left);
+        assert_eq!(note(second), RefusalQuota::Left);
+        assert_eq!(refusals.note(network(2), &rule(), NOW), RefusalQuota::Left, "another network");
+        assert_eq!(note(WITHIN), RefusalQuota::Left, "the first one is too long ago");
+        assert_eq!(note(WITHIN), RefusalQuota::Exhausted);
         refusals.forget(&network(1));
-        assert_eq!(note(WITHIN), Measure::Room);
+        assert_eq!(note(WITHIN), RefusalQuota::Left);
     }
 
     #[test]

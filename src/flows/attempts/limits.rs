@@ -40,9 +40,9 @@ const REMEMBERED_MAX: usize = 100_000;
 
 /// The port's clock, as the limiter reads it.
 #[derive(Clone)]
-struct Ticking(Arc<dyn Clock>);
+struct LimiterClock(Arc<dyn Clock>);
 
-impl GovernorClock for Ticking {
+impl GovernorClock for LimiterClock {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {
@@ -51,16 +51,16 @@ impl GovernorClock for Ticking {
     }
 }
 
-type Keyed<K> = RateLimiter<K, DashMapStateStore<K>, Ticking, NoOpMiddleware<Nanos>>;
-type Single = RateLimiter<NotKeyed, InMemoryState, Ticking, NoOpMiddleware<Nanos>>;
+type Keyed<K> = RateLimiter<K, DashMapStateStore<K>, LimiterClock, NoOpMiddleware<Nanos>>;
+type Single = RateLimiter<NotKeyed, InMemoryState, LimiterClock, NoOpMiddleware<Nanos>>;
 
 /// The network of a client; `None` when there is no address to count.
 type Origin = Option<Network>;
 
 /// All limiters of one gateway.
 pub(in crate::flows) struct Limiters {
-    clock: Ticking,
-    around: ArcSwap<Around>,
+    clock: LimiterClock,
+    around: ArcSwap<NetworkLimits>,
     accounts: Keyed<(UserId, Origin)>,
     /// Messages that an anonymous client from this network can have sent to an account.
     mail: Keyed<(UserId, Origin)>,
@@ -72,7 +72,7 @@ pub(in crate::flows) struct Limiters {
 }
 
 /// The operator's settings: the limits of clients, by the networks around them.
-struct Around {
+struct NetworkLimits {
     limits: RateLimits,
     everybody: Single,
     /// Attempts for networks with a signed-in user when all clients together have none left.
@@ -82,8 +82,8 @@ struct Around {
     regions: Keyed<Network>,
 }
 
-impl Around {
-    fn new(limits: RateLimits, clock: &Ticking) -> Self {
+impl NetworkLimits {
+    fn new(limits: RateLimits, clock: &LimiterClock) -> Self {
         let times = |factor: NonZeroU32| {
             Quota::per_second(limits.network_per_second.saturating_mul(factor))
                 .allow_burst(limits.network_burst.saturating_mul(factor))
@@ -103,10 +103,10 @@ impl Around {
 
 impl Limiters {
     pub(in crate::flows) fn new(limits: RateLimits, clock: &Arc<dyn Clock>) -> Self {
-        let clock = Ticking(Arc::clone(clock));
+        let clock = LimiterClock(Arc::clone(clock));
         let account = Quota::per_second(ACCOUNT_PER_SECOND).allow_burst(ACCOUNT_BURST);
         Self {
-            around: ArcSwap::from_pointee(Around::new(limits, &clock)),
+            around: ArcSwap::from_pointee(NetworkLimits::new(limits, &clock)),
             accounts: keyed(account, &clock),
             mail: keyed(one_in(MAIL_INTERVAL).allow_burst(MAIL_BURST), &clock),
             own_mail: keyed(one_in(MAIL_INTERVAL).allow_burst(MAIL_BURST), &clock),
@@ -123,7 +123,7 @@ impl Limiters {
     /// is forgotten; the use by accounts and mailboxes is not.
     pub(in crate::flows) fn exchange(&self, limits: RateLimits) {
         if self.around.load().limits != limits {
-            self.around.store(Arc::new(Around::new(limits, &self.clock)));
+            self.around.store(Arc::new(NetworkLimits::new(limits, &self.clock)));
         }
     }
 
@@ -145,7 +145,7 @@ fn one_in(interval: Duration) -> Quota {
     Quota::with_period(interval).unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN))
 }
 
-fn keyed<K: Hash + Eq + Clone>(quota: Quota, clock: &Ticking) -> Keyed<K> {
+fn keyed<K: Hash + Eq + Clone>(quota: Quota, clock: &LimiterClock) -> Keyed<K> {
     RateLimiter::new(quota, DashMapStateStore::default(), clock.clone())
 }
 
@@ -189,7 +189,7 @@ impl Attempts {
     /// Whether a user is signed in from the network of `client`. A part of every limit is kept for
     /// such networks.
     pub fn standing(&self, client: Option<IpAddr>) -> Standing {
-        if client.is_some_and(|client| self.index.knows(&Network::of(client))) {
+        if client.is_some_and(|client| self.index.has_session_from(&Network::of(client))) {
             Standing::Known
         } else {
             Standing::Unknown
@@ -207,8 +207,8 @@ impl Attempts {
         self.allowed(self.limiters.accounts.check_key(&key), Limited::Account, visit)
     }
 
-    /// Whether `account` may be sent another message because of `visit`. The answer is for us alone:
-    /// it would tell who has an account.
+    /// Whether `account` may be sent another message because of `visit`. The answer is for us
+    /// alone: it would tell who has an account.
     ///
     /// All networks together have a limit, so that no client fills a mailbox from many; it is not
     /// for a network in which the account has a session, or had a sign-in in the last 30 days, nor
@@ -237,13 +237,14 @@ impl Attempts {
         self.ground.open_keys.load().codes.device_mark(user)
     }
 
-    /// Counts a message that the owner of `account` asks for, who may know when the limit is reached.
+    /// Counts a message that the owner of `account` asks for, who may know when the limit is
+    /// reached.
     pub(in crate::flows) fn spend_on_mail(&self, account: &UserId, visit: &Visit) -> Result<(), FlowError> {
         self.allowed(self.limiters.own_mail.check_key(account), Limited::Account, visit)
     }
 
     /// Counts a message to an address that may be any person's, from any client.
-    pub(in crate::flows) fn spend_on_reader(&self, email: &Email, visit: &Visit) -> Result<(), FlowError> {
+    pub(in crate::flows) fn spend_on_recipient(&self, email: &Email, visit: &Visit) -> Result<(), FlowError> {
         self.allowed(self.limiters.reader.check_key(email), Limited::Account, visit)
     }
 

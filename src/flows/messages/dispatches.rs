@@ -33,8 +33,8 @@ use crate::records::{self, keys};
 
 /// The most dispatches that wait for one webhook.
 pub const DISPATCHES_MAX: usize = 500;
-/// The most that wait when one is added about something that was refused, which anonymous clients can
-/// cause. The rest is kept for changes that took place.
+/// The most that wait when one is added about something that was refused, which anonymous clients
+/// can cause. The rest is kept for changes that took place.
 pub const DISPATCHES_MAX_OF_REFUSALS: usize = DISPATCHES_MAX / 2;
 /// How many are handed to one webhook before the others are asked again, so that a slow webhook
 /// holds up newer dispatches no longer than that.
@@ -269,7 +269,7 @@ impl Messages {
         webhook_sender: &dyn WebhookSender,
     ) -> Delivery {
         let (now, tries) = (self.ground.clock.now(), waiting.tries);
-        if !webhook_sender.knows(&waiting.to) {
+        if !webhook_sender.has_webhook(&waiting.to) {
             tracing::warn!("a message for a webhook that is configured no more is dropped");
             return Delivery::Refused;
         }

@@ -3,8 +3,8 @@
 //!
 //! What does not live here: the words (`mail/notices.rs`, `webhook/words.rs`).
 //!
-//! What always holds: a notice is in the commit of what it tells, and says with what, from where and
-//! when something happened, in our words only.
+//! What always holds: a notice is in the commit of what it tells, and says with what, from where
+//! and when something happened, in our words only.
 
 use crate::domain::ceremony::aaguid::name_of;
 use crate::domain::credential::{Credential, Program};
@@ -48,27 +48,29 @@ impl Messages {
         visit: &Visit,
     ) -> Result<Recognised, FlowError> {
         let program = program_of(session);
-        let met = user.met(&program);
-        let is_news = if met.is_some() && !user.programs.is_empty() { News::Yes } else { News::No };
+        let met = user.with_program(&program);
+        let novelty = if met.is_some() && !user.programs.is_empty() { Novelty::Yes } else { Novelty::No };
         let known = met.as_ref().unwrap_or(user);
-        let seen = visit.client.and_then(|client| known.seen(Network::of(client), self.ground.clock.now()));
+        let seen = visit
+            .client
+            .and_then(|client| known.with_network_seen(Network::of(client), self.ground.clock.now()));
         let mut batch = Batch::default();
         if let Some(after) = seen.or(met) {
             batch = batch.put(keys::user(&after.id), records::encode(&after)?);
         }
-        if is_news == News::Yes {
+        if novelty == Novelty::Yes {
             let about = self.circumstances(visit);
             batch = batch.and(self.notice(user, Content::NewDevice { program, about })?);
         }
-        Ok(Recognised { batch, is_news })
+        Ok(Recognised { batch, novelty })
     }
 
     /// Tells every user whose account ends soon, once for each end.
-    pub(in crate::flows) async fn tell_of_ends(&self) -> Result<(), FlowError> {
-        for id in self.index.untold_of_end(self.ground.clock.now()) {
+    pub(in crate::flows) async fn announce_ends(&self) -> Result<(), FlowError> {
+        for id in self.index.users_with_end_to_announce(self.ground.clock.now()) {
             let key = keys::user(&id);
             let Some((user, stored)) = self.ground.records.get_exact::<User>(&key).await? else { continue };
-            let Some(at) = user.untold_end(self.ground.clock.now()) else { continue };
+            let Some(at) = user.end_to_announce(self.ground.clock.now()) else { continue };
             let notice = self.notice(&user, Content::AccountEnds { at })?;
             // A user who cannot be told, or not while the outbox is full, stays untold.
             if notice.changes.is_empty() {
@@ -87,12 +89,12 @@ impl Messages {
 /// The result of recognising a sign-in.
 pub(in crate::flows) struct Recognised {
     pub(in crate::flows) batch: Batch,
-    pub(in crate::flows) is_news: News,
+    pub(in crate::flows) novelty: Novelty,
 }
 
 /// Whether a user has signed in with something new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::flows) enum News {
+pub(in crate::flows) enum Novelty {
     Yes,
     No,
 }
@@ -100,7 +102,7 @@ pub(in crate::flows) enum News {
 /// The batch that remembers what `user` has come in with; a user who comes by a link or a code is
 /// told of that.
 pub(in crate::flows) fn remembering_program(user: &User, session: &Session) -> Result<Batch, FlowError> {
-    let Some(met) = user.met(&program_of(session)) else { return Ok(Batch::default()) };
+    let Some(met) = user.with_program(&program_of(session)) else { return Ok(Batch::default()) };
     Ok(Batch::default().put(keys::user(&met.id), records::encode(&met)?))
 }
 

@@ -1,7 +1,7 @@
 //! Callers: who a request is from, by what it shows.
 //!
-//! It reads memory only, and checks no signature twice. What always holds: a token counts only in the
-//! carrier that it was made for, and a session or an account that has ended identifies no user.
+//! It reads memory only, and checks no signature twice. What always holds: a token counts only in
+//! the carrier that it was made for, and a session or an account that has ended identifies no user.
 //!
 //! What does not live here: what the caller may do.
 
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::domain::cookie::{self, Cookie, Found};
 use crate::domain::id::UserId;
 use crate::domain::session::access;
-use crate::domain::session::token::{Beside, Carrier, TokenError};
+use crate::domain::session::token::{Carrier, PairedCookie, TokenError};
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
 use crate::flows::index::{LiveSession, Verified};
@@ -51,7 +51,7 @@ impl Sessions {
     /// The caller of a request with this token in its `Authorization` header: an opaque token, a
     /// refresh token or an access token of a session. Only our own endpoints ask.
     pub fn caller_by_bearer(&self, token: &str) -> Result<Caller, CheckUnavailable> {
-        if access::is_one(token) {
+        if access::is_access_token(token) {
             self.must_be_up_to_date(self.ground.clock.now())?;
             Ok(self.caller_by_access_token(token))
         } else {
@@ -72,8 +72,8 @@ impl Sessions {
         by_cookie: Option<&LiveSession>,
     ) -> Result<Caller, CheckUnavailable> {
         self.caller(token, |it| match it.carrier {
-            Carrier::SignIn(Beside::Nothing) => true,
-            Carrier::SignIn(Beside::Cookie) => {
+            Carrier::SignIn(PairedCookie::Nothing) => true,
+            Carrier::SignIn(PairedCookie::Cookie) => {
                 by_cookie.is_some_and(|shown| shown.record().id == it.session.record().id)
             }
             Carrier::Cookie(_) | Carrier::Bearer | Carrier::Refresh => false,

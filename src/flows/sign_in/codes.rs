@@ -50,7 +50,7 @@ impl SignIn {
         let user = self.reachable_user(&email).await?;
         let user = user.filter(|user| self.attempts.may_mail(user, visit));
         self.ground.report(visit.anonymous_origin(), Kind::CodeRequested { user });
-        let addressee = user.map_or(Addressee::Nobody, Addressee::User);
+        let addressee = user.map_or(Addressee::Decoy, Addressee::User);
         let (id, drawn) = self.codes.drawing_code(Purpose::SignIn, addressee, email, visit)?;
         self.ground.records.commit(drawn).await?;
         self.messages.wake_delivery();
@@ -62,9 +62,9 @@ impl SignIn {
     /// maker holds its link. An unknown address reads as many records as a known one, because the
     /// time would tell whether a user has it.
     async fn reachable_user(&self, email: &Email) -> Result<Option<UserId>, FlowError> {
-        let nobody = UserId::from_random(entropy::bytes(&*self.ground.entropy));
+        let decoy = UserId::from_random(entropy::bytes(&*self.ground.entropy));
         let holder = self.ground.records.holder_of(email).await?;
-        let id = holder.unwrap_or(nobody);
+        let id = holder.unwrap_or(decoy);
         let has_credentials = self.ground.records.has_credentials(&id).await?;
         let may = self.sessions.active_user(&id).is_some_and(|user| user.role != Role::Administrator);
         Ok(holder.filter(|_| may && has_credentials))

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use crate::domain::code::Code;
-use crate::domain::device_link::{DEVICE_LINK_LIFETIME, DeviceLink, Newcomer, Number, Stage};
+use crate::domain::device_link::{DEVICE_LINK_LIFETIME, DeviceLink, NewDevice, Number, Stage};
 use crate::domain::event::{DeviceStep, Kind, Origin};
 use crate::domain::id::SessionId;
 use crate::domain::network::Network;
@@ -42,16 +42,16 @@ pub struct Offered {
 
 /// A device that has brought a code and waits.
 #[derive(Debug)]
-pub struct Asking {
+pub struct WaitingDevice {
     pub number: Number,
     pub expires_at: Timestamp,
 }
 
 /// The state of a device that asked.
 #[derive(Debug)]
-pub enum Admission {
+pub enum JoinStatus {
     /// The first device has not answered yet.
-    Waiting(Asking),
+    Waiting(WaitingDevice),
     Admitted(Box<Redeemed>),
 }
 
@@ -94,7 +94,7 @@ impl SignIn {
         typed: &str,
         device: &Device,
         visit: &Visit,
-    ) -> Result<(Asking, Secret), FlowError> {
+    ) -> Result<(WaitingDevice, Secret), FlowError> {
         self.attempts.spend(visit)?;
         let asking = self.try_asking(typed, device, visit).await;
         if matches!(asking, Err(FlowError::WrongCode)) {
@@ -108,25 +108,25 @@ impl SignIn {
         typed: &str,
         device: &Device,
         visit: &Visit,
-    ) -> Result<(Asking, Secret), FlowError> {
+    ) -> Result<(WaitingDevice, Secret), FlowError> {
         let hash = Code::parse(typed).and_then(|code| self.ground.open_keys.load().codes.device_hash(&code));
         let (link, stored) = self.device_link_by(&hash.ok_or(FlowError::WrongCode)?).await?;
         let nonce = Secret::from_random(entropy::bytes(&*self.ground.entropy));
         let number = Number::from_random(entropy::bytes(&*self.ground.entropy));
-        let newcomer = Newcomer {
+        let new_device = NewDevice {
             browser: nonce.hashed(),
             number,
             network: visit.client.map(Network::of),
             user_agent: device.user_agent.as_deref().map(shortened),
         };
-        let asking = DeviceLink { stage: Stage::Asking(newcomer), ..link.clone() };
+        let asking = DeviceLink { stage: Stage::Asking(new_device), ..link.clone() };
         // Of several devices that bring the code at once, one is first; for the others the code is
         // used up.
         if !self.ground.is_committed(replacing(&link, stored).and(keeping(&asking)?)).await? {
             return Err(FlowError::WrongCode);
         }
         self.report_step_of(&asking, DeviceStep::Asked, visit.anonymous_origin());
-        Ok((Asking { number, expires_at: asking.expires_at }, nonce))
+        Ok((WaitingDevice { number, expires_at: asking.expires_at }, nonce))
     }
 
     /// The device that shows `number` is the owner's: it may make a passkey.
@@ -141,11 +141,11 @@ impl SignIn {
         let found = self.kept_device_link(&session.id).await?;
         let found = found.filter(|(link, _)| link.is_live(self.ground.clock.now()));
         let (link, stored) = found.ok_or(FlowError::NotFound)?;
-        let newcomer = match &link.stage {
-            Stage::Asking(newcomer) if newcomer.number.get() == number => newcomer.clone(),
+        let new_device = match &link.stage {
+            Stage::Asking(new_device) if new_device.number.get() == number => new_device.clone(),
             _ => return Err(FlowError::NotFound),
         };
-        let confirmed = DeviceLink { stage: Stage::Confirmed(newcomer), ..link };
+        let confirmed = DeviceLink { stage: Stage::Confirmed(new_device), ..link };
         let key = keys::device_link(&session.id);
         let batch = Batch::default().expect(key.clone(), stored).put(key, records::encode(&confirmed)?);
         if !self.ground.is_committed(batch.and(unchanged)).await? {
@@ -176,7 +176,7 @@ impl SignIn {
         before: Option<Arc<LiveSession>>,
         visit: &Visit,
         device: &Device,
-    ) -> Result<Admission, FlowError> {
+    ) -> Result<JoinStatus, FlowError> {
         self.attempts.spend(visit)?;
         let nonce = nonce.and_then(Secret::parse).ok_or(FlowError::NoSuchInvitation)?;
         for _ in 0..ATTEMPTS_MAX {
@@ -187,9 +187,9 @@ impl SignIn {
             })?;
             match &link.stage {
                 Stage::Offered(_) => return Err(FlowError::NoSuchInvitation),
-                Stage::Asking(Newcomer { number, .. }) => {
-                    let asking = Asking { number: *number, expires_at: link.expires_at };
-                    return Ok(Admission::Waiting(asking));
+                Stage::Asking(NewDevice { number, .. }) => {
+                    let asking = WaitingDevice { number: *number, expires_at: link.expires_at };
+                    return Ok(JoinStatus::Waiting(asking));
                 }
                 Stage::Confirmed(_) => {}
             }
@@ -203,7 +203,7 @@ impl SignIn {
             if self.ground.is_committed(batch).await? {
                 self.sessions.report_ended(&visit.origin(), &ended);
                 self.report_step(&link, DeviceStep::Joined, visit);
-                return Ok(Admission::Admitted(Box::new(Redeemed { session, user })));
+                return Ok(JoinStatus::Admitted(Box::new(Redeemed { session, user })));
             }
         }
         Err(FlowError::Busy)

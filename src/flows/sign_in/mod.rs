@@ -55,7 +55,7 @@ pub struct SignIn {
     accounts: Arc<Accounts>,
     ceremonies: Waiting,
     processes: Waiting,
-    ways_back: Waiting,
+    pending_return_targets: Waiting,
     hand_offs: Waiting,
     rounds: return_target::Rounds,
 }
@@ -69,7 +69,8 @@ impl SignIn {
         accounts: Arc<Accounts>,
         limits: RateLimits,
     ) -> Self {
-        let [ceremonies, processes, ways_back, hand_offs] = std::array::from_fn(|_| Waiting::new(limits));
+        let [ceremonies, processes, pending_return_targets, hand_offs] =
+            std::array::from_fn(|_| Waiting::new(limits));
         let rounds = return_target::Rounds::default();
         Self {
             ground,
@@ -80,7 +81,7 @@ impl SignIn {
             accounts,
             ceremonies,
             processes,
-            ways_back,
+            pending_return_targets,
             hand_offs,
             rounds,
         }
@@ -96,7 +97,7 @@ impl SignIn {
     fn waiting(&self) -> [(&'static [u8], &Waiting); 5] {
         [
             (keys::CEREMONIES, &self.ceremonies),
-            (keys::RETURN_TARGETS, &self.ways_back),
+            (keys::RETURN_TARGETS, &self.pending_return_targets),
             (keys::HAND_OFFS, &self.hand_offs),
             (keys::CODES, &self.codes.waiting),
             (keys::PROCESSES, &self.processes),

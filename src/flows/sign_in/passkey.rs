@@ -20,7 +20,7 @@ use crate::domain::user::{Email, User};
 use crate::flows::FlowError;
 use crate::flows::evidence::Evidence;
 use crate::flows::index::LiveSession;
-use crate::flows::messages::notices::News;
+use crate::flows::messages::notices::Novelty;
 use crate::flows::sessions::Ended;
 use crate::flows::sign_in::SignIn;
 use crate::flows::visit::Device;
@@ -87,13 +87,13 @@ impl SignIn {
     /// The user whose passkey a sign-in that begins with this address wants. An address without an
     /// account gets an id that no user has: every passkey is refused then, as another user's is for
     /// an address with an account, so that not even a user with a passkey learns which it is.
-    pub async fn account_or_nobody(&self, email: &str) -> Result<UserId, FlowError> {
+    pub async fn account_or_decoy(&self, email: &str) -> Result<UserId, FlowError> {
         let holder = match Email::parse(email) {
             Ok(email) => self.ground.records.holder_of(&email).await?,
             Err(_) => None,
         };
-        let nobody = UserId::from_random(entropy::bytes(&*self.ground.entropy));
-        Ok(holder.unwrap_or(nobody))
+        let decoy = UserId::from_random(entropy::bytes(&*self.ground.entropy));
+        Ok(holder.unwrap_or(decoy))
     }
 
     /// Begins a sign-in. With a person's id, only their passkeys are accepted.
@@ -179,7 +179,7 @@ impl SignIn {
             };
             let (credential, stored) = self.claimed_credential(&assertion).await?;
             let proof = self.verify(pending, &assertion, &credential, visit)?;
-            if credential.is_asleep(self.ground.clock.now()) {
+            if credential.is_not_yet_active(self.ground.clock.now()) {
                 return Err(Refusal::Asleep.into());
             }
             let (user, stored_user) = self.account_of(&proof).await?;
@@ -200,7 +200,7 @@ impl SignIn {
             if self.ground.is_committed_after(undone, batch, report).await? {
                 self.sessions.report_ended(&visit.origin(), &ended);
                 self.report_sign_in(&proof, &session, visit);
-                if recognised.is_news == News::Yes {
+                if recognised.novelty == Novelty::Yes {
                     self.messages.wake_delivery();
                     self.ground
                         .report(visit.origin(), Kind::NewDevice { user: user.id, session: session.id });

@@ -36,7 +36,7 @@ pub(in crate::flows) enum Means {
 }
 
 /// The batch that ends a recovery, and the sessions and the passkey that came of it.
-struct Undoing {
+struct CancelledRecovery {
     batch: Batch,
     ended: Ended,
     removed: Option<Credential>,
@@ -88,7 +88,7 @@ impl SignIn {
 
     /// `credential` as an enrolment with `session` keeps it: a credential that a code by mail led
     /// to sleeps first.
-    pub(in crate::flows) fn put_to_sleep(&self, session: &Session, credential: Credential) -> Credential {
+    pub(in crate::flows) fn delay_activation(&self, session: &Session, credential: Credential) -> Credential {
         let delay = self.ground.rules().recovery_delay;
         if !session.by_mailed_code || delay.is_zero() {
             return credential;
@@ -160,7 +160,7 @@ impl SignIn {
             let found = self.ground.records.get_exact::<Recovery>(&key).await?;
             let found = found.filter(|(recovery, _)| recovery.is_open(self.ground.clock.now()));
             let (recovery, stored) = found.ok_or(FlowError::NotFound)?;
-            let Undoing { batch, ended, removed } = self.undoing(&recovery).await?;
+            let CancelledRecovery { batch, ended, removed } = self.undoing(&recovery).await?;
             let batch = batch.expect(key.clone(), stored);
             let notice = match (&removed, self.ground.records.user(&recovery.user).await?) {
                 (Some(credential), Some(user)) => {
@@ -181,7 +181,7 @@ impl SignIn {
     }
 
     /// The end of a recovery and of everything that came of it.
-    async fn undoing(&self, recovery: &Recovery) -> Result<Undoing, FlowError> {
+    async fn undoing(&self, recovery: &Recovery) -> Result<CancelledRecovery, FlowError> {
         let Recovery { user, session, secret, credential, .. } = recovery;
         let mut sessions: Vec<_> = self.sessions.kept(session).await?.into_iter().collect();
         let mut removed = None;
@@ -201,7 +201,7 @@ impl SignIn {
                 ended.push((session, End::EndedByOwner));
             }
         }
-        Ok(Undoing { batch, ended, removed })
+        Ok(CancelledRecovery { batch, ended, removed })
     }
 
     /// The recoveries that a sign-in with a passkey that is awake undoes: those that have no
@@ -215,11 +215,13 @@ impl SignIn {
         let mut parts = Parts::new();
         for recovery in self.recoveries_of(user).await? {
             let is_pending = match &recovery.credential {
-                Some(id) => self.ground.records.credential(id).await?.is_some_and(|it| it.is_asleep(now)),
+                Some(id) => {
+                    self.ground.records.credential(id).await?.is_some_and(|it| it.is_not_yet_active(now))
+                }
                 None => self.may_only_enrol(&recovery.session).await?,
             };
             if is_pending {
-                let Undoing { mut batch, ended, .. } = self.undoing(&recovery).await?;
+                let CancelledRecovery { mut batch, ended, .. } = self.undoing(&recovery).await?;
                 for (_, ending) in self.sessions.endings(&ended, Some(user)).await? {
                     batch = batch.and(ending);
                 }

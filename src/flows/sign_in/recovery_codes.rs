@@ -101,7 +101,7 @@ impl SignIn {
         visit: &Visit,
         device: &Device,
     ) -> Result<Redeemed, FlowError> {
-        let id = self.holder_or_nobody(printed.who).await?;
+        let id = self.holder_or_decoy(printed.who).await?;
         // An account that does not exist has its limit, too: else the limit would tell which
         // accounts exist.
         self.attempts.spend_on(&id, visit)?;
@@ -137,14 +137,14 @@ impl SignIn {
 
     /// The user who has this address or username; if none has, an id that no user has, always the
     /// same one.
-    async fn holder_or_nobody(&self, who: &str) -> Result<UserId, FlowError> {
+    async fn holder_or_decoy(&self, who: &str) -> Result<UserId, FlowError> {
         let holder = match (Email::parse(who), Username::parse(who)) {
             (Ok(email), _) => self.ground.records.holder_of(&email).await?,
             (Err(_), Ok(username)) => self.ground.records.username_owner(&username).await?,
             (Err(_), Err(_)) => None,
         };
         let digest: [u8; 32] = Sha256::digest(who.trim().to_lowercase().as_bytes()).into();
-        let nobody = digest.first_chunk().copied().unwrap_or_default();
-        Ok(holder.unwrap_or(UserId::from_random(nobody)))
+        let decoy = digest.first_chunk().copied().unwrap_or_default();
+        Ok(holder.unwrap_or(UserId::from_random(decoy)))
     }
 }

@@ -114,7 +114,7 @@ impl SignIn {
         credential: Credential,
         visit: &Visit,
     ) -> Result<Registered, FlowError> {
-        let credential = self.put_to_sleep(session, credential);
+        let credential = self.delay_activation(session, credential);
         for _ in 0..ATTEMPTS_MAX {
             if self.ground.records.credential(&credential.id).await?.is_some() {
                 return Err(Refusal::DuplicateCredential.into());

@@ -40,9 +40,9 @@ const SEEN_WINDOW: Duration = Duration::from_secs(30);
 /// The most browsers whose rounds are counted; beyond it the count starts afresh.
 const COUNTED_BROWSERS_MAX: usize = 10_000;
 
-/// The errand of a user before they come back.
+/// Why a user is sent to sign in before they come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Errand {
+pub enum RedirectReason {
     SignIn,
     /// They are signed in, and the route wants a passkey that was shown a short time ago.
     ShowPasskey,
@@ -131,14 +131,14 @@ impl Rounds {
 }
 
 impl SignIn {
-    /// Remembers where a client on the host of `visit` was heading that has an errand first.
+    /// Remembers where a client on the host of `visit` was heading that has to sign in first.
     /// `nonce` is the one its browser shows already, if any.
     pub async fn leave_for_sign_in(
         &self,
         visit: &Visit,
         path_and_query: &str,
         nonce: Option<&str>,
-        errand: Errand,
+        reason: RedirectReason,
     ) -> Result<SignInRedirect, FlowError> {
         let now = self.ground.clock.now();
         let nonce = nonce.and_then(Secret::parse);
@@ -154,7 +154,7 @@ impl SignIn {
         let return_target = ReturnTarget {
             target: Target { origin: self.ground.place.origin_of(&visit.host), path_and_query },
             browser: nonce.hashed(),
-            shown_since: (errand == Errand::ShowPasskey).then_some(now),
+            shown_since: (reason == RedirectReason::ShowPasskey).then_some(now),
             expires_at: now.plus(RETURN_TARGET_LIFETIME),
         };
         Ok(SignInRedirect::SignIn { return_target: self.named(return_target, visit).await?, nonce })
@@ -180,7 +180,7 @@ impl SignIn {
             .ground
             .open_keys
             .load()
-            .ways_back
+            .return_targets
             .seal_for_address(&plain, nonce)
             .ok_or(FlowError::Signing)?;
         Ok(ReturnTargetName::Sealed(sealed))
@@ -189,7 +189,7 @@ impl SignIn {
     async fn kept(&self, return_target: &ReturnTarget, visit: &Visit) -> Result<ReturnTargetName, FlowError> {
         let id = ReturnTargetId(entropy::bytes(&*self.ground.entropy));
         let (key, now) = (keys::return_target(&id), self.ground.clock.now());
-        let room = self.ways_back.admit(
+        let room = self.pending_return_targets.admit(
             key.clone(),
             self.attempts.begun_by(visit.client),
             return_target.expires_at,
@@ -200,7 +200,7 @@ impl SignIn {
     }
 
     /// The host that a return target leads to, for the sign-in page.
-    pub async fn heading_for(&self, name: Option<&ReturnTargetName>) -> Result<Option<String>, FlowError> {
+    pub async fn return_host(&self, name: Option<&ReturnTargetName>) -> Result<Option<String>, FlowError> {
         let Some(return_target) = self.return_target(name).await? else { return Ok(None) };
         let origin = return_target.target.origin;
         Ok(origin.split_once("://").map(|(_, host)| host.to_owned()))
@@ -214,7 +214,7 @@ impl SignIn {
             None => None,
             Some(ReturnTargetName::Kept(id)) => self.ground.records.get(&keys::return_target(id)).await?,
             Some(ReturnTargetName::Sealed(text)) => {
-                let opened = self.ground.open_keys.load().ways_back.open_from_address(text);
+                let opened = self.ground.open_keys.load().return_targets.open_from_address(text);
                 opened.and_then(|plain| serde_json::from_slice(&plain).ok())
             }
         };

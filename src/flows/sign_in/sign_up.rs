@@ -48,9 +48,9 @@ impl SignIn {
         if !sign_up.takes(&email) {
             return Err(FlowError::NotTaken);
         }
-        self.attempts.spend_on_reader(&email, visit)?;
+        self.attempts.spend_on_recipient(&email, visit)?;
         let is_free = self.ground.records.holder_of(&email).await?.is_none();
-        let addressee = if is_free { Addressee::Applicant } else { Addressee::Nobody };
+        let addressee = if is_free { Addressee::Applicant } else { Addressee::Decoy };
         self.ground.report(visit.origin(), Kind::CodeRequested { user: None });
         let (id, drawn) = self.codes.drawing_code(Purpose::SignUp, addressee, email, visit)?;
         self.ground.records.commit(drawn).await?;

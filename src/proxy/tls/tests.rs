@@ -21,7 +21,7 @@ fn selects_the_covering_certificate() {
         write_pair(folder.path(), "a", &["a.example"]),
         write_pair(folder.path(), "wild", &["*.b.example"]),
     ];
-    let set = Set::read(&files).unwrap();
+    let set = CertificateSet::read(&files).unwrap();
     let index = |name| {
         let found = set.find(name).unwrap();
         set.served.iter().position(|served| Arc::ptr_eq(&served.key, &found)).unwrap()
@@ -39,13 +39,13 @@ fn reports_why_certificates_cannot_be_read() {
     let a = write_pair(folder.path(), "a", &["a.example"]);
     let b = write_pair(folder.path(), "b", &["b.example"]);
     let mixed = CertificateFiles::given(a.chain.clone(), b.key.clone());
-    assert!(matches!(Set::read(&[mixed]), Err(CertificateError::Mismatch { .. })));
+    assert!(matches!(CertificateSet::read(&[mixed]), Err(CertificateError::Mismatch { .. })));
     let swapped = CertificateFiles::given(a.key.clone(), a.key.clone());
-    assert!(matches!(Set::read(&[swapped]), Err(CertificateError::Chain { .. })));
+    assert!(matches!(CertificateSet::read(&[swapped]), Err(CertificateError::Chain { .. })));
     let no_key = CertificateFiles::given(a.chain.clone(), a.chain.clone());
-    assert!(matches!(Set::read(&[no_key]), Err(CertificateError::Key { .. })));
+    assert!(matches!(CertificateSet::read(&[no_key]), Err(CertificateError::Key { .. })));
     let missing = CertificateFiles::given(folder.path().join("none"), a.key);
-    assert!(matches!(Set::read(&[missing]), Err(CertificateError::Read { .. })));
+    assert!(matches!(CertificateSet::read(&[missing]), Err(CertificateError::Read { .. })));
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn an_obtained_certificate_is_awaited_until_it_is_there() {
     ];
     let certificates = Certificates::load(files, Arc::default()).unwrap();
     assert!(certificates.is_awaited("192.0.2.1") && !certificates.is_awaited("a.example"));
-    assert_eq!(certificates.standings().iter().filter(|standing| standing.life.is_none()).count(), 1);
+    assert_eq!(certificates.statuses().iter().filter(|status| status.validity.is_none()).count(), 1);
     let made = rcgen::generate_simple_self_signed(vec!["192.0.2.1".to_owned()]).unwrap();
     let pem = format!("{}{}", made.signing_key.serialize_pem(), made.cert.pem());
     check(&file, pem.as_bytes()).unwrap();
@@ -78,10 +78,10 @@ fn rereads_only_changed_certificates() {
     let files = vec![write_pair(folder.path(), "a", &["a.example"])];
     let certificates = Certificates::load(files.clone(), Arc::default()).unwrap();
     let before = certificates.current.load_full();
-    certificates.replace(Set::read(&files).unwrap());
+    certificates.replace(CertificateSet::read(&files).unwrap());
     assert!(Arc::ptr_eq(&before, &certificates.current.load_full()));
     write_pair(folder.path(), "a", &["a.example"]);
-    certificates.replace(Set::read(&files).unwrap());
+    certificates.replace(CertificateSet::read(&files).unwrap());
     assert!(!Arc::ptr_eq(&before, &certificates.current.load_full()));
 }
 
@@ -89,9 +89,9 @@ fn rereads_only_changed_certificates() {
 fn what_is_there_and_cannot_be_read_is_not_awaited() {
     let folder = tempfile::tempdir().unwrap();
     let obtained = |file: &str| CertificateFiles::obtained("a.example".to_owned(), folder.path().join(file));
-    assert_eq!(Set::read(&[obtained("a.pem")]).unwrap().awaited, ["a.example"]);
+    assert_eq!(CertificateSet::read(&[obtained("a.pem")]).unwrap().awaited, ["a.example"]);
     std::fs::create_dir(folder.path().join("b.pem")).unwrap();
-    assert!(matches!(Set::read(&[obtained("b.pem")]), Err(CertificateError::Read { .. })));
+    assert!(matches!(CertificateSet::read(&[obtained("b.pem")]), Err(CertificateError::Read { .. })));
     assert!(matches!(check(Path::new("a.pem"), b"torn"), Err(CertificateError::Chain { .. })));
 }
 
@@ -129,7 +129,7 @@ async fn what_is_still_being_read_of_files_that_others_have_replaced_is_not_take
     let pipe = old[0].chain.clone();
     let open = move || std::fs::File::options().write(true).open(pipe).unwrap();
     let mut pipe = tokio::task::spawn_blocking(open).await.unwrap();
-    certificates.exchange(new.clone(), Set::read(&new).unwrap());
+    certificates.exchange(new.clone(), CertificateSet::read(&new).unwrap());
     let exchanged = certificates.current.load_full();
     std::io::Write::write_all(&mut pipe, &chain).unwrap();
     drop(pipe);

@@ -10,9 +10,9 @@ const RANDOM_BATCHES: usize = 400;
 const RANDOM_SEED: u64 = 0x7665_7374_6962_756c;
 
 /// A small generator with a fixed seed, so that a failure repeats.
-struct Dice(u64);
+struct SeededRandom(u64);
 
-impl Dice {
+impl SeededRandom {
     fn below(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
@@ -68,25 +68,25 @@ fn apply(model: &mut BTreeMap<Vec<u8>, Vec<u8>>, batch: &Batch) -> bool {
 }
 
 pub(super) async fn random_batches_match_a_model(store: Store) {
-    let mut dice = Dice(RANDOM_SEED);
+    let mut random = SeededRandom(RANDOM_SEED);
     let mut model = BTreeMap::new();
     let told = heard(&store, "").await;
     let mut expected = Vec::new();
     for round in 0..RANDOM_BATCHES {
-        if dice.below(5) == 0 {
-            let key = dice.key();
+        if random.below(5) == 0 {
+            let key = random.key();
             let taken = model.remove(&key);
             expected.extend(taken.is_some().then(|| Change::Delete { key: key.clone() }));
             assert_eq!(store.take(&key).await.unwrap(), taken, "round {round}");
         } else {
-            let batch = dice.batch(&model);
+            let batch = random.batch(&model);
             let applied = apply(&mut model, &batch);
             expected.extend(batch.changes.iter().filter(|_| applied).cloned());
             assert_eq!(store.commit(batch).await.is_ok(), applied, "round {round}");
         }
-        let prefix = format!("{}/", dice.below(3)).into_bytes();
-        let after = (dice.below(2) == 0).then(|| dice.key());
-        let limit = usize::try_from(dice.below(14)).unwrap();
+        let prefix = format!("{}/", random.below(3)).into_bytes();
+        let after = (random.below(2) == 0).then(|| random.key());
+        let limit = usize::try_from(random.below(14)).unwrap();
         let in_model: Vec<Entry> = model
             .iter()
             .filter(|(key, _)| key.starts_with(&prefix) && after.as_ref().is_none_or(|after| *key > after))

@@ -10,7 +10,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::tests::open;
-use super::{SledStore, home, witness};
+use super::{SledStore, directory, witness};
 use crate::ports::store::BATCH_OPERATIONS_MAX;
 use crate::ports::{Batch, KeyValue as _};
 
@@ -114,7 +114,7 @@ impl Whole {
         let copy = TempDir::new().unwrap();
         for entry in fs::read_dir(self.directory.path()).unwrap() {
             let entry = entry.unwrap();
-            let others = entry.file_name() != home::LOCK && entry.file_name() != name;
+            let others = entry.file_name() != directory::LOCK && entry.file_name() != name;
             if entry.file_type().unwrap().is_file() && others {
                 fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
             }

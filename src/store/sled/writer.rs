@@ -42,17 +42,17 @@ pub(super) enum Request {
 }
 
 /// A follower that is to be added when the group before it has been told.
-struct Newcomer {
+struct PendingFollower {
     prefix: Vec<u8>,
     follower: Follower,
     reply: oneshot::Sender<Result<(), StoreError>>,
 }
 
 /// A request that has been carried out and waits for the group to be durable.
-enum Settled {
+enum AwaitingSync {
     Commit { outcome: Result<(), CommitError>, reply: oneshot::Sender<Result<(), CommitError>> },
     Take { taken: Option<Vec<u8>>, reply: oneshot::Sender<Result<Option<Vec<u8>>, StoreError>> },
-    Follow(Newcomer),
+    Follow(PendingFollower),
 }
 
 /// The state that the writer and the callers' side share.
@@ -93,7 +93,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Serves the queue until it is closed and empty.
     pub(super) fn run(mut self) {
-        let _ending = Ending(Arc::clone(&self.shared));
+        let _ending = FailOnPanic(Arc::clone(&self.shared));
         while let Some(group) = self.shared.queue.next_group() {
             let started = (self.timer.now)();
             if self.shared.failure.get().is_some() {
@@ -145,7 +145,7 @@ impl Writer {
         }
         for one in settled {
             match one {
-                Settled::Follow(newcomer) => self.add_follower(newcomer),
+                AwaitingSync::Follow(pending) => self.add_follower(pending),
                 other => other.answer(),
             }
         }
@@ -153,8 +153,8 @@ impl Writer {
 
     /// The other followers have been told of every entry that is there now, so no change is told
     /// twice or missed.
-    fn add_follower(&self, newcomer: Newcomer) {
-        let Newcomer { prefix, follower, reply } = newcomer;
+    fn add_follower(&self, pending: PendingFollower) {
+        let PendingFollower { prefix, follower, reply } = pending;
         let below = |prefix: &[u8]| below(&self.tree, prefix);
         let added = self.shared.followers.add(&prefix, follower, &below, self.tally.changes);
         drop(reply.send(added));
@@ -167,18 +167,18 @@ impl Writer {
         request: Request,
         decided: &mut Decided,
         told: &mut Vec<Change>,
-    ) -> Result<Settled, (Settled, sled::Error)> {
+    ) -> Result<AwaitingSync, (AwaitingSync, sled::Error)> {
         match request {
             Request::Commit { batch, reply } => match self.decide_batch(batch, decided, told) {
-                Ok(outcome) => Ok(Settled::Commit { outcome, reply }),
-                Err(error) => Err((Settled::Commit { outcome: Ok(()), reply }, error)),
+                Ok(outcome) => Ok(AwaitingSync::Commit { outcome, reply }),
+                Err(error) => Err((AwaitingSync::Commit { outcome: Ok(()), reply }, error)),
             },
             Request::Take { key, reply } => match self.take(key, decided, told) {
-                Ok(taken) => Ok(Settled::Take { taken, reply }),
-                Err(error) => Err((Settled::Take { taken: None, reply }, error)),
+                Ok(taken) => Ok(AwaitingSync::Take { taken, reply }),
+                Err(error) => Err((AwaitingSync::Take { taken: None, reply }, error)),
             },
             Request::Follow { prefix, follower, reply } => {
-                Ok(Settled::Follow(Newcomer { prefix, follower, reply }))
+                Ok(AwaitingSync::Follow(PendingFollower { prefix, follower, reply }))
             }
         }
     }
@@ -201,7 +201,7 @@ impl Writer {
         told: &mut Vec<Change>,
     ) -> Result<Result<(), CommitError>, sled::Error> {
         for expected in &batch.expectations {
-            if !decided.meets(expected, &self.tree)? {
+            if !decided.satisfies(expected, &self.tree)? {
                 return Ok(Err(CommitError::Conflict));
             }
         }
@@ -284,7 +284,7 @@ impl Decided {
         }
     }
 
-    fn meets(&self, expected: &Expectation, tree: &Tree) -> Result<bool, sled::Error> {
+    fn satisfies(&self, expected: &Expectation, tree: &Tree) -> Result<bool, sled::Error> {
         Ok(match expected {
             Expectation::Absent { key } => self.value(key, tree)?.is_none(),
             Expectation::Exactly { key, value } => {
@@ -295,9 +295,9 @@ impl Decided {
 }
 
 /// Sees to it that no caller waits for a writer that has ended, even in a panic.
-struct Ending(Arc<Shared>);
+struct FailOnPanic(Arc<Shared>);
 
-impl Drop for Ending {
+impl Drop for FailOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.fail("the writer panicked");
@@ -317,12 +317,12 @@ impl Request {
     }
 }
 
-impl Settled {
+impl AwaitingSync {
     fn answer(self) {
         match self {
             Self::Commit { outcome, reply } => drop(reply.send(outcome)),
             Self::Take { taken, reply } => drop(reply.send(Ok(taken))),
-            Self::Follow(newcomer) => drop(newcomer.reply.send(Ok(()))),
+            Self::Follow(pending) => drop(pending.reply.send(Ok(()))),
         }
     }
 
@@ -330,7 +330,7 @@ impl Settled {
         match self {
             Self::Commit { reply, .. } => drop(reply.send(Err(error.into()))),
             Self::Take { reply, .. } => drop(reply.send(Err(error))),
-            Self::Follow(newcomer) => drop(newcomer.reply.send(Err(error))),
+            Self::Follow(pending) => drop(pending.reply.send(Err(error))),
         }
     }
 }
@@ -354,11 +354,11 @@ mod tests {
         assert_eq!(decided.requests, 1);
         let value = |key: &str| decided.value(key.as_bytes(), &database).unwrap().map(|it| it.to_vec());
         assert_eq!(["new", "gone", "kept"].map(value), [Some(b"2".to_vec()), None, Some(b"1".to_vec())]);
-        let meets = |expected| decided.meets(&expected, &database).unwrap();
-        assert!(meets(Expectation::Absent { key: b"gone".to_vec() }));
-        assert!(!meets(Expectation::Absent { key: b"new".to_vec() }));
-        assert!(meets(Expectation::Exactly { key: b"new".to_vec(), value: b"2".to_vec() }));
-        assert!(!meets(Expectation::Exactly { key: b"gone".to_vec(), value: b"1".to_vec() }));
+        let satisfies = |expected| decided.satisfies(&expected, &database).unwrap();
+        assert!(satisfies(Expectation::Absent { key: b"gone".to_vec() }));
+        assert!(!satisfies(Expectation::Absent { key: b"new".to_vec() }));
+        assert!(satisfies(Expectation::Exactly { key: b"new".to_vec(), value: b"2".to_vec() }));
+        assert!(!satisfies(Expectation::Exactly { key: b"gone".to_vec(), value: b"1".to_vec() }));
         assert!(database.get("new").unwrap().is_none(), "nothing was written yet");
     }
 }

@@ -23,12 +23,12 @@ use crate::stage::{APP_HOST, AUTH_HOST, Stage, visit};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-struct House {
+struct ExampleGateway {
     stage: Arc<Stage>,
     user: UserId,
 }
 
-impl House {
+impl ExampleGateway {
     async fn open() -> Self {
         let stage = Stage::set(Arc::new(MemoryStore::new())).await.unwrap();
         // Another user is the last administrator.
@@ -88,109 +88,109 @@ impl House {
     }
 }
 
-async fn goes_on(house: &House, stay: &Stay) -> bool {
-    let ended = house.stage.gateway.admission.until_refused(stay);
+async fn goes_on(example: &ExampleGateway, stay: &Stay) -> bool {
+    let ended = example.stage.gateway.admission.until_refused(stay);
     tokio::time::timeout(Duration::from_millis(20), ended).await.is_err()
 }
 
 #[tokio::test]
 async fn expired_token_is_refused_and_swept() {
-    let house = House::open().await;
-    let token = house.token().await;
-    let (stay, permit) = house.stream(&token);
-    house.stage.clock.forward(HOUR.checked_sub(Duration::from_secs(1)).unwrap());
-    let _ = house.enters(&token);
-    assert!(goes_on(&house, &stay).await && house.stage.gateway.admission.still_holds(&permit));
-    house.stage.clock.forward(Duration::from_secs(1));
-    house.is_refused(&token, TokenRefusal::Expired);
-    assert!(house.stage.gateway.access_tokens.tokens_of(&house.user).is_empty(), "none that can be used");
-    assert!(!house.stage.gateway.admission.still_holds(&permit));
-    house.stage.gateway.sweep().await;
-    house.stage.gateway.admission.until_refused(&stay).await;
-    house.is_refused(&token, TokenRefusal::Revoked);
+    let example = ExampleGateway::open().await;
+    let token = example.token().await;
+    let (stay, permit) = example.stream(&token);
+    example.stage.clock.forward(HOUR.checked_sub(Duration::from_secs(1)).unwrap());
+    let _ = example.enters(&token);
+    assert!(goes_on(&example, &stay).await && example.stage.gateway.admission.still_holds(&permit));
+    example.stage.clock.forward(Duration::from_secs(1));
+    example.is_refused(&token, TokenRefusal::Expired);
+    assert!(example.stage.gateway.access_tokens.tokens_of(&example.user).is_empty(), "none that can be used");
+    assert!(!example.stage.gateway.admission.still_holds(&permit));
+    example.stage.gateway.sweep().await;
+    example.stage.gateway.admission.until_refused(&stay).await;
+    example.is_refused(&token, TokenRefusal::Revoked);
 }
 
 #[tokio::test]
 async fn token_ends_with_its_user_for_good() {
-    let house = House::open().await;
-    let token = house.token().await;
-    let (stay, _) = house.stream(&token);
-    house.edit(UserEdit { standing: Some(Standing::Disabled), ..UserEdit::default() }).await;
-    house.is_refused(&token, TokenRefusal::Revoked);
-    house.stage.gateway.admission.until_refused(&stay).await;
-    house.edit(UserEdit { standing: Some(Standing::Active), ..UserEdit::default() }).await;
-    house.is_refused(&token, TokenRefusal::Revoked);
+    let example = ExampleGateway::open().await;
+    let token = example.token().await;
+    let (stay, _) = example.stream(&token);
+    example.edit(UserEdit { standing: Some(Standing::Disabled), ..UserEdit::default() }).await;
+    example.is_refused(&token, TokenRefusal::Revoked);
+    example.stage.gateway.admission.until_refused(&stay).await;
+    example.edit(UserEdit { standing: Some(Standing::Active), ..UserEdit::default() }).await;
+    example.is_refused(&token, TokenRefusal::Revoked);
 
-    let token = house.token().await;
-    let _ = house.enters(&token);
+    let token = example.token().await;
+    let _ = example.enters(&token);
     let operator = Authority::of_operator();
-    house
+    example
         .stage
         .gateway
         .administration
-        .reset_user(&operator, &house.user, OldPasskeys::Wiped, LinkDelivery::ByHand)
+        .reset_user(&operator, &example.user, OldPasskeys::Wiped, LinkDelivery::ByHand)
         .await
         .unwrap();
-    house.is_refused(&token, TokenRefusal::Revoked);
+    example.is_refused(&token, TokenRefusal::Revoked);
 
-    let token = house.token().await;
-    let end = house.stage.gateway.ground.clock().now().plus(HOUR / 2);
-    house.edit(UserEdit { expires_at: Some(Some(end)), ..UserEdit::default() }).await;
-    let _ = house.enters(&token);
-    house.stage.clock.forward(HOUR / 2);
-    house.is_refused(&token, TokenRefusal::Owner);
-    house.edit(UserEdit { expires_at: Some(None), ..UserEdit::default() }).await;
-    let (stay, _) = house.stream(&house.token().await);
-    house.stage.gateway.administration.delete_user(&Authority::of_operator(), &house.user).await.unwrap();
-    house.stage.gateway.admission.until_refused(&stay).await;
-    house.is_refused(&token, TokenRefusal::Revoked);
+    let token = example.token().await;
+    let end = example.stage.gateway.ground.clock().now().plus(HOUR / 2);
+    example.edit(UserEdit { expires_at: Some(Some(end)), ..UserEdit::default() }).await;
+    let _ = example.enters(&token);
+    example.stage.clock.forward(HOUR / 2);
+    example.is_refused(&token, TokenRefusal::Owner);
+    example.edit(UserEdit { expires_at: Some(None), ..UserEdit::default() }).await;
+    let (stay, _) = example.stream(&example.token().await);
+    example.stage.gateway.administration.delete_user(&Authority::of_operator(), &example.user).await.unwrap();
+    example.stage.gateway.admission.until_refused(&stay).await;
+    example.is_refused(&token, TokenRefusal::Revoked);
 }
 
 #[tokio::test]
 async fn a_stream_ends_with_its_token_its_rules_and_the_hours_that_its_holder_gave_it() {
-    let house = House::open().await;
-    let gateway = &house.stage.gateway;
+    let example = ExampleGateway::open().await;
+    let gateway = &example.stage.gateway;
     let made = gateway
         .access_tokens
-        .make_token(&Authority::of_operator(), &house.user, house.new_token())
+        .make_token(&Authority::of_operator(), &example.user, example.new_token())
         .await
         .unwrap();
     let half = gateway.ground.clock().now().plus(HOUR / 2);
     let short = attenuate(&made.text, &Grant::default(), Some(half), &[3; 32]).unwrap();
-    let ((whole, _), (narrowed, _)) = (house.stream(&made.text), house.stream(&short));
-    gateway.admission.let_hours_pass();
-    assert!(goes_on(&house, &whole).await && goes_on(&house, &narrowed).await);
-    house.stage.clock.forward(HOUR / 2);
-    gateway.admission.let_hours_pass();
+    let ((whole, _), (narrowed, _)) = (example.stream(&made.text), example.stream(&short));
+    gateway.admission.recheck_time_rules();
+    assert!(goes_on(&example, &whole).await && goes_on(&example, &narrowed).await);
+    example.stage.clock.forward(HOUR / 2);
+    gateway.admission.recheck_time_rules();
     gateway.admission.until_refused(&narrowed).await;
-    house.is_refused(&short, TokenRefusal::Narrowed);
-    assert!(goes_on(&house, &whole).await);
+    example.is_refused(&short, TokenRefusal::Narrowed);
+    assert!(goes_on(&example, &whole).await);
     gateway.access_tokens.revoke_token(&Authority::of_operator(), &made.token.id).await.unwrap();
     gateway.admission.until_refused(&whole).await;
-    house.is_refused(&made.text, TokenRefusal::Revoked);
+    example.is_refused(&made.text, TokenRefusal::Revoked);
     let again = gateway.access_tokens.revoke_token(&Authority::of_operator(), &made.token.id).await;
     assert!(matches!(again, Err(FlowError::NotFound)));
 }
 
 #[tokio::test]
 async fn the_last_use_is_written_once_a_minute_and_outlasts_the_process() {
-    let house = House::open().await;
-    let gateway = &house.stage.gateway;
-    let token = house.token().await;
-    let used = || gateway.access_tokens.tokens_of(&house.user)[0].last_used_at();
-    let written = || gateway.access_tokens.tokens_of(&house.user)[0].record().last_used_at;
+    let example = ExampleGateway::open().await;
+    let gateway = &example.stage.gateway;
+    let token = example.token().await;
+    let used = || gateway.access_tokens.tokens_of(&example.user)[0].last_used_at();
+    let written = || gateway.access_tokens.tokens_of(&example.user)[0].record().last_used_at;
     assert_eq!((used(), written()), (None, None));
-    let _ = house.enters(&token);
+    let _ = example.enters(&token);
     let first = gateway.ground.clock().now();
     assert_eq!((used(), written()), (Some(first), None), "in memory at once");
     gateway.sweep().await;
     assert_eq!(written(), Some(first));
-    house.stage.clock.forward(Duration::from_secs(59));
-    let _ = house.enters(&token);
+    example.stage.clock.forward(Duration::from_secs(59));
+    let _ = example.enters(&token);
     gateway.sweep().await;
     assert_eq!(written(), Some(first), "not again so soon");
-    house.stage.clock.forward(Duration::from_secs(1));
-    let _ = house.enters(&token);
+    example.stage.clock.forward(Duration::from_secs(1));
+    let _ = example.enters(&token);
     gateway.sweep().await;
     assert_eq!(written(), used());
     assert_eq!(written(), Some(gateway.ground.clock().now()));
@@ -199,13 +199,13 @@ async fn the_last_use_is_written_once_a_minute_and_outlasts_the_process() {
 /// Making a token needs a fresh passkey, as adding a passkey does.
 #[tokio::test]
 async fn making_a_token_requires_a_fresh_passkey() {
-    let house = House::open().await;
-    let gateway = &house.stage.gateway;
+    let example = ExampleGateway::open().await;
+    let gateway = &example.stage.gateway;
     let mut device = Authenticator::new(7);
-    let session = house.stage.enrol("bob@example.com", &mut device).await.unwrap().session;
-    gateway.access_tokens.make_own_token(&session, house.new_token(), &visit(AUTH_HOST)).await.unwrap();
-    house.stage.clock.forward(crate::stage::FRESH);
-    let late = gateway.access_tokens.make_own_token(&session, house.new_token(), &visit(AUTH_HOST)).await;
+    let session = example.stage.enrol("bob@example.com", &mut device).await.unwrap().session;
+    gateway.access_tokens.make_own_token(&session, example.new_token(), &visit(AUTH_HOST)).await.unwrap();
+    example.stage.clock.forward(crate::stage::FRESH);
+    let late = gateway.access_tokens.make_own_token(&session, example.new_token(), &visit(AUTH_HOST)).await;
     assert!(matches!(late, Err(FlowError::NotFresh)));
     assert_eq!(gateway.access_tokens.tokens_of(&session.user).len(), 1);
 }

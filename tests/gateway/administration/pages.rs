@@ -93,7 +93,7 @@ fn bytes<const N: usize>(n: usize) -> [u8; N] {
 fn user(n: usize) -> User {
     let (username, email) = (format!("user{n:06}"), format!("mail{n:06}@example.com"));
     let imagined =
-        User::imagined(Username::parse(&username).unwrap(), Email::parse(&email).unwrap(), [].into());
+        User::hypothetical(Username::parse(&username).unwrap(), Email::parse(&email).unwrap(), [].into());
     let standing = if n.is_multiple_of(DISABLED_EVERY) { Standing::Disabled } else { Standing::Active };
     User {
         id: UserId::from_random(bytes(n)),

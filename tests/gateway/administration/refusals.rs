@@ -4,8 +4,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{BOB, bob, id_of, user};
+use crate::dialect_clients::DialectClient;
 use crate::harness::{Browser, Reply, Scene};
-use crate::tongues::Tongue;
 
 /// Every endpoint of the description, about Bob where it is about a user.
 async fn endpoints(scene: &Scene) -> Vec<(Method, String)> {
@@ -50,13 +50,14 @@ async fn refused_everywhere(scene: &Scene, browser: &Browser, status: u16, code:
 
 #[tokio::test]
 async fn s_33_refuses_anonymous_members_and_tokens_on_admin_api() {
-    let mut scene = Scene::with(Tongue::all_on, |_| {}).await;
+    let mut scene = Scene::with(DialectClient::all_on, |_| {}).await;
     let bob = bob(&scene).await;
     refused_everywhere(&scene, &scene.anonymous(), 401, "unauthenticated").await;
     refused_everywhere(&scene, &bob, 403, "not_permitted").await;
 
-    let signed_in = Tongue::Ocore.sign_in(&scene.anonymous().showing("none"), &mut scene.device).await;
-    let access = Tongue::Ocore.tokens(&signed_in).into_iter().find(|(form, _)| *form == "access").unwrap().1;
+    let signed_in = DialectClient::Ocore.sign_in(&scene.anonymous().showing("none"), &mut scene.device).await;
+    let access =
+        DialectClient::Ocore.tokens(&signed_in).into_iter().find(|(form, _)| *form == "access").unwrap().1;
     refused_everywhere(&scene, &scene.anonymous().showing(&access), 403, "not_permitted").await;
 
     // No request took effect, and an administrator is let in.

@@ -21,10 +21,10 @@ use vestibule::flows::visit::Visit;
 use vestibule::store::MemoryStore;
 
 use super::{BANNED, NEIGHBOUR, is_banned, proxied};
+use crate::dialect_clients::DialectClient;
 use crate::harness::config::Config;
 use crate::harness::{Browser, Scene};
 use crate::stage::{Stage, visit_from};
-use crate::tongues::Tongue;
 use crate::yielding::Yielding;
 
 const AFTER: usize = 4;
@@ -223,7 +223,7 @@ fn bad_code(browser: &Browser) -> impl Future<Output = crate::harness::Reply> {
 async fn the_configuration_switches_it_on_and_the_socket_lifts_it() {
     let arrange = |config: &mut Config| {
         proxied(config);
-        Tongue::all_on(config);
+        DialectClient::all_on(config);
     };
     let mut scene = Scene::with(arrange, |_| {}).await;
     let attacker = scene.anonymous().reported_as(BANNED);
@@ -233,13 +233,15 @@ async fn the_configuration_switches_it_on_and_the_socket_lifts_it() {
     // Off as shipped; a reload is enough.
     scene.gateway.edit(|text| format!("{text}\n[bans]\nafter = {AFTER}\nwithin = \"1h\"\n"));
     scene.gateway.operate(&["reload"]);
-    for tongue in [Tongue::Native, Tongue::BetterAuth, Tongue::Ocore, Tongue::Corbado] {
+    for dialect in
+        [DialectClient::Native, DialectClient::BetterAuth, DialectClient::Ocore, DialectClient::Corbado]
+    {
         let browser = scene.anonymous().reported_as(BANNED);
-        let options = tongue.begin_sign_in(&browser).await.expect(200).json();
+        let options = dialect.begin_sign_in(&browser).await.expect(200).json();
         let mut answer = scene.device.get(&options, browser.origin());
         answer["response"]["signature"] = json!("AAAA");
-        let refused = tongue.finish_sign_in(&browser, &answer).await;
-        assert!((400..500).contains(&refused.status) && refused.status != 403, "{tongue:?}: {refused}");
+        let refused = dialect.finish_sign_in(&browser, &answer).await;
+        assert!((400..500).contains(&refused.status) && refused.status != 403, "{dialect:?}: {refused}");
     }
     is_banned(bad_code(&attacker).await);
     // A client that forges a header bans no client but itself, and not even that where all share an
@@ -268,7 +270,7 @@ async fn the_configuration_switches_it_on_and_the_socket_lifts_it() {
 async fn cross_site_requests_do_not_count_towards_a_ban() {
     let arrange = |config: &mut Config| {
         proxied(config);
-        Tongue::all_on(config);
+        DialectClient::all_on(config);
         config.table("bans", &["after = 1"]);
     };
     let scene = Scene::with(arrange, |_| {}).await;

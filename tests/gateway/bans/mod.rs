@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::dialect_clients::DialectClient;
 use crate::harness::config::Config;
 use crate::harness::{Authenticator, Browser, Reply, Scene};
-use crate::tongues::Tongue;
 
 /// Whom the proxy reports, and who is banned in most of these tests.
 const BANNED: &str = "192.0.2.7";
@@ -26,7 +26,7 @@ fn proxied(config: &mut Config) {
 /// The same with every API, mail and sign-up.
 fn everything(config: &mut Config) {
     proxied(config);
-    Tongue::all_on(config);
+    DialectClient::all_on(config);
     // No server listens there: messages wait.
     config.table("mail", &["url = \"smtp://localhost:1\"", "from = \"no-reply@example.com\""]);
     config.table("signin", &["email_code = \"enroll\""]);
@@ -50,46 +50,49 @@ fn is_banned(reply: Reply) -> Value {
 #[tokio::test]
 async fn banned_address_is_refused_in_every_dialect() {
     let mut scene = Scene::with(everything, |_| {}).await;
-    let dialects = [Tongue::Native, Tongue::BetterAuth, Tongue::Ocore, Tongue::Corbado];
+    let dialects =
+        [DialectClient::Native, DialectClient::BetterAuth, DialectClient::Ocore, DialectClient::Corbado];
     // Begun before the ban.
     let mut begun = Vec::new();
-    for tongue in dialects {
+    for dialect in dialects {
         let browser = scene.anonymous().reported_as(BANNED);
-        let options = tongue.begin_sign_in(&browser).await.expect(200).json();
+        let options = dialect.begin_sign_in(&browser).await.expect(200).json();
         let answer = scene.device.get(&options, browser.origin());
-        begun.push((tongue, browser, answer));
+        begun.push((dialect, browser, answer));
     }
     ban(&scene, BANNED);
-    for (tongue, browser, answer) in &begun {
-        for reply in [tongue.finish_sign_in(browser, answer).await, tongue.begin_sign_in(browser).await] {
+    for (dialect, browser, answer) in &begun {
+        for reply in [dialect.finish_sign_in(browser, answer).await, dialect.begin_sign_in(browser).await] {
             let (status, body, wait) = (reply.status, reply.json(), reply.header("retry-after").to_owned());
-            let code = match tongue {
-                Tongue::Corbado => &body["error"]["type"],
+            let code = match dialect {
+                DialectClient::Corbado => &body["error"]["type"],
                 _ => &body["code"],
             };
-            let expected = match tongue {
-                Tongue::BetterAuth => "FORBIDDEN",
-                Tongue::Corbado => "login_error",
+            let expected = match dialect {
+                DialectClient::BetterAuth => "FORBIDDEN",
+                DialectClient::Corbado => "login_error",
                 _ => "network_banned",
             };
-            assert_eq!((status, code), (403, &json!(expected)), "{tongue:?}: {reply}");
-            assert!((3_500..=3_600).contains(&wait.parse::<u64>().unwrap()), "{tongue:?}: {wait}");
+            assert_eq!((status, code), (403, &json!(expected)), "{dialect:?}: {reply}");
+            assert!((3_500..=3_600).contains(&wait.parse::<u64>().unwrap()), "{dialect:?}: {wait}");
         }
     }
-    for tongue in dialects {
+    for dialect in dialects {
         // The neighbour, the same address in IPv6's clothes, the proxy itself, and a client that
         // only claims the address.
-        tongue.sign_in(&scene.anonymous().reported_as(NEIGHBOUR), &mut scene.device).await;
-        tongue.begin_sign_in(&scene.anonymous().reported_as("::ffff:192.0.2.7")).await.expect(403);
-        tongue.sign_in(&scene.anonymous(), &mut scene.device).await;
+        dialect.sign_in(&scene.anonymous().reported_as(NEIGHBOUR), &mut scene.device).await;
+        dialect.begin_sign_in(&scene.anonymous().reported_as("::ffff:192.0.2.7")).await.expect(403);
+        dialect.sign_in(&scene.anonymous(), &mut scene.device).await;
         let liar = Browser::on(&scene.gateway, "127.0.0.2").reported_as(BANNED);
-        tongue.sign_in(&liar, &mut scene.device).await;
+        dialect.sign_in(&liar, &mut scene.device).await;
     }
     // The addresses that the client itself sent come before the address that the proxy wrote.
     let chain = scene.anonymous().reported_as(&format!("{BANNED}, {NEIGHBOUR}"));
-    Tongue::Native.begin_sign_in(&chain).await.expect(200);
+    DialectClient::Native.begin_sign_in(&chain).await.expect(200);
     is_banned(
-        Tongue::Native.begin_sign_in(&scene.anonymous().reported_as(&format!("{NEIGHBOUR}, {BANNED}"))).await,
+        DialectClient::Native
+            .begin_sign_in(&scene.anonymous().reported_as(&format!("{NEIGHBOUR}, {BANNED}")))
+            .await,
     );
 }
 
@@ -159,8 +162,10 @@ async fn signed_in_user_goes_on_and_can_lift_the_ban() {
     alice.get("sessions/current").await.expect(200);
 
     // Her passkey is asked for again, and she shows it from where she is; in each dialect.
-    for tongue in [Tongue::BetterAuth, Tongue::Ocore, Tongue::Corbado, Tongue::Native] {
-        tongue.sign_in(&alice, &mut scene.device).await;
+    for dialect in
+        [DialectClient::BetterAuth, DialectClient::Ocore, DialectClient::Corbado, DialectClient::Native]
+    {
+        dialect.sign_in(&alice, &mut scene.device).await;
     }
     alice.register(&mut Authenticator::new(9)).await.expect(200);
     alice.sign_in(&mut scene.device).await.expect(201);

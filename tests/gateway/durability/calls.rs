@@ -15,7 +15,7 @@ use super::person::{End, Person, patient};
 use crate::harness::Gateway;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/failing_calls.c");
-/// The changes of every round; the same each time except for the dice.
+/// The changes of every round; the same each time except for the random numbers.
 const CHANGES: usize = 12;
 /// Gateways that are tested side by side.
 const LANES: usize = 4;

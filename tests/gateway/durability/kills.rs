@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 
 use super::person::{End, Person, patient};
-use crate::harness::{Dice, Gateway, Scene};
+use crate::harness::{Gateway, Scene, SeededRandom};
 
 const ROUNDS: u32 = 200;
 /// The least number of changes of each kind; otherwise the kills show little.
@@ -21,8 +21,8 @@ const CROWD: u64 = 4;
 const ROUNDS_OF_CROWD: usize = 16;
 const ACKNOWLEDGED_OF_CROWD_MIN: usize = 60;
 
-fn micros(dice: &mut Dice, below: usize) -> Duration {
-    Duration::from_micros(u64::try_from(dice.roll(below)).unwrap())
+fn micros(random: &mut SeededRandom, below: usize) -> Duration {
+    Duration::from_micros(u64::try_from(random.roll(below)).unwrap())
 }
 
 #[tokio::test]
@@ -31,20 +31,20 @@ async fn d_05_kills_lose_no_acknowledged_change() {
     let mut gateway = Gateway::start(patient).await;
     let mut alice = Person::first(&gateway, 1).await;
     gateway.kill9();
-    let mut dice = Dice::new(SEED);
+    let mut random = SeededRandom::new(SEED);
     let (mut in_start_up, began) = (0, Instant::now());
     for round in 0..ROUNDS {
         gateway.spawn(&[]);
         let context = format!("seed {SEED}, round {round}");
-        if dice.roll(3) == 0 {
-            tokio::time::sleep(micros(&mut dice, 40_000)).await;
+        if random.roll(3) == 0 {
+            tokio::time::sleep(micros(&mut random, 40_000)).await;
             gateway.kill9();
             in_start_up += 1;
             continue;
         }
         gateway.wait_until_ready().await;
         alice.check(&context).await;
-        let (span, never) = (micros(&mut dice, 40_000), AtomicBool::new(false));
+        let (span, never) = (micros(&mut random, 40_000), AtomicBool::new(false));
         let _ = tokio::time::timeout(span, alice.live(&never)).await;
         gateway.kill9();
     }
@@ -84,7 +84,7 @@ async fn d_01_concurrent_acknowledged_changes_survive_kills() {
     for seed in 2..=CROWD {
         people.push(Person::invited(&gateway, seed).await.with_guest(&gateway).await);
     }
-    let mut dice = Dice::new(SEED);
+    let mut random = SeededRandom::new(SEED);
     for round in 0..ROUNDS_OF_CROWD {
         let stop = Arc::new(AtomicBool::new(false));
         let living = people.into_iter().map(|mut person| {
@@ -96,9 +96,9 @@ async fn d_01_concurrent_acknowledged_changes_survive_kills() {
             })
         });
         let living: Vec<_> = living.collect();
-        tokio::time::sleep(Duration::from_millis(20) + micros(&mut dice, 400_000)).await;
+        tokio::time::sleep(Duration::from_millis(20) + micros(&mut random, 400_000)).await;
         // A gateway that is asked to end answers what it has begun.
-        if dice.roll(4) == 0 {
+        if random.roll(4) == 0 {
             gateway.stop();
         } else {
             gateway.kill9();

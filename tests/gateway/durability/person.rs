@@ -11,7 +11,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::history::{History, Outcome, State, Subject};
-use crate::harness::{Authenticator, Browser, Config, Dice, Gateway, Reply};
+use crate::harness::{Authenticator, Browser, Config, Gateway, Reply, SeededRandom};
 
 /// The status for a person who signs in more often than an account may.
 const TOO_MANY: u16 = 429;
@@ -68,7 +68,7 @@ pub(super) struct Person {
     ended: Vec<Subject>,
     guest: Option<Guest>,
     pub(super) history: History,
-    dice: Dice,
+    random: SeededRandom,
     seeds: u64,
 }
 
@@ -91,7 +91,7 @@ impl Person {
         let first = passkey["id"].as_str().unwrap().to_owned();
         let mut history = History::default();
         history.begin(&Subject::NameOf(first.clone()), State::Named(name_of(&passkey)));
-        let seed_of_dice = seed.wrapping_add(20_261_122);
+        let seed_of_random = seed.wrapping_add(20_261_122);
         Self {
             browser,
             device,
@@ -102,7 +102,7 @@ impl Person {
             ended: Vec::new(),
             guest: None,
             history,
-            dice: Dice::new(seed_of_dice),
+            random: SeededRandom::new(seed_of_random),
             seeds: seed * 1_000,
         }
     }
@@ -139,7 +139,7 @@ impl Person {
     }
 
     async fn change(&mut self) -> Result<(), End> {
-        match self.dice.roll(12) {
+        match self.random.roll(12) {
             0..=2 if self.alive.len() < ALIVE_MAX => self.sign_in().await,
             0..=5 if !self.alive.is_empty() => self.sign_out().await,
             6 if self.added.len() < ADDED_MAX => self.add_passkey().await,

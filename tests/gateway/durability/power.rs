@@ -15,7 +15,7 @@ use vestibule::store::{CommitTimer, SledOptions, SledStore};
 
 use super::disk::Disk;
 use super::person::{Person, patient};
-use crate::harness::Dice;
+use crate::harness::SeededRandom;
 
 const DISK_BYTES: u64 = 512 << 20;
 /// The store grows so that there is more to lose than the last change.
@@ -94,7 +94,7 @@ async fn d_02_growing_database_survives_power_cuts() {
     const WRITERS: u32 = 8;
     const KEYS: u32 = 40;
     let Some(mut disk) = Disk::ext4("D-02", DISK_BYTES) else { return };
-    let (mut dice, mut number) = (Dice::new(2), 0_u32);
+    let (mut random, mut number) = (SeededRandom::new(2), 0_u32);
     let mut kept = BTreeMap::<Vec<u8>, Vec<u8>>::new();
     for cut in 0..CUTS {
         let store = Arc::new(open(&disk.path()));
@@ -103,7 +103,8 @@ async fn d_02_growing_database_survives_power_cuts() {
             tokio::spawn(async move {
                 let mut kept = BTreeMap::new();
                 for number in from.. {
-                    // Some are written again and again; the others stay, so that the database grows.
+                    // Some are written again and again; the others stay, so that the database
+                    // grows.
                     let name = if number % 4 == 0 { number % KEYS } else { number };
                     let key = format!("{writer}/{name:06}").into_bytes();
                     let value = format!("{number} ").repeat(2_000).into_bytes();
@@ -117,7 +118,7 @@ async fn d_02_growing_database_survives_power_cuts() {
         });
         let writers: Vec<_> = writers.collect();
         growth(&disk.path(), GROWTH_BYTES_MIN).await;
-        tokio::time::sleep(Duration::from_micros(u64::try_from(dice.roll(20_000)).unwrap())).await;
+        tokio::time::sleep(Duration::from_micros(u64::try_from(random.roll(20_000)).unwrap())).await;
         disk.cut_power();
         let mut unclear = BTreeMap::new();
         for writer in writers {

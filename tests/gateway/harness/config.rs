@@ -45,7 +45,7 @@ pub struct Route {
 }
 
 /// Where a gateway listens and keeps its files.
-pub struct Spot<'a> {
+pub struct Placement<'a> {
     pub port: u16,
     pub tls_port: u16,
     pub metrics_port: u16,
@@ -113,29 +113,30 @@ impl Config {
     }
 
     /// The public origin.
-    pub fn origin(&self, spot: &Spot<'_>) -> String {
-        let (scheme, port) = if self.https { ("https", spot.tls_port) } else { ("http", spot.port) };
+    pub fn origin(&self, placement: &Placement<'_>) -> String {
+        let (scheme, port) =
+            if self.https { ("https", placement.tls_port) } else { ("http", placement.port) };
         format!("{scheme}://{}:{port}", self.host)
     }
 
     /// The file, as text. Certificates are written beside it.
-    pub fn text(&self, spot: &Spot<'_>, authority: &Authority) -> String {
-        let data = spot.directory.join("data").display().to_string();
+    pub fn text(&self, placement: &Placement<'_>, authority: &Authority) -> String {
+        let data = placement.directory.join("data").display().to_string();
         let mut text = format!(
             "public_url = {:?}\n\n[server]\nlisten = [\"127.0.0.1:{}\"]\nmetrics_listen = \"127.0.0.1:{}\"\nadmin_socket = \"{data}/admin.sock\"\nworkers = {}\n",
-            self.origin(spot),
-            spot.port,
-            spot.metrics_port,
+            self.origin(placement),
+            placement.port,
+            placement.metrics_port,
             self.workers,
         );
         lines(&mut text, &self.server);
         if self.https && !self.proxied {
-            let _ = writeln!(text, "\n[server.tls]\nlisten = [\"127.0.0.1:{}\"]", spot.tls_port);
+            let _ = writeln!(text, "\n[server.tls]\nlisten = [\"127.0.0.1:{}\"]", placement.tls_port);
             if let Some(acme) = &self.acme {
                 text.push_str("\n[server.tls.acme]\n");
                 lines(&mut text, acme);
             } else {
-                let (cert, key) = authority.issue(&self.hosts(), spot.directory);
+                let (cert, key) = authority.issue(&self.hosts(), placement.directory);
                 let [cert, key] = [cert, key].map(|file| file.display().to_string());
                 let _ = writeln!(text, "cert = \"{cert}\"\nkey = \"{key}\"");
             }

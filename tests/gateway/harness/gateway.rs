@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::clock::Clock;
-use super::config::{Config, Spot};
+use super::config::{Config, Placement};
 use super::port;
 use super::tls::Authority;
 
@@ -53,13 +53,13 @@ impl Gateway {
             metrics_port: port::free(),
             authority: Authority::new(),
         };
-        let text = gateway.config.text(&gateway.spot(), &gateway.authority);
+        let text = gateway.config.text(&gateway.placement(), &gateway.authority);
         fs::write(gateway.config_file(), text).unwrap();
         gateway
     }
 
-    fn spot(&self) -> Spot<'_> {
-        Spot {
+    fn placement(&self) -> Placement<'_> {
+        Placement {
             port: self.port,
             tls_port: self.tls_port,
             metrics_port: self.metrics_port,
@@ -141,7 +141,7 @@ impl Gateway {
 
     /// Where people sign in, as browsers write it.
     pub fn origin(&self) -> String {
-        self.config.origin(&self.spot())
+        self.config.origin(&self.placement())
     }
 
     /// The origin of an application's host.

@@ -7,9 +7,9 @@ use serde_json::json;
 use super::{
     LOGIN_BEGIN, LOGIN_FINISH, PASSKEYS, REGISTER_BEGIN, REGISTER_FINISH, check_refused, on, post, scene,
 };
+use crate::dialect_clients::DialectClient;
 use crate::harness::Scene;
 use crate::harness::config::Config;
-use crate::tongues::Tongue;
 
 #[tokio::test]
 async fn other_paths_are_404() {
@@ -105,7 +105,7 @@ async fn a_dialect_that_is_off_leaves_its_addresses_to_the_application() {
 /// Both are below `/api`: each keeps its endpoints, and answers unknown addresses in its own form.
 #[tokio::test]
 async fn ocore_works_beside_better_auth() {
-    let scene = Scene::with(Tongue::all_on, |_| {}).await;
+    let scene = Scene::with(DialectClient::all_on, |_| {}).await;
     post(&scene.anonymous(), LOGIN_BEGIN, &json!({})).await.expect(200);
     let there = scene.alice.call(Method::GET, "/api/auth/passkey/nothing", None).await.expect(404);
     assert!(there.body.is_empty(), "{there}");

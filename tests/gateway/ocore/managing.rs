@@ -4,8 +4,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{PASSKEYS, check_refused, scene};
+use crate::dialect_clients::DialectClient;
 use crate::harness::{Authenticator, Browser, Reply, Scene, shape};
-use crate::tongues::Tongue;
 
 /// An id of the right form that nothing has.
 const NOTHING: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -82,8 +82,8 @@ async fn a_passkey_is_renamed_in_snake_case() {
 /// Other dialects have short ids, and a program may have learnt one there.
 #[tokio::test]
 async fn a_short_id_names_the_same_passkey() {
-    let scene = Scene::with(Tongue::all_on, |_| {}).await;
-    let short = Tongue::BetterAuth.list(&scene.alice).await.remove(0).id;
+    let scene = Scene::with(DialectClient::all_on, |_| {}).await;
+    let short = DialectClient::BetterAuth.list(&scene.alice).await.remove(0).id;
     let renamed = rename(&scene.alice, &short, &json!({ "device_name": "Blue key" })).await.expect(200);
     assert_eq!(renamed.json()["id"], scene.alice.passkeys().await[0]["id"], "and it is told by its own");
 }

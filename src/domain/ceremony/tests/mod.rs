@@ -4,11 +4,11 @@
 //! suite repeats some of them against the running gateway.
 
 mod authentication;
+mod import;
 mod options;
 mod properties;
 mod registration;
 mod relying_party;
-mod taking_over;
 mod vectors;
 
 use serde_json::Value;
@@ -34,7 +34,7 @@ fn user(number: u8) -> User {
         display_name: DisplayName::parse("Alice").unwrap(),
         created_at: NOW,
         updated_at: NOW,
-        ..User::imagined(username, email, [].into()).unwrap()
+        ..User::hypothetical(username, email, [].into()).unwrap()
     }
 }
 

@@ -12,7 +12,7 @@ const NOW: &str = "2026-11-27T16:30:00Z";
 fn alice(groups: &[&str]) -> User {
     let groups = groups.iter().map(|group| Group::parse(group).unwrap()).collect();
     let (username, email) = (Username::parse("alice").unwrap(), Email::parse("alice@example.com").unwrap());
-    User::imagined(username, email, groups).unwrap()
+    User::hypothetical(username, email, groups).unwrap()
 }
 
 fn defined() -> Defined {
@@ -32,8 +32,8 @@ fn read(text: &str) -> Result<Datalog, Vec<PolicyMistake>> {
     Datalog::read(text, "wiki", defined(), TimeZone::get("Europe/Berlin").unwrap())
 }
 
-fn asking<'a>(method: &'a Method, path: &'a str, client: &str) -> Asking<'a> {
-    Asking {
+fn asking<'a>(method: &'a Method, path: &'a str, client: &str) -> RequestFacts<'a> {
+    RequestFacts {
         method,
         host: "wiki.example.com",
         raw_path: path.as_bytes(),
@@ -148,7 +148,8 @@ fn a_result_is_kept_only_as_long_as_what_the_policy_reads_stays_the_same() {
         let policy = read(text).unwrap();
         let subject = policy.subject(&alice(&[]));
         let first = asking(&Method::GET, "/", "10.1.2.3");
-        let second = Asking { host: "x.example.com", now: later, ..asking(&Method::GET, "/", "192.0.2.1") };
+        let second =
+            RequestFacts { host: "x.example.com", now: later, ..asking(&Method::GET, "/", "192.0.2.1") };
         let shown_at = Some(first.now);
         for (asked, expected) in [
             (&first, Judgement::Allowed(0)),

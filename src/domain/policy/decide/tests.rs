@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::id::UserId;
 use crate::domain::policy::defined::Defined;
-use crate::domain::policy::rule::{Miss, RulePath};
+use crate::domain::policy::rule::{Mismatch, RulePath};
 use crate::domain::policy::times::{Clock, Days, Times};
 use crate::domain::user::{DisplayName, Group, Role};
 
@@ -24,13 +24,17 @@ fn alice(groups: &[&str]) -> User {
         role: Role::Administrator,
         created_at: NOW,
         updated_at: NOW,
-        ..User::imagined(username, email, groups.iter().map(|group| Group::parse(group).unwrap()).collect())
-            .unwrap()
+        ..User::hypothetical(
+            username,
+            email,
+            groups.iter().map(|group| Group::parse(group).unwrap()).collect(),
+        )
+        .unwrap()
     }
 }
 
-fn get(path: &'static str) -> Asking<'static> {
-    Asking {
+fn get(path: &'static str) -> RequestFacts<'static> {
+    RequestFacts {
         method: &Method::GET,
         host: "app.example.com",
         raw_path: path.as_bytes(),
@@ -51,7 +55,7 @@ fn rule(effect: Effect, who: &[&str], paths: &[&str]) -> Rule {
 }
 
 #[track_caller]
-fn decides(policy: &Policy, user: &User, asking: &Asking<'_>, expected: Decision) {
+fn decides(policy: &Policy, user: &User, asking: &RequestFacts<'_>, expected: Decision) {
     let verdict = policy.decide(&policy.about(user), Some(NOW), asking);
     assert_eq!(verdict.decision, expected, "{policy:?} {asking:?}");
 }
@@ -62,8 +66,8 @@ fn allow_lines_match_only_the_named() {
         let policy = Policy::allowing(lines(allow), None);
         let user = User { standing, ..alice(&["staff"]) };
         decides(&policy, &user, &get("/"), expected);
-        let concerned = policy.about(&user);
-        assert_eq!(policy.lets_in(&concerned), expected == Decision::Allowed, "{allow:?}");
+        let user_policy = policy.about(&user);
+        assert_eq!(policy.lets_in(&user_policy), expected == Decision::Allowed, "{allow:?}");
     };
     check(&["user"], Standing::Active, Decision::Allowed);
     check(&["group:staff"], Standing::Active, Decision::Allowed);
@@ -120,10 +124,10 @@ fn old_authentication_requires_step_up() {
     let with_age = Rule { max_auth_age: Some(minutes(5)), ..rule(Effect::Allow, &["user"], &["/admin/*"]) };
     let rules = vec![with_age, rule(Effect::Allow, &["user"], &[]), rule(Effect::Allow, &["anyone"], &[])];
     let policy = Policy::new(rules, Some(minutes(60)));
-    let concerned = policy.about(&alice(&[]));
+    let user_policy = policy.about(&alice(&[]));
     let check = |path, ago: Option<u64>, expected| {
         let shown_at = ago.map(|seconds| NOW.minus(Duration::from_secs(seconds)));
-        assert_eq!(policy.decide(&concerned, shown_at, &get(path)).decision, expected, "{path} {ago:?}");
+        assert_eq!(policy.decide(&user_policy, shown_at, &get(path)).decision, expected, "{path} {ago:?}");
     };
     check("/admin", Some(300), Decision::Allowed);
     check("/admin", Some(301), Decision::StepUp);
@@ -145,9 +149,13 @@ fn datalog_policy_requires_step_up_too() {
     let policy = Policy::in_datalog(datalog("allow if path(\"/a\"); deny if path(\"/b\");"), hour);
     assert_eq!(policy.max_auth_age(), hour);
     assert_eq!((policy.rules(), policy.clauses().len()), (&[][..], 2));
-    let (concerned, fresh) = (policy.about(&alice(&[])), Some(NOW.minus(Duration::from_secs(3_600))));
+    let (user_policy, fresh) = (policy.about(&alice(&[])), Some(NOW.minus(Duration::from_secs(3_600))));
     let check = |path, shown_at, expected| {
-        assert_eq!(policy.decide(&concerned, shown_at, &get(path)).decision, expected, "{path} {shown_at:?}");
+        assert_eq!(
+            policy.decide(&user_policy, shown_at, &get(path)).decision,
+            expected,
+            "{path} {shown_at:?}"
+        );
     };
     check("/a", fresh, Decision::Allowed);
     check("/a", fresh.map(|at| at.minus(Duration::from_secs(1))), Decision::StepUp);
@@ -212,14 +220,14 @@ fn a_decision_is_read_by_its_name() {
 fn rule_reports_the_condition_that_failed() {
     let about_staff = rule(Effect::Allow, &["group:staff"], &["/admin/*"]);
     let (staff, other) = (alice(&["staff"]), alice(&[]));
-    assert_eq!(about_staff.miss(Some(&staff), &get("/admin/x")), None);
-    assert_eq!(about_staff.miss(Some(&staff), &get("/wiki")), Some(Miss::Path));
-    assert_eq!(about_staff.miss(Some(&other), &get("/admin/x")), Some(Miss::Who));
-    assert_eq!(about_staff.miss(None, &get("/admin/x")), Some(Miss::Who));
+    assert_eq!(about_staff.mismatch(Some(&staff), &get("/admin/x")), None);
+    assert_eq!(about_staff.mismatch(Some(&staff), &get("/wiki")), Some(Mismatch::Path));
+    assert_eq!(about_staff.mismatch(Some(&other), &get("/admin/x")), Some(Mismatch::Who));
+    assert_eq!(about_staff.mismatch(None, &get("/admin/x")), Some(Mismatch::Who));
     assert_eq!(about_staff.when.to_string(), "/admin/*");
     let about_anyone = rule(Effect::Deny, &["anyone"], &["/a", "/b"]);
-    assert_eq!(about_anyone.miss(None, &get("/a")), None);
-    assert_eq!(about_anyone.miss(None, &get("/c")), Some(Miss::Path));
+    assert_eq!(about_anyone.mismatch(None, &get("/a")), None);
+    assert_eq!(about_anyone.mismatch(None, &get("/c")), Some(Mismatch::Path));
     assert_eq!(about_anyone.when.to_string(), "/a, /b");
     assert_eq!(Conditions::default().to_string(), "");
     assert_eq!([Effect::Allow, Effect::Deny].map(Effect::name), ["allow", "deny"]);
@@ -423,7 +431,7 @@ proptest! {
         for (at, request) in requests.iter().enumerate() {
             let method: Method = request.method.parse().unwrap();
             let now = Timestamp::from_millis(request.seconds * 1_000);
-            let asking = Asking {
+            let asking = RequestFacts {
                 method: &method,
                 host: "app.example.com",
                 raw_path: request.path.as_bytes(),
@@ -434,11 +442,11 @@ proptest! {
             let verdict = if request.is_anonymous {
                 policy.decide_for_anonymous(&asking)
             } else {
-                let concerned = policy.about(&alice(&request.groups));
-                let verdict = policy.decide(&concerned, Some(shown_at), &asking);
+                let user_policy = policy.about(&alice(&request.groups));
+                let verdict = policy.decide(&user_policy, Some(shown_at), &asking);
                 // An answer that was worked out beforehand holds for every request.
                 let goes_on = matches!(verdict.decision, Decision::Allowed | Decision::StepUp);
-                prop_assert!(!goes_on || policy.lets_in(&concerned));
+                prop_assert!(!goes_on || policy.lets_in(&user_policy));
                 verdict
             };
             prop_assert_eq!(verdict.decision.name(), model::decide(&rules, request), "{:?}", request);

@@ -223,7 +223,7 @@ fn a_route_may_be_entered_by_whom_some_request_of_theirs_lets_in() {
     use crate::domain::policy::defined::Defined;
     let user = |name: &str| {
         let email = Email::parse(&format!("{name}@example.com")).unwrap();
-        User::imagined(Username::parse(name).unwrap(), email, [].into()).unwrap()
+        User::hypothetical(Username::parse(name).unwrap(), email, [].into()).unwrap()
     };
     let now = Timestamp::parse("2026-11-27T16:30:00Z").unwrap();
     let entered = |host: &str, policy: Policy| {

@@ -1,4 +1,5 @@
-//! Passkeys that another program registered: which can be taken over, and how they prove themselves.
+//! Passkeys that another program registered: which can be taken over, and how they prove
+//! themselves.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,7 +7,7 @@ use serde_json::json;
 
 use super::super::authenticator::{cose_key, flag};
 use super::*;
-use crate::domain::ceremony::CannotTakeOver;
+use crate::domain::ceremony::ImportError;
 use crate::domain::credential::Backup;
 use crate::domain::foreign::ForeignPasskey;
 use crate::domain::id::CredentialId;
@@ -34,8 +35,8 @@ fn made_elsewhere(device: &mut Authenticator, backup: Option<Backup>) -> Foreign
     }
 }
 
-fn taken_over(foreign: ForeignPasskey) -> Result<Credential, CannotTakeOver> {
-    relying_party().take_over(foreign, &user(1), NOW)
+fn taken_over(foreign: ForeignPasskey) -> Result<Credential, ImportError> {
+    relying_party().import_credential(foreign, &user(1), NOW)
 }
 
 #[test]
@@ -91,16 +92,16 @@ fn refuses_unusable_imported_passkeys() {
     let hash = |id: &str| Some(Sha256::digest(id).into());
     assert!(taken_over(ForeignPasskey { rp_id_hash: hash(relying_party().id()), ..made() }).is_ok());
     let other = taken_over(ForeignPasskey { rp_id_hash: hash("example.net"), ..made() });
-    assert!(matches!(other, Err(CannotTakeOver::AnotherRelyingParty)));
+    assert!(matches!(other, Err(ImportError::AnotherRelyingParty)));
     for handle in [vec![], vec![1; 65]] {
         let bad = taken_over(ForeignPasskey { user_handle: handle, ..made() });
-        assert!(matches!(bad, Err(CannotTakeOver::BadHandle)));
+        assert!(matches!(bad, Err(ImportError::BadHandle)));
     }
     let mut off_the_curve = made().public_key;
     *off_the_curve.last_mut().unwrap() ^= 1;
     let cut = made().public_key[..40].to_vec();
     for public_key in [off_the_curve, cut, vec![], b"\xa0".to_vec()] {
         let bad = taken_over(ForeignPasskey { public_key, ..made() });
-        assert!(matches!(bad, Err(CannotTakeOver::BadKey(_))), "{bad:?}");
+        assert!(matches!(bad, Err(ImportError::BadKey(_))), "{bad:?}");
     }
 }

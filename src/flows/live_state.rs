@@ -3,8 +3,8 @@
 //!
 //! What does not live here: what a session or a token is, which `index.rs` and
 //! `access_tokens/index.rs` read from the store. What always holds: what has ended never lives
-//! again; a token is remembered as verified only as long as the life that it points at goes on, and
-//! no life has more than a bounded number of them.
+//! again; a token is remembered as verified only as long as the session or token that it points at
+//! lives, and none of these has more than a bounded number of them.
 
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,29 +14,29 @@ use papaya::HashMap;
 
 use crate::domain::id::UserId;
 use crate::flows::passport::Passports;
-use crate::flows::stirred::Stirred;
+use crate::flows::waiters::Waiters;
 
-/// The most tokens of one life that are remembered as verified; further ones are verified at every
-/// use.
+/// The most tokens of one session that are remembered as verified; further ones are verified at
+/// every use.
 const REMEMBERED_MAX: usize = 64;
 
 /// SHA-256 of a whole token.
 pub(in crate::flows) type TokenDigest = [u8; 32];
 
-/// The life of a session or of an access token.
+/// The live state of a session or of an access token.
 ///
 /// There may be a million of these, so it owns no concurrent map: an empty one takes 18 KiB.
 #[derive(Default)]
-pub(in crate::flows) struct Life {
+pub(in crate::flows) struct LiveState {
     has_ended: AtomicBool,
     /// Wakes the open streams when it has, and when its user has changed.
-    stirred: Stirred,
+    waiters: Waiters,
     /// Digests of its tokens that were verified, to forget them with it.
     digests: Mutex<Vec<TokenDigest>>,
     passports: Passports,
 }
 
-impl Life {
+impl LiveState {
     pub(in crate::flows) fn has_ended(&self) -> bool {
         self.has_ended.load(Ordering::Acquire)
     }
@@ -44,18 +44,18 @@ impl Life {
     /// Ends it, for every look-up and for open streams.
     pub(in crate::flows) fn end(&self) {
         self.has_ended.store(true, Ordering::Release);
-        self.stirred.stir();
+        self.waiters.wake();
     }
 
     /// Has its open streams decided about again.
-    pub(in crate::flows) fn stir(&self) {
-        self.stirred.stir();
+    pub(in crate::flows) fn recheck_streams(&self) {
+        self.waiters.wake();
     }
 
-    /// Returns when it has ended, or when `holds` says no; see [`Stirred::while_holds`]. Open
+    /// Returns when it has ended, or when `holds` says no; see [`Waiters::while_holds`]. Open
     /// streams wait for it.
     pub(in crate::flows) async fn ended_or_not(&self, holds: impl Fn() -> bool) {
-        self.stirred.while_holds(|| !self.has_ended() && holds()).await;
+        self.waiters.while_holds(|| !self.has_ended() && holds()).await;
     }
 
     /// Its passports, decided beforehand.
@@ -77,21 +77,21 @@ impl Life {
     }
 }
 
-/// An object that has a life.
-pub(in crate::flows) trait Lives {
-    fn life(&self) -> &Life;
+/// An object that has a live state.
+pub(in crate::flows) trait HasLiveState {
+    fn live_state(&self) -> &LiveState;
 }
 
 /// Tokens whose signatures were checked once, by their digests.
-pub(in crate::flows) struct Remembered<V>(HashMap<TokenDigest, Arc<V>>);
+pub(in crate::flows) struct VerifiedTokens<V>(HashMap<TokenDigest, Arc<V>>);
 
-impl<V> Default for Remembered<V> {
+impl<V> Default for VerifiedTokens<V> {
     fn default() -> Self {
         Self(HashMap::default())
     }
 }
 
-impl<V: Lives> Remembered<V> {
+impl<V: HasLiveState> VerifiedTokens<V> {
     /// A token verified before.
     pub(in crate::flows) fn get(&self, digest: &TokenDigest) -> Option<Arc<V>> {
         self.0.pin().get(digest).cloned()
@@ -100,21 +100,21 @@ impl<V: Lives> Remembered<V> {
     /// Remembers a token whose signatures have just been checked.
     pub(in crate::flows) fn remember(&self, digest: TokenDigest, verified: V) -> Arc<V> {
         let verified = Arc::new(verified);
-        if !verified.life().note(digest) {
+        if !verified.live_state().note(digest) {
             return verified;
         }
         self.0.pin().insert(digest, Arc::clone(&verified));
         // It may have ended between look-up and insertion; then no other code forgets it.
-        if verified.life().has_ended() {
+        if verified.live_state().has_ended() {
             self.0.pin().remove(&digest);
         }
         verified
     }
 
-    /// Ends a life, and forgets its tokens.
-    pub(in crate::flows) fn end(&self, life: &Life) {
-        life.end();
-        let digests = std::mem::take(&mut *life.digests.lock().unwrap_or_else(PoisonError::into_inner));
+    /// Ends a live state, and forgets its tokens.
+    pub(in crate::flows) fn end(&self, state: &LiveState) {
+        state.end();
+        let digests = std::mem::take(&mut *state.digests.lock().unwrap_or_else(PoisonError::into_inner));
         for digest in &digests {
             self.0.pin().remove(digest);
         }
@@ -122,15 +122,15 @@ impl<V: Lives> Remembered<V> {
 }
 
 /// The ids of each user's sessions or tokens, in the order in which they came.
-pub(in crate::flows) struct ByUser<Id>(HashMap<UserId, Arc<[Id]>>);
+pub(in crate::flows) struct IdsByUser<Id>(HashMap<UserId, Arc<[Id]>>);
 
-impl<Id> Default for ByUser<Id> {
+impl<Id> Default for IdsByUser<Id> {
     fn default() -> Self {
         Self(HashMap::default())
     }
 }
 
-impl<Id: Copy + Eq + Hash> ByUser<Id> {
+impl<Id: Copy + Eq + Hash> IdsByUser<Id> {
     pub(in crate::flows) fn of(&self, user: &UserId) -> Arc<[Id]> {
         self.0.pin().get(user).cloned().unwrap_or_default()
     }

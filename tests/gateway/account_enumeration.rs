@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::dialect_clients::DialectClient;
 use crate::harness::config::Config;
 use crate::harness::scene::ALICE;
-use crate::harness::{Authenticator, Browser, Dice, Reply, Scene, port};
-use crate::tongues::Tongue;
+use crate::harness::{Authenticator, Browser, Reply, Scene, SeededRandom, port};
 
 /// Where an anonymous client can name a person.
 const PLACES: [&str; 3] =
@@ -18,7 +18,7 @@ const NOBODY: &str = "nobody@example.com";
 
 /// All dialects, a mail server that does not answer, and no limit that a test could reach.
 fn arrange(config: &mut Config) {
-    Tongue::all_on(config);
+    DialectClient::all_on(config);
     let url = format!("url = \"smtp://localhost:{}\"", port::free());
     config.table("mail", &[&url, "from = \"no-reply@example.com\""]);
     config.table("signin", &["email_code = \"enroll\""]);
@@ -123,12 +123,12 @@ async fn s_21_answers_take_equally_long() {
     for number in 0..PEOPLE {
         scene.invited(&format!("p{number}@example.com"), 10 + number as u64).await;
     }
-    let mut dice = Dice::new(SEED);
+    let mut random = SeededRandom::new(SEED);
     for path in PLACES {
         let mut times = [Vec::new(), Vec::new()];
         // In random order, so that the after-effects of requests fall on both alike.
         while times.iter().any(|times| times.len() < SAMPLES) {
-            let which = dice.roll(2);
+            let which = random.roll(2);
             let round = times[which].len();
             if round == SAMPLES {
                 continue;

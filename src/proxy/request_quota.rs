@@ -14,19 +14,19 @@ use crate::domain::network::Network;
 const SHARDS: usize = 64;
 
 /// Counts requests under way by the client for which a trusted proxy sends them.
-pub(super) struct Crowd {
+pub(super) struct RequestQuota {
     shards: Vec<Mutex<Ledger>>,
     hasher: RandomState,
 }
 
 /// The right to have a request under way, given back when dropped.
-pub(super) struct Seat {
-    crowd: Arc<Crowd>,
+pub(super) struct RequestSlot {
+    request_quota: Arc<RequestQuota>,
     client: IpAddr,
 }
 
-impl Crowd {
-    /// The total is bounded by the gate, so there is none here.
+impl RequestQuota {
+    /// The total is bounded by the connection quota, so there is none here.
     pub(super) fn new(connections: Budget) -> Self {
         let budget = Budget { total: usize::MAX, ..connections };
         let shards = std::iter::repeat_with(|| Mutex::new(Ledger::new(budget))).take(SHARDS).collect();
@@ -42,10 +42,10 @@ impl Crowd {
     }
 
     /// `None`: a network around `client` has its share.
-    pub(super) fn enter(self: &Arc<Self>, client: IpAddr) -> Option<Seat> {
+    pub(super) fn enter(self: &Arc<Self>, client: IpAddr) -> Option<RequestSlot> {
         let taken = self.with(client, |ledger| ledger.take(Some(client), 1, Standing::Known));
         taken?.ok()?;
-        Some(Seat { crowd: Arc::clone(self), client })
+        Some(RequestSlot { request_quota: Arc::clone(self), client })
     }
 
     fn with<T>(&self, client: IpAddr, work: impl FnOnce(&mut Ledger) -> T) -> Option<T> {
@@ -56,9 +56,9 @@ impl Crowd {
     }
 }
 
-impl Drop for Seat {
+impl Drop for RequestSlot {
     fn drop(&mut self) {
-        self.crowd.with(self.client, |ledger| ledger.give_back(Some(self.client), 1));
+        self.request_quota.with(self.client, |ledger| ledger.give_back(Some(self.client), 1));
     }
 }
 
@@ -70,8 +70,8 @@ mod tests {
     #[test]
     fn f_07_limits_requests_of_a_forwarded_client() {
         let budget = Budget { total: 1, per_network: 2, shares: Shares::default() };
-        let crowd = Arc::new(Crowd::new(budget));
-        let enter = |address: &str| crowd.enter(address.parse().unwrap());
+        let request_quota = Arc::new(RequestQuota::new(budget));
+        let enter = |address: &str| request_quota.enter(address.parse().unwrap());
         let (first, _second) = (enter("198.51.100.1").unwrap(), enter("198.51.100.2").unwrap());
         assert!(enter("198.51.100.3").is_none());
         assert!(enter("203.0.113.1").is_some());
@@ -82,17 +82,17 @@ mod tests {
     #[test]
     fn f_07_clients_of_many_regions_share_no_lock_and_no_total() {
         let connections = Budget { total: 1, per_network: 1, shares: Shares::default() };
-        let crowd = Arc::new(Crowd::new(connections));
+        let request_quota = Arc::new(RequestQuota::new(connections));
         let clients = (0..100).map(|n| IpAddr::from([10, n, 0, 1]));
-        let shard = |client| crowd.with(client, |ledger| std::ptr::from_mut(ledger).addr()).unwrap();
+        let shard = |client| request_quota.with(client, |ledger| std::ptr::from_mut(ledger).addr()).unwrap();
         let shards: std::collections::HashSet<_> = clients.clone().map(shard).collect();
         assert!(shards.len() > SHARDS / 4, "{}", shards.len());
         for _ in 0..2 {
-            let seats: Vec<_> = clients.clone().map(|client| crowd.enter(client)).collect();
-            assert!(seats.iter().all(Option::is_some), "their total is counted elsewhere");
-            assert!(crowd.enter(IpAddr::from([10, 0, 0, 1])).is_none());
+            let slots: Vec<_> = clients.clone().map(|client| request_quota.enter(client)).collect();
+            assert!(slots.iter().all(Option::is_some), "their total is counted elsewhere");
+            assert!(request_quota.enter(IpAddr::from([10, 0, 0, 1])).is_none());
             // New limits have no total either.
-            crowd.exchange(connections);
+            request_quota.exchange(connections);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Random numbers that every run repeats.
 
 /// A small generator (Knuth's MMIX constants); a test names the seed when it fails.
-pub struct Dice(u64);
+pub struct SeededRandom(u64);
 
-impl Dice {
+impl SeededRandom {
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }

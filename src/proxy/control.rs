@@ -9,19 +9,19 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::connection_quota::ConnectionQuota;
 use super::context::{Front, NamelessTls};
-use super::crowd::Crowd;
-use super::forwarded::Unbelieved;
-use super::gate::Gate;
+use super::forwarded::UntrustedProxies;
 use super::headers::Reserved;
 use super::own_bodies::OwnBodies;
-use super::tls::{CertificateError, Certificates, Set, Standing};
+use super::request_quota::RequestQuota;
+use super::tls::{CertificateError, CertificateSet, CertificateStatus, Certificates};
 use super::{CertificateFiles, Doors, Limits, Meter, ProxyError};
 use crate::flows::Gateway;
 use crate::flows::rules::Rules;
 
 /// The settings that a running proxy takes in when the rules of its gateway change.
-pub struct Fresh {
+pub struct ProxyUpdate {
     pub doors: Doors,
     pub meter: Arc<dyn Meter>,
     /// The certificates of the listeners that speak TLS; ignored where there are none.
@@ -30,45 +30,45 @@ pub struct Fresh {
 }
 
 /// Exchanges what a proxy serves while it serves.
-pub struct Panel {
+pub struct ProxyControl {
     pub(super) gateway: Arc<Gateway>,
     pub(super) front: Arc<ArcSwap<Front>>,
     pub(super) certificates: Option<Arc<Certificates>>,
-    pub(super) unbelieved: Arc<Unbelieved>,
-    pub(super) bounds: Bounds,
+    pub(super) untrusted_proxies: Arc<UntrustedProxies>,
+    pub(super) client_limits: ClientLimits,
 }
 
-/// The bounds that are shared out among clients.
+/// The limits that are shared out among clients.
 #[derive(Clone)]
-pub(super) struct Bounds {
-    pub(super) gate: Arc<Gate>,
-    pub(super) crowd: Arc<Crowd>,
+pub(super) struct ClientLimits {
+    pub(super) connection_quota: Arc<ConnectionQuota>,
+    pub(super) request_quota: Arc<RequestQuota>,
     pub(super) own_bodies: Arc<OwnBodies>,
 }
 
-impl Bounds {
+impl ClientLimits {
     fn exchange(&self, limits: &Limits) {
-        self.gate.exchange(limits.connections);
-        self.crowd.exchange(limits.connections);
+        self.connection_quota.exchange(limits.connections);
+        self.request_quota.exchange(limits.connections);
         self.own_bodies.exchange(limits);
     }
 }
 
-impl Panel {
+impl ProxyControl {
     /// Adopts `rules` and takes in the state that belongs to them. Reads the certificates first,
     /// blocking: where that fails, nothing has changed.
-    pub fn exchange(&self, rules: Rules, fresh: Fresh) -> Result<(), ProxyError> {
-        let Fresh { doors, meter, certificates, limits } = fresh;
+    pub fn exchange(&self, rules: Rules, update: ProxyUpdate) -> Result<(), ProxyError> {
+        let ProxyUpdate { doors, meter, certificates, limits } = update;
         let nameless_tls = NamelessTls::with(certificates.len());
         if let Some(served) = &self.certificates {
             if certificates.is_empty() {
                 return Err(ProxyError::NoCertificate);
             }
-            let set = Set::read(&certificates)?;
+            let set = CertificateSet::read(&certificates)?;
             served.exchange(certificates, set);
         }
         let reserved = Reserved::of(&rules.routes);
-        self.bounds.exchange(&limits);
+        self.client_limits.exchange(&limits);
         self.gateway.adopt(rules);
         // A request in between is cleaned of the headers that its own route believes, under the old
         // rules or the new.
@@ -84,12 +84,12 @@ impl Panel {
 
     /// The faults that the proxies in front seem to have, in sentences.
     pub fn remarks(&self) -> Vec<String> {
-        self.unbelieved.remarks()
+        self.untrusted_proxies.remarks()
     }
 
     /// All certificates that are served or to be served.
-    pub fn certificates(&self) -> Vec<Standing> {
-        self.certificates.as_ref().map_or_else(Vec::new, |certificates| certificates.standings())
+    pub fn certificates(&self) -> Vec<CertificateStatus> {
+        self.certificates.as_ref().map_or_else(Vec::new, |certificates| certificates.statuses())
     }
 }
 
@@ -112,15 +112,20 @@ mod tests {
         };
         let trusted = TrustedProxies::new(Vec::new(), ForwardedBy::XForwarded);
         let standings = Arc::new(|_| Standing::Known);
-        let bounds = Bounds {
-            gate: Arc::new(Gate::new(limits(1), trusted, standings, Arc::new(|| Duration::ZERO))),
-            crowd: Arc::new(Crowd::new(limits(1).connections)),
+        let client_limits = ClientLimits {
+            connection_quota: Arc::new(ConnectionQuota::new(
+                limits(1),
+                trusted,
+                standings,
+                Arc::new(|| Duration::ZERO),
+            )),
+            request_quota: Arc::new(RequestQuota::new(limits(1).connections)),
             own_bodies: Arc::new(OwnBodies::new(&limits(1))),
         };
         let client = IpAddr::from([203, 0, 113, 1]);
-        let _first = bounds.crowd.enter(client).unwrap();
-        assert!(bounds.crowd.enter(client).is_none());
-        bounds.exchange(&limits(2));
-        assert!(bounds.crowd.enter(client).is_some());
+        let _first = client_limits.request_quota.enter(client).unwrap();
+        assert!(client_limits.request_quota.enter(client).is_none());
+        client_limits.exchange(&limits(2));
+        assert!(client_limits.request_quota.enter(client).is_some());
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use papaya::HashMap;
 use tokio::sync::watch;
 
-use super::gate::Elapsed;
+use super::connection_quota::Elapsed;
 
 /// How long an answer is good for.
 const FRESH_FOR: Duration = Duration::from_secs(10);
@@ -27,15 +27,15 @@ const USED_FOR: Duration = Duration::from_mins(1);
 pub(super) type LookUp =
     Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = Vec<IpAddr>> + Send>> + Send + Sync>;
 
-/// All names in use: at most as many as the configuration has.
-pub(super) struct Names {
-    known: HashMap<String, Arc<Name>>,
+/// The hosts in use: at most as many as the configuration has.
+pub(super) struct DnsCache {
+    known: HashMap<String, Arc<HostAddresses>>,
     look_up: LookUp,
     elapsed: Elapsed,
 }
 
 #[derive(Default)]
-struct Name {
+struct HostAddresses {
     answer: watch::Sender<Answer>,
     being_looked_up: AtomicBool,
     /// The address whose turn it is.
@@ -50,12 +50,12 @@ struct Answer {
     look_ups: u64,
 }
 
-impl Names {
+impl DnsCache {
     pub(super) fn new(elapsed: Elapsed) -> Self {
         Self::asking(Arc::new(|host| Box::pin(ask_system(host))), elapsed)
     }
 
-    /// Names that are looked up by `look_up`.
+    /// Hosts that are looked up by `look_up`.
     pub(super) fn asking(look_up: LookUp, elapsed: Elapsed) -> Self {
         Self { known: HashMap::new(), look_up, elapsed }
     }
@@ -84,11 +84,11 @@ impl Names {
 
     /// `address` could not be connected to. Several requests may report the same address, and only
     /// the first report moves on to the next.
-    pub(super) fn pass_over(&self, host: &str, address: IpAddr) {
+    pub(super) fn skip_address(&self, host: &str, address: IpAddr) {
         let known = self.known.pin();
         let Some(name) = known.get(host) else { return };
         let turn = name.turn.load(Ordering::Relaxed);
-        if at_turn(&name.answer.borrow().addresses, turn) == Some(address) {
+        if address_at_turn(&name.answer.borrow().addresses, turn) == Some(address) {
             let next = turn.wrapping_add(1);
             let _ = name.turn.compare_exchange(turn, next, Ordering::Relaxed, Ordering::Relaxed);
         }
@@ -100,7 +100,7 @@ impl Names {
     }
 
     /// Looks `host` up in the background, unless that is being done.
-    fn refresh(&self, name: &Arc<Name>, host: &str) {
+    fn refresh(&self, name: &Arc<HostAddresses>, host: &str) {
         if name.being_looked_up.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -121,13 +121,13 @@ impl Names {
     }
 }
 
-impl Name {
+impl HostAddresses {
     fn choose(&self, addresses: &[IpAddr]) -> Option<IpAddr> {
-        at_turn(addresses, self.turn.load(Ordering::Relaxed))
+        address_at_turn(addresses, self.turn.load(Ordering::Relaxed))
     }
 }
 
-fn at_turn(addresses: &[IpAddr], turn: usize) -> Option<IpAddr> {
+fn address_at_turn(addresses: &[IpAddr], turn: usize) -> Option<IpAddr> {
     turn.checked_rem(addresses.len()).and_then(|index| addresses.get(index)).copied()
 }
 
@@ -151,9 +151,9 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
-    /// Names whose look-ups wait to be let go, and a clock that is moved by hand.
+    /// A cache whose look-ups wait to be let go, and a clock that is moved by hand.
     struct Rig {
-        names: Arc<Names>,
+        cache: Arc<DnsCache>,
         let_go: Arc<Semaphore>,
         asked: Arc<AtomicUsize>,
         seconds: Arc<AtomicU64>,
@@ -182,13 +182,13 @@ mod tests {
             }
         });
         let elapsed: Elapsed = Arc::new(move || Duration::from_secs(clock.load(Ordering::SeqCst)));
-        let names = Arc::new(Names::asking(look_up, elapsed));
-        Rig { names, let_go, asked, seconds, addresses }
+        let cache = Arc::new(DnsCache::asking(look_up, elapsed));
+        Rig { cache, let_go, asked, seconds, addresses }
     }
 
     impl Rig {
         async fn address(&self) -> Option<IpAddr> {
-            self.names.address("app", PATIENCE).await
+            self.cache.address("app", PATIENCE).await
         }
 
         fn pass(&self, seconds: u64) {
@@ -196,7 +196,7 @@ mod tests {
         }
 
         async fn look_ups_have_ended(&self, count: u64) {
-            let mut answers = self.names.known.pin_owned().get("app").unwrap().answer.subscribe();
+            let mut answers = self.cache.known.pin_owned().get("app").unwrap().answer.subscribe();
             let ended = answers.wait_for(|answer| answer.look_ups == count);
             let _ = tokio::time::timeout(PATIENCE, ended).await.unwrap().unwrap();
         }
@@ -207,8 +207,8 @@ mod tests {
         let rig = rig(&[ip(1)]);
         let requests: Vec<_> = (0..50)
             .map(|_| {
-                let names = Arc::clone(&rig.names);
-                tokio::spawn(async move { names.address("app", PATIENCE).await })
+                let cache = Arc::clone(&rig.cache);
+                tokio::spawn(async move { cache.address("app", PATIENCE).await })
             })
             .collect();
         rig.let_go.add_permits(1);
@@ -249,21 +249,21 @@ mod tests {
         rig.pass(61);
         assert_eq!(rig.address().await, Some(ip(2)));
         rig.pass(61);
-        assert_eq!(rig.names.address("app", Duration::ZERO).await, Some(ip(2)), "unless that takes too long");
+        assert_eq!(rig.cache.address("app", Duration::ZERO).await, Some(ip(2)), "unless that takes too long");
     }
 
     #[tokio::test]
     async fn p_36_addresses_take_turns_when_one_cannot_be_connected_to() {
         let rig = rig(&[ip(1), ip(2)]);
         rig.let_go.add_permits(1);
-        assert_eq!(rig.names.count("app"), 1);
+        assert_eq!(rig.cache.count("app"), 1);
         assert_eq!(rig.address().await, Some(ip(1)));
-        assert_eq!(rig.names.count("app"), 2);
+        assert_eq!(rig.cache.count("app"), 2);
         for _ in 0..3 {
-            rig.names.pass_over("app", ip(1));
+            rig.cache.skip_address("app", ip(1));
             assert_eq!(rig.address().await, Some(ip(2)), "only the first to say so moves on");
         }
-        rig.names.pass_over("app", ip(2));
+        rig.cache.skip_address("app", ip(2));
         assert_eq!(rig.address().await, Some(ip(1)));
     }
 

@@ -1,4 +1,4 @@
-//! Taking over a passkey that another program has registered for our RP ID.
+//! Importing a passkey that another program has registered for our RP ID.
 //!
 //! What does not live here: reading another program's files (`cli/webauthn_proxy.rs`).
 //!
@@ -24,9 +24,9 @@ use crate::domain::foreign::ForeignPasskey;
 use crate::domain::time::Timestamp;
 use crate::domain::user::User;
 
-/// Why a passkey cannot be taken over.
+/// Why a passkey cannot be imported.
 #[derive(Debug, thiserror::Error)]
-pub enum CannotTakeOver {
+pub enum ImportError {
     #[error("it was made for another RP ID")]
     AnotherRelyingParty,
     #[error("its user handle is empty or longer than 64 bytes")]
@@ -42,18 +42,18 @@ const USER_HANDLE_BYTES_MAX: usize = 64;
 
 impl RelyingParty {
     /// The record of a passkey of `owner`'s that was made elsewhere.
-    pub fn take_over(
+    pub fn import_credential(
         &self,
         foreign: ForeignPasskey,
         owner: &User,
         now: Timestamp,
-    ) -> Result<Credential, CannotTakeOver> {
+    ) -> Result<Credential, ImportError> {
         let ours: [u8; 32] = Sha256::digest(self.id()).into();
         if foreign.rp_id_hash.is_some_and(|theirs| theirs != ours) {
-            return Err(CannotTakeOver::AnotherRelyingParty);
+            return Err(ImportError::AnotherRelyingParty);
         }
         if !(1..=USER_HANDLE_BYTES_MAX).contains(&foreign.user_handle.len()) {
-            return Err(CannotTakeOver::BadHandle);
+            return Err(ImportError::BadHandle);
         }
         let (options, pending) = self.begin_registration(owner, &[], now)?;
         let answer = self.answer(&foreign, &options, ours);

@@ -10,24 +10,24 @@ use tokio::sync::Notify;
 
 /// Wakes waiting tasks whenever the answer may have changed.
 #[derive(Debug, Default)]
-pub(in crate::flows) struct Stirred(Notify);
+pub(in crate::flows) struct Waiters(Notify);
 
-impl Stirred {
+impl Waiters {
     /// Lets every waiting task ask again.
-    pub(in crate::flows) fn stir(&self) {
+    pub(in crate::flows) fn wake(&self) {
         self.0.notify_waiters();
     }
 
-    /// Returns as soon as `holds` says no: it is asked now, and again after each [`Self::stir`].
+    /// Returns as soon as `holds` says no: it is asked now, and again after each [`Self::wake`].
     pub(in crate::flows) async fn while_holds(&self, holds: impl Fn() -> bool) {
         loop {
-            let mut stirred = pin!(self.0.notified());
+            let mut woken = pin!(self.0.notified());
             // Waiting begins before the question.
-            stirred.as_mut().enable();
+            woken.as_mut().enable();
             if !holds() {
                 return;
             }
-            stirred.await;
+            woken.await;
         }
     }
 }

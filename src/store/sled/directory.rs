@@ -37,7 +37,7 @@ const FILE_MODE: u32 = 0o600;
 
 /// Whether the directory has held a database before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Past {
+pub(super) enum DirectoryState {
     /// No change was acknowledged from it yet.
     New,
     /// It was in use, so its data must be found again.
@@ -50,13 +50,13 @@ pub(super) fn is_initialised(path: &Path) -> bool {
 }
 
 /// A directory that this process has to itself, until this value is dropped.
-pub(super) struct Home {
+pub(super) struct StoreDirectory {
     path: PathBuf,
-    past: Past,
+    past: DirectoryState,
     _lock: File,
 }
 
-impl Home {
+impl StoreDirectory {
     /// Makes the directory if need be, locks it and clears what a crash can leave behind.
     pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
         let io = |error| OpenError::io(path, error);
@@ -67,8 +67,8 @@ impl Home {
         let past = past(path)?;
         remove_unfinished_snapshots(path).map_err(io)?;
         match past {
-            Past::New => start_over_if_unwritten(path).map_err(io)?,
-            Past::Initialised => {
+            DirectoryState::New => start_over_if_unwritten(path).map_err(io)?,
+            DirectoryState::Initialised => {
                 if size(&path.join(DATABASE)).map_err(io)? == 0 {
                     return Err(OpenError::Lost { path: path.to_owned() });
                 }
@@ -81,7 +81,7 @@ impl Home {
         &self.path
     }
 
-    pub(super) fn past(&self) -> Past {
+    pub(super) fn past(&self) -> DirectoryState {
         self.past
     }
 
@@ -196,16 +196,16 @@ fn wait_until_released(path: &Path) -> Result<(), OpenError> {
 
 /// Reads the marker. A marker that was cut short counts: the database was durable before the marker
 /// was begun.
-fn past(path: &Path) -> Result<Past, OpenError> {
+fn past(path: &Path) -> Result<DirectoryState, OpenError> {
     let mut text = String::new();
     let marker = File::open(path.join(MARKER)).and_then(|mut file| file.read_to_string(&mut text));
     match marker {
-        Ok(_) if MARKER_TEXT.starts_with(&text) => Ok(Past::Initialised),
+        Ok(_) if MARKER_TEXT.starts_with(&text) => Ok(DirectoryState::Initialised),
         Ok(_) => Err(OpenError::OtherFormat { path: path.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             Err(OpenError::OtherFormat { path: path.to_owned() })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Past::New),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(DirectoryState::New),
         Err(error) => Err(OpenError::io(path, error)),
     }
 }

@@ -1,10 +1,12 @@
 //! The dialects, as their own front ends speak them.
 //!
-//! One more dialect is one more [`Tongue`] and a file beside this one. The compiler then asks for
-//! every step; a step that a dialect does not have is done natively, in the arm that says so.
+//! One more dialect is one more [`DialectClient`] and a file beside this one. The compiler then
+//! asks for every step; a step that a dialect does not have is done natively, in the arm that says
+//! so.
 //!
 //! What always holds: the steps are requested and not judged here, except for those that a test
-//! only passes through ([`Tongue::add`], [`Tongue::sign_in`], [`Tongue::list`]).
+//! only passes through ([`DialectClient::add`], [`DialectClient::sign_in`],
+//! [`DialectClient::list`]).
 
 #![allow(unreachable_pub, reason = "shared by the modules of one test binary")]
 
@@ -21,7 +23,7 @@ use crate::harness::{Authenticator, Browser, Reply};
 
 /// A dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tongue {
+pub enum DialectClient {
     Native,
     BetterAuth,
     Ocore,
@@ -45,7 +47,7 @@ pub struct Statuses {
     pub signed_out: u16,
 }
 
-impl Tongue {
+impl DialectClient {
     pub const ALL: [Self; 5] = [Self::Native, Self::BetterAuth, Self::Ocore, Self::Corbado, Self::Zitadel];
 
     /// Switches all dialects on.

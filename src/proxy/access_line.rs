@@ -7,20 +7,20 @@ use crate::domain::served::Served;
 use crate::flows::admission::Permit;
 
 /// A line of the access log that is not complete.
-pub(super) struct Draft {
+pub(super) struct AccessLine {
     pub(super) served: Served,
     /// The query in the line if an application answers.
     pub(super) query: Option<String>,
 }
 
-impl Draft {
+impl AccessLine {
     /// Notes the user who was let in.
-    pub(super) fn let_in(&mut self, permit: &Permit) {
+    pub(super) fn note_user(&mut self, permit: &Permit) {
         self.served.user = permit.user().map(|user| user.username.as_str().to_owned());
     }
 
     /// Notes the answer so far.
-    pub(super) fn answering(&mut self, status: u16, bytes: usize) {
+    pub(super) fn note_response(&mut self, status: u16, bytes: usize) {
         self.served.status = status;
         self.served.bytes = bytes;
     }
