@@ -24,6 +24,7 @@ mod forwarded;
 mod head;
 mod headers;
 mod own_bodies;
+mod phases;
 mod preface;
 mod refusals;
 mod request;
