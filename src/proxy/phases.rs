@@ -174,7 +174,7 @@ impl ProxyHttp for Phases {
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 
-    /// pingora's own messages may quote what a client sent; ours are in [`failure::report`].
+    /// pingora's own messages may quote what a client sent; ours are in [`super::failure::report`].
     fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
         true
     }
