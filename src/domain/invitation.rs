@@ -63,8 +63,8 @@ pub struct Invitation {
     /// The inviter, in words: a name, or "the administrator" for the command line.
     pub invited_by: String,
     /// Left out while there are none, as `account`.
-    #[serde(default, skip_serializing_if = "Terms::are_none")]
-    pub terms: Terms,
+    #[serde(default, skip_serializing_if = "AccountTerms::are_none")]
+    pub terms: AccountTerms,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
 }
@@ -78,7 +78,7 @@ impl Invitation {
 
 /// Further terms of the account that the invitation makes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Terms {
+pub struct AccountTerms {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
     /// When the account ends by itself.
@@ -86,7 +86,7 @@ pub struct Terms {
     pub ends_at: Option<Timestamp>,
 }
 
-impl Terms {
+impl AccountTerms {
     fn are_none(&self) -> bool {
         *self == Self::default()
     }
@@ -112,8 +112,8 @@ mod tests {
     #[test]
     fn terms_are_none_while_nothing_is_said() {
         let note = Note::parse("on leave").unwrap();
-        assert!(Terms::default().are_none());
-        assert!(!Terms { note, ends_at: None }.are_none());
-        assert!(!Terms { note: None, ends_at: Some(Timestamp::from_millis(0)) }.are_none());
+        assert!(AccountTerms::default().are_none());
+        assert!(!AccountTerms { note, ends_at: None }.are_none());
+        assert!(!AccountTerms { note: None, ends_at: Some(Timestamp::from_millis(0)) }.are_none());
     }
 }

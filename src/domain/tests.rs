@@ -6,7 +6,7 @@ use super::credential::{Backup, Credential, CredentialName, Program, Verifier};
 use super::device_link::{DeviceLink, Stage};
 use super::id::{AccessTokenId, CredentialId, InvitationId, SessionId, UserId};
 use super::identifier::PendingAddress;
-use super::invitation::{Invitation, Terms};
+use super::invitation::{AccountTerms, Invitation};
 use super::message::About;
 use super::process::Process;
 use super::recovery::{By, Recovery};
@@ -61,7 +61,7 @@ fn what_ends_is_over_at_its_end_and_not_a_moment_sooner() {
         groups: [].into(),
         role: Role::Member,
         invited_by: "the administrator".to_owned(),
-        terms: Terms::default(),
+        terms: AccountTerms::default(),
         created_at: END,
         expires_at: END,
     };

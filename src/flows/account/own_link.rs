@@ -7,7 +7,7 @@
 use crate::domain::event::Kind;
 use crate::domain::id::InvitationId;
 use crate::domain::invitation::Invited;
-use crate::domain::invitation::{Invitation, OWN_LINK_LIFETIME, Terms};
+use crate::domain::invitation::{AccountTerms, Invitation, OWN_LINK_LIFETIME};
 use crate::domain::message::Content;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::session::Session;
@@ -56,7 +56,7 @@ impl Accounts {
             groups: [].into(),
             role: Role::Member,
             invited_by: owner.display_name.to_string(),
-            terms: Terms::default(),
+            terms: AccountTerms::default(),
             created_at: now,
             expires_at: now.plus(OWN_LINK_LIFETIME),
         };

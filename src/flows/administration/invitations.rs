@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::domain::event::Kind;
 use crate::domain::id::InvitationId;
-use crate::domain::invitation::{INVITATION_LIFETIME_MAX, Invitation, Invited, LinkDelivery, Terms};
+use crate::domain::invitation::{AccountTerms, INVITATION_LIFETIME_MAX, Invitation, Invited, LinkDelivery};
 use crate::domain::message::Content;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::user::{DisplayName, Email, Group, Role, Username};
@@ -61,7 +61,7 @@ impl Administration {
         guest: Guest,
         go: LinkDelivery,
     ) -> Result<Invited, FlowError> {
-        self.invite_on(authority, guest, Terms::default(), None, go).await
+        self.invite_on(authority, guest, AccountTerms::default(), None, go).await
     }
 
     /// The same for an account on `terms`, where the links that there are may have been read
@@ -70,7 +70,7 @@ impl Administration {
         &self,
         authority: &Authority,
         guest: Guest,
-        terms: Terms,
+        terms: AccountTerms,
         links: Option<&Links>,
         go: LinkDelivery,
     ) -> Result<Invited, FlowError> {
@@ -165,7 +165,7 @@ impl Administration {
             groups: guest.groups,
             role: guest.role,
             invited_by: guest.invited_by,
-            terms: Terms::default(),
+            terms: AccountTerms::default(),
             created_at: now,
             expires_at: now.plus(guest.lifetime.min(INVITATION_LIFETIME_MAX)),
         };

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use vestibule::domain::access_token::grant::{Grant, GrantText};
 use vestibule::domain::access_token::{AccessToken, TokenName};
 use vestibule::domain::id::{AccessTokenId, InvitationId, SessionId, UserId};
-use vestibule::domain::invitation::{Invitation, Terms};
+use vestibule::domain::invitation::{AccountTerms, Invitation};
 use vestibule::domain::secret::Secret;
 use vestibule::domain::session::{Scope, Session};
 use vestibule::domain::time::Timestamp;
@@ -115,7 +115,7 @@ fn invitation(n: usize) -> Invitation {
         groups: [].into(),
         role: Role::Member,
         invited_by: "a test".to_owned(),
-        terms: Terms::default(),
+        terms: AccountTerms::default(),
         created_at: NOW,
         expires_at: NOW.plus(HOUR),
     }

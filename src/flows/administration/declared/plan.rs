@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use crate::domain::attribute::AttributeEdits;
 use crate::domain::declared::{DeclaredStanding, DeclaredUser, Difference, Others, changes};
 use crate::domain::id::UserId;
-use crate::domain::invitation::{INVITATION_LIFETIME_MAX, Invitation, Terms};
+use crate::domain::invitation::{AccountTerms, INVITATION_LIFETIME_MAX, Invitation};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Email, Role, Standing, User, Username};
 use crate::flows::FlowError;
@@ -45,7 +45,7 @@ pub(in crate::flows) struct Step {
 
 #[derive(Debug)]
 pub(in crate::flows) enum Act {
-    Invite { guest: Box<Guest>, terms: Terms },
+    Invite { guest: Box<Guest>, terms: AccountTerms },
     Edit { user: UserId, edit: Box<UserEdit>, takes_an_administrator: bool },
     Revoke(Box<Invitation>),
 }
@@ -242,7 +242,7 @@ impl Present {
         let difference = Difference::Invite { email: email.clone(), groups: groups.clone(), role };
         let (lifetime, invited_by) = (INVITATION_LIFETIME_MAX, self.invited_by.clone());
         let guest = Box::new(Guest { email, display_name, username, groups, role, lifetime, invited_by });
-        Step { difference, act: Act::Invite { guest, terms: Terms { note, ends_at: expires } } }
+        Step { difference, act: Act::Invite { guest, terms: AccountTerms { note, ends_at: expires } } }
     }
 }
 
