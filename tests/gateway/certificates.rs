@@ -18,8 +18,9 @@ const AUTH: &str = "auth.example.test";
 const WIKI: &str = "wiki.example.test";
 const IN_FORCE: &str = "a new certificate is in force";
 const STEP: Duration = Duration::from_millis(50);
-/// Longer than the first pause between two tries, and than a certificate of the tests lives.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// Longer than the first two pauses between tries, for the authority may refuse several nonces in a
+/// row, and than a certificate of the tests lives.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A gateway with an application, that gets its certificates from `pebble`; not running.
 fn prepare(lines: Vec<String>, application: &Upstream) -> Gateway {
