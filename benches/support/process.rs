@@ -4,12 +4,18 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 pub const PROXY_CORE: &str = "0";
 pub const LOAD_CORE: &str = "1";
 const START_WAIT_MAX: Duration = Duration::from_secs(20);
+/// Ports for what is started here.
+const PORTS: Range<u16> = 12_000..30_000;
+/// How long a process may take to end in its own time.
+const ENDING_MAX: Duration = Duration::from_secs(5);
 /// Clock ticks a second in /proc/PID/stat, the same on every Linux that Rust's std supports.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -18,8 +24,18 @@ pub struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Its children first, because no other process ends them.
-        for child in descendants(self.0.id()) {
+        let children = descendants(self.0.id());
+        // In its own time, because a build that counts for the compiler writes down at its end what
+        // it has counted.
+        if matches!(self.0.try_wait(), Ok(None)) {
+            let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+        }
+        let deadline = Instant::now() + ENDING_MAX;
+        while matches!(self.0.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // No other process ends its children.
+        for child in children {
             let _ = Command::new("kill").args(["-9", &child.to_string()]).status();
         }
         let _ = self.0.kill();
@@ -106,7 +122,16 @@ fn descendants(process: u32) -> Vec<u32> {
 
 /// An address that no process listens on.
 pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static NEXT: AtomicU16 = AtomicU16::new(PORTS.start);
+    // Each port is tried once. Outgoing connections are given ports above these, and so cannot take
+    // one of them between this and its use.
+    loop {
+        let address = SocketAddr::from(([127, 0, 0, 1], NEXT.fetch_add(1, Ordering::Relaxed)));
+        assert!(PORTS.contains(&address.port()), "no port is free");
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// Waits until a process listens there.
