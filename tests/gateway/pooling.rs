@@ -17,6 +17,8 @@ const APPLICATION_KEEPS: Duration = Duration::from_millis(1_500);
 const APPLICATION_IS_CLOSING: Duration = Duration::from_millis(500);
 /// How long anything may take here.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Requests one after the other, of which one at least finds the connection of another in the pool.
+const TRIES_MAX: usize = 5;
 
 /// An application that answers, and closes its connections after a while.
 struct Closing {
@@ -158,10 +160,15 @@ async fn f_26_connections_are_kept_as_long_as_the_route_says() {
     let app = Closing::start();
     let gateway = gateway(&app, "idle_timeout = \"1s\"").await;
     for method in [Method::GET, Method::POST] {
-        let before = app.seen();
         assert_eq!(send(&gateway, &method).await, 200);
-        assert_eq!(send(&gateway, &method).await, 200);
-        assert_eq!(app.seen().connections, before.connections + 1, "{method}: both on one connection");
+        // A connection is in the pool a moment after the answer that came on it has left.
+        let mut is_kept = false;
+        for _ in 0..TRIES_MAX {
+            let before = app.seen().connections;
+            assert_eq!(send(&gateway, &method).await, 200);
+            is_kept |= app.seen().connections == before;
+        }
+        assert!(is_kept, "{method}: none was used again");
         app.wait_until_stale(&app.seen());
     }
     let before = app.seen();
