@@ -40,8 +40,10 @@ impl Ground {
     /// not happen has changed nothing. A part that changes what `last` expects goes with it.
     /// `done` is called with each part once it is durable.
     ///
-    /// Parts only remove records, or can be made again: where the gateway stops between two
-    /// commits, the caller has no answer, and asks again for the rest.
+    /// Parts only remove records, because two callers with one freshness may both get as far as
+    /// their parts before one of them spends it in `last`. (Many invitations are parts too: they
+    /// are an operator's, who spends no freshness.) Where the gateway stops between two commits,
+    /// the caller has no answer, and asks again for the rest.
     pub(in crate::flows) async fn is_committed_after<T>(
         &self,
         parts: Parts<T>,
