@@ -20,7 +20,6 @@ use crate::ports::Batch;
 use crate::records;
 
 /// The passkeys, tokens and sessions of `user` that end, and why.
-#[derive(Clone)]
 pub(in crate::flows) struct Endings {
     pub(in crate::flows) user: UserId,
     pub(in crate::flows) why: End,

@@ -21,9 +21,25 @@ use crate::records::{self, keys};
 /// Sessions that end, and why.
 pub(in crate::flows) type Ended = Vec<(Arc<LiveSession>, End)>;
 
+/// These sessions, each once, and why they end. One browser may show the same session twice: as a
+/// token and as a cookie.
+pub(in crate::flows) fn each_once(sessions: impl IntoIterator<Item = Arc<LiveSession>>, why: End) -> Ended {
+    let mut ended = Ended::new();
+    for session in sessions {
+        if ended.iter().all(|(known, _)| known.record().id != session.record().id) {
+            ended.push((session, why));
+        }
+    }
+    ended
+}
+
 impl Sessions {
     /// The batch that removes a few sessions; see [`Self::endings`].
-    pub(super) async fn ending(&self, ended: &Ended, spared: Option<&UserId>) -> Result<Batch, FlowError> {
+    pub(in crate::flows) async fn ending(
+        &self,
+        ended: &Ended,
+        spared: Option<&UserId>,
+    ) -> Result<Batch, FlowError> {
         let parts = self.endings(ended, spared).await?;
         Ok(parts.into_iter().fold(Batch::default(), |batch, (_, part)| batch.and(part)))
     }
@@ -63,7 +79,7 @@ impl Sessions {
     }
 
     /// The batch that removes the account behind an enrolment that ends before its first passkey.
-    pub(super) async fn forgetting(&self, enrolling: &Session) -> Result<Batch, FlowError> {
+    async fn forgetting(&self, enrolling: &Session) -> Result<Batch, FlowError> {
         let nothing = Ok(Batch::default());
         let key = keys::user(&enrolling.user);
         let Some((user, stored)) = self.ground.records.get_exact::<User>(&key).await? else { return nothing };
@@ -118,13 +134,7 @@ impl Sessions {
 
     /// Signs out: these sessions are gone, on every host, before this returns.
     pub async fn sign_out(&self, sessions: &[Arc<LiveSession>], visit: &Visit) -> Result<(), FlowError> {
-        let mut ended: Ended = Vec::new();
-        for session in sessions {
-            // One session may be shown twice: as a token and as a cookie.
-            if ended.iter().all(|(known, _)| !Arc::ptr_eq(known, session)) {
-                ended.push((Arc::clone(session), End::SignedOut));
-            }
-        }
+        let ended = each_once(sessions.iter().cloned(), End::SignedOut);
         self.end_all(&visit.origin(), ended, Batch::default()).await
     }
 

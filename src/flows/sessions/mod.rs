@@ -12,7 +12,7 @@ mod freshness;
 mod kept;
 mod sweep;
 
-pub(in crate::flows) use ending::Ended;
+pub(in crate::flows) use ending::{Ended, each_once};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,13 +140,7 @@ impl Sessions {
         session: &Session,
         replaced: impl IntoIterator<Item = Arc<LiveSession>>,
     ) -> Result<(Batch, Ended), FlowError> {
-        let mut ended: Ended = Vec::new();
-        for session in replaced {
-            // One browser may show the same session twice: as a token and as a cookie.
-            if ended.iter().all(|(known, _)| !Arc::ptr_eq(known, &session)) {
-                ended.push((session, End::Replaced));
-            }
-        }
+        let mut ended = each_once(replaced, End::Replaced);
         let decided = self.deciding_about_all(&session.user).await?;
         let mut others = self.ids_of(&session.user).await?;
         others.retain(|id| ended.iter().all(|(gone, _)| gone.record().id != *id));

@@ -5,8 +5,6 @@
 //! a link that ends it; a passkey that sleeps opens nothing until its time has come; and a sign-in
 //! with another passkey ends a recovery that has no passkey yet, or whose passkey sleeps.
 
-use std::sync::Arc;
-
 use crate::domain::credential::Credential;
 use crate::domain::event::{End, Kind, Origin, UserChange};
 use crate::domain::id::{SessionId, UserId};
@@ -17,7 +15,7 @@ use crate::domain::session::{Scope, Session};
 use crate::domain::user::User;
 use crate::flows::FlowError;
 use crate::flows::commit::{ATTEMPTS_MAX, Parts};
-use crate::flows::sessions::Ended;
+use crate::flows::sessions::{Ended, each_once};
 use crate::flows::sign_in::SignIn;
 use crate::flows::visit::Visit;
 use crate::ports::{Batch, entropy};
@@ -195,12 +193,7 @@ impl SignIn {
                 removed = Some(found);
             }
         }
-        let mut ended = Ended::new();
-        for session in sessions {
-            if ended.iter().all(|(known, _)| !Arc::ptr_eq(known, &session)) {
-                ended.push((session, End::EndedByOwner));
-            }
-        }
+        let ended = each_once(sessions, End::EndedByOwner);
         Ok(CancelledRecovery { batch, ended, removed })
     }
 
@@ -221,10 +214,8 @@ impl SignIn {
                 None => self.may_only_enrol(&recovery.session).await?,
             };
             if is_pending {
-                let CancelledRecovery { mut batch, ended, .. } = self.undoing(&recovery).await?;
-                for (_, ending) in self.sessions.endings(&ended, Some(user)).await? {
-                    batch = batch.and(ending);
-                }
+                let CancelledRecovery { batch, ended, .. } = self.undoing(&recovery).await?;
+                let batch = batch.and(self.sessions.ending(&ended, Some(user)).await?);
                 parts.push((ended, batch));
             }
         }
