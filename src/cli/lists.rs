@@ -1,8 +1,8 @@
 //! Lists of invitations, sessions and access tokens: one page, or everything.
 //!
-//! What always holds: a command that names no page prints everything, in JSON as an array, and asks
-//! the gateway for a page at a time; one that names a page prints that, in JSON beside the `next`
-//! one.
+//! What always holds: a command without `--limit` and `--after` prints the whole list, in JSON as an
+//! array, and asks the gateway for a page at a time. A command with one of them prints one page, in
+//! JSON with the cursor of the `next` page.
 
 use serde_json::json;
 

@@ -101,8 +101,9 @@ impl Sessions {
         user.map_or_else(|| OPERATOR_IN_WORDS.to_owned(), |user| user.display_name.to_string())
     }
 
-    /// The batch that pays for a change with `authority`, and expects that it is still there. A
-    /// session that is among `ended` pays with its life.
+    /// The batch that expects that `authority` still holds, and uses up the freshness of the
+    /// administrator's session. A session that is among `ended` keeps its freshness, because it ends
+    /// with the change.
     pub(in crate::flows) async fn spend_freshness_of(
         &self,
         authority: &Authority,

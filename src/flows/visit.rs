@@ -28,7 +28,7 @@ pub struct Visit {
     pub by_access_token: bool,
     /// The change that the request would make; `None` where that does not matter.
     pub change: Option<Change>,
-    /// The hash of the nonce with which a step-up pays for the change.
+    /// The hash of the nonce that the caller sends to show that a step-up was for this change.
     pub step_up: Option<SecretHash>,
     /// The hash of the mark that a browser keeps in which a user has signed in.
     pub device: Option<SecretHash>,

@@ -1,4 +1,4 @@
-//! A passkey that a signed-in user shows again, to pay for one change.
+//! A step-up: a signed-in user shows a passkey again, which allows one change.
 //!
 //! Where an application shares the auth host, its scripts can send the same requests as our pages,
 //! with the same cookie. So a step-up there is bound to the change that the person was asked about,

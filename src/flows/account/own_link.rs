@@ -1,7 +1,7 @@
 //! Links that people make for their own account, to add a passkey on another device.
 //!
-//! What always holds: a link is as sensitive as adding a passkey here, so the session pays for it;
-//! a person has one at most, because the commit that makes a new link ends the one before; and a
+//! What always holds: making a link needs the same freshness as adding a passkey, and uses it up; a
+//! person has one at most, because the commit that makes a new link ends the one before; and a
 //! link that is mailed is known to the reader of that mail alone.
 
 use crate::domain::event::Kind;

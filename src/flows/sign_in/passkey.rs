@@ -50,7 +50,7 @@ pub(in crate::flows) struct Kept {
     /// The sign-in process that it is a step of, and is finished in.
     #[serde(default)]
     pub(in crate::flows) process: Option<SecretHash>,
-    /// The one change that a passkey shown again pays for, where it pays for one alone.
+    /// The change that this sign-in allows, if it is a step-up for one change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::flows) change: Option<Change>,
     pub(in crate::flows) pending: Value,
@@ -79,7 +79,7 @@ pub struct Attempt<'a> {
 pub struct SignedIn {
     pub session: Session,
     pub user: User,
-    /// The nonce with which it pays for the change that it was asked for.
+    /// The nonce that the page sends with the change, if this was a step-up for one change.
     pub step_up: Option<Secret>,
 }
 
@@ -105,7 +105,7 @@ impl SignIn {
         self.begin_sign_in_for(None, expected, visit).await
     }
 
-    /// The same, to pay for this change alone by showing a passkey again.
+    /// The same as a step-up, which allows this change alone.
     pub async fn begin_sign_in_for(
         &self,
         change: Option<Change>,

@@ -157,7 +157,7 @@ impl SignIn {
 
     /// Adds the changes of the session that asked: an enrolling one becomes a full one, ends
     /// set-up, and ends every other enrolment of the account, because another link began it; a full
-    /// one pays with its freshness. A session that has ended meanwhile adds nothing.
+    /// one loses its freshness. A session that has ended meanwhile adds no passkey.
     async fn with_fresh_session(
         &self,
         session: &Session,
