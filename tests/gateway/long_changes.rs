@@ -16,7 +16,7 @@ use vestibule::domain::invitation::LinkDelivery;
 use vestibule::domain::time::Timestamp;
 use vestibule::domain::user::{Email, Role};
 use vestibule::flows::FlowError;
-use vestibule::flows::administration::invitations::{GUESTS_MAX, Guest};
+use vestibule::flows::administration::invitations::{GUESTS_MAX, Guest, NobodyInvited};
 use vestibule::flows::administration::people::OldPasskeys;
 use vestibule::flows::administration::trail::TrailQuery;
 use vestibule::flows::authority::Authority;
@@ -24,6 +24,7 @@ use vestibule::flows::sign_in::registration::Registered;
 use vestibule::ports::Batch;
 use vestibule::ports::store::BATCH_OPERATIONS_MAX;
 use vestibule::records::{self, keys};
+use vestibule::store::MemoryStore;
 
 use crate::administration::imports::registered_elsewhere;
 use crate::faults::{Fault, Faulty};
@@ -221,6 +222,26 @@ async fn many_guests_are_invited_each_once_although_no_commit_holds_them() {
     for one in invited.iter().step_by(40) {
         stage.redeem(&one.secret.reveal()).await.unwrap();
     }
+}
+
+/// An administrator's freshness is spent by the last commit, after the first links were made.
+#[tokio::test]
+async fn only_an_operator_invites_more_than_a_commit_holds() {
+    let stage = Stage::set(Arc::new(MemoryStore::new())).await.unwrap();
+    let mut device = Authenticator::new(1);
+    let set_up = stage.gateway.sign_in.issue_setup_secret().await.unwrap().unwrap();
+    let enrolling = stage.redeem(&set_up.reveal()).await.unwrap();
+    stage.register(&enrolling, &mut device).await.unwrap();
+    let session = stage.sign_in(&mut device).await.unwrap().session;
+    let authority = stage.gateway.sessions.authority_of(&session, &visit(AUTH_HOST)).unwrap();
+    let administration = &stage.gateway.administration;
+    let guests = || vec![guest("bob@example.com")];
+    let refused = administration.invite_all(&authority, guests(), LinkDelivery::ByHand).await;
+    assert!(matches!(refused, Err(NobodyInvited::Failed(FlowError::NotPermitted))), "{refused:?}");
+    assert_eq!(administration.count_invitations(usize::MAX).await.unwrap(), 0);
+    let operator = Authority::of_operator();
+    administration.invite_all(&operator, guests(), LinkDelivery::ByHand).await.unwrap();
+    assert_eq!(administration.count_invitations(usize::MAX).await.unwrap(), 1);
 }
 
 #[tokio::test]
