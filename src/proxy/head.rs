@@ -110,7 +110,7 @@ fn skip(byte: u8, after: &[u8]) -> &[u8] {
     if matches!(byte, b'\r' | b'\n') {
         return after;
     }
-    let end = after.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(after.len());
+    let end = memchr::memchr2(b'\r', b'\n', after).unwrap_or(after.len());
     after.get(end..).unwrap_or_default()
 }
 
