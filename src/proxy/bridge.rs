@@ -15,7 +15,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
 use tower::ServiceExt;
 
-use super::headers::REQUEST_ID;
+use super::outgoing::REQUEST_ID;
 use crate::flows::admission::Outcome;
 use crate::flows::visit::Visit;
 

@@ -1,34 +1,23 @@
-//! The headers that are taken off a request before it goes to an upstream, those that are written
-//! onto it, and those that are taken off the response.
+//! The headers that are taken off a request before it goes to an upstream, and those that are taken
+//! off the response.
 //!
 //! Removal is by family and by configuration, whatever the spelling. A name with anything but
 //! letters, digits and hyphens is always dropped: CGI-like applications turn every other character
 //! into the same one, so that `Remote_User` and `Remote.User` read like `Remote-User`, and nothing
 //! current needs one (nginx drops them by default, too).
 //!
-//! What always holds: after [`Outgoing::write_identity_headers`] every header of these families is
-//! ours. pingora removes hop-by-hop headers, and whatever `Connection` nominates, before that, so a
-//! nomination cannot remove what is written here.
+//! What does not live here: what is written instead (`outgoing.rs`). What always holds: after
+//! [`Reserved::strip`] no header of these families is left.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::domain::access_token::carrier::{self, TOKEN_HEADER};
 use crate::domain::cookie;
-use crate::domain::place::Place;
 use crate::domain::policy::headers::{HeaderRules, folded};
 use crate::domain::policy::route::RouteTable;
-use crate::flows::admission::Permit;
-use crate::flows::visit::Visit;
-
-/// Carries our id of a request, to upstreams and on our own answers.
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Families whose members are only ever ours, and the program that writes each of them: an
 /// application that was behind another gate may still believe what that gate used to say.
@@ -150,115 +139,46 @@ impl Reserved {
     }
 
     /// Removes the headers that only we may write, and those that the route does not want.
-    pub(super) fn strip(&self, request: &mut RequestHeader, rules: &HeaderRules) {
+    pub(super) fn strip(&self, headers: &mut HeaderMap, rules: &HeaderRules) {
         let unwanted: Vec<HeaderName> =
-            request.headers.keys().filter(|name| self.unwanted(name.as_str(), rules)).cloned().collect();
+            headers.keys().filter(|name| self.unwanted(name.as_str(), rules)).cloned().collect();
         for name in unwanted {
-            request.remove_header(&name);
+            headers.remove(name);
         }
     }
-}
-
-/// Makes the upstream's request out of the client's.
-pub(super) struct Outgoing<'a> {
-    pub(super) permit: &'a Permit,
-    pub(super) visit: &'a Visit,
-    pub(super) reserved: &'a Reserved,
-    /// The scheme and port under which browsers reach every host.
-    pub(super) place: &'a Place,
-    /// The HTTP version that the client spoke.
-    pub(super) version: Version,
-}
-
-impl Outgoing<'_> {
-    /// Strips, then writes.
-    pub(super) fn write_identity_headers(&self, request: &mut RequestHeader) -> pingora::Result<()> {
-        let route = self.permit.route();
-        self.reserved.strip(request, &route.headers);
-        let told = self.permit.identity_headers();
-        // While rules are exchanged, the reserved headers can be those of other rules than the
-        // route. The identity headers replace any that the client sent.
-        for name in route.identity.names().filter(|name| told.iter().all(|(told, _)| told != *name)) {
-            request.remove_header(name);
-        }
-        remove_tokens(request)?;
-        if route.credentials.is_some() {
-            // No client shows the application a password of its own choice where the gateway shows
-            // one.
-            request.remove_header(&header::AUTHORIZATION);
-        }
-        clean_cookies(request, self.version)?;
-        for (name, value) in told {
-            request.insert_header(name.clone(), value.clone())?;
-        }
-        if let Some(value) = self.permit.authorization() {
-            request.insert_header(header::AUTHORIZATION, value.clone())?;
-        }
-        self.write_forwarded_headers(request)
-    }
-
-    /// Writes where the request came in; only our own values remain.
-    fn write_forwarded_headers(&self, request: &mut RequestHeader) -> pingora::Result<()> {
-        if let Some(client) = self.visit.client {
-            request.insert_header(FORWARDED_FOR, address_value(client)?)?;
-        }
-        request.insert_header(FORWARDED_PROTO, self.visit.scheme.as_str())?;
-        let host = self.host(request)?;
-        request.insert_header(header::HOST, host.clone())?;
-        request.insert_header(FORWARDED_HOST, host)?;
-        request.insert_header(REQUEST_ID, self.visit.request_id.as_str())
-    }
-}
-
-impl Outgoing<'_> {
-    /// The host as the operator knows it: applications make links of it, so a client's own
-    /// spelling, a final dot or a port of its choice must not get into them.
-    fn host(&self, request: &RequestHeader) -> pingora::Result<HeaderValue> {
-        let written = request.headers.get(header::HOST);
-        match written.filter(|value| self.place.is_authority_of(&self.visit.host, value.as_bytes())) {
-            Some(written) => Ok(written.clone()),
-            None => HeaderValue::from_str(&self.place.authority_of(&self.visit.host))
-                .map_err(|e| pingora::Error::because(pingora::ErrorType::InternalError, "host as header", e)),
-        }
-    }
-}
-
-fn address_value(address: IpAddr) -> pingora::Result<HeaderValue> {
-    HeaderValue::from_str(&address.to_string())
-        .map_err(|e| pingora::Error::because(pingora::ErrorType::InternalError, "address as header", e))
 }
 
 /// Removes access tokens, good or not. An `Authorization` for the application itself stays byte for
 /// byte, and so do other headers.
-fn remove_tokens(request: &mut RequestHeader) -> pingora::Result<()> {
-    request.remove_header(TOKEN_HEADER);
+pub(super) fn remove_tokens(headers: &mut HeaderMap) {
+    headers.remove(TOKEN_HEADER);
     let is_ours = |value: &HeaderValue| carrier::is_ours(value.as_bytes());
-    let values = request.headers.get_all(header::AUTHORIZATION);
-    if !values.iter().any(is_ours) {
-        return Ok(());
+    let values = headers.get_all(header::AUTHORIZATION);
+    if values.iter().any(is_ours) {
+        let kept: Vec<_> = values.iter().filter(|value| !is_ours(value)).cloned().collect();
+        replace(headers, &header::AUTHORIZATION, kept);
     }
-    let kept: Vec<_> = values.iter().filter(|value| !is_ours(value)).cloned().collect();
-    request.remove_header(&header::AUTHORIZATION);
-    for value in kept {
-        request.append_header(header::AUTHORIZATION, value)?;
-    }
-    Ok(())
 }
 
 /// Takes our cookies out; every other byte stays. HTTP/2 clients may send one header per cookie,
 /// which HTTP/1.1 upstreams get as one (RFC 9113, section 8.2.3).
-fn clean_cookies(request: &mut RequestHeader, version: Version) -> pingora::Result<()> {
-    let Some((cleaned, kept)) = cookies_without_ours(&request.headers) else { return Ok(()) };
+pub(super) fn clean_cookies(headers: &mut HeaderMap, version: Version) {
+    let Some((cleaned, kept)) = cookies_without_ours(headers) else { return };
     let merge = version == Version::HTTP_2 && kept.len() > 1;
     if cleaned == Cleaned::Untouched && !merge {
-        return Ok(());
+        return;
     }
-    request.remove_header(&header::COOKIE);
     let values = if merge { vec![kept.join(&b"; "[..])] } else { kept };
+    let values = values.into_iter().map(pingora::http::header_value_from_raw);
+    replace(headers, &header::COOKIE, values);
+}
+
+/// Leaves these values of a header.
+fn replace(headers: &mut HeaderMap, name: &HeaderName, values: impl IntoIterator<Item = HeaderValue>) {
+    headers.remove(name);
     for value in values {
-        request.append_header(header::COOKIE, pingora::http::header_value_from_raw(value))?;
+        headers.append(name, value);
     }
-    Ok(())
 }
 
 /// The values that go to the upstream, and whether they differ from those that came. `None` when

@@ -23,6 +23,7 @@ mod forward_auth;
 mod forwarded;
 mod head;
 mod headers;
+mod outgoing;
 mod own_bodies;
 mod phases;
 mod preface;

@@ -14,6 +14,10 @@ fn request(headers: &[(&'static str, &str)]) -> RequestHeader {
     request
 }
 
+fn headers(sent: &[(&'static str, &str)]) -> HeaderMap {
+    request(sent).headers.clone()
+}
+
 #[test]
 fn a_head_is_as_long_as_it_was_sent() {
     // GET and /, then "a: bc" and its line's end.
@@ -29,14 +33,14 @@ fn tokens_are_taken_out_and_what_is_the_application_s_stays() {
         (&["Basic eDp5", "Bearer vst_a", "Digest x"], &["Basic eDp5", "Digest x"]),
         (&[], &[]),
     ] {
-        let mut sent = request(&[(TOKEN_HEADER, "vst_b")]);
+        let mut sent = headers(&[(TOKEN_HEADER, "vst_b")]);
         for value in values {
-            sent.append_header(header::AUTHORIZATION, *value).unwrap();
+            sent.append(header::AUTHORIZATION, value.parse().unwrap());
         }
-        remove_tokens(&mut sent).unwrap();
-        let left: Vec<_> = sent.headers.get_all(header::AUTHORIZATION).iter().collect();
+        remove_tokens(&mut sent);
+        let left: Vec<_> = sent.get_all(header::AUTHORIZATION).iter().collect();
         assert_eq!(left, kept, "{values:?}");
-        assert!(!sent.headers.contains_key(TOKEN_HEADER));
+        assert!(!sent.contains_key(TOKEN_HEADER));
     }
 }
 
@@ -78,13 +82,9 @@ fn p_02_identity_is_removed_in_every_spelling() {
         "Remote+User",
         "any_name",
     ] {
-        let mut request = request(&[(name, "admin"), ("Accept", "*/*"), (name, "root")]);
-        reserved.strip(&mut request, &HeaderRules::default());
-        assert_eq!(request.headers.len(), 1, "{name}");
-        assert!(request.headers.contains_key("accept"), "{name}");
-        let mut wire = Vec::new();
-        request.header_to_h1_wire(&mut wire);
-        assert_eq!(String::from_utf8(wire).unwrap(), "Accept: */*\r\n", "{name}");
+        let mut sent = headers(&[(name, "admin"), ("Accept", "*/*"), (name, "root")]);
+        reserved.strip(&mut sent, &HeaderRules::default());
+        assert_eq!(sent, headers(&[("accept", "*/*")]), "{name}");
     }
 }
 
@@ -177,7 +177,7 @@ fn f_11_strip_headers_and_pass_headers_apply() {
 
 #[test]
 fn keeps_other_client_headers() {
-    let mut request = request(&[
+    let mut sent = headers(&[
         ("Host", "a.example"),
         ("Authorization", "Bearer x"),
         ("User-Agent", "test"),
@@ -185,20 +185,18 @@ fn keeps_other_client_headers() {
         ("X-CSRF-Token", "t"),
         ("X-Requested-With", "XMLHttpRequest"),
     ]);
-    Reserved::default().strip(&mut request, &HeaderRules::default());
-    assert_eq!(request.headers.len(), 6);
+    Reserved::default().strip(&mut sent, &HeaderRules::default());
+    assert_eq!(sent.len(), 6);
 }
 
 #[test]
 fn p_16_removes_our_cookies_from_requests() {
     #[track_caller]
     fn check(version: Version, sent: &[&str], forwarded: &[&str]) {
-        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
-        for value in sent {
-            request.append_header("Cookie", *value).unwrap();
-        }
-        clean_cookies(&mut request, version).unwrap();
-        let got: Vec<_> = request.headers.get_all("cookie").iter().map(HeaderValue::as_bytes).collect();
+        let sent_cookies: Vec<_> = sent.iter().map(|value| ("Cookie", *value)).collect();
+        let mut left = headers(&sent_cookies);
+        clean_cookies(&mut left, version);
+        let got: Vec<_> = left.get_all("cookie").iter().map(HeaderValue::as_bytes).collect();
         let expected: Vec<_> = forwarded.iter().map(|v| v.as_bytes()).collect();
         assert_eq!(got, expected, "{sent:?}");
     }
