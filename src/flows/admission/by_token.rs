@@ -23,6 +23,7 @@ use crate::domain::policy::decide::Decision;
 use crate::domain::policy::path::{self, Reading};
 use crate::domain::policy::route::Route;
 use crate::domain::policy::rule::RequestFacts;
+use crate::domain::time::Timestamp;
 use crate::domain::user::User;
 use crate::flows::FlowError;
 use crate::flows::access_tokens::index::{LiveToken, VerifiedToken};
@@ -97,7 +98,7 @@ impl Doorkeeper {
                 return Admission::Answer(Outcome::Unavailable);
             }
         };
-        let Ok(passport) = self.passport_of_token(&route, &verified.token, user) else {
+        let Ok(passport) = self.passport_of_token(&route, &verified.token, user, asking.now) else {
             tracing::error!(route = route.name, "an assertion could not be signed");
             return Admission::Answer(Outcome::Internal);
         };
@@ -137,7 +138,7 @@ impl Doorkeeper {
             let why = if shown.token.has_ended() { TokenRefusal::Revoked } else { TokenRefusal::Expired };
             return Err(TokenFailure::Refused(why));
         }
-        let user = self.sessions.active_user(&shown.token.record().user);
+        let user = self.sessions.active_user_at(&shown.token.record().user, usage.asking.now);
         let user = user.ok_or(TokenFailure::Refused(TokenRefusal::Owner))?;
         shown.covers(usage)?;
         Ok(user)
@@ -179,8 +180,9 @@ impl Doorkeeper {
         route: &Arc<Route>,
         token: &LiveToken,
         user: Arc<User>,
+        now: Timestamp,
     ) -> Result<Arc<Passport>, FlowError> {
         let record = token.record();
-        self.passport_among(token.passports(), route, user, Recognised::Token(&record.id))
+        self.passport_among(token.passports(), route, (user, Recognised::Token(&record.id)), now)
     }
 }

@@ -23,6 +23,7 @@ use crate::domain::policy::path::{self, Reading};
 use crate::domain::policy::route::Route;
 use crate::domain::policy::rule::RequestFacts;
 use crate::domain::session::Scope;
+use crate::domain::time::Timestamp;
 use crate::domain::user::User;
 use crate::flows::FlowError;
 use crate::flows::access_tokens::AccessTokens;
@@ -303,7 +304,7 @@ impl Doorkeeper {
         let cookies = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
         match self.sessions.caller_by_cookie(&visit.host, cookies) {
             Ok(Caller::Known(session, user)) if session.scope() == Scope::Full => {
-                let Ok(passport) = self.passport_of(&route, &session, user) else {
+                let Ok(passport) = self.passport_of(&route, &session, user, asking.now) else {
                     tracing::error!(route = route.name, "an assertion could not be signed");
                     return Admission::Answer(Outcome::Internal);
                 };
@@ -371,9 +372,10 @@ impl Doorkeeper {
         route: &Arc<Route>,
         session: &LiveSession,
         user: Arc<User>,
+        now: Timestamp,
     ) -> Result<Arc<Passport>, FlowError> {
         let record = session.record();
-        self.passport_among(session.passports(), route, user, Shown::Session(&record))
+        self.passport_among(session.passports(), route, (user, Shown::Session(&record)), now)
     }
 
     /// The passport for a route among `known`, or a new one.
@@ -381,10 +383,9 @@ impl Doorkeeper {
         &self,
         known: &Passports,
         route: &Arc<Route>,
-        user: Arc<User>,
-        shown: Shown<'_>,
+        (user, shown): (Arc<User>, Shown<'_>),
+        now: Timestamp,
     ) -> Result<Arc<Passport>, FlowError> {
-        let now = self.ground.clock.now();
         if let Some(passport) = known.of(&route.name)
             && passport.holds(route, &user, now)
         {

@@ -116,7 +116,7 @@ impl Sessions {
             },
         };
         let session = &verified.session;
-        match self.active_user(&session.record().user) {
+        match self.active_user_at(&session.record().user, now) {
             Some(user) if fits(&verified) && session.is_live(&self.ground.lifetimes(), now) => {
                 Ok(Caller::Known(Arc::clone(session), user))
             }
@@ -132,6 +132,11 @@ impl Sessions {
 
     /// A person who may use their account.
     pub fn active_user(&self, id: &UserId) -> Option<Arc<User>> {
-        self.index.user(id).filter(|user| user.is_active(self.ground.clock.now()))
+        self.active_user_at(id, self.ground.clock.now())
+    }
+
+    /// The same at `now`.
+    pub(in crate::flows) fn active_user_at(&self, id: &UserId, now: Timestamp) -> Option<Arc<User>> {
+        self.index.user(id).filter(|user| user.is_active(now))
     }
 }
