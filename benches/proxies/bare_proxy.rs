@@ -2,7 +2,8 @@
 //! gateway: the difference between the two is the gateway's own work. It writes eight headers, as
 //! the gateway does for a signed-in user.
 //!
-//! `bare_proxy UPSTREAM LISTEN [TLS_LISTEN CERT KEY]`
+//! `bare_proxy [THREADS shared|own] UPSTREAM LISTEN [TLS_LISTEN CERT KEY]`: so many threads (one),
+//! which share their tasks, or have a runtime of their own each.
 
 use std::env;
 use std::error::Error;
@@ -61,13 +62,32 @@ impl ProxyHttp for Bare {
     }
 }
 
+/// The threads that serve.
+struct Threads {
+    threads: usize,
+    work_stealing: bool,
+}
+
+const USAGE: &str = "usage: bare_proxy [THREADS shared|own] UPSTREAM LISTEN [TLS_LISTEN CERT KEY]";
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<_> = env::args().skip(1).collect();
+    let mut arguments: Vec<_> = env::args().skip(1).collect();
+    let mut runtime = Threads { threads: 1, work_stealing: true };
+    if let Some(threads) = arguments.first().and_then(|first| first.parse().ok()) {
+        let work_stealing = arguments.get(1).is_some_and(|how| how == "shared");
+        runtime = Threads { threads, work_stealing };
+        arguments.drain(..2);
+    }
     let (upstream, listen) = match arguments.as_slice() {
         [upstream, listen] | [upstream, listen, _, _, _] => (upstream.clone(), listen),
-        _ => return Err("usage: bare_proxy UPSTREAM LISTEN [TLS_LISTEN CERT KEY]".into()),
+        _ => return Err(USAGE.into()),
     };
-    let conf = ServerConf { threads: 1, upstream_keepalive_pool_size: 1_024, ..ServerConf::default() };
+    let conf = ServerConf {
+        threads: runtime.threads,
+        work_stealing: runtime.work_stealing,
+        upstream_keepalive_pool_size: 1_024,
+        ..ServerConf::default()
+    };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
     let mut service = http_proxy_service(&server.configuration, Bare { upstream });
