@@ -30,6 +30,9 @@ use crate::ports::entropy;
 
 /// How long an HTTP/2 connection without requests is kept.
 const H2_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// How many connections to applications are kept for the next request, over all of them. With fewer
+/// than there are requests at once, most requests would make a connection of their own.
+const UPSTREAM_IDLE_MAX: usize = 1_024;
 /// How many requests one HTTP/2 connection may have under way.
 const H2_STREAMS_MAX: u32 = 100;
 
@@ -110,8 +113,12 @@ impl Supervised {
             gateway: parts.gateway,
             elapsed: parts.elapsed,
         };
-        let conf =
-            ServerConf { threads: settings.workers.max(1), max_retries: TRIES_MAX, ..ServerConf::default() };
+        let conf = ServerConf {
+            threads: settings.workers.max(1),
+            max_retries: TRIES_MAX,
+            upstream_keepalive_pool_size: UPSTREAM_IDLE_MAX,
+            ..ServerConf::default()
+        };
         let proxy = http_proxy(&Arc::new(conf), Phases(Arc::new(shared)));
         let mut options = HttpServerOptions::default();
         options.h2c = true;

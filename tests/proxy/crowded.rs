@@ -1,7 +1,12 @@
 //! Which connections make room when there is none, and how long a connection may stay silent.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::Barrier;
 use vestibule::domain::ledger::Budget;
 use vestibule::domain::limits::Shares;
 use vestibule::proxy::{Limits, ProxySettings};
@@ -86,4 +91,40 @@ async fn f_01_a_connection_that_says_nothing_is_closed_and_one_that_speaks_http2
     kept.forget();
     kept.write(b"GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n").await;
     kept.read_until("\r\n\r\ngate").await;
+}
+
+/// Requests that are all under way at once, at an application that answers when all have come.
+#[tokio::test]
+async fn connections_to_an_application_are_kept_for_as_many_requests_at_once() {
+    const AT_ONCE: usize = 400;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let (counted, arrived) = (Arc::clone(&connections), Arc::new(Barrier::new(AT_ONCE)));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let arrived = Arc::clone(&arrived);
+            tokio::spawn(async move {
+                let mut request = [0; 8 * 1024];
+                while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+                    arrived.wait().await;
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone").await.unwrap();
+                }
+            });
+        }
+    });
+    let rig = Rig::before(Tls::Off, address, Arc::default()).await;
+    for _ in 0..2 {
+        let mut open = Vec::new();
+        for _ in 0..AT_ONCE {
+            open.push(rig.open_signed_in("GET /x HTTP/1.1", "").await);
+        }
+        for exchange in &mut open {
+            within(exchange.read_until("done"), "an answer").await;
+        }
+    }
+    // A connection is free for the next request a moment after its answer has left.
+    let connections = connections.load(Ordering::Relaxed);
+    assert!((AT_ONCE..AT_ONCE + 100).contains(&connections), "{connections}");
 }
