@@ -143,9 +143,14 @@ impl Supervised {
 impl HttpServerApp for Supervised {
     async fn process_new_http(
         self: &Arc<Self>,
-        session: ServerSession,
+        mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        // Our supervision bounds how long a request may be in coming, so pingora need not set a
+        // timer of its own for each read. 0 stands for no limit.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(0));
+        }
         let activity = if session.is_http2() { self.activities.of(&session) } else { None };
         let request = self.proxy.process_new_http(session, shutdown);
         streams::supervised(activity, shutdown, request).await.flatten()
