@@ -14,7 +14,6 @@
 //!   it was for, and the next one may succeed without it.
 //! - A request that is dropped by its caller is carried out like any other.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -24,7 +23,7 @@ use tokio::sync::oneshot;
 
 use super::behind::Behind;
 use super::queue::Queue;
-use super::tally::Tally;
+use super::tally::{After, Tally};
 use super::witness::Witness;
 use super::{CommitTimer, unreadable};
 use crate::ports::store::{Batch, Change, CommitError, Entries, Expectation, Follower, StoreError};
@@ -235,9 +234,9 @@ impl Writer {
 
     /// Writes the decided changes, with the tally that follows from them.
     fn write(&mut self, decided: &mut Decided, told: &mut Vec<Change>) -> Result<(), sled::Error> {
-        let Decided { changes, requests, .. } = std::mem::take(decided);
+        let Decided { changes, requests, after } = std::mem::take(decided);
         if requests > 0 {
-            let write = || self.tally.advance(&changes, requests, &self.tree, &self.own);
+            let write = || self.tally.advance(&after, requests, &self.tree, &self.own);
             self.tally = self.shared.behind.settle(write)?;
             told.extend(changes);
         }
@@ -267,8 +266,8 @@ struct Decided {
     changes: Vec<Change>,
     /// How many requests change something.
     requests: u64,
-    /// The value of a key after the changes; `None` if it is gone.
-    after: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    /// The values of these keys after the changes.
+    after: After,
 }
 
 impl Decided {
