@@ -10,8 +10,8 @@
 //! them, the answer is verified, and a session's cookie comes back. Both servers speak the same API
 //! and have the same 100 accounts with a passkey each; the server under test has the first core to
 //! itself, and the browsers share the second. All take turns within each round. The gateway runs
-//! with its store on the disk, where each sign-in waits three times until what it has written is
-//! durable, and once more with the store that forgets everything, as better-auth's does.
+//! with its store on the disk, where each sign-in waits once until what it has written is durable,
+//! and once more with the store that forgets everything, as better-auth's does.
 //!
 //! `contestants` are the servers and their accounts, `parts` the parts of a sign-in, measured in
 //! process. What does not live here: the cost of other requests (`benches/proxies`). What always

@@ -85,7 +85,7 @@ impl Keyring {
         let (id, newest) = pairs.pop().ok_or(NotAKey)?;
         let mut accepted: Vec<_> = pairs.iter().map(|(id, pair)| (*id, pair.public())).collect();
         accepted.push((id, newest.public()));
-        Ok(OpenKeyring { id, newest, accepted })
+        Ok(OpenKeyring { id, newest, sealing: KeyPair::new(), accepted })
     }
 }
 
@@ -93,6 +93,7 @@ impl Keyring {
 pub struct OpenKeyring {
     id: u32,
     newest: KeyPair,
+    sealing: KeyPair,
     accepted: Vec<(u32, PublicKey)>,
 }
 
@@ -105,6 +106,13 @@ impl OpenKeyring {
     /// The key that signs.
     pub(super) fn newest(&self) -> &KeyPair {
         &self.newest
+    }
+
+    /// The key that seals what [`Self::newest`] has signed, one for all tokens that are sealed. Such a
+    /// token has its public side alone, so a key for each would add nothing. It must not be used for
+    /// a token that its holder may narrow, which has the private side.
+    pub(super) fn sealing(&self) -> &KeyPair {
+        &self.sealing
     }
 
     /// The public side of every key that is accepted, the signing key first: its id, and the key in

@@ -5,8 +5,8 @@
 //! below is the order in which one may hold another. The proxy asks `admission`; pages and dialects
 //! call `sign_in`, `accounts` and the rest; operators reach `administration`.
 //!
-//! What always holds: a flow consumes its pending state first and writes at most once,
-//! atomically, at its end. The caller may vanish at any `.await`.
+//! What always holds: a flow writes at most once, atomically, at its end, and its pending state is
+//! gone by then or with that write. The caller may vanish at any `.await`.
 
 pub mod access_tokens;
 pub mod account;

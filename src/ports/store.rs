@@ -38,6 +38,15 @@ pub trait KeyValue: Send + Sync {
     /// A caller that goes away while waiting leaves either all of the batch or nothing behind.
     async fn commit(&self, batch: Batch) -> Result<(), CommitError>;
 
+    /// Makes changes that may be lost, all of them or none, for state that its owner can do without.
+    /// When this returns `Ok`, every reader sees them and every commit is decided with them in
+    /// place. They are durable with the next commit, or at the orderly end of the program; a crash
+    /// before it takes them away, and nothing that was committed. Followers may hear of them no
+    /// sooner than that, and of the last one alone where several change one key.
+    async fn write_behind(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        commit_unconditionally(self, changes).await
+    }
+
     /// Tells `follower` of everything whose key starts with `prefix`, and from there on of every
     /// change, in commit order, and before the commit that made it returns on this node. No change
     /// is missed in between. A follower must be quick and must not call the store.
@@ -49,6 +58,18 @@ pub trait KeyValue: Send + Sync {
 
     /// Whether changes are accepted. `Err` says why not; reads may go on working.
     fn health(&self) -> Result<(), StoreError>;
+}
+
+/// Commits changes that expect nothing.
+pub async fn commit_unconditionally<S>(store: &S, changes: Vec<Change>) -> Result<(), StoreError>
+where
+    S: KeyValue + ?Sized,
+{
+    match store.commit(Batch { expectations: Vec::new(), changes }).await {
+        Ok(()) => Ok(()),
+        Err(CommitError::Store(error)) => Err(error),
+        Err(CommitError::Conflict) => Err(StoreError::Unavailable("an engine broke its contract".to_owned())),
+    }
 }
 
 /// A key and its value.

@@ -27,7 +27,7 @@ use crate::domain::secret::SecretHash;
 use crate::domain::session::Session;
 use crate::domain::user::{Email, User, Username};
 use crate::ports::store::Entry;
-use crate::ports::{Batch, CommitError, KeyValue, StoreError};
+use crate::ports::{Batch, Change, CommitError, KeyValue, StoreError};
 use walk::Walk;
 
 pub use people::{create_user, delete_user, retire_user, terms_of, update_user};
@@ -77,6 +77,11 @@ impl Records {
     /// Applies a batch; see [`KeyValue::commit`].
     pub async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
         self.store.commit(batch).await
+    }
+
+    /// Makes changes that may be lost; see [`KeyValue::write_behind`].
+    pub async fn write_behind(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.store.write_behind(changes).await
     }
 
     /// Reads one record.

@@ -3,6 +3,7 @@
 //! [`contract!`] makes one test per promise for one engine. A promise of one engine alone is tested
 //! beside that engine. What always holds: no test here knows which engine it runs against.
 
+mod behind;
 mod model;
 
 use std::collections::BTreeMap;
@@ -10,7 +11,12 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
 
-use self::model::random_batches_match_a_model;
+use self::behind::{
+    commits_are_decided_with_what_is_written_behind,
+    followers_hear_of_what_is_written_behind_by_the_next_commit, more_is_written_behind_than_an_engine_keeps,
+    of_racing_takers_one_gets_what_is_written_behind, what_is_written_behind_is_seen_at_once,
+};
+use self::model::{random_batches_match_a_model, random_changes_written_behind_match_a_model};
 use crate::ports::store::{BATCH_OPERATIONS_MAX, Entry, FollowError, KEY_BYTES_MAX, Told, VALUE_BYTES_MAX};
 use crate::ports::{Batch, Change, CommitError, KeyValue, StoreError};
 
@@ -54,9 +60,15 @@ macro_rules! every_promise {
             no_change_falls_between_what_is_there_and_what_comes,
             a_follower_that_missed_something_is_told_everything_anew,
             a_caller_that_goes_away_leaves_all_or_nothing,
+            what_is_written_behind_is_seen_at_once,
+            commits_are_decided_with_what_is_written_behind,
+            of_racing_takers_one_gets_what_is_written_behind,
+            followers_hear_of_what_is_written_behind_by_the_next_commit,
+            more_is_written_behind_than_an_engine_keeps,
             sizes_up_to_the_limits_are_accepted,
             sizes_above_the_limits_are_refused,
             random_batches_match_a_model,
+            random_changes_written_behind_match_a_model,
         );
     };
 }
@@ -414,6 +426,8 @@ async fn sizes_above_the_limits_are_refused(store: Store) {
         let result = store.commit(batch).await;
         assert!(matches!(result, Err(CommitError::Store(StoreError::TooLarge(_)))), "{result:?}");
     }
+    let behind = [Change::Put { key: long_key.clone(), value: vec![] }];
+    assert!(matches!(store.write_behind(behind.into()).await, Err(StoreError::TooLarge(_))));
     assert!(matches!(store.take(&long_key).await, Err(StoreError::TooLarge(_))));
     assert_eq!(store.get(&long_key).await.unwrap(), None);
     assert_eq!(store.scan(b"", None, 9).await.unwrap(), []);

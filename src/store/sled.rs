@@ -1,12 +1,14 @@
 //! The embedded engine: sled behind one group-commit writer thread.
 //!
 //! Here are opening, reading and closing. The directory and its lock live in `directory`, the
-//! writing in `writer`, the waiting in `queue`. No other module of the program names sled.
+//! writing in `writer`, the waiting in `queue`, what is written a moment later in `behind`. No other
+//! module of the program names sled.
 //!
 //! What always holds:
-//! - Only the writer thread changes the tree, and a change is answered when it is durable.
-//! - Reads go to the tree directly. They may see a change that has been applied and is not yet
-//!   durable, a moment before its caller is told; a decision that must not rest on such a change
+//! - Only the writer thread changes the tree, and a change is answered when it is durable, unless
+//!   its caller asked for it to be written behind.
+//! - Reads go to the tree directly, below what is not in it yet. They may see a change that is not
+//!   yet durable, a moment before its caller is told; a decision that must not rest on such a change
 //!   is made by a commit with an expectation, which is answered only from durable state.
 //! - sled's background flusher stays on at its default pace, because it alone reclaims space. It
 //!   acknowledges nothing, and an fsync error that it swallows is reported to the writer as well,
@@ -15,6 +17,7 @@
 //! - No entry is ever kept in one of sled's blob files, which it does not fsync: see
 //!   [`SEGMENT_BYTES`].
 
+mod behind;
 #[cfg(test)]
 mod damage;
 mod directory;
@@ -43,6 +46,7 @@ use async_trait::async_trait;
 use sled::{Config, Db, Tree};
 use tokio::sync::oneshot;
 
+use self::behind::{Behind, NotAdded, changed};
 use self::directory::{DirectoryState, StoreDirectory};
 use self::queue::Queue;
 use self::tally::Tally;
@@ -50,7 +54,9 @@ use self::witness::Witness;
 use self::writer::{Fsync, Request, Shared, Writer};
 use super::followers::Followers;
 use super::limits;
-use crate::ports::store::{Batch, CommitError, Entry, Follower, KeyValue, StoreError};
+use crate::ports::store::{
+    Batch, Change, CommitError, Entry, Follower, KeyValue, StoreError, commit_unconditionally,
+};
 
 /// How long closing waits for the writer.
 const CLOSED_WITHIN: Duration = if cfg!(test) { Duration::from_millis(300) } else { Duration::from_secs(5) };
@@ -197,6 +203,7 @@ impl SledStore {
         let tree = Tree::clone(&database);
         let shared = Arc::new(Shared {
             queue: Queue::new(),
+            behind: Behind::default(),
             followers: Followers::default(),
             failure: OnceLock::new(),
         });
@@ -241,6 +248,7 @@ impl SledStore {
 
     fn scan_tree(
         tree: &Tree,
+        behind: &Behind,
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
@@ -249,15 +257,19 @@ impl SledStore {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
         };
+        // Asked first: what is written meanwhile is then found in the tree. Each change takes away
+        // one entry at most.
+        let changes = behind.below(prefix, from);
+        let enough = limit.saturating_add(changes.len());
         let mut entries = Vec::new();
-        for entry in tree.range::<&[u8], _>((from, Bound::Unbounded)).take(limit) {
+        for entry in tree.range::<&[u8], _>((from, Bound::Unbounded)).take(enough) {
             let (key, value) = entry.map_err(unreadable)?;
             if !key.starts_with(prefix) {
                 break;
             }
             entries.push((key.to_vec(), value.to_vec()));
         }
-        Ok(entries)
+        Ok(if changes.is_empty() { entries } else { changed(entries, changes, limit) })
     }
 }
 
@@ -283,7 +295,8 @@ impl Drop for SledStore {
 impl KeyValue for SledStore {
     /// Reads on the calling task: microseconds from the cache, one page from the disk otherwise.
     async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.tree()?.get(key).map_err(unreadable)?.map(|value| value.to_vec()))
+        let tree = self.tree()?;
+        self.shared.behind.value(key, || Ok(tree.get(key).map_err(unreadable)?.map(|value| value.to_vec())))
     }
 
     /// Reads on a blocking thread, since a long scan would hold up everything else on the task's.
@@ -293,8 +306,10 @@ impl KeyValue for SledStore {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
-        let (tree, prefix, after) = (self.tree()?.clone(), prefix.to_vec(), after.map(<[u8]>::to_vec));
-        tokio::task::spawn_blocking(move || Self::scan_tree(&tree, &prefix, after.as_deref(), limit))
+        let (tree, shared) = (self.tree()?.clone(), Arc::clone(&self.shared));
+        let (prefix, after) = (prefix.to_vec(), after.map(<[u8]>::to_vec));
+        let scan = move || Self::scan_tree(&tree, &shared.behind, &prefix, after.as_deref(), limit);
+        tokio::task::spawn_blocking(scan)
             .await
             .map_err(|_| StoreError::Unavailable("a scan was cut short".to_owned()))?
     }
@@ -313,6 +328,20 @@ impl KeyValue for SledStore {
         let request = Request::Commit { batch, reply };
         self.shared.queue.push(request).await.map_err(|_| self.shared.unavailable())?;
         answer.await.map_err(|_| self.shared.unavailable())?
+    }
+
+    /// Neither the writer nor the disk is waited for, unless too many changes wait for them already.
+    async fn write_behind(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let batch = Batch { expectations: Vec::new(), changes };
+        limits::check(&batch)?;
+        if self.shared.failure.get().is_some() {
+            return Err(self.shared.unavailable());
+        }
+        match self.shared.behind.add(&batch.changes) {
+            Ok(()) => Ok(()),
+            Err(NotAdded::Closed) => Err(self.shared.unavailable()),
+            Err(NotAdded::Full) => commit_unconditionally(self, batch.changes).await,
+        }
     }
 
     async fn follow(&self, prefix: &[u8], follower: Follower) -> Result<(), StoreError> {

@@ -86,7 +86,7 @@ impl Call {
         read: Result<T, Problem>,
     ) -> Result<T, Problem> {
         if read.is_err() {
-            self.gateway.sign_in.abandon_ceremony(ceremony, &self.visit).await?;
+            self.gateway.sign_in.abandon_ceremony(ceremony).await?;
         }
         read
     }

@@ -20,6 +20,7 @@ mod account_enumeration;
 mod accounts;
 mod addresses;
 mod administration;
+mod answers;
 mod assertions;
 mod auth_age;
 mod backups;

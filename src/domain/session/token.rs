@@ -13,6 +13,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use biscuit_auth::builder::{Fact, fact, int, string};
+use biscuit_auth::datalog::SymbolTable;
 use biscuit_auth::error::Token as BiscuitError;
 use biscuit_auth::{AuthorizerBuilder, AuthorizerLimits, Biscuit};
 
@@ -119,7 +120,9 @@ impl Signer {
         let token = Biscuit::builder()
             .root_key_id(self.0.id())
             .fact(said)
-            .and_then(|builder| builder.build(self.0.newest()))
+            .and_then(|builder| {
+                builder.build_with_key_pair(self.0.newest(), SymbolTable::default(), self.0.sealing())
+            })
             .and_then(|token| token.seal())
             .and_then(|token| token.to_vec())
             .map_err(|_| TokenError::Invalid)?;

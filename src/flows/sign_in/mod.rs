@@ -1,11 +1,12 @@
 //! How people come in: with a passkey, and the ways to a first or another one.
 //!
-//! `passkey` is the sign-in, `process` the same in steps; `enroll` redeems links and `registration`
-//! adds the passkey; `sign_up` makes accounts without an invitation. `codes`, `recovery_codes` and
-//! `device_links` are the other ways to add a passkey, and `recovery` reports and cancels them.
-//! `return_target` leads to an application's host. What always holds: a session is minted only from
-//! `flows/evidence.rs`.
+//! `passkey` is the sign-in, `process` the same in steps, `ceremony` what waits for an answer;
+//! `enroll` redeems links and `registration` adds the passkey; `sign_up` makes accounts without an
+//! invitation. `codes`, `recovery_codes` and `device_links` are the other ways to add a passkey, and
+//! `recovery` reports and cancels them. `return_target` leads to an application's host. What always
+//! holds: a session is minted only from `flows/evidence.rs`.
 
+mod ceremony;
 pub mod codes;
 pub mod device_links;
 pub mod enroll;

@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::domain::ceremony::{
-    Assertion, CEREMONY_LIFETIME, CannotBegin, PendingAuthentication, PendingRegistration, RequestOptions,
-    VerifiedAssertion, ceremony_of, read_assertion,
+    Assertion, PendingAuthentication, RequestOptions, VerifiedAssertion, read_assertion,
 };
-use crate::domain::credential::{Credential, Planned};
-use crate::domain::dialect::{CeremonyCarrier, Dialect};
+use crate::domain::credential::Credential;
 use crate::domain::event::{Ceremony, Kind, Refusal};
 use crate::domain::id::{CeremonyId, UserId};
 use crate::domain::secret::{Secret, SecretHash};
@@ -23,6 +20,7 @@ use crate::flows::index::LiveSession;
 use crate::flows::messages::notices::Novelty;
 use crate::flows::sessions::Ended;
 use crate::flows::sign_in::SignIn;
+use crate::flows::sign_in::ceremony::{Answering, Kept, Pending};
 use crate::flows::visit::Device;
 use crate::flows::visit::Visit;
 use crate::ports::{Batch, entropy};
@@ -30,38 +28,6 @@ use crate::records::{self, keys};
 
 /// How often a sign-in is decided again because another one used the same passkey meanwhile.
 const ATTEMPTS_MAX: u32 = 16;
-
-/// A pending ceremony as the store keeps it.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(in crate::flows) enum Pending {
-    Registration(PendingRegistration),
-    Authentication(PendingAuthentication),
-}
-
-/// A pending ceremony as it is kept, with the API that it was begun through. It is finished through
-/// the same API, so that a client cannot get around the rules of one API through another.
-#[derive(Serialize, Deserialize)]
-pub(in crate::flows) struct Kept {
-    pub(in crate::flows) dialect: Dialect,
-    /// Of a registration.
-    #[serde(default)]
-    pub(in crate::flows) planned: Planned,
-    /// The sign-in process that it is a step of, and is finished in.
-    #[serde(default)]
-    pub(in crate::flows) process: Option<SecretHash>,
-    /// The change that this sign-in allows, if it is a step-up for one change.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::flows) change: Option<Change>,
-    pub(in crate::flows) pending: Value,
-}
-
-impl Kept {
-    pub(in crate::flows) fn new(pending: &Pending, visit: &Visit) -> Result<Self, FlowError> {
-        let pending = serde_json::to_value(pending).map_err(CannotBegin::from)?;
-        Ok(Self { dialect: visit.dialect, planned: Planned::default(), process: None, change: None, pending })
-    }
-}
 
 /// A browser's answer to the options of a sign-in.
 #[derive(Clone)]
@@ -81,6 +47,33 @@ pub struct SignedIn {
     pub user: User,
     /// The nonce that the page sends with the change, if this was a step-up for one change.
     pub step_up: Option<Secret>,
+}
+
+/// What a sign-in was asked for, as it is kept now.
+struct Asked {
+    pending: PendingAuthentication,
+    change: Option<Change>,
+    /// Ends the ceremony, and the process that it is a step of.
+    using_up: Batch,
+}
+
+impl Asked {
+    async fn of(
+        ceremony: &Answering,
+        process: Option<&SecretHash>,
+        visit: &Visit,
+    ) -> Result<Self, FlowError> {
+        let (kept, using_up) = ceremony.kept(visit).await?;
+        match kept.pending {
+            Pending::Authentication(pending) if kept.process.as_ref() == process => {
+                let process = process.map(|id| Batch::default().delete(keys::process(id)));
+                let using_up = using_up.and(process.unwrap_or_default());
+                Ok(Self { pending, change: kept.change, using_up })
+            }
+            // A step of another process, or a registration: it is used up all the same.
+            Pending::Authentication(_) | Pending::Registration(_) => Err(Refusal::NoSuchCeremony.into()),
+        }
+    }
 }
 
 impl SignIn {
@@ -115,15 +108,14 @@ impl SignIn {
         self.attempts.spend(visit)?;
         let (options, pending) =
             self.ground.relying_party.begin_authentication(expected, self.ground.clock.now())?;
-        let kept = Kept { change, ..Kept::new(&Pending::Authentication(pending), visit)? };
-        let (id, batch) = self.keeping(&kept, options.challenge(), visit)?;
-        self.ground.records.commit(batch).await?;
+        let kept = Kept { change, ..Kept::new(Pending::Authentication(pending), visit) };
+        let id = self.keep(&kept, options.challenge(), visit).await?;
         self.ground.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Authentication });
         Ok((id, options))
     }
 
-    /// Finishes a sign-in. The ceremony is gone whatever the outcome; the session that this
-    /// browser had before, if any, ends in the same commit that begins the new one.
+    /// Finishes a sign-in. The ceremony is gone whatever the outcome; it and the session that this
+    /// browser had before, if any, end in the same commit that begins the new one.
     pub async fn finish_sign_in(
         &self,
         attempt: Attempt<'_>,
@@ -142,75 +134,97 @@ impl SignIn {
         device: &Device,
     ) -> Result<SignedIn, FlowError> {
         self.attempts.spend(visit)?;
-        match self.try_sign_in(process, &attempt, visit, device).await {
-            Err(FlowError::Refused(why)) => {
-                let user = self.claimed_owner(attempt.answer).await;
-                self.attempts.report_refused(visit, Kind::SignInRefused { user, why }).await;
-                Err(FlowError::Refused(why))
+        let signed_in = match self.answering(attempt.ceremony) {
+            Ok(ceremony) => {
+                let tried = self.try_sign_in(&ceremony, process, &attempt, visit, device).await;
+                ceremony.ended_with(tried).await
             }
-            other => other,
+            Err(error) => Err(error),
+        };
+        if let Err(FlowError::Refused(why)) = signed_in {
+            let user = self.claimed_owner(attempt.answer).await;
+            self.attempts.report_refused(visit, Kind::SignInRefused { user, why }).await;
         }
+        signed_in
     }
 
     async fn try_sign_in(
         &self,
+        ceremony: &Answering,
         process: Option<&SecretHash>,
         attempt: &Attempt<'_>,
         visit: &Visit,
         device: &Device,
     ) -> Result<SignedIn, FlowError> {
-        let kept = self.take_pending(attempt.ceremony, visit).await?;
-        if kept.process.as_ref() != process {
-            return Err(Refusal::NoSuchCeremony.into());
-        }
-        let (pending, change) = (kept.pending, kept.change);
+        let mut asked = Asked::of(ceremony, process, visit).await?;
         let assertion = read_assertion(attempt.answer)?;
         let claimed = self.claimed_credential(&assertion).await?.0.user;
         self.attempts.spend_on(&claimed, visit)?;
         if attempt.expected.is_some_and(|expected| expected != claimed) {
             return Err(Refusal::WrongOwner.into());
         }
-        let before = attempt.before.as_ref();
         for _ in 0..ATTEMPTS_MAX {
-            let pending = match serde_json::from_value(pending.clone()) {
-                Ok(Pending::Authentication(pending)) => pending,
-                // A registration's ceremony, or an unreadable record: it is used up all the same.
-                Ok(Pending::Registration(_)) | Err(_) => return Err(Refusal::NoSuchCeremony.into()),
+            let before = attempt.before.as_ref();
+            let why = match self.sign_in_once(asked, &assertion, before, visit, device).await {
+                Ok(Some(signed_in)) => return Ok(signed_in),
+                // Another client used the same passkey, or changed the account, at the same moment:
+                // look again, so that neither counter nor standing is judged on an old record.
+                Ok(None) => None,
+                Err(FlowError::Store(error)) => return Err(error.into()),
+                Err(why) => Some(why),
             };
-            let (credential, stored) = self.claimed_credential(&assertion).await?;
-            let proof = self.verify(pending, &assertion, &credential, visit)?;
-            if credential.is_not_yet_active(self.ground.clock.now()) {
-                return Err(Refusal::Asleep.into());
+            // Where another answer was faster, the ceremony is gone. It changed the counter, too:
+            // that this one does not fit the counter any more says nothing about the passkey.
+            asked = Asked::of(ceremony, process, visit).await?;
+            if let Some(why) = why {
+                self.report_counter(&why, claimed, &assertion, visit);
+                return Err(why);
             }
-            let (user, stored_user) = self.account_of(&proof).await?;
-            let record = before.map(|session| session.record());
-            let evidence = Evidence::Assertion { proof: &proof, before: record.as_deref() };
-            let minted = self.sessions.mint(&evidence, visit, device);
-            let (session, step_up) = self.bound_to(change.clone(), minted);
-            let (batch, ended) = self.sessions.adding(&session, before.cloned()).await?;
-            let undone = self.ending_pending_recoveries(&user.id).await?;
-            let recognised = self.messages.recognise(&user, &session, visit)?;
-            let batch = records::update_credential(proof.credential())?
-                .expect(keys::credential(&credential.id), stored)
-                .expect(keys::user(&user.id), stored_user)
-                .and(recognised.batch)
-                .and(process.map(|id| Batch::default().delete(keys::process(id))).unwrap_or_default())
-                .and(batch);
-            let report = |of: Ended| self.report_undone(user.id, &of, visit);
-            if self.ground.is_committed_after(undone, batch, report).await? {
-                self.sessions.report_ended(&visit.origin(), &ended);
-                self.report_sign_in(&proof, &session, visit);
-                if recognised.novelty == Novelty::Yes {
-                    self.messages.wake_delivery();
-                    self.ground
-                        .report(visit.origin(), Kind::NewDevice { user: user.id, session: session.id });
-                }
-                return Ok(SignedIn { session, user, step_up });
-            }
-            // Another client used the same passkey, or changed the account, at the same moment:
-            // look again, so that neither counter nor standing is judged on an old record.
         }
         Err(FlowError::Busy)
+    }
+
+    /// Signs in what `assertion` proves. `None` if something that was decided on has changed.
+    async fn sign_in_once(
+        &self,
+        asked: Asked,
+        assertion: &Assertion,
+        before: Option<&Arc<LiveSession>>,
+        visit: &Visit,
+        device: &Device,
+    ) -> Result<Option<SignedIn>, FlowError> {
+        let (credential, stored) = self.claimed_credential(assertion).await?;
+        let now = self.ground.clock.now();
+        let party = &self.ground.relying_party;
+        let proof = party.finish_authentication(asked.pending, assertion, &credential, now)?;
+        if credential.is_not_yet_active(self.ground.clock.now()) {
+            return Err(Refusal::Asleep.into());
+        }
+        let (user, stored_user) = self.account_of(&proof).await?;
+        let record = before.map(|session| session.record());
+        let evidence = Evidence::Assertion { proof: &proof, before: record.as_deref() };
+        let minted = self.sessions.mint(&evidence, visit, device);
+        let (session, step_up) = self.bound_to(asked.change, minted);
+        let (batch, ended) = self.sessions.adding(&session, before.cloned()).await?;
+        let undone = self.ending_pending_recoveries(&user.id).await?;
+        let recognised = self.messages.recognise(&user, &session, visit)?;
+        let batch = records::update_credential(proof.credential())?
+            .expect(keys::credential(&credential.id), stored)
+            .expect(keys::user(&user.id), stored_user)
+            .and(asked.using_up)
+            .and(recognised.batch)
+            .and(batch);
+        let report = |of: Ended| self.report_undone(user.id, &of, visit);
+        if !self.ground.is_committed_after(undone, batch, report).await? {
+            return Ok(None);
+        }
+        self.sessions.report_ended(&visit.origin(), &ended);
+        self.report_sign_in(&proof, &session, visit);
+        if recognised.novelty == Novelty::Yes {
+            self.messages.wake_delivery();
+            self.ground.report(visit.origin(), Kind::NewDevice { user: user.id, session: session.id });
+        }
+        Ok(Some(SignedIn { session, user, step_up }))
     }
 
     /// Binds a step-up to the change that it was asked for; the nonce is for the page that asked.
@@ -225,24 +239,11 @@ impl SignIn {
         }
     }
 
-    fn verify(
-        &self,
-        pending: PendingAuthentication,
-        assertion: &Assertion,
-        credential: &Credential,
-        visit: &Visit,
-    ) -> Result<VerifiedAssertion, FlowError> {
-        let checked = self.ground.relying_party.finish_authentication(
-            pending,
-            assertion,
-            credential,
-            self.ground.clock.now(),
-        );
-        if checked.as_ref().is_err_and(|error| error.why() == Refusal::CounterRegressed) {
-            let (user, credential) = (credential.user, credential.id.clone());
+    fn report_counter(&self, why: &FlowError, user: UserId, assertion: &Assertion, visit: &Visit) {
+        if matches!(why, FlowError::Refused(Refusal::CounterRegressed)) {
+            let credential = assertion.credential_id().clone();
             self.ground.report(visit.origin(), Kind::CounterRegressed { user, credential });
         }
-        Ok(checked?)
     }
 
     async fn claimed_credential(&self, assertion: &Assertion) -> Result<(Credential, Vec<u8>), FlowError> {
@@ -272,49 +273,5 @@ impl SignIn {
             self.ground.report(visit.origin(), Kind::BackupChanged { user, credential: credential.clone() });
         }
         self.ground.report(visit.origin(), Kind::SignedIn { user, session: session.id, credential });
-    }
-
-    /// The batch that keeps a pending ceremony for its lifetime, within the bound on their number.
-    pub(in crate::flows) fn keeping(
-        &self,
-        kept: &Kept,
-        challenge: &str,
-        visit: &Visit,
-    ) -> Result<(CeremonyId, Batch), FlowError> {
-        let id = match visit.dialect.terms().carrier {
-            CeremonyCarrier::Cookie(_) => CeremonyId(entropy::bytes(&*self.ground.entropy)),
-            CeremonyCarrier::Challenge { .. } => ceremony_of(challenge),
-        };
-        let (key, now) = (keys::ceremony(&id), self.ground.clock.now());
-        let room = self.ceremonies.admit(
-            key.clone(),
-            self.attempts.begun_by(visit.client),
-            now.plus(CEREMONY_LIFETIME),
-            now,
-        );
-        Ok((id, room.put(key, records::encode(kept)?)))
-    }
-
-    /// Uses a pending ceremony up without finishing it: an answer that cannot be read is an
-    /// attempt like any other.
-    pub async fn abandon_ceremony(&self, id: Option<CeremonyId>, visit: &Visit) -> Result<(), FlowError> {
-        match self.take_pending(id, visit).await {
-            Ok(_) | Err(FlowError::Refused(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Takes a pending ceremony; its state is the JSON it was kept as, because it may have to be
-    /// decided on twice. A ceremony begun through another API is used up, and no more than that.
-    pub(in crate::flows) async fn take_pending(
-        &self,
-        id: Option<CeremonyId>,
-        visit: &Visit,
-    ) -> Result<Kept, FlowError> {
-        let id = id.ok_or(FlowError::Refused(Refusal::NoSuchCeremony))?;
-        let taken: Option<Value> = self.ground.records.take(&keys::ceremony(&id)).await?;
-        let kept = taken.and_then(|taken| serde_json::from_value::<Kept>(taken).ok());
-        let ours = kept.filter(|kept| kept.dialect == visit.dialect);
-        ours.ok_or(FlowError::Refused(Refusal::NoSuchCeremony))
     }
 }

@@ -12,7 +12,8 @@ use crate::domain::secret::Secret;
 use crate::domain::time::Timestamp;
 use crate::flows::FlowError;
 use crate::flows::sign_in::SignIn;
-use crate::flows::sign_in::passkey::{Attempt, Kept, Pending, SignedIn};
+use crate::flows::sign_in::ceremony::{Kept, Pending};
+use crate::flows::sign_in::passkey::{Attempt, SignedIn};
 use crate::flows::visit::Device;
 use crate::flows::visit::Visit;
 use crate::ports::{Batch, entropy};
@@ -72,7 +73,7 @@ impl SignIn {
         };
         let (options, pending) =
             self.ground.relying_party.begin_authentication(expected, self.ground.clock.now())?;
-        let kept = Kept::new(&Pending::Authentication(pending), visit)?;
+        let kept = Kept::new(Pending::Authentication(pending), visit);
         let kept = Kept { process: Some(state.record.id), ..kept };
         let (_, batch) = self.keeping(&kept, options.challenge(), visit)?;
         self.ground.records.commit(batch.and(self.keeping_process(state, visit)?)).await?;

@@ -16,7 +16,7 @@ use crate::flows::commit::ATTEMPTS_MAX;
 use crate::flows::messages::notices::remembering_program;
 use crate::flows::sessions::Ended;
 use crate::flows::sign_in::SignIn;
-use crate::flows::sign_in::passkey::{Kept, Pending};
+use crate::flows::sign_in::ceremony::{Answering, Kept, Pending};
 use crate::flows::visit::Visit;
 use crate::ports::Batch;
 use crate::records::{self, keys};
@@ -52,9 +52,8 @@ impl SignIn {
         must_have_room(&existing)?;
         let (options, pending) =
             self.ground.relying_party.begin_registration(&user, &existing, self.ground.clock.now())?;
-        let kept = Kept { planned, ..Kept::new(&Pending::Registration(pending), visit)? };
-        let (id, batch) = self.keeping(&kept, options.challenge(), visit)?;
-        self.ground.records.commit(batch).await?;
+        let kept = Kept { planned, ..Kept::new(Pending::Registration(pending), visit) };
+        let id = self.keep(&kept, options.challenge(), visit).await?;
         self.ground.report(visit.origin(), Kind::CeremonyBegun { ceremony: Ceremony::Registration });
         Ok((id, options))
     }
@@ -69,7 +68,13 @@ impl SignIn {
         visit: &Visit,
     ) -> Result<Registered, FlowError> {
         self.attempts.spend(visit)?;
-        let registered = self.try_registration(session, ceremony, answer, name, visit).await;
+        let registered = match self.answering(ceremony) {
+            Ok(ceremony) => {
+                let tried = self.try_registration(session, &ceremony, answer, name, visit).await;
+                ceremony.ended_with(tried).await
+            }
+            Err(error) => Err(error),
+        };
         match &registered {
             Ok(Registered { credential, .. }) => {
                 let (user, model) = (session.user, Model(name_of(credential.aaguid)));
@@ -88,51 +93,65 @@ impl SignIn {
     async fn try_registration(
         &self,
         session: &Session,
-        ceremony: Option<CeremonyId>,
+        ceremony: &Answering,
         answer: &Value,
         name: Option<CredentialName>,
         visit: &Visit,
     ) -> Result<Registered, FlowError> {
-        let kept = self.take_pending(ceremony, visit).await?;
-        let pending = match serde_json::from_value(kept.pending) {
-            Ok(Pending::Registration(pending)) if pending.user() == session.user => pending,
-            // An authentication's ceremony, or another user's: used up all the same.
-            _ => return Err(Refusal::NoSuchCeremony.into()),
+        let (kept, using_up) = ceremony.kept(visit).await?;
+        let pending = match kept.pending {
+            Pending::Registration(pending) if pending.user() == session.user => pending,
+            // Another user's, or an authentication: used up all the same.
+            Pending::Registration(_) | Pending::Authentication(_) => {
+                return Err(Refusal::NoSuchCeremony.into());
+            }
         };
         let proof =
             self.ground.relying_party.finish_registration(pending, answer, self.ground.clock.now())?;
         let planned = Planned { label: name.or(kept.planned.label), ..kept.planned };
         let credential = proof.into_credential(planned, self.ground.clock.now());
-        self.store_credential(session, credential, visit).await
-    }
-
-    /// Stores a proven credential for the session's owner, unless session, account or credential
-    /// have changed meanwhile.
-    async fn store_credential(
-        &self,
-        session: &Session,
-        credential: Credential,
-        visit: &Visit,
-    ) -> Result<Registered, FlowError> {
         let credential = self.delay_activation(session, credential);
         for _ in 0..ATTEMPTS_MAX {
-            if self.ground.records.credential(&credential.id).await?.is_some() {
-                return Err(Refusal::DuplicateCredential.into());
-            }
-            let existing = self.ground.records.credentials_of(&session.user).await?;
-            must_have_room(&existing)?;
-            let (user, unchanged) = self.ground.owner_of(session).await?;
-            let enqueued = self.telling(&user, &credential, &existing, visit)?;
-            let batch = records::create_credential(&credential)?.and(unchanged).and(enqueued);
-            let added = Added { owner: &user, credential: &credential, existing: &existing };
-            let (session, batch, ended) = self.with_fresh_session(session, &added, batch, visit).await?;
-            let spared = Some(&user.id);
-            if self.sessions.is_committed_ending(&ended, spared, batch, &visit.origin()).await? {
-                self.messages.wake_delivery();
-                return Ok(Registered { credential, session, user });
+            let why = match self.store_credential(session, &credential, using_up.clone(), visit).await {
+                Ok(Some(registered)) => return Ok(registered),
+                Ok(None) => None,
+                Err(FlowError::Store(error)) => return Err(error.into()),
+                Err(why) => Some(why),
+            };
+            // Where another answer was faster, the ceremony is gone, and its passkey is there.
+            ceremony.kept(visit).await?;
+            if let Some(why) = why {
+                return Err(why);
             }
         }
         Err(FlowError::Busy)
+    }
+
+    /// Stores a proven credential for the session's owner, with what uses the ceremony up. `None` if
+    /// session, account, credential or ceremony have changed meanwhile.
+    async fn store_credential(
+        &self,
+        session: &Session,
+        credential: &Credential,
+        using_up: Batch,
+        visit: &Visit,
+    ) -> Result<Option<Registered>, FlowError> {
+        if self.ground.records.credential(&credential.id).await?.is_some() {
+            return Err(Refusal::DuplicateCredential.into());
+        }
+        let existing = self.ground.records.credentials_of(&session.user).await?;
+        must_have_room(&existing)?;
+        let (user, unchanged) = self.ground.owner_of(session).await?;
+        let enqueued = self.telling(&user, credential, &existing, visit)?;
+        let batch = records::create_credential(credential)?.and(using_up).and(unchanged).and(enqueued);
+        let added = Added { owner: &user, credential, existing: &existing };
+        let (session, batch, ended) = self.with_fresh_session(session, &added, batch, visit).await?;
+        let spared = Some(&user.id);
+        if !self.sessions.is_committed_ending(&ended, spared, batch, &visit.origin()).await? {
+            return Ok(None);
+        }
+        self.messages.wake_delivery();
+        Ok(Some(Registered { credential: credential.clone(), session, user }))
     }
 
     /// Tells the owner of an account that has passkeys already that it has another one.

@@ -67,6 +67,33 @@ fn apply(model: &mut BTreeMap<Vec<u8>, Vec<u8>>, batch: &Batch) -> bool {
     holds
 }
 
+/// Any batch that expects nothing may be written behind. Followers have the same state at the end.
+pub(super) async fn random_changes_written_behind_match_a_model(store: Store) {
+    let mut random = SeededRandom(RANDOM_SEED);
+    let mut model = BTreeMap::new();
+    let told = heard(&store, "").await;
+    for round in 0..RANDOM_BATCHES {
+        if random.below(5) == 0 {
+            let key = random.key();
+            assert_eq!(store.take(&key).await.unwrap(), model.remove(&key), "round {round}");
+        } else {
+            let batch = random.batch(&model);
+            let applied = apply(&mut model, &batch);
+            if batch.expectations.is_empty() {
+                store.write_behind(batch.changes).await.unwrap();
+            } else {
+                assert_eq!(store.commit(batch).await.is_ok(), applied, "round {round}");
+            }
+        }
+        check_a_scan(&store, &model, &mut random, round).await;
+        let key = random.key();
+        assert_eq!(store.get(&key).await.unwrap(), model.get(&key).cloned(), "round {round}");
+    }
+    store.commit(Batch::default().put(b"end".to_vec(), vec![])).await.unwrap();
+    model.insert(b"end".to_vec(), vec![]);
+    assert_eq!(told.lock().unwrap().state(), model);
+}
+
 pub(super) async fn random_batches_match_a_model(store: Store) {
     let mut random = SeededRandom(RANDOM_SEED);
     let mut model = BTreeMap::new();
@@ -84,18 +111,28 @@ pub(super) async fn random_batches_match_a_model(store: Store) {
             expected.extend(batch.changes.iter().filter(|_| applied).cloned());
             assert_eq!(store.commit(batch).await.is_ok(), applied, "round {round}");
         }
-        let prefix = format!("{}/", random.below(3)).into_bytes();
-        let after = (random.below(2) == 0).then(|| random.key());
-        let limit = usize::try_from(random.below(14)).unwrap();
-        let in_model: Vec<Entry> = model
-            .iter()
-            .filter(|(key, _)| key.starts_with(&prefix) && after.as_ref().is_none_or(|after| *key > after))
-            .take(limit)
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        let found = store.scan(&prefix, after.as_deref(), limit).await.unwrap();
-        assert_eq!(found, in_model, "round {round}");
+        check_a_scan(&store, &model, &mut random, round).await;
     }
     assert_eq!(store.scan(b"", None, 1_000).await.unwrap(), model.into_iter().collect::<Vec<_>>());
     assert_eq!(told.lock().unwrap().changes, expected);
+}
+
+/// Compares a scan from a random place.
+async fn check_a_scan(
+    store: &Store,
+    model: &BTreeMap<Vec<u8>, Vec<u8>>,
+    random: &mut SeededRandom,
+    round: usize,
+) {
+    let prefix = format!("{}/", random.below(3)).into_bytes();
+    let after = (random.below(2) == 0).then(|| random.key());
+    let limit = usize::try_from(random.below(14)).unwrap();
+    let in_model: Vec<Entry> = model
+        .iter()
+        .filter(|(key, _)| key.starts_with(&prefix) && after.as_ref().is_none_or(|after| *key > after))
+        .take(limit)
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let found = store.scan(&prefix, after.as_deref(), limit).await.unwrap();
+    assert_eq!(found, in_model, "round {round}");
 }

@@ -9,6 +9,7 @@
 //! entries again gives the tally that was written. [`super::witness`] knows how far the changes had
 //! come.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::ops::Bound;
 use std::panic::resume_unwind;
@@ -19,8 +20,6 @@ use sha2::{Digest, Sha256};
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional as _};
 use sled::{Error, Tree};
 
-use crate::ports::Change;
-
 /// The key of the tally, in the tree of the format.
 const KEY: &str = "tally";
 const BYTES: usize = 8 + 8 + 16;
@@ -28,6 +27,9 @@ const BYTES: usize = 8 + 8 + 16;
 const KINDS_MAX: usize = 100;
 /// How many values of a byte are one stretch.
 const STRETCH: usize = 8;
+
+/// The values of keys after some commits; `None` for those that are gone.
+pub(super) type After = HashMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// A count of everything. The sum is of halves of SHA-256, so no two sets of entries meet by chance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -97,27 +99,24 @@ impl Tally {
         (self.entries, self.sum) == (other.entries, other.sum)
     }
 
-    /// Makes the `changes` of so many commits in `tree`, with the tally that follows from them.
+    /// Brings every key in `tree` to its value `after` so many commits, with the tally that follows
+    /// from them. A key that is not there need not be removed.
     pub(super) fn advance(
         &self,
-        changes: &[Change],
+        after: &After,
         commits: u64,
         tree: &Tree,
         own: &Tree,
     ) -> Result<Self, Error> {
         let advanced = (tree, own).transaction(|(tree, own)| {
             let mut tally = Self { changes: self.changes + commits, ..*self };
-            for change in changes {
-                match change {
-                    Change::Put { key, value } => {
-                        let old = tree.insert(key.as_slice(), value.as_slice())?;
-                        tally.exchange(key, old.as_deref(), Some(value));
-                    }
-                    Change::Delete { key } => {
-                        let old = tree.remove(key.as_slice())?;
-                        tally.exchange(key, old.as_deref(), None);
-                    }
-                }
+            for (key, value) in after {
+                let old = match value {
+                    Some(value) => tree.insert(key.as_slice(), value.as_slice())?,
+                    None if tree.get(key)?.is_none() => continue,
+                    None => tree.remove(key.as_slice())?,
+                };
+                tally.exchange(key, old.as_deref(), value.as_deref());
             }
             own.insert(KEY, &tally.encode())?;
             Ok::<_, ConflictableTransactionError<Error>>(tally)

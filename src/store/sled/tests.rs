@@ -13,11 +13,11 @@ use super::{CommitTimer, OpenError, SledOptions, SledStore};
 use crate::ports::store::{KEY_BYTES_MAX, Told, VALUE_BYTES_MAX};
 use crate::ports::{Batch, CommitError, KeyValue, StoreError};
 
-fn timer() -> CommitTimer {
+pub(super) fn timer() -> CommitTimer {
     CommitTimer { now: Arc::new(|| Duration::ZERO), committed: Arc::new(|_| {}) }
 }
 
-fn options() -> SledOptions {
+pub(super) fn options() -> SledOptions {
     SledOptions { cache_bytes: 4 * 1024 * 1024 }
 }
 

@@ -1,10 +1,11 @@
 //! The writer thread: the only place that changes the tree and acknowledges changes.
 //!
 //! It takes whatever requests wait, decides them one after the other, writes what they change
-//! together, makes the whole group durable once, tells the watchers and then answers every caller
-//! (group commit). Since no other thread writes, checking an expectation and acting on it need no
-//! transaction. The changes of a group are written in one transaction, since each transaction makes
-//! sled seal and write two buffers of its log.
+//! together, makes the whole group durable once, tells the followers and then answers every caller
+//! (group commit). What was to be written behind is written before them, with every group. Since no
+//! other thread writes, checking an expectation and acting on it need no transaction. The changes of
+//! a group are written in one transaction, since each transaction makes sled seal and write two
+//! buffers of its log.
 //!
 //! What always holds:
 //! - No answer, not even a refusal, is given from a state that is not durable.
@@ -13,7 +14,6 @@
 //!   it was for, and the next one may succeed without it.
 //! - A request that is dropped by its caller is carried out like any other.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -21,8 +21,9 @@ use std::time::Duration;
 use sled::{IVec, Tree};
 use tokio::sync::oneshot;
 
+use super::behind::Behind;
 use super::queue::Queue;
-use super::tally::Tally;
+use super::tally::{After, Tally};
 use super::witness::Witness;
 use super::{CommitTimer, unreadable};
 use crate::ports::store::{Batch, Change, CommitError, Entries, Expectation, Follower, StoreError};
@@ -58,6 +59,7 @@ enum AwaitingSync {
 /// The state that the writer and the callers' side share.
 pub(super) struct Shared {
     pub(super) queue: Queue<Request>,
+    pub(super) behind: Behind,
     pub(super) followers: Followers,
     /// Why changes are refused, once they are.
     pub(super) failure: OnceLock<String>,
@@ -91,24 +93,31 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Serves the queue until it is closed and empty.
+    /// Serves the queue until it is closed and empty, and then writes what is left.
     pub(super) fn run(mut self) {
         let _ending = FailOnPanic(Arc::clone(&self.shared));
         while let Some(group) = self.shared.queue.next_group() {
-            let started = (self.timer.now)();
-            if self.shared.failure.get().is_some() {
-                for request in group {
-                    request.refuse(self.shared.unavailable());
-                }
-            } else {
-                self.serve(group, started);
+            self.serve_or_refuse(group);
+        }
+        self.shared.behind.close();
+        self.serve_or_refuse(Vec::new());
+    }
+
+    fn serve_or_refuse(&mut self, group: Vec<Request>) {
+        if self.shared.failure.get().is_some() {
+            for request in group {
+                request.refuse(self.shared.unavailable());
             }
+        } else {
+            let started = (self.timer.now)();
+            self.serve(group, started);
         }
     }
 
     fn serve(&mut self, group: Vec<Request>, started: Duration) {
         let mut settled = Vec::with_capacity(group.len());
         let mut decided = Decided::default();
+        decided.add(self.shared.behind.begin());
         let mut told = Vec::new();
         let mut waiting = group.into_iter();
         let mut result = Ok(());
@@ -225,9 +234,10 @@ impl Writer {
 
     /// Writes the decided changes, with the tally that follows from them.
     fn write(&mut self, decided: &mut Decided, told: &mut Vec<Change>) -> Result<(), sled::Error> {
-        let Decided { changes, requests, .. } = std::mem::take(decided);
+        let Decided { changes, requests, after } = std::mem::take(decided);
         if requests > 0 {
-            self.tally = self.tally.advance(&changes, requests, &self.tree, &self.own)?;
+            let write = || self.tally.advance(&after, requests, &self.tree, &self.own);
+            self.tally = self.shared.behind.settle(write)?;
             told.extend(changes);
         }
         Ok(())
@@ -256,8 +266,8 @@ struct Decided {
     changes: Vec<Change>,
     /// How many requests change something.
     requests: u64,
-    /// The value of a key after the changes; `None` if it is gone.
-    after: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    /// The values of these keys after the changes.
+    after: After,
 }
 
 impl Decided {
@@ -302,6 +312,7 @@ impl Drop for FailOnPanic {
         if std::thread::panicking() {
             self.0.fail("the writer panicked");
         }
+        self.0.behind.close();
         self.0.queue.abandon();
     }
 }
