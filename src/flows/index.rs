@@ -208,9 +208,10 @@ struct Users(Arc<SessionIndex>);
 impl Mirror for Users {
     fn reset(&self, entries: &mut Entries<'_>) -> Result<(), StoreError> {
         let known: Vec<_> = self.0.users.pin().keys().copied().collect();
+        let is_first = known.is_empty();
         let take = |user: User| {
             let id = user.id;
-            if self.0.user(&id).is_none_or(|known| *known != user) {
+            if is_first || self.0.user(&id).is_none_or(|known| *known != user) {
                 self.0.change_user(user);
             }
             id
