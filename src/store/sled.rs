@@ -20,6 +20,8 @@
 #[cfg(test)]
 mod damage;
 mod directory;
+#[cfg(test)]
+mod formats;
 mod queue;
 mod reading;
 mod recovery;

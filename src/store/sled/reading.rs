@@ -19,7 +19,7 @@ use std::thread::{self, Scope, ScopedJoinHandle, available_parallelism};
 
 use sled::{Error, Tree};
 
-use super::tally::Tally;
+use super::tally::{Tally, Weights};
 use super::unreadable;
 use crate::ports::store::{Entries, StoreError, Subscription};
 use crate::store::followers::Followers;
@@ -40,32 +40,36 @@ pub(super) struct ReadThrough {
 /// rest beside it, since a start waits for this.
 pub(super) fn read_through(
     tree: &Tree,
+    weights: Weights,
     followed: Vec<Subscription>,
     revision: u64,
 ) -> Result<ReadThrough, Error> {
     let parts = outermost(&followed);
     let rest = stretches(tree, &parts)?;
-    let (next, told) = (AtomicUsize::new(0), Told::default());
+    let (next, told) = (AtomicUsize::new(0), Told { weights, parts: Mutex::default() });
     let (counted, followers) = thread::scope(|scope| {
-        let counting = counters(scope, tree, &rest, &next);
+        let counting = counters(scope, tree, weights, &rest, &next);
         let followers = told.tell(tree, followed, revision);
         (joined(counting), followers)
     });
     let mut counted = counted?;
-    let told = told.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let told = told.parts.into_inner().unwrap_or_else(PoisonError::into_inner);
     for part in parts {
         let in_part = match told.get(&part) {
             Some(tally) => *tally,
-            None => count(tree, &Stretch::below(part))?,
+            None => count(tree, weights, &Stretch::below(part))?,
         };
         counted = counted.with(&in_part);
     }
     Ok(ReadThrough { counted, followers })
 }
 
-/// The counts of the parts that a follower has read to the end, by their prefixes.
-#[derive(Default)]
-struct Told(Mutex<BTreeMap<Vec<u8>, Tally>>);
+/// What the followers are told.
+struct Told {
+    weights: Weights,
+    /// The counts of the parts that a follower has read to the end, by their prefixes.
+    parts: Mutex<BTreeMap<Vec<u8>, Tally>>,
+}
 
 impl Told {
     fn tell(&self, tree: &Tree, followed: Vec<Subscription>, revision: u64) -> Result<Followers, StoreError> {
@@ -83,7 +87,7 @@ impl Told {
         Box::new(iter::from_fn(move || match entries.next() {
             Some(Ok((key, value))) => {
                 if let Some(tally) = &mut tally {
-                    tally.add(&key, &value);
+                    tally.add(&key, &value, self.weights);
                 }
                 Some(Ok((key.to_vec(), value.to_vec())))
             }
@@ -93,7 +97,7 @@ impl Told {
             }
             None => {
                 let counted = tally.take()?;
-                self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(prefix.clone(), counted);
+                self.parts.lock().unwrap_or_else(PoisonError::into_inner).insert(prefix.clone(), counted);
                 None
             }
         }))
@@ -104,13 +108,14 @@ impl Told {
 fn counters<'scope>(
     scope: &'scope Scope<'scope, '_>,
     tree: &'scope Tree,
+    weights: Weights,
     stretches: &'scope [Stretch],
     next: &'scope AtomicUsize,
 ) -> Vec<ScopedJoinHandle<'scope, Result<Tally, Error>>> {
     let count_on = move || {
         let mut tally = Tally::default();
         while let Some(stretch) = stretches.get(next.fetch_add(1, Ordering::Relaxed)) {
-            tally = tally.with(&count(tree, stretch)?);
+            tally = tally.with(&count(tree, weights, stretch)?);
         }
         Ok(tally)
     };
@@ -127,11 +132,11 @@ fn joined(counting: Vec<ScopedJoinHandle<'_, Result<Tally, Error>>>) -> Result<T
 }
 
 /// Counts the entries of one stretch.
-fn count(tree: &Tree, stretch: &Stretch) -> Result<Tally, Error> {
+fn count(tree: &Tree, weights: Weights, stretch: &Stretch) -> Result<Tally, Error> {
     let mut tally = Tally::default();
     for entry in tree.range::<&[u8], _>(stretch.bounds()) {
         let (key, value) = entry?;
-        tally.add(&key, &value);
+        tally.add(&key, &value, weights);
     }
     Ok(tally)
 }
@@ -236,14 +241,14 @@ mod tests {
             for key in keys {
                 let key = key.into_bytes();
                 tree.insert(&key, &*key).unwrap();
-                expected.add(&key, &key);
+                expected.add(&key, &key, Weights::Present);
             }
             let (read, last) = (Arc::default(), followed.len());
             let followed = followed.into_iter().zip(1..);
             let followed = followed.map(|((prefix, most), number)| {
                 reader(PREFIXES[prefix], most, last_fails && number == last, Arc::clone(&read))
             });
-            let through = read_through(&tree, followed.collect(), 1).unwrap();
+            let through = read_through(&tree, Weights::Present, followed.collect(), 1).unwrap();
             prop_assert_eq!(through.counted, expected);
             prop_assert_eq!(through.followers.is_err(), last_fails && last > 0);
         }
@@ -256,7 +261,8 @@ mod tests {
             tree.insert(key, "").unwrap();
         }
         let read = Arc::default();
-        read_through(&tree, vec![reader(b"a/", 1_000, false, Arc::clone(&read))], 1).unwrap();
+        read_through(&tree, Weights::Present, vec![reader(b"a/", 1_000, false, Arc::clone(&read))], 1)
+            .unwrap();
         assert_eq!(*read.lock().unwrap(), ["a/", "a/1", "a/2"].map(|key| key.as_bytes().to_vec()));
     }
 }

@@ -14,7 +14,7 @@ use sled::{Config, Db, Tree};
 
 use super::directory::{DirectoryState, StoreDirectory};
 use super::reading::{self, ReadThrough};
-use super::tally::Tally;
+use super::tally::{Tally, Weights};
 use super::witness::Witness;
 use super::{OpenError, SEGMENT_BYTES, SledOptions};
 use crate::ports::store::{StoreError, Subscription};
@@ -24,8 +24,10 @@ use crate::store::followers::Followers;
 /// damaged file as an empty database, for which the marker in the directory would then vouch.
 const FORMAT_TREE: &str = "format";
 const FORMAT_KEY: &str = "version";
-const FORMAT_VERSION: &str = "2";
-/// The first format: the second without a tally.
+const FORMAT_VERSION: &str = "3";
+/// The second format: the third with other weights in its tally.
+const FORMAT_VERSION_2: &str = "2";
+/// The first format: the third without a tally.
 const FORMAT_VERSION_UNCOUNTED: &str = "1";
 
 /// The content of the directory, found to be complete.
@@ -51,7 +53,7 @@ pub(super) fn recover(
         let failed = |error| OpenError::sled(directory.path(), error);
         let database = config.open().map_err(failed)?;
         match directory.past() {
-            DirectoryState::New => begin_format(directory, database, followed),
+            DirectoryState::New => begin_format(directory, database, 0, followed),
             DirectoryState::Initialised => check_format(directory, database, followed),
         }
     };
@@ -59,16 +61,19 @@ pub(super) fn recover(
         .unwrap_or_else(|_| Err(corrupt(directory, "sled panicked while recovering it")))
 }
 
-/// Counts what is there, which is nothing on a first start, and says so in the database.
+/// Counts what is there after so many changes, which is nothing on a first start, and says so in the
+/// database. The version comes last: until then, the database is what it was.
 fn begin_format(
     directory: &StoreDirectory,
     database: Db,
+    changes: u64,
     followed: Vec<Subscription>,
 ) -> Result<Recovered, OpenError> {
     let failed = |error| OpenError::sled(directory.path(), error);
     let own = database.open_tree(FORMAT_TREE).map_err(failed)?;
-    let ReadThrough { counted: tally, followers } =
-        reading::read_through(&database, followed, 0).map_err(failed)?;
+    let ReadThrough { counted, followers } =
+        reading::read_through(&database, Weights::Present, followed, changes).map_err(failed)?;
+    let tally = Tally::after(changes).with(&counted);
     tally.write(&own).map_err(failed)?;
     own.insert(FORMAT_KEY, FORMAT_VERSION).map_err(failed)?;
     database.flush().map_err(failed)?;
@@ -90,34 +95,45 @@ fn check_format(
     }
     let own = database.open_tree(FORMAT_TREE).map_err(failed)?;
     match own.get(FORMAT_KEY).map_err(failed)? {
-        Some(version) if version == FORMAT_VERSION => check_tally(directory, database, own, followed),
-        Some(version) if version == FORMAT_VERSION_UNCOUNTED => begin_format(directory, database, followed),
+        Some(version) if version == FORMAT_VERSION => {
+            let (tally, followers) = check_tally(directory, &database, &own, Weights::Present, followed)?;
+            Ok(Recovered { database, own, tally, followers })
+        }
+        Some(version) if version == FORMAT_VERSION_2 => {
+            let (tally, _) = check_tally(directory, &database, &own, Weights::OfFormat2, Vec::new())?;
+            begin_format(directory, database, tally.changes, followed)
+        }
+        Some(version) if version == FORMAT_VERSION_UNCOUNTED => {
+            begin_format(directory, database, 0, followed)
+        }
         Some(_) => Err(OpenError::OtherFormat { path: directory.path().to_owned() }),
         None => Err(corrupt(directory, "the format version is missing")),
     }
 }
 
+/// The tally that was written, if it is no older than the witness and counting gives the same.
 fn check_tally(
     directory: &StoreDirectory,
-    database: Db,
-    own: Tree,
+    database: &Db,
+    own: &Tree,
+    weights: Weights,
     followed: Vec<Subscription>,
-) -> Result<Recovered, OpenError> {
+) -> Result<(Tally, Followers), OpenError> {
     let failed = |error| OpenError::sled(directory.path(), error);
-    let tally =
-        Tally::read(&own).map_err(failed)?.ok_or_else(|| corrupt(directory, "its tally is missing"))?;
+    let tally = Tally::read(own, weights)
+        .map_err(failed)?
+        .ok_or_else(|| corrupt(directory, "its tally is missing"))?;
     let noted = Witness::read(directory.path()).map_err(|error| OpenError::io(directory.path(), error))?;
     if tally.changes < noted {
         let reason = format!("its last {} changes are missing", noted - tally.changes);
         return Err(corrupt(directory, &reason));
     }
     let ReadThrough { counted, followers } =
-        reading::read_through(&database, followed, tally.changes).map_err(failed)?;
+        reading::read_through(database, weights, followed, tally.changes).map_err(failed)?;
     if !tally.agrees_with(&counted) {
         return Err(corrupt(directory, "its entries are not those that were written"));
     }
-    let followers = followers.map_err(|error| untold(directory, error))?;
-    Ok(Recovered { database, own, tally, followers })
+    Ok((tally, followers.map_err(|error| untold(directory, error))?))
 }
 
 fn corrupt(directory: &StoreDirectory, reason: &str) -> OpenError {

@@ -416,37 +416,6 @@ async fn d_06_a_damaged_store_is_refused_although_its_followers_were_told() {
     }
 }
 
-/// Directories written by earlier versions. They have to open for as long as their format is read.
-#[tokio::test]
-async fn opens_directories_of_earlier_versions() {
-    for (format, golden) in [(1, GOLDEN_1.as_slice()), (2, &GOLDEN_2)] {
-        let home = TempDir::new().unwrap();
-        for (name, content) in golden {
-            fs::write(home.path().join(name), content).unwrap();
-        }
-        let mut expected: Vec<_> = (0..40_u8).map(|number| (vec![b'g', number], vec![number; 20])).collect();
-        for start in 0..3_u8 {
-            let store = open(home.path()).unwrap();
-            assert_eq!(store.scan(b"", None, 100).await.unwrap(), expected, "format {format}");
-            expected.push((vec![b'h', start], vec![]));
-            store.commit(Batch::default().put(vec![b'h', start], vec![])).await.unwrap();
-        }
-    }
-}
-
-const GOLDEN_1: [(&str, &[u8]); 3] = [
-    ("conf", include_bytes!("golden/format-1/conf")),
-    ("db", include_bytes!("golden/format-1/db")),
-    ("initialised", include_bytes!("golden/format-1/initialised")),
-];
-
-const GOLDEN_2: [(&str, &[u8]); 4] = [
-    ("conf", include_bytes!("golden/format-2/conf")),
-    ("db", include_bytes!("golden/format-2/db")),
-    ("initialised", include_bytes!("golden/format-2/initialised")),
-    ("progress", include_bytes!("golden/format-2/progress")),
-];
-
 #[test]
 fn f_19_data_directory_has_mode_0700() {
     use std::os::unix::fs::PermissionsExt as _;
