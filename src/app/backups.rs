@@ -149,8 +149,7 @@ pub fn back_up_offline(settings: &Settings, file: &Path, sealing: Sealing) -> Re
     let summary = runtime.block_on(async {
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let metrics = Arc::new(metrics.map_err(StartError::because)?);
-        let store = open_store(settings, &metrics).await?;
-        let gateway = open_gateway(settings, store, metrics).await?;
+        let gateway = open_gateway(settings, metrics).await?;
         write_file(&gateway, file, sealing).await
     });
     drop(runtime);
@@ -196,7 +195,8 @@ fn fill(settings: &Settings, staging: &Path, from: Opened) -> Result<(), StartEr
     let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::because)?;
     runtime.block_on(async {
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        let store = open_store(&settings, &Arc::new(metrics.map_err(StartError::because)?)).await?;
+        let metrics = Arc::new(metrics.map_err(StartError::because)?);
+        let store = open_store(&settings, &metrics, Vec::new()).await?;
         apply(&*store, from).await
     })
 }

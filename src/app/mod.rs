@@ -36,8 +36,10 @@ use crate::admin::operator::GatewayOperator;
 use crate::admin::server::AdminSocket;
 use crate::config::{Engine, Settings};
 use crate::domain::ceremony::RelyingParty;
+use crate::flows::indexes::Indexes;
 use crate::flows::rules::Rules;
 use crate::flows::{Gateway, Installation, Ports};
+use crate::ports::store::Subscription;
 use crate::ports::{KeyValue, Mailer, WebhookSender};
 use crate::proxy::{self, AccessDetail, Challenges, Parts, Preface, Proxy, ProxySettings, Sockets};
 use crate::store::{CommitTimer, MemoryStore, SledOptions, SledStore};
@@ -133,8 +135,7 @@ async fn run(
     let (reread, successor) = restart.map(|restart| (restart.reread, restart.successor)).unzip();
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
     let metrics = Arc::new(metrics.map_err(StartError::because)?);
-    let store = open_store(&settings, &metrics).await?;
-    let gateway = open_gateway(&settings, store, Arc::clone(&metrics)).await?;
+    let gateway = open_gateway(&settings, Arc::clone(&metrics)).await?;
 
     let (mailer, mailers) = watch::channel(mail::mailer(&settings)?);
     let (webhook_sender, webhook_senders) = watch::channel(webhooks::webhook_sender(&settings)?);
@@ -312,10 +313,19 @@ async fn listen(
     }
 }
 
-/// Opens the store. Where another gateway holds it, this blocks until that is known.
-async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<dyn KeyValue>, StartError> {
+/// Opens the store for these followers. Where another gateway holds it, this blocks until that is
+/// known.
+async fn open_store(
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+    followed: Vec<Subscription>,
+) -> Result<Arc<dyn KeyValue>, StartError> {
     if settings.store.engine == Engine::Memory {
-        return Ok(Arc::new(MemoryStore::new()));
+        let store = MemoryStore::new();
+        for Subscription { prefix, follower } in followed {
+            store.follow(prefix, follower).await.map_err(StartError::because)?;
+        }
+        return Ok(Arc::new(store));
     }
     let metrics = Arc::clone(metrics);
     let timer = CommitTimer {
@@ -324,7 +334,8 @@ async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<d
     };
     let (path, options) =
         (settings.store.path.clone(), SledOptions { cache_bytes: settings.store.cache_bytes });
-    let opened = tokio::task::spawn_blocking(move || SledStore::open(&path, &options, timer)).await;
+    let open = move || SledStore::open_followed(&path, &options, timer, followed);
+    let opened = tokio::task::spawn_blocking(open).await;
     let store = opened.map_err(StartError::because)?.map_err(StartError::because)?;
     Ok(Arc::new(store))
 }
@@ -341,12 +352,12 @@ pub fn check_files(settings: &Settings) -> Vec<String> {
     found
 }
 
-async fn open_gateway(
-    settings: &Settings,
-    store: Arc<dyn KeyValue>,
-    metrics: Arc<Metrics>,
-) -> Result<Arc<Gateway>, StartError> {
+/// Opens the store, and the gateway on it.
+async fn open_gateway(settings: &Settings, metrics: Arc<Metrics>) -> Result<Arc<Gateway>, StartError> {
     let (clock, entropy) = (Arc::new(SystemClock::default()), Arc::new(SystemEntropy));
+    let indexes = Indexes::default();
+    let followed = indexes.subscriptions(&(Arc::clone(&clock) as _));
+    let store = open_store(settings, &metrics, followed).await?;
     let (keys, vault) =
         keys::load_or_make(settings, &*clock, &*entropy).await.map_err(StartError::because)?;
     let place = place::place(settings);
@@ -365,7 +376,7 @@ async fn open_gateway(
     };
     let observer = Arc::new(Telemetry { audit: Audit, metrics });
     let ports = Ports { store, vault, clock, entropy, observer };
-    Gateway::open(installation, ports).await.map_err(StartError::because)
+    Gateway::open_with(installation, ports, indexes).await.map_err(StartError::because)
 }
 
 fn rules(settings: &Settings) -> Rules {

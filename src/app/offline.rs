@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::{StartError, open_gateway, open_store};
+use super::{StartError, open_gateway};
 use crate::admin::operator::GatewayOperator;
 use crate::admin::{Answer, Operator as _, QuestionLine, Request};
 use crate::config::{Engine, Settings, Store};
@@ -37,11 +37,7 @@ impl Offline {
         }
         let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::because)?;
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")).map_err(StartError::because)?);
-        let gateway = runtime.block_on(async {
-            let store = open_store(&settings, &metrics).await?;
-            open_gateway(&settings, store, Arc::clone(&metrics)).await
-        });
-        match gateway {
+        match runtime.block_on(open_gateway(&settings, metrics)) {
             Ok(gateway) => {
                 let operator = GatewayOperator { gateway, process: None };
                 Ok(Self { runtime, operator, store: settings.store })

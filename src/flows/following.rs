@@ -28,6 +28,8 @@ const PORTIONS_WAITING_MAX: usize = 4;
 pub const BEHIND_MAX: Duration = Duration::from_secs(5);
 /// Stands for no moment: the follower is not behind.
 const NEVER: i64 = i64::MAX;
+/// Stands for the time before everything: the follower has not been told of anything yet.
+const FROM_THE_FIRST: i64 = i64::MIN;
 
 /// Keeps a part of the store in memory.
 pub(in crate::flows) trait Mirror: Send + Sync {
@@ -80,7 +82,7 @@ pub(in crate::flows) struct Following {
 
 impl Default for Following {
     fn default() -> Self {
-        Self { revision: AtomicU64::new(0), behind_since: AtomicI64::new(NEVER) }
+        Self { revision: AtomicU64::new(0), behind_since: AtomicI64::new(FROM_THE_FIRST) }
     }
 }
 
@@ -129,6 +131,11 @@ impl Following {
         }
     }
 
+    /// Whether it has been told of everything at least once.
+    pub(in crate::flows) fn is_told(&self) -> bool {
+        self.behind_since.load(Ordering::Relaxed) != FROM_THE_FIRST
+    }
+
     fn is_behind(&self) -> bool {
         self.behind_since.load(Ordering::Relaxed) != NEVER
     }
@@ -171,11 +178,24 @@ mod tests {
         let following = Following::default();
         let receive = |told: Told<'_>| following.receive(told, &EmptyMirror, &StubPorts).is_ok();
         let changed = |since, revision| receive(Told::Changes { changes: &[], since, revision });
+        assert!(receive(Told::Reset { entries: &mut std::iter::empty(), revision: 0 }));
         assert!(changed(0, 1));
         assert!(receive(Told::Behind));
         assert!(!changed(1, 2) && !changed(2, 3), "nothing is missing, and it is still behind");
         assert!(receive(Told::Reset { entries: &mut std::iter::empty(), revision: 3 }));
         assert!(changed(3, 4));
         assert!(!changed(5, 6), "a gap");
+    }
+
+    #[test]
+    fn lets_no_user_in_until_it_was_told_of_everything() {
+        let following = Following::default();
+        let receive = |told: Told<'_>| following.receive(told, &EmptyMirror, &StubPorts).is_ok();
+        let now = StubPorts.now();
+        assert!(following.is_too_old(now) && !following.is_told());
+        assert!(!receive(Told::Changes { changes: &[], since: 0, revision: 1 }), "the rest is missing");
+        assert!(following.is_too_old(now) && !following.is_told());
+        assert!(receive(Told::Reset { entries: &mut std::iter::empty(), revision: 1 }));
+        assert!(!following.is_too_old(now) && following.is_told());
     }
 }

@@ -26,9 +26,9 @@ use crate::domain::user::{Role, Standing, User};
 use crate::flows::following::{Following, Mirror, by_difference};
 use crate::flows::live_state::{HasLiveState, IdsByUser, LiveState, TokenDigest, VerifiedTokens};
 use crate::flows::passport::Passports;
-use crate::ports::store::Entries;
+use crate::ports::store::{Entries, Subscription};
 use crate::ports::{Change, Clock, StoreError};
-use crate::records::{Records, decode, keys};
+use crate::records::{decode, keys};
 
 /// A session as the running gateway knows it.
 pub struct LiveSession {
@@ -208,9 +208,10 @@ struct Users(Arc<SessionIndex>);
 impl Mirror for Users {
     fn reset(&self, entries: &mut Entries<'_>) -> Result<(), StoreError> {
         let known: Vec<_> = self.0.users.pin().keys().copied().collect();
+        let is_first = known.is_empty();
         let take = |user: User| {
             let id = user.id;
-            if self.0.user(&id).is_none_or(|known| *known != user) {
+            if is_first || self.0.user(&id).is_none_or(|known| *known != user) {
                 self.0.change_user(user);
             }
             id
@@ -234,18 +235,20 @@ impl Mirror for Users {
 }
 
 impl SessionIndex {
-    /// Follows the store from here on.
-    pub async fn follow(records: &Records, clock: &Arc<dyn Clock>) -> Result<Arc<Self>, StoreError> {
-        let index = Arc::new(Self::default());
-        let users = Following::follower(
-            Arc::new(Users(Arc::clone(&index))),
-            |it| &it.0.users_followed,
-            Arc::clone(clock),
-        );
-        records.store().follow(keys::USERS, users).await?;
-        let sessions = Following::follower(Arc::clone(&index), |it| &it.sessions_followed, Arc::clone(clock));
-        records.store().follow(keys::SESSIONS, sessions).await?;
-        Ok(index)
+    /// What a store has to tell it.
+    pub fn subscriptions(self: &Arc<Self>, clock: &Arc<dyn Clock>) -> [Subscription; 2] {
+        let users = Arc::new(Users(Arc::clone(self)));
+        let users = Following::follower(users, |it| &it.0.users_followed, Arc::clone(clock));
+        let sessions = Following::follower(Arc::clone(self), |it| &it.sessions_followed, Arc::clone(clock));
+        [
+            Subscription { prefix: keys::USERS, follower: users },
+            Subscription { prefix: keys::SESSIONS, follower: sessions },
+        ]
+    }
+
+    /// Whether it has been told of everything that is in the store.
+    pub(in crate::flows) fn is_told(&self) -> bool {
+        self.sessions_followed.is_told() && self.users_followed.is_told()
     }
 
     /// Whether changes may be missing for so long that it must let no user in.

@@ -136,19 +136,12 @@ impl<Id: Copy + Eq + Hash> IdsByUser<Id> {
     }
 
     pub(in crate::flows) fn add(&self, user: UserId, id: Id) {
-        self.change(user, |ids| ids.push(id));
+        let added = |ids: &Arc<[Id]>| ids.iter().copied().chain([id]).collect();
+        self.0.pin().update_or_insert_with(user, added, || Arc::from([id]));
     }
 
     pub(in crate::flows) fn remove(&self, user: UserId, id: &Id) {
-        self.change(user, |ids| ids.retain(|known| known != id));
-    }
-
-    fn change(&self, user: UserId, change: impl Fn(&mut Vec<Id>)) {
-        let changed = |ids: &Arc<[Id]>| {
-            let mut ids = ids.to_vec();
-            change(&mut ids);
-            Arc::from(ids)
-        };
-        self.0.pin().update_or_insert_with(user, changed, || changed(&Arc::default()));
+        let removed = |ids: &Arc<[Id]>| ids.iter().copied().filter(|known| known != id).collect();
+        self.0.pin().update(user, removed);
     }
 }

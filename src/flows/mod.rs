@@ -20,6 +20,7 @@ mod evidence;
 pub mod following;
 pub mod ground;
 pub mod index;
+pub mod indexes;
 pub mod keys;
 mod live_state;
 pub mod messages;
@@ -47,7 +48,6 @@ use crate::domain::place::Place;
 use crate::ports::{Clock, Entropy, KeyValue, Observer, SigningKeys, Vault};
 use crate::records::Records;
 use access_tokens::AccessTokens;
-use access_tokens::index::TokenIndex;
 use account::Accounts;
 use administration::Administration;
 use administration::backup::Tap;
@@ -57,7 +57,7 @@ use admission::questions::Questions;
 use attempts::{Attempts, Bans, Limiters};
 pub use error::FlowError;
 use ground::Ground;
-use index::SessionIndex;
+use indexes::Indexes;
 use keys::OpenKeys;
 use messages::Messages;
 use one_time_codes::Codes;
@@ -105,6 +105,18 @@ pub struct Gateway {
 impl Gateway {
     /// Opens the gateway: reads sessions and people into memory and follows the store from there.
     pub async fn open(installation: Installation, ports: Ports) -> Result<Arc<Self>, FlowError> {
+        let indexes = Indexes::following(&*ports.store, &ports.clock).await?;
+        Self::open_with(installation, ports, indexes).await
+    }
+
+    /// Opens the gateway with indexes that the store has told of everything while it was opened.
+    pub async fn open_with(
+        installation: Installation,
+        ports: Ports,
+        indexes: Indexes,
+    ) -> Result<Arc<Self>, FlowError> {
+        indexes.check_told()?;
+        let Indexes { sessions: index, tokens, bans } = indexes;
         let Installation { limits, trusted_proxies, keys, .. } = installation;
         let ground = Arc::new(Ground {
             issuer: installation.place.origin(),
@@ -118,11 +130,8 @@ impl Gateway {
             entropy: ports.entropy,
             observer: ports.observer,
         });
-        let records = &ground.records;
-        let index = SessionIndex::follow(records, &ground.clock).await?;
-        let tokens = TokenIndex::follow(records, &ground.clock).await?;
-        let tap = Tap::follow(records).await?;
-        let bans = Bans::follow(records, trusted_proxies, &ground.clock).await?;
+        let tap = Tap::follow(&ground.records).await?;
+        let bans = Bans::new(bans, trusted_proxies);
         let limiters = Limiters::new(limits, &ground.clock);
         let at = || Arc::clone(&ground);
         let attempts = Arc::new(Attempts::new(at(), Arc::clone(&index), limiters, bans));

@@ -78,6 +78,12 @@ pub type Entry = (Vec<u8>, Vec<u8>);
 /// A follower: a quick function that is told of changes.
 pub type Follower = Arc<dyn Fn(Told<'_>) -> Result<(), FollowError> + Send + Sync>;
 
+/// A follower, and the prefix of the keys that it follows.
+pub struct Subscription {
+    pub prefix: &'static [u8],
+    pub follower: Follower,
+}
+
 /// The entries that a follower is told of.
 pub type Entries<'a> = dyn Iterator<Item = Result<Entry, StoreError>> + 'a;
 

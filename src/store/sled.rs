@@ -1,8 +1,8 @@
 //! The embedded engine: sled behind one group-commit writer thread.
 //!
-//! Here are opening, reading and closing. The directory and its lock live in `directory`, the
-//! writing in `writer`, the waiting in `queue`, what is written a moment later in `behind`. No other
-//! module of the program names sled.
+//! Here are opening, reading and closing. The directory and its lock live in `directory`, what is
+//! checked at a start in `recovery`, the writing in `writer`, the waiting in `queue`, what is written
+//! a moment later in `behind`. No other module of the program names sled.
 //!
 //! What always holds:
 //! - Only the writer thread changes the tree, and a change is answered when it is durable, unless
@@ -13,7 +13,8 @@
 //! - sled's background flusher stays on at its default pace, because it alone reclaims space. It
 //!   acknowledges nothing, and an fsync error that it swallows is reported to the writer as well,
 //!   which has the file open for itself.
-//! - A store opens with every acknowledged change, or not at all: see `tally` and `witness`.
+//! - A store opens with every acknowledged change, or not at all: see `recovery`. So a
+//!   [`SledStore`] is the evidence that its entries are those that were written.
 //! - No entry is ever kept in one of sled's blob files, which it does not fsync: see
 //!   [`SEGMENT_BYTES`].
 
@@ -21,7 +22,11 @@ mod behind;
 #[cfg(test)]
 mod damage;
 mod directory;
+#[cfg(test)]
+mod formats;
 mod queue;
+mod reading;
+mod recovery;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -43,19 +48,18 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sled::{Config, Db, Tree};
+use sled::{Db, Tree};
 use tokio::sync::oneshot;
 
 use self::behind::{Behind, NotAdded, changed};
 use self::directory::{DirectoryState, StoreDirectory};
 use self::queue::Queue;
-use self::tally::Tally;
+use self::recovery::{Recovered, recover};
 use self::witness::Witness;
 use self::writer::{Fsync, Request, Shared, Writer};
-use super::followers::Followers;
 use super::limits;
 use crate::ports::store::{
-    Batch, Change, CommitError, Entry, Follower, KeyValue, StoreError, commit_unconditionally,
+    Batch, Change, CommitError, Entry, Follower, KeyValue, StoreError, Subscription, commit_unconditionally,
 };
 
 /// How long closing waits for the writer.
@@ -67,14 +71,6 @@ const CACHE_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 /// would not do although each value alone is small enough. Fixed when a database is created:
 /// changing it is a new format.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
-
-/// The tree beside the entries that shows a database to be ours and complete. sled can open a
-/// damaged file as an empty database, for which the marker in the directory would then vouch.
-const FORMAT_TREE: &str = "format";
-const FORMAT_KEY: &str = "version";
-const FORMAT_VERSION: &str = "2";
-/// The first format: the second without a tally.
-const FORMAT_VERSION_UNCOUNTED: &str = "1";
 
 /// How much of the machine the store may use.
 #[derive(Debug, Clone)]
@@ -124,6 +120,9 @@ pub enum OpenError {
     /// The directory holds other files as well, and other users can read them.
     #[error("{} holds other files and can be read by others: name an empty directory in store.path", path.display())]
     Shared { path: PathBuf },
+    /// A follower could not take in an entry, which is one that was written.
+    #[error("the store in {} cannot be used: {source}", path.display())]
+    Untold { path: PathBuf, source: StoreError },
     /// The operating system refused.
     #[error("the store in {} cannot be opened: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
@@ -182,10 +181,24 @@ impl SledStore {
     ///
     /// This blocks for as long as recovery takes.
     pub fn open(path: &Path, options: &SledOptions, timer: CommitTimer) -> Result<Self, OpenError> {
-        Self::open_with(path, options, timer, |file| Box::new(move || file.sync_all()))
+        Self::open_followed(path, options, timer, Vec::new())
+    }
+
+    /// Opens the store for these followers, which are told of everything by the reading that checks
+    /// it. If it turns out to be damaged, they have been told of entries that count for nothing.
+    pub fn open_followed(
+        path: &Path,
+        options: &SledOptions,
+        timer: CommitTimer,
+        followed: Vec<Subscription>,
+    ) -> Result<Self, OpenError> {
+        let directory = StoreDirectory::take(path)?;
+        let recovered = recover(&directory, options, followed)?;
+        Self::start(directory, recovered, timer, |file| Box::new(move || file.sync_all()))
     }
 
     /// Opens with a replaceable last step, so that a test can make it fail.
+    #[cfg(test)]
     fn open_with(
         path: &Path,
         options: &SledOptions,
@@ -193,18 +206,30 @@ impl SledStore {
         fsync: impl FnOnce(std::fs::File) -> Fsync,
     ) -> Result<Self, OpenError> {
         let directory = StoreDirectory::take(path)?;
-        let Recovered { database, own, tally } = recover(&directory, options)?;
+        let recovered = recover(&directory, options, Vec::new())?;
+        Self::start(directory, recovered, timer, fsync)
+    }
+
+    /// Starts the writer of a store that was found to be complete.
+    fn start(
+        directory: StoreDirectory,
+        recovered: Recovered,
+        timer: CommitTimer,
+        fsync: impl FnOnce(std::fs::File) -> Fsync,
+    ) -> Result<Self, OpenError> {
+        let Recovered { database, own, tally, followers } = recovered;
+        let io = |error| OpenError::io(directory.path(), error);
         let file = directory.database_file()?;
         match directory.past() {
             DirectoryState::New => directory.mark_initialised(&file)?,
-            DirectoryState::Initialised => file.sync_all().map_err(|error| OpenError::io(path, error))?,
+            DirectoryState::Initialised => file.sync_all().map_err(io)?,
         }
-        let witness = Witness::begin(path, tally.changes).map_err(|error| OpenError::io(path, error))?;
+        let witness = Witness::begin(directory.path(), tally.changes).map_err(io)?;
         let tree = Tree::clone(&database);
         let shared = Arc::new(Shared {
             queue: Queue::new(),
             behind: Behind::default(),
-            followers: Followers::default(),
+            followers,
             failure: OnceLock::new(),
         });
         let fsync = fsync(file);
@@ -215,8 +240,7 @@ impl SledStore {
             let _ending = ending;
             writer.run();
         };
-        let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(run);
-        let thread = thread.map_err(|error| OpenError::io(path, error))?;
+        let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(run).map_err(io)?;
         let writer = Mutex::new(Some(Running { thread, ended }));
         let engine = Some(Engine { tree, _database: database });
         Ok(Self { shared, writer, is_stuck: AtomicBool::new(false), engine, directory: Some(directory) })
@@ -357,78 +381,6 @@ impl KeyValue for SledStore {
         }
         Ok(())
     }
-}
-
-/// The content of the directory, found to be complete.
-struct Recovered {
-    database: Db,
-    own: Tree,
-    tally: Tally,
-}
-
-/// Lets sled recover what is in the directory. Damage can make it panic, which is an answer too.
-fn recover(directory: &StoreDirectory, options: &SledOptions) -> Result<Recovered, OpenError> {
-    let config =
-        Config::new().path(directory.path()).cache_capacity(options.cache_bytes).segment_size(SEGMENT_BYTES);
-    let recovery = || {
-        let failed = |error| OpenError::sled(directory.path(), error);
-        let database = config.open().map_err(failed)?;
-        match directory.past() {
-            DirectoryState::New => begin_format(database).map_err(failed),
-            DirectoryState::Initialised => check_format(directory, database),
-        }
-    };
-    catch_unwind(AssertUnwindSafe(recovery))
-        .unwrap_or_else(|_| Err(corrupt(directory, "sled panicked while recovering it")))
-}
-
-/// Counts what is there, which is nothing on a first start, and says so in the database.
-fn begin_format(database: Db) -> Result<Recovered, sled::Error> {
-    let own = database.open_tree(FORMAT_TREE)?;
-    let tally = Tally::of(&database)?;
-    tally.write(&own)?;
-    own.insert(FORMAT_KEY, FORMAT_VERSION)?;
-    database.flush()?;
-    Ok(Recovered { database, own, tally })
-}
-
-/// Refuses a database that came up without what every database of ours has had from its start, or
-/// without anything that was put into it since.
-fn check_format(directory: &StoreDirectory, database: Db) -> Result<Recovered, OpenError> {
-    let failed = |error| OpenError::sled(directory.path(), error);
-    let known = database.tree_names().iter().any(|name| *name == FORMAT_TREE);
-    if !database.was_recovered() || !known {
-        return Err(corrupt(directory, "sled came up with an empty database"));
-    }
-    let own = database.open_tree(FORMAT_TREE).map_err(failed)?;
-    match own.get(FORMAT_KEY).map_err(failed)? {
-        Some(version) if version == FORMAT_VERSION => {
-            let tally = check_tally(directory, &database, &own)?;
-            Ok(Recovered { database, own, tally })
-        }
-        Some(version) if version == FORMAT_VERSION_UNCOUNTED => begin_format(database).map_err(failed),
-        Some(_) => Err(OpenError::OtherFormat { path: directory.path().to_owned() }),
-        None => Err(corrupt(directory, "the format version is missing")),
-    }
-}
-
-fn check_tally(directory: &StoreDirectory, database: &Db, own: &Tree) -> Result<Tally, OpenError> {
-    let failed = |error| OpenError::sled(directory.path(), error);
-    let written =
-        Tally::read(own).map_err(failed)?.ok_or_else(|| corrupt(directory, "its tally is missing"))?;
-    let noted = Witness::read(directory.path()).map_err(|error| OpenError::io(directory.path(), error))?;
-    if written.changes < noted {
-        let reason = format!("its last {} changes are missing", noted - written.changes);
-        return Err(corrupt(directory, &reason));
-    }
-    if !written.agrees_with(&Tally::of(database).map_err(failed)?) {
-        return Err(corrupt(directory, "its entries are not those that were written"));
-    }
-    Ok(written)
-}
-
-fn corrupt(directory: &StoreDirectory, reason: &str) -> OpenError {
-    OpenError::Corrupt { path: directory.path().to_owned(), reason: reason.to_owned() }
 }
 
 fn unreadable(error: sled::Error) -> StoreError {

@@ -20,9 +20,9 @@ use crate::domain::time::Timestamp;
 use crate::flows::following::{Following, Mirror, by_difference};
 use crate::flows::live_state::{HasLiveState, IdsByUser, LiveState, TokenDigest, VerifiedTokens};
 use crate::flows::passport::Passports;
-use crate::ports::store::Entries;
+use crate::ports::store::{Entries, Subscription};
 use crate::ports::{Change, Clock, StoreError};
-use crate::records::{Records, decode, keys};
+use crate::records::{decode, keys};
 
 /// A token as the running gateway knows it.
 pub struct LiveToken {
@@ -148,21 +148,20 @@ impl Mirror for Owners {
 }
 
 impl TokenIndex {
-    /// Follows the store from here on.
-    pub(in crate::flows) async fn follow(
-        records: &Records,
-        clock: &Arc<dyn Clock>,
-    ) -> Result<Arc<Self>, StoreError> {
-        let index = Arc::new(Self::default());
-        let tokens = Following::follower(Arc::clone(&index), |it| &it.tokens_followed, Arc::clone(clock));
-        records.store().follow(keys::ACCESS_TOKENS, tokens).await?;
-        let users = Following::follower(
-            Arc::new(Owners(Arc::clone(&index))),
-            |it| &it.0.owners_followed,
-            Arc::clone(clock),
-        );
-        records.store().follow(keys::USERS, users).await?;
-        Ok(index)
+    /// What a store has to tell it.
+    pub(in crate::flows) fn subscriptions(self: &Arc<Self>, clock: &Arc<dyn Clock>) -> [Subscription; 2] {
+        let tokens = Following::follower(Arc::clone(self), |it| &it.tokens_followed, Arc::clone(clock));
+        let owners = Arc::new(Owners(Arc::clone(self)));
+        let owners = Following::follower(owners, |it| &it.0.owners_followed, Arc::clone(clock));
+        [
+            Subscription { prefix: keys::ACCESS_TOKENS, follower: tokens },
+            Subscription { prefix: keys::USERS, follower: owners },
+        ]
+    }
+
+    /// Whether it has been told of everything that is in the store.
+    pub(in crate::flows) fn is_told(&self) -> bool {
+        self.tokens_followed.is_told() && self.owners_followed.is_told()
     }
 
     /// Whether changes may be missing for so long that it must let no user in.

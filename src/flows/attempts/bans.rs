@@ -28,9 +28,9 @@ use crate::flows::attempts::Attempts;
 use crate::flows::commit::ATTEMPTS_MAX;
 use crate::flows::following::{Following, Mirror, by_difference};
 use crate::flows::visit::Visit;
-use crate::ports::store::Entries;
+use crate::ports::store::{Entries, Subscription};
 use crate::ports::{Batch, Change, Clock, StoreError};
-use crate::records::{self, Records, decode, keys};
+use crate::records::{self, decode, keys};
 
 /// The author of automatic bans.
 pub(in crate::flows) const GATEWAY_IN_WORDS: &str = "the gateway";
@@ -48,14 +48,8 @@ pub(in crate::flows) struct Bans {
 }
 
 impl Bans {
-    /// Follows the store from here on.
-    pub(in crate::flows) async fn follow(
-        records: &Records,
-        proxies: Vec<Network>,
-        clock: &Arc<dyn Clock>,
-    ) -> Result<Self, StoreError> {
-        let list = BanList::follow(records, clock).await?;
-        Ok(Self { list, proxies, refusals: Refusals::default(), making: tokio::sync::Mutex::default() })
+    pub(in crate::flows) fn new(list: Arc<BanList>, proxies: Vec<Network>) -> Self {
+        Self { list, proxies, refusals: Refusals::default(), making: tokio::sync::Mutex::default() }
     }
 
     /// The proxies, whose own addresses are no client's, and so never banned.
@@ -117,11 +111,15 @@ impl Mirror for BanList {
 }
 
 impl BanList {
-    async fn follow(records: &Records, clock: &Arc<dyn Clock>) -> Result<Arc<Self>, StoreError> {
-        let list = Arc::new(Self::default());
-        let follower = Following::follower(Arc::clone(&list), |it| &it.followed, Arc::clone(clock));
-        records.store().follow(keys::BANS, follower).await?;
-        Ok(list)
+    /// What a store has to tell it.
+    pub(in crate::flows) fn subscription(self: &Arc<Self>, clock: &Arc<dyn Clock>) -> Subscription {
+        let follower = Following::follower(Arc::clone(self), |it| &it.followed, Arc::clone(clock));
+        Subscription { prefix: keys::BANS, follower }
+    }
+
+    /// Whether it has been told of every ban that is in the store.
+    pub(in crate::flows) fn is_told(&self) -> bool {
+        self.followed.is_told()
     }
 
     /// The ban of exactly this network.

@@ -7,7 +7,7 @@ mod limits;
 
 use std::sync::Arc;
 
-pub(in crate::flows) use bans::{Bans, GATEWAY_IN_WORDS};
+pub(in crate::flows) use bans::{BanList, Bans, GATEWAY_IN_WORDS};
 pub(in crate::flows) use limits::Limiters;
 
 use super::ground::Ground;

@@ -2,36 +2,32 @@
 //! and a sum over them. sled recovers what it can of a damaged log and does not report the rest;
 //! the tally shows the loss.
 //!
-//! What does not live here: the changes themselves (`store/sled.rs`).
+//! What does not live here: the changes themselves (`store/sled.rs`), and counting everything again
+//! at a start (`reading.rs`).
 //!
 //! What always holds: the tally is written in one transaction with the changes that it counts, so
 //! the two are recovered together or not at all; and a store is handed out only when counting its
-//! entries again gives the tally that was written. [`super::witness`] knows how far the changes had
-//! come.
+//! entries again gives the tally that was written (`recovery.rs`). [`super::witness`] knows how far
+//! the changes had come.
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
-use std::ops::Bound;
-use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, available_parallelism};
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional as _};
 use sled::{Error, Tree};
+use twox_hash::XxHash3_128;
 
-/// The key of the tally, in the tree of the format.
-const KEY: &str = "tally";
+/// The key of the tally, in the tree of the format. Each format that weighs entries in another way
+/// has a key of its own, so that a database is of the old format until it is of the new one.
+const KEY: &str = "tally-3";
+const KEY_OF_FORMAT_2: &str = "tally";
 const BYTES: usize = 8 + 8 + 16;
-/// How many kinds of keys are divided into stretches; the rest is one stretch.
-const KINDS_MAX: usize = 100;
-/// How many values of a byte are one stretch.
-const STRETCH: usize = 8;
 
 /// The values of keys after some commits; `None` for those that are gone.
 pub(super) type After = HashMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// A count of everything. The sum is of halves of SHA-256, so no two sets of entries meet by chance.
+/// A count of everything. The sum is of hashes of 128 bits, so no two sets of entries meet by chance.
+/// By intent they can: a process that may write this directory can write the tally as well.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     /// Commits since the first start.
@@ -41,43 +37,18 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Counts the entries, reading all of them, with as many threads as there are cores: a start
-    /// waits for this.
-    pub(super) fn of(tree: &Tree) -> Result<Self, Error> {
-        let starts = stretches(tree)?;
-        let next = AtomicUsize::new(0);
-        let count = || {
-            let mut tally = Self::default();
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(start) = starts.get(at) else { break };
-                tally.count(tree, start, starts.get(at + 1))?;
-            }
-            Ok::<_, Error>(tally)
+    /// Counts one entry.
+    pub(super) fn add(&mut self, key: &[u8], value: &[u8], weights: Weights) {
+        let weight = match weights {
+            Weights::Present => weight(key, value),
+            Weights::OfFormat2 => weight_of_format_2(key, value),
         };
-        let threads = available_parallelism().map_or(1, NonZeroUsize::get);
-        thread::scope(|scope| {
-            let counting: Vec<_> = (0..threads).map(|_| scope.spawn(count)).collect();
-            counting.into_iter().try_fold(Self::default(), |sum, thread| {
-                // sled may panic over damage, which is caught where the store is opened.
-                let counted = thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-                Ok::<_, Error>(sum.with(&counted))
-            })
-        })
-    }
-
-    /// Counts what is from `start` up to `end`.
-    fn count(&mut self, tree: &Tree, start: &[u8], end: Option<&Vec<u8>>) -> Result<(), Error> {
-        let end = end.map_or(Bound::Unbounded, |end| Bound::Excluded(end.as_slice()));
-        for entry in tree.range::<&[u8], _>((Bound::Included(start), end)) {
-            let (key, value) = entry?;
-            self.exchange(&key, None, Some(&value));
-        }
-        Ok(())
+        self.entries = self.entries.wrapping_add(1);
+        self.sum = self.sum.wrapping_add(weight);
     }
 
     /// The tally of two sets of entries that have nothing in common.
-    const fn with(&self, other: &Self) -> Self {
+    pub(super) const fn with(&self, other: &Self) -> Self {
         Self {
             changes: self.changes,
             entries: self.entries.wrapping_add(other.entries),
@@ -86,12 +57,21 @@ impl Tally {
     }
 
     /// Reads the tally that was written with the last change.
-    pub(super) fn read(own: &Tree) -> Result<Option<Self>, Error> {
-        Ok(own.get(KEY)?.as_deref().and_then(Self::decode))
+    pub(super) fn read(own: &Tree, weights: Weights) -> Result<Option<Self>, Error> {
+        let key = match weights {
+            Weights::Present => KEY,
+            Weights::OfFormat2 => KEY_OF_FORMAT_2,
+        };
+        Ok(own.get(key)?.as_deref().and_then(Self::decode))
     }
 
     pub(super) fn write(&self, own: &Tree) -> Result<(), Error> {
         own.insert(KEY, &self.encode()).map(drop)
+    }
+
+    /// An empty tally after so many commits.
+    pub(super) fn after(changes: u64) -> Self {
+        Self { changes, ..Self::default() }
     }
 
     /// Whether both have the same entries.
@@ -132,8 +112,7 @@ impl Tally {
             self.sum = self.sum.wrapping_sub(weight(key, old));
         }
         if let Some(new) = new {
-            self.entries = self.entries.wrapping_add(1);
-            self.sum = self.sum.wrapping_add(weight(key, new));
+            self.add(key, new, Weights::Present);
         }
     }
 
@@ -157,23 +136,21 @@ impl Tally {
     }
 }
 
-/// Where stretches of the keys begin that can be counted beside one another: for each kind of keys,
-/// which is what stands before the first slash, at every few values of the byte after it.
-fn stretches(tree: &Tree) -> Result<Vec<Vec<u8>>, Error> {
-    let mut starts = vec![Vec::new()];
-    let mut from: Vec<u8> = Vec::new();
-    for _ in 0..KINDS_MAX {
-        let Some(first) = tree.range(from.as_slice()..).next() else { break };
-        let (key, _) = first?;
-        let kind = key.split(|byte| *byte == b'/').next().unwrap_or_default();
-        starts.extend((0..=u8::MAX).step_by(STRETCH).map(|byte| [kind, &[b'/', byte]].concat()));
-        from = [kind, &[b'/' + 1]].concat();
-    }
-    Ok(starts)
+/// By which weights entries are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Weights {
+    Present,
+    OfFormat2,
 }
 
 /// What one entry adds to the sum.
 fn weight(key: &[u8], value: &[u8]) -> u128 {
+    XxHash3_128::oneshot(&[&(key.len() as u64).to_be_bytes(), key, value].concat())
+}
+
+/// What one entry added in format 2: half of a SHA-256, which takes a processor without instructions for it
+/// many times as long.
+fn weight_of_format_2(key: &[u8], value: &[u8]) -> u128 {
     let mut digest = Sha256::new();
     digest.update((key.len() as u64).to_be_bytes());
     digest.update(key);
@@ -184,24 +161,21 @@ fn weight(key: &[u8], value: &[u8]) -> u128 {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
-        /// However keys are divided among threads, each entry is counted once.
-        #[test]
-        fn every_entry_is_counted_once(keys in prop::collection::btree_set("[ab]{0,2}[-/0]?.{0,2}", 0..200)) {
-            let tree = sled::Config::new().temporary(true).open().unwrap();
-            let mut expected = Tally::default();
-            for key in keys {
-                let key = key.into_bytes();
-                tree.insert(&key, &*key).unwrap();
-                expected.exchange(&key, None, Some(&key));
-            }
-            prop_assert_eq!(Tally::of(&tree).unwrap(), expected);
+    /// A store is read by another build, on another processor, than the one that wrote it.
+    #[test]
+    fn the_weight_of_an_entry_never_changes() {
+        let long = [b'v'; 1_000];
+        for (value, expected) in [(b"".as_slice(), WEIGHTS[0]), (b"value", WEIGHTS[1]), (&long, WEIGHTS[2])] {
+            assert_eq!(format!("{:032x}", weight(b"user/1", value)), expected);
         }
+        assert_ne!(weight(b"a", b"bc"), weight(b"ab", b"c"));
     }
+
+    const WEIGHTS: [&str; 3] = [
+        "52e84eae37f409c9d7f5ec17838b991d",
+        "c404e248181835bf48812c05c5743267",
+        "798eb4f9865385497bab5a3d4ee13a7c",
+    ];
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{CommitTimer, OpenError, SledOptions, SledStore};
-use crate::ports::store::{KEY_BYTES_MAX, Told, VALUE_BYTES_MAX};
+use super::{CommitTimer, OpenError, SEGMENT_BYTES, SledOptions, SledStore};
+use crate::ports::store::{FollowError, KEY_BYTES_MAX, Subscription, Told, VALUE_BYTES_MAX};
 use crate::ports::{Batch, CommitError, KeyValue, StoreError};
 
 pub(super) fn timer() -> CommitTimer {
@@ -355,36 +355,66 @@ async fn more_callers_than_there_is_room_for_are_served_in_turn() {
     assert_eq!(store.scan(b"", None, 4_000).await.unwrap().len(), 3_000);
 }
 
-/// Directories written by earlier versions. They have to open for as long as their format is read.
+/// The messages that a follower gets, in words, and how it answers the first of them.
+fn hearing(answer: fn() -> Result<(), FollowError>) -> (Vec<Subscription>, Arc<Mutex<Vec<String>>>) {
+    let heard = Arc::<Mutex<Vec<String>>>::default();
+    let list = Arc::clone(&heard);
+    let follower = move |told: Told<'_>| match told {
+        Told::Reset { entries, revision } => {
+            let keys = entries.map(|entry| String::from_utf8(entry.unwrap().0).unwrap());
+            let keys: Vec<String> = keys.collect();
+            list.lock().unwrap().push(format!("{} at {revision}", keys.join(" ")));
+            answer()
+        }
+        Told::Changes { changes, since, revision } => {
+            list.lock().unwrap().push(format!("{} from {since} to {revision}", changes.len()));
+            Ok(())
+        }
+        Told::Behind => Ok(()),
+    };
+    (vec![Subscription { prefix: b"a", follower: Arc::new(follower) }], heard)
+}
+
 #[tokio::test]
-async fn opens_directories_of_earlier_versions() {
-    for (format, golden) in [(1, GOLDEN_1.as_slice()), (2, &GOLDEN_2)] {
-        let home = TempDir::new().unwrap();
-        for (name, content) in golden {
-            fs::write(home.path().join(name), content).unwrap();
-        }
-        let mut expected: Vec<_> = (0..40_u8).map(|number| (vec![b'g', number], vec![number; 20])).collect();
-        for start in 0..3_u8 {
-            let store = open(home.path()).unwrap();
-            assert_eq!(store.scan(b"", None, 100).await.unwrap(), expected, "format {format}");
-            expected.push((vec![b'h', start], vec![]));
-            store.commit(Batch::default().put(vec![b'h', start], vec![])).await.unwrap();
-        }
+async fn a_follower_from_before_the_start_hears_everything_once_and_then_changes() {
+    let home = TempDir::new().unwrap();
+    let open = |followed| SledStore::open_followed(home.path(), &options(), timer(), followed).unwrap();
+    for expected in [[" at 0", "1 from 0 to 1"], ["a1 at 2", "1 from 2 to 3"]] {
+        let (followed, heard) = hearing(|| Ok(()));
+        let store = open(followed);
+        store.commit(put("a1", "")).await.unwrap();
+        store.commit(put("b1", "")).await.unwrap();
+        assert_eq!(*heard.lock().unwrap(), expected);
     }
 }
 
-const GOLDEN_1: [(&str, &[u8]); 3] = [
-    ("conf", include_bytes!("golden/format-1/conf")),
-    ("db", include_bytes!("golden/format-1/db")),
-    ("initialised", include_bytes!("golden/format-1/initialised")),
-];
+#[tokio::test]
+async fn a_store_whose_entries_cannot_be_taken_in_is_not_handed_out() {
+    let home = used().await;
+    let open = |followed| SledStore::open_followed(home.path(), &options(), timer(), followed).map(drop);
+    let (failing, heard) = hearing(|| Err(StoreError::Corrupt("an empty value".to_owned()).into()));
+    let refused = open(failing).unwrap_err();
+    assert!(matches!(refused, OpenError::Untold { .. }), "{refused}");
+    assert!(refused.to_string().contains("an empty value"), "{refused}");
+    assert_eq!(*heard.lock().unwrap(), ["a at 1"]);
+    open(hearing(|| Ok(())).0).unwrap();
+}
 
-const GOLDEN_2: [(&str, &[u8]); 4] = [
-    ("conf", include_bytes!("golden/format-2/conf")),
-    ("db", include_bytes!("golden/format-2/db")),
-    ("initialised", include_bytes!("golden/format-2/initialised")),
-    ("progress", include_bytes!("golden/format-2/progress")),
-];
+/// Whether or not the entries can be taken in, the operator is told of the damage.
+#[tokio::test]
+async fn d_06_a_damaged_store_is_refused_although_its_followers_were_told() {
+    let home = used().await;
+    let database = sled::Config::new().path(home.path()).segment_size(SEGMENT_BYTES).open().unwrap();
+    database.insert("a2", "never written").unwrap();
+    drop(database);
+    for answer in [|| Ok(()), || Err(FollowError::Missed)] {
+        let (followed, heard) = hearing(answer);
+        let refused =
+            SledStore::open_followed(home.path(), &options(), timer(), followed).map(drop).unwrap_err();
+        assert!(matches!(refused, OpenError::Corrupt { .. }), "{refused}");
+        assert_eq!(*heard.lock().unwrap(), ["a a2 at 1"]);
+    }
+}
 
 #[test]
 fn f_19_data_directory_has_mode_0700() {
