@@ -6,6 +6,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::hint::black_box;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -21,12 +22,27 @@ use command_fds::{CommandFdExt as _, FdMapping};
 use crate::domain::time::Timestamp;
 use crate::ports::{Clock, Entropy};
 
+/// A block that the allocator takes from its region alone. Nothing is written to it, so it takes no
+/// memory.
+const LARGE_BLOCK_BYTES: usize = 4 << 20;
+
 /// Has the memory of this process handed out in small pages. The allocator takes its memory from a
 /// region of 64 MiB, of which the kernel would hand out 2 MiB for each first byte: an idle gateway
 /// took 80 MiB instead of 36, and was no faster for it.
 pub fn use_small_pages() {
     // A kernel without this option only takes more memory.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
+/// Has it handed out in large pages again, where the kernel and the allocator see fit.
+pub fn use_large_pages() {
+    let _ = rustix::thread::disable_transparent_huge_pages(false);
+}
+
+/// Has the allocator give memory back to the kernel that was free for a while. It does so only when
+/// a large block is freed, which does not happen in an idle gateway.
+pub fn give_memory_back() {
+    drop(black_box(Vec::<u8>::with_capacity(LARGE_BLOCK_BYTES)));
 }
 
 /// The machine's clock, which goes on from where it was when it is set back.

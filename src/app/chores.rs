@@ -9,6 +9,7 @@ use super::certificates;
 use super::setup_link::SetupLink;
 use crate::flows::Gateway;
 use crate::proxy::ProxyControl;
+use crate::system;
 use crate::telemetry::metrics::Metrics;
 
 /// How often expired sessions are removed and times of use are written down.
@@ -45,6 +46,7 @@ pub(super) async fn sweep(
         metrics.set_backup_age(gateway.administration.backup_age());
         metrics.set_certificates(&certificates::remaining_lifetimes(&control, gateway.ground.clock().now()));
         gateway.upkeep.note_certificates(certificates::ends(&control));
+        system::give_memory_back();
     }
 }
 

@@ -313,6 +313,10 @@ async fn listen(
     }
 }
 
+/// From this size on, a store fills so much memory that a request would wait for the kernel's tables
+/// of small pages: about 50,000 people and sessions.
+const LARGE_STORE_BYTES: u64 = 192 << 20;
+
 /// Opens the store for these followers. Where another gateway holds it, this blocks until that is
 /// known.
 async fn open_store(
@@ -334,6 +338,9 @@ async fn open_store(
     };
     let (path, options) =
         (settings.store.path.clone(), SledOptions { cache_bytes: settings.store.cache_bytes });
+    if SledStore::bytes_on_disk(&path) >= LARGE_STORE_BYTES {
+        system::use_large_pages();
+    }
     let open = move || SledStore::open_followed(&path, &options, timer, followed);
     let opened = tokio::task::spawn_blocking(open).await;
     let store = opened.map_err(StartError::because)?.map_err(StartError::because)?;

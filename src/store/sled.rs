@@ -177,6 +177,11 @@ impl SledStore {
         directory::is_initialised(path)
     }
 
+    /// How many bytes the database in the directory has; 0 where there is none.
+    pub fn bytes_on_disk(path: &Path) -> u64 {
+        directory::bytes_on_disk(path)
+    }
+
     /// Opens the store in the directory `path`, making it on the first start.
     ///
     /// This blocks for as long as recovery takes.

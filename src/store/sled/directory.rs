@@ -44,6 +44,11 @@ pub(super) enum DirectoryState {
     Initialised,
 }
 
+/// How many bytes the database in `path` has; 0 where there is none.
+pub(super) fn bytes_on_disk(path: &Path) -> u64 {
+    fs::metadata(path.join(DATABASE)).map_or(0, |database| database.len())
+}
+
 /// Whether the marker is there.
 pub(super) fn is_initialised(path: &Path) -> bool {
     path.join(MARKER).is_file()
