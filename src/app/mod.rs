@@ -313,9 +313,9 @@ async fn listen(
     }
 }
 
-/// From this size on, a store fills so much memory that a request would wait for the kernel's tables
-/// of small pages: about 50,000 people and sessions.
-const LARGE_STORE_BYTES: u64 = 192 << 20;
+/// From this size on, a store fills so much memory that requests wait for the kernel's tables of
+/// small pages: about 250,000 people and sessions. With fewer, large pages only take more memory.
+const LARGE_STORE_BYTES: u64 = 1 << 30;
 
 /// Opens the store for these followers. Where another gateway holds it, this blocks until that is
 /// known.
