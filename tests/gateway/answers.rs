@@ -2,12 +2,10 @@
 //! back, or nothing, uses the ceremony up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use async_trait::async_trait;
 use futures_util::future::join_all;
 use serde_json::Value;
-use tokio::sync::Notify;
 use vestibule::domain::credential::Planned;
 use vestibule::domain::event::Refusal;
 use vestibule::domain::id::CeremonyId;
@@ -15,60 +13,14 @@ use vestibule::domain::session::Session;
 use vestibule::flows::FlowError;
 use vestibule::flows::sign_in::passkey::SignedIn;
 use vestibule::flows::visit::Device;
-use vestibule::ports::store::{Entry, Follower};
-use vestibule::ports::{Batch, CommitError, KeyValue, StoreError};
-use vestibule::store::MemoryStore;
 
 use crate::harness::Authenticator;
+use crate::held::Held;
 use crate::stage::{AUTH_HOST, ORIGIN, Stage, attempt, visit};
 use crate::yielding::Yielding;
 
 const ALICE: &str = "alice@example.com";
 const RACERS: usize = 12;
-
-/// A store in which commits do not end while they are held.
-#[derive(Default)]
-struct Stuck {
-    inner: MemoryStore,
-    holds: AtomicBool,
-    reached: Notify,
-}
-
-#[async_trait]
-impl KeyValue for Stuck {
-    async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.get(key).await
-    }
-
-    async fn scan(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
-        self.inner.scan(prefix, after, limit).await
-    }
-
-    async fn take(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.take(key).await
-    }
-
-    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
-        if self.holds.load(Ordering::SeqCst) {
-            self.reached.notify_one();
-            std::future::pending::<()>().await;
-        }
-        self.inner.commit(batch).await
-    }
-
-    async fn follow(&self, prefix: &[u8], follower: Follower) -> Result<(), StoreError> {
-        self.inner.follow(prefix, follower).await
-    }
-
-    fn health(&self) -> Result<(), StoreError> {
-        self.inner.health()
-    }
-}
 
 async fn begun(stage: &Stage) -> (CeremonyId, Value) {
     let (id, options) = stage.gateway.sign_in.begin_sign_in(None, &visit(AUTH_HOST)).await.unwrap();
@@ -176,13 +128,13 @@ async fn a_refused_answer_has_used_the_ceremony_up() {
 /// The caller goes away while its answer is taken in. Nothing comes of it, and nothing is left.
 #[tokio::test]
 async fn a_caller_that_vanishes_has_used_the_ceremony_up() {
-    let store = Arc::new(Stuck::default());
-    let stage = Arc::new(Stage::set(Arc::<Stuck>::clone(&store)).await.unwrap());
+    let store = Arc::new(Held::default());
+    let stage = Arc::new(Stage::set(Arc::<Held>::clone(&store)).await.unwrap());
     let mut device = Authenticator::new(1);
     let enrolled = stage.enrol(ALICE, &mut device).await.unwrap();
     let (id, options) = begun(&stage).await;
     let answer = device.get(&options, ORIGIN);
-    store.holds.store(true, Ordering::SeqCst);
+    store.holds_next.store(true, Ordering::SeqCst);
     let (gateway, given) = (Arc::clone(&stage), answer.clone());
     let call = tokio::spawn(async move { answered(&gateway, id, &given).await.is_ok() });
     store.reached.notified().await;
@@ -192,7 +144,6 @@ async fn a_caller_that_vanishes_has_used_the_ceremony_up() {
     while is_pending(&stage).await {
         tokio::task::yield_now().await;
     }
-    store.holds.store(false, Ordering::SeqCst);
     assert!(finds_no_ceremony(&answered(&stage, id, &answer).await));
     assert_eq!(sessions(&stage, &enrolled.session), 1);
     stage.sign_in(&mut device).await.unwrap();

@@ -2,10 +2,8 @@
 //! it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use async_trait::async_trait;
-use tokio::sync::Notify;
 use vestibule::domain::access_token::grant::GrantText;
 use vestibule::domain::id::{AccessTokenId, UserId};
 use vestibule::domain::session::Session;
@@ -18,60 +16,14 @@ use vestibule::flows::sign_in::return_target::{
     HandOffError, Intent, NextStep, RedirectReason, SignInRedirect,
 };
 use vestibule::flows::visit::Device;
-use vestibule::ports::store::{Entry, Follower};
-use vestibule::ports::{Batch, CommitError, KeyValue, StoreError};
 use vestibule::store::MemoryStore;
 
 use crate::feeds::{Feed, Manner};
 use crate::harness::Authenticator;
+use crate::held::Held;
 use crate::stage::{APP_HOST, AUTH_HOST, Stage, visit, visit_from};
 
 const ALICE: &str = "alice@example.com";
-
-/// A store that holds one commit back until another has been made.
-#[derive(Default)]
-struct Held {
-    inner: MemoryStore,
-    holds_next: AtomicBool,
-    reached: Notify,
-    released: Notify,
-}
-
-#[async_trait]
-impl KeyValue for Held {
-    async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.get(key).await
-    }
-
-    async fn scan(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
-        self.inner.scan(prefix, after, limit).await
-    }
-
-    async fn take(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.take(key).await
-    }
-
-    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
-        if self.holds_next.swap(false, Ordering::SeqCst) {
-            self.reached.notify_one();
-            self.released.notified().await;
-        }
-        self.inner.commit(batch).await
-    }
-
-    async fn follow(&self, prefix: &[u8], follower: Follower) -> Result<(), StoreError> {
-        self.inner.follow(prefix, follower).await
-    }
-
-    fn health(&self) -> Result<(), StoreError> {
-        self.inner.health()
-    }
-}
 
 #[derive(Debug, Clone, Copy)]
 enum Begins {

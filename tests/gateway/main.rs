@@ -51,6 +51,7 @@ mod footprint;
 mod forward_auth;
 mod freshness;
 mod headers;
+mod held;
 mod identifiers;
 mod invitations;
 mod key_revocation;
