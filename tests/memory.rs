@@ -8,7 +8,7 @@ use vestibule::domain::session::{Scope, Session};
 use vestibule::domain::time::Timestamp;
 use vestibule::flows::index::SessionIndex;
 use vestibule::ports::Clock;
-use vestibule::ports::store::Subscription;
+use vestibule::ports::store::follow_all;
 use vestibule::records::{self, Records};
 use vestibule::store::MemoryStore;
 use vestibule::system::SystemClock;
@@ -43,9 +43,7 @@ fn session(number: u64) -> Session {
 /// An index that follows the store.
 async fn following(store: &Records, clock: &Arc<dyn Clock>) -> Arc<SessionIndex> {
     let index = Arc::new(SessionIndex::default());
-    for Subscription { prefix, follower } in index.subscriptions(clock) {
-        store.store().follow(prefix, follower).await.unwrap();
-    }
+    follow_all(&**store.store(), index.subscriptions(clock).into()).await.unwrap();
     index
 }
 

@@ -39,7 +39,7 @@ use crate::domain::ceremony::RelyingParty;
 use crate::flows::indexes::Indexes;
 use crate::flows::rules::Rules;
 use crate::flows::{Gateway, Installation, Ports};
-use crate::ports::store::Subscription;
+use crate::ports::store::{Subscription, follow_all};
 use crate::ports::{KeyValue, Mailer, WebhookSender};
 use crate::proxy::{self, AccessDetail, Challenges, Parts, Preface, Proxy, ProxySettings, Sockets};
 use crate::store::{CommitTimer, MemoryStore, SledOptions, SledStore};
@@ -326,9 +326,7 @@ async fn open_store(
 ) -> Result<Arc<dyn KeyValue>, StartError> {
     if settings.store.engine == Engine::Memory {
         let store = MemoryStore::new();
-        for Subscription { prefix, follower } in followed {
-            store.follow(prefix, follower).await.map_err(StartError::because)?;
-        }
+        follow_all(&store, followed).await.map_err(StartError::because)?;
         return Ok(Arc::new(store));
     }
     let metrics = Arc::clone(metrics);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::flows::access_tokens::index::TokenIndex;
 use crate::flows::attempts::BanList;
 use crate::flows::index::SessionIndex;
-use crate::ports::store::Subscription;
+use crate::ports::store::{Subscription, follow_all};
 use crate::ports::{Clock, KeyValue, StoreError};
 
 /// Every part of the store that is in memory.
@@ -36,9 +36,7 @@ impl Indexes {
     /// Indexes that follow an open store from here on.
     pub async fn following(store: &dyn KeyValue, clock: &Arc<dyn Clock>) -> Result<Self, StoreError> {
         let indexes = Self::default();
-        for Subscription { prefix, follower } in indexes.subscriptions(clock) {
-            store.follow(prefix, follower).await?;
-        }
+        follow_all(store, indexes.subscriptions(clock)).await?;
         Ok(indexes)
     }
 

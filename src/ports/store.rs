@@ -84,6 +84,17 @@ pub struct Subscription {
     pub follower: Follower,
 }
 
+/// Has an open store tell each of these followers, one after the other.
+pub async fn follow_all<S>(store: &S, followed: Vec<Subscription>) -> Result<(), StoreError>
+where
+    S: KeyValue + ?Sized,
+{
+    for Subscription { prefix, follower } in followed {
+        store.follow(prefix, follower).await?;
+    }
+    Ok(())
+}
+
 /// The entries that a follower is told of.
 pub type Entries<'a> = dyn Iterator<Item = Result<Entry, StoreError>> + 'a;
 

@@ -155,14 +155,19 @@ async fn scan_continues_after_a_key(store: Store) {
 
 async fn take_succeeds_at_most_once(store: Store) {
     put(&store, "code", "once").await;
+    one_of_many_takes(&store, "code", "once").await;
+    assert_eq!(store.take(b"code").await.unwrap(), None);
+}
+
+/// Has many callers take one key at the same time.
+async fn one_of_many_takes(store: &Store, key: &'static str, expected: &str) {
     let takers = (0..RACERS).map(|_| {
-        let store = Arc::clone(&store);
-        tokio::spawn(async move { store.take(b"code").await.unwrap() })
+        let store = Arc::clone(store);
+        tokio::spawn(async move { store.take(key.as_bytes()).await.unwrap() })
     });
     let taken: Vec<_> = join_all(takers).await.into_iter().filter_map(Result::unwrap).collect();
-    assert_eq!(taken, [b"once".to_vec()]);
-    assert_eq!(value(&store, "code").await, None);
-    assert_eq!(store.take(b"code").await.unwrap(), None);
+    assert_eq!(taken, [expected.as_bytes().to_vec()]);
+    assert_eq!(value(store, key).await, None);
 }
 
 async fn commit_is_all_or_nothing(store: Store) {

@@ -1,10 +1,13 @@
 //! What is written behind, as every engine keeps it: there for readers, commits and takers at once.
+//!
+//! What does not live here: what a crash takes away, which is tested beside the engine that can
+//! crash. What always holds: as in the rest of the contract, no test knows its engine.
 
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::{RACERS, Store, heard, is_conflict, keys, put, value};
+use super::{Store, heard, is_conflict, keys, one_of_many_takes, put, value};
 use crate::ports::{Batch, Change};
 
 /// More changes than any engine holds back.
@@ -60,13 +63,7 @@ pub(super) async fn commits_are_decided_with_what_is_written_behind(store: Store
 
 pub(super) async fn of_racing_takers_one_gets_what_is_written_behind(store: Store) {
     put_behind(&store, "code", "once").await;
-    let takers = (0..RACERS).map(|_| {
-        let store = Arc::clone(&store);
-        tokio::spawn(async move { store.take(b"code").await.unwrap() })
-    });
-    let taken: Vec<_> = join_all(takers).await.into_iter().filter_map(Result::unwrap).collect();
-    assert_eq!(taken, [b"once".to_vec()]);
-    assert_eq!(value(&store, "code").await, None);
+    one_of_many_takes(&store, "code", "once").await;
 }
 
 pub(super) async fn followers_hear_of_what_is_written_behind_by_the_next_commit(store: Store) {
