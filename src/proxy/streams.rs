@@ -293,3 +293,25 @@ async fn until_cancelled(limit: Duration, shutdown: &ShutdownWatch) {
     })
     .await;
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+
+    use super::*;
+
+    /// pingora's own limits are off, so this one alone ends a connection that is kept and never used.
+    #[tokio::test]
+    async fn p_33_a_request_that_never_comes_is_not_waited_for() {
+        const LIMIT: Duration = Duration::from_millis(20);
+        let (_running, shutdown) = watch::channel(false);
+        let patience = Duration::from_secs(5);
+        let ended = SUPERVISION.scope(Supervision::new(None), until_cancelled(LIMIT, &shutdown));
+        tokio::time::timeout(patience, ended).await.unwrap();
+        let arrived = SUPERVISION.scope(Supervision::new(None), async {
+            note_headers();
+            tokio::time::timeout(10 * LIMIT, until_cancelled(LIMIT, &shutdown)).await
+        });
+        assert!(arrived.await.is_err(), "a request that is here is answered");
+    }
+}
