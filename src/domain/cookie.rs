@@ -132,8 +132,8 @@ fn pairs(header: &[u8]) -> impl Iterator<Item = &[u8]> {
     split(header).map(<[u8]>::trim_ascii)
 }
 
-/// The parts of a header between its semicolons. They are looked for many bytes at a time: the
-/// cookie of a session has 600 bytes, and each request is read twice.
+/// The parts of a header between its semicolons, which are searched for many bytes at a time: the
+/// cookie of a session has 600 bytes, and each request has it read twice.
 fn split(header: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(header);
     from_fn(move || {

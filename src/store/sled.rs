@@ -120,7 +120,7 @@ pub enum OpenError {
     /// The directory holds other files as well, and other users can read them.
     #[error("{} holds other files and can be read by others: name an empty directory in store.path", path.display())]
     Shared { path: PathBuf },
-    /// A follower could not take in an entry, which is one that was written.
+    /// A follower could not read an entry. The store is undamaged: the entry was written like this.
     #[error("the store in {} cannot be used: {source}", path.display())]
     Untold { path: PathBuf, source: StoreError },
     /// The operating system refused.

@@ -104,7 +104,8 @@ impl Told {
     }
 }
 
-/// Threads that count the stretches, each the next one that no other has begun.
+/// Starts the threads that count. Each takes the next stretch that no thread has taken yet, until none
+/// is left.
 fn counters<'scope>(
     scope: &'scope Scope<'scope, '_>,
     tree: &'scope Tree,

@@ -148,7 +148,7 @@ fn weight(key: &[u8], value: &[u8]) -> u128 {
     XxHash3_128::oneshot(&[&(key.len() as u64).to_be_bytes(), key, value].concat())
 }
 
-/// What one entry added in format 2: half of a SHA-256, which takes a processor without instructions for it
+/// What one entry added in format 2: half of a SHA-256. A processor without instructions for it takes
 /// many times as long.
 fn weight_of_format_2(key: &[u8], value: &[u8]) -> u128 {
     let mut digest = Sha256::new();
@@ -163,7 +163,7 @@ fn weight_of_format_2(key: &[u8], value: &[u8]) -> u128 {
 mod tests {
     use super::*;
 
-    /// A store is read by another build, on another processor, than the one that wrote it.
+    /// Another build on another processor may read a store, and has to weigh its entries alike.
     #[test]
     fn the_weight_of_an_entry_never_changes() {
         let long = [b'v'; 1_000];
