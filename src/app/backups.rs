@@ -18,7 +18,8 @@ use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 use super::encryption::{Key, Opened, Sealed, Sealing};
-use super::{StartError, offline, open_gateway, open_store};
+use super::opening::{open_gateway, open_store};
+use super::{StartError, offline};
 use crate::config::{BackupPlan, Engine, Settings, Store};
 use crate::domain::time::Timestamp;
 use crate::flows::Gateway;

@@ -15,6 +15,7 @@ mod keys;
 mod mail;
 mod meter;
 mod offline;
+mod opening;
 mod place;
 mod reload;
 mod services;
@@ -34,24 +35,19 @@ use crate::acme;
 use crate::admin::Process;
 use crate::admin::operator::GatewayOperator;
 use crate::admin::server::AdminSocket;
-use crate::config::{Engine, Settings};
-use crate::domain::ceremony::RelyingParty;
-use crate::flows::indexes::Indexes;
-use crate::flows::rules::Rules;
-use crate::flows::{Gateway, Installation, Ports};
-use crate::ports::store::{Subscription, follow_all};
-use crate::ports::{KeyValue, Mailer, WebhookSender};
+use crate::config::Settings;
+use crate::flows::Gateway;
+use crate::ports::{Mailer, WebhookSender};
 use crate::proxy::{self, AccessDetail, Challenges, Parts, Preface, Proxy, ProxySettings, Sockets};
-use crate::store::{CommitTimer, MemoryStore, SledOptions, SledStore};
-use crate::system::{self, Holder, Phase, SystemClock, SystemEntropy};
+use crate::system::{self, Holder, Phase};
 use crate::telemetry::access::AccessLog;
-use crate::telemetry::audit::Audit;
+use crate::telemetry::exposition;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::{Telemetry, exposition};
 pub use backups::{back_up_offline, restore};
 pub use mail::send_test;
 use meter::{Access, ProxyMeter};
 pub use offline::Offline;
+use opening::open_gateway;
 use reload::Reloader;
 pub use reload::Reread;
 use services::Services;
@@ -313,38 +309,6 @@ async fn listen(
     }
 }
 
-/// From this size on, a store fills so much memory that requests wait for the kernel's tables of
-/// small pages: about 250,000 people and sessions. With fewer, large pages only take more memory.
-const LARGE_STORE_BYTES: u64 = 1 << 30;
-
-/// Opens the store for these followers. Where another gateway holds it, this blocks until that is
-/// known.
-async fn open_store(
-    settings: &Settings,
-    metrics: &Arc<Metrics>,
-    followed: Vec<Subscription>,
-) -> Result<Arc<dyn KeyValue>, StartError> {
-    if settings.store.engine == Engine::Memory {
-        let store = MemoryStore::new();
-        follow_all(&store, followed).await.map_err(StartError::because)?;
-        return Ok(Arc::new(store));
-    }
-    let metrics = Arc::clone(metrics);
-    let timer = CommitTimer {
-        now: Arc::new(system::monotonic),
-        committed: Arc::new(move |took| metrics.store_committed(took)),
-    };
-    let (path, options) =
-        (settings.store.path.clone(), SledOptions { cache_bytes: settings.store.cache_bytes });
-    if SledStore::bytes_on_disk(&path) >= LARGE_STORE_BYTES {
-        system::use_large_pages();
-    }
-    let open = move || SledStore::open_followed(&path, &options, timer, followed);
-    let opened = tokio::task::spawn_blocking(open).await;
-    let store = opened.map_err(StartError::because)?.map_err(StartError::because)?;
-    Ok(Arc::new(store))
-}
-
 /// Loads every file that [`serve`] loads, and reports the fault of each unusable one.
 pub fn check_files(settings: &Settings) -> Vec<String> {
     let pairs = certificates::files(settings);
@@ -355,49 +319,6 @@ pub fn check_files(settings: &Settings) -> Vec<String> {
     found.extend(mail::mailer(settings).err().map(|error| error.to_string()));
     found.extend(webhooks::webhook_sender(settings).err().map(|error| error.to_string()));
     found
-}
-
-/// Opens the store, and the gateway on it.
-async fn open_gateway(settings: &Settings, metrics: Arc<Metrics>) -> Result<Arc<Gateway>, StartError> {
-    let (clock, entropy) = (Arc::new(SystemClock::default()), Arc::new(SystemEntropy));
-    let indexes = Indexes::default();
-    let followed = indexes.subscriptions(&(Arc::clone(&clock) as _));
-    let store = open_store(settings, &metrics, followed).await?;
-    let (keys, vault) =
-        keys::load_or_make(settings, &*clock, &*entropy).await.map_err(StartError::because)?;
-    let place = place::place(settings);
-    let party = &settings.relying_party;
-    let origins: Vec<_> =
-        std::iter::once(place.origin()).chain(party.related_origins.iter().cloned()).collect();
-    let relying_party = RelyingParty::new(&party.id, &party.name, &origins).map_err(StartError::because)?;
-    let installation = Installation {
-        place,
-        relying_party,
-        rules: rules(settings),
-        limits: settings.limits,
-        audit: settings.audit,
-        trusted_proxies: settings.server.trusted_proxies.iter().copied().map(Into::into).collect(),
-        keys,
-    };
-    let observer = Arc::new(Telemetry { audit: Audit, metrics });
-    let ports = Ports { store, vault, clock, entropy, observer };
-    Gateway::open_with(installation, ports, indexes).await.map_err(StartError::because)
-}
-
-fn rules(settings: &Settings) -> Rules {
-    Rules {
-        routes: settings.routes.clone(),
-        lifetimes: settings.session,
-        email_code: settings.email_code,
-        username_change: settings.username_change,
-        has_mail: settings.mail.is_some(),
-        webhooks: webhooks::subscriptions(settings),
-        sign_up: settings.sign_up.clone(),
-        recovery_delay: settings.recovery_delay,
-        automatic_bans: settings.automatic_bans,
-        access_tokens: settings.access_tokens,
-        attributes: Arc::clone(&settings.attributes),
-    }
 }
 
 fn proxy_settings(settings: &Settings) -> ProxySettings {

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::{StartError, open_gateway};
+use super::StartError;
+use super::opening::open_gateway;
 use crate::admin::operator::GatewayOperator;
 use crate::admin::{Answer, Operator as _, QuestionLine, Request};
 use crate::config::{Engine, Settings, Store};

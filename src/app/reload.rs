@@ -11,7 +11,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
 use super::meter::{Access, ProxyMeter};
-use super::{StartError, certificates, doors, mail, rules, webhooks};
+use super::opening::rules;
+use super::{StartError, certificates, doors, mail, webhooks};
 use crate::acme::Plan;
 use crate::admin::Reload;
 use crate::config::Settings;
